@@ -1,0 +1,108 @@
+//! Time as data: milliseconds since 1970-01-01T00:00:00Z, and the one trait that tells it.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A moment, in milliseconds since the Unix epoch, UTC. Eight bytes, because a twin holds many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// Tells the time. The program's clock asks the system; a test's clock is moved by hand.
+pub trait Clock: Send + Sync + 'static {
+    /// The present moment.
+    fn now(&self) -> Timestamp;
+}
+
+/// Years 0001 to 9999: what RFC 3339 can write.
+const EARLIEST_MS: i64 = -62_135_596_800_000;
+const LATEST_MS: i64 = 253_402_300_799_999;
+
+/// Epoch numbers below this are seconds, above it milliseconds: as seconds it is the year 5138, as
+/// milliseconds March 1973, before any device spoke.
+const SECONDS_BELOW: f64 = 100_000_000_000.0;
+
+impl Timestamp {
+    /// From milliseconds since the epoch, held within the years 0001 to 9999.
+    #[must_use]
+    pub fn from_millis(millis: i64) -> Self {
+        Self(millis.clamp(EARLIEST_MS, LATEST_MS))
+    }
+
+    /// Milliseconds since the epoch.
+    #[must_use]
+    pub fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// This moment moved by `millis`, which may be negative.
+    #[must_use]
+    pub fn plus_millis(self, millis: i64) -> Self {
+        Self::from_millis(self.0.saturating_add(millis))
+    }
+
+    /// Reads what devices send: RFC 3339 text, or epoch seconds or milliseconds as text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+            return Some(Self(time.timestamp_millis()));
+        }
+        text.parse().ok().and_then(Self::from_epoch)
+    }
+
+    /// Reads an epoch number: seconds (a fraction is kept to the millisecond) or milliseconds.
+    #[must_use]
+    pub fn from_epoch(number: f64) -> Option<Self> {
+        let millis = if number.abs() < SECONDS_BELOW { number * 1000.0 } else { number };
+        #[expect(clippy::cast_precision_loss, reason = "the limits are far below 2^53")]
+        let within = millis.is_finite() && millis >= EARLIEST_MS as f64 && millis <= LATEST_MS as f64;
+        #[expect(clippy::cast_possible_truncation, reason = "within the limits just checked")]
+        within.then(|| Self(millis.round() as i64))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match DateTime::from_timestamp_millis(self.0) {
+            Some(time) => f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true)),
+            None => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| de::Error::custom(format!("`{text}` is not an RFC 3339 time")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<&str>) {
+        assert_eq!(Timestamp::parse(text).map(|t| t.to_string()).as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn reads_what_devices_send() {
+        check("2026-01-01T12:00:00Z", Some("2026-01-01T12:00:00.000Z"));
+        check("2026-01-01T13:00:00.5+01:00", Some("2026-01-01T12:00:00.500Z"));
+        check("1767268800", Some("2026-01-01T12:00:00.000Z"));
+        check("1767268800.25", Some("2026-01-01T12:00:00.250Z"));
+        check("1767268800123", Some("2026-01-01T12:00:00.123Z"));
+        check("yesterday", None);
+        check("NaN", None);
+        check("1e300", None);
+        check("", None);
+    }
+}

@@ -1,0 +1,238 @@
+//! What happened to a twin, and why.
+
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::Timestamp;
+use super::id::{DeviceId, DeviceNumber};
+use super::json::{Json, Object};
+use super::reading::Reading;
+use super::twin::Status;
+
+/// The kinds of events that a subscriber can choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Telemetry,
+    Twin,
+    Command,
+    Presence,
+    Alarm,
+    Rule,
+}
+
+/// What brought an event about: the door it came through, and who or what stood there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// `mqtt`, `rest`, `websocket`, `rule`, `schedule` or `hub`.
+    pub source: Source,
+    /// The topic, the person (`user:ann`), the rule's name.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub by: Arc<str>,
+}
+
+/// The doors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    Mqtt,
+    Rest,
+    WebSocket,
+    Rule,
+    Schedule,
+    Hub,
+}
+
+/// One thing that happened to one twin. Applying a twin's events in order gives its state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub device: DeviceId,
+    pub number: DeviceNumber,
+    /// When it happened: for telemetry the device's own time if it gave one.
+    pub at: Timestamp,
+    /// When the hub took it in.
+    pub received_at: Timestamp,
+    pub body: EventBody,
+    pub cause: Cause,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EventBody {
+    /// Readings came. `identity` is set where a repeat of the message can be known by it.
+    Telemetry { readings: Vec<Reading>, identity: Option<u64> },
+    /// The document changed.
+    Twin(TwinChange),
+    /// The device came or went.
+    Presence { status: Status, reason: Box<str> },
+}
+
+/// A change of the twin's document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TwinChange {
+    /// `registered`, `claimed`, `updated`, `reported`, `deleted`.
+    pub change: ChangeKind,
+    /// Merge patch onto the document, by section: `{"reported": {"power": "on"}, "name": "Pump"}`.
+    pub patch: Object,
+}
+
+/// The ways in which a document changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    Registered,
+    Claimed,
+    Updated,
+    Reported,
+    Deleted,
+}
+
+/// An event with its place in the one sequence: durable.
+#[derive(Debug)]
+pub struct Recorded {
+    pub seq: u64,
+    pub event: Event,
+    rendered: OnceLock<Box<str>>,
+}
+
+impl Kind {
+    pub const ALL: [Self; 6] =
+        [Self::Telemetry, Self::Twin, Self::Command, Self::Presence, Self::Alarm, Self::Rule];
+
+    /// The word for it on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Telemetry => "telemetry",
+            Self::Twin => "twin",
+            Self::Command => "command",
+            Self::Presence => "presence",
+            Self::Alarm => "alarm",
+            Self::Rule => "rule",
+        }
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+impl TwinChange {
+    /// A change that is told by its kind alone.
+    #[must_use]
+    pub fn empty(change: ChangeKind) -> Self {
+        Self { change, patch: Object::default() }
+    }
+}
+
+impl Source {
+    /// The word for it on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::Rest => "rest",
+            Self::WebSocket => "websocket",
+            Self::Rule => "rule",
+            Self::Schedule => "schedule",
+            Self::Hub => "hub",
+        }
+    }
+}
+
+impl ChangeKind {
+    /// The word for it on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::Claimed => "claimed",
+            Self::Updated => "updated",
+            Self::Reported => "reported",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+impl Cause {
+    /// A cause.
+    #[must_use]
+    pub fn new(source: Source, by: &str) -> Self {
+        Self { source, by: by.into() }
+    }
+
+    /// The hub itself.
+    #[must_use]
+    pub fn hub() -> Self {
+        Self::new(Source::Hub, "")
+    }
+}
+
+impl Event {
+    /// The event's kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self.body {
+            EventBody::Telemetry { .. } => Kind::Telemetry,
+            EventBody::Twin(_) => Kind::Twin,
+            EventBody::Presence { .. } => Kind::Presence,
+        }
+    }
+
+    /// The event's `data` on the wire: readings by name, or what changed.
+    #[must_use]
+    pub fn data(&self) -> Object {
+        match &self.body {
+            EventBody::Telemetry { readings, .. } => {
+                readings.iter().map(|r| (r.name.clone(), Json::from(r.value.clone()))).collect()
+            }
+            EventBody::Twin(TwinChange { change, patch }) => {
+                let mut data = patch.clone();
+                data.insert("change", change.as_str().into());
+                data
+            }
+            EventBody::Presence { status, reason } => {
+                [("status", status.as_str().into()), ("reason", Json::String(reason.clone()))]
+                    .into_iter()
+                    .collect()
+            }
+        }
+    }
+}
+
+impl Recorded {
+    /// Gives `event` its place.
+    #[must_use]
+    pub fn new(seq: u64, event: Event) -> Self {
+        Self { seq, event, rendered: OnceLock::new() }
+    }
+
+    /// The event's members as JSON without the braces around them, made once however many read it:
+    /// `"seq":1,"kind":"telemetry","device_id":"pump-1","at":"…","data":{…},"cause":{…}`.
+    #[must_use]
+    pub fn json_members(&self) -> &str {
+        self.rendered.get_or_init(|| {
+            use std::fmt::Write as _;
+            let Event { device, at, cause, .. } = &self.event;
+            let mut out = String::with_capacity(192);
+            // Writing to a String cannot fail.
+            let _ = write!(
+                out,
+                r#""seq":{},"kind":"{}","device_id":"{device}","at":"{at}","data":"#,
+                self.seq,
+                self.event.kind().as_str()
+            );
+            self.event.data().write(&mut out);
+            let _ = write!(out, r#","cause":{{"source":"{}""#, cause.source.as_str());
+            if !cause.by.is_empty() {
+                out.push_str(r#","by":"#);
+                super::json::write_string(&mut out, &cause.by);
+            }
+            out.push('}');
+            out.into_boxed_str()
+        })
+    }
+}

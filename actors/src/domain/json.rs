@@ -1,0 +1,618 @@
+//! JSON as a twin holds it: numbers keep the digits they came with, and objects are small.
+//!
+//! `serde_json::Value` would turn `23.50` into `23.5` and `12345678901234567890123` into a float,
+//! and its maps take over 600 bytes for one entry: with a million twins that is the memory limit.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// Deeper documents are refused: nobody's twin is, and each level costs stack.
+pub const DEEPEST: usize = 32;
+
+/// A JSON value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Json {
+    #[default]
+    Null,
+    Bool(bool),
+    Number(Number),
+    String(Box<str>),
+    Array(Box<[Json]>),
+    Object(Object),
+}
+
+/// A finite JSON number, with the digits it came with.
+#[derive(Clone, Debug)]
+pub struct Number(Box<str>);
+
+/// A JSON object: keys in order, each once.
+#[derive(Clone, Default, PartialEq)]
+pub struct Object(Vec<(Box<str>, Json)>);
+
+/// Why a text is no JSON that a twin can hold.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    #[error("not JSON: {0}")]
+    Syntax(#[from] serde_json::Error),
+    #[error("nested deeper than {DEEPEST} levels")]
+    TooDeep,
+    #[error("the number {0} is out of range")]
+    OutOfRange(String),
+}
+
+impl Json {
+    /// Reads JSON text.
+    ///
+    /// # Errors
+    /// Not UTF-8, not JSON (with line and column), deeper than [`DEEPEST`], or a number beyond ±1.8e308.
+    pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        Self::from_raw(serde_json::from_slice(bytes)?, 0)
+    }
+
+    fn from_raw(raw: &RawValue, depth: usize) -> Result<Self, JsonError> {
+        let text = raw.get();
+        if depth > DEEPEST {
+            return Err(JsonError::TooDeep);
+        }
+        Ok(match text.as_bytes().first() {
+            Some(b'{') => {
+                let RawObject(entries) = serde_json::from_str(text)?;
+                let mut object = Object::default();
+                for (key, value) in entries {
+                    object.insert(key, Self::from_raw(value, depth + 1)?);
+                }
+                Self::Object(object)
+            }
+            Some(b'[') => {
+                let RawArray(items) = serde_json::from_str(text)?;
+                let items: Result<Vec<_>, _> =
+                    items.into_iter().map(|item| Self::from_raw(item, depth + 1)).collect();
+                Self::Array(items?.into())
+            }
+            Some(b'"') => Self::String(serde_json::from_str::<String>(text)?.into()),
+            Some(b't') => Self::Bool(true),
+            Some(b'f') => Self::Bool(false),
+            Some(b'n') => Self::Null,
+            _ => Self::Number(Number::parse(text).ok_or_else(|| JsonError::OutOfRange(text.to_owned()))?),
+        })
+    }
+
+    /// The text of a string value.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::String(text) = self { Some(text) } else { None }
+    }
+
+    /// A number's value.
+    #[must_use]
+    pub fn as_f64(&self) -> Option<f64> {
+        if let Self::Number(number) = self { Some(number.as_f64()) } else { None }
+    }
+
+    /// An object's entries.
+    #[must_use]
+    pub fn as_object(&self) -> Option<&Object> {
+        if let Self::Object(object) = self { Some(object) } else { None }
+    }
+
+    /// A word for what this is, for error messages: `a number`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::String(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+
+    /// Applies `patch` as RFC 7396 says: objects merge, null removes, anything else replaces.
+    pub fn merge(&mut self, patch: &Self) {
+        let Self::Object(patch) = patch else {
+            *self = patch.clone();
+            return;
+        };
+        if !matches!(self, Self::Object(_)) {
+            *self = Self::Object(Object::default());
+        }
+        if let Self::Object(target) = self {
+            target.merge(patch);
+        }
+    }
+
+    /// Writes this as compact JSON text.
+    pub fn write(&self, out: &mut String) {
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            Self::Number(number) => out.push_str(number.as_str()),
+            Self::String(text) => write_string(out, text),
+            Self::Array(items) => {
+                out.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    item.write(out);
+                }
+                out.push(']');
+            }
+            Self::Object(object) => object.write(out),
+        }
+    }
+}
+
+impl Number {
+    /// Takes JSON number text whose value is finite.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let first = text.as_bytes().first()?;
+        let last = text.as_bytes().last()?;
+        if !(first.is_ascii_digit() || *first == b'-') || !last.is_ascii_digit() {
+            return None;
+        }
+        text.parse::<f64>().ok().filter(|value| value.is_finite())?;
+        Some(Self(text.into()))
+    }
+
+    /// A number from a float; none for NaN and infinity, which JSON cannot write.
+    #[must_use]
+    pub fn from_f64(value: f64) -> Option<Self> {
+        serde_json::Number::from_f64(value).map(|number| Self(number.to_string().into()))
+    }
+
+    /// The digits as they came.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The nearest double.
+    #[must_use]
+    pub fn as_f64(&self) -> f64 {
+        // `parse` and `from_f64` let only finite number text in.
+        self.0.parse().unwrap_or_default()
+    }
+}
+
+/// The same value is the same number: `1.0` and `1.00` are equal; two long integers are compared by digit.
+impl PartialEq for Number {
+    #[expect(clippy::float_cmp, reason = "equal text or exactly equal value is what is meant")]
+    fn eq(&self, other: &Self) -> bool {
+        const EXACT_DIGITS: usize = 15;
+        self.0 == other.0
+            || (self.0.len() <= EXACT_DIGITS
+                && other.0.len() <= EXACT_DIGITS
+                && self.as_f64() == other.as_f64())
+    }
+}
+
+impl From<i64> for Number {
+    fn from(value: i64) -> Self {
+        Self(value.to_string().into())
+    }
+}
+
+impl Object {
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True when there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value at `key`.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Json> {
+        self.find(key).ok().map(|index| &self.0[index].1)
+    }
+
+    /// Puts `value` at `key` and gives back what was there.
+    pub fn insert(&mut self, key: impl Into<Box<str>>, value: Json) -> Option<Json> {
+        let key = key.into();
+        match self.find(&key) {
+            Ok(index) => Some(std::mem::replace(&mut self.0[index].1, value)),
+            Err(index) => {
+                if self.0.len() == self.0.capacity() && self.0.len() < 8 {
+                    self.0.reserve_exact(1); // small objects stay exactly as large as they are
+                }
+                self.0.insert(index, (key, value));
+                None
+            }
+        }
+    }
+
+    /// Takes the entry at `key` out.
+    pub fn remove(&mut self, key: &str) -> Option<Json> {
+        self.find(key).ok().map(|index| self.0.remove(index).1)
+    }
+
+    /// The entries in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
+        self.0.iter().map(|(key, value)| (&**key, value))
+    }
+
+    /// Applies `patch` as RFC 7396 says.
+    pub fn merge(&mut self, patch: &Self) {
+        for (key, value) in &patch.0 {
+            if *value == Json::Null {
+                self.remove(key);
+                continue;
+            }
+            match self.find(key) {
+                Ok(index) => self.0[index].1.merge(value),
+                Err(_) => {
+                    let mut fresh = Json::Null;
+                    fresh.merge(value);
+                    self.insert(key.clone(), fresh);
+                }
+            }
+        }
+    }
+
+    /// Writes this as compact JSON text.
+    pub fn write(&self, out: &mut String) {
+        out.push('{');
+        for (index, (key, value)) in self.0.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            write_string(out, key);
+            out.push(':');
+            value.write(out);
+        }
+        out.push('}');
+    }
+
+    fn find(&self, key: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(k, _)| (**k).cmp(key))
+    }
+}
+
+impl<K: Into<Box<str>>> FromIterator<(K, Json)> for Object {
+    fn from_iter<I: IntoIterator<Item = (K, Json)>>(entries: I) -> Self {
+        let mut object = Self::default();
+        for (key, value) in entries {
+            object.insert(key, value);
+        }
+        object
+    }
+}
+
+/// What of `desired` the device has not reported: the values that differ, nested ones alone.
+#[must_use]
+pub fn delta(desired: &Object, reported: &Object) -> Object {
+    let mut delta = Object::default();
+    for (key, wanted) in desired.iter() {
+        match (wanted, reported.get(key)) {
+            (wanted, Some(had)) if wanted == had => {}
+            (Json::Object(wanted), Some(Json::Object(had))) => {
+                let inner = self::delta(wanted, had);
+                if !inner.is_empty() {
+                    delta.insert(key, Json::Object(inner));
+                }
+            }
+            (wanted, _) => {
+                delta.insert(key, wanted.clone());
+            }
+        }
+    }
+    delta
+}
+
+/// Writes `text` as a JSON string.
+pub fn write_string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut from = 0;
+    for (index, byte) in text.bytes().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.push_str(&text[from..index]);
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            control => {
+                use fmt::Write as _;
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{control:04x}");
+            }
+        }
+        from = index + 1;
+    }
+    out.push_str(&text[from..]);
+    out.push('"');
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.write(&mut text);
+        f.write_str(&text)
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl FromStr for Json {
+    type Err = JsonError;
+
+    fn from_str(text: &str) -> Result<Self, JsonError> {
+        Self::parse(text.as_bytes())
+    }
+}
+
+impl From<&str> for Json {
+    fn from(text: &str) -> Self {
+        Self::String(text.into())
+    }
+}
+
+impl From<String> for Json {
+    fn from(text: String) -> Self {
+        Self::String(text.into())
+    }
+}
+
+impl From<bool> for Json {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for Json {
+    fn from(value: i64) -> Self {
+        Self::Number(value.into())
+    }
+}
+
+impl From<Object> for Json {
+    fn from(object: Object) -> Self {
+        Self::Object(object)
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(number) => {
+                let raw: &RawValue = serde_json::from_str(number.as_str()).map_err(serde::ser::Error::custom)?;
+                raw.serialize(serializer)
+            }
+            Self::String(text) => serializer.serialize_str(text),
+            Self::Array(items) => {
+                let mut seq = serializer.serialize_seq(Some(items.len()))?;
+                for item in items {
+                    seq.serialize_element(item)?;
+                }
+                seq.end()
+            }
+            Self::Object(object) => object.serialize(serializer),
+        }
+    }
+}
+
+impl Serialize for Object {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.len()))?;
+        for (key, value) in self.iter() {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+/// Works with `serde_json` alone, and not inside `flatten` or tagged enums: those lose the digits.
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Self::from_raw(&raw, 0).map_err(de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Json::deserialize(deserializer)? {
+            Json::Object(object) => Ok(object),
+            other => Err(de::Error::custom(format!("expected an object, found {}", other.kind()))),
+        }
+    }
+}
+
+/// One level of an object, its values unread.
+struct RawObject<'a>(Vec<(String, &'a RawValue)>);
+
+/// One level of an array, its items unread.
+struct RawArray<'a>(Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(entries)
+            }
+        }
+        deserializer.deserialize_map(Entries).map(Self)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawArray<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items;
+        impl<'de> Visitor<'de> for Items {
+            type Value = Vec<&'de RawValue>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(items)
+            }
+        }
+        deserializer.deserialize_seq(Items).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn json(text: &str) -> Json {
+        text.parse().expect("test JSON")
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        for text in ["23.50", "12345678901234567890123", "-0", "1E5", "0.1000"] {
+            assert_eq!(json(text).to_string(), text);
+            assert_eq!(serde_json::to_string(&json(text)).unwrap(), text);
+        }
+        assert_eq!(json("1.0"), json("1.00"));
+        assert_ne!(json("12345678901234567890123"), json("12345678901234567890124"));
+    }
+
+    #[test]
+    fn refuses_what_a_twin_cannot_hold() {
+        for text in ["NaN", "1e999", "{", "{\"a\":}", "", "[1,]", "01", "\u{fffd}"] {
+            assert!(text.parse::<Json>().is_err(), "{text}");
+        }
+        assert!(matches!(Json::parse("[".repeat(40).as_bytes()), Err(JsonError::Syntax(_))));
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(deep.parse::<Json>().is_err());
+        assert!(Json::parse(&[0xff, 0xfe]).is_err());
+    }
+
+    /// The examples of RFC 7396, appendix A.
+    #[test]
+    fn merges_as_rfc_7396_says() {
+        for (target, patch, expected) in [
+            (r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"b":"c"}"#, r#"{"a":"b","b":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"a":null}"#, "{}"),
+            (r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, r#"{"b":"c"}"#),
+            (r#"{"a":["b"]}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"c"}"#, r#"{"a":["b"]}"#, r#"{"a":["b"]}"#),
+            (r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, r#"{"a":{"b":"d"}}"#),
+            (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
+            (r#"["a","b"]"#, r#"["c","d"]"#, r#"["c","d"]"#),
+            (r#"{"a":"b"}"#, r#"["c"]"#, r#"["c"]"#),
+            (r#"{"a":"foo"}"#, "null", "null"),
+            (r#"{"a":"foo"}"#, r#""bar""#, r#""bar""#),
+            (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"a":1,"e":null}"#),
+            ("[1,2]", r#"{"a":"b","c":null}"#, r#"{"a":"b"}"#),
+            ("{}", r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
+        ] {
+            let mut merged = json(target);
+            merged.merge(&json(patch));
+            assert_eq!(merged, json(expected), "{target} with {patch}");
+        }
+    }
+
+    #[test]
+    fn delta_names_what_is_missing() {
+        let delta = |desired: &str, reported: &str| {
+            let (desired, reported) = (json(desired), json(reported));
+            Json::Object(super::delta(desired.as_object().unwrap(), reported.as_object().unwrap())).to_string()
+        };
+        assert_eq!(delta(r#"{"power":"on"}"#, r#"{"power":"off","t":1}"#), r#"{"power":"on"}"#);
+        assert_eq!(delta(r#"{"a":{"b":1,"c":2}}"#, r#"{"a":{"b":1,"c":3}}"#), r#"{"a":{"c":2}}"#);
+        assert_eq!(delta(r#"{"n":1.0}"#, r#"{"n":1.00}"#), "{}");
+    }
+
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i32>().prop_map(Into::into),
+            "[ -~é\\n\"\\\\]{0,6}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                prop::collection::btree_map("[a-d]", inner, 0..4)
+                    .prop_map(|m| serde_json::Value::Object(m.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// RFC 7396's own pseudo-code, on the other JSON type.
+    fn merge_by_the_book(target: serde_json::Value, patch: &serde_json::Value) -> serde_json::Value {
+        let serde_json::Value::Object(patch) = patch else { return patch.clone() };
+        let mut target = if let serde_json::Value::Object(map) = target { map } else { serde_json::Map::new() };
+        for (key, value) in patch {
+            let old = target.remove(key);
+            if !value.is_null() {
+                target.insert(key.clone(), merge_by_the_book(old.unwrap_or_default(), value));
+            }
+        }
+        serde_json::Value::Object(target)
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_back(value in any_json()) {
+            let text = value.to_string();
+            let ours = json(&text);
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&ours.to_string()).unwrap(), value.clone());
+            prop_assert_eq!(serde_json::to_value(&ours).unwrap(), value);
+        }
+
+        #[test]
+        fn merge_agrees_with_the_book(target in any_json(), patch in any_json()) {
+            let mut ours = json(&target.to_string());
+            ours.merge(&json(&patch.to_string()));
+            prop_assert_eq!(serde_json::to_value(&ours).unwrap(), merge_by_the_book(target, &patch));
+        }
+
+        #[test]
+        fn merging_the_delta_reaches_the_desired(desired in any_json(), reported in any_json()) {
+            let (desired, mut reported) = (json(&desired.to_string()), json(&reported.to_string()));
+            if let (Json::Object(wanted), Json::Object(had)) = (&desired, &mut reported) {
+                had.merge(&Object::default());
+                let missing = super::delta(wanted, had);
+                for (key, value) in missing.iter() {
+                    prop_assert_ne!(had.get(key), Some(value));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The pure core: what a twin is and how it changes. In reading order.
+//!
+//! Nothing in here knows actix, tokio, a database or MQTT, does input or output, or asks what time
+//! it is: times and ids come in as arguments, and what is to be done comes back as data.
+
+pub mod clock;
+pub mod event;
+pub mod fingerprint;
+pub mod id;
+pub mod json;
+pub mod payload;
+pub mod reading;
+pub mod twin;
+
+pub use clock::{Clock, Timestamp};
+pub use event::{Cause, Event, EventBody, Kind, Recorded, TwinChange};
+pub use id::{BadDeviceId, DeviceId, DeviceNumber};
+pub use json::{Json, Number, Object};
+pub use reading::{Quality, Reading, Scalar, Telemetry};
+pub use twin::{Input, Mode, Outcome, Publish, Refusal, Status, Twin};

@@ -1,0 +1,160 @@
+//! What people say of a device: who it is, and what of its document is to change.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Refusal, Twin};
+use crate::domain::json::{Json, Object};
+
+/// Who a device is to people. Empty text means: not said.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Profile {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub serial_number: Box<str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub name: Box<str>,
+    /// `type` on the wire: `pump`, `thermostat`.
+    #[serde(rename = "type", skip_serializing_if = "str::is_empty")]
+    pub device_type: Box<str>,
+    /// All that is seldom said: `model`, `description`, `group_id`, `owner_id`, `ip_address`,
+    /// `mac_address`, `firmware_version`, `token_hash`.
+    #[serde(skip_serializing_if = "Object::is_empty")]
+    pub more: Object,
+}
+
+/// A registration or claim, as the API takes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Registration {
+    /// Merge patch by field and section: `name`, `type`, `tags`, `configuration`, …
+    pub patch: Object,
+}
+
+/// A change of the document, as the API takes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Change {
+    /// Merge patch by field and section: `name`, `desired`, `tags`, `configuration`, …
+    pub patch: Object,
+    /// Only if the twin is at this version.
+    pub if_version: Option<u64>,
+}
+
+/// The text fields of a profile that people may set, in the order of the document.
+pub const TEXT_FIELDS: [&str; 8] = [
+    "serial_number",
+    "name",
+    "type",
+    "model",
+    "description",
+    "group_id",
+    "ip_address",
+    "mac_address",
+];
+
+/// The sections that people may patch.
+pub const SECTIONS: [&str; 3] = ["desired", "tags", "configuration"];
+
+/// A text field has at most this many bytes.
+const LONGEST_TEXT: usize = 4_096;
+
+impl Profile {
+    /// The field called `name`, empty when it was never said. `type`, `model`, …
+    #[must_use]
+    pub fn text(&self, field: &str) -> &str {
+        match field {
+            "serial_number" => &self.serial_number,
+            "name" => &self.name,
+            "type" => &self.device_type,
+            other => self.more.get(other).and_then(Json::as_str).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn set(&mut self, field: &str, value: &Json) {
+        let text: Box<str> = value.as_str().unwrap_or_default().into();
+        match field {
+            "serial_number" => self.serial_number = text,
+            "name" => self.name = text,
+            "type" => self.device_type = text,
+            other if text.is_empty() => {
+                self.more.remove(other);
+            }
+            other => {
+                self.more.insert(other, Json::String(text));
+            }
+        }
+    }
+
+    /// What a status message's details change: `firmware_version`, `ip_address` and the like go into
+    /// the profile where they are new, all else is reported state.
+    pub(super) fn patch_from_details(&self, details: Object) -> Object {
+        let mut patch = Object::default();
+        let mut reported = Object::default();
+        for (field, value) in details.iter() {
+            match (field, value) {
+                ("firmware_version" | "ip_address" | "mac_address" | "model" | "serial_number", Json::String(text)) => {
+                    if self.text(field) != &**text {
+                        patch.insert(field, value.clone());
+                    }
+                }
+                _ => {
+                    reported.insert(field, value.clone());
+                }
+            }
+        }
+        if !reported.is_empty() {
+            patch.insert("reported", reported.into());
+        }
+        patch
+    }
+}
+
+impl Registration {
+    /// The patch, with `claimed` in it, once it is checked.
+    pub(super) fn into_patch(mut self, claimed: bool) -> Result<Object, Refusal> {
+        check(&self.patch, &["owner_id", "token_hash"])?;
+        self.patch.insert("claimed", Json::Bool(claimed));
+        Ok(self.patch)
+    }
+}
+
+impl Change {
+    pub(super) fn check_version(&self, current: u64) -> Result<(), Refusal> {
+        match self.if_version {
+            Some(expected) if expected != current => Err(Refusal::Version { current, expected }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn into_patch(self) -> Result<Object, Refusal> {
+        check(&self.patch, &[])?;
+        Ok(self.patch)
+    }
+}
+
+fn check(patch: &Object, also: &[&str]) -> Result<(), Refusal> {
+    let invalid = |field: &str, detail: String| Err(Refusal::Invalid { field: field.to_owned(), detail });
+    for (field, value) in patch.iter() {
+        match value {
+            Json::Object(_) if SECTIONS.contains(&field) => {}
+            other if SECTIONS.contains(&field) => {
+                return invalid(field, format!("expected an object, found {}", other.kind()));
+            }
+            Json::String(text) if text.len() > LONGEST_TEXT => {
+                return invalid(field, format!("{LONGEST_TEXT} bytes at most, this has {}", text.len()));
+            }
+            Json::String(_) | Json::Null if TEXT_FIELDS.contains(&field) || also.contains(&field) => {}
+            other if TEXT_FIELDS.contains(&field) => {
+                return invalid(field, format!("expected a string, found {}", other.kind()));
+            }
+            _ => return invalid(field, "there is no such field".into()),
+        }
+    }
+    Ok(())
+}
+
+impl Twin {
+    /// What to call it: its name, or its id while it has none.
+    #[must_use]
+    pub fn display_name(&self) -> &str {
+        if self.profile.name.is_empty() { self.id.as_str() } else { &self.profile.name }
+    }
+}

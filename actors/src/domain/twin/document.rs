@@ -1,0 +1,84 @@
+//! The twin as a JSON document, as DESIGN shows it.
+
+use super::{Properties, Property, Twin};
+use crate::domain::clock::Timestamp;
+use crate::domain::json::{Json, Object, delta};
+
+impl Twin {
+    /// The whole document: identity, status, both sides with their delta and metadata.
+    #[must_use]
+    pub fn document(&self) -> Object {
+        let reported = self.reported.to_object();
+        let desired = self.desired.to_object();
+        let mut document = self.head();
+        document.insert("delta", delta(&desired, &reported).into());
+        document.insert("desired", desired.into());
+        document.insert("reported", reported.into());
+        document.insert("metadata", self.metadata().into());
+        document.insert("schedule", Json::Array(Box::default()));
+        document
+    }
+
+    /// Who it is and how it stands, without its properties: the part that lists show.
+    #[must_use]
+    pub fn head(&self) -> Object {
+        let profile = &self.profile;
+        let or_null = |text: &str| if text.is_empty() { Json::Null } else { text.into() };
+        let mut head: Object = [
+            ("id", self.id.as_str().into()),
+            ("number", self.number.0.into()),
+            ("name", self.display_name().into()),
+            ("claimed", self.claimed.into()),
+            ("status", self.status.as_str().into()),
+            ("last_seen", self.last_seen.map_or(Json::Null, time)),
+            ("mode", self.mode.as_str().into()),
+            ("mode_until", self.mode_until.map_or(Json::Null, time)),
+            ("tags", self.tags.clone().into()),
+            ("configuration", self.configuration.clone().into()),
+            ("created_at", time(self.created_at)),
+            ("updated_at", time(self.updated_at)),
+        ]
+        .into_iter()
+        .collect();
+        #[expect(clippy::cast_possible_wrap, reason = "one change a nanosecond wraps in 292 years")]
+        head.insert("version", (self.version as i64).into());
+        for field in ["serial_number", "type", "model", "description"] {
+            head.insert(field, profile.text(field).into());
+        }
+        for field in ["group_id", "owner_id", "ip_address", "mac_address", "firmware_version"] {
+            head.insert(field, or_null(profile.text(field)));
+        }
+        head
+    }
+
+    fn metadata(&self) -> Object {
+        let reported = |p: &Property| {
+            [
+                ("reported_at", time(p.at)),
+                ("changed_at", time(p.changed_at)),
+                ("quality", p.quality.as_str().into()),
+            ]
+            .into_iter()
+            .collect::<Object>()
+        };
+        let desired = |p: &Property| {
+            let sync = match self.reported.get(&p.name) {
+                Some(reported) if reported.value == p.value => "applied",
+                _ => "pending",
+            };
+            let by = p.by.as_deref().map_or(Json::Null, Into::into);
+            [("at", time(p.at)), ("by", by), ("sync", sync.into())].into_iter().collect::<Object>()
+        };
+        [("reported", each(&self.reported, reported)), ("desired", each(&self.desired, desired))]
+            .into_iter()
+            .collect()
+    }
+}
+
+fn each(properties: &Properties, describe: impl Fn(&Property) -> Object) -> Json {
+    Json::Object(properties.iter().map(|p| (p.name.clone(), describe(p).into())).collect())
+}
+
+fn time(at: Timestamp) -> Json {
+    at.to_string().into()
+}
