@@ -1,1 +1,38 @@
+//! twinhub's actors: the twins, and everything that lives beside them. In reading order.
+//!
+//! # Invariants, each an absence
+//! - [`domain`] knows no actix, tokio, database or MQTT, does no input or output, never asks the time.
+//! - Entities never leave [`store`]. `twinhub-migrations` imports nothing of ours.
+//! - Nothing in this crate knows HTTP.
+//! - No actor waits (`send().await`) on one that may be waiting on it.
+//! - Nobody uses `do_send` where a full mailbox must be felt: what is in flight is bounded at the
+//!   [`door`], so inside the house nothing can pile up beyond that bound.
+//!
+//! `tests/it/architecture.rs` reads the imports and fails where one of these is broken.
+
 pub mod domain;
+
+pub mod messages;
+pub mod receipt;
+
+pub mod door;
+pub mod mqtt;
+
+pub mod supervisor;
+pub mod twin;
+
+pub mod journal;
+pub mod feed;
+pub mod outbox;
+
+pub mod archive;
+pub mod store;
+
+pub mod clock;
+pub mod counters;
+pub mod hub;
+pub mod post;
+pub mod testkit;
+
+pub use clock::SystemClock;
+pub use hub::{Hub, HubError, Settings};

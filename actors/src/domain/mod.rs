@@ -10,6 +10,7 @@ pub mod id;
 pub mod json;
 pub mod payload;
 pub mod reading;
+pub mod series;
 pub mod twin;
 
 pub use clock::{Clock, Timestamp};

@@ -231,6 +231,9 @@ impl Twin {
                     let body = EventBody::Presence { status, reason: "reported".into() };
                     self.happen(&mut outcome, body, now, cause);
                 }
+                if online {
+                    self.remind(&mut outcome);
+                }
                 if !details.is_empty() {
                     let patch = self.profile.patch_from_details(details);
                     self.update(&mut outcome, ChangeKind::Reported, patch, now, cause);
@@ -238,7 +241,9 @@ impl Twin {
             }
             Input::AskDesired => {
                 self.come_online(&mut outcome, now, cause);
+                outcome.publishes.clear(); // it is told all of it now, asked for or not
                 outcome.publishes.push(self.publish_desired());
+                outcome.publishes.extend(self.publish_configuration());
             }
             Input::Register(registration) => {
                 if !self.is_new() && self.claimed {
@@ -327,7 +332,17 @@ impl Twin {
         if self.status != Status::Online {
             let body = EventBody::Presence { status: Status::Online, reason: "heard".into() };
             self.happen(outcome, body, now, cause);
+            self.remind(outcome);
         }
+    }
+
+    /// A device that has just come is told what it may have missed. The embedded broker keeps nothing
+    /// over a restart of the hub, so this is also what restores its retained configuration.
+    fn remind(&self, outcome: &mut Outcome) {
+        if !self.delta().is_empty() {
+            outcome.publishes.push(self.publish_desired());
+        }
+        outcome.publishes.extend(self.publish_configuration());
     }
 
     /// A change made of a patch by section, with what the device is to be told of it.
@@ -350,8 +365,12 @@ impl Twin {
             outcome.publishes.push(self.publish_desired());
         }
         if configuration {
-            outcome.publishes.push(Publish::Configuration(Json::Object(self.configuration.clone())));
+            outcome.publishes.push(Publish::Configuration(self.configuration.clone().into()));
         }
+    }
+
+    fn publish_configuration(&self) -> Option<Publish> {
+        (!self.configuration.is_empty()).then(|| Publish::Configuration(self.configuration.clone().into()))
     }
 
     fn publish_desired(&self) -> Publish {

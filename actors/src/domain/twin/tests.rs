@@ -128,6 +128,21 @@ fn status_details_find_their_places() {
     assert_eq!((twin.status, twin.last_seen), (Status::Offline, Some(at(1))));
 }
 
+#[test]
+fn a_device_that_comes_back_is_told_what_it_missed() {
+    let mut twin = twin();
+    let missed = r#"{"desired": {"power": "on"}, "configuration": {"interval": 5}}"#;
+    twin.apply(change(missed, None), at(1), &cause()).unwrap();
+    let come = |twin: &mut Twin, input: Input| twin.apply(input, at(2), &cause()).unwrap().publishes.len();
+    let online = || Input::Presence { online: true, details: Object::default() };
+    assert_eq!(come(&mut twin, online()), 2, "the delta and the configuration");
+    assert_eq!(come(&mut twin, online()), 2, "again: it may have connected anew unnoticed");
+    assert_eq!(come(&mut twin, readings(r#"{"t": 1}"#)), 0, "but not with every message");
+    assert_eq!(come(&mut twin, Input::AskDesired), 2);
+    twin.apply(Input::Report(object(r#"{"power": "on"}"#)), at(3), &cause()).unwrap();
+    assert_eq!(come(&mut twin, online()), 1, "it has what was desired");
+}
+
 fn any_input() -> impl Strategy<Value = Input> {
     let document = prop_oneof![
         Just(r#"{"power": "on"}"#),

@@ -1,0 +1,71 @@
+//! The archive: answers what is asked of the store, and now and then has the store put in order what was
+//! committed. Reads go beside the writer and beside each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
+use actix::fut::ActorFutureExt;
+use tracing::warn;
+
+use crate::domain::Clock;
+use crate::messages::archive::{
+    BucketHistory, FindEvents, FindSerial, ListDevices, LoadTwins, RawHistory, Replay,
+};
+use crate::store::Store;
+
+/// See the module.
+pub struct Archive {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    maintain_every: Duration,
+}
+
+impl Archive {
+    /// An archive over `store`.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, maintain_every: Duration) -> Self {
+        Self { store, clock, maintain_every }
+    }
+
+    fn maintain_later(&self, ctx: &mut Context<Self>) {
+        let (store, clock, every) = (Arc::clone(&self.store), Arc::clone(&self.clock), self.maintain_every);
+        let work = async move {
+            tokio::time::sleep(every).await;
+            // On a task of its own: ordering costs time, and questions are answered meanwhile.
+            if let Err(error) = store.maintain(clock.now()).await {
+                warn!(%error, "could not put the store in order, trying again");
+            }
+        };
+        ctx.spawn(work.into_actor(self).map(|(), this, ctx| this.maintain_later(ctx)));
+    }
+}
+
+impl Actor for Archive {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.maintain_later(ctx);
+    }
+}
+
+/// A handler that answers one question with one call of the store.
+macro_rules! answer {
+    ($question:ident: |$store:ident, $asked:ident| $call:expr) => {
+        impl Handler<$question> for Archive {
+            type Result = ResponseFuture<<$question as Message>::Result>;
+
+            fn handle(&mut self, $asked: $question, _: &mut Context<Self>) -> Self::Result {
+                let $store = Arc::clone(&self.store);
+                Box::pin(async move { $call.await })
+            }
+        }
+    };
+}
+
+answer!(ListDevices: |store, asked| store.devices(&asked.0));
+answer!(FindSerial: |store, asked| store.find_serial(&asked.0));
+answer!(RawHistory: |store, asked| store.raw_history(&asked.0));
+answer!(BucketHistory: |store, asked| store.bucket_history(&asked.0));
+answer!(FindEvents: |store, asked| store.events(&asked.0));
+answer!(LoadTwins: |store, asked| store.load(&asked.0));
+answer!(Replay: |store, asked| store.replay(asked.after, asked.up_to, asked.limit));

@@ -1,0 +1,67 @@
+//! Counters that all parts add to and that health, metrics and tests read. Adding costs nanoseconds.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What happened since the start. Each field only grows, but for those that say `now`.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// MQTT messages that came, whatever became of them.
+    pub messages_in: AtomicU64,
+    /// Inputs taken in and committed.
+    pub inputs_committed: AtomicU64,
+    /// Inputs known as repeats.
+    pub inputs_repeated: AtomicU64,
+    /// Inputs that a twin refused.
+    pub inputs_refused: AtomicU64,
+    /// QoS 0 messages shed because too much was in flight.
+    pub messages_shed: AtomicU64,
+    /// Payloads that could not be read.
+    pub messages_rejected: AtomicU64,
+    /// Inputs in flight now.
+    pub inputs_in_flight: AtomicU64,
+    /// Events committed.
+    pub events: AtomicU64,
+    /// Commits done, and the time they took, in microseconds.
+    pub commits: AtomicU64,
+    pub commit_micros: AtomicU64,
+    pub commits_failed: AtomicU64,
+    /// 1 now while the store fails.
+    pub store_failing: AtomicU64,
+    /// The last `seq` committed.
+    pub seq: AtomicU64,
+    /// Twins in memory now.
+    pub twins: AtomicU64,
+    pub twins_restarted: AtomicU64,
+    pub twins_put_away: AtomicU64,
+    /// Messages published to devices.
+    pub messages_out: AtomicU64,
+    /// Outgoing messages that wait now.
+    pub outbox_waiting: AtomicU64,
+    /// Live subscribers now.
+    pub subscribers: AtomicU64,
+    /// Frames sent to subscribers.
+    pub frames_out: AtomicU64,
+    /// Times a subscriber was told that it lags.
+    pub subscribers_lagged: AtomicU64,
+}
+
+/// Adds one.
+pub fn up(counter: &AtomicU64) {
+    add(counter, 1);
+}
+
+/// Adds `n`.
+pub fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Relaxed);
+}
+
+/// Takes one away.
+pub fn down(counter: &AtomicU64) {
+    counter.fetch_sub(1, Relaxed);
+}
+
+/// Reads.
+#[must_use]
+pub fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Relaxed)
+}

@@ -1,0 +1,256 @@
+//! The hub: the actors, started and put together. What stands in front of it (the web layer, the links)
+//! holds a [`Hub`] and sends messages to its actors.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Arbiter};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::archive::Archive;
+use crate::counters::{Counters, get};
+use crate::domain::{Cause, Clock, DeviceId, Input, Refusal, Twin};
+use crate::door::{Door, UnknownDevices};
+use crate::feed::Feed;
+use crate::journal::Journal;
+use crate::messages::journal::Close;
+use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
+use crate::mqtt::Link;
+use crate::mqtt::rejections::Rejections;
+use crate::outbox::{Connect, Outbox};
+use crate::post::post;
+use crate::receipt::{NotTaken, Receipt, Taken};
+use crate::store::{Store, StoreError};
+use crate::supervisor::{Idle, Supervisor};
+use crate::twin::Surroundings;
+
+/// What of the hub can be set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub unknown_devices: UnknownDevices,
+    /// Inputs in flight at most; beyond it QoS 1 waits and QoS 0 is shed.
+    pub most_in_flight: usize,
+    /// Events in one commit at most.
+    pub most_in_commit: usize,
+    /// A twin that was idle for this long leaves memory; none: never. Twins beyond
+    /// [`Settings::idle_above`] in memory are needed before any goes.
+    pub idle_after: Option<Duration>,
+    pub idle_above: u64,
+    /// How often what was committed is put into order.
+    pub maintain_every: Duration,
+    /// How long a person's change may wait for its commit before the answer is 503.
+    pub patience: Duration,
+    /// Threads that the twins are spread over.
+    pub arbiters: usize,
+    /// Batches that a live subscriber may fall behind before it is told that it lags.
+    pub feed_depth: usize,
+}
+
+/// See the module.
+pub struct Hub {
+    pub supervisor: Addr<Supervisor>,
+    pub journal: Addr<Journal>,
+    pub feed: Addr<Feed>,
+    pub archive: Addr<Archive>,
+    pub outbox: Addr<Outbox>,
+    pub door: Door,
+    pub counters: Arc<Counters>,
+    pub rejections: Arc<Rejections>,
+    pub clock: Arc<dyn Clock>,
+    pub settings: Settings,
+    people: Arc<Semaphore>,
+}
+
+/// Why the hub did not do what a person or program asked.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store does not take anything in just now, or too much is in flight: try again later.
+    #[error("{0}")]
+    Unavailable(&'static str),
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            unknown_devices: UnknownDevices::Accept,
+            most_in_flight: 20_000,
+            most_in_commit: 4_000,
+            idle_after: Some(Duration::from_secs(900)),
+            idle_above: 100_000,
+            maintain_every: Duration::from_secs(5),
+            patience: Duration::from_secs(5),
+            arbiters: std::thread::available_parallelism().map_or(1, usize::from),
+            feed_depth: 1_024,
+        }
+    }
+}
+
+/// A person's change that is lost on its way, because its twin died, is tried this often.
+const MOST_TRIES: u32 = 3;
+/// The wait between two tries: a twin that died starts again within it.
+const TRY_AGAIN: Duration = Duration::from_millis(150);
+/// Changes by people and programs in flight at most; who comes beyond it waits.
+const PEOPLE: usize = 10_000;
+/// How long closing waits for a store that fails. What is not committed then was never acknowledged.
+const LONGEST_CLOSE: Duration = Duration::from_secs(3);
+
+impl Hub {
+    /// Starts the actors over `store`. Call it inside an actix system.
+    ///
+    /// # Errors
+    /// The store does not say where it stands.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<Arc<Self>, StoreError> {
+        let head = store.head().await?;
+        let kept = store.outgoing().await?;
+        let counters = Arc::new(Counters::default());
+        let rejections = Arc::new(Rejections::default());
+
+        // The journal has a thread of its own: every message goes through it.
+        let (durable, queries) = (Arbiter::new().handle(), Arbiter::new().handle());
+        let feed = {
+            let (seq, depth) = (head.seq, settings.feed_depth);
+            Feed::start_in_arbiter(&durable, move |_| Feed::new(seq, depth))
+        };
+        let outbox = {
+            let counters = Arc::clone(&counters);
+            Outbox::start_in_arbiter(&durable, move |_| Outbox::new(kept, counters))
+        };
+        let archive = {
+            let (store, clock, every) = (Arc::clone(&store), Arc::clone(&clock), settings.maintain_every);
+            Archive::start_in_arbiter(&queries, move |_| Archive::new(store, clock, every))
+        };
+        let journal = {
+            let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
+            let (feed, outbox, head, most) = (feed.clone(), outbox.clone(), head.clone(), settings.most_in_commit);
+            Journal::start_in_arbiter(&durable, move |_| {
+                Journal::new(store, clock, feed, outbox, counters, &head, most)
+            })
+        };
+        let supervisor = {
+            let (clock, counters, journal) = (Arc::clone(&clock), Arc::clone(&counters), journal.clone());
+            let arbiters: Vec<_> = (0..settings.arbiters.max(1)).map(|_| Arbiter::new()).collect();
+            let idle = settings.idle_after.map(|after| Idle { after, above: settings.idle_above });
+            let first = arbiters[0].handle(); // there is one at least
+            Supervisor::start_in_arbiter(&first, move |_| {
+                Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
+                    store,
+                    clock,
+                    journal,
+                    supervisor,
+                    counters,
+                })
+            })
+        };
+        let door = Door::new(
+            supervisor.clone(),
+            Arc::clone(&rejections),
+            Arc::clone(&counters),
+            Arc::clone(&clock),
+            settings.unknown_devices,
+            settings.most_in_flight,
+        );
+        let people = Arc::new(Semaphore::new(PEOPLE));
+        Ok(Arc::new(Self {
+            supervisor,
+            journal,
+            feed,
+            archive,
+            outbox,
+            door,
+            counters,
+            rejections,
+            clock,
+            settings,
+            people,
+        }))
+    }
+
+    /// Gives the hub its way out to the devices.
+    pub fn connect(&self, link: Arc<dyn Link>) {
+        let _ = post(&self.outbox, Connect { link, journal: self.journal.clone() }); // it lives while we do
+    }
+
+    /// Takes a person's or program's input in, and answers after the commit.
+    ///
+    /// # Errors
+    /// The twin refused it, or it could not be made durable in time. It may become durable later all
+    /// the same: nobody has been told so.
+    pub async fn deliver(
+        &self,
+        device: DeviceId,
+        input: Input,
+        cause: Cause,
+        if_unknown: IfUnknown,
+        want_twin: bool,
+    ) -> Result<Taken, HubError> {
+        if self.is_failing() {
+            return Err(HubError::Unavailable("the store does not take anything in just now"));
+        }
+        let in_time = tokio::time::timeout(self.settings.patience, async {
+            let _room = self.people.acquire().await; // never closed
+            for _ in 0..MOST_TRIES {
+                let (receipt, settled) = Receipt::channel();
+                let deliver = Deliver {
+                    device: device.clone(),
+                    input: input.clone(),
+                    cause: cause.clone(),
+                    receipt,
+                    if_unknown,
+                    want_twin,
+                };
+                if post(&self.supervisor, deliver).is_err() {
+                    break;
+                }
+                match settled.await {
+                    Ok(Ok(taken)) => return Ok(taken),
+                    Ok(Err(NotTaken::Refused(refusal))) => return Err(HubError::Refused(refusal)),
+                    Ok(Err(NotTaken::Lost)) | Err(_) => tokio::time::sleep(TRY_AGAIN).await,
+                }
+            }
+            Err(HubError::Unavailable("the change was lost on its way"))
+        });
+        in_time.await.unwrap_or(Err(HubError::Unavailable("the change was not made durable in time")))
+    }
+
+    /// The twin as it stands, all that it shows being durable. None if there is none.
+    ///
+    /// # Errors
+    /// The store does not answer in time.
+    pub async fn read(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
+        let in_time = tokio::time::timeout(self.settings.patience, async {
+            for _ in 0..MOST_TRIES {
+                let (reply, twin) = oneshot::channel();
+                if post(&self.supervisor, ReadTwin { device: device.clone(), reply }).is_err() {
+                    break;
+                }
+                match twin.await {
+                    Ok(twin) => return Ok(twin),
+                    Err(_) => tokio::time::sleep(TRY_AGAIN).await, // its twin died with the question
+                }
+            }
+            Err(HubError::Unavailable("the twin does not answer"))
+        });
+        in_time.await.unwrap_or(Err(HubError::Unavailable("the store does not answer")))
+    }
+
+    /// True while commits fail.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        get(&self.counters.store_failing) == 1
+    }
+
+    /// Commits what there is and takes nothing more in. True when all of it became durable.
+    pub async fn close(&self) -> bool {
+        let (reply, closed) = oneshot::channel();
+        post(&self.journal, Close { reply }).is_ok()
+            && tokio::time::timeout(LONGEST_CLOSE, closed).await.is_ok_and(|reply| reply.is_ok())
+    }
+}

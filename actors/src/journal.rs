@@ -1,0 +1,262 @@
+//! The journal: the one place where things become durable. It gathers the twins' outcomes, gives every
+//! event its place in the sequence, and commits them group by group. While one group is being committed
+//! the next gathers, so a lone message waits for nothing and a flood shares its commits. Only after the
+//! commit are receipts settled, subscribers told and devices written to.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::{error, info};
+
+use crate::counters::{Counters, add, up};
+use crate::domain::{Clock, Recorded};
+use crate::feed::Feed;
+use crate::messages::feed::Committed;
+use crate::messages::journal::{Append, Barrier, Close, Sent};
+use crate::messages::outbox::PublishAll;
+use crate::outbox::Outbox;
+use crate::post::post;
+use crate::receipt::{Receipt, Taken};
+use crate::store::{Batch, Head, Store};
+
+/// The wait before a failed commit is tried again; doubled for each further one.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub struct Journal {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    feed: Addr<Feed>,
+    outbox: Addr<Outbox>,
+    counters: Arc<Counters>,
+    most_in_commit: usize,
+    next_seq: u64,
+    next_outgoing: u64,
+    waiting: VecDeque<Append>,
+    sent: Vec<u64>,
+    committing: bool,
+    /// Outcomes told, and outcomes committed: a barrier waits until the second reaches the first.
+    told: u64,
+    committed: u64,
+    barriers: VecDeque<(u64, oneshot::Sender<()>)>,
+    closed: bool,
+}
+
+/// A group on its way to the store, and what is owed to its senders.
+struct Group {
+    batch: Batch,
+    owed: Vec<Owed>,
+}
+
+struct Owed {
+    receipt: Receipt,
+    taken: Taken,
+    pending: Arc<std::sync::atomic::AtomicU32>,
+}
+
+impl Journal {
+    /// A journal that goes on where `head` says the store stands.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        feed: Addr<Feed>,
+        outbox: Addr<Outbox>,
+        counters: Arc<Counters>,
+        head: &Head,
+        most_in_commit: usize,
+    ) -> Self {
+        counters.seq.store(head.seq, Ordering::Relaxed);
+        Self {
+            store,
+            clock,
+            feed,
+            outbox,
+            counters,
+            most_in_commit: most_in_commit.max(1),
+            next_seq: head.seq + 1,
+            next_outgoing: head.outgoing + 1,
+            waiting: VecDeque::new(),
+            sent: Vec::new(),
+            committing: false,
+            told: 0,
+            committed: 0,
+            barriers: VecDeque::new(),
+            closed: false,
+        }
+    }
+
+    fn commit_next(&mut self, ctx: &mut Context<Self>) {
+        if self.committing || (self.waiting.is_empty() && self.sent.is_empty()) {
+            return;
+        }
+        self.committing = true;
+        let group = self.gather();
+        let (store, counters) = (Arc::clone(&self.store), Arc::clone(&self.counters));
+        let work = async move {
+            commit(&*store, &group.batch, &counters).await;
+            group
+        };
+        ctx.spawn(work.into_actor(self).map(|group, this, ctx| {
+            this.committing = false;
+            this.settle(group);
+            this.commit_next(ctx);
+        }));
+    }
+
+    /// Makes a group of what waits, as much as one commit takes, and gives its events their places.
+    fn gather(&mut self) -> Group {
+        let mut events = Vec::with_capacity(self.waiting.len());
+        let mut batch = Batch {
+            at: self.clock.now(),
+            events: Arc::from([]),
+            twins: Vec::new(),
+            removed: Vec::new(),
+            outgoing: Vec::new(),
+            sent: std::mem::take(&mut self.sent),
+        };
+        let mut owed = Vec::with_capacity(self.waiting.len());
+        while events.len() < self.most_in_commit
+            && let Some(append) = self.waiting.pop_front()
+        {
+            let Append { events: happened, state, removed, outgoing, receipt, mut taken, pending } = append;
+            for event in happened {
+                events.push(Arc::new(Recorded::new(self.next_seq, event)));
+                taken.seq = Some(self.next_seq);
+                self.next_seq += 1;
+            }
+            let seq = self.next_seq - 1;
+            batch.twins.extend(state.map(|twin| (seq, *twin)));
+            batch.removed.extend(removed.map(|number| (seq, number)));
+            for mut message in outgoing {
+                message.id = self.next_outgoing;
+                self.next_outgoing += 1;
+                batch.outgoing.push(message);
+            }
+            owed.push(Owed { receipt, taken, pending });
+        }
+        batch.events = events.into();
+        Group { batch, owed }
+    }
+
+    /// Pays what is owed after the commit: the feed first, because people wait there in real time.
+    fn settle(&mut self, Group { batch, owed }: Group) {
+        let counters = Arc::clone(&self.counters);
+        if let Some(last) = batch.events.last() {
+            counters.seq.store(last.seq, Ordering::Relaxed);
+            add(&counters.events, batch.events.len() as u64);
+            // The feed and the outbox live as long as the journal; if not, the hub goes down.
+            let _ = post(&self.feed, Committed { events: batch.events });
+        }
+        if !batch.outgoing.is_empty() {
+            let _ = post(&self.outbox, PublishAll { outgoing: batch.outgoing });
+        }
+        add(&counters.inputs_committed, owed.len() as u64);
+        self.committed += owed.len() as u64;
+        for Owed { receipt, taken, pending } in owed {
+            if taken.repeated {
+                up(&counters.inputs_repeated);
+            }
+            pending.fetch_sub(1, Ordering::AcqRel);
+            receipt.settle(Ok(taken));
+        }
+        self.lift_barriers();
+    }
+
+    fn lift_barriers(&mut self) {
+        while let Some((at, _)) = self.barriers.front()
+            && *at <= self.committed
+            && let Some((_, reply)) = self.barriers.pop_front()
+        {
+            let _ = reply.send(()); // whoever waited may have gone
+        }
+    }
+
+    fn wait_for_all(&mut self, reply: oneshot::Sender<()>) {
+        self.barriers.push_back((self.told, reply));
+        self.lift_barriers();
+    }
+}
+
+/// Commits `batch`, however often that takes. A batch that may have been committed, because the answer
+/// got lost, is committed again: the store knows it by its first event.
+async fn commit(store: &dyn Store, batch: &Batch, counters: &Counters) {
+    let nothing = batch.events.is_empty()
+        && batch.outgoing.is_empty()
+        && batch.sent.is_empty()
+        && batch.twins.is_empty()
+        && batch.removed.is_empty();
+    if nothing {
+        return; // repeats alone: they had only to wait for their originals
+    }
+    let mut wait = FIRST_WAIT;
+    loop {
+        let began = Instant::now();
+        match store.commit(batch).await {
+            Ok(()) => {
+                up(&counters.commits);
+                add(&counters.commit_micros, u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+                if counters.store_failing.swap(0, Ordering::AcqRel) == 1 {
+                    info!("the store takes commits again");
+                }
+                return;
+            }
+            Err(problem) => {
+                up(&counters.commits_failed);
+                if counters.store_failing.swap(1, Ordering::AcqRel) == 0 {
+                    error!(%problem, events = batch.events.len(), "commit failed, trying again until it is done");
+                }
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
+    }
+}
+
+impl Actor for Journal {
+    type Context = Context<Self>;
+}
+
+impl Handler<Append> for Journal {
+    type Result = ();
+
+    fn handle(&mut self, append: Append, ctx: &mut Context<Self>) {
+        if self.closed {
+            return; // its receipt is lost, so nobody is told that it was taken
+        }
+        self.told += 1;
+        self.waiting.push_back(append);
+        self.commit_next(ctx);
+    }
+}
+
+impl Handler<Barrier> for Journal {
+    type Result = ();
+
+    fn handle(&mut self, Barrier { reply }: Barrier, _: &mut Context<Self>) {
+        self.wait_for_all(reply);
+    }
+}
+
+impl Handler<Sent> for Journal {
+    type Result = ();
+
+    fn handle(&mut self, Sent { ids }: Sent, ctx: &mut Context<Self>) {
+        self.sent.extend(ids);
+        self.commit_next(ctx);
+    }
+}
+
+impl Handler<Close> for Journal {
+    type Result = ();
+
+    fn handle(&mut self, Close { reply }: Close, _: &mut Context<Self>) {
+        self.closed = true;
+        self.wait_for_all(reply);
+    }
+}

@@ -1,0 +1,29 @@
+//! What the feed is told.
+
+use std::sync::Arc;
+
+use actix::Message;
+use tokio::sync::broadcast;
+
+use crate::domain::Recorded;
+
+/// Events that have just become durable, in order and without a gap after the last.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Committed {
+    pub events: Arc<[Arc<Recorded>]>,
+}
+
+/// Asks for the live feed.
+#[derive(Debug, Message)]
+#[rtype(result = "Live")]
+pub struct Subscribe;
+
+/// The live feed: everything after `seq`, in order. A receiver that falls too far behind is told so by
+/// the channel and can read the rest with [`super::archive::Replay`].
+#[derive(Debug, actix::MessageResponse)]
+pub struct Live {
+    /// The last event before the live ones.
+    pub seq: u64,
+    pub events: broadcast::Receiver<Arc<[Arc<Recorded>]>>,
+}

@@ -1,0 +1,50 @@
+//! What the journal is told.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use actix::Message;
+use tokio::sync::oneshot;
+
+use crate::domain::{DeviceNumber, Event, Twin};
+use crate::mqtt::Outgoing;
+use crate::receipt::{Receipt, Taken};
+
+/// A twin's outcome, to be committed; the receipt is settled with `taken` after that.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Append {
+    pub events: Vec<Event>,
+    /// The twin's state after the events, where more than its readings changed: its row is written with
+    /// them. Left out, the row follows later; the events say all.
+    pub state: Option<Box<Twin>>,
+    /// The twin is to be removed with all it has.
+    pub removed: Option<DeviceNumber>,
+    pub outgoing: Vec<Outgoing>,
+    pub receipt: Receipt,
+    /// What the receipt is settled with; the journal adds the `seq`.
+    pub taken: Taken,
+    /// How many of its twin's outcomes are not committed yet: one less after this.
+    pub pending: Arc<AtomicU32>,
+}
+
+/// Answered as soon as everything told to the journal before it is committed.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Barrier {
+    pub reply: oneshot::Sender<()>,
+}
+
+/// Outgoing messages that were delivered: they leave the outbox with the next commit.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Sent {
+    pub ids: Vec<u64>,
+}
+
+/// Commit what there is and take nothing more in. Answered when that is done.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Close {
+    pub reply: oneshot::Sender<()>,
+}

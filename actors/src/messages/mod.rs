@@ -1,0 +1,8 @@
+//! What actors say to each other: small types of their own, one file an actor.
+
+pub mod archive;
+pub mod feed;
+pub mod journal;
+pub mod outbox;
+pub mod supervisor;
+pub mod twin;

@@ -1,0 +1,32 @@
+//! What a twin is told.
+
+use actix::Message;
+use tokio::sync::oneshot;
+
+use crate::domain::{Cause, Input, Twin};
+use crate::receipt::Receipt;
+
+use super::supervisor::IfUnknown;
+
+/// An input for this twin.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Take {
+    pub input: Input,
+    pub cause: Cause,
+    pub receipt: Receipt,
+    pub want_twin: bool,
+    pub if_unknown: IfUnknown,
+}
+
+/// Asks for the twin as it stands, every change of it that shows being durable.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Read {
+    pub reply: oneshot::Sender<Option<Box<Twin>>>,
+}
+
+/// The twin is to leave memory; it answers by stopping.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PutAway;

@@ -1,0 +1,53 @@
+//! MQTT: the two links (an outside broker by rumqttc, the embedded one), and the dialects they speak.
+
+pub mod dialects;
+pub mod rejections;
+pub mod topics;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// A message for a device, as it lies in the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Given once; a later one is larger.
+    pub id: u64,
+    pub topic: String,
+    pub payload: Bytes,
+    pub retain: bool,
+}
+
+/// The way out to the devices. Both links are one.
+#[async_trait]
+pub trait Link: Send + Sync + 'static {
+    /// Publishes at QoS 1, and returns when the broker has acknowledged it: it is the broker's then.
+    ///
+    /// # Errors
+    /// The connection went before the acknowledgement came: publish again.
+    async fn publish(&self, message: &Outgoing) -> Result<(), LinkError>;
+
+    /// How the link is.
+    fn state(&self) -> LinkState;
+
+    /// Takes nothing more in. Messages taken are acknowledged once their receipts are settled, until
+    /// [`Link::close`].
+    async fn stop_intake(&self);
+
+    /// Closes connections with a reason, after what was settled has been acknowledged.
+    async fn close(&self);
+}
+
+/// Why a message was not published.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LinkError(pub String);
+
+/// How a link is, for health and metrics.
+#[derive(Clone, Debug, Default)]
+pub struct LinkState {
+    pub connected: bool,
+    /// `embedded broker on 127.0.0.1:1883`, `mqtt://host:1883: connection refused`.
+    pub detail: String,
+    /// Connections held (embedded), or 1 or 0.
+    pub connections: u64,
+}

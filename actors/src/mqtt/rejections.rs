@@ -1,0 +1,76 @@
+//! Messages that could not be read: counted by reason, and the last of them kept for people to look at.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use crate::domain::Timestamp;
+
+/// How many are kept (API.md).
+const KEPT: usize = 1_000;
+/// How much of a payload is kept, in bytes (API.md).
+const KEPT_BYTES: usize = 256;
+
+/// A message that could not be read.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rejection {
+    pub at: Timestamp,
+    pub topic: String,
+    /// A stable word: `not_json`, `bad_device_id`, …
+    pub reason: &'static str,
+    /// What was wrong and where.
+    pub detail: String,
+    /// The first 256 bytes, as text; what is no UTF-8 shows as U+FFFD.
+    pub payload: String,
+    /// How long the payload was, in bytes.
+    pub bytes: usize,
+}
+
+/// The last rejections and the count of all.
+#[derive(Debug, Default)]
+pub struct Rejections(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    last: VecDeque<Rejection>,
+    by_reason: BTreeMap<&'static str, u64>,
+}
+
+impl Rejections {
+    /// Counts and keeps one.
+    pub fn add(&self, at: Timestamp, topic: &str, payload: &[u8], reason: &'static str, detail: String) {
+        let shown = &payload[..payload.len().min(KEPT_BYTES)];
+        let rejection = Rejection {
+            at,
+            topic: topic.chars().take(KEPT_BYTES).collect(),
+            reason,
+            detail,
+            payload: String::from_utf8_lossy(shown).into_owned(),
+            bytes: payload.len(),
+        };
+        let mut inner = self.lock();
+        if inner.last.len() >= KEPT {
+            inner.last.pop_front();
+        }
+        inner.last.push_back(rejection);
+        *inner.by_reason.entry(reason).or_default() += 1;
+    }
+
+    /// The last ones, newest first.
+    #[must_use]
+    pub fn last(&self, limit: usize) -> Vec<Rejection> {
+        self.lock().last.iter().rev().take(limit).cloned().collect()
+    }
+
+    /// How many there were, by reason.
+    #[must_use]
+    pub fn by_reason(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().by_reason.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here panics while holding the lock; if it did, counts are still counts.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

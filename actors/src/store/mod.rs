@@ -1,0 +1,162 @@
+//! The store: what the hub knows durably, behind one trait. Entities and SQL stay in here.
+//!
+//! A twin's readings are the many, so a message's events go into the journal (one row a batch, whole) and
+//! nothing else is written with it; by-device order and the twins' rows are made behind from the same
+//! events ([`Store::maintain`]). Everything read is true to the last commit all the same: what is not in
+//! order yet is held in memory, and is read again from the journal at start.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
+use crate::domain::{DeviceId, DeviceNumber, Kind, Mode, Recorded, Status, Timestamp, Twin};
+use crate::mqtt::Outgoing;
+
+/// One group commit: all of it becomes durable, or nothing.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub at: Timestamp,
+    /// In the order of their `seq`, without a gap after the last batch. May be empty.
+    pub events: Arc<[Arc<Recorded>]>,
+    /// Rows to write now: twins of which more than readings changed, as they are after the event `seq`.
+    pub twins: Vec<(u64, Twin)>,
+    /// Devices to remove with everything they have, and the `seq` of the event that says so.
+    pub removed: Vec<(u64, DeviceNumber)>,
+    pub outgoing: Vec<Outgoing>,
+    /// Outgoing messages that were delivered and can be forgotten.
+    pub sent: Vec<u64>,
+}
+
+/// Where the store stands, for the start.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// The last `seq` given, 0 when none was.
+    pub seq: u64,
+    /// The largest device number given, 0 when none was.
+    pub number: i64,
+    /// The largest id of an outgoing message given, 0 when none was.
+    pub outgoing: u64,
+}
+
+/// Which devices, in which order, which part of them.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceQuery {
+    pub status: Option<Status>,
+    pub device_type: Option<String>,
+    pub group: Option<String>,
+    pub claimed: Option<bool>,
+    pub mode: Option<Mode>,
+    /// Tags that must have exactly this text (numbers and booleans by their JSON text).
+    pub tags: Vec<(String, String)>,
+    /// Part of the id, name or serial number, whatever the case.
+    pub q: Option<String>,
+    pub sort: DeviceSort,
+    pub descending: bool,
+    pub offset: u64,
+    pub limit: u64,
+}
+
+/// The order of a list of devices. Ties are broken by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceSort {
+    #[default]
+    Number,
+    Id,
+    Name,
+    Type,
+    Status,
+    LastSeen,
+    CreatedAt,
+    UpdatedAt,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Default)]
+pub struct DevicePage {
+    pub twins: Vec<Twin>,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
+/// Which events.
+#[derive(Clone, Debug, Default)]
+pub struct EventQuery {
+    pub device: Option<DeviceNumber>,
+    /// Empty means all.
+    pub kinds: Vec<Kind>,
+    /// By the event's `at`: from here on, inclusive.
+    pub from: Option<Timestamp>,
+    /// Up to here, exclusive.
+    pub to: Option<Timestamp>,
+    /// Only what came after this `seq`.
+    pub since: Option<u64>,
+    pub limit: usize,
+    pub newest_first: bool,
+}
+
+/// A stretch of the sequence.
+#[derive(Clone, Debug, Default)]
+pub struct Replayed {
+    /// In order, without a gap; all there is up to the `up_to` asked for, unless `limit` cut it.
+    pub events: Vec<Arc<Recorded>>,
+    /// The past asked for is gone: the first event still there has a `seq` above `after + 1`.
+    pub pruned: bool,
+}
+
+/// Why the store did not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing of it was done.
+    #[error("{operation}: {detail}")]
+    Failed { operation: &'static str, detail: String },
+    /// It may have been done.
+    #[error("{operation}, and it is not known whether it was done: {detail}")]
+    Unknown { operation: &'static str, detail: String },
+    /// What is stored does not make sense to this program.
+    #[error("{operation}: the stored data are damaged: {detail}")]
+    Damaged { operation: &'static str, detail: String },
+}
+
+/// A durable store.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Where the store stands.
+    async fn head(&self) -> Result<Head, StoreError>;
+
+    /// Makes `batch` durable, whole. Committing a batch again whose first event is there already (after
+    /// an answer got lost) does nothing and is fine; so [`StoreError::Unknown`] is answered by trying again.
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// The twins with these ids, as of the last commit, in no order; unknown ones are left out.
+    async fn load(&self, ids: &[DeviceId]) -> Result<Vec<Twin>, StoreError>;
+
+    /// A page of devices, each as of the last commit. `status`, `last_seen` and `updated_at` in filters
+    /// and orders may be behind by as much as [`Store::maintain`] is.
+    async fn devices(&self, query: &DeviceQuery) -> Result<DevicePage, StoreError>;
+
+    /// The device with this serial number, or with this id and no serial number.
+    async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError>;
+
+    /// Raw readings.
+    async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError>;
+
+    /// Readings by interval.
+    async fn bucket_history(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, StoreError>;
+
+    /// Is there a message of this device that carried the time `at` itself and has this identity?
+    async fn has_message(&self, device: DeviceNumber, at: Timestamp, identity: u64) -> Result<bool, StoreError>;
+
+    /// Events, filtered.
+    async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError>;
+
+    /// Events with `after < seq <= up_to`, in order, `limit` at most.
+    async fn replay(&self, after: u64, up_to: u64, limit: usize) -> Result<Replayed, StoreError>;
+
+    /// Messages that were committed and not yet [`Batch::sent`], in order.
+    async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError>;
+
+    /// Puts what was committed since the last time into order, and prunes what is older than the
+    /// retention. Called now and then, and at shutdown; may take a while, and holds nobody up.
+    async fn maintain(&self, now: Timestamp) -> Result<(), StoreError>;
+}

@@ -1,0 +1,360 @@
+//! The supervisor: finds the twin an input is for, starts it from the store where it is not in memory,
+//! starts it again where it died, and puts idle ones away.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, WrapFuture};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::counters::{add, get, up};
+use crate::domain::{DeviceId, DeviceNumber, Refusal, Twin};
+use crate::messages::journal::Barrier;
+use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin, TwinStopped};
+use crate::messages::twin::{PutAway, Read, Take};
+use crate::post::post;
+use crate::receipt::NotTaken;
+use crate::store::StoreError;
+use crate::twin::{Surroundings, TwinActor};
+
+/// Twins loaded with one query at most.
+const MOST_IN_LOAD: usize = 500;
+/// Messages to one twin that wait in its mailbox before a sender would feel it. Ours do not (see `post`).
+const MAILBOX: usize = 1;
+/// The wait before a twin that died starts again; doubled for each death within [`QUIET`].
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// A twin that lived this long is forgiven its earlier deaths.
+const QUIET: Duration = Duration::from_secs(60);
+/// The wait before the store is asked again after it failed.
+const STORE_WAIT: Duration = Duration::from_millis(250);
+
+/// When twins leave memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Idle {
+    pub after: Duration,
+    /// Only while more twins than this are in memory.
+    pub above: u64,
+}
+
+/// See the module.
+pub struct Supervisor {
+    twins: HashMap<DeviceId, Slot>,
+    /// Ids whose twins are to be loaded, in order of arrival.
+    to_load: Vec<DeviceId>,
+    loading: bool,
+    next_number: i64,
+    next_incarnation: u32,
+    deaths: HashMap<DeviceId, Deaths>,
+    idle: Option<Idle>,
+    started: Instant,
+    arbiters: Vec<Arbiter>,
+    make_surroundings: Option<MakeSurroundings>,
+    around: Option<Arc<Surroundings>>,
+}
+
+/// The surroundings hold the supervisor's own address, so they are made as it starts.
+type MakeSurroundings = Box<dyn FnOnce(Addr<Supervisor>) -> Surroundings + Send>;
+
+enum Slot {
+    Live {
+        addr: Addr<TwinActor>,
+        incarnation: u32,
+        /// Seconds since the supervisor's start at which it was last spoken to.
+        used: u32,
+    },
+    /// Being loaded, or waiting for the old incarnation's outcomes to be committed.
+    Coming(Box<Vec<Waiting>>),
+    /// Told to leave, and not yet gone.
+    Leaving { incarnation: u32, waiting: Box<Vec<Waiting>> },
+}
+
+enum Waiting {
+    Deliver(Deliver),
+    Read(ReadTwin),
+}
+
+struct Deaths {
+    count: u32,
+    last: Instant,
+}
+
+impl Supervisor {
+    /// A supervisor that gives the next new device the number `next_number` and spreads its twins over
+    /// `arbiters`.
+    pub fn new(
+        next_number: i64,
+        idle: Option<Idle>,
+        arbiters: Vec<Arbiter>,
+        surroundings: impl FnOnce(Addr<Self>) -> Surroundings + Send + 'static,
+    ) -> Self {
+        Self {
+            twins: HashMap::new(),
+            to_load: Vec::new(),
+            loading: false,
+            next_number,
+            next_incarnation: 1,
+            deaths: HashMap::new(),
+            idle,
+            started: Instant::now(),
+            arbiters,
+            make_surroundings: Some(Box::new(surroundings)),
+            around: None,
+        }
+    }
+
+    fn around(&self) -> &Arc<Surroundings> {
+        // `started` has set it, and no message is handled before that.
+        self.around.as_ref().expect("the supervisor has started")
+    }
+
+    fn pass(&mut self, device: DeviceId, message: Waiting, ctx: &mut Context<Self>) {
+        let now = self.seconds();
+        match self.twins.entry(device) {
+            Entry::Occupied(mut slot) => match slot.get_mut() {
+                Slot::Live { addr, used, .. } => {
+                    *used = now;
+                    let Err(message) = send(addr, message) else { return };
+                    // It has died and `TwinStopped` is on its way to us: wait for the new one.
+                    let device = slot.key().clone();
+                    *slot.get_mut() = Slot::Coming(Box::new(vec![message]));
+                    self.restart(device, ctx);
+                }
+                Slot::Coming(waiting) | Slot::Leaving { waiting, .. } => waiting.push(message),
+            },
+            Entry::Vacant(slot) => {
+                self.to_load.push(slot.key().clone());
+                slot.insert(Slot::Coming(Box::new(vec![message])));
+                self.load(ctx);
+            }
+        }
+    }
+
+    /// Loads what waits to be loaded, one query at a time: what comes meanwhile shares the next.
+    fn load(&mut self, ctx: &mut Context<Self>) {
+        if self.loading || self.to_load.is_empty() {
+            return;
+        }
+        self.loading = true;
+        let ids: Vec<_> = self.to_load.drain(..self.to_load.len().min(MOST_IN_LOAD)).collect();
+        let store = Arc::clone(&self.around().store);
+        let query = async move {
+            let loaded = store.load(&ids).await;
+            (ids, loaded)
+        };
+        ctx.spawn(query.into_actor(self).map(|(ids, loaded), this, ctx| {
+            this.loading = false;
+            this.loaded(ids, loaded, ctx);
+            this.load(ctx);
+        }));
+    }
+
+    fn loaded(&mut self, ids: Vec<DeviceId>, loaded: Result<Vec<Twin>, StoreError>, ctx: &mut Context<Self>) {
+        let twins = match loaded {
+            Ok(twins) => twins,
+            Err(error) => {
+                warn!(%error, twins = ids.len(), "could not load twins, trying again");
+                let retry = tokio::time::sleep(STORE_WAIT).into_actor(self);
+                ctx.spawn(retry.map(move |(), this, ctx| {
+                    this.to_load.extend(ids);
+                    this.load(ctx);
+                }));
+                return;
+            }
+        };
+        let mut found: HashMap<DeviceId, Twin> = twins.into_iter().map(|twin| (twin.id.clone(), twin)).collect();
+        for id in ids {
+            let Some(Slot::Coming(waiting)) = self.twins.remove(&id) else { continue };
+            let waiting: Vec<_> = match found.remove(&id) {
+                Some(twin) => {
+                    self.start(twin);
+                    *waiting
+                }
+                None => self.begin(&id, *waiting),
+            };
+            for message in waiting {
+                self.pass(id.clone(), message, ctx);
+            }
+        }
+    }
+
+    /// Nobody has heard of this device. Refuses what is for known devices only; starts a new twin if
+    /// anything is left for it, and gives that back.
+    fn begin(&mut self, id: &DeviceId, waiting: Vec<Waiting>) -> Vec<Waiting> {
+        let mut left = Vec::new();
+        for message in waiting {
+            match message {
+                Waiting::Read(ReadTwin { reply, .. }) if left.is_empty() => {
+                    let _ = reply.send(None); // whoever asked may have gone
+                }
+                Waiting::Deliver(deliver) if left.is_empty() && deliver.if_unknown == IfUnknown::Refuse => {
+                    up(&self.around().counters.inputs_refused);
+                    deliver.receipt.settle(Err(NotTaken::Refused(Refusal::Unknown(id.to_string()))));
+                }
+                message => left.push(message),
+            }
+        }
+        if !left.is_empty() {
+            let number = DeviceNumber(self.next_number);
+            self.next_number += 1;
+            self.start(Twin::new(id.clone(), number, self.around().clock.now()));
+        }
+        left
+    }
+
+    fn start(&mut self, twin: Twin) {
+        let id = twin.id.clone();
+        let incarnation = self.next_incarnation;
+        self.next_incarnation = self.next_incarnation.wrapping_add(1);
+        let around = Arc::clone(self.around());
+        let addr = TwinActor::start_in_arbiter(&self.arbiter(&id), move |ctx| {
+            ctx.set_mailbox_capacity(MAILBOX);
+            TwinActor::new(twin, incarnation, around)
+        });
+        self.twins.insert(id, Slot::Live { addr, incarnation, used: self.seconds() });
+    }
+
+    fn arbiter(&self, id: &DeviceId) -> actix::ArbiterHandle {
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
+        let index = hasher.finish() as usize % self.arbiters.len().max(1);
+        self.arbiters.get(index).map_or_else(Arbiter::current, Arbiter::handle)
+    }
+
+    /// Starts a twin again from the store once the outcomes of its last incarnation are in there.
+    fn restart(&mut self, device: DeviceId, ctx: &mut Context<Self>) {
+        let wait = self.mourn(&device);
+        let journal = self.around().journal.clone();
+        let ready = async move {
+            tokio::time::sleep(wait).await;
+            let (reply, committed) = oneshot::channel();
+            if post(&journal, Barrier { reply }).is_ok() {
+                let _ = committed.await; // an error means the hub goes down
+            }
+        };
+        ctx.spawn(ready.into_actor(self).map(move |(), this, ctx| {
+            this.to_load.push(device);
+            this.load(ctx);
+        }));
+    }
+
+    /// How long to wait before this device's twin starts again.
+    fn mourn(&mut self, device: &DeviceId) -> Duration {
+        let now = Instant::now();
+        self.deaths.retain(|_, deaths| now - deaths.last < QUIET);
+        match self.deaths.get(device) {
+            None => Duration::ZERO,
+            Some(deaths) => (FIRST_WAIT * 2u32.saturating_pow(deaths.count - 1)).min(LONGEST_WAIT),
+        }
+    }
+
+    /// Remembers the death of a twin, for the back-off.
+    fn died(&mut self, device: &DeviceId) {
+        up(&self.around().counters.twins_restarted);
+        let now = Instant::now();
+        let deaths = self.deaths.entry(device.clone()).or_insert(Deaths { count: 0, last: now });
+        deaths.count += 1;
+        deaths.last = now;
+    }
+
+    fn put_idle_away(&mut self) {
+        let Some(Idle { after, above }) = self.idle else { return };
+        let now = self.seconds();
+        let counters = Arc::clone(&self.around().counters);
+        let mut too_many = get(&counters.twins).saturating_sub(above);
+        for slot in self.twins.values_mut() {
+            let Slot::Live { addr, incarnation, used } = slot else { continue };
+            if too_many == 0 {
+                break;
+            }
+            if u64::from(now.saturating_sub(*used)) >= after.as_secs() && post(addr, PutAway).is_ok() {
+                *slot = Slot::Leaving { incarnation: *incarnation, waiting: Box::default() };
+                too_many -= 1;
+                add(&counters.twins_put_away, 1);
+            }
+        }
+    }
+
+    fn seconds(&self) -> u32 {
+        u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX)
+    }
+}
+
+fn send(to: &Addr<TwinActor>, message: Waiting) -> Result<(), Waiting> {
+    match message {
+        Waiting::Deliver(Deliver { device, input, cause, receipt, if_unknown, want_twin }) => {
+            post(to, Take { input, cause, receipt, want_twin, if_unknown }).map_err(|take| {
+                let Take { input, cause, receipt, want_twin, if_unknown } = take;
+                Waiting::Deliver(Deliver { device, input, cause, receipt, if_unknown, want_twin })
+            })
+        }
+        Waiting::Read(ReadTwin { device, reply }) => {
+            post(to, Read { reply }).map_err(|Read { reply }| Waiting::Read(ReadTwin { device, reply }))
+        }
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        if let Some(make) = self.make_surroundings.take() {
+            self.around = Some(Arc::new(make(ctx.address())));
+        }
+        if let Some(idle) = self.idle {
+            let often = (idle.after / 4).clamp(Duration::from_millis(100), Duration::from_secs(60));
+            ctx.run_interval(often, |this, _| this.put_idle_away());
+        }
+    }
+}
+
+impl Handler<Deliver> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, deliver: Deliver, ctx: &mut Context<Self>) {
+        self.pass(deliver.device.clone(), Waiting::Deliver(deliver), ctx);
+    }
+}
+
+impl Handler<ReadTwin> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, read: ReadTwin, ctx: &mut Context<Self>) {
+        self.pass(read.device.clone(), Waiting::Read(read), ctx);
+    }
+}
+
+impl Handler<TwinStopped> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, stopped: TwinStopped, ctx: &mut Context<Self>) {
+        let TwinStopped { device, incarnation: gone, orderly } = stopped;
+        if !orderly {
+            warn!(device_id = %device, "twin died, starting it again");
+            self.died(&device);
+        }
+        match self.twins.get_mut(&device) {
+            Some(Slot::Live { incarnation, .. }) if *incarnation == gone => {
+                // Deleted or dead: the store will tell, once the last outcomes are in there.
+                self.twins.insert(device.clone(), Slot::Coming(Box::default()));
+                self.restart(device, ctx);
+            }
+            Some(Slot::Leaving { incarnation, waiting }) if *incarnation == gone => {
+                let waiting = std::mem::take(waiting);
+                if waiting.is_empty() {
+                    self.twins.remove(&device);
+                } else {
+                    self.twins.insert(device.clone(), Slot::Coming(waiting));
+                    self.restart(device, ctx);
+                }
+            }
+            _ => {}
+        }
+    }
+}
