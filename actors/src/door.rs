@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
-use bytes::Bytes;
+use async_trait::async_trait;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tracing::warn;
 
-use crate::counters::{Counters, add, up};
-use crate::domain::{Cause, Clock, DeviceId, Input};
+use crate::counters::{Counters, add, down, up};
+use crate::domain::event::Source;
+use crate::domain::{Cause, Clock};
 use crate::messages::supervisor::{Deliver, IfUnknown};
+use crate::mqtt::Intake;
 use crate::mqtt::dialects::{self, Decoded};
 use crate::mqtt::rejections::Rejections;
+pub use crate::mqtt::{Arrived, Room};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Settled, Taken};
 use crate::supervisor::Supervisor;
@@ -23,17 +26,6 @@ use crate::supervisor::Supervisor;
 const MOST_TRIES: u32 = 4;
 /// The wait before the second try; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-
-/// A message as a link took it in.
-#[derive(Clone, Debug)]
-pub struct Arrived {
-    pub topic: Arc<str>,
-    pub payload: Bytes,
-    /// QoS 0: nobody waits for an acknowledgement, and it is shed where there is no room.
-    pub fire_and_forget: bool,
-    /// The broker had kept it: it restores state and fires nothing.
-    pub retained: bool,
-}
 
 /// What is done with devices that nobody has heard of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +41,7 @@ pub enum UnknownDevices {
 #[derive(Clone)]
 pub struct Door(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     supervisor: Addr<Supervisor>,
     room: Arc<Semaphore>,
@@ -56,6 +49,17 @@ struct Inner {
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
     unknown: UnknownDevices,
+    largest_payload: usize,
+}
+
+/// A message on its way in.
+struct Attempt {
+    message: Arrived,
+    receipt: Receipt,
+    /// Held while the message is in flight.
+    room: Option<Room>,
+    /// Which try this is, from 1.
+    tries: u32,
 }
 
 impl Door {
@@ -69,100 +73,115 @@ impl Door {
         most_in_flight: usize,
     ) -> Self {
         let room = Arc::new(Semaphore::new(most_in_flight));
-        Self(Arc::new(Inner { supervisor, room, rejections, counters, clock, unknown }))
+        let largest_payload = dialects::LARGEST_PAYLOAD;
+        Self(Arc::new(Inner { supervisor, room, rejections, counters, clock, unknown, largest_payload }))
+    }
+
+    /// The same door, refusing payloads of more than `bytes`; 1 MiB unless this is called.
+    #[must_use]
+    pub fn with_largest_payload(self, bytes: usize) -> Self {
+        Self(Arc::new(Inner { largest_payload: bytes, ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// Room for one more input, if there is any now.
+    #[must_use]
+    pub fn try_room(&self) -> Option<Room> {
+        Arc::clone(&self.0.room).try_acquire_owned().ok()
     }
 
     /// Waits until there is room for one more input; the room is given back with the permit.
-    pub async fn room(&self) -> Option<OwnedSemaphorePermit> {
+    pub async fn room(&self) -> Option<Room> {
         Arc::clone(&self.0.room).acquire_owned().await.ok() // never closed
     }
 
     /// Takes a message in; never waits. `receipt` is settled when the message is durable, or when it
     /// was put aside and need not come again: either way it is to be acknowledged. It is settled
     /// as [`NotTaken::Lost`] only when the hub goes down: then the message must come again.
-    pub fn take(&self, message: Arrived, receipt: Receipt, room: Option<OwnedSemaphorePermit>) {
+    pub fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
         up(&self.0.counters.messages_in);
-        let room = room.or_else(|| Arc::clone(&self.0.room).try_acquire_owned().ok());
+        let room = room.or_else(|| self.try_room());
         if message.fire_and_forget && room.is_none() {
             up(&self.0.counters.messages_shed);
             receipt.settle(Ok(Taken::default()));
             return;
         }
-        self.attempt(message, receipt, room, 1);
+        self.attempt(Attempt { message, receipt, room, tries: 1 });
     }
 
-    fn attempt(&self, message: Arrived, receipt: Receipt, room: Option<OwnedSemaphorePermit>, tries: u32) {
-        match dialects::decode(&message.topic, &message.payload) {
-            Ok(Decoded { device, input }) => self.deliver(message, device, input, receipt, room, tries),
-            Err(error) => {
-                self.reject(&message, error.reason(), error.to_string());
-                receipt.settle(Ok(Taken::default()));
-            }
+    fn attempt(&self, attempt: Attempt) {
+        let Arrived { topic, payload, .. } = &attempt.message;
+        match dialects::decode_within(self.0.largest_payload, topic, payload) {
+            Ok(decoded) => self.deliver(decoded, attempt),
+            Err(error) => self.put_aside(attempt, error.reason(), error.to_string()),
         }
     }
 
-    fn deliver(
-        &self,
-        message: Arrived,
-        device: DeviceId,
-        input: Input,
-        receipt: Receipt,
-        room: Option<OwnedSemaphorePermit>,
-        tries: u32,
-    ) {
-        let cause = Cause { source: crate::domain::event::Source::Mqtt, by: Arc::clone(&message.topic) };
+    fn deliver(&self, Decoded { device, input }: Decoded, attempt: Attempt) {
+        let cause = Cause { source: Source::Mqtt, by: Arc::clone(&attempt.message.topic) };
         let if_unknown = match self.0.unknown {
             UnknownDevices::Accept => IfUnknown::Appear,
             UnknownDevices::Reject => IfUnknown::Refuse,
         };
         let door = self.clone();
+        // The receipt is settled on any thread; a second try is timed by the runtime of the first.
         let runtime = Handle::try_current().ok();
         add(&self.0.counters.inputs_in_flight, 1);
-        let on_the_way = Receipt::new(move |settled| {
-            crate::counters::down(&door.0.counters.inputs_in_flight);
-            door.settled(message, settled, receipt, room, tries, runtime);
+        let receipt = Receipt::new(move |settled| {
+            down(&door.0.counters.inputs_in_flight);
+            door.settled(attempt, settled, runtime);
         });
-        let deliver =
-            Deliver { device, input, cause, receipt: on_the_way, if_unknown, want_twin: false };
         // Where the supervisor is gone the hub is going down; the receipt says so as it is dropped.
-        let _ = post(&self.0.supervisor, deliver);
+        let _ =
+            post(&self.0.supervisor, Deliver { device, input, cause, receipt, if_unknown, want_twin: false });
     }
 
-    fn settled(
-        &self,
-        message: Arrived,
-        settled: Settled,
-        receipt: Receipt,
-        room: Option<OwnedSemaphorePermit>,
-        tries: u32,
-        runtime: Option<Handle>,
-    ) {
+    fn settled(&self, mut attempt: Attempt, settled: Settled, runtime: Option<Handle>) {
         match settled {
-            Ok(taken) => receipt.settle(Ok(taken)),
-            Err(NotTaken::Refused(refusal)) => {
-                self.reject(&message, "refused", refusal.to_string());
-                receipt.settle(Ok(Taken::default()));
+            Ok(taken) => {
+                attempt.receipt.settle(Ok(taken));
+                drop(attempt.room);
             }
-            Err(NotTaken::Lost) if tries >= MOST_TRIES => {
-                self.reject(&message, "poison", format!("its twin died of it {tries} times"));
-                receipt.settle(Ok(Taken::default()));
+            Err(NotTaken::Refused(refusal)) => self.put_aside(attempt, "refused", refusal.to_string()),
+            Err(NotTaken::Lost) if attempt.tries >= MOST_TRIES => {
+                let detail = format!("its twin died of it {} times", attempt.tries);
+                self.put_aside(attempt, "poison", detail);
             }
-            Err(NotTaken::Lost) => match runtime.filter(|_| self.0.supervisor.connected()) {
-                None => drop(receipt), // going down: the message must come again
-                Some(runtime) => {
-                    let door = self.clone();
-                    runtime.spawn(async move {
-                        tokio::time::sleep(FIRST_WAIT * 2u32.saturating_pow(tries - 1)).await;
-                        warn!(topic = %message.topic, tries, "message lost on its way, trying again");
-                        door.attempt(message, receipt, room, tries + 1);
-                    });
-                }
-            },
+            Err(NotTaken::Lost) => {
+                let Some(runtime) = runtime.filter(|_| self.0.supervisor.connected()) else {
+                    return; // going down: the receipt is dropped and the message must come again
+                };
+                let door = self.clone();
+                runtime.spawn(async move {
+                    tokio::time::sleep(FIRST_WAIT * 2u32.saturating_pow(attempt.tries - 1)).await;
+                    warn!(topic = %attempt.message.topic, tries = attempt.tries, "message lost on its way, trying again");
+                    attempt.tries += 1;
+                    door.attempt(attempt);
+                });
+            }
         }
     }
 
-    fn reject(&self, message: &Arrived, reason: &'static str, detail: String) {
+    /// Keeps what was wrong for people to see; the sender is told that the message has arrived, or it
+    /// would come again and again.
+    fn put_aside(&self, attempt: Attempt, reason: &'static str, detail: String) {
+        let Arrived { topic, payload, .. } = &attempt.message;
         up(&self.0.counters.messages_rejected);
-        self.0.rejections.add(self.0.clock.now(), &message.topic, &message.payload, reason, detail);
+        self.0.rejections.add(self.0.clock.now(), topic, payload, reason, detail);
+        attempt.receipt.settle(Ok(Taken::default()));
+    }
+}
+
+#[async_trait]
+impl Intake for Door {
+    fn try_room(&self) -> Option<Room> {
+        Self::try_room(self)
+    }
+
+    async fn room(&self) -> Option<Room> {
+        Self::room(self).await
+    }
+
+    fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
+        Self::take(self, message, receipt, room);
     }
 }

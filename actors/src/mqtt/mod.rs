@@ -1,11 +1,21 @@
 //! MQTT: the two links (an outside broker by rumqttc, the embedded one), and the dialects they speak.
 
+pub mod broker;
 pub mod dialects;
+pub mod intake;
+mod line;
+pub mod link;
 pub mod rejections;
+mod runtime;
+#[cfg(test)]
+mod testing;
 pub mod topics;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use intake::{Arrived, Intake, Room};
+pub use topics::outgoing;
 
 /// A message for a device, as it lies in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]

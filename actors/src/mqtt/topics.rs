@@ -1,7 +1,151 @@
-//! stub
-use crate::domain::{DeviceId, Publish};
+//! The native topics: `iot/devices/{id}/…` (API.md). Pure: from text and to text.
+
+use bytes::Bytes;
+
 use super::Outgoing;
+use crate::domain::{DeviceId, Publish};
+
+const ROOT: &str = "iot/devices/";
+
+/// A native topic, taken apart. The device is as the topic has it, not yet checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Native<'a> {
+    pub device: &'a str,
+    pub leaf: Leaf<'a>,
+}
+
+/// What stands behind the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaf<'a> {
+    /// Device → hub: readings.
+    Data,
+    /// Device → hub: a merge patch onto `reported`.
+    State,
+    /// Device → hub: is it there? Also its last will.
+    Status,
+    /// Device → hub: asks for its desired state.
+    Get,
+    /// Hub → device: what it is to be.
+    Desired,
+    /// Hub → device: what it is to do.
+    Commands,
+    /// Device → hub: what became of the command with this id.
+    Answer(&'a str),
+    /// Hub → device, retained.
+    Configuration,
+}
+
+/// Takes a topic apart; none when it is no native one.
+#[must_use]
+pub fn parse(topic: &str) -> Option<Native<'_>> {
+    let (device, leaf) = topic.strip_prefix(ROOT)?.split_once('/')?;
+    let leaf = match leaf {
+        "data" => Leaf::Data,
+        "state" => Leaf::State,
+        "status" => Leaf::Status,
+        "get" => Leaf::Get,
+        "desired" => Leaf::Desired,
+        "commands" => Leaf::Commands,
+        "configuration" => Leaf::Configuration,
+        other => match other.strip_prefix("commands/") {
+            Some(command) if !command.is_empty() && !command.contains('/') => Leaf::Answer(command),
+            _ => return None,
+        },
+    };
+    Some(Native { device, leaf })
+}
+
+/// The topic of `device` for `leaf`.
+#[must_use]
+pub fn make(device: &DeviceId, leaf: Leaf<'_>) -> String {
+    filter(device.as_str(), leaf)
+}
+
+/// The filter that matches `leaf` of every device.
+#[must_use]
+pub fn of_every_device(leaf: Leaf<'_>) -> String {
+    filter("+", leaf)
+}
+
+fn filter(device: &str, leaf: Leaf<'_>) -> String {
+    match leaf {
+        Leaf::Data => format!("{ROOT}{device}/data"),
+        Leaf::State => format!("{ROOT}{device}/state"),
+        Leaf::Status => format!("{ROOT}{device}/status"),
+        Leaf::Get => format!("{ROOT}{device}/get"),
+        Leaf::Desired => format!("{ROOT}{device}/desired"),
+        Leaf::Commands => format!("{ROOT}{device}/commands"),
+        Leaf::Answer(command) => format!("{ROOT}{device}/commands/{command}"),
+        Leaf::Configuration => format!("{ROOT}{device}/configuration"),
+    }
+}
+
+/// The topic that `publish` goes to, and whether the broker is to keep it for who comes later.
+///
+/// `desired` is not kept: an old one would meet a device that has gone on since, and a device that comes
+/// back is told anew. The configuration has no newer word than the last.
+#[must_use]
+pub fn outgoing_topic(device: &DeviceId, publish: &Publish) -> (String, bool) {
+    match publish {
+        Publish::Desired(_) => (make(device, Leaf::Desired), false),
+        Publish::Configuration(_) => (make(device, Leaf::Configuration), true),
+    }
+}
+
+/// The message that tells `device` what `publish` says.
+#[must_use]
 pub fn outgoing(id: u64, device: &DeviceId, publish: Publish) -> Outgoing {
-    let (what, json, retain) = match publish { Publish::Desired(j) => ("desired", j, false), Publish::Configuration(j) => ("configuration", j, true) };
-    Outgoing { id, topic: format!("iot/devices/{device}/{what}"), payload: json.to_string().into(), retain }
+    let (topic, retain) = outgoing_topic(device, &publish);
+    let (Publish::Desired(body) | Publish::Configuration(body)) = publish;
+    Outgoing { id, topic, payload: Bytes::from(body.to_string()), retain }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Json;
+
+    fn check(topic: &str, expected: Option<(&str, Leaf<'_>)>) {
+        let found = parse(topic).map(|native| (native.device, native.leaf));
+        assert_eq!(found, expected, "{topic}");
+        if let Some((device, leaf)) = expected
+            && let Ok(device) = DeviceId::parse(device)
+        {
+            assert_eq!(make(&device, leaf), topic, "there and back");
+        }
+    }
+
+    #[test]
+    fn takes_topics_apart() {
+        check("iot/devices/pump-1/data", Some(("pump-1", Leaf::Data)));
+        check("iot/devices/pump-1/state", Some(("pump-1", Leaf::State)));
+        check("iot/devices/pump-1/status", Some(("pump-1", Leaf::Status)));
+        check("iot/devices/pump-1/get", Some(("pump-1", Leaf::Get)));
+        check("iot/devices/pump-1/desired", Some(("pump-1", Leaf::Desired)));
+        check("iot/devices/pump-1/commands", Some(("pump-1", Leaf::Commands)));
+        check("iot/devices/pump-1/commands/c7", Some(("pump-1", Leaf::Answer("c7"))));
+        check("iot/devices/pump-1/configuration", Some(("pump-1", Leaf::Configuration)));
+        check("iot/devices/what is this/data", Some(("what is this", Leaf::Data)));
+        check("iot/devices//data", Some(("", Leaf::Data)));
+        check("iot/devices/pump-1/commands/", None);
+        check("iot/devices/pump-1/commands/c7/more", None);
+        check("iot/devices/pump-1/data/more", None);
+        check("iot/devices/pump-1", None);
+        check("iot/devices", None);
+        check("other/devices/pump-1/data", None);
+        check("", None);
+    }
+
+    #[test]
+    fn desired_passes_and_configuration_stays() {
+        let device = DeviceId::parse("pump-1").unwrap();
+        let body = || Json::from("x");
+        let desired = outgoing(7, &device, Publish::Desired(body()));
+        assert_eq!((desired.id, desired.retain), (7, false));
+        assert_eq!(desired.topic, "iot/devices/pump-1/desired");
+        assert_eq!(&*desired.payload, br#""x""#);
+        let configuration = outgoing(8, &device, Publish::Configuration(body()));
+        assert_eq!((configuration.id, configuration.retain), (8, true));
+        assert_eq!(configuration.topic, "iot/devices/pump-1/configuration");
+    }
 }

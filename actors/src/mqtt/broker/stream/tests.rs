@@ -1,0 +1,198 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+use super::*;
+use crate::mqtt::broker::gate::MOST_UNSETTLED;
+use crate::mqtt::line::Fate;
+use crate::mqtt::testing::within;
+
+fn gated(capacity: usize) -> (GatedStream<DuplexStream>, Arc<Gate>, DuplexStream) {
+    let (socket, client) = duplex(capacity);
+    let gate = Arc::new(Gate::default());
+    let peer = SocketAddr::from(([127, 0, 0, 1], 9));
+    (GatedStream::new(socket, peer, Arc::clone(&gate)), gate, client)
+}
+
+fn puback(id: u16) -> [u8; 4] {
+    let [high, low] = id.to_be_bytes();
+    [0x40, 2, high, low]
+}
+
+/// As the broker writes: the whole packet, then flush.
+async fn broker_writes(stream: &mut GatedStream<DuplexStream>, packet: &[u8]) {
+    stream.write_all(packet).await.unwrap();
+    stream.flush().await.unwrap();
+}
+
+async fn client_reads(client: &mut DuplexStream, expected: &[u8]) {
+    let mut read = vec![0; expected.len()];
+    within(client.read_exact(&mut read)).await.unwrap();
+    assert_eq!(read, expected);
+}
+
+fn poll_read(stream: &mut GatedStream<DuplexStream>) -> Poll<io::Result<()>> {
+    let mut space = [0; 64];
+    let mut cx = Context::from_waker(Waker::noop());
+    Pin::new(stream).poll_read(&mut cx, &mut ReadBuf::new(&mut space))
+}
+
+#[tokio::test]
+async fn an_acknowledgement_waits_for_the_store_and_nothing_else_does() {
+    let (mut stream, gate, mut client) = gated(1_024);
+    let ticket = gate.admit(7);
+    broker_writes(&mut stream, &puback(7)).await;
+    broker_writes(&mut stream, &[0xd0, 0]).await;
+    client_reads(&mut client, &[0xd0, 0]).await;
+
+    gate.settle(ticket, Fate::Stored);
+    assert!(poll_read(&mut stream).is_pending());
+    client_reads(&mut client, &puback(7)).await;
+}
+
+#[tokio::test]
+async fn stored_before_the_broker_acknowledges_it_goes_at_once() {
+    let (mut stream, gate, mut client) = gated(1_024);
+    let ticket = gate.admit(7);
+    gate.settle(ticket, Fate::Stored);
+    broker_writes(&mut stream, &puback(7)).await;
+    client_reads(&mut client, &puback(7)).await;
+}
+
+#[tokio::test]
+async fn they_go_in_the_order_of_the_messages() {
+    let (mut stream, gate, mut client) = gated(1_024);
+    let mut tickets = Vec::new();
+    for id in [1, 2, 3] {
+        tickets.push(gate.admit(id));
+        broker_writes(&mut stream, &puback(id)).await;
+    }
+    broker_writes(&mut stream, &puback(9)).await; // of a topic that is none of ours
+    gate.settle(tickets[2], Fate::Stored);
+    gate.settle(tickets[1], Fate::Stored);
+    assert!(poll_read(&mut stream).is_pending());
+    assert!(stream.out.is_empty(), "the first is not stored yet");
+    gate.settle(tickets[0], Fate::Stored);
+    assert!(poll_read(&mut stream).is_pending());
+    client_reads(&mut client, &[puback(1), puback(2), puback(3), puback(9)].concat()).await;
+}
+
+#[tokio::test]
+async fn a_pubrec_with_properties_is_one_too() {
+    let (mut stream, gate, mut client) = gated(1_024);
+    let pubrec = [0x50, 9, 0, 7, 0x10, 5, 0x1f, 0, 2, b'o', b'k'];
+    let ticket = gate.admit(7);
+    broker_writes(&mut stream, &pubrec).await;
+    assert!(stream.out.is_empty());
+    gate.settle(ticket, Fate::Stored);
+    stream.flush().await.unwrap();
+    client_reads(&mut client, &pubrec).await;
+}
+
+#[tokio::test]
+async fn a_socket_that_takes_little_gets_all_in_the_end() {
+    let (mut stream, gate, mut client) = gated(3);
+    let mut expected = Vec::new();
+    for id in 1..=50 {
+        let ticket = gate.admit(id);
+        stream.write_all(&puback(id)).await.unwrap();
+        gate.settle(ticket, Fate::Stored);
+        stream.write_all(&[0xd0, 0]).await.unwrap();
+        expected.extend(puback(id).into_iter().chain([0xd0, 0]));
+    }
+    let reading = tokio::spawn(async move { client_reads(&mut client, &expected).await });
+    within(stream.flush()).await.unwrap();
+    within(reading).await.unwrap();
+}
+
+#[tokio::test]
+async fn settling_on_another_thread_wakes_the_reader() {
+    let (mut stream, gate, mut client) = gated(1_024);
+    let ticket = gate.admit(7);
+    broker_writes(&mut stream, &puback(7)).await;
+    let serving = tokio::spawn(async move { stream.read_u8().await });
+    let settling = Arc::clone(&gate);
+    std::thread::spawn(move || settling.settle(ticket, Fate::Stored)).join().unwrap();
+    client_reads(&mut client, &puback(7)).await;
+    client.write_all(b"x").await.unwrap();
+    assert_eq!(within(serving).await.unwrap().unwrap(), b'x');
+}
+
+#[tokio::test]
+async fn a_lost_message_breaks_the_connection_without_acknowledgement() {
+    let (mut stream, gate, mut client) = gated(1_024);
+    let lost = gate.admit(7);
+    gate.settle(lost, Fate::Lost);
+    broker_writes(&mut stream, &puback(7)).await;
+    assert!(matches!(poll_read(&mut stream), Poll::Ready(Err(_))));
+    drop(stream);
+    let mut read = Vec::new();
+    within(client.read_to_end(&mut read)).await.unwrap();
+    assert_eq!(read, b"");
+}
+
+#[tokio::test]
+async fn a_stopped_gate_reads_no_more_and_still_acknowledges() {
+    let (mut stream, gate, mut client) = gated(1_024);
+    let ticket = gate.admit(7);
+    broker_writes(&mut stream, &puback(7)).await;
+    client.write_all(b"more").await.unwrap();
+    gate.stop();
+    assert!(poll_read(&mut stream).is_pending());
+    gate.settle(ticket, Fate::Stored);
+    assert!(poll_read(&mut stream).is_pending());
+    client_reads(&mut client, &puback(7)).await;
+}
+
+#[tokio::test]
+async fn what_is_stored_goes_before_a_last_word() {
+    let (mut stream, gate, mut client) = gated(1_024);
+    let first = gate.admit(1);
+    broker_writes(&mut stream, &puback(1)).await;
+    let second = gate.admit(2); // the broker never acknowledges it: it keeps nobody waiting
+    gate.settle(second, Fate::Stored);
+    let third = gate.admit(3);
+    broker_writes(&mut stream, &puback(3)).await;
+    gate.settle(first, Fate::Stored);
+    stream.write_all(&[0xe0, 0]).await.unwrap();
+    gate.settle(third, Fate::Stored);
+    drop(stream);
+    let mut read = Vec::new();
+    within(client.read_to_end(&mut read)).await.unwrap();
+    assert_eq!(read, [&puback(1)[..], &[0xe0, 0], &puback(3)].concat());
+}
+
+#[tokio::test]
+async fn a_client_that_goes_is_seen() {
+    let (mut stream, gate, client) = gated(1_024);
+    let _unsettled = gate.admit(7);
+    broker_writes(&mut stream, &puback(7)).await;
+    drop(client);
+    assert!(
+        matches!(within(stream.read_u8()).await, Err(error) if error.kind() == io::ErrorKind::UnexpectedEof)
+    );
+}
+
+#[test]
+fn room_is_bounded_until_something_is_stored() {
+    let gate = Gate::default();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut tickets = Vec::new();
+    for id in 0..MOST_UNSETTLED {
+        assert_eq!(gate.poll_room(&mut cx), Poll::Ready(true));
+        tickets.push(gate.admit(u16::try_from(id).unwrap()));
+    }
+    assert_eq!(gate.poll_room(&mut cx), Poll::Pending);
+    gate.settle(tickets[5], Fate::Stored);
+    assert_eq!(gate.poll_room(&mut cx), Poll::Ready(true));
+    gate.stop();
+    assert_eq!(gate.poll_room(&mut cx), Poll::Ready(false));
+}
+
+#[test]
+fn knows_an_acknowledgement() {
+    assert_eq!(acknowledged(&puback(0x1234)), Some(0x1234));
+    assert_eq!(acknowledged(&[0x50, 2, 0, 1]), Some(1));
+    assert_eq!(acknowledged(&[0x40, 0x82, 0x01, 0, 1]), Some(1));
+    for other in [&[][..], &[0x40], &[0x40, 2, 0], &[0x70, 2, 0, 1], &[0x40, 0x80, 0x80, 0x80, 0x80, 0, 1]] {
+        assert_eq!(acknowledged(other), None, "{other:?}");
+    }
+}

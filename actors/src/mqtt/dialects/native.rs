@@ -1,0 +1,67 @@
+//! The native dialect: the topics of API.md. The Flask guide's `iot/devices/{id}/data` is one of them.
+
+use super::{DecodeError, Decoded};
+use crate::domain::payload::{self, PayloadError};
+use crate::domain::{DeviceId, Input, Object, Status};
+use crate::mqtt::topics::{self, Leaf, Native};
+
+/// What devices publish. Answers to commands join these together with the command queue.
+pub(super) const SUBSCRIPTIONS: [&str; 4] =
+    ["iot/devices/+/data", "iot/devices/+/state", "iot/devices/+/status", "iot/devices/+/get"];
+
+/// A status word that is quoted in an error is cut to this many characters.
+const SHOWN: usize = 64;
+
+pub(super) fn knows(topic: &str) -> bool {
+    topics::parse(topic).is_some_and(|native| is_inbound(native.leaf))
+}
+
+/// None where the topic is not of this dialect.
+pub(super) fn decode(topic: &str, payload: &[u8]) -> Option<Result<Decoded, DecodeError>> {
+    let native = topics::parse(topic).filter(|native| is_inbound(native.leaf))?;
+    Some(decode_native(native, payload))
+}
+
+fn is_inbound(leaf: Leaf<'_>) -> bool {
+    matches!(leaf, Leaf::Data | Leaf::State | Leaf::Status | Leaf::Get)
+}
+
+fn decode_native(native: Native<'_>, payload: &[u8]) -> Result<Decoded, DecodeError> {
+    let device = DeviceId::parse(native.device)?;
+    let input = match native.leaf {
+        Leaf::Data => Input::Telemetry(payload::telemetry(payload)?),
+        Leaf::State => Input::Report(payload::object(payload)?),
+        Leaf::Status => presence(payload)?,
+        Leaf::Get => Input::AskDesired,
+        Leaf::Desired | Leaf::Commands | Leaf::Answer(_) | Leaf::Configuration => {
+            return Err(DecodeError::BadTopic);
+        }
+    };
+    Ok(Decoded { device, input })
+}
+
+/// `online`, `offline`, or `{"status": "online", "firmware_version": "…"}`.
+fn presence(payload: &[u8]) -> Result<Input, DecodeError> {
+    let payload = payload.trim_ascii();
+    if !payload.starts_with(b"{") {
+        let word = String::from_utf8_lossy(payload);
+        let online = online(word.trim_matches('"'))?;
+        return Ok(Input::Presence { online, details: Object::default() });
+    }
+    let mut details = payload::object(payload)?;
+    let status = details.remove("status").unwrap_or_default();
+    let word = status.as_str().ok_or(PayloadError::WrongType {
+        name: "status".into(),
+        expected: "a string",
+        found: status.kind(),
+    })?;
+    Ok(Input::Presence { online: online(word)?, details })
+}
+
+fn online(word: &str) -> Result<bool, DecodeError> {
+    match Status::parse(&word.to_ascii_lowercase()) {
+        Some(Status::Online) => Ok(true),
+        Some(Status::Offline) => Ok(false),
+        Some(Status::Unknown) | None => Err(DecodeError::BadStatus(word.chars().take(SHOWN).collect())),
+    }
+}

@@ -1,0 +1,95 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::Json;
+
+fn check(topic: &str, payload: &[u8], expected: &str) {
+    let told = match decode(topic, payload) {
+        Ok(Decoded { device, input }) => match input {
+            Input::Telemetry(telemetry) => {
+                let readings: Vec<_> =
+                    telemetry.readings.iter().map(|r| format!("{}={}", r.name, r.value)).collect();
+                format!("{device} reads {}", readings.join(" "))
+            }
+            Input::Report(patch) => format!("{device} reports {}", Json::from(patch)),
+            Input::Presence { online, details } => {
+                format!("{device} online={online} {}", Json::from(details))
+            }
+            Input::AskDesired => format!("{device} asks"),
+            other => format!("{device} {other:?}"),
+        },
+        Err(error) => format!("{}: {error}", error.reason()),
+    };
+    assert_eq!(told, expected, "{topic}");
+}
+
+#[test]
+fn reads_what_devices_say() {
+    check("iot/devices/test_device/data", br#"{"temperature": 23.5}"#, "test_device reads temperature=23.5");
+    check("iot/devices/p/state", br#"{"power":"on","old":null}"#, r#"p reports {"old":null,"power":"on"}"#);
+    check("iot/devices/p/get", b"\xff\xfe anything", "p asks");
+}
+
+#[test]
+fn reads_every_form_of_a_status() {
+    check("iot/devices/p/status", b"online", "p online=true {}");
+    check("iot/devices/p/status", b" Offline\n", "p online=false {}");
+    check("iot/devices/p/status", br#""online""#, "p online=true {}");
+    check(
+        "iot/devices/p/status",
+        br#"{"status": "online", "firmware_version": "1.2"}"#,
+        r#"p online=true {"firmware_version":"1.2"}"#,
+    );
+}
+
+#[test]
+fn says_why_it_does_not_understand() {
+    let status = "bad_status: a status is `online` or `offline`, alone or as `status` of an object; this is";
+    check("iot/devices/p/status", b"unknown", &format!("{status} `unknown`"));
+    check("iot/devices/p/status", b"", &format!("{status} ``"));
+    check("iot/devices/p/status", b"\xff", &format!("{status} `\u{fffd}`"));
+    check("iot/devices/p/status", b"{}", "wrong_type: `status`: expected a string, found null");
+    check("iot/devices//data", b"{}", "bad_device_id: a device id must not be empty");
+    check(
+        "iot/devices/a b/data",
+        b"{}",
+        "bad_device_id: a device id is made of A-Z a-z 0-9 . _ : - and this one has ` `",
+    );
+    check("iot/devices/p/state", b"[]", "wrong_type: expected an object, found an array");
+    check("iot/devices/p/data", b"{}", "no_readings: there are no readings in it");
+    check("iot/devices/p/desired", b"{}", "bad_topic: no dialect knows this topic");
+    check("home/kitchen", b"{}", "bad_topic: no dialect knows this topic");
+}
+
+#[test]
+fn a_payload_has_a_limit() {
+    let error = decode_within(4, "iot/devices/p/data", b"12345").unwrap_err();
+    assert_eq!(error.reason(), "too_large");
+    assert_eq!(error.to_string(), "a payload has 4 bytes at most, this one has 5");
+    assert!(decode_within(8, "iot/devices/p/data", br#"{"t": 1}"#).is_ok());
+}
+
+#[test]
+fn ours_is_what_a_subscription_brings() {
+    for filter in subscriptions() {
+        assert!(is_ours(&filter.replace('+', "pump-1")), "{filter}");
+        assert!(is_ours(&filter.replace('+', "no good")), "{filter}: to be rejected, not ignored");
+    }
+    for topic in ["iot/devices/p/desired", "iot/devices/p/commands/1", "iot/devices/p/data/x", "a/b", ""] {
+        assert!(!is_ours(topic), "{topic}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_message_makes_it_panic(
+        topic in prop_oneof![any::<String>(), "iot/devices/[a-z ]{0,3}/(data|state|status|get)"],
+        payload in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..100),
+            "[{\\[\"]?[ -~]{0,40}[}\\]\"]?".prop_map(String::into_bytes),
+        ],
+    ) {
+        let _ = decode(&topic, &payload);
+        let _ = is_ours(&topic);
+    }
+}

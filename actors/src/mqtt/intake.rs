@@ -1,0 +1,37 @@
+//! Where a link brings the messages that it took from a broker. The door is one; a test has its own.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::receipt::Receipt;
+
+/// A message as a link took it in.
+#[derive(Clone, Debug)]
+pub struct Arrived {
+    pub topic: Arc<str>,
+    pub payload: Bytes,
+    /// QoS 0: nobody waits for an acknowledgement, and it is shed where there is no room.
+    pub fire_and_forget: bool,
+    /// The broker had kept it: it restores state and fires nothing.
+    pub retained: bool,
+}
+
+/// Room for one message in flight, given back when dropped.
+pub type Room = OwnedSemaphorePermit;
+
+/// Takes messages in. Called from the threads of the links.
+#[async_trait]
+pub trait Intake: Send + Sync + 'static {
+    /// Room for one more message, if there is any now. Asked first: it is cheaper than to wait.
+    fn try_room(&self) -> Option<Room>;
+
+    /// Waits for room for one more message. None if there will be none any more.
+    async fn room(&self) -> Option<Room>;
+
+    /// Takes a message in; never waits. `receipt` is settled, on whatever thread, with `Ok` when the
+    /// message is to be acknowledged, and as lost when it must come again.
+    fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>);
+}

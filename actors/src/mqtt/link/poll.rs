@@ -1,0 +1,131 @@
+//! The poll loop: the one task that drives the connection. It never waits for anything but the broker:
+//! what it sends it sends with `try_*`, and receipts are settled elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::Outgoing;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnAck, Filter, Packet, Publish, RetainForwardRule, SubAck, SubscribeReasonCode,
+};
+use rumqttc::v5::{AsyncClient, Event, EventLoop};
+use tracing::{debug, info, warn};
+
+use super::Shared;
+use super::backoff::Backoff;
+use crate::mqtt::dialects;
+use crate::mqtt::intake::Arrived;
+use crate::receipt::Receipt;
+
+pub(super) struct Poller {
+    pub(super) events: EventLoop,
+    pub(super) client: AsyncClient,
+    pub(super) shared: Arc<Shared>,
+    pub(super) backoff: Backoff,
+}
+
+impl Poller {
+    /// Polls until the link is closed.
+    pub(super) async fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        tokio::select! {
+            () = self.poll() => {}
+            () = shared.aborted() => {}
+        }
+        self.disconnected("the link has been closed");
+        shared.finished();
+    }
+
+    async fn poll(&mut self) {
+        loop {
+            let handled = match self.events.poll().await {
+                Ok(event) => self.handle(event),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(reason) = handled {
+                self.disconnected(&reason);
+                if self.shared.is_closing() {
+                    return;
+                }
+                let wait = self.backoff.next();
+                warn!(broker = %self.shared.address, %reason, ?wait, "no connection to the broker");
+                tokio::time::sleep(wait).await;
+            }
+            self.shared.acks.send_waiting();
+        }
+    }
+
+    /// # Errors
+    /// The connection is no good.
+    fn handle(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Incoming(Packet::Publish(publish)) => self.take(publish),
+            Event::Incoming(Packet::PubAck(ack)) => self.shared.publishes.acknowledged(&ack),
+            Event::Incoming(Packet::ConnAck(ack)) => self.connected(&ack)?,
+            Event::Incoming(Packet::SubAck(ack)) => self.subscribed(&ack)?,
+            Event::Outgoing(Outgoing::Publish(packet_id)) => self.shared.publishes.sent(packet_id),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn take(&self, publish: Publish) {
+        if self.shared.is_stopped() {
+            return; // unacknowledged, so it comes again to the next hub
+        }
+        let fire_and_forget = publish.qos == QoS::AtMostOnce;
+        let receipt = if fire_and_forget { Receipt::nobody() } else { self.shared.acks.receipt(&publish) };
+        let message = Arrived {
+            topic: String::from_utf8_lossy(&publish.topic).into(),
+            payload: publish.payload,
+            fire_and_forget,
+            retained: publish.retain,
+        };
+        // No waiting for room here: the receive maximum bounds what comes unacknowledged.
+        self.shared.intake.take(message, receipt, None);
+    }
+
+    /// Subscribes again each time: the broker may have lost the session, and says so only to those who look.
+    fn connected(&mut self, ack: &ConnAck) -> Result<(), String> {
+        let filters = dialects::subscriptions().into_iter().map(|path| Filter {
+            path: path.to_owned(),
+            qos: QoS::AtLeastOnce,
+            // What the broker keeps was taken in when it came; it is news to a new session only.
+            retain_forward_rule: RetainForwardRule::OnNewSubscribe,
+            ..Filter::default()
+        });
+        self.client.try_subscribe_many(filters).map_err(|error| format!("cannot subscribe: {error}"))?;
+        debug!(session_present = ack.session_present, "connected to the broker");
+        self.shared.publishes.open();
+        Ok(())
+    }
+
+    fn subscribed(&mut self, ack: &SubAck) -> Result<(), String> {
+        for (code, filter) in ack.return_codes.iter().zip(dialects::subscriptions()) {
+            if !matches!(code, SubscribeReasonCode::Success(_)) {
+                return Err(format!("the broker refuses the subscription to {filter}: {code:?}"));
+            }
+        }
+        info!(broker = %self.shared.address, "connected to the broker and subscribed");
+        self.backoff.reset();
+        self.shared.connected();
+        Ok(())
+    }
+
+    /// Leaves nothing of the old connection behind: unacknowledged messages come again, and whoever
+    /// published is told to do it again.
+    fn disconnected(&mut self, reason: &str) {
+        self.shared.disconnected(reason);
+        self.shared.acks.forget();
+        self.shared.publishes.fail_all(reason);
+        // Only now can nothing of the old connection be queued any more.
+        self.events.clean();
+        self.events.pending.clear();
+        self.events.state.collision = None;
+        self.events.state.events.clear();
+    }
+}
+
+/// How long a closed link waits for the broker to take its last acknowledgements.
+pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(1);

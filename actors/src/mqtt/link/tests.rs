@@ -1,0 +1,227 @@
+//! The link against a real broker (the embedded one), through a wire that can be cut.
+
+use std::net::SocketAddr;
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::{Event, EventLoop};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::mqtt::broker::{BrokerSettings, EmbeddedBroker};
+use crate::mqtt::testing::{Desk, Rubber, within};
+
+const DATA: &str = "iot/devices/pump-1/data";
+
+/// A wire between link and broker.
+struct Wire {
+    address: SocketAddr,
+    plugged: watch::Sender<bool>,
+}
+
+impl Wire {
+    async fn to(broker: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let plugged = watch::Sender::new(true);
+        let mut state = plugged.subscribe();
+        tokio::spawn(async move {
+            let mut lines = JoinSet::new();
+            loop {
+                tokio::select! {
+                    accepted = listener.accept() => {
+                        let (mut near, _) = accepted.unwrap();
+                        let plugged = *state.borrow();
+                        if plugged {
+                            lines.spawn(async move {
+                                let mut far = TcpStream::connect(broker).await.unwrap();
+                                copy_bidirectional(&mut near, &mut far).await
+                            });
+                        }
+                    }
+                    changed = state.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                        lines.shutdown().await;
+                    }
+                }
+            }
+        });
+        Self { address, plugged }
+    }
+
+    fn cut(&self) {
+        self.plugged.send_replace(false);
+    }
+
+    fn mend(&self) {
+        self.plugged.send_replace(true);
+    }
+}
+
+struct Scene {
+    broker: Arc<EmbeddedBroker>,
+    wire: Wire,
+    desk: Desk,
+    link: Arc<RumqttcLink>,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let broker = EmbeddedBroker::start(&BrokerSettings { listen, ..Default::default() }, Rubber).unwrap();
+        let wire = Wire::to(broker.local_addr()).await;
+        let desk = Desk::with_room(10_000);
+        let address = BrokerAddress::parse(&format!("mqtt://{}", wire.address)).unwrap();
+        let link = RumqttcLink::start(&LinkSettings::new(address, "test"), desk.clone()).unwrap();
+        connected(&link, true).await;
+        Self { broker, wire, desk, link }
+    }
+
+    /// A device publishes at the broker.
+    async fn device_says(&self, payload: impl ToString) {
+        let message = outgoing(DATA, &payload.to_string());
+        self.broker.publish(&message).await.unwrap();
+    }
+}
+
+fn outgoing(topic: &str, payload: &str) -> Outgoing {
+    Outgoing { id: 1, topic: topic.into(), payload: payload.to_owned().into(), retain: false }
+}
+
+async fn connected(link: &RumqttcLink, expected: bool) {
+    within(async {
+        while link.state().connected != expected {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// A client that sees what the hub publishes.
+async fn subscriber(broker: &EmbeddedBroker, topic: &str) -> EventLoop {
+    let port = broker.local_addr().port();
+    let (client, mut events) = AsyncClient::new(MqttOptions::new("device", "127.0.0.1", port), 10);
+    client.try_subscribe(topic, QoS::AtLeastOnce).unwrap();
+    while !matches!(within(events.poll()).await.unwrap(), Event::Incoming(Packet::SubAck(_))) {}
+    events
+}
+
+#[tokio::test]
+async fn the_broker_is_told_only_what_is_stored() {
+    // As many as the broker sends before it wants an answer.
+    const WINDOW: usize = 64;
+    let scene = Scene::set().await;
+    for number in 0..=WINDOW {
+        scene.device_says(number).await;
+    }
+    let mut lying = scene.desk.take(WINDOW).await;
+    let second = lying.remove(1);
+    second.settle(); // the first is not, so the broker hears nothing yet
+    scene.device_says("later").await;
+    for _ in 0..3 {
+        // There and back on the same connection, behind anything that was sent too early.
+        scene.link.publish(&outgoing("some/where", "")).await.unwrap();
+    }
+    assert!(scene.desk.is_empty());
+    lying.remove(0).settle();
+    assert_eq!(scene.desk.next().await.payload(), WINDOW.to_string());
+    assert_eq!(scene.desk.next().await.payload(), "later");
+}
+
+#[tokio::test]
+async fn what_was_not_acknowledged_comes_again() {
+    let scene = Scene::set().await;
+    scene.device_says("a").await;
+    scene.device_says("b").await;
+    let mut before = scene.desk.take(2).await;
+    before.remove(0).settle();
+    scene.wire.cut();
+    connected(&scene.link, false).await;
+    let state = scene.link.state();
+    assert!(state.detail.contains(&format!("mqtt://{}: ", scene.wire.address)), "{}", state.detail);
+    scene.device_says("c").await;
+    before.remove(0).settle(); // too late: its connection has gone
+    scene.wire.mend();
+    loop {
+        let lying = scene.desk.next().await; // perhaps `a` once more, if its acknowledgement was on the wire
+        let last = lying.payload() == "c";
+        assert!(last || ["a", "b"].contains(&lying.payload()));
+        lying.settle();
+        if last {
+            break;
+        }
+    }
+    connected(&scene.link, true).await;
+    scene.device_says("d").await;
+    assert_eq!(scene.desk.next().await.payload(), "d", "the acknowledgements met their messages");
+}
+
+#[tokio::test]
+async fn a_publish_is_over_when_the_broker_has_it() {
+    let scene = Scene::set().await;
+    let topic = "iot/devices/pump-1/desired";
+    let mut device = subscriber(&scene.broker, topic).await;
+    let messages: Vec<_> = (0..300).map(|number| outgoing(topic, &number.to_string())).collect();
+    let all = futures_util::future::join_all(messages.iter().map(|message| scene.link.publish(message)));
+    let seeing = tokio::spawn(async move {
+        let mut seen = 0;
+        while seen < 300 {
+            seen += usize::from(matches!(device.poll().await.unwrap(), Event::Incoming(Packet::Publish(_))));
+        }
+    });
+    for result in within(all).await {
+        result.unwrap();
+    }
+    within(seeing).await.unwrap();
+
+    scene.wire.cut();
+    connected(&scene.link, false).await;
+    let error = scene.link.publish(&messages[0]).await.unwrap_err();
+    assert_eq!(error.to_string(), "not connected to the broker");
+    scene.wire.mend();
+    connected(&scene.link, true).await;
+    within(scene.link.publish(&messages[0])).await.unwrap();
+}
+
+#[tokio::test]
+async fn closing_acknowledges_what_is_stored_and_leaves_the_rest() {
+    let scene = Scene::set().await;
+    scene.device_says("a").await;
+    scene.device_says("b").await;
+    let mut lying = scene.desk.take(2).await;
+    scene.link.stop_intake().await;
+    scene.device_says("c").await;
+    lying.remove(0).settle();
+    within(scene.link.close()).await;
+    assert!(!scene.link.state().connected);
+    assert!(scene.desk.is_empty());
+
+    let address = BrokerAddress::parse(&format!("mqtt://{}", scene.wire.address)).unwrap();
+    let desk = Desk::with_room(10);
+    let next = RumqttcLink::start(&LinkSettings::new(address, "test"), desk.clone()).unwrap();
+    assert_eq!(desk.next().await.payload(), "b");
+    assert_eq!(desk.next().await.payload(), "c");
+    drop(next);
+}
+
+#[tokio::test]
+async fn a_link_without_a_broker_closes_all_the_same() {
+    let address = BrokerAddress::parse("mqtt://127.0.0.1:1").unwrap();
+    let settings = LinkSettings::new(address, "test");
+    let link = RumqttcLink::start(&settings, Desk::with_room(1)).unwrap();
+    within(async {
+        while link.state().detail.ends_with("connecting") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let detail = link.state().detail;
+    assert!(detail.contains("Connection refused"), "{detail}");
+    within(link.close()).await;
+    let nameless = LinkSettings { client_id: String::new(), ..settings };
+    assert!(matches!(RumqttcLink::start(&nameless, Rubber), Err(ConnectError::NoClientId)));
+}

@@ -1,0 +1,110 @@
+//! For the tests of the links: a desk where messages pile up until the test settles them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, Semaphore, mpsc};
+
+use super::intake::{Arrived, Intake, Room};
+use crate::receipt::{Receipt, Taken};
+
+/// A test that waits longer than this has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An intake that settles nothing by itself.
+#[derive(Clone)]
+pub(super) struct Desk {
+    room: Arc<Semaphore>,
+    tray: mpsc::UnboundedSender<(Arrived, Receipt, Option<Room>)>,
+    pile: Arc<Mutex<mpsc::UnboundedReceiver<(Arrived, Receipt, Option<Room>)>>>,
+}
+
+/// A message on the desk.
+pub(super) struct Lying {
+    pub(super) message: Arrived,
+    receipt: Receipt,
+    room: Option<Room>,
+}
+
+impl Desk {
+    pub(super) fn with_room(room: usize) -> Self {
+        let (tray, pile) = mpsc::unbounded_channel();
+        Self { room: Arc::new(Semaphore::new(room)), tray, pile: Arc::new(Mutex::new(pile)) }
+    }
+
+    /// The next message that came.
+    pub(super) async fn next(&self) -> Lying {
+        let (message, receipt, room) = within(async { self.pile.lock().await.recv().await }).await.unwrap();
+        Lying { message, receipt, room }
+    }
+
+    /// The next `count` messages that came.
+    pub(super) async fn take(&self, count: usize) -> Vec<Lying> {
+        let mut lying = Vec::new();
+        for _ in 0..count {
+            lying.push(self.next().await);
+        }
+        lying
+    }
+
+    /// True when nothing lies there now.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pile.try_lock().is_ok_and(|pile| pile.is_empty())
+    }
+}
+
+impl Lying {
+    pub(super) fn payload(&self) -> &str {
+        std::str::from_utf8(&self.message.payload).unwrap()
+    }
+
+    /// It is stored.
+    pub(super) fn settle(self) {
+        self.receipt.settle(Ok(Taken::default()));
+        drop(self.room);
+    }
+
+    /// It is lost.
+    pub(super) fn lose(self) {
+        drop(self.receipt);
+    }
+}
+
+#[async_trait]
+impl Intake for Desk {
+    fn try_room(&self) -> Option<Room> {
+        Arc::clone(&self.room).try_acquire_owned().ok()
+    }
+
+    async fn room(&self) -> Option<Room> {
+        Arc::clone(&self.room).acquire_owned().await.ok()
+    }
+
+    fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
+        self.tray.send((message, receipt, room)).unwrap();
+    }
+}
+
+/// An intake that settles everything at once.
+pub(super) struct Rubber;
+
+#[async_trait]
+impl Intake for Rubber {
+    fn try_room(&self) -> Option<Room> {
+        Arc::new(Semaphore::new(1)).try_acquire_owned().ok()
+    }
+
+    async fn room(&self) -> Option<Room> {
+        self.try_room()
+    }
+
+    fn take(&self, _: Arrived, receipt: Receipt, _: Option<Room>) {
+        receipt.settle(Ok(Taken::default()));
+    }
+}
+
+/// Waits for what must come soon.
+pub(super) async fn within<T>(soon: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, soon).await.expect("it should have come by now")
+}
