@@ -1,0 +1,19 @@
+//! twinhub's way in: command line, configuration, start-up, REST, WebSocket, SSE, page. It holds no state:
+//! that lives in the actors of `twinhub-actors`.
+
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod dashboard;
+pub mod error;
+pub mod fields;
+pub mod migrate;
+pub mod shutdown;
+pub mod simulate;
+pub mod sse;
+pub mod startup;
+pub mod subscription;
+pub mod telemetry;
+pub mod web;
+pub mod ws;
+

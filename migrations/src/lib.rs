@@ -1,0 +1,24 @@
+//! The steps that make twinhub's database, one file each. History is frozen: a step that has been released
+//! is never changed, and nothing in here knows the rest of the program.
+
+mod columns;
+mod m0001_journal;
+mod m0002_twins;
+mod m0003_history;
+
+pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
+use sea_orm_migration::prelude::{MigrationTrait, async_trait};
+
+/// All steps, in order.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m0001_journal::Migration),
+            Box::new(m0002_twins::Migration),
+            Box::new(m0003_history::Migration),
+        ]
+    }
+}

@@ -5,6 +5,14 @@
 //! events ([`Store::maintain`]). Everything read is true to the last commit all the same: what is not in
 //! order yet is held in memory, and is read again from the journal at start.
 
+pub mod codec;
+pub mod memory;
+mod select;
+pub mod sql;
+
+pub use memory::MemoryStore;
+pub use sql::{SqlOptions, SqlStore};
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -1,0 +1,251 @@
+//! From bytes to events. Damaged bytes give an error: no panic, no allocation beyond what is read.
+
+use std::sync::Arc;
+
+use super::bytes::{Decimal, Reader, checksum};
+use super::{CodecError, VERSION, head, tag};
+use crate::domain::event::{ChangeKind, Source, TwinChange};
+use crate::domain::{
+    Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status,
+    Timestamp,
+};
+
+/// Documents nest 32 levels deep at most where they come in; a patch by section adds one.
+const DEEPEST: usize = 64;
+/// The text of one blob's events, spelled out. A short blob can name a long text a million times: no blob
+/// that was written does.
+const MOST_TEXT: usize = 1 << 30;
+
+/// Reads what [`super::encode`] wrote.
+///
+/// # Errors
+/// Says why the bytes are no events; nothing of them is used then.
+pub fn decode(blob: &[u8]) -> Result<Vec<Recorded>, CodecError> {
+    match blob.first() {
+        None => return Err(CodecError::Short),
+        Some(&VERSION) => {}
+        Some(other) => return Err(CodecError::Version(*other)),
+    }
+    let (checked, sum) = blob.split_last_chunk::<8>().ok_or(CodecError::Short)?;
+    if checksum(checked) != u64::from_le_bytes(*sum) {
+        return Err(CodecError::Checksum);
+    }
+    let mut bytes = Reader(checked.get(1..).ok_or(CodecError::Short)?);
+    let count = bytes.count()?;
+    let texts = texts(&mut bytes)?;
+    let mut decoder = Decoder { bytes, texts, text_left: MOST_TEXT, number_text: String::new() };
+    let mut events: Vec<Recorded> = Vec::with_capacity(count.min(decoder.bytes.left() / SHORTEST_EVENT + 1));
+    for _ in 0..count {
+        let event = decoder.event(events.last())?;
+        events.push(event);
+    }
+    match decoder.bytes.left() {
+        0 => Ok(events),
+        _ => Err(CodecError::Nonsense("there is more than was counted")),
+    }
+}
+
+/// Head, seq, time, and a body of two bytes.
+const SHORTEST_EVENT: usize = 5;
+/// Tag, name, and a boolean's nothing.
+const SHORTEST_READING: usize = 2;
+
+struct Decoder<'a> {
+    bytes: Reader<'a>,
+    texts: Vec<Text<'a>>,
+    text_left: usize,
+    number_text: String,
+}
+
+/// A text of the blob, and what was made of it: a thousand events share one cause.
+struct Text<'a> {
+    text: &'a str,
+    device: Option<DeviceId>,
+    shared: Option<Arc<str>>,
+}
+
+fn texts<'a>(bytes: &mut Reader<'a>) -> Result<Vec<Text<'a>>, CodecError> {
+    let count = bytes.count()?;
+    let mut texts = Vec::with_capacity(count);
+    for _ in 0..count {
+        let length = bytes.count()?;
+        let text = std::str::from_utf8(bytes.take(length)?)
+            .map_err(|_| CodecError::Nonsense("a text is not UTF-8"))?;
+        texts.push(Text { text, device: None, shared: None });
+    }
+    Ok(texts)
+}
+
+impl<'a> Decoder<'a> {
+    fn event(&mut self, before: Option<&Recorded>) -> Result<Recorded, CodecError> {
+        let bits = self.bytes.byte()?;
+        let (seq_before, received_before) =
+            before.map_or((0, 0), |before| (before.seq, before.event.received_at.millis()));
+        let seq = seq_before.wrapping_add_signed(self.bytes.signed()?);
+        let received = received_before.wrapping_add(self.bytes.signed()?);
+        let at = match bits & head::AT_RECEIPT {
+            0 => received.wrapping_add(self.bytes.signed()?),
+            _ => received,
+        };
+        let (device, number, cause) = match (bits & head::SAME_SENDER, before) {
+            (0, _) => self.sender()?,
+            (_, Some(Recorded { event, .. })) => (event.device.clone(), event.number, event.cause.clone()),
+            (_, None) => return Err(CodecError::Nonsense("there is no event before the first")),
+        };
+        let body = match bits & head::KIND {
+            head::TELEMETRY => self.telemetry(bits & head::IDENTITY != 0)?,
+            head::TWIN => {
+                let change = change_of(self.bytes.byte()?)?;
+                EventBody::Twin(TwinChange { change, patch: self.object(0)? })
+            }
+            head::PRESENCE => {
+                let status = status_of(self.bytes.byte()?)?;
+                EventBody::Presence { status, reason: self.text()?.into() }
+            }
+            _ => return Err(CodecError::Nonsense("there is no such kind of event")),
+        };
+        let (at, received_at) = (Timestamp::from_millis(at), Timestamp::from_millis(received));
+        Ok(Recorded::new(seq, Event { device, number, at, received_at, body, cause }))
+    }
+
+    fn sender(&mut self) -> Result<(DeviceId, DeviceNumber, Cause), CodecError> {
+        let known = self.known_text()?;
+        let device = match &known.device {
+            Some(device) => device.clone(),
+            None => known
+                .device
+                .insert(
+                    DeviceId::parse(known.text)
+                        .map_err(|_| CodecError::Nonsense("a device's id is none"))?,
+                )
+                .clone(),
+        };
+        let number = DeviceNumber(self.bytes.signed()?);
+        let source = source_of(self.bytes.byte()?)?;
+        let known = self.known_text()?;
+        let by = Arc::clone(known.shared.get_or_insert_with(|| known.text.into()));
+        Ok((device, number, Cause { source, by }))
+    }
+
+    fn telemetry(&mut self, has_identity: bool) -> Result<EventBody, CodecError> {
+        let identity = if has_identity { Some(self.bytes.u64()?) } else { None };
+        let count = self.bytes.count()?;
+        let mut readings = Vec::with_capacity(count.min(self.bytes.left() / SHORTEST_READING + 1));
+        for _ in 0..count {
+            readings.push(self.reading()?);
+        }
+        Ok(EventBody::Telemetry { readings, identity })
+    }
+
+    fn reading(&mut self) -> Result<Reading, CodecError> {
+        let bits = self.bytes.byte()?;
+        let name = self.text()?.into();
+        let value = match bits & tag::KIND {
+            tag::FALSE => Scalar::Bool(false),
+            tag::TRUE => Scalar::Bool(true),
+            tag::TEXT => Scalar::Text(self.text()?.into()),
+            tag::DECIMAL => Scalar::Number(self.decimal()?),
+            tag::NUMBER_TEXT => Scalar::Number(self.number_text()?),
+            _ => return Err(CodecError::Nonsense("a reading is no scalar")),
+        };
+        let unit = if bits & tag::UNIT == 0 { None } else { Some(self.text()?.into()) };
+        let quality_score = if bits & tag::QUALITY == 0 { None } else { Some(self.bytes.byte()?) };
+        Ok(Reading { name, value, unit, quality_score })
+    }
+
+    fn json(&mut self, depth: usize) -> Result<Json, CodecError> {
+        Ok(match self.bytes.byte()? {
+            tag::NULL => Json::Null,
+            tag::FALSE => Json::Bool(false),
+            tag::TRUE => Json::Bool(true),
+            tag::TEXT => Json::String(self.text()?.into()),
+            tag::DECIMAL => Json::Number(self.decimal()?),
+            tag::NUMBER_TEXT => Json::Number(self.number_text()?),
+            _ if depth >= DEEPEST => return Err(CodecError::Nonsense("a document is nested too deep")),
+            tag::ARRAY => {
+                // No reserve: an empty item takes one byte here and many there.
+                let mut items = Vec::new();
+                for _ in 0..self.bytes.count()? {
+                    items.push(self.json(depth + 1)?);
+                }
+                Json::Array(items.into())
+            }
+            tag::OBJECT => Json::Object(self.object(depth + 1)?),
+            _ => return Err(CodecError::Nonsense("there is no such kind of value")),
+        })
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Object, CodecError> {
+        let mut object = Object::default();
+        for _ in 0..self.bytes.count()? {
+            let key = self.text()?;
+            let value = self.json(depth)?;
+            object.insert(key, value);
+        }
+        Ok(object)
+    }
+
+    fn decimal(&mut self) -> Result<Number, CodecError> {
+        let scale_and_sign = self.bytes.byte()?;
+        let (scale, negative) = (scale_and_sign >> 1, scale_and_sign & 1 == 1);
+        if scale > 20 {
+            return Err(CodecError::Nonsense("a number has too many places"));
+        }
+        let decimal = Decimal { negative, digits: self.bytes.varint()?, scale };
+        self.number_text.clear();
+        decimal.write(&mut self.number_text);
+        number(&self.number_text)
+    }
+
+    fn number_text(&mut self) -> Result<Number, CodecError> {
+        self.text().and_then(number)
+    }
+
+    fn text(&mut self) -> Result<&'a str, CodecError> {
+        let text = self.known_text()?.text;
+        self.text_left =
+            self.text_left.checked_sub(text.len()).ok_or(CodecError::Nonsense("there is too much text"))?;
+        Ok(text)
+    }
+
+    fn known_text(&mut self) -> Result<&mut Text<'a>, CodecError> {
+        let index = usize::try_from(self.bytes.varint()?).unwrap_or(usize::MAX);
+        self.texts.get_mut(index).ok_or(CodecError::Nonsense("there is no such text"))
+    }
+}
+
+fn number(text: &str) -> Result<Number, CodecError> {
+    Number::parse(text).ok_or(CodecError::Nonsense("a number is none"))
+}
+
+fn source_of(code: u8) -> Result<Source, CodecError> {
+    Ok(match code {
+        0 => Source::Mqtt,
+        1 => Source::Rest,
+        2 => Source::WebSocket,
+        3 => Source::Rule,
+        4 => Source::Schedule,
+        5 => Source::Hub,
+        _ => return Err(CodecError::Nonsense("there is no such source")),
+    })
+}
+
+fn change_of(code: u8) -> Result<ChangeKind, CodecError> {
+    Ok(match code {
+        0 => ChangeKind::Registered,
+        1 => ChangeKind::Claimed,
+        2 => ChangeKind::Updated,
+        3 => ChangeKind::Reported,
+        4 => ChangeKind::Deleted,
+        _ => return Err(CodecError::Nonsense("there is no such change")),
+    })
+}
+
+fn status_of(code: u8) -> Result<Status, CodecError> {
+    Ok(match code {
+        0 => Status::Unknown,
+        1 => Status::Online,
+        2 => Status::Offline,
+        _ => return Err(CodecError::Nonsense("there is no such status")),
+    })
+}

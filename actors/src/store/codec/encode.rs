@@ -1,0 +1,220 @@
+//! From events to bytes.
+
+use std::collections::HashMap;
+
+use super::bytes::{Decimal, checksum, put_signed, put_varint};
+use super::{VERSION, head, tag};
+use crate::domain::event::{ChangeKind, Source};
+use crate::domain::{Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status};
+
+/// Writes `events`, in any order of their `seq`; the fewest bytes come from similar neighbours.
+pub fn encode<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> Vec<u8> {
+    let mut writer = Writer::default();
+    let mut count = 0;
+    for recorded in events {
+        writer.event(recorded);
+        count += 1;
+    }
+    writer.finish(count)
+}
+
+#[derive(Default)]
+struct Writer<'a> {
+    out: Vec<u8>,
+    texts: HashMap<&'a str, u64>,
+    in_order: Vec<&'a str>,
+    before: Option<&'a Recorded>,
+}
+
+impl<'a> Writer<'a> {
+    fn event(&mut self, recorded: &'a Recorded) {
+        let Event { device, number, at, received_at, body, cause } = &recorded.event;
+        let (seq_before, received_before) =
+            self.before.map_or((0, 0), |before| (before.seq, before.event.received_at.millis()));
+        let same_sender = self.before.is_some_and(|Recorded { event: before, .. }| {
+            before.number == *number && before.cause == *cause && before.device == *device
+        });
+        let mut bits = match body {
+            EventBody::Telemetry { identity: None, .. } => head::TELEMETRY,
+            EventBody::Telemetry { identity: Some(_), .. } => head::TELEMETRY | head::IDENTITY,
+            EventBody::Twin(_) => head::TWIN,
+            EventBody::Presence { .. } => head::PRESENCE,
+        };
+        if at == received_at {
+            bits |= head::AT_RECEIPT;
+        }
+        if same_sender {
+            bits |= head::SAME_SENDER;
+        }
+        self.out.push(bits);
+        put_signed(&mut self.out, recorded.seq.wrapping_sub(seq_before).cast_signed());
+        put_signed(&mut self.out, received_at.millis().wrapping_sub(received_before));
+        if at != received_at {
+            put_signed(&mut self.out, at.millis().wrapping_sub(received_at.millis()));
+        }
+        if !same_sender {
+            self.text(device.as_str());
+            put_signed(&mut self.out, number.0);
+            self.out.push(source_code(cause.source));
+            self.text(&cause.by);
+        }
+        self.body(body);
+        self.before = Some(recorded);
+    }
+
+    fn body(&mut self, body: &'a EventBody) {
+        match body {
+            EventBody::Telemetry { readings, identity } => {
+                if let Some(identity) = identity {
+                    self.out.extend(identity.to_le_bytes());
+                }
+                self.length(readings.len());
+                for reading in readings {
+                    self.reading(reading);
+                }
+            }
+            EventBody::Twin(change) => {
+                self.out.push(change_code(change.change));
+                self.object(&change.patch);
+            }
+            EventBody::Presence { status, reason } => {
+                self.out.push(status_code(*status));
+                self.text(reason);
+            }
+        }
+    }
+
+    fn reading(&mut self, Reading { name, value, unit, quality_score }: &'a Reading) {
+        let decimal = if let Scalar::Number(number) = value { Decimal::exactly(number.as_str()) } else { None };
+        let mut bits = match (value, decimal) {
+            (Scalar::Bool(false), _) => tag::FALSE,
+            (Scalar::Bool(true), _) => tag::TRUE,
+            (Scalar::Text(_), _) => tag::TEXT,
+            (Scalar::Number(_), Some(_)) => tag::DECIMAL,
+            (Scalar::Number(_), None) => tag::NUMBER_TEXT,
+        };
+        if unit.is_some() {
+            bits |= tag::UNIT;
+        }
+        if quality_score.is_some() {
+            bits |= tag::QUALITY;
+        }
+        self.out.push(bits);
+        self.text(name);
+        match (value, decimal) {
+            (Scalar::Bool(_), _) => {}
+            (Scalar::Text(text), _) => self.text(text),
+            (Scalar::Number(_), Some(decimal)) => self.decimal(decimal),
+            (Scalar::Number(number), None) => self.text(number.as_str()),
+        }
+        if let Some(unit) = unit {
+            self.text(unit);
+        }
+        self.out.extend(quality_score);
+    }
+
+    fn json(&mut self, json: &'a Json) {
+        match json {
+            Json::Null => self.out.push(tag::NULL),
+            Json::Bool(false) => self.out.push(tag::FALSE),
+            Json::Bool(true) => self.out.push(tag::TRUE),
+            Json::Number(number) => self.number(number),
+            Json::String(text) => {
+                self.out.push(tag::TEXT);
+                self.text(text);
+            }
+            Json::Array(items) => {
+                self.out.push(tag::ARRAY);
+                self.length(items.len());
+                for item in items {
+                    self.json(item);
+                }
+            }
+            Json::Object(object) => {
+                self.out.push(tag::OBJECT);
+                self.object(object);
+            }
+        }
+    }
+
+    fn object(&mut self, object: &'a Object) {
+        self.length(object.len());
+        for (key, value) in object.iter() {
+            self.text(key);
+            self.json(value);
+        }
+    }
+
+    fn number(&mut self, number: &'a Number) {
+        if let Some(decimal) = Decimal::exactly(number.as_str()) {
+            self.out.push(tag::DECIMAL);
+            self.decimal(decimal);
+        } else {
+            self.out.push(tag::NUMBER_TEXT);
+            self.text(number.as_str());
+        }
+    }
+
+    /// The sign is the lowest bit of the scale's byte, so that 64 bits of digits have room.
+    fn decimal(&mut self, Decimal { negative, digits, scale }: Decimal) {
+        self.out.push(scale << 1 | u8::from(negative));
+        put_varint(&mut self.out, digits);
+    }
+
+    fn text(&mut self, text: &'a str) {
+        let next = self.in_order.len() as u64;
+        let index = *self.texts.entry(text).or_insert(next);
+        if index == next {
+            self.in_order.push(text);
+        }
+        put_varint(&mut self.out, index);
+    }
+
+    fn length(&mut self, length: usize) {
+        put_varint(&mut self.out, length as u64);
+    }
+
+    fn finish(self, count: u64) -> Vec<u8> {
+        let texts: usize = self.in_order.iter().map(|text| text.len() + 2).sum();
+        let mut blob = Vec::with_capacity(self.out.len() + texts + 32);
+        blob.push(VERSION);
+        put_varint(&mut blob, count);
+        put_varint(&mut blob, self.in_order.len() as u64);
+        for text in self.in_order {
+            put_varint(&mut blob, text.len() as u64);
+            blob.extend(text.as_bytes());
+        }
+        blob.extend(self.out);
+        blob.extend(checksum(&blob).to_le_bytes());
+        blob
+    }
+}
+
+fn source_code(source: Source) -> u8 {
+    match source {
+        Source::Mqtt => 0,
+        Source::Rest => 1,
+        Source::WebSocket => 2,
+        Source::Rule => 3,
+        Source::Schedule => 4,
+        Source::Hub => 5,
+    }
+}
+
+fn change_code(change: ChangeKind) -> u8 {
+    match change {
+        ChangeKind::Registered => 0,
+        ChangeKind::Claimed => 1,
+        ChangeKind::Updated => 2,
+        ChangeKind::Reported => 3,
+        ChangeKind::Deleted => 4,
+    }
+}
+
+fn status_code(status: Status) -> u8 {
+    match status {
+        Status::Unknown => 0,
+        Status::Online => 1,
+        Status::Offline => 2,
+    }
+}

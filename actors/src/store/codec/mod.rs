@@ -1,0 +1,67 @@
+//! Events as bytes: what the journal's rows and the chunks of readings hold.
+//!
+//! ```text
+//! blob      = version:u8 body checksum:u64le             checksum: FNV-1a 64 of all before it
+//! body      = count texts event*                         every count and reference is a varint
+//! texts     = count (length bytes)*                      each text once, in the order of first use
+//! event     = head:u8 seq received_at [at] [sender] content
+//!             differences to the event before, zigzag; `at` as the difference to `received_at`
+//! sender    = device:text number source:u8 by:text       left out where it is the one before
+//! telemetry = [identity:u64le] count reading*
+//! reading   = tag:u8 name:text [scale:u8] value [unit:text] [quality:u8]
+//! ```
+//! A number is stored as its decimal digits and its scale where that gives back the very text it came as
+//! (`23.50` is 2350 and 2), and as text otherwise (`1e3`). A message of three readings takes some 25 bytes.
+
+mod bytes;
+mod decode;
+mod encode;
+#[cfg(test)]
+mod tests;
+
+pub use decode::decode;
+pub use encode::encode;
+
+/// The first byte of a blob. A reader knows this one and those before it.
+const VERSION: u8 = 1;
+
+/// Why bytes are no events.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    #[error("they are of version {0}, which this program does not know")]
+    Version(u8),
+    #[error("the checksum does not match")]
+    Checksum,
+    #[error("they end too early")]
+    Short,
+    #[error("{0}")]
+    Nonsense(&'static str),
+}
+
+/// The bits of an event's head.
+mod head {
+    pub const KIND: u8 = 0b11;
+    pub const TELEMETRY: u8 = 0;
+    pub const TWIN: u8 = 1;
+    pub const PRESENCE: u8 = 2;
+    pub const IDENTITY: u8 = 1 << 2;
+    /// It happened when it was received.
+    pub const AT_RECEIPT: u8 = 1 << 3;
+    /// Device, number and cause are those of the event before.
+    pub const SAME_SENDER: u8 = 1 << 4;
+}
+
+/// The tags of values, in readings and documents. A reading's tag has two more bits.
+mod tag {
+    pub const NULL: u8 = 0;
+    pub const FALSE: u8 = 1;
+    pub const TRUE: u8 = 2;
+    pub const TEXT: u8 = 3;
+    pub const DECIMAL: u8 = 4;
+    pub const NUMBER_TEXT: u8 = 5;
+    pub const ARRAY: u8 = 6;
+    pub const OBJECT: u8 = 7;
+    pub const KIND: u8 = 0b111;
+    pub const UNIT: u8 = 1 << 3;
+    pub const QUALITY: u8 = 1 << 4;
+}

@@ -1,0 +1,208 @@
+use proptest::prelude::*;
+
+use super::bytes::{Decimal, checksum, put_varint};
+use super::*;
+use crate::domain::event::{ChangeKind, Source, TwinChange};
+use crate::domain::{
+    Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status,
+    Timestamp,
+};
+
+fn same(one: &[Recorded], other: &[Recorded]) -> bool {
+    // Numbers are equal by value; what is stored must be equal by digit.
+    let told = |events: &[Recorded]| format!("{:?}", events.iter().map(|e| (e.seq, &e.event)).collect::<Vec<_>>());
+    told(one) == told(other)
+}
+
+fn check_decimal(text: &str, exact: bool) {
+    let decimal = Decimal::exactly(text);
+    assert_eq!(decimal.is_some(), exact, "{text}");
+    if let Some(decimal) = decimal {
+        let mut back = String::new();
+        decimal.write(&mut back);
+        assert_eq!(back, text);
+    }
+}
+
+#[test]
+fn decimals_keep_their_text_or_stay_text() {
+    for text in ["0", "-0", "7", "23.50", "-0.05", "0.000", "1000000", "9999999999999999999", "0.1234567890123456789"] {
+        check_decimal(text, text.len() <= 20);
+    }
+    for text in ["1e3", "1E-7", "00", "01.5", "1.", ".5", "", "-", "123456789012345678901234567890", "+1"] {
+        check_decimal(text, false);
+    }
+}
+
+#[test]
+fn a_message_takes_few_bytes() {
+    let event = |seq: u64| {
+        let reading = |name: &str, text: &str, unit: &str| Reading {
+            name: name.into(),
+            value: Scalar::Number(Number::parse(text).unwrap()),
+            unit: Some(unit.into()),
+            quality_score: None,
+        };
+        let readings = vec![
+            reading("temperature", "23.51", "°C"),
+            reading("humidity", "45.2", "%"),
+            reading("pressure", "1013.25", "hPa"),
+        ];
+        let at = Timestamp::from_millis(1_767_268_800_000 + i64::try_from(seq).unwrap() * 10_000);
+        let body = EventBody::Telemetry { readings, identity: None };
+        let device = DeviceId::parse("pump-1").unwrap();
+        let cause = Cause::new(Source::Mqtt, "iot/devices/pump-1/data");
+        Recorded::new(seq, Event { device, number: DeviceNumber(1), at, received_at: at, body, cause })
+    };
+    let events: Vec<_> = (1..=256).map(event).collect();
+    let blob = encode(&events);
+    assert!(blob.len() < 256 * 26, "{} bytes", blob.len());
+    assert!(same(&decode(&blob).unwrap(), &events));
+}
+
+#[test]
+fn says_what_is_wrong() {
+    let blob = encode(&[]);
+    assert_eq!(decode(&blob).map(|events| events.len()), Ok(0));
+    assert_eq!(decode(&[]).err(), Some(CodecError::Short));
+    assert_eq!(decode(&[9; 20]).err(), Some(CodecError::Version(9)));
+    assert_eq!(decode(&[VERSION; 20]).err(), Some(CodecError::Checksum));
+}
+
+fn any_number() -> impl Strategy<Value = Number> {
+    prop_oneof![
+        any::<i64>().prop_map(Number::from),
+        any::<f64>().prop_filter_map("finite", Number::from_f64),
+        "-?(0|[1-9][0-9]{0,24})(\\.[0-9]{1,24})?([eE][+-]?[0-9]{1,2})?"
+            .prop_filter_map("finite", |text| Number::parse(&text)),
+    ]
+}
+
+fn any_scalar() -> impl Strategy<Value = Scalar> {
+    prop_oneof![
+        4 => any_number().prop_map(Scalar::Number),
+        1 => any::<bool>().prop_map(Scalar::Bool),
+        1 => ".{0,12}".prop_map(|text| Scalar::Text(text.into())),
+    ]
+}
+
+fn any_reading() -> impl Strategy<Value = Reading> {
+    ("[a-z]{1,3}", any_scalar(), prop::option::of(".{0,3}"), prop::option::of(0..=100u8)).prop_map(
+        |(name, value, unit, quality_score)| Reading {
+            name: name.into(),
+            value,
+            unit: unit.map(Into::into),
+            quality_score,
+        },
+    )
+}
+
+fn any_json() -> impl Strategy<Value = Json> {
+    let leaf = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::Bool),
+        any_number().prop_map(Json::Number),
+        ".{0,6}".prop_map(Json::from),
+    ];
+    leaf.prop_recursive(5, 32, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|items| Json::Array(items.into())),
+            prop::collection::vec((".{0,3}", inner), 0..4).prop_map(|entries| Json::Object(entries.into_iter().collect())),
+        ]
+    })
+}
+
+fn any_body() -> impl Strategy<Value = EventBody> {
+    let change = prop_oneof![
+        Just(ChangeKind::Registered),
+        Just(ChangeKind::Claimed),
+        Just(ChangeKind::Updated),
+        Just(ChangeKind::Reported),
+        Just(ChangeKind::Deleted),
+    ];
+    let status = prop_oneof![Just(Status::Unknown), Just(Status::Online), Just(Status::Offline)];
+    prop_oneof![
+        3 => (prop::collection::vec(any_reading(), 0..5), any::<Option<u64>>())
+            .prop_map(|(readings, identity)| EventBody::Telemetry { readings, identity }),
+        1 => (change, prop::collection::vec(("[a-z]{0,4}", any_json()), 0..4)).prop_map(|(change, patch)| {
+            EventBody::Twin(TwinChange { change, patch: patch.into_iter().collect::<Object>() })
+        }),
+        1 => (status, ".{0,9}").prop_map(|(status, reason)| EventBody::Presence { status, reason: reason.into() }),
+    ]
+}
+
+fn any_event() -> impl Strategy<Value = Recorded> {
+    let source = prop_oneof![
+        Just(Source::Mqtt),
+        Just(Source::Rest),
+        Just(Source::WebSocket),
+        Just(Source::Rule),
+        Just(Source::Schedule),
+        Just(Source::Hub),
+    ];
+    let time = || any::<i64>().prop_map(Timestamp::from_millis);
+    let times = prop_oneof![time().prop_map(|at| (at, at)), (time(), time())];
+    (any::<u64>(), "[a-b]", 0..3i64, times, any_body(), source, "[x-z]{0,1}").prop_map(
+        |(seq, device, number, (at, received_at), body, source, by)| {
+            let device = DeviceId::parse(&device).unwrap();
+            let cause = Cause::new(source, &by);
+            Recorded::new(seq, Event { device, number: DeviceNumber(number), at, received_at, body, cause })
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn events_come_back_as_they_were(events in prop::collection::vec(any_event(), 0..12)) {
+        let back = decode(&encode(&events)).unwrap();
+        prop_assert!(same(&back, &events), "{back:?}\n{events:?}");
+    }
+
+    #[test]
+    fn damage_is_noticed(
+        events in prop::collection::vec(any_event(), 1..4),
+        place in any::<prop::sample::Index>(),
+        bits in 1..=255u8,
+    ) {
+        let mut blob = encode(&events);
+        let place = place.index(blob.len());
+        blob[place] ^= bits;
+        prop_assert!(decode(&blob).is_err());
+        blob.truncate(place);
+        prop_assert!(decode(&blob).is_err());
+    }
+
+    /// Even with a checksum that fits.
+    #[test]
+    fn nonsense_is_an_error_and_no_panic(
+        events in prop::collection::vec(any_event(), 0..4),
+        noise in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        huge in any::<u64>(),
+    ) {
+        let with_sum = |mut body: Vec<u8>| {
+            let sum = checksum(&body);
+            body.extend(sum.to_le_bytes());
+            body
+        };
+        let mut body = encode(&events);
+        body.truncate(body.len() - 8);
+        for (place, byte) in noise {
+            let place = place.index(body.len());
+            body[place] = byte;
+        }
+        let _ = decode(&with_sum(body));
+        let mut counted = vec![VERSION];
+        put_varint(&mut counted, huge);
+        put_varint(&mut counted, huge);
+        let _ = decode(&with_sum(counted));
+    }
+
+    #[test]
+    fn any_decimal_comes_back(text in "-?(0|[1-9][0-9]{0,21})(\\.[0-9]{1,21})?") {
+        if let Some(decimal) = Decimal::exactly(&text) {
+            let mut back = String::new();
+            decimal.write(&mut back);
+            prop_assert_eq!(back, text);
+        }
+    }
+}

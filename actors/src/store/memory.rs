@@ -1,0 +1,243 @@
+//! A store in memory, for tests: the same answers as the durable one, by the simplest means.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{
+    Batch, DevicePage, DeviceQuery, DeviceSort, EventQuery, Head, Replayed, Store, StoreError, select,
+};
+use crate::domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
+use crate::domain::{DeviceId, DeviceNumber, Kind, Recorded, Timestamp, Twin};
+use crate::mqtt::Outgoing;
+
+/// See the module. Nothing in it ever fails.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    keep_journal: Option<Duration>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    head: Head,
+    /// What replay tells: by batch, with the time of its commit.
+    journal: Vec<(Timestamp, Vec<Arc<Recorded>>)>,
+    /// The last `seq` that the journal has let go.
+    pruned: u64,
+    /// What history and the log of a device tell.
+    by_device: HashMap<DeviceNumber, Vec<Arc<Recorded>>>,
+    /// All that is no telemetry.
+    log: BTreeMap<u64, Arc<Recorded>>,
+    twins: BTreeMap<DeviceNumber, (u64, Twin)>,
+    outbox: BTreeMap<u64, Outgoing>,
+}
+
+impl MemoryStore {
+    /// A store whose journal forgets what is older than `keep_journal` at each [`Store::maintain`].
+    #[must_use]
+    pub fn keeping_journal(keep_journal: Duration) -> Self {
+        Self { keep_journal: Some(keep_journal), inner: Mutex::default() }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.inner().head.clone())
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.inner().commit(batch);
+        Ok(())
+    }
+
+    async fn load(&self, ids: &[DeviceId]) -> Result<Vec<Twin>, StoreError> {
+        let inner = self.inner();
+        let twins = inner.twins.values().map(|(_, twin)| twin);
+        Ok(twins.filter(|twin| ids.contains(&twin.id)).cloned().collect())
+    }
+
+    async fn devices(&self, query: &DeviceQuery) -> Result<DevicePage, StoreError> {
+        let inner = self.inner();
+        let all = inner.twins.values().map(|(_, twin)| twin);
+        let mut found: Vec<&Twin> = all.filter(|twin| select::matches(query, twin)).collect();
+        found.sort_by(|one, other| {
+            let by_key = match query.sort {
+                DeviceSort::Number => std::cmp::Ordering::Equal,
+                DeviceSort::Id => one.id.cmp(&other.id),
+                DeviceSort::Name => select::key(one.display_name()).cmp(select::key(other.display_name())),
+                DeviceSort::Type => one.profile.device_type.cmp(&other.profile.device_type),
+                DeviceSort::Status => one.status.as_str().cmp(other.status.as_str()),
+                DeviceSort::LastSeen => one.last_seen.cmp(&other.last_seen),
+                DeviceSort::CreatedAt => one.created_at.cmp(&other.created_at),
+                DeviceSort::UpdatedAt => one.updated_at.cmp(&other.updated_at),
+            };
+            by_key.then(one.number.cmp(&other.number))
+        });
+        if query.descending {
+            found.reverse();
+        }
+        let total = found.len() as u64;
+        let (offset, limit) = (count(query.offset), count(query.limit));
+        Ok(DevicePage { twins: found.into_iter().skip(offset).take(limit).cloned().collect(), total })
+    }
+
+    async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError> {
+        let inner = self.inner();
+        let twins = || inner.twins.values().map(|(_, twin)| twin);
+        let by_serial = twins().find(|twin| &*twin.profile.serial_number == serial);
+        let by_id = || twins().find(|twin| twin.profile.serial_number.is_empty() && twin.id.as_str() == serial);
+        Ok(by_serial.or_else(by_id).cloned())
+    }
+
+    async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {
+        let inner = self.inner();
+        let mut messages: Vec<&Arc<Recorded>> = inner.of_device(query.device).collect();
+        messages.sort_by_key(|recorded| (recorded.event.at, recorded.seq));
+        if query.newest_first {
+            messages.reverse();
+        }
+        let readings = messages.into_iter().flat_map(|recorded| select::stored_readings(query, recorded));
+        Ok(readings.take(query.limit).collect())
+    }
+
+    async fn bucket_history(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, StoreError> {
+        let inner = self.inner();
+        let mut fold = BucketFold::new(query);
+        for recorded in inner.of_device(query.device) {
+            for (index, reading) in select::readings(query, recorded) {
+                fold.add(&reading.name, (recorded.event.at, recorded.seq, index), &reading.value);
+            }
+        }
+        Ok(fold.finish(query.newest_first, query.limit))
+    }
+
+    async fn has_message(&self, device: DeviceNumber, at: Timestamp, identity: u64) -> Result<bool, StoreError> {
+        Ok(self.inner().of_device(device).any(|recorded| select::is_message(recorded, at, identity)))
+    }
+
+    async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        let inner = self.inner();
+        let mut found: BTreeMap<u64, Arc<Recorded>> = inner.log.clone();
+        let telemetry: Vec<&Arc<Recorded>> = match query.device {
+            Some(device) => inner.of_device(device).collect(),
+            None => inner.journal.iter().flat_map(|(_, events)| events).collect(),
+        };
+        found.extend(telemetry.into_iter().map(|recorded| (recorded.seq, Arc::clone(recorded))));
+        found.retain(|_, recorded| select::wants(query, recorded));
+        let in_order = found.into_values();
+        Ok(if query.newest_first {
+            in_order.rev().take(query.limit).collect()
+        } else {
+            in_order.take(query.limit).collect()
+        })
+    }
+
+    async fn replay(&self, after: u64, up_to: u64, limit: usize) -> Result<Replayed, StoreError> {
+        let inner = self.inner();
+        let up_to = up_to.min(inner.head.seq);
+        if after >= up_to || limit == 0 {
+            return Ok(Replayed::default());
+        }
+        let all = inner.journal.iter().flat_map(|(_, events)| events);
+        let events = all.filter(|recorded| recorded.seq > after && recorded.seq <= up_to).take(limit).cloned();
+        Ok(Replayed { events: events.collect(), pruned: after < inner.pruned })
+    }
+
+    async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {
+        Ok(self.inner().outbox.values().cloned().collect())
+    }
+
+    async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
+        if let Some(keep) = self.keep_journal {
+            let until = now.plus_millis(-i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
+            self.inner().prune(until);
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn commit(&mut self, batch: &Batch) {
+        if let (Some(first), Some(last)) = (batch.events.first(), batch.events.last()) {
+            if first.seq <= self.head.seq {
+                return; // here already
+            }
+            self.head.seq = last.seq;
+            self.journal.push((batch.at, batch.events.to_vec()));
+        }
+        for recorded in batch.events.iter() {
+            self.take(recorded);
+        }
+        for (seq, twin) in &batch.twins {
+            let (had, state) = self.twins.entry(twin.number).or_insert_with(|| (0, twin.clone()));
+            if seq >= had {
+                (*had, *state) = (*seq, twin.clone());
+                // What of the same batch came after the row was taken.
+                let number = twin.number;
+                for later in batch.events.iter().filter(|e| e.event.number == number && e.seq > *seq) {
+                    state.redo(&later.event);
+                    *had = later.seq;
+                }
+            }
+        }
+        for (seq, device) in &batch.removed {
+            self.remove(*seq, *device);
+        }
+        let numbers = self.twins.keys().map(|number| number.0).max();
+        self.head.number = self.head.number.max(numbers.unwrap_or_default());
+        for message in &batch.outgoing {
+            self.head.outgoing = self.head.outgoing.max(message.id);
+            self.outbox.insert(message.id, message.clone());
+        }
+        self.outbox.retain(|id, _| !batch.sent.contains(id));
+    }
+
+    fn take(&mut self, recorded: &Arc<Recorded>) {
+        let event = &recorded.event;
+        let new = || (0, Twin::new(event.device.clone(), event.number, event.received_at));
+        let (seq, twin) = self.twins.entry(event.number).or_insert_with(new);
+        if recorded.seq > *seq {
+            twin.redo(event);
+            *seq = recorded.seq;
+        }
+        if event.kind() == Kind::Telemetry {
+            self.by_device.entry(event.number).or_default().push(Arc::clone(recorded));
+        } else {
+            self.log.insert(recorded.seq, Arc::clone(recorded));
+        }
+    }
+
+    fn remove(&mut self, seq: u64, device: DeviceNumber) {
+        self.twins.remove(&device);
+        self.by_device.remove(&device);
+        self.head.number = self.head.number.max(device.0);
+        let stays = |recorded: &Arc<Recorded>| recorded.event.number != device || recorded.seq >= seq;
+        self.log.retain(|_, recorded| stays(recorded));
+        for (_, events) in &mut self.journal {
+            events.retain(stays);
+        }
+    }
+
+    fn prune(&mut self, until: Timestamp) {
+        let kept = self.journal.iter().position(|(at, _)| *at >= until).unwrap_or(self.journal.len());
+        for (_, events) in self.journal.drain(..kept) {
+            self.pruned = events.last().map_or(self.pruned, |last| last.seq);
+        }
+    }
+
+    fn of_device(&self, device: DeviceNumber) -> impl Iterator<Item = &Arc<Recorded>> {
+        self.by_device.get(&device).into_iter().flatten()
+    }
+}
+
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

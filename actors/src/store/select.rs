@@ -1,0 +1,93 @@
+//! Which twins, readings and events a question means: the same for every store.
+
+use super::{DeviceQuery, EventQuery};
+use crate::domain::series::{HistoryQuery, StoredReading};
+use crate::domain::{EventBody, Json, Recorded, Scalar, Timestamp, Twin};
+
+/// Twins are looked up and sorted by this many characters of a text. What is longer and begins alike is
+/// told apart only where it is read.
+const KEY: usize = 190;
+/// A search looks into this many characters of a twin's names.
+const SEARCHED: usize = 600;
+
+/// The part of `text` that twins are looked up and sorted by.
+pub fn key(text: &str) -> &str {
+    cut(text, KEY)
+}
+
+/// What a search looks into: id, serial number and name in lower case, a line each.
+pub fn search_text(twin: &Twin) -> String {
+    let text = format!("{}\n{}\n{}", twin.id, twin.profile.serial_number, twin.profile.name).to_lowercase();
+    cut(&text, SEARCHED).to_owned()
+}
+
+/// The text that a tag is found by; none for objects, arrays and null.
+pub fn tag_text(value: &Json) -> Option<String> {
+    Scalar::from_json(value.clone()).map(|scalar| key(&scalar.to_string()).to_owned())
+}
+
+/// Is this twin one of those asked for?
+pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
+    let DeviceQuery { status, device_type, group, claimed, mode, tags, q, .. } = query;
+    status.is_none_or(|status| twin.status == status)
+        && device_type.as_deref().is_none_or(|wanted| key(&twin.profile.device_type) == key(wanted))
+        && group.as_deref().is_none_or(|wanted| key(twin.profile.text("group_id")) == key(wanted))
+        && claimed.is_none_or(|claimed| twin.claimed == claimed)
+        && mode.is_none_or(|mode| twin.mode == mode)
+        && tags.iter().all(|(name, value)| {
+            twin.tags.get(name).and_then(tag_text).is_some_and(|text| text == key(value))
+        })
+        && q.as_ref().is_none_or(|part| search_text(twin).contains(&part.to_lowercase()))
+}
+
+/// Does the question's time include `at`?
+pub fn in_time(from: Option<Timestamp>, to: Option<Timestamp>, at: Timestamp) -> bool {
+    from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to)
+}
+
+/// Is this event one of those asked for?
+pub fn wants(query: &EventQuery, recorded: &Recorded) -> bool {
+    let event = &recorded.event;
+    query.device.is_none_or(|device| event.number == device)
+        && (query.kinds.is_empty() || query.kinds.contains(&event.kind()))
+        && query.since.is_none_or(|since| recorded.seq > since)
+        && in_time(query.from, query.to, event.at)
+}
+
+/// The readings of `recorded` that are asked for, in the order of the message.
+pub fn readings<'a>(
+    query: &'a HistoryQuery,
+    recorded: &'a Recorded,
+) -> impl Iterator<Item = (usize, &'a crate::domain::Reading)> {
+    let readings = match &recorded.event.body {
+        EventBody::Telemetry { readings, .. } if in_time(query.from, query.to, recorded.event.at) => &readings[..],
+        _ => &[],
+    };
+    let wanted = |name: &str| query.sensors.is_empty() || query.sensors.iter().any(|sensor| sensor == name);
+    readings.iter().enumerate().filter(move |(_, reading)| wanted(&reading.name))
+}
+
+/// The same, as history tells them.
+pub fn stored_readings(query: &HistoryQuery, recorded: &Recorded) -> Vec<StoredReading> {
+    let (timestamp, seq) = (recorded.event.at, recorded.seq);
+    readings(query, recorded)
+        .map(|(_, reading)| StoredReading {
+            sensor_type: reading.name.to_string(),
+            value: reading.value.clone(),
+            unit: reading.unit.as_deref().map(str::to_owned),
+            quality_score: reading.quality_score,
+            timestamp,
+            seq,
+        })
+        .collect()
+}
+
+/// Is `recorded` the message that carried `at` itself and is known by `identity`?
+pub fn is_message(recorded: &Recorded, at: Timestamp, identity: u64) -> bool {
+    let EventBody::Telemetry { identity: Some(known), .. } = recorded.event.body else { return false };
+    known == identity && recorded.event.at == at
+}
+
+fn cut(text: &str, characters: usize) -> &str {
+    text.char_indices().nth(characters).map_or(text, |(end, _)| &text[..end])
+}

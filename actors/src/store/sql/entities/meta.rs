@@ -1,0 +1,23 @@
+//! A number that must outlive the rows it came from.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, DeriveEntityModel)]
+#[sea_orm(table_name = "meta")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub name: String,
+    pub value: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// All events up to this `seq` are in order: in chunks, and folded into the twins' rows.
+pub const ORDERED_SEQ: &str = "ordered_seq";
+/// The largest id of an outgoing message ever given.
+pub const OUTGOING: &str = "outgoing";
+/// The largest number of a device whose tombstone is gone.
+pub const FORGOTTEN_NUMBER: &str = "forgotten_number";

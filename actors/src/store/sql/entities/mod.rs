@@ -1,0 +1,10 @@
+//! The tables as Rust sees them. They never leave the store.
+
+pub mod chunk;
+pub mod event;
+pub mod journal;
+pub mod meta;
+pub mod outbox;
+pub mod tag;
+pub mod tombstone;
+pub mod twin;

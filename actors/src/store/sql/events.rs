@@ -1,0 +1,180 @@
+//! The log: events of one device, or of all, by their place in the sequence.
+
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
+
+use super::SqlStore;
+use super::chunks;
+use super::entities::{chunk, event, journal};
+use super::rows::{self, failed, int, uint};
+use super::tail::View;
+use crate::domain::{DeviceNumber, EventBody, Kind, Recorded, Timestamp};
+use crate::store::{EventQuery, StoreError, select};
+
+const READ: &str = "read events";
+
+/// See [`crate::store::Store::events`].
+pub async fn events(store: &SqlStore, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError> {
+    let view = store.tail.view();
+    let telemetry = query.kinds.is_empty() || query.kinds.contains(&Kind::Telemetry);
+    match query.device {
+        Some(device) => of_device(store, query, &view, device, telemetry).await,
+        None if telemetry => of_all(store, query, &view).await,
+        None => Ok(by_row(store, query, 0, view.last()).await?.into_iter().filter(|e| view.tells(e)).collect()),
+    }
+}
+
+/// Telemetry comes from the tail and from chunks, everything else from its own rows.
+async fn of_device(
+    store: &SqlStore,
+    query: &EventQuery,
+    view: &View,
+    device: DeviceNumber,
+    telemetry: bool,
+) -> Result<Vec<Arc<Recorded>>, StoreError> {
+    let mut found = by_row(store, query, 0, view.last()).await?;
+    if telemetry {
+        let is_telemetry = |recorded: &Recorded| matches!(recorded.event.body, EventBody::Telemetry { .. });
+        let tail = view.of_device(device).into_iter();
+        found.extend(tail.filter(|recorded| is_telemetry(recorded) && select::wants(query, recorded)));
+        let mut rows = chunks_by_seq(query, view, device).stream(&store.readers).await.map_err(failed(READ))?;
+        while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+            if is_enough_without(query, &found, &row) {
+                break;
+            }
+            let events = rows::events(READ, row.first_seq, &row.body)?.into_iter();
+            found.extend(events.filter(|e| e.seq <= view.after() && select::wants(query, e)).map(Arc::new));
+        }
+    }
+    sort(query, &mut found);
+    found.truncate(query.limit);
+    Ok(found)
+}
+
+/// From the journal, batch by batch; what it no longer has, from the rows, without the telemetry.
+async fn of_all(store: &SqlStore, query: &EventQuery, view: &View) -> Result<Vec<Arc<Recorded>>, StoreError> {
+    let kept_from = first_kept(store).await?.unwrap_or_else(|| view.last() + 1);
+    let mut found = Vec::new();
+    if !query.newest_first {
+        found = by_row(store, query, 0, kept_from - 1).await?;
+    }
+    if found.len() < query.limit {
+        let mut rows = journal_by_seq(query, view, kept_from).stream(&store.readers).await.map_err(failed(READ))?;
+        while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+            let mut events = rows::events(READ, row.first_seq, &row.body)?;
+            events.retain(|e| e.seq <= view.last() && select::wants(query, e) && view.tells(e));
+            if query.newest_first {
+                events.reverse();
+            }
+            found.extend(events.into_iter().map(Arc::new));
+            if found.len() >= query.limit {
+                break;
+            }
+        }
+    }
+    if query.newest_first && found.len() < query.limit {
+        found.extend(by_row(store, query, 0, kept_from - 1).await?);
+    }
+    found.retain(|recorded| view.tells(recorded));
+    found.truncate(query.limit);
+    Ok(found)
+}
+
+/// Events that have a row of their own, `after < seq <= up_to`.
+async fn by_row(
+    store: &SqlStore,
+    query: &EventQuery,
+    after: u64,
+    up_to: u64,
+) -> Result<Vec<Arc<Recorded>>, StoreError> {
+    let after = query.since.unwrap_or(0).max(after);
+    let mut rows = event::Entity::find()
+        .filter(event::Column::Seq.gt(int(after)))
+        .filter(event::Column::Seq.lte(int(up_to)))
+        .limit(query.limit as u64);
+    if let Some(device) = query.device {
+        rows = rows.filter(event::Column::Device.eq(device.0));
+    }
+    if !query.kinds.is_empty() {
+        rows = rows.filter(event::Column::Kind.is_in(query.kinds.iter().map(|kind| kind.as_str())));
+    }
+    if let Some(from) = query.from {
+        rows = rows.filter(event::Column::At.gte(from.millis()));
+    }
+    if let Some(to) = query.to {
+        rows = rows.filter(event::Column::At.lt(to.millis()));
+    }
+    rows = if query.newest_first {
+        rows.order_by_desc(event::Column::Seq)
+    } else {
+        rows.order_by_asc(event::Column::Seq)
+    };
+    let mut found = Vec::new();
+    for row in rows.all(&store.readers).await.map_err(failed(READ))? {
+        found.extend(rows::events(READ, row.seq, &row.body)?.into_iter().map(Arc::new));
+    }
+    Ok(found)
+}
+
+/// By the end that is met first, so no later row has anything beyond that end.
+fn chunks_by_seq(query: &EventQuery, view: &View, device: DeviceNumber) -> Select<chunk::Entity> {
+    let rows = chunks::in_time(device, query.from, query.to)
+        .filter(chunk::Column::FirstSeq.lte(int(view.after())))
+        .filter(chunk::Column::LastSeq.gt(int(query.since.unwrap_or(0))));
+    if query.newest_first {
+        rows.order_by_desc(chunk::Column::LastSeq)
+    } else {
+        rows.order_by_asc(chunk::Column::FirstSeq)
+    }
+}
+
+fn is_enough_without(query: &EventQuery, found: &[Arc<Recorded>], next: &chunk::Model) -> bool {
+    let is_before_next = |seq: u64| match query.newest_first {
+        true => seq > uint(next.last_seq),
+        false => seq < uint(next.first_seq),
+    };
+    found.len() >= query.limit
+        && found.iter().filter(|recorded| is_before_next(recorded.seq)).count() >= query.limit
+}
+
+fn journal_by_seq(query: &EventQuery, view: &View, kept_from: u64) -> Select<journal::Entity> {
+    let mut rows = journal::Entity::find()
+        .filter(journal::Column::FirstSeq.gte(int(kept_from)))
+        .filter(journal::Column::FirstSeq.lte(int(view.last())));
+    if let Some(since) = query.since {
+        rows = rows.filter(journal::Column::LastSeq.gt(int(since)));
+    }
+    if let Some(from) = query.from {
+        rows = rows.filter(journal::Column::LastAt.gte(from.millis()));
+    }
+    if let Some(to) = query.to {
+        rows = rows.filter(journal::Column::FirstAt.lt(Timestamp::millis(to)));
+    }
+    if query.newest_first {
+        rows.order_by_desc(journal::Column::FirstSeq)
+    } else {
+        rows.order_by_asc(journal::Column::FirstSeq)
+    }
+}
+
+async fn first_kept(store: &SqlStore) -> Result<Option<u64>, StoreError> {
+    let first: Option<i64> = journal::Entity::find()
+        .select_only()
+        .column(journal::Column::FirstSeq)
+        .order_by_asc(journal::Column::FirstSeq)
+        .limit(1)
+        .into_tuple()
+        .one(&store.readers)
+        .await
+        .map_err(failed(READ))?;
+    Ok(first.map(uint))
+}
+
+fn sort(query: &EventQuery, events: &mut [Arc<Recorded>]) {
+    events.sort_unstable_by_key(|recorded| recorded.seq);
+    if query.newest_first {
+        events.reverse();
+    }
+}

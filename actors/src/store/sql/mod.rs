@@ -1,0 +1,153 @@
+//! The store in an SQL database, through sea-orm. SQLite so far; what is its alone stands in `sqlite.rs`.
+
+mod chunks;
+mod commit;
+mod devices;
+mod entities;
+mod events;
+mod head;
+mod history;
+mod order;
+mod prune;
+mod replay;
+mod rows;
+mod sqlite;
+mod tail;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sea_orm::{Database, DatabaseConnection};
+use tokio::sync::Mutex;
+use twinhub_migrations::{Migrator, MigratorTrait};
+
+use self::rows::failed;
+use self::tail::Tail;
+use self::writer::Writer;
+use super::{
+    Batch, DevicePage, DeviceQuery, EventQuery, Head, Replayed, Store, StoreError,
+};
+use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
+use crate::domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
+use crate::mqtt::Outgoing;
+
+/// What of the store can be set.
+#[derive(Clone, Debug)]
+pub struct SqlOptions {
+    /// How long the journal is kept: how far back a subscriber can resume.
+    pub keep_journal: Duration,
+    /// How long readings are kept, to the chunk (a day at most); none: for ever.
+    pub keep_readings: Option<Duration>,
+    /// Connections that read, beside the one that writes.
+    pub readers: u32,
+    /// How long to wait where another process has locked the database.
+    pub busy_timeout: Duration,
+}
+
+/// See the module.
+pub struct SqlStore {
+    options: SqlOptions,
+    writer: Writer,
+    readers: DatabaseConnection,
+    tail: Tail,
+    /// A commit's answer got lost: before the next, it must be found out whether it took place.
+    in_doubt: AtomicBool,
+    /// One at a time puts things into order.
+    maintaining: Mutex<()>,
+    /// When old readings were last deleted.
+    readings_pruned: Mutex<Option<Timestamp>>,
+}
+
+impl Default for SqlOptions {
+    fn default() -> Self {
+        Self {
+            keep_journal: Duration::from_secs(7 * 24 * 60 * 60),
+            keep_readings: None,
+            readers: 4,
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl SqlStore {
+    /// Opens the database at `url` (`sqlite:data/twinhub.db`), makes it or brings it up to date, and reads
+    /// what is not in order yet into memory.
+    ///
+    /// # Errors
+    /// The URL is of no supported kind, the database cannot be opened or migrated, or is damaged.
+    pub async fn open(url: &str, options: SqlOptions) -> Result<Arc<Self>, StoreError> {
+        const OPEN: &str = "open the database";
+        sqlite::check_url(url)
+            .map_err(|detail| StoreError::Failed { operation: OPEN, detail: format!("`{url}`: {detail}") })?;
+        let connect = sqlite::connect_options(url, options.readers.max(1), options.busy_timeout);
+        let readers = Database::connect(connect).await.map_err(failed(OPEN))?;
+        Migrator::up(&readers, None).await.map_err(failed("migrate the database"))?;
+        let tail = head::load_tail(&readers).await?;
+        Ok(Arc::new(Self {
+            writer: Writer::new(url, options.busy_timeout),
+            readers,
+            tail,
+            in_doubt: AtomicBool::new(false),
+            maintaining: Mutex::new(()),
+            readings_pruned: Mutex::new(None),
+            options,
+        }))
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn head(&self) -> Result<Head, StoreError> {
+        head::head(&self.readers).await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        commit::commit(self, batch).await
+    }
+
+    async fn load(&self, ids: &[DeviceId]) -> Result<Vec<Twin>, StoreError> {
+        devices::load(self, ids).await
+    }
+
+    async fn devices(&self, query: &DeviceQuery) -> Result<DevicePage, StoreError> {
+        devices::devices(self, query).await
+    }
+
+    async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError> {
+        devices::find_serial(self, serial).await
+    }
+
+    async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {
+        history::raw(self, query).await
+    }
+
+    async fn bucket_history(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, StoreError> {
+        history::buckets(self, query).await
+    }
+
+    async fn has_message(&self, device: DeviceNumber, at: Timestamp, identity: u64) -> Result<bool, StoreError> {
+        history::has_message(self, device, at, identity).await
+    }
+
+    async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        events::events(self, query).await
+    }
+
+    async fn replay(&self, after: u64, up_to: u64, limit: usize) -> Result<Replayed, StoreError> {
+        replay::replay(self, after, up_to, limit).await
+    }
+
+    async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {
+        head::outgoing(&self.readers).await
+    }
+
+    async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
+        let _alone = self.maintaining.lock().await;
+        order::order(self).await?;
+        prune::journal(self, now).await?;
+        prune::readings(self, now).await
+    }
+}

@@ -1,0 +1,179 @@
+//! Order made behind: the tail's readings go into chunks by device, its events into the twins' rows.
+//!
+//! It goes by slices of devices. A slice is read and made ready beside the writer, then written in one short
+//! transaction, so commits wait for the writing alone. A crash between two slices does no harm: each twin's
+//! row says up to which `seq` its state (`seq`) and its chunks (`ordered_seq`) have come, and what is at or
+//! below that is passed over when the slice comes again. Only when all slices are written does the
+//! watermark of the whole move, and then the tail lets go of what is in order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
+use tracing::warn;
+
+use super::chunks::{self, Rewrite};
+use super::commit::{set_meta, write_twins};
+use super::entities::{meta, twin};
+use super::rows::{self, failed, int, rows_at_once, uint};
+use super::tail::View;
+use super::SqlStore;
+use crate::domain::{DeviceNumber, EventBody, Recorded, Twin};
+use crate::store::StoreError;
+
+/// Devices and messages in one slice at most: some milliseconds of writing, which is as long as a commit
+/// may have to wait.
+const SLICE_DEVICES: usize = 200;
+const SLICE_MESSAGES: usize = 8_000;
+
+/// What an eager write of a twin's row overwrites.
+pub const ALL_BUT_ORDERED: [twin::Column; 14] = {
+    use twin::Column as C;
+    [
+        C::Id, C::SerialNumber, C::Name, C::DeviceType, C::GroupId, C::Status, C::Mode, C::Claimed, C::LastSeen,
+        C::CreatedAt, C::UpdatedAt, C::Search, C::Seq, C::State,
+    ]
+};
+/// What readings alone can change: two indexes to write instead of all.
+const BY_READINGS: [twin::Column; 5] = {
+    use twin::Column as C;
+    [C::LastSeen, C::UpdatedAt, C::Seq, C::OrderedSeq, C::State]
+};
+
+/// Puts what the tail held when this began into order.
+pub async fn order(store: &SqlStore) -> Result<(), StoreError> {
+    let Some(frozen) = store.tail.freeze() else { return Ok(()) };
+    let mut slice = Vec::new();
+    let mut messages = 0;
+    for device in frozen.devices() {
+        let events = frozen.of_device(device);
+        messages += events.len();
+        slice.push((device, events));
+        if slice.len() >= SLICE_DEVICES || messages >= SLICE_MESSAGES {
+            order_slice(store, &frozen, std::mem::take(&mut slice)).await?;
+            messages = 0;
+        }
+    }
+    order_slice(store, &frozen, slice).await?;
+    let turn = store.writer.begin("move the watermark").await?;
+    set_meta(turn.sql(), meta::ORDERED_SEQ, int(frozen.last())).await?;
+    drop(turn.finish().await?);
+    store.tail.release(frozen.last());
+    Ok(())
+}
+
+/// What is to be written for one device.
+struct Prepared {
+    device: DeviceNumber,
+    /// The row after the tail's events, and the `seq` that the row had before; none where there was no row.
+    row: twin::Model,
+    before: Option<i64>,
+    readings_only: bool,
+    chunks: Vec<Rewrite>,
+}
+
+async fn order_slice(
+    store: &SqlStore,
+    frozen: &View,
+    slice: Vec<(DeviceNumber, Vec<Arc<Recorded>>)>,
+) -> Result<(), StoreError> {
+    if slice.is_empty() {
+        return Ok(());
+    }
+    let devices: Vec<DeviceNumber> = slice.iter().map(|(device, _)| *device).collect();
+    let mut found: HashMap<i64, twin::Model> = twin::Entity::find()
+        .filter(twin::Column::Number.is_in(rows::numbers(&devices)))
+        .all(&store.readers)
+        .await
+        .map_err(failed("read twins"))?
+        .into_iter()
+        .map(|row| (row.number, row))
+        .collect();
+    let mut prepared = Vec::with_capacity(slice.len());
+    for (device, events) in slice {
+        let row = found.remove(&device.0);
+        let ordered = row.as_ref().map_or(0, |row| uint(row.ordered_seq));
+        let readings: Vec<_> = events
+            .iter()
+            .filter(|e| e.seq > ordered && matches!(e.event.body, EventBody::Telemetry { .. }))
+            .cloned()
+            .collect();
+        let chunks = chunks::prepare(&store.readers, device, readings).await?;
+        if let Some((row, before, readings_only)) = fold(row, &events, frozen.last())? {
+            prepared.push(Prepared { device, row, before, readings_only, chunks });
+        }
+    }
+    let turn = store.writer.begin("put into order").await?;
+    write_slice(store, turn.sql(), &devices, prepared, frozen.last()).await?;
+    turn.finish().await.map(drop)
+}
+
+/// The row with `events` folded onto it; whether the row differs by what readings change alone.
+fn fold(
+    row: Option<twin::Model>,
+    events: &[Arc<Recorded>],
+    ordered: u64,
+) -> Result<Option<(twin::Model, Option<i64>, bool)>, StoreError> {
+    let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(None) };
+    let before = row.as_ref().map(|row| row.seq);
+    let mut twin = match &row {
+        Some(row) => rows::to_twin(row)?,
+        None => Twin::new(first.event.device.clone(), first.event.number, first.event.received_at),
+    };
+    let mut readings_only = row.is_some();
+    for event in events.iter().filter(|event| before.is_none_or(|before| event.seq > uint(before))) {
+        readings_only &= matches!(event.event.body, EventBody::Telemetry { .. });
+        twin.redo(&event.event);
+    }
+    let seq = last.seq.max(before.map_or(0, uint));
+    Ok(Some((rows::of_twin(seq, ordered, &twin)?, before, readings_only)))
+}
+
+/// Writes what was prepared, unless a commit got there first: a twin's row that is newer by now stays, and
+/// a device that was removed meanwhile stays so.
+async fn write_slice(
+    store: &SqlStore,
+    sql: &DatabaseTransaction,
+    devices: &[DeviceNumber],
+    prepared: Vec<Prepared>,
+    ordered: u64,
+) -> Result<(), StoreError> {
+    let now: HashMap<i64, i64> = twin::Entity::find()
+        .filter(twin::Column::Number.is_in(rows::numbers(devices)))
+        .select_only()
+        .column(twin::Column::Number)
+        .column(twin::Column::Seq)
+        .into_tuple::<(i64, i64)>()
+        .all(sql)
+        .await
+        .map_err(failed("read twins"))?
+        .into_iter()
+        .collect();
+    let (mut narrow, mut whole, mut newer, mut rewrites) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for Prepared { device, row, before, readings_only, chunks } in prepared {
+        match (before, now.get(&device.0)) {
+            (_, None) if store.tail.removed(device).is_some() => continue,
+            (Some(_), None) => {
+                warn!(number = device.0, "a twin's row is gone without its removal");
+                whole.push(row);
+            }
+            (None, None) => whole.push(row),
+            (Some(before), Some(now)) if before == *now && readings_only => narrow.push(row),
+            (Some(before), Some(now)) if before == *now => whole.push(row),
+            (_, Some(_)) => newer.push(device.0), // a commit was faster, and its row has all of this in it
+        }
+        rewrites.extend(chunks);
+    }
+    write_twins(sql, narrow, &BY_READINGS).await?;
+    let with_ordered: Vec<_> = ALL_BUT_ORDERED.into_iter().chain([twin::Column::OrderedSeq]).collect();
+    write_twins(sql, whole, &with_ordered).await?;
+    for some in newer.chunks(rows_at_once(1) - 1) {
+        twin::Entity::update_many()
+            .col_expr(twin::Column::OrderedSeq, int(ordered).into())
+            .filter(twin::Column::Number.is_in(some.iter().copied()))
+            .exec(sql)
+            .await
+            .map_err(failed("write twins"))?;
+    }
+    chunks::write(sql, rewrites).await
+}

@@ -1,0 +1,60 @@
+//! All that is said to SQLite alone.
+
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{ConnectOptions, SqliteTransactionMode, TransactionOptions};
+
+/// A page holds a whole chunk of an ordinary device, so most reads of one touch one page.
+const PAGE_BYTES: u32 = 8_192;
+/// The write-ahead log is cut back to this after a checkpoint: one long reader may have let it grow.
+const LOG_BYTES: &str = "67108864";
+/// What a connection keeps of the database's pages, in KiB (negative means KiB to SQLite).
+const CACHE_KIB: &str = "-8192";
+/// Statements differ by their number of rows, so there are some.
+const CACHED_STATEMENTS: usize = 128;
+
+/// Is `url` a SQLite database that more than one connection can see?
+pub fn check_url(url: &str) -> Result<(), &'static str> {
+    if !url.starts_with("sqlite:") {
+        return Err("only sqlite: is supported so far");
+    }
+    if url.contains(":memory:") || url.contains("mode=memory") {
+        return Err("a database in memory is seen by one connection alone: name a file");
+    }
+    Ok(())
+}
+
+/// How to connect: `connections` of them, each waiting for `busy_timeout` where the file is locked.
+///
+/// With a write-ahead log readers and the writer don't wait for each other, and `synchronous=FULL` makes
+/// each commit wait for the disk.
+pub fn connect_options(url: &str, connections: u32, busy_timeout: Duration) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(busy_timeout + Duration::from_secs(5))
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            sqlite
+                .create_if_missing(true)
+                .page_size(PAGE_BYTES)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(busy_timeout)
+                .pragma("journal_size_limit", LOG_BYTES)
+                .pragma("cache_size", CACHE_KIB)
+                .statement_cache_capacity(CACHED_STATEMENTS)
+        });
+    options
+}
+
+/// A transaction that will write says so at its start: one that begins to read and then writes can be
+/// refused in its middle.
+pub fn write_transaction() -> TransactionOptions {
+    TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() }
+}

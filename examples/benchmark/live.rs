@@ -1,0 +1,155 @@
+//! From publish to WebSocket: how long it takes, and how many can listen.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::load::{self, Load, topic};
+use crate::mqtt::Message;
+use crate::program::Hub;
+use crate::report::{Aim, Report};
+use crate::websocket::{Subscriber, contains};
+use crate::Bench;
+
+const DEVICES: u64 = 1_000;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Publish → WebSocket at 1,000 messages a second.
+pub async fn latency(bench: &Bench, report: &mut Report) -> Result<()> {
+    let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
+    for (name, outside) in [("embedded", None), ("mosquitto", outside)] {
+        if name == "mosquitto" && outside.is_none() {
+            continue;
+        }
+        let (dir, hub) = warm_hub(bench, outside).await?;
+        let mut times = delays(hub.http, hub.mqtt, bench.seconds).await?;
+        hub.stop().await?;
+        drop(dir);
+        times.sort_unstable();
+        let at = |share: usize| millis(times[(times.len() - 1) * share / 100]);
+        report.add(format!("publish → WebSocket at 1,000/s, {name}, p50"), at(50), "ms", Aim::Below(11.0));
+        report.add(format!("publish → WebSocket at 1,000/s, {name}, p99"), at(99), "ms", Aim::Below(10.0));
+    }
+    Ok(())
+}
+
+/// 200 subscribers, 500 messages a second, each to all of them.
+pub async fn fan_out(bench: &Bench, report: &mut Report) -> Result<()> {
+    const SUBSCRIBERS: u32 = 200;
+    const CONNECTIONS: u32 = 50;
+    let each = 10 * bench.seconds;
+    let expected = u64::from(each * CONNECTIONS);
+    let (_dir, hub) = warm_hub(bench, None).await?;
+    let mut listeners = JoinSet::new();
+    for _ in 0..SUBSCRIBERS {
+        let mut subscriber = Subscriber::connect(hub.http).await?;
+        listeners.spawn(async move {
+            let (mut events, mut lagged) = (0, 0_u32);
+            while events < expected && lagged == 0 {
+                let frame = subscriber.next().await?;
+                events += u64::from(contains(&frame[..frame.len().min(40)], br#""type":"event""#));
+                lagged += u32::from(contains(&frame[..frame.len().min(40)], br#""type":"lagged""#));
+            }
+            anyhow::Ok(lagged)
+        });
+    }
+    let began = Instant::now();
+    let period = Duration::from_millis(100);
+    let publishing = paced(hub.mqtt, CONNECTIONS, period, each, load::reading).await?;
+    let all = async {
+        let mut lagged = 0;
+        while let Some(done) = listeners.join_next().await {
+            lagged += done??;
+        }
+        anyhow::Ok(lagged)
+    };
+    let limit = PATIENCE + Duration::from_secs(bench.seconds.into());
+    let lagged = timeout(limit, all).await.context("not every subscriber got every event")??;
+    let took = began.elapsed().as_secs_f64();
+    publishing.join_all().await;
+    hub.stop().await?;
+    let frames = f64::from(SUBSCRIBERS) * f64::from(each * CONNECTIONS) / took;
+    report.add("fan-out, 200 subscribers × 500 messages/s", frames, "frames/s", Aim::AtLeast(95_000.0));
+    report.add("fan-out, subscribers that lagged", f64::from(lagged), "", Aim::Below(1.0));
+    Ok(())
+}
+
+/// A hub that knows a thousand devices.
+async fn warm_hub(bench: &Bench, outside: Option<SocketAddr>) -> Result<(tempfile::TempDir, Hub)> {
+    let dir = bench.disk_dir()?;
+    let hub = Hub::start(&bench.program, dir.path(), outside).await?;
+    Load::hello(DEVICES, 50).publish(hub.mqtt, PATIENCE).await?;
+    hub.committed(crate::ingest::count(DEVICES), PATIENCE).await?;
+    Ok((dir, hub))
+}
+
+/// The time from writing each message to its broker to reading it from the WebSocket.
+async fn delays(http: SocketAddr, mqtt: SocketAddr, seconds: u32) -> Result<Vec<Duration>> {
+    const CONNECTIONS: u32 = 50;
+    let each = seconds * 1_000 / CONNECTIONS;
+    let mut subscriber = Subscriber::connect(http).await?;
+    let base = Instant::now();
+    let listening = tokio::spawn(async move {
+        let mut times = Vec::new();
+        while times.len() < usize::try_from(each * CONNECTIONS)? {
+            let frame = subscriber.next().await?;
+            let now = base.elapsed();
+            if contains(&frame[..frame.len().min(40)], br#""type":"lagged""#) {
+                bail!("the subscriber lagged");
+            }
+            if let Some(sent) = sent_at(frame) {
+                times.push(now.saturating_sub(sent));
+            }
+        }
+        Ok(times)
+    });
+    let make = move |device, _| Message {
+        topic: topic(device),
+        payload: format!(r#"{{"temperature":21.5,"humidity":40,"sent":{}}}"#, base.elapsed().as_micros()).into_bytes(),
+    };
+    let publishing = paced(mqtt, CONNECTIONS, Duration::from_millis(u64::from(CONNECTIONS)), each, make).await?;
+    let times = timeout(PATIENCE + Duration::from_secs(seconds.into()), listening).await???;
+    publishing.join_all().await;
+    Ok(times)
+}
+
+/// `connections` that publish one message a `period` each, evenly staggered.
+async fn paced(
+    broker: SocketAddr,
+    connections: u32,
+    period: Duration,
+    each: u32,
+    make: impl Fn(u64, u64) -> Message + Clone + Send + Sync + 'static,
+) -> Result<JoinSet<()>> {
+    let clients = load::connect(broker, connections.into()).await?;
+    let start = Instant::now() + Duration::from_millis(50);
+    let mut tasks = JoinSet::new();
+    for (lane, mut client) in (0..connections).zip(clients) {
+        let make = make.clone();
+        tasks.spawn(async move {
+            let device = |turn: u32| (u64::from(lane) + u64::from(connections) * u64::from(turn)) % DEVICES;
+            let sending = client.publish_paced(start + period * lane / connections, period, each, |turn| {
+                make(device(turn), u64::from(turn))
+            });
+            if let Err(error) = sending.await {
+                eprintln!("  publishing broke off: {error}");
+            }
+        });
+    }
+    Ok(tasks)
+}
+
+/// The reading called `sent`, in microseconds.
+fn sent_at(frame: &[u8]) -> Option<Duration> {
+    const NAME: &[u8] = br#""sent":"#;
+    let start = frame.windows(NAME.len()).position(|window| window == NAME)? + NAME.len();
+    let digits = frame[start..].iter().take_while(|byte| byte.is_ascii_digit());
+    Some(Duration::from_micros(digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))))
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}

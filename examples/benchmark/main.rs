@@ -1,0 +1,148 @@
+//! The benchmark: the whole program as a child process, loaded as devices and people would load it, beside
+//! the limits of the machine measured in the same run.
+//!
+//! ```sh
+//! cargo build --release && cargo run --release --example benchmark -- --quick
+//! ```
+//! It speaks to 127.0.0.1 only, and everything in it is bounded in number and time.
+
+mod ingest;
+mod live;
+mod load;
+mod mqtt;
+mod program;
+mod report;
+mod rest;
+mod websocket;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Parser, ValueEnum};
+use mqtt5::broker::{BrokerConfig, MqttBroker};
+use tempfile::TempDir;
+
+use crate::program::Mosquitto;
+use crate::report::Report;
+
+/// Measures twinhub.
+#[derive(Parser)]
+struct Args {
+    /// End within a minute: fewer messages, twins and readings
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// A million twins and ten million readings too
+    #[arg(long)]
+    full: bool,
+    /// Measure this only; may be given several times
+    #[arg(long, value_name = "NAME")]
+    only: Vec<Part>,
+    /// The program to measure [default: the twinhub beside this benchmark]
+    #[arg(long)]
+    program: Option<PathBuf>,
+    /// Where the stores lie while they are measured [default: beside the program]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Messages in each ingest measurement
+    #[arg(long)]
+    messages: Option<u64>,
+    #[arg(long, hide = true)]
+    bare_broker: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Idle,
+    Ingest,
+    Latency,
+    FanOut,
+    Many,
+    History,
+}
+
+/// What the measurements share.
+pub struct Bench {
+    pub program: PathBuf,
+    dir: PathBuf,
+    pub mosquitto: Option<Mosquitto>,
+    /// Messages in an ingest measurement.
+    pub messages: u64,
+    /// How long paced measurements last.
+    pub seconds: u32,
+    pub twins: u64,
+    pub readings: u64,
+}
+
+impl Bench {
+    /// A folder for a store on disk.
+    pub fn disk_dir(&self) -> Result<TempDir> {
+        TempDir::with_prefix_in("twinhub-benchmark-", &self.dir).context("cannot make a folder for the store")
+    }
+
+    /// A folder for a store in memory, where the system has such.
+    pub fn memory_dir(&self) -> Result<Option<TempDir>> {
+        let shm = Path::new("/dev/shm");
+        Ok(if shm.is_dir() { Some(TempDir::with_prefix_in("twinhub-benchmark-", shm)?) } else { None })
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    if let Some(address) = args.bare_broker {
+        return bare_broker(address).await;
+    }
+    let mut report = Report::default();
+    // Dropping what runs, here or by an error, ends every child process.
+    let ended = tokio::select! {
+        ended = measure(args, &mut report) => ended,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    report.print();
+    ended
+}
+
+async fn measure(args: Args, report: &mut Report) -> Result<()> {
+    let here = std::env::current_exe()?;
+    let beside = here.ancestors().nth(2).context("this benchmark lies in target/release/examples")?;
+    let program = args.program.unwrap_or_else(|| beside.join("twinhub"));
+    ensure!(program.exists(), "{} is not there: cargo build --release", program.display());
+    let sizes = if args.full { (200_000, 20, 1_000_000, 10_000_000) } else { (200_000, 10, 100_000, 1_000_000) };
+    let (messages, seconds, twins, readings) = if args.quick { (20_000, 3, 1_000, 100_000) } else { sizes };
+    let bench = Bench {
+        dir: args.dir.unwrap_or_else(|| program.parent().unwrap_or(beside).to_owned()),
+        program: program.canonicalize()?,
+        mosquitto: Mosquitto::start().await?,
+        messages: args.messages.unwrap_or(messages),
+        seconds,
+        twins,
+        readings,
+    };
+    for part in Part::value_variants() {
+        if !args.only.is_empty() && !args.only.contains(part) {
+            continue;
+        }
+        let name = part.to_possible_value().context("every part has a name")?;
+        println!("{}", name.get_name());
+        let done = match part {
+            Part::Idle => rest::idle(&bench, report).await,
+            Part::Ingest => ingest::run(&bench, report).await,
+            Part::Latency => live::latency(&bench, report).await,
+            Part::FanOut => live::fan_out(&bench, report).await,
+            Part::Many => rest::many(&bench, report).await,
+            Part::History => rest::history(&bench, report).await,
+        };
+        done.with_context(|| name.get_name().to_owned())?;
+    }
+    Ok(())
+}
+
+/// Nothing but the broker that the program embeds.
+async fn bare_broker(address: SocketAddr) -> Result<()> {
+    let storage = mqtt5::broker::config::StorageConfig::new().with_backend(mqtt5::broker::config::StorageBackend::Memory);
+    let config = BrokerConfig::new().with_bind_address(address).with_max_clients(2_000).with_storage(storage);
+    let mut broker = MqttBroker::with_config(config).await?;
+    broker.run().await?;
+    Ok(())
+}

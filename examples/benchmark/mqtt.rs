@@ -1,0 +1,212 @@
+//! MQTT 3.1.1 by hand: just enough to push messages into a broker and to take them out again for a
+//! fraction of the processor time that a client library costs, so that the load distorts little.
+
+use std::io::{Error, ErrorKind, Result};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Written to the socket at once.
+const CHUNK: usize = 32 * 1024;
+
+/// A message to publish.
+pub struct Message {
+    pub topic: String,
+    pub payload: Vec<u8>,
+}
+
+/// A connection to a broker.
+pub struct Client {
+    stream: TcpStream,
+    incoming: Vec<u8>,
+    outgoing: Vec<u8>,
+    next_id: u16,
+}
+
+/// A packet as it came: its first byte and its body.
+struct Packet {
+    first: u8,
+    body: std::ops::Range<usize>,
+}
+
+impl Client {
+    /// Connects with a clean session.
+    pub async fn connect(broker: SocketAddr, client_id: &str) -> Result<Self> {
+        let stream = TcpStream::connect(broker).await?;
+        stream.set_nodelay(true)?;
+        let mut client = Self { stream, incoming: Vec::new(), outgoing: Vec::new(), next_id: 0 };
+        let mut body = b"\x00\x04MQTT\x04\x02\x00\x00".to_vec(); // clean session, no keep-alive
+        put_text(&mut body, client_id);
+        put_packet(&mut client.outgoing, 0x10, &[&body]);
+        client.flush().await?;
+        client.expect(0x20, |body| body == [0, 0]).await?;
+        Ok(client)
+    }
+
+    /// Publishes `messages` at QoS 1 with at most `window` of them unacknowledged, and returns when the
+    /// last one is acknowledged.
+    pub async fn publish_all(&mut self, mut messages: impl Iterator<Item = Message>, window: usize) -> Result<u64> {
+        let (mut in_flight, mut acknowledged) = (0, 0_u64);
+        let mut next = messages.next();
+        while in_flight > 0 || next.is_some() {
+            while in_flight < window && self.outgoing.len() < CHUNK {
+                let Some(message) = next else { break };
+                self.put_publish(&message);
+                in_flight += 1;
+                next = messages.next();
+            }
+            self.flush().await?;
+            // With room left in the window, what has come is enough; else wait for more.
+            if in_flight == window || next.is_none() {
+                let acks = self.acknowledgements().await?;
+                in_flight -= acks;
+                acknowledged += acks as u64;
+            }
+        }
+        Ok(acknowledged)
+    }
+
+    /// Publishes one message every `period` from `start` on, whatever the answers; acknowledgements
+    /// are read on the way. `make` is asked for each when its time has come. Returns the number sent.
+    pub async fn publish_paced(
+        &mut self,
+        start: Instant,
+        period: std::time::Duration,
+        count: u32,
+        mut make: impl FnMut(u32) -> Message,
+    ) -> Result<()> {
+        let (mut acknowledged, mut sent) = (0_u32, 0);
+        while acknowledged < count {
+            let due = start + period * sent;
+            tokio::select! {
+                () = tokio::time::sleep_until(due.into()), if sent < count => {
+                    let message = make(sent);
+                    self.put_publish(&message);
+                    self.flush().await?;
+                    sent += 1;
+                }
+                acks = read_more(&mut self.stream, &mut self.incoming) => {
+                    acks?;
+                    acknowledged += u32::try_from(self.count_acknowledgements()?).unwrap_or(u32::MAX);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Subscribes at QoS 1.
+    pub async fn subscribe(&mut self, filter: &str) -> Result<()> {
+        let mut body = vec![0, 1];
+        put_text(&mut body, filter);
+        body.push(1);
+        put_packet(&mut self.outgoing, 0x82, &[&body]);
+        self.flush().await?;
+        self.expect(0x90, |body| body.ends_with(&[1])).await
+    }
+
+    /// Takes in and acknowledges `count` messages.
+    pub async fn receive(&mut self, count: u64) -> Result<()> {
+        let mut received = 0;
+        while received < count {
+            read_more(&mut self.stream, &mut self.incoming).await?;
+            let mut used = 0;
+            while let Some(packet) = packet_at(&self.incoming, used) {
+                used = packet.body.end;
+                if packet.first & 0xF6 == 0x32 {
+                    let body = &self.incoming[packet.body];
+                    let id = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+                    self.outgoing.extend([0x40, 2, body[id], body[id + 1]]);
+                    received += 1;
+                }
+            }
+            self.incoming.drain(..used);
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    fn put_publish(&mut self, message: &Message) {
+        self.next_id = self.next_id.checked_add(1).unwrap_or(1);
+        let mut head = Vec::with_capacity(message.topic.len() + 4);
+        put_text(&mut head, &message.topic);
+        head.extend(self.next_id.to_be_bytes());
+        put_packet(&mut self.outgoing, 0x32, &[&head, &message.payload]);
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.stream.write_all(&self.outgoing).await?;
+        self.outgoing.clear();
+        Ok(())
+    }
+
+    async fn acknowledgements(&mut self) -> Result<usize> {
+        read_more(&mut self.stream, &mut self.incoming).await?;
+        self.count_acknowledgements()
+    }
+
+    fn count_acknowledgements(&mut self) -> Result<usize> {
+        let (mut used, mut count) = (0, 0);
+        while let Some(packet) = packet_at(&self.incoming, used) {
+            used = packet.body.end;
+            count += usize::from(packet.first == 0x40);
+        }
+        self.incoming.drain(..used);
+        Ok(count)
+    }
+
+    async fn expect(&mut self, first: u8, good: impl Fn(&[u8]) -> bool) -> Result<()> {
+        loop {
+            if let Some(packet) = packet_at(&self.incoming, 0) {
+                let fine = packet.first == first && good(&self.incoming[packet.body.clone()]);
+                self.incoming.drain(..packet.body.end);
+                return if fine { Ok(()) } else { Err(Error::new(ErrorKind::InvalidData, "the broker refused")) };
+            }
+            read_more(&mut self.stream, &mut self.incoming).await?;
+        }
+    }
+}
+
+
+async fn read_more(stream: &mut TcpStream, into: &mut Vec<u8>) -> Result<()> {
+    into.reserve(CHUNK);
+    match stream.read_buf(into).await? {
+        0 => Err(Error::new(ErrorKind::UnexpectedEof, "the broker closed the connection")),
+        _ => Ok(()),
+    }
+}
+
+/// The packet that begins at `start`, if it is there whole.
+fn packet_at(bytes: &[u8], start: usize) -> Option<Packet> {
+    let mut length = 0;
+    for (index, byte) in bytes.get(start + 1..)?.iter().take(4).enumerate() {
+        length |= usize::from(byte & 0x7F) << (7 * index);
+        if byte & 0x80 == 0 {
+            let body = start + index + 2..start + index + 2 + length;
+            return (body.end <= bytes.len()).then_some(Packet { first: bytes[start], body });
+        }
+    }
+    None
+}
+
+fn put_packet(into: &mut Vec<u8>, first: u8, parts: &[&[u8]]) {
+    let mut length: usize = parts.iter().map(|part| part.len()).sum();
+    into.push(first);
+    loop {
+        let low = u8::try_from(length & 0x7F).unwrap_or_default(); // seven bits fit
+        length >>= 7;
+        into.push(if length > 0 { low | 0x80 } else { low });
+        if length == 0 {
+            break;
+        }
+    }
+    for part in parts {
+        into.extend_from_slice(part);
+    }
+}
+
+fn put_text(into: &mut Vec<u8>, text: &str) {
+    into.extend(u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+    into.extend_from_slice(text.as_bytes());
+}

@@ -1,0 +1,194 @@
+//! The program under measurement, and Mosquitto, as child processes that end with us.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// Nothing that is started takes longer, or something is wrong.
+const START: Duration = Duration::from_secs(60);
+
+/// A running hub.
+pub struct Hub {
+    child: Child,
+    pub http: SocketAddr,
+    /// Where devices publish: the embedded broker, or the outside one.
+    pub mqtt: SocketAddr,
+    /// From the start of the process to its first answer to `/ready`.
+    pub started_in: Duration,
+}
+
+/// A running Mosquitto without limits on what is queued and in flight.
+pub struct Mosquitto {
+    _child: Child,
+    _config: tempfile::NamedTempFile,
+    pub address: SocketAddr,
+}
+
+/// A broker of the program's kind alone, to measure what it can pass on.
+pub struct BareBroker {
+    _child: Child,
+    pub address: SocketAddr,
+}
+
+impl Hub {
+    /// Starts `program` on `data`, with the broker at `outside` or its own.
+    pub async fn start(program: &Path, data: &Path, outside: Option<SocketAddr>) -> Result<Self> {
+        let began = Instant::now();
+        let mut child = Command::new(program)
+            .args(["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(["--log", "info", "--data-dir"])
+            .arg(data)
+            .args(["--mqtt", &outside.map_or("embedded".into(), |broker| format!("mqtt://{broker}"))])
+            .current_dir(data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let stderr = child.stderr.take().context("standard error is piped")?;
+        let mut lines = BufReader::new(stderr).lines();
+        let serving = async {
+            while let Some(line) = lines.next_line().await? {
+                let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+                if line["message"] == "serving" {
+                    return Ok(line);
+                }
+            }
+            bail!("it ended while starting")
+        };
+        let serving = timeout(START, serving).await.context("it does not start")??;
+        // Read on, or a full pipe would hold it up; what it complains of is worth seeing.
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                if !line.contains(r#""level":"INFO""#) {
+                    eprintln!("  {line}");
+                }
+            }
+        });
+        let address = |field: &str| serving[field].as_str().and_then(|text| text.parse().ok());
+        let http = address("http").context("it does not say where it serves")?;
+        let mqtt = outside.or_else(|| address("mqtt")).context("it does not say where its broker is")?;
+        let mut hub = Self { child, http, mqtt, started_in: Duration::ZERO };
+        let until = Instant::now() + START;
+        while !hub.get("/ready").await.is_ok_and(|answer| answer.status().is_success()) {
+            if Instant::now() > until {
+                bail!("it does not get ready");
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        hub.started_in = began.elapsed();
+        Ok(hub)
+    }
+
+    /// GETs `path`.
+    pub async fn get(&self, path: &str) -> Result<reqwest::Response> {
+        Ok(reqwest::get(format!("http://{}{path}", self.http)).await?)
+    }
+
+    /// A number from `/metrics`.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let text = self.get("/metrics").await?.text().await?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.with_context(|| format!("there is no {name} in /metrics"))
+    }
+
+    /// Waits until `count` inputs are committed.
+    pub async fn committed(&self, count: f64, patience: Duration) -> Result<()> {
+        let until = Instant::now() + patience;
+        loop {
+            let now = self.metric(COMMITTED).await?;
+            if now >= count {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                bail!("{now} of {count} messages committed after {patience:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Its resident memory, in MB (10^6 bytes).
+    pub fn resident_mb(&self) -> Result<f64> {
+        let pid = self.child.id().context("it has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        Ok(kib.context("no VmRSS in /proc")? * 1024.0 / 1e6)
+    }
+
+    /// Ends it as a service manager would, and waits for that.
+    pub async fn stop(mut self) -> Result<()> {
+        if let Some(pid) = self.child.id() {
+            Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
+        }
+        match timeout(Duration::from_secs(30), self.child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(ended) => bail!("it ended badly: {ended:?}"),
+            Err(_) => bail!("it does not end"),
+        }
+    }
+}
+
+/// The counter of inputs that are stored.
+pub const COMMITTED: &str = "twinhub_inputs_committed_total";
+
+impl Mosquitto {
+    /// Starts it, if this machine has one.
+    pub async fn start() -> Result<Option<Self>> {
+        let Some(program) = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto"]
+            .into_iter()
+            .find(|path| Path::new(path).exists())
+        else {
+            return Ok(None);
+        };
+        let address = free_address()?;
+        let config = tempfile::NamedTempFile::new()?;
+        let text = format!(
+            "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n\
+             max_inflight_messages 0\nmax_queued_messages 0\nmax_queued_bytes 0\nlog_type error\n",
+            address.port()
+        );
+        std::fs::write(config.path(), text)?;
+        let child = silent(Command::new(program).arg("-c").arg(config.path())).spawn()?;
+        listening(address).await?;
+        Ok(Some(Self { _child: child, _config: config, address }))
+    }
+}
+
+impl BareBroker {
+    /// Starts this benchmark once more as nothing but the broker.
+    pub async fn start() -> Result<Self> {
+        let address = free_address()?;
+        let me: PathBuf = std::env::current_exe()?;
+        let child = silent(Command::new(me).args(["--bare-broker", &address.to_string()])).spawn()?;
+        listening(address).await?;
+        Ok(Self { _child: child, address })
+    }
+}
+
+fn silent(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true)
+}
+
+/// An address that nobody listens on. Somebody might before we do; a benchmark can live with that.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+async fn listening(address: SocketAddr) -> Result<()> {
+    let until = Instant::now() + START;
+    while TcpStream::connect(address).await.is_err() {
+        if Instant::now() > until {
+            bail!("nothing listens on {address}");
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(())
+}

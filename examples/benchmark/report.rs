@@ -1,0 +1,80 @@
+//! What was measured, as a table for people and a line of JSON for machines.
+
+use serde_json::{Map, Value, json};
+
+/// The results so far.
+#[derive(Default)]
+pub struct Report(Vec<Row>);
+
+struct Row {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    aim: Aim,
+}
+
+/// What a number should be.
+#[derive(Clone, Copy)]
+pub enum Aim {
+    /// It is there to compare with.
+    None,
+    Below(f64),
+    AtLeast(f64),
+}
+
+impl Report {
+    /// Adds a result, and shows it at once.
+    pub fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str, aim: Aim) {
+        let row = Row { name: name.into(), value, unit, aim };
+        println!("  {}", row.line());
+        self.0.push(row);
+    }
+
+    /// The table and the line of JSON.
+    pub fn print(&self) {
+        println!("\n{:<58} {:>12} {:<10} {:<16}", "what", "measured", "", "aim");
+        println!("{}", "─".repeat(100));
+        for row in &self.0 {
+            println!("{}", row.line());
+        }
+        let results: Map<String, Value> =
+            self.0.iter().map(|row| (format!("{} [{}]", row.name, row.unit), json!(row.value))).collect();
+        println!("\n{}", Value::Object(results));
+    }
+}
+
+impl Row {
+    fn line(&self) -> String {
+        let aim = match self.aim {
+            Aim::None => String::new(),
+            Aim::Below(most) => format!("< {}  {}", figure(most), mark(self.value < most)),
+            Aim::AtLeast(least) => format!("≥ {}  {}", figure(least), mark(self.value >= least)),
+        };
+        format!("{:<58} {:>12} {:<10} {:<16}", self.name, figure(self.value), self.unit, aim)
+    }
+}
+
+fn mark(met: bool) -> &'static str {
+    if met { "met" } else { "MISSED" }
+}
+
+/// Three digits or so.
+fn figure(value: f64) -> String {
+    match value {
+        v if v >= 100.0 => group(&format!("{v:.0}")),
+        v if v >= 10.0 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+/// `1234567` as `1,234,567`.
+fn group(digits: &str) -> String {
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}

@@ -1,0 +1,113 @@
+//! What is measured at rest: memory, start-up, history and lists.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::ingest::count;
+use crate::load::{self, Load};
+use crate::mqtt::Message;
+use crate::program::Hub;
+use crate::report::{Aim, Report};
+use crate::Bench;
+
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// Start-up with an empty store, and the memory of an idle hub with a thousand devices.
+pub async fn idle(bench: &Bench, report: &mut Report) -> Result<()> {
+    let dir = bench.disk_dir()?;
+    let hub = Hub::start(&bench.program, dir.path(), None).await?;
+    report.add("start to ready, empty store", hub.started_in.as_secs_f64(), "s", Aim::Below(0.3));
+    Load::hello(1_000, 50).publish(hub.mqtt, PATIENCE).await?;
+    hub.committed(1_000.0, PATIENCE).await?;
+    report.add("resident, idle with 1,000 devices", settled(&hub).await?, "MB", Aim::Below(40.0));
+    hub.stop().await
+}
+
+/// Memory of many twins with three readings each; then the first page of their list, and a new start.
+pub async fn many(bench: &Bench, report: &mut Report) -> Result<()> {
+    for (twins, memory, start) in [(100_000, 300.0, Aim::None), (1_000_000, 2_500.0, Aim::Below(5.0))] {
+        if twins > bench.twins {
+            println!("  {twins} twins: left out, ask for it with --full");
+            continue;
+        }
+        let dir = bench.disk_dir()?;
+        let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
+        let hub = Hub::start(&bench.program, dir.path(), outside).await?;
+        let connections = if outside.is_some() { 4 } else { 500 };
+        Load::hello(twins, connections).publish(hub.mqtt, PATIENCE).await?;
+        hub.committed(count(twins), PATIENCE).await?;
+        let resident = settled(&hub).await?;
+        let page = median(&hub, || "/api/devices?page=1".into()).await?;
+        hub.stop().await?;
+        report.add(format!("resident, {twins} twins with three readings"), resident, "MB", Aim::Below(memory));
+        let aim = if twins == 100_000 { Aim::Below(20.0) } else { Aim::None };
+        report.add(format!("list of devices, page 1 of {twins}"), page, "ms", aim);
+        let hub = Hub::start(&bench.program, dir.path(), outside).await?;
+        report.add(format!("start to ready, {twins} devices"), hub.started_in.as_secs_f64(), "s", start);
+        hub.stop().await?;
+    }
+    Ok(())
+}
+
+/// One device's day in 5-minute means, out of many readings.
+pub async fn history(bench: &Bench, report: &mut Report) -> Result<()> {
+    /// A message every ten seconds: 8,640 a day, three readings each.
+    const A_DAY: u64 = 8_640;
+    const MIDNIGHT: u64 = 1_767_225_600; // 2026-01-01T00:00:00Z
+    let devices = (bench.readings / (3 * A_DAY)).max(1);
+    let dir = bench.disk_dir()?;
+    let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
+    let hub = Hub::start(&bench.program, dir.path(), outside).await?;
+    let connections = if outside.is_some() { 4 } else { 500 };
+    let load = Load { devices, messages: devices * A_DAY, connections, window: 500 };
+    let made = |device: u64, turn: u64| {
+        let Message { topic, mut payload } = load::reading(device, turn);
+        payload.pop();
+        payload.extend(format!(r#","timestamp":{}}}"#, MIDNIGHT + 10 * turn).into_bytes());
+        Message { topic, payload }
+    };
+    load.publish_with(hub.mqtt, PATIENCE, made).await?;
+    hub.committed(count(load.messages), PATIENCE).await?;
+    let mut device = 0;
+    let query = || {
+        device = (device + 7) % devices;
+        format!(
+            "/api/devices/{}/data?sensor_type=temperature&interval=5m&agg=avg&order=asc&limit=1000\
+             &start_date=2026-01-01T00:00:00Z&end_date=2026-01-02T00:00:00Z",
+            load::name(device)
+        )
+    };
+    let mut query = query;
+    let buckets: Vec<serde_json::Value> = hub.get(&query()).await?.json().await?;
+    ensure!(buckets.len() == 288, "a day has 288 times five minutes, the answer {}", buckets.len());
+    let name = format!("history, a day in 5-minute means of {} readings", load.messages * 3);
+    report.add(format!("{name}, fresh"), median(&hub, &mut query).await?, "ms", Aim::Below(50.0));
+    settled(&hub).await?;
+    report.add(format!("{name}, at rest"), median(&hub, &mut query).await?, "ms", Aim::Below(50.0));
+    hub.stop().await
+}
+
+/// Half of twenty answers came within this many milliseconds.
+async fn median(hub: &Hub, mut path: impl FnMut() -> String) -> Result<f64> {
+    let client = reqwest::Client::new();
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let url = format!("http://{}{}", hub.http, path());
+        let began = Instant::now();
+        client.get(url).send().await?.error_for_status()?.bytes().await?;
+        times.push(began.elapsed());
+    }
+    times.sort_unstable();
+    times.get(10).map(|time| time.as_secs_f64() * 1_000.0).context("twenty were asked")
+}
+
+/// The resident memory once the hub has done what it does behind: the least within a few seconds.
+async fn settled(hub: &Hub) -> Result<f64> {
+    let mut least = f64::INFINITY;
+    for _ in 0..16 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        least = least.min(hub.resident_mb()?);
+    }
+    Ok(least)
+}

@@ -1,0 +1,244 @@
+//! `/api/devices/{id}`: one device with what it did lately; changed and removed.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::series::{Aggregate, HistoryQuery};
+use twinhub_actors::domain::twin::Change;
+use twinhub_actors::domain::{Cause, DeviceId, Input, Object, Timestamp, Twin};
+use twinhub_actors::messages::archive::RawHistory;
+use twinhub_actors::messages::supervisor::IfUnknown;
+use utoipa::ToSchema;
+
+use super::body::{Body, Device};
+use super::params::Params;
+use super::register::take_sections;
+use super::reply::{self, Document, add_readings};
+use super::schema::{DeviceChange, DeviceDetail};
+use super::twin::if_match;
+use crate::error::{ApiError, Problem};
+use crate::fields::{FieldError, Fields};
+use crate::web::WebState;
+
+/// Readings shown with a device.
+const RECENT: usize = 20;
+
+/// The text fields that may be changed; null takes one away.
+const TEXTS: [&str; 8] =
+    ["name", "serial_number", "type", "description", "model", "ip_address", "mac_address", "group_id"];
+
+/// How much a device says.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeviceMetrics {
+    /// Messages taken in since the device began.
+    messages: u64,
+    /// Properties that it reports.
+    reported_properties: usize,
+    /// Since it was last heard; null when it never was.
+    seconds_since_last_seen: Option<f64>,
+    /// Messages a minute on average, since the device began.
+    messages_per_minute: f64,
+}
+
+/// A removal's answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Deleted {
+    id: String,
+    device_id: String,
+    deleted: bool,
+    message: String,
+}
+
+/// The twin with its recent data, recent commands and metrics.
+#[utoipa::path(
+    get,
+    path = "/api/devices/{id}",
+    tag = "devices",
+    params(("id" = String, Path, description = "The device's id")),
+    responses((status = 200, body = DeviceDetail), (status = 404, body = Problem))
+)]
+pub async fn get_device(
+    Device(id): Device,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let twin = find(&state, &id).await?;
+    detail(&state, &twin).await
+}
+
+/// Changes what the body names; the rest stays.
+#[utoipa::path(
+    put,
+    path = "/api/devices/{id}",
+    tag = "devices",
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change")),
+    request_body = DeviceChange,
+    responses(
+        (status = 200, body = DeviceDetail),
+        (status = 404, body = Problem),
+        (status = 412, description = "The twin is at another version", body = Problem),
+        (status = 422, body = Problem),
+    )
+)]
+pub async fn put_device(
+    request: HttpRequest,
+    device: Device,
+    body: Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    change(&request, device, body, &state).await
+}
+
+/// Changes what the body names; the rest stays.
+#[utoipa::path(
+    patch,
+    path = "/api/devices/{id}",
+    tag = "devices",
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change")),
+    request_body = DeviceChange,
+    responses(
+        (status = 200, body = DeviceDetail),
+        (status = 404, body = Problem),
+        (status = 412, description = "The twin is at another version", body = Problem),
+        (status = 422, body = Problem),
+    )
+)]
+pub async fn patch_device(
+    request: HttpRequest,
+    device: Device,
+    body: Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    change(&request, device, body, &state).await
+}
+
+/// Removes the device with its data, commands and credentials.
+#[utoipa::path(
+    delete,
+    path = "/api/devices/{id}",
+    tag = "devices",
+    params(("id" = String, Path)),
+    responses((status = 200, body = Deleted), (status = 404, body = Problem))
+)]
+pub async fn delete_device(Device(id): Device, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+    let cause = Cause::new(Source::Rest, "");
+    state.hub.deliver(id.clone(), Input::Delete, cause, IfUnknown::Refuse, false).await?;
+    let message = format!("Device {id} was removed with its data, commands and credentials");
+    let deleted = Deleted { id: id.to_string(), device_id: id.to_string(), deleted: true, message };
+    Ok(reply::json(StatusCode::OK, &deleted))
+}
+
+/// The twin of this id, or the 404 that names it.
+pub(super) async fn find(state: &WebState, id: &DeviceId) -> Result<Box<Twin>, ApiError> {
+    state.hub.read(id).await?.ok_or_else(|| ApiError::no_device(id))
+}
+
+/// Makes a change and gives the twin back as it is after it.
+pub(super) async fn make(state: &WebState, id: DeviceId, change: Change) -> Result<Box<Twin>, ApiError> {
+    let (input, cause) = (Input::Change(Box::new(change)), Cause::new(Source::Rest, ""));
+    let taken = state.hub.deliver(id.clone(), input, cause, IfUnknown::Refuse, true).await?;
+    match taken.twin {
+        Some(twin) => Ok(twin),
+        None => find(state, &id).await,
+    }
+}
+
+async fn change(
+    request: &HttpRequest,
+    Device(id): Device,
+    Body(body): Body,
+    state: &WebState,
+) -> Result<HttpResponse, ApiError> {
+    let change = Change { patch: patch(body)?, if_version: if_match(request)? };
+    let twin = make(state, id, change).await?;
+    detail(state, &twin).await
+}
+
+fn patch(body: Object) -> Result<Object, FieldError> {
+    let mut fields = Fields::of(body);
+    let mut patch = Object::default();
+    for field in TEXTS {
+        if let Some(value) = fields.take_even_null(field) {
+            patch.insert(field, value); // that it is a text, the twin itself says
+        }
+    }
+    take_sections(&mut fields, &mut patch, &["tags", "desired"])?;
+    fields.finish()?;
+    Ok(patch)
+}
+
+async fn detail(state: &WebState, twin: &Twin) -> Result<HttpResponse, ApiError> {
+    let recent = HistoryQuery {
+        device: twin.number,
+        from: None,
+        to: None,
+        sensors: Vec::new(),
+        limit: RECENT,
+        newest_first: true,
+        interval_ms: 0,
+        aggregate: Aggregate::default(),
+    };
+    let recent = state.hub.archive.send(RawHistory(recent)).await??;
+    let mut document = twin.document();
+    add_readings(&mut document, twin);
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::ETAG, format!("\"{}\"", twin.version)));
+    Ok(Document::of(&document)
+        .with("recent_data", &recent)
+        .with("recent_commands", &[(); 0])
+        .with("metrics", &DeviceMetrics::of(twin, state.hub.clock.now()))
+        .send(response))
+}
+
+impl DeviceMetrics {
+    fn of(twin: &Twin, now: Timestamp) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a rate to look at")]
+        let messages = twin.messages as f64;
+        let minutes = seconds_between(twin.created_at, now) / 60.0;
+        Self {
+            messages: twin.messages,
+            reported_properties: twin.reported.len(),
+            seconds_since_last_seen: twin.last_seen.map(|at| seconds_between(at, now)),
+            messages_per_minute: messages / minutes.max(1.0),
+        }
+    }
+}
+
+/// Seconds from one moment to another, none when it lies behind.
+pub(super) fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of ten thousand years are below 2^53")]
+    let millis = (to.millis() - from.millis()).max(0) as f64;
+    millis / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_actors::domain::payload;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<String, FieldError> {
+        patch(payload::object(text.as_bytes()).unwrap())
+            .map(|patch| twinhub_actors::domain::Json::Object(patch).to_string())
+    }
+
+    #[test]
+    fn reads_what_seed_004_sends() {
+        assert_eq!(
+            read(r#"{"name": "P", "description": "d", "settings": {"x": null}, "group_id": null}"#).unwrap(),
+            r#"{"configuration":{"x":null},"description":"d","group_id":null,"name":"P"}"#
+        );
+        assert_eq!(read("{}").unwrap(), "{}");
+    }
+
+    #[test]
+    fn names_what_cannot_be_changed() {
+        for field in ["id", "version", "status", "reported", "token_hash", "claimed"] {
+            let error = read(&format!(r#"{{"{field}": "x"}}"#)).unwrap_err();
+            assert_eq!((&*error.field, error.code), (field, "unknown_field"));
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `/api/openapi.json`, made from the code, and `/docs`, a page to try it. Its files are in the program.
+
+use actix_web::http::header;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::HttpResponse;
+use utoipa::OpenApi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::{claims, data, device, devices, diagnostics, events, health, metrics, register, status, twin};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "twinhub",
+        description = "A live digital twin of every IoT device. Times are RFC 3339, UTC, milliseconds. Errors are \
+            RFC 9457 problem documents. Live events: WebSocket at `/api/ws`, server-sent events at `/api/events`.",
+    ),
+    tags(
+        (name = "devices", description = "Who is there"),
+        (name = "twin", description = "What a device is, and what it should be"),
+        (name = "data", description = "What devices measure"),
+        (name = "events", description = "What happened, and why"),
+        (name = "diagnostics", description = "Why a device is not heard"),
+        (name = "operations", description = "How the hub is"),
+    ),
+    paths(
+        devices::list_devices, register::register_device, claims::list_unclaimed, claims::claim_device,
+        device::get_device, device::put_device, device::patch_device, device::delete_device,
+        status::get_device_status, twin::get_twin, twin::patch_twin, data::post_data, data::get_data,
+        events::list_events, events::list_device_events, diagnostics::list_rejected,
+        health::get_health, health::get_ready, metrics::get_metrics,
+    )
+)]
+struct Description;
+
+/// The description of the API.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Description::openapi()
+}
+
+pub(super) fn configure(config: &mut ServiceConfig) {
+    let page = SwaggerUi::new("/docs/{_:.*}")
+        .url("/api/openapi.json", openapi())
+        .config(Config::default().validator_url("none").try_it_out_enabled(true));
+    config
+        .service(super::resource("/docs", "GET").route(web::get().to(to_the_page)))
+        .service(page);
+}
+
+async fn to_the_page() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+    use twinhub_actors::domain::{DeviceId, DeviceNumber, Timestamp, Twin};
+
+    use super::*;
+    use crate::api::reply::summary;
+
+    fn described(schema: &str) -> BTreeSet<String> {
+        let document = serde_json::to_value(openapi()).unwrap();
+        let properties = &document["components"]["schemas"][schema]["properties"];
+        properties.as_object().unwrap().keys().cloned().collect()
+    }
+
+    fn written(object: &twinhub_actors::domain::Object) -> BTreeSet<String> {
+        object.iter().map(|(name, _)| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn twins_are_described_as_they_are_written() {
+        let twin = Twin::new(DeviceId::parse("pump-1").unwrap(), DeviceNumber(1), Timestamp::from_millis(0));
+        assert_eq!(described("TwinDocument"), written(&twin.document()));
+        let mut item = written(&summary(&twin));
+        item.extend(["temperature", "humidity", "pressure"].map(str::to_owned));
+        assert_eq!(described("DeviceItem"), item);
+    }
+
+    #[test]
+    fn nothing_refers_to_what_is_not_there() {
+        let text = serde_json::to_string(&openapi()).unwrap();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        for part in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
+            let name = part.split('"').next().unwrap();
+            assert!(document["components"]["schemas"][name].is_object(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `/metrics`: the counters, in the text that Prometheus reads.
+
+use std::fmt;
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use twinhub_actors::counters::{Counters, get};
+
+use super::device::seconds_between;
+use crate::error::ApiError;
+use crate::web::WebState;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The counters in the OpenMetrics text format.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operations",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text"))
+)]
+pub async fn get_metrics(state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+    let mut registry = Registry::with_prefix("twinhub");
+    registry.register_collector(Box::new(Scrape(state)));
+    let mut text = String::with_capacity(4096);
+    // Writing to a String cannot fail, and what is written is numbers.
+    let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+    Ok(HttpResponse::Ok().content_type(OPEN_METRICS).body(text))
+}
+
+/// The state at one scrape.
+struct Scrape(Data<WebState>);
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrape")
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let counters = &self.0.hub.counters;
+        for (name, help, value) in grown(counters) {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        for (name, help, value) in present(counters) {
+            gauge(&mut encoder, name, help, value)?;
+        }
+        let link = self.0.link.state();
+        gauge(&mut encoder, "mqtt_connected", "1 while the link to the devices is up", link.connected.into())?;
+        gauge(&mut encoder, "mqtt_connections", "MQTT connections held", link.connections)?;
+        #[expect(clippy::cast_precision_loss, reason = "a duration to look at")]
+        let seconds = get(&counters.commit_micros) as f64 / 1e6;
+        let spent = ConstCounter::new(seconds);
+        let help = "Time that commits took";
+        spent.encode(encoder.encode_descriptor("commit_seconds", help, None, spent.metric_type())?)?;
+        let uptime = ConstGauge::new(seconds_between(self.0.info.started_at, self.0.hub.clock.now()));
+        let help = "Time since the start";
+        uptime.encode(encoder.encode_descriptor("uptime_seconds", help, None, uptime.metric_type())?)?;
+        let help = "Messages that could not be read, by reason";
+        let mut by_reason = encoder.encode_descriptor("rejected", help, None, MetricType::Counter)?;
+        for (reason, count) in self.0.hub.rejections.by_reason() {
+            let labels = [("reason", reason)];
+            ConstCounter::new(count).encode(by_reason.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let gauge = ConstGauge::new(value);
+    gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+}
+
+type Named = (&'static str, &'static str, u64);
+
+/// What only grows.
+fn grown(c: &Counters) -> [Named; 15] {
+    [
+        ("messages_in", "MQTT messages that came, whatever became of them", get(&c.messages_in)),
+        ("inputs_committed", "Inputs taken in and committed", get(&c.inputs_committed)),
+        ("inputs_repeated", "Inputs known as repeats", get(&c.inputs_repeated)),
+        ("inputs_refused", "Inputs that a twin refused", get(&c.inputs_refused)),
+        ("messages_shed", "QoS 0 messages shed because too much was in flight", get(&c.messages_shed)),
+        ("messages_rejected", "Messages that could not be read", get(&c.messages_rejected)),
+        ("events", "Events committed", get(&c.events)),
+        ("commits", "Group commits done", get(&c.commits)),
+        ("commits_failed", "Group commits that failed", get(&c.commits_failed)),
+        ("twins_restarted", "Twins started again because they had died", get(&c.twins_restarted)),
+        ("twins_put_away", "Idle twins that left memory", get(&c.twins_put_away)),
+        ("messages_out", "Messages published to devices", get(&c.messages_out)),
+        ("frames_out", "Frames sent to live subscribers", get(&c.frames_out)),
+        ("subscribers_lagged", "Times a live subscriber was told that it lags", get(&c.subscribers_lagged)),
+        ("last_seq", "The last place given in the sequence", get(&c.seq)),
+    ]
+}
+
+/// What is so now.
+fn present(c: &Counters) -> [Named; 5] {
+    [
+        ("inputs_in_flight", "Inputs on their way to a commit", get(&c.inputs_in_flight)),
+        ("store_failing", "1 while the store fails", get(&c.store_failing)),
+        ("twins", "Twins in memory", get(&c.twins)),
+        ("outbox_waiting", "Messages for devices that wait", get(&c.outbox_waiting)),
+        ("subscribers", "Live subscribers", get(&c.subscribers)),
+    ]
+}

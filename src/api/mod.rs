@@ -1,0 +1,78 @@
+//! The REST API, one file a resource: request and response types, and thin handlers that send a message
+//! to an actor and tell its answer.
+
+mod body;
+mod claims;
+mod data;
+mod device;
+mod devices;
+mod diagnostics;
+mod docs;
+mod events;
+mod health;
+mod metrics;
+mod paging;
+mod params;
+mod register;
+mod reply;
+mod schema;
+mod status;
+mod token;
+mod twin;
+
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, Resource};
+
+pub use docs::openapi;
+
+use crate::error::ApiError;
+
+/// The routes of the API, its description and the page to try it.
+pub fn configure(config: &mut ServiceConfig) {
+    config
+        .service(
+            resource("/api/devices", "GET, POST")
+                .route(web::get().to(devices::list_devices))
+                .route(web::post().to(register::register_device)),
+        )
+        .service(resource("/api/devices/unclaimed", "GET").route(web::get().to(claims::list_unclaimed)))
+        .service(resource("/api/devices/claim", "POST").route(web::post().to(claims::claim_device)))
+        .service(
+            resource("/api/devices/{id}", "GET, PUT, PATCH, DELETE")
+                .route(web::get().to(device::get_device))
+                .route(web::put().to(device::put_device))
+                .route(web::patch().to(device::patch_device))
+                .route(web::delete().to(device::delete_device)),
+        )
+        .service(
+            resource("/api/devices/{id}/status", "GET").route(web::get().to(status::get_device_status)),
+        )
+        .service(
+            resource("/api/devices/{id}/twin", "GET, PATCH")
+                .route(web::get().to(twin::get_twin))
+                .route(web::patch().to(twin::patch_twin)),
+        )
+        .service(
+            resource("/api/devices/{id}/data", "GET, POST")
+                .route(web::get().to(data::get_data))
+                .route(web::post().to(data::post_data)),
+        )
+        .service(
+            resource("/api/devices/{id}/events", "GET").route(web::get().to(events::list_device_events)),
+        )
+        .service(resource("/api/events", "GET").route(web::get().to(events::list_events)))
+        .service(
+            resource("/api/diagnostics/rejected", "GET").route(web::get().to(diagnostics::list_rejected)),
+        )
+        .service(resource("/health", "GET").route(web::get().to(health::get_health)))
+        .service(resource("/ready", "GET").route(web::get().to(health::get_ready)))
+        .service(resource("/metrics", "GET").route(web::get().to(metrics::get_metrics)))
+        .configure(docs::configure);
+}
+
+/// A resource that answers methods it does not take with 405 and the ones it does: `GET, POST`.
+pub(crate) fn resource(path: &str, allow: &'static str) -> Resource {
+    web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
+        ApiError::Method { path: request.path().to_owned(), method: request.method().to_string(), allow }
+    }))
+}

@@ -1,0 +1,236 @@
+//! `POST /api/devices`: a device is registered, and told how to connect.
+
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+use actix_web::web::Data;
+use serde::Serialize;
+use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::twin::Registration;
+use twinhub_actors::domain::{Cause, DeviceId, Input, Json, Object, Timestamp};
+use twinhub_actors::messages::archive::FindSerial;
+use twinhub_actors::messages::supervisor::IfUnknown;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::body::Body;
+use super::schema::NewDevice;
+use super::{reply, token};
+use crate::error::{ApiError, Problem};
+use crate::fields::{FieldError, Fields};
+use crate::web::{ServerInfo, WebState};
+
+/// A registration's answer: all that the device needs to connect.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Registered {
+    #[schema(example = "pump-1")]
+    id: String,
+    device_id: String,
+    name: String,
+    /// Shown this once.
+    auth_token: String,
+    mqtt: MqttAccess,
+    /// Of the twin after it, as in its `ETag`.
+    version: u64,
+    message: &'static str,
+}
+
+/// Where and how a device speaks MQTT.
+#[derive(Debug, Serialize, ToSchema)]
+struct MqttAccess {
+    #[schema(example = "127.0.0.1")]
+    host: String,
+    port: u16,
+    /// The device's id; its password is the token.
+    username: String,
+    topics: MqttTopics,
+}
+
+/// The device's topics.
+#[derive(Debug, Serialize, ToSchema)]
+struct MqttTopics {
+    data: String,
+    state: String,
+    status: String,
+    get: String,
+    desired: String,
+    configuration: String,
+}
+
+/// A registration, read from a body.
+#[derive(Debug)]
+struct Wanted {
+    id: Option<DeviceId>,
+    name: Box<str>,
+    serial: Option<Box<str>>,
+    token: Option<Box<str>>,
+    /// Merge patch onto the new twin.
+    patch: Object,
+}
+
+/// Registers a device. An id that was only seen on MQTT so far is adopted with all that it has said.
+#[utoipa::path(
+    post,
+    path = "/api/devices",
+    tag = "devices",
+    request_body = NewDevice,
+    responses(
+        (status = 201, description = "Registered; the token is shown this once", body = Registered),
+        (status = 409, description = "The id, or the serial number, is taken", body = Problem),
+        (status = 422, description = "A field makes no sense", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn register_device(Body(body): Body, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+    let Wanted { id, name, serial, token, mut patch } = wanted(body)?;
+    let id = match id {
+        Some(id) => id,
+        None => DeviceId::parse(&make_id(state.hub.clock.now()))?,
+    };
+    if let Some(serial) = serial {
+        let holder = state.hub.archive.send(FindSerial(serial.to_string())).await??;
+        if let Some(holder) = holder.filter(|twin| twin.id != id) {
+            return Err(ApiError::SerialTaken { serial: serial.into(), device: holder.id.to_string() });
+        }
+    }
+    let token = match token {
+        Some(token) => token.into(),
+        None => token::make()?,
+    };
+    patch.insert("token_hash", token::hash(&token).into());
+    let registration = Input::Register(Box::new(Registration { patch }));
+    let cause = Cause::new(Source::Rest, "");
+    let taken = state.hub.deliver(id.clone(), registration, cause, IfUnknown::Begin, false).await?;
+    let registered = Registered {
+        name: name.into(),
+        auth_token: token,
+        mqtt: MqttAccess::of(&id, &state.info),
+        version: taken.version,
+        message: "Device added successfully",
+        device_id: id.to_string(),
+        id: id.to_string(),
+    };
+    let mut response = reply::json(StatusCode::CREATED, &registered);
+    if let Ok(location) = format!("/api/devices/{id}").parse() {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+fn wanted(body: Object) -> Result<Wanted, FieldError> {
+    let mut fields = Fields::of(body);
+    let name = fields.needed_text("name")?;
+    let id = fields.text("device_id")?;
+    let id = id.map(|id| DeviceId::parse(&id)).transpose();
+    let id = id.map_err(|error| FieldError::bad("device_id", error.to_string()))?;
+    let token = fields.text("auth_token")?;
+    if token.as_ref().is_some_and(|token| !(token::SHORTEST..=token::LONGEST).contains(&token.len())) {
+        let detail = format!("{} to {} bytes", token::SHORTEST, token::LONGEST);
+        return Err(FieldError::bad("auth_token", detail));
+    }
+    let mut patch: Object = [("name", Json::String(name.clone()))].into_iter().collect();
+    for field in ["serial_number", "type", "description", "model", "ip_address", "mac_address", "group_id"] {
+        if let Some(text) = fields.text(field)? {
+            patch.insert(field, Json::String(text));
+        }
+    }
+    take_sections(&mut fields, &mut patch, &["tags"])?;
+    fields.finish()?;
+    let serial = patch.get("serial_number").and_then(Json::as_str).filter(|s| !s.is_empty()).map(Into::into);
+    Ok(Wanted { id, name, serial, token, patch })
+}
+
+/// Moves the object fields called `sections` into `patch`, and `configuration` with `settings` merged
+/// into it: two names of one thing.
+pub(super) fn take_sections(
+    fields: &mut Fields,
+    patch: &mut Object,
+    sections: &[&str],
+) -> Result<(), FieldError> {
+    for section in sections {
+        if let Some(object) = fields.object(section)? {
+            patch.insert(*section, object.into());
+        }
+    }
+    let configuration = fields.object("configuration")?;
+    let settings = fields.object("settings")?;
+    if let Some(mut configuration) = configuration.clone().or_else(|| settings.clone()) {
+        // Both are merge patches, so a null in `settings` must stay one: entries are put in as they are.
+        for (name, value) in settings.iter().flat_map(Object::iter) {
+            configuration.insert(name, value.clone());
+        }
+        patch.insert("configuration", configuration.into());
+    }
+    Ok(())
+}
+
+/// An id for a device that brought none: UUIDv7, which sorts by time.
+fn make_id(now: Timestamp) -> String {
+    let millis = now.millis().unsigned_abs();
+    let nanos = u32::try_from(millis % 1_000 * 1_000_000).unwrap_or_default(); // below a second
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1_000, nanos)).to_string()
+}
+
+impl MqttAccess {
+    fn of(id: &DeviceId, info: &ServerInfo) -> Self {
+        let topic = |last: &str| format!("iot/devices/{id}/{last}");
+        Self {
+            host: info.mqtt_host.clone(),
+            port: info.mqtt_port,
+            username: id.to_string(),
+            topics: MqttTopics {
+                data: topic("data"),
+                state: topic("state"),
+                status: topic("status"),
+                get: topic("get"),
+                desired: topic("desired"),
+                configuration: topic("configuration"),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_actors::domain::payload;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Wanted, FieldError> {
+        wanted(payload::object(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn reads_what_the_seeds_send() {
+        let seed_000 = read(r#"{"device_id": "test_device", "name": "Test Sensor"}"#).unwrap();
+        assert_eq!(seed_000.id.unwrap().as_str(), "test_device");
+        let seed_004 = read(
+            r#"{"name": "Pump", "type": "pump", "description": "in the hall", "ip_address": "10.0.0.7",
+                "auth_token": "correct horse"}"#,
+        );
+        assert_eq!(seed_004.unwrap().token.as_deref(), Some("correct horse"));
+    }
+
+    #[test]
+    fn settings_are_configuration() {
+        let wanted = read(r#"{"name": "P", "configuration": {"a": 1, "b": 2}, "settings": {"b": 3.0}}"#).unwrap();
+        assert_eq!(wanted.patch.get("configuration").unwrap().to_string(), r#"{"a":1,"b":3.0}"#);
+    }
+
+    #[test]
+    fn names_the_field_that_is_wrong() {
+        let wrong = |text: &str| read(text).unwrap_err().field;
+        assert_eq!(wrong("{}"), "name");
+        assert_eq!(wrong(r#"{"name": "P", "device_id": "a b"}"#), "device_id");
+        assert_eq!(wrong(r#"{"name": "P", "type": 1}"#), "type");
+        assert_eq!(wrong(r#"{"name": "P", "auth_token": "short"}"#), "auth_token");
+        assert_eq!(wrong(r#"{"name": "P", "tags": []}"#), "tags");
+        assert_eq!(wrong(r#"{"name": "P", "token_hash": "x"}"#), "token_hash");
+    }
+
+    #[test]
+    fn ids_made_sort_by_time() {
+        let id = |millis| make_id(Timestamp::from_millis(millis));
+        assert!(id(1_767_268_800_000) < id(1_767_268_800_001));
+        assert!(DeviceId::parse(&id(0)).is_ok());
+    }
+}

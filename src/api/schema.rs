@@ -1,0 +1,346 @@
+//! Shapes for the description at `/api/openapi.json`: of documents whose fields the domain writes, of
+//! bodies that are read field by field, and of query parameters. Nothing else uses them; a test holds
+//! them against what is really written and read.
+#![expect(dead_code, reason = "described, never made")]
+
+use utoipa::{IntoParams, ToSchema};
+
+use super::device::DeviceMetrics;
+use super::status::{Connectivity, DeviceHealth};
+
+/// A device as lists show it.
+#[derive(ToSchema)]
+pub struct DeviceItem {
+    #[schema(example = "pump-1")]
+    id: String,
+    device_id: String,
+    /// The hub's own small number for it.
+    number: i64,
+    serial_number: String,
+    name: String,
+    #[schema(example = "pump")]
+    r#type: String,
+    model: String,
+    description: String,
+    group_id: Option<String>,
+    owner_id: Option<String>,
+    ip_address: Option<String>,
+    mac_address: Option<String>,
+    firmware_version: Option<String>,
+    tags: Object,
+    configuration: Object,
+    /// False while it was only seen on MQTT.
+    claimed: bool,
+    /// `online`, `offline`, or `unknown` when it was never heard.
+    status: String,
+    #[schema(format = DateTime)]
+    last_seen: Option<String>,
+    /// `manual` or `schedule`.
+    mode: String,
+    #[schema(format = DateTime)]
+    mode_until: Option<String>,
+    version: u64,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+    /// What it last reported: `{"temperature": {"value": 23.5, "timestamp": "…", "quality": "good"}}`.
+    readings: Object,
+    /// °C, where it reports one.
+    temperature: Option<f64>,
+    /// %, where it reports one.
+    humidity: Option<f64>,
+    /// hPa, where it reports one.
+    pressure: Option<f64>,
+}
+
+/// A twin.
+#[derive(ToSchema)]
+pub struct TwinDocument {
+    #[schema(example = "pump-1")]
+    id: String,
+    number: i64,
+    serial_number: String,
+    name: String,
+    r#type: String,
+    model: String,
+    description: String,
+    group_id: Option<String>,
+    owner_id: Option<String>,
+    ip_address: Option<String>,
+    mac_address: Option<String>,
+    firmware_version: Option<String>,
+    tags: Object,
+    configuration: Object,
+    claimed: bool,
+    status: String,
+    #[schema(format = DateTime)]
+    last_seen: Option<String>,
+    mode: String,
+    #[schema(format = DateTime)]
+    mode_until: Option<String>,
+    /// Grows by one with every change; the `ETag`.
+    version: u64,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+    /// What the device says it is.
+    reported: Object,
+    /// What people and rules want it to be.
+    desired: Object,
+    /// What of `desired` it has not reported.
+    delta: Object,
+    /// `{"reported": {"temperature": {"reported_at", "changed_at", "quality"}}, "desired": {"power": {"at", "by", "sync"}}}`
+    metadata: Object,
+    schedule: Vec<Object>,
+}
+
+/// A device with what it did lately: the twin, and this.
+#[derive(ToSchema)]
+pub struct DeviceDetail {
+    #[schema(inline)]
+    #[serde(flatten)]
+    twin: TwinDocument,
+    device_id: String,
+    readings: Object,
+    /// The last 20 readings, newest first.
+    recent_data: Vec<ReadingItem>,
+    recent_commands: Vec<Object>,
+    metrics: DeviceMetrics,
+}
+
+/// Connectivity, health, mode and operational state.
+#[derive(ToSchema)]
+pub struct DeviceStatus {
+    id: String,
+    device_id: String,
+    status: String,
+    mode: String,
+    #[schema(format = DateTime)]
+    mode_until: Option<String>,
+    /// What it reports.
+    operational_state: Object,
+    version: u64,
+    connectivity: Connectivity,
+    health: DeviceHealth,
+}
+
+/// A registration.
+#[derive(ToSchema)]
+pub struct NewDevice {
+    #[schema(example = "Pump in the hall")]
+    name: String,
+    /// 1 to 128 of `A-Z a-z 0-9 . _ : -`; made when none is given.
+    #[schema(example = "pump-1")]
+    device_id: Option<String>,
+    serial_number: Option<String>,
+    r#type: Option<String>,
+    description: Option<String>,
+    model: Option<String>,
+    ip_address: Option<String>,
+    mac_address: Option<String>,
+    /// 8 to 256 bytes; made when none is given.
+    auth_token: Option<String>,
+    group_id: Option<String>,
+    tags: Option<Object>,
+    configuration: Option<Object>,
+    /// Merged into `configuration`.
+    settings: Option<Object>,
+}
+
+/// A change of a device; what is left out stays, null takes away.
+#[derive(ToSchema)]
+pub struct DeviceChange {
+    name: Option<String>,
+    serial_number: Option<String>,
+    r#type: Option<String>,
+    description: Option<String>,
+    model: Option<String>,
+    ip_address: Option<String>,
+    mac_address: Option<String>,
+    group_id: Option<String>,
+    tags: Option<Object>,
+    desired: Option<Object>,
+    configuration: Option<Object>,
+    /// Merged into `configuration`.
+    settings: Option<Object>,
+}
+
+/// A claim.
+#[derive(ToSchema)]
+pub struct Claim {
+    #[schema(example = "TMP0603IF1WD")]
+    serial_number: String,
+    name: Option<String>,
+    r#type: Option<String>,
+    description: Option<String>,
+    model: Option<String>,
+    group_id: Option<String>,
+    tags: Option<Object>,
+    configuration: Option<Object>,
+    /// Merged into `configuration`.
+    settings: Option<Object>,
+}
+
+/// A merge patch (RFC 7396) onto the twin.
+#[derive(ToSchema)]
+#[schema(example = json!({"desired": {"power": "on"}}))]
+pub struct TwinPatch {
+    desired: Option<Object>,
+    tags: Option<Object>,
+    configuration: Option<Object>,
+}
+
+/// Readings: flat, by name, or as a list. Numbers, booleans and texts; nested ones are joined with dots.
+#[derive(ToSchema)]
+#[schema(example = json!({"temperature": 23.5, "humidity": 55, "pressure": 1013.25}))]
+pub struct Readings {
+    /// When they were taken; RFC 3339, or epoch seconds or milliseconds. Left out, it is now.
+    timestamp: Option<String>,
+    /// By which a repeat is known.
+    message_id: Option<String>,
+    /// Units by name, for the flat form.
+    units: Option<Object>,
+    sensor_readings: Option<Vec<SensorReading>>,
+    device_status: Option<String>,
+}
+
+/// A reading of the list form.
+#[derive(ToSchema)]
+pub struct SensorReading {
+    #[schema(example = "temperature")]
+    sensor_type: String,
+    /// A number, a boolean or a text.
+    #[schema(example = 23.5)]
+    value: f64,
+    #[schema(example = "°C")]
+    unit: Option<String>,
+    /// 0 to 100.
+    quality_score: Option<u8>,
+}
+
+/// A reading as it was stored.
+#[derive(ToSchema)]
+pub struct ReadingItem {
+    sensor_type: String,
+    /// A number, a boolean or a text.
+    #[schema(example = 23.5)]
+    value: f64,
+    unit: Option<String>,
+    quality_score: Option<u8>,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    seq: u64,
+}
+
+/// One sensor's readings within one clock-aligned interval.
+#[derive(ToSchema)]
+pub struct BucketItem {
+    sensor_type: String,
+    /// The start of the interval.
+    #[schema(format = DateTime)]
+    timestamp: String,
+    value: f64,
+    count: u64,
+    min: f64,
+    max: f64,
+}
+
+/// A history: readings, or buckets where an interval was asked for.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum HistoryAnswer {
+    Readings(Vec<ReadingItem>),
+    Buckets(Vec<BucketItem>),
+}
+
+/// An event.
+#[derive(ToSchema)]
+pub struct EventItem {
+    seq: u64,
+    /// `telemetry`, `twin`, `command`, `presence`, `alarm` or `rule`.
+    kind: String,
+    device_id: String,
+    #[schema(format = DateTime)]
+    at: String,
+    data: Object,
+    /// What brought it about: `{"source": "mqtt", "by": "iot/devices/pump-1/data"}`.
+    cause: Object,
+}
+
+/// A message that could not be read.
+#[derive(ToSchema)]
+pub struct RejectedItem {
+    #[schema(format = DateTime)]
+    at: String,
+    topic: String,
+    #[schema(example = "not_json")]
+    reason: String,
+    detail: String,
+    /// Its first 256 bytes.
+    payload: String,
+    bytes: usize,
+}
+
+/// Which devices, in which order, which page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Listing {
+    /// `online`, `offline` or `unknown`.
+    status: Option<String>,
+    r#type: Option<String>,
+    group: Option<String>,
+    claimed: Option<bool>,
+    /// `manual` or `schedule`.
+    mode: Option<String>,
+    /// Part of the id, name or serial number. (And `tag.<name>=<value>` for tags.)
+    q: Option<String>,
+    /// `number`, `id`, `name`, `type`, `status`, `last_seen`, `created_at` or `updated_at`; `-` turns it round.
+    sort: Option<String>,
+    /// From 1.
+    page: Option<u64>,
+    /// 20 by default, 1,000 at most.
+    limit: Option<u64>,
+}
+
+/// Which stretch of a history, and what to make of it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct History {
+    /// Inclusive. RFC 3339, a date, or epoch seconds.
+    start_date: Option<String>,
+    /// Exclusive; a date means to the end of that day.
+    end_date: Option<String>,
+    /// One or several, parted by commas.
+    sensor_type: Option<String>,
+    /// `30s`, `5m`, `1h`, `1d`: clock-aligned stretches.
+    interval: Option<String>,
+    /// `avg` (by default), `min`, `max`, `sum`, `count`, `first`, `last`, `p50` or `p95`.
+    agg: Option<String>,
+    /// 1,000 by default, 10,000 at most.
+    limit: Option<u64>,
+    /// `desc` (by default) or `asc`.
+    order: Option<String>,
+}
+
+/// Which events.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EventListing {
+    /// One or several kinds, parted by commas.
+    kind: Option<String>,
+    /// Inclusive.
+    from: Option<String>,
+    /// Exclusive.
+    to: Option<String>,
+    /// Only what came after this place in the sequence, oldest first.
+    since: Option<u64>,
+    /// 20 by default, 1,000 at most.
+    limit: Option<u64>,
+    /// `desc` (by default, without `since`) or `asc`.
+    order: Option<String>,
+}
+
+/// Any JSON object.
+struct Object;

@@ -1,0 +1,127 @@
+//! `GET /api/devices/{id}/status`: is it there, is it well, what is it doing.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use serde::Serialize;
+use twinhub_actors::domain::{Json, Kind, Timestamp, Twin};
+use twinhub_actors::messages::archive::FindEvents;
+use twinhub_actors::store::EventQuery;
+use utoipa::ToSchema;
+
+use super::body::Device;
+use super::device::{find, seconds_between};
+use super::params::Params;
+use super::reply::Document;
+use crate::error::{ApiError, Problem};
+use crate::web::WebState;
+
+/// Rates are of this stretch of time before now, in ms.
+const WINDOW_MS: i64 = 5 * 60 * 1_000;
+const WINDOW_MINUTES: f64 = 5.0;
+/// Messages counted at most: a device that says more is shown with what this makes.
+const MOST_COUNTED: usize = 10_000;
+
+/// Where devices say how full their battery is, and how well they hear.
+const BATTERY: [&str; 4] = ["battery", "battery_level", "battery_percent", "batt"];
+const SIGNAL: [&str; 5] = ["signal", "signal_strength", "rssi", "wifi_rssi", "linkquality"];
+
+/// Connectivity: what presence says and when the device was heard are two facts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Connectivity {
+    #[schema(example = "online")]
+    status: &'static str,
+    connected: bool,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_seen: Option<Timestamp>,
+    ip_address: Option<String>,
+}
+
+/// Health, of the last five minutes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeviceHealth {
+    /// Messages with readings, a minute.
+    message_rate: f64,
+    /// The part of its messages that could not be read, from 0 to 1.
+    error_rate: f64,
+    /// Seconds since the device was last heard; null when it never was.
+    staleness: Option<f64>,
+    /// As reported.
+    #[schema(value_type = Option<f64>)]
+    battery: Option<Json>,
+    /// As reported.
+    #[schema(value_type = Option<f64>)]
+    signal: Option<Json>,
+}
+
+/// Connectivity, health, mode and operational state of one device.
+#[utoipa::path(
+    get,
+    path = "/api/devices/{id}/status",
+    tag = "devices",
+    params(("id" = String, Path)),
+    responses((status = 200, body = super::schema::DeviceStatus), (status = 404, body = Problem))
+)]
+pub async fn get_device_status(
+    Device(id): Device,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let twin = find(&state, &id).await?;
+    let now = state.hub.clock.now();
+    let recent = EventQuery {
+        device: Some(twin.number),
+        kinds: vec![Kind::Telemetry],
+        from: Some(now.plus_millis(-WINDOW_MS)),
+        limit: MOST_COUNTED,
+        newest_first: true,
+        ..EventQuery::default()
+    };
+    let messages = state.hub.archive.send(FindEvents(recent)).await??.len();
+    let since = now.plus_millis(-WINDOW_MS);
+    let is_its = |topic: &str| topic.split('/').any(|part| part == id.as_str());
+    let errors =
+        state.hub.rejections.last(usize::MAX).iter().filter(|r| r.at >= since && is_its(&r.topic)).count();
+    let status = [
+        ("id", id.as_str().into()),
+        ("device_id", id.as_str().into()),
+        ("status", twin.status.as_str().into()),
+        ("mode", twin.mode.as_str().into()),
+        ("mode_until", twin.mode_until.map_or(Json::Null, |at| at.to_string().into())),
+        ("operational_state", twin.reported.to_object().into()),
+    ];
+    Ok(Document::of(&status.into_iter().collect())
+        .with("version", &twin.version)
+        .with("connectivity", &Connectivity::of(&twin))
+        .with("health", &DeviceHealth::of(&twin, messages, errors, now))
+        .send(HttpResponse::Ok()))
+}
+
+impl Connectivity {
+    fn of(twin: &Twin) -> Self {
+        let ip_address = twin.profile.text("ip_address");
+        Self {
+            status: twin.status.as_str(),
+            connected: twin.status == twinhub_actors::domain::Status::Online,
+            last_seen: twin.last_seen,
+            ip_address: (!ip_address.is_empty()).then(|| ip_address.to_owned()),
+        }
+    }
+}
+
+impl DeviceHealth {
+    fn of(twin: &Twin, messages: usize, errors: usize, now: Timestamp) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "bounded by what is counted and kept")]
+        let (messages, errors) = (messages as f64, errors as f64);
+        let reported = |names: &[&str]| {
+            names.iter().find_map(|name| twin.reported.get(name)).map(|property| property.value.clone())
+        };
+        Self {
+            message_rate: messages / WINDOW_MINUTES,
+            error_rate: if errors > 0.0 { errors / (messages + errors) } else { 0.0 },
+            staleness: twin.last_seen.map(|at| seconds_between(at, now)),
+            battery: reported(&BATTERY),
+            signal: reported(&SIGNAL),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The command line: what can be asked of the program, and who does it.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Options};
+use crate::simulate::{self, SimulateArgs};
+use crate::api;
+use crate::{migrate, startup, telemetry};
+
+/// A live digital twin of every IoT device, in one program.
+///
+/// Devices speak MQTT to it, people and programs REST, WebSocket and SSE. Without a command it serves.
+/// Every option is a key of twinhub.toml too, without the dashes in front, and an environment variable;
+/// a flag wins over the environment, the environment over the file.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve (what is done without a command)
+    Serve(Box<Options>),
+    /// Play a fleet of devices that measure, obey and drop out
+    Simulate(SimulateArgs),
+    /// See or bring up to date the tables of the database
+    Migrate(MigrateArgs),
+    /// Print the description of the HTTP API (OpenAPI 3, JSON)
+    Openapi,
+}
+
+#[derive(Args)]
+struct MigrateArgs {
+    #[command(subcommand)]
+    action: migrate::Action,
+    /// The configuration file [default: twinhub.toml, if there is one]
+    #[arg(long, env = "TWINHUB_CONFIG", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The folder that holds everything twinhub keeps [default: data]
+    #[arg(long, env = "TWINHUB_DATA_DIR", value_name = "DIR", global = true)]
+    data_dir: Option<PathBuf>,
+    /// The database; DATABASE_URL is read too [default: SQLite in the data folder]
+    #[arg(long, env = "TWINHUB_DATABASE", value_name = "URL", hide_env_values = true, global = true)]
+    database: Option<String>,
+}
+
+/// What was asked cannot be done as it was asked: a bad option, a taken port, a file that is not there.
+const MISUSED: u8 = 2;
+/// It went wrong on the way.
+const FAILED: u8 = 1;
+
+/// Does what the command line says.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    let command = cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.options)));
+    let done = match command {
+        Command::Serve(options) => serve(*options),
+        Command::Simulate(args) => async_main(simulate::run(args)).map_err(|error| (FAILED, error)),
+        Command::Migrate(args) => run_migrate(args),
+        Command::Openapi => print(&api::openapi().to_pretty_json().unwrap_or_default()).map_err(|error| (FAILED, error)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, error)) => {
+            eprintln!("twinhub: {}", one_line(&format!("{error:#}")));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn serve(options: Options) -> Result<(), (u8, anyhow::Error)> {
+    let config = configure(options)?;
+    async_main(async {
+        let running = startup::Application::start(config).await.map_err(|error| (MISUSED, error.into()))?;
+        print(&running.banner()).map_err(|error| (FAILED, error))?;
+        running.until_signal().await.map_err(|error| (FAILED, error.into()))
+    })
+}
+
+fn run_migrate(args: MigrateArgs) -> Result<(), (u8, anyhow::Error)> {
+    let MigrateArgs { action, config, data_dir, database } = args;
+    let config = configure(Options { config, data_dir, database, ..Options::default() })?;
+    let told = async_main(migrate::run(&config.database, action)).map_err(|error| (FAILED, error))?;
+    print(&told).map_err(|error| (FAILED, error))
+}
+
+fn configure(options: Options) -> Result<Config, (u8, anyhow::Error)> {
+    let config = Config::resolve(options).map_err(|error| (MISUSED, error.into()))?;
+    telemetry::start(&config.log, config.log_format)
+        .with_context(|| format!("--log {}", config.log))
+        .map_err(|error| (MISUSED, error))?;
+    Ok(config)
+}
+
+/// Actors live in an actix system, so all of the program does.
+fn async_main<T>(main: impl Future<Output = T>) -> T {
+    actix_rt::System::new().block_on(main)
+}
+
+/// To standard output; a reader that has gone (`twinhub openapi | head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Help and version as they are; of an error the first sentence, which names the option.
+fn explain(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print(); // nobody is left to tell when standard output is closed
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    let sentence = text.split("\n\n").next().unwrap_or_default();
+    let sentence = sentence.strip_prefix("error: ").unwrap_or(sentence);
+    eprintln!("twinhub: {} (try --help)", one_line(sentence));
+    ExitCode::from(MISUSED)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_needs_no_word_for_it() {
+        let Cli { command: None, options } = Cli::parse_from(["twinhub", "--listen", "127.0.0.1:1", "--open"])
+        else {
+            panic!("no command was given")
+        };
+        assert_eq!(options.listen, "127.0.0.1:1".parse().ok());
+        assert_eq!(options.open, Some(true));
+        assert!(matches!(Cli::parse_from(["twinhub", "serve"]).command, Some(Command::Serve(_))));
+    }
+
+    #[test]
+    fn a_wrong_option_is_told_in_one_line() {
+        let error = Cli::try_parse_from(["twinhub", "--listen", "here"]).err().unwrap();
+        let line = one_line(error.render().to_string().split("\n\n").next().unwrap());
+        assert_eq!(line, "error: invalid value 'here' for '--listen <ADDRESS>': invalid socket address syntax");
+    }
+}

@@ -1,0 +1,265 @@
+//! The configuration: what can be set, where it is set, and what holds when nobody sets it.
+//!
+//! Every option has one name and three places: a flag, an environment variable, a key of the
+//! configuration file. Flags win over the environment, the environment over the file.
+
+mod file;
+mod values;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+
+pub use values::{Limit, LogFormat, Mqtt, Size, Span, UnknownDevices};
+
+/// What can be set. Nothing means: not set here.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Options {
+    /// The configuration file [default: twinhub.toml, if there is one]
+    #[arg(long, env = "TWINHUB_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// Where the page and the API are served [default: 127.0.0.1:8080]
+    #[arg(long, env = "TWINHUB_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+
+    /// The folder that holds everything twinhub keeps [default: data]
+    #[arg(long, env = "TWINHUB_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// The database; DATABASE_URL is read too [default: SQLite in the data folder]
+    #[arg(long, env = "TWINHUB_DATABASE", value_name = "URL", hide_env_values = true)]
+    pub database: Option<String>,
+
+    /// The broker: `embedded`, or the URL of one that runs, mqtt:// or mqtts:// [default: embedded]
+    #[arg(long, env = "TWINHUB_MQTT", value_name = "BROKER", hide_env_values = true)]
+    pub mqtt: Option<Mqtt>,
+
+    /// Where the embedded broker listens [default: 127.0.0.1:1883]
+    #[arg(long, env = "TWINHUB_MQTT_LISTEN", value_name = "ADDRESS")]
+    pub mqtt_listen: Option<SocketAddr>,
+
+    /// What becomes of devices that nobody has registered [default: accept]
+    #[arg(long, env = "TWINHUB_UNKNOWN_DEVICES", value_name = "POLICY")]
+    pub unknown_devices: Option<UnknownDevices>,
+
+    /// A web origin whose pages may use the API; may be given several times
+    #[arg(long, env = "TWINHUB_CORS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub cors: Option<Vec<String>>,
+
+    /// What is logged: a level, or a filter such as `info,twinhub_actors=debug` [default: info]
+    #[arg(long, env = "TWINHUB_LOG", value_name = "LEVEL")]
+    pub log: Option<String>,
+
+    /// How it is logged; auto is text on a terminal and JSON elsewhere [default: auto]
+    #[arg(long, env = "TWINHUB_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// The largest request body that is read: `1MiB`, `512KiB`, or bytes [default: 1MiB]
+    #[arg(long, env = "TWINHUB_BODY_LIMIT", value_name = "SIZE")]
+    pub body_limit: Option<Size>,
+
+    /// How long a twin may be idle before it leaves memory, or `never` [default: 15m, from 100,000 twins on]
+    #[arg(long, env = "TWINHUB_IDLE_AFTER", value_name = "TIME")]
+    pub idle_after: Option<Limit>,
+
+    /// How far back a subscriber can resume, that is: how long events are kept [default: 7d]
+    #[arg(long, env = "TWINHUB_RETENTION", value_name = "TIME")]
+    pub retention: Option<Span>,
+
+    /// How long readings are kept, or `never` to keep them for good [default: never]
+    #[arg(long, env = "TWINHUB_KEEP_READINGS", value_name = "TIME")]
+    pub keep_readings: Option<Limit>,
+
+    /// Let anyone in who can reach the address
+    #[arg(long, env = "TWINHUB_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub open: Option<bool>,
+
+    /// Allow addresses that other machines can reach, although anyone there is let in
+    #[arg(long, env = "TWINHUB_OPEN_TO_NETWORK", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub open_to_network: Option<bool>,
+}
+
+/// What holds: every option with a value.
+#[derive(Clone)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub database: Database,
+    pub mqtt: Mqtt,
+    pub mqtt_listen: SocketAddr,
+    pub unknown_devices: UnknownDevices,
+    pub cors: Vec<String>,
+    pub log: String,
+    pub log_format: LogFormat,
+    /// In bytes.
+    pub body_limit: usize,
+    /// None: as the hub thinks fit.
+    pub idle_after: Option<Limit>,
+    pub retention: Duration,
+    /// None: for good.
+    pub keep_readings: Option<Duration>,
+}
+
+/// Where everything is stored.
+#[derive(Clone)]
+pub enum Database {
+    /// A SQLite file of this name.
+    File(PathBuf),
+    /// Whatever this URL names.
+    Url(String),
+}
+
+/// Why a configuration does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    /// `message` names the key.
+    #[error("{}:{line}: {message}", path.display())]
+    Invalid { path: PathBuf, line: usize, message: String },
+    #[error(
+        "{option} {address} can be reached by other machines, and anyone there would be let in: \
+         use a loopback address such as 127.0.0.1, or say --open-to-network if that is what you want"
+    )]
+    OpenToNetwork { option: &'static str, address: SocketAddr },
+}
+
+impl Database {
+    /// As the store takes it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self {
+            Self::File(path) => {
+                let path = path.display().to_string().replace('%', "%25").replace('?', "%3F");
+                format!("sqlite://{path}?mode=rwc")
+            }
+            Self::Url(url) => url.clone(),
+        }
+    }
+}
+
+/// Without the password.
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Url(url) => match (url.split_once("://"), url.rsplit_once('@')) {
+                (Some((scheme, _)), Some((_, place))) => write!(f, "{scheme}://{place}"),
+                _ => f.write_str(url),
+            },
+        }
+    }
+}
+
+const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const HTTP_PORT: u16 = 8080;
+const MQTT_PORT: u16 = 1883;
+/// Ample for a thousand readings in one request, and little enough to hold for each connection.
+const BODY_LIMIT: usize = 1 << 20;
+const RETENTION: Duration = Duration::from_secs(7 * 86_400);
+
+impl Config {
+    /// Puts together what was given on the command line and in the environment (`options`), what stands
+    /// in the file, and what holds otherwise.
+    ///
+    /// # Errors
+    /// The file cannot be read or understood, or an address is open to the network and must not be.
+    pub fn resolve(options: Options) -> Result<Self, ConfigError> {
+        let file = file::read(options.config.as_deref())?;
+        let environment = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty());
+        Self::combine(options, environment, file)
+    }
+
+    fn combine(given: Options, database_url: Option<String>, file: Options) -> Result<Self, ConfigError> {
+        let data_dir = given.data_dir.or(file.data_dir).unwrap_or_else(|| "data".into());
+        let database = match given.database.or(database_url).or(file.database) {
+            Some(url) => Database::Url(url),
+            None => Database::File(data_dir.join("twinhub.db")),
+        };
+        let config = Self {
+            listen: given.listen.or(file.listen).unwrap_or_else(|| loopback(HTTP_PORT)),
+            mqtt: given.mqtt.or(file.mqtt).unwrap_or_default(),
+            mqtt_listen: given.mqtt_listen.or(file.mqtt_listen).unwrap_or_else(|| loopback(MQTT_PORT)),
+            unknown_devices: given.unknown_devices.or(file.unknown_devices).unwrap_or_default(),
+            cors: given.cors.or(file.cors).unwrap_or_default(),
+            log: given.log.or(file.log).unwrap_or_else(|| "info".into()),
+            log_format: given.log_format.or(file.log_format).unwrap_or_default(),
+            body_limit: given.body_limit.or(file.body_limit).map_or(BODY_LIMIT, |Size(bytes)| bytes),
+            idle_after: given.idle_after.or(file.idle_after),
+            retention: given.retention.or(file.retention).map_or(RETENTION, |Span(time)| time),
+            keep_readings: given.keep_readings.or(file.keep_readings).and_then(Limit::duration),
+            data_dir,
+            database,
+        };
+        let open_to_network = given.open_to_network.or(file.open_to_network).unwrap_or_default();
+        config.check_addresses(open_to_network)?;
+        Ok(config)
+    }
+
+    /// Nobody is asked who he is, so only this machine is served unless the user knows and says so.
+    fn check_addresses(&self, open_to_network: bool) -> Result<(), ConfigError> {
+        let mut addresses = vec![("--listen", self.listen)];
+        if matches!(self.mqtt, Mqtt::Embedded) {
+            addresses.push(("--mqtt-listen", self.mqtt_listen));
+        }
+        for (option, address) in addresses {
+            if !address.ip().is_loopback() && !open_to_network {
+                return Err(ConfigError::OpenToNetwork { option, address });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddrV4::new(LOOPBACK, port).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn combine(given: &str, url: Option<&str>, file: &str) -> Result<Config, ConfigError> {
+        let parse = |text: &str| toml::from_str::<Options>(text).unwrap();
+        Config::combine(parse(given), url.map(Into::into), parse(file))
+    }
+
+    #[test]
+    fn what_is_given_wins_over_the_file() {
+        let config = combine("listen = '127.0.0.1:1'", None, "listen = '127.0.0.1:2'\nlog = 'debug'").unwrap();
+        assert_eq!(config.listen, loopback(1));
+        assert_eq!(config.log, "debug");
+        assert_eq!(config.mqtt_listen, loopback(MQTT_PORT));
+    }
+
+    #[test]
+    fn the_database_lies_in_the_data_folder_unless_a_url_says_otherwise() {
+        let database = |given, url, file| combine(given, url, file).unwrap().database;
+        let Database::File(path) = database("data-dir = '/d'", None, "") else { panic!("a file") };
+        assert_eq!(path, PathBuf::from("/d/twinhub.db"));
+        assert_eq!(Database::File("/50% off?/t.db".into()).url(), "sqlite:///50%25 off%3F/t.db?mode=rwc");
+        let Database::Url(url) = database("", Some("sqlite:a"), "database = 'sqlite:b'") else { panic!("a URL") };
+        assert_eq!(url, "sqlite:a");
+        let Database::Url(url) = database("database = 'sqlite:c'", Some("sqlite:a"), "") else { panic!("a URL") };
+        assert_eq!(url, "sqlite:c");
+        let shown = Database::Url("postgres://ann:secret@h/twinhub".into()).to_string();
+        assert_eq!(shown, "postgres://h/twinhub");
+    }
+
+    #[test]
+    fn an_address_that_others_can_reach_has_to_be_asked_for() {
+        let told = |given| combine(given, None, "").unwrap_err().to_string();
+        assert!(told("listen = '0.0.0.0:80'").starts_with("--listen 0.0.0.0:80 can be reached"));
+        assert!(told("mqtt-listen = '[::]:1883'").starts_with("--mqtt-listen [::]:1883 can be reached"));
+        assert!(told("listen = '0.0.0.0:80'\nopen = true").starts_with("--listen"));
+        assert!(combine("listen = '0.0.0.0:80'\nopen-to-network = true", None, "").is_ok());
+        assert!(combine("listen = '[::1]:80'", None, "").is_ok());
+    }
+}

@@ -1,0 +1,76 @@
+//! The configuration file.
+
+use std::ops::Range;
+use std::path::Path;
+
+use super::{ConfigError, Options};
+
+/// Read when no other is named, if it is there.
+const DEFAULT: &str = "twinhub.toml";
+
+/// Reads the file called `named`, or the default one, which may be missing.
+pub(super) fn read(named: Option<&Path>) -> Result<Options, ConfigError> {
+    let path = named.unwrap_or(Path::new(DEFAULT));
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(path, &text),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(Options::default()),
+        Err(source) => Err(ConfigError::Unreadable { path: path.into(), source }),
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Options, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let (line, key) = locate(text, error.span().unwrap_or_default());
+        let message = error.message().replace('\n', ", ");
+        // serde names an unknown key itself; for a bad value it knows the value only.
+        let message = match key {
+            Some(key) if !message.contains(&format!("`{key}`")) => format!("`{key}`: {message}"),
+            _ => message,
+        };
+        ConfigError::Invalid { path: path.into(), line, message }
+    })
+}
+
+/// The line, from 1, on which `span` begins, and the key that stands there.
+fn locate(text: &str, span: Range<usize>) -> (usize, Option<&str>) {
+    let before = text.get(..span.start).unwrap_or(text);
+    let line = before.matches('\n').count();
+    let key = text.lines().nth(line).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
+    (line + 1, key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let told = parse(Path::new("twinhub.toml"), text).unwrap_err().to_string();
+        assert!(told.starts_with(expected), "{told}");
+        assert!(!told.contains('\n'), "{told}");
+    }
+
+    #[test]
+    fn errors_name_the_file_the_line_and_the_key() {
+        check("lisen = '127.0.0.1:80'", "twinhub.toml:1: unknown field `lisen`, expected one of `listen`");
+        check("\n# hm\nlisten = 80", "twinhub.toml:3: `listen`: invalid type: integer `80`");
+        check("log = 'info'\nretention = 'a while'", "twinhub.toml:2: `retention`: ");
+        check("mqtt = 'http://x'", "twinhub.toml:1: `mqtt`: ");
+        check("open = yes", "twinhub.toml:1: ");
+        check("listen =", "twinhub.toml:1: ");
+    }
+
+    #[test]
+    fn every_option_is_a_key() {
+        let text = "listen = '127.0.0.1:1'\ndata-dir = 'd'\ndatabase = 'sqlite:x'\nmqtt = 'mqtt://h'\n\
+            mqtt-listen = '127.0.0.1:2'\nunknown-devices = 'reject'\ncors = ['http://a']\nlog = 'debug'\n\
+            log-format = 'json'\nbody-limit = '2MiB'\nidle-after = 'never'\nretention = '1d'\n\
+            keep-readings = '30d'\nopen = true\nopen-to-network = false\n";
+        parse(Path::new("twinhub.toml"), text).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_named_must_be_there() {
+        let missing = Path::new("/no/such/twinhub.toml");
+        assert!(read(Some(missing)).unwrap_err().to_string().starts_with("cannot read /no/such/twinhub.toml: "));
+    }
+}

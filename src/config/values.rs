@@ -1,0 +1,173 @@
+//! The values of options: each is read from one text, wherever that stands.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Deserialize;
+use twinhub_actors::mqtt::link::BrokerAddress;
+
+/// A length of time: `500ms`, `15m`, `7d`, `1h 30m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Span(pub Duration);
+
+/// A length of time after which something happens, or `never`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Limit {
+    Never,
+    After(Duration),
+}
+
+/// A number of bytes: `1048576`, `512KiB`, `1MiB`, `2MB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Size(pub usize);
+
+/// Which broker the devices speak to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Mqtt {
+    /// The one in this program.
+    #[default]
+    Embedded,
+    /// One that runs elsewhere.
+    Broker(BrokerAddress),
+}
+
+/// What becomes of a device that nobody has registered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownDevices {
+    /// It registers itself, unclaimed
+    #[default]
+    Accept,
+    /// Its messages are refused and counted
+    Reject,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+impl Limit {
+    /// The time; none for never.
+    #[must_use]
+    pub fn duration(self) -> Option<Duration> {
+        match self {
+            Self::Never => None,
+            Self::After(time) => Some(time),
+        }
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        humantime::parse_duration(text)
+            .map(Self)
+            .map_err(|error| format!("`{text}` is no length of time such as 15m or 7d: {error}"))
+    }
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "never" => Ok(Self::Never),
+            text => text.parse().map(|Span(time)| Self::After(time)),
+        }
+    }
+}
+
+/// Units, the longer of two that end alike first.
+const UNITS: [(&str, usize); 7] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("B", 1),
+];
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+        let (digits, unit) = found.unwrap_or((text, 1));
+        let size = digits.trim().parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
+        size.map(Self).ok_or_else(|| format!("`{text}` is no size such as 1MiB or 512KiB"))
+    }
+}
+
+impl FromStr for Mqtt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "embedded" => Ok(Self::Embedded),
+            url => BrokerAddress::parse(url)
+                .map(Self::Broker)
+                .map_err(|error| format!("neither `embedded` nor a broker's address: {error}")),
+        }
+    }
+}
+
+macro_rules! from_string {
+    ($($type:ty),*) => {$(
+        impl TryFrom<String> for $type {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+    )*};
+}
+
+from_string!(Span, Limit, Size, Mqtt);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time() {
+        assert_eq!("15m".parse(), Ok(Span(Duration::from_secs(900))));
+        assert_eq!("7d".parse(), Ok(Span(Duration::from_secs(7 * 86_400))));
+        assert_eq!("never".parse(), Ok(Limit::Never));
+        assert_eq!("1h 30m".parse(), Ok(Limit::After(Duration::from_secs(5_400))));
+        assert!("soon".parse::<Span>().unwrap_err().starts_with("`soon` is no length of time"));
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!("1MiB".parse(), Ok(Size(1 << 20)));
+        assert_eq!("2 MB".parse(), Ok(Size(2_000_000)));
+        assert_eq!("512".parse(), Ok(Size(512)));
+        assert_eq!("7B".parse(), Ok(Size(7)));
+        assert!("much".parse::<Size>().is_err());
+        assert!("99999999999999999999GiB".parse::<Size>().is_err());
+    }
+
+    #[test]
+    fn brokers() {
+        assert_eq!("embedded".parse(), Ok(Mqtt::Embedded));
+        let Ok(Mqtt::Broker(address)) = "mqtt://ann:secret@h:1".parse() else { panic!("an address") };
+        assert_eq!((&*address.host, address.port), ("h", 1));
+        for bad in ["", "h:1883", "http://h", "mqtt://", "mqtt://:1883"] {
+            assert!(bad.parse::<Mqtt>().unwrap_err().starts_with("neither `embedded` nor"), "{bad}");
+        }
+    }
+}

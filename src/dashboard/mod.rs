@@ -1,0 +1,33 @@
+//! The web page at `/`: a live table of twins, in three files that are part of the program.
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::{self, ServiceConfig};
+
+use crate::api::resource;
+
+/// Everything comes from here; nothing is run or styled that is not in our files.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The page's files.
+const FILES: [(&str, &str, &str); 3] = [
+    ("/", "text/html; charset=utf-8", include_str!("index.html")),
+    ("/assets/app.js", "text/javascript; charset=utf-8", include_str!("app.js")),
+    ("/assets/style.css", "text/css; charset=utf-8", include_str!("style.css")),
+];
+
+/// The page's routes.
+pub fn configure(config: &mut ServiceConfig) {
+    for (path, content_type, text) in FILES {
+        config.service(resource(path, "GET").route(web::get().to(move || async move {
+            HttpResponse::Ok()
+                .content_type(content_type)
+                .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+                .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+                .insert_header((header::REFERRER_POLICY, "no-referrer"))
+                .insert_header((header::CACHE_CONTROL, "no-cache"))
+                .body(text)
+        })));
+    }
+}

@@ -1,0 +1,238 @@
+//! What goes wrong on the way in, and how it is told: RFC 9457 problem documents. The only place that
+//! names status codes of errors.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use serde::Serialize;
+use twinhub_actors::HubError;
+use twinhub_actors::domain::json::JsonError;
+use twinhub_actors::domain::payload::PayloadError;
+use twinhub_actors::domain::{BadDeviceId, Refusal};
+use twinhub_actors::store::StoreError;
+use utoipa::ToSchema;
+
+use crate::fields::FieldError;
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An actor does not answer: the hub is going down.
+    #[error("the hub does not answer just now")]
+    Mailbox(#[from] actix::MailboxError),
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    #[error("`id`: {0}")]
+    DeviceId(#[from] BadDeviceId),
+    #[error("there is no {what} `{name}`")]
+    NotFound { what: &'static str, name: String },
+    #[error("there is nothing at {0}")]
+    NoRoute(String),
+    #[error("{path} takes {allow}, not {method}")]
+    Method { path: String, method: String, allow: &'static str },
+    #[error("a body has {limit} bytes at most")]
+    TooLarge { limit: usize },
+    #[error("the body did not arrive whole: {0}")]
+    Body(String),
+    #[error("the body did not arrive in time")]
+    SlowBody,
+    #[error("If-Match names no version that this twin can have: {0}")]
+    IfMatch(String),
+    #[error("serial number `{serial}` belongs to device `{device}`")]
+    SerialTaken { serial: String, device: String },
+    #[error("requests from {0} are not allowed here")]
+    Origin(String),
+    #[error("this is a WebSocket: {0}")]
+    Handshake(String),
+    #[error("the system gives no random numbers: {0}")]
+    NoChance(#[from] getrandom::Error),
+}
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// `urn:twinhub:problem:` and the code.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:twinhub:problem:device_not_found")]
+    kind: String,
+    /// The status in words.
+    title: &'static str,
+    status: u16,
+    /// What was wrong with this request.
+    detail: String,
+    /// A stable word for programs.
+    #[schema(example = "device_not_found")]
+    code: &'static str,
+    /// The short message; the same as `detail`.
+    error: String,
+    /// The field or parameter that was wrong, where it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+}
+
+/// How long a client should wait where the store does not take anything in, in seconds.
+const RETRY_AFTER: &str = "1";
+const PROBLEM_JSON: &str = "application/problem+json";
+
+impl ApiError {
+    /// There is no device with this id.
+    pub fn no_device(id: impl ToString) -> Self {
+        Self::NotFound { what: "device", name: id.to_string() }
+    }
+
+    /// The problem document for this.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let (status, code) = self.status_and_code();
+        let detail = self.to_string();
+        Problem {
+            kind: format!("urn:twinhub:problem:{code}"),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            code,
+            error: detail.clone(),
+            detail,
+            field: self.field(),
+        }
+    }
+
+    /// The stable word for this, which WebSocket's error frames carry too.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.status_and_code().1
+    }
+
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Hub(HubError::Refused(refusal)) => of_refusal(refusal),
+            Self::Hub(HubError::Store(error)) | Self::Store(error) => of_store(error),
+            Self::Hub(HubError::Unavailable(_)) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Mailbox(_) => (StatusCode::SERVICE_UNAVAILABLE, "going_down"),
+            Self::Payload(PayloadError::Json(JsonError::Syntax(_))) => {
+                (StatusCode::BAD_REQUEST, "not_json")
+            }
+            Self::Payload(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.reason()),
+            Self::Field(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.code),
+            Self::DeviceId(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_device_id"),
+            Self::NotFound { what: "device", .. } => (StatusCode::NOT_FOUND, "device_not_found"),
+            Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
+            Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no_such_route"),
+            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::Body(_) => (StatusCode::BAD_REQUEST, "bad_body"),
+            Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "slow_body"),
+            Self::IfMatch(_) => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
+            Self::SerialTaken { .. } => (StatusCode::CONFLICT, "serial_number_taken"),
+            Self::Origin(_) => (StatusCode::FORBIDDEN, "origin_not_allowed"),
+            Self::Handshake(_) => (StatusCode::BAD_REQUEST, "not_a_websocket"),
+            Self::NoChance(_) => (StatusCode::INTERNAL_SERVER_ERROR, "no_random_numbers"),
+        }
+    }
+
+    fn field(&self) -> Option<String> {
+        match self {
+            Self::Hub(HubError::Refused(Refusal::Invalid { field, .. })) => Some(field.clone()),
+            Self::Field(error) => Some(error.field.clone()),
+            Self::DeviceId(_) => Some("id".into()),
+            Self::Payload(PayloadError::WrongType { name, .. } | PayloadError::BadValue { name, .. }) => {
+                Some(name.clone())
+            }
+            Self::Payload(PayloadError::Timestamp(_)) => Some("timestamp".into()),
+            _ => None,
+        }
+    }
+}
+
+fn of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
+    match refusal {
+        Refusal::Version { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
+        Refusal::Registered(_) => (StatusCode::CONFLICT, "device_exists"),
+        Refusal::Claimed(_) => (StatusCode::CONFLICT, "device_claimed"),
+        Refusal::Unknown(_) => (StatusCode::NOT_FOUND, "device_not_found"),
+        Refusal::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
+        Refusal::NotAccepted(_) => (StatusCode::FORBIDDEN, "device_not_accepted"),
+    }
+}
+
+fn of_store(error: &StoreError) -> (StatusCode, &'static str) {
+    match error {
+        StoreError::Failed { .. } | StoreError::Unknown { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
+        }
+        StoreError::Damaged { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged"),
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status_and_code().0
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let status = self.status_code();
+        if status.is_server_error() {
+            tracing::warn!(error = %self, status = status.as_u16(), "request failed");
+        }
+        let mut response = HttpResponse::build(status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+        }
+        if let Self::Method { allow, .. } = self {
+            response.insert_header((header::ALLOW, *allow));
+        }
+        let body = serde_json::to_string(&self.problem()).unwrap_or_default(); // texts and a number
+        response.content_type(PROBLEM_JSON).body(body)
+    }
+}
+
+/// Answers what no route takes.
+pub async fn no_route(request: HttpRequest) -> ApiError {
+    ApiError::NoRoute(request.path().to_owned())
+}
+
+impl actix_web::Responder for ApiError {
+    type Body = actix_web::body::BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        self.error_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(error: &ApiError, status: u16, code: &str, field: Option<&str>) {
+        let problem = error.problem();
+        assert_eq!((problem.status, problem.code, problem.field.as_deref()), (status, code, field), "{error}");
+        assert_eq!(problem.error, problem.detail);
+        assert_eq!(problem.kind, format!("urn:twinhub:problem:{code}"));
+    }
+
+    #[test]
+    fn says_what_was_wrong() {
+        let refused = |refusal| ApiError::Hub(HubError::Refused(refusal));
+        check(&refused(Refusal::Version { current: 3, expected: 2 }), 412, "version_mismatch", None);
+        let invalid = Refusal::Invalid { field: "name".into(), detail: "too long".into() };
+        check(&refused(invalid), 422, "bad_field", Some("name"));
+        check(&ApiError::no_device("pump-1"), 404, "device_not_found", None);
+        check(&ApiError::Hub(HubError::Unavailable("not now")), 503, "unavailable", None);
+        let syntax = twinhub_actors::domain::payload::object(b"{\n  nope").unwrap_err();
+        assert!(syntax.to_string().contains("line 2 column"), "{syntax}");
+        check(&ApiError::Payload(syntax), 400, "not_json", None);
+    }
+
+    #[test]
+    fn tells_when_to_come_again_and_what_is_allowed() {
+        let response = ApiError::Hub(HubError::Unavailable("not now")).error_response();
+        assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), "1");
+        assert_eq!(response.headers().get(header::CONTENT_TYPE).unwrap(), PROBLEM_JSON);
+        let method = ApiError::Method { path: "/health".into(), method: "PUT".into(), allow: "GET" };
+        assert_eq!(method.error_response().headers().get(header::ALLOW).unwrap(), "GET");
+    }
+}

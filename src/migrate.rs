@@ -1,0 +1,50 @@
+//! `twinhub migrate`: see, and bring up to date, the tables of the database. Serving does it too.
+
+use anyhow::{Context as _, Result, bail};
+use clap::Subcommand;
+use sea_orm::DatabaseConnection;
+use twinhub_migrations::{MigrationStatus, Migrator, MigratorTrait as _};
+
+use crate::config::Database;
+
+/// What is done.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Action {
+    /// List the steps and whether each is done
+    Status,
+    /// Do the steps that are not done yet
+    Up,
+}
+
+/// Does it, and says what there is to say.
+///
+/// # Errors
+/// The database cannot be reached, or a step failed.
+pub async fn run(database: &Database, action: Action) -> Result<String> {
+    if let (Database::File(path), Action::Status) = (database, action)
+        && !path.exists()
+    {
+        bail!("there is no database at {} yet", path.display());
+    }
+    if let (Database::File(path), Action::Up) = (database, action)
+        && let Some(dir) = path.parent()
+    {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot make the data folder {}", dir.display()))?;
+    }
+    let connection = sea_orm::Database::connect(database.url())
+        .await
+        .with_context(|| format!("cannot use the database {database}"))?;
+    if matches!(action, Action::Up) {
+        Migrator::up(&connection, None).await.context("a step failed")?;
+    }
+    status(&connection).await
+}
+
+async fn status(connection: &DatabaseConnection) -> Result<String> {
+    let steps = Migrator::get_migration_with_status(connection).await.context("cannot read which steps are done")?;
+    let lines = steps.iter().map(|step| {
+        let done = if step.status() == MigrationStatus::Applied { "done   " } else { "pending" };
+        format!("{done}  {}", step.name())
+    });
+    Ok(lines.collect::<Vec<_>>().join("\n"))
+}

@@ -1,0 +1,186 @@
+//! Builds the whole application from its configuration. A port 0 takes a free one: tests use that.
+
+mod instance;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use actix_web::dev::ServerHandle;
+use actix_web::web::Data;
+use tracing::info;
+use twinhub_actors::domain::Clock as _;
+use twinhub_actors::door::UnknownDevices;
+use twinhub_actors::mqtt::Link;
+use twinhub_actors::mqtt::broker::{BrokerError, BrokerSettings, EmbeddedBroker};
+use twinhub_actors::mqtt::link::{ConnectError, LinkSettings, RumqttcLink};
+use twinhub_actors::store::StoreError;
+use twinhub_actors::store::sql::{SqlOptions, SqlStore};
+use twinhub_actors::{Hub, Settings, SystemClock};
+
+use crate::config::{self, Config, Limit, Mqtt};
+use crate::web::{self, ServerInfo, WebSettings, WebState};
+
+/// Builds what runs.
+pub struct Application;
+
+/// The application while it runs. [`Running::until_signal`] and [`Running::shut_down`] end it.
+pub struct Running {
+    /// Where HTTP is served.
+    pub http: SocketAddr,
+    /// Where the embedded broker listens; none with an outside one.
+    pub mqtt: Option<SocketAddr>,
+    pub hub: Arc<Hub>,
+    pub(crate) link: Arc<dyn Link>,
+    pub(crate) web: Data<WebState>,
+    pub(crate) server: ServerHandle,
+    data_dir: PathBuf,
+}
+
+/// Why the application did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("cannot use the data folder {}: {source}", path.display())]
+    DataDir { path: PathBuf, source: std::io::Error },
+    #[error("cannot use the database {database}: {source}")]
+    Store { database: String, source: StoreError },
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("cannot serve HTTP: {0}")]
+    Serve(std::io::Error),
+}
+
+impl Application {
+    /// Starts everything `config` asks for, inside an actix system. Returns once it serves.
+    ///
+    /// # Errors
+    /// Names the port, file or folder that cannot be had.
+    pub async fn start(config: Config) -> Result<Running, StartError> {
+        // The port first: whoever starts a second twinhub is told before it touches the store.
+        let listener = listen(config.listen)?;
+        let http = listener.local_addr().map_err(StartError::Serve)?;
+
+        let clock = Arc::new(SystemClock);
+        let started_at = clock.now();
+        let store = open_store(&config).await?;
+        let hub = Hub::start(store, clock, settings(&config))
+            .await
+            .map_err(|source| StartError::Store { database: config.database.to_string(), source })?;
+
+        let Connected { link, listens, host, port } = connect(&config, &hub)?;
+        hub.connect(Arc::clone(&link));
+
+        let web_settings = WebSettings {
+            cors_origins: config.cors.clone(),
+            body_limit: config.body_limit,
+            ..WebSettings::default()
+        };
+        let info = ServerInfo {
+            version: env!("CARGO_PKG_VERSION"),
+            started_at,
+            mqtt_url: format!("mqtt://{host}:{port}"),
+            mqtt_host: host,
+            mqtt_port: port,
+            http: http.to_string(),
+        };
+        let web = WebState::new(Arc::clone(&hub), Arc::clone(&link), info, &web_settings);
+        let (server, _) = web::serve(listener, &web, &web_settings).map_err(StartError::Serve)?;
+        let handle = server.handle();
+        actix_rt::spawn(server);
+
+        let mqtt = listens.map(tracing::field::display);
+        info!(%http, mqtt, version = env!("CARGO_PKG_VERSION"), "serving");
+        let data_dir = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
+        Ok(Running { http, mqtt: listens, hub, link, web, server: handle, data_dir })
+    }
+}
+
+impl Running {
+    /// What a person reads who has just started it: where everything is, and what to try.
+    #[must_use]
+    pub fn banner(&self) -> String {
+        let Self { http, mqtt, data_dir, link, .. } = self;
+        let (broker, publish) = match mqtt {
+            Some(address) if address.port() == 1883 => (format!("{address}"), String::new()),
+            Some(address) => (format!("{address}"), format!(" -p {}", address.port())),
+            None => (link.state().detail, String::new()),
+        };
+        format!(
+            "twinhub {version}\n\n  page   http://{http}/\n  API    http://{http}/docs\n  MQTT   {broker}\n  data   {data}\n\n\
+             try it:\n\n  mosquitto_pub{publish} -t iot/devices/test/data -m '{{\"temperature\": 23.5}}'\n  \
+             curl http://{http}/api/devices/test\n",
+            version = env!("CARGO_PKG_VERSION"),
+            data = data_dir.display(),
+        )
+    }
+}
+
+/// The way to the devices.
+struct Connected {
+    link: Arc<dyn Link>,
+    /// Where the embedded broker listens.
+    listens: Option<SocketAddr>,
+    /// Where devices connect to.
+    host: String,
+    port: u16,
+}
+
+fn connect(config: &Config, hub: &Hub) -> Result<Connected, StartError> {
+    let intake = hub.door.clone();
+    match &config.mqtt {
+        Mqtt::Embedded => {
+            let settings = BrokerSettings { listen: config.mqtt_listen, ..BrokerSettings::default() };
+            let broker = EmbeddedBroker::start(&settings, intake)?;
+            let address = broker.local_addr();
+            let (host, port) = (address.ip().to_string(), address.port());
+            Ok(Connected { link: broker, listens: Some(address), host, port })
+        }
+        Mqtt::Broker(address) => {
+            let instance = instance::name(&config.data_dir)
+                .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
+            let (host, port) = (address.host.clone(), address.port);
+            let link = RumqttcLink::start(&LinkSettings::new(address.clone(), &instance), intake)?;
+            Ok(Connected { link, listens: None, host, port })
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })
+}
+
+async fn open_store(config: &Config) -> Result<Arc<SqlStore>, StartError> {
+    let make = |path: &Path| {
+        std::fs::create_dir_all(path).map_err(|source| StartError::DataDir { path: path.into(), source })
+    };
+    make(&config.data_dir)?;
+    let options = SqlOptions {
+        keep_journal: config.retention,
+        keep_readings: config.keep_readings,
+        ..SqlOptions::default()
+    };
+    SqlStore::open(&config.database.url(), options)
+        .await
+        .map_err(|source| StartError::Store { database: config.database.to_string(), source })
+}
+
+fn settings(config: &Config) -> Settings {
+    let mut settings = Settings {
+        unknown_devices: match config.unknown_devices {
+            config::UnknownDevices::Accept => UnknownDevices::Accept,
+            config::UnknownDevices::Reject => UnknownDevices::Reject,
+        },
+        ..Settings::default()
+    };
+    // Who says how long does not want to wait for a hundred thousand twins.
+    match config.idle_after {
+        Some(Limit::After(time)) => (settings.idle_after, settings.idle_above) = (Some(time), 0),
+        Some(Limit::Never) => settings.idle_after = None,
+        None => {}
+    }
+    settings
+}

@@ -1,0 +1,252 @@
+//! What a subscriber wants to hear of.
+
+use std::collections::HashSet;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use twinhub_actors::domain::event::{ChangeKind, EventBody, TwinChange};
+use twinhub_actors::domain::{DeviceId, Kind, Recorded, Twin};
+
+use crate::fields::FieldError;
+
+/// Patterns in one subscription at most: each costs every event a look.
+const MOST_PATTERNS: usize = 1_000;
+
+/// What a subscriber wants to hear of. Left out means all.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    devices: Devices,
+    kinds: Kinds,
+    group: Option<Group>,
+}
+
+/// Which devices.
+#[derive(Clone, Debug, Default)]
+enum Devices {
+    #[default]
+    All,
+    /// Ids without a meta character: the common case, and a look into a set.
+    Named(HashSet<DeviceId>),
+    Globs(GlobSet),
+}
+
+/// Which kinds, a bit each.
+#[derive(Clone, Copy, Debug)]
+struct Kinds(u8);
+
+/// The members of a group, kept true by the events that pass.
+#[derive(Clone, Debug)]
+struct Group {
+    name: Box<str>,
+    members: HashSet<DeviceId>,
+    /// The members are as of this event, or later; earlier events do not move them.
+    as_of: u64,
+}
+
+impl Filter {
+    /// Devices by pattern (`*`, `?`, `[a-c]`, `{a,b}`) and kinds by name; none of either means all.
+    ///
+    /// # Errors
+    /// A pattern or kind that makes no sense, by its field: `devices`, `kinds`.
+    pub fn new(devices: Option<&[Box<str>]>, kinds: Option<&[Box<str>]>) -> Result<Self, FieldError> {
+        Ok(Self {
+            devices: devices.map_or(Ok(Devices::All), Devices::parse)?,
+            kinds: kinds.map_or(Ok(Kinds::default()), Kinds::parse)?,
+            group: None,
+        })
+    }
+
+    /// Only devices of this group, whose members are these as of the event `as_of`.
+    #[must_use]
+    pub fn in_group(mut self, name: &str, members: HashSet<DeviceId>, as_of: u64) -> Self {
+        self.group = Some(Group { name: name.into(), members, as_of });
+        self
+    }
+
+    /// The group's name, where it is about one.
+    #[must_use]
+    pub fn group(&self) -> Option<&str> {
+        self.group.as_ref().map(|group| &*group.name)
+    }
+
+    /// The devices, where each is named by its id.
+    #[must_use]
+    pub fn named(&self) -> Option<&HashSet<DeviceId>> {
+        if let Devices::Named(ids) = &self.devices { Some(ids) } else { None }
+    }
+
+    /// Is this event one of them? A device that leaves the group is heard leaving.
+    pub fn takes(&mut self, recorded: &Recorded) -> bool {
+        let event = &recorded.event;
+        let in_group = self.group.as_mut().is_none_or(|group| group.passes(recorded));
+        in_group && self.kinds.has(event.kind()) && self.devices.has(&event.device)
+    }
+
+    /// Is this twin one of them? Kinds do not matter to a snapshot.
+    #[must_use]
+    pub fn takes_twin(&self, twin: &Twin) -> bool {
+        self.devices.has(&twin.id)
+            && self.group.as_ref().is_none_or(|group| *twin.profile.text("group_id") == *group.name)
+    }
+}
+
+impl Devices {
+    fn parse(patterns: &[Box<str>]) -> Result<Self, FieldError> {
+        let bad = |detail: String| FieldError::bad("devices", detail);
+        if patterns.len() > MOST_PATTERNS {
+            return Err(bad(format!("{MOST_PATTERNS} patterns at most, these are {}", patterns.len())));
+        }
+        if patterns.iter().any(|pattern| &**pattern == "*") {
+            return Ok(Self::All);
+        }
+        if !patterns.iter().any(|pattern| pattern.contains(['*', '?', '[', ']', '{', '}', '!', '\\'])) {
+            let ids = patterns.iter().map(|id| DeviceId::parse(id)).collect::<Result<_, _>>();
+            return ids.map(Self::Named).map_err(|error| bad(error.to_string()));
+        }
+        let mut globs = GlobSetBuilder::new();
+        for pattern in patterns {
+            globs.add(GlobBuilder::new(pattern).build().map_err(|error| bad(error.to_string()))?);
+        }
+        globs.build().map(Self::Globs).map_err(|error| bad(error.to_string()))
+    }
+
+    fn has(&self, device: &DeviceId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(ids) => ids.contains(device),
+            Self::Globs(globs) => globs.is_match(device.as_str()),
+        }
+    }
+}
+
+impl Kinds {
+    fn parse(words: &[Box<str>]) -> Result<Self, FieldError> {
+        let mut bits = 0;
+        for word in words {
+            bits |= Kind::parse(word).map(Self::bit).ok_or_else(|| {
+                let known = Kind::ALL.map(Kind::as_str).join(", ");
+                FieldError::bad("kinds", format!("`{word}` is none of {known}"))
+            })?;
+        }
+        Ok(if words.is_empty() { Self::default() } else { Self(bits) })
+    }
+
+    fn has(self, kind: Kind) -> bool {
+        self.0 & Self::bit(kind) != 0
+    }
+
+    fn bit(kind: Kind) -> u8 {
+        1 << kind as u8 // there are six
+    }
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self(u8::MAX)
+    }
+}
+
+impl Group {
+    fn passes(&mut self, recorded: &Recorded) -> bool {
+        let device = &recorded.event.device;
+        let was = self.members.contains(device);
+        if recorded.seq > self.as_of
+            && let EventBody::Twin(TwinChange { change, patch }) = &recorded.event.body
+        {
+            let is = match (change, patch.get("group_id")) {
+                (ChangeKind::Deleted, _) => false,
+                (_, Some(group)) => group.as_str() == Some(&*self.name),
+                (_, None) => was,
+            };
+            if is && !was {
+                self.members.insert(device.clone());
+            } else if was && !is {
+                self.members.remove(device);
+            }
+            return was || is;
+        }
+        was
+    }
+}
+
+/// The names of kinds as query parameters give them: `telemetry,twin`.
+///
+/// # Errors
+/// Names the one that is none.
+pub fn kinds_named(words: &[Box<str>]) -> Result<Vec<Kind>, FieldError> {
+    Kinds::parse(words).map(|kinds| Kind::ALL.into_iter().filter(|kind| kinds.has(*kind)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_actors::domain::{Cause, DeviceNumber, Event, Json, Object, Status, Timestamp};
+
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<Box<str>> {
+        words.iter().map(|word| (*word).into()).collect()
+    }
+
+    fn event(seq: u64, device: &str, body: EventBody) -> Recorded {
+        let at = Timestamp::from_millis(0);
+        let device = DeviceId::parse(device).unwrap();
+        Recorded::new(
+            seq,
+            Event { device, number: DeviceNumber(1), at, received_at: at, body, cause: Cause::hub() },
+        )
+    }
+
+    fn came(seq: u64, device: &str) -> Recorded {
+        event(seq, device, EventBody::Presence { status: Status::Online, reason: "heard".into() })
+    }
+
+    fn moved(seq: u64, device: &str, group: Json) -> Recorded {
+        let patch: Object = [("group_id", group)].into_iter().collect();
+        event(seq, device, EventBody::Twin(TwinChange { change: ChangeKind::Updated, patch }))
+    }
+
+    fn check(devices: &[&str], id: &str, expected: bool) {
+        let mut filter = Filter::new(Some(&words(devices)), None).unwrap();
+        assert_eq!(filter.takes(&came(1, id)), expected, "{devices:?} on {id}");
+    }
+
+    #[test]
+    fn picks_devices_by_name_and_glob() {
+        check(&["pump-1"], "pump-1", true);
+        check(&["pump-1"], "pump-10", false);
+        check(&["pump-*"], "pump-10", true);
+        check(&["pump-?"], "pump-10", false);
+        check(&["*"], "anything", true);
+        check(&["pump-[12]", "fan"], "pump-2", true);
+        check(&["{pump,fan}-*"], "fan-9", true);
+        check(&[], "pump-1", false);
+    }
+
+    #[test]
+    fn picks_kinds() {
+        let mut filter = Filter::new(None, Some(&words(&["telemetry", "twin"]))).unwrap();
+        assert!(!filter.takes(&came(1, "a")));
+        let mut filter = Filter::new(None, Some(&words(&["presence"]))).unwrap();
+        assert!(filter.takes(&came(1, "a")));
+    }
+
+    #[test]
+    fn says_what_makes_no_sense() {
+        assert_eq!(Filter::new(Some(&words(&["pump-[1"])), None).unwrap_err().field, "devices");
+        assert_eq!(Filter::new(Some(&words(&["a/b"])), None).unwrap_err().field, "devices");
+        let error = Filter::new(None, Some(&words(&["weather"]))).unwrap_err();
+        assert!(error.detail.starts_with("`weather` is none of telemetry, twin"), "{error}");
+    }
+
+    #[test]
+    fn follows_a_group() {
+        let members = [DeviceId::parse("a").unwrap()].into();
+        let mut filter = Filter::default().in_group("hall", members, 10);
+        assert!(filter.takes(&came(11, "a")));
+        assert!(!filter.takes(&came(12, "b")));
+        assert!(filter.takes(&moved(13, "b", "hall".into())), "heard joining");
+        assert!(filter.takes(&came(14, "b")));
+        assert!(filter.takes(&moved(15, "a", Json::Null)), "heard leaving");
+        assert!(!filter.takes(&came(16, "a")));
+        assert!(!filter.takes(&moved(5, "c", "hall".into())), "the past is not the present");
+    }
+}

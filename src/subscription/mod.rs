@@ -1,0 +1,340 @@
+//! Subscriptions: the past from the store and then the present from the feed, in one sequence without a
+//! gap or a repeat. One engine; WebSocket and SSE are its two ways out.
+//!
+//! A set of subscriptions stands at one place in the sequence, its `cursor`: everything up to it has
+//! been taken from the live feed. A subscription that wants more of the past is *behind*, and is read up
+//! to the cursor from the store while the live feed waits in its channel. Should the channel overflow
+//! meanwhile, the cursor moves on and what was missed is read from the store as well, so nobody lags by
+//! catching up. One that overflows while nothing else was to do is too slow, and is told so.
+
+mod filter;
+mod outlet;
+mod snapshot;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tracing::warn;
+use twinhub_actors::Hub;
+use twinhub_actors::archive::Archive;
+use twinhub_actors::counters::{Counters, down, get, up};
+use twinhub_actors::domain::{Recorded, Twin};
+use twinhub_actors::messages::archive::Replay;
+use twinhub_actors::messages::feed::{Live, Subscribe};
+use twinhub_actors::store::Replayed;
+
+pub use filter::{Filter, kinds_named};
+pub use outlet::{Gone, Outlet};
+pub use snapshot::members_of;
+use snapshot::Snapshot;
+
+/// Subscriptions in one session at most; a set of them fits the bits of [`Slots`].
+pub const MOST_SUBSCRIPTIONS: usize = 64;
+/// Events read from the store at once.
+const PAGE: usize = 500;
+/// The wait before the store is asked again after it failed.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The subscriptions of one session. See the module.
+pub struct Subscriptions {
+    archive: Addr<Archive>,
+    counters: Arc<Counters>,
+    live: broadcast::Receiver<Arc<[Arc<Recorded>]>>,
+    cursor: u64,
+    /// Something else than the live feed was seen to since the last live batch.
+    detained: bool,
+    slots: Vec<Option<Subscription>>,
+}
+
+/// Subscriptions of a session, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Slots(u64);
+
+/// Something a session is told.
+#[derive(Debug)]
+pub enum Told {
+    /// An event, and which subscriptions it is for.
+    Event { slots: Slots, event: Arc<Recorded> },
+    /// Twins as they stand. `last` says that it was all.
+    Snapshot { slot: usize, twins: Vec<Twin>, last: bool },
+    /// `missed` events passed unseen; they can be had with a subscription since `resume`.
+    Lagged { missed: u64, resume: u64 },
+    /// The past asked for is gone: what comes now comes after `seq`.
+    Resync { slots: Slots, seq: u64 },
+}
+
+/// The feed has ended: the hub goes down.
+#[derive(Debug, thiserror::Error)]
+#[error("the hub is going down")]
+pub struct Ended;
+
+/// Why there is no further subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotSubscribed {
+    #[error("a session has {MOST_SUBSCRIPTIONS} subscriptions at most")]
+    TooMany,
+    #[error("there is a subscription of this id already")]
+    Taken,
+}
+
+impl NotSubscribed {
+    /// The stable word for it.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TooMany => "too_many_subscriptions",
+            Self::Taken => "subscribed_already",
+        }
+    }
+}
+
+struct Subscription {
+    id: Box<str>,
+    filter: Filter,
+    /// Nothing up to here is wanted.
+    after: u64,
+    /// Everything up to here was told; the rest, up to the cursor, is in the store.
+    behind: Option<u64>,
+    snapshot: Option<Snapshot>,
+}
+
+impl Subscriptions {
+    /// No subscriptions yet, at the feed's present place.
+    ///
+    /// # Errors
+    /// The hub is going down.
+    pub async fn open(hub: &Hub) -> Result<Self, Ended> {
+        let Live { seq, events } = hub.feed.send(Subscribe).await.map_err(|_| Ended)?;
+        let counters = Arc::clone(&hub.counters);
+        up(&counters.subscribers);
+        Ok(Self {
+            archive: hub.archive.clone(),
+            counters,
+            live: events,
+            cursor: seq,
+            detained: false,
+            slots: Vec::new(),
+        })
+    }
+
+    /// Everything up to this place has passed.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.cursor
+    }
+
+    /// Begins a subscription called `id`, after the event `since`, or from now on. Answers the place
+    /// that it begins after.
+    ///
+    /// # Errors
+    /// There are too many, or there is one of that id.
+    pub fn subscribe(
+        &mut self,
+        id: &str,
+        filter: Filter,
+        since: Option<u64>,
+        snapshot: bool,
+    ) -> Result<(u64, Option<Told>), NotSubscribed> {
+        if self.slots.iter().flatten().any(|one| *one.id == *id) {
+            return Err(NotSubscribed::Taken);
+        }
+        let slot = match self.slots.iter().position(Option::is_none) {
+            Some(free) => free,
+            None if self.slots.len() < MOST_SUBSCRIPTIONS => {
+                self.slots.push(None);
+                self.slots.len() - 1
+            }
+            None => return Err(NotSubscribed::TooMany),
+        };
+        let committed = get(&self.counters.seq).max(self.cursor);
+        // A place that nobody has reached belongs to another past: to a store that was put back.
+        let resync = since.is_some_and(|since| since > committed);
+        let after = since.filter(|_| !resync).unwrap_or(self.cursor);
+        self.slots[slot] = Some(Subscription {
+            id: id.into(),
+            filter,
+            after,
+            behind: Some(after).filter(|after| *after < self.cursor),
+            snapshot: snapshot.then(Snapshot::default),
+        });
+        let told = resync.then(|| Told::Resync { slots: Slots::one(slot), seq: self.cursor });
+        Ok((after, told))
+    }
+
+    /// Ends a subscription. False when there was none of that id.
+    pub fn unsubscribe(&mut self, id: &str) -> bool {
+        match self.slots.iter_mut().find(|slot| slot.as_ref().is_some_and(|one| *one.id == *id)) {
+            Some(slot) => slot.take().is_some(),
+            None => false,
+        }
+    }
+
+    /// The ids of these subscriptions; those that have ended meanwhile are left out.
+    pub fn ids(&self, slots: Slots) -> impl Iterator<Item = &str> {
+        slots.iter().filter_map(|slot| self.slots.get(slot)?.as_ref()).map(|one| &*one.id)
+    }
+
+    /// What comes next; may be nothing. Dropping it half-way loses nothing.
+    ///
+    /// # Errors
+    /// The feed has ended.
+    pub async fn next(&mut self) -> Result<Vec<Told>, Ended> {
+        let with_snapshot = |slot: &Option<Subscription>| slot.as_ref().is_some_and(|s| s.snapshot.is_some());
+        if let Some(slot) = self.slots.iter().position(with_snapshot) {
+            self.detained = true;
+            return self.snapshot(slot).await;
+        }
+        if let Some(after) = self.slots.iter().flatten().filter_map(|one| one.behind).min() {
+            self.detained = true;
+            return self.replay(after).await;
+        }
+        self.live().await
+    }
+
+    async fn snapshot(&mut self, slot: usize) -> Result<Vec<Told>, Ended> {
+        let Some(Subscription { filter, snapshot: Some(snapshot), .. }) = &mut self.slots[slot] else {
+            return Ok(Vec::new());
+        };
+        let Some(page) = snapshot.page(&self.archive, filter).await.map_err(|_| Ended)? else {
+            tokio::time::sleep(RETRY).await;
+            return Ok(Vec::new());
+        };
+        if page.last
+            && let Some(one) = &mut self.slots[slot]
+        {
+            one.snapshot = None;
+        }
+        Ok(vec![Told::Snapshot { slot, twins: page.twins, last: page.last }])
+    }
+
+    async fn replay(&mut self, after: u64) -> Result<Vec<Told>, Ended> {
+        let page = Replay { after, up_to: self.cursor, limit: PAGE };
+        let replayed = match self.archive.send(page).await.map_err(|_| Ended)? {
+            Ok(replayed) => replayed,
+            Err(error) => {
+                warn!(%error, "replay failed, trying again");
+                tokio::time::sleep(RETRY).await;
+                return Ok(Vec::new());
+            }
+        };
+        Ok(self.catch_up(replayed))
+    }
+
+    fn catch_up(&mut self, Replayed { events, pruned }: Replayed) -> Vec<Told> {
+        let mut told = Vec::with_capacity(events.len());
+        let cursor = self.cursor;
+        if pruned {
+            let first = events.first().map_or(cursor + 1, |event| event.seq);
+            let lost = |one: &Subscription| one.behind.is_some_and(|behind| behind + 1 < first);
+            let slots = self.having(lost);
+            for one in self.slots.iter_mut().flatten().filter(|one| lost(one)) {
+                one.behind = None;
+                one.after = cursor;
+            }
+            told.push(Told::Resync { slots, seq: cursor });
+        }
+        let reached = events.last().map_or(cursor, |event| event.seq);
+        for event in events {
+            let seq = event.seq;
+            let slots = self.taking(&event, |one| one.behind.is_some_and(|behind| behind < seq));
+            told.extend((!slots.is_empty()).then_some(Told::Event { slots, event }));
+        }
+        for one in self.slots.iter_mut().flatten() {
+            one.behind = one.behind.map(|behind| behind.max(reached)).filter(|behind| *behind < cursor);
+        }
+        told
+    }
+
+    async fn live(&mut self) -> Result<Vec<Told>, Ended> {
+        let batch = loop {
+            match self.live.recv().await {
+                Ok(batch) => break batch,
+                Err(RecvError::Lagged(_)) => {} // the next batch shows by its `seq` how much was missed
+                Err(RecvError::Closed) => return Err(Ended),
+            }
+        };
+        Ok(self.take_live(&batch))
+    }
+
+    fn take_live(&mut self, batch: &[Arc<Recorded>]) -> Vec<Told> {
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Vec::new() };
+        let mut told = Vec::with_capacity(batch.len());
+        let missed = first.seq.saturating_sub(self.cursor + 1);
+        if missed > 0 && self.detained {
+            let cursor = self.cursor;
+            for one in self.slots.iter_mut().flatten() {
+                one.behind = Some(cursor.max(one.after));
+            }
+            self.cursor = last.seq; // this batch is read with the rest: it is durable
+            return told;
+        }
+        if missed > 0 {
+            up(&self.counters.subscribers_lagged);
+            told.push(Told::Lagged { missed, resume: self.cursor });
+        }
+        self.detained = false;
+        for event in batch {
+            if event.seq <= self.cursor {
+                continue;
+            }
+            let slots = self.taking(event, |one| one.after < event.seq);
+            told.extend((!slots.is_empty()).then(|| Told::Event { slots, event: Arc::clone(event) }));
+        }
+        self.cursor = self.cursor.max(last.seq);
+        told
+    }
+
+    fn taking(&mut self, event: &Recorded, wants: impl Fn(&Subscription) -> bool) -> Slots {
+        let mut slots = Slots::default();
+        for (slot, one) in self.slots.iter_mut().enumerate() {
+            if let Some(one) = one
+                && wants(one)
+                && one.filter.takes(event)
+            {
+                slots.add(slot);
+            }
+        }
+        slots
+    }
+
+    fn having(&self, which: impl Fn(&Subscription) -> bool) -> Slots {
+        let mut slots = Slots::default();
+        for (slot, one) in self.slots.iter().enumerate() {
+            if one.as_ref().is_some_and(&which) {
+                slots.add(slot);
+            }
+        }
+        slots
+    }
+}
+
+impl Drop for Subscriptions {
+    fn drop(&mut self) {
+        down(&self.counters.subscribers);
+    }
+}
+
+impl Slots {
+    /// This one alone.
+    #[must_use]
+    pub fn one(slot: usize) -> Self {
+        let mut slots = Self::default();
+        slots.add(slot);
+        slots
+    }
+
+    fn add(&mut self, slot: usize) {
+        self.0 |= 1 << slot; // below MOST_SUBSCRIPTIONS
+    }
+
+    fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    fn iter(self) -> impl Iterator<Item = usize> {
+        (0..MOST_SUBSCRIPTIONS).filter(move |slot| self.0 & (1 << slot) != 0)
+    }
+}

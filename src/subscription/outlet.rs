@@ -1,0 +1,88 @@
+//! The bounded way out to one subscriber, with the watchdog that cuts off who takes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::Socket;
+use tokio::sync::mpsc;
+use tracing::info;
+
+/// Who takes nothing for this long, while something waits for him, is gone.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
+
+/// The bounded way out to one subscriber.
+///
+/// What reads the other end lives inside the connection's own task, and is not polled while its TCP
+/// stalls: so it is this end that notices, and it closes the socket itself.
+pub struct Outlet<T> {
+    items: mpsc::Sender<T>,
+    socket: Option<Arc<Socket>>,
+}
+
+/// The subscriber is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the subscriber is gone")]
+pub struct Gone;
+
+impl<T> Outlet<T> {
+    /// An outlet with room for `room` items, over the connection's `socket`.
+    #[must_use]
+    pub fn new(room: usize, socket: Option<Arc<Socket>>) -> (Self, mpsc::Receiver<T>) {
+        let (items, receiver) = mpsc::channel(room);
+        (Self { items, socket }, receiver)
+    }
+
+    /// Passes `item` on, once there is room.
+    ///
+    /// # Errors
+    /// The subscriber left, or took nothing for 30 s and was cut off.
+    pub async fn send(&self, item: T) -> Result<(), Gone> {
+        match tokio::time::timeout(STALLED_AFTER, self.items.send(item)).await {
+            Ok(sent) => sent.map_err(|_| Gone),
+            Err(_) => {
+                info!(after = ?STALLED_AFTER, "subscriber takes nothing, cut off");
+                self.cut();
+                Err(Gone)
+            }
+        }
+    }
+
+    /// Passes `item` on if there is room.
+    pub fn offer(&self, item: T) -> bool {
+        self.items.try_send(item).is_ok()
+    }
+
+    /// Waits until the subscriber has left.
+    pub async fn left(&self) {
+        self.items.closed().await;
+    }
+
+    /// Closes the connection under whoever reads the other end.
+    pub fn cut(&self) {
+        if let Some(socket) = &self.socket {
+            let _ = socket.shutdown(std::net::Shutdown::Both); // it may be closed already
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_is_cut_off() {
+        let (outlet, _receiver) = Outlet::new(1, None);
+        assert_eq!(outlet.send(1).await, Ok(()));
+        let started = tokio::time::Instant::now();
+        assert_eq!(outlet.send(2).await, Err(Gone));
+        assert_eq!(started.elapsed(), STALLED_AFTER);
+    }
+
+    #[tokio::test]
+    async fn who_left_is_gone() {
+        let (outlet, receiver) = Outlet::new(1, None);
+        drop(receiver);
+        outlet.left().await;
+        assert_eq!(outlet.send(1).await, Err(Gone));
+    }
+}

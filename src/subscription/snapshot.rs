@@ -1,0 +1,120 @@
+//! Twins as they stand, page by page, for subscribers that begin with a snapshot.
+
+use std::collections::HashSet;
+
+use actix::{Addr, MailboxError};
+use tracing::warn;
+use twinhub_actors::archive::Archive;
+use twinhub_actors::domain::{DeviceId, DeviceNumber, Twin};
+use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
+use twinhub_actors::store::{DeviceQuery, StoreError};
+
+use super::filter::Filter;
+
+/// Twins read, and told, at once.
+const PAGE: usize = 200;
+
+/// How far a snapshot has come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Snapshot {
+    offset: u64,
+    /// The last twin told. Devices that go while it is read shift the pages: nobody is told twice.
+    last: Option<DeviceNumber>,
+    total: u64,
+}
+
+/// A page of it.
+pub(super) struct Page {
+    pub twins: Vec<Twin>,
+    pub last: bool,
+}
+
+impl Snapshot {
+    /// The next page; none when the store failed, and is to be asked again.
+    pub(super) async fn page(
+        &mut self,
+        archive: &Addr<Archive>,
+        filter: &Filter,
+    ) -> Result<Option<Page>, MailboxError> {
+        let page = match filter.named() {
+            Some(ids) => self.named(archive, ids, filter).await?,
+            None => self.listed(archive, filter).await?,
+        };
+        Ok(page.inspect_err(|error| warn!(%error, "reading a snapshot failed, trying again")).ok())
+    }
+
+    async fn named(
+        &mut self,
+        archive: &Addr<Archive>,
+        ids: &HashSet<DeviceId>,
+        filter: &Filter,
+    ) -> Result<Result<Page, StoreError>, MailboxError> {
+        let ids = ids.iter().cloned().collect(); // bounded by the filter
+        Ok(archive.send(LoadTwins(ids)).await?.map(|mut twins| {
+            twins.retain(|twin| filter.takes_twin(twin));
+            Page { twins, last: true }
+        }))
+    }
+
+    async fn listed(
+        &mut self,
+        archive: &Addr<Archive>,
+        filter: &Filter,
+    ) -> Result<Result<Page, StoreError>, MailboxError> {
+        let query = DeviceQuery {
+            group: filter.group().map(str::to_owned),
+            offset: self.offset,
+            limit: PAGE as u64,
+            ..DeviceQuery::default()
+        };
+        let page = match archive.send(ListDevices(query)).await? {
+            Ok(page) => page,
+            Err(error) => return Ok(Err(error)),
+        };
+        let gone = self.total.saturating_sub(page.total);
+        self.total = page.total;
+        if gone > 0 && self.offset > 0 {
+            // Some went: step back by as many, what was told already is passed over below.
+            self.offset = self.offset.saturating_sub(gone);
+            return Ok(Ok(Page { twins: Vec::new(), last: false }));
+        }
+        let last = (page.twins.len() as u64) < PAGE as u64;
+        self.offset += page.twins.len() as u64;
+        let told = self.last;
+        self.last = page.twins.iter().map(|twin| twin.number).max().max(told);
+        let mut twins = page.twins;
+        twins.retain(|twin| Some(twin.number) > told && filter.takes_twin(twin));
+        Ok(Ok(Page { twins, last }))
+    }
+}
+
+/// The ids of all devices in a group, as of the last commit.
+///
+/// # Errors
+/// The store failed; or the hub goes down.
+pub async fn members_of(
+    archive: &Addr<Archive>,
+    group: &str,
+) -> Result<Result<HashSet<DeviceId>, StoreError>, MailboxError> {
+    const MEMBERS: u64 = 1_000;
+    let mut members = HashSet::new();
+    let mut offset = 0;
+    loop {
+        let query = DeviceQuery {
+            group: Some(group.to_owned()),
+            offset,
+            limit: MEMBERS,
+            ..DeviceQuery::default()
+        };
+        let page = match archive.send(ListDevices(query)).await? {
+            Ok(page) => page.twins,
+            Err(error) => return Ok(Err(error)),
+        };
+        let all = (page.len() as u64) < MEMBERS;
+        offset += page.len() as u64;
+        members.extend(page.into_iter().map(|twin| twin.id));
+        if all {
+            return Ok(Ok(members));
+        }
+    }
+}

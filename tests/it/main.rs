@@ -1,0 +1,17 @@
+//! What twinhub promises, told as stories: each starts the program as a user would, and speaks to it as
+//! devices and people do. `tests/run` runs them with everything else.
+#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that cannot go on panics")]
+
+mod support;
+
+mod architecture;
+mod bad_configuration;
+mod broker_gone;
+mod first_device;
+mod garbage;
+mod killed;
+mod racing_writers;
+mod seed_lines;
+mod shutting_down;
+mod slow_clients;
+mod store_fails;

@@ -1,0 +1,188 @@
+//! The program, as its users start it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output, Stdio};
+
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use super::{eventually, within};
+
+/// The program, built by cargo for these tests.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_twinhub");
+
+/// A running twinhub.
+pub struct Hub {
+    child: Child,
+    pub http: SocketAddr,
+    /// The embedded broker's address.
+    pub mqtt: Option<SocketAddr>,
+    /// What it printed for its user at the start.
+    pub banner: String,
+    client: reqwest::Client,
+}
+
+/// Where a hub keeps its data, and how it is started; the same for every start.
+pub struct House {
+    _dir: Option<TempDir>,
+    pub data: PathBuf,
+    options: Vec<String>,
+}
+
+impl House {
+    /// A new, empty one.
+    pub fn new() -> Self {
+        let dir = TempDir::with_prefix("twinhub-test-").unwrap();
+        let data = dir.path().join("data");
+        Self { _dir: Some(dir), data, options: Vec::new() }
+    }
+
+    /// One whose data lie in `data`.
+    pub fn at(data: &Path) -> Self {
+        Self { _dir: None, data: data.to_owned(), options: Vec::new() }
+    }
+
+    /// With another broker than the embedded one.
+    pub fn on_broker(mut self, broker: SocketAddr) -> Self {
+        self.options = vec!["--mqtt".into(), format!("mqtt://{broker}")];
+        self
+    }
+
+    /// With one more option.
+    pub fn with(mut self, option: &str, value: &str) -> Self {
+        self.options.extend([option.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Starts a hub in it and waits until it is ready.
+    pub async fn start(&self) -> Hub {
+        let mut child = program()
+            .args(["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log-format", "json"])
+            .arg("--data-dir")
+            .arg(&self.data)
+            .args(&self.options)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let serving = within("it serves", async {
+            while let Some(line) = log.next_line().await.unwrap() {
+                let entry: Value = serde_json::from_str(&line).unwrap_or_default();
+                if entry["message"] == "serving" {
+                    return entry;
+                }
+                eprintln!("{line}");
+            }
+            panic!("it ended instead of serving");
+        })
+        .await;
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = log.next_line().await {
+                if !line.contains(r#""level":"INFO""#) {
+                    eprintln!("{line}");
+                }
+            }
+        });
+        let banner = banner(&mut child).await;
+        let address = |field: &str| serving[field].as_str().map(|text| text.parse().unwrap());
+        let client = reqwest::Client::builder().timeout(super::PATIENCE).build().unwrap();
+        let hub = Hub { child, http: address("http").unwrap(), mqtt: address("mqtt"), banner, client };
+        eventually("it is ready", async || hub.get("/ready").await.status().is_success().then_some(())).await;
+        if hub.mqtt.is_none() {
+            eventually("it reaches its broker", async || hub.is_connected().await.then_some(())).await;
+        }
+        hub
+    }
+}
+
+/// Runs the program to its end.
+pub async fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = program();
+    command.args(args).envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    within("it ends", command.output()).await.unwrap()
+}
+
+fn program() -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.stdin(Stdio::null()).kill_on_drop(true).current_dir(std::env::temp_dir());
+    // Whoever runs the tests may have configured a twinhub of his own.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TWINHUB_") || name == "DATABASE_URL") {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// What is printed at once; nothing follows it before the end.
+async fn banner(child: &mut Child) -> String {
+    let mut stdout = child.stdout.take().unwrap();
+    let mut text = Vec::new();
+    within("it says where it is", async {
+        while !text.ends_with(b"\n\n") {
+            assert!(stdout.read_buf(&mut text).await.unwrap() > 0, "it ended without a word");
+        }
+    })
+    .await;
+    String::from_utf8(text).unwrap()
+}
+
+impl Hub {
+    /// A request to be filled and sent.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.http))
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path).send().await.unwrap()
+    }
+
+    /// A GET that must succeed.
+    pub async fn json(&self, path: &str) -> Value {
+        let response = self.get(path).await;
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert!(status.is_success(), "GET {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::POST, path).json(body).send().await.unwrap()
+    }
+
+    /// A number from `/metrics`.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let text = self.get("/metrics").await.text().await.unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in\n{text}"))
+    }
+
+    /// True while its link to the devices is up.
+    pub async fn is_connected(&self) -> bool {
+        self.json("/health").await["parts"]["mqtt"]["status"] == "ok"
+    }
+
+    /// True while its store takes nothing in.
+    pub async fn is_failing(&self) -> bool {
+        self.json("/health").await["parts"]["store"]["status"] == "failing"
+    }
+
+    /// Ends it as a power cut would.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Asks it to end, as a service manager does.
+    pub async fn terminate(mut self) -> ExitStatus {
+        self.send_term().await;
+        within("it ends", self.child.wait()).await.unwrap()
+    }
+
+    async fn send_term(&self) {
+        let pid = self.child.id().expect("it runs").to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    }
+}

@@ -1,0 +1,157 @@
+//! A device's side of MQTT 3.1.1, by hand: so that a test knows of every single message whether it was
+//! acknowledged.
+
+use std::collections::HashMap;
+use std::io::{Error, ErrorKind, Result};
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::within;
+
+/// A connection to a broker.
+pub struct Device {
+    stream: TcpStream,
+    incoming: Vec<u8>,
+    /// What was published and is not acknowledged, by packet id: the caller's name for it.
+    waiting: HashMap<u16, u64>,
+    next_id: u16,
+}
+
+/// What a broker says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Said {
+    /// This message is acknowledged.
+    Acknowledged(u64),
+    Message { topic: String, payload: Vec<u8> },
+}
+
+impl Device {
+    /// Connects with a clean session.
+    pub async fn connect(broker: SocketAddr, client_id: &str) -> Result<Self> {
+        let stream = TcpStream::connect(broker).await?;
+        stream.set_nodelay(true)?;
+        let mut device = Self { stream, incoming: Vec::new(), waiting: HashMap::new(), next_id: 0 };
+        let mut body = b"\x00\x04MQTT\x04\x02\x00\x00".to_vec();
+        put_text(&mut body, client_id);
+        device.write(0x10, &body).await?;
+        match device.packet().await? {
+            (0x20, body) if body == [0, 0] => Ok(device),
+            (first, body) => Err(Error::new(ErrorKind::InvalidData, format!("no CONNACK: {first:x} {body:?}"))),
+        }
+    }
+
+    /// Publishes at QoS 1 without waiting; `name` comes back with the acknowledgement.
+    pub async fn publish(&mut self, name: u64, topic: &str, payload: &[u8]) -> Result<()> {
+        loop {
+            self.next_id = self.next_id.checked_add(1).unwrap_or(1);
+            if !self.waiting.contains_key(&self.next_id) {
+                break;
+            }
+        }
+        self.waiting.insert(self.next_id, name);
+        let mut body = Vec::with_capacity(topic.len() + payload.len() + 4);
+        put_text(&mut body, topic);
+        body.extend(self.next_id.to_be_bytes());
+        body.extend_from_slice(payload);
+        self.write(0x32, &body).await
+    }
+
+    /// Publishes at QoS 1 and waits for the acknowledgement.
+    pub async fn say(&mut self, topic: &str, payload: &str) {
+        self.publish(u64::MAX, topic, payload.as_bytes()).await.unwrap();
+        within("an acknowledgement", async {
+            while self.next().await.unwrap() != Said::Acknowledged(u64::MAX) {}
+        })
+        .await;
+    }
+
+    /// Subscribes at QoS 1.
+    pub async fn subscribe(&mut self, filter: &str) -> Result<()> {
+        let mut body = vec![0, 1];
+        put_text(&mut body, filter);
+        body.push(1);
+        self.write(0x82, &body).await?;
+        match self.packet().await? {
+            (0x90, body) if body.ends_with(&[1]) => Ok(()),
+            (first, body) => Err(Error::new(ErrorKind::InvalidData, format!("no SUBACK: {first:x} {body:?}"))),
+        }
+    }
+
+    /// How many messages are not acknowledged yet.
+    pub fn unacknowledged(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// What the broker says next; messages are acknowledged on the way. May be given up half way.
+    pub async fn next(&mut self) -> Result<Said> {
+        loop {
+            let (first, body) = self.packet().await?;
+            match first & 0xF0 {
+                0x40 => {
+                    let id = u16::from_be_bytes([body[0], body[1]]);
+                    if let Some(name) = self.waiting.remove(&id) {
+                        return Ok(Said::Acknowledged(name));
+                    }
+                }
+                0x30 => {
+                    let (topic, rest) = body[2..].split_at(usize::from(u16::from_be_bytes([body[0], body[1]])));
+                    let (id, payload) = if first & 0x06 == 0 { rest.split_at(0) } else { rest.split_at(2) };
+                    if let [high, low] = id {
+                        self.write(0x40, &[*high, *low]).await?;
+                    }
+                    let topic = String::from_utf8_lossy(topic).into_owned();
+                    return Ok(Said::Message { topic, payload: payload.to_vec() });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn packet(&mut self) -> Result<(u8, Vec<u8>)> {
+        loop {
+            if let Some((first, head, end)) = whole(&self.incoming) {
+                let body = self.incoming[head..end].to_vec();
+                self.incoming.drain(..end);
+                return Ok((first, body));
+            }
+            if self.stream.read_buf(&mut self.incoming).await? == 0 {
+                return Err(Error::new(ErrorKind::UnexpectedEof, "the broker closed the connection"));
+            }
+        }
+    }
+
+    async fn write(&mut self, first: u8, body: &[u8]) -> Result<()> {
+        let mut packet = vec![first];
+        let mut length = body.len();
+        loop {
+            let low = u8::try_from(length % 128).unwrap();
+            length /= 128;
+            packet.push(if length > 0 { low | 0x80 } else { low });
+            if length == 0 {
+                break;
+            }
+        }
+        packet.extend_from_slice(body);
+        self.stream.write_all(&packet).await
+    }
+}
+
+/// First byte, head's length and whole length of the first packet, if it is there whole.
+fn whole(bytes: &[u8]) -> Option<(u8, usize, usize)> {
+    let mut length = 0;
+    for (index, byte) in bytes.get(1..)?.iter().take(4).enumerate() {
+        length |= usize::from(byte & 0x7F) << (7 * index);
+        if byte & 0x80 == 0 {
+            let head = index + 2;
+            return (head + length <= bytes.len()).then_some((bytes[0], head, head + length));
+        }
+    }
+    None
+}
+
+fn put_text(into: &mut Vec<u8>, text: &str) {
+    into.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
+    into.extend_from_slice(text.as_bytes());
+}

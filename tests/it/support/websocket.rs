@@ -1,0 +1,64 @@
+//! A WebSocket subscriber.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use super::within;
+
+/// A session.
+pub struct Subscriber(WebSocketStream<TcpStream>);
+
+impl Subscriber {
+    /// Connects, and is greeted.
+    pub async fn connect(hub: SocketAddr) -> Self {
+        let stream = TcpStream::connect(hub).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (socket, _) = within("a WebSocket", client_async(format!("ws://{hub}/api/ws"), stream)).await.unwrap();
+        let mut subscriber = Self(socket);
+        assert_eq!(subscriber.next().await.unwrap()["type"], "hello");
+        subscriber
+    }
+
+    /// Connects and subscribes to readings after `since`, or from now on.
+    pub async fn of_readings(hub: SocketAddr, since: Option<u64>) -> Self {
+        let mut subscriber = Self::connect(hub).await;
+        subscriber.send(&json!({ "type": "subscribe", "id": "s", "kinds": ["telemetry"], "since": since })).await;
+        assert_eq!(subscriber.next().await.unwrap()["type"], "subscribed");
+        subscriber
+    }
+
+    pub async fn send(&mut self, frame: &Value) {
+        self.0.send(Message::text(frame.to_string())).await.unwrap();
+    }
+
+    /// The next frame; none once the connection has ended, however it did. May be given up half way.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            match self.0.next().await? {
+                Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
+                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Reads until the hub closes, and tells how.
+    pub async fn closed(mut self) -> Option<CloseFrame> {
+        within("the hub closes", async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Close(frame))) => return frame,
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return None,
+                }
+            }
+        })
+        .await
+    }
+}
