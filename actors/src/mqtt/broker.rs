@@ -44,9 +44,9 @@ const PACKET_HEADROOM: usize = 64 * 1024 + 1_024;
 /// Connections that wait to be accepted: a fleet that comes back all at once.
 const BACKLOG: u32 = 4_096;
 /// Expired sessions are swept this often.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// A session of an absent client is kept this long at most.
-const LONGEST_SESSION: Duration = Duration::from_secs(7 * 24 * 3_600);
+const LONGEST_SESSION: Duration = Duration::from_hours(7 * 24);
 /// How many topic aliases a connection may set; each holds a topic in memory.
 const MOST_TOPIC_ALIASES: u16 = 64;
 /// How long [`Link::close`] waits for connections to take their last words.
@@ -147,8 +147,8 @@ impl Link for EmbeddedBroker {
         packet.retain = message.retain;
         let router = Arc::clone(&self.router);
         // On the broker's own runtime: routing waits for slow subscribers by that runtime's timers.
-        let routed = self.runtime.handle().spawn(async move { router.route_message(&packet, None).await });
-        routed.await.map_err(|_| LinkError("the embedded broker has stopped".into()))
+        let routing = self.runtime.handle().spawn(async move { router.route_message(&packet, None).await });
+        routing.await.map_err(|_| LinkError("the embedded broker has stopped".into()))
     }
 
     fn state(&self) -> LinkState {
@@ -161,12 +161,12 @@ impl Link for EmbeddedBroker {
 
     async fn stop_intake(&self) {
         self.accepting.store(false, Ordering::Release);
+        self.wills.stop();
         self.connections.stop();
     }
 
     async fn close(&self) {
         self.stop_intake().await;
-        self.wills.stop();
         let connections = Arc::clone(&self.connections);
         let closed = self
             .runtime

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use self::acks::Acks;
 pub use self::address::{BadAddress, BrokerAddress};
 use self::backoff::Backoff;
-use self::poll::{CLOSE_WITHIN, Poller};
+use self::poll::Poller;
 use self::publishes::{MOST_PUBLISHES, Publishes};
 use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
@@ -28,11 +28,13 @@ use super::runtime::OwnRuntime;
 use super::{Link, LinkError, LinkState, Outgoing};
 
 /// How long the broker keeps the session, with the messages in it, while the hub is away.
-const SESSION_EXPIRY: Duration = Duration::from_secs(7 * 24 * 3_600);
+const SESSION_EXPIRY: Duration = Duration::from_hours(7 * 24);
 /// A broker that is silent for twice this long is taken for gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Seconds for the TCP connection, TLS and the CONNACK.
 const CONNECT_WITHIN_SECONDS: u64 = 5;
+/// How long a closing link waits for the broker to take its last acknowledgements.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// What topic, properties and header of a packet may take beside its payload.
 const PACKET_HEADROOM: usize = 64 * 1024 + 1_024;
 

@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(super) struct Desk {
     room: Arc<Semaphore>,
-    tray: mpsc::UnboundedSender<(Arrived, Receipt, Option<Room>)>,
-    pile: Arc<Mutex<mpsc::UnboundedReceiver<(Arrived, Receipt, Option<Room>)>>>,
+    tray: mpsc::UnboundedSender<Lying>,
+    pile: Arc<Mutex<mpsc::UnboundedReceiver<Lying>>>,
 }
 
 /// A message on the desk.
@@ -35,8 +35,7 @@ impl Desk {
 
     /// The next message that came.
     pub(super) async fn next(&self) -> Lying {
-        let (message, receipt, room) = within(async { self.pile.lock().await.recv().await }).await.unwrap();
-        Lying { message, receipt, room }
+        within(async { self.pile.lock().await.recv().await }).await.unwrap()
     }
 
     /// The next `count` messages that came.
@@ -82,7 +81,7 @@ impl Intake for Desk {
     }
 
     fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
-        self.tray.send((message, receipt, room)).unwrap();
+        self.tray.send(Lying { message, receipt, room }).ok().unwrap();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mqtt5::broker::events::{
     BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent, ClientPublishEvent, PublishAction,
@@ -100,18 +100,18 @@ impl Hooks {
 }
 
 impl BrokerEventHandler for Hooks {
-    fn on_client_connect<'a>(&'a self, event: ClientConnectEvent) -> Hook<'a, ()> {
+    fn on_client_connect(&self, event: ClientConnectEvent) -> Hook<'_, ()> {
         Box::pin(async move {
             let will = self.wills.note(event).await;
             let _ = CONNECTION.try_with(|connection| *connection.lock_will() = will);
         })
     }
 
-    fn on_client_publish<'a>(&'a self, event: ClientPublishEvent) -> Hook<'a, PublishAction> {
+    fn on_client_publish(&self, event: ClientPublishEvent) -> Hook<'_, PublishAction> {
         Box::pin(self.publish(event))
     }
 
-    fn on_client_disconnect<'a>(&'a self, event: ClientDisconnectEvent) -> Hook<'a, ()> {
+    fn on_client_disconnect(&self, event: ClientDisconnectEvent) -> Hook<'_, ()> {
         Box::pin(async move {
             let will = CONNECTION.try_with(|connection| connection.lock_will().take()).ok().flatten();
             if let Some(will) = will.filter(|_| event.unexpected) {
@@ -122,7 +122,7 @@ impl BrokerEventHandler for Hooks {
 }
 
 impl Connection {
-    fn lock_will(&self) -> std::sync::MutexGuard<'_, Option<Will>> {
+    fn lock_will(&self) -> MutexGuard<'_, Option<Will>> {
         self.will.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -77,13 +77,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GatedStream<S> {
         if self.out.len() > MOST_UNWRITTEN {
             ready!(self.poll_drain(cx))?;
         }
-        match acknowledged(packet) {
-            Some(packet_id) => self.gate.hold(packet_id, packet),
-            None => {
-                let this = &mut *self;
-                this.gate.release(&mut this.out); // what may go, goes before a DISCONNECT
-                this.out.extend_from_slice(packet);
-            }
+        if let Some(packet_id) = acknowledged(packet) {
+            self.gate.hold(packet_id, packet);
+        } else {
+            let this = &mut *self;
+            this.gate.release(&mut this.out); // what may go, goes before a DISCONNECT
+            this.out.extend_from_slice(packet);
         }
         Poll::Ready(Ok(packet.len()))
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{LastWill, Packet, PubAck};
+use rumqttc::v5::mqttbytes::v5::{LastWill, LastWillProperties, Packet, PubAck};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -26,7 +26,7 @@ struct Client {
 impl Client {
     async fn connect(broker: &EmbeddedBroker, id: &str, with: impl FnOnce(&mut MqttOptions)) -> Self {
         let mut options = MqttOptions::new(id, "127.0.0.1", broker.local_addr().port());
-        options.set_keep_alive(Duration::from_secs(60));
+        options.set_keep_alive(Duration::from_mins(1));
         with(&mut options);
         let (client, events) = AsyncClient::new(options, 1_024);
         let mut connected = Self { client, events };
@@ -34,8 +34,8 @@ impl Client {
         connected
     }
 
-    fn publish(&self, topic: &str, payload: impl ToString) {
-        self.client.try_publish(topic, QoS::AtLeastOnce, false, payload.to_string()).unwrap();
+    fn publish(&self, topic: &str, payload: &str) {
+        self.client.try_publish(topic, QoS::AtLeastOnce, false, payload.to_owned()).unwrap();
     }
 
     async fn until<T>(&mut self, pick: impl Fn(&Packet) -> Option<T>) -> T {
@@ -78,7 +78,7 @@ async fn a_puback_means_stored() {
     let desk = Desk::with_room(10);
     let broker = start(&desk);
     let mut client = Client::connect(&broker, "pump-1", |_| {}).await;
-    client.publish(DATA, 1);
+    client.publish(DATA, "1");
     client.sees_no_puback().await;
     let lying = desk.next().await;
     assert_eq!((&*lying.message.topic, lying.payload()), (DATA, "1"));
@@ -123,7 +123,7 @@ async fn one_connection_has_many_messages_on_their_way() {
     let broker = start(&desk);
     let mut client = Client::connect(&broker, "gateway", |_| {}).await;
     for number in 1..=200 {
-        client.publish(DATA, number);
+        client.publish(DATA, &number.to_string());
     }
     client.sees_no_puback().await;
     let lying = desk.take(200).await;
@@ -141,8 +141,8 @@ async fn without_room_the_connection_is_not_read() {
     let desk = Desk::with_room(1);
     let broker = start(&desk);
     let mut client = Client::connect(&broker, "pump-1", |_| {}).await;
-    client.publish(DATA, 1);
-    client.publish(DATA, 2);
+    client.publish(DATA, "1");
+    client.publish(DATA, "2");
     let polling = tokio::spawn(async move { (client.puback().await, client.puback().await) });
     let first = desk.next().await;
     assert!(desk.is_empty());
@@ -159,7 +159,7 @@ async fn other_subscribers_do_not_wait_for_the_store() {
     subscriber.client.try_subscribe("iot/devices/+/data", QoS::AtLeastOnce).unwrap();
     subscriber.until(|packet| matches!(packet, Packet::SubAck(_)).then_some(())).await;
     let mut device = Client::connect(&broker, "pump-1", |_| {}).await;
-    device.publish(DATA, 1);
+    device.publish(DATA, "1");
     device.sees_no_puback().await;
     subscriber.until(|packet| matches!(packet, Packet::Publish(_)).then_some(())).await;
 }
@@ -169,7 +169,7 @@ async fn foreign_topics_are_ordinary_traffic() {
     let desk = Desk::with_room(10);
     let broker = start(&desk);
     let mut client = Client::connect(&broker, "app", |_| {}).await;
-    client.publish("home/kitchen", 1);
+    client.publish("home/kitchen", "1");
     assert_eq!(client.puback().await, 1);
     assert!(desk.is_empty());
     client.client.try_publish(DATA, QoS::AtMostOnce, false, "2").unwrap();
@@ -194,13 +194,58 @@ async fn a_will_is_taken_in_when_a_device_goes_without_a_word() {
     polite.client.try_disconnect().unwrap();
     polite.fails().await;
     let mut witness = Client::connect(&broker, "witness", |_| {}).await;
-    witness.publish(DATA, 1);
+    witness.publish(DATA, "1");
     witness.sees_no_puback().await;
     assert_eq!(desk.next().await.payload(), "1", "whoever says goodbye has no will");
 
     drop(Client::connect(&broker, "abrupt", will).await);
     let last = desk.next().await;
     assert_eq!((&*last.message.topic, last.payload()), ("iot/devices/pump-1/status", "offline"));
+}
+
+#[tokio::test]
+async fn a_device_that_is_back_already_has_not_gone() {
+    let desk = Desk::with_room(10);
+    let broker = start(&desk);
+    let will = |options: &mut MqttOptions| {
+        let status = "iot/devices/pump-1/status";
+        options.set_last_will(LastWill::new(status, "offline", QoS::AtLeastOnce, true, None));
+    };
+    let mut before = Client::connect(&broker, "pump-1", will).await;
+    let _now = Client::connect(&broker, "pump-1", will).await;
+    before.fails().await; // the broker is done with it
+    assert!(desk.is_empty());
+}
+
+#[tokio::test]
+async fn a_delayed_will_gives_the_device_time_to_come_back() {
+    let desk = Desk::with_room(10);
+    let broker = start(&desk);
+    let will = |options: &mut MqttOptions| {
+        let delayed = LastWillProperties { delay_interval: Some(1), ..no_properties() };
+        let status = "iot/devices/pump-1/status";
+        options
+            .set_last_will(LastWill::new(status, "offline", QoS::AtLeastOnce, true, Some(delayed)))
+            .set_session_expiry_interval(Some(60));
+    };
+    drop(Client::connect(&broker, "pump-1", will).await);
+    let mut witness = Client::connect(&broker, "witness", |_| {}).await;
+    witness.publish(DATA, "1");
+    witness.sees_no_puback().await;
+    assert_eq!(desk.next().await.payload(), "1");
+    assert_eq!(desk.next().await.payload(), "offline");
+}
+
+fn no_properties() -> LastWillProperties {
+    LastWillProperties {
+        delay_interval: None,
+        payload_format_indicator: None,
+        message_expiry_interval: None,
+        content_type: None,
+        response_topic: None,
+        correlation_data: None,
+        user_properties: Vec::new(),
+    }
 }
 
 #[tokio::test]
@@ -231,7 +276,7 @@ async fn a_lost_message_comes_again_on_a_new_connection() {
         options.set_clean_start(false).set_session_expiry_interval(Some(60));
     })
     .await;
-    client.publish(DATA, 1);
+    client.publish(DATA, "1");
     client.sees_no_puback().await;
     desk.next().await.lose();
     client.fails().await;

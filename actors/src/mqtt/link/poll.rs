@@ -2,7 +2,6 @@
 //! what it sends it sends with `try_*`, and receipts are settled elsewhere.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
@@ -126,6 +125,3 @@ impl Poller {
         self.events.state.events.clear();
     }
 }
-
-/// How long a closed link waits for the broker to take its last acknowledgements.
-pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(1);

@@ -82,8 +82,8 @@ impl Scene {
     }
 
     /// A device publishes at the broker.
-    async fn device_says(&self, payload: impl ToString) {
-        let message = outgoing(DATA, &payload.to_string());
+    async fn device_says(&self, payload: &str) {
+        let message = outgoing(DATA, payload);
         self.broker.publish(&message).await.unwrap();
     }
 }
@@ -116,7 +116,7 @@ async fn the_broker_is_told_only_what_is_stored() {
     const WINDOW: usize = 64;
     let scene = Scene::set().await;
     for number in 0..=WINDOW {
-        scene.device_says(number).await;
+        scene.device_says(&number.to_string()).await;
     }
     let mut lying = scene.desk.take(WINDOW).await;
     let second = lying.remove(1);
