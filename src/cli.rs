@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use crate::api;
 use crate::config::{Config, Options};
 use crate::simulate::{self, SimulateArgs};
-use crate::api;
 use crate::{migrate, startup, telemetry};
 
 /// A live digital twin of every IoT device, in one program.
@@ -70,7 +70,9 @@ pub fn run() -> ExitCode {
         Command::Serve(options) => serve(*options),
         Command::Simulate(args) => async_main(simulate::run(args)).map_err(|error| (FAILED, error)),
         Command::Migrate(args) => run_migrate(args),
-        Command::Openapi => print(&api::openapi().to_pretty_json().unwrap_or_default()).map_err(|error| (FAILED, error)),
+        Command::Openapi => {
+            print(&api::openapi().to_pretty_json().unwrap_or_default()).map_err(|error| (FAILED, error))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -148,7 +150,8 @@ mod tests {
 
     #[test]
     fn serving_needs_no_word_for_it() {
-        let Cli { command: None, options } = Cli::parse_from(["twinhub", "--listen", "127.0.0.1:1", "--open"])
+        let Cli { command: None, options } =
+            Cli::parse_from(["twinhub", "--listen", "127.0.0.1:1", "--open"])
         else {
             panic!("no command was given")
         };
@@ -161,6 +164,9 @@ mod tests {
     fn a_wrong_option_is_told_in_one_line() {
         let error = Cli::try_parse_from(["twinhub", "--listen", "here"]).err().unwrap();
         let line = one_line(error.render().to_string().split("\n\n").next().unwrap());
-        assert_eq!(line, "error: invalid value 'here' for '--listen <ADDRESS>': invalid socket address syntax");
+        assert_eq!(
+            line,
+            "error: invalid value 'here' for '--listen <ADDRESS>': invalid socket address syntax"
+        );
     }
 }

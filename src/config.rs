@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn what_is_given_wins_over_the_file() {
-        let config = combine("listen = '127.0.0.1:1'", None, "listen = '127.0.0.1:2'\nlog = 'debug'").unwrap();
+        let config =
+            combine("listen = '127.0.0.1:1'", None, "listen = '127.0.0.1:2'\nlog = 'debug'").unwrap();
         assert_eq!(config.listen, loopback(1));
         assert_eq!(config.log, "debug");
         assert_eq!(config.mqtt_listen, loopback(MQTT_PORT));
@@ -245,9 +246,13 @@ mod tests {
         let Database::File(path) = database("data-dir = '/d'", None, "") else { panic!("a file") };
         assert_eq!(path, PathBuf::from("/d/twinhub.db"));
         assert_eq!(Database::File("/50% off?/t.db".into()).url(), "sqlite:///50%25 off%3F/t.db?mode=rwc");
-        let Database::Url(url) = database("", Some("sqlite:a"), "database = 'sqlite:b'") else { panic!("a URL") };
+        let Database::Url(url) = database("", Some("sqlite:a"), "database = 'sqlite:b'") else {
+            panic!("a URL")
+        };
         assert_eq!(url, "sqlite:a");
-        let Database::Url(url) = database("database = 'sqlite:c'", Some("sqlite:a"), "") else { panic!("a URL") };
+        let Database::Url(url) = database("database = 'sqlite:c'", Some("sqlite:a"), "") else {
+            panic!("a URL")
+        };
         assert_eq!(url, "sqlite:c");
         let shown = Database::Url("postgres://ann:secret@h/twinhub".into()).to_string();
         assert_eq!(shown, "postgres://h/twinhub");
@@ -255,7 +260,7 @@ mod tests {
 
     #[test]
     fn an_address_that_others_can_reach_has_to_be_asked_for() {
-        let told = |given| combine(given, None, "").unwrap_err().to_string();
+        let told = |given| combine(given, None, "").err().unwrap().to_string();
         assert!(told("listen = '0.0.0.0:80'").starts_with("--listen 0.0.0.0:80 can be reached"));
         assert!(told("mqtt-listen = '[::]:1883'").starts_with("--mqtt-listen [::]:1883 can be reached"));
         assert!(told("listen = '0.0.0.0:80'\nopen = true").starts_with("--listen"));

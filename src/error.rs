@@ -113,9 +113,7 @@ impl ApiError {
             Self::Hub(HubError::Store(error)) | Self::Store(error) => of_store(error),
             Self::Hub(HubError::Unavailable(_)) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Mailbox(_) => (StatusCode::SERVICE_UNAVAILABLE, "going_down"),
-            Self::Payload(PayloadError::Json(JsonError::Syntax(_))) => {
-                (StatusCode::BAD_REQUEST, "not_json")
-            }
+            Self::Payload(PayloadError::Json(JsonError::Syntax(_))) => (StatusCode::BAD_REQUEST, "not_json"),
             Self::Payload(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.reason()),
             Self::Field(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.code),
             Self::DeviceId(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_device_id"),
@@ -209,7 +207,11 @@ mod tests {
 
     fn check(error: &ApiError, status: u16, code: &str, field: Option<&str>) {
         let problem = error.problem();
-        assert_eq!((problem.status, problem.code, problem.field.as_deref()), (status, code, field), "{error}");
+        assert_eq!(
+            (problem.status, problem.code, problem.field.as_deref()),
+            (status, code, field),
+            "{error}"
+        );
         assert_eq!(problem.error, problem.detail);
         assert_eq!(problem.kind, format!("urn:twinhub:problem:{code}"));
     }

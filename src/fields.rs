@@ -109,11 +109,9 @@ impl Fields {
     pub fn count(&mut self, field: &str) -> Result<Option<u64>, FieldError> {
         match self.take(field) {
             None => Ok(None),
-            Some(Json::Number(number)) => number
-                .as_str()
-                .parse()
-                .map(Some)
-                .map_err(|_| FieldError::bad(field, format!("expected a whole number, found {}", number.as_str()))),
+            Some(Json::Number(number)) => number.as_str().parse().map(Some).map_err(|_| {
+                FieldError::bad(field, format!("expected a whole number, found {}", number.as_str()))
+            }),
             Some(other) => Err(wrong(field, "a whole number", &other)),
         }
     }
@@ -166,7 +164,10 @@ mod tests {
     fn names_the_field_that_is_wrong() {
         let mut body = fields(r#"{"name": 5, "since": 1.5, "flag": "yes", "list": ["a", 1], "empty": " "}"#);
         assert_eq!(body.text("name").unwrap_err().to_string(), "`name`: expected a string, found a number");
-        assert_eq!(body.count("since").unwrap_err().to_string(), "`since`: expected a whole number, found 1.5");
+        assert_eq!(
+            body.count("since").unwrap_err().to_string(),
+            "`since`: expected a whole number, found 1.5"
+        );
         assert_eq!(body.flag("flag").unwrap_err().field, "flag");
         assert_eq!(body.texts("list").unwrap_err().field, "list");
         assert_eq!(body.needed_text("empty").unwrap_err().detail, "must not be empty");

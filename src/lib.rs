@@ -16,4 +16,3 @@ pub mod subscription;
 pub mod telemetry;
 pub mod web;
 pub mod ws;
-

@@ -29,7 +29,8 @@ pub async fn run(database: &Database, action: Action) -> Result<String> {
     if let (Database::File(path), Action::Up) = (database, action)
         && let Some(dir) = path.parent()
     {
-        std::fs::create_dir_all(dir).with_context(|| format!("cannot make the data folder {}", dir.display()))?;
+        std::fs::create_dir_all(dir)
+            .with_context(|| format!("cannot make the data folder {}", dir.display()))?;
     }
     let connection = sea_orm::Database::connect(database.url())
         .await
@@ -41,7 +42,8 @@ pub async fn run(database: &Database, action: Action) -> Result<String> {
 }
 
 async fn status(connection: &DatabaseConnection) -> Result<String> {
-    let steps = Migrator::get_migration_with_status(connection).await.context("cannot read which steps are done")?;
+    let steps =
+        Migrator::get_migration_with_status(connection).await.context("cannot read which steps are done")?;
     let lines = steps.iter().map(|step| {
         let done = if step.status() == MigrationStatus::Applied { "done   " } else { "pending" };
         format!("{done}  {}", step.name())

@@ -69,7 +69,8 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
     let period = Duration::from_secs_f64(f64::from(args.devices) / args.rate);
     for (place, devices) in (0..).zip(deal(&args)) {
         // One after the other, and then evenly spread over the period.
-        let start = Start { connect_after: CONNECT_EVERY * place, phase: period.mul_f64(share(place, &args)) };
+        let start =
+            Start { connect_after: CONNECT_EVERY * place, phase: period.mul_f64(share(place, &args)) };
         let station = Station::new(args.mqtt.clone(), devices, period, start, began, Arc::clone(&tally));
         stations.spawn(station.run(ended.clone()));
     }
@@ -120,7 +121,8 @@ async fn show(bar: &ProgressBar, tally: &Tally, began: Instant) {
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {elapsed_precise}  {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
+    ProgressStyle::with_template("{spinner} {elapsed_precise}  {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 fn rate(text: &str) -> Result<f64, String> {

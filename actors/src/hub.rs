@@ -254,3 +254,6 @@ impl Hub {
             && tokio::time::timeout(LONGEST_CLOSE, closed).await.is_ok_and(|reply| reply.is_ok())
     }
 }
+
+#[cfg(test)]
+mod tests;

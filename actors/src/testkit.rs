@@ -1,1 +1,210 @@
 //! What tests stand on: a clock moved by hand and a store that fails on demand.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
+use crate::domain::{Clock, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
+use crate::mqtt::Outgoing;
+use crate::store::{Batch, DevicePage, DeviceQuery, EventQuery, Head, Replayed, Store, StoreError};
+
+/// A clock that stands still until it is moved.
+#[derive(Debug, Default)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    /// A clock that shows `now`.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(now.millis())))
+    }
+
+    /// Moves it by `millis`.
+    pub fn advance(&self, millis: i64) {
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// Sets it to `now`.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.millis(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// How a commit fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// [`StoreError::Failed`]: nothing was done.
+    Failed,
+    /// [`StoreError::Unknown`], and it was done.
+    UnknownDone,
+    /// [`StoreError::Unknown`], and nothing was done.
+    UnknownNotDone,
+}
+
+/// A store that fails on demand, around one that does not.
+pub struct FailingStore {
+    inner: Arc<dyn Store>,
+    plan: Mutex<Plan>,
+    blocked: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    /// How the next commits fail, in order.
+    next: Vec<Fault>,
+    /// How commits fail until it is healed.
+    broken: Option<Fault>,
+    reads_fail: bool,
+    commits: u64,
+}
+
+impl FailingStore {
+    /// Wraps `inner`, and does not fail yet.
+    #[must_use]
+    pub fn around(inner: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self { inner, plan: Mutex::default(), blocked: watch::Sender::new(false) })
+    }
+
+    /// The next `count` commits fail so.
+    pub fn fail_next(&self, count: usize, fault: Fault) {
+        self.plan().next.extend(std::iter::repeat_n(fault, count));
+    }
+
+    /// All commits fail so, until [`FailingStore::heal`].
+    pub fn break_commits(&self, fault: Fault) {
+        self.plan().broken = Some(fault);
+    }
+
+    /// All reads and `maintain` fail too, until [`FailingStore::heal`].
+    pub fn break_reads(&self) {
+        self.plan().reads_fail = true;
+    }
+
+    /// From now on nothing fails.
+    pub fn heal(&self) {
+        let mut plan = self.plan();
+        plan.next.clear();
+        plan.broken = None;
+        plan.reads_fail = false;
+    }
+
+    /// Commits wait until [`FailingStore::unblock`].
+    pub fn block(&self) {
+        self.blocked.send_replace(true);
+    }
+
+    /// Commits that wait go on.
+    pub fn unblock(&self) {
+        self.blocked.send_replace(false);
+    }
+
+    /// How often a commit was tried.
+    #[must_use]
+    pub fn commits_tried(&self) -> u64 {
+        self.plan().commits
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_fault(&self) -> Option<Fault> {
+        let mut plan = self.plan();
+        plan.commits += 1;
+        if plan.next.is_empty() { plan.broken } else { Some(plan.next.remove(0)) }
+    }
+
+    fn may_read(&self, operation: &'static str) -> Result<(), StoreError> {
+        if self.plan().reads_fail { Err(failed(operation)) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Store for FailingStore {
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.may_read("head")?;
+        self.inner.head().await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let fault = self.next_fault();
+        // The sender lives in `self`, so the wait ends with an unblock.
+        let _ = self.blocked.subscribe().wait_for(|blocked| !blocked).await;
+        match fault {
+            None => self.inner.commit(batch).await,
+            Some(Fault::Failed) => Err(failed("commit")),
+            Some(Fault::UnknownNotDone) => Err(unknown("commit")),
+            Some(Fault::UnknownDone) => {
+                self.inner.commit(batch).await?;
+                Err(unknown("commit"))
+            }
+        }
+    }
+
+    async fn load(&self, ids: &[DeviceId]) -> Result<Vec<Twin>, StoreError> {
+        self.may_read("load")?;
+        self.inner.load(ids).await
+    }
+
+    async fn devices(&self, query: &DeviceQuery) -> Result<DevicePage, StoreError> {
+        self.may_read("devices")?;
+        self.inner.devices(query).await
+    }
+
+    async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError> {
+        self.may_read("find serial")?;
+        self.inner.find_serial(serial).await
+    }
+
+    async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {
+        self.may_read("history")?;
+        self.inner.raw_history(query).await
+    }
+
+    async fn bucket_history(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, StoreError> {
+        self.may_read("history")?;
+        self.inner.bucket_history(query).await
+    }
+
+    async fn has_message(&self, device: DeviceNumber, at: Timestamp, identity: u64) -> Result<bool, StoreError> {
+        self.may_read("has message")?;
+        self.inner.has_message(device, at, identity).await
+    }
+
+    async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        self.may_read("events")?;
+        self.inner.events(query).await
+    }
+
+    async fn replay(&self, after: u64, up_to: u64, limit: usize) -> Result<Replayed, StoreError> {
+        self.may_read("replay")?;
+        self.inner.replay(after, up_to, limit).await
+    }
+
+    async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {
+        self.may_read("outgoing")?;
+        self.inner.outgoing().await
+    }
+
+    async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.may_read("maintain")?;
+        self.inner.maintain(now).await
+    }
+}
+
+fn failed(operation: &'static str) -> StoreError {
+    StoreError::Failed { operation, detail: "the test says so".into() }
+}
+
+fn unknown(operation: &'static str) -> StoreError {
+    StoreError::Unknown { operation, detail: "the test says so".into() }
+}

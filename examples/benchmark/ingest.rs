@@ -1,5 +1,7 @@
 //! Durable ingest, flat out, beside two limits measured in the same run: what the broker alone passes on
-//! to one subscriber, and what a plain loop of prepared statements writes of the same rows.
+//! to one subscriber, and what a plain loop of prepared statements writes of the same rows. The aims: half
+//! of the lower limit; on disk fifteen times, in memory five times what the fastest of four other systems
+//! stored on such a machine (1,200 and 5,900 messages a second).
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,11 +11,11 @@ use anyhow::{Context as _, Result};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
+use crate::Bench;
 use crate::load::Load;
 use crate::mqtt::Client;
 use crate::program::{BareBroker, COMMITTED, Hub};
 use crate::report::{Aim, Report};
-use crate::Bench;
 
 const DEVICES: u64 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -31,10 +33,28 @@ struct Way {
 
 const WAYS: [Way; 5] = [
     Way { name: "mosquitto, 4 connections", outside: true, connections: 4, window: 1_000, in_memory: false },
-    Way { name: "mosquitto, 4 connections, in memory", outside: true, connections: 4, window: 1_000, in_memory: true },
+    Way {
+        name: "mosquitto, 4 connections, in memory",
+        outside: true,
+        connections: 4,
+        window: 1_000,
+        in_memory: true,
+    },
     Way { name: "embedded, 4 connections", outside: false, connections: 4, window: 1_000, in_memory: false },
-    Way { name: "embedded, 1,000 connections", outside: false, connections: 1_000, window: 20, in_memory: false },
-    Way { name: "embedded, 1,000 connections, in memory", outside: false, connections: 1_000, window: 20, in_memory: true },
+    Way {
+        name: "embedded, 1,000 connections",
+        outside: false,
+        connections: 1_000,
+        window: 20,
+        in_memory: false,
+    },
+    Way {
+        name: "embedded, 1,000 connections, in memory",
+        outside: false,
+        connections: 1_000,
+        window: 20,
+        in_memory: true,
+    },
 ];
 
 /// Measures every way.
@@ -57,7 +77,8 @@ async fn measure(bench: &Bench, report: &mut Report, way: &Way, outside: Option<
     let Some(dir) = (if way.in_memory { bench.memory_dir()? } else { Some(bench.disk_dir()?) }) else {
         return Ok(()); // no memory file system here
     };
-    let load = Load { devices: DEVICES, messages: bench.messages, connections: way.connections, window: way.window };
+    let load =
+        Load { devices: DEVICES, messages: bench.messages, connections: way.connections, window: way.window };
     let hub = Hub::start(&bench.program, dir.path(), outside).await?;
     // Let every device appear first: that happens once in its life.
     Load::hello(DEVICES, way.connections.max(50)).publish(hub.mqtt, PATIENCE).await?;
@@ -69,18 +90,27 @@ async fn measure(bench: &Bench, report: &mut Report, way: &Way, outside: Option<
     let stored = count(load.messages) / began.elapsed().as_secs_f64();
     let batch = count(load.messages) / (hub.metric("twinhub_commits_total").await? - commits).max(1.0);
     hub.stop().await?;
-    report.add(format!("stored, {}", way.name), stored, "msg/s", Aim::None);
-    report.add(format!("  messages a commit, {}", way.name), batch, "", Aim::None);
+    let Way { name, in_memory, .. } = way;
+    report.add(
+        format!("stored, {name}"),
+        stored,
+        "msg/s",
+        Aim::AtLeast(if *in_memory { 29_500.0 } else { 18_000.0 }),
+    );
+    report.add(format!("  messages a commit, {name}"), batch, "", Aim::None);
 
     let passed = match outside {
         Some(broker) => broker_alone(broker, load).await?,
-        None => broker_alone(BareBroker::start().await?.address, load).await?,
+        None => {
+            let bare = BareBroker::start().await?;
+            broker_alone(bare.address, load).await?
+        }
     };
-    let written = plain_loop(bench, dir.path(), way.in_memory, load.messages + DEVICES)?;
-    report.add("  limit: the broker alone to one subscriber", passed, "msg/s", Aim::None);
-    report.add("  limit: prepared statements, same rows and batches", written, "msg/s", Aim::None);
-    let aim = if way.in_memory { Aim::None } else { Aim::AtLeast(0.5) };
-    report.add(format!("  stored ÷ lower limit, {}", way.name), stored / passed.min(written), "", aim);
+    let written = plain_loop(bench, dir.path(), *in_memory, load.messages + DEVICES)?;
+    report.add(format!("  broker alone to one subscriber, {name}"), passed, "msg/s", Aim::None);
+    report.add(format!("  prepared statements, same rows, {name}"), written, "msg/s", Aim::None);
+    let aim = if *in_memory { Aim::None } else { Aim::AtLeast(0.5) };
+    report.add(format!("  stored ÷ the lower of both, {name}"), stored / passed.min(written), "", aim);
     Ok(())
 }
 
@@ -113,7 +143,8 @@ fn plain_loop(bench: &Bench, data: &Path, in_memory: bool, messages: u64) -> Res
         let began = Instant::now();
         for batch in rows.chunks(in_transaction) {
             let transaction = ours.transaction()?;
-            let mut insert = transaction.prepare_cached(&format!("INSERT INTO \"{table}\" VALUES ({places})"))?;
+            let mut insert =
+                transaction.prepare_cached(&format!("INSERT INTO \"{table}\" VALUES ({places})"))?;
             for row in batch {
                 insert.execute(rusqlite::params_from_iter(row))?;
             }
@@ -145,4 +176,3 @@ fn rows(from: &Connection, table: &str) -> Result<(Vec<Vec<Value>>, usize)> {
 pub fn count(number: u64) -> f64 {
     number as f64
 }
-

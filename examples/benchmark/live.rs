@@ -1,4 +1,5 @@
-//! From publish to WebSocket: how long it takes, and how many can listen.
+//! From publish to WebSocket: how long it takes, and how many can listen. The aim for the median is that of
+//! the fastest of four other systems with its store on disk.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -7,12 +8,12 @@ use anyhow::{Context as _, Result, bail};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::Bench;
 use crate::load::{self, Load, topic};
 use crate::mqtt::Message;
 use crate::program::Hub;
 use crate::report::{Aim, Report};
 use crate::websocket::{Subscriber, contains};
-use crate::Bench;
 
 const DEVICES: u64 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,7 +31,7 @@ pub async fn latency(bench: &Bench, report: &mut Report) -> Result<()> {
         drop(dir);
         times.sort_unstable();
         let at = |share: usize| millis(times[(times.len() - 1) * share / 100]);
-        report.add(format!("publish → WebSocket at 1,000/s, {name}, p50"), at(50), "ms", Aim::Below(11.0));
+        report.add(format!("publish → WebSocket at 1,000/s, {name}, p50"), at(50), "ms", Aim::Below(1.6));
         report.add(format!("publish → WebSocket at 1,000/s, {name}, p99"), at(99), "ms", Aim::Below(10.0));
     }
     Ok(())
@@ -108,9 +109,11 @@ async fn delays(http: SocketAddr, mqtt: SocketAddr, seconds: u32) -> Result<Vec<
     });
     let make = move |device, _| Message {
         topic: topic(device),
-        payload: format!(r#"{{"temperature":21.5,"humidity":40,"sent":{}}}"#, base.elapsed().as_micros()).into_bytes(),
+        payload: format!(r#"{{"temperature":21.5,"humidity":40,"sent":{}}}"#, base.elapsed().as_micros())
+            .into_bytes(),
     };
-    let publishing = paced(mqtt, CONNECTIONS, Duration::from_millis(u64::from(CONNECTIONS)), each, make).await?;
+    let publishing =
+        paced(mqtt, CONNECTIONS, Duration::from_millis(u64::from(CONNECTIONS)), each, make).await?;
     let times = timeout(PATIENCE + Duration::from_secs(seconds.into()), listening).await???;
     publishing.join_all().await;
     Ok(times)

@@ -108,8 +108,9 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
     let beside = here.ancestors().nth(2).context("this benchmark lies in target/release/examples")?;
     let program = args.program.unwrap_or_else(|| beside.join("twinhub"));
     ensure!(program.exists(), "{} is not there: cargo build --release", program.display());
-    let sizes = if args.full { (200_000, 20, 1_000_000, 10_000_000) } else { (200_000, 10, 100_000, 1_000_000) };
-    let (messages, seconds, twins, readings) = if args.quick { (20_000, 3, 1_000, 100_000) } else { sizes };
+    let sizes =
+        if args.full { (200_000, 20, 1_000_000, 10_000_000) } else { (200_000, 10, 100_000, 1_000_000) };
+    let (messages, seconds, twins, readings) = if args.quick { (50_000, 3, 1_000, 100_000) } else { sizes };
     let bench = Bench {
         dir: args.dir.unwrap_or_else(|| program.parent().unwrap_or(beside).to_owned()),
         program: program.canonicalize()?,
@@ -140,7 +141,8 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
 
 /// Nothing but the broker that the program embeds.
 async fn bare_broker(address: SocketAddr) -> Result<()> {
-    let storage = mqtt5::broker::config::StorageConfig::new().with_backend(mqtt5::broker::config::StorageBackend::Memory);
+    let storage = mqtt5::broker::config::StorageConfig::new()
+        .with_backend(mqtt5::broker::config::StorageBackend::Memory);
     let config = BrokerConfig::new().with_bind_address(address).with_max_clients(2_000).with_storage(storage);
     let mut broker = MqttBroker::with_config(config).await?;
     broker.run().await?;

@@ -47,7 +47,11 @@ impl Client {
 
     /// Publishes `messages` at QoS 1 with at most `window` of them unacknowledged, and returns when the
     /// last one is acknowledged.
-    pub async fn publish_all(&mut self, mut messages: impl Iterator<Item = Message>, window: usize) -> Result<u64> {
+    pub async fn publish_all(
+        &mut self,
+        mut messages: impl Iterator<Item = Message>,
+        window: usize,
+    ) -> Result<u64> {
         let (mut in_flight, mut acknowledged) = (0, 0_u64);
         let mut next = messages.next();
         while in_flight > 0 || next.is_some() {
@@ -161,13 +165,16 @@ impl Client {
             if let Some(packet) = packet_at(&self.incoming, 0) {
                 let fine = packet.first == first && good(&self.incoming[packet.body.clone()]);
                 self.incoming.drain(..packet.body.end);
-                return if fine { Ok(()) } else { Err(Error::new(ErrorKind::InvalidData, "the broker refused")) };
+                return if fine {
+                    Ok(())
+                } else {
+                    Err(Error::new(ErrorKind::InvalidData, "the broker refused"))
+                };
             }
             read_more(&mut self.stream, &mut self.incoming).await?;
         }
     }
 }
-
 
 async fn read_more(stream: &mut TcpStream, into: &mut Vec<u8>) -> Result<()> {
     into.reserve(CHUNK);

@@ -22,6 +22,7 @@ pub struct Hub {
     pub mqtt: SocketAddr,
     /// From the start of the process to its first answer to `/ready`.
     pub started_in: Duration,
+    client: reqwest::Client,
 }
 
 /// A running Mosquitto without limits on what is queued and in flight.
@@ -76,7 +77,8 @@ impl Hub {
         let address = |field: &str| serving[field].as_str().and_then(|text| text.parse().ok());
         let http = address("http").context("it does not say where it serves")?;
         let mqtt = outside.or_else(|| address("mqtt")).context("it does not say where its broker is")?;
-        let mut hub = Self { child, http, mqtt, started_in: Duration::ZERO };
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let mut hub = Self { child, http, mqtt, started_in: Duration::ZERO, client };
         let until = Instant::now() + START;
         while !hub.get("/ready").await.is_ok_and(|answer| answer.status().is_success()) {
             if Instant::now() > until {
@@ -90,7 +92,7 @@ impl Hub {
 
     /// GETs `path`.
     pub async fn get(&self, path: &str) -> Result<reqwest::Response> {
-        Ok(reqwest::get(format!("http://{}{path}", self.http)).await?)
+        Ok(self.client.get(format!("http://{}{path}", self.http)).send().await?)
     }
 
     /// A number from `/metrics`.
@@ -119,7 +121,9 @@ impl Hub {
     pub fn resident_mb(&self) -> Result<f64> {
         let pid = self.child.id().context("it has ended")?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        let kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
         Ok(kib.context("no VmRSS in /proc")? * 1024.0 / 1e6)
     }
 
@@ -142,9 +146,10 @@ pub const COMMITTED: &str = "twinhub_inputs_committed_total";
 impl Mosquitto {
     /// Starts it, if this machine has one.
     pub async fn start() -> Result<Option<Self>> {
-        let Some(program) = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto"]
-            .into_iter()
-            .find(|path| Path::new(path).exists())
+        let Some(program) =
+            ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto"]
+                .into_iter()
+                .find(|path| Path::new(path).exists())
         else {
             return Ok(None);
         };

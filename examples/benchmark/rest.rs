@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::Bench;
 use crate::ingest::count;
 use crate::load::{self, Load};
 use crate::mqtt::Message;
 use crate::program::Hub;
 use crate::report::{Aim, Report};
-use crate::Bench;
 
 const PATIENCE: Duration = Duration::from_secs(900);
 
@@ -40,7 +40,12 @@ pub async fn many(bench: &Bench, report: &mut Report) -> Result<()> {
         let resident = settled(&hub).await?;
         let page = median(&hub, || "/api/devices?page=1".into()).await?;
         hub.stop().await?;
-        report.add(format!("resident, {twins} twins with three readings"), resident, "MB", Aim::Below(memory));
+        report.add(
+            format!("resident, {twins} twins with three readings"),
+            resident,
+            "MB",
+            Aim::Below(memory),
+        );
         let aim = if twins == 100_000 { Aim::Below(20.0) } else { Aim::None };
         report.add(format!("list of devices, page 1 of {twins}"), page, "ms", aim);
         let hub = Hub::start(&bench.program, dir.path(), outside).await?;

@@ -95,7 +95,10 @@ mod tests {
     fn reads_a_claim() {
         let read = |text: &str| claim(payload::object(text.as_bytes()).unwrap());
         let (serial, patch) = read(r#"{"serial_number": "TMP0603IF1WD", "name": "Hall"}"#).unwrap();
-        assert_eq!((&*serial, Json::Object(patch).to_string()), ("TMP0603IF1WD", r#"{"name":"Hall"}"#.into()));
+        assert_eq!(
+            (&*serial, Json::Object(patch).to_string()),
+            ("TMP0603IF1WD", r#"{"name":"Hall"}"#.into())
+        );
         assert_eq!(read(r#"{"name": "Hall"}"#).unwrap_err().field, "serial_number");
         assert_eq!(read(r#"{"serial_number": "x", "owner": "me"}"#).unwrap_err().field, "owner");
     }

@@ -112,8 +112,8 @@ fn wanted(mut params: Params) -> Result<HistoryQuery, FieldError> {
     }
     let query = HistoryQuery {
         device: DeviceNumber::default(),
-        from: params.from_time("start_date")?,
-        to: params.to_time("end_date")?,
+        from: params.start_time("start_date")?,
+        to: params.end_time("end_date")?,
         sensors: params.list("sensor_type"),
         #[expect(clippy::cast_possible_truncation, reason = "at most 10,000")]
         limit: limit(&mut params, USUAL, MOST)? as usize,

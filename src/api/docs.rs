@@ -1,8 +1,8 @@
 //! `/api/openapi.json`, made from the code, and `/docs`, a page to try it. Its files are in the program.
 
-use actix_web::http::header;
-use actix_web::web::{self, ServiceConfig};
 use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::ServiceConfig;
 use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -43,9 +43,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     let page = SwaggerUi::new("/docs/{_:.*}")
         .url("/api/openapi.json", openapi())
         .config(Config::default().validator_url("none").try_it_out_enabled(true));
-    config
-        .service(super::resource("/docs", "GET").route(web::get().to(to_the_page)))
-        .service(page);
+    config.service(super::resource("/docs", "GET, HEAD").route(super::get().to(to_the_page))).service(page);
 }
 
 async fn to_the_page() -> HttpResponse {

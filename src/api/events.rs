@@ -17,8 +17,8 @@ use super::reply::{array, write_event};
 use super::schema::{EventItem, EventListing};
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
-use crate::subscription::{Filter, kinds_named};
 use crate::sse;
+use crate::subscription::{Filter, kinds_named};
 use crate::web::WebState;
 
 /// Events in an answer when nothing is said.
@@ -104,8 +104,8 @@ fn wanted(mut params: Params) -> Result<EventQuery, FieldError> {
     let query = EventQuery {
         device: None,
         kinds: kinds(&mut params)?,
-        from: params.from_time("from")?,
-        to: params.to_time("to")?,
+        from: params.start_time("from")?,
+        to: params.end_time("to")?,
         since,
         #[expect(clippy::cast_possible_truncation, reason = "at most 1,000")]
         limit: limit(&mut params, USUAL, paging::MOST)? as usize,

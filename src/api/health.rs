@@ -126,7 +126,7 @@ impl Parts {
         let or = |well: bool, word: &'static str| if well { "ok" } else { word };
         let commits = get(&counters.commits);
         #[expect(clippy::cast_precision_loss, reason = "a mean to look at")]
-        let commit_ms = get(&counters.commit_micros) as f64 / commits.max(1) as f64 / 1_000.0;
+        let commit_ms = (get(&counters.commit_micros) / commits.max(1)) as f64 / 1_000.0;
         Self {
             store: StorePart {
                 status: or(get(&counters.store_failing) == 0, "failing"),

@@ -54,7 +54,12 @@ impl Collector for Scrape {
             gauge(&mut encoder, name, help, value)?;
         }
         let link = self.0.link.state();
-        gauge(&mut encoder, "mqtt_connected", "1 while the link to the devices is up", link.connected.into())?;
+        gauge(
+            &mut encoder,
+            "mqtt_connected",
+            "1 while the link to the devices is up",
+            link.connected.into(),
+        )?;
         gauge(&mut encoder, "mqtt_connections", "MQTT connections held", link.connections)?;
         #[expect(clippy::cast_precision_loss, reason = "a duration to look at")]
         let seconds = get(&counters.commit_micros) as f64 / 1e6;

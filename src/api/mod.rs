@@ -21,7 +21,7 @@ mod token;
 mod twin;
 
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, Resource};
+use actix_web::{HttpRequest, Resource, Route, guard};
 
 pub use docs::openapi;
 
@@ -31,46 +31,49 @@ use crate::error::ApiError;
 pub fn configure(config: &mut ServiceConfig) {
     config
         .service(
-            resource("/api/devices", "GET, POST")
-                .route(web::get().to(devices::list_devices))
+            resource("/api/devices", "GET, HEAD, POST")
+                .route(get().to(devices::list_devices))
                 .route(web::post().to(register::register_device)),
         )
-        .service(resource("/api/devices/unclaimed", "GET").route(web::get().to(claims::list_unclaimed)))
+        .service(resource("/api/devices/unclaimed", "GET, HEAD").route(get().to(claims::list_unclaimed)))
         .service(resource("/api/devices/claim", "POST").route(web::post().to(claims::claim_device)))
         .service(
-            resource("/api/devices/{id}", "GET, PUT, PATCH, DELETE")
-                .route(web::get().to(device::get_device))
+            resource("/api/devices/{id}", "GET, HEAD, PUT, PATCH, DELETE")
+                .route(get().to(device::get_device))
                 .route(web::put().to(device::put_device))
                 .route(web::patch().to(device::patch_device))
                 .route(web::delete().to(device::delete_device)),
         )
+        .service(resource("/api/devices/{id}/status", "GET, HEAD").route(get().to(status::get_device_status)))
         .service(
-            resource("/api/devices/{id}/status", "GET").route(web::get().to(status::get_device_status)),
-        )
-        .service(
-            resource("/api/devices/{id}/twin", "GET, PATCH")
-                .route(web::get().to(twin::get_twin))
+            resource("/api/devices/{id}/twin", "GET, HEAD, PATCH")
+                .route(get().to(twin::get_twin))
                 .route(web::patch().to(twin::patch_twin)),
         )
         .service(
-            resource("/api/devices/{id}/data", "GET, POST")
-                .route(web::get().to(data::get_data))
+            resource("/api/devices/{id}/data", "GET, HEAD, POST")
+                .route(get().to(data::get_data))
                 .route(web::post().to(data::post_data)),
         )
         .service(
-            resource("/api/devices/{id}/events", "GET").route(web::get().to(events::list_device_events)),
+            resource("/api/devices/{id}/events", "GET, HEAD").route(get().to(events::list_device_events)),
         )
-        .service(resource("/api/events", "GET").route(web::get().to(events::list_events)))
+        .service(resource("/api/events", "GET, HEAD").route(get().to(events::list_events)))
         .service(
-            resource("/api/diagnostics/rejected", "GET").route(web::get().to(diagnostics::list_rejected)),
+            resource("/api/diagnostics/rejected", "GET, HEAD").route(get().to(diagnostics::list_rejected)),
         )
-        .service(resource("/health", "GET").route(web::get().to(health::get_health)))
-        .service(resource("/ready", "GET").route(web::get().to(health::get_ready)))
-        .service(resource("/metrics", "GET").route(web::get().to(metrics::get_metrics)))
+        .service(resource("/health", "GET, HEAD").route(get().to(health::get_health)))
+        .service(resource("/ready", "GET, HEAD").route(get().to(health::get_ready)))
+        .service(resource("/metrics", "GET, HEAD").route(get().to(metrics::get_metrics)))
         .configure(docs::configure);
 }
 
-/// A resource that answers methods it does not take with 405 and the ones it does: `GET, POST`.
+/// A route for GET, and for HEAD: the same without the body.
+pub(crate) fn get() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+/// A resource that answers methods it does not take with 405 and the ones it does: `GET, HEAD, POST`.
 pub(crate) fn resource(path: &str, allow: &'static str) -> Resource {
     web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
         ApiError::Method { path: request.path().to_owned(), method: request.method().to_string(), allow }

@@ -39,7 +39,13 @@ impl Paging {
     }
 
     /// Adds `X-Total-Count` and `Link` (RFC 8288: first, prev, next, last) for a list at `path`.
-    pub fn tell(self, response: &mut HttpResponseBuilder, path: &str, params: &[(String, String)], total: u64) {
+    pub fn tell(
+        self,
+        response: &mut HttpResponseBuilder,
+        path: &str,
+        params: &[(String, String)],
+        total: u64,
+    ) {
         response.insert_header(("X-Total-Count", total.to_string()));
         response.insert_header((header::LINK, self.links(path, params, total)));
     }

@@ -91,7 +91,7 @@ impl Params {
     ///
     /// # Errors
     /// It is no time.
-    pub fn from_time(&mut self, name: &str) -> Result<Option<Timestamp>, FieldError> {
+    pub fn start_time(&mut self, name: &str) -> Result<Option<Timestamp>, FieldError> {
         self.read(name, MOMENT, |text| moment(text, false))
     }
 
@@ -99,7 +99,7 @@ impl Params {
     ///
     /// # Errors
     /// It is no time.
-    pub fn to_time(&mut self, name: &str) -> Result<Option<Timestamp>, FieldError> {
+    pub fn end_time(&mut self, name: &str) -> Result<Option<Timestamp>, FieldError> {
         self.read(name, MOMENT, |text| moment(text, true))
     }
 

@@ -212,7 +212,8 @@ mod tests {
 
     #[test]
     fn settings_are_configuration() {
-        let wanted = read(r#"{"name": "P", "configuration": {"a": 1, "b": 2}, "settings": {"b": 3.0}}"#).unwrap();
+        let wanted =
+            read(r#"{"name": "P", "configuration": {"a": 1, "b": 2}, "settings": {"b": 3.0}}"#).unwrap();
         assert_eq!(wanted.patch.get("configuration").unwrap().to_string(), r#"{"a":1,"b":3.0}"#);
     }
 

@@ -13,7 +13,9 @@ pub(super) fn read(named: Option<&Path>) -> Result<Options, ConfigError> {
     let path = named.unwrap_or(Path::new(DEFAULT));
     match std::fs::read_to_string(path) {
         Ok(text) => parse(path, &text),
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(Options::default()),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Options::default())
+        }
         Err(source) => Err(ConfigError::Unreadable { path: path.into(), source }),
     }
 }
@@ -71,6 +73,8 @@ mod tests {
     #[test]
     fn a_file_that_is_named_must_be_there() {
         let missing = Path::new("/no/such/twinhub.toml");
-        assert!(read(Some(missing)).unwrap_err().to_string().starts_with("cannot read /no/such/twinhub.toml: "));
+        assert!(
+            read(Some(missing)).unwrap_err().to_string().starts_with("cannot read /no/such/twinhub.toml: ")
+        );
     }
 }

@@ -2,9 +2,9 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::ServiceConfig;
 
-use crate::api::resource;
+use crate::api::{get, resource};
 
 /// Everything comes from here; nothing is run or styled that is not in our files.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -20,7 +20,7 @@ const FILES: [(&str, &str, &str); 3] = [
 /// The page's routes.
 pub fn configure(config: &mut ServiceConfig) {
     for (path, content_type, text) in FILES {
-        config.service(resource(path, "GET").route(web::get().to(move || async move {
+        config.service(resource(path, "GET, HEAD").route(get().to(move || async move {
             HttpResponse::Ok()
                 .content_type(content_type)
                 .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))

@@ -101,7 +101,8 @@ impl Station {
         let each = self.period / u32::try_from(self.devices.len()).unwrap_or(u32::MAX);
         let each = each.max(Duration::from_millis(1));
         let phase = self.start.phase.as_secs_f64() % each.as_secs_f64();
-        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + Duration::from_secs_f64(phase), each);
+        let mut tick =
+            tokio::time::interval_at(tokio::time::Instant::now() + Duration::from_secs_f64(phase), each);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut turn, mut connected) = (0, false);
         let ended = loop {

@@ -28,8 +28,8 @@ use twinhub_actors::store::Replayed;
 
 pub use filter::{Filter, kinds_named};
 pub use outlet::{Gone, Outlet};
-pub use snapshot::members_of;
 use snapshot::Snapshot;
+pub use snapshot::members_of;
 
 /// Subscriptions in one session at most; a set of them fits the bits of [`Slots`].
 pub const MOST_SUBSCRIPTIONS: usize = 64;
@@ -338,3 +338,6 @@ impl Slots {
         (0..MOST_SUBSCRIPTIONS).filter(move |slot| self.0 & (1 << slot) != 0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,12 +100,8 @@ pub async fn members_of(
     let mut members = HashSet::new();
     let mut offset = 0;
     loop {
-        let query = DeviceQuery {
-            group: Some(group.to_owned()),
-            offset,
-            limit: MEMBERS,
-            ..DeviceQuery::default()
-        };
+        let query =
+            DeviceQuery { group: Some(group.to_owned()), offset, limit: MEMBERS, ..DeviceQuery::default() };
         let page = match archive.send(ListDevices(query)).await? {
             Ok(page) => page.twins,
             Err(error) => return Ok(Err(error)),

@@ -30,7 +30,8 @@ impl Origins {
     /// May a page of `origin` talk to us, whom it calls `host`?
     #[must_use]
     pub fn lets_in(&self, origin: &str, host: &str) -> bool {
-        let ours = || origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host));
+        let ours =
+            || origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host));
         self.any || self.named.iter().any(|named| named.eq_ignore_ascii_case(origin)) || ours()
     }
 }
@@ -47,7 +48,8 @@ pub(super) async fn guard(
         && let Some(state) = request.app_data::<Data<WebState>>()
     {
         let origin = String::from_utf8_lossy(origin.as_bytes());
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let host =
+            request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         if !state.origins.lets_in(&origin, host) {
             return Err(ApiError::Origin(origin.into_owned()).into());
         }
@@ -61,7 +63,11 @@ mod tests {
 
     fn check(allowed: &[&str], origin: &str, expected: bool) {
         let allowed: Vec<_> = allowed.iter().map(|&origin| origin.to_owned()).collect();
-        assert_eq!(Origins::new(&allowed).lets_in(origin, "hub.local:8080"), expected, "{allowed:?} {origin}");
+        assert_eq!(
+            Origins::new(&allowed).lets_in(origin, "hub.local:8080"),
+            expected,
+            "{allowed:?} {origin}"
+        );
     }
 
     #[test]

@@ -46,13 +46,19 @@ pub(super) enum Out {
 pub(super) struct Heard(Rc<Cell<Instant>>);
 
 /// Runs until the client leaves, is cut off, or the hub goes down.
-pub(super) async fn run(state: &WebState, outlet: Outlet<Out>, saying: mpsc::Receiver<ClientFrame>, heard: Heard) {
+pub(super) async fn run(
+    state: &WebState,
+    outlet: Outlet<Out>,
+    saying: mpsc::Receiver<ClientFrame>,
+    heard: Heard,
+) {
     let Ok(subscriptions) = Subscriptions::open(&state.hub).await else {
         let _ = outlet.send(Out::GoingDown).await; // nobody may be there any more
         return;
     };
     let hub = Arc::clone(&state.hub);
-    let pump = Pump { hub, outlet, subscriptions, prefix: Default::default(), changes: FuturesOrdered::new() };
+    let pump =
+        Pump { hub, outlet, subscriptions, prefix: Default::default(), changes: FuturesOrdered::new() };
     let Err(Gone) = pump.run(saying, &heard, state.closing()).await else { return };
     debug!("websocket client left");
 }

@@ -254,7 +254,10 @@ mod tests {
 
     #[test]
     fn reads_what_clients_say() {
-        check(r#"{"type":"subscribe","id":"s1","devices":["pump-*"],"kinds":["telemetry"],"since":12}"#, "s1 ");
+        check(
+            r#"{"type":"subscribe","id":"s1","devices":["pump-*"],"kinds":["telemetry"],"since":12}"#,
+            "s1 ",
+        );
         check(r#"{"type":"subscribe","id":"s1","group":"hall","snapshot":true}"#, "s1 ");
         check(r#"{"type":"unsubscribe","id":"s1"}"#, "s1 ");
         check(r#"{"type":"desired","id":"d1","device_id":"a","patch":{"power":"on"},"if_version":7}"#, "d1 ");
@@ -273,7 +276,10 @@ mod tests {
             r#"{"type":"subscribe","id":"s","device":["a"]}"#,
             r#"{"type":"error","id":"s","code":"unknown_field","error":"`device`"#,
         );
-        check(r#"{"type":"subscribe","id":"s","since":-1}"#, r#"{"type":"error","id":"s","code":"bad_field""#);
+        check(
+            r#"{"type":"subscribe","id":"s","since":-1}"#,
+            r#"{"type":"error","id":"s","code":"bad_field""#,
+        );
     }
 
     #[test]

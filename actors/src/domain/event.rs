@@ -10,6 +10,9 @@ use super::json::{Json, Object};
 use super::reading::Reading;
 use super::twin::Status;
 
+/// The field of a registration that nobody is told: what the device's token hashes to.
+const SECRET: &str = "token_hash";
+
 /// The kinds of events that a subscriber can choose from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -191,6 +194,7 @@ impl Event {
             }
             EventBody::Twin(TwinChange { change, patch }) => {
                 let mut data = patch.clone();
+                data.remove(SECRET);
                 data.insert("change", change.as_str().into());
                 data
             }

@@ -180,12 +180,6 @@ impl Inner {
             let (had, state) = self.twins.entry(twin.number).or_insert_with(|| (0, twin.clone()));
             if seq >= had {
                 (*had, *state) = (*seq, twin.clone());
-                // What of the same batch came after the row was taken.
-                let number = twin.number;
-                for later in batch.events.iter().filter(|e| e.event.number == number && e.seq > *seq) {
-                    state.redo(&later.event);
-                    *had = later.seq;
-                }
             }
         }
         for (seq, device) in &batch.removed {

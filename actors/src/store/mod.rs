@@ -6,6 +6,8 @@
 //! order yet is held in memory, and is read again from the journal at start.
 
 pub mod codec;
+#[cfg(test)]
+mod contract;
 pub mod memory;
 mod select;
 pub mod sql;

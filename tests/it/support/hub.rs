@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
+use std::sync::Arc;
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -24,11 +25,13 @@ pub struct Hub {
     /// What it printed for its user at the start.
     pub banner: String,
     client: reqwest::Client,
+    _dir: Option<Arc<TempDir>>,
 }
 
 /// Where a hub keeps its data, and how it is started; the same for every start.
 pub struct House {
-    _dir: Option<TempDir>,
+    /// Kept as long as the house or a hub in it.
+    dir: Option<Arc<TempDir>>,
     pub data: PathBuf,
     options: Vec<String>,
 }
@@ -38,23 +41,17 @@ impl House {
     pub fn new() -> Self {
         let dir = TempDir::with_prefix("twinhub-test-").unwrap();
         let data = dir.path().join("data");
-        Self { _dir: Some(dir), data, options: Vec::new() }
+        Self { dir: Some(Arc::new(dir)), data, options: Vec::new() }
     }
 
     /// One whose data lie in `data`.
     pub fn at(data: &Path) -> Self {
-        Self { _dir: None, data: data.to_owned(), options: Vec::new() }
+        Self { dir: None, data: data.to_owned(), options: Vec::new() }
     }
 
     /// With another broker than the embedded one.
     pub fn on_broker(mut self, broker: SocketAddr) -> Self {
         self.options = vec!["--mqtt".into(), format!("mqtt://{broker}")];
-        self
-    }
-
-    /// With one more option.
-    pub fn with(mut self, option: &str, value: &str) -> Self {
-        self.options.extend([option.to_owned(), value.to_owned()]);
         self
     }
 
@@ -90,8 +87,9 @@ impl House {
         });
         let banner = banner(&mut child).await;
         let address = |field: &str| serving[field].as_str().map(|text| text.parse().unwrap());
-        let client = reqwest::Client::builder().timeout(super::PATIENCE).build().unwrap();
-        let hub = Hub { child, http: address("http").unwrap(), mqtt: address("mqtt"), banner, client };
+        let client = reqwest::Client::builder().no_proxy().timeout(super::PATIENCE).build().unwrap();
+        let (http, mqtt) = (address("http").unwrap(), address("mqtt"));
+        let hub = Hub { child, http, mqtt, banner, client, _dir: self.dir.clone() };
         eventually("it is ready", async || hub.get("/ready").await.status().is_success().then_some(())).await;
         if hub.mqtt.is_none() {
             eventually("it reaches its broker", async || hub.is_connected().await.then_some(())).await;
@@ -111,7 +109,9 @@ fn program() -> Command {
     let mut command = Command::new(PROGRAM);
     command.stdin(Stdio::null()).kill_on_drop(true).current_dir(std::env::temp_dir());
     // Whoever runs the tests may have configured a twinhub of his own.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TWINHUB_") || name == "DATABASE_URL") {
+    for (name, _) in
+        std::env::vars().filter(|(name, _)| name.starts_with("TWINHUB_") || name == "DATABASE_URL")
+    {
         command.env_remove(name);
     }
     command

@@ -41,7 +41,8 @@ impl Dice {
     pub fn new() -> Self {
         use std::hash::{BuildHasher as _, Hasher as _};
         let fresh = || std::collections::hash_map::RandomState::new().build_hasher().finish();
-        let seed = std::env::var("TWINHUB_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(fresh);
+        let seed =
+            std::env::var("TWINHUB_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(fresh);
         println!("TWINHUB_TEST_SEED={seed}");
         Self(seed)
     }

@@ -24,7 +24,10 @@ pub struct Device {
 pub enum Said {
     /// This message is acknowledged.
     Acknowledged(u64),
-    Message { topic: String, payload: Vec<u8> },
+    Message {
+        topic: String,
+        payload: Vec<u8>,
+    },
 }
 
 impl Device {
@@ -38,7 +41,9 @@ impl Device {
         device.write(0x10, &body).await?;
         match device.packet().await? {
             (0x20, body) if body == [0, 0] => Ok(device),
-            (first, body) => Err(Error::new(ErrorKind::InvalidData, format!("no CONNACK: {first:x} {body:?}"))),
+            (first, body) => {
+                Err(Error::new(ErrorKind::InvalidData, format!("no CONNACK: {first:x} {body:?}")))
+            }
         }
     }
 
@@ -75,7 +80,9 @@ impl Device {
         self.write(0x82, &body).await?;
         match self.packet().await? {
             (0x90, body) if body.ends_with(&[1]) => Ok(()),
-            (first, body) => Err(Error::new(ErrorKind::InvalidData, format!("no SUBACK: {first:x} {body:?}"))),
+            (first, body) => {
+                Err(Error::new(ErrorKind::InvalidData, format!("no SUBACK: {first:x} {body:?}")))
+            }
         }
     }
 
@@ -96,7 +103,8 @@ impl Device {
                     }
                 }
                 0x30 => {
-                    let (topic, rest) = body[2..].split_at(usize::from(u16::from_be_bytes([body[0], body[1]])));
+                    let (topic, rest) =
+                        body[2..].split_at(usize::from(u16::from_be_bytes([body[0], body[1]])));
                     let (id, payload) = if first & 0x06 == 0 { rest.split_at(0) } else { rest.split_at(2) };
                     if let [high, low] = id {
                         self.write(0x40, &[*high, *low]).await?;

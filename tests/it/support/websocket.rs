@@ -19,7 +19,8 @@ impl Subscriber {
     pub async fn connect(hub: SocketAddr) -> Self {
         let stream = TcpStream::connect(hub).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let (socket, _) = within("a WebSocket", client_async(format!("ws://{hub}/api/ws"), stream)).await.unwrap();
+        let (socket, _) =
+            within("a WebSocket", client_async(format!("ws://{hub}/api/ws"), stream)).await.unwrap();
         let mut subscriber = Self(socket);
         assert_eq!(subscriber.next().await.unwrap()["type"], "hello");
         subscriber
@@ -28,7 +29,9 @@ impl Subscriber {
     /// Connects and subscribes to readings after `since`, or from now on.
     pub async fn of_readings(hub: SocketAddr, since: Option<u64>) -> Self {
         let mut subscriber = Self::connect(hub).await;
-        subscriber.send(&json!({ "type": "subscribe", "id": "s", "kinds": ["telemetry"], "since": since })).await;
+        subscriber
+            .send(&json!({ "type": "subscribe", "id": "s", "kinds": ["telemetry"], "since": since }))
+            .await;
         assert_eq!(subscriber.next().await.unwrap()["type"], "subscribed");
         subscriber
     }

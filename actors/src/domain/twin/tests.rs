@@ -51,6 +51,16 @@ fn a_device_appears_speaks_and_is_claimed() {
 }
 
 #[test]
+fn nobody_is_told_what_the_token_hashes_to() {
+    let patch = object(r#"{"name": "Pump", "token_hash": "5e884898"}"#);
+    let registered = twin().apply(Input::Register(Box::new(Registration { patch })), at(1), &cause()).unwrap();
+    assert_eq!(
+        Json::from(registered.events[0].data()).to_string(),
+        r#"{"change":"registered","claimed":true,"name":"Pump"}"#
+    );
+}
+
+#[test]
 fn reported_at_and_changed_at_are_kept_apart() {
     let mut twin = twin();
     for (second, value) in [(10, "20"), (20, "20"), (30, "21"), (40, "21.0")] {

@@ -22,8 +22,8 @@ use crate::domain::{DeviceNumber, EventBody, Recorded, Twin};
 use crate::store::StoreError;
 
 /// Devices and messages in one slice at most: some milliseconds of writing, which is as long as a commit
-/// may have to wait.
-const SLICE_DEVICES: usize = 200;
+/// may have to wait. In tests few, so that a few devices make several slices.
+const SLICE_DEVICES: usize = if cfg!(test) { 2 } else { 200 };
 const SLICE_MESSAGES: usize = 8_000;
 
 /// What an eager write of a twin's row overwrites.

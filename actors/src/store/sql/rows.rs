@@ -1,6 +1,6 @@
 //! Twins as rows, and what is common to all that reads and writes rows.
 
-use sea_orm::{ActiveValue, DbErr};
+use sea_orm::DbErr;
 
 use super::entities::twin;
 use crate::domain::{DeviceNumber, Recorded, Timestamp, Twin};
@@ -71,9 +71,4 @@ pub fn numbers<'a>(devices: impl IntoIterator<Item = &'a DeviceNumber>) -> Vec<i
 /// A database's error: nothing was done.
 pub fn failed(operation: &'static str) -> impl Fn(DbErr) -> StoreError + Copy {
     move |error| StoreError::Failed { operation, detail: error.to_string() }
-}
-
-/// All values of a model set.
-pub fn set<T: Into<sea_orm::Value>>(value: T) -> ActiveValue<T> {
-    ActiveValue::Set(value)
 }

@@ -1,0 +1,371 @@
+//! The actors together, over a real database in a folder of the test's own.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use tokio::sync::oneshot::Receiver;
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::domain::event::Source;
+use crate::domain::twin::{Change, Registration};
+use crate::domain::{Json, Recorded, Timestamp, payload};
+use crate::door::Arrived;
+use crate::messages::archive::Replay;
+use crate::messages::feed::Subscribe;
+use crate::mqtt::{LinkError, LinkState, Outgoing};
+use crate::receipt::Settled;
+use crate::store::sql::{SqlOptions, SqlStore};
+use crate::testkit::{FailingStore, Fault};
+
+/// The system's time, but the next ones who ask for it may die of it.
+#[derive(Default)]
+struct DeadlyClock(AtomicU32);
+
+impl DeadlyClock {
+    fn kill_next(&self, askers: u32) {
+        self.0.store(askers, Ordering::SeqCst);
+    }
+}
+
+impl Clock for DeadlyClock {
+    fn now(&self) -> Timestamp {
+        let armed = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        assert!(armed.is_err(), "the test kills who asks for the time");
+        SystemClock.now()
+    }
+}
+
+/// A way out that writes down what is published, and fails on demand.
+#[derive(Default)]
+struct Scripted {
+    published: Mutex<Vec<String>>,
+    failures: AtomicU32,
+    changed: Notify,
+}
+
+#[async_trait]
+impl Link for Scripted {
+    async fn publish(&self, message: &Outgoing) -> Result<(), LinkError> {
+        if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(LinkError("the test says so".into()));
+        }
+        self.published.lock().unwrap().push(String::from_utf8(message.payload.to_vec()).unwrap());
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    fn state(&self) -> LinkState {
+        LinkState::default()
+    }
+
+    async fn stop_intake(&self) {}
+
+    async fn close(&self) {}
+}
+
+impl Scripted {
+    async fn until(&self, enough: impl Fn(&[String]) -> bool) -> Vec<String> {
+        loop {
+            let changed = self.changed.notified();
+            let published = self.published.lock().unwrap().clone();
+            if enough(&published) {
+                return published;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// A hub with all that a test wants to touch.
+struct House {
+    hub: Arc<Hub>,
+    store: Arc<FailingStore>,
+    clock: Arc<DeadlyClock>,
+    folder: TempDir,
+}
+
+impl House {
+    async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    async fn with(settings: Settings) -> Self {
+        Self::over(TempDir::new().unwrap(), settings).await
+    }
+
+    async fn over(folder: TempDir, settings: Settings) -> Self {
+        let url = format!("sqlite:{}", folder.path().join("twinhub.db").display());
+        let store = FailingStore::around(SqlStore::open(&url, SqlOptions::default()).await.unwrap());
+        let clock = Arc::new(DeadlyClock::default());
+        let hub = Hub::start(store.clone(), clock.clone(), settings).await.unwrap();
+        Self { hub, store, clock, folder }
+    }
+
+    /// As after a crash: what was not committed is gone.
+    async fn again(self) -> Self {
+        Self::over(self.folder, self.hub.settings.clone()).await
+    }
+
+    fn arrive(&self, device: &str, payload: &str) -> Receiver<Settled> {
+        let (receipt, settled) = Receipt::channel();
+        let topic = format!("iot/devices/{device}/data").into();
+        let payload = payload.to_owned().into();
+        let message = Arrived { topic, payload, fire_and_forget: false, retained: false };
+        self.hub.door.take(message, receipt, None);
+        settled
+    }
+
+    async fn taken(&self, device: &str, payload: &str) -> Taken {
+        self.arrive(device, payload).await.unwrap().unwrap()
+    }
+
+    async fn change(&self, device: &str, patch: &str, if_version: Option<u64>) -> Result<Taken, HubError> {
+        let patch = payload::object(patch.as_bytes()).unwrap();
+        let input = Input::Change(Box::new(Change { patch, if_version }));
+        self.deliver(device, input, IfUnknown::Refuse).await
+    }
+
+    async fn deliver(&self, device: &str, input: Input, if_unknown: IfUnknown) -> Result<Taken, HubError> {
+        self.hub.deliver(id(device), input, Cause::new(Source::Rest, "user:ann"), if_unknown, true).await
+    }
+
+    async fn value(&self, device: &str, name: &str) -> Json {
+        let twin = self.hub.read(&id(device)).await.unwrap().expect("there is such a twin");
+        twin.reported.get(name).map(|property| property.value.clone()).unwrap_or_default()
+    }
+
+    async fn events(&self) -> Vec<Arc<Recorded>> {
+        let all = Replay { after: 0, up_to: u64::MAX, limit: usize::MAX };
+        self.hub.archive.send(all).await.unwrap().unwrap().events
+    }
+}
+
+fn id(device: &str) -> DeviceId {
+    DeviceId::parse(device).unwrap()
+}
+
+#[actix::test]
+async fn a_receipt_is_settled_after_the_commit_and_not_before() {
+    let house = House::new().await;
+    house.taken("a", r#"{"t": 1}"#).await;
+    house.store.block();
+    let mut settled = house.arrive("a", r#"{"t": 2}"#);
+    // The lone commit is blocked: what comes now waits behind it, so this read shows nothing newer.
+    let device = id("a");
+    let reading = house.hub.read(&device);
+    tokio::pin!(reading);
+    assert!(futures_util::poll!(reading.as_mut()).is_pending());
+    assert!(settled.try_recv().is_err());
+    house.store.unblock();
+    assert!(settled.await.unwrap().unwrap().seq.is_some());
+    reading.await.unwrap();
+    assert_eq!(house.value("a", "t").await, Json::from(2));
+}
+
+#[actix::test]
+async fn while_the_store_fails_nothing_is_acknowledged_and_afterwards_all_is_there() {
+    for fault in [Fault::Failed, Fault::UnknownDone, Fault::UnknownNotDone] {
+        let house = House::with(Settings { patience: Duration::from_millis(300), ..Settings::default() }).await;
+        house.taken("a", r#"{"t": 1}"#).await;
+        house.store.break_commits(fault);
+        let mut waiting = house.arrive("a", r#"{"t": 2}"#);
+        let refused = house.change("a", r#"{"name": "A"}"#, None).await;
+        assert!(matches!(refused, Err(HubError::Unavailable(_))), "{fault:?}: {refused:?}");
+        assert!(house.hub.is_failing());
+        assert!(waiting.try_recv().is_err());
+        house.store.heal();
+        waiting.await.unwrap().unwrap();
+        house.taken("b", r#"{"t": 3}"#).await;
+        assert!(!house.hub.is_failing());
+        let seqs: Vec<u64> = house.events().await.iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "{fault:?}: each once, without a gap");
+        assert_eq!(house.value("a", "t").await, Json::from(2));
+    }
+}
+
+#[actix::test]
+async fn a_twin_that_dies_comes_back_from_the_store_and_the_others_notice_nothing() {
+    let house = House::new().await;
+    for device in ["a", "b"] {
+        house.taken(device, r#"{"t": 1}"#).await;
+    }
+    house.clock.kill_next(1);
+    let tried_again = house.taken("a", r#"{"t": 2}"#).await;
+    assert!(tried_again.seq.is_some());
+    assert_eq!(get(&house.hub.counters.twins_restarted), 1);
+    assert_eq!(house.value("a", "t").await, Json::from(2));
+    house.taken("b", r#"{"t": 2}"#).await;
+    house.clock.kill_next(1);
+    let changed = house.change("b", r#"{"desired": {"power": "on"}}"#, None).await.unwrap();
+    assert_eq!(changed.twin.unwrap().desired.get("power").unwrap().value, Json::from("on"));
+    assert_eq!(house.hub.rejections.by_reason(), HashMap::new().into_iter().collect());
+}
+
+#[actix::test]
+async fn a_message_that_its_twin_always_dies_of_is_put_aside() {
+    let house = House::new().await;
+    house.taken("a", r#"{"t": 1}"#).await;
+    house.clock.kill_next(4);
+    let put_aside = house.taken("a", r#"{"t": 2}"#).await;
+    assert_eq!(put_aside.seq, None, "acknowledged, so that it does not come again");
+    assert_eq!(house.hub.rejections.by_reason().into_iter().collect::<Vec<_>>(), [("poison", 1)]);
+    house.taken("a", r#"{"t": 3}"#).await;
+    assert_eq!(house.value("a", "t").await, Json::from(3));
+}
+
+#[actix::test]
+async fn an_idle_twin_is_put_away_and_comes_back_with_nothing_lost() {
+    let idle = Settings { idle_after: Some(Duration::ZERO), idle_above: 0, ..Settings::default() };
+    let house = House::with(idle).await;
+    for round in 1..=20 {
+        for device in ["a", "b", "c"] {
+            house.taken(device, &format!(r#"{{"t": {round}, "n{round}": true}}"#)).await;
+        }
+        if round == 10 {
+            let counters = Arc::clone(&house.hub.counters);
+            while get(&counters.twins_put_away) < 3 || get(&counters.twins) > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    let twin = house.hub.read(&id("b")).await.unwrap().unwrap();
+    assert_eq!((twin.messages, twin.reported.len()), (20, 21));
+}
+
+#[actix::test]
+async fn repeats_are_stored_once_also_across_a_restart() {
+    let mut house = House::new().await;
+    let old = r#"{"t": 1, "timestamp": 1767268800}"#;
+    house.taken("a", old).await;
+    for second in 1..=40 {
+        house.taken("a", &format!(r#"{{"t": {second}, "timestamp": {}}}"#, 1_767_268_800 + second)).await;
+    }
+    for restarted in [false, true] {
+        assert!(house.taken("a", old).await.repeated, "restarted: {restarted}");
+        let late = house.taken("a", &format!(r#"{{"u": {restarted}, "timestamp": 1767268800}}"#)).await;
+        assert!(!late.repeated, "another message of the same time is another message");
+        house = house.again().await;
+    }
+    let telemetry = house.events().await.iter().filter(|event| event.event.kind().as_str() == "telemetry").count();
+    assert_eq!(telemetry, 43);
+}
+
+#[actix::test]
+async fn the_feed_has_every_event_once_and_in_order() {
+    let house = House::new().await;
+    let mut live = house.hub.feed.send(Subscribe).await.unwrap();
+    let waiting: Vec<_> =
+        (0..500).map(|n| house.arrive(&format!("d{}", n % 7), &format!(r#"{{"n": {n}}}"#))).collect();
+    for settled in waiting {
+        settled.await.unwrap().unwrap();
+    }
+    let stored = house.events().await;
+    let mut heard = Vec::new();
+    while heard.len() < stored.len() {
+        heard.extend(live.events.recv().await.unwrap().iter().cloned());
+    }
+    assert_eq!(live.seq, 0);
+    for (heard, stored) in heard.iter().zip(&stored) {
+        assert_eq!((heard.seq, &heard.event), (stored.seq, &stored.event));
+    }
+    // Each device's readings in the order in which they arrived.
+    let mut last: HashMap<DeviceId, f64> = HashMap::new();
+    for event in &stored {
+        if let Some(n) = event.event.data().get("n").and_then(Json::as_f64) {
+            let before = last.insert(event.event.device.clone(), n);
+            assert!(before.is_none_or(|before| before < n));
+        }
+    }
+}
+
+#[actix::test]
+async fn of_two_writers_with_one_version_one_is_told_that_it_missed() {
+    let house = House::new().await;
+    house.taken("a", r#"{"t": 1}"#).await;
+    let version = house.hub.read(&id("a")).await.unwrap().unwrap().version;
+    let (one, other) = futures_util::join!(
+        house.change("a", r#"{"name": "One"}"#, Some(version)),
+        house.change("a", r#"{"name": "Other"}"#, Some(version)),
+    );
+    let missed = [one, other].into_iter().filter(Result::is_err).count();
+    assert_eq!(missed, 1);
+}
+
+#[actix::test]
+async fn a_removed_device_is_gone_and_its_id_begins_anew() {
+    let house = House::new().await;
+    house.taken("a", r#"{"t": 1}"#).await;
+    let number = house.hub.read(&id("a")).await.unwrap().unwrap().number;
+    house.deliver("a", Input::Delete, IfUnknown::Refuse).await.unwrap();
+    assert!(house.hub.read(&id("a")).await.unwrap().is_none());
+    let unknown = house.change("a", r#"{"name": "A"}"#, None).await;
+    assert!(matches!(unknown, Err(HubError::Refused(Refusal::Unknown(_)))), "{unknown:?}");
+    let registration = Registration { patch: payload::object(br#"{"name": "A"}"#).unwrap() };
+    let register = Input::Register(Box::new(registration));
+    let begun = house.deliver("a", register, IfUnknown::Begin).await.unwrap().twin.unwrap();
+    assert!(begun.number > number && begun.reported.is_empty(), "{begun:?}");
+    assert_eq!(get(&house.hub.counters.twins_restarted), 0);
+}
+
+#[actix::test]
+async fn unknown_devices_can_be_refused() {
+    let refuse = Settings { unknown_devices: UnknownDevices::Reject, ..Settings::default() };
+    let house = House::with(refuse).await;
+    assert_eq!(house.taken("a", r#"{"t": 1}"#).await.seq, None);
+    assert_eq!(house.hub.rejections.by_reason().into_iter().collect::<Vec<_>>(), [("refused", 1)]);
+    assert!(house.hub.read(&id("a")).await.unwrap().is_none());
+}
+
+#[actix::test]
+async fn what_is_to_be_published_survives_failures_and_a_restart_and_keeps_its_order() {
+    let house = House::new().await;
+    house.taken("a", r#"{"t": 1}"#).await;
+    for level in 1..=5 {
+        house.change("a", &format!(r#"{{"desired": {{"level": {level}}}}}"#), None).await.unwrap();
+    }
+    // Nothing could go out yet. After a restart it does, though the first tries fail.
+    let house = house.again().await;
+    let link = Arc::new(Scripted::default());
+    link.failures.store(3, Ordering::SeqCst);
+    house.hub.connect(link.clone());
+    let told = |message: &String, level: u32| message.contains(&format!(r#""desired":{{"level":{level}}}"#));
+    let all_and_the_last_last = |published: &[String]| {
+        published.last().is_some_and(|last| told(last, 5))
+            && (1..=5).all(|level| published.iter().any(|message| told(message, level)))
+    };
+    link.until(all_and_the_last_last).await;
+    // Delivered, and so forgotten with the next commit: another start publishes nothing of it.
+    house.taken("a", r#"{"t": 2}"#).await;
+    while !house.store.outgoing().await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[actix::test]
+async fn closing_commits_what_was_taken_in() {
+    let house = House::new().await;
+    house.taken("a", r#"{"t": 1}"#).await;
+    house.store.block();
+    let waiting: Vec<_> = (2..50).map(|n| house.arrive("a", &format!(r#"{{"t": {n}}}"#))).collect();
+    // A read goes through the twin's mailbox, so once it waits the journal has been told of all.
+    let hub = Arc::clone(&house.hub);
+    let read = actix::spawn(async move { hub.read(&id("a")).await });
+    while get(&house.hub.counters.inputs_in_flight) < 48 || house.store.commits_tried() < 2 {
+        tokio::task::yield_now().await;
+    }
+    house.store.unblock();
+    read.await.unwrap().unwrap();
+    assert!(house.hub.close().await);
+    for settled in waiting {
+        settled.await.unwrap().unwrap();
+    }
+    let after = house.arrive("a", r#"{"t": 99}"#);
+    let house = house.again().await;
+    assert_eq!(house.value("a", "t").await, Json::from(49));
+    drop(after);
+}

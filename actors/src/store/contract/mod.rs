@@ -1,0 +1,6 @@
+//! What every store must do, tested on all of them, and what the durable one must do beside.
+
+mod basics;
+mod durable;
+mod random;
+mod support;

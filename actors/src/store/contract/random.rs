@@ -1,0 +1,181 @@
+//! Random doings: the durable store answers like the simple one, whenever order is made, whenever it is
+//! opened again.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::support::*;
+use crate::domain::series::{Aggregate, HistoryQuery};
+use crate::domain::{DeviceNumber, Timestamp};
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A device tells a value; its own time is so far in the past, or none.
+    Tell(u8, i16, Option<u32>),
+    Change(u8, u8),
+    Remove(u8),
+    Wait(u32),
+    Commit,
+    Maintain,
+    Reopen,
+    /// Making order is broken off after so many polls, as by a crash.
+    Crash(u8),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let device = || 0..5u8;
+    prop_oneof![
+        12 => (device(), any::<i16>(), prop::option::weighted(0.3, 0..200_000_000u32))
+            .prop_map(|(device, value, age)| Step::Tell(device, value, age)),
+        2 => (device(), any::<u8>()).prop_map(|(device, value)| Step::Change(device, value)),
+        1 => device().prop_map(Step::Remove),
+        3 => (0..40_000u32).prop_map(Step::Wait),
+        4 => Just(Step::Commit),
+        2 => Just(Step::Maintain),
+        1 => Just(Step::Reopen),
+        2 => (0..60u8).prop_map(Step::Crash),
+    ]
+}
+
+/// Runs `steps` on both stores; gives the world, both stores, and every device there ever was.
+async fn run(steps: &[Step]) -> (World, Fixture, Fixture, Vec<(String, DeviceNumber)>) {
+    let (mut world, memory, mut sql) = (World::new(), Fixture::memory(), Fixture::sql().await);
+    let mut devices = BTreeMap::new();
+    for step in steps {
+        match step {
+            Step::Tell(device, value, age) => {
+                let quarter = f64::from(*value) / 4.0;
+                let at = age.map_or_else(String::new, |age| {
+                    format!(r#", "timestamp": {}"#, world.now.millis() - i64::from(age))
+                });
+                world.tell(&format!("d{device}"), &format!(r#"{{"v": {quarter}, "n": {value}{at}}}"#));
+                let id = format!("d{device}");
+                devices.insert(world.number(&id), id);
+            }
+            Step::Change(device, value) => {
+                let id = format!("d{device}");
+                if world.twins.contains_key(&id) {
+                    world.change(&id, &format!(r#"{{"desired": {{"x": {value}}}, "tags": {{"t": {value}}}}}"#));
+                }
+            }
+            Step::Remove(device) => world.remove(&format!("d{device}")),
+            Step::Wait(millis) => world.wait(i64::from(*millis)),
+            Step::Commit => {
+                let batch = world.batch();
+                memory.commit(&batch).await;
+                sql.commit(&batch).await;
+            }
+            Step::Maintain => sql.store.maintain(world.now).await.unwrap(),
+            Step::Reopen => sql.reopen().await,
+            Step::Crash(polls) => {
+                broken_off(sql.store.maintain(world.now), *polls).await;
+                sql.reopen().await;
+            }
+        }
+    }
+    let batch = world.batch();
+    memory.commit(&batch).await;
+    sql.commit(&batch).await;
+    let devices = devices.into_iter().map(|(number, id)| (id, number)).collect();
+    (world, memory, sql, devices)
+}
+
+/// Polls `work` so often at most.
+async fn broken_off<T>(work: impl Future<Output = T>, mut polls: u8) {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|context| {
+        if polls == 0 || work.as_mut().poll(context).is_ready() {
+            return std::task::Poll::Ready(());
+        }
+        polls -= 1;
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn making_order_changes_no_answer(steps in prop::collection::vec(any_step(), 1..90)) {
+        runtime().block_on(async {
+            let (world, memory, mut sql, devices) = run(&steps).await;
+            let expected = tell_all(&*memory.store, &devices, world.now).await;
+            let answers = async |sql: &Fixture| tell_all(&*sql.store, &devices, world.now).await;
+            prop_assert_eq!(&answers(&sql).await, &expected, "before order is made");
+            sql.store.maintain(world.now).await.unwrap();
+            prop_assert_eq!(&answers(&sql).await, &expected, "after order was made");
+            sql.reopen().await;
+            prop_assert_eq!(&answers(&sql).await, &expected, "after it was opened again");
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn buckets_are_what_a_naive_computation_gives(
+        steps in prop::collection::vec(any_step(), 1..60),
+        interval_ms in prop_oneof![Just(1_000i64), Just(60_000), Just(86_400_000), 1..10_000_000i64],
+        newest_first in any::<bool>(),
+        limit in prop_oneof![Just(2usize), Just(1_000)],
+        word in prop::sample::select(vec!["avg", "min", "max", "sum", "count", "first", "last", "p50", "p95"]),
+    ) {
+        runtime().block_on(async {
+            let (_, _, sql, devices) = run(&steps).await;
+            let aggregate = Aggregate::parse(word).unwrap();
+            for (_, device) in devices {
+                let query = HistoryQuery { interval_ms, aggregate, newest_first, limit, ..history(device) };
+                let raw = sql.store.raw_history(&history(device)).await.unwrap();
+                let mut naive: BTreeMap<(i64, String), Vec<f64>> = BTreeMap::new();
+                for reading in raw {
+                    let start = reading.timestamp.millis().div_euclid(interval_ms) * interval_ms;
+                    naive.entry((start, reading.sensor_type)).or_default().push(reading.value.as_f64().unwrap());
+                }
+                let mut expected: Vec<_> = naive
+                    .into_iter()
+                    .map(|((start, sensor), values)| {
+                        (Timestamp::from_millis(start), sensor, aggregate_of(word, &values), values.len() as u64)
+                    })
+                    .collect();
+                if newest_first {
+                    expected.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+                }
+                expected.truncate(limit);
+                let told = sql.store.bucket_history(&query).await.unwrap();
+                prop_assert_eq!(told.len(), expected.len());
+                for (bucket, (start, sensor, value, count)) in told.iter().zip(expected) {
+                    prop_assert_eq!((bucket.timestamp, &bucket.sensor_type, bucket.count), (start, &sensor, count));
+                    prop_assert!((bucket.value.as_f64() - value).abs() < 1e-6, "{bucket:?} is not {value}");
+                }
+            }
+            Ok(())
+        })?;
+    }
+}
+
+fn aggregate_of(word: &str, values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let sum: f64 = values.iter().sum();
+    let rank = |part: f64| {
+        let place = (values.len() - 1) as f64 * part;
+        let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+        low * (1.0 - place.fract()) + high * place.fract()
+    };
+    match word {
+        "avg" => sum / values.len() as f64,
+        "sum" => sum,
+        "min" => sorted[0],
+        "max" => sorted[sorted.len() - 1],
+        "count" => values.len() as f64,
+        "first" => values[0],
+        "last" => values[values.len() - 1],
+        "p50" => rank(0.5),
+        "p95" => rank(0.95),
+        other => panic!("{other} is no aggregate"),
+    }
+}

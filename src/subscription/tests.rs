@@ -1,0 +1,138 @@
+//! The engine over a real hub with a store in memory.
+
+use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::{Cause, DeviceId, Input, Timestamp, payload};
+use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_actors::store::MemoryStore;
+use twinhub_actors::testkit::ManualClock;
+use twinhub_actors::{Hub, Settings};
+
+use super::*;
+
+/// Batches that the live feed holds for a subscriber here: few, so that it overflows soon.
+const DEPTH: usize = 4;
+
+async fn hub() -> Arc<Hub> {
+    let clock = ManualClock::at(Timestamp::from_millis(0));
+    let settings = Settings { feed_depth: DEPTH, arbiters: 1, ..Settings::default() };
+    Hub::start(Arc::new(MemoryStore::default()), clock, settings).await.unwrap()
+}
+
+/// Says `count` things, one a commit, and gives the place of the last.
+async fn say(hub: &Hub, count: u64) -> u64 {
+    let mut seq = 0;
+    for _ in 0..count {
+        let reading = payload::telemetry(br#"{"t": 1}"#).unwrap();
+        let (device, cause) = (DeviceId::parse("pump-1").unwrap(), Cause::new(Source::Rest, ""));
+        let taken = hub.deliver(device, Input::Telemetry(reading), cause, IfUnknown::Appear, false).await;
+        seq = taken.unwrap().seq.unwrap();
+    }
+    seq
+}
+
+/// Hears until `last`, and gives the places heard.
+async fn hear(subscriptions: &mut Subscriptions, last: u64) -> Vec<u64> {
+    let mut heard = Vec::new();
+    while heard.last() != Some(&last) {
+        for told in subscriptions.next().await.unwrap() {
+            match told {
+                Told::Event { event, .. } => heard.push(event.seq),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    heard
+}
+
+fn all(after: u64, last: u64) -> Vec<u64> {
+    (after + 1..=last).collect()
+}
+
+#[actix_web::test]
+async fn the_past_and_then_the_present_without_a_gap_or_a_repeat() {
+    let hub = hub().await;
+    let past = say(&hub, 10).await;
+    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    assert_eq!(subscriptions.seq(), past);
+    subscriptions.subscribe("s", Filter::default(), Some(3), false).unwrap();
+    assert_eq!(hear(&mut subscriptions, past).await, all(3, past));
+    let present = say(&hub, 3).await;
+    assert_eq!(hear(&mut subscriptions, present).await, all(past, present));
+}
+
+#[actix_web::test]
+async fn nobody_lags_by_catching_up() {
+    let hub = hub().await;
+    let past = say(&hub, 5).await;
+    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    subscriptions.subscribe("s", Filter::default(), Some(0), false).unwrap();
+    assert_eq!(hear(&mut subscriptions, past).await, all(0, past));
+    let last = say(&hub, 10 * DEPTH as u64).await; // the feed has overflowed meanwhile
+    assert_eq!(hear(&mut subscriptions, last).await, all(past, last));
+}
+
+#[actix_web::test]
+async fn who_is_too_slow_is_told_where_to_resume() {
+    let hub = hub().await;
+    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    subscriptions.subscribe("s", Filter::default(), None, false).unwrap();
+    let first = say(&hub, 1).await;
+    assert_eq!(hear(&mut subscriptions, first).await, all(0, first));
+    let last = say(&hub, 10 * DEPTH as u64).await;
+    let told = subscriptions.next().await.unwrap();
+    let Some(&Told::Lagged { missed, resume }) = told.first() else { panic!("{told:?}") };
+    assert_eq!((resume, missed), (first, last - first - DEPTH as u64));
+    subscriptions.subscribe("again", Filter::default(), Some(resume), false).unwrap();
+    let mut again = Vec::new();
+    while again.last() != Some(&last) {
+        for told in subscriptions.next().await.unwrap() {
+            let Told::Event { slots, event } = told else { panic!("{told:?}") };
+            if subscriptions.ids(slots).any(|id| id == "again") {
+                again.push(event.seq);
+            }
+        }
+    }
+    assert_eq!(again, all(resume, last));
+}
+
+#[actix_web::test]
+async fn a_place_that_nobody_reached_is_another_past() {
+    let hub = hub().await;
+    let last = say(&hub, 2).await;
+    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    let (seq, told) = subscriptions.subscribe("s", Filter::default(), Some(last + 9), false).unwrap();
+    assert_eq!(seq, last);
+    assert!(matches!(told, Some(Told::Resync { seq, .. }) if seq == last), "{told:?}");
+}
+
+#[actix_web::test]
+async fn one_event_for_several_subscriptions_is_told_once() {
+    let hub = hub().await;
+    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    for id in ["a", "b"] {
+        subscriptions.subscribe(id, Filter::default(), None, false).unwrap();
+    }
+    let none = [Box::from("fan-*")];
+    subscriptions.subscribe("c", Filter::new(Some(&none), None).unwrap(), None, false).unwrap();
+    assert_eq!(
+        subscriptions.subscribe("a", Filter::default(), None, false).unwrap_err(),
+        NotSubscribed::Taken
+    );
+    say(&hub, 1).await;
+    let told = subscriptions.next().await.unwrap();
+    let Some(Told::Event { slots, .. }) = told.first() else { panic!("{told:?}") };
+    assert_eq!(subscriptions.ids(*slots).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(subscriptions.unsubscribe("a") && !subscriptions.unsubscribe("a"));
+}
+
+#[actix_web::test]
+async fn a_snapshot_comes_before_the_events() {
+    let hub = hub().await;
+    let last = say(&hub, 2).await;
+    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    subscriptions.subscribe("s", Filter::default(), Some(0), true).unwrap();
+    let told = subscriptions.next().await.unwrap();
+    let Some(Told::Snapshot { slot: 0, twins, last: true }) = told.first() else { panic!("{told:?}") };
+    assert_eq!(twins.iter().map(|twin| twin.id.as_str()).collect::<Vec<_>>(), ["pump-1"]);
+    assert_eq!(hear(&mut subscriptions, last).await, all(0, last));
+}

@@ -1,0 +1,214 @@
+//! Who may know whom: reads the sources and fails where an invariant of the design is broken.
+
+use std::path::{Path, PathBuf};
+
+/// Text that must not stand in the files under some folders.
+struct Absence {
+    /// Folders and files, from the top of the repository.
+    within: &'static [&'static str],
+    /// Files in there that may.
+    but: &'static [&'static str],
+    never: &'static [&'static str],
+    because: &'static str,
+}
+
+const ABSENCES: &[Absence] = &[
+    Absence {
+        within: &["actors/src/domain", "actors/src/domain.rs"],
+        but: &[],
+        never: &[
+            "actix",
+            "tokio",
+            "sea_orm",
+            "rumqttc",
+            "mqtt5",
+            "std::net",
+            "std::fs",
+            "std::io",
+            "std::thread",
+            "std::env",
+            "Utc::now",
+            "Local::now",
+            "SystemTime",
+            "Instant::now",
+            "Uuid::new",
+            "Uuid::now",
+            "async fn",
+            "crate::store",
+            "crate::mqtt",
+            "crate::messages",
+            "crate::hub",
+        ],
+        because: "the domain is pure: no input or output, and time and ids come in as arguments",
+    },
+    Absence {
+        within: &["actors/src", "src"],
+        but: &["actors/src/store/", "src/telemetry.rs"],
+        never: &["entities", "EntityTrait", "ActiveModel", "ColumnTrait", "sqlx"],
+        because: "entities never leave the store",
+    },
+    Absence {
+        within: &["actors/src", "src"],
+        but: &["actors/src/store/", "src/migrate.rs"],
+        never: &["sea_orm"],
+        because: "the database is known to the store, and to the command that migrates it",
+    },
+    Absence {
+        within: &["migrations/src"],
+        but: &[],
+        never: &["twinhub_actors", "twinhub::"],
+        because: "history is frozen: a migration must not change with the program",
+    },
+    Absence {
+        within: &["actors/src"],
+        but: &[],
+        never: &["actix_web", "actix_http", "StatusCode", "HttpResponse", "http::"],
+        because: "the actors know no HTTP",
+    },
+    Absence {
+        within: &["src/api", "src/ws", "src/subscription", "src/sse.rs"],
+        but: &[],
+        never: &["sea_orm", "twinhub_migrations", "store::sql", "SELECT ", "rumqttc", "mqtt5"],
+        because: "the API sends messages to actors: it knows neither SQL nor MQTT",
+    },
+    Absence {
+        within: &["actors/src", "src"],
+        but: &["actors/src/mqtt/broker.rs", "actors/src/mqtt/broker/", "src/telemetry.rs"],
+        never: &["mqtt5"],
+        because: "the embedded broker can be replaced: only its own link knows it",
+    },
+    Absence {
+        within: &["src"],
+        but: &["src/error.rs"],
+        never: &[
+            "BAD_REQUEST",
+            "UNAUTHORIZED",
+            "FORBIDDEN",
+            "NOT_FOUND",
+            "METHOD_NOT_ALLOWED",
+            "CONFLICT",
+            "GONE",
+            "PRECONDITION_FAILED",
+            "PAYLOAD_TOO_LARGE",
+            "UNPROCESSABLE_ENTITY",
+            "TOO_MANY_REQUESTS",
+            "INTERNAL_SERVER_ERROR",
+            "BadRequest()",
+            "NotFound()",
+            "Conflict()",
+            "InternalServerError()",
+        ],
+        because: "src/error.rs alone names the status codes of errors",
+    },
+    Absence {
+        within: &["actors/src", "src"],
+        but: &[],
+        never: &[".do_send("],
+        because: "do_send ignores the mailbox's bound and drops silently: `post` says so",
+    },
+    Absence {
+        within: &["actors/src", "src", "migrations/src"],
+        but: &[],
+        never: &["#[allow(", "#![allow("],
+        because: "an exception that is not needed any more must be noticed: #[expect(…, reason)]",
+    },
+];
+
+/// Lines that a source file has at most; a longer one has more than one job.
+const LONGEST_FILE: usize = 640;
+
+#[test]
+fn nobody_knows_whom_he_must_not() {
+    let mut broken = Vec::new();
+    for absence in ABSENCES {
+        for file in absence.within.iter().flat_map(|place| sources(place)) {
+            let name = relative(&file);
+            if absence.but.iter().any(|but| name == *but || but.ends_with('/') && name.starts_with(but)) {
+                continue;
+            }
+            for (number, line) in code_of(&file) {
+                if let Some(word) = absence.never.iter().find(|word| mentions(&line, word)) {
+                    broken.push(format!("{name}:{number}: `{word}`, but {}", absence.because));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
+fn main_is_thin_and_no_file_is_fat() {
+    let lines = |path: &Path| std::fs::read_to_string(path).unwrap().lines().count();
+    assert!(lines(&root().join("src/main.rs")) < 50);
+    for place in ["src", "actors/src", "migrations/src", "examples", "tests"] {
+        for file in sources(place) {
+            assert!(lines(&file) <= LONGEST_FILE, "{} has {} lines", relative(&file), lines(&file));
+        }
+    }
+}
+
+#[test]
+fn the_crates_know_each_other_one_way() {
+    let manifest = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    for (path, never) in [
+        ("actors/Cargo.toml", &["actix-web", "utoipa", "clap"][..]),
+        ("migrations/Cargo.toml", &["twinhub-actors", "actix"]),
+    ] {
+        for line in manifest(path).lines() {
+            assert!(!never.iter().any(|name| line.starts_with(name)), "{path}: {line}");
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn relative(file: &Path) -> String {
+    file.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/")
+}
+
+/// All Rust files at `place`, which may be missing.
+fn sources(place: &str) -> Vec<PathBuf> {
+    let path = root().join(place);
+    if path.is_file() {
+        return vec![path];
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&relative(&path)));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The lines of code with their numbers: without comments, and up to the file's tests, which may know
+/// whom they like.
+fn code_of(file: &Path) -> Vec<(usize, String)> {
+    let name = file.file_name().unwrap_or_default();
+    if name == "tests.rs" {
+        return Vec::new();
+    }
+    let text = std::fs::read_to_string(file).unwrap();
+    (1..)
+        .zip(text.lines())
+        .take_while(|(_, line)| !line.trim_start().starts_with("#[cfg(test)]"))
+        .map(|(number, line)| (number, line.split("//").next().unwrap_or_default().to_owned()))
+        .collect()
+}
+
+/// True when `word` stands in `line` on its own, and not as a part of a longer name.
+fn mentions(line: &str, word: &str) -> bool {
+    let part_of_name = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back().is_some_and(part_of_name);
+        let after = line[at + word.len()..].chars().next().is_some_and(part_of_name);
+        let open_end = !word.ends_with(part_of_name);
+        let open_start = !word.starts_with(part_of_name);
+        (open_start || !before) && (open_end || !after)
+    })
+}

@@ -1,0 +1,92 @@
+//! First device in thirty seconds: start it, do what it says, and see the device.
+
+use std::time::{Duration, Instant};
+
+use tokio::process::Command;
+
+use crate::support::hub::House;
+use crate::support::{Subscriber, eventually, within};
+
+#[tokio::test]
+async fn what_it_prints_at_the_start_is_all_one_needs() {
+    let began = Instant::now();
+    let house = House::new();
+    let hub = house.start().await;
+    let mut live = Subscriber::of_readings(hub.http, None).await;
+
+    shell(line(&hub.banner, "mosquitto_pub ")).await;
+    let event = within("the reading, live", live.next()).await.unwrap();
+    assert_eq!((&event["device_id"], &event["data"]["temperature"]), (&"test".into(), &23.5.into()));
+
+    let shown = shell(line(&hub.banner, "curl ")).await;
+    let device: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((&device["id"], &device["status"]), (&"test".into(), &"online".into()));
+    assert_eq!(device["reported"]["temperature"], 23.5);
+
+    let unclaimed = hub.json("/api/devices/unclaimed").await;
+    assert_eq!(unclaimed[0]["id"], "test");
+    assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
+
+    // What was acknowledged outlives the program.
+    assert!(hub.terminate().await.success());
+    let hub = house.start().await;
+    let history = hub.json("/api/devices/test/data").await;
+    assert_eq!(history[0]["value"], 23.5);
+}
+
+#[tokio::test]
+async fn the_page_the_documentation_and_the_description_are_there() {
+    let hub = House::new().start().await;
+    for (name, kind) in [("page ", "text/html"), ("API ", "text/html")] {
+        let url = hub.banner.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap().trim();
+        let response = within("an answer", reqwest::get(url)).await.unwrap();
+        assert!(response.status().is_success(), "{url}: {}", response.status());
+        assert!(response.headers()["content-type"].to_str().unwrap().starts_with(kind), "{url}");
+    }
+    let described = hub.json("/api/openapi.json").await;
+    assert!(described["paths"]["/api/devices/{id}/twin"]["patch"].is_object());
+    let printed = crate::support::hub::run(&["openapi"], &[]).await;
+    let printed: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert_eq!(printed, described);
+}
+
+#[tokio::test]
+async fn a_simulated_fleet_shows_up_and_obeys() {
+    let hub = House::new().start().await;
+    let broker = format!("mqtt://{}", hub.mqtt.unwrap());
+    let args = ["simulate", "--devices", "20", "--rate", "100", "--seconds", "3", "--mqtt", &broker];
+    let fleet = crate::support::hub::run(&args, &[]);
+    let pump = async {
+        eventually("a pump appears", async || {
+            let devices = hub.json("/api/devices?limit=1000").await;
+            devices.as_array().unwrap().iter().any(|device| device["id"] == "pump-3").then_some(())
+        })
+        .await;
+        let patch = serde_json::json!({ "desired": { "power": "on" } });
+        let path = "/api/devices/pump-3/twin";
+        let changed = hub.request(reqwest::Method::PATCH, path).json(&patch).send().await.unwrap();
+        assert!(changed.status().is_success());
+        eventually("the pump obeys", async || {
+            (hub.json(path).await["reported"]["power"] == "on").then_some(())
+        })
+        .await;
+    };
+    let (fleet, ()) = tokio::join!(fleet, pump);
+    assert!(fleet.status.success(), "{fleet:?}");
+    eventually("every device said goodbye", async || {
+        let online = hub.json("/api/devices?status=online").await;
+        online.as_array().unwrap().is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(hub.get("/api/devices").await.headers()["x-total-count"], "20");
+}
+
+fn line<'a>(banner: &'a str, beginning: &str) -> &'a str {
+    banner.lines().map(str::trim).find(|line| line.starts_with(beginning)).unwrap()
+}
+
+async fn shell(line: &str) -> String {
+    let output = within("the command ends", Command::new("sh").args(["-c", line]).output()).await.unwrap();
+    assert!(output.status.success(), "{line}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,59 @@
+//! Two writers, one twin: who read an older version is told so, and overwrites nothing.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::Hub;
+use crate::support::hub::House;
+
+const TWIN: &str = "/api/devices/pump-1/twin";
+const ROUNDS: u64 = 50;
+
+#[tokio::test]
+async fn one_of_two_wins_each_round() {
+    let hub = House::new().start().await;
+    let created = hub.post("/api/devices", &json!({ "device_id": "pump-1", "name": "Pump" })).await;
+    assert_eq!(created.status(), StatusCode::CREATED);
+    let start = hub.json(TWIN).await["version"].as_u64().unwrap();
+    for round in 1..=ROUNDS {
+        let version = hub.json(TWIN).await["version"].as_u64().unwrap();
+        let (ann, bob) = tokio::join!(write(&hub, version, "ann", round), write(&hub, version, "bob", round));
+        let mut told = [ann, bob];
+        told.sort();
+        assert_eq!(told, [StatusCode::OK, StatusCode::PRECONDITION_FAILED], "round {round}");
+    }
+    let twin = hub.json(TWIN).await;
+    assert_eq!(twin["version"], start + ROUNDS);
+    assert_eq!(twin["desired"]["round"], ROUNDS);
+}
+
+#[tokio::test]
+async fn writers_that_read_again_lose_nothing() {
+    let hub = House::new().start().await;
+    hub.post("/api/devices", &json!({ "device_id": "pump-1", "name": "Pump" })).await;
+    let count = async |who: &str| {
+        for round in 1..=ROUNDS {
+            loop {
+                let twin: Value = hub.json(TWIN).await;
+                let sum = twin["desired"]["sum"].as_u64().unwrap_or_default() + 1;
+                let version = twin["version"].as_u64().unwrap();
+                if patch(&hub, version, &json!({ "desired": { "sum": sum, who: round } })).await
+                    == StatusCode::OK
+                {
+                    break;
+                }
+            }
+        }
+    };
+    tokio::join!(count("ann"), count("bob"));
+    assert_eq!(hub.json(TWIN).await["desired"], json!({ "ann": ROUNDS, "bob": ROUNDS, "sum": 2 * ROUNDS }));
+}
+
+async fn write(hub: &Hub, version: u64, who: &str, round: u64) -> StatusCode {
+    patch(hub, version, &json!({ "desired": { "by": who, "round": round } })).await
+}
+
+async fn patch(hub: &Hub, version: u64, patch: &Value) -> StatusCode {
+    let request = hub.request(Method::PATCH, TWIN).header("If-Match", format!("\"{version}\"")).json(patch);
+    request.send().await.unwrap().status()
+}

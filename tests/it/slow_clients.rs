@@ -1,0 +1,104 @@
+//! Slow and dead clients among fast ones: each costs nobody but itself.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::hub::House;
+use crate::support::mqtt::Said;
+use crate::support::{Device, Subscriber, eventually, within};
+
+/// Enough to fill every buffer between the hub and a client that does not read.
+const MESSAGES: u64 = 12_000;
+const TEXT: usize = 2_000;
+/// Few at once, so that there are more commits than the feed keeps for a subscriber.
+const WINDOW: usize = 4;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn among_fast_ones() {
+    let hub = House::new().start().await;
+    let fast: Vec<_> =
+        futures_util::future::join_all((0..3).map(|_| Subscriber::of_readings(hub.http, None)))
+            .await
+            .into_iter()
+            .map(|subscriber| tokio::spawn(follow(subscriber)))
+            .collect();
+    let mut slow = Subscriber::of_readings(hub.http, None).await;
+    let dead = deaf(hub.http).await;
+
+    publish(hub.mqtt.unwrap()).await;
+    for subscriber in fast {
+        assert_eq!(within("a fast one sees all", subscriber).await.unwrap(), MESSAGES);
+    }
+
+    // The slow one reads now: events without a gap. Where it is told that it lags, all the rest is to be
+    // had from where it is told to resume.
+    let mut seen = 0;
+    let mut resumed = None;
+    while seen < MESSAGES {
+        let from = resumed.as_mut().unwrap_or(&mut slow);
+        let frame =
+            within("the slow one's next frame", from.next()).await.expect("it is not cut off: it reads");
+        if frame["type"] == "lagged" {
+            let resume = frame["resume"].as_u64().unwrap();
+            resumed = Some(Subscriber::of_readings(hub.http, Some(resume)).await);
+        } else {
+            assert_eq!(frame["data"]["n"], seen, "without a gap or a repeat");
+            seen += 1;
+        }
+    }
+    println!("the slow one lagged {} times", hub.metric("twinhub_subscribers_lagged_total").await);
+
+    // The dead one is let go; only the slow one's two sessions stay.
+    eventually("the dead one is let go", async || {
+        (hub.metric("twinhub_subscribers").await <= 2).then_some(())
+    })
+    .await;
+    drop(dead);
+}
+
+/// Counts events, which must come in order.
+async fn follow(mut subscriber: Subscriber) -> u64 {
+    let mut seen = 0;
+    while seen < MESSAGES {
+        let event = subscriber.next().await.expect("the hub does not close");
+        assert_eq!(event["data"]["n"], seen, "{}", event["type"]);
+        seen += 1;
+    }
+    seen
+}
+
+async fn publish(broker: SocketAddr) {
+    let mut device = Device::connect(broker, "busy").await.unwrap();
+    let text = "x".repeat(TEXT);
+    let mut acknowledged = 0;
+    for n in 0..MESSAGES {
+        while device.unacknowledged() >= WINDOW {
+            acknowledged += u64::from(matches!(device.next().await.unwrap(), Said::Acknowledged(_)));
+        }
+        let payload = format!(r#"{{"n":{n},"text":"{text}"}}"#);
+        device.publish(n, "iot/devices/busy/data", payload.as_bytes()).await.unwrap();
+    }
+    while acknowledged < MESSAGES {
+        acknowledged += u64::from(matches!(device.next().await.unwrap(), Said::Acknowledged(_)));
+    }
+}
+
+/// Subscribes, and never reads again.
+async fn deaf(hub: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(hub).await.unwrap();
+    let request = format!(
+        "GET /api/ws HTTP/1.1\r\nHost: {hub}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    let text = br#"{"type":"subscribe","id":"s"}"#;
+    let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0];
+    frame.extend_from_slice(text);
+    stream.write_all(&frame).await.unwrap();
+    stream
+}
