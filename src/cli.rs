@@ -60,6 +60,7 @@ const MISUSED: u8 = 2;
 const FAILED: u8 = 1;
 
 /// Does what the command line says.
+#[must_use]
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

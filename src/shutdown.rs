@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal as unix_signal};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
 use crate::startup::Running;
@@ -11,10 +11,17 @@ use crate::startup::Running;
 /// How long all of it may take. What is not committed by then was never acknowledged, and comes again.
 const WITHIN: Duration = Duration::from_millis(4_500);
 
+/// A signal that comes this soon after another is the same wish: a terminal and a supervisor may both tell.
+const SAME_WISH: Duration = Duration::from_secs(1);
+
 /// What was there at the end and is not stored. Nobody has been told that it was.
 #[derive(Debug, thiserror::Error)]
-#[error("shut down while the store took nothing in: what was not acknowledged has to come again")]
-pub struct NotCommitted;
+pub enum Unfinished {
+    #[error("shut down while the store took nothing in: what was not acknowledged has to come again")]
+    NotCommitted,
+    #[error("ended at once by a second signal: what was not acknowledged has to come again")]
+    Hurried,
+}
 
 /// Waits until the user or the system ends the program, and says by which signal.
 pub async fn signal() -> &'static str {
@@ -29,17 +36,22 @@ pub async fn signal() -> &'static str {
     }
 }
 
+async fn second_signal() {
+    sleep(SAME_WISH).await;
+    signal().await;
+}
+
 impl Running {
     /// Serves until a signal comes, then shuts down. A second signal ends it at once.
     ///
     /// # Errors
     /// The store took nothing in at the end.
-    pub async fn until_signal(self) -> Result<(), NotCommitted> {
+    pub async fn until_signal(self) -> Result<(), Unfinished> {
         let name = signal().await;
         info!(signal = name, "shutting down");
         tokio::select! {
             ended = self.shut_down() => ended,
-            _ = signal() => Err(NotCommitted),
+            () = second_signal() => Err(Unfinished::Hurried),
         }
     }
 
@@ -47,7 +59,7 @@ impl Running {
     ///
     /// # Errors
     /// The store took nothing in at the end.
-    pub async fn shut_down(self) -> Result<(), NotCommitted> {
+    pub async fn shut_down(self) -> Result<(), Unfinished> {
         let Self { hub, link, web, server, .. } = self;
         let until = Instant::now() + WITHIN;
         let in_order = async {
@@ -62,6 +74,6 @@ impl Running {
             warn!("not everyone was told goodbye in time");
         }
         info!(stored, "shut down");
-        if stored { Ok(()) } else { Err(NotCommitted) }
+        if stored { Ok(()) } else { Err(Unfinished::NotCommitted) }
     }
 }

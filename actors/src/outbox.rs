@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use futures_util::future::{Either, FutureExt as _, ready};
 use tracing::warn;
 
 use crate::counters::{Counters, up};
@@ -65,8 +66,13 @@ impl Outbox {
             self.window.push_back((Arc::clone(&message), false));
             self.in_flight += 1;
             let link = Arc::clone(&link);
-            // Futures of one actor are polled in the order they were spawned, so the order is kept.
-            let publish = async move { (message.id, link.publish(&message).await) };
+            let mut publish = Box::pin(async move { (message.id, link.publish(&message).await) });
+            // Polled once here, because the first poll gives a message its place in the connection's
+            // order, and an actor does not poll its futures in the order in which they were spawned.
+            let publish = match publish.as_mut().now_or_never() {
+                Some(published) => Either::Left(ready(published)),
+                None => Either::Right(publish),
+            };
             ctx.spawn(publish.into_actor(self).map(|(id, result), this, ctx| this.published(id, result, ctx)));
         }
     }

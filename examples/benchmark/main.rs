@@ -62,26 +62,26 @@ enum Part {
 }
 
 /// What the measurements share.
-pub struct Bench {
-    pub program: PathBuf,
+struct Bench {
+    program: PathBuf,
     dir: PathBuf,
-    pub mosquitto: Option<Mosquitto>,
+    mosquitto: Option<Mosquitto>,
     /// Messages in an ingest measurement.
-    pub messages: u64,
+    messages: u64,
     /// How long paced measurements last.
-    pub seconds: u32,
-    pub twins: u64,
-    pub readings: u64,
+    seconds: u32,
+    twins: u64,
+    readings: u64,
 }
 
 impl Bench {
     /// A folder for a store on disk.
-    pub fn disk_dir(&self) -> Result<TempDir> {
+    fn disk_dir(&self) -> Result<TempDir> {
         TempDir::with_prefix_in("twinhub-benchmark-", &self.dir).context("cannot make a folder for the store")
     }
 
     /// A folder for a store in memory, where the system has such.
-    pub fn memory_dir(&self) -> Result<Option<TempDir>> {
+    fn memory_dir(&self) -> Result<Option<TempDir>> {
         let shm = Path::new("/dev/shm");
         Ok(if shm.is_dir() { Some(TempDir::with_prefix_in("twinhub-benchmark-", shm)?) } else { None })
     }

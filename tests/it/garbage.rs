@@ -48,7 +48,7 @@ async fn ten_thousand_payloads_of_many_kinds() {
 fn garbage(dice: &mut Dice, n: u64) -> (String, Vec<u8>) {
     let data = |payload: Vec<u8>| ("iot/devices/fuzzed/data".to_owned(), payload);
     // A megabyte is a thing of its own: a few will do.
-    if n % 2_000 == 0 {
+    if n.is_multiple_of(2_000) {
         return data(vec![b'['; 1_000_000]);
     }
     let number = dice.any();

@@ -1,6 +1,6 @@
 //! What twinhub promises, told as stories: each starts the program as a user would, and speaks to it as
 //! devices and people do. `tests/run` runs them with everything else.
-#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that cannot go on panics")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod support;
 

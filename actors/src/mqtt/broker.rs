@@ -11,6 +11,7 @@
 mod accept;
 mod gate;
 mod hooks;
+mod lanes;
 mod stream;
 mod wills;
 
@@ -33,6 +34,7 @@ use tracing::{info, warn};
 
 use self::accept::{Connections, Served};
 use self::hooks::Hooks;
+use self::lanes::Lanes;
 use self::wills::Wills;
 use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
@@ -89,7 +91,7 @@ pub enum BrokerError {
 /// See the module.
 pub struct EmbeddedBroker {
     address: SocketAddr,
-    router: Arc<MessageRouter>,
+    lanes: Lanes,
     wills: Arc<Wills>,
     connections: Arc<Connections>,
     accepting: AtomicBool,
@@ -130,7 +132,8 @@ impl EmbeddedBroker {
         handle.spawn(sweep(Arc::clone(&router), storage));
         info!(%address, "embedded broker listens");
         let accepting = AtomicBool::new(true);
-        Ok(Arc::new(Self { address, router, wills, connections, accepting, runtime }))
+        let lanes = Lanes::new(&router, &handle);
+        Ok(Arc::new(Self { address, lanes, wills, connections, accepting, runtime }))
     }
 
     /// Where it listens.
@@ -145,10 +148,7 @@ impl Link for EmbeddedBroker {
     async fn publish(&self, message: &Outgoing) -> Result<(), LinkError> {
         let mut packet = PublishPacket::new(message.topic.clone(), message.payload.clone(), QoS::AtLeastOnce);
         packet.retain = message.retain;
-        let router = Arc::clone(&self.router);
-        // On the broker's own runtime: routing waits for slow subscribers by that runtime's timers.
-        let routing = self.runtime.handle().spawn(async move { router.route_message(&packet, None).await });
-        routing.await.map_err(|_| LinkError("the embedded broker has stopped".into()))
+        self.lanes.route(packet).await.map_err(|_| LinkError("the embedded broker has stopped".into()))
     }
 
     fn state(&self) -> LinkState {

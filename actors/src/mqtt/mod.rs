@@ -31,6 +31,7 @@ pub struct Outgoing {
 #[async_trait]
 pub trait Link: Send + Sync + 'static {
     /// Publishes at QoS 1, and returns when the broker has acknowledged it: it is the broker's then.
+    /// Messages to one topic go out in the order in which these futures are first polled.
     ///
     /// # Errors
     /// The connection went before the acknowledgement came: publish again.

@@ -1,0 +1,49 @@
+//! Lanes: what is published to one topic goes out in order, and a slow subscriber holds up the topics of
+//! its own lane alone.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use mqtt5::broker::router::MessageRouter;
+use mqtt5::packet::publish::PublishPacket;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+/// More lanes hold up fewer topics; each costs a task.
+const LANES: usize = 16;
+
+/// A packet, and who waits for it to be routed.
+type Waiting = (PublishPacket, oneshot::Sender<()>);
+
+/// See the module. What is on the lanes is bounded by the outbox, which waits for it.
+pub struct Lanes(Vec<mpsc::UnboundedSender<Waiting>>);
+
+impl Lanes {
+    /// Lanes onto `router`, driven on `runtime`.
+    pub fn new(router: &Arc<MessageRouter>, runtime: &Handle) -> Self {
+        let lane = |_| {
+            let (sender, mut packets) = mpsc::unbounded_channel::<Waiting>();
+            let router = Arc::clone(router);
+            runtime.spawn(async move {
+                while let Some((packet, routed)) = packets.recv().await {
+                    router.route_message(&packet, None).await;
+                    let _ = routed.send(()); // whoever waited may have gone
+                }
+            });
+            sender
+        };
+        Self((0..LANES).map(lane).collect())
+    }
+
+    /// Puts a packet onto its topic's lane, now; the receiver hears when it was routed, or an error when
+    /// the broker has stopped.
+    pub fn route(&self, packet: PublishPacket) -> oneshot::Receiver<()> {
+        let mut hasher = DefaultHasher::new();
+        packet.topic_name.hash(&mut hasher);
+        #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
+        let lane = hasher.finish() as usize % self.0.len();
+        let (routed, receiver) = oneshot::channel();
+        let _ = self.0[lane].send((packet, routed)); // the receiver tells of an error
+        receiver
+    }
+}
