@@ -129,7 +129,8 @@ impl Hub {
         };
         let journal = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
-            let (feed, outbox, head, most) = (feed.clone(), outbox.clone(), head.clone(), settings.most_in_commit);
+            let (feed, outbox, head, most) =
+                (feed.clone(), outbox.clone(), head.clone(), settings.most_in_commit);
             Journal::start_in_arbiter(&durable, move |_| {
                 Journal::new(store, clock, feed, outbox, counters, &head, most)
             })

@@ -21,8 +21,8 @@ pub mod mqtt;
 pub mod supervisor;
 pub mod twin;
 
-pub mod journal;
 pub mod feed;
+pub mod journal;
 pub mod outbox;
 
 pub mod archive;

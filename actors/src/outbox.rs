@@ -52,7 +52,15 @@ impl Outbox {
     #[must_use]
     pub fn new(kept: Vec<Outgoing>, counters: Arc<Counters>) -> Self {
         let queue = kept.into_iter().map(Arc::new).collect();
-        Self { way: None, counters, queue, window: VecDeque::new(), in_flight: 0, failed: None, wait: FIRST_WAIT }
+        Self {
+            way: None,
+            counters,
+            queue,
+            window: VecDeque::new(),
+            in_flight: 0,
+            failed: None,
+            wait: FIRST_WAIT,
+        }
     }
 
     fn pump(&mut self, ctx: &mut Context<Self>) {
@@ -73,7 +81,9 @@ impl Outbox {
                 Some(published) => Either::Left(ready(published)),
                 None => Either::Right(publish),
             };
-            ctx.spawn(publish.into_actor(self).map(|(id, result), this, ctx| this.published(id, result, ctx)));
+            ctx.spawn(
+                publish.into_actor(self).map(|(id, result), this, ctx| this.published(id, result, ctx)),
+            );
         }
     }
 
@@ -82,7 +92,8 @@ impl Outbox {
         match result {
             Ok(()) => {
                 up(&self.counters.messages_out);
-                if let Some((_, acknowledged)) = self.window.iter_mut().find(|(message, _)| message.id == id) {
+                if let Some((_, acknowledged)) = self.window.iter_mut().find(|(message, _)| message.id == id)
+                {
                     *acknowledged = true;
                 }
             }

@@ -69,9 +69,9 @@ enum Slot {
         used: u32,
     },
     /// Being loaded, or waiting for the old incarnation's outcomes to be committed.
-    Coming(Box<Vec<Waiting>>),
+    Coming(Vec<Waiting>),
     /// Told to leave, and not yet gone.
-    Leaving { incarnation: u32, waiting: Box<Vec<Waiting>> },
+    Leaving { incarnation: u32, waiting: Vec<Waiting> },
 }
 
 enum Waiting {
@@ -122,14 +122,14 @@ impl Supervisor {
                     let Err(message) = send(addr, message) else { return };
                     // It has died and `TwinStopped` is on its way to us: wait for the new one.
                     let device = slot.key().clone();
-                    *slot.get_mut() = Slot::Coming(Box::new(vec![message]));
+                    *slot.get_mut() = Slot::Coming(vec![message]);
                     self.restart(device, ctx);
                 }
                 Slot::Coming(waiting) | Slot::Leaving { waiting, .. } => waiting.push(message),
             },
             Entry::Vacant(slot) => {
                 self.to_load.push(slot.key().clone());
-                slot.insert(Slot::Coming(Box::new(vec![message])));
+                slot.insert(Slot::Coming(vec![message]));
                 self.load(ctx);
             }
         }
@@ -167,15 +167,16 @@ impl Supervisor {
                 return;
             }
         };
-        let mut found: HashMap<DeviceId, Twin> = twins.into_iter().map(|twin| (twin.id.clone(), twin)).collect();
+        let mut found: HashMap<DeviceId, Twin> =
+            twins.into_iter().map(|twin| (twin.id.clone(), twin)).collect();
         for id in ids {
             let Some(Slot::Coming(waiting)) = self.twins.remove(&id) else { continue };
             let waiting: Vec<_> = match found.remove(&id) {
                 Some(twin) => {
                     self.start(twin);
-                    *waiting
+                    waiting
                 }
-                None => self.begin(&id, *waiting),
+                None => self.begin(&id, waiting),
             };
             for message in waiting {
                 self.pass(id.clone(), message, ctx);
@@ -274,7 +275,7 @@ impl Supervisor {
                 break;
             }
             if u64::from(now.saturating_sub(*used)) >= after.as_secs() && post(addr, PutAway).is_ok() {
-                *slot = Slot::Leaving { incarnation: *incarnation, waiting: Box::default() };
+                *slot = Slot::Leaving { incarnation: *incarnation, waiting: Vec::new() };
                 too_many -= 1;
                 add(&counters.twins_put_away, 1);
             }
@@ -342,7 +343,7 @@ impl Handler<TwinStopped> for Supervisor {
         match self.twins.get_mut(&device) {
             Some(Slot::Live { incarnation, .. }) if *incarnation == gone => {
                 // Deleted or dead: the store will tell, once the last outcomes are in there.
-                self.twins.insert(device.clone(), Slot::Coming(Box::default()));
+                self.twins.insert(device.clone(), Slot::Coming(Vec::new()));
                 self.restart(device, ctx);
             }
             Some(Slot::Leaving { incarnation, waiting }) if *incarnation == gone => {

@@ -175,7 +175,12 @@ impl Store for FailingStore {
         self.inner.bucket_history(query).await
     }
 
-    async fn has_message(&self, device: DeviceNumber, at: Timestamp, identity: u64) -> Result<bool, StoreError> {
+    async fn has_message(
+        &self,
+        device: DeviceNumber,
+        at: Timestamp,
+        identity: u64,
+    ) -> Result<bool, StoreError> {
         self.may_read("has message")?;
         self.inner.has_message(device, at, identity).await
     }
@@ -207,4 +212,51 @@ fn failed(operation: &'static str) -> StoreError {
 
 fn unknown(operation: &'static str) -> StoreError {
     StoreError::Unknown { operation, detail: "the test says so".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    fn empty() -> Batch {
+        Batch {
+            at: Timestamp::default(),
+            events: Arc::new([]),
+            twins: Vec::new(),
+            removed: Vec::new(),
+            outgoing: vec![Outgoing { id: 1, topic: "t".into(), payload: "p".into(), retain: false }],
+            sent: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn fails_as_it_is_told() {
+        let memory = Arc::new(MemoryStore::default());
+        let store = FailingStore::around(Arc::clone(&memory) as Arc<dyn Store>);
+        store.fail_next(1, Fault::Failed);
+        store.fail_next(1, Fault::UnknownNotDone);
+        assert!(matches!(store.commit(&empty()).await, Err(StoreError::Failed { .. })));
+        assert!(matches!(store.commit(&empty()).await, Err(StoreError::Unknown { .. })));
+        assert!(memory.outgoing().await.unwrap().is_empty());
+        store.break_commits(Fault::UnknownDone);
+        store.break_reads();
+        assert!(matches!(store.commit(&empty()).await, Err(StoreError::Unknown { .. })));
+        assert_eq!(memory.outgoing().await.unwrap().len(), 1);
+        assert!(store.outgoing().await.is_err());
+        store.heal();
+        assert!(store.commit(&empty()).await.is_ok());
+        assert_eq!(store.commits_tried(), 4);
+    }
+
+    #[tokio::test]
+    async fn blocks_until_it_is_let_go() {
+        let store = FailingStore::around(Arc::new(MemoryStore::default()));
+        store.block();
+        let batch = empty();
+        let mut commit = std::pin::pin!(store.commit(&batch));
+        assert!(futures_util::poll!(&mut commit).is_pending());
+        store.unblock();
+        assert!(commit.await.is_ok());
+    }
 }

@@ -42,6 +42,7 @@ pub struct TwinActor {
 
 impl TwinActor {
     /// An actor for `twin`, as the store knows it. `incarnation` comes back when it stops.
+    #[must_use]
     pub fn new(twin: Twin, incarnation: u32, around: Arc<Surroundings>) -> Self {
         up(&around.counters.twins);
         Self { twin, incarnation, orderly: false, pending: Arc::default(), around }

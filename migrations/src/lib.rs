@@ -6,8 +6,8 @@ mod m0001_journal;
 mod m0002_twins;
 mod m0003_history;
 
-pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
+pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
 
 /// All steps, in order.
 pub struct Migrator;

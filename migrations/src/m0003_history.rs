@@ -42,7 +42,8 @@ impl MigrationTrait for Migration {
             .col(bytes(manager, "body"))
             .take();
         manager.create_table(events).await?;
-        let by_device = Index::create().name("events_device_seq").table("events").col("device").col("seq").take();
+        let by_device =
+            Index::create().name("events_device_seq").table("events").col("device").col("seq").take();
         manager.create_index(by_device).await
     }
 

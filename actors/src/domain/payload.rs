@@ -209,7 +209,10 @@ fn push(
 ) -> Result<(), PayloadError> {
     let bad = |detail: String| PayloadError::BadValue { name: name.chars().take(64).collect(), detail };
     if name.is_empty() || name.len() > LONGEST_NAME {
-        return Err(bad(format!("a reading's name has 1 to {LONGEST_NAME} bytes, this one has {}", name.len())));
+        return Err(bad(format!(
+            "a reading's name has 1 to {LONGEST_NAME} bytes, this one has {}",
+            name.len()
+        )));
     }
     if let Scalar::Text(text) = &value
         && text.len() > LONGEST_TEXT

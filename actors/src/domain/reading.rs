@@ -76,23 +76,32 @@ impl Telemetry {
     /// None for a message that carries neither: that one is never taken for a repeat.
     #[must_use]
     pub fn identity(&self) -> Option<u64> {
-        if let Some(id) = &self.message_id {
-            return Some(Fingerprint::default().field(b"id").field(id.as_bytes()).value());
+        let mut print = Fingerprint::default();
+        match (&self.message_id, self.at) {
+            (None, None) => return None,
+            (Some(id), _) => {
+                print.field(b"id").field(id.as_bytes());
+            }
+            (None, Some(at)) => {
+                print.field(&at.millis().to_le_bytes());
+                for reading in &self.readings {
+                    print.field(reading.name.as_bytes()).field(reading.value.to_string().as_bytes());
+                }
+            }
         }
-        self.at.map(|at| identity_at(at, &self.readings))
+        let untimed = if self.at.is_none() { UNTIMED } else { 0 };
+        Some(print.value() & !UNTIMED | untimed)
     }
 }
 
-/// The identity of readings that carry their own time.
+/// Did the message with this identity carry an id alone, and no time of its own? The lowest bit says so.
 #[must_use]
-pub fn identity_at(at: Timestamp, readings: &[Reading]) -> u64 {
-    let mut print = Fingerprint::default();
-    print.field(&at.millis().to_le_bytes());
-    for reading in readings {
-        print.field(reading.name.as_bytes()).field(reading.value.to_string().as_bytes());
-    }
-    print.value()
+pub fn is_untimed(identity: u64) -> bool {
+    identity & UNTIMED != 0
 }
+
+/// The bit of an identity that says that its message carried no time of its own.
+const UNTIMED: u64 = 1;
 
 impl Scalar {
     /// A number's value.
@@ -143,7 +152,8 @@ impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Json::deserialize(deserializer)?;
         let kind = json.kind();
-        Self::from_json(json)
-            .ok_or_else(|| de::Error::custom(format!("expected a number, a boolean or a string, found {kind}")))
+        Self::from_json(json).ok_or_else(|| {
+            de::Error::custom(format!("expected a number, a boolean or a string, found {kind}"))
+        })
     }
 }

@@ -17,7 +17,7 @@ use super::clock::Timestamp;
 use super::event::{Cause, ChangeKind, Event, EventBody, TwinChange};
 use super::id::{DeviceId, DeviceNumber};
 use super::json::{Json, Object, delta};
-use super::reading::Telemetry;
+use super::reading::{Telemetry, is_untimed};
 
 /// A device's live digital twin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -149,6 +149,9 @@ pub enum Repeat {
 /// How many identities a twin remembers. A repeat is nearly always of the last message or two; what is
 /// older and carries its own time is looked up in the store, so this bounds memory, not correctness.
 const RECENT: usize = 16;
+/// The same where messages carry an id and no time: no time to look them up by, so the twin alone can
+/// know them, and remembers as many as a broker may have under way to us at once.
+const RECENT_UNTIMED: usize = 1_024;
 
 impl Twin {
     /// A twin before its first event.
@@ -189,8 +192,8 @@ impl Twin {
         if self.recent.contains(&identity) {
             return Repeat::Yes;
         }
-        match (&telemetry.message_id, telemetry.at, self.latest_own_time) {
-            (None, Some(at), Some(latest)) if at <= latest => Repeat::AskStore,
+        match (telemetry.at, self.latest_own_time) {
+            (Some(at), Some(latest)) if at <= latest => Repeat::AskStore,
             _ => Repeat::No,
         }
     }
@@ -285,7 +288,9 @@ impl Twin {
                 self.messages += 1;
                 if let Some(identity) = identity {
                     self.remember(*identity);
-                    self.latest_own_time = self.latest_own_time.max(Some(event.at));
+                    if !is_untimed(*identity) {
+                        self.latest_own_time = self.latest_own_time.max(Some(event.at));
+                    }
                 }
                 self.hear(received);
                 if !changed {
@@ -354,8 +359,7 @@ impl Twin {
         now: Timestamp,
         cause: &Cause,
     ) {
-        let (desired, configuration) =
-            (patch.get("desired").is_some(), patch.get("configuration").is_some());
+        let (desired, configuration) = (patch.get("desired").is_some(), patch.get("configuration").is_some());
         if patch.is_empty() && !self.is_new() {
             return;
         }
@@ -416,8 +420,9 @@ impl Twin {
     }
 
     fn remember(&mut self, identity: u64) {
-        if self.recent.len() >= RECENT {
-            self.recent.remove(0);
+        let most = if is_untimed(identity) { RECENT_UNTIMED } else { RECENT };
+        if self.recent.len() >= most {
+            self.recent.drain(..=self.recent.len() - most);
         }
         self.recent.push(identity);
     }

@@ -51,7 +51,8 @@ struct Scripted {
 #[async_trait]
 impl Link for Scripted {
     async fn publish(&self, message: &Outgoing) -> Result<(), LinkError> {
-        if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+        if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+        {
             return Err(LinkError("the test says so".into()));
         }
         self.published.lock().unwrap().push(String::from_utf8(message.payload.to_vec()).unwrap());
@@ -170,7 +171,8 @@ async fn a_receipt_is_settled_after_the_commit_and_not_before() {
 #[actix::test]
 async fn while_the_store_fails_nothing_is_acknowledged_and_afterwards_all_is_there() {
     for fault in [Fault::Failed, Fault::UnknownDone, Fault::UnknownNotDone] {
-        let house = House::with(Settings { patience: Duration::from_millis(300), ..Settings::default() }).await;
+        let house =
+            House::with(Settings { patience: Duration::from_millis(300), ..Settings::default() }).await;
         house.taken("a", r#"{"t": 1}"#).await;
         house.store.break_commits(fault);
         let mut waiting = house.arrive("a", r#"{"t": 2}"#);
@@ -251,7 +253,8 @@ async fn repeats_are_stored_once_also_across_a_restart() {
         assert!(!late.repeated, "another message of the same time is another message");
         house = house.again().await;
     }
-    let telemetry = house.events().await.iter().filter(|event| event.event.kind().as_str() == "telemetry").count();
+    let telemetry =
+        house.events().await.iter().filter(|event| event.event.kind().as_str() == "telemetry").count();
     assert_eq!(telemetry, 43);
 }
 

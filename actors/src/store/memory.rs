@@ -93,7 +93,8 @@ impl Store for MemoryStore {
         let inner = self.inner();
         let twins = || inner.twins.values().map(|(_, twin)| twin);
         let by_serial = twins().find(|twin| &*twin.profile.serial_number == serial);
-        let by_id = || twins().find(|twin| twin.profile.serial_number.is_empty() && twin.id.as_str() == serial);
+        let by_id =
+            || twins().find(|twin| twin.profile.serial_number.is_empty() && twin.id.as_str() == serial);
         Ok(by_serial.or_else(by_id).cloned())
     }
 
@@ -119,7 +120,12 @@ impl Store for MemoryStore {
         Ok(fold.finish(query.newest_first, query.limit))
     }
 
-    async fn has_message(&self, device: DeviceNumber, at: Timestamp, identity: u64) -> Result<bool, StoreError> {
+    async fn has_message(
+        &self,
+        device: DeviceNumber,
+        at: Timestamp,
+        identity: u64,
+    ) -> Result<bool, StoreError> {
         Ok(self.inner().of_device(device).any(|recorded| select::is_message(recorded, at, identity)))
     }
 
@@ -147,7 +153,8 @@ impl Store for MemoryStore {
             return Ok(Replayed::default());
         }
         let all = inner.journal.iter().flat_map(|(_, events)| events);
-        let events = all.filter(|recorded| recorded.seq > after && recorded.seq <= up_to).take(limit).cloned();
+        let events =
+            all.filter(|recorded| recorded.seq > after && recorded.seq <= up_to).take(limit).cloned();
         Ok(Replayed { events: events.collect(), pruned: after < inner.pruned })
     }
 

@@ -155,7 +155,12 @@ pub trait Store: Send + Sync + 'static {
     async fn bucket_history(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, StoreError>;
 
     /// Is there a message of this device that carried the time `at` itself and has this identity?
-    async fn has_message(&self, device: DeviceNumber, at: Timestamp, identity: u64) -> Result<bool, StoreError>;
+    async fn has_message(
+        &self,
+        device: DeviceNumber,
+        at: Timestamp,
+        identity: u64,
+    ) -> Result<bool, StoreError>;
 
     /// Events, filtered.
     async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError>;

@@ -60,7 +60,9 @@ pub fn readings<'a>(
     recorded: &'a Recorded,
 ) -> impl Iterator<Item = (usize, &'a crate::domain::Reading)> {
     let readings = match &recorded.event.body {
-        EventBody::Telemetry { readings, .. } if in_time(query.from, query.to, recorded.event.at) => &readings[..],
+        EventBody::Telemetry { readings, .. } if in_time(query.from, query.to, recorded.event.at) => {
+            &readings[..]
+        }
         _ => &[],
     };
     let wanted = |name: &str| query.sensors.is_empty() || query.sensors.iter().any(|sensor| sensor == name);

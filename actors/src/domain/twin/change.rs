@@ -39,16 +39,8 @@ pub struct Change {
 }
 
 /// The text fields of a profile that people may set, in the order of the document.
-pub const TEXT_FIELDS: [&str; 8] = [
-    "serial_number",
-    "name",
-    "type",
-    "model",
-    "description",
-    "group_id",
-    "ip_address",
-    "mac_address",
-];
+pub const TEXT_FIELDS: [&str; 8] =
+    ["serial_number", "name", "type", "model", "description", "group_id", "ip_address", "mac_address"];
 
 /// The sections that people may patch.
 pub const SECTIONS: [&str; 3] = ["desired", "tags", "configuration"];
@@ -90,7 +82,10 @@ impl Profile {
         let mut reported = Object::default();
         for (field, value) in details.iter() {
             match (field, value) {
-                ("firmware_version" | "ip_address" | "mac_address" | "model" | "serial_number", Json::String(text)) => {
+                (
+                    "firmware_version" | "ip_address" | "mac_address" | "model" | "serial_number",
+                    Json::String(text),
+                ) => {
                     if self.text(field) != &**text {
                         patch.insert(field, value.clone());
                     }

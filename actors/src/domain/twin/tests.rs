@@ -35,7 +35,10 @@ fn a_device_appears_speaks_and_is_claimed() {
     let mut twin = twin();
     twin.apply(Input::Appear, at(1), &cause()).unwrap();
     let heard = twin.apply(readings(r#"{"temperature": 23.5}"#), at(2), &cause()).unwrap();
-    assert_eq!(heard.events.iter().map(Event::kind).map(|k| k.as_str()).collect::<Vec<_>>(), ["presence", "telemetry"]);
+    assert_eq!(
+        heard.events.iter().map(|event| event.kind().as_str()).collect::<Vec<_>>(),
+        ["presence", "telemetry"]
+    );
     assert_eq!((twin.status, twin.last_seen, twin.claimed), (Status::Online, Some(at(2)), false));
     let claim = Registration { patch: object(r#"{"name": "Pump", "type": "pump"}"#) };
     twin.apply(Input::Claim(Box::new(claim.clone())), at(3), &cause()).unwrap();
@@ -53,7 +56,8 @@ fn a_device_appears_speaks_and_is_claimed() {
 #[test]
 fn nobody_is_told_what_the_token_hashes_to() {
     let patch = object(r#"{"name": "Pump", "token_hash": "5e884898"}"#);
-    let registered = twin().apply(Input::Register(Box::new(Registration { patch })), at(1), &cause()).unwrap();
+    let registered =
+        twin().apply(Input::Register(Box::new(Registration { patch })), at(1), &cause()).unwrap();
     assert_eq!(
         Json::from(registered.events[0].data()).to_string(),
         r#"{"change":"registered","claimed":true,"name":"Pump"}"#
@@ -110,6 +114,32 @@ fn repeats_are_known_by_their_own_time_or_id_and_by_nothing_else() {
     assert_eq!(outcome(r#"{"u": 1, "timestamp": 1000}"#), Repeat::AskStore);
     assert_eq!(outcome(r#"{"t": 1, "message_id": "a"}"#), Repeat::No);
     assert_eq!(outcome(r#"{"t": 1, "message_id": "a"}"#), Repeat::Yes);
+}
+
+#[test]
+fn ids_without_a_time_are_remembered_for_as_long_as_a_broker_may_send_again() {
+    let mut twin = twin();
+    let message = |n: usize| readings(&format!(r#"{{"t": {n}, "message_id": "m{n}"}}"#));
+    for n in 0..1_500 {
+        assert!(!twin.apply(message(n), at(1), &cause()).unwrap().repeated);
+    }
+    for n in 1_500 - 1_024..1_500 {
+        assert!(twin.apply(message(n), at(2), &cause()).unwrap().repeated, "{n}");
+    }
+}
+
+#[test]
+fn a_message_with_id_and_time_is_looked_up_when_it_is_old() {
+    let mut twin = twin();
+    let message = |n: usize| {
+        payload::telemetry(format!(r#"{{"t": 1, "message_id": "m{n}", "timestamp": {n}}}"#).as_bytes())
+    };
+    for n in 0..100 {
+        twin.apply(Input::Telemetry(message(n).unwrap()), at(1), &cause()).unwrap();
+    }
+    assert_eq!(twin.repeat(&message(99).unwrap()), Repeat::Yes);
+    assert_eq!(twin.repeat(&message(3).unwrap()), Repeat::AskStore);
+    assert_eq!(twin.repeat(&message(100).unwrap()), Repeat::No);
 }
 
 #[test]

@@ -59,7 +59,7 @@ struct Decoder<'a> {
 
 /// A text of the blob, and what was made of it: a thousand events share one cause.
 struct Text<'a> {
-    text: &'a str,
+    spelled: &'a str,
     device: Option<DeviceId>,
     shared: Option<Arc<str>>,
 }
@@ -71,7 +71,7 @@ fn texts<'a>(bytes: &mut Reader<'a>) -> Result<Vec<Text<'a>>, CodecError> {
         let length = bytes.count()?;
         let text = std::str::from_utf8(bytes.take(length)?)
             .map_err(|_| CodecError::Nonsense("a text is not UTF-8"))?;
-        texts.push(Text { text, device: None, shared: None });
+        texts.push(Text { spelled: text, device: None, shared: None });
     }
     Ok(texts)
 }
@@ -115,7 +115,7 @@ impl<'a> Decoder<'a> {
             None => known
                 .device
                 .insert(
-                    DeviceId::parse(known.text)
+                    DeviceId::parse(known.spelled)
                         .map_err(|_| CodecError::Nonsense("a device's id is none"))?,
                 )
                 .clone(),
@@ -123,7 +123,7 @@ impl<'a> Decoder<'a> {
         let number = DeviceNumber(self.bytes.signed()?);
         let source = source_of(self.bytes.byte()?)?;
         let known = self.known_text()?;
-        let by = Arc::clone(known.shared.get_or_insert_with(|| known.text.into()));
+        let by = Arc::clone(known.shared.get_or_insert_with(|| known.spelled.into()));
         Ok((device, number, Cause { source, by }))
     }
 
@@ -202,7 +202,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn text(&mut self) -> Result<&'a str, CodecError> {
-        let text = self.known_text()?.text;
+        let text = self.known_text()?.spelled;
         self.text_left =
             self.text_left.checked_sub(text.len()).ok_or(CodecError::Nonsense("there is too much text"))?;
         Ok(text)

@@ -85,7 +85,8 @@ impl<'a> Writer<'a> {
     }
 
     fn reading(&mut self, Reading { name, value, unit, quality_score }: &'a Reading) {
-        let decimal = if let Scalar::Number(number) = value { Decimal::exactly(number.as_str()) } else { None };
+        let decimal =
+            if let Scalar::Number(number) = value { Decimal::exactly(number.as_str()) } else { None };
         let mut bits = match (value, decimal) {
             (Scalar::Bool(false), _) => tag::FALSE,
             (Scalar::Bool(true), _) => tag::TRUE,

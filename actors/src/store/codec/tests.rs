@@ -10,7 +10,8 @@ use crate::domain::{
 
 fn same(one: &[Recorded], other: &[Recorded]) -> bool {
     // Numbers are equal by value; what is stored must be equal by digit.
-    let told = |events: &[Recorded]| format!("{:?}", events.iter().map(|e| (e.seq, &e.event)).collect::<Vec<_>>());
+    let told =
+        |events: &[Recorded]| format!("{:?}", events.iter().map(|e| (e.seq, &e.event)).collect::<Vec<_>>());
     told(one) == told(other)
 }
 
@@ -26,7 +27,9 @@ fn check_decimal(text: &str, exact: bool) {
 
 #[test]
 fn decimals_keep_their_text_or_stay_text() {
-    for text in ["0", "-0", "7", "23.50", "-0.05", "0.000", "1000000", "9999999999999999999", "0.1234567890123456789"] {
+    for text in
+        ["0", "-0", "7", "23.50", "-0.05", "0.000", "1000000", "9999999999999999999", "0.1234567890123456789"]
+    {
         check_decimal(text, text.len() <= 20);
     }
     for text in ["1e3", "1E-7", "00", "01.5", "1.", ".5", "", "-", "123456789012345678901234567890", "+1"] {
@@ -107,7 +110,8 @@ fn any_json() -> impl Strategy<Value = Json> {
     leaf.prop_recursive(5, 32, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(|items| Json::Array(items.into())),
-            prop::collection::vec((".{0,3}", inner), 0..4).prop_map(|entries| Json::Object(entries.into_iter().collect())),
+            prop::collection::vec((".{0,3}", inner), 0..4)
+                .prop_map(|entries| Json::Object(entries.into_iter().collect())),
         ]
     })
 }

@@ -93,7 +93,11 @@ async fn knows_a_message_by_its_time_and_content() {
                 let telemetry = payload::telemetry(message(minute).as_bytes()).unwrap();
                 let (at, identity) = (telemetry.at.unwrap(), telemetry.identity().unwrap());
                 let expected = ![2, 10].contains(&minute);
-                assert_eq!(fixture.store.has_message(device, at, identity).await.unwrap(), expected, "{minute}");
+                assert_eq!(
+                    fixture.store.has_message(device, at, identity).await.unwrap(),
+                    expected,
+                    "{minute}"
+                );
                 assert!(!fixture.store.has_message(device, at, identity ^ 1).await.unwrap());
                 assert!(!fixture.store.has_message(world.number("b"), at, identity).await.unwrap());
             }
@@ -109,7 +113,10 @@ async fn lists_filter_sort_and_page() {
         let mut world = World::new();
         world.register("p-1", r#"{"name": "Zebra", "type": "pump", "tags": {"floor": 2, "wet": true}}"#);
         world.wait(1_000);
-        world.register("p-2", r#"{"name": "alpha_100%", "type": "pump", "group_id": "g", "serial_number": "SN7"}"#);
+        world.register(
+            "p-2",
+            r#"{"name": "alpha_100%", "type": "pump", "group_id": "g", "serial_number": "SN7"}"#,
+        );
         world.register("f-1", r#"{"name": "Übung", "type": "fan", "tags": {"floor": "2", "wet": null}}"#);
         world.tell("x", r#"{"t": 1}"#);
         world.tell("p-2", r#"{"t": 1}"#);
@@ -126,6 +133,8 @@ async fn lists_filter_sort_and_page() {
         check(list(), &["p-1", "p-2", "f-1", "x"], 4).await;
         check(DeviceQuery { limit: 2, offset: 1, ..list() }, &["p-2", "f-1"], 4).await;
         check(DeviceQuery { offset: 9, ..list() }, &[], 4).await;
+        check(DeviceQuery { offset: u64::MAX, limit: u64::MAX, ..list() }, &[], 4).await;
+        check(DeviceQuery { offset: 3, limit: u64::MAX, ..list() }, &["x"], 4).await;
         check(DeviceQuery { limit: 0, ..list() }, &[], 4).await;
         check(DeviceQuery { descending: true, ..list() }, &["x", "f-1", "p-2", "p-1"], 4).await;
         let by = |sort| DeviceQuery { sort, ..list() };
@@ -238,7 +247,10 @@ async fn the_outbox_holds_what_was_not_sent() {
         fixture.commit(&batch).await;
         fixture.reopen().await;
         let left = fixture.store.outgoing().await.unwrap();
-        assert_eq!(left.iter().map(|m| (m.id, m.topic.as_str())).collect::<Vec<_>>(), [(two, "2"), (three, "3")]);
+        assert_eq!(
+            left.iter().map(|m| (m.id, m.topic.as_str())).collect::<Vec<_>>(),
+            [(two, "2"), (three, "3")]
+        );
         assert!(left[0].retain && left[0].payload == "{}");
         for id in [two, three] {
             world.sent(id);
@@ -264,6 +276,7 @@ async fn the_log_is_filtered() {
             let a = Some(world.number("a"));
             // 1 to 3: a appears, is there, tells; 4 to 6: so does b; then they tell in turn.
             assert_eq!(find(log()).await, (1..=world.seq).collect::<Vec<_>>());
+            assert_eq!(find(EventQuery { limit: usize::MAX, device: a, ..log() }).await.len(), 7);
             assert_eq!(find(EventQuery { device: a, ..log() }).await, [1, 2, 3, 7, 9, 11, 13]);
             let newest = EventQuery { device: a, newest_first: true, limit: 2, ..log() };
             assert_eq!(find(newest.clone()).await, [13, 11]);
@@ -314,7 +327,8 @@ async fn history_filters_and_limits() {
 
         let buckets = HistoryQuery { interval_ms: 10_000, newest_first: true, limit: 2, ..query };
         let told = fixture.store.bucket_history(&buckets).await.unwrap();
-        let told: Vec<_> = told.iter().map(|b| (b.timestamp.millis() - NOON, b.value.as_f64(), b.count)).collect();
+        let told: Vec<_> =
+            told.iter().map(|b| (b.timestamp.millis() - NOON, b.value.as_f64(), b.count)).collect();
         assert_eq!(told, [(40_000, 39.0, 1), (30_000, 33.5, 10)]);
     }
 }

@@ -3,4 +3,4 @@
 mod basics;
 mod durable;
 mod random;
-mod support;
+pub mod support;

@@ -56,7 +56,10 @@ async fn run(steps: &[Step]) -> (World, Fixture, Fixture, Vec<(String, DeviceNum
             Step::Change(device, value) => {
                 let id = format!("d{device}");
                 if world.twins.contains_key(&id) {
-                    world.change(&id, &format!(r#"{{"desired": {{"x": {value}}}, "tags": {{"t": {value}}}}}"#));
+                    world.change(
+                        &id,
+                        &format!(r#"{{"desired": {{"x": {value}}}, "tags": {{"t": {value}}}}}"#),
+                    );
                 }
             }
             Step::Remove(device) => world.remove(&format!("d{device}")),
@@ -82,7 +85,7 @@ async fn run(steps: &[Step]) -> (World, Fixture, Fixture, Vec<(String, DeviceNum
 }
 
 /// Polls `work` so often at most.
-async fn broken_off<T>(work: impl Future<Output = T>, mut polls: u8) {
+pub async fn broken_off<T>(work: impl Future<Output = T>, mut polls: u8) {
     let mut work = std::pin::pin!(work);
     std::future::poll_fn(|context| {
         if polls == 0 || work.as_mut().poll(context).is_ready() {
@@ -157,6 +160,12 @@ proptest! {
     }
 }
 
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a few values, counted from 0"
+)]
 fn aggregate_of(word: &str, values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -10,9 +10,7 @@ use tempfile::TempDir;
 use crate::domain::event::{EventBody, Source};
 use crate::domain::series::{Aggregate, HistoryQuery};
 use crate::domain::twin::{Change, Registration};
-use crate::domain::{
-    Cause, DeviceId, DeviceNumber, Input, Json, Object, Recorded, Timestamp, Twin, payload,
-};
+use crate::domain::{Cause, DeviceId, DeviceNumber, Input, Json, Object, Recorded, Timestamp, Twin, payload};
 use crate::mqtt::Outgoing;
 use crate::store::{Batch, DeviceQuery, EventQuery, MemoryStore, SqlOptions, SqlStore, Store};
 
@@ -74,7 +72,12 @@ impl World {
     pub fn send(&mut self, topic: &str) -> u64 {
         self.outgoing += 1;
         let payload = bytes::Bytes::from_static(b"{}");
-        self.pending.outgoing.push(Outgoing { id: self.outgoing, topic: topic.into(), payload, retain: true });
+        self.pending.outgoing.push(Outgoing {
+            id: self.outgoing,
+            topic: topic.into(),
+            payload,
+            retain: true,
+        });
         self.outgoing
     }
 
@@ -148,7 +151,7 @@ impl Fixture {
 
     pub async fn sql_with(options: SqlOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir, &options).await;
+        let store = open_in(&dir, &options).await;
         Self { store, sql: Some((dir, options)) }
     }
 
@@ -159,7 +162,7 @@ impl Fixture {
     /// As after a crash: whatever was only in memory is gone.
     pub async fn reopen(&mut self) {
         if let Some((dir, options)) = &self.sql {
-            self.store = open(dir, options).await;
+            self.store = open_in(dir, options).await;
         }
     }
 
@@ -172,7 +175,13 @@ impl Fixture {
     }
 }
 
-async fn open(dir: &TempDir, options: &SqlOptions) -> Arc<SqlStore> {
+/// One more store on the same database.
+pub async fn open(fixture: &Fixture) -> Arc<SqlStore> {
+    let (dir, options) = fixture.sql.as_ref().unwrap();
+    open_in(dir, options).await
+}
+
+async fn open_in(dir: &TempDir, options: &SqlOptions) -> Arc<SqlStore> {
     let url = format!("sqlite:{}", dir.path().join("test.db").display());
     SqlStore::open(&url, options.clone()).await.unwrap()
 }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, Select,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter,
+    QueryOrder, Select,
 };
 
 use super::entities::chunk;
-use super::rows::{self, failed, int, rows_at_once};
+use super::rows::{self, failed, int};
+use super::write;
 use crate::domain::{DeviceNumber, Recorded, Timestamp};
 use crate::store::{StoreError, codec};
 
@@ -38,7 +39,11 @@ pub fn earliest_start(at: Timestamp) -> i64 {
 }
 
 /// Chunks of `device` that may hold messages of `from <= at < to`.
-pub fn in_time(device: DeviceNumber, from: Option<Timestamp>, to: Option<Timestamp>) -> Select<chunk::Entity> {
+pub fn in_time(
+    device: DeviceNumber,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+) -> Select<chunk::Entity> {
     let mut select = chunk::Entity::find().filter(chunk::Column::Device.eq(device.0));
     if let Some(from) = from {
         select = select
@@ -48,9 +53,8 @@ pub fn in_time(device: DeviceNumber, from: Option<Timestamp>, to: Option<Timesta
     if let Some(to) = to {
         // Both bounds on both columns, so that either order can be walked by its index.
         let beyond = earliest_start(to).saturating_add(DAY_MS);
-        select = select
-            .filter(chunk::Column::FirstAt.lt(to.millis()))
-            .filter(chunk::Column::LastAt.lt(beyond));
+        select =
+            select.filter(chunk::Column::FirstAt.lt(to.millis())).filter(chunk::Column::LastAt.lt(beyond));
     }
     select
 }
@@ -70,9 +74,9 @@ pub async fn prepare(
     let mut rewrites = Vec::new();
     for of_day in readings.chunk_by(|one, other| day(one.event.at) == day(other.event.at)) {
         let Some(first) = of_day.first() else { continue };
-        let open = last_of_day(reader, device, first.event.at).await?.filter(|chunk| {
-            chunk.count < int(MOST_MESSAGES as u64) && chunk.body.len() < MOST_BYTES
-        });
+        let open = last_of_day(reader, device, first.event.at)
+            .await?
+            .filter(|chunk| chunk.count < int(MOST_MESSAGES as u64) && chunk.body.len() < MOST_BYTES);
         let before = match &open {
             Some(chunk) => rows::events("read chunk", chunk.first_seq, &chunk.body)?,
             None => Vec::new(),
@@ -87,6 +91,8 @@ pub async fn prepare(
 
 /// Writes what [`prepare`] made.
 pub async fn write(sql: &DatabaseTransaction, rewrites: Vec<Rewrite>) -> Result<(), StoreError> {
+    use chunk::Column::{Body, Count, Device, FirstAt, FirstSeq, LastAt, LastSeq};
+
     let mut rows = Vec::new();
     for Rewrite { replaced, chunks } in rewrites {
         if let (Some(replaced), Some(first)) = (replaced, chunks.first())
@@ -95,30 +101,20 @@ pub async fn write(sql: &DatabaseTransaction, rewrites: Vec<Rewrite>) -> Result<
             let key = (first.device, replaced.0, replaced.1);
             chunk::Entity::delete_by_id(key).exec(sql).await.map_err(failed(WRITE))?;
         }
-        rows.extend(chunks.into_iter().map(IntoActiveModel::into_active_model));
+        rows.extend(chunks);
     }
-    let overwrite = OnConflict::columns([chunk::Column::Device, chunk::Column::FirstAt, chunk::Column::FirstSeq])
-        .update_columns([
-            chunk::Column::LastAt,
-            chunk::Column::LastSeq,
-            chunk::Column::Count,
-            chunk::Column::Body,
-        ])
+    let overwrite = OnConflict::columns([Device, FirstAt, FirstSeq])
+        .update_columns([LastAt, LastSeq, Count, Body])
         .to_owned();
-    while !rows.is_empty() {
-        let rest = rows.split_off(rows.len().min(rows_at_once(7)));
-        chunk::Entity::insert_many(rows)
-            .on_conflict(overwrite.clone())
-            .exec_without_returning(sql)
-            .await
-            .map_err(failed(WRITE))?;
-        rows = rest;
-    }
-    Ok(())
+    write::insert(sql, WRITE, rows, Some(overwrite)).await
 }
 
 /// Deletes chunks that end before `until`, of devices numbered `from` to `to` (exclusive).
-pub async fn delete_old(sql: &impl ConnectionTrait, devices: (i64, i64), until: Timestamp) -> Result<u64, StoreError> {
+pub async fn delete_old(
+    sql: &impl ConnectionTrait,
+    devices: (i64, i64),
+    until: Timestamp,
+) -> Result<u64, StoreError> {
     chunk::Entity::delete_many()
         .filter(chunk::Column::Device.gte(devices.0))
         .filter(chunk::Column::Device.lt(devices.1))

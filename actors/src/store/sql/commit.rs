@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, Iterable, QueryFilter};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
-use super::entities::{chunk, event, journal, meta, outbox, tag, tombstone, twin};
-use super::rows::{self, failed, int, rows_at_once};
-use super::{SqlStore, order};
-use crate::domain::{DeviceNumber, EventBody, Twin};
+use super::entities::{chunk, device, event, journal, meta, outbox, tag, tombstone, twin};
+use super::rows::{self, failed, int};
+use super::{SqlStore, write};
+use crate::domain::{DeviceNumber, EventBody, Json, Twin};
 use crate::store::{Batch, StoreError, codec, select};
 
 const COMMIT: &str = "commit";
@@ -44,39 +44,6 @@ pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Writes twins' rows and their tags. `columns` are what an existing row takes over.
-pub async fn write_twins(
-    sql: &DatabaseTransaction,
-    twins: Vec<twin::Model>,
-    columns: &[twin::Column],
-) -> Result<(), StoreError> {
-    let mut left = twins.into_iter().map(IntoActiveModel::into_active_model);
-    loop {
-        let rows: Vec<twin::ActiveModel> = left.by_ref().take(rows_at_once(twin::Column::iter().len())).collect();
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let overwrite = OnConflict::column(twin::Column::Number).update_columns(columns.iter().copied()).to_owned();
-        twin::Entity::insert_many(rows)
-            .on_conflict(overwrite)
-            .exec_without_returning(sql)
-            .await
-            .map_err(failed("write twins"))?;
-    }
-}
-
-/// Sets one of the numbers that outlive their rows.
-pub async fn set_meta(sql: &DatabaseTransaction, name: &str, value: i64) -> Result<(), StoreError> {
-    let row = meta::Model { name: name.to_owned(), value }.into_active_model();
-    let overwrite = OnConflict::column(meta::Column::Name).update_column(meta::Column::Value).to_owned();
-    meta::Entity::insert(row)
-        .on_conflict(overwrite)
-        .exec_without_returning(sql)
-        .await
-        .map(drop)
-        .map_err(failed("write meta"))
-}
-
 fn journal_row(batch: &Batch) -> Option<journal::Model> {
     let (first, last) = (batch.events.first()?, batch.events.last()?);
     let times = || batch.events.iter().map(|event| event.event.at.millis());
@@ -108,23 +75,12 @@ async fn write(
     batch: &Batch,
     journal: Option<journal::Model>,
 ) -> Result<(), StoreError> {
-    if let Some(row) = journal {
-        journal::Entity::insert(row.into_active_model())
-            .exec_without_returning(sql)
-            .await
-            .map_err(failed("write journal"))?;
-    }
-    let removed: HashMap<DeviceNumber, u64> = batch.removed.iter().map(|(seq, number)| (*number, *seq)).collect();
-    if !removed.is_empty() {
-        remove(sql, &removed).await?;
-    }
+    write::insert(sql, "write journal", journal.into_iter().collect(), None).await?;
+    let removed: HashMap<DeviceNumber, u64> =
+        batch.removed.iter().map(|(seq, number)| (*number, *seq)).collect();
+    remove(sql, &removed).await?;
     write_events(sql, batch, &removed).await?;
-    let twins = latest_twins(batch, &removed);
-    if !twins.is_empty() {
-        write_tags(sql, &twins).await?;
-        let rows: Result<Vec<_>, _> = twins.iter().map(|(seq, twin)| rows::of_twin(*seq, 0, twin)).collect();
-        write_twins(sql, rows?, &order::ALL_BUT_ORDERED).await?;
-    }
+    write_twins(sql, &latest_twins(batch, &removed)).await?;
     write_outbox(sql, batch).await
 }
 
@@ -142,34 +98,36 @@ fn latest_twins<'a>(batch: &'a Batch, removed: &HashMap<DeviceNumber, u64>) -> V
     twins
 }
 
-async fn write_tags(sql: &DatabaseTransaction, twins: &[(u64, &Twin)]) -> Result<(), StoreError> {
-    const TAGS: &str = "write tags";
+async fn write_twins(sql: &DatabaseTransaction, twins: &[(u64, &Twin)]) -> Result<(), StoreError> {
+    if twins.is_empty() {
+        return Ok(());
+    }
+    let devices = twins.iter().map(|(_, twin)| rows::of_device(twin)).collect();
+    write::devices(sql, devices, write::whole_device()).await?;
+    let states: Result<Vec<_>, _> = twins.iter().map(|(seq, twin)| rows::of_twin(*seq, 0, twin)).collect();
+    // How far its readings are in order stays as it is.
+    write::twins(sql, states?, &[twin::Column::Seq, twin::Column::State]).await?;
     let numbers: Vec<i64> = twins.iter().map(|(_, twin)| twin.number.0).collect();
-    for some in numbers.chunks(rows_at_once(1)) {
+    for some in numbers.chunks(write::AT_ONCE) {
         tag::Entity::delete_many()
             .filter(tag::Column::Device.is_in(some.iter().copied()))
             .exec(sql)
             .await
-            .map_err(failed(TAGS))?;
+            .map_err(failed("write tags"))?;
     }
-    let mut rows = Vec::new();
-    for (_, twin) in twins {
-        let mut names = HashSet::new();
-        for (name, value) in twin.tags.iter() {
-            // Two names that begin alike for so long are one to the index.
-            if let Some(value) = select::tag_text(value)
-                && names.insert(select::key(name))
-            {
-                let (device, name) = (twin.number.0, select::key(name).to_owned());
-                rows.push(tag::Model { device, name, value }.into_active_model());
-            }
-        }
-    }
-    while !rows.is_empty() {
-        let some = rows.split_off(rows.len().saturating_sub(rows_at_once(3)));
-        tag::Entity::insert_many(some).exec_without_returning(sql).await.map_err(failed(TAGS))?;
-    }
-    Ok(())
+    write::insert(sql, "write tags", twins.iter().flat_map(|(_, twin)| tags(twin)).collect(), None).await
+}
+
+fn tags(twin: &Twin) -> Vec<tag::Model> {
+    let device = twin.number.0;
+    let mut names = HashSet::new();
+    let tag = |(name, value): (&str, &Json)| {
+        let value = select::tag_text(value)?;
+        // Two names that begin alike for so long are one to the index.
+        let name = select::key(name).to_owned();
+        names.insert(name.clone()).then_some(tag::Model { device, name, value })
+    };
+    twin.tags.iter().filter_map(tag).collect()
 }
 
 /// Everything that is no telemetry gets a row, so that it is found without the readings around it.
@@ -178,29 +136,20 @@ async fn write_events(
     batch: &Batch,
     removed: &HashMap<DeviceNumber, u64>,
 ) -> Result<(), StoreError> {
-    let is_row = |body: &EventBody| !matches!(body, EventBody::Telemetry { .. });
-    let mut rows: Vec<_> = batch
+    let rows = batch
         .events
         .iter()
-        .filter(|recorded| is_row(&recorded.event.body))
+        .filter(|recorded| !matches!(recorded.event.body, EventBody::Telemetry { .. }))
         .filter(|recorded| removed.get(&recorded.event.number).is_none_or(|seq| recorded.seq >= *seq))
-        .map(|recorded| {
-            event::Model {
-                seq: int(recorded.seq),
-                device: recorded.event.number.0,
-                kind: recorded.event.kind().as_str().to_owned(),
-                at: recorded.event.at.millis(),
-                body: codec::encode([&**recorded]),
-            }
-            .into_active_model()
+        .map(|recorded| event::Model {
+            seq: int(recorded.seq),
+            device: recorded.event.number.0,
+            kind: recorded.event.kind().as_str().to_owned(),
+            at: recorded.event.at.millis(),
+            body: codec::encode([&**recorded]),
         })
         .collect();
-    while !rows.is_empty() {
-        let rest = rows.split_off(rows.len().min(rows_at_once(5)));
-        event::Entity::insert_many(rows).exec_without_returning(sql).await.map_err(failed("write events"))?;
-        rows = rest;
-    }
-    Ok(())
+    write::insert(sql, "write events", rows, None).await
 }
 
 async fn remove(sql: &DatabaseTransaction, removed: &HashMap<DeviceNumber, u64>) -> Result<(), StoreError> {
@@ -208,7 +157,12 @@ async fn remove(sql: &DatabaseTransaction, removed: &HashMap<DeviceNumber, u64>)
     for (device, seq) in removed {
         let (device, seq) = (device.0, int(*seq));
         twin::Entity::delete_by_id(device).exec(sql).await.map_err(failed(REMOVE))?;
-        tag::Entity::delete_many().filter(tag::Column::Device.eq(device)).exec(sql).await.map_err(failed(REMOVE))?;
+        device::Entity::delete_by_id(device).exec(sql).await.map_err(failed(REMOVE))?;
+        tag::Entity::delete_many()
+            .filter(tag::Column::Device.eq(device))
+            .exec(sql)
+            .await
+            .map_err(failed(REMOVE))?;
         chunk::Entity::delete_many()
             .filter(chunk::Column::Device.eq(device))
             .exec(sql)
@@ -220,44 +174,28 @@ async fn remove(sql: &DatabaseTransaction, removed: &HashMap<DeviceNumber, u64>)
             .exec(sql)
             .await
             .map_err(failed(REMOVE))?;
-        let overwrite = OnConflict::column(tombstone::Column::Device).update_column(tombstone::Column::Seq).to_owned();
-        tombstone::Entity::insert(tombstone::Model { device, seq }.into_active_model())
-            .on_conflict(overwrite)
-            .exec_without_returning(sql)
-            .await
-            .map_err(failed(REMOVE))?;
+        let overwrite =
+            OnConflict::column(tombstone::Column::Device).update_column(tombstone::Column::Seq).to_owned();
+        write::insert(sql, REMOVE, vec![tombstone::Model { device, seq }], Some(overwrite)).await?;
     }
     Ok(())
 }
 
 async fn write_outbox(sql: &DatabaseTransaction, batch: &Batch) -> Result<(), StoreError> {
     const OUTBOX: &str = "write outbox";
-    let mut rows = batch.outgoing.iter().map(|message| {
-        outbox::Model {
-            id: int(message.id),
-            topic: message.topic.clone(),
-            payload: message.payload.to_vec(),
-            retain: message.retain,
-        }
-        .into_active_model()
+    let rows = batch.outgoing.iter().map(|message| outbox::Model {
+        id: int(message.id),
+        topic: message.topic.clone(),
+        payload: message.payload.to_vec(),
+        retain: message.retain,
     });
-    loop {
-        let some: Vec<_> = rows.by_ref().take(rows_at_once(4)).collect();
-        if some.is_empty() {
-            break;
-        }
-        // A batch without events may come again: what it brought is there then.
-        let keep = OnConflict::column(outbox::Column::Id).do_nothing().to_owned();
-        outbox::Entity::insert_many(some)
-            .on_conflict(keep)
-            .exec_without_returning(sql)
-            .await
-            .map_err(failed(OUTBOX))?;
-    }
+    // A batch without events may come again: what it brought is there then.
+    let keep = OnConflict::column(outbox::Column::Id).do_nothing().to_owned();
+    write::insert(sql, OUTBOX, rows.collect(), Some(keep)).await?;
     if let Some(largest) = batch.outgoing.iter().map(|message| message.id).max() {
-        set_meta(sql, meta::OUTGOING, int(largest)).await?;
+        write::meta(sql, meta::OUTGOING, int(largest)).await?;
     }
-    for sent in batch.sent.chunks(rows_at_once(1)) {
+    for sent in batch.sent.chunks(write::AT_ONCE) {
         outbox::Entity::delete_many()
             .filter(outbox::Column::Id.is_in(sent.iter().map(|id| int(*id))))
             .exec(sql)
@@ -265,4 +203,45 @@ async fn write_outbox(sql: &DatabaseTransaction, batch: &Batch) -> Result<(), St
             .map_err(failed(OUTBOX))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use crate::store::contract::support::{Fixture, World, history, open};
+
+    /// A commit's answer got lost, and it took place or not: the next try finds out.
+    #[tokio::test]
+    async fn a_doubtful_commit_is_looked_up() {
+        for took_place in [false, true] {
+            let fixture = Fixture::sql().await;
+            let store = open(&fixture).await;
+            let mut world = World::new();
+            world.tell("a", r#"{"t": 1}"#);
+            let batch = world.batch();
+            if took_place {
+                fixture.commit(&batch).await; // by another hand: `store` knows nothing of it
+            }
+            store.in_doubt.store(true, Ordering::Release);
+            store.commit(&batch).await.unwrap();
+            assert!(!store.in_doubt.load(Ordering::Acquire));
+            let device = world.number("a");
+            assert_eq!(store.raw_history(&history(device)).await.unwrap().len(), 1, "{took_place}");
+            assert_eq!(store.load(&[world.twins["a"].id.clone()]).await.unwrap(), [world.twins["a"].clone()]);
+        }
+    }
+
+    #[tokio::test]
+    async fn other_events_in_the_place_of_a_doubtful_commit_are_refused() {
+        let fixture = Fixture::sql().await;
+        let store = open(&fixture).await;
+        let (mut world, mut other) = (World::new(), World::new());
+        world.tell("a", r#"{"t": 1}"#);
+        other.tell("a", r#"{"t": 2}"#);
+        fixture.commit(&world.batch()).await;
+        store.in_doubt.store(true, Ordering::Release);
+        let error = store.commit(&other.batch()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    }
 }

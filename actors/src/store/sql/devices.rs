@@ -1,34 +1,30 @@
 //! Twins: their rows with the tail folded onto them.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, Query};
-use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
-};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
 
-use super::SqlStore;
-use super::entities::{tag, twin};
-use super::rows::{self, failed, rows_at_once, uint};
+use super::entities::{device, tag, twin};
+use super::rows::{self, failed, uint};
 use super::tail::View;
-use crate::domain::{DeviceId, Recorded, Twin};
+use super::{SqlStore, write};
+use crate::domain::{DeviceId, Twin};
 use crate::store::{DevicePage, DeviceQuery, DeviceSort, StoreError, select};
 
 const READ: &str = "read twins";
+
+/// With fewer matches than this, all of them are sorted; with more, the order's index soon fills a page.
+const FEW: u64 = 1_000;
 
 /// See [`crate::store::Store::load`].
 pub async fn load(store: &SqlStore, ids: &[DeviceId]) -> Result<Vec<Twin>, StoreError> {
     let view = store.tail.view();
     let mut twins = Vec::with_capacity(ids.len());
-    for some in ids.chunks(rows_at_once(1)) {
-        let rows = twin::Entity::find()
-            .filter(twin::Column::Id.is_in(some.iter().map(DeviceId::as_str)))
-            .all(&store.readers)
-            .await
-            .map_err(failed(READ))?;
-        for row in &rows {
-            twins.push(folded(&view, row)?);
-        }
+    for some in ids.chunks(write::AT_ONCE) {
+        let ids = some.iter().map(DeviceId::as_str);
+        let found = device::Entity::find().filter(device::Column::Id.is_in(ids));
+        twins.extend(read(store, &view, numbers(store, found).await?).await?);
     }
     Ok(twins)
 }
@@ -36,59 +32,88 @@ pub async fn load(store: &SqlStore, ids: &[DeviceId]) -> Result<Vec<Twin>, Store
 /// See [`crate::store::Store::devices`].
 pub async fn devices(store: &SqlStore, query: &DeviceQuery) -> Result<DevicePage, StoreError> {
     let view = store.tail.view();
-    let selected = twin::Entity::find().filter(condition(query));
-    let total = selected.clone().count(&store.readers).await.map_err(failed("count twins"))?;
-    let mut twins = Vec::new();
-    if query.offset < total {
-        let page = sorted(selected, query).offset(query.offset).limit(query.limit);
-        for row in page.all(&store.readers).await.map_err(failed(READ))? {
-            twins.push(folded(&view, &row)?);
-        }
+    let selected = device::Entity::find().filter(condition(query));
+    let total = count(store, selected.clone()).await?;
+    if query.offset >= total || query.limit == 0 {
+        return Ok(DevicePage { twins: Vec::new(), total });
     }
-    Ok(DevicePage { twins, total })
+    let selected = if total < FEW {
+        // Found by the filters and sorted then: no order's index is walked to its end for a handful.
+        device::Entity::find().filter(device::Column::Number.is_in(numbers(store, selected).await?))
+    } else {
+        selected
+    };
+    let page = sorted(selected, query).offset(query.offset).limit(rows::bound(query.limit));
+    Ok(DevicePage { twins: read(store, &view, numbers(store, page).await?).await?, total })
 }
 
 /// See [`crate::store::Store::find_serial`].
 pub async fn find_serial(store: &SqlStore, serial: &str) -> Result<Option<Twin>, StoreError> {
     let view = store.tail.view();
-    let by_serial = Condition::all().add(twin::Column::SerialNumber.eq(select::key(serial)));
-    let by_id =
-        Condition::all().add(twin::Column::Id.eq(serial)).add(twin::Column::SerialNumber.eq(""));
-    let rows = twin::Entity::find()
+    let by_serial = Condition::all().add(device::Column::SerialNumber.eq(select::key(serial)));
+    let by_id = Condition::all().add(device::Column::Id.eq(serial)).add(device::Column::SerialNumber.eq(""));
+    let found = device::Entity::find()
         .filter(Condition::any().add(by_serial).add(by_id))
-        .order_by_desc(twin::Column::SerialNumber) // who has the number before who is called so
-        .order_by_asc(twin::Column::Number)
-        .all(&store.readers)
-        .await
-        .map_err(failed(READ))?;
-    for row in &rows {
-        let twin = folded(&view, row)?;
+        .order_by_desc(device::Column::SerialNumber) // who has the number before who is called so
+        .order_by_asc(device::Column::Number);
+    let twins = read(store, &view, numbers(store, found).await?).await?;
+    Ok(twins.into_iter().find(|twin| {
         let own = &*twin.profile.serial_number;
-        if own == serial || (own.is_empty() && twin.id.as_str() == serial) {
-            return Ok(Some(twin));
-        }
-    }
-    Ok(None)
+        own == serial || (own.is_empty() && twin.id.as_str() == serial)
+    }))
 }
 
-fn folded(view: &View, row: &twin::Model) -> Result<Twin, StoreError> {
-    let mut twin = rows::to_twin(row)?;
-    let tail: Vec<Arc<Recorded>> = view.of_device(twin.number);
-    for recorded in tail.iter().filter(|recorded| recorded.seq > uint(row.seq)) {
-        twin.redo(&recorded.event);
+/// Counts by one column, so that an index can do it alone.
+async fn count(store: &SqlStore, selected: Select<device::Entity>) -> Result<u64, StoreError> {
+    let count: Option<i64> = selected
+        .select_only()
+        .column_as(device::Column::Number.count(), "count")
+        .into_tuple()
+        .one(&store.readers)
+        .await
+        .map_err(failed("count twins"))?;
+    Ok(uint(count.unwrap_or_default()))
+}
+
+async fn numbers(store: &SqlStore, selected: Select<device::Entity>) -> Result<Vec<i64>, StoreError> {
+    selected
+        .select_only()
+        .column(device::Column::Number)
+        .into_tuple()
+        .all(&store.readers)
+        .await
+        .map_err(failed(READ))
+}
+
+/// The twins with these numbers, in this order, as of the last commit. One that went meanwhile is left out.
+async fn read(store: &SqlStore, view: &View, numbers: Vec<i64>) -> Result<Vec<Twin>, StoreError> {
+    let mut found = HashMap::with_capacity(numbers.len());
+    for some in numbers.chunks(write::AT_ONCE) {
+        let rows = twin::Entity::find()
+            .filter(twin::Column::Number.is_in(some.iter().copied()))
+            .all(&store.readers)
+            .await
+            .map_err(failed(READ))?;
+        for row in rows {
+            let mut twin = rows::to_twin(&row)?;
+            for recorded in view.of_device(twin.number).iter().filter(|e| e.seq > uint(row.seq)) {
+                twin.redo(&recorded.event);
+            }
+            found.insert(row.number, twin);
+        }
     }
-    Ok(twin)
+    Ok(numbers.iter().filter_map(|number| found.remove(number)).collect())
 }
 
 fn condition(query: &DeviceQuery) -> Condition {
     let DeviceQuery { status, device_type, group, claimed, mode, tags, q, .. } = query;
     let mut all = Condition::all()
-        .add_option(status.map(|status| twin::Column::Status.eq(status.as_str())))
-        .add_option(device_type.as_deref().map(|text| twin::Column::DeviceType.eq(select::key(text))))
-        .add_option(group.as_deref().map(|text| twin::Column::GroupId.eq(select::key(text))))
-        .add_option(claimed.map(|claimed| twin::Column::Claimed.eq(claimed)))
-        .add_option(mode.map(|mode| twin::Column::Mode.eq(mode.as_str())))
-        .add_option(q.as_deref().map(|part| Expr::col(twin::Column::Search).like(part_of(part))));
+        .add_option(status.map(|status| device::Column::Status.eq(status.as_str())))
+        .add_option(device_type.as_deref().map(|text| device::Column::DeviceType.eq(select::key(text))))
+        .add_option(group.as_deref().map(|text| device::Column::GroupId.eq(select::key(text))))
+        .add_option(claimed.map(|claimed| device::Column::Claimed.eq(claimed)))
+        .add_option(mode.map(|mode| device::Column::Mode.eq(mode.as_str())))
+        .add_option(q.as_deref().map(|part| Expr::col(device::Column::Search).like(part_of(part))));
     for (name, value) in tags {
         let tagged = Query::select()
             .column(tag::Column::Device)
@@ -96,7 +121,7 @@ fn condition(query: &DeviceQuery) -> Condition {
             .and_where(tag::Column::Name.eq(select::key(name)))
             .and_where(tag::Column::Value.eq(select::key(value)))
             .to_owned();
-        all = all.add(twin::Column::Number.in_subquery(tagged));
+        all = all.add(device::Column::Number.in_subquery(tagged));
     }
     all
 }
@@ -114,18 +139,18 @@ fn part_of(part: &str) -> LikeExpr {
     LikeExpr::new(pattern).escape('!')
 }
 
-fn sorted(selected: Select<twin::Entity>, query: &DeviceQuery) -> Select<twin::Entity> {
+fn sorted(selected: Select<device::Entity>, query: &DeviceQuery) -> Select<device::Entity> {
     let order = if query.descending { Order::Desc } else { Order::Asc };
     let column = match query.sort {
-        DeviceSort::Number => return selected.order_by(twin::Column::Number, order),
-        DeviceSort::Id => twin::Column::Id,
-        DeviceSort::Name => twin::Column::Name,
-        DeviceSort::Type => twin::Column::DeviceType,
-        DeviceSort::Status => twin::Column::Status,
-        DeviceSort::LastSeen => twin::Column::LastSeen,
-        DeviceSort::CreatedAt => twin::Column::CreatedAt,
-        DeviceSort::UpdatedAt => twin::Column::UpdatedAt,
+        DeviceSort::Number => return selected.order_by(device::Column::Number, order),
+        DeviceSort::Id => device::Column::Id,
+        DeviceSort::Name => device::Column::Name,
+        DeviceSort::Type => device::Column::DeviceType,
+        DeviceSort::Status => device::Column::Status,
+        DeviceSort::LastSeen => device::Column::LastSeen,
+        DeviceSort::CreatedAt => device::Column::CreatedAt,
+        DeviceSort::UpdatedAt => device::Column::UpdatedAt,
     };
     // Both in one direction, as the index has them.
-    selected.order_by(column, order.clone()).order_by(twin::Column::Number, order)
+    selected.order_by(column, order.clone()).order_by(device::Column::Number, order)
 }

@@ -10,7 +10,7 @@ use super::chunks;
 use super::entities::{chunk, event, journal};
 use super::rows::{self, failed, int, uint};
 use super::tail::View;
-use crate::domain::{DeviceNumber, EventBody, Kind, Recorded, Timestamp};
+use crate::domain::{DeviceNumber, EventBody, Kind, Recorded};
 use crate::store::{EventQuery, StoreError, select};
 
 const READ: &str = "read events";
@@ -22,7 +22,9 @@ pub async fn events(store: &SqlStore, query: &EventQuery) -> Result<Vec<Arc<Reco
     match query.device {
         Some(device) => of_device(store, query, &view, device, telemetry).await,
         None if telemetry => of_all(store, query, &view).await,
-        None => Ok(by_row(store, query, 0, view.last()).await?.into_iter().filter(|e| view.tells(e)).collect()),
+        None => {
+            Ok(by_row(store, query, 0, view.last()).await?.into_iter().filter(|e| view.tells(e)).collect())
+        }
     }
 }
 
@@ -39,7 +41,8 @@ async fn of_device(
         let is_telemetry = |recorded: &Recorded| matches!(recorded.event.body, EventBody::Telemetry { .. });
         let tail = view.of_device(device).into_iter();
         found.extend(tail.filter(|recorded| is_telemetry(recorded) && select::wants(query, recorded)));
-        let mut rows = chunks_by_seq(query, view, device).stream(&store.readers).await.map_err(failed(READ))?;
+        let mut rows =
+            chunks_by_seq(query, view, device).stream(&store.readers).await.map_err(failed(READ))?;
         while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
             if is_enough_without(query, &found, &row) {
                 break;
@@ -61,7 +64,8 @@ async fn of_all(store: &SqlStore, query: &EventQuery, view: &View) -> Result<Vec
         found = by_row(store, query, 0, kept_from - 1).await?;
     }
     if found.len() < query.limit {
-        let mut rows = journal_by_seq(query, view, kept_from).stream(&store.readers).await.map_err(failed(READ))?;
+        let mut rows =
+            journal_by_seq(query, view, kept_from).stream(&store.readers).await.map_err(failed(READ))?;
         while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
             let mut events = rows::events(READ, row.first_seq, &row.body)?;
             events.retain(|e| e.seq <= view.last() && select::wants(query, e) && view.tells(e));
@@ -93,7 +97,7 @@ async fn by_row(
     let mut rows = event::Entity::find()
         .filter(event::Column::Seq.gt(int(after)))
         .filter(event::Column::Seq.lte(int(up_to)))
-        .limit(query.limit as u64);
+        .limit(rows::bound(query.limit as u64));
     if let Some(device) = query.device {
         rows = rows.filter(event::Column::Device.eq(device.0));
     }
@@ -131,10 +135,8 @@ fn chunks_by_seq(query: &EventQuery, view: &View, device: DeviceNumber) -> Selec
 }
 
 fn is_enough_without(query: &EventQuery, found: &[Arc<Recorded>], next: &chunk::Model) -> bool {
-    let is_before_next = |seq: u64| match query.newest_first {
-        true => seq > uint(next.last_seq),
-        false => seq < uint(next.first_seq),
-    };
+    let is_before_next =
+        |seq: u64| if query.newest_first { seq > uint(next.last_seq) } else { seq < uint(next.first_seq) };
     found.len() >= query.limit
         && found.iter().filter(|recorded| is_before_next(recorded.seq)).count() >= query.limit
 }
@@ -150,7 +152,7 @@ fn journal_by_seq(query: &EventQuery, view: &View, kept_from: u64) -> Select<jou
         rows = rows.filter(journal::Column::LastAt.gte(from.millis()));
     }
     if let Some(to) = query.to {
-        rows = rows.filter(journal::Column::FirstAt.lt(Timestamp::millis(to)));
+        rows = rows.filter(journal::Column::FirstAt.lt(to.millis()));
     }
     if query.newest_first {
         rows.order_by_desc(journal::Column::FirstSeq)

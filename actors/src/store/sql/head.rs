@@ -50,7 +50,8 @@ pub async fn load_tail(sql: &impl ConnectionTrait) -> Result<Tail, StoreError> {
             .await
             .map_err(failed(OPEN))?;
         let Some(row) = row else { return Ok(tail) };
-        let events: Events = rows::events(OPEN, row.first_seq, &row.body)?.into_iter().map(Arc::new).collect();
+        let events: Events =
+            rows::events(OPEN, row.first_seq, &row.body)?.into_iter().map(Arc::new).collect();
         tail.append(&events, &[]);
         after = row.last_seq;
     }

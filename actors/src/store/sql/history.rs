@@ -1,13 +1,12 @@
 //! Readings over time: chunks and the tail as one.
 
 use futures_util::TryStreamExt;
-use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, Select};
+use sea_orm::{QueryOrder, Select};
 
 use super::SqlStore;
 use super::chunks;
 use super::entities::chunk;
-use super::rows::{self, failed, int};
-use super::tail::View;
+use super::rows::{self, failed};
 use crate::domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
 use crate::domain::{DeviceNumber, Recorded, Timestamp};
 use crate::store::{StoreError, select};
@@ -21,7 +20,7 @@ pub async fn raw(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<StoredRea
     for recorded in view.of_device(query.device) {
         found.add(&recorded);
     }
-    let mut rows = ordered_chunks(query, &view).stream(&store.readers).await.map_err(failed(READ))?;
+    let mut rows = ordered_chunks(query).stream(&store.readers).await.map_err(failed(READ))?;
     while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
         if found.is_enough_without(&row) {
             break;
@@ -47,7 +46,7 @@ pub async fn buckets(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<Bucke
     for recorded in view.of_device(query.device) {
         add(&mut fold, &recorded);
     }
-    let mut rows = ordered_chunks(query, &view).stream(&store.readers).await.map_err(failed(READ))?;
+    let mut rows = ordered_chunks(query).stream(&store.readers).await.map_err(failed(READ))?;
     while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
         let enough = if query.newest_first {
             fold.has_after(Timestamp::from_millis(row.last_at), query.limit)
@@ -92,10 +91,10 @@ pub async fn has_message(
 }
 
 /// One statement, so that all its rows are of one moment even while chunks are written anew. Rows come by
-/// the end that is met first, so no later row has anything beyond that end.
-fn ordered_chunks(query: &HistoryQuery, view: &View) -> Select<chunk::Entity> {
-    let select = chunks::in_time(query.device, query.from, query.to)
-        .filter(chunk::Column::FirstSeq.lte(int(view.after())));
+/// the end that is met first, so no later row has anything beyond that end. Nothing is asked but the time:
+/// one more condition, and SQLite takes the index for that and sorts.
+fn ordered_chunks(query: &HistoryQuery) -> Select<chunk::Entity> {
+    let select = chunks::in_time(query.device, query.from, query.to);
     if query.newest_first {
         select.order_by_desc(chunk::Column::LastAt)
     } else {
@@ -124,9 +123,8 @@ impl Found<'_> {
         if self.readings < self.query.limit {
             return false;
         }
-        let is_before_next = |at: Timestamp| match self.query.newest_first {
-            true => at.millis() > next.last_at,
-            false => at.millis() < next.first_at,
+        let is_before_next = |at: Timestamp| {
+            if self.query.newest_first { at.millis() > next.last_at } else { at.millis() < next.first_at }
         };
         let before = self.messages.iter().filter(|((at, _), _)| is_before_next(*at));
         before.map(|(_, readings)| readings.len()).sum::<usize>() >= self.query.limit

@@ -13,6 +13,7 @@ mod replay;
 mod rows;
 mod sqlite;
 mod tail;
+mod write;
 mod writer;
 
 use std::sync::Arc;
@@ -27,9 +28,7 @@ use twinhub_migrations::{Migrator, MigratorTrait};
 use self::rows::failed;
 use self::tail::Tail;
 use self::writer::Writer;
-use super::{
-    Batch, DevicePage, DeviceQuery, EventQuery, Head, Replayed, Store, StoreError,
-};
+use super::{Batch, DevicePage, DeviceQuery, EventQuery, Head, Replayed, Store, StoreError};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use crate::mqtt::Outgoing;
@@ -64,7 +63,7 @@ pub struct SqlStore {
 impl Default for SqlOptions {
     fn default() -> Self {
         Self {
-            keep_journal: Duration::from_secs(7 * 24 * 60 * 60),
+            keep_journal: Duration::from_hours(7 * 24),
             keep_readings: None,
             readers: 4,
             busy_timeout: Duration::from_secs(5),
@@ -82,7 +81,7 @@ impl SqlStore {
         const OPEN: &str = "open the database";
         sqlite::check_url(url)
             .map_err(|detail| StoreError::Failed { operation: OPEN, detail: format!("`{url}`: {detail}") })?;
-        let connect = sqlite::connect_options(url, options.readers.max(1), options.busy_timeout);
+        let connect = sqlite::readers(url, options.readers, options.busy_timeout);
         let readers = Database::connect(connect).await.map_err(failed(OPEN))?;
         Migrator::up(&readers, None).await.map_err(failed("migrate the database"))?;
         let tail = head::load_tail(&readers).await?;
@@ -128,7 +127,12 @@ impl Store for SqlStore {
         history::buckets(self, query).await
     }
 
-    async fn has_message(&self, device: DeviceNumber, at: Timestamp, identity: u64) -> Result<bool, StoreError> {
+    async fn has_message(
+        &self,
+        device: DeviceNumber,
+        at: Timestamp,
+        identity: u64,
+    ) -> Result<bool, StoreError> {
         history::has_message(self, device, at, identity).await
     }
 

@@ -10,14 +10,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
-use tracing::warn;
 
 use super::chunks::{self, Rewrite};
-use super::commit::{set_meta, write_twins};
-use super::entities::{meta, twin};
-use super::rows::{self, failed, int, rows_at_once, uint};
+use super::entities::{device, meta, twin};
+use super::rows::{self, failed, int, uint};
 use super::tail::View;
-use super::SqlStore;
+use super::{SqlStore, write};
 use crate::domain::{DeviceNumber, EventBody, Recorded, Twin};
 use crate::store::StoreError;
 
@@ -26,19 +24,8 @@ use crate::store::StoreError;
 const SLICE_DEVICES: usize = if cfg!(test) { 2 } else { 200 };
 const SLICE_MESSAGES: usize = 8_000;
 
-/// What an eager write of a twin's row overwrites.
-pub const ALL_BUT_ORDERED: [twin::Column; 14] = {
-    use twin::Column as C;
-    [
-        C::Id, C::SerialNumber, C::Name, C::DeviceType, C::GroupId, C::Status, C::Mode, C::Claimed, C::LastSeen,
-        C::CreatedAt, C::UpdatedAt, C::Search, C::Seq, C::State,
-    ]
-};
-/// What readings alone can change: two indexes to write instead of all.
-const BY_READINGS: [twin::Column; 5] = {
-    use twin::Column as C;
-    [C::LastSeen, C::UpdatedAt, C::Seq, C::OrderedSeq, C::State]
-};
+/// What of a list's row readings alone can change: two indexes to write instead of all.
+const BY_READINGS: [device::Column; 2] = [device::Column::LastSeen, device::Column::UpdatedAt];
 
 /// Puts what the tail held when this began into order.
 pub async fn order(store: &SqlStore) -> Result<(), StoreError> {
@@ -56,7 +43,7 @@ pub async fn order(store: &SqlStore) -> Result<(), StoreError> {
     }
     order_slice(store, &frozen, slice).await?;
     let turn = store.writer.begin("move the watermark").await?;
-    set_meta(turn.sql(), meta::ORDERED_SEQ, int(frozen.last())).await?;
+    write::meta(turn.sql(), meta::ORDERED_SEQ, int(frozen.last())).await?;
     drop(turn.finish().await?);
     store.tail.release(frozen.last());
     Ok(())
@@ -64,9 +51,10 @@ pub async fn order(store: &SqlStore) -> Result<(), StoreError> {
 
 /// What is to be written for one device.
 struct Prepared {
-    device: DeviceNumber,
-    /// The row after the tail's events, and the `seq` that the row had before; none where there was no row.
-    row: twin::Model,
+    /// The rows after the tail's events.
+    twin: twin::Model,
+    device: device::Model,
+    /// The `seq` that the twin's row had before; none where there was no row.
     before: Option<i64>,
     readings_only: bool,
     chunks: Vec<Rewrite>,
@@ -99,24 +87,22 @@ async fn order_slice(
             .cloned()
             .collect();
         let chunks = chunks::prepare(&store.readers, device, readings).await?;
-        if let Some((row, before, readings_only)) = fold(row, &events, frozen.last())? {
-            prepared.push(Prepared { device, row, before, readings_only, chunks });
-        }
+        prepared.extend(fold(row.as_ref(), &events, frozen.last())?.map(|rows| Prepared { chunks, ..rows }));
     }
     let turn = store.writer.begin("put into order").await?;
     write_slice(store, turn.sql(), &devices, prepared, frozen.last()).await?;
     turn.finish().await.map(drop)
 }
 
-/// The row with `events` folded onto it; whether the row differs by what readings change alone.
+/// The rows with `events` folded onto them.
 fn fold(
-    row: Option<twin::Model>,
+    row: Option<&twin::Model>,
     events: &[Arc<Recorded>],
     ordered: u64,
-) -> Result<Option<(twin::Model, Option<i64>, bool)>, StoreError> {
+) -> Result<Option<Prepared>, StoreError> {
     let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(None) };
-    let before = row.as_ref().map(|row| row.seq);
-    let mut twin = match &row {
+    let before = row.map(|row| row.seq);
+    let mut twin = match row {
         Some(row) => rows::to_twin(row)?,
         None => Twin::new(first.event.device.clone(), first.event.number, first.event.received_at),
     };
@@ -126,7 +112,13 @@ fn fold(
         twin.redo(&event.event);
     }
     let seq = last.seq.max(before.map_or(0, uint));
-    Ok(Some((rows::of_twin(seq, ordered, &twin)?, before, readings_only)))
+    Ok(Some(Prepared {
+        device: rows::of_device(&twin),
+        twin: rows::of_twin(seq, ordered, &twin)?,
+        before,
+        readings_only,
+        chunks: Vec::new(),
+    }))
 }
 
 /// Writes what was prepared, unless a commit got there first: a twin's row that is newer by now stays, and
@@ -149,25 +141,26 @@ async fn write_slice(
         .map_err(failed("read twins"))?
         .into_iter()
         .collect();
-    let (mut narrow, mut whole, mut newer, mut rewrites) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for Prepared { device, row, before, readings_only, chunks } in prepared {
-        match (before, now.get(&device.0)) {
-            (_, None) if store.tail.removed(device).is_some() => continue,
-            (Some(_), None) => {
-                warn!(number = device.0, "a twin's row is gone without its removal");
-                whole.push(row);
-            }
-            (None, None) => whole.push(row),
-            (Some(before), Some(now)) if before == *now && readings_only => narrow.push(row),
-            (Some(before), Some(now)) if before == *now => whole.push(row),
-            (_, Some(_)) => newer.push(device.0), // a commit was faster, and its row has all of this in it
+    let (mut twins, mut newer, mut rewrites) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut heard, mut changed) = (Vec::new(), Vec::new());
+    for Prepared { twin, device, before, readings_only, chunks } in prepared {
+        let number = twin.number;
+        let now = now.get(&number).copied();
+        if now.is_none() && store.tail.removed(DeviceNumber(number)).is_some() {
+            continue;
         }
         rewrites.extend(chunks);
+        if now.is_some() && now != before {
+            newer.push(number); // a commit was faster, and its row has all of this in it
+            continue;
+        }
+        twins.push(twin);
+        if readings_only { heard.push(device) } else { changed.push(device) }
     }
-    write_twins(sql, narrow, &BY_READINGS).await?;
-    let with_ordered: Vec<_> = ALL_BUT_ORDERED.into_iter().chain([twin::Column::OrderedSeq]).collect();
-    write_twins(sql, whole, &with_ordered).await?;
-    for some in newer.chunks(rows_at_once(1) - 1) {
+    write::twins(sql, twins, &[twin::Column::Seq, twin::Column::OrderedSeq, twin::Column::State]).await?;
+    write::devices(sql, heard, BY_READINGS).await?;
+    write::devices(sql, changed, write::whole_device()).await?;
+    for some in newer.chunks(write::AT_ONCE) {
         twin::Entity::update_many()
             .col_expr(twin::Column::OrderedSeq, int(ordered).into())
             .filter(twin::Column::Number.is_in(some.iter().copied()))

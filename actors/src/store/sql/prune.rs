@@ -2,11 +2,9 @@
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::SqlStore;
-use super::commit::set_meta;
 use super::entities::{journal, meta, tombstone, twin};
 use super::rows::{failed, int, uint};
-use super::{chunks, head};
+use super::{SqlStore, chunks, head, write};
 use crate::domain::Timestamp;
 use crate::store::StoreError;
 
@@ -85,7 +83,7 @@ async fn forget_tombstones(sql: &sea_orm::DatabaseTransaction, until: i64) -> Re
         .map_err(failed(FORGET))?;
     let Some(largest) = gone else { return Ok(()) };
     let before = head::meta_value(sql, meta::FORGOTTEN_NUMBER).await?.unwrap_or_default();
-    set_meta(sql, meta::FORGOTTEN_NUMBER, largest.max(before)).await?;
+    write::meta(sql, meta::FORGOTTEN_NUMBER, largest.max(before)).await?;
     tombstone::Entity::delete_many()
         .filter(tombstone::Column::Seq.lte(until))
         .exec(sql)

@@ -2,26 +2,23 @@
 
 use sea_orm::DbErr;
 
-use super::entities::twin;
+use super::entities::{device, twin};
 use crate::domain::{DeviceNumber, Recorded, Timestamp, Twin};
 use crate::store::codec::{self, CodecError};
 use crate::store::{StoreError, select};
 
 /// `last_seen` of a twin that was never heard: before everything, in every database.
 const NEVER: i64 = i64::MIN;
-/// Values in one statement at most. SQLite takes 32,766, MySQL and PostgreSQL 65,535.
-const MOST_VALUES: usize = 30_000;
-
-/// How many rows of `columns` values go into one statement.
-pub const fn rows_at_once(columns: usize) -> usize {
-    MOST_VALUES / columns
-}
-
 /// The row of a twin as it is after the event `seq`, its readings in chunks up to `ordered`.
 pub fn of_twin(seq: u64, ordered: u64, twin: &Twin) -> Result<twin::Model, StoreError> {
     let state = serde_json::to_string(twin)
         .map_err(|error| StoreError::Failed { operation: "write twin", detail: error.to_string() })?;
-    Ok(twin::Model {
+    Ok(twin::Model { number: twin.number.0, seq: int(seq), ordered_seq: int(ordered), state })
+}
+
+/// What lists know of a twin.
+pub fn of_device(twin: &Twin) -> device::Model {
+    device::Model {
         number: twin.number.0,
         id: twin.id.as_str().to_owned(),
         serial_number: select::key(&twin.profile.serial_number).to_owned(),
@@ -35,22 +32,23 @@ pub fn of_twin(seq: u64, ordered: u64, twin: &Twin) -> Result<twin::Model, Store
         created_at: twin.created_at.millis(),
         updated_at: twin.updated_at.millis(),
         search: select::search_text(twin),
-        seq: int(seq),
-        ordered_seq: int(ordered),
-        state,
-    })
+    }
 }
 
 /// The twin in a row.
 pub fn to_twin(row: &twin::Model) -> Result<Twin, StoreError> {
-    serde_json::from_str(&row.state)
-        .map_err(|error| StoreError::Damaged { operation: "read twin", detail: format!("`{}`: {error}", row.id) })
+    serde_json::from_str(&row.state).map_err(|error| StoreError::Damaged {
+        operation: "read twin",
+        detail: format!("number {}: {error}", row.number),
+    })
 }
 
 /// The events in a blob; `operation` and `place` are for the error.
 pub fn events(operation: &'static str, place: i64, blob: &[u8]) -> Result<Vec<Recorded>, StoreError> {
-    codec::decode(blob)
-        .map_err(|error: CodecError| StoreError::Damaged { operation, detail: format!("at {place}: {error}") })
+    codec::decode(blob).map_err(|error: CodecError| StoreError::Damaged {
+        operation,
+        detail: format!("at {place}: {error}"),
+    })
 }
 
 /// Databases have no unsigned numbers; nobody counts to 2^63.
@@ -61,6 +59,11 @@ pub fn int(value: u64) -> i64 {
 /// The other way; what is stored was never negative.
 pub fn uint(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
+}
+
+/// A limit or offset: databases take no more than a signed number.
+pub fn bound(count: u64) -> u64 {
+    uint(int(count))
 }
 
 /// The numbers that stand for devices in tables.

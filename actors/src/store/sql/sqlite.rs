@@ -9,8 +9,10 @@ use sea_orm::{ConnectOptions, SqliteTransactionMode, TransactionOptions};
 const PAGE_BYTES: u32 = 8_192;
 /// The write-ahead log is cut back to this after a checkpoint: one long reader may have let it grow.
 const LOG_BYTES: &str = "67108864";
-/// What a connection keeps of the database's pages, in KiB (negative means KiB to SQLite).
-const CACHE_KIB: &str = "-8192";
+/// What a connection keeps of the database's pages (negative means KiB to SQLite). The writer goes over the
+/// same pages again and again; for readers the system's own cache does.
+const WRITER_CACHE: &str = "-8192";
+const READER_CACHE: &str = "-2048";
 /// Statements differ by their number of rows, so there are some.
 const CACHED_STATEMENTS: usize = 128;
 
@@ -25,14 +27,22 @@ pub fn check_url(url: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// How to connect: `connections` of them, each waiting for `busy_timeout` where the file is locked.
-///
+/// How the connection that writes is made, waiting for `busy_timeout` where the file is locked.
+pub fn writer(url: &str, busy_timeout: Duration) -> ConnectOptions {
+    connections(url, 1, WRITER_CACHE, busy_timeout)
+}
+
+/// How those that read are made.
+pub fn readers(url: &str, count: u32, busy_timeout: Duration) -> ConnectOptions {
+    connections(url, count.max(1), READER_CACHE, busy_timeout)
+}
+
 /// With a write-ahead log readers and the writer don't wait for each other, and `synchronous=FULL` makes
 /// each commit wait for the disk.
-pub fn connect_options(url: &str, connections: u32, busy_timeout: Duration) -> ConnectOptions {
+fn connections(url: &str, count: u32, cache: &'static str, busy_timeout: Duration) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
-        .max_connections(connections)
+        .max_connections(count)
         .min_connections(1)
         .acquire_timeout(busy_timeout + Duration::from_secs(5))
         .idle_timeout(None)
@@ -47,7 +57,7 @@ pub fn connect_options(url: &str, connections: u32, busy_timeout: Duration) -> C
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(busy_timeout)
                 .pragma("journal_size_limit", LOG_BYTES)
-                .pragma("cache_size", CACHE_KIB)
+                .pragma("cache_size", cache)
                 .statement_cache_capacity(CACHED_STATEMENTS)
         });
     options
@@ -56,5 +66,8 @@ pub fn connect_options(url: &str, connections: u32, busy_timeout: Duration) -> C
 /// A transaction that will write says so at its start: one that begins to read and then writes can be
 /// refused in its middle.
 pub fn write_transaction() -> TransactionOptions {
-    TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() }
+    TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..Default::default()
+    }
 }

@@ -57,7 +57,11 @@ impl Default for State {
 impl Tail {
     /// A tail after `ordered`, the last `seq` that is in order.
     pub fn new(ordered: u64, removed: HashMap<DeviceNumber, u64>) -> Self {
-        Self(RwLock::new(State { generations: vec![Generation::new(ordered)], last: ordered, removed: Arc::new(removed) }))
+        Self(RwLock::new(State {
+            generations: vec![Generation::new(ordered)],
+            last: ordered,
+            removed: Arc::new(removed),
+        }))
     }
 
     /// Takes a committed batch in.

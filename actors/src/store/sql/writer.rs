@@ -28,7 +28,9 @@ pub struct Turn<'a> {
 
 /// A transaction that is durable. While this is held, nobody else begins to write.
 #[must_use]
-pub struct Done<'a>(#[expect(dead_code, reason = "held for its drop")] MutexGuard<'a, Option<DatabaseConnection>>);
+pub struct Done<'a>(
+    #[expect(dead_code, reason = "held for its drop")] MutexGuard<'a, Option<DatabaseConnection>>,
+);
 
 impl Writer {
     pub fn new(url: &str, busy_timeout: Duration) -> Self {
@@ -41,9 +43,7 @@ impl Writer {
         let mut slot = self.connection.lock().await;
         let connection = match slot.take() {
             Some(connection) => connection,
-            None => Database::connect(sqlite::connect_options(&self.url, 1, self.busy_timeout))
-                .await
-                .map_err(failed)?,
+            None => Database::connect(sqlite::writer(&self.url, self.busy_timeout)).await.map_err(failed)?,
         };
         let transaction = connection.begin_with_options(sqlite::write_transaction()).await.map_err(failed)?;
         Ok(Turn { operation, transaction, connection, slot })

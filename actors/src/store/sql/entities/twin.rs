@@ -1,4 +1,4 @@
-//! A twin: what lists filter and sort by, and its state whole.
+//! A twin's state.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,21 +7,6 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub number: i64,
-    pub id: String,
-    pub serial_number: String,
-    /// What it is called: its name, or its id while it has none.
-    pub name: String,
-    #[sea_orm(column_name = "type")]
-    pub device_type: String,
-    pub group_id: String,
-    pub status: String,
-    pub mode: String,
-    pub claimed: bool,
-    pub last_seen: i64,
-    pub created_at: i64,
-    pub updated_at: i64,
-    /// See `select::search_text`.
-    pub search: String,
     /// The state is as it was after this event; later ones are to be folded onto it.
     pub seq: i64,
     /// All its readings up to this `seq` are in chunks.

@@ -1,0 +1,30 @@
+//! What lists of twins filter and sort by.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, DeriveEntityModel)]
+#[sea_orm(table_name = "devices")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub number: i64,
+    pub id: String,
+    pub serial_number: String,
+    /// What it is called: its name, or its id while it has none.
+    pub name: String,
+    #[sea_orm(column_name = "type")]
+    pub device_type: String,
+    pub group_id: String,
+    pub status: String,
+    pub mode: String,
+    pub claimed: bool,
+    pub last_seen: i64,
+    pub created_at: i64,
+    pub updated_at: i64,
+    /// See `select::search_text`.
+    pub search: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
