@@ -10,6 +10,7 @@ mod broker_gone;
 mod first_device;
 mod garbage;
 mod killed;
+mod page;
 mod racing_writers;
 mod seed_lines;
 mod shutting_down;

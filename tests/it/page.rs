@@ -1,0 +1,48 @@
+//! The page, in a real browser.
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::support::hub::{House, Hub};
+use crate::support::within;
+
+/// Debian calls it `chromium`, others `google-chrome`.
+const BROWSERS: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+/// How far the page's own clock runs before it is read, in ms: it has then loaded what it shows.
+const PAGE_TIME: &str = "--virtual-time-budget=5000";
+
+#[tokio::test]
+async fn it_shows_what_to_try_and_then_the_devices_that_came() {
+    let hub = House::new().start().await;
+    let port = hub.mqtt.unwrap().port();
+    let empty = seen(&hub).await;
+    assert!(empty.contains("No devices yet"), "{empty}");
+    assert!(empty.contains(&format!("-p {port}")), "the line to try names the port: {empty}");
+
+    let body = serde_json::json!({ "device_id": "pump-1", "name": "Garden <b>pump</b>" });
+    assert_eq!(hub.post("/api/devices", &body).await.status(), 201);
+    let readings = serde_json::json!({ "flow": 12.25, "door": "open" });
+    assert_eq!(hub.post("/api/devices/pump-1/data", &readings).await.status(), 201);
+    let page = seen(&hub).await;
+    for expected in ["pump-1", "online", "flow", "12.25", "open", "1 device", "live"] {
+        assert!(page.contains(expected), "no `{expected}` in {page}");
+    }
+    assert!(page.contains("Garden &lt;b&gt;pump&lt;/b&gt;"), "a name is text, not markup: {page}");
+}
+
+/// The page's document as the browser has it after a while.
+async fn seen(hub: &Hub) -> String {
+    let browser = BROWSERS.into_iter().find(|path| std::path::Path::new(path).exists());
+    let profile = TempDir::with_prefix("twinhub-page-").unwrap();
+    let output = Command::new(browser.expect("a browser is installed; tests/run sees to it"))
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args([PAGE_TIME, "--dump-dom"])
+        .arg(format!("http://{}/", hub.http))
+        .kill_on_drop(true)
+        .output();
+    let output = within("the browser ends", output).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
