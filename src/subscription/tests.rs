@@ -2,6 +2,7 @@
 
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::{Cause, DeviceId, Input, Timestamp, payload};
+use twinhub_actors::messages::feed::Subscribe;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_actors::store::MemoryStore;
 use twinhub_actors::testkit::ManualClock;
@@ -27,6 +28,8 @@ async fn say(hub: &Hub, count: u64) -> u64 {
         let taken = hub.deliver(device, Input::Telemetry(reading), cause, IfUnknown::Appear, false).await;
         seq = taken.unwrap().seq.unwrap();
     }
+    // The feed is told before the receipts are settled, so what it answers now comes after all of it.
+    hub.feed.send(Subscribe).await.unwrap();
     seq
 }
 
