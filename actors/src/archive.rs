@@ -31,7 +31,6 @@ impl Archive {
         let (store, clock, every) = (Arc::clone(&self.store), Arc::clone(&self.clock), self.maintain_every);
         let work = async move {
             tokio::time::sleep(every).await;
-            // On a task of its own: ordering costs time, and questions are answered meanwhile.
             if let Err(error) = store.maintain(clock.now()).await {
                 warn!(%error, "could not put the store in order, trying again");
             }

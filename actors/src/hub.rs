@@ -114,7 +114,7 @@ impl Hub {
         let rejections = Arc::new(Rejections::default());
 
         // The journal has a thread of its own: every message goes through it.
-        let (durable, queries) = (Arbiter::new().handle(), Arbiter::new().handle());
+        let durable = Arbiter::new().handle();
         let feed = {
             let (seq, depth) = (head.seq, settings.feed_depth);
             Feed::start_in_arbiter(&durable, move |_| Feed::new(seq, depth))
@@ -125,7 +125,8 @@ impl Hub {
         };
         let archive = {
             let (store, clock, every) = (Arc::clone(&store), Arc::clone(&clock), settings.maintain_every);
-            Archive::start_in_arbiter(&queries, move |_| Archive::new(store, clock, every))
+            // On this thread, which has nothing else to do: the queries run in the store's own.
+            Archive::new(store, clock, every).start()
         };
         let journal = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));

@@ -56,6 +56,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Unacknowledged messages and requests that wait in the client.
 const ROOM: usize = 100;
+/// Messages of a connection under way at most. The client sets aside some hundred bytes for each it may
+/// have, and 65,535 is what it takes for granted: ten megabytes a device.
+const MOST_IN_FLIGHT: u16 = 64;
 /// The fleet's day begins with the program; it is eight in the morning there.
 const MORNING: f64 = 8.0 * 3_600.0;
 
@@ -143,6 +146,7 @@ impl Station {
         let first = &self.devices[0].id; // no station is without a device
         let mut options = MqttOptions::new(first.clone(), host.clone(), *port);
         options.set_keep_alive(KEEP_ALIVE);
+        options.set_outgoing_inflight_upper_limit(MOST_IN_FLIGHT);
         if let Some((user, password)) = credentials {
             options.set_credentials(user.clone(), password.clone());
         }

@@ -90,7 +90,7 @@ impl Default for SqlOptions {
         Self {
             keep_journal: Duration::from_hours(7 * 24),
             keep_readings: None,
-            readers: 4,
+            readers: 2,
             busy_timeout: Duration::from_secs(5),
         }
     }

@@ -11,7 +11,7 @@ const PAGE_BYTES: u32 = 8_192;
 const LOG_BYTES: &str = "67108864";
 /// What a connection keeps of the database's pages (negative means KiB to SQLite). The writer goes over the
 /// same pages again and again; for readers the system's own cache does.
-const WRITER_CACHE: &str = "-8192";
+const WRITER_CACHE: &str = "-4096";
 const READER_CACHE: &str = "-2048";
 /// Statements differ by their number of rows, so there are some.
 const CACHED_STATEMENTS: usize = 128;
