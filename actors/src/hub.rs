@@ -81,7 +81,7 @@ impl Default for Settings {
             most_in_commit: 4_000,
             idle_after: Some(Duration::from_secs(900)),
             idle_above: 100_000,
-            maintain_every: Duration::from_secs(5),
+            maintain_every: Duration::from_secs(2),
             patience: Duration::from_secs(5),
             arbiters: std::thread::available_parallelism().map_or(1, usize::from),
             feed_depth: 1_024,
