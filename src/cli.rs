@@ -78,7 +78,7 @@ pub fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err((code, error)) => {
-            eprintln!("twinhub: {}", one_line(&format!("{error:#}")));
+            eprintln!("twinhub: {}", one_line(&told(&error)));
             ExitCode::from(code)
         }
     }
@@ -111,6 +111,17 @@ fn configure(options: Options) -> Result<Config, (u8, anyhow::Error)> {
 /// Actors live in an actix system, so all of the program does.
 fn async_main<T>(main: impl Future<Output = T>) -> T {
     actix_rt::System::new().block_on(main)
+}
+
+/// The error and its causes, none of them twice: some name their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
 }
 
 /// To standard output; a reader that has gone (`twinhub openapi | head`) is no error.

@@ -12,6 +12,10 @@ use crate::program::Hub;
 use crate::report::{Aim, Report};
 
 const PATIENCE: Duration = Duration::from_secs(900);
+/// Half seconds without a new least until memory is at rest, and half seconds to wait for that at most:
+/// putting a million new twins into order takes a while.
+const AT_REST: u32 = 20;
+const LONGEST_REST: u32 = 240;
 
 /// Start-up with an empty store, and the memory of an idle hub with a thousand devices.
 pub async fn idle(bench: &Bench, report: &mut Report) -> Result<()> {
@@ -107,12 +111,17 @@ async fn median(hub: &Hub, mut path: impl FnMut() -> String) -> Result<f64> {
     times.get(10).map(|time| time.as_secs_f64() * 1_000.0).context("twenty were asked")
 }
 
-/// The resident memory once the hub has done what it does behind: the least within a few seconds.
+/// The resident memory, in MB, once the hub has done what it does behind.
 async fn settled(hub: &Hub) -> Result<f64> {
-    let mut least = f64::INFINITY;
-    for _ in 0..16 {
+    let (mut least, mut since) = (f64::INFINITY, 0);
+    for _ in 0..LONGEST_REST {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        least = least.min(hub.resident_mb()?);
+        let resident = hub.resident_mb()?;
+        since = if resident < least * 0.999 { 0 } else { since + 1 };
+        least = least.min(resident);
+        if since >= AT_REST {
+            break;
+        }
     }
     Ok(least)
 }
