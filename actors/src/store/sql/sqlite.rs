@@ -13,8 +13,9 @@ const LOG_BYTES: &str = "67108864";
 /// same pages again and again; for readers the system's own cache does.
 const WRITER_CACHE: &str = "-4096";
 const READER_CACHE: &str = "-2048";
-/// Statements differ by their number of rows, so there are some.
-const CACHED_STATEMENTS: usize = 128;
+/// Statements that write many rows differ by how many, are seldom met again, and hold megabytes each once
+/// prepared; so few are kept: those of the hot path are among the last used.
+const CACHED_STATEMENTS: usize = 16;
 
 /// Is `url` a SQLite database that more than one connection can see?
 pub fn check_url(url: &str) -> Result<(), &'static str> {
