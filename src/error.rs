@@ -154,6 +154,11 @@ fn of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::Unknown(_) => (StatusCode::NOT_FOUND, "device_not_found"),
         Refusal::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
         Refusal::NotAccepted(_) => (StatusCode::FORBIDDEN, "device_not_accepted"),
+        Refusal::NoCommand(_) => (StatusCode::NOT_FOUND, "command_not_found"),
+        Refusal::CommandFinal { .. } => (StatusCode::CONFLICT, "command_final"),
+        Refusal::KeyTaken { .. } => (StatusCode::CONFLICT, "idempotency_key_taken"),
+        Refusal::QueueFull(_) => (StatusCode::TOO_MANY_REQUESTS, "queue_full"),
+        Refusal::ManualMode => (StatusCode::CONFLICT, "manual_mode"),
     }
 }
 

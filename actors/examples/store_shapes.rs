@@ -278,7 +278,15 @@ async fn register(store: &SqlStore) -> Outcome<u64> {
 
 fn of(events: Arc<[Arc<Recorded>]>, twins: Vec<(u64, Twin)>) -> Batch {
     let at = events.last().map_or_else(Timestamp::default, |last| last.event.received_at);
-    Batch { at, events, twins, removed: Vec::new(), outgoing: Vec::new(), sent: Vec::new() }
+    Batch {
+        at,
+        events,
+        twins,
+        removed: Vec::new(),
+        commands: Vec::new(),
+        outgoing: Vec::new(),
+        sent: Vec::new(),
+    }
 }
 
 fn event(message: &Message) -> Event {

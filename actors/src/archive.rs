@@ -10,7 +10,8 @@ use tracing::warn;
 
 use crate::domain::Clock;
 use crate::messages::archive::{
-    BucketHistory, FindEvents, FindSerial, ListDevices, LoadTwins, RawHistory, Replay,
+    BucketHistory, FindCommand, FindEvents, FindSerial, ListCommands, ListDevices, LoadTwins, RawHistory,
+    Replay,
 };
 use crate::store::Store;
 
@@ -68,3 +69,5 @@ answer!(BucketHistory: |store, asked| store.bucket_history(&asked.0));
 answer!(FindEvents: |store, asked| store.events(&asked.0));
 answer!(LoadTwins: |store, asked| store.load(&asked.0));
 answer!(Replay: |store, asked| store.replay(asked.after, asked.up_to, asked.limit));
+answer!(ListCommands: |store, asked| store.commands(&asked.0));
+answer!(FindCommand: |store, asked| store.command(asked.0));

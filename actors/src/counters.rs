@@ -35,6 +35,8 @@ pub struct Counters {
     pub twins_put_away: AtomicU64,
     /// Messages published to devices.
     pub messages_out: AtomicU64,
+    /// Outgoing messages that were not published because their time was over.
+    pub messages_stale: AtomicU64,
     /// Outgoing messages that wait now.
     pub outbox_waiting: AtomicU64,
     /// Live subscribers now.

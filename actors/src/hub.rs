@@ -22,6 +22,7 @@ use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Taken};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
+use crate::timers::{HeardSince, Timers};
 use crate::twin::Surroundings;
 
 /// What of the hub can be set.
@@ -121,7 +122,8 @@ impl Hub {
         };
         let outbox = {
             let counters = Arc::clone(&counters);
-            Outbox::start_in_arbiter(&durable, move |_| Outbox::new(kept, counters))
+            let clock = Arc::clone(&clock);
+            Outbox::start_in_arbiter(&durable, move |_| Outbox::new(kept, clock, counters))
         };
         let archive = {
             let (store, clock, every) = (Arc::clone(&store), Arc::clone(&clock), settings.maintain_every);
@@ -141,13 +143,17 @@ impl Hub {
             let arbiters: Vec<_> = (0..settings.arbiters.max(1)).map(|_| Arbiter::new()).collect();
             let idle = settings.idle_after.map(|after| Idle { after, above: settings.idle_above });
             let first = arbiters[0].handle(); // there is one at least
+            let heard = HeardSince::new(clock.now());
             Supervisor::start_in_arbiter(&first, move |_| {
-                Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
-                    store,
-                    clock,
-                    journal,
-                    supervisor,
-                    counters,
+                Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| {
+                    let timers = Timers::new(
+                        Arc::clone(&store),
+                        Arc::clone(&clock),
+                        supervisor.clone(),
+                        Arc::clone(&heard),
+                    );
+                    let timers = timers.start();
+                    Surroundings { store, clock, journal, supervisor, timers, heard, counters }
                 })
             })
         };

@@ -3,7 +3,7 @@
 //! the next gathers, so a lone message waits for nothing and a flood shares its commits. Only after the
 //! commit are receipts settled, subscribers told and devices written to.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -117,14 +117,17 @@ impl Journal {
             events: Arc::from([]),
             twins: Vec::new(),
             removed: Vec::new(),
+            commands: Vec::new(),
             outgoing: Vec::new(),
             sent: std::mem::take(&mut self.sent),
         };
+        let mut latest = HashMap::new();
         let mut owed = Vec::with_capacity(self.waiting.len());
         while events.len() < self.most_in_commit
             && let Some(append) = self.waiting.pop_front()
         {
-            let Append { events: happened, state, removed, outgoing, receipt, mut taken, pending } = append;
+            let Append { events: happened, state, removed, commands, outgoing, receipt, mut taken, pending } =
+                append;
             for event in happened {
                 events.push(Arc::new(Recorded::new(self.next_seq, event)));
                 taken.seq = Some(self.next_seq);
@@ -132,6 +135,10 @@ impl Journal {
             }
             let seq = self.next_seq - 1;
             batch.twins.extend(state.map(|twin| (seq, *twin)));
+            for record in commands {
+                // Of one that changed more than once in this batch, the last.
+                latest.insert(record.command.id, record);
+            }
             batch.removed.extend(removed.map(|number| (seq, number)));
             for mut message in outgoing {
                 message.id = self.next_outgoing;
@@ -141,6 +148,7 @@ impl Journal {
             owed.push(Owed { receipt, taken, pending });
         }
         batch.events = events.into();
+        batch.commands = latest.into_values().collect();
         Group { batch, owed }
     }
 

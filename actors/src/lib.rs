@@ -19,6 +19,7 @@ pub mod door;
 pub mod mqtt;
 
 pub mod supervisor;
+pub mod timers;
 pub mod twin;
 
 pub mod feed;

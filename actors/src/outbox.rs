@@ -1,6 +1,7 @@
 //! The outbox: publishes to devices what the journal has made durable, in order, until the broker has
 //! acknowledged it. What is not acknowledged when the connection goes is published again, and all after
-//! it too: a device may hear a thing twice, but what it hears last is what was said last.
+//! it too: a device may hear a thing twice, but what it hears last is what was said last. What has waited
+//! here past its time does not go out any more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use futures_util::future::{Either, FutureExt as _, ready};
 use tracing::warn;
 
 use crate::counters::{Counters, up};
+use crate::domain::Clock;
 use crate::journal::Journal;
 use crate::messages::journal::Sent;
 use crate::messages::outbox::PublishAll;
@@ -35,6 +37,7 @@ pub struct Connect {
 /// See the module.
 pub struct Outbox {
     way: Option<Connect>,
+    clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     /// Not yet handed to the link.
     queue: VecDeque<Arc<Outgoing>>,
@@ -50,10 +53,11 @@ pub struct Outbox {
 impl Outbox {
     /// An outbox with what the store has kept.
     #[must_use]
-    pub fn new(kept: Vec<Outgoing>, counters: Arc<Counters>) -> Self {
+    pub fn new(kept: Vec<Outgoing>, clock: Arc<dyn Clock>, counters: Arc<Counters>) -> Self {
         let queue = kept.into_iter().map(Arc::new).collect();
         Self {
             way: None,
+            clock,
             counters,
             queue,
             window: VecDeque::new(),
@@ -71,10 +75,19 @@ impl Outbox {
             && self.window.len() < WINDOW
             && let Some(message) = self.queue.pop_front()
         {
-            self.window.push_back((Arc::clone(&message), false));
+            let left = message.until.map(|until| until.millis() - self.clock.now().millis());
+            let is_stale = left.is_some_and(|left| left <= 0);
+            self.window.push_back((Arc::clone(&message), is_stale));
+            if is_stale {
+                // As good as acknowledged: whoever wanted it has decided anew.
+                up(&self.counters.messages_stale);
+                self.forget_acknowledged();
+                continue;
+            }
             self.in_flight += 1;
             let link = Arc::clone(&link);
-            let mut publish = Box::pin(async move { (message.id, link.publish(&message).await) });
+            let expires_in = left.and_then(|left| u64::try_from(left).ok()).map(Duration::from_millis);
+            let mut publish = Box::pin(async move { (message.id, link.publish(&message, expires_in).await) });
             // Polled once here, because the first poll gives a message its place in the connection's
             // order, and an actor does not poll its futures in the order in which they were spawned.
             let publish = match publish.as_mut().now_or_never() {

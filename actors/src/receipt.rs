@@ -4,7 +4,7 @@
 
 use tokio::sync::oneshot;
 
-use crate::domain::{Refusal, Twin};
+use crate::domain::{Command, Refusal, Twin};
 
 /// What became of an input.
 pub type Settled = Result<Taken, NotTaken>;
@@ -20,6 +20,8 @@ pub struct Taken {
     pub repeated: bool,
     /// The twin after it, where the sender asked for it.
     pub twin: Option<Box<Twin>>,
+    /// The commands that it changed, as they are after it.
+    pub commands: Vec<Command>,
 }
 
 /// The input changed nothing.

@@ -1,41 +1,52 @@
 //! What tests stand on: a clock moved by hand and a store that fails on demand.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
-use crate::domain::{Clock, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
+use crate::domain::{Clock, CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use crate::mqtt::Outgoing;
-use crate::store::{Batch, DevicePage, DeviceQuery, EventQuery, Head, Replayed, Store, StoreError};
+use crate::store::{
+    Batch, CommandPage, CommandQuery, CommandRecord, Deadline, DevicePage, DeviceQuery, EventQuery, Head,
+    Replayed, Store, StoreError,
+};
 
 /// A clock that stands still until it is moved.
 #[derive(Debug, Default)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    shows: AtomicI64,
+    passed: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that shows `now`.
     #[must_use]
     pub fn at(now: Timestamp) -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(now.millis())))
+        Arc::new(Self { shows: AtomicI64::new(now.millis()), passed: AtomicU64::default() })
     }
 
-    /// Moves it by `millis`.
+    /// Lets `millis` pass.
     pub fn advance(&self, millis: i64) {
-        self.0.fetch_add(millis, Ordering::SeqCst);
+        self.shows.fetch_add(millis, Ordering::SeqCst);
+        self.passed.fetch_add(millis.unsigned_abs(), Ordering::SeqCst);
     }
 
-    /// Sets it to `now`.
+    /// Sets it to `now`, without any time passing: a jump.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.millis(), Ordering::SeqCst);
+        self.shows.store(now.millis(), Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        Timestamp::from_millis(self.shows.load(Ordering::SeqCst))
+    }
+
+    fn uptime_ms(&self) -> u64 {
+        self.passed.load(Ordering::SeqCst)
     }
 }
 
@@ -195,6 +206,30 @@ impl Store for FailingStore {
         self.inner.replay(after, up_to, limit).await
     }
 
+    async fn commands(&self, query: &CommandQuery) -> Result<CommandPage, StoreError> {
+        self.may_read("commands")?;
+        self.inner.commands(query).await
+    }
+
+    async fn command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError> {
+        self.may_read("command")?;
+        self.inner.command(id).await
+    }
+
+    async fn command_with_key(
+        &self,
+        device: DeviceNumber,
+        key: &str,
+    ) -> Result<Option<CommandRecord>, StoreError> {
+        self.may_read("command with key")?;
+        self.inner.command_with_key(device, key).await
+    }
+
+    async fn deadlines(&self, after: DeviceNumber, limit: u64) -> Result<Vec<Deadline>, StoreError> {
+        self.may_read("deadlines")?;
+        self.inner.deadlines(after, limit).await
+    }
+
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {
         self.may_read("outgoing")?;
         self.inner.outgoing().await
@@ -225,7 +260,14 @@ mod tests {
             events: Arc::new([]),
             twins: Vec::new(),
             removed: Vec::new(),
-            outgoing: vec![Outgoing { id: 1, topic: "t".into(), payload: "p".into(), retain: false }],
+            commands: Vec::new(),
+            outgoing: vec![Outgoing {
+                id: 1,
+                topic: "t".into(),
+                payload: "p".into(),
+                retain: false,
+                until: None,
+            }],
             sent: Vec::new(),
         }
     }

@@ -9,16 +9,20 @@ use tracing::warn;
 
 use crate::counters::{Counters, down, up};
 use crate::domain::twin::Repeat;
-use crate::domain::{Clock, Event, Input, Kind, Outcome, Refusal, Telemetry, Twin};
+use crate::domain::{
+    Clock, Command, CommandId, DeviceNumber, Event, Input, Kind, Outcome, Refusal, Timestamp, Twin,
+};
 use crate::journal::Journal;
 use crate::messages::journal::{Append, Barrier};
 use crate::messages::supervisor::{IfUnknown, TwinStopped};
+use crate::messages::timers::Arm;
 use crate::messages::twin::{PutAway, Read, Take};
 use crate::mqtt::topics;
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Taken};
-use crate::store::Store;
+use crate::store::{CommandRecord, Store, StoreError};
 use crate::supervisor::Supervisor;
+use crate::timers::{HeardSince, Timers};
 
 /// What every twin needs, shared by all: a twin itself carries one pointer to it.
 pub struct Surroundings {
@@ -26,6 +30,8 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     pub journal: Addr<Journal>,
     pub supervisor: Addr<Supervisor>,
+    pub timers: Addr<Timers>,
+    pub heard: Arc<HeardSince>,
     pub counters: Arc<Counters>,
 }
 
@@ -35,6 +41,8 @@ pub struct TwinActor {
     incarnation: u32,
     /// It was told to stop.
     orderly: bool,
+    /// When it is to be woken, as far as the timers know.
+    armed: Option<Timestamp>,
     /// Outcomes handed to the journal and not yet committed.
     pending: Arc<AtomicU32>,
     around: Arc<Surroundings>,
@@ -45,7 +53,7 @@ impl TwinActor {
     #[must_use]
     pub fn new(twin: Twin, incarnation: u32, around: Arc<Surroundings>) -> Self {
         up(&around.counters.twins);
-        Self { twin, incarnation, orderly: false, pending: Arc::default(), around }
+        Self { twin, incarnation, orderly: false, armed: None, pending: Arc::default(), around }
     }
 
     fn take(&mut self, take: Take, ctx: &mut Context<Self>) {
@@ -57,10 +65,14 @@ impl TwinActor {
             (true, IfUnknown::Refuse) => Err(Refusal::Unknown(self.twin.id.to_string())),
         };
         let deleted = matches!(input, Input::Delete);
+        if matches!(input, Input::Wake { .. }) {
+            self.armed = None; // by this wake
+        }
         let outcome = begun.and_then(|mut outcome| {
             let more = self.twin.apply(input, now, &cause)?;
             outcome.events.extend(more.events);
             outcome.publishes.extend(more.publishes);
+            outcome.commands = more.commands;
             outcome.repeated = more.repeated;
             Ok(outcome)
         });
@@ -73,6 +85,19 @@ impl TwinActor {
         }
         if deleted {
             self.leave(ctx);
+        } else {
+            self.arm(now);
+        }
+    }
+
+    /// Has the timers wake it when the next thing is due. An entry for later than that is left as it is: woken
+    /// too early, a twin finds nothing to do and arms again, which costs less than telling of each message.
+    fn arm(&mut self, now: Timestamp) {
+        let silent = self.twin.silent_at(self.around.heard.since());
+        let Some(at) = [self.twin.wake_at(now), silent].into_iter().flatten().min() else { return };
+        if self.armed.is_none_or(|armed| at < armed) {
+            self.armed = Some(at);
+            let _ = post(&self.around.timers, Arm { device: self.twin.id.clone(), at });
         }
     }
 
@@ -82,7 +107,7 @@ impl TwinActor {
     }
 
     fn commit(&self, outcome: Outcome, deleted: bool, receipt: Receipt, want_twin: bool) {
-        let Outcome { events, publishes, repeated } = outcome;
+        let Outcome { events, publishes, commands, repeated } = outcome;
         // Readings are the many: the twin's row follows them later. All else is few and is written now.
         let beyond_readings = events.iter().any(|event: &Event| event.kind() != Kind::Telemetry);
         let state = (beyond_readings && !deleted).then(|| Box::new(self.twin.clone()));
@@ -91,13 +116,19 @@ impl TwinActor {
             version: self.twin.version,
             repeated,
             twin: want_twin.then(|| Box::new(self.twin.clone())),
+            commands: commands.clone(),
         };
+        // A repeat has changed none of the commands it gives back.
+        let changed = if repeated { Vec::new() } else { commands };
+        let record =
+            |command| CommandRecord { device: self.twin.id.clone(), number: self.twin.number, command };
         let outgoing = publishes.into_iter().map(|p| topics::outgoing(0, &self.twin.id, p)).collect();
         self.pending.fetch_add(1, Ordering::AcqRel);
         let append = Append {
             events,
             state,
             removed: deleted.then_some(self.twin.number),
+            commands: changed.into_iter().map(record).collect(),
             outgoing,
             receipt,
             taken,
@@ -108,28 +139,81 @@ impl TwinActor {
         }
     }
 
-    /// An old message that carries its own time: only the store knows whether it has been here.
-    fn take_unless_stored(&mut self, take: Take, telemetry: &Telemetry, ctx: &mut Context<Self>) {
-        let (Some(at), Some(identity)) = (telemetry.at, telemetry.identity()) else {
-            return self.take(take, ctx);
-        };
+    /// What only the store can tell of an input: has this old message been here; what became of a command that
+    /// the twin has let go.
+    fn question(&self, input: &Input) -> Option<Question> {
+        match input {
+            Input::Telemetry(telemetry) if self.twin.repeat(telemetry) == Repeat::AskStore => {
+                Some(Question::Message(telemetry.at?, telemetry.identity()?))
+            }
+            Input::Command { request, known: None, .. } => {
+                let key = request.idempotency_key.as_deref()?;
+                self.twin.command_with_key(key).is_none().then(|| Question::Key(key.into()))
+            }
+            Input::Answer { id, known: None, .. } | Input::Cancel { id, known: None } => {
+                self.twin.command(*id).is_none().then_some(Question::Command(*id))
+            }
+            _ => None,
+        }
+    }
+
+    fn take_once_known(&mut self, question: Question, take: Take, ctx: &mut Context<Self>) {
         let (around, number) = (Arc::clone(&self.around), self.twin.number);
         let lookup = async move {
             // What was handed over before must be in the store before the store is asked.
             committed(&around.journal).await;
-            around.store.has_message(number, at, identity).await
+            question.ask(&*around.store, number).await
         };
         ctx.spawn(lookup.into_actor(self).map(move |found, actor, ctx| match found {
-            Ok(false) => actor.take(take, ctx),
-            Ok(true) => {
-                let outcome = Outcome { repeated: true, ..Outcome::default() };
-                actor.commit(outcome, false, take.receipt, take.want_twin);
-            }
+            Ok(found) => actor.take_knowing(found, take, ctx),
             Err(error) => {
-                warn!(device_id = %actor.twin.id, %error, "could not look a repeat up");
+                warn!(device_id = %actor.twin.id, %error, "could not look up what an input is about");
                 drop(take); // lost: it is tried again
             }
         }));
+    }
+
+    fn take_knowing(&mut self, found: Known, mut take: Take, ctx: &mut Context<Self>) {
+        match (found, &mut take.input) {
+            (Known::Repeated, _) => {
+                let outcome = Outcome { repeated: true, ..Outcome::default() };
+                return self.commit(outcome, false, take.receipt, take.want_twin);
+            }
+            (
+                Known::Command(command),
+                Input::Command { known, .. } | Input::Answer { known, .. } | Input::Cancel { known, .. },
+            ) => *known = Some(command),
+            _ => {}
+        }
+        self.take(take, ctx);
+    }
+}
+
+/// What only the store can tell.
+enum Question {
+    Message(Timestamp, u64),
+    Key(Box<str>),
+    Command(CommandId),
+}
+
+/// What it told.
+enum Known {
+    Nothing,
+    Repeated,
+    Command(Box<Command>),
+}
+
+impl Question {
+    async fn ask(self, store: &dyn Store, number: DeviceNumber) -> Result<Known, StoreError> {
+        let found = match self {
+            Self::Message(at, identity) => {
+                let is_there = store.has_message(number, at, identity).await?;
+                return Ok(if is_there { Known::Repeated } else { Known::Nothing });
+            }
+            Self::Key(key) => store.command_with_key(number, &key).await?,
+            Self::Command(id) => store.command(id).await?.filter(|record| record.number == number),
+        };
+        Ok(found.map_or(Known::Nothing, |record| Known::Command(Box::new(record.command))))
     }
 }
 
@@ -149,13 +233,10 @@ impl Handler<Take> for TwinActor {
     type Result = ();
 
     fn handle(&mut self, take: Take, ctx: &mut Context<Self>) {
-        if let Input::Telemetry(telemetry) = &take.input
-            && self.twin.repeat(telemetry) == Repeat::AskStore
-        {
-            let telemetry = telemetry.clone();
-            return self.take_unless_stored(take, &telemetry, ctx);
+        match self.question(&take.input) {
+            Some(question) => self.take_once_known(question, take, ctx),
+            None => self.take(take, ctx),
         }
-        self.take(take, ctx);
     }
 }
 

@@ -64,7 +64,7 @@ pub async fn claim_device(Body(body): Body, state: Data<WebState>) -> Result<Htt
         Some(twin) => twin,
         None => find(&state, &found.id).await?,
     };
-    let mut document = twin.document();
+    let mut document = twin.document(state.hub.clock.now());
     add_readings(&mut document, &twin);
     let mut response = HttpResponse::Ok();
     response.insert_header((header::ETAG, format!("\"{}\"", twin.version)));

@@ -182,7 +182,7 @@ async fn detail(state: &WebState, twin: &Twin) -> Result<HttpResponse, ApiError>
         aggregate: Aggregate::default(),
     };
     let recent = state.hub.archive.send(RawHistory(recent)).await??;
-    let mut document = twin.document();
+    let mut document = twin.document(state.hub.clock.now());
     add_readings(&mut document, twin);
     let mut response = HttpResponse::Ok();
     response.insert_header((header::ETAG, format!("\"{}\"", twin.version)));

@@ -2,12 +2,12 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::{Mode, Status};
+use twinhub_actors::domain::{Mode, Status, Timestamp};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::store::{DeviceQuery, DeviceSort};
 
 use super::paging::Paging;
-use super::params::Params;
+use super::params::{Params, duration_ms};
 use super::reply::{array, summary};
 use super::schema::{DeviceItem, Listing};
 use crate::error::{ApiError, Problem};
@@ -55,7 +55,7 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
-    let mut query = query(params, claimed)?;
+    let mut query = query(params, claimed, state.hub.clock.now())?;
     (query.offset, query.limit) = (paging.offset(), paging.limit);
     let page = state.hub.archive.send(ListDevices(query)).await??;
     let mut response = HttpResponse::Ok();
@@ -63,7 +63,7 @@ pub(super) async fn list(
     Ok(array(response, &page.twins, |twin, out| summary(twin).write(out)))
 }
 
-fn query(mut params: Params, claimed: Option<bool>) -> Result<DeviceQuery, FieldError> {
+fn query(mut params: Params, claimed: Option<bool>, now: Timestamp) -> Result<DeviceQuery, FieldError> {
     let (sort, descending) = params
         .read("sort", "a field to sort by, such as name or -last_seen", |text| {
             let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
@@ -71,7 +71,10 @@ fn query(mut params: Params, claimed: Option<bool>) -> Result<DeviceQuery, Field
         })?
         .unwrap_or_default();
     let query = DeviceQuery {
-        status: params.read("status", "online, offline or unknown", Status::parse)?,
+        status: params.words("status", "online, offline or unknown", Status::parse)?,
+        drifting_since: params
+            .read("drift", "a duration such as 10m", duration_ms)?
+            .map(|drift| now.plus_millis(-drift)),
         device_type: params.text("type")?,
         group: params.text("group")?,
         claimed: match claimed {
@@ -97,8 +100,8 @@ mod tests {
     #[test]
     fn reads_filters() {
         let parsed = "status=online&type=pump&claimed=false&tag.room=hall&q=x&sort=-last_seen&mode=manual";
-        let query = query(Params::parse(parsed), None).unwrap();
-        assert_eq!(query.status, Some(Status::Online));
+        let query = query(Params::parse(parsed), None, Timestamp::default()).unwrap();
+        assert_eq!(query.status, [Status::Online]);
         assert_eq!(query.device_type.as_deref(), Some("pump"));
         assert_eq!((query.claimed, query.mode), (Some(false), Some(Mode::Manual)));
         assert_eq!(query.tags, [("room".to_owned(), "hall".to_owned())]);
@@ -107,7 +110,7 @@ mod tests {
 
     #[test]
     fn names_the_parameter_that_is_wrong() {
-        let wrong = |text: &str| query(Params::parse(text), None).unwrap_err().field;
+        let wrong = |text: &str| query(Params::parse(text), None, Timestamp::default()).unwrap_err().field;
         assert_eq!(wrong("status=asleep"), "status");
         assert_eq!(wrong("sort=colour"), "sort");
         assert_eq!(wrong("claimed=yes"), "claimed");

@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn twins_are_described_as_they_are_written() {
         let twin = Twin::new(DeviceId::parse("pump-1").unwrap(), DeviceNumber(1), Timestamp::from_millis(0));
-        assert_eq!(described("TwinDocument"), written(&twin.document()));
+        assert_eq!(described("TwinDocument"), written(&twin.document(Timestamp::default())));
         let mut item = written(&summary(&twin));
         item.extend(["temperature", "humidity", "pressure"].map(str::to_owned));
         assert_eq!(described("DeviceItem"), item);

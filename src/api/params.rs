@@ -87,6 +87,23 @@ impl Params {
         read(&text).map(Some).ok_or_else(|| bad(name, format!("expected {expected}, found `{shown}`")))
     }
 
+    /// Values of some type, parted by commas or given often: any of them will do. None means all.
+    ///
+    /// # Errors
+    /// One of them does not read as one; `expected` says what it should be.
+    pub fn words<T>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, FieldError> {
+        let of = |word: &String| {
+            let shown: String = word.chars().take(64).collect();
+            read(word).ok_or_else(|| bad(name, format!("expected {expected}, found `{shown}`")))
+        };
+        self.list(name).iter().map(of).collect()
+    }
+
     /// The start of a stretch of time, inclusive: see [`moment`].
     ///
     /// # Errors

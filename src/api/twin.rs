@@ -43,7 +43,7 @@ pub async fn get_twin(
     Ok(if is_known {
         HttpResponse::NotModified().insert_header((header::ETAG, etag(&twin))).finish()
     } else {
-        document(&twin)
+        document(&twin, &state)
     })
 }
 
@@ -68,7 +68,7 @@ pub async fn patch_twin(
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     let change = Change { patch: patch(body)?, if_version: if_match(&request)? };
-    Ok(document(&*make(&state, id, change).await?))
+    Ok(document(&*make(&state, id, change).await?, &state))
 }
 
 /// The version that `If-Match` names; none where there is none, or `*`.
@@ -96,10 +96,10 @@ fn patch(body: Object) -> Result<Object, FieldError> {
     Ok(patch)
 }
 
-fn document(twin: &Twin) -> HttpResponse {
+fn document(twin: &Twin, state: &WebState) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((header::ETAG, etag(twin)));
-    Document::of(&twin.document()).send(response)
+    Document::of(&twin.document(state.hub.clock.now())).send(response)
 }
 
 fn etag(twin: &Twin) -> String {

@@ -175,7 +175,7 @@ impl Pump {
             }
             Told::Snapshot { slot, twins, last } => {
                 let id = subscriptions.ids(Slots::one(*slot)).next().unwrap_or_default();
-                wire::snapshot(id, twins, *last)
+                wire::snapshot(id, twins, *last, self.hub.clock.now())
             }
             Told::Lagged { missed, resume } => wire::lagged(*missed, *resume),
             Told::Resync { slots, seq } => wire::resync(*seq, subscriptions.ids(*slots)),

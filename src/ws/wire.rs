@@ -134,14 +134,14 @@ pub(super) fn unsubscribed(id: &str) -> String {
 }
 
 /// `{"type":"snapshot","id":"s1","twins":[…],"last":true}`
-pub(super) fn snapshot(id: &str, twins: &[Twin], last: bool) -> String {
+pub(super) fn snapshot(id: &str, twins: &[Twin], last: bool, now: Timestamp) -> String {
     let mut frame = Frame::of("snapshot").text("id", id);
     frame.0.push_str(r#","twins":["#);
     for (index, twin) in twins.iter().enumerate() {
         if index > 0 {
             frame.0.push(',');
         }
-        twin.document().write(&mut frame.0);
+        twin.document(now).write(&mut frame.0);
     }
     let _ = write!(frame.0, r#"],"last":{last}"#); // writing to a String cannot fail
     frame.end()
@@ -288,7 +288,10 @@ mod tests {
         assert_eq!(subscribed("s\"1", 3), r#"{"type":"subscribed","id":"s\"1","seq":3}"#);
         assert_eq!(event_prefix(["a", "b"].into_iter()), r#"{"type":"event","sub":["a","b"],"#);
         assert_eq!(resync(5, ["a"].into_iter()), r#"{"type":"resync","seq":5,"sub":["a"]}"#);
-        assert_eq!(snapshot("s", &[], true), r#"{"type":"snapshot","id":"s","twins":[],"last":true}"#);
+        assert_eq!(
+            snapshot("s", &[], true, Timestamp::default()),
+            r#"{"type":"snapshot","id":"s","twins":[],"last":true}"#
+        );
         assert_eq!(pong(None), r#"{"type":"pong"}"#);
     }
 }

@@ -13,6 +13,10 @@ pub struct Timestamp(i64);
 pub trait Clock: Send + Sync + 'static {
     /// The present moment.
     fn now(&self) -> Timestamp;
+
+    /// Milliseconds since some beginning, by a clock that nobody sets: what it says beside [`Clock::now`]
+    /// tells that that one was set.
+    fn uptime_ms(&self) -> u64;
 }
 
 /// Years 0001 to 9999: what RFC 3339 can write.

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
+use super::command::CommandChange;
 use super::id::{DeviceId, DeviceNumber};
 use super::json::{Json, Object};
 use super::reading::Reading;
@@ -69,12 +70,14 @@ pub enum EventBody {
     Twin(TwinChange),
     /// The device came or went.
     Presence { status: Status, reason: Box<str> },
+    /// A command was asked for, or came further.
+    Command(Box<CommandChange>),
 }
 
 /// A change of the twin's document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TwinChange {
-    /// `registered`, `claimed`, `updated`, `reported`, `deleted`.
+    /// `registered`, `claimed`, `updated`, `reported`, `scheduled`, `skipped`, `deleted`.
     pub change: ChangeKind,
     /// Merge patch onto the document, by section: `{"reported": {"power": "on"}, "name": "Pump"}`.
     pub patch: Object,
@@ -89,6 +92,10 @@ pub enum ChangeKind {
     Updated,
     Reported,
     Deleted,
+    /// An entry of the schedule came due and was run.
+    Scheduled,
+    /// Entries came due and were passed over: in manual mode, or missed while the hub was down.
+    Skipped,
 }
 
 /// An event with its place in the one sequence: durable.
@@ -156,6 +163,8 @@ impl ChangeKind {
             Self::Updated => "updated",
             Self::Reported => "reported",
             Self::Deleted => "deleted",
+            Self::Scheduled => "scheduled",
+            Self::Skipped => "skipped",
         }
     }
 }
@@ -182,6 +191,7 @@ impl Event {
             EventBody::Telemetry { .. } => Kind::Telemetry,
             EventBody::Twin(_) => Kind::Twin,
             EventBody::Presence { .. } => Kind::Presence,
+            EventBody::Command(_) => Kind::Command,
         }
     }
 
@@ -203,6 +213,7 @@ impl Event {
                     .into_iter()
                     .collect()
             }
+            EventBody::Command(change) => change.data(),
         }
     }
 }

@@ -4,16 +4,21 @@
 //! it is: times and ids come in as arguments, and what is to be done comes back as data.
 
 pub mod clock;
+pub mod command;
+pub mod duration;
 pub mod event;
 pub mod fingerprint;
 pub mod id;
 pub mod json;
 pub mod payload;
 pub mod reading;
+pub mod schedule;
 pub mod series;
+pub mod settings;
 pub mod twin;
 
 pub use clock::{Clock, Timestamp};
+pub use command::{Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus};
 pub use event::{Cause, Event, EventBody, Kind, Recorded, TwinChange};
 pub use id::{BadDeviceId, DeviceId, DeviceNumber};
 pub use json::{Json, Number, Object};

@@ -5,19 +5,34 @@
 //! so a twin is the fold of its events: the store may keep a twin's row behind and catch it up later.
 
 mod change;
+mod commands;
+mod convergence;
+mod dispositivo;
 mod document;
+mod input;
+pub mod presence;
 mod properties;
+mod status;
+mod wake;
 
 use serde::{Deserialize, Serialize};
 
 pub use change::{Change, Profile, Registration};
+pub use convergence::{Note, SyncState, Unmet};
+pub use dispositivo::Dispositivo;
+pub use input::{Input, Outcome, Publish, Refusal, Repeat};
+pub use presence::{Line, Rhythm};
 pub use properties::{Properties, Property};
+pub use status::{Mode, Status};
 
 use super::clock::Timestamp;
-use super::event::{Cause, ChangeKind, Event, EventBody, TwinChange};
+use super::command::{Command, Queue};
+use super::event::{Cause, ChangeKind, Event, EventBody, Source, TwinChange};
 use super::id::{DeviceId, DeviceNumber};
 use super::json::{Json, Object, delta};
 use super::reading::{Telemetry, is_untimed};
+use super::schedule::Plan;
+use super::settings::DeviceSettings;
 
 /// A device's live digital twin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,96 +69,22 @@ pub struct Twin {
     /// Identities of the last messages that carried one, the newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recent: Vec<u64>,
-}
-
-/// Is the device there?
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// Registered, and never heard.
-    #[default]
-    Unknown,
-    Online,
-    Offline,
-}
-
-/// Who drives the twin: a person's word, or schedules and rules.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    Manual,
-    #[default]
-    Schedule,
-}
-
-/// What can come to a twin, from any door.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// Heard of for the first time, on MQTT: it registers itself, unclaimed.
-    Appear,
-    /// Readings.
-    Telemetry(Telemetry),
-    /// A merge patch onto `reported`.
-    Report(Object),
-    /// The device, or its last will, says whether it is there, and perhaps what it is.
-    Presence { online: bool, details: Object },
-    /// The device asks for its desired state.
-    AskDesired,
-    /// A person registers it.
-    Register(Box<Registration>),
-    /// A person takes it as theirs.
-    Claim(Box<Registration>),
-    /// A person or program changes the document.
-    Change(Box<Change>),
-    /// Remove it, with all it has.
-    Delete,
-}
-
-/// What an input came to.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
-    /// What happened, in order. Empty when nothing did: a repeat, or a change that changes nothing.
-    pub events: Vec<Event>,
-    /// What the device is to be told after the commit.
-    pub publishes: Vec<Publish>,
-    /// The input was a repeat of one already taken in.
-    pub repeated: bool,
-}
-
-/// Something the device is to be told.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Publish {
-    /// `{"version": 42, "desired": {…}, "delta": {…}}`
-    Desired(Json),
-    /// The configuration, retained.
-    Configuration(Json),
-}
-
-/// Why a twin would not take an input.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    #[error("the twin is at version {current}, not {expected}")]
-    Version { current: u64, expected: u64 },
-    /// Register meets one that is taken.
-    #[error("device `{0}` is registered already")]
-    Registered(DeviceId),
-    #[error("device `{0}` is claimed already")]
-    Claimed(DeviceId),
-    #[error("there is no device `{0}`")]
-    Unknown(String),
-    #[error("`{field}`: {detail}")]
-    Invalid { field: String, detail: String },
-    #[error("unknown devices are not accepted, and `{0}` is one")]
-    NotAccepted(DeviceId),
-}
-
-/// Whether a message has been here before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    No,
-    Yes,
-    /// It is not newer than what came before, and older than what the twin remembers: the store knows.
-    AskStore,
+    /// The device takes its commands over HTTP: nothing is published to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    polls: bool,
+    #[serde(default, skip_serializing_if = "Rhythm::is_unknown")]
+    rhythm: Rhythm,
+    // What most twins do not have stands apart: a million of them pay for one pointer each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    queue: Option<Box<Queue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    plan: Option<Box<Plan>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settings: Option<Box<DeviceSettings>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unmet: Option<Box<Unmet>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    line: Option<Box<Line>>,
 }
 
 /// How many identities a twin remembers. A repeat is nearly always of the last message or two; what is
@@ -176,7 +117,26 @@ impl Twin {
             messages: 0,
             latest_own_time: None,
             recent: Vec::new(),
+            polls: false,
+            rhythm: Rhythm::default(),
+            queue: None,
+            plan: None,
+            settings: None,
+            unmet: None,
+            line: None,
         }
+    }
+
+    /// When it does what by itself; none while nobody has said.
+    #[must_use]
+    pub fn plan(&self) -> Option<&Plan> {
+        self.plan.as_deref()
+    }
+
+    /// What was set for this device.
+    #[must_use]
+    pub fn settings(&self) -> DeviceSettings {
+        self.settings.as_deref().cloned().unwrap_or_default()
     }
 
     /// True before the first event: nobody knows this twin yet.
@@ -204,46 +164,58 @@ impl Twin {
     /// Refuses what does not fit, and has then changed nothing.
     pub fn apply(&mut self, input: Input, now: Timestamp, cause: &Cause) -> Result<Outcome, Refusal> {
         let mut outcome = Outcome::default();
+        let polled = self.polls;
+        self.take(&mut outcome, input, now, cause)?;
+        if polled && !self.polls {
+            self.remind(&mut outcome); // it speaks MQTT now: there it was told nothing so far
+        }
+        self.pump(&mut outcome, now, cause);
+        Ok(outcome)
+    }
+
+    fn take(
+        &mut self,
+        outcome: &mut Outcome,
+        input: Input,
+        now: Timestamp,
+        cause: &Cause,
+    ) -> Result<(), Refusal> {
+        use presence::reason::{HEARD, REPORTED};
         match input {
             Input::Appear => {
                 if self.is_new() {
                     let body = EventBody::Twin(TwinChange::empty(ChangeKind::Registered));
-                    self.happen(&mut outcome, body, now, cause);
+                    self.happen(outcome, body, now, cause);
                 }
             }
             Input::Telemetry(telemetry) => {
                 if self.repeat(&telemetry) == Repeat::Yes {
                     outcome.repeated = true;
-                    return Ok(outcome);
+                    return Ok(());
                 }
-                self.come_online(&mut outcome, now, cause);
+                self.come_online(outcome, HEARD, now, cause);
                 let identity = telemetry.identity();
                 let at = telemetry.at.unwrap_or(now);
                 let body = EventBody::Telemetry { readings: telemetry.readings, identity };
-                self.happen_at(&mut outcome, body, at, now, cause);
+                self.happen_at(outcome, body, at, now, cause);
             }
             Input::Report(patch) => {
-                self.come_online(&mut outcome, now, cause);
-                let patch = [("reported", Json::Object(patch))].into_iter().collect();
-                let body = EventBody::Twin(TwinChange { change: ChangeKind::Reported, patch });
-                self.happen(&mut outcome, body, now, cause);
+                self.come_online(outcome, HEARD, now, cause);
+                self.report("reported", patch, outcome, now, cause);
             }
-            Input::Presence { online, details } => {
-                let status = if online { Status::Online } else { Status::Offline };
-                if status != self.status {
-                    let body = EventBody::Presence { status, reason: "reported".into() };
-                    self.happen(&mut outcome, body, now, cause);
-                }
-                if online {
-                    self.remind(&mut outcome);
-                }
-                if !details.is_empty() {
-                    let patch = self.profile.patch_from_details(details);
-                    self.update(&mut outcome, ChangeKind::Reported, patch, now, cause);
-                }
+            Input::CouldNot(reasons) => {
+                self.come_online(outcome, HEARD, now, cause);
+                self.report("failed", reasons, outcome, now, cause);
+            }
+            Input::Presence { online: true, details } => {
+                self.say_online(outcome, details, now, cause);
+            }
+            Input::Presence { online: false, details } => {
+                self.go_offline(outcome, REPORTED, now, cause);
+                self.tell_details(outcome, details, now, cause);
             }
             Input::AskDesired => {
-                self.come_online(&mut outcome, now, cause);
+                self.come_online(outcome, HEARD, now, cause);
                 outcome.publishes.clear(); // it is told all of it now, asked for or not
                 outcome.publishes.push(self.publish_desired());
                 outcome.publishes.extend(self.publish_configuration());
@@ -252,32 +224,52 @@ impl Twin {
                 if !self.is_new() && self.claimed {
                     return Err(Refusal::Registered(self.id.clone()));
                 }
-                let patch = registration.into_patch(true)?;
-                self.update(&mut outcome, ChangeKind::Registered, patch, now, cause);
+                let patch = registration.into_patch(self, now)?;
+                self.update(outcome, ChangeKind::Registered, patch, now, cause);
             }
             Input::Claim(registration) => {
                 if self.claimed {
                     return Err(Refusal::Claimed(self.id.clone()));
                 }
-                let patch = registration.into_patch(true)?;
-                self.update(&mut outcome, ChangeKind::Claimed, patch, now, cause);
+                let patch = registration.into_patch(self, now)?;
+                self.update(outcome, ChangeKind::Claimed, patch, now, cause);
+            }
+            Input::Change(_) | Input::Command { .. } if wake::refuses_rules(self, cause) => {
+                return Err(Refusal::ManualMode);
             }
             Input::Change(change) => {
                 change.check_version(self.version)?;
-                let patch = change.into_patch()?;
-                self.update(&mut outcome, ChangeKind::Updated, patch, now, cause);
+                let patch = change.into_patch(self, now)?;
+                self.update(outcome, ChangeKind::Updated, patch, now, cause);
             }
+            Input::SetMode { mode, until } => self.set_mode(outcome, mode, until, now, cause)?,
+            Input::Command { id, request, known } => self.ask(outcome, id, request, known, (now, cause))?,
+            Input::Answer { id, answer, known } => {
+                if self.is_of_device(cause) {
+                    self.come_online(outcome, HEARD, now, cause);
+                }
+                self.answer(outcome, id, answer, known, (now, cause))?;
+            }
+            Input::Cancel { id, known } => self.cancel(outcome, id, known.as_deref(), (now, cause))?,
+            Input::Poll => self.poll(outcome, now, cause),
+            Input::Dispositivo(said) => self.dispositivo(outcome, *said, now, cause)?,
+            Input::Wake { heard_since, first_id } => self.wake(outcome, heard_since, first_id, now, cause),
             Input::Delete => {
                 let body = EventBody::Twin(TwinChange::empty(ChangeKind::Deleted));
-                self.happen(&mut outcome, body, now, cause);
+                self.happen(outcome, body, now, cause);
             }
         }
-        Ok(outcome)
+        Ok(())
     }
 
     /// Makes the state what it is after `event`. Applying a twin's events in order, each once, to a new
     /// twin gives the twin.
     pub fn redo(&mut self, event: &Event) {
+        self.fold(event);
+    }
+
+    /// As [`Twin::redo`]; gives the command that the event changed as it is after it.
+    fn fold(&mut self, event: &Event) -> Option<Command> {
         let received = event.received_at;
         match &event.body {
             EventBody::Telemetry { readings, identity } => {
@@ -292,21 +284,31 @@ impl Twin {
                         self.latest_own_time = self.latest_own_time.max(Some(event.at));
                     }
                 }
+                self.polls &= event.cause.source != Source::Mqtt;
                 self.hear(received);
                 if !changed {
-                    return; // the same again: heard, but the document is as it was
+                    return None; // the same again: heard, but the document is as it was
                 }
+                self.follow(None, received);
             }
             EventBody::Twin(change) => self.redo_change(change, received, &event.cause),
-            EventBody::Presence { status, .. } => {
-                self.status = *status;
-                if *status == Status::Online {
-                    self.hear(received);
+            EventBody::Presence { status, reason } => {
+                self.polls = match event.cause.source {
+                    Source::Mqtt => false,
+                    _ => self.polls || &**reason == presence::reason::POLLED,
+                };
+                let was = self.status;
+                self.redo_presence(*status, reason, received);
+                if was == self.status {
+                    return None; // heard again, no more
                 }
             }
+            // The document says nothing of commands.
+            EventBody::Command(change) => return self.redo_command(change, received, &event.cause),
         }
         self.version += 1;
         self.updated_at = received;
+        None
     }
 
     /// What of desired the device has not reported.
@@ -317,6 +319,7 @@ impl Twin {
 
     fn redo_change(&mut self, TwinChange { change, patch }: &TwinChange, now: Timestamp, cause: &Cause) {
         if *change == ChangeKind::Reported {
+            self.polls &= cause.source != Source::Mqtt;
             self.hear(now);
             self.messages += 1;
         }
@@ -327,18 +330,65 @@ impl Twin {
                 ("tags", Json::Object(patch)) => self.tags.merge(patch),
                 ("configuration", Json::Object(patch)) => self.configuration.merge(patch),
                 ("claimed", Json::Bool(claimed)) => self.claimed = *claimed,
-                (field, value) => self.profile.set(field, value),
+                (field, value) => self.redo_field(field, value, now),
             }
+        }
+        let section = |name| patch.get(name).and_then(Json::as_object);
+        if section("reported").is_some() || section("desired").is_some() {
+            self.follow(section("desired"), now);
+        }
+        if let Some(reasons) = section("failed") {
+            self.mark_failed(reasons, now);
         }
     }
 
-    /// Every message of a device says first of all that it is there.
-    fn come_online(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
-        if self.status != Status::Online {
-            let body = EventBody::Presence { status: Status::Online, reason: "heard".into() };
-            self.happen(outcome, body, now, cause);
-            self.remind(outcome);
+    fn redo_field(&mut self, field: &str, value: &Json, now: Timestamp) {
+        let time = || value.as_str().and_then(Timestamp::parse);
+        match (field, value) {
+            ("mode", value) => self.mode = value.as_str().and_then(Mode::parse).unwrap_or_default(),
+            ("mode_until", _) => self.mode_until = time(),
+            // It was checked before it became an event.
+            ("schedule", entries) => self.plan = Plan::parse(entries, now).ok().flatten().map(Box::new),
+            ("schedule_done", _) => {
+                if let (Some(plan), Some(done)) = (&mut self.plan, time()) {
+                    plan.passed(done);
+                }
+            }
+            ("settings", Json::Object(patch)) => {
+                let settings = self.settings().patched(patch).unwrap_or_default();
+                self.settings = (settings != DeviceSettings::default()).then(|| Box::new(settings));
+            }
+            ("failed" | "skipped", _) => {} // told, and no state of the document
+            (field, value) => self.profile.set(field, value),
         }
+    }
+
+    /// The device itself says that it is there, and perhaps what it is.
+    fn say_online(&mut self, outcome: &mut Outcome, details: Object, now: Timestamp, cause: &Cause) {
+        if self.status == Status::Online {
+            self.remind(outcome);
+        } else {
+            self.come_online(outcome, presence::reason::REPORTED, now, cause);
+        }
+        self.tell_details(outcome, details, now, cause);
+    }
+
+    fn tell_details(&mut self, outcome: &mut Outcome, details: Object, now: Timestamp, cause: &Cause) {
+        if !details.is_empty() {
+            let patch = self.profile.patch_from_details(details);
+            self.update(outcome, ChangeKind::Reported, patch, now, cause);
+        }
+    }
+
+    fn report(&mut self, section: &str, patch: Object, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
+        let patch = [(section, Json::Object(patch))].into_iter().collect();
+        let body = EventBody::Twin(TwinChange { change: ChangeKind::Reported, patch });
+        self.happen(outcome, body, now, cause);
+    }
+
+    /// Did the device itself bring it about, by whichever way it speaks?
+    fn is_of_device(&self, cause: &Cause) -> bool {
+        cause.source == Source::Mqtt || self.polls
     }
 
     /// A device that has just come is told what it may have missed. The embedded broker keeps nothing
@@ -411,12 +461,11 @@ impl Twin {
             body,
             cause: cause.clone(),
         };
-        self.redo(&event);
+        if let Some(command) = self.fold(&event) {
+            outcome.commands.retain(|before| before.id != command.id);
+            outcome.commands.push(command);
+        }
         outcome.events.push(event);
-    }
-
-    fn hear(&mut self, now: Timestamp) {
-        self.last_seen = self.last_seen.max(Some(now));
     }
 
     fn remember(&mut self, identity: u64) {
@@ -425,41 +474,6 @@ impl Twin {
             self.recent.drain(..=self.recent.len() - most);
         }
         self.recent.push(identity);
-    }
-}
-
-impl Status {
-    /// The word for it in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Online => "online",
-            Self::Offline => "offline",
-        }
-    }
-
-    /// The status with this name.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Unknown, Self::Online, Self::Offline].into_iter().find(|status| status.as_str() == word)
-    }
-}
-
-impl Mode {
-    /// The word for it in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Manual => "manual",
-            Self::Schedule => "schedule",
-        }
-    }
-
-    /// The mode with this name.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Manual, Self::Schedule].into_iter().find(|mode| mode.as_str() == word)
     }
 }
 

@@ -38,6 +38,10 @@ impl Clock for DeadlyClock {
         assert!(armed.is_err(), "the test kills who asks for the time");
         SystemClock.now()
     }
+
+    fn uptime_ms(&self) -> u64 {
+        SystemClock.uptime_ms()
+    }
 }
 
 /// A way out that writes down what is published, and fails on demand.
@@ -50,7 +54,7 @@ struct Scripted {
 
 #[async_trait]
 impl Link for Scripted {
-    async fn publish(&self, message: &Outgoing) -> Result<(), LinkError> {
+    async fn publish(&self, message: &Outgoing, _: Option<Duration>) -> Result<(), LinkError> {
         if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
         {
             return Err(LinkError("the test says so".into()));

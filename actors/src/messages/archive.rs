@@ -5,8 +5,10 @@ use std::sync::Arc;
 use actix::Message;
 
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
-use crate::domain::{DeviceId, Recorded, Twin};
-use crate::store::{DevicePage, DeviceQuery, EventQuery, Replayed, StoreError};
+use crate::domain::{CommandId, DeviceId, Recorded, Twin};
+use crate::store::{
+    CommandPage, CommandQuery, CommandRecord, DevicePage, DeviceQuery, EventQuery, Replayed, StoreError,
+};
 
 /// A page of devices.
 #[derive(Debug, Message)]
@@ -46,3 +48,13 @@ pub struct Replay {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<Twin>, StoreError>")]
 pub struct LoadTwins(pub Vec<DeviceId>);
+
+/// A page of commands.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<CommandPage, StoreError>")]
+pub struct ListCommands(pub CommandQuery);
+
+/// A command, with what became of it.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<CommandRecord>, StoreError>")]
+pub struct FindCommand(pub CommandId);

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use actix::Message;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 
-use crate::domain::Recorded;
+use crate::domain::{CommandId, DeviceId, Recorded};
 
 /// Events that have just become durable, in order and without a gap after the last.
 #[derive(Clone, Debug, Message)]
@@ -26,4 +26,15 @@ pub struct Live {
     /// The last event before the live ones.
     pub seq: u64,
     pub events: broadcast::Receiver<Arc<[Arc<Recorded>]>>,
+}
+
+/// Asks to be told of the commands of one device: of one command, or of all. It ends when the receiver
+/// does. Costs nothing while nothing happens, so a thousand who wait do not slow the feed.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct WatchCommands {
+    pub device: DeviceId,
+    /// This command only.
+    pub command: Option<CommandId>,
+    pub tell: mpsc::UnboundedSender<Arc<Recorded>>,
 }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::domain::{DeviceNumber, Event, Twin};
 use crate::mqtt::Outgoing;
 use crate::receipt::{Receipt, Taken};
+use crate::store::CommandRecord;
 
 /// A twin's outcome, to be committed; the receipt is settled with `taken` after that.
 #[derive(Debug, Message)]
@@ -20,6 +21,8 @@ pub struct Append {
     pub state: Option<Box<Twin>>,
     /// The twin is to be removed with all it has.
     pub removed: Option<DeviceNumber>,
+    /// Its commands that changed, as they are after the events.
+    pub commands: Vec<CommandRecord>,
     pub outgoing: Vec<Outgoing>,
     pub receipt: Receipt,
     /// What the receipt is settled with; the journal adds the `seq`.

@@ -5,4 +5,5 @@ pub mod feed;
 pub mod journal;
 pub mod outbox;
 pub mod supervisor;
+pub mod timers;
 pub mod twin;

@@ -39,7 +39,7 @@ use self::wills::Wills;
 use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
 use super::runtime::OwnRuntime;
-use super::{Link, LinkError, LinkState, Outgoing};
+use super::{Link, LinkError, LinkState, Outgoing, whole_seconds};
 
 /// What topic, properties and header of a packet may take beside its payload.
 const PACKET_HEADROOM: usize = 64 * 1024 + 1_024;
@@ -145,8 +145,11 @@ impl EmbeddedBroker {
 
 #[async_trait]
 impl Link for EmbeddedBroker {
-    async fn publish(&self, message: &Outgoing) -> Result<(), LinkError> {
+    async fn publish(&self, message: &Outgoing, expires_in: Option<Duration>) -> Result<(), LinkError> {
         let mut packet = PublishPacket::new(message.topic.clone(), message.payload.clone(), QoS::AtLeastOnce);
+        if let Some(seconds) = expires_in.map(whole_seconds) {
+            packet = packet.with_message_expiry_interval(seconds);
+        }
         packet.retain = message.retain;
         self.lanes.route(packet).await.map_err(|_| LinkError("the embedded broker has stopped".into()))
     }

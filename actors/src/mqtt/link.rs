@@ -143,8 +143,8 @@ impl RumqttcLink {
 
 #[async_trait]
 impl Link for RumqttcLink {
-    async fn publish(&self, message: &Outgoing) -> Result<(), LinkError> {
-        self.shared.publishes.publish(message).await
+    async fn publish(&self, message: &Outgoing, expires_in: Option<Duration>) -> Result<(), LinkError> {
+        self.shared.publishes.publish(message, expires_in).await
     }
 
     fn state(&self) -> LinkState {

@@ -11,8 +11,12 @@ mod runtime;
 mod testing;
 pub mod topics;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
+
+use crate::domain::Timestamp;
 
 pub use intake::{Arrived, Intake, Room};
 pub use topics::outgoing;
@@ -25,17 +29,20 @@ pub struct Outgoing {
     pub topic: String,
     pub payload: Bytes,
     pub retain: bool,
+    /// After this it must not go out any more: what it says is no longer wanted.
+    pub until: Option<Timestamp>,
 }
 
 /// The way out to the devices. Both links are one.
 #[async_trait]
 pub trait Link: Send + Sync + 'static {
     /// Publishes at QoS 1, and returns when the broker has acknowledged it: it is the broker's then.
-    /// Messages to one topic go out in the order in which these futures are first polled.
+    /// Messages to one topic go out in the order in which these futures are first polled. A broker that
+    /// keeps it for a device that is away keeps it no longer than `expires_in`.
     ///
     /// # Errors
     /// The connection went before the acknowledgement came: publish again.
-    async fn publish(&self, message: &Outgoing) -> Result<(), LinkError>;
+    async fn publish(&self, message: &Outgoing, expires_in: Option<Duration>) -> Result<(), LinkError>;
 
     /// How the link is.
     fn state(&self) -> LinkState;
@@ -61,4 +68,9 @@ pub struct LinkState {
     pub detail: String,
     /// Connections held (embedded), or 1 or 0.
     pub connections: u64,
+}
+
+/// MQTT counts the time that a message may be kept in whole seconds; begun ones count.
+fn whole_seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX)
 }

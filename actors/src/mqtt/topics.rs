@@ -27,6 +27,8 @@ pub enum Leaf<'a> {
     Get,
     /// Hub → device: what it is to be.
     Desired,
+    /// Device → hub: what of it it cannot be, and why.
+    CouldNot,
     /// Hub → device: what it is to do.
     Commands,
     /// Device → hub: what became of the command with this id.
@@ -45,6 +47,7 @@ pub fn parse(topic: &str) -> Option<Native<'_>> {
         "status" => Leaf::Status,
         "get" => Leaf::Get,
         "desired" => Leaf::Desired,
+        "desired/failed" => Leaf::CouldNot,
         "commands" => Leaf::Commands,
         "configuration" => Leaf::Configuration,
         other => match other.strip_prefix("commands/") {
@@ -74,6 +77,7 @@ fn filter(device: &str, leaf: Leaf<'_>) -> String {
         Leaf::Status => format!("{ROOT}{device}/status"),
         Leaf::Get => format!("{ROOT}{device}/get"),
         Leaf::Desired => format!("{ROOT}{device}/desired"),
+        Leaf::CouldNot => format!("{ROOT}{device}/desired/failed"),
         Leaf::Commands => format!("{ROOT}{device}/commands"),
         Leaf::Answer(command) => format!("{ROOT}{device}/commands/{command}"),
         Leaf::Configuration => format!("{ROOT}{device}/configuration"),
@@ -83,12 +87,13 @@ fn filter(device: &str, leaf: Leaf<'_>) -> String {
 /// The topic that `publish` goes to, and whether the broker is to keep it for who comes later.
 ///
 /// `desired` is not kept: an old one would meet a device that has gone on since, and a device that comes
-/// back is told anew. The configuration has no newer word than the last.
+/// back is told anew; nor is a command, which must not meet a device twice. The configuration has no newer word than the last.
 #[must_use]
 pub fn outgoing_topic(device: &DeviceId, publish: &Publish) -> (String, bool) {
     match publish {
         Publish::Desired(_) => (make(device, Leaf::Desired), false),
         Publish::Configuration(_) => (make(device, Leaf::Configuration), true),
+        Publish::Command { .. } => (make(device, Leaf::Commands), false),
     }
 }
 
@@ -96,8 +101,11 @@ pub fn outgoing_topic(device: &DeviceId, publish: &Publish) -> (String, bool) {
 #[must_use]
 pub fn outgoing(id: u64, device: &DeviceId, publish: Publish) -> Outgoing {
     let (topic, retain) = outgoing_topic(device, &publish);
-    let (Publish::Desired(body) | Publish::Configuration(body)) = publish;
-    Outgoing { id, topic, payload: Bytes::from(body.to_string()), retain }
+    let (body, until) = match publish {
+        Publish::Desired(body) | Publish::Configuration(body) => (body, None),
+        Publish::Command { body, until } => (body, Some(until)),
+    };
+    Outgoing { id, topic, payload: Bytes::from(body.to_string()), retain, until }
 }
 
 #[cfg(test)]
@@ -122,6 +130,7 @@ mod tests {
         check("iot/devices/pump-1/status", Some(("pump-1", Leaf::Status)));
         check("iot/devices/pump-1/get", Some(("pump-1", Leaf::Get)));
         check("iot/devices/pump-1/desired", Some(("pump-1", Leaf::Desired)));
+        check("iot/devices/pump-1/desired/failed", Some(("pump-1", Leaf::CouldNot)));
         check("iot/devices/pump-1/commands", Some(("pump-1", Leaf::Commands)));
         check("iot/devices/pump-1/commands/c7", Some(("pump-1", Leaf::Answer("c7"))));
         check("iot/devices/pump-1/configuration", Some(("pump-1", Leaf::Configuration)));

@@ -7,10 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Batch, DevicePage, DeviceQuery, DeviceSort, EventQuery, Head, Replayed, Store, StoreError, select,
+    Batch, CommandPage, CommandQuery, CommandRecord, Deadline, DevicePage, DeviceQuery, DeviceSort,
+    EventQuery, Head, Replayed, Store, StoreError, select,
 };
 use crate::domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
-use crate::domain::{DeviceId, DeviceNumber, Kind, Recorded, Timestamp, Twin};
+use crate::domain::{CommandId, DeviceId, DeviceNumber, Kind, Recorded, Timestamp, Twin};
 use crate::mqtt::Outgoing;
 
 /// See the module. Nothing in it ever fails.
@@ -32,6 +33,7 @@ struct Inner {
     /// All that is no telemetry.
     log: BTreeMap<u64, Arc<Recorded>>,
     twins: BTreeMap<DeviceNumber, (u64, Twin)>,
+    commands: BTreeMap<CommandId, CommandRecord>,
     outbox: BTreeMap<u64, Outgoing>,
 }
 
@@ -158,6 +160,41 @@ impl Store for MemoryStore {
         Ok(Replayed { events: events.collect(), pruned: after < inner.pruned })
     }
 
+    async fn commands(&self, query: &CommandQuery) -> Result<CommandPage, StoreError> {
+        let inner = self.inner();
+        let asked = inner.commands.values().filter(|record| select::is_asked_for(query, record));
+        let mut found: Vec<&CommandRecord> = asked.collect();
+        found.sort_by_key(|record| (record.command.created_at, record.command.id));
+        if query.newest_first {
+            found.reverse();
+        }
+        let total = found.len() as u64;
+        let (offset, limit) = (count(query.offset), count(query.limit));
+        Ok(CommandPage { commands: found.into_iter().skip(offset).take(limit).cloned().collect(), total })
+    }
+
+    async fn command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError> {
+        Ok(self.inner().commands.get(&id).cloned())
+    }
+
+    async fn command_with_key(
+        &self,
+        device: DeviceNumber,
+        key: &str,
+    ) -> Result<Option<CommandRecord>, StoreError> {
+        let inner = self.inner();
+        let of_device = inner.commands.values().filter(|record| record.number == device);
+        let with_key =
+            of_device.filter(|record| record.command.request.idempotency_key.as_deref() == Some(key));
+        Ok(with_key.max_by_key(|record| (record.command.created_at, record.command.id)).cloned())
+    }
+
+    async fn deadlines(&self, after: DeviceNumber, limit: u64) -> Result<Vec<Deadline>, StoreError> {
+        let inner = self.inner();
+        let later = inner.twins.range(after..).filter(|(number, _)| **number > after);
+        Ok(later.filter_map(|(_, (_, twin))| select::deadline(twin)).take(count(limit)).collect())
+    }
+
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {
         Ok(self.inner().outbox.values().cloned().collect())
     }
@@ -189,6 +226,9 @@ impl Inner {
                 (*had, *state) = (*seq, twin.clone());
             }
         }
+        for record in &batch.commands {
+            self.commands.insert(record.command.id, record.clone());
+        }
         for (seq, device) in &batch.removed {
             self.remove(*seq, *device);
         }
@@ -219,6 +259,7 @@ impl Inner {
     fn remove(&mut self, seq: u64, device: DeviceNumber) {
         self.twins.remove(&device);
         self.by_device.remove(&device);
+        self.commands.retain(|_, record| record.number != device);
         self.head.number = self.head.number.max(device.0);
         let stays = |recorded: &Arc<Recorded>| recorded.event.number != device || recorded.seq >= seq;
         self.log.retain(|_, recorded| stays(recorded));

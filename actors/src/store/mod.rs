@@ -20,7 +20,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
-use crate::domain::{DeviceId, DeviceNumber, Kind, Mode, Recorded, Status, Timestamp, Twin};
+use crate::domain::{
+    Command, CommandId, CommandStatus, DeviceId, DeviceNumber, Kind, Mode, Recorded, Status, Timestamp, Twin,
+};
 use crate::mqtt::Outgoing;
 
 /// One group commit: all of it becomes durable, or nothing.
@@ -33,9 +35,54 @@ pub struct Batch {
     pub twins: Vec<(u64, Twin)>,
     /// Devices to remove with everything they have, and the `seq` of the event that says so.
     pub removed: Vec<(u64, DeviceNumber)>,
+    /// Commands that changed, each once, as they are after the batch.
+    pub commands: Vec<CommandRecord>,
     pub outgoing: Vec<Outgoing>,
     /// Outgoing messages that were delivered and can be forgotten.
     pub sent: Vec<u64>,
+}
+
+/// A command, and whose it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommandRecord {
+    pub device: DeviceId,
+    pub number: DeviceNumber,
+    pub command: Command,
+}
+
+/// Which commands. They come in the order in which they were asked for, or backwards.
+#[derive(Clone, Debug, Default)]
+pub struct CommandQuery {
+    pub device: Option<DeviceNumber>,
+    /// Empty means all.
+    pub status: Vec<CommandStatus>,
+    pub command_type: Option<String>,
+    /// By the time at which they were asked for: from here on, inclusive.
+    pub from: Option<Timestamp>,
+    /// Up to here, exclusive.
+    pub to: Option<Timestamp>,
+    pub newest_first: bool,
+    pub offset: u64,
+    pub limit: u64,
+}
+
+/// A page of a list of commands.
+#[derive(Clone, Debug, Default)]
+pub struct CommandPage {
+    pub commands: Vec<CommandRecord>,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
+/// When a twin is to be woken, as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    pub device: DeviceId,
+    pub number: DeviceNumber,
+    /// For what it knows to wait for: [`Twin::wake_at`].
+    pub wake_at: Option<Timestamp>,
+    /// While it is online: when it was last heard, and after how many ms of silence it counts as offline.
+    pub silence: Option<(Timestamp, i64)>,
 }
 
 /// Where the store stands, for the start.
@@ -52,7 +99,10 @@ pub struct Head {
 /// Which devices, in which order, which part of them.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceQuery {
-    pub status: Option<Status>,
+    /// Any of these; empty means all.
+    pub status: Vec<Status>,
+    /// Only those that have not come to what is desired since this moment or longer.
+    pub drifting_since: Option<Timestamp>,
     pub device_type: Option<String>,
     pub group: Option<String>,
     pub claimed: Option<bool>,
@@ -167,6 +217,23 @@ pub trait Store: Send + Sync + 'static {
 
     /// Events with `after < seq <= up_to`, in order, `limit` at most.
     async fn replay(&self, after: u64, up_to: u64, limit: usize) -> Result<Replayed, StoreError>;
+
+    /// A page of commands, each as of the last commit.
+    async fn commands(&self, query: &CommandQuery) -> Result<CommandPage, StoreError>;
+
+    /// The command with this id.
+    async fn command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError>;
+
+    /// The latest command of this device that carried this idempotency key.
+    async fn command_with_key(
+        &self,
+        device: DeviceNumber,
+        key: &str,
+    ) -> Result<Option<CommandRecord>, StoreError>;
+
+    /// What waits: devices with a number after `after` that have a deadline, by number, `limit` at most. May
+    /// be behind by as much as [`Store::maintain`] is in what readings alone have changed.
+    async fn deadlines(&self, after: DeviceNumber, limit: u64) -> Result<Vec<Deadline>, StoreError>;
 
     /// Messages that were committed and not yet [`Batch::sent`], in order.
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError>;

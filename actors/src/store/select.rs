@@ -1,8 +1,8 @@
 //! Which twins, readings and events a question means: the same for every store.
 
-use super::{DeviceQuery, EventQuery};
+use super::{CommandQuery, CommandRecord, Deadline, DeviceQuery, EventQuery};
 use crate::domain::series::{HistoryQuery, StoredReading};
-use crate::domain::{EventBody, Json, Recorded, Scalar, Timestamp, Twin};
+use crate::domain::{EventBody, Json, Recorded, Scalar, Status, Timestamp, Twin};
 
 /// Twins are looked up and sorted by this many characters of a text. What is longer and begins alike is
 /// told apart only where it is read.
@@ -28,8 +28,9 @@ pub fn tag_text(value: &Json) -> Option<String> {
 
 /// Is this twin one of those asked for?
 pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
-    let DeviceQuery { status, device_type, group, claimed, mode, tags, q, .. } = query;
-    status.is_none_or(|status| twin.status == status)
+    let DeviceQuery { status, drifting_since, device_type, group, claimed, mode, tags, q, .. } = query;
+    (status.is_empty() || status.contains(&twin.status))
+        && drifting_since.is_none_or(|since| twin.drifting_since().is_some_and(|began| began <= since))
         && device_type.as_deref().is_none_or(|wanted| key(&twin.profile.device_type) == key(wanted))
         && group.as_deref().is_none_or(|wanted| key(twin.profile.text("group_id")) == key(wanted))
         && claimed.is_none_or(|claimed| twin.claimed == claimed)
@@ -52,6 +53,26 @@ pub fn wants(query: &EventQuery, recorded: &Recorded) -> bool {
         && (query.kinds.is_empty() || query.kinds.contains(&event.kind()))
         && query.since.is_none_or(|since| recorded.seq > since)
         && in_time(query.from, query.to, event.at)
+}
+
+/// Is this command one of those asked for?
+pub fn is_asked_for(query: &CommandQuery, record: &CommandRecord) -> bool {
+    let CommandRecord { number, command, .. } = record;
+    query.device.is_none_or(|device| *number == device)
+        && (query.status.is_empty() || query.status.contains(&command.status))
+        && query.command_type.as_deref().is_none_or(|wanted| &*command.request.command_type == wanted)
+        && in_time(query.from, query.to, command.created_at)
+}
+
+/// What the store knows of when this twin is to be woken; none where nothing waits.
+pub fn deadline(twin: &Twin) -> Option<Deadline> {
+    let wake_at = twin.wake_at(Timestamp::default());
+    let silence = match (twin.status, twin.last_seen, twin.silence_ms()) {
+        (Status::Online, Some(seen), Some(silence)) => Some((seen, silence)),
+        _ => None,
+    };
+    let (device, number) = (twin.id.clone(), twin.number);
+    (wake_at.is_some() || silence.is_some()).then_some(Deadline { device, number, wake_at, silence })
 }
 
 /// The readings of `recorded` that are asked for, in the order of the message.

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Refusal, Twin};
+use crate::domain::clock::Timestamp;
 use crate::domain::json::{Json, Object};
+use crate::domain::schedule::{BadSchedule, Plan};
 
 /// Who a device is to people. Empty text means: not said.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -104,9 +106,9 @@ impl Profile {
 
 impl Registration {
     /// The patch, with `claimed` in it, once it is checked.
-    pub(super) fn into_patch(mut self, claimed: bool) -> Result<Object, Refusal> {
-        check(&self.patch, &["owner_id", "token_hash"])?;
-        self.patch.insert("claimed", Json::Bool(claimed));
+    pub(super) fn into_patch(mut self, twin: &Twin, now: Timestamp) -> Result<Object, Refusal> {
+        check(&mut self.patch, &["owner_id", "token_hash"], twin, now)?;
+        self.patch.insert("claimed", Json::Bool(true));
         Ok(self.patch)
     }
 }
@@ -119,18 +121,25 @@ impl Change {
         }
     }
 
-    pub(super) fn into_patch(self) -> Result<Object, Refusal> {
-        check(&self.patch, &[])?;
+    pub(super) fn into_patch(mut self, twin: &Twin, now: Timestamp) -> Result<Object, Refusal> {
+        check(&mut self.patch, &[], twin, now)?;
         Ok(self.patch)
     }
 }
 
-fn check(patch: &Object, also: &[&str]) -> Result<(), Refusal> {
+/// Checks a patch, and brings its schedule into the form that events carry.
+fn check(patch: &mut Object, also: &[&str], twin: &Twin, now: Timestamp) -> Result<(), Refusal> {
     let invalid = |field: &str, detail: String| Err(Refusal::Invalid { field: field.to_owned(), detail });
+    let mut schedule = None;
     for (field, value) in patch.iter() {
         match value {
+            value if field == "schedule" => schedule = Some(normal_schedule(value, now)?),
+            Json::Object(settings) if field == "settings" => {
+                let patched = twin.settings().patched(settings);
+                patched.map_err(|(field, detail)| Refusal::Invalid { field, detail })?;
+            }
             Json::Object(_) if SECTIONS.contains(&field) => {}
-            other if SECTIONS.contains(&field) => {
+            other if SECTIONS.contains(&field) || field == "settings" => {
                 return invalid(field, format!("expected an object, found {}", other.kind()));
             }
             Json::String(text) if text.len() > LONGEST_TEXT => {
@@ -143,7 +152,18 @@ fn check(patch: &Object, also: &[&str]) -> Result<(), Refusal> {
             _ => return invalid(field, "there is no such field".into()),
         }
     }
+    if let Some(schedule) = schedule {
+        patch.insert("schedule", schedule);
+    }
     Ok(())
+}
+
+/// The entries in full: an empty array where there are none.
+pub(super) fn normal_schedule(entries: &Json, now: Timestamp) -> Result<Json, Refusal> {
+    match Plan::parse(entries, now) {
+        Ok(plan) => Ok(plan.map_or_else(|| Json::Array(Box::default()), |plan| plan.entries())),
+        Err(BadSchedule { field, detail }) => Err(Refusal::Invalid { field, detail }),
+    }
 }
 
 impl Twin {

@@ -1,21 +1,23 @@
 //! The twin as a JSON document, as DESIGN shows it.
 
-use super::{Properties, Property, Twin};
+use super::{Properties, Property, SyncState, Twin};
 use crate::domain::clock::Timestamp;
 use crate::domain::json::{Json, Object, delta};
+use crate::domain::schedule::Plan;
 
 impl Twin {
-    /// The whole document: identity, status, both sides with their delta and metadata.
+    /// The whole document at `now`: identity, status, both sides with their delta and metadata.
     #[must_use]
-    pub fn document(&self) -> Object {
+    pub fn document(&self, now: Timestamp) -> Object {
         let reported = self.reported.to_object();
         let desired = self.desired.to_object();
         let mut document = self.head();
         document.insert("delta", delta(&desired, &reported).into());
         document.insert("desired", desired.into());
         document.insert("reported", reported.into());
-        document.insert("metadata", self.metadata().into());
-        document.insert("schedule", Json::Array(Box::default()));
+        document.insert("metadata", self.metadata(now).into());
+        document.insert("schedule", self.plan().map_or_else(|| Json::Array(Box::default()), Plan::entries));
+        document.insert("settings", self.settings().to_object().into());
         document
     }
 
@@ -51,7 +53,7 @@ impl Twin {
         head
     }
 
-    fn metadata(&self) -> Object {
+    fn metadata(&self, now: Timestamp) -> Object {
         let reported = |p: &Property| {
             [
                 ("reported_at", time(p.at)),
@@ -62,12 +64,24 @@ impl Twin {
             .collect::<Object>()
         };
         let desired = |p: &Property| {
-            let sync = match self.reported.get(&p.name) {
-                Some(reported) if reported.value == p.value => "applied",
-                _ => "pending",
-            };
             let by = p.by.as_deref().map_or(Json::Null, Into::into);
-            [("at", time(p.at)), ("by", by), ("sync", sync.into())].into_iter().collect::<Object>()
+            let mut about: Object = [("at", time(p.at)), ("by", by)].into_iter().collect();
+            let note = self.unmet.as_deref().and_then(|unmet| unmet.get(&p.name));
+            let state = note.map_or(SyncState::Applied, |note| note.state(now));
+            about.insert("sync", state.as_str().into());
+            if let Some(note) = note {
+                about.insert("since", time(note.since));
+                if let Some(sent_at) = note.sent_at {
+                    about.insert("sent_at", time(sent_at));
+                }
+                if let Some((at, reason)) = &note.failed {
+                    about.insert("failed_at", time(*at));
+                    about.insert("reason", Json::String(reason.clone()));
+                }
+            } else if let Some(reported) = self.reported.get(&p.name) {
+                about.insert("applied_at", time(reported.changed_at));
+            }
+            about
         };
         [("reported", each(&self.reported, reported)), ("desired", each(&self.desired, desired))]
             .into_iter()

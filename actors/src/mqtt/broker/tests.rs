@@ -253,15 +253,15 @@ async fn the_hub_publishes_and_what_is_retained_stays() {
     let desk = Desk::with_room(10);
     let broker = start(&desk);
     let topic = "iot/devices/pump-1/configuration";
-    let message = Outgoing { id: 1, topic: topic.into(), payload: "{}".into(), retain: true };
-    broker.publish(&message).await.unwrap();
+    let message = Outgoing { id: 1, topic: topic.into(), payload: "{}".into(), retain: true, until: None };
+    broker.publish(&message, None).await.unwrap();
     let mut device = Client::connect(&broker, "pump-1", |_| {}).await;
     device.client.try_subscribe(topic, QoS::AtLeastOnce).unwrap();
     let retained =
         device.until(|packet| if let Packet::Publish(p) = packet { Some(p.retain) } else { None }).await;
     assert!(retained);
     let message = Outgoing { retain: false, ..message };
-    broker.publish(&message).await.unwrap();
+    broker.publish(&message, None).await.unwrap();
     let publish =
         device.until(|packet| if let Packet::Publish(p) = packet { Some(p.clone()) } else { None }).await;
     assert_eq!((&*publish.topic, &*publish.payload), (topic.as_bytes(), &b"{}"[..]));

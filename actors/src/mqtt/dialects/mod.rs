@@ -28,6 +28,8 @@ pub enum DecodeError {
     Payload(#[from] PayloadError),
     #[error("a status is `online` or `offline`, alone or as `status` of an object; this is `{0}`")]
     BadStatus(String),
+    #[error("a command's id is a UUID; this is `{0}`")]
+    BadCommandId(String),
     #[error("a payload has {limit} bytes at most, this one has {bytes}")]
     TooLarge { bytes: usize, limit: usize },
 }
@@ -41,6 +43,7 @@ impl DecodeError {
             Self::BadDeviceId(_) => "bad_device_id",
             Self::Payload(error) => error.reason(),
             Self::BadStatus(_) => "bad_status",
+            Self::BadCommandId(_) => "bad_command_id",
             Self::TooLarge { .. } => "too_large",
         }
     }

@@ -2,12 +2,18 @@
 
 use super::{DecodeError, Decoded};
 use crate::domain::payload::{self, PayloadError};
-use crate::domain::{DeviceId, Input, Object, Status};
+use crate::domain::{Answer, CommandId, DeviceId, Input, Object, Status};
 use crate::mqtt::topics::{self, Leaf, Native};
 
-/// What devices publish. Answers to commands join these together with the command queue.
-pub(super) const SUBSCRIPTIONS: [&str; 4] =
-    ["iot/devices/+/data", "iot/devices/+/state", "iot/devices/+/status", "iot/devices/+/get"];
+/// What devices publish.
+pub(super) const SUBSCRIPTIONS: [&str; 6] = [
+    "iot/devices/+/data",
+    "iot/devices/+/state",
+    "iot/devices/+/status",
+    "iot/devices/+/get",
+    "iot/devices/+/desired/failed",
+    "iot/devices/+/commands/+",
+];
 
 /// A status word that is quoted in an error is cut to this many characters.
 const SHOWN: usize = 64;
@@ -23,7 +29,7 @@ pub(super) fn decode(topic: &str, payload: &[u8]) -> Option<Result<Decoded, Deco
 }
 
 fn is_inbound(leaf: Leaf<'_>) -> bool {
-    matches!(leaf, Leaf::Data | Leaf::State | Leaf::Status | Leaf::Get)
+    matches!(leaf, Leaf::Data | Leaf::State | Leaf::Status | Leaf::Get | Leaf::CouldNot | Leaf::Answer(_))
 }
 
 fn decode_native(native: Native<'_>, payload: &[u8]) -> Result<Decoded, DecodeError> {
@@ -33,9 +39,13 @@ fn decode_native(native: Native<'_>, payload: &[u8]) -> Result<Decoded, DecodeEr
         Leaf::State => Input::Report(payload::object(payload)?),
         Leaf::Status => presence(payload)?,
         Leaf::Get => Input::AskDesired,
-        Leaf::Desired | Leaf::Commands | Leaf::Answer(_) | Leaf::Configuration => {
-            return Err(DecodeError::BadTopic);
+        Leaf::CouldNot => Input::CouldNot(payload::object(payload)?),
+        Leaf::Answer(command) => {
+            let id = CommandId::parse(command)
+                .ok_or_else(|| DecodeError::BadCommandId(command.chars().take(SHOWN).collect()))?;
+            Input::Answer { id, answer: Answer::read(payload)?, known: None }
         }
+        Leaf::Desired | Leaf::Commands | Leaf::Configuration => return Err(DecodeError::BadTopic),
     };
     Ok(Decoded { device, input })
 }

@@ -75,7 +75,14 @@ fn ours_is_what_a_subscription_brings() {
         assert!(is_ours(&filter.replace('+', "pump-1")), "{filter}");
         assert!(is_ours(&filter.replace('+', "no good")), "{filter}: to be rejected, not ignored");
     }
-    for topic in ["iot/devices/p/desired", "iot/devices/p/commands/1", "iot/devices/p/data/x", "a/b", ""] {
+    for topic in [
+        "iot/devices/p/desired",
+        "iot/devices/p/commands",
+        "iot/devices/p/commands/1/2",
+        "iot/devices/p/data/x",
+        "a/b",
+        "",
+    ] {
         assert!(!is_ours(topic), "{topic}");
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{PubAck, PubAckReason};
+use rumqttc::v5::mqttbytes::v5::{PubAck, PubAckReason, PublishProperties};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::mqtt::{LinkError, Outgoing};
+use crate::mqtt::{LinkError, Outgoing, whole_seconds};
 
 /// Publishes in flight at most: enough to fill a line of 20 ms at 10,000 a second.
 pub(super) const MOST_PUBLISHES: u16 = 200;
@@ -36,15 +37,24 @@ impl Publishes {
     }
 
     /// Publishes, and waits for the acknowledgement.
-    pub(super) async fn publish(&self, message: &Outgoing) -> Result<(), LinkError> {
+    pub(super) async fn publish(
+        &self,
+        message: &Outgoing,
+        expires_in: Option<Duration>,
+    ) -> Result<(), LinkError> {
         let gone = |_| LinkError("the link has been closed".into());
         let _room = self.room.acquire().await.map_err(|_| LinkError("the link has been closed".into()))?;
         let (waiter, acknowledged) = oneshot::channel();
-        self.enqueue(message, waiter)?;
+        self.enqueue(message, expires_in, waiter)?;
         acknowledged.await.map_err(gone)?
     }
 
-    fn enqueue(&self, message: &Outgoing, waiter: Waiter) -> Result<(), LinkError> {
+    fn enqueue(
+        &self,
+        message: &Outgoing,
+        expires_in: Option<Duration>,
+        waiter: Waiter,
+    ) -> Result<(), LinkError> {
         let Outgoing { topic, payload, retain, .. } = message;
         let mut state = self.lock();
         if !state.connected {
@@ -52,7 +62,16 @@ impl Publishes {
         }
         // Under the lock, so that waiters stand in the order of the requests.
         self.client
-            .try_publish(topic.as_str(), QoS::AtLeastOnce, *retain, payload.clone())
+            .try_publish_with_properties(
+                topic.as_str(),
+                QoS::AtLeastOnce,
+                *retain,
+                payload.clone(),
+                PublishProperties {
+                    message_expiry_interval: expires_in.map(whole_seconds),
+                    ..PublishProperties::default()
+                },
+            )
             .map_err(|error| LinkError(format!("cannot publish on {topic}: {error}")))?;
         state.queued.push_back(waiter);
         Ok(())

@@ -84,12 +84,12 @@ impl Scene {
     /// A device publishes at the broker.
     async fn device_says(&self, payload: &str) {
         let message = outgoing(DATA, payload);
-        self.broker.publish(&message).await.unwrap();
+        self.broker.publish(&message, None).await.unwrap();
     }
 }
 
 fn outgoing(topic: &str, payload: &str) -> Outgoing {
-    Outgoing { id: 1, topic: topic.into(), payload: payload.to_owned().into(), retain: false }
+    Outgoing { id: 1, topic: topic.into(), payload: payload.to_owned().into(), retain: false, until: None }
 }
 
 async fn connected(link: &RumqttcLink, expected: bool) {
@@ -124,7 +124,7 @@ async fn the_broker_is_told_only_what_is_stored() {
     scene.device_says("later").await;
     for _ in 0..3 {
         // There and back on the same connection, behind anything that was sent too early.
-        scene.link.publish(&outgoing("some/where", "")).await.unwrap();
+        scene.link.publish(&outgoing("some/where", ""), None).await.unwrap();
     }
     assert!(scene.desk.is_empty());
     lying.remove(0).settle();
@@ -166,7 +166,8 @@ async fn a_publish_is_over_when_the_broker_has_it() {
     let topic = "iot/devices/pump-1/desired";
     let mut device = subscriber(&scene.broker, topic).await;
     let messages: Vec<_> = (0..300).map(|number| outgoing(topic, &number.to_string())).collect();
-    let all = futures_util::future::join_all(messages.iter().map(|message| scene.link.publish(message)));
+    let all =
+        futures_util::future::join_all(messages.iter().map(|message| scene.link.publish(message, None)));
     let seeing = tokio::spawn(async move {
         let mut seen = 0;
         while seen < 300 {
@@ -180,11 +181,11 @@ async fn a_publish_is_over_when_the_broker_has_it() {
 
     scene.wire.cut();
     connected(&scene.link, false).await;
-    let error = scene.link.publish(&messages[0]).await.unwrap_err();
+    let error = scene.link.publish(&messages[0], None).await.unwrap_err();
     assert_eq!(error.to_string(), "not connected to the broker");
     scene.wire.mend();
     connected(&scene.link, true).await;
-    within(scene.link.publish(&messages[0])).await.unwrap();
+    within(scene.link.publish(&messages[0], None)).await.unwrap();
 }
 
 #[tokio::test]

@@ -102,6 +102,12 @@ impl<'a> Decoder<'a> {
                 let status = status_of(self.bytes.byte()?)?;
                 EventBody::Presence { status, reason: self.text()?.into() }
             }
+            head::COMMAND => {
+                let length = self.bytes.count()?;
+                let change = serde_json::from_slice(self.bytes.take(length)?)
+                    .map_err(|_| CodecError::Nonsense("a command's step makes no sense"))?;
+                EventBody::Command(Box::new(change))
+            }
             _ => return Err(CodecError::Nonsense("there is no such kind of event")),
         };
         let (at, received_at) = (Timestamp::from_millis(at), Timestamp::from_millis(received));
@@ -237,6 +243,8 @@ fn change_of(code: u8) -> Result<ChangeKind, CodecError> {
         2 => ChangeKind::Updated,
         3 => ChangeKind::Reported,
         4 => ChangeKind::Deleted,
+        5 => ChangeKind::Scheduled,
+        6 => ChangeKind::Skipped,
         _ => return Err(CodecError::Nonsense("there is no such change")),
     })
 }

@@ -39,6 +39,7 @@ impl<'a> Writer<'a> {
             EventBody::Telemetry { identity: Some(_), .. } => head::TELEMETRY | head::IDENTITY,
             EventBody::Twin(_) => head::TWIN,
             EventBody::Presence { .. } => head::PRESENCE,
+            EventBody::Command(_) => head::COMMAND,
         };
         if at == received_at {
             bits |= head::AT_RECEIPT;
@@ -80,6 +81,12 @@ impl<'a> Writer<'a> {
             EventBody::Presence { status, reason } => {
                 self.out.push(status_code(*status));
                 self.text(reason);
+            }
+            EventBody::Command(change) => {
+                // Few and of many forms: their serde form will do.
+                let json = serde_json::to_vec(change).unwrap_or_default(); // texts, numbers and JSON alone
+                self.length(json.len());
+                self.out.extend(json);
             }
         }
     }
@@ -209,6 +216,8 @@ fn change_code(change: ChangeKind) -> u8 {
         ChangeKind::Updated => 2,
         ChangeKind::Reported => 3,
         ChangeKind::Deleted => 4,
+        ChangeKind::Scheduled => 5,
+        ChangeKind::Skipped => 6,
     }
 }
 

@@ -8,6 +8,7 @@
 //!             differences to the event before, zigzag; `at` as the difference to `received_at`
 //! sender    = device:text number source:u8 by:text       left out where it is the one before
 //! telemetry = [identity:u64le] count reading*
+//! command   = length JSON
 //! reading   = tag:u8 name:text [scale:u8] value [unit:text] [quality:u8]
 //! ```
 //! A number is stored as its decimal digits and its scale where that gives back the very text it came as
@@ -44,6 +45,7 @@ mod head {
     pub const TELEMETRY: u8 = 0;
     pub const TWIN: u8 = 1;
     pub const PRESENCE: u8 = 2;
+    pub const COMMAND: u8 = 3;
     pub const IDENTITY: u8 = 1 << 2;
     /// It happened when it was received.
     pub const AT_RECEIPT: u8 = 1 << 3;

@@ -146,7 +146,7 @@ async fn lists_filter_sort_and_page() {
         check(by(DeviceSort::Status), &["p-2", "x", "p-1", "f-1"], 4).await;
         let typed = DeviceQuery { device_type: Some("pump".into()), ..list() };
         check(DeviceQuery { limit: 1, ..typed.clone() }, &["p-1"], 2).await;
-        check(DeviceQuery { status: Some(Status::Online), ..typed }, &["p-2"], 1).await;
+        check(DeviceQuery { status: vec![Status::Online], ..typed }, &["p-2"], 1).await;
         check(DeviceQuery { claimed: Some(false), ..list() }, &["x"], 1).await;
         check(DeviceQuery { group: Some("g".into()), ..list() }, &["p-2"], 1).await;
         check(DeviceQuery { mode: Some(Mode::Manual), ..list() }, &[], 0).await;

@@ -36,6 +36,7 @@ impl World {
             events: Arc::new([]),
             twins: Vec::new(),
             removed: Vec::new(),
+            commands: Vec::new(),
             outgoing: Vec::new(),
             sent: Vec::new(),
         };
@@ -77,6 +78,7 @@ impl World {
             topic: topic.into(),
             payload,
             retain: true,
+            until: None,
         });
         self.outgoing
     }
@@ -96,6 +98,7 @@ impl World {
             events: std::mem::take(&mut self.events).into(),
             twins: std::mem::take(&mut self.pending.twins),
             removed: std::mem::take(&mut self.pending.removed),
+            commands: std::mem::take(&mut self.pending.commands),
             outgoing: std::mem::take(&mut self.pending.outgoing),
             sent: std::mem::take(&mut self.pending.sent),
         };

@@ -69,6 +69,7 @@ pub async fn outgoing(sql: &impl ConnectionTrait) -> Result<Vec<Outgoing>, Store
         topic: row.topic,
         payload: row.payload.into(),
         retain: row.retain,
+        until: None,
     };
     Ok(rows.into_iter().map(message).collect())
 }

@@ -26,6 +26,7 @@
 //!   each event is met exactly once while order is being made; `order` says why a crash in its midst is harmless.
 
 mod chunks;
+mod commands;
 mod commit;
 mod devices;
 mod entities;
@@ -53,9 +54,12 @@ use twinhub_migrations::{Migrator, MigratorTrait};
 use self::rows::failed;
 use self::tail::Tail;
 use self::writer::Writer;
-use super::{Batch, DevicePage, DeviceQuery, EventQuery, Head, Replayed, Store, StoreError};
+use super::{
+    Batch, CommandPage, CommandQuery, CommandRecord, Deadline, DevicePage, DeviceQuery, EventQuery, Head,
+    Replayed, Store, StoreError,
+};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
-use crate::domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
+use crate::domain::{CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use crate::mqtt::Outgoing;
 
 /// What of the store can be set.
@@ -167,6 +171,26 @@ impl Store for SqlStore {
 
     async fn replay(&self, after: u64, up_to: u64, limit: usize) -> Result<Replayed, StoreError> {
         replay::replay(self, after, up_to, limit).await
+    }
+
+    async fn commands(&self, query: &CommandQuery) -> Result<CommandPage, StoreError> {
+        commands::commands(self, query).await
+    }
+
+    async fn command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError> {
+        commands::command(self, id).await
+    }
+
+    async fn command_with_key(
+        &self,
+        device: DeviceNumber,
+        key: &str,
+    ) -> Result<Option<CommandRecord>, StoreError> {
+        commands::with_key(self, device, key).await
+    }
+
+    async fn deadlines(&self, after: DeviceNumber, limit: u64) -> Result<Vec<Deadline>, StoreError> {
+        devices::deadlines(self, after, limit).await
     }
 
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {

@@ -1,0 +1,165 @@
+//! The states of a command, and which signal leads from which to which.
+
+use serde::{Deserialize, Serialize};
+
+/// How far a command has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandStatus {
+    /// It waits for its turn, for its device, or for its next attempt.
+    Pending,
+    /// It was handed to the device's connection.
+    Sent,
+    /// The device has said that it has it.
+    Delivered,
+    /// The device has done it.
+    Executed,
+    /// The device could not do it, or never answered: a dead letter.
+    Failed,
+    /// The device would not do it.
+    Rejected,
+    /// Its time to live was over before a device took it.
+    Expired,
+    /// The device had it, and never said what became of it.
+    TimedOut,
+    /// Somebody called it back.
+    Canceled,
+    /// A newer one with the same `supersedes` key took its place.
+    Superseded,
+}
+
+/// What a device can answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerStatus {
+    Delivered,
+    Executed,
+    Failed,
+    Rejected,
+}
+
+/// What can happen to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Its turn has come and its device is there.
+    Send,
+    /// The attempt was not answered in time, and there is another.
+    Retry,
+    /// Its device went away.
+    Return,
+    /// The device answered.
+    Answer(AnswerStatus),
+    /// No answer in time, and no attempt is left.
+    GiveUp,
+    /// Its time to live is over.
+    Expire,
+    Cancel,
+    Supersede,
+}
+
+impl CommandStatus {
+    pub const ALL: [Self; 10] = [
+        Self::Pending,
+        Self::Sent,
+        Self::Delivered,
+        Self::Executed,
+        Self::Failed,
+        Self::Rejected,
+        Self::Expired,
+        Self::TimedOut,
+        Self::Canceled,
+        Self::Superseded,
+    ];
+
+    /// Where `signal` leads from here; none where it leads nowhere.
+    #[must_use]
+    pub fn after(self, signal: Signal) -> Option<Self> {
+        use CommandStatus as S;
+        match (self, signal) {
+            (S::Pending, Signal::Send) => Some(S::Sent),
+            (S::Sent, Signal::Retry | Signal::Return) => Some(S::Pending),
+            // A device may answer what it was sent before: the hub has called it pending since.
+            (S::Pending | S::Sent | S::Delivered, Signal::Answer(answer)) => match answer {
+                AnswerStatus::Delivered if self == S::Delivered => None,
+                answer => Some(answer.into()),
+            },
+            (S::Sent, Signal::GiveUp) => Some(S::Failed),
+            (S::Delivered, Signal::GiveUp) => Some(S::TimedOut),
+            (S::Pending, Signal::Expire) => Some(S::Expired),
+            (S::Pending, Signal::Supersede) => Some(S::Superseded),
+            (S::Pending | S::Sent | S::Delivered, Signal::Cancel) => Some(S::Canceled),
+            (S::Pending, Signal::Retry | Signal::Return | Signal::GiveUp)
+            | (S::Sent, Signal::Send | Signal::Expire | Signal::Supersede)
+            | (
+                S::Delivered,
+                Signal::Send | Signal::Retry | Signal::Return | Signal::Expire | Signal::Supersede,
+            ) => None,
+            (
+                S::Executed
+                | S::Failed
+                | S::Rejected
+                | S::Expired
+                | S::TimedOut
+                | S::Canceled
+                | S::Superseded,
+                _,
+            ) => None,
+        }
+    }
+
+    /// Nothing more will become of it.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Pending | Self::Sent | Self::Delivered)
+    }
+
+    /// It is with the device now.
+    #[must_use]
+    pub fn is_in_flight(self) -> bool {
+        matches!(self, Self::Sent | Self::Delivered)
+    }
+
+    /// The word for it on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Executed => "executed",
+            Self::Failed => "failed",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::TimedOut => "timed_out",
+            Self::Canceled => "canceled",
+            Self::Superseded => "superseded",
+        }
+    }
+
+    /// The status with this name.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+}
+
+impl AnswerStatus {
+    /// The status with this name.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Delivered, Self::Executed, Self::Failed, Self::Rejected]
+            .into_iter()
+            .find(|status| CommandStatus::from(*status).as_str() == word)
+    }
+}
+
+impl From<AnswerStatus> for CommandStatus {
+    fn from(answer: AnswerStatus) -> Self {
+        match answer {
+            AnswerStatus::Delivered => Self::Delivered,
+            AnswerStatus::Executed => Self::Executed,
+            AnswerStatus::Failed => Self::Failed,
+            AnswerStatus::Rejected => Self::Rejected,
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Convergence: which desired properties the device has not come to, since when, and why.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Properties, Twin};
+use crate::domain::clock::Timestamp;
+use crate::domain::json::{Json, Object, delta};
+
+/// What is known of the desired properties that the device has not reported: in the order of their names,
+/// each once. One that it has reported has no note.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Unmet(Vec<Note>);
+
+/// A desired property that the device has not reported.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    pub name: Box<str>,
+    /// Since when it is so.
+    pub since: Timestamp,
+    /// When the device was last told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<Timestamp>,
+    /// When the device said that it cannot, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<(Timestamp, Box<str>)>,
+}
+
+/// How far the device has come with a desired property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncState {
+    /// It is to be told when it is there.
+    Pending,
+    /// It was told.
+    Sent,
+    /// It reports the value.
+    Applied,
+    /// It says that it cannot.
+    Failed,
+    /// It was told long ago, and neither reports the value nor says why.
+    Stale,
+}
+
+/// A device that was told and has not obeyed for this long will hardly do so by itself.
+pub const STALE_AFTER_MS: i64 = 10 * 60_000;
+
+impl Unmet {
+    /// The notes.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.0
+    }
+
+    /// The note on the property called `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Note> {
+        self.0.iter().find(|note| &*note.name == name)
+    }
+
+    /// Since when the device has not come to all that is desired.
+    #[must_use]
+    pub fn since(&self) -> Option<Timestamp> {
+        self.0.iter().map(|note| note.since).min()
+    }
+
+    /// The notes after a change: those still unmet stay, new ones begin now, `anew` ones begin again.
+    fn after(
+        &self,
+        desired: &Properties,
+        reported: &Properties,
+        anew: Option<&Object>,
+        now: Timestamp,
+    ) -> Self {
+        let unmet = desired.iter().filter(|wanted| {
+            reported.get(&wanted.name).is_none_or(|had| is_unmet(&wanted.value, &had.value))
+        });
+        let is_anew = |name: &str| anew.is_some_and(|patch| patch.get(name).is_some());
+        let notes = unmet.map(|wanted| match self.get(&wanted.name) {
+            Some(note) if !is_anew(&wanted.name) => note.clone(),
+            _ => Note { name: wanted.name.clone(), since: now, sent_at: None, failed: None },
+        });
+        Self(notes.collect())
+    }
+
+    fn told(&mut self, now: Timestamp) {
+        for note in &mut self.0 {
+            note.sent_at = Some(now);
+        }
+    }
+
+    fn failed(&mut self, reasons: &Object, now: Timestamp) {
+        for note in &mut self.0 {
+            if let Some(reason) = reasons.get(&note.name) {
+                let reason = reason.as_str().map_or_else(|| reason.to_string().into(), Into::into);
+                note.failed = Some((now, reason));
+            }
+        }
+    }
+}
+
+impl Note {
+    /// How far the device has come.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> SyncState {
+        match (self.sent_at, &self.failed) {
+            (_, Some(_)) => SyncState::Failed,
+            (None, None) => SyncState::Pending,
+            (Some(sent), None) if sent.plus_millis(STALE_AFTER_MS) <= now => SyncState::Stale,
+            (Some(_), None) => SyncState::Sent,
+        }
+    }
+}
+
+impl SyncState {
+    /// The word for it in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Sent => "sent",
+            Self::Applied => "applied",
+            Self::Failed => "failed",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+impl Twin {
+    /// The desired properties that the device has not reported.
+    #[must_use]
+    pub fn unmet(&self) -> &[Note] {
+        self.unmet.as_deref().map_or(&[], Unmet::notes)
+    }
+
+    /// Since when the device has not come to all that is desired; none where it has.
+    #[must_use]
+    pub fn drifting_since(&self) -> Option<Timestamp> {
+        self.unmet.as_deref().and_then(Unmet::since)
+    }
+
+    /// Follows a change of either side. `anew` is the patch of what was just desired.
+    pub(super) fn follow(&mut self, anew: Option<&Object>, now: Timestamp) {
+        if self.desired.is_empty() {
+            self.unmet = None;
+            return;
+        }
+        let before = self.unmet.take().unwrap_or_default();
+        let after = before.after(&self.desired, &self.reported, anew, now);
+        self.unmet = (!after.0.is_empty()).then(|| Box::new(after));
+        if anew.is_some() && self.is_reachable() {
+            self.mark_told(now);
+        }
+    }
+
+    /// The device was told all that it has not come to.
+    pub(super) fn mark_told(&mut self, now: Timestamp) {
+        if let Some(unmet) = &mut self.unmet {
+            unmet.told(now);
+        }
+    }
+
+    pub(super) fn mark_failed(&mut self, reasons: &Object, now: Timestamp) {
+        if let Some(unmet) = &mut self.unmet {
+            unmet.failed(reasons, now);
+        }
+    }
+}
+
+fn is_unmet(wanted: &Json, had: &Json) -> bool {
+    match (wanted, had) {
+        (Json::Object(wanted), Json::Object(had)) => !delta(wanted, had).is_empty(),
+        (wanted, had) => wanted != had,
+    }
+}

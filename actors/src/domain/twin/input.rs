@@ -1,0 +1,129 @@
+//! What can come to a twin, and what it can come to.
+
+use super::change::{Change, Registration};
+use super::dispositivo::Dispositivo;
+use super::status::Mode;
+use crate::domain::clock::Timestamp;
+use crate::domain::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
+use crate::domain::event::Event;
+use crate::domain::id::DeviceId;
+use crate::domain::json::{Json, Object};
+use crate::domain::reading::Telemetry;
+
+/// What can come to a twin, from any door.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Heard of for the first time, on MQTT: it registers itself, unclaimed.
+    Appear,
+    /// Readings.
+    Telemetry(Telemetry),
+    /// A merge patch onto `reported`.
+    Report(Object),
+    /// The device, or its last will, says whether it is there, and perhaps what it is.
+    Presence { online: bool, details: Object },
+    /// The device asks for its desired state.
+    AskDesired,
+    /// A person registers it.
+    Register(Box<Registration>),
+    /// A person takes it as theirs.
+    Claim(Box<Registration>),
+    /// A person or program changes the document.
+    Change(Box<Change>),
+    /// Somebody asks the device to do something.
+    Command {
+        /// The id it gets if it is a new one.
+        id: CommandId,
+        request: Box<CommandRequest>,
+        /// The command that the store knows to have carried the same idempotency key.
+        known: Option<Box<Command>>,
+    },
+    /// The device says what became of a command.
+    Answer {
+        id: CommandId,
+        answer: Answer,
+        /// The command as the store has it, where it is final and the twin has let it go.
+        known: Option<Box<Command>>,
+    },
+    /// Somebody calls a command back. `known` as with an answer.
+    Cancel { id: CommandId, known: Option<Box<Command>> },
+    /// A device without MQTT asks what it is to do.
+    Poll,
+    /// Somebody says who drives the twin, and until when where that is a person.
+    SetMode { mode: Mode, until: Option<Timestamp> },
+    /// The device could not become what was desired: why, by property.
+    CouldNot(Object),
+    /// What a device or an app of seed 003 says.
+    Dispositivo(Box<Dispositivo>),
+    /// The time has come for something that waited.
+    Wake {
+        /// Since when devices could make themselves heard: nobody is silent who could not speak.
+        heard_since: Timestamp,
+        /// The id of the first command that a schedule asks for now; those after it are counted up.
+        first_id: CommandId,
+    },
+    /// Remove it, with all it has.
+    Delete,
+}
+
+/// What an input came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// What happened, in order. Empty when nothing did: a repeat, or a change that changes nothing.
+    pub events: Vec<Event>,
+    /// What the device is to be told after the commit.
+    pub publishes: Vec<Publish>,
+    /// The commands that changed, as they are now; for a repeated request the one that it repeats.
+    pub commands: Vec<Command>,
+    /// The input was a repeat of one already taken in.
+    pub repeated: bool,
+}
+
+/// Something the device is to be told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Publish {
+    /// `{"version": 42, "desired": {…}, "delta": {…}}`
+    Desired(Json),
+    /// The configuration, retained.
+    Configuration(Json),
+    /// A command. After `until` it must not go out any more: the queue decides anew.
+    Command { body: Json, until: Timestamp },
+}
+
+/// Why a twin would not take an input.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the twin is at version {current}, not {expected}")]
+    Version { current: u64, expected: u64 },
+    /// Register meets one that is taken.
+    #[error("device `{0}` is registered already")]
+    Registered(DeviceId),
+    #[error("device `{0}` is claimed already")]
+    Claimed(DeviceId),
+    #[error("there is no device `{0}`")]
+    Unknown(String),
+    #[error("`{field}`: {detail}")]
+    Invalid { field: String, detail: String },
+    #[error("unknown devices are not accepted, and `{0}` is one")]
+    NotAccepted(DeviceId),
+    #[error("there is no command `{0}` for this device")]
+    NoCommand(CommandId),
+    #[error("command `{id}` is {} already", status.as_str())]
+    CommandFinal { id: CommandId, status: CommandStatus },
+    /// The same key came with another request before.
+    #[error("the idempotency key `{key}` belongs to another request, command `{id}`")]
+    KeyTaken { key: String, id: CommandId },
+    #[error("{0} commands wait for this device already")]
+    QueueFull(usize),
+    /// A rule meets a person's word.
+    #[error("the device is in manual mode: rules and schedules do not drive it")]
+    ManualMode,
+}
+
+/// Whether a message has been here before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    No,
+    Yes,
+    /// It is not newer than what came before, and older than what the twin remembers: the store knows.
+    AskStore,
+}

@@ -1,0 +1,177 @@
+//! Presence: connected, last heard and why it went are three facts, kept apart.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Outcome, Status, Twin};
+use crate::domain::clock::Timestamp;
+use crate::domain::event::{Cause, EventBody};
+use crate::domain::settings::Heartbeat;
+
+/// What is known of a device's comings and goings, once it has gone for the first time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// When it last came or went.
+    pub changed_at: Timestamp,
+    /// Why it last went: `reported` (its own word or its last will) or `silent`.
+    pub disconnect_reason: Box<str>,
+    /// How often it went.
+    pub disconnects: u32,
+    /// When it went the last few times, the latest last.
+    recent: Vec<Timestamp>,
+}
+
+/// The last few intervals between messages, in whole seconds: what "too long a silence" is measured by.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rhythm([u16; 5]);
+
+/// No interval yet. A longer one is taken as just below it.
+const NONE: u16 = u16::MAX;
+/// A device that went this often within [`FLAPPING_WITHIN_MS`] is flapping.
+const FLAPPING: usize = 3;
+const FLAPPING_WITHIN_MS: i64 = 10 * 60_000;
+/// A device is silent after this many of its median intervals, and not before a minute.
+const INTERVALS: i64 = 3;
+const SHORTEST_SILENCE_MS: i64 = 60_000;
+/// As long as too few messages have come to know a device's rhythm.
+const UNKNOWN_RHYTHM_MS: i64 = 60 * 60_000;
+
+/// The reasons of presence events.
+pub mod reason {
+    /// A message of the device, or its last will, said so.
+    pub const REPORTED: &str = "reported";
+    /// It was heard.
+    pub const HEARD: &str = "heard";
+    /// It asked for its commands over HTTP.
+    pub const POLLED: &str = "polled";
+    /// It was not heard for too long.
+    pub const SILENT: &str = "silent";
+}
+
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self([NONE; 5])
+    }
+}
+
+impl Rhythm {
+    /// True before the first interval.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.0[self.0.len() - 1] == NONE
+    }
+
+    /// The median of the last intervals, in ms; none while fewer than two are known.
+    #[must_use]
+    pub fn median_ms(&self) -> Option<i64> {
+        let mut known: Vec<u16> = self.0.iter().copied().filter(|seconds| *seconds != NONE).collect();
+        known.sort_unstable();
+        // Of an even number the longer of the two in the middle: patience costs less than a false alarm.
+        (known.len() >= 2).then(|| i64::from(known[known.len() / 2]) * 1_000)
+    }
+
+    fn beat(&mut self, interval_ms: i64) {
+        let seconds = u16::try_from(interval_ms.max(0) / 1_000).unwrap_or(NONE).min(NONE - 1);
+        self.0.rotate_left(1);
+        self.0[4] = seconds;
+    }
+}
+
+impl Line {
+    /// It went often within the last ten minutes.
+    #[must_use]
+    pub fn is_flapping(&self, now: Timestamp) -> bool {
+        let from = now.plus_millis(-FLAPPING_WITHIN_MS);
+        self.recent.iter().filter(|at| **at > from).count() >= FLAPPING
+    }
+
+    fn went(&mut self, now: Timestamp, reason: &str) {
+        self.changed_at = now;
+        self.disconnect_reason = reason.into();
+        self.disconnects = self.disconnects.saturating_add(1);
+        if self.recent.len() >= FLAPPING {
+            self.recent.remove(0);
+        }
+        self.recent.push(now);
+    }
+}
+
+impl Twin {
+    /// What is known of its comings and goings; none before it has gone for the first time.
+    #[must_use]
+    pub fn line(&self) -> Option<&Line> {
+        self.line.as_deref()
+    }
+
+    /// The device is there, and takes what is published to it.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.status == Status::Online && !self.polls
+    }
+
+    /// After how long a silence it counts as offline, in ms; none: never.
+    #[must_use]
+    pub fn silence_ms(&self) -> Option<i64> {
+        match self.settings.as_deref().and_then(|settings| settings.heartbeat) {
+            Some(Heartbeat::Never) => None,
+            Some(Heartbeat::Millis(millis)) => Some(millis),
+            None => Some(self.rhythm.median_ms().map_or(UNKNOWN_RHYTHM_MS, |median| {
+                median.saturating_mul(INTERVALS).max(SHORTEST_SILENCE_MS)
+            })),
+        }
+    }
+
+    /// When it counts as offline if nothing more is heard; none while it is not online. Nobody is silent
+    /// who could not speak: the hub hears only since `heard_since`.
+    #[must_use]
+    pub fn silent_at(&self, heard_since: Timestamp) -> Option<Timestamp> {
+        if self.status != Status::Online {
+            return None;
+        }
+        let heard = self.last_seen.map_or(heard_since, |seen| seen.max(heard_since));
+        self.silence_ms().map(|silence| heard.plus_millis(silence))
+    }
+
+    /// Every message of a device says first of all that it is there.
+    pub(super) fn come_online(&mut self, outcome: &mut Outcome, why: &str, now: Timestamp, cause: &Cause) {
+        if self.status != Status::Online {
+            let body = EventBody::Presence { status: Status::Online, reason: why.into() };
+            self.happen(outcome, body, now, cause);
+            self.remind(outcome);
+        }
+    }
+
+    /// The device has gone; what it was sent and has not acknowledged waits for its return.
+    pub(super) fn go_offline(&mut self, outcome: &mut Outcome, why: &str, now: Timestamp, cause: &Cause) {
+        if self.status != Status::Offline {
+            let body = EventBody::Presence { status: Status::Offline, reason: why.into() };
+            self.happen(outcome, body, now, cause);
+            self.take_commands_back(outcome, now, cause);
+        }
+    }
+
+    pub(super) fn redo_presence(&mut self, status: Status, why: &str, now: Timestamp) {
+        self.status = status;
+        if status == Status::Online {
+            self.last_seen = self.last_seen.max(Some(now));
+            if self.is_reachable() {
+                self.mark_told(now);
+            }
+            if let Some(line) = &mut self.line {
+                line.changed_at = now;
+            }
+        } else {
+            self.line.get_or_insert_default().went(now, why);
+        }
+    }
+
+    /// A message of the device came.
+    pub(super) fn hear(&mut self, now: Timestamp) {
+        if let Some(seen) = self.last_seen
+            && now > seen
+        {
+            self.rhythm.beat(now.millis() - seen.millis());
+        }
+        self.last_seen = self.last_seen.max(Some(now));
+    }
+}

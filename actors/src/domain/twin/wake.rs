@@ -1,0 +1,152 @@
+//! What time does to a twin: a mode that ends, a silence too long, a command overdue, an entry of the schedule.
+
+use super::{Change, Mode, Outcome, Refusal, Twin, presence};
+use crate::domain::clock::Timestamp;
+use crate::domain::command::{CommandId, CommandRequest};
+use crate::domain::event::{Cause, ChangeKind, Source};
+use crate::domain::json::{Json, Object};
+use crate::domain::schedule::{Action, Due, DueNow};
+
+impl Twin {
+    /// When it is next to be woken for something that is known to the store, if nothing else happens.
+    /// Silence is apart: [`Twin::silent_at`].
+    #[must_use]
+    pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let commands = self.queue.as_deref().and_then(|queue| queue.deadline(now));
+        let schedule = self.plan.as_deref().and_then(|plan| plan.next());
+        [self.mode_until, commands, schedule].into_iter().flatten().min()
+    }
+
+    /// Who drives the twin changes; `until` ends a person's word by itself.
+    pub(super) fn set_mode(
+        &mut self,
+        outcome: &mut Outcome,
+        mode: Mode,
+        until: Option<Timestamp>,
+        now: Timestamp,
+        cause: &Cause,
+    ) -> Result<(), Refusal> {
+        let invalid = |field: &str, detail: &str| {
+            Err(Refusal::Invalid { field: field.to_owned(), detail: detail.to_owned() })
+        };
+        match until {
+            Some(_) if mode == Mode::Schedule => {
+                return invalid("until", "only manual mode has an end: schedule mode goes on");
+            }
+            Some(until) if until <= now => return invalid("until", "lies in the past"),
+            _ => {}
+        }
+        if (mode, until) != (self.mode, self.mode_until) {
+            self.change_mode(outcome, mode, until, now, cause);
+        }
+        Ok(())
+    }
+
+    /// The time has come for whatever waited.
+    pub(super) fn wake(
+        &mut self,
+        outcome: &mut Outcome,
+        heard_since: Timestamp,
+        first_id: CommandId,
+        now: Timestamp,
+        cause: &Cause,
+    ) {
+        // An entry that was due while a person's word held is skipped, also when the word has ended since.
+        let manual_until = match (self.mode, self.mode_until) {
+            (Mode::Schedule, _) => None,
+            (Mode::Manual, until) => Some(until.unwrap_or(now.plus_millis(1))),
+        };
+        if self.mode_until.is_some_and(|until| until <= now) {
+            let ended = Cause::new(Source::Hub, "mode_until");
+            self.change_mode(outcome, Mode::Schedule, None, now, &ended);
+        }
+        if self.silent_at(heard_since).is_some_and(|at| at <= now) {
+            self.go_offline(outcome, presence::reason::SILENT, now, cause);
+        }
+        self.time_commands(outcome, now, cause);
+        self.run_schedule(outcome, manual_until, first_id, now);
+    }
+
+    fn change_mode(
+        &mut self,
+        outcome: &mut Outcome,
+        mode: Mode,
+        until: Option<Timestamp>,
+        now: Timestamp,
+        cause: &Cause,
+    ) {
+        let until = until.map_or(Json::Null, |until| until.to_string().into());
+        let patch = [("mode", mode.as_str().into()), ("mode_until", until)].into_iter().collect();
+        self.update(outcome, ChangeKind::Updated, patch, now, cause);
+    }
+
+    fn run_schedule(
+        &mut self,
+        outcome: &mut Outcome,
+        manual_until: Option<Timestamp>,
+        first_id: CommandId,
+        now: Timestamp,
+    ) {
+        let Some(plan) = self.plan.as_deref().filter(|plan| plan.next().is_some_and(|next| next <= now))
+        else {
+            return;
+        };
+        let DueNow { runs, skipped, done } = plan.due(now);
+        let is_manual = |due: &Due| manual_until.is_some_and(|until| due.at < until);
+        let (refused, runs): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_manual);
+        let passed_over: Vec<Json> = skipped
+            .iter()
+            .map(|due| passed_over(due, "missed"))
+            .chain(refused.iter().map(|due| passed_over(due, "manual_mode")))
+            .collect();
+        let mark = || ("schedule_done", Json::from(done.to_string()));
+        if !passed_over.is_empty() {
+            let patch = [mark(), ("skipped", Json::Array(passed_over.into()))].into_iter().collect();
+            self.update(outcome, ChangeKind::Skipped, patch, now, &Cause::new(Source::Schedule, ""));
+        }
+        let mut next_id = 0;
+        for due in &runs {
+            let cause = Cause::new(Source::Schedule, &format!("entry {}: {}", due.entry, due.cron));
+            let mut patch: Object = [mark()].into_iter().collect();
+            if let Action::Set(desired) = &due.action {
+                patch.insert("desired", desired.clone().into());
+            }
+            self.update(outcome, ChangeKind::Scheduled, patch, now, &cause);
+            if let Action::Command(command) = &due.action {
+                let request = CommandRequest::of_schedule(command);
+                // A full queue is the only refusal; what waits there already is the answer to it.
+                let _ = self.ask(outcome, first_id.nth(next_id), Box::new(request), None, (now, &cause));
+                next_id = next_id.wrapping_add(1);
+            }
+        }
+        if runs.is_empty() && skipped.is_empty() && refused.is_empty() {
+            // Nothing came of it, but the plan must go on or it would be asked for ever.
+            let patch = [mark()].into_iter().collect();
+            self.update(outcome, ChangeKind::Skipped, patch, now, &Cause::new(Source::Schedule, ""));
+        }
+    }
+}
+
+fn passed_over(due: &Due, reason: &str) -> Json {
+    let line: Object = [
+        ("entry", Json::from(i64::try_from(due.entry).unwrap_or(i64::MAX))),
+        ("at", due.at.to_string().into()),
+        ("reason", reason.into()),
+    ]
+    .into_iter()
+    .collect();
+    line.into()
+}
+
+/// A person's word: rules do not drive a twin in manual mode. A schedule is asked in [`Twin::wake`].
+pub(super) fn refuses_rules(twin: &Twin, cause: &Cause) -> bool {
+    twin.mode == Mode::Manual && cause.source == Source::Rule
+}
+
+impl Change {
+    /// A change of the schedule alone: an array of entries, or seed 003's `horarios`.
+    #[must_use]
+    pub fn of_schedule(entries: Json) -> Self {
+        Self { patch: [("schedule", entries)].into_iter().collect(), if_version: None }
+    }
+}

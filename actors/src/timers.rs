@@ -1,0 +1,241 @@
+//! The one timer wheel. Everything that waits, a schedule's next run, a command's time-out, a mode's end, a
+//! silence, waits as one entry here: a moment and the device to be woken then. The twin itself knows what is
+//! due, so an entry too many does no harm, and none is ever taken out.
+//!
+//! The deadlines are durable with the twins' rows, and are read from there at start. A moment here is the
+//! clock's on the wall: schedules are about nothing else. When it jumps, nothing fires twice, because a twin
+//! remembers up to when it has run what was due; and nobody is called silent for a time that never passed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
+use tokio::time::Instant;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::domain::{Cause, Clock, CommandId, DeviceId, DeviceNumber, Input, Timestamp};
+use crate::messages::supervisor::{Deliver, IfUnknown};
+use crate::messages::timers::{Arm, HeardAgain, Tick};
+use crate::post::post;
+use crate::receipt::{NotTaken, Receipt};
+use crate::store::{Deadline, Store};
+use crate::supervisor::Supervisor;
+
+/// Moments are rounded up to this many ms, so that many share an entry.
+const GRAIN_MS: i64 = 10;
+/// Those further away than this to whole seconds.
+const FAR_MS: i64 = 10_000;
+/// The clock is looked at so often at least while anything waits: it may be set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// The clock on the wall may differ so much from the one that only counts before it is called a jump.
+const JUMP_MS: i64 = 2_000;
+/// Twins woken at once; the rest follows in the next turn, so that a start after a long night wakes
+/// a million twins without filling memory with their messages.
+const MOST_AT_ONCE: usize = 2_000;
+const BETWEEN_TURNS: Duration = Duration::from_millis(20);
+/// A twin that could not be woken is tried again after this.
+const AGAIN_MS: i64 = 1_000;
+/// Deadlines read from the store with one query.
+const PAGE: u64 = 10_000;
+const STORE_WAIT: Duration = Duration::from_millis(500);
+
+/// See the module.
+pub struct Timers {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    supervisor: Addr<Supervisor>,
+    wheel: BTreeMap<Timestamp, Vec<DeviceId>>,
+    heard: Arc<HeardSince>,
+    /// The sleep until the next look at the clock, and when it ends.
+    sleeping: Option<(SpawnHandle, Instant)>,
+    /// The clock on the wall and the one that only counts, when they were last compared.
+    compared: (Timestamp, u64),
+}
+
+/// Since when devices could make themselves heard: the hub's start, or what came between since.
+#[derive(Debug)]
+pub struct HeardSince(AtomicI64);
+
+impl HeardSince {
+    /// From `now` on.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(now.millis())))
+    }
+
+    /// Since when.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    fn begin_again(&self, now: Timestamp) {
+        self.0.store(now.millis(), Ordering::Relaxed);
+    }
+}
+
+impl Timers {
+    /// Timers that wake twins through `supervisor`.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        supervisor: Addr<Supervisor>,
+        heard: Arc<HeardSince>,
+    ) -> Self {
+        let now = clock.now();
+        let compared = (now, clock.uptime_ms());
+        Self { store, clock, supervisor, wheel: BTreeMap::new(), heard, sleeping: None, compared }
+    }
+
+    /// Reads the deadlines that the store knows, page by page.
+    fn load(&mut self, after: DeviceNumber, ctx: &mut Context<Self>) {
+        let store = Arc::clone(&self.store);
+        let page = async move {
+            loop {
+                match store.deadlines(after, PAGE).await {
+                    Ok(page) => return page,
+                    Err(error) => {
+                        warn!(%error, "could not read what waits, trying again");
+                        tokio::time::sleep(STORE_WAIT).await;
+                    }
+                }
+            }
+        };
+        ctx.spawn(page.into_actor(self).map(|page, this, ctx| {
+            let Some(last) = page.last().map(|deadline| deadline.number) else { return };
+            for deadline in page {
+                this.take_up(deadline);
+            }
+            this.sleep(ctx);
+            this.load(last, ctx);
+        }));
+    }
+
+    /// Arms what waited when the hub went down. A silence begins anew: nobody was heard meanwhile.
+    fn take_up(&mut self, Deadline { device, wake_at, silence, .. }: Deadline) {
+        if let Some(at) = wake_at {
+            self.arm(device.clone(), at);
+        }
+        if let Some((last_seen, silence_ms)) = silence {
+            self.arm(device, last_seen.max(self.heard.since()).plus_millis(silence_ms));
+        }
+    }
+
+    fn arm(&mut self, device: DeviceId, at: Timestamp) {
+        let far = at.millis() - self.clock.now().millis() > FAR_MS;
+        let grain = if far { 1_000 } else { GRAIN_MS };
+        let rounded = at.millis().saturating_add(grain - 1).div_euclid(grain) * grain;
+        self.wheel.entry(Timestamp::from_millis(rounded)).or_default().push(device);
+    }
+
+    /// Wakes whoever is due, and sleeps until the next is.
+    fn turn(&mut self, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        self.notice_jump(now);
+        let mut woken = 0;
+        while woken < MOST_AT_ONCE
+            && let Some(mut first) = self.wheel.first_entry()
+            && *first.key() <= now
+        {
+            let due = first.get_mut();
+            let rest = due.split_off(due.len().min(MOST_AT_ONCE - woken));
+            let due = std::mem::replace(due, rest);
+            if first.get().is_empty() {
+                first.remove();
+            }
+            woken += due.len();
+            for device in due {
+                self.wake(device, ctx);
+            }
+        }
+        self.sleep(ctx);
+    }
+
+    fn wake(&self, device: DeviceId, ctx: &mut Context<Self>) {
+        let me = ctx.address();
+        let again = Arm { device: device.clone(), at: self.clock.now().plus_millis(AGAIN_MS) };
+        let deliver = Deliver {
+            device,
+            input: Input::Wake { heard_since: self.heard.since(), first_id: CommandId(Uuid::now_v7()) },
+            cause: Cause::hub(),
+            receipt: Receipt::new(move |settled| {
+                // Refused is one that is no more; lost is one that must not be forgotten.
+                if let Err(NotTaken::Lost) = settled {
+                    let _ = post(&me, again); // a hub that goes down reads it from the store again
+                }
+            }),
+            if_unknown: IfUnknown::Refuse,
+            want_twin: false,
+        };
+        let _ = post(&self.supervisor, deliver); // the receipt tells
+    }
+
+    /// A clock that was set tells nothing of how long devices were silent.
+    fn notice_jump(&mut self, now: Timestamp) {
+        let uptime = self.clock.uptime_ms();
+        let (wall, counted) = self.compared;
+        self.compared = (now, uptime);
+        let passed = i64::try_from(uptime.saturating_sub(counted)).unwrap_or(i64::MAX);
+        let jump = now.millis() - wall.millis() - passed;
+        if jump.abs() > JUMP_MS {
+            info!(jump_ms = jump, "the clock was set");
+            self.heard.begin_again(now);
+        }
+    }
+
+    fn sleep(&mut self, ctx: &mut Context<Self>) {
+        let Some((first, _)) = self.wheel.first_key_value() else { return };
+        let wait = first.millis() - self.clock.now().millis();
+        let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
+        let wait = wait.clamp(BETWEEN_TURNS / 20, LONGEST_SLEEP);
+        let until = Instant::now() + wait;
+        if let Some((handle, ends)) = self.sleeping {
+            if ends <= until && ends > Instant::now() {
+                return;
+            }
+            ctx.cancel_future(handle);
+        }
+        let handle = ctx.run_later(wait, |this, ctx| {
+            this.sleeping = None;
+            this.turn(ctx);
+        });
+        self.sleeping = Some((handle, until));
+    }
+}
+
+impl Actor for Timers {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.load(DeviceNumber::default(), ctx);
+    }
+}
+
+impl Handler<Arm> for Timers {
+    type Result = ();
+
+    fn handle(&mut self, Arm { device, at }: Arm, ctx: &mut Context<Self>) {
+        self.arm(device, at);
+        self.sleep(ctx);
+    }
+}
+
+impl Handler<Tick> for Timers {
+    type Result = ();
+
+    fn handle(&mut self, _: Tick, ctx: &mut Context<Self>) {
+        self.turn(ctx);
+    }
+}
+
+impl Handler<HeardAgain> for Timers {
+    type Result = ();
+
+    fn handle(&mut self, _: HeardAgain, _: &mut Context<Self>) {
+        self.heard.begin_again(self.clock.now());
+    }
+}
