@@ -4,12 +4,14 @@
 //! it is: times and ids come in as arguments, and what is to be done comes back as data.
 
 pub mod clock;
+pub mod duration;
 pub mod event;
 pub mod fingerprint;
 pub mod id;
 pub mod json;
 pub mod payload;
 pub mod reading;
+pub mod schedule;
 pub mod series;
 pub mod twin;
 
