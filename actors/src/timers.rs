@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::domain::schedule::CLOCK_WRONG_MS;
 use crate::domain::{Cause, Clock, CommandId, DeviceId, DeviceNumber, Input, Timestamp};
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::messages::timers::{Arm, HeardAgain, Tick};
@@ -184,6 +185,11 @@ impl Timers {
         if jump.abs() > JUMP_MS {
             info!(jump_ms = jump, "the clock was set");
             self.heard.begin_again(now);
+        }
+        if jump < -CLOCK_WRONG_MS {
+            // It was wrong by far: what was armed by it waits for times that nobody meant.
+            let all = std::mem::take(&mut self.wheel).into_values().flatten().collect();
+            self.wheel.insert(now, all);
         }
     }
 

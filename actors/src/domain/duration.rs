@@ -1,4 +1,4 @@
-//! Lengths of time as people write them.
+//! Lengths of time as people write them: `30s`, `5m`, `1h`.
 
 /// A length of time in ms: `500ms`, `30s`, `5m`, `1h`, `7d`; more than nothing.
 #[must_use]
@@ -14,4 +14,22 @@ pub fn duration_ms(text: &str) -> Option<i64> {
         _ => return None,
     };
     number.parse::<i64>().ok()?.checked_mul(unit).filter(|millis| *millis > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_durations() {
+        let check = |text: &str, expected: Option<i64>| assert_eq!(duration_ms(text), expected, "{text}");
+        check("500ms", Some(500));
+        check("5m", Some(300_000));
+        check("7d", Some(604_800_000));
+        check("0s", None);
+        check("5", None);
+        check("m", None);
+        check("-5m", None);
+        check("99999999999999999d", None);
+    }
 }

@@ -1,54 +1,238 @@
-//! Placeholder while the real module is on its way.
+//! The schedule of a twin: what is to be set or commanded when, by cron expressions in time zones.
+//!
+//! A [`Plan`] waits by the hundred thousand, so it is one text and two times; its entries are read when
+//! one is due, shown or changed, and nothing read stays.
+
+mod entry;
+mod expression;
+mod horarios;
+mod recurrence;
+
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use self::entry::{Entry, Missed};
 use super::clock::Timestamp;
 use super::json::{Json, Object};
-use serde::{Deserialize, Serialize};
+
+/// A schedule has at most this many entries.
+pub const MOST_ENTRIES: usize = 100;
+
+/// An occurrence up to this late, in ms, is on time: restarts and busy seconds are not worth a word.
+pub const LATE_MS: i64 = 60_000;
+
+/// A clock that is put back by more than this, in ms, was wrong before; by less, it may be wrong now.
+/// No zone's clocks are changed by more than a day.
+pub const CLOCK_WRONG_MS: i64 = 25 * 3_600_000;
+
+/// So many run times of an entry are shown.
+const SHOWN_RUNS: usize = 3;
+
+/// The schedule of a twin, compact. It is never without entries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
+    /// A JSON array of checked entries, without the fields that are as they are by default.
     entries: Box<str>,
+    /// Everything up to here has been run or passed over.
     done: Timestamp,
+    /// The first occurrence after `done`.
     next: Option<Timestamp>,
 }
-#[derive(Debug, thiserror::Error)]
+
+/// Why a document is no schedule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}`: {detail}")]
 pub struct BadSchedule {
+    /// What does not fit: `schedule[2].cron`.
     pub field: String,
     pub detail: String,
 }
+
+/// What an entry does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// A merge patch onto `desired`.
     Set(Object),
+    /// A command as it was given, its fields checked.
     Command(Object),
 }
+
+/// An occurrence whose time has come.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Due {
+    /// The entry's place in the schedule, from 0.
     pub entry: usize,
+    /// The entry's expression, normalised.
     pub cron: Box<str>,
+    /// When it was to run.
     pub at: Timestamp,
     pub action: Action,
+    /// It was to run more than [`LATE_MS`] ago.
     pub missed: bool,
 }
+
+/// What is to be done now.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DueNow {
+    /// To be run, in the order of their times, then of their entries.
     pub runs: Vec<Due>,
+    /// Missed and not run, because the entry says `skip`: the latest of each entry.
     pub skipped: Vec<Due>,
+    /// Once these are dealt with, [`Plan::passed`] takes this.
     pub done: Timestamp,
 }
+
 impl Plan {
-    pub fn parse(_json: &Json, _now: Timestamp) -> Result<Option<Self>, BadSchedule> {
-        Ok(None)
+    /// Checks and normalises a schedule set at `now`: an array of entries, or a timetable by days
+    /// (`{"lunes": [["07:00", true]]}`). None when it has no entries, and for null. The same input
+    /// gives the same plan, and so do the entries of a plan.
+    ///
+    /// Occurrences up to `now` count as passed. An entry whose last occurrence is in the past is taken
+    /// (it was there before, and is sent again with the rest); one that can never happen is not.
+    ///
+    /// # Errors
+    /// Names the field that does not fit.
+    pub fn parse(json: &Json, now: Timestamp) -> Result<Option<Self>, BadSchedule> {
+        Self::parse_in(json, Tz::UTC.name(), now)
     }
+
+    /// The same, where entries that name no time zone are in `zone`.
+    ///
+    /// # Errors
+    /// Names the field that does not fit.
+    pub fn parse_in(json: &Json, zone: &str, now: Timestamp) -> Result<Option<Self>, BadSchedule> {
+        let zone = entry::zone(&zone.into(), "timezone")?;
+        let rows = match json {
+            Json::Null => return Ok(None),
+            Json::Array(items) => number(items),
+            Json::Object(timetable) => horarios::entries(timetable)?,
+            other => {
+                let detail =
+                    format!("expected an array of entries or an object of days, found {}", other.kind());
+                return Err(BadSchedule::new("schedule", detail));
+            }
+        };
+        if rows.len() > MOST_ENTRIES {
+            let detail = format!("{MOST_ENTRIES} entries at most, this has {}", rows.len());
+            return Err(BadSchedule::new("schedule", detail));
+        }
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let entries: Vec<Entry> =
+            rows.iter().map(|(field, row)| Entry::read(row, field, zone)).collect::<Result<_, _>>()?;
+        let compact = entries.iter().map(|entry| entry.to_compact().into()).collect();
+        let text = Json::Array(compact).to_string();
+        Ok(Some(Self { entries: text.into(), done: now, next: first(&entries, now) }))
+    }
+
+    /// When something is due next. None when every entry is off or over.
+    #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
         self.next
     }
+
+    /// True when [`Plan::due`] is to be asked: something is due, or the clock was put right and what
+    /// was done in its future is to be forgotten. Costs nothing.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.next.is_some_and(|next| next <= now) || self.floor(now) < self.done
+    }
+
+    /// The normalised entries, as an array: expressions in six fields (seven with years), every
+    /// default filled in.
+    #[must_use]
     pub fn entries(&self) -> Json {
-        Json::Null
+        Json::Array(self.read().iter().map(|(_, entry)| entry.to_full().into()).collect())
     }
-    pub fn document(&self, _now: Timestamp) -> Json {
-        Json::Null
+
+    /// The entries for people: each with `next_runs`, its next three run times after `now`, RFC 3339 UTC.
+    #[must_use]
+    pub fn document(&self, now: Timestamp) -> Json {
+        let from = self.floor(now).max(now);
+        let show = |(_, entry): &(usize, Entry)| {
+            let runs = std::iter::successors(entry.after(from), |at| entry.after(*at));
+            let runs = runs.take(SHOWN_RUNS).map(|at| at.to_string().into()).collect();
+            let mut shown = entry.to_full();
+            shown.insert("next_runs", Json::Array(runs));
+            shown.into()
+        };
+        Json::Array(self.read().iter().map(show).collect())
     }
+
+    /// What is to be run at `now`, and what is passed over. Of each entry the latest occurrence at most
+    /// is run: on time whatever the entry says of missed ones, later only where it says `run_once`.
+    ///
+    /// What was done is not done again when the clock goes back, unless by more than
+    /// [`CLOCK_WRONG_MS`]: then the schedule starts over from `now`, without its past.
+    #[must_use]
     pub fn due(&self, now: Timestamp) -> DueNow {
-        DueNow { runs: vec![], skipped: vec![], done: now }
+        let from = self.floor(now);
+        let mut due = DueNow { done: from.max(now), ..DueNow::default() };
+        if self.next.is_none_or(|next| next > now) {
+            return due;
+        }
+        let on_time_after = now.plus_millis(-LATE_MS - 1);
+        for (index, entry) in self.read() {
+            let Some(latest) = entry.latest(from, now) else { continue };
+            let occurrence = |at, missed| Due {
+                entry: index,
+                cron: entry.recurrence.expression.text.clone(),
+                at,
+                action: entry.action.clone(),
+                missed,
+            };
+            let on_time = latest > on_time_after;
+            if on_time || entry.missed == Missed::RunOnce {
+                due.runs.push(occurrence(latest, !on_time));
+            }
+            if entry.missed == Missed::Skip {
+                let skipped = if on_time { entry.latest(from, on_time_after) } else { Some(latest) };
+                due.skipped.extend(skipped.map(|at| occurrence(at, true)));
+            }
+        }
+        due.runs.sort_by_key(|run| run.at); // stable: entries stay in order
+        due.skipped.sort_by_key(|run| run.at);
+        due
     }
+
+    /// Everything up to `done` has been run or passed over. An earlier one than before changes nothing,
+    /// unless it is earlier by more than [`CLOCK_WRONG_MS`].
     pub fn passed(&mut self, done: Timestamp) {
-        self.done = done;
+        self.done = self.floor(done).max(done);
+        self.next = first(self.read().iter().map(|(_, entry)| entry), self.done);
+    }
+
+    /// What is done as far as a clock that says `now` can know: `now` when `done` lies so far ahead of it
+    /// that the clock was wrong.
+    fn floor(&self, now: Timestamp) -> Timestamp {
+        if self.done > now.plus_millis(CLOCK_WRONG_MS) { now } else { self.done }
+    }
+
+    /// The entries read anew, each with its place. They were checked when they were set: one that
+    /// cannot be read any more, because its time zone was given up since, is left out.
+    fn read(&self) -> Vec<(usize, Entry)> {
+        let Ok(Json::Array(items)) = self.entries.parse() else { return Vec::new() };
+        let entries = number(&items).into_iter().map(|(field, item)| Entry::read(&item, &field, Tz::UTC));
+        entries.enumerate().filter_map(|(index, entry)| Some((index, entry.ok()?))).collect()
     }
 }
+
+impl BadSchedule {
+    fn new(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { field: field.into(), detail: detail.into() }
+    }
+}
+
+/// The items with where they stand: `schedule[2]`.
+fn number(items: &[Json]) -> Vec<(String, Json)> {
+    items.iter().enumerate().map(|(index, item)| (format!("schedule[{index}]"), item.clone())).collect()
+}
+
+/// The first occurrence after `moment`.
+fn first<'a>(entries: impl IntoIterator<Item = &'a Entry>, moment: Timestamp) -> Option<Timestamp> {
+    entries.into_iter().filter_map(|entry| entry.after(moment)).min()
+}
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,7 @@ impl CommandRequest {
                 return Err(bad("command_type", format!("must have 1 to {LONGEST_TYPE} bytes")));
             }
             Some(other) => return Err(bad("command_type", expected("a string", &other))),
-            None => return Err(bad("command_type", "must be there".into())),
+            None => return Err(bad("command_type", "is needed".into())),
         };
         let parameters = match take("parameters") {
             None => Object::default(),
@@ -160,7 +160,13 @@ fn duration(value: &Json) -> Option<i64> {
     }
 }
 
+/// Says what is there: texts and numbers as they are, of anything larger what it is.
 fn expected(what: &str, found: &Json) -> String {
-    let shown: String = found.to_string().chars().take(64).collect();
-    format!("expected {what}, found {shown}")
+    match found {
+        Json::Object(_) | Json::Array(_) => format!("expected {what}, found {}", found.kind()),
+        found => {
+            let shown: String = found.to_string().chars().take(64).collect();
+            format!("expected {what}, found {shown}")
+        }
+    }
 }

@@ -1,5 +1,11 @@
 //! The twin as tables, and as a property: it is the fold of its events.
 
+mod commands;
+mod convergence;
+mod modes;
+mod presence;
+mod scene;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,0 +1,87 @@
+//! Connected, last heard, and why it went.
+
+use super::scene::Scene;
+use super::*;
+
+#[test]
+fn a_device_is_silent_after_three_of_its_intervals() {
+    let check = |interval: i64, messages: i64, silent_after: i64| {
+        let mut scene = Scene::new();
+        for message in 0..messages {
+            scene.now = message * interval;
+            scene.report(&format!(r#"{{"n": {message}}}"#));
+        }
+        let last = scene.now;
+        scene.wait(silent_after - 1);
+        assert_eq!(scene.twin.status, Status::Online, "{interval} {messages}");
+        scene.wait(1);
+        assert_eq!(scene.twin.status, Status::Offline, "{interval} {messages}");
+        assert_eq!(scene.twin.last_seen, Some(at(last)), "when it was heard is another fact");
+        assert_eq!(&*scene.twin.line().unwrap().disconnect_reason, "silent");
+    };
+    check(100, 6, 300);
+    check(1, 6, 60); // at least a minute
+    check(100, 2, 3_600); // too few to know its rhythm
+    check(100, 1, 3_600);
+    check(40_000, 4, 120_000);
+}
+
+#[test]
+fn one_long_pause_does_not_change_the_rhythm() {
+    let mut scene = Scene::new();
+    for pause in [0, 100, 100, 100, 250, 100] {
+        scene.now += pause;
+        scene.report("{}");
+    }
+    assert_eq!(scene.twin.silence_ms(), Some(300_000));
+}
+
+#[test]
+fn a_heartbeat_can_be_set() {
+    let mut scene = Scene::online();
+    scene.set(r#"{"settings": {"heartbeat": "90s"}}"#);
+    scene.wait(89);
+    assert_eq!(scene.twin.status, Status::Online);
+    scene.wait(1);
+    assert_eq!(scene.twin.status, Status::Offline);
+    let mut scene = Scene::online();
+    scene.set(r#"{"settings": {"heartbeat": "never"}}"#);
+    assert_eq!(scene.deadline(), None);
+    scene.say(false);
+    assert_eq!(&*scene.twin.line().unwrap().disconnect_reason, "reported");
+}
+
+/// After a restart, or a jump of the clock, nobody is called offline who could not have spoken.
+#[test]
+fn nobody_is_silent_who_could_not_speak() {
+    let mut scene = Scene::online();
+    scene.set(r#"{"settings": {"heartbeat": "90s"}}"#);
+    scene.now = 10_000;
+    scene.heard_since = 10_000;
+    assert_eq!(scene.wake().events, []);
+    scene.wait(89);
+    assert_eq!(scene.twin.status, Status::Online);
+    scene.wait(1);
+    assert_eq!(scene.twin.status, Status::Offline);
+}
+
+#[test]
+fn flapping_is_counted() {
+    let mut scene = Scene::new();
+    for _ in 0..3 {
+        scene.wait(60);
+        scene.say(true);
+        scene.wait(60);
+        scene.say(false);
+    }
+    let line = scene.twin.line().unwrap().clone();
+    assert_eq!((line.disconnects, line.changed_at), (3, at(360)));
+    assert!(line.is_flapping(at(360)));
+    assert!(!line.is_flapping(at(360 + 600)), "it has been quiet since");
+    scene.say(false);
+    assert_eq!(scene.twin.line(), Some(&line), "offline again says nothing new");
+    scene.now = 400;
+    scene.say(true);
+    let line = scene.twin.line().unwrap();
+    assert_eq!((line.changed_at, line.disconnects), (at(400), 3));
+}
