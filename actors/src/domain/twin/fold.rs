@@ -1,0 +1,123 @@
+//! The fold: the one way in which a twin changes. Whatever comes in becomes events, and events come here,
+//! now and again whenever the twin is made from what the journal has.
+
+use super::{Mode, Twin, presence};
+use crate::domain::clock::Timestamp;
+use crate::domain::command::Command;
+use crate::domain::event::{Cause, ChangeKind, Event, EventBody, Source, TwinChange};
+use crate::domain::json::Json;
+use crate::domain::reading::is_untimed;
+use crate::domain::schedule::Plan;
+use crate::domain::settings::DeviceSettings;
+
+/// How many identities a twin remembers. A repeat is nearly always of the last message or two; what is
+/// older and carries its own time is looked up in the store, so this bounds memory, not correctness.
+const RECENT: usize = 16;
+/// The same where messages carry an id and no time: no time to look them up by, so the twin alone can
+/// know them, and remembers as many as a broker may have under way to us at once.
+const RECENT_UNTIMED: usize = 1_024;
+
+impl Twin {
+    /// Makes the state what it is after `event`. Applying a twin's events in order, each once, to a new
+    /// twin gives the twin.
+    pub fn redo(&mut self, event: &Event) {
+        self.fold(event);
+    }
+
+    /// As [`Twin::redo`]; gives the command that the event changed as it is after it.
+    pub(super) fn fold(&mut self, event: &Event) -> Option<Command> {
+        let received = event.received_at;
+        match &event.body {
+            EventBody::Telemetry { readings, identity } => {
+                let mut changed = false;
+                for reading in readings {
+                    changed |= self.reported.read(reading, event.at);
+                }
+                self.messages += 1;
+                if let Some(identity) = identity {
+                    self.remember(*identity);
+                    if !is_untimed(*identity) {
+                        self.latest_own_time = self.latest_own_time.max(Some(event.at));
+                    }
+                }
+                self.polls &= event.cause.source != Source::Mqtt;
+                self.hear(received);
+                if !changed {
+                    return None; // the same again: heard, but the document is as it was
+                }
+                self.follow(None, received);
+            }
+            EventBody::Twin(change) => self.redo_change(change, received, &event.cause),
+            EventBody::Presence { status, reason } => {
+                self.polls = match event.cause.source {
+                    Source::Mqtt => false,
+                    _ => self.polls || &**reason == presence::reason::POLLED,
+                };
+                let was = self.status;
+                self.redo_presence(*status, reason, received);
+                if was == self.status {
+                    return None; // heard again, no more
+                }
+            }
+            // The document says nothing of commands.
+            EventBody::Command(change) => return self.redo_command(change, received, &event.cause),
+        }
+        self.version += 1;
+        self.updated_at = received;
+        None
+    }
+
+    fn redo_change(&mut self, TwinChange { change, patch }: &TwinChange, now: Timestamp, cause: &Cause) {
+        if *change == ChangeKind::Reported {
+            self.polls &= cause.source != Source::Mqtt;
+            self.hear(now);
+            self.messages += 1;
+        }
+        for (section, value) in patch.iter() {
+            match (section, value) {
+                ("reported", Json::Object(patch)) => self.reported.merge(patch, now, None),
+                ("desired", Json::Object(patch)) => self.desired.merge(patch, now, Some(cause)),
+                ("tags", Json::Object(patch)) => self.tags.merge(patch),
+                ("configuration", Json::Object(patch)) => self.configuration.merge(patch),
+                ("claimed", Json::Bool(claimed)) => self.claimed = *claimed,
+                (field, value) => self.redo_field(field, value, now),
+            }
+        }
+        let section = |name| patch.get(name).and_then(Json::as_object);
+        if section("reported").is_some() || section("desired").is_some() {
+            self.follow(section("desired"), now);
+        }
+        if let Some(reasons) = section("failed") {
+            self.mark_failed(reasons, now);
+        }
+    }
+
+    fn redo_field(&mut self, field: &str, value: &Json, now: Timestamp) {
+        let time = || value.as_str().and_then(Timestamp::parse);
+        match (field, value) {
+            ("mode", value) => self.mode = value.as_str().and_then(Mode::parse).unwrap_or_default(),
+            ("mode_until", _) => self.mode_until = time(),
+            // It was checked before it became an event.
+            ("schedule", entries) => self.plan = Plan::parse(entries, now).ok().flatten().map(Box::new),
+            ("schedule_done", _) => {
+                if let (Some(plan), Some(done)) = (&mut self.plan, time()) {
+                    plan.passed(done);
+                }
+            }
+            ("settings", Json::Object(patch)) => {
+                let settings = self.settings().patched(patch).unwrap_or_default();
+                self.settings = (settings != DeviceSettings::default()).then(|| Box::new(settings));
+            }
+            ("failed" | "skipped", _) => {} // told, and no state of the document
+            (field, value) => self.profile.set(field, value),
+        }
+    }
+
+    fn remember(&mut self, identity: u64) {
+        let most = if is_untimed(identity) { RECENT_UNTIMED } else { RECENT };
+        if self.recent.len() >= most {
+            self.recent.drain(..=self.recent.len() - most);
+        }
+        self.recent.push(identity);
+    }
+}
