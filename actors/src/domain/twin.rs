@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use change::{Change, Profile, Registration};
 pub use convergence::{Note, SyncState, Unmet};
-pub use dispositivo::Dispositivo;
+pub use dispositivo::{Dispositivo, Moment, Speaker, id_of_serial, serial_number};
 pub use input::{Input, Outcome, Publish, Refusal, Repeat};
 pub use presence::{Line, Rhythm};
 pub use properties::{Properties, Property};
@@ -233,7 +233,8 @@ impl Twin {
             }
             Input::Change(change) => {
                 change.check_version(self.version)?;
-                let patch = change.into_patch(self, now)?;
+                let mut patch = change.into_patch(self, now)?;
+                self.tell_dispositivo(&mut patch);
                 self.update(outcome, ChangeKind::Updated, patch, now, cause);
             }
             Input::SetMode { mode, until } => self.set_mode(outcome, mode, until, now, cause)?,

@@ -76,7 +76,8 @@ impl Twin {
         cause: &Cause,
     ) {
         let until = until.map_or(Json::Null, |until| until.to_string().into());
-        let patch = [("mode", mode.as_str().into()), ("mode_until", until)].into_iter().collect();
+        let mut patch = [("mode", mode.as_str().into()), ("mode_until", until)].into_iter().collect();
+        self.tell_dispositivo(&mut patch);
         self.update(outcome, ChangeKind::Updated, patch, now, cause);
     }
 
