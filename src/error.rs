@@ -2,7 +2,7 @@
 //! names status codes of errors.
 
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::json::JsonError;
@@ -132,6 +132,36 @@ impl ApiError {
         }
     }
 
+    /// The status in a dialect, whose clients have never heard of 422: what makes no sense is 400 there.
+    #[must_use]
+    pub fn dialect_status(&self) -> StatusCode {
+        match self.status_and_code().0 {
+            StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+            status => status,
+        }
+    }
+
+    /// The answer in a dialect, which says in `body`, as JSON, what is wrong.
+    #[must_use]
+    pub fn in_dialect(&self, body: String) -> HttpResponse {
+        self.answer(self.dialect_status()).content_type("application/json").body(body)
+    }
+
+    /// The answer's head.
+    fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
+        if status.is_server_error() {
+            tracing::warn!(error = %self, status = status.as_u16(), "request failed");
+        }
+        let mut response = HttpResponse::build(status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+        }
+        if let Self::Method { allow, .. } = self {
+            response.insert_header((header::ALLOW, *allow));
+        }
+        response
+    }
+
     fn field(&self) -> Option<String> {
         match self {
             Self::Hub(HubError::Refused(Refusal::Invalid { field, .. })) => Some(field.clone()),
@@ -177,19 +207,8 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let status = self.status_code();
-        if status.is_server_error() {
-            tracing::warn!(error = %self, status = status.as_u16(), "request failed");
-        }
-        let mut response = HttpResponse::build(status);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
-        }
-        if let Self::Method { allow, .. } = self {
-            response.insert_header((header::ALLOW, *allow));
-        }
         let body = serde_json::to_string(&self.problem()).unwrap_or_default(); // texts and a number
-        response.content_type(PROBLEM_JSON).body(body)
+        self.answer(self.status_code()).content_type(PROBLEM_JSON).body(body)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The REST API, one file a resource: request and response types, and thin handlers that send a message
 //! to an actor and tell its answer.
 
-mod body;
+pub(crate) mod body;
 mod claims;
 mod data;
 mod device;
@@ -12,7 +12,7 @@ mod events;
 mod health;
 mod metrics;
 mod paging;
-mod params;
+pub(crate) mod params;
 mod register;
 mod reply;
 mod schema;

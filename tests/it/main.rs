@@ -7,6 +7,7 @@ mod support;
 mod architecture;
 mod bad_configuration;
 mod broker_gone;
+mod dispositivos;
 mod first_device;
 mod garbage;
 mod killed;

@@ -51,7 +51,13 @@ impl House {
 
     /// With another broker than the embedded one.
     pub fn on_broker(mut self, broker: SocketAddr) -> Self {
-        self.options = vec!["--mqtt".into(), format!("mqtt://{broker}")];
+        self.options.extend(["--mqtt".into(), format!("mqtt://{broker}")]);
+        self
+    }
+
+    /// With one more option.
+    pub fn with(mut self, option: &str, value: &str) -> Self {
+        self.options.extend([option.into(), value.into()]);
         self
     }
 
