@@ -1,5 +1,7 @@
 //! The actors together, over a real database in a folder of the test's own.
 
+mod waiting;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
