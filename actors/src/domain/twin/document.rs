@@ -56,7 +56,7 @@ impl Twin {
             [
                 ("reported_at", time(p.at)),
                 ("changed_at", time(p.changed_at)),
-                ("quality", p.quality.as_str().into()),
+                ("quality", p.quality().as_str().into()),
             ]
             .into_iter()
             .collect::<Object>()
@@ -66,7 +66,7 @@ impl Twin {
                 Some(reported) if reported.value == p.value => "applied",
                 _ => "pending",
             };
-            let by = p.by.as_deref().map_or(Json::Null, Into::into);
+            let by = p.by().map_or(Json::Null, Into::into);
             [("at", time(p.at)), ("by", by), ("sync", sync.into())].into_iter().collect::<Object>()
         };
         [("reported", each(&self.reported, reported)), ("desired", each(&self.desired, desired))]
