@@ -8,6 +8,7 @@ pub mod dashboard;
 pub mod dialects;
 pub mod error;
 pub mod fields;
+pub mod memory;
 pub mod migrate;
 pub mod shutdown;
 pub mod simulate;

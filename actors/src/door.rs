@@ -21,6 +21,7 @@ pub use crate::mqtt::{Arrived, Room};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Settled, Taken};
 use crate::supervisor::Supervisor;
+use crate::timers::HeardSince;
 
 /// A message that is lost this often, because its twin dies of it, is put aside as rejected.
 const MOST_TRIES: u32 = 4;
@@ -48,6 +49,7 @@ struct Inner {
     rejections: Arc<Rejections>,
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
+    heard: Arc<HeardSince>,
     unknown: UnknownDevices,
     largest_payload: usize,
 }
@@ -69,12 +71,22 @@ impl Door {
         rejections: Arc<Rejections>,
         counters: Arc<Counters>,
         clock: Arc<dyn Clock>,
+        heard: Arc<HeardSince>,
         unknown: UnknownDevices,
         most_in_flight: usize,
     ) -> Self {
         let room = Arc::new(Semaphore::new(most_in_flight));
         let largest_payload = dialects::LARGEST_PAYLOAD;
-        Self(Arc::new(Inner { supervisor, room, rejections, counters, clock, unknown, largest_payload }))
+        Self(Arc::new(Inner {
+            supervisor,
+            room,
+            rejections,
+            counters,
+            clock,
+            heard,
+            unknown,
+            largest_payload,
+        }))
     }
 
     /// The same door, refusing payloads of more than `bytes`; 1 MiB unless this is called.
@@ -179,6 +191,10 @@ impl Intake for Door {
 
     async fn room(&self) -> Option<Room> {
         Self::room(self).await
+    }
+
+    fn connected(&self) {
+        self.0.heard.begin_again(self.0.clock.now());
     }
 
     fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {

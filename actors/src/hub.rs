@@ -15,6 +15,7 @@ use crate::feed::Feed;
 use crate::journal::Journal;
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
+use crate::messages::timers::Begin;
 use crate::mqtt::Link;
 use crate::mqtt::rejections::Rejections;
 use crate::outbox::{Connect, Outbox};
@@ -54,6 +55,7 @@ pub struct Hub {
     pub feed: Addr<Feed>,
     pub archive: Addr<Archive>,
     pub outbox: Addr<Outbox>,
+    pub timers: Addr<Timers>,
     pub door: Door,
     pub counters: Arc<Counters>,
     pub rejections: Arc<Rejections>,
@@ -138,30 +140,36 @@ impl Hub {
                 Journal::new(store, clock, feed, outbox, counters, &head, most)
             })
         };
+        let heard = HeardSince::new(clock.now());
+        let timers = {
+            let (store, clock, heard) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&heard));
+            Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
+        };
         let supervisor = {
             let (clock, counters, journal) = (Arc::clone(&clock), Arc::clone(&counters), journal.clone());
             let arbiters: Vec<_> = (0..settings.arbiters.max(1)).map(|_| Arbiter::new()).collect();
             let idle = settings.idle_after.map(|after| Idle { after, above: settings.idle_above });
             let first = arbiters[0].handle(); // there is one at least
-            let heard = HeardSince::new(clock.now());
+            let (timers, heard) = (timers.clone(), Arc::clone(&heard));
             Supervisor::start_in_arbiter(&first, move |_| {
-                Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| {
-                    let timers = Timers::new(
-                        Arc::clone(&store),
-                        Arc::clone(&clock),
-                        supervisor.clone(),
-                        Arc::clone(&heard),
-                    );
-                    let timers = timers.start();
-                    Surroundings { store, clock, journal, supervisor, timers, heard, counters }
+                Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
+                    store,
+                    clock,
+                    journal,
+                    supervisor,
+                    timers,
+                    heard,
+                    counters,
                 })
             })
         };
+        let _ = post(&timers, Begin { supervisor: supervisor.clone() }); // it has just started
         let door = Door::new(
             supervisor.clone(),
             Arc::clone(&rejections),
             Arc::clone(&counters),
             Arc::clone(&clock),
+            heard,
             settings.unknown_devices,
             settings.most_in_flight,
         );
@@ -172,6 +180,7 @@ impl Hub {
             feed,
             archive,
             outbox,
+            timers,
             door,
             counters,
             rejections,

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::domain::schedule::CLOCK_WRONG_MS;
 use crate::domain::{Cause, Clock, CommandId, DeviceId, DeviceNumber, Input, Timestamp};
 use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::messages::timers::{Arm, HeardAgain, Tick};
+use crate::messages::timers::{Arm, Begin, Tick};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt};
 use crate::store::{Deadline, Store};
@@ -47,7 +47,8 @@ const STORE_WAIT: Duration = Duration::from_millis(500);
 pub struct Timers {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    supervisor: Addr<Supervisor>,
+    /// None before [`Begin`].
+    supervisor: Option<Addr<Supervisor>>,
     wheel: BTreeMap<Timestamp, Vec<DeviceId>>,
     heard: Arc<HeardSince>,
     /// The sleep until the next look at the clock, and when it ends.
@@ -73,23 +74,19 @@ impl HeardSince {
         Timestamp::from_millis(self.0.load(Ordering::Relaxed))
     }
 
-    fn begin_again(&self, now: Timestamp) {
+    /// Nobody could before `now`.
+    pub fn begin_again(&self, now: Timestamp) {
         self.0.store(now.millis(), Ordering::Relaxed);
     }
 }
 
 impl Timers {
-    /// Timers that wake twins through `supervisor`.
+    /// Timers that wake nobody before [`Begin`].
     #[must_use]
-    pub fn new(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        supervisor: Addr<Supervisor>,
-        heard: Arc<HeardSince>,
-    ) -> Self {
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, heard: Arc<HeardSince>) -> Self {
         let now = clock.now();
         let compared = (now, clock.uptime_ms());
-        Self { store, clock, supervisor, wheel: BTreeMap::new(), heard, sleeping: None, compared }
+        Self { store, clock, supervisor: None, wheel: BTreeMap::new(), heard, sleeping: None, compared }
     }
 
     /// Reads the deadlines that the store knows, page by page.
@@ -127,7 +124,7 @@ impl Timers {
     }
 
     fn arm(&mut self, device: DeviceId, at: Timestamp) {
-        let far = at.millis() - self.clock.now().millis() > FAR_MS;
+        let far = at.millis() - self.reckon().millis() > FAR_MS;
         let grain = if far { 1_000 } else { GRAIN_MS };
         let rounded = at.millis().saturating_add(grain - 1).div_euclid(grain) * grain;
         self.wheel.entry(Timestamp::from_millis(rounded)).or_default().push(device);
@@ -157,8 +154,9 @@ impl Timers {
     }
 
     fn wake(&self, device: DeviceId, ctx: &mut Context<Self>) {
+        let Some(supervisor) = &self.supervisor else { return };
         let me = ctx.address();
-        let again = Arm { device: device.clone(), at: self.clock.now().plus_millis(AGAIN_MS) };
+        let again = Arm { device: device.clone(), at: self.reckon().plus_millis(AGAIN_MS) };
         let deliver = Deliver {
             device,
             input: Input::Wake { heard_since: self.heard.since(), first_id: CommandId(Uuid::now_v7()) },
@@ -172,7 +170,14 @@ impl Timers {
             if_unknown: IfUnknown::Refuse,
             want_twin: false,
         };
-        let _ = post(&self.supervisor, deliver); // the receipt tells
+        let _ = post(supervisor, deliver); // the receipt tells
+    }
+
+    /// What the clock on the wall should show now, if nobody has set it since it was last looked at.
+    fn reckon(&self) -> Timestamp {
+        let (wall, counted) = self.compared;
+        let passed = self.clock.uptime_ms().saturating_sub(counted);
+        wall.plus_millis(i64::try_from(passed).unwrap_or(i64::MAX))
     }
 
     /// A clock that was set tells nothing of how long devices were silent.
@@ -195,7 +200,7 @@ impl Timers {
 
     fn sleep(&mut self, ctx: &mut Context<Self>) {
         let Some((first, _)) = self.wheel.first_key_value() else { return };
-        let wait = first.millis() - self.clock.now().millis();
+        let wait = first.millis() - self.reckon().millis();
         let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
         let wait = wait.clamp(BETWEEN_TURNS / 20, LONGEST_SLEEP);
         let until = Instant::now() + wait;
@@ -215,8 +220,13 @@ impl Timers {
 
 impl Actor for Timers {
     type Context = Context<Self>;
+}
 
-    fn started(&mut self, ctx: &mut Context<Self>) {
+impl Handler<Begin> for Timers {
+    type Result = ();
+
+    fn handle(&mut self, Begin { supervisor }: Begin, ctx: &mut Context<Self>) {
+        self.supervisor = Some(supervisor);
         self.load(DeviceNumber::default(), ctx);
     }
 }
@@ -235,13 +245,5 @@ impl Handler<Tick> for Timers {
 
     fn handle(&mut self, _: Tick, ctx: &mut Context<Self>) {
         self.turn(ctx);
-    }
-}
-
-impl Handler<HeardAgain> for Timers {
-    type Result = ();
-
-    fn handle(&mut self, _: HeardAgain, _: &mut Context<Self>) {
-        self.heard.begin_again(self.clock.now());
     }
 }

@@ -27,7 +27,7 @@ pub use properties::{Properties, Property};
 pub use status::{Mode, Status};
 
 use super::clock::Timestamp;
-use super::command::{Command, Queue};
+use super::command::Queue;
 use super::event::{Cause, ChangeKind, Event, EventBody, Source, TwinChange};
 use super::id::{DeviceId, DeviceNumber};
 use super::json::{Json, Object, delta};

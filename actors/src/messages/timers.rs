@@ -1,8 +1,16 @@
 //! What the timers are told.
 
-use actix::Message;
+use actix::{Addr, Message};
 
 use crate::domain::{DeviceId, Timestamp};
+use crate::supervisor::Supervisor;
+
+/// Wake twins through `supervisor` from now on, those first that the store knows to wait.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Begin {
+    pub supervisor: Addr<Supervisor>,
+}
 
 /// Wake this device's twin at `at`, or soon after.
 #[derive(Clone, Debug, Message)]
@@ -16,8 +24,3 @@ pub struct Arm {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Tick;
-
-/// Devices can make themselves heard again only now: nobody was silent before.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct HeardAgain;

@@ -31,6 +31,9 @@ pub trait Intake: Send + Sync + 'static {
     /// Waits for room for one more message. None if there will be none any more.
     async fn room(&self) -> Option<Room>;
 
+    /// The way to the devices is open again. Nobody could make themselves heard before.
+    fn connected(&self);
+
     /// Takes a message in; never waits. `receipt` is settled, on whatever thread, with `Ok` when the
     /// message is to be acknowledged, and as lost when it must come again.
     fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>);

@@ -80,6 +80,8 @@ impl Intake for Desk {
         Arc::clone(&self.room).acquire_owned().await.ok()
     }
 
+    fn connected(&self) {}
+
     fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
         self.tray.send(Lying { message, receipt, room }).ok().unwrap();
     }
@@ -97,6 +99,8 @@ impl Intake for Rubber {
     async fn room(&self) -> Option<Room> {
         self.try_room()
     }
+
+    fn connected(&self) {}
 
     fn take(&self, _: Arrived, receipt: Receipt, _: Option<Room>) {
         receipt.settle(Ok(Taken::default()));

@@ -97,6 +97,7 @@ impl Poller {
         self.client.try_subscribe_many(filters).map_err(|error| format!("cannot subscribe: {error}"))?;
         debug!(session_present = ack.session_present, "connected to the broker");
         self.shared.publishes.open();
+        self.shared.intake.connected();
         Ok(())
     }
 

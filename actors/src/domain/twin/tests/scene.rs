@@ -1,7 +1,7 @@
 //! A twin with a clock, and words for what happens to it.
 
 use super::*;
-use crate::domain::command::{Answer, AnswerStatus, CommandId, CommandRequest, CommandStatus};
+use crate::domain::command::{Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus};
 use crate::domain::json::Json;
 
 /// See the module. Time is in seconds from the start.

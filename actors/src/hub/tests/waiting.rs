@@ -1,0 +1,275 @@
+//! What waits: commands and schedules over time, restarts and jumps of the clock, in virtual time.
+
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::{
+    Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus, EventBody, Mode, Status,
+};
+use crate::messages::archive::FindCommand;
+use crate::messages::feed::WatchCommands;
+use crate::store::MemoryStore;
+use crate::testkit::ManualClock;
+
+/// 2026-01-01T00:00:00Z, a Thursday.
+const NEW_YEAR: i64 = 1_767_225_600_000;
+const HOUR: i64 = 3_600_000;
+
+/// A hub in virtual time, whose devices' way out is written down.
+struct Scene {
+    hub: Arc<Hub>,
+    store: Arc<FailingStore>,
+    clock: Arc<ManualClock>,
+    link: Arc<Scripted>,
+    events: tokio::sync::broadcast::Receiver<Arc<[Arc<Recorded>]>>,
+    seen: Vec<Arc<Recorded>>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let clock = ManualClock::at(Timestamp::from_millis(NEW_YEAR));
+        Self::over(FailingStore::around(Arc::new(MemoryStore::default())), clock).await
+    }
+
+    async fn over(store: Arc<FailingStore>, clock: Arc<ManualClock>) -> Self {
+        let hub = Hub::start(store.clone(), clock.clone(), Settings::default()).await.unwrap();
+        let link = Arc::new(Scripted::default());
+        hub.connect(link.clone());
+        let events = hub.feed.send(Subscribe).await.unwrap().events;
+        Self { hub, store, clock, link, events, seen: Vec::new() }
+    }
+
+    /// As after a crash: what the old hub still does is not committed any more.
+    async fn again(self) -> Self {
+        self.down_for(0).await
+    }
+
+    async fn down_for(self, millis: i64) -> Self {
+        self.hub.close().await;
+        self.clock.advance(millis);
+        Self::over(self.store, self.clock).await
+    }
+
+    async fn say(&self, device: &str, leaf: &str, payload: &str) {
+        let (receipt, settled) = Receipt::channel();
+        let topic = format!("iot/devices/{device}/{leaf}").into();
+        let payload = payload.to_owned().into();
+        let message = Arrived { topic, payload, fire_and_forget: false, retained: false };
+        self.hub.door.take(message, receipt, None);
+        settled.await.unwrap().unwrap();
+    }
+
+    async fn deliver(&self, device: &str, input: Input) -> Result<Taken, HubError> {
+        let cause = Cause::new(Source::Rest, "user:ann");
+        self.hub.deliver(id(device), input, cause, IfUnknown::Refuse, true).await
+    }
+
+    async fn set(&self, device: &str, patch: &str) {
+        let patch = payload::object(patch.as_bytes()).unwrap();
+        let change = Change { patch, if_version: None };
+        self.deliver(device, Input::Change(Box::new(change))).await.unwrap();
+    }
+
+    async fn ask(&self, device: &str, fields: &str, key: Option<&str>) -> Result<Taken, HubError> {
+        let mut request = CommandRequest::parse(payload::object(fields.as_bytes()).unwrap()).unwrap();
+        request.idempotency_key = key.map(Into::into);
+        let id = CommandId(Uuid::now_v7());
+        self.deliver(device, Input::Command { id, request: Box::new(request), known: None }).await
+    }
+
+    async fn asked(&self, device: &str, fields: &str) -> CommandId {
+        self.ask(device, fields, None).await.unwrap().commands[0].id
+    }
+
+    async fn answer(&self, device: &str, id: CommandId, status: AnswerStatus) -> Result<Taken, HubError> {
+        let answer = Answer { status, response: None, reason: None };
+        self.deliver(device, Input::Answer { id, answer, known: None }).await
+    }
+
+    async fn command(&self, id: CommandId) -> Command {
+        self.hub.archive.send(FindCommand(id)).await.unwrap().unwrap().unwrap().command
+    }
+
+    /// Lets time pass, and waits until `enough` of what happens from then on.
+    async fn pass(&mut self, millis: i64, enough: impl FnMut(&Recorded) -> bool) {
+        // What happened before is told before this is answered.
+        self.events = self.hub.feed.send(Subscribe).await.unwrap().events;
+        self.seen.clear();
+        self.clock.advance(millis);
+        self.tick().await;
+        self.until(enough).await;
+    }
+
+    async fn tick(&self) {
+        self.hub.timers.send(Tick).await.unwrap();
+    }
+
+    /// Waits until `enough` of what happened since time last passed; in whatever order.
+    async fn until(&mut self, mut enough: impl FnMut(&Recorded) -> bool) {
+        while !self.seen.iter().any(|recorded| enough(recorded)) {
+            let batch = self.events.recv().await.unwrap();
+            self.seen.extend(batch.iter().cloned());
+        }
+    }
+
+    /// All that was told to the twins before is done: they answer in order.
+    async fn settled(&self, device: &str) -> Box<Twin> {
+        self.tick().await;
+        self.hub.read(&id(device)).await.unwrap().unwrap()
+    }
+}
+
+fn comes_to(id: CommandId, status: CommandStatus) -> impl FnMut(&Recorded) -> bool {
+    move |recorded| {
+        let data = recorded.event.data();
+        let text = |name: &str| data.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
+        text("command_id") == id.to_string() && text("status") == status.as_str()
+    }
+}
+
+fn is_change(name: &'static str) -> impl FnMut(&Recorded) -> bool {
+    move |recorded| recorded.event.data().get("change").and_then(Json::as_str) == Some(name)
+}
+
+const GO: &str = r#"{"command_type": "go", "timeout": "10s", "max_attempts": 2}"#;
+
+#[actix::test]
+async fn an_unanswered_command_goes_out_again_and_ends_as_a_dead_letter() {
+    let mut scene = Scene::new().await;
+    scene.say("a", "status", "online").await;
+    let id = scene.asked("a", GO).await;
+    let first = scene.link.until(|published| published.len() == 1).await;
+    assert!(first[0].contains(r#""attempt":1"#) && first[0].contains(&id.to_string()), "{first:?}");
+    scene.pass(10_000, comes_to(id, CommandStatus::Pending)).await;
+    scene.pass(1_000, comes_to(id, CommandStatus::Sent)).await;
+    scene.link.until(|published| published.len() == 2 && published[1].contains(r#""attempt":2"#)).await;
+    scene.pass(10_000, comes_to(id, CommandStatus::Failed)).await;
+    assert_eq!(scene.command(id).await.reason.as_deref(), Some("no answer to 2 attempts"));
+    let late = scene.answer("a", id, AnswerStatus::Executed).await.unwrap();
+    assert_eq!((late.repeated, late.commands[0].status), (false, CommandStatus::Failed));
+    assert!(scene.command(id).await.history.last().unwrap().late);
+    assert!(scene.answer("a", id, AnswerStatus::Executed).await.unwrap().repeated);
+}
+
+/// A crash in every status that is not final: what was to happen happens after it.
+#[actix::test]
+async fn nothing_that_is_not_final_is_forgotten() {
+    let mut scene = Scene::new().await;
+    for device in ["pending", "sent", "delivered", "backing-off"] {
+        scene.say(device, "status", "online").await;
+        scene.set(device, r#"{"settings": {"heartbeat": "never"}}"#).await;
+    }
+    scene.say("pending", "status", "offline").await;
+    let pending = scene.asked("pending", r#"{"command_type": "go", "ttl": "1h"}"#).await;
+    let backing_off = scene.asked("backing-off", GO).await;
+    scene.pass(10_000, comes_to(backing_off, CommandStatus::Pending)).await;
+    let sent = scene.asked("sent", GO).await;
+    let delivered = scene.asked("delivered", GO).await;
+    scene.answer("delivered", delivered, AnswerStatus::Delivered).await.unwrap();
+
+    let mut scene = scene.again().await;
+    scene.pass(1_000, comes_to(backing_off, CommandStatus::Sent)).await;
+    scene.pass(10_000, comes_to(sent, CommandStatus::Pending)).await;
+    scene.until(comes_to(delivered, CommandStatus::TimedOut)).await;
+    scene.pass(HOUR, comes_to(pending, CommandStatus::Expired)).await;
+    // What came due together was settled together, in whatever order the twins were woken.
+    scene.settled("backing-off").await;
+    assert_eq!(scene.command(backing_off).await.status, CommandStatus::Failed);
+}
+
+#[actix::test]
+async fn what_waited_in_the_outbox_too_long_does_not_go_out() {
+    let mut scene = Scene::new().await;
+    scene.say("a", "status", "online").await;
+    scene.link.failures.store(u32::MAX, Ordering::SeqCst);
+    let id = scene.asked("a", r#"{"command_type": "go", "timeout": "10s", "max_attempts": 1}"#).await;
+    scene.pass(10_000, comes_to(id, CommandStatus::Failed)).await;
+    scene.link.failures.store(0, Ordering::SeqCst);
+    scene.set("a", r#"{"desired": {"power": "on"}}"#).await;
+    let published = scene.link.until(|published| !published.is_empty()).await;
+    assert!(published[0].contains("desired"), "{published:?}");
+    assert_eq!(get(&scene.hub.counters.messages_stale), 1);
+}
+
+#[actix::test]
+async fn a_key_is_known_when_its_command_has_long_been_done() {
+    let scene = Scene::new().await;
+    scene.say("a", "status", "online").await;
+    let first = scene.ask("a", GO, Some("k")).await.unwrap().commands[0].id;
+    scene.answer("a", first, AnswerStatus::Executed).await.unwrap();
+    let scene = scene.again().await;
+    let again = scene.ask("a", GO, Some("k")).await.unwrap();
+    assert_eq!((again.repeated, again.commands[0].id), (true, first));
+    let other = scene.ask("a", r#"{"command_type": "stop"}"#, Some("k")).await;
+    assert!(matches!(other, Err(HubError::Refused(Refusal::KeyTaken { .. }))), "{other:?}");
+}
+
+#[actix::test]
+async fn a_schedule_runs_also_after_a_restart_and_in_the_right_mode() {
+    let scene = Scene::new().await;
+    scene.say("a", "status", "online").await;
+    scene.set("a", r#"{"settings": {"heartbeat": "never"}}"#).await;
+    let entries = r#"{"schedule": [{"cron": "0 7 * * *", "set": {"power": "on"}},
+        {"cron": "0 9 * * *", "set": {"power": "off"}}]}"#;
+    scene.set("a", entries).await;
+    let mut scene = scene.again().await;
+    scene.pass(7 * HOUR, is_change("scheduled")).await;
+    let twin = scene.settled("a").await;
+    assert_eq!(twin.desired.get("power").unwrap().value, Json::from("on"));
+    let until = Some(Timestamp::from_millis(NEW_YEAR + 10 * HOUR));
+    scene.deliver("a", Input::SetMode { mode: Mode::Manual, until }).await.unwrap();
+    scene.pass(2 * HOUR, is_change("skipped")).await;
+    let mut scene = scene.again().await;
+    scene.pass(HOUR, is_change("updated")).await;
+    let twin = scene.settled("a").await;
+    assert_eq!((twin.mode, twin.mode_until), (Mode::Schedule, None));
+    assert_eq!(twin.desired.get("power").unwrap().value, Json::from("on"), "nine o'clock was skipped");
+}
+
+#[actix::test]
+async fn a_silent_device_is_offline_but_not_for_a_restart_or_a_jump_of_the_clock() {
+    let is_presence = |recorded: &Recorded| matches!(recorded.event.body, EventBody::Presence { .. });
+    let scene = Scene::new().await;
+    scene.say("a", "data", r#"{"t": 1}"#).await;
+    scene.set("a", r#"{"settings": {"heartbeat": "90s"}}"#).await;
+    let mut scene = scene.down_for(24 * HOUR).await;
+    assert_eq!(scene.settled("a").await.status, Status::Online);
+    // Set forward by a day, without any time passing.
+    scene.clock.set(Timestamp::from_millis(NEW_YEAR + 48 * HOUR));
+    assert_eq!(scene.settled("a").await.status, Status::Online);
+    scene.clock.advance(89_000);
+    assert_eq!(scene.settled("a").await.status, Status::Online);
+    scene.pass(2_000, is_presence).await;
+    assert_eq!(scene.settled("a").await.status, Status::Offline);
+}
+
+/// While the store fails, what is due is not forgotten.
+#[actix::test]
+async fn a_failing_store_delays_what_is_due() {
+    let mut scene = Scene::new().await;
+    scene.say("a", "status", "online").await;
+    let id = scene.asked("a", GO).await;
+    scene.store.break_commits(Fault::Failed);
+    scene.clock.advance(10_000);
+    scene.tick().await;
+    assert_eq!(scene.command(id).await.status, CommandStatus::Sent);
+    scene.store.heal();
+    scene.until(comes_to(id, CommandStatus::Pending)).await;
+}
+
+#[actix::test]
+async fn who_waits_for_one_command_is_told_of_that_one() {
+    let scene = Scene::new().await;
+    scene.say("a", "status", "online").await;
+    let mine = CommandId(Uuid::now_v7());
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let watch = WatchCommands { device: id("a"), command: Some(mine), tell };
+    scene.hub.feed.send(watch).await.unwrap();
+    let other = scene.asked("a", GO).await;
+    scene.answer("a", other, AnswerStatus::Executed).await.unwrap();
+    let request = Box::new(CommandRequest::new("go", payload::object(b"{}").unwrap()));
+    scene.deliver("a", Input::Command { id: mine, request, known: None }).await.unwrap();
+    let first = told.recv().await.unwrap();
+    assert!(comes_to(mine, CommandStatus::Pending)(&first), "{first:?}");
+}
