@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, watch};
 use twinhub_actors::Settings;
+use twinhub_actors::counters::get;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::twin::{Dispositivo, Speaker};
 use twinhub_actors::domain::{Cause, Input, Timestamp, payload};
@@ -104,6 +105,7 @@ async fn filters_hold_and_who_is_slow_misses_nothing() {
     assert_eq!(all, expected.collect::<Vec<_>>());
     assert_eq!(next(&mut claimed).await, "event: hello\ndata: {}\n\n");
     assert!(claimed.try_recv().is_err(), "nobody is claimed");
+    assert!(get(&hub.counters.subscribers_lagged) > 0, "they fell behind the feed on the way");
 }
 
 /// The next `count` devices with their number.
