@@ -44,6 +44,9 @@ async fn the_guide_s_own_lines_and_script() {
         "configuracion": {}, "reclamado": false,
     }]);
     assert_eq!(hub.json("/dispositivos/no-reclamados").await, unclaimed);
+    let native = &hub.json("/api/devices/unclaimed").await[0];
+    assert_eq!(native["serial_number"], SERIAL);
+    assert_eq!((&native["type"], &native["model"]), (&"".into(), &"".into()), "said by nobody");
 
     let claimed = shell(&hub, CLAIM).await;
     assert_eq!(claimed, json!({ "mensaje": "Dispositivo reclamado correctamente", "id": 1 }));
