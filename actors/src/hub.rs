@@ -24,7 +24,7 @@ use crate::receipt::{NotTaken, Receipt, Taken};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::{HeardSince, Timers};
-use crate::twin::Surroundings;
+use crate::twin::{LOOKUPS, Surroundings};
 
 /// What of the hub can be set.
 #[derive(Clone, Debug)]
@@ -159,6 +159,7 @@ impl Hub {
                     supervisor,
                     timers,
                     heard,
+                    lookups: Semaphore::new(LOOKUPS),
                     counters,
                 })
             })
