@@ -15,6 +15,11 @@ pub fn big(name: impl IntoIden) -> ColumnDef {
     ColumnDef::new(name).big_integer().not_null().take()
 }
 
+/// The same where there may be none.
+pub fn maybe(name: impl IntoIden) -> ColumnDef {
+    ColumnDef::new(name).big_integer().take()
+}
+
 /// Text of at most `length` characters.
 pub fn key(name: impl IntoIden, length: u32) -> ColumnDef {
     ColumnDef::new(name).string_len(length).not_null().take()

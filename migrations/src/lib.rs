@@ -5,6 +5,7 @@ mod columns;
 mod m0001_journal;
 mod m0002_twins;
 mod m0003_history;
+mod m0004_commands;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_journal::Migration),
             Box::new(m0002_twins::Migration),
             Box::new(m0003_history::Migration),
+            Box::new(m0004_commands::Migration),
         ]
     }
 }

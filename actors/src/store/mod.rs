@@ -191,8 +191,8 @@ pub trait Store: Send + Sync + 'static {
     /// The twins with these ids, as of the last commit, in no order; unknown ones are left out.
     async fn load(&self, ids: &[DeviceId]) -> Result<Vec<Twin>, StoreError>;
 
-    /// A page of devices, each as of the last commit. `status`, `last_seen` and `updated_at` in filters
-    /// and orders may be behind by as much as [`Store::maintain`] is.
+    /// A page of devices, each as of the last commit. `last_seen`, `updated_at` and the drift in filters and
+    /// orders may be behind by as much as [`Store::maintain`] is in what readings alone have changed.
     async fn devices(&self, query: &DeviceQuery) -> Result<DevicePage, StoreError>;
 
     /// The device with this serial number, or with this id and no serial number.

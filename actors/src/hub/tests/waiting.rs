@@ -9,7 +9,6 @@ use crate::domain::{
 };
 use crate::messages::archive::FindCommand;
 use crate::messages::feed::WatchCommands;
-use crate::messages::timers::Tick;
 use crate::store::MemoryStore;
 use crate::testkit::ManualClock;
 

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
-use super::entities::{chunk, device, event, journal, meta, outbox, tag, tombstone, twin};
+use super::entities::{chunk, command, device, event, journal, meta, outbox, tag, tombstone, twin};
 use super::rows::{self, failed, int};
 use super::{SqlStore, write};
-use crate::domain::{DeviceNumber, EventBody, Json, Twin};
+use crate::domain::{DeviceNumber, EventBody, Json, Timestamp, Twin};
 use crate::store::{Batch, StoreError, codec, select};
 
 const COMMIT: &str = "commit";
@@ -81,6 +81,7 @@ async fn write(
     remove(sql, &removed).await?;
     write_events(sql, batch, &removed).await?;
     write_twins(sql, &latest_twins(batch, &removed)).await?;
+    write_commands(sql, batch, &removed).await?;
     write_outbox(sql, batch).await
 }
 
@@ -152,6 +153,20 @@ async fn write_events(
     write::insert(sql, "write events", rows, None).await
 }
 
+/// A row a command, as far as it has come; what it was asked for stays as it was.
+async fn write_commands(
+    sql: &DatabaseTransaction,
+    batch: &Batch,
+    removed: &HashMap<DeviceNumber, u64>,
+) -> Result<(), StoreError> {
+    let living = batch.commands.iter().filter(|record| !removed.contains_key(&record.number));
+    let rows: Result<Vec<_>, _> = living.map(rows::of_command).collect();
+    let overwrite = OnConflict::column(command::Column::Id)
+        .update_columns([command::Column::Status, command::Column::Body])
+        .to_owned();
+    write::insert(sql, "write commands", rows?, Some(overwrite)).await
+}
+
 async fn remove(sql: &DatabaseTransaction, removed: &HashMap<DeviceNumber, u64>) -> Result<(), StoreError> {
     const REMOVE: &str = "remove device";
     for (device, seq) in removed {
@@ -174,6 +189,11 @@ async fn remove(sql: &DatabaseTransaction, removed: &HashMap<DeviceNumber, u64>)
             .exec(sql)
             .await
             .map_err(failed(REMOVE))?;
+        command::Entity::delete_many()
+            .filter(command::Column::Device.eq(device))
+            .exec(sql)
+            .await
+            .map_err(failed(REMOVE))?;
         let overwrite =
             OnConflict::column(tombstone::Column::Device).update_column(tombstone::Column::Seq).to_owned();
         write::insert(sql, REMOVE, vec![tombstone::Model { device, seq }], Some(overwrite)).await?;
@@ -188,6 +208,7 @@ async fn write_outbox(sql: &DatabaseTransaction, batch: &Batch) -> Result<(), St
         topic: message.topic.clone(),
         payload: message.payload.to_vec(),
         retain: message.retain,
+        until: message.until.map(Timestamp::millis),
     });
     // A batch without events may come again: what it brought is there then.
     let keep = OnConflict::column(outbox::Column::Id).do_nothing().to_owned();

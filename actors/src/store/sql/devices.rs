@@ -9,10 +9,8 @@ use super::entities::{device, tag, twin};
 use super::rows::{self, failed, uint};
 use super::tail::View;
 use super::{SqlStore, write};
-use crate::domain::DeviceNumber;
-use crate::domain::{DeviceId, Twin};
-use crate::store::Deadline;
-use crate::store::{DevicePage, DeviceQuery, DeviceSort, StoreError, select};
+use crate::domain::{DeviceId, DeviceNumber, Twin};
+use crate::store::{Deadline, DevicePage, DeviceQuery, DeviceSort, StoreError, select};
 
 const READ: &str = "read twins";
 
@@ -65,6 +63,26 @@ pub async fn find_serial(store: &SqlStore, serial: &str) -> Result<Option<Twin>,
     }))
 }
 
+/// See [`crate::store::Store::deadlines`].
+pub async fn deadlines(
+    store: &SqlStore,
+    after: DeviceNumber,
+    limit: u64,
+) -> Result<Vec<Deadline>, StoreError> {
+    let waits = Condition::any()
+        .add(device::Column::WakeAt.is_not_null())
+        .add(device::Column::SilenceMs.is_not_null());
+    let rows = device::Entity::find()
+        .filter(device::Column::Number.gt(after.0))
+        .filter(waits)
+        .order_by_asc(device::Column::Number)
+        .limit(rows::bound(limit))
+        .all(&store.readers)
+        .await
+        .map_err(failed("read deadlines"))?;
+    rows.iter().map(rows::to_deadline).collect()
+}
+
 /// Counts by one column, so that an index can do it alone.
 async fn count(store: &SqlStore, selected: Select<device::Entity>) -> Result<u64, StoreError> {
     let count: Option<i64> = selected
@@ -108,12 +126,13 @@ async fn read(store: &SqlStore, view: &View, numbers: Vec<i64>) -> Result<Vec<Tw
 }
 
 fn condition(query: &DeviceQuery) -> Condition {
-    let DeviceQuery { status, device_type, group, claimed, mode, tags, q, .. } = query;
+    let DeviceQuery { status, drifting_since, device_type, group, claimed, mode, tags, q, .. } = query;
     let mut all = Condition::all()
         .add_option(
             (!status.is_empty())
                 .then(|| device::Column::Status.is_in(status.iter().map(|status| status.as_str()))),
         )
+        .add_option(drifting_since.map(|since| device::Column::DriftingSince.lte(since.millis())))
         .add_option(device_type.as_deref().map(|text| device::Column::DeviceType.eq(select::key(text))))
         .add_option(group.as_deref().map(|text| device::Column::GroupId.eq(select::key(text))))
         .add_option(claimed.map(|claimed| device::Column::Claimed.eq(claimed)))
@@ -158,12 +177,4 @@ fn sorted(selected: Select<device::Entity>, query: &DeviceQuery) -> Select<devic
     };
     // Both in one direction, as the index has them.
     selected.order_by(column, order.clone()).order_by(device::Column::Number, order)
-}
-
-pub async fn deadlines(
-    _store: &SqlStore,
-    _after: DeviceNumber,
-    _limit: u64,
-) -> Result<Vec<Deadline>, StoreError> {
-    Ok(Vec::new())
 }

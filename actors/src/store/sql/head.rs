@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder
 use super::entities::{journal, meta, outbox, tombstone, twin};
 use super::rows::{self, failed, uint};
 use super::tail::{Events, Tail};
-use crate::domain::DeviceNumber;
+use crate::domain::{DeviceNumber, Timestamp};
 use crate::mqtt::Outgoing;
 use crate::store::{Head, StoreError};
 
@@ -69,7 +69,7 @@ pub async fn outgoing(sql: &impl ConnectionTrait) -> Result<Vec<Outgoing>, Store
         topic: row.topic,
         payload: row.payload.into(),
         retain: row.retain,
-        until: None,
+        until: row.until.map(Timestamp::from_millis),
     };
     Ok(rows.into_iter().map(message).collect())
 }

@@ -24,8 +24,9 @@ use crate::store::StoreError;
 const SLICE_DEVICES: usize = if cfg!(test) { 2 } else { 200 };
 const SLICE_MESSAGES: usize = 8_000;
 
-/// What of a list's row readings alone can change: two indexes to write instead of all.
-const BY_READINGS: [device::Column; 2] = [device::Column::LastSeen, device::Column::UpdatedAt];
+/// What of a list's row readings alone change as a rule: two indexes to write instead of all.
+const BY_READINGS: [device::Column; 3] =
+    [device::Column::LastSeen, device::Column::UpdatedAt, device::Column::SilenceMs];
 
 /// Puts what the tail held when this began into order.
 pub async fn order(store: &SqlStore) -> Result<(), StoreError> {
@@ -56,7 +57,8 @@ struct Prepared {
     device: device::Model,
     /// The `seq` that the twin's row had before; none where there was no row.
     before: Option<i64>,
-    readings_only: bool,
+    /// No more of the list's row changed than [`BY_READINGS`].
+    heard_only: bool,
     chunks: Vec<Rewrite>,
 }
 
@@ -106,17 +108,19 @@ fn fold(
         Some(row) => rows::to_twin(row)?,
         None => Twin::new(first.event.device.clone(), first.event.number, first.event.received_at),
     };
-    let mut readings_only = row.is_some();
+    let mut heard_only = row.is_some();
+    let drifting = twin.drifting_since();
     for event in events.iter().filter(|event| before.is_none_or(|before| event.seq > uint(before))) {
-        readings_only &= matches!(event.event.body, EventBody::Telemetry { .. });
+        heard_only &= matches!(event.event.body, EventBody::Telemetry { .. });
         twin.redo(&event.event);
     }
+    heard_only &= twin.drifting_since() == drifting; // a device may tell what was desired as a reading
     let seq = last.seq.max(before.map_or(0, uint));
     Ok(Some(Prepared {
         device: rows::of_device(&twin),
         twin: rows::of_twin(seq, ordered, &twin)?,
         before,
-        readings_only,
+        heard_only,
         chunks: Vec::new(),
     }))
 }
@@ -143,7 +147,7 @@ async fn write_slice(
         .collect();
     let (mut twins, mut newer, mut rewrites) = (Vec::new(), Vec::new(), Vec::new());
     let (mut heard, mut changed) = (Vec::new(), Vec::new());
-    for Prepared { twin, device, before, readings_only, chunks } in prepared {
+    for Prepared { twin, device, before, heard_only, chunks } in prepared {
         let number = twin.number;
         let now = now.get(&number).copied();
         if now.is_none() && store.tail.removed(DeviceNumber(number)).is_some() {
@@ -155,7 +159,7 @@ async fn write_slice(
             continue;
         }
         twins.push(twin);
-        if readings_only { heard.push(device) } else { changed.push(device) }
+        if heard_only { heard.push(device) } else { changed.push(device) }
     }
     write::twins(sql, twins, &[twin::Column::Seq, twin::Column::OrderedSeq, twin::Column::State]).await?;
     write::devices(sql, heard, BY_READINGS).await?;

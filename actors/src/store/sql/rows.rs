@@ -1,14 +1,15 @@
-//! Twins as rows, and what is common to all that reads and writes rows.
+//! Twins and commands as rows, and what is common to all that reads and writes rows.
 
 use sea_orm::DbErr;
 
-use super::entities::{device, twin};
-use crate::domain::{DeviceNumber, Recorded, Timestamp, Twin};
+use super::entities::{command, device, twin};
+use crate::domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use crate::store::codec::{self, CodecError};
-use crate::store::{StoreError, select};
+use crate::store::{CommandRecord, Deadline, StoreError, select};
 
 /// `last_seen` of a twin that was never heard: before everything, in every database.
 const NEVER: i64 = i64::MIN;
+
 /// The row of a twin as it is after the event `seq`, its readings in chunks up to `ordered`.
 pub fn of_twin(seq: u64, ordered: u64, twin: &Twin) -> Result<twin::Model, StoreError> {
     let state = serde_json::to_string(twin)
@@ -18,6 +19,8 @@ pub fn of_twin(seq: u64, ordered: u64, twin: &Twin) -> Result<twin::Model, Store
 
 /// What lists know of a twin.
 pub fn of_device(twin: &Twin) -> device::Model {
+    let deadline = select::deadline(twin);
+    let (wake_at, silence) = deadline.map_or((None, None), |waits| (waits.wake_at, waits.silence));
     device::Model {
         number: twin.number.0,
         id: twin.id.as_str().to_owned(),
@@ -32,6 +35,9 @@ pub fn of_device(twin: &Twin) -> device::Model {
         created_at: twin.created_at.millis(),
         updated_at: twin.updated_at.millis(),
         search: select::search_text(twin),
+        wake_at: wake_at.map(Timestamp::millis),
+        silence_ms: silence.map(|(_, silence)| silence),
+        drifting_since: twin.drifting_since().map(Timestamp::millis),
     }
 }
 
@@ -41,6 +47,50 @@ pub fn to_twin(row: &twin::Model) -> Result<Twin, StoreError> {
         operation: "read twin",
         detail: format!("number {}: {error}", row.number),
     })
+}
+
+/// When a twin is to be woken, as its row says.
+pub fn to_deadline(row: &device::Model) -> Result<Deadline, StoreError> {
+    let device = device_id("read deadlines", &row.id)?;
+    let last_seen = Timestamp::from_millis(row.last_seen);
+    Ok(Deadline {
+        device,
+        number: DeviceNumber(row.number),
+        wake_at: row.wake_at.map(Timestamp::from_millis),
+        silence: row.silence_ms.map(|silence| (last_seen, silence)),
+    })
+}
+
+/// The row of a command.
+pub fn of_command(record: &CommandRecord) -> Result<command::Model, StoreError> {
+    let CommandRecord { device, number, command } = record;
+    let body = serde_json::to_string(command)
+        .map_err(|error| StoreError::Failed { operation: "write command", detail: error.to_string() })?;
+    Ok(command::Model {
+        id: command.id.0.as_bytes().to_vec(),
+        device: number.0,
+        device_id: device.as_str().to_owned(),
+        command_type: select::key(&command.request.command_type).to_owned(),
+        status: command.status.as_str().to_owned(),
+        idempotency_key: command.request.idempotency_key.as_deref().map(|key| select::key(key).to_owned()),
+        created_at: command.created_at.millis(),
+        body,
+    })
+}
+
+/// The command in a row.
+pub fn to_command(row: &command::Model) -> Result<CommandRecord, StoreError> {
+    const READ: &str = "read command";
+    let device = device_id(READ, &row.device_id)?;
+    let command = serde_json::from_str(&row.body).map_err(|error| StoreError::Damaged {
+        operation: READ,
+        detail: format!("of device {}, asked for at {}: {error}", row.device, row.created_at),
+    })?;
+    Ok(CommandRecord { device, number: DeviceNumber(row.device), command })
+}
+
+fn device_id(operation: &'static str, text: &str) -> Result<DeviceId, StoreError> {
+    DeviceId::parse(text).map_err(|error| StoreError::Damaged { operation, detail: error.to_string() })
 }
 
 /// The events in a blob; `operation` and `place` are for the error.

@@ -22,6 +22,12 @@ pub struct Model {
     pub updated_at: i64,
     /// See `select::search_text`.
     pub search: String,
+    /// When it is to be woken for what it knows to wait for.
+    pub wake_at: Option<i64>,
+    /// After how many ms of silence it counts as offline, while it is online.
+    pub silence_ms: Option<i64>,
+    /// Since when it has not come to what is desired.
+    pub drifting_since: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

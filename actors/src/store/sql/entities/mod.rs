@@ -1,6 +1,7 @@
 //! The tables as Rust sees them. They never leave the store.
 
 pub mod chunk;
+pub mod command;
 pub mod device;
 pub mod event;
 pub mod journal;

@@ -10,6 +10,8 @@ pub struct Model {
     pub topic: String,
     pub payload: Vec<u8>,
     pub retain: bool,
+    /// After this, in ms since the epoch, it must not go out any more.
+    pub until: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
