@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::hub::House;
 use crate::support::pump::register;
-use crate::support::{Hub, Pump, Subscriber, within};
+use crate::support::{Hub, Pump, Subscriber, eventually, within};
 
 const COMMANDS: &str = "/api/devices/pump-1/commands";
 
@@ -245,6 +245,48 @@ async fn a_device_without_mqtt_takes_its_commands_by_long_poll() {
         let refused = hub.get(&format!("{COMMANDS}?{query}")).await;
         assert_eq!(json_of(refused, StatusCode::UNPROCESSABLE_ENTITY).await["field"], field, "{query}");
     }
+}
+
+#[tokio::test]
+async fn a_device_that_hung_up_gets_it_with_its_next_poll() {
+    let hub = House::new().start().await;
+    register(&hub, "pump-1").await;
+    let path = format!("{COMMANDS}?status=pending&wait=60s");
+    let polls = async || {
+        let status = hub.json("/api/devices/pump-1/status").await;
+        (status["connection"]["via"] == "http poll").then_some(())
+    };
+    tokio::select! {
+        _ = hub.get(&path) => panic!("there was nothing to do"),
+        () = eventually("it waits", polls) => {} // and hangs up
+    }
+    let first = asked(&hub, &json!({ "command_type": "open" })).await;
+    assert_eq!(hub.json(&path).await[0]["id"], first);
+}
+
+#[tokio::test]
+async fn who_waits_is_let_go_when_the_hub_goes_down() {
+    let hub = House::new().start().await;
+    register(&hub, "pump-1").await;
+    register(&hub, "pump-2").await;
+    let url = format!("http://{}/api/devices", hub.http);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let poll = client.get(format!("{url}/pump-1/commands?status=pending&wait=60s")).send();
+    let order = client
+        .post(format!("{url}/pump-2/commands?wait=60s"))
+        .json(&json!({ "command_type": "open" }))
+        .send();
+    let (poll, order) = (tokio::spawn(poll), tokio::spawn(order));
+    eventually("both wait", async || {
+        let status = hub.json("/api/devices/pump-1/status").await;
+        let commands = hub.json("/api/devices/pump-2/commands").await;
+        (status["connection"]["connected"] == true && commands[0]["status"] == "pending").then_some(())
+    })
+    .await;
+    assert!(hub.terminate().await.success());
+    assert_eq!(json_of(poll.await.unwrap().unwrap(), StatusCode::OK).await, json!([]));
+    let problem = json_of(order.await.unwrap().unwrap(), StatusCode::GATEWAY_TIMEOUT).await;
+    assert_eq!(problem["code"], "command_not_finished");
 }
 
 #[tokio::test]
