@@ -6,7 +6,10 @@
 use utoipa::{IntoParams, ToSchema};
 
 use super::device::DeviceMetrics;
-use super::status::{Connectivity, DeviceHealth};
+use super::status::{Connection, Connectivity, Convergence, DeviceHealth, Waiting};
+use commands::CommandItem;
+
+pub mod commands;
 
 /// A device as lists show it.
 #[derive(ToSchema)]
@@ -94,6 +97,77 @@ pub struct TwinDocument {
     /// `{"reported": {"temperature": {"reported_at", "changed_at", "quality"}}, "desired": {"power": {"at", "by", "sync"}}}`
     metadata: Object,
     schedule: Vec<Object>,
+    settings: DeviceSettings,
+}
+
+/// What is set for one device; what is not said is as usual.
+#[derive(ToSchema)]
+pub struct DeviceSettings {
+    /// After how long a silence it counts as offline: `90s`, `5m`, seconds, or `never`. Three of its median
+    /// intervals by default, a minute at least.
+    #[schema(example = "5m")]
+    heartbeat: Option<String>,
+    /// Commands with the device at once: 1 by default, 100 at most.
+    #[schema(maximum = 100)]
+    in_flight: Option<u8>,
+}
+
+/// Who drives the twin.
+#[derive(ToSchema)]
+pub struct DeviceMode {
+    device_id: String,
+    /// `manual` or `schedule`.
+    mode: String,
+    /// When manual mode ends by itself.
+    #[schema(format = DateTime)]
+    mode_until: Option<String>,
+    version: u64,
+}
+
+/// Who is to drive the twin; `for` and `until` are two ways to say when manual mode ends.
+#[derive(ToSchema)]
+#[schema(example = json!({"mode": "manual", "for": "2h"}))]
+pub struct NewMode {
+    /// `manual` or `schedule`.
+    mode: String,
+    /// `30m`, `2h`, or seconds.
+    r#for: Option<String>,
+    #[schema(format = DateTime)]
+    until: Option<String>,
+}
+
+/// An entry of a schedule.
+#[derive(ToSchema)]
+pub struct ScheduleEntry {
+    /// Seconds first; five fields are taken too. Days of the week by name.
+    #[schema(example = "0 0 7 * * Mon-Fri")]
+    cron: String,
+    #[schema(example = "Europe/Madrid")]
+    timezone: Option<String>,
+    /// A merge patch onto `desired`; or else `command`.
+    #[schema(example = json!({"power": "on"}))]
+    set: Option<Object>,
+    /// A command, as it is sent to the device's commands; or else `set`.
+    command: Option<Object>,
+    /// What becomes of a run that was missed: `skip` (by default) or `run_once`.
+    missed: Option<String>,
+    enabled: Option<bool>,
+    /// The next three, RFC 3339, UTC. Shown, and passed over where it is sent.
+    next_runs: Vec<String>,
+}
+
+/// A schedule as a whole: entries, or a timetable by days in Spanish or English.
+#[derive(ToSchema)]
+#[schema(example = json!([{"cron": "0 0 7 * * Mon-Fri", "timezone": "Europe/Madrid", "set": {"power": "on"}}]))]
+#[serde(untagged)]
+pub enum NewSchedule {
+    Entries(Vec<ScheduleEntry>),
+    /// Entries or a timetable under a name.
+    Named {
+        schedule: Object,
+    },
+    /// `{"lunes": [["07:00", true], ["22:30", false]], "timezone": "Europe/Madrid"}`
+    Timetable(Object),
 }
 
 /// A device with what it did lately: the twin, and this.
@@ -106,7 +180,8 @@ pub struct DeviceDetail {
     readings: Object,
     /// The last 20 readings, newest first.
     recent_data: Vec<ReadingItem>,
-    recent_commands: Vec<Object>,
+    /// The last 10, newest first.
+    recent_commands: Vec<CommandItem>,
     metrics: DeviceMetrics,
 }
 
@@ -123,6 +198,9 @@ pub struct DeviceStatus {
     operational_state: Object,
     version: u64,
     connectivity: Connectivity,
+    connection: Connection,
+    commands: Waiting,
+    convergence: Convergence,
     health: DeviceHealth,
 }
 
@@ -145,8 +223,10 @@ pub struct NewDevice {
     group_id: Option<String>,
     tags: Option<Object>,
     configuration: Option<Object>,
-    /// Merged into `configuration`.
+    /// `heartbeat` and `in_flight` are the hub's; all others are merged into `configuration`.
     settings: Option<Object>,
+    /// Entries, or a timetable by days; see `…/schedule`.
+    schedule: Option<Vec<ScheduleEntry>>,
 }
 
 /// A change of a device; what is left out stays, null takes away.
@@ -163,8 +243,10 @@ pub struct DeviceChange {
     tags: Option<Object>,
     desired: Option<Object>,
     configuration: Option<Object>,
-    /// Merged into `configuration`.
+    /// `heartbeat` and `in_flight` are the hub's; all others are merged into `configuration`.
     settings: Option<Object>,
+    /// Entries, or a timetable by days; see `…/schedule`.
+    schedule: Option<Vec<ScheduleEntry>>,
 }
 
 /// A claim.
@@ -179,7 +261,7 @@ pub struct Claim {
     group_id: Option<String>,
     tags: Option<Object>,
     configuration: Option<Object>,
-    /// Merged into `configuration`.
+    /// `heartbeat` and `in_flight` are the hub's; all others are merged into `configuration`.
     settings: Option<Object>,
 }
 
@@ -287,8 +369,12 @@ pub struct RejectedItem {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Listing {
-    /// `online`, `offline` or `unknown`.
+    /// `online`, `offline` or `unknown`; one or several, parted by commas or given often.
+    #[param(example = "offline,unknown")]
     status: Option<String>,
+    /// Only devices that have not come to all that is desired for so long: `30s`, `10m`, `1h`, `7d`.
+    #[param(example = "10m")]
+    drift: Option<String>,
     r#type: Option<String>,
     group: Option<String>,
     claimed: Option<bool>,
@@ -343,4 +429,4 @@ pub struct EventListing {
 }
 
 /// Any JSON object.
-struct Object;
+pub struct Object;

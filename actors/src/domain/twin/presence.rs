@@ -109,6 +109,12 @@ impl Twin {
         self.status == Status::Online && !self.polls
     }
 
+    /// It takes its commands over HTTP: nothing is published to it.
+    #[must_use]
+    pub fn polls(&self) -> bool {
+        self.polls
+    }
+
     /// After how long a silence it counts as offline, in ms; none: never.
     #[must_use]
     pub fn silence_ms(&self) -> Option<i64> {
