@@ -126,6 +126,12 @@ impl Device {
             .collect()
     }
 
+    /// The broker was lost: there may be another hub behind it when it is back, one that counts the versions
+    /// of what it desires from the beginning.
+    pub(super) fn lose_broker(&mut self) {
+        self.wishes.begin_anew();
+    }
+
     /// After how many seconds it drops out, `per_minute` times a minute on average; none: never.
     pub(super) fn drops_out_after(&mut self, per_minute: f64) -> Option<f64> {
         self.dice.wait(per_minute)

@@ -81,6 +81,7 @@ impl Station {
                 Ended::DropOut(wait) => wait,
                 Ended::Failed => {
                     self.fleet.tally.failed.fetch_add(1, Relaxed);
+                    self.members.iter_mut().for_each(|member| member.device.lose_broker());
                     TRY_AGAIN
                 }
             };

@@ -66,6 +66,11 @@ impl Wishes {
         Followed::Now { reported, failed }
     }
 
+    /// Forgets which version it followed last: who counts them may have begun anew.
+    pub(super) fn begin_anew(&mut self) {
+        self.version = 0;
+    }
+
     /// All that the device reports of its state.
     pub(super) fn state(&self, machine: &Machine) -> Map<String, Value> {
         let mut state = self.others.clone();
@@ -130,6 +135,12 @@ mod tests {
         check(&[ON_2, off_3], r#"{"power":"off"} {}"#);
         check(&[off_3, ON_2], "passed over");
         check(&[off_3, ON_2, off_3], "{} {}");
+
+        let mut machine = Machine::new(3, &mut Dice::new(1, 3));
+        let mut wishes = Wishes::default();
+        assert_ne!(wishes.follow(&mut machine, off_3.as_bytes()), Followed::PassedOver);
+        wishes.begin_anew();
+        assert_ne!(wishes.follow(&mut machine, ON_2.as_bytes()), Followed::PassedOver);
     }
 
     #[test]

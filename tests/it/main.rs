@@ -14,5 +14,6 @@ mod page;
 mod racing_writers;
 mod seed_lines;
 mod shutting_down;
+mod simulated_fleet;
 mod slow_clients;
 mod store_fails;
