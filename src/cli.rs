@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::api;
 use crate::config::{Config, Options};
 use crate::simulate::{self, SimulateArgs};
-use crate::{migrate, startup, telemetry};
+use crate::{memory, migrate, startup, telemetry};
 
 /// A live digital twin of every IoT device, in one program.
 ///
@@ -89,6 +89,7 @@ fn serve(options: Options) -> Result<(), (u8, anyhow::Error)> {
     async_main(async {
         let running = startup::Application::start(config).await.map_err(|error| (MISUSED, error.into()))?;
         print(&running.banner()).map_err(|error| (FAILED, error))?;
+        actix_rt::spawn(memory::give_back());
         running.until_signal().await.map_err(|error| (FAILED, error.into()))
     })
 }

@@ -7,6 +7,7 @@ pub mod config;
 pub mod dashboard;
 pub mod error;
 pub mod fields;
+pub mod memory;
 pub mod migrate;
 pub mod shutdown;
 pub mod simulate;

@@ -1,5 +1,6 @@
 //! The actor that holds one device's twin. It hands each outcome to the journal and performs nothing.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -227,6 +228,12 @@ async fn committed(journal: &Addr<Journal>) {
 
 impl Actor for TwinActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        // The supervisor holds a weak address, so it takes something that never ends to keep the actor from
+        // ending by itself. This is nothing at all: not even its box takes memory.
+        ctx.spawn(pending().into_actor(self));
+    }
 }
 
 impl Handler<Take> for TwinActor {

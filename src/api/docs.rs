@@ -79,7 +79,7 @@ mod tests {
         properties.as_object().unwrap().keys().cloned().collect()
     }
 
-    fn written(object: &twinhub_actors::domain::Object) -> BTreeSet<String> {
+    fn written(object: &Object) -> BTreeSet<String> {
         object.iter().map(|(name, _)| name.to_owned()).collect()
     }
 

@@ -13,7 +13,7 @@ use super::body::{Body, Device};
 use super::device::find;
 use super::params::Params;
 use super::reply::Document;
-use super::schema::{DeviceMode, NewMode};
+use super::schema::steering::{DeviceMode, NewMode};
 use super::twin::etag;
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};

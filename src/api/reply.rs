@@ -86,7 +86,7 @@ pub fn add_readings(item: &mut Object, twin: &Twin) {
         let members = [
             ("value", property.value.clone()),
             ("timestamp", property.at.to_string().into()),
-            ("quality", property.quality.as_str().into()),
+            ("quality", property.quality().as_str().into()),
         ];
         Json::Object(members.into_iter().collect())
     };

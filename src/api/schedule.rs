@@ -11,7 +11,7 @@ use super::body::{AnyBody, Device};
 use super::device::{find, make};
 use super::params::Params;
 use super::reply::array;
-use super::schema::{NewSchedule, ScheduleEntry};
+use super::schema::steering::{NewSchedule, ScheduleEntry};
 use super::twin::{etag, if_match};
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};

@@ -1,13 +1,18 @@
 //! Time as data: milliseconds since 1970-01-01T00:00:00Z, and the one trait that tells it.
 
 use std::fmt;
+use std::num::NonZeroI64;
 
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A moment, in milliseconds since the Unix epoch, UTC. Eight bytes, because a twin holds many.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(i64);
+/// A moment, in milliseconds since the Unix epoch, UTC. Eight bytes, because a twin holds many; and as it is
+/// kept counted from [`START`], which makes it never zero, one that may be missing takes eight bytes too.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(NonZeroI64);
+
+/// Before all that can be written.
+const START: i64 = -(1 << 62);
 
 /// Tells the time. The program's clock asks the system; a test's clock is moved by hand.
 pub trait Clock: Send + Sync + 'static {
@@ -28,22 +33,30 @@ const LATEST_MS: i64 = 253_402_300_799_999;
 const SECONDS_BELOW: f64 = 100_000_000_000.0;
 
 impl Timestamp {
+    /// No calendar goes beyond [`START`], so this is what it says.
+    const fn new(millis: i64) -> Self {
+        match NonZeroI64::new(millis.saturating_sub(START)) {
+            Some(since) => Self(since),
+            None => Self(NonZeroI64::MIN),
+        }
+    }
+
     /// From milliseconds since the epoch, held within the years 0001 to 9999.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
-        Self(millis.clamp(EARLIEST_MS, LATEST_MS))
+        Self::new(millis.clamp(EARLIEST_MS, LATEST_MS))
     }
 
     /// Milliseconds since the epoch.
     #[must_use]
     pub fn millis(self) -> i64 {
-        self.0
+        self.0.get() + START
     }
 
     /// This moment moved by `millis`, which may be negative.
     #[must_use]
     pub fn plus_millis(self, millis: i64) -> Self {
-        Self::from_millis(self.0.saturating_add(millis))
+        Self::from_millis(self.millis().saturating_add(millis))
     }
 
     /// Reads what devices send: RFC 3339 text, or epoch seconds or milliseconds as text.
@@ -51,7 +64,7 @@ impl Timestamp {
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-            return Some(Self(time.timestamp_millis()));
+            return Some(Self::new(time.timestamp_millis()));
         }
         text.parse().ok().and_then(Self::from_epoch)
     }
@@ -63,15 +76,27 @@ impl Timestamp {
         #[expect(clippy::cast_precision_loss, reason = "the limits are far below 2^53")]
         let within = millis.is_finite() && millis >= EARLIEST_MS as f64 && millis <= LATEST_MS as f64;
         #[expect(clippy::cast_possible_truncation, reason = "within the limits just checked")]
-        within.then(|| Self(millis.round() as i64))
+        within.then(|| Self::new(millis.round() as i64))
+    }
+}
+
+impl Default for Timestamp {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Timestamp").field(&self.millis()).finish()
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match DateTime::from_timestamp_millis(self.0) {
+        match DateTime::from_timestamp_millis(self.millis()) {
             Some(time) => f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true)),
-            None => write!(f, "{} ms", self.0),
+            None => write!(f, "{} ms", self.millis()),
         }
     }
 }

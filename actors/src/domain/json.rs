@@ -3,6 +3,8 @@
 //! `serde_json::Value` would turn `23.50` into `23.5` and `12345678901234567890123` into a float,
 //! and its maps take over 600 bytes for one entry: with a million twins that is the memory limit.
 
+mod number;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,6 +12,8 @@ use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
+
+pub use number::Number;
 
 /// Deeper documents are refused: nobody's twin is, and each level costs stack.
 pub const DEEPEST: usize = 32;
@@ -25,10 +29,6 @@ pub enum Json {
     Array(Box<[Json]>),
     Object(Object),
 }
-
-/// A finite JSON number, with the digits it came with.
-#[derive(Clone, Debug)]
-pub struct Number(Box<str>);
 
 /// A JSON object: keys in order, each once.
 #[derive(Clone, Default, PartialEq)]
@@ -146,56 +146,6 @@ impl Json {
             }
             Self::Object(object) => object.write(out),
         }
-    }
-}
-
-impl Number {
-    /// Takes JSON number text whose value is finite.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let first = text.as_bytes().first()?;
-        let last = text.as_bytes().last()?;
-        if !(first.is_ascii_digit() || *first == b'-') || !last.is_ascii_digit() {
-            return None;
-        }
-        text.parse::<f64>().ok().filter(|value| value.is_finite())?;
-        Some(Self(text.into()))
-    }
-
-    /// A number from a float; none for NaN and infinity, which JSON cannot write.
-    #[must_use]
-    pub fn from_f64(value: f64) -> Option<Self> {
-        serde_json::Number::from_f64(value).map(|number| Self(number.to_string().into()))
-    }
-
-    /// The digits as they came.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The nearest double.
-    #[must_use]
-    pub fn as_f64(&self) -> f64 {
-        // `parse` and `from_f64` let only finite number text in.
-        self.0.parse().unwrap_or_default()
-    }
-}
-
-/// The same value is the same number: `1.0` and `1.00` are equal; two long integers are compared by digit.
-impl PartialEq for Number {
-    fn eq(&self, other: &Self) -> bool {
-        const EXACT_DIGITS: usize = 15;
-        self.0 == other.0
-            || (self.0.len() <= EXACT_DIGITS
-                && other.0.len() <= EXACT_DIGITS
-                && self.as_f64() == other.as_f64())
-    }
-}
-
-impl From<i64> for Number {
-    fn from(value: i64) -> Self {
-        Self(value.to_string().into())
     }
 }
 
@@ -387,13 +337,6 @@ impl From<i64> for Json {
 impl From<Object> for Json {
     fn from(object: Object) -> Self {
         Self::Object(object)
-    }
-}
-
-impl Serialize for Number {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw: &RawValue = serde_json::from_str(self.as_str()).map_err(serde::ser::Error::custom)?;
-        raw.serialize(serializer)
     }
 }
 

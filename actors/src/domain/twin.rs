@@ -158,11 +158,7 @@ impl Twin {
     /// Refuses what does not fit, and has then changed nothing.
     pub fn apply(&mut self, input: Input, now: Timestamp, cause: &Cause) -> Result<Outcome, Refusal> {
         let mut outcome = Outcome::default();
-        let polled = self.polls;
         self.take(&mut outcome, input, now, cause)?;
-        if polled && !self.polls {
-            self.remind(&mut outcome); // it speaks MQTT now: there it was told nothing so far
-        }
         self.pump(&mut outcome, now, cause);
         Ok(outcome)
     }
@@ -264,10 +260,10 @@ impl Twin {
 
     /// The device itself says that it is there, and perhaps what it is.
     fn say_online(&mut self, outcome: &mut Outcome, details: Object, now: Timestamp, cause: &Cause) {
-        if self.status == Status::Online {
-            self.remind(outcome);
-        } else {
+        if self.comes_with(cause) {
             self.come_online(outcome, presence::reason::REPORTED, now, cause);
+        } else {
+            self.remind(outcome);
         }
         self.tell_details(outcome, details, now, cause);
     }

@@ -58,13 +58,13 @@ impl Twin {
             [
                 ("reported_at", time(p.at)),
                 ("changed_at", time(p.changed_at)),
-                ("quality", p.quality.as_str().into()),
+                ("quality", p.quality().as_str().into()),
             ]
             .into_iter()
             .collect::<Object>()
         };
         let desired = |p: &Property| {
-            let by = p.by.as_deref().map_or(Json::Null, Into::into);
+            let by = p.by().map_or(Json::Null, Into::into);
             let mut about: Object = [("at", time(p.at)), ("by", by)].into_iter().collect();
             let note = self.unmet.as_deref().and_then(|unmet| unmet.get(&p.name));
             let state = note.map_or(SyncState::Applied, |note| note.state(now));

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Status, Twin};
 use crate::domain::clock::Timestamp;
-use crate::domain::event::{Cause, EventBody};
+use crate::domain::event::{Cause, EventBody, Source};
 use crate::domain::settings::Heartbeat;
 
 /// What is known of a device's comings and goings, once it has gone for the first time.
@@ -138,9 +138,14 @@ impl Twin {
         self.silence_ms().map(|silence| heard.plus_millis(silence))
     }
 
+    /// It was not there before, or not on MQTT: there it was told nothing while it polled.
+    pub(super) fn comes_with(&self, cause: &Cause) -> bool {
+        self.status != Status::Online || self.polls && cause.source == Source::Mqtt
+    }
+
     /// Every message of a device says first of all that it is there.
     pub(super) fn come_online(&mut self, outcome: &mut Outcome, why: &str, now: Timestamp, cause: &Cause) {
-        if self.status != Status::Online {
+        if self.comes_with(cause) {
             let body = EventBody::Presence { status: Status::Online, reason: why.into() };
             self.happen(outcome, body, now, cause);
             self.remind(outcome);
@@ -157,13 +162,15 @@ impl Twin {
     }
 
     pub(super) fn redo_presence(&mut self, status: Status, why: &str, now: Timestamp) {
-        self.status = status;
+        let was = std::mem::replace(&mut self.status, status);
         if status == Status::Online {
             self.last_seen = self.last_seen.max(Some(now));
             if self.is_reachable() {
                 self.mark_told(now);
             }
-            if let Some(line) = &mut self.line {
+            if was != Status::Online
+                && let Some(line) = &mut self.line
+            {
                 line.changed_at = now;
             }
         } else {

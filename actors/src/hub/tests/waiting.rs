@@ -23,6 +23,7 @@ struct Scene {
     clock: Arc<ManualClock>,
     link: Arc<Scripted>,
     events: tokio::sync::broadcast::Receiver<Arc<[Arc<Recorded>]>>,
+    seen: Vec<Arc<Recorded>>,
 }
 
 impl Scene {
@@ -36,11 +37,17 @@ impl Scene {
         let link = Arc::new(Scripted::default());
         hub.connect(link.clone());
         let events = hub.feed.send(Subscribe).await.unwrap().events;
-        Self { hub, store, clock, link, events }
+        Self { hub, store, clock, link, events, seen: Vec::new() }
     }
 
-    /// As after a crash.
+    /// As after a crash: what the old hub still does is not committed any more.
     async fn again(self) -> Self {
+        self.down_for(0).await
+    }
+
+    async fn down_for(self, millis: i64) -> Self {
+        self.hub.close().await;
+        self.clock.advance(millis);
         Self::over(self.store, self.clock).await
     }
 
@@ -84,23 +91,25 @@ impl Scene {
         self.hub.archive.send(FindCommand(id)).await.unwrap().unwrap().unwrap().command
     }
 
-    /// Lets time pass, and waits until `enough` of what happens then.
-    async fn pass(&mut self, millis: i64, mut enough: impl FnMut(&Recorded) -> bool) {
+    /// Lets time pass, and waits until `enough` of what happens from then on.
+    async fn pass(&mut self, millis: i64, enough: impl FnMut(&Recorded) -> bool) {
+        // What happened before is told before this is answered.
+        self.events = self.hub.feed.send(Subscribe).await.unwrap().events;
+        self.seen.clear();
         self.clock.advance(millis);
         self.tick().await;
-        self.until(&mut enough).await;
+        self.until(enough).await;
     }
 
     async fn tick(&self) {
         self.hub.timers.send(Tick).await.unwrap();
     }
 
-    async fn until(&mut self, enough: &mut impl FnMut(&Recorded) -> bool) {
-        loop {
+    /// Waits until `enough` of what happened since time last passed; in whatever order.
+    async fn until(&mut self, mut enough: impl FnMut(&Recorded) -> bool) {
+        while !self.seen.iter().any(|recorded| enough(recorded)) {
             let batch = self.events.recv().await.unwrap();
-            if batch.iter().any(|recorded| enough(recorded)) {
-                return;
-            }
+            self.seen.extend(batch.iter().cloned());
         }
     }
 
@@ -162,7 +171,7 @@ async fn nothing_that_is_not_final_is_forgotten() {
     let mut scene = scene.again().await;
     scene.pass(1_000, comes_to(backing_off, CommandStatus::Sent)).await;
     scene.pass(10_000, comes_to(sent, CommandStatus::Pending)).await;
-    scene.until(&mut comes_to(delivered, CommandStatus::TimedOut)).await;
+    scene.until(comes_to(delivered, CommandStatus::TimedOut)).await;
     scene.pass(HOUR, comes_to(pending, CommandStatus::Expired)).await;
     // What came due together was settled together, in whatever order the twins were woken.
     scene.settled("backing-off").await;
@@ -224,9 +233,7 @@ async fn a_silent_device_is_offline_but_not_for_a_restart_or_a_jump_of_the_clock
     let scene = Scene::new().await;
     scene.say("a", "data", r#"{"t": 1}"#).await;
     scene.set("a", r#"{"settings": {"heartbeat": "90s"}}"#).await;
-    // Down for a day.
-    scene.clock.advance(24 * HOUR);
-    let mut scene = scene.again().await;
+    let mut scene = scene.down_for(24 * HOUR).await;
     assert_eq!(scene.settled("a").await.status, Status::Online);
     // Set forward by a day, without any time passing.
     scene.clock.set(Timestamp::from_millis(NEW_YEAR + 48 * HOUR));
@@ -248,7 +255,7 @@ async fn a_failing_store_delays_what_is_due() {
     scene.tick().await;
     assert_eq!(scene.command(id).await.status, CommandStatus::Sent);
     scene.store.heal();
-    scene.until(&mut comes_to(id, CommandStatus::Pending)).await;
+    scene.until(comes_to(id, CommandStatus::Pending)).await;
 }
 
 #[actix::test]

@@ -64,9 +64,10 @@ pub fn by_time(one: &Recorded, other: &Recorded) -> Ordering {
     (one.event.at, one.seq).cmp(&(other.event.at, other.seq))
 }
 
-/// Makes chunks of new `readings` of one device: what goes into a day's last chunk is merged with it.
+/// Makes chunks of new `readings` of one device: what goes into a day's last chunk is merged with it. There is
+/// none where there is no `reader` to look for it.
 pub async fn prepare(
-    reader: &DatabaseConnection,
+    reader: Option<&DatabaseConnection>,
     device: DeviceNumber,
     mut readings: Vec<Arc<Recorded>>,
 ) -> Result<Vec<Rewrite>, StoreError> {
@@ -74,9 +75,12 @@ pub async fn prepare(
     let mut rewrites = Vec::new();
     for of_day in readings.chunk_by(|one, other| day(one.event.at) == day(other.event.at)) {
         let Some(first) = of_day.first() else { continue };
-        let open = last_of_day(reader, device, first.event.at)
-            .await?
-            .filter(|chunk| chunk.count < int(MOST_MESSAGES as u64) && chunk.body.len() < MOST_BYTES);
+        let last = match reader {
+            Some(reader) => last_of_day(reader, device, first.event.at).await?,
+            None => None,
+        };
+        let open =
+            last.filter(|chunk| chunk.count < int(MOST_MESSAGES as u64) && chunk.body.len() < MOST_BYTES);
         let before = match &open {
             Some(chunk) => rows::events("read chunk", chunk.first_seq, &chunk.body)?,
             None => Vec::new(),

@@ -30,7 +30,17 @@ const BY_READINGS: [device::Column; 3] =
 
 /// Puts what the tail held when this began into order.
 pub async fn order(store: &SqlStore) -> Result<(), StoreError> {
-    let Some(frozen) = store.tail.freeze() else { return Ok(()) };
+    let until = store.tail.last();
+    while let Some(frozen) = store.tail.freeze() {
+        order_frozen(store, &frozen).await?;
+        if frozen.last() >= until {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn order_frozen(store: &SqlStore, frozen: &View) -> Result<(), StoreError> {
     let mut slice = Vec::new();
     let mut messages = 0;
     for device in frozen.devices() {
@@ -38,11 +48,11 @@ pub async fn order(store: &SqlStore) -> Result<(), StoreError> {
         messages += events.len();
         slice.push((device, events));
         if slice.len() >= SLICE_DEVICES || messages >= SLICE_MESSAGES {
-            order_slice(store, &frozen, std::mem::take(&mut slice)).await?;
+            order_slice(store, frozen, std::mem::take(&mut slice)).await?;
             messages = 0;
         }
     }
-    order_slice(store, &frozen, slice).await?;
+    order_slice(store, frozen, slice).await?;
     let turn = store.writer.begin("move the watermark").await?;
     write::meta(turn.sql(), meta::ORDERED_SEQ, int(frozen.last())).await?;
     drop(turn.finish().await?);
@@ -52,14 +62,21 @@ pub async fn order(store: &SqlStore) -> Result<(), StoreError> {
 
 /// What is to be written for one device.
 struct Prepared {
-    /// The rows after the tail's events.
+    number: DeviceNumber,
+    /// None where the rows have all of the tail's events in them: so it is with each new device, whose first
+    /// commit writes its state.
+    rows: Option<Rows>,
+    chunks: Vec<Rewrite>,
+}
+
+/// The rows after the tail's events.
+struct Rows {
     twin: twin::Model,
     device: device::Model,
     /// The `seq` that the twin's row had before; none where there was no row.
     before: Option<i64>,
     /// No more of the list's row changed than [`BY_READINGS`].
     heard_only: bool,
-    chunks: Vec<Rewrite>,
 }
 
 async fn order_slice(
@@ -88,22 +105,28 @@ async fn order_slice(
             .filter(|e| e.seq > ordered && matches!(e.event.body, EventBody::Telemetry { .. }))
             .cloned()
             .collect();
-        let chunks = chunks::prepare(&store.readers, device, readings).await?;
-        prepared.extend(fold(row.as_ref(), &events, frozen.last())?.map(|rows| Prepared { chunks, ..rows }));
+        // A device of which nothing is in order yet has no chunks to look for.
+        let reader = (ordered > 0).then_some(&store.readers);
+        let chunks = chunks::prepare(reader, device, readings).await?;
+        let rows = fold(row.as_ref(), &events, frozen.last())?;
+        prepared.push(Prepared { number: device, rows, chunks });
     }
     let turn = store.writer.begin("put into order").await?;
     write_slice(store, turn.sql(), &devices, prepared, frozen.last()).await?;
     turn.finish().await.map(drop)
 }
 
-/// The rows with `events` folded onto them.
+/// The rows with `events` folded onto them; none where they have them all.
 fn fold(
     row: Option<&twin::Model>,
     events: &[Arc<Recorded>],
     ordered: u64,
-) -> Result<Option<Prepared>, StoreError> {
+) -> Result<Option<Rows>, StoreError> {
     let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(None) };
     let before = row.map(|row| row.seq);
+    if before.is_some_and(|before| uint(before) >= last.seq) {
+        return Ok(None);
+    }
     let mut twin = match row {
         Some(row) => rows::to_twin(row)?,
         None => Twin::new(first.event.device.clone(), first.event.number, first.event.received_at),
@@ -114,14 +137,13 @@ fn fold(
         heard_only &= matches!(event.event.body, EventBody::Telemetry { .. });
         twin.redo(&event.event);
     }
-    heard_only &= twin.drifting_since() == drifting; // a device may tell what was desired as a reading
-    let seq = last.seq.max(before.map_or(0, uint));
-    Ok(Some(Prepared {
+    // A device may tell what was desired as a reading.
+    heard_only &= twin.drifting_since() == drifting;
+    Ok(Some(Rows {
         device: rows::of_device(&twin),
-        twin: rows::of_twin(seq, ordered, &twin)?,
+        twin: rows::of_twin(last.seq, ordered, &twin)?,
         before,
         heard_only,
-        chunks: Vec::new(),
     }))
 }
 
@@ -147,17 +169,19 @@ async fn write_slice(
         .collect();
     let (mut twins, mut newer, mut rewrites) = (Vec::new(), Vec::new(), Vec::new());
     let (mut heard, mut changed) = (Vec::new(), Vec::new());
-    for Prepared { twin, device, before, heard_only, chunks } in prepared {
-        let number = twin.number;
-        let now = now.get(&number).copied();
-        if now.is_none() && store.tail.removed(DeviceNumber(number)).is_some() {
+    for Prepared { number, rows, chunks } in prepared {
+        let now = now.get(&number.0).copied();
+        if now.is_none() && store.tail.removed(number).is_some() {
             continue;
         }
         rewrites.extend(chunks);
-        if now.is_some() && now != before {
-            newer.push(number); // a commit was faster, and its row has all of this in it
+        // Where a commit was faster than we, its row has all of this in it too.
+        let Some(Rows { twin, device, heard_only, .. }) =
+            rows.filter(|rows| now.is_none() || now == rows.before)
+        else {
+            newer.push(number.0);
             continue;
-        }
+        };
         twins.push(twin);
         if heard_only { heard.push(device) } else { changed.push(device) }
     }

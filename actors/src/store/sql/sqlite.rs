@@ -13,8 +13,8 @@ const LOG_BYTES: &str = "67108864";
 /// same pages again and again; for readers the system's own cache does.
 const WRITER_CACHE: &str = "-4096";
 const READER_CACHE: &str = "-2048";
-/// Statements that write many rows differ by how many, are seldom met again, and hold megabytes each once
-/// prepared; so few are kept: those of the hot path are among the last used.
+/// Statements that write the last few rows of many differ by how many, and are seldom met again; so few are
+/// kept: full ones and those of the hot path are among the last used.
 const CACHED_STATEMENTS: usize = 16;
 
 /// Is `url` a SQLite database that more than one connection can see?

@@ -7,8 +7,10 @@ use super::entities::{device, meta, twin};
 use super::rows::failed;
 use crate::store::StoreError;
 
-/// Values in one statement at most. SQLite takes 32,766, MySQL and PostgreSQL 65,535.
-const MOST_VALUES: usize = 30_000;
+/// Values in one statement at most. Databases take more (SQLite 32,766, MySQL and PostgreSQL 65,535), but
+/// each value costs its text, its place here and its place in the prepared statement, which is kept; and full
+/// statements are all alike, so that they need not be prepared again.
+const MOST_VALUES: usize = 500;
 
 /// How many values of one kind (the members of an `IN`) go into one statement.
 pub const AT_ONCE: usize = MOST_VALUES - 1;
