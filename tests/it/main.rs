@@ -8,6 +8,7 @@ mod architecture;
 mod bad_configuration;
 mod broker_gone;
 mod commands_api;
+mod commands_killed;
 mod first_device;
 mod garbage;
 mod killed;

@@ -118,12 +118,3 @@ pub enum Refusal {
     #[error("the device is in manual mode: rules and schedules do not drive it")]
     ManualMode,
 }
-
-/// Whether a message has been here before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    No,
-    Yes,
-    /// It is not newer than what came before, and older than what the twin remembers: the store knows.
-    AskStore,
-}
