@@ -75,9 +75,10 @@ Of ten devices five are rooms (climate-0), three doors (door-1) and two pumps (p
   curl 'http://127.0.0.1:8080/api/devices/door-1/commands?wait=5s' \\
     -H 'Content-Type: application/json' -d '{\"command_type\": \"lock\"}'
 
-What a device cannot do it rejects and says why. It carries out no command twice, and passes over what is
-desired in an older version than it has followed. It drops out by breaking its connection, so that the
-broker speaks its last will; above 900 devices some share a connection, and are said to be offline by it.";
+What a device cannot do it rejects, and says why. It carries out no command twice,
+and passes over what is desired in an older version than it has followed. It drops
+out by breaking its connection, so that the broker speaks its last will. Above 900
+devices some share a connection; that says `offline` for them.";
 
 /// What all stations share.
 struct Fleet {
