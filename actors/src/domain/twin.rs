@@ -222,7 +222,7 @@ impl Twin {
                 if self.is_of_device(cause) {
                     self.come_online(outcome, HEARD, now, cause);
                 }
-                self.answer(outcome, id, answer, known, (now, cause))?;
+                self.answer(outcome, id, *answer, known, (now, cause))?;
             }
             Input::Cancel { id, known } => self.cancel(outcome, id, known.as_deref(), (now, cause))?,
             Input::Poll => self.poll(outcome, now, cause),
