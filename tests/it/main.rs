@@ -16,6 +16,7 @@ mod page;
 mod racing_writers;
 mod seed_lines;
 mod shutting_down;
+mod simulated_fleet;
 mod slow_clients;
 mod steering_api;
 mod store_fails;
