@@ -7,7 +7,7 @@ use serde::Serialize;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::json::JsonError;
 use twinhub_actors::domain::payload::PayloadError;
-use twinhub_actors::domain::{BadDeviceId, Refusal};
+use twinhub_actors::domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
 use twinhub_actors::store::StoreError;
 use utoipa::ToSchema;
 
@@ -45,6 +45,9 @@ pub enum ApiError {
     IfMatch(String),
     #[error("serial number `{serial}` belongs to device `{device}`")]
     SerialTaken { serial: String, device: String },
+    /// Somebody waited for the end of a command, and it has not come; the command goes on.
+    #[error("command `{id}` is {} still: it goes on", status.as_str())]
+    CommandNotFinished { id: CommandId, status: CommandStatus },
     #[error("requests from {0} are not allowed here")]
     Origin(String),
     #[error("this is a WebSocket: {0}")]
@@ -73,6 +76,12 @@ pub struct Problem {
     /// The field or parameter that was wrong, where it was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// The command that it is about, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_id: Option<String>,
+    /// How far that command has come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_status: Option<&'static str>,
 }
 
 /// How long a client should wait where the store does not take anything in, in seconds.
@@ -85,10 +94,16 @@ impl ApiError {
         Self::NotFound { what: "device", name: id.to_string() }
     }
 
+    /// There is no command with this id.
+    pub fn no_command(id: impl ToString) -> Self {
+        Self::NotFound { what: "command", name: id.to_string() }
+    }
+
     /// The problem document for this.
     #[must_use]
     pub fn problem(&self) -> Problem {
         let (status, code) = self.status_and_code();
+        let (command_id, command_status) = self.command().unzip();
         let detail = self.to_string();
         Problem {
             kind: format!("urn:twinhub:problem:{code}"),
@@ -98,6 +113,8 @@ impl ApiError {
             error: detail.clone(),
             detail,
             field: self.field(),
+            command_id: command_id.map(|id| id.to_string()),
+            command_status: command_status.flatten().map(CommandStatus::as_str),
         }
     }
 
@@ -118,7 +135,9 @@ impl ApiError {
             Self::Field(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.code),
             Self::DeviceId(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_device_id"),
             Self::NotFound { what: "device", .. } => (StatusCode::NOT_FOUND, "device_not_found"),
+            Self::NotFound { what: "command", .. } => (StatusCode::NOT_FOUND, "command_not_found"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
+            Self::CommandNotFinished { .. } => (StatusCode::GATEWAY_TIMEOUT, "command_not_finished"),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no_such_route"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
@@ -149,7 +168,8 @@ impl ApiError {
 
     /// The answer's head.
     fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
-        if status.is_server_error() {
+        let foreseen = matches!(self, Self::CommandNotFinished { .. });
+        if status.is_server_error() && !foreseen {
             tracing::warn!(error = %self, status = status.as_u16(), "request failed");
         }
         let mut response = HttpResponse::build(status);
@@ -159,7 +179,24 @@ impl ApiError {
         if let Self::Method { allow, .. } = self {
             response.insert_header((header::ALLOW, *allow));
         }
+        if let Self::CommandNotFinished { id, .. } = self {
+            response.insert_header((header::LOCATION, format!("/api/commands/{id}")));
+        }
         response
+    }
+
+    /// The command that it is about, and how far that has come.
+    fn command(&self) -> Option<(CommandId, Option<CommandStatus>)> {
+        match self {
+            Self::CommandNotFinished { id, status }
+            | Self::Hub(HubError::Refused(Refusal::CommandFinal { id, status })) => {
+                Some((*id, Some(*status)))
+            }
+            Self::Hub(HubError::Refused(Refusal::KeyTaken { id, .. } | Refusal::NoCommand(id))) => {
+                Some((*id, None))
+            }
+            _ => None,
+        }
     }
 
     fn field(&self) -> Option<String> {
@@ -247,10 +284,25 @@ mod tests {
         let invalid = Refusal::Invalid { field: "name".into(), detail: "too long".into() };
         check(&refused(invalid), 422, "bad_field", Some("name"));
         check(&ApiError::no_device("pump-1"), 404, "device_not_found", None);
+        check(&ApiError::no_command("x"), 404, "command_not_found", None);
         check(&ApiError::Hub(HubError::Unavailable("not now")), 503, "unavailable", None);
         let syntax = twinhub_actors::domain::payload::object(b"{\n  nope").unwrap_err();
         assert!(syntax.to_string().contains("line 2 column"), "{syntax}");
         check(&ApiError::Payload(syntax), 400, "not_json", None);
+    }
+
+    #[test]
+    fn names_the_command_that_it_is_about() {
+        let id = CommandId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
+        let error = ApiError::CommandNotFinished { id, status: CommandStatus::Sent };
+        check(&error, 504, "command_not_finished", None);
+        let problem = error.problem();
+        assert_eq!((problem.command_id, problem.command_status), (Some(id.to_string()), Some("sent")));
+        assert_eq!(problem.detail, format!("command `{id}` is sent still: it goes on"));
+        let response = error.error_response();
+        assert_eq!(*response.headers().get(header::LOCATION).unwrap(), format!("/api/commands/{id}"));
+        let taken = Refusal::KeyTaken { key: "k".into(), id };
+        assert_eq!(ApiError::Hub(HubError::Refused(taken)).problem().command_id, Some(id.to_string()));
     }
 
     #[test]

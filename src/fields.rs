@@ -14,7 +14,7 @@ pub struct FieldError {
     pub code: &'static str,
 }
 
-/// An object whose fields are being taken. What is left in the end was not asked for.
+/// An object whose fields are being taken, and in which no others are.
 #[derive(Debug)]
 pub struct Fields(Object);
 
@@ -38,10 +38,36 @@ impl FieldError {
 }
 
 impl Fields {
-    /// The fields of `object`.
+    /// The fields of `object`, which may be `known` ones alone. Before anything else is looked at: who
+    /// wrote `nam` is told so, and not that `name` is missing.
+    ///
+    /// # Errors
+    /// Names the first field that nobody knows.
+    pub fn of(object: Object, known: &[&str]) -> Result<Self, FieldError> {
+        Self::any(object).only(known)
+    }
+
+    /// The fields of `object`, of which it is not known yet what they may be: [`Fields::only`] says.
     #[must_use]
-    pub fn of(object: Object) -> Self {
+    pub fn any(object: Object) -> Self {
         Self(object)
+    }
+
+    /// What is left may be `known` ones alone.
+    ///
+    /// # Errors
+    /// Names the first field that nobody knows.
+    pub fn only(self, known: &[&str]) -> Result<Self, FieldError> {
+        if let Some((field, _)) = self.0.iter().find(|(field, _)| !known.contains(field)) {
+            return Err(FieldError::unknown(field));
+        }
+        Ok(self)
+    }
+
+    /// What was not taken.
+    #[must_use]
+    pub fn rest(self) -> Object {
+        self.0
     }
 
     /// The field as it is; null is the same as not there.
@@ -135,17 +161,6 @@ impl Fields {
             Some(other) => Err(wrong(field, "an array of strings", &other)),
         }
     }
-
-    /// Nothing may be left.
-    ///
-    /// # Errors
-    /// Names the first field that nobody took.
-    pub fn finish(self) -> Result<(), FieldError> {
-        match self.0.iter().next() {
-            None => Ok(()),
-            Some((field, _)) => Err(FieldError::unknown(field)),
-        }
-    }
 }
 
 fn wrong(field: &str, expected: &str, found: &Json) -> FieldError {
@@ -157,7 +172,7 @@ mod tests {
     use super::*;
 
     fn fields(text: &str) -> Fields {
-        Fields::of(twinhub_actors::domain::payload::object(text.as_bytes()).unwrap())
+        Fields::any(twinhub_actors::domain::payload::object(text.as_bytes()).unwrap())
     }
 
     #[test]
@@ -175,10 +190,12 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_took_is_named() {
-        let mut body = fields(r#"{"name": "Pump", "colour": "red"}"#);
+    fn what_nobody_knows_is_named() {
+        let body = fields(r#"{"name": "Pump", "colour": "red"}"#);
+        assert_eq!(body.only(&["name"]).unwrap_err(), FieldError::unknown("colour"));
+        let mut body = fields(r#"{"name": "Pump", "colour": "red"}"#).only(&["colour", "name"]).unwrap();
         assert_eq!(body.text("name").unwrap().as_deref(), Some("Pump"));
-        assert_eq!(body.finish(), Err(FieldError::unknown("colour")));
+        assert_eq!(Json::from(body.rest()).to_string(), r#"{"colour":"red"}"#);
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::ActorFutureExt;
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
 use tracing::warn;
 
 use crate::domain::Clock;
 use crate::messages::archive::{
     BucketHistory, FindCommand, FindEvents, FindSerial, ListCommands, ListDevices, LoadTwins, RawHistory,
-    Replay,
+    Replay, Rest,
 };
 use crate::store::Store;
 
@@ -20,15 +20,17 @@ pub struct Archive {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     maintain_every: Duration,
+    /// The next making of order, or the wait for it.
+    maintaining: Option<SpawnHandle>,
 }
 
 impl Archive {
     /// An archive over `store`.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, maintain_every: Duration) -> Self {
-        Self { store, clock, maintain_every }
+        Self { store, clock, maintain_every, maintaining: None }
     }
 
-    fn maintain_later(&self, ctx: &mut Context<Self>) {
+    fn maintain_later(&mut self, ctx: &mut Context<Self>) {
         let (store, clock, every) = (Arc::clone(&self.store), Arc::clone(&self.clock), self.maintain_every);
         let work = async move {
             tokio::time::sleep(every).await;
@@ -36,7 +38,8 @@ impl Archive {
                 warn!(%error, "could not put the store in order, trying again");
             }
         };
-        ctx.spawn(work.into_actor(self).map(|(), this, ctx| this.maintain_later(ctx)));
+        let next = work.into_actor(self).map(|(), this: &mut Self, ctx| this.maintain_later(ctx));
+        self.maintaining = Some(ctx.spawn(next));
     }
 }
 
@@ -45,6 +48,18 @@ impl Actor for Archive {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.maintain_later(ctx);
+    }
+}
+
+impl Handler<Rest> for Archive {
+    type Result = ();
+
+    fn handle(&mut self, _: Rest, ctx: &mut Context<Self>) {
+        // In its midst too: order that is half made is made again at the next start. Left running, it would
+        // hold a connection beyond the end of the runtime that connections need to be given back in.
+        if let Some(maintaining) = self.maintaining.take() {
+            ctx.cancel_future(maintaining);
+        }
     }
 }
 

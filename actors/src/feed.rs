@@ -16,13 +16,27 @@ pub struct Feed {
     seq: u64,
     ring: broadcast::Sender<Arc<[Arc<Recorded>]>>,
     watching: HashMap<DeviceId, Vec<WatchCommands>>,
+    /// With so many devices watched, those that nobody watches any more are looked for.
+    sweep_at: usize,
 }
+
+/// Fewer watched devices than this are not worth a look.
+const FEW: usize = 64;
 
 impl Feed {
     /// A feed after `seq`, that keeps `depth` commits for those who are behind.
     #[must_use]
     pub fn new(seq: u64, depth: usize) -> Self {
-        Self { seq, ring: broadcast::Sender::new(depth.max(1)), watching: HashMap::new() }
+        Self { seq, ring: broadcast::Sender::new(depth.max(1)), watching: HashMap::new(), sweep_at: FEW }
+    }
+
+    /// Forgets who gave up. A device whose commands nothing happens to would be kept for ever otherwise.
+    fn sweep(&mut self) {
+        self.watching.retain(|_, watching| {
+            watching.retain(|watch| !watch.tell.is_closed());
+            !watching.is_empty()
+        });
+        self.sweep_at = FEW.max(self.watching.len() * 2); // so that a look costs each who comes the same
     }
 
     fn tell_watching(&mut self, events: &[Arc<Recorded>]) {
@@ -72,8 +86,37 @@ impl Handler<WatchCommands> for Feed {
     type Result = ();
 
     fn handle(&mut self, watch: WatchCommands, _: &mut Context<Self>) {
+        if self.watching.len() >= self.sweep_at {
+            self.sweep();
+        }
         let watching = self.watching.entry(watch.device.clone()).or_default();
         watching.retain(|watch| !watch.tell.is_closed()); // who gave up makes room
         watching.push(watch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn who_gave_up_is_forgotten() {
+        let mut feed = Feed::new(0, 1);
+        let mut ctx = Context::new();
+        let mut watch = |n: usize| {
+            let (tell, heard) = mpsc::unbounded_channel();
+            let device = DeviceId::parse(&format!("pump-{n}")).unwrap();
+            feed.handle(WatchCommands { device, command: None, tell }, &mut ctx);
+            (heard, feed.watching.len())
+        };
+        let _stays = watch(0);
+        for n in 1..10 * FEW {
+            let (_gives_up, watched) = watch(n);
+            assert!(watched <= FEW, "{watched} at {n}");
+        }
+        let stay: Vec<_> = (0..10 * FEW).map(watch).collect();
+        assert_eq!(stay.last().unwrap().1, 10 * FEW, "who waits is not forgotten");
     }
 }

@@ -13,6 +13,7 @@ use crate::domain::{Cause, Clock, DeviceId, Input, Refusal, Twin};
 use crate::door::{Door, UnknownDevices};
 use crate::feed::Feed;
 use crate::journal::Journal;
+use crate::messages::archive::Rest;
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::messages::timers::Begin;
@@ -24,7 +25,7 @@ use crate::receipt::{NotTaken, Receipt, Taken};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::{HeardSince, Timers};
-use crate::twin::Surroundings;
+use crate::twin::{LOOKUPS, Surroundings};
 
 /// What of the hub can be set.
 #[derive(Clone, Debug)]
@@ -159,6 +160,7 @@ impl Hub {
                     supervisor,
                     timers,
                     heard,
+                    lookups: Semaphore::new(LOOKUPS),
                     counters,
                 })
             })
@@ -267,8 +269,10 @@ impl Hub {
     /// Commits what there is and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
         let (reply, closed) = oneshot::channel();
-        post(&self.journal, Close { reply }).is_ok()
-            && tokio::time::timeout(LONGEST_CLOSE, closed).await.is_ok_and(|reply| reply.is_ok())
+        let all = post(&self.journal, Close { reply }).is_ok()
+            && tokio::time::timeout(LONGEST_CLOSE, closed).await.is_ok_and(|reply| reply.is_ok());
+        let _ = self.archive.send(Rest).await; // gone is as good
+        all
     }
 }
 

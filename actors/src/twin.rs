@@ -3,15 +3,16 @@
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tracing::warn;
 
 use crate::counters::{Counters, down, up};
 use crate::domain::twin::Repeat;
 use crate::domain::{
-    Clock, Command, CommandId, DeviceNumber, Event, Input, Kind, Outcome, Refusal, Timestamp, Twin,
+    Clock, Command, CommandId, DeviceId, DeviceNumber, Event, Input, Kind, Outcome, Refusal, Timestamp, Twin,
 };
 use crate::journal::Journal;
 use crate::messages::journal::{Append, Barrier};
@@ -25,6 +26,12 @@ use crate::store::{CommandRecord, Store, StoreError};
 use crate::supervisor::Supervisor;
 use crate::timers::{HeardSince, Timers};
 
+/// Questions that twins put to the store at once.
+pub const LOOKUPS: usize = 8;
+/// The wait before a question is put again; doubled for each further time.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
 /// What every twin needs, shared by all: a twin itself carries one pointer to it.
 pub struct Surroundings {
     pub store: Arc<dyn Store>,
@@ -33,6 +40,8 @@ pub struct Surroundings {
     pub supervisor: Addr<Supervisor>,
     pub timers: Addr<Timers>,
     pub heard: Arc<HeardSince>,
+    /// Room for questions to the store.
+    pub lookups: Semaphore,
     pub counters: Arc<Counters>,
 }
 
@@ -66,7 +75,8 @@ impl TwinActor {
             (true, IfUnknown::Refuse) => Err(Refusal::Unknown(self.twin.id.to_string())),
         };
         let deleted = matches!(input, Input::Delete);
-        if matches!(input, Input::Wake { .. }) {
+        let woken = matches!(input, Input::Wake { .. });
+        if woken {
             self.armed = None; // by this wake
         }
         let outcome = begun.and_then(|mut outcome| {
@@ -78,6 +88,8 @@ impl TwinActor {
             Ok(outcome)
         });
         match outcome {
+            // Woken too early, as most are: nobody waits to hear that nothing came of it.
+            Ok(outcome) if woken && outcome == Outcome::default() => receipt.settle(Ok(Taken::default())),
             Ok(outcome) => self.commit(outcome, deleted, receipt, want_twin),
             Err(refusal) => {
                 up(&self.around.counters.inputs_refused);
@@ -160,18 +172,13 @@ impl TwinActor {
 
     fn take_once_known(&mut self, question: Question, take: Take, ctx: &mut Context<Self>) {
         let (around, number) = (Arc::clone(&self.around), self.twin.number);
+        let device = self.twin.id.clone();
         let lookup = async move {
             // What was handed over before must be in the store before the store is asked.
             committed(&around.journal).await;
-            question.ask(&*around.store, number).await
+            question.ask(&around, &device, number).await
         };
-        ctx.spawn(lookup.into_actor(self).map(move |found, actor, ctx| match found {
-            Ok(found) => actor.take_knowing(found, take, ctx),
-            Err(error) => {
-                warn!(device_id = %actor.twin.id, %error, "could not look up what an input is about");
-                drop(take); // lost: it is tried again
-            }
-        }));
+        ctx.spawn(lookup.into_actor(self).map(move |found, actor, ctx| actor.take_knowing(found, take, ctx)));
     }
 
     fn take_knowing(&mut self, found: Known, mut take: Take, ctx: &mut Context<Self>) {
@@ -205,14 +212,32 @@ enum Known {
 }
 
 impl Question {
-    async fn ask(self, store: &dyn Store, number: DeviceNumber) -> Result<Known, StoreError> {
+    /// Asks until there is an answer: a store that is slow or away must cost nobody a message. So many ask at
+    /// once as the store answers at once, or the last of thousands would wait for longer than it waits.
+    async fn ask(self, around: &Surroundings, device: &DeviceId, number: DeviceNumber) -> Known {
+        let mut wait = FIRST_WAIT;
+        loop {
+            let turn = around.lookups.acquire().await; // never closed
+            match self.look_up(&*around.store, number).await {
+                Ok(known) => return known,
+                Err(error) => {
+                    warn!(device_id = %device, %error, "could not look up what an input is about, trying again");
+                }
+            }
+            drop(turn);
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    async fn look_up(&self, store: &dyn Store, number: DeviceNumber) -> Result<Known, StoreError> {
         let found = match self {
             Self::Message(at, identity) => {
-                let is_there = store.has_message(number, at, identity).await?;
+                let is_there = store.has_message(number, *at, *identity).await?;
                 return Ok(if is_there { Known::Repeated } else { Known::Nothing });
             }
-            Self::Key(key) => store.command_with_key(number, &key).await?,
-            Self::Command(id) => store.command(id).await?.filter(|record| record.number == number),
+            Self::Key(key) => store.command_with_key(number, key).await?,
+            Self::Command(id) => store.command(*id).await?.filter(|record| record.number == number),
         };
         Ok(found.map_or(Known::Nothing, |record| Known::Command(Box::new(record.command))))
     }

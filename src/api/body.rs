@@ -1,5 +1,6 @@
-//! What requests bring along: the body as an object, and the device that the path names.
+//! What requests bring along: the body as JSON, and the device and command that the path names.
 
+use std::future::{Ready, ready};
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -7,7 +8,9 @@ use actix_web::error::PayloadError as Broken;
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
-use twinhub_actors::domain::{DeviceId, Object, payload};
+use serde::de::DeserializeOwned;
+use twinhub_actors::domain::payload::{self, PayloadError};
+use twinhub_actors::domain::{CommandId, DeviceId, Json, Object};
 
 use crate::error::ApiError;
 use crate::web::WebState;
@@ -19,37 +22,93 @@ const BODY_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Body(pub Object);
 
+/// Any JSON from the request's body.
+#[derive(Debug)]
+pub struct AnyBody(pub Json);
+
 /// The device that the path names; its id is well formed.
 #[derive(Debug)]
 pub struct Device(pub DeviceId);
+
+/// The command that the path names.
+#[derive(Debug)]
+pub struct Command(pub CommandId);
+
+/// The device that the path names, and the command that it names behind it.
+#[derive(Debug)]
+pub struct DeviceCommand(pub DeviceId, pub CommandId);
 
 impl FromRequest for Body {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let limit = request.app_data::<Data<WebState>>().map_or(0, |state| state.body_limit);
-        let bytes = Bytes::from_request(request, payload);
-        Box::pin(async move {
-            let bytes = tokio::time::timeout(BODY_WITHIN, bytes).await.map_err(|_| ApiError::SlowBody)?;
-            let bytes = bytes.map_err(|error| match error.as_error::<Broken>() {
-                Some(Broken::Overflow) => ApiError::TooLarge { limit },
-                _ => ApiError::Body(error.to_string()),
-            })?;
-            Ok(Self(payload::object(&bytes)?))
+        let bytes = read(request, payload);
+        Box::pin(async move { Ok(Self(payload::object(&bytes.await?)?)) })
+    }
+}
+
+impl FromRequest for AnyBody {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = read(request, payload);
+        Box::pin(async move { Ok(Self(Json::parse(&bytes.await?).map_err(PayloadError::from)?)) })
+    }
+}
+
+/// The whole body, in time and not longer than allowed.
+fn read(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> impl Future<Output = Result<Bytes, ApiError>> + use<> {
+    let limit = request.app_data::<Data<WebState>>().map_or(0, |state| state.body_limit);
+    let bytes = Bytes::from_request(request, payload);
+    async move {
+        let bytes = tokio::time::timeout(BODY_WITHIN, bytes).await.map_err(|_| ApiError::SlowBody)?;
+        bytes.map_err(|error| match error.as_error::<Broken>() {
+            Some(Broken::Overflow) => ApiError::TooLarge { limit },
+            _ => ApiError::Body(error.to_string()),
         })
     }
 }
 
 impl FromRequest for Device {
     type Error = ApiError;
-    type Future = std::future::Ready<Result<Self, ApiError>>;
+    type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let id = Path::<String>::from_request(request, payload).into_inner();
-        std::future::ready(match id {
-            Ok(id) => DeviceId::parse(&id).map(Self).map_err(ApiError::from),
-            Err(_) => Err(ApiError::NoRoute(request.path().to_owned())),
-        })
+        ready(names::<String>(request, payload).and_then(|id| Ok(Self(DeviceId::parse(&id)?))))
     }
+}
+
+impl FromRequest for Command {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(names::<String>(request, payload).and_then(|id| Ok(Self(command(&id)?))))
+    }
+}
+
+impl FromRequest for DeviceCommand {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let named = names::<(String, String)>(request, payload);
+        ready(named.and_then(|(device, id)| Ok(Self(DeviceId::parse(&device)?, command(&id)?))))
+    }
+}
+
+/// What the path names, one text or several.
+fn names<T: DeserializeOwned + 'static>(request: &HttpRequest, payload: &mut Payload) -> Result<T, ApiError> {
+    let path = Path::<T>::from_request(request, payload).into_inner();
+    path.map(Path::into_inner).map_err(|_| ApiError::NoRoute(request.path().to_owned()))
+}
+
+/// What is no id of ours is no command's.
+fn command(id: &str) -> Result<CommandId, ApiError> {
+    CommandId::parse(id).ok_or_else(|| ApiError::no_command(id))
 }

@@ -71,8 +71,21 @@ pub async fn claim_device(Body(body): Body, state: Data<WebState>) -> Result<Htt
     Ok(Document::of(&document).with("message", &"Device claimed").send(response))
 }
 
+/// The fields of a claim.
+pub(super) const FIELDS: [&str; 9] = [
+    "serial_number",
+    "name",
+    "type",
+    "description",
+    "model",
+    "group_id",
+    "tags",
+    "configuration",
+    "settings",
+];
+
 fn claim(body: Object) -> Result<(Box<str>, Object), FieldError> {
-    let mut fields = Fields::of(body);
+    let mut fields = Fields::of(body, &FIELDS)?;
     let serial = fields.needed_text("serial_number")?;
     let mut patch = Object::default();
     for field in ["name", "type", "description", "model", "group_id"] {
@@ -81,7 +94,6 @@ fn claim(body: Object) -> Result<(Box<str>, Object), FieldError> {
         }
     }
     take_sections(&mut fields, &mut patch, &["tags"])?;
-    fields.finish()?;
     Ok((serial, patch))
 }
 
@@ -101,5 +113,6 @@ mod tests {
         );
         assert_eq!(read(r#"{"name": "Hall"}"#).unwrap_err().field, "serial_number");
         assert_eq!(read(r#"{"serial_number": "x", "owner": "me"}"#).unwrap_err().field, "owner");
+        assert_eq!(read(r#"{"serial_nunber": "x"}"#).unwrap_err().field, "serial_nunber");
     }
 }

@@ -7,27 +7,48 @@ use serde::Serialize;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::series::{Aggregate, HistoryQuery};
 use twinhub_actors::domain::twin::Change;
-use twinhub_actors::domain::{Cause, DeviceId, Input, Object, Timestamp, Twin};
-use twinhub_actors::messages::archive::RawHistory;
+use twinhub_actors::domain::{Cause, DeviceId, Input, Json, Object, Timestamp, Twin};
+use twinhub_actors::messages::archive::{ListCommands, RawHistory};
 use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_actors::store::CommandQuery;
 use utoipa::ToSchema;
 
 use super::body::{Body, Device};
+use super::command_view::summary;
 use super::params::Params;
 use super::register::take_sections;
 use super::reply::{self, Document, add_readings};
 use super::schema::{DeviceChange, DeviceDetail};
-use super::twin::if_match;
+use super::twin::{etag, if_match};
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
 use crate::web::WebState;
 
 /// Readings shown with a device.
 const RECENT: usize = 20;
+/// Commands shown with a device.
+const RECENT_COMMANDS: u64 = 10;
 
 /// The text fields that may be changed; null takes one away.
 const TEXTS: [&str; 8] =
     ["name", "serial_number", "type", "description", "model", "ip_address", "mac_address", "group_id"];
+
+/// The fields of a change.
+pub(super) const FIELDS: [&str; 13] = [
+    "name",
+    "serial_number",
+    "type",
+    "description",
+    "model",
+    "ip_address",
+    "mac_address",
+    "group_id",
+    "tags",
+    "desired",
+    "configuration",
+    "settings",
+    "schedule",
+];
 
 /// How much a device says.
 #[derive(Debug, Serialize, ToSchema)]
@@ -158,7 +179,7 @@ async fn change(
 }
 
 fn patch(body: Object) -> Result<Object, FieldError> {
-    let mut fields = Fields::of(body);
+    let mut fields = Fields::of(body, &FIELDS)?;
     let mut patch = Object::default();
     for field in TEXTS {
         if let Some(value) = fields.take_even_null(field) {
@@ -166,7 +187,6 @@ fn patch(body: Object) -> Result<Object, FieldError> {
         }
     }
     take_sections(&mut fields, &mut patch, &["tags", "desired"])?;
-    fields.finish()?;
     Ok(patch)
 }
 
@@ -182,13 +202,21 @@ async fn detail(state: &WebState, twin: &Twin) -> Result<HttpResponse, ApiError>
         aggregate: Aggregate::default(),
     };
     let recent = state.hub.archive.send(RawHistory(recent)).await??;
+    let commands = CommandQuery {
+        device: Some(twin.number),
+        newest_first: true,
+        limit: RECENT_COMMANDS,
+        ..CommandQuery::default()
+    };
+    let commands = state.hub.archive.send(ListCommands(commands)).await??.commands;
+    let commands = commands.iter().map(|record| summary(&record.device, &record.command).into()).collect();
     let mut document = twin.document(state.hub.clock.now());
     add_readings(&mut document, twin);
+    document.insert("recent_commands", Json::Array(commands));
     let mut response = HttpResponse::Ok();
-    response.insert_header((header::ETAG, format!("\"{}\"", twin.version)));
+    response.insert_header((header::ETAG, etag(twin)));
     Ok(Document::of(&document)
         .with("recent_data", &recent)
-        .with("recent_commands", &[(); 0])
         .with("metrics", &DeviceMetrics::of(twin, state.hub.clock.now()))
         .send(response))
 }
@@ -221,8 +249,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<String, FieldError> {
-        patch(payload::object(text.as_bytes()).unwrap())
-            .map(|patch| twinhub_actors::domain::Json::Object(patch).to_string())
+        patch(payload::object(text.as_bytes()).unwrap()).map(|patch| Json::Object(patch).to_string())
     }
 
     #[test]
@@ -230,6 +257,10 @@ mod tests {
         assert_eq!(
             read(r#"{"name": "P", "description": "d", "settings": {"x": null}, "group_id": null}"#).unwrap(),
             r#"{"configuration":{"x":null},"description":"d","group_id":null,"name":"P"}"#
+        );
+        assert_eq!(
+            read(r#"{"settings": {"heartbeat": null}, "schedule": null}"#).unwrap(),
+            r#"{"schedule":null,"settings":{"heartbeat":null}}"#
         );
         assert_eq!(read("{}").unwrap(), "{}");
     }

@@ -6,7 +6,10 @@ use actix_web::web::ServiceConfig;
 use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{claims, data, device, devices, diagnostics, events, health, metrics, register, status, twin};
+use super::{
+    claims, commands, data, device, devices, diagnostics, events, health, metrics, mode, order, poll,
+    register, schedule, status, twin,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,6 +21,7 @@ use super::{claims, data, device, devices, diagnostics, events, health, metrics,
     tags(
         (name = "devices", description = "Who is there"),
         (name = "twin", description = "What a device is, and what it should be"),
+        (name = "commands", description = "What devices are asked to do, and what became of it"),
         (name = "data", description = "What devices measure"),
         (name = "events", description = "What happened, and why"),
         (name = "diagnostics", description = "Why a device is not heard"),
@@ -27,6 +31,9 @@ use super::{claims, data, device, devices, diagnostics, events, health, metrics,
         devices::list_devices, register::register_device, claims::list_unclaimed, claims::claim_device,
         device::get_device, device::put_device, device::patch_device, device::delete_device,
         status::get_device_status, twin::get_twin, twin::patch_twin, data::post_data, data::get_data,
+        mode::get_mode, mode::put_mode, schedule::get_schedule, schedule::put_schedule,
+        order::post_command, commands::list_device_commands, poll::post_answer,
+        commands::list_commands, commands::get_command, commands::cancel_command,
         events::list_events, events::list_device_events, diagnostics::list_rejected,
         health::get_health, health::get_ready, metrics::get_metrics,
     )
@@ -55,10 +62,16 @@ mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::Value;
-    use twinhub_actors::domain::{DeviceId, DeviceNumber, Timestamp, Twin};
+    use twinhub_actors::domain::command::Step;
+    use twinhub_actors::domain::schedule::Plan;
+    use twinhub_actors::domain::{
+        Answer, AnswerStatus, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Json,
+        Object, Timestamp, Twin,
+    };
 
     use super::*;
     use crate::api::reply::summary;
+    use crate::api::{asked, command_view};
 
     fn described(schema: &str) -> BTreeSet<String> {
         let document = serde_json::to_value(openapi()).unwrap();
@@ -66,7 +79,7 @@ mod tests {
         properties.as_object().unwrap().keys().cloned().collect()
     }
 
-    fn written(object: &twinhub_actors::domain::Object) -> BTreeSet<String> {
+    fn written(object: &Object) -> BTreeSet<String> {
         object.iter().map(|(name, _)| name.to_owned()).collect()
     }
 
@@ -77,6 +90,38 @@ mod tests {
         let mut item = written(&summary(&twin));
         item.extend(["temperature", "humidity", "pressure"].map(str::to_owned));
         assert_eq!(described("DeviceItem"), item);
+    }
+
+    #[test]
+    fn commands_are_described_as_they_are_written() {
+        let device = DeviceId::parse("pump-1").unwrap();
+        let (id, request) = (CommandId(uuid::Uuid::nil()), CommandRequest::new("reboot", Object::default()));
+        let mut command = Command::new(id, request, Timestamp::default(), &Cause::hub());
+        let (reason, response) = (Some("why".into()), Some(Json::Null));
+        let answer = Answer { status: AnswerStatus::Executed, response, reason };
+        command.redo(&Step::Late(answer), Timestamp::default(), &Cause::hub());
+        let mut whole = command_view::whole(&device, &command);
+        let Some(Json::Array(history)) = whole.remove("history") else { panic!("no history") };
+        assert_eq!(described("CommandItem"), written(&whole));
+        assert_eq!(described("CommandLine"), written(history.last().unwrap().as_object().unwrap()));
+    }
+
+    #[test]
+    fn schedules_are_described_as_they_are_written() {
+        let entry = r#"[{"cron": "0 7 * * *", "set": {"power": "on"}}, {"cron": "0 7 * * *", "command": {"command_type": "x"}}]"#;
+        let plan = Plan::parse(&entry.parse().unwrap(), Timestamp::default()).unwrap().unwrap();
+        let Json::Array(entries) = plan.document(Timestamp::default()) else { panic!("no entries") };
+        let shown = entries.iter().flat_map(|entry| written(entry.as_object().unwrap())).collect();
+        assert_eq!(described("ScheduleEntry"), shown);
+    }
+
+    #[test]
+    fn bodies_are_described_as_they_are_read() {
+        let read = |fields: &[&str]| fields.iter().map(|field| (*field).to_owned()).collect::<BTreeSet<_>>();
+        assert_eq!(described("NewDevice"), read(&register::FIELDS));
+        assert_eq!(described("DeviceChange"), read(&device::FIELDS));
+        assert_eq!(described("Claim"), read(&claims::FIELDS));
+        assert_eq!(described("NewCommand"), read(&asked::FIELDS));
     }
 
     #[test]

@@ -87,7 +87,7 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64
 type Named = (&'static str, &'static str, u64);
 
 /// What only grows.
-fn grown(c: &Counters) -> [Named; 15] {
+fn grown(c: &Counters) -> [Named; 16] {
     [
         ("messages_in", "MQTT messages that came, whatever became of them", get(&c.messages_in)),
         ("inputs_committed", "Inputs taken in and committed", get(&c.inputs_committed)),
@@ -101,6 +101,11 @@ fn grown(c: &Counters) -> [Named; 15] {
         ("twins_restarted", "Twins started again because they had died", get(&c.twins_restarted)),
         ("twins_put_away", "Idle twins that left memory", get(&c.twins_put_away)),
         ("messages_out", "Messages published to devices", get(&c.messages_out)),
+        (
+            "messages_stale",
+            "Messages to devices that did not go out because their time was over",
+            get(&c.messages_stale),
+        ),
         ("frames_out", "Frames sent to live subscribers", get(&c.frames_out)),
         ("subscribers_lagged", "Times a live subscriber was told that it lags", get(&c.subscribers_lagged)),
         ("last_seq", "The last place given in the sequence", get(&c.seq)),

@@ -1,8 +1,11 @@
 //! The REST API, one file a resource: request and response types, and thin handlers that send a message
 //! to an actor and tell its answer.
 
+pub(crate) mod asked;
 pub(crate) mod body;
 mod claims;
+mod command_view;
+mod commands;
 mod data;
 mod device;
 mod devices;
@@ -11,14 +14,19 @@ mod docs;
 mod events;
 mod health;
 mod metrics;
+mod mode;
+pub(crate) mod order;
 mod paging;
 pub(crate) mod params;
+mod poll;
 mod register;
 mod reply;
+mod schedule;
 mod schema;
 mod status;
 mod token;
 mod twin;
+mod watch;
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Resource, Route, guard};
@@ -49,6 +57,31 @@ pub fn configure(config: &mut ServiceConfig) {
             resource("/api/devices/{id}/twin", "GET, HEAD, PATCH")
                 .route(get().to(twin::get_twin))
                 .route(web::patch().to(twin::patch_twin)),
+        )
+        .service(
+            resource("/api/devices/{id}/mode", "GET, HEAD, PUT")
+                .route(get().to(mode::get_mode))
+                .route(web::put().to(mode::put_mode)),
+        )
+        .service(
+            resource("/api/devices/{id}/schedule", "GET, HEAD, PUT")
+                .route(get().to(schedule::get_schedule))
+                .route(web::put().to(schedule::put_schedule)),
+        )
+        .service(
+            resource("/api/devices/{id}/commands", "GET, HEAD, POST")
+                .route(get().to(commands::list_device_commands))
+                .route(web::post().to(order::post_command)),
+        )
+        .service(
+            resource("/api/devices/{id}/commands/{command_id}", "POST")
+                .route(web::post().to(poll::post_answer)),
+        )
+        .service(resource("/api/commands", "GET, HEAD").route(get().to(commands::list_commands)))
+        .service(
+            resource("/api/commands/{id}", "GET, HEAD, DELETE")
+                .route(get().to(commands::get_command))
+                .route(web::delete().to(commands::cancel_command)),
         )
         .service(
             resource("/api/devices/{id}/data", "GET, HEAD, POST")

@@ -33,6 +33,12 @@ impl Params {
         &self.all
     }
 
+    /// Is the parameter there, and not taken yet?
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.left.iter().any(|(key, _)| key == name)
+    }
+
     /// The parameter's text; empty is the same as not there.
     ///
     /// # Errors

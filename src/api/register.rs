@@ -53,6 +53,9 @@ struct MqttTopics {
     status: String,
     get: String,
     desired: String,
+    commands: String,
+    /// Where it answers each.
+    command_answers: String,
     configuration: String,
 }
 
@@ -66,6 +69,27 @@ struct Wanted {
     /// Merge patch onto the new twin.
     patch: Object,
 }
+
+/// The fields of a registration.
+pub(super) const FIELDS: [&str; 14] = [
+    "name",
+    "device_id",
+    "auth_token",
+    "serial_number",
+    "type",
+    "description",
+    "model",
+    "ip_address",
+    "mac_address",
+    "group_id",
+    "tags",
+    "configuration",
+    "settings",
+    "schedule",
+];
+
+/// The settings that are the hub's; all others are the device's own.
+const SETTINGS: [&str; 2] = ["heartbeat", "in_flight"];
 
 /// Registers a device. An id that was only seen on MQTT so far is adopted with all that it has said.
 #[utoipa::path(
@@ -117,7 +141,7 @@ pub async fn register_device(Body(body): Body, state: Data<WebState>) -> Result<
 }
 
 fn wanted(body: Object) -> Result<Wanted, FieldError> {
-    let mut fields = Fields::of(body);
+    let mut fields = Fields::of(body, &FIELDS)?;
     let name = fields.needed_text("name")?;
     let id = fields.text("device_id")?;
     let id = id.map(|id| DeviceId::parse(&id)).transpose();
@@ -134,13 +158,13 @@ fn wanted(body: Object) -> Result<Wanted, FieldError> {
         }
     }
     take_sections(&mut fields, &mut patch, &["tags"])?;
-    fields.finish()?;
     let serial = patch.get("serial_number").and_then(Json::as_str).filter(|s| !s.is_empty()).map(Into::into);
     Ok(Wanted { id, name, serial, token, patch })
 }
 
-/// Moves the object fields called `sections` into `patch`, and `configuration` with `settings` merged
-/// into it: two names of one thing.
+/// Moves the object fields called `sections` into `patch`, and with them `configuration`, `schedule` and
+/// `settings`. Of the settings the hub keeps its own; all others are merged into the configuration, for
+/// who calls that one so.
 pub(super) fn take_sections(
     fields: &mut Fields,
     patch: &mut Object,
@@ -151,14 +175,24 @@ pub(super) fn take_sections(
             patch.insert(*section, object.into());
         }
     }
-    let configuration = fields.object("configuration")?;
-    let settings = fields.object("settings")?;
-    if let Some(mut configuration) = configuration.clone().or_else(|| settings.clone()) {
-        // Both are merge patches, so a null in `settings` must stay one: entries are put in as they are.
-        for (name, value) in settings.iter().flat_map(Object::iter) {
-            configuration.insert(name, value.clone());
-        }
+    if let Some(schedule) = fields.take_even_null("schedule") {
+        patch.insert("schedule", schedule); // whether it is one, the twin itself says
+    }
+    let mut configuration = fields.object("configuration")?;
+    let mut settings = Object::default();
+    for (name, value) in fields.object("settings")?.iter().flat_map(Object::iter) {
+        // All are merge patches, so a null must stay one: entries are put in as they are.
+        let place = match SETTINGS.contains(&name) {
+            true => &mut settings,
+            false => configuration.get_or_insert_default(),
+        };
+        place.insert(name, value.clone());
+    }
+    if let Some(configuration) = configuration {
         patch.insert("configuration", configuration.into());
+    }
+    if !settings.is_empty() {
+        patch.insert("settings", settings.into());
     }
     Ok(())
 }
@@ -183,6 +217,8 @@ impl MqttAccess {
                 status: topic("status"),
                 get: topic("get"),
                 desired: topic("desired"),
+                commands: topic("commands"),
+                command_answers: topic("commands/{command_id}"),
                 configuration: topic("configuration"),
             },
         }
@@ -211,16 +247,29 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_configuration() {
-        let wanted =
-            read(r#"{"name": "P", "configuration": {"a": 1, "b": 2}, "settings": {"b": 3.0}}"#).unwrap();
-        assert_eq!(wanted.patch.get("configuration").unwrap().to_string(), r#"{"a":1,"b":3.0}"#);
+    fn settings_are_ours_or_configuration() {
+        let check = |text: &str, expected: &str| {
+            let mut patch = read(text).unwrap().patch;
+            patch.remove("name");
+            assert_eq!(Json::from(patch).to_string(), expected, "{text}");
+        };
+        check(
+            r#"{"name": "P", "configuration": {"a": 1, "b": 2}, "settings": {"b": 3.0}}"#,
+            r#"{"configuration":{"a":1,"b":3.0}}"#,
+        );
+        check(
+            r#"{"name": "P", "settings": {"heartbeat": "90s", "in_flight": null, "colour": "red"}}"#,
+            r#"{"configuration":{"colour":"red"},"settings":{"heartbeat":"90s","in_flight":null}}"#,
+        );
+        check(r#"{"name": "P", "settings": {"in_flight": 2}}"#, r#"{"settings":{"in_flight":2}}"#);
+        check(r#"{"name": "P", "settings": {}, "schedule": []}"#, r#"{"schedule":[]}"#);
     }
 
     #[test]
     fn names_the_field_that_is_wrong() {
         let wrong = |text: &str| read(text).unwrap_err().field;
         assert_eq!(wrong("{}"), "name");
+        assert_eq!(wrong(r#"{"nam": "P"}"#), "nam");
         assert_eq!(wrong(r#"{"name": "P", "device_id": "a b"}"#), "device_id");
         assert_eq!(wrong(r#"{"name": "P", "type": 1}"#), "type");
         assert_eq!(wrong(r#"{"name": "P", "auth_token": "short"}"#), "auth_token");

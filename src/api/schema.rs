@@ -6,7 +6,12 @@
 use utoipa::{IntoParams, ToSchema};
 
 use super::device::DeviceMetrics;
-use super::status::{Connectivity, DeviceHealth};
+use super::status::{Connection, Connectivity, Convergence, DeviceHealth, Waiting};
+use commands::CommandItem;
+use steering::{DeviceSettings, ScheduleEntry};
+
+pub mod commands;
+pub mod steering;
 
 /// A device as lists show it.
 #[derive(ToSchema)]
@@ -94,6 +99,7 @@ pub struct TwinDocument {
     /// `{"reported": {"temperature": {"reported_at", "changed_at", "quality"}}, "desired": {"power": {"at", "by", "sync"}}}`
     metadata: Object,
     schedule: Vec<Object>,
+    settings: DeviceSettings,
 }
 
 /// A device with what it did lately: the twin, and this.
@@ -106,7 +112,8 @@ pub struct DeviceDetail {
     readings: Object,
     /// The last 20 readings, newest first.
     recent_data: Vec<ReadingItem>,
-    recent_commands: Vec<Object>,
+    /// The last 10, newest first.
+    recent_commands: Vec<CommandItem>,
     metrics: DeviceMetrics,
 }
 
@@ -123,6 +130,9 @@ pub struct DeviceStatus {
     operational_state: Object,
     version: u64,
     connectivity: Connectivity,
+    connection: Connection,
+    commands: Waiting,
+    convergence: Convergence,
     health: DeviceHealth,
 }
 
@@ -145,8 +155,10 @@ pub struct NewDevice {
     group_id: Option<String>,
     tags: Option<Object>,
     configuration: Option<Object>,
-    /// Merged into `configuration`.
+    /// `heartbeat` and `in_flight` are the hub's; all others are merged into `configuration`.
     settings: Option<Object>,
+    /// Entries, or a timetable by days; see `…/schedule`.
+    schedule: Option<Vec<ScheduleEntry>>,
 }
 
 /// A change of a device; what is left out stays, null takes away.
@@ -163,8 +175,10 @@ pub struct DeviceChange {
     tags: Option<Object>,
     desired: Option<Object>,
     configuration: Option<Object>,
-    /// Merged into `configuration`.
+    /// `heartbeat` and `in_flight` are the hub's; all others are merged into `configuration`.
     settings: Option<Object>,
+    /// Entries, or a timetable by days; see `…/schedule`.
+    schedule: Option<Vec<ScheduleEntry>>,
 }
 
 /// A claim.
@@ -179,7 +193,7 @@ pub struct Claim {
     group_id: Option<String>,
     tags: Option<Object>,
     configuration: Option<Object>,
-    /// Merged into `configuration`.
+    /// `heartbeat` and `in_flight` are the hub's; all others are merged into `configuration`.
     settings: Option<Object>,
 }
 
@@ -287,8 +301,12 @@ pub struct RejectedItem {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Listing {
-    /// `online`, `offline` or `unknown`.
+    /// `online`, `offline` or `unknown`; one or several, parted by commas or given often.
+    #[param(example = "offline,unknown")]
     status: Option<String>,
+    /// Only devices that have not come to all that is desired for so long: `30s`, `10m`, `1h`, `7d`.
+    #[param(example = "10m")]
+    drift: Option<String>,
     r#type: Option<String>,
     group: Option<String>,
     claimed: Option<bool>,
@@ -343,4 +361,4 @@ pub struct EventListing {
 }
 
 /// Any JSON object.
-struct Object;
+pub struct Object;

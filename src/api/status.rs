@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde::Serialize;
-use twinhub_actors::domain::{Json, Kind, Timestamp, Twin};
+use twinhub_actors::domain::{Json, Kind, Status, Timestamp, Twin};
 use twinhub_actors::messages::archive::FindEvents;
 use twinhub_actors::store::EventQuery;
 use utoipa::ToSchema;
@@ -34,6 +34,64 @@ pub struct Connectivity {
     #[schema(value_type = Option<String>, format = DateTime)]
     last_seen: Option<Timestamp>,
     ip_address: Option<String>,
+}
+
+/// The device's line to the hub: its comings and goings.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Connection {
+    connected: bool,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_seen: Option<Timestamp>,
+    /// When it last came or went; null when it has never gone.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    changed_at: Option<Timestamp>,
+    /// Why it last went: `reported` (its own word, or its last will) or `silent`.
+    #[schema(example = "silent")]
+    disconnect_reason: Option<String>,
+    /// How often it went.
+    disconnects: u32,
+    /// It went three times or more within the last ten minutes.
+    flapping: bool,
+    /// After how many seconds of silence it counts as offline; null: never.
+    heartbeat_seconds: Option<f64>,
+    /// How it gets what it is to do: `mqtt` or `http poll`; null when it was never heard.
+    #[schema(example = "mqtt")]
+    via: Option<&'static str>,
+}
+
+/// Its commands that are not final.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Waiting {
+    /// For their turn, for the device, or for their next attempt.
+    waiting: usize,
+    /// With the device.
+    in_flight: usize,
+}
+
+/// How far it has come to what is desired.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Convergence {
+    /// It reports all that is desired.
+    converged: bool,
+    /// Since when it does not.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    drifting_since: Option<Timestamp>,
+    /// What it does not report.
+    unmet: Vec<UnmetProperty>,
+}
+
+/// A desired property that the device does not report.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UnmetProperty {
+    #[schema(example = "power")]
+    property: String,
+    /// `pending`, `sent`, `failed` or `stale`.
+    #[schema(example = "sent")]
+    sync: &'static str,
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
+    /// Why it could not, where the device said so.
+    reason: Option<String>,
 }
 
 /// Health, of the last five minutes.
@@ -93,6 +151,9 @@ pub async fn get_device_status(
     Ok(Document::of(&status.into_iter().collect())
         .with("version", &twin.version)
         .with("connectivity", &Connectivity::of(&twin))
+        .with("connection", &Connection::of(&twin, now))
+        .with("commands", &Waiting::of(&twin))
+        .with("convergence", &Convergence::of(&twin, now))
         .with("health", &DeviceHealth::of(&twin, messages, errors, now))
         .send(HttpResponse::Ok()))
 }
@@ -102,10 +163,49 @@ impl Connectivity {
         let ip_address = twin.profile.text("ip_address");
         Self {
             status: twin.status.as_str(),
-            connected: twin.status == twinhub_actors::domain::Status::Online,
+            connected: twin.status == Status::Online,
             last_seen: twin.last_seen,
             ip_address: (!ip_address.is_empty()).then(|| ip_address.to_owned()),
         }
+    }
+}
+
+impl Connection {
+    fn of(twin: &Twin, now: Timestamp) -> Self {
+        let line = twin.line();
+        #[expect(clippy::cast_precision_loss, reason = "a heartbeat is far below 2^53 ms")]
+        let seconds = |millis: i64| millis as f64 / 1_000.0;
+        let via = if twin.polls() { "http poll" } else { "mqtt" };
+        Self {
+            connected: twin.status == Status::Online,
+            last_seen: twin.last_seen,
+            changed_at: line.map(|line| line.changed_at),
+            disconnect_reason: line.map(|line| line.disconnect_reason.to_string()),
+            disconnects: line.map_or(0, |line| line.disconnects),
+            flapping: line.is_some_and(|line| line.is_flapping(now)),
+            heartbeat_seconds: twin.silence_ms().map(seconds),
+            via: twin.last_seen.map(|_| via),
+        }
+    }
+}
+
+impl Waiting {
+    fn of(twin: &Twin) -> Self {
+        let in_flight = twin.commands().iter().filter(|command| command.status.is_in_flight()).count();
+        Self { waiting: twin.commands().len() - in_flight, in_flight }
+    }
+}
+
+impl Convergence {
+    fn of(twin: &Twin, now: Timestamp) -> Self {
+        let unmet = twin.unmet().iter().map(|note| UnmetProperty {
+            property: note.name.to_string(),
+            sync: note.state(now).as_str(),
+            since: note.since,
+            reason: note.failed.as_ref().map(|(_, reason)| reason.to_string()),
+        });
+        let drifting_since = twin.drifting_since();
+        Self { converged: drifting_since.is_none(), drifting_since, unmet: unmet.collect() }
     }
 }
 

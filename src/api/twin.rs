@@ -85,14 +85,13 @@ pub(super) fn if_match(request: &HttpRequest) -> Result<Option<u64>, ApiError> {
 }
 
 fn patch(body: Object) -> Result<Object, FieldError> {
-    let mut fields = Fields::of(body);
+    let mut fields = Fields::of(body, &SECTIONS)?;
     let mut patch = Object::default();
     for section in SECTIONS {
         if let Some(object) = fields.object(section)? {
             patch.insert(section, object.into());
         }
     }
-    fields.finish()?;
     Ok(patch)
 }
 
@@ -102,7 +101,8 @@ fn document(twin: &Twin, state: &WebState) -> HttpResponse {
     Document::of(&twin.document(state.hub.clock.now())).send(response)
 }
 
-fn etag(twin: &Twin) -> String {
+/// The version as a tag: `"42"`.
+pub(super) fn etag(twin: &Twin) -> String {
     format!("\"{}\"", twin.version)
 }
 

@@ -2,6 +2,7 @@
 //! ([`session`]) and a pump that does everything else ([`pump`]), on the same worker.
 
 mod pump;
+mod said;
 mod session;
 mod wire;
 

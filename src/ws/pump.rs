@@ -16,10 +16,13 @@ use twinhub_actors::Hub;
 use twinhub_actors::counters::add;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::twin::Change;
-use twinhub_actors::domain::{Cause, DeviceId, Input};
+use twinhub_actors::domain::{Cause, CommandId, CommandRequest, DeviceId, Input};
 use twinhub_actors::messages::supervisor::IfUnknown;
+use uuid::Uuid;
 
-use super::wire::{self, ClientFrame, Subscribe};
+use super::said::{ClientFrame, Subscribe};
+use super::wire;
+use crate::api::order::asked_for;
 use crate::error::ApiError;
 use crate::subscription::{Ended, Gone, Outlet, Slots, Subscriptions, Told, members_of};
 use crate::web::WebState;
@@ -127,6 +130,10 @@ impl Pump {
                 self.changes.push_back(Box::pin(make(Arc::clone(&self.hub), id, device, change)));
                 return Ok(());
             }
+            ClientFrame::Command { id, device, request } => {
+                self.changes.push_back(Box::pin(ask(Arc::clone(&self.hub), id, device, request)));
+                return Ok(());
+            }
         };
         self.text(answer).await
     }
@@ -206,6 +213,20 @@ async fn make(hub: Arc<Hub>, id: Option<Box<str>>, device: DeviceId, change: Cha
             let error = ApiError::from(error);
             wire::error(id.as_deref(), error.code(), &error.to_string())
         }
+    }
+}
+
+/// Asks a device to do something and gives back the answer: that it is stored.
+async fn ask(hub: Arc<Hub>, id: Option<Box<str>>, device: DeviceId, request: Box<CommandRequest>) -> String {
+    let command = CommandId(Uuid::now_v7());
+    let cause = Cause::new(Source::WebSocket, "");
+    let input = Input::Command { id: command, request, known: None };
+    let taken = hub.deliver(device, input, cause, IfUnknown::Refuse, false).await.map_err(ApiError::from);
+    let asked =
+        taken.and_then(|taken| Ok((asked_for(command, taken.repeated, taken.commands)?, taken.repeated)));
+    match asked {
+        Ok((command, repeated)) => wire::accepted(id.as_deref(), &command, repeated),
+        Err(error) => wire::error(id.as_deref(), error.code(), &error.to_string()),
     }
 }
 

@@ -16,7 +16,8 @@ use socket2::Socket;
 use tokio::sync::mpsc;
 
 use super::pump::{self, Heard, Out};
-use super::wire::{self, ClientFrame};
+use super::said::{self, ClientFrame};
+use super::wire;
 use crate::subscription::Outlet;
 use crate::web::WebState;
 
@@ -113,7 +114,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for Session {
 
 impl Session {
     fn say(&mut self, text: &[u8], ctx: &mut WebsocketContext<Self>) {
-        let said = match wire::parse(text) {
+        let said = match said::parse(text) {
             Ok(ClientFrame::Ping { id }) => return ctx.text(wire::pong(id.as_deref())),
             Ok(frame) => frame,
             Err(error) => return ctx.text(error.frame()),

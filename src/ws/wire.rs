@@ -1,122 +1,9 @@
-//! The frames of `/api/ws`: what a client says, read by field, and what it is told, written as text.
+//! The frames that a client is told, written as text.
 
 use std::fmt::Write as _;
 
 use twinhub_actors::domain::json::write_string;
-use twinhub_actors::domain::payload::{self, PayloadError};
-use twinhub_actors::domain::{DeviceId, Json, Object, Recorded, Timestamp, Twin};
-
-use crate::fields::{FieldError, Fields};
-use crate::subscription::Filter;
-
-/// Ids of frames and subscriptions have at most this many bytes: they are told with every event.
-const LONGEST_ID: usize = 128;
-
-/// What a client says.
-#[derive(Debug)]
-pub(super) enum ClientFrame {
-    Subscribe(Subscribe),
-    Unsubscribe { id: Box<str> },
-    Desired { id: Option<Box<str>>, device: DeviceId, patch: Object, if_version: Option<u64> },
-    Ping { id: Option<Box<str>> },
-}
-
-/// A wish to hear.
-#[derive(Debug)]
-pub(super) struct Subscribe {
-    pub id: Box<str>,
-    pub filter: Filter,
-    pub group: Option<Box<str>>,
-    pub since: Option<u64>,
-    pub snapshot: bool,
-}
-
-/// A frame that was not understood.
-#[derive(Debug, PartialEq)]
-pub(super) struct BadFrame {
-    id: Option<Box<str>>,
-    code: &'static str,
-    error: String,
-}
-
-/// Reads a frame.
-///
-/// # Errors
-/// Names what is wrong, with the frame's id where it has one.
-pub(super) fn parse(text: &[u8]) -> Result<ClientFrame, BadFrame> {
-    let mut fields = Fields::of(payload::object(text).map_err(|error| BadFrame::unread(&error))?);
-    let id = fields.text("id").map_err(|error| BadFrame::of(None, error))?;
-    if id.as_ref().is_some_and(|id| id.len() > LONGEST_ID || id.is_empty()) {
-        let error = FieldError::bad("id", format!("1 to {LONGEST_ID} bytes"));
-        return Err(BadFrame::of(None, error));
-    }
-    let known = id.clone();
-    by_type(id, fields).map_err(|error| BadFrame::of(known, error))
-}
-
-fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<ClientFrame, FieldError> {
-    let needed = |id: Option<Box<str>>| id.ok_or_else(|| FieldError::missing("id"));
-    let kind = fields.needed_text("type")?;
-    let frame = match &*kind {
-        "subscribe" => ClientFrame::Subscribe(Subscribe {
-            id: needed(id)?,
-            filter: Filter::new(fields.texts("devices")?.as_deref(), fields.texts("kinds")?.as_deref())?,
-            group: fields.text("group")?,
-            since: fields.count("since")?,
-            snapshot: fields.flag("snapshot")?.unwrap_or(false),
-        }),
-        "unsubscribe" => ClientFrame::Unsubscribe { id: needed(id)? },
-        "desired" => {
-            let device = fields.needed_text("device_id")?;
-            ClientFrame::Desired {
-                id,
-                device: DeviceId::parse(&device)
-                    .map_err(|error| FieldError::bad("device_id", error.to_string()))?,
-                patch: fields.object("patch")?.ok_or_else(|| FieldError::missing("patch"))?,
-                if_version: fields.count("if_version")?,
-            }
-        }
-        "ping" => ClientFrame::Ping { id },
-        "command" => {
-            return Err(FieldError {
-                code: "not_supported",
-                ..FieldError::bad("type", "this version takes no commands: set `desired`")
-            });
-        }
-        other => {
-            let detail =
-                format!("`{}` is none of subscribe, unsubscribe, desired, ping", other.escape_debug());
-            return Err(FieldError { code: "unknown_type", ..FieldError::bad("type", detail) });
-        }
-    };
-    fields.finish()?;
-    Ok(frame)
-}
-
-impl ClientFrame {
-    /// The id that answers carry.
-    pub(super) fn id(&self) -> Option<&str> {
-        match self {
-            Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe { id } => Some(id),
-            Self::Desired { id, .. } | Self::Ping { id } => id.as_deref(),
-        }
-    }
-}
-
-impl BadFrame {
-    fn unread(error: &PayloadError) -> Self {
-        Self { id: None, code: error.reason(), error: error.to_string() }
-    }
-
-    fn of(id: Option<Box<str>>, error: FieldError) -> Self {
-        Self { id, error: error.to_string(), code: error.code }
-    }
-
-    /// The answer to it.
-    pub(super) fn frame(&self) -> String {
-        error(self.id.as_deref(), self.code, &self.error)
-    }
-}
+use twinhub_actors::domain::{Command, Json, Recorded, Timestamp, Twin};
 
 /// `{"type":"hello","seq":1234,"server_time":"…"}`
 pub(super) fn hello(seq: u64, now: Timestamp) -> String {
@@ -190,6 +77,17 @@ pub(super) fn result(id: Option<&str>, seq: Option<u64>, version: u64) -> String
     frame.number("version", version).end()
 }
 
+/// `{"type":"result","id":"c1","status":"accepted","command_id":"…","command_status":"pending","repeated":false}`
+pub(super) fn accepted(id: Option<&str>, command: &Command, repeated: bool) -> String {
+    Frame::of("result")
+        .id(id)
+        .text("status", "accepted")
+        .text("command_id", &command.id.to_string())
+        .text("command_status", command.status.as_str())
+        .json("repeated", &repeated.into())
+        .end()
+}
+
 /// `{"type":"error","id":…,"code":…,"error":…}`
 pub(super) fn error(id: Option<&str>, code: &str, error: &str) -> String {
     Frame::of("error").id(id).text("code", code).text("error", error).end()
@@ -244,44 +142,6 @@ impl Frame {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expected: &str) {
-        let answer = match parse(text.as_bytes()) {
-            Ok(frame) => format!("{} {:?}", frame.id().unwrap_or("-"), std::mem::discriminant(&frame)),
-            Err(bad) => bad.frame(),
-        };
-        assert!(answer.starts_with(expected), "{text}: {answer}");
-    }
-
-    #[test]
-    fn reads_what_clients_say() {
-        check(
-            r#"{"type":"subscribe","id":"s1","devices":["pump-*"],"kinds":["telemetry"],"since":12}"#,
-            "s1 ",
-        );
-        check(r#"{"type":"subscribe","id":"s1","group":"hall","snapshot":true}"#, "s1 ");
-        check(r#"{"type":"unsubscribe","id":"s1"}"#, "s1 ");
-        check(r#"{"type":"desired","id":"d1","device_id":"a","patch":{"power":"on"},"if_version":7}"#, "d1 ");
-        check(r#"{"type":"ping"}"#, "- ");
-    }
-
-    #[test]
-    fn says_what_it_does_not_understand() {
-        check("[]", r#"{"type":"error","code":"wrong_type","error":"expected an object, found an array"}"#);
-        check("{", r#"{"type":"error","code":"not_json","#);
-        check(r#"{"id":"x"}"#, r#"{"type":"error","id":"x","code":"missing_field","error":"`type`: must be"#);
-        check(r#"{"type":"dance","id":"x"}"#, r#"{"type":"error","id":"x","code":"unknown_type""#);
-        check(r#"{"type":"command","id":"c"}"#, r#"{"type":"error","id":"c","code":"not_supported""#);
-        check(r#"{"type":"subscribe"}"#, r#"{"type":"error","code":"missing_field","error":"`id`"#);
-        check(
-            r#"{"type":"subscribe","id":"s","device":["a"]}"#,
-            r#"{"type":"error","id":"s","code":"unknown_field","error":"`device`"#,
-        );
-        check(
-            r#"{"type":"subscribe","id":"s","since":-1}"#,
-            r#"{"type":"error","id":"s","code":"bad_field""#,
-        );
-    }
-
     #[test]
     fn writes_frames() {
         assert_eq!(lagged(17, 1240), r#"{"type":"lagged","missed":17,"resume":1240}"#);
@@ -291,6 +151,15 @@ mod tests {
         assert_eq!(
             snapshot("s", &[], true, Timestamp::default()),
             r#"{"type":"snapshot","id":"s","twins":[],"last":true}"#
+        );
+        let id = twinhub_actors::domain::CommandId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
+        let request = twinhub_actors::domain::CommandRequest::new("reboot", Default::default());
+        let command = Command::new(id, request, Timestamp::default(), &twinhub_actors::domain::Cause::hub());
+        assert_eq!(
+            accepted(Some("c1"), &command, false),
+            format!(
+                r#"{{"type":"result","id":"c1","status":"accepted","command_id":"{id}","command_status":"pending","repeated":false}}"#
+            )
         );
         assert_eq!(pong(None), r#"{"type":"pong"}"#);
     }

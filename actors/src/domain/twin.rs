@@ -13,6 +13,7 @@ mod fold;
 mod input;
 pub mod presence;
 mod properties;
+mod repeats;
 mod status;
 mod wake;
 
@@ -21,9 +22,10 @@ use serde::{Deserialize, Serialize};
 pub use change::{Change, Profile, Registration};
 pub use convergence::{Note, SyncState, Unmet};
 pub use dispositivo::{Dispositivo, Moment, Speaker, id_of_serial, serial_number};
-pub use input::{Input, Outcome, Publish, Refusal, Repeat};
+pub use input::{Input, Outcome, Publish, Refusal};
 pub use presence::{Line, Rhythm};
 pub use properties::{Properties, Property};
+pub use repeats::{Repeat, Repeats};
 pub use status::{Mode, Status};
 
 use super::clock::Timestamp;
@@ -31,7 +33,6 @@ use super::command::Queue;
 use super::event::{Cause, ChangeKind, Event, EventBody, Source, TwinChange};
 use super::id::{DeviceId, DeviceNumber};
 use super::json::{Json, Object, delta};
-use super::reading::Telemetry;
 use super::schedule::Plan;
 use super::settings::DeviceSettings;
 
@@ -64,12 +65,9 @@ pub struct Twin {
     /// Messages taken in since the twin began.
     #[serde(default)]
     pub messages: u64,
-    /// The latest time that a message of the device carried itself.
+    /// By what it knows a message that comes again.
     #[serde(default)]
-    latest_own_time: Option<Timestamp>,
-    /// Identities of the last messages that carried one, the newest last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    recent: Vec<u64>,
+    repeats: Repeats,
     /// The device takes its commands over HTTP: nothing is published to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     polls: bool,
@@ -109,8 +107,7 @@ impl Twin {
             created_at: now,
             updated_at: now,
             messages: 0,
-            latest_own_time: None,
-            recent: Vec::new(),
+            repeats: Repeats::default(),
             polls: false,
             rhythm: Rhythm::default(),
             queue: None,
@@ -139,30 +136,13 @@ impl Twin {
         self.version == 0
     }
 
-    /// Has this message been taken in before?
-    #[must_use]
-    pub fn repeat(&self, telemetry: &Telemetry) -> Repeat {
-        let Some(identity) = telemetry.identity() else { return Repeat::No };
-        if self.recent.contains(&identity) {
-            return Repeat::Yes;
-        }
-        match (telemetry.at, self.latest_own_time) {
-            (Some(at), Some(latest)) if at <= latest => Repeat::AskStore,
-            _ => Repeat::No,
-        }
-    }
-
     /// Takes `input` in at `now`.
     ///
     /// # Errors
     /// Refuses what does not fit, and has then changed nothing.
     pub fn apply(&mut self, input: Input, now: Timestamp, cause: &Cause) -> Result<Outcome, Refusal> {
         let mut outcome = Outcome::default();
-        let polled = self.polls;
         self.take(&mut outcome, input, now, cause)?;
-        if polled && !self.polls {
-            self.remind(&mut outcome); // it speaks MQTT now: there it was told nothing so far
-        }
         self.pump(&mut outcome, now, cause);
         Ok(outcome)
     }
@@ -243,7 +223,7 @@ impl Twin {
                 if self.is_of_device(cause) {
                     self.come_online(outcome, HEARD, now, cause);
                 }
-                self.answer(outcome, id, answer, known, (now, cause))?;
+                self.answer(outcome, id, *answer, known, (now, cause))?;
             }
             Input::Cancel { id, known } => self.cancel(outcome, id, known.as_deref(), (now, cause))?,
             Input::Poll => self.poll(outcome, now, cause),
@@ -265,10 +245,10 @@ impl Twin {
 
     /// The device itself says that it is there, and perhaps what it is.
     fn say_online(&mut self, outcome: &mut Outcome, details: Object, now: Timestamp, cause: &Cause) {
-        if self.status == Status::Online {
-            self.remind(outcome);
-        } else {
+        if self.comes_with(cause) {
             self.come_online(outcome, presence::reason::REPORTED, now, cause);
+        } else {
+            self.remind(outcome);
         }
         self.tell_details(outcome, details, now, cause);
     }

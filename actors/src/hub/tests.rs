@@ -340,6 +340,24 @@ async fn a_removed_device_is_gone_and_its_id_begins_anew() {
     assert_eq!(get(&house.hub.counters.twins_restarted), 0);
 }
 
+/// A message older than what the twin remembers is looked up in the store. One that fails is asked again.
+#[actix::test]
+async fn a_store_that_cannot_answer_costs_no_message() {
+    let house = House::new().await;
+    for second in 100..120 {
+        house.taken("a", &format!(r#"{{"t": {second}, "timestamp": {}}}"#, 1_767_225_600 + second)).await;
+    }
+    house.store.break_reads();
+    let mut late = house.arrive("a", r#"{"t": 1, "timestamp": 1767225601}"#);
+    let mut repeated = house.arrive("a", r#"{"t": 100, "timestamp": 1767225700}"#);
+    house.taken("a", r#"{"t": 120, "timestamp": 1767225720}"#).await;
+    assert!(late.try_recv().is_err() && repeated.try_recv().is_err());
+    house.store.heal();
+    assert!(!late.await.unwrap().unwrap().repeated);
+    assert!(repeated.await.unwrap().unwrap().repeated);
+    assert_eq!(house.hub.rejections.by_reason(), HashMap::new().into_iter().collect());
+}
+
 #[actix::test]
 async fn unknown_devices_can_be_refused() {
     let refuse = Settings { unknown_devices: UnknownDevices::Reject, ..Settings::default() };

@@ -58,3 +58,8 @@ pub struct ListCommands(pub CommandQuery);
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<CommandRecord>, StoreError>")]
 pub struct FindCommand(pub CommandId);
+
+/// Put nothing into order any more: the hub goes down.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Rest;

@@ -111,6 +111,22 @@ pub async fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
     within("it ends", command.output()).await.unwrap()
 }
 
+/// The program while it does something else than serve.
+pub struct Running(Child);
+
+/// Starts the program, to be ended later.
+pub fn start(args: &[&str]) -> Running {
+    Running(program().args(args).stdout(Stdio::null()).spawn().unwrap())
+}
+
+impl Running {
+    /// Asks it to end, as a service manager does.
+    pub async fn terminate(mut self) -> ExitStatus {
+        send_term(&self.0).await;
+        within("it ends", self.0.wait()).await.unwrap()
+    }
+}
+
 fn program() -> Command {
     let mut command = Command::new(PROGRAM);
     command.stdin(Stdio::null()).kill_on_drop(true).current_dir(std::env::temp_dir());
@@ -183,12 +199,12 @@ impl Hub {
 
     /// Asks it to end, as a service manager does.
     pub async fn terminate(mut self) -> ExitStatus {
-        self.send_term().await;
+        send_term(&self.child).await;
         within("it ends", self.child.wait()).await.unwrap()
     }
+}
 
-    async fn send_term(&self) {
-        let pid = self.child.id().expect("it runs").to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
-    }
+async fn send_term(child: &Child) {
+    let pid = child.id().expect("it runs").to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
 }

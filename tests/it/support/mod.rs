@@ -3,6 +3,7 @@
 pub mod hub;
 pub mod mosquitto;
 pub mod mqtt;
+pub mod pump;
 pub mod websocket;
 
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 pub use hub::Hub;
 pub use mosquitto::Mosquitto;
 pub use mqtt::Device;
+pub use pump::Pump;
 pub use websocket::Subscriber;
 
 /// Nothing that works takes longer, even on a busy machine and unoptimized.

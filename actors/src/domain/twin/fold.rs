@@ -7,16 +7,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::command::Command;
 use crate::domain::event::{Cause, ChangeKind, Event, EventBody, Source, TwinChange};
 use crate::domain::json::Json;
-use crate::domain::reading::is_untimed;
 use crate::domain::schedule::Plan;
 use crate::domain::settings::DeviceSettings;
-
-/// How many identities a twin remembers. A repeat is nearly always of the last message or two; what is
-/// older and carries its own time is looked up in the store, so this bounds memory, not correctness.
-const RECENT: usize = 16;
-/// The same where messages carry an id and no time: no time to look them up by, so the twin alone can
-/// know them, and remembers as many as a broker may have under way to us at once.
-const RECENT_UNTIMED: usize = 1_024;
 
 impl Twin {
     /// Makes the state what it is after `event`. Applying a twin's events in order, each once, to a new
@@ -36,10 +28,7 @@ impl Twin {
                 }
                 self.messages += 1;
                 if let Some(identity) = identity {
-                    self.remember(*identity);
-                    if !is_untimed(*identity) {
-                        self.latest_own_time = self.latest_own_time.max(Some(event.at));
-                    }
+                    self.repeats.remember(*identity, event.at);
                 }
                 self.polls &= event.cause.source != Source::Mqtt;
                 self.hear(received);
@@ -115,13 +104,5 @@ impl Twin {
             ("failed" | "skipped" | ENTRY, _) => {} // told, and no state of the document
             (field, value) => self.profile.set(field, value),
         }
-    }
-
-    fn remember(&mut self, identity: u64) {
-        let most = if is_untimed(identity) { RECENT_UNTIMED } else { RECENT };
-        if self.recent.len() >= most {
-            self.recent.drain(..=self.recent.len() - most);
-        }
-        self.recent.push(identity);
     }
 }

@@ -40,7 +40,7 @@ pub enum Input {
     /// The device says what became of a command.
     Answer {
         id: CommandId,
-        answer: Answer,
+        answer: Box<Answer>,
         /// The command as the store has it, where it is final and the twin has let it go.
         known: Option<Box<Command>>,
     },
@@ -117,13 +117,4 @@ pub enum Refusal {
     /// A rule meets a person's word.
     #[error("the device is in manual mode: rules and schedules do not drive it")]
     ManualMode,
-}
-
-/// Whether a message has been here before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    No,
-    Yes,
-    /// It is not newer than what came before, and older than what the twin remembers: the store knows.
-    AskStore,
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Status, Twin};
 use crate::domain::clock::Timestamp;
-use crate::domain::event::{Cause, EventBody};
+use crate::domain::event::{Cause, EventBody, Source};
 use crate::domain::settings::Heartbeat;
 
 /// What is known of a device's comings and goings, once it has gone for the first time.
@@ -64,10 +64,11 @@ impl Rhythm {
     /// The median of the last intervals, in ms; none while fewer than two are known.
     #[must_use]
     pub fn median_ms(&self) -> Option<i64> {
-        let mut known: Vec<u16> = self.0.iter().copied().filter(|seconds| *seconds != NONE).collect();
-        known.sort_unstable();
+        let mut intervals = self.0; // asked for with every message: nothing on the heap
+        intervals.sort_unstable();
+        let known = intervals.partition_point(|seconds| *seconds != NONE); // the largest stand last
         // Of an even number the longer of the two in the middle: patience costs less than a false alarm.
-        (known.len() >= 2).then(|| i64::from(known[known.len() / 2]) * 1_000)
+        (known >= 2).then(|| i64::from(intervals[known / 2]) * 1_000)
     }
 
     fn beat(&mut self, interval_ms: i64) {
@@ -109,6 +110,12 @@ impl Twin {
         self.status == Status::Online && !self.polls
     }
 
+    /// It takes its commands over HTTP: nothing is published to it.
+    #[must_use]
+    pub fn polls(&self) -> bool {
+        self.polls
+    }
+
     /// After how long a silence it counts as offline, in ms; none: never.
     #[must_use]
     pub fn silence_ms(&self) -> Option<i64> {
@@ -132,9 +139,14 @@ impl Twin {
         self.silence_ms().map(|silence| heard.plus_millis(silence))
     }
 
+    /// It was not there before, or not on MQTT: there it was told nothing while it polled.
+    pub(super) fn comes_with(&self, cause: &Cause) -> bool {
+        self.status != Status::Online || self.polls && cause.source == Source::Mqtt
+    }
+
     /// Every message of a device says first of all that it is there.
     pub(super) fn come_online(&mut self, outcome: &mut Outcome, why: &str, now: Timestamp, cause: &Cause) {
-        if self.status != Status::Online {
+        if self.comes_with(cause) {
             let body = EventBody::Presence { status: Status::Online, reason: why.into() };
             self.happen(outcome, body, now, cause);
             self.remind(outcome);
@@ -151,13 +163,15 @@ impl Twin {
     }
 
     pub(super) fn redo_presence(&mut self, status: Status, why: &str, now: Timestamp) {
-        self.status = status;
+        let was = std::mem::replace(&mut self.status, status);
         if status == Status::Online {
             self.last_seen = self.last_seen.max(Some(now));
             if self.is_reachable() {
                 self.mark_told(now);
             }
-            if let Some(line) = &mut self.line {
+            if was != Status::Online
+                && let Some(line) = &mut self.line
+            {
                 line.changed_at = now;
             }
         } else {

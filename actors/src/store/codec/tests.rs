@@ -2,10 +2,11 @@ use proptest::prelude::*;
 
 use super::bytes::{Decimal, checksum, put_varint};
 use super::*;
+use crate::domain::command::{CommandChange, Step};
 use crate::domain::event::{ChangeKind, Source, TwinChange};
 use crate::domain::{
-    Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status,
-    Timestamp,
+    Answer, AnswerStatus, Cause, CommandId, CommandRequest, CommandStatus, DeviceId, DeviceNumber, Event,
+    EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status, Timestamp,
 };
 
 fn same(one: &[Recorded], other: &[Recorded]) -> bool {
@@ -63,6 +64,52 @@ fn a_message_takes_few_bytes() {
     assert!(same(&decode(&blob).unwrap(), &events));
 }
 
+/// Whatever a command goes through comes back, and every way in which a document changes.
+#[test]
+fn steps_and_changes_come_back() {
+    let answer =
+        |status| Answer { status, response: Some("3.10".parse().unwrap()), reason: Some("so".into()) };
+    let bare = |status| Answer { status, response: None, reason: None };
+    let at = Timestamp::from_millis(1_767_268_800_000);
+    let request =
+        CommandRequest { supersedes: Some("s".into()), ..CommandRequest::new("reboot", Object::default()) };
+    let mut steps = vec![
+        Step::Queued(Box::new(request)),
+        Step::Sent { attempt: 1 },
+        Step::Returned { reason: "away".into(), not_before: None, uncounted: true },
+        Step::Returned { reason: "no answer".into(), not_before: Some(at), uncounted: false },
+    ];
+    for status in
+        [AnswerStatus::Delivered, AnswerStatus::Executed, AnswerStatus::Failed, AnswerStatus::Rejected]
+    {
+        steps.extend([
+            Step::Answered(answer(status)),
+            Step::Answered(bare(status)),
+            Step::Late(answer(status)),
+            Step::Late(bare(status)),
+        ]);
+    }
+    let by = CommandId(uuid::Uuid::from_u128(7));
+    for status in CommandStatus::ALL {
+        steps.push(Step::Ended { status, reason: "over".into(), by: None });
+        steps.push(Step::Ended { status, reason: String::new().into(), by: Some(by) });
+    }
+    let id = CommandId(uuid::Uuid::from_u128(1 << 100));
+    let mut bodies: Vec<EventBody> =
+        steps.into_iter().map(|step| EventBody::Command(Box::new(CommandChange { id, step }))).collect();
+    for change in [ChangeKind::Scheduled, ChangeKind::Skipped] {
+        bodies.push(EventBody::Twin(TwinChange::empty(change)));
+    }
+    let device = DeviceId::parse("pump-1").unwrap();
+    let event = |(seq, body): (u64, EventBody)| {
+        let (device, cause) = (device.clone(), Cause::new(Source::Schedule, "entry 0"));
+        Recorded::new(seq, Event { device, number: DeviceNumber(1), at, received_at: at, body, cause })
+    };
+    let events: Vec<Recorded> = (1..).zip(bodies).map(event).collect();
+    let back = decode(&encode(&events)).unwrap();
+    assert!(same(&back, &events), "{back:?}");
+}
+
 #[test]
 fn says_what_is_wrong() {
     let blob = encode(&[]);
@@ -116,6 +163,64 @@ fn any_json() -> impl Strategy<Value = Json> {
     })
 }
 
+fn any_id() -> impl Strategy<Value = CommandId> {
+    any::<u128>().prop_map(|id| CommandId(uuid::Uuid::from_u128(id)))
+}
+
+fn any_text() -> impl Strategy<Value = Box<str>> {
+    ".{0,9}".prop_map(Into::into)
+}
+
+fn any_request() -> impl Strategy<Value = CommandRequest> {
+    let parameters = prop::collection::vec((".{0,3}", any_json()), 0..4)
+        .prop_map(|entries| entries.into_iter().collect::<Object>());
+    let keys = (prop::option::of(any_text()), prop::option::of(any_text()));
+    (any_text(), parameters, any::<(u8, i64, i64, u8)>(), keys).prop_map(
+        |(command_type, parameters, numbers, (supersedes, idempotency_key))| CommandRequest {
+            command_type,
+            parameters,
+            priority: numbers.0,
+            ttl_ms: numbers.1,
+            timeout_ms: numbers.2,
+            max_attempts: numbers.3,
+            supersedes,
+            idempotency_key,
+        },
+    )
+}
+
+fn any_answer() -> impl Strategy<Value = Answer> {
+    let status = prop::sample::select(vec![
+        AnswerStatus::Delivered,
+        AnswerStatus::Executed,
+        AnswerStatus::Failed,
+        AnswerStatus::Rejected,
+    ]);
+    // A response of null is none: so it is where answers come in.
+    let response = prop::option::of(any_json()).prop_map(|response| response.filter(|r| *r != Json::Null));
+    (status, response, prop::option::of(any_text())).prop_map(|(status, response, reason)| Answer {
+        status,
+        response,
+        reason,
+    })
+}
+
+fn any_step() -> impl Strategy<Value = (CommandId, Step)> {
+    // As far as RFC 3339 goes: times are text in there.
+    let time = || any::<i64>().prop_map(Timestamp::from_millis);
+    let step = prop_oneof![
+        any_request().prop_map(|request| Step::Queued(Box::new(request))),
+        any::<u8>().prop_map(|attempt| Step::Sent { attempt }),
+        (any_text(), prop::option::of(time()), any::<bool>())
+            .prop_map(|(reason, not_before, uncounted)| Step::Returned { reason, not_before, uncounted }),
+        any_answer().prop_map(Step::Answered),
+        any_answer().prop_map(Step::Late),
+        (prop::sample::select(CommandStatus::ALL.to_vec()), any_text(), prop::option::of(any_id()))
+            .prop_map(|(status, reason, by)| Step::Ended { status, reason, by }),
+    ];
+    (any_id(), step)
+}
+
 fn any_body() -> impl Strategy<Value = EventBody> {
     let change = prop_oneof![
         Just(ChangeKind::Registered),
@@ -123,6 +228,8 @@ fn any_body() -> impl Strategy<Value = EventBody> {
         Just(ChangeKind::Updated),
         Just(ChangeKind::Reported),
         Just(ChangeKind::Deleted),
+        Just(ChangeKind::Scheduled),
+        Just(ChangeKind::Skipped),
     ];
     let status = prop_oneof![Just(Status::Unknown), Just(Status::Online), Just(Status::Offline)];
     prop_oneof![
@@ -132,6 +239,7 @@ fn any_body() -> impl Strategy<Value = EventBody> {
             EventBody::Twin(TwinChange { change, patch: patch.into_iter().collect::<Object>() })
         }),
         1 => (status, ".{0,9}").prop_map(|(status, reason)| EventBody::Presence { status, reason: reason.into() }),
+        1 => any_step().prop_map(|(id, step)| EventBody::Command(Box::new(CommandChange { id, step }))),
     ]
 }
 

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::support::*;
+use super::told::{tell_all, tell_order};
 use crate::domain::series::{Aggregate, HistoryQuery};
-use crate::domain::{DeviceNumber, Timestamp};
+use crate::domain::{CommandId, CommandRequest, DeviceNumber, Mode, Object, Timestamp};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -15,6 +16,16 @@ enum Step {
     Tell(u8, i16, Option<u32>),
     Change(u8, u8),
     Remove(u8),
+    /// A device tells as a reading what may be what was desired.
+    Obey(u8, u8),
+    Presence(u8, bool),
+    /// A person takes over, for so many ms or until the schedule may again.
+    Mode(u8, Option<u16>),
+    Ask(u8, Asked),
+    /// The device answers one of the commands, or it is called back.
+    Answer(prop::sample::Index, u8),
+    Cancel(prop::sample::Index),
+    Wake(u8),
     Wait(u32),
     Commit,
     Maintain,
@@ -28,14 +39,67 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (device(), any::<i16>(), prop::option::weighted(0.3, 0..200_000_000u32))
             .prop_map(|(device, value, age)| Step::Tell(device, value, age)),
-        2 => (device(), any::<u8>()).prop_map(|(device, value)| Step::Change(device, value)),
+        2 => (device(), any::<u8>()).prop_map(|(device, value)| Step::Change(device, value % 4)),
         1 => device().prop_map(Step::Remove),
+        2 => (device(), 0..4u8).prop_map(|(device, value)| Step::Obey(device, value)),
+        2 => (device(), any::<bool>()).prop_map(|(device, online)| Step::Presence(device, online)),
+        1 => (device(), prop::option::of(any::<u16>())).prop_map(|(device, millis)| Step::Mode(device, millis)),
+        5 => (device(), any_asked()).prop_map(|(device, asked)| Step::Ask(device, asked)),
+        5 => (any::<prop::sample::Index>(), 0..4u8).prop_map(|(which, answer)| Step::Answer(which, answer)),
+        1 => any::<prop::sample::Index>().prop_map(Step::Cancel),
+        2 => device().prop_map(Step::Wake),
         3 => (0..40_000u32).prop_map(Step::Wait),
         4 => Just(Step::Commit),
         2 => Just(Step::Maintain),
         1 => Just(Step::Reopen),
         2 => (0..60u8).prop_map(Step::Crash),
     ]
+}
+
+/// What is asked, and under which keys.
+#[derive(Clone, Debug)]
+struct Asked {
+    priority: u8,
+    ttl_ms: i64,
+    timeout_ms: i64,
+    attempts: u8,
+    supersedes: bool,
+    key: Option<u8>,
+}
+
+fn any_asked() -> impl Strategy<Value = Asked> {
+    (0..10u8, 1_000..90_000i64, 1_000..30_000i64, 1..4u8, any::<bool>(), prop::option::of(0..2u8)).prop_map(
+        |(priority, ttl_ms, timeout_ms, attempts, supersedes, key)| Asked {
+            priority,
+            ttl_ms,
+            timeout_ms,
+            attempts,
+            supersedes,
+            key,
+        },
+    )
+}
+
+impl Asked {
+    fn request(&self) -> CommandRequest {
+        let Self { priority, ttl_ms, timeout_ms, attempts, supersedes, key } = self;
+        let command_type = if *supersedes { "a" } else { "b" };
+        CommandRequest {
+            priority: *priority,
+            ttl_ms: *ttl_ms,
+            timeout_ms: *timeout_ms,
+            max_attempts: *attempts,
+            supersedes: supersedes.then(|| "s".into()),
+            idempotency_key: key.map(|key| format!("k{key}").into()),
+            ..CommandRequest::new(command_type, Object::default())
+        }
+    }
+}
+
+/// One of the commands that there are, as chance will have it.
+fn one_of(world: &World, which: &prop::sample::Index) -> Option<CommandId> {
+    let ids: Vec<CommandId> = world.commands.keys().copied().collect();
+    (!ids.is_empty()).then(|| *which.get(&ids))
 }
 
 /// Runs `steps` on both stores; gives the world, both stores, and every device there ever was.
@@ -50,8 +114,32 @@ async fn run(steps: &[Step]) -> (World, Fixture, Fixture, Vec<(String, DeviceNum
                     format!(r#", "timestamp": {}"#, world.now.millis() - i64::from(age))
                 });
                 world.tell(&format!("d{device}"), &format!(r#"{{"v": {quarter}, "n": {value}{at}}}"#));
+            }
+            Step::Obey(device, value) => world.tell(&format!("d{device}"), &format!(r#"{{"x": {value}}}"#)),
+            Step::Presence(device, online) => world.presence(&format!("d{device}"), *online),
+            Step::Mode(device, millis) => {
+                let until = millis.map(|millis| world.now.plus_millis(i64::from(millis)));
+                world.set_mode(&format!("d{device}"), Mode::Manual, until);
+            }
+            Step::Ask(device, asked) => {
+                world.command(&format!("d{device}"), &asked.request());
+            }
+            Step::Answer(which, answer) => {
+                if let Some(command) = one_of(&world, which) {
+                    let status = ["delivered", "executed", "failed", "rejected"][usize::from(*answer)];
+                    world.answer(command, &format!(r#"{{"status": "{status}", "response": {{"n": 1.50}}}}"#));
+                }
+            }
+            Step::Cancel(which) => {
+                if let Some(command) = one_of(&world, which) {
+                    world.cancel(command);
+                }
+            }
+            Step::Wake(device) => {
                 let id = format!("d{device}");
-                devices.insert(world.number(&id), id);
+                if world.twins.contains_key(&id) {
+                    world.wake(&id);
+                }
             }
             Step::Change(device, value) => {
                 let id = format!("d{device}");
@@ -76,6 +164,7 @@ async fn run(steps: &[Step]) -> (World, Fixture, Fixture, Vec<(String, DeviceNum
                 sql.reopen().await;
             }
         }
+        devices.extend(world.twins.iter().map(|(id, twin)| (twin.number, id.clone())));
     }
     let batch = world.batch();
     memory.commit(&batch).await;
@@ -113,8 +202,11 @@ proptest! {
             prop_assert_eq!(&answers(&sql).await, &expected, "before order is made");
             sql.store.maintain(world.now).await.unwrap();
             prop_assert_eq!(&answers(&sql).await, &expected, "after order was made");
+            let in_order = tell_order(&*memory.store, world.now).await;
+            prop_assert_eq!(&tell_order(&*sql.store, world.now).await, &in_order, "what may be behind before");
             sql.reopen().await;
             prop_assert_eq!(&answers(&sql).await, &expected, "after it was opened again");
+            prop_assert_eq!(&tell_order(&*sql.store, world.now).await, &in_order, "the same once more");
             Ok(())
         })?;
     }

@@ -10,9 +10,14 @@ use tempfile::TempDir;
 use crate::domain::event::{EventBody, Source};
 use crate::domain::series::{Aggregate, HistoryQuery};
 use crate::domain::twin::{Change, Registration};
-use crate::domain::{Cause, DeviceId, DeviceNumber, Input, Json, Object, Recorded, Timestamp, Twin, payload};
+use crate::domain::{
+    Answer, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Input, Json, Mode, Object,
+    Recorded, Timestamp, Twin, payload,
+};
 use crate::mqtt::Outgoing;
-use crate::store::{Batch, DeviceQuery, EventQuery, MemoryStore, SqlOptions, SqlStore, Store};
+use crate::store::{
+    Batch, CommandQuery, CommandRecord, DeviceQuery, EventQuery, MemoryStore, SqlOptions, SqlStore, Store,
+};
 
 /// 2026-01-01T12:00:00Z
 pub const NOON: i64 = 1_767_268_800_000;
@@ -22,8 +27,11 @@ pub struct World {
     pub now: Timestamp,
     pub seq: u64,
     pub twins: BTreeMap<String, Twin>,
+    /// The commands of the devices that there are, as far as they have come.
+    pub commands: BTreeMap<CommandId, CommandRecord>,
     numbers: i64,
     outgoing: u64,
+    asked: u64,
     pending: Batch,
     events: Vec<Arc<Recorded>>,
 }
@@ -40,7 +48,8 @@ impl World {
             outgoing: Vec::new(),
             sent: Vec::new(),
         };
-        Self { now, seq: 0, twins: BTreeMap::new(), numbers: 0, outgoing: 0, pending, events: Vec::new() }
+        let (twins, commands) = (BTreeMap::new(), BTreeMap::new());
+        Self { now, seq: 0, twins, commands, numbers: 0, outgoing: 0, asked: 0, pending, events: Vec::new() }
     }
 
     pub fn wait(&mut self, millis: i64) {
@@ -66,11 +75,74 @@ impl World {
         let Some(number) = self.twins.get(id).map(|twin| twin.number) else { return };
         self.input(id, Input::Delete);
         self.twins.remove(id);
+        self.commands.retain(|_, record| record.number != number);
         self.pending.removed.push((self.seq, number));
+    }
+
+    /// Somebody asks a device to do something; gives the command's id. A repeat gives the first one's.
+    pub fn command(&mut self, id: &str, request: &CommandRequest) -> CommandId {
+        // In no order but the time's: those of one moment are told apart by what looks like chance.
+        self.asked += 1;
+        let chance = self.asked.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let time = u128::from(self.now.millis().unsigned_abs());
+        let new = CommandId(uuid::Uuid::from_u128(time << 80 | u128::from(chance)));
+        let known = request.idempotency_key.as_deref().and_then(|key| self.with_key(id, key)).cloned();
+        let before = known.as_ref().map(|known| known.command.id);
+        let known = known.map(|known| Box::new(known.command));
+        self.input(id, Input::Command { id: new, request: Box::new(request.clone()), known });
+        before.unwrap_or(new)
+    }
+
+    /// The device says what became of a command.
+    pub fn answer(&mut self, command: CommandId, answer: &str) {
+        let Some((id, known)) = self.known(command) else { return };
+        let answer = Answer::read(answer.as_bytes()).unwrap();
+        self.input(&id, Input::Answer { id: command, answer: Box::new(answer), known });
+    }
+
+    pub fn cancel(&mut self, command: CommandId) {
+        let Some((id, known)) = self.known(command) else { return };
+        self.input(&id, Input::Cancel { id: command, known });
+    }
+
+    /// The device says that it is there, or is gone.
+    pub fn presence(&mut self, id: &str, online: bool) {
+        self.input(id, Input::Presence { online, details: Object::default() });
+    }
+
+    pub fn set_mode(&mut self, id: &str, mode: Mode, until: Option<Timestamp>) {
+        self.input(id, Input::SetMode { mode, until });
+    }
+
+    /// What waited is looked at.
+    pub fn wake(&mut self, id: &str) {
+        let heard_since = Timestamp::from_millis(NOON);
+        self.input(id, Input::Wake { heard_since, first_id: CommandId(uuid::Uuid::nil()) });
+    }
+
+    /// The latest command of this device with this key.
+    pub fn with_key(&self, id: &str, key: &str) -> Option<&CommandRecord> {
+        self.commands
+            .values()
+            .filter(|record| record.device.as_str() == id)
+            .filter(|record| record.command.request.idempotency_key.as_deref() == Some(key))
+            .max_by_key(|record| (record.command.created_at, record.command.id))
+    }
+
+    /// Whose command it is, and what the store knows of it where the twin has let it go.
+    fn known(&self, command: CommandId) -> Option<(String, Option<Box<Command>>)> {
+        let CommandRecord { device, command, .. } = self.commands.get(&command)?;
+        let known = command.status.is_final().then(|| Box::new(command.clone()));
+        Some((device.to_string(), known))
     }
 
     /// A message for a device; gives its id.
     pub fn send(&mut self, topic: &str) -> u64 {
+        self.send_until(topic, None)
+    }
+
+    /// The same, wanted no more after `until`.
+    pub fn send_until(&mut self, topic: &str, until: Option<Timestamp>) -> u64 {
         self.outgoing += 1;
         let payload = bytes::Bytes::from_static(b"{}");
         self.pending.outgoing.push(Outgoing {
@@ -78,7 +150,7 @@ impl World {
             topic: topic.into(),
             payload,
             retain: true,
-            until: None,
+            until,
         });
         self.outgoing
     }
@@ -118,6 +190,14 @@ impl World {
         }
         let twin = self.twins.get_mut(id).unwrap();
         let Ok(outcome) = twin.apply(input, self.now, &cause) else { return };
+        if !outcome.repeated {
+            for command in outcome.commands {
+                let record = CommandRecord { device: twin.id.clone(), number: twin.number, command };
+                self.pending.commands.retain(|pending| pending.command.id != record.command.id);
+                self.pending.commands.push(record.clone());
+                self.commands.insert(record.command.id, record);
+            }
+        }
         let mut readings_only = true;
         for event in outcome.events {
             readings_only &= matches!(event.body, EventBody::Telemetry { .. });
@@ -128,6 +208,16 @@ impl World {
             self.pending.twins.push((self.seq, twin.clone()));
         }
     }
+}
+
+/// What a device is asked: `{"command_type": "reboot", …}`, as the API takes it.
+pub fn asked(request: &str) -> CommandRequest {
+    CommandRequest::parse(object(request)).unwrap()
+}
+
+/// The same with an idempotency key.
+pub fn asked_once(request: &str, key: &str) -> CommandRequest {
+    CommandRequest { idempotency_key: Some(key.into()), ..asked(request) }
 }
 
 fn object(text: &str) -> Object {
@@ -215,43 +305,10 @@ pub fn list() -> DeviceQuery {
     DeviceQuery { limit: 1_000, ..DeviceQuery::default() }
 }
 
+pub fn commands() -> CommandQuery {
+    CommandQuery { limit: 1_000, ..CommandQuery::default() }
+}
+
 pub fn seqs(events: &[Arc<Recorded>]) -> Vec<u64> {
     events.iter().map(|recorded| recorded.seq).collect()
-}
-
-/// Everything that a store can be asked about `devices`, as text: two stores that answer alike tell the same.
-pub async fn tell_all(store: &dyn Store, devices: &[(String, DeviceNumber)], now: Timestamp) -> String {
-    use std::fmt::Write as _;
-    let mut told = String::new();
-    let head = store.head().await.unwrap();
-    writeln!(told, "{head:?}").unwrap();
-    let replayed = store.replay(0, u64::MAX, usize::MAX).await.unwrap();
-    writeln!(told, "replay {} {:?}", replayed.pruned, describe(&replayed.events)).unwrap();
-    for limit in [3, 1_000] {
-        for newest_first in [false, true] {
-            let query = EventQuery { limit, newest_first, since: Some(head.seq / 3), ..log() };
-            writeln!(told, "events {:?}", describe(&store.events(&query).await.unwrap())).unwrap();
-        }
-    }
-    let page = store.devices(&list()).await.unwrap();
-    writeln!(told, "devices {} {:?}", page.total, page.twins).unwrap();
-    for (id, device) in devices {
-        let ids = [DeviceId::parse(id).unwrap()];
-        writeln!(told, "{id} {device:?} {:?}", store.load(&ids).await.unwrap()).unwrap();
-        for (limit, newest_first) in [(5, false), (5, true), (10_000, false), (10_000, true)] {
-            let from = newest_first.then(|| now.plus_millis(-90_000));
-            let to = (!newest_first && limit == 5).then(|| now.plus_millis(-5_000));
-            let query = HistoryQuery { limit, newest_first, from, to, ..history(*device) };
-            writeln!(told, "raw {:?}", store.raw_history(&query).await.unwrap()).unwrap();
-            let by_minute = store.bucket_history(&query).await.unwrap();
-            writeln!(told, "buckets {by_minute:?}").unwrap();
-            let query = EventQuery { device: Some(*device), limit, newest_first, from, to, ..log() };
-            writeln!(told, "log {:?}", describe(&store.events(&query).await.unwrap())).unwrap();
-        }
-    }
-    told
-}
-
-fn describe(events: &[Arc<Recorded>]) -> Vec<String> {
-    events.iter().map(|recorded| format!("{} {:?}", recorded.seq, recorded.event)).collect()
 }

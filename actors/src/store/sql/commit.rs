@@ -1,6 +1,6 @@
 //! The group commit: one transaction, one row for all readings in it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use sea_orm::sea_query::OnConflict;
@@ -8,9 +8,9 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::entities::{chunk, command, device, event, journal, meta, outbox, tag, tombstone, twin};
 use super::rows::{self, failed, int};
-use super::{SqlStore, write};
-use crate::domain::{DeviceNumber, EventBody, Json, Timestamp, Twin};
-use crate::store::{Batch, StoreError, codec, select};
+use super::{SqlStore, listed, write};
+use crate::domain::{DeviceNumber, EventBody, Timestamp, Twin};
+use crate::store::{Batch, StoreError, codec};
 
 const COMMIT: &str = "commit";
 
@@ -104,31 +104,11 @@ async fn write_twins(sql: &DatabaseTransaction, twins: &[(u64, &Twin)]) -> Resul
         return Ok(());
     }
     let devices = twins.iter().map(|(_, twin)| rows::of_device(twin)).collect();
-    write::devices(sql, devices, write::whole_device()).await?;
+    listed::devices(sql, devices).await?;
     let states: Result<Vec<_>, _> = twins.iter().map(|(seq, twin)| rows::of_twin(*seq, 0, twin)).collect();
     // How far its readings are in order stays as it is.
     write::twins(sql, states?, &[twin::Column::Seq, twin::Column::State]).await?;
-    let numbers: Vec<i64> = twins.iter().map(|(_, twin)| twin.number.0).collect();
-    for some in numbers.chunks(write::AT_ONCE) {
-        tag::Entity::delete_many()
-            .filter(tag::Column::Device.is_in(some.iter().copied()))
-            .exec(sql)
-            .await
-            .map_err(failed("write tags"))?;
-    }
-    write::insert(sql, "write tags", twins.iter().flat_map(|(_, twin)| tags(twin)).collect(), None).await
-}
-
-fn tags(twin: &Twin) -> Vec<tag::Model> {
-    let device = twin.number.0;
-    let mut names = HashSet::new();
-    let tag = |(name, value): (&str, &Json)| {
-        let value = select::tag_text(value)?;
-        // Two names that begin alike for so long are one to the index.
-        let name = select::key(name).to_owned();
-        names.insert(name.clone()).then_some(tag::Model { device, name, value })
-    };
-    twin.tags.iter().filter_map(tag).collect()
+    listed::tags(sql, twins).await
 }
 
 /// Everything that is no telemetry gets a row, so that it is found without the readings around it.

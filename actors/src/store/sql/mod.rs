@@ -33,6 +33,7 @@ mod entities;
 mod events;
 mod head;
 mod history;
+mod listed;
 mod order;
 mod prune;
 mod replay;

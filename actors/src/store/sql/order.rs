@@ -15,7 +15,7 @@ use super::chunks::{self, Rewrite};
 use super::entities::{device, meta, twin};
 use super::rows::{self, failed, int, uint};
 use super::tail::View;
-use super::{SqlStore, write};
+use super::{SqlStore, listed, write};
 use crate::domain::{DeviceNumber, EventBody, Recorded, Twin};
 use crate::store::StoreError;
 
@@ -23,10 +23,6 @@ use crate::store::StoreError;
 /// may have to wait. In tests few, so that a few devices make several slices.
 const SLICE_DEVICES: usize = if cfg!(test) { 2 } else { 200 };
 const SLICE_MESSAGES: usize = 8_000;
-
-/// What of a list's row readings alone change as a rule: two indexes to write instead of all.
-const BY_READINGS: [device::Column; 3] =
-    [device::Column::LastSeen, device::Column::UpdatedAt, device::Column::SilenceMs];
 
 /// Puts what the tail held when this began into order.
 pub async fn order(store: &SqlStore) -> Result<(), StoreError> {
@@ -75,8 +71,6 @@ struct Rows {
     device: device::Model,
     /// The `seq` that the twin's row had before; none where there was no row.
     before: Option<i64>,
-    /// No more of the list's row changed than [`BY_READINGS`].
-    heard_only: bool,
 }
 
 async fn order_slice(
@@ -131,20 +125,10 @@ fn fold(
         Some(row) => rows::to_twin(row)?,
         None => Twin::new(first.event.device.clone(), first.event.number, first.event.received_at),
     };
-    let mut heard_only = row.is_some();
-    let drifting = twin.drifting_since();
     for event in events.iter().filter(|event| before.is_none_or(|before| event.seq > uint(before))) {
-        heard_only &= matches!(event.event.body, EventBody::Telemetry { .. });
         twin.redo(&event.event);
     }
-    // A device may tell what was desired as a reading.
-    heard_only &= twin.drifting_since() == drifting;
-    Ok(Some(Rows {
-        device: rows::of_device(&twin),
-        twin: rows::of_twin(last.seq, ordered, &twin)?,
-        before,
-        heard_only,
-    }))
+    Ok(Some(Rows { device: rows::of_device(&twin), twin: rows::of_twin(last.seq, ordered, &twin)?, before }))
 }
 
 /// Writes what was prepared, unless a commit got there first: a twin's row that is newer by now stays, and
@@ -167,8 +151,8 @@ async fn write_slice(
         .map_err(failed("read twins"))?
         .into_iter()
         .collect();
-    let (mut twins, mut newer, mut rewrites) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut heard, mut changed) = (Vec::new(), Vec::new());
+    let (mut twins, mut lists) = (Vec::new(), Vec::new());
+    let (mut newer, mut rewrites) = (Vec::new(), Vec::new());
     for Prepared { number, rows, chunks } in prepared {
         let now = now.get(&number.0).copied();
         if now.is_none() && store.tail.removed(number).is_some() {
@@ -176,18 +160,15 @@ async fn write_slice(
         }
         rewrites.extend(chunks);
         // Where a commit was faster than we, its row has all of this in it too.
-        let Some(Rows { twin, device, heard_only, .. }) =
-            rows.filter(|rows| now.is_none() || now == rows.before)
-        else {
+        let Some(Rows { twin, device, .. }) = rows.filter(|rows| now.is_none() || now == rows.before) else {
             newer.push(number.0);
             continue;
         };
         twins.push(twin);
-        if heard_only { heard.push(device) } else { changed.push(device) }
+        lists.push(device);
     }
     write::twins(sql, twins, &[twin::Column::Seq, twin::Column::OrderedSeq, twin::Column::State]).await?;
-    write::devices(sql, heard, BY_READINGS).await?;
-    write::devices(sql, changed, write::whole_device()).await?;
+    listed::devices(sql, lists).await?;
     for some in newer.chunks(write::AT_ONCE) {
         twin::Entity::update_many()
             .col_expr(twin::Column::OrderedSeq, int(ordered).into())

@@ -3,7 +3,7 @@
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, Iterable, ModelTrait};
 
-use super::entities::{device, meta, twin};
+use super::entities::{meta, twin};
 use super::rows::failed;
 use crate::store::StoreError;
 
@@ -50,21 +50,6 @@ pub async fn twins(
     let overwrite =
         OnConflict::column(twin::Column::Number).update_columns(columns.iter().copied()).to_owned();
     insert(sql, "write twins", twins, Some(overwrite)).await
-}
-
-/// Writes what lists know of twins. `columns` are what an existing row takes over.
-pub async fn devices(
-    sql: &DatabaseTransaction,
-    devices: Vec<device::Model>,
-    columns: impl IntoIterator<Item = device::Column>,
-) -> Result<(), StoreError> {
-    let overwrite = OnConflict::column(device::Column::Number).update_columns(columns).to_owned();
-    insert(sql, "write devices", devices, Some(overwrite)).await
-}
-
-/// What lists know of a twin, all of it.
-pub fn whole_device() -> impl Iterator<Item = device::Column> {
-    device::Column::iter().filter(|column| !matches!(column, device::Column::Number))
 }
 
 /// Sets one of the numbers that outlive their rows.

@@ -1,6 +1,6 @@
 //! Connected, last heard, and why it went.
 
-use super::scene::Scene;
+use super::scene::{Scene, mqtt, published, told};
 use super::*;
 
 #[test]
@@ -84,4 +84,41 @@ fn flapping_is_counted() {
     scene.say(true);
     let line = scene.twin.line().unwrap();
     assert_eq!((line.changed_at, line.disconnects), (at(400), 3));
+}
+
+/// Its first word over MQTT tells a device that polled so far what it was not told there, once.
+#[test]
+fn a_device_that_polled_is_published_to_once_it_speaks_mqtt() {
+    let polled = || {
+        let mut scene = Scene::new();
+        scene.input(Input::Poll, &cause());
+        scene.desire(r#"{"power": "on"}"#);
+        let id = scene.ask("{}");
+        assert!(scene.twin.polls());
+        (scene, id)
+    };
+    for word in [
+        Input::Presence { online: true, details: Object::default() },
+        Input::Report(object(r#"{"n": 1}"#)),
+        Input::AskDesired,
+    ] {
+        let (mut scene, id) = polled();
+        let outcome = scene.input(word.clone(), &mqtt());
+        assert!(!scene.twin.polls(), "{word:?}");
+        assert_eq!(published(&outcome), [id], "{word:?}");
+        assert_eq!(told(&outcome).as_deref(), Some(r#"{"power":"on"}"#), "{word:?}");
+        assert_eq!(outcome.publishes.len(), 2, "each is told once: {word:?}");
+    }
+}
+
+#[test]
+fn to_be_heard_again_is_no_coming() {
+    let mut scene = Scene::online();
+    scene.say(false);
+    scene.now = 100;
+    scene.input(Input::Poll, &cause());
+    assert_eq!(scene.twin.line().unwrap().changed_at, at(100));
+    scene.now = 200;
+    scene.input(Input::Poll, &cause());
+    assert_eq!((scene.twin.line().unwrap().changed_at, scene.twin.last_seen), (at(100), Some(at(200))));
 }

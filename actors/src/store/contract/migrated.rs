@@ -1,0 +1,92 @@
+//! A database that an earlier version has made: all that is in it stays.
+
+use sea_orm::Database;
+use twinhub_migrations::{Migrator, MigratorTrait};
+
+use super::support::*;
+use crate::domain::{DeviceNumber, Status};
+use crate::store::{DeviceQuery, SqlOptions, SqlStore, Store};
+
+/// The tables before there were commands, and their columns.
+const BEFORE_COMMANDS: [(&str, &str); 9] = [
+    ("journal", "first_seq, last_seq, at, first_at, last_at, body"),
+    ("outbox", "id, topic, payload, retain"),
+    ("meta", "name, value"),
+    ("twins", "number, seq, ordered_seq, state"),
+    (
+        "devices",
+        "number, id, serial_number, name, type, group_id, status, mode, claimed, last_seen, created_at, \
+         updated_at, search",
+    ),
+    ("tags", "device, name, value"),
+    ("tombstones", "device, seq"),
+    ("chunks", "device, first_at, first_seq, last_at, last_seq, count, body"),
+    ("events", "seq, device, kind, at, body"),
+];
+/// What a twin's state did not say then.
+const NOT_YET_SAID: [&str; 3] = ["rhythm", "line", "unmet"];
+
+#[tokio::test]
+async fn what_was_there_before_commands_stays() {
+    let fixture = Fixture::sql().await;
+    let mut world = World::new();
+    world.register("pump", r#"{"name": "Pump", "tags": {"floor": 2}, "desired": {"power": "on"}}"#);
+    world.tell("pump", r#"{"t": 23.50}"#);
+    world.tell("gone", r#"{"t": 1}"#);
+    world.presence("fan", true);
+    world.send("iot/devices/pump/desired");
+    fixture.commit(&world.batch()).await;
+    fixture.store.maintain(world.now).await.unwrap();
+    world.remove("gone");
+    world.tell("pump", r#"{"t": 24}"#);
+    fixture.commit(&world.batch()).await;
+
+    let old = fixture.path().with_file_name("old.db");
+    let url = format!("sqlite:{}?mode=rwc", old.display());
+    let before = Database::connect(&url).await.unwrap();
+    Migrator::up(&before, Some(3)).await.unwrap();
+    before.close().await.unwrap();
+    copy(&fixture.path(), &old);
+
+    for _ in 0..2 {
+        let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+        let (new, old) = (store.head().await.unwrap(), fixture.store.head().await.unwrap());
+        assert_eq!((new.seq, new.number, new.outgoing), (old.seq, old.number, old.outgoing));
+        let mut twins = store.devices(&list()).await.unwrap().twins;
+        assert_eq!(twins.len(), 2);
+        assert_eq!((twins[0].status, twins[0].messages), (Status::Online, 2));
+        assert_eq!(twins.remove(0).reported, world.twins["pump"].reported);
+        let tagged = DeviceQuery { tags: vec![("floor".into(), "2".into())], ..list() };
+        assert_eq!(store.devices(&tagged).await.unwrap().total, 1);
+        let readings = store.raw_history(&history(world.number("pump"))).await.unwrap();
+        let told: Vec<String> = readings.iter().map(|reading| reading.value.to_string()).collect();
+        assert_eq!(told, ["23.50", "24"]);
+        let replayed = store.replay(0, u64::MAX, 999).await.unwrap().events;
+        assert_eq!(seqs(&replayed), seqs(&fixture.store.replay(0, u64::MAX, 999).await.unwrap().events));
+        assert_eq!(store.outgoing().await.unwrap(), fixture.store.outgoing().await.unwrap());
+        assert_eq!(store.commands(&commands()).await.unwrap().total, 0);
+        assert_eq!(store.deadlines(DeviceNumber(0), 9).await.unwrap(), [], "nothing is known to wait yet");
+    }
+
+    // With the next message its row is as any other.
+    let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+    world.tell("pump", r#"{"t": 25}"#);
+    store.commit(&world.batch()).await.unwrap();
+    store.maintain(world.now).await.unwrap();
+    let waiting = store.deadlines(DeviceNumber(0), 9).await.unwrap();
+    let numbers: Vec<DeviceNumber> = waiting.iter().map(|deadline| deadline.number).collect();
+    assert_eq!(numbers, [world.number("pump")]);
+}
+
+/// Fills an old database with what an old program would have written.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let sql = rusqlite::Connection::open(to).unwrap();
+    sql.execute("ATTACH ?1 AS new", [from.to_str().unwrap()]).unwrap();
+    for (table, columns) in BEFORE_COMMANDS {
+        let copy = format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}");
+        sql.execute(&copy, []).unwrap();
+    }
+    for name in NOT_YET_SAID {
+        sql.execute("UPDATE twins SET state = json_remove(state, '$.' || ?1)", [name]).unwrap();
+    }
+}

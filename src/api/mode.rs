@@ -1,0 +1,175 @@
+//! `/api/devices/{id}/mode`: who drives the twin, a person or its schedule and rules.
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::Data;
+use chrono::DateTime;
+use twinhub_actors::domain::duration::duration_ms;
+use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::{Cause, Input, Json, Mode, Object, Timestamp, Twin};
+use twinhub_actors::messages::supervisor::IfUnknown;
+
+use super::body::{Body, Device};
+use super::device::find;
+use super::params::Params;
+use super::reply::Document;
+use super::schema::steering::{DeviceMode, NewMode};
+use super::twin::etag;
+use crate::error::{ApiError, Problem};
+use crate::fields::{FieldError, Fields};
+use crate::web::WebState;
+
+const DURATION: &str = "a duration such as 30m or 2h, or seconds";
+
+/// Who drives the twin.
+#[utoipa::path(
+    get,
+    path = "/api/devices/{id}/mode",
+    tag = "twin",
+    params(("id" = String, Path, description = "The device's id")),
+    responses((status = 200, body = DeviceMode), (status = 404, body = Problem))
+)]
+pub async fn get_mode(
+    Device(id): Device,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    Ok(shown(&*find(&state, &id).await?))
+}
+
+/// Says who drives the twin. In `manual` a person's word holds, for good or as long as `for` or `until`
+/// says; entries of the schedule are passed over and rules refused. In `schedule` these drive it.
+#[utoipa::path(
+    put,
+    path = "/api/devices/{id}/mode",
+    tag = "twin",
+    params(("id" = String, Path, description = "The device's id")),
+    request_body = NewMode,
+    responses(
+        (status = 200, body = DeviceMode, headers(("ETag" = String, description = "The version, quoted"))),
+        (status = 404, body = Problem),
+        (status = 422, body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn put_mode(
+    Device(id): Device,
+    Body(body): Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let (mode, until) = wanted(body, state.hub.clock.now())?;
+    let (input, cause) = (Input::SetMode { mode, until }, Cause::new(Source::Rest, ""));
+    let taken = state.hub.deliver(id.clone(), input, cause, IfUnknown::Refuse, true).await?;
+    let twin = match taken.twin {
+        Some(twin) => twin,
+        None => find(&state, &id).await?,
+    };
+    Ok(shown(&twin))
+}
+
+fn wanted(body: Object, now: Timestamp) -> Result<(Mode, Option<Timestamp>), FieldError> {
+    let mut fields = Fields::of(body, &["mode", "for", "until"])?;
+    let word = fields.needed_text("mode")?;
+    let mode = Mode::parse(&word).ok_or_else(|| {
+        let shown: String = word.chars().take(64).collect();
+        FieldError::bad("mode", format!("expected manual or schedule, found `{shown}`"))
+    })?;
+    let (length, until) = (fields.take("for"), fields.text("until")?);
+    if mode == Mode::Schedule && (length.is_some() || until.is_some()) {
+        let field = if length.is_some() { "for" } else { "until" };
+        return Err(FieldError::bad(field, "only manual mode has an end: schedule mode goes on"));
+    }
+    let until = match (length, until) {
+        (Some(_), Some(_)) => {
+            return Err(FieldError::bad("for", "says the same as `until`: give one of them"));
+        }
+        (Some(length), None) => Some(now.plus_millis(millis(&length)?)),
+        (None, Some(text)) => Some(moment(&text)?),
+        (None, None) => None,
+    };
+    Ok((mode, until))
+}
+
+fn millis(length: &Json) -> Result<i64, FieldError> {
+    let millis = match length {
+        Json::String(text) => duration_ms(text),
+        Json::Number(seconds) => seconds.as_str().parse::<i64>().ok().and_then(|n| n.checked_mul(1_000)),
+        _ => None,
+    };
+    millis.filter(|millis| *millis > 0).ok_or_else(|| {
+        let shown: String = length.to_string().chars().take(64).collect();
+        FieldError::bad("for", format!("expected {DURATION}, found {shown}"))
+    })
+}
+
+fn moment(text: &str) -> Result<Timestamp, FieldError> {
+    DateTime::parse_from_rfc3339(text.trim()).map(|at| Timestamp::from_millis(at.timestamp_millis())).map_err(
+        |_| {
+            let shown: String = text.chars().take(64).collect();
+            let detail = format!("expected an RFC 3339 time such as 2026-01-01T12:00:00Z, found `{shown}`");
+            FieldError::bad("until", detail)
+        },
+    )
+}
+
+fn shown(twin: &Twin) -> HttpResponse {
+    let object: Object = [
+        ("device_id", Json::from(twin.id.as_str())),
+        ("mode", twin.mode.as_str().into()),
+        ("mode_until", twin.mode_until.map_or(Json::Null, |at| at.to_string().into())),
+    ]
+    .into_iter()
+    .collect();
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::ETAG, etag(twin)));
+    Document::of(&object).with("version", &twin.version).send(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_actors::domain::payload;
+
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let told = match wanted(payload::object(text.as_bytes()).unwrap(), Timestamp::from_millis(0)) {
+            Ok((mode, until)) => {
+                format!("{} {}", mode.as_str(), until.map_or("-".into(), |at| at.to_string()))
+            }
+            Err(error) => error.to_string(),
+        };
+        assert!(told.starts_with(expected), "{text}: {told}");
+    }
+
+    #[test]
+    fn reads_modes() {
+        check(r#"{"mode": "schedule"}"#, "schedule -");
+        check(r#"{"mode": "manual"}"#, "manual -");
+        check(r#"{"mode": "manual", "for": null}"#, "manual -");
+        check(r#"{"mode": "manual", "for": "2h"}"#, "manual 1970-01-01T02:00:00.000Z");
+        check(r#"{"mode": "manual", "for": 90}"#, "manual 1970-01-01T00:01:30.000Z");
+        check(
+            r#"{"mode": "manual", "until": "1970-01-02T01:00:00+01:00"}"#,
+            "manual 1970-01-02T00:00:00.000Z",
+        );
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        check(r#"{"mod": "manual"}"#, "`mod`: there is no such field");
+        check("{}", "`mode`: must be given");
+        check(r#"{"mode": "auto"}"#, "`mode`: expected manual or schedule, found `auto`");
+        check(r#"{"mode": "manual", "for": "2h", "until": "1970-01-02T00:00:00Z"}"#, "`for`: says the same");
+        check(r#"{"mode": "schedule", "for": "2h"}"#, "`for`: only manual mode has an end");
+        check(
+            r#"{"mode": "schedule", "until": "1970-01-02T00:00:00Z"}"#,
+            "`until`: only manual mode has an end",
+        );
+        for wrong in [r#""soon""#, "0", "-5", "1.5", "true", r#""5""#] {
+            check(&format!(r#"{{"mode": "manual", "for": {wrong}}}"#), "`for`: expected a duration");
+        }
+        check(r#"{"mode": "manual", "until": "tomorrow"}"#, "`until`: expected an RFC 3339 time");
+        check(r#"{"mode": "manual", "until": "1767268800"}"#, "`until`: expected an RFC 3339 time");
+    }
+}
