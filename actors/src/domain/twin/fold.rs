@@ -4,7 +4,7 @@
 use super::dispositivo::{ENTRY, came_with_readings};
 use super::{Mode, Twin, presence};
 use crate::domain::clock::Timestamp;
-use crate::domain::command::Command;
+use crate::domain::command::{Command, Step};
 use crate::domain::event::{Cause, ChangeKind, Event, EventBody, Source, TwinChange};
 use crate::domain::json::Json;
 use crate::domain::schedule::Plan;
@@ -49,8 +49,14 @@ impl Twin {
                     return None; // heard again, no more
                 }
             }
-            // The document says nothing of commands.
-            EventBody::Command(change) => return self.redo_command(change, received, &event.cause),
+            EventBody::Command(change) => {
+                let answered = matches!(change.step, Step::Answered(_) | Step::Late(_));
+                if answered && event.cause.source == Source::Mqtt {
+                    self.last_seen = self.last_seen.max(Some(received));
+                }
+                // The document says nothing of commands.
+                return self.redo_command(change, received, &event.cause);
+            }
         }
         self.version += 1;
         self.updated_at = received;

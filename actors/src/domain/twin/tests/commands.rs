@@ -19,8 +19,10 @@ fn an_online_device_gets_it_at_once() {
         )
     );
     scene.answer(id, "delivered");
+    scene.now = 5;
     scene.answer(id, "executed");
     assert_eq!(scene.way(id), "pending sent delivered executed");
+    assert_eq!(scene.twin.last_seen, Some(at(5)), "who answers is heard");
     assert!(scene.twin.commands().is_empty());
 }
 
