@@ -2,7 +2,7 @@
 //! names status codes of errors.
 
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::json::JsonError;
@@ -151,6 +151,40 @@ impl ApiError {
         }
     }
 
+    /// The status in a dialect, whose clients have never heard of 422: what makes no sense is 400 there.
+    #[must_use]
+    pub fn dialect_status(&self) -> StatusCode {
+        match self.status_and_code().0 {
+            StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+            status => status,
+        }
+    }
+
+    /// The answer in a dialect, which says in `body`, as JSON, what is wrong.
+    #[must_use]
+    pub fn in_dialect(&self, body: String) -> HttpResponse {
+        self.answer(self.dialect_status()).content_type("application/json").body(body)
+    }
+
+    /// The answer's head.
+    fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
+        let foreseen = matches!(self, Self::CommandNotFinished { .. });
+        if status.is_server_error() && !foreseen {
+            tracing::warn!(error = %self, status = status.as_u16(), "request failed");
+        }
+        let mut response = HttpResponse::build(status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+        }
+        if let Self::Method { allow, .. } = self {
+            response.insert_header((header::ALLOW, *allow));
+        }
+        if let Self::CommandNotFinished { id, .. } = self {
+            response.insert_header((header::LOCATION, format!("/api/commands/{id}")));
+        }
+        response
+    }
+
     /// The command that it is about, and how far that has come.
     fn command(&self) -> Option<(CommandId, Option<CommandStatus>)> {
         match self {
@@ -210,23 +244,8 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let status = self.status_code();
-        let foreseen = matches!(self, Self::CommandNotFinished { .. });
-        if status.is_server_error() && !foreseen {
-            tracing::warn!(error = %self, status = status.as_u16(), "request failed");
-        }
-        let mut response = HttpResponse::build(status);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
-        }
-        if let Self::Method { allow, .. } = self {
-            response.insert_header((header::ALLOW, *allow));
-        }
-        if let Self::CommandNotFinished { id, .. } = self {
-            response.insert_header((header::LOCATION, format!("/api/commands/{id}")));
-        }
         let body = serde_json::to_string(&self.problem()).unwrap_or_default(); // texts and a number
-        response.content_type(PROBLEM_JSON).body(body)
+        self.answer(self.status_code()).content_type(PROBLEM_JSON).body(body)
     }
 }
 

@@ -1,10 +1,11 @@
-//! twinhub's way in: command line, configuration, start-up, REST, WebSocket, SSE, page. It holds no state:
+//! twinhub's way in: command line, configuration, start-up, REST, WebSocket, SSE, dialects, page. It holds no state:
 //! that lives in the actors of `twinhub-actors`.
 
 pub mod api;
 pub mod cli;
 pub mod config;
 pub mod dashboard;
+pub mod dialects;
 pub mod error;
 pub mod fields;
 pub mod memory;

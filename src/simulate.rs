@@ -1,52 +1,98 @@
-//! `twinhub simulate`: a fleet that behaves like one. It measures, obeys, drops out and comes back.
+//! `twinhub simulate`: a fleet that behaves like one. It measures, does as it is told, follows what is
+//! desired of it, drops out and comes back.
 
+mod agenda;
 mod device;
 mod dice;
+mod line;
+mod machine;
+mod orders;
 mod station;
+mod tally;
+mod wishes;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use twinhub_actors::mqtt::link::BrokerAddress;
 
 use crate::shutdown;
 use device::Device;
-use station::{Start, Station};
+use station::Station;
+use tally::Tally;
 
 /// What the fleet is like.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = HELP)]
 pub struct SimulateArgs {
     /// How many devices there are
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     devices: u32,
     /// How many messages they send in a second, all together
-    #[arg(long, default_value_t = 50.0, value_parser = rate)]
+    #[arg(long, value_name = "N", default_value_t = 50.0, value_parser = rate)]
     rate: f64,
     /// The broker they speak to
     #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883", value_parser = BrokerAddress::parse)]
     mqtt: BrokerAddress,
+    /// How long a device takes to carry out a command
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = time)]
+    answer_delay: Duration,
+    /// The share of commands that a device fails at, or rejects: from 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02, value_parser = share)]
+    failure_rate: f64,
+    /// How often a device drops out in a minute, by chance; 0 is never
+    #[arg(long, value_name = "N", default_value_t = 0.01, value_parser = drop_outs)]
+    drop_outs: f64,
+    /// How long it is away then, give or take a half
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    away: Duration,
     /// End after so many seconds [default: at Ctrl-C]
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
     /// The same seed gives the same fleet with the same weather
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }
 
-/// What the fleet did, counted by all of it.
-#[derive(Default)]
-struct Tally {
-    connected: AtomicU64,
-    sent: AtomicU64,
-    acknowledged: AtomicU64,
-    obeyed: AtomicU64,
-    dropped_out: AtomicU64,
-    failed: AtomicU64,
+const HELP: &str = "\
+Of ten devices five are rooms (climate-0), three doors (door-1) and two pumps (pump-3). Besides telemetry:
+
+          desired                      commands
+  room    target: 5 to 35 °C           set_target {\"target\": 21.5}
+  door    lock: locked, unlocked       open, close, lock, unlock, set_lock {\"lock\": …}
+  pump    power: on, off               start, stop, set_power {\"power\": …}
+  all     anything else is kept        identify, reboot
+
+  curl -X PATCH http://127.0.0.1:8080/api/devices/pump-3/twin \\
+    -H 'Content-Type: application/json' -d '{\"desired\": {\"power\": \"on\"}}'
+  curl 'http://127.0.0.1:8080/api/devices/door-1/commands?wait=5s' \\
+    -H 'Content-Type: application/json' -d '{\"command_type\": \"lock\"}'
+
+What a device cannot do it rejects, and says why. It carries out no command twice,
+and passes over what is desired in an older version than it has followed. It drops
+out by breaking its connection, so that the broker speaks its last will. Above 900
+devices some share a connection; that says `offline` for them.";
+
+/// What all stations share.
+struct Fleet {
+    broker: BrokerAddress,
+    /// The time between two messages of one device.
+    period: Duration,
+    answer_delay: Duration,
+    /// 0 to 1.
+    failure_rate: f64,
+    /// A minute, of each device.
+    drop_outs: f64,
+    away: Duration,
+    began: Instant,
+    tally: Arc<Tally>,
 }
 
 /// More connections than this and devices share one, as behind a gateway: a system gives a program 1,024
@@ -54,25 +100,26 @@ struct Tally {
 const MOST_CONNECTIONS: u32 = 900;
 /// Devices that come at once are a storm of their own; a thousand a second is none.
 const CONNECT_EVERY: Duration = Duration::from_millis(1);
+/// No device says more than a thousand messages a second.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
 /// How long the fleet is given to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
+const RATES: RangeInclusive<f64> = 0.001..=1_000_000.0;
+/// A minute.
+const DROP_OUTS: RangeInclusive<f64> = 0.000_1..=600.0;
+const LONGEST_TIME: Duration = Duration::from_secs(86_400);
 
 /// Plays the fleet until its time is over or the user ends it, and tells what it did.
 ///
 /// # Errors
 /// No device ever reached the broker.
 pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
-    let tally = Arc::new(Tally::default());
+    let fleet = Arc::new(Fleet::new(&args));
     let (end, ended) = watch::channel(false);
-    let began = Instant::now();
     let mut stations = JoinSet::new();
-    let period = Duration::from_secs_f64(f64::from(args.devices) / args.rate);
-    for (place, devices) in (0..).zip(deal(&args)) {
-        // One after the other, and then evenly spread over the period.
-        let start =
-            Start { connect_after: CONNECT_EVERY * place, phase: period.mul_f64(share(place, &args)) };
-        let station = Station::new(args.mqtt.clone(), devices, period, start, began, Arc::clone(&tally));
-        stations.spawn(station.run(ended.clone()));
+    for (place, devices) in (0..).zip(deal(&args, &fleet)) {
+        let station = Station::new(Arc::clone(&fleet), devices);
+        stations.spawn(station.run(fleet.began + CONNECT_EVERY * place, ended.clone()));
     }
     println!("{} devices on {}, {} messages a second; Ctrl-C ends it", args.devices, args.mqtt, args.rate);
     let bar = ProgressBar::new_spinner().with_style(style());
@@ -85,37 +132,49 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
     tokio::select! {
         _ = shutdown::signal() => {}
         () = time => {}
-        () = show(&bar, &tally, began) => {}
+        () = show(&bar, &fleet) => {}
     }
     let _ = end.send(true); // fails where every station has ended
     let _ = tokio::time::timeout(GOODBYE, stations.join_all()).await; // the broker notices the rest
     bar.finish_and_clear();
-    println!("{}", tally.summary(began.elapsed()));
-    anyhow::ensure!(tally.sent.load(Relaxed) > 0, "no device reached the broker at {}", args.mqtt);
+    println!("{}", fleet.tally.summary(fleet.began.elapsed()));
+    anyhow::ensure!(fleet.tally.sent.load(Relaxed) > 0, "no device reached the broker at {}", args.mqtt);
     Ok(())
 }
 
-/// Which part of a turn of all connections has passed when it comes to number `place`.
-fn share(place: u32, args: &SimulateArgs) -> f64 {
-    f64::from(place) / f64::from(args.devices.min(MOST_CONNECTIONS))
+impl Fleet {
+    fn new(args: &SimulateArgs) -> Self {
+        let SimulateArgs { devices, rate, answer_delay, failure_rate, drop_outs, away, .. } = *args;
+        Self {
+            broker: args.mqtt.clone(),
+            period: Duration::from_secs_f64(f64::from(devices) / rate).max(SHORTEST_PERIOD),
+            answer_delay,
+            failure_rate,
+            drop_outs,
+            away,
+            began: Instant::now(),
+            tally: Arc::default(),
+        }
+    }
 }
 
-/// Deals the devices out to connections.
-fn deal(args: &SimulateArgs) -> Vec<Vec<Device>> {
+/// Deals the devices out to connections, each with the time of its first message: evenly spread over a
+/// period, so that a fleet does not do everything at once.
+fn deal(args: &SimulateArgs, fleet: &Fleet) -> Vec<Vec<(Instant, Device)>> {
+    let device = |index| {
+        let first = fleet.began + fleet.period.mul_f64(f64::from(index) / f64::from(args.devices));
+        (first, Device::new(args.seed, index))
+    };
     let connections = args.devices.min(MOST_CONNECTIONS);
-    (0..connections)
-        .map(|first| {
-            let step = connections as usize; // 900 at most
-            (first..args.devices).step_by(step).map(|index| Device::new(args.seed, index)).collect()
-        })
-        .collect()
+    let step = connections as usize; // 900 at most
+    (0..connections).map(|first| (first..args.devices).step_by(step).map(device).collect()).collect()
 }
 
-async fn show(bar: &ProgressBar, tally: &Tally, began: Instant) {
+async fn show(bar: &ProgressBar, fleet: &Fleet) {
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
         tick.tick().await;
-        bar.set_message(tally.line(began.elapsed()));
+        bar.set_message(fleet.tally.line(fleet.began.elapsed()));
         bar.tick();
     }
 }
@@ -125,30 +184,32 @@ fn style() -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
+/// Where a device says something, or is told it.
+fn topic(device: &str, about: &str) -> String {
+    format!("iot/devices/{device}/{about}")
+}
+
 fn rate(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate <= 1_000_000.0 => Ok(rate),
-        _ => Err("expected a number above 0".into()),
+    within(text, RATES).ok_or_else(|| "expected a number from 0.001 to 1000000".into())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    within(text, 0.0..=1.0).ok_or_else(|| "expected a number from 0 to 1".into())
+}
+
+fn drop_outs(text: &str) -> Result<f64, String> {
+    let never = within(text, 0.0..=0.0);
+    never.or_else(|| within(text, DROP_OUTS)).ok_or_else(|| "expected 0, or 0.0001 to 600 a minute".into())
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time <= LONGEST_TIME => Ok(time),
+        Ok(_) => Err("expected a day at most".into()),
+        Err(_) => Err("expected a length of time such as 200ms, 10s or 5m".into()),
     }
 }
 
-impl Tally {
-    fn line(&self, elapsed: Duration) -> String {
-        let get = |counter: &AtomicU64| counter.load(Relaxed);
-        #[expect(clippy::cast_precision_loss, reason = "for show")]
-        let rate = get(&self.acknowledged) as f64 / elapsed.as_secs_f64().max(0.001);
-        format!(
-            "{} connected · {} sent · {} acknowledged ({rate:.0}/s) · {} obeyed · {} drop-outs · {} lost connections",
-            get(&self.connected),
-            get(&self.sent),
-            get(&self.acknowledged),
-            get(&self.obeyed),
-            get(&self.dropped_out),
-            get(&self.failed),
-        )
-    }
-
-    fn summary(&self, elapsed: Duration) -> String {
-        format!("after {:.1} s: {}", elapsed.as_secs_f64(), self.line(elapsed))
-    }
+fn within(text: &str, range: RangeInclusive<f64>) -> Option<f64> {
+    text.parse().ok().filter(|number| range.contains(number))
 }

@@ -23,7 +23,7 @@ use twinhub_actors::mqtt::Link;
 
 pub use origin::Origins;
 
-use crate::{api, dashboard, error, ws};
+use crate::{api, dashboard, dialects, error, ws};
 
 /// A client that takes longer than this to send a request's head is cut off.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -113,6 +113,7 @@ pub fn configure(config: &mut ServiceConfig, state: Data<WebState>) {
         .app_data(state)
         .service(api::resource("/api/ws", "GET").route(web::get().to(ws::open)))
         .configure(api::configure)
+        .configure(dialects::configure)
         .configure(dashboard::configure)
         .default_service(web::to(error::no_route));
 }

@@ -1,6 +1,8 @@
 //! The supervisor: finds the twin an input is for, starts it from the store where it is not in memory,
 //! starts it again where it died, and puts idle ones away.
 
+mod serials;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,8 +21,9 @@ use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin, TwinStopped};
 use crate::messages::twin::{PutAway, Read, Take};
 use crate::post::{post, post_weak};
 use crate::receipt::NotTaken;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::twin::{Surroundings, TwinActor};
+use serials::{Owners, Sorted};
 
 /// Twins loaded with one query at most.
 const MOST_IN_LOAD: usize = 500;
@@ -81,6 +84,9 @@ struct Leaving {
     incarnation: u32,
     waiting: Vec<Waiting>,
 }
+
+/// What a load found.
+type Loaded = (Vec<Twin>, Owners);
 
 enum Waiting {
     Deliver(Deliver),
@@ -151,9 +157,10 @@ impl Supervisor {
         }
         self.loading = true;
         let ids: Vec<_> = self.to_load.drain(..self.to_load.len().min(MOST_IN_LOAD)).collect();
+        let serials = ids.iter().filter_map(|id| Some((id.clone(), self.serial_waiting_for(id)?))).collect();
         let store = Arc::clone(&self.around().store);
         let query = async move {
-            let loaded = store.load(&ids).await;
+            let loaded = load_with_owners(&*store, &ids, serials).await;
             (ids, loaded)
         };
         ctx.spawn(query.into_actor(self).map(|(ids, loaded), this, ctx| {
@@ -163,9 +170,9 @@ impl Supervisor {
         }));
     }
 
-    fn loaded(&mut self, ids: Vec<DeviceId>, loaded: Result<Vec<Twin>, StoreError>, ctx: &mut Context<Self>) {
-        let twins = match loaded {
-            Ok(twins) => twins,
+    fn loaded(&mut self, ids: Vec<DeviceId>, loaded: Result<Loaded, StoreError>, ctx: &mut Context<Self>) {
+        let (twins, mut owners) = match loaded {
+            Ok(loaded) => loaded,
             Err(error) => {
                 warn!(%error, twins = ids.len(), "could not load twins, trying again");
                 let retry = tokio::time::sleep(STORE_WAIT).into_actor(self);
@@ -185,12 +192,30 @@ impl Supervisor {
                     self.start(twin);
                     waiting
                 }
-                None => self.begin(&id, waiting),
+                None => match serials::sort(&id, waiting, &mut owners) {
+                    Ok(Sorted { elsewhere, here }) => {
+                        let (owner, theirs) = elsewhere.unwrap_or_else(|| (id.clone(), Vec::new()));
+                        for message in theirs {
+                            self.pass(owner.clone(), message, ctx);
+                        }
+                        self.begin(&id, here)
+                    }
+                    Err(waiting) => {
+                        self.twins.insert(id.clone(), Slot::Coming(waiting));
+                        self.to_load.push(id);
+                        continue;
+                    }
+                },
             };
             for message in waiting {
                 self.pass(id.clone(), message, ctx);
             }
         }
+    }
+
+    fn serial_waiting_for(&self, id: &DeviceId) -> Option<Box<str>> {
+        let Some(Slot::Coming(waiting)) = self.twins.get(id) else { return None };
+        serials::of(waiting)
     }
 
     /// Nobody has heard of this device. Refuses what is for known devices only; starts a new twin if
@@ -295,6 +320,16 @@ impl Supervisor {
     fn seconds(&self) -> u32 {
         u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX)
     }
+}
+
+async fn load_with_owners(
+    store: &dyn Store,
+    ids: &[DeviceId],
+    serials: Vec<(DeviceId, Box<str>)>,
+) -> Result<Loaded, StoreError> {
+    let twins = store.load(ids).await?;
+    let owners = serials::owners(store, &twins, serials).await?;
+    Ok((twins, owners))
 }
 
 fn send(to: &WeakAddr<TwinActor>, message: Waiting) -> Result<(), Waiting> {

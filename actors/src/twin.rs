@@ -75,7 +75,8 @@ impl TwinActor {
             (true, IfUnknown::Refuse) => Err(Refusal::Unknown(self.twin.id.to_string())),
         };
         let deleted = matches!(input, Input::Delete);
-        if matches!(input, Input::Wake { .. }) {
+        let woken = matches!(input, Input::Wake { .. });
+        if woken {
             self.armed = None; // by this wake
         }
         let outcome = begun.and_then(|mut outcome| {
@@ -87,6 +88,8 @@ impl TwinActor {
             Ok(outcome)
         });
         match outcome {
+            // Woken too early, as most are: nobody waits to hear that nothing came of it.
+            Ok(outcome) if woken && outcome == Outcome::default() => receipt.settle(Ok(Taken::default())),
             Ok(outcome) => self.commit(outcome, deleted, receipt, want_twin),
             Err(refusal) => {
                 up(&self.around.counters.inputs_refused);

@@ -12,7 +12,7 @@ use crate::Bench;
 use crate::load::{self, Load, topic};
 use crate::mqtt::Message;
 use crate::program::Hub;
-use crate::report::{Aim, Report};
+use crate::report::{Aim, Report, at, millis};
 use crate::websocket::{Subscriber, contains};
 
 const DEVICES: u64 = 1_000;
@@ -30,9 +30,14 @@ pub async fn latency(bench: &Bench, report: &mut Report) -> Result<()> {
         hub.stop().await?;
         drop(dir);
         times.sort_unstable();
-        let at = |share: usize| millis(times[(times.len() - 1) * share / 100]);
-        report.add(format!("publish → WebSocket at 1,000/s, {name}, p50"), at(50), "ms", Aim::Below(1.6));
-        report.add(format!("publish → WebSocket at 1,000/s, {name}, p99"), at(99), "ms", Aim::Below(10.0));
+        let within = |percent| millis(at(&times, percent));
+        report.add(format!("publish → WebSocket at 1,000/s, {name}, p50"), within(50), "ms", Aim::Below(1.6));
+        report.add(
+            format!("publish → WebSocket at 1,000/s, {name}, p99"),
+            within(99),
+            "ms",
+            Aim::Below(10.0),
+        );
     }
     Ok(())
 }
@@ -151,8 +156,4 @@ fn sent_at(frame: &[u8]) -> Option<Duration> {
     let start = frame.windows(NAME.len()).position(|window| window == NAME)? + NAME.len();
     let digits = frame[start..].iter().take_while(|byte| byte.is_ascii_digit());
     Some(Duration::from_micros(digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))))
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1_000.0
 }

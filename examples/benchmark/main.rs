@@ -6,6 +6,9 @@
 //! ```
 //! It speaks to 127.0.0.1 only, and everything in it is bounded in number and time.
 
+mod commands;
+mod disk;
+mod http;
 mod ingest;
 mod live;
 mod load;
@@ -13,6 +16,7 @@ mod mqtt;
 mod program;
 mod report;
 mod rest;
+mod schedules;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -57,7 +61,9 @@ enum Part {
     Ingest,
     Latency,
     FanOut,
+    Commands,
     Many,
+    Schedules,
     History,
 }
 
@@ -131,7 +137,9 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
             Part::Ingest => ingest::run(&bench, report).await,
             Part::Latency => live::latency(&bench, report).await,
             Part::FanOut => live::fan_out(&bench, report).await,
+            Part::Commands => commands::run(&bench, report).await,
             Part::Many => rest::many(&bench, report).await,
+            Part::Schedules => schedules::run(&bench, report).await,
             Part::History => rest::history(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;

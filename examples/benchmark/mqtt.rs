@@ -131,6 +131,27 @@ impl Client {
         Ok(())
     }
 
+    /// Takes in and acknowledges what comes, by topic and payload, and publishes what `reply` says to it at
+    /// QoS 1, until the connection breaks.
+    pub async fn serve(&mut self, mut reply: impl FnMut(&str, &[u8]) -> Option<Message>) -> Result<()> {
+        loop {
+            read_more(&mut self.stream, &mut self.incoming).await?;
+            let (mut used, mut replies) = (0, Vec::new());
+            while let Some(packet) = packet_at(&self.incoming, used) {
+                used = packet.body.end;
+                if packet.first & 0xF6 == 0x32 {
+                    let body = &self.incoming[packet.body];
+                    let id = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+                    self.outgoing.extend([0x40, 2, body[id], body[id + 1]]);
+                    replies.extend(reply(&String::from_utf8_lossy(&body[2..id]), &body[id + 2..]));
+                }
+            }
+            self.incoming.drain(..used);
+            replies.iter().for_each(|message| self.put_publish(message));
+            self.flush().await?;
+        }
+    }
+
     fn put_publish(&mut self, message: &Message) {
         self.next_id = self.next_id.checked_add(1).unwrap_or(1);
         let mut head = Vec::with_capacity(message.topic.len() + 4);

@@ -1,5 +1,7 @@
 //! What was measured, as a table for people and a line of JSON for machines.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 /// The results so far.
@@ -52,6 +54,16 @@ impl Row {
         };
         format!("{:<58} {:>12} {:<10} {:<16}", self.name, figure(self.value), self.unit, aim)
     }
+}
+
+/// `percent` of the sorted `times` are not longer than this.
+pub fn at(times: &[Duration], percent: usize) -> Duration {
+    times.get(times.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default()
+}
+
+/// In milliseconds.
+pub fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
 }
 
 fn mark(met: bool) -> &'static str {

@@ -113,13 +113,18 @@ async fn median(hub: &Hub, mut path: impl FnMut() -> String) -> Result<f64> {
 
 /// The resident memory, in MB, once the hub has done what it does behind.
 async fn settled(hub: &Hub) -> Result<f64> {
+    settled_for(hub, AT_REST).await
+}
+
+/// The same where so many half seconds without a new least are enough.
+pub async fn settled_for(hub: &Hub, at_rest: u32) -> Result<f64> {
     let (mut least, mut since) = (f64::INFINITY, 0);
     for _ in 0..LONGEST_REST {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let resident = hub.resident_mb()?;
         since = if resident < least * 0.999 { 0 } else { since + 1 };
         least = least.min(resident);
-        if since >= AT_REST {
+        if since >= at_rest {
             break;
         }
     }

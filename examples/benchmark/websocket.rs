@@ -17,6 +17,11 @@ pub struct Subscriber {
 impl Subscriber {
     /// Connects and subscribes to every reading.
     pub async fn connect(hub: SocketAddr) -> Result<Self> {
+        Self::connect_to(hub, "telemetry").await
+    }
+
+    /// Connects and subscribes to every event of a kind.
+    pub async fn connect_to(hub: SocketAddr, kind: &str) -> Result<Self> {
         let mut stream = TcpStream::connect(hub).await?;
         stream.set_nodelay(true)?;
         let request = format!(
@@ -26,7 +31,8 @@ impl Subscriber {
         stream.write_all(request.as_bytes()).await?;
         let mut subscriber = Self { stream, incoming: Vec::new(), used: 0 };
         subscriber.read_head().await?;
-        subscriber.send(br#"{"type":"subscribe","id":"s","kinds":["telemetry"]}"#).await?;
+        let subscribe = format!(r#"{{"type":"subscribe","id":"s","kinds":["{kind}"]}}"#);
+        subscriber.send(subscribe.as_bytes()).await?;
         loop {
             let frame = subscriber.next().await?;
             if contains(frame, br#""type":"subscribed""#) {

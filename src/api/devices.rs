@@ -71,6 +71,7 @@ fn query(mut params: Params, claimed: Option<bool>, now: Timestamp) -> Result<De
         })?
         .unwrap_or_default();
     let query = DeviceQuery {
+        numbers: None,
         status: params.words("status", "online, offline or unknown", Status::parse)?,
         drifting_since: params
             .read("drift", "a duration such as 10m", duration_ms)?

@@ -1,7 +1,9 @@
 //! `/api/openapi.json`, made from the code, and `/docs`, a page to try it. Its files are in the program.
 
+use std::sync::LazyLock;
+
 use actix_web::HttpResponse;
-use actix_web::http::header;
+use actix_web::http::header::{self, ContentType};
 use actix_web::web::ServiceConfig;
 use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -40,6 +42,8 @@ use super::{
 )]
 struct Description;
 
+const DESCRIPTION: &str = "/api/openapi.json";
+
 /// The description of the API.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
@@ -47,10 +51,17 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 pub(super) fn configure(config: &mut ServiceConfig) {
-    let page = SwaggerUi::new("/docs/{_:.*}")
-        .url("/api/openapi.json", openapi())
-        .config(Config::default().validator_url("none").try_it_out_enabled(true));
-    config.service(super::resource("/docs", "GET, HEAD").route(super::get().to(to_the_page))).service(page);
+    let of_page = Config::from(DESCRIPTION).validator_url("none").try_it_out_enabled(true);
+    config
+        .service(super::resource(DESCRIPTION, "GET, HEAD").route(super::get().to(get_description)))
+        .service(super::resource("/docs", "GET, HEAD").route(super::get().to(to_the_page)))
+        .service(SwaggerUi::new("/docs/{_:.*}").config(of_page));
+}
+
+/// Made when somebody first asks for it: it takes megabytes to make, and most hubs are never asked.
+async fn get_description() -> HttpResponse {
+    static TEXT: LazyLock<String> = LazyLock::new(|| openapi().to_json().unwrap_or_default()); // texts and numbers
+    HttpResponse::Ok().content_type(ContentType::json()).body(TEXT.as_str())
 }
 
 async fn to_the_page() -> HttpResponse {

@@ -107,6 +107,7 @@ fn wanted(mut params: Params) -> Result<EventQuery, FieldError> {
         from: params.start_time("from")?,
         to: params.end_time("to")?,
         since,
+        offset: 0,
         #[expect(clippy::cast_possible_truncation, reason = "at most 1,000")]
         limit: limit(&mut params, USUAL, paging::MOST)? as usize,
         // Who reads on from a place reads forward.

@@ -2,7 +2,7 @@
 //! to an actor and tell its answer.
 
 pub(crate) mod asked;
-mod body;
+pub(crate) mod body;
 mod claims;
 mod command_view;
 mod commands;
@@ -17,7 +17,7 @@ mod metrics;
 mod mode;
 pub(crate) mod order;
 mod paging;
-mod params;
+pub(crate) mod params;
 mod poll;
 mod register;
 mod reply;

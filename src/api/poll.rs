@@ -81,7 +81,7 @@ pub async fn post_answer(
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let input = Input::Answer { id, answer: answer(body)?, known: None };
+    let input = Input::Answer { id, answer: Box::new(answer(body)?), known: None };
     let cause = Cause::new(Source::Rest, "");
     let taken = state.hub.deliver(device.clone(), input, cause, IfUnknown::Refuse, false).await?;
     let command = asked_for(id, taken.repeated, taken.commands)?;

@@ -36,4 +36,11 @@ impl Dice {
     pub(super) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.between(-0.5, 0.5)).sum()
     }
+
+    /// The seconds until something happens that happens `per_minute` times a minute, by chance; none where
+    /// it never does.
+    pub(super) fn wait(&mut self, per_minute: f64) -> Option<f64> {
+        let evenly = self.between(0.0, 1.0);
+        (per_minute > 0.0).then(|| -(1.0 - evenly).ln() * 60.0 / per_minute)
+    }
 }

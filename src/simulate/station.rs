@@ -1,38 +1,46 @@
-//! One connection to the broker, and the devices that speak through it.
+//! A station: the devices that speak over one connection, and what they do when. A device with a
+//! connection of its own drops out by breaking it, and its will is spoken; behind a shared one, as behind
+//! a gateway, that would take the others along, so there the gateway says it for the device.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{LastWill, Packet};
-use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
-use rumqttc::{NetworkOptions, Transport};
-use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
-use tokio::time::MissedTickBehavior;
-use twinhub_actors::mqtt::link::BrokerAddress;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use twinhub_actors::SystemClock;
+use twinhub_actors::domain::{Clock as _, Timestamp};
+use twinhub_actors::mqtt::topics::{self, Leaf};
 
-use super::Tally;
-use super::device::Device;
-
-/// When it begins, so that a fleet does not do everything at once.
-#[derive(Clone, Copy)]
-pub(super) struct Start {
-    pub(super) connect_after: Duration,
-    /// Its place in the period.
-    pub(super) phase: Duration,
-}
+use super::agenda::Agenda;
+use super::device::{Device, Said};
+use super::line::{Heard, Line};
+use super::{Fleet, topic};
 
 /// See the module.
 pub(super) struct Station {
-    broker: BrokerAddress,
-    devices: Vec<Device>,
-    /// The time between two messages of one device.
-    period: Duration,
-    start: Start,
-    began: Instant,
-    tally: Arc<Tally>,
+    fleet: Arc<Fleet>,
+    members: Vec<Member>,
+    by_id: HashMap<String, usize>,
+    agenda: Agenda<Task>,
+}
+
+struct Member {
+    device: Device,
+    is_away: bool,
+    /// When it was last cut off.
+    broken_at: Option<Timestamp>,
+    /// Commands that fell due while it was away: nobody would have heard the answer.
+    waiting: Vec<String>,
+}
+
+/// What a device does by itself; the number is its place at the station.
+enum Task {
+    Measure(usize),
+    CarryOut(usize, String),
+    DropOut(usize),
+    Return(usize),
 }
 
 /// How a connection ended.
@@ -45,47 +53,35 @@ enum Ended {
     Failed,
 }
 
-/// What the connection's own task tells.
-enum Heard {
-    Connected,
-    Desired { topic: String, payload: Vec<u8> },
-}
-
 /// The wait before the next try to reach a broker that is not there.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// Unacknowledged messages and requests that wait in the client.
-const ROOM: usize = 100;
-/// Messages of a connection under way at most. The client sets aside some hundred bytes for each it may
-/// have, and 65,535 is what it takes for granted: ten megabytes a device.
-const MOST_IN_FLIGHT: u16 = 64;
 /// The fleet's day begins with the program; it is eight in the morning there.
 const MORNING: f64 = 8.0 * 3_600.0;
 
 impl Station {
-    pub(super) fn new(
-        broker: BrokerAddress,
-        devices: Vec<Device>,
-        period: Duration,
-        start: Start,
-        began: Instant,
-        tally: Arc<Tally>,
-    ) -> Self {
-        Self { broker, devices, period, start, began, tally }
+    /// A station of `devices`, each with the time of its first message; there is at least one.
+    pub(super) fn new(fleet: Arc<Fleet>, devices: Vec<(Instant, Device)>) -> Self {
+        let by_id = devices.iter().enumerate().map(|(place, (_, device))| (device.id.clone(), place));
+        let by_id = by_id.collect();
+        let mut station = Self { fleet, members: Vec::new(), by_id, agenda: Agenda::new() };
+        for (place, (first, device)) in devices.into_iter().enumerate() {
+            station.members.push(Member { device, is_away: false, broken_at: None, waiting: Vec::new() });
+            station.agenda.put(first, Task::Measure(place));
+            station.plan_drop_out(place, Duration::ZERO);
+        }
+        station
     }
 
     /// Plays its devices until `ended` turns true.
-    pub(super) async fn run(mut self, mut ended: watch::Receiver<bool>) {
-        tokio::time::sleep(self.start.connect_after).await;
+    pub(super) async fn run(mut self, connect_at: Instant, mut ended: watch::Receiver<bool>) {
+        tokio::time::sleep_until(connect_at).await;
         loop {
             let wait = match self.connection(&mut ended).await {
                 Ended::Done => return,
-                Ended::DropOut(wait) => {
-                    self.tally.dropped_out.fetch_add(1, Relaxed);
-                    wait
-                }
+                Ended::DropOut(wait) => wait,
                 Ended::Failed => {
-                    self.tally.failed.fetch_add(1, Relaxed);
+                    self.fleet.tally.failed.fetch_add(1, Relaxed);
+                    self.members.iter_mut().for_each(|member| member.device.lose_broker());
                     TRY_AGAIN
                 }
             };
@@ -97,137 +93,157 @@ impl Station {
     }
 
     async fn connection(&mut self, ended: &mut watch::Receiver<bool>) -> Ended {
-        let (client, eventloop) = AsyncClient::new(self.options(), ROOM);
-        let (tell, mut heard) = mpsc::channel(ROOM);
-        // Polled by a task of its own: to give up a poll half way would lose a connection in the making.
-        let mut polling = tokio::spawn(poll(eventloop, tell, Arc::clone(&self.tally)));
-        let each = self.period / u32::try_from(self.devices.len()).unwrap_or(u32::MAX);
-        let each = each.max(Duration::from_millis(1));
-        let phase = self.start.phase.as_secs_f64() % each.as_secs_f64();
-        let mut tick =
-            tokio::time::interval_at(tokio::time::Instant::now() + Duration::from_secs_f64(phase), each);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut turn, mut connected) = (0, false);
+        let Self { fleet, members, .. } = self;
+        let first = &members[0].device.id; // no station is without a device
+        let mut line = Line::open(&fleet.broker, first, members.len(), Arc::clone(&fleet.tally));
+        let mut connected = false;
         let ended = loop {
             tokio::select! {
                 _ = ended.wait_for(|ended| *ended) => break Ended::Done,
-                _ = &mut polling => break Ended::Failed,
-                Some(heard) = heard.recv() => match heard {
-                    Heard::Connected => {
+                heard = line.next() => match heard {
+                    Some(Heard::Connected) => {
                         connected = true;
-                        self.tally.connected.fetch_add(1, Relaxed);
-                        self.devices.iter().for_each(|device| self.greet(&client, device));
+                        self.arrive(&line);
                     }
-                    Heard::Desired { topic, payload } => self.desired(&client, &topic, &payload),
+                    Some(Heard::Message { topic, payload }) => self.hear(&line, &topic, &payload),
+                    None => break Ended::Failed,
                 },
-                _ = tick.tick(), if connected => {
-                    let index = turn % self.devices.len();
-                    turn += 1;
-                    self.measure(&client, index);
-                    if let Some(seconds) = self.devices[index].drops_out(self.period.as_secs_f64()) {
-                        break Ended::DropOut(Duration::from_secs_f64(seconds));
+                (at, task) = self.agenda.due(), if connected => {
+                    if let Some(ended) = self.act(&line, at, task) {
+                        break ended;
                     }
                 }
             }
         };
         if connected {
-            self.tally.connected.fetch_sub(1, Relaxed);
-        }
-        if matches!(ended, Ended::Done) {
-            self.say_goodbye(&client, polling).await;
-        } else {
-            polling.abort(); // the connection breaks without a word, and the broker speaks the will
+            let now = SystemClock.now();
+            let here = || self.members.iter().filter(|member| !member.is_away);
+            self.fleet.tally.here.fetch_sub(here().count() as u64, Relaxed);
+            if matches!(ended, Ended::Done) {
+                let goodbye = |member: &Member| (topic(&member.device.id, "status"), offline());
+                line.hang_up(here().map(goodbye)).await;
+            }
+            self.members.iter_mut().for_each(|member| member.broken_at = Some(now));
         }
         ended
     }
 
-    fn options(&self) -> MqttOptions {
-        let BrokerAddress { host, port, tls, credentials } = &self.broker;
-        let first = &self.devices[0].id; // no station is without a device
-        let mut options = MqttOptions::new(first.clone(), host.clone(), *port);
-        options.set_keep_alive(KEEP_ALIVE);
-        options.set_outgoing_inflight_upper_limit(MOST_IN_FLIGHT);
-        if let Some((user, password)) = credentials {
-            options.set_credentials(user.clone(), password.clone());
-        }
-        if *tls {
-            options.set_transport(Transport::tls_with_default_config());
-        }
-        let mut network = NetworkOptions::new();
-        network.set_tcp_nodelay(true);
-        options.set_network_options(network);
-        options.set_last_will(LastWill::new(topic(first, "status"), "offline", QoS::AtLeastOnce, true, None));
-        options
-    }
-
-    /// What a device says when it comes: that it is there, what it is doing, and what is desired of it?
-    fn greet(&self, client: &AsyncClient, device: &Device) {
-        let online = json!({ "status": "online", "firmware_version": "1.4.2" });
-        self.say(client, &device.id, "status", true, &online.to_string());
-        if let Some(state) = device.state() {
-            let _ = client.try_subscribe(topic(&device.id, "desired"), QoS::AtLeastOnce); // or the next time
-            self.say(client, &device.id, "state", false, &state.to_string());
-            self.say(client, &device.id, "get", false, "");
-        }
-    }
-
-    fn measure(&mut self, client: &AsyncClient, index: usize) {
-        let time = MORNING + self.began.elapsed().as_secs_f64();
-        let readings = self.devices[index].measure(time).to_string();
-        self.say(client, &self.devices[index].id, "data", false, &readings);
-    }
-
-    fn desired(&mut self, client: &AsyncClient, to: &str, payload: &[u8]) {
-        let Ok(message) = serde_json::from_slice::<Value>(payload) else { return };
-        let Some(index) = self.devices.iter().position(|device| topic(&device.id, "desired") == to) else {
-            return;
-        };
-        if self.devices[index].obey(&message["desired"]) {
-            self.tally.obeyed.fetch_add(1, Relaxed);
-            let device = &self.devices[index];
-            if let Some(state) = device.state() {
-                self.say(client, &device.id, "state", false, &state.to_string());
+    /// The connection is there: everybody listens before saying so, or would miss the first word.
+    fn arrive(&mut self, line: &Line) {
+        let ids = self.members.iter().map(|member| &member.device.id);
+        line.subscribe(ids.flat_map(|id| [topic(id, "desired"), topic(id, "commands")]));
+        for place in 0..self.members.len() {
+            if !self.members[place].is_away {
+                self.greet(line, place);
             }
-            self.measure(client, index);
         }
     }
 
-    async fn say_goodbye(&self, client: &AsyncClient, polling: tokio::task::JoinHandle<()>) {
-        for device in &self.devices {
-            let _ = client.publish(topic(&device.id, "status"), QoS::AtLeastOnce, true, "offline").await;
-        }
-        let _ = client.disconnect().await; // where the broker has gone there is nobody to tell
-        let _ = polling.await;
+    fn greet(&mut self, line: &Line, place: usize) {
+        self.fleet.tally.here.fetch_add(1, Relaxed);
+        let Member { device, broken_at, .. } = &self.members[place];
+        self.say(line, place, device.greet(*broken_at));
     }
 
-    /// Publishes, where there is room; a device that is not listened to measures on.
-    fn say(&self, client: &AsyncClient, device: &str, about: &str, retain: bool, text: &str) {
-        if client.try_publish(topic(device, about), QoS::AtLeastOnce, retain, text.to_owned()).is_ok() {
-            self.tally.sent.fetch_add(1, Relaxed);
+    fn hear(&mut self, line: &Line, topic: &str, payload: &[u8]) {
+        let Some(native) = topics::parse(topic) else { return };
+        let Some(place) = self.by_id.get(native.device).copied() else { return };
+        let member = &mut self.members[place];
+        if member.is_away {
+            return; // out of reach: what the gateway was told for it is lost
+        }
+        match native.leaf {
+            Leaf::Desired => {
+                let says = member.device.hear_desired(payload);
+                if !says.is_empty() {
+                    self.fleet.tally.followed.fetch_add(1, Relaxed);
+                    self.say(line, place, says);
+                    self.measure(line, place);
+                }
+            }
+            Leaf::Commands => {
+                let reaction = member.device.hear_command(payload, SystemClock.now());
+                if let Some(command) = reaction.carry_out {
+                    let at = Instant::now() + self.fleet.answer_delay;
+                    self.agenda.put(at, Task::CarryOut(place, command));
+                }
+                self.say(line, place, reaction.says);
+            }
+            _ => {}
+        }
+    }
+
+    /// Does what is due; tells where that ends the connection.
+    fn act(&mut self, line: &Line, at: Instant, task: Task) -> Option<Ended> {
+        let (Task::Measure(place) | Task::CarryOut(place, _) | Task::DropOut(place) | Task::Return(place)) =
+            task;
+        let now = SystemClock.now();
+        let member = &mut self.members[place];
+        match task {
+            Task::Measure(_) => {
+                // Late by whole periods, it leaves out as many: the fleet keeps its rhythm.
+                let period = self.fleet.period;
+                let late = at.elapsed().as_secs_f64() / period.as_secs_f64();
+                self.agenda.put(at + period.mul_f64(late.floor() + 1.0), task);
+                if !member.is_away {
+                    self.measure(line, place);
+                }
+            }
+            Task::CarryOut(_, command) if member.is_away => member.waiting.push(command),
+            Task::CarryOut(_, command) => {
+                let says = member.device.carry_out(&command, self.fleet.failure_rate, now);
+                self.fleet.tally.answered.fetch_add(1, Relaxed);
+                self.say(line, place, says);
+            }
+            Task::DropOut(_) => {
+                let away = self.fleet.away.mul_f64(member.device.absence());
+                self.fleet.tally.dropped_out.fetch_add(1, Relaxed);
+                self.plan_drop_out(place, away);
+                if self.members.len() == 1 {
+                    return Some(Ended::DropOut(away));
+                }
+                let member = &mut self.members[place];
+                (member.is_away, member.broken_at) = (true, Some(now));
+                self.fleet.tally.here.fetch_sub(1, Relaxed);
+                self.say(line, place, vec![offline()]);
+                self.agenda.put(Instant::now() + away, Task::Return(place));
+            }
+            Task::Return(_) => {
+                member.is_away = false;
+                for command in std::mem::take(&mut member.waiting) {
+                    self.agenda.put(Instant::now(), Task::CarryOut(place, command));
+                }
+                self.greet(line, place);
+            }
+        }
+        None
+    }
+
+    fn measure(&mut self, line: &Line, place: usize) {
+        let time = MORNING + self.fleet.began.elapsed().as_secs_f64();
+        let device = &mut self.members[place].device;
+        let readings = device.measure(time);
+        if line.mention(topic(&device.id, &readings.about), readings) {
+            self.fleet.tally.sent.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn say(&self, line: &Line, place: usize, says: Vec<Said>) {
+        for said in says {
+            if line.say(topic(&self.members[place].device.id, &said.about), said) {
+                self.fleet.tally.sent.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// The next time it drops out, after it is back from an absence of `away`.
+    fn plan_drop_out(&mut self, place: usize, away: Duration) {
+        if let Some(seconds) = self.members[place].device.drops_out_after(self.fleet.drop_outs) {
+            self.agenda.put(Instant::now() + away + Duration::from_secs_f64(seconds), Task::DropOut(place));
         }
     }
 }
 
-/// Moves the connection until it breaks, and tells what comes.
-async fn poll(mut eventloop: EventLoop, tell: mpsc::Sender<Heard>, tally: Arc<Tally>) {
-    while let Ok(event) = eventloop.poll().await {
-        let heard = match event {
-            Event::Incoming(Packet::ConnAck(_)) => Heard::Connected,
-            Event::Incoming(Packet::Publish(publish)) => Heard::Desired {
-                topic: String::from_utf8_lossy(&publish.topic).into_owned(),
-                payload: publish.payload.to_vec(),
-            },
-            Event::Incoming(Packet::PubAck(_)) => {
-                tally.acknowledged.fetch_add(1, Relaxed);
-                continue;
-            }
-            _ => continue,
-        };
-        // A station that has no ear left hears it from the hub again when it comes back.
-        let _ = tell.try_send(heard);
-    }
-}
-
-fn topic(device: &str, about: &str) -> String {
-    format!("iot/devices/{device}/{about}")
+fn offline() -> Said {
+    Said { about: "status".into(), payload: "offline".into(), retain: true }
 }

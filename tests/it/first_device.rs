@@ -3,7 +3,7 @@
 use tokio::process::Command;
 
 use crate::support::hub::House;
-use crate::support::{Subscriber, eventually, within};
+use crate::support::{Subscriber, within};
 
 #[tokio::test]
 async fn what_it_prints_at_the_start_is_all_one_needs() {
@@ -44,37 +44,6 @@ async fn the_page_the_documentation_and_the_description_are_there() {
     let printed = crate::support::hub::run(&["openapi"], &[]).await;
     let printed: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
     assert_eq!(printed, described);
-}
-
-#[tokio::test]
-async fn a_simulated_fleet_shows_up_and_obeys() {
-    let hub = House::new().start().await;
-    let broker = format!("mqtt://{}", hub.mqtt.unwrap());
-    let args = ["simulate", "--devices", "20", "--rate", "100", "--seconds", "3", "--mqtt", &broker];
-    let fleet = crate::support::hub::run(&args, &[]);
-    let pump = async {
-        eventually("a pump appears", async || {
-            let devices = hub.json("/api/devices?limit=1000").await;
-            devices.as_array().unwrap().iter().any(|device| device["id"] == "pump-3").then_some(())
-        })
-        .await;
-        let patch = serde_json::json!({ "desired": { "power": "on" } });
-        let path = "/api/devices/pump-3/twin";
-        let changed = hub.request(reqwest::Method::PATCH, path).json(&patch).send().await.unwrap();
-        assert!(changed.status().is_success());
-        eventually("the pump obeys", async || {
-            (hub.json(path).await["reported"]["power"] == "on").then_some(())
-        })
-        .await;
-    };
-    let (fleet, ()) = tokio::join!(fleet, pump);
-    assert!(fleet.status.success(), "{fleet:?}");
-    eventually("every device said goodbye", async || {
-        let online = hub.json("/api/devices?status=online").await;
-        online.as_array().unwrap().is_empty().then_some(())
-    })
-    .await;
-    assert_eq!(hub.get("/api/devices").await.headers()["x-total-count"], "20");
 }
 
 fn line<'a>(banner: &'a str, beginning: &str) -> &'a str {

@@ -108,6 +108,16 @@ pub fn telemetry_from(mut payload: Object) -> Result<Telemetry, PayloadError> {
     }
 }
 
+/// The numbers, booleans and texts in `object` as readings, nested names joined with dots.
+///
+/// # Errors
+/// There are too many, or one has a name or a text that is too long.
+pub fn scalars(object: &Object) -> Result<Vec<Reading>, PayloadError> {
+    let mut readings = Vec::new();
+    flatten("", &Json::Object(object.clone()), &Object::default(), &mut readings)?;
+    Ok(readings)
+}
+
 /// Reads a payload that must be a JSON object.
 ///
 /// # Errors

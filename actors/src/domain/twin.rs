@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use change::{Change, Profile, Registration};
 pub use convergence::{Note, SyncState, Unmet};
-pub use dispositivo::Dispositivo;
+pub use dispositivo::{Dispositivo, Moment, Speaker, id_of_serial, serial_number};
 pub use input::{Input, Outcome, Publish, Refusal};
 pub use presence::{Line, Rhythm};
 pub use properties::{Properties, Property};
@@ -213,7 +213,8 @@ impl Twin {
             }
             Input::Change(change) => {
                 change.check_version(self.version)?;
-                let patch = change.into_patch(self, now)?;
+                let mut patch = change.into_patch(self, now)?;
+                self.tell_dispositivo(&mut patch);
                 self.update(outcome, ChangeKind::Updated, patch, now, cause);
             }
             Input::SetMode { mode, until } => self.set_mode(outcome, mode, until, now, cause)?,
@@ -222,7 +223,7 @@ impl Twin {
                 if self.is_of_device(cause) {
                     self.come_online(outcome, HEARD, now, cause);
                 }
-                self.answer(outcome, id, answer, known, (now, cause))?;
+                self.answer(outcome, id, *answer, known, (now, cause))?;
             }
             Input::Cancel { id, known } => self.cancel(outcome, id, known.as_deref(), (now, cause))?,
             Input::Poll => self.poll(outcome, now, cause),

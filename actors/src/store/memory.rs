@@ -142,9 +142,9 @@ impl Store for MemoryStore {
         found.retain(|_, recorded| select::wants(query, recorded));
         let in_order = found.into_values();
         Ok(if query.newest_first {
-            in_order.rev().take(query.limit).collect()
+            in_order.rev().skip(query.offset).take(query.limit).collect()
         } else {
-            in_order.take(query.limit).collect()
+            in_order.skip(query.offset).take(query.limit).collect()
         })
     }
 

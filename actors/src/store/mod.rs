@@ -99,6 +99,8 @@ pub struct Head {
 /// Which devices, in which order, which part of them.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceQuery {
+    /// Their numbers: from this one up to and with that.
+    pub numbers: Option<(DeviceNumber, DeviceNumber)>,
     /// Any of these; empty means all.
     pub status: Vec<Status>,
     /// Only those that have not come to what is desired since this moment or longer.
@@ -151,6 +153,8 @@ pub struct EventQuery {
     pub to: Option<Timestamp>,
     /// Only what came after this `seq`.
     pub since: Option<u64>,
+    /// So many of them are passed over first.
+    pub offset: usize,
     pub limit: usize,
     pub newest_first: bool,
 }

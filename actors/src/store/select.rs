@@ -28,8 +28,10 @@ pub fn tag_text(value: &Json) -> Option<String> {
 
 /// Is this twin one of those asked for?
 pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
-    let DeviceQuery { status, drifting_since, device_type, group, claimed, mode, tags, q, .. } = query;
-    (status.is_empty() || status.contains(&twin.status))
+    let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, tags, q, .. } =
+        query;
+    numbers.is_none_or(|(first, last)| (first..=last).contains(&twin.number))
+        && (status.is_empty() || status.contains(&twin.status))
         && drifting_since.is_none_or(|since| twin.drifting_since().is_some_and(|began| began <= since))
         && device_type.as_deref().is_none_or(|wanted| key(&twin.profile.device_type) == key(wanted))
         && group.as_deref().is_none_or(|wanted| key(twin.profile.text("group_id")) == key(wanted))

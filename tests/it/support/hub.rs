@@ -51,7 +51,13 @@ impl House {
 
     /// With another broker than the embedded one.
     pub fn on_broker(mut self, broker: SocketAddr) -> Self {
-        self.options = vec!["--mqtt".into(), format!("mqtt://{broker}")];
+        self.options.extend(["--mqtt".into(), format!("mqtt://{broker}")]);
+        self
+    }
+
+    /// With one more option.
+    pub fn with(mut self, option: &str, value: &str) -> Self {
+        self.options.extend([option.into(), value.into()]);
         self
     }
 
@@ -103,6 +109,22 @@ pub async fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = program();
     command.args(args).envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
     within("it ends", command.output()).await.unwrap()
+}
+
+/// The program while it does something else than serve.
+pub struct Running(Child);
+
+/// Starts the program, to be ended later.
+pub fn start(args: &[&str]) -> Running {
+    Running(program().args(args).stdout(Stdio::null()).spawn().unwrap())
+}
+
+impl Running {
+    /// Asks it to end, as a service manager does.
+    pub async fn terminate(mut self) -> ExitStatus {
+        send_term(&self.0).await;
+        within("it ends", self.0.wait()).await.unwrap()
+    }
 }
 
 fn program() -> Command {
@@ -177,12 +199,12 @@ impl Hub {
 
     /// Asks it to end, as a service manager does.
     pub async fn terminate(mut self) -> ExitStatus {
-        self.send_term().await;
+        send_term(&self.child).await;
         within("it ends", self.child.wait()).await.unwrap()
     }
+}
 
-    async fn send_term(&self) {
-        let pid = self.child.id().expect("it runs").to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
-    }
+async fn send_term(child: &Child) {
+    let pid = child.id().expect("it runs").to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
 }

@@ -1,6 +1,7 @@
 //! The fold: the one way in which a twin changes. Whatever comes in becomes events, and events come here,
 //! now and again whenever the twin is made from what the journal has.
 
+use super::dispositivo::{ENTRY, came_with_readings};
 use super::{Mode, Twin, presence};
 use crate::domain::clock::Timestamp;
 use crate::domain::command::Command;
@@ -60,7 +61,7 @@ impl Twin {
         if *change == ChangeKind::Reported {
             self.polls &= cause.source != Source::Mqtt;
             self.hear(now);
-            self.messages += 1;
+            self.messages += u64::from(!came_with_readings(patch));
         }
         for (section, value) in patch.iter() {
             match (section, value) {
@@ -78,6 +79,9 @@ impl Twin {
         }
         if let Some(reasons) = section("failed") {
             self.mark_failed(reasons, now);
+        }
+        if let Some(entry) = section(ENTRY) {
+            self.redo_dispositivo(entry);
         }
     }
 
@@ -97,7 +101,7 @@ impl Twin {
                 let settings = self.settings().patched(patch).unwrap_or_default();
                 self.settings = (settings != DeviceSettings::default()).then(|| Box::new(settings));
             }
-            ("failed" | "skipped", _) => {} // told, and no state of the document
+            ("failed" | "skipped" | ENTRY, _) => {} // told, and no state of the document
             (field, value) => self.profile.set(field, value),
         }
     }

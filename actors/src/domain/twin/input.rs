@@ -40,7 +40,7 @@ pub enum Input {
     /// The device says what became of a command.
     Answer {
         id: CommandId,
-        answer: Answer,
+        answer: Box<Answer>,
         /// The command as the store has it, where it is final and the twin has let it go.
         known: Option<Box<Command>>,
     },

@@ -22,6 +22,7 @@ pub struct Repeats {
     /// Those that carried an id and no time, the newest last. There is no time to look them up by, so the twin
     /// alone can know them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[expect(clippy::box_collection, reason = "most twins have none: a pointer each instead of three words")]
     untimed: Option<Box<Vec<u64>>>,
 }
 

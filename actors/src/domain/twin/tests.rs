@@ -2,6 +2,7 @@
 
 mod commands;
 mod convergence;
+mod dispositivo;
 mod modes;
 mod presence;
 mod scene;

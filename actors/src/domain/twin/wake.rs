@@ -5,7 +5,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::command::{CommandId, CommandRequest};
 use crate::domain::event::{Cause, ChangeKind, Source};
 use crate::domain::json::{Json, Object};
-use crate::domain::schedule::{Action, Due, DueNow};
+use crate::domain::schedule::{Action, Due, DueNow, Plan};
 
 impl Twin {
     /// When it is next to be woken for something that is known to the store, if nothing else happens.
@@ -13,7 +13,7 @@ impl Twin {
     #[must_use]
     pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
         let commands = self.queue.as_deref().and_then(|queue| queue.deadline(now));
-        let schedule = self.plan.as_deref().and_then(|plan| plan.next());
+        let schedule = self.plan.as_deref().and_then(Plan::next);
         [self.mode_until, commands, schedule].into_iter().flatten().min()
     }
 
@@ -76,7 +76,8 @@ impl Twin {
         cause: &Cause,
     ) {
         let until = until.map_or(Json::Null, |until| until.to_string().into());
-        let patch = [("mode", mode.as_str().into()), ("mode_until", until)].into_iter().collect();
+        let mut patch = [("mode", mode.as_str().into()), ("mode_until", until)].into_iter().collect();
+        self.tell_dispositivo(&mut patch);
         self.update(outcome, ChangeKind::Updated, patch, now, cause);
     }
 

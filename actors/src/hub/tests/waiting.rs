@@ -83,7 +83,7 @@ impl Scene {
     }
 
     async fn answer(&self, device: &str, id: CommandId, status: AnswerStatus) -> Result<Taken, HubError> {
-        let answer = Answer { status, response: None, reason: None };
+        let answer = Box::new(Answer { status, response: None, reason: None });
         self.deliver(device, Input::Answer { id, answer, known: None }).await
     }
 

@@ -1,6 +1,7 @@
 //! Dialects: conventions of topics and payloads, one file each. A message goes to the first that knows
 //! its topic, and comes out as an input for a twin.
 
+mod dispositivos;
 mod native;
 
 use crate::domain::payload::PayloadError;
@@ -53,13 +54,13 @@ impl DecodeError {
 /// may deliver a message once for each filter that it matches.
 #[must_use]
 pub fn subscriptions() -> Vec<&'static str> {
-    native::SUBSCRIPTIONS.to_vec()
+    [&native::SUBSCRIPTIONS[..], &dispositivos::SUBSCRIPTIONS].concat()
 }
 
 /// True where a dialect knows the topic. On the embedded broker all else is other people's traffic.
 #[must_use]
 pub fn is_ours(topic: &str) -> bool {
-    native::knows(topic)
+    native::knows(topic) || dispositivos::knows(topic)
 }
 
 /// Reads a message whose payload has at most [`LARGEST_PAYLOAD`] bytes.
@@ -78,7 +79,9 @@ pub fn decode_within(limit: usize, topic: &str, payload: &[u8]) -> Result<Decode
     if payload.len() > limit {
         return Err(DecodeError::TooLarge { bytes: payload.len(), limit });
     }
-    native::decode(topic, payload).unwrap_or(Err(DecodeError::BadTopic))
+    native::decode(topic, payload)
+        .or_else(|| dispositivos::decode(topic, payload))
+        .unwrap_or(Err(DecodeError::BadTopic))
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ fn decode_native(native: Native<'_>, payload: &[u8]) -> Result<Decoded, DecodeEr
         Leaf::Answer(command) => {
             let id = CommandId::parse(command)
                 .ok_or_else(|| DecodeError::BadCommandId(command.chars().take(SHOWN).collect()))?;
-            Input::Answer { id, answer: Answer::read(payload)?, known: None }
+            Input::Answer { id, answer: Box::new(Answer::read(payload)?), known: None }
         }
         Leaf::Desired | Leaf::Commands | Leaf::Configuration => return Err(DecodeError::BadTopic),
     };

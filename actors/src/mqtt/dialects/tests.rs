@@ -16,6 +16,12 @@ fn check(topic: &str, payload: &[u8], expected: &str) {
                 format!("{device} online={online} {}", Json::from(details))
             }
             Input::AskDesired => format!("{device} asks"),
+            Input::Dispositivo(said) => format!(
+                "{device} is {} {:?} {}",
+                said.serial.as_deref().unwrap_or_default(),
+                said.active,
+                Json::from(said.parameters.unwrap_or_default()),
+            ),
             other => format!("{device} {other:?}"),
         },
         Err(error) => format!("{}: {error}", error.reason()),
@@ -62,6 +68,30 @@ fn says_why_it_does_not_understand() {
 }
 
 #[test]
+fn devices_of_one_topic_say_who_they_are() {
+    let topic = "dispositivos/estado";
+    check(
+        topic,
+        br#"{"serial_number": "TMP0603IF1WD", "estado": "activo", "parametros": {"temp": 23.40}, "extra": []}"#,
+        r#"TMP0603IF1WD is TMP0603IF1WD Some(true) {"temp":23.40}"#,
+    );
+    check(
+        topic,
+        "{\"serial_number\": \"N\u{ba} 7\"}".as_bytes(),
+        "N--7-e72543e6dc05b431 is N\u{ba} 7 None {}",
+    );
+    check(topic, b"{}", "wrong_type: `serial_number`: expected a string, found nothing");
+    check(topic, br#"{"serial_number": ""}"#, "bad_value: `serial_number`: must not be empty");
+    check(
+        topic,
+        br#"{"serial_number": "a", "parametros": [1]}"#,
+        "wrong_type: `parametros`: expected an object, found an array",
+    );
+    check(topic, b"activo", "not_json: not JSON: expected value at line 1 column 1");
+    check("dispositivos/estado/x", b"{}", "bad_topic: no dialect knows this topic");
+}
+
+#[test]
 fn a_payload_has_a_limit() {
     let error = decode_within(4, "iot/devices/p/data", b"12345").unwrap_err();
     assert_eq!(error.reason(), "too_large");
@@ -90,7 +120,7 @@ fn ours_is_what_a_subscription_brings() {
 proptest! {
     #[test]
     fn no_message_makes_it_panic(
-        topic in prop_oneof![any::<String>(), "iot/devices/[a-z ]{0,3}/(data|state|status|get)"],
+        topic in prop_oneof![any::<String>(), "iot/devices/[a-z ]{0,3}/(data|state|status|get)", "dispositivos/estado"],
         payload in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..100),
             "[{\\[\"]?[ -~]{0,40}[}\\]\"]?".prop_map(String::into_bytes),

@@ -136,6 +136,11 @@ async fn lists_filter_sort_and_page() {
         check(DeviceQuery { offset: u64::MAX, limit: u64::MAX, ..list() }, &[], 4).await;
         check(DeviceQuery { offset: 3, limit: u64::MAX, ..list() }, &["x"], 4).await;
         check(DeviceQuery { limit: 0, ..list() }, &[], 4).await;
+        let numbers =
+            |first: &str, last| DeviceQuery { numbers: Some((world.number(first), last)), ..list() };
+        check(numbers("f-1", world.number("f-1")), &["f-1"], 1).await;
+        check(numbers("p-2", DeviceNumber(i64::MAX)), &["p-2", "f-1", "x"], 3).await;
+        check(numbers("x", world.number("p-1")), &[], 0).await;
         check(DeviceQuery { descending: true, ..list() }, &["x", "f-1", "p-2", "p-1"], 4).await;
         let by = |sort| DeviceQuery { sort, ..list() };
         check(by(DeviceSort::Id), &["f-1", "p-1", "p-2", "x"], 4).await;
@@ -280,7 +285,15 @@ async fn the_log_is_filtered() {
             assert_eq!(find(EventQuery { device: a, ..log() }).await, [1, 2, 3, 7, 9, 11, 13]);
             let newest = EventQuery { device: a, newest_first: true, limit: 2, ..log() };
             assert_eq!(find(newest.clone()).await, [13, 11]);
-            assert_eq!(find(EventQuery { device: None, ..newest }).await, [14, 13]);
+            assert_eq!(find(EventQuery { device: None, ..newest.clone() }).await, [14, 13]);
+            for (offset, left) in [(1, &[11, 9][..]), (6, &[1]), (7, &[])] {
+                assert_eq!(find(EventQuery { offset, ..newest.clone() }).await, left);
+            }
+            let few = EventQuery { kinds: vec![Kind::Twin, Kind::Presence], limit: 1, device: a, ..log() };
+            assert_eq!(find(EventQuery { offset: 1, ..few.clone() }).await, [2]);
+            assert_eq!(find(EventQuery { offset: 1, newest_first: true, ..few.clone() }).await, [1]);
+            assert_eq!(find(EventQuery { offset: 1, device: None, limit: 2, ..few }).await, [2, 4]);
+            assert_eq!(find(EventQuery { offset: 12, ..log() }).await, [13, 14]);
             let kinds = |kinds: &[Kind]| EventQuery { kinds: kinds.to_vec(), ..log() };
             assert_eq!(find(kinds(&[Kind::Twin])).await, [1, 4]);
             assert_eq!(find(kinds(&[Kind::Twin, Kind::Presence])).await, [1, 2, 4, 5]);

@@ -97,7 +97,7 @@ impl World {
     pub fn answer(&mut self, command: CommandId, answer: &str) {
         let Some((id, known)) = self.known(command) else { return };
         let answer = Answer::read(answer.as_bytes()).unwrap();
-        self.input(&id, Input::Answer { id: command, answer, known });
+        self.input(&id, Input::Answer { id: command, answer: Box::new(answer), known });
     }
 
     pub fn cancel(&mut self, command: CommandId) {

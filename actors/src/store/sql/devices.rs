@@ -126,8 +126,10 @@ async fn read(store: &SqlStore, view: &View, numbers: Vec<i64>) -> Result<Vec<Tw
 }
 
 fn condition(query: &DeviceQuery) -> Condition {
-    let DeviceQuery { status, drifting_since, device_type, group, claimed, mode, tags, q, .. } = query;
+    let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, tags, q, .. } =
+        query;
     let mut all = Condition::all()
+        .add_option(numbers.map(|(first, last)| device::Column::Number.between(first.0, last.0)))
         .add_option(
             (!status.is_empty())
                 .then(|| device::Column::Status.is_in(status.iter().map(|status| status.as_str()))),

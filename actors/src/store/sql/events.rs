@@ -19,9 +19,27 @@ const READ: &str = "read events";
 pub async fn events(store: &SqlStore, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError> {
     let view = store.tail.view();
     let telemetry = query.kinds.is_empty() || query.kinds.contains(&Kind::Telemetry);
+    let in_rows = query.device.is_some() && !telemetry;
+    if query.offset > 0 && !in_rows {
+        // Gathered from several places: what is passed over must be read to be counted.
+        let limit = query.limit.saturating_add(query.offset);
+        let mut found =
+            gather(store, &EventQuery { offset: 0, limit, ..query.clone() }, &view, telemetry).await?;
+        found.drain(..query.offset.min(found.len()));
+        return Ok(found);
+    }
+    gather(store, query, &view, telemetry).await
+}
+
+async fn gather(
+    store: &SqlStore,
+    query: &EventQuery,
+    view: &View,
+    telemetry: bool,
+) -> Result<Vec<Arc<Recorded>>, StoreError> {
     match query.device {
-        Some(device) => of_device(store, query, &view, device, telemetry).await,
-        None if telemetry => of_all(store, query, &view).await,
+        Some(device) => of_device(store, query, view, device, telemetry).await,
+        None if telemetry => of_all(store, query, view).await,
         None => {
             Ok(by_row(store, query, 0, view.last()).await?.into_iter().filter(|e| view.tells(e)).collect())
         }
@@ -97,6 +115,7 @@ async fn by_row(
     let mut rows = event::Entity::find()
         .filter(event::Column::Seq.gt(int(after)))
         .filter(event::Column::Seq.lte(int(up_to)))
+        .offset(rows::bound(query.offset as u64))
         .limit(rows::bound(query.limit as u64));
     if let Some(device) = query.device {
         rows = rows.filter(event::Column::Device.eq(device.0));

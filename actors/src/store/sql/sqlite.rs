@@ -11,8 +11,8 @@ const PAGE_BYTES: u32 = 8_192;
 const LOG_BYTES: &str = "67108864";
 /// What a connection keeps of the database's pages (negative means KiB to SQLite). The writer goes over the
 /// same pages again and again; for readers the system's own cache does.
-const WRITER_CACHE: &str = "-4096";
-const READER_CACHE: &str = "-2048";
+const WRITER_CACHE: &str = "-2048";
+const READER_CACHE: &str = "-1024";
 /// Statements that write the last few rows of many differ by how many, and are seldom met again; so few are
 /// kept: full ones and those of the hot path are among the last used.
 const CACHED_STATEMENTS: usize = 16;

@@ -118,7 +118,7 @@ impl Scene {
 
     pub fn try_answer(&mut self, id: CommandId, status: &str) -> Result<Outcome, Refusal> {
         let status = AnswerStatus::parse(status).unwrap();
-        let answer = Answer { status, response: None, reason: None };
+        let answer = Box::new(Answer { status, response: None, reason: None });
         self.try_input(Input::Answer { id, answer, known: None }, &mqtt())
     }
 
@@ -177,9 +177,9 @@ pub fn published(outcome: &Outcome) -> Vec<CommandId> {
 
 /// The delta that an outcome publishes last.
 pub fn told(outcome: &Outcome) -> Option<String> {
-    let bodies = outcome.publishes.iter().filter_map(|publish| match publish {
+    let mut bodies = outcome.publishes.iter().filter_map(|publish| match publish {
         Publish::Desired(body) => body.as_object(),
         _ => None,
     });
-    bodies.last().map(|body| body.get("delta").unwrap().to_string())
+    bodies.next_back().map(|body| body.get("delta").unwrap().to_string())
 }

@@ -1,0 +1,79 @@
+//! `POST /dispositivos` adds a device, `PUT /dispositivos/{id}` changes one.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path};
+use twinhub_actors::domain::twin::{Dispositivo, Speaker, id_of_serial};
+use twinhub_actors::domain::{DeviceId, Input, Json, Object, Twin};
+use twinhub_actors::messages::archive::FindSerial;
+use twinhub_actors::messages::supervisor::IfUnknown;
+
+use super::failed::{Failed, NO_SERIAL};
+use super::{cause, device, find};
+use crate::api::body::Body;
+use crate::error::ApiError;
+use crate::web::WebState;
+
+pub async fn add(body: Result<Body, Failed>, state: Data<WebState>) -> Result<HttpResponse, Failed> {
+    let document = document(body)?;
+    let claimed = document.get("reclamado") == Some(&Json::Bool(true));
+    let said = Dispositivo::read(document, Speaker::Registration { claimed })?;
+    let Some(serial) = said.serial.clone() else {
+        return Err(Failed::told(ApiError::no_device(""), NO_SERIAL)); // `read` has seen to it
+    };
+    if let Some(holder) = state.hub.archive.send(FindSerial(serial.to_string())).await?? {
+        let device = holder.id.to_string();
+        return Err(ApiError::SerialTaken { serial: serial.into(), device }.into());
+    }
+    let twin = say(&state, id_of_serial(&serial)?, said, IfUnknown::Begin).await?;
+    Ok(answer(StatusCode::CREATED, "Dispositivo agregado", &twin, []))
+}
+
+pub async fn put(
+    id: Path<String>,
+    body: Result<Body, Failed>,
+    state: Data<WebState>,
+) -> Result<HttpResponse, Failed> {
+    let said = Dispositivo::read(document(body)?, Speaker::App)?;
+    let known = find(&state, &id).await?;
+    let twin = say(&state, known.id, said, IfUnknown::Refuse).await?;
+    let state = [
+        ("estado", Json::from(device::estado(twin.estado()))),
+        ("configuracion", twin.configuracion().into()),
+    ];
+    Ok(answer(StatusCode::OK, "Dispositivo actualizado", &twin, state))
+}
+
+/// Delivers it, and gives the twin back as it is after it.
+pub(super) async fn say(
+    state: &WebState,
+    device: DeviceId,
+    said: Dispositivo,
+    if_unknown: IfUnknown,
+) -> Result<Box<Twin>, Failed> {
+    let input = Input::Dispositivo(Box::new(said));
+    let taken = state.hub.deliver(device.clone(), input, cause(), if_unknown, true).await?;
+    match taken.twin {
+        Some(twin) => Ok(twin),
+        None => state.hub.read(&device).await?.ok_or_else(|| ApiError::no_device(device).into()),
+    }
+}
+
+/// `{mensaje, id}` and more.
+pub(super) fn answer<const N: usize>(
+    status: StatusCode,
+    message: &str,
+    twin: &Twin,
+    more: [(&str, Json); N],
+) -> HttpResponse {
+    let mut body: Object = more.into_iter().collect();
+    body.insert("mensaje", message.into());
+    body.insert("id", twin.number.0.into());
+    HttpResponse::build(status).content_type("application/json").body(Json::from(body).to_string())
+}
+
+/// The body; an empty object is as good as none.
+fn document(body: Result<Body, Failed>) -> Result<Object, Failed> {
+    let Body(document) = body?;
+    if document.is_empty() { Err(Failed::no_data()) } else { Ok(document) }
+}

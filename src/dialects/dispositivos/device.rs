@@ -1,0 +1,143 @@
+//! A device as JSON, its members in the order in which they have always come.
+
+use twinhub_actors::domain::json::write_string;
+use twinhub_actors::domain::twin::Moment;
+use twinhub_actors::domain::{Object, Twin};
+
+/// What a device is called that nobody has named.
+const UNNAMED: [(&str, &str, &str); 3] =
+    [("nombre", "name", "No definido"), ("tipo", "type", "generico"), ("modelo", "model", "desconocido")];
+
+/// The serial number that it goes by: its own, or its id while it has none.
+pub fn serial(twin: &Twin) -> &str {
+    let own = &*twin.profile.serial_number;
+    if own.is_empty() { twin.id.as_str() } else { own }
+}
+
+/// `activo`, `inactivo`, or `desconocido` as long as nobody has said.
+pub fn estado(active: Option<bool>) -> &'static str {
+    match active {
+        Some(true) => "activo",
+        Some(false) => "inactivo",
+        None => "desconocido",
+    }
+}
+
+/// Writes the device whole.
+pub fn write(twin: &Twin, out: &mut String) {
+    write_open(twin, None, out);
+    out.push('}');
+}
+
+/// Writes the device as it was after an event, marked as one.
+pub fn write_update(twin: &Twin, moment: Option<&Moment>, out: &mut String) {
+    write_open(twin, moment, out);
+    out.push_str(r#","event":"device_update"}"#);
+}
+
+/// Writes of the device what is known before it is claimed.
+pub fn write_unclaimed(twin: &Twin, out: &mut String) {
+    write_head(twin, out);
+    write_state(twin, None, out);
+    out.push('}');
+}
+
+fn write_open(twin: &Twin, moment: Option<&Moment>, out: &mut String) {
+    write_head(twin, out);
+    for (member, field, unnamed) in UNNAMED {
+        let text = twin.profile.text(field);
+        write_text(member, if text.is_empty() { unnamed } else { text }, out);
+    }
+    write_text("descripcion", twin.profile.text("description"), out);
+    write_state(twin, moment, out);
+}
+
+fn write_head(twin: &Twin, out: &mut String) {
+    out.push_str(r#"{"id":"#);
+    out.push_str(&twin.number.0.to_string());
+    write_text("serial_number", serial(twin), out);
+}
+
+fn write_state(twin: &Twin, moment: Option<&Moment>, out: &mut String) {
+    let active = moment.map_or_else(|| twin.estado(), |moment| moment.active);
+    write_text("estado", estado(active), out);
+    match moment.and_then(|moment| moment.parameters.as_ref()) {
+        Some(parameters) => write_object("parametros", parameters, out),
+        None => write_object("parametros", &twin.parametros(), out),
+    }
+    write_object("configuracion", &twin.configuracion(), out);
+    out.push_str(if twin.claimed { r#","reclamado":true"# } else { r#","reclamado":false"# });
+}
+
+fn write_text(member: &str, text: &str, out: &mut String) {
+    write_member(member, out);
+    write_string(out, text);
+}
+
+fn write_object(member: &str, object: &Object, out: &mut String) {
+    write_member(member, out);
+    object.write(out);
+}
+
+/// `member` is one of ours.
+fn write_member(member: &str, out: &mut String) {
+    out.push_str(",\"");
+    out.push_str(member);
+    out.push_str("\":");
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_actors::domain::twin::{Dispositivo, Speaker};
+    use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Input, Timestamp, payload};
+
+    use super::*;
+
+    fn twin() -> Twin {
+        Twin::new(DeviceId::parse("TMP0603IF1WD").unwrap(), DeviceNumber(1), Timestamp::default())
+    }
+
+    fn said(twin: &mut Twin, text: &str, speaker: Speaker) {
+        let said = Dispositivo::read(payload::object(text.as_bytes()).unwrap(), speaker).unwrap();
+        twin.apply(Input::Dispositivo(Box::new(said)), Timestamp::default(), &Cause::hub()).unwrap();
+    }
+
+    fn written(write: impl Fn(&mut String)) -> String {
+        let mut out = String::new();
+        write(&mut out);
+        out
+    }
+
+    #[test]
+    fn a_device_is_written_as_the_guide_shows_it() {
+        let mut twin = twin();
+        said(
+            &mut twin,
+            r#"{"serial_number":"TMP0603IF1WD","estado":"activo","parametros":{"temp":23.4}}"#,
+            Speaker::Device,
+        );
+        said(
+            &mut twin,
+            r#"{"serial_number":"TMP0603IF1WD","nombre":"Sensor Temp","tipo":"sensor","modelo":"T-01",
+                "descripcion":"Termómetro","configuracion":{"modo":"manual","encendido":true}}"#,
+            Speaker::Claim,
+        );
+        assert_eq!(
+            written(|out| write_update(&twin, None, out)),
+            r#"{"id":1,"serial_number":"TMP0603IF1WD","nombre":"Sensor Temp","tipo":"sensor","modelo":"T-01","descripcion":"Termómetro","estado":"activo","parametros":{"temp":23.4},"configuracion":{"encendido":true,"modo":"manual"},"reclamado":true,"event":"device_update"}"#
+        );
+    }
+
+    #[test]
+    fn nobody_has_named_it_yet() {
+        let twin = twin();
+        assert_eq!(
+            written(|out| write(&twin, out)),
+            r#"{"id":1,"serial_number":"TMP0603IF1WD","nombre":"No definido","tipo":"generico","modelo":"desconocido","descripcion":"","estado":"desconocido","parametros":{},"configuracion":{},"reclamado":false}"#
+        );
+        assert_eq!(
+            written(|out| write_unclaimed(&twin, out)),
+            r#"{"id":1,"serial_number":"TMP0603IF1WD","estado":"desconocido","parametros":{},"configuracion":{},"reclamado":false}"#
+        );
+    }
+}

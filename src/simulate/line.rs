@@ -1,0 +1,158 @@
+//! The line to the broker: one connection, moved by a task of its own, and what goes over it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{Filter, LastWill, Packet};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use rumqttc::{NetworkOptions, Transport};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use twinhub_actors::mqtt::link::BrokerAddress;
+
+use super::device::Said;
+use super::tally::Tally;
+
+/// A connection, perhaps still in the making. Dropped, it breaks without a word, and the broker speaks
+/// the will.
+pub(super) struct Line {
+    heard: mpsc::Receiver<Heard>,
+    out: mpsc::Sender<Out>,
+    client: AsyncClient,
+    polling: JoinHandle<()>,
+    writing: JoinHandle<()>,
+}
+
+/// What comes over the line.
+pub(super) enum Heard {
+    Connected,
+    Message { topic: String, payload: Vec<u8> },
+}
+
+enum Out {
+    Subscribe(Vec<Filter>),
+    Publish { topic: String, said: Said },
+}
+
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Requests that wait in the client, and messages that wait to be heard.
+const ROOM: usize = 100;
+/// Messages that wait to be written, for each device: what it says when it comes, and some answers.
+const ROOM_A_DEVICE: usize = 8;
+/// Messages of a connection under way at most. The client sets aside some hundred bytes for each it may
+/// have, and 65,535 is what it takes for granted: ten megabytes a device.
+const MOST_IN_FLIGHT: u16 = 64;
+/// Subscriptions in one packet: a few kilobytes.
+const FILTERS_AT_ONCE: usize = 100;
+/// Larger messages than the hub takes itself are not for us.
+const LARGEST_PACKET: u32 = 1 << 20;
+
+impl Line {
+    /// Begins to connect as `device`, whose will is `offline`, for so many devices.
+    pub(super) fn open(broker: &BrokerAddress, device: &str, devices: usize, tally: Arc<Tally>) -> Self {
+        let (client, eventloop) = AsyncClient::new(options(broker, device), ROOM);
+        let (tell, heard) = mpsc::channel(ROOM);
+        let (out, wanted) = mpsc::channel(ROOM + ROOM_A_DEVICE * devices);
+        // Polled by a task of its own: to give up a poll half way would lose a connection in the making.
+        let polling = tokio::spawn(poll(eventloop, tell, tally));
+        let writing = tokio::spawn(write(client.clone(), wanted));
+        Self { heard, out, client, polling, writing }
+    }
+
+    /// What comes next; none once the connection is broken. May be given up half way.
+    pub(super) async fn next(&mut self) -> Option<Heard> {
+        self.heard.recv().await
+    }
+
+    /// Subscribes to all of `topics` at QoS 1.
+    pub(super) fn subscribe(&self, topics: impl Iterator<Item = String>) {
+        let filters: Vec<Filter> = topics.map(|topic| Filter::new(topic, QoS::AtLeastOnce)).collect();
+        for some in filters.chunks(FILTERS_AT_ONCE) {
+            let _ = self.out.try_send(Out::Subscribe(some.to_vec())); // nothing waits before it
+        }
+    }
+
+    /// Publishes at QoS 1; false where too much waits already.
+    pub(super) fn say(&self, topic: String, said: Said) -> bool {
+        self.out.try_send(Out::Publish { topic, said }).is_ok()
+    }
+
+    /// The same where there is plenty of room; a device that is not listened to measures on.
+    pub(super) fn mention(&self, topic: String, said: Said) -> bool {
+        self.out.capacity() > self.out.max_capacity() / 2 && self.say(topic, said)
+    }
+
+    /// Says what is left to say, and hangs up. What waited to be written is not said any more.
+    pub(super) async fn hang_up(mut self, last: impl Iterator<Item = (String, Said)>) {
+        self.writing.abort();
+        self.heard.close(); // nobody listens any more, and the line must not wait for that
+        for (topic, Said { payload, retain, .. }) in last {
+            let _ = self.client.publish(topic, QoS::AtLeastOnce, retain, payload).await;
+        }
+        let _ = self.client.disconnect().await; // where the broker has gone there is nobody to tell
+        let _ = (&mut self.polling).await;
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.writing.abort();
+        self.polling.abort();
+    }
+}
+
+fn options(broker: &BrokerAddress, device: &str) -> MqttOptions {
+    let BrokerAddress { host, port, tls, credentials } = broker;
+    let mut options = MqttOptions::new(device, host.clone(), *port);
+    options.set_keep_alive(KEEP_ALIVE);
+    options.set_outgoing_inflight_upper_limit(MOST_IN_FLIGHT);
+    options.set_max_packet_size(Some(LARGEST_PACKET));
+    if let Some((user, password)) = credentials {
+        options.set_credentials(user.clone(), password.clone());
+    }
+    if *tls {
+        options.set_transport(Transport::tls_with_default_config());
+    }
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    options.set_network_options(network);
+    let will = LastWill::new(super::topic(device, "status"), "offline", QoS::AtLeastOnce, true, None);
+    options.set_last_will(will);
+    options
+}
+
+/// Moves the connection until it breaks, and tells what comes.
+async fn poll(mut eventloop: EventLoop, tell: mpsc::Sender<Heard>, tally: Arc<Tally>) {
+    while let Ok(event) = eventloop.poll().await {
+        let heard = match event {
+            Event::Incoming(Packet::ConnAck(_)) => Heard::Connected,
+            Event::Incoming(Packet::Publish(publish)) => Heard::Message {
+                topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+                payload: publish.payload.to_vec(),
+            },
+            Event::Incoming(Packet::PubAck(_)) => {
+                tally.acknowledged.fetch_add(1, Relaxed);
+                continue;
+            }
+            _ => continue,
+        };
+        let _ = tell.send(heard).await; // while it says goodbye nobody listens any more
+    }
+}
+
+/// Hands on what is to go out, in order, as fast as the connection takes it.
+async fn write(client: AsyncClient, mut wanted: mpsc::Receiver<Out>) {
+    while let Some(out) = wanted.recv().await {
+        let done = match out {
+            Out::Subscribe(filters) => client.subscribe_many(filters).await,
+            Out::Publish { topic, said: Said { payload, retain, .. } } => {
+                client.publish(topic, QoS::AtLeastOnce, retain, payload).await
+            }
+        };
+        if done.is_err() {
+            return; // the connection is broken
+        }
+    }
+}
