@@ -11,12 +11,12 @@ use crate::columns::{ID, KEY, big, key, maybe, text};
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// Commands are listed by time: those of a device, those of a status (dead letters), and all. Status and body
-/// are what changes, so one index alone is written again with each step of a command.
+/// Commands are listed by time: those of a device, those of a status (dead letters), and all; the type is in
+/// each, so that those of one type are counted without their bodies. Status and body are what changes, so one
+/// index alone is written again with each step of a command.
 const LIST_INDEXES: [&[&str]; 4] = [
-    &["device", "created_at", "id"],
-    &["status", "created_at", "id"],
-    // The type is in it so that those of one type are counted without their bodies.
+    &["device", "created_at", "id", "type"],
+    &["status", "created_at", "id", "type"],
     &["created_at", "id", "type"],
     &["device", "idempotency_key", "created_at", "id"],
 ];

@@ -20,6 +20,7 @@ async fn a_commit_broken_off_anywhere_is_made_good_by_trying_again() {
         fixture.commit(&world.batch()).await;
         world.tell("a", r#"{"t": 2}"#);
         world.send("x");
+        let command = world.command("a", &asked(r#"{"command_type": "reboot"}"#));
         let batch = world.batch();
         broken_off(fixture.store.commit(&batch), polls).await;
         fixture.commit(&batch).await;
@@ -30,6 +31,8 @@ async fn a_commit_broken_off_anywhere_is_made_good_by_trying_again() {
             assert_eq!(told.len(), 3, "after {polls} polls");
             assert_eq!(fixture.store.replay(0, u64::MAX, 99).await.unwrap().events.len() as u64, world.seq);
             assert_eq!(fixture.store.outgoing().await.unwrap().len(), 1);
+            let kept = fixture.store.command(command).await.unwrap();
+            assert_eq!(kept.as_ref(), world.commands.get(&command));
             fixture.reopen().await;
         }
     }
@@ -174,6 +177,14 @@ async fn damage_is_told_and_harms_nobody_else() {
     let error = fixture.store.raw_history(&history(a)).await.unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert_eq!(fixture.store.raw_history(&history(b)).await.unwrap().len(), 1);
+
+    let reboot = asked(r#"{"command_type": "reboot"}"#);
+    let (of_a, of_b) = (world.command("a", &reboot), world.command("b", &reboot));
+    fixture.commit(&world.batch()).await;
+    other.execute("UPDATE commands SET body = substr(body, 1, 20) WHERE device = ?1", [a.0]).unwrap();
+    let error = fixture.store.command(of_a).await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(fixture.store.command(of_b).await.unwrap().is_some());
 }
 
 #[tokio::test]

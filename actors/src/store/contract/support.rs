@@ -279,6 +279,14 @@ async fn open_in(dir: &TempDir, options: &SqlOptions) -> Arc<SqlStore> {
     SqlStore::open(&url, options.clone()).await.unwrap()
 }
 
+/// How the database of `fixture` would answer a statement, a line a step.
+pub fn plan(fixture: &Fixture, statement: &str) -> String {
+    let sql = rusqlite::Connection::open(fixture.path()).unwrap();
+    let mut explain = sql.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+    let steps = explain.query_map([], |row| row.get::<_, String>("detail")).unwrap();
+    steps.map(Result::unwrap).collect::<Vec<_>>().join("\n")
+}
+
 /// Options that keep the journal for so long.
 pub fn keeping_journal(keep_journal: Duration) -> SqlOptions {
     SqlOptions { keep_journal, ..SqlOptions::default() }

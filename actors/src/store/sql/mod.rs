@@ -21,6 +21,9 @@
 //! # How it holds together
 //! - `commit` writes a batch in one transaction: its events as one row of the journal, and rows for the few
 //!   things that are no readings. What it committed stays in memory, in the `tail`.
+//! - Commands are rows of their own, one each, as far as they have come (`commands`). What lists know of twins
+//!   is written only where it differs (`listed`). Asking a device for something, its sending included, is a commit
+//!   of half a millisecond beside the disk's own time, and its answer one of less (`examples/command_cost.rs`).
 //! - `order` makes chunks by device of the tail's readings and catches the twins' rows up, behind.
 //! - Whatever is read (`history`, `events`, `replay`, `devices`) is rows and tail together. `tail` says how
 //!   each event is met exactly once while order is being made; `order` says why a crash in its midst is harmless.
