@@ -64,11 +64,13 @@ pub async fn history(bench: &Bench, report: &mut Report) -> Result<()> {
     /// A message every ten seconds: 8,640 a day, three readings each.
     const A_DAY: u64 = 8_640;
     const MIDNIGHT: u64 = 1_767_225_600; // 2026-01-01T00:00:00Z
-    let devices = (bench.readings / (3 * A_DAY)).max(1);
     let dir = bench.disk_dir()?;
     let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
     let hub = Hub::start(&bench.program, dir.path(), outside).await?;
     let connections = if outside.is_some() { 4 } else { 500 };
+    // So many that each device stays on one connection, as devices do: over several its messages would
+    // overtake each other by hundreds.
+    let devices = (bench.readings / (3 * A_DAY)).max(1).next_multiple_of(connections);
     let load = Load { devices, messages: devices * A_DAY, connections, window: 500 };
     let made = |device: u64, turn: u64| {
         let Message { topic, mut payload } = load::reading(device, turn);
