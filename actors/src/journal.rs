@@ -27,6 +27,9 @@ use crate::store::{Batch, Head, Store};
 /// The wait before a failed commit is tried again; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// What was delivered is forgotten with whatever is committed next, or after this alone: a commit for it at
+/// once would stand in the way of the device's answer, which is on its way just then.
+const SENT_WAIT: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub struct Journal {
@@ -40,6 +43,8 @@ pub struct Journal {
     next_outgoing: u64,
     waiting: VecDeque<Append>,
     sent: Vec<u64>,
+    /// `sent` has waited long enough for company.
+    sent_is_due: bool,
     committing: bool,
     /// Outcomes told, and outcomes committed: a barrier waits until the second reaches the first.
     told: u64,
@@ -83,6 +88,7 @@ impl Journal {
             next_outgoing: head.outgoing + 1,
             waiting: VecDeque::new(),
             sent: Vec::new(),
+            sent_is_due: false,
             committing: false,
             told: 0,
             committed: 0,
@@ -92,10 +98,11 @@ impl Journal {
     }
 
     fn commit_next(&mut self, ctx: &mut Context<Self>) {
-        if self.committing || (self.waiting.is_empty() && self.sent.is_empty()) {
+        if self.committing || (self.waiting.is_empty() && !self.sent_is_due) {
             return;
         }
         self.committing = true;
+        self.sent_is_due = false;
         let group = self.gather();
         let (store, counters) = (Arc::clone(&self.store), Arc::clone(&self.counters));
         let work = async move {
@@ -255,16 +262,23 @@ impl Handler<Sent> for Journal {
     type Result = ();
 
     fn handle(&mut self, Sent { ids }: Sent, ctx: &mut Context<Self>) {
+        if self.sent.is_empty() {
+            ctx.run_later(SENT_WAIT, |this, ctx| {
+                this.sent_is_due = !this.sent.is_empty();
+                this.commit_next(ctx);
+            });
+        }
         self.sent.extend(ids);
-        self.commit_next(ctx);
     }
 }
 
 impl Handler<Close> for Journal {
     type Result = ();
 
-    fn handle(&mut self, Close { reply }: Close, _: &mut Context<Self>) {
+    fn handle(&mut self, Close { reply }: Close, ctx: &mut Context<Self>) {
         self.closed = true;
+        self.sent_is_due = !self.sent.is_empty();
+        self.commit_next(ctx);
         self.wait_for_all(reply);
     }
 }
