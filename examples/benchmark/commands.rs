@@ -49,7 +49,11 @@ pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         let dir = bench.disk_dir()?;
         let hub = Hub::start(&bench.program, dir.path(), outside).await?;
         let devices = devices(&hub).await?;
-        let seen = measure(&hub, bench.seconds).await?;
+        let mut syncs = Vec::new();
+        let seen = tokio::select! {
+            seen = measure(&hub, bench.seconds) => seen?,
+            failed = disk::meanwhile(dir.path(), &mut syncs) => return failed,
+        };
         drop(devices);
         hub.stop().await?;
         for (step, reached) in [("REST history", &seen.looked_up), ("WebSocket event", &seen.told)] {
@@ -59,7 +63,8 @@ pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
                 report.add(name, millis(at(&times, percent)), "ms", aim);
             }
         }
-        disk::report(report, dir.path(), name)?;
+        disk::report(report, &format!("meanwhile, {name}"), syncs);
+        disk::report(report, &format!("alone, after {name}"), disk::alone(dir.path())?);
     }
     Ok(())
 }

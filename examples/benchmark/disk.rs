@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use tokio::task::spawn_blocking;
 
 use crate::report::{Aim, Report, at, millis};
 
@@ -13,27 +14,38 @@ use crate::report::{Aim, Report, at, millis};
 const WRITES: u32 = 500;
 /// About what a commit of a few events writes.
 const BYTES: usize = 8 * 1024;
+/// Between two looks at a disk that others use: seldom enough not to be in their way.
+const EVERY: Duration = Duration::from_millis(50);
 
 /// The times of appending a little to a file in `dir` and making that durable with fdatasync.
-pub fn syncs(dir: &Path) -> Result<Vec<Duration>> {
+pub fn alone(dir: &Path) -> Result<Vec<Duration>> {
     let mut file = File::create(dir.join("sync"))?;
-    let mut times = Vec::new();
-    for _ in 0..WRITES {
-        let began = Instant::now();
-        file.write_all(&[0x5A; BYTES])?;
-        file.sync_data()?;
-        times.push(began.elapsed());
-    }
-    times.sort_unstable();
-    Ok(times)
+    (0..WRITES).map(|_| write_and_sync(&mut file)).collect()
 }
 
-/// Adds their percentiles to the report.
-pub fn report(report: &mut Report, dir: &Path, beside: &str) -> Result<()> {
-    let times = syncs(dir)?;
+/// The same now and then, into `times`, until it is dropped.
+pub async fn meanwhile(dir: &Path, times: &mut Vec<Duration>) -> Result<()> {
+    let mut file = File::create(dir.join("sync-meanwhile"))?;
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let took;
+        (took, file) = spawn_blocking(move || (write_and_sync(&mut file), file)).await?;
+        times.push(took?);
+    }
+}
+
+/// Adds the percentiles of such times to the report.
+pub fn report(report: &mut Report, when: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
     for percent in [50, 99] {
-        let name = format!("  write and fdatasync alone, {beside}, p{percent}");
+        let name = format!("  write and fdatasync {when}, p{percent}");
         report.add(name, millis(at(&times, percent)), "ms", Aim::None);
     }
-    Ok(())
+}
+
+fn write_and_sync(file: &mut File) -> Result<Duration> {
+    let began = Instant::now();
+    file.write_all(&[0x5A; BYTES])?;
+    file.sync_data()?;
+    Ok(began.elapsed())
 }
