@@ -162,6 +162,7 @@ impl Hub {
             removed: Vec::new(),
             commands: Vec::new(),
             outgoing: Vec::new(),
+            automation: Default::default(),
             sent: Vec::new(),
         }
     }

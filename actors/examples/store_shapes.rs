@@ -285,6 +285,7 @@ fn of(events: Arc<[Arc<Recorded>]>, twins: Vec<(u64, Twin)>) -> Batch {
         removed: Vec::new(),
         commands: Vec::new(),
         outgoing: Vec::new(),
+        automation: Default::default(),
         sent: Vec::new(),
     }
 }

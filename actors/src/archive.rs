@@ -10,8 +10,8 @@ use tracing::warn;
 
 use crate::domain::Clock;
 use crate::messages::archive::{
-    BucketHistory, FindCommand, FindEvents, FindSerial, ListCommands, ListDevices, LoadTwins, RawHistory,
-    Replay, Rest,
+    BucketHistory, FindAlarm, FindCommand, FindEvents, FindRun, FindSerial, LastRuns, ListAlarms,
+    ListCommands, ListDeliveries, ListDevices, ListRuns, LoadTwins, Past, RawHistory, Replay, Rest,
 };
 use crate::store::Store;
 
@@ -86,3 +86,10 @@ answer!(LoadTwins: |store, asked| store.load(&asked.0));
 answer!(Replay: |store, asked| store.replay(asked.after, asked.up_to, asked.limit));
 answer!(ListCommands: |store, asked| store.commands(&asked.0));
 answer!(FindCommand: |store, asked| store.command(asked.0));
+answer!(ListRuns: |store, asked| store.runs(&asked.0));
+answer!(FindRun: |store, asked| store.run(asked.0));
+answer!(LastRuns: |store, asked| store.last_runs(&asked.0));
+answer!(ListAlarms: |store, asked| store.alarms(&asked.0));
+answer!(FindAlarm: |store, asked| store.alarm(asked.0));
+answer!(ListDeliveries: |store, asked| store.deliveries(&asked.0));
+answer!(Past: |store, asked| store.past(asked.devices.as_deref(), asked.after, asked.limit));

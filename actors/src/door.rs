@@ -129,7 +129,12 @@ impl Door {
     }
 
     fn deliver(&self, Decoded { device, input }: Decoded, attempt: Attempt) {
-        let cause = Cause { source: Source::Mqtt, by: Arc::clone(&attempt.message.topic) };
+        let cause = Cause {
+            source: Source::Mqtt,
+            by: Arc::clone(&attempt.message.topic),
+            run: None,
+            retained: attempt.message.retained,
+        };
         let if_unknown = match self.0.unknown {
             UnknownDevices::Accept => IfUnknown::Appear,
             UnknownDevices::Reject => IfUnknown::Refuse,

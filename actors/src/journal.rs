@@ -22,7 +22,7 @@ use crate::messages::outbox::PublishAll;
 use crate::outbox::Outbox;
 use crate::post::post;
 use crate::receipt::{Receipt, Taken};
-use crate::store::{Batch, Head, Store};
+use crate::store::{Automation, Batch, Head, Store};
 
 /// The wait before a failed commit is tried again; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
@@ -126,6 +126,7 @@ impl Journal {
             removed: Vec::new(),
             commands: Vec::new(),
             outgoing: Vec::new(),
+            automation: Automation::default(),
             sent: std::mem::take(&mut self.sent),
         };
         let mut latest = HashMap::new();
@@ -133,8 +134,17 @@ impl Journal {
         while events.len() < self.most_in_commit
             && let Some(append) = self.waiting.pop_front()
         {
-            let Append { events: happened, state, removed, commands, outgoing, receipt, mut taken, pending } =
-                append;
+            let Append {
+                events: happened,
+                state,
+                removed,
+                commands,
+                outgoing,
+                automation,
+                receipt,
+                mut taken,
+                pending,
+            } = append;
             for event in happened {
                 events.push(Arc::new(Recorded::new(self.next_seq, event)));
                 taken.seq = Some(self.next_seq);
@@ -145,6 +155,9 @@ impl Journal {
             for record in commands {
                 // Of one that changed more than once in this batch, the last.
                 latest.insert(record.command.id, record);
+            }
+            if let Some(automation) = automation {
+                batch.automation.absorb(*automation);
             }
             batch.removed.extend(removed.map(|number| (seq, number)));
             for mut message in outgoing {
@@ -205,7 +218,8 @@ async fn commit(store: &dyn Store, batch: &Batch, counters: &Counters) {
         && batch.outgoing.is_empty()
         && batch.sent.is_empty()
         && batch.twins.is_empty()
-        && batch.removed.is_empty();
+        && batch.removed.is_empty()
+        && batch.automation.is_empty();
     if nothing {
         return; // repeats alone: they had only to wait for their originals
     }

@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use crate::domain::alarm::{Alarm, AlarmId};
+use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{Clock, CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use crate::mqtt::Outgoing;
 use crate::store::{
-    Batch, CommandPage, CommandQuery, CommandRecord, Deadline, DevicePage, DeviceQuery, EventQuery, Head,
-    Replayed, Store, StoreError,
+    AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, EventQuery, Head, Replayed, RunPage, RunQuery,
+    Store, StoreError,
 };
 
 /// A clock that stands still until it is moved.
@@ -230,6 +233,51 @@ impl Store for FailingStore {
         self.inner.deadlines(after, limit).await
     }
 
+    async fn automation(&self) -> Result<AutomationState, StoreError> {
+        self.may_read("automation")?;
+        self.inner.automation().await
+    }
+
+    async fn past(
+        &self,
+        devices: Option<&[DeviceNumber]>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        self.may_read("past")?;
+        self.inner.past(devices, after, limit).await
+    }
+
+    async fn runs(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
+        self.may_read("runs")?;
+        self.inner.runs(query).await
+    }
+
+    async fn run(&self, id: RunId) -> Result<Option<RunEntry>, StoreError> {
+        self.may_read("run")?;
+        self.inner.run(id).await
+    }
+
+    async fn last_runs(&self, rules: &[RuleId]) -> Result<Vec<RunEntry>, StoreError> {
+        self.may_read("last_runs")?;
+        self.inner.last_runs(rules).await
+    }
+
+    async fn alarms(&self, query: &AlarmQuery) -> Result<AlarmPage, StoreError> {
+        self.may_read("alarms")?;
+        self.inner.alarms(query).await
+    }
+
+    async fn alarm(&self, id: AlarmId) -> Result<Option<Alarm>, StoreError> {
+        self.may_read("alarm")?;
+        self.inner.alarm(id).await
+    }
+
+    async fn deliveries(&self, query: &DeliveryQuery) -> Result<DeliveryPage, StoreError> {
+        self.may_read("deliveries")?;
+        self.inner.deliveries(query).await
+    }
+
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {
         self.may_read("outgoing")?;
         self.inner.outgoing().await
@@ -268,6 +316,7 @@ mod tests {
                 retain: false,
                 until: None,
             }],
+            automation: crate::store::Automation::default(),
             sent: Vec::new(),
         }
     }

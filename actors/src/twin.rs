@@ -143,6 +143,7 @@ impl TwinActor {
             removed: deleted.then_some(self.twin.number),
             commands: changed.into_iter().map(record).collect(),
             outgoing,
+            automation: None,
             receipt,
             taken,
             pending: Arc::clone(&self.pending),

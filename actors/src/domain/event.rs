@@ -4,11 +4,13 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::alarm::AlarmChange;
 use super::clock::Timestamp;
 use super::command::CommandChange;
 use super::id::{DeviceId, DeviceNumber};
 use super::json::{Json, Object};
 use super::reading::Reading;
+use super::rules::{RunEntry, RunId, Signal};
 use super::twin::Status;
 
 /// The field of a registration that nobody is told: what the device's token hashes to.
@@ -34,6 +36,23 @@ pub struct Cause {
     /// The topic, the person (`user:ann`), the rule's name.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub by: Arc<str>,
+    /// The rule's run, where one brought it about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Arc<RunCause>>,
+    /// The broker had kept the message: it says how things stood, not that anything happened just now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retained: bool,
+}
+
+/// Where in the chain of rules that set each other off something happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCause {
+    pub id: RunId,
+    /// How many runs stand above this one.
+    pub depth: u8,
+    /// The rule may drive devices in manual mode too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub even_in_manual: bool,
 }
 
 /// The doors.
@@ -51,6 +70,7 @@ pub enum Source {
 /// One thing that happened to one twin. Applying a twin's events in order gives its state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
+    /// Whose it is; [`DeviceId::none`] and number 0 where it is no device's.
     pub device: DeviceId,
     pub number: DeviceNumber,
     /// When it happened: for telemetry the device's own time if it gave one.
@@ -72,6 +92,12 @@ pub enum EventBody {
     Presence { status: Status, reason: Box<str> },
     /// A command was asked for, or came further.
     Command(Box<CommandChange>),
+    /// An alarm was raised, cleared or acknowledged.
+    Alarm(Box<AlarmChange>),
+    /// A rule ran, came to its end, or did not run and why.
+    Rule(Box<RunEntry>),
+    /// Something came to automation from beyond the twins.
+    Signal(Box<Signal>),
 }
 
 /// A change of the twin's document.
@@ -173,7 +199,7 @@ impl Cause {
     /// A cause.
     #[must_use]
     pub fn new(source: Source, by: &str) -> Self {
-        Self { source, by: by.into() }
+        Self { source, by: by.into(), run: None, retained: false }
     }
 
     /// The hub itself.
@@ -192,6 +218,8 @@ impl Event {
             EventBody::Twin(_) => Kind::Twin,
             EventBody::Presence { .. } => Kind::Presence,
             EventBody::Command(_) => Kind::Command,
+            EventBody::Alarm(_) => Kind::Alarm,
+            EventBody::Rule(_) | EventBody::Signal(_) => Kind::Rule,
         }
     }
 
@@ -214,7 +242,19 @@ impl Event {
                     .collect()
             }
             EventBody::Command(change) => change.data(),
+            EventBody::Alarm(change) => as_object(change),
+            EventBody::Rule(entry) => as_object(entry),
+            EventBody::Signal(signal) => signal.data(),
         }
+    }
+}
+
+/// What serializes as an object, as one.
+fn as_object(value: &impl Serialize) -> Object {
+    let json = serde_json::to_vec(value).ok().and_then(|bytes| Json::parse(&bytes).ok());
+    match json {
+        Some(Json::Object(object)) => object,
+        _ => Object::default(), // never: both are made of texts, numbers and JSON
     }
 }
 
@@ -233,10 +273,11 @@ impl Recorded {
             use std::fmt::Write as _;
             let Event { device, at, cause, .. } = &self.event;
             let mut out = String::with_capacity(192);
+            let (quote, name) = if device.is_none() { ("", "null") } else { ("\"", device.as_str()) };
             // Writing to a String cannot fail.
             let _ = write!(
                 out,
-                r#""seq":{},"kind":"{}","device_id":"{device}","at":"{at}","data":"#,
+                r#""seq":{},"kind":"{}","device_id":{quote}{name}{quote},"at":"{at}","data":"#,
                 self.seq,
                 self.event.kind().as_str()
             );
@@ -245,6 +286,12 @@ impl Recorded {
             if !cause.by.is_empty() {
                 out.push_str(r#","by":"#);
                 super::json::write_string(&mut out, &cause.by);
+            }
+            if let Some(run) = &cause.run {
+                let _ = write!(out, r#","run":"{}","depth":{}"#, run.id, run.depth);
+            }
+            if cause.retained {
+                out.push_str(r#","retained":true"#);
             }
             out.push('}');
             out.into_boxed_str()

@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
@@ -45,6 +45,19 @@ impl DeviceId {
             return Err(BadDeviceId::TooLong(text.len()));
         }
         Ok(Self(text.into()))
+    }
+
+    /// What stands for no device, in events that are no device's: no text can be read as it.
+    #[must_use]
+    pub fn none() -> Self {
+        static NONE: OnceLock<DeviceId> = OnceLock::new();
+        NONE.get_or_init(|| Self("".into())).clone()
+    }
+
+    /// Does it stand for no device?
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The id as text.

@@ -3,6 +3,7 @@
 //! Nothing in here knows actix, tokio, a database or MQTT, does input or output, or asks what time
 //! it is: times and ids come in as arguments, and what is to be done comes back as data.
 
+pub mod alarm;
 pub mod clock;
 pub mod command;
 pub mod duration;
@@ -12,6 +13,7 @@ pub mod id;
 pub mod json;
 pub mod payload;
 pub mod reading;
+pub mod rules;
 pub mod schedule;
 pub mod series;
 pub mod settings;

@@ -12,6 +12,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use self::entry::{Entry, Missed};
+pub use self::recurrence::Recurrence;
 use super::clock::Timestamp;
 use super::json::{Json, Object};
 

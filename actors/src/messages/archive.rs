@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use actix::Message;
 
+use crate::domain::alarm::{Alarm, AlarmId};
+use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{CommandId, DeviceId, Recorded, Twin};
 use crate::store::{
-    CommandPage, CommandQuery, CommandRecord, DevicePage, DeviceQuery, EventQuery, Replayed, StoreError,
+    AlarmPage, AlarmQuery, CommandPage, CommandQuery, CommandRecord, DeliveryPage, DeliveryQuery, DevicePage,
+    DeviceQuery, EventQuery, Replayed, RunPage, RunQuery, StoreError,
 };
 
 /// A page of devices.
@@ -58,6 +61,45 @@ pub struct ListCommands(pub CommandQuery);
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<CommandRecord>, StoreError>")]
 pub struct FindCommand(pub CommandId);
+
+/// A page of runs of rules.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<RunPage, StoreError>")]
+pub struct ListRuns(pub RunQuery);
+
+/// A run of a rule.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<RunEntry>, StoreError>")]
+pub struct FindRun(pub RunId);
+
+/// The last run of each of these rules.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<RunEntry>, StoreError>")]
+pub struct LastRuns(pub Vec<RuleId>);
+
+/// A page of alarms.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<AlarmPage, StoreError>")]
+pub struct ListAlarms(pub AlarmQuery);
+
+/// An alarm.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<Alarm>, StoreError>")]
+pub struct FindAlarm(pub AlarmId);
+
+/// A page of requests outward.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<DeliveryPage, StoreError>")]
+pub struct ListDeliveries(pub DeliveryQuery);
+
+/// Events of these devices, or of all, for a backtest.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Arc<Recorded>>, StoreError>")]
+pub struct Past {
+    pub devices: Option<Vec<crate::domain::DeviceNumber>>,
+    pub after: u64,
+    pub limit: usize,
+}
 
 /// Put nothing into order any more: the hub goes down.
 #[derive(Debug, Message)]

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::domain::{DeviceNumber, Event, Twin};
 use crate::mqtt::Outgoing;
 use crate::receipt::{Receipt, Taken};
-use crate::store::CommandRecord;
+use crate::store::{Automation, CommandRecord};
 
 /// A twin's outcome, to be committed; the receipt is settled with `taken` after that.
 #[derive(Debug, Message)]
@@ -24,6 +24,8 @@ pub struct Append {
     /// Its commands that changed, as they are after the events.
     pub commands: Vec<CommandRecord>,
     pub outgoing: Vec<Outgoing>,
+    /// What automation keeps with it.
+    pub automation: Option<Box<Automation>>,
     pub receipt: Receipt,
     /// What the receipt is settled with; the journal adds the `seq`.
     pub taken: Taken,

@@ -1,9 +1,12 @@
 //! What actors say to each other: small types of their own, one file an actor.
 
+pub mod alarms;
 pub mod archive;
+pub mod automation;
 pub mod feed;
 pub mod journal;
 pub mod outbox;
 pub mod supervisor;
 pub mod timers;
 pub mod twin;
+pub mod webhooks;

@@ -7,9 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Batch, CommandPage, CommandQuery, CommandRecord, Deadline, DevicePage, DeviceQuery, DeviceSort,
-    EventQuery, Head, Replayed, Store, StoreError, select,
+    AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, DeviceSort, EventQuery, Head, Replayed, RunPage,
+    RunQuery, Store, StoreError, select,
 };
+use crate::domain::alarm::{Alarm, AlarmId};
+use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
 use crate::domain::{CommandId, DeviceId, DeviceNumber, Kind, Recorded, Timestamp, Twin};
 use crate::mqtt::Outgoing;
@@ -193,6 +196,43 @@ impl Store for MemoryStore {
         let inner = self.inner();
         let later = inner.twins.range(after..).filter(|(number, _)| **number > after);
         Ok(later.filter_map(|(_, (_, twin))| select::deadline(twin)).take(count(limit)).collect())
+    }
+
+    async fn automation(&self) -> Result<AutomationState, StoreError> {
+        Ok(Default::default())
+    }
+
+    async fn past(
+        &self,
+        _devices: Option<&[DeviceNumber]>,
+        _after: u64,
+        _limit: usize,
+    ) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        Ok(Default::default())
+    }
+
+    async fn runs(&self, _query: &RunQuery) -> Result<RunPage, StoreError> {
+        Ok(Default::default())
+    }
+
+    async fn run(&self, _id: RunId) -> Result<Option<RunEntry>, StoreError> {
+        Ok(Default::default())
+    }
+
+    async fn last_runs(&self, _rules: &[RuleId]) -> Result<Vec<RunEntry>, StoreError> {
+        Ok(Default::default())
+    }
+
+    async fn alarms(&self, _query: &AlarmQuery) -> Result<AlarmPage, StoreError> {
+        Ok(Default::default())
+    }
+
+    async fn alarm(&self, _id: AlarmId) -> Result<Option<Alarm>, StoreError> {
+        Ok(Default::default())
+    }
+
+    async fn deliveries(&self, _query: &DeliveryQuery) -> Result<DeliveryPage, StoreError> {
+        Ok(Default::default())
     }
 
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {

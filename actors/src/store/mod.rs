@@ -5,6 +5,7 @@
 //! events ([`Store::maintain`]). Everything read is true to the last commit all the same: what is not in
 //! order yet is held in memory, and is read again from the journal at start.
 
+mod automation;
 pub mod codec;
 #[cfg(test)]
 mod contract;
@@ -12,6 +13,10 @@ pub mod memory;
 mod select;
 pub mod sql;
 
+pub use automation::{
+    AlarmPage, AlarmQuery, Automation, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
+    DeliveryStatus, Progress, RuleRecord, RunPage, RunQuery,
+};
 pub use memory::MemoryStore;
 pub use sql::{SqlOptions, SqlStore};
 
@@ -19,6 +24,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::domain::alarm::{Alarm, AlarmId};
+use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{
     Command, CommandId, CommandStatus, DeviceId, DeviceNumber, Kind, Mode, Recorded, Status, Timestamp, Twin,
@@ -38,6 +45,7 @@ pub struct Batch {
     /// Commands that changed, each once, as they are after the batch.
     pub commands: Vec<CommandRecord>,
     pub outgoing: Vec<Outgoing>,
+    pub automation: Automation,
     /// Outgoing messages that were delivered and can be forgotten.
     pub sent: Vec<u64>,
 }
@@ -238,6 +246,36 @@ pub trait Store: Send + Sync + 'static {
     /// What waits: devices with a number after `after` that have a deadline, by number, `limit` at most. May
     /// be behind by as much as [`Store::maintain`] is in what readings alone have changed.
     async fn deadlines(&self, after: DeviceNumber, limit: u64) -> Result<Vec<Deadline>, StoreError>;
+
+    /// What automation left when it was last committed.
+    async fn automation(&self) -> Result<AutomationState, StoreError>;
+
+    /// Events of these devices and those that are no device's, with `seq > after`, in order, `limit` at most, for
+    /// a backtest: telemetry as far back as readings are kept. No devices: of all, as far back as events are.
+    async fn past(
+        &self,
+        devices: Option<&[DeviceNumber]>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Arc<Recorded>>, StoreError>;
+
+    /// A page of runs.
+    async fn runs(&self, query: &RunQuery) -> Result<RunPage, StoreError>;
+
+    /// The run with this id.
+    async fn run(&self, id: RunId) -> Result<Option<RunEntry>, StoreError>;
+
+    /// Of each of these rules the last run that did not end in `not_run`, where there is one.
+    async fn last_runs(&self, rules: &[RuleId]) -> Result<Vec<RunEntry>, StoreError>;
+
+    /// A page of alarms.
+    async fn alarms(&self, query: &AlarmQuery) -> Result<AlarmPage, StoreError>;
+
+    /// The alarm with this id.
+    async fn alarm(&self, id: AlarmId) -> Result<Option<Alarm>, StoreError>;
+
+    /// A page of requests outward.
+    async fn deliveries(&self, query: &DeliveryQuery) -> Result<DeliveryPage, StoreError>;
 
     /// Messages that were committed and not yet [`Batch::sent`], in order.
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError>;

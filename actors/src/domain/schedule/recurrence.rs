@@ -12,9 +12,9 @@ use crate::domain::clock::Timestamp;
 
 /// The moments at which an expression happens in a zone.
 #[derive(Clone, Debug)]
-pub(super) struct Recurrence {
-    pub expression: Expression,
-    pub zone: Tz,
+pub struct Recurrence {
+    pub(super) expression: Expression,
+    pub(super) zone: Tz,
 }
 
 /// What a wall time is in a zone.
@@ -33,12 +33,21 @@ const MOST_GAPS: usize = 64;
 const SECOND: TimeDelta = TimeDelta::seconds(1);
 
 impl Recurrence {
+    /// Reads an expression of five to seven fields, or a name such as `@daily`, for a zone.
+    ///
+    /// # Errors
+    /// A sentence for people.
+    pub fn parse(text: &str, zone: Tz) -> Result<Self, String> {
+        Ok(Self { expression: Expression::parse(text)?, zone })
+    }
+
     /// The first occurrence after `moment`; none when there is no more (expressions end with 2100).
     ///
     /// An expression about times of day happens once a day at each of them: in spring's gap at the
     /// first moment after it (all that fall into the gap together), in autumn's overlap in the first of
     /// the two halves. One about elapsed time ([`Expression::elapsed`]) goes on through both halves of
     /// the overlap, and has nothing in the gap. That is the rule of Vixie's cron.
+    #[must_use]
     pub fn after(&self, moment: Timestamp) -> Option<Timestamp> {
         let moment = DateTime::from_timestamp_millis(moment.millis())?;
         let next =
@@ -48,6 +57,7 @@ impl Recurrence {
 
     /// The last occurrence after `from` and up to and with `until`. Found by halving, so a month of
     /// missed seconds costs forty steps and not millions.
+    #[must_use]
     pub fn latest(&self, from: Timestamp, until: Timestamp) -> Option<Timestamp> {
         let mut latest = self.after(from).filter(|at| *at <= until)?;
         if self.after(latest).is_none_or(|next| next > until) {

@@ -139,9 +139,10 @@ fn passed_over(due: &Due, reason: &str) -> Json {
     line.into()
 }
 
-/// A person's word: rules do not drive a twin in manual mode. A schedule is asked in [`Twin::wake`].
+/// A person's word: rules do not drive a twin in manual mode, unless they are made to. A schedule is asked in [`Twin::wake`].
 pub(super) fn refuses_rules(twin: &Twin, cause: &Cause) -> bool {
-    twin.mode == Mode::Manual && cause.source == Source::Rule
+    let goes_through = cause.run.as_ref().is_some_and(|run| run.even_in_manual);
+    twin.mode == Mode::Manual && cause.source == Source::Rule && !goes_through
 }
 
 impl Change {

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
 use super::bytes::{Decimal, Reader, checksum};
-use super::{CodecError, VERSION, head, tag};
-use crate::domain::event::{ChangeKind, Source, TwinChange};
+use super::{CodecError, FIRST_VERSION, VERSION, head, source, tag};
+use crate::domain::event::{ChangeKind, RunCause, Source, TwinChange};
+use crate::domain::rules::RunId;
 use crate::domain::{
     Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status,
     Timestamp,
@@ -23,7 +27,7 @@ const MOST_TEXT: usize = 1 << 30;
 pub fn decode(blob: &[u8]) -> Result<Vec<Recorded>, CodecError> {
     match blob.first() {
         None => return Err(CodecError::Short),
-        Some(&VERSION) => {}
+        Some(FIRST_VERSION..=VERSION) => {}
         Some(other) => return Err(CodecError::Version(*other)),
     }
     let (checked, sum) = blob.split_last_chunk::<8>().ok_or(CodecError::Short)?;
@@ -102,12 +106,10 @@ impl<'a> Decoder<'a> {
                 let status = status_of(self.bytes.byte()?)?;
                 EventBody::Presence { status, reason: self.text()?.into() }
             }
-            head::COMMAND => {
-                let length = self.bytes.count()?;
-                let change = serde_json::from_slice(self.bytes.take(length)?)
-                    .map_err(|_| CodecError::Nonsense("a command's step makes no sense"))?;
-                EventBody::Command(Box::new(change))
-            }
+            head::COMMAND => EventBody::Command(self.serde("a command's step makes no sense")?),
+            head::ALARM => EventBody::Alarm(self.serde("an alarm's step makes no sense")?),
+            head::RULE => EventBody::Rule(self.serde("a rule's run makes no sense")?),
+            head::SIGNAL => EventBody::Signal(self.serde("a signal makes no sense")?),
             _ => return Err(CodecError::Nonsense("there is no such kind of event")),
         };
         let (at, received_at) = (Timestamp::from_millis(at), Timestamp::from_millis(received));
@@ -118,6 +120,7 @@ impl<'a> Decoder<'a> {
         let known = self.known_text()?;
         let device = match &known.device {
             Some(device) => device.clone(),
+            None if known.spelled.is_empty() => known.device.insert(DeviceId::none()).clone(),
             None => known
                 .device
                 .insert(
@@ -127,10 +130,29 @@ impl<'a> Decoder<'a> {
                 .clone(),
         };
         let number = DeviceNumber(self.bytes.signed()?);
-        let source = source_of(self.bytes.byte()?)?;
+        Ok((device, number, self.cause()?))
+    }
+
+    fn cause(&mut self) -> Result<Cause, CodecError> {
+        let bits = self.bytes.byte()?;
+        let source = source_of(bits & source::CODE)?;
         let known = self.known_text()?;
         let by = Arc::clone(known.shared.get_or_insert_with(|| known.spelled.into()));
-        Ok((device, number, Cause { source, by }))
+        let run = if bits & source::RUN == 0 { None } else { Some(self.run()?) };
+        Ok(Cause { source, by, run, retained: bits & source::RETAINED != 0 })
+    }
+
+    fn run(&mut self) -> Result<Arc<RunCause>, CodecError> {
+        let id = self.bytes.take(16)?.try_into().map_err(|_| CodecError::Short)?;
+        let (depth, flags) = (self.bytes.byte()?, self.bytes.byte()?);
+        let even_in_manual = flags & source::EVEN_IN_MANUAL != 0;
+        Ok(Arc::new(RunCause { id: RunId(Uuid::from_bytes(id)), depth, even_in_manual }))
+    }
+
+    fn serde<T: DeserializeOwned>(&mut self, nonsense: &'static str) -> Result<Box<T>, CodecError> {
+        let length = self.bytes.count()?;
+        let value = serde_json::from_slice(self.bytes.take(length)?);
+        value.map(Box::new).map_err(|_| CodecError::Nonsense(nonsense))
     }
 
     fn telemetry(&mut self, has_identity: bool) -> Result<EventBody, CodecError> {

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
+
 use super::bytes::{Decimal, checksum, put_signed, put_varint};
-use super::{VERSION, head, tag};
+use super::{VERSION, head, source, tag};
 use crate::domain::event::{ChangeKind, Source};
-use crate::domain::{Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status};
+use crate::domain::{Cause, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status};
 
 /// Writes `events`, in any order of their `seq`; the fewest bytes come from similar neighbours.
 pub fn encode<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> Vec<u8> {
@@ -40,6 +42,9 @@ impl<'a> Writer<'a> {
             EventBody::Twin(_) => head::TWIN,
             EventBody::Presence { .. } => head::PRESENCE,
             EventBody::Command(_) => head::COMMAND,
+            EventBody::Alarm(_) => head::ALARM,
+            EventBody::Rule(_) => head::RULE,
+            EventBody::Signal(_) => head::SIGNAL,
         };
         if at == received_at {
             bits |= head::AT_RECEIPT;
@@ -56,11 +61,27 @@ impl<'a> Writer<'a> {
         if !same_sender {
             self.text(device.as_str());
             put_signed(&mut self.out, number.0);
-            self.out.push(source_code(cause.source));
-            self.text(&cause.by);
+            self.cause(cause);
         }
         self.body(body);
         self.before = Some(recorded);
+    }
+
+    fn cause(&mut self, Cause { source, by, run, retained }: &'a Cause) {
+        let mut bits = source_code(*source);
+        if *retained {
+            bits |= source::RETAINED;
+        }
+        if run.is_some() {
+            bits |= source::RUN;
+        }
+        self.out.push(bits);
+        self.text(by);
+        if let Some(run) = run {
+            self.out.extend(run.id.0.as_bytes());
+            self.out.push(run.depth);
+            self.out.push(if run.even_in_manual { source::EVEN_IN_MANUAL } else { 0 });
+        }
     }
 
     fn body(&mut self, body: &'a EventBody) {
@@ -82,13 +103,18 @@ impl<'a> Writer<'a> {
                 self.out.push(status_code(*status));
                 self.text(reason);
             }
-            EventBody::Command(change) => {
-                // Few and of many forms: their serde form will do.
-                let json = serde_json::to_vec(change).unwrap_or_default(); // texts, numbers and JSON alone
-                self.length(json.len());
-                self.out.extend(json);
-            }
+            EventBody::Command(change) => self.serde(change),
+            EventBody::Alarm(change) => self.serde(change),
+            EventBody::Rule(entry) => self.serde(entry),
+            EventBody::Signal(signal) => self.serde(signal),
         }
+    }
+
+    /// What is few and of many forms: its serde form will do.
+    fn serde(&mut self, value: &impl Serialize) {
+        let json = serde_json::to_vec(value).unwrap_or_default(); // texts, numbers and JSON alone
+        self.length(json.len());
+        self.out.extend(json);
     }
 
     fn reading(&mut self, Reading { name, value, unit, quality_score }: &'a Reading) {

@@ -4,11 +4,12 @@
 //! blob      = version:u8 body checksum:u64le             checksum: FNV-1a 64 of all before it
 //! body      = count texts event*                         every count and reference is a varint
 //! texts     = count (length bytes)*                      each text once, in the order of first use
-//! event     = head:u8 seq received_at [at] [sender] content
+//! event     = head:u8 seq received_at [at] [sender] content              head: kind, flags
 //!             differences to the event before, zigzag; `at` as the difference to `received_at`
-//! sender    = device:text number source:u8 by:text       left out where it is the one before
+//! sender    = device:text number source:u8 by:text [run]  left out where it is the one before
+//! run       = id:[u8; 16] depth:u8 flags:u8              where a rule brought it about
 //! telemetry = [identity:u64le] count reading*
-//! command   = length JSON
+//! command, alarm, rule, signal = length JSON
 //! reading   = tag:u8 name:text [scale:u8] value [unit:text] [quality:u8]
 //! ```
 //! A number is stored as its decimal digits and its scale where that gives back the very text it came as
@@ -24,7 +25,9 @@ pub use decode::decode;
 pub use encode::encode;
 
 /// The first byte of a blob. A reader knows this one and those before it.
-const VERSION: u8 = 1;
+/// Version 1 knew no rules: no `run`, no alarm, rule or signal.
+const VERSION: u8 = 2;
+const FIRST_VERSION: u8 = 1;
 
 /// Why bytes are no events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,16 +44,28 @@ pub enum CodecError {
 
 /// The bits of an event's head.
 mod head {
-    pub const KIND: u8 = 0b11;
+    pub const KIND: u8 = 0b0010_0011;
     pub const TELEMETRY: u8 = 0;
     pub const TWIN: u8 = 1;
     pub const PRESENCE: u8 = 2;
     pub const COMMAND: u8 = 3;
+    pub const ALARM: u8 = 0b0010_0000;
+    pub const RULE: u8 = 0b0010_0001;
+    pub const SIGNAL: u8 = 0b0010_0010;
     pub const IDENTITY: u8 = 1 << 2;
     /// It happened when it was received.
     pub const AT_RECEIPT: u8 = 1 << 3;
     /// Device, number and cause are those of the event before.
     pub const SAME_SENDER: u8 = 1 << 4;
+}
+
+/// What a sender's source is told with.
+mod source {
+    pub const RETAINED: u8 = 1 << 6;
+    pub const RUN: u8 = 1 << 7;
+    pub const CODE: u8 = 0b0011_1111;
+    /// A flag of the run.
+    pub const EVEN_IN_MANUAL: u8 = 1;
 }
 
 /// The tags of values, in readings and documents. A reading's tag has two more bits.

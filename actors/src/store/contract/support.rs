@@ -46,6 +46,7 @@ impl World {
             removed: Vec::new(),
             commands: Vec::new(),
             outgoing: Vec::new(),
+            automation: Default::default(),
             sent: Vec::new(),
         };
         let (twins, commands) = (BTreeMap::new(), BTreeMap::new());
@@ -172,6 +173,7 @@ impl World {
             removed: std::mem::take(&mut self.pending.removed),
             commands: std::mem::take(&mut self.pending.commands),
             outgoing: std::mem::take(&mut self.pending.outgoing),
+            automation: Default::default(),
             sent: std::mem::take(&mut self.pending.sent),
         };
         self.pending.at = self.now;

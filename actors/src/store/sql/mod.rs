@@ -59,9 +59,12 @@ use self::rows::failed;
 use self::tail::Tail;
 use self::writer::Writer;
 use super::{
-    Batch, CommandPage, CommandQuery, CommandRecord, Deadline, DevicePage, DeviceQuery, EventQuery, Head,
-    Replayed, Store, StoreError,
+    AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, EventQuery, Head, Replayed, RunPage, RunQuery,
+    Store, StoreError,
 };
+use crate::domain::alarm::{Alarm, AlarmId};
+use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use crate::mqtt::Outgoing;
@@ -195,6 +198,43 @@ impl Store for SqlStore {
 
     async fn deadlines(&self, after: DeviceNumber, limit: u64) -> Result<Vec<Deadline>, StoreError> {
         devices::deadlines(self, after, limit).await
+    }
+
+    async fn automation(&self) -> Result<AutomationState, StoreError> {
+        Ok(Default::default())
+    }
+
+    async fn past(
+        &self,
+        _devices: Option<&[DeviceNumber]>,
+        _after: u64,
+        _limit: usize,
+    ) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        Ok(Default::default())
+    }
+
+    async fn runs(&self, _query: &RunQuery) -> Result<RunPage, StoreError> {
+        Ok(Default::default())
+    }
+
+    async fn run(&self, _id: RunId) -> Result<Option<RunEntry>, StoreError> {
+        Ok(Default::default())
+    }
+
+    async fn last_runs(&self, _rules: &[RuleId]) -> Result<Vec<RunEntry>, StoreError> {
+        Ok(Default::default())
+    }
+
+    async fn alarms(&self, _query: &AlarmQuery) -> Result<AlarmPage, StoreError> {
+        Ok(Default::default())
+    }
+
+    async fn alarm(&self, _id: AlarmId) -> Result<Option<Alarm>, StoreError> {
+        Ok(Default::default())
+    }
+
+    async fn deliveries(&self, _query: &DeliveryQuery) -> Result<DeliveryPage, StoreError> {
+        Ok(Default::default())
     }
 
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {

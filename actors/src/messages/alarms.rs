@@ -1,0 +1,66 @@
+//! What the alarms are told.
+
+use actix::Message;
+use tokio::sync::oneshot;
+
+use crate::domain::alarm::{Alarm, AlarmId, Originator, Severity};
+use crate::domain::rules::RuleId;
+use crate::domain::{Cause, DeviceNumber};
+
+/// Raises an alarm, or counts it where it is active. Answered after the commit.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Raise {
+    pub of: Originator,
+    pub number: DeviceNumber,
+    pub alarm_type: Box<str>,
+    pub severity: Severity,
+    pub message: String,
+    pub rule: Option<RuleId>,
+    /// With the rule's run in it.
+    pub cause: Cause,
+    pub reply: oneshot::Sender<Told>,
+}
+
+/// Clears the active alarm of this originator and type; none is fine. Answered after the commit.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ClearType {
+    pub of: Originator,
+    pub alarm_type: Box<str>,
+    pub cause: Cause,
+    pub reply: oneshot::Sender<Told>,
+}
+
+/// Clears an alarm by hand. Answered after the commit, with none where there is no such alarm.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Clear {
+    pub id: AlarmId,
+    pub cause: Cause,
+    pub reply: oneshot::Sender<Option<Told>>,
+}
+
+/// Somebody has seen it. Answered as [`Clear`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Acknowledge {
+    pub id: AlarmId,
+    pub cause: Cause,
+    pub reply: oneshot::Sender<Option<Told>>,
+}
+
+/// The device is gone with all it had: its alarms too.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Forget {
+    pub number: DeviceNumber,
+}
+
+/// An alarm after what it was told, and the place in the sequence of what happened; none where nothing did.
+#[derive(Debug)]
+pub struct Told {
+    /// None where a type was to be cleared that is not active.
+    pub alarm: Option<Alarm>,
+    pub seq: Option<u64>,
+}

@@ -1,0 +1,149 @@
+//! What automation is told and asked.
+
+use std::sync::Arc;
+
+use actix::Message;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::domain::rules::analysis::Warning;
+use crate::domain::rules::{Problem, Rule, RuleFile, RuleId, Signal};
+use crate::domain::{Cause, Object, Timestamp};
+use crate::store::StoreError;
+
+/// The rule files as they stand now, whole: what is not in here any more is gone.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LoadFiles {
+    pub files: Vec<FileRead>,
+    /// Told when the rules run.
+    pub done: Option<oneshot::Sender<()>>,
+}
+
+/// A rule file as it was read.
+#[derive(Clone, Debug)]
+pub struct FileRead {
+    /// Below the rules folder, with `/`.
+    pub path: Arc<str>,
+    /// The rules, or what is wrong: then the version that ran before goes on.
+    pub read: Result<RuleFile, Vec<Problem>>,
+}
+
+/// Asks for the rules and the files as they stand.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReadRules {
+    pub reply: oneshot::Sender<RulesRead>,
+}
+
+/// The rules as they stand.
+#[derive(Clone, Debug, Default)]
+pub struct RulesRead {
+    /// In the order of their names.
+    pub rules: Vec<RuleStands>,
+    /// Files that do not check out, and what is wrong in them.
+    pub broken: Vec<(Arc<str>, Vec<Problem>)>,
+    pub warnings: Vec<Warning>,
+}
+
+/// A rule as it stands.
+#[derive(Clone, Debug)]
+pub struct RuleStands {
+    pub rule: Arc<Rule>,
+    pub enabled: bool,
+    /// Why it was stopped, where the breaker or a panic did.
+    pub stopped: Option<Box<str>>,
+    /// When its next time trigger is due.
+    pub next_at: Option<Timestamp>,
+    pub created_at: Option<Timestamp>,
+    pub updated_at: Option<Timestamp>,
+}
+
+/// Makes or changes a rule over the API. Answered after the commit, when it runs.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PutRule {
+    /// As it was sent, with its `id` in it.
+    pub body: Object,
+    pub expect: Expect,
+    pub cause: Cause,
+    pub reply: oneshot::Sender<Result<RuleStood, RuleRefusal>>,
+}
+
+/// Whether the rule must be there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    New,
+    There,
+}
+
+/// A rule that was taken, and what people should look at.
+#[derive(Debug)]
+pub struct RuleStood {
+    pub stands: RuleStands,
+    /// Those that are about this rule.
+    pub warnings: Vec<Warning>,
+}
+
+/// Removes a rule that was made over the API, with all it keeps. Its runs stay.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct DeleteRule {
+    pub id: RuleId,
+    pub cause: Cause,
+    pub reply: oneshot::Sender<Result<(), RuleRefusal>>,
+}
+
+/// Says whether a rule runs. Also starts one anew that was stopped.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct EnableRule {
+    pub id: RuleId,
+    pub enabled: bool,
+    pub cause: Cause,
+    pub reply: oneshot::Sender<Result<RuleStood, RuleRefusal>>,
+}
+
+/// Something from beyond the twins: `Run` or `Webhook`. Answered after the commit with its `seq`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Tell {
+    pub signal: Signal,
+    pub cause: Cause,
+    pub reply: oneshot::Sender<Result<u64, RuleRefusal>>,
+}
+
+/// The time has come for something that waits.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Due;
+
+/// Why a rule was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum RuleRefusal {
+    #[error("there is no rule `{0}`")]
+    Unknown(RuleId),
+    #[error("there is a rule `{0}` already")]
+    Taken(RuleId),
+    /// It stands in a file, which is where to change it.
+    #[error(
+        "rule `{id}` stands in the file {path}: change it there; here it can only be enabled and disabled"
+    )]
+    InFile { id: RuleId, path: Arc<str> },
+    #[error("the rule does not check out")]
+    Problems(Vec<Problem>),
+    #[error("no rule has a webhook `{0}`")]
+    NoWebhook(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the change was lost on its way")]
+    Lost,
+}
+
+/// A count of the engine's work, for metrics.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Work {
+    pub rules: u64,
+    pub evaluations: u64,
+    pub runs: u64,
+}
