@@ -1,30 +1,12 @@
 //! A rule file's own tests: given these values at these times, expect these actions. They run in virtual time on
 //! the engine that runs live.
 
+pub mod test;
+
+pub use test::{Expected, Given, Happening, Test, Wanted};
+
 use super::model::Rule;
-use crate::domain::{Json, Timestamp};
-
-/// A test, read.
-#[derive(Clone, Debug, Default)]
-pub struct Test {
-    /// What it is called; its number where it has no name.
-    pub name: String,
-    /// What happens, in order.
-    pub given: Vec<Given>,
-    /// The actions that must come of it, in order: `command fan`, `desired fan`, `alarm greenhouse-hot`,
-    /// `clear greenhouse-hot`, `not condition`…
-    pub expect: Vec<String>,
-}
-
-/// Something that happens in a test.
-#[derive(Clone, Debug)]
-pub struct Given {
-    /// After the start of the test, in ms.
-    pub at_ms: i64,
-    /// `device.property`, `device.mode`, `device.status`, `mqtt topic`…
-    pub what: String,
-    pub value: Json,
-}
+use crate::domain::Timestamp;
 
 /// How a test went.
 #[derive(Clone, Debug, PartialEq, Eq)]
