@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::program::{List, Op, compile};
 use super::watch::{self, Spot};
-use crate::domain::rules::expression::{Dependency, Expression};
+use crate::domain::rules::expression::Dependency;
 use crate::domain::rules::model::{
-    Action, AlarmBecomes, Condition, Path, Rule, RuleId, Selector, Trigger, TriggerKind, What,
+    Action, AlarmBecomes, Path, Rule, RuleId, Selector, Trigger, TriggerKind, What,
 };
 use crate::domain::{DeviceId, Object, Twin};
 
@@ -144,7 +144,7 @@ impl Book {
             let Ok(at) = u16::try_from(at) else { break };
             self.index_trigger(rule, at, trigger);
         }
-        content.conditions.iter().for_each(|condition| self.name_condition(condition));
+        content.conditions.iter().for_each(|condition| self.name(&condition.dependencies()));
         self.name_actions(&content.actions);
         self.name_actions(&content.on_release);
     }
@@ -189,48 +189,52 @@ impl Book {
         }
     }
 
-    fn name_condition(&mut self, condition: &Condition) {
-        each_expression(condition, &mut |expression| {
-            for dependency in expression.dependencies() {
-                if let Dependency::Device(id) = dependency {
-                    self.named.entry(id.clone()).or_default();
-                }
+    fn name(&mut self, dependencies: &[Dependency]) {
+        for dependency in dependencies {
+            if let Dependency::Device(id) = dependency {
+                self.named.entry(id.clone()).or_default();
             }
-        });
+        }
     }
 
     fn name_actions(&mut self, actions: &[Action]) {
         for action in actions {
             match &action.what {
-                What::Command { to: of, .. } | What::Desired { to: of, .. } | What::Mode { of, .. } => {
-                    self.look_for(of, None);
+                What::Command { to, parameters, .. } => {
+                    self.look_for(to, None);
+                    self.name(&parameters.dependencies());
                 }
-                What::Alarm { of: Some(of), .. } | What::Clear { of: Some(of), .. } => {
-                    self.look_for(of, None);
+                What::Desired { to, set } => {
+                    self.look_for(to, None);
+                    self.name(&set.dependencies());
                 }
-                What::Wait { until, .. } => self.name_condition(until),
+                What::Mode { of, .. } => self.look_for(of, None),
+                What::Alarm { message, of, .. } => {
+                    of.iter().for_each(|of| self.look_for(of, None));
+                    self.name(&message.dependencies());
+                }
+                What::Clear { of, .. } => of.iter().for_each(|of| self.look_for(of, None)),
+                What::Publish { topic, payload, .. } => {
+                    self.name(&topic.dependencies());
+                    self.name(&payload.dependencies());
+                }
+                What::Webhook(webhook) => {
+                    self.name(&webhook.url.dependencies());
+                    webhook.headers.iter().for_each(|(_, value)| self.name(&value.dependencies()));
+                    webhook.body.iter().for_each(|body| self.name(&body.dependencies()));
+                }
+                What::Log { message, .. } => self.name(&message.dependencies()),
+                What::Wait { until, .. } => self.name(&until.dependencies()),
                 What::Choose { branches, otherwise } => {
                     for (condition, actions) in branches {
-                        self.name_condition(condition);
+                        self.name(&condition.dependencies());
                         self.name_actions(actions);
                     }
                     self.name_actions(otherwise);
                 }
-                _ => {}
+                What::Delay { .. } | What::Run { .. } | What::Enable { .. } | What::Disable { .. } => {}
             }
         }
-    }
-}
-
-/// Every expression in a condition.
-pub(super) fn each_expression<'a>(condition: &'a Condition, seen: &mut dyn FnMut(&'a Expression)) {
-    match condition {
-        Condition::Expression(expression) => seen(expression),
-        Condition::Time { .. } => {}
-        Condition::All(parts) | Condition::Any(parts) => {
-            parts.iter().for_each(|part| each_expression(part, seen));
-        }
-        Condition::Not(part) => each_expression(part, seen),
     }
 }
 
