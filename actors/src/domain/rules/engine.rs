@@ -52,7 +52,7 @@ use crate::domain::{
 };
 
 pub use self::state::Counts;
-pub(super) use self::deed::{level_word, severity_word};
+pub(super) use self::deed::{kind_of_deed, level_word, severity_word};
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -291,3 +291,19 @@ pub(super) fn parse_act(key: &str) -> Option<ActId> {
     let (run, step, nth) = (parts.next()?, parts.next()?, parts.next()?);
     Some(ActId { run: RunId::parse(run)?, step: step.parse().ok()?, nth: nth.parse().ok()? })
 }
+
+/// The word for a deed in tests and logs.
+pub(in crate::domain::rules) fn kind_of_deed(deed: &Deed) -> &'static str {
+    match deed {
+        Deed::Command { .. } => "command",
+        Deed::Desired { .. } => "desired",
+        Deed::Mode { .. } => "mode",
+        Deed::Raise { .. } => "alarm",
+        Deed::Clear { .. } => "clear",
+        Deed::Publish { .. } => "publish",
+        Deed::Webhook(_) => "webhook",
+        Deed::Enable { enabled: true, .. } => "enable",
+        Deed::Enable { .. } => "disable",
+        Deed::Log { .. } => "log",
+    }
+}
