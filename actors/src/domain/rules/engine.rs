@@ -348,6 +348,12 @@ impl Engine {
         self.state.counts
     }
 
+    /// From now on this rule dies when it is looked at.
+    #[cfg(test)]
+    pub(crate) fn dies_in_tests(&mut self, rule: &RuleId) {
+        self.state.dies = Some(rule.clone());
+    }
+
     fn work(&mut self) -> Work<'_> {
         Work { book: &self.book, world: &self.world, state: &mut self.state }
     }
