@@ -25,14 +25,17 @@ fn reading(seq: u64, value: i64) -> Recorded {
     let at = at(i64::try_from(seq).unwrap() * 1_000);
     let value = Scalar::Number(value.into());
     let readings = vec![Reading { name: "x".into(), value, unit: None, quality_score: None }];
-    Recorded::new(seq, Event {
-        device: DeviceId::parse("a").unwrap(),
-        number: DeviceNumber(1),
-        at,
-        received_at: at,
-        body: EventBody::Telemetry { readings, identity: None },
-        cause: Cause::hub(),
-    })
+    Recorded::new(
+        seq,
+        Event {
+            device: DeviceId::parse("a").unwrap(),
+            number: DeviceNumber(1),
+            at,
+            received_at: at,
+            body: EventBody::Telemetry { readings, identity: None },
+            cause: Cause::hub(),
+        },
+    )
 }
 
 fn runs(above: i64, from: Timestamp, to: Timestamp) -> Vec<RunEntry> {
@@ -55,9 +58,8 @@ fn what_lies_before_only_warms_up() {
 fn two_versions_are_compared() {
     let difference = difference(&runs(2, at(0), at(10_000)), &runs(5, at(0), at(10_000)));
     let times = |runs: &[RunEntry]| runs.iter().map(|run| run.at).collect::<Vec<_>>();
-    assert_eq!((difference.same, times(&difference.only_first), times(&difference.only_second)), (
-        2,
-        vec![at(3_000), at(7_000)],
-        vec![]
-    ));
+    assert_eq!(
+        (difference.same, times(&difference.only_first), times(&difference.only_second)),
+        (2, vec![at(3_000), at(7_000)], vec![])
+    );
 }

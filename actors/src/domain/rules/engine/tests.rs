@@ -36,15 +36,29 @@ pub(super) fn rules(text: &str) -> Vec<Rule> {
     read(&format!("version: 1\nrules:\n{text}")).rules
 }
 
-/// Every test in a file passes.
+/// Every test of every rule passes, each rule being alone.
 pub(super) fn passes(text: &str) {
-    let text = format!("version: 1\nrules:\n{text}");
-    let file = read(&text);
+    check(text, false);
+}
+
+/// Every test of every rule passes, the other rules being there too.
+pub(super) fn passes_together(text: &str) {
+    check(text, true);
+}
+
+fn check(text: &str, together: bool) {
+    let file = read(&format!("version: 1\nrules:\n{text}"));
     assert!(!file.tests.is_empty(), "no tests in\n{text}");
     for (of, test) in &file.tests {
-        for verdict in scenario::run(&file.rules, *of, &[test], noon()) {
-            let rule = &file.rules[*of].id;
-            assert_eq!(verdict.failure, None, "{rule}, {}: {}", verdict.name, verdict.failure.as_deref().unwrap_or(""));
+        let rule = &file.rules[*of];
+        let verdicts = if together {
+            scenario::run(&file.rules, *of, &[test], noon())
+        } else {
+            scenario::run(std::slice::from_ref(rule), 0, &[test], noon())
+        };
+        for verdict in verdicts {
+            let (failure, id) = (verdict.failure.as_deref().unwrap_or(""), &rule.id);
+            assert_eq!(verdict.failure, None, "{id}, {}: {failure}", verdict.name);
         }
     }
 }
@@ -93,7 +107,7 @@ impl Sim {
 
     /// What was done, as short texts with seconds after noon: `300 command fan`.
     pub(super) fn deeds(&self) -> Vec<String> {
-        let text = |done: &crate::domain::rules::scenario::sim::Done| {
+        let text = |done: &scenario::sim::Done| {
             let what = match &done.deed {
                 Deed::Command { device, .. } => format!("command {device}"),
                 Deed::Desired { device, set } => format!("desired {device} {}", Json::from(set.clone())),
@@ -146,4 +160,3 @@ fn an_act_is_named_and_found_again_by_its_name() {
     assert_eq!(deed::parse_act(&act.to_string()), Some(act));
     assert_eq!(deed::parse_act("door"), None);
 }
-

@@ -22,7 +22,13 @@ fn the_shipped_rules_pass_their_tests() {
         let verdicts = verdicts(text);
         assert!(!verdicts.is_empty());
         for verdict in verdicts {
-            assert_eq!(verdict.failure, None, "{}: {}", verdict.name, verdict.failure.as_deref().unwrap_or(""));
+            assert_eq!(
+                verdict.failure,
+                None,
+                "{}: {}",
+                verdict.name,
+                verdict.failure.as_deref().unwrap_or("")
+            );
         }
     }
 }

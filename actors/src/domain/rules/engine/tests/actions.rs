@@ -5,7 +5,7 @@ use crate::domain::Mode;
 
 #[test]
 fn deeds() {
-    passes(
+    passes_together(
         r#"
   all:
     triggers: { changed: button.pressed, to: true }
@@ -122,19 +122,29 @@ fn the_journal_says_which_action_stood_where() {
     );
     sim.reports("a", "x", 5.0);
     let lines = |sim: &Sim| -> Vec<String> {
-        sim.entries[0].actions.iter().map(|a| format!("{} {} {} {}", a.path, a.kind, a.result, a.detail)).collect()
+        sim.entries[0]
+            .actions
+            .iter()
+            .map(|a| format!("{} {} {} {}", a.path, a.kind, a.result, a.detail))
+            .collect()
     };
-    assert_eq!(lines(&sim), [
-        "actions[0] choose ok ",
-        "actions[0].choose[0][0] log ok ",
-        "actions[0].choose[0][1] delay waiting ",
-    ]);
+    assert_eq!(
+        lines(&sim),
+        [
+            "actions[0] choose ok ",
+            "actions[0].choose[0][0] log ok ",
+            "actions[0].choose[0][1] delay waiting ",
+        ]
+    );
     sim.pass(60_000);
-    assert_eq!(lines(&sim)[2..], [
-        "actions[0].choose[0][1] delay ok ",
-        "actions[1] command skipped no device fits",
-        "actions[2] log ok ",
-    ]);
+    assert_eq!(
+        lines(&sim)[2..],
+        [
+            "actions[0].choose[0][1] delay ok ",
+            "actions[1] command skipped no device fits",
+            "actions[2] log ok ",
+        ]
+    );
     assert_eq!(sim.entries[0].ended_at, Some(noon().plus_millis(60_000)));
 }
 
@@ -151,7 +161,10 @@ fn commands_are_confirmed_or_not() {
         sim
     };
     let sim = run(CommandStatus::Executed);
-    assert_eq!((sim.deeds(), sim.journal()), (vec!["0 command fan".into(), "0 log done".into()], vec!["r a 0 done".into()]));
+    assert_eq!(
+        (sim.deeds(), sim.journal()),
+        (vec!["0 command fan".into(), "0 log done".into()], vec!["r a 0 done".into()])
+    );
     // One that failed is not waited for any longer.
     let sim = run(CommandStatus::Rejected);
     assert_eq!(sim.journal(), ["r a 0 failed:not_confirmed"]);
@@ -201,7 +214,8 @@ fn a_failed_action_ends_the_run_unless_it_says_otherwise() {
         .replace("        exactly: []\n", "        expect: [ not desired, not log ]\n")
         .as_str(),
     );
-    let mut sim = world("  r: { triggers: { numeric: a.x, above: 1 }, actions: [ { desired: fan, set: { p: 1 } } ] }");
+    let mut sim =
+        world("  r: { triggers: { numeric: a.x, above: 1 }, actions: [ { desired: fan, set: { p: 1 } } ] }");
     sim.patch(&id("fan"), [("mode", Json::from("manual"))].into_iter().collect());
     sim.reports("a", "x", 5.0);
     assert_eq!(sim.journal(), ["r a 0 failed:manual_mode"]);
@@ -224,7 +238,7 @@ fn a_template_that_cannot_be_filled_in_fails() {
 
 #[test]
 fn a_rule_runs_another() {
-    passes(
+    passes_together(
         r#"
   caller:
     triggers: { numeric: a.x, above: 1 }
@@ -252,11 +266,10 @@ fn a_rule_runs_another() {
     let results: Vec<_> = sim.entries[0].actions.iter().map(|line| &*line.result).collect();
     assert_eq!(results, ["unknown_rule", "disabled", "ok"]);
     let called = &sim.entries[1];
-    assert_eq!((called.parent, called.depth, called.kind), (
-        Some(sim.entries[0].id),
-        1,
-        crate::domain::rules::record::RunKind::Called
-    ));
+    assert_eq!(
+        (called.parent, called.depth, called.kind),
+        (Some(sim.entries[0].id), 1, crate::domain::rules::record::RunKind::Called)
+    );
     assert_eq!(sim.entries[0].actions[2].made.as_deref(), Some(called.id.to_string().as_str()));
 }
 
@@ -337,7 +350,9 @@ fn a_device_ends_its_runs_when_it_goes_for_good() {
 
 #[test]
 fn manual_mode_ends_by_itself() {
-    let mut sim = world("  r: { triggers: { numeric: a.x, above: 1 }, actions: [ { mode: fan, to: manual, for: 1h } ] }");
+    let mut sim = world(
+        "  r: { triggers: { numeric: a.x, above: 1 }, actions: [ { mode: fan, to: manual, for: 1h } ] }",
+    );
     sim.reports("a", "x", 5.0);
     assert_eq!(sim.engine.twin("fan").map(|twin| twin.mode), Some(Mode::Manual));
     sim.pass(3_600_000);

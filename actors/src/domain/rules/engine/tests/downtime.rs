@@ -7,7 +7,9 @@ const MINUTE: i64 = 60_000;
 #[test]
 fn a_for_over_a_kill_is_held_or_begun_again() {
     let text = |across: &str| {
-        format!("  r: {{ triggers: {{ numeric: a.x, above: 1, for: 5m, across_downtime: {across} }}, actions: {{ log: fired }} }}")
+        format!(
+            "  r: {{ triggers: {{ numeric: a.x, above: 1, for: 5m, across_downtime: {across} }}, actions: {{ log: fired }} }}"
+        )
     };
     let run = |across: &str, down: i64| {
         let mut sim = world(&text(across));
@@ -29,7 +31,9 @@ fn a_for_over_a_kill_is_held_or_begun_again() {
 
 #[test]
 fn a_value_that_grew_old_while_the_hub_was_down_fires_nothing() {
-    let mut sim = world("  r: { triggers: { numeric: a.x, above: 1, for: 5m, max_age: 15m }, actions: { log: fired } }");
+    let mut sim = world(
+        "  r: { triggers: { numeric: a.x, above: 1, for: 5m, max_age: 15m }, actions: { log: fired } }",
+    );
     sim.reports("a", "x", 5.0);
     sim.pass(3 * MINUTE);
     sim.down(60 * MINUTE);
@@ -62,7 +66,11 @@ fn what_waits_survives_a_kill_at_any_moment() {
   o: { triggers: { changed: a.y }, actions: { desired: fan, set: { p: 2 } } }"#;
     let run = |kill: bool| {
         let mut sim = world(text);
-        let again = |sim: &mut Sim| if kill { sim.restart() };
+        let again = |sim: &mut Sim| {
+            if kill {
+                sim.restart()
+            }
+        };
         for n in 5..8 {
             sim.reports("a", "x", f64::from(n));
             again(&mut sim);
@@ -76,9 +84,7 @@ fn what_waits_survives_a_kill_at_any_moment() {
     };
     assert_eq!(run(true), run(false));
     let (deeds, _) = run(true);
-    assert_eq!(deeds, [
-        "0 desired fan {\"p\":1}", "0 log rare", "0 log 5.0", "60 log 6.0", "120 log 7.0",
-    ]);
+    assert_eq!(deeds, ["0 desired fan {\"p\":1}", "0 log rare", "0 log 5.0", "60 log 6.0", "120 log 7.0",]);
 }
 
 /// A rule by the clock at half past two in Madrid, over this night; the hub is down from `down` to `up`.
@@ -93,10 +99,14 @@ fn night(missed: &str, start: &str, down: &str, up: &str) -> Vec<String> {
     sim.down(at(up).millis() - at(down).millis());
     sim.down(60_000); // what was dealt with stays so
     sim.pass(60_000);
-    let mut seen: Vec<String> = sim.done.iter().map(|done| match &done.deed {
-        Deed::Log { message, .. } => format!("{} at {}", message, done.at),
-        other => format!("{other:?}"),
-    }).collect();
+    let mut seen: Vec<String> = sim
+        .done
+        .iter()
+        .map(|done| match &done.deed {
+            Deed::Log { message, .. } => format!("{} at {}", message, done.at),
+            other => format!("{other:?}"),
+        })
+        .collect();
     seen.extend(sim.entries.iter().filter_map(|entry| match &entry.outcome {
         RunOutcome::NotRun { detail, .. } => Some(format!("{}: {detail}", entry.at)),
         _ => None,
@@ -107,40 +117,61 @@ fn night(missed: &str, start: &str, down: &str, up: &str) -> Vec<String> {
 #[test]
 fn missed_times_over_the_night_in_which_clocks_go_forward() {
     // 2026-03-29: at 01:00Z (02:00 in Madrid) it becomes 03:00. Half past two is right after the gap: 01:00Z.
-    let spring = |missed| night(missed, "2026-03-27T12:00:00Z", "2026-03-27T20:00:00Z", "2026-03-30T12:00:00Z");
-    assert_eq!(spring("missed: skip"), [
-        "2026-03-30T12:00:00.000Z: 3 times passed while the hub was down, the last at 2026-03-30T00:30:00.000Z",
-    ]);
-    assert_eq!(spring("missed: run_once"), [
-        "2026-03-30T00:30:00.000Z at 2026-03-30T12:00:00.000Z",
-        "2026-03-30T12:00:00.000Z: 2 times passed while the hub was down, the last at 2026-03-29T01:00:00.000Z",
-    ]);
-    assert_eq!(spring("missed: run_all"), [
-        "2026-03-28T01:30:00.000Z at 2026-03-30T12:00:00.000Z",
-        "2026-03-29T01:00:00.000Z at 2026-03-30T12:00:00.000Z",
-        "2026-03-30T00:30:00.000Z at 2026-03-30T12:00:00.000Z",
-    ]);
-    assert_eq!(spring("missed: run_all, missed_within: 36h"), [
-        "2026-03-29T01:00:00.000Z at 2026-03-30T12:00:00.000Z",
-        "2026-03-30T00:30:00.000Z at 2026-03-30T12:00:00.000Z",
-        "2026-03-30T12:00:00.000Z: a time passed while the hub was down, the last at 2026-03-28T01:30:00.000Z",
-    ]);
-    assert_eq!(spring("missed: run_once, missed_within: 2h"), [
-        "2026-03-30T12:00:00.000Z: 3 times passed while the hub was down, the last at 2026-03-30T00:30:00.000Z",
-    ]);
+    let spring =
+        |missed| night(missed, "2026-03-27T12:00:00Z", "2026-03-27T20:00:00Z", "2026-03-30T12:00:00Z");
+    assert_eq!(
+        spring("missed: skip"),
+        [
+            "2026-03-30T12:00:00.000Z: 3 times passed while the hub was down, the last at 2026-03-30T00:30:00.000Z",
+        ]
+    );
+    assert_eq!(
+        spring("missed: run_once"),
+        [
+            "2026-03-30T00:30:00.000Z at 2026-03-30T12:00:00.000Z",
+            "2026-03-30T12:00:00.000Z: 2 times passed while the hub was down, the last at 2026-03-29T01:00:00.000Z",
+        ]
+    );
+    assert_eq!(
+        spring("missed: run_all"),
+        [
+            "2026-03-28T01:30:00.000Z at 2026-03-30T12:00:00.000Z",
+            "2026-03-29T01:00:00.000Z at 2026-03-30T12:00:00.000Z",
+            "2026-03-30T00:30:00.000Z at 2026-03-30T12:00:00.000Z",
+        ]
+    );
+    assert_eq!(
+        spring("missed: run_all, missed_within: 36h"),
+        [
+            "2026-03-29T01:00:00.000Z at 2026-03-30T12:00:00.000Z",
+            "2026-03-30T00:30:00.000Z at 2026-03-30T12:00:00.000Z",
+            "2026-03-30T12:00:00.000Z: a time passed while the hub was down, the last at 2026-03-28T01:30:00.000Z",
+        ]
+    );
+    assert_eq!(
+        spring("missed: run_once, missed_within: 2h"),
+        [
+            "2026-03-30T12:00:00.000Z: 3 times passed while the hub was down, the last at 2026-03-30T00:30:00.000Z",
+        ]
+    );
 }
 
 #[test]
 fn missed_times_over_the_night_in_which_clocks_go_back() {
     // 2026-10-25: at 01:00Z (03:00 in Madrid) it becomes 02:00. Half past two comes twice, and is run in the first.
-    let autumn = |missed| night(missed, "2026-10-24T12:00:00Z", "2026-10-24T20:00:00Z", "2026-10-25T12:00:00Z");
-    assert_eq!(autumn("missed: skip"), [
-        "2026-10-25T12:00:00.000Z: a time passed while the hub was down, the last at 2026-10-25T00:30:00.000Z",
-    ]);
+    let autumn =
+        |missed| night(missed, "2026-10-24T12:00:00Z", "2026-10-24T20:00:00Z", "2026-10-25T12:00:00Z");
+    assert_eq!(
+        autumn("missed: skip"),
+        [
+            "2026-10-25T12:00:00.000Z: a time passed while the hub was down, the last at 2026-10-25T00:30:00.000Z",
+        ]
+    );
     assert_eq!(autumn("missed: run_once"), ["2026-10-25T00:30:00.000Z at 2026-10-25T12:00:00.000Z"]);
     assert_eq!(autumn("missed: run_all"), ["2026-10-25T00:30:00.000Z at 2026-10-25T12:00:00.000Z"]);
     // Down between the two: it was run, and is not run again.
-    let within = night("missed: run_all", "2026-10-24T12:00:00Z", "2026-10-25T00:45:00Z", "2026-10-25T12:00:00Z");
+    let within =
+        night("missed: run_all", "2026-10-24T12:00:00Z", "2026-10-25T00:45:00Z", "2026-10-25T12:00:00Z");
     assert_eq!(within, ["2026-10-25T00:30:00.000Z at 2026-10-25T00:30:00.000Z"]);
 }
 

@@ -20,29 +20,79 @@ fn runs(mode: &str) -> Vec<String> {
 
 #[test]
 fn run_modes() {
-    assert_eq!(runs("mode: single"), [
-        "0 log 0.0", "300 log end", "|", "r a 0 done", "r a 60 still_running x2",
-    ]);
-    assert_eq!(runs("mode: restart"), [
-        "0 log 0.0", "60 log 1.0", "120 log 2.0", "420 log end", "|",
-        "r a 0 aborted:restart", "r a 60 aborted:restart", "r a 120 done",
-    ]);
-    assert_eq!(runs("mode: queued"), [
-        "0 log 0.0", "300 log end", "300 log 1.0", "600 log end", "600 log 2.0", "900 log end", "|",
-        "r a 0 done", "r a 60 done", "r a 120 done",
-    ]);
-    assert_eq!(runs("mode: queued, max: 1"), [
-        "0 log 0.0", "300 log end", "300 log 1.0", "600 log end", "|",
-        "r a 0 done", "r a 60 done", "r a 120 too_many",
-    ]);
-    assert_eq!(runs("mode: parallel"), [
-        "0 log 0.0", "60 log 1.0", "120 log 2.0", "300 log end", "360 log end", "420 log end", "|",
-        "r a 0 done", "r a 60 done", "r a 120 done",
-    ]);
-    assert_eq!(runs("mode: parallel, max: 2"), [
-        "0 log 0.0", "60 log 1.0", "300 log end", "360 log end", "|",
-        "r a 0 done", "r a 60 done", "r a 120 too_many",
-    ]);
+    assert_eq!(
+        runs("mode: single"),
+        ["0 log 0.0", "300 log end", "|", "r a 0 done", "r a 60 still_running x2",]
+    );
+    assert_eq!(
+        runs("mode: restart"),
+        [
+            "0 log 0.0",
+            "60 log 1.0",
+            "120 log 2.0",
+            "420 log end",
+            "|",
+            "r a 0 aborted:restart",
+            "r a 60 aborted:restart",
+            "r a 120 done",
+        ]
+    );
+    assert_eq!(
+        runs("mode: queued"),
+        [
+            "0 log 0.0",
+            "300 log end",
+            "300 log 1.0",
+            "600 log end",
+            "600 log 2.0",
+            "900 log end",
+            "|",
+            "r a 0 done",
+            "r a 60 done",
+            "r a 120 done",
+        ]
+    );
+    assert_eq!(
+        runs("mode: queued, max: 1"),
+        [
+            "0 log 0.0",
+            "300 log end",
+            "300 log 1.0",
+            "600 log end",
+            "|",
+            "r a 0 done",
+            "r a 60 done",
+            "r a 120 too_many",
+        ]
+    );
+    assert_eq!(
+        runs("mode: parallel"),
+        [
+            "0 log 0.0",
+            "60 log 1.0",
+            "120 log 2.0",
+            "300 log end",
+            "360 log end",
+            "420 log end",
+            "|",
+            "r a 0 done",
+            "r a 60 done",
+            "r a 120 done",
+        ]
+    );
+    assert_eq!(
+        runs("mode: parallel, max: 2"),
+        [
+            "0 log 0.0",
+            "60 log 1.0",
+            "300 log end",
+            "360 log end",
+            "|",
+            "r a 0 done",
+            "r a 60 done",
+            "r a 120 too_many",
+        ]
+    );
 }
 
 #[test]
@@ -121,14 +171,24 @@ fn two_rules_in_a_circle_stop_and_all_else_goes_on() {
   pong: { triggers: { changed: b.desired.x }, actions: { desired: a, set: { x: "{{ trigger.value + 1 }}" } } }
   other: { triggers: { changed: a.desired.x }, mode: parallel, actions: { log: seen } }"#,
     );
-    sim.patch(&id("a"), [("desired", Json::from([("x", Json::from(0))].into_iter().collect::<Object>()))].into_iter().collect());
+    sim.patch(
+        &id("a"),
+        [("desired", Json::from([("x", Json::from(0))].into_iter().collect::<Object>()))]
+            .into_iter()
+            .collect(),
+    );
     assert_eq!(sim.stopped.len(), 1);
     assert_eq!(sim.entries.iter().map(|entry| entry.depth).max(), Some(8));
     assert!(sim.journal().contains(&"ping a 0 depth".to_owned()), "{:?}", sim.journal());
     assert_eq!(sim.engine.stopped(&rule_id("ping")), Some("rules set each other off in a circle"));
     assert_eq!(sim.engine.stopped(&rule_id("pong")), None);
     // It stays so, and says so.
-    sim.patch(&id("a"), [("desired", Json::from([("x", Json::from(-5))].into_iter().collect::<Object>()))].into_iter().collect());
+    sim.patch(
+        &id("a"),
+        [("desired", Json::from([("x", Json::from(-5))].into_iter().collect::<Object>()))]
+            .into_iter()
+            .collect(),
+    );
     assert_eq!(sim.journal().last().map(String::as_str), Some("ping a 0 stopped"));
     assert_eq!(sim.deeds().last().map(String::as_str), Some("0 log seen"));
     // Until it is enabled.
@@ -139,7 +199,8 @@ fn two_rules_in_a_circle_stop_and_all_else_goes_on() {
 
 #[test]
 fn the_breaker_counts_runs_that_no_cause_connects() {
-    let mut sim = world("  r: { breaker: { runs: 3, within: 10s }, triggers: { changed: a.n }, actions: { log: x } }");
+    let mut sim =
+        world("  r: { breaker: { runs: 3, within: 10s }, triggers: { changed: a.n }, actions: { log: x } }");
     for n in 0..3 {
         sim.reports("a", "n", f64::from(n));
         sim.pass(4_000);
@@ -198,7 +259,9 @@ fn what_dies_dies_alone() {
         "  bad: { triggers: { numeric: a.x, above: 1 }, actions: { log: bad } }",
         "  bad: { triggers: { numeric: a.x, above: 1 }, conditions: [ a.x > 1 ], actions: { log: bad } }",
     ] {
-        let mut sim = world(&format!("{text}\n  good: {{ triggers: {{ numeric: a.x, above: 1 }}, actions: {{ log: good }} }}"));
+        let mut sim = world(&format!(
+            "{text}\n  good: {{ triggers: {{ numeric: a.x, above: 1 }}, actions: {{ log: good }} }}"
+        ));
         sim.engine.dies_in_tests(&rule_id("bad"));
         sim.reports("a", "x", 5.0);
         assert_eq!(sim.deeds(), ["0 log good"]);
@@ -206,7 +269,8 @@ fn what_dies_dies_alone() {
         assert_eq!(sim.stopped.len(), 1);
     }
     // In an action.
-    let mut sim = world("  bad: { triggers: { numeric: a.x, above: 1 }, actions: [ { delay: 1m }, { log: bad } ] }");
+    let mut sim =
+        world("  bad: { triggers: { numeric: a.x, above: 1 }, actions: [ { delay: 1m }, { log: bad } ] }");
     sim.reports("a", "x", 5.0);
     sim.engine.dies_in_tests(&rule_id("bad"));
     sim.pass(60_000);

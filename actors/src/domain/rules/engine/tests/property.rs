@@ -80,7 +80,10 @@ fn ids(sim: &Sim) -> Vec<(String, String)> {
 }
 
 fn acts(sim: &Sim) -> Vec<String> {
-    sim.done.iter().map(|done| format!("{} {} {:?} {:?}", done.at, done.rule, done.deed, done.failed)).collect()
+    sim.done
+        .iter()
+        .map(|done| format!("{} {} {:?} {:?}", done.at, done.rule, done.deed, done.failed))
+        .collect()
 }
 
 proptest! {

@@ -7,7 +7,9 @@ const MINUTE: i64 = 60_000;
 #[test]
 fn a_reload_keeps_what_waits_of_rules_that_did_not_change() {
     let text = |above: i64, alias: &str| {
-        format!("  r: {{ alias: {alias}, triggers: {{ numeric: a.x, above: {above}, for: 5m }}, actions: {{ log: fired }} }}")
+        format!(
+            "  r: {{ alias: {alias}, triggers: {{ numeric: a.x, above: {above}, for: 5m }}, actions: {{ log: fired }} }}"
+        )
     };
     let mut sim = world(&text(1, "before"));
     sim.reports("a", "x", 5.0);
@@ -30,7 +32,9 @@ fn a_reload_keeps_what_waits_of_rules_that_did_not_change() {
 
 #[test]
 fn runs_of_rules_that_change_or_go_are_given_up() {
-    let rule = |log: &str| format!("  r: {{ triggers: {{ changed: a.x }}, actions: [ {{ delay: 5m }}, {{ log: {log} }} ] }}");
+    let rule = |log: &str| {
+        format!("  r: {{ triggers: {{ changed: a.x }}, actions: [ {{ delay: 5m }}, {{ log: {log} }} ] }}")
+    };
     let mut sim = world(&rule("one"));
     sim.reports("a", "x", 1.0);
     sim.exchange(&rules(&rule("two")));
@@ -45,7 +49,8 @@ fn runs_of_rules_that_change_or_go_are_given_up() {
 
 #[test]
 fn what_people_say_of_a_rule_is_remembered_over_reloads() {
-    let rule = |log: &str| rules(&format!("  r: {{ triggers: {{ changed: a.x }}, actions: {{ log: {log} }} }}"));
+    let rule =
+        |log: &str| rules(&format!("  r: {{ triggers: {{ changed: a.x }}, actions: {{ log: {log} }} }}"));
     let mut sim = world("  r: { triggers: { changed: a.x }, actions: { log: one } }");
     sim.engine.set_enabled(&rule_id("r"), false);
     sim.exchange(&rule("two"));
@@ -60,7 +65,11 @@ fn what_people_say_of_a_rule_is_remembered_over_reloads() {
 
 #[test]
 fn kept_state_of_another_rule_is_not_taken_up() {
-    let rule = |above: i64| rules(&format!("  r: {{ triggers: {{ numeric: a.x, above: {above}, for: 5m }}, actions: {{ log: x }} }}"));
+    let rule = |above: i64| {
+        rules(&format!(
+            "  r: {{ triggers: {{ numeric: a.x, above: {above}, for: 5m }}, actions: {{ log: x }} }}"
+        ))
+    };
     let mut sim = world("  r: { triggers: { numeric: a.x, above: 1, for: 5m }, actions: { log: x } }");
     sim.reports("a", "x", 5.0);
     let kept = {
@@ -78,7 +87,8 @@ fn kept_state_of_another_rule_is_not_taken_up() {
         let mut engine = Engine::new(noon());
         engine.exchange(rules);
         engine.know(Twin::new(id("a"), DeviceNumber(1), noon()));
-        let kept = Kept { rule: rule_id("r"), device: DeviceNumber(1), fingerprint, body: Some(body.clone()) };
+        let kept =
+            Kept { rule: rule_id("r"), device: DeviceNumber(1), fingerprint, body: Some(body.clone()) };
         engine.restore(vec![kept]);
         assert_eq!(engine.next().is_some(), expected);
         assert_eq!(engine.take_changes().iter().any(|kept| kept.body.is_none()), !expected);

@@ -5,13 +5,18 @@ use super::*;
 #[test]
 fn acts_carry_their_names_and_causes() {
     let mut engine = Engine::new(noon());
-    engine.exchange(rules("  r: { even_in_manual: true, triggers: { every: 1m }, actions: [ { command: fan, type: set } ] }"));
+    engine.exchange(rules(
+        "  r: { even_in_manual: true, triggers: { every: 1m }, actions: [ { command: fan, type: set } ] }",
+    ));
     let step = engine.advance(noon().plus_millis(60_000));
     let act = &step.acts[0];
     let Deed::Command { request, .. } = &act.deed else { panic!("{act:?}") };
     assert_eq!(request.idempotency_key.as_deref(), Some(act.id.to_string().as_str()));
     let run = act.cause.run.as_deref().unwrap();
-    assert_eq!((act.cause.source, &*act.cause.by, run.id, run.even_in_manual), (Source::Rule, "r", act.id.run, true));
+    assert_eq!(
+        (act.cause.source, &*act.cause.by, run.id, run.even_in_manual),
+        (Source::Rule, "r", act.id.run, true)
+    );
 }
 
 #[test]

@@ -97,7 +97,9 @@ fn a_value_that_is_too_old_fires_nothing() {
     sim.reports("a", "x", 5.0);
     assert_eq!(sim.deeds(), ["0 log beyond"]);
     // Nor does one that has become old while it had to stay.
-    let mut sim = world("  r: { triggers: { numeric: a.x, above: 1, for: 5m, max_age: 1m }, actions: { log: beyond } }");
+    let mut sim = world(
+        "  r: { triggers: { numeric: a.x, above: 1, for: 5m, max_age: 1m }, actions: { log: beyond } }",
+    );
     sim.reports("a", "x", 5.0);
     sim.pass(600_000);
     assert_eq!(sim.journal(), ["r a 300 stale"]);
