@@ -1,23 +1,28 @@
 //! The hub: the actors, started and put together. What stands in front of it (the web layer, the links)
 //! holds a [`Hub`] and sends messages to its actors.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::alarms::Alarms;
 use crate::archive::Archive;
+use crate::automation::{Around, Automation, Keys, files};
 use crate::counters::{Counters, get};
 use crate::domain::{Cause, Clock, DeviceId, Input, Refusal, Twin};
 use crate::door::{Door, UnknownDevices};
 use crate::feed::Feed;
 use crate::journal::Journal;
 use crate::messages::archive::Rest;
+use crate::messages::automation::{Flush, LoadFiles};
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::messages::timers::Begin;
 use crate::mqtt::Link;
+use crate::mqtt::listening::Listening;
 use crate::mqtt::rejections::Rejections;
 use crate::outbox::{Connect, Outbox};
 use crate::post::post;
@@ -26,6 +31,7 @@ use crate::store::{Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::{HeardSince, Timers};
 use crate::twin::{LOOKUPS, Surroundings};
+use crate::webhooks::Webhooks;
 
 /// What of the hub can be set.
 #[derive(Clone, Debug)]
@@ -47,6 +53,8 @@ pub struct Settings {
     pub arbiters: usize,
     /// Batches that a live subscriber may fall behind before it is told that it lags.
     pub feed_depth: usize,
+    /// Where rule files are; none: rules come over the API alone.
+    pub rules: Option<PathBuf>,
 }
 
 /// See the module.
@@ -57,6 +65,9 @@ pub struct Hub {
     pub archive: Addr<Archive>,
     pub outbox: Addr<Outbox>,
     pub timers: Addr<Timers>,
+    pub automation: Addr<Automation>,
+    pub alarms: Addr<Alarms>,
+    pub webhooks: Addr<Webhooks>,
     pub door: Door,
     pub counters: Arc<Counters>,
     pub rejections: Arc<Rejections>,
@@ -89,6 +100,7 @@ impl Default for Settings {
             patience: Duration::from_secs(5),
             arbiters: std::thread::available_parallelism().map_or(1, usize::from),
             feed_depth: 1_024,
+            rules: None,
         }
     }
 }
@@ -147,11 +159,13 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let supervisor = {
+            let store = Arc::clone(&store);
             let (clock, counters, journal) = (Arc::clone(&clock), Arc::clone(&counters), journal.clone());
             let arbiters: Vec<_> = (0..settings.arbiters.max(1)).map(|_| Arbiter::new()).collect();
             let idle = settings.idle_after.map(|after| Idle { after, above: settings.idle_above });
             let first = arbiters[0].handle(); // there is one at least
             let (timers, heard) = (timers.clone(), Arc::clone(&heard));
+            let counters = Arc::clone(&counters);
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
                     store,
@@ -165,13 +179,44 @@ impl Hub {
                 })
             })
         };
-        let _ = post(&timers, Begin { supervisor: supervisor.clone() }); // it has just started
+        let alarms = Alarms.start();
+        let webhooks = Webhooks.start();
+        let listening = Arc::new(Listening::default());
+        let automation = {
+            let around = Around {
+                store,
+                clock: Arc::clone(&clock),
+                journal: journal.clone(),
+                feed: feed.clone(),
+                supervisor: supervisor.clone(),
+                timers: timers.clone(),
+                alarms: alarms.clone(),
+                webhooks: webhooks.clone(),
+                counters: Arc::clone(&counters),
+                listening: Arc::clone(&listening),
+                keys: Arc::new(RwLock::new(Keys::new())),
+            };
+            // A thread of its own: a rule that takes its time holds nobody up.
+            Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(around))
+        };
+        // They have just started.
+        let _ = post(&timers, Begin { supervisor: supervisor.clone(), automation: automation.clone() });
+        match &settings.rules {
+            Some(folder) => files::watch(folder.clone(), automation.clone()).await,
+            None => {
+                let (done, runs) = oneshot::channel();
+                let _ = post(&automation, LoadFiles { files: Vec::new(), done: Some(done) });
+                let _ = runs.await;
+            }
+        }
         let door = Door::new(
             supervisor.clone(),
             Arc::clone(&rejections),
             Arc::clone(&counters),
             Arc::clone(&clock),
             heard,
+            journal.clone(),
+            listening,
             settings.unknown_devices,
             settings.most_in_flight,
         );
@@ -183,6 +228,9 @@ impl Hub {
             archive,
             outbox,
             timers,
+            automation,
+            alarms,
+            webhooks,
             door,
             counters,
             rejections,
@@ -268,6 +316,9 @@ impl Hub {
 
     /// Commits what there is and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
+        let (reply, flushed) = oneshot::channel();
+        let _ = post(&self.automation, Flush { reply }); // gone, the wait ends
+        let _ = tokio::time::timeout(LONGEST_CLOSE, flushed).await; // what is not kept is made again
         let (reply, closed) = oneshot::channel();
         let all = post(&self.journal, Close { reply }).is_ok()
             && tokio::time::timeout(LONGEST_CLOSE, closed).await.is_ok_and(|reply| reply.is_ok());

@@ -18,9 +18,12 @@ pub mod receipt;
 pub mod door;
 pub mod mqtt;
 
+pub mod alarms;
+pub mod automation;
 pub mod supervisor;
 pub mod timers;
 pub mod twin;
+pub mod webhooks;
 
 pub mod feed;
 pub mod journal;

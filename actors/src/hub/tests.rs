@@ -141,7 +141,14 @@ impl House {
         let (receipt, settled) = Receipt::channel();
         let topic = format!("iot/devices/{device}/data").into();
         let payload = payload.to_owned().into();
-        let message = Arrived { topic, payload, fire_and_forget: false, retained: false };
+        let message = Arrived {
+            topic,
+            payload,
+            fire_and_forget: false,
+            retained: false,
+            for_twins: true,
+            for_rules: true,
+        };
         self.hub.door.take(message, receipt, None);
         settled
     }

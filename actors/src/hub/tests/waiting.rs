@@ -55,7 +55,14 @@ impl Scene {
         let (receipt, settled) = Receipt::channel();
         let topic = format!("iot/devices/{device}/{leaf}").into();
         let payload = payload.to_owned().into();
-        let message = Arrived { topic, payload, fire_and_forget: false, retained: false };
+        let message = Arrived {
+            topic,
+            payload,
+            fire_and_forget: false,
+            retained: false,
+            for_twins: true,
+            for_rules: true,
+        };
         self.hub.door.take(message, receipt, None);
         settled.await.unwrap().unwrap();
     }
@@ -75,7 +82,8 @@ impl Scene {
         let mut request = CommandRequest::parse(payload::object(fields.as_bytes()).unwrap()).unwrap();
         request.idempotency_key = key.map(Into::into);
         let id = CommandId(Uuid::now_v7());
-        self.deliver(device, Input::Command { id, request: Box::new(request), known: None }).await
+        self.deliver(device, Input::Command { id, request: Box::new(request), known: None, is_new: false })
+            .await
     }
 
     async fn asked(&self, device: &str, fields: &str) -> CommandId {
@@ -269,7 +277,7 @@ async fn who_waits_for_one_command_is_told_of_that_one() {
     let other = scene.asked("a", GO).await;
     scene.answer("a", other, AnswerStatus::Executed).await.unwrap();
     let request = Box::new(CommandRequest::new("go", payload::object(b"{}").unwrap()));
-    scene.deliver("a", Input::Command { id: mine, request, known: None }).await.unwrap();
+    scene.deliver("a", Input::Command { id: mine, request, known: None, is_new: false }).await.unwrap();
     let first = told.recv().await.unwrap();
     assert!(comes_to(mine, CommandStatus::Pending)(&first), "{first:?}");
 }
