@@ -13,6 +13,8 @@
 
 pub mod files;
 mod library;
+#[cfg(test)]
+pub mod look;
 mod perform;
 mod reading;
 mod requests;
@@ -99,10 +101,14 @@ pub struct Automation {
     /// The last that is kept as seen.
     kept: u64,
     news: News,
+    /// Acts that were not answered yet.
+    under_way: usize,
     /// A save is under way in [`GATHER`].
     gathering: bool,
     /// The moment that the engine's time is to go on to, once it has seen everything up to there in the sequence.
     due: Option<(Timestamp, u64)>,
+    /// It waits for the journal before the time goes on.
+    comes_due: bool,
     armed: Option<Timestamp>,
     /// The clock on the wall and the one that only counts, when they were last compared.
     compared: (Timestamp, u64),
@@ -156,8 +162,10 @@ impl Automation {
             cursor: 0,
             kept: 0,
             news: News::default(),
+            under_way: 0,
             gathering: false,
             due: None,
+            comes_due: false,
             armed: None,
             compared,
         }
@@ -266,7 +274,8 @@ impl Automation {
         }
     }
 
-    fn perform(&self, act: Act, is_new: bool, ctx: &Context<Self>) {
+    fn perform(&mut self, act: Act, is_new: bool, ctx: &Context<Self>) {
+        self.under_way += 1;
         let (around, me, id) = (Arc::clone(&self.around), ctx.address(), act.id);
         up(&around.counters.rule_acts);
         // Beside the actor: it would look at all of them again whenever one of them moves.
@@ -373,9 +382,11 @@ impl Automation {
         if self.has_jumped(now) {
             return;
         }
+        self.comes_due = true;
         let (reply, committed) = oneshot::channel();
         let _ = post(&self.around.journal, Barrier { reply }); // gone, the wait ends
         ctx.spawn(committed.into_actor(self).map(move |committed, this, ctx| {
+            this.comes_due = false;
             if committed.is_ok() {
                 this.due = Some((now, get(&this.around.counters.seq)));
                 this.when_ready(ctx, Self::after);
@@ -438,6 +449,7 @@ impl Handler<Done> for Automation {
     type Result = ();
 
     fn handle(&mut self, Done { act, result }: Done, ctx: &mut Context<Self>) {
+        self.under_way -= 1;
         let step = self.engine.done(act, result, self.around.clock.now());
         self.take(step, true, ctx);
         self.after(ctx);
