@@ -7,6 +7,7 @@
 
 pub mod analysis;
 pub mod backtest;
+pub mod condition;
 pub mod engine;
 pub mod expression;
 pub mod file;
