@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::alarms::Alarms;
 use crate::archive::Archive;
 use crate::counters::{Counters, get};
 use crate::domain::{Cause, Clock, DeviceId, Input, Refusal, Twin};
@@ -17,6 +18,7 @@ use crate::messages::archive::Rest;
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::messages::timers::Begin;
+use crate::messages::webhooks;
 use crate::mqtt::Link;
 use crate::mqtt::rejections::Rejections;
 use crate::outbox::{Connect, Outbox};
@@ -26,6 +28,7 @@ use crate::store::{Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::{HeardSince, Timers};
 use crate::twin::{LOOKUPS, Surroundings};
+use crate::webhooks::{Keys, Webhooks};
 
 /// What of the hub can be set.
 #[derive(Clone, Debug)]
@@ -47,6 +50,8 @@ pub struct Settings {
     pub arbiters: usize,
     /// Batches that a live subscriber may fall behind before it is told that it lags.
     pub feed_depth: usize,
+    /// Webhooks may be redirected to this machine and its own network, and from https to http.
+    pub webhooks_allow_private_redirects: bool,
 }
 
 /// See the module.
@@ -57,6 +62,8 @@ pub struct Hub {
     pub archive: Addr<Archive>,
     pub outbox: Addr<Outbox>,
     pub timers: Addr<Timers>,
+    pub alarms: Addr<Alarms>,
+    pub webhooks: Addr<Webhooks>,
     pub door: Door,
     pub counters: Arc<Counters>,
     pub rejections: Arc<Rejections>,
@@ -89,6 +96,7 @@ impl Default for Settings {
             patience: Duration::from_secs(5),
             arbiters: std::thread::available_parallelism().map_or(1, usize::from),
             feed_depth: 1_024,
+            webhooks_allow_private_redirects: false,
         }
     }
 }
@@ -101,6 +109,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(150);
 const PEOPLE: usize = 10_000;
 /// How long closing waits for a store that fails. What is not committed then was never acknowledged.
 const LONGEST_CLOSE: Duration = Duration::from_secs(3);
+/// How long it waits before that for the answers to webhooks. What is not answered then is sent again.
+const LAST_WEBHOOKS: Duration = Duration::from_millis(500);
 
 impl Hub {
     /// Starts the actors over `store`. Call it inside an actix system.
@@ -141,6 +151,17 @@ impl Hub {
                 Journal::new(store, clock, feed, outbox, counters, &head, most)
             })
         };
+        // On this thread too: they are few.
+        let alarms = {
+            let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
+            Alarms::new(store, clock, journal.clone(), counters).start()
+        };
+        let webhooks = {
+            let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
+            let keys: Keys = Arc::new(|_, _| None);
+            let private = settings.webhooks_allow_private_redirects;
+            Webhooks::new(store, clock, journal.clone(), counters, keys, private).start()
+        };
         let heard = HeardSince::new(clock.now());
         let timers = {
             let (store, clock, heard) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&heard));
@@ -151,7 +172,7 @@ impl Hub {
             let arbiters: Vec<_> = (0..settings.arbiters.max(1)).map(|_| Arbiter::new()).collect();
             let idle = settings.idle_after.map(|after| Idle { after, above: settings.idle_above });
             let first = arbiters[0].handle(); // there is one at least
-            let (timers, heard) = (timers.clone(), Arc::clone(&heard));
+            let (timers, heard, alarms) = (timers.clone(), Arc::clone(&heard), alarms.clone());
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
                     store,
@@ -159,6 +180,7 @@ impl Hub {
                     journal,
                     supervisor,
                     timers,
+                    alarms,
                     heard,
                     lookups: Semaphore::new(LOOKUPS),
                     counters,
@@ -183,6 +205,8 @@ impl Hub {
             archive,
             outbox,
             timers,
+            alarms,
+            webhooks,
             door,
             counters,
             rejections,
@@ -260,6 +284,18 @@ impl Hub {
         in_time.await.unwrap_or(Err(HubError::Unavailable("the store does not answer")))
     }
 
+    /// The answer of an actor that answers after the commit.
+    ///
+    /// # Errors
+    /// The store does not take anything in, or the actor is gone.
+    pub async fn answer<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, HubError> {
+        match tokio::time::timeout(self.settings.patience, answer).await {
+            Ok(Ok(told)) => Ok(told),
+            Ok(Err(_)) => Err(HubError::Unavailable("the change was lost on its way")),
+            Err(_) => Err(HubError::Unavailable("the change was not made durable in time")),
+        }
+    }
+
     /// True while commits fail.
     #[must_use]
     pub fn is_failing(&self) -> bool {
@@ -268,6 +304,10 @@ impl Hub {
 
     /// Commits what there is and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
+        let (reply, rested) = oneshot::channel();
+        if post(&self.webhooks, webhooks::Rest { reply }).is_ok() {
+            let _ = tokio::time::timeout(LAST_WEBHOOKS, rested).await; // what is under way still comes again
+        }
         let (reply, closed) = oneshot::channel();
         let all = post(&self.journal, Close { reply }).is_ok()
             && tokio::time::timeout(LONGEST_CLOSE, closed).await.is_ok_and(|reply| reply.is_ok());

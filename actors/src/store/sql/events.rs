@@ -18,8 +18,10 @@ const READ: &str = "read events";
 /// See [`crate::store::Store::events`].
 pub async fn events(store: &SqlStore, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError> {
     let view = store.tail.view();
-    let telemetry = query.kinds.is_empty() || query.kinds.contains(&Kind::Telemetry);
-    let in_rows = query.device.is_some() && !telemetry;
+    // Readings have no severity.
+    let of_any = query.kinds.is_empty() || query.kinds.contains(&Kind::Telemetry);
+    let telemetry = of_any && query.at_least.is_none();
+    let in_rows = query.device.is_some() && !telemetry && query.at_least.is_none();
     if query.offset > 0 && !in_rows {
         // Gathered from several places: what is passed over must be read to be counted.
         let limit = query.limit.saturating_add(query.offset);
@@ -114,9 +116,13 @@ async fn by_row(
     let after = query.since.unwrap_or(0).max(after);
     let mut rows = event::Entity::find()
         .filter(event::Column::Seq.gt(int(after)))
-        .filter(event::Column::Seq.lte(int(up_to)))
-        .offset(rows::bound(query.offset as u64))
-        .limit(rows::bound(query.limit as u64));
+        .filter(event::Column::Seq.lte(int(up_to)));
+    if query.at_least.is_some() {
+        // Which they are, their bodies tell.
+        rows = rows.filter(event::Column::Kind.eq(Kind::Alarm.as_str()));
+    } else {
+        rows = rows.offset(rows::bound(query.offset as u64)).limit(rows::bound(query.limit as u64));
+    }
     if let Some(device) = query.device {
         rows = rows.filter(event::Column::Device.eq(device.0));
     }
@@ -135,8 +141,13 @@ async fn by_row(
         rows.order_by_asc(event::Column::Seq)
     };
     let mut found = Vec::new();
-    for row in rows.all(&store.readers).await.map_err(failed(READ))? {
-        found.extend(rows::events(READ, row.seq, &row.body)?.into_iter().map(Arc::new));
+    let mut rows = rows.stream(&store.readers).await.map_err(failed(READ))?;
+    while found.len() < query.limit
+        && let Some(row) = rows.try_next().await.map_err(failed(READ))?
+    {
+        let events = rows::events(READ, row.seq, &row.body)?.into_iter();
+        let wanted = |event: &Recorded| query.at_least.is_none() || select::wants(query, event);
+        found.extend(events.filter(wanted).map(Arc::new));
     }
     Ok(found)
 }
