@@ -99,6 +99,11 @@ impl ApiError {
         Self::NotFound { what: "command", name: id.to_string() }
     }
 
+    /// There is no alarm with this id.
+    pub fn no_alarm(id: impl ToString) -> Self {
+        Self::NotFound { what: "alarm", name: id.to_string() }
+    }
+
     /// The problem document for this.
     #[must_use]
     pub fn problem(&self) -> Problem {
@@ -136,6 +141,7 @@ impl ApiError {
             Self::DeviceId(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_device_id"),
             Self::NotFound { what: "device", .. } => (StatusCode::NOT_FOUND, "device_not_found"),
             Self::NotFound { what: "command", .. } => (StatusCode::NOT_FOUND, "command_not_found"),
+            Self::NotFound { what: "alarm", .. } => (StatusCode::NOT_FOUND, "alarm_not_found"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
             Self::CommandNotFinished { .. } => (StatusCode::GATEWAY_TIMEOUT, "command_not_finished"),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no_such_route"),
@@ -285,6 +291,7 @@ mod tests {
         check(&refused(invalid), 422, "bad_field", Some("name"));
         check(&ApiError::no_device("pump-1"), 404, "device_not_found", None);
         check(&ApiError::no_command("x"), 404, "command_not_found", None);
+        check(&ApiError::no_alarm("x"), 404, "alarm_not_found", None);
         check(&ApiError::Hub(HubError::Unavailable("not now")), 503, "unavailable", None);
         let syntax = twinhub_actors::domain::payload::object(b"{\n  nope").unwrap_err();
         assert!(syntax.to_string().contains("line 2 column"), "{syntax}");

@@ -35,14 +35,14 @@ use self::library::Library;
 use crate::alarms::Alarms;
 use crate::counters::{Counters, add, get, up};
 use crate::domain::alarm::{Originator, Severity};
-use crate::domain::event::{ChangeKind, RunCause, Source};
+use crate::domain::event::{RunCause, Source};
 use crate::domain::rules::{
     Act, ActId, ActResult, Deed, Engine, Kept, RuleId, RunEntry, RunId, RunOutcome, Signal, Step,
 };
 use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Recorded, Timestamp};
 use crate::feed::Feed;
 use crate::journal::Journal;
-use crate::messages::alarms::{Forget, Raise};
+use crate::messages::alarms::Raise;
 use crate::messages::automation::{Due, Flush, LoadFiles};
 use crate::messages::journal::Barrier;
 use crate::messages::timers::ArmAutomation;
@@ -244,11 +244,6 @@ impl Automation {
         self.cursor = recorded.seq;
         let step = self.engine.observe(recorded);
         self.take(step, is_new, ctx);
-        if let EventBody::Twin(change) = &recorded.event.body
-            && change.change == ChangeKind::Deleted
-        {
-            let _ = post(&self.around.alarms, Forget { number: recorded.event.number }); // it goes with us
-        }
     }
 
     /// Does what a step of the engine came to, and all that follows from it at once.

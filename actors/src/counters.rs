@@ -54,6 +54,15 @@ pub struct Counters {
     pub frames_out: AtomicU64,
     /// Times a subscriber was told that it lags.
     pub subscribers_lagged: AtomicU64,
+    /// Alarms active now.
+    pub alarms_active: AtomicU64,
+    /// Webhooks that were delivered, and that were given up.
+    pub webhooks_delivered: AtomicU64,
+    pub webhooks_failed: AtomicU64,
+    /// Attempts at webhooks, whatever became of them.
+    pub webhook_attempts: AtomicU64,
+    /// Webhooks that wait now.
+    pub webhooks_waiting: AtomicU64,
 }
 
 /// Adds one.

@@ -2,7 +2,7 @@
 //! holds a [`Hub`] and sends messages to its actors.
 
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
@@ -21,6 +21,7 @@ use crate::messages::automation::{Flush, LoadFiles};
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::messages::timers::Begin;
+use crate::messages::webhooks::Rest as RestWebhooks;
 use crate::mqtt::Link;
 use crate::mqtt::listening::Listening;
 use crate::mqtt::rejections::Rejections;
@@ -31,7 +32,7 @@ use crate::store::{Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::{HeardSince, Timers};
 use crate::twin::{LOOKUPS, Surroundings};
-use crate::webhooks::Webhooks;
+use crate::webhooks::{self, Webhooks};
 
 /// What of the hub can be set.
 #[derive(Clone, Debug)]
@@ -55,6 +56,8 @@ pub struct Settings {
     pub feed_depth: usize,
     /// Where rule files are; none: rules come over the API alone.
     pub rules: Option<PathBuf>,
+    /// Webhooks may be redirected to this machine and its own network, and from https to http.
+    pub webhooks_allow_private_redirects: bool,
 }
 
 /// See the module.
@@ -101,6 +104,7 @@ impl Default for Settings {
             arbiters: std::thread::available_parallelism().map_or(1, usize::from),
             feed_depth: 1_024,
             rules: None,
+            webhooks_allow_private_redirects: false,
         }
     }
 }
@@ -113,6 +117,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(150);
 const PEOPLE: usize = 10_000;
 /// How long closing waits for a store that fails. What is not committed then was never acknowledged.
 const LONGEST_CLOSE: Duration = Duration::from_secs(3);
+/// How long it waits before that for the answers to webhooks. What is not answered then is sent again.
+const LAST_WEBHOOKS: Duration = Duration::from_millis(500);
 
 impl Hub {
     /// Starts the actors over `store`. Call it inside an actix system.
@@ -153,6 +159,22 @@ impl Hub {
                 Journal::new(store, clock, feed, outbox, counters, &head, most)
             })
         };
+        // On this thread too: they are few.
+        let alarms = {
+            let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
+            Alarms::new(store, clock, journal.clone(), counters).start()
+        };
+        let keys = Arc::new(RwLock::new(Keys::new()));
+        let webhooks = {
+            let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
+            let keys = Arc::clone(&keys);
+            let keys: webhooks::Keys = Arc::new(move |rule, step| {
+                let keys = keys.read().unwrap_or_else(PoisonError::into_inner);
+                keys.get(&(rule.clone(), step)).cloned()
+            });
+            let private = settings.webhooks_allow_private_redirects;
+            Webhooks::new(store, clock, journal.clone(), counters, keys, private).start()
+        };
         let heard = HeardSince::new(clock.now());
         let timers = {
             let (store, clock, heard) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&heard));
@@ -164,7 +186,7 @@ impl Hub {
             let arbiters: Vec<_> = (0..settings.arbiters.max(1)).map(|_| Arbiter::new()).collect();
             let idle = settings.idle_after.map(|after| Idle { after, above: settings.idle_above });
             let first = arbiters[0].handle(); // there is one at least
-            let (timers, heard) = (timers.clone(), Arc::clone(&heard));
+            let (timers, heard, alarms) = (timers.clone(), Arc::clone(&heard), alarms.clone());
             let counters = Arc::clone(&counters);
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
@@ -173,14 +195,13 @@ impl Hub {
                     journal,
                     supervisor,
                     timers,
+                    alarms,
                     heard,
                     lookups: Semaphore::new(LOOKUPS),
                     counters,
                 })
             })
         };
-        let alarms = Alarms.start();
-        let webhooks = Webhooks.start();
         let listening = Arc::new(Listening::default());
         let automation = {
             let around = Around {
@@ -194,7 +215,7 @@ impl Hub {
                 webhooks: webhooks.clone(),
                 counters: Arc::clone(&counters),
                 listening: Arc::clone(&listening),
-                keys: Arc::new(RwLock::new(Keys::new())),
+                keys,
             };
             // A thread of its own: a rule that takes its time holds nobody up.
             Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(around))
@@ -308,6 +329,18 @@ impl Hub {
         in_time.await.unwrap_or(Err(HubError::Unavailable("the store does not answer")))
     }
 
+    /// The answer of an actor that answers after the commit.
+    ///
+    /// # Errors
+    /// The store does not take anything in, or the actor is gone.
+    pub async fn answer<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, HubError> {
+        match tokio::time::timeout(self.settings.patience, answer).await {
+            Ok(Ok(told)) => Ok(told),
+            Ok(Err(_)) => Err(HubError::Unavailable("the change was lost on its way")),
+            Err(_) => Err(HubError::Unavailable("the change was not made durable in time")),
+        }
+    }
+
     /// True while commits fail.
     #[must_use]
     pub fn is_failing(&self) -> bool {
@@ -319,6 +352,10 @@ impl Hub {
         let (reply, flushed) = oneshot::channel();
         let _ = post(&self.automation, Flush { reply }); // gone, the wait ends
         let _ = tokio::time::timeout(LONGEST_CLOSE, flushed).await; // what is not kept is made again
+        let (reply, rested) = oneshot::channel();
+        if post(&self.webhooks, RestWebhooks { reply }).is_ok() {
+            let _ = tokio::time::timeout(LAST_WEBHOOKS, rested).await; // what is under way still comes again
+        }
         let (reply, closed) = oneshot::channel();
         let all = post(&self.journal, Close { reply }).is_ok()
             && tokio::time::timeout(LONGEST_CLOSE, closed).await.is_ok_and(|reply| reply.is_ok());

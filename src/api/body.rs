@@ -9,6 +9,7 @@ use actix_web::web::{Bytes, Data, Path};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
+use twinhub_actors::domain::alarm::AlarmId;
 use twinhub_actors::domain::payload::{self, PayloadError};
 use twinhub_actors::domain::{CommandId, DeviceId, Json, Object};
 
@@ -33,6 +34,10 @@ pub struct Device(pub DeviceId);
 /// The command that the path names.
 #[derive(Debug)]
 pub struct Command(pub CommandId);
+
+/// The alarm that the path names.
+#[derive(Debug)]
+pub struct AlarmNamed(pub AlarmId);
 
 /// The device that the path names, and the command that it names behind it.
 #[derive(Debug)]
@@ -89,6 +94,17 @@ impl FromRequest for Command {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         ready(names::<String>(request, payload).and_then(|id| Ok(Self(command(&id)?))))
+    }
+}
+
+impl FromRequest for AlarmNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let named = names::<String>(request, payload);
+        // What is no id of ours is no alarm's.
+        ready(named.and_then(|id| Ok(Self(AlarmId::parse(&id).ok_or_else(|| ApiError::no_alarm(id))?))))
     }
 }
 

@@ -1,12 +1,14 @@
 //! The REST API, one file a resource: request and response types, and thin handlers that send a message
 //! to an actor and tell its answer.
 
+mod alarms;
 pub(crate) mod asked;
 pub(crate) mod body;
 mod claims;
 mod command_view;
 mod commands;
 mod data;
+mod deliveries;
 mod device;
 mod devices;
 mod diagnostics;
@@ -82,6 +84,19 @@ pub fn configure(config: &mut ServiceConfig) {
             resource("/api/commands/{id}", "GET, HEAD, DELETE")
                 .route(get().to(commands::get_command))
                 .route(web::delete().to(commands::cancel_command)),
+        )
+        .service(
+            resource("/api/devices/{id}/alarms", "GET, HEAD").route(get().to(alarms::list_device_alarms)),
+        )
+        .service(resource("/api/alarms", "GET, HEAD").route(get().to(alarms::list_alarms)))
+        .service(resource("/api/alarms/{id}", "GET, HEAD").route(get().to(alarms::get_alarm)))
+        .service(
+            resource("/api/alarms/{id}/acknowledge", "POST").route(web::post().to(alarms::acknowledge_alarm)),
+        )
+        .service(resource("/api/alarms/{id}/clear", "POST").route(web::post().to(alarms::clear_alarm)))
+        .service(
+            resource("/api/automation/webhooks/deliveries", "GET, HEAD")
+                .route(get().to(deliveries::list_deliveries)),
         )
         .service(
             resource("/api/devices/{id}/data", "GET, HEAD, POST")

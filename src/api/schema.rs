@@ -10,6 +10,7 @@ use super::status::{Connection, Connectivity, Convergence, DeviceHealth, Waiting
 use commands::CommandItem;
 use steering::{DeviceSettings, ScheduleEntry};
 
+pub mod alarms;
 pub mod commands;
 pub mod steering;
 
@@ -275,7 +276,8 @@ pub struct EventItem {
     seq: u64,
     /// `telemetry`, `twin`, `command`, `presence`, `alarm` or `rule`.
     kind: String,
-    device_id: String,
+    /// Null where it is no device's.
+    device_id: Option<String>,
     #[schema(format = DateTime)]
     at: String,
     data: Object,
@@ -348,6 +350,8 @@ pub struct History {
 pub struct EventListing {
     /// One or several kinds, parted by commas.
     kind: Option<String>,
+    /// Alarms of this severity or worse alone: `info`, `warning`, `minor`, `major` or `critical`.
+    severity: Option<String>,
     /// Inclusive.
     from: Option<String>,
     /// Exclusive.

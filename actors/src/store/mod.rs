@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::domain::alarm::{Alarm, AlarmId};
+use crate::domain::alarm::{Alarm, AlarmId, Severity};
 use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{
@@ -155,6 +155,8 @@ pub struct EventQuery {
     pub device: Option<DeviceNumber>,
     /// Empty means all.
     pub kinds: Vec<Kind>,
+    /// Of alarms, those of this severity or worse alone; what is no alarm has none.
+    pub at_least: Option<Severity>,
     /// By the event's `at`: from here on, inclusive.
     pub from: Option<Timestamp>,
     /// Up to here, exclusive.

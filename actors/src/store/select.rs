@@ -61,6 +61,7 @@ pub fn wants(query: &EventQuery, recorded: &Recorded) -> bool {
     let event = &recorded.event;
     query.device.is_none_or(|device| event.number == device)
         && (query.kinds.is_empty() || query.kinds.contains(&event.kind()))
+        && query.at_least.is_none_or(|severity| event.severity() >= Some(severity))
         && query.since.is_none_or(|since| recorded.seq > since)
         && in_time(query.from, query.to, event.at)
 }
