@@ -37,7 +37,7 @@ async fn a_commit_broken_off_anywhere_is_made_good_by_trying_again() {
             assert_eq!(fixture.store.outgoing().await.unwrap().len(), 1);
             let asked = fixture.store.command(command).await.unwrap();
             assert_eq!(asked.as_ref(), world.commands.get(&command));
-            assert_eq!(fixture.store.automation().await.unwrap().kept, [kept.clone()]);
+            assert_eq!(fixture.store.automation().await.unwrap().kept, std::slice::from_ref(&kept));
             assert_eq!(fixture.store.run(ran.id).await.unwrap().as_ref(), Some(&ran));
             fixture.reopen().await;
         }
