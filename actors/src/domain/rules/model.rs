@@ -165,6 +165,8 @@ pub enum TriggerKind {
 pub struct Cron {
     /// As it was written.
     pub text: Box<str>,
+    /// Whose clock on the wall.
+    pub zone: Tz,
     pub recurrence: Arc<crate::domain::schedule::Recurrence>,
 }
 

@@ -1,0 +1,114 @@
+//! The JSON Schema of rule files, made of the tables by which they are checked.
+
+use serde_json::{Map as Members, Value, json};
+
+use super::shape::{ACTIONS, ALL_SHAPES, CONDITIONS, FILE, Kind, STEP, Shape, TRIGGERS};
+
+/// The JSON Schema of rule files, for editors. One rule alone, as the API takes it, is `#/$defs/rule`.
+#[must_use]
+pub fn schema() -> Value {
+    let mut definitions: Members<String, Value> =
+        ALL_SHAPES.iter().map(|shape| (shape.name.to_owned(), of_shape(shape))).collect();
+    for (name, family) in [("trigger", &TRIGGERS[..]), ("action", &ACTIONS[..])] {
+        definitions.insert(name.into(), json!({ "anyOf": refs(family) }));
+    }
+    let mut conditions = vec![json!({
+        "type": ["string", "boolean"],
+        "description": "An expression such as fan.power == \"on\".",
+    })];
+    conditions.extend(refs(&CONDITIONS));
+    definitions.insert("condition".into(), json!({ "anyOf": conditions }));
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "twinhub rules",
+        "$ref": format!("#/$defs/{}", FILE.name),
+        "$defs": definitions,
+    })
+}
+
+fn of_shape(shape: &Shape) -> Value {
+    let properties: Members<String, Value> = shape
+        .fields
+        .iter()
+        .map(|field| {
+            let mut schema = of_kind(field.kind);
+            if let Some(members) = schema.as_object_mut() {
+                members.insert("description".into(), field.about.into());
+            }
+            (field.key.to_owned(), schema)
+        })
+        .collect();
+    let needed: Vec<&str> = shape.fields.iter().filter(|field| field.needed).map(|field| field.key).collect();
+    let mut schema = json!({
+        "type": "object",
+        "properties": properties,
+        "required": needed,
+        "additionalProperties": false,
+    });
+    if std::ptr::eq(shape, &raw const STEP)
+        && let Some(members) = schema.as_object_mut()
+    {
+        members.insert("patternProperties".into(), json!({ "\\.": {} }));
+    }
+    schema
+}
+
+fn of_kind(kind: Kind) -> Value {
+    const DURATION: &str = "^[0-9]+(ms|s|m|h|d)$";
+    match kind {
+        Kind::Text | Kind::Template => json!({ "type": ["string", "number", "boolean"] }),
+        Kind::Name => json!({ "type": ["string", "integer"], "pattern": "^[A-Za-z0-9._:-]{1,128}$" }),
+        Kind::Bool => json!({ "type": "boolean" }),
+        Kind::Number => json!({ "type": "number" }),
+        Kind::Whole(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
+        Kind::Duration => json!({ "type": "string", "pattern": DURATION }),
+        Kind::Offset => json!({ "anyOf": [{ "const": 0 }, { "type": "string", "pattern": DURATION }] }),
+        Kind::Moment => json!({ "type": "string", "format": "date-time" }),
+        Kind::TimeOfDay => json!({ "type": "string", "pattern": "^[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2})?$" }),
+        Kind::Weekdays => json!({ "anyOf": [{ "type": "string" }, list(json!({ "type": "string" }))] }),
+        Kind::Zone | Kind::Cron => json!({ "type": "string" }),
+        Kind::Word(words) => json!({ "enum": words }),
+        Kind::Words(words) => one_or_more(json!({ "enum": words })),
+        Kind::Json => json!({}),
+        Kind::Object => json!({ "type": "object" }),
+        Kind::Selector => {
+            json!({ "anyOf": [{ "type": ["string", "integer"] }, { "$ref": "#/$defs/devices" }] })
+        }
+        Kind::Place => json!({
+            "anyOf": [{ "type": ["string", "number"], "pattern": "\\." }, { "$ref": "#/$defs/place" }],
+        }),
+        Kind::Headers => json!({ "type": "object", "additionalProperties": of_kind(Kind::Template) }),
+        Kind::Triggers => one_or_more(json!({ "$ref": "#/$defs/trigger" })),
+        Kind::Conditions => one_or_more(json!({ "$ref": "#/$defs/condition" })),
+        Kind::Condition => json!({ "$ref": "#/$defs/condition" }),
+        Kind::Actions => one_or_more(json!({ "$ref": "#/$defs/action" })),
+        Kind::Branches => one_or_more(json!({ "$ref": "#/$defs/branch" })),
+        Kind::Wait => json!({ "anyOf": [of_kind(Kind::Conditions), { "$ref": "#/$defs/until" }] }),
+        Kind::Rules => json!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[A-Za-z0-9._:-]{1,128}$" },
+            "additionalProperties": { "$ref": "#/$defs/rule" },
+        }),
+        Kind::Tests => one_or_more(json!({ "$ref": "#/$defs/test" })),
+        Kind::Facts => json!({
+            "type": "object",
+            "patternProperties": { "\\.": {} },
+            "additionalProperties": false,
+        }),
+        Kind::Steps => one_or_more(json!({ "$ref": "#/$defs/step" })),
+        Kind::Expect => one_or_more(json!({ "type": ["string", "object"] })),
+        Kind::Map(shape) => json!({ "$ref": format!("#/$defs/{}", shape.name) }),
+    }
+}
+
+fn refs(shapes: &[&Shape]) -> Vec<Value> {
+    shapes.iter().map(|shape| json!({ "$ref": format!("#/$defs/{}", shape.name) })).collect()
+}
+
+fn list(of: Value) -> Value {
+    json!({ "type": "array", "items": of })
+}
+
+fn one_or_more(of: Value) -> Value {
+    json!({ "anyOf": [of.clone(), list(of)] })
+}
