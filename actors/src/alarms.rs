@@ -332,11 +332,7 @@ impl Handler<Forget> for Alarms {
         let cleared = late.filter_map(|alarm| alarm.clear(&who(&Cause::hub()), now));
         let alarms: Vec<Alarm> = cleared.map(|change| change.alarm).collect();
         if !alarms.is_empty() {
-            self.append(
-                Vec::new(),
-                Automation { alarms, ..Automation::default() },
-                Receipt::nobody(),
-            );
+            self.append(Vec::new(), Automation { alarms, ..Automation::default() }, Receipt::nobody());
         }
     }
 }

@@ -302,7 +302,10 @@ async fn load(store: Arc<dyn Store>) -> Vec<DeliveryRecord> {
     let mut found: Vec<DeliveryRecord> = Vec::new();
     loop {
         let (status, offset) = (Some(DeliveryStatus::Waiting), found.len() as u64);
-        match store.deliveries(&DeliveryQuery { status, offset, limit: PAGE, ..DeliveryQuery::default() }).await {
+        match store
+            .deliveries(&DeliveryQuery { status, offset, limit: PAGE, ..DeliveryQuery::default() })
+            .await
+        {
             Ok(page) => {
                 let is_last = (page.deliveries.len() as u64) < PAGE;
                 found.extend(page.deliveries);

@@ -87,7 +87,7 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64
 type Named = (&'static str, &'static str, u64);
 
 /// What only grows.
-fn grown(c: &Counters) -> [Named; 16] {
+fn grown(c: &Counters) -> [Named; 19] {
     [
         ("messages_in", "MQTT messages that came, whatever became of them", get(&c.messages_in)),
         ("inputs_committed", "Inputs taken in and committed", get(&c.inputs_committed)),
@@ -108,15 +108,20 @@ fn grown(c: &Counters) -> [Named; 16] {
         ),
         ("frames_out", "Frames sent to live subscribers", get(&c.frames_out)),
         ("subscribers_lagged", "Times a live subscriber was told that it lags", get(&c.subscribers_lagged)),
+        ("webhook_attempts", "Attempts at webhooks, whatever became of them", get(&c.webhook_attempts)),
+        ("webhooks_delivered", "Webhooks that were delivered", get(&c.webhooks_delivered)),
+        ("webhooks_failed", "Webhooks that were given up", get(&c.webhooks_failed)),
         ("last_seq", "The last place given in the sequence", get(&c.seq)),
     ]
 }
 
 /// What is so now.
-fn present(c: &Counters) -> [Named; 5] {
+fn present(c: &Counters) -> [Named; 7] {
     [
         ("inputs_in_flight", "Inputs on their way to a commit", get(&c.inputs_in_flight)),
         ("store_failing", "1 while the store fails", get(&c.store_failing)),
+        ("alarms_active", "Alarms that are active", get(&c.alarms_active)),
+        ("webhooks_waiting", "Webhooks that wait to be taken", get(&c.webhooks_waiting)),
         ("twins", "Twins in memory", get(&c.twins)),
         ("outbox_waiting", "Messages for devices that wait", get(&c.outbox_waiting)),
         ("subscribers", "Live subscribers", get(&c.subscribers)),

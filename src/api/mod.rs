@@ -91,8 +91,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/api/alarms", "GET, HEAD").route(get().to(alarms::list_alarms)))
         .service(resource("/api/alarms/{id}", "GET, HEAD").route(get().to(alarms::get_alarm)))
         .service(
-            resource("/api/alarms/{id}/acknowledge", "POST")
-                .route(web::post().to(alarms::acknowledge_alarm)),
+            resource("/api/alarms/{id}/acknowledge", "POST").route(web::post().to(alarms::acknowledge_alarm)),
         )
         .service(resource("/api/alarms/{id}/clear", "POST").route(web::post().to(alarms::clear_alarm)))
         .service(

@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
+};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, Url};
 use tokio::sync::OnceCell;
@@ -202,10 +204,8 @@ fn headers(order: &Order, body: Option<&str>) -> Result<HeaderMap, NoAnswer> {
         }
     }
     let timestamp = order.now.millis().div_euclid(1_000);
-    let mut ours = vec![
-        ("x-twinhub-delivery", order.id.to_string()),
-        ("x-twinhub-timestamp", timestamp.to_string()),
-    ];
+    let mut ours =
+        vec![("x-twinhub-delivery", order.id.to_string()), ("x-twinhub-timestamp", timestamp.to_string())];
     if let Some(key) = &order.key {
         let body = body.unwrap_or_default().as_bytes();
         let signed = signature(key, timestamp, body);
@@ -230,8 +230,10 @@ fn keep_to_ourselves(headers: &mut HeaderMap, order: &Order) {
 
 /// The same receiver: the same host and port, or the same host, now by https.
 fn is_same_house(from: &Url, to: &Url) -> bool {
-    let same_port = from.scheme() == to.scheme() && from.port_or_known_default() == to.port_or_known_default();
-    let upgraded = (from.scheme(), to.scheme()) == ("http", "https") && from.port().is_none() && to.port().is_none();
+    let same_port =
+        from.scheme() == to.scheme() && from.port_or_known_default() == to.port_or_known_default();
+    let upgraded =
+        (from.scheme(), to.scheme()) == ("http", "https") && from.port().is_none() && to.port().is_none();
     from.host() == to.host() && (same_port || upgraded)
 }
 

@@ -43,7 +43,9 @@ fn check(steps: &[&str], expected: (bool, bool, Severity, u32), did_last: bool) 
         last = match (*step, &alarm) {
             ("clear", Some(alarm)) => alarm.clear("user:ann", at(now)),
             ("ack", Some(alarm)) => alarm.acknowledge("user:bob", at(now)),
-            (word, Some(before)) => Some(before.clone().repeat(raised(Severity::parse(word).unwrap()), at(now))),
+            (word, Some(before)) => {
+                Some(before.clone().repeat(raised(Severity::parse(word).unwrap()), at(now)))
+            }
             (word, None) => Some(Alarm::begin(id(1), raised(Severity::parse(word).unwrap()), at(now))),
         };
         if let Some(change) = &last {
