@@ -257,11 +257,8 @@ impl Event {
 
 /// What serializes as an object, as one.
 fn as_object(value: &impl Serialize) -> Object {
-    let json = serde_json::to_vec(value).ok().and_then(|bytes| Json::parse(&bytes).ok());
-    match json {
-        Some(Json::Object(object)) => object,
-        _ => Object::default(), // never: it is made of texts, numbers and JSON
-    }
+    let object = serde_json::to_vec(value).and_then(|bytes| serde_json::from_slice(&bytes));
+    object.unwrap_or_default() // never: it is made of texts, numbers and JSON
 }
 
 impl Recorded {

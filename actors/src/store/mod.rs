@@ -252,8 +252,11 @@ pub trait Store: Send + Sync + 'static {
     /// What automation left when it was last committed.
     async fn automation(&self) -> Result<AutomationState, StoreError>;
 
-    /// Events of these devices and those that are no device's, with `seq > after`, in order, `limit` at most, for
-    /// a backtest: telemetry as far back as readings are kept. No devices: of all, as far back as events are.
+    /// Events of these devices and those that are no device's, with `seq > after`, in order, for a backtest:
+    /// `limit` of them, and fewer only where there are no more. Telemetry goes as far back as readings are
+    /// kept. No devices: of all, telemetry as far back as the journal goes. A page of some devices reads
+    /// a stretch of readings of each beyond what it gives, so pages for many should be larger: 50,000 do for
+    /// a hundred.
     async fn past(
         &self,
         devices: Option<&[DeviceNumber]>,

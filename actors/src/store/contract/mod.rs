@@ -1,9 +1,14 @@
 //! What every store must do, tested on all of them, and what the durable one must do beside.
 
+mod automation;
 mod basics;
 mod commands;
 mod durable;
+mod expiring;
+mod made;
 mod migrated;
+mod nobody;
+mod past;
 mod random;
 pub mod support;
 mod told;
