@@ -39,11 +39,7 @@ pub async fn events(store: &SqlStore, query: &EventQuery) -> Result<Vec<Arc<Reco
 }
 
 /// Alarms of some severity: which they are, their bodies tell.
-async fn severe(
-    store: &SqlStore,
-    query: &EventQuery,
-    view: &View,
-) -> Result<Vec<Arc<Recorded>>, StoreError> {
+async fn severe(store: &SqlStore, query: &EventQuery, view: &View) -> Result<Vec<Arc<Recorded>>, StoreError> {
     let mut found = Vec::new();
     if !query.kinds.is_empty() && !query.kinds.contains(&Kind::Alarm) {
         return Ok(found);
