@@ -39,6 +39,15 @@ pub struct Counters {
     pub messages_stale: AtomicU64,
     /// Outgoing messages that wait now.
     pub outbox_waiting: AtomicU64,
+    /// Rules now.
+    pub rules: AtomicU64,
+    /// Times rules were taken in anew.
+    pub rule_loads: AtomicU64,
+    /// Runs that came to an end, and evaluations that came to nothing.
+    pub rule_runs: AtomicU64,
+    pub rule_refusals: AtomicU64,
+    /// Things that rules did.
+    pub rule_acts: AtomicU64,
     /// Live subscribers now.
     pub subscribers: AtomicU64,
     /// Frames sent to subscribers.

@@ -18,6 +18,7 @@ pub mod receipt;
 pub mod door;
 pub mod mqtt;
 
+pub mod automation;
 pub mod supervisor;
 pub mod timers;
 pub mod twin;

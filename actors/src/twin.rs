@@ -166,7 +166,7 @@ impl TwinActor {
             Input::Telemetry(telemetry) if self.twin.repeat(telemetry) == Repeat::AskStore => {
                 Some(Question::Message(telemetry.at?, telemetry.identity()?))
             }
-            Input::Command { request, known: None, .. } => {
+            Input::Command { request, known: None, is_new: false, .. } => {
                 let key = request.idempotency_key.as_deref()?;
                 self.twin.command_with_key(key).is_none().then(|| Question::Key(key.into()))
             }

@@ -258,7 +258,7 @@ impl Event {
 /// What serializes as an object, as one.
 fn as_object(value: &impl Serialize) -> Object {
     let object = serde_json::to_vec(value).and_then(|bytes| serde_json::from_slice(&bytes));
-    object.unwrap_or_default() // never: it is made of texts, numbers and JSON
+    object.unwrap_or_default() // never: both are made of texts, numbers and JSON
 }
 
 impl Recorded {

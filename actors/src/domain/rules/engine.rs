@@ -240,6 +240,28 @@ impl Engine {
     }
 }
 
+/// How a rule stands.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    pub enabled: bool,
+    pub stopped: Option<Box<str>>,
+    pub next_at: Option<Timestamp>,
+}
+
+impl Engine {
+    /// How a rule stands.
+    #[must_use]
+    pub fn standing(&self, _rule: &RuleId) -> Standing {
+        Standing::default()
+    }
+}
+
+/// The keys of a rule's webhooks, by their step.
+#[must_use]
+pub fn webhook_keys(_rule: &Rule) -> Vec<(u32, super::model::Secret)> {
+    Vec::new()
+}
+
 impl Twins for Engine {
     fn twin(&self, _id: &str) -> Option<&Twin> {
         None

@@ -94,7 +94,7 @@ impl World {
         let known = request.idempotency_key.as_deref().and_then(|key| self.with_key(id, key)).cloned();
         let before = known.as_ref().map(|known| known.command.id);
         let known = known.map(|known| Box::new(known.command));
-        self.input(id, Input::Command { id: new, request: Box::new(request.clone()), known });
+        self.input(id, Input::Command { id: new, request: Box::new(request.clone()), known, is_new: false });
         before.unwrap_or(new)
     }
 

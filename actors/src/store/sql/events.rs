@@ -22,11 +22,10 @@ pub const SIGNAL: &str = "signal";
 /// See [`crate::store::Store::events`].
 pub async fn events(store: &SqlStore, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError> {
     let view = store.tail.view();
-    if query.at_least.is_some() {
-        return severe(store, query, &view).await;
-    }
-    let telemetry = query.kinds.is_empty() || query.kinds.contains(&Kind::Telemetry);
-    let in_rows = query.device.is_some() && !telemetry;
+    // Readings have no severity.
+    let of_any = query.kinds.is_empty() || query.kinds.contains(&Kind::Telemetry);
+    let telemetry = of_any && query.at_least.is_none();
+    let in_rows = query.device.is_some() && !telemetry && query.at_least.is_none();
     if query.offset > 0 && !in_rows {
         // Gathered from several places: what is passed over must be read to be counted.
         let limit = query.limit.saturating_add(query.offset);
@@ -36,26 +35,6 @@ pub async fn events(store: &SqlStore, query: &EventQuery) -> Result<Vec<Arc<Reco
         return Ok(found);
     }
     gather(store, query, &view, telemetry).await
-}
-
-/// Alarms of some severity: which they are, their bodies tell.
-async fn severe(store: &SqlStore, query: &EventQuery, view: &View) -> Result<Vec<Arc<Recorded>>, StoreError> {
-    let mut found = Vec::new();
-    if !query.kinds.is_empty() && !query.kinds.contains(&Kind::Alarm) {
-        return Ok(found);
-    }
-    let alarms = EventQuery { kinds: vec![Kind::Alarm], offset: 0, limit: usize::MAX, ..query.clone() };
-    let word = query.device.is_none().then_some(Kind::Alarm.as_str());
-    let rows = select_rows(&alarms, word, 0, view.last());
-    let mut rows = rows.stream(&store.readers).await.map_err(failed(READ))?;
-    while found.len() < query.limit.saturating_add(query.offset)
-        && let Some(row) = rows.try_next().await.map_err(failed(READ))?
-    {
-        let events = rows::events(READ, row.seq, &row.body)?.into_iter().map(Arc::new);
-        found.extend(events.filter(|event| select::wants(&alarms, event) && view.tells(event)));
-    }
-    found.drain(..query.offset.min(found.len()));
-    Ok(found)
 }
 
 async fn gather(
@@ -174,8 +153,15 @@ async fn rows_of(
     up_to: u64,
 ) -> Result<Vec<Arc<Recorded>>, StoreError> {
     let mut found = Vec::new();
-    for row in select_rows(query, word, after, up_to).all(&store.readers).await.map_err(failed(READ))? {
-        found.extend(rows::events(READ, row.seq, &row.body)?.into_iter().map(Arc::new));
+    let mut rows =
+        select_rows(query, word, after, up_to).stream(&store.readers).await.map_err(failed(READ))?;
+    while found.len() < query.limit
+        && let Some(row) = rows.try_next().await.map_err(failed(READ))?
+    {
+        let events = rows::events(READ, row.seq, &row.body)?.into_iter();
+        // How severe it is, its body tells.
+        let wanted = |event: &Recorded| query.at_least.is_none() || select::wants(query, event);
+        found.extend(events.filter(wanted).map(Arc::new));
     }
     Ok(found)
 }
@@ -202,11 +188,11 @@ fn select_rows(
         .add_option(query.from.map(|from| event::Column::At.gte(from.millis())))
         .add_option(query.to.map(|to| event::Column::At.lt(to.millis())));
     let order = if query.newest_first { Order::Desc } else { Order::Asc };
-    event::Entity::find()
-        .filter(condition)
-        .order_by(event::Column::Seq, order)
-        .offset(rows::bound(query.offset as u64))
-        .limit(rows::bound(query.limit as u64))
+    let rows = event::Entity::find().filter(condition).order_by(event::Column::Seq, order);
+    if query.at_least.is_some() {
+        return rows; // how many must be looked at, nobody knows before
+    }
+    rows.offset(rows::bound(query.offset as u64)).limit(rows::bound(query.limit as u64))
 }
 
 /// By the end that is met first, so no later row has anything beyond that end.
