@@ -40,7 +40,7 @@ pub struct Batch {
     pub events: Arc<[Arc<Recorded>]>,
     /// Rows to write now: twins of which more than readings changed, as they are after the event `seq`.
     pub twins: Vec<(u64, Twin)>,
-    /// Devices to remove with everything they have, and the `seq` of the event that says so.
+    /// Devices to remove with everything they have but the runs of rules for them, and the `seq` of the event that says so.
     pub removed: Vec<(u64, DeviceNumber)>,
     /// Commands that changed, each once, as they are after the batch.
     pub commands: Vec<CommandRecord>,

@@ -6,7 +6,8 @@ use super::support::NOON;
 use crate::domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
 use crate::domain::event::EventBody;
 use crate::domain::rules::engine::Delivery;
-use crate::domain::rules::{Kept, RuleId, RunEntry, RunId, RunKind, RunOutcome, Signal, TriggerSeen, WhyNot};
+use crate::domain::rules::record::{RunKind, TriggerSeen};
+use crate::domain::rules::{Kept, RuleId, RunEntry, RunId, RunOutcome, Signal, WhyNot};
 use crate::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use crate::store::{
     AlarmQuery, AutomationState, DeliveryQuery, DeliveryRecord, DeliveryStatus, RuleRecord, RunQuery,

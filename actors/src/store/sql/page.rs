@@ -47,6 +47,7 @@ pub async fn rows<E: EntityTrait>(
     for some in ids.chunks(write::AT_ONCE) {
         let alike = E::find().filter(id.is_in(some.iter().cloned()));
         for row in alike.all(&store.readers).await.map_err(failed(operation))? {
+            // The key of such a table: bytes, and never null.
             found.insert(row.get(id).unwrap::<Vec<u8>>(), row);
         }
     }
