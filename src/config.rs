@@ -77,6 +77,10 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_KEEP_READINGS", value_name = "TIME")]
     pub keep_readings: Option<Limit>,
 
+    /// Let webhooks be redirected to this machine, to its own network, and from https to http
+    #[arg(long, env = "TWINHUB_WEBHOOK_PRIVATE_REDIRECTS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub webhook_private_redirects: Option<bool>,
+
     /// Let anyone in who can reach the address
     #[arg(long, env = "TWINHUB_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub open: Option<bool>,
@@ -105,6 +109,7 @@ pub struct Config {
     pub retention: Duration,
     /// None: for good.
     pub keep_readings: Option<Duration>,
+    pub webhook_private_redirects: bool,
 }
 
 /// Where everything is stored.
@@ -195,6 +200,10 @@ impl Config {
             idle_after: given.idle_after.or(file.idle_after),
             retention: given.retention.or(file.retention).map_or(RETENTION, |Span(time)| time),
             keep_readings: given.keep_readings.or(file.keep_readings).and_then(Limit::duration),
+            webhook_private_redirects: given
+                .webhook_private_redirects
+                .or(file.webhook_private_redirects)
+                .unwrap_or_default(),
             data_dir,
             database,
         };

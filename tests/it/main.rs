@@ -4,6 +4,7 @@
 
 mod support;
 
+mod alarms_api;
 mod architecture;
 mod bad_configuration;
 mod broker_gone;
