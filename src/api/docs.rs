@@ -24,6 +24,7 @@ use super::{
         (name = "devices", description = "Who is there"),
         (name = "twin", description = "What a device is, and what it should be"),
         (name = "commands", description = "What devices are asked to do, and what became of it"),
+        (name = "automation", description = "What happens by itself, and why, and why not"),
         (name = "data", description = "What devices measure"),
         (name = "events", description = "What happened, and why"),
         (name = "diagnostics", description = "Why a device is not heard"),
@@ -47,7 +48,9 @@ const DESCRIPTION: &str = "/api/openapi.json";
 /// The description of the API.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Description::openapi()
+    let mut whole = Description::openapi();
+    whole.merge(super::automation::Description::openapi());
+    whole
 }
 
 pub(super) fn configure(config: &mut ServiceConfig) {

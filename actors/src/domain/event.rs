@@ -243,7 +243,7 @@ impl Event {
             }
             EventBody::Command(change) => change.data(),
             EventBody::Alarm(change) => as_object(change),
-            EventBody::Rule(entry) => as_object(entry),
+            EventBody::Rule(entry) => entry.data(),
             EventBody::Signal(signal) => signal.data(),
         }
     }
