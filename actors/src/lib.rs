@@ -31,6 +31,7 @@ pub mod alarms;
 pub mod webhooks;
 
 pub mod archive;
+pub mod backtest;
 pub mod store;
 
 pub mod clock;

@@ -24,6 +24,7 @@ use super::{
         (name = "devices", description = "Who is there"),
         (name = "twin", description = "What a device is, and what it should be"),
         (name = "commands", description = "What devices are asked to do, and what became of it"),
+        (name = "automation", description = "What happens by itself, and why, and why not"),
         (name = "data", description = "What devices measure"),
         (name = "alarms", description = "What is wrong, and who has seen it"),
         (name = "automation", description = "What rules did, and why"),
@@ -51,7 +52,9 @@ const DESCRIPTION: &str = "/api/openapi.json";
 /// The description of the API.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Description::openapi()
+    let mut whole = Description::openapi();
+    whole.merge(super::automation::Description::openapi());
+    whole
 }
 
 pub(super) fn configure(config: &mut ServiceConfig) {

@@ -156,7 +156,8 @@ async fn stream(
     sse::open(request, Arc::clone(&state), filter, resumed.or(since)).await
 }
 
-fn wants_stream(request: &HttpRequest) -> bool {
+/// Does it ask for server-sent events?
+pub(super) fn wants_stream(request: &HttpRequest) -> bool {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with("text/event-stream")))
 }

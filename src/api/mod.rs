@@ -3,6 +3,7 @@
 
 mod alarms;
 pub(crate) mod asked;
+pub(crate) mod automation;
 pub(crate) mod body;
 mod claims;
 mod command_view;
@@ -113,6 +114,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/health", "GET, HEAD").route(get().to(health::get_health)))
         .service(resource("/ready", "GET, HEAD").route(get().to(health::get_ready)))
         .service(resource("/metrics", "GET, HEAD").route(get().to(metrics::get_metrics)))
+        .configure(automation::configure)
         .configure(docs::configure);
 }
 

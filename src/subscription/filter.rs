@@ -128,6 +128,7 @@ impl Devices {
         match self {
             Self::All => true,
             Self::Named(ids) => ids.contains(device),
+            // What is no device's is for who names none: `**` would fit the empty name.
             Self::Globs(globs) => !device.is_none() && globs.is_match(device.as_str()),
         }
     }
@@ -236,6 +237,25 @@ mod tests {
         check(&["pump-[12]", "fan"], "pump-2", true);
         check(&["{pump,fan}-*"], "fan-9", true);
         check(&[], "pump-1", false);
+    }
+
+    #[test]
+    fn what_is_no_devices_is_for_who_names_none() {
+        let signal = twinhub_actors::domain::rules::Signal::Rules {
+            loaded: Vec::new(),
+            changed: Vec::new(),
+            gone: Vec::new(),
+        };
+        let mut recorded = came(1, "a");
+        (recorded.event.device, recorded.event.number) = (DeviceId::none(), DeviceNumber(0));
+        recorded.event.body = EventBody::Signal(Box::new(signal));
+        assert!(recorded.json_members().contains(r#""kind":"rule","device_id":null,"#));
+        assert!(Filter::default().takes(&recorded));
+        assert!(Filter::new(None, Some(&words(&["rule"]))).unwrap().takes(&recorded));
+        assert!(!Filter::new(None, Some(&words(&["alarm", "telemetry"]))).unwrap().takes(&recorded));
+        for patterns in [["a", "b"], ["**", "x"], ["{,a}", "x"]] {
+            assert!(!Filter::new(Some(&words(&patterns)), None).unwrap().takes(&recorded), "{patterns:?}");
+        }
     }
 
     #[test]

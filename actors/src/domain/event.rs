@@ -249,16 +249,10 @@ impl Event {
             }
             EventBody::Command(change) => change.data(),
             EventBody::Alarm(change) => change.data(),
-            EventBody::Rule(entry) => as_object(entry),
+            EventBody::Rule(entry) => entry.data(),
             EventBody::Signal(signal) => signal.data(),
         }
     }
-}
-
-/// What serializes as an object, as one.
-fn as_object(value: &impl Serialize) -> Object {
-    let object = serde_json::to_vec(value).and_then(|bytes| serde_json::from_slice(&bytes));
-    object.unwrap_or_default() // never: both are made of texts, numbers and JSON
 }
 
 impl Recorded {

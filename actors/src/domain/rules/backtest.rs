@@ -5,10 +5,10 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::RuleId;
 use super::engine::{Act, ActResult, Deed, Engine, Step};
 use super::expression::Twins as _;
 use super::record::{RunEntry, RunId, RunOutcome, WhyNot};
-use super::RuleId;
 use crate::domain::{DeviceId, DeviceNumber, Mode, Recorded, Timestamp};
 
 /// A replay on a virtual clock. Feed it every event in the order of the sequence, then finish it.
@@ -95,14 +95,17 @@ impl Backtest {
     }
 
     fn answer(&self, act: &Act) -> ActResult {
-        let (Deed::Command { device, .. } | Deed::Desired { device, .. } | Deed::Mode { device, .. }) = &act.deed
+        let (Deed::Command { device, .. } | Deed::Desired { device, .. } | Deed::Mode { device, .. }) =
+            &act.deed
         else {
             return ActResult::default();
         };
         let goes_through = act.cause.run.as_ref().is_some_and(|run| run.even_in_manual);
         let failed = match self.engine.twin(device.as_str()) {
             None => Some(("unknown_device", format!("there was no device {device}"))),
-            Some(twin) if twin.mode == Mode::Manual && !goes_through && !matches!(act.deed, Deed::Mode { .. }) => {
+            Some(twin)
+                if twin.mode == Mode::Manual && !goes_through && !matches!(act.deed, Deed::Mode { .. }) =>
+            {
                 Some(("manual_mode", "the device was in manual mode".to_owned()))
             }
             Some(_) => None,

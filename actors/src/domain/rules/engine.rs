@@ -51,8 +51,8 @@ use crate::domain::{
     Timestamp, Twin,
 };
 
-pub use self::state::Counts;
 pub(super) use self::deed::{kind_of_deed, level_word, severity_word};
+pub use self::state::Counts;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -204,7 +204,8 @@ impl Engine {
     pub fn exchange(&mut self, rules: Vec<Rule>) -> Step {
         let before = std::mem::replace(&mut self.book, Book::new(rules));
         self.world.turn_to(&self.book, &before);
-        let (levels, scopes) = (std::mem::take(&mut self.state.levels), std::mem::take(&mut self.state.scopes));
+        let (levels, scopes) =
+            (std::mem::take(&mut self.state.levels), std::mem::take(&mut self.state.scopes));
         let now = self.state.now;
         self.work().take_over(&before, levels, scopes, now);
         self.say()

@@ -155,7 +155,9 @@ fn split(values: &Object) -> (Vec<Reading>, Object) {
     let (mut readings, mut others) = (Vec::new(), Object::default());
     for (name, value) in values.iter() {
         match Scalar::from_json(value.clone()) {
-            Some(value) => readings.push(Reading { name: name.into(), value, unit: None, quality_score: None }),
+            Some(value) => {
+                readings.push(Reading { name: name.into(), value, unit: None, quality_score: None })
+            }
             None => {
                 others.insert(name, value.clone());
             }
@@ -163,4 +165,3 @@ fn split(values: &Object) -> (Vec<Reading>, Object) {
     }
     (readings, others)
 }
-

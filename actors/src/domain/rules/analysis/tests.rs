@@ -89,7 +89,7 @@ fn changed(device: &str, property: &str, to: Option<&str>) -> TriggerKind {
 fn cron(text: &str) -> TriggerKind {
     let recurrence = Arc::new(Recurrence::parse(text, Tz::Europe__Berlin).unwrap());
     TriggerKind::Cron {
-        cron: Cron { text: text.into(), recurrence },
+        cron: Cron { text: text.into(), recurrence, zone: chrono_tz::UTC },
         missed: Missed::Skip,
         missed_within_ms: None,
     }

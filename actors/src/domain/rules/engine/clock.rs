@@ -36,7 +36,8 @@ pub(super) fn next(trigger: &Trigger, after: Timestamp) -> Option<Timestamp> {
 /// The clocks of a rule that begins at `now`.
 pub(super) fn clocks(book: &Book, rule: u32, now: Timestamp) -> Vec<Clock> {
     let triggers = (0u16..).zip(&book.rule(rule).triggers);
-    let by_clock = triggers.filter(|(_, t)| matches!(t.kind, TriggerKind::Cron { .. } | TriggerKind::Every { .. }));
+    let by_clock =
+        triggers.filter(|(_, t)| matches!(t.kind, TriggerKind::Cron { .. } | TriggerKind::Every { .. }));
     by_clock.map(|(index, t)| Clock { trigger: index, done: now, next: next(t, now) }).collect()
 }
 
@@ -85,8 +86,12 @@ impl Work<'_> {
                 _ => None,
             })
             .collect();
-        let runs: Vec<_> =
-            scope.runs.iter().filter(|run| run.due().is_some_and(|at| at <= due)).map(|run| run.entry.id).collect();
+        let runs: Vec<_> = scope
+            .runs
+            .iter()
+            .filter(|run| run.due().is_some_and(|at| at <= due))
+            .map(|run| run.entry.id)
+            .collect();
         for (index, pending) in latches {
             self.latch_is_due(key, index, pending, device.clone(), at);
             self.drain();

@@ -12,7 +12,9 @@ pub(super) fn evaluate(condition: &Condition, sight: &Sight<'_>) -> ConditionSee
 /// Does it depend on the time, so that it can come to hold though nothing happens?
 pub(super) fn asks_the_time(condition: &Condition) -> bool {
     match condition {
-        Condition::Expression(expression) => expression.text().contains("now") || expression.text().contains("age"),
+        Condition::Expression(expression) => {
+            expression.text().contains("now") || expression.text().contains("age")
+        }
         Condition::Time { .. } => true,
         Condition::All(parts) | Condition::Any(parts) => parts.iter().any(asks_the_time),
         Condition::Not(part) => asks_the_time(part),

@@ -61,7 +61,9 @@ impl Work<'_> {
             }
             What::Desired { to, set } => match set.fill(sight).map_err(template)? {
                 Json::Object(set) => each(to, set),
-                other => Err(("invalid".into(), format!("expected an object to set, found {}", other.kind()))),
+                other => {
+                    Err(("invalid".into(), format!("expected an object to set, found {}", other.kind())))
+                }
             },
             What::Mode { of, mode, for_ms } => {
                 let mut data: Object = [("mode", mode.as_str().into())].into_iter().collect();
@@ -105,7 +107,9 @@ impl Work<'_> {
             What::Disable { rule } => once(enabling(rule, false)),
             What::Log { level, message } => {
                 let message = message.fill(sight).map_err(template)?;
-                once([("level", level_word(*level).into()), ("message", message.into())].into_iter().collect())
+                once(
+                    [("level", level_word(*level).into()), ("message", message.into())].into_iter().collect(),
+                )
             }
             What::Run { rule: other } => {
                 let _ = rule; // its own name is no hindrance: a circle is found by its depth

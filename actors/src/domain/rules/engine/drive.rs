@@ -37,7 +37,8 @@ impl<'a> Work<'a> {
                 Some(Op::Jump(to)) => After::At(*to),
                 Some(Op::NoBranch(place)) => {
                     let detail = "no branch holds";
-                    self.line(&mut run, place, "choose", None, Json::Null, at, "skipped").detail = detail.into();
+                    self.line(&mut run, place, "choose", None, Json::Null, at, "skipped").detail =
+                        detail.into();
                     After::Next
                 }
                 Some(Op::Branch { choose, branch, otherwise }) => {
@@ -80,7 +81,15 @@ impl<'a> Work<'a> {
         self.state.jobs.push_back(Job::Turns(key, at));
     }
 
-    fn branch(&mut self, key: Key, run: &mut Run, choose: &Place, branch: u16, otherwise: u32, at: Timestamp) -> After {
+    fn branch(
+        &mut self,
+        key: Key,
+        run: &mut Run,
+        choose: &Place,
+        branch: u16,
+        otherwise: u32,
+        at: Timestamp,
+    ) -> After {
         let list = run.list.of(self.book.rule(key.rule));
         let Some(condition) = choose.condition(list, branch) else { return After::At(otherwise) };
         let seen = self.look(key.rule, condition, (&run.entry.trigger.data, run.entry.device.as_ref()), at);
@@ -358,4 +367,3 @@ pub(super) fn settle_line(run: &mut Run, result: &str, detail: &str) {
         line.detail = detail.into();
     }
 }
-

@@ -102,7 +102,9 @@ impl Work<'_> {
         if let Some(caller) = caller {
             let (made, failed) = match result {
                 Ok(run) => (Some(run.to_string().into()), None),
-                Err((why, detail, _)) => (None, Some(("skipped".into(), format!("{}: {detail}", why.as_str())))),
+                Err((why, detail, _)) => {
+                    (None, Some(("skipped".into(), format!("{}: {detail}", why.as_str()))))
+                }
             };
             let result = ActResult { made, failed, ..ActResult::default() };
             self.state.jobs.push_back(Job::Answer(caller, result, at));
@@ -124,8 +126,11 @@ impl Work<'_> {
         let key = key(rule, firing.device.as_ref());
         let mut run = self.run_of(firing);
         if run.entry.depth >= DEEPEST {
-            let refusal =
-                (WhyNot::Depth, format!("{} runs stand above it: rules go in a circle", run.entry.depth), None);
+            let refusal = (
+                WhyNot::Depth,
+                format!("{} runs stand above it: rules go in a circle", run.entry.depth),
+                None,
+            );
             self.refuse(key, run, &refusal);
             self.stop(rule, "rules set each other off in a circle", at);
             return Err(refusal);
@@ -379,9 +384,8 @@ impl Work<'_> {
         // What was to be done after it is not: it did not run.
         scope.runs.retain(|other| !matches!(other.waits, Waits::Turn(Turn::After(before)) if before == id));
         let index = entry.trigger.index;
-        let same = |folded: &Folded| {
-            folded.why == *why && folded.condition == *condition && folded.index == index
-        };
+        let same =
+            |folded: &Folded| folded.why == *why && folded.condition == *condition && folded.index == index;
         let mut tell = true;
         match scope.folded.as_deref_mut().filter(|folded| same(folded)) {
             Some(folded) => {
@@ -420,7 +424,8 @@ fn refusal_of(seen: &ConditionSeen, index: u16) -> Refusal {
     if seen.holds == Some(false) {
         return (WhyNot::Condition, format!("{} does not hold", seen.text), Some(index));
     }
-    let why = seen.terms.iter().find_map(|term| term.unknown.as_deref()).unwrap_or("something in it is not known");
+    let why =
+        seen.terms.iter().find_map(|term| term.unknown.as_deref()).unwrap_or("something in it is not known");
     (WhyNot::Unknown, format!("{} is not known: {why}", seen.text), Some(index))
 }
 

@@ -40,7 +40,9 @@ impl State {
     pub fn take_changes(&mut self, book: &Book) -> Vec<Kept> {
         let dirty = std::mem::take(&mut self.dirty);
         let kept = dirty.into_iter().map(|(rule, device)| {
-            let Some(place) = book.find(&rule) else { return Kept { rule, device, fingerprint: 0, body: None } };
+            let Some(place) = book.find(&rule) else {
+                return Kept { rule, device, fingerprint: 0, body: None };
+            };
             let scope = self.scopes.get(&Key { device, rule: place });
             let of_rule = (device.0 == 0).then(|| OfRule::of(&self.levels[place as usize]));
             let of_rule = of_rule.filter(|of_rule| *of_rule != OfRule::default());
@@ -139,7 +141,13 @@ impl Work<'_> {
     }
 
     /// After an exchange of the rules: scopes of rules that did not change go on, the others are given up.
-    pub fn take_over(&mut self, before: &Book, levels: Vec<Level>, scopes: BTreeMap<Key, Scope>, at: Timestamp) {
+    pub fn take_over(
+        &mut self,
+        before: &Book,
+        levels: Vec<Level>,
+        scopes: BTreeMap<Key, Scope>,
+        at: Timestamp,
+    ) {
         let stays = |rule: u32| {
             let place = self.book.find(&before.rule(rule).id)?;
             (self.book.rule(place).fingerprint == before.rule(rule).fingerprint).then_some(place)
@@ -223,7 +231,9 @@ impl Work<'_> {
         let mut acts = Vec::new();
         for (key, scope) in scopes {
             for run in &scope.runs {
-                let (Waits::Acts { open, .. }, Some(action)) = (&run.waits, self.action(*key, run)) else { continue };
+                let (Waits::Acts { open, .. }, Some(action)) = (&run.waits, self.action(*key, run)) else {
+                    continue;
+                };
                 for open in open {
                     let Some(line) = run.entry.actions.get(open.line as usize) else { continue };
                     let id = ActId { run: run.entry.id, step: run.at, nth: open.nth };

@@ -21,7 +21,11 @@ pub(super) enum Op {
     /// Does the action that stands there.
     Do(Place),
     /// Goes on with the next step if the branch's condition holds, else with the step `otherwise`.
-    Branch { choose: Place, branch: u16, otherwise: u32 },
+    Branch {
+        choose: Place,
+        branch: u16,
+        otherwise: u32,
+    },
     /// No branch held, and nothing stands for that.
     NoBranch(Place),
     Jump(u32),
@@ -73,7 +77,8 @@ fn add(actions: &[Action], above: &[u16], ops: &mut Vec<Op>) {
             add(actions, &below(&here, small(branch)), ops);
             to_the_end.push(ops.len());
             ops.push(Op::Jump(0)); // becomes the way to the end below
-            ops[test] = Op::Branch { choose: place.clone(), branch: small(branch), otherwise: step(ops.len()) };
+            ops[test] =
+                Op::Branch { choose: place.clone(), branch: small(branch), otherwise: step(ops.len()) };
         }
         if otherwise.is_empty() {
             ops.push(Op::NoBranch(place));
@@ -157,10 +162,13 @@ mod tests {
 
     #[test]
     fn a_choice_becomes_jumps_and_every_action_keeps_its_path() {
-        let actions =
-            [delay(1), choose(vec![vec![delay(2), delay(3)], vec![choose(vec![vec![delay(4)]], vec![])]], vec![
-                delay(5),
-            ])];
+        let actions = [
+            delay(1),
+            choose(
+                vec![vec![delay(2), delay(3)], vec![choose(vec![vec![delay(4)]], vec![])]],
+                vec![delay(5)],
+            ),
+        ];
         let ops = compile(&actions);
         let paths: Vec<_> = ops
             .iter()
@@ -176,13 +184,16 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(paths, [
-            "actions[0] Some(1)",
-            "actions[1].choose[0][0] Some(2)",
-            "actions[1].choose[0][1] Some(3)",
-            "actions[1].choose[1][0].choose[0][0] Some(4)",
-            "actions[1].otherwise[0] Some(5)",
-        ]);
+        assert_eq!(
+            paths,
+            [
+                "actions[0] Some(1)",
+                "actions[1].choose[0][0] Some(2)",
+                "actions[1].choose[0][1] Some(3)",
+                "actions[1].choose[1][0].choose[0][0] Some(4)",
+                "actions[1].otherwise[0] Some(5)",
+            ]
+        );
         // From any branch the way leads past the others.
         let end = u32::try_from(ops.len()).unwrap();
         assert!(matches!(ops[1], Op::Branch { branch: 0, otherwise: 5, .. }), "{ops:?}");

@@ -19,7 +19,8 @@ impl Work<'_> {
             Signal::Started { down_since } => return self.started(*down_since, at),
             Signal::Mqtt { topic, payload } if !event.cause.retained => {
                 for spot in self.book.topics.clone() {
-                    let TriggerKind::Mqtt { topic: filter, payload: wanted } = &self.book.trigger(spot).kind else {
+                    let TriggerKind::Mqtt { topic: filter, payload: wanted } = &self.book.trigger(spot).kind
+                    else {
                         continue;
                     };
                     let fits = topic_fits(filter, topic)

@@ -12,9 +12,7 @@ use crate::domain::command::CommandChange;
 use crate::domain::rules::expression::Twins as _;
 use crate::domain::rules::model::{Path, Trigger, TriggerKind};
 use crate::domain::rules::record::{RunId, RunKind, WhyNot};
-use crate::domain::{
-    DeviceId, Event, EventBody, Json, Kind, Object, Recorded, Timestamp, TwinChange,
-};
+use crate::domain::{DeviceId, Event, EventBody, Json, Kind, Object, Recorded, Timestamp, TwinChange};
 
 /// A trigger that an event may concern, and what it looks at as it was before.
 pub(super) struct Hit {
@@ -173,7 +171,8 @@ impl Work<'_> {
                     self.state.scope(key, Some(&device.0)).set_latch(index, Some(latch));
                 }
                 None => {
-                    let firing = Firing::new(hit.spot.rule, index, word(&trigger.kind), Some(device), sight.data, at);
+                    let firing =
+                        Firing::new(hit.spot.rule, index, word(&trigger.kind), Some(device), sight.data, at);
                     self.fire_latch(firing.by(recorded.seq, &event.cause), sight.stale);
                 }
             },
@@ -183,7 +182,8 @@ impl Work<'_> {
             (Some(Latch::Fired { ran }), Some(Stands::Over)) => {
                 let ran = *ran;
                 self.state.scope(key, None).set_latch(index, None);
-                let firing = Firing::new(hit.spot.rule, index, word(&trigger.kind), Some(device), sight.data, at);
+                let firing =
+                    Firing::new(hit.spot.rule, index, word(&trigger.kind), Some(device), sight.data, at);
                 self.release(firing.by(recorded.seq, &event.cause), ran);
             }
             _ => {}
@@ -214,11 +214,19 @@ impl Work<'_> {
     }
 
     /// A `for` is over: does it still hold?
-    pub fn latch_is_due(&mut self, key: Key, index: u16, pending: Pending, device: Option<DeviceId>, at: Timestamp) {
+    pub fn latch_is_due(
+        &mut self,
+        key: Key,
+        index: u16,
+        pending: Pending,
+        device: Option<DeviceId>,
+        at: Timestamp,
+    ) {
         let book = self.book;
         self.state.scope(key, None).set_latch(index, None);
         let spot = Spot { rule: key.rule, trigger: index, class: watch::NONE };
-        let (Some(device), Some(trigger)) = (device, book.rule(key.rule).triggers.get(usize::from(index))) else {
+        let (Some(device), Some(trigger)) = (device, book.rule(key.rule).triggers.get(usize::from(index)))
+        else {
             return;
         };
         let Some(mut sight) = self.see(trigger, &device, pending.previous, at) else { return };
@@ -232,7 +240,13 @@ impl Work<'_> {
     }
 
     /// What a trigger that looks at a state sees; none where nobody has heard of the device.
-    fn see(&self, trigger: &Trigger, device: &DeviceId, previous: Option<Json>, now: Timestamp) -> Option<Sight> {
+    fn see(
+        &self,
+        trigger: &Trigger,
+        device: &DeviceId,
+        previous: Option<Json>,
+        now: Timestamp,
+    ) -> Option<Sight> {
         let twin = self.world.twin(device.as_str())?;
         match &trigger.kind {
             TriggerKind::Numeric { property: name, above, below, release, max_age, .. } => {
@@ -241,8 +255,10 @@ impl Work<'_> {
                 let at = found.map_or(now, |(_, at)| at);
                 let age = now.millis() - at.millis();
                 let stale = max_age.filter(|most| age > *most);
-                let stale = stale.map(|most| format!("the value is {} s old, {} s may it be", age / 1_000, most / 1_000));
-                let limit = |limit: &Option<f64>| limit.and_then(crate::domain::Number::from_f64).map(Json::Number);
+                let stale = stale
+                    .map(|most| format!("the value is {} s old, {} s may it be", age / 1_000, most / 1_000));
+                let limit =
+                    |limit: &Option<f64>| limit.and_then(crate::domain::Number::from_f64).map(Json::Number);
                 let seen = [
                     ("device", Json::from(device.as_str())),
                     ("property", Json::from(&**name)),
@@ -382,7 +398,12 @@ fn alarm_data(trigger: &Trigger, change: &AlarmChange, event: &Event) -> Option<
     ]
     .into_iter()
     .collect();
-    let seen = [("alarm", said.into()), ("value", Json::from(&*alarm.alarm_type)), of, ("at", event.at.to_string().into())];
+    let seen = [
+        ("alarm", said.into()),
+        ("value", Json::from(&*alarm.alarm_type)),
+        of,
+        ("at", event.at.to_string().into()),
+    ];
     Some(data(&trigger.id, "alarm", seen))
 }
 

@@ -31,7 +31,9 @@ impl Work<'_> {
                 self.go_on(key, run, at);
             }
             Waits::Confirm { .. } => self.not_confirmed(key, run, at),
-            Waits::Condition { until, .. } => self.look_at_wait(key, run, until.is_some_and(|until| until <= at), at),
+            Waits::Condition { until, .. } => {
+                self.look_at_wait(key, run, until.is_some_and(|until| until <= at), at)
+            }
             Waits::Turn(_) | Waits::Acts { .. } => self.put_run(key, run),
         }
     }
@@ -144,7 +146,8 @@ impl Work<'_> {
 
     /// Goes on where all commands were executed; gives up where one cannot be any more.
     pub fn confirmed(&mut self, key: Key, run: Run, at: Timestamp) {
-        let failed = |status: Option<CommandStatus>| status.is_some_and(|status| status != CommandStatus::Executed);
+        let failed =
+            |status: Option<CommandStatus>| status.is_some_and(|status| status != CommandStatus::Executed);
         if run.confirms.iter().any(|confirm| failed(confirm.status)) {
             self.not_confirmed(key, run, at);
         } else if run.confirms.iter().all(|confirm| confirm.status.is_some()) {

@@ -128,7 +128,8 @@ impl Work<'_> {
         let device = run.entry.device.clone();
         let scope = self.state.scope(key, device.as_ref());
         let order = |run: &Run| run.entry.at;
-        let place = scope.runs.iter().rposition(|other| order(other) <= order(&run)).map_or(0, |place| place + 1);
+        let place =
+            scope.runs.iter().rposition(|other| order(other) <= order(&run)).map_or(0, |place| place + 1);
         scope.runs.insert(place, run);
     }
 }

@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use super::Wanted;
 use super::book::{Book, Profile, fits};
 use super::watch::Spot;
+use crate::domain::event::ChangeKind;
 use crate::domain::rules::expression::Twins;
 use crate::domain::rules::model::{Path, Selector};
-use crate::domain::event::ChangeKind;
 use crate::domain::twin::Properties;
 use crate::domain::{DeviceId, DeviceNumber, Event, EventBody, Json, Timestamp, Twin};
 
@@ -43,7 +43,8 @@ impl World {
         for id in book.named.keys() {
             devices.entry(id.clone()).or_default();
         }
-        let profiled = |twin: &Option<Box<Twin>>| twin.as_ref().map(|twin| Profile::of(twin)).unwrap_or_default();
+        let profiled =
+            |twin: &Option<Box<Twin>>| twin.as_ref().map(|twin| Profile::of(twin)).unwrap_or_default();
         for (id, mut known) in devices {
             let profile = profiled(&known.twin);
             if book.needs(&id, &profile) {

@@ -44,7 +44,11 @@ fn find_wrong(test: &Test, rule: &Rule, sim: &Sim, start: Timestamp) -> Vec<Stri
                 from += place + 1;
                 matched.push(from - 1);
             }
-            None => wrong.push(format!("expected {}, and it {}", expected.text, missing(expected, sim, from, start))),
+            None => wrong.push(format!(
+                "expected {}, and it {}",
+                expected.text,
+                missing(expected, sim, from, start)
+            )),
         }
     }
     let wants_nothing = test.expect.is_empty();
@@ -89,7 +93,8 @@ fn does_fit(expected: &Expected, done: &Done, start: Timestamp) -> bool {
         return false;
     }
     let is = |wanted: &Option<Box<str>>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
-    let has = |wanted: &Option<Box<str>>, found: &str| wanted.as_deref().is_none_or(|part| found.contains(part));
+    let has =
+        |wanted: &Option<Box<str>>, found: &str| wanted.as_deref().is_none_or(|part| found.contains(part));
     let kind = match (&expected.what, &done.deed) {
         (Wanted::Command { device }, Deed::Command { device: of, .. })
         | (Wanted::Desired { device }, Deed::Desired { device: of, .. }) => {
@@ -104,7 +109,9 @@ fn does_fit(expected: &Expected, done: &Done, start: Timestamp) -> bool {
         (Wanted::Webhook { url }, Deed::Webhook(delivery)) => has(url, &delivery.url),
         (Wanted::Log { message: wanted }, Deed::Log { message, .. }) => has(wanted, message),
         (Wanted::Enable { rule: wanted }, Deed::Enable { rule, enabled: true })
-        | (Wanted::Disable { rule: wanted }, Deed::Enable { rule, enabled: false }) => is(wanted, rule.as_str()),
+        | (Wanted::Disable { rule: wanted }, Deed::Enable { rule, enabled: false }) => {
+            is(wanted, rule.as_str())
+        }
         _ => false,
     };
     kind && has_members(&details(&done.deed), &expected.details)
@@ -133,7 +140,9 @@ fn details(deed: &Deed) -> Object {
             ("priority", i64::from(request.priority).into()),
         ],
         Deed::Desired { device, set } => vec![("device", text(device.as_str())), ("set", set.clone().into())],
-        Deed::Mode { device, mode, .. } => vec![("device", text(device.as_str())), ("mode", text(mode.as_str()))],
+        Deed::Mode { device, mode, .. } => {
+            vec![("device", text(device.as_str())), ("mode", text(mode.as_str()))]
+        }
         Deed::Raise { of: whom, alarm_type, severity, message, .. } => vec![
             of(whom),
             ("type", text(alarm_type)),
@@ -198,7 +207,9 @@ fn show_bare(done: &Done) -> String {
     let details = details(&done.deed);
     let whom = |name: &str| details.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
     let (name, rest) = match &done.deed {
-        Deed::Command { .. } => (whom("device"), format!("{} {}", whom("type"), member(&details, "parameters"))),
+        Deed::Command { .. } => {
+            (whom("device"), format!("{} {}", whom("type"), member(&details, "parameters")))
+        }
         Deed::Desired { .. } => (whom("device"), member(&details, "set")),
         Deed::Mode { .. } => (whom("device"), whom("mode")),
         Deed::Raise { .. } => (whom("type"), format!("({}) {}", whom("severity"), whom("message"))),

@@ -151,7 +151,14 @@ impl Sim {
     }
 
     /// An alarm is raised, cleared or acknowledged.
-    pub fn alarm(&mut self, of: Originator, alarm_type: &str, step: AlarmStep, more: (Severity, &str), cause: &Cause) {
+    pub fn alarm(
+        &mut self,
+        of: Originator,
+        alarm_type: &str,
+        step: AlarmStep,
+        more: (Severity, &str),
+        cause: &Cause,
+    ) {
         let id = AlarmId(Builder::from_custom_bytes(self.name(1)).into_uuid());
         let (device, number) = match &of {
             Originator::Device(id) => (id.clone(), self.make(id).number),
@@ -241,10 +248,15 @@ impl Sim {
         let command = match newest.map(|command| command.id) {
             Some(command) => command,
             None => {
-                let request = crate::domain::CommandRequest::new(command_type.unwrap_or("test"), Object::default());
+                let request =
+                    crate::domain::CommandRequest::new(command_type.unwrap_or("test"), Object::default());
                 let command = CommandId(Builder::from_custom_bytes(self.name(2)).into_uuid());
                 let body = CommandStep::Queued(Box::new(request));
-                self.happen(id, EventBody::Command(Box::new(CommandChange { id: command, step: body })), &cause);
+                self.happen(
+                    id,
+                    EventBody::Command(Box::new(CommandChange { id: command, step: body })),
+                    &cause,
+                );
                 command
             }
         };
@@ -349,7 +361,7 @@ impl Sim {
         let outcome = match deed {
             Deed::Command { device, request } => {
                 let id = CommandId(Builder::from_custom_bytes(self.name(4)).into_uuid());
-                let asked = Input::Command { id, request: Box::new(request.clone()), known: None };
+                let asked = Input::Command { id, request: Box::new(request.clone()), known: None, is_new: true };
                 let outcome = self.apply(device, asked, cause);
                 if let Ok(Some(command)) = outcome {
                     self.answer(device, command, self.commands);
@@ -386,7 +398,10 @@ impl Sim {
                     number: DeviceNumber(0),
                     at: self.now,
                     received_at: self.now,
-                    body: EventBody::Signal(Box::new(Signal::Enabled { rule: rule.clone(), enabled: *enabled })),
+                    body: EventBody::Signal(Box::new(Signal::Enabled {
+                        rule: rule.clone(),
+                        enabled: *enabled,
+                    })),
                     cause: cause.clone(),
                 });
                 Ok(None)
