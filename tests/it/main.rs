@@ -5,6 +5,7 @@
 mod support;
 
 mod architecture;
+mod automation;
 mod bad_configuration;
 mod broker_gone;
 mod commands_api;
