@@ -20,7 +20,7 @@ use crate::archive::Archive;
 use crate::domain::rules::backtest::{Backtest, Difference, difference};
 use crate::domain::rules::engine::{Engine, Wanted};
 use crate::domain::rules::model::{Action, What};
-use crate::domain::rules::{Rule, RuleId, RunEntry, Selector};
+use crate::domain::rules::{Rule, RuleId, RunEntry, Selector, Twins as _};
 use crate::domain::series::{Aggregate, HistoryQuery};
 use crate::domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use crate::messages::archive::{FindEvents, ListDevices, LoadTwins, Past, RawHistory};
@@ -34,6 +34,10 @@ const AHEAD: usize = 2;
 const DEVICES: u64 = 1_000;
 /// Of more devices than this it is not asked when their readings begin: then all of them are replayed.
 const MOST_ASKED: usize = 64;
+
+/// Where a rule chooses devices by what they are, those that do not fit now may have fitted once: in fleets of this
+/// size that is looked at.
+const MOST_REPLAYED: usize = 1_000;
 
 /// What is to be replayed.
 #[derive(Clone, Debug)]
@@ -118,7 +122,14 @@ pub async fn run(
     let mut engines = vec![engine(&candidate, Timestamp::default())];
     engines.extend(incumbent.as_deref().map(|rules| engine(rules, Timestamp::default())));
     let twins = twins(history, &engines, wish.devices.as_deref()).await?;
-    let numbers: Vec<DeviceNumber> = twins.iter().map(|twin| twin.number).collect();
+    for engine in &mut engines {
+        twins.iter().for_each(|twin| engine.know(as_before(twin)));
+    }
+    // Of a small fleet all that may ever fit; of a large one those that do.
+    let fits = |twin: &&Twin| {
+        twins.len() <= MOST_REPLAYED || engines.iter().any(|engine| engine.twin(twin.id.as_str()).is_some())
+    };
+    let numbers: Vec<DeviceNumber> = twins.iter().filter(fits).map(|twin| twin.number).collect();
 
     let mut after = start(history, &wish, &numbers).await?;
     let first = page(history, &numbers, after).await?;

@@ -5,6 +5,7 @@ use actix_web::web::Data;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::rules::RuleId;
+use twinhub_actors::domain::rules::model::Origin;
 use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::automation::{DeleteRule, EnableRule, Expect, PutRule, RuleRefusal, RuleStood};
 use uuid::Uuid;
@@ -21,8 +22,12 @@ use crate::web::WebState;
 
 /// The names under which it is said whether a rule runs: ours, and those that other programs use.
 const SWITCHES: [&str; 3] = ["enabled", "enabled_status", "is_enabled"];
-/// What a body in the other form may have instead of our keys.
+/// Keys that the other form alone has.
 const FOREIGN: [&str; 4] = ["trigger_conditions", "enabled_status", "is_enabled", "schedule"];
+/// All that it may have.
+const FOREIGN_ALL: [&str; 9] = [
+    "id", "name", "description", "actions", "enabled", "trigger_conditions", "enabled_status", "is_enabled", "schedule",
+];
 /// Names that are tried for a rule that comes without one.
 const MOST_NAMES: u32 = 20;
 const LONGEST_NAME: usize = 64;
@@ -110,11 +115,10 @@ pub async fn put_rule(
     {
         return set_enabled(&state, id, enabled).await;
     }
-    let mut body = if FOREIGN.iter().any(|key| body.get(key).is_some()) {
-        let (stands, _) = find_rule(&state, &id).await?;
-        laid_over(&stands.rule.source, &body)
-    } else {
-        body
+    let (stands, _) = find_rule(&state, &id).await?;
+    let mut body = match &stands.rule.origin {
+        Origin::File(_) => body, // it is told so
+        Origin::Api => whole(stands.sent.as_ref(), &stands.rule.source, body)?,
     };
     body.insert("id", id.as_str().into());
     let stood = put(&state, body, Expect::There).await?;
@@ -251,14 +255,33 @@ fn rule_id(id: &Json) -> Result<RuleId, FieldError> {
     RuleId::parse(text).map_err(|detail| FieldError::bad("id", detail))
 }
 
-/// The rule with what is said now in the place of what was.
-fn laid_over(source: &Object, said: &Object) -> Object {
-    let mut body = source.clone();
-    if said.get("trigger_conditions").is_some() {
-        for ours in ["triggers", "conditions"] {
-            body.remove(ours);
-        }
+/// The rule as a whole. In the other form what is left out stays; in ours it is said all at once.
+fn whole(sent: Option<&Object>, source: &Object, said: Object) -> Result<Object, FieldError> {
+    let is_foreign = |body: &Object| FOREIGN.iter().any(|key| body.get(key).is_some());
+    let before = sent.filter(|sent| is_foreign(sent));
+    let is_part = said.iter().all(|(key, _)| FOREIGN_ALL.contains(&key));
+    if let (Some(before), true) = (before, is_part) {
+        return Ok(laid_over(before, &said));
     }
+    let says = |key: &str| said.get(key).is_some();
+    if !is_foreign(&said) || (says("actions") && (says("trigger_conditions") || says("schedule"))) {
+        return Ok(said);
+    }
+    if says("trigger_conditions") || says("schedule") {
+        let detail = "the rule is written with `triggers` and `conditions`: say those, or all of it with its `actions`";
+        return Err(FieldError::bad("trigger_conditions", detail));
+    }
+    // Our form, and whether it is to run in the words of the other.
+    let mut said = said;
+    for name in SWITCHES {
+        said.remove(name);
+    }
+    Ok(laid_over(source, &said))
+}
+
+/// What was, with what is said now in its place.
+fn laid_over(before: &Object, said: &Object) -> Object {
+    let mut body = before.clone();
     if SWITCHES.iter().any(|name| said.get(name).is_some()) {
         for name in SWITCHES {
             body.remove(name);
@@ -318,16 +341,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_stays() {
-        let source =
-            object(r#"{"id": "a", "name": "A", "trigger_conditions": {"x": 1}, "enabled_status": true}"#);
-        let body = laid_over(&source, &object(r#"{"trigger_conditions": {"y": 2}, "is_enabled": false}"#));
-        assert_eq!(
-            Json::from(body).to_string(),
-            r#"{"id":"a","is_enabled":false,"name":"A","trigger_conditions":{"y":2}}"#
-        );
-        let ours = object(r#"{"triggers": [], "conditions": [], "actions": [1]}"#);
-        let body = laid_over(&ours, &object(r#"{"trigger_conditions": {"y": 2}}"#));
-        assert_eq!(Json::from(body).to_string(), r#"{"actions":[1],"trigger_conditions":{"y":2}}"#);
+    fn what_is_left_out_stays_in_the_other_form() {
+        let check = |sent: &str, source: &str, said: &str, expected: &str| {
+            let told = match whole(Some(&object(sent)), &object(source), object(said)) {
+                Ok(body) => Json::from(body).to_string(),
+                Err(error) => error.field,
+            };
+            assert_eq!(told, expected, "{said}");
+        };
+        let (sent, source) = (r#"{"id": "a", "name": "A", "trigger_conditions": {"x": 1}}"#, r#"{"id": "a", "triggers": []}"#);
+        let expected = r#"{"id":"a","is_enabled":false,"name":"A","trigger_conditions":{"y":2}}"#;
+        check(sent, source, r#"{"trigger_conditions": {"y": 2}, "is_enabled": false}"#, expected);
+        let expected = r#"{"actions":[1],"id":"a","name":"A","trigger_conditions":{"x":1}}"#;
+        check(sent, source, r#"{"actions": [1]}"#, expected);
+        check(sent, source, r#"{"triggers": [], "actions": []}"#, r#"{"actions":[],"triggers":[]}"#);
+        let ours = r#"{"triggers": [1], "actions": [2]}"#;
+        check(ours, ours, r#"{"actions": [3]}"#, r#"{"actions":[3]}"#);
+        check(ours, ours, r#"{"actions": [3], "enabled_status": true}"#, r#"{"actions":[3],"triggers":[1]}"#);
+        check(ours, ours, r#"{"schedule": {}, "actions": [3]}"#, r#"{"actions":[3],"schedule":{}}"#);
+        check(ours, ours, r#"{"trigger_conditions": {}}"#, "trigger_conditions");
     }
 }

@@ -10,6 +10,7 @@ use twinhub_actors::store::{DeliveryQuery, RunQuery};
 use super::rules::find_rule;
 use super::{touched, view};
 use crate::api::body::{Rule, Run};
+use crate::api::deliveries::item;
 use crate::api::device::find;
 use crate::api::paging::Paging;
 use crate::api::params::{Params, bad};
@@ -82,7 +83,8 @@ pub async fn get_run(Run(id): Run, params: Params, state: Data<WebState>) -> Res
     let mut object = view::run(&run);
     object.insert("above", runs(&above));
     object.insert("below", runs(&below));
-    Ok(Document::of(&object).with("deliveries", &deliveries).send(HttpResponse::Ok()))
+    object.insert("deliveries", Json::Array(deliveries.iter().map(|sent| item(sent).into()).collect()));
+    Ok(Document::of(&object).send(HttpResponse::Ok()))
 }
 
 /// Why did the fan start at 03:12, and why did it not? The runs of all rules, the newest first.

@@ -41,6 +41,8 @@ pub fn status(stands: &RuleStands) -> &'static str {
 #[must_use]
 pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
     let rule = &*stands.rule;
+    // In the words of whoever wrote it, in whichever form.
+    let written = stands.sent.as_ref().unwrap_or(&rule.source);
     let (origin, file) = match &rule.origin {
         Origin::File(path) => ("file", Json::from(&**path)),
         Origin::Api => ("api", Json::Null),
@@ -62,8 +64,8 @@ pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) 
         ("mode", mode(rule.mode).into()),
         ("priority", i64::from(rule.priority).into()),
         ("triggers", Json::Array(kinds.collect())),
-        ("trigger_conditions", trigger_conditions(rule)),
-        ("actions", rule.source.get("actions").cloned().unwrap_or_default()),
+        ("trigger_conditions", trigger_conditions(written)),
+        ("actions", written.get("actions").cloned().unwrap_or_default()),
         ("last_run", last.map_or(Json::Null, last_run)),
         ("last_triggered", time(last.map(|run| run.at))),
         ("next_at", time(stands.next_at)),
@@ -116,11 +118,11 @@ fn mode(mode: RunMode) -> &'static str {
 }
 
 /// What sets it off and what must hold, in the words in which it was written.
-fn trigger_conditions(rule: &Rule) -> Json {
-    if let Some(conditions) = rule.source.get("trigger_conditions") {
+fn trigger_conditions(written: &Object) -> Json {
+    if let Some(conditions) = written.get("trigger_conditions") {
         return conditions.clone();
     }
-    let part = |name: &'static str| rule.source.get(name).map(|value| (name, value.clone()));
+    let part = |name: &'static str| written.get(name).map(|value| (name, value.clone()));
     Json::Object(["triggers", "conditions"].into_iter().filter_map(part).collect())
 }
 
