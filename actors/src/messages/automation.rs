@@ -50,6 +50,8 @@ pub struct RulesRead {
 #[derive(Clone, Debug)]
 pub struct RuleStands {
     pub rule: Arc<Rule>,
+    /// As it was sent, where it was made over the API: perhaps in another form than `rule.source`.
+    pub sent: Option<Object>,
     pub enabled: bool,
     /// Why it was stopped, where the breaker or a panic did.
     pub stopped: Option<Box<str>>,
@@ -111,6 +113,13 @@ pub struct Tell {
     pub signal: Signal,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<u64, RuleRefusal>>,
+}
+
+/// Keep now what there is to keep: the hub goes down.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Flush {
+    pub reply: oneshot::Sender<()>,
 }
 
 /// The time has come for something that waits.

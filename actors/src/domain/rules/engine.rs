@@ -25,6 +25,7 @@ mod program;
 mod run;
 mod scope;
 mod signals;
+mod standing;
 mod state;
 mod triggers;
 mod wait;
@@ -52,6 +53,7 @@ use crate::domain::{
 };
 
 pub(super) use self::deed::{kind_of_deed, level_word, severity_word};
+pub use self::standing::{Standing, webhook_keys};
 pub use self::state::Counts;
 
 /// See the module.

@@ -19,6 +19,7 @@
 //! Not there: bytes, messages, `type`, optional values.
 
 mod evaluation;
+mod facts;
 mod functions;
 mod lexer;
 mod name;
@@ -38,6 +39,7 @@ use self::value::Unknown;
 use super::record::TermSeen;
 use crate::domain::{DeviceId, Json, Object, Timestamp, Twin};
 
+pub use self::facts::{Bound, Fact};
 pub use self::name::HEAD;
 
 /// An expression has at most so many bytes.

@@ -190,10 +190,10 @@ impl<'s, 'a> Evaluation<'s, 'a> {
                 Problem::NotIn => format!("`{right_text}` is {}, not a list", b.kind()),
                 Problem::Types => match (&left.kind, &right.kind) {
                     // What is written out is right; what came is not.
-                    (Kind::Name(_), literal) if is_literal(literal) => {
+                    (other, literal) if is_literal(literal) && !is_literal(other) => {
                         format!("`{left_text}` is {}, not {}", a.kind(), b.kind())
                     }
-                    (literal, Kind::Name(_)) if is_literal(literal) => {
+                    (literal, other) if is_literal(literal) && !is_literal(other) => {
                         format!("`{right_text}` is {}, not {}", b.kind(), a.kind())
                     }
                     _ => format!("`{left_text}` is {} and `{right_text}` is {}", a.kind(), b.kind()),

@@ -45,9 +45,9 @@ impl Operator {
         })
     }
 
-    /// Is it one of those that give true or false?
-    pub fn compares(self) -> bool {
-        !matches!(self, Self::Add | Self::Subtract | Self::Multiply | Self::Divide | Self::Modulo)
+    /// Does it ask which comes first?
+    pub fn orders(self) -> bool {
+        matches!(self, Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual)
     }
 
     /// Applies it. What it says of a type that does not fit names neither side: the caller knows them.

@@ -82,13 +82,9 @@ impl<'a> Parser<'a> {
     fn binary(&mut self, least: u8) -> Result<Node, BadExpression> {
         let mut left = self.unary()?;
         while let Some((operator, strength)) = self.operator().filter(|(_, strength)| *strength >= least) {
-            let sign_at = self.start();
-            if strength == LOOSEST
-                && matches!(left.kind, Kind::Binary(before, _) if before.compares())
-                && left.end() <= sign_at
-                && !self.bracketed(&left)
-            {
-                return Err(Bad::new(sign_at, "comparisons do not chain: write `a < b && b < c`"));
+            let chained = matches!(left.kind, Kind::Binary(before, _) if before.orders());
+            if operator.orders() && chained && !self.bracketed(&left) {
+                return Err(Bad::new(self.start(), "comparisons do not chain: write `a < b && b < c`"));
             }
             self.at += 1;
             let right = self.deeper(|parser| parser.binary(strength + 1))?;
