@@ -22,6 +22,7 @@ mod fire;
 mod kept;
 mod latch;
 mod program;
+mod rewind;
 mod run;
 mod scope;
 mod signals;
@@ -227,6 +228,12 @@ impl Engine {
     /// Takes up what was kept. To be called after [`Engine::exchange`] and [`Engine::know`], before any event.
     pub fn restore(&mut self, kept: Vec<Kept>) {
         self.work().restore(kept);
+    }
+
+    /// The twins that it was told stand later than its place in the sequence: takes them back to before `past`,
+    /// which is all that happened in between. To be called after [`Engine::know`], before those events.
+    pub fn rewind<'a>(&mut self, past: impl Iterator<Item = &'a Recorded>) {
+        self.world.rewind(past);
     }
 
     /// Whether `rule` runs; remembered, and so kept over a reload. The signal

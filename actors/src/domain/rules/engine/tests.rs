@@ -7,6 +7,7 @@ mod modes;
 mod patterns;
 mod property;
 mod reload;
+mod rewind;
 mod steps;
 mod triggers;
 mod why;
