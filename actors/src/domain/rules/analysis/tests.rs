@@ -253,7 +253,7 @@ fn circles() {
 #[test]
 fn what_can_never_be() {
     let one = |triggers, conditions: &[&str], expected: &[&str]| {
-        check(&[rule("a", triggers, conditions, vec![])], expected)
+        check(&[rule("a", triggers, conditions, vec![])], expected);
     };
     let hot = || vec![above("x", "y", 28.0)];
     one(hot(), &[], &[]);
