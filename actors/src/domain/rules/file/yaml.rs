@@ -304,7 +304,7 @@ fn not_yaml(text: &str, error: &ScanError) -> Problem {
         Some("indent with spaces: YAML takes no tabs")
     } else if value.starts_with(['@', '`', '%', '|', '>', '&', '*', '!']) || is_half_quoted(value) {
         Some("a text that begins with a sign of YAML's own must be in quotes as a whole")
-    } else if value.contains(": ") {
+    } else if value.contains(": ") && !value.starts_with(['{', '[']) {
         Some("a text with a colon and a space in it must be in quotes")
     } else {
         None
