@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::api;
 use crate::config::{Config, Options};
+use crate::rules_command::{self, Failed, RulesArgs};
 use crate::simulate::{self, SimulateArgs};
 use crate::{memory, migrate, startup, telemetry};
 
@@ -33,6 +34,8 @@ enum Command {
     Serve(Box<Options>),
     /// Play a fleet of devices that measure, obey and drop out
     Simulate(SimulateArgs),
+    /// Check, list and test rules, and try them on the past
+    Rules(RulesArgs),
     /// See or bring up to date the tables of the database
     Migrate(MigrateArgs),
     /// Print the description of the HTTP API (OpenAPI 3, JSON)
@@ -70,6 +73,12 @@ pub fn run() -> ExitCode {
     let done = match command {
         Command::Serve(options) => serve(*options),
         Command::Simulate(args) => async_main(simulate::run(args)).map_err(|error| (FAILED, error)),
+        Command::Rules(args) => match async_main(rules_command::run(args)) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(FAILED),
+            Err(Failed::Misused(error)) => Err((MISUSED, error)),
+            Err(Failed::Broke(error)) => Err((FAILED, error)),
+        },
         Command::Migrate(args) => run_migrate(args),
         Command::Openapi => {
             print(&api::openapi().to_pretty_json().unwrap_or_default()).map_err(|error| (FAILED, error))

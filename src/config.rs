@@ -49,6 +49,10 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_UNKNOWN_DEVICES", value_name = "POLICY")]
     pub unknown_devices: Option<UnknownDevices>,
 
+    /// The folder with the rule files [default: rules, if there is one]
+    #[arg(long, env = "TWINHUB_RULES", value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+
     /// A web origin whose pages may use the API; may be given several times
     #[arg(long, env = "TWINHUB_CORS", value_name = "ORIGIN", value_delimiter = ',')]
     pub cors: Option<Vec<String>>,
@@ -77,6 +81,10 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_KEEP_READINGS", value_name = "TIME")]
     pub keep_readings: Option<Limit>,
 
+    /// Let webhooks be redirected to this machine, to its own network, and from https to http
+    #[arg(long, env = "TWINHUB_WEBHOOK_PRIVATE_REDIRECTS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub webhook_private_redirects: Option<bool>,
+
     /// Let anyone in who can reach the address
     #[arg(long, env = "TWINHUB_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub open: Option<bool>,
@@ -95,6 +103,8 @@ pub struct Config {
     pub mqtt: Mqtt,
     pub mqtt_listen: SocketAddr,
     pub unknown_devices: UnknownDevices,
+    /// The folder with the rule files; none: there are none.
+    pub rules: Option<PathBuf>,
     pub cors: Vec<String>,
     pub log: String,
     pub log_format: LogFormat,
@@ -105,6 +115,7 @@ pub struct Config {
     pub retention: Duration,
     /// None: for good.
     pub keep_readings: Option<Duration>,
+    pub webhook_private_redirects: bool,
 }
 
 /// Where everything is stored.
@@ -163,6 +174,8 @@ const HTTP_PORT: u16 = 8080;
 const MQTT_PORT: u16 = 1883;
 /// Ample for a thousand readings in one request, and little enough to hold for each connection.
 const BODY_LIMIT: usize = 1 << 20;
+/// The folder that is looked for where none is named.
+pub const RULES: &str = "rules";
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 
 impl Config {
@@ -188,6 +201,10 @@ impl Config {
             mqtt: given.mqtt.or(file.mqtt).unwrap_or_default(),
             mqtt_listen: given.mqtt_listen.or(file.mqtt_listen).unwrap_or_else(|| loopback(MQTT_PORT)),
             unknown_devices: given.unknown_devices.or(file.unknown_devices).unwrap_or_default(),
+            rules: given
+                .rules
+                .or(file.rules)
+                .or_else(|| Some(RULES.into()).filter(|path: &PathBuf| path.is_dir())),
             cors: given.cors.or(file.cors).unwrap_or_default(),
             log: given.log.or(file.log).unwrap_or_else(|| "info".into()),
             log_format: given.log_format.or(file.log_format).unwrap_or_default(),
@@ -195,6 +212,10 @@ impl Config {
             idle_after: given.idle_after.or(file.idle_after),
             retention: given.retention.or(file.retention).map_or(RETENTION, |Span(time)| time),
             keep_readings: given.keep_readings.or(file.keep_readings).and_then(Limit::duration),
+            webhook_private_redirects: given
+                .webhook_private_redirects
+                .or(file.webhook_private_redirects)
+                .unwrap_or_default(),
             data_dir,
             database,
         };
@@ -238,6 +259,13 @@ mod tests {
         assert_eq!(config.listen, loopback(1));
         assert_eq!(config.log, "debug");
         assert_eq!(config.mqtt_listen, loopback(MQTT_PORT));
+    }
+
+    #[test]
+    fn rules_are_where_they_are_said_to_be() {
+        let rules = |given, file| combine(given, None, file).unwrap().rules;
+        assert_eq!(rules("rules = '/a'", "rules = '/b'"), Some("/a".into()));
+        assert_eq!(rules("", "rules = '/b'"), Some("/b".into()));
     }
 
     #[test]

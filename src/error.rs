@@ -7,7 +7,9 @@ use serde::Serialize;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::json::JsonError;
 use twinhub_actors::domain::payload::PayloadError;
+use twinhub_actors::domain::rules;
 use twinhub_actors::domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
+use twinhub_actors::messages::automation::RuleRefusal;
 use twinhub_actors::store::StoreError;
 use utoipa::ToSchema;
 
@@ -48,6 +50,17 @@ pub enum ApiError {
     /// Somebody waited for the end of a command, and it has not come; the command goes on.
     #[error("command `{id}` is {} still: it goes on", status.as_str())]
     CommandNotFinished { id: CommandId, status: CommandStatus },
+    /// A rule was not taken, found or changed.
+    #[error("{}", of_rule(.0))]
+    Rule(#[from] RuleRefusal),
+    /// Somebody waited for the end of a run, and it has not come; the run goes on.
+    #[error("the run that was asked for as event {seq} of rule `{rule}` has not come to its end: it goes on")]
+    RunNotFinished { rule: String, seq: u64 },
+    /// As many of these run as may.
+    #[error("{0}")]
+    Busy(&'static str),
+    #[error("{0}")]
+    Fault(&'static str),
     #[error("requests from {0} are not allowed here")]
     Origin(String),
     #[error("this is a WebSocket: {0}")]
@@ -82,6 +95,28 @@ pub struct Problem {
     /// How far that command has come.
     #[serde(skip_serializing_if = "Option::is_none")]
     command_status: Option<&'static str>,
+    /// Everything that is wrong with a rule, where it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<RuleError>>,
+}
+
+/// Something that is wrong with a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RuleError {
+    /// A JSON pointer to it.
+    #[schema(example = "/triggers/0/above")]
+    pub pointer: String,
+    /// From 1, where it stands in a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+    /// What is wrong, and what was expected.
+    #[schema(example = "unknown key `abve`")]
+    pub message: String,
+    /// The nearest right word.
+    #[schema(example = "above")]
+    pub hint: Option<String>,
 }
 
 /// How long a client should wait where the store does not take anything in, in seconds.
@@ -97,6 +132,16 @@ impl ApiError {
     /// There is no command with this id.
     pub fn no_command(id: impl ToString) -> Self {
         Self::NotFound { what: "command", name: id.to_string() }
+    }
+
+    /// There is no alarm with this id.
+    pub fn no_alarm(id: impl ToString) -> Self {
+        Self::NotFound { what: "alarm", name: id.to_string() }
+    }
+
+    /// There is no rule of this name.
+    pub fn no_rule(id: impl ToString) -> Self {
+        Self::NotFound { what: "rule", name: id.to_string() }
     }
 
     /// The problem document for this.
@@ -115,6 +160,7 @@ impl ApiError {
             field: self.field(),
             command_id: command_id.map(|id| id.to_string()),
             command_status: command_status.flatten().map(CommandStatus::as_str),
+            errors: self.problems().map(|problems| problems.iter().map(RuleError::of).collect()),
         }
     }
 
@@ -136,7 +182,14 @@ impl ApiError {
             Self::DeviceId(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_device_id"),
             Self::NotFound { what: "device", .. } => (StatusCode::NOT_FOUND, "device_not_found"),
             Self::NotFound { what: "command", .. } => (StatusCode::NOT_FOUND, "command_not_found"),
+            Self::NotFound { what: "alarm", .. } => (StatusCode::NOT_FOUND, "alarm_not_found"),
+            Self::NotFound { what: "rule", .. } => (StatusCode::NOT_FOUND, "rule_not_found"),
+            Self::NotFound { what: "run", .. } => (StatusCode::NOT_FOUND, "run_not_found"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Rule(refusal) => of_rule_refusal(refusal),
+            Self::RunNotFinished { .. } => (StatusCode::GATEWAY_TIMEOUT, "run_not_finished"),
+            Self::Fault(_) => (StatusCode::INTERNAL_SERVER_ERROR, "fault"),
+            Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
             Self::CommandNotFinished { .. } => (StatusCode::GATEWAY_TIMEOUT, "command_not_finished"),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no_such_route"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -168,7 +221,7 @@ impl ApiError {
 
     /// The answer's head.
     fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
-        let foreseen = matches!(self, Self::CommandNotFinished { .. });
+        let foreseen = matches!(self, Self::CommandNotFinished { .. } | Self::RunNotFinished { .. });
         if status.is_server_error() && !foreseen {
             tracing::warn!(error = %self, status = status.as_u16(), "request failed");
         }
@@ -199,8 +252,16 @@ impl ApiError {
         }
     }
 
+    /// What is wrong with the rule, where it is about one.
+    fn problems(&self) -> Option<&[rules::Problem]> {
+        if let Self::Rule(RuleRefusal::Problems(problems)) = self { Some(problems) } else { None }
+    }
+
     fn field(&self) -> Option<String> {
         match self {
+            Self::Rule(RuleRefusal::Problems(problems)) => {
+                problems.first().map(|first| first.pointer.clone())
+            }
             Self::Hub(HubError::Refused(Refusal::Invalid { field, .. })) => Some(field.clone()),
             Self::Field(error) => Some(error.field.clone()),
             Self::DeviceId(_) => Some("id".into()),
@@ -226,6 +287,52 @@ fn of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::KeyTaken { .. } => (StatusCode::CONFLICT, "idempotency_key_taken"),
         Refusal::QueueFull(_) => (StatusCode::TOO_MANY_REQUESTS, "queue_full"),
         Refusal::ManualMode => (StatusCode::CONFLICT, "manual_mode"),
+    }
+}
+
+fn of_rule_refusal(refusal: &RuleRefusal) -> (StatusCode, &'static str) {
+    match refusal {
+        RuleRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "rule_not_found"),
+        RuleRefusal::Taken(_) => (StatusCode::CONFLICT, "rule_exists"),
+        RuleRefusal::InFile { .. } => (StatusCode::CONFLICT, "rule_in_file"),
+        RuleRefusal::Problems(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
+        RuleRefusal::NoWebhook(_) => (StatusCode::NOT_FOUND, "webhook_not_found"),
+        RuleRefusal::Store(error) => of_store(error),
+        RuleRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    }
+}
+
+/// The refusal as a sentence; of a rule that does not check out the first thing that is wrong.
+fn of_rule(refusal: &RuleRefusal) -> String {
+    let RuleRefusal::Problems(problems) = refusal else { return refusal.to_string() };
+    let Some(first) = problems.first() else { return refusal.to_string() };
+    let place = if first.pointer.is_empty() { String::new() } else { format!("`{}`: ", first.pointer) };
+    format!("{place}{}", with_hint(first))
+}
+
+/// What is wrong, and the nearest right word where the sentence does not say it.
+#[must_use]
+pub fn with_hint(problem: &rules::Problem) -> String {
+    match &problem.hint {
+        Some(hint) if !problem.message.contains(&format!("`{hint}`")) => {
+            format!("{}, did you mean `{hint}`?", problem.message)
+        }
+        _ => problem.message.clone(),
+    }
+}
+
+impl RuleError {
+    /// The problem as it is told.
+    #[must_use]
+    pub fn of(problem: &rules::Problem) -> Self {
+        let known = |place: u32| (place > 0).then_some(place);
+        Self {
+            pointer: problem.pointer.clone(),
+            line: known(problem.line),
+            column: known(problem.column),
+            message: problem.message.clone(),
+            hint: problem.hint.clone(),
+        }
     }
 }
 
@@ -285,6 +392,7 @@ mod tests {
         check(&refused(invalid), 422, "bad_field", Some("name"));
         check(&ApiError::no_device("pump-1"), 404, "device_not_found", None);
         check(&ApiError::no_command("x"), 404, "command_not_found", None);
+        check(&ApiError::no_alarm("x"), 404, "alarm_not_found", None);
         check(&ApiError::Hub(HubError::Unavailable("not now")), 503, "unavailable", None);
         let syntax = twinhub_actors::domain::payload::object(b"{\n  nope").unwrap_err();
         assert!(syntax.to_string().contains("line 2 column"), "{syntax}");
@@ -303,6 +411,24 @@ mod tests {
         assert_eq!(*response.headers().get(header::LOCATION).unwrap(), format!("/api/commands/{id}"));
         let taken = Refusal::KeyTaken { key: "k".into(), id };
         assert_eq!(ApiError::Hub(HubError::Refused(taken)).problem().command_id, Some(id.to_string()));
+    }
+
+    #[test]
+    fn names_everything_that_is_wrong_with_a_rule() {
+        let problem = |pointer: &str, hint: Option<&str>| rules::Problem {
+            line: 0,
+            column: 0,
+            pointer: pointer.into(),
+            message: "unknown key `abve`".into(),
+            hint: hint.map(Into::into),
+        };
+        let problems = vec![problem("/triggers/0/abve", Some("above")), problem("/actions", None)];
+        let error = ApiError::Rule(RuleRefusal::Problems(problems));
+        check(&error, 422, "bad_rule", Some("/triggers/0/abve"));
+        assert_eq!(error.to_string(), "`/triggers/0/abve`: unknown key `abve`, did you mean `above`?");
+        let errors = error.problem().errors.unwrap();
+        assert_eq!((errors.len(), &*errors[1].pointer, errors[1].line), (2, "/actions", None));
+        check(&ApiError::no_rule("x"), 404, "rule_not_found", None);
     }
 
     #[test]

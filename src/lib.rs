@@ -10,6 +10,7 @@ pub mod error;
 pub mod fields;
 pub mod memory;
 pub mod migrate;
+pub mod rules_command;
 pub mod shutdown;
 pub mod simulate;
 pub mod sse;

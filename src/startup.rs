@@ -174,6 +174,7 @@ fn settings(config: &Config) -> Settings {
             config::UnknownDevices::Accept => UnknownDevices::Accept,
             config::UnknownDevices::Reject => UnknownDevices::Reject,
         },
+        webhooks_allow_private_redirects: config.webhook_private_redirects,
         ..Settings::default()
     };
     // Who says how long does not want to wait for a hundred thousand twins.

@@ -119,7 +119,7 @@ impl Hub {
                 ..CommandRequest::new("set_speed", parameters)
             });
             let mut batch = self.batch();
-            self.input(&mut batch, device, Input::Command { id, request, known: None })?;
+            self.input(&mut batch, device, Input::Command { id, request, known: None, is_new: false })?;
             self.commit(&batch, &mut asked).await?;
             let mut batch = self.batch();
             batch.sent.push(self.outgoing);

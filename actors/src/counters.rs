@@ -39,12 +39,30 @@ pub struct Counters {
     pub messages_stale: AtomicU64,
     /// Outgoing messages that wait now.
     pub outbox_waiting: AtomicU64,
+    /// Rules now.
+    pub rules: AtomicU64,
+    /// Times rules were taken in anew.
+    pub rule_loads: AtomicU64,
+    /// Runs that came to an end, and evaluations that came to nothing.
+    pub rule_runs: AtomicU64,
+    pub rule_refusals: AtomicU64,
+    /// Things that rules did.
+    pub rule_acts: AtomicU64,
     /// Live subscribers now.
     pub subscribers: AtomicU64,
     /// Frames sent to subscribers.
     pub frames_out: AtomicU64,
     /// Times a subscriber was told that it lags.
     pub subscribers_lagged: AtomicU64,
+    /// Alarms active now.
+    pub alarms_active: AtomicU64,
+    /// Webhooks that were delivered, and that were given up.
+    pub webhooks_delivered: AtomicU64,
+    pub webhooks_failed: AtomicU64,
+    /// Attempts at webhooks, whatever became of them.
+    pub webhook_attempts: AtomicU64,
+    /// Webhooks that wait now.
+    pub webhooks_waiting: AtomicU64,
 }
 
 /// Adds one.

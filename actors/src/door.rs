@@ -10,12 +10,16 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
+use crate::automation::appending;
 use crate::counters::{Counters, add, down, up};
 use crate::domain::event::Source;
-use crate::domain::{Cause, Clock};
+use crate::domain::rules::Signal;
+use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Json};
+use crate::journal::Journal;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::mqtt::Intake;
 use crate::mqtt::dialects::{self, Decoded};
+use crate::mqtt::listening::Listening;
 use crate::mqtt::rejections::Rejections;
 pub use crate::mqtt::{Arrived, Room};
 use crate::post::post;
@@ -50,6 +54,8 @@ struct Inner {
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
     heard: Arc<HeardSince>,
+    journal: Addr<Journal>,
+    listening: Arc<Listening>,
     unknown: UnknownDevices,
     largest_payload: usize,
 }
@@ -72,6 +78,8 @@ impl Door {
         counters: Arc<Counters>,
         clock: Arc<dyn Clock>,
         heard: Arc<HeardSince>,
+        journal: Addr<Journal>,
+        listening: Arc<Listening>,
         unknown: UnknownDevices,
         most_in_flight: usize,
     ) -> Self {
@@ -84,6 +92,8 @@ impl Door {
             counters,
             clock,
             heard,
+            journal,
+            listening,
             unknown,
             largest_payload,
         }))
@@ -117,7 +127,44 @@ impl Door {
             receipt.settle(Ok(Taken::default()));
             return;
         }
-        self.attempt(Attempt { message, receipt, room, tries: 1 });
+        if message.for_rules && self.0.listening.hears(&message.topic) {
+            let for_twin = message.for_twins && dialects::is_ours(&message.topic);
+            if !for_twin {
+                return self.signal(&message, receipt, room);
+            }
+            // Told to the journal before what the twin makes of it: durable no later than that.
+            self.signal(&message, Receipt::nobody(), None);
+        }
+        if message.for_twins {
+            self.attempt(Attempt { message, receipt, room, tries: 1 });
+        } else {
+            receipt.settle(Ok(Taken::default())); // what nobody listens to any more
+        }
+    }
+
+    /// A message that rules listen to. What the broker had kept fires none, and is not even told.
+    fn signal(&self, message: &Arrived, receipt: Receipt, room: Option<Room>) {
+        if message.retained {
+            return receipt.settle(Ok(Taken::default()));
+        }
+        let payload = Json::parse(&message.payload)
+            .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(&message.payload).into()));
+        let topic = message.topic.as_ref().into();
+        let now = self.0.clock.now();
+        let event = Event {
+            device: DeviceId::none(),
+            number: DeviceNumber::default(),
+            at: now,
+            received_at: now,
+            body: EventBody::Signal(Box::new(Signal::Mqtt { topic, payload })),
+            cause: Cause::new(Source::Mqtt, &message.topic),
+        };
+        let receipt = Receipt::new(move |settled| {
+            receipt.settle(settled);
+            drop(room);
+        });
+        // Where the journal is gone the hub is going down; the receipt says so as it is dropped.
+        let _ = post(&self.0.journal, appending(vec![event], Vec::new(), Default::default(), receipt));
     }
 
     fn attempt(&self, attempt: Attempt) {
@@ -204,5 +251,9 @@ impl Intake for Door {
 
     fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
         Self::take(self, message, receipt, room);
+    }
+
+    fn listening(&self) -> Arc<Listening> {
+        Arc::clone(&self.0.listening)
     }
 }

@@ -1,23 +1,29 @@
 //! The hub: the actors, started and put together. What stands in front of it (the web layer, the links)
 //! holds a [`Hub`] and sends messages to its actors.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::alarms::Alarms;
 use crate::archive::Archive;
+use crate::automation::{Around, Automation, Keys, files};
 use crate::counters::{Counters, get};
 use crate::domain::{Cause, Clock, DeviceId, Input, Refusal, Twin};
 use crate::door::{Door, UnknownDevices};
 use crate::feed::Feed;
 use crate::journal::Journal;
 use crate::messages::archive::Rest;
+use crate::messages::automation::{Flush, LoadFiles};
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::messages::timers::Begin;
+use crate::messages::webhooks::Rest as RestWebhooks;
 use crate::mqtt::Link;
+use crate::mqtt::listening::Listening;
 use crate::mqtt::rejections::Rejections;
 use crate::outbox::{Connect, Outbox};
 use crate::post::post;
@@ -26,6 +32,7 @@ use crate::store::{Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::{HeardSince, Timers};
 use crate::twin::{LOOKUPS, Surroundings};
+use crate::webhooks::{self, Webhooks};
 
 /// What of the hub can be set.
 #[derive(Clone, Debug)]
@@ -47,6 +54,10 @@ pub struct Settings {
     pub arbiters: usize,
     /// Batches that a live subscriber may fall behind before it is told that it lags.
     pub feed_depth: usize,
+    /// Where rule files are; none: rules come over the API alone.
+    pub rules: Option<PathBuf>,
+    /// Webhooks may be redirected to this machine and its own network, and from https to http.
+    pub webhooks_allow_private_redirects: bool,
 }
 
 /// See the module.
@@ -57,6 +68,9 @@ pub struct Hub {
     pub archive: Addr<Archive>,
     pub outbox: Addr<Outbox>,
     pub timers: Addr<Timers>,
+    pub automation: Addr<Automation>,
+    pub alarms: Addr<Alarms>,
+    pub webhooks: Addr<Webhooks>,
     pub door: Door,
     pub counters: Arc<Counters>,
     pub rejections: Arc<Rejections>,
@@ -89,6 +103,8 @@ impl Default for Settings {
             patience: Duration::from_secs(5),
             arbiters: std::thread::available_parallelism().map_or(1, usize::from),
             feed_depth: 1_024,
+            rules: None,
+            webhooks_allow_private_redirects: false,
         }
     }
 }
@@ -101,6 +117,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(150);
 const PEOPLE: usize = 10_000;
 /// How long closing waits for a store that fails. What is not committed then was never acknowledged.
 const LONGEST_CLOSE: Duration = Duration::from_secs(3);
+/// How long it waits before that for the answers to webhooks. What is not answered then is sent again.
+const LAST_WEBHOOKS: Duration = Duration::from_millis(500);
 
 impl Hub {
     /// Starts the actors over `store`. Call it inside an actix system.
@@ -141,17 +159,35 @@ impl Hub {
                 Journal::new(store, clock, feed, outbox, counters, &head, most)
             })
         };
+        // On this thread too: they are few.
+        let alarms = {
+            let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
+            Alarms::new(store, clock, journal.clone(), counters).start()
+        };
+        let keys = Arc::new(RwLock::new(Keys::new()));
+        let webhooks = {
+            let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
+            let keys = Arc::clone(&keys);
+            let keys: webhooks::Keys = Arc::new(move |rule, step| {
+                let keys = keys.read().unwrap_or_else(PoisonError::into_inner);
+                keys.get(&(rule.clone(), step)).cloned()
+            });
+            let private = settings.webhooks_allow_private_redirects;
+            Webhooks::new(store, clock, journal.clone(), counters, keys, private).start()
+        };
         let heard = HeardSince::new(clock.now());
         let timers = {
             let (store, clock, heard) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&heard));
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let supervisor = {
+            let store = Arc::clone(&store);
             let (clock, counters, journal) = (Arc::clone(&clock), Arc::clone(&counters), journal.clone());
             let arbiters: Vec<_> = (0..settings.arbiters.max(1)).map(|_| Arbiter::new()).collect();
             let idle = settings.idle_after.map(|after| Idle { after, above: settings.idle_above });
             let first = arbiters[0].handle(); // there is one at least
-            let (timers, heard) = (timers.clone(), Arc::clone(&heard));
+            let (timers, heard, alarms) = (timers.clone(), Arc::clone(&heard), alarms.clone());
+            let counters = Arc::clone(&counters);
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
                     store,
@@ -159,19 +195,49 @@ impl Hub {
                     journal,
                     supervisor,
                     timers,
+                    alarms,
                     heard,
                     lookups: Semaphore::new(LOOKUPS),
                     counters,
                 })
             })
         };
-        let _ = post(&timers, Begin { supervisor: supervisor.clone() }); // it has just started
+        let listening = Arc::new(Listening::default());
+        let automation = {
+            let around = Around {
+                store,
+                clock: Arc::clone(&clock),
+                journal: journal.clone(),
+                feed: feed.clone(),
+                supervisor: supervisor.clone(),
+                timers: timers.clone(),
+                alarms: alarms.clone(),
+                webhooks: webhooks.clone(),
+                counters: Arc::clone(&counters),
+                listening: Arc::clone(&listening),
+                keys,
+            };
+            // A thread of its own: a rule that takes its time holds nobody up.
+            Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(around))
+        };
+        // They have just started.
+        let _ = post(&timers, Begin { supervisor: supervisor.clone(), automation: automation.clone() });
+        match &settings.rules {
+            Some(folder) => files::watch(folder.clone(), automation.clone()).await,
+            None => {
+                let (done, runs) = oneshot::channel();
+                let _ = post(&automation, LoadFiles { files: Vec::new(), done: Some(done) });
+                let _ = runs.await;
+            }
+        }
         let door = Door::new(
             supervisor.clone(),
             Arc::clone(&rejections),
             Arc::clone(&counters),
             Arc::clone(&clock),
             heard,
+            journal.clone(),
+            listening,
             settings.unknown_devices,
             settings.most_in_flight,
         );
@@ -183,6 +249,9 @@ impl Hub {
             archive,
             outbox,
             timers,
+            automation,
+            alarms,
+            webhooks,
             door,
             counters,
             rejections,
@@ -260,6 +329,18 @@ impl Hub {
         in_time.await.unwrap_or(Err(HubError::Unavailable("the store does not answer")))
     }
 
+    /// The answer of an actor that answers after the commit.
+    ///
+    /// # Errors
+    /// The store does not take anything in, or the actor is gone.
+    pub async fn answer<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, HubError> {
+        match tokio::time::timeout(self.settings.patience, answer).await {
+            Ok(Ok(told)) => Ok(told),
+            Ok(Err(_)) => Err(HubError::Unavailable("the change was lost on its way")),
+            Err(_) => Err(HubError::Unavailable("the change was not made durable in time")),
+        }
+    }
+
     /// True while commits fail.
     #[must_use]
     pub fn is_failing(&self) -> bool {
@@ -268,6 +349,13 @@ impl Hub {
 
     /// Commits what there is and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
+        let (reply, flushed) = oneshot::channel();
+        let _ = post(&self.automation, Flush { reply }); // gone, the wait ends
+        let _ = tokio::time::timeout(LONGEST_CLOSE, flushed).await; // what is not kept is made again
+        let (reply, rested) = oneshot::channel();
+        if post(&self.webhooks, RestWebhooks { reply }).is_ok() {
+            let _ = tokio::time::timeout(LAST_WEBHOOKS, rested).await; // what is under way still comes again
+        }
         let (reply, closed) = oneshot::channel();
         let all = post(&self.journal, Close { reply }).is_ok()
             && tokio::time::timeout(LONGEST_CLOSE, closed).await.is_ok_and(|reply| reply.is_ok());

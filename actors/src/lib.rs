@@ -3,7 +3,7 @@
 //! # Invariants, each an absence
 //! - [`domain`] knows no actix, tokio, database or MQTT, does no input or output, never asks the time.
 //! - Entities never leave [`store`]. `twinhub-migrations` imports nothing of ours.
-//! - Nothing in this crate knows HTTP.
+//! - Nothing in this crate knows HTTP, but [`webhooks`], which is a client of it.
 //! - No actor waits (`send().await`) on one that may be waiting on it.
 //! - Nobody uses `do_send` where a full mailbox must be felt: what is in flight is bounded at the
 //!   [`door`], so inside the house nothing can pile up beyond that bound.
@@ -18,6 +18,7 @@ pub mod receipt;
 pub mod door;
 pub mod mqtt;
 
+pub mod automation;
 pub mod supervisor;
 pub mod timers;
 pub mod twin;
@@ -26,7 +27,11 @@ pub mod feed;
 pub mod journal;
 pub mod outbox;
 
+pub mod alarms;
+pub mod webhooks;
+
 pub mod archive;
+pub mod backtest;
 pub mod store;
 
 pub mod clock;

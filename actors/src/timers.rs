@@ -1,5 +1,5 @@
 //! The one timer wheel. Everything that waits, a schedule's next run, a command's time-out, a mode's end, a
-//! silence, waits as one entry here: a moment and the device to be woken then. The twin itself knows what is
+//! silence, waits as one entry here: a moment and whom to wake then: a device, or automation. The twin itself knows what is
 //! due, so an entry too many does no harm, and none is ever taken out.
 //!
 //! The deadlines are durable with the twins' rows, and are read from there at start. A moment here is the
@@ -11,19 +11,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use tokio::time::Instant;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::domain::schedule::CLOCK_WRONG_MS;
 use crate::domain::{Cause, Clock, CommandId, DeviceId, DeviceNumber, Input, Timestamp};
+use crate::messages::automation::Due;
 use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::messages::timers::{Arm, Begin, Tick};
+use crate::messages::timers::{Arm, ArmAutomation, Begin, Tick};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt};
 use crate::store::{Deadline, Store};
-use crate::supervisor::Supervisor;
 
 /// Moments are rounded up to this many ms, so that many share an entry.
 const GRAIN_MS: i64 = 10;
@@ -48,13 +48,20 @@ pub struct Timers {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     /// None before [`Begin`].
-    supervisor: Option<Addr<Supervisor>>,
-    wheel: BTreeMap<Timestamp, Vec<DeviceId>>,
+    begun: Option<Begin>,
+    wheel: BTreeMap<Timestamp, Vec<Sleeper>>,
     heard: Arc<HeardSince>,
     /// The sleep until the next look at the clock, and when it ends.
     sleeping: Option<(SpawnHandle, Instant)>,
     /// The clock on the wall and the one that only counts, when they were last compared.
     compared: (Timestamp, u64),
+}
+
+/// Who waits. As large as a device's id alone.
+#[derive(Debug)]
+enum Sleeper {
+    Twin(DeviceId),
+    Automation,
 }
 
 /// Since when devices could make themselves heard: the hub's start, or what came between since.
@@ -86,7 +93,7 @@ impl Timers {
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, heard: Arc<HeardSince>) -> Self {
         let now = clock.now();
         let compared = (now, clock.uptime_ms());
-        Self { store, clock, supervisor: None, wheel: BTreeMap::new(), heard, sleeping: None, compared }
+        Self { store, clock, begun: None, wheel: BTreeMap::new(), heard, sleeping: None, compared }
     }
 
     /// Reads the deadlines that the store knows, page by page.
@@ -116,18 +123,18 @@ impl Timers {
     /// Arms what waited when the hub went down. A silence begins anew: nobody was heard meanwhile.
     fn take_up(&mut self, Deadline { device, wake_at, silence, .. }: Deadline) {
         if let Some(at) = wake_at {
-            self.arm(device.clone(), at);
+            self.arm(Sleeper::Twin(device.clone()), at);
         }
         if let Some((last_seen, silence_ms)) = silence {
-            self.arm(device, last_seen.max(self.heard.since()).plus_millis(silence_ms));
+            self.arm(Sleeper::Twin(device), last_seen.max(self.heard.since()).plus_millis(silence_ms));
         }
     }
 
-    fn arm(&mut self, device: DeviceId, at: Timestamp) {
+    fn arm(&mut self, who: Sleeper, at: Timestamp) {
         let far = at.millis() - self.reckon().millis() > FAR_MS;
         let grain = if far { 1_000 } else { GRAIN_MS };
         let rounded = at.millis().saturating_add(grain - 1).div_euclid(grain) * grain;
-        self.wheel.entry(Timestamp::from_millis(rounded)).or_default().push(device);
+        self.wheel.entry(Timestamp::from_millis(rounded)).or_default().push(who);
     }
 
     /// Wakes whoever is due, and sleeps until the next is.
@@ -146,15 +153,24 @@ impl Timers {
                 first.remove();
             }
             woken += due.len();
-            for device in due {
-                self.wake(device, ctx);
+            for who in due {
+                match who {
+                    Sleeper::Twin(device) => self.wake(device, ctx),
+                    Sleeper::Automation => self.tell_automation(),
+                }
             }
         }
         self.sleep(ctx);
     }
 
+    fn tell_automation(&self) {
+        if let Some(Begin { automation, .. }) = &self.begun {
+            let _ = post(automation, Due); // gone, it reads its deadlines at the next start
+        }
+    }
+
     fn wake(&self, device: DeviceId, ctx: &mut Context<Self>) {
-        let Some(supervisor) = &self.supervisor else { return };
+        let Some(Begin { supervisor, .. }) = &self.begun else { return };
         let me = ctx.address();
         let again = Arm { device: device.clone(), at: self.reckon().plus_millis(AGAIN_MS) };
         let deliver = Deliver {
@@ -225,8 +241,8 @@ impl Actor for Timers {
 impl Handler<Begin> for Timers {
     type Result = ();
 
-    fn handle(&mut self, Begin { supervisor }: Begin, ctx: &mut Context<Self>) {
-        self.supervisor = Some(supervisor);
+    fn handle(&mut self, begin: Begin, ctx: &mut Context<Self>) {
+        self.begun = Some(begin);
         self.load(DeviceNumber::default(), ctx);
     }
 }
@@ -235,7 +251,16 @@ impl Handler<Arm> for Timers {
     type Result = ();
 
     fn handle(&mut self, Arm { device, at }: Arm, ctx: &mut Context<Self>) {
-        self.arm(device, at);
+        self.arm(Sleeper::Twin(device), at);
+        self.sleep(ctx);
+    }
+}
+
+impl Handler<ArmAutomation> for Timers {
+    type Result = ();
+
+    fn handle(&mut self, ArmAutomation { at }: ArmAutomation, ctx: &mut Context<Self>) {
+        self.arm(Sleeper::Automation, at);
         self.sleep(ctx);
     }
 }

@@ -9,12 +9,14 @@ use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Ha
 use tokio::sync::{Semaphore, oneshot};
 use tracing::warn;
 
+use crate::alarms::Alarms;
 use crate::counters::{Counters, down, up};
 use crate::domain::twin::Repeat;
 use crate::domain::{
     Clock, Command, CommandId, DeviceId, DeviceNumber, Event, Input, Kind, Outcome, Refusal, Timestamp, Twin,
 };
 use crate::journal::Journal;
+use crate::messages::alarms::Forget;
 use crate::messages::journal::{Append, Barrier};
 use crate::messages::supervisor::{IfUnknown, TwinStopped};
 use crate::messages::timers::Arm;
@@ -39,6 +41,7 @@ pub struct Surroundings {
     pub journal: Addr<Journal>,
     pub supervisor: Addr<Supervisor>,
     pub timers: Addr<Timers>,
+    pub alarms: Addr<Alarms>,
     pub heard: Arc<HeardSince>,
     /// Room for questions to the store.
     pub lookups: Semaphore,
@@ -151,6 +154,9 @@ impl TwinActor {
         if post(&self.around.journal, append).is_err() {
             warn!(device_id = %self.twin.id, "the journal is gone, an outcome is lost with it");
         }
+        if deleted {
+            let _ = post(&self.around.alarms, Forget { number: self.twin.number }); // or the hub goes down
+        }
     }
 
     /// What only the store can tell of an input: has this old message been here; what became of a command that
@@ -160,7 +166,7 @@ impl TwinActor {
             Input::Telemetry(telemetry) if self.twin.repeat(telemetry) == Repeat::AskStore => {
                 Some(Question::Message(telemetry.at?, telemetry.identity()?))
             }
-            Input::Command { request, known: None, .. } => {
+            Input::Command { request, known: None, is_new: false, .. } => {
                 let key = request.idempotency_key.as_deref()?;
                 self.twin.command_with_key(key).is_none().then(|| Question::Key(key.into()))
             }

@@ -16,6 +16,7 @@ mod mqtt;
 mod program;
 mod report;
 mod rest;
+mod rules;
 mod schedules;
 mod websocket;
 
@@ -62,6 +63,7 @@ enum Part {
     Latency,
     FanOut,
     Commands,
+    Rules,
     Many,
     Schedules,
     History,
@@ -138,6 +140,7 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
             Part::Latency => live::latency(&bench, report).await,
             Part::FanOut => live::fan_out(&bench, report).await,
             Part::Commands => commands::run(&bench, report).await,
+            Part::Rules => rules::run(&bench, report).await,
             Part::Many => rest::many(&bench, report).await,
             Part::Schedules => schedules::run(&bench, report).await,
             Part::History => rest::history(&bench, report).await,

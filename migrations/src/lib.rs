@@ -6,6 +6,7 @@ mod m0001_journal;
 mod m0002_twins;
 mod m0003_history;
 mod m0004_commands;
+mod m0005_automation;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_twins::Migration),
             Box::new(m0003_history::Migration),
             Box::new(m0004_commands::Migration),
+            Box::new(m0005_automation::Migration),
         ]
     }
 }

@@ -9,7 +9,9 @@ use actix_web::web::{Bytes, Data, Path};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
+use twinhub_actors::domain::alarm::AlarmId;
 use twinhub_actors::domain::payload::{self, PayloadError};
+use twinhub_actors::domain::rules::{RuleId, RunId};
 use twinhub_actors::domain::{CommandId, DeviceId, Json, Object};
 
 use crate::error::ApiError;
@@ -34,9 +36,29 @@ pub struct Device(pub DeviceId);
 #[derive(Debug)]
 pub struct Command(pub CommandId);
 
+/// The alarm that the path names.
+#[derive(Debug)]
+pub struct AlarmNamed(pub AlarmId);
+
 /// The device that the path names, and the command that it names behind it.
 #[derive(Debug)]
 pub struct DeviceCommand(pub DeviceId, pub CommandId);
+
+/// The rule that the path names.
+#[derive(Debug)]
+pub struct Rule(pub RuleId);
+
+/// The run that the path names.
+#[derive(Debug)]
+pub struct Run(pub RunId);
+
+/// Any JSON from the request's body, which may be empty.
+#[derive(Debug)]
+pub struct OptionalBody(pub Option<Json>);
+
+/// Any text from the request's body.
+#[derive(Debug)]
+pub struct Text(pub String);
 
 impl FromRequest for Body {
     type Error = ApiError;
@@ -92,6 +114,17 @@ impl FromRequest for Command {
     }
 }
 
+impl FromRequest for AlarmNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let named = names::<String>(request, payload);
+        // What is no id of ours is no alarm's.
+        ready(named.and_then(|id| Ok(Self(AlarmId::parse(&id).ok_or_else(|| ApiError::no_alarm(id))?))))
+    }
+}
+
 impl FromRequest for DeviceCommand {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
@@ -99,6 +132,58 @@ impl FromRequest for DeviceCommand {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let named = names::<(String, String)>(request, payload);
         ready(named.and_then(|(device, id)| Ok(Self(DeviceId::parse(&device)?, command(&id)?))))
+    }
+}
+
+impl FromRequest for OptionalBody {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = read(request, payload);
+        Box::pin(async move {
+            let bytes = bytes.await?;
+            if bytes.trim_ascii().is_empty() {
+                return Ok(Self(None));
+            }
+            Ok(Self(Some(Json::parse(&bytes).map_err(PayloadError::from)?)))
+        })
+    }
+}
+
+impl FromRequest for Rule {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let id = names::<String>(request, payload);
+        // What is no name is no rule's.
+        ready(id.and_then(|id| RuleId::parse(&id).map(Self).map_err(|_| ApiError::no_rule(id))))
+    }
+}
+
+impl FromRequest for Run {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let id = names::<String>(request, payload);
+        ready(
+            id.and_then(|id| RunId::parse(&id).map(Self).ok_or(ApiError::NotFound { what: "run", name: id })),
+        )
+    }
+}
+
+impl FromRequest for Text {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = read(request, payload);
+        Box::pin(async move {
+            let text = String::from_utf8(bytes.await?.to_vec());
+            text.map(Self).map_err(|_| ApiError::Body("it is no UTF-8".into()))
+        })
     }
 }
 

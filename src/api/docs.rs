@@ -9,8 +9,8 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    claims, commands, data, device, devices, diagnostics, events, health, metrics, mode, order, poll,
-    register, schedule, status, twin,
+    alarms, claims, commands, data, deliveries, device, devices, diagnostics, events, health, metrics, mode,
+    order, poll, register, schedule, status, twin,
 };
 
 #[derive(OpenApi)]
@@ -24,7 +24,10 @@ use super::{
         (name = "devices", description = "Who is there"),
         (name = "twin", description = "What a device is, and what it should be"),
         (name = "commands", description = "What devices are asked to do, and what became of it"),
+        (name = "automation", description = "What happens by itself, and why, and why not"),
         (name = "data", description = "What devices measure"),
+        (name = "alarms", description = "What is wrong, and who has seen it"),
+        (name = "automation", description = "What rules did, and why"),
         (name = "events", description = "What happened, and why"),
         (name = "diagnostics", description = "Why a device is not heard"),
         (name = "operations", description = "How the hub is"),
@@ -36,6 +39,8 @@ use super::{
         mode::get_mode, mode::put_mode, schedule::get_schedule, schedule::put_schedule,
         order::post_command, commands::list_device_commands, poll::post_answer,
         commands::list_commands, commands::get_command, commands::cancel_command,
+        alarms::list_alarms, alarms::get_alarm, alarms::acknowledge_alarm, alarms::clear_alarm,
+        alarms::list_device_alarms, deliveries::list_deliveries,
         events::list_events, events::list_device_events, diagnostics::list_rejected,
         health::get_health, health::get_ready, metrics::get_metrics,
     )
@@ -47,7 +52,9 @@ const DESCRIPTION: &str = "/api/openapi.json";
 /// The description of the API.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Description::openapi()
+    let mut whole = Description::openapi();
+    whole.merge(super::automation::Description::openapi());
+    whole
 }
 
 pub(super) fn configure(config: &mut ServiceConfig) {
@@ -73,12 +80,16 @@ mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::Value;
+    use twinhub_actors::domain::alarm::{Alarm, AlarmId, Originator, Raised, Severity};
     use twinhub_actors::domain::command::Step;
+    use twinhub_actors::domain::rules::engine::Delivery;
+    use twinhub_actors::domain::rules::{RuleId, RunId};
     use twinhub_actors::domain::schedule::Plan;
     use twinhub_actors::domain::{
         Answer, AnswerStatus, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Json,
         Object, Timestamp, Twin,
     };
+    use twinhub_actors::store::{DeliveryRecord, DeliveryStatus};
 
     use super::*;
     use crate::api::reply::summary;
@@ -115,6 +126,47 @@ mod tests {
         let Some(Json::Array(history)) = whole.remove("history") else { panic!("no history") };
         assert_eq!(described("CommandItem"), written(&whole));
         assert_eq!(described("CommandLine"), written(history.last().unwrap().as_object().unwrap()));
+    }
+
+    #[test]
+    fn alarms_are_described_as_they_are_written() {
+        let raised = Raised {
+            of: Originator::Device(DeviceId::parse("pump-1").unwrap()),
+            number: DeviceNumber(1),
+            alarm_type: "hot".into(),
+            severity: Severity::Major,
+            message: "hot".into(),
+            rule: None,
+            run: None,
+        };
+        let alarm = Alarm::begin(AlarmId(uuid::Uuid::nil()), raised, Timestamp::default()).alarm;
+        assert_eq!(described("AlarmItem"), written(&alarm.document()));
+    }
+
+    #[test]
+    fn deliveries_are_described_as_they_are_written() {
+        let record = DeliveryRecord {
+            id: uuid::Uuid::nil(),
+            rule: RuleId::parse("cool").unwrap(),
+            run: RunId(uuid::Uuid::nil()),
+            delivery: Delivery {
+                url: "http://h/".into(),
+                method: "POST".into(),
+                headers: Vec::new(),
+                body: Json::Null,
+                signed_by: None,
+                step: 0,
+                timeout_ms: 1,
+                max_attempts: 1,
+            },
+            status: DeliveryStatus::Waiting,
+            attempts: 0,
+            next_at: Timestamp::default(),
+            detail: "".into(),
+            created_at: Timestamp::default(),
+            ended_at: None,
+        };
+        assert_eq!(described("DeliveryItem"), written(&deliveries::item(&record)));
     }
 
     #[test]

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use twinhub_actors::domain::alarm::Severity;
 use twinhub_actors::domain::{DeviceId, DeviceNumber, Recorded};
 use twinhub_actors::messages::archive::FindEvents;
 use twinhub_actors::store::EventQuery;
 
+use super::alarms::SEVERITIES;
 use super::body::Device;
 use super::device::find;
 use super::paging::{self, limit};
@@ -25,8 +27,8 @@ use crate::web::WebState;
 const USUAL: u64 = 20;
 
 /// Events of all devices: a list, or server-sent events for who accepts `text/event-stream`. A stream
-/// begins after `Last-Event-ID` or `since`, without a gap or a repeat, and takes `device` (a glob) and
-/// `kind`.
+/// begins after `Last-Event-ID` or `since`, without a gap or a repeat, and takes `device` (a glob), `kind`
+/// and `severity`.
 #[utoipa::path(
     get,
     path = "/api/events",
@@ -104,6 +106,7 @@ fn wanted(mut params: Params) -> Result<EventQuery, FieldError> {
     let query = EventQuery {
         device: None,
         kinds: kinds(&mut params)?,
+        at_least: severity(&mut params)?,
         from: params.start_time("from")?,
         to: params.end_time("to")?,
         since,
@@ -125,6 +128,10 @@ fn kinds(params: &mut Params) -> Result<Vec<twinhub_actors::domain::Kind>, Field
     kinds_named(&words).map_err(|error| bad("kind", error.detail))
 }
 
+fn severity(params: &mut Params) -> Result<Option<Severity>, FieldError> {
+    params.read("severity", SEVERITIES, Severity::parse)
+}
+
 async fn stream(
     request: &HttpRequest,
     mut params: Params,
@@ -136,6 +143,7 @@ async fn stream(
         "" => None,
         id => Some(id.parse().map_err(|_| bad("Last-Event-ID", "expected a sequence number"))?),
     };
+    let at_least = severity(&mut params)?;
     let (devices, words) = (boxed(params.list("device")), boxed(params.list("kind")));
     params.finish()?;
     let devices = (!devices.is_empty()).then_some(devices);
@@ -143,11 +151,13 @@ async fn stream(
         "devices" => bad("device", error.detail),
         _ => bad("kind", error.detail),
     })?;
+    let filter = filter.at_least(at_least);
     // A browser that reconnects repeats the address with its old `since`, and says where it got to.
     sse::open(request, Arc::clone(&state), filter, resumed.or(since)).await
 }
 
-fn wants_stream(request: &HttpRequest) -> bool {
+/// Does it ask for server-sent events?
+pub(super) fn wants_stream(request: &HttpRequest) -> bool {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with("text/event-stream")))
 }
@@ -177,6 +187,7 @@ mod tests {
         assert!(query.newest_first);
         assert!(!wanted(Params::parse("since=5")).unwrap().newest_first);
         assert_eq!(wanted(Params::parse("kind=weather")).unwrap_err().field, "kind");
+        assert_eq!(wanted(Params::parse("severity=major")).unwrap().at_least, Some(Severity::Major));
         assert_eq!(wanted(Params::parse("severity=high")).unwrap_err().field, "severity");
     }
 

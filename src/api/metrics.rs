@@ -87,7 +87,7 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64
 type Named = (&'static str, &'static str, u64);
 
 /// What only grows.
-fn grown(c: &Counters) -> [Named; 16] {
+fn grown(c: &Counters) -> [Named; 23] {
     [
         ("messages_in", "MQTT messages that came, whatever became of them", get(&c.messages_in)),
         ("inputs_committed", "Inputs taken in and committed", get(&c.inputs_committed)),
@@ -108,17 +108,27 @@ fn grown(c: &Counters) -> [Named; 16] {
         ),
         ("frames_out", "Frames sent to live subscribers", get(&c.frames_out)),
         ("subscribers_lagged", "Times a live subscriber was told that it lags", get(&c.subscribers_lagged)),
+        ("webhook_attempts", "Attempts at webhooks, whatever became of them", get(&c.webhook_attempts)),
+        ("webhooks_delivered", "Webhooks that were delivered", get(&c.webhooks_delivered)),
+        ("webhooks_failed", "Webhooks that were given up", get(&c.webhooks_failed)),
+        ("rule_loads", "Times that rules were taken in anew", get(&c.rule_loads)),
+        ("rule_runs", "Runs of rules that came to an end", get(&c.rule_runs)),
+        ("rule_refusals", "Evaluations of rules that came to nothing", get(&c.rule_refusals)),
+        ("rule_acts", "Things that rules did", get(&c.rule_acts)),
         ("last_seq", "The last place given in the sequence", get(&c.seq)),
     ]
 }
 
 /// What is so now.
-fn present(c: &Counters) -> [Named; 5] {
+fn present(c: &Counters) -> [Named; 8] {
     [
         ("inputs_in_flight", "Inputs on their way to a commit", get(&c.inputs_in_flight)),
         ("store_failing", "1 while the store fails", get(&c.store_failing)),
+        ("alarms_active", "Alarms that are active", get(&c.alarms_active)),
+        ("webhooks_waiting", "Webhooks that wait to be taken", get(&c.webhooks_waiting)),
         ("twins", "Twins in memory", get(&c.twins)),
         ("outbox_waiting", "Messages for devices that wait", get(&c.outbox_waiting)),
+        ("rules", "Rules", get(&c.rules)),
         ("subscribers", "Live subscribers", get(&c.subscribers)),
     ]
 }

@@ -1,12 +1,15 @@
 //! The REST API, one file a resource: request and response types, and thin handlers that send a message
 //! to an actor and tell its answer.
 
+mod alarms;
 pub(crate) mod asked;
+pub(crate) mod automation;
 pub(crate) mod body;
 mod claims;
 mod command_view;
 mod commands;
 mod data;
+mod deliveries;
 mod device;
 mod devices;
 mod diagnostics;
@@ -84,6 +87,19 @@ pub fn configure(config: &mut ServiceConfig) {
                 .route(web::delete().to(commands::cancel_command)),
         )
         .service(
+            resource("/api/devices/{id}/alarms", "GET, HEAD").route(get().to(alarms::list_device_alarms)),
+        )
+        .service(resource("/api/alarms", "GET, HEAD").route(get().to(alarms::list_alarms)))
+        .service(resource("/api/alarms/{id}", "GET, HEAD").route(get().to(alarms::get_alarm)))
+        .service(
+            resource("/api/alarms/{id}/acknowledge", "POST").route(web::post().to(alarms::acknowledge_alarm)),
+        )
+        .service(resource("/api/alarms/{id}/clear", "POST").route(web::post().to(alarms::clear_alarm)))
+        .service(
+            resource("/api/automation/webhooks/deliveries", "GET, HEAD")
+                .route(get().to(deliveries::list_deliveries)),
+        )
+        .service(
             resource("/api/devices/{id}/data", "GET, HEAD, POST")
                 .route(get().to(data::get_data))
                 .route(web::post().to(data::post_data)),
@@ -98,6 +114,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/health", "GET, HEAD").route(get().to(health::get_health)))
         .service(resource("/ready", "GET, HEAD").route(get().to(health::get_ready)))
         .service(resource("/metrics", "GET, HEAD").route(get().to(metrics::get_metrics)))
+        .configure(automation::configure)
         .configure(docs::configure);
 }
 

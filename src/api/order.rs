@@ -66,7 +66,7 @@ pub async fn post_command(
     let until = wait.map(|wait| Instant::now() + wait);
     let id = CommandId(Uuid::now_v7());
     let watch = until.map(|_| Watch::begin(&state, &device, Some(id))).transpose()?;
-    let input = Input::Command { id, request: Box::new(asked), known: None };
+    let input = Input::Command { id, request: Box::new(asked), known: None, is_new: false };
     let cause = Cause::new(Source::Rest, "");
     let taken = state.hub.deliver(device.clone(), input, cause, IfUnknown::Refuse, false).await?;
     let command = asked_for(id, taken.repeated, taken.commands)?;

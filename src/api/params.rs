@@ -176,7 +176,8 @@ impl FromRequest for Params {
     }
 }
 
-const MOMENT: &str = "an RFC 3339 time, a date or epoch seconds";
+/// What a moment is given as.
+pub const MOMENT: &str = "an RFC 3339 time, a date or epoch seconds";
 
 /// A parameter has a value that does not fit.
 pub fn bad(name: &str, detail: impl Into<String>) -> FieldError {
@@ -185,7 +186,8 @@ pub fn bad(name: &str, detail: impl Into<String>) -> FieldError {
 
 /// A moment as people write it in an address: RFC 3339 (where an unescaped `+` became a space), epoch
 /// numbers, a time without a zone (taken as UTC), or a date: its beginning, or with `end` the next day's.
-fn moment(text: &str, end: bool) -> Option<Timestamp> {
+#[must_use]
+pub fn moment(text: &str, end: bool) -> Option<Timestamp> {
     let at = |time: NaiveDateTime| Some(Timestamp::from_millis(time.and_utc().timestamp_millis()));
     if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
         let day = if end { date.checked_add_days(Days::new(1))? } else { date };

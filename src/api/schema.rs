@@ -10,6 +10,8 @@ use super::status::{Connection, Connectivity, Convergence, DeviceHealth, Waiting
 use commands::CommandItem;
 use steering::{DeviceSettings, ScheduleEntry};
 
+pub mod alarms;
+pub mod automation;
 pub mod commands;
 pub mod steering;
 
@@ -275,11 +277,16 @@ pub struct EventItem {
     seq: u64,
     /// `telemetry`, `twin`, `command`, `presence`, `alarm` or `rule`.
     kind: String,
-    device_id: String,
+    /// Null where it is no device's: of rules that a time or a person set off, and of what comes to rules from
+    /// beyond the devices.
+    device_id: Option<String>,
     #[schema(format = DateTime)]
     at: String,
+    /// By kind: readings by name; what changed; a command's step; an alarm's step and the alarm; a rule's run, as
+    /// `/api/automation/runs/{id}` shows it, or `{"signal": …}`.
     data: Object,
-    /// What brought it about: `{"source": "mqtt", "by": "iot/devices/pump-1/data"}`.
+    /// What brought it about: `{"source": "mqtt", "by": "iot/devices/pump-1/data"}`. Where a rule did, `run` is
+    /// its run, and `depth` how many runs stand above that.
     cause: Object,
 }
 
@@ -348,6 +355,8 @@ pub struct History {
 pub struct EventListing {
     /// One or several kinds, parted by commas.
     kind: Option<String>,
+    /// Alarms of this severity or worse alone: `info`, `warning`, `minor`, `major` or `critical`.
+    severity: Option<String>,
     /// Inclusive.
     from: Option<String>,
     /// Exclusive.

@@ -1,5 +1,7 @@
 // A live table of twins: a page of the list first, then every event as it comes.
 
+import * as rules from "./rules.js";
+
 const PAGE = 200; // rows shown at most; more is what search is for
 const READINGS = 8; // shown of one device
 const FLASH_MS = 150;
@@ -101,7 +103,9 @@ function heard(parts) {
   setTimeout(() => parts.element.classList.remove("heard"), FLASH_MS);
 }
 
-function happen({ kind, device_id: id, data }) {
+function happen(event) {
+  const { kind, device_id: id, data } = event;
+  if (kind === "rule" || kind === "alarm") return rules.happen(event);
   const parts = shown.get(id);
   if (!parts || (kind === "twin" && data.change !== "reported")) return reloadSoon(); // who it is has changed
   if (kind === "telemetry") for (const [reading, value] of Object.entries(data)) read(parts, reading, value);
@@ -129,17 +133,19 @@ function connect() {
     const frame = JSON.parse(data);
     if (frame.type === "hello") {
       const since = seq === null ? {} : { since: seq };
-      socket.send(JSON.stringify({ type: "subscribe", id: "table", kinds: ["telemetry", "twin", "presence"], ...since }));
+      socket.send(JSON.stringify({ type: "subscribe", id: "table", kinds: ["telemetry", "twin", "presence", "rule", "alarm"], ...since }));
       seq ??= frame.seq;
     } else if (frame.type === "subscribed") {
       waitMs = 500;
       state("live");
+      rules.reloadSoon();
       reloadSoon(); // what stands now, from here on the events change it
     } else if (frame.type === "event") {
       seq = frame.seq;
       happen(frame);
     } else if (frame.type === "lagged" || frame.type === "resync") {
       seq = frame.seq ?? seq;
+      rules.reloadSoon();
       reloadSoon();
     }
   };

@@ -1,4 +1,4 @@
-//! The web page at `/`: a live table of twins, in three files that are part of the program.
+//! The web page at `/`: a live table of twins, alarms and rules, in four files that are part of the program.
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -11,9 +11,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page's files.
-const FILES: [(&str, &str, &str); 3] = [
+const FILES: [(&str, &str, &str); 4] = [
     ("/", "text/html; charset=utf-8", include_str!("index.html")),
     ("/assets/app.js", "text/javascript; charset=utf-8", include_str!("app.js")),
+    ("/assets/rules.js", "text/javascript; charset=utf-8", include_str!("rules.js")),
     ("/assets/style.css", "text/css; charset=utf-8", include_str!("style.css")),
 ];
 

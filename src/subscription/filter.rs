@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use twinhub_actors::domain::alarm::Severity;
 use twinhub_actors::domain::event::{ChangeKind, EventBody, TwinChange};
 use twinhub_actors::domain::{DeviceId, Kind, Recorded, Twin};
 
@@ -16,6 +17,8 @@ const MOST_PATTERNS: usize = 1_000;
 pub struct Filter {
     devices: Devices,
     kinds: Kinds,
+    /// Alarms of this severity or worse, and nothing else.
+    at_least: Option<Severity>,
     group: Option<Group>,
 }
 
@@ -51,8 +54,16 @@ impl Filter {
         Ok(Self {
             devices: devices.map_or(Ok(Devices::All), Devices::parse)?,
             kinds: kinds.map_or(Ok(Kinds::default()), Kinds::parse)?,
+            at_least: None,
             group: None,
         })
+    }
+
+    /// Only alarms of this severity or worse, where one is given: what is no alarm has none.
+    #[must_use]
+    pub fn at_least(mut self, severity: Option<Severity>) -> Self {
+        self.at_least = severity;
+        self
     }
 
     /// Only devices of this group, whose members are these as of the event `as_of`.
@@ -74,11 +85,15 @@ impl Filter {
         if let Devices::Named(ids) = &self.devices { Some(ids) } else { None }
     }
 
-    /// Is this event one of them? A device that leaves the group is heard leaving.
+    /// Is this event one of them? A device that leaves the group is heard leaving. What is no device's goes to
+    /// those alone who name no devices.
     pub fn takes(&mut self, recorded: &Recorded) -> bool {
         let event = &recorded.event;
         let in_group = self.group.as_mut().is_none_or(|group| group.passes(recorded));
-        in_group && self.kinds.has(event.kind()) && self.devices.has(&event.device)
+        in_group
+            && self.kinds.has(event.kind())
+            && self.at_least.is_none_or(|severity| event.severity() >= Some(severity))
+            && self.devices.has(&event.device)
     }
 
     /// Is this twin one of them? Kinds do not matter to a snapshot.
@@ -113,7 +128,8 @@ impl Devices {
         match self {
             Self::All => true,
             Self::Named(ids) => ids.contains(device),
-            Self::Globs(globs) => globs.is_match(device.as_str()),
+            // What is no device's is for who names none: `**` would fit the empty name.
+            Self::Globs(globs) => !device.is_none() && globs.is_match(device.as_str()),
         }
     }
 }
@@ -178,6 +194,8 @@ pub fn kinds_named(words: &[Box<str>]) -> Result<Vec<Kind>, FieldError> {
 
 #[cfg(test)]
 mod tests {
+    use twinhub_actors::domain::alarm::{Alarm, AlarmId, Originator, Raised};
+    use twinhub_actors::domain::rules::RuleId;
     use twinhub_actors::domain::{Cause, DeviceNumber, Event, Json, Object, Status, Timestamp};
 
     use super::*;
@@ -222,11 +240,71 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_devices_is_for_who_names_none() {
+        let signal = twinhub_actors::domain::rules::Signal::Rules {
+            loaded: Vec::new(),
+            changed: Vec::new(),
+            gone: Vec::new(),
+        };
+        let mut recorded = came(1, "a");
+        (recorded.event.device, recorded.event.number) = (DeviceId::none(), DeviceNumber(0));
+        recorded.event.body = EventBody::Signal(Box::new(signal));
+        assert!(recorded.json_members().contains(r#""kind":"rule","device_id":null,"#));
+        assert!(Filter::default().takes(&recorded));
+        assert!(Filter::new(None, Some(&words(&["rule"]))).unwrap().takes(&recorded));
+        assert!(!Filter::new(None, Some(&words(&["alarm", "telemetry"]))).unwrap().takes(&recorded));
+        for patterns in [["a", "b"], ["**", "x"], ["{,a}", "x"]] {
+            assert!(!Filter::new(Some(&words(&patterns)), None).unwrap().takes(&recorded), "{patterns:?}");
+        }
+    }
+
+    #[test]
     fn picks_kinds() {
         let mut filter = Filter::new(None, Some(&words(&["telemetry", "twin"]))).unwrap();
         assert!(!filter.takes(&came(1, "a")));
         let mut filter = Filter::new(None, Some(&words(&["presence"]))).unwrap();
         assert!(filter.takes(&came(1, "a")));
+    }
+
+    fn alarm(device: DeviceId, severity: Severity) -> Recorded {
+        let of = match device.is_none() {
+            true => Originator::Rule(RuleId::parse("cool").unwrap()),
+            false => Originator::Device(device.clone()),
+        };
+        let (number, alarm_type) = (DeviceNumber(0), "hot".into());
+        let raised = Raised { of, number, alarm_type, severity, message: "".into(), rule: None, run: None };
+        let at = Timestamp::from_millis(0);
+        let change = Alarm::begin(AlarmId(uuid::Uuid::nil()), raised, at);
+        let body = EventBody::Alarm(Box::new(change));
+        Recorded::new(1, Event { device, number, at, received_at: at, body, cause: Cause::hub() })
+    }
+
+    #[test]
+    fn picks_alarms_by_severity() {
+        let pump = DeviceId::parse("pump-1").unwrap();
+        let mut filter = Filter::default().at_least(Some(Severity::Minor));
+        assert!(filter.takes(&alarm(pump.clone(), Severity::Critical)));
+        assert!(filter.takes(&alarm(pump.clone(), Severity::Minor)));
+        assert!(!filter.takes(&alarm(pump, Severity::Warning)));
+        assert!(!filter.takes(&came(1, "pump-1")), "what is no alarm has no severity");
+    }
+
+    #[test]
+    fn what_is_no_devices_goes_to_who_names_none() {
+        let check = |devices: Option<&[&str]>, of: DeviceId, expected: bool| {
+            let mut filter = Filter::new(devices.map(words).as_deref(), None).unwrap();
+            assert_eq!(filter.takes(&alarm(of, Severity::Major)), expected, "{devices:?}");
+        };
+        let pump = DeviceId::parse("pump-1").unwrap();
+        check(None, DeviceId::none(), true);
+        check(Some(&["*"]), DeviceId::none(), true);
+        check(Some(&["pump-1"]), DeviceId::none(), false);
+        check(Some(&["{*,pump-1}"]), DeviceId::none(), false);
+        check(Some(&["pump-1"]), pump.clone(), true);
+        check(Some(&["pump-*"]), pump.clone(), true);
+        check(Some(&["fan"]), pump, false);
+        let mut group = Filter::default().in_group("hall", HashSet::new(), 0);
+        assert!(!group.takes(&alarm(DeviceId::none(), Severity::Major)));
     }
 
     #[test]

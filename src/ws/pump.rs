@@ -220,7 +220,7 @@ async fn make(hub: Arc<Hub>, id: Option<Box<str>>, device: DeviceId, change: Cha
 async fn ask(hub: Arc<Hub>, id: Option<Box<str>>, device: DeviceId, request: Box<CommandRequest>) -> String {
     let command = CommandId(Uuid::now_v7());
     let cause = Cause::new(Source::WebSocket, "");
-    let input = Input::Command { id: command, request, known: None };
+    let input = Input::Command { id: command, request, known: None, is_new: false };
     let taken = hub.deliver(device, input, cause, IfUnknown::Refuse, false).await.map_err(ApiError::from);
     let asked =
         taken.and_then(|taken| Ok((asked_for(command, taken.repeated, taken.commands)?, taken.repeated)));

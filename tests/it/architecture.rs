@@ -78,6 +78,12 @@ const ABSENCES: &[Absence] = &[
         because: "the embedded broker can be replaced: only its own link knows it",
     },
     Absence {
+        within: &["actors/src", "src"],
+        but: &["actors/src/webhooks.rs", "actors/src/webhooks/"],
+        never: &["reqwest"],
+        because: "requests outward are sent by the sender of webhooks alone",
+    },
+    Absence {
         within: &["src"],
         but: &["src/error.rs"],
         never: &[

@@ -4,7 +4,9 @@
 
 mod support;
 
+mod alarms_api;
 mod architecture;
+mod automation;
 mod bad_configuration;
 mod broker_gone;
 mod commands_api;

@@ -4,6 +4,8 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::support::hub::{House, Hub};
+use crate::support::pump::register;
+use crate::support::rules::{Rules, done, not_run, report};
 use crate::support::within;
 
 /// Debian calls it `chromium`, others `google-chrome`.
@@ -28,6 +30,33 @@ async fn it_shows_what_to_try_and_then_the_devices_that_came() {
         assert!(page.contains(expected), "no `{expected}` in {page}");
     }
     assert!(page.contains("Garden &lt;b&gt;pump&lt;/b&gt;"), "a name is text, not markup: {page}");
+}
+
+#[tokio::test]
+async fn it_shows_what_is_wrong_and_what_rules_did_and_did_not() {
+    let text = "version: 1\nrules:\n  hot:\n    alias: Oven <i>hot</i>\n    triggers:\n      - numeric: oven.temperature\n        \
+                above: 100\n    actions:\n      - alarm: oven-hot\n        severity: major\n        message: it is {{ trigger.value }} °C\n  \
+                guarded:\n    triggers: [ { numeric: oven.temperature, above: 100 } ]\n    conditions: [ oven.temperature > 500 ]\n    \
+                actions: [ { log: x } ]\n";
+    let rules = Rules::of("oven.yaml", text);
+    rules.write("broken.yaml", "version: 1\nruls: {}\n");
+    let hub = House::new().with("--rules", rules.folder()).start().await;
+    register(&hub, "oven").await;
+    report(&hub, "oven", &serde_json::json!({ "temperature": 120.5 })).await;
+    done(&hub, "hot").await;
+    not_run(&hub, "guarded", "condition").await;
+    let page = seen(&hub).await;
+    for expected in [
+        "Oven &lt;i&gt;hot&lt;/i&gt;",
+        "it is 120.5 °C",
+        "major",
+        "Acknowledge",
+        "running",
+        "not run: condition",
+        "broken.yaml:2:1",
+    ] {
+        assert!(page.contains(expected), "no `{expected}` in {page}");
+    }
 }
 
 /// The page's document as the browser has it after a while.

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::alarm::AlarmChange;
+use super::alarm::{AlarmChange, Severity};
 use super::clock::Timestamp;
 use super::command::CommandChange;
 use super::id::{DeviceId, DeviceNumber};
@@ -223,6 +223,12 @@ impl Event {
         }
     }
 
+    /// How bad it is, where it is an alarm's.
+    #[must_use]
+    pub fn severity(&self) -> Option<Severity> {
+        if let EventBody::Alarm(change) = &self.body { Some(change.alarm.severity) } else { None }
+    }
+
     /// The event's `data` on the wire: readings by name, or what changed.
     #[must_use]
     pub fn data(&self) -> Object {
@@ -242,19 +248,10 @@ impl Event {
                     .collect()
             }
             EventBody::Command(change) => change.data(),
-            EventBody::Alarm(change) => as_object(change),
-            EventBody::Rule(entry) => as_object(entry),
+            EventBody::Alarm(change) => change.data(),
+            EventBody::Rule(entry) => entry.data(),
             EventBody::Signal(signal) => signal.data(),
         }
-    }
-}
-
-/// What serializes as an object, as one.
-fn as_object(value: &impl Serialize) -> Object {
-    let json = serde_json::to_vec(value).ok().and_then(|bytes| Json::parse(&bytes).ok());
-    match json {
-        Some(Json::Object(object)) => object,
-        _ => Object::default(), // never: both are made of texts, numbers and JSON
     }
 }
 

@@ -17,6 +17,8 @@ pub use number::Number;
 
 /// Deeper documents are refused: nobody's twin is, and each level costs stack.
 pub const DEEPEST: usize = 32;
+/// What the hub itself has written may have documents a few levels down in it: a run's trigger a message.
+const DEEPEST_WRITTEN: usize = 2 * DEEPEST;
 
 /// A JSON value.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,27 +53,28 @@ impl Json {
     /// # Errors
     /// Not UTF-8, not JSON (with line and column), deeper than [`DEEPEST`], or a number beyond ±1.8e308.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
-        Self::from_raw(serde_json::from_slice(bytes)?, 0)
+        Self::from_raw(serde_json::from_slice(bytes)?, DEEPEST)
     }
 
-    fn from_raw(raw: &RawValue, depth: usize) -> Result<Self, JsonError> {
+    /// `levels`: how many it may have below the first.
+    fn from_raw(raw: &RawValue, levels: usize) -> Result<Self, JsonError> {
         let text = raw.get();
-        if depth > DEEPEST {
-            return Err(JsonError::TooDeep);
-        }
+        let inner = |raw: &RawValue| {
+            let levels = levels.checked_sub(1).ok_or(JsonError::TooDeep)?;
+            Self::from_raw(raw, levels)
+        };
         Ok(match text.as_bytes().first() {
             Some(b'{') => {
                 let RawObject(entries) = serde_json::from_str(text)?;
                 let mut object = Object::default();
                 for (key, value) in entries {
-                    object.insert(key, Self::from_raw(value, depth + 1)?);
+                    object.insert(key, inner(value)?);
                 }
                 Self::Object(object)
             }
             Some(b'[') => {
                 let RawArray(items) = serde_json::from_str(text)?;
-                let items: Result<Vec<_>, _> =
-                    items.into_iter().map(|item| Self::from_raw(item, depth + 1)).collect();
+                let items: Result<Vec<_>, _> = items.into_iter().map(inner).collect();
                 Self::Array(items?.into())
             }
             Some(b'"') => Self::String(serde_json::from_str::<String>(text)?.into()),
@@ -373,7 +376,7 @@ impl Serialize for Object {
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Self::from_raw(&raw, 0).map_err(de::Error::custom)
+        Self::from_raw(&raw, DEEPEST_WRITTEN).map_err(de::Error::custom)
     }
 }
 

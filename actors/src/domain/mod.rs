@@ -17,6 +17,7 @@ pub mod rules;
 pub mod schedule;
 pub mod series;
 pub mod settings;
+pub mod topic;
 pub mod twin;
 
 pub use clock::{Clock, Timestamp};

@@ -208,7 +208,9 @@ impl Twin {
                 let patch = registration.into_patch(self, now)?;
                 self.update(outcome, ChangeKind::Claimed, patch, now, cause);
             }
-            Input::Change(_) | Input::Command { .. } if wake::refuses_rules(self, cause) => {
+            Input::Change(_) | Input::Command { .. } | Input::SetMode { .. }
+                if wake::refuses_rules(self, cause) =>
+            {
                 return Err(Refusal::ManualMode);
             }
             Input::Change(change) => {
@@ -218,7 +220,9 @@ impl Twin {
                 self.update(outcome, ChangeKind::Updated, patch, now, cause);
             }
             Input::SetMode { mode, until } => self.set_mode(outcome, mode, until, now, cause)?,
-            Input::Command { id, request, known } => self.ask(outcome, id, request, known, (now, cause))?,
+            Input::Command { id, request, known, .. } => {
+                self.ask(outcome, id, request, known, (now, cause))?
+            }
             Input::Answer { id, answer, known } => {
                 if self.is_of_device(cause) {
                     self.come_online(outcome, HEARD, now, cause);

@@ -1,5 +1,6 @@
 //! The actors together, over a real database in a folder of the test's own.
 
+mod rules;
 mod waiting;
 
 use std::collections::HashMap;
@@ -141,7 +142,14 @@ impl House {
         let (receipt, settled) = Receipt::channel();
         let topic = format!("iot/devices/{device}/data").into();
         let payload = payload.to_owned().into();
-        let message = Arrived { topic, payload, fire_and_forget: false, retained: false };
+        let message = Arrived {
+            topic,
+            payload,
+            fire_and_forget: false,
+            retained: false,
+            for_twins: true,
+            for_rules: true,
+        };
         self.hub.door.take(message, receipt, None);
         settled
     }

@@ -113,6 +113,13 @@ pub struct Tell {
     pub reply: oneshot::Sender<Result<u64, RuleRefusal>>,
 }
 
+/// Keep now what there is to keep: the hub goes down.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Flush {
+    pub reply: oneshot::Sender<()>,
+}
+
 /// The time has come for something that waits.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

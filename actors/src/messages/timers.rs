@@ -2,6 +2,7 @@
 
 use actix::{Addr, Message};
 
+use crate::automation::Automation;
 use crate::domain::{DeviceId, Timestamp};
 use crate::supervisor::Supervisor;
 
@@ -10,6 +11,7 @@ use crate::supervisor::Supervisor;
 #[rtype(result = "()")]
 pub struct Begin {
     pub supervisor: Addr<Supervisor>,
+    pub automation: Addr<Automation>,
 }
 
 /// Wake this device's twin at `at`, or soon after.
@@ -17,6 +19,13 @@ pub struct Begin {
 #[rtype(result = "()")]
 pub struct Arm {
     pub device: DeviceId,
+    pub at: Timestamp,
+}
+
+/// Tell automation at `at`, or soon after.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ArmAutomation {
     pub at: Timestamp,
 }
 

@@ -1,12 +1,20 @@
 //! What the sender of webhooks is told.
 
 use actix::Message;
+use tokio::sync::oneshot;
 
 use crate::store::DeliveryRecord;
 
-/// A request outward that is durable now: send it, as often as it takes.
+/// A request outward that is durable now: send it, as often as it takes. One that is known is not sent twice.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Send {
     pub delivery: DeliveryRecord,
+}
+
+/// Begin nothing more: the hub goes down. Answered when what is under way has its answer, and that is stored.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Rest {
+    pub reply: oneshot::Sender<()>,
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::listening::Listening;
 use crate::receipt::Receipt;
 
 /// A message as a link took it in.
@@ -17,6 +18,9 @@ pub struct Arrived {
     pub fire_and_forget: bool,
     /// The broker had kept it: it restores state and fires nothing.
     pub retained: bool,
+    /// It came by a subscription for devices' twins, by one for rules, or by both.
+    pub for_twins: bool,
+    pub for_rules: bool,
 }
 
 /// Room for one message in flight, given back when dropped.
@@ -37,4 +41,7 @@ pub trait Intake: Send + Sync + 'static {
     /// Takes a message in; never waits. `receipt` is settled, on whatever thread, with `Ok` when the
     /// message is to be acknowledged, and as lost when it must come again.
     fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>);
+
+    /// The topics that it wants beside those of the dialects.
+    fn listening(&self) -> Arc<Listening>;
 }

@@ -4,6 +4,7 @@
 mod acks;
 mod address;
 mod backoff;
+mod ears;
 mod poll;
 mod publishes;
 mod tls;
@@ -130,11 +131,19 @@ impl RumqttcLink {
             stopped: AtomicBool::new(false),
             phase: watch::Sender::new(Phase::Running),
         });
+        let (listening, listens, numbers) = (shared.intake.listening(), Arc::default(), Arc::default());
+        let ears =
+            ears::follow(client.clone(), Arc::clone(&listening), Arc::clone(&listens), Arc::clone(&numbers));
+        runtime.handle().spawn(ears);
         let poller = Poller {
             events,
             client: client.clone(),
             shared: Arc::clone(&shared),
             backoff: Backoff::default(),
+            listening,
+            listens,
+            numbers,
+            awaits_dialects: false,
         };
         runtime.handle().spawn(poller.run());
         Ok(Arc::new(Self { shared, client, runtime }))

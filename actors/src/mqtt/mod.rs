@@ -5,6 +5,7 @@ pub mod dialects;
 pub mod intake;
 mod line;
 pub mod link;
+pub mod listening;
 pub mod rejections;
 mod runtime;
 #[cfg(test)]

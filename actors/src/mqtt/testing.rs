@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 
 use super::intake::{Arrived, Intake, Room};
+use super::listening::Listening;
 use crate::receipt::{Receipt, Taken};
 
 /// A test that waits longer than this has failed.
@@ -18,6 +19,7 @@ pub(super) struct Desk {
     room: Arc<Semaphore>,
     tray: mpsc::UnboundedSender<Lying>,
     pile: Arc<Mutex<mpsc::UnboundedReceiver<Lying>>>,
+    pub(super) listening: Arc<Listening>,
 }
 
 /// A message on the desk.
@@ -30,7 +32,12 @@ pub(super) struct Lying {
 impl Desk {
     pub(super) fn with_room(room: usize) -> Self {
         let (tray, pile) = mpsc::unbounded_channel();
-        Self { room: Arc::new(Semaphore::new(room)), tray, pile: Arc::new(Mutex::new(pile)) }
+        Self {
+            room: Arc::new(Semaphore::new(room)),
+            tray,
+            pile: Arc::new(Mutex::new(pile)),
+            listening: Arc::default(),
+        }
     }
 
     /// The next message that came.
@@ -85,6 +92,10 @@ impl Intake for Desk {
     fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
         self.tray.send(Lying { message, receipt, room }).ok().unwrap();
     }
+
+    fn listening(&self) -> Arc<Listening> {
+        Arc::clone(&self.listening)
+    }
 }
 
 /// An intake that settles everything at once.
@@ -104,6 +115,10 @@ impl Intake for Rubber {
 
     fn take(&self, _: Arrived, receipt: Receipt, _: Option<Room>) {
         receipt.settle(Ok(Taken::default()));
+    }
+
+    fn listening(&self) -> Arc<Listening> {
+        Arc::default()
     }
 }
 

@@ -13,10 +13,12 @@ use crate::domain::{DeviceNumber, Object, Timestamp};
 pub struct Automation {
     /// The place in the sequence up to which the engine has come, and its time.
     pub progress: Option<Progress>,
-    /// Scopes of the engine that changed.
+    /// Scopes of the engine that changed. Those of removed devices are not taken any more.
     pub kept: Vec<Kept>,
-    /// Runs, new or come further.
+    /// Runs, new or come further. Rule, device, beginning and parent of a run stay as they were told first, and so
+    /// does whether it ran at all. A run whose device is removed stays and is no device's (number 0) then.
     pub runs: Vec<RunEntry>,
+    /// As they are now. Originator, type and when it was raised first stay. Those of removed devices go.
     pub alarms: Vec<Alarm>,
     pub rules: Vec<RuleRecord>,
     pub deliveries: Vec<DeliveryRecord>,
@@ -72,6 +74,7 @@ pub enum DeliveryStatus {
 #[derive(Clone, Debug, Default)]
 pub struct RunQuery {
     pub rule: Option<RuleId>,
+    /// Which fired them, while there is such a device.
     pub device: Option<DeviceNumber>,
     /// The run that brought them about.
     pub parent: Option<RunId>,
@@ -100,6 +103,7 @@ pub struct AlarmQuery {
     pub acknowledged: Option<bool>,
     pub at_least: Option<Severity>,
     pub device: Option<DeviceNumber>,
+    /// Which raised them last, or which they are about.
     pub rule: Option<RuleId>,
     pub alarm_type: Option<String>,
     /// By when they were raised first: from here on, inclusive.

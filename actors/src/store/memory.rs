@@ -1,11 +1,14 @@
 //! A store in memory, for tests: the same answers as the durable one, by the simplest means.
 
+mod automation;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use self::automation::Automated;
 use super::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
     DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, DeviceSort, EventQuery, Head, Replayed, RunPage,
@@ -38,6 +41,7 @@ struct Inner {
     twins: BTreeMap<DeviceNumber, (u64, Twin)>,
     commands: BTreeMap<CommandId, CommandRecord>,
     outbox: BTreeMap<u64, Outgoing>,
+    automated: Automated,
 }
 
 impl MemoryStore {
@@ -199,40 +203,51 @@ impl Store for MemoryStore {
     }
 
     async fn automation(&self) -> Result<AutomationState, StoreError> {
-        Ok(Default::default())
+        Ok(self.inner().automated.state())
     }
 
     async fn past(
         &self,
-        _devices: Option<&[DeviceNumber]>,
-        _after: u64,
-        _limit: usize,
+        devices: Option<&[DeviceNumber]>,
+        after: u64,
+        limit: usize,
     ) -> Result<Vec<Arc<Recorded>>, StoreError> {
-        Ok(Default::default())
+        let inner = self.inner();
+        let mut found: BTreeMap<u64, Arc<Recorded>> = inner.log.clone();
+        let readings: Vec<&Arc<Recorded>> = match devices {
+            Some(devices) => devices.iter().flat_map(|device| inner.of_device(*device)).collect(),
+            None => inner.journal.iter().flat_map(|(_, events)| events).collect(),
+        };
+        found.extend(readings.into_iter().map(|recorded| (recorded.seq, Arc::clone(recorded))));
+        let is_theirs = |number: DeviceNumber| {
+            number == select::NOBODY || devices.is_none_or(|devices| devices.contains(&number))
+        };
+        let later = found.into_iter().filter(|(seq, _)| *seq > after).map(|(_, recorded)| recorded);
+        Ok(later.filter(|recorded| is_theirs(recorded.event.number)).take(limit).collect())
     }
 
-    async fn runs(&self, _query: &RunQuery) -> Result<RunPage, StoreError> {
-        Ok(Default::default())
+    async fn runs(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
+        Ok(self.inner().automated.runs(query))
     }
 
-    async fn run(&self, _id: RunId) -> Result<Option<RunEntry>, StoreError> {
-        Ok(Default::default())
+    async fn run(&self, id: RunId) -> Result<Option<RunEntry>, StoreError> {
+        Ok(self.inner().automated.run(id))
     }
 
-    async fn last_runs(&self, _rules: &[RuleId]) -> Result<Vec<RunEntry>, StoreError> {
-        Ok(Default::default())
+    async fn last_runs(&self, rules: &[RuleId]) -> Result<Vec<RunEntry>, StoreError> {
+        Ok(self.inner().automated.last_runs(rules))
     }
 
-    async fn alarms(&self, _query: &AlarmQuery) -> Result<AlarmPage, StoreError> {
-        Ok(Default::default())
+    async fn alarms(&self, query: &AlarmQuery) -> Result<AlarmPage, StoreError> {
+        Ok(self.inner().automated.alarms(query))
     }
 
-    async fn alarm(&self, _id: AlarmId) -> Result<Option<Alarm>, StoreError> {
-        Ok(Default::default())
+    async fn alarm(&self, id: AlarmId) -> Result<Option<Alarm>, StoreError> {
+        Ok(self.inner().automated.alarm(id))
     }
 
-    async fn deliveries(&self, _query: &DeliveryQuery) -> Result<DeliveryPage, StoreError> {
-        Ok(Default::default())
+    async fn deliveries(&self, query: &DeliveryQuery) -> Result<DeliveryPage, StoreError> {
+        Ok(self.inner().automated.deliveries(query))
     }
 
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {
@@ -279,10 +294,15 @@ impl Inner {
             self.outbox.insert(message.id, message.clone());
         }
         self.outbox.retain(|id, _| !batch.sent.contains(id));
+        self.automated.take(&batch.automation);
     }
 
     fn take(&mut self, recorded: &Arc<Recorded>) {
         let event = &recorded.event;
+        if !select::makes_twin(event) {
+            self.log.insert(recorded.seq, Arc::clone(recorded));
+            return;
+        }
         let new = || (0, Twin::new(event.device.clone(), event.number, event.received_at));
         let (seq, twin) = self.twins.entry(event.number).or_insert_with(new);
         if recorded.seq > *seq {
@@ -299,6 +319,7 @@ impl Inner {
     fn remove(&mut self, seq: u64, device: DeviceNumber) {
         self.twins.remove(&device);
         self.by_device.remove(&device);
+        self.automated.forget(device);
         self.commands.retain(|_, record| record.number != device);
         self.head.number = self.head.number.max(device.0);
         let stays = |recorded: &Arc<Recorded>| recorded.event.number != device || recorded.seq >= seq;

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::domain::alarm::{Alarm, AlarmId};
+use crate::domain::alarm::{Alarm, AlarmId, Severity};
 use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{
@@ -40,7 +40,7 @@ pub struct Batch {
     pub events: Arc<[Arc<Recorded>]>,
     /// Rows to write now: twins of which more than readings changed, as they are after the event `seq`.
     pub twins: Vec<(u64, Twin)>,
-    /// Devices to remove with everything they have, and the `seq` of the event that says so.
+    /// Devices to remove with everything they have but the runs of rules for them, and the `seq` of the event that says so.
     pub removed: Vec<(u64, DeviceNumber)>,
     /// Commands that changed, each once, as they are after the batch.
     pub commands: Vec<CommandRecord>,
@@ -155,6 +155,8 @@ pub struct EventQuery {
     pub device: Option<DeviceNumber>,
     /// Empty means all.
     pub kinds: Vec<Kind>,
+    /// Of alarms, those of this severity or worse alone; what is no alarm has none.
+    pub at_least: Option<Severity>,
     /// By the event's `at`: from here on, inclusive.
     pub from: Option<Timestamp>,
     /// Up to here, exclusive.
@@ -250,8 +252,11 @@ pub trait Store: Send + Sync + 'static {
     /// What automation left when it was last committed.
     async fn automation(&self) -> Result<AutomationState, StoreError>;
 
-    /// Events of these devices and those that are no device's, with `seq > after`, in order, `limit` at most, for
-    /// a backtest: telemetry as far back as readings are kept. No devices: of all, as far back as events are.
+    /// Events of these devices and those that are no device's, with `seq > after`, in order, for a backtest:
+    /// `limit` of them, and fewer only where there are no more. Telemetry goes as far back as readings are
+    /// kept. No devices: of all, telemetry as far back as the journal goes. A page of some devices reads
+    /// a stretch of readings of each beyond what it gives, so pages for many should be larger: 50,000 do for
+    /// a hundred.
     async fn past(
         &self,
         devices: Option<&[DeviceNumber]>,

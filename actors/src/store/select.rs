@@ -1,8 +1,16 @@
 //! Which twins, readings and events a question means: the same for every store.
 
-use super::{CommandQuery, CommandRecord, Deadline, DeviceQuery, EventQuery};
+use super::{
+    AlarmQuery, CommandQuery, CommandRecord, Deadline, DeliveryQuery, DeliveryRecord, DeviceQuery,
+    EventQuery, RunQuery,
+};
+use crate::domain::alarm::{Alarm, Originator};
+use crate::domain::rules::{RuleId, RunEntry, RunOutcome};
 use crate::domain::series::{HistoryQuery, StoredReading};
-use crate::domain::{EventBody, Json, Recorded, Scalar, Status, Timestamp, Twin};
+use crate::domain::{DeviceNumber, Event, EventBody, Json, Recorded, Scalar, Status, Timestamp, Twin};
+
+/// The number of what is no device's.
+pub const NOBODY: DeviceNumber = DeviceNumber(0);
 
 /// Twins are looked up and sorted by this many characters of a text. What is longer and begins alike is
 /// told apart only where it is read.
@@ -53,6 +61,7 @@ pub fn wants(query: &EventQuery, recorded: &Recorded) -> bool {
     let event = &recorded.event;
     query.device.is_none_or(|device| event.number == device)
         && (query.kinds.is_empty() || query.kinds.contains(&event.kind()))
+        && query.at_least.is_none_or(|severity| event.severity() >= Some(severity))
         && query.since.is_none_or(|since| recorded.seq > since)
         && in_time(query.from, query.to, event.at)
 }
@@ -64,6 +73,55 @@ pub fn is_asked_for(query: &CommandQuery, record: &CommandRecord) -> bool {
         && (query.status.is_empty() || query.status.contains(&command.status))
         && query.command_type.as_deref().is_none_or(|wanted| &*command.request.command_type == wanted)
         && in_time(query.from, query.to, command.created_at)
+}
+
+/// Is this run one of those asked for?
+pub fn is_run(query: &RunQuery, entry: &RunEntry) -> bool {
+    let RunQuery { rule, device, parent, outcomes, from, to, .. } = query;
+    rule.as_ref().is_none_or(|rule| entry.rule == *rule)
+        && device.is_none_or(|device| entry.number == device)
+        && parent.is_none_or(|parent| entry.parent == Some(parent))
+        && (outcomes.is_empty() || outcomes.iter().any(|outcome| outcome == entry.outcome.as_str()))
+        && in_time(*from, *to, entry.at)
+}
+
+/// Did the rule do something?
+pub fn is_telling(entry: &RunEntry) -> bool {
+    !matches!(entry.outcome, RunOutcome::NotRun { .. })
+}
+
+/// Is this alarm one of those asked for?
+pub fn is_alarm(query: &AlarmQuery, alarm: &Alarm) -> bool {
+    let AlarmQuery { active, acknowledged, at_least, device, rule, alarm_type, from, to, .. } = query;
+    active.is_none_or(|active| alarm.active == active)
+        && acknowledged.is_none_or(|acknowledged| alarm.acknowledged == acknowledged)
+        && at_least.is_none_or(|least| alarm.severity >= least)
+        && device.is_none_or(|device| alarm.number == device)
+        && rule.as_ref().is_none_or(|rule| rule_of(alarm) == Some(rule))
+        && alarm_type.as_deref().is_none_or(|wanted| &*alarm.alarm_type == wanted)
+        && in_time(*from, *to, alarm.raised_at)
+}
+
+/// The rule that raised an alarm last, or else the one that it is about.
+pub fn rule_of(alarm: &Alarm) -> Option<&RuleId> {
+    let about = if let Originator::Rule(rule) = &alarm.originator { Some(rule) } else { None };
+    alarm.rule.as_ref().or(about)
+}
+
+/// Is this request outward one of those asked for?
+pub fn is_delivery(query: &DeliveryQuery, record: &DeliveryRecord) -> bool {
+    query.status.is_none_or(|status| record.status == status) && query.run.is_none_or(|run| record.run == run)
+}
+
+/// Is this one of the events that a twin is made of? Others are no device's, or only about it.
+pub fn makes_twin(event: &Event) -> bool {
+    match event.body {
+        EventBody::Telemetry { .. }
+        | EventBody::Twin(_)
+        | EventBody::Presence { .. }
+        | EventBody::Command(_) => event.number != NOBODY,
+        EventBody::Alarm(_) | EventBody::Rule(_) | EventBody::Signal(_) => false,
+    }
 }
 
 /// What the store knows of when this twin is to be woken; none where nothing waits.

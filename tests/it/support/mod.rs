@@ -4,6 +4,8 @@ pub mod hub;
 pub mod mosquitto;
 pub mod mqtt;
 pub mod pump;
+pub mod receiver;
+pub mod rules;
 pub mod websocket;
 
 use std::time::{Duration, Instant};

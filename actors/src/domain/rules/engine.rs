@@ -13,21 +13,53 @@
 //! true. Started anew from them, with the events after that place, it makes the same runs again, by the same
 //! names.
 
+mod book;
+mod clock;
+mod conditions;
+mod deed;
+mod drive;
+mod fire;
+mod kept;
+mod latch;
+mod program;
+mod run;
+mod scope;
+mod signals;
+mod state;
+mod triggers;
+mod wait;
+mod watch;
+mod work;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
+use self::book::Book;
+use self::state::State;
+use self::work::Work;
+use self::world::World;
 use super::expression::Twins;
-use super::model::{LogLevel, Rule, RuleId, Selector};
+use super::model::{LogLevel, Rule, RuleId, Selector, TriggerKind};
 use super::record::{RunEntry, RunId};
+use super::signal::Signal;
 use crate::domain::alarm::{Originator, Severity};
 use crate::domain::{
-    Cause, CommandId, CommandRequest, DeviceId, DeviceNumber, Json, Mode, Object, Recorded, Timestamp, Twin,
+    Cause, CommandId, CommandRequest, DeviceId, DeviceNumber, EventBody, Json, Mode, Object, Recorded,
+    Timestamp, Twin,
 };
+
+pub(super) use self::deed::{kind_of_deed, level_word, severity_word};
+pub use self::state::Counts;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Engine {
-    rules: Vec<Rule>,
-    now: Timestamp,
+    book: Book,
+    world: World,
+    state: State,
 }
 
 /// What came of a step: in the order in which it is to be done and told.
@@ -162,87 +194,220 @@ impl Engine {
     /// An engine without rules, its time standing at `now`.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self { rules: Vec::new(), now }
+        let mut engine = Self::default();
+        engine.state.now = now;
+        engine
     }
 
     /// Takes these rules in place of those it has. Rules with the same fingerprint keep all that waits; runs of
     /// others are given up, and entries say so.
     pub fn exchange(&mut self, rules: Vec<Rule>) -> Step {
-        self.rules = rules;
-        Step::default()
+        let before = std::mem::replace(&mut self.book, Book::new(rules));
+        self.world.turn_to(&self.book, &before);
+        let (levels, scopes) =
+            (std::mem::take(&mut self.state.levels), std::mem::take(&mut self.state.scopes));
+        let now = self.state.now;
+        self.work().take_over(&before, levels, scopes, now);
+        self.say()
     }
 
-    /// The twins that its rules look at and that it does not know yet.
+    /// The twins that its rules look at and that it does not know yet. Also asked after an exchange while it runs.
     #[must_use]
     pub fn wants(&self) -> Wanted {
-        Wanted::default()
+        self.world.wanted()
     }
 
     /// A twin as it stands at the engine's place in the sequence.
-    pub fn know(&mut self, _twin: Twin) {}
+    pub fn know(&mut self, twin: Twin) {
+        self.world.know(twin, &self.book);
+    }
 
     /// Takes up what was kept. To be called after [`Engine::exchange`] and [`Engine::know`], before any event.
-    pub fn restore(&mut self, _kept: Vec<Kept>) {}
+    pub fn restore(&mut self, kept: Vec<Kept>) {
+        self.work().restore(kept);
+    }
 
     /// Whether `rule` runs; remembered, and so kept over a reload. The signal
-    /// [`Enabled`](super::Signal::Enabled) does the same.
-    pub fn set_enabled(&mut self, _rule: &RuleId, _enabled: bool) {}
+    /// [`Enabled`](super::Signal::Enabled) does the same. What comes of it is told with the next step.
+    pub fn set_enabled(&mut self, rule: &RuleId, enabled: bool) {
+        let now = self.state.now;
+        self.work().enable(rule, enabled, now);
+    }
 
     /// The next event of the sequence.
-    pub fn observe(&mut self, _recorded: &Recorded) -> Step {
-        Step::default()
+    pub fn observe(&mut self, recorded: &Recorded) -> Step {
+        self.world.begin();
+        let event = &recorded.event;
+        match &event.body {
+            EventBody::Signal(signal) => {
+                let mut work = self.work();
+                if !matches!(**signal, Signal::Started { .. }) {
+                    work.advance(event.received_at);
+                }
+                work.signal(signal, recorded);
+            }
+            _ if event.device.is_none() => {
+                self.work().advance(event.received_at);
+                self.look_at(recorded);
+            }
+            _ => {
+                self.work().advance(event.received_at);
+                if self.world.meet(event, &self.book) || !self.book.alarms.is_empty() {
+                    self.look_at(recorded);
+                }
+            }
+        }
+        self.say()
     }
 
     /// Lets the time go on to `now`.
     pub fn advance(&mut self, now: Timestamp) -> Step {
-        self.now = self.now.max(now);
-        Step::default()
+        self.work().advance(now);
+        self.say()
     }
 
     /// An act was done, or could not be.
-    pub fn done(&mut self, _act: ActId, _result: ActResult, _now: Timestamp) -> Step {
-        Step::default()
+    pub fn done(&mut self, act: ActId, result: ActResult, now: Timestamp) -> Step {
+        let now = now.max(self.state.now);
+        let mut work = self.work();
+        work.answer(act, result, now);
+        work.drain();
+        self.say()
     }
 
     /// When something is next due.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
-        None
+        self.state.next()
     }
 
     /// Its time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.now
+        self.state.now
     }
 
     /// Scopes that changed since this was last asked.
     pub fn take_changes(&mut self) -> Vec<Kept> {
-        Vec::new()
+        self.state.take_changes(&self.book)
     }
 
     /// Acts that have not been answered: to be done again after a restart, by the same names.
     #[must_use]
     pub fn unanswered(&self) -> Vec<Act> {
-        Vec::new()
+        let mut nothing = State::default(); // it only looks
+        let work = Work { book: &self.book, world: &self.world, state: &mut nothing };
+        work.unanswered(&self.state.scopes)
     }
 
     /// Is a rule listening to this topic?
     #[must_use]
-    pub fn listens_to(&self, _topic: &str) -> bool {
-        false
+    pub fn listens_to(&self, topic: &str) -> bool {
+        self.book.topics.iter().any(|spot| match &self.book.trigger(*spot).kind {
+            TriggerKind::Mqtt { topic: filter, .. } => signals::topic_fits(filter, topic),
+            _ => false,
+        })
+    }
+
+    /// Has a rule a webhook of this name?
+    #[must_use]
+    pub fn has_webhook(&self, name: &str) -> bool {
+        self.book.webhooks.iter().any(|spot| match &self.book.trigger(*spot).kind {
+            TriggerKind::Webhook { name: of } => **of == *name,
+            _ => false,
+        })
     }
 
     /// The rules, in the order of their names.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
-        &self.rules
+        &self.book.rules
+    }
+
+    /// Whether a rule runs, as it and people say; none where there is no such rule.
+    #[must_use]
+    pub fn is_enabled(&self, rule: &RuleId) -> Option<bool> {
+        Some(self.state.is_enabled(&self.book, self.book.find(rule)?))
+    }
+
+    /// Why a rule was stopped, where it was.
+    #[must_use]
+    pub fn stopped(&self, rule: &RuleId) -> Option<&str> {
+        self.state.levels[self.book.find(rule)? as usize].stopped.as_deref()
+    }
+
+    /// When a rule's next trigger by the clock is due, while it is enabled.
+    #[must_use]
+    pub fn next_of(&self, rule: &RuleId) -> Option<Timestamp> {
+        let rule = self.book.find(rule)?;
+        self.state.levels[rule as usize].due().filter(|_| self.state.is_enabled(&self.book, rule))
+    }
+
+    /// How much it has done since it began.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.state.counts
+    }
+
+    fn work(&mut self) -> Work<'_> {
+        Work { book: &self.book, world: &self.world, state: &mut self.state }
+    }
+
+    /// An event of a device that a rule may look at.
+    fn look_at(&mut self, recorded: &Recorded) {
+        let event = &recorded.event;
+        let hits = triggers::collect(&self.world, &self.book, event);
+        let gone = self.world.fold(event, &self.book);
+        let mut work = self.work();
+        if world::is_deletion(event) {
+            work.forget_device(event.number, event.received_at);
+        }
+        for spot in gone {
+            work.unwatch(spot, event.number);
+        }
+        work.look_at_hits(hits, recorded);
+        if let EventBody::Command(change) = &event.body {
+            work.command_came(change, event.received_at);
+            work.drain();
+        }
+        if !work.state.waiting.is_empty() {
+            work.look_again(&event.device, event.received_at);
+        }
+        // Where its time was ahead of the event's, what this began may be due.
+        let now = work.state.now;
+        work.advance(now);
+    }
+
+    fn say(&mut self) -> Step {
+        std::mem::take(&mut self.state.out)
     }
 }
 
+/// How a rule stands.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    pub enabled: bool,
+    pub stopped: Option<Box<str>>,
+    pub next_at: Option<Timestamp>,
+}
+
+impl Engine {
+    /// How a rule stands.
+    #[must_use]
+    pub fn standing(&self, _rule: &RuleId) -> Standing {
+        Standing::default()
+    }
+}
+
+/// The keys of a rule's webhooks, by their step.
+#[must_use]
+pub fn webhook_keys(_rule: &Rule) -> Vec<(u32, super::model::Secret)> {
+    Vec::new()
+}
+
 impl Twins for Engine {
-    fn twin(&self, _id: &str) -> Option<&Twin> {
-        None
+    fn twin(&self, id: &str) -> Option<&Twin> {
+        self.world.twin(id)
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod analysis;
 pub mod backtest;
+pub mod condition;
 pub mod engine;
 pub mod expression;
 pub mod file;
@@ -20,5 +21,5 @@ pub use engine::{Act, ActId, ActResult, Deed, Engine, Kept, Step};
 pub use expression::{Expression, Scope, Twins};
 pub use file::{Problem, RuleFile};
 pub use model::{Rule, RuleId, Selector};
-pub use record::{RunEntry, RunId, RunOutcome, WhyNot};
+pub use record::{RunEntry, RunId, RunKind, RunOutcome, TriggerSeen, WhyNot};
 pub use signal::Signal;

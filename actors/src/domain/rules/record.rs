@@ -162,6 +162,25 @@ pub struct ActionSeen {
     pub made: Option<Box<str>>,
 }
 
+impl RunEntry {
+    /// The entry as people are told of it, on the feed and by the API: as it is kept, but what came of it lies
+    /// flat (`outcome`, and with it `why` and `detail`, or `reason`), and the hub's own number is left out.
+    #[must_use]
+    pub fn data(&self) -> Object {
+        let json = serde_json::to_vec(self).ok().and_then(|bytes| Json::parse(&bytes).ok());
+        let Some(Json::Object(mut data)) = json else {
+            return Object::default(); // never: it is made of texts, numbers and JSON
+        };
+        data.remove("number");
+        if let Some(Json::Object(outcome)) = data.remove("outcome") {
+            for (name, value) in outcome.iter() {
+                data.insert(name, value.clone());
+            }
+        }
+        data
+    }
+}
+
 impl RunId {
     /// The run of `rule` that `what` (a place in the sequence, or a moment in ms) fired through its trigger
     /// `index` for `device` at `at`.

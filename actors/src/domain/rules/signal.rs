@@ -1,13 +1,13 @@
 //! What comes to automation from beyond the twins. Each signal is an event in the one sequence, durable before
 //! it is acted upon, so a backtest meets it where the live run did.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::model::RuleId;
 use crate::domain::{Json, Object, Timestamp};
 
 /// See the module.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "signal", rename_all = "snake_case")]
 pub enum Signal {
     /// The hub is up again, or its clock was set forward: nothing was heard since `down_since`.
@@ -30,10 +30,69 @@ impl Signal {
     /// The event's `data` on the wire.
     #[must_use]
     pub fn data(&self) -> Object {
-        let json = serde_json::to_vec(self).ok().and_then(|bytes| Json::parse(&bytes).ok());
-        match json {
-            Some(Json::Object(object)) => object,
-            _ => Object::default(), // never: its serde form is an object
-        }
+        let object = serde_json::to_vec(self).and_then(|bytes| serde_json::from_slice(&bytes));
+        object.unwrap_or_default() // never: its serde form is an object
+    }
+}
+
+/// All members that any signal has: serde's own way with tagged enums would lose the digits of numbers.
+#[derive(Deserialize)]
+struct Members {
+    signal: Box<str>,
+    down_since: Option<Timestamp>,
+    topic: Option<Box<str>>,
+    payload: Option<Json>,
+    name: Option<Box<str>>,
+    body: Option<Json>,
+    rule: Option<RuleId>,
+    unconditional: Option<bool>,
+    enabled: Option<bool>,
+    loaded: Option<Vec<RuleId>>,
+    changed: Option<Vec<RuleId>>,
+    gone: Option<Vec<RuleId>>,
+    why: Option<Box<str>>,
+}
+
+impl<'de> Deserialize<'de> for Signal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Members {
+            signal,
+            down_since,
+            topic,
+            payload,
+            name,
+            body,
+            rule,
+            unconditional,
+            enabled,
+            loaded,
+            changed,
+            gone,
+            why,
+        } = Members::deserialize(deserializer)?;
+        let missing = |name: &'static str| move || <D::Error as de::Error>::missing_field(name);
+        let rule = rule.ok_or_else(missing("rule"));
+        // `null` reads as none, and is a value.
+        Ok(match &*signal {
+            "started" => Self::Started { down_since: down_since.ok_or_else(missing("down_since"))? },
+            "mqtt" => Self::Mqtt {
+                topic: topic.ok_or_else(missing("topic"))?,
+                payload: payload.unwrap_or_default(),
+            },
+            "webhook" => {
+                Self::Webhook { name: name.ok_or_else(missing("name"))?, body: body.unwrap_or_default() }
+            }
+            "run" => {
+                Self::Run { rule: rule?, unconditional: unconditional.ok_or_else(missing("unconditional"))? }
+            }
+            "enabled" => Self::Enabled { rule: rule?, enabled: enabled.ok_or_else(missing("enabled"))? },
+            "rules" => Self::Rules {
+                loaded: loaded.unwrap_or_default(),
+                changed: changed.unwrap_or_default(),
+                gone: gone.unwrap_or_default(),
+            },
+            "stopped" => Self::Stopped { rule: rule?, why: why.ok_or_else(missing("why"))? },
+            other => return Err(de::Error::custom(format!("there is no signal `{other}`"))),
+        })
     }
 }

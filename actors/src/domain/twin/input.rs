@@ -36,6 +36,8 @@ pub enum Input {
         request: Box<CommandRequest>,
         /// The command that the store knows to have carried the same idempotency key.
         known: Option<Box<Command>>,
+        /// Its key cannot have been used before: nobody need look.
+        is_new: bool,
     },
     /// The device says what became of a command.
     Answer {

@@ -13,27 +13,31 @@ use crate::store::MemoryStore;
 use crate::testkit::ManualClock;
 
 /// 2026-01-01T00:00:00Z, a Thursday.
-const NEW_YEAR: i64 = 1_767_225_600_000;
+pub const NEW_YEAR: i64 = 1_767_225_600_000;
 const HOUR: i64 = 3_600_000;
 
 /// A hub in virtual time, whose devices' way out is written down.
-struct Scene {
-    hub: Arc<Hub>,
-    store: Arc<FailingStore>,
-    clock: Arc<ManualClock>,
-    link: Arc<Scripted>,
-    events: tokio::sync::broadcast::Receiver<Arc<[Arc<Recorded>]>>,
-    seen: Vec<Arc<Recorded>>,
+pub struct Scene {
+    pub hub: Arc<Hub>,
+    pub store: Arc<FailingStore>,
+    pub clock: Arc<ManualClock>,
+    pub link: Arc<Scripted>,
+    pub events: tokio::sync::broadcast::Receiver<Arc<[Arc<Recorded>]>>,
+    pub seen: Vec<Arc<Recorded>>,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let clock = ManualClock::at(Timestamp::from_millis(NEW_YEAR));
         Self::over(FailingStore::around(Arc::new(MemoryStore::default())), clock).await
     }
 
-    async fn over(store: Arc<FailingStore>, clock: Arc<ManualClock>) -> Self {
-        let hub = Hub::start(store.clone(), clock.clone(), Settings::default()).await.unwrap();
+    pub async fn over(store: Arc<FailingStore>, clock: Arc<ManualClock>) -> Self {
+        Self::with(store, clock, Settings::default()).await
+    }
+
+    pub async fn with(store: Arc<FailingStore>, clock: Arc<ManualClock>, settings: Settings) -> Self {
+        let hub = Hub::start(store.clone(), clock.clone(), settings).await.unwrap();
         let link = Arc::new(Scripted::default());
         hub.connect(link.clone());
         let events = hub.feed.send(Subscribe).await.unwrap().events;
@@ -41,58 +45,66 @@ impl Scene {
     }
 
     /// As after a crash: what the old hub still does is not committed any more.
-    async fn again(self) -> Self {
+    pub async fn again(self) -> Self {
         self.down_for(0).await
     }
 
-    async fn down_for(self, millis: i64) -> Self {
+    pub async fn down_for(self, millis: i64) -> Self {
         self.hub.close().await;
         self.clock.advance(millis);
         Self::over(self.store, self.clock).await
     }
 
-    async fn say(&self, device: &str, leaf: &str, payload: &str) {
+    pub async fn say(&self, device: &str, leaf: &str, payload: &str) {
         let (receipt, settled) = Receipt::channel();
         let topic = format!("iot/devices/{device}/{leaf}").into();
         let payload = payload.to_owned().into();
-        let message = Arrived { topic, payload, fire_and_forget: false, retained: false };
+        let message = Arrived {
+            topic,
+            payload,
+            fire_and_forget: false,
+            retained: false,
+            for_twins: true,
+            for_rules: true,
+        };
         self.hub.door.take(message, receipt, None);
         settled.await.unwrap().unwrap();
     }
 
-    async fn deliver(&self, device: &str, input: Input) -> Result<Taken, HubError> {
+    pub async fn deliver(&self, device: &str, input: Input) -> Result<Taken, HubError> {
         let cause = Cause::new(Source::Rest, "user:ann");
         self.hub.deliver(id(device), input, cause, IfUnknown::Refuse, true).await
     }
 
-    async fn set(&self, device: &str, patch: &str) {
+    pub async fn set(&self, device: &str, patch: &str) {
         let patch = payload::object(patch.as_bytes()).unwrap();
         let change = Change { patch, if_version: None };
         self.deliver(device, Input::Change(Box::new(change))).await.unwrap();
     }
 
-    async fn ask(&self, device: &str, fields: &str, key: Option<&str>) -> Result<Taken, HubError> {
+    pub async fn ask(&self, device: &str, fields: &str, key: Option<&str>) -> Result<Taken, HubError> {
         let mut request = CommandRequest::parse(payload::object(fields.as_bytes()).unwrap()).unwrap();
         request.idempotency_key = key.map(Into::into);
         let id = CommandId(Uuid::now_v7());
-        self.deliver(device, Input::Command { id, request: Box::new(request), known: None }).await
+        self.deliver(device, Input::Command { id, request: Box::new(request), known: None, is_new: false })
+            .await
     }
 
-    async fn asked(&self, device: &str, fields: &str) -> CommandId {
+    pub async fn asked(&self, device: &str, fields: &str) -> CommandId {
         self.ask(device, fields, None).await.unwrap().commands[0].id
     }
 
-    async fn answer(&self, device: &str, id: CommandId, status: AnswerStatus) -> Result<Taken, HubError> {
+    pub async fn answer(&self, device: &str, id: CommandId, status: AnswerStatus) -> Result<Taken, HubError> {
         let answer = Box::new(Answer { status, response: None, reason: None });
         self.deliver(device, Input::Answer { id, answer, known: None }).await
     }
 
-    async fn command(&self, id: CommandId) -> Command {
+    pub async fn command(&self, id: CommandId) -> Command {
         self.hub.archive.send(FindCommand(id)).await.unwrap().unwrap().unwrap().command
     }
 
     /// Lets time pass, and waits until `enough` of what happens from then on.
-    async fn pass(&mut self, millis: i64, enough: impl FnMut(&Recorded) -> bool) {
+    pub async fn pass(&mut self, millis: i64, enough: impl FnMut(&Recorded) -> bool) {
         // What happened before is told before this is answered.
         self.events = self.hub.feed.send(Subscribe).await.unwrap().events;
         self.seen.clear();
@@ -101,12 +113,12 @@ impl Scene {
         self.until(enough).await;
     }
 
-    async fn tick(&self) {
+    pub async fn tick(&self) {
         self.hub.timers.send(Tick).await.unwrap();
     }
 
     /// Waits until `enough` of what happened since time last passed; in whatever order.
-    async fn until(&mut self, mut enough: impl FnMut(&Recorded) -> bool) {
+    pub async fn until(&mut self, mut enough: impl FnMut(&Recorded) -> bool) {
         while !self.seen.iter().any(|recorded| enough(recorded)) {
             let batch = self.events.recv().await.unwrap();
             self.seen.extend(batch.iter().cloned());
@@ -114,7 +126,7 @@ impl Scene {
     }
 
     /// All that was told to the twins before is done: they answer in order.
-    async fn settled(&self, device: &str) -> Box<Twin> {
+    pub async fn settled(&self, device: &str) -> Box<Twin> {
         self.tick().await;
         self.hub.read(&id(device)).await.unwrap().unwrap()
     }
@@ -269,7 +281,7 @@ async fn who_waits_for_one_command_is_told_of_that_one() {
     let other = scene.asked("a", GO).await;
     scene.answer("a", other, AnswerStatus::Executed).await.unwrap();
     let request = Box::new(CommandRequest::new("go", payload::object(b"{}").unwrap()));
-    scene.deliver("a", Input::Command { id: mine, request, known: None }).await.unwrap();
+    scene.deliver("a", Input::Command { id: mine, request, known: None, is_new: false }).await.unwrap();
     let first = told.recv().await.unwrap();
     assert!(comes_to(mine, CommandStatus::Pending)(&first), "{first:?}");
 }

@@ -14,6 +14,7 @@ use super::wills::{Will, Wills};
 use crate::mqtt::dialects;
 use crate::mqtt::intake::{Arrived, Intake, Room};
 use crate::mqtt::line::Fate;
+use crate::mqtt::listening::Listening;
 use crate::receipt::Receipt;
 
 tokio::task_local! {
@@ -34,22 +35,26 @@ pub(super) struct Connection {
 /// See the module.
 pub(super) struct Hooks {
     intake: Arc<dyn Intake>,
+    listening: Arc<Listening>,
     wills: Arc<Wills>,
 }
 
 impl Hooks {
     pub(super) fn new(intake: Arc<dyn Intake>, wills: Arc<Wills>) -> Self {
-        Self { intake, wills }
+        let listening = intake.listening();
+        Self { intake, listening, wills }
     }
 
     async fn publish(&self, event: ClientPublishEvent) -> PublishAction {
-        if !dialects::is_ours(&event.topic) {
+        if !dialects::is_ours(&event.topic) && !self.listening.hears(&event.topic) {
             return PublishAction::Continue;
         }
         let message = Arrived {
             topic: event.topic,
             payload: event.payload,
             fire_and_forget: event.packet_id.is_none(),
+            for_twins: true,
+            for_rules: true,
             retained: false, // it comes from the device now; the broker keeps a copy for others
         };
         let Some(packet_id) = event.packet_id else {

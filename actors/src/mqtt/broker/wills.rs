@@ -54,7 +54,14 @@ impl Wills {
         // The event does not tell the delay; the session does.
         let session = self.storage.get_session(&event.client_id).await.ok().flatten();
         let delay = session.and_then(|session| session.will_publish_delay()).unwrap_or(0);
-        let message = Arrived { topic, payload, fire_and_forget: false, retained: false };
+        let message = Arrived {
+            topic,
+            payload,
+            fire_and_forget: false,
+            retained: false,
+            for_twins: true,
+            for_rules: true,
+        };
         Some(Will { message, delay: Duration::from_secs(delay.into()) })
     }
 

@@ -2,6 +2,7 @@
 //! what it sends it sends with `try_*`, and receipts are settled elsewhere.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
@@ -9,12 +10,15 @@ use rumqttc::v5::mqttbytes::v5::{
     ConnAck, Filter, Packet, Publish, RetainForwardRule, SubAck, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, Event, EventLoop};
+use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
 use super::Shared;
 use super::backoff::Backoff;
+use super::ears::{self, For};
 use crate::mqtt::dialects;
 use crate::mqtt::intake::Arrived;
+use crate::mqtt::listening::Listening;
 use crate::receipt::Receipt;
 
 pub(super) struct Poller {
@@ -22,6 +26,13 @@ pub(super) struct Poller {
     pub(super) client: AsyncClient,
     pub(super) shared: Arc<Shared>,
     pub(super) backoff: Backoff,
+    pub(super) listening: Arc<Listening>,
+    /// Told of each new connection: rules subscribe to what they listen to.
+    pub(super) listens: Arc<Notify>,
+    /// The broker knows numbers of subscriptions.
+    pub(super) numbers: Arc<AtomicBool>,
+    /// The next acknowledgement of a subscription is that of the dialects.
+    pub(super) awaits_dialects: bool,
 }
 
 impl Poller {
@@ -75,11 +86,15 @@ impl Poller {
         }
         let fire_and_forget = publish.qos == QoS::AtMostOnce;
         let receipt = if fire_and_forget { Receipt::nobody() } else { self.shared.acks.receipt(&publish) };
+        let topic: Arc<str> = String::from_utf8_lossy(&publish.topic).into();
+        let For { twins: for_twins, rules: for_rules } = ears::whom(&publish, &topic, &self.listening);
         let message = Arrived {
-            topic: String::from_utf8_lossy(&publish.topic).into(),
+            topic,
             payload: publish.payload,
             fire_and_forget,
             retained: publish.retain,
+            for_twins,
+            for_rules,
         };
         // No waiting for room here: the receive maximum bounds what comes unacknowledged.
         self.shared.intake.take(message, receipt, None);
@@ -94,7 +109,15 @@ impl Poller {
             retain_forward_rule: RetainForwardRule::OnNewSubscribe,
             ..Filter::default()
         });
-        self.client.try_subscribe_many(filters).map_err(|error| format!("cannot subscribe: {error}"))?;
+        // A broker that knows no numbers refuses them.
+        let numbered =
+            ack.properties.as_ref().and_then(|all| all.subscription_identifiers_available) != Some(0);
+        self.numbers.store(numbered, Ordering::Relaxed);
+        let properties = ears::numbered(numbered.then_some(ears::DIALECTS));
+        self.awaits_dialects = true;
+        self.client
+            .try_subscribe_many_with_properties(filters, properties)
+            .map_err(|error| format!("cannot subscribe: {error}"))?;
         debug!(session_present = ack.session_present, "connected to the broker");
         self.shared.publishes.open();
         self.shared.intake.connected();
@@ -102,6 +125,12 @@ impl Poller {
     }
 
     fn subscribed(&mut self, ack: &SubAck) -> Result<(), String> {
+        if !std::mem::take(&mut self.awaits_dialects) {
+            if ack.return_codes.iter().any(|code| !matches!(code, SubscribeReasonCode::Success(_))) {
+                warn!(broker = %self.shared.address, "the broker refuses a subscription for a rule");
+            }
+            return Ok(());
+        }
         for (code, filter) in ack.return_codes.iter().zip(dialects::subscriptions()) {
             if !matches!(code, SubscribeReasonCode::Success(_)) {
                 return Err(format!("the broker refuses the subscription to {filter}: {code:?}"));
@@ -110,6 +139,7 @@ impl Poller {
         info!(broker = %self.shared.address, "connected to the broker and subscribed");
         self.backoff.reset();
         self.shared.connected();
+        self.listens.notify_one();
         Ok(())
     }
 

@@ -1,3 +1,5 @@
+mod automation;
+
 use proptest::prelude::*;
 
 use super::bytes::{Decimal, checksum, put_varint};
@@ -108,6 +110,45 @@ fn steps_and_changes_come_back() {
     let events: Vec<Recorded> = (1..).zip(bodies).map(event).collect();
     let back = decode(&encode(&events)).unwrap();
     assert!(same(&back, &events), "{back:?}");
+}
+
+/// What version 1 wrote, before there were rules: a message, a change, a presence and a step of a command.
+const VERSION_1: &str = "0104070670756d702d310178017403c2b0430764657369726564026f6e05686561726404028ad8ee96ef6609\
+    000200016300000000000000011c0204ae12035a190209020104030502020a090002050101061b02094b7b22\
+    6964223a2230303030303030302d303030302d303030302d303030302d303030303030303030303037222c22\
+    73746570223a7b2273656e74223a7b22617474656d7074223a327d7d7dee2754082a458f4d";
+
+#[test]
+fn what_version_1_wrote_is_read() {
+    let at = Timestamp::from_millis(1_767_268_800_000);
+    let reading = Reading {
+        name: "t".into(),
+        value: Scalar::Number(Number::parse("23.50").unwrap()),
+        unit: Some("°C".into()),
+        quality_score: Some(90),
+    };
+    let patch: Object = [("desired", Json::from("on"))].into_iter().collect();
+    let id = CommandId(uuid::Uuid::from_u128(7));
+    let bodies = [
+        EventBody::Telemetry { readings: vec![reading], identity: Some(99) },
+        EventBody::Twin(TwinChange { change: ChangeKind::Updated, patch }),
+        EventBody::Presence { status: Status::Online, reason: "heard".into() },
+        EventBody::Command(Box::new(CommandChange { id, step: Step::Sent { attempt: 2 } })),
+    ];
+    let event = |(seq, body): (u64, EventBody)| {
+        let (device, number) = (DeviceId::parse("pump-1").unwrap(), DeviceNumber(1));
+        let cause = Cause::new(if seq < 3 { Source::Mqtt } else { Source::Hub }, "x");
+        let received_at = at.plus_millis(i64::try_from(seq % 2).unwrap() * 5);
+        Recorded::new(seq, Event { device, number, at, received_at, body, cause })
+    };
+    let events: Vec<Recorded> = (1..).zip(bodies).map(event).collect();
+    let mut blob = encode(&events);
+    blob.truncate(blob.len() - 8);
+    blob[0] = FIRST_VERSION;
+    blob.extend(checksum(&blob).to_le_bytes());
+    let text: String = blob.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(text, VERSION_1, "the form of what version 1 knew has not changed");
+    assert!(same(&decode(&blob).unwrap(), &events));
 }
 
 #[test]
@@ -240,24 +281,17 @@ fn any_body() -> impl Strategy<Value = EventBody> {
         }),
         1 => (status, ".{0,9}").prop_map(|(status, reason)| EventBody::Presence { status, reason: reason.into() }),
         1 => any_step().prop_map(|(id, step)| EventBody::Command(Box::new(CommandChange { id, step }))),
+        2 => automation::any_body(),
     ]
 }
 
 fn any_event() -> impl Strategy<Value = Recorded> {
-    let source = prop_oneof![
-        Just(Source::Mqtt),
-        Just(Source::Rest),
-        Just(Source::WebSocket),
-        Just(Source::Rule),
-        Just(Source::Schedule),
-        Just(Source::Hub),
-    ];
     let time = || any::<i64>().prop_map(Timestamp::from_millis);
     let times = prop_oneof![time().prop_map(|at| (at, at)), (time(), time())];
-    (any::<u64>(), "[a-b]", 0..3i64, times, any_body(), source, "[x-z]{0,1}").prop_map(
-        |(seq, device, number, (at, received_at), body, source, by)| {
-            let device = DeviceId::parse(&device).unwrap();
-            let cause = Cause::new(source, &by);
+    // `c` stands for no device.
+    (any::<u64>(), "[a-c]", 0..3i64, times, any_body(), automation::any_cause()).prop_map(
+        |(seq, device, number, (at, received_at), body, cause)| {
+            let device = if device == "c" { DeviceId::none() } else { DeviceId::parse(&device).unwrap() };
             Recorded::new(seq, Event { device, number: DeviceNumber(number), at, received_at, body, cause })
         },
     )

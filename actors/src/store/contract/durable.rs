@@ -13,7 +13,7 @@ use crate::store::{EventQuery, SqlOptions, SqlStore, StoreError};
 
 #[tokio::test]
 async fn a_commit_broken_off_anywhere_is_made_good_by_trying_again() {
-    for polls in 0..25 {
+    for polls in 0..30 {
         let mut fixture = Fixture::sql().await;
         let mut world = World::new();
         world.tell("a", r#"{"t": 1}"#);
@@ -21,6 +21,10 @@ async fn a_commit_broken_off_anywhere_is_made_good_by_trying_again() {
         world.tell("a", r#"{"t": 2}"#);
         world.send("x");
         let command = world.command("a", &asked(r#"{"command_type": "reboot"}"#));
+        let kept = super::made::kept("cool", world.number("a"), Some("1"));
+        world.automation.kept = vec![kept.clone()];
+        let ran = super::made::run(1, "cool", None);
+        world.automation.runs = vec![ran.clone()];
         let batch = world.batch();
         broken_off(fixture.store.commit(&batch), polls).await;
         fixture.commit(&batch).await;
@@ -31,8 +35,10 @@ async fn a_commit_broken_off_anywhere_is_made_good_by_trying_again() {
             assert_eq!(told.len(), 3, "after {polls} polls");
             assert_eq!(fixture.store.replay(0, u64::MAX, 99).await.unwrap().events.len() as u64, world.seq);
             assert_eq!(fixture.store.outgoing().await.unwrap().len(), 1);
-            let kept = fixture.store.command(command).await.unwrap();
-            assert_eq!(kept.as_ref(), world.commands.get(&command));
+            let asked = fixture.store.command(command).await.unwrap();
+            assert_eq!(asked.as_ref(), world.commands.get(&command));
+            assert_eq!(fixture.store.automation().await.unwrap().kept, std::slice::from_ref(&kept));
+            assert_eq!(fixture.store.run(ran.id).await.unwrap().as_ref(), Some(&ran));
             fixture.reopen().await;
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::said::{Said, any_said, say};
 use super::support::*;
 use super::told::{tell_all, tell_order};
 use crate::domain::series::{Aggregate, HistoryQuery};
@@ -26,6 +27,8 @@ enum Step {
     Answer(prop::sample::Index, u8),
     Cancel(prop::sample::Index),
     Wake(u8),
+    /// Automation has something to say, of a device that there is or was, or of none.
+    Say(prop::sample::Index, Said),
     Wait(u32),
     Commit,
     Maintain,
@@ -48,6 +51,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         5 => (any::<prop::sample::Index>(), 0..4u8).prop_map(|(which, answer)| Step::Answer(which, answer)),
         1 => any::<prop::sample::Index>().prop_map(Step::Cancel),
         2 => device().prop_map(Step::Wake),
+        6 => (any::<prop::sample::Index>(), any_said()).prop_map(|(whose, said)| Step::Say(whose, said)),
         3 => (0..40_000u32).prop_map(Step::Wait),
         4 => Just(Step::Commit),
         2 => Just(Step::Maintain),
@@ -140,6 +144,14 @@ async fn run(steps: &[Step]) -> (World, Fixture, Fixture, Vec<(String, DeviceNum
                 if world.twins.contains_key(&id) {
                     world.wake(&id);
                 }
+            }
+            Step::Say(whose, said) => {
+                let whose = *whose.get(&devices.iter().map(Some).chain([None]).collect::<Vec<_>>());
+                say(
+                    &mut world,
+                    whose.map(|(number, id): (&DeviceNumber, &String)| (id.as_str(), *number)),
+                    said,
+                );
             }
             Step::Change(device, value) => {
                 let id = format!("d{device}");

@@ -11,12 +11,13 @@ use crate::domain::event::{EventBody, Source};
 use crate::domain::series::{Aggregate, HistoryQuery};
 use crate::domain::twin::{Change, Registration};
 use crate::domain::{
-    Answer, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Input, Json, Mode, Object,
-    Recorded, Timestamp, Twin, payload,
+    Answer, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Event, Input, Json, Mode,
+    Object, Recorded, Timestamp, Twin, payload,
 };
 use crate::mqtt::Outgoing;
 use crate::store::{
-    Batch, CommandQuery, CommandRecord, DeviceQuery, EventQuery, MemoryStore, SqlOptions, SqlStore, Store,
+    Automation, Batch, CommandQuery, CommandRecord, DeviceQuery, EventQuery, MemoryStore, SqlOptions,
+    SqlStore, Store,
 };
 
 /// 2026-01-01T12:00:00Z
@@ -33,6 +34,8 @@ pub struct World {
     outgoing: u64,
     asked: u64,
     pending: Batch,
+    /// Automation's part of the next batch.
+    pub automation: Automation,
     events: Vec<Arc<Recorded>>,
 }
 
@@ -50,7 +53,8 @@ impl World {
             sent: Vec::new(),
         };
         let (twins, commands) = (BTreeMap::new(), BTreeMap::new());
-        Self { now, seq: 0, twins, commands, numbers: 0, outgoing: 0, asked: 0, pending, events: Vec::new() }
+        let (automation, events) = (Automation::default(), Vec::new());
+        Self { now, seq: 0, twins, commands, numbers: 0, outgoing: 0, asked: 0, pending, automation, events }
     }
 
     pub fn wait(&mut self, millis: i64) {
@@ -90,7 +94,7 @@ impl World {
         let known = request.idempotency_key.as_deref().and_then(|key| self.with_key(id, key)).cloned();
         let before = known.as_ref().map(|known| known.command.id);
         let known = known.map(|known| Box::new(known.command));
-        self.input(id, Input::Command { id: new, request: Box::new(request.clone()), known });
+        self.input(id, Input::Command { id: new, request: Box::new(request.clone()), known, is_new: false });
         before.unwrap_or(new)
     }
 
@@ -119,6 +123,17 @@ impl World {
     pub fn wake(&mut self, id: &str) {
         let heard_since = Timestamp::from_millis(NOON);
         self.input(id, Input::Wake { heard_since, first_id: CommandId(uuid::Uuid::nil()) });
+    }
+
+    /// Something happens that changes no twin; gives its `seq`. Nobody's where there is no device.
+    pub fn happen(&mut self, device: Option<(&str, DeviceNumber)>, body: EventBody) -> u64 {
+        let id = device.map_or_else(DeviceId::none, |(id, _)| DeviceId::parse(id).unwrap());
+        let number = device.map_or(DeviceNumber(0), |(_, number)| number);
+        let (at, cause) = (self.now, Cause::new(Source::Rule, "cool"));
+        self.seq += 1;
+        let event = Event { device: id, number, at, received_at: at, body, cause };
+        self.events.push(Arc::new(Recorded::new(self.seq, event)));
+        self.seq
     }
 
     /// The latest command of this device with this key.
@@ -173,7 +188,7 @@ impl World {
             removed: std::mem::take(&mut self.pending.removed),
             commands: std::mem::take(&mut self.pending.commands),
             outgoing: std::mem::take(&mut self.pending.outgoing),
-            automation: Default::default(),
+            automation: std::mem::take(&mut self.automation),
             sent: std::mem::take(&mut self.pending.sent),
         };
         self.pending.at = self.now;

@@ -3,10 +3,16 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::made;
+use super::past::pages;
 use super::support::*;
+use crate::domain::alarm::Severity;
 use crate::domain::series::HistoryQuery;
-use crate::domain::{CommandStatus, DeviceId, DeviceNumber, Recorded, Timestamp};
-use crate::store::{CommandQuery, DeviceQuery, DeviceSort, EventQuery, Store};
+use crate::domain::{CommandStatus, DeviceId, DeviceNumber, Kind, Recorded, Timestamp};
+use crate::store::{
+    AlarmQuery, CommandQuery, DeliveryQuery, DeliveryStatus, DeviceQuery, DeviceSort, EventQuery, RunQuery,
+    Store,
+};
 
 /// All that must be true to the last commit, whether order has been made since or not.
 pub async fn tell_all(store: &dyn Store, devices: &[(String, DeviceNumber)], now: Timestamp) -> String {
@@ -30,6 +36,8 @@ pub async fn tell_all(store: &dyn Store, devices: &[(String, DeviceNumber)], now
         writeln!(told, "{} waits for {:?}, heard: {heard}", deadline.device, deadline.wake_at).unwrap();
     }
     writeln!(told, "outgoing {:?}", store.outgoing().await.unwrap()).unwrap();
+    tell_automation(&mut told, store, devices).await;
+    tell_past(&mut told, store, devices, head.seq).await;
     for (id, device) in devices {
         tell_commands(&mut told, store, Some(*device), now).await;
         for key in ["k0", "k1"] {
@@ -71,6 +79,56 @@ pub async fn tell_order(store: &dyn Store, now: Timestamp) -> String {
         }
     }
     told
+}
+
+/// What automation keeps, asked for in all ways.
+async fn tell_automation(told: &mut String, store: &dyn Store, devices: &[(String, DeviceNumber)]) {
+    let state = made::sorted(store.automation().await.unwrap());
+    writeln!(told, "automation {state:?}").unwrap();
+    let rules: Vec<_> = ["r0", "r1", "r2"].into_iter().map(made::rule).collect();
+    let mut last = store.last_runs(&rules).await.unwrap();
+    last.sort_by(|one, other| one.rule.cmp(&other.rule));
+    writeln!(told, "last runs {last:?}").unwrap();
+    let numbers = devices.iter().map(|(_, number)| Some(*number)).chain([None, Some(made::NOBODY)]);
+    for device in numbers {
+        for rule in [None, Some(made::rule("r1"))] {
+            for (newest_first, offset, limit) in [(false, 0, 1_000), (true, 1, 3)] {
+                let parent = (offset == 1 && device.is_none()).then(|| made::run_id(1));
+                let outcomes = if newest_first { vec![] } else { vec!["running".into(), "not_run".into()] };
+                let (rule, from) = (rule.clone(), newest_first.then(|| made::after_noon(2)));
+                let query =
+                    RunQuery { rule, device, parent, outcomes, from, to: None, newest_first, offset, limit };
+                writeln!(told, "runs {:?}", store.runs(&query).await.unwrap()).unwrap();
+            }
+            let (active, at_least) = (rule.is_some().then_some(true), device.map(|_| Severity::Minor));
+            let query = AlarmQuery { active, at_least, device, rule, ..made::alarms() };
+            writeln!(told, "alarms {:?}", store.alarms(&query).await.unwrap()).unwrap();
+        }
+    }
+    for (offset, limit, run) in [(0, 9, None), (2, 1, None), (0, 9, Some(made::run_id(1)))] {
+        for status in [None, Some(DeliveryStatus::Waiting), Some(DeliveryStatus::Delivered)] {
+            let query = DeliveryQuery { status, run, offset, limit };
+            writeln!(told, "deliveries {:?}", store.deliveries(&query).await.unwrap()).unwrap();
+        }
+    }
+    for kinds in [vec![Kind::Alarm], vec![Kind::Rule, Kind::Twin]] {
+        for (limit, newest_first, offset) in [(1_000, false, 0), (3, true, 2)] {
+            let query = EventQuery { kinds: kinds.clone(), limit, newest_first, offset, ..log() };
+            writeln!(told, "of a kind {:?}", describe(&store.events(&query).await.unwrap())).unwrap();
+        }
+    }
+}
+
+/// The past of each device, of two, and of all, by pages.
+async fn tell_past(told: &mut String, store: &dyn Store, devices: &[(String, DeviceNumber)], last: u64) {
+    let numbers: Vec<DeviceNumber> = devices.iter().map(|(_, number)| *number).collect();
+    for some in numbers.chunks(2).chain(numbers.chunks(1)) {
+        for (after, limit) in [(0, 1_000), (last / 3, 7)] {
+            let past = pages(store, Some(some), after, limit).await;
+            writeln!(told, "past {some:?} {:?}", describe(&past)).unwrap();
+        }
+    }
+    writeln!(told, "all past {:?}", seqs(&pages(store, None, 0, 11).await)).unwrap();
 }
 
 async fn tell_commands(told: &mut String, store: &dyn Store, device: Option<DeviceNumber>, now: Timestamp) {

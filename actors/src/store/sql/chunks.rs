@@ -20,7 +20,7 @@ use crate::store::{StoreError, codec};
 
 /// Messages in a chunk at most. Some 6 kB for ordinary devices: more makes each addition to a device's last
 /// chunk cost more, fewer makes more rows to look up. In tests few, so that a few messages fill several.
-const MOST_MESSAGES: usize = if cfg!(test) { 8 } else { 256 };
+pub const MOST_MESSAGES: usize = if cfg!(test) { 8 } else { 256 };
 /// A chunk with larger messages is full earlier.
 const MOST_BYTES: usize = 64 * 1024;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;

@@ -1,15 +1,13 @@
 //! Commands: each a row, as of the last commit. Lists choose by the narrow columns, in an index where there is
 //! one for the question, and read the bodies of one page.
 
-use std::collections::HashMap;
-
 use futures_util::TryStreamExt;
 use sea_orm::sea_query::{Expr, ExprTrait, Func};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, Select};
 
 use super::entities::command;
-use super::rows::{self, failed, uint};
-use super::{SqlStore, write};
+use super::rows::{self, failed};
+use super::{SqlStore, page};
 use crate::domain::{CommandId, DeviceNumber};
 use crate::store::{CommandPage, CommandQuery, CommandRecord, StoreError, select};
 
@@ -18,21 +16,15 @@ const READ: &str = "read commands";
 /// See [`crate::store::Store::commands`].
 pub async fn commands(store: &SqlStore, query: &CommandQuery) -> Result<CommandPage, StoreError> {
     let selected = command::Entity::find().filter(condition(query));
-    let total = count(store, selected.clone()).await?;
+    let total = page::count(store, "count commands", selected.clone(), command::Column::Id).await?;
     if query.offset >= total || query.limit == 0 {
         return Ok(CommandPage { commands: Vec::new(), total });
     }
     let order = if query.newest_first { Order::Desc } else { Order::Asc };
-    let ids: Vec<Vec<u8>> = sorted(selected, &order)
-        .offset(query.offset)
-        .limit(rows::bound(query.limit))
-        .select_only()
-        .column(command::Column::Id)
-        .into_tuple()
-        .all(&store.readers)
-        .await
-        .map_err(failed(READ))?;
-    let mut commands = read(store, ids).await?;
+    let on_page = (query.offset, query.limit);
+    let rows = page::rows(store, READ, sorted(selected, &order), command::Column::Id, on_page).await?;
+    let commands: Result<Vec<CommandRecord>, _> = rows.iter().map(rows::to_command).collect();
+    let mut commands = commands?;
     // One that a commit has just brought further may be no more what was asked for.
     commands.retain(|record| select::is_asked_for(query, record));
     Ok(CommandPage { commands, total })
@@ -66,35 +58,6 @@ pub async fn with_key(
     Ok(None)
 }
 
-/// The commands with these ids, in this order. One that went meanwhile is left out.
-async fn read(store: &SqlStore, ids: Vec<Vec<u8>>) -> Result<Vec<CommandRecord>, StoreError> {
-    let mut found = HashMap::with_capacity(ids.len());
-    for some in ids.chunks(write::AT_ONCE) {
-        let rows = command::Entity::find()
-            .filter(command::Column::Id.is_in(some.iter().cloned()))
-            .all(&store.readers)
-            .await
-            .map_err(failed(READ))?;
-        for row in rows {
-            let record = rows::to_command(&row)?;
-            found.insert(row.id, record);
-        }
-    }
-    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
-}
-
-/// Counts by a column that every index has, so that one can do it alone.
-async fn count(store: &SqlStore, selected: Select<command::Entity>) -> Result<u64, StoreError> {
-    let count: Option<i64> = selected
-        .select_only()
-        .column_as(command::Column::Id.count(), "count")
-        .into_tuple()
-        .one(&store.readers)
-        .await
-        .map_err(failed("count commands"))?;
-    Ok(uint(count.unwrap_or_default()))
-}
-
 fn condition(query: &CommandQuery) -> Condition {
     let CommandQuery { device, status, command_type, from, to, .. } = query;
     let words = status.iter().map(|status| status.as_str());
@@ -124,7 +87,7 @@ fn sorted(selected: Select<command::Entity>, order: &Order) -> Select<command::E
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{DbBackend, QueryTrait};
+    use sea_orm::{DbBackend, QuerySelect, QueryTrait};
 
     use super::*;
     use crate::domain::{CommandStatus, Timestamp};

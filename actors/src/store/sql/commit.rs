@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::entities::{chunk, command, device, event, journal, meta, outbox, tag, tombstone, twin};
 use super::rows::{self, failed, int};
-use super::{SqlStore, listed, write};
+use super::{SqlStore, automation, events, listed, write};
 use crate::domain::{DeviceNumber, EventBody, Timestamp, Twin};
 use crate::store::{Batch, StoreError, codec};
 
@@ -32,7 +32,7 @@ pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
         }
     }
     let has_events = row.is_some();
-    write(turn.sql(), batch, row).await?;
+    write(store, turn.sql(), batch, row).await?;
     // Set before, not after, so that a caller that goes away while we wait leaves the doubt behind.
     store.in_doubt.fetch_or(has_events, Ordering::AcqRel);
     let done = turn.finish().await?;
@@ -71,6 +71,7 @@ async fn already_there(sql: &DatabaseTransaction, row: &journal::Model) -> Resul
 }
 
 async fn write(
+    store: &SqlStore,
     sql: &DatabaseTransaction,
     batch: &Batch,
     journal: Option<journal::Model>,
@@ -82,6 +83,8 @@ async fn write(
     write_events(sql, batch, &removed).await?;
     write_twins(sql, &latest_twins(batch, &removed)).await?;
     write_commands(sql, batch, &removed).await?;
+    let is_gone = |number| removed.contains_key(&number) || store.tail.removed(number).is_some();
+    automation::write(store, sql, &batch.automation, is_gone).await?;
     write_outbox(sql, batch).await
 }
 
@@ -125,7 +128,7 @@ async fn write_events(
         .map(|recorded| event::Model {
             seq: int(recorded.seq),
             device: recorded.event.number.0,
-            kind: recorded.event.kind().as_str().to_owned(),
+            kind: events::word(&recorded.event).to_owned(),
             at: recorded.event.at.millis(),
             body: codec::encode([&**recorded]),
         })
@@ -174,6 +177,7 @@ async fn remove(sql: &DatabaseTransaction, removed: &HashMap<DeviceNumber, u64>)
             .exec(sql)
             .await
             .map_err(failed(REMOVE))?;
+        automation::forget(sql, device).await?;
         let overwrite =
             OnConflict::column(tombstone::Column::Device).update_column(tombstone::Column::Seq).to_owned();
         write::insert(sql, REMOVE, vec![tombstone::Model { device, seq }], Some(overwrite)).await?;

@@ -24,23 +24,31 @@
 //! - Commands are rows of their own, one each, as far as they have come (`commands`). What lists know of twins
 //!   is written only where it differs (`listed`). Asking a device for something, its sending included, is a commit
 //!   of half a millisecond beside the disk's own time, and its answer one of less (`examples/command_cost.rs`).
+//! - What automation keeps is rows, too, written where it changed (`automation`, `runs`, `alarms`, `deliveries`).
 //! - `order` makes chunks by device of the tail's readings and catches the twins' rows up, behind.
 //! - Whatever is read (`history`, `events`, `replay`, `devices`) is rows and tail together. `tail` says how
 //!   each event is met exactly once while order is being made; `order` says why a crash in its midst is harmless.
 
+mod alarms;
+mod automation;
 mod chunks;
 mod commands;
 mod commit;
+mod deliveries;
 mod devices;
 mod entities;
 mod events;
+mod expire;
 mod head;
 mod history;
 mod listed;
 mod order;
+mod page;
+mod past;
 mod prune;
 mod replay;
 mod rows;
+mod runs;
 mod sqlite;
 mod tail;
 mod write;
@@ -55,6 +63,7 @@ use sea_orm::{Database, DatabaseConnection};
 use tokio::sync::Mutex;
 use twinhub_migrations::{Migrator, MigratorTrait};
 
+use self::expire::Expiring;
 use self::rows::failed;
 use self::tail::Tail;
 use self::writer::Writer;
@@ -76,6 +85,8 @@ pub struct SqlOptions {
     pub keep_journal: Duration,
     /// How long readings are kept, to the chunk (a day at most); none: for ever.
     pub keep_readings: Option<Duration>,
+    /// How long runs of rules are kept. Of each rule the last 1,000 at most, and the last 200 that did not run.
+    pub keep_runs: Duration,
     /// Connections that read, beside the one that writes.
     pub readers: u32,
     /// How long to wait where another process has locked the database.
@@ -94,6 +105,7 @@ pub struct SqlStore {
     maintaining: Mutex<()>,
     /// When old readings were last deleted.
     readings_pruned: Mutex<Option<Timestamp>>,
+    expiring: Expiring,
 }
 
 impl Default for SqlOptions {
@@ -101,6 +113,7 @@ impl Default for SqlOptions {
         Self {
             keep_journal: Duration::from_hours(7 * 24),
             keep_readings: None,
+            keep_runs: Duration::from_hours(30 * 24),
             readers: 2,
             busy_timeout: Duration::from_secs(5),
         }
@@ -128,6 +141,7 @@ impl SqlStore {
             in_doubt: AtomicBool::new(false),
             maintaining: Mutex::new(()),
             readings_pruned: Mutex::new(None),
+            expiring: Expiring::default(),
             options,
         }))
     }
@@ -201,40 +215,40 @@ impl Store for SqlStore {
     }
 
     async fn automation(&self) -> Result<AutomationState, StoreError> {
-        Ok(Default::default())
+        automation::state(self).await
     }
 
     async fn past(
         &self,
-        _devices: Option<&[DeviceNumber]>,
-        _after: u64,
-        _limit: usize,
+        devices: Option<&[DeviceNumber]>,
+        after: u64,
+        limit: usize,
     ) -> Result<Vec<Arc<Recorded>>, StoreError> {
-        Ok(Default::default())
+        past::past(self, devices, after, limit).await
     }
 
-    async fn runs(&self, _query: &RunQuery) -> Result<RunPage, StoreError> {
-        Ok(Default::default())
+    async fn runs(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
+        runs::runs(self, query).await
     }
 
-    async fn run(&self, _id: RunId) -> Result<Option<RunEntry>, StoreError> {
-        Ok(Default::default())
+    async fn run(&self, id: RunId) -> Result<Option<RunEntry>, StoreError> {
+        runs::run(self, id).await
     }
 
-    async fn last_runs(&self, _rules: &[RuleId]) -> Result<Vec<RunEntry>, StoreError> {
-        Ok(Default::default())
+    async fn last_runs(&self, rules: &[RuleId]) -> Result<Vec<RunEntry>, StoreError> {
+        runs::last_runs(self, rules).await
     }
 
-    async fn alarms(&self, _query: &AlarmQuery) -> Result<AlarmPage, StoreError> {
-        Ok(Default::default())
+    async fn alarms(&self, query: &AlarmQuery) -> Result<AlarmPage, StoreError> {
+        alarms::alarms(self, query).await
     }
 
-    async fn alarm(&self, _id: AlarmId) -> Result<Option<Alarm>, StoreError> {
-        Ok(Default::default())
+    async fn alarm(&self, id: AlarmId) -> Result<Option<Alarm>, StoreError> {
+        alarms::alarm(self, id).await
     }
 
-    async fn deliveries(&self, _query: &DeliveryQuery) -> Result<DeliveryPage, StoreError> {
-        Ok(Default::default())
+    async fn deliveries(&self, query: &DeliveryQuery) -> Result<DeliveryPage, StoreError> {
+        deliveries::deliveries(self, query).await
     }
 
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {
@@ -245,6 +259,7 @@ impl Store for SqlStore {
         let _alone = self.maintaining.lock().await;
         order::order(self).await?;
         prune::journal(self, now).await?;
-        prune::readings(self, now).await
+        prune::readings(self, now).await?;
+        expire::expire(self, now).await
     }
 }

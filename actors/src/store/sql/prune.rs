@@ -92,6 +92,7 @@ async fn forget_tombstones(sql: &sea_orm::DatabaseTransaction, until: i64) -> Re
         .map_err(failed(FORGET))
 }
 
-fn millis(duration: std::time::Duration) -> i64 {
+/// As times are counted.
+pub fn millis(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,6 +1,8 @@
 //! Twins and commands as rows, and what is common to all that reads and writes rows.
 
 use sea_orm::DbErr;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::entities::{command, device, twin};
 use crate::domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
@@ -12,8 +14,7 @@ const NEVER: i64 = i64::MIN;
 
 /// The row of a twin as it is after the event `seq`, its readings in chunks up to `ordered`.
 pub fn of_twin(seq: u64, ordered: u64, twin: &Twin) -> Result<twin::Model, StoreError> {
-    let state = serde_json::to_string(twin)
-        .map_err(|error| StoreError::Failed { operation: "write twin", detail: error.to_string() })?;
+    let state = json("write twin", twin)?;
     Ok(twin::Model { number: twin.number.0, seq: int(seq), ordered_seq: int(ordered), state })
 }
 
@@ -64,8 +65,7 @@ pub fn to_deadline(row: &device::Model) -> Result<Deadline, StoreError> {
 /// The row of a command.
 pub fn of_command(record: &CommandRecord) -> Result<command::Model, StoreError> {
     let CommandRecord { device, number, command } = record;
-    let body = serde_json::to_string(command)
-        .map_err(|error| StoreError::Failed { operation: "write command", detail: error.to_string() })?;
+    let body = json("write command", command)?;
     Ok(command::Model {
         id: command.id.0.as_bytes().to_vec(),
         device: number.0,
@@ -91,6 +91,21 @@ pub fn to_command(row: &command::Model) -> Result<CommandRecord, StoreError> {
 
 fn device_id(operation: &'static str, text: &str) -> Result<DeviceId, StoreError> {
     DeviceId::parse(text).map_err(|error| StoreError::Damaged { operation, detail: error.to_string() })
+}
+
+/// A thing in its serde form.
+pub fn json(operation: &'static str, value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Failed { operation, detail: error.to_string() })
+}
+
+/// The thing in a row; `place` is for the error.
+pub fn from_json<T: DeserializeOwned>(
+    operation: &'static str,
+    place: impl FnOnce() -> String,
+    text: &str,
+) -> Result<T, StoreError> {
+    serde_json::from_str(text)
+        .map_err(|error| StoreError::Damaged { operation, detail: format!("{}: {error}", place()) })
 }
 
 /// The events in a blob; `operation` and `place` are for the error.

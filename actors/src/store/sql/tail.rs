@@ -13,6 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::domain::{DeviceNumber, Recorded};
+use crate::store::select;
 
 /// Events in a generation, at which the next one begins. What is being put into order is held until all of it
 /// is: with a million new devices at once that was most of a gigabyte, for two minutes. In tests few.
@@ -51,6 +52,7 @@ struct Generation {
 struct Content {
     batches: Vec<Events>,
     events: usize,
+    /// What twins are made of.
     by_device: HashMap<DeviceNumber, Vec<Arc<Recorded>>>,
 }
 
@@ -87,7 +89,8 @@ impl Tail {
         // There always is a last generation.
         let Some(generation) = state.generations.last() else { return };
         let mut content = write(&generation.content);
-        for event in events.iter().filter(|event| !state.removed.contains_key(&event.event.number)) {
+        let living = events.iter().filter(|event| !state.removed.contains_key(&event.event.number));
+        for event in living.filter(|event| select::makes_twin(&event.event)) {
             content.by_device.entry(event.event.number).or_default().push(Arc::clone(event));
         }
         content.events += events.len();
@@ -165,7 +168,7 @@ impl View {
         self.removed.get(&recorded.event.number).is_none_or(|removed| recorded.seq >= *removed)
     }
 
-    /// One device's events, in order.
+    /// The events that one device's twin is made of, in order.
     pub fn of_device(&self, device: DeviceNumber) -> Vec<Arc<Recorded>> {
         let mut events = Vec::new();
         for generation in &self.generations {
@@ -176,7 +179,7 @@ impl View {
         events
     }
 
-    /// The devices that have events in it.
+    /// The devices that have such events in it.
     pub fn devices(&self) -> BTreeSet<DeviceNumber> {
         let mut devices = BTreeSet::new();
         for generation in &self.generations {

@@ -163,10 +163,17 @@ fn a_queue_has_an_end() {
         // Without the scene's own check of the whole fold, which would take a thousand times a thousand.
         let request = Box::new(crate::domain::CommandRequest::new("go", Object::default()));
         let number = u32::try_from(scene.twin.commands().len()).unwrap();
-        scene.twin.apply(Input::Command { id: id(number), request, known: None }, at(0), &cause()).unwrap();
+        scene
+            .twin
+            .apply(Input::Command { id: id(number), request, known: None, is_new: false }, at(0), &cause())
+            .unwrap();
     }
     let request = Box::new(crate::domain::CommandRequest::new("go", Object::default()));
-    let full = scene.twin.apply(Input::Command { id: id(5_000), request, known: None }, at(0), &cause());
+    let full = scene.twin.apply(
+        Input::Command { id: id(5_000), request, known: None, is_new: false },
+        at(0),
+        &cause(),
+    );
     assert_eq!(full, Err(Refusal::QueueFull(1_000)));
 }
 

@@ -61,7 +61,7 @@ fn a_persons_word_rules() {
         let desired = change(r#"{"desired": {"power": "on"}}"#, None);
         assert_eq!(scene.try_input(desired, &cause).is_ok(), expected, "{mode:?} {source:?}");
         let request = Box::new(crate::domain::CommandRequest::new("go", Object::default()));
-        let command = Input::Command { id: id(900), request, known: None };
+        let command = Input::Command { id: id(900), request, known: None, is_new: false };
         let asked = scene.try_input(command, &cause);
         assert_eq!(asked.is_ok(), expected, "{mode:?} {source:?}");
         if !expected {

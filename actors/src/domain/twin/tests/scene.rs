@@ -108,7 +108,8 @@ impl Scene {
         }
         let mut request = CommandRequest::parse(fields).unwrap();
         request.idempotency_key = key.map(Into::into);
-        let input = Input::Command { id: id(self.made), request: Box::new(request), known: None };
+        let input =
+            Input::Command { id: id(self.made), request: Box::new(request), known: None, is_new: false };
         self.try_input(input, &cause())
     }
 

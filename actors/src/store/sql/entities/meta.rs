@@ -21,3 +21,7 @@ pub const ORDERED_SEQ: &str = "ordered_seq";
 pub const OUTGOING: &str = "outgoing";
 /// The largest number of a device whose tombstone is gone.
 pub const FORGOTTEN_NUMBER: &str = "forgotten_number";
+/// The place in the sequence up to which the engine of rules has come,
+pub const AUTOMATION_SEQ: &str = "automation_seq";
+/// and its time.
+pub const AUTOMATION_TIME: &str = "automation_time";

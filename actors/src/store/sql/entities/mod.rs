@@ -1,12 +1,17 @@
 //! The tables as Rust sees them. They never leave the store.
 
+pub mod alarm;
 pub mod chunk;
 pub mod command;
+pub mod delivery;
 pub mod device;
 pub mod event;
 pub mod journal;
 pub mod meta;
 pub mod outbox;
+pub mod rule;
+pub mod run;
+pub mod scope;
 pub mod tag;
 pub mod tombstone;
 pub mod twin;

@@ -1,0 +1,354 @@
+//! The alarms: holds those that are active, so that two who raise the same one at once make one of it. What it
+//! is told changes its memory at once, becomes durable by the journal, and is answered after that.
+//!
+//! An alarm that is over leaves memory as soon as the store has it so; to be acknowledged later it is looked up
+//! there.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use tracing::warn;
+use uuid::{ContextV7, Uuid};
+
+use crate::counters::Counters;
+use crate::domain::alarm::{Alarm, AlarmChange, AlarmId, Book, Raised, who};
+use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
+use crate::journal::Journal;
+use crate::messages::alarms::{Acknowledge, Clear, ClearType, Forget, Raise, Told};
+use crate::messages::journal::Append;
+use crate::post::post;
+use crate::receipt::{Receipt, Taken};
+use crate::store::{AlarmQuery, Automation, Store};
+
+/// Alarms read from the store with one query.
+const PAGE: u64 = 1_000;
+/// The wait before the store is asked again after it failed; doubled for each further time.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// What an alarm was told is durable now.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Settled {
+    id: AlarmId,
+}
+
+/// See the module.
+pub struct Alarms {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    journal: Addr<Journal>,
+    counters: Arc<Counters>,
+    book: Book,
+    /// Alarms whose changes are on their way to the store, as they are after them, and how many changes are.
+    /// What the store says of these is behind.
+    unsettled: HashMap<AlarmId, (Alarm, u32)>,
+    /// Who waits for an alarm to be looked up.
+    asked: HashMap<AlarmId, Vec<Ask>>,
+    /// Devices that were removed: what still comes of them is late.
+    gone: HashSet<DeviceNumber>,
+    ids: ContextV7,
+    pending: Arc<AtomicU32>,
+}
+
+/// Something for an alarm that is known by its id.
+struct Ask {
+    what: Wish,
+    cause: Cause,
+    reply: Reply,
+}
+
+#[derive(Clone, Copy)]
+enum Wish {
+    Clear,
+    Acknowledge,
+}
+
+/// Told what came of it once that is durable; none where there is no such alarm.
+type Reply = Box<dyn FnOnce(Option<Told>) + Send>;
+
+impl Alarms {
+    /// The alarms that `store` knows; they are read as it starts.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        journal: Addr<Journal>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            journal,
+            counters,
+            book: Book::default(),
+            unsettled: HashMap::new(),
+            asked: HashMap::new(),
+            gone: HashSet::new(),
+            ids: ContextV7::new(),
+            pending: Arc::default(),
+        }
+    }
+
+    fn ask(&mut self, id: AlarmId, ask: Ask, ctx: &mut Context<Self>) {
+        if let Some(waiting) = self.asked.get_mut(&id) {
+            waiting.push(ask); // each finds what the one before it made of it
+            return;
+        }
+        if let Some(alarm) = self.known(id) {
+            return self.grant(&alarm, ask, ctx);
+        }
+        self.asked.insert(id, vec![ask]);
+        let found = look_up(Arc::clone(&self.store), id);
+        ctx.spawn(found.into_actor(self).map(move |found, this, ctx| this.found(id, found, ctx)));
+    }
+
+    /// Answers who waited for this alarm, in order.
+    fn found(&mut self, id: AlarmId, found: Option<Alarm>, ctx: &mut Context<Self>) {
+        for ask in self.asked.remove(&id).into_iter().flatten() {
+            match self.known(id).or_else(|| found.clone()) {
+                Some(alarm) => self.grant(&alarm, ask, ctx),
+                None => (ask.reply)(None),
+            }
+        }
+    }
+
+    /// The alarm as it is in memory, where it is; if not, the store knows all of it.
+    fn known(&self, id: AlarmId) -> Option<Alarm> {
+        self.unsettled.get(&id).map(|(alarm, _)| alarm).or_else(|| self.book.get(id)).cloned()
+    }
+
+    fn grant(&mut self, alarm: &Alarm, Ask { what, cause, reply }: Ask, ctx: &mut Context<Self>) {
+        let (now, by) = (self.clock.now(), who(&cause));
+        let change = match what {
+            Wish::Clear => alarm.clear(&by, now),
+            Wish::Acknowledge => alarm.acknowledge(&by, now),
+        };
+        match change {
+            Some(change) => {
+                self.book.put(change.alarm.clone());
+                self.commit(change, cause, now, reply, ctx);
+            }
+            None => self.answer_later(Some(alarm.clone()), reply),
+        }
+    }
+
+    fn commit(
+        &mut self,
+        change: AlarmChange,
+        cause: Cause,
+        now: Timestamp,
+        reply: Reply,
+        ctx: &mut Context<Self>,
+    ) {
+        let alarm = change.alarm.clone();
+        let id = alarm.id;
+        let (latest, changes) = self.unsettled.entry(id).or_insert_with(|| (alarm.clone(), 0));
+        latest.clone_from(&alarm);
+        *changes += 1;
+        self.count();
+        let device = alarm.originator.device().cloned();
+        let event = Event {
+            // What is about a rule is no device's, whichever device fired it.
+            number: if device.is_some() { alarm.number } else { DeviceNumber(0) },
+            device: device.unwrap_or_else(DeviceId::none),
+            at: now,
+            received_at: now,
+            body: EventBody::Alarm(Box::new(change)),
+            cause,
+        };
+        let automation = Automation { alarms: vec![alarm.clone()], ..Automation::default() };
+        let me = ctx.address();
+        let receipt = Receipt::new(move |settled| {
+            // Lost only when the hub goes down; then nobody may be told that it was done.
+            if let Ok(Taken { seq, .. }) = settled {
+                let _ = post(&me, Settled { id });
+                reply(Some(Told { alarm: Some(alarm), seq }));
+            }
+        });
+        self.append(vec![event], automation, receipt);
+    }
+
+    /// Nothing came of it. What is answered may be on its way to the store still, so this goes behind that.
+    fn answer_later(&self, alarm: Option<Alarm>, reply: Reply) {
+        let receipt = Receipt::new(move |settled| {
+            if settled.is_ok() {
+                reply(Some(Told { alarm, seq: None }));
+            }
+        });
+        self.append(Vec::new(), Automation::default(), receipt);
+    }
+
+    fn append(&self, events: Vec<Event>, automation: Automation, receipt: Receipt) {
+        self.pending.fetch_add(1, Ordering::AcqRel);
+        let append = Append {
+            events,
+            state: None,
+            removed: None,
+            commands: Vec::new(),
+            outgoing: Vec::new(),
+            automation: (!automation.is_empty()).then(|| Box::new(automation)),
+            receipt,
+            taken: Taken::default(),
+            pending: Arc::clone(&self.pending),
+        };
+        let _ = post(&self.journal, append); // without a journal the hub goes down, and the receipt tells
+    }
+
+    /// The next alarm's id, in the order of time.
+    fn next_id(&self, now: Timestamp) -> AlarmId {
+        let millis = u64::try_from(now.millis()).unwrap_or(0);
+        let nanos = u32::try_from(millis % 1_000).unwrap_or(0) * 1_000_000; // below 1,000, so it fits
+        AlarmId(Uuid::new_v7(uuid::Timestamp::from_unix(&self.ids, millis / 1_000, nanos)))
+    }
+
+    fn count(&self) {
+        self.counters.alarms_active.store(self.book.len() as u64, Ordering::Relaxed);
+    }
+}
+
+/// All that are active, the newest first, however often the store has to be asked.
+async fn load(store: Arc<dyn Store>) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    let mut wait = FIRST_WAIT;
+    loop {
+        let offset = alarms.len() as u64;
+        let query = AlarmQuery { active: Some(true), offset, limit: PAGE, ..AlarmQuery::default() };
+        match store.alarms(&query).await {
+            Ok(page) => {
+                let is_last = (page.alarms.len() as u64) < PAGE;
+                alarms.extend(page.alarms);
+                if is_last {
+                    return alarms;
+                }
+            }
+            Err(error) => {
+                warn!(%error, "could not read the active alarms, trying again");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
+    }
+}
+
+async fn look_up(store: Arc<dyn Store>, id: AlarmId) -> Option<Alarm> {
+    let mut wait = FIRST_WAIT;
+    loop {
+        match store.alarm(id).await {
+            Ok(found) => return found,
+            Err(error) => {
+                warn!(alarm_id = %id, %error, "could not look up an alarm, trying again");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
+    }
+}
+
+impl Actor for Alarms {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        // Whatever comes waits until it is known what is active: it would be made a second time.
+        ctx.wait(load(Arc::clone(&self.store)).into_actor(self).map(|alarms, this, _| {
+            for alarm in alarms.into_iter().rev() {
+                this.book.put(alarm);
+            }
+            this.count();
+        }));
+    }
+}
+
+impl Handler<Raise> for Alarms {
+    type Result = ();
+
+    fn handle(&mut self, raise: Raise, ctx: &mut Context<Self>) {
+        let Raise { of, number, alarm_type, severity, message, rule, cause, reply } = raise;
+        let reply: Reply = answer_to(reply);
+        if of.device().is_some() && self.gone.contains(&number) {
+            return self.answer_later(None, reply);
+        }
+        let run = cause.run.as_ref().map(|run| run.id);
+        let raised = Raised { of, number, alarm_type, severity, message: message.into(), rule, run };
+        let now = self.clock.now();
+        let change = self.book.raise(self.next_id(now), raised, now);
+        self.commit(change, cause, now, reply, ctx);
+    }
+}
+
+impl Handler<ClearType> for Alarms {
+    type Result = ();
+
+    fn handle(&mut self, clear: ClearType, ctx: &mut Context<Self>) {
+        let ClearType { of, alarm_type, cause, reply } = clear;
+        let now = self.clock.now();
+        let reply: Reply = answer_to(reply);
+        match self.book.clear(&of, &alarm_type, &who(&cause), now) {
+            Some(change) => self.commit(change, cause, now, reply, ctx),
+            None => self.answer_later(None, reply),
+        }
+    }
+}
+
+/// A reply where there is always something to tell.
+fn answer_to(reply: tokio::sync::oneshot::Sender<Told>) -> Reply {
+    Box::new(move |told| {
+        let _ = told.map(|told| reply.send(told)); // whoever asked may have gone
+    })
+}
+
+impl Handler<Clear> for Alarms {
+    type Result = ();
+
+    fn handle(&mut self, Clear { id, cause, reply }: Clear, ctx: &mut Context<Self>) {
+        let reply: Reply = Box::new(move |told| drop(reply.send(told))); // whoever asked may have gone
+        self.ask(id, Ask { what: Wish::Clear, cause, reply }, ctx);
+    }
+}
+
+impl Handler<Acknowledge> for Alarms {
+    type Result = ();
+
+    fn handle(&mut self, Acknowledge { id, cause, reply }: Acknowledge, ctx: &mut Context<Self>) {
+        let reply: Reply = Box::new(move |told| drop(reply.send(told))); // whoever asked may have gone
+        self.ask(id, Ask { what: Wish::Acknowledge, cause, reply }, ctx);
+    }
+}
+
+impl Handler<Forget> for Alarms {
+    type Result = ();
+
+    fn handle(&mut self, Forget { number }: Forget, _: &mut Context<Self>) {
+        self.gone.insert(number);
+        let now = self.clock.now();
+        let forgotten = self.book.forget(number);
+        self.count();
+        // The store has removed what it had. What was on its way to it then may come behind that, and must not
+        // be active for ever.
+        let late = forgotten.into_iter().filter(|alarm| self.unsettled.contains_key(&alarm.id));
+        let cleared = late.filter_map(|alarm| alarm.clear(&who(&Cause::hub()), now));
+        let alarms: Vec<Alarm> = cleared.map(|change| change.alarm).collect();
+        if !alarms.is_empty() {
+            self.append(Vec::new(), Automation { alarms, ..Automation::default() }, Receipt::nobody());
+        }
+    }
+}
+
+impl Handler<Settled> for Alarms {
+    type Result = ();
+
+    fn handle(&mut self, Settled { id }: Settled, _: &mut Context<Self>) {
+        if let Some((_, changes)) = self.unsettled.get_mut(&id) {
+            *changes -= 1;
+            if *changes == 0 {
+                self.unsettled.remove(&id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

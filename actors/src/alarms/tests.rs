@@ -1,0 +1,333 @@
+//! Alarms over a real hub and a real database.
+
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::counters::get;
+use crate::domain::alarm::{AlarmStep, Originator, Severity};
+use crate::domain::event::{RunCause, Source};
+use crate::domain::rules::{RuleId, RunId};
+use crate::domain::{Input, Recorded};
+use crate::door::Arrived;
+use crate::hub::{Hub, Settings};
+use crate::messages::archive::{FindAlarm, ListAlarms, Replay};
+use crate::messages::supervisor::IfUnknown;
+use crate::store::AlarmPage;
+use crate::store::sql::{SqlOptions, SqlStore};
+use crate::testkit::{FailingStore, Fault, ManualClock};
+
+/// 2026-01-01T00:00:00Z.
+const NEW_YEAR: i64 = 1_767_225_600_000;
+
+struct Scene {
+    hub: Arc<Hub>,
+    store: Arc<FailingStore>,
+    clock: Arc<ManualClock>,
+    folder: TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        Self::over(TempDir::new().unwrap(), ManualClock::at(Timestamp::from_millis(NEW_YEAR))).await
+    }
+
+    async fn over(folder: TempDir, clock: Arc<ManualClock>) -> Self {
+        let url = format!("sqlite:{}", folder.path().join("twinhub.db").display());
+        let store = FailingStore::around(SqlStore::open(&url, SqlOptions::default()).await.unwrap());
+        let hub = Hub::start(store.clone(), clock.clone(), Settings::default()).await.unwrap();
+        Self { hub, store, clock, folder }
+    }
+
+    /// As after a crash.
+    async fn again(self) -> Self {
+        Self::over(self.folder, self.clock).await
+    }
+
+    async fn device(&self, name: &str) -> DeviceNumber {
+        let (receipt, settled) = Receipt::channel();
+        let topic = format!("iot/devices/{name}/data").into();
+        let message =
+            Arrived { topic, payload: r#"{"t": 1}"#.into(), fire_and_forget: false, retained: false, for_twins: true, for_rules: true };
+        self.hub.door.take(message, receipt, None);
+        settled.await.unwrap().unwrap();
+        self.hub.read(&DeviceId::parse(name).unwrap()).await.unwrap().unwrap().number
+    }
+
+    fn raise(&self, of: Originator, number: DeviceNumber, severity: Severity) -> oneshot::Receiver<Told> {
+        let (reply, told) = oneshot::channel();
+        let raise = Raise {
+            of,
+            number,
+            alarm_type: "hot".into(),
+            severity,
+            message: format!("it is {}", severity.as_str()),
+            rule: Some(cool()),
+            cause: by_rule(),
+            reply,
+        };
+        post(&self.hub.alarms, raise).unwrap();
+        told
+    }
+
+    fn clear_type(&self, of: Originator) -> oneshot::Receiver<Told> {
+        let (reply, told) = oneshot::channel();
+        let clear = ClearType { of, alarm_type: "hot".into(), cause: by_rule(), reply };
+        post(&self.hub.alarms, clear).unwrap();
+        told
+    }
+
+    fn clear(&self, id: AlarmId) -> oneshot::Receiver<Option<Told>> {
+        let (reply, told) = oneshot::channel();
+        post(&self.hub.alarms, Clear { id, cause: Cause::new(Source::Rest, "user:ann"), reply }).unwrap();
+        told
+    }
+
+    fn acknowledge(&self, id: AlarmId, by: &str) -> oneshot::Receiver<Option<Told>> {
+        let (reply, told) = oneshot::channel();
+        post(&self.hub.alarms, Acknowledge { id, cause: Cause::new(Source::Rest, by), reply }).unwrap();
+        told
+    }
+
+    async fn stored(&self, id: AlarmId) -> Option<Alarm> {
+        self.hub.archive.send(FindAlarm(id)).await.unwrap().unwrap()
+    }
+
+    async fn all(&self) -> AlarmPage {
+        let query = AlarmQuery { limit: 100, ..AlarmQuery::default() };
+        self.hub.archive.send(ListAlarms(query)).await.unwrap().unwrap()
+    }
+
+    async fn steps(&self) -> Vec<AlarmStep> {
+        let events = self.events().await;
+        let step = |recorded: &Arc<Recorded>| match &recorded.event.body {
+            EventBody::Alarm(change) => Some(change.step),
+            _ => None,
+        };
+        events.iter().filter_map(step).collect()
+    }
+
+    async fn events(&self) -> Vec<Arc<Recorded>> {
+        let all = Replay { after: 0, up_to: u64::MAX, limit: usize::MAX };
+        self.hub.archive.send(all).await.unwrap().unwrap().events
+    }
+}
+
+fn cool() -> RuleId {
+    RuleId::parse("cool").unwrap()
+}
+
+fn by_rule() -> Cause {
+    let run = RunCause { id: RunId(Uuid::from_u128(7)), depth: 0, even_in_manual: false };
+    Cause { run: Some(Arc::new(run)), ..Cause::new(Source::Rule, "cool") }
+}
+
+fn of(device: &str) -> Originator {
+    Originator::Device(DeviceId::parse(device).unwrap())
+}
+
+fn of_rule() -> Originator {
+    Originator::Rule(cool())
+}
+
+#[actix::test]
+async fn two_who_raise_one_at_once_make_one_of_it() {
+    let scene = Scene::new().await;
+    let pump = scene.device("pump-1").await;
+    scene.store.block();
+    let one = scene.raise(of("pump-1"), pump, Severity::Minor);
+    let mut other = scene.raise(of("pump-1"), pump, Severity::Major);
+    // The actor has both, and answers neither before the commit.
+    while get(&scene.hub.counters.alarms_active) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(other.try_recv().is_err());
+    scene.store.unblock();
+    let (one, other) = (one.await.unwrap(), other.await.unwrap());
+    let (first, last) = (one.alarm.unwrap(), other.alarm.unwrap());
+    assert_eq!((first.id, first.count, last.count), (last.id, 1, 2));
+    assert!(one.seq < other.seq);
+    assert_eq!((last.severity, &*last.message), (Severity::Major, "it is major"));
+    assert_eq!((&last.rule, last.run), (&Some(cool()), Some(RunId(Uuid::from_u128(7)))));
+    assert_eq!(last.id.0.get_version_num(), 7);
+    assert_eq!(last.id.0.get_timestamp().unwrap().to_unix(), (1_767_225_600, 0));
+    assert_eq!(scene.stored(last.id).await, Some(last.clone()));
+    assert_eq!(scene.steps().await, [AlarmStep::Raised, AlarmStep::Repeated]);
+    assert_eq!(get(&scene.hub.counters.alarms_active), 1);
+
+    let events = scene.events().await;
+    let raised = events.iter().find(|event| Some(event.seq) == one.seq).unwrap();
+    let told = raised.json_members();
+    assert!(
+        told.contains(r#""kind":"alarm","device_id":"pump-1","at":"2026-01-01T00:00:00.000Z""#),
+        "{told}"
+    );
+    assert!(told.contains(r#""data":{"alarm":{"acknowledged":false,"#), "{told}");
+    assert!(told.contains(r#""cause":{"source":"rule","by":"cool","run":"#), "{told}");
+}
+
+#[actix::test]
+async fn an_alarm_of_a_rule_is_no_devices() {
+    let scene = Scene::new().await;
+    let told = scene.raise(of_rule(), DeviceNumber(0), Severity::Major).await.unwrap();
+    let events = scene.events().await;
+    let event = &events.iter().find(|event| Some(event.seq) == told.seq).unwrap().event;
+    assert!(event.device.is_none());
+    assert_eq!(event.number, DeviceNumber(0));
+}
+
+#[actix::test]
+async fn what_is_over_can_still_be_acknowledged_and_once_only() {
+    let scene = Scene::new().await;
+    let pump = scene.device("pump-1").await;
+    let id = scene.raise(of("pump-1"), pump, Severity::Major).await.unwrap().alarm.unwrap().id;
+    scene.clock.advance(60_000);
+    let cleared = scene.clear_type(of("pump-1")).await.unwrap();
+    let alarm = cleared.alarm.unwrap();
+    assert_eq!((alarm.id, alarm.active, &*alarm.cleared_by), (id, false, "rule:cool"));
+    assert_eq!(alarm.cleared_at, Some(Timestamp::from_millis(NEW_YEAR + 60_000)));
+    assert_eq!(get(&scene.hub.counters.alarms_active), 0);
+    let nothing = scene.clear_type(of("pump-1")).await.unwrap();
+    assert_eq!((nothing.alarm, nothing.seq), (None, None));
+
+    // It has left memory. Two people see it at once: the first one's word stands.
+    let (ann, bob) = (scene.acknowledge(id, "user:ann"), scene.acknowledge(id, "user:bob"));
+    let (ann, bob) = (ann.await.unwrap().unwrap(), bob.await.unwrap().unwrap());
+    assert!(ann.seq.is_some() && bob.seq.is_none());
+    assert_eq!(ann.alarm, bob.alarm);
+    assert_eq!(&*ann.alarm.clone().unwrap().acknowledged_by, "user:ann");
+    assert_eq!(scene.stored(id).await, ann.alarm);
+    let again = scene.clear(id).await.unwrap().unwrap();
+    assert_eq!((again.alarm, again.seq), (ann.alarm, None));
+    assert!(scene.clear(AlarmId(Uuid::nil())).await.unwrap().is_none());
+    assert!(scene.acknowledge(AlarmId(Uuid::nil()), "user:ann").await.unwrap().is_none());
+    assert_eq!(scene.steps().await, [AlarmStep::Raised, AlarmStep::Cleared, AlarmStep::Acknowledged]);
+
+    let next = scene.raise(of("pump-1"), pump, Severity::Major).await.unwrap().alarm.unwrap();
+    assert_ne!(next.id, id, "what is raised after it was over is another");
+    let ids: Vec<_> = scene.all().await.alarms.iter().map(|alarm| alarm.id).collect();
+    assert_eq!(ids, [next.id, id], "the newest first");
+}
+
+#[actix::test]
+async fn one_that_is_on_its_way_to_the_store_is_as_it_will_be() {
+    let scene = Scene::new().await;
+    let pump = scene.device("pump-1").await;
+    let id = scene.raise(of("pump-1"), pump, Severity::Major).await.unwrap().alarm.unwrap().id;
+    scene.store.block();
+    let cleared = scene.clear(id);
+    let seen = scene.acknowledge(id, "user:bob");
+    let again = scene.clear(id);
+    scene.store.unblock();
+    assert!(cleared.await.unwrap().unwrap().seq.is_some());
+    let seen = seen.await.unwrap().unwrap().alarm.unwrap();
+    assert_eq!((seen.active, &*seen.cleared_by, &*seen.acknowledged_by), (false, "user:ann", "user:bob"));
+    assert_eq!(again.await.unwrap().unwrap().seq, None);
+    assert_eq!(scene.stored(id).await, Some(seen));
+}
+
+#[actix::test]
+async fn a_restart_goes_on_counting() {
+    let mut scene = Scene::new().await;
+    let pump = scene.device("pump-1").await;
+    let id = scene.raise(of("pump-1"), pump, Severity::Major).await.unwrap().alarm.unwrap().id;
+    scene.acknowledge(id, "user:ann").await.unwrap();
+    scene.raise(of_rule(), DeviceNumber(0), Severity::Info).await.unwrap();
+    scene = scene.again().await;
+    let again = scene.raise(of("pump-1"), pump, Severity::Major).await.unwrap().alarm.unwrap();
+    assert_eq!((again.id, again.count, again.acknowledged), (id, 2, true));
+    assert_eq!(get(&scene.hub.counters.alarms_active), 2);
+    let worse = scene.raise(of("pump-1"), pump, Severity::Critical).await.unwrap().alarm.unwrap();
+    assert!(!worse.acknowledged, "it has become worse than what was seen");
+}
+
+#[actix::test]
+async fn what_comes_before_the_store_answers_waits() {
+    let scene = Scene::new().await;
+    let pump = scene.device("pump-1").await;
+    let id = scene.raise(of("pump-1"), pump, Severity::Major).await.unwrap().alarm.unwrap().id;
+    let hub = &scene.hub;
+    scene.store.break_reads();
+    let (store, clock) =
+        (Arc::clone(&scene.store) as Arc<dyn Store>, Arc::clone(&scene.clock) as Arc<dyn Clock>);
+    let late = Alarms::new(store, clock, hub.journal.clone(), Arc::clone(&hub.counters)).start();
+    let (reply, mut told) = oneshot::channel();
+    let cause = Cause::new(Source::Rest, "user:ann");
+    post(&late, Clear { id, cause, reply }).unwrap();
+    let (reply, raised) = oneshot::channel();
+    let raise = Raise {
+        of: of("pump-1"),
+        number: pump,
+        alarm_type: "hot".into(),
+        severity: Severity::Major,
+        message: String::new(),
+        rule: None,
+        cause: Cause::hub(),
+        reply,
+    };
+    post(&late, raise).unwrap();
+    tokio::task::yield_now().await;
+    assert!(told.try_recv().is_err());
+    scene.store.heal();
+    assert!(told.await.unwrap().unwrap().seq.is_some());
+    assert_ne!(raised.await.unwrap().alarm.unwrap().id, id, "it was known to be over");
+}
+
+#[actix::test]
+async fn while_the_store_fails_nobody_is_told_and_afterwards_all_is_there() {
+    for fault in [Fault::Failed, Fault::UnknownDone, Fault::UnknownNotDone] {
+        let scene = Scene::new().await;
+        let pump = scene.device("pump-1").await;
+        scene.store.break_commits(fault);
+        let mut one = scene.raise(of("pump-1"), pump, Severity::Major);
+        let other = scene.raise(of("pump-1"), pump, Severity::Major);
+        while !scene.hub.is_failing() {
+            tokio::task::yield_now().await;
+        }
+        assert!(one.try_recv().is_err());
+        scene.store.heal();
+        let told = other.await.unwrap().alarm.unwrap();
+        assert_eq!((told.count, scene.all().await.total), (2, 1), "{fault:?}");
+        assert_eq!(scene.steps().await, [AlarmStep::Raised, AlarmStep::Repeated], "{fault:?}");
+    }
+}
+
+#[actix::test]
+async fn alarms_of_a_removed_device_go_with_it() {
+    let mut scene = Scene::new().await;
+    let pump = scene.device("pump-1").await;
+    let id = scene.raise(of("pump-1"), pump, Severity::Major).await.unwrap().alarm.unwrap().id;
+    let rules = scene.raise(of_rule(), DeviceNumber(0), Severity::Major).await.unwrap().alarm.unwrap().id;
+    let device = DeviceId::parse("pump-1").unwrap();
+    let cause = Cause::new(Source::Rest, "user:ann");
+    scene.hub.deliver(device, Input::Delete, cause, IfUnknown::Refuse, false).await.unwrap();
+    while get(&scene.hub.counters.alarms_active) > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(scene.stored(id).await, None);
+    let late = scene.raise(of("pump-1"), pump, Severity::Major).await.unwrap();
+    assert_eq!((late.alarm, late.seq), (None, None), "a rule that had not heard of it yet");
+    let anew = scene.device("pump-1").await;
+    let alarm = scene.raise(of("pump-1"), anew, Severity::Major).await.unwrap().alarm.unwrap();
+    assert_eq!((alarm.number, alarm.count), (anew, 1));
+
+    // One that was on its way when its device was removed is not active for ever.
+    scene.store.block();
+    let device = DeviceId::parse("pump-1").unwrap();
+    let cause = Cause::new(Source::Rest, "user:ann");
+    let removing = scene.hub.deliver(device, Input::Delete, cause, IfUnknown::Refuse, false);
+    let (raised, removed) = futures_util::join!(scene.raise(of("pump-1"), anew, Severity::Major), async {
+        tokio::task::yield_now().await;
+        scene.store.unblock();
+        removing.await
+    });
+    raised.unwrap();
+    removed.unwrap();
+    while get(&scene.hub.counters.alarms_active) > 1 {
+        tokio::task::yield_now().await;
+    }
+    scene = scene.again().await;
+    scene.raise(of_rule(), DeviceNumber(0), Severity::Major).await.unwrap();
+    assert_eq!(get(&scene.hub.counters.alarms_active), 1);
+    assert_eq!(scene.stored(rules).await.unwrap().count, 2);
+}

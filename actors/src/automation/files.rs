@@ -1,0 +1,164 @@
+//! The rules folder: read at start, and again when something in it changes. All files are read anew then, so
+//! that what runs is what stands there; a file that is being written settles first.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+
+use super::Automation;
+use crate::domain::rules::model::Origin;
+use crate::domain::rules::{Problem, RuleFile};
+use crate::messages::automation::{FileRead, LoadFiles};
+use crate::post::post;
+
+/// A change is followed by others, as an editor writes: quiet for so long, it is read.
+const SETTLES_IN: Duration = Duration::from_millis(100);
+/// A change goes unread no longer than this, however busy the folder is.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// Folders in folders are followed this far.
+const DEEPEST: usize = 8;
+
+/// Reads every rule file (`.yaml`, `.yml`, `.json`) below `folder`, in the order of their paths. A folder that is
+/// not there has none.
+///
+/// # Errors
+/// The folder cannot be listed. A file that cannot be read is told as one that does not check out.
+pub fn read(folder: &Path) -> std::io::Result<Vec<FileRead>> {
+    let mut paths = Vec::new();
+    find(folder, DEEPEST, &mut paths)?;
+    paths.sort();
+    Ok(paths.iter().map(|path| read_one(folder, path)).collect())
+}
+
+fn find(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let is_hidden =
+            path.file_name().and_then(|name| name.to_str()).is_none_or(|name| name.starts_with('.'));
+        if is_hidden {
+            continue; // an editor's
+        }
+        if path.is_dir() {
+            if deeper > 0 {
+                find(&path, deeper - 1, found)?;
+            }
+        } else if is_rule_file(&path) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Is it one by its name?
+#[must_use]
+pub fn is_rule_file(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known))
+}
+
+fn read_one(folder: &Path, path: &Path) -> FileRead {
+    let below = path.strip_prefix(folder).unwrap_or(path);
+    let name: Arc<str> = below
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect::<Vec<_>>()
+        .join("/")
+        .into();
+    let read = match std::fs::read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => RuleFile::parse(&text, &Origin::File(Arc::clone(&name))),
+            Err(_) => Err(vec![whole("the file is no UTF-8 text".into())]),
+        },
+        Err(error) => Err(vec![whole(format!("the file cannot be read: {error}"))]),
+    };
+    FileRead { path: name, read }
+}
+
+fn whole(message: String) -> Problem {
+    Problem { line: 0, column: 0, pointer: String::new(), message, hint: None }
+}
+
+/// Reads `folder` for `automation`, and again whenever something in it changes, until automation is gone. Returns
+/// when the rules run that stand there now.
+pub async fn watch(folder: PathBuf, automation: Addr<Automation>) {
+    let (changed, mut changes) = mpsc::channel(1);
+    // Before it is first read, so that no change falls between.
+    let watcher = watcher(&folder, changed);
+    load(&folder, &automation, true).await;
+    tokio::spawn(async move {
+        let _watcher = watcher; // it ends with the last of us
+        while changes.recv().await.is_some() {
+            settle(&mut changes).await;
+            if !automation.connected() {
+                return;
+            }
+            load(&folder, &automation, false).await;
+        }
+    });
+}
+
+/// Waits until nothing changes any more.
+async fn settle(changes: &mut mpsc::Receiver<()>) {
+    let quiet = async { while let Ok(Some(())) = tokio::time::timeout(SETTLES_IN, changes.recv()).await {} };
+    let _ = tokio::time::timeout(LONGEST_WAIT, quiet).await; // long enough either way
+}
+
+fn watcher(folder: &Path, changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+    let told = move |event: notify::Result<notify::Event>| {
+        let only_looked_at = event.is_ok_and(|event| event.kind.is_access());
+        if !only_looked_at {
+            let _ = changed.try_send(()); // full says the same
+        }
+    };
+    let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
+        watcher.watch(folder, RecursiveMode::Recursive)?;
+        Ok(watcher)
+    });
+    match watcher {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            warn!(folder = %folder.display(), %error, "rule files are read at start only");
+            None
+        }
+    }
+}
+
+async fn load(folder: &Path, automation: &Addr<Automation>, first: bool) {
+    let place = folder.to_owned();
+    let read = tokio::task::spawn_blocking(move || read(&place)).await;
+    let files = match read {
+        Ok(Ok(files)) => files,
+        Ok(Err(error)) => {
+            warn!(folder = %folder.display(), %error, "the rules folder cannot be read");
+            if !first {
+                return; // what ran before goes on
+            }
+            Vec::new()
+        }
+        Err(_) => return, // the hub goes down
+    };
+    for FileRead { path, read } in &files {
+        match read {
+            Ok(file) if !first => info!(%path, rules = file.rules.len(), "rule file read"),
+            Ok(_) => {}
+            Err(problems) => {
+                for Problem { line, column, message, .. } in problems {
+                    warn!("{path}:{line}:{column}: {message}");
+                }
+            }
+        }
+    }
+    let (done, runs) = oneshot::channel();
+    if post(automation, LoadFiles { files, done: Some(done) }).is_ok() {
+        let _ = runs.await; // gone, the hub goes down
+    }
+}

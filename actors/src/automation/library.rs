@@ -1,0 +1,162 @@
+//! The rules by where they come from: files and the API, and what people said of each. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::rules::file::parse_rule;
+use crate::domain::rules::model::Origin;
+use crate::domain::rules::{Problem, Rule, RuleFile, RuleId};
+use crate::messages::automation::{Expect, FileRead, RuleRefusal};
+use crate::store::RuleRecord;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Library {
+    files: BTreeMap<Arc<str>, File>,
+    /// Made over the API.
+    made: BTreeMap<RuleId, Rule>,
+    records: BTreeMap<RuleId, RuleRecord>,
+    /// Rules of the API that this program cannot read any more.
+    unread: BTreeMap<RuleId, Vec<Problem>>,
+}
+
+/// A rule file: the version that runs, and what is wrong with the one that stands there.
+#[derive(Debug, Default)]
+struct File {
+    rules: Vec<Rule>,
+    problems: Vec<Problem>,
+}
+
+impl Library {
+    /// What the store knows beside the files.
+    pub fn new(records: Vec<RuleRecord>) -> Self {
+        let mut library = Self::default();
+        for record in records {
+            if let Some(body) = &record.body {
+                match parse_rule(body) {
+                    Ok((rule, _)) => {
+                        library.made.insert(record.id.clone(), rule);
+                    }
+                    Err(problems) => {
+                        library.unread.insert(record.id.clone(), problems);
+                    }
+                }
+            }
+            library.records.insert(record.id.clone(), record);
+        }
+        library
+    }
+
+    /// The files as they stand now, all of them. One that does not check out leaves what ran before.
+    pub fn load(&mut self, files: Vec<FileRead>) {
+        let mut before = std::mem::take(&mut self.files);
+        for FileRead { path, read } in files {
+            let file = match read {
+                Ok(RuleFile { rules, .. }) => File { rules, problems: Vec::new() },
+                Err(problems) => File { rules: before.remove(&path).unwrap_or_default().rules, problems },
+            };
+            self.files.insert(path, file);
+        }
+        self.refuse_doubles();
+    }
+
+    /// A name stands for one rule: whoever comes second, in the order of the paths and after the API, is left
+    /// out, and its file says so.
+    fn refuse_doubles(&mut self) {
+        let mut taken: BTreeMap<RuleId, Arc<str>> =
+            self.made.keys().map(|id| (id.clone(), Arc::from("the API"))).collect();
+        for (path, file) in &mut self.files {
+            let problems = &mut file.problems;
+            file.rules.retain(|rule| match taken.get(&rule.id) {
+                Some(whose) => {
+                    problems.push(Problem {
+                        line: 0,
+                        column: 0,
+                        pointer: format!("/rules/{}", rule.id),
+                        message: format!("there is a rule `{}` already, from {whose}", rule.id),
+                        hint: None,
+                    });
+                    false
+                }
+                None => {
+                    taken.insert(rule.id.clone(), Arc::clone(path));
+                    true
+                }
+            });
+        }
+    }
+
+    /// All rules, in the order of their names.
+    pub fn rules(&self) -> Vec<Rule> {
+        let mut rules: Vec<Rule> = self.all().cloned().collect();
+        rules.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+        rules
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Rule> {
+        self.made.values().chain(self.files.values().flat_map(|file| &file.rules))
+    }
+
+    /// The rule of this name.
+    pub fn find(&self, id: &RuleId) -> Option<&Rule> {
+        self.all().find(|rule| rule.id == *id)
+    }
+
+    /// What people said of a rule, where they did.
+    pub fn record(&self, id: &RuleId) -> Option<&RuleRecord> {
+        self.records.get(id)
+    }
+
+    /// Everything that people said.
+    pub fn records(&self) -> impl Iterator<Item = &RuleRecord> {
+        self.records.values()
+    }
+
+    /// Files that do not check out, and rules of the API that cannot be read.
+    pub fn broken(&self) -> Vec<(Arc<str>, Vec<Problem>)> {
+        let files = self.files.iter().filter(|(_, file)| !file.problems.is_empty());
+        let files = files.map(|(path, file)| (Arc::clone(path), file.problems.clone()));
+        let made =
+            self.unread.iter().map(|(id, problems)| (Arc::from(format!("api:{id}")), problems.clone()));
+        files.chain(made).collect()
+    }
+
+    /// May a rule of this name be made or changed over the API?
+    ///
+    /// # Errors
+    /// It is there, it is not, or it stands in a file.
+    pub fn may_put(&self, id: &RuleId, expect: Expect) -> Result<(), RuleRefusal> {
+        match self.find(id).map(|rule| &rule.origin) {
+            Some(Origin::File(path)) if expect == Expect::There => {
+                Err(RuleRefusal::InFile { id: id.clone(), path: Arc::clone(path) })
+            }
+            Some(_) if expect == Expect::New => Err(RuleRefusal::Taken(id.clone())),
+            None if expect == Expect::There && !self.unread.contains_key(id) => {
+                Err(RuleRefusal::Unknown(id.clone()))
+            }
+            None if expect == Expect::New && self.unread.contains_key(id) => {
+                Err(RuleRefusal::Taken(id.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a rule of the API in.
+    pub fn put(&mut self, rule: Rule, record: RuleRecord) {
+        self.unread.remove(&record.id);
+        self.records.insert(record.id.clone(), record);
+        self.made.insert(rule.id.clone(), rule);
+    }
+
+    /// Takes in what people said of a rule.
+    pub fn note(&mut self, record: RuleRecord) {
+        self.records.insert(record.id.clone(), record);
+    }
+
+    /// Removes a rule of the API.
+    pub fn remove(&mut self, id: &RuleId) {
+        self.unread.remove(id);
+        self.records.remove(id);
+        self.made.remove(id);
+    }
+}

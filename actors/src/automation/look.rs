@@ -1,0 +1,30 @@
+//! For tests: is everything done that was to be done?
+
+use actix::{Context, Handler, Message};
+use tokio::sync::oneshot;
+
+use super::{Automation, Phase};
+use crate::counters::get;
+
+/// Answers true when the engine has seen all that is committed, and has nothing under way.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Look {
+    pub reply: oneshot::Sender<bool>,
+}
+
+impl Handler<Look> for Automation {
+    type Result = ();
+
+    fn handle(&mut self, Look { reply }: Look, ctx: &mut Context<Self>) {
+        let ready = matches!(self.phase, Phase::Running);
+        if ready {
+            self.after(ctx);
+            self.save();
+        }
+        let seen_all = self.cursor >= get(&self.around.counters.seq);
+        let idle =
+            ready && self.under_way == 0 && !self.comes_due && self.due.is_none() && self.kept == self.cursor;
+        reply.send(idle && seen_all).unwrap();
+    }
+}

@@ -1,0 +1,238 @@
+//! Doing what the engine says: each act goes to whoever does it, and comes back with how it went.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use actix::Addr;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tracing::{debug, error, info, warn};
+use uuid::Uuid;
+
+use super::Around;
+use crate::domain::fingerprint::Fingerprint;
+use crate::domain::rules::engine::Delivery;
+use crate::domain::rules::model::LogLevel;
+use crate::domain::rules::{Act, ActId, ActResult, Deed, RuleId};
+use crate::domain::twin::Change;
+use crate::domain::{Cause, CommandId, DeviceId, Event, Input, Json, Object, Refusal};
+use crate::journal::Journal;
+use crate::messages::alarms::{ClearType, Raise, Told};
+use crate::messages::journal::Append;
+use crate::messages::supervisor::{Deliver, IfUnknown};
+use crate::messages::webhooks::Send as SendWebhook;
+use crate::mqtt::Outgoing;
+use crate::post::post;
+use crate::receipt::{NotTaken, Receipt, Settled, Taken};
+use crate::store::{Automation as Kept, DeliveryRecord, DeliveryStatus};
+
+/// The wait before an act that was lost on its way, because a twin died with it, is done again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Does `act`, and waits until what it brought about is durable. `is_new`: the run was not made before, so
+/// nobody need look whether it was done already.
+pub async fn perform(around: &Around, act: Act, is_new: bool) -> ActResult {
+    let Act { id, rule, cause, deed } = act;
+    match deed {
+        Deed::Command { device, request } => {
+            let mut is_new = is_new;
+            deliver(around, &device, &cause, || {
+                let input = Input::Command {
+                    id: CommandId(Uuid::now_v7()),
+                    request: Box::new(request.clone()),
+                    known: None,
+                    is_new: std::mem::take(&mut is_new), // a second try asks
+                };
+                input
+            })
+            .await
+        }
+        Deed::Desired { device, set } => {
+            let patch: Object = [("desired", Json::Object(set))].into_iter().collect();
+            deliver(around, &device, &cause, || {
+                Input::Change(Box::new(Change { patch: patch.clone(), if_version: None }))
+            })
+            .await
+        }
+        Deed::Mode { device, mode, until } => {
+            deliver(around, &device, &cause, || Input::SetMode { mode, until }).await
+        }
+        Deed::Raise { of, number, alarm_type, severity, message } => told(
+            post_and_wait(&around.alarms, |reply| Raise {
+                of,
+                number,
+                alarm_type,
+                severity,
+                message,
+                rule: Some(rule),
+                cause,
+                reply,
+            })
+            .await,
+        ),
+        Deed::Clear { of, alarm_type } => {
+            told(post_and_wait(&around.alarms, |reply| ClearType { of, alarm_type, cause, reply }).await)
+        }
+        Deed::Publish { topic, payload, retain } => {
+            let payload = match payload {
+                Json::String(text) => Bytes::from(String::from(text)),
+                other => Bytes::from(other.to_string()),
+            };
+            let outgoing = vec![Outgoing { id: 0, topic, payload, retain, until: None }];
+            result(append(&around.journal, Vec::new(), outgoing, Kept::default()).await)
+        }
+        Deed::Webhook(delivery) => webhook(around, id, rule, *delivery).await,
+        Deed::Enable { .. } => ActResult::default(), // the actor does it itself, for it holds the rules
+        Deed::Log { level, message } => {
+            match level {
+                LogLevel::Debug => debug!(%rule, "{message}"),
+                LogLevel::Info => info!(%rule, "{message}"),
+                LogLevel::Warn => warn!(%rule, "{message}"),
+                LogLevel::Error => error!(%rule, "{message}"),
+            }
+            ActResult::default()
+        }
+    }
+}
+
+/// Commits events, messages for the broker and what is kept, without a twin.
+pub async fn append(
+    journal: &Addr<Journal>,
+    events: Vec<Event>,
+    outgoing: Vec<Outgoing>,
+    kept: Kept,
+) -> Settled {
+    let (receipt, settled) = Receipt::channel();
+    let _ = post(journal, appending(events, outgoing, kept, receipt)); // dropped, its receipt says so
+    settled.await.unwrap_or(Err(NotTaken::Lost))
+}
+
+/// What the journal is told, without a twin.
+pub fn appending(events: Vec<Event>, outgoing: Vec<Outgoing>, kept: Kept, receipt: Receipt) -> Append {
+    Append {
+        events,
+        state: None,
+        removed: None,
+        commands: Vec::new(),
+        outgoing,
+        automation: (!kept.is_empty()).then(|| Box::new(kept)),
+        receipt,
+        taken: Taken::default(),
+        pending: Arc::new(AtomicU32::new(1)),
+    }
+}
+
+async fn deliver(
+    around: &Around,
+    device: &DeviceId,
+    cause: &Cause,
+    mut input: impl FnMut() -> Input,
+) -> ActResult {
+    loop {
+        let (receipt, settled) = Receipt::channel();
+        let deliver = Deliver {
+            device: device.clone(),
+            input: input(),
+            cause: cause.clone(),
+            receipt,
+            if_unknown: IfUnknown::Refuse,
+            want_twin: false,
+        };
+        if post(&around.supervisor, deliver).is_err() {
+            return failed("lost", "the hub is going down".into());
+        }
+        match settled.await {
+            Ok(Err(NotTaken::Lost)) | Err(_) if around.supervisor.connected() => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            settled => return result(settled.unwrap_or(Err(NotTaken::Lost))),
+        }
+    }
+}
+
+/// The delivery is durable before it is sent; the run goes on without waiting for the answer.
+async fn webhook(around: &Around, act: ActId, rule: RuleId, delivery: Delivery) -> ActResult {
+    let now = around.clock.now();
+    let record = DeliveryRecord {
+        id: delivery_id(act),
+        rule,
+        run: act.run,
+        delivery,
+        status: DeliveryStatus::Waiting,
+        attempts: 0,
+        next_at: now,
+        detail: "".into(),
+        created_at: now,
+        ended_at: None,
+    };
+    let kept = Kept { deliveries: vec![record.clone()], ..Kept::default() };
+    let made = Some(record.id.to_string().into());
+    let settled = append(&around.journal, Vec::new(), Vec::new(), kept).await;
+    if settled.is_ok() {
+        let _ = post(&around.webhooks, SendWebhook { delivery: record }); // read from the store at the next start
+    }
+    ActResult { made, ..result(settled) }
+}
+
+/// The same act makes the same delivery.
+fn delivery_id(act: ActId) -> Uuid {
+    let text = act.to_string();
+    let mut print = Fingerprint::default();
+    let high = print.field(text.as_bytes()).value();
+    let low = print.field(b"delivery").value();
+    uuid::Builder::from_custom_bytes(((u128::from(high) << 64) | u128::from(low)).to_be_bytes()).into_uuid()
+}
+
+async fn post_and_wait<M>(
+    to: &Addr<crate::alarms::Alarms>,
+    message: impl FnOnce(oneshot::Sender<Told>) -> M,
+) -> Option<Told>
+where
+    crate::alarms::Alarms: actix::Handler<M>,
+    M: actix::Message + Send + 'static,
+    M::Result: Send,
+{
+    let (reply, told) = oneshot::channel();
+    let _ = post(to, message(reply)); // dropped, the wait ends
+    told.await.ok()
+}
+
+fn told(told: Option<Told>) -> ActResult {
+    match told {
+        Some(Told { alarm, seq }) => {
+            ActResult { seq, made: alarm.map(|alarm| alarm.id.to_string().into()), ..ActResult::default() }
+        }
+        None => failed("lost", "the hub is going down".into()),
+    }
+}
+
+fn result(settled: Settled) -> ActResult {
+    match settled {
+        Ok(Taken { seq, commands, .. }) => {
+            ActResult { seq, command: commands.first().map(|command| command.id), ..ActResult::default() }
+        }
+        Err(NotTaken::Refused(refusal)) => failed(word(&refusal), refusal.to_string()),
+        Err(NotTaken::Lost) => failed("lost", "it was lost on its way".into()),
+    }
+}
+
+fn failed(word: &str, detail: String) -> ActResult {
+    ActResult { failed: Some((word.into(), detail)), ..ActResult::default() }
+}
+
+/// The stable word for a refusal, as the journal of runs has it.
+fn word(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Unknown(_) | Refusal::NotAccepted(_) => "unknown_device",
+        Refusal::ManualMode => "manual_mode",
+        Refusal::QueueFull(_) => "queue_full",
+        Refusal::KeyTaken { .. } => "key_taken",
+        Refusal::Invalid { .. } => "invalid",
+        Refusal::Version { .. }
+        | Refusal::Registered(_)
+        | Refusal::Claimed(_)
+        | Refusal::NoCommand(_)
+        | Refusal::CommandFinal { .. } => "refused",
+    }
+}

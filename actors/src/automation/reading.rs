@@ -1,0 +1,110 @@
+//! What the engine must know before it goes on, read from the store however often that takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::domain::rules::Selector;
+use crate::domain::rules::engine::Wanted;
+use crate::domain::{Recorded, Twin};
+use crate::store::{DeviceQuery, DeviceSort, Store, StoreError};
+
+/// Twins read at once.
+const PAGE: u64 = 1_000;
+/// Events read at once.
+const EVENTS: usize = 5_000;
+/// The wait before the store is asked again after it failed.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Twins for the engine.
+#[derive(Default)]
+pub struct Known {
+    pub twins: Vec<Twin>,
+}
+
+/// The twins that `wanted` names or matches, as of the last commit.
+pub async fn twins(store: &dyn Store, wanted: Wanted) -> Known {
+    let Wanted { devices, selectors } = wanted;
+    let mut known = Known::default();
+    for ids in devices.chunks(usize::try_from(PAGE).unwrap_or(usize::MAX)) {
+        known.twins.extend(again(|| store.load(ids)).await);
+    }
+    for selector in narrowest(selectors) {
+        let mut offset = 0;
+        loop {
+            let query = DeviceQuery { offset, limit: PAGE, sort: DeviceSort::Number, ..query_of(&selector) };
+            let page = again(|| store.devices(&query)).await;
+            let count = page.twins.len() as u64;
+            known.twins.extend(page.twins.into_iter().filter(|twin| is_of(&selector, twin)));
+            offset += count;
+            if count < PAGE {
+                break;
+            }
+        }
+    }
+    known
+}
+
+/// Where one looks at every device, the others need not be asked.
+fn narrowest(selectors: Vec<Selector>) -> Vec<Selector> {
+    match selectors.iter().position(|selector| matches!(selector, Selector::Glob(glob) if &*glob.text == "*"))
+    {
+        Some(all) => selectors.into_iter().nth(all).into_iter().collect(),
+        None => selectors,
+    }
+}
+
+fn is_of(selector: &Selector, twin: &Twin) -> bool {
+    match selector {
+        Selector::Device(id) => *id == twin.id,
+        Selector::Glob(glob) => glob.matcher.is_match(twin.id.as_str()),
+        Selector::Where { .. } => true, // the query looked for nothing else
+        Selector::Trigger => false,
+    }
+}
+
+/// The query that brings every device that `selector` matches, and perhaps more.
+fn query_of(selector: &Selector) -> DeviceQuery {
+    match selector {
+        Selector::Where { group, device_type, tags } => DeviceQuery {
+            group: group.as_deref().map(str::to_owned),
+            device_type: device_type.as_deref().map(str::to_owned),
+            tags: tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            ..DeviceQuery::default()
+        },
+        Selector::Device(_) | Selector::Glob(_) | Selector::Trigger => DeviceQuery::default(),
+    }
+}
+
+/// Events with `after < seq <= up_to`. What was pruned is not there, and said.
+pub async fn events(store: &dyn Store, mut after: u64, up_to: u64) -> Vec<Arc<Recorded>> {
+    let mut past = Vec::new();
+    while after < up_to {
+        let replayed = again(|| store.replay(after, up_to, EVENTS)).await;
+        if replayed.pruned {
+            warn!(after, "events that rules had not seen are gone by retention");
+        }
+        match replayed.events.last() {
+            Some(last) => after = last.seq,
+            None => break,
+        }
+        past.extend(replayed.events);
+    }
+    past
+}
+
+async fn again<T, F>(mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => {
+                warn!(%error, "rules wait for the store");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! What people ask of automation: rules made, changed, removed, switched, looked at and set off.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use actix::{AsyncContext, Context, Handler};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::perform::append;
+use super::{Automation, Keys};
+use crate::domain::rules::analysis::{Warning, analyse};
+use crate::domain::rules::engine::webhook_keys;
+use crate::domain::rules::file::parse_rule;
+use crate::domain::rules::model::{Secret, TriggerKind};
+use crate::domain::rules::{Rule, RuleId, Signal, Twins as _};
+use crate::domain::{Cause, Event};
+use crate::messages::automation::{
+    DeleteRule, EnableRule, PutRule, ReadRules, RuleRefusal, RuleStands, RuleStood, RulesRead, Tell,
+};
+use crate::receipt::Settled;
+use crate::store::{Automation as Kept, RuleRecord};
+
+type Reply = oneshot::Sender<Result<RuleStood, RuleRefusal>>;
+
+impl Automation {
+    /// Takes `rules` in place of those that run, and tells what that changed.
+    pub(super) fn take_rules(&mut self, rules: Vec<Rule>, ctx: &mut Context<Self>) {
+        let before: Vec<(RuleId, u64)> =
+            self.engine.rules().iter().map(|rule| (rule.id.clone(), rule.fingerprint)).collect();
+        self.around.count_rules(rules.len());
+        self.around.listening.listen_to(topics(&rules));
+        *self.around.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys(&rules);
+        let step = self.engine.exchange(rules);
+        for record in self.library.records() {
+            if let Some(enabled) = record.enabled {
+                self.engine.set_enabled(&record.id, enabled);
+            }
+        }
+        self.take(step, true, ctx);
+        self.tell_of_change(&before);
+    }
+
+    fn tell_of_change(&mut self, before: &[(RuleId, u64)]) {
+        let now: Vec<(RuleId, u64)> =
+            self.engine.rules().iter().map(|rule| (rule.id.clone(), rule.fingerprint)).collect();
+        let were: std::collections::HashMap<_, _> = before.iter().cloned().collect();
+        let are: HashSet<_> = now.iter().map(|(id, _)| id).collect();
+        let loaded = now.iter().filter(|(id, _)| !were.contains_key(id)).map(|(id, _)| id.clone()).collect();
+        let changed = now.iter().filter(|(id, print)| were.get(id).is_some_and(|was| was != print));
+        let changed: Vec<_> = changed.map(|(id, _)| id.clone()).collect();
+        let gone = before.iter().filter(|(id, _)| !are.contains(id)).map(|(id, _)| id.clone()).collect();
+        let signal = Signal::Rules { loaded, changed, gone };
+        if let Signal::Rules { loaded, changed, gone } = &signal
+            && (loaded.is_empty() && changed.is_empty() && gone.is_empty())
+        {
+            return;
+        }
+        let event = self.signal(signal, Cause::hub());
+        self.news.events.push(event);
+    }
+
+    /// What people should look at in the rules as they stand.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let rules: Vec<&Rule> = self.engine.rules().iter().collect();
+        analyse(&rules, &|id| self.engine.twin(id).is_some())
+    }
+
+    fn stands(&self, rule: &Rule) -> RuleStands {
+        let standing = self.engine.standing(&rule.id);
+        let record = self.library.record(&rule.id);
+        RuleStands {
+            rule: Arc::new(rule.clone()),
+            enabled: standing.enabled,
+            stopped: standing.stopped,
+            next_at: standing.next_at,
+            created_at: record.map(|record| record.created_at),
+            updated_at: record.map(|record| record.updated_at),
+        }
+    }
+
+    fn stood(&self, id: &RuleId) -> Result<RuleStood, RuleRefusal> {
+        let rule = self.library.find(id).ok_or_else(|| RuleRefusal::Unknown(id.clone()))?;
+        let warnings = self.warnings().into_iter().filter(|warning| warning.rules.contains(id)).collect();
+        Ok(RuleStood { stands: self.stands(rule), warnings })
+    }
+
+    fn put(&mut self, request: PutRule, ctx: &mut Context<Self>) {
+        let PutRule { body, expect, cause, reply } = request;
+        let rule = match parse_rule(&body) {
+            Ok((rule, _)) => rule,
+            Err(problems) => return refuse(reply, RuleRefusal::Problems(problems)),
+        };
+        if let Err(refusal) = self.library.may_put(&rule.id, expect) {
+            return refuse(reply, refusal);
+        }
+        let now = self.around.clock.now();
+        let before = self.library.record(&rule.id);
+        let record = RuleRecord {
+            id: rule.id.clone(),
+            body: Some(body),
+            enabled: None, // as the rule says
+            created_at: before.map_or(now, |record| record.created_at),
+            updated_at: now,
+        };
+        let kept = Kept { rules: vec![record.clone()], ..Kept::default() };
+        info!(rule = %rule.id, by = %cause.by, "rule taken in");
+        self.commit(Vec::new(), kept, ctx, move |this, settled, ctx| {
+            if settled.is_err() {
+                return refuse(reply, RuleRefusal::Lost);
+            }
+            let (id, enabled) = (rule.id.clone(), rule.enabled);
+            this.library.put(rule, record);
+            this.exchange(ctx, move |this, _| {
+                this.engine.set_enabled(&id, enabled);
+                let _ = reply.send(this.stood(&id)); // whoever waited may have gone
+            });
+        });
+    }
+
+    fn delete(&mut self, DeleteRule { id, cause, reply }: DeleteRule, ctx: &mut Context<Self>) {
+        let refusal = match self.library.may_put(&id, crate::messages::automation::Expect::There) {
+            Ok(()) => None,
+            Err(refusal) => Some(refusal),
+        };
+        if let Some(refusal) = refusal {
+            let _ = reply.send(Err(refusal)); // whoever waited may have gone
+            return;
+        }
+        let now = self.around.clock.now();
+        let record =
+            RuleRecord { id: id.clone(), body: None, enabled: None, created_at: now, updated_at: now };
+        info!(rule = %id, by = %cause.by, "rule removed");
+        let kept = Kept { rules: vec![record], ..Kept::default() };
+        self.commit(Vec::new(), kept, ctx, move |this, settled, ctx| {
+            if settled.is_err() {
+                let _ = reply.send(Err(RuleRefusal::Lost)); // whoever waited may have gone
+                return;
+            }
+            this.library.remove(&id);
+            this.exchange(ctx, move |_, _| {
+                let _ = reply.send(Ok(())); // whoever waited may have gone
+            });
+        });
+    }
+
+    fn enable(&mut self, EnableRule { id, enabled, cause, reply }: EnableRule, ctx: &mut Context<Self>) {
+        if self.library.find(&id).is_none() {
+            return refuse(reply, RuleRefusal::Unknown(id));
+        }
+        let record = self.switched(&id, enabled);
+        let event = self.signal(Signal::Enabled { rule: id.clone(), enabled }, cause);
+        let kept = Kept { rules: vec![record.clone()], ..Kept::default() };
+        self.commit(vec![event], kept, ctx, move |this, settled, ctx| {
+            if settled.is_err() {
+                return refuse(reply, RuleRefusal::Lost);
+            }
+            this.library.note(record);
+            this.engine.set_enabled(&id, enabled);
+            this.after(ctx);
+            let _ = reply.send(this.stood(&id)); // whoever waited may have gone
+        });
+    }
+
+    fn switched(&self, id: &RuleId, enabled: bool) -> RuleRecord {
+        let now = self.around.clock.now();
+        let before = self.library.record(id);
+        RuleRecord {
+            id: id.clone(),
+            body: before.and_then(|record| record.body.clone()),
+            enabled: Some(enabled),
+            created_at: before.map_or(now, |record| record.created_at),
+            updated_at: now,
+        }
+    }
+
+    /// A rule switches another. Durable with the run that did it.
+    pub(super) fn enable_by_rule(&mut self, id: RuleId, enabled: bool, cause: &Cause) {
+        if self.library.find(&id).is_none() {
+            warn!(rule = %id, by = %cause.by, "a rule is to be switched that is not there");
+            return;
+        }
+        let record = self.switched(&id, enabled);
+        self.library.note(record.clone());
+        self.engine.set_enabled(&id, enabled);
+        let event = self.signal(Signal::Enabled { rule: id, enabled }, cause.clone());
+        self.news.events.push(event);
+        self.news.rules.push(record);
+    }
+
+    fn tell(&mut self, Tell { signal, cause, reply }: Tell, ctx: &mut Context<Self>) {
+        let refusal = match &signal {
+            Signal::Run { rule, .. } if self.library.find(rule).is_none() => {
+                Some(RuleRefusal::Unknown(rule.clone()))
+            }
+            Signal::Webhook { name, .. } if !self.has_webhook(name) => {
+                Some(RuleRefusal::NoWebhook(name.to_string()))
+            }
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            let _ = reply.send(Err(refusal)); // whoever waited may have gone
+            return;
+        }
+        let event = self.signal(signal, cause);
+        self.commit(vec![event], Kept::default(), ctx, move |_, settled, _| {
+            let seq = settled.ok().and_then(|taken| taken.seq);
+            let _ = reply.send(seq.ok_or(RuleRefusal::Lost)); // whoever waited may have gone
+        });
+    }
+
+    fn has_webhook(&self, name: &str) -> bool {
+        let mut triggers = self.engine.rules().iter().flat_map(|rule| &rule.triggers);
+        triggers.any(|trigger| matches!(&trigger.kind, TriggerKind::Webhook { name: own } if &**own == name))
+    }
+
+    /// Commits, and then goes on in the actor.
+    fn commit(
+        &self,
+        events: Vec<Event>,
+        kept: Kept,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, Settled, &mut Context<Self>) + 'static,
+    ) {
+        use actix::{ActorFutureExt as _, WrapFuture as _};
+        let journal = self.around.journal.clone();
+        let work = async move { append(&journal, events, Vec::new(), kept).await };
+        ctx.spawn(work.into_actor(self).map(move |settled, this, ctx| {
+            this.when_ready(ctx, move |this, ctx| then(this, settled, ctx));
+        }));
+    }
+}
+
+fn refuse(reply: Reply, refusal: RuleRefusal) {
+    let _ = reply.send(Err(refusal)); // whoever waited may have gone
+}
+
+/// The topics that rules listen to.
+fn topics(rules: &[Rule]) -> Vec<String> {
+    let triggers = rules.iter().flat_map(|rule| &rule.triggers);
+    triggers
+        .filter_map(|trigger| match &trigger.kind {
+            TriggerKind::Mqtt { topic, .. } => Some(topic.to_string()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The keys that webhooks are signed with. One that the environment does not have signs nothing, and is said.
+fn keys(rules: &[Rule]) -> Keys {
+    let mut keys = Keys::new();
+    for rule in rules {
+        for (step, secret) in webhook_keys(rule) {
+            let key = match secret {
+                Secret::Text(text) => Some(text.to_string()),
+                Secret::Environment(name) => std::env::var(&*name).ok(),
+            };
+            match key {
+                Some(key) => {
+                    keys.insert((rule.id.clone(), step), key);
+                }
+                None => warn!(rule = %rule.id, "the environment has no key for its webhook"),
+            }
+        }
+    }
+    keys
+}
+
+impl Handler<ReadRules> for Automation {
+    type Result = ();
+
+    fn handle(&mut self, ReadRules { reply }: ReadRules, ctx: &mut Context<Self>) {
+        self.when_ready(ctx, |this, _| {
+            let rules = this.engine.rules().iter().map(|rule| this.stands(rule)).collect();
+            let read = RulesRead { rules, broken: this.library.broken(), warnings: this.warnings() };
+            let _ = reply.send(read); // whoever waited may have gone
+        });
+    }
+}
+
+impl Handler<PutRule> for Automation {
+    type Result = ();
+
+    fn handle(&mut self, request: PutRule, ctx: &mut Context<Self>) {
+        self.when_ready(ctx, |this, ctx| this.put(request, ctx));
+    }
+}
+
+impl Handler<DeleteRule> for Automation {
+    type Result = ();
+
+    fn handle(&mut self, request: DeleteRule, ctx: &mut Context<Self>) {
+        self.when_ready(ctx, |this, ctx| this.delete(request, ctx));
+    }
+}
+
+impl Handler<EnableRule> for Automation {
+    type Result = ();
+
+    fn handle(&mut self, request: EnableRule, ctx: &mut Context<Self>) {
+        self.when_ready(ctx, |this, ctx| this.enable(request, ctx));
+    }
+}
+
+impl Handler<Tell> for Automation {
+    type Result = ();
+
+    fn handle(&mut self, request: Tell, ctx: &mut Context<Self>) {
+        self.when_ready(ctx, |this, ctx| this.tell(request, ctx));
+    }
+}

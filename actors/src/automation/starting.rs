@@ -1,0 +1,162 @@
+//! How automation begins, and begins again with other rules: what it needs is read from the store first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use tracing::{info, warn};
+
+use super::library::Library;
+use super::reading::{self, Known};
+use super::{Automation, Phase};
+use crate::domain::Cause;
+use crate::domain::rules::{Engine, Signal};
+use crate::messages::automation::LoadFiles;
+use crate::messages::feed::{Live, Subscribe};
+use crate::store::AutomationState;
+
+/// The wait before the store is asked again after it failed.
+const RETRY: Duration = Duration::from_millis(250);
+
+impl Automation {
+    /// Asks what was kept.
+    pub(super) fn ask_store(&mut self, ctx: &mut Context<Self>) {
+        let around = Arc::clone(&self.around);
+        let asked = async move {
+            loop {
+                match around.store.automation().await {
+                    Ok(state) => return state,
+                    Err(error) => {
+                        warn!(%error, "could not read what rules left, trying again");
+                        tokio::time::sleep(RETRY).await;
+                    }
+                }
+            }
+        };
+        ctx.spawn(asked.into_actor(self).map(|kept, this, ctx| {
+            if let Phase::Starting { state, .. } = &mut this.phase {
+                *state = Some(kept);
+            }
+            this.begin(ctx);
+        }));
+    }
+
+    /// Begins, once what was kept and the files are there.
+    fn begin(&mut self, ctx: &mut Context<Self>) {
+        let Phase::Starting { state, files, .. } = &mut self.phase else { return };
+        if state.is_none() || files.is_none() {
+            return;
+        }
+        let (Some(state), Some(LoadFiles { files, done })) = (state.take(), files.take()) else { return };
+        let AutomationState { progress, kept, rules } = state;
+        self.library = Library::new(rules);
+        self.library.load(files);
+        self.engine = Engine::new(progress.map_or_else(|| self.around.clock.now(), |progress| progress.time));
+        let rules = self.library.rules();
+        self.take_rules(rules, ctx);
+        let (around, wanted) = (Arc::clone(&self.around), self.engine.wants());
+        let after = progress.map(|progress| progress.seq);
+        let read = async move {
+            let Ok(Live { seq, events }) = around.feed.send(Subscribe).await else { return None };
+            let known = reading::twins(&*around.store, wanted).await;
+            let past = reading::events(&*around.store, after.unwrap_or(seq), seq).await;
+            Some((seq, events, known, past))
+        };
+        ctx.spawn(read.into_actor(self).map(move |read, this, ctx| {
+            let Some((seq, events, known, past)) = read else { return }; // the hub goes down
+            this.live = Some(events);
+            this.know(known);
+            this.engine.restore(kept);
+            let again = this.engine.unanswered();
+            this.cursor = after.unwrap_or(seq);
+            this.kept = this.cursor;
+            // These may have been acted upon before the hub went down: whoever is asked again knows it.
+            for recorded in &past {
+                this.see(recorded, false, ctx);
+            }
+            this.cursor = seq;
+            for act in again {
+                this.perform(act, false, ctx);
+            }
+            if let Some(progress) = progress {
+                let down_since = this.engine.now().max(progress.time);
+                let event = this.signal(Signal::Started { down_since }, Cause::hub());
+                this.news.events.push(event);
+                this.save();
+            }
+            info!(rules = this.engine.rules().len(), "rules run");
+            this.run(ctx);
+            if let Some(done) = done {
+                let _ = done.send(()); // whoever waited may have gone
+            }
+        }));
+    }
+
+    /// Takes the library's rules as they are now in place of those that run, then does `then`.
+    pub(super) fn exchange(
+        &mut self,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        let rules = self.library.rules();
+        self.take_rules(rules, ctx);
+        let (around, wanted) = (Arc::clone(&self.around), self.engine.wants());
+        if wanted.devices.is_empty() && wanted.selectors.is_empty() {
+            self.after(ctx);
+            return then(self, ctx);
+        }
+        self.phase = Phase::Reading { later: Vec::new() };
+        let read = async move { reading::twins(&*around.store, wanted).await };
+        ctx.spawn(read.into_actor(self).map(move |known, this, ctx| {
+            this.know(known);
+            this.run(ctx);
+            then(this, ctx);
+        }));
+    }
+
+    /// Reads what the feed has dropped because the engine was behind.
+    pub(super) fn catch_up(&mut self, ctx: &mut Context<Self>) {
+        let later = match std::mem::replace(&mut self.phase, Phase::Running) {
+            Phase::Reading { later } | Phase::Starting { later, .. } => later,
+            Phase::Running => Vec::new(),
+        };
+        self.phase = Phase::Reading { later };
+        let (around, after) = (Arc::clone(&self.around), self.cursor);
+        let up_to = crate::counters::get(&around.counters.seq);
+        let read = async move { reading::events(&*around.store, after, up_to).await };
+        ctx.spawn(read.into_actor(self).map(move |past, this, ctx| {
+            for recorded in &past {
+                if recorded.seq > this.cursor {
+                    this.see(recorded, true, ctx);
+                }
+            }
+            this.run(ctx);
+        }));
+    }
+
+    fn know(&mut self, Known { twins }: Known) {
+        for twin in twins {
+            self.engine.know(twin);
+        }
+    }
+}
+
+impl Handler<LoadFiles> for Automation {
+    type Result = ();
+
+    fn handle(&mut self, load: LoadFiles, ctx: &mut Context<Self>) {
+        if let Phase::Starting { files: files @ None, .. } = &mut self.phase {
+            *files = Some(load);
+            return self.begin(ctx);
+        }
+        self.when_ready(ctx, move |this, ctx| {
+            let LoadFiles { files, done } = load;
+            this.library.load(files);
+            this.exchange(ctx, move |_, _| {
+                if let Some(done) = done {
+                    let _ = done.send(()); // whoever waited may have gone
+                }
+            });
+        });
+    }
+}

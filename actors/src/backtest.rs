@@ -1,0 +1,377 @@
+//! Backtest: what rules would have done, over the history that is stored. Pages of it are read here, and replayed
+//! by the pure [`Backtest`](crate::domain::rules::backtest::Backtest) on a thread of its own: a week of a
+//! busy hub takes seconds of computing, which no actor may wait for.
+//!
+//! # Where it begins
+//! The twins must be at `from` as they were: so everything before it that is still stored is replayed first, and
+//! runs in it are not told. `warm_up` bounds that, for hubs with years of readings; a property that was not reported
+//! within it is then unknown at first. Readings are there as far back as they are kept, all else as far
+//! back as events are.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::Addr;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::archive::Archive;
+use crate::domain::rules::backtest::{Backtest, Difference, difference};
+use crate::domain::rules::engine::{Engine, Wanted};
+use crate::domain::rules::model::{Action, What};
+use crate::domain::rules::{Rule, RuleId, RunEntry, Selector, Twins as _};
+use crate::domain::series::{Aggregate, HistoryQuery};
+use crate::domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
+use crate::messages::archive::{FindEvents, ListDevices, LoadTwins, Past, RawHistory};
+use crate::store::{DeviceQuery, EventQuery, Store, StoreError};
+
+/// Events read at once.
+const PAGE: usize = 5_000;
+/// Pages that are read ahead of the replay.
+const AHEAD: usize = 2;
+/// Devices listed at once.
+const DEVICES: u64 = 1_000;
+/// Of more devices than this it is not asked when their readings begin: then all of them are replayed.
+const MOST_ASKED: usize = 64;
+
+/// Where a rule chooses devices by what they are, those that do not fit now may have fitted once: in fleets of this
+/// size that is looked at.
+const MOST_REPLAYED: usize = 1_000;
+
+/// What is to be replayed.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    pub rules: Vec<Rule>,
+    /// The rules that run: those of the same names are what is compared with.
+    pub running: Vec<Rule>,
+    /// Runs from here on are told, inclusive.
+    pub from: Timestamp,
+    /// Up to here, exclusive.
+    pub to: Timestamp,
+    /// How much of what was before `from` is replayed, in ms; none: all that there is.
+    pub warm_up: Option<i64>,
+    /// These devices alone.
+    pub devices: Option<Vec<DeviceId>>,
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    pub events: u64,
+    /// When the last event was taken in.
+    pub at: Timestamp,
+    /// Of the time that is replayed, from 0 to 1.
+    pub share: f64,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    pub runs: Vec<RunEntry>,
+    /// The first is the candidate; none where no rule of its names runs.
+    pub compared: Option<Difference>,
+    pub events: u64,
+    pub took_ms: u64,
+}
+
+/// Why there is no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum BacktestError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the hub is going down")]
+    GoingDown,
+    #[error("the replay died of a fault of the program")]
+    Died,
+}
+
+/// Where history is read from.
+pub trait History {
+    /// As [`Store::past`].
+    fn past(&self, asked: Past) -> impl Future<Output = Result<Vec<Arc<Recorded>>, BacktestError>>;
+
+    /// As [`Store::load`].
+    fn load(&self, ids: Vec<DeviceId>) -> impl Future<Output = Result<Vec<Twin>, BacktestError>>;
+
+    /// One page, as [`Store::devices`].
+    fn devices(&self, query: DeviceQuery) -> impl Future<Output = Result<Vec<Twin>, BacktestError>>;
+
+    /// The place of the first reading of a device from a moment on.
+    fn first_reading(&self, query: HistoryQuery) -> impl Future<Output = Result<Option<u64>, BacktestError>>;
+
+    /// The place of the first event from a moment on.
+    fn first_event(&self, query: EventQuery) -> impl Future<Output = Result<Option<u64>, BacktestError>>;
+}
+
+/// Replays. Dropped, it ends soon after.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn run(
+    history: &impl History,
+    wish: Wish,
+    mut progress: impl FnMut(Progress),
+) -> Result<Outcome, BacktestError> {
+    let began = Instant::now();
+    let names: HashSet<RuleId> = wish.rules.iter().map(|rule| rule.id.clone()).collect();
+    let against: Vec<Rule> = wish.running.iter().filter(|rule| names.contains(&rule.id)).cloned().collect();
+    let candidate = with_called(wish.rules.clone(), &wish.running);
+    let incumbent = (!against.is_empty()).then(|| with_called(against, &wish.running));
+
+    let mut engines = vec![engine(&candidate, Timestamp::default())];
+    engines.extend(incumbent.as_deref().map(|rules| engine(rules, Timestamp::default())));
+    let twins = twins(history, &engines, wish.devices.as_deref()).await?;
+    for engine in &mut engines {
+        twins.iter().for_each(|twin| engine.know(as_before(twin)));
+    }
+    // Of a small fleet all that may ever fit; of a large one those that do.
+    let fits = |twin: &&Twin| {
+        twins.len() <= MOST_REPLAYED || engines.iter().any(|engine| engine.twin(twin.id.as_str()).is_some())
+    };
+    let numbers: Vec<DeviceNumber> = twins.iter().filter(fits).map(|twin| twin.number).collect();
+
+    let mut after = start(history, &wish, &numbers).await?;
+    let first = page(history, &numbers, after).await?;
+    let start = first.first().map_or(wish.from, |event| event.event.received_at.min(wish.from));
+    let sets = [Some(candidate), incumbent].into_iter().flatten();
+    let replays = sets.map(|rules| {
+        let mut engine = engine(&rules, start);
+        for twin in &twins {
+            engine.know(as_before(twin));
+        }
+        Backtest::new(engine, wish.from, wish.to)
+    });
+    let (pages, replaying) = begin(replays.collect(), names);
+
+    let mut next = first;
+    let mut events = 0;
+    while let Some(last) = next.last() {
+        after = last.seq;
+        let last_at = last.event.received_at;
+        let until = next.partition_point(|event| event.event.received_at < wish.to);
+        let is_over = until < next.len();
+        next.truncate(until);
+        events += next.len() as u64;
+        progress(Progress { events, at: last_at, share: share(start, last_at, wish.to) });
+        let whole = next.len() >= PAGE;
+        if pages.send(next).await.is_err() {
+            break; // it died, and says so below
+        }
+        if is_over || !whole {
+            break;
+        }
+        next = page(history, &numbers, after).await?;
+    }
+    drop(pages);
+    let mut told = replaying.await.map_err(|_| BacktestError::Died)?.into_iter();
+    let runs = told.next().unwrap_or_default();
+    let compared = told.next().map(|running| difference(&runs, &running));
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(Outcome { runs, compared, events, took_ms })
+}
+
+type Page = Vec<Arc<Recorded>>;
+
+/// The thread that replays, and the way to it. It ends when the way does.
+fn begin(
+    mut replays: Vec<Backtest>,
+    names: HashSet<RuleId>,
+) -> (mpsc::Sender<Page>, JoinHandle<Vec<Vec<RunEntry>>>) {
+    let (pages, mut coming) = mpsc::channel::<Page>(AHEAD);
+    let replaying = tokio::task::spawn_blocking(move || {
+        while let Some(page) = coming.blocking_recv() {
+            for replay in &mut replays {
+                page.iter().for_each(|event| replay.observe(event));
+            }
+        }
+        // Rules that are there because others call them are not asked about.
+        let asked = |entry: &RunEntry| names.contains(&entry.rule);
+        replays.into_iter().map(|replay| replay.finish().into_iter().filter(asked).collect()).collect()
+    });
+    (pages, replaying)
+}
+
+fn engine(rules: &[Rule], now: Timestamp) -> Engine {
+    let mut engine = Engine::new(now);
+    let _ = engine.exchange(rules.to_vec()); // nothing ran before
+    engine
+}
+
+/// The rules, and those that they call.
+fn with_called(mut rules: Vec<Rule>, running: &[Rule]) -> Vec<Rule> {
+    let mut seen = 0;
+    while let Some(rule) = rules.get(seen) {
+        let mut called = Vec::new();
+        calls(&rule.actions, &mut called);
+        calls(&rule.on_release, &mut called);
+        for id in called {
+            if !rules.iter().any(|rule| rule.id == id) {
+                rules.extend(running.iter().find(|rule| rule.id == id).cloned());
+            }
+        }
+        seen += 1;
+    }
+    rules
+}
+
+fn calls(actions: &[Action], found: &mut Vec<RuleId>) {
+    for action in actions {
+        match &action.what {
+            What::Run { rule } => found.push(rule.clone()),
+            What::Choose { branches, otherwise } => {
+                branches.iter().for_each(|(_, actions)| calls(actions, found));
+                calls(otherwise, found);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The twins that the engines look at, each once, as they stand now.
+async fn twins(
+    history: &impl History,
+    engines: &[Engine],
+    only: Option<&[DeviceId]>,
+) -> Result<Vec<Twin>, BacktestError> {
+    let mut found = Vec::new();
+    for Wanted { devices, selectors } in engines.iter().map(Engine::wants) {
+        found.extend(history.load(devices).await?);
+        for selector in selectors {
+            let mut offset = 0;
+            loop {
+                let query = DeviceQuery { offset, limit: DEVICES, ..query_of(&selector) };
+                let page = history.devices(query).await?;
+                let count = page.len() as u64;
+                found.extend(page.into_iter().filter(|twin| is_of(&selector, twin)));
+                offset += count;
+                if count < DEVICES {
+                    break;
+                }
+            }
+        }
+    }
+    found.retain(|twin: &Twin| only.is_none_or(|only| only.contains(&twin.id)));
+    found.sort_unstable_by_key(|twin| twin.number);
+    found.dedup_by_key(|twin| twin.number);
+    Ok(found)
+}
+
+fn query_of(selector: &Selector) -> DeviceQuery {
+    match selector {
+        Selector::Where { group, device_type, tags } => DeviceQuery {
+            group: group.as_deref().map(str::to_owned),
+            device_type: device_type.as_deref().map(str::to_owned),
+            tags: tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            ..DeviceQuery::default()
+        },
+        Selector::Device(_) | Selector::Glob(_) | Selector::Trigger => DeviceQuery::default(),
+    }
+}
+
+fn is_of(selector: &Selector, twin: &Twin) -> bool {
+    match selector {
+        Selector::Device(device) => *device == twin.id,
+        Selector::Glob(glob) => glob.matcher.is_match(twin.id.as_str()),
+        Selector::Where { .. } => true, // the query saw to it
+        Selector::Trigger => false,
+    }
+}
+
+/// What the twin was before anything is replayed: who it is, and nothing that it said since.
+fn as_before(twin: &Twin) -> Twin {
+    let mut before = Twin::new(twin.id.clone(), twin.number, twin.created_at);
+    before.profile = twin.profile.clone();
+    before.claimed = twin.claimed;
+    before.tags = twin.tags.clone();
+    before.configuration = twin.configuration.clone();
+    before
+}
+
+/// The place after which the replay begins.
+async fn start(history: &impl History, wish: &Wish, numbers: &[DeviceNumber]) -> Result<u64, BacktestError> {
+    let Some(warm_up) = wish.warm_up.filter(|_| numbers.len() <= MOST_ASKED) else { return Ok(0) };
+    let from = Some(wish.from.plus_millis(-warm_up));
+    let event = EventQuery { from, limit: 1, ..EventQuery::default() };
+    let mut first = history.first_event(event).await?;
+    for device in numbers {
+        let readings = HistoryQuery {
+            device: *device,
+            from,
+            to: None,
+            sensors: Vec::new(),
+            limit: 1,
+            newest_first: false,
+            interval_ms: 0,
+            aggregate: Aggregate::default(),
+        };
+        let reading = history.first_reading(readings).await?;
+        first = [first, reading].into_iter().flatten().min();
+    }
+    Ok(first.map_or(0, |seq| seq.saturating_sub(1)))
+}
+
+async fn page(
+    history: &impl History,
+    numbers: &[DeviceNumber],
+    after: u64,
+) -> Result<Vec<Arc<Recorded>>, BacktestError> {
+    history.past(Past { devices: Some(numbers.to_vec()), after, limit: PAGE }).await
+}
+
+fn share(start: Timestamp, at: Timestamp, to: Timestamp) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "times of a few thousand years are far below 2^53 ms")]
+    let part = |from: Timestamp, to: Timestamp| (to.millis() - from.millis()).max(0) as f64;
+    let whole = part(start, to);
+    if whole > 0.0 { (part(start, at) / whole).min(1.0) } else { 1.0 }
+}
+
+impl History for Addr<Archive> {
+    async fn past(&self, asked: Past) -> Result<Vec<Arc<Recorded>>, BacktestError> {
+        Ok(self.send(asked).await??)
+    }
+
+    async fn load(&self, ids: Vec<DeviceId>) -> Result<Vec<Twin>, BacktestError> {
+        Ok(self.send(LoadTwins(ids)).await??)
+    }
+
+    async fn devices(&self, query: DeviceQuery) -> Result<Vec<Twin>, BacktestError> {
+        Ok(self.send(ListDevices(query)).await??.twins)
+    }
+
+    async fn first_reading(&self, query: HistoryQuery) -> Result<Option<u64>, BacktestError> {
+        Ok(self.send(RawHistory(query)).await??.first().map(|reading| reading.seq))
+    }
+
+    async fn first_event(&self, query: EventQuery) -> Result<Option<u64>, BacktestError> {
+        Ok(self.send(FindEvents(query)).await??.first().map(|event| event.seq))
+    }
+}
+
+impl<S: Store> History for Arc<S> {
+    async fn past(&self, asked: Past) -> Result<Vec<Arc<Recorded>>, BacktestError> {
+        Ok(Store::past(&**self, asked.devices.as_deref(), asked.after, asked.limit).await?)
+    }
+
+    async fn load(&self, ids: Vec<DeviceId>) -> Result<Vec<Twin>, BacktestError> {
+        Ok(Store::load(&**self, &ids).await?)
+    }
+
+    async fn devices(&self, query: DeviceQuery) -> Result<Vec<Twin>, BacktestError> {
+        Ok(Store::devices(&**self, &query).await?.twins)
+    }
+
+    async fn first_reading(&self, query: HistoryQuery) -> Result<Option<u64>, BacktestError> {
+        Ok(self.raw_history(&query).await?.first().map(|reading| reading.seq))
+    }
+
+    async fn first_event(&self, query: EventQuery) -> Result<Option<u64>, BacktestError> {
+        Ok(self.events(&query).await?.first().map(|event| event.seq))
+    }
+}
+
+impl From<actix::MailboxError> for BacktestError {
+    fn from(_: actix::MailboxError) -> Self {
+        Self::GoingDown
+    }
+}

@@ -1,0 +1,105 @@
+//! Names of nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{MOST_WARNINGS, Warning, each_action_of, overlap};
+use crate::domain::rules::expression::Dependency;
+use crate::domain::rules::model::{Condition, Rule, RuleId, Selector, What};
+
+/// For so many names the nearest right one is looked for.
+const HINTED: usize = 50;
+
+/// Names less alike than this are no hint.
+const ALIKE: f64 = 0.82;
+
+pub fn unknown(rules: &[&Rule], is_device: &dyn Fn(&str) -> bool) -> Vec<Warning> {
+    let mut devices: BTreeMap<String, BTreeSet<&RuleId>> = BTreeMap::new();
+    let mut others: BTreeMap<&RuleId, BTreeSet<&RuleId>> = BTreeMap::new();
+    for rule in rules {
+        each_device(rule, &mut |id| {
+            devices.entry(id.to_owned()).or_default().insert(&rule.id);
+        });
+        each_action_of(rule, &mut |action| {
+            if let What::Run { rule: other } | What::Enable { rule: other } | What::Disable { rule: other } =
+                &action.what
+            {
+                others.entry(other).or_default().insert(&rule.id);
+            }
+        });
+    }
+    let (known, unknown): (Vec<_>, Vec<_>) = devices.iter().partition(|(id, _)| is_device(id));
+    let known: Vec<&str> = known.into_iter().map(|(id, _)| id.as_str()).collect();
+    let names: BTreeSet<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
+    let mut warnings = Vec::new();
+    for (index, (id, by)) in unknown.into_iter().take(MOST_WARNINGS).enumerate() {
+        let hint = if index < HINTED { hint(id, known.iter().copied()) } else { String::new() };
+        let message = format!("nobody has heard of a device `{id}`{hint}");
+        warnings.push(Warning::new("unknown_device", by.iter().map(|id| (*id).clone()), message));
+    }
+    let missing = others.iter().filter(|(id, _)| !names.contains(id.as_str())).take(MOST_WARNINGS);
+    for (index, (id, by)) in missing.enumerate() {
+        let hint = if index < HINTED { hint(id.as_str(), names.iter().copied()) } else { String::new() };
+        let message = format!("there is no rule `{id}`{hint}");
+        warnings.push(Warning::new("unknown_rule", by.iter().map(|id| (*id).clone()), message));
+    }
+    warnings
+}
+
+fn hint<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let alike = known.map(|other| (strsim::jaro_winkler(name, other), other));
+    let nearest = alike.filter(|(alike, _)| *alike >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0));
+    nearest.map(|(_, other)| format!("; did you mean `{other}`?")).unwrap_or_default()
+}
+
+/// Calls `seen` with every device that a rule names, some more than once.
+fn each_device(rule: &Rule, seen: &mut dyn FnMut(&str)) {
+    let selector = |of: &Selector, seen: &mut dyn FnMut(&str)| {
+        if let Selector::Device(id) = of {
+            seen(id.as_str());
+        }
+    };
+    let dependencies = |all: Vec<Dependency>, seen: &mut dyn FnMut(&str)| {
+        for dependency in all {
+            if let Dependency::Device(id) = dependency {
+                seen(id.as_str());
+            }
+        }
+    };
+    let condition = |condition: &Condition, seen: &mut dyn FnMut(&str)| {
+        dependencies(condition.dependencies(), seen);
+    };
+    rule.triggers
+        .iter()
+        .filter_map(|trigger| overlap::selector_of(&trigger.kind))
+        .for_each(|of| selector(of, seen));
+    rule.conditions.iter().for_each(|part| condition(part, seen));
+    each_action_of(rule, &mut |action| match &action.what {
+        What::Command { to, parameters, .. } => {
+            selector(to, seen);
+            dependencies(parameters.dependencies(), seen);
+        }
+        What::Desired { to, set } => {
+            selector(to, seen);
+            dependencies(set.dependencies(), seen);
+        }
+        What::Mode { of, .. } => selector(of, seen),
+        What::Alarm { of, message, .. } => {
+            of.iter().for_each(|of| selector(of, seen));
+            dependencies(message.dependencies(), seen);
+        }
+        What::Clear { of, .. } => of.iter().for_each(|of| selector(of, seen)),
+        What::Publish { topic, payload, .. } => {
+            dependencies(topic.dependencies(), seen);
+            dependencies(payload.dependencies(), seen);
+        }
+        What::Webhook(webhook) => {
+            dependencies(webhook.url.dependencies(), seen);
+            webhook.headers.iter().for_each(|(_, value)| dependencies(value.dependencies(), seen));
+            webhook.body.iter().for_each(|body| dependencies(body.dependencies(), seen));
+        }
+        What::Wait { until, .. } => condition(until, seen),
+        What::Choose { branches, .. } => branches.iter().for_each(|(part, _)| condition(part, seen)),
+        What::Log { message, .. } => dependencies(message.dependencies(), seen),
+        What::Delay { .. } | What::Run { .. } | What::Enable { .. } | What::Disable { .. } => {}
+    });
+}

@@ -1,0 +1,436 @@
+//! What an event fires: the triggers that it may concern, found before the twin takes it in, and looked at after.
+
+use super::book::{Book, becomes};
+use super::fire::{Firing, data};
+use super::latch::{Latch, Pending, Stands, threshold};
+use super::scope::Key;
+use super::watch::{self, Spot};
+use super::work::{Work, key};
+use super::world::{World, property, value_at};
+use crate::domain::alarm::{AlarmChange, Originator};
+use crate::domain::command::CommandChange;
+use crate::domain::rules::expression::Twins as _;
+use crate::domain::rules::model::{Path, Trigger, TriggerKind};
+use crate::domain::rules::record::{RunId, RunKind, WhyNot};
+use crate::domain::{DeviceId, Event, EventBody, Json, Kind, Object, Recorded, Timestamp, TwinChange};
+
+/// A trigger that an event may concern, and what it looks at as it was before.
+pub(super) struct Hit {
+    spot: Spot,
+    before: Option<Json>,
+    /// When the value before was said.
+    before_at: Option<Timestamp>,
+    /// The type of the command that came further, where it is known.
+    command_type: Option<Box<str>>,
+}
+
+/// What a trigger that looks at a state sees.
+struct Sight {
+    stands: Option<Stands>,
+    /// Why its value is too old to fire anything.
+    stale: Option<String>,
+    data: Object,
+}
+
+/// The triggers that an event may concern. To be called before the twin takes it in.
+pub(super) fn collect(world: &World, book: &Book, event: &Event) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    if event.cause.retained {
+        return hits; // it says how things stood
+    }
+    let known = world.devices.get(&event.device);
+    let twin = known.and_then(|known| known.twin.as_deref());
+    let watch = known.map_or(&[][..], |known| &known.watch);
+    let mut add = |spot: Spot, before: Option<(Json, Timestamp)>, command_type: Option<Box<str>>| {
+        let (before, before_at) = before.unzip();
+        hits.push(Hit { spot, before, before_at, command_type });
+    };
+    let mut reported = |name: &str| {
+        for spot in watch::of_property(watch, name, book) {
+            let before = twin.and_then(|twin| property(&twin.reported, watch::property(spot, book)));
+            add(spot, before.map(|(value, at)| (value.clone(), at)), None);
+        }
+    };
+    match &event.body {
+        EventBody::Telemetry { readings, .. } => readings.iter().for_each(|reading| reported(&reading.name)),
+        EventBody::Twin(TwinChange { patch, .. }) => {
+            let changed = patch.get("reported").and_then(Json::as_object);
+            changed.into_iter().flat_map(Object::iter).for_each(|(name, _)| reported(name));
+        }
+        _ => {}
+    }
+    if matches!(event.body, EventBody::Twin(_) | EventBody::Presence { .. }) {
+        for spot in watch::of_class(watch, watch::DOCUMENT) {
+            if let TriggerKind::Changed { path, .. } = &book.trigger(*spot).kind {
+                let before = twin.and_then(|twin| value_at(twin, path));
+                add(*spot, before.map(|value| (value, event.received_at)), None);
+            }
+        }
+    }
+    match &event.body {
+        EventBody::Presence { .. } => {
+            let before = twin.map(|twin| (Json::from(twin.status.as_str()), event.received_at));
+            watch::of_class(watch, watch::PRESENCE).iter().for_each(|spot| add(*spot, before.clone(), None));
+        }
+        EventBody::Command(change) => {
+            let spots = watch::of_class(watch, watch::COMMAND);
+            let known = || twin.and_then(|twin| twin.command(change.id));
+            let named = if spots.is_empty() { None } else { known().map(|c| c.request.command_type.clone()) };
+            spots.iter().for_each(|spot| add(*spot, None, named.clone()));
+        }
+        EventBody::Alarm(_) => {
+            let spots = watch::of_class(watch, watch::ALARM).iter().chain(&book.alarms);
+            spots.for_each(|spot| add(*spot, None, None));
+        }
+        _ => {}
+    }
+    for spot in watch::of_class(watch, watch::EVENT) {
+        add(*spot, None, None);
+    }
+    if hits.len() > 1 {
+        hits.sort_by_key(|hit| (book.rank(hit.spot.rule), hit.spot.trigger));
+        hits.dedup_by_key(|hit| (hit.spot.rule, hit.spot.trigger));
+    }
+    hits
+}
+
+impl Work<'_> {
+    /// Looks at the triggers that an event may concern, now that the twin has taken it in.
+    pub fn look_at_hits(&mut self, hits: Vec<Hit>, recorded: &Recorded) {
+        for hit in hits {
+            if self.state.is_enabled(self.book, hit.spot.rule) {
+                self.look_at_hit(hit, recorded);
+                self.drain();
+            }
+        }
+    }
+
+    fn look_at_hit(&mut self, hit: Hit, recorded: &Recorded) {
+        let event = &recorded.event;
+        let book = self.book;
+        let trigger = book.trigger(hit.spot);
+        let device = (!event.device.is_none()).then(|| (event.device.clone(), event.number));
+        let fired = match (&trigger.kind, &event.body) {
+            (TriggerKind::Numeric { .. }, _) => {
+                let is_late = |before: Timestamp| event.at < before;
+                if matches!(event.body, EventBody::Telemetry { .. }) && hit.before_at.is_some_and(is_late) {
+                    return; // the twin is past it
+                }
+                return self.look_at_state(&hit, trigger, true, recorded);
+            }
+            (TriggerKind::Changed { path, from, to, .. }, _) => {
+                let value = self.world.twin(event.device.as_str()).and_then(|twin| value_at(twin, path));
+                let is_from = from.is_none() || *from == hit.before;
+                if to.is_some() {
+                    let comes = value != hit.before && is_from;
+                    return self.look_at_state(&hit, trigger, comes, recorded);
+                }
+                if value == hit.before || !is_from {
+                    return;
+                }
+                Some(changed_data(trigger, &event.device, path, value, hit.before, event.at))
+            }
+            (TriggerKind::Presence { status, .. }, EventBody::Presence { .. }) => {
+                let comes = hit.before.as_ref().and_then(Json::as_str) != Some(status.as_str());
+                return self.look_at_state(&hit, trigger, comes, recorded);
+            }
+            (TriggerKind::Event { kinds, data: wanted, .. }, _) => event_data(trigger, kinds, wanted, event),
+            (TriggerKind::Command { .. }, EventBody::Command(change)) => {
+                command_data(trigger, change, hit.command_type, event)
+            }
+            (TriggerKind::Alarm { .. }, EventBody::Alarm(change)) => alarm_data(trigger, change, event),
+            _ => None,
+        };
+        if let Some(data) = fired {
+            let word = word(&trigger.kind);
+            let Spot { rule, trigger: index, .. } = hit.spot;
+            let firing = Firing::new(rule, index, word, device, data, event.received_at);
+            self.fire(firing.by(recorded.seq, &event.cause));
+        }
+    }
+
+    /// A trigger that looks at a state. `comes`: the state may have come about with this event.
+    fn look_at_state(&mut self, hit: &Hit, trigger: &Trigger, comes: bool, recorded: &Recorded) {
+        let event = &recorded.event;
+        let device = (event.device.clone(), event.number);
+        let (index, at) = (hit.spot.trigger, event.received_at);
+        let key = key(hit.spot.rule, Some(&device));
+        let Some(sight) = self.see(trigger, &event.device, hit.before.clone(), at) else { return };
+        let latch = self.state.scopes.get(&key).and_then(|scope| scope.latch(index));
+        match (latch, sight.stands) {
+            (None, Some(Stands::Holds)) if comes => match trigger.for_ms {
+                Some(for_ms) => {
+                    let pending = Pending {
+                        since: at,
+                        until: at.plus_millis(for_ms),
+                        seq: recorded.seq,
+                        cause: event.cause.clone(),
+                        previous: hit.before.clone(),
+                    };
+                    let latch = Latch::Pending(Box::new(pending));
+                    self.state.scope(key, Some(&device.0)).set_latch(index, Some(latch));
+                }
+                None => {
+                    let firing =
+                        Firing::new(hit.spot.rule, index, word(&trigger.kind), Some(device), sight.data, at);
+                    self.fire_latch(firing.by(recorded.seq, &event.cause), sight.stale);
+                }
+            },
+            (Some(Latch::Pending(_)), stands) if stands != Some(Stands::Holds) => {
+                self.state.scope(key, None).set_latch(index, None);
+            }
+            (Some(Latch::Fired { ran }), Some(Stands::Over)) => {
+                let ran = *ran;
+                self.state.scope(key, None).set_latch(index, None);
+                let firing =
+                    Firing::new(hit.spot.rule, index, word(&trigger.kind), Some(device), sight.data, at);
+                self.release(firing.by(recorded.seq, &event.cause), ran);
+            }
+            _ => {}
+        }
+    }
+
+    /// A trigger fires that is armed. What is too old fires nothing, and leaves it armed.
+    fn fire_latch(&mut self, mut firing: Firing, stale: Option<String>) {
+        if let Some(why) = stale {
+            return self.pass_over(firing, WhyNot::Stale, why);
+        }
+        firing.latch = true;
+        let key = key(firing.rule, firing.device.as_ref());
+        let device = firing.device.as_ref().map(|(id, _)| id);
+        self.state.scope(key, device).set_latch(firing.index, Some(Latch::Fired { ran: None }));
+        self.fire(firing);
+    }
+
+    /// What a trigger fired for is over.
+    fn release(&mut self, mut firing: Firing, ran: Option<RunId>) {
+        let Some(ran) = ran else { return };
+        if !self.book.rule(firing.rule).on_release.is_empty() {
+            firing.kind = RunKind::Release;
+            firing.latch = true;
+            firing.after = Some(ran);
+            self.fire(firing);
+        }
+    }
+
+    /// A `for` is over: does it still hold?
+    pub fn latch_is_due(
+        &mut self,
+        key: Key,
+        index: u16,
+        pending: Pending,
+        device: Option<DeviceId>,
+        at: Timestamp,
+    ) {
+        let book = self.book;
+        self.state.scope(key, None).set_latch(index, None);
+        let spot = Spot { rule: key.rule, trigger: index, class: watch::NONE };
+        let (Some(device), Some(trigger)) = (device, book.rule(key.rule).triggers.get(usize::from(index)))
+        else {
+            return;
+        };
+        let Some(mut sight) = self.see(trigger, &device, pending.previous, at) else { return };
+        if sight.stands != Some(Stands::Holds) {
+            return;
+        }
+        sight.data.insert("since", pending.since.to_string().into());
+        let word = word(&trigger.kind);
+        let firing = Firing::new(spot.rule, index, word, Some((device, key.device)), sight.data, at);
+        self.fire_latch(firing.by(pending.seq, &pending.cause), sight.stale);
+    }
+
+    /// What a trigger that looks at a state sees; none where nobody has heard of the device.
+    fn see(
+        &self,
+        trigger: &Trigger,
+        device: &DeviceId,
+        previous: Option<Json>,
+        now: Timestamp,
+    ) -> Option<Sight> {
+        let twin = self.world.twin(device.as_str())?;
+        match &trigger.kind {
+            TriggerKind::Numeric { property: name, above, below, release, max_age, .. } => {
+                let found = property(&twin.reported, name);
+                let number = found.and_then(|(value, _)| value.as_f64());
+                let at = found.map_or(now, |(_, at)| at);
+                let age = now.millis() - at.millis();
+                let stale = max_age.filter(|most| age > *most);
+                let stale = stale
+                    .map(|most| format!("the value is {} s old, {} s may it be", age / 1_000, most / 1_000));
+                let limit =
+                    |limit: &Option<f64>| limit.and_then(crate::domain::Number::from_f64).map(Json::Number);
+                let seen = [
+                    ("device", Json::from(device.as_str())),
+                    ("property", Json::from(&**name)),
+                    ("value", found.map_or(Json::Null, |(value, _)| value.clone())),
+                    ("previous", previous.unwrap_or_default()),
+                    ("at", at.to_string().into()),
+                    ("above", limit(above).unwrap_or_default()),
+                    ("below", limit(below).unwrap_or_default()),
+                ];
+                Some(Sight {
+                    stands: number.map(|number| threshold(number, *above, *below, *release)),
+                    stale,
+                    data: data(&trigger.id, "numeric", seen),
+                })
+            }
+            TriggerKind::Changed { path, to: Some(to), .. } => {
+                let value = value_at(twin, path);
+                let stands = if value.as_ref() == Some(to) { Stands::Holds } else { Stands::Over };
+                let data = changed_data(trigger, device, path, value, previous, now);
+                Some(Sight { stands: Some(stands), stale: None, data })
+            }
+            TriggerKind::Presence { status, .. } => {
+                let stands = if twin.status == *status { Stands::Holds } else { Stands::Over };
+                let seen = [
+                    ("device", Json::from(device.as_str())),
+                    ("value", twin.status.as_str().into()),
+                    ("previous", previous.unwrap_or_default()),
+                    ("at", now.to_string().into()),
+                ];
+                Some(Sight { stands: Some(stands), stale: None, data: data(&trigger.id, "presence", seen) })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn changed_data(
+    trigger: &Trigger,
+    device: &DeviceId,
+    path: &Path,
+    value: Option<Json>,
+    previous: Option<Json>,
+    at: Timestamp,
+) -> Object {
+    let property = match path {
+        Path::Reported(name) => name.to_string(),
+        Path::Desired(name) => format!("desired.{name}"),
+        Path::Tag(name) => format!("tags.{name}"),
+        Path::Configuration(name) => format!("configuration.{name}"),
+        Path::Mode => "mode".to_owned(),
+        Path::Status => "status".to_owned(),
+        Path::Profile(name) => name.to_string(),
+    };
+    let seen = [
+        ("device", Json::from(device.as_str())),
+        ("property", property.into()),
+        ("value", value.unwrap_or_default()),
+        ("previous", previous.unwrap_or_default()),
+        ("at", at.to_string().into()),
+    ];
+    data(&trigger.id, "changed", seen)
+}
+
+fn event_data(trigger: &Trigger, kinds: &[Kind], wanted: &Object, event: &Event) -> Option<Object> {
+    let kind = event.kind();
+    if !kinds.is_empty() && !kinds.contains(&kind) {
+        return None;
+    }
+    // What rules do is no event to a rule that did not ask for it: it would set itself off.
+    if kind == Kind::Rule && !kinds.contains(&Kind::Rule) {
+        return None;
+    }
+    let said = event.data();
+    if !has(&said, wanted) {
+        return None;
+    }
+    let seen = [
+        ("device", id_or_null(&event.device)),
+        ("event", kind.as_str().into()),
+        ("data", said.into()),
+        ("at", event.at.to_string().into()),
+    ];
+    Some(data(&trigger.id, "event", seen))
+}
+
+fn command_data(
+    trigger: &Trigger,
+    change: &CommandChange,
+    named: Option<Box<str>>,
+    event: &Event,
+) -> Option<Object> {
+    use crate::domain::command::Step;
+    let TriggerKind::Command { command_type, status, .. } = &trigger.kind else { return None };
+    let came_to = change.step.status();
+    if matches!(change.step, Step::Late(_)) || (!status.is_empty() && !status.contains(&came_to)) {
+        return None;
+    }
+    let named = match &change.step {
+        Step::Queued(request) => Some(request.command_type.clone()),
+        _ => named,
+    };
+    if command_type.is_some() && *command_type != named {
+        return None;
+    }
+    let mut command = change.data();
+    if let Some(named) = named {
+        command.insert("type", Json::String(named));
+    }
+    let seen = [
+        ("device", Json::from(event.device.as_str())),
+        ("value", came_to.as_str().into()),
+        ("command", command.into()),
+        ("at", event.at.to_string().into()),
+    ];
+    Some(data(&trigger.id, "command", seen))
+}
+
+fn alarm_data(trigger: &Trigger, change: &AlarmChange, event: &Event) -> Option<Object> {
+    let TriggerKind::Alarm { alarm_type, at_least, becomes: wanted, .. } = &trigger.kind else { return None };
+    let alarm = &change.alarm;
+    let fits = becomes(change.step) == Some(*wanted)
+        && alarm_type.as_ref().is_none_or(|wanted| *wanted == alarm.alarm_type)
+        && at_least.is_none_or(|least| alarm.severity >= least);
+    if !fits {
+        return None;
+    }
+    let of = match &alarm.originator {
+        Originator::Device(id) => ("device", id.as_str().into()),
+        Originator::Rule(rule) => ("rule", rule.as_str().into()),
+    };
+    let said: Object = [
+        ("type", Json::from(&*alarm.alarm_type)),
+        ("severity", super::deed::severity_word(alarm.severity).into()),
+        ("message", Json::from(&*alarm.message)),
+        ("id", alarm.id.to_string().into()),
+        of.clone(),
+    ]
+    .into_iter()
+    .collect();
+    let seen = [
+        ("alarm", said.into()),
+        ("value", Json::from(&*alarm.alarm_type)),
+        of,
+        ("at", event.at.to_string().into()),
+    ];
+    Some(data(&trigger.id, "alarm", seen))
+}
+
+/// Has `said` all members of `wanted`? Of objects in it, again those that are wanted.
+pub(super) fn has(said: &Object, wanted: &Object) -> bool {
+    wanted.iter().all(|(name, wanted)| match (said.get(name), wanted) {
+        (Some(Json::Object(said)), Json::Object(wanted)) => has(said, wanted),
+        (said, wanted) => said == Some(wanted),
+    })
+}
+
+fn id_or_null(id: &DeviceId) -> Json {
+    if id.is_none() { Json::Null } else { id.as_str().into() }
+}
+
+/// The word for a kind of trigger.
+pub(super) fn word(kind: &TriggerKind) -> &'static str {
+    match kind {
+        TriggerKind::Numeric { .. } => "numeric",
+        TriggerKind::Changed { .. } => "changed",
+        TriggerKind::Event { .. } => "event",
+        TriggerKind::Presence { .. } => "presence",
+        TriggerKind::Command { .. } => "command",
+        TriggerKind::Alarm { .. } => "alarm",
+        TriggerKind::Cron { .. } => "cron",
+        TriggerKind::Every { .. } => "every",
+        TriggerKind::Mqtt { .. } => "mqtt",
+        TriggerKind::Webhook { .. } => "webhook",
+    }
+}

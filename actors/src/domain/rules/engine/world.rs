@@ -1,0 +1,258 @@
+//! The twins that rules look at, folded from the events as they come; of all other devices nothing, or, where a
+//! rule chooses devices by what they are, what they are.
+
+use std::collections::HashMap;
+
+use super::Wanted;
+use super::book::{Book, Profile, fits};
+use super::watch::Spot;
+use crate::domain::event::ChangeKind;
+use crate::domain::rules::expression::Twins;
+use crate::domain::rules::model::{Path, Selector};
+use crate::domain::twin::Properties;
+use crate::domain::{DeviceId, DeviceNumber, Event, EventBody, Json, Timestamp, Twin};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    pub devices: HashMap<DeviceId, Known>,
+    /// Devices that fit no pattern. Empty where there are no patterns.
+    others: HashMap<DeviceNumber, Option<Box<Other>>>,
+    /// What is still to be told.
+    wanted: Wanted,
+}
+
+/// A device that a rule looks at.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// None: nobody has heard of it yet.
+    pub twin: Option<Box<Twin>>,
+    pub watch: Vec<Spot>,
+}
+
+#[derive(Debug)]
+struct Other {
+    id: DeviceId,
+    profile: Profile,
+}
+
+impl World {
+    /// Looks at what these rules look at, from now on.
+    pub fn turn_to(&mut self, book: &Book, before: &Book) {
+        let mut devices = std::mem::take(&mut self.devices);
+        for id in book.named.keys() {
+            devices.entry(id.clone()).or_default();
+        }
+        let profiled =
+            |twin: &Option<Box<Twin>>| twin.as_ref().map(|twin| Profile::of(twin)).unwrap_or_default();
+        for (id, mut known) in devices {
+            let profile = profiled(&known.twin);
+            if book.needs(&id, &profile) {
+                known.watch = book.watch(&id, &profile);
+                self.devices.insert(id, known);
+            } else if let (Some(twin), false) = (known.twin, book.patterns.is_empty()) {
+                self.others.insert(twin.number, Other::of(id, profile, book));
+            }
+        }
+        self.others.retain(|_, other| match other {
+            Some(other) => book.by_profile && !book.needs(&other.id, &other.profile),
+            None => !book.by_profile,
+        });
+        if book.patterns.is_empty() {
+            self.others = HashMap::new();
+        }
+        let missing = self.devices.iter().filter(|(_, known)| known.twin.is_none());
+        let mut missing: Vec<DeviceId> = missing.map(|(id, _)| id.clone()).collect();
+        missing.sort();
+        let mut selectors = book.new_patterns(before);
+        if book.by_profile && !before.by_profile {
+            // Who fits later must be known by what else it is: all are looked at once.
+            selectors.push(Selector::Where { group: None, device_type: None, tags: Vec::new() });
+        }
+        self.wanted = Wanted { devices: missing, selectors };
+    }
+
+    pub fn wanted(&self) -> Wanted {
+        let mut wanted = self.wanted.clone();
+        wanted.devices.retain(|id| self.devices.get(id).is_some_and(|known| known.twin.is_none()));
+        wanted
+    }
+
+    /// Events come: what was not told by now does not exist.
+    pub fn begin(&mut self) {
+        if !self.wanted.selectors.is_empty() || !self.wanted.devices.is_empty() {
+            self.wanted = Wanted::default();
+        }
+    }
+
+    pub fn know(&mut self, twin: Twin, book: &Book) {
+        let profile = Profile::of(&twin);
+        if !book.needs(&twin.id, &profile) {
+            if !book.patterns.is_empty() {
+                self.others.insert(twin.number, Other::of(twin.id, profile, book));
+            }
+            return;
+        }
+        self.others.remove(&twin.number);
+        let watch = book.watch(&twin.id, &profile);
+        self.devices.insert(twin.id.clone(), Known { twin: Some(Box::new(twin)), watch });
+    }
+
+    /// Sees to it that the device of this event is known, if a rule looks at it. Gives whether one does.
+    pub fn meet(&mut self, event: &Event, book: &Book) -> bool {
+        if let Some(known) = self.devices.get_mut(&event.device) {
+            if known.twin.is_none() {
+                known.twin = Some(fresh(event));
+            }
+            return true;
+        }
+        if book.patterns.is_empty() {
+            return false;
+        }
+        if is_deletion(event) {
+            self.others.remove(&event.number);
+            return false;
+        }
+        match self.others.get(&event.number) {
+            // Nothing of it has changed that a pattern could see; or it is its id that none fits.
+            Some(other) if other.is_none() || !changes_profile(event) => false,
+            Some(Some(other)) => {
+                let mut twin = fresh(event);
+                twin.profile.device_type = other.profile.device_type.clone();
+                if !other.profile.group.is_empty() {
+                    twin.profile.more.insert("group_id", Json::from(&*other.profile.group));
+                }
+                twin.tags = other.profile.tags.clone();
+                self.meet_new(twin, event, book)
+            }
+            _ => self.meet_new(fresh(event), event, book),
+        }
+    }
+
+    fn meet_new(&mut self, twin: Box<Twin>, event: &Event, book: &Book) -> bool {
+        let mut after = twin.clone();
+        after.redo(event);
+        let profile = Profile::of(&after);
+        if !book.needs(&event.device, &profile) {
+            self.others.insert(event.number, Other::of(event.device.clone(), profile, book));
+            return false;
+        }
+        self.others.remove(&event.number);
+        let watch = book.watch(&event.device, &profile);
+        self.devices.insert(event.device.clone(), Known { twin: Some(twin), watch });
+        true
+    }
+
+    /// Folds the event into its device's twin. Gives the triggers that do not watch the device any more.
+    pub fn fold(&mut self, event: &Event, book: &Book) -> Vec<Spot> {
+        let Some(known) = self.devices.get_mut(&event.device) else { return Vec::new() };
+        let Some(twin) = &mut known.twin else { return Vec::new() };
+        if is_deletion(event) {
+            if book.named.contains_key(&event.device) {
+                known.twin = None;
+                known.watch = book.watch(&event.device, &Profile::default());
+            } else {
+                self.devices.remove(&event.device);
+            }
+            return Vec::new();
+        }
+        twin.redo(event);
+        if !book.by_profile || !changes_profile(event) {
+            return Vec::new();
+        }
+        let profile = Profile::of(twin);
+        let before = std::mem::replace(&mut known.watch, book.watch(&event.device, &profile));
+        let gone = before.into_iter().filter(|spot| !known.watch.contains(spot)).collect();
+        if !book.needs(&event.device, &profile) {
+            self.devices.remove(&event.device);
+            self.others.insert(event.number, Other::of(event.device.clone(), profile, book));
+        }
+        gone
+    }
+
+    /// The devices that a selector chooses, in the order of their ids. One that is named is chosen even if nobody
+    /// has heard of it.
+    pub fn choose(&self, selector: &Selector, of_trigger: Option<&DeviceId>) -> Vec<DeviceId> {
+        match selector {
+            Selector::Device(id) => vec![id.clone()],
+            Selector::Trigger => of_trigger.cloned().into_iter().collect(),
+            Selector::Glob(_) | Selector::Where { .. } => {
+                let twins = self.devices.values().filter_map(|known| known.twin.as_deref());
+                let chosen = twins.filter(|twin| fits(selector, &twin.id, &Profile::of(twin)));
+                let mut ids: Vec<DeviceId> = chosen.map(|twin| twin.id.clone()).collect();
+                ids.sort();
+                ids
+            }
+        }
+    }
+}
+
+impl Twins for World {
+    fn twin(&self, id: &str) -> Option<&Twin> {
+        self.devices.get(id)?.twin.as_deref()
+    }
+}
+
+impl Other {
+    /// By their ids alone devices fit a pattern or never do: then there is nothing to remember.
+    fn of(id: DeviceId, profile: Profile, book: &Book) -> Option<Box<Self>> {
+        book.by_profile.then(|| Box::new(Self { id, profile }))
+    }
+}
+
+pub(super) fn is_deletion(event: &Event) -> bool {
+    matches!(&event.body, EventBody::Twin(change) if change.change == ChangeKind::Deleted)
+}
+
+fn changes_profile(event: &Event) -> bool {
+    let EventBody::Twin(change) = &event.body else { return false };
+    change.change == ChangeKind::Deleted
+        || ["type", "group_id", "tags"].iter().any(|field| change.patch.get(field).is_some())
+}
+
+fn fresh(event: &Event) -> Box<Twin> {
+    Box::new(Twin::new(event.device.clone(), event.number, event.received_at))
+}
+
+/// What stands at a place in a twin's document; none where there is nothing.
+pub(super) fn value_at(twin: &Twin, path: &Path) -> Option<Json> {
+    match path {
+        Path::Reported(name) => property(&twin.reported, name).map(|(value, _)| value.clone()),
+        Path::Desired(name) => property(&twin.desired, name).map(|(value, _)| value.clone()),
+        Path::Tag(name) => member(twin.tags.get(first(name))?, rest(name)).cloned(),
+        Path::Configuration(name) => member(twin.configuration.get(first(name))?, rest(name)).cloned(),
+        Path::Mode => Some(twin.mode.as_str().into()),
+        Path::Status => Some(twin.status.as_str().into()),
+        Path::Profile(name) => {
+            let text = twin.profile.text(name);
+            (!text.is_empty()).then(|| text.into())
+        }
+    }
+}
+
+/// A property or a member of one, and when it was last said. A name with dots in it goes before a member.
+pub(super) fn property<'a>(properties: &'a Properties, name: &str) -> Option<(&'a Json, Timestamp)> {
+    if let Some(found) = properties.get(name) {
+        return Some((&found.value, found.at));
+    }
+    let dots = name.match_indices('.').rev();
+    dots.into_iter().find_map(|(dot, _)| {
+        let found = properties.get(&name[..dot])?;
+        Some((member(&found.value, &name[dot + 1..])?, found.at))
+    })
+}
+
+fn member<'a>(mut value: &'a Json, path: &str) -> Option<&'a Json> {
+    for name in path.split('.').filter(|name| !name.is_empty()) {
+        value = value.as_object()?.get(name)?;
+    }
+    Some(value)
+}
+
+fn first(path: &str) -> &str {
+    path.split('.').next().unwrap_or_default()
+}
+
+fn rest(path: &str) -> &str {
+    path.split_once('.').map_or("", |(_, rest)| rest)
+}

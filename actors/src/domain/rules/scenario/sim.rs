@@ -1,0 +1,459 @@
+//! A world for the engine to act upon, with a clock that is moved by hand: real twins, devices that do at once what
+//! they are told, and nothing else. What the rules bring about comes back to them as events, as it does live.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use uuid::Builder;
+
+use crate::domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
+use crate::domain::command::{Answer, AnswerStatus, CommandChange, Step as CommandStep};
+use crate::domain::event::{ChangeKind, Source};
+use crate::domain::rules::engine::{Act, ActResult, Deed, Engine, Kept, Step};
+use crate::domain::rules::model::{Rule, RuleId};
+use crate::domain::rules::record::{RunEntry, RunId};
+use crate::domain::rules::signal::Signal;
+use crate::domain::twin::{Change, Registration};
+use crate::domain::{
+    Cause, CommandId, CommandStatus, DeviceId, DeviceNumber, Event, EventBody, Input, Json, Object, Recorded,
+    Refusal, Timestamp, Twin, TwinChange,
+};
+
+/// More acts than these come of rules that set each other off for ever.
+const MOST_ACTS: usize = 100_000;
+
+/// See the module.
+pub(in crate::domain::rules) struct Sim {
+    pub engine: Engine,
+    rules: Vec<Rule>,
+    twins: BTreeMap<DeviceId, Twin>,
+    alarms: HashMap<(Originator, Box<str>), Alarm>,
+    kept: BTreeMap<(RuleId, DeviceNumber), Kept>,
+    pub now: Timestamp,
+    names: u64,
+    /// What becomes of a command.
+    commands: CommandStatus,
+    queue: VecDeque<u64>,
+    /// Everything that happened, in its order.
+    pub log: Vec<Recorded>,
+    /// What the rules did, and how it went.
+    pub done: Vec<Done>,
+    /// The entries of the journal, in the order in which they were begun.
+    pub entries: Vec<RunEntry>,
+    places: HashMap<RunId, usize>,
+    pub stopped: Vec<(RuleId, Box<str>)>,
+}
+
+/// Something that a rule did.
+#[derive(Clone, Debug)]
+pub(in crate::domain::rules) struct Done {
+    pub at: Timestamp,
+    pub rule: RuleId,
+    pub deed: Deed,
+    /// What was wrong.
+    pub failed: Option<Box<str>>,
+}
+
+impl Sim {
+    /// A world at `now` with these rules, and with the devices that they name.
+    pub fn new(rules: &[Rule], devices: &[DeviceId], commands: CommandStatus, now: Timestamp) -> Self {
+        let mut sim = Self {
+            engine: Engine::new(now),
+            rules: rules.to_vec(),
+            twins: BTreeMap::new(),
+            alarms: HashMap::new(),
+            kept: BTreeMap::new(),
+            now,
+            names: 0,
+            commands,
+            queue: VecDeque::new(),
+            log: Vec::new(),
+            done: Vec::new(),
+            entries: Vec::new(),
+            places: HashMap::new(),
+            stopped: Vec::new(),
+        };
+        sim.engine.exchange(rules.to_vec());
+        for id in sim.engine.wants().devices.iter().chain(devices) {
+            sim.make(id);
+        }
+        sim
+    }
+
+    /// The engine learns how the twins stand. To be called before anything happens.
+    pub fn begin(&mut self) {
+        self.twins.values().for_each(|twin| self.engine.know(twin.clone()));
+        self.keep();
+    }
+
+    /// The twin of a device, made where there is none: claimed, online, in mode `schedule`.
+    pub fn make(&mut self, id: &DeviceId) -> &mut Twin {
+        let number = DeviceNumber(i64::try_from(self.twins.len()).unwrap_or(i64::MAX).saturating_add(1));
+        let now = self.now;
+        self.twins.entry(id.clone()).or_insert_with(|| {
+            let mut twin = Twin::new(id.clone(), number, now);
+            // A new twin refuses neither.
+            let _ = twin.apply(Input::Register(Box::new(Registration::default())), now, &Cause::hub());
+            let online = Input::Presence { online: true, details: Object::default() };
+            let _ = twin.apply(online, now, &Cause::new(Source::Mqtt, ""));
+            twin
+        })
+    }
+
+    /// Lets the time go on to `until`.
+    pub fn go_to(&mut self, until: Timestamp) {
+        loop {
+            let mode_ends = self.twins.values().filter_map(|twin| twin.mode_until).min();
+            let due = self.engine.next();
+            let next = due.into_iter().chain(mode_ends).min().filter(|next| *next <= until);
+            let Some(next) = next else { break };
+            self.now = self.now.max(next);
+            self.wake();
+            let step = self.engine.advance(self.now);
+            self.take(step);
+            self.settle();
+        }
+        self.now = self.now.max(until);
+        let step = self.engine.advance(until);
+        self.take(step);
+        self.settle();
+    }
+
+    /// Something comes to a twin.
+    pub fn tell(&mut self, id: &DeviceId, input: Input, cause: &Cause) -> Result<Option<CommandId>, Refusal> {
+        self.make(id);
+        let result = self.apply(id, input, cause);
+        self.settle();
+        result
+    }
+
+    /// Something happens to a twin, whatever it thinks of it.
+    pub fn happen(&mut self, id: &DeviceId, body: EventBody, cause: &Cause) {
+        let now = self.now;
+        let twin = self.make(id);
+        let (device, number) = (twin.id.clone(), twin.number);
+        let event = Event { device, number, at: now, received_at: now, body, cause: cause.clone() };
+        twin.redo(&event);
+        self.append(event);
+        self.settle();
+    }
+
+    /// A signal comes.
+    pub fn signal(&mut self, signal: Signal, cause: &Cause) {
+        self.append(Event {
+            device: DeviceId::none(),
+            number: DeviceNumber(0),
+            at: self.now,
+            received_at: self.now,
+            body: EventBody::Signal(Box::new(signal)),
+            cause: cause.clone(),
+        });
+        self.settle();
+    }
+
+    /// An alarm is raised, cleared or acknowledged.
+    pub fn alarm(
+        &mut self,
+        of: Originator,
+        alarm_type: &str,
+        step: AlarmStep,
+        more: (Severity, &str),
+        cause: &Cause,
+    ) {
+        let id = AlarmId(Builder::from_custom_bytes(self.name(1)).into_uuid());
+        let (device, number) = match &of {
+            Originator::Device(id) => (id.clone(), self.make(id).number),
+            Originator::Rule(_) => (DeviceId::none(), DeviceNumber(0)),
+        };
+        let now = self.now;
+        let alarm = self.alarms.entry((of.clone(), alarm_type.into())).or_insert_with(|| Alarm {
+            id,
+            originator: of,
+            number,
+            alarm_type: alarm_type.into(),
+            severity: more.0,
+            message: "".into(),
+            active: false,
+            acknowledged: false,
+            raised_at: now,
+            last_at: now,
+            count: 0,
+            cleared_at: None,
+            cleared_by: "".into(),
+            acknowledged_at: None,
+            acknowledged_by: "".into(),
+            rule: None,
+            run: cause.run.as_ref().map(|run| run.id),
+        });
+        let step = match step {
+            AlarmStep::Raised | AlarmStep::Repeated => {
+                let was_active = std::mem::replace(&mut alarm.active, true);
+                (alarm.severity, alarm.message, alarm.last_at) = (more.0, more.1.into(), now);
+                alarm.count += 1;
+                if was_active { AlarmStep::Repeated } else { AlarmStep::Raised }
+            }
+            AlarmStep::Cleared if !alarm.active => return,
+            AlarmStep::Cleared => {
+                (alarm.active, alarm.cleared_at, alarm.count) = (false, Some(now), 0);
+                AlarmStep::Cleared
+            }
+            AlarmStep::Acknowledged => {
+                (alarm.acknowledged, alarm.acknowledged_at) = (true, Some(now));
+                AlarmStep::Acknowledged
+            }
+        };
+        let body = EventBody::Alarm(Box::new(AlarmChange { step, alarm: alarm.clone() }));
+        self.append(Event { device, number, at: now, received_at: now, body, cause: cause.clone() });
+    }
+
+    /// The hub dies, is down for so long, and starts again with what it had kept.
+    pub fn down(&mut self, ms: i64) {
+        let down_since = self.now;
+        self.restart();
+        self.now = self.now.plus_millis(ms);
+        self.signal(Signal::Started { down_since }, &Cause::hub());
+    }
+
+    /// A new engine takes up what the one before had kept.
+    pub fn restart(&mut self) {
+        let mut engine = Engine::new(self.engine.now());
+        engine.exchange(self.rules.clone());
+        self.twins.values().for_each(|twin| engine.know(twin.clone()));
+        engine.restore(self.kept.values().cloned().collect());
+        self.engine = engine;
+        for act in self.engine.unanswered() {
+            self.act(act);
+        }
+        self.settle();
+    }
+
+    /// Other rules take the place of these.
+    #[cfg(test)]
+    pub fn exchange(&mut self, rules: &[Rule]) {
+        self.rules = rules.to_vec();
+        let step = self.engine.exchange(rules.to_vec());
+        for id in self.engine.wants().devices {
+            let twin = self.make(&id).clone();
+            self.engine.know(twin);
+        }
+        self.take(step);
+        self.settle();
+    }
+
+    /// The newest command of a device, of this type where one is said; made where there is none.
+    pub fn command(&mut self, id: &DeviceId, command_type: Option<&str>, status: CommandStatus) {
+        let cause = Cause::new(Source::Rest, "");
+        let is_of = |of: &str| command_type.is_none_or(|wanted| wanted == of);
+        let twin = self.make(id);
+        let newest = twin.commands().iter().rev().find(|command| is_of(&command.request.command_type));
+        let command = match newest.map(|command| command.id) {
+            Some(command) => command,
+            None => {
+                let request =
+                    crate::domain::CommandRequest::new(command_type.unwrap_or("test"), Object::default());
+                let command = CommandId(Builder::from_custom_bytes(self.name(2)).into_uuid());
+                let body = CommandStep::Queued(Box::new(request));
+                self.happen(
+                    id,
+                    EventBody::Command(Box::new(CommandChange { id: command, step: body })),
+                    &cause,
+                );
+                command
+            }
+        };
+        self.answer(id, command, status);
+        self.settle();
+    }
+
+    fn answer(&mut self, id: &DeviceId, command: CommandId, status: CommandStatus) {
+        let answer = |status| CommandStep::Answered(Answer { status, response: None, reason: None });
+        let step = match status {
+            CommandStatus::Pending => return,
+            CommandStatus::Sent => CommandStep::Sent { attempt: 1 },
+            CommandStatus::Delivered => answer(AnswerStatus::Delivered),
+            CommandStatus::Executed => answer(AnswerStatus::Executed),
+            CommandStatus::Failed => answer(AnswerStatus::Failed),
+            CommandStatus::Rejected => answer(AnswerStatus::Rejected),
+            status => CommandStep::Ended { status, reason: "the test says so".into(), by: None },
+        };
+        let now = self.now;
+        let Some(twin) = self.twins.get_mut(id) else { return };
+        let body = EventBody::Command(Box::new(CommandChange { id: command, step }));
+        let cause = Cause::new(Source::Mqtt, "");
+        let (device, number) = (twin.id.clone(), twin.number);
+        let event = Event { device, number, at: now, received_at: now, body, cause };
+        twin.redo(&event);
+        self.append(event);
+    }
+
+    fn apply(&mut self, id: &DeviceId, input: Input, cause: &Cause) -> Result<Option<CommandId>, Refusal> {
+        let Some(twin) = self.twins.get_mut(id) else { return Err(Refusal::Unknown(id.to_string())) };
+        let is_deletion = matches!(input, Input::Delete);
+        let outcome = twin.apply(input, self.now, cause)?;
+        if is_deletion {
+            self.twins.remove(id);
+        }
+        let command = outcome.commands.first().map(|command| command.id);
+        outcome.events.into_iter().for_each(|event| self.append(event));
+        Ok(command)
+    }
+
+    fn wake(&mut self) {
+        let now = self.now;
+        let due = self.twins.values().filter(|twin| twin.mode_until.is_some_and(|until| until <= now));
+        let due: Vec<DeviceId> = due.map(|twin| twin.id.clone()).collect();
+        let first_id = CommandId(Builder::from_custom_bytes(self.name(3)).into_uuid());
+        for id in due {
+            // It only lets the time go on.
+            let _ = self.apply(&id, Input::Wake { heard_since: now, first_id }, &Cause::hub());
+        }
+    }
+
+    fn append(&mut self, event: Event) {
+        let seq = u64::try_from(self.log.len()).unwrap_or(u64::MAX) + 1;
+        self.log.push(Recorded::new(seq, event));
+        self.queue.push_back(seq);
+    }
+
+    /// Lets the engine see all that happened, and does what it asks for.
+    fn settle(&mut self) {
+        while let Some(seq) = self.queue.pop_front() {
+            let Some(recorded) = usize::try_from(seq - 1).ok().and_then(|at| self.log.get(at)) else { break };
+            let step = self.engine.observe(recorded);
+            self.take(step);
+        }
+        self.keep();
+    }
+
+    fn take(&mut self, step: Step) {
+        let Step { acts, entries, stopped } = step;
+        for entry in entries {
+            let entry = entry.entry;
+            match self.places.get(&entry.id) {
+                Some(place) => self.entries[*place] = entry,
+                None => {
+                    self.places.insert(entry.id, self.entries.len());
+                    self.entries.push(entry);
+                }
+            }
+        }
+        for (rule, why) in stopped {
+            let of = Originator::Rule(rule.clone());
+            self.alarm(of, "rule-stopped", AlarmStep::Raised, (Severity::Major, &why), &Cause::hub());
+            self.stopped.push((rule, why));
+        }
+        acts.into_iter().for_each(|act| self.act(act));
+    }
+
+    fn act(&mut self, act: Act) {
+        let Act { id, rule, cause, deed } = act;
+        let result = if self.done.len() < MOST_ACTS {
+            self.perform(&deed, &cause)
+        } else {
+            fail("too_many", "the rules never come to an end")
+        };
+        let failed = result.failed.as_ref().map(|(word, _)| word.clone());
+        self.done.push(Done { at: self.now, rule, deed, failed });
+        let step = self.engine.done(id, result, self.now);
+        self.take(step);
+    }
+
+    fn perform(&mut self, deed: &Deed, cause: &Cause) -> ActResult {
+        let outcome = match deed {
+            Deed::Command { device, request } => {
+                let id = CommandId(Builder::from_custom_bytes(self.name(4)).into_uuid());
+                let asked = Input::Command { id, request: Box::new(request.clone()), known: None, is_new: true };
+                let outcome = self.apply(device, asked, cause);
+                if let Ok(Some(command)) = outcome {
+                    self.answer(device, command, self.commands);
+                }
+                outcome
+            }
+            Deed::Desired { device, set } => {
+                let patch = [("desired", Json::Object(set.clone()))].into_iter().collect();
+                self.apply(device, Input::Change(Box::new(Change { patch, if_version: None })), cause)
+            }
+            Deed::Mode { device, mode, until } => {
+                self.apply(device, Input::SetMode { mode: *mode, until: *until }, cause)
+            }
+            Deed::Raise { of, alarm_type, severity, message, .. } => {
+                if let Originator::Device(id) = of
+                    && !self.twins.contains_key(id)
+                {
+                    return fail("unknown_device", "there is no such device");
+                }
+                self.alarm(of.clone(), alarm_type, AlarmStep::Raised, (*severity, message), cause);
+                Ok(None)
+            }
+            Deed::Clear { of, alarm_type } => {
+                let is_known = self.alarms.contains_key(&(of.clone(), alarm_type.clone()));
+                if is_known {
+                    let more = (Severity::Info, "");
+                    self.alarm(of.clone(), alarm_type, AlarmStep::Cleared, more, cause);
+                }
+                Ok(None)
+            }
+            Deed::Enable { rule, enabled } => {
+                self.append(Event {
+                    device: DeviceId::none(),
+                    number: DeviceNumber(0),
+                    at: self.now,
+                    received_at: self.now,
+                    body: EventBody::Signal(Box::new(Signal::Enabled {
+                        rule: rule.clone(),
+                        enabled: *enabled,
+                    })),
+                    cause: cause.clone(),
+                });
+                Ok(None)
+            }
+            Deed::Publish { .. } | Deed::Webhook(_) | Deed::Log { .. } => Ok(None),
+        };
+        match outcome {
+            Ok(command) => {
+                let command = command.filter(|_| matches!(deed, Deed::Command { .. }));
+                ActResult { seq: Some(self.log.len() as u64), command, ..ActResult::default() }
+            }
+            Err(Refusal::ManualMode) => fail("manual_mode", &Refusal::ManualMode.to_string()),
+            Err(Refusal::Unknown(id)) => fail("unknown_device", &format!("there is no device {id}")),
+            Err(refusal) => fail("refused", &refusal.to_string()),
+        }
+    }
+
+    fn keep(&mut self) {
+        for kept in self.engine.take_changes() {
+            let name = (kept.rule.clone(), kept.device);
+            if kept.body.is_some() {
+                self.kept.insert(name, kept);
+            } else {
+                self.kept.remove(&name);
+            }
+        }
+    }
+
+    /// Bytes that are nobody else's: a name must be made without chance.
+    fn name(&mut self, what: u8) -> [u8; 16] {
+        self.names += 1;
+        let mut bytes = [what; 16];
+        bytes[8..].copy_from_slice(&self.names.to_be_bytes());
+        bytes
+    }
+
+    /// The document of a twin changes, whoever may do that.
+    pub fn patch(&mut self, id: &DeviceId, patch: Object) {
+        let body = EventBody::Twin(TwinChange { change: ChangeKind::Updated, patch });
+        self.happen(id, body, &Cause::new(Source::Rest, "user:test"));
+    }
+
+    /// What is true before anything happens: it changes a twin and is told nobody.
+    pub fn set_up(&mut self, id: &DeviceId, body: EventBody) {
+        let now = self.now;
+        let twin = self.make(id);
+        let (device, number) = (twin.id.clone(), twin.number);
+        let cause = Cause::new(Source::Mqtt, "");
+        twin.redo(&Event { device, number, at: now, received_at: now, body, cause });
+    }
+}
+
+fn fail(word: &str, detail: &str) -> ActResult {
+    ActResult { failed: Some((word.into(), detail.to_owned())), ..ActResult::default() }
+}

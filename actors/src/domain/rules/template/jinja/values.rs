@@ -1,0 +1,73 @@
+//! What Jinja sees of twins and of the trigger.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use minijinja::value::{Enumerator, Object as JinjaObject, Value};
+
+use crate::domain::rules::expression::{HEAD, Name, NobodyBut, Root, Scope};
+use crate::domain::{Json, Object, Timestamp, Twin};
+
+/// A JSON value.
+pub fn of_json(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(value) => (*value).into(),
+        Json::Number(number) => match number.as_str().parse::<i64>() {
+            Ok(whole) => whole.into(),
+            Err(_) => number.as_f64().into(),
+        },
+        Json::String(text) => Value::from(&**text),
+        Json::Array(items) => items.iter().map(of_json).collect::<Vec<_>>().into(),
+        Json::Object(object) => of_object(object),
+    }
+}
+
+/// What a name's first word stands for, or why it stands for nothing.
+pub fn of_root(root: &Root, scope: &Scope<'_>) -> Result<Value, String> {
+    let id = match root {
+        Root::Now => return Ok(scope.now.to_string().into()),
+        Root::Trigger => return Ok(of_object(scope.trigger)),
+        Root::TriggerDevice => scope.device.ok_or("no device has fired this rule")?,
+        Root::Device(id) => id,
+    };
+    match scope.twins.twin(id.as_str()) {
+        Some(twin) => Ok(Value::from_object(Device { twin: twin.clone(), now: scope.now })),
+        None => Err(format!("there is no device `{id}`")),
+    }
+}
+
+fn of_object(object: &Object) -> Value {
+    let entries: BTreeMap<String, Value> =
+        object.iter().map(|(key, value)| (key.to_owned(), of_json(value))).collect();
+    entries.into()
+}
+
+/// A twin. Jinja keeps what it is given, so it is a copy; its parts are read when they are asked for.
+#[derive(Debug)]
+struct Device {
+    twin: Twin,
+    now: Timestamp,
+}
+
+impl JinjaObject for Device {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let word = key.as_str()?;
+        match word {
+            "reported" => return Some(of_object(&self.twin.reported.to_object())),
+            "desired" => return Some(of_object(&self.twin.desired.to_object())),
+            _ => {}
+        }
+        let name = Name { root: Root::TriggerDevice, path: [Box::from(word)].into() };
+        let nothing = Object::default();
+        let twins = NobodyBut(&self.twin);
+        let scope = Scope { twins: &twins, now: self.now, trigger: &nothing, device: Some(&self.twin.id) };
+        name.find(&scope, word).ok().map(|found| of_json(&found.to_json()))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let names = HEAD.into_iter().map(str::to_owned);
+        let reported = self.twin.reported.iter().map(|property| property.name.to_string());
+        Enumerator::Values(names.chain(reported).map(Value::from).collect())
+    }
+}

@@ -1,0 +1,415 @@
+//! Rules over the whole hub in virtual time: what they bring about, over restarts, crashes, reloads and a store
+//! that fails; and a backtest that finds what ran.
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::waiting::{NEW_YEAR, Scene};
+use super::*;
+use crate::automation::look::Look;
+use crate::domain::rules::backtest::Backtest;
+use crate::domain::rules::file::parse_rule;
+use crate::domain::rules::{Engine, RunEntry, RunOutcome, Signal};
+use crate::domain::{EventBody, Kind};
+use crate::messages::archive::{ListAlarms, ListCommands, ListRuns, Past};
+use crate::messages::automation::{Expect, PutRule, ReadRules, RuleRefusal, RulesRead};
+use crate::messages::journal::Barrier;
+use crate::store::{AlarmQuery, CommandQuery, RunQuery};
+
+const MINUTE: i64 = 60_000;
+
+impl Scene {
+    async fn rule(&self, body: &str) {
+        self.try_rule(body).await.unwrap();
+    }
+
+    async fn try_rule(&self, body: &str) -> Result<(), RuleRefusal> {
+        let (reply, stood) = oneshot::channel();
+        let body = payload::object(body.as_bytes()).unwrap();
+        let expect = if self.stands(body.get("id").and_then(Json::as_str).unwrap()).await {
+            Expect::There
+        } else {
+            Expect::New
+        };
+        let cause = Cause::new(Source::Rest, "user:ann");
+        post(&self.hub.automation, PutRule { body, expect, cause, reply }).ok().unwrap();
+        stood.await.unwrap().map(drop)
+    }
+
+    async fn rules(&self) -> RulesRead {
+        let (reply, read) = oneshot::channel();
+        post(&self.hub.automation, ReadRules { reply }).ok().unwrap();
+        read.await.unwrap()
+    }
+
+    async fn stands(&self, id: &str) -> bool {
+        self.rules().await.rules.iter().any(|stands| stands.rule.id.as_str() == id)
+    }
+
+    /// Waits for the first event of a run that `fits`, from here on.
+    async fn ran(&mut self, fits: impl Fn(&RunEntry) -> bool) -> RunEntry {
+        let mut found = None;
+        self.until(|recorded| match &recorded.event.body {
+            EventBody::Rule(entry) if fits(entry) => {
+                found = Some((**entry).clone());
+                true
+            }
+            _ => false,
+        })
+        .await;
+        found.unwrap()
+    }
+
+    async fn runs(&self) -> Vec<RunEntry> {
+        let query = RunQuery { limit: 1_000, ..RunQuery::default() };
+        self.hub.archive.send(ListRuns(query)).await.unwrap().unwrap().runs
+    }
+
+    async fn commands(&self) -> Vec<String> {
+        let query = CommandQuery { limit: 1_000, ..CommandQuery::default() };
+        let page = self.hub.archive.send(ListCommands(query)).await.unwrap().unwrap();
+        page.commands.iter().map(|record| record.command.request.command_type.to_string()).collect()
+    }
+
+    /// Everything that follows from what happened, and what time has brought about, is done and kept.
+    async fn settle(&self) {
+        self.tick().await;
+        let mut quiet = 0;
+        while quiet < 3 {
+            let (reply, committed) = oneshot::channel();
+            post(&self.hub.journal, Barrier { reply }).ok().unwrap();
+            committed.await.unwrap();
+            let (reply, is_idle) = oneshot::channel();
+            post(&self.hub.automation, Look { reply }).ok().unwrap();
+            // What the engine does may bring about more: quiet several times in a row.
+            quiet = if is_idle.await.unwrap() { quiet + 1 } else { 0 };
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The hub dies: nothing that is said to the journal after this is kept.
+    async fn dies(self, down_for: i64) -> Self {
+        let (reply, closed) = oneshot::channel();
+        post(&self.hub.journal, Close { reply }).ok().unwrap();
+        closed.await.unwrap();
+        self.clock.advance(down_for);
+        Self::over(self.store, self.clock).await
+    }
+}
+
+fn is_done(entry: &RunEntry) -> bool {
+    entry.outcome == RunOutcome::Done
+}
+
+const COOL: &str = r#"{"id": "cool",
+    "triggers": [{"numeric": "greenhouse.temperature", "above": 28, "release": 26}],
+    "actions": [{"command": "fan", "type": "set", "parameters": {"speed": 80}}],
+    "on_release": [{"desired": "fan", "set": {"power": "off"}}]}"#;
+
+fn cool_after_five_minutes(across: &str) -> String {
+    format!(
+        r#"{{"id": "cool", "triggers": [{{"numeric": "greenhouse.temperature", "above": 28, "for": "5m",
+            "across_downtime": "{across}"}}], "actions": [{{"command": "fan", "type": "set"}}]}}"#
+    )
+}
+
+#[actix_rt::test]
+async fn a_reading_becomes_a_command_and_says_why() {
+    let mut scene = Scene::new().await;
+    scene.say("fan", "status", "online").await;
+    scene.rule(COOL).await;
+    scene.say("greenhouse", "data", r#"{"temperature": 27}"#).await;
+    scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
+    let run = scene.ran(is_done).await;
+    assert_eq!(run.device, Some(id("greenhouse")));
+    assert_eq!(run.trigger.data.get("value"), Some(&Json::from(29)));
+    assert_eq!(&*run.actions[0].result, "ok");
+    scene.link.until(|said| said.iter().any(|text| text.contains("\"speed\":80"))).await;
+
+    // The command knows the run, the journal knows the command.
+    let record = scene.hub.archive.send(ListCommands(CommandQuery { limit: 1, ..CommandQuery::default() }));
+    let command = record.await.unwrap().unwrap().commands.remove(0).command;
+    assert_eq!(run.actions[0].made.as_deref(), Some(command.id.to_string().as_str()));
+    let asked = scene.seen.iter().find(|recorded| recorded.event.kind() == Kind::Command).unwrap();
+    assert_eq!(asked.event.cause.run.as_ref().map(|run| run.id), Some(run.id));
+    assert_eq!(scene.runs().await.len(), 1);
+
+    // Not again before it is released; and then what it did is undone.
+    scene.say("greenhouse", "data", r#"{"temperature": 30}"#).await;
+    scene.say("greenhouse", "data", r#"{"temperature": 25}"#).await;
+    scene.link.until(|said| said.iter().any(|text| text.contains("\"power\":\"off\""))).await;
+    assert_eq!(scene.commands().await, ["set"]);
+}
+
+#[actix_rt::test]
+async fn for_five_minutes_over_a_crash_at_minute_three() {
+    for (across, fires_after) in [("hold", MINUTE), ("restart", 5 * MINUTE)] {
+        let scene = Scene::new().await;
+        scene.rule(&cool_after_five_minutes(across)).await;
+        scene.say("fan", "data", r#"{"speed": 0}"#).await;
+        scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
+        scene.settle().await;
+        scene.clock.advance(3 * MINUTE);
+        // Down for a minute: at minute four it is back.
+        let mut scene = scene.dies(MINUTE).await;
+        scene.settle().await;
+        scene.clock.advance(fires_after - 1_000);
+        scene.settle().await;
+        assert_eq!(scene.commands().await, [""; 0], "{across}: too early");
+        scene.pass(1_000, |recorded| recorded.event.kind() == Kind::Command).await;
+        assert_eq!(scene.commands().await, ["set"], "{across}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_crash_before_anything_was_kept_does_nothing_twice() {
+    let scene = Scene::new().await;
+    scene.say("fan", "status", "online").await;
+    scene.rule(COOL).await;
+    scene.settle().await;
+    scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
+    scene.link.until(|said| said.iter().any(|text| text.contains("\"speed\":80"))).await;
+    // The command is durable, and what the engine remembers of it may not be.
+    let scene = scene.dies(0).await;
+    scene.say("greenhouse", "data", r#"{"temperature": 30}"#).await;
+    scene.say("greenhouse", "data", r#"{"temperature": 25}"#).await;
+    scene.link.until(|said| said.iter().any(|text| text.contains("\"power\":\"off\""))).await;
+    assert_eq!(scene.commands().await, ["set"]);
+    scene.settle().await;
+    let began = scene.runs().await.into_iter().filter(|run| run.trigger.seq.is_some());
+    let mut ids: Vec<_> = began.map(|run| run.id).collect();
+    let all = ids.len();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "no run is written down twice");
+}
+
+#[actix_rt::test]
+async fn a_store_that_fails_loses_no_run() {
+    let mut scene = Scene::new().await;
+    scene.rule(COOL).await;
+    scene.say("fan", "status", "online").await;
+    scene.settle().await;
+    scene.store.fail_next(5, Fault::UnknownDone);
+    scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
+    scene.ran(is_done).await;
+    assert_eq!(scene.commands().await, ["set"]);
+}
+
+#[actix_rt::test]
+async fn manual_mode_and_what_goes_through_it() {
+    let mut scene = Scene::new().await;
+    scene.say("fan", "data", r#"{"speed": 0}"#).await;
+    scene.deliver("fan", Input::SetMode { mode: crate::domain::Mode::Manual, until: None }).await.unwrap();
+    scene.rule(COOL).await;
+    scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
+    let run = scene.ran(|entry| entry.outcome.is_final()).await;
+    assert!(matches!(run.outcome, RunOutcome::Failed { .. }), "{run:?}");
+    assert_eq!(&*run.actions[0].result, "manual_mode");
+    assert_eq!(scene.commands().await, [""; 0]);
+
+    scene.rule(&COOL.replacen("{\"id\"", "{\"even_in_manual\": true, \"id\"", 1)).await;
+    scene.seen.clear();
+    scene.say("greenhouse", "data", r#"{"temperature": 25}"#).await;
+    scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
+    scene.ran(is_done).await;
+    assert_eq!(scene.commands().await, ["set"]);
+}
+
+#[actix_rt::test]
+async fn rules_in_a_circle_are_stopped_and_the_rest_goes_on() {
+    let mut scene = Scene::new().await;
+    for device in ["a", "b", "c"] {
+        scene.say(device, "data", r#"{"n": 0}"#).await;
+    }
+    for (one, other) in [("a", "b"), ("b", "a")] {
+        scene
+            .rule(&format!(
+                r#"{{"id": "{one}-to-{other}", "triggers": [{{"changed": "{one}.desired.n"}}],
+                    "actions": [{{"desired": "{other}", "set": {{"n": "{{{{ trigger.value + 1 }}}}"}}}}]}}"#
+            ))
+            .await;
+    }
+    scene
+        .rule(r#"{"id": "fine", "triggers": [{"numeric": "c.n", "above": 5}], "actions": [{"log": "fine"}]}"#)
+        .await;
+    assert!(scene.rules().await.warnings.iter().any(|warning| warning.code == "circle"));
+    scene.set("a", r#"{"desired": {"n": 1}}"#).await;
+    let alarm = |recorded: &Recorded| matches!(&recorded.event.body, EventBody::Alarm(_));
+    scene.until(alarm).await;
+    let query = AlarmQuery { active: Some(true), limit: 10, ..AlarmQuery::default() };
+    let alarms = scene.hub.archive.send(ListAlarms(query)).await.unwrap().unwrap().alarms;
+    assert_eq!(alarms.len(), 1, "{alarms:?}");
+    assert_eq!(&*alarms[0].alarm_type, "rule-stopped");
+    let stopped = scene.rules().await.rules.iter().filter(|stands| stands.stopped.is_some()).count();
+    assert_eq!(stopped, 1);
+    scene.seen.clear();
+    scene.say("c", "data", r#"{"n": 9}"#).await;
+    scene.ran(|entry| entry.rule.as_str() == "fine" && is_done(entry)).await;
+}
+
+#[actix_rt::test]
+async fn topics_of_others_set_rules_off_and_kept_messages_do_not() {
+    let mut scene = Scene::new().await;
+    scene
+        .rule(r#"{"id": "bell", "triggers": [{"mqtt": "house/+/bell"}], "actions": [{"log": "{{ trigger.topic }}"}]}"#)
+        .await;
+    let say = |retained| {
+        let (receipt, settled) = Receipt::channel();
+        let (topic, payload) = ("house/front/bell".into(), r#"{"n": 1}"#.into());
+        let (for_twins, for_rules) = (true, true);
+        let message = Arrived { topic, payload, fire_and_forget: false, retained, for_twins, for_rules };
+        scene.hub.door.take(message, receipt, None);
+        settled
+    };
+    assert_eq!(say(true).await.unwrap().unwrap().seq, None);
+    assert!(say(false).await.unwrap().unwrap().seq.is_some(), "acknowledged once it is durable");
+    let run = scene.ran(is_done).await;
+    assert_eq!(run.trigger.data.get("topic"), Some(&Json::from("house/front/bell")));
+    assert_eq!(scene.runs().await.len(), 1);
+}
+
+#[actix_rt::test]
+async fn files_are_followed_and_a_broken_one_changes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("a.yaml");
+    let text = |level: &str| {
+        format!(
+            "version: 1\nrules:\n  hot:\n    triggers:\n      - numeric: oven.temperature\n        above: {level}\n    \
+             actions:\n      - log: hot\n"
+        )
+    };
+    std::fs::write(&file, text("100")).unwrap();
+    let clock = crate::testkit::ManualClock::at(Timestamp::from_millis(NEW_YEAR));
+    let store = FailingStore::around(Arc::new(crate::store::MemoryStore::default()));
+    let settings = Settings { rules: Some(folder.path().to_owned()), ..Settings::default() };
+    let mut scene = Scene::with(store, clock, settings).await;
+    scene.say("oven", "data", r#"{"temperature": 150}"#).await;
+    scene.ran(is_done).await;
+
+    let changed = |what: &'static str| {
+        move |recorded: &Recorded| match &recorded.event.body {
+            EventBody::Signal(signal) => match &**signal {
+                Signal::Rules { changed, gone, .. } => {
+                    let said = if what == "changed" { changed } else { gone };
+                    said.iter().any(|id| id.as_str() == "hot")
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    };
+    scene.seen.clear();
+    std::fs::write(&file, text("200")).unwrap();
+    scene.until(changed("changed")).await;
+    scene.seen.clear();
+    std::fs::write(&file, text("high")).unwrap();
+    let broken = loop {
+        let read = scene.rules().await;
+        if let Some((path, problems)) = read.broken.first() {
+            assert_eq!(read.rules.len(), 1, "what ran before goes on");
+            break (path.to_string(), problems[0].clone());
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(broken.0, "a.yaml");
+    assert_eq!((broken.1.line, broken.1.column), (6, 16), "{broken:?}");
+    scene.say("oven", "data", r#"{"temperature": 250}"#).await;
+    scene.ran(is_done).await;
+    scene.seen.clear();
+    std::fs::remove_file(&file).unwrap();
+    scene.until(changed("gone")).await;
+    assert!(scene.rules().await.rules.is_empty());
+}
+
+/// What happens in the life that is tested backwards.
+#[derive(Clone, Debug)]
+enum Happens {
+    Reading(u8, i64),
+    Mode(bool),
+    Passes(i64),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        4 => (0..3_u8, 20..36_i64).prop_map(|(device, value)| Happens::Reading(device, value)),
+        1 => any::<bool>().prop_map(Happens::Mode),
+        3 => (1..400_i64).prop_map(|seconds| Happens::Passes(seconds * 1_000)),
+    ]
+}
+
+const LIFE: [&str; 3] = [
+    r#"{"id": "hot", "triggers": [{"numeric": "room-*.temperature", "above": 28, "release": 26}],
+        "conditions": ["room-0.temperature > 24"], "cooldown": "90s",
+        "actions": [{"desired": "fan", "set": {"power": "on"}}, {"delay": "30s"}, {"log": "hot"}],
+        "on_release": [{"desired": "fan", "set": {"power": "off"}}]}"#,
+    r#"{"id": "long-hot", "mode": "restart",
+        "triggers": [{"numeric": "room-1.temperature", "above": 27, "for": "2m", "max_age": "5m"}],
+        "actions": [{"command": "fan", "type": "boost"}, {"delay": "3m"}, {"log": "over"}]}"#,
+    r#"{"id": "beat", "triggers": [{"every": "4m"}],
+        "conditions": ["room-2.temperature < 30"], "actions": [{"log": "beat"}]}"#,
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn a_backtest_finds_exactly_the_runs_that_were(life in prop::collection::vec(happens(), 1..40)) {
+        actix_rt::System::new().block_on(live_and_backtest(life));
+    }
+}
+
+async fn live_and_backtest(life: Vec<Happens>) {
+    let scene = Scene::new().await;
+    for body in LIFE {
+        scene.rule(body).await;
+    }
+    scene.say("fan", "status", "online").await;
+    for happens in life {
+        match happens {
+            Happens::Reading(room, value) => {
+                scene.say(&format!("room-{room}"), "data", &format!(r#"{{"temperature": {value}}}"#)).await;
+            }
+            Happens::Mode(manual) => {
+                let mode = if manual { crate::domain::Mode::Manual } else { crate::domain::Mode::Schedule };
+                scene.deliver("fan", Input::SetMode { mode, until: None }).await.unwrap();
+            }
+            Happens::Passes(millis) => {
+                scene.clock.advance(millis);
+                scene.settle().await;
+            }
+        }
+        scene.settle().await;
+    }
+    scene.settle().await;
+    let end = scene.clock.now();
+    let ran: Vec<_> = scene.runs().await.iter().map(told).collect();
+
+    let mut engine = Engine::new(Timestamp::from_millis(NEW_YEAR));
+    engine.exchange(
+        LIFE.iter().map(|body| parse_rule(&payload::object(body.as_bytes()).unwrap()).unwrap().0).collect(),
+    );
+    let mut backtest = Backtest::new(engine, Timestamp::from_millis(NEW_YEAR), end.plus_millis(1));
+    let mut after = 0;
+    loop {
+        let page = scene.hub.archive.send(Past { devices: None, after, limit: 100 }).await.unwrap().unwrap();
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+        for recorded in &page {
+            backtest.observe(recorded);
+        }
+    }
+    let mut found: Vec<_> = backtest.finish().iter().map(told).collect();
+    let mut ran = ran;
+    ran.sort();
+    found.sort();
+    assert_eq!(found, ran);
+}
+
+/// What of a run must be the same live and backwards.
+fn told(entry: &RunEntry) -> (Timestamp, String, Option<String>, String) {
+    let why = match &entry.outcome {
+        RunOutcome::NotRun { why, .. } => format!("{why:?} {}", entry.count),
+        _ => "ran".into(),
+    };
+    (entry.at, format!("{} {}", entry.rule, entry.id), entry.device.as_ref().map(ToString::to_string), why)
+}

@@ -1,0 +1,80 @@
+//! The topics that rules listen to, beside those of devices: set by automation, asked by the door and the links.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::watch;
+
+use crate::domain::topic::matches;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Listening {
+    filters: RwLock<Arc<[String]>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Default for Listening {
+    fn default() -> Self {
+        Self { filters: RwLock::new(Arc::from([])), changed: watch::Sender::new(0) }
+    }
+}
+
+impl Listening {
+    /// Rules listen to these filters and to no others.
+    pub fn listen_to(&self, mut filters: Vec<String>) {
+        filters.sort_unstable();
+        filters.dedup();
+        // Whoever hears `a/#` hears `a/b` too: no message is asked for twice where that can be seen.
+        let all = filters.clone();
+        filters.retain(|filter| !all.iter().any(|other| other != filter && matches(other, filter)));
+        let mut present = self.filters.write().unwrap_or_else(PoisonError::into_inner);
+        if **present != *filters {
+            *present = filters.into();
+            self.changed.send_modify(|changes| *changes += 1);
+        }
+    }
+
+    /// The filters, none of which lies within another.
+    #[must_use]
+    pub fn filters(&self) -> Arc<[String]> {
+        Arc::clone(&self.filters.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Does a rule listen to `topic`?
+    #[must_use]
+    pub fn hears(&self, topic: &str) -> bool {
+        self.first(topic).is_some()
+    }
+
+    /// The place of the first filter that `topic` matches.
+    #[must_use]
+    pub fn first(&self, topic: &str) -> Option<usize> {
+        self.filters.read().unwrap_or_else(PoisonError::into_inner).iter().position(|f| matches(f, topic))
+    }
+
+    /// Tells when the filters change.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hears_what_it_listens_to_and_asks_for_nothing_twice() {
+        let listening = Listening::default();
+        assert!(!listening.hears("a/b"));
+        let mut changes = listening.changes();
+        listening.listen_to(["a/b", "a/#", "x/+/z", "x/y/z", "a/#"].map(String::from).to_vec());
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(*listening.filters(), ["a/#".to_owned(), "x/+/z".to_owned()]);
+        assert!(listening.hears("a") && listening.hears("a/b/c") && listening.hears("x/y/z"));
+        assert!(!listening.hears("x/y"));
+        changes.mark_unchanged();
+        listening.listen_to(["x/+/z", "a/#"].map(String::from).to_vec());
+        assert!(!changes.has_changed().unwrap(), "the same again");
+    }
+}

@@ -1,0 +1,21 @@
+//! What is known of a rule beside its file.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, DeriveEntityModel)]
+#[sea_orm(table_name = "rules")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    /// The rule as it was sent, JSON; empty where it stands in a file.
+    pub body: String,
+    /// What people said; none: as the rule says itself.
+    pub enabled: Option<bool>,
+    pub created_at: i64,
+    pub updated_at: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,177 @@
+//! Runs of rules: each a row, as far as it has come.
+
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, Order, QueryFilter, QueryOrder, Select,
+};
+
+use super::entities::run;
+use super::rows::{self, failed};
+use super::{SqlStore, page, write};
+use crate::domain::DeviceNumber;
+use crate::domain::rules::{RuleId, RunEntry, RunId};
+use crate::store::{RunPage, RunQuery, StoreError, select};
+
+use run::Column as C;
+
+const READ: &str = "read runs";
+const WRITE: &str = "write runs";
+/// Rules whose last runs are asked for in one statement: each is a question of its own in there.
+const RULES_AT_ONCE: usize = 50;
+
+/// See [`crate::store::Store::runs`].
+pub async fn runs(store: &SqlStore, query: &RunQuery) -> Result<RunPage, StoreError> {
+    let selected = run::Entity::find().filter(condition(query));
+    let total = page::count(store, READ, selected.clone(), C::Id).await?;
+    if query.offset >= total || query.limit == 0 {
+        return Ok(RunPage { runs: Vec::new(), total });
+    }
+    let order = if query.newest_first { Order::Desc } else { Order::Asc };
+    let rows = page::rows(store, READ, sorted(selected, &order), C::Id, (query.offset, query.limit)).await?;
+    let runs: Result<Vec<RunEntry>, _> = rows.iter().map(to_run).collect();
+    // One that a commit has just brought further may be no more what was asked for.
+    let runs = runs?.into_iter().filter(|entry| select::is_run(query, entry)).collect();
+    Ok(RunPage { runs, total })
+}
+
+/// See [`crate::store::Store::run`].
+pub async fn run(store: &SqlStore, id: RunId) -> Result<Option<RunEntry>, StoreError> {
+    let row = run::Entity::find_by_id(bytes(id)).one(&store.readers).await.map_err(failed(READ))?;
+    row.as_ref().map(to_run).transpose()
+}
+
+/// See [`crate::store::Store::last_runs`].
+pub async fn last_runs(store: &SqlStore, rules: &[RuleId]) -> Result<Vec<RunEntry>, StoreError> {
+    let mut last = Vec::with_capacity(rules.len());
+    for some in rules.chunks(RULES_AT_ONCE) {
+        let rows = run::Entity::find().filter(are_last(some)).all(&store.readers).await;
+        for row in rows.map_err(failed(READ))? {
+            last.push(to_run(&row)?);
+        }
+    }
+    Ok(last)
+}
+
+/// Writes runs, each once; `is_gone` says of which devices there is nothing any more. What it began with stays
+/// as it was told first.
+pub async fn write(
+    sql: &DatabaseTransaction,
+    runs: impl Iterator<Item = &RunEntry>,
+    is_gone: impl Fn(DeviceNumber) -> bool,
+) -> Result<(), StoreError> {
+    let (mut telling, mut dull) = (Vec::new(), Vec::new());
+    for entry in runs {
+        let number = if is_gone(entry.number) { select::NOBODY } else { entry.number };
+        let row = of_run(entry, number)?;
+        if row.telling { telling.push(row) } else { dull.push(row) }
+    }
+    let overwrite =
+        |columns: &[C]| OnConflict::column(C::Id).update_columns(columns.iter().copied()).to_owned();
+    write::insert(sql, WRITE, telling, Some(overwrite(&[C::Outcome, C::LastAt, C::Body]))).await?;
+    // Counted again and again: no index is written for that.
+    write::insert(sql, WRITE, dull, Some(overwrite(&[C::LastAt, C::Body]))).await
+}
+
+fn of_run(entry: &RunEntry, number: DeviceNumber) -> Result<run::Model, StoreError> {
+    let RunEntry { id, rule, at, ended_at, outcome, parent, last_at, .. } = entry;
+    Ok(run::Model {
+        id: bytes(*id),
+        rule: rule.as_str().to_owned(),
+        device: number.0,
+        began: at.millis(),
+        last_at: (*at).max(*last_at).max(ended_at.unwrap_or(*at)).millis(),
+        outcome: outcome.as_str().to_owned(),
+        telling: select::is_telling(entry),
+        parent: parent.map(bytes),
+        body: rows::json(WRITE, entry)?,
+    })
+}
+
+fn to_run(row: &run::Model) -> Result<RunEntry, StoreError> {
+    let place = || format!("of rule {}, at {}", row.rule, row.began);
+    let mut entry: RunEntry = rows::from_json(READ, place, &row.body)?;
+    entry.number = DeviceNumber(row.device); // none, where the device was removed since
+    Ok(entry)
+}
+
+fn bytes(id: RunId) -> Vec<u8> {
+    id.0.as_bytes().to_vec()
+}
+
+fn condition(query: &RunQuery) -> Condition {
+    let RunQuery { rule, device, parent, outcomes, from, to, .. } = query;
+    Condition::all()
+        .add_option(rule.as_ref().map(|rule| C::Rule.eq(rule.as_str())))
+        .add_option(device.map(|device| C::Device.eq(device.0)))
+        .add_option(parent.map(|parent| C::Parent.eq(bytes(parent))))
+        .add_option((!outcomes.is_empty()).then(|| C::Outcome.is_in(outcomes.iter().map(String::as_str))))
+        .add_option(from.map(|from| C::Began.gte(from.millis())))
+        .add_option(to.map(|to| C::Began.lt(to.millis())))
+}
+
+/// Both columns in one direction, as the indexes have them.
+fn sorted(selected: Select<run::Entity>, order: &Order) -> Select<run::Entity> {
+    selected.order_by(C::Began, order.clone()).order_by(C::Id, order.clone())
+}
+
+/// A look into the index for each rule.
+fn are_last(rules: &[RuleId]) -> Expr {
+    let last = |rule: &RuleId| -> SelectStatement {
+        Query::select()
+            .column(C::Id)
+            .from(run::Entity)
+            .and_where(C::Rule.eq(rule.as_str()))
+            .and_where(C::Telling.eq(true))
+            .order_by(C::Began, Order::Desc)
+            .order_by(C::Id, Order::Desc)
+            .limit(1)
+            .to_owned()
+    };
+    Expr::col(C::Id).is_in(rules.iter().map(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{DbBackend, QuerySelect, QueryTrait};
+
+    use super::*;
+    use crate::domain::Timestamp;
+    use crate::store::contract::support::{Fixture, plan};
+
+    #[tokio::test]
+    async fn lists_read_no_more_than_an_index() {
+        let fixture = Fixture::sql().await;
+        let rule = || RuleId::parse("cool").ok();
+        let device = Some(DeviceNumber(1));
+        let time = Some(Timestamp::from_millis(0));
+        let all = RunQuery::default;
+        let failed = || vec!["failed".to_owned()];
+        for (query, index) in [
+            (all(), "COVERING INDEX runs_began"),
+            (RunQuery { from: time, to: time, ..all() }, "COVERING INDEX runs_began"),
+            (RunQuery { outcomes: failed(), ..all() }, "COVERING INDEX runs_began"),
+            (RunQuery { device, ..all() }, "COVERING INDEX runs_device_began"),
+            (RunQuery { device, from: time, ..all() }, "COVERING INDEX runs_device_began"),
+        ] {
+            for order in [Order::Asc, Order::Desc] {
+                let page = sorted(run::Entity::find().filter(condition(&query)), &order);
+                let page = page.select_only().column(C::Id).limit(20);
+                let plan = plan(&fixture, &page.build(DbBackend::Sqlite).to_string());
+                assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{query:?}: {plan}");
+            }
+        }
+        let child = RunQuery { parent: Some(RunId(uuid::Uuid::nil())), ..all() };
+        for (query, index) in
+            [(RunQuery { rule: rule(), outcomes: failed(), ..all() }, "runs_rule_"), (child, "runs_parent")]
+        {
+            let few = run::Entity::find().filter(condition(&query));
+            let plan = plan(&fixture, &few.build(DbBackend::Sqlite).to_string());
+            assert!(plan.contains(index), "{query:?}: {plan}");
+        }
+        let rules: Vec<RuleId> = rule().into_iter().chain(RuleId::parse("heat")).collect();
+        let last = run::Entity::find().filter(are_last(&rules));
+        let plan = plan(&fixture, &last.build(DbBackend::Sqlite).to_string());
+        assert!(plan.contains("runs_rule_telling_began_id (rule=? AND telling=?)"), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE FOR ORDER BY") && !plan.contains("SCAN runs"), "{plan}");
+    }
+}

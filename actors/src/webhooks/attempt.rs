@@ -1,0 +1,284 @@
+//! One attempt at a webhook: the request, the redirects it is sent along, and what came of it.
+
+use std::error::Error;
+use std::time::Duration;
+
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
+};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, Response, Url};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, timeout_at};
+use url::Host;
+use uuid::Uuid;
+
+use super::address::{Inward, LookUp, Resolver, is_inward};
+use super::retry::Meaning;
+use super::sign::signature;
+use crate::domain::Timestamp;
+use crate::domain::rules::engine::Delivery;
+
+/// Redirects that are followed at most.
+const MOST_REDIRECTS: u32 = 5;
+/// So much of an answer is read; nobody needs it, but the receiver shall get rid of it.
+const MOST_READ: usize = 64 * 1024;
+/// Characters of the answer that are kept, for people who look for what was wrong.
+const MOST_KEPT: usize = 200;
+/// No attempt takes longer, whatever the rule says.
+const LONGEST: Duration = Duration::from_secs(300);
+/// An idle connection is kept for what may follow.
+const IDLE: Duration = Duration::from_secs(20);
+const WHO: &str = concat!("twinhub/", env!("CARGO_PKG_VERSION"));
+/// What a rule cannot say: it follows from the request.
+const OURS: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
+const OUR_PREFIX: &str = "x-twinhub-";
+
+/// Sends requests.
+pub(super) struct Sender {
+    look_up: LookUp,
+    /// Redirects may lead anywhere.
+    private_redirects: bool,
+    /// Made when the first is sent: reading the system's certificates takes a while, and most hubs never send.
+    clients: OnceCell<Clients>,
+}
+
+struct Clients {
+    anywhere: Client,
+    outward: Client,
+}
+
+/// What is to be sent.
+pub(super) struct Order {
+    pub id: Uuid,
+    pub delivery: Delivery,
+    /// The key to sign with.
+    pub key: Option<String>,
+    pub now: Timestamp,
+}
+
+/// What came of an attempt, and a few words on it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Delivered(String),
+    /// It may be taken later; after so long, where the receiver said how long.
+    NotNow(String, Option<Duration>),
+    Never(String),
+}
+
+/// Why there was no answer.
+enum NoAnswer {
+    NotNow(String),
+    Never(String),
+}
+
+impl Sender {
+    pub(super) fn new(look_up: LookUp, private_redirects: bool) -> Self {
+        Self { look_up, private_redirects, clients: OnceCell::new() }
+    }
+
+    /// Tries once, for as long as the delivery says.
+    pub(super) async fn attempt(&self, order: &Order) -> Outcome {
+        let millis = u64::try_from(order.delivery.timeout_ms).unwrap_or(0).max(1);
+        let patience = Duration::from_millis(millis).min(LONGEST);
+        let until = Instant::now() + patience;
+        let mut response = match timeout_at(until, self.follow(order)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(NoAnswer::NotNow(why))) => return Outcome::NotNow(why, None),
+            Ok(Err(NoAnswer::Never(why))) => return Outcome::Never(why),
+            Err(_) => return Outcome::NotNow(format!("no answer within {patience:?}"), None),
+        };
+        let (status, said) = (response.status(), header(&response, &RETRY_AFTER).map(str::to_owned));
+        let mut kept = Vec::new();
+        // The status says all; an answer that breaks off or does not end is no less one.
+        let _ = timeout_at(until, read(&mut response, &mut kept)).await;
+        let text = shortened(&String::from_utf8_lossy(&kept));
+        let detail = if text.is_empty() { status.to_string() } else { format!("{status}: {text}") };
+        match Meaning::of(status.as_u16(), said.as_deref(), order.now) {
+            Meaning::Delivered => Outcome::Delivered(detail),
+            Meaning::NotNow(after) => Outcome::NotNow(detail, after),
+            Meaning::Never => Outcome::Never(detail),
+        }
+    }
+
+    /// Sends it, and sends it on where it is redirected. The method and the body stay as they are: a webhook that
+    /// became a GET on its way would be taken and do nothing. Only 303 says that it was taken, and asks for that.
+    async fn follow(&self, order: &Order) -> Result<Response, NoAnswer> {
+        let delivery = &order.delivery;
+        let clients = self.clients().await?;
+        let mut url = address(&delivery.url)?;
+        let mut method = Method::from_bytes(delivery.method.as_bytes()).map_err(|error| never(&error))?;
+        let mut body = (method != Method::GET).then(|| delivery.body.to_string());
+        let mut headers = headers(order, body.as_deref())?;
+        for redirects in 0..=MOST_REDIRECTS {
+            let client = match (redirects, self.private_redirects) {
+                (0, _) | (_, true) => &clients.anywhere,
+                _ => &clients.outward,
+            };
+            let mut request = client.request(method.clone(), url.clone()).headers(headers.clone());
+            if let Some(body) = &body {
+                request = request.body(body.clone());
+            }
+            let response = request.send().await.map_err(no_answer)?;
+            let Some(next) = self.redirected(&url, &response)? else { return Ok(response) };
+            if response.status().as_u16() == 303 {
+                (method, body) = (Method::GET, None);
+                headers.remove(CONTENT_TYPE);
+            }
+            if !is_same_house(&url, &next) {
+                keep_to_ourselves(&mut headers, order);
+            }
+            url = next;
+        }
+        Err(NoAnswer::Never(format!("redirected more than {MOST_REDIRECTS} times")))
+    }
+
+    /// Where the answer leads, where it leads elsewhere.
+    fn redirected(&self, from: &Url, response: &Response) -> Result<Option<Url>, NoAnswer> {
+        if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return Ok(None);
+        }
+        let Some(location) = header(response, &LOCATION) else { return Ok(None) };
+        let next = from.join(location).map_err(|error| NoAnswer::Never(format!("redirected: {error}")))?;
+        address(next.as_str())?;
+        if self.private_redirects {
+            return Ok(Some(next));
+        }
+        if from.scheme() == "https" && next.scheme() == "http" {
+            return Err(NoAnswer::Never("redirected from https to http, which is not followed".into()));
+        }
+        // Names are looked at as they are resolved; these are not resolved.
+        let inward = match next.host() {
+            Some(Host::Ipv4(ip)) => is_inward(ip.into()),
+            Some(Host::Ipv6(ip)) => is_inward(ip.into()),
+            Some(Host::Domain(_)) | None => false,
+        };
+        if inward {
+            return Err(never(&Inward(next.host_str().unwrap_or_default().to_owned())));
+        }
+        Ok(Some(next))
+    }
+
+    async fn clients(&self) -> Result<&Clients, NoAnswer> {
+        let build = |outward_only| {
+            let resolver = Resolver { look_up: LookUp::clone(&self.look_up), outward_only };
+            Client::builder()
+                .redirect(Policy::none())
+                .no_proxy()
+                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(2)
+                .dns_resolver(resolver)
+        };
+        let (anywhere, outward) = (build(false), build(true));
+        let make = move || Ok(Clients { anywhere: anywhere.build()?, outward: outward.build()? });
+        let made = || async {
+            let made = tokio::task::spawn_blocking(make).await;
+            let made = made.map_err(|error| NoAnswer::NotNow(error.to_string()))?;
+            made.map_err(|error: reqwest::Error| NoAnswer::NotNow(told(&error)))
+        };
+        self.clients.get_or_try_init(made).await
+    }
+}
+
+/// A URL that can be sent to.
+fn address(text: &str) -> Result<Url, NoAnswer> {
+    let url = Url::parse(text).map_err(|error| NoAnswer::Never(format!("the address is no URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(NoAnswer::Never(format!("`{}:` is neither http nor https", url.scheme())));
+    }
+    Ok(url)
+}
+
+/// All headers: the rule's, and ours.
+fn headers(order: &Order, body: Option<&str>) -> Result<HeaderMap, NoAnswer> {
+    let mut headers = HeaderMap::new();
+    headers.insert(USER_AGENT, HeaderValue::from_static(WHO));
+    if body.is_some() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    for (name, value) in &order.delivery.headers {
+        let bad = |error: &dyn Error| NoAnswer::Never(format!("header `{name}`: {error}"));
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| bad(&error))?;
+        if !OURS.contains(&name.as_str()) && !name.as_str().starts_with(OUR_PREFIX) {
+            headers.insert(name, HeaderValue::from_str(value.trim()).map_err(|error| bad(&error))?);
+        }
+    }
+    let timestamp = order.now.millis().div_euclid(1_000);
+    let mut ours =
+        vec![("x-twinhub-delivery", order.id.to_string()), ("x-twinhub-timestamp", timestamp.to_string())];
+    if let Some(key) = &order.key {
+        let body = body.unwrap_or_default().as_bytes();
+        let signed = signature(key, timestamp, body);
+        ours.push(("x-twinhub-signature", signed.ok_or_else(|| never(&"it cannot be signed"))?));
+    }
+    for (name, value) in ours {
+        headers.insert(name, HeaderValue::from_str(&value).map_err(|error| never(&error))?);
+    }
+    Ok(headers)
+}
+
+/// What a rule says in headers is for the receiver that it names: keys, more often than not.
+fn keep_to_ourselves(headers: &mut HeaderMap, order: &Order) {
+    headers.remove(AUTHORIZATION);
+    for (name, _) in &order.delivery.headers {
+        let name = name.to_ascii_lowercase();
+        if !["content-type", "user-agent"].contains(&&*name) && !name.starts_with(OUR_PREFIX) {
+            headers.remove(&*name);
+        }
+    }
+}
+
+/// The same receiver: the same host and port, or the same host, now by https.
+fn is_same_house(from: &Url, to: &Url) -> bool {
+    let same_port =
+        from.scheme() == to.scheme() && from.port_or_known_default() == to.port_or_known_default();
+    let upgraded =
+        (from.scheme(), to.scheme()) == ("http", "https") && from.port().is_none() && to.port().is_none();
+    from.host() == to.host() && (same_port || upgraded)
+}
+
+/// Reads on to the end, or as far as we care, and keeps the beginning.
+async fn read(response: &mut Response, kept: &mut Vec<u8>) {
+    let mut read = 0;
+    while read < MOST_READ
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        read += chunk.len();
+        let room = (MOST_KEPT * 4).saturating_sub(kept.len()); // a character has four bytes at most
+        kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.trim().chars().take(MOST_KEPT).map(plain).collect()
+}
+
+fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+fn no_answer(error: reqwest::Error) -> NoAnswer {
+    if let Some(inward) = sources(&error).find_map(|cause| cause.downcast_ref::<Inward>()) {
+        return never(inward);
+    }
+    if error.is_builder() { NoAnswer::Never(told(&error)) } else { NoAnswer::NotNow(told(&error)) }
+}
+
+/// The innermost causes, which say what it was; the outer ones only name layers, and the URL with its secrets.
+fn told(error: &reqwest::Error) -> String {
+    let causes: Vec<String> = sources(error).map(ToString::to_string).collect();
+    match &causes[..] {
+        [] => "the request could not be sent".into(),
+        [.., outer, inner] if !outer.contains(inner.as_str()) => format!("{outer}: {inner}"),
+        [.., last] => last.clone(),
+    }
+}
+
+fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
+}
+
+fn never(why: &dyn std::fmt::Display) -> NoAnswer {
+    NoAnswer::Never(why.to_string())
+}

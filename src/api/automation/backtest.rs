@@ -1,0 +1,286 @@
+//! `POST /api/automation/backtest`: what a rule would have done.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::web::{Bytes, Data};
+use actix_web::{HttpRequest, HttpResponse};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use twinhub_actors::backtest::{self, BacktestError, Outcome, Progress, Wish};
+use twinhub_actors::domain::duration::duration_ms;
+use twinhub_actors::domain::rules::model::Origin;
+use twinhub_actors::domain::rules::{Problem as RuleProblem, Rule, RuleFile, RuleId, RunEntry, file};
+use twinhub_actors::domain::{DeviceId, Json, Object, Timestamp};
+use twinhub_actors::messages::automation::RuleRefusal;
+
+use super::run::number;
+use super::{going_down, view};
+use crate::api::body::Body;
+use crate::api::events::wants_stream;
+use crate::api::params::{MOMENT, Params, moment};
+use crate::api::reply::Document;
+use crate::api::schema::automation::{BacktestResult, NewBacktest};
+use crate::error::{ApiError, Problem};
+use crate::fields::{FieldError, Fields};
+use crate::web::WebState;
+
+/// The fields of a request.
+pub const FIELDS: [&str; 7] = ["rule", "id", "file", "from", "to", "devices", "warm_up"];
+/// What is replayed where nothing is said: a week, in ms.
+const USUAL_MS: i64 = 7 * 86_400_000;
+/// Runs in an answer at most.
+const MOST_RUNS: usize = 10_000;
+/// Progress is told no more often than this.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+/// The name of a rule that comes without one.
+const CANDIDATE: &str = "candidate";
+/// Each keeps a processor busy.
+static AT_ONCE: Semaphore = Semaphore::const_new(2);
+
+/// Replays what is stored through the engine that runs live, on a virtual clock, and lists the runs that there would
+/// have been, beside those of the version that runs. Nothing is done to any device. With `Accept:
+/// text/event-stream` it tells how far it has come: events `progress` with `{events, at, share}`, and then `result`
+/// or `error`.
+#[utoipa::path(
+    post,
+    path = "/api/automation/backtest",
+    tag = "automation",
+    request_body = NewBacktest,
+    responses(
+        (status = 200, content((BacktestResult = "application/json"), (String = "text/event-stream"))),
+        (status = 404, description = "No such rule", body = Problem),
+        (status = 422, description = "A field makes no sense, or the rule does not check out", body = Problem),
+        (status = 429, description = "Others are under way", body = Problem),
+    )
+)]
+pub async fn post_backtest(
+    request: HttpRequest,
+    params: Params,
+    Body(body): Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let wish = wish(body, &state).await?;
+    let permit =
+        AT_ONCE.try_acquire().map_err(|_| ApiError::Busy("other backtests are under way: try again"))?;
+    if !wants_stream(&request) {
+        // Whoever goes away ends it: this is dropped then.
+        let found = backtest::run(&state.hub.archive, wish.clone(), |_| {}).await?;
+        drop(permit);
+        return Ok(Document::of(&shown(&wish, &found)).send(HttpResponse::Ok()));
+    }
+    let (frames, mut coming) = mpsc::channel::<Bytes>(8);
+    actix_rt::spawn(async move {
+        let _permit = permit;
+        let gone = frames.clone();
+        tokio::select! {
+            () = gone.closed() => {}
+            () = stream(state, wish, frames) => {}
+        }
+    });
+    let body = futures_util::stream::poll_fn(move |context| {
+        coming.poll_recv(context).map(|bytes| bytes.map(Ok::<_, actix_web::Error>))
+    });
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header(("X-Accel-Buffering", "no"))
+        .streaming(body))
+}
+
+async fn stream(state: Data<WebState>, wish: Wish, frames: mpsc::Sender<Bytes>) {
+    let mut told = Instant::now();
+    let progress = |progress: Progress| {
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            let Progress { events, at, share } = progress;
+            let data = format!(r#"{{"events":{events},"at":"{at}","share":{share:.4}}}"#);
+            let _ = frames.try_send(frame("progress", &data)); // the next says more
+        }
+    };
+    let last = match backtest::run(&state.hub.archive, wish.clone(), progress).await {
+        Ok(found) => frame("result", &Json::from(shown(&wish, &found)).to_string()),
+        Err(error) => {
+            let problem = ApiError::from(error).problem();
+            frame("error", &serde_json::to_string(&problem).unwrap_or_default()) // texts and a number
+        }
+    };
+    let _ = frames.send(last).await; // gone is gone
+}
+
+fn frame(event: &str, data: &str) -> Bytes {
+    format!("event: {event}\ndata: {data}\n\n").into()
+}
+
+async fn wish(body: Object, state: &WebState) -> Result<Wish, ApiError> {
+    let mut fields = Fields::of(body, &FIELDS)?;
+    let now = state.hub.clock.now();
+    let to = time(&mut fields, "to", true)?.unwrap_or(now);
+    let from = time(&mut fields, "from", false)?.unwrap_or_else(|| to.plus_millis(-USUAL_MS));
+    if from >= to {
+        return Err(FieldError::bad("from", "must be before `to`").into());
+    }
+    let devices = fields.texts("devices")?.map(device_ids).transpose()?;
+    let warm_up = warm_up(&mut fields)?;
+    let running: Vec<Rule> =
+        super::read(state).await?.rules.iter().map(|stands| (*stands.rule).clone()).collect();
+    let rules = rules(&mut fields, &running)?;
+    Ok(Wish { rules, running, from, to, warm_up, devices })
+}
+
+/// The rules that the body brings along or names.
+fn rules(fields: &mut Fields, running: &[Rule]) -> Result<Vec<Rule>, ApiError> {
+    let id = fields.text("id")?;
+    let id = id.map(|id| RuleId::parse(&id).map_err(|detail| FieldError::bad("id", detail))).transpose()?;
+    match (fields.object("rule")?, fields.text("file")?, id) {
+        (Some(_), Some(_), _) => Err(FieldError::bad("file", "either this or `rule`").into()),
+        (Some(mut rule), None, id) => {
+            if let Some(id) = id {
+                rule.insert("id", id.as_str().into());
+            } else if rule.get("id").is_none() {
+                rule.insert("id", CANDIDATE.into());
+            }
+            let (rule, _) = file::parse_rule(&rule).map_err(|problems| wrong(problems, "/rule"))?;
+            Ok(vec![rule])
+        }
+        (None, Some(text), id) => {
+            let origin = Origin::File("backtest".into());
+            let mut rules = RuleFile::parse(&text, &origin).map_err(|problems| wrong(problems, ""))?.rules;
+            if let Some(id) = id {
+                rules.retain(|rule| rule.id == id);
+                if rules.is_empty() {
+                    return Err(ApiError::no_rule(id));
+                }
+            }
+            if rules.is_empty() {
+                return Err(FieldError::bad("file", "there is no rule in it").into());
+            }
+            Ok(rules)
+        }
+        (None, None, Some(id)) => match running.iter().find(|rule| rule.id == id) {
+            Some(rule) => Ok(vec![rule.clone()]),
+            None => Err(ApiError::no_rule(id)),
+        },
+        (None, None, None) => Err(FieldError {
+            detail: "or `id` or `file` must be given".into(),
+            ..FieldError::missing("rule")
+        }
+        .into()),
+    }
+}
+
+/// What is wrong with the rule, by its place in the body.
+fn wrong(problems: Vec<RuleProblem>, within: &str) -> ApiError {
+    let placed = problems
+        .into_iter()
+        .map(|problem| RuleProblem { pointer: format!("{within}{}", problem.pointer), ..problem });
+    ApiError::Rule(RuleRefusal::Problems(placed.collect()))
+}
+
+fn device_ids(texts: Vec<Box<str>>) -> Result<Vec<DeviceId>, FieldError> {
+    let id = |text: Box<str>| {
+        DeviceId::parse(&text).map_err(|error| FieldError::bad("devices", error.to_string()))
+    };
+    texts.into_iter().map(id).collect()
+}
+
+fn time(fields: &mut Fields, name: &str, end: bool) -> Result<Option<Timestamp>, FieldError> {
+    let text = match fields.take(name) {
+        None => return Ok(None),
+        Some(Json::String(text)) => text.to_string(),
+        Some(Json::Number(number)) => number.as_str().to_owned(),
+        Some(other) => {
+            return Err(FieldError::bad(name, format!("expected {MOMENT}, found {}", other.kind())));
+        }
+    };
+    let at = moment(&text, end);
+    at.map(Some).ok_or_else(|| FieldError::bad(name, format!("expected {MOMENT}, found `{text}`")))
+}
+
+fn warm_up(fields: &mut Fields) -> Result<Option<i64>, FieldError> {
+    match fields.text("warm_up")?.as_deref() {
+        None | Some("all") => Ok(None),
+        Some(text) => {
+            let millis = duration_ms(text);
+            millis
+                .map(Some)
+                .ok_or_else(|| FieldError::bad("warm_up", "expected a duration such as 1d, or `all`"))
+        }
+    }
+}
+
+/// As it is answered.
+pub(crate) fn shown(wish: &Wish, found: &Outcome) -> Object {
+    let compared = found.compared.as_ref().map(|compared| {
+        let members = [
+            ("same", number(compared.same as u64)),
+            ("only_candidate", listed(&compared.only_first)),
+            ("only_running", listed(&compared.only_second)),
+        ];
+        Json::Object(members.into_iter().collect())
+    });
+    let mut counts = BTreeMap::<&str, u64>::new();
+    for run in &found.runs {
+        *counts.entry(run.outcome.as_str()).or_default() += 1;
+    }
+    let names = wish.rules.iter().map(|rule| Json::from(rule.id.as_str()));
+    [
+        ("from", Json::from(wish.from.to_string())),
+        ("to", wish.to.to_string().into()),
+        ("rules", Json::Array(names.collect())),
+        ("runs", listed(&found.runs)),
+        ("truncated", (found.runs.len() > MOST_RUNS).into()),
+        ("counts", Json::Object(counts.into_iter().map(|(word, count)| (word, number(count))).collect())),
+        ("compared", compared.unwrap_or_default()),
+        ("events", number(found.events)),
+        ("took_ms", number(found.took_ms)),
+    ]
+    .into_iter()
+    .collect()
+}
+
+fn listed(runs: &[RunEntry]) -> Json {
+    Json::Array(runs.iter().take(MOST_RUNS).map(|run| view::run(run).into()).collect())
+}
+
+impl From<BacktestError> for ApiError {
+    fn from(error: BacktestError) -> Self {
+        match error {
+            BacktestError::Store(error) => Self::Store(error),
+            BacktestError::GoingDown => going_down(),
+            BacktestError::Died => Self::Fault("the replay died of a fault of the program"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(text: &str) -> Fields {
+        Fields::any(twinhub_actors::domain::payload::object(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn reads_times_and_warm_ups() {
+        let mut body = fields(r#"{"from": "2026-01-01", "to": 1767312000, "warm_up": "1d", "x": []}"#);
+        assert_eq!(time(&mut body, "from", false).unwrap().unwrap().to_string(), "2026-01-01T00:00:00.000Z");
+        assert_eq!(time(&mut body, "to", true).unwrap().unwrap().to_string(), "2026-01-02T00:00:00.000Z");
+        assert_eq!(time(&mut body, "x", true).unwrap_err().field, "x");
+        assert_eq!(warm_up(&mut body), Ok(Some(86_400_000)));
+        assert_eq!(warm_up(&mut fields(r#"{"warm_up": "all"}"#)), Ok(None));
+        assert_eq!(warm_up(&mut fields(r#"{"warm_up": "soon"}"#)).unwrap_err().field, "warm_up");
+    }
+
+    #[test]
+    fn says_which_rule_it_lacks() {
+        let wrong = |text: &str| rules(&mut fields(text), &[]).err().unwrap().problem();
+        let told = |text: &str| serde_json::to_value(wrong(text)).unwrap();
+        assert_eq!(told("{}")["field"], "rule");
+        assert_eq!(told(r#"{"rule": {}, "file": "x"}"#)["field"], "file");
+        assert_eq!(told(r#"{"id": "nobody"}"#)["code"], "rule_not_found");
+        assert_eq!(told(r#"{"id": "a/b"}"#)["field"], "id");
+    }
+}

@@ -1,0 +1,364 @@
+//! Rules made, changed, switched and taken away over the API.
+
+use actix_web::http::header;
+use actix_web::web::Data;
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::rules::RuleId;
+use twinhub_actors::domain::rules::model::Origin;
+use twinhub_actors::domain::{Cause, Json, Object};
+use twinhub_actors::messages::automation::{DeleteRule, EnableRule, Expect, PutRule, RuleRefusal, RuleStood};
+use uuid::Uuid;
+
+use super::rules::{find_rule, last_runs};
+use super::{ask, view};
+use crate::api::body::{Body, Rule};
+use crate::api::params::Params;
+use crate::api::reply::Document;
+use crate::api::schema::automation::{NewRule, RuleDetail, RuleGone, RuleSwitch};
+use crate::error::{ApiError, Problem};
+use crate::fields::{FieldError, Fields};
+use crate::web::WebState;
+
+/// The names under which it is said whether a rule runs: ours, and those that other programs use.
+const SWITCHES: [&str; 3] = ["enabled", "enabled_status", "is_enabled"];
+/// Keys that the other form alone has.
+const FOREIGN: [&str; 4] = ["trigger_conditions", "enabled_status", "is_enabled", "schedule"];
+/// All that it may have.
+const FOREIGN_ALL: [&str; 9] = [
+    "id", "name", "description", "actions", "enabled", "trigger_conditions", "enabled_status", "is_enabled", "schedule",
+];
+/// Names that are tried for a rule that comes without one.
+const MOST_NAMES: u32 = 20;
+const LONGEST_NAME: usize = 64;
+
+/// Makes a rule: in the shape that rule files have, with its `id` beside the rest, or in the form `name,
+/// trigger_conditions, actions, schedule, enabled_status`. Without an `id` it gets one after its name.
+#[utoipa::path(
+    post,
+    path = "/api/automation/rules",
+    tag = "automation",
+    request_body = NewRule,
+    responses(
+        (status = 201, description = "It runs. `warnings` says what to look at: rules that write the same, circles, \
+            devices that nobody has heard of", body = RuleDetail,
+            headers(("Location" = String, description = "Where the rule is"))),
+        (status = 409, description = "There is a rule of this name", body = Problem),
+        (status = 422, description = "It does not check out: `errors` lists everything that is wrong, each with a \
+            JSON pointer", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn post_rule(
+    params: Params,
+    Body(mut body): Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let said = switch(&body)?;
+    let stood = match body.get("id") {
+        Some(id) => {
+            rule_id(id)?;
+            put(&state, body, Expect::New).await?
+        }
+        None => {
+            let mut names = names(&body);
+            loop {
+                let name = names.next().unwrap_or_else(|| Uuid::now_v7().to_string());
+                body.insert("id", name.into());
+                match put(&state, body.clone(), Expect::New).await {
+                    Err(ApiError::Rule(RuleRefusal::Taken(_))) => {}
+                    other => break other?,
+                }
+            }
+        }
+    };
+    let stood = switched(&state, stood, said).await?;
+    let id = &stood.stands.rule.id;
+    let mut response = HttpResponse::Created();
+    response.insert_header((header::LOCATION, format!("/api/automation/rules/{id}")));
+    Ok(Document::of(&view::whole(&stood.stands, None, &stood.warnings)).send(response))
+}
+
+/// Changes a rule as a whole. In the form `trigger_conditions, actions, enabled_status` what is left out stays as
+/// it is. A rule of a file is changed there: here it can only be enabled and disabled.
+#[utoipa::path(
+    put,
+    path = "/api/automation/rules/{id}",
+    tag = "automation",
+    params(("id" = String, Path, description = "The rule's name")),
+    request_body = NewRule,
+    responses(
+        (status = 200, description = "It runs as it is now. What waited in it goes on where it does the same as before",
+            body = RuleDetail),
+        (status = 404, body = Problem),
+        (status = 409, description = "It stands in a file", body = Problem),
+        (status = 422, description = "As for a new one", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn put_rule(
+    Rule(id): Rule,
+    params: Params,
+    Body(body): Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let said = switch(&body)?;
+    if let Some(other) = body.get("id")
+        && rule_id(other)? != id
+    {
+        return Err(FieldError::bad("id", format!("the rule is called `{id}`, and stays so")).into());
+    }
+    if let Some(enabled) = said
+        && body.iter().all(|(key, _)| key == "id" || SWITCHES.contains(&key))
+    {
+        return set_enabled(&state, id, enabled).await;
+    }
+    let (stands, _) = find_rule(&state, &id).await?;
+    let mut body = match &stands.rule.origin {
+        Origin::File(_) => body, // it is told so
+        Origin::Api => whole(stands.sent.as_ref(), &stands.rule.source, body)?,
+    };
+    body.insert("id", id.as_str().into());
+    let stood = put(&state, body, Expect::There).await?;
+    let stood = switched(&state, stood, said).await?;
+    shown(&state, &stood, HttpResponse::Ok()).await
+}
+
+/// Says whether a rule runs. This is remembered over a restart, for rules of files too; a rule that was stopped
+/// begins anew.
+#[utoipa::path(
+    patch,
+    path = "/api/automation/rules/{id}",
+    tag = "automation",
+    params(("id" = String, Path, description = "The rule's name")),
+    request_body = RuleSwitch,
+    responses((status = 200, body = RuleDetail), (status = 404, body = Problem), (status = 422, body = Problem))
+)]
+pub async fn patch_rule(
+    Rule(id): Rule,
+    params: Params,
+    Body(body): Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    Fields::of(body.clone(), &SWITCHES)?;
+    let enabled = switch(&body)?.ok_or_else(|| FieldError::missing("enabled"))?;
+    set_enabled(&state, id, enabled).await
+}
+
+/// Lets a rule run; one that was stopped begins anew.
+#[utoipa::path(
+    post,
+    path = "/api/automation/rules/{id}/enable",
+    tag = "automation",
+    params(("id" = String, Path, description = "The rule's name")),
+    responses((status = 200, body = RuleDetail), (status = 404, body = Problem))
+)]
+pub async fn enable_rule(
+    Rule(id): Rule,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    set_enabled(&state, id, true).await
+}
+
+/// Lets a rule rest. What waits in it is given up.
+#[utoipa::path(
+    post,
+    path = "/api/automation/rules/{id}/disable",
+    tag = "automation",
+    params(("id" = String, Path, description = "The rule's name")),
+    responses((status = 200, body = RuleDetail), (status = 404, body = Problem))
+)]
+pub async fn disable_rule(
+    Rule(id): Rule,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    set_enabled(&state, id, false).await
+}
+
+/// Takes a rule away, with all that waits in it. Its runs stay in the journal.
+#[utoipa::path(
+    delete,
+    path = "/api/automation/rules/{id}",
+    tag = "automation",
+    params(("id" = String, Path, description = "The rule's name")),
+    responses(
+        (status = 200, body = RuleGone),
+        (status = 404, body = Problem),
+        (status = 409, description = "It stands in a file", body = Problem),
+    )
+)]
+pub async fn delete_rule(
+    Rule(id): Rule,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    ask(&state, |reply| DeleteRule { id: id.clone(), cause: person(), reply }).await??;
+    let told = [("id", Json::from(id.as_str())), ("message", format!("rule {id} is gone").into())];
+    Ok(Document::of(&told.into_iter().collect()).send(HttpResponse::Ok()))
+}
+
+/// A person or program did it.
+pub(super) fn person() -> Cause {
+    Cause::new(Source::Rest, "")
+}
+
+async fn set_enabled(state: &WebState, id: RuleId, enabled: bool) -> Result<HttpResponse, ApiError> {
+    let stood = ask(state, |reply| EnableRule { id, enabled, cause: person(), reply }).await??;
+    shown(state, &stood, HttpResponse::Ok()).await
+}
+
+async fn put(state: &WebState, body: Object, expect: Expect) -> Result<RuleStood, ApiError> {
+    Ok(ask(state, |reply| PutRule { body, expect, cause: person(), reply }).await??)
+}
+
+/// What the body says about running holds, whatever was said before.
+async fn switched(state: &WebState, stood: RuleStood, said: Option<bool>) -> Result<RuleStood, ApiError> {
+    match said {
+        Some(enabled) if enabled != stood.stands.enabled => {
+            let id = stood.stands.rule.id.clone();
+            let switched = ask(state, |reply| EnableRule { id, enabled, cause: person(), reply }).await??;
+            Ok(RuleStood { stands: switched.stands, warnings: stood.warnings })
+        }
+        _ => Ok(stood),
+    }
+}
+
+async fn shown(
+    state: &WebState,
+    stood: &RuleStood,
+    response: HttpResponseBuilder,
+) -> Result<HttpResponse, ApiError> {
+    let id = &stood.stands.rule.id;
+    let last = last_runs(state, vec![id.clone()]).await?;
+    Ok(Document::of(&view::whole(&stood.stands, last.get(id), &stood.warnings)).send(response))
+}
+
+/// Whether it is to run, where the body says so.
+fn switch(body: &Object) -> Result<Option<bool>, FieldError> {
+    let Some(name) = SWITCHES.into_iter().find(|name| body.get(name).is_some()) else { return Ok(None) };
+    let mut fields = Fields::any(body.clone());
+    fields.flag(name)
+}
+
+fn rule_id(id: &Json) -> Result<RuleId, FieldError> {
+    let text = id
+        .as_str()
+        .ok_or_else(|| FieldError::bad("id", format!("expected a string, found {}", id.kind())))?;
+    RuleId::parse(text).map_err(|detail| FieldError::bad("id", detail))
+}
+
+/// The rule as a whole. In the other form what is left out stays; in ours it is said all at once.
+fn whole(sent: Option<&Object>, source: &Object, said: Object) -> Result<Object, FieldError> {
+    let is_foreign = |body: &Object| FOREIGN.iter().any(|key| body.get(key).is_some());
+    let before = sent.filter(|sent| is_foreign(sent));
+    let is_part = said.iter().all(|(key, _)| FOREIGN_ALL.contains(&key));
+    if let (Some(before), true) = (before, is_part) {
+        return Ok(laid_over(before, &said));
+    }
+    let says = |key: &str| said.get(key).is_some();
+    if !is_foreign(&said) || (says("actions") && (says("trigger_conditions") || says("schedule"))) {
+        return Ok(said);
+    }
+    if says("trigger_conditions") || says("schedule") {
+        let detail = "the rule is written with `triggers` and `conditions`: say those, or all of it with its `actions`";
+        return Err(FieldError::bad("trigger_conditions", detail));
+    }
+    // Our form, and whether it is to run in the words of the other.
+    let mut said = said;
+    for name in SWITCHES {
+        said.remove(name);
+    }
+    Ok(laid_over(source, &said))
+}
+
+/// What was, with what is said now in its place.
+fn laid_over(before: &Object, said: &Object) -> Object {
+    let mut body = before.clone();
+    if SWITCHES.iter().any(|name| said.get(name).is_some()) {
+        for name in SWITCHES {
+            body.remove(name);
+        }
+    }
+    for (key, value) in said.iter() {
+        body.insert(key, value.clone());
+    }
+    body
+}
+
+/// Names for a rule that has none, after what people call it: `cool-the-greenhouse`, `cool-the-greenhouse-2`.
+fn names(body: &Object) -> impl Iterator<Item = String> + use<> {
+    let called = ["alias", "name"].iter().find_map(|key| body.get(key).and_then(Json::as_str));
+    let slug = called.map(slug).filter(|slug| !slug.is_empty());
+    slug.into_iter().flat_map(|slug| {
+        (1..=MOST_NAMES).map(move |nth| if nth == 1 { slug.clone() } else { format!("{slug}-{nth}") })
+    })
+}
+
+fn slug(text: &str) -> String {
+    let mut slug = String::new();
+    for c in text.to_lowercase().chars() {
+        match c {
+            c if c.is_ascii_alphanumeric() => slug.push(c),
+            _ if slug.ends_with('-') || slug.is_empty() => {}
+            _ => slug.push('-'),
+        }
+    }
+    slug.truncate(LONGEST_NAME); // ASCII alone
+    slug.trim_end_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(text: &str) -> Object {
+        twinhub_actors::domain::payload::object(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn names_rules_after_what_people_call_them() {
+        let first = |text: &str| names(&object(text)).next();
+        assert_eq!(first(r#"{"alias": "Cool the greenhouse!"}"#).as_deref(), Some("cool-the-greenhouse"));
+        assert_eq!(first(r#"{"name": "  Große  Pumpe 2 "}"#).as_deref(), Some("gro-e-pumpe-2"));
+        assert_eq!(first(r#"{"name": "灯"}"#), None);
+        assert_eq!(first("{}"), None);
+        assert_eq!(names(&object(r#"{"name": "a"}"#)).nth(1).as_deref(), Some("a-2"));
+    }
+
+    #[test]
+    fn reads_whether_it_runs() {
+        assert_eq!(switch(&object(r#"{"enabled_status": false}"#)), Ok(Some(false)));
+        assert_eq!(switch(&object("{}")), Ok(None));
+        assert_eq!(switch(&object(r#"{"enabled": "yes"}"#)).unwrap_err().field, "enabled");
+    }
+
+    #[test]
+    fn what_is_left_out_stays_in_the_other_form() {
+        let check = |sent: &str, source: &str, said: &str, expected: &str| {
+            let told = match whole(Some(&object(sent)), &object(source), object(said)) {
+                Ok(body) => Json::from(body).to_string(),
+                Err(error) => error.field,
+            };
+            assert_eq!(told, expected, "{said}");
+        };
+        let (sent, source) = (r#"{"id": "a", "name": "A", "trigger_conditions": {"x": 1}}"#, r#"{"id": "a", "triggers": []}"#);
+        let expected = r#"{"id":"a","is_enabled":false,"name":"A","trigger_conditions":{"y":2}}"#;
+        check(sent, source, r#"{"trigger_conditions": {"y": 2}, "is_enabled": false}"#, expected);
+        let expected = r#"{"actions":[1],"id":"a","name":"A","trigger_conditions":{"x":1}}"#;
+        check(sent, source, r#"{"actions": [1]}"#, expected);
+        check(sent, source, r#"{"triggers": [], "actions": []}"#, r#"{"actions":[],"triggers":[]}"#);
+        let ours = r#"{"triggers": [1], "actions": [2]}"#;
+        check(ours, ours, r#"{"actions": [3]}"#, r#"{"actions":[3]}"#);
+        check(ours, ours, r#"{"actions": [3], "enabled_status": true}"#, r#"{"actions":[3],"triggers":[1]}"#);
+        check(ours, ours, r#"{"schedule": {}, "actions": [3]}"#, r#"{"actions":[3],"schedule":{}}"#);
+        check(ours, ours, r#"{"trigger_conditions": {}}"#, "trigger_conditions");
+    }
+}

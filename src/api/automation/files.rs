@@ -1,0 +1,157 @@
+//! Rule files: those that do not check out, what people should look at, and checking one before it is put there.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use twinhub_actors::domain::DeviceId;
+use twinhub_actors::domain::rules::model::Origin;
+use twinhub_actors::domain::rules::{Problem as RuleProblem, Rule, RuleFile, analysis, file, scenario};
+use twinhub_actors::messages::archive::LoadTwins;
+
+use super::{going_down, tests_begin, view};
+use crate::api::body::Text;
+use crate::api::params::Params;
+use crate::api::reply::{self, array};
+use crate::api::schema::automation::{BrokenFile, Checked, CheckedTest, WarningItem};
+use crate::error::{ApiError, Problem, RuleError};
+use crate::web::WebState;
+
+/// Rule files that do not check out, with all that is wrong in them. What ran before they were broken runs on.
+#[utoipa::path(
+    get,
+    path = "/api/automation/files",
+    tag = "automation",
+    responses((status = 200, body = [BrokenFile]))
+)]
+pub async fn list_broken_files(params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let read = super::read(&state).await?;
+    let broken: Vec<_> = read
+        .broken
+        .iter()
+        .map(|(path, problems)| BrokenFile { path: path.to_string(), problems: errors(problems) })
+        .collect();
+    Ok(reply::json(StatusCode::OK, &broken))
+}
+
+/// What people should look at: rules that write the same thing, circles, rules that can never fire, names of nobody.
+#[utoipa::path(
+    get,
+    path = "/api/automation/warnings",
+    tag = "automation",
+    responses((status = 200, body = [WarningItem]))
+)]
+pub async fn list_warnings(params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let read = super::read(&state).await?;
+    Ok(array(HttpResponse::Ok(), &read.warnings, |warning, out| view::warning(warning).write(out)))
+}
+
+/// The JSON Schema of rule files, for editors.
+#[utoipa::path(
+    get,
+    path = "/api/automation/schema.json",
+    tag = "automation",
+    responses((status = 200, description = "A JSON Schema", content_type = "application/schema+json"))
+)]
+pub async fn get_schema(params: Params) -> Result<HttpResponse, ApiError> {
+    static TEXT: LazyLock<String> =
+        LazyLock::new(|| serde_json::to_string_pretty(&file::schema()).unwrap_or_default());
+    params.finish()?;
+    Ok(HttpResponse::Ok().content_type("application/schema+json").body(TEXT.as_str()))
+}
+
+/// Checks the text of a rule file, YAML or JSON, beside the rules that run, and runs its tests. Nothing is changed.
+#[utoipa::path(
+    post,
+    path = "/api/automation/check",
+    tag = "automation",
+    request_body(content = String, description = "The text of a rule file", content_type = "application/yaml"),
+    responses((status = 200, body = Checked), (status = 413, body = Problem))
+)]
+pub async fn check_file(
+    params: Params,
+    Text(text): Text,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let running = super::read(&state).await?.rules;
+    let parsed = actix_web::web::block(move || {
+        RuleFile::parse(&text, &Origin::File("check".into())).map(|file| {
+            let tests = run_tests(&file);
+            (file, tests)
+        })
+    });
+    let (file, tests) = match parsed.await.map_err(|_| going_down())? {
+        Ok(checked) => checked,
+        Err(problems) => {
+            let checked = Checked { ok: false, problems: errors(&problems), ..Checked::default() };
+            return Ok(reply::json(StatusCode::OK, &checked));
+        }
+    };
+    let mut rules: Vec<&Rule> = file.rules.iter().collect();
+    let own: HashSet<_> = rules.iter().map(|rule| rule.id.clone()).collect();
+    rules.extend(running.iter().map(|stands| &*stands.rule).filter(|rule| !own.contains(&rule.id)));
+    let warnings = warnings(&state, &rules).await?;
+    let checked = Checked {
+        ok: true,
+        rules: file.rules.iter().map(|rule| rule.id.to_string()).collect(),
+        warnings: warnings
+            .iter()
+            .filter(|warning| warning.rules.iter().any(|rule| own.contains(rule)))
+            .map(WarningItem::of)
+            .collect(),
+        tests,
+        ..Checked::default()
+    };
+    Ok(reply::json(StatusCode::OK, &checked))
+}
+
+/// What is to be said of these rules, knowing which devices there are.
+async fn warnings(state: &WebState, rules: &[&Rule]) -> Result<Vec<analysis::Warning>, ApiError> {
+    // First every name that it asks for, then the answer.
+    let asked = std::cell::RefCell::new(HashSet::new());
+    let _ = analysis::analyse(rules, &|id| {
+        asked.borrow_mut().insert(id.to_owned());
+        true
+    });
+    let ids = asked.into_inner().iter().filter_map(|id| DeviceId::parse(id).ok()).collect();
+    let known = state.hub.archive.send(LoadTwins(ids)).await??;
+    let known: HashSet<_> = known.iter().map(|twin| twin.id.as_str()).collect();
+    Ok(analysis::analyse(rules, &|id| known.contains(id)))
+}
+
+fn run_tests(file: &RuleFile) -> Vec<CheckedTest> {
+    let mut told = Vec::new();
+    for (index, rule) in file.rules.iter().enumerate() {
+        let tests: Vec<_> = file.tests.iter().filter(|(of, _)| *of == index).map(|(_, test)| test).collect();
+        if tests.is_empty() {
+            continue;
+        }
+        let verdicts = scenario::run(&file.rules, index, &tests, tests_begin());
+        told.extend(verdicts.into_iter().map(|verdict| CheckedTest {
+            rule: rule.id.to_string(),
+            name: verdict.name,
+            passed: verdict.failure.is_none(),
+            failure: verdict.failure,
+        }));
+    }
+    told
+}
+
+fn errors(problems: &[RuleProblem]) -> Vec<RuleError> {
+    problems.iter().map(RuleError::of).collect()
+}
+
+impl WarningItem {
+    fn of(warning: &analysis::Warning) -> Self {
+        Self {
+            code: warning.code,
+            rules: warning.rules.iter().map(ToString::to_string).collect(),
+            message: warning.message.clone(),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The journal of runs: what rules did, and why; what they did not do, and why not.
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use twinhub_actors::domain::rules::{RuleId, RunEntry, RunId};
+use twinhub_actors::domain::{DeviceId, Json};
+use twinhub_actors::messages::archive::{FindRun, ListDeliveries, ListRuns};
+use twinhub_actors::store::{DeliveryQuery, RunQuery};
+
+use super::rules::find_rule;
+use super::{touched, view};
+use crate::api::body::{Rule, Run};
+use crate::api::deliveries::item;
+use crate::api::device::find;
+use crate::api::paging::Paging;
+use crate::api::params::{Params, bad};
+use crate::api::reply::{Document, array};
+use crate::api::schema::automation::{JournalListing, RunDetail, RunItem};
+use crate::error::{ApiError, Problem};
+use crate::fields::FieldError;
+use crate::web::WebState;
+
+const OUTCOMES: [&str; 5] = ["running", "done", "failed", "aborted", "not_run"];
+/// Runs above a run that are told at most: the breaker lets no chain grow this long.
+const MOST_ABOVE: usize = 16;
+/// Runs directly below a run that are told at most.
+const MOST_BELOW: u64 = 100;
+
+/// The runs of one rule, the newest first, and the times that it did not run.
+#[utoipa::path(
+    get,
+    path = "/api/automation/rules/{id}/runs",
+    tag = "automation",
+    params(("id" = String, Path, description = "The rule's name"), JournalListing),
+    responses(
+        (status = 200, description = "A page of runs", body = [RunItem],
+            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+        (status = 404, body = Problem),
+        (status = 422, body = Problem),
+    )
+)]
+pub async fn list_rule_runs(
+    request: HttpRequest,
+    Rule(id): Rule,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let response = list(&request, params, &state, Some(id.clone())).await?;
+    // A rule that is gone leaves its runs behind: only one that never was is not found.
+    if response.headers().get("X-Total-Count").is_some_and(|total| total == "0") {
+        find_rule(&state, &id).await?;
+    }
+    Ok(response)
+}
+
+/// One run with its causes: `above` the runs that brought it about, the nearest first; `below` the runs that it
+/// brought about; `deliveries` the requests that it sent.
+#[utoipa::path(
+    get,
+    path = "/api/automation/runs/{run}",
+    tag = "automation",
+    params(("run" = String, Path, description = "The run's id")),
+    responses((status = 200, body = RunDetail), (status = 404, body = Problem))
+)]
+pub async fn get_run(Run(id): Run, params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let archive = &state.hub.archive;
+    let found = archive.send(FindRun(id)).await??;
+    let run = found.ok_or_else(|| ApiError::NotFound { what: "run", name: id.to_string() })?;
+    let mut above: Vec<RunEntry> = Vec::new();
+    let mut parent = run.parent;
+    while let Some(id) = parent
+        && above.len() < MOST_ABOVE
+    {
+        let Some(entry) = archive.send(FindRun(id)).await?? else { break }; // older than runs are kept
+        parent = entry.parent;
+        above.push(entry);
+    }
+    let of_run = RunQuery { parent: Some(id), limit: MOST_BELOW, ..RunQuery::default() };
+    let below = archive.send(ListRuns(of_run)).await??.runs;
+    let sent = DeliveryQuery { run: Some(id), limit: MOST_BELOW, ..DeliveryQuery::default() };
+    let deliveries = archive.send(ListDeliveries(sent)).await??.deliveries;
+    let mut object = view::run(&run);
+    object.insert("above", runs(&above));
+    object.insert("below", runs(&below));
+    object.insert("deliveries", Json::Array(deliveries.iter().map(|sent| item(sent).into()).collect()));
+    Ok(Document::of(&object).send(HttpResponse::Ok()))
+}
+
+/// Why did the fan start at 03:12, and why did it not? The runs of all rules, the newest first.
+#[utoipa::path(
+    get,
+    path = "/api/automation/journal",
+    tag = "automation",
+    params(
+        JournalListing,
+        ("rule" = Option<String>, Query, description = "A rule's name"),
+    ),
+    responses(
+        (status = 200, description = "A page of runs", body = [RunItem],
+            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+        (status = 404, description = "No such device", body = Problem),
+        (status = 422, body = Problem),
+    )
+)]
+pub async fn list_journal(
+    request: HttpRequest,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    list(&request, params, &state, None).await
+}
+
+async fn list(
+    request: &HttpRequest,
+    mut params: Params,
+    state: &WebState,
+    rule: Option<RuleId>,
+) -> Result<HttpResponse, ApiError> {
+    let all = params.all().to_vec();
+    let paging = Paging::take(&mut params)?;
+    let (device, query) = query(params, rule)?;
+    let device = match device {
+        Some(id) => Some(find(state, &id).await?.number),
+        None => None,
+    };
+    let query = RunQuery { device, offset: paging.offset(), limit: paging.limit, ..query };
+    let page = touched::runs(state, query).await?;
+    let mut response = HttpResponse::Ok();
+    paging.tell(&mut response, request.path(), &all, page.total);
+    Ok(array(response, &page.runs, |entry, out| view::run(entry).write(out)))
+}
+
+fn query(mut params: Params, rule: Option<RuleId>) -> Result<(Option<DeviceId>, RunQuery), FieldError> {
+    let device = params.text("device")?;
+    let device = device
+        .map(|id| DeviceId::parse(&id).map_err(|error| bad("device", error.to_string())))
+        .transpose()?;
+    let rule = match (rule, params.has("rule")) {
+        (None, true) => {
+            let named = params.text("rule")?;
+            named.map(|id| RuleId::parse(&id).map_err(|detail| bad("rule", detail))).transpose()?
+        }
+        (rule, _) => rule,
+    };
+    let outcomes = params.words("outcome", &format!("one of {}", OUTCOMES.join(", ")), |word| {
+        OUTCOMES.into_iter().find(|outcome| *outcome == word).map(str::to_owned)
+    })?;
+    let parent = params.read("parent", "a run's id", RunId::parse)?;
+    let query = RunQuery {
+        rule,
+        device: None,
+        parent,
+        outcomes,
+        from: params.start_time("from")?,
+        to: params.end_time("to")?,
+        newest_first: params.newest_first(true)?,
+        offset: 0,
+        limit: 0,
+    };
+    params.finish()?;
+    Ok((device, query))
+}
+
+fn runs(entries: &[RunEntry]) -> Json {
+    Json::Array(entries.iter().map(|entry| view::run(entry).into()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_filters() {
+        let read = |text: &str| query(Params::parse(text), None);
+        let (device, wanted) = read("device=fan&rule=cool&outcome=done,not_run&from=2026-01-01").unwrap();
+        assert_eq!(device.unwrap().as_str(), "fan");
+        assert_eq!(wanted.rule.unwrap().as_str(), "cool");
+        assert_eq!(wanted.outcomes, ["done", "not_run"]);
+        assert!(wanted.newest_first && wanted.from.is_some());
+        let wrong = |text: &str| read(text).unwrap_err().field;
+        assert_eq!(wrong("outcome=well"), "outcome");
+        assert_eq!(wrong("rule=a/b"), "rule");
+        assert_eq!(wrong("parent=1"), "parent");
+        assert_eq!(wrong("colour=red"), "colour");
+        let of_one = query(Params::parse("rule=other"), Some(RuleId::parse("cool").unwrap()));
+        assert_eq!(of_one.unwrap_err().code, "unknown_parameter", "the path says which");
+    }
+}

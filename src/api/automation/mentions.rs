@@ -1,0 +1,82 @@
+//! Which rules are about a device.
+
+use twinhub_actors::domain::rules::Rule;
+use twinhub_actors::domain::rules::expression::Dependency;
+use twinhub_actors::domain::rules::model::{Action, Condition, Selector, TriggerKind, What};
+use twinhub_actors::domain::{Json, Twin};
+
+/// Does the rule look at this twin, or do something to it?
+#[must_use]
+pub fn mentions(rule: &Rule, twin: &Twin) -> bool {
+    let triggers = || rule.triggers.iter().any(|trigger| of_trigger(&trigger.kind, twin));
+    let conditions = || rule.conditions.iter().any(|condition| of_condition(condition, twin));
+    triggers() || conditions() || of_actions(&rule.actions, twin) || of_actions(&rule.on_release, twin)
+}
+
+fn of_trigger(trigger: &TriggerKind, twin: &Twin) -> bool {
+    match trigger {
+        TriggerKind::Numeric { of, .. }
+        | TriggerKind::Changed { of, .. }
+        | TriggerKind::Event { of, .. }
+        | TriggerKind::Presence { of, .. }
+        | TriggerKind::Command { of, .. } => selects(of, twin),
+        TriggerKind::Alarm { of, .. } => of.as_ref().is_some_and(|of| selects(of, twin)),
+        TriggerKind::Cron { .. }
+        | TriggerKind::Every { .. }
+        | TriggerKind::Mqtt { .. }
+        | TriggerKind::Webhook { .. } => false,
+    }
+}
+
+fn of_condition(condition: &Condition, twin: &Twin) -> bool {
+    match condition {
+        Condition::Expression(expression) => expression
+            .dependencies()
+            .iter()
+            .any(|on| matches!(on, Dependency::Device(device) if *device == twin.id)),
+        Condition::Time { .. } => false,
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().any(|part| of_condition(part, twin)),
+        Condition::Not(part) => of_condition(part, twin),
+    }
+}
+
+fn of_actions(actions: &[Action], twin: &Twin) -> bool {
+    actions.iter().any(|action| match &action.what {
+        What::Command { to, .. } | What::Desired { to, .. } => selects(to, twin),
+        What::Mode { of, .. } => selects(of, twin),
+        What::Alarm { of, .. } | What::Clear { of, .. } => of.as_ref().is_some_and(|of| selects(of, twin)),
+        What::Wait { until, .. } => of_condition(until, twin),
+        What::Choose { branches, otherwise } => {
+            of_actions(otherwise, twin)
+                || branches.iter().any(|(when, then)| of_condition(when, twin) || of_actions(then, twin))
+        }
+        What::Publish { .. }
+        | What::Webhook(_)
+        | What::Delay { .. }
+        | What::Run { .. }
+        | What::Enable { .. }
+        | What::Disable { .. }
+        | What::Log { .. } => false,
+    })
+}
+
+/// The device that fired is found with the trigger that it fires.
+fn selects(selector: &Selector, twin: &Twin) -> bool {
+    match selector {
+        Selector::Device(device) => *device == twin.id,
+        Selector::Glob(glob) => glob.matcher.is_match(twin.id.as_str()),
+        Selector::Where { group, device_type, tags } => {
+            let text = |field: &str, wanted: &Option<Box<str>>| {
+                wanted.as_deref().is_none_or(|wanted| twin.profile.text(field) == wanted)
+            };
+            text("group_id", group)
+                && text("type", device_type)
+                && tags.iter().all(|(name, wanted)| twin.tags.get(name).is_some_and(|tag| is(tag, wanted)))
+        }
+        Selector::Trigger => false,
+    }
+}
+
+fn is(tag: &Json, wanted: &str) -> bool {
+    tag.as_str().map_or_else(|| tag.to_string() == wanted, |text| text == wanted)
+}

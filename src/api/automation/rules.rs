@@ -1,0 +1,168 @@
+//! The rules as lists and one by one.
+
+use std::collections::HashMap;
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use twinhub_actors::domain::rules::model::Origin;
+use twinhub_actors::domain::rules::{RuleId, RunEntry};
+use twinhub_actors::domain::{DeviceId, Twin};
+use twinhub_actors::messages::archive::LastRuns;
+use twinhub_actors::messages::automation::{RuleStands, RulesRead};
+
+use super::mentions::mentions;
+use super::view;
+use crate::api::body::Rule;
+use crate::api::device::find;
+use crate::api::paging::Paging;
+use crate::api::params::{Params, bad};
+use crate::api::reply::{Document, array};
+use crate::api::schema::automation::{RuleDetail, RuleItem, RuleListing};
+use crate::error::{ApiError, Problem};
+use crate::fields::FieldError;
+use crate::web::WebState;
+
+/// Rules of all files and of the API, by name: whether each runs, and how it ran last.
+#[utoipa::path(
+    get,
+    path = "/api/automation/rules",
+    tag = "automation",
+    params(RuleListing),
+    responses(
+        (status = 200, description = "A page of rules", body = [RuleItem],
+            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+        (status = 404, description = "No such device", body = Problem),
+        (status = 422, description = "A parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn list_rules(
+    request: HttpRequest,
+    mut params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let all = params.all().to_vec();
+    let paging = Paging::take(&mut params)?;
+    let filter = Filter::take(params)?;
+    let device = match &filter.device {
+        Some(id) => Some(find(&state, id).await?),
+        None => None,
+    };
+    let RulesRead { rules, warnings, .. } = super::read(&state).await?;
+    let fitting: Vec<_> =
+        rules.into_iter().filter(|stands| filter.takes(stands, device.as_deref())).collect();
+    #[expect(clippy::cast_possible_truncation, reason = "what is beyond the end is empty anyway")]
+    let page: Vec<_> = fitting.iter().skip(paging.offset() as usize).take(paging.limit as usize).collect();
+    let last = last_runs(&state, page.iter().map(|stands| stands.rule.id.clone()).collect()).await?;
+    let mut response = HttpResponse::Ok();
+    paging.tell(&mut response, request.path(), &all, fitting.len() as u64);
+    Ok(array(response, &page, |stands, out| {
+        view::rule(stands, last.get(&stands.rule.id), &warnings).write(out);
+    }))
+}
+
+/// One rule, with all that is written in it.
+#[utoipa::path(
+    get,
+    path = "/api/automation/rules/{id}",
+    tag = "automation",
+    params(("id" = String, Path, description = "The rule's name")),
+    responses((status = 200, body = RuleDetail), (status = 404, body = Problem))
+)]
+pub async fn get_rule(
+    Rule(id): Rule,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let (stands, read) = find_rule(&state, &id).await?;
+    let last = last_runs(&state, vec![id.clone()]).await?;
+    Ok(Document::of(&view::whole(&stands, last.get(&id), &read.warnings)).send(HttpResponse::Ok()))
+}
+
+/// The rule of this name, and all that was read with it.
+pub(super) async fn find_rule(state: &WebState, id: &RuleId) -> Result<(RuleStands, RulesRead), ApiError> {
+    let read = super::read(state).await?;
+    let found = read.rules.iter().find(|stands| stands.rule.id == *id).cloned();
+    Ok((found.ok_or_else(|| ApiError::no_rule(id))?, read))
+}
+
+/// The last run of each of these rules, where it has one.
+pub(super) async fn last_runs(
+    state: &WebState,
+    rules: Vec<RuleId>,
+) -> Result<HashMap<RuleId, RunEntry>, ApiError> {
+    let last = state.hub.archive.send(LastRuns(rules)).await??;
+    Ok(last.into_iter().map(|run| (run.rule.clone(), run)).collect())
+}
+
+/// Which rules.
+struct Filter {
+    device: Option<DeviceId>,
+    kinds: Vec<&'static str>,
+    enabled: Option<bool>,
+    from_file: Option<bool>,
+    status: Vec<&'static str>,
+    /// In small letters.
+    q: Option<String>,
+}
+
+impl Filter {
+    fn take(mut params: Params) -> Result<Self, FieldError> {
+        let filter = Self {
+            device: params
+                .text("device")?
+                .map(|id| DeviceId::parse(&id).map_err(|error| bad("device", error.to_string())))
+                .transpose()?,
+            kinds: params.words("type", &format!("one of {}", view::TRIGGERS.join(", ")), |word| {
+                view::TRIGGERS.into_iter().find(|kind| *kind == word)
+            })?,
+            enabled: params.value("enabled", "true or false")?,
+            from_file: params.read("origin", "file or api", |word| match word {
+                "file" => Some(true),
+                "api" => Some(false),
+                _ => None,
+            })?,
+            status: params.words("status", "running, disabled or stopped", |word| {
+                ["running", "disabled", "stopped"].into_iter().find(|status| *status == word)
+            })?,
+            q: params.text("q")?.map(|text| text.to_lowercase()),
+        };
+        params.finish()?;
+        Ok(filter)
+    }
+
+    fn takes(&self, stands: &RuleStands, device: Option<&Twin>) -> bool {
+        let rule = &*stands.rule;
+        let is_kind =
+            || rule.triggers.iter().any(|trigger| self.kinds.contains(&view::kind_of(&trigger.kind)));
+        let says = |q: &String| {
+            [rule.id.as_str(), &rule.alias, &rule.description]
+                .iter()
+                .any(|text| text.to_lowercase().contains(q))
+        };
+        self.enabled.is_none_or(|enabled| enabled == stands.enabled)
+            && self.from_file.is_none_or(|file| file == matches!(rule.origin, Origin::File(_)))
+            && (self.status.is_empty() || self.status.contains(&view::status(stands)))
+            && (self.kinds.is_empty() || is_kind())
+            && self.q.as_ref().is_none_or(says)
+            && device.is_none_or(|twin| mentions(rule, twin))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_parameter_that_is_wrong() {
+        let wrong = |text: &str| Filter::take(Params::parse(text)).err().unwrap();
+        assert_eq!(wrong("enabled=yes").field, "enabled");
+        assert_eq!(wrong("type=weather").field, "type");
+        assert_eq!(wrong("origin=cloud").field, "origin");
+        assert_eq!(wrong("status=sleeping").field, "status");
+        assert_eq!(wrong("device=a/b").field, "device");
+        assert_eq!(wrong("colour=red").code, "unknown_parameter");
+        let filter = Filter::take(Params::parse("type=numeric,cron&enabled=true&origin=file&q=Fan")).unwrap();
+        assert_eq!((filter.kinds, filter.q.as_deref()), (vec!["numeric", "cron"], Some("fan")));
+    }
+}

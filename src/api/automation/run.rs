@@ -1,0 +1,200 @@
+//! Running a rule by hand, and its tests.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+use twinhub_actors::domain::event::EventBody;
+use twinhub_actors::domain::rules::{RuleId, RunEntry, Signal, file, scenario};
+use twinhub_actors::domain::{Json, Object};
+use twinhub_actors::messages::archive::ListRuns;
+use twinhub_actors::messages::automation::Tell;
+use twinhub_actors::messages::feed::{Live, Subscribe};
+use twinhub_actors::store::RunQuery;
+
+use super::change::person;
+use super::rules::find_rule;
+use super::{ask, going_down, tests_begin, view};
+use crate::api::asked;
+use crate::api::body::{OptionalBody, Rule};
+use crate::api::params::Params;
+use crate::api::reply::{self, Document};
+use crate::api::schema::automation::{RunAsked, RunDetail, RunWish, TestVerdict};
+use crate::error::{ApiError, Problem};
+use crate::fields::{FieldError, Fields};
+use crate::web::WebState;
+
+/// How often the journal of runs is looked at while somebody waits: what only counts a repeat is not told.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Runs a rule now. Its conditions must hold, unless `unconditional` is true.
+#[utoipa::path(
+    post,
+    path = "/api/automation/rules/{id}/run",
+    tag = "automation",
+    params(
+        ("id" = String, Path, description = "The rule's name"),
+        ("wait" = Option<String>, Query, description = "How long to wait for the end of the run: `5s`, or seconds; \
+            60 s at most"),
+    ),
+    request_body = Option<RunWish>,
+    responses(
+        (status = 202, description = "It is stored, and will be looked at", body = RunAsked),
+        (status = 200, description = "With `wait`: the run, or why there was none", body = RunDetail),
+        (status = 404, body = Problem),
+        (status = 422, body = Problem),
+        (status = 504, description = "It has not come to its end in time, and goes on", body = Problem),
+    )
+)]
+pub async fn run_rule(
+    Rule(id): Rule,
+    mut params: Params,
+    OptionalBody(body): OptionalBody,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let wait = params.read("wait", asked::WAIT, asked::wait)?.filter(|wait| !wait.is_zero());
+    params.finish()?;
+    let unconditional = unconditional(body)?;
+    // Listen first: what is asked for after this cannot be missed.
+    let live = match wait {
+        Some(_) => Some(state.hub.feed.send(Subscribe).await?),
+        None => None,
+    };
+    let until = Instant::now() + wait.unwrap_or_default();
+    let signal = Signal::Run { rule: id.clone(), unconditional };
+    let seq = ask(&state, |reply| Tell { signal, cause: person(), reply }).await??;
+    let Some(live) = live else {
+        let told: Object = [("rule", Json::from(id.as_str())), ("seq", number(seq))].into_iter().collect();
+        return Ok(Document::of(&told).send(HttpResponse::Accepted()));
+    };
+    let entry = ended(&state, live, &id, seq, until).await?;
+    Ok(Document::of(&view::run(&entry)).send(HttpResponse::Ok()))
+}
+
+/// Runs the tests that are written in the rule, in virtual time; nothing is done to any device.
+#[utoipa::path(
+    post,
+    path = "/api/automation/rules/{id}/test",
+    tag = "automation",
+    params(("id" = String, Path, description = "The rule's name")),
+    responses((status = 200, body = [TestVerdict]), (status = 404, body = Problem))
+)]
+pub async fn test_rule(
+    Rule(id): Rule,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let (stands, read) = find_rule(&state, &id).await?;
+    let verdicts = actix_web::web::block(move || {
+        let mut source = stands.rule.source.clone();
+        source.insert("id", stands.rule.id.as_str().into());
+        let tests = file::parse_rule(&source).map(|(_, tests)| tests).unwrap_or_default(); // it checked out before
+        let rules: Vec<_> = read.rules.iter().map(|other| (*other.rule).clone()).collect();
+        let of = rules.iter().position(|rule| rule.id == stands.rule.id).unwrap_or_default();
+        scenario::run(&rules, of, &tests.iter().collect::<Vec<_>>(), tests_begin())
+    });
+    let verdicts = verdicts.await.map_err(|_| going_down())?;
+    let told: Vec<_> = verdicts.iter().map(TestVerdict::of).collect();
+    Ok(reply::json(StatusCode::OK, &told))
+}
+
+/// The run that event `seq` asked for, at its end.
+async fn ended(
+    state: &WebState,
+    mut live: Live,
+    rule: &RuleId,
+    seq: u64,
+    until: Instant,
+) -> Result<RunEntry, ApiError> {
+    let mut closing = state.closing();
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.tick().await; // the first is at once
+    loop {
+        tokio::select! {
+            biased;
+            _ = closing.wait_for(|closing| *closing) => return Err(going_down()),
+            () = tokio::time::sleep_until(until) => {
+                return Err(ApiError::RunNotFinished { rule: rule.to_string(), seq });
+            }
+            batch = live.events.recv() => match batch {
+                Ok(batch) => {
+                    let entries = batch.iter().filter_map(|recorded| match &recorded.event.body {
+                        EventBody::Rule(entry) => Some(&**entry),
+                        _ => None,
+                    });
+                    if let Some(entry) = entries.into_iter().find(|entry| is_end(entry, rule, seq)) {
+                        return Ok(entry.clone());
+                    }
+                }
+                Err(RecvError::Lagged(_)) => {} // the journal of runs has it
+                Err(RecvError::Closed) => return Err(going_down()),
+            },
+            _ = look.tick() => {
+                if let Some(entry) = last(state, rule).await?.filter(|entry| is_end(entry, rule, seq)) {
+                    return Ok(entry);
+                }
+            }
+        }
+    }
+}
+
+/// A repeat is folded into the entry that it repeats, which then names the event that it was first asked for by:
+/// any later one is ours, as events are looked at in their order.
+fn is_end(entry: &RunEntry, rule: &RuleId, seq: u64) -> bool {
+    entry.rule == *rule && entry.trigger.seq == Some(seq) && entry.outcome.is_final()
+}
+
+async fn last(state: &WebState, rule: &RuleId) -> Result<Option<RunEntry>, ApiError> {
+    let query = RunQuery { rule: Some(rule.clone()), newest_first: true, limit: 1, ..RunQuery::default() };
+    Ok(state.hub.archive.send(ListRuns(query)).await??.runs.into_iter().next())
+}
+
+/// No body, an empty object, or `{"unconditional": true}`.
+fn unconditional(body: Option<Json>) -> Result<bool, FieldError> {
+    match body {
+        None | Some(Json::Null) => Ok(false),
+        Some(Json::Object(body)) => {
+            Ok(Fields::of(body, &["unconditional"])?.flag("unconditional")?.unwrap_or_default())
+        }
+        Some(other) => {
+            Err(FieldError::bad("unconditional", format!("expected an object, found {}", other.kind())))
+        }
+    }
+}
+
+/// A place in the sequence as JSON.
+pub(super) fn number(seq: u64) -> Json {
+    i64::try_from(seq).unwrap_or(i64::MAX).into()
+}
+
+impl TestVerdict {
+    /// How a test went, as it is told.
+    #[must_use]
+    pub fn of(verdict: &scenario::Verdict) -> Self {
+        Self {
+            name: verdict.name.clone(),
+            passed: verdict.failure.is_none(),
+            failure: verdict.failure.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_wish() {
+        let read = |text: &str| unconditional(Some(text.parse().unwrap()));
+        assert_eq!(unconditional(None), Ok(false));
+        assert_eq!(read("{}"), Ok(false));
+        assert_eq!(read(r#"{"unconditional": true}"#), Ok(true));
+        assert_eq!(read(r#"{"unconditional": 1}"#).unwrap_err().field, "unconditional");
+        assert_eq!(read(r#"{"force": true}"#).unwrap_err().code, "unknown_field");
+        assert_eq!(read("[]").unwrap_err().field, "unconditional");
+    }
+}

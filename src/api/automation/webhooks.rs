@@ -1,0 +1,44 @@
+//! `POST /api/automation/webhooks/{name}`: something out there happened.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Path};
+use twinhub_actors::domain::Object;
+use twinhub_actors::domain::rules::Signal;
+use twinhub_actors::messages::automation::Tell;
+
+use super::ask;
+use super::change::person;
+use super::run::number;
+use crate::api::body::OptionalBody;
+use crate::api::params::Params;
+use crate::api::reply::Document;
+use crate::api::schema::automation::Told;
+use crate::error::{ApiError, Problem};
+use crate::web::WebState;
+
+/// Sets off the rules with a `webhook` trigger of this name. They see the body, any JSON, as `trigger.payload`.
+#[utoipa::path(
+    post,
+    path = "/api/automation/webhooks/{name}",
+    tag = "automation",
+    params(("name" = String, Path, description = "The name in the trigger")),
+    request_body(content = crate::api::schema::Object, description = "Any JSON; none is null"),
+    responses(
+        (status = 202, description = "It is stored, and the rules will see it", body = Told),
+        (status = 404, description = "No rule has a webhook of this name", body = Problem),
+        (status = 400, description = "The body is no JSON", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn post_webhook(
+    name: Path<String>,
+    params: Params,
+    OptionalBody(body): OptionalBody,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let signal = Signal::Webhook { name: name.into_inner().into(), body: body.unwrap_or_default() };
+    let seq = ask(&state, |reply| Tell { signal, cause: person(), reply }).await??;
+    let told: Object = [("seq", number(seq))].into_iter().collect();
+    Ok(Document::of(&told).send(HttpResponse::Accepted()))
+}

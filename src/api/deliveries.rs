@@ -1,0 +1,123 @@
+//! Webhooks that rules sent, and what became of them.
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use twinhub_actors::domain::rules::RunId;
+use twinhub_actors::domain::{Json, Object};
+use twinhub_actors::messages::archive::ListDeliveries;
+use twinhub_actors::store::{DeliveryQuery, DeliveryRecord, DeliveryStatus};
+
+use super::paging::Paging;
+use super::params::Params;
+use super::reply::array;
+use super::schema::alarms::{DeliveryItem, DeliveryListing};
+use crate::error::{ApiError, Problem};
+use crate::fields::FieldError;
+use crate::web::WebState;
+
+/// Webhooks that rules sent, the newest first: those that wait, and what became of the others.
+#[utoipa::path(
+    get,
+    path = "/api/automation/webhooks/deliveries",
+    tag = "automation",
+    params(DeliveryListing),
+    responses(
+        (status = 200, description = "A page of deliveries", body = [DeliveryItem],
+            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+        (status = 422, description = "A parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn list_deliveries(
+    request: HttpRequest,
+    mut params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let all = params.all().to_vec();
+    let paging = Paging::take(&mut params)?;
+    let query = DeliveryQuery { offset: paging.offset(), limit: paging.limit, ..query(params)? };
+    let page = state.hub.archive.send(ListDeliveries(query)).await??;
+    let mut response = HttpResponse::Ok();
+    paging.tell(&mut response, request.path(), &all, page.total);
+    Ok(array(response, &page.deliveries, |record, out| item(record).write(out)))
+}
+
+fn query(mut params: Params) -> Result<DeliveryQuery, FieldError> {
+    let query = DeliveryQuery {
+        status: params.read("status", "waiting, delivered or failed", status)?,
+        run: params.read("run", "a run's id", RunId::parse)?,
+        ..DeliveryQuery::default()
+    };
+    params.finish()?;
+    Ok(query)
+}
+
+fn status(word: &str) -> Option<DeliveryStatus> {
+    let all = [DeliveryStatus::Waiting, DeliveryStatus::Delivered, DeliveryStatus::Failed];
+    all.into_iter().find(|status| self::word(*status) == word)
+}
+
+fn word(status: DeliveryStatus) -> &'static str {
+    match status {
+        DeliveryStatus::Waiting => "waiting",
+        DeliveryStatus::Delivered => "delivered",
+        DeliveryStatus::Failed => "failed",
+    }
+}
+
+/// A delivery as lists show it: without its headers, which are mostly keys.
+pub(super) fn item(record: &DeliveryRecord) -> Object {
+    let DeliveryRecord { id, rule, run, delivery, status, attempts, next_at, detail, created_at, ended_at } =
+        record;
+    let waits = *status == DeliveryStatus::Waiting;
+    let members: [(&str, Json); 14] = [
+        ("id", id.to_string().into()),
+        ("rule_id", rule.as_str().into()),
+        ("run_id", run.to_string().into()),
+        ("url", without_password(&delivery.url).into()),
+        ("method", Json::String(delivery.method.clone())),
+        ("body", delivery.body.clone()),
+        ("signed", delivery.signed_by.is_some().into()),
+        ("status", word(*status).into()),
+        ("attempts", i64::from(*attempts).into()),
+        ("max_attempts", i64::from(delivery.max_attempts).into()),
+        ("next_at", if waits { next_at.to_string().into() } else { Json::Null }),
+        ("detail", if detail.is_empty() { Json::Null } else { Json::String(detail.clone()) }),
+        ("created_at", created_at.to_string().into()),
+        ("ended_at", ended_at.map_or(Json::Null, |at| at.to_string().into())),
+    ];
+    members.into_iter().collect()
+}
+
+/// `https://ann:secret@host/path` without who and what.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    format!("{scheme}://{place}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_filters() {
+        let read = |text: &str| query(Params::parse(text));
+        assert_eq!(read("status=failed").unwrap().status, Some(DeliveryStatus::Failed));
+        let run = "01890a5d-ac96-774b-bcce-b302099a8057";
+        assert_eq!(read(&format!("run={run}")).unwrap().run, RunId::parse(run));
+        assert_eq!(read("status=done").unwrap_err().field, "status");
+        assert_eq!(read("run=5").unwrap_err().field, "run");
+        assert_eq!(read("colour=red").unwrap_err().code, "unknown_parameter");
+    }
+
+    #[test]
+    fn shows_no_passwords() {
+        let check = |url: &str, shown: &str| assert_eq!(without_password(url), shown);
+        check("https://ann:s@cret@h:8/p@th?a=b@c", "https://h:8/p@th?a=b@c");
+        check("https://h/p@th", "https://h/p@th");
+        check("https://ann@h", "https://h");
+        check("nonsense", "nonsense");
+    }
+}

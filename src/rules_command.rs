@@ -1,0 +1,99 @@
+//! `twinhub rules`: rule files checked, listed, tested, and tried on the past.
+
+mod backtest;
+mod check;
+mod list;
+mod print;
+mod remote;
+mod sources;
+mod story;
+mod test;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use twinhub_actors::domain::rules::file;
+
+use crate::config::{Config, Options};
+
+/// What is done with rules.
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub struct RulesArgs {
+    #[command(subcommand)]
+    action: Action,
+    /// The configuration file [default: twinhub.toml, if there is one]
+    #[arg(long, env = "TWINHUB_CONFIG", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The folder with the rule files [default: rules]
+    #[arg(long, env = "TWINHUB_RULES", value_name = "DIR", global = true)]
+    rules: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Say everything that is wrong in rule files, with line and column
+    Check(check::CheckArgs),
+    /// List the rules that run, and how each ran last
+    List(list::ListArgs),
+    /// Run the tests that are written in rule files
+    Test(test::TestArgs),
+    /// Say what a rule would have done, and how that differs from the version that runs
+    Backtest(backtest::BacktestArgs),
+    /// Print the JSON Schema of rule files, for editors
+    Schema,
+}
+
+const HELP: &str = "\
+Examples:
+
+  twinhub rules check                      everything in the rules folder
+  twinhub rules check rules/hall.yaml      one file, before it is put there
+  twinhub rules test                       run the tests in the files
+  twinhub rules list                       what runs in the hub on this machine
+  twinhub rules backtest rules/hall.yaml --rule hall-warm --from 7d
+  twinhub rules schema > rules.schema.json
+  
+Exit status: 0 all is well (warnings are), 1 a file does not check out or a test failed,
+2 it could not be done as it was asked.";
+
+/// Where a running hub is asked.
+const HUB: &str = "http://127.0.0.1:8080";
+
+/// Why it was not done.
+#[derive(Debug)]
+pub enum Failed {
+    /// What was asked cannot be done as it was asked.
+    Misused(anyhow::Error),
+    /// It went wrong on the way.
+    Broke(anyhow::Error),
+}
+
+/// Does it. False where a file does not check out or a test failed: it was said already.
+///
+/// # Errors
+/// A file cannot be read, or the hub be reached.
+pub async fn run(args: RulesArgs) -> Result<bool, Failed> {
+    let RulesArgs { action, config, rules } = args;
+    // A file that cannot be understood is told by whoever needs it; the schema needs none.
+    if matches!(action, Action::Schema) {
+        let text = serde_json::to_string_pretty(&file::schema()).unwrap_or_default();
+        print::line(&text).map_err(Failed::Broke)?;
+        return Ok(true);
+    }
+    let configure = |options: Options| {
+        Config::resolve(Options { config: config.clone(), rules: rules.clone(), ..options })
+            .map_err(|error| Failed::Misused(error.into()))
+    };
+    match action {
+        Action::Check(args) => check::run(&args, configure(Options::default())?.rules),
+        Action::Test(args) => test::run(&args, configure(Options::default())?.rules),
+        Action::List(args) => list::run(args, configure(Options::default())?.rules).await,
+        Action::Backtest(args) => {
+            let config = configure(args.options())?;
+            backtest::run(args, config).await
+        }
+        Action::Schema => Ok(true), // above
+    }
+}

@@ -1,0 +1,55 @@
+//! Text for people: to standard output, whose reader may have gone (`twinhub rules list | head`).
+
+use std::io::{ErrorKind, Write as _};
+
+use chrono::{DateTime, Local, SecondsFormat};
+use twinhub_actors::domain::Timestamp;
+
+/// A line.
+///
+/// # Errors
+/// It cannot be written.
+pub fn line(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// A moment by the clock on the wall of whoever reads it, with its zone: `2026-03-01 03:12:05.120+01:00`.
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
+    match DateTime::from_timestamp_millis(at.millis()) {
+        Some(time) => {
+            let local = time.with_timezone(&Local);
+            local.to_rfc3339_opts(SecondsFormat::Millis, false).replacen('T', " ", 1)
+        }
+        None => at.to_string(),
+    }
+}
+
+/// The same of a moment in an answer; anything else as it is.
+#[must_use]
+pub fn moment_in(text: &str) -> String {
+    Timestamp::parse(text).map_or_else(|| text.to_owned(), moment)
+}
+
+/// `1 rule`, `2 rules`.
+#[must_use]
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_name_their_zone() {
+        let text = moment_in("2026-03-01T03:12:05.120Z");
+        let again = Timestamp::parse(&text.replacen(' ', "T", 1)).unwrap();
+        assert_eq!(again.to_string(), "2026-03-01T03:12:05.120Z", "{text}");
+        assert_eq!(moment_in("soon"), "soon");
+        assert_eq!((count(1, "rule"), count(2, "rule")), ("1 rule".into(), "2 rules".into()));
+    }
+}

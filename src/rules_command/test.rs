@@ -1,0 +1,78 @@
+//! `twinhub rules test`: the tests that are written in rule files, in virtual time.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use twinhub_actors::domain::rules::scenario;
+
+use super::print::{count, line};
+use super::sources::{self, Source};
+use super::{Failed, check};
+use crate::api::automation::tests_begin;
+
+/// Which files.
+#[derive(Args, Debug)]
+pub struct TestArgs {
+    /// Files, and folders with files [default: the rules folder]
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The tests of this rule alone
+    #[arg(long, value_name = "ID")]
+    rule: Option<String>,
+}
+
+/// Runs the tests. False where one failed, or a file does not check out.
+pub fn run(args: &TestArgs, folder: Option<PathBuf>) -> Result<bool, Failed> {
+    let sources = sources::read(&args.paths, folder)?;
+    let say = |text: &str| line(text).map_err(Failed::Broke);
+    let wrong = check::problems(&sources);
+    wrong.iter().try_for_each(|problem| say(problem))?;
+    let (mut passed, mut failed) = (0, 0);
+    for source in &sources {
+        for Tested { rule, name, failure } in test(source, args.rule.as_deref()) {
+            let path = &source.path;
+            match failure {
+                None => {
+                    passed += 1;
+                    say(&format!("ok      {path}  {rule}: {name}"))?;
+                }
+                Some(failure) => {
+                    failed += 1;
+                    say(&format!("FAILED  {path}  {rule}: {name}\n{}", indented(&failure)))?;
+                }
+            }
+        }
+    }
+    let broken =
+        if wrong.is_empty() { String::new() } else { format!(", {}", count(wrong.len(), "problem")) };
+    say(&format!("{passed} passed, {failed} failed{broken}"))?;
+    Ok(failed == 0 && wrong.is_empty())
+}
+
+struct Tested {
+    rule: String,
+    name: String,
+    failure: Option<String>,
+}
+
+fn test(source: &Source, only: Option<&str>) -> Vec<Tested> {
+    let Ok(file) = &source.read else { return Vec::new() };
+    let mut tested = Vec::new();
+    for (index, rule) in file.rules.iter().enumerate() {
+        if only.is_some_and(|only| only != rule.id.as_str()) {
+            continue;
+        }
+        let tests: Vec<_> = file.tests.iter().filter(|(of, _)| *of == index).map(|(_, test)| test).collect();
+        let verdicts = scenario::run(&file.rules, index, &tests, tests_begin());
+        tested.extend(verdicts.into_iter().map(|verdict| Tested {
+            rule: rule.id.to_string(),
+            name: verdict.name,
+            failure: verdict.failure,
+        }));
+    }
+    tested
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("        {line}")).collect::<Vec<_>>().join("\n")
+}

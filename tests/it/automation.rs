@@ -1,0 +1,8 @@
+//! Rules: in files and over the API, what they do, and why, and why not.
+
+mod api;
+mod backtest;
+mod doors;
+mod files;
+mod time;
+mod why;

@@ -1,0 +1,132 @@
+//! Beyond the devices: webhooks out and in, foreign topics.
+
+use serde_json::{Value, json};
+
+use crate::support::hub::House;
+use crate::support::mqtt::Said;
+use crate::support::pump::register;
+use crate::support::receiver::{Receiver, hmac};
+use crate::support::rules::{Rules, done, report};
+use crate::support::{Device, Mosquitto, eventually, within};
+
+#[tokio::test]
+async fn a_webhook_goes_out_signed_and_again_until_it_is_taken() {
+    let mut receiver = Receiver::start(&[503]).await;
+    let text = format!(
+        "version: 1\nrules:\n  tell:\n    triggers:\n      - numeric: oven.temperature\n        above: 100\n    \
+         actions:\n      - webhook: \"http://{}/hook\"\n        secret: s3cret\n        headers: {{ X-Room: kitchen }}\n        \
+         body: {{ temperature: \"{{{{ trigger.value }}}}\", text: \"it is {{{{ trigger.value }}}} °C\" }}\n",
+        receiver.address
+    );
+    let rules = Rules::of("tell.yaml", &text);
+    let hub = House::new().with("--rules", rules.folder()).start().await;
+    register(&hub, "oven").await;
+    report(&hub, "oven", &json!({ "temperature": 120.5 })).await;
+
+    let first = receiver.next().await;
+    let request = receiver.next().await;
+    assert_eq!((request.line(), request.header("x-room")), ("POST /hook", Some("kitchen")));
+    let body: Value = serde_json::from_str(&request.body).unwrap();
+    assert_eq!(body, json!({ "temperature": 120.5, "text": "it is 120.5 °C" }));
+    let delivery = request.header("x-twinhub-delivery").unwrap();
+    assert_eq!(first.header("x-twinhub-delivery"), Some(delivery), "a repeat can be known");
+    let signed = format!("{}.{}", request.header("x-twinhub-timestamp").unwrap(), request.body);
+    let signature = format!("sha256={}", hmac(b"s3cret", signed.as_bytes()));
+    assert_eq!(request.header("x-twinhub-signature"), Some(&*signature));
+
+    let entry = done(&hub, "tell").await;
+    let run = eventually("it is delivered", async || {
+        let run = hub.json(&format!("/api/automation/runs/{}", entry["id"].as_str().unwrap())).await;
+        (run["deliveries"][0]["status"] == "delivered").then_some(run)
+    })
+    .await;
+    let sent = &run["deliveries"][0];
+    assert_eq!((&sent["id"], &sent["attempts"]), (&json!(delivery), &json!(2)));
+    assert!(!run.to_string().contains("s3cret"), "the journal tells no keys: {run}");
+}
+
+#[tokio::test]
+async fn a_webhook_comes_in() {
+    let text = "version: 1\nrules:\n  bell:\n    triggers:\n      - webhook: door-bell\n    conditions:\n      \
+                - trigger.payload.button == 1\n    actions:\n      - alarm: bell\n        severity: info\n        message: \"{{ trigger.payload.who }}\"\n";
+    let rules = Rules::of("bell.yaml", text);
+    let hub = House::new().with("--rules", rules.folder()).start().await;
+    let path = "/api/automation/webhooks/door-bell";
+    let taken = hub.post(path, &json!({ "button": 1, "who": "Ann" })).await;
+    assert_eq!(taken.status(), 202);
+    let seq = taken.json::<Value>().await.unwrap()["seq"].clone();
+    let entry = done(&hub, "bell").await;
+    assert_eq!((&entry["trigger"]["seq"], &entry["device"]), (&seq, &Value::Null));
+    let alarm = &hub.json("/api/alarms").await[0];
+    assert_eq!(
+        (&alarm["message"], &alarm["rule_id"], &alarm["device_id"]),
+        (&json!("Ann"), &json!("bell"), &Value::Null)
+    );
+    let empty = hub.request(reqwest::Method::POST, path).send().await.unwrap();
+    assert_eq!(empty.status(), 202, "a body is not needed");
+    assert_eq!(hub.post("/api/automation/webhooks/nobody", &json!({})).await.status(), 404);
+    let broken = hub.request(reqwest::Method::POST, path).body("{").send().await.unwrap();
+    assert_eq!(broken.status(), 400);
+}
+
+const FOREIGN: &str = r#"version: 1
+rules:
+  bridge:
+    triggers:
+      - mqtt: zigbee2mqtt/+/action
+    actions:
+      - publish: "lamp/{{ trigger.payload.lamp }}/set"
+        payload: { state: "ON", topic: "{{ trigger.topic }}" }
+"#;
+
+#[tokio::test]
+async fn foreign_topics_are_heard_and_answered_on_the_embedded_broker() {
+    let rules = Rules::of("bridge.yaml", FOREIGN);
+    let hub = House::new().with("--rules", rules.folder()).start().await;
+    let broker = hub.mqtt.unwrap();
+    bridged(&hub, broker).await;
+}
+
+#[tokio::test]
+async fn foreign_topics_are_heard_and_answered_on_an_outside_broker() {
+    let rules = Rules::of("bridge.yaml", FOREIGN);
+    let mosquitto = Mosquitto::start().await;
+    let hub = House::new().with("--rules", rules.folder()).on_broker(mosquitto.address).start().await;
+    bridged(&hub, mosquitto.address).await;
+
+    // A topic that is listened to later is heard as well.
+    let later = FOREIGN.replace("zigbee2mqtt/+/action", "shelly/#").replace("  bridge:", "  later:");
+    rules.write("later.yaml", &later);
+    eventually("it is read", async || {
+        hub.get("/api/automation/rules/later").await.status().is_success().then_some(())
+    })
+    .await;
+    let mut button = Device::connect(mosquitto.address, "button-2").await.unwrap();
+    eventually("it is heard", async || {
+        button.say("shelly/1/2", r#"{"lamp": "hall"}"#).await;
+        let runs = hub.json("/api/automation/rules/later/runs").await;
+        runs.get(0).map(|run| assert_eq!(run["trigger"]["data"]["topic"], "shelly/1/2", "{run}"))
+    })
+    .await;
+}
+
+async fn bridged(hub: &crate::support::Hub, broker: std::net::SocketAddr) {
+    let mut lamp = Device::connect(broker, "lamp").await.unwrap();
+    lamp.subscribe("lamp/+/set").await.unwrap();
+    let mut button = Device::connect(broker, "button").await.unwrap();
+    button.say("zigbee2mqtt/button/action", r#"{"lamp": "kitchen"}"#).await;
+    let said = within("the lamp is told", async {
+        loop {
+            if let Said::Message { topic, payload } = lamp.next().await.unwrap() {
+                return (topic, serde_json::from_slice::<Value>(&payload).unwrap());
+            }
+        }
+    })
+    .await;
+    let payload = json!({ "state": "ON", "topic": "zigbee2mqtt/button/action" });
+    assert_eq!(said, ("lamp/kitchen/set".into(), payload));
+    let entry = done(hub, "bridge").await;
+    assert_eq!(entry["trigger"]["kind"], "mqtt");
+    let devices = hub.json("/api/devices").await;
+    assert_eq!(devices, json!([]), "a foreign topic makes no device");
+}

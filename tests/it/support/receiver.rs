@@ -1,0 +1,93 @@
+//! Somebody out there who gets webhooks.
+
+use std::net::SocketAddr;
+
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use super::within;
+
+/// A server that answers 200 to everything, or first something else.
+pub struct Receiver {
+    pub address: SocketAddr,
+    came: mpsc::UnboundedReceiver<Request>,
+}
+
+/// A request as it came.
+#[derive(Debug)]
+pub struct Request {
+    head: String,
+    pub body: String,
+}
+
+impl Receiver {
+    /// One that answers the first requests with these statuses.
+    pub async fn start(first: &'static [u16]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tell, came) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut first = first.iter();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                if let Some(request) = read(&mut stream).await {
+                    let status = first.next().copied().unwrap_or(200);
+                    let answer =
+                        format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                    let _ = tell.send(request);
+                }
+            }
+        });
+        Self { address, came }
+    }
+
+    /// The next request.
+    pub async fn next(&mut self) -> Request {
+        within("a request", self.came.recv()).await.unwrap()
+    }
+}
+
+impl Request {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let fits = |line: &&str| line.split_once(':').is_some_and(|(key, _)| key.eq_ignore_ascii_case(name));
+        self.head.lines().find(fits).and_then(|line| Some(line.split_once(':')?.1.trim()))
+    }
+
+    /// `POST /hook`
+    pub fn line(&self) -> &str {
+        self.head.lines().next().and_then(|line| line.strip_suffix(" HTTP/1.1")).unwrap()
+    }
+}
+
+async fn read(stream: &mut TcpStream) -> Option<Request> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+            let request = Request { head, body: String::new() };
+            let length: usize = request.header("content-length").map_or(0, |length| length.parse().unwrap());
+            while bytes.len() < end + 4 + length {
+                stream.read_buf(&mut bytes).await.ok().filter(|read| *read > 0)?;
+            }
+            let body = String::from_utf8(bytes[end + 4..].to_vec()).unwrap();
+            return Some(Request { body, ..request });
+        }
+        stream.read_buf(&mut bytes).await.ok().filter(|read| *read > 0)?;
+    }
+}
+
+/// HMAC-SHA256 (RFC 2104) as hexadecimal digits, by hand: what a receiver does in any language.
+pub fn hmac(key: &[u8], text: &[u8]) -> String {
+    let mut block = [0u8; 64];
+    block[..key.len()].copy_from_slice(key); // no longer ones here
+    let hash = |pad: u8, text: &[u8]| {
+        let mut hash = Sha256::new();
+        hash.update(block.map(|byte| byte ^ pad));
+        hash.update(text);
+        hash.finalize()
+    };
+    hash(0x5C, &hash(0x36, text)).iter().map(|byte| format!("{byte:02x}")).collect()
+}
