@@ -349,7 +349,10 @@ fn no_yaml() {
     let colon = "a text with a colon and a space in it must be in quotes";
     check_file("rules:\n  a:\n    alias: Hot: cold\n", &[(3, 15, "", "no YAML", colon)]);
     check_file("rules: { a: [1, 2 }\n", &[(1, 13, "", "no YAML: mismatched bracket", "")]);
-    check_file("rules:\n  a: \"open\n", &[(2, 6, "", "no YAML", "")]);
+    check_file(
+        "rules:\n  a: \"open\n",
+        &[(3, 1, "", "no YAML: invalid indentation in multiline quoted", "")],
+    );
     let sign = "a text that begins with a sign of YAML's own must be in quotes as a whole";
     check_file("rules:\n  a:\n    alias: @home\n", &[(3, 12, "", "no YAML", sign)]);
     check_file("rules: {}\n---\nrules: {}\n", &[(2, 1, "", "one document", "")]);
