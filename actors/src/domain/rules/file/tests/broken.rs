@@ -16,10 +16,7 @@ fn show(problems: &[Problem]) -> String {
 
 #[track_caller]
 fn check_file(text: &str, expected: &[(u32, u32, &str, &str, &str)]) {
-    let problems = match parse(text) {
-        Err(problems) => problems,
-        Ok(_) => panic!("nothing was found wrong with\n{text}"),
-    };
+    let Err(problems) = parse(text) else { panic!("nothing was found wrong with\n{text}") };
     assert_eq!(problems.len(), expected.len(), "{}\n{text}", show(&problems));
     for (problem, (line, column, pointer, message, hint)) in problems.iter().zip(expected) {
         let shown = show(std::slice::from_ref(problem));
