@@ -47,8 +47,14 @@ impl Scene {
     async fn device(&self, name: &str) -> DeviceNumber {
         let (receipt, settled) = Receipt::channel();
         let topic = format!("iot/devices/{name}/data").into();
-        let message =
-            Arrived { topic, payload: r#"{"t": 1}"#.into(), fire_and_forget: false, retained: false, for_twins: true, for_rules: true };
+        let message = Arrived {
+            topic,
+            payload: r#"{"t": 1}"#.into(),
+            fire_and_forget: false,
+            retained: false,
+            for_twins: true,
+            for_rules: true,
+        };
         self.hub.door.take(message, receipt, None);
         settled.await.unwrap().unwrap();
         self.hub.read(&DeviceId::parse(name).unwrap()).await.unwrap().unwrap().number

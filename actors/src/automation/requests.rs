@@ -71,6 +71,7 @@ impl Automation {
         let record = self.library.record(&rule.id);
         RuleStands {
             rule: Arc::new(rule.clone()),
+            sent: record.and_then(|record| record.body.clone()),
             enabled: standing.enabled,
             stopped: standing.stopped,
             next_at: standing.next_at,

@@ -50,6 +50,8 @@ pub struct RulesRead {
 #[derive(Clone, Debug)]
 pub struct RuleStands {
     pub rule: Arc<Rule>,
+    /// As it was sent, where it was made over the API: perhaps in another form than `rule.source`.
+    pub sent: Option<Object>,
     pub enabled: bool,
     /// Why it was stopped, where the breaker or a panic did.
     pub stopped: Option<Box<str>>,

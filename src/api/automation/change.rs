@@ -26,7 +26,15 @@ const SWITCHES: [&str; 3] = ["enabled", "enabled_status", "is_enabled"];
 const FOREIGN: [&str; 4] = ["trigger_conditions", "enabled_status", "is_enabled", "schedule"];
 /// All that it may have.
 const FOREIGN_ALL: [&str; 9] = [
-    "id", "name", "description", "actions", "enabled", "trigger_conditions", "enabled_status", "is_enabled", "schedule",
+    "id",
+    "name",
+    "description",
+    "actions",
+    "enabled",
+    "trigger_conditions",
+    "enabled_status",
+    "is_enabled",
+    "schedule",
 ];
 /// Names that are tried for a rule that comes without one.
 const MOST_NAMES: u32 = 20;
@@ -349,7 +357,8 @@ mod tests {
             };
             assert_eq!(told, expected, "{said}");
         };
-        let (sent, source) = (r#"{"id": "a", "name": "A", "trigger_conditions": {"x": 1}}"#, r#"{"id": "a", "triggers": []}"#);
+        let (sent, source) =
+            (r#"{"id": "a", "name": "A", "trigger_conditions": {"x": 1}}"#, r#"{"id": "a", "triggers": []}"#);
         let expected = r#"{"id":"a","is_enabled":false,"name":"A","trigger_conditions":{"y":2}}"#;
         check(sent, source, r#"{"trigger_conditions": {"y": 2}, "is_enabled": false}"#, expected);
         let expected = r#"{"actions":[1],"id":"a","name":"A","trigger_conditions":{"x":1}}"#;

@@ -361,7 +361,8 @@ impl Sim {
         let outcome = match deed {
             Deed::Command { device, request } => {
                 let id = CommandId(Builder::from_custom_bytes(self.name(4)).into_uuid());
-                let asked = Input::Command { id, request: Box::new(request.clone()), known: None, is_new: true };
+                let asked =
+                    Input::Command { id, request: Box::new(request.clone()), known: None, is_new: true };
                 let outcome = self.apply(device, asked, cause);
                 if let Ok(Some(command)) = outcome {
                     self.answer(device, command, self.commands);
