@@ -180,6 +180,7 @@ fn settings(config: &Config) -> Settings {
             config::UnknownDevices::Accept => UnknownDevices::Accept,
             config::UnknownDevices::Reject => UnknownDevices::Reject,
         },
+        rules: config.rules.clone(),
         webhooks_allow_private_redirects: config.webhook_private_redirects,
         rules: config.rules.clone(),
         ..Settings::default()

@@ -144,7 +144,7 @@ impl std::fmt::Display for TimeOfDay {
     /// `22:00`, `22:00:30`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:02}:{:02}", self.0 / 3_600, self.0 / 60 % 60)?;
-        if self.0 % 60 == 0 { Ok(()) } else { write!(f, ":{:02}", self.0 % 60) }
+        if self.0.is_multiple_of(60) { Ok(()) } else { write!(f, ":{:02}", self.0 % 60) }
     }
 }
 

@@ -25,6 +25,7 @@ mod program;
 mod run;
 mod scope;
 mod signals;
+mod standing;
 mod state;
 mod triggers;
 mod wait;
@@ -52,6 +53,7 @@ use crate::domain::{
 };
 
 pub(super) use self::deed::{kind_of_deed, level_word, severity_word};
+pub use self::standing::{Standing, webhook_keys};
 pub use self::state::Counts;
 
 /// See the module.
@@ -381,28 +383,6 @@ impl Engine {
     fn say(&mut self) -> Step {
         std::mem::take(&mut self.state.out)
     }
-}
-
-/// How a rule stands.
-#[derive(Clone, Debug, Default)]
-pub struct Standing {
-    pub enabled: bool,
-    pub stopped: Option<Box<str>>,
-    pub next_at: Option<Timestamp>,
-}
-
-impl Engine {
-    /// How a rule stands.
-    #[must_use]
-    pub fn standing(&self, _rule: &RuleId) -> Standing {
-        Standing::default()
-    }
-}
-
-/// The keys of a rule's webhooks, by their step.
-#[must_use]
-pub fn webhook_keys(_rule: &Rule) -> Vec<(u32, super::model::Secret)> {
-    Vec::new()
 }
 
 impl Twins for Engine {

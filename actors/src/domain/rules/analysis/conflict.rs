@@ -52,10 +52,26 @@ pub fn conflicts(rules: &[&Rule], writes: &[Vec<Write<'_>>]) -> Vec<Warning> {
     let mut search = Search { rules, writes, left: MOST_PAIRS, told: HashSet::new(), warnings: Vec::new() };
     let mut ordered: Vec<_> = places.iter().collect();
     ordered.sort_by_key(|(key, _)| place_text(key)); // the order of a hash map is nobody's
-    for (key, writers) in ordered {
-        search.place(key, writers);
+    // Where all write the same there is no conflict, and most often all write the same.
+    ordered.retain(|(_, writers)| writers.differ(writes));
+    for (key, writers) in &ordered {
+        search.named(key, writers);
+    }
+    search.left = MOST_PAIRS;
+    for (key, writers) in &ordered {
+        search.patterns(key, writers);
     }
     search.warnings
+}
+
+impl Writers<'_> {
+    fn differ(&self, writes: &[Vec<Write<'_>>]) -> bool {
+        let mut all =
+            self.by_device.values().flatten().chain(self.by_pattern.iter().map(|(writer, _)| writer));
+        let effect = |writer: &Writer| &writes[writer.rule][writer.write].effect;
+        let Some(first) = all.next() else { return false };
+        all.any(|other| !same(effect(first), effect(other)))
+    }
 }
 
 struct Search<'a> {
@@ -67,26 +83,37 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn place(&mut self, key: &Key<'_>, writers: &Writers<'_>) {
+    /// Those who name the device, among themselves.
+    fn named(&mut self, key: &Key<'_>, writers: &Writers<'_>) {
         let mut devices: Vec<_> = writers.by_device.iter().collect();
         devices.sort_by_key(|(id, _)| **id);
         for (id, here) in devices {
             for (index, a) in here.iter().enumerate() {
                 for b in &here[index + 1..] {
+                    if !self.spend() {
+                        return;
+                    }
                     self.pair(key, *a, *b, id);
                 }
             }
-            for (b, pattern) in &writers.by_pattern {
-                let Selector::Glob(glob) = pattern else { continue };
-                if !self.spend() {
-                    return;
-                }
-                if glob.matcher.is_match(id) {
-                    here.iter().for_each(|a| self.pair(key, *a, *b, id));
+        }
+    }
+
+    /// Those who write to patterns, with those who name a device and among themselves.
+    fn patterns(&mut self, key: &Key<'_>, writers: &Writers<'_>) {
+        let mut devices: Vec<_> = writers.by_device.iter().collect();
+        devices.sort_by_key(|(id, _)| **id);
+        for (index, (a, pattern)) in writers.by_pattern.iter().enumerate() {
+            if let Selector::Glob(glob) = pattern {
+                for (id, here) in &devices {
+                    if !self.spend() {
+                        return;
+                    }
+                    if glob.matcher.is_match(id) {
+                        here.iter().for_each(|b| self.pair(key, *b, *a, id));
+                    }
                 }
             }
-        }
-        for (index, (a, pattern)) in writers.by_pattern.iter().enumerate() {
             for (b, other) in &writers.by_pattern[index + 1..] {
                 if !self.spend() {
                     return;
@@ -104,7 +131,7 @@ impl Search<'_> {
     }
 
     fn pair(&mut self, key: &Key<'_>, a: Writer, b: Writer, whose: &str) {
-        if a.rule == b.rule || !self.spend() {
+        if a.rule == b.rule {
             return;
         }
         let (one, other) = (self.rules[a.rule], self.rules[b.rule]);

@@ -183,7 +183,7 @@ pub fn facts(rule: &Rule, trigger: &Trigger) -> Vec<Fact> {
             }
         }
         TriggerKind::Changed { of, path, to: Some(to), .. } => {
-            add(of, &path_text(path), Bound::Is(to.clone()))
+            add(of, &path_text(path), Bound::Is(to.clone()));
         }
         TriggerKind::Presence { of, status } => add(of, "status", Bound::Is(status.as_str().into())),
         _ => {}

@@ -233,7 +233,7 @@ fn circles() {
     // By alarms, and by name.
     let raises = rule("a", vec![alarmed("late")], &[], vec![raise("hot")]);
     let answers = rule("b", vec![alarmed("hot")], &[], vec![raise("late")]);
-    check(&[raises.clone(), answers], &[]);
+    check(&[raises.clone(), answers], &["circle a b"]);
     let on_device = |id: &str, waits: &str, raises: &str| {
         let mut of_x = rule(id, vec![alarmed(waits)], &[], vec![]);
         let message = Template::compile("x").unwrap();
@@ -253,7 +253,7 @@ fn circles() {
 #[test]
 fn what_can_never_be() {
     let one = |triggers, conditions: &[&str], expected: &[&str]| {
-        check(&[rule("a", triggers, conditions, vec![])], expected)
+        check(&[rule("a", triggers, conditions, vec![])], expected);
     };
     let hot = || vec![above("x", "y", 28.0)];
     one(hot(), &[], &[]);

@@ -9,9 +9,6 @@ use crate::domain::rules::model::{Condition, Rule, RuleId, Selector, What};
 /// For so many names the nearest right one is looked for.
 const HINTED: usize = 50;
 
-/// Names less alike than this are no hint.
-const ALIKE: f64 = 0.82;
-
 pub fn unknown(rules: &[&Rule], is_device: &dyn Fn(&str) -> bool) -> Vec<Warning> {
     let mut devices: BTreeMap<String, BTreeSet<&RuleId>> = BTreeMap::new();
     let mut others: BTreeMap<&RuleId, BTreeSet<&RuleId>> = BTreeMap::new();
@@ -45,9 +42,10 @@ pub fn unknown(rules: &[&Rule], is_device: &dyn Fn(&str) -> bool) -> Vec<Warning
     warnings
 }
 
+/// The nearest name, if it is near: a slip of the fingers in every four letters.
 fn hint<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let alike = known.map(|other| (strsim::jaro_winkler(name, other), other));
-    let nearest = alike.filter(|(alike, _)| *alike >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0));
+    let slips = known.map(|other| (strsim::damerau_levenshtein(name, other), other));
+    let nearest = slips.min().filter(|(slips, _)| *slips <= (name.len() / 4).max(1));
     nearest.map(|(_, other)| format!("; did you mean `{other}`?")).unwrap_or_default()
 }
 

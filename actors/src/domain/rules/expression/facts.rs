@@ -31,6 +31,7 @@ pub enum Bound {
 
 impl Fact {
     /// Can both not be so at once? False where nobody can say.
+    #[must_use]
     pub fn excludes(&self, other: &Self) -> bool {
         self.device == other.device && self.path == other.path && self.bound.excludes(&other.bound)
     }
@@ -38,6 +39,7 @@ impl Fact {
 
 impl Bound {
     /// Can no value lie within both?
+    #[must_use]
     pub fn excludes(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Is(a), Self::Is(b)) => a != b,

@@ -115,14 +115,14 @@ fn says_what_is_wrong() {
         0,
         "`{% include %}` may not stand here: only if, elif, else, endif, for, endfor may",
     );
-    check("{% if fan.power == 'on' %}x", 0, "syntax error: unexpected end of input, expected end of block");
+    check("{% if fan.power == 'on' %}x", 26, "syntax error: unexpected end of input, expected end of block");
     check(
         "{{ 'x' | upper }}{% if 'x' * 3 %}{% endif %}",
         19,
         "`*` may stand only between `{{` and `}}`, before the first \
         `|`, in an expression",
     );
-    check("{% if nobody.power %}x{% endif %}", 6, "there is no device `nobody`");
+    check("{% if nobody.power %}x{% endif %}", 0, "there is no device `nobody`");
     assert!(world.fill("{{ fan.speed | frobnicate }}").is_err());
 }
 
