@@ -339,7 +339,7 @@ fn happens() -> impl Strategy<Value = Happens> {
 
 const LIFE: [&str; 3] = [
     r#"{"id": "hot", "triggers": [{"numeric": "room-*.temperature", "above": 28, "release": 26}],
-        "conditions": ["room-0.temperature > 24"], "cooldown": "90s",
+        "conditions": ["twin['room-0'].temperature > 24"], "cooldown": "90s",
         "actions": [{"desired": "fan", "set": {"power": "on"}}, {"delay": "30s"}, {"log": "hot"}],
         "on_release": [{"desired": "fan", "set": {"power": "off"}}]}"#,
     r#"{"id": "long-hot", "mode": "restart",
