@@ -1,6 +1,5 @@
 //! Runs that wait: for a time, for a condition, for a command to be executed.
 
-use super::conditions::asks_the_time;
 use super::deed::parse_act;
 use super::drive::settle_line;
 use super::run::{Run, Waits};
@@ -20,6 +19,20 @@ const LOOK_MS: i64 = 60_000;
 pub(super) fn next_look(until: &Condition, now: Timestamp) -> Option<Timestamp> {
     let next = || Timestamp::from_millis((now.millis().div_euclid(LOOK_MS) + 1) * LOOK_MS);
     asks_the_time(until).then(next)
+}
+
+/// Does it depend on the time, so that it can come to hold though nothing happens? Of an expression its text tells: that
+/// is wrong where a device or a property is called so, and costs a look a minute then.
+fn asks_the_time(condition: &Condition) -> bool {
+    match condition {
+        Condition::Expression(expression) => {
+            let mut words = expression.text().split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            words.any(|word| word == "now" || word == "age")
+        }
+        Condition::Time { .. } => true,
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().any(asks_the_time),
+        Condition::Not(part) => asks_the_time(part),
+    }
 }
 
 impl Work<'_> {

@@ -46,7 +46,7 @@ impl Work<'_> {
         now: Timestamp,
     ) -> Result<ConditionSeen, Died> {
         let sight = Sight { twins: self.world, now, trigger, device };
-        self.guard(rule, || super::conditions::evaluate(condition, &sight))
+        self.guard(rule, || condition.evaluate(&sight))
     }
 
     /// Runs what belongs to a rule so that its death is the rule's alone.
