@@ -44,6 +44,8 @@ pub enum StartError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("cannot use the data folder {}: {source}", path.display())]
     DataDir { path: PathBuf, source: std::io::Error },
+    #[error("cannot read the rules folder {}: {source}", path.display())]
+    Rules { path: PathBuf, source: std::io::Error },
     #[error("cannot use the database {database}: {source}")]
     Store { database: String, source: StoreError },
     #[error(transparent)]
@@ -66,6 +68,10 @@ impl Application {
 
         let clock = Arc::new(SystemClock);
         let started_at = clock.now();
+        if let Some(path) = &config.rules {
+            // Who misspells it is told so; what is in it may be broken, and is told by the log and the API.
+            std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
+        }
         let store = open_store(&config).await?;
         let hub = Hub::start(store, clock, settings(&config))
             .await
@@ -176,6 +182,7 @@ fn settings(config: &Config) -> Settings {
         },
         rules: config.rules.clone(),
         webhooks_allow_private_redirects: config.webhook_private_redirects,
+        rules: config.rules.clone(),
         ..Settings::default()
     };
     // Who says how long does not want to wait for a hundred thousand twins.
