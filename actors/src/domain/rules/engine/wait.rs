@@ -46,7 +46,7 @@ impl Work<'_> {
             }
             Waits::Confirm { .. } => self.not_confirmed(key, run, at),
             Waits::Condition { until, .. } => {
-                self.look_at_wait(key, run, until.is_some_and(|until| until <= at), at)
+                self.look_at_wait(key, run, until.is_some_and(|until| until <= at), at);
             }
             Waits::Turn(_) | Waits::Acts { .. } => self.put_run(key, run),
         }

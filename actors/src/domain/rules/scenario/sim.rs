@@ -13,7 +13,6 @@ use crate::domain::rules::engine::{Act, Deed, Engine, Kept, Step};
 use crate::domain::rules::model::{Rule, RuleId};
 use crate::domain::rules::record::{RunEntry, RunId};
 use crate::domain::rules::signal::Signal;
-use crate::domain::twin::Registration;
 use crate::domain::{
     Cause, CommandId, CommandStatus, DeviceId, DeviceNumber, Event, EventBody, Input, Object, Recorded,
     Refusal, Timestamp, Twin, TwinChange,
@@ -48,7 +47,6 @@ pub(in crate::domain::rules) struct Sim {
 #[derive(Clone, Debug)]
 pub(in crate::domain::rules) struct Done {
     pub at: Timestamp,
-    pub rule: RuleId,
     pub deed: Deed,
     /// What was wrong.
     pub failed: Option<Box<str>>,
@@ -93,7 +91,7 @@ impl Sim {
         self.twins.entry(id.clone()).or_insert_with(|| {
             let mut twin = Twin::new(id.clone(), number, now);
             // A new twin refuses neither.
-            let _ = twin.apply(Input::Register(Box::new(Registration::default())), now, &Cause::hub());
+            let _ = twin.apply(Input::Register(Box::default()), now, &Cause::hub());
             let online = Input::Presence { online: true, details: Object::default() };
             let _ = twin.apply(online, now, &Cause::new(Source::Mqtt, ""));
             twin
@@ -255,14 +253,14 @@ impl Sim {
     }
 
     fn act(&mut self, act: Act) {
-        let Act { id, rule, cause, deed } = act;
+        let Act { id, cause, deed, .. } = act;
         let result = if self.done.len() < MOST_ACTS {
             self.perform(&deed, &cause)
         } else {
             perform::fail("too_many", "the rules never come to an end")
         };
         let failed = result.failed.as_ref().map(|(word, _)| word.clone());
-        self.done.push(Done { at: self.now, rule, deed, failed });
+        self.done.push(Done { at: self.now, deed, failed });
         let step = self.engine.done(id, result, self.now);
         self.take(step);
     }
