@@ -45,13 +45,14 @@ impl Backtest {
 
     /// The next event.
     pub fn observe(&mut self, recorded: &Recorded) {
-        let is_start = matches!(&recorded.event.body, EventBody::Signal(signal) if matches!(**signal, Signal::Started { .. }));
-        let at = recorded.event.received_at;
-        // What was due before is done before: the world had answered by then.
-        if !is_start && self.engine.next().is_some_and(|next| next <= at) {
-            let step = self.engine.advance(at);
-            self.take(step);
-        }
+        // What was due before is done before, each at its time: the world had answered by then.
+        self.go_to(match &recorded.event.body {
+            EventBody::Signal(signal) => match **signal {
+                Signal::Started { down_since } => down_since,
+                _ => recorded.event.received_at,
+            },
+            _ => recorded.event.received_at,
+        });
         let step = self.engine.observe(recorded);
         if !is_empty(&step) {
             self.take(step);
@@ -67,12 +68,15 @@ impl Backtest {
     /// Lets the time go on to the end, and gives the entries in their order.
     #[must_use]
     pub fn finish(mut self) -> Vec<RunEntry> {
-        // What is due at the end itself is not before it.
-        while let Some(next) = self.engine.next().filter(|next| *next < self.to) {
+        self.go_to(self.to.plus_millis(-1)); // what is due at the end itself is not before it
+        self.runs
+    }
+
+    fn go_to(&mut self, until: Timestamp) {
+        while let Some(next) = self.engine.next().filter(|next| *next <= until) {
             let step = self.engine.advance(next);
             self.take(step);
         }
-        self.runs
     }
 
     fn take(&mut self, step: Step) {

@@ -156,7 +156,7 @@ fn split(values: &Object) -> (Vec<Reading>, Object) {
     for (name, value) in values.iter() {
         match Scalar::from_json(value.clone()) {
             Some(value) => {
-                readings.push(Reading { name: name.into(), value, unit: None, quality_score: None })
+                readings.push(Reading { name: name.into(), value, unit: None, quality_score: None });
             }
             None => {
                 others.insert(name, value.clone());

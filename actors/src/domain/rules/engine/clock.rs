@@ -5,7 +5,7 @@ use super::book::Book;
 use super::fire::{Firing, data};
 use super::latch::Latch;
 use super::scope::{Clock, Key};
-use super::triggers::word;
+use super::sight::word;
 use super::work::Work;
 use crate::domain::rules::model::{AcrossDowntime, Missed, Trigger, TriggerKind};
 use crate::domain::rules::record::WhyNot;

@@ -26,9 +26,8 @@ pub(super) type Fault = (Box<str>, String);
 impl Work<'_> {
     /// Fills an action in: for each device that it is for, what is asked.
     pub fn ask(&self, key: Key, run: &Run, what: &What, at: Timestamp) -> Result<Vec<Asked>, Fault> {
-        let rule = self.book.rule(key.rule);
         let sight = self.sight(run, at);
-        self.guard(key.rule, || self.fill(rule, run, what, &sight))
+        self.guard(key.rule, || self.fill(run, what, &sight))
             .unwrap_or_else(|_| Err(("panic".into(), "it died: a fault of the program".to_owned())))
     }
 
@@ -37,7 +36,7 @@ impl Work<'_> {
         Sight { twins: self.world, now, trigger: &run.entry.trigger.data, device }
     }
 
-    fn fill(&self, rule: &Rule, run: &Run, what: &What, sight: &Sight<'_>) -> Result<Vec<Asked>, Fault> {
+    fn fill(&self, run: &Run, what: &What, sight: &Sight<'_>) -> Result<Vec<Asked>, Fault> {
         let of_trigger = run.entry.device.as_ref();
         let each = |of: &Selector, data: Object| -> Result<Vec<Asked>, Fault> {
             if matches!(of, Selector::Trigger) && of_trigger.is_none() {
@@ -112,10 +111,7 @@ impl Work<'_> {
                     [("level", level_word(*level).into()), ("message", message.into())].into_iter().collect(),
                 )
             }
-            What::Run { rule: other } => {
-                let _ = rule; // its own name is no hindrance: a circle is found by its depth
-                once([("rule", Json::from(other.as_str()))].into_iter().collect())
-            }
+            What::Run { rule } => once([("rule", Json::from(rule.as_str()))].into_iter().collect()),
             What::Delay { .. } | What::Wait { .. } | What::Choose { .. } => Ok(Vec::new()),
         }
     }

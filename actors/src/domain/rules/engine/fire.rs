@@ -1,12 +1,9 @@
 //! A trigger has fired: does its rule run?
 
-use super::latch::Latch;
 use super::program::List;
 use super::run::{Run, Turn, Waits};
-use super::scope::{Folded, Key};
 use super::work::{Work, key};
 use super::{ActId, ActResult};
-use crate::domain::rules::model::RunMode;
 use crate::domain::rules::record::{
     ConditionSeen, RunEntry, RunId, RunKind, RunOutcome, TriggerSeen, WhyNot,
 };
@@ -16,9 +13,6 @@ use super::state::Job;
 
 /// So many runs stand above a run at most: deeper, rules set each other off in a circle.
 pub(super) const DEEPEST: u8 = 8;
-
-/// So many firings wait for a decision at most: the world takes that long over acts only when it is stuck.
-const MOST_UNDECIDED: usize = 1_000;
 
 /// In place of a trigger's number in a run's name, where no trigger fired it.
 pub(super) const BY_HAND: u16 = u16::MAX;
@@ -53,7 +47,7 @@ pub(super) struct Firing {
 }
 
 /// Why not, a sentence, and which condition it was.
-type Refusal = (WhyNot, String, Option<u16>);
+pub(super) type Refusal = (WhyNot, String, Option<u16>);
 
 impl Firing {
     /// One of an ordinary trigger.
@@ -217,102 +211,6 @@ impl Work<'_> {
         refusal.map_or(Ok(()), Err)
     }
 
-    /// What the mode, the cooldown and the breaker say to a run whose conditions hold. `again`: it has waited for
-    /// this decision.
-    fn decide(&mut self, key: Key, mut run: Run, at: Timestamp, again: bool) -> Result<(), Refusal> {
-        let rule = self.book.rule(key.rule);
-        let max = usize::from(rule.max.max(1));
-        let (mut going, mut queued, mut undecided) = (0, 0, 0);
-        if let Some(scope) = self.state.scopes.get(&key) {
-            for other in &scope.runs {
-                match other.waits {
-                    Waits::Turn(Turn::Queued) => queued += 1,
-                    Waits::Turn(Turn::Undecided) => undecided += 1,
-                    _ => going += usize::from(other.is_main()),
-                }
-            }
-        }
-        if self.is_unsettled(key) || (undecided > 0 && !again) {
-            if undecided >= MOST_UNDECIDED {
-                return Err(self.refuse_run(key, run, WhyNot::TooMany, "the hub does not come after"));
-            }
-            self.put_run(key, run);
-            return Ok(());
-        }
-        let rests_until = self.state.scopes.get(&key).and_then(|scope| scope.rests_until);
-        if let Some(until) = rests_until.filter(|until| *until > run.entry.at)
-            && run.entry.kind != RunKind::Manual
-        {
-            return Err(self.refuse_run(key, run, WhyNot::Cooldown, &format!("it rests until {until}")));
-        }
-        let mode = if run.made_up { RunMode::Queued } else { rule.mode };
-        match mode {
-            RunMode::Single if going > 0 => {
-                let detail = "it still runs for this device, and its mode is single";
-                return Err(self.refuse_run(key, run, WhyNot::StillRunning, detail));
-            }
-            RunMode::Parallel if going >= max => {
-                return Err(self.refuse_run(key, run, WhyNot::TooMany, &format!("{going} run at once")));
-            }
-            RunMode::Queued if going > 0 && queued >= max && !run.made_up => {
-                return Err(self.refuse_run(key, run, WhyNot::TooMany, &format!("{queued} wait already")));
-            }
-            RunMode::Queued if going > 0 => {
-                run.waits = Waits::Turn(Turn::Queued);
-                self.state.say(run.entry.clone(), true);
-                self.put_run(key, run);
-                return Ok(());
-            }
-            RunMode::Restart => self.abort_where(key, "restart", at, Run::is_main),
-            RunMode::Single | RunMode::Queued | RunMode::Parallel => {}
-        }
-        self.begin(key, run, at)
-    }
-
-    /// Is a run about to come to its end or to a wait, so that what is to become of others is not clear yet?
-    fn is_unsettled(&self, key: Key) -> bool {
-        let Some(scope) = self.state.scopes.get(&key) else { return false };
-        let rule = self.book.rule(key.rule);
-        let hurries = scope.runs.iter().any(Run::is_hurrying);
-        let going = scope.runs.iter().filter(|run| run.is_main()).count();
-        hurries && (rule.mode != RunMode::Parallel || going >= usize::from(rule.max.max(1)))
-    }
-
-    fn begin(&mut self, key: Key, mut run: Run, at: Timestamp) -> Result<(), Refusal> {
-        let breaker = self.book.rule(key.rule).breaker;
-        let from = run.entry.at.plus_millis(-breaker.within_ms);
-        let device = run.entry.device.clone();
-        let scope = self.state.scope(key, device.as_ref());
-        scope.recent.retain(|began| *began > from);
-        if !run.made_up && scope.recent.len() >= usize::from(breaker.runs) {
-            let why = format!("{} runs within {} s", scope.recent.len(), breaker.within_ms / 1_000);
-            let refusal = self.refuse_run(key, run, WhyNot::Stopped, &why);
-            self.stop(key.rule, &why, at);
-            return Err(refusal);
-        }
-        if !run.made_up {
-            scope.recent.push(run.entry.at);
-        }
-        scope.folded = None;
-        if let Some(latch) = run.latch {
-            // What it ran for was over, and is there again.
-            let over = |other: &Run| other.entry.kind == RunKind::Release && other.latch == Some(latch);
-            self.abort_where(key, "restart", at, over);
-        }
-        self.state.counts.runs += 1;
-        self.state.remember(&run.entry);
-        run.waits = Waits::Acts { open: Vec::new(), failed: None };
-        self.start(key, run, at);
-        Ok(())
-    }
-
-    fn start(&mut self, key: Key, run: Run, at: Timestamp) {
-        let id = run.entry.id;
-        self.state.say(run.entry.clone(), true);
-        self.put_run(key, run);
-        self.drive(id, at);
-    }
-
     /// Does a run of its own rule stand above it? Then it is in the circle, and not only at its end.
     fn is_above(&self, entry: &RunEntry) -> bool {
         let mut above = entry.parent;
@@ -323,112 +221,6 @@ impl Work<'_> {
             above = parent;
         }
         false
-    }
-
-    fn put_after(&mut self, key: Key, mut run: Run, after: RunId, at: Timestamp) -> RunId {
-        let id = run.entry.id;
-        let goes_on = |run: &Run| run.entry.id == after;
-        if self.state.scopes.get(&key).is_some_and(|scope| scope.runs.iter().any(goes_on)) {
-            run.waits = Waits::Turn(Turn::After(after));
-            self.put_run(key, run);
-        } else {
-            run.waits = Waits::Acts { open: Vec::new(), failed: None };
-            self.start(key, run, at);
-        }
-        id
-    }
-
-    /// Lets those begin whose turn has come.
-    pub fn give_turns(&mut self, key: Key, at: Timestamp) {
-        while let Some(id) = self.next_turn(key) {
-            let Some((_, mut run)) = self.take_run(id) else { return };
-            match run.waits {
-                Waits::Turn(Turn::Undecided) => {
-                    // What comes of it is told by its entry.
-                    let _ = self.decide(key, run, at, true);
-                }
-                Waits::Turn(Turn::Queued) => {
-                    let _ = self.begin(key, run, at);
-                }
-                _ => {
-                    run.waits = Waits::Acts { open: Vec::new(), failed: None };
-                    self.start(key, run, at);
-                }
-            }
-        }
-    }
-
-    fn next_turn(&self, key: Key) -> Option<RunId> {
-        let runs = &self.state.scopes.get(&key)?.runs;
-        let is_busy = runs.iter().any(Run::is_main);
-        let is_unsettled = self.is_unsettled(key);
-        let may = |run: &&Run| match run.waits {
-            Waits::Turn(Turn::Undecided) => !is_unsettled,
-            Waits::Turn(Turn::Queued) => !is_busy,
-            Waits::Turn(Turn::After(before)) => !runs.iter().any(|other| other.entry.id == before),
-            _ => false,
-        };
-        runs.iter().find(may).map(|run| run.entry.id)
-    }
-
-    /// Gives up those runs of a scope that `which` says.
-    pub fn abort_where(&mut self, key: Key, reason: &str, at: Timestamp, which: impl Fn(&Run) -> bool) {
-        let Some(scope) = self.state.present(key) else { return };
-        let (given_up, stay) = std::mem::take(&mut scope.runs).into_iter().partition(|run| which(run));
-        scope.runs = stay;
-        let given_up: Vec<Run> = given_up;
-        for run in given_up {
-            self.abort(run, reason, at);
-        }
-    }
-
-    fn refuse_run(&mut self, key: Key, run: Run, why: WhyNot, detail: &str) -> Refusal {
-        let refusal = (why, detail.to_owned(), None);
-        self.refuse(key, run, &refusal);
-        refusal
-    }
-
-    /// Says that a rule did not run. The same again is counted where it was said first.
-    fn refuse(&mut self, key: Key, run: Run, (why, detail, condition): &Refusal) {
-        self.mark_latch(key, &run, None);
-        self.state.running.remove(&run.entry.id);
-        let device = run.entry.device.clone();
-        let id = run.entry.id;
-        let mut entry = run.entry;
-        entry.outcome = RunOutcome::NotRun { why: *why, detail: detail.as_str().into() };
-        let scope = self.state.scope(key, device.as_ref());
-        // What was to be done after it is not: it did not run.
-        scope.runs.retain(|other| !matches!(other.waits, Waits::Turn(Turn::After(before)) if before == id));
-        let index = entry.trigger.index;
-        let same =
-            |folded: &Folded| folded.why == *why && folded.condition == *condition && folded.index == index;
-        let mut tell = true;
-        match scope.folded.as_deref_mut().filter(|folded| same(folded)) {
-            Some(folded) => {
-                folded.count = folded.count.saturating_add(1);
-                (entry.id, entry.at, entry.count) = (folded.id, folded.at, folded.count);
-                tell = false;
-            }
-            None => {
-                let (id, at) = (entry.id, entry.at);
-                let folded = Folded { id, at, count: 1, index, why: *why, condition: *condition };
-                scope.folded = Some(Box::new(folded));
-            }
-        }
-        entry.ended_at = Some(entry.last_at);
-        self.state.say(entry, tell);
-    }
-
-    /// Writes down at a run's latch whether it ran.
-    fn mark_latch(&mut self, key: Key, run: &Run, ran: Option<RunId>) {
-        let Some(trigger) = run.latch else { return };
-        let Some(scope) = self.state.present(key) else { return };
-        let is_of_run = |of: &Option<RunId>| of.is_none() || *of == Some(run.entry.id);
-        if let Some(Latch::Fired { ran: before }) = scope.latch(trigger)
-            && is_of_run(before)
-        {
-            scope.set_latch(trigger, Some(Latch::Fired { ran }));
-        }
     }
 }
 

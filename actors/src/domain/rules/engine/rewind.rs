@@ -98,13 +98,12 @@ fn property(properties: &mut Properties, name: &str, value: &Json, at: Timestamp
     }
     let gone: Object = [(name, Json::Null)].into_iter().collect();
     properties.merge(&gone, at, None);
-    // It was made so by this event, or by a later one: then whether this one changed it nobody knows, and it did not.
-    let was = match () {
+    // It was made so by this event; or by a later one: then whether this one changed it nobody knows, and it did not.
+    let (was, before) = match () {
         () if changed_at == at => return,
-        () if changed_at < at => now_is,
-        () => value.clone(),
+        () if changed_at < at => (now_is, changed_at),
+        () => (value.clone(), at.plus_millis(-1)),
     };
-    let before = at.plus_millis(-1);
     match Scalar::from_json(was.clone()) {
         Some(value) => {
             let reading = Reading { name: name.into(), value, unit: None, quality_score: None };

@@ -2,7 +2,7 @@
 
 use super::fire::{BY_HAND, Firing, data};
 use super::scope::Key;
-use super::triggers::has;
+use super::sight::has;
 use super::watch::Spot;
 use super::work::Work;
 use crate::domain::rules::model::TriggerKind;

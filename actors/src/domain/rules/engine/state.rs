@@ -68,6 +68,18 @@ pub struct Counts {
 }
 
 impl State {
+    /// Does this rule die when it is looked at? Only in tests.
+    #[cfg(test)]
+    pub fn dies(&self, rule: &RuleId) -> bool {
+        self.dies.as_ref() == Some(rule)
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "in tests it looks")]
+    pub fn dies(&self, _rule: &RuleId) -> bool {
+        false
+    }
+
     /// A scope, to be changed.
     pub fn scope(&mut self, key: Key, device: Option<&DeviceId>) -> &mut Scope {
         self.touched.insert(key);

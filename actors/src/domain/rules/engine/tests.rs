@@ -17,7 +17,9 @@ use crate::domain::event::Source;
 use crate::domain::rules::RuleFile;
 use crate::domain::rules::model::Origin;
 use crate::domain::rules::record::RunOutcome;
+use crate::domain::rules::record::{RunEntry, RunId};
 use crate::domain::rules::scenario::{self, sim::Sim};
+use crate::domain::{Cause, DeviceId, DeviceNumber, Json, Object};
 use crate::domain::{CommandStatus, Input, Reading, Scalar, Telemetry};
 
 /// Monday, 2026-06-01, noon UTC.

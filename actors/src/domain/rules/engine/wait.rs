@@ -1,6 +1,5 @@
 //! Runs that wait: for a time, for a condition, for a command to be executed.
 
-use super::conditions::asks_the_time;
 use super::deed::parse_act;
 use super::drive::settle_line;
 use super::run::{Run, Waits};
@@ -22,6 +21,20 @@ pub(super) fn next_look(until: &Condition, now: Timestamp) -> Option<Timestamp> 
     asks_the_time(until).then(next)
 }
 
+/// Does it depend on the time, so that it can come to hold though nothing happens? Of an expression its text tells: that
+/// is wrong where a device or a property is called so, and costs a look a minute then.
+fn asks_the_time(condition: &Condition) -> bool {
+    match condition {
+        Condition::Expression(expression) => {
+            let mut words = expression.text().split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            words.any(|word| word == "now" || word == "age")
+        }
+        Condition::Time { .. } => true,
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().any(asks_the_time),
+        Condition::Not(part) => asks_the_time(part),
+    }
+}
+
 impl Work<'_> {
     /// The time of a run has come.
     pub fn run_is_due(&mut self, id: RunId, at: Timestamp) {
@@ -33,7 +46,7 @@ impl Work<'_> {
             }
             Waits::Confirm { .. } => self.not_confirmed(key, run, at),
             Waits::Condition { until, .. } => {
-                self.look_at_wait(key, run, until.is_some_and(|until| until <= at), at)
+                self.look_at_wait(key, run, until.is_some_and(|until| until <= at), at);
             }
             Waits::Turn(_) | Waits::Acts { .. } => self.put_run(key, run),
         }

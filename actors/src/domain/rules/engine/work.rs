@@ -46,20 +46,13 @@ impl Work<'_> {
         now: Timestamp,
     ) -> Result<ConditionSeen, Died> {
         let sight = Sight { twins: self.world, now, trigger, device };
-        self.guard(rule, || super::conditions::evaluate(condition, &sight))
+        self.guard(rule, || condition.evaluate(&sight))
     }
 
     /// Runs what belongs to a rule so that its death is the rule's alone.
     pub fn guard<T>(&self, rule: u32, what: impl FnOnce() -> T) -> Result<T, Died> {
-        #[cfg(test)]
-        let dies = self.state.dies.as_ref() == Some(&self.book.rule(rule).id);
-        #[cfg(not(test))]
-        let dies = { _ = rule };
         catch_unwind(AssertUnwindSafe(|| {
-            #[cfg(test)]
-            assert!(!dies, "a rule that dies in a test");
-            #[cfg(not(test))]
-            let () = dies;
+            assert!(!self.state.dies(&self.book.rule(rule).id), "a rule that dies in a test");
             what()
         }))
         .map_err(|_| Died)

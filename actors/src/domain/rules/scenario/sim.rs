@@ -1,20 +1,20 @@
 //! A world for the engine to act upon, with a clock that is moved by hand: real twins, devices that do at once what
 //! they are told, and nothing else. What the rules bring about comes back to them as events, as it does live.
 
+mod perform;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use uuid::Builder;
 
-use crate::domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
-use crate::domain::command::{Answer, AnswerStatus, CommandChange, Step as CommandStep};
+use crate::domain::alarm::{Alarm, AlarmStep, Originator, Severity};
 use crate::domain::event::{ChangeKind, Source};
-use crate::domain::rules::engine::{Act, ActResult, Deed, Engine, Kept, Step};
+use crate::domain::rules::engine::{Act, Deed, Engine, Kept, Step};
 use crate::domain::rules::model::{Rule, RuleId};
 use crate::domain::rules::record::{RunEntry, RunId};
 use crate::domain::rules::signal::Signal;
-use crate::domain::twin::{Change, Registration};
 use crate::domain::{
-    Cause, CommandId, CommandStatus, DeviceId, DeviceNumber, Event, EventBody, Input, Json, Object, Recorded,
+    Cause, CommandId, CommandStatus, DeviceId, DeviceNumber, Event, EventBody, Input, Object, Recorded,
     Refusal, Timestamp, Twin, TwinChange,
 };
 
@@ -47,7 +47,6 @@ pub(in crate::domain::rules) struct Sim {
 #[derive(Clone, Debug)]
 pub(in crate::domain::rules) struct Done {
     pub at: Timestamp,
-    pub rule: RuleId,
     pub deed: Deed,
     /// What was wrong.
     pub failed: Option<Box<str>>,
@@ -92,7 +91,7 @@ impl Sim {
         self.twins.entry(id.clone()).or_insert_with(|| {
             let mut twin = Twin::new(id.clone(), number, now);
             // A new twin refuses neither.
-            let _ = twin.apply(Input::Register(Box::new(Registration::default())), now, &Cause::hub());
+            let _ = twin.apply(Input::Register(Box::default()), now, &Cause::hub());
             let online = Input::Presence { online: true, details: Object::default() };
             let _ = twin.apply(online, now, &Cause::new(Source::Mqtt, ""));
             twin
@@ -150,61 +149,6 @@ impl Sim {
         self.settle();
     }
 
-    /// An alarm is raised, cleared or acknowledged.
-    pub fn alarm(
-        &mut self,
-        of: Originator,
-        alarm_type: &str,
-        step: AlarmStep,
-        more: (Severity, &str),
-        cause: &Cause,
-    ) {
-        let id = AlarmId(Builder::from_custom_bytes(self.name(1)).into_uuid());
-        let (device, number) = match &of {
-            Originator::Device(id) => (id.clone(), self.make(id).number),
-            Originator::Rule(_) => (DeviceId::none(), DeviceNumber(0)),
-        };
-        let now = self.now;
-        let alarm = self.alarms.entry((of.clone(), alarm_type.into())).or_insert_with(|| Alarm {
-            id,
-            originator: of,
-            number,
-            alarm_type: alarm_type.into(),
-            severity: more.0,
-            message: "".into(),
-            active: false,
-            acknowledged: false,
-            raised_at: now,
-            last_at: now,
-            count: 0,
-            cleared_at: None,
-            cleared_by: "".into(),
-            acknowledged_at: None,
-            acknowledged_by: "".into(),
-            rule: None,
-            run: cause.run.as_ref().map(|run| run.id),
-        });
-        let step = match step {
-            AlarmStep::Raised | AlarmStep::Repeated => {
-                let was_active = std::mem::replace(&mut alarm.active, true);
-                (alarm.severity, alarm.message, alarm.last_at) = (more.0, more.1.into(), now);
-                alarm.count += 1;
-                if was_active { AlarmStep::Repeated } else { AlarmStep::Raised }
-            }
-            AlarmStep::Cleared if !alarm.active => return,
-            AlarmStep::Cleared => {
-                (alarm.active, alarm.cleared_at, alarm.count) = (false, Some(now), 0);
-                AlarmStep::Cleared
-            }
-            AlarmStep::Acknowledged => {
-                (alarm.acknowledged, alarm.acknowledged_at) = (true, Some(now));
-                AlarmStep::Acknowledged
-            }
-        };
-        let body = EventBody::Alarm(Box::new(AlarmChange { step, alarm: alarm.clone() }));
-        self.append(Event { device, number, at: now, received_at: now, body, cause: cause.clone() });
-    }
-
     /// The hub dies, is down for so long, and starts again with what it had kept.
     pub fn down(&mut self, ms: i64) {
         let down_since = self.now;
@@ -247,52 +191,6 @@ impl Sim {
         }
         self.take(step);
         self.settle();
-    }
-
-    /// The newest command of a device, of this type where one is said; made where there is none.
-    pub fn command(&mut self, id: &DeviceId, command_type: Option<&str>, status: CommandStatus) {
-        let cause = Cause::new(Source::Rest, "");
-        let is_of = |of: &str| command_type.is_none_or(|wanted| wanted == of);
-        let twin = self.make(id);
-        let newest = twin.commands().iter().rev().find(|command| is_of(&command.request.command_type));
-        let command = match newest.map(|command| command.id) {
-            Some(command) => command,
-            None => {
-                let request =
-                    crate::domain::CommandRequest::new(command_type.unwrap_or("test"), Object::default());
-                let command = CommandId(Builder::from_custom_bytes(self.name(2)).into_uuid());
-                let body = CommandStep::Queued(Box::new(request));
-                self.happen(
-                    id,
-                    EventBody::Command(Box::new(CommandChange { id: command, step: body })),
-                    &cause,
-                );
-                command
-            }
-        };
-        self.answer(id, command, status);
-        self.settle();
-    }
-
-    fn answer(&mut self, id: &DeviceId, command: CommandId, status: CommandStatus) {
-        let answer = |status| CommandStep::Answered(Answer { status, response: None, reason: None });
-        let step = match status {
-            CommandStatus::Pending => return,
-            CommandStatus::Sent => CommandStep::Sent { attempt: 1 },
-            CommandStatus::Delivered => answer(AnswerStatus::Delivered),
-            CommandStatus::Executed => answer(AnswerStatus::Executed),
-            CommandStatus::Failed => answer(AnswerStatus::Failed),
-            CommandStatus::Rejected => answer(AnswerStatus::Rejected),
-            status => CommandStep::Ended { status, reason: "the test says so".into(), by: None },
-        };
-        let now = self.now;
-        let Some(twin) = self.twins.get_mut(id) else { return };
-        let body = EventBody::Command(Box::new(CommandChange { id: command, step }));
-        let cause = Cause::new(Source::Mqtt, "");
-        let (device, number) = (twin.id.clone(), twin.number);
-        let event = Event { device, number, at: now, received_at: now, body, cause };
-        twin.redo(&event);
-        self.append(event);
     }
 
     fn apply(&mut self, id: &DeviceId, input: Input, cause: &Cause) -> Result<Option<CommandId>, Refusal> {
@@ -355,79 +253,16 @@ impl Sim {
     }
 
     fn act(&mut self, act: Act) {
-        let Act { id, rule, cause, deed } = act;
+        let Act { id, cause, deed, .. } = act;
         let result = if self.done.len() < MOST_ACTS {
             self.perform(&deed, &cause)
         } else {
-            fail("too_many", "the rules never come to an end")
+            perform::fail("too_many", "the rules never come to an end")
         };
         let failed = result.failed.as_ref().map(|(word, _)| word.clone());
-        self.done.push(Done { at: self.now, rule, deed, failed });
+        self.done.push(Done { at: self.now, deed, failed });
         let step = self.engine.done(id, result, self.now);
         self.take(step);
-    }
-
-    fn perform(&mut self, deed: &Deed, cause: &Cause) -> ActResult {
-        let outcome = match deed {
-            Deed::Command { device, request } => {
-                let id = CommandId(Builder::from_custom_bytes(self.name(4)).into_uuid());
-                let asked =
-                    Input::Command { id, request: Box::new(request.clone()), known: None, is_new: true };
-                let outcome = self.apply(device, asked, cause);
-                if let Ok(Some(command)) = outcome {
-                    self.answer(device, command, self.commands);
-                }
-                outcome
-            }
-            Deed::Desired { device, set } => {
-                let patch = [("desired", Json::Object(set.clone()))].into_iter().collect();
-                self.apply(device, Input::Change(Box::new(Change { patch, if_version: None })), cause)
-            }
-            Deed::Mode { device, mode, until } => {
-                self.apply(device, Input::SetMode { mode: *mode, until: *until }, cause)
-            }
-            Deed::Raise { of, alarm_type, severity, message, .. } => {
-                if let Originator::Device(id) = of
-                    && !self.twins.contains_key(id)
-                {
-                    return fail("unknown_device", "there is no such device");
-                }
-                self.alarm(of.clone(), alarm_type, AlarmStep::Raised, (*severity, message), cause);
-                Ok(None)
-            }
-            Deed::Clear { of, alarm_type } => {
-                let is_known = self.alarms.contains_key(&(of.clone(), alarm_type.clone()));
-                if is_known {
-                    let more = (Severity::Info, "");
-                    self.alarm(of.clone(), alarm_type, AlarmStep::Cleared, more, cause);
-                }
-                Ok(None)
-            }
-            Deed::Enable { rule, enabled } => {
-                self.append(Event {
-                    device: DeviceId::none(),
-                    number: DeviceNumber(0),
-                    at: self.now,
-                    received_at: self.now,
-                    body: EventBody::Signal(Box::new(Signal::Enabled {
-                        rule: rule.clone(),
-                        enabled: *enabled,
-                    })),
-                    cause: cause.clone(),
-                });
-                Ok(None)
-            }
-            Deed::Publish { .. } | Deed::Webhook(_) | Deed::Log { .. } => Ok(None),
-        };
-        match outcome {
-            Ok(command) => {
-                let command = command.filter(|_| matches!(deed, Deed::Command { .. }));
-                ActResult { seq: Some(self.log.len() as u64), command, ..ActResult::default() }
-            }
-            Err(Refusal::ManualMode) => fail("manual_mode", &Refusal::ManualMode.to_string()),
-            Err(Refusal::Unknown(id)) => fail("unknown_device", &format!("there is no device {id}")),
-            Err(refusal) => fail("refused", &refusal.to_string()),
-        }
     }
 
     fn keep(&mut self) {
@@ -463,8 +298,4 @@ impl Sim {
         let cause = Cause::new(Source::Mqtt, "");
         twin.redo(&Event { device, number, at: now, received_at: now, body, cause });
     }
-}
-
-fn fail(word: &str, detail: &str) -> ActResult {
-    ActResult { failed: Some((word.into(), detail.to_owned())), ..ActResult::default() }
 }

@@ -68,7 +68,7 @@ fn what_waits_survives_a_kill_at_any_moment() {
         let mut sim = world(text);
         let again = |sim: &mut Sim| {
             if kill {
-                sim.restart()
+                sim.restart();
             }
         };
         for n in 5..8 {

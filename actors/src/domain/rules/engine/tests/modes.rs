@@ -102,8 +102,8 @@ fn devices_do_not_stand_in_each_others_way() {
         sim.make(&id(lamp));
     }
     sim.begin();
-    for lamp in ["lamp-1", "lamp-2", "lamp-1"] {
-        sim.reports(lamp, "on", sim.log.len() as f64);
+    for (lamp, value) in [("lamp-1", 1.0), ("lamp-2", 1.0), ("lamp-1", 2.0)] {
+        sim.reports(lamp, "on", value);
     }
     assert_eq!(sim.journal(), ["r lamp-1 0 running", "r lamp-2 0 running", "r lamp-1 0 still_running"]);
 }
@@ -115,17 +115,17 @@ fn how_long_an_act_takes_changes_nothing() {
     let mut engine = Engine::new(noon());
     engine.exchange(rules);
     engine.know(Twin::new(id("a"), DeviceNumber(1), noon()));
-    let tell = |engine: &mut Engine, seq: u64| {
+    let tell = |engine: &mut Engine, seq: u32| {
         let body = EventBody::Telemetry {
             readings: vec![Reading {
                 name: "n".into(),
-                value: Scalar::Number((seq as i64).into()),
+                value: Scalar::Number(i64::from(seq).into()),
                 unit: None,
                 quality_score: None,
             }],
             identity: None,
         };
-        let at = noon().plus_millis(seq as i64);
+        let at = noon().plus_millis(i64::from(seq));
         let event = crate::domain::Event {
             device: id("a"),
             number: DeviceNumber(1),
@@ -134,7 +134,7 @@ fn how_long_an_act_takes_changes_nothing() {
             body,
             cause: device(),
         };
-        engine.observe(&Recorded::new(seq, event))
+        engine.observe(&Recorded::new(u64::from(seq), event))
     };
     let first = tell(&mut engine, 1);
     let second = tell(&mut engine, 2);

@@ -30,11 +30,14 @@ fn check(happens: &[fn(&mut Sim)]) {
     for recorded in &sim.log[place..] {
         let mut steps = vec![engine.observe(recorded)];
         while let Some(step) = steps.pop() {
-            ids.extend(step.entries.iter().map(|entry| entry.entry.id));
+            for entry in &step.entries {
+                if !ids.contains(&entry.entry.id) {
+                    ids.push(entry.entry.id);
+                }
+            }
             steps.extend(step.acts.iter().map(|act| engine.done(act.id, ActResult::default(), noon())));
         }
     }
-    ids.dedup();
     let live: Vec<_> = sim.entries[before..].iter().map(|entry| entry.id).collect();
     assert_eq!(ids, live);
     let state = |twin: &Twin| (twin.reported.clone(), twin.desired.to_object(), twin.status, twin.mode);
