@@ -296,7 +296,9 @@ impl Handler<ClearType> for Alarms {
 /// A reply where there is always something to tell.
 fn answer_to(reply: tokio::sync::oneshot::Sender<Told>) -> Reply {
     Box::new(move |told| {
-        let _ = told.map(|told| reply.send(told)); // whoever asked may have gone
+        if let Some(told) = told {
+            let _ = reply.send(told); // whoever asked may have gone
+        }
     })
 }
 

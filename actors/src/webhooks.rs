@@ -209,7 +209,7 @@ impl Webhooks {
             self.end(id, DeliveryStatus::Failed, "its rule has no key to sign it with".into(), ctx);
         }
         // Not at once: who is asked for keys may be slow, and many may lack theirs.
-        ctx.run_later(Duration::ZERO, |this, ctx| this.pump(ctx));
+        ctx.run_later(Duration::ZERO, Self::pump);
     }
 
     /// One attempt less is under way to this delivery's host.

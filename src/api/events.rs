@@ -6,7 +6,7 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::domain::alarm::Severity;
-use twinhub_actors::domain::{DeviceId, DeviceNumber, Recorded};
+use twinhub_actors::domain::{DeviceId, DeviceNumber, Kind, Recorded};
 use twinhub_actors::messages::archive::FindEvents;
 use twinhub_actors::store::EventQuery;
 
@@ -103,10 +103,14 @@ async fn list(
 
 fn wanted(mut params: Params) -> Result<EventQuery, FieldError> {
     let since = params.value("since", "a sequence number")?;
+    let (mut kinds, at_least) = (kinds(&mut params)?, severity(&mut params)?);
+    if at_least.is_some() && kinds.is_empty() {
+        kinds.push(Kind::Alarm); // nothing else has a severity
+    }
     let query = EventQuery {
         device: None,
-        kinds: kinds(&mut params)?,
-        at_least: severity(&mut params)?,
+        kinds,
+        at_least,
         from: params.start_time("from")?,
         to: params.end_time("to")?,
         since,
@@ -120,7 +124,7 @@ fn wanted(mut params: Params) -> Result<EventQuery, FieldError> {
     Ok(query)
 }
 
-fn kinds(params: &mut Params) -> Result<Vec<twinhub_actors::domain::Kind>, FieldError> {
+fn kinds(params: &mut Params) -> Result<Vec<Kind>, FieldError> {
     let words = boxed(params.list("kind"));
     if words.is_empty() {
         return Ok(Vec::new());
@@ -175,10 +179,8 @@ fn boxed(words: Vec<String>) -> Vec<Box<str>> {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::test::TestRequest;
-    use twinhub_actors::domain::Kind;
-
     use super::*;
+    use actix_web::test::TestRequest;
 
     #[test]
     fn reads_what_is_wanted() {

@@ -79,10 +79,15 @@ impl Sender {
 
     /// Tries once, for as long as the delivery says.
     pub(super) async fn attempt(&self, order: &Order) -> Outcome {
+        // Not on the receiver's time.
+        let clients = match self.clients().await {
+            Ok(clients) => clients,
+            Err(why) => return Outcome::NotNow(why, None),
+        };
         let millis = u64::try_from(order.delivery.timeout_ms).unwrap_or(0).max(1);
         let patience = Duration::from_millis(millis).min(LONGEST);
         let until = Instant::now() + patience;
-        let mut response = match timeout_at(until, self.follow(order)).await {
+        let mut response = match timeout_at(until, self.follow(clients, order)).await {
             Ok(Ok(response)) => response,
             Ok(Err(NoAnswer::NotNow(why))) => return Outcome::NotNow(why, None),
             Ok(Err(NoAnswer::Never(why))) => return Outcome::Never(why),
@@ -103,9 +108,8 @@ impl Sender {
 
     /// Sends it, and sends it on where it is redirected. The method and the body stay as they are: a webhook that
     /// became a GET on its way would be taken and do nothing. Only 303 says that it was taken, and asks for that.
-    async fn follow(&self, order: &Order) -> Result<Response, NoAnswer> {
+    async fn follow(&self, clients: &Clients, order: &Order) -> Result<Response, NoAnswer> {
         let delivery = &order.delivery;
-        let clients = self.clients().await?;
         let mut url = address(&delivery.url)?;
         let mut method = Method::from_bytes(delivery.method.as_bytes()).map_err(|error| never(&error))?;
         let mut body = (method != Method::GET).then(|| delivery.body.to_string());
@@ -159,7 +163,8 @@ impl Sender {
         Ok(Some(next))
     }
 
-    async fn clients(&self) -> Result<&Clients, NoAnswer> {
+    /// The clients, or why there are none just now.
+    async fn clients(&self) -> Result<&Clients, String> {
         let build = |outward_only| {
             let resolver = Resolver { look_up: LookUp::clone(&self.look_up), outward_only };
             Client::builder()
@@ -173,8 +178,8 @@ impl Sender {
         let make = move || Ok(Clients { anywhere: anywhere.build()?, outward: outward.build()? });
         let made = || async {
             let made = tokio::task::spawn_blocking(make).await;
-            let made = made.map_err(|error| NoAnswer::NotNow(error.to_string()))?;
-            made.map_err(|error: reqwest::Error| NoAnswer::NotNow(told(&error)))
+            let made = made.map_err(|error| error.to_string())?;
+            made.map_err(|error: reqwest::Error| told(&error))
         };
         self.clients.get_or_try_init(made).await
     }

@@ -9,7 +9,8 @@ use super::RuleId;
 use super::engine::{Act, ActResult, Deed, Engine, Step};
 use super::expression::Twins as _;
 use super::record::{RunEntry, RunId, RunOutcome, WhyNot};
-use crate::domain::{DeviceId, DeviceNumber, Mode, Recorded, Timestamp};
+use super::signal::Signal;
+use crate::domain::{DeviceId, DeviceNumber, EventBody, Mode, Recorded, Timestamp};
 
 /// A replay on a virtual clock. Feed it every event in the order of the sequence, then finish it.
 ///
@@ -44,6 +45,13 @@ impl Backtest {
 
     /// The next event.
     pub fn observe(&mut self, recorded: &Recorded) {
+        let is_start = matches!(&recorded.event.body, EventBody::Signal(signal) if matches!(**signal, Signal::Started { .. }));
+        let at = recorded.event.received_at;
+        // What was due before is done before: the world had answered by then.
+        if !is_start && self.engine.next().is_some_and(|next| next <= at) {
+            let step = self.engine.advance(at);
+            self.take(step);
+        }
         let step = self.engine.observe(recorded);
         if !is_empty(&step) {
             self.take(step);

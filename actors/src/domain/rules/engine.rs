@@ -22,6 +22,7 @@ mod fire;
 mod kept;
 mod latch;
 mod program;
+mod rewind;
 mod run;
 mod scope;
 mod signals;
@@ -229,6 +230,12 @@ impl Engine {
         self.work().restore(kept);
     }
 
+    /// The twins that it was told stand later than its place in the sequence: takes them back to before `past`,
+    /// which is all that happened in between. To be called after [`Engine::know`], before those events.
+    pub fn rewind<'a>(&mut self, past: impl Iterator<Item = &'a Recorded>) {
+        self.world.rewind(past);
+    }
+
     /// Whether `rule` runs; remembered, and so kept over a reload. The signal
     /// [`Enabled`](super::Signal::Enabled) does the same. What comes of it is told with the next step.
     pub fn set_enabled(&mut self, rule: &RuleId, enabled: bool) {
@@ -349,6 +356,12 @@ impl Engine {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.state.counts
+    }
+
+    /// From now on this rule dies when it is looked at.
+    #[cfg(test)]
+    pub(crate) fn dies_in_tests(&mut self, rule: &RuleId) {
+        self.state.dies = Some(rule.clone());
     }
 
     fn work(&mut self) -> Work<'_> {

@@ -1,6 +1,7 @@
 //! What an action asks of the world: its data, filled in, as the journal shows them; and made of those, now or after
 //! a restart, the deed.
 
+use super::program::List;
 use super::run::Run;
 use super::scope::{Hold, Key};
 use super::work::Work;
@@ -155,7 +156,7 @@ impl Work<'_> {
                 headers: headers(webhook, &self.sight(run, run.entry.at)).unwrap_or_default(),
                 body: data.get("body").cloned().unwrap_or_default(),
                 signed_by: webhook.secret.is_some().then(|| rule.id.clone()),
-                step: act.step,
+                step: self.step_of(key, run),
                 timeout_ms: webhook.timeout_ms,
                 max_attempts: webhook.max_attempts,
             })),
@@ -164,6 +165,15 @@ impl Work<'_> {
             What::Log { level, .. } => Deed::Log { level: *level, message: text("message")? },
             What::Run { .. } | What::Delay { .. } | What::Wait { .. } | What::Choose { .. } => return None,
         })
+    }
+
+    /// Where a run stands, counted over both of the rule's programs.
+    fn step_of(&self, key: Key, run: &Run) -> u32 {
+        let before = match run.list {
+            List::Actions => 0,
+            List::OnRelease => self.book.program(key.rule, List::Actions).len(),
+        };
+        run.at.saturating_add(u32::try_from(before).unwrap_or(u32::MAX))
     }
 
     fn originator(&self, rule: &Rule, run: &Run, asked: &Asked) -> (Originator, DeviceNumber) {

@@ -55,6 +55,7 @@ impl<'a> Work<'a> {
                 After::Waits => {
                     if !matches!(run.waits, Waits::Acts { .. }) {
                         self.state.say(run.entry.clone(), false); // people can see what it waits for
+                        self.state.jobs.push_back(Job::Turns(key, at)); // others know now how it stands
                     }
                     self.link_wait(key, &run);
                     return self.put_run(key, run);

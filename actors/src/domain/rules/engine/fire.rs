@@ -131,8 +131,11 @@ impl Work<'_> {
                 format!("{} runs stand above it: rules go in a circle", run.entry.depth),
                 None,
             );
+            let is_in_circle = self.is_above(&run.entry);
             self.refuse(key, run, &refusal);
-            self.stop(rule, "rules set each other off in a circle", at);
+            if is_in_circle {
+                self.stop(rule, "rules set each other off in a circle", at);
+            }
             return Err(refusal);
         }
         if let Some(why) = self.state.levels[rule as usize].stopped.clone() {
@@ -297,6 +300,7 @@ impl Work<'_> {
             self.abort_where(key, "restart", at, over);
         }
         self.state.counts.runs += 1;
+        self.state.remember(&run.entry);
         run.waits = Waits::Acts { open: Vec::new(), failed: None };
         self.start(key, run, at);
         Ok(())
@@ -307,6 +311,18 @@ impl Work<'_> {
         self.state.say(run.entry.clone(), true);
         self.put_run(key, run);
         self.drive(id, at);
+    }
+
+    /// Does a run of its own rule stand above it? Then it is in the circle, and not only at its end.
+    fn is_above(&self, entry: &RunEntry) -> bool {
+        let mut above = entry.parent;
+        while let Some((rule, parent)) = above.and_then(|id| self.state.parent_of(id)) {
+            if *rule == entry.rule {
+                return true;
+            }
+            above = parent;
+        }
+        false
     }
 
     fn put_after(&mut self, key: Key, mut run: Run, after: RunId, at: Timestamp) -> RunId {
@@ -431,7 +447,10 @@ fn refusal_of(seen: &ConditionSeen, index: u16) -> Refusal {
 
 /// What `trigger` is in conditions and messages.
 pub(super) fn data<const N: usize>(id: &str, kind: &'static str, more: [(&'static str, Json); N]) -> Object {
-    let mut data: Object = more.into_iter().filter(|(_, value)| *value != Json::Null).collect();
+    // There is always a value, and one before it: a message that names them is no mistake.
+    let is_said =
+        |(name, value): &(&str, Json)| *value != Json::Null || matches!(*name, "value" | "previous");
+    let mut data: Object = more.into_iter().filter(is_said).collect();
     data.insert("kind", kind.into());
     if !id.is_empty() {
         data.insert("id", id.into());

@@ -135,7 +135,7 @@ impl Place {
         for (index, number) in self.0.iter().enumerate() {
             // Writing to a String cannot fail.
             let _ = match (index % 2, *number) {
-                (1, OTHERWISE) => write!(text, ".otherwise"),
+                (1, OTHERWISE) => write!(text, ".else"),
                 (1, branch) => write!(text, ".choose[{branch}]"),
                 (_, place) => write!(text, "[{place}]"),
             };
@@ -191,7 +191,7 @@ mod tests {
                 "actions[1].choose[0][0] Some(2)",
                 "actions[1].choose[0][1] Some(3)",
                 "actions[1].choose[1][0].choose[0][0] Some(4)",
-                "actions[1].otherwise[0] Some(5)",
+                "actions[1].else[0] Some(5)",
             ]
         );
         // From any branch the way leads past the others.

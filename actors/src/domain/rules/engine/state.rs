@@ -33,6 +33,8 @@ pub(super) struct State {
     pub confirming: HashMap<CommandId, RunId>,
     /// Who holds what.
     pub holds: HashMap<(DeviceId, Hold), Vec<Key>>,
+    /// The last runs: by them a circle is told from what hangs on it. Not kept: a circle comes round again.
+    last_runs: VecDeque<(RunId, RuleId, Option<RunId>)>,
     pub jobs: VecDeque<Job>,
     pub out: Step,
     pub counts: Counts,
@@ -40,6 +42,9 @@ pub(super) struct State {
     #[cfg(test)]
     pub dies: Option<RuleId>,
 }
+
+/// So many of the last runs are remembered.
+const MOST_LAST_RUNS: usize = 1_024;
 
 /// What is still to be done within a step.
 #[derive(Debug)]
@@ -138,6 +143,19 @@ impl State {
             scope.held.push(held.clone());
             self.holds.entry(held).or_default().push(key);
         }
+    }
+
+    pub fn remember(&mut self, entry: &RunEntry) {
+        if self.last_runs.len() >= MOST_LAST_RUNS {
+            self.last_runs.pop_front();
+        }
+        self.last_runs.push_back((entry.id, entry.rule.clone(), entry.parent));
+    }
+
+    /// A run's rule and what brought it about, where it is remembered.
+    pub fn parent_of(&self, id: RunId) -> Option<(&RuleId, Option<RunId>)> {
+        let found = self.last_runs.iter().rev().find(|(run, ..)| *run == id)?;
+        Some((&found.1, found.2))
     }
 
     /// Drops a scope with all that points to it.

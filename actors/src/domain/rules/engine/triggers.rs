@@ -12,7 +12,9 @@ use crate::domain::command::CommandChange;
 use crate::domain::rules::expression::Twins as _;
 use crate::domain::rules::model::{Path, Trigger, TriggerKind};
 use crate::domain::rules::record::{RunId, RunKind, WhyNot};
-use crate::domain::{DeviceId, Event, EventBody, Json, Kind, Object, Recorded, Timestamp, TwinChange};
+use crate::domain::{
+    DeviceId, Event, EventBody, Json, Kind, Number, Object, Recorded, Timestamp, Twin, TwinChange,
+};
 
 /// A trigger that an event may concern, and what it looks at as it was before.
 pub(super) struct Hit {
@@ -22,14 +24,6 @@ pub(super) struct Hit {
     before_at: Option<Timestamp>,
     /// The type of the command that came further, where it is known.
     command_type: Option<Box<str>>,
-}
-
-/// What a trigger that looks at a state sees.
-struct Sight {
-    stands: Option<Stands>,
-    /// Why its value is too old to fire anything.
-    stale: Option<String>,
-    data: Object,
 }
 
 /// The triggers that an event may concern. To be called before the twin takes it in.
@@ -152,12 +146,18 @@ impl Work<'_> {
     /// A trigger that looks at a state. `comes`: the state may have come about with this event.
     fn look_at_state(&mut self, hit: &Hit, trigger: &Trigger, comes: bool, recorded: &Recorded) {
         let event = &recorded.event;
-        let device = (event.device.clone(), event.number);
         let (index, at) = (hit.spot.trigger, event.received_at);
-        let key = key(hit.spot.rule, Some(&device));
-        let Some(sight) = self.see(trigger, &event.device, hit.before.clone(), at) else { return };
+        let key = Key { device: event.number, rule: hit.spot.rule };
+        let Some(twin) = self.world.twin(event.device.as_str()) else { return };
+        let stands = stands(trigger, twin);
         let latch = self.state.scopes.get(&key).and_then(|scope| scope.latch(index));
-        match (latch, sight.stands) {
+        let previous = hit.before.clone();
+        let firing = || {
+            let device = Some((event.device.clone(), event.number));
+            let data = state_data(trigger, twin, previous, at);
+            Firing::new(key.rule, index, word(&trigger.kind), device, data, at).by(recorded.seq, &event.cause)
+        };
+        match (latch, stands) {
             (None, Some(Stands::Holds)) if comes => match trigger.for_ms {
                 Some(for_ms) => {
                     let pending = Pending {
@@ -168,13 +168,9 @@ impl Work<'_> {
                         previous: hit.before.clone(),
                     };
                     let latch = Latch::Pending(Box::new(pending));
-                    self.state.scope(key, Some(&device.0)).set_latch(index, Some(latch));
+                    self.state.scope(key, Some(&event.device)).set_latch(index, Some(latch));
                 }
-                None => {
-                    let firing =
-                        Firing::new(hit.spot.rule, index, word(&trigger.kind), Some(device), sight.data, at);
-                    self.fire_latch(firing.by(recorded.seq, &event.cause), sight.stale);
-                }
+                None => self.fire_latch(firing(), stale(trigger, twin, at)),
             },
             (Some(Latch::Pending(_)), stands) if stands != Some(Stands::Holds) => {
                 self.state.scope(key, None).set_latch(index, None);
@@ -182,9 +178,7 @@ impl Work<'_> {
             (Some(Latch::Fired { ran }), Some(Stands::Over)) => {
                 let ran = *ran;
                 self.state.scope(key, None).set_latch(index, None);
-                let firing =
-                    Firing::new(hit.spot.rule, index, word(&trigger.kind), Some(device), sight.data, at);
-                self.release(firing.by(recorded.seq, &event.cause), ran);
+                self.release(firing(), ran);
             }
             _ => {}
         }
@@ -224,73 +218,70 @@ impl Work<'_> {
     ) {
         let book = self.book;
         self.state.scope(key, None).set_latch(index, None);
-        let spot = Spot { rule: key.rule, trigger: index, class: watch::NONE };
-        let (Some(device), Some(trigger)) = (device, book.rule(key.rule).triggers.get(usize::from(index)))
-        else {
-            return;
-        };
-        let Some(mut sight) = self.see(trigger, &device, pending.previous, at) else { return };
-        if sight.stands != Some(Stands::Holds) {
+        let trigger = book.rule(key.rule).triggers.get(usize::from(index));
+        let (Some(device), Some(trigger)) = (device, trigger) else { return };
+        let Some(twin) = self.world.twin(device.as_str()) else { return };
+        if stands(trigger, twin) != Some(Stands::Holds) {
             return;
         }
-        sight.data.insert("since", pending.since.to_string().into());
-        let word = word(&trigger.kind);
-        let firing = Firing::new(spot.rule, index, word, Some((device, key.device)), sight.data, at);
-        self.fire_latch(firing.by(pending.seq, &pending.cause), sight.stale);
+        let stale = stale(trigger, twin, at);
+        let mut data = state_data(trigger, twin, pending.previous, at);
+        data.insert("since", pending.since.to_string().into());
+        let firing = Firing::new(key.rule, index, word(&trigger.kind), Some((device, key.device)), data, at);
+        self.fire_latch(firing.by(pending.seq, &pending.cause), stale);
     }
+}
 
-    /// What a trigger that looks at a state sees; none where nobody has heard of the device.
-    fn see(
-        &self,
-        trigger: &Trigger,
-        device: &DeviceId,
-        previous: Option<Json>,
-        now: Timestamp,
-    ) -> Option<Sight> {
-        let twin = self.world.twin(device.as_str())?;
-        match &trigger.kind {
-            TriggerKind::Numeric { property: name, above, below, release, max_age, .. } => {
-                let found = property(&twin.reported, name);
-                let number = found.and_then(|(value, _)| value.as_f64());
-                let at = found.map_or(now, |(_, at)| at);
-                let age = now.millis() - at.millis();
-                let stale = max_age.filter(|most| age > *most);
-                let stale = stale
-                    .map(|most| format!("the value is {} s old, {} s may it be", age / 1_000, most / 1_000));
-                let limit =
-                    |limit: &Option<f64>| limit.and_then(crate::domain::Number::from_f64).map(Json::Number);
-                let seen = [
-                    ("device", Json::from(device.as_str())),
-                    ("property", Json::from(&**name)),
-                    ("value", found.map_or(Json::Null, |(value, _)| value.clone())),
-                    ("previous", previous.unwrap_or_default()),
-                    ("at", at.to_string().into()),
-                    ("above", limit(above).unwrap_or_default()),
-                    ("below", limit(below).unwrap_or_default()),
-                ];
-                Some(Sight {
-                    stands: number.map(|number| threshold(number, *above, *below, *release)),
-                    stale,
-                    data: data(&trigger.id, "numeric", seen),
-                })
-            }
-            TriggerKind::Changed { path, to: Some(to), .. } => {
-                let value = value_at(twin, path);
-                let stands = if value.as_ref() == Some(to) { Stands::Holds } else { Stands::Over };
-                let data = changed_data(trigger, device, path, value, previous, now);
-                Some(Sight { stands: Some(stands), stale: None, data })
-            }
-            TriggerKind::Presence { status, .. } => {
-                let stands = if twin.status == *status { Stands::Holds } else { Stands::Over };
-                let seen = [
-                    ("device", Json::from(device.as_str())),
-                    ("value", twin.status.as_str().into()),
-                    ("previous", previous.unwrap_or_default()),
-                    ("at", now.to_string().into()),
-                ];
-                Some(Sight { stands: Some(stands), stale: None, data: data(&trigger.id, "presence", seen) })
-            }
-            _ => None,
+/// How what a trigger looks at stands; none where that is not known.
+fn stands(trigger: &Trigger, twin: &Twin) -> Option<Stands> {
+    let is_so = |is_so: bool| Some(if is_so { Stands::Holds } else { Stands::Over });
+    match &trigger.kind {
+        TriggerKind::Numeric { property: name, above, below, release, .. } => {
+            let number = property(&twin.reported, name)?.0.as_f64()?;
+            Some(threshold(number, *above, *below, *release))
+        }
+        TriggerKind::Changed { path, to: Some(to), .. } => is_so(value_at(twin, path).as_ref() == Some(to)),
+        TriggerKind::Presence { status, .. } => is_so(twin.status == *status),
+        _ => None,
+    }
+}
+
+/// Why a trigger's value is too old to fire anything, where it is.
+fn stale(trigger: &Trigger, twin: &Twin, now: Timestamp) -> Option<String> {
+    let TriggerKind::Numeric { property: name, max_age: Some(most), .. } = &trigger.kind else { return None };
+    let age = now.millis() - property(&twin.reported, name)?.1.millis();
+    (age > *most).then(|| format!("the value is {} s old, and may be {} s", age / 1_000, most / 1_000))
+}
+
+/// What `trigger` is where a trigger looks at a state.
+fn state_data(trigger: &Trigger, twin: &Twin, previous: Option<Json>, now: Timestamp) -> Object {
+    match &trigger.kind {
+        TriggerKind::Numeric { property: name, above, below, .. } => {
+            let found = property(&twin.reported, name);
+            let limit =
+                |limit: &Option<f64>| limit.and_then(Number::from_f64).map_or(Json::Null, Json::Number);
+            let seen = [
+                ("device", Json::from(twin.id.as_str())),
+                ("property", Json::from(&**name)),
+                ("value", found.map_or(Json::Null, |(value, _)| value.clone())),
+                ("previous", previous.unwrap_or_default()),
+                ("at", found.map_or(now, |(_, at)| at).to_string().into()),
+                ("above", limit(above)),
+                ("below", limit(below)),
+            ];
+            data(&trigger.id, "numeric", seen)
+        }
+        TriggerKind::Changed { path, .. } => {
+            changed_data(trigger, &twin.id, path, value_at(twin, path), previous, now)
+        }
+        kind => {
+            let seen = [
+                ("device", Json::from(twin.id.as_str())),
+                ("value", twin.status.as_str().into()),
+                ("previous", previous.unwrap_or_default()),
+                ("at", now.to_string().into()),
+            ];
+            data(&trigger.id, word(kind), seen)
         }
     }
 }

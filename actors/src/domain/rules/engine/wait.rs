@@ -5,6 +5,7 @@ use super::deed::parse_act;
 use super::drive::settle_line;
 use super::run::{Run, Waits};
 use super::scope::Key;
+use super::state::Job;
 use super::work::Work;
 use crate::domain::command::{CommandChange, Step as CommandStep};
 use crate::domain::rules::expression::Dependency;
@@ -154,6 +155,7 @@ impl Work<'_> {
             self.go_on(key, run, at);
         } else {
             self.state.say(run.entry.clone(), false);
+            self.state.jobs.push_back(Job::Turns(key, at));
             self.put_run(key, run);
         }
     }

@@ -139,15 +139,19 @@ impl Checker {
             self.expected(node, &format!("{}: a map with keys such as {keys}", shape.what));
             return None;
         };
+        let mut meant = Vec::new();
         for (key, _) in entries {
             if shape.field(&key.text).is_none() {
                 let (message, hint) = unknown(&key.text, shape);
+                meant.extend(hint.clone());
                 self.flaw_key(key, message, hint);
             }
         }
         for field in shape.fields.iter().filter(|field| field.needed) {
             let there = entries.iter().find(|(key, _)| *key.text == *field.key);
             match there {
+                // It is there, misspelt, and that was told.
+                None if meant.iter().any(|key| key == field.key) => {}
                 None => self.flaw(node, format!("{} needs `{}`", shape.what, field.key)),
                 Some((key, value)) if value.is_null() => {
                     self.flaw_key(
@@ -266,7 +270,8 @@ impl Checker {
         let text = node.as_text().unwrap_or_default();
         let within = duration_ms(text).filter(|ms| *ms <= LONGEST_MS);
         if within.is_none() {
-            self.expected_hint(node, "a time such as 30s, 5m or 1h (366d at most)", said_as_duration(text));
+            let hint = said_as_duration(text).filter(|said| said != text);
+            self.expected_hint(node, "a time such as 30s, 5m or 1h (366d at most)", hint);
         }
         within
     }

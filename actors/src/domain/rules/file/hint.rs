@@ -34,7 +34,9 @@ pub(super) fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> O
     let distance = |candidate: &str| strsim::damerau_levenshtein(&word, &candidate.to_lowercase());
     let (distance, nearest) =
         words.map(|candidate| (distance(candidate), candidate)).min_by_key(|(d, _)| *d)?;
-    (distance <= allowed && distance < length).then_some(nearest)
+    let is_begun =
+        length >= 3 && (nearest.starts_with(&word) || (nearest.len() >= 3 && word.starts_with(nearest)));
+    (is_begun || (distance <= allowed && distance < length)).then_some(nearest)
 }
 
 /// The nearest key, or what another system's word for it is here.

@@ -302,9 +302,9 @@ fn not_yaml(text: &str, error: &ScanError) -> Problem {
     let value = begins.split_once(": ").map_or(begins, |(_, value)| value.trim_start());
     let hint = if line.trim_start_matches(' ').starts_with('\t') {
         Some("indent with spaces: YAML takes no tabs")
-    } else if value.starts_with(['@', '`', '%', '|', '>', '&', '*', '!', '{', '[', '"', '\'']) {
+    } else if value.starts_with(['@', '`', '%', '|', '>', '&', '*', '!']) || is_half_quoted(value) {
         Some("a text that begins with a sign of YAML's own must be in quotes as a whole")
-    } else if value.contains(": ") {
+    } else if value.contains(": ") && !value.starts_with(['{', '[']) {
         Some("a text with a colon and a space in it must be in quotes")
     } else {
         None
@@ -320,6 +320,12 @@ fn not_yaml(text: &str, error: &ScanError) -> Problem {
         message: format!("this is no YAML: {info}"),
         hint: hint.map(str::to_owned),
     }
+}
+
+/// `"on" == fan.power`: in quotes, and then not.
+fn is_half_quoted(value: &str) -> bool {
+    let quote = value.chars().next().filter(|first| matches!(first, '"' | '\''));
+    quote.is_some_and(|quote| value[1..].contains(quote))
 }
 
 fn problem(span: &Span, message: &str) -> Problem {

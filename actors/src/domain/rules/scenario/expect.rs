@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::sim::{Done, Sim};
 use super::test::{Expected, Test, Wanted};
 use crate::domain::alarm::Originator;
-use crate::domain::rules::engine::{Deed, kind_of_deed, level_word, severity_word};
+use crate::domain::rules::engine::{Deed, Delivery, kind_of_deed, level_word, severity_word};
 use crate::domain::rules::model::Rule;
 use crate::domain::rules::record::{RunOutcome, WhyNot};
 use crate::domain::{Json, Object, Timestamp};
@@ -133,12 +133,12 @@ fn details(deed: &Deed) -> Object {
         Originator::Rule(rule) => ("rule", rule.as_str().into()),
     };
     let members = match deed {
-        Deed::Command { device, request } => vec![
-            ("device", text(device.as_str())),
-            ("type", text(&request.command_type)),
-            ("parameters", request.parameters.clone().into()),
-            ("priority", i64::from(request.priority).into()),
-        ],
+        Deed::Command { device, request } => {
+            let mut details = request.to_object();
+            details.insert("device", text(device.as_str()));
+            details.insert("type", text(&request.command_type));
+            return details;
+        }
         Deed::Desired { device, set } => vec![("device", text(device.as_str())), ("set", set.clone().into())],
         Deed::Mode { device, mode, .. } => {
             vec![("device", text(device.as_str())), ("mode", text(mode.as_str()))]
@@ -156,12 +156,17 @@ fn details(deed: &Deed) -> Object {
         Deed::Webhook(delivery) => vec![
             ("url", text(&delivery.url)),
             ("method", text(&delivery.method)),
+            ("headers", headers(delivery).into()),
             ("body", delivery.body.clone()),
         ],
         Deed::Enable { rule, .. } => vec![("rule", text(rule.as_str()))],
         Deed::Log { level, message } => vec![("level", text(level_word(*level))), ("message", text(message))],
     };
     members.into_iter().collect()
+}
+
+fn headers(delivery: &Delivery) -> Object {
+    delivery.headers.iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect()
 }
 
 fn describe(wrong: &[String], rule: &Rule, sim: &Sim, start: Timestamp) -> String {

@@ -226,6 +226,16 @@ impl Sim {
         self.settle();
     }
 
+    #[cfg(test)]
+    pub fn kept(&self) -> Vec<Kept> {
+        self.kept.values().cloned().collect()
+    }
+
+    #[cfg(test)]
+    pub fn each_twin(&self, see: &mut dyn FnMut(&Twin)) {
+        self.twins.values().for_each(see);
+    }
+
     /// Other rules take the place of these.
     #[cfg(test)]
     pub fn exchange(&mut self, rules: &[Rule]) {

@@ -16,10 +16,7 @@ fn show(problems: &[Problem]) -> String {
 
 #[track_caller]
 fn check_file(text: &str, expected: &[(u32, u32, &str, &str, &str)]) {
-    let problems = match parse(text) {
-        Err(problems) => problems,
-        Ok(_) => panic!("nothing was found wrong with\n{text}"),
-    };
+    let Err(problems) = parse(text) else { panic!("nothing was found wrong with\n{text}") };
     assert_eq!(problems.len(), expected.len(), "{}\n{text}", show(&problems));
     for (problem, (line, column, pointer, message, hint)) in problems.iter().zip(expected) {
         let shown = show(std::slice::from_ref(problem));
@@ -198,7 +195,7 @@ fn conditions() {
     check("{ time: { after: 7:00, before: \"07:00\" } }", (4, 17), "/conditions/0/time", "the same time", "");
     check("[a.b]", (4, 9), "/conditions/0", "expected a condition", "");
     let hint = "an expression with a colon and a space in it, or one that ends in a colon, must be in quotes";
-    check("a.b > 1 ? true : false", (4, 9), "/conditions/0/a.b > 1 ? true ", "for a key and its value", hint);
+    check("a.b > 1 ? true : false", (4, 9), "/conditions/0/a.b > 1 ? true", "for a key and its value", hint);
     check("!a.b", (4, 9), "/conditions/0", "`!a.b` is a tag", "");
 }
 
@@ -241,7 +238,7 @@ fn actions() {
         "",
     );
     check("desired: fan\nset: {}", (5, 14), "/actions/0/set", "`set` is empty", "");
-    check("desired: fan\nsets: { a: 1 }", (4, 9), "/actions/0", "needs `set`", "");
+    check("desired: fan\nsets: { a: 1 }", (5, 9), "/actions/0/sets", "no key of a desired action", "set");
 }
 
 #[test]
@@ -286,7 +283,13 @@ fn more_actions() {
         "timeout",
     );
     check("choose: []", (4, 17), "/actions/0/choose", "a list of branches", "");
-    check("choose: { when: a.b, then: { log: x } }", (4, 17), "/actions/0/choose", "a branch needs `do`", "");
+    check(
+        "choose: { when: a.b, then: { log: x } }",
+        (4, 30),
+        "/actions/0/choose/then",
+        "no key of a branch",
+        "do",
+    );
     check("run: \"\"", (4, 14), "/actions/0/run", "must not be empty", "");
     check("log: x\nlevel: warning", (5, 16), "/actions/0/level", "one of `debug`", "warn");
     check("log: x\non_error: go on", (5, 19), "/actions/0/on_error", "one of `stop`", "");
@@ -339,11 +342,14 @@ fn tests_in_rules() {
 #[test]
 fn no_yaml() {
     let spaces = "indent with spaces: YAML takes no tabs";
-    check_file("rules:\n\ta: 1\n", &[(2, 1, "", "no YAML", spaces)]);
+    check_file("rules:\n\ta: 1\n", &[(2, 2, "", "no YAML: tabs", spaces)]);
     let colon = "a text with a colon and a space in it must be in quotes";
     check_file("rules:\n  a:\n    alias: Hot: cold\n", &[(3, 15, "", "no YAML", colon)]);
-    check_file("rules: { a: [1, 2 }\n", &[(1, 19, "", "no YAML", "")]);
-    check_file("rules:\n  a: \"open\n", &[(2, 6, "", "no YAML", "")]);
+    check_file("rules: { a: [1, 2 }\n", &[(1, 13, "", "no YAML: mismatched bracket", "")]);
+    check_file(
+        "rules:\n  a: \"open\n",
+        &[(3, 1, "", "no YAML: invalid indentation in multiline quoted", "")],
+    );
     let sign = "a text that begins with a sign of YAML's own must be in quotes as a whole";
     check_file("rules:\n  a:\n    alias: @home\n", &[(3, 12, "", "no YAML", sign)]);
     check_file("rules: {}\n---\nrules: {}\n", &[(2, 1, "", "one document", "")]);

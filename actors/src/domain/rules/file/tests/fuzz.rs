@@ -89,7 +89,7 @@ fn is_sound(text: &str) {
         }
         Err(problems) => {
             assert!(!problems.is_empty());
-            let lines = text.split('\n').count() as u32 + 1;
+            let lines = u32::try_from(text.split('\n').count()).unwrap() + 1;
             for problem in problems {
                 assert!(problem.line >= 1 && problem.line <= lines, "{problem:?}\n{text}");
                 assert!(problem.column >= 1 && !problem.message.is_empty(), "{problem:?}\n{text}");

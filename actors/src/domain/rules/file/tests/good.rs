@@ -10,7 +10,8 @@ use crate::domain::rules::model::{
     AcrossDowntime, AlarmBecomes, Breaker, Condition, Missed, OnError, Path, RunMode, Secret, Selector,
     TimeOfDay, TriggerKind, What,
 };
-use crate::domain::{CommandStatus, Json, Kind, Mode, Status};
+use crate::domain::rules::scenario;
+use crate::domain::{CommandStatus, Json, Kind, Mode, Status, Timestamp};
 
 const ACTIONS: &str = "actions: { log: hello }";
 
@@ -39,6 +40,21 @@ fn the_shipped_rules_check_out_and_have_tests() {
         assert!(!file.rules.is_empty(), "{name}");
         for (index, rule) in file.rules.iter().enumerate() {
             assert!(file.tests.iter().any(|(of, _)| *of == index), "{name}: {} has no test", rule.id);
+        }
+    }
+}
+
+#[test]
+fn the_shipped_rules_pass_their_tests() {
+    for (name, text) in SHIPPED {
+        let file = parse(text).unwrap();
+        for index in 0..file.rules.len() {
+            let tests: Vec<_> =
+                file.tests.iter().filter(|(of, _)| *of == index).map(|(_, test)| test).collect();
+            let start = Timestamp::parse("2026-03-02T10:00:00Z").unwrap();
+            for verdict in scenario::run(&file.rules, index, &tests, start) {
+                assert_eq!(verdict.failure, None, "{name}: {}", verdict.name);
+            }
         }
     }
 }

@@ -1,0 +1,61 @@
+//! Twins that stand later than the engine.
+
+use super::*;
+
+const RULES: &str = r#"
+  c: { triggers: { changed: a.x }, mode: parallel, actions: { log: "{{ trigger.value }}" } }
+  n: { triggers: { numeric: a.x, above: 5 }, mode: parallel, actions: { log: beyond } }
+  p: { triggers: { presence: a, becomes: offline }, actions: { log: gone } }
+  d: { triggers: { changed: a.desired.y }, actions: { log: desired } }
+  m: { triggers: { changed: a.mode, to: manual }, actions: { log: manual } }
+"#;
+
+/// What happens after the engine was last kept: each a second after the one before.
+fn check(happens: &[fn(&mut Sim)]) {
+    let mut sim = world(RULES);
+    sim.reports("a", "x", 1.0);
+    let kept = sim.kept();
+    let (place, time) = (sim.log.len(), sim.engine.now());
+    let before = sim.entries.len();
+    for happen in happens {
+        sim.pass(1_000);
+        happen(&mut sim);
+    }
+    let mut engine = Engine::new(time);
+    engine.exchange(rules(RULES));
+    sim.each_twin(&mut |twin| engine.know(twin.clone()));
+    engine.restore(kept);
+    engine.rewind(sim.log[place..].iter());
+    let mut ids = Vec::new();
+    for recorded in &sim.log[place..] {
+        let mut steps = vec![engine.observe(recorded)];
+        while let Some(step) = steps.pop() {
+            ids.extend(step.entries.iter().map(|entry| entry.entry.id));
+            steps.extend(step.acts.iter().map(|act| engine.done(act.id, ActResult::default(), noon())));
+        }
+    }
+    ids.dedup();
+    let live: Vec<_> = sim.entries[before..].iter().map(|entry| entry.id).collect();
+    assert_eq!(ids, live);
+    let state = |twin: &Twin| (twin.reported.clone(), twin.desired.to_object(), twin.status, twin.mode);
+    sim.each_twin(&mut |twin| assert_eq!(state(engine.twin(twin.id.as_str()).unwrap()), state(twin)));
+}
+
+#[test]
+fn what_happened_between_happens_again() {
+    check(&[]);
+    check(&[|sim| sim.reports("a", "x", 1.0)]); // the same again: nothing
+    check(&[|sim| sim.reports("a", "x", 6.0)]);
+    check(&[|sim| sim.reports("a", "x", 6.0), |sim| sim.reports("a", "x", 6.0)]);
+    check(&[|sim| sim.reports("a", "x", 1.0), |sim| sim.reports("a", "x", 6.0)]);
+    check(&[|sim| sim.happen(&id("a"), gone(), &device())]);
+    check(&[|sim| sim.patch(&id("a"), [("mode", Json::from("manual"))].into_iter().collect())]);
+    check(&[|sim| {
+        let desired: Object = [("y", Json::from(1))].into_iter().collect();
+        sim.patch(&id("a"), [("desired", desired.into())].into_iter().collect());
+    }]);
+}
+
+fn gone() -> EventBody {
+    EventBody::Presence { status: crate::domain::Status::Offline, reason: "silent".into() }
+}
