@@ -67,6 +67,7 @@ impl Automation {
             this.live = Some(events);
             this.know(known);
             this.engine.restore(kept);
+            this.engine.rewind(past.iter().map(AsRef::as_ref)); // the twins stand where these have led
             let again = this.engine.unanswered();
             this.cursor = after.unwrap_or(seq);
             this.kept = this.cursor;
