@@ -16,7 +16,7 @@ use crate::domain::rules::model::{Secret, TriggerKind};
 use crate::domain::rules::{Rule, RuleId, Signal, Twins as _};
 use crate::domain::{Cause, Event};
 use crate::messages::automation::{
-    DeleteRule, EnableRule, PutRule, ReadRules, RuleRefusal, RuleStands, RuleStood, RulesRead, Tell,
+    DeleteRule, EnableRule, Expect, PutRule, ReadRules, RuleRefusal, RuleStands, RuleStood, RulesRead, Tell,
 };
 use crate::receipt::Settled;
 use crate::store::{Automation as Kept, RuleRecord};
@@ -119,11 +119,7 @@ impl Automation {
     }
 
     fn delete(&mut self, DeleteRule { id, cause, reply }: DeleteRule, ctx: &mut Context<Self>) {
-        let refusal = match self.library.may_put(&id, crate::messages::automation::Expect::There) {
-            Ok(()) => None,
-            Err(refusal) => Some(refusal),
-        };
-        if let Some(refusal) = refusal {
+        if let Err(refusal) = self.library.may_put(&id, Expect::There) {
             let _ = reply.send(Err(refusal)); // whoever waited may have gone
             return;
         }
