@@ -182,7 +182,6 @@ fn settings(config: &Config) -> Settings {
         },
         rules: config.rules.clone(),
         webhooks_allow_private_redirects: config.webhook_private_redirects,
-        rules: config.rules.clone(),
         ..Settings::default()
     };
     // Who says how long does not want to wait for a hundred thousand twins.

@@ -167,10 +167,8 @@ impl RunEntry {
     /// flat (`outcome`, and with it `why` and `detail`, or `reason`), and the hub's own number is left out.
     #[must_use]
     pub fn data(&self) -> Object {
-        let json = serde_json::to_vec(self).ok().and_then(|bytes| Json::parse(&bytes).ok());
-        let Some(Json::Object(mut data)) = json else {
-            return Object::default(); // never: it is made of texts, numbers and JSON
-        };
+        let object = serde_json::to_vec(self).and_then(|bytes| serde_json::from_slice::<Object>(&bytes));
+        let mut data = object.unwrap_or_default(); // never: it is made of texts, numbers and JSON
         data.remove("number");
         if let Some(Json::Object(outcome)) = data.remove("outcome") {
             for (name, value) in outcome.iter() {

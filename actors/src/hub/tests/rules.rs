@@ -339,18 +339,18 @@ fn happens() -> impl Strategy<Value = Happens> {
 
 const LIFE: [&str; 3] = [
     r#"{"id": "hot", "triggers": [{"numeric": "room-*.temperature", "above": 28, "release": 26}],
-        "conditions": ["room-0.temperature > 24"], "cooldown": "90s",
+        "conditions": ["twin['room-0'].temperature > 24"], "cooldown": "90s",
         "actions": [{"desired": "fan", "set": {"power": "on"}}, {"delay": "30s"}, {"log": "hot"}],
         "on_release": [{"desired": "fan", "set": {"power": "off"}}]}"#,
     r#"{"id": "long-hot", "mode": "restart",
         "triggers": [{"numeric": "room-1.temperature", "above": 27, "for": "2m", "max_age": "5m"}],
         "actions": [{"command": "fan", "type": "boost"}, {"delay": "3m"}, {"log": "over"}]}"#,
     r#"{"id": "beat", "triggers": [{"every": "4m"}],
-        "conditions": ["room-2.temperature < 30"], "actions": [{"log": "beat"}]}"#,
+        "conditions": ["twin['room-2'].temperature < 30"], "actions": [{"log": "beat"}]}"#,
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn a_backtest_finds_exactly_the_runs_that_were(life in prop::collection::vec(happens(), 1..40)) {
