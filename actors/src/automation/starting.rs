@@ -81,7 +81,8 @@ impl Automation {
             if let Some(progress) = progress {
                 let down_since = this.engine.now().max(progress.time);
                 let event = this.signal(Signal::Started { down_since }, Cause::hub());
-                this.news.events.push(event);
+                // Before all else: what was due meanwhile is not to pass for something that falls due now.
+                this.news.events.insert(0, event);
                 this.save();
             }
             info!(rules = this.engine.rules().len(), "rules run");
