@@ -220,8 +220,6 @@ impl Hub {
             // A thread of its own: a rule that takes its time holds nobody up.
             Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(around))
         };
-        // They have just started.
-        let _ = post(&timers, Begin { supervisor: supervisor.clone(), automation: automation.clone() });
         match &settings.rules {
             Some(folder) => files::watch(folder.clone(), automation.clone()).await,
             None => {
@@ -230,6 +228,9 @@ impl Hub {
                 let _ = runs.await;
             }
         }
+        // Rules first: that the hub was down stands in the sequence before anything that comes of it.
+        let begin = Begin { supervisor: supervisor.clone(), automation: automation.clone() };
+        let _ = post(&timers, begin); // they have just started
         let house = House {
             supervisor: supervisor.clone(),
             journal: journal.clone(),

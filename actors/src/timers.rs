@@ -139,6 +139,9 @@ impl Timers {
 
     /// Wakes whoever is due, and sleeps until the next is.
     fn turn(&mut self, ctx: &mut Context<Self>) {
+        if self.begun.is_none() {
+            return; // what is due then is found as soon as they have
+        }
         let now = self.clock.now();
         self.notice_jump(now);
         let mut woken = 0;
@@ -243,6 +246,7 @@ impl Handler<Begin> for Timers {
 
     fn handle(&mut self, begin: Begin, ctx: &mut Context<Self>) {
         self.begun = Some(begin);
+        self.sleep(ctx);
         self.load(DeviceNumber::default(), ctx);
     }
 }

@@ -132,12 +132,11 @@ async fn alarms_are_raised_seen_and_over_and_everybody_hears_of_it() {
     assert_eq!((&raised["data"]["step"], &raised["device_id"]), (&json!("raised"), &json!("greenhouse")));
     let alarm = raised["data"]["alarm"].clone();
     assert_eq!((&alarm["severity"], &alarm["message"]), (&json!("major"), &json!("Greenhouse 29.5 °C")));
-    let run = hear(&mut subscriber, |event| event["data"]["rule"] == "cool").await;
-    assert_eq!((&run["kind"], &run["data"]["outcome"]), (&json!("rule"), &json!("done")));
-    assert_eq!(
-        hub.json(&format!("/api/automation/runs/{}", run["data"]["id"].as_str().unwrap())).await["rule"],
-        "cool"
-    );
+    let ended = |event: &Value| event["data"]["rule"] == "cool" && event["data"]["outcome"] == "done";
+    let run = hear(&mut subscriber, ended).await;
+    assert_eq!(run["kind"], "rule");
+    let shown = hub.json(&format!("/api/automation/runs/{}", run["data"]["id"].as_str().unwrap())).await;
+    assert_eq!((&shown["rule"], &shown["trigger"]), (&json!("cool"), &run["data"]["trigger"]));
 
     let path = format!("/api/alarms/{}", alarm["id"].as_str().unwrap());
     assert_eq!(hub.json("/api/alarms?active=true").await[0]["id"], alarm["id"]);
