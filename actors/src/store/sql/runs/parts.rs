@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement};
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, DatabaseTransaction, DeleteMany, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
+    Select,
 };
 
 use super::super::entities::{device, run, run_device};
@@ -64,18 +65,16 @@ pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreE
 
 /// Deletes those of `runs` that there are no more.
 pub async fn delete_orphans(sql: &DatabaseTransaction, runs: Vec<Vec<u8>>) -> Result<(), StoreError> {
+    orphans(runs).exec(sql).await.map(drop).map_err(failed("delete the devices of old runs"))
+}
+
+fn orphans(runs: Vec<Vec<u8>>) -> DeleteMany<run_device::Entity> {
     let run = Query::select()
         .expr(Expr::val(1))
         .from(run::Entity)
         .and_where(Expr::col((run::Entity, run::Column::Id)).equals((run_device::Entity, P::Run)))
         .take();
-    run_device::Entity::delete_many()
-        .filter(P::Run.is_in(runs))
-        .filter(Expr::exists(run).not())
-        .exec(sql)
-        .await
-        .map(drop)
-        .map_err(failed("delete the devices of old runs"))
+    run_device::Entity::delete_many().filter(P::Run.is_in(runs)).filter(Expr::exists(run).not())
 }
 
 /// Of those that there are as this is committed.
@@ -139,11 +138,8 @@ mod tests {
         let fixture = Fixture::sql().await;
         let of_device = plan(&fixture, &of(1).to_string(sea_orm::sea_query::SqliteQueryBuilder));
         assert!(of_device.contains("COVERING INDEX run_devices_device_began_run"), "{of_device}");
-        let orphans = plan(
-            &fixture,
-            "DELETE FROM run_devices WHERE run IN (x'00', x'01') \
-             AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = run_devices.run)",
-        );
+        let orphans = orphans(vec![vec![0; 16], vec![1; 16]]).build(DbBackend::Sqlite).to_string();
+        let orphans = plan(&fixture, &orphans);
         assert!(orphans.contains("PRIMARY KEY (run=?)") && !orphans.contains("SCAN"), "{orphans}");
     }
 }
