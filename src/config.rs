@@ -81,6 +81,10 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_KEEP_READINGS", value_name = "TIME")]
     pub keep_readings: Option<Limit>,
 
+    /// How long runs of rules are kept, the last 1,000 of each rule at most; or `never` for no such time [default: 30d]
+    #[arg(long, env = "TWINHUB_KEEP_RUNS", value_name = "TIME")]
+    pub keep_runs: Option<Limit>,
+
     /// Let webhooks be redirected to this machine, to its own network, and from https to http
     #[arg(long, env = "TWINHUB_WEBHOOK_PRIVATE_REDIRECTS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub webhook_private_redirects: Option<bool>,
@@ -115,6 +119,8 @@ pub struct Config {
     pub retention: Duration,
     /// None: for good.
     pub keep_readings: Option<Duration>,
+    /// The longest there is: whatever their age.
+    pub keep_runs: Duration,
     pub webhook_private_redirects: bool,
 }
 
@@ -177,6 +183,7 @@ const BODY_LIMIT: usize = 1 << 20;
 /// The folder that is looked for where none is named.
 pub const RULES: &str = "rules";
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
+const KEEP_RUNS: Duration = Duration::from_secs(30 * 86_400);
 
 impl Config {
     /// Puts together what was given on the command line and in the environment (`options`), what stands
@@ -212,6 +219,10 @@ impl Config {
             idle_after: given.idle_after.or(file.idle_after),
             retention: given.retention.or(file.retention).map_or(RETENTION, |Span(time)| time),
             keep_readings: given.keep_readings.or(file.keep_readings).and_then(Limit::duration),
+            keep_runs: given
+                .keep_runs
+                .or(file.keep_runs)
+                .map_or(KEEP_RUNS, |limit| limit.duration().unwrap_or(Duration::MAX)),
             webhook_private_redirects: given
                 .webhook_private_redirects
                 .or(file.webhook_private_redirects)
@@ -259,6 +270,14 @@ mod tests {
         assert_eq!(config.listen, loopback(1));
         assert_eq!(config.log, "debug");
         assert_eq!(config.mqtt_listen, loopback(MQTT_PORT));
+    }
+
+    #[test]
+    fn runs_are_kept_for_a_month_unless_said_otherwise() {
+        let keep = |given, file| combine(given, None, file).unwrap().keep_runs;
+        assert_eq!(keep("", ""), Duration::from_hours(30 * 24));
+        assert_eq!(keep("keep-runs = '2d'", "keep-runs = 'never'"), Duration::from_hours(48));
+        assert_eq!(keep("", "keep-runs = 'never'"), Duration::MAX);
     }
 
     #[test]

@@ -167,6 +167,7 @@ async fn open_store(config: &Config) -> Result<Arc<SqlStore>, StartError> {
     let options = SqlOptions {
         keep_journal: config.retention,
         keep_readings: config.keep_readings,
+        keep_runs: config.keep_runs,
         ..SqlOptions::default()
     };
     SqlStore::open(&config.database.url(), options)

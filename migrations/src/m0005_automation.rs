@@ -1,6 +1,7 @@
 //! Automation: what the engine keeps of its rules, the runs it made, alarms, and requests outward.
 
 use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::columns::{ID, KEY, big, key, maybe, text};
 
@@ -10,12 +11,8 @@ pub struct Migration;
 /// What is listed comes by time. A rule's runs are few (their number is bounded), so they are found by the rule
 /// and sorted. An outcome changes as a run goes on, so it stands in one index alone, in which a list of all
 /// runs of an outcome is read through.
-const RUN_INDEXES: [&[&str]; 4] = [
-    &["rule", "telling", "began", "id"],
-    &["device", "began", "id"],
-    &["began", "id", "outcome"],
-    &["parent"],
-];
+const RUN_INDEXES: [&[&str]; 3] =
+    [&["rule", "telling", "began", "id"], &["began", "id", "outcome"], &["parent"]];
 const ALARM_INDEXES: [&[&str]; 4] = [
     &["active", "raised_at", "id"],
     &["device", "raised_at", "id"],
@@ -65,6 +62,22 @@ impl MigrationTrait for Migration {
         for columns in RUN_INDEXES {
             index(manager, "runs", columns).await?;
         }
+
+        // Which devices had a part in a run: the one that fired it, and those that it acted upon.
+        let parts = Table::create()
+            .table("run_devices")
+            .col(uuid("run").not_null())
+            .col(big("device"))
+            .col(big("began"))
+            .primary_key(Index::create().col("run").col("device"))
+            .extra(match manager.get_database_backend() {
+                // The key is the table: one tree less to write.
+                DbBackend::Sqlite => "WITHOUT ROWID",
+                _ => "",
+            })
+            .take();
+        manager.create_table(parts).await?;
+        index(manager, "run_devices", &["device", "began", "run"]).await?;
 
         let alarms = Table::create()
             .table("alarms")

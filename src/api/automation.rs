@@ -7,7 +7,6 @@ mod journal;
 mod mentions;
 mod rules;
 pub(crate) mod run;
-mod touched;
 pub(crate) mod view;
 mod webhooks;
 

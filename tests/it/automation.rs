@@ -4,5 +4,6 @@ mod api;
 mod backtest;
 mod doors;
 mod files;
+mod journal;
 mod time;
 mod why;

@@ -74,7 +74,10 @@ pub enum DeliveryStatus {
 #[derive(Clone, Debug, Default)]
 pub struct RunQuery {
     pub rule: Option<RuleId>,
-    /// Which fired them, while there is such a device.
+    /// Which fired them or was acted upon by them, whatever came of that. An action knows an id: it stands for the
+    /// device that is so called when the run is committed. So an action upon what is no device is nobody's, also when
+    /// one of that id comes later; a device that is removed has no part in any run any more, and another of its
+    /// id has none in what was done before.
     pub device: Option<DeviceNumber>,
     /// The run that brought them about.
     pub parent: Option<RunId>,

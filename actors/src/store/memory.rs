@@ -294,7 +294,8 @@ impl Inner {
             self.outbox.insert(message.id, message.clone());
         }
         self.outbox.retain(|id, _| !batch.sent.contains(id));
-        self.automated.take(&batch.automation);
+        let numbers = self.twins.values().map(|(_, twin)| (&twin.id, twin.number)).collect();
+        self.automated.take(&batch.automation, &numbers);
     }
 
     fn take(&mut self, recorded: &Arc<Recorded>) {

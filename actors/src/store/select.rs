@@ -7,7 +7,9 @@ use super::{
 use crate::domain::alarm::{Alarm, Originator};
 use crate::domain::rules::{RuleId, RunEntry, RunOutcome};
 use crate::domain::series::{HistoryQuery, StoredReading};
-use crate::domain::{DeviceNumber, Event, EventBody, Json, Recorded, Scalar, Status, Timestamp, Twin};
+use crate::domain::{
+    DeviceId, DeviceNumber, Event, EventBody, Json, Recorded, Scalar, Status, Timestamp, Twin,
+};
 
 /// The number of what is no device's.
 pub const NOBODY: DeviceNumber = DeviceNumber(0);
@@ -75,14 +77,18 @@ pub fn is_asked_for(query: &CommandQuery, record: &CommandRecord) -> bool {
         && in_time(query.from, query.to, command.created_at)
 }
 
-/// Is this run one of those asked for?
+/// Is this run one of those asked for? Which devices had a part in it is not seen in it, and left aside.
 pub fn is_run(query: &RunQuery, entry: &RunEntry) -> bool {
-    let RunQuery { rule, device, parent, outcomes, from, to, .. } = query;
+    let RunQuery { rule, parent, outcomes, from, to, .. } = query;
     rule.as_ref().is_none_or(|rule| entry.rule == *rule)
-        && device.is_none_or(|device| entry.number == device)
         && parent.is_none_or(|parent| entry.parent == Some(parent))
         && (outcomes.is_empty() || outcomes.iter().any(|outcome| outcome == entry.outcome.as_str()))
         && in_time(*from, *to, entry.at)
+}
+
+/// The ids that a run's actions were for, each as often as it was.
+pub fn acted_on(entry: &RunEntry) -> impl Iterator<Item = &DeviceId> {
+    entry.actions.iter().filter_map(|action| action.device.as_ref())
 }
 
 /// Did the rule do something?

@@ -8,7 +8,7 @@ use twinhub_actors::messages::archive::{FindRun, ListDeliveries, ListRuns};
 use twinhub_actors::store::{DeliveryQuery, RunQuery};
 
 use super::rules::find_rule;
-use super::{touched, view};
+use super::view;
 use crate::api::body::{Rule, Run};
 use crate::api::deliveries::item;
 use crate::api::device::find;
@@ -87,7 +87,9 @@ pub async fn get_run(Run(id): Run, params: Params, state: Data<WebState>) -> Res
     Ok(Document::of(&object).send(HttpResponse::Ok()))
 }
 
-/// Why did the fan start at 03:12, and why did it not? The runs of all rules, the newest first.
+/// Why did the fan start at 03:12, and why did it not? The runs of all rules, the newest first. With `device=` those that
+/// the device fired and those that acted upon it, whatever came of that; `role` says which. What acted upon an
+/// earlier device of the same id is not among them.
 #[utoipa::path(
     get,
     path = "/api/automation/journal",
@@ -125,10 +127,10 @@ async fn list(
         None => None,
     };
     let query = RunQuery { device, offset: paging.offset(), limit: paging.limit, ..query };
-    let page = touched::runs(state, query).await?;
+    let page = state.hub.archive.send(ListRuns(query)).await??;
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, page.total);
-    Ok(array(response, &page.runs, |entry, out| view::run(entry).write(out)))
+    Ok(array(response, &page.runs, |entry, out| view::run_of(entry, device).write(out)))
 }
 
 fn query(mut params: Params, rule: Option<RuleId>) -> Result<(Option<DeviceId>, RunQuery), FieldError> {

@@ -3,7 +3,7 @@
 use twinhub_actors::domain::rules::analysis::Warning;
 use twinhub_actors::domain::rules::model::{Origin, RunMode, TriggerKind};
 use twinhub_actors::domain::rules::{Rule, RunEntry};
-use twinhub_actors::domain::{Json, Object, Timestamp};
+use twinhub_actors::domain::{DeviceNumber, Json, Object, Timestamp};
 use twinhub_actors::messages::automation::RuleStands;
 
 /// The kinds of triggers, by the words they have in files.
@@ -89,6 +89,17 @@ pub fn whole(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning])
 #[must_use]
 pub fn run(entry: &RunEntry) -> Object {
     entry.data()
+}
+
+/// The same in a list of what a device had a part in: its `role` is `fired`, or `acted_on` where something else
+/// fired.
+#[must_use]
+pub fn run_of(entry: &RunEntry, device: Option<DeviceNumber>) -> Object {
+    let mut run = run(entry);
+    if let Some(device) = device {
+        run.insert("role", Json::from(if entry.number == device { "fired" } else { "acted_on" }));
+    }
+    run
 }
 
 /// `{code, rules, message}`

@@ -187,6 +187,10 @@ pub struct RunItem {
     /// When it was found last.
     #[schema(format = DateTime)]
     last_at: String,
+    /// Only where runs are listed with `device=`: `fired`, that device set it off; `acted_on`, an action was for it
+    /// (of a run that is both, `fired`).
+    #[schema(example = "acted_on", nullable = false)]
+    role: Option<String>,
 }
 
 /// What set a rule off.
@@ -389,7 +393,7 @@ pub struct RuleListing {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct JournalListing {
-    /// A device's id: runs that it set off, and runs that did something to it.
+    /// A device's id: runs that it set off, and runs with an action for it.
     device: Option<String>,
     /// One or several of `running`, `done`, `failed`, `aborted`, `not_run`.
     outcome: Option<String>,

@@ -102,3 +102,34 @@ async fn what_is_old_goes() {
     assert_eq!(at(61).await, (vec![running.clone()], both, 1, vec![of_rule]));
     assert_eq!(at(367).await, (vec![running], vec![rule_alarm(2, "cool")], 1, vec![of_rule]));
 }
+
+#[tokio::test]
+async fn whose_a_run_is_goes_with_it() {
+    let fixture = Fixture::sql().await;
+    let mut world = World::new();
+    world.register("a", "{}");
+    world.register("fan", "{}");
+    let a = ("a", world.number("a"));
+    let acting = |n| RunEntry { actions: vec![action("fan")], ..run(n, "cool", Some(a)) };
+    let counted = RunEntry { last_at: after_noon(20 * DAY), count: 9, ..dull(3_000, "cool", Some(a)) };
+    world.automation.runs = (0..1_600).map(acting).chain([counted.clone()]).collect();
+    fixture.commit(&world.batch()).await;
+    let rows = || {
+        let sql = rusqlite::Connection::open(fixture.path()).unwrap();
+        let count = |table: &str| -> i64 {
+            sql.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+        };
+        (count("runs"), count("run_devices"))
+    };
+    assert_eq!(rows(), (1_601, 3_201));
+    fixture.store.maintain(world.now).await.unwrap();
+    assert_eq!(rows(), (1_001, 2_001), "too many");
+    let of = |name| RunQuery { device: Some(world.number(name)), limit: 0, ..runs() };
+    assert_eq!(fixture.store.runs(&of("a")).await.unwrap().total, 1_001);
+    assert_eq!(fixture.store.runs(&of("fan")).await.unwrap().total, 1_000);
+    fixture.store.maintain(after_noon(31 * DAY)).await.unwrap();
+    assert_eq!(rows(), (1, 1), "too old");
+    world.remove("a");
+    fixture.commit(&world.batch()).await;
+    assert_eq!(rows(), (1, 0), "it is nobody's");
+}

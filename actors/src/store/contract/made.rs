@@ -6,7 +6,7 @@ use super::support::NOON;
 use crate::domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
 use crate::domain::event::EventBody;
 use crate::domain::rules::engine::Delivery;
-use crate::domain::rules::record::{RunKind, TriggerSeen};
+use crate::domain::rules::record::{ActionSeen, RunKind, TriggerSeen};
 use crate::domain::rules::{Kept, RuleId, RunEntry, RunId, RunOutcome, Signal, WhyNot};
 use crate::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use crate::store::{
@@ -49,6 +49,21 @@ pub fn run(n: u32, of: &str, device: Option<(&str, DeviceNumber)>) -> RunEntry {
         depth: 0,
         count: 1,
         last_at: at,
+    }
+}
+
+/// An action upon a device, and that it went well.
+pub fn action(device: &str) -> ActionSeen {
+    ActionSeen {
+        path: "actions[0]".into(),
+        kind: "desired".into(),
+        device: DeviceId::parse(device).ok(),
+        data: Json::Object(Object::default()),
+        at: after_noon(0),
+        result: "ok".into(),
+        detail: "".into(),
+        seq: None,
+        made: None,
     }
 }
 

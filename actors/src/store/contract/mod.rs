@@ -1,5 +1,6 @@
 //! What every store must do, tested on all of them, and what the durable one must do beside.
 
+mod acted;
 mod automation;
 mod basics;
 mod commands;

@@ -12,7 +12,8 @@ use crate::store::{DeliveryRecord, DeliveryStatus, Progress};
 /// What automation says; the same number again is the same thing come further.
 #[derive(Clone, Debug)]
 pub enum Said {
-    Run(u8, bool),
+    /// It acted upon some of `d0` to `d5`, each a bit.
+    Run(u8, bool, u8),
     Alarm(u8, bool),
     Kept(u8, Option<u8>),
     Rule(u8, Option<bool>),
@@ -23,7 +24,7 @@ pub enum Said {
 
 pub fn any_said() -> impl Strategy<Value = Said> {
     prop_oneof![
-        3 => (0..12u8, any::<bool>()).prop_map(|(n, over)| Said::Run(n, over)),
+        3 => (0..12u8, any::<bool>(), 0..64u8).prop_map(|(n, over, acted)| Said::Run(n, over, acted)),
         2 => (0..5u8, any::<bool>()).prop_map(|(n, over)| Said::Alarm(n, over)),
         2 => (0..3u8, any::<Option<u8>>()).prop_map(|(rule, body)| Said::Kept(rule, body)),
         1 => (0..3u8, any::<Option<bool>>()).prop_map(|(rule, enabled)| Said::Rule(rule, enabled)),
@@ -37,12 +38,14 @@ pub fn say(world: &mut World, device: Option<(&str, DeviceNumber)>, said: &Said)
     let number = device.map_or(made::NOBODY, |(_, number)| number);
     let name = |n: u8| format!("r{}", n % 3);
     let of = |n: u8| u32::from(n) + 100 * u32::try_from(number.0).unwrap();
-    let run = |n: u8, over: bool| match n % 3 {
+    let run = |n: u8, over: bool, acted: u8| match n % 3 {
         0 => RunEntry { count: u32::from(over) + 1, ..made::dull(of(n), &name(n / 3), device) },
         one => {
             let parent = (one == 2).then(|| made::run_id(1));
             let outcome = if over { RunOutcome::Done } else { RunOutcome::Running };
-            RunEntry { outcome, parent, ..made::run(of(n), &name(n / 3), device) }
+            let acted = (0..6).filter(|bit| acted & (1 << bit) != 0);
+            let actions = acted.map(|bit| made::action(&format!("d{bit}"))).collect();
+            RunEntry { outcome, parent, actions, ..made::run(of(n), &name(n / 3), device) }
         }
     };
     let alarm = |n: u8, over: bool| {
@@ -62,7 +65,7 @@ pub fn say(world: &mut World, device: Option<(&str, DeviceNumber)>, said: &Said)
     world.automation.progress = Some(Progress { seq: world.seq, time: world.now });
     let automation = &mut world.automation;
     match said {
-        Said::Run(n, over) => automation.runs.push(run(*n, *over)),
+        Said::Run(n, over, acted) => automation.runs.push(run(*n, *over, *acted)),
         Said::Alarm(n, over) => automation.alarms.push(alarm(*n, *over)),
         Said::Kept(rule, body) => {
             let body = body.map(|body| format!(r#"{{"latch": {body}.50}}"#));
@@ -79,7 +82,7 @@ pub fn say(world: &mut World, device: Option<(&str, DeviceNumber)>, said: &Said)
         }
         Said::Event(n) => {
             let body = match n % 3 {
-                0 => made::told_run(run(*n, true)),
+                0 => made::told_run(run(*n, true, 0)),
                 1 => made::told_alarm(alarm(*n, false)),
                 _ => made::signal("x"),
             };

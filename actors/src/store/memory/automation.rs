@@ -1,12 +1,12 @@
 //! What automation keeps, in memory.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use crate::domain::DeviceNumber;
 use crate::domain::alarm::{Alarm, AlarmId};
 use crate::domain::rules::{Kept, RuleId, RunEntry, RunId};
+use crate::domain::{DeviceId, DeviceNumber};
 use crate::store::{
     AlarmPage, AlarmQuery, Automation, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
     Progress, RuleRecord, RunPage, RunQuery, select,
@@ -21,6 +21,8 @@ pub struct Automated {
     kept: BTreeMap<(RuleId, DeviceNumber), Kept>,
     rules: BTreeMap<RuleId, RuleRecord>,
     runs: BTreeMap<RunId, RunEntry>,
+    /// Which devices had a part in which runs.
+    parts: BTreeSet<(RunId, DeviceNumber)>,
     alarms: BTreeMap<AlarmId, Alarm>,
     deliveries: BTreeMap<Uuid, DeliveryRecord>,
     /// Devices that there are no more.
@@ -28,8 +30,8 @@ pub struct Automated {
 }
 
 impl Automated {
-    /// Takes in what was committed.
-    pub fn take(&mut self, said: &Automation) {
+    /// Takes in what was committed, by when the devices have these `numbers`.
+    pub fn take(&mut self, said: &Automation, numbers: &HashMap<&DeviceId, DeviceNumber>) {
         let Automation { progress, kept, runs, alarms, rules, deliveries } = said;
         self.progress = progress.or(self.progress);
         for kept in kept {
@@ -52,6 +54,14 @@ impl Automated {
             let number = if gone { select::NOBODY } else { entry.number };
             self.runs.insert(entry.id, RunEntry { number, ..entry.clone() });
         }
+        // What was said last counts.
+        let last: HashMap<RunId, &RunEntry> = runs.iter().map(|entry| (entry.id, entry)).collect();
+        for entry in last.into_values() {
+            let acted_on = select::acted_on(entry).filter_map(|id| numbers.get(id).copied());
+            let parts = acted_on.chain([entry.number]).filter(|number| *number != select::NOBODY);
+            let left = parts.filter(|number| !self.gone.contains(number));
+            self.parts.extend(left.map(|number| (entry.id, number)));
+        }
         for alarm in alarms.iter().filter(|alarm| !self.gone.contains(&alarm.number)) {
             self.alarms.insert(alarm.id, alarm.clone());
         }
@@ -65,6 +75,7 @@ impl Automated {
         self.gone.insert(device);
         self.kept.retain(|(_, of), _| *of != device);
         self.alarms.retain(|_, alarm| alarm.number != device);
+        self.parts.retain(|(_, of)| *of != device);
         for entry in self.runs.values_mut().filter(|entry| entry.number == device) {
             entry.number = select::NOBODY;
         }
@@ -79,8 +90,10 @@ impl Automated {
     }
 
     pub fn runs(&self, query: &RunQuery) -> RunPage {
-        let mut found: Vec<&RunEntry> =
-            self.runs.values().filter(|entry| select::is_run(query, entry)).collect();
+        let has_part =
+            |entry: &RunEntry| query.device.is_none_or(|device| self.parts.contains(&(entry.id, device)));
+        let wanted = |entry: &&RunEntry| select::is_run(query, entry) && has_part(entry);
+        let mut found: Vec<&RunEntry> = self.runs.values().filter(wanted).collect();
         found.sort_by_key(|entry| (entry.at, entry.id));
         if query.newest_first {
             found.reverse();

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter};
 
-use super::entities::{alarm, meta, rule, run, scope};
+use super::entities::{alarm, meta, rule, scope};
 use super::rows::{self, failed, int, uint};
 use super::{SqlStore, alarms, deliveries, head, runs, write};
 use crate::domain::rules::{Kept, RuleId};
@@ -70,13 +70,7 @@ pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreE
         .exec(sql)
         .await
         .map_err(failed(FORGET))?;
-    run::Entity::update_many()
-        .col_expr(run::Column::Device, 0i64.into())
-        .filter(run::Column::Device.eq(device))
-        .exec(sql)
-        .await
-        .map(drop)
-        .map_err(failed(FORGET))
+    runs::forget(sql, device).await
 }
 
 async fn write_scopes<'a>(

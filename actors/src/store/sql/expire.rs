@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use super::entities::{alarm, delivery, event, run};
 use super::prune::millis;
 use super::rows::failed;
-use super::{SqlStore, deliveries, events, write};
+use super::{SqlStore, deliveries, events, runs, write};
 use crate::domain::rules::RunEntry;
 use crate::domain::{Kind, Timestamp};
 use crate::store::{DeliveryStatus, StoreError};
@@ -128,17 +130,17 @@ async fn too_many(store: &SqlStore, rule: &str, telling: bool, most: u64) -> Res
         .add(C::Began.lte(began))
         .add(Condition::any().add(C::Began.lt(began)).add(same_time))
         .add(C::Outcome.ne("running"));
-    delete::<run::Entity>(store, C::Id, over).await
+    delete_runs(store, over).await
 }
 
 async fn old(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     let before = |keep: Duration| now.plus_millis(-millis(keep)).millis();
     let keep_runs = before(store.options.keep_runs);
-    let runs = Condition::all()
+    let over = Condition::all()
         .add(run::Column::Began.lt(keep_runs))
         .add(run::Column::LastAt.lt(keep_runs))
         .add(run::Column::Outcome.ne("running"));
-    delete::<run::Entity>(store, run::Column::Id, runs).await?;
+    delete_runs(store, over).await?;
     let cleared = Condition::all()
         .add(alarm::Column::Active.eq(false))
         .add(alarm::Column::RaisedAt.lt(before(KEEP_CLEARED)))
@@ -193,8 +195,27 @@ async fn old_events(store: &SqlStore, word: &str, until: i64) -> Result<(), Stor
     }
 }
 
-/// Deletes rows, so many in a transaction that a commit need not wait long.
+/// Deletes runs, and with them what tells whose they are.
+async fn delete_runs(store: &SqlStore, over: Condition) -> Result<(), StoreError> {
+    delete_with::<run::Entity, _>(store, run::Column::Id, over, runs::delete_orphans).await
+}
+
+/// Deletes rows.
 async fn delete<E: EntityTrait>(store: &SqlStore, id: E::Column, over: Condition) -> Result<(), StoreError> {
+    delete_with::<E, _>(store, id, over, async |_, _| Ok(())).await
+}
+
+/// Deletes rows, so many in a transaction that a commit need not wait long; and in it, after them, what `rest` finds
+/// to hang on them. One that has come further meanwhile stays.
+async fn delete_with<E: EntityTrait, F>(
+    store: &SqlStore,
+    id: E::Column,
+    over: Condition,
+    rest: F,
+) -> Result<(), StoreError>
+where
+    F: AsyncFn(&DatabaseTransaction, Vec<Vec<u8>>) -> Result<(), StoreError>,
+{
     loop {
         let ids: Vec<Vec<u8>> = E::find()
             .filter(over.clone())
@@ -212,10 +233,11 @@ async fn delete<E: EntityTrait>(store: &SqlStore, id: E::Column, over: Condition
         let turn = store.writer.begin(EXPIRE).await?;
         E::delete_many()
             .filter(over.clone())
-            .filter(id.is_in(ids))
+            .filter(id.is_in(ids.iter().cloned()))
             .exec(turn.sql())
             .await
             .map_err(failed(EXPIRE))?;
+        rest(turn.sql(), ids).await?;
         drop(turn.finish().await?);
         if last {
             return Ok(());

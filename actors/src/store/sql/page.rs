@@ -32,9 +32,21 @@ pub async fn rows<E: EntityTrait>(
     operation: &'static str,
     sorted: Select<E>,
     id: E::Column,
-    (offset, limit): (u64, u64),
+    window: (u64, u64),
 ) -> Result<Vec<E::Model>, StoreError> {
-    let ids: Vec<Vec<u8>> = sorted
+    let ids = ids(store, operation, sorted, id, window).await?;
+    with_ids::<E>(store, operation, id, &ids).await
+}
+
+/// The ids on a page of `sorted`, in its order: what its column `id` says.
+pub async fn ids<E: EntityTrait>(
+    store: &SqlStore,
+    operation: &'static str,
+    sorted: Select<E>,
+    id: E::Column,
+    (offset, limit): (u64, u64),
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    sorted
         .offset(rows::bound(offset))
         .limit(rows::bound(limit))
         .select_only()
@@ -42,7 +54,16 @@ pub async fn rows<E: EntityTrait>(
         .into_tuple()
         .all(&store.readers)
         .await
-        .map_err(failed(operation))?;
+        .map_err(failed(operation))
+}
+
+/// The rows with these ids, in this order.
+pub async fn with_ids<E: EntityTrait>(
+    store: &SqlStore,
+    operation: &'static str,
+    id: E::Column,
+    ids: &[Vec<u8>],
+) -> Result<Vec<E::Model>, StoreError> {
     let mut found = HashMap::with_capacity(ids.len());
     for some in ids.chunks(write::AT_ONCE) {
         let alike = E::find().filter(id.is_in(some.iter().cloned()));

@@ -1,11 +1,13 @@
 //! Runs of rules: each a row, as far as it has come.
 
+mod parts;
+
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, Order, QueryFilter, QueryOrder, Select,
 };
 
-use super::entities::run;
+use super::entities::{run, run_device};
 use super::rows::{self, failed};
 use super::{SqlStore, page, write};
 use crate::domain::DeviceNumber;
@@ -13,6 +15,9 @@ use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::store::{RunPage, RunQuery, StoreError, select};
 
 use run::Column as C;
+use run_device::Column as P;
+
+pub use parts::delete_orphans;
 
 const READ: &str = "read runs";
 const WRITE: &str = "write runs";
@@ -21,17 +26,36 @@ const RULES_AT_ONCE: usize = 50;
 
 /// See [`crate::store::Store::runs`].
 pub async fn runs(store: &SqlStore, query: &RunQuery) -> Result<RunPage, StoreError> {
-    let selected = run::Entity::find().filter(condition(query));
-    let total = page::count(store, READ, selected.clone(), C::Id).await?;
-    if query.offset >= total || query.limit == 0 {
-        return Ok(RunPage { runs: Vec::new(), total });
-    }
-    let order = if query.newest_first { Order::Desc } else { Order::Asc };
-    let rows = page::rows(store, READ, sorted(selected, &order), C::Id, (query.offset, query.limit)).await?;
+    let (total, ids) = match query.device {
+        Some(device) => {
+            let selected = parts::select(query, device);
+            let total = page::count(store, READ, selected.clone(), P::Run).await?;
+            (total, ids(store, query, total, parts::sorted(selected, &order(query)), P::Run).await?)
+        }
+        None => {
+            let selected = run::Entity::find().filter(condition(query)).filter(began(query, C::Began));
+            let total = page::count(store, READ, selected.clone(), C::Id).await?;
+            (total, ids(store, query, total, sorted(selected, &order(query)), C::Id).await?)
+        }
+    };
+    let rows = page::with_ids::<run::Entity>(store, READ, C::Id, &ids).await?;
     let runs: Result<Vec<RunEntry>, _> = rows.iter().map(to_run).collect();
     // One that a commit has just brought further may be no more what was asked for.
     let runs = runs?.into_iter().filter(|entry| select::is_run(query, entry)).collect();
     Ok(RunPage { runs, total })
+}
+
+async fn ids<E: EntityTrait>(
+    store: &SqlStore,
+    query: &RunQuery,
+    total: u64,
+    sorted: Select<E>,
+    id: E::Column,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    if query.offset >= total || query.limit == 0 {
+        return Ok(Vec::new());
+    }
+    page::ids(store, READ, sorted, id, (query.offset, query.limit)).await
 }
 
 /// See [`crate::store::Store::run`].
@@ -59,6 +83,8 @@ pub async fn write(
     runs: impl Iterator<Item = &RunEntry>,
     is_gone: impl Fn(DeviceNumber) -> bool,
 ) -> Result<(), StoreError> {
+    let runs: Vec<&RunEntry> = runs.collect();
+    parts::write(sql, &runs, &is_gone).await?;
     let (mut telling, mut dull) = (Vec::new(), Vec::new());
     for entry in runs {
         let number = if is_gone(entry.number) { select::NOBODY } else { entry.number };
@@ -70,6 +96,19 @@ pub async fn write(
     write::insert(sql, WRITE, telling, Some(overwrite(&[C::Outcome, C::LastAt, C::Body]))).await?;
     // Counted again and again: no index is written for that.
     write::insert(sql, WRITE, dull, Some(overwrite(&[C::LastAt, C::Body]))).await
+}
+
+/// A device goes: what it fired is no device's then.
+pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreError> {
+    const FORGET: &str = "remove device";
+    run::Entity::update_many()
+        .col_expr(C::Device, 0i64.into())
+        .filter(C::Device.eq(device))
+        .filter(C::Id.in_subquery(parts::of(device)))
+        .exec(sql)
+        .await
+        .map_err(failed(FORGET))?;
+    parts::forget(sql, device).await
 }
 
 fn of_run(entry: &RunEntry, number: DeviceNumber) -> Result<run::Model, StoreError> {
@@ -99,14 +138,22 @@ fn bytes(id: RunId) -> Vec<u8> {
 }
 
 fn condition(query: &RunQuery) -> Condition {
-    let RunQuery { rule, device, parent, outcomes, from, to, .. } = query;
+    let RunQuery { rule, parent, outcomes, .. } = query;
     Condition::all()
         .add_option(rule.as_ref().map(|rule| C::Rule.eq(rule.as_str())))
-        .add_option(device.map(|device| C::Device.eq(device.0)))
         .add_option(parent.map(|parent| C::Parent.eq(bytes(parent))))
         .add_option((!outcomes.is_empty()).then(|| C::Outcome.is_in(outcomes.iter().map(String::as_str))))
-        .add_option(from.map(|from| C::Began.gte(from.millis())))
-        .add_option(to.map(|to| C::Began.lt(to.millis())))
+}
+
+/// By the time that `column` tells.
+fn began(query: &RunQuery, column: impl ColumnTrait) -> Condition {
+    Condition::all()
+        .add_option(query.from.map(|from| column.gte(from.millis())))
+        .add_option(query.to.map(|to| column.lt(to.millis())))
+}
+
+fn order(query: &RunQuery) -> Order {
+    if query.newest_first { Order::Desc } else { Order::Asc }
 }
 
 /// Both columns in one direction, as the indexes have them.
@@ -142,7 +189,6 @@ mod tests {
     async fn lists_read_no_more_than_an_index() {
         let fixture = Fixture::sql().await;
         let rule = || RuleId::parse("cool").ok();
-        let device = Some(DeviceNumber(1));
         let time = Some(Timestamp::from_millis(0));
         let all = RunQuery::default;
         let failed = || vec!["failed".to_owned()];
@@ -150,11 +196,10 @@ mod tests {
             (all(), "COVERING INDEX runs_began"),
             (RunQuery { from: time, to: time, ..all() }, "COVERING INDEX runs_began"),
             (RunQuery { outcomes: failed(), ..all() }, "COVERING INDEX runs_began"),
-            (RunQuery { device, ..all() }, "COVERING INDEX runs_device_began"),
-            (RunQuery { device, from: time, ..all() }, "COVERING INDEX runs_device_began"),
         ] {
             for order in [Order::Asc, Order::Desc] {
-                let page = sorted(run::Entity::find().filter(condition(&query)), &order);
+                let all = run::Entity::find().filter(condition(&query)).filter(began(&query, C::Began));
+                let page = sorted(all, &order);
                 let page = page.select_only().column(C::Id).limit(20);
                 let plan = plan(&fixture, &page.build(DbBackend::Sqlite).to_string());
                 assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{query:?}: {plan}");

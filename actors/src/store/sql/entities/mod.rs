@@ -11,6 +11,7 @@ pub mod meta;
 pub mod outbox;
 pub mod rule;
 pub mod run;
+pub mod run_device;
 pub mod scope;
 pub mod tag;
 pub mod tombstone;

@@ -1,0 +1,83 @@
+//! Why did the fan start at 03:12? The journal of a device: what it set off, and what was done to it.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::hub::House;
+use crate::support::pump::register;
+use crate::support::rules::{Rules, report, run_of};
+use crate::support::{Hub, eventually};
+
+const HOUSE: &str = r#"version: 1
+rules:
+  cool:
+    triggers:
+      - numeric: greenhouse.temperature
+        above: 28
+        release: 26
+    actions:
+      - desired: fan
+        set: { power: "on" }
+  echo:
+    triggers:
+      - changed: fan.desired.power
+        to: "on"
+    actions:
+      - log: "the fan is wanted"
+"#;
+
+/// Of each run its rule, its role and what came of it; and how many there are on all pages.
+async fn told(hub: &Hub, query: &str) -> (Vec<[String; 3]>, String) {
+    let response = hub.get(&format!("/api/automation/{query}")).await;
+    assert_eq!(response.status(), 200);
+    let total = response.headers()["X-Total-Count"].to_str().unwrap().to_owned();
+    let runs: Vec<Value> = response.json().await.unwrap();
+    let word = |run: &Value, name: &str| run[name].as_str().unwrap_or("-").to_owned();
+    (runs.iter().map(|run| ["rule", "role", "outcome"].map(|name| word(run, name))).collect(), total)
+}
+
+#[tokio::test]
+async fn a_device_is_told_what_it_set_off_and_what_was_done_to_it() {
+    let rules = Rules::of("house.yaml", HOUSE);
+    let hub = House::new().with("--rules", rules.folder()).start().await;
+    for device in ["greenhouse", "fan", "home"] {
+        register(&hub, device).await;
+    }
+    report(&hub, "greenhouse", &json!({ "temperature": 20 })).await;
+    report(&hub, "greenhouse", &json!({ "temperature": 29.5 })).await;
+    run_of(&hub, "echo", |run| run["outcome"] == "done").await;
+    // What did not come off was for it all the same.
+    let manual = hub.request(Method::PUT, "/api/devices/fan/mode").json(&json!({ "mode": "manual" }));
+    assert_eq!(manual.send().await.unwrap().status(), 200);
+    report(&hub, "greenhouse", &json!({ "temperature": 20 })).await;
+    report(&hub, "greenhouse", &json!({ "temperature": 30 })).await;
+    run_of(&hub, "cool", |run| run["outcome"] == "failed").await;
+
+    let refused = || ["cool", "acted_on", "failed"].map(str::to_owned);
+    let echo = || ["echo", "fired", "done"].map(str::to_owned);
+    let cool = || ["cool", "acted_on", "done"].map(str::to_owned);
+    let all = told(&hub, "journal?device=fan").await;
+    assert_eq!(all, (vec![refused(), echo(), cool()], "3".into()));
+    assert_eq!(told(&hub, "journal?device=fan&limit=1&page=2").await, (vec![echo()], "3".into()));
+    assert_eq!(told(&hub, "journal?device=fan&order=asc&limit=1").await, (vec![cool()], "3".into()));
+    assert_eq!(told(&hub, "journal?device=fan&outcome=failed").await, (vec![refused()], "1".into()));
+    assert_eq!(told(&hub, "journal?device=fan&rule=cool").await, (vec![refused(), cool()], "2".into()));
+    let of_greenhouse = told(&hub, "journal?device=greenhouse&outcome=done").await;
+    assert_eq!(of_greenhouse, (vec![["cool", "fired", "done"].map(str::to_owned)], "1".into()));
+    assert_eq!(told(&hub, "journal?device=home").await, (vec![], "0".into()));
+    assert_eq!(hub.get("/api/automation/journal?device=nobody").await.status(), 404);
+
+    // Where nobody asks for a device, nobody is told of a part.
+    let (of_rule, total) = told(&hub, "rules/cool/runs").await;
+    assert_eq!((of_rule.len(), &*total), (2, "2"));
+    assert!(of_rule.iter().all(|[_, role, _]| role == "-"));
+
+    // Another fan is not asked what was done to the one before it.
+    assert_eq!(hub.request(Method::DELETE, "/api/devices/fan").send().await.unwrap().status(), 200);
+    register(&hub, "fan").await;
+    eventually("the new fan has no past", async || {
+        (told(&hub, "journal?device=fan").await == (vec![], "0".into())).then_some(())
+    })
+    .await;
+    assert_eq!(told(&hub, "rules/cool/runs").await.1, "2");
+}
