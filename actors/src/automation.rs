@@ -58,6 +58,8 @@ use crate::webhooks::Webhooks;
 const GATHER: Duration = Duration::from_millis(25);
 /// The place in the sequence is kept so often at least while it moves.
 const KEEP_PLACE_EVERY: Duration = Duration::from_secs(2);
+/// What was asked for holds the engine's time back no longer than this.
+const LONGEST_HOLD_MS: u64 = 2_000;
 /// A clock that was set forward by more than this is as good as a time in which the hub was down.
 const JUMP_MS: i64 = 10_000;
 /// What the alarm of a rule that was stopped is called.
@@ -103,6 +105,8 @@ pub struct Automation {
     news: News,
     /// Acts that were not answered yet.
     under_way: usize,
+    /// Since when there are any, on the clock that only counts.
+    busy_since: u64,
     /// A save is under way in [`GATHER`].
     gathering: bool,
     /// The moment that the engine's time is to go on to, once it has seen everything up to there in the sequence.
@@ -144,6 +148,8 @@ struct News {
 struct Done {
     act: ActId,
     result: ActResult,
+    /// The engine's time and the clock's when it was asked for.
+    asked: (Timestamp, Timestamp),
 }
 
 impl Automation {
@@ -163,6 +169,7 @@ impl Automation {
             kept: 0,
             news: News::default(),
             under_way: 0,
+            busy_since: 0,
             gathering: false,
             due: None,
             comes_due: false,
@@ -272,11 +279,15 @@ impl Automation {
     fn perform(&mut self, act: Act, is_new: bool, ctx: &Context<Self>) {
         self.under_way += 1;
         let (around, me, id) = (Arc::clone(&self.around), ctx.address(), act.id);
+        let asked = (self.engine.now(), around.clock.now());
+        if self.under_way == 1 {
+            self.busy_since = around.clock.uptime_ms();
+        }
         up(&around.counters.rule_acts);
         // Beside the actor: it would look at all of them again whenever one of them moves.
         actix_rt::spawn(async move {
             let result = perform::perform(&around, act, is_new).await;
-            let _ = post(&me, Done { act: id, result }); // gone, it does it again at the next start
+            let _ = post(&me, Done { act: id, result, asked }); // gone, it does it again at the next start
         });
     }
 
@@ -330,6 +341,18 @@ impl Automation {
 
     /// After anything: what changed is kept soon, and the next deadline is waited for.
     fn after(&mut self, ctx: &mut Context<Self>) {
+        self.gather(ctx);
+        self.go_on(ctx);
+        if let Some(next) = self.engine.next()
+            && self.armed.is_none_or(|armed| next < armed)
+        {
+            self.armed = Some(next);
+            let _ = post(&self.around.timers, ArmAutomation { at: next }); // it goes with us
+        }
+    }
+
+    /// What is new is kept in a moment, with all that comes until then.
+    fn gather(&mut self, ctx: &mut Context<Self>) {
         self.news.scopes.extend(self.engine.take_changes());
         if !self.news.is_empty() && !self.gathering {
             self.gathering = true;
@@ -337,13 +360,6 @@ impl Automation {
                 this.gathering = false;
                 this.save();
             });
-        }
-        self.go_on(ctx);
-        if let Some(next) = self.engine.next()
-            && self.armed.is_none_or(|armed| next < armed)
-        {
-            self.armed = Some(next);
-            let _ = post(&self.around.timers, ArmAutomation { at: next }); // it goes with us
         }
     }
 
@@ -391,18 +407,25 @@ impl Automation {
 
     /// Lets the engine's time go on, where it has seen enough for that.
     fn go_on(&mut self, ctx: &mut Context<Self>) {
-        if let Some((now, seq)) = self.due
+        while let Some((now, seq)) = self.due
             && self.cursor >= seq
             && matches!(self.phase, Phase::Running)
+            && !self.holds_time()
         {
-            self.due = None;
-            let step = self.engine.advance(now);
-            self.take(step, true, ctx);
-            self.news.scopes.extend(self.engine.take_changes());
-            if !self.news.is_empty() {
-                self.after(ctx);
+            // From one deadline to the next, so that what comes of one is done before the next.
+            let to = self.engine.next().map_or(now, |next| next.min(now));
+            if to == now {
+                self.due = None;
             }
+            let step = self.engine.advance(to);
+            self.take(step, true, ctx);
+            self.gather(ctx);
         }
+    }
+
+    /// Time does not go on before what was asked for is done, unless that takes too long.
+    fn holds_time(&self) -> bool {
+        self.under_way > 0 && self.around.clock.uptime_ms().saturating_sub(self.busy_since) < LONGEST_HOLD_MS
     }
 
     /// Was the clock set forward? Then what fell due in between is treated as after a time of being down.
@@ -431,8 +454,9 @@ impl Actor for Automation {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_interval(KEEP_PLACE_EVERY, |this, _| {
+        ctx.run_interval(KEEP_PLACE_EVERY, |this, ctx| {
             if matches!(this.phase, Phase::Running) {
+                this.go_on(ctx); // where something has held the time for too long
                 this.save();
             }
         });
@@ -443,9 +467,11 @@ impl Actor for Automation {
 impl Handler<Done> for Automation {
     type Result = ();
 
-    fn handle(&mut self, Done { act, result }: Done, ctx: &mut Context<Self>) {
+    fn handle(&mut self, Done { act, result, asked }: Done, ctx: &mut Context<Self>) {
         self.under_way -= 1;
-        let step = self.engine.done(act, result, self.around.clock.now());
+        // So long after the engine's own time as it took: that may be behind the clock's.
+        let took = self.around.clock.now().millis() - asked.1.millis();
+        let step = self.engine.done(act, result, asked.0.plus_millis(took.max(0)));
         self.take(step, true, ctx);
         self.after(ctx);
     }

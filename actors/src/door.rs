@@ -48,16 +48,24 @@ pub struct Door(Arc<Inner>);
 
 #[derive(Clone)]
 struct Inner {
-    supervisor: Addr<Supervisor>,
+    house: House,
     room: Arc<Semaphore>,
-    rejections: Arc<Rejections>,
-    counters: Arc<Counters>,
-    clock: Arc<dyn Clock>,
-    heard: Arc<HeardSince>,
-    journal: Addr<Journal>,
-    listening: Arc<Listening>,
     unknown: UnknownDevices,
     largest_payload: usize,
+}
+
+/// What stands behind the door.
+#[derive(Clone)]
+pub struct House {
+    pub supervisor: Addr<Supervisor>,
+    /// For messages that are no device's.
+    pub journal: Addr<Journal>,
+    pub rejections: Arc<Rejections>,
+    pub counters: Arc<Counters>,
+    pub clock: Arc<dyn Clock>,
+    pub heard: Arc<HeardSince>,
+    /// The topics that rules listen to.
+    pub listening: Arc<Listening>,
 }
 
 /// A message on its way in.
@@ -71,32 +79,12 @@ struct Attempt {
 }
 
 impl Door {
-    /// A door before `supervisor` with room for `most_in_flight` inputs.
-    pub fn new(
-        supervisor: Addr<Supervisor>,
-        rejections: Arc<Rejections>,
-        counters: Arc<Counters>,
-        clock: Arc<dyn Clock>,
-        heard: Arc<HeardSince>,
-        journal: Addr<Journal>,
-        listening: Arc<Listening>,
-        unknown: UnknownDevices,
-        most_in_flight: usize,
-    ) -> Self {
+    /// A door before `house` with room for `most_in_flight` inputs.
+    #[must_use]
+    pub fn new(house: House, unknown: UnknownDevices, most_in_flight: usize) -> Self {
         let room = Arc::new(Semaphore::new(most_in_flight));
         let largest_payload = dialects::LARGEST_PAYLOAD;
-        Self(Arc::new(Inner {
-            supervisor,
-            room,
-            rejections,
-            counters,
-            clock,
-            heard,
-            journal,
-            listening,
-            unknown,
-            largest_payload,
-        }))
+        Self(Arc::new(Inner { house, room, unknown, largest_payload }))
     }
 
     /// The same door, refusing payloads of more than `bytes`; 1 MiB unless this is called.
@@ -120,14 +108,14 @@ impl Door {
     /// was put aside and need not come again: either way it is to be acknowledged. It is settled
     /// as [`NotTaken::Lost`] only when the hub goes down: then the message must come again.
     pub fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
-        up(&self.0.counters.messages_in);
+        up(&self.0.house.counters.messages_in);
         let room = room.or_else(|| self.try_room());
         if message.fire_and_forget && room.is_none() {
-            up(&self.0.counters.messages_shed);
+            up(&self.0.house.counters.messages_shed);
             receipt.settle(Ok(Taken::default()));
             return;
         }
-        if message.for_rules && self.0.listening.hears(&message.topic) {
+        if message.for_rules && self.0.house.listening.hears(&message.topic) {
             let for_twin = message.for_twins && dialects::is_ours(&message.topic);
             if !for_twin {
                 return self.signal(&message, receipt, room);
@@ -150,7 +138,7 @@ impl Door {
         let payload = Json::parse(&message.payload)
             .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(&message.payload).into()));
         let topic = message.topic.as_ref().into();
-        let now = self.0.clock.now();
+        let now = self.0.house.clock.now();
         let event = Event {
             device: DeviceId::none(),
             number: DeviceNumber::default(),
@@ -164,7 +152,7 @@ impl Door {
             drop(room);
         });
         // Where the journal is gone the hub is going down; the receipt says so as it is dropped.
-        let _ = post(&self.0.journal, appending(vec![event], Vec::new(), Default::default(), receipt));
+        let _ = post(&self.0.house.journal, appending(vec![event], Vec::new(), Default::default(), receipt));
     }
 
     fn attempt(&self, attempt: Attempt) {
@@ -189,14 +177,16 @@ impl Door {
         let door = self.clone();
         // The receipt is settled on any thread; a second try is timed by the runtime of the first.
         let runtime = Handle::try_current().ok();
-        add(&self.0.counters.inputs_in_flight, 1);
+        add(&self.0.house.counters.inputs_in_flight, 1);
         let receipt = Receipt::new(move |settled| {
-            down(&door.0.counters.inputs_in_flight);
+            down(&door.0.house.counters.inputs_in_flight);
             door.settled(attempt, settled, runtime);
         });
         // Where the supervisor is gone the hub is going down; the receipt says so as it is dropped.
-        let _ =
-            post(&self.0.supervisor, Deliver { device, input, cause, receipt, if_unknown, want_twin: false });
+        let _ = post(
+            &self.0.house.supervisor,
+            Deliver { device, input, cause, receipt, if_unknown, want_twin: false },
+        );
     }
 
     fn settled(&self, mut attempt: Attempt, settled: Settled, runtime: Option<Handle>) {
@@ -211,7 +201,7 @@ impl Door {
                 self.put_aside(attempt, "poison", detail);
             }
             Err(NotTaken::Lost) => {
-                let Some(runtime) = runtime.filter(|_| self.0.supervisor.connected()) else {
+                let Some(runtime) = runtime.filter(|_| self.0.house.supervisor.connected()) else {
                     return; // going down: the receipt is dropped and the message must come again
                 };
                 let door = self.clone();
@@ -229,8 +219,8 @@ impl Door {
     /// would come again and again.
     fn put_aside(&self, attempt: Attempt, reason: &'static str, detail: String) {
         let Arrived { topic, payload, .. } = &attempt.message;
-        up(&self.0.counters.messages_rejected);
-        self.0.rejections.add(self.0.clock.now(), topic, payload, reason, detail);
+        up(&self.0.house.counters.messages_rejected);
+        self.0.house.rejections.add(self.0.house.clock.now(), topic, payload, reason, detail);
         attempt.receipt.settle(Ok(Taken::default()));
     }
 }
@@ -246,7 +236,7 @@ impl Intake for Door {
     }
 
     fn connected(&self) {
-        self.0.heard.begin_again(self.0.clock.now());
+        self.0.house.heard.begin_again(self.0.house.clock.now());
     }
 
     fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
@@ -254,6 +244,6 @@ impl Intake for Door {
     }
 
     fn listening(&self) -> Arc<Listening> {
-        Arc::clone(&self.0.listening)
+        Arc::clone(&self.0.house.listening)
     }
 }

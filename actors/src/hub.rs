@@ -13,7 +13,7 @@ use crate::archive::Archive;
 use crate::automation::{Around, Automation, Keys, files};
 use crate::counters::{Counters, get};
 use crate::domain::{Cause, Clock, DeviceId, Input, Refusal, Twin};
-use crate::door::{Door, UnknownDevices};
+use crate::door::{Door, House, UnknownDevices};
 use crate::feed::Feed;
 use crate::journal::Journal;
 use crate::messages::archive::Rest;
@@ -231,17 +231,16 @@ impl Hub {
         // Rules first: that the hub was down stands in the sequence before anything that comes of it.
         let begin = Begin { supervisor: supervisor.clone(), automation: automation.clone() };
         let _ = post(&timers, begin); // they have just started
-        let door = Door::new(
-            supervisor.clone(),
-            Arc::clone(&rejections),
-            Arc::clone(&counters),
-            Arc::clone(&clock),
+        let house = House {
+            supervisor: supervisor.clone(),
+            journal: journal.clone(),
+            rejections: Arc::clone(&rejections),
+            counters: Arc::clone(&counters),
+            clock: Arc::clone(&clock),
             heard,
-            journal.clone(),
             listening,
-            settings.unknown_devices,
-            settings.most_in_flight,
-        );
+        };
+        let door = Door::new(house, settings.unknown_devices, settings.most_in_flight);
         let people = Arc::new(Semaphore::new(PEOPLE));
         Ok(Arc::new(Self {
             supervisor,

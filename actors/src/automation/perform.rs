@@ -38,13 +38,12 @@ pub async fn perform(around: &Around, act: Act, is_new: bool) -> ActResult {
         Deed::Command { device, request } => {
             let mut is_new = is_new;
             deliver(around, &device, &cause, || {
-                let input = Input::Command {
+                Input::Command {
                     id: CommandId(Uuid::now_v7()),
                     request: Box::new(request.clone()),
                     known: None,
                     is_new: std::mem::take(&mut is_new), // a second try asks
-                };
-                input
+                }
             })
             .await
         }
@@ -109,6 +108,7 @@ pub async fn append(
 }
 
 /// What the journal is told, without a twin.
+#[must_use]
 pub fn appending(events: Vec<Event>, outgoing: Vec<Outgoing>, kept: Kept, receipt: Receipt) -> Append {
     Append {
         events,

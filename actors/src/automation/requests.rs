@@ -16,7 +16,7 @@ use crate::domain::rules::model::{Secret, TriggerKind};
 use crate::domain::rules::{Rule, RuleId, Signal, Twins as _};
 use crate::domain::{Cause, Event};
 use crate::messages::automation::{
-    DeleteRule, EnableRule, PutRule, ReadRules, RuleRefusal, RuleStands, RuleStood, RulesRead, Tell,
+    DeleteRule, EnableRule, Expect, PutRule, ReadRules, RuleRefusal, RuleStands, RuleStood, RulesRead, Tell,
 };
 use crate::receipt::Settled;
 use crate::store::{Automation as Kept, RuleRecord};
@@ -67,14 +67,13 @@ impl Automation {
     }
 
     fn stands(&self, rule: &Rule) -> RuleStands {
-        let standing = self.engine.standing(&rule.id);
         let record = self.library.record(&rule.id);
         RuleStands {
             rule: Arc::new(rule.clone()),
             sent: record.and_then(|record| record.body.clone()),
-            enabled: standing.enabled,
-            stopped: standing.stopped,
-            next_at: standing.next_at,
+            enabled: self.engine.is_enabled(&rule.id).unwrap_or(rule.enabled),
+            stopped: self.engine.stopped(&rule.id).map(Into::into),
+            next_at: self.engine.next_of(&rule.id),
             created_at: record.map(|record| record.created_at),
             updated_at: record.map(|record| record.updated_at),
         }
@@ -120,11 +119,7 @@ impl Automation {
     }
 
     fn delete(&mut self, DeleteRule { id, cause, reply }: DeleteRule, ctx: &mut Context<Self>) {
-        let refusal = match self.library.may_put(&id, crate::messages::automation::Expect::There) {
-            Ok(()) => None,
-            Err(refusal) => Some(refusal),
-        };
-        if let Some(refusal) = refusal {
+        if let Err(refusal) = self.library.may_put(&id, Expect::There) {
             let _ = reply.send(Err(refusal)); // whoever waited may have gone
             return;
         }
@@ -194,7 +189,7 @@ impl Automation {
             Signal::Run { rule, .. } if self.library.find(rule).is_none() => {
                 Some(RuleRefusal::Unknown(rule.clone()))
             }
-            Signal::Webhook { name, .. } if !self.has_webhook(name) => {
+            Signal::Webhook { name, .. } if !self.engine.has_webhook(name) => {
                 Some(RuleRefusal::NoWebhook(name.to_string()))
             }
             _ => None,
@@ -208,11 +203,6 @@ impl Automation {
             let seq = settled.ok().and_then(|taken| taken.seq);
             let _ = reply.send(seq.ok_or(RuleRefusal::Lost)); // whoever waited may have gone
         });
-    }
-
-    fn has_webhook(&self, name: &str) -> bool {
-        let mut triggers = self.engine.rules().iter().flat_map(|rule| &rule.triggers);
-        triggers.any(|trigger| matches!(&trigger.kind, TriggerKind::Webhook { name: own } if &**own == name))
     }
 
     /// Commits, and then goes on in the actor.

@@ -67,6 +67,8 @@ impl Automation {
             this.live = Some(events);
             this.know(known);
             this.engine.restore(kept);
+            // The store has the twins as they were last; the engine goes on a little before that.
+            this.engine.rewind(past.iter().map(|recorded| &**recorded));
             let again = this.engine.unanswered();
             this.cursor = after.unwrap_or(seq);
             this.kept = this.cursor;

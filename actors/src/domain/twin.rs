@@ -221,7 +221,7 @@ impl Twin {
             }
             Input::SetMode { mode, until } => self.set_mode(outcome, mode, until, now, cause)?,
             Input::Command { id, request, known, .. } => {
-                self.ask(outcome, id, request, known, (now, cause))?
+                self.ask(outcome, id, request, known, (now, cause))?;
             }
             Input::Answer { id, answer, known } => {
                 if self.is_of_device(cause) {

@@ -21,6 +21,7 @@ mod deed;
 mod drive;
 mod fire;
 mod kept;
+mod keys;
 mod latch;
 mod program;
 mod refuse;
@@ -29,7 +30,6 @@ mod run;
 mod scope;
 mod sight;
 mod signals;
-mod standing;
 mod state;
 mod triggers;
 mod turns;
@@ -52,7 +52,7 @@ use crate::domain::{EventBody, Recorded, Timestamp, Twin};
 
 pub use self::act::{Act, ActId, ActResult, Deed, Delivery, Entry, Kept, Step, Wanted};
 pub(super) use self::deed::{kind_of_deed, level_word, severity_word};
-pub use self::standing::{Standing, webhook_keys};
+pub use self::keys::webhook_keys;
 pub use self::state::Counts;
 
 /// See the module.

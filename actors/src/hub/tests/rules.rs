@@ -346,11 +346,11 @@ const LIFE: [&str; 3] = [
         "triggers": [{"numeric": "room-1.temperature", "above": 27, "for": "2m", "max_age": "5m"}],
         "actions": [{"command": "fan", "type": "boost"}, {"delay": "3m"}, {"log": "over"}]}"#,
     r#"{"id": "beat", "triggers": [{"every": "4m"}],
-        "conditions": ["room-2.temperature < 30"], "actions": [{"log": "beat"}]}"#,
+        "conditions": ["twin['room-2'].temperature < 30"], "actions": [{"log": "beat"}]}"#,
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn a_backtest_finds_exactly_the_runs_that_were(life in prop::collection::vec(happens(), 1..40)) {

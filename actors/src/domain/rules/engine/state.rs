@@ -75,7 +75,6 @@ impl State {
     }
 
     #[cfg(not(test))]
-    #[expect(clippy::unused_self, reason = "in tests it looks")]
     pub fn dies(&self, _rule: &RuleId) -> bool {
         false
     }
