@@ -103,6 +103,8 @@ pub struct Automation {
     /// The last that is kept as seen.
     kept: u64,
     news: News,
+    /// The rules that people were told of, by name and fingerprint.
+    told: BTreeMap<RuleId, u64>,
     /// Acts that were not answered yet.
     under_way: usize,
     /// Since when there are any, on the clock that only counts.
@@ -168,6 +170,7 @@ impl Automation {
             cursor: 0,
             kept: 0,
             news: News::default(),
+            told: BTreeMap::new(),
             under_way: 0,
             busy_since: 0,
             gathering: false,

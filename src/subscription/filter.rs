@@ -245,6 +245,7 @@ mod tests {
             loaded: Vec::new(),
             changed: Vec::new(),
             gone: Vec::new(),
+            warnings: Vec::new(),
         };
         let mut recorded = came(1, "a");
         (recorded.event.device, recorded.event.number) = (DeviceId::none(), DeviceNumber(0));

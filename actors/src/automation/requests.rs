@@ -1,6 +1,6 @@
 //! What people ask of automation: rules made, changed, removed, switched, looked at and set off.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::{AsyncContext, Context, Handler};
@@ -24,10 +24,8 @@ use crate::store::{Automation as Kept, RuleRecord};
 type Reply = oneshot::Sender<Result<RuleStood, RuleRefusal>>;
 
 impl Automation {
-    /// Takes `rules` in place of those that run, and tells what that changed.
+    /// Takes `rules` in place of those that run.
     pub(super) fn take_rules(&mut self, rules: Vec<Rule>, ctx: &mut Context<Self>) {
-        let before: Vec<(RuleId, u64)> =
-            self.engine.rules().iter().map(|rule| (rule.id.clone(), rule.fingerprint)).collect();
         self.around.count_rules(rules.len());
         self.around.listening.listen_to(topics(&rules));
         *self.around.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys(&rules);
@@ -38,25 +36,26 @@ impl Automation {
             }
         }
         self.take(step, true, ctx);
-        self.tell_of_change(&before);
     }
 
-    fn tell_of_change(&mut self, before: &[(RuleId, u64)]) {
-        let now: Vec<(RuleId, u64)> =
+    /// Tells what has changed since it was told last, once it is known whom the rules speak of.
+    pub(super) fn tell_of_change(&mut self) {
+        let now: BTreeMap<RuleId, u64> =
             self.engine.rules().iter().map(|rule| (rule.id.clone(), rule.fingerprint)).collect();
-        let were: std::collections::HashMap<_, _> = before.iter().cloned().collect();
-        let are: HashSet<_> = now.iter().map(|(id, _)| id).collect();
-        let loaded = now.iter().filter(|(id, _)| !were.contains_key(id)).map(|(id, _)| id.clone()).collect();
-        let changed = now.iter().filter(|(id, print)| were.get(id).is_some_and(|was| was != print));
-        let changed: Vec<_> = changed.map(|(id, _)| id.clone()).collect();
-        let gone = before.iter().filter(|(id, _)| !are.contains(id)).map(|(id, _)| id.clone()).collect();
-        let signal = Signal::Rules { loaded, changed, gone };
-        if let Signal::Rules { loaded, changed, gone } = &signal
-            && (loaded.is_empty() && changed.is_empty() && gone.is_empty())
-        {
+        let before = std::mem::replace(&mut self.told, now);
+        let now = &self.told;
+        let names = |rules: &BTreeMap<RuleId, u64>, wanted: &dyn Fn(&RuleId, u64) -> bool| {
+            let rules = rules.iter().filter(|(id, print)| wanted(id, **print));
+            rules.map(|(id, _)| id.clone()).collect::<Vec<_>>()
+        };
+        let loaded = names(now, &|id, _| !before.contains_key(id));
+        let changed = names(now, &|id, print| before.get(id).is_some_and(|was| *was != print));
+        let gone = names(&before, &|id, _| !now.contains_key(id));
+        if loaded.is_empty() && changed.is_empty() && gone.is_empty() {
             return;
         }
-        let event = self.signal(signal, Cause::hub());
+        let warnings = self.warnings().into_iter().map(|warning| warning.message.into()).collect();
+        let event = self.signal(Signal::Rules { loaded, changed, gone, warnings }, Cause::hub());
         self.news.events.push(event);
     }
 

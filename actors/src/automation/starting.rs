@@ -87,6 +87,7 @@ impl Automation {
                 this.news.events.insert(0, event);
                 this.save();
             }
+            this.tell_of_change();
             info!(rules = this.engine.rules().len(), "rules run");
             this.run(ctx);
             if let Some(done) = done {
@@ -105,6 +106,7 @@ impl Automation {
         self.take_rules(rules, ctx);
         let (around, wanted) = (Arc::clone(&self.around), self.engine.wants());
         if wanted.devices.is_empty() && wanted.selectors.is_empty() {
+            self.tell_of_change();
             self.after(ctx);
             return then(self, ctx);
         }
@@ -112,6 +114,7 @@ impl Automation {
         let read = async move { reading::twins(&*around.store, wanted).await };
         ctx.spawn(read.into_actor(self).map(move |known, this, ctx| {
             this.know(known);
+            this.tell_of_change();
             this.run(ctx);
             then(this, ctx);
         }));

@@ -20,8 +20,8 @@ pub enum Signal {
     Run { rule: RuleId, unconditional: bool },
     /// A person, the API or a rule says whether a rule runs.
     Enabled { rule: RuleId, enabled: bool },
-    /// Rules came, changed or went: their names, for people to see.
-    Rules { loaded: Vec<RuleId>, changed: Vec<RuleId>, gone: Vec<RuleId> },
+    /// Rules came, changed or went: their names, and what people should look at in those that run now.
+    Rules { loaded: Vec<RuleId>, changed: Vec<RuleId>, gone: Vec<RuleId>, warnings: Vec<Box<str>> },
     /// The breaker stopped a rule, or a panic did.
     Stopped { rule: RuleId, why: Box<str> },
 }
@@ -50,6 +50,7 @@ struct Members {
     loaded: Option<Vec<RuleId>>,
     changed: Option<Vec<RuleId>>,
     gone: Option<Vec<RuleId>>,
+    warnings: Option<Vec<Box<str>>>,
     why: Option<Box<str>>,
 }
 
@@ -68,6 +69,7 @@ impl<'de> Deserialize<'de> for Signal {
             loaded,
             changed,
             gone,
+            warnings,
             why,
         } = Members::deserialize(deserializer)?;
         let missing = |name: &'static str| move || <D::Error as de::Error>::missing_field(name);
@@ -90,6 +92,7 @@ impl<'de> Deserialize<'de> for Signal {
                 loaded: loaded.unwrap_or_default(),
                 changed: changed.unwrap_or_default(),
                 gone: gone.unwrap_or_default(),
+                warnings: warnings.unwrap_or_default(),
             },
             "stopped" => Self::Stopped { rule: rule?, why: why.ok_or_else(missing("why"))? },
             other => return Err(de::Error::custom(format!("there is no signal `{other}`"))),

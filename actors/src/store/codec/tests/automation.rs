@@ -198,7 +198,8 @@ fn any_signal() -> impl Strategy<Value = Signal> {
         (any_text(), any_json()).prop_map(|(name, body)| Signal::Webhook { name, body }),
         (any_rule(), any::<bool>()).prop_map(|(rule, unconditional)| Signal::Run { rule, unconditional }),
         (any_rule(), any::<bool>()).prop_map(|(rule, enabled)| Signal::Enabled { rule, enabled }),
-        (rules(), rules(), rules()).prop_map(|(loaded, changed, gone)| Signal::Rules {
+        (rules(), rules(), rules(), any_text()).prop_map(|(loaded, changed, gone, warning)| Signal::Rules {
+            warnings: vec![warning],
             loaded,
             changed,
             gone
