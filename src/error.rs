@@ -310,11 +310,11 @@ fn of_rule(refusal: &RuleRefusal) -> String {
     format!("{place}{}", with_hint(first))
 }
 
-/// What is wrong, and the nearest right word where the sentence does not say it.
+/// What is wrong, and the nearest right word.
 #[must_use]
 pub fn with_hint(problem: &rules::Problem) -> String {
     match &problem.hint {
-        Some(hint) if !problem.message.contains(&format!("`{hint}`")) => {
+        Some(hint) if !problem.message.contains("did you mean") => {
             format!("{}, did you mean `{hint}`?", problem.message)
         }
         _ => problem.message.clone(),

@@ -54,7 +54,7 @@ Examples:
   twinhub rules list                       what runs in the hub on this machine
   twinhub rules backtest rules/hall.yaml --rule hall-warm --from 7d
   twinhub rules schema > rules.schema.json
-  
+
 Exit status: 0 all is well (warnings are), 1 a file does not check out or a test failed,
 2 it could not be done as it was asked.";
 

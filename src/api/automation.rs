@@ -7,6 +7,8 @@ mod journal;
 mod mentions;
 mod rules;
 pub(crate) mod run;
+#[cfg(test)]
+mod tests;
 pub(crate) mod view;
 mod webhooks;
 

@@ -165,6 +165,51 @@ async fn alarms_are_raised_seen_and_over_and_everybody_hears_of_it() {
     assert_eq!((&unheard["device_id"], &unheard["data"]["rule"]), (&json!("fan"), &json!("echo")));
 }
 
+const CIRCLE: &str = r#"version: 1
+rules:
+  ping:
+    triggers: [ { changed: lamp.desired.power, to: "on" } ]
+    actions: [ { desired: lamp, set: { power: "off" } } ]
+  pong:
+    triggers: [ { changed: lamp.desired.power, to: "off" } ]
+    actions: [ { desired: lamp, set: { power: "on" } } ]
+  bystander:
+    triggers: [ { numeric: lamp.brightness, above: 10 } ]
+    actions: [ { alarm: bright } ]
+"#;
+
+#[tokio::test]
+async fn rules_in_a_circle_are_stopped_alone_and_begin_anew_when_a_person_says_so() {
+    let rules = Rules::of("circle.yaml", CIRCLE);
+    let hub = House::new().with("--rules", rules.folder()).start().await;
+    register(&hub, "lamp").await;
+    let warned = hub.json("/api/automation/warnings").await;
+    assert!(warned.as_array().unwrap().iter().any(|warning| warning["code"] == "circle"), "{warned}");
+    let on = json!({ "desired": { "power": "on" } });
+    let asked = hub.request(Method::PATCH, "/api/devices/lamp/twin").json(&on).send().await.unwrap();
+    assert_eq!(asked.status(), 200);
+    let stopped = eventually("one of them is stopped", async || {
+        hub.json("/api/automation/rules?status=stopped").await.get(0).cloned()
+    })
+    .await;
+    assert!(stopped["stopped_reason"].is_string(), "{stopped}");
+    let name = stopped["id"].as_str().unwrap();
+    let alarm =
+        eventually("an alarm says so", async || hub.json("/api/alarms?active=true").await.get(0).cloned())
+            .await;
+    assert_eq!((&alarm["type"], &alarm["rule_id"]), (&json!("rule-stopped"), &stopped["id"]));
+    let entry = not_run(&hub, name, "depth").await;
+    let chain = hub.json(&format!("/api/automation/runs/{}", entry["id"].as_str().unwrap())).await;
+    assert!(chain["above"].as_array().unwrap().len() >= 8, "{chain}");
+
+    report(&hub, "lamp", &json!({ "brightness": 20 })).await;
+    done(&hub, "bystander").await;
+    assert_eq!(hub.json("/api/automation/rules?status=running").await.as_array().unwrap().len(), 2);
+    let again = hub.post(&format!("/api/automation/rules/{name}/enable"), &Value::Null).await;
+    let again: Value = again.json().await.unwrap();
+    assert_eq!((&again["status"], &again["stopped_reason"]), (&json!("running"), &Value::Null));
+}
+
 async fn hear(subscriber: &mut Subscriber, fits: impl Fn(&Value) -> bool) -> Value {
     within("an event", async {
         loop {
