@@ -12,6 +12,8 @@
 //! events.
 
 pub mod files;
+mod following;
+mod keeping;
 mod library;
 #[cfg(test)]
 pub mod look;
@@ -22,48 +24,33 @@ mod starting;
 
 pub use perform::appending;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
-use tokio::sync::{broadcast, oneshot};
-use tracing::{error, warn};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
+use tokio::sync::broadcast;
 
+use self::keeping::News;
 use self::library::Library;
 use crate::alarms::Alarms;
-use crate::counters::{Counters, add, get, up};
-use crate::domain::alarm::{Originator, Severity};
-use crate::domain::event::{RunCause, Source};
-use crate::domain::rules::{
-    Act, ActId, ActResult, Deed, Engine, Kept, RuleId, RunEntry, RunId, RunOutcome, Signal, Step,
-};
-use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Recorded, Timestamp};
+use crate::counters::{Counters, add, up};
+use crate::domain::rules::{Act, ActId, ActResult, Deed, Engine, RuleId, Step};
+use crate::domain::{Clock, Recorded, Timestamp};
 use crate::feed::Feed;
 use crate::journal::Journal;
-use crate::messages::alarms::Raise;
 use crate::messages::automation::{Due, Flush, LoadFiles};
-use crate::messages::journal::Barrier;
 use crate::messages::timers::ArmAutomation;
 use crate::mqtt::listening::Listening;
 use crate::post::post;
-use crate::receipt::Receipt;
-use crate::store::{self, AutomationState, Progress, Store};
+use crate::store::{AutomationState, Store};
 use crate::supervisor::Supervisor;
 use crate::timers::Timers;
 use crate::webhooks::Webhooks;
 
-/// What is to be kept gathers for so long: one commit for many runs, beside what they ask for.
-const GATHER: Duration = Duration::from_millis(25);
 /// The place in the sequence is kept so often at least while it moves.
 const KEEP_PLACE_EVERY: Duration = Duration::from_secs(2);
-/// What was asked for holds the engine's time back no longer than this.
-const LONGEST_HOLD_MS: u64 = 2_000;
-/// A clock that was set forward by more than this is as good as a time in which the hub was down.
-const JUMP_MS: i64 = 10_000;
-/// What the alarm of a rule that was stopped is called.
-const STOPPED: &str = "rule-stopped";
 
 /// What automation works with.
 pub struct Around {
@@ -96,8 +83,8 @@ pub struct Automation {
     phase: Phase,
     /// None while it is read from.
     live: Option<broadcast::Receiver<Batch>>,
-    /// A batch that came while the engine waited for twins.
-    stash: Option<Batch>,
+    /// Events that came and were not seen yet.
+    queue: VecDeque<Arc<Recorded>>,
     /// The last event that the engine has seen.
     cursor: u64,
     /// The last that is kept as seen.
@@ -107,9 +94,9 @@ pub struct Automation {
     told: BTreeMap<RuleId, u64>,
     /// Acts that were not answered yet.
     under_way: usize,
-    /// Since when there are any, on the clock that only counts.
-    busy_since: u64,
-    /// A save is under way in [`GATHER`].
+    /// Since when they hold the time back, on the clock that only counts.
+    held_since: Option<u64>,
+    /// What is new is kept in a moment.
     gathering: bool,
     /// The moment that the engine's time is to go on to, once it has seen everything up to there in the sequence.
     due: Option<(Timestamp, u64)>,
@@ -134,16 +121,6 @@ enum Phase {
     Running,
 }
 
-/// What is to be kept and told with the next save.
-#[derive(Default)]
-struct News {
-    entries: BTreeMap<RunId, RunEntry>,
-    events: Vec<Event>,
-    scopes: Vec<Kept>,
-    /// What one rule said of another.
-    rules: Vec<store::RuleRecord>,
-}
-
 /// An act was done.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -166,13 +143,13 @@ impl Automation {
             engine: Engine::new(now),
             phase: Phase::Starting { state: None, files: None, later: Vec::new() },
             live: None,
-            stash: None,
+            queue: VecDeque::new(),
             cursor: 0,
             kept: 0,
             news: News::default(),
             told: BTreeMap::new(),
             under_way: 0,
-            busy_since: 0,
+            held_since: None,
             gathering: false,
             due: None,
             comes_due: false,
@@ -199,61 +176,11 @@ impl Automation {
             Phase::Starting { later, .. } | Phase::Reading { later } => later,
             Phase::Running => Vec::new(),
         };
-        if let Some(batch) = self.stash.take() {
-            self.took(&batch, ctx);
-        }
         self.after(ctx);
         self.pull(ctx);
         for what in later {
             self.when_ready(ctx, what); // one of them may send the engine reading again
         }
-    }
-
-    /// Waits for the next batch of the feed.
-    fn pull(&mut self, ctx: &mut Context<Self>) {
-        let Some(mut live) = self.live.take() else { return }; // it is waited for already
-        let next = async move {
-            let got = live.recv().await;
-            (live, got)
-        };
-        ctx.spawn(next.into_actor(self).map(|(live, got), this, ctx| {
-            this.live = Some(live);
-            match (got, &this.phase) {
-                (Ok(batch), Phase::Running) => {
-                    this.took(&batch, ctx);
-                    this.take_more(ctx);
-                }
-                (Ok(batch), _) => return this.stash = Some(batch),
-                (Err(broadcast::error::RecvError::Lagged(_)), _) => return this.catch_up(ctx),
-                (Err(broadcast::error::RecvError::Closed), _) => return, // the hub goes down
-            }
-            this.pull(ctx);
-        }));
-    }
-
-    /// What has come meanwhile, without a wait between.
-    fn take_more(&mut self, ctx: &mut Context<Self>) {
-        while let Some(live) = &mut self.live
-            && let Ok(batch) = live.try_recv()
-        {
-            self.took(&batch, ctx);
-        }
-        self.after(ctx);
-    }
-
-    fn took(&mut self, batch: &[Arc<Recorded>], ctx: &mut Context<Self>) {
-        for recorded in batch {
-            if recorded.seq > self.cursor {
-                self.see(recorded, true, ctx);
-            }
-        }
-    }
-
-    /// The engine sees the next event.
-    fn see(&mut self, recorded: &Recorded, is_new: bool, ctx: &mut Context<Self>) {
-        self.cursor = recorded.seq;
-        let step = self.engine.observe(recorded);
-        self.take(step, is_new, ctx);
     }
 
     /// Does what a step of the engine came to, and all that follows from it at once.
@@ -283,9 +210,6 @@ impl Automation {
         self.under_way += 1;
         let (around, me, id) = (Arc::clone(&self.around), ctx.address(), act.id);
         let asked = (self.engine.now(), around.clock.now());
-        if self.under_way == 1 {
-            self.busy_since = around.clock.uptime_ms();
-        }
         up(&around.counters.rule_acts);
         // Beside the actor: it would look at all of them again whenever one of them moves.
         actix_rt::spawn(async move {
@@ -294,162 +218,17 @@ impl Automation {
         });
     }
 
-    fn note(&mut self, entry: RunEntry, tell: bool) {
-        let counters = &self.around.counters;
-        match entry.outcome {
-            RunOutcome::NotRun { .. } => up(&counters.rule_refusals),
-            RunOutcome::Running => {}
-            _ => up(&counters.rule_runs),
-        }
-        if tell {
-            let event = self.event_of(&entry);
-            self.news.events.push(event);
-        }
-        self.news.entries.insert(entry.id, entry);
-    }
-
-    fn event_of(&self, entry: &RunEntry) -> Event {
-        let run = RunCause { id: entry.id, depth: entry.depth, even_in_manual: false };
-        let cause = Cause { run: Some(Arc::new(run)), ..Cause::new(Source::Rule, entry.rule.as_str()) };
-        let device = entry.device.clone().unwrap_or_else(DeviceId::none);
-        let now = self.around.clock.now();
-        let body = EventBody::Rule(Box::new(entry.clone()));
-        Event { device, number: entry.number, at: now, received_at: now, body, cause }
-    }
-
-    fn signal(&self, signal: Signal, cause: Cause) -> Event {
-        let now = self.around.clock.now();
-        let body = EventBody::Signal(Box::new(signal));
-        let (device, number) = (DeviceId::none(), DeviceNumber::default());
-        Event { device, number, at: now, received_at: now, body, cause }
-    }
-
-    /// A rule was stopped, by the breaker or by a panic: people are told by an alarm.
-    fn tell_stopped(&mut self, rule: &RuleId, why: Box<str>) {
-        error!(%rule, "rule stopped: {why}");
-        let raise = Raise {
-            of: Originator::Rule(rule.clone()),
-            number: DeviceNumber::default(),
-            alarm_type: STOPPED.into(),
-            severity: Severity::Major,
-            message: format!("the rule was stopped: {why}"),
-            rule: Some(rule.clone()),
-            cause: Cause::new(Source::Rule, rule.as_str()),
-            reply: oneshot::channel().0, // nobody waits for it
-        };
-        let _ = post(&self.around.alarms, raise); // it goes with us
-        let signal = self.signal(Signal::Stopped { rule: rule.clone(), why }, Cause::hub());
-        self.news.events.push(signal);
-    }
-
     /// After anything: what changed is kept soon, and the next deadline is waited for.
     fn after(&mut self, ctx: &mut Context<Self>) {
-        self.gather(ctx);
         self.go_on(ctx);
+        self.gather(ctx);
+        self.pull(ctx);
         if let Some(next) = self.engine.next()
             && self.armed.is_none_or(|armed| next < armed)
         {
             self.armed = Some(next);
             let _ = post(&self.around.timers, ArmAutomation { at: next }); // it goes with us
         }
-    }
-
-    /// What is new is kept in a moment, with all that comes until then.
-    fn gather(&mut self, ctx: &mut Context<Self>) {
-        self.news.scopes.extend(self.engine.take_changes());
-        if !self.news.is_empty() && !self.gathering {
-            self.gathering = true;
-            ctx.run_later(GATHER, |this, _| {
-                this.gathering = false;
-                this.save();
-            });
-        }
-    }
-
-    /// Commits what is new, with the place up to which it is true.
-    fn save(&mut self) {
-        self.news.scopes.extend(self.engine.take_changes());
-        if self.news.is_empty() && self.cursor == self.kept {
-            return;
-        }
-        let News { entries, events, scopes, rules } = std::mem::take(&mut self.news);
-        self.kept = self.cursor;
-        let kept = store::Automation {
-            progress: Some(Progress { seq: self.cursor, time: self.engine.now() }),
-            kept: scopes,
-            runs: entries.into_values().collect(),
-            rules,
-            ..store::Automation::default()
-        };
-        let journal = self.around.journal.clone();
-        // The journal does it before all that is told to it later; it tries for ever.
-        let append = appending(events, Vec::new(), kept, Receipt::nobody());
-        if post(&journal, append).is_err() {
-            warn!("the journal is gone, what rules did last is made again at the next start");
-        }
-    }
-
-    /// A deadline is due: the engine's time goes on once it has seen all that happened before.
-    fn come_due(&mut self, ctx: &mut Context<Self>) {
-        self.armed = None;
-        let now = self.around.clock.now();
-        if self.has_jumped(now) {
-            return;
-        }
-        self.comes_due = true;
-        let (reply, committed) = oneshot::channel();
-        let _ = post(&self.around.journal, Barrier { reply }); // gone, the wait ends
-        ctx.spawn(committed.into_actor(self).map(move |committed, this, ctx| {
-            this.comes_due = false;
-            if committed.is_ok() {
-                this.due = Some((now, get(&this.around.counters.seq)));
-                this.when_ready(ctx, Self::after);
-            }
-        }));
-    }
-
-    /// Lets the engine's time go on, where it has seen enough for that.
-    fn go_on(&mut self, ctx: &mut Context<Self>) {
-        while let Some((now, seq)) = self.due
-            && self.cursor >= seq
-            && matches!(self.phase, Phase::Running)
-            && !self.holds_time()
-        {
-            // From one deadline to the next, so that what comes of one is done before the next.
-            let to = self.engine.next().map_or(now, |next| next.min(now));
-            if to == now {
-                self.due = None;
-            }
-            let step = self.engine.advance(to);
-            self.take(step, true, ctx);
-            self.gather(ctx);
-        }
-    }
-
-    /// Time does not go on before what was asked for is done, unless that takes too long.
-    fn holds_time(&self) -> bool {
-        self.under_way > 0 && self.around.clock.uptime_ms().saturating_sub(self.busy_since) < LONGEST_HOLD_MS
-    }
-
-    /// Was the clock set forward? Then what fell due in between is treated as after a time of being down.
-    fn has_jumped(&mut self, now: Timestamp) -> bool {
-        let uptime = self.around.clock.uptime_ms();
-        let (then, counted) = std::mem::replace(&mut self.compared, (now, uptime));
-        let passed = i64::try_from(uptime.saturating_sub(counted)).unwrap_or(i64::MAX);
-        let jumped = now.millis() - then.millis() - passed > JUMP_MS;
-        if jumped {
-            let down_since = then.plus_millis(passed);
-            let event = self.signal(Signal::Started { down_since }, Cause::hub());
-            self.news.events.push(event);
-            self.save();
-        }
-        jumped
-    }
-}
-
-impl News {
-    fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.events.is_empty() && self.scopes.is_empty() && self.rules.is_empty()
     }
 }
 
@@ -459,7 +238,7 @@ impl Actor for Automation {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.run_interval(KEEP_PLACE_EVERY, |this, ctx| {
             if matches!(this.phase, Phase::Running) {
-                this.go_on(ctx); // where something has held the time for too long
+                this.after(ctx); // where something has held the time for too long
                 this.save();
             }
         });

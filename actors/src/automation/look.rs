@@ -23,8 +23,12 @@ impl Handler<Look> for Automation {
             self.save();
         }
         let seen_all = self.cursor >= get(&self.around.counters.seq);
-        let idle =
-            ready && self.under_way == 0 && !self.comes_due && self.due.is_none() && self.kept == self.cursor;
+        let idle = ready
+            && self.under_way == 0
+            && !self.comes_due
+            && self.due.is_none()
+            && self.queue.is_empty()
+            && self.kept == self.cursor;
         reply.send(idle && seen_all).unwrap();
     }
 }

@@ -227,7 +227,7 @@ fn refuse(reply: Reply, refusal: RuleRefusal) {
 
 /// The topics that rules listen to.
 fn topics(rules: &[Rule]) -> Vec<String> {
-    let triggers = rules.iter().flat_map(|rule| &rule.triggers);
+    let triggers = rules.iter().flat_map(|rule| rule.triggers.iter());
     triggers
         .filter_map(|trigger| match &trigger.kind {
             TriggerKind::Mqtt { topic, .. } => Some(topic.to_string()),

@@ -127,15 +127,13 @@ impl Automation {
             Phase::Running => Vec::new(),
         };
         self.phase = Phase::Reading { later };
-        let (around, after) = (Arc::clone(&self.around), self.cursor);
+        let after = self.queue.back().map_or(self.cursor, |last| last.seq);
+        let around = Arc::clone(&self.around);
         let up_to = crate::counters::get(&around.counters.seq);
         let read = async move { reading::events(&*around.store, after, up_to).await };
         ctx.spawn(read.into_actor(self).map(move |past, this, ctx| {
-            for recorded in &past {
-                if recorded.seq > this.cursor {
-                    this.see(recorded, true, ctx);
-                }
-            }
+            // What waits in the queue already comes before, and what is there twice is seen once.
+            this.queue.extend(past);
             this.run(ctx);
         }));
     }

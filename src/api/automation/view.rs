@@ -81,7 +81,7 @@ pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) 
 #[must_use]
 pub fn whole(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
     let mut object = rule(stands, last, warnings);
-    object.insert("rule", stands.rule.source.clone().into());
+    object.insert("rule", (*stands.rule.source).clone().into());
     object
 }
 

@@ -19,7 +19,7 @@ use crate::domain::{CommandStatus, DeviceId, Json, Kind, Mode, Object, Status};
 #[serde(transparent)]
 pub struct RuleId(Arc<str>);
 
-/// When this happens, and that holds, do those.
+/// When this happens, and that holds, do those. What it is made of is shared: a copy costs little.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub id: RuleId,
@@ -40,17 +40,17 @@ pub struct Rule {
     pub cooldown: Option<i64>,
     pub breaker: Breaker,
     pub on_error: OnError,
-    pub triggers: Vec<Trigger>,
+    pub triggers: Arc<[Trigger]>,
     /// All must hold.
-    pub conditions: Vec<Condition>,
-    pub actions: Vec<Action>,
+    pub conditions: Arc<[Condition]>,
+    pub actions: Arc<[Action]>,
     /// Done when what triggered it is over, if it ran for it.
-    pub on_release: Vec<Action>,
+    pub on_release: Arc<[Action]>,
     /// The same for two rules that do the same: timers live on over a reload while it stays. Alias,
     /// description, tests, whether it is enabled and where it stands do not count.
     pub fingerprint: u64,
     /// The rule as it was written, as JSON: what the API answers.
-    pub source: Object,
+    pub source: Arc<Object>,
 }
 
 /// Where a rule comes from.

@@ -358,6 +358,22 @@ proptest! {
     }
 }
 
+#[test]
+fn a_run_that_ends_while_nobody_looks_ends_at_its_own_time() {
+    use Happens::{Passes, Reading};
+    let life = vec![
+        Reading(0, 20),
+        Reading(1, 28),
+        Reading(0, 25),
+        Passes(128_000),
+        Reading(2, 29),
+        Passes(120_000),
+        Reading(2, 20),
+        Reading(2, 29),
+    ];
+    actix_rt::System::new().block_on(live_and_backtest(life));
+}
+
 async fn live_and_backtest(life: Vec<Happens>) {
     let scene = Scene::new().await;
     for body in LIFE {

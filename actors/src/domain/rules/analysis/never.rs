@@ -71,7 +71,7 @@ fn never_holds(condition: &Condition) -> Option<String> {
 /// Conditions that exclude each other, or what fires the rule: under every trigger.
 fn contradiction(rule: &Rule) -> Option<String> {
     let mut first = None;
-    for trigger in &rule.triggers {
+    for trigger in rule.triggers.iter() {
         // Whatever happened, a while later it may be otherwise.
         let facts = facts(rule, trigger);
         let pair = facts

@@ -38,10 +38,15 @@ fn rule(id: &str, triggers: Vec<TriggerKind>, conditions: &[&str], actions: Vec<
             .map(|text| Condition::Expression(Expression::compile(text).unwrap()))
             .collect(),
         actions: actions.into_iter().map(action).collect(),
-        on_release: Vec::new(),
+        on_release: Arc::default(),
         fingerprint: 0,
-        source: Object::default(),
+        source: Arc::default(),
     }
+}
+
+/// What a rule is made of is shared: here it is made anew with one more.
+fn push<T: Clone>(list: &mut Arc<[T]>, item: T) {
+    *list = list.iter().cloned().chain([item]).collect();
 }
 
 /// An id, a pattern (`pump-*`), `type:pump`, or `*`: the device that fired.
@@ -181,11 +186,11 @@ fn conflicts() {
         weekdays: Vec::new(),
         zone: Tz::UTC,
     };
-    night.conditions.push(time(22, 6));
-    day.conditions.push(time(6, 22));
+    push(&mut night.conditions, time(22, 6));
+    push(&mut day.conditions, time(6, 22));
     pair(night.clone(), day, &[]);
     let mut evening = when("b", "true", off());
-    evening.conditions.push(time(18, 23));
+    push(&mut evening.conditions, time(18, 23));
     pair(night, evening, &["conflict a b"]);
     // The higher priority wins.
     let mut first = hot("a", 28.0, on());
@@ -193,7 +198,7 @@ fn conflicts() {
     pair(first, hot("b", 30.0, off()), &[]);
     // What one does when it is over is not what it does when it begins, nor what the other does then.
     let mut cooled = hot("a", 28.0, on());
-    cooled.on_release = vec![Action { what: off(), on_error: None }];
+    cooled.on_release = vec![Action { what: off(), on_error: None }].into();
     pair(cooled, hot("b", 30.0, on()), &[]);
     // The device that fired.
     let each =
@@ -239,7 +244,7 @@ fn circles() {
         let message = Template::compile("x").unwrap();
         let what =
             What::Alarm { alarm_type: raises.into(), severity: Severity::Major, message, of: Some(of("x")) };
-        of_x.actions.push(Action { what, on_error: None });
+        push(&mut of_x.actions, Action { what, on_error: None });
         of_x
     };
     check(&[on_device("a", "late", "hot"), on_device("b", "hot", "late")], &["circle a b"]);
@@ -282,7 +287,10 @@ fn what_can_never_be() {
     one(vec![cron("0 0 0 1 1 * 2020")], &[], &["never a"]);
     let mut nothing = rule("a", hot(), &[], vec![]);
     let six = Some(TimeOfDay(21_600));
-    nothing.conditions.push(Condition::Time { after: six, before: six, weekdays: Vec::new(), zone: Tz::UTC });
+    push(
+        &mut nothing.conditions,
+        Condition::Time { after: six, before: six, weekdays: Vec::new(), zone: Tz::UTC },
+    );
     check(&[nothing], &["never a"]);
 }
 
@@ -290,7 +298,10 @@ fn what_can_never_be() {
 fn names_of_nobody() {
     let mut broken =
         rule("a", vec![above("greenhuose", "y", 1.0)], &["fan.mode != 'manual'"], vec![run("cool-al")]);
-    broken.actions.push(Action { what: desired("fna", r#"{"x": "{{ greenhouse.y }}"}"#), on_error: None });
+    push(
+        &mut broken.actions,
+        Action { what: desired("fna", r#"{"x": "{{ greenhouse.y }}"}"#), on_error: None },
+    );
     let good = rule("cool-all", vec![above("greenhouse", "y", 1.0)], &["fan.x"], vec![]);
     let found = analyse(&[&broken, &good], &|id| id == "greenhouse" || id == "fan");
     let messages: Vec<_> = found.iter().map(|warning| (warning.code, warning.message.as_str())).collect();
@@ -313,15 +324,19 @@ fn the_examples_are_as_they_should_be() {
         &["fan.mode != \"manual\""],
         vec![command("fan", r#"{"power": "on", "speed": 80}"#), raise("greenhouse-hot")],
     );
-    cool.conditions.push(Condition::Any(vec![
-        Condition::Expression(Expression::compile("greenhouse.temperature.quality == \"good\"").unwrap()),
-        Condition::Expression(Expression::compile("greenhouse.override == true").unwrap()),
-    ]));
+    push(
+        &mut cool.conditions,
+        Condition::Any(vec![
+            Condition::Expression(Expression::compile("greenhouse.temperature.quality == \"good\"").unwrap()),
+            Condition::Expression(Expression::compile("greenhouse.override == true").unwrap()),
+        ]),
+    );
     let clear = What::Clear { alarm_type: "greenhouse-hot".into(), of: None };
     cool.on_release = vec![
         Action { what: desired("fan", r#"{"power": "off"}"#), on_error: None },
         Action { what: clear, on_error: None },
-    ];
+    ]
+    .into();
     let night = rule(
         "night-setback",
         vec![cron("0 30 22 * * Mon-Fri")],

@@ -61,7 +61,6 @@ pub(super) struct Profile {
 impl Book {
     pub fn new(mut rules: Vec<Rule>) -> Self {
         rules.sort_by(|a, b| a.id.cmp(&b.id));
-        rules.iter_mut().for_each(shrink);
         let mut by_rank: Vec<u32> = (0..number(rules.len())).collect();
         by_rank.sort_by_key(|rule| -i32::from(rules[index(*rule)].priority)); // stable: then by name
         let mut rank = vec![0; rules.len()];
@@ -237,14 +236,6 @@ impl Book {
             }
         }
     }
-}
-
-/// Ten thousand rules stay for long: what was left free for more goes.
-fn shrink(rule: &mut Rule) {
-    rule.triggers.shrink_to_fit();
-    rule.conditions.shrink_to_fit();
-    rule.actions.shrink_to_fit();
-    rule.on_release.shrink_to_fit();
 }
 
 /// Does this selector choose this device? One that means the device that fired chooses none.

@@ -35,7 +35,7 @@ pub(super) fn next(trigger: &Trigger, after: Timestamp) -> Option<Timestamp> {
 
 /// The clocks of a rule that begins at `now`.
 pub(super) fn clocks(book: &Book, rule: u32, now: Timestamp) -> Vec<Clock> {
-    let triggers = (0u16..).zip(&book.rule(rule).triggers);
+    let triggers = (0u16..).zip(book.rule(rule).triggers.iter());
     let by_clock =
         triggers.filter(|(_, t)| matches!(t.kind, TriggerKind::Cron { .. } | TriggerKind::Every { .. }));
     by_clock.map(|(index, t)| Clock { trigger: index, done: now, next: next(t, now) }).collect()

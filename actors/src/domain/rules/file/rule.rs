@@ -1,5 +1,7 @@
 //! A file, and the rules in it.
 
+use std::sync::Arc;
+
 use chrono_tz::Tz;
 
 use super::action::{Setting, actions, needed};
@@ -93,15 +95,15 @@ pub(super) fn rule(
         cooldown: c.duration(&map, "cooldown"),
         breaker: breaker(c, &map),
         on_error: c.word(&map, "on_error").unwrap_or_default(),
-        triggers,
-        conditions,
-        actions: done,
-        on_release,
+        triggers: triggers.into(),
+        conditions: conditions.into(),
+        actions: done.into(),
+        on_release: on_release.into(),
         fingerprint: 0,
-        source: Object::default(),
+        source: Arc::default(),
     };
     rule.fingerprint = fingerprint(&rule);
-    rule.source = source(&map, &rule.id, zone);
+    rule.source = source(&map, &rule.id, zone).into();
     let tests = map.get("tests").map(|node| tests(c, node, &rule)).unwrap_or_default();
     Some((rule, tests))
 }

@@ -17,20 +17,20 @@ const ACTIONS: &str = "actions: { log: hello }";
 
 /// The one trigger of a rule.
 fn trigger(lines: &str) -> TriggerKind {
-    let mut rule = rule(&format!("triggers:\n  {}\n{ACTIONS}", lines.replace('\n', "\n  ")));
-    rule.triggers.remove(0).kind
+    let rule = rule(&format!("triggers:\n  {}\n{ACTIONS}", lines.replace('\n', "\n  ")));
+    rule.triggers[0].kind.clone()
 }
 
 /// The one action of a rule that a device fires.
 fn action(lines: &str) -> What {
     let text =
         format!("triggers: {{ presence: a, becomes: online }}\nactions:\n  {}", lines.replace('\n', "\n  "));
-    let mut rule = rule(&text);
-    rule.actions.remove(0).what
+    let rule = rule(&text);
+    rule.actions[0].what.clone()
 }
 
 fn condition(text: &str) -> Condition {
-    rule(&format!("conditions: {text}\n{ACTIONS}")).conditions.remove(0)
+    rule(&format!("conditions: {text}\n{ACTIONS}")).conditions[0].clone()
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn a_rule_read_from_its_source_is_the_same() {
                 parse_rule(&rule.source).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
             assert_eq!(again.fingerprint, rule.fingerprint, "{name}");
             assert_eq!(again.source, rule.source, "{name}");
-            let stored = Json::from(rule.source.clone()).to_string();
+            let stored = Json::from((*rule.source).clone()).to_string();
             let (again, _) = parse_rule(&object(&stored)).unwrap();
             assert_eq!(again.fingerprint, rule.fingerprint, "{name}");
         }

@@ -9,7 +9,7 @@ fn becomes(text: &str) -> String {
     let (rule, _) = parse_rule(&object(text)).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
     let again = parse_rule(&rule.source).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
     assert_eq!(again.0.fingerprint, rule.fingerprint);
-    Json::from(rule.source).to_string()
+    Json::from((*rule.source).clone()).to_string()
 }
 
 fn wrong(text: &str) -> Vec<(String, String)> {
