@@ -36,6 +36,7 @@ use self::keeping::News;
 use self::library::Library;
 use crate::alarms::Alarms;
 use crate::counters::{Counters, add, up};
+use crate::domain::rules::analysis::Warning;
 use crate::domain::rules::{Act, ActId, ActResult, Deed, Engine, RuleId, Step};
 use crate::domain::{Clock, Recorded, Timestamp};
 use crate::feed::Feed;
@@ -92,6 +93,8 @@ pub struct Automation {
     news: News,
     /// The rules that people were told of, by name and fingerprint.
     told: BTreeMap<RuleId, u64>,
+    /// What people should look at, and when that was found, on the clock that only counts.
+    warned: Option<(u64, Vec<Warning>)>,
     /// Acts that were not answered yet.
     under_way: usize,
     /// Since when they hold the time back, on the clock that only counts.
@@ -148,6 +151,7 @@ impl Automation {
             kept: 0,
             news: News::default(),
             told: BTreeMap::new(),
+            warned: None,
             under_way: 0,
             held_since: None,
             gathering: false,
@@ -195,13 +199,15 @@ impl Automation {
             }
             for act in acts {
                 match act.deed {
-                    Deed::Enable { ref rule, enabled } => {
-                        let rule = rule.clone();
-                        self.enable_by_rule(rule, enabled, &act.cause);
-                        steps.push(self.engine.done(act.id, ActResult::default(), self.around.clock.now()));
+                    Deed::Enable { rule, enabled } => self.enable_by_rule(rule, enabled, &act.cause),
+                    Deed::Log { level, message } => perform::log(&act.rule, level, &message),
+                    _ => {
+                        self.perform(act, is_new, ctx);
+                        continue;
                     }
-                    _ => self.perform(act, is_new, ctx),
                 }
+                // Done at once: what fires next, in the same breath, finds it so.
+                steps.push(self.engine.done(act.id, ActResult::default(), self.engine.now()));
             }
         }
     }

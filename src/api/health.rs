@@ -32,6 +32,7 @@ struct Parts {
     mqtt: MqttPart,
     twins: TwinsPart,
     feed: FeedPart,
+    automation: AutomationPart,
 }
 
 /// The store and the journal before it.
@@ -71,6 +72,16 @@ struct TwinsPart {
     restarted: u64,
 }
 
+/// The rules.
+#[derive(Debug, Serialize, ToSchema)]
+struct AutomationPart {
+    /// `ok`, or `down`: no rule runs.
+    status: &'static str,
+    rules: u64,
+    /// Runs that came to an end, since the start.
+    runs: u64,
+}
+
 /// Live subscribers.
 #[derive(Debug, Serialize, ToSchema)]
 struct FeedPart {
@@ -107,7 +118,8 @@ pub async fn get_ready(state: Data<WebState>) -> HttpResponse {
 impl Health {
     fn of(state: &WebState) -> Self {
         let parts = Parts::of(state);
-        let well = [parts.store.status, parts.mqtt.status, parts.twins.status, parts.feed.status];
+        let Parts { store, mqtt, twins, feed, automation } = &parts;
+        let well = [store.status, mqtt.status, twins.status, feed.status, automation.status];
         let started_at = state.info.started_at;
         Self {
             status: if well.iter().all(|status| *status == "ok") { "ok" } else { "degraded" },
@@ -144,6 +156,11 @@ impl Parts {
                 outbox_waiting: get(&counters.outbox_waiting),
                 messages_shed: get(&counters.messages_shed),
                 messages_rejected: get(&counters.messages_rejected),
+            },
+            automation: AutomationPart {
+                status: or(state.hub.automation.connected(), "down"),
+                rules: get(&counters.rules),
+                runs: get(&counters.rule_runs),
             },
             twins: TwinsPart {
                 status: or(state.hub.supervisor.connected(), "down"),

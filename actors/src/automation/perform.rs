@@ -82,16 +82,17 @@ pub async fn perform(around: &Around, act: Act, is_new: bool) -> ActResult {
             result(append(&around.journal, Vec::new(), outgoing, Kept::default()).await)
         }
         Deed::Webhook(delivery) => webhook(around, id, rule, *delivery).await,
-        Deed::Enable { .. } => ActResult::default(), // the actor does it itself, for it holds the rules
-        Deed::Log { level, message } => {
-            match level {
-                LogLevel::Debug => debug!(%rule, "{message}"),
-                LogLevel::Info => info!(%rule, "{message}"),
-                LogLevel::Warn => warn!(%rule, "{message}"),
-                LogLevel::Error => error!(%rule, "{message}"),
-            }
-            ActResult::default()
-        }
+        Deed::Enable { .. } | Deed::Log { .. } => ActResult::default(), // the actor does them itself, at once
+    }
+}
+
+/// What a rule has to say to the log.
+pub fn log(rule: &RuleId, level: LogLevel, message: &str) {
+    match level {
+        LogLevel::Debug => debug!(%rule, "{message}"),
+        LogLevel::Info => info!(%rule, "{message}"),
+        LogLevel::Warn => warn!(%rule, "{message}"),
+        LogLevel::Error => error!(%rule, "{message}"),
     }
 }
 

@@ -21,6 +21,9 @@ use crate::messages::automation::{
 use crate::receipt::Settled;
 use crate::store::{Automation as Kept, RuleRecord};
 
+/// For so long what people should look at is not looked for again.
+const WARNINGS_LAST_MS: u64 = 5_000;
+
 type Reply = oneshot::Sender<Result<RuleStood, RuleRefusal>>;
 
 impl Automation {
@@ -30,6 +33,7 @@ impl Automation {
         self.around.listening.listen_to(topics(&rules));
         *self.around.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys(&rules);
         let step = self.engine.exchange(rules);
+        self.warned = None;
         for record in self.library.records() {
             if let Some(enabled) = record.enabled {
                 self.engine.set_enabled(&record.id, enabled);
@@ -59,10 +63,19 @@ impl Automation {
         self.news.events.push(event);
     }
 
-    /// What people should look at in the rules as they stand.
-    pub(super) fn warnings(&self) -> Vec<Warning> {
+    /// What people should look at in the rules as they stand. Looking at ten thousand of them takes a while, so it
+    /// is looked for once, and again where devices may have come since.
+    pub(super) fn warnings(&mut self) -> Vec<Warning> {
+        let now = self.around.clock.uptime_ms();
+        if let Some((found, warnings)) = &self.warned
+            && now.saturating_sub(*found) < WARNINGS_LAST_MS
+        {
+            return warnings.clone();
+        }
         let rules: Vec<&Rule> = self.engine.rules().iter().collect();
-        analyse(&rules, &|id| self.engine.twin(id).is_some())
+        let warnings = analyse(&rules, &|id| self.engine.twin(id).is_some());
+        self.warned = Some((now, warnings.clone()));
+        warnings
     }
 
     fn stands(&self, rule: &Rule) -> RuleStands {
@@ -78,9 +91,9 @@ impl Automation {
         }
     }
 
-    fn stood(&self, id: &RuleId) -> Result<RuleStood, RuleRefusal> {
-        let rule = self.library.find(id).ok_or_else(|| RuleRefusal::Unknown(id.clone()))?;
+    fn stood(&mut self, id: &RuleId) -> Result<RuleStood, RuleRefusal> {
         let warnings = self.warnings().into_iter().filter(|warning| warning.rules.contains(id)).collect();
+        let rule = self.library.find(id).ok_or_else(|| RuleRefusal::Unknown(id.clone()))?;
         Ok(RuleStood { stands: self.stands(rule), warnings })
     }
 
