@@ -3,7 +3,7 @@
 mod cel;
 mod guard;
 mod logic;
-mod speed;
+mod size;
 
 use super::*;
 use crate::domain::twin::{Change, Registration};

@@ -183,19 +183,3 @@ proptest! {
         let _ = World::new().fill_json(&Json::from(text).to_string());
     }
 }
-
-#[test]
-#[ignore = "it measures"]
-fn time() {
-    let world = World::new();
-    for text in
-        ["Greenhouse {{ trigger.value }} °C", "{% if fan.speed > 50 %}{{ fan.power | upper }}{% endif %}"]
-    {
-        let template = Template::compile(text).unwrap();
-        let start = std::time::Instant::now();
-        for _ in 0..20_000 {
-            world.with(|scope| template.fill(scope)).unwrap();
-        }
-        println!("fill {text}: {:?} each", start.elapsed() / 20_000);
-    }
-}
