@@ -126,6 +126,7 @@ impl Hub {
             commands: Vec::new(),
             outgoing: Vec::new(),
             automation,
+            fleet: Default::default(),
             sent: Vec::new(),
         })
     }

@@ -163,6 +163,7 @@ impl Hub {
             commands: Vec::new(),
             outgoing: Vec::new(),
             automation: Default::default(),
+            fleet: Default::default(),
             sent: Vec::new(),
         }
     }

@@ -286,6 +286,7 @@ fn of(events: Arc<[Arc<Recorded>]>, twins: Vec<(u64, Twin)>) -> Batch {
         commands: Vec::new(),
         outgoing: Vec::new(),
         automation: Default::default(),
+        fleet: Default::default(),
         sent: Vec::new(),
     }
 }

@@ -185,15 +185,9 @@ impl Alarms {
     fn append(&self, events: Vec<Event>, automation: Automation, receipt: Receipt) {
         self.pending.fetch_add(1, Ordering::AcqRel);
         let append = Append {
-            events,
-            state: None,
-            removed: None,
-            commands: Vec::new(),
-            outgoing: Vec::new(),
             automation: (!automation.is_empty()).then(|| Box::new(automation)),
-            receipt,
-            taken: Taken::default(),
             pending: Arc::clone(&self.pending),
+            ..Append::beside_twins(events, receipt)
         };
         let _ = post(&self.journal, append); // without a journal the hub goes down, and the receipt tells
     }

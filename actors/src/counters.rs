@@ -48,6 +48,8 @@ pub struct Counters {
     pub rule_refusals: AtomicU64,
     /// Things that rules did.
     pub rule_acts: AtomicU64,
+    /// Times a job came further with a device.
+    pub job_changes: AtomicU64,
     /// Live subscribers now.
     pub subscribers: AtomicU64,
     /// Frames sent to subscribers.

@@ -15,6 +15,11 @@ use crate::counters::{Counters, get};
 use crate::domain::{Cause, Clock, DeviceId, Input, Refusal, Twin};
 use crate::door::{Door, House, UnknownDevices};
 use crate::feed::Feed;
+use crate::fleet;
+use crate::fleet::firmware::Firmware;
+use crate::fleet::groups::Groups;
+use crate::fleet::jobs::Jobs;
+use crate::fleet::templates::Templates;
 use crate::journal::Journal;
 use crate::messages::archive::Rest;
 use crate::messages::automation::{Flush, LoadFiles};
@@ -71,6 +76,10 @@ pub struct Hub {
     pub automation: Addr<Automation>,
     pub alarms: Addr<Alarms>,
     pub webhooks: Addr<Webhooks>,
+    pub groups: Addr<Groups>,
+    pub templates: Addr<Templates>,
+    pub firmware: Addr<Firmware>,
+    pub jobs: Addr<Jobs>,
     pub door: Door,
     pub counters: Arc<Counters>,
     pub rejections: Arc<Rejections>,
@@ -202,6 +211,26 @@ impl Hub {
                 })
             })
         };
+        // They are asked by people, and seldom: one thread will do for all of them.
+        let (groups, templates, firmware, jobs) = {
+            let around = Arc::new(fleet::Around {
+                store: Arc::clone(&store),
+                clock: Arc::clone(&clock),
+                journal: journal.clone(),
+                feed: feed.clone(),
+                supervisor: supervisor.clone(),
+                counters: Arc::clone(&counters),
+            });
+            let beside = Arbiter::new().handle();
+            let (of_groups, of_templates) = (Arc::clone(&around), Arc::clone(&around));
+            let of_firmware = Arc::clone(&around);
+            (
+                Groups::start_in_arbiter(&beside, move |_| Groups::new(of_groups)),
+                Templates::start_in_arbiter(&beside, move |_| Templates::new(of_templates)),
+                Firmware::start_in_arbiter(&beside, move |_| Firmware::new(of_firmware)),
+                Jobs::start_in_arbiter(&beside, move |_| Jobs::new(around)),
+            )
+        };
         let listening = Arc::new(Listening::default());
         let automation = {
             let around = Around {
@@ -252,6 +281,10 @@ impl Hub {
             automation,
             alarms,
             webhooks,
+            groups,
+            templates,
+            firmware,
+            jobs,
             door,
             counters,
             rejections,

@@ -22,7 +22,7 @@ use crate::messages::outbox::PublishAll;
 use crate::outbox::Outbox;
 use crate::post::post;
 use crate::receipt::{Receipt, Taken};
-use crate::store::{Automation, Batch, Head, Store};
+use crate::store::{Automation, Batch, Fleet, Head, Store};
 
 /// The wait before a failed commit is tried again; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
@@ -127,6 +127,7 @@ impl Journal {
             commands: Vec::new(),
             outgoing: Vec::new(),
             automation: Automation::default(),
+            fleet: Fleet::default(),
             sent: std::mem::take(&mut self.sent),
         };
         let mut latest = HashMap::new();
@@ -141,6 +142,7 @@ impl Journal {
                 commands,
                 outgoing,
                 automation,
+                fleet,
                 receipt,
                 mut taken,
                 pending,
@@ -158,6 +160,9 @@ impl Journal {
             }
             if let Some(automation) = automation {
                 batch.automation.absorb(*automation);
+            }
+            if let Some(fleet) = fleet {
+                batch.fleet.absorb(*fleet);
             }
             batch.removed.extend(removed.map(|number| (seq, number)));
             for mut message in outgoing {
@@ -184,6 +189,7 @@ impl Journal {
         if !batch.outgoing.is_empty() {
             let _ = post(&self.outbox, PublishAll { outgoing: batch.outgoing });
         }
+        add(&counters.job_changes, batch.fleet.jobs.len() as u64);
         add(&counters.inputs_committed, owed.len() as u64);
         self.committed += owed.len() as u64;
         for Owed { receipt, taken, pending } in owed {
@@ -219,7 +225,8 @@ async fn commit(store: &dyn Store, batch: &Batch, counters: &Counters) {
         && batch.sent.is_empty()
         && batch.twins.is_empty()
         && batch.removed.is_empty()
-        && batch.automation.is_empty();
+        && batch.automation.is_empty()
+        && batch.fleet.is_empty();
     if nothing {
         return; // repeats alone: they had only to wait for their originals
     }

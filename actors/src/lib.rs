@@ -30,6 +30,8 @@ pub mod outbox;
 pub mod alarms;
 pub mod webhooks;
 
+pub mod fleet;
+
 pub mod archive;
 pub mod backtest;
 pub mod store;

@@ -7,14 +7,15 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::domain::alarm::{Alarm, AlarmId};
+use crate::domain::fleet::{JobId, RecordKind};
 use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{Clock, CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use crate::mqtt::Outgoing;
 use crate::store::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, EventQuery, Head, Replayed, RunPage, RunQuery,
-    Store, StoreError,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, EventQuery, Head, JobCounts, JobDevicePage,
+    JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 
 /// A clock that stands still until it is moved.
@@ -278,6 +279,21 @@ impl Store for FailingStore {
         self.inner.deliveries(query).await
     }
 
+    async fn records(&self, kind: RecordKind) -> Result<Vec<Record>, StoreError> {
+        self.may_read("records")?;
+        self.inner.records(kind).await
+    }
+
+    async fn job_devices(&self, query: &JobDeviceQuery) -> Result<JobDevicePage, StoreError> {
+        self.may_read("job_devices")?;
+        self.inner.job_devices(query).await
+    }
+
+    async fn job_counts(&self, job: JobId, places: Option<(u64, u64)>) -> Result<JobCounts, StoreError> {
+        self.may_read("job_counts")?;
+        self.inner.job_counts(job, places).await
+    }
+
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {
         self.may_read("outgoing")?;
         self.inner.outgoing().await
@@ -317,6 +333,7 @@ mod tests {
                 until: None,
             }],
             automation: crate::store::Automation::default(),
+            fleet: crate::store::Fleet::default(),
             sent: Vec::new(),
         }
     }

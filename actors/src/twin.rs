@@ -11,6 +11,7 @@ use tracing::warn;
 
 use crate::alarms::Alarms;
 use crate::counters::{Counters, down, up};
+use crate::domain::fleet::Step;
 use crate::domain::twin::Repeat;
 use crate::domain::{
     Clock, Command, CommandId, DeviceId, DeviceNumber, Event, Input, Kind, Outcome, Refusal, Timestamp, Twin,
@@ -24,7 +25,7 @@ use crate::messages::twin::{PutAway, Read, Take};
 use crate::mqtt::topics;
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Taken};
-use crate::store::{CommandRecord, Store, StoreError};
+use crate::store::{CommandRecord, Fleet, JobOp, Store, StoreError};
 use crate::supervisor::Supervisor;
 use crate::timers::{HeardSince, Timers};
 
@@ -87,6 +88,7 @@ impl TwinActor {
             outcome.events.extend(more.events);
             outcome.publishes.extend(more.publishes);
             outcome.commands = more.commands;
+            outcome.steps = more.steps;
             outcome.repeated = more.repeated;
             Ok(outcome)
         });
@@ -123,7 +125,7 @@ impl TwinActor {
     }
 
     fn commit(&self, outcome: Outcome, deleted: bool, receipt: Receipt, want_twin: bool) {
-        let Outcome { events, publishes, commands, repeated } = outcome;
+        let Outcome { events, publishes, commands, steps, repeated } = outcome;
         // Readings are the many: the twin's row follows them later. All else is few and is written now.
         let beyond_readings = events.iter().any(|event: &Event| event.kind() != Kind::Telemetry);
         let state = (beyond_readings && !deleted).then(|| Box::new(self.twin.clone()));
@@ -147,6 +149,7 @@ impl TwinActor {
             commands: changed.into_iter().map(record).collect(),
             outgoing,
             automation: None,
+            fleet: self.fleet(steps),
             receipt,
             taken,
             pending: Arc::clone(&self.pending),
@@ -157,6 +160,15 @@ impl TwinActor {
         if deleted {
             let _ = post(&self.around.alarms, Forget { number: self.twin.number }); // or the hub goes down
         }
+    }
+
+    fn fleet(&self, steps: Vec<Step>) -> Option<Box<Fleet>> {
+        if steps.is_empty() {
+            return None;
+        }
+        let (number, at) = (self.twin.number, self.around.clock.now());
+        let jobs = steps.into_iter().map(|step| JobOp::Step { number, at, step }).collect();
+        Some(Box::new(Fleet { jobs, ..Fleet::default() }))
     }
 
     /// What only the store can tell of an input: has this old message been here; what became of a command that

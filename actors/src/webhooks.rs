@@ -40,7 +40,7 @@ use crate::messages::journal::Append;
 use crate::messages::timers::Tick;
 use crate::messages::webhooks::{Rest, Send};
 use crate::post::post;
-use crate::receipt::{Receipt, Taken};
+use crate::receipt::Receipt;
 use crate::store::{Automation, DeliveryQuery, DeliveryRecord, DeliveryStatus, Store};
 
 /// Gives the key that a rule's step signs with; none where it is not known (yet).
@@ -275,15 +275,9 @@ impl Webhooks {
         self.pending.fetch_add(1, Ordering::AcqRel);
         let automation = Automation { deliveries: vec![record], ..Automation::default() };
         let append = Append {
-            events: Vec::new(),
-            state: None,
-            removed: None,
-            commands: Vec::new(),
-            outgoing: Vec::new(),
             automation: Some(Box::new(automation)),
-            receipt,
-            taken: Taken::default(),
             pending: Arc::clone(&self.pending),
+            ..Append::beside_twins(Vec::new(), receipt)
         };
         let _ = post(&self.journal, append); // a hub without a journal goes down
     }

@@ -7,6 +7,7 @@ mod m0002_twins;
 mod m0003_history;
 mod m0004_commands;
 mod m0005_automation;
+mod m0006_fleet;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_history::Migration),
             Box::new(m0004_commands::Migration),
             Box::new(m0005_automation::Migration),
+            Box::new(m0006_fleet::Migration),
         ]
     }
 }

@@ -1,7 +1,5 @@
 //! Doing what the engine says: each act goes to whoever does it, and comes back with how it went.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use actix::Addr;
@@ -111,17 +109,8 @@ pub async fn append(
 /// What the journal is told, without a twin.
 #[must_use]
 pub fn appending(events: Vec<Event>, outgoing: Vec<Outgoing>, kept: Kept, receipt: Receipt) -> Append {
-    Append {
-        events,
-        state: None,
-        removed: None,
-        commands: Vec::new(),
-        outgoing,
-        automation: (!kept.is_empty()).then(|| Box::new(kept)),
-        receipt,
-        taken: Taken::default(),
-        pending: Arc::new(AtomicU32::new(1)),
-    }
+    let automation = (!kept.is_empty()).then(|| Box::new(kept));
+    Append { outgoing, automation, ..Append::beside_twins(events, receipt) }
 }
 
 async fn deliver(

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::alarm::{AlarmChange, Severity};
 use super::clock::Timestamp;
 use super::command::CommandChange;
+use super::fleet::{FleetChange, JobId};
 use super::id::{DeviceId, DeviceNumber};
 use super::json::{Json, Object};
 use super::reading::Reading;
@@ -26,14 +27,18 @@ pub enum Kind {
     Presence,
     Alarm,
     Rule,
+    /// Of groups, templates and firmware.
+    Fleet,
+    /// Of jobs over many devices.
+    Job,
 }
 
 /// What brought an event about: the door it came through, and who or what stood there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
-    /// `mqtt`, `rest`, `websocket`, `rule`, `schedule` or `hub`.
+    /// `mqtt`, `rest`, `websocket`, `rule`, `schedule`, `hub` or `job`.
     pub source: Source,
-    /// The topic, the person (`user:ann`), the rule's name.
+    /// The topic, the person (`user:ann`), the rule's name, the job's id.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub by: Arc<str>,
     /// The rule's run, where one brought it about.
@@ -65,6 +70,7 @@ pub enum Source {
     Rule,
     Schedule,
     Hub,
+    Job,
 }
 
 /// One thing that happened to one twin. Applying a twin's events in order gives its state.
@@ -96,6 +102,8 @@ pub enum EventBody {
     Alarm(Box<AlarmChange>),
     /// A rule ran, came to its end, or did not run and why.
     Rule(Box<RunEntry>),
+    /// A group, a template, an image or a job changed.
+    Fleet(Box<FleetChange>),
     /// Something came to automation from beyond the twins.
     Signal(Box<Signal>),
 }
@@ -133,8 +141,16 @@ pub struct Recorded {
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] =
-        [Self::Telemetry, Self::Twin, Self::Command, Self::Presence, Self::Alarm, Self::Rule];
+    pub const ALL: [Self; 8] = [
+        Self::Telemetry,
+        Self::Twin,
+        Self::Command,
+        Self::Presence,
+        Self::Alarm,
+        Self::Rule,
+        Self::Fleet,
+        Self::Job,
+    ];
 
     /// The word for it on the wire.
     #[must_use]
@@ -146,6 +162,8 @@ impl Kind {
             Self::Presence => "presence",
             Self::Alarm => "alarm",
             Self::Rule => "rule",
+            Self::Fleet => "fleet",
+            Self::Job => "job",
         }
     }
 
@@ -175,6 +193,7 @@ impl Source {
             Self::Rule => "rule",
             Self::Schedule => "schedule",
             Self::Hub => "hub",
+            Self::Job => "job",
         }
     }
 }
@@ -202,6 +221,18 @@ impl Cause {
         Self { source, by: by.into(), run: None, retained: false }
     }
 
+    /// A job over many devices.
+    #[must_use]
+    pub fn of_job(job: JobId) -> Self {
+        Self::new(Source::Job, &job.to_string())
+    }
+
+    /// The job that brought it about, where one did.
+    #[must_use]
+    pub fn job(&self) -> Option<JobId> {
+        if self.source == Source::Job { JobId::parse(&self.by) } else { None }
+    }
+
     /// The hub itself.
     #[must_use]
     pub fn hub() -> Self {
@@ -213,12 +244,13 @@ impl Event {
     /// The event's kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        match self.body {
+        match &self.body {
             EventBody::Telemetry { .. } => Kind::Telemetry,
             EventBody::Twin(_) => Kind::Twin,
             EventBody::Presence { .. } => Kind::Presence,
             EventBody::Command(_) => Kind::Command,
             EventBody::Alarm(_) => Kind::Alarm,
+            EventBody::Fleet(change) => change.what.kind(),
             EventBody::Rule(_) | EventBody::Signal(_) => Kind::Rule,
         }
     }
@@ -250,6 +282,7 @@ impl Event {
             EventBody::Command(change) => change.data(),
             EventBody::Alarm(change) => change.data(),
             EventBody::Rule(entry) => entry.data(),
+            EventBody::Fleet(change) => change.data(),
             EventBody::Signal(signal) => signal.data(),
         }
     }

@@ -9,6 +9,7 @@ pub mod command;
 pub mod duration;
 pub mod event;
 pub mod fingerprint;
+pub mod fleet;
 pub mod id;
 pub mod json;
 pub mod payload;

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::domain::{DeviceNumber, Event, Twin};
 use crate::mqtt::Outgoing;
 use crate::receipt::{Receipt, Taken};
-use crate::store::{Automation, CommandRecord};
+use crate::store::{Automation, CommandRecord, Fleet};
 
 /// A twin's outcome, to be committed; the receipt is settled with `taken` after that.
 #[derive(Debug, Message)]
@@ -26,11 +26,32 @@ pub struct Append {
     pub outgoing: Vec<Outgoing>,
     /// What automation keeps with it.
     pub automation: Option<Box<Automation>>,
+    /// What of the fleet is kept with it.
+    pub fleet: Option<Box<Fleet>>,
     pub receipt: Receipt,
     /// What the receipt is settled with; the journal adds the `seq`.
     pub taken: Taken,
     /// How many of its twin's outcomes are not committed yet: one less after this.
     pub pending: Arc<AtomicU32>,
+}
+
+impl Append {
+    /// Events that no twin brought about.
+    #[must_use]
+    pub fn beside_twins(events: Vec<Event>, receipt: Receipt) -> Self {
+        Self {
+            events,
+            state: None,
+            removed: None,
+            commands: Vec::new(),
+            outgoing: Vec::new(),
+            automation: None,
+            fleet: None,
+            receipt,
+            taken: Taken::default(),
+            pending: Arc::new(AtomicU32::new(1)),
+        }
+    }
 }
 
 /// Answered as soon as everything told to the journal before it is committed.

@@ -1,6 +1,7 @@
 //! A store in memory, for tests: the same answers as the durable one, by the simplest means.
 
 mod automation;
+mod fleet;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,12 +10,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::automation::Automated;
+use self::fleet::Kept;
 use super::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, DeviceSort, EventQuery, Head, Replayed, RunPage,
-    RunQuery, Store, StoreError, select,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, DeviceSort, EventQuery, Head, JobCounts,
+    JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError, select,
 };
 use crate::domain::alarm::{Alarm, AlarmId};
+use crate::domain::fleet::{JobId, RecordKind};
 use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
 use crate::domain::{CommandId, DeviceId, DeviceNumber, Kind, Recorded, Timestamp, Twin};
@@ -42,6 +45,7 @@ struct Inner {
     commands: BTreeMap<CommandId, CommandRecord>,
     outbox: BTreeMap<u64, Outgoing>,
     automated: Automated,
+    fleet: Kept,
 }
 
 impl MemoryStore {
@@ -250,6 +254,18 @@ impl Store for MemoryStore {
         Ok(self.inner().automated.deliveries(query))
     }
 
+    async fn records(&self, kind: RecordKind) -> Result<Vec<Record>, StoreError> {
+        Ok(self.inner().fleet.records(kind))
+    }
+
+    async fn job_devices(&self, query: &JobDeviceQuery) -> Result<JobDevicePage, StoreError> {
+        Ok(self.inner().fleet.job_devices(query))
+    }
+
+    async fn job_counts(&self, job: JobId, places: Option<(u64, u64)>) -> Result<JobCounts, StoreError> {
+        Ok(self.inner().fleet.job_counts(job, places))
+    }
+
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {
         Ok(self.inner().outbox.values().cloned().collect())
     }
@@ -296,6 +312,7 @@ impl Inner {
         self.outbox.retain(|id, _| !batch.sent.contains(id));
         let numbers = self.twins.values().map(|(_, twin)| (&twin.id, twin.number)).collect();
         self.automated.take(&batch.automation, &numbers);
+        self.fleet.take(&batch.fleet);
     }
 
     fn take(&mut self, recorded: &Arc<Recorded>) {

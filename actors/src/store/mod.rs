@@ -9,6 +9,7 @@ mod automation;
 pub mod codec;
 #[cfg(test)]
 mod contract;
+mod fleet;
 pub mod memory;
 mod select;
 pub mod sql;
@@ -17,6 +18,7 @@ pub use automation::{
     AlarmPage, AlarmQuery, Automation, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
     DeliveryStatus, Progress, RuleRecord, RunPage, RunQuery,
 };
+pub use fleet::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, Record, Sweep};
 pub use memory::MemoryStore;
 pub use sql::{SqlOptions, SqlStore};
 
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::domain::alarm::{Alarm, AlarmId, Severity};
+use crate::domain::fleet::{JobId, RecordKind};
 use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{
@@ -46,6 +49,7 @@ pub struct Batch {
     pub commands: Vec<CommandRecord>,
     pub outgoing: Vec<Outgoing>,
     pub automation: Automation,
+    pub fleet: Fleet,
     /// Outgoing messages that were delivered and can be forgotten.
     pub sent: Vec<u64>,
 }
@@ -281,6 +285,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// A page of requests outward.
     async fn deliveries(&self, query: &DeliveryQuery) -> Result<DeliveryPage, StoreError>;
+
+    /// All groups, templates, images or jobs, by their ids.
+    async fn records(&self, kind: RecordKind) -> Result<Vec<Record>, StoreError>;
+
+    /// A page of a job's devices.
+    async fn job_devices(&self, query: &JobDeviceQuery) -> Result<JobDevicePage, StoreError>;
+
+    /// How many of a job's devices, from this place on up to that (exclusive; none: of all), are in which state.
+    async fn job_counts(&self, job: JobId, places: Option<(u64, u64)>) -> Result<JobCounts, StoreError>;
 
     /// Messages that were committed and not yet [`Batch::sent`], in order.
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError>;

@@ -126,7 +126,7 @@ pub fn makes_twin(event: &Event) -> bool {
         | EventBody::Twin(_)
         | EventBody::Presence { .. }
         | EventBody::Command(_) => event.number != NOBODY,
-        EventBody::Alarm(_) | EventBody::Rule(_) | EventBody::Signal(_) => false,
+        EventBody::Alarm(_) | EventBody::Rule(_) | EventBody::Fleet(_) | EventBody::Signal(_) => false,
     }
 }
 

@@ -58,7 +58,9 @@ impl Twin {
                 return self.redo_command(change, received, &event.cause);
             }
             // They are about the twin, and change nothing of it.
-            EventBody::Alarm(_) | EventBody::Rule(_) | EventBody::Signal(_) => return None,
+            EventBody::Alarm(_) | EventBody::Rule(_) | EventBody::Fleet(_) | EventBody::Signal(_) => {
+                return None;
+            }
         }
         self.version += 1;
         self.updated_at = received;

@@ -6,6 +6,7 @@ use super::status::Mode;
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
 use crate::domain::event::Event;
+use crate::domain::fleet::Step;
 use crate::domain::id::DeviceId;
 use crate::domain::json::{Json, Object};
 use crate::domain::reading::Telemetry;
@@ -76,6 +77,8 @@ pub struct Outcome {
     pub publishes: Vec<Publish>,
     /// The commands that changed, as they are now; for a repeated request the one that it repeats.
     pub commands: Vec<Command>,
+    /// How far a job has come with this device.
+    pub steps: Vec<Step>,
     /// The input was a repeat of one already taken in.
     pub repeated: bool,
 }

@@ -110,6 +110,7 @@ impl<'a> Decoder<'a> {
             head::ALARM => EventBody::Alarm(self.serde("an alarm's step makes no sense")?),
             head::RULE => EventBody::Rule(self.serde("a rule's run makes no sense")?),
             head::SIGNAL => EventBody::Signal(self.serde("a signal makes no sense")?),
+            head::FLEET => EventBody::Fleet(self.serde("a change of the fleet makes no sense")?),
             _ => return Err(CodecError::Nonsense("there is no such kind of event")),
         };
         let (at, received_at) = (Timestamp::from_millis(at), Timestamp::from_millis(received));
@@ -254,6 +255,7 @@ fn source_of(code: u8) -> Result<Source, CodecError> {
         3 => Source::Rule,
         4 => Source::Schedule,
         5 => Source::Hub,
+        6 => Source::Job,
         _ => return Err(CodecError::Nonsense("there is no such source")),
     })
 }

@@ -45,6 +45,7 @@ impl<'a> Writer<'a> {
             EventBody::Alarm(_) => head::ALARM,
             EventBody::Rule(_) => head::RULE,
             EventBody::Signal(_) => head::SIGNAL,
+            EventBody::Fleet(_) => head::FLEET,
         };
         if at == received_at {
             bits |= head::AT_RECEIPT;
@@ -107,6 +108,7 @@ impl<'a> Writer<'a> {
             EventBody::Alarm(change) => self.serde(change),
             EventBody::Rule(entry) => self.serde(entry),
             EventBody::Signal(signal) => self.serde(signal),
+            EventBody::Fleet(change) => self.serde(change),
         }
     }
 
@@ -232,6 +234,7 @@ fn source_code(source: Source) -> u8 {
         Source::Rule => 3,
         Source::Schedule => 4,
         Source::Hub => 5,
+        Source::Job => 6,
     }
 }
 

@@ -9,7 +9,7 @@
 //! sender    = device:text number source:u8 by:text [run]  left out where it is the one before
 //! run       = id:[u8; 16] depth:u8 flags:u8              where a rule brought it about
 //! telemetry = [identity:u64le] count reading*
-//! command, alarm, rule, signal = length JSON
+//! command, alarm, rule, signal, fleet = length JSON
 //! reading   = tag:u8 name:text [scale:u8] value [unit:text] [quality:u8]
 //! ```
 //! A number is stored as its decimal digits and its scale where that gives back the very text it came as
@@ -25,8 +25,8 @@ pub use decode::decode;
 pub use encode::encode;
 
 /// The first byte of a blob. A reader knows this one and those before it.
-/// Version 1 knew no rules: no `run`, no alarm, rule or signal.
-const VERSION: u8 = 2;
+/// Version 1 knew no rules: no `run`, no alarm, rule or signal. Version 2 knew no fleet, and no jobs as causes.
+const VERSION: u8 = 3;
 const FIRST_VERSION: u8 = 1;
 
 /// Why bytes are no events.
@@ -52,6 +52,7 @@ mod head {
     pub const ALARM: u8 = 0b0010_0000;
     pub const RULE: u8 = 0b0010_0001;
     pub const SIGNAL: u8 = 0b0010_0010;
+    pub const FLEET: u8 = 0b0010_0011;
     pub const IDENTITY: u8 = 1 << 2;
     /// It happened when it was received.
     pub const AT_RECEIPT: u8 = 1 << 3;

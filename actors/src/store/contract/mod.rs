@@ -6,6 +6,7 @@ mod basics;
 mod commands;
 mod durable;
 mod expiring;
+mod fleet;
 mod lists;
 mod made;
 mod migrated;

@@ -16,7 +16,7 @@ use crate::domain::{
 };
 use crate::mqtt::Outgoing;
 use crate::store::{
-    Automation, Batch, CommandQuery, CommandRecord, DeviceQuery, EventQuery, MemoryStore, SqlOptions,
+    Automation, Batch, CommandQuery, CommandRecord, DeviceQuery, EventQuery, Fleet, MemoryStore, SqlOptions,
     SqlStore, Store,
 };
 
@@ -36,6 +36,8 @@ pub struct World {
     pending: Batch,
     /// Automation's part of the next batch.
     pub automation: Automation,
+    /// The fleet's part of it.
+    pub fleet: Fleet,
     events: Vec<Arc<Recorded>>,
 }
 
@@ -50,11 +52,24 @@ impl World {
             commands: Vec::new(),
             outgoing: Vec::new(),
             automation: Default::default(),
+            fleet: Default::default(),
             sent: Vec::new(),
         };
         let (twins, commands) = (BTreeMap::new(), BTreeMap::new());
-        let (automation, events) = (Automation::default(), Vec::new());
-        Self { now, seq: 0, twins, commands, numbers: 0, outgoing: 0, asked: 0, pending, automation, events }
+        let (automation, fleet, events) = (Automation::default(), Fleet::default(), Vec::new());
+        Self {
+            now,
+            seq: 0,
+            twins,
+            commands,
+            numbers: 0,
+            outgoing: 0,
+            asked: 0,
+            pending,
+            automation,
+            fleet,
+            events,
+        }
     }
 
     pub fn wait(&mut self, millis: i64) {
@@ -189,6 +204,7 @@ impl World {
             commands: std::mem::take(&mut self.pending.commands),
             outgoing: std::mem::take(&mut self.pending.outgoing),
             automation: std::mem::take(&mut self.automation),
+            fleet: std::mem::take(&mut self.fleet),
             sent: std::mem::take(&mut self.pending.sent),
         };
         self.pending.at = self.now;
@@ -237,7 +253,7 @@ pub fn asked_once(request: &str, key: &str) -> CommandRequest {
     CommandRequest { idempotency_key: Some(key.into()), ..asked(request) }
 }
 
-fn object(text: &str) -> Object {
+pub fn object(text: &str) -> Object {
     match text.parse().unwrap() {
         Json::Object(object) => object,
         other => panic!("{other} is no object"),

@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::entities::{chunk, command, device, event, journal, meta, outbox, tag, tombstone, twin};
 use super::rows::{self, failed, int};
-use super::{SqlStore, automation, events, listed, write};
+use super::{SqlStore, automation, events, fleet, listed, write};
 use crate::domain::{DeviceNumber, EventBody, Timestamp, Twin};
 use crate::store::{Batch, StoreError, codec};
 
@@ -85,6 +85,7 @@ async fn write(
     write_commands(sql, batch, &removed).await?;
     let is_gone = |number| removed.contains_key(&number) || store.tail.removed(number).is_some();
     automation::write(store, sql, &batch.automation, is_gone).await?;
+    fleet::write(sql, &batch.fleet).await?;
     write_outbox(sql, batch).await
 }
 

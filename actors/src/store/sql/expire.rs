@@ -154,6 +154,7 @@ async fn old(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
         delete::<delivery::Entity>(store, delivery::Column::Id, done).await?;
     }
     old_events(store, Kind::Rule.as_str(), keep_runs).await?;
+    old_events(store, Kind::Job.as_str(), keep_runs).await?;
     match store.options.keep_readings {
         // A backtest wants them as long as there are readings.
         Some(keep) => old_events(store, events::SIGNAL, before(keep)).await,

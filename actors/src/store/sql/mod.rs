@@ -24,6 +24,7 @@
 //! - Commands are rows of their own, one each, as far as they have come (`commands`). What lists know of twins
 //!   is written only where it differs (`listed`). Asking a device for something, its sending included, is a commit
 //!   of half a millisecond beside the disk's own time, and its answer one of less (`examples/command_cost.rs`).
+//! - What is kept of the fleet is rows: few records, and one row for each device of a job (`fleet`).
 //! - What automation keeps is rows, too, written where it changed (`automation`, `runs`, `alarms`, `deliveries`).
 //! - `order` makes chunks by device of the tail's readings and catches the twins' rows up, behind.
 //! - Whatever is read (`history`, `events`, `replay`, `devices`) is rows and tail together. `tail` says how
@@ -39,6 +40,7 @@ mod devices;
 mod entities;
 mod events;
 mod expire;
+mod fleet;
 mod head;
 mod history;
 mod listed;
@@ -69,10 +71,11 @@ use self::tail::Tail;
 use self::writer::Writer;
 use super::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, EventQuery, Head, Replayed, RunPage, RunQuery,
-    Store, StoreError,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, EventQuery, Head, JobCounts, JobDevicePage,
+    JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 use crate::domain::alarm::{Alarm, AlarmId};
+use crate::domain::fleet::{JobId, RecordKind};
 use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
@@ -249,6 +252,18 @@ impl Store for SqlStore {
 
     async fn deliveries(&self, query: &DeliveryQuery) -> Result<DeliveryPage, StoreError> {
         deliveries::deliveries(self, query).await
+    }
+
+    async fn records(&self, kind: RecordKind) -> Result<Vec<Record>, StoreError> {
+        fleet::records(self, kind).await
+    }
+
+    async fn job_devices(&self, query: &JobDeviceQuery) -> Result<JobDevicePage, StoreError> {
+        fleet::job_devices(self, query).await
+    }
+
+    async fn job_counts(&self, job: JobId, places: Option<(u64, u64)>) -> Result<JobCounts, StoreError> {
+        fleet::job_counts(self, job, places).await
     }
 
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {

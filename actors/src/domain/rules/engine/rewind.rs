@@ -54,7 +54,11 @@ fn take_back(twin: &mut Twin, event: &Event, is_first: &mut dyn FnMut(&str) -> b
                 take_section_back(twin, section, value, event.received_at, is_first);
             }
         }
-        EventBody::Command(_) | EventBody::Alarm(_) | EventBody::Rule(_) | EventBody::Signal(_) => {}
+        EventBody::Command(_)
+        | EventBody::Alarm(_)
+        | EventBody::Rule(_)
+        | EventBody::Fleet(_)
+        | EventBody::Signal(_) => {}
     }
 }
 

@@ -6,6 +6,8 @@ pub mod command;
 pub mod delivery;
 pub mod device;
 pub mod event;
+pub mod fleet;
+pub mod job_device;
 pub mod journal;
 pub mod meta;
 pub mod outbox;

@@ -1,0 +1,7 @@
+//! The fleet: what is said of many devices at once. Groups, templates, jobs over thousands, firmware.
+
+pub mod job;
+pub mod record;
+
+pub use job::{JobId, Step, StepState};
+pub use record::{FleetChange, RecordChange, RecordKind};

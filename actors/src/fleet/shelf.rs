@@ -1,0 +1,84 @@
+//! The shelf: where an actor's records become durable, each with an event that tells of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::Around;
+use crate::domain::fleet::{FleetChange, RecordChange, RecordKind};
+use crate::domain::{Cause, DeviceId, DeviceNumber, Event, EventBody, Object};
+use crate::messages::journal::Append;
+use crate::post::post;
+use crate::receipt::Receipt;
+use crate::store::{Fleet, JobOp, Record};
+
+/// The wait before the store is asked again after it failed; doubled for each further time.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// See the module.
+#[derive(Clone)]
+pub struct Shelf {
+    kind: RecordKind,
+    around: Arc<Around>,
+}
+
+impl Shelf {
+    /// The shelf for records of this kind.
+    #[must_use]
+    pub fn new(kind: RecordKind, around: Arc<Around>) -> Self {
+        Self { kind, around }
+    }
+
+    /// All that is on it, however often the store has to be asked.
+    pub async fn load(self) -> Vec<Record> {
+        let mut wait = FIRST_WAIT;
+        loop {
+            match self.around.store.records(self.kind).await {
+                Ok(records) => return records,
+                Err(error) => {
+                    warn!(kind = self.kind.as_str(), %error, "could not read the fleet's records, trying again");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+            }
+        }
+    }
+
+    /// Puts a record there as `body`, or takes it away where `change` says so, tells of it, and commits `jobs` with
+    /// it. `receipt` is settled after the commit.
+    pub fn put(
+        &self,
+        id: &str,
+        change: RecordChange,
+        body: Object,
+        jobs: Vec<JobOp>,
+        cause: Cause,
+        receipt: Receipt,
+    ) {
+        let now = self.around.clock.now();
+        let kept = (change != RecordChange::Removed).then(|| body.clone());
+        let record = Record { kind: self.kind, id: id.into(), body: kept, updated_at: now };
+        let change = FleetChange { what: self.kind, id: id.into(), change, body };
+        let event = Event {
+            device: DeviceId::none(),
+            number: DeviceNumber::default(),
+            at: now,
+            received_at: now,
+            body: EventBody::Fleet(Box::new(change)),
+            cause,
+        };
+        self.append(vec![event], Fleet { records: vec![record], jobs }, receipt);
+    }
+
+    /// Commits what becomes of a job's devices without a word of it.
+    pub fn note(&self, jobs: Vec<JobOp>, receipt: Receipt) {
+        self.append(Vec::new(), Fleet { records: Vec::new(), jobs }, receipt);
+    }
+
+    fn append(&self, events: Vec<Event>, fleet: Fleet, receipt: Receipt) {
+        let append = Append { fleet: Some(Box::new(fleet)), ..Append::beside_twins(events, receipt) };
+        let _ = post(&self.around.journal, append); // without a journal the hub goes down, and the receipt tells
+    }
+}

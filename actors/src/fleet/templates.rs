@@ -1,0 +1,35 @@
+//! The templates: what devices of a kind have in common.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use super::{Around, Shelf};
+use crate::domain::fleet::RecordKind;
+use crate::store::Record;
+
+/// See the module.
+pub struct Templates {
+    shelf: Shelf,
+    records: BTreeMap<Box<str>, Record>,
+}
+
+impl Templates {
+    /// They read what the store knows of them as they start.
+    #[must_use]
+    pub fn new(around: Arc<Around>) -> Self {
+        Self { shelf: Shelf::new(RecordKind::Template, around), records: BTreeMap::new() }
+    }
+}
+
+impl Actor for Templates {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        // Whatever comes waits until it is known what there is.
+        ctx.wait(self.shelf.clone().load().into_actor(self).map(|records, this, _| {
+            this.records = records.into_iter().map(|record| (record.id.clone(), record)).collect();
+        }));
+    }
+}

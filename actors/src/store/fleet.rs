@@ -1,0 +1,109 @@
+//! What is kept of the fleet, and how it is asked for.
+
+use std::collections::BTreeMap;
+
+use crate::domain::fleet::{JobId, RecordKind, Step, StepState};
+use crate::domain::{DeviceId, DeviceNumber, Object, Timestamp};
+
+/// The fleet's part of a commit.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    /// What is said twice counts as it was said last.
+    pub records: Vec<Record>,
+    /// In order.
+    pub jobs: Vec<JobOp>,
+}
+
+/// A group, a template, an image or a job, as it is now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    pub kind: RecordKind,
+    /// 128 characters at most.
+    pub id: Box<str>,
+    /// None: it is removed. With a job go its devices.
+    pub body: Option<Object>,
+    pub updated_at: Timestamp,
+}
+
+/// Something that becomes of a job's devices. Committed again, each is harmless.
+#[derive(Clone, Debug)]
+pub enum JobOp {
+    /// Devices that the job is for. Those that it has already stay as they are.
+    Devices(Vec<JobDevice>),
+    /// It came further with one of them. One that is in a final state stays there.
+    Step { number: DeviceNumber, at: Timestamp, step: Step },
+    /// All of its devices in one of these states, at one of these places, come into another.
+    Sweep(Sweep),
+}
+
+/// See [`JobOp::Sweep`].
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    pub job: JobId,
+    pub from: Vec<StepState>,
+    /// From this place on, up to that, exclusive; none: all.
+    pub places: Option<(u64, u64)>,
+    pub to: StepState,
+    pub detail: Box<str>,
+    pub at: Timestamp,
+}
+
+/// One of a job's devices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobDevice {
+    pub device: DeviceId,
+    pub number: DeviceNumber,
+    /// Its place in the job's order, from 0.
+    pub place: u64,
+    /// How far the job has come with it.
+    pub step: Step,
+    pub at: Timestamp,
+}
+
+/// Which of a job's devices. They come by their places.
+#[derive(Clone, Debug)]
+pub struct JobDeviceQuery {
+    pub job: JobId,
+    /// Empty means all.
+    pub states: Vec<StepState>,
+    pub device: Option<DeviceNumber>,
+    /// From this place on, up to that, exclusive; none: all.
+    pub places: Option<(u64, u64)>,
+    pub offset: u64,
+    pub limit: u64,
+}
+
+/// A page of a job's devices.
+#[derive(Clone, Debug, Default)]
+pub struct JobDevicePage {
+    pub devices: Vec<JobDevice>,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
+/// How many of a job's devices are in which state; none of those that no device is in.
+pub type JobCounts = BTreeMap<StepState, u64>;
+
+impl JobDeviceQuery {
+    /// All of a job's devices.
+    #[must_use]
+    pub fn of(job: JobId) -> Self {
+        Self { job, states: Vec::new(), device: None, places: None, offset: 0, limit: u64::MAX }
+    }
+}
+
+impl Fleet {
+    /// Is there nothing in it?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { records, jobs } = self;
+        records.is_empty() && jobs.is_empty()
+    }
+
+    /// Takes in what was said later.
+    pub fn absorb(&mut self, later: Self) {
+        let Self { records, jobs } = later;
+        self.records.extend(records);
+        self.jobs.extend(jobs);
+    }
+}
