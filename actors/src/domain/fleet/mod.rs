@@ -3,5 +3,5 @@
 pub mod job;
 pub mod record;
 
-pub use job::{JobId, Step, StepState};
+pub use job::{Job, JobAction, JobId, JobSignal, JobStatus, Step, StepState};
 pub use record::{FleetChange, RecordChange, RecordKind};
