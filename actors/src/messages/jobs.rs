@@ -7,6 +7,11 @@ use crate::domain::fleet::job::Progress;
 use crate::domain::fleet::{Job, JobAction, JobId, JobStatus};
 use crate::domain::{Cause, DeviceId, DeviceNumber, Object};
 
+/// The hub is whole: jobs that were under way when it went down go on.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Begin;
+
 /// Makes a job, which runs at once. Answered when it is durable: no crash makes it unknown after that.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
