@@ -217,6 +217,8 @@ pub enum Selector {
         group: Option<Box<str>>,
         device_type: Option<Box<str>>,
         tags: Vec<(Box<str>, Box<str>)>,
+        /// Those that have this template.
+        template: Option<Box<str>>,
     },
     /// The one that fired the rule (in actions only): `trigger.device`.
     Trigger,

@@ -29,13 +29,13 @@ pub(super) fn everybody() -> Option<Selector> {
     glob("*").ok().map(Selector::Glob)
 }
 
-/// Which devices: an id, a pattern, `{group, type, tag}`, or `trigger.device`.
+/// Which devices: an id, a pattern, `{group, type, tag, template}`, or `trigger.device`.
 pub(super) fn selector(c: &mut Checker, node: &Node, fired: Fired) -> Option<Selector> {
     if matches!(node.value, Value::Map(_)) {
         return by_nature(c, node);
     }
     let Some(text) = node.as_text() else {
-        c.expected(node, "a device: an id, a pattern such as pump-*, or {group, type, tag}");
+        c.expected(node, "a device: an id, a pattern such as pump-*, or {group, type, tag, template}");
         return None;
     };
     if text == TRIGGER_DEVICE {
@@ -134,7 +134,7 @@ fn glob(text: &str) -> Result<Glob, String> {
     Ok(Glob { text: text.into(), matcher: built.compile_matcher() })
 }
 
-/// `{group, type, tag}`.
+/// `{group, type, tag, template}`.
 fn by_nature(c: &mut Checker, node: &Node) -> Option<Selector> {
     let map = c.map(node, &WHERE)?;
     let group = c.text(&map, "group").map(Into::into);
@@ -154,11 +154,12 @@ fn by_nature(c: &mut Checker, node: &Node) -> Option<Selector> {
     }
     tags.sort();
     tags.dedup();
-    if group.is_none() && device_type.is_none() && tags.is_empty() {
-        c.flaw(node, "say which devices: `group`, `type` or `tag`; every device is `\"*\"`");
+    let template = c.text(&map, "template").map(Into::into);
+    if group.is_none() && device_type.is_none() && tags.is_empty() && template.is_none() {
+        c.flaw(node, "say which devices: `group`, `type`, `tag` or `template`; every device is `\"*\"`");
         return None;
     }
-    Some(Selector::Where { group, device_type, tags })
+    Some(Selector::Where { group, device_type, tags, template })
 }
 
 /// The rule's name at `key`.
