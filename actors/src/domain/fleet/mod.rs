@@ -4,8 +4,11 @@ pub mod job;
 pub mod layer;
 pub mod limits;
 pub mod record;
+mod snippet;
+pub mod template;
 
 pub use job::{JobId, Step, StepState};
 pub use layer::Layer;
 pub use limits::Limits;
 pub use record::{FleetChange, RecordChange, RecordKind};
+pub use template::{BadTemplate, Catalog, Template};

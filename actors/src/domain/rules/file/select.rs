@@ -1,15 +1,11 @@
 //! Which devices, and which place in a twin.
 
-use globset::GlobBuilder;
-
 use super::check::{Checker, Map};
 use super::node::{Node, Value};
 use super::shape::{PLACE, WHERE};
 use crate::domain::rules::model::{Glob, Path, RuleId, Selector};
 use crate::domain::{DeviceId, Json, Object};
 
-/// No pattern of ids that means something is longer, in bytes.
-const LONGEST_PATTERN: usize = 256;
 /// What stands for the device that fired the rule.
 const TRIGGER_DEVICE: &str = "trigger.device";
 
@@ -26,7 +22,7 @@ pub(super) enum Fired {
 
 /// Every device.
 pub(super) fn everybody() -> Option<Selector> {
-    glob("*").ok().map(Selector::Glob)
+    Glob::parse("*").ok().map(Selector::Glob)
 }
 
 /// Which devices: an id, a pattern, `{group, type, tag, template}`, or `trigger.device`.
@@ -109,7 +105,7 @@ fn path(c: &mut Checker, node: &Node, text: &str) -> Option<Path> {
 
 fn device_or_glob(c: &mut Checker, node: &Node, text: &str) -> Option<Selector> {
     if text.contains(['*', '?', '[', '{']) {
-        return match glob(text) {
+        return match Glob::parse(text) {
             Ok(glob) => Some(Selector::Glob(glob)),
             Err(detail) => {
                 c.flaw(node, format!("`{text}` is no pattern of ids: {detail}"));
@@ -124,14 +120,6 @@ fn device_or_glob(c: &mut Checker, node: &Node, text: &str) -> Option<Selector> 
             None
         }
     }
-}
-
-fn glob(text: &str) -> Result<Glob, String> {
-    if text.len() > LONGEST_PATTERN {
-        return Err(format!("longer than {LONGEST_PATTERN} bytes"));
-    }
-    let built = GlobBuilder::new(text).build().map_err(|error| error.kind().to_string())?;
-    Ok(Glob { text: text.into(), matcher: built.compile_matcher() })
 }
 
 /// `{group, type, tag, template}`.
