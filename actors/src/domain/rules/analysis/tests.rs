@@ -54,7 +54,12 @@ fn of(text: &str) -> Selector {
     if text == "*" {
         Selector::Trigger
     } else if let Some(device_type) = text.strip_prefix("type:") {
-        Selector::Where { group: None, device_type: Some(device_type.into()), tags: Vec::new() }
+        Selector::Where {
+            group: None,
+            device_type: Some(device_type.into()),
+            tags: Vec::new(),
+            template: None,
+        }
     } else if text.contains('*') {
         let matcher = globset::Glob::new(text).unwrap().compile_matcher();
         Selector::Glob(Glob { text: text.into(), matcher })

@@ -118,9 +118,11 @@ fn every_trigger() {
         panic!()
     };
     assert_eq!((device.as_str(), &*property), ("site.pump", "temp"));
-    let TriggerKind::Changed { of: Selector::Where { group, device_type, tags }, path, from, to } = trigger(
-        "changed: { device: { group: g, type: t, tag: { floor: 2 } }, property: desired.speed }\nto: 5",
-    ) else {
+    let TriggerKind::Changed { of: Selector::Where { group, device_type, tags, .. }, path, from, to } =
+        trigger(
+            "changed: { device: { group: g, type: t, tag: { floor: 2 } }, property: desired.speed }\nto: 5",
+        )
+    else {
         panic!()
     };
     assert_eq!((group.as_deref(), device_type.as_deref()), (Some("g"), Some("t")));
