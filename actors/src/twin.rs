@@ -79,6 +79,7 @@ impl TwinActor {
             (true, IfUnknown::Refuse) => Err(Refusal::Unknown(self.twin.id.to_string())),
         };
         let deleted = matches!(input, Input::Delete);
+        let (is_of_device, is_of_life) = (input.is_of_device(), matches!(input, Input::SetLifecycle { .. }));
         let woken = matches!(input, Input::Wake { .. });
         if woken {
             self.armed = None; // by this wake
@@ -97,9 +98,17 @@ impl TwinActor {
             Ok(outcome) if woken && outcome == Outcome::default() => receipt.settle(Ok(Taken::default())),
             Ok(outcome) => self.commit(outcome, deleted, receipt, want_twin),
             Err(refusal) => {
-                up(&self.around.counters.inputs_refused);
+                let counters = &self.around.counters;
+                up(&counters.inputs_refused);
+                if is_of_device && refusal.is_of_service() {
+                    up(&counters.messages_out_of_service);
+                    counters.out_of_service.note(self.twin.number);
+                }
                 receipt.settle(Err(NotTaken::Refused(refusal)));
             }
+        }
+        if deleted || is_of_life && !self.twin.lifecycle().is_out_of_service() {
+            self.around.counters.out_of_service.forget(self.twin.number);
         }
         if deleted {
             self.leave(ctx);

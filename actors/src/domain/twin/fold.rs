@@ -2,6 +2,8 @@
 //! now and again whenever the twin is made from what the journal has.
 
 use super::dispositivo::{ENTRY, came_with_readings};
+use super::firmware::FIRMWARE;
+use super::lifecycle::LIFECYCLE;
 use super::{Mode, Twin, presence};
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Command, Step};
@@ -73,6 +75,9 @@ impl Twin {
             self.hear(now);
             self.messages += u64::from(!came_with_readings(patch));
         }
+        if *change == ChangeKind::Firmware && cause.source == Source::Mqtt {
+            self.last_seen = self.last_seen.max(Some(now));
+        }
         for (section, value) in patch.iter() {
             match (section, value) {
                 ("reported", Json::Object(patch)) => self.reported.merge(patch, now, None),
@@ -80,6 +85,8 @@ impl Twin {
                 ("tags", Json::Object(patch)) => self.tags.merge(patch),
                 ("configuration", Json::Object(patch)) => self.configuration.merge(patch),
                 ("claimed", Json::Bool(claimed)) => self.claimed = *claimed,
+                (LIFECYCLE, change) => self.redo_lifecycle(change),
+                (FIRMWARE, Json::Object(change)) => self.redo_firmware(change, now),
                 (field, value) => self.redo_field(field, value, now),
             }
         }

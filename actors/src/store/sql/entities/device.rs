@@ -28,6 +28,7 @@ pub struct Model {
     pub silence_ms: Option<i64>,
     /// Since when it has not come to what is desired.
     pub drifting_since: Option<i64>,
+    pub lifecycle: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
