@@ -17,7 +17,7 @@ use utoipa::OpenApi;
 use super::body::JobNamed;
 use super::bulk;
 use super::paging::Paging;
-use super::params::{Params, bad};
+use super::params::Params;
 use super::reply::{self, Document, array};
 use super::schema::jobs::{JobDeviceItem, JobItem, JobListing, JobRemoved};
 use super::{get, resource};
