@@ -5,6 +5,7 @@ mod alarms;
 pub(crate) mod asked;
 pub(crate) mod automation;
 pub(crate) mod body;
+mod bulk;
 mod claims;
 mod command_view;
 mod commands;
@@ -16,6 +17,7 @@ mod diagnostics;
 mod docs;
 mod events;
 mod health;
+mod jobs;
 mod lifecycle;
 mod metrics;
 mod mode;
@@ -42,6 +44,7 @@ use crate::error::ApiError;
 /// The routes of the API, its description and the page to try it.
 pub fn configure(config: &mut ServiceConfig) {
     config
+        .configure(jobs::configure)
         .service(
             resource("/api/devices", "GET, HEAD, POST")
                 .route(get().to(devices::list_devices))
