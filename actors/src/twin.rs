@@ -74,9 +74,14 @@ impl TwinActor {
         let Take { input, cause, receipt, want_twin, if_unknown } = take;
         let now = self.around.clock.now();
         let begun = match (self.twin.is_new(), if_unknown) {
+            (_, IfUnknown::RefuseUnless(number)) if self.twin.number != number => {
+                Err(Refusal::Unknown(self.twin.id.to_string()))
+            }
             (false, _) | (true, IfUnknown::Begin) => Ok(Outcome::default()),
             (true, IfUnknown::Appear) => self.twin.apply(Input::Appear, now, &cause),
-            (true, IfUnknown::Refuse) => Err(Refusal::Unknown(self.twin.id.to_string())),
+            (true, IfUnknown::Refuse | IfUnknown::RefuseUnless(_)) => {
+                Err(Refusal::Unknown(self.twin.id.to_string()))
+            }
         };
         let deleted = matches!(input, Input::Delete);
         let woken = matches!(input, Input::Wake { .. });

@@ -11,6 +11,7 @@ mod dispositivo;
 mod document;
 mod fold;
 mod input;
+mod jobs;
 mod layers;
 pub mod presence;
 mod properties;
@@ -148,8 +149,10 @@ impl Twin {
     /// Refuses what does not fit, and has then changed nothing.
     pub fn apply(&mut self, input: Input, now: Timestamp, cause: &Cause) -> Result<Outcome, Refusal> {
         let mut outcome = Outcome::default();
+        let turn = jobs::Turn::of(&input, cause);
         self.take(&mut outcome, input, now, cause)?;
         self.pump(&mut outcome, now, cause);
+        self.note_jobs(&mut outcome, &turn);
         Ok(outcome)
     }
 

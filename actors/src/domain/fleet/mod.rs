@@ -7,7 +7,7 @@ pub mod record;
 mod snippet;
 pub mod template;
 
-pub use job::{JobId, Step, StepState};
+pub use job::{Job, JobAction, JobId, JobSignal, JobStatus, Step, StepState};
 pub use layer::Layer;
 pub use limits::Limits;
 pub use record::{FleetChange, RecordChange, RecordKind};
