@@ -34,6 +34,7 @@ use crate::mqtt::rejections::Rejections;
 use crate::outbox::{Connect, Outbox};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Taken};
+use crate::roster::Roster;
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::{HeardSince, Timers};
@@ -190,6 +191,7 @@ impl Hub {
             let (store, clock, heard) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&heard));
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
+        let roster = Arc::new(Roster::default());
         let supervisor = {
             let store = Arc::clone(&store);
             let (clock, counters, journal) = (Arc::clone(&clock), Arc::clone(&counters), journal.clone());
@@ -197,7 +199,7 @@ impl Hub {
             let idle = settings.idle_after.map(|after| Idle { after, above: settings.idle_above });
             let first = arbiters[0].handle(); // there is one at least
             let (timers, heard, alarms) = (timers.clone(), Arc::clone(&heard), alarms.clone());
-            let counters = Arc::clone(&counters);
+            let (counters, roster) = (Arc::clone(&counters), Arc::clone(&roster));
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
                     store,
@@ -207,6 +209,7 @@ impl Hub {
                     timers,
                     alarms,
                     heard,
+                    roster,
                     lookups: Semaphore::new(LOOKUPS),
                     counters,
                 })

@@ -40,7 +40,7 @@ fn rule(id: &str, triggers: Vec<TriggerKind>, conditions: &[&str], actions: Vec<
         actions: actions.into_iter().map(action).collect(),
         on_release: Arc::default(),
         fingerprint: 0,
-        source: Arc::default(),
+        source: Default::default(),
     }
 }
 
