@@ -238,8 +238,7 @@ fn any_layer() -> impl Strategy<Value = Option<Arc<Layer>>> {
         document.merge(&object(&text));
         document.insert("id", id.into());
         document.insert("version", i64::from(version).into());
-        let schedule =
-            document.get("schedule").and_then(|said| change::normal_schedule(said, at(0)).ok());
+        let schedule = document.get("schedule").and_then(|said| change::normal_schedule(said, at(0)).ok());
         document.insert("schedule", schedule.unwrap_or_default());
         Layer::shared(&object(&Json::from(Layer::shared(&document).to_object()).to_string()))
     });
