@@ -54,6 +54,7 @@ const DESCRIPTION: &str = "/api/openapi.json";
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut whole = Description::openapi();
     whole.merge(super::automation::Description::openapi());
+    whole.merge(super::templates::Description::openapi());
     whole
 }
 
