@@ -6,6 +6,7 @@ pub mod automation;
 pub mod feed;
 pub mod journal;
 pub mod outbox;
+pub mod search;
 pub mod supervisor;
 pub mod timers;
 pub mod twin;
