@@ -23,6 +23,7 @@ use crate::fleet::templates::Templates;
 use crate::journal::Journal;
 use crate::messages::archive::Rest;
 use crate::messages::automation::{Flush, LoadFiles};
+use crate::messages::jobs::Begin as BeginJobs;
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::messages::timers::Begin;
@@ -273,6 +274,7 @@ impl Hub {
         // Rules first: that the hub was down stands in the sequence before anything that comes of it.
         let begin = Begin { supervisor: supervisor.clone(), automation: automation.clone() };
         let _ = post(&timers, begin); // they have just started
+        let _ = post(&jobs, BeginJobs); // so have they
         let house = House {
             supervisor: supervisor.clone(),
             journal: journal.clone(),

@@ -246,17 +246,8 @@ impl Question {
     /// The part of the query that the store's indexes answer truly; none where there is none. The drift is left
     /// out: the store may be behind in it.
     fn narrow(&self) -> Option<DeviceQuery> {
-        let DeviceQuery { numbers, status, device_type, group, claimed, mode, tags, q, .. } =
-            &self.find.query;
-        let nothing = numbers.is_none()
-            && status.is_empty()
-            && device_type.is_none()
-            && group.is_none()
-            && claimed.is_none()
-            && mode.is_none()
-            && tags.is_empty()
-            && q.is_none();
-        (!nothing).then(|| DeviceQuery { drifting_since: None, ..self.find.query.clone() })
+        let exact = DeviceQuery { drifting_since: None, ..self.find.query.clone() };
+        (!exact.is_all()).then_some(exact)
     }
 }
 

@@ -87,9 +87,14 @@ impl TwinActor {
         // Held until the journal has been told: who has seen what it does can then wait for its commit.
         let mut twin = self.twin.write();
         let begun = match (twin.is_new(), if_unknown) {
+            (_, IfUnknown::RefuseUnless(number)) if twin.number != number => {
+                Err(Refusal::Unknown(twin.id.to_string()))
+            }
             (false, _) | (true, IfUnknown::Begin) => Ok(Outcome::default()),
             (true, IfUnknown::Appear) => twin.apply(Input::Appear, now, &cause),
-            (true, IfUnknown::Refuse) => Err(Refusal::Unknown(twin.id.to_string())),
+            (true, IfUnknown::Refuse | IfUnknown::RefuseUnless(_)) => {
+                Err(Refusal::Unknown(twin.id.to_string()))
+            }
         };
         let outcome = begun.and_then(|mut outcome| {
             let more = twin.apply(input, now, &cause)?;

@@ -49,7 +49,16 @@ impl MigrationTrait for Migration {
             }
             manager.create_index(index).await?;
         }
-        Ok(())
+
+        let template = ColumnDef::new("template").string_len(ID).take();
+        manager.alter_table(Table::alter().table("devices").add_column(template).take()).await?;
+        let by_template = Index::create()
+            .name("devices_template_number")
+            .table("devices")
+            .col("template")
+            .col("number")
+            .take();
+        manager.create_index(by_template).await
     }
 
     fn use_transaction(&self) -> Option<bool> {

@@ -5,6 +5,7 @@ mod alarms;
 pub(crate) mod asked;
 pub(crate) mod automation;
 pub(crate) mod body;
+pub mod choice;
 mod claims;
 mod command_view;
 mod commands;

@@ -11,6 +11,8 @@ mod dispositivo;
 mod document;
 mod fold;
 mod input;
+mod jobs;
+mod layers;
 pub mod presence;
 mod properties;
 mod repeats;
@@ -23,6 +25,7 @@ pub use change::{Change, Profile, Registration};
 pub use convergence::{Note, SyncState, Unmet};
 pub use dispositivo::{Dispositivo, Moment, Speaker, id_of_serial, serial_number};
 pub use input::{Input, Outcome, Publish, Refusal};
+pub use layers::{Layers, Tags};
 pub use presence::{Line, Rhythm};
 pub use properties::{Properties, Property};
 pub use repeats::{Repeat, Repeats};
@@ -84,6 +87,9 @@ pub struct Twin {
     unmet: Option<Box<Unmet>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     line: Option<Box<Line>>,
+    /// With it, `configuration`, `tags`, the plan and the settings are what comes of all layers together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layers: Option<Box<Layers>>,
 }
 
 impl Twin {
@@ -115,6 +121,7 @@ impl Twin {
             settings: None,
             unmet: None,
             line: None,
+            layers: None,
         }
     }
 
@@ -124,7 +131,7 @@ impl Twin {
         self.plan.as_deref()
     }
 
-    /// What was set for this device.
+    /// What is set for this device, by itself or by its template.
     #[must_use]
     pub fn settings(&self) -> DeviceSettings {
         self.settings.as_deref().cloned().unwrap_or_default()
@@ -142,8 +149,10 @@ impl Twin {
     /// Refuses what does not fit, and has then changed nothing.
     pub fn apply(&mut self, input: Input, now: Timestamp, cause: &Cause) -> Result<Outcome, Refusal> {
         let mut outcome = Outcome::default();
+        let turn = jobs::Turn::of(&input, cause);
         self.take(&mut outcome, input, now, cause)?;
         self.pump(&mut outcome, now, cause);
+        self.note_jobs(&mut outcome, &turn);
         Ok(outcome)
     }
 
@@ -208,6 +217,7 @@ impl Twin {
                 let patch = registration.into_patch(self, now)?;
                 self.update(outcome, ChangeKind::Claimed, patch, now, cause);
             }
+            Input::Template { layer, only_of } => self.template(outcome, layer, only_of, now, cause),
             Input::Change(_) | Input::Command { .. } | Input::SetMode { .. }
                 if wake::refuses_rules(self, cause) =>
             {
@@ -293,15 +303,18 @@ impl Twin {
         now: Timestamp,
         cause: &Cause,
     ) {
-        let (desired, configuration) = (patch.get("desired").is_some(), patch.get("configuration").is_some());
+        let (desired, mut configuration) =
+            (patch.get("desired").is_some(), patch.get("configuration").is_some());
         if patch.is_empty() && !self.is_new() {
             return;
         }
+        let before = patch.get("template").map(|_| self.configuration.clone());
         let body = EventBody::Twin(TwinChange { change, patch });
         self.happen(outcome, body, now, cause);
         if desired {
             outcome.publishes.push(self.publish_desired());
         }
+        configuration |= before.is_some_and(|before| before != self.configuration);
         if configuration {
             outcome.publishes.push(Publish::Configuration(self.configuration.clone().into()));
         }

@@ -24,3 +24,11 @@ pub struct FindAll {
     pub query: DeviceQuery,
     pub filter: Option<Filter>,
 }
+
+impl FindAll {
+    /// Does it ask for nothing, so that all are meant?
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.filter.is_none() && self.query.is_all()
+    }
+}

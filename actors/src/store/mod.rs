@@ -123,12 +123,44 @@ pub struct DeviceQuery {
     pub mode: Option<Mode>,
     /// Tags that must have exactly this text (numbers and booleans by their JSON text).
     pub tags: Vec<(String, String)>,
+    /// Those that have this template.
+    pub template: Option<String>,
     /// Part of the id, name or serial number, whatever the case.
     pub q: Option<String>,
     pub sort: DeviceSort,
     pub descending: bool,
     pub offset: u64,
     pub limit: u64,
+}
+
+impl DeviceQuery {
+    /// Does it ask for all devices?
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        let Self {
+            numbers,
+            status,
+            drifting_since,
+            device_type,
+            group,
+            claimed,
+            mode,
+            tags,
+            template,
+            q,
+            ..
+        } = self;
+        numbers.is_none()
+            && status.is_empty()
+            && drifting_since.is_none()
+            && device_type.is_none()
+            && group.is_none()
+            && claimed.is_none()
+            && mode.is_none()
+            && tags.is_empty()
+            && template.is_none()
+            && q.is_none()
+    }
 }
 
 /// The order of a list of devices. Ties are broken by number.

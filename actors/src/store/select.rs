@@ -54,6 +54,7 @@ pub fn is_listed(query: &DeviceQuery, twin: &Twin) -> bool {
         && tags.iter().all(|(name, value)| {
             twin.tags.get(name).and_then(tag_text).is_some_and(|text| text == key(value))
         })
+        && query.template.as_deref().is_none_or(|wanted| twin.template_id() == Some(wanted))
 }
 
 /// Is it called as it is asked for?

@@ -3,6 +3,8 @@
 mod commands;
 mod convergence;
 mod dispositivo;
+mod jobs;
+mod layers;
 mod modes;
 mod presence;
 mod scene;

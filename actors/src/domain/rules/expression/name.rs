@@ -9,7 +9,7 @@ use crate::domain::twin::{Properties, Property};
 use crate::domain::{DeviceId, Json, Object, Timestamp, Twin};
 
 /// These words after a device address the twin itself; every other word is a property that it reports.
-pub const HEAD: [&str; 14] = [
+pub const HEAD: [&str; 15] = [
     "reported",
     "desired",
     "tags",
@@ -22,6 +22,7 @@ pub const HEAD: [&str; 14] = [
     "version",
     "last_seen",
     "group_id",
+    "template",
     "claimed",
     "age",
 ];
@@ -185,6 +186,7 @@ pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> 
         "name" => word(twin.display_name())?,
         "type" => word(&twin.profile.device_type)?,
         "group_id" => word(twin.profile.text("group_id"))?,
+        "template" => word(twin.template_id().unwrap_or_default())?,
         "id" => word(twin.id.as_str())?,
         "version" => Value::Int(i64::try_from(twin.version).unwrap_or(i64::MAX)),
         "claimed" => Value::Bool(twin.claimed),
