@@ -80,6 +80,7 @@ impl TwinActor {
         let Take { input, cause, receipt, want_twin, if_unknown } = take;
         let now = self.around.clock.now();
         let deleted = matches!(input, Input::Delete);
+        let (is_of_device, is_of_life) = (input.is_of_device(), matches!(input, Input::SetLifecycle { .. }));
         let woken = matches!(input, Input::Wake { .. });
         if woken {
             self.armed = None; // by this wake
@@ -116,9 +117,17 @@ impl TwinActor {
                 }
             }
             Err(refusal) => {
-                up(&self.around.counters.inputs_refused);
+                let counters = &self.around.counters;
+                up(&counters.inputs_refused);
+                if is_of_device && refusal.is_of_service() {
+                    up(&counters.messages_out_of_service);
+                    counters.out_of_service.note(twin.number);
+                }
                 receipt.settle(Err(NotTaken::Refused(refusal)));
             }
+        }
+        if deleted || is_of_life && !twin.lifecycle().is_out_of_service() {
+            self.around.counters.out_of_service.forget(twin.number);
         }
         drop(twin);
         if deleted {

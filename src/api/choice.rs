@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use twinhub_actors::domain::duration::duration_ms;
+use twinhub_actors::domain::fleet::Lifecycle;
 use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Mode, Scalar, Status, Timestamp};
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_actors::messages::search::FindAll;
@@ -14,8 +15,20 @@ use crate::fields::{FieldError, Fields};
 use crate::web::WebState;
 
 /// The fields that say which devices.
-pub const FIELDS: [&str; 11] =
-    ["ids", "filter", "status", "drift", "type", "group", "claimed", "mode", "template", "tags", "q"];
+pub const FIELDS: [&str; 12] = [
+    "ids",
+    "filter",
+    "status",
+    "lifecycle",
+    "drift",
+    "type",
+    "group",
+    "claimed",
+    "mode",
+    "template",
+    "tags",
+    "q",
+];
 
 /// Ids that are looked up with one message.
 const AT_ONCE: usize = 1_000;
@@ -48,6 +61,12 @@ impl Choice {
         let filter = body.text("filter")?.map(|text| filter(&text)).transpose()?;
         let query = DeviceQuery {
             status: words(body, "status", "online, offline or unknown", Status::parse)?,
+            lifecycle: words(
+                body,
+                "lifecycle",
+                "provisioned, active, suspended or retired",
+                Lifecycle::parse,
+            )?,
             drifting_since: read(body, "drift", "a duration such as 10m", duration_ms)?
                 .map(|drift| now.plus_millis(-drift)),
             device_type: body.text("type")?.map(Into::into),
@@ -168,11 +187,12 @@ mod tests {
     #[test]
     fn a_filter_and_what_lists_filter_by_go_together() {
         let text = r#"{"filter": "battery < 20", "status": ["online", "unknown"], "drift": "10s", "type": "pump",
-            "group": "g", "claimed": true, "mode": "manual", "template": "t", "tags": {"floor": 2}, "q": "x"}"#;
+            "group": "g", "claimed": true, "mode": "manual", "lifecycle": "active", "template": "t", "tags": {"floor": 2}, "q": "x"}"#;
         let Choice::Found(find) = take(text).unwrap() else { panic!("this is to be found") };
         let FindAll { query, filter } = *find;
         assert_eq!(filter.unwrap().text(), "battery < 20");
         assert_eq!(query.status, [Status::Online, Status::Unknown]);
+        assert_eq!(query.lifecycle, [Lifecycle::Active]);
         assert_eq!(query.drifting_since, Some(Timestamp::from_millis(50_000)));
         assert_eq!((query.device_type.as_deref(), query.group.as_deref()), (Some("pump"), Some("g")));
         assert_eq!((query.claimed, query.mode), (Some(true), Some(Mode::Manual)));

@@ -2,6 +2,7 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use twinhub_actors::domain::fleet::Lifecycle;
 use twinhub_actors::domain::rules::expression::BadExpression;
 use twinhub_actors::domain::rules::{Field, Filter};
 use twinhub_actors::domain::{Mode, Status, Timestamp};
@@ -82,13 +83,18 @@ fn asked(mut params: Params, claimed: Option<bool>, now: Timestamp) -> Result<Fi
             .map(|drift| now.plus_millis(-drift)),
         device_type: params.text("type")?,
         group: params.text("group")?,
+        template: params.text("template")?,
         claimed: match claimed {
             Some(_) => claimed,
             None => params.value("claimed", "true or false")?,
         },
+        lifecycle: params.words(
+            "lifecycle",
+            "provisioned, active, suspended or retired",
+            Lifecycle::parse,
+        )?,
         mode: params.read("mode", "manual or schedule", Mode::parse)?,
         tags: params.prefixed("tag."),
-        template: params.text("template")?,
         q: params.text("q")?,
         sort,
         descending,
@@ -135,9 +141,10 @@ mod tests {
 
     #[test]
     fn reads_filters() {
-        let parsed = "status=online&type=pump&claimed=false&tag.room=hall&q=x&sort=-last_seen&mode=manual";
+        let parsed = "lifecycle=active,retired&status=online&type=pump&claimed=false&tag.room=hall&q=x&sort=-last_seen&mode=manual";
         let Find { query, filter, sort } = asked_by(parsed).unwrap();
         assert_eq!(query.status, [Status::Online]);
+        assert_eq!(query.lifecycle, [Lifecycle::Active, Lifecycle::Retired]);
         assert_eq!(query.device_type.as_deref(), Some("pump"));
         assert_eq!((query.claimed, query.mode), (Some(false), Some(Mode::Manual)));
         assert_eq!(query.tags, [("room".to_owned(), "hall".to_owned())]);
@@ -153,6 +160,7 @@ mod tests {
     fn names_the_parameter_that_is_wrong() {
         let wrong = |text: &str| asked_by(text).unwrap_err().field;
         assert_eq!(wrong("status=asleep"), "status");
+        assert_eq!(wrong("lifecycle=dead"), "lifecycle");
         assert_eq!(wrong("sort=1"), "sort");
         assert_eq!(wrong("claimed=yes"), "claimed");
         assert_eq!(wrong("colour=red"), "colour");

@@ -17,6 +17,7 @@ mod diagnostics;
 mod docs;
 mod events;
 mod health;
+mod lifecycle;
 mod metrics;
 mod mode;
 pub(crate) mod order;
@@ -61,6 +62,11 @@ pub fn configure(config: &mut ServiceConfig) {
             resource("/api/devices/{id}/twin", "GET, HEAD, PATCH")
                 .route(get().to(twin::get_twin))
                 .route(web::patch().to(twin::patch_twin)),
+        )
+        .service(
+            resource("/api/devices/{id}/lifecycle", "GET, HEAD, PUT")
+                .route(get().to(lifecycle::get_lifecycle))
+                .route(web::put().to(lifecycle::put_lifecycle)),
         )
         .service(
             resource("/api/devices/{id}/mode", "GET, HEAD, PUT")

@@ -8,11 +8,13 @@ use utoipa::{IntoParams, ToSchema};
 use super::device::DeviceMetrics;
 use super::status::{Connection, Connectivity, Convergence, DeviceHealth, Waiting};
 use commands::CommandItem;
+use firmware::DeviceFirmware;
 use steering::{DeviceSettings, ScheduleEntry};
 
 pub mod alarms;
 pub mod automation;
 pub mod commands;
+pub mod firmware;
 pub mod steering;
 
 /// A device as lists show it.
@@ -38,6 +40,8 @@ pub struct DeviceItem {
     configuration: Object,
     /// False while it was only seen on MQTT.
     claimed: bool,
+    /// `provisioned`, `active`, `suspended` or `retired`.
+    lifecycle: String,
     /// `online`, `offline`, or `unknown` when it was never heard.
     status: String,
     #[schema(format = DateTime)]
@@ -80,6 +84,7 @@ pub struct TwinDocument {
     tags: Object,
     configuration: Object,
     claimed: bool,
+    lifecycle: String,
     status: String,
     #[schema(format = DateTime)]
     last_seen: Option<String>,
@@ -102,6 +107,7 @@ pub struct TwinDocument {
     metadata: Object,
     schedule: Vec<Object>,
     settings: DeviceSettings,
+    firmware: DeviceFirmware,
 }
 
 /// A device with what it did lately: the twin, and this.
@@ -124,6 +130,7 @@ pub struct DeviceDetail {
 pub struct DeviceStatus {
     id: String,
     device_id: String,
+    lifecycle: String,
     status: String,
     mode: String,
     #[schema(format = DateTime)]
@@ -136,6 +143,8 @@ pub struct DeviceStatus {
     commands: Waiting,
     convergence: Convergence,
     health: DeviceHealth,
+    /// Messages refused since the device went out of service, or since the hub started.
+    refused_messages: u64,
 }
 
 /// A registration.
@@ -311,6 +320,8 @@ pub struct Listing {
     /// `online`, `offline` or `unknown`; one or several, parted by commas or given often.
     #[param(example = "offline,unknown")]
     status: Option<String>,
+    /// `provisioned`, `active`, `suspended` or `retired`; one or several.
+    lifecycle: Option<String>,
     /// Only devices that have not come to all that is desired for so long: `30s`, `10m`, `1h`, `7d`.
     #[param(example = "10m")]
     drift: Option<String>,
@@ -324,7 +335,7 @@ pub struct Listing {
     /// Part of the id, name or serial number. (And `tag.<name>=<value>` for tags.)
     q: Option<String>,
     /// An expression (CEL, as in conditions of rules) over everything in the twin: `battery` or `reported.battery`,
-    /// `desired.x`, `delta.x`, `tag.floor`, `configuration.x`, `settings.x`, `limits.x`, `status`, `mode`, `type`,
+    /// `desired.x`, `delta.x`, `tag.floor`, `configuration.x`, `settings.x`, `limits.x`, `firmware.state`, `lifecycle`, `status`, `mode`, `type`,
     /// `name`, `group_id`, `template`, `id`, `number`, `version`, `claimed`, `last_seen`, `age` (seconds), `model`,
     /// `serial_number`, `firmware_version`, `description`, `ip_address`, `mac_address`, `owner_id`, `created_at`,
     /// `updated_at`, `schedule`, `now`; `.quality`, `.age`, `.at` and `.changed_at` after a property; `has(x)`. Found

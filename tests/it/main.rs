@@ -15,6 +15,7 @@ mod dispositivos;
 mod first_device;
 mod garbage;
 mod killed;
+mod lifecycle;
 mod page;
 mod racing_writers;
 mod seed_lines;

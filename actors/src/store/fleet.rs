@@ -29,7 +29,8 @@ pub struct Record {
 pub enum JobOp {
     /// Devices that the job is for. Those that it has already stay as they are.
     Devices(Vec<JobDevice>),
-    /// It came further with one of them. One that is in a final state stays there.
+    /// It came further with one of them. One that is in a final state stays there, but
+    /// for one that had failed and is done after all.
     Step { number: DeviceNumber, at: Timestamp, step: Step },
     /// All of its devices in one of these states, at one of these places, come into another.
     Sweep(Sweep),

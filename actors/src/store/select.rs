@@ -43,7 +43,8 @@ pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
 
 /// The same but for what it is called, which costs most to look into.
 pub fn is_listed(query: &DeviceQuery, twin: &Twin) -> bool {
-    let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, tags, .. } = query;
+    let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, .. } = query;
+    let DeviceQuery { template, lifecycle, tags, .. } = query;
     numbers.is_none_or(|(first, last)| (first..=last).contains(&twin.number))
         && (status.is_empty() || status.contains(&twin.status))
         && drifting_since.is_none_or(|since| twin.drifting_since().is_some_and(|began| began <= since))
@@ -51,10 +52,11 @@ pub fn is_listed(query: &DeviceQuery, twin: &Twin) -> bool {
         && group.as_deref().is_none_or(|wanted| key(twin.profile.text("group_id")) == key(wanted))
         && claimed.is_none_or(|claimed| twin.claimed == claimed)
         && mode.is_none_or(|mode| twin.mode == mode)
+        && (lifecycle.is_empty() || lifecycle.contains(&twin.lifecycle()))
         && tags.iter().all(|(name, value)| {
             twin.tags.get(name).and_then(tag_text).is_some_and(|text| text == key(value))
         })
-        && query.template.as_deref().is_none_or(|wanted| twin.template_id() == Some(wanted))
+        && template.as_deref().is_none_or(|wanted| twin.template_id() == Some(wanted))
 }
 
 /// Is it called as it is asked for?

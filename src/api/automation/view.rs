@@ -45,6 +45,7 @@ pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) 
     let written = &stands.sent.clone().unwrap_or_else(|| rule.source.object());
     let (origin, file) = match &rule.origin {
         Origin::File(path) => ("file", Json::from(&**path)),
+        Origin::Template(_) => ("template", Json::Null),
         Origin::Api => ("api", Json::Null),
     };
     let name = if rule.alias.is_empty() { rule.id.as_str() } else { &*rule.alias };

@@ -114,6 +114,12 @@ impl StepState {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 
+    /// May `later` take its place? What is final stays; but what was done is done, whoever had given it up.
+    #[must_use]
+    pub fn gives_way_to(self, later: Self) -> bool {
+        !self.is_final() || self == Self::Failed && later == Self::Done
+    }
+
     /// Nothing more comes of it, unless the job is told to try again.
     #[must_use]
     pub fn is_final(self) -> bool {

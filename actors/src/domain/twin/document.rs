@@ -19,6 +19,7 @@ impl Twin {
         document.insert("schedule", self.plan().map_or_else(|| Json::Array(Box::default()), Plan::entries));
         document.insert("settings", self.settings().to_object().into());
         document.insert("limits", self.limits().as_object().clone().into());
+        document.insert("firmware", self.firmware_shown().into());
         document
     }
 
@@ -32,6 +33,7 @@ impl Twin {
             ("number", self.number.0.into()),
             ("name", self.display_name().into()),
             ("claimed", self.claimed.into()),
+            ("lifecycle", self.lifecycle().as_str().into()),
             ("status", self.status.as_str().into()),
             ("last_seen", self.last_seen.map_or(Json::Null, time)),
             ("mode", self.mode.as_str().into()),

@@ -2,6 +2,8 @@
 //! now and again whenever the twin is made from what the journal has.
 
 use super::dispositivo::{ENTRY, came_with_readings};
+use super::firmware::FIRMWARE;
+use super::lifecycle::LIFECYCLE;
 use super::{Mode, Twin, presence};
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Command, Step};
@@ -75,6 +77,9 @@ impl Twin {
         if let Some(layer) = patch.get("template") {
             self.take_layer(layer.as_object().map(Layer::shared), now); // the rest of the patch lies over it
         }
+        if *change == ChangeKind::Firmware && cause.source == Source::Mqtt {
+            self.last_seen = self.last_seen.max(Some(now));
+        }
         for (section, value) in patch.iter() {
             match (section, value) {
                 ("reported", Json::Object(patch)) => self.reported.merge(patch, now, None),
@@ -84,6 +89,8 @@ impl Twin {
                 ("limits", Json::Object(patch)) => self.say_limits(patch),
                 ("template", _) => {}
                 ("claimed", Json::Bool(claimed)) => self.claimed = *claimed,
+                (LIFECYCLE, change) => self.redo_lifecycle(change),
+                (FIRMWARE, Json::Object(change)) => self.redo_firmware(change, now),
                 (field, value) => self.redo_field(field, value, now),
             }
         }

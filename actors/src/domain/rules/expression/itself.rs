@@ -12,7 +12,7 @@ use crate::domain::twin::Properties;
 use crate::domain::{Json, Object, Timestamp, Twin};
 
 /// Words of a filter beside those of [`HEAD`]: what else the document shows.
-pub const MORE: [&str; 16] = [
+pub const MORE: [&str; 18] = [
     "number",
     "serial_number",
     "model",
@@ -28,6 +28,8 @@ pub const MORE: [&str; 16] = [
     "delta",
     "settings",
     "limits",
+    "firmware",
+    "lifecycle",
     "schedule",
 ];
 
@@ -35,7 +37,7 @@ pub const MORE: [&str; 16] = [
 pub const ITSELF: &str = "device";
 
 /// These words of [`MORE`] hold others.
-const MORE_SECTIONS: [&str; 3] = ["delta", "settings", "limits"];
+const MORE_SECTIONS: [&str; 4] = ["delta", "settings", "limits", "firmware"];
 
 /// What a name begins with whose first word is this. An error says what to write in its place.
 pub fn root_of(word: &str) -> Result<Root, String> {
@@ -92,6 +94,8 @@ pub fn find<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Fou
         ("schedule", _) => Value::owned(twin.plan()?.entries()),
         ("settings", rest) => part_of(&twin.settings().to_object(), rest)?,
         ("limits", rest) => part_of(twin.limits().as_object(), rest)?,
+        ("firmware", rest) => part_of(&twin.firmware_shown(), rest)?,
+        ("lifecycle", _) => word(twin.lifecycle().as_str())?,
         _ => return in_twin(twin, path, now),
     };
     Some(value.into())

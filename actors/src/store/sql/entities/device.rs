@@ -30,6 +30,7 @@ pub struct Model {
     pub drifting_since: Option<i64>,
     /// The id of its template, where it has one.
     pub template: Option<String>,
+    pub lifecycle: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
