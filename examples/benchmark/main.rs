@@ -18,6 +18,7 @@ mod report;
 mod rest;
 mod rules;
 mod schedules;
+mod search;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -66,6 +67,7 @@ enum Part {
     Rules,
     Many,
     Schedules,
+    Search,
     History,
 }
 
@@ -143,6 +145,7 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
             Part::Rules => rules::run(&bench, report).await,
             Part::Many => rest::many(&bench, report).await,
             Part::Schedules => schedules::run(&bench, report).await,
+            Part::Search => search::run(&bench, report).await,
             Part::History => rest::history(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;
