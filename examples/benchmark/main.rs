@@ -19,6 +19,7 @@ mod report;
 mod rest;
 mod rules;
 mod schedules;
+mod search;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -68,6 +69,7 @@ enum Part {
     Bulk,
     Many,
     Schedules,
+    Search,
     History,
 }
 
@@ -146,6 +148,7 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
             Part::Bulk => bulk::run(&bench, report).await,
             Part::Many => rest::many(&bench, report).await,
             Part::Schedules => schedules::run(&bench, report).await,
+            Part::Search => search::run(&bench, report).await,
             Part::History => rest::history(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;
