@@ -23,7 +23,7 @@ use crate::fleet::templates::{CatalogNow, Templates};
 use crate::journal::Journal;
 use crate::messages::archive::Rest;
 use crate::messages::automation::{Flush, LoadFiles};
-use crate::messages::jobs::Begin as BeginJobs;
+use crate::messages::jobs::{Begin as BeginJobs, Rest as RestJobs};
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::messages::templates::Begin as BeginTemplates;
@@ -411,6 +411,7 @@ impl Hub {
 
     /// Commits what there is and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
+        let _ = post(&self.jobs, RestJobs); // gone is as good
         let (reply, flushed) = oneshot::channel();
         let _ = post(&self.automation, Flush { reply }); // gone, the wait ends
         let _ = tokio::time::timeout(LONGEST_CLOSE, flushed).await; // what is not kept is made again
