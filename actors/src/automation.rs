@@ -23,6 +23,7 @@ mod requests;
 mod starting;
 
 pub use perform::appending;
+pub(crate) use reading::query_of;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;

@@ -44,6 +44,10 @@ pub struct AlarmNamed(pub AlarmId);
 #[derive(Debug)]
 pub struct DeviceCommand(pub DeviceId, pub CommandId);
 
+/// The group that the path names.
+#[derive(Debug)]
+pub struct GroupNamed(pub Box<str>);
+
 /// The rule that the path names.
 #[derive(Debug)]
 pub struct Rule(pub RuleId);
@@ -159,6 +163,15 @@ impl FromRequest for Rule {
         let id = names::<String>(request, payload);
         // What is no name is no rule's.
         ready(id.and_then(|id| RuleId::parse(&id).map(Self).map_err(|_| ApiError::no_rule(id))))
+    }
+}
+
+impl FromRequest for GroupNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(names::<String>(request, payload).map(|id| Self(id.into())))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use twinhub_actors::domain::fleet::Tree;
 use twinhub_actors::domain::{Mode, Status, Timestamp};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::store::{DeviceQuery, DeviceSort};
@@ -43,19 +44,26 @@ pub async fn list_devices(
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
-    list(&request, params, &state, None).await
+    list(&request, params, &state, Said::default()).await
 }
 
-/// The same with `claimed` said already.
+/// What is said already, and not by parameters.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said<'a> {
+    pub claimed: Option<bool>,
+    pub group: Option<&'a str>,
+}
+
+/// The same with something said already.
 pub(super) async fn list(
     request: &HttpRequest,
     mut params: Params,
     state: &WebState,
-    claimed: Option<bool>,
+    said: Said<'_>,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
-    let mut query = query(params, claimed, state.hub.clock.now())?;
+    let mut query = query(params, said, &state.hub.tree.now(), state.hub.clock.now())?;
     (query.offset, query.limit) = (paging.offset(), paging.limit);
     let page = state.hub.archive.send(ListDevices(query)).await??;
     let mut response = HttpResponse::Ok();
@@ -63,7 +71,12 @@ pub(super) async fn list(
     Ok(array(response, &page.twins, |twin, out| summary(twin).write(out)))
 }
 
-fn query(mut params: Params, claimed: Option<bool>, now: Timestamp) -> Result<DeviceQuery, FieldError> {
+fn query(mut params: Params, said: Said<'_>, tree: &Tree, now: Timestamp) -> Result<DeviceQuery, FieldError> {
+    let group = match said.group {
+        Some(group) => Some(group.to_owned()),
+        None => params.text("group")?,
+    };
+    let subtree = params.value("subtree", "true or false")?.unwrap_or(true);
     let (sort, descending) = params
         .read("sort", "a field to sort by, such as name or -last_seen", |text| {
             let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
@@ -77,9 +90,13 @@ fn query(mut params: Params, claimed: Option<bool>, now: Timestamp) -> Result<De
             .read("drift", "a duration such as 10m", duration_ms)?
             .map(|drift| now.plus_millis(-drift)),
         device_type: params.text("type")?,
-        group: params.text("group")?,
-        claimed: match claimed {
-            Some(_) => claimed,
+        groups: match group {
+            Some(group) if subtree => tree.subtree(&group).iter().map(ToString::to_string).collect(),
+            group => group.into_iter().collect(),
+        },
+        grouped: None,
+        claimed: match said.claimed {
+            Some(claimed) => Some(claimed),
             None => params.value("claimed", "true or false")?,
         },
         mode: params.read("mode", "manual or schedule", Mode::parse)?,
@@ -101,7 +118,8 @@ mod tests {
     #[test]
     fn reads_filters() {
         let parsed = "status=online&type=pump&claimed=false&tag.room=hall&q=x&sort=-last_seen&mode=manual";
-        let query = query(Params::parse(parsed), None, Timestamp::default()).unwrap();
+        let query =
+            query(Params::parse(parsed), Said::default(), &Tree::default(), Timestamp::default()).unwrap();
         assert_eq!(query.status, [Status::Online]);
         assert_eq!(query.device_type.as_deref(), Some("pump"));
         assert_eq!((query.claimed, query.mode), (Some(false), Some(Mode::Manual)));
@@ -111,7 +129,11 @@ mod tests {
 
     #[test]
     fn names_the_parameter_that_is_wrong() {
-        let wrong = |text: &str| query(Params::parse(text), None, Timestamp::default()).unwrap_err().field;
+        let wrong = |text: &str| {
+            query(Params::parse(text), Said::default(), &Tree::default(), Timestamp::default())
+                .unwrap_err()
+                .field
+        };
         assert_eq!(wrong("status=asleep"), "status");
         assert_eq!(wrong("sort=colour"), "sort");
         assert_eq!(wrong("claimed=yes"), "claimed");

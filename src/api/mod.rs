@@ -15,6 +15,7 @@ mod devices;
 mod diagnostics;
 mod docs;
 mod events;
+mod groups;
 mod health;
 mod metrics;
 mod mode;
@@ -115,6 +116,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/ready", "GET, HEAD").route(get().to(health::get_ready)))
         .service(resource("/metrics", "GET, HEAD").route(get().to(metrics::get_metrics)))
         .configure(automation::configure)
+        .configure(groups::configure)
         .configure(docs::configure);
 }
 

@@ -13,6 +13,7 @@ use steering::{DeviceSettings, ScheduleEntry};
 pub mod alarms;
 pub mod automation;
 pub mod commands;
+pub mod groups;
 pub mod steering;
 
 /// A device as lists show it.
@@ -315,7 +316,10 @@ pub struct Listing {
     #[param(example = "10m")]
     drift: Option<String>,
     r#type: Option<String>,
+    /// Those of this group and of all groups under it.
     group: Option<String>,
+    /// `false`: those of `group` itself alone.
+    subtree: Option<bool>,
     claimed: Option<bool>,
     /// `manual` or `schedule`.
     mode: Option<String>,

@@ -118,7 +118,10 @@ pub struct DeviceQuery {
     /// Only those that have not come to what is desired since this moment or longer.
     pub drifting_since: Option<Timestamp>,
     pub device_type: Option<String>,
-    pub group: Option<String>,
+    /// In any of these groups; empty means wherever.
+    pub groups: Vec<String>,
+    /// In some group, or in none.
+    pub grouped: Option<bool>,
     pub claimed: Option<bool>,
     pub mode: Option<Mode>,
     /// Tags that must have exactly this text (numbers and booleans by their JSON text).
