@@ -45,6 +45,10 @@ pub struct AlarmNamed(pub AlarmId);
 #[derive(Debug)]
 pub struct DeviceCommand(pub DeviceId, pub CommandId);
 
+/// The group that the path names.
+#[derive(Debug)]
+pub struct GroupNamed(pub Box<str>);
+
 /// The rule that the path names.
 #[derive(Debug)]
 pub struct Rule(pub RuleId);
@@ -179,6 +183,15 @@ impl FromRequest for JobNamed {
         let id = names::<String>(request, payload);
         // What is no id of ours is no job's.
         ready(id.and_then(|id| Ok(Self(JobId::parse(&id).ok_or_else(|| ApiError::no_job(id))?))))
+    }
+}
+
+impl FromRequest for GroupNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(names::<String>(request, payload).map(|id| Self(id.into())))
     }
 }
 

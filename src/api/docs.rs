@@ -25,6 +25,7 @@ use super::{
         (name = "twin", description = "What a device is, and what it should be"),
         (name = "commands", description = "What devices are asked to do, and what became of it"),
         (name = "automation", description = "What happens by itself, and why, and why not"),
+        (name = "groups", description = "What devices stand in: a tree, with counts"),
         (name = "data", description = "What devices measure"),
         (name = "alarms", description = "What is wrong, and who has seen it"),
         (name = "automation", description = "What rules did, and why"),
@@ -54,6 +55,7 @@ const DESCRIPTION: &str = "/api/openapi.json";
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut whole = Description::openapi();
     whole.merge(super::automation::Description::openapi());
+    whole.merge(super::groups::Description::openapi());
     whole.merge(super::jobs::Description::openapi());
     whole.merge(super::templates::Description::openapi());
     whole

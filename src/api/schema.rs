@@ -16,6 +16,7 @@ pub mod alarms;
 pub mod automation;
 pub mod commands;
 pub mod firmware;
+pub mod groups;
 pub mod jobs;
 pub mod steering;
 pub mod templates;
@@ -343,7 +344,10 @@ pub struct Listing {
     #[param(example = "10m")]
     drift: Option<String>,
     r#type: Option<String>,
+    /// Those of this group and of all groups under it.
     group: Option<String>,
+    /// `false`: those of `group` itself alone.
+    subtree: Option<bool>,
     /// The id of a template: those that have it.
     template: Option<String>,
     claimed: Option<bool>,
