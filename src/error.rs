@@ -10,6 +10,7 @@ use twinhub_actors::domain::payload::PayloadError;
 use twinhub_actors::domain::rules;
 use twinhub_actors::domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
 use twinhub_actors::messages::automation::RuleRefusal;
+use twinhub_actors::messages::firmware::ImageRefusal;
 use twinhub_actors::store::StoreError;
 use utoipa::ToSchema;
 
@@ -56,6 +57,9 @@ pub enum ApiError {
     /// Somebody waited for the end of a run, and it has not come; the run goes on.
     #[error("the run that was asked for as event {seq} of rule `{rule}` has not come to its end: it goes on")]
     RunNotFinished { rule: String, seq: u64 },
+    /// A firmware image was not taken or removed.
+    #[error(transparent)]
+    Image(ImageRefusal),
     /// As many of these run as may.
     #[error("{0}")]
     Busy(&'static str),
@@ -185,7 +189,9 @@ impl ApiError {
             Self::NotFound { what: "alarm", .. } => (StatusCode::NOT_FOUND, "alarm_not_found"),
             Self::NotFound { what: "rule", .. } => (StatusCode::NOT_FOUND, "rule_not_found"),
             Self::NotFound { what: "run", .. } => (StatusCode::NOT_FOUND, "run_not_found"),
+            Self::NotFound { what: "firmware image", .. } => (StatusCode::NOT_FOUND, "firmware_not_found"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Image(refusal) => of_image_refusal(refusal),
             Self::Rule(refusal) => of_rule_refusal(refusal),
             Self::RunNotFinished { .. } => (StatusCode::GATEWAY_TIMEOUT, "run_not_finished"),
             Self::Fault(_) => (StatusCode::INTERNAL_SERVER_ERROR, "fault"),
@@ -302,6 +308,15 @@ fn of_rule_refusal(refusal: &RuleRefusal) -> (StatusCode, &'static str) {
         RuleRefusal::NoWebhook(_) => (StatusCode::NOT_FOUND, "webhook_not_found"),
         RuleRefusal::Store(error) => of_store(error),
         RuleRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    }
+}
+
+fn of_image_refusal(refusal: &ImageRefusal) -> (StatusCode, &'static str) {
+    match refusal {
+        ImageRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "firmware_not_found"),
+        ImageRefusal::Taken { .. } => (StatusCode::CONFLICT, "firmware_exists"),
+        ImageRefusal::InUse { .. } => (StatusCode::CONFLICT, "firmware_in_use"),
+        ImageRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
     }
 }
 

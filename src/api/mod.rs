@@ -15,6 +15,7 @@ mod devices;
 mod diagnostics;
 mod docs;
 mod events;
+pub(crate) mod firmware;
 mod health;
 mod lifecycle;
 mod metrics;
@@ -121,6 +122,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/ready", "GET, HEAD").route(get().to(health::get_ready)))
         .service(resource("/metrics", "GET, HEAD").route(get().to(metrics::get_metrics)))
         .configure(automation::configure)
+        .configure(firmware::configure)
         .configure(docs::configure);
 }
 
