@@ -54,6 +54,16 @@ impl MigrationTrait for Migration {
             manager.create_index(index).await?;
         }
 
+        let template = ColumnDef::new("template").string_len(ID).take();
+        manager.alter_table(Table::alter().table("devices").add_column(template).take()).await?;
+        let by_template = Index::create()
+            .name("devices_template_number")
+            .table("devices")
+            .col("template")
+            .col("number")
+            .take();
+        manager.create_index(by_template).await?;
+
         // A device that is there is in service, but for one that was registered and never heard.
         let lifecycle = key("lifecycle", 16).default("active").take();
         manager.alter_table(Table::alter().table("devices").add_column(lifecycle).take()).await?;

@@ -79,6 +79,7 @@ fn query(mut params: Params, claimed: Option<bool>, now: Timestamp) -> Result<De
             .map(|drift| now.plus_millis(-drift)),
         device_type: params.text("type")?,
         group: params.text("group")?,
+        template: params.text("template")?,
         claimed: match claimed {
             Some(_) => claimed,
             None => params.value("claimed", "true or false")?,

@@ -12,6 +12,8 @@ mod document;
 mod firmware;
 mod fold;
 mod input;
+mod jobs;
+mod layers;
 mod lifecycle;
 pub mod presence;
 mod properties;
@@ -25,6 +27,7 @@ pub use change::{Change, Profile, Registration};
 pub use convergence::{Note, SyncState, Unmet};
 pub use dispositivo::{Dispositivo, Moment, Speaker, id_of_serial, serial_number};
 pub use input::{Input, Outcome, Publish, Refusal};
+pub use layers::{Layers, Tags};
 pub use presence::{Line, Rhythm};
 pub use properties::{Properties, Property};
 pub use repeats::{Repeat, Repeats};
@@ -90,6 +93,9 @@ pub struct Twin {
     unmet: Option<Box<Unmet>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     line: Option<Box<Line>>,
+    /// With it, `configuration`, `tags`, the plan and the settings are what comes of all layers together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layers: Option<Box<Layers>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     firmware: Option<Box<FirmwareTask>>,
 }
@@ -124,6 +130,7 @@ impl Twin {
             settings: None,
             unmet: None,
             line: None,
+            layers: None,
             firmware: None,
         }
     }
@@ -134,7 +141,7 @@ impl Twin {
         self.plan.as_deref()
     }
 
-    /// What was set for this device.
+    /// What is set for this device, by itself or by its template.
     #[must_use]
     pub fn settings(&self) -> DeviceSettings {
         self.settings.as_deref().cloned().unwrap_or_default()
@@ -153,12 +160,14 @@ impl Twin {
     pub fn apply(&mut self, input: Input, now: Timestamp, cause: &Cause) -> Result<Outcome, Refusal> {
         let mut outcome = Outcome::default();
         self.check_service(&input, cause)?;
+        let turn = jobs::Turn::of(&input, cause);
         self.take(&mut outcome, input, now, cause)?;
         if self.firmware.is_some() {
             self.settle_firmware(&mut outcome, now, cause);
         }
         self.pump(&mut outcome, now, cause);
         self.mute(&mut outcome.publishes);
+        self.note_jobs(&mut outcome, &turn);
         Ok(outcome)
     }
 
@@ -224,6 +233,7 @@ impl Twin {
                 let patch = registration.into_patch(self, now)?;
                 self.update(outcome, ChangeKind::Claimed, patch, now, cause);
             }
+            Input::Template { layer, only_of } => self.template(outcome, layer, only_of, now, cause),
             Input::Change(_) | Input::Command { .. } | Input::SetMode { .. }
                 if wake::refuses_rules(self, cause) =>
             {
@@ -328,15 +338,18 @@ impl Twin {
         now: Timestamp,
         cause: &Cause,
     ) {
-        let (desired, configuration) = (patch.get("desired").is_some(), patch.get("configuration").is_some());
+        let (desired, mut configuration) =
+            (patch.get("desired").is_some(), patch.get("configuration").is_some());
         if patch.is_empty() && !self.is_new() {
             return;
         }
+        let before = patch.get("template").map(|_| self.configuration.clone());
         let body = EventBody::Twin(TwinChange { change, patch });
         self.happen(outcome, body, now, cause);
         if desired {
             outcome.publishes.push(self.publish_desired());
         }
+        configuration |= before.is_some_and(|before| before != self.configuration);
         if configuration {
             outcome.publishes.push(Publish::Configuration(self.configuration.clone().into()));
         }

@@ -5,6 +5,7 @@ pub mod archive;
 pub mod automation;
 pub mod feed;
 pub mod firmware;
+pub mod jobs;
 pub mod journal;
 pub mod outbox;
 pub mod supervisor;

@@ -1,7 +1,6 @@
 //! What is kept of the fleet, and how it is asked for.
 
-use std::collections::BTreeMap;
-
+pub use crate::domain::fleet::job::JobCounts;
 use crate::domain::fleet::{JobId, RecordKind, Step, StepState};
 use crate::domain::{DeviceId, DeviceNumber, Object, Timestamp};
 
@@ -81,9 +80,6 @@ pub struct JobDevicePage {
     /// How many there are on all pages.
     pub total: u64,
 }
-
-/// How many of a job's devices are in which state; none of those that no device is in.
-pub type JobCounts = BTreeMap<StepState, u64>;
 
 impl JobDeviceQuery {
     /// All of a job's devices.

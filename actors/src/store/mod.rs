@@ -125,6 +125,8 @@ pub struct DeviceQuery {
     pub lifecycle: Vec<Lifecycle>,
     /// Tags that must have exactly this text (numbers and booleans by their JSON text).
     pub tags: Vec<(String, String)>,
+    /// Those that have this template.
+    pub template: Option<String>,
     /// Part of the id, name or serial number, whatever the case.
     pub q: Option<String>,
     pub sort: DeviceSort,

@@ -39,7 +39,7 @@ pub fn tag_text(value: &Json) -> Option<String> {
 /// Is this twin one of those asked for?
 pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
     let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, .. } = query;
-    let DeviceQuery { lifecycle, tags, q, .. } = query;
+    let DeviceQuery { template, lifecycle, tags, q, .. } = query;
     numbers.is_none_or(|(first, last)| (first..=last).contains(&twin.number))
         && (status.is_empty() || status.contains(&twin.status))
         && drifting_since.is_none_or(|since| twin.drifting_since().is_some_and(|began| began <= since))
@@ -51,6 +51,7 @@ pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
         && tags.iter().all(|(name, value)| {
             twin.tags.get(name).and_then(tag_text).is_some_and(|text| text == key(value))
         })
+        && template.as_deref().is_none_or(|wanted| twin.template_id() == Some(wanted))
         && q.as_ref().is_none_or(|part| search_text(twin).contains(&part.to_lowercase()))
 }
 

@@ -1,9 +1,21 @@
 //! Jobs: one thing done to many devices, each exactly once, with what became of each.
 
+mod action;
+mod entry;
+mod pace;
+mod progress;
+mod status;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use action::JobAction;
+pub use entry::{Job, Sweeping};
+pub use pace::Pace;
+pub use progress::{JobCounts, Progress, Speed};
+pub use status::{JobSignal, JobStatus};
 
 use crate::domain::command::CommandId;
 

@@ -18,6 +18,7 @@ impl Twin {
         document.insert("metadata", self.metadata(now).into());
         document.insert("schedule", self.plan().map_or_else(|| Json::Array(Box::default()), Plan::entries));
         document.insert("settings", self.settings().to_object().into());
+        document.insert("limits", self.limits().as_object().clone().into());
         document.insert("firmware", self.firmware_shown().into());
         document
     }
@@ -39,6 +40,7 @@ impl Twin {
             ("mode_until", self.mode_until.map_or(Json::Null, time)),
             ("tags", self.tags.clone().into()),
             ("configuration", self.configuration.clone().into()),
+            ("template", self.template_shown()),
             ("created_at", time(self.created_at)),
             ("updated_at", time(self.updated_at)),
         ]
@@ -85,9 +87,8 @@ impl Twin {
             }
             about
         };
-        [("reported", each(&self.reported, reported)), ("desired", each(&self.desired, desired))]
-            .into_iter()
-            .collect()
+        let sides = [("reported", each(&self.reported, reported)), ("desired", each(&self.desired, desired))];
+        sides.into_iter().chain(self.sources()).collect()
     }
 }
 

@@ -1,12 +1,14 @@
 //! What can come to a twin, and what it can come to.
 
+use std::sync::Arc;
+
 use super::change::{Change, Registration};
 use super::dispositivo::{Dispositivo, Speaker};
 use super::status::Mode;
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
 use crate::domain::event::Event;
-use crate::domain::fleet::{FirmwareReport, FirmwareTask, JobId, Lifecycle, Step};
+use crate::domain::fleet::{FirmwareReport, FirmwareTask, JobId, Layer, Lifecycle, Step};
 use crate::domain::id::DeviceId;
 use crate::domain::json::{Json, Object};
 use crate::domain::reading::Telemetry;
@@ -30,6 +32,12 @@ pub enum Input {
     Claim(Box<Registration>),
     /// A person or program changes the document.
     Change(Box<Change>),
+    /// It takes a template's layer, or has a template no more.
+    Template {
+        layer: Option<Arc<Layer>>,
+        /// Only if it has this template now: what is done to all who have it must not reach who has changed meanwhile.
+        only_of: Option<Box<str>>,
+    },
     /// Somebody asks the device to do something.
     Command {
         /// The id it gets if it is a new one.

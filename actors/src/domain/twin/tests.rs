@@ -4,6 +4,8 @@ mod commands;
 mod convergence;
 mod dispositivo;
 mod firmware;
+mod jobs;
+mod layers;
 mod lifecycle;
 mod modes;
 mod presence;
