@@ -11,6 +11,7 @@ use twinhub_actors::domain::rules;
 use twinhub_actors::domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
 use twinhub_actors::messages::automation::RuleRefusal;
 use twinhub_actors::messages::firmware::ImageRefusal;
+use twinhub_actors::messages::jobs::JobRefusal;
 use twinhub_actors::store::StoreError;
 use utoipa::ToSchema;
 
@@ -54,6 +55,12 @@ pub enum ApiError {
     /// A rule was not taken, found or changed.
     #[error("{}", of_rule(.0))]
     Rule(#[from] RuleRefusal),
+    /// A job would not be steered so.
+    #[error(transparent)]
+    Job(#[from] JobRefusal),
+    /// Somebody is mistaken in how many devices he is about to remove.
+    #[error("{matched} devices would be removed, not {confirmed}: none was")]
+    NotConfirmed { confirmed: u64, matched: u64 },
     /// Somebody waited for the end of a run, and it has not come; the run goes on.
     #[error("the run that was asked for as event {seq} of rule `{rule}` has not come to its end: it goes on")]
     RunNotFinished { rule: String, seq: u64 },
@@ -143,6 +150,11 @@ impl ApiError {
         Self::NotFound { what: "alarm", name: id.to_string() }
     }
 
+    /// There is no job with this id.
+    pub fn no_job(id: impl ToString) -> Self {
+        Self::NotFound { what: "job", name: id.to_string() }
+    }
+
     /// There is no rule of this name.
     pub fn no_rule(id: impl ToString) -> Self {
         Self::NotFound { what: "rule", name: id.to_string() }
@@ -188,6 +200,12 @@ impl ApiError {
             Self::NotFound { what: "command", .. } => (StatusCode::NOT_FOUND, "command_not_found"),
             Self::NotFound { what: "alarm", .. } => (StatusCode::NOT_FOUND, "alarm_not_found"),
             Self::NotFound { what: "rule", .. } => (StatusCode::NOT_FOUND, "rule_not_found"),
+            Self::NotFound { what: "job", .. } | Self::Job(JobRefusal::Unknown(_)) => {
+                (StatusCode::NOT_FOUND, "job_not_found")
+            }
+            Self::Job(JobRefusal::Status { .. }) => (StatusCode::CONFLICT, "job_status"),
+            Self::Job(JobRefusal::NothingFailed) => (StatusCode::CONFLICT, "nothing_failed"),
+            Self::NotConfirmed { .. } => (StatusCode::CONFLICT, "count_differs"),
             Self::NotFound { what: "run", .. } => (StatusCode::NOT_FOUND, "run_not_found"),
             Self::NotFound { what: "firmware image", .. } => (StatusCode::NOT_FOUND, "firmware_not_found"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),

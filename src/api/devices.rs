@@ -64,7 +64,15 @@ pub(super) async fn list(
     Ok(array(response, &page.twins, |twin, out| summary(twin).write(out)))
 }
 
-fn query(mut params: Params, claimed: Option<bool>, now: Timestamp) -> Result<DeviceQuery, FieldError> {
+/// The filters and the order of a list.
+///
+/// # Errors
+/// Names the parameter that is wrong.
+pub(super) fn query(
+    mut params: Params,
+    claimed: Option<bool>,
+    now: Timestamp,
+) -> Result<DeviceQuery, FieldError> {
     let (sort, descending) = params
         .read("sort", "a field to sort by, such as name or -last_seen", |text| {
             let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));

@@ -5,6 +5,7 @@ mod alarms;
 pub(crate) mod asked;
 pub(crate) mod automation;
 pub(crate) mod body;
+mod bulk;
 mod claims;
 mod command_view;
 mod commands;
@@ -17,6 +18,7 @@ mod docs;
 mod events;
 pub(crate) mod firmware;
 mod health;
+mod jobs;
 mod lifecycle;
 mod metrics;
 mod mode;
@@ -43,6 +45,7 @@ use crate::error::ApiError;
 /// The routes of the API, its description and the page to try it.
 pub fn configure(config: &mut ServiceConfig) {
     config
+        .configure(jobs::configure)
         .service(
             resource("/api/devices", "GET, HEAD, POST")
                 .route(get().to(devices::list_devices))

@@ -15,6 +15,7 @@ pub mod alarms;
 pub mod automation;
 pub mod commands;
 pub mod firmware;
+pub mod jobs;
 pub mod steering;
 
 /// A device as lists show it.
