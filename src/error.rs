@@ -11,6 +11,7 @@ use twinhub_actors::domain::payload::PayloadError;
 use twinhub_actors::domain::rules;
 use twinhub_actors::domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
 use twinhub_actors::messages::automation::RuleRefusal;
+use twinhub_actors::messages::firmware::ImageRefusal;
 use twinhub_actors::messages::groups::GroupRefusal;
 use twinhub_actors::messages::jobs::JobRefusal;
 use twinhub_actors::messages::templates::TemplateRefusal;
@@ -72,6 +73,9 @@ pub enum ApiError {
     /// Somebody waited for the end of a run, and it has not come; the run goes on.
     #[error("the run that was asked for as event {seq} of rule `{rule}` has not come to its end: it goes on")]
     RunNotFinished { rule: String, seq: u64 },
+    /// A firmware image was not taken or removed.
+    #[error(transparent)]
+    Image(ImageRefusal),
     /// As many of these run as may.
     #[error("{0}")]
     Busy(&'static str),
@@ -222,7 +226,9 @@ impl ApiError {
             Self::Job(JobRefusal::NothingFailed) => (StatusCode::CONFLICT, "nothing_failed"),
             Self::NotConfirmed { .. } => (StatusCode::CONFLICT, "count_differs"),
             Self::NotFound { what: "run", .. } => (StatusCode::NOT_FOUND, "run_not_found"),
+            Self::NotFound { what: "firmware image", .. } => (StatusCode::NOT_FOUND, "firmware_not_found"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Image(refusal) => of_image_refusal(refusal),
             Self::Rule(refusal) => of_rule_refusal(refusal),
             Self::Template(refusal) => of_template_refusal(refusal),
             Self::Group(refusal) => of_group_refusal(refusal),
@@ -376,6 +382,15 @@ fn of_group_refusal(refusal: &GroupRefusal) -> (StatusCode, &'static str) {
         GroupRefusal::NotEmpty { .. } => (StatusCode::CONFLICT, "group_not_empty"),
         GroupRefusal::Leaving(_) => (StatusCode::CONFLICT, "group_leaving"),
         GroupRefusal::Stuck { .. } => (StatusCode::CONFLICT, "group_stuck"),
+    }
+}
+
+fn of_image_refusal(refusal: &ImageRefusal) -> (StatusCode, &'static str) {
+    match refusal {
+        ImageRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "firmware_not_found"),
+        ImageRefusal::Taken { .. } => (StatusCode::CONFLICT, "firmware_exists"),
+        ImageRefusal::InUse { .. } => (StatusCode::CONFLICT, "firmware_in_use"),
+        ImageRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
     }
 }
 

@@ -65,6 +65,10 @@ pub struct Run(pub RunId);
 #[derive(Debug)]
 pub struct TemplateNamed(pub Box<str>);
 
+/// The firmware image that the path names.
+#[derive(Debug)]
+pub struct ImageNamed(pub Box<str>);
+
 /// Any JSON from the request's body, which may be empty.
 #[derive(Debug)]
 pub struct OptionalBody(pub Option<Json>);
@@ -208,6 +212,15 @@ impl FromRequest for Run {
 }
 
 impl FromRequest for TemplateNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(names::<String>(request, payload).map(|id| Self(id.into())))
+    }
+}
+
+impl FromRequest for ImageNamed {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 

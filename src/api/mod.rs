@@ -17,6 +17,7 @@ mod devices;
 mod diagnostics;
 mod docs;
 mod events;
+pub(crate) mod firmware;
 mod groups;
 mod health;
 mod jobs;
@@ -127,6 +128,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/ready", "GET, HEAD").route(get().to(health::get_ready)))
         .service(resource("/metrics", "GET, HEAD").route(get().to(metrics::get_metrics)))
         .configure(automation::configure)
+        .configure(firmware::configure)
         .configure(groups::configure)
         .configure(templates::configure)
         .configure(docs::configure);

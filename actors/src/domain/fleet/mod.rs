@@ -3,6 +3,7 @@
 pub mod census;
 pub mod firmware;
 pub mod group;
+pub mod image;
 pub mod job;
 pub mod layer;
 pub mod lifecycle;
@@ -16,6 +17,7 @@ pub mod version;
 pub use census::{Census, Counts, Standing};
 pub use firmware::{FirmwareReport, FirmwareState, FirmwareTask};
 pub use group::{BadGroupId, Group, GroupId, GroupWish};
+pub use image::{Image, Unfit};
 pub use job::{Job, JobAction, JobId, JobSignal, JobStatus, Step, StepState};
 pub use layer::Layer;
 pub use lifecycle::{Lifecycle, Move};
