@@ -10,6 +10,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::api;
 use crate::config::{Config, Options};
+use crate::exchange::columns;
+use crate::files_command::{self, FilesArgs};
 use crate::rules_command::{self, Failed, RulesArgs};
 use crate::simulate::{self, SimulateArgs};
 use crate::{memory, migrate, startup, telemetry};
@@ -36,6 +38,8 @@ enum Command {
     Simulate(SimulateArgs),
     /// Check, list and test rules, and try them on the past
     Rules(RulesArgs),
+    /// Import devices from a file, and export them to one
+    Devices(FilesArgs),
     /// See or bring up to date the tables of the database
     Migrate(MigrateArgs),
     /// Print the description of the HTTP API (OpenAPI 3, JSON)
@@ -78,6 +82,11 @@ pub fn run() -> ExitCode {
             Ok(false) => return ExitCode::from(FAILED),
             Err(Failed::Misused(error)) => Err((MISUSED, error)),
             Err(Failed::Broke(error)) => Err((FAILED, error)),
+        },
+        Command::Devices(args) => match async_main(files_command::run(&columns::DEVICES, args)) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(FAILED),
+            Err(error) => Err((MISUSED, error)),
         },
         Command::Migrate(args) => run_migrate(args),
         Command::Openapi => {

@@ -69,6 +69,10 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_BODY_LIMIT", value_name = "SIZE")]
     pub body_limit: Option<Size>,
 
+    /// The largest file that is imported at once [default: 256MiB]
+    #[arg(long, env = "TWINHUB_IMPORT_LIMIT", value_name = "SIZE")]
+    pub import_limit: Option<Size>,
+
     /// How long a twin may be idle before it leaves memory, or `never` [default: 15m, from 100,000 twins on]
     #[arg(long, env = "TWINHUB_IDLE_AFTER", value_name = "TIME")]
     pub idle_after: Option<Limit>,
@@ -114,6 +118,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// In bytes.
     pub body_limit: usize,
+    /// In bytes.
+    pub import_limit: usize,
     /// None: as the hub thinks fit.
     pub idle_after: Option<Limit>,
     pub retention: Duration,
@@ -180,6 +186,8 @@ const HTTP_PORT: u16 = 8080;
 const MQTT_PORT: u16 = 1883;
 /// Ample for a thousand readings in one request, and little enough to hold for each connection.
 const BODY_LIMIT: usize = 1 << 20;
+/// Half a million devices. It is never in memory as a whole.
+const IMPORT_LIMIT: usize = 256 << 20;
 /// The folder that is looked for where none is named.
 pub const RULES: &str = "rules";
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
@@ -216,6 +224,7 @@ impl Config {
             log: given.log.or(file.log).unwrap_or_else(|| "info".into()),
             log_format: given.log_format.or(file.log_format).unwrap_or_default(),
             body_limit: given.body_limit.or(file.body_limit).map_or(BODY_LIMIT, |Size(bytes)| bytes),
+            import_limit: given.import_limit.or(file.import_limit).map_or(IMPORT_LIMIT, |Size(bytes)| bytes),
             idle_after: given.idle_after.or(file.idle_after),
             retention: given.retention.or(file.retention).map_or(RETENTION, |Span(time)| time),
             keep_readings: given.keep_readings.or(file.keep_readings).and_then(Limit::duration),

@@ -3,8 +3,8 @@
 mod backtest;
 mod check;
 mod list;
-mod print;
-mod remote;
+pub(crate) mod print;
+pub(crate) mod remote;
 mod sources;
 mod story;
 mod test;

@@ -83,6 +83,7 @@ impl Application {
         let web_settings = WebSettings {
             cors_origins: config.cors.clone(),
             body_limit: config.body_limit,
+            import_limit: config.import_limit,
             ..WebSettings::default()
         };
         let info = ServerInfo {

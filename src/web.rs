@@ -39,6 +39,8 @@ pub struct WebSettings {
     pub cors_origins: Vec<String>,
     /// Bytes that a request's body has at most.
     pub body_limit: usize,
+    /// The same of an import's, which is read as it comes.
+    pub import_limit: usize,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -64,13 +66,14 @@ pub struct WebState {
     pub info: ServerInfo,
     pub origins: Origins,
     pub body_limit: usize,
+    pub import_limit: usize,
     closing: watch::Sender<bool>,
 }
 
 impl Default for WebSettings {
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { cors_origins: Vec::new(), body_limit: 1024 * 1024, workers }
+        Self { cors_origins: Vec::new(), body_limit: 1024 * 1024, import_limit: 256 << 20, workers }
     }
 }
 
@@ -84,6 +87,7 @@ impl WebState {
             info,
             origins: Origins::new(&settings.cors_origins),
             body_limit: settings.body_limit,
+            import_limit: settings.import_limit,
             closing: watch::Sender::new(false),
         })
     }

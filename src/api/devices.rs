@@ -63,7 +63,12 @@ pub(super) async fn list(
     Ok(array(response, &page.twins, |twin, out| summary(twin).write(out)))
 }
 
-fn query(mut params: Params, claimed: Option<bool>, now: Timestamp) -> Result<DeviceQuery, FieldError> {
+/// Which devices these parameters ask for; no others may be there.
+pub(super) fn query(
+    mut params: Params,
+    claimed: Option<bool>,
+    now: Timestamp,
+) -> Result<DeviceQuery, FieldError> {
     let (sort, descending) = params
         .read("sort", "a field to sort by, such as name or -last_seen", |text| {
             let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));

@@ -9,8 +9,8 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    alarms, claims, commands, data, deliveries, device, devices, diagnostics, events, health, metrics, mode,
-    order, poll, register, schedule, status, twin,
+    alarms, claims, commands, data, deliveries, device, devices, diagnostics, events, export, health, import,
+    metrics, mode, order, poll, register, schedule, status, twin,
 };
 
 #[derive(OpenApi)]
@@ -33,7 +33,7 @@ use super::{
         (name = "operations", description = "How the hub is"),
     ),
     paths(
-        devices::list_devices, register::register_device, claims::list_unclaimed, claims::claim_device,
+        devices::list_devices, register::register_device, export::export_devices, import::import_devices, claims::list_unclaimed, claims::claim_device,
         device::get_device, device::put_device, device::patch_device, device::delete_device,
         status::get_device_status, twin::get_twin, twin::patch_twin, data::post_data, data::get_data,
         mode::get_mode, mode::put_mode, schedule::get_schedule, schedule::put_schedule,

@@ -15,7 +15,9 @@ mod devices;
 mod diagnostics;
 mod docs;
 mod events;
+mod export;
 mod health;
+mod import;
 mod metrics;
 mod mode;
 pub(crate) mod order;
@@ -46,6 +48,8 @@ pub fn configure(config: &mut ServiceConfig) {
                 .route(get().to(devices::list_devices))
                 .route(web::post().to(register::register_device)),
         )
+        .service(resource("/api/devices/export", "GET").route(web::get().to(export::export_devices)))
+        .service(resource("/api/devices/import", "POST").route(web::post().to(import::import_devices)))
         .service(resource("/api/devices/unclaimed", "GET, HEAD").route(get().to(claims::list_unclaimed)))
         .service(resource("/api/devices/claim", "POST").route(web::post().to(claims::claim_device)))
         .service(

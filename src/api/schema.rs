@@ -13,6 +13,7 @@ use steering::{DeviceSettings, ScheduleEntry};
 pub mod alarms;
 pub mod automation;
 pub mod commands;
+pub mod files;
 pub mod steering;
 
 /// A device as lists show it.

@@ -1,0 +1,196 @@
+//! `GET /api/devices/export`: all devices, or those of a filter, as a file that can be imported again.
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::{Bytes, Data};
+use futures_util::{StreamExt as _, stream};
+use twinhub_actors::domain::{DeviceNumber, Json, Object, Twin};
+use twinhub_actors::messages::archive::ListDevices;
+use twinhub_actors::store::{DeviceQuery, DeviceSort};
+
+use super::devices;
+use super::params::{Params, bad};
+use super::schema::Listing;
+use super::schema::files::Exporting;
+use crate::error::{ApiError, Problem};
+use crate::exchange::columns::{DEVICES, Use};
+use crate::exchange::{Format, Keys, Writer};
+use crate::web::WebState;
+
+/// Devices that are read at once.
+const PAGE: u64 = 1_000;
+
+/// Devices by number, page by page: all that match, however many there are.
+struct Pages {
+    state: Data<WebState>,
+    query: DeviceQuery,
+    /// The last that there is to be; none: there is no last.
+    last: Option<DeviceNumber>,
+    ended: bool,
+}
+
+/// All devices, or those that match, in the form in which they can be imported again. Tokens are not in it.
+#[utoipa::path(
+    get,
+    path = "/api/devices/export",
+    tag = "devices",
+    params(Exporting, Listing),
+    responses(
+        (status = 200, description = "A device a line, by number; `sort`, `page` and `limit` are not taken", body = String, content_type = "application/x-ndjson"),
+        (status = 422, description = "A parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn export_devices(mut params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+    let format = params.read("format", "jsonl or csv", Format::parse)?.unwrap_or(Format::Jsonl);
+    let all = params.value("all", "true or false")?.unwrap_or_default();
+    if params.has("sort") {
+        return Err(bad("sort", "an export is in the order of numbers").into());
+    }
+    let query = devices::query(params, None, state.hub.clock.now())?;
+    let mut pages = Pages::new(state.clone(), query.clone());
+    let mut keys = Keys::default();
+    if format == Format::Csv {
+        // The names of all columns stand first, so all devices are looked through twice.
+        while let Some(twins) = pages.next().await? {
+            twins.iter().for_each(|twin| keys.look(&DEVICES, &row(twin)));
+        }
+        pages = Pages { last: Some(pages.reached()), ..Pages::new(state, query) };
+    }
+    let writer = Writer::new(&DEVICES, format, all, &keys);
+    let begun = Bytes::from(writer.header());
+    let first = pages.next().await?; // a store that does not answer is told while that can still be told
+    let rest = stream::try_unfold((pages, writer, first), |(mut pages, writer, ahead)| async move {
+        let Some(twins) = ahead else { return Ok(None) };
+        let mut text = Vec::with_capacity(twins.len() * 256);
+        for twin in &twins {
+            let line = writer.row(&row(twin)).map_err(|error| broken_off(&error))?;
+            text.extend(line);
+        }
+        let ahead = pages.next().await.map_err(|error| broken_off(&error))?;
+        Ok(Some((Bytes::from(text), (pages, writer, ahead))))
+    });
+    let body = stream::iter((!begun.is_empty()).then_some(Ok::<_, actix_web::Error>(begun))).chain(rest);
+    Ok(HttpResponse::Ok()
+        .content_type(format.media_type())
+        .insert_header((
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"devices.{}\"", format.as_str()),
+        ))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .streaming(body))
+}
+
+/// The connection is broken off, so that nobody takes the part for the whole.
+fn broken_off(error: &impl std::fmt::Display) -> actix_web::Error {
+    tracing::warn!(%error, "an export broke off");
+    ApiError::Fault("the export broke off").into()
+}
+
+/// A device as a line. What is not said is not in it.
+pub(super) fn row(twin: &Twin) -> Object {
+    let head = twin.head();
+    let sections = [
+        ("settings", Json::from(twin.settings().to_object())),
+        ("desired", twin.desired.to_object().into()),
+        ("schedule", twin.plan().map_or(Json::Null, twinhub_actors::domain::schedule::Plan::entries)),
+        ("device_id", twin.id.as_str().into()),
+    ];
+    let mut row = Object::default();
+    for column in DEVICES.columns.iter().filter(|column| column.use_of != Use::Taken) {
+        let given = sections.iter().find(|(name, _)| *name == column.name).map(|(_, value)| value);
+        let value = given.or_else(|| head.get(column.name)).filter(|value| is_said(value));
+        // A name of its own is not told from the id that stands in for one, and need not be.
+        if let Some(value) = value {
+            row.insert(column.name, value.clone());
+        }
+    }
+    row
+}
+
+fn is_said(value: &Json) -> bool {
+    match value {
+        Json::Null => false,
+        Json::String(text) => !text.is_empty(),
+        Json::Array(items) => !items.is_empty(),
+        Json::Object(object) => !object.is_empty(),
+        Json::Bool(_) | Json::Number(_) => true,
+    }
+}
+
+impl Pages {
+    fn new(state: Data<WebState>, query: DeviceQuery) -> Self {
+        let query =
+            DeviceQuery { sort: DeviceSort::Number, descending: false, offset: 0, limit: PAGE, ..query };
+        let query = DeviceQuery { numbers: Some((DeviceNumber(0), DeviceNumber(i64::MAX))), ..query };
+        Self { state, query, last: None, ended: false }
+    }
+
+    /// The next devices; none after the last.
+    async fn next(&mut self) -> Result<Option<Vec<Twin>>, ApiError> {
+        if self.ended {
+            return Ok(None);
+        }
+        if let (Some((_, to)), Some(last)) = (&mut self.query.numbers, self.last) {
+            *to = last;
+        }
+        let page = self.state.hub.archive.send(ListDevices(self.query.clone())).await??;
+        let Some(last) = page.twins.last() else {
+            self.ended = true;
+            return Ok(None);
+        };
+        self.query.numbers = Some((DeviceNumber(last.number.0 + 1), DeviceNumber(i64::MAX)));
+        Ok(Some(page.twins))
+    }
+
+    /// The number of the last device that was given.
+    fn reached(&self) -> DeviceNumber {
+        DeviceNumber(self.query.numbers.map_or(0, |(from, _)| from.0 - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_actors::domain::event::Source;
+    use twinhub_actors::domain::twin::Registration;
+    use twinhub_actors::domain::{Cause, DeviceId, Input, Timestamp, payload};
+
+    use super::*;
+    use crate::exchange::columns::Shape;
+
+    #[test]
+    fn a_device_is_a_row() {
+        let now = Timestamp::from_millis(0);
+        let mut twin = Twin::new(DeviceId::parse("pump-1").unwrap(), DeviceNumber(1), now);
+        let text = r#"{"name": "Pump", "token_hash": "secret", "tags": {"floor": 2}, "settings": {"heartbeat": "90s"},
+            "desired": {"power": "on"}, "schedule": [{"cron": "0 7 * * *", "set": {"power": "off"}}], "model": ""}"#;
+        let patch = payload::object(text.as_bytes()).unwrap();
+        let input = Input::Register(Box::new(Registration { patch }));
+        twin.apply(input, now, &Cause::new(Source::Rest, "")).unwrap();
+        let row = row(&twin);
+        let said: Vec<_> = row.iter().map(|(name, _)| name).collect();
+        let expected = [
+            "claimed",
+            "created_at",
+            "desired",
+            "device_id",
+            "mode",
+            "name",
+            "schedule",
+            "settings",
+            "status",
+            "tags",
+            "updated_at",
+            "version",
+        ];
+        assert_eq!(said, expected);
+        let writer = Writer::new(&DEVICES, Format::Jsonl, false, &Keys::default());
+        let line = String::from_utf8(writer.row(&row).unwrap()).unwrap();
+        let begin =
+            r#"{"claimed":true,"desired":{"power":"on"},"device_id":"pump-1","name":"Pump","schedule":[{"#;
+        assert!(line.starts_with(begin), "{line}");
+        assert!(line.ends_with("\"settings\":{\"heartbeat\":\"90s\"},\"tags\":{\"floor\":2}}\n"), "{line}");
+        // In CSV all but the sections are as they are: sections must be objects.
+        assert!(DEVICES.columns.iter().all(|column| column.shape != Shape::Section
+            || row.get(column.name).is_none_or(|value| value.as_object().is_some())));
+    }
+}
