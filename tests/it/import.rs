@@ -64,7 +64,7 @@ const WRONG: [(u64, &str, &str, &str); 22] = [
     (20, "auth_token", "bad_field", "nobody has claimed"),
     (21, "", "bad_quotes", "goes on after the closing one"),
     (22, "", "device_exists", "`taken` is registered already"),
-    (23, "", "serial_taken", "`OWNED` belongs to device `owner`"),
+    (23, "", "serial_number_taken", "`OWNED` belongs to device `owner`"),
     (24, "desired.power", "bad_field", "nested deeper"),
     (25, "", "bad_quotes", "never closed"),
 ];
