@@ -296,6 +296,9 @@ fn of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::KeyTaken { .. } => (StatusCode::CONFLICT, "idempotency_key_taken"),
         Refusal::QueueFull(_) => (StatusCode::TOO_MANY_REQUESTS, "queue_full"),
         Refusal::ManualMode => (StatusCode::CONFLICT, "manual_mode"),
+        Refusal::Suspended => (StatusCode::CONFLICT, "suspended"),
+        Refusal::Retired => (StatusCode::CONFLICT, "retired"),
+        Refusal::UpdateUnderWay(_) => (StatusCode::CONFLICT, "update_under_way"),
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use crate::domain::Clock;
 use crate::messages::archive::{
-    BucketHistory, FindAlarm, FindCommand, FindEvents, FindRun, FindSerial, LastRuns, ListAlarms,
+    BucketHistory, FindAlarm, FindCommand, FindEvents, FindRun, FindSerial, HowMuch, LastRuns, ListAlarms,
     ListCommands, ListDeliveries, ListDevices, ListRuns, LoadTwins, Past, RawHistory, Replay, Rest,
 };
 use crate::store::Store;
@@ -81,6 +81,7 @@ answer!(ListDevices: |store, asked| store.devices(&asked.0));
 answer!(FindSerial: |store, asked| store.find_serial(&asked.0));
 answer!(RawHistory: |store, asked| store.raw_history(&asked.0));
 answer!(BucketHistory: |store, asked| store.bucket_history(&asked.0));
+answer!(HowMuch: |store, asked| store.extent(asked.0));
 answer!(FindEvents: |store, asked| store.events(&asked.0));
 answer!(LoadTwins: |store, asked| store.load(&asked.0));
 answer!(Replay: |store, asked| store.replay(asked.after, asked.up_to, asked.limit));

@@ -259,10 +259,11 @@ async fn twins(
 
 fn query_of(selector: &Selector) -> DeviceQuery {
     match selector {
-        Selector::Where { group, device_type, tags } => DeviceQuery {
+        Selector::Where { group, device_type, tags, template } => DeviceQuery {
             group: group.as_deref().map(str::to_owned),
             device_type: device_type.as_deref().map(str::to_owned),
             tags: tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            template: template.as_deref().map(str::to_owned),
             ..DeviceQuery::default()
         },
         Selector::Device(_) | Selector::Glob(_) | Selector::Trigger => DeviceQuery::default(),
@@ -281,10 +282,7 @@ fn is_of(selector: &Selector, twin: &Twin) -> bool {
 /// What the twin was before anything is replayed: who it is, and nothing that it said since.
 fn as_before(twin: &Twin) -> Twin {
     let mut before = Twin::new(twin.id.clone(), twin.number, twin.created_at);
-    before.profile = twin.profile.clone();
-    before.claimed = twin.claimed;
-    before.tags = twin.tags.clone();
-    before.configuration = twin.configuration.clone();
+    before.be_like(twin);
     before
 }
 

@@ -1,6 +1,10 @@
 //! Counters that all parts add to and that health, metrics and tests read. Adding costs nanoseconds.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::domain::DeviceNumber;
 
 /// What happened since the start. Each field only grows, but for those that say `now`.
 #[derive(Debug, Default)]
@@ -13,6 +17,8 @@ pub struct Counters {
     pub inputs_repeated: AtomicU64,
     /// Inputs that a twin refused.
     pub inputs_refused: AtomicU64,
+    /// Of these, messages of devices that are out of service.
+    pub messages_out_of_service: AtomicU64,
     /// QoS 0 messages shed because too much was in flight.
     pub messages_shed: AtomicU64,
     /// Payloads that could not be read.
@@ -65,6 +71,36 @@ pub struct Counters {
     pub webhook_attempts: AtomicU64,
     /// Webhooks that wait now.
     pub webhooks_waiting: AtomicU64,
+    /// By device, of those out of service that spoke all the same.
+    pub out_of_service: OutOfService,
+}
+
+/// How many messages of devices that are out of service were refused, by device, since the start or since the device
+/// went out of service. As large as there are such devices that speak.
+#[derive(Debug, Default)]
+pub struct OutOfService(Mutex<HashMap<DeviceNumber, u64>>);
+
+impl OutOfService {
+    /// Counts one.
+    pub fn note(&self, device: DeviceNumber) {
+        *self.counts().entry(device).or_default() += 1;
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn of(&self, device: DeviceNumber) -> u64 {
+        self.counts().get(&device).copied().unwrap_or_default()
+    }
+
+    /// The device is in service again, or gone.
+    pub fn forget(&self, device: DeviceNumber) {
+        self.counts().remove(&device);
+    }
+
+    /// Nothing in here can panic half way through a change.
+    fn counts(&self) -> MutexGuard<'_, HashMap<DeviceNumber, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Adds one.

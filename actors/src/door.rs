@@ -14,7 +14,7 @@ use crate::automation::appending;
 use crate::counters::{Counters, add, down, up};
 use crate::domain::event::Source;
 use crate::domain::rules::Signal;
-use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Json};
+use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Json, Refusal};
 use crate::journal::Journal;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::mqtt::Intake;
@@ -195,7 +195,14 @@ impl Door {
                 attempt.receipt.settle(Ok(taken));
                 drop(attempt.room);
             }
-            Err(NotTaken::Refused(refusal)) => self.put_aside(attempt, "refused", refusal.to_string()),
+            Err(NotTaken::Refused(refusal)) => {
+                let reason = match refusal {
+                    Refusal::Suspended => "suspended",
+                    Refusal::Retired => "retired",
+                    _ => "refused",
+                };
+                self.put_aside(attempt, reason, refusal.to_string());
+            }
             Err(NotTaken::Lost) if attempt.tries >= MOST_TRIES => {
                 let detail = format!("its twin died of it {} times", attempt.tries);
                 self.put_aside(attempt, "poison", detail);

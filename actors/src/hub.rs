@@ -23,6 +23,7 @@ use crate::fleet::templates::Templates;
 use crate::journal::Journal;
 use crate::messages::archive::Rest;
 use crate::messages::automation::{Flush, LoadFiles};
+use crate::messages::jobs::Begin as BeginJobs;
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::messages::timers::Begin;
@@ -33,6 +34,7 @@ use crate::mqtt::rejections::Rejections;
 use crate::outbox::{Connect, Outbox};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Taken};
+use crate::roster::Roster;
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::{HeardSince, Timers};
@@ -189,6 +191,7 @@ impl Hub {
             let (store, clock, heard) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&heard));
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
+        let roster = Arc::new(Roster::default());
         let supervisor = {
             let store = Arc::clone(&store);
             let (clock, counters, journal) = (Arc::clone(&clock), Arc::clone(&counters), journal.clone());
@@ -196,7 +199,7 @@ impl Hub {
             let idle = settings.idle_after.map(|after| Idle { after, above: settings.idle_above });
             let first = arbiters[0].handle(); // there is one at least
             let (timers, heard, alarms) = (timers.clone(), Arc::clone(&heard), alarms.clone());
-            let counters = Arc::clone(&counters);
+            let (counters, roster) = (Arc::clone(&counters), Arc::clone(&roster));
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
                     store,
@@ -206,6 +209,7 @@ impl Hub {
                     timers,
                     alarms,
                     heard,
+                    roster,
                     lookups: Semaphore::new(LOOKUPS),
                     counters,
                 })
@@ -260,6 +264,7 @@ impl Hub {
         // Rules first: that the hub was down stands in the sequence before anything that comes of it.
         let begin = Begin { supervisor: supervisor.clone(), automation: automation.clone() };
         let _ = post(&timers, begin); // they have just started
+        let _ = post(&jobs, BeginJobs); // so have they
         let house = House {
             supervisor: supervisor.clone(),
             journal: journal.clone(),

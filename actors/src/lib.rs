@@ -19,6 +19,7 @@ pub mod door;
 pub mod mqtt;
 
 pub mod automation;
+pub mod roster;
 pub mod supervisor;
 pub mod timers;
 pub mod twin;

@@ -227,7 +227,10 @@ impl Supervisor {
                 Waiting::Read(ReadTwin { reply, .. }) if left.is_empty() => {
                     let _ = reply.send(None); // whoever asked may have gone
                 }
-                Waiting::Deliver(deliver) if left.is_empty() && deliver.if_unknown == IfUnknown::Refuse => {
+                Waiting::Deliver(deliver)
+                    if left.is_empty()
+                        && matches!(deliver.if_unknown, IfUnknown::Refuse | IfUnknown::RefuseUnless(_)) =>
+                {
                     up(&self.around().counters.inputs_refused);
                     deliver.receipt.settle(Err(NotTaken::Refused(Refusal::Unknown(id.to_string()))));
                 }

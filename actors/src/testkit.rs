@@ -14,7 +14,7 @@ use crate::domain::{Clock, CommandId, DeviceId, DeviceNumber, Recorded, Timestam
 use crate::mqtt::Outgoing;
 use crate::store::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, EventQuery, Head, JobCounts, JobDevicePage,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, EventQuery, Extent, Head, JobCounts, JobDevicePage,
     JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 
@@ -198,6 +198,11 @@ impl Store for FailingStore {
     ) -> Result<bool, StoreError> {
         self.may_read("has message")?;
         self.inner.has_message(device, at, identity).await
+    }
+
+    async fn extent(&self, device: DeviceNumber) -> Result<Extent, StoreError> {
+        self.may_read("extent")?;
+        self.inner.extent(device).await
     }
 
     async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError> {

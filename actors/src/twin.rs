@@ -25,6 +25,7 @@ use crate::messages::twin::{PutAway, Read, Take};
 use crate::mqtt::topics;
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Taken};
+use crate::roster::{Own, Roster};
 use crate::store::{CommandRecord, Fleet, JobOp, Store, StoreError};
 use crate::supervisor::Supervisor;
 use crate::timers::{HeardSince, Timers};
@@ -44,6 +45,7 @@ pub struct Surroundings {
     pub timers: Addr<Timers>,
     pub alarms: Addr<Alarms>,
     pub heard: Arc<HeardSince>,
+    pub roster: Arc<Roster>,
     /// Room for questions to the store.
     pub lookups: Semaphore,
     pub counters: Arc<Counters>,
@@ -51,7 +53,8 @@ pub struct Surroundings {
 
 /// See the module.
 pub struct TwinActor {
-    twin: Twin,
+    /// Others read it too: see [`Roster`].
+    twin: Own,
     incarnation: u32,
     /// It was told to stop.
     orderly: bool,
@@ -67,24 +70,35 @@ impl TwinActor {
     #[must_use]
     pub fn new(twin: Twin, incarnation: u32, around: Arc<Surroundings>) -> Self {
         up(&around.counters.twins);
+        let number = twin.number;
+        let twin = Own::new(twin);
+        around.roster.enter(number, &twin);
         Self { twin, incarnation, orderly: false, armed: None, pending: Arc::default(), around }
     }
 
     fn take(&mut self, take: Take, ctx: &mut Context<Self>) {
         let Take { input, cause, receipt, want_twin, if_unknown } = take;
         let now = self.around.clock.now();
-        let begun = match (self.twin.is_new(), if_unknown) {
-            (false, _) | (true, IfUnknown::Begin) => Ok(Outcome::default()),
-            (true, IfUnknown::Appear) => self.twin.apply(Input::Appear, now, &cause),
-            (true, IfUnknown::Refuse) => Err(Refusal::Unknown(self.twin.id.to_string())),
-        };
         let deleted = matches!(input, Input::Delete);
+        let (is_of_device, is_of_life) = (input.is_of_device(), matches!(input, Input::SetLifecycle { .. }));
         let woken = matches!(input, Input::Wake { .. });
         if woken {
             self.armed = None; // by this wake
         }
+        // Held until the journal has been told: who has seen what it does can then wait for its commit.
+        let mut twin = self.twin.write();
+        let begun = match (twin.is_new(), if_unknown) {
+            (_, IfUnknown::RefuseUnless(number)) if twin.number != number => {
+                Err(Refusal::Unknown(twin.id.to_string()))
+            }
+            (false, _) | (true, IfUnknown::Begin) => Ok(Outcome::default()),
+            (true, IfUnknown::Appear) => twin.apply(Input::Appear, now, &cause),
+            (true, IfUnknown::Refuse | IfUnknown::RefuseUnless(_)) => {
+                Err(Refusal::Unknown(twin.id.to_string()))
+            }
+        };
         let outcome = begun.and_then(|mut outcome| {
-            let more = self.twin.apply(input, now, &cause)?;
+            let more = twin.apply(input, now, &cause)?;
             outcome.events.extend(more.events);
             outcome.publishes.extend(more.publishes);
             outcome.commands = more.commands;
@@ -95,12 +109,27 @@ impl TwinActor {
         match outcome {
             // Woken too early, as most are: nobody waits to hear that nothing came of it.
             Ok(outcome) if woken && outcome == Outcome::default() => receipt.settle(Ok(Taken::default())),
-            Ok(outcome) => self.commit(outcome, deleted, receipt, want_twin),
+            Ok(outcome) => {
+                self.commit(&twin, outcome, deleted, receipt, want_twin);
+                if deleted {
+                    // Whoever looks from now on finds nobody, before the first is told of it.
+                    *twin = Twin::new(twin.id.clone(), twin.number, now);
+                }
+            }
             Err(refusal) => {
-                up(&self.around.counters.inputs_refused);
+                let counters = &self.around.counters;
+                up(&counters.inputs_refused);
+                if is_of_device && refusal.is_of_service() {
+                    up(&counters.messages_out_of_service);
+                    counters.out_of_service.note(twin.number);
+                }
                 receipt.settle(Err(NotTaken::Refused(refusal)));
             }
         }
+        if deleted || is_of_life && !twin.lifecycle().is_out_of_service() {
+            self.around.counters.out_of_service.forget(twin.number);
+        }
+        drop(twin);
         if deleted {
             self.leave(ctx);
         } else {
@@ -111,11 +140,12 @@ impl TwinActor {
     /// Has the timers wake it when the next thing is due. An entry for later than that is left as it is: woken
     /// too early, a twin finds nothing to do and arms again, which costs less than telling of each message.
     fn arm(&mut self, now: Timestamp) {
-        let silent = self.twin.silent_at(self.around.heard.since());
-        let Some(at) = [self.twin.wake_at(now), silent].into_iter().flatten().min() else { return };
+        let twin = self.twin.read();
+        let silent = twin.silent_at(self.around.heard.since());
+        let Some(at) = [twin.wake_at(now), silent].into_iter().flatten().min() else { return };
         if self.armed.is_none_or(|armed| at < armed) {
             self.armed = Some(at);
-            let _ = post(&self.around.timers, Arm { device: self.twin.id.clone(), at });
+            let _ = post(&self.around.timers, Arm { device: twin.id.clone(), at });
         }
     }
 
@@ -124,49 +154,48 @@ impl TwinActor {
         ctx.stop();
     }
 
-    fn commit(&self, outcome: Outcome, deleted: bool, receipt: Receipt, want_twin: bool) {
+    fn commit(&self, twin: &Twin, outcome: Outcome, deleted: bool, receipt: Receipt, want_twin: bool) {
         let Outcome { events, publishes, commands, steps, repeated } = outcome;
         // Readings are the many: the twin's row follows them later. All else is few and is written now.
         let beyond_readings = events.iter().any(|event: &Event| event.kind() != Kind::Telemetry);
-        let state = (beyond_readings && !deleted).then(|| Box::new(self.twin.clone()));
+        let state = (beyond_readings && !deleted).then(|| Box::new(twin.clone()));
         let taken = Taken {
             seq: None,
-            version: self.twin.version,
+            version: twin.version,
             repeated,
-            twin: want_twin.then(|| Box::new(self.twin.clone())),
+            twin: want_twin.then(|| Box::new(twin.clone())),
             commands: commands.clone(),
         };
         // A repeat has changed none of the commands it gives back.
         let changed = if repeated { Vec::new() } else { commands };
-        let record =
-            |command| CommandRecord { device: self.twin.id.clone(), number: self.twin.number, command };
-        let outgoing = publishes.into_iter().map(|p| topics::outgoing(0, &self.twin.id, p)).collect();
+        let record = |command| CommandRecord { device: twin.id.clone(), number: twin.number, command };
+        let outgoing = publishes.into_iter().map(|p| topics::outgoing(0, &twin.id, p)).collect();
         self.pending.fetch_add(1, Ordering::AcqRel);
         let append = Append {
             events,
             state,
-            removed: deleted.then_some(self.twin.number),
+            removed: deleted.then_some(twin.number),
             commands: changed.into_iter().map(record).collect(),
             outgoing,
             automation: None,
-            fleet: self.fleet(steps),
+            fleet: self.fleet(twin.number, steps),
             receipt,
             taken,
             pending: Arc::clone(&self.pending),
         };
         if post(&self.around.journal, append).is_err() {
-            warn!(device_id = %self.twin.id, "the journal is gone, an outcome is lost with it");
+            warn!(device_id = %twin.id, "the journal is gone, an outcome is lost with it");
         }
         if deleted {
-            let _ = post(&self.around.alarms, Forget { number: self.twin.number }); // or the hub goes down
+            let _ = post(&self.around.alarms, Forget { number: twin.number }); // or the hub goes down
         }
     }
 
-    fn fleet(&self, steps: Vec<Step>) -> Option<Box<Fleet>> {
+    fn fleet(&self, number: DeviceNumber, steps: Vec<Step>) -> Option<Box<Fleet>> {
         if steps.is_empty() {
             return None;
         }
-        let (number, at) = (self.twin.number, self.around.clock.now());
+        let at = self.around.clock.now();
         let jobs = steps.into_iter().map(|step| JobOp::Step { number, at, step }).collect();
         Some(Box::new(Fleet { jobs, ..Fleet::default() }))
     }
@@ -174,24 +203,28 @@ impl TwinActor {
     /// What only the store can tell of an input: has this old message been here; what became of a command that
     /// the twin has let go.
     fn question(&self, input: &Input) -> Option<Question> {
+        let twin = self.twin.read();
         match input {
-            Input::Telemetry(telemetry) if self.twin.repeat(telemetry) == Repeat::AskStore => {
+            Input::Telemetry(telemetry) if twin.repeat(telemetry) == Repeat::AskStore => {
                 Some(Question::Message(telemetry.at?, telemetry.identity()?))
             }
             Input::Command { request, known: None, is_new: false, .. } => {
                 let key = request.idempotency_key.as_deref()?;
-                self.twin.command_with_key(key).is_none().then(|| Question::Key(key.into()))
+                twin.command_with_key(key).is_none().then(|| Question::Key(key.into()))
             }
             Input::Answer { id, known: None, .. } | Input::Cancel { id, known: None } => {
-                self.twin.command(*id).is_none().then_some(Question::Command(*id))
+                twin.command(*id).is_none().then_some(Question::Command(*id))
             }
             _ => None,
         }
     }
 
     fn take_once_known(&mut self, question: Question, take: Take, ctx: &mut Context<Self>) {
-        let (around, number) = (Arc::clone(&self.around), self.twin.number);
-        let device = self.twin.id.clone();
+        let around = Arc::clone(&self.around);
+        let (device, number) = {
+            let twin = self.twin.read();
+            (twin.id.clone(), twin.number)
+        };
         let lookup = async move {
             // What was handed over before must be in the store before the store is asked.
             committed(&around.journal).await;
@@ -204,7 +237,7 @@ impl TwinActor {
         match (found, &mut take.input) {
             (Known::Repeated, _) => {
                 let outcome = Outcome { repeated: true, ..Outcome::default() };
-                return self.commit(outcome, false, take.receipt, take.want_twin);
+                return self.commit(&self.twin.read(), outcome, false, take.receipt, take.want_twin);
             }
             (
                 Known::Command(command),
@@ -295,7 +328,10 @@ impl Handler<Read> for TwinActor {
     type Result = ();
 
     fn handle(&mut self, Read { reply }: Read, _: &mut Context<Self>) {
-        let twin = (!self.twin.is_new()).then(|| Box::new(self.twin.clone()));
+        let twin = {
+            let twin = self.twin.read();
+            (!twin.is_new()).then(|| Box::new(twin.clone()))
+        };
         if self.pending.load(Ordering::Acquire) == 0 {
             let _ = reply.send(twin); // whoever asked may have gone
             return;
@@ -320,7 +356,9 @@ impl Handler<PutAway> for TwinActor {
 impl Drop for TwinActor {
     fn drop(&mut self) {
         down(&self.around.counters.twins);
-        let (device, incarnation, orderly) = (self.twin.id.clone(), self.incarnation, self.orderly);
+        let twin = self.twin.read();
+        self.around.roster.leave(twin.number, &self.twin, !twin.is_new());
+        let (device, incarnation, orderly) = (twin.id.clone(), self.incarnation, self.orderly);
         let stopped = TwinStopped { device, incarnation, orderly };
         let _ = post(&self.around.supervisor, stopped); // a hub that goes down has no supervisor
     }

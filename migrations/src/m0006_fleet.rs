@@ -1,9 +1,13 @@
-//! The fleet: groups, templates, firmware images and jobs, and how far each job has come with each of its devices.
+//! The fleet: groups, templates, firmware images and jobs, and how far each job has come with each of its devices;
+//! and beside each device where it stands in its life.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::columns::{ID, big, key, text};
+
+/// `last_seen` of a device that was never heard.
+const NEVER: i64 = i64::MIN;
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -49,7 +53,27 @@ impl MigrationTrait for Migration {
             }
             manager.create_index(index).await?;
         }
-        Ok(())
+
+        let template = ColumnDef::new("template").string_len(ID).take();
+        manager.alter_table(Table::alter().table("devices").add_column(template).take()).await?;
+        let by_template = Index::create()
+            .name("devices_template_number")
+            .table("devices")
+            .col("template")
+            .col("number")
+            .take();
+        manager.create_index(by_template).await?;
+
+        // A device that is there is in service, but for one that was registered and never heard.
+        let lifecycle = key("lifecycle", 16).default("active").take();
+        manager.alter_table(Table::alter().table("devices").add_column(lifecycle).take()).await?;
+        let provisioned = Query::update()
+            .table("devices")
+            .value("lifecycle", "provisioned")
+            .and_where(Expr::col("claimed").eq(true))
+            .and_where(Expr::col("last_seen").eq(NEVER))
+            .to_owned();
+        manager.exec_stmt(provisioned).await
     }
 
     fn use_transaction(&self) -> Option<bool> {

@@ -8,9 +8,9 @@ use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::series::{Aggregate, HistoryQuery};
 use twinhub_actors::domain::twin::Change;
 use twinhub_actors::domain::{Cause, DeviceId, Input, Json, Object, Timestamp, Twin};
-use twinhub_actors::messages::archive::{ListCommands, RawHistory};
+use twinhub_actors::messages::archive::{HowMuch, ListCommands, RawHistory};
 use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_actors::store::CommandQuery;
+use twinhub_actors::store::{CommandQuery, Extent};
 use utoipa::ToSchema;
 
 use super::body::{Body, Device};
@@ -69,7 +69,18 @@ pub struct Deleted {
     id: String,
     device_id: String,
     deleted: bool,
+    removed: Removed,
     message: String,
+}
+
+/// How much there was of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Removed {
+    readings: u64,
+    /// All of its log that is no reading.
+    events: u64,
+    commands: u64,
+    alarms: u64,
 }
 
 /// The twin with its recent data, recent commands and metrics.
@@ -136,7 +147,7 @@ pub async fn patch_device(
     change(&request, device, body, &state).await
 }
 
-/// Removes the device with its data, commands and credentials.
+/// Removes the device with its data, commands and credentials, and says how much that was.
 #[utoipa::path(
     delete,
     path = "/api/devices/{id}",
@@ -146,9 +157,12 @@ pub async fn patch_device(
 )]
 pub async fn delete_device(Device(id): Device, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
     let cause = Cause::new(Source::Rest, "");
+    let number = find(&state, &id).await?.number;
+    let Extent { readings, events, commands, alarms } = state.hub.archive.send(HowMuch(number)).await??;
     state.hub.deliver(id.clone(), Input::Delete, cause, IfUnknown::Refuse, false).await?;
     let message = format!("Device {id} was removed with its data, commands and credentials");
-    let deleted = Deleted { id: id.to_string(), device_id: id.to_string(), deleted: true, message };
+    let removed = Removed { readings, events, commands, alarms };
+    let deleted = Deleted { id: id.to_string(), device_id: id.to_string(), deleted: true, removed, message };
     Ok(reply::json(StatusCode::OK, &deleted))
 }
 

@@ -2,6 +2,7 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use twinhub_actors::domain::fleet::Lifecycle;
 use twinhub_actors::domain::{Mode, Status, Timestamp};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::store::{DeviceQuery, DeviceSort};
@@ -83,10 +84,16 @@ pub(super) fn query(
             .map(|drift| now.plus_millis(-drift)),
         device_type: params.text("type")?,
         group: params.text("group")?,
+        template: params.text("template")?,
         claimed: match claimed {
             Some(_) => claimed,
             None => params.value("claimed", "true or false")?,
         },
+        lifecycle: params.words(
+            "lifecycle",
+            "provisioned, active, suspended or retired",
+            Lifecycle::parse,
+        )?,
         mode: params.read("mode", "manual or schedule", Mode::parse)?,
         tags: params.prefixed("tag."),
         q: params.text("q")?,
@@ -105,9 +112,10 @@ mod tests {
 
     #[test]
     fn reads_filters() {
-        let parsed = "status=online&type=pump&claimed=false&tag.room=hall&q=x&sort=-last_seen&mode=manual";
+        let parsed = "lifecycle=active,retired&status=online&type=pump&claimed=false&tag.room=hall&q=x&sort=-last_seen&mode=manual";
         let query = query(Params::parse(parsed), None, Timestamp::default()).unwrap();
         assert_eq!(query.status, [Status::Online]);
+        assert_eq!(query.lifecycle, [Lifecycle::Active, Lifecycle::Retired]);
         assert_eq!(query.device_type.as_deref(), Some("pump"));
         assert_eq!((query.claimed, query.mode), (Some(false), Some(Mode::Manual)));
         assert_eq!(query.tags, [("room".to_owned(), "hall".to_owned())]);
@@ -118,6 +126,7 @@ mod tests {
     fn names_the_parameter_that_is_wrong() {
         let wrong = |text: &str| query(Params::parse(text), None, Timestamp::default()).unwrap_err().field;
         assert_eq!(wrong("status=asleep"), "status");
+        assert_eq!(wrong("lifecycle=dead"), "lifecycle");
         assert_eq!(wrong("sort=colour"), "sort");
         assert_eq!(wrong("claimed=yes"), "claimed");
         assert_eq!(wrong("colour=red"), "colour");

@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    alarms, claims, commands, data, deliveries, device, devices, diagnostics, events, export, health, import,
+    alarms, claims, commands, data, deliveries, device, devices, diagnostics, events, health, lifecycle,
     metrics, mode, order, poll, register, schedule, status, twin,
 };
 
@@ -33,10 +33,10 @@ use super::{
         (name = "operations", description = "How the hub is"),
     ),
     paths(
-        devices::list_devices, register::register_device, export::export_devices, import::import_devices, claims::list_unclaimed, claims::claim_device,
+        devices::list_devices, register::register_device, claims::list_unclaimed, claims::claim_device,
         device::get_device, device::put_device, device::patch_device, device::delete_device,
         status::get_device_status, twin::get_twin, twin::patch_twin, data::post_data, data::get_data,
-        mode::get_mode, mode::put_mode, schedule::get_schedule, schedule::put_schedule,
+        lifecycle::get_lifecycle, lifecycle::put_lifecycle, mode::get_mode, mode::put_mode, schedule::get_schedule, schedule::put_schedule,
         order::post_command, commands::list_device_commands, poll::post_answer,
         commands::list_commands, commands::get_command, commands::cancel_command,
         alarms::list_alarms, alarms::get_alarm, alarms::acknowledge_alarm, alarms::clear_alarm,
@@ -54,6 +54,7 @@ const DESCRIPTION: &str = "/api/openapi.json";
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut whole = Description::openapi();
     whole.merge(super::automation::Description::openapi());
+    whole.merge(super::files::Description::openapi());
     whole
 }
 

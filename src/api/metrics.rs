@@ -87,12 +87,17 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64
 type Named = (&'static str, &'static str, u64);
 
 /// What only grows.
-fn grown(c: &Counters) -> [Named; 23] {
+fn grown(c: &Counters) -> [Named; 24] {
     [
         ("messages_in", "MQTT messages that came, whatever became of them", get(&c.messages_in)),
         ("inputs_committed", "Inputs taken in and committed", get(&c.inputs_committed)),
         ("inputs_repeated", "Inputs known as repeats", get(&c.inputs_repeated)),
         ("inputs_refused", "Inputs that a twin refused", get(&c.inputs_refused)),
+        (
+            "messages_out_of_service",
+            "Messages refused because their devices are suspended or retired",
+            get(&c.messages_out_of_service),
+        ),
         ("messages_shed", "QoS 0 messages shed because too much was in flight", get(&c.messages_shed)),
         ("messages_rejected", "Messages that could not be read", get(&c.messages_rejected)),
         ("events", "Events committed", get(&c.events)),

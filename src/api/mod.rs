@@ -15,9 +15,9 @@ mod devices;
 mod diagnostics;
 mod docs;
 mod events;
-mod export;
+mod files;
 mod health;
-mod import;
+mod lifecycle;
 mod metrics;
 mod mode;
 pub(crate) mod order;
@@ -43,13 +43,12 @@ use crate::error::ApiError;
 /// The routes of the API, its description and the page to try it.
 pub fn configure(config: &mut ServiceConfig) {
     config
+        .configure(files::configure) // before `/api/devices/{id}`, which would take them for devices
         .service(
             resource("/api/devices", "GET, HEAD, POST")
                 .route(get().to(devices::list_devices))
                 .route(web::post().to(register::register_device)),
         )
-        .service(resource("/api/devices/export", "GET").route(web::get().to(export::export_devices)))
-        .service(resource("/api/devices/import", "POST").route(web::post().to(import::import_devices)))
         .service(resource("/api/devices/unclaimed", "GET, HEAD").route(get().to(claims::list_unclaimed)))
         .service(resource("/api/devices/claim", "POST").route(web::post().to(claims::claim_device)))
         .service(
@@ -64,6 +63,11 @@ pub fn configure(config: &mut ServiceConfig) {
             resource("/api/devices/{id}/twin", "GET, HEAD, PATCH")
                 .route(get().to(twin::get_twin))
                 .route(web::patch().to(twin::patch_twin)),
+        )
+        .service(
+            resource("/api/devices/{id}/lifecycle", "GET, HEAD, PUT")
+                .route(get().to(lifecycle::get_lifecycle))
+                .route(web::put().to(lifecycle::put_lifecycle)),
         )
         .service(
             resource("/api/devices/{id}/mode", "GET, HEAD, PUT")

@@ -57,6 +57,10 @@ struct MqttTopics {
     /// Where it answers each.
     command_answers: String,
     configuration: String,
+    /// Where it says how far it has come with new firmware.
+    firmware: String,
+    /// Where it is told of it.
+    firmware_update: String,
 }
 
 /// A registration, read from a body.
@@ -221,6 +225,8 @@ impl MqttAccess {
                 commands: topic("commands"),
                 command_answers: topic("commands/{command_id}"),
                 configuration: topic("configuration"),
+                firmware: topic("firmware"),
+                firmware_update: topic("firmware/update"),
             },
         }
     }

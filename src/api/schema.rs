@@ -8,12 +8,14 @@ use utoipa::{IntoParams, ToSchema};
 use super::device::DeviceMetrics;
 use super::status::{Connection, Connectivity, Convergence, DeviceHealth, Waiting};
 use commands::CommandItem;
+use firmware::DeviceFirmware;
 use steering::{DeviceSettings, ScheduleEntry};
 
 pub mod alarms;
 pub mod automation;
 pub mod commands;
 pub mod files;
+pub mod firmware;
 pub mod steering;
 
 /// A device as lists show it.
@@ -39,6 +41,8 @@ pub struct DeviceItem {
     configuration: Object,
     /// False while it was only seen on MQTT.
     claimed: bool,
+    /// `provisioned`, `active`, `suspended` or `retired`.
+    lifecycle: String,
     /// `online`, `offline`, or `unknown` when it was never heard.
     status: String,
     #[schema(format = DateTime)]
@@ -81,6 +85,7 @@ pub struct TwinDocument {
     tags: Object,
     configuration: Object,
     claimed: bool,
+    lifecycle: String,
     status: String,
     #[schema(format = DateTime)]
     last_seen: Option<String>,
@@ -103,6 +108,7 @@ pub struct TwinDocument {
     metadata: Object,
     schedule: Vec<Object>,
     settings: DeviceSettings,
+    firmware: DeviceFirmware,
 }
 
 /// A device with what it did lately: the twin, and this.
@@ -125,6 +131,7 @@ pub struct DeviceDetail {
 pub struct DeviceStatus {
     id: String,
     device_id: String,
+    lifecycle: String,
     status: String,
     mode: String,
     #[schema(format = DateTime)]
@@ -137,6 +144,8 @@ pub struct DeviceStatus {
     commands: Waiting,
     convergence: Convergence,
     health: DeviceHealth,
+    /// Messages refused since the device went out of service, or since the hub started.
+    refused_messages: u64,
 }
 
 /// A registration.
@@ -312,6 +321,8 @@ pub struct Listing {
     /// `online`, `offline` or `unknown`; one or several, parted by commas or given often.
     #[param(example = "offline,unknown")]
     status: Option<String>,
+    /// `provisioned`, `active`, `suspended` or `retired`; one or several.
+    lifecycle: Option<String>,
     /// Only devices that have not come to all that is desired for so long: `30s`, `10m`, `1h`, `7d`.
     #[param(example = "10m")]
     drift: Option<String>,

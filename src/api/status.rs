@@ -45,7 +45,7 @@ pub struct Connection {
     /// When it last came or went; null when it has never gone.
     #[schema(value_type = Option<String>, format = DateTime)]
     changed_at: Option<Timestamp>,
-    /// Why it last went: `reported` (its own word, or its last will) or `silent`.
+    /// Why it last went: `reported` (its own word, or its last will), `silent`, `suspended` or `retired`.
     #[schema(example = "silent")]
     disconnect_reason: Option<String>,
     /// How often it went.
@@ -143,6 +143,7 @@ pub async fn get_device_status(
     let status = [
         ("id", id.as_str().into()),
         ("device_id", id.as_str().into()),
+        ("lifecycle", twin.lifecycle().as_str().into()),
         ("status", twin.status.as_str().into()),
         ("mode", twin.mode.as_str().into()),
         ("mode_until", twin.mode_until.map_or(Json::Null, |at| at.to_string().into())),
@@ -155,6 +156,7 @@ pub async fn get_device_status(
         .with("commands", &Waiting::of(&twin))
         .with("convergence", &Convergence::of(&twin, now))
         .with("health", &DeviceHealth::of(&twin, messages, errors, now))
+        .with("refused_messages", &state.hub.counters.out_of_service.of(twin.number))
         .send(HttpResponse::Ok()))
 }
 
@@ -180,7 +182,7 @@ impl Connection {
             connected: twin.status == Status::Online,
             last_seen: twin.last_seen,
             changed_at: line.map(|line| line.changed_at),
-            disconnect_reason: line.map(|line| line.disconnect_reason.to_string()),
+            disconnect_reason: twin.disconnect_reason().map(str::to_owned),
             disconnects: line.map_or(0, |line| line.disconnects),
             flapping: line.is_some_and(|line| line.is_flapping(now)),
             heartbeat_seconds: twin.silence_ms().map(seconds),

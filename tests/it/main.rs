@@ -16,6 +16,7 @@ mod first_device;
 mod garbage;
 mod import;
 mod killed;
+mod lifecycle;
 mod page;
 mod racing_writers;
 mod seed_lines;

@@ -216,6 +216,8 @@ fn word(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Unknown(_) | Refusal::NotAccepted(_) => "unknown_device",
         Refusal::ManualMode => "manual_mode",
+        Refusal::Suspended => "suspended",
+        Refusal::Retired => "retired",
         Refusal::QueueFull(_) => "queue_full",
         Refusal::KeyTaken { .. } => "key_taken",
         Refusal::Invalid { .. } => "invalid",
@@ -223,6 +225,7 @@ fn word(refusal: &Refusal) -> &'static str {
         | Refusal::Registered(_)
         | Refusal::Claimed(_)
         | Refusal::NoCommand(_)
-        | Refusal::CommandFinal { .. } => "refused",
+        | Refusal::CommandFinal { .. }
+        | Refusal::UpdateUnderWay(_) => "refused",
     }
 }

@@ -67,10 +67,11 @@ fn is_of(selector: &Selector, twin: &Twin) -> bool {
 /// The query that brings every device that `selector` matches, and perhaps more.
 fn query_of(selector: &Selector) -> DeviceQuery {
     match selector {
-        Selector::Where { group, device_type, tags } => DeviceQuery {
+        Selector::Where { group, device_type, tags, template } => DeviceQuery {
             group: group.as_deref().map(str::to_owned),
             device_type: device_type.as_deref().map(str::to_owned),
             tags: tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            template: template.as_deref().map(str::to_owned),
             ..DeviceQuery::default()
         },
         Selector::Device(_) | Selector::Glob(_) | Selector::Trigger => DeviceQuery::default(),

@@ -111,7 +111,7 @@ pub enum EventBody {
 /// A change of the twin's document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TwinChange {
-    /// `registered`, `claimed`, `updated`, `reported`, `scheduled`, `skipped`, `deleted`.
+    /// `registered`, `claimed`, `updated`, `reported`, `scheduled`, `skipped`, `lifecycle`, `firmware`, `deleted`.
     pub change: ChangeKind,
     /// Merge patch onto the document, by section: `{"reported": {"power": "on"}, "name": "Pump"}`.
     pub patch: Object,
@@ -128,8 +128,12 @@ pub enum ChangeKind {
     Deleted,
     /// An entry of the schedule came due and was run.
     Scheduled,
-    /// Entries came due and were passed over: in manual mode, or missed while the hub was down.
+    /// Entries came due and were passed over: in manual mode, while suspended, or missed while the hub was down.
     Skipped,
+    /// It went on in its life: suspended, active again, retired.
+    Lifecycle,
+    /// It is to come to new firmware, or came further with it.
+    Firmware,
 }
 
 /// An event with its place in the one sequence: durable.
@@ -210,6 +214,8 @@ impl ChangeKind {
             Self::Deleted => "deleted",
             Self::Scheduled => "scheduled",
             Self::Skipped => "skipped",
+            Self::Lifecycle => "lifecycle",
+            Self::Firmware => "firmware",
         }
     }
 }

@@ -127,6 +127,12 @@ impl Plan {
         Ok(Some(Self { entries: text.into(), done: now, next: first(&entries, now) }))
     }
 
+    /// Do both have the same entries, whatever of them was done?
+    #[must_use]
+    pub fn has_entries_of(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+
     /// When something is due next. None when every entry is off or over.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {

@@ -64,6 +64,12 @@ impl DeviceSettings {
         Ok(settings)
     }
 
+    /// These over `base`: each that is not set here is as it is there.
+    #[must_use]
+    pub fn over(&self, base: &Self) -> Self {
+        Self { heartbeat: self.heartbeat.or(base.heartbeat), in_flight: self.in_flight.or(base.in_flight) }
+    }
+
     /// As the document shows them.
     #[must_use]
     pub fn to_object(&self) -> Object {

@@ -9,8 +9,12 @@ mod commands;
 mod convergence;
 mod dispositivo;
 mod document;
+mod firmware;
 mod fold;
 mod input;
+mod jobs;
+mod layers;
+mod lifecycle;
 pub mod presence;
 mod properties;
 mod repeats;
@@ -23,6 +27,7 @@ pub use change::{Change, Profile, Registration};
 pub use convergence::{Note, SyncState, Unmet};
 pub use dispositivo::{Dispositivo, Moment, Speaker, id_of_serial, serial_number};
 pub use input::{Input, Outcome, Publish, Refusal};
+pub use layers::{Layers, Tags};
 pub use presence::{Line, Rhythm};
 pub use properties::{Properties, Property};
 pub use repeats::{Repeat, Repeats};
@@ -31,6 +36,7 @@ pub use status::{Mode, Status};
 use super::clock::Timestamp;
 use super::command::Queue;
 use super::event::{Cause, ChangeKind, Event, EventBody, Source, TwinChange};
+use super::fleet::{FirmwareTask, Lifecycle};
 use super::id::{DeviceId, DeviceNumber};
 use super::json::{Json, Object, delta};
 use super::schedule::Plan;
@@ -58,6 +64,9 @@ pub struct Twin {
     pub tags: Object,
     #[serde(default, skip_serializing_if = "Object::is_empty")]
     pub configuration: Object,
+    /// Where it stands in its life, as far as a person has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    standing: Option<Lifecycle>,
     /// Grows by one with every change of the document.
     pub version: u64,
     pub created_at: Timestamp,
@@ -84,6 +93,11 @@ pub struct Twin {
     unmet: Option<Box<Unmet>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     line: Option<Box<Line>>,
+    /// With it, `configuration`, `tags`, the plan and the settings are what comes of all layers together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layers: Option<Box<Layers>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    firmware: Option<Box<FirmwareTask>>,
 }
 
 impl Twin {
@@ -103,6 +117,7 @@ impl Twin {
             desired: Properties::default(),
             tags: Object::default(),
             configuration: Object::default(),
+            standing: None,
             version: 0,
             created_at: now,
             updated_at: now,
@@ -115,6 +130,8 @@ impl Twin {
             settings: None,
             unmet: None,
             line: None,
+            layers: None,
+            firmware: None,
         }
     }
 
@@ -124,7 +141,7 @@ impl Twin {
         self.plan.as_deref()
     }
 
-    /// What was set for this device.
+    /// What is set for this device, by itself or by its template.
     #[must_use]
     pub fn settings(&self) -> DeviceSettings {
         self.settings.as_deref().cloned().unwrap_or_default()
@@ -142,8 +159,15 @@ impl Twin {
     /// Refuses what does not fit, and has then changed nothing.
     pub fn apply(&mut self, input: Input, now: Timestamp, cause: &Cause) -> Result<Outcome, Refusal> {
         let mut outcome = Outcome::default();
+        self.check_service(&input, cause)?;
+        let turn = jobs::Turn::of(&input, cause);
         self.take(&mut outcome, input, now, cause)?;
+        if self.firmware.is_some() {
+            self.settle_firmware(&mut outcome, now, cause);
+        }
         self.pump(&mut outcome, now, cause);
+        self.mute(&mut outcome.publishes);
+        self.note_jobs(&mut outcome, &turn);
         Ok(outcome)
     }
 
@@ -193,6 +217,7 @@ impl Twin {
                 outcome.publishes.clear(); // it is told all of it now, asked for or not
                 outcome.publishes.push(self.publish_desired());
                 outcome.publishes.extend(self.publish_configuration());
+                self.tell_update(outcome, now, cause);
             }
             Input::Register(registration) => {
                 if !self.is_new() && self.claimed {
@@ -208,6 +233,7 @@ impl Twin {
                 let patch = registration.into_patch(self, now)?;
                 self.update(outcome, ChangeKind::Claimed, patch, now, cause);
             }
+            Input::Template { layer, only_of } => self.template(outcome, layer, only_of, now, cause),
             Input::Change(_) | Input::Command { .. } | Input::SetMode { .. }
                 if wake::refuses_rules(self, cause) =>
             {
@@ -231,9 +257,21 @@ impl Twin {
             }
             Input::Cancel { id, known } => self.cancel(outcome, id, known.as_deref(), (now, cause))?,
             Input::Poll => self.poll(outcome, now, cause),
+            Input::SetLifecycle { state, reason } => {
+                self.set_lifecycle(outcome, state, reason, (now, cause))?;
+            }
+            Input::Firmware(report) => {
+                self.come_online(outcome, HEARD, now, cause);
+                self.hear_firmware(outcome, *report, now, cause);
+            }
+            Input::Update(task) => self.take_update(outcome, *task, now, cause)?,
+            Input::WithdrawUpdate { job, reason } => {
+                self.withdraw_update(outcome, job, &reason, now, cause);
+            }
             Input::Dispositivo(said) => self.dispositivo(outcome, *said, now, cause)?,
             Input::Wake { heard_since, first_id } => self.wake(outcome, heard_since, first_id, now, cause),
             Input::Delete => {
+                self.give_firmware_up(outcome, "the device was removed", now, cause);
                 let body = EventBody::Twin(TwinChange::empty(ChangeKind::Deleted));
                 self.happen(outcome, body, now, cause);
             }
@@ -253,6 +291,7 @@ impl Twin {
             self.come_online(outcome, presence::reason::REPORTED, now, cause);
         } else {
             self.remind(outcome);
+            self.tell_update(outcome, now, cause);
         }
         self.tell_details(outcome, details, now, cause);
     }
@@ -265,7 +304,13 @@ impl Twin {
     }
 
     fn report(&mut self, section: &str, patch: Object, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
-        let patch = [(section, Json::Object(patch))].into_iter().collect();
+        let runs = patch.get(firmware::VERSION).filter(|_| section == "reported").cloned();
+        let runs = runs
+            .filter(|runs| runs.as_str().is_some_and(|runs| runs != self.profile.text(firmware::VERSION)));
+        let mut patch: Object = [(section, Json::Object(patch))].into_iter().collect();
+        if let Some(runs) = runs {
+            patch.insert(firmware::VERSION, runs);
+        }
         let body = EventBody::Twin(TwinChange { change: ChangeKind::Reported, patch });
         self.happen(outcome, body, now, cause);
     }
@@ -293,15 +338,18 @@ impl Twin {
         now: Timestamp,
         cause: &Cause,
     ) {
-        let (desired, configuration) = (patch.get("desired").is_some(), patch.get("configuration").is_some());
+        let (desired, mut configuration) =
+            (patch.get("desired").is_some(), patch.get("configuration").is_some());
         if patch.is_empty() && !self.is_new() {
             return;
         }
+        let before = patch.get("template").map(|_| self.configuration.clone());
         let body = EventBody::Twin(TwinChange { change, patch });
         self.happen(outcome, body, now, cause);
         if desired {
             outcome.publishes.push(self.publish_desired());
         }
+        configuration |= before.is_some_and(|before| before != self.configuration);
         if configuration {
             outcome.publishes.push(Publish::Configuration(self.configuration.clone().into()));
         }

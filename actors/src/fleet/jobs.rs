@@ -1,26 +1,188 @@
 //! The jobs: one thing done to many devices, each exactly once.
+//!
+//! A job's devices are rows of the store, and a device's turn is an input for its twin like any other. The twin's
+//! outcome says how far the job has come with it, in the commit that makes the outcome durable: so whatever happens,
+//! the devices that had no turn yet are those that the store calls `queued`, and a crash makes nobody's turn come
+//! twice. What no twin can say (there is no such device, it would not) the jobs write down themselves.
 
-use std::collections::BTreeMap;
+mod making;
+mod progress;
+mod run;
+mod steering;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::fut::ActorFutureExt;
+use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
+use tokio::sync::oneshot;
+use tracing::{error, info};
 
+use self::run::Run;
 use super::{Around, Shelf};
-use crate::domain::fleet::RecordKind;
-use crate::store::Record;
+use crate::domain::Cause;
+use crate::domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, RecordKind};
+use crate::messages::jobs::{Begin, JobPage, JobRefusal, JobTold, ListJobs, MakeJob, ShowJob, SteerJob};
+use crate::receipt::{Receipt, Settled};
+use crate::store::{JobOp, Record};
+
+/// Jobs that came to their end are remembered, so many of them.
+const REMEMBERED: usize = 1_000;
 
 /// See the module.
 pub struct Jobs {
     shelf: Shelf,
-    records: BTreeMap<Box<str>, Record>,
+    around: Arc<Around>,
+    jobs: BTreeMap<JobId, Job>,
+    /// Of jobs that are not at their end, or some of whose devices are not.
+    runs: HashMap<JobId, Run>,
+    /// The job whose device had the last turn.
+    served: Option<JobId>,
+    /// Changes of jobs that are on their way to the store.
+    unsettled: usize,
+    made_runs: u64,
+    ticking: bool,
+    begun: bool,
 }
 
 impl Jobs {
     /// They read what the store knows of them as they start.
     #[must_use]
     pub fn new(around: Arc<Around>) -> Self {
-        Self { shelf: Shelf::new(RecordKind::Job, around), records: BTreeMap::new() }
+        Self {
+            shelf: Shelf::new(RecordKind::Job, Arc::clone(&around)),
+            around,
+            jobs: BTreeMap::new(),
+            runs: HashMap::new(),
+            served: None,
+            unsettled: 0,
+            made_runs: 0,
+            ticking: false,
+            begun: false,
+        }
     }
+
+    fn take_up(&mut self, records: Vec<Record>) {
+        for record in records {
+            let Some(body) = &record.body else { continue };
+            match Job::parse(body) {
+                Ok(job) => drop(self.jobs.insert(job.id, job)),
+                Err(problem) => error!(job = %record.id, %problem, "cannot read a job, leaving it alone"),
+            }
+        }
+    }
+
+    /// Goes on with what was under way when the hub went down.
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
+        self.begun = true;
+        let ids: Vec<JobId> = self.jobs.keys().copied().collect();
+        for id in ids {
+            let Some(job) = self.jobs.get(&id) else { continue };
+            let (status, sweeping) = (job.status, job.sweeping);
+            if status.is_final() && sweeping.is_none() && self.told(id).is_none_or(|told| is_over(&told)) {
+                continue;
+            }
+            info!(job = %id, status = status.as_str(), "going on with a job");
+            let run = self.new_run(id);
+            self.runs.insert(id, run);
+            match (status, sweeping) {
+                (JobStatus::Preparing, _) => self.break_off(id, ctx),
+                (_, Some(sweeping)) => self.sweep(id, sweeping, Cause::of_job(id), ctx),
+                _ => self.count(id, ctx),
+            }
+        }
+        self.feed(ctx);
+        self.tick_later(ctx);
+    }
+
+    /// As far as a job has come.
+    fn told(&self, id: JobId) -> Option<JobTold> {
+        let job = self.jobs.get(&id)?.clone();
+        let progress = match self.runs.get(&id) {
+            Some(run) => run.progress(&job, self.around.clock.now()),
+            None => progress::stored(&job),
+        };
+        Some(JobTold { job, progress })
+    }
+
+    /// Makes of a job what `signal` makes of it; false where it does not fit.
+    fn signal(&mut self, id: JobId, signal: JobSignal, reason: Option<&str>) -> bool {
+        let now = self.around.clock.now();
+        self.jobs.get_mut(&id).is_some_and(|job| job.take(signal, reason, now))
+    }
+
+    /// Writes down a job as it is now, tells of it, and commits `ops` with it. Then `then` goes on.
+    fn put(
+        &mut self,
+        id: JobId,
+        change: RecordChange,
+        ops: Vec<JobOp>,
+        cause: Cause,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        let Some(told) = self.told(id) else { return };
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.counts.clone_from(&told.progress.counts);
+        }
+        let (receipt, settled) = Receipt::channel();
+        self.shelf.put(&id.to_string(), change, told.document(), ops, cause, receipt);
+        self.unsettled += 1;
+        let settled = settled.into_actor(self);
+        ctx.spawn(settled.map(|settled, this, ctx| {
+            this.unsettled -= 1;
+            if is_durable(&settled) {
+                then(this, ctx);
+            }
+        }));
+    }
+
+    /// Commits what becomes of a job's devices. Then `then` goes on.
+    fn note(
+        &self,
+        ops: Vec<JobOp>,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        let (receipt, settled) = Receipt::channel();
+        self.shelf.note(ops, receipt);
+        ctx.spawn(settled.into_actor(self).map(|settled, this, ctx| {
+            if is_durable(&settled) {
+                then(this, ctx);
+            }
+        }));
+    }
+
+    /// Answers a question with what is durable: what is on its way to the store goes before it.
+    fn answer<T: 'static>(&self, reply: oneshot::Sender<T>, answer: T, ctx: &mut Context<Self>) {
+        if self.unsettled == 0 {
+            let _ = reply.send(answer); // whoever asked may have gone
+            return;
+        }
+        self.note(Vec::new(), ctx, |_, _| drop(reply.send(answer)));
+    }
+
+    /// The oldest jobs beyond those that are remembered go.
+    fn forget(&mut self, ctx: &mut Context<Self>) {
+        let ended = |job: &Job| job.status.is_final() && job.sweeping.is_none();
+        let mut over: Vec<_> =
+            self.jobs.values().filter(|job| ended(job)).map(|job| (job.ended_at, job.id)).collect();
+        let too_many = over.len().saturating_sub(REMEMBERED);
+        over.sort_unstable();
+        for (_, id) in over.into_iter().take(too_many) {
+            self.remove(id, Cause::hub(), ctx, |_, _| {});
+        }
+    }
+}
+
+/// Nothing more comes of it.
+fn is_over(told: &JobTold) -> bool {
+    told.job.status.is_final() && told.job.sweeping.is_none() && told.progress.under_way() == 0
+}
+
+/// If not, the hub goes down.
+fn is_durable(settled: &Result<Settled, oneshot::error::RecvError>) -> bool {
+    matches!(settled, Ok(Ok(_)))
 }
 
 impl Actor for Jobs {
@@ -28,8 +190,63 @@ impl Actor for Jobs {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         // Whatever comes waits until it is known what there is.
-        ctx.wait(self.shelf.clone().load().into_actor(self).map(|records, this, _| {
-            this.records = records.into_iter().map(|record| (record.id.clone(), record)).collect();
-        }));
+        ctx.wait(self.shelf.clone().load().into_actor(self).map(|records, this, _| this.take_up(records)));
     }
 }
+
+impl Handler<Begin> for Jobs {
+    type Result = ();
+
+    fn handle(&mut self, _: Begin, ctx: &mut Context<Self>) {
+        self.go_on(ctx);
+    }
+}
+
+impl Handler<MakeJob> for Jobs {
+    type Result = ();
+
+    fn handle(&mut self, make: MakeJob, ctx: &mut Context<Self>) {
+        self.make(make, ctx);
+    }
+}
+
+impl Handler<ShowJob> for Jobs {
+    type Result = ();
+
+    fn handle(&mut self, ShowJob { id, reply }: ShowJob, ctx: &mut Context<Self>) {
+        self.answer(reply, self.told(id), ctx);
+    }
+}
+
+impl Handler<ListJobs> for Jobs {
+    type Result = ();
+
+    fn handle(&mut self, list: ListJobs, ctx: &mut Context<Self>) {
+        let ListJobs { status, kinds, offset, limit, reply } = list;
+        let is_asked_for = |job: &&Job| {
+            (status.is_empty() || status.contains(&job.status))
+                && (kinds.is_empty() || kinds.iter().any(|kind| **kind == *job.action.kind()))
+        };
+        let found: Vec<JobId> = self.jobs.values().rev().filter(is_asked_for).map(|job| job.id).collect();
+        let total = found.len();
+        let page = found.into_iter().skip(offset).take(limit);
+        let jobs = page.filter_map(|id| self.told(id)).collect();
+        self.answer(reply, JobPage { jobs, total }, ctx);
+    }
+}
+
+impl Handler<SteerJob> for Jobs {
+    type Result = ();
+
+    fn handle(&mut self, asked: SteerJob, ctx: &mut Context<Self>) {
+        if self.jobs.contains_key(&asked.id) {
+            self.steer(asked, ctx);
+        } else {
+            let refusal = JobRefusal::Unknown(asked.id);
+            self.answer(asked.reply, Err(refusal), ctx);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,10 +7,10 @@ use actix::Message;
 use crate::domain::alarm::{Alarm, AlarmId};
 use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
-use crate::domain::{CommandId, DeviceId, Recorded, Twin};
+use crate::domain::{CommandId, DeviceId, DeviceNumber, Recorded, Twin};
 use crate::store::{
     AlarmPage, AlarmQuery, CommandPage, CommandQuery, CommandRecord, DeliveryPage, DeliveryQuery, DevicePage,
-    DeviceQuery, EventQuery, Replayed, RunPage, RunQuery, StoreError,
+    DeviceQuery, EventQuery, Extent, Replayed, RunPage, RunQuery, StoreError,
 };
 
 /// A page of devices.
@@ -37,6 +37,11 @@ pub struct BucketHistory(pub HistoryQuery);
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<Arc<Recorded>>, StoreError>")]
 pub struct FindEvents(pub EventQuery);
+
+/// How much there is of one device.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Extent, StoreError>")]
+pub struct HowMuch(pub DeviceNumber);
 
 /// A stretch of the sequence: events after `after`, up to and with `up_to`, `limit` at most.
 #[derive(Clone, Debug, Message)]
@@ -96,7 +101,7 @@ pub struct ListDeliveries(pub DeliveryQuery);
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<Arc<Recorded>>, StoreError>")]
 pub struct Past {
-    pub devices: Option<Vec<crate::domain::DeviceNumber>>,
+    pub devices: Option<Vec<DeviceNumber>>,
     pub after: u64,
     pub limit: usize,
 }

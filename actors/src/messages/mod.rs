@@ -4,6 +4,7 @@ pub mod alarms;
 pub mod archive;
 pub mod automation;
 pub mod feed;
+pub mod jobs;
 pub mod journal;
 pub mod outbox;
 pub mod supervisor;

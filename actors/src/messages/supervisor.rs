@@ -3,7 +3,7 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::domain::{Cause, DeviceId, Input, Twin};
+use crate::domain::{Cause, DeviceId, DeviceNumber, Input, Twin};
 use crate::receipt::Receipt;
 
 /// An input for a twin. The supervisor finds the twin, or starts it, and passes the input on.
@@ -30,6 +30,8 @@ pub enum IfUnknown {
     Begin,
     /// Refuse the input with [`crate::domain::Refusal::Unknown`].
     Refuse,
+    /// The same also where another device has the id by now: it is for the one with this number.
+    RefuseUnless(DeviceNumber),
 }
 
 /// Asks for a twin as it stands, every change of it that shows being durable. None if there is none.

@@ -35,6 +35,10 @@ pub enum Leaf<'a> {
     Answer(&'a str),
     /// Hub → device, retained.
     Configuration,
+    /// Device → hub: how far it has come with its firmware.
+    Firmware,
+    /// Hub → device: the image that it is to come to.
+    Update,
 }
 
 /// Takes a topic apart; none when it is no native one.
@@ -50,6 +54,8 @@ pub fn parse(topic: &str) -> Option<Native<'_>> {
         "desired/failed" => Leaf::CouldNot,
         "commands" => Leaf::Commands,
         "configuration" => Leaf::Configuration,
+        "firmware" => Leaf::Firmware,
+        "firmware/update" => Leaf::Update,
         other => match other.strip_prefix("commands/") {
             Some(command) if !command.is_empty() && !command.contains('/') => Leaf::Answer(command),
             _ => return None,
@@ -81,19 +87,22 @@ fn filter(device: &str, leaf: Leaf<'_>) -> String {
         Leaf::Commands => format!("{ROOT}{device}/commands"),
         Leaf::Answer(command) => format!("{ROOT}{device}/commands/{command}"),
         Leaf::Configuration => format!("{ROOT}{device}/configuration"),
+        Leaf::Firmware => format!("{ROOT}{device}/firmware"),
+        Leaf::Update => format!("{ROOT}{device}/firmware/update"),
     }
 }
 
 /// The topic that `publish` goes to, and whether the broker is to keep it for who comes later.
 ///
 /// `desired` is not kept: an old one would meet a device that has gone on since, and a device that comes
-/// back is told anew; nor is a command, which must not meet a device twice. The configuration has no newer word than the last.
+/// back is told anew, of firmware too; nor is a command, which must not meet a device twice. The configuration has no newer word than the last.
 #[must_use]
 pub fn outgoing_topic(device: &DeviceId, publish: &Publish) -> (String, bool) {
     match publish {
         Publish::Desired(_) => (make(device, Leaf::Desired), false),
         Publish::Configuration(_) => (make(device, Leaf::Configuration), true),
         Publish::Command { .. } => (make(device, Leaf::Commands), false),
+        Publish::Firmware(_) => (make(device, Leaf::Update), false),
     }
 }
 
@@ -102,7 +111,7 @@ pub fn outgoing_topic(device: &DeviceId, publish: &Publish) -> (String, bool) {
 pub fn outgoing(id: u64, device: &DeviceId, publish: Publish) -> Outgoing {
     let (topic, retain) = outgoing_topic(device, &publish);
     let (body, until) = match publish {
-        Publish::Desired(body) | Publish::Configuration(body) => (body, None),
+        Publish::Desired(body) | Publish::Configuration(body) | Publish::Firmware(body) => (body, None),
         Publish::Command { body, until } => (body, Some(until)),
     };
     Outgoing { id, topic, payload: Bytes::from(body.to_string()), retain, until }
@@ -134,6 +143,9 @@ mod tests {
         check("iot/devices/pump-1/commands", Some(("pump-1", Leaf::Commands)));
         check("iot/devices/pump-1/commands/c7", Some(("pump-1", Leaf::Answer("c7"))));
         check("iot/devices/pump-1/configuration", Some(("pump-1", Leaf::Configuration)));
+        check("iot/devices/pump-1/firmware", Some(("pump-1", Leaf::Firmware)));
+        check("iot/devices/pump-1/firmware/update", Some(("pump-1", Leaf::Update)));
+        check("iot/devices/pump-1/firmware/image", None);
         check("iot/devices/what is this/data", Some(("what is this", Leaf::Data)));
         check("iot/devices//data", Some(("", Leaf::Data)));
         check("iot/devices/pump-1/commands/", None);

@@ -1,7 +1,6 @@
 //! What is kept of the fleet, and how it is asked for.
 
-use std::collections::BTreeMap;
-
+pub use crate::domain::fleet::job::JobCounts;
 use crate::domain::fleet::{JobId, RecordKind, Step, StepState};
 use crate::domain::{DeviceId, DeviceNumber, Object, Timestamp};
 
@@ -30,7 +29,8 @@ pub struct Record {
 pub enum JobOp {
     /// Devices that the job is for. Those that it has already stay as they are.
     Devices(Vec<JobDevice>),
-    /// It came further with one of them. One that is in a final state stays there.
+    /// It came further with one of them. One that is in a final state stays there, but
+    /// for one that had failed and is done after all.
     Step { number: DeviceNumber, at: Timestamp, step: Step },
     /// All of its devices in one of these states, at one of these places, come into another.
     Sweep(Sweep),
@@ -80,9 +80,6 @@ pub struct JobDevicePage {
     /// How many there are on all pages.
     pub total: u64,
 }
-
-/// How many of a job's devices are in which state; none of those that no device is in.
-pub type JobCounts = BTreeMap<StepState, u64>;
 
 impl JobDeviceQuery {
     /// All of a job's devices.

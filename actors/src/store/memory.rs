@@ -13,14 +13,14 @@ use self::automation::Automated;
 use self::fleet::Kept;
 use super::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, DeviceSort, EventQuery, Head, JobCounts,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, DeviceSort, EventQuery, Extent, Head, JobCounts,
     JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError, select,
 };
 use crate::domain::alarm::{Alarm, AlarmId};
 use crate::domain::fleet::{JobId, RecordKind};
 use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
-use crate::domain::{CommandId, DeviceId, DeviceNumber, Kind, Recorded, Timestamp, Twin};
+use crate::domain::{CommandId, DeviceId, DeviceNumber, EventBody, Kind, Recorded, Timestamp, Twin};
 use crate::mqtt::Outgoing;
 
 /// See the module. Nothing in it ever fails.
@@ -140,6 +140,21 @@ impl Store for MemoryStore {
         identity: u64,
     ) -> Result<bool, StoreError> {
         Ok(self.inner().of_device(device).any(|recorded| select::is_message(recorded, at, identity)))
+    }
+
+    async fn extent(&self, device: DeviceNumber) -> Result<Extent, StoreError> {
+        let inner = self.inner();
+        let readings = |recorded: &Arc<Recorded>| match &recorded.event.body {
+            EventBody::Telemetry { readings, .. } => readings.len() as u64,
+            _ => 0,
+        };
+        let is_its = |recorded: &&Arc<Recorded>| recorded.event.number == device;
+        Ok(Extent {
+            readings: inner.of_device(device).map(readings).sum(),
+            events: inner.log.values().filter(is_its).count() as u64,
+            commands: inner.commands.values().filter(|record| record.number == device).count() as u64,
+            alarms: inner.automated.alarms_of(device),
+        })
     }
 
     async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError> {

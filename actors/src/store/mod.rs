@@ -27,7 +27,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::domain::alarm::{Alarm, AlarmId, Severity};
-use crate::domain::fleet::{JobId, RecordKind};
+use crate::domain::fleet::{JobId, Lifecycle, RecordKind};
 use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{
@@ -121,8 +121,12 @@ pub struct DeviceQuery {
     pub group: Option<String>,
     pub claimed: Option<bool>,
     pub mode: Option<Mode>,
+    /// Any of these; empty means all.
+    pub lifecycle: Vec<Lifecycle>,
     /// Tags that must have exactly this text (numbers and booleans by their JSON text).
     pub tags: Vec<(String, String)>,
+    /// Those that have this template.
+    pub template: Option<String>,
     /// Part of the id, name or serial number, whatever the case.
     pub q: Option<String>,
     pub sort: DeviceSort,
@@ -171,6 +175,16 @@ pub struct EventQuery {
     pub offset: usize,
     pub limit: usize,
     pub newest_first: bool,
+}
+
+/// How much there is of a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    pub readings: u64,
+    /// Those of the log: all that is no telemetry.
+    pub events: u64,
+    pub commands: u64,
+    pub alarms: u64,
 }
 
 /// A stretch of the sequence.
@@ -229,6 +243,9 @@ pub trait Store: Send + Sync + 'static {
         at: Timestamp,
         identity: u64,
     ) -> Result<bool, StoreError>;
+
+    /// How much there is of this device. Reads all its readings: it may take a second for a long history.
+    async fn extent(&self, device: DeviceNumber) -> Result<Extent, StoreError>;
 
     /// Events, filtered.
     async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError>;

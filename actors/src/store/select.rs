@@ -38,8 +38,8 @@ pub fn tag_text(value: &Json) -> Option<String> {
 
 /// Is this twin one of those asked for?
 pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
-    let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, tags, q, .. } =
-        query;
+    let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, .. } = query;
+    let DeviceQuery { template, lifecycle, tags, q, .. } = query;
     numbers.is_none_or(|(first, last)| (first..=last).contains(&twin.number))
         && (status.is_empty() || status.contains(&twin.status))
         && drifting_since.is_none_or(|since| twin.drifting_since().is_some_and(|began| began <= since))
@@ -47,9 +47,11 @@ pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
         && group.as_deref().is_none_or(|wanted| key(twin.profile.text("group_id")) == key(wanted))
         && claimed.is_none_or(|claimed| twin.claimed == claimed)
         && mode.is_none_or(|mode| twin.mode == mode)
+        && (lifecycle.is_empty() || lifecycle.contains(&twin.lifecycle()))
         && tags.iter().all(|(name, value)| {
             twin.tags.get(name).and_then(tag_text).is_some_and(|text| text == key(value))
         })
+        && template.as_deref().is_none_or(|wanted| twin.template_id() == Some(wanted))
         && q.as_ref().is_none_or(|part| search_text(twin).contains(&part.to_lowercase()))
 }
 

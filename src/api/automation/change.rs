@@ -125,8 +125,8 @@ pub async fn put_rule(
     }
     let (stands, _) = find_rule(&state, &id).await?;
     let mut body = match &stands.rule.origin {
-        Origin::File(_) => body, // it is told so
-        Origin::Api => whole(stands.sent.as_ref(), &stands.rule.source, body)?,
+        Origin::File(_) | Origin::Template(_) => body, // it is told so
+        Origin::Api => whole(stands.sent.as_ref(), &stands.rule.source.object(), body)?,
     };
     body.insert("id", id.as_str().into());
     let stood = put(&state, body, Expect::There).await?;

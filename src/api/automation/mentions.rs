@@ -65,12 +65,13 @@ fn selects(selector: &Selector, twin: &Twin) -> bool {
     match selector {
         Selector::Device(device) => *device == twin.id,
         Selector::Glob(glob) => glob.matcher.is_match(twin.id.as_str()),
-        Selector::Where { group, device_type, tags } => {
+        Selector::Where { group, device_type, tags, template } => {
             let text = |field: &str, wanted: &Option<Box<str>>| {
                 wanted.as_deref().is_none_or(|wanted| twin.profile.text(field) == wanted)
             };
             text("group_id", group)
                 && text("type", device_type)
+                && template.as_deref().is_none_or(|wanted| twin.template_id() == Some(wanted))
                 && tags.iter().all(|(name, wanted)| twin.tags.get(name).is_some_and(|tag| is(tag, wanted)))
         }
         Selector::Trigger => false,

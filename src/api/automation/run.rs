@@ -90,7 +90,7 @@ pub async fn test_rule(
     params.finish()?;
     let (stands, read) = find_rule(&state, &id).await?;
     let verdicts = actix_web::web::block(move || {
-        let mut source = (*stands.rule.source).clone();
+        let mut source = stands.rule.source.object();
         source.insert("id", stands.rule.id.as_str().into());
         let tests = file::parse_rule(&source).map(|(_, tests)| tests).unwrap_or_default(); // it checked out before
         let rules: Vec<_> = read.rules.iter().map(|other| (*other.rule).clone()).collect();

@@ -42,9 +42,10 @@ pub fn status(stands: &RuleStands) -> &'static str {
 pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
     let rule = &*stands.rule;
     // In the words of whoever wrote it, in whichever form.
-    let written = stands.sent.as_ref().unwrap_or(&rule.source);
+    let written = &stands.sent.clone().unwrap_or_else(|| rule.source.object());
     let (origin, file) = match &rule.origin {
         Origin::File(path) => ("file", Json::from(&**path)),
+        Origin::Template(_) => ("template", Json::Null),
         Origin::Api => ("api", Json::Null),
     };
     let name = if rule.alias.is_empty() { rule.id.as_str() } else { &*rule.alias };
@@ -81,7 +82,7 @@ pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) 
 #[must_use]
 pub fn whole(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
     let mut object = rule(stands, last, warnings);
-    object.insert("rule", (*stands.rule.source).clone().into());
+    object.insert("rule", stands.rule.source.object().into());
     object
 }
 

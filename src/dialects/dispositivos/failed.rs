@@ -93,6 +93,8 @@ fn of_refusal(refusal: &Refusal) -> (String, bool) {
         Refusal::Claimed(_) => ("El dispositivo ya fue reclamado previamente".into(), false),
         Refusal::Registered(_) => ("Ya existe un dispositivo con ese serial_number".into(), false),
         Refusal::Unknown(_) => ("Dispositivo no encontrado".into(), false),
+        Refusal::Suspended => ("El dispositivo está suspendido".into(), false),
+        Refusal::Retired => ("El dispositivo está retirado".into(), false),
         Refusal::Invalid { field, .. } => (format!("Valor inválido en {}", named(field)), true),
         _ => ("No se pudo completar la petición".into(), true),
     }

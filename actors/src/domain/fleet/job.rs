@@ -1,9 +1,21 @@
 //! Jobs: one thing done to many devices, each exactly once, with what became of each.
 
+mod action;
+mod entry;
+mod pace;
+mod progress;
+mod status;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use action::JobAction;
+pub use entry::{Job, Sweeping};
+pub use pace::Pace;
+pub use progress::{JobCounts, Progress, Speed};
+pub use status::{JobSignal, JobStatus};
 
 use crate::domain::command::CommandId;
 
@@ -100,6 +112,12 @@ impl StepState {
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// May `later` take its place? What is final stays; but what was done is done, whoever had given it up.
+    #[must_use]
+    pub fn gives_way_to(self, later: Self) -> bool {
+        !self.is_final() || self == Self::Failed && later == Self::Done
     }
 
     /// Nothing more comes of it, unless the job is told to try again.

@@ -1,7 +1,20 @@
 //! The fleet: what is said of many devices at once. Groups, templates, jobs over thousands, firmware.
 
+pub mod firmware;
 pub mod job;
+pub mod layer;
+pub mod lifecycle;
+pub mod limits;
 pub mod record;
+mod snippet;
+pub mod template;
+pub mod version;
 
-pub use job::{JobId, Step, StepState};
+pub use firmware::{FirmwareReport, FirmwareState, FirmwareTask};
+pub use job::{Job, JobAction, JobId, JobSignal, JobStatus, Step, StepState};
+pub use layer::Layer;
+pub use lifecycle::{Lifecycle, Move};
+pub use limits::Limits;
 pub use record::{FleetChange, RecordChange, RecordKind};
+pub use template::{BadTemplate, Catalog, Template};
+pub use version::Version;

@@ -20,7 +20,9 @@
 
 mod evaluation;
 mod facts;
+mod filter;
 mod functions;
+mod itself;
 mod lexer;
 mod name;
 mod operators;
@@ -33,13 +35,14 @@ use std::sync::Arc;
 
 use self::evaluation::Evaluation;
 pub(super) use self::name::{Name, Root};
-use self::parser::Parser;
+use self::parser::{Names, Parser};
 use self::tree::{Kind, Node};
 use self::value::Unknown;
 use super::record::TermSeen;
 use crate::domain::{DeviceId, Json, Object, Timestamp, Twin};
 
 pub use self::facts::{Bound, Fact};
+pub use self::filter::{Field, Filter, SortKey};
 pub use self::name::HEAD;
 
 /// An expression has at most so many bytes.
@@ -115,12 +118,7 @@ impl Expression {
     /// # Errors
     /// Too long, too deep, or no CEL; a function that is not there; a device that is used as a value.
     pub fn compile(text: &str) -> Result<Self, BadExpression> {
-        if text.len() > LONGEST {
-            let detail =
-                format!("an expression has {LONGEST} bytes at most, and this one has {}", text.len());
-            return Err(BadExpression::new(LONGEST, detail));
-        }
-        let root = Parser::parse(text)?;
+        let root = Parser::parse(text, Names::OfDevices)?;
         let mut dependencies = Vec::new();
         root.walk(&mut |node| {
             if let Kind::Name(name) = &node.kind
@@ -152,7 +150,7 @@ impl Expression {
                 match &name.root {
                     Root::Device(id) => seen(Place { device: Some(id), path: &name.path }),
                     Root::TriggerDevice => seen(Place { device: None, path: &name.path }),
-                    Root::Trigger | Root::Now => {}
+                    Root::Itself | Root::Trigger | Root::Now => {}
                 }
             }
         });
@@ -178,7 +176,10 @@ impl Expression {
     pub(super) fn fill(&self, scope: &Scope<'_>) -> Result<Json, String> {
         let root = &self.0.root;
         let found = match &root.kind {
-            Kind::Name(name) => name.find(scope, root.text(&self.0.text)).map(|found| found.to_json()),
+            Kind::Name(name) => {
+                let found = name.find(scope).map(|found| found.to_json());
+                found.ok_or_else(|| name.why(scope, root.text(&self.0.text)))
+            }
             _ => Evaluation::new(&self.0.text, scope).whole(root).map(|value| value.to_json()),
         };
         found.map_err(|Unknown(why)| why)
@@ -190,7 +191,7 @@ impl Expression {
     pub fn evaluate(&self, scope: &Scope<'_>) -> Verdict {
         let mut evaluation = Evaluation::new(&self.0.text, scope);
         let holds = evaluation.condition(&self.0.root);
-        Verdict { holds, terms: evaluation.terms }
+        Verdict { holds, terms: evaluation.into_terms() }
     }
 }
 

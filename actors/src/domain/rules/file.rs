@@ -126,7 +126,11 @@ fn of_json(json: &Object) -> Result<(Rule, Vec<Test>), Vec<Problem>> {
     if let Some(detail) = wrong {
         checker.flaw(root.get("id").unwrap_or(&root), detail);
     }
-    let read = id.and_then(|id| rule::rule(&mut checker, &root, id, Tz::UTC, &Origin::Api));
+    let origin = match id.as_ref().and_then(RuleId::template) {
+        Some(template) => Origin::Template(template.into()),
+        None => Origin::Api,
+    };
+    let read = id.and_then(|id| rule::rule(&mut checker, &root, id, Tz::UTC, &origin));
     match read {
         Some(read) if checker.is_clean() => Ok(read),
         _ => Err(checker.finish(&root)),

@@ -18,7 +18,7 @@ pub mod signal;
 pub mod template;
 
 pub use engine::{Act, ActId, ActResult, Deed, Engine, Kept, Step};
-pub use expression::{Expression, Scope, Twins};
+pub use expression::{BadExpression, Expression, Field, Filter, Scope, SortKey, Twins};
 pub use file::{Problem, RuleFile};
 pub use model::{Rule, RuleId, Selector};
 pub use record::{RunEntry, RunId, RunKind, RunOutcome, TriggerSeen, WhyNot};

@@ -6,13 +6,20 @@ use std::sync::Arc;
 
 use chrono::Weekday;
 use chrono_tz::Tz;
-use globset::GlobMatcher;
+use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
 use super::expression::Expression;
 use super::template::{JsonTemplate, Template};
 use crate::domain::alarm::Severity;
 use crate::domain::{CommandStatus, DeviceId, Json, Kind, Mode, Object, Status};
+
+/// What the names of templates' rules begin with.
+const OF_TEMPLATE: &str = "template:";
+/// A template's id has 64 characters, and the whole name 128.
+const LONGEST_OF_TEMPLATE: usize = 54;
+/// No pattern of ids that means something is longer, in bytes.
+const LONGEST_PATTERN: usize = 256;
 
 /// A rule's name, unique over all files and the API: 1 to 128 of `A-Z a-z 0-9 . _ : -`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,7 +57,31 @@ pub struct Rule {
     /// description, tests, whether it is enabled and where it stands do not count.
     pub fingerprint: u64,
     /// The rule as it was written, as JSON: what the API answers.
-    pub source: Arc<Object>,
+    pub source: Written,
+}
+
+/// A document as it was written, seldom looked at: as text it takes a third of the memory that its parts take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written(Arc<str>);
+
+impl Written {
+    /// The document with all it says.
+    #[must_use]
+    pub fn object(&self) -> Object {
+        serde_json::from_str(&self.0).unwrap_or_default() // it was an object when it was written
+    }
+}
+
+impl From<Object> for Written {
+    fn from(object: Object) -> Self {
+        Self(Json::Object(object).to_string().into())
+    }
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Object::default().into()
+    }
 }
 
 /// Where a rule comes from.
@@ -60,6 +91,8 @@ pub enum Origin {
     /// A rule file, by its path below the rules folder: read-only for the API.
     File(Arc<str>),
     Api,
+    /// A template, by its id: it changes with that, and is read-only for the API.
+    Template(Arc<str>),
 }
 
 /// What a trigger does to a rule that still runs for the same device.
@@ -217,6 +250,8 @@ pub enum Selector {
         group: Option<Box<str>>,
         device_type: Option<Box<str>>,
         tags: Vec<(Box<str>, Box<str>)>,
+        /// Those that have this template.
+        template: Option<Box<str>>,
     },
     /// The one that fired the rule (in actions only): `trigger.device`.
     Trigger,
@@ -371,10 +406,45 @@ impl RuleId {
         }
     }
 
+    /// The name of a template's rule: `template:pump:hot`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the rule's name there.
+    pub fn of_template(template: &str, name: &str) -> Result<Self, String> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if name.is_empty() || name.len() > LONGEST_OF_TEMPLATE || !name.chars().all(allowed) {
+            return Err(format!(
+                "a rule of a template is called by 1 to {LONGEST_OF_TEMPLATE} of A-Z a-z 0-9 . _ -"
+            ));
+        }
+        Self::parse(&format!("{OF_TEMPLATE}{template}:{name}"))
+    }
+
+    /// The template whose rule this is. Nobody else's rule is called so.
+    #[must_use]
+    pub fn template(&self) -> Option<&str> {
+        let (template, _) = self.0.strip_prefix(OF_TEMPLATE)?.split_once(':')?;
+        Some(template)
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Glob {
+    /// A pattern of ids.
+    ///
+    /// # Errors
+    /// Says why it is none.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > LONGEST_PATTERN {
+            return Err(format!("longer than {LONGEST_PATTERN} bytes"));
+        }
+        let built = GlobBuilder::new(text).build().map_err(|error| error.kind().to_string())?;
+        Ok(Self { text: text.into(), matcher: built.compile_matcher() })
     }
 }
 

@@ -27,14 +27,15 @@ pub struct Profile {
 /// A registration or claim, as the API takes it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Registration {
-    /// Merge patch by field and section: `name`, `type`, `tags`, `configuration`, …
+    /// Merge patch by field and section: `name`, `type`, `tags`, `configuration`, …; `template` by its id, for which
+    /// whoever knows the templates puts its layer.
     pub patch: Object,
 }
 
 /// A change of the document, as the API takes it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Change {
-    /// Merge patch by field and section: `name`, `desired`, `tags`, `configuration`, …
+    /// Merge patch by field and section: `name`, `desired`, `tags`, `configuration`, …; `template` as in a registration.
     pub patch: Object,
     /// Only if the twin is at this version.
     pub if_version: Option<u64>,
@@ -130,7 +131,7 @@ impl Change {
 /// Checks a patch, and brings its schedule into the form that events carry.
 fn check(patch: &mut Object, also: &[&str], twin: &Twin, now: Timestamp) -> Result<(), Refusal> {
     let invalid = |field: &str, detail: String| Err(Refusal::Invalid { field: field.to_owned(), detail });
-    let mut schedule = None;
+    let (mut schedule, mut is_same) = (None, false);
     for (field, value) in patch.iter() {
         match value {
             value if field == "schedule" => schedule = Some(normal_schedule(value, now)?),
@@ -138,8 +139,13 @@ fn check(patch: &mut Object, also: &[&str], twin: &Twin, now: Timestamp) -> Resu
                 let patched = twin.settings().patched(settings);
                 patched.map_err(|(field, detail)| Refusal::Invalid { field, detail })?;
             }
+            Json::Object(limits) if field == "limits" => twin.check_limits(limits)?,
             Json::Object(_) if SECTIONS.contains(&field) => {}
-            other if SECTIONS.contains(&field) || field == "settings" => {
+            Json::Object(_) | Json::Null if field == "template" => is_same = twin.has_layer(value),
+            Json::String(id) if field == "template" => {
+                return invalid(field, format!("there is no template `{id}`"));
+            }
+            other if SECTIONS.contains(&field) || ["settings", "limits", "template"].contains(&field) => {
                 return invalid(field, format!("expected an object, found {}", other.kind()));
             }
             Json::String(text) if text.len() > LONGEST_TEXT => {
@@ -155,11 +161,17 @@ fn check(patch: &mut Object, also: &[&str], twin: &Twin, now: Timestamp) -> Resu
     if let Some(schedule) = schedule {
         patch.insert("schedule", schedule);
     }
+    if is_same {
+        patch.remove("template");
+    }
     Ok(())
 }
 
-/// The entries in full: an empty array where there are none.
+/// The entries in full: an empty array where there are none, null where nothing is to be said of them any more.
 pub(super) fn normal_schedule(entries: &Json, now: Timestamp) -> Result<Json, Refusal> {
+    if *entries == Json::Null {
+        return Ok(Json::Null);
+    }
     match Plan::parse(entries, now) {
         Ok(plan) => Ok(plan.map_or_else(|| Json::Array(Box::default()), |plan| plan.entries())),
         Err(BadSchedule { field, detail }) => Err(Refusal::Invalid { field, detail }),

@@ -92,6 +92,13 @@ impl Twin {
         Ok(())
     }
 
+    /// Calls all of them back.
+    pub(super) fn cancel_all(&mut self, outcome: &mut Outcome, reason: &str, now: Timestamp, cause: &Cause) {
+        for id in self.ids(|_| true) {
+            self.end(outcome, id, Signal::Cancel, reason, None, (now, cause));
+        }
+    }
+
     pub(super) fn cancel(
         &mut self,
         outcome: &mut Outcome,

@@ -138,6 +138,14 @@ impl Twin {
         self.unmet.as_deref().and_then(Unmet::since)
     }
 
+    /// How far the device has come with the desired property called `name`; none where nothing is desired of it.
+    #[must_use]
+    pub fn sync(&self, name: &str, now: Timestamp) -> Option<SyncState> {
+        self.desired.get(name)?;
+        let note = self.unmet.as_deref().and_then(|unmet| unmet.get(name));
+        Some(note.map_or(SyncState::Applied, |note| note.state(now)))
+    }
+
     /// Follows a change of either side. `anew` is the patch of what was just desired.
     pub(super) fn follow(&mut self, anew: Option<&Object>, now: Timestamp) {
         if self.desired.is_empty() {

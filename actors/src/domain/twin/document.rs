@@ -18,6 +18,8 @@ impl Twin {
         document.insert("metadata", self.metadata(now).into());
         document.insert("schedule", self.plan().map_or_else(|| Json::Array(Box::default()), Plan::entries));
         document.insert("settings", self.settings().to_object().into());
+        document.insert("limits", self.limits().as_object().clone().into());
+        document.insert("firmware", self.firmware_shown().into());
         document
     }
 
@@ -31,12 +33,14 @@ impl Twin {
             ("number", self.number.0.into()),
             ("name", self.display_name().into()),
             ("claimed", self.claimed.into()),
+            ("lifecycle", self.lifecycle().as_str().into()),
             ("status", self.status.as_str().into()),
             ("last_seen", self.last_seen.map_or(Json::Null, time)),
             ("mode", self.mode.as_str().into()),
             ("mode_until", self.mode_until.map_or(Json::Null, time)),
             ("tags", self.tags.clone().into()),
             ("configuration", self.configuration.clone().into()),
+            ("template", self.template_shown()),
             ("created_at", time(self.created_at)),
             ("updated_at", time(self.updated_at)),
         ]
@@ -83,9 +87,8 @@ impl Twin {
             }
             about
         };
-        [("reported", each(&self.reported, reported)), ("desired", each(&self.desired, desired))]
-            .into_iter()
-            .collect()
+        let sides = [("reported", each(&self.reported, reported)), ("desired", each(&self.desired, desired))];
+        sides.into_iter().chain(self.sources()).collect()
     }
 }
 

@@ -2,13 +2,14 @@
 //! now and again whenever the twin is made from what the journal has.
 
 use super::dispositivo::{ENTRY, came_with_readings};
+use super::firmware::FIRMWARE;
+use super::lifecycle::LIFECYCLE;
 use super::{Mode, Twin, presence};
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Command, Step};
 use crate::domain::event::{Cause, ChangeKind, Event, EventBody, Source, TwinChange};
+use crate::domain::fleet::Layer;
 use crate::domain::json::Json;
-use crate::domain::schedule::Plan;
-use crate::domain::settings::DeviceSettings;
 
 impl Twin {
     /// Makes the state what it is after `event`. Applying a twin's events in order, each once, to a new
@@ -73,13 +74,23 @@ impl Twin {
             self.hear(now);
             self.messages += u64::from(!came_with_readings(patch));
         }
+        if let Some(layer) = patch.get("template") {
+            self.take_layer(layer.as_object().map(Layer::shared), now); // the rest of the patch lies over it
+        }
+        if *change == ChangeKind::Firmware && cause.source == Source::Mqtt {
+            self.last_seen = self.last_seen.max(Some(now));
+        }
         for (section, value) in patch.iter() {
             match (section, value) {
                 ("reported", Json::Object(patch)) => self.reported.merge(patch, now, None),
                 ("desired", Json::Object(patch)) => self.desired.merge(patch, now, Some(cause)),
-                ("tags", Json::Object(patch)) => self.tags.merge(patch),
-                ("configuration", Json::Object(patch)) => self.configuration.merge(patch),
+                ("tags", Json::Object(patch)) => self.say_tags(patch),
+                ("configuration", Json::Object(patch)) => self.say_configuration(patch),
+                ("limits", Json::Object(patch)) => self.say_limits(patch),
+                ("template", _) => {}
                 ("claimed", Json::Bool(claimed)) => self.claimed = *claimed,
+                (LIFECYCLE, change) => self.redo_lifecycle(change),
+                (FIRMWARE, Json::Object(change)) => self.redo_firmware(change, now),
                 (field, value) => self.redo_field(field, value, now),
             }
         }
@@ -100,17 +111,13 @@ impl Twin {
         match (field, value) {
             ("mode", value) => self.mode = value.as_str().and_then(Mode::parse).unwrap_or_default(),
             ("mode_until", _) => self.mode_until = time(),
-            // It was checked before it became an event.
-            ("schedule", entries) => self.plan = Plan::parse(entries, now).ok().flatten().map(Box::new),
+            ("schedule", entries) => self.say_schedule(entries, now),
             ("schedule_done", _) => {
                 if let (Some(plan), Some(done)) = (&mut self.plan, time()) {
                     plan.passed(done);
                 }
             }
-            ("settings", Json::Object(patch)) => {
-                let settings = self.settings().patched(patch).unwrap_or_default();
-                self.settings = (settings != DeviceSettings::default()).then(|| Box::new(settings));
-            }
+            ("settings", Json::Object(patch)) => self.say_settings(patch),
             ("failed" | "skipped" | ENTRY, _) => {} // told, and no state of the document
             (field, value) => self.profile.set(field, value),
         }

@@ -1,12 +1,14 @@
 //! What can come to a twin, and what it can come to.
 
+use std::sync::Arc;
+
 use super::change::{Change, Registration};
-use super::dispositivo::Dispositivo;
+use super::dispositivo::{Dispositivo, Speaker};
 use super::status::Mode;
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
 use crate::domain::event::Event;
-use crate::domain::fleet::Step;
+use crate::domain::fleet::{FirmwareReport, FirmwareTask, JobId, Layer, Lifecycle, Step};
 use crate::domain::id::DeviceId;
 use crate::domain::json::{Json, Object};
 use crate::domain::reading::Telemetry;
@@ -30,6 +32,12 @@ pub enum Input {
     Claim(Box<Registration>),
     /// A person or program changes the document.
     Change(Box<Change>),
+    /// It takes a template's layer, or has a template no more.
+    Template {
+        layer: Option<Arc<Layer>>,
+        /// Only if it has this template now: what is done to all who have it must not reach who has changed meanwhile.
+        only_of: Option<Box<str>>,
+    },
     /// Somebody asks the device to do something.
     Command {
         /// The id it gets if it is a new one.
@@ -57,6 +65,14 @@ pub enum Input {
     CouldNot(Object),
     /// What a device or an app of seed 003 says.
     Dispositivo(Box<Dispositivo>),
+    /// A person says where it stands in its life, and why.
+    SetLifecycle { state: Lifecycle, reason: Box<str> },
+    /// The device says how far it has come with its firmware.
+    Firmware(Box<FirmwareReport>),
+    /// It is to come to an image.
+    Update(Box<FirmwareTask>),
+    /// It need not come to the image of this roll-out any more, unless it has begun.
+    WithdrawUpdate { job: Option<JobId>, reason: Box<str> },
     /// The time has come for something that waited.
     Wake {
         /// Since when devices could make themselves heard: nobody is silent who could not speak.
@@ -90,6 +106,8 @@ pub enum Publish {
     Desired(Json),
     /// The configuration, retained.
     Configuration(Json),
+    /// The image that it is to come to, or that it need not.
+    Firmware(Json),
     /// A command. After `until` it must not go out any more: the queue decides anew.
     Command { body: Json, until: Timestamp },
 }
@@ -122,4 +140,37 @@ pub enum Refusal {
     /// A rule meets a person's word.
     #[error("the device is in manual mode: rules and schedules do not drive it")]
     ManualMode,
+    #[error("the device is suspended: it is neither heard nor driven until it is made active")]
+    Suspended,
+    #[error("the device is retired: it is neither heard nor driven any more")]
+    Retired,
+    #[error("the device is on its way to version {0}")]
+    UpdateUnderWay(Box<str>),
+}
+
+impl Input {
+    /// The device itself says it, by whichever door.
+    #[must_use]
+    pub fn is_of_device(&self) -> bool {
+        match self {
+            Self::Telemetry(_)
+            | Self::Report(_)
+            | Self::Presence { .. }
+            | Self::AskDesired
+            | Self::Answer { .. }
+            | Self::Poll
+            | Self::CouldNot(_)
+            | Self::Firmware(_) => true,
+            Self::Dispositivo(said) => matches!(said.speaker, Speaker::Device | Speaker::App),
+            _ => false,
+        }
+    }
+}
+
+impl Refusal {
+    /// The device is out of service.
+    #[must_use]
+    pub fn is_of_service(&self) -> bool {
+        matches!(self, Self::Suspended | Self::Retired)
+    }
 }

@@ -12,7 +12,7 @@ use crate::domain::settings::Heartbeat;
 pub struct Line {
     /// When it last came or went.
     pub changed_at: Timestamp,
-    /// Why it last went: `reported` (its own word or its last will) or `silent`.
+    /// Why it last went: `reported` (its own word or its last will), `silent`, `suspended` or `retired`.
     pub disconnect_reason: Box<str>,
     /// How often it went.
     pub disconnects: u32,
@@ -46,6 +46,9 @@ pub mod reason {
     pub const POLLED: &str = "polled";
     /// It was not heard for too long.
     pub const SILENT: &str = "silent";
+    /// A person took it out of service, until further notice or for good.
+    pub const SUSPENDED: &str = "suspended";
+    pub const RETIRED: &str = "retired";
 }
 
 impl Default for Rhythm {
@@ -150,6 +153,7 @@ impl Twin {
             let body = EventBody::Presence { status: Status::Online, reason: why.into() };
             self.happen(outcome, body, now, cause);
             self.remind(outcome);
+            self.tell_update(outcome, now, cause);
         }
     }
 
@@ -159,6 +163,7 @@ impl Twin {
             let body = EventBody::Presence { status: Status::Offline, reason: why.into() };
             self.happen(outcome, body, now, cause);
             self.take_commands_back(outcome, now, cause);
+            self.take_update_back(outcome, now, cause);
         }
     }
 

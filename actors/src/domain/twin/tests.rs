@@ -3,6 +3,10 @@
 mod commands;
 mod convergence;
 mod dispositivo;
+mod firmware;
+mod jobs;
+mod layers;
+mod lifecycle;
 mod modes;
 mod presence;
 mod scene;
@@ -11,6 +15,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::event::Source;
+use crate::domain::fleet::FirmwareState;
 use crate::domain::payload;
 
 fn twin() -> Twin {
@@ -205,6 +210,12 @@ fn any_input() -> impl Strategy<Value = Input> {
         any::<bool>().prop_map(|online| Input::Presence { online, details: object(r#"{"battery": 1}"#) }),
         document.prop_map(|text| change(&format!(r#"{{"desired": {text}, "tags": {text}}}"#), None)),
         Just(Input::Claim(Box::new(Registration { patch: object(r#"{"name": "Pump", "model": "P"}"#) }))),
+        (0..3usize).prop_map(|n| Input::SetLifecycle { state: Lifecycle::ALL[n + 1], reason: "".into() }),
+        (0..2u128, 0..8usize).prop_map(|(job, n)| match n {
+            0 | 1 => Input::Update(Box::new(firmware::task(job, "2"))),
+            2 => Input::WithdrawUpdate { job: Some(firmware::job(job)), reason: "".into() },
+            n => firmware::report(&format!(r#"{{"state": "{}"}}"#, FirmwareState::ALL[n].as_str())),
+        }),
     ]
 }
 

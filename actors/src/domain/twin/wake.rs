@@ -4,6 +4,7 @@ use super::{Change, Mode, Outcome, Refusal, Twin, presence};
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{CommandId, CommandRequest};
 use crate::domain::event::{Cause, ChangeKind, Source};
+use crate::domain::fleet::FirmwareTask;
 use crate::domain::json::{Json, Object};
 use crate::domain::schedule::{Action, Due, DueNow, Plan};
 
@@ -13,8 +14,9 @@ impl Twin {
     #[must_use]
     pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
         let commands = self.queue.as_deref().and_then(|queue| queue.deadline(now));
-        let schedule = self.plan.as_deref().and_then(Plan::next);
-        [self.mode_until, commands, schedule].into_iter().flatten().min()
+        let schedule = self.plan.as_deref().filter(|_| !self.is_retired()).and_then(Plan::next);
+        let firmware = self.firmware().and_then(FirmwareTask::deadline);
+        [self.mode_until, commands, schedule, firmware].into_iter().flatten().min()
     }
 
     /// Who drives the twin changes; `until` ends a person's word by itself.
@@ -64,6 +66,7 @@ impl Twin {
             self.go_offline(outcome, presence::reason::SILENT, now, cause);
         }
         self.time_commands(outcome, now, cause);
+        self.time_firmware(outcome, now, cause);
         self.run_schedule(outcome, manual_until, first_id, now);
     }
 
@@ -88,17 +91,20 @@ impl Twin {
         first_id: CommandId,
         now: Timestamp,
     ) {
-        let Some(plan) = self.plan.as_deref().filter(|plan| plan.next().is_some_and(|next| next <= now))
-        else {
-            return;
-        };
+        let is_due = |plan: &&Plan| plan.next().is_some_and(|next| next <= now);
+        let Some(plan) = self.plan.as_deref().filter(is_due).filter(|_| !self.is_retired()) else { return };
         let DueNow { runs, skipped, done } = plan.due(now);
-        let is_manual = |due: &Due| manual_until.is_some_and(|until| due.at < until);
+        let is_suspended = self.lifecycle().is_out_of_service();
+        let is_manual = |due: &Due| is_suspended || manual_until.is_some_and(|until| due.at < until);
         let (refused, runs): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_manual);
         let passed_over: Vec<Json> = skipped
             .iter()
             .map(|due| passed_over(due, "missed"))
-            .chain(refused.iter().map(|due| passed_over(due, "manual_mode")))
+            .chain(
+                refused
+                    .iter()
+                    .map(|due| passed_over(due, if is_suspended { "suspended" } else { "manual_mode" })),
+            )
             .collect();
         let mark = || ("schedule_done", Json::from(done.to_string()));
         if !passed_over.is_empty() {

@@ -1,18 +1,20 @@
 //! The native dialect: the topics of API.md. The Flask guide's `iot/devices/{id}/data` is one of them.
 
 use super::{DecodeError, Decoded};
+use crate::domain::fleet::FirmwareReport;
 use crate::domain::payload::{self, PayloadError};
 use crate::domain::{Answer, CommandId, DeviceId, Input, Object, Status};
 use crate::mqtt::topics::{self, Leaf, Native};
 
 /// What devices publish.
-pub(super) const SUBSCRIPTIONS: [&str; 6] = [
+pub(super) const SUBSCRIPTIONS: [&str; 7] = [
     "iot/devices/+/data",
     "iot/devices/+/state",
     "iot/devices/+/status",
     "iot/devices/+/get",
     "iot/devices/+/desired/failed",
     "iot/devices/+/commands/+",
+    "iot/devices/+/firmware",
 ];
 
 /// A status word that is quoted in an error is cut to this many characters.
@@ -29,7 +31,11 @@ pub(super) fn decode(topic: &str, payload: &[u8]) -> Option<Result<Decoded, Deco
 }
 
 fn is_inbound(leaf: Leaf<'_>) -> bool {
-    matches!(leaf, Leaf::Data | Leaf::State | Leaf::Status | Leaf::Get | Leaf::CouldNot | Leaf::Answer(_))
+    match leaf {
+        Leaf::Data | Leaf::State | Leaf::Status | Leaf::Get | Leaf::CouldNot | Leaf::Answer(_) => true,
+        Leaf::Firmware => true,
+        Leaf::Desired | Leaf::Commands | Leaf::Configuration | Leaf::Update => false,
+    }
 }
 
 fn decode_native(native: Native<'_>, payload: &[u8]) -> Result<Decoded, DecodeError> {
@@ -45,7 +51,10 @@ fn decode_native(native: Native<'_>, payload: &[u8]) -> Result<Decoded, DecodeEr
                 .ok_or_else(|| DecodeError::BadCommandId(command.chars().take(SHOWN).collect()))?;
             Input::Answer { id, answer: Box::new(Answer::read(payload)?), known: None }
         }
-        Leaf::Desired | Leaf::Commands | Leaf::Configuration => return Err(DecodeError::BadTopic),
+        Leaf::Firmware => Input::Firmware(Box::new(FirmwareReport::read(payload)?)),
+        Leaf::Desired | Leaf::Commands | Leaf::Configuration | Leaf::Update => {
+            return Err(DecodeError::BadTopic);
+        }
     };
     Ok(Decoded { device, input })
 }

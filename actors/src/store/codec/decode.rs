@@ -269,6 +269,8 @@ fn change_of(code: u8) -> Result<ChangeKind, CodecError> {
         4 => ChangeKind::Deleted,
         5 => ChangeKind::Scheduled,
         6 => ChangeKind::Skipped,
+        7 => ChangeKind::Lifecycle,
+        8 => ChangeKind::Firmware,
         _ => return Err(CodecError::Nonsense("there is no such change")),
     })
 }

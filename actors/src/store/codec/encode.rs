@@ -247,6 +247,8 @@ fn change_code(change: ChangeKind) -> u8 {
         ChangeKind::Deleted => 4,
         ChangeKind::Scheduled => 5,
         ChangeKind::Skipped => 6,
+        ChangeKind::Lifecycle => 7,
+        ChangeKind::Firmware => 8,
     }
 }
 

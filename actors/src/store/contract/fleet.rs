@@ -131,3 +131,29 @@ async fn a_jobs_devices_come_further_once() {
         assert_eq!(fixture.store.job_counts(OTHER, None).await.unwrap(), [(Queued, 3)].into());
     }
 }
+
+#[tokio::test]
+async fn of_what_one_batch_says_of_a_device_the_last_counts_and_what_is_final() {
+    use StepState::{Asked, Done, Downloading, Failed, Verified};
+    for fixture in Fixture::both().await {
+        let mut world = World::new();
+        world.fleet.jobs.push(JobOp::Devices((0..4).map(|place| device(JOB, place)).collect()));
+        let percent = |percent| Step { percent: Some(percent), ..Step::new(JOB, Downloading) };
+        for state in [Asked, Downloading] {
+            world.fleet.jobs.extend((0..4).map(|place| step(place, Step::new(JOB, state))));
+        }
+        world.fleet.jobs.extend((1..=99).map(|n| step(0, percent(n))));
+        world.fleet.jobs.extend([step(1, Step::new(JOB, Failed)), step(1, Step::new(JOB, Asked))]);
+        world.fleet.jobs.extend([step(2, Step::new(JOB, Failed)), step(2, Step::new(JOB, Done))]);
+        world.fleet.jobs.extend([step(3, Step::new(JOB, Done)), step(3, Step::new(JOB, Failed))]);
+        fixture.commit(&world.batch()).await;
+        let found = fixture.store.job_devices(&JobDeviceQuery::of(JOB)).await.unwrap().devices;
+        let steps: Vec<_> = found.iter().map(|device| (device.step.state, device.step.percent)).collect();
+        assert_eq!(steps, [(Downloading, Some(99)), (Failed, None), (Done, None), (Done, None)]);
+
+        world.fleet.jobs.extend([step(0, Step::new(JOB, Verified)), step(1, Step::new(JOB, Done))]);
+        fixture.commit(&world.batch()).await;
+        let counts = fixture.store.job_counts(JOB, None).await.unwrap();
+        assert_eq!(counts, [(Verified, 1), (Done, 3)].into(), "what had failed is done after all");
+    }
+}

@@ -4,6 +4,7 @@ use sea_orm::Database;
 use twinhub_migrations::{Migrator, MigratorTrait};
 
 use super::support::*;
+use crate::domain::fleet::Lifecycle;
 use crate::domain::{DeviceNumber, Status};
 use crate::store::{DeviceQuery, SqlOptions, SqlStore, Store};
 
@@ -34,6 +35,7 @@ async fn what_was_there_before_commands_stays() {
     world.tell("pump", r#"{"t": 23.50}"#);
     world.tell("gone", r#"{"t": 1}"#);
     world.presence("fan", true);
+    world.register("new", "{}");
     world.send("iot/devices/pump/desired");
     fixture.commit(&world.batch()).await;
     fixture.store.maintain(world.now).await.unwrap();
@@ -53,7 +55,11 @@ async fn what_was_there_before_commands_stays() {
         let (new, old) = (store.head().await.unwrap(), fixture.store.head().await.unwrap());
         assert_eq!((new.seq, new.number, new.outgoing), (old.seq, old.number, old.outgoing));
         let mut twins = store.devices(&list()).await.unwrap().twins;
-        assert_eq!(twins.len(), 2);
+        assert_eq!(twins.len(), 3);
+        let provisioned = DeviceQuery { lifecycle: vec![Lifecycle::Provisioned], ..list() };
+        assert_eq!(store.devices(&provisioned).await.unwrap().twins[0].id.as_str(), "new");
+        let active = DeviceQuery { lifecycle: vec![Lifecycle::Active], ..list() };
+        assert_eq!(store.devices(&active).await.unwrap().total, 2);
         assert_eq!((twins[0].status, twins[0].messages), (Status::Online, 2));
         assert_eq!(twins.remove(0).reported, world.twins["pump"].reported);
         let tagged = DeviceQuery { tags: vec![("floor".into(), "2".into())], ..list() };

@@ -7,6 +7,7 @@ mod commands;
 mod durable;
 mod expiring;
 mod fleet;
+mod life;
 mod lists;
 mod made;
 mod migrated;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::domain::event::{EventBody, Source};
+use crate::domain::fleet::Lifecycle;
 use crate::domain::series::{Aggregate, HistoryQuery};
 use crate::domain::twin::{Change, Registration};
 use crate::domain::{
@@ -132,6 +133,11 @@ impl World {
 
     pub fn set_mode(&mut self, id: &str, mode: Mode, until: Option<Timestamp>) {
         self.input(id, Input::SetMode { mode, until });
+    }
+
+    /// A person says where it stands in its life.
+    pub fn live(&mut self, id: &str, state: Lifecycle) {
+        self.input(id, Input::SetLifecycle { state, reason: "".into() });
     }
 
     /// What waited is looked at.

@@ -122,6 +122,10 @@ impl Automated {
         AlarmPage { alarms, total }
     }
 
+    pub fn alarms_of(&self, device: DeviceNumber) -> u64 {
+        self.alarms.values().filter(|alarm| alarm.number == device).count() as u64
+    }
+
     pub fn alarm(&self, id: AlarmId) -> Option<Alarm> {
         self.alarms.get(&id).cloned()
     }

@@ -38,7 +38,7 @@ impl Kept {
                 }
                 JobOp::Step { number, at, step } => {
                     let device = self.jobs.get_mut(&step.job).and_then(|devices| devices.get_mut(number));
-                    if let Some(device) = device.filter(|device| !device.step.state.is_final()) {
+                    if let Some(device) = device.filter(|device| device.step.state.gives_way_to(step.state)) {
                         (device.step, device.at) = (step.clone(), *at);
                     }
                 }

@@ -126,8 +126,8 @@ async fn read(store: &SqlStore, view: &View, numbers: Vec<i64>) -> Result<Vec<Tw
 }
 
 fn condition(query: &DeviceQuery) -> Condition {
-    let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, tags, q, .. } =
-        query;
+    let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, .. } = query;
+    let DeviceQuery { template, lifecycle, tags, q, .. } = query;
     let mut all = Condition::all()
         .add_option(numbers.map(|(first, last)| device::Column::Number.between(first.0, last.0)))
         .add_option(
@@ -139,6 +139,11 @@ fn condition(query: &DeviceQuery) -> Condition {
         .add_option(group.as_deref().map(|text| device::Column::GroupId.eq(select::key(text))))
         .add_option(claimed.map(|claimed| device::Column::Claimed.eq(claimed)))
         .add_option(mode.map(|mode| device::Column::Mode.eq(mode.as_str())))
+        .add_option(template.as_deref().map(|id| device::Column::Template.eq(id)))
+        .add_option(
+            (!lifecycle.is_empty())
+                .then(|| device::Column::Lifecycle.is_in(lifecycle.iter().map(|state| state.as_str()))),
+        )
         .add_option(q.as_deref().map(|part| Expr::col(device::Column::Search).like(part_of(part))));
     for (name, value) in tags {
         let tagged = Query::select()

@@ -25,8 +25,8 @@ const READ_JOB: &str = "read a job's devices";
 const WRITE: &str = "write the fleet";
 const WRITE_JOB: &str = "write a job's devices";
 
-/// What is said alike of many devices, and of whom.
-type Alike<'a> = HashMap<(&'a Step, Timestamp), Vec<i64>>;
+/// The last that is said of each device of a job, and when.
+type Latest<'a> = HashMap<(JobId, DeviceNumber), (&'a Step, Timestamp)>;
 
 /// See [`crate::store::Store::records`].
 pub async fn records(store: &SqlStore, kind: RecordKind) -> Result<Vec<Record>, StoreError> {
@@ -93,22 +93,27 @@ pub async fn job_counts(
 pub async fn write(sql: &DatabaseTransaction, Fleet { records, jobs }: &Fleet) -> Result<(), StoreError> {
     let latest: HashMap<_, _> = records.iter().map(|record| ((record.kind, &*record.id), record)).collect();
     write_records(sql, latest.into_values()).await?;
-    let mut alike = Alike::new();
+    let mut latest = Latest::new();
     for op in jobs {
         match op {
-            JobOp::Step { number, at, step } => alike.entry((step, *at)).or_default().push(number.0),
+            JobOp::Step { number, at, step } => {
+                let said = latest.entry((step.job, *number)).or_insert((step, *at));
+                if said.0.state.gives_way_to(step.state) {
+                    *said = (step, *at);
+                }
+            }
             JobOp::Devices(devices) => {
-                write_steps(sql, std::mem::take(&mut alike)).await?;
+                write_steps(sql, std::mem::take(&mut latest)).await?;
                 let keep = OnConflict::columns([C::Job, C::Device]).do_nothing().to_owned();
                 write::insert(sql, WRITE_JOB, devices.iter().map(of_device).collect(), Some(keep)).await?;
             }
             JobOp::Sweep(sweep) => {
-                write_steps(sql, std::mem::take(&mut alike)).await?;
+                write_steps(sql, std::mem::take(&mut latest)).await?;
                 write_sweep(sql, sweep).await?;
             }
         }
     }
-    write_steps(sql, alike).await
+    write_steps(sql, latest).await
 }
 
 async fn write_records(
@@ -140,7 +145,11 @@ async fn write_records(
 }
 
 /// One statement for all of whom the same is said: of thousands who were told the same, most often.
-async fn write_steps(sql: &DatabaseTransaction, alike: Alike<'_>) -> Result<(), StoreError> {
+async fn write_steps(sql: &DatabaseTransaction, latest: Latest<'_>) -> Result<(), StoreError> {
+    let mut alike: HashMap<(&Step, Timestamp), Vec<i64>> = HashMap::new();
+    for ((_, number), said) in latest {
+        alike.entry(said).or_default().push(number.0);
+    }
     for ((step, at), numbers) in alike {
         let Step { job, state, detail, percent, command } = step;
         for some in numbers.chunks(write::AT_ONCE) {
@@ -152,7 +161,7 @@ async fn write_steps(sql: &DatabaseTransaction, alike: Alike<'_>) -> Result<(), 
                 .col_expr(C::At, Expr::value(at.millis()))
                 .filter(C::Job.eq(bytes(*job)))
                 .filter(C::Device.is_in(some.iter().copied()))
-                .filter(C::State.is_not_in(finals()))
+                .filter(C::State.is_in(before(*state)))
                 .exec(sql)
                 .await
                 .map_err(failed(WRITE_JOB))?;
@@ -187,8 +196,8 @@ fn condition(query: &JobDeviceQuery) -> Condition {
         .add_option(query.places.map(|(_, to)| C::Place.lt(int(to))))
 }
 
-fn finals() -> impl Iterator<Item = &'static str> {
-    StepState::ALL.into_iter().filter(|state| state.is_final()).map(StepState::as_str)
+fn before(state: StepState) -> impl Iterator<Item = &'static str> {
+    StepState::ALL.into_iter().filter(move |before| before.gives_way_to(state)).map(StepState::as_str)
 }
 
 fn of_device(device: &JobDevice) -> job_device::Model {

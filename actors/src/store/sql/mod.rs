@@ -40,6 +40,7 @@ mod devices;
 mod entities;
 mod events;
 mod expire;
+mod extent;
 mod fleet;
 mod head;
 mod history;
@@ -71,7 +72,7 @@ use self::tail::Tail;
 use self::writer::Writer;
 use super::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, EventQuery, Head, JobCounts, JobDevicePage,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, EventQuery, Extent, Head, JobCounts, JobDevicePage,
     JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 use crate::domain::alarm::{Alarm, AlarmId};
@@ -187,6 +188,10 @@ impl Store for SqlStore {
         identity: u64,
     ) -> Result<bool, StoreError> {
         history::has_message(self, device, at, identity).await
+    }
+
+    async fn extent(&self, device: DeviceNumber) -> Result<Extent, StoreError> {
+        extent::extent(self, device).await
     }
 
     async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError> {

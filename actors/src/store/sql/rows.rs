@@ -39,6 +39,8 @@ pub fn of_device(twin: &Twin) -> device::Model {
         wake_at: wake_at.map(Timestamp::millis),
         silence_ms: silence.map(|(_, silence)| silence),
         drifting_since: twin.drifting_since().map(Timestamp::millis),
+        template: twin.template_id().map(Into::into),
+        lifecycle: twin.lifecycle().as_str().to_owned(),
     }
 }
 

@@ -218,11 +218,12 @@ fn selector_text(selector: &Selector) -> String {
     match selector {
         Selector::Device(id) => id.to_string(),
         Selector::Glob(glob) => glob.text.to_string(),
-        Selector::Where { group, device_type, tags } => {
+        Selector::Where { group, device_type, tags, template } => {
             let mut parts = Vec::new();
             parts.extend(group.iter().map(|group| format!("group {group}")));
             parts.extend(device_type.iter().map(|device_type| format!("type {device_type}")));
             parts.extend(tags.iter().map(|(key, value)| format!("{key} {value}")));
+            parts.extend(template.iter().map(|template| format!("template {template}")));
             parts.join(", ")
         }
         Selector::Trigger => "trigger.device".into(),

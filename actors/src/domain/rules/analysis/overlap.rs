@@ -39,8 +39,13 @@ pub fn selectors(a: &Selector, b: &Selector) -> bool {
         }
         (Selector::Glob(a), Selector::Glob(b)) => globs(&a.text, &b.text),
         (
-            Selector::Where { group, device_type, tags },
-            Selector::Where { group: other_group, device_type: other_type, tags: other_tags },
+            Selector::Where { group, device_type, tags, template },
+            Selector::Where {
+                group: other_group,
+                device_type: other_type,
+                tags: other_tags,
+                template: other_template,
+            },
         ) => {
             let differ =
                 |a: &Option<Box<str>>, b: &Option<Box<str>>| matches!((a, b), (Some(a), Some(b)) if a != b);
@@ -48,8 +53,10 @@ pub fn selectors(a: &Selector, b: &Selector) -> bool {
                 tags.iter().any(|(key, value)| other_tags.iter().any(|(k, v)| key == k && value != v));
             let shared = (group.is_some() && group == other_group)
                 || (device_type.is_some() && device_type == other_type)
+                || (template.is_some() && template == other_template)
                 || tags.iter().any(|tag| other_tags.contains(tag));
-            shared && !differ(group, other_group) && !differ(device_type, other_type) && !tags_differ
+            let texts = [(group, other_group), (device_type, other_type), (template, other_template)];
+            shared && !texts.iter().any(|(a, b)| differ(a, b)) && !tags_differ
         }
         _ => false,
     }

@@ -40,7 +40,7 @@ fn rule(id: &str, triggers: Vec<TriggerKind>, conditions: &[&str], actions: Vec<
         actions: actions.into_iter().map(action).collect(),
         on_release: Arc::default(),
         fingerprint: 0,
-        source: Arc::default(),
+        source: Default::default(),
     }
 }
 
@@ -54,7 +54,12 @@ fn of(text: &str) -> Selector {
     if text == "*" {
         Selector::Trigger
     } else if let Some(device_type) = text.strip_prefix("type:") {
-        Selector::Where { group: None, device_type: Some(device_type.into()), tags: Vec::new() }
+        Selector::Where {
+            group: None,
+            device_type: Some(device_type.into()),
+            tags: Vec::new(),
+            template: None,
+        }
     } else if text.contains('*') {
         let matcher = globset::Glob::new(text).unwrap().compile_matcher();
         Selector::Glob(Glob { text: text.into(), matcher })

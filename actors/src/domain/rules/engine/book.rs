@@ -8,7 +8,8 @@ use crate::domain::rules::expression::Dependency;
 use crate::domain::rules::model::{
     Action, AlarmBecomes, Path, Rule, RuleId, Selector, Trigger, TriggerKind, What,
 };
-use crate::domain::{DeviceId, Object, Twin};
+use crate::domain::twin::Tags;
+use crate::domain::{DeviceId, Twin};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -55,7 +56,7 @@ struct Programs {
 pub(super) struct Profile {
     pub group: Box<str>,
     pub device_type: Box<str>,
-    pub tags: Object,
+    pub tags: Tags,
 }
 
 impl Book {
@@ -243,11 +244,12 @@ pub(super) fn fits(selector: &Selector, id: &DeviceId, profile: &Profile) -> boo
     match selector {
         Selector::Device(named) => named == id,
         Selector::Glob(glob) => glob.matcher.is_match(id.as_str()),
-        Selector::Where { group, device_type, tags } => {
+        Selector::Where { group, device_type, tags, template } => {
             group.as_ref().is_none_or(|group| *group == profile.group)
                 && device_type.as_ref().is_none_or(|wanted| *wanted == profile.device_type)
+                && template.as_ref().is_none_or(|wanted| profile.tags.template() == Some(&**wanted))
                 && tags.iter().all(|(name, wanted)| {
-                    profile.tags.get(name).is_some_and(|value| match value.as_str() {
+                    profile.tags.tags.get(name).is_some_and(|value| match value.as_str() {
                         Some(text) => *text == **wanted,
                         None => value.to_string() == **wanted,
                     })
@@ -262,7 +264,9 @@ fn text(selector: &Selector) -> String {
     match selector {
         Selector::Device(id) => format!("={id}"),
         Selector::Glob(glob) => format!("*{}", glob.text),
-        Selector::Where { group, device_type, tags } => format!("?{group:?} {device_type:?} {tags:?}"),
+        Selector::Where { group, device_type, tags, template } => {
+            format!("?{group:?} {device_type:?} {tags:?} {template:?}")
+        }
         Selector::Trigger => String::new(),
     }
 }
@@ -272,7 +276,7 @@ impl Profile {
         Self {
             group: twin.profile.text("group_id").into(),
             device_type: twin.profile.device_type.clone(),
-            tags: twin.tags.clone(),
+            tags: twin.tags_with_layer(),
         }
     }
 }

@@ -67,7 +67,12 @@ impl World {
         let mut selectors = book.new_patterns(before);
         if book.by_profile && !before.by_profile {
             // Who fits later must be known by what else it is: all are looked at once.
-            selectors.push(Selector::Where { group: None, device_type: None, tags: Vec::new() });
+            selectors.push(Selector::Where {
+                group: None,
+                device_type: None,
+                tags: Vec::new(),
+                template: None,
+            });
         }
         self.wanted = Wanted { devices: missing, selectors };
     }
@@ -122,7 +127,7 @@ impl World {
                 if !other.profile.group.is_empty() {
                     twin.profile.more.insert("group_id", Json::from(&*other.profile.group));
                 }
-                twin.tags = other.profile.tags.clone();
+                twin.set_tags_with_layer(&other.profile.tags);
                 self.meet_new(twin, event, book)
             }
             _ => self.meet_new(fresh(event), event, book),
@@ -207,7 +212,7 @@ pub(super) fn is_deletion(event: &Event) -> bool {
 fn changes_profile(event: &Event) -> bool {
     let EventBody::Twin(change) = &event.body else { return false };
     change.change == ChangeKind::Deleted
-        || ["type", "group_id", "tags"].iter().any(|field| change.patch.get(field).is_some())
+        || ["type", "group_id", "tags", "template"].iter().any(|field| change.patch.get(field).is_some())
 }
 
 fn fresh(event: &Event) -> Box<Twin> {

@@ -1,5 +1,6 @@
 //! Evaluation: Kleene's logic above, values below.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::operators::{Operator, Problem};
@@ -19,19 +20,29 @@ pub struct Evaluation<'s, 'a> {
     locals: Vec<Value<'a>>,
     /// What the names of the term that is being evaluated stood for.
     values: Object,
-    pub terms: Vec<TermSeen>,
+    /// None: nobody will ask why, and nothing is written down. A filter is evaluated so for each of thousands.
+    terms: Option<Vec<TermSeen>>,
 }
 
 type Known<'a> = Result<Value<'a>, Unknown>;
 
 impl<'s, 'a> Evaluation<'s, 'a> {
     pub fn new(text: &'s str, scope: &'s Scope<'a>) -> Self {
-        let (values, terms) = (Object::default(), Vec::new());
-        Self { text, scope, steps: MOST_STEPS, locals: Vec::new(), values, terms }
+        Self { terms: Some(Vec::new()), ..Self::quiet(text, scope) }
+    }
+
+    /// One that writes nothing down, and says of nothing why it is not known.
+    pub fn quiet(text: &'s str, scope: &'s Scope<'a>) -> Self {
+        Self { text, scope, steps: MOST_STEPS, locals: Vec::new(), values: Object::default(), terms: None }
+    }
+
+    /// The terms that were looked at.
+    pub fn into_terms(self) -> Vec<TermSeen> {
+        self.terms.unwrap_or_default()
     }
 
     /// Whether `node` holds; its terms are written down.
-    pub fn condition(&mut self, node: &Node) -> Option<bool> {
+    pub fn condition(&mut self, node: &'a Node) -> Option<bool> {
         match &node.kind {
             Kind::Not(of) => self.condition(of).map(|holds| !holds),
             Kind::And(parts) => self.chain(parts, false),
@@ -52,7 +63,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
     }
 
     /// A chain that is settled by the first part that comes to `settled`.
-    fn chain(&mut self, parts: &[Node], settled: bool) -> Option<bool> {
+    fn chain(&mut self, parts: &'a [Node], settled: bool) -> Option<bool> {
         let mut holds = Some(!settled);
         for part in parts {
             match self.condition(part) {
@@ -64,18 +75,19 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         holds
     }
 
-    fn term(&mut self, node: &Node) -> Option<bool> {
+    fn term(&mut self, node: &'a Node) -> Option<bool> {
         let found = self.truth(node);
+        let Some(terms) = &mut self.terms else { return found.ok() };
         let values = std::mem::take(&mut self.values);
         let (holds, unknown) = match found {
             Ok(holds) => (Some(holds), None),
             Err(Unknown(why)) => (None, Some(why.into())),
         };
-        self.terms.push(TermSeen { text: node.text(self.text).into(), values, holds, unknown });
+        terms.push(TermSeen { text: node.text(self.text).into(), values, holds, unknown });
         holds
     }
 
-    fn truth(&mut self, node: &Node) -> Result<bool, Unknown> {
+    fn truth(&mut self, node: &'a Node) -> Result<bool, Unknown> {
         match self.value(node)? {
             Value::Bool(holds) => Ok(holds),
             other => Err(self.not_a(node, &other, "true or false")),
@@ -83,14 +95,14 @@ impl<'s, 'a> Evaluation<'s, 'a> {
     }
 
     /// What `node` comes to, to be shown as a whole.
-    pub fn whole(&mut self, node: &Node) -> Known<'a> {
+    pub fn whole(&mut self, node: &'a Node) -> Known<'a> {
         let value = self.value(node)?;
         self.spend(cost(&value))?;
         Ok(value)
     }
 
     /// What `node` comes to.
-    fn value(&mut self, node: &Node) -> Known<'a> {
+    fn value(&mut self, node: &'a Node) -> Known<'a> {
         self.spend(1)?;
         match &node.kind {
             Kind::Null => Ok(Value::Null),
@@ -100,12 +112,13 @@ impl<'s, 'a> Evaluation<'s, 'a> {
             Kind::Text(text) => self.own_text(text),
             Kind::Name(name) => {
                 let text = node.text(self.text);
-                let found = name.find(self.scope, text)?;
+                let found = name.find(self.scope);
+                let found = found.ok_or_else(|| self.unknown(|| name.why(self.scope, text).0))?;
                 let value = found.value();
                 if let Value::Array(_) | Value::Object(_) = value {
                     self.spend(16)?; // it is shown as a whole
                 }
-                if self.values.get(text).is_none() {
+                if self.terms.is_some() && self.values.get(text).is_none() {
                     self.values.insert(text, found.to_json());
                 }
                 Ok(value)
@@ -127,7 +140,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
             }
             Kind::Member(parts) => {
                 let of = self.value(&parts.0)?;
-                let key = Value::Text(parts.1.to_string().into());
+                let key = Value::Text(Cow::Borrowed(&parts.1));
                 self.member(&parts.0, &of, &key, &parts.1)
             }
             Kind::Index(parts) => self.index(&parts.0, &parts.1),
@@ -175,17 +188,17 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         }
     }
 
-    fn own_text(&mut self, text: &str) -> Known<'a> {
+    fn own_text(&mut self, text: &'a str) -> Known<'a> {
         self.spend(u32::try_from(text.len() / 64).unwrap_or(u32::MAX))?;
-        Ok(Value::Text(text.to_owned().into()))
+        Ok(Value::Text(Cow::Borrowed(text)))
     }
 
-    fn binary(&mut self, operator: Operator, left: &Node, right: &Node) -> Known<'a> {
+    fn binary(&mut self, operator: Operator, left: &'a Node, right: &'a Node) -> Known<'a> {
         let (a, b) = (self.value(left)?, self.value(right)?);
         self.spend(cost(&a).saturating_add(cost(&b)))?;
         operator.apply(&a, &b).map_err(|problem| {
             let (left_text, right_text) = (left.text(self.text), right.text(self.text));
-            Unknown(match problem {
+            self.unknown(|| match problem {
                 Problem::Other(why) => format!("`{left_text}` with `{right_text}`: {why}"),
                 Problem::NotIn => format!("`{right_text}` is {}, not a list", b.kind()),
                 Problem::Types => match (&left.kind, &right.kind) {
@@ -203,7 +216,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
     }
 
     /// As [`Evaluation::chain`], within a value.
-    fn inner_chain(&mut self, parts: &[Node], settled: bool) -> Known<'a> {
+    fn inner_chain(&mut self, parts: &'a [Node], settled: bool) -> Known<'a> {
         let mut unknown = None;
         for part in parts {
             match self.truth(part) {
@@ -215,23 +228,23 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         unknown.map_or(Ok(Value::Bool(!settled)), Err)
     }
 
-    fn member(&self, node: &Node, of: &Value<'a>, key: &Value<'a>, shown: &str) -> Known<'a> {
+    fn member(&self, node: &'a Node, of: &Value<'a>, key: &Value<'a>, shown: &str) -> Known<'a> {
         let text = node.text(self.text);
         match of {
             Value::Object(_) | Value::Map(_) => {
-                of.get(key).ok_or_else(|| Unknown(format!("`{text}` has no `{shown}`")))
+                of.get(key).ok_or_else(|| self.unknown(|| format!("`{text}` has no `{shown}`")))
             }
             other => Err(self.not_a(node, other, "an object")),
         }
     }
 
-    fn index(&mut self, of: &Node, index: &Node) -> Known<'a> {
+    fn index(&mut self, of: &'a Node, index: &'a Node) -> Known<'a> {
         let (value, key) = (self.value(of)?, self.value(index)?);
         let text = of.text(self.text);
         match (&value, &key) {
             (Value::Array(_) | Value::List(_), Value::Int(index)) => {
                 let item = usize::try_from(*index).ok().and_then(|index| value.item(index));
-                item.ok_or_else(|| Unknown(format!("`{text}` has no item {index}")))
+                item.ok_or_else(|| self.unknown(|| format!("`{text}` has no item {index}")))
             }
             (Value::Array(_) | Value::List(_), other) => Err(self.not_a(index, other, "a whole number")),
             _ => self.member(of, &value, &key, index.text(self.text)),
@@ -239,12 +252,12 @@ impl<'s, 'a> Evaluation<'s, 'a> {
     }
 
     /// Is it there? What it is in may be missing too.
-    fn has(&mut self, of: &Node) -> Known<'a> {
+    fn has(&mut self, of: &'a Node) -> Known<'a> {
         let found = match &of.kind {
             Kind::Name(name) => {
                 let text = of.text(self.text);
-                let found = name.find(self.scope, text).ok();
-                if let Some(found) = &found {
+                let found = name.find(self.scope);
+                if let Some(found) = found.as_ref().filter(|_| self.terms.is_some()) {
                     self.values.insert(text, found.to_json());
                 }
                 found.is_some()
@@ -255,7 +268,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         Ok(Value::Bool(found))
     }
 
-    fn each(&mut self, each: Each, range: &Node, body: &Node) -> Known<'a> {
+    fn each(&mut self, each: Each, range: &'a Node, body: &'a Node) -> Known<'a> {
         let of = self.value(range)?;
         self.spend(cost(&of))?;
         let Some(items) = of.range() else { return Err(self.not_a(range, &of, "a list")) };
@@ -286,8 +299,13 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         })
     }
 
-    fn not_a(&self, node: &Node, value: &Value<'_>, wanted: &str) -> Unknown {
-        Unknown(format!("`{}` is {}, not {wanted}", node.text(self.text), value.kind()))
+    fn not_a(&self, node: &'a Node, value: &Value<'_>, wanted: &str) -> Unknown {
+        self.unknown(|| format!("`{}` is {}, not {wanted}", node.text(self.text), value.kind()))
+    }
+
+    /// Not known, and `why` where that is asked for.
+    fn unknown(&self, why: impl FnOnce() -> String) -> Unknown {
+        Unknown(if self.terms.is_some() { why() } else { String::new() })
     }
 
     fn spend(&mut self, steps: u32) -> Result<(), Unknown> {

@@ -105,7 +105,7 @@ fn fact(name: &Name, bound: Bound) -> Option<Fact> {
     let device = match &name.root {
         Root::Device(id) => Some(id.clone()),
         Root::TriggerDevice => None,
-        Root::Trigger | Root::Now => return None,
+        Root::Itself | Root::Trigger | Root::Now => return None,
     };
     let path = match &*name.path {
         [first, rest @ ..] if **first == *"reported" && !rest.is_empty() => rest.join("."),

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use super::value::{Unknown, Value};
-use super::{Dependency, Scope};
+use super::{Dependency, Scope, itself};
 use crate::domain::json::Number;
 use crate::domain::twin::{Properties, Property};
 use crate::domain::{DeviceId, Json, Object, Timestamp, Twin};
 
 /// These words after a device address the twin itself; every other word is a property that it reports.
-pub const HEAD: [&str; 14] = [
+pub const HEAD: [&str; 15] = [
     "reported",
     "desired",
     "tags",
@@ -22,12 +22,13 @@ pub const HEAD: [&str; 14] = [
     "version",
     "last_seen",
     "group_id",
+    "template",
     "claimed",
     "age",
 ];
 
 /// These words of [`HEAD`] hold others.
-const SECTIONS: [&str; 4] = ["reported", "desired", "tags", "configuration"];
+pub(super) const SECTIONS: [&str; 4] = ["reported", "desired", "tags", "configuration"];
 
 /// A name: `pump.power`, `trigger.value`, `now`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub enum Root {
     Device(DeviceId),
     /// The device that fired the rule.
     TriggerDevice,
+    /// The twin that a filter looks at.
+    Itself,
     Trigger,
     Now,
 }
@@ -68,11 +71,6 @@ impl Name {
 
     /// Does it name a value? Otherwise, a sentence that says what is missing.
     pub fn check(&self, text: &str) -> Result<(), String> {
-        let device = match &self.root {
-            Root::Device(_) => true,
-            Root::TriggerDevice => true,
-            Root::Trigger | Root::Now => false,
-        };
         match (&self.root, self.path.first().map(|first| &**first)) {
             (Root::Now, None) => Ok(()),
             (Root::Now, Some(_)) => {
@@ -81,11 +79,15 @@ impl Name {
             (Root::Trigger, None) => {
                 Err("`trigger` is not a value: write trigger.value, trigger.device, trigger.property…".into())
             }
+            (Root::Itself, None) => Err(format!("`{text}` is the twin itself: write {text}.power, or power")),
+            (Root::Itself, Some(first)) => itself::check(first, self.path.len(), text),
             (_, None) => Err(format!(
                 "`{text}` is a device and not a value: write {text}.power, {text}.status… (an id with `-` \
                  in it is written twin['{text}-1'], a text \"{text}\")"
             )),
-            (_, Some(section)) if device && self.path.len() == 1 && SECTIONS[..2].contains(&section) => {
+            (Root::Device(_) | Root::TriggerDevice, Some(section))
+                if self.path.len() == 1 && SECTIONS[..2].contains(&section) =>
+            {
                 Err(format!("`{text}` has many properties: name one, {text}.power"))
             }
             _ => Ok(()),
@@ -97,23 +99,38 @@ impl Name {
         match &self.root {
             Root::Device(id) => Some(Dependency::Device(id.clone())),
             Root::TriggerDevice => Some(Dependency::TriggerDevice),
-            Root::Trigger | Root::Now => None,
+            Root::Itself | Root::Trigger | Root::Now => None,
         }
     }
 
-    /// What it stands for in `scope`. `text` is the name as it is written.
-    pub fn find<'a>(&self, scope: &Scope<'a>, text: &str) -> Result<Found<'a>, Unknown> {
+    /// What it stands for in `scope`; none where that is not known.
+    pub fn find<'a>(&self, scope: &Scope<'a>) -> Option<Found<'a>> {
+        match &self.root {
+            Root::Now => Some(Value::Time(scope.now).into()),
+            Root::Trigger => in_trigger(scope.trigger, &self.path),
+            Root::Itself => itself::find(scope.twins.twin(scope.device?.as_str())?, &self.path, scope.now),
+            Root::TriggerDevice | Root::Device(_) => in_twin(self.twin(scope).ok()?, &self.path, scope.now),
+        }
+    }
+
+    /// Why that is not known. `text` is the name as it is written.
+    pub fn why(&self, scope: &Scope<'_>, text: &str) -> Unknown {
+        let path = &*self.path;
+        if self.root == Root::Trigger {
+            return Unknown(format!("what fired this rule has no `{}`", path.join(".")));
+        }
+        match self.twin(scope) {
+            Ok(twin) => Unknown(why_not_in(twin, path, text)),
+            Err(unknown) => unknown,
+        }
+    }
+
+    fn twin<'a>(&self, scope: &Scope<'a>) -> Result<&'a Twin, Unknown> {
         let device = match &self.root {
-            Root::Now => return Ok(Value::Time(scope.now).into()),
-            Root::Trigger => return in_trigger(scope.trigger, &self.path),
-            Root::TriggerDevice => {
-                scope.device.ok_or_else(|| Unknown("no device has fired this rule".into()))?.as_str()
-            }
             Root::Device(id) => id.as_str(),
+            _ => scope.device.ok_or_else(|| Unknown("no device has fired this rule".into()))?.as_str(),
         };
-        let twin =
-            scope.twins.twin(device).ok_or_else(|| Unknown(format!("there is no device `{device}`")))?;
-        in_twin(twin, &self.path, scope.now, text)
+        scope.twins.twin(device).ok_or_else(|| Unknown(format!("there is no device `{device}`")))
     }
 }
 
@@ -141,70 +158,71 @@ impl<'a> From<Value<'a>> for Found<'a> {
     }
 }
 
-fn in_trigger<'a>(trigger: &'a Object, path: &[Box<str>]) -> Result<Found<'a>, Unknown> {
-    let found = member(trigger, path)
-        .ok_or_else(|| Unknown(format!("what fired this rule has no `{}`", path.join("."))))?;
-    match (path, found) {
+fn in_trigger<'a>(trigger: &'a Object, path: &[Box<str>]) -> Option<Found<'a>> {
+    let found = member(trigger, path)?;
+    Some(match (path, found) {
         ([at], Json::String(text)) if **at == *"at" => {
-            Ok(Timestamp::parse(text).map_or(Found::Json(found), |at| Value::Time(at).into()))
+            Timestamp::parse(text).map_or(Found::Json(found), |at| Value::Time(at).into())
         }
-        _ => Ok(Found::Json(found)),
-    }
+        _ => Found::Json(found),
+    })
 }
 
-fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp, text: &str) -> Result<Found<'a>, Unknown> {
+/// What `path` stands for in `twin`. Seldom known things cost nothing to say so: a filter asks each of thousands.
+pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
+    let (first, rest) = path.split_first()?;
+    if !rest.is_empty() && !SECTIONS.contains(&&**first) && HEAD.contains(&&**first) {
+        return None; // it has no parts
+    }
+    let value = match &**first {
+        "reported" => return property(&twin.reported, rest, now),
+        "desired" => return property(&twin.desired, rest, now),
+        "tags" if rest.is_empty() => Value::Object(&twin.tags),
+        "configuration" if rest.is_empty() => Value::Object(&twin.configuration),
+        "tags" => return member(&twin.tags, rest).map(Found::Json),
+        "configuration" => return member(&twin.configuration, rest).map(Found::Json),
+        "mode" => word(twin.mode.as_str())?,
+        "status" => word(twin.status.as_str())?,
+        "name" => word(twin.display_name())?,
+        "type" => word(&twin.profile.device_type)?,
+        "group_id" => word(twin.profile.text("group_id"))?,
+        "template" => word(twin.template_id().unwrap_or_default())?,
+        "id" => word(twin.id.as_str())?,
+        "version" => Value::Int(i64::try_from(twin.version).unwrap_or(i64::MAX)),
+        "claimed" => Value::Bool(twin.claimed),
+        "last_seen" => Value::Time(twin.last_seen?),
+        "age" => seconds(twin.last_seen?, now),
+        _ => return property(&twin.reported, path, now),
+    };
+    Some(value.into())
+}
+
+/// Why [`in_twin`] found nothing.
+fn why_not_in(twin: &Twin, path: &[Box<str>], text: &str) -> String {
     let id = &twin.id;
     let Some((first, rest)) = path.split_first() else {
-        return Err(Unknown(format!("`{text}` is a device and not a value")));
+        return format!("`{text}` is a device and not a value");
     };
-    let word = |word: &'a str| -> Result<Found<'a>, Unknown> {
-        if word.is_empty() {
-            return Err(Unknown(format!("`{id}` has no `{first}`")));
-        }
-        Ok(Value::Text(Cow::Borrowed(word)).into())
-    };
-    let whole = |object: &'a Object| -> Result<Found<'a>, Unknown> { Ok(Value::Object(object).into()) };
-    if !rest.is_empty() && !SECTIONS.contains(&&**first) && HEAD.contains(&&**first) {
-        return Err(Unknown(format!("`{first}` of `{id}` has no parts")));
-    }
     match &**first {
-        "reported" => property(&twin.reported, rest, now)
-            .ok_or_else(|| Unknown(format!("`{id}` has not reported `{}`", rest.join(".")))),
-        "desired" => property(&twin.desired, rest, now)
-            .ok_or_else(|| Unknown(format!("`{id}` has no desired `{}`", rest.join(".")))),
-        "tags" if rest.is_empty() => whole(&twin.tags),
-        "configuration" if rest.is_empty() => whole(&twin.configuration),
-        "tags" => member(&twin.tags, rest)
-            .map(Found::Json)
-            .ok_or_else(|| Unknown(format!("`{id}` has no tag `{}`", rest.join(".")))),
-        "configuration" => member(&twin.configuration, rest)
-            .map(Found::Json)
-            .ok_or_else(|| Unknown(format!("the configuration of `{id}` has no `{}`", rest.join(".")))),
-        "mode" => word(twin.mode.as_str()),
-        "status" => word(twin.status.as_str()),
-        "name" => word(twin.display_name()),
-        "type" => word(&twin.profile.device_type),
-        "group_id" => word(twin.profile.text("group_id")),
-        "id" => word(id_of(twin)),
-        "version" => Ok(Value::Int(i64::try_from(twin.version).unwrap_or(i64::MAX)).into()),
-        "claimed" => Ok(Value::Bool(twin.claimed).into()),
-        "last_seen" | "age" => {
-            let seen = twin.last_seen.ok_or_else(|| Unknown(format!("`{id}` has never been heard")))?;
-            let age = &**first == "age";
-            Ok(if age { seconds(seen, now) } else { Value::Time(seen) }.into())
-        }
-        _ => property(&twin.reported, path, now)
-            .ok_or_else(|| Unknown(format!("`{id}` has not reported `{}`", path.join(".")))),
+        "reported" => format!("`{id}` has not reported `{}`", rest.join(".")),
+        "desired" => format!("`{id}` has no desired `{}`", rest.join(".")),
+        "tags" => format!("`{id}` has no tag `{}`", rest.join(".")),
+        "configuration" => format!("the configuration of `{id}` has no `{}`", rest.join(".")),
+        known if HEAD.contains(&known) && !rest.is_empty() => format!("`{first}` of `{id}` has no parts"),
+        "last_seen" | "age" => format!("`{id}` has never been heard"),
+        known if HEAD.contains(&known) => format!("`{id}` has no `{first}`"),
+        _ => format!("`{id}` has not reported `{}`", path.join(".")),
     }
 }
 
-fn id_of(twin: &Twin) -> &str {
-    twin.id.as_str()
+/// A word that a twin has; none where it has none.
+pub(super) fn word(word: &str) -> Option<Value<'_>> {
+    (!word.is_empty()).then_some(Value::Text(Cow::Borrowed(word)))
 }
 
 /// The property that `path` begins with, the longest name first (`motor.rpm` may be one property, or a member
 /// of one), and what the rest of it says.
-fn property<'a>(of: &'a Properties, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
+pub(super) fn property<'a>(of: &'a Properties, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
     if let [name] = path {
         return of.get(name).map(|property| Found::Json(&property.value));
     }
@@ -234,7 +252,7 @@ fn about<'a>(property: &'a Property, rest: &[Box<str>], now: Timestamp) -> Optio
     }
 }
 
-fn member<'a>(object: &'a Object, path: &[Box<str>]) -> Option<&'a Json> {
+pub(super) fn member<'a>(object: &'a Object, path: &[Box<str>]) -> Option<&'a Json> {
     let (first, rest) = path.split_first()?;
     let found = object.get(first)?;
     match (rest, found) {

@@ -6,7 +6,7 @@ mod chains;
 use super::lexer::{Token, Word, words};
 use super::operators::Operator;
 use super::tree::{Kind, Node};
-use super::{BadExpression, BadExpression as Bad};
+use super::{BadExpression, BadExpression as Bad, LONGEST};
 
 /// Parts lie at most so deep within each other. Each level costs a few hundred bytes of stack, here and in the
 /// evaluation; a condition that people wrote has five.
@@ -28,13 +28,28 @@ pub struct Parser<'a> {
     nodes: usize,
     /// What `all`, `exists`, … have named, from outside.
     locals: Vec<&'a str>,
+    names: Names,
+}
+
+/// What the first word of a name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Which device: rules look at many.
+    OfDevices,
+    /// What of the one twin that is looked at.
+    OfTwin,
 }
 
 impl<'a> Parser<'a> {
-    /// The tree of `text`, which is no longer than [`LONGEST`](super::LONGEST).
-    pub fn parse(text: &'a str) -> Result<Node, BadExpression> {
+    /// The tree of `text`.
+    pub fn parse(text: &'a str, names: Names) -> Result<Node, BadExpression> {
+        if text.len() > LONGEST {
+            let detail =
+                format!("an expression has {LONGEST} bytes at most, and this one has {}", text.len());
+            return Err(Bad::new(LONGEST, detail));
+        }
         let words = words(text)?;
-        let mut parser = Self { text, words, at: 0, depth: 0, nodes: 0, locals: Vec::new() };
+        let mut parser = Self { text, words, at: 0, depth: 0, nodes: 0, locals: Vec::new(), names };
         if parser.word() == &Word::End {
             return Err(Bad::new(0, "there is no expression here"));
         }

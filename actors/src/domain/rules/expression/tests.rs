@@ -1,6 +1,7 @@
 //! Expressions as tables: what they come to, what is unknown and why, what is refused and where.
 
 mod cel;
+mod filter;
 mod guard;
 mod logic;
 mod size;
@@ -91,7 +92,13 @@ impl World {
     }
 
     pub fn verdict(&self, text: &str) -> Verdict {
-        Expression::compile(text).unwrap_or_else(|bad| panic!("{text}: {bad:?}")).evaluate(&self.scope())
+        let expression = compile(text);
+        let (scope, compiled) = (self.scope(), &expression.0);
+        let verdict = expression.evaluate(&scope);
+        // Where nothing is written down, it comes to the same.
+        let quiet = Evaluation::quiet(&compiled.text, &scope).condition(&compiled.root);
+        assert_eq!(quiet, verdict.holds, "{text}");
+        verdict
     }
 }
 

@@ -41,6 +41,23 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A JSON value that was made for this.
+    pub fn owned(json: Json) -> Self {
+        match json {
+            Json::Null => Self::Null,
+            Json::Bool(value) => Self::Bool(value),
+            Json::Number(number) => Self::number(&number),
+            Json::String(text) => Self::Text(String::from(text).into()),
+            Json::Array(items) => Self::List(items.into_iter().map(Self::owned).collect()),
+            Json::Object(object) => {
+                let entry = |(key, value): (&str, &Json)| {
+                    (Self::Text(key.to_owned().into()), Self::owned(value.clone()))
+                };
+                Self::Map(object.iter().map(entry).collect())
+            }
+        }
+    }
+
     fn number(number: &Number) -> Self {
         match number.as_str().parse() {
             Ok(whole) => Self::Int(whole),

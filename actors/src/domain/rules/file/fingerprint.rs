@@ -141,9 +141,12 @@ impl Print {
                 self.text("glob");
                 self.text(text);
             }
-            Selector::Where { group, device_type, tags } => {
+            Selector::Where { group, device_type, tags, template } => {
                 self.text("where");
                 self.debug(&(group, device_type, tags));
+                if let Some(template) = template {
+                    self.text(template);
+                }
             }
             Selector::Trigger => self.text("trigger"),
         }

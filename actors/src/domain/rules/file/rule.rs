@@ -1,7 +1,5 @@
 //! A file, and the rules in it.
 
-use std::sync::Arc;
-
 use chrono_tz::Tz;
 
 use super::action::{Setting, actions, needed};
@@ -14,7 +12,7 @@ use super::shape::{BREAKER, FILE, RULE};
 use super::tests_of::tests;
 use super::trigger::{gives_device, triggers};
 use super::{MOST_RULES, RuleFile};
-use crate::domain::rules::model::{Breaker, Origin, Rule, RuleId, RunMode};
+use crate::domain::rules::model::{Breaker, Origin, Rule, RuleId, RunMode, Written};
 use crate::domain::rules::scenario::Test;
 use crate::domain::{Json, Object};
 
@@ -100,7 +98,7 @@ pub(super) fn rule(
         actions: done.into(),
         on_release: on_release.into(),
         fingerprint: 0,
-        source: Arc::default(),
+        source: Written::default(),
     };
     rule.fingerprint = fingerprint(&rule);
     rule.source = source(&map, &rule.id, zone).into();

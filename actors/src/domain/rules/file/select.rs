@@ -1,15 +1,11 @@
 //! Which devices, and which place in a twin.
 
-use globset::GlobBuilder;
-
 use super::check::{Checker, Map};
 use super::node::{Node, Value};
 use super::shape::{PLACE, WHERE};
 use crate::domain::rules::model::{Glob, Path, RuleId, Selector};
 use crate::domain::{DeviceId, Json, Object};
 
-/// No pattern of ids that means something is longer, in bytes.
-const LONGEST_PATTERN: usize = 256;
 /// What stands for the device that fired the rule.
 const TRIGGER_DEVICE: &str = "trigger.device";
 
@@ -26,16 +22,16 @@ pub(super) enum Fired {
 
 /// Every device.
 pub(super) fn everybody() -> Option<Selector> {
-    glob("*").ok().map(Selector::Glob)
+    Glob::parse("*").ok().map(Selector::Glob)
 }
 
-/// Which devices: an id, a pattern, `{group, type, tag}`, or `trigger.device`.
+/// Which devices: an id, a pattern, `{group, type, tag, template}`, or `trigger.device`.
 pub(super) fn selector(c: &mut Checker, node: &Node, fired: Fired) -> Option<Selector> {
     if matches!(node.value, Value::Map(_)) {
         return by_nature(c, node);
     }
     let Some(text) = node.as_text() else {
-        c.expected(node, "a device: an id, a pattern such as pump-*, or {group, type, tag}");
+        c.expected(node, "a device: an id, a pattern such as pump-*, or {group, type, tag, template}");
         return None;
     };
     if text == TRIGGER_DEVICE {
@@ -109,7 +105,7 @@ fn path(c: &mut Checker, node: &Node, text: &str) -> Option<Path> {
 
 fn device_or_glob(c: &mut Checker, node: &Node, text: &str) -> Option<Selector> {
     if text.contains(['*', '?', '[', '{']) {
-        return match glob(text) {
+        return match Glob::parse(text) {
             Ok(glob) => Some(Selector::Glob(glob)),
             Err(detail) => {
                 c.flaw(node, format!("`{text}` is no pattern of ids: {detail}"));
@@ -126,15 +122,7 @@ fn device_or_glob(c: &mut Checker, node: &Node, text: &str) -> Option<Selector> 
     }
 }
 
-fn glob(text: &str) -> Result<Glob, String> {
-    if text.len() > LONGEST_PATTERN {
-        return Err(format!("longer than {LONGEST_PATTERN} bytes"));
-    }
-    let built = GlobBuilder::new(text).build().map_err(|error| error.kind().to_string())?;
-    Ok(Glob { text: text.into(), matcher: built.compile_matcher() })
-}
-
-/// `{group, type, tag}`.
+/// `{group, type, tag, template}`.
 fn by_nature(c: &mut Checker, node: &Node) -> Option<Selector> {
     let map = c.map(node, &WHERE)?;
     let group = c.text(&map, "group").map(Into::into);
@@ -154,11 +142,12 @@ fn by_nature(c: &mut Checker, node: &Node) -> Option<Selector> {
     }
     tags.sort();
     tags.dedup();
-    if group.is_none() && device_type.is_none() && tags.is_empty() {
-        c.flaw(node, "say which devices: `group`, `type` or `tag`; every device is `\"*\"`");
+    let template = c.text(&map, "template").map(Into::into);
+    if group.is_none() && device_type.is_none() && tags.is_empty() && template.is_none() {
+        c.flaw(node, "say which devices: `group`, `type`, `tag` or `template`; every device is `\"*\"`");
         return None;
     }
-    Some(Selector::Where { group, device_type, tags })
+    Some(Selector::Where { group, device_type, tags, template })
 }
 
 /// The rule's name at `key`.

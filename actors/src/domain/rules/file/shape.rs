@@ -187,6 +187,7 @@ pub(super) static WHERE: Shape = Shape {
         may("type", Kind::Text, "Those of this type."),
         may("tag", Kind::Object, "Those with these tags."),
         may("tags", Kind::Object, "The same."),
+        may("template", Kind::Text, "Those that have this template."),
     ],
 };
 

@@ -118,7 +118,7 @@ impl Jinja {
         let roots = self.roots.iter().filter_map(|(_, root)| match root {
             Root::Device(id) => Some(Dependency::Device(id.clone())),
             Root::TriggerDevice => Some(Dependency::TriggerDevice),
-            Root::Trigger | Root::Now => None,
+            Root::Itself | Root::Trigger | Root::Now => None,
         });
         taken.chain(roots).chain(self.twins.iter().cloned().map(Dependency::Device)).collect()
     }

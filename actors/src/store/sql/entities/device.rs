@@ -28,6 +28,9 @@ pub struct Model {
     pub silence_ms: Option<i64>,
     /// Since when it has not come to what is desired.
     pub drifting_since: Option<i64>,
+    /// The id of its template, where it has one.
+    pub template: Option<String>,
+    pub lifecycle: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

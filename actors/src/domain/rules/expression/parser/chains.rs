@@ -1,9 +1,10 @@
 //! Single values, and what stands behind a dot or in square brackets.
 
+use super::super::itself;
 use super::super::lexer::Word;
 use super::super::name::{Name, Root};
 use super::super::tree::{Kind, Node};
-use super::{Bad, BadExpression, Parser};
+use super::{Bad, BadExpression, Names, Parser};
 use crate::domain::DeviceId;
 
 impl<'a> Parser<'a> {
@@ -85,11 +86,16 @@ impl<'a> Parser<'a> {
             let local = u8::try_from(local).unwrap_or(u8::MAX);
             return self.node(Kind::Local(local), start, end, 0);
         }
+        if self.names == Names::OfTwin {
+            let root = itself::root_of(word).map_err(|detail| Bad::new(start, detail))?;
+            let first = (root == Root::Itself && word != itself::ITSELF).then(|| word.into());
+            return self.name(root, first, start);
+        }
         let root = if word == "twin" { self.twin(start)? } else { Name::root_of(word) };
         let Some(root) = root else {
             return Err(Bad::new(start, format!("`{word}` is too long for a device's id")));
         };
-        self.name(root, start)
+        self.name(root, None, start)
     }
 
     /// `['pump-1']` behind `twin`.
@@ -109,8 +115,9 @@ impl<'a> Parser<'a> {
     }
 
     /// What stands behind a name's first word: `.a`, `['a']`, as long as it is fixed and no call.
-    fn name(&mut self, root: Root, start: usize) -> Result<Node, BadExpression> {
-        let mut path: Vec<Box<str>> = Vec::new();
+    /// `first` is the first part of it that has been there already.
+    fn name(&mut self, root: Root, first: Option<Box<str>>, start: usize) -> Result<Node, BadExpression> {
+        let mut path: Vec<Box<str>> = Vec::from_iter(first);
         loop {
             let next = |ahead: usize| self.words.get(self.at + ahead).map(|word| &word.word);
             match (next(0), next(1), next(2)) {
@@ -128,6 +135,9 @@ impl<'a> Parser<'a> {
             }
         }
         let end = self.last_end();
+        if root == Root::Itself {
+            itself::unalias(&mut path);
+        }
         let name = Name { root, path: path.into() };
         let text = self.text.get(start..end).unwrap_or_default();
         name.check(text).map_err(|detail| Bad::new(start, detail))?;

@@ -82,7 +82,7 @@ fn is_sound(text: &str) {
     match parse(text) {
         Ok(file) => {
             for rule in file.rules {
-                let again = parse_rule(&rule.source).map(|(rule, _)| rule);
+                let again = parse_rule(&rule.source.object()).map(|(rule, _)| rule);
                 let again = again.unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
                 assert_eq!(again.fingerprint, rule.fingerprint, "{text}");
             }

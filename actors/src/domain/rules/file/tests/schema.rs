@@ -93,7 +93,7 @@ fn the_shipped_rules_fit_the_schema() {
     for (name, text) in SHIPPED {
         validate(&schema, &schema, &as_value(text), name).unwrap();
         for rule in rules(text) {
-            let source = serde_json::from_str(&Json::from((*rule.source).clone()).to_string()).unwrap();
+            let source = serde_json::from_str(&Json::from(rule.source.object()).to_string()).unwrap();
             validate(&schema, &schema["$defs"]["rule"], &source, name).unwrap();
         }
     }

@@ -7,9 +7,9 @@ use crate::domain::rules::file::parse_rule;
 /// The rule of ours that it becomes.
 fn becomes(text: &str) -> String {
     let (rule, _) = parse_rule(&object(text)).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
-    let again = parse_rule(&rule.source).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
+    let again = parse_rule(&rule.source.object()).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
     assert_eq!(again.0.fingerprint, rule.fingerprint);
-    Json::from((*rule.source).clone()).to_string()
+    Json::from(rule.source.object()).to_string()
 }
 
 fn wrong(text: &str) -> Vec<(String, String)> {

@@ -28,7 +28,7 @@ pub fn of_root(root: &Root, scope: &Scope<'_>) -> Result<Value, String> {
     let id = match root {
         Root::Now => return Ok(scope.now.to_string().into()),
         Root::Trigger => return Ok(of_object(scope.trigger)),
-        Root::TriggerDevice => scope.device.ok_or("no device has fired this rule")?,
+        Root::TriggerDevice | Root::Itself => scope.device.ok_or("no device has fired this rule")?,
         Root::Device(id) => id,
     };
     match scope.twins.twin(id.as_str()) {
@@ -62,7 +62,7 @@ impl JinjaObject for Device {
         let nothing = Object::default();
         let twins = NobodyBut(&self.twin);
         let scope = Scope { twins: &twins, now: self.now, trigger: &nothing, device: Some(&self.twin.id) };
-        name.find(&scope, word).ok().map(|found| of_json(&found.to_json()))
+        name.find(&scope).map(|found| of_json(&found.to_json()))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

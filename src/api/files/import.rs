@@ -1,7 +1,7 @@
 //! `POST /api/devices/import`: many at once, from a file. Each line is taken in, or refused and told why, for
 //! itself.
 
-pub(super) mod devices;
+mod devices;
 mod report;
 mod run;
 
@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 use twinhub_actors::domain::Object;
 
-use super::params::{Params, bad};
-use super::reply;
-use super::schema::files::Importing;
+use crate::api::params::{Params, bad};
+use crate::api::reply;
+use crate::api::schema::files::Importing;
 use crate::error::{ApiError, Problem};
 use crate::exchange::columns::Table;
 use crate::exchange::{FileFault, Format};

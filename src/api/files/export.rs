@@ -8,10 +8,10 @@ use twinhub_actors::domain::{DeviceNumber, Json, Object, Twin};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::store::{DeviceQuery, DeviceSort};
 
-use super::devices;
-use super::params::{Params, bad};
-use super::schema::Listing;
-use super::schema::files::Exporting;
+use crate::api::devices;
+use crate::api::params::{Params, bad};
+use crate::api::schema::Listing;
+use crate::api::schema::files::Exporting;
 use crate::error::{ApiError, Problem};
 use crate::exchange::columns::{DEVICES, Use};
 use crate::exchange::{Format, Keys, Writer};

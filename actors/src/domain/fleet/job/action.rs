@@ -1,0 +1,133 @@
+//! What a job does to each of its devices.
+
+use serde::{Deserialize, Serialize};
+
+use super::JobId;
+use crate::domain::clock::Timestamp;
+use crate::domain::command::{CommandId, CommandRequest};
+use crate::domain::json::{Json, Object};
+use crate::domain::twin::{Change, Input, Mode};
+
+/// What is done to each device. On the wire an object of one field: `{"desired": {"power": "on"}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobAction {
+    /// A merge patch onto `desired`.
+    Desired(Object),
+    Command(Box<CommandRequest>),
+    Mode {
+        mode: Mode,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+    /// A merge patch onto `tags`.
+    Tags(Object),
+    /// A merge patch onto `configuration`.
+    Configuration(Object),
+    /// The group that it is to be in; none: in no group.
+    Group(Option<Box<str>>),
+    /// Remove the device with all it has.
+    #[serde(with = "yes")]
+    Delete,
+}
+
+impl JobAction {
+    /// The words for the kinds of actions.
+    pub const KINDS: [&'static str; 7] =
+        ["desired", "command", "mode", "tags", "configuration", "group", "delete"];
+
+    /// The word for what it does: one of [`JobAction::KINDS`].
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Desired(_) => "desired",
+            Self::Command(_) => "command",
+            Self::Mode { .. } => "mode",
+            Self::Tags(_) => "tags",
+            Self::Configuration(_) => "configuration",
+            Self::Group(_) => "group",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// What a device's twin is told at its turn in this round of the job. `command` is the id of the command, where
+    /// it comes to one.
+    #[must_use]
+    pub fn input(&self, job: JobId, round: u32, command: CommandId) -> Input {
+        let change = |section: &str, value: Json| {
+            let patch = [(section, value)].into_iter().collect();
+            Input::Change(Box::new(Change { patch, if_version: None }))
+        };
+        match self {
+            Self::Desired(patch) => change("desired", patch.clone().into()),
+            Self::Tags(patch) => change("tags", patch.clone().into()),
+            Self::Configuration(patch) => change("configuration", patch.clone().into()),
+            Self::Group(group) => change("group_id", group.clone().map_or(Json::Null, Json::String)),
+            Self::Mode { mode, until } => Input::SetMode { mode: *mode, until: *until },
+            Self::Command(request) => {
+                let mut request = request.clone();
+                request.idempotency_key = Some(format!("job:{job}:{round}").into());
+                // A device's turn comes once in a round, so nobody has used the key.
+                Input::Command { id: command, request, known: None, is_new: true }
+            }
+            Self::Delete => Input::Delete,
+        }
+    }
+}
+
+/// What has nothing more to say is `true`.
+mod yes {
+    use serde::de::{Deserialize as _, Error as _};
+    use serde::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(true)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+        if bool::deserialize(deserializer)? { Ok(()) } else { Err(D::Error::custom("expected true")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// An action is read from `text`, written as it was, and tells a twin `input`.
+    fn check(text: &str, kind: &str, input: &str) {
+        let action: JobAction = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&action).unwrap(), text);
+        assert_eq!(action.kind(), kind);
+        assert!(JobAction::KINDS.contains(&kind));
+        let told = match action.input(JobId(Uuid::nil()), 2, CommandId(Uuid::nil())) {
+            Input::Change(change) => Json::Object(change.patch).to_string(),
+            Input::SetMode { mode, until } => format!("{} {until:?}", mode.as_str()),
+            Input::Command { request, is_new, .. } => {
+                format!("{} {} {is_new}", request.command_type, request.idempotency_key.unwrap())
+            }
+            other => format!("{other:?}"),
+        };
+        assert_eq!(told, input, "{text}");
+    }
+
+    #[test]
+    fn actions_are_read_written_and_told() {
+        check(r#"{"desired":{"n":1.50}}"#, "desired", r#"{"desired":{"n":1.50}}"#);
+        check(r#"{"tags":{"floor":null}}"#, "tags", r#"{"tags":{"floor":null}}"#);
+        check(r#"{"configuration":{"a":1}}"#, "configuration", r#"{"configuration":{"a":1}}"#);
+        check(r#"{"group":"hall"}"#, "group", r#"{"group_id":"hall"}"#);
+        check(r#"{"group":null}"#, "group", r#"{"group_id":null}"#);
+        check(r#"{"mode":{"mode":"schedule"}}"#, "mode", "schedule None");
+        check(
+            r#"{"mode":{"mode":"manual","until":"1970-01-01T00:00:01.000Z"}}"#,
+            "mode",
+            "manual Some(Timestamp(1000))",
+        );
+        check(r#"{"delete":true}"#, "delete", "Delete");
+        let request = serde_json::to_string(&CommandRequest::new("reboot", Object::default())).unwrap();
+        let key = "job:00000000-0000-0000-0000-000000000000:2";
+        check(&format!(r#"{{"command":{request}}}"#), "command", &format!("reboot {key} true"));
+    }
+}

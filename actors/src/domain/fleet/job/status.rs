@@ -1,0 +1,142 @@
+//! The states of a job, and which signal leads from which to which.
+//!
+//! ```text
+//! make ──▶ preparing ──▶ running ──▶ done ─────┐
+//!              │          │   ▲                │
+//!              │          ▼   │                ├── retry ──▶ running
+//!              │         paused                │
+//!              │          │  (cancel, also from running)
+//!              ▼          └──▶ canceled ───────┘
+//!            failed   nothing was done
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+/// How far a job has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobStatus {
+    /// Its devices are being written down; none had its turn.
+    Preparing,
+    Running,
+    /// No further device gets its turn until it is resumed.
+    Paused,
+    /// It has come to its end with every device, well or not.
+    Done,
+    /// It broke off before any device had its turn.
+    Failed,
+    /// It was called off. What was handed to devices before stays.
+    Canceled,
+}
+
+/// What can happen to a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobSignal {
+    /// All its devices are written down.
+    Prepared,
+    /// They could not be.
+    BreakOff,
+    Pause,
+    Resume,
+    /// No device is left to come to, or under way.
+    Finish,
+    Cancel,
+    /// Those that failed get another turn.
+    Retry,
+}
+
+impl JobStatus {
+    pub const ALL: [Self; 6] =
+        [Self::Preparing, Self::Running, Self::Paused, Self::Done, Self::Failed, Self::Canceled];
+
+    /// Where `signal` leads from here; none where it leads nowhere.
+    #[must_use]
+    pub fn after(self, signal: JobSignal) -> Option<Self> {
+        use JobSignal as Is;
+        match (self, signal) {
+            (Self::Preparing, Is::Prepared)
+            | (Self::Paused, Is::Resume)
+            | (Self::Done | Self::Canceled, Is::Retry) => Some(Self::Running),
+            (Self::Preparing, Is::BreakOff) => Some(Self::Failed),
+            (Self::Running, Is::Pause) => Some(Self::Paused),
+            (Self::Running, Is::Finish) => Some(Self::Done),
+            (Self::Running | Self::Paused, Is::Cancel) => Some(Self::Canceled),
+            (Self::Preparing, Is::Pause | Is::Resume | Is::Finish | Is::Cancel | Is::Retry)
+            | (Self::Running, Is::Prepared | Is::BreakOff | Is::Resume | Is::Retry)
+            | (Self::Paused, Is::Prepared | Is::BreakOff | Is::Pause | Is::Finish | Is::Retry)
+            | (
+                Self::Done | Self::Canceled,
+                Is::Prepared | Is::BreakOff | Is::Pause | Is::Resume | Is::Finish | Is::Cancel,
+            )
+            | (
+                Self::Failed,
+                Is::Prepared | Is::BreakOff | Is::Pause | Is::Resume | Is::Finish | Is::Cancel | Is::Retry,
+            ) => None,
+        }
+    }
+
+    /// Nothing more comes of it by itself.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Canceled)
+    }
+
+    /// The word for it on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    /// The status with this name.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+}
+
+impl JobSignal {
+    pub const ALL: [Self; 7] =
+        [Self::Prepared, Self::BreakOff, Self::Pause, Self::Resume, Self::Finish, Self::Cancel, Self::Retry];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_signal_leads_where_the_table_says() {
+        #[rustfmt::skip]
+        let table = [
+            //           prepared   break off  pause     resume     finish   cancel      retry
+            ("preparing", ["running", "failed", "",       "",        "",      "",         ""]),
+            ("running",   ["",        "",       "paused", "",        "done",  "canceled", ""]),
+            ("paused",    ["",        "",       "",       "running", "",      "canceled", ""]),
+            ("done",      ["",        "",       "",       "",        "",      "",         "running"]),
+            ("failed",    ["",        "",       "",       "",        "",      "",         ""]),
+            ("canceled",  ["",        "",       "",       "",        "",      "",         "running"]),
+        ];
+        for (from, leads) in table {
+            let from = JobStatus::parse(from).unwrap();
+            let after = JobSignal::ALL.map(|signal| from.after(signal).map_or("", JobStatus::as_str));
+            assert_eq!(after, leads, "{from:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_final_is_left_by_a_retry_alone() {
+        for from in JobStatus::ALL {
+            let ways = JobSignal::ALL.into_iter().filter(|signal| from.after(*signal).is_some());
+            assert!(
+                !from.is_final() || ways.into_iter().all(|signal| signal == JobSignal::Retry),
+                "{from:?}"
+            );
+        }
+    }
+}

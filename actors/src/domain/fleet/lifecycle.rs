@@ -1,0 +1,137 @@
+//! Where a device stands in its life: from its registration to its retirement.
+
+use serde::{Deserialize, Serialize};
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lifecycle {
+    /// Registered or claimed, and never heard.
+    Provisioned,
+    /// In service.
+    Active,
+    /// Out of service until somebody says otherwise: neither heard nor driven.
+    Suspended,
+    /// Out of service for good: its history stays, its credentials are gone.
+    Retired,
+}
+
+/// What moves a device on in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// It was heard.
+    Heard,
+    /// A person says so.
+    Activate,
+    Suspend,
+    Retire,
+}
+
+impl Lifecycle {
+    pub const ALL: [Self; 4] = [Self::Provisioned, Self::Active, Self::Suspended, Self::Retired];
+
+    /// Where a device stands of which a person has said `said`, if anything.
+    #[must_use]
+    pub fn of(said: Option<Self>, claimed: bool, heard: bool) -> Self {
+        let begun = if claimed { Self::Provisioned } else { Self::Active }; // who registered itself has been heard
+        let stands = said.unwrap_or(begun);
+        if heard { stands.after(Move::Heard).unwrap_or(stands) } else { stands }
+    }
+
+    /// Where it stands after a move; none where that cannot be.
+    #[must_use]
+    pub fn after(self, step: Move) -> Option<Self> {
+        match (self, step) {
+            (Self::Provisioned | Self::Active, Move::Heard | Move::Activate)
+            | (Self::Suspended, Move::Activate) => Some(Self::Active),
+            (Self::Provisioned | Self::Active | Self::Suspended, Move::Suspend) => Some(Self::Suspended),
+            (_, Move::Retire) => Some(Self::Retired),
+            (Self::Suspended | Self::Retired, Move::Heard)
+            | (Self::Retired, Move::Activate | Move::Suspend) => None,
+        }
+    }
+
+    /// It is neither heard nor driven.
+    #[must_use]
+    pub fn is_out_of_service(self) -> bool {
+        matches!(self, Self::Suspended | Self::Retired)
+    }
+
+    /// The word for it on the wire and in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioned => "provisioned",
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Retired => "retired",
+        }
+    }
+
+    /// The state with this name.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}
+
+impl Move {
+    /// What a person does who says that a device is to be in this state; none where nobody can say so.
+    #[must_use]
+    pub fn to(state: Lifecycle) -> Option<Self> {
+        match state {
+            Lifecycle::Provisioned => None,
+            Lifecycle::Active => Some(Self::Activate),
+            Lifecycle::Suspended => Some(Self::Suspend),
+            Lifecycle::Retired => Some(Self::Retire),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_move_from_every_state() {
+        use Lifecycle::{Active, Provisioned, Retired, Suspended};
+        let check = |from: Lifecycle, expected: [Option<Lifecycle>; 4]| {
+            let moves = [Move::Heard, Move::Activate, Move::Suspend, Move::Retire];
+            assert_eq!(moves.map(|step| from.after(step)), expected, "{from:?}");
+        };
+        //                   heard         activate      suspend          retire
+        check(Provisioned, [Some(Active), Some(Active), Some(Suspended), Some(Retired)]);
+        check(Active, [Some(Active), Some(Active), Some(Suspended), Some(Retired)]);
+        check(Suspended, [None, Some(Active), Some(Suspended), Some(Retired)]);
+        check(Retired, [None, None, None, Some(Retired)]);
+    }
+
+    #[test]
+    fn what_nobody_has_said_follows_from_what_happened() {
+        use Lifecycle::{Active, Provisioned, Retired, Suspended};
+        let check = |said, claimed, heard, expected| {
+            assert_eq!(Lifecycle::of(said, claimed, heard), expected, "{said:?} {claimed} {heard}");
+        };
+        check(None, false, false, Active);
+        check(None, false, true, Active);
+        check(None, true, false, Provisioned);
+        check(None, true, true, Active);
+        check(Some(Active), true, false, Active);
+        for heard in [false, true] {
+            check(Some(Suspended), true, heard, Suspended);
+            check(Some(Retired), true, heard, Retired);
+        }
+    }
+
+    #[test]
+    fn words_are_read_back() {
+        for state in Lifecycle::ALL {
+            assert_eq!(Lifecycle::parse(state.as_str()), Some(state));
+            assert_eq!(
+                Move::to(state).and_then(|step| Lifecycle::Active.after(step)).is_some(),
+                state != Lifecycle::Provisioned
+            );
+        }
+        assert_eq!(Lifecycle::parse("Active"), None);
+    }
+}

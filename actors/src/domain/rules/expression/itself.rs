@@ -1,0 +1,133 @@
+//! Names in a filter: all of them are of the one twin that is looked at. The words of [`HEAD`] stand for themselves
+//! there, and so do those of [`MORE`]; every other word is a property that it reports, as it is behind a device in a
+//! rule.
+
+use std::borrow::Cow;
+
+use super::HEAD;
+use super::name::{Found, Root, SECTIONS, in_twin, property, word};
+use super::value::Value;
+use crate::domain::json::delta;
+use crate::domain::twin::Properties;
+use crate::domain::{Json, Timestamp, Twin};
+
+/// Words of a filter beside those of [`HEAD`]: what else the document shows.
+pub const MORE: [&str; 15] = [
+    "number",
+    "serial_number",
+    "model",
+    "description",
+    "firmware_version",
+    "ip_address",
+    "mac_address",
+    "owner_id",
+    "created_at",
+    "updated_at",
+    "mode_until",
+    "drifting_since",
+    "delta",
+    "settings",
+    "schedule",
+];
+
+/// The twin itself: `device.power` is `power`.
+pub const ITSELF: &str = "device";
+
+/// These words of [`MORE`] hold others.
+const MORE_SECTIONS: [&str; 2] = ["delta", "settings"];
+
+/// What a name begins with whose first word is this. An error says what to write in its place.
+pub fn root_of(word: &str) -> Result<Root, String> {
+    match word {
+        "now" => Ok(Root::Now),
+        "trigger" => Err("nothing has fired here: `trigger` is known to rules alone".into()),
+        "twin" => Err("a filter looks at one twin at a time: write what it is about alone, power, \
+                       reported.power, tags.floor…"
+            .into()),
+        _ => Ok(Root::Itself),
+    }
+}
+
+/// One tag is `tag.floor` to people; the document calls them `tags`.
+pub fn unalias(path: &mut [Box<str>]) {
+    if let Some(first) = path.first_mut().filter(|first| ***first == *"tag") {
+        *first = "tags".into();
+    }
+}
+
+/// Does a name of so many parts make sense whose first is `first`? An error says why not.
+pub fn check(first: &str, parts: usize, text: &str) -> Result<(), String> {
+    let known = HEAD.contains(&first) || MORE.contains(&first);
+    if parts == 1 || !known || SECTIONS.contains(&first) || MORE_SECTIONS.contains(&first) {
+        return Ok(());
+    }
+    Err(format!("`{first}` of a twin has no parts: what it reports by that name is reported.{text}"))
+}
+
+/// What `path` stands for in `twin`.
+pub fn find<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
+    let (first, rest) = path.split_first()?;
+    let value = match (&**first, rest) {
+        ("reported", []) => properties(&twin.reported),
+        ("desired", []) => properties(&twin.desired),
+        ("desired", [name @ .., sync]) if **sync == *"sync" => {
+            return property(&twin.desired, rest, now).or_else(|| {
+                let state = twin.sync(&name.join("."), now)?;
+                Some(word(state.as_str())?.into())
+            });
+        }
+        ("delta", []) => Value::owned(twin.delta().into()),
+        ("delta", rest) => return unmet(twin, rest),
+        ("number", _) => Value::Int(twin.number.0),
+        ("created_at", _) => Value::Time(twin.created_at),
+        ("updated_at", _) => Value::Time(twin.updated_at),
+        ("mode_until", _) => Value::Time(twin.mode_until?),
+        ("drifting_since", _) => Value::Time(twin.drifting_since()?),
+        (
+            "serial_number" | "model" | "description" | "firmware_version" | "ip_address" | "mac_address"
+            | "owner_id",
+            _,
+        ) => word(twin.profile.text(first))?,
+        ("schedule", _) => Value::owned(twin.plan()?.entries()),
+        ("settings", []) => Value::owned(twin.settings().to_object().into()),
+        ("settings", [setting]) => Value::owned(twin.settings().to_object().get(setting)?.clone()),
+        ("settings", _) => return None,
+        _ => return in_twin(twin, path, now),
+    };
+    Some(value.into())
+}
+
+/// All of one side, by name.
+fn properties(of: &Properties) -> Value<'_> {
+    let entries =
+        of.iter().map(|property| (Value::Text(Cow::Borrowed(&property.name)), Value::of(&property.value)));
+    Value::Map(entries.collect())
+}
+
+/// What of a desired property the device has not reported; the longest name first, as everywhere.
+fn unmet<'a>(twin: &'a Twin, path: &[Box<str>]) -> Option<Found<'a>> {
+    (1..=path.len()).rev().find_map(|length| {
+        let (name, rest) = path.split_at(length);
+        let name = name.join(".");
+        let had = twin.reported.get(&name).map(|property| &property.value);
+        differing(&twin.desired.get(&name)?.value, had, rest)
+    })
+}
+
+fn differing<'a>(wanted: &'a Json, had: Option<&'a Json>, path: &[Box<str>]) -> Option<Found<'a>> {
+    if had == Some(wanted) {
+        return None;
+    }
+    match (path, wanted, had) {
+        ([], Json::Object(wanted), Some(Json::Object(had))) => {
+            let delta = delta(wanted, had);
+            (!delta.is_empty()).then(|| Value::owned(delta.into()).into())
+        }
+        ([], wanted, _) => Some(Found::Json(wanted)),
+        ([first, rest @ ..], Json::Object(wanted), had) => {
+            let had = had.and_then(Json::as_object).and_then(|had| had.get(first));
+            differing(wanted.get(first)?, had, rest)
+        }
+        _ => None,
+    }
+}

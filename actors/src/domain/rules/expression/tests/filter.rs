@@ -1,0 +1,190 @@
+//! Filters as tables: every name that they know, what they are not true of, what is refused and where; and what
+//! twins are sorted by.
+
+use super::super::itself::MORE;
+use super::*;
+
+/// The world's twins, with `fan` told more of.
+fn world() -> World {
+    let mut world = World::new();
+    let said = r#"{"firmware_version": "1.2.0", "ip_address": "10.0.0.7", "signal": -60, "list": [1, 2],
+        "model": "F-9", "mac_address": "aa:bb", "note": "ok"}"#;
+    world.input("fan", Input::Presence { online: true, details: object(said) });
+    world.report("fan", r#"{"motor": {"rpm": 900}, "status": "bent", "a b": 1}"#);
+    let patch = object(
+        r#"{"serial_number": "S-1", "description": "the one upstairs", "settings": {"heartbeat": "90s"},
+            "desired": {"motor": {"rpm": 1200, "mode": "eco"}, "signal": -60, "axis.x": 3},
+            "schedule": [{"cron": "0 0 7 * * *", "set": {"power": "on"}}]}"#,
+    );
+    world.input("fan", Input::Change(Box::new(Change { patch, if_version: None })));
+    world
+}
+
+fn filter(text: &str) -> Filter {
+    Filter::compile(text).unwrap_or_else(|bad| panic!("{text}: {bad:?}"))
+}
+
+/// The ids of the twins that a filter is true of.
+fn found(world: &World, text: &str) -> String {
+    let filter = filter(text);
+    let found = world.twins.iter().filter(|twin| filter.matches(twin, world.now));
+    found.map(|twin| twin.id.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn knows_everything_of_a_twin() {
+    let world = world();
+    let check = |text: &str, expected: &str| assert_eq!(found(&world, text), expected, "{text}");
+    check("true", "pump pump-1 fan");
+    // What it reports, short and in full.
+    check("speed == 80", "pump");
+    check("reported.speed == 80 && device.speed == 80 && device.reported.speed > 79", "pump");
+    check("motor.rpm > 0", "pump fan");
+    check("axis.x == 7 && humidity.quality == 'uncertain' && humidity.age == 600", "pump");
+    check("reported['a b'] == 1 && device['a b'] == 1", "fan");
+    check("reported.status == 'bent' && status == 'online'", "fan");
+    check("list.exists(x, x == 2)", "fan");
+    check("now - speed.at == duration('10m')", "pump");
+    // The words of rules.
+    check("status == 'online'", "pump pump-1 fan");
+    check("mode == 'schedule' && version > 3", "fan");
+    check("type == 'fan' && name == 'Fan' && group_id == 'attic' && id == 'fan' && claimed", "fan");
+    check("!claimed && name == id", "pump pump-1");
+    check("last_seen < now && age == 600", "pump pump-1 fan");
+    check("tags.floor == 2 && tag.floor == 2 && device.tag.floor == 2 && 'floor' in tags", "fan");
+    check("configuration.limits.top == 3", "fan");
+    check(
+        "desired.power == 'off' && desired.power.sync != 'applied' && desired.signal.sync == 'applied'",
+        "fan",
+    );
+    // And those of filters alone.
+    check("number == 2", "pump-1");
+    check("serial_number == 'S-1' && model == 'F-9' && description.contains('upstairs')", "fan");
+    check("firmware_version == '1.2.0' && ip_address == '10.0.0.7' && mac_address == 'aa:bb'", "fan");
+    check("created_at <= updated_at && created_at.getFullYear() == 2026 && number > 2", "fan");
+    check("delta.motor.rpm == 1200 && delta.power == 'off' && delta.axis.x == 3", "fan");
+    check("has(delta.signal) || has(delta.speed)", "");
+    check("size(delta) == 3 && size(desired) == 4 && 'motor' in reported", "fan");
+    check("has(drifting_since)", "fan");
+    check("settings.heartbeat == '90s' && size(schedule) == 1 && schedule[0].set.power == 'on'", "fan");
+    check("!has(mode_until) && !has(owner_id) && !has(settings.in_flight)", "pump pump-1 fan");
+}
+
+#[test]
+fn what_is_not_known_is_not_found() {
+    let world = world();
+    let check = |text: &str, expected: &str| assert_eq!(found(&world, text), expected, "{text}");
+    check("reported.nothing < 20", "");
+    check("!(reported.nothing < 20)", "");
+    check("reported.nothing < 20 || speed == 80", "pump");
+    check("has(note) && note == 'ok'", "fan");
+    check("!has(note)", "pump pump-1");
+    check("power == 'on'", "pump");
+    check("power", "pump-1");
+    check("speed > 'fast'", "");
+    check("delta.speed == 80", "");
+    check("delta.motor == null || delta.motor != null", "fan");
+}
+
+#[test]
+fn every_word_can_be_asked_for() {
+    for word in HEAD.iter().chain(&MORE).chain(&["tag", "device.status", "now", "anything"]) {
+        let text = format!("has({word}) || true");
+        if *word != "now" {
+            assert_eq!(found(&world(), &text), "pump pump-1 fan", "{word}");
+        }
+        assert!(*word == "now" || Field::compile(word).is_ok(), "{word}");
+    }
+    // Those that a rule knows mean in a filter what they mean there.
+    let world = world();
+    for word in HEAD.iter().filter(|word| !["reported", "desired"].contains(word)) {
+        for twin in &world.twins {
+            let id = &twin.id;
+            let there = compile(&format!("has(twin['{id}'].{word})")).evaluate(&world.scope()).holds;
+            assert_eq!(there, Some(filter(&format!("has({word})")).matches(twin, world.now)), "{id} {word}");
+        }
+    }
+}
+
+#[test]
+fn says_what_is_wrong_with_a_filter_and_where() {
+    let check = |text: &str, at: usize, detail: &str| {
+        let bad = Filter::compile(text).expect_err(text);
+        assert_eq!((bad.at, bad.detail.as_str()), (at, detail), "{text}");
+    };
+    check("", 0, "there is no expression here");
+    check("battery <", 9, "a value is missing: the expression ends here");
+    check("battery < 20 and x", 13, "`and` is written `&&`");
+    check("x == 1 && trigger.value > 2", 10, "nothing has fired here: `trigger` is known to rules alone");
+    let one = "a filter looks at one twin at a time: write what it is about alone, power, reported.power, tags.floor…";
+    check("x == 1 && twin['pump-1'].x", 10, one);
+    check("twin.x == 1", 0, one);
+    check("device", 0, "`device` is the twin itself: write device.power, or power");
+    check(
+        "status.x == 1",
+        0,
+        "`status` of a twin has no parts: what it reports by that name is reported.status.x",
+    );
+    check(
+        "x > 1 || model.a",
+        9,
+        "`model` of a twin has no parts: what it reports by that name is reported.model.a",
+    );
+    let never = "this is neither true nor false of any twin: write a condition, battery < 20";
+    check("5", 0, never);
+    check("'online'", 0, never);
+    check("1 < 'a'", 0, never);
+    check("  1 + 1", 2, never);
+    check("now.x", 0, "`now` is a time and has no parts: its hour is now.getHours(\"Europe/Berlin\")");
+    check("battery = 5", 8, "a single `=` compares nothing: write `==`");
+    let long = "a".repeat(LONGEST + 1);
+    assert_eq!(Filter::compile(&long).unwrap_err().at, LONGEST);
+}
+
+#[test]
+fn a_field_is_one_thing_of_a_twin() {
+    let world = world();
+    let check = |text: &str, expected: [SortKey; 3]| {
+        let field = Field::compile(text).unwrap_or_else(|bad| panic!("{text}: {bad:?}"));
+        let keys: Vec<_> = world.twins.iter().map(|twin| field.key(twin, world.now)).collect();
+        assert_eq!(keys, expected, "{text}");
+    };
+    let text = |text: &str| SortKey::Text(text.into());
+    check("motor.rpm", [SortKey::Number(1_200.0), SortKey::Missing, SortKey::Number(900.0)]);
+    check("reported.power", [text("on"), SortKey::Bool(true), SortKey::Missing]);
+    check("tags.floor", [SortKey::Missing, SortKey::Missing, SortKey::Number(2.0)]);
+    check("name", [text("pump"), text("pump-1"), text("Fan")]);
+    check("reported['a b']", [SortKey::Missing, SortKey::Missing, SortKey::Number(1.0)]);
+    check("list", [SortKey::Other, SortKey::Missing, SortKey::Other]);
+    check("speed.age", [SortKey::Number(600.0), SortKey::Missing, SortKey::Missing]);
+    for (wrong, at) in
+        [("", 0), ("1 + 1", 0), ("speed + 1", 0), ("now", 0), ("speed speed", 6), ("status.x", 0)]
+    {
+        assert_eq!(Field::compile(wrong).expect_err(wrong).at, at, "{wrong}");
+    }
+}
+
+#[test]
+fn what_is_missing_comes_last_in_both_directions() {
+    let keys = || {
+        [
+            SortKey::Number(-1.5),
+            SortKey::Number(20.0),
+            SortKey::Bool(false),
+            SortKey::Text("a".into()),
+            SortKey::Text("b".into()),
+            SortKey::Other,
+            SortKey::Missing,
+        ]
+    };
+    let sorted = |descending: bool| {
+        let mut keys = keys();
+        keys.reverse();
+        keys.sort_by(|one, other| one.compare(other, descending));
+        keys
+    };
+    assert_eq!(sorted(false), keys());
+    let [low, high, truth, a, b, other, missing] = keys();
+    assert_eq!(sorted(true), [high, low, truth, b, a, other, missing]);
+    assert_eq!(SortKey::text(&"é".repeat(300)), SortKey::Text("é".repeat(190).into()));
+}

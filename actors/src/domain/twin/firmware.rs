@@ -1,0 +1,252 @@
+//! New firmware for the device: it is told, says how far it has come, and is done when it runs it.
+
+use super::{Outcome, Publish, Refusal, Twin};
+use crate::domain::clock::Timestamp;
+use crate::domain::event::{Cause, ChangeKind, EventBody, TwinChange};
+use crate::domain::fleet::firmware::has_come;
+use crate::domain::fleet::{FirmwareReport, FirmwareState, FirmwareTask, JobId, Step, StepState};
+use crate::domain::json::{Json, Object};
+
+/// The member of an event's patch that says it.
+pub(super) const FIRMWARE: &str = "firmware";
+/// The field of the profile, and of what devices report, that says what runs.
+pub(super) const VERSION: &str = "firmware_version";
+
+impl Twin {
+    /// The image that it is to come to, or came to last; none where there never was one.
+    #[must_use]
+    pub fn firmware(&self) -> Option<&FirmwareTask> {
+        self.firmware.as_deref()
+    }
+
+    /// As the document shows it: `{"version", "target", "state", …}`.
+    #[must_use]
+    pub fn firmware_shown(&self) -> Object {
+        let mut shown = self.firmware().map(FirmwareTask::shown).unwrap_or_default();
+        let version = self.profile.text(VERSION);
+        shown.insert("version", if version.is_empty() { Json::Null } else { version.into() });
+        shown
+    }
+
+    /// The device is to come to an image. Given again, it goes on where it is.
+    pub(super) fn take_update(
+        &mut self,
+        outcome: &mut Outcome,
+        task: FirmwareTask,
+        now: Timestamp,
+        cause: &Cause,
+    ) -> Result<(), Refusal> {
+        if let Some(before) = self.firmware() {
+            let is_same = (before.job, &before.image) == (task.job, &task.image);
+            if is_same && before.state != FirmwareState::Failed {
+                outcome.repeated = true;
+                outcome.steps.extend(before.step());
+                return Ok(());
+            }
+            if !before.state.is_final() && !before.state.is_waiting() {
+                return Err(Refusal::UpdateUnderWay(before.version.clone()));
+            }
+            if let (true, Some(job)) = (before.state.is_waiting(), before.job) {
+                let why = "another update took its place";
+                outcome.steps.push(Step::new(job, StepState::Canceled).because(why));
+            }
+        }
+        let given = FirmwareTask { state: FirmwareState::Queued, ..task }.given();
+        self.say_firmware(outcome, given, None, now, cause);
+        self.tell_update(outcome, now, cause);
+        Ok(())
+    }
+
+    /// What has not begun is called back; what has goes on.
+    pub(super) fn withdraw_update(
+        &mut self,
+        outcome: &mut Outcome,
+        job: Option<JobId>,
+        reason: &str,
+        now: Timestamp,
+        cause: &Cause,
+    ) {
+        let Some(task) = self.firmware().filter(|task| task.job == job && task.state.is_waiting()) else {
+            return;
+        };
+        let (was_told, cancel) = (task.state == FirmwareState::Notified, task.message(true));
+        let change = [
+            ("state", "withdrawn".into()),
+            ("version", Json::String(task.version.clone())),
+            ("job", job.map_or(Json::Null, |job| job.to_string().into())),
+            ("reason", reason.into()),
+        ];
+        self.say_firmware(outcome, change.into_iter().collect(), None, now, cause);
+        outcome.steps.extend(job.map(|job| Step::new(job, StepState::Canceled).because(reason)));
+        if was_told {
+            outcome.publishes.push(Publish::Firmware(cancel));
+        }
+    }
+
+    /// Tells a device that is there what it is to come to, until it has begun.
+    pub(super) fn tell_update(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
+        let Some(task) = self.firmware().filter(|task| task.state.is_waiting()) else { return };
+        if !self.is_reachable() {
+            return;
+        }
+        let (is_new, message) = (task.state == FirmwareState::Queued, task.message(false));
+        outcome.publishes.push(Publish::Firmware(message));
+        if is_new {
+            self.advance(outcome, (FirmwareState::Notified, None), "", now, cause);
+        }
+    }
+
+    /// A device that goes before it has begun is told again when it returns.
+    pub(super) fn take_update_back(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
+        if self.firmware().is_some_and(|task| task.state == FirmwareState::Notified) {
+            self.advance(outcome, (FirmwareState::Queued, None), "", now, cause);
+        }
+    }
+
+    /// The device says how far it has come.
+    pub(super) fn hear_firmware(
+        &mut self,
+        outcome: &mut Outcome,
+        report: FirmwareReport,
+        now: Timestamp,
+        cause: &Cause,
+    ) {
+        let is_new = |version: &&str| *version != self.profile.text(VERSION);
+        let version: Option<Box<str>> = report.version.as_deref().filter(is_new).map(Into::into);
+        match self.firmware().and_then(|task| news(task, &report)) {
+            Some((state, percent, reason)) => {
+                let change = self.change_of(state, percent, &reason);
+                self.say_firmware(outcome, change, version, now, cause);
+                self.tell_step(outcome);
+            }
+            None if version.is_some() => self.say_firmware(outcome, Object::default(), version, now, cause),
+            None => {}
+        }
+    }
+
+    /// A device that turns up with the version is done, whatever it said before.
+    pub(super) fn settle_firmware(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
+        let is_done = |task: &&FirmwareTask| {
+            task.state != FirmwareState::Updated && has_come(task, self.profile.text(VERSION))
+        };
+        if self.firmware().filter(is_done).is_some() {
+            self.advance(outcome, (FirmwareState::Updated, None), "", now, cause);
+        }
+    }
+
+    /// The time is over for a device that has not gone on.
+    pub(super) fn time_firmware(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
+        let overdue = self.firmware().filter(|task| task.deadline().is_some_and(|at| at <= now));
+        if let Some(why) = overdue.map(FirmwareTask::overdue) {
+            self.advance(outcome, (FirmwareState::Failed, None), &why, now, cause);
+        }
+    }
+
+    /// Nothing will come of what is under way.
+    pub(super) fn give_firmware_up(
+        &mut self,
+        outcome: &mut Outcome,
+        why: &str,
+        now: Timestamp,
+        cause: &Cause,
+    ) {
+        if self.firmware().is_some_and(|task| !task.state.is_final()) {
+            self.advance(outcome, (FirmwareState::Failed, None), why, now, cause);
+        }
+    }
+
+    pub(super) fn redo_firmware(&mut self, change: &Object, now: Timestamp) {
+        if let Some(task) = FirmwareTask::from_given(change, now) {
+            self.firmware = Some(Box::new(task));
+            return;
+        }
+        let text = |name| change.get(name).and_then(Json::as_str);
+        let Some(word) = text("state") else { return };
+        match (&mut self.firmware, FirmwareState::parse(word)) {
+            (Some(task), Some(state)) => {
+                (task.state, task.at) = (state, now);
+                task.reason = text("reason").unwrap_or_default().into();
+                task.percent = match change.get("percent") {
+                    Some(Json::Number(percent)) => percent.as_str().parse().ok(),
+                    _ => None,
+                };
+            }
+            _ => self.firmware = None, // withdrawn
+        }
+    }
+
+    fn advance(
+        &mut self,
+        outcome: &mut Outcome,
+        (state, percent): (FirmwareState, Option<u8>),
+        reason: &str,
+        now: Timestamp,
+        cause: &Cause,
+    ) {
+        let change = self.change_of(state, percent, reason);
+        self.say_firmware(outcome, change, None, now, cause);
+        self.tell_step(outcome);
+    }
+
+    fn change_of(&self, state: FirmwareState, percent: Option<u8>, reason: &str) -> Object {
+        let mut change: Object = [("state", Json::from(state.as_str()))].into_iter().collect();
+        if let Some(task) = self.firmware() {
+            change.insert("version", Json::String(task.version.clone()));
+            change.insert("job", task.job.map_or(Json::Null, |job| job.to_string().into()));
+        }
+        if let Some(percent) = percent {
+            change.insert("percent", i64::from(percent).into());
+        }
+        if !reason.is_empty() {
+            change.insert("reason", reason.into());
+        }
+        change
+    }
+
+    /// What happened, and with it what the device says that it runs.
+    fn say_firmware(
+        &mut self,
+        outcome: &mut Outcome,
+        change: Object,
+        runs: Option<Box<str>>,
+        now: Timestamp,
+        cause: &Cause,
+    ) {
+        let mut patch = Object::default();
+        if !change.is_empty() {
+            patch.insert(FIRMWARE, change.into());
+        }
+        if let Some(runs) = runs {
+            patch.insert(VERSION, Json::String(runs));
+        }
+        self.happen(outcome, EventBody::Twin(TwinChange { change: ChangeKind::Firmware, patch }), now, cause);
+    }
+
+    fn tell_step(&self, outcome: &mut Outcome) {
+        outcome.steps.extend(self.firmware().and_then(FirmwareTask::step));
+    }
+}
+
+/// Where a report brings the device, how far and why; none where it says nothing new.
+fn news(task: &FirmwareTask, report: &FirmwareReport) -> Option<(FirmwareState, Option<u8>, Box<str>)> {
+    let FirmwareReport { state: said, percent, version, reason, .. } = report;
+    if !report.is_of(task) {
+        return None;
+    }
+    if version.as_deref().is_some_and(|version| has_come(task, version)) {
+        return (task.state != FirmwareState::Updated).then(|| (FirmwareState::Updated, None, "".into()));
+    }
+    if task.state == *said && !said.is_final() {
+        return (percent.is_some() && *percent != task.percent).then(|| (*said, *percent, "".into()));
+    }
+    let after = task.state.after(*said)?;
+    Some(match (after, version) {
+        (FirmwareState::Updated, Some(other)) => {
+            (FirmwareState::Failed, None, format!("it says that it is updated, and runs {other}").into())
+        }
+        (FirmwareState::Failed, _) => {
+            (FirmwareState::Failed, None, reason.clone().unwrap_or_else(|| "it did not say why".into()))
+        }
+        (after, _) => (after, *percent, "".into()),
+    })
+}

@@ -1,0 +1,98 @@
+//! Making a job: its devices are written down, part by part, before the first of them has its turn.
+
+use actix::Context;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::Jobs;
+use crate::domain::alarm::who;
+use crate::domain::fleet::{Job, JobId, JobSignal, RecordChange, Step, StepState};
+use crate::domain::{Cause, DeviceId, DeviceNumber, Refusal};
+use crate::messages::jobs::{JobTold, MakeJob};
+use crate::store::{JobDevice, JobOp, Sweep};
+
+/// Devices that are written down with one commit: more would make other traffic wait for it.
+pub(super) const AT_ONCE: usize = 500;
+
+/// What is still to be written down of a job.
+struct Parts {
+    id: JobId,
+    rows: std::vec::IntoIter<JobDevice>,
+    cause: Cause,
+    reply: Option<oneshot::Sender<JobTold>>,
+}
+
+impl Jobs {
+    pub(super) fn make(&mut self, make: MakeJob, ctx: &mut Context<Self>) {
+        let MakeJob { action, description, rate, devices, unknown, cause, reply } = make;
+        let (id, now) = (JobId(Uuid::now_v7()), self.around.clock.now());
+        let known = devices.into_iter().map(|(device, number)| (device, number, StepState::Queued));
+        let unknown = (1..).zip(unknown).map(|(n, device)| {
+            // Nobody's number: no twin will ever say that it is done.
+            (device, DeviceNumber(-n), StepState::Failed)
+        });
+        let row = |(place, (device, number, state)): (u64, (DeviceId, DeviceNumber, StepState))| {
+            let step = Step::new(id, state);
+            let step = match state {
+                StepState::Failed => step.because(Refusal::Unknown(device.to_string()).to_string()),
+                _ => step,
+            };
+            JobDevice { device, number, place, step, at: now }
+        };
+        let rows: Vec<JobDevice> = (0..).zip(known.chain(unknown)).map(row).collect();
+        let mut job = Job::new(id, action, &who(&cause), rows.len() as u64, now);
+        (job.description, job.rate) = (description, rate);
+        for row in &rows {
+            *job.counts.entry(row.step.state).or_default() += 1;
+        }
+        self.jobs.insert(id, job);
+        let mut run = self.new_run(id);
+        run.writing = true;
+        self.runs.insert(id, run);
+        let parts = Parts { id, rows: rows.into_iter(), cause, reply: Some(reply) };
+        self.write_part(parts, RecordChange::Made, ctx);
+    }
+
+    /// Writes the next part down. With the last the job runs.
+    fn write_part(&mut self, mut parts: Parts, change: RecordChange, ctx: &mut Context<Self>) {
+        let (id, cause) = (parts.id, parts.cause.clone());
+        let ops = vec![JobOp::Devices(parts.rows.by_ref().take(AT_ONCE).collect())];
+        let is_last = parts.rows.len() == 0;
+        let then = move |this: &mut Self, ctx: &mut Context<Self>| {
+            if let (Some(reply), Some(told)) = (parts.reply.take(), this.told(id)) {
+                let _ = reply.send(told); // whoever asked may have gone
+            }
+            if is_last {
+                this.ready(id, ctx);
+            } else {
+                this.write_part(parts, RecordChange::Changed, ctx);
+            }
+        };
+        if is_last {
+            let _ = self.signal(id, JobSignal::Prepared, None); // it was being prepared
+        }
+        if is_last || change == RecordChange::Made {
+            self.put(id, change, ops, cause, ctx, then);
+        } else {
+            self.note(ops, ctx, then);
+        }
+    }
+
+    /// The hub went down while it was being made. Nobody had a turn, and it is not known who else was to have one.
+    pub(super) fn break_off(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        const WHY: &str = "the hub stopped while the job was being made: nothing was done";
+        let _ = self.signal(id, JobSignal::BreakOff, Some(WHY)); // it was being prepared
+        let sweep = Sweep {
+            job: id,
+            from: vec![StepState::Queued],
+            places: None,
+            to: StepState::Canceled,
+            detail: WHY.into(),
+            at: self.around.clock.now(),
+        };
+        let cause = Cause::of_job(id);
+        self.put(id, RecordChange::Changed, vec![JobOp::Sweep(sweep)], cause, ctx, move |this, ctx| {
+            this.count(id, ctx);
+        });
+    }
+}

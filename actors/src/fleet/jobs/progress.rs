@@ -1,0 +1,188 @@
+//! How far the jobs have come: counted in the store when something was committed, and told now and then.
+
+use std::time::Duration;
+
+use actix::fut::ActorFutureExt;
+use actix::{AsyncContext, Context, WrapFuture};
+use tracing::warn;
+
+use super::Jobs;
+use super::run::Run;
+use crate::counters::get;
+use crate::domain::fleet::job::{Progress, Speed, Sweeping};
+use crate::domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, StepState};
+use crate::domain::{Cause, Timestamp};
+use crate::store::JobCounts;
+
+/// A job is counted so often at most: counting reads all its devices.
+const COUNT_EVERY_MS: u64 = 250;
+/// One for more devices than [`MANY`] so often.
+const COUNT_MANY_EVERY_MS: u64 = 1_000;
+const MANY: u64 = 100_000;
+/// It is told of so often at most.
+const TELL_EVERY_MS: u64 = 1_000;
+/// So often it is looked at whether something is to be counted or told.
+const TICK: Duration = Duration::from_millis(125);
+
+/// What goes on after a count.
+pub(super) type Then = Box<dyn FnOnce(&mut Jobs, &mut Context<Jobs>)>;
+
+/// What is known of a job's devices.
+pub(super) struct Counting {
+    counts: JobCounts,
+    /// How many changes of jobs' devices were committed when it was counted; none: it was not.
+    as_of: Option<u64>,
+    at_ms: u64,
+    under_way: bool,
+    /// Asked for again while it was under way.
+    again: bool,
+    /// What waits for a count that is begun from now on.
+    waiting: Vec<Then>,
+    told: JobCounts,
+    told_ms: u64,
+    speed: Speed,
+}
+
+impl Counting {
+    pub(super) fn new(counts: JobCounts) -> Self {
+        Self {
+            told: counts.clone(),
+            counts,
+            as_of: None,
+            at_ms: 0,
+            under_way: false,
+            again: false,
+            waiting: Vec::new(),
+            told_ms: 0,
+            speed: Speed::default(),
+        }
+    }
+
+    /// What was in one state is in another now.
+    pub(super) fn sweep(&mut self, sweeping: Sweeping) {
+        let (from, to, _) = sweeping.change();
+        if let Some(count) = self.counts.remove(&from) {
+            *self.counts.entry(to).or_default() += count;
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn progress(&self, job: &Job, now: Timestamp) -> Progress {
+        let progress = Progress { counts: self.counting.counts.clone(), ..stored(job) };
+        if job.status != JobStatus::Running {
+            return progress;
+        }
+        let left = job.total.saturating_sub(progress.ended());
+        let (per_second, eta) = (self.counting.speed.per_second(), self.counting.speed.eta(left, now));
+        Progress { per_second, eta, ..progress }
+    }
+}
+
+/// What is known of a job that is not under way.
+pub(super) fn stored(job: &Job) -> Progress {
+    Progress { counts: job.counts.clone(), total: job.total, ..Progress::default() }
+}
+
+impl Jobs {
+    pub(super) fn tick_later(&mut self, ctx: &mut Context<Self>) {
+        if self.ticking || self.runs.is_empty() {
+            return;
+        }
+        self.ticking = true;
+        ctx.run_later(TICK, |this, ctx| {
+            this.ticking = false;
+            this.tick(ctx);
+            this.tick_later(ctx);
+        });
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let (now_ms, changes) = (self.around.clock.uptime_ms(), get(&self.around.counters.job_changes));
+        let ids: Vec<JobId> = self.runs.keys().copied().collect();
+        for id in ids {
+            let (Some(run), Some(job)) = (self.runs.get(&id), self.jobs.get(&id)) else { continue };
+            let every = if job.total > MANY { COUNT_MANY_EVERY_MS } else { COUNT_EVERY_MS };
+            let Counting { as_of, at_ms, .. } = run.counting;
+            if as_of != Some(changes) && now_ms >= at_ms + every {
+                self.count(id, ctx);
+            }
+        }
+    }
+
+    /// Counts how far a job has come with its devices.
+    pub(super) fn count(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if run.counting.under_way {
+            run.counting.again = true;
+            return;
+        }
+        run.counting.under_way = true;
+        run.counting.at_ms = self.around.clock.uptime_ms();
+        // Both before the store is asked: what it answers is no older.
+        let (changes, is_through) = (get(&self.around.counters.job_changes), run.is_through());
+        let (serial, store) = (run.serial, self.around.store.clone());
+        let counts = async move { store.job_counts(id, None).await };
+        ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
+            let Some(run) = this.runs.get_mut(&id).filter(|run| run.serial == serial) else { return };
+            run.counting.under_way = false;
+            if std::mem::take(&mut run.counting.again) {
+                return this.count(id, ctx);
+            }
+            let counts = match counts {
+                Ok(counts) => counts,
+                Err(error) => {
+                    warn!(job = %id, %error, "could not count a job's devices, trying again");
+                    run.counting.as_of = None; // with the next tick
+                    return;
+                }
+            };
+            run.counting.as_of = Some(changes);
+            run.counting.counts = counts;
+            let waiting = std::mem::take(&mut run.counting.waiting);
+            this.counted(id, is_through, ctx);
+            for then in waiting {
+                then(this, ctx);
+            }
+        }));
+    }
+
+    /// Calls `then` when it is known how far the job has come by now.
+    pub(super) fn count_then(&mut self, id: JobId, ctx: &mut Context<Self>, then: Then) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        run.counting.waiting.push(then);
+        self.count(id, ctx);
+    }
+
+    /// `is_through`: every device had had its turn before it was counted.
+    fn counted(&mut self, id: JobId, is_through: bool, ctx: &mut Context<Self>) {
+        let (now_ms, now) = (self.around.clock.uptime_ms(), self.around.clock.now());
+        let (Some(run), Some(job)) = (self.runs.get_mut(&id), self.jobs.get(&id)) else { return };
+        let progress = run.progress(job, now);
+        run.counting.speed.note(now_ms, progress.ended());
+        let is_free = run.in_flight == 0 && !run.writing && run.wishes.is_empty();
+        let (is_running, all_ended) = (job.status == JobStatus::Running, progress.ended() >= job.total);
+        if is_running && is_free && is_through && all_ended {
+            let _ = self.signal(id, JobSignal::Finish, None); // it runs
+            return self.end(id, ctx);
+        }
+        if job.status.is_final() && is_free && progress.under_way() == 0 {
+            return self.end(id, ctx);
+        }
+        if is_running && is_free && is_through && progress.count(StepState::Queued) > 0 {
+            return self.pass_again(id, ctx);
+        }
+        if run.counting.told != progress.counts && now_ms >= run.counting.told_ms + TELL_EVERY_MS {
+            run.counting.told = progress.counts;
+            run.counting.told_ms = now_ms;
+            self.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, |_, _| {});
+        }
+    }
+
+    /// Nothing more comes of it: it is told of for the last time.
+    fn end(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        self.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, |_, _| {});
+        self.runs.remove(&id);
+        self.forget(ctx);
+    }
+}

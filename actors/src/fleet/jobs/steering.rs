@@ -1,0 +1,211 @@
+//! Pausing, resuming, canceling, trying again and forgetting.
+//!
+//! What changes many of a job's devices at once waits until none of them has its turn: a device that is done must not
+//! be called canceled because the word for that was on its way first.
+
+use actix::Context;
+use tokio::sync::oneshot;
+
+use super::Jobs;
+use super::making::AT_ONCE;
+use super::run::Run;
+use crate::domain::Cause;
+use crate::domain::fleet::job::Sweeping;
+use crate::domain::fleet::{JobId, JobSignal, JobStatus, RecordChange, StepState};
+use crate::messages::jobs::{JobRefusal, JobTold, Steer, SteerJob};
+use crate::store::{JobOp, Sweep};
+
+/// Something that a person wants of a job.
+pub(super) struct Wish {
+    steer: Steer,
+    cause: Cause,
+    reply: oneshot::Sender<Result<JobTold, JobRefusal>>,
+}
+
+impl Jobs {
+    pub(super) fn steer(&mut self, asked: SteerJob, ctx: &mut Context<Self>) {
+        let SteerJob { id, steer, cause, reply } = asked;
+        let wish = Wish { steer, cause, reply };
+        match self.runs.get_mut(&id) {
+            Some(run) => {
+                run.wishes.push_back(wish);
+                self.grant_wishes(id, ctx);
+                if self.runs.get(&id).is_some_and(Run::is_through) {
+                    self.count(id, ctx); // it may have come to its end while it was paused
+                }
+                self.feed(ctx);
+            }
+            None => self.grant(id, wish, ctx),
+        }
+    }
+
+    /// Does what is wanted of a job, as far as it can be done now.
+    pub(super) fn grant_wishes(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        while let (Some(run), Some(job)) = (self.runs.get_mut(&id), self.jobs.get(&id)) {
+            if run.writing || job.status == JobStatus::Preparing {
+                return;
+            }
+            let Some(wish) = run.wishes.front() else { return };
+            let changes_many = matches!(wish.steer, Steer::Cancel | Steer::Retry)
+                && signal_of(wish.steer).is_some_and(|signal| job.status.after(signal).is_some());
+            if changes_many && run.in_flight > 0 {
+                return;
+            }
+            let Some(wish) = run.wishes.pop_front() else { return };
+            if !changes_many {
+                self.grant(id, wish, ctx);
+                continue;
+            }
+            run.writing = true;
+            let then = move |this: &mut Self, ctx: &mut Context<Self>| {
+                if let Some(run) = this.runs.get_mut(&id) {
+                    run.writing = false;
+                }
+                this.grant(id, wish, ctx);
+                this.grant_wishes(id, ctx);
+                this.feed(ctx);
+            };
+            return self.count_then(id, ctx, Box::new(then));
+        }
+    }
+
+    fn grant(&mut self, id: JobId, wish: Wish, ctx: &mut Context<Self>) {
+        let Some(told) = self.told(id) else {
+            return self.answer(wish.reply, Err(JobRefusal::Unknown(id)), ctx);
+        };
+        let status = told.job.status;
+        let refused = JobRefusal::Status { status, steer: wish.steer };
+        let Some(signal) = signal_of(wish.steer) else {
+            if !status.is_final() || told.job.sweeping.is_some() {
+                return self.answer(wish.reply, Err(refused), ctx);
+            }
+            let reply = wish.reply;
+            return self.remove(id, wish.cause, ctx, |_, _| drop(reply.send(Ok(told))));
+        };
+        if status.after(signal).is_none() {
+            return self.answer(wish.reply, Err(refused), ctx);
+        }
+        if signal == JobSignal::Retry && told.progress.count(StepState::Failed) == 0 {
+            return self.answer(wish.reply, Err(JobRefusal::NothingFailed), ctx);
+        }
+        let _ = self.signal(id, signal, None); // it fits
+        let sweeping = self.jobs.get(&id).and_then(|job| job.sweeping);
+        let Wish { cause, reply, .. } = wish;
+        let answer = move |this: &mut Self, _: &mut Context<Self>| {
+            if let Some(told) = this.told(id) {
+                let _ = reply.send(Ok(told)); // whoever asked may have gone
+            }
+        };
+        match sweeping {
+            Some(sweeping) => self.begin_sweep(id, sweeping, cause, ctx, answer),
+            None => self.put(id, RecordChange::Changed, Vec::new(), cause, ctx, answer),
+        }
+    }
+
+    pub(super) fn remove(
+        &mut self,
+        id: JobId,
+        cause: Cause,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        self.put(id, RecordChange::Removed, Vec::new(), cause, ctx, then);
+        self.jobs.remove(&id);
+        if let Some(run) = self.runs.remove(&id) {
+            for wish in run.wishes {
+                self.answer(wish.reply, Err(JobRefusal::Unknown(id)), ctx);
+            }
+        }
+    }
+
+    /// Goes on with a sweep that a crash has cut short.
+    pub(super) fn sweep(&mut self, id: JobId, sweeping: Sweeping, cause: Cause, ctx: &mut Context<Self>) {
+        self.begin_sweep(id, sweeping, cause, ctx, |_, _| {});
+    }
+
+    /// Has all devices of a job that are in one state come into another, part by part, and then calls `then`.
+    fn begin_sweep(
+        &mut self,
+        id: JobId,
+        sweeping: Sweeping,
+        cause: Cause,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        let mut run = self.new_run(id); // those who are queued then are read anew
+        if let Some(before) = self.runs.remove(&id) {
+            run.wishes = before.wishes;
+        }
+        run.writing = true;
+        self.runs.insert(id, run);
+        let total = self.jobs.get(&id).map_or(0, |job| job.total);
+        if total <= AT_ONCE as u64 {
+            return self.end_sweep(id, sweeping, 0, cause, ctx, then);
+        }
+        // What is wanted is written down first, so that a crash cannot leave half of it.
+        let again = cause.clone();
+        self.put(id, RecordChange::Changed, Vec::new(), cause, ctx, move |this, ctx| {
+            this.sweep_on(id, sweeping, 0, again, ctx, then);
+        });
+    }
+
+    fn sweep_on(
+        &mut self,
+        id: JobId,
+        sweeping: Sweeping,
+        from: u64,
+        cause: Cause,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        let total = self.jobs.get(&id).map_or(0, |job| job.total);
+        let to = from + AT_ONCE as u64;
+        if to >= total {
+            return self.end_sweep(id, sweeping, from, cause, ctx, then);
+        }
+        let op = self.part_of_sweep(id, sweeping, (from, to));
+        let next: Box<dyn FnOnce(&mut Self, &mut Context<Self>)> =
+            Box::new(move |this, ctx| this.sweep_on(id, sweeping, to, cause, ctx, then));
+        self.note(vec![op], ctx, next);
+    }
+
+    fn end_sweep(
+        &mut self,
+        id: JobId,
+        sweeping: Sweeping,
+        from: u64,
+        cause: Cause,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        let op = self.part_of_sweep(id, sweeping, (from, u64::MAX));
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.sweeping = None;
+        }
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.counting.sweep(sweeping);
+        }
+        self.put(id, RecordChange::Changed, vec![op], cause, ctx, move |this, ctx| {
+            then(this, ctx);
+            this.ready(id, ctx);
+            this.count(id, ctx);
+        });
+    }
+
+    fn part_of_sweep(&self, id: JobId, sweeping: Sweeping, places: (u64, u64)) -> JobOp {
+        let (from, to, detail) = sweeping.change();
+        let at = self.around.clock.now();
+        JobOp::Sweep(Sweep { job: id, from: vec![from], places: Some(places), to, detail: detail.into(), at })
+    }
+}
+
+/// What it is to a job; none for its end.
+fn signal_of(steer: Steer) -> Option<JobSignal> {
+    match steer {
+        Steer::Pause => Some(JobSignal::Pause),
+        Steer::Resume => Some(JobSignal::Resume),
+        Steer::Cancel => Some(JobSignal::Cancel),
+        Steer::Retry => Some(JobSignal::Retry),
+        Steer::Remove => None,
+    }
+}

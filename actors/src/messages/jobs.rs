@@ -1,0 +1,120 @@
+//! What the jobs are told.
+
+use actix::Message;
+use tokio::sync::oneshot;
+
+use crate::domain::fleet::job::Progress;
+use crate::domain::fleet::{Job, JobAction, JobId, JobStatus};
+use crate::domain::{Cause, DeviceId, DeviceNumber, Object};
+
+/// The hub is whole: jobs that were under way when it went down go on.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Begin;
+
+/// Makes a job, which runs at once. Answered when it is durable: no crash makes it unknown after that.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct MakeJob {
+    pub action: JobAction,
+    pub description: Box<str>,
+    /// Devices a second at most.
+    pub rate: Option<f64>,
+    /// In the order of their turns.
+    pub devices: Vec<(DeviceId, DeviceNumber)>,
+    /// Devices that were named and that nobody knows: the job fails with each of them.
+    pub unknown: Vec<DeviceId>,
+    /// Who made it.
+    pub cause: Cause,
+    pub reply: oneshot::Sender<JobTold>,
+}
+
+/// Asks for a job. None if there is none.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ShowJob {
+    pub id: JobId,
+    pub reply: oneshot::Sender<Option<JobTold>>,
+}
+
+/// Asks for a page of jobs, the newest first.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ListJobs {
+    /// Empty means all.
+    pub status: Vec<JobStatus>,
+    /// Of these kinds of actions; empty means all.
+    pub kinds: Vec<Box<str>>,
+    pub offset: usize,
+    pub limit: usize,
+    pub reply: oneshot::Sender<JobPage>,
+}
+
+/// Steers a job. Answered after the commit.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SteerJob {
+    pub id: JobId,
+    pub steer: Steer,
+    pub cause: Cause,
+    pub reply: oneshot::Sender<Result<JobTold, JobRefusal>>,
+}
+
+/// What people may have a job do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steer {
+    Pause,
+    Resume,
+    Cancel,
+    Retry,
+    /// Forget it, with what became of each of its devices.
+    Remove,
+}
+
+/// A job, and how far it has come.
+#[derive(Clone, Debug)]
+pub struct JobTold {
+    pub job: Job,
+    pub progress: Progress,
+}
+
+/// A page of jobs.
+#[derive(Clone, Debug, Default)]
+pub struct JobPage {
+    pub jobs: Vec<JobTold>,
+    /// How many there are on all pages.
+    pub total: usize,
+}
+
+/// Why a job would not be steered so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JobRefusal {
+    #[error("there is no job `{0}`")]
+    Unknown(JobId),
+    #[error("the job is {}: it cannot be {}", status.as_str(), steer.participle())]
+    Status { status: JobStatus, steer: Steer },
+    #[error("none of the job's devices failed: there is nothing to try again")]
+    NothingFailed,
+}
+
+impl Steer {
+    /// `paused`, as in: cannot be paused.
+    #[must_use]
+    pub fn participle(self) -> &'static str {
+        match self {
+            Self::Pause => "paused",
+            Self::Resume => "resumed",
+            Self::Cancel => "canceled",
+            Self::Retry => "retried",
+            Self::Remove => "removed",
+        }
+    }
+}
+
+impl JobTold {
+    /// As events and answers show it.
+    #[must_use]
+    pub fn document(&self) -> Object {
+        self.job.document(&self.progress)
+    }
+}

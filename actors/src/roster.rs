@@ -1,0 +1,261 @@
+//! The roster: the twins in memory by number, for those who look at many at once without asking each.
+//!
+//! A twin's actor is the only one that writes it, and does so for the time of one message; whoever reads it
+//! meanwhile waits for that, and it for them. What is seen here is what the actor has done, committed or not:
+//! an actor lets go of its twin only after it has told the journal, so who waits for a
+//! [`Barrier`](crate::messages::journal::Barrier) *after* looking has seen nothing that is not durable.
+//!
+//! It also knows which twins are *not* in memory and may be in the store: those that left, and those that the
+//! store was found to have ([`Roster::learn`]). So the store is asked for them alone, and not at all where every
+//! twin is here. A number is never given again, and a twin begins to be by being entered here; so one that is
+//! neither here nor known to be away is nobody's, and stays so.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::domain::{DeviceNumber, Twin};
+
+/// Numbers that share a lock.
+const CHUNK: usize = 1_024;
+const WORDS: usize = CHUNK / 64;
+
+/// A twin as its actor holds it. There is one of these for each; it cannot be cloned, and it alone writes.
+pub struct Own(Arc<RwLock<Twin>>);
+
+/// A twin in memory, to be read.
+#[derive(Clone)]
+pub struct Present(Arc<RwLock<Twin>>);
+
+/// See the module.
+#[derive(Default)]
+pub struct Roster {
+    /// By number divided by [`CHUNK`]. One lock for the few chunks, and one each: twins come and go seldom.
+    chunks: RwLock<BTreeMap<i64, Arc<RwLock<Chunk>>>>,
+}
+
+/// What a stretch of numbers stands for.
+pub struct Stretch {
+    pub present: Vec<Present>,
+    /// Twins that are in the store and not in memory.
+    pub away: Vec<DeviceNumber>,
+}
+
+#[derive(Default)]
+struct Chunk {
+    /// By place. Eight bytes a twin; none at all where nobody is present.
+    present: Vec<Option<Present>>,
+    count: usize,
+    away: [u64; WORDS],
+}
+
+impl Own {
+    /// Takes `twin`.
+    #[must_use]
+    pub fn new(twin: Twin) -> Self {
+        Self(Arc::new(RwLock::new(twin)))
+    }
+
+    /// To look at it. Not while [`Own::write`] is held.
+    pub fn read(&self) -> RwLockReadGuard<'_, Twin> {
+        read(&self.0)
+    }
+
+    /// To change it. Whoever panics meanwhile leaves a twin that nobody else reads any more.
+    pub fn write(&self) -> RwLockWriteGuard<'_, Twin> {
+        write(&self.0)
+    }
+}
+
+impl Present {
+    /// The twin as it is now; none if its actor died while it changed it: the store knows what was before.
+    pub fn read(&self) -> Option<RwLockReadGuard<'_, Twin>> {
+        self.0.read().ok()
+    }
+}
+
+impl Roster {
+    /// `own` is in memory from now on, in place of whoever had its number.
+    pub fn enter(&self, number: DeviceNumber, own: &Own) {
+        let (key, place) = place(number);
+        let chunk =
+            self.chunk(key).unwrap_or_else(|| Arc::clone(write(&self.chunks).entry(key).or_default()));
+        let mut chunk = write(&chunk);
+        chunk.set_away(place, false);
+        if chunk.present.is_empty() {
+            chunk.present = vec![None; CHUNK];
+        }
+        if chunk.present[place].replace(Present(Arc::clone(&own.0))).is_none() {
+            chunk.count += 1;
+        }
+    }
+
+    /// `own` is in memory no more, and in the store only where it `remains`. Nothing where another has its number.
+    pub fn leave(&self, number: DeviceNumber, own: &Own, remains: bool) {
+        let (key, place) = place(number);
+        let Some(chunk) = self.chunk(key) else { return };
+        let mut chunk = write(&chunk);
+        let present = chunk.present.get_mut(place);
+        let Some(mine) = present.filter(|slot| slot.as_ref().is_some_and(|it| Arc::ptr_eq(&it.0, &own.0)))
+        else {
+            return;
+        };
+        *mine = None;
+        chunk.set_away(place, remains);
+        chunk.count -= 1;
+        if chunk.count == 0 {
+            chunk.present = Vec::new();
+        }
+    }
+
+    /// The store has these; those that are not here are away. One that was removed since it was asked is not
+    /// found when it is looked for, and that is all.
+    pub fn learn(&self, numbers: &[DeviceNumber]) {
+        for some in numbers.chunk_by(|one, other| place(*one).0 == place(*other).0) {
+            let Some(first) = some.first() else { continue };
+            let key = place(*first).0;
+            let chunk = Arc::clone(write(&self.chunks).entry(key).or_default());
+            let mut chunk = write(&chunk);
+            for number in some {
+                let (_, place) = place(*number);
+                if chunk.present.get(place).is_none_or(Option::is_none) {
+                    chunk.set_away(place, true);
+                }
+            }
+        }
+    }
+
+    /// The stretches that there are, in the order of their numbers.
+    #[must_use]
+    pub fn stretches(&self) -> Vec<i64> {
+        read(&self.chunks).keys().copied().collect()
+    }
+
+    /// Who is in a stretch now, each in the order of their numbers. The twin of each number was found here or
+    /// there at one moment: nobody is missed who goes from memory to the store meanwhile, or comes back.
+    #[must_use]
+    pub fn stretch(&self, key: i64) -> Stretch {
+        let Some(chunk) = self.chunk(key) else { return Stretch { present: Vec::new(), away: Vec::new() } };
+        let chunk = read(&chunk);
+        let away = (0..CHUNK).filter(|place| chunk.is_away(*place)).map(|place| number(key, place)).collect();
+        Stretch { present: chunk.present.iter().flatten().cloned().collect(), away }
+    }
+
+    /// The twin with this number, where it is in memory.
+    #[must_use]
+    pub fn get(&self, number: DeviceNumber) -> Option<Present> {
+        let (key, place) = place(number);
+        let chunk = self.chunk(key)?;
+        let chunk = read(&chunk);
+        chunk.present.get(place)?.clone()
+    }
+
+    fn chunk(&self, key: i64) -> Option<Arc<RwLock<Chunk>>> {
+        read(&self.chunks).get(&key).cloned()
+    }
+}
+
+impl Chunk {
+    fn is_away(&self, place: usize) -> bool {
+        self.away[place / 64] & (1 << (place % 64)) != 0
+    }
+
+    fn set_away(&mut self, place: usize, away: bool) {
+        let bit = 1 << (place % 64);
+        let word = &mut self.away[place / 64];
+        if away { *word |= bit } else { *word &= !bit }
+    }
+}
+
+#[expect(clippy::cast_possible_wrap, reason = "a thousand or so")]
+const SPAN: i64 = CHUNK as i64;
+
+/// In which chunk a number is, and where in it.
+fn place(number: DeviceNumber) -> (i64, usize) {
+    let place = usize::try_from(number.0.rem_euclid(SPAN)).unwrap_or_default(); // from 0 to CHUNK - 1
+    (number.0.div_euclid(SPAN), place)
+}
+
+fn number(key: i64, place: usize) -> DeviceNumber {
+    DeviceNumber(key.saturating_mul(SPAN).saturating_add(i64::try_from(place).unwrap_or_default()))
+}
+
+/// What panics under one of these locks is a twin's own change; see [`Present::read`] for who must not see it.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{DeviceId, Timestamp};
+
+    fn own(number: i64) -> Own {
+        let id = DeviceId::parse(&format!("d{number}")).unwrap();
+        Own::new(Twin::new(id, DeviceNumber(number), Timestamp::default()))
+    }
+
+    /// The numbers present, and those away.
+    fn all(roster: &Roster) -> (Vec<i64>, Vec<i64>) {
+        let (mut present, mut away) = (Vec::new(), Vec::new());
+        for key in roster.stretches() {
+            let stretch = roster.stretch(key);
+            present.extend(stretch.present.iter().map(|twin| twin.read().unwrap().number.0));
+            away.extend(stretch.away.iter().map(|number| number.0));
+        }
+        (present, away)
+    }
+
+    #[test]
+    fn knows_who_is_here_and_who_is_away() {
+        let roster = Roster::default();
+        let twins: Vec<_> = [1, 2, 1_023, 1_024, 5_000].map(|number| (number, own(number))).into();
+        for (number, own) in &twins {
+            roster.enter(DeviceNumber(*number), own);
+        }
+        assert_eq!(all(&roster), (vec![1, 2, 1_023, 1_024, 5_000], vec![]));
+        roster.leave(DeviceNumber(1_024), &twins[3].1, true);
+        roster.leave(DeviceNumber(2), &twins[1].1, false);
+        roster.leave(DeviceNumber(7), &twins[1].1, true);
+        assert_eq!(all(&roster), (vec![1, 1_023, 5_000], vec![1_024]));
+        roster.learn(&[1, 3, 900_000_000_000].map(DeviceNumber));
+        assert_eq!(all(&roster), (vec![1, 1_023, 5_000], vec![3, 1_024, 900_000_000_000]));
+        let again = own(1_024);
+        roster.enter(DeviceNumber(1_024), &again);
+        assert_eq!(all(&roster), (vec![1, 1_023, 1_024, 5_000], vec![3, 900_000_000_000]));
+        assert!(roster.get(DeviceNumber(1_024)).is_some());
+        assert!(roster.get(DeviceNumber(3)).is_none());
+    }
+
+    #[test]
+    fn a_late_goodbye_takes_nothing_from_the_next_incarnation() {
+        let roster = Roster::default();
+        let (first, second) = (own(1), own(1));
+        roster.enter(DeviceNumber(1), &first);
+        roster.enter(DeviceNumber(1), &second);
+        roster.leave(DeviceNumber(1), &first, true);
+        assert_eq!(all(&roster), (vec![1], vec![]));
+        roster.leave(DeviceNumber(1), &second, true);
+        assert_eq!(all(&roster), (vec![], vec![1]));
+    }
+
+    #[test]
+    fn half_a_change_is_never_seen() {
+        let own = own(1);
+        let present = Present(Arc::clone(&own.0));
+        assert!(present.read().is_some());
+        let died = std::thread::scope(|scope| {
+            let dying = scope.spawn(|| {
+                let _twin = own.write();
+                std::panic::resume_unwind(Box::new("its actor dies"));
+            });
+            dying.join()
+        });
+        assert!(died.is_err());
+        assert!(present.read().is_none());
+        assert_eq!(own.read().number, DeviceNumber(1)); // it says goodbye all the same
+    }
+}

@@ -1,0 +1,22 @@
+//! Files that are exported and imported: `/api/devices/export`, `/api/devices/import`, and the same of groups and
+//! templates.
+
+mod export;
+mod import;
+
+use actix_web::web::{self, ServiceConfig};
+use utoipa::OpenApi;
+
+use super::resource;
+
+/// Its part of the description.
+#[derive(OpenApi)]
+#[openapi(paths(export::export_devices, import::import_devices))]
+pub(super) struct Description;
+
+/// The routes.
+pub(super) fn configure(config: &mut ServiceConfig) {
+    config
+        .service(resource("/api/devices/export", "GET").route(web::get().to(export::export_devices)))
+        .service(resource("/api/devices/import", "POST").route(web::post().to(import::import_devices)));
+}

@@ -1,0 +1,127 @@
+//! `/api/devices/{id}/lifecycle`: where a device stands in its life, and people's word on it.
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::Data;
+use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::fleet::{Lifecycle, Move};
+use twinhub_actors::domain::{Cause, Input, Json, Object, Twin};
+use twinhub_actors::messages::supervisor::IfUnknown;
+
+use super::body::{Body, Device};
+use super::device::find;
+use super::params::Params;
+use super::reply::Document;
+use super::schema::firmware::{DeviceLifecycle, NewLifecycle};
+use super::twin::etag;
+use crate::error::{ApiError, Problem};
+use crate::fields::{FieldError, Fields};
+use crate::web::WebState;
+
+/// A reason has at most this many bytes.
+const LONGEST_REASON: usize = 1_024;
+
+/// Where the device stands in its life.
+#[utoipa::path(
+    get,
+    path = "/api/devices/{id}/lifecycle",
+    tag = "devices",
+    params(("id" = String, Path, description = "The device's id")),
+    responses((status = 200, body = DeviceLifecycle), (status = 404, body = Problem))
+)]
+pub async fn get_lifecycle(
+    Device(id): Device,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    Ok(shown(&*find(&state, &id).await?))
+}
+
+/// Takes the device out of service or into it again. A suspended one is neither heard nor driven until it is made
+/// active; a retired one never again: it keeps its history and loses its credentials.
+#[utoipa::path(
+    put,
+    path = "/api/devices/{id}/lifecycle",
+    tag = "devices",
+    params(("id" = String, Path, description = "The device's id")),
+    request_body = NewLifecycle,
+    responses(
+        (status = 200, body = DeviceLifecycle, headers(("ETag" = String, description = "The version, quoted"))),
+        (status = 404, body = Problem),
+        (status = 409, description = "The device is retired, which is final", body = Problem),
+        (status = 422, body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn put_lifecycle(
+    Device(id): Device,
+    Body(body): Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let (lifecycle, reason) = wanted(body)?;
+    let input = Input::SetLifecycle { state: lifecycle, reason };
+    let cause = Cause::new(Source::Rest, "");
+    let taken = state.hub.deliver(id.clone(), input, cause, IfUnknown::Refuse, true).await?;
+    let twin = match taken.twin {
+        Some(twin) => twin,
+        None => find(&state, &id).await?,
+    };
+    Ok(shown(&twin))
+}
+
+fn wanted(body: Object) -> Result<(Lifecycle, Box<str>), FieldError> {
+    let mut fields = Fields::of(body, &["state", "reason"])?;
+    let word = fields.needed_text("state")?;
+    let state = Lifecycle::parse(&word).filter(|state| Move::to(*state).is_some()).ok_or_else(|| {
+        let shown: String = word.chars().take(64).collect();
+        FieldError::bad("state", format!("expected active, suspended or retired, found `{shown}`"))
+    })?;
+    let reason = fields.text("reason")?.unwrap_or_default();
+    if reason.len() > LONGEST_REASON {
+        return Err(FieldError::bad("reason", format!("{LONGEST_REASON} bytes at most")));
+    }
+    Ok((state, reason))
+}
+
+fn shown(twin: &Twin) -> HttpResponse {
+    let object: Object =
+        [("device_id", Json::from(twin.id.as_str())), ("lifecycle", twin.lifecycle().as_str().into())]
+            .into_iter()
+            .collect();
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::ETAG, etag(twin)));
+    Document::of(&object).with("version", &twin.version).send(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_actors::domain::payload;
+
+    use super::*;
+
+    #[test]
+    fn reads_what_is_wanted_and_names_what_is_wrong() {
+        let check = |text: &str, expected: &str| {
+            let told = match wanted(payload::object(text.as_bytes()).unwrap()) {
+                Ok((state, reason)) => format!("{} {reason}", state.as_str()),
+                Err(error) => error.to_string(),
+            };
+            assert!(told.starts_with(expected), "{text}: {told}");
+        };
+        check(r#"{"state": "suspended", "reason": "it floods us"}"#, "suspended it floods us");
+        check(r#"{"state": "active"}"#, "active ");
+        check(r#"{"state": "retired", "reason": null}"#, "retired ");
+        check(
+            r#"{"state": "provisioned"}"#,
+            "`state`: expected active, suspended or retired, found `provisioned`",
+        );
+        check(r#"{"state": "dead"}"#, "`state`: expected active, suspended or retired, found `dead`");
+        check("{}", "`state`: must be given");
+        check(r#"{"status": "active"}"#, "`status`: there is no such field");
+        check(
+            &format!(r#"{{"state": "active", "reason": "{}"}}"#, "x".repeat(1_025)),
+            "`reason`: 1024 bytes",
+        );
+    }
+}
