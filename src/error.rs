@@ -5,11 +5,13 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 use twinhub_actors::HubError;
+use twinhub_actors::domain::fleet::BadTemplate;
 use twinhub_actors::domain::json::JsonError;
 use twinhub_actors::domain::payload::PayloadError;
 use twinhub_actors::domain::rules;
 use twinhub_actors::domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
 use twinhub_actors::messages::automation::RuleRefusal;
+use twinhub_actors::messages::templates::TemplateRefusal;
 use twinhub_actors::store::StoreError;
 use utoipa::ToSchema;
 
@@ -57,6 +59,9 @@ pub enum ApiError {
     /// A rule was not taken, found or changed.
     #[error("{}", of_rule(.0))]
     Rule(#[from] RuleRefusal),
+    /// A template was not taken, found or removed.
+    #[error("{}", of_template(.0))]
+    Template(#[from] TemplateRefusal),
     /// Somebody waited for the end of a run, and it has not come; the run goes on.
     #[error("the run that was asked for as event {seq} of rule `{rule}` has not come to its end: it goes on")]
     RunNotFinished { rule: String, seq: u64 },
@@ -148,6 +153,11 @@ impl ApiError {
         Self::NotFound { what: "rule", name: id.to_string() }
     }
 
+    /// There is no template of this id.
+    pub fn no_template(id: &str) -> Self {
+        Self::Template(TemplateRefusal::Unknown(id.into()))
+    }
+
     /// The problem document for this.
     #[must_use]
     pub fn problem(&self) -> Problem {
@@ -195,6 +205,7 @@ impl ApiError {
             Self::NotFound { what: "run", .. } => (StatusCode::NOT_FOUND, "run_not_found"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
             Self::Rule(refusal) => of_rule_refusal(refusal),
+            Self::Template(refusal) => of_template_refusal(refusal),
             Self::RunNotFinished { .. } => (StatusCode::GATEWAY_TIMEOUT, "run_not_finished"),
             Self::Fault(_) => (StatusCode::INTERNAL_SERVER_ERROR, "fault"),
             Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
@@ -262,14 +273,20 @@ impl ApiError {
 
     /// What is wrong with the rule, where it is about one.
     fn problems(&self) -> Option<&[rules::Problem]> {
-        if let Self::Rule(RuleRefusal::Problems(problems)) = self { Some(problems) } else { None }
+        match self {
+            Self::Rule(RuleRefusal::Problems(problems))
+            | Self::Template(TemplateRefusal::Bad(BadTemplate::Rules(problems))) => Some(problems),
+            _ => None,
+        }
     }
 
     fn field(&self) -> Option<String> {
         match self {
-            Self::Rule(RuleRefusal::Problems(problems)) => {
+            Self::Rule(RuleRefusal::Problems(problems))
+            | Self::Template(TemplateRefusal::Bad(BadTemplate::Rules(problems))) => {
                 problems.first().map(|first| first.pointer.clone())
             }
+            Self::Template(TemplateRefusal::Bad(BadTemplate::Field { field, .. })) => Some(field.clone()),
             Self::Hub(HubError::Refused(Refusal::Invalid { field, .. })) => Some(field.clone()),
             Self::Field(error) => Some(error.field.clone()),
             Self::File(file) => file.fault.field.clone(),
@@ -307,6 +324,7 @@ fn of_rule_refusal(refusal: &RuleRefusal) -> (StatusCode, &'static str) {
         RuleRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "rule_not_found"),
         RuleRefusal::Taken(_) => (StatusCode::CONFLICT, "rule_exists"),
         RuleRefusal::InFile { .. } => (StatusCode::CONFLICT, "rule_in_file"),
+        RuleRefusal::OfTemplate { .. } => (StatusCode::CONFLICT, "rule_of_template"),
         RuleRefusal::Problems(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
         RuleRefusal::NoWebhook(_) => (StatusCode::NOT_FOUND, "webhook_not_found"),
         RuleRefusal::Store(error) => of_store(error),
@@ -314,9 +332,36 @@ fn of_rule_refusal(refusal: &RuleRefusal) -> (StatusCode, &'static str) {
     }
 }
 
+fn of_template_refusal(refusal: &TemplateRefusal) -> (StatusCode, &'static str) {
+    match refusal {
+        TemplateRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "template_not_found"),
+        TemplateRefusal::Taken(_) => (StatusCode::CONFLICT, "template_exists"),
+        TemplateRefusal::Version { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
+        TemplateRefusal::Bad(BadTemplate::Field { .. }) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
+        TemplateRefusal::Bad(BadTemplate::Rules(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
+        TemplateRefusal::InUse { .. } => (StatusCode::CONFLICT, "template_in_use"),
+        TemplateRefusal::Store(error) => of_store(error),
+        TemplateRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    }
+}
+
 /// The refusal as a sentence; of a rule that does not check out the first thing that is wrong.
 fn of_rule(refusal: &RuleRefusal) -> String {
-    let RuleRefusal::Problems(problems) = refusal else { return refusal.to_string() };
+    match refusal {
+        RuleRefusal::Problems(problems) => first_of(problems, refusal),
+        _ => refusal.to_string(),
+    }
+}
+
+/// The same of a template.
+fn of_template(refusal: &TemplateRefusal) -> String {
+    match refusal {
+        TemplateRefusal::Bad(BadTemplate::Rules(problems)) => first_of(problems, refusal),
+        _ => refusal.to_string(),
+    }
+}
+
+fn first_of(problems: &[rules::Problem], refusal: &impl ToString) -> String {
     let Some(first) = problems.first() else { return refusal.to_string() };
     let place = if first.pointer.is_empty() { String::new() } else { format!("`{}`: ", first.pointer) };
     format!("{place}{}", with_hint(first))

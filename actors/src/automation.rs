@@ -21,6 +21,7 @@ mod perform;
 mod reading;
 mod requests;
 mod starting;
+mod templates;
 
 pub use perform::appending;
 

@@ -19,13 +19,14 @@ use crate::fleet;
 use crate::fleet::firmware::Firmware;
 use crate::fleet::groups::Groups;
 use crate::fleet::jobs::Jobs;
-use crate::fleet::templates::Templates;
+use crate::fleet::templates::{CatalogNow, Templates};
 use crate::journal::Journal;
 use crate::messages::archive::Rest;
 use crate::messages::automation::{Flush, LoadFiles};
 use crate::messages::jobs::Begin as BeginJobs;
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
+use crate::messages::templates::Begin as BeginTemplates;
 use crate::messages::timers::Begin;
 use crate::messages::webhooks::Rest as RestWebhooks;
 use crate::mqtt::Link;
@@ -82,6 +83,8 @@ pub struct Hub {
     pub templates: Addr<Templates>,
     pub firmware: Addr<Firmware>,
     pub jobs: Addr<Jobs>,
+    /// The templates as they are now.
+    pub catalog: Arc<CatalogNow>,
     pub door: Door,
     pub counters: Arc<Counters>,
     pub rejections: Arc<Rejections>,
@@ -192,6 +195,7 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let roster = Arc::new(Roster::default());
+        let catalog = Arc::new(CatalogNow::default());
         let supervisor = {
             let store = Arc::clone(&store);
             let (clock, counters, journal) = (Arc::clone(&clock), Arc::clone(&counters), journal.clone());
@@ -200,6 +204,7 @@ impl Hub {
             let first = arbiters[0].handle(); // there is one at least
             let (timers, heard, alarms) = (timers.clone(), Arc::clone(&heard), alarms.clone());
             let (counters, roster) = (Arc::clone(&counters), Arc::clone(&roster));
+            let catalog = Arc::clone(&catalog);
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
                     store,
@@ -209,6 +214,7 @@ impl Hub {
                     timers,
                     alarms,
                     heard,
+                    catalog,
                     roster,
                     lookups: Semaphore::new(LOOKUPS),
                     counters,
@@ -224,6 +230,7 @@ impl Hub {
                 feed: feed.clone(),
                 supervisor: supervisor.clone(),
                 counters: Arc::clone(&counters),
+                catalog: Arc::clone(&catalog),
             });
             let beside = Arbiter::new().handle();
             let (of_groups, of_templates) = (Arc::clone(&around), Arc::clone(&around));
@@ -261,6 +268,11 @@ impl Hub {
                 let _ = runs.await;
             }
         }
+        // The templates before anybody appears who is to take one.
+        let (known, templates_known) = oneshot::channel();
+        let begin = BeginTemplates { automation: automation.clone(), jobs: jobs.clone(), known };
+        let _ = post(&templates, begin); // they have just started
+        let _ = templates_known.await;
         // Rules first: that the hub was down stands in the sequence before anything that comes of it.
         let begin = Begin { supervisor: supervisor.clone(), automation: automation.clone() };
         let _ = post(&timers, begin); // they have just started
@@ -290,6 +302,7 @@ impl Hub {
             templates,
             firmware,
             jobs,
+            catalog,
             door,
             counters,
             rejections,

@@ -52,6 +52,10 @@ pub struct Rule(pub RuleId);
 #[derive(Debug)]
 pub struct Run(pub RunId);
 
+/// The template that the path names.
+#[derive(Debug)]
+pub struct TemplateNamed(pub Box<str>);
+
 /// Any JSON from the request's body, which may be empty.
 #[derive(Debug)]
 pub struct OptionalBody(pub Option<Json>);
@@ -171,6 +175,15 @@ impl FromRequest for Run {
         ready(
             id.and_then(|id| RunId::parse(&id).map(Self).ok_or(ApiError::NotFound { what: "run", name: id })),
         )
+    }
+}
+
+impl FromRequest for TemplateNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(names::<String>(request, payload).map(|id| Self(id.into())))
     }
 }
 

@@ -13,7 +13,7 @@ use super::body::Body;
 use super::device::find;
 use super::devices::list;
 use super::params::Params;
-use super::register::take_sections;
+use super::register::{take_sections, take_template};
 use super::reply::{Document, add_readings};
 use super::schema::{Claim, DeviceItem, Listing, TwinDocument};
 use crate::error::{ApiError, Problem};
@@ -72,7 +72,7 @@ pub async fn claim_device(Body(body): Body, state: Data<WebState>) -> Result<Htt
 }
 
 /// The fields of a claim.
-pub(super) const FIELDS: [&str; 9] = [
+pub(super) const FIELDS: [&str; 11] = [
     "serial_number",
     "name",
     "type",
@@ -82,6 +82,8 @@ pub(super) const FIELDS: [&str; 9] = [
     "tags",
     "configuration",
     "settings",
+    "limits",
+    "template",
 ];
 
 fn claim(body: Object) -> Result<(Box<str>, Object), FieldError> {
@@ -93,7 +95,8 @@ fn claim(body: Object) -> Result<(Box<str>, Object), FieldError> {
             patch.insert(field, Json::String(text));
         }
     }
-    take_sections(&mut fields, &mut patch, &["tags"])?;
+    take_template(&mut fields, &mut patch);
+    take_sections(&mut fields, &mut patch, &["tags", "limits"])?;
     Ok((serial, patch))
 }
 

@@ -34,7 +34,7 @@ const TEXTS: [&str; 8] =
     ["name", "serial_number", "type", "description", "model", "ip_address", "mac_address", "group_id"];
 
 /// The fields of a change.
-pub(super) const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 15] = [
     "name",
     "serial_number",
     "type",
@@ -48,6 +48,8 @@ pub(super) const FIELDS: [&str; 13] = [
     "configuration",
     "settings",
     "schedule",
+    "limits",
+    "template",
 ];
 
 /// How much a device says.
@@ -196,12 +198,12 @@ async fn change(
 pub(super) fn patch(body: Object) -> Result<Object, FieldError> {
     let mut fields = Fields::of(body, &FIELDS)?;
     let mut patch = Object::default();
-    for field in TEXTS {
+    for field in TEXTS.into_iter().chain(["template"]) {
         if let Some(value) = fields.take_even_null(field) {
             patch.insert(field, value); // that it is a text, the twin itself says
         }
     }
-    take_sections(&mut fields, &mut patch, &["tags", "desired"])?;
+    take_sections(&mut fields, &mut patch, &["tags", "desired", "limits"])?;
     Ok(patch)
 }
 

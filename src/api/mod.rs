@@ -29,6 +29,7 @@ mod reply;
 mod schedule;
 mod schema;
 mod status;
+mod templates;
 mod token;
 mod twin;
 mod watch;
@@ -123,6 +124,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/ready", "GET, HEAD").route(get().to(health::get_ready)))
         .service(resource("/metrics", "GET, HEAD").route(get().to(metrics::get_metrics)))
         .configure(automation::configure)
+        .configure(templates::configure)
         .configure(docs::configure);
 }
 

@@ -75,7 +75,7 @@ pub(super) struct Wanted {
 }
 
 /// The fields of a registration.
-pub(super) const FIELDS: [&str; 14] = [
+pub(super) const FIELDS: [&str; 16] = [
     "name",
     "device_id",
     "auth_token",
@@ -90,6 +90,8 @@ pub(super) const FIELDS: [&str; 14] = [
     "configuration",
     "settings",
     "schedule",
+    "limits",
+    "template",
 ];
 
 /// The settings that are the hub's; all others are the device's own.
@@ -162,9 +164,17 @@ pub(super) fn wanted(body: Object) -> Result<Wanted, FieldError> {
             patch.insert(field, Json::String(text));
         }
     }
-    take_sections(&mut fields, &mut patch, &["tags"])?;
+    take_template(&mut fields, &mut patch);
+    take_sections(&mut fields, &mut patch, &["tags", "limits"])?;
     let serial = patch.get("serial_number").and_then(Json::as_str).filter(|s| !s.is_empty()).map(Into::into);
     Ok(Wanted { id, name, serial, token, patch })
+}
+
+/// Moves the template's id into `patch`. Null means none, also where one is meant for the device.
+pub(super) fn take_template(fields: &mut Fields, patch: &mut Object) {
+    if let Some(template) = fields.take_even_null("template") {
+        patch.insert("template", template); // whether there is one, the twin itself says
+    }
 }
 
 /// Moves the object fields called `sections` into `patch`, and with them `configuration`, `schedule` and

@@ -10,6 +10,7 @@ use super::status::{Connection, Connectivity, Convergence, DeviceHealth, Waiting
 use commands::CommandItem;
 use firmware::DeviceFirmware;
 use steering::{DeviceSettings, ScheduleEntry};
+use templates::TemplateOfDevice;
 
 pub mod alarms;
 pub mod automation;
@@ -17,6 +18,7 @@ pub mod commands;
 pub mod files;
 pub mod firmware;
 pub mod steering;
+pub mod templates;
 
 /// A device as lists show it.
 #[derive(ToSchema)]
@@ -39,6 +41,7 @@ pub struct DeviceItem {
     firmware_version: Option<String>,
     tags: Object,
     configuration: Object,
+    template: Option<TemplateOfDevice>,
     /// False while it was only seen on MQTT.
     claimed: bool,
     /// `provisioned`, `active`, `suspended` or `retired`.
@@ -84,6 +87,7 @@ pub struct TwinDocument {
     firmware_version: Option<String>,
     tags: Object,
     configuration: Object,
+    template: Option<TemplateOfDevice>,
     claimed: bool,
     lifecycle: String,
     status: String,
@@ -171,6 +175,10 @@ pub struct NewDevice {
     settings: Option<Object>,
     /// Entries, or a timetable by days; see `…/schedule`.
     schedule: Option<Vec<ScheduleEntry>>,
+    /// By reading what it is expected to be, over what its template says.
+    limits: Option<Object>,
+    /// The id of its template. Null means none, also where one is meant for it.
+    template: Option<String>,
 }
 
 /// A change of a device; what is left out stays, null takes away.
@@ -191,6 +199,10 @@ pub struct DeviceChange {
     settings: Option<Object>,
     /// Entries, or a timetable by days; see `…/schedule`.
     schedule: Option<Vec<ScheduleEntry>>,
+    /// By reading what it is expected to be, over what its template says.
+    limits: Option<Object>,
+    /// The id of its template. Null means none, also where one is meant for it.
+    template: Option<String>,
 }
 
 /// A claim.
@@ -207,6 +219,10 @@ pub struct Claim {
     configuration: Option<Object>,
     /// `heartbeat` and `in_flight` are the hub's; all others are merged into `configuration`.
     settings: Option<Object>,
+    /// By reading what it is expected to be, over what its template says.
+    limits: Option<Object>,
+    /// The id of its template. Null means none, also where one is meant for it.
+    template: Option<String>,
 }
 
 /// A merge patch (RFC 7396) onto the twin.
@@ -328,6 +344,8 @@ pub struct Listing {
     drift: Option<String>,
     r#type: Option<String>,
     group: Option<String>,
+    /// The id of a template: those that have it.
+    template: Option<String>,
     claimed: Option<bool>,
     /// `manual` or `schedule`.
     mode: Option<String>,

@@ -218,7 +218,7 @@ impl Automation {
     }
 
     /// Commits, and then goes on in the actor.
-    fn commit(
+    pub(super) fn commit(
         &self,
         events: Vec<Event>,
         kept: Kept,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use actix::Addr;
 
 pub use self::shelf::Shelf;
+use self::templates::CatalogNow;
 use crate::counters::Counters;
 use crate::domain::Clock;
 use crate::feed::Feed;
@@ -27,4 +28,6 @@ pub struct Around {
     pub feed: Addr<Feed>,
     pub supervisor: Addr<Supervisor>,
     pub counters: Arc<Counters>,
+    /// The templates as they are now.
+    pub catalog: Arc<CatalogNow>,
 }

@@ -8,6 +8,7 @@ pub mod jobs;
 pub mod journal;
 pub mod outbox;
 pub mod supervisor;
+pub mod templates;
 pub mod timers;
 pub mod twin;
 pub mod webhooks;

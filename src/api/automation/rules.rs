@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::rules::model::Origin;
 use twinhub_actors::domain::rules::{RuleId, RunEntry};
 use twinhub_actors::domain::{DeviceId, Twin};
 use twinhub_actors::messages::archive::LastRuns;
@@ -100,7 +99,7 @@ struct Filter {
     device: Option<DeviceId>,
     kinds: Vec<&'static str>,
     enabled: Option<bool>,
-    from_file: Option<bool>,
+    origin: Option<&'static str>,
     status: Vec<&'static str>,
     /// In small letters.
     q: Option<String>,
@@ -117,10 +116,8 @@ impl Filter {
                 view::TRIGGERS.into_iter().find(|kind| *kind == word)
             })?,
             enabled: params.value("enabled", "true or false")?,
-            from_file: params.read("origin", "file or api", |word| match word {
-                "file" => Some(true),
-                "api" => Some(false),
-                _ => None,
+            origin: params.read("origin", "file, api or template", |word| {
+                ["file", "api", "template"].into_iter().find(|origin| *origin == word)
             })?,
             status: params.words("status", "running, disabled or stopped", |word| {
                 ["running", "disabled", "stopped"].into_iter().find(|status| *status == word)
@@ -141,7 +138,7 @@ impl Filter {
                 .any(|text| text.to_lowercase().contains(q))
         };
         self.enabled.is_none_or(|enabled| enabled == stands.enabled)
-            && self.from_file.is_none_or(|file| file == matches!(rule.origin, Origin::File(_)))
+            && self.origin.is_none_or(|origin| origin == view::origin(&rule.origin))
             && (self.status.is_empty() || self.status.contains(&view::status(stands)))
             && (self.kinds.is_empty() || is_kind())
             && self.q.as_ref().is_none_or(says)
