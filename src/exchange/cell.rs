@@ -36,6 +36,29 @@ pub fn write(value: &Json) -> String {
     }
 }
 
+/// The name that a cell says, or null for none; nothing where it is empty.
+///
+/// # Errors
+/// It begins with a quote, and is no JSON text.
+pub(super) fn read_name(cell: &str) -> Result<Option<Json>, Fault> {
+    match cell {
+        "" => Ok(None),
+        "null" => Ok(Some(Json::Null)),
+        text if text.starts_with('"') => json(text).map(Some),
+        text => Ok(Some(text.into())),
+    }
+}
+
+/// The cell that says a name, or none.
+pub(super) fn write_name(name: &Json) -> String {
+    match name {
+        Json::String(text) if !text.is_empty() && &**text != "null" && !text.starts_with('"') => {
+            text.to_string()
+        }
+        other => other.to_string(),
+    }
+}
+
 /// The key that is meant by the part of a column's name after the dot. A key that begins or ends with a space,
 /// begins with a quote, has a line break or is empty stands there as a JSON text.
 pub(super) fn read_key(name: &str) -> Result<String, Fault> {

@@ -28,6 +28,8 @@ pub struct Column {
 pub enum Shape {
     /// The text itself, whatever it looks like.
     Text,
+    /// A text that names something else, or `null` for nothing.
+    Name,
     /// `true` or `false`.
     Flag,
     /// JSON text.
@@ -76,13 +78,16 @@ pub static DEVICES: Table = Table {
         both("serial_number", Shape::Text),
         both("model", Shape::Text),
         both("description", Shape::Text),
-        both("group_id", Shape::Text),
+        both("group_id", Shape::Name),
+        both("template", Shape::Name),
         both("ip_address", Shape::Text),
         both("mac_address", Shape::Text),
         both("claimed", Shape::Flag),
+        both("lifecycle", Shape::Text),
         both("tags", Shape::Section),
         both("configuration", Shape::Section),
         both("settings", Shape::Section),
+        both("limits", Shape::Section),
         both("desired", Shape::Section),
         both("schedule", Shape::Json),
         Column { name: "auth_token", shape: Shape::Text, use_of: Use::Taken },
@@ -90,6 +95,29 @@ pub static DEVICES: Table = Table {
         told("status"),
         told("mode"),
         told("last_seen"),
+        told("version"),
+        told("created_at"),
+        told("updated_at"),
+    ],
+};
+
+/// Templates.
+pub static TEMPLATES: Table = Table {
+    name: "templates",
+    key: "id",
+    unique: &["id"],
+    whole: false,
+    columns: &[
+        both("id", Shape::Text),
+        both("name", Shape::Text),
+        both("description", Shape::Text),
+        both("applies_to", Shape::Section),
+        both("configuration", Shape::Section),
+        both("tags", Shape::Section),
+        both("limits", Shape::Section),
+        both("settings", Shape::Section),
+        both("schedule", Shape::Json),
+        both("rules", Shape::Section),
         told("version"),
         told("created_at"),
         told("updated_at"),

@@ -67,6 +67,18 @@ fn columns_are_read_as_what_they_are() {
 }
 
 #[test]
+fn names_may_say_that_there_is_none() {
+    check(
+        b"name,group_id,template\nP,hall,null\nQ,,\nR,007,\"\"\"null\"\"\"\n",
+        &[
+            r#"2: {"group_id":"hall","name":"P","template":null}"#,
+            r#"3: {"name":"Q"}"#,
+            r#"4: {"group_id":"007","name":"R","template":"null"}"#,
+        ],
+    );
+}
+
+#[test]
 fn names_the_line_that_is_wrong() {
     check(
         b"name,claimed,schedule,tags.a\nP\nQ,,,,\nR,yes,,\nS,,[,\nT,,,{\n\"U\nV,,,1\n",
@@ -199,6 +211,7 @@ fn row() -> impl Strategy<Value = Object> {
                 Shape::Text => {
                     text().prop_filter("it is said", |text| !text.is_empty()).prop_map(Json::from).boxed()
                 }
+                Shape::Name => prop_oneof![text().prop_map(Json::from), Just(Json::Null)].boxed(),
                 Shape::Flag => any::<bool>().prop_map(Json::Bool).boxed(),
                 Shape::Json => vec(value(), 1..3).prop_map(|items| Json::Array(items.into())).boxed(),
                 Shape::Section => btree_map(text(), value(), 1..4)

@@ -106,6 +106,7 @@ impl Writer {
                     let value = section.as_object().and_then(|section| section.get(key));
                     value.map_or_else(String::new, cell::write)
                 }
+                (None, Some(name)) if column.shape == Shape::Name => cell::write_name(name),
                 (None, Some(Json::String(text))) if column.shape == Shape::Text => text.to_string(),
                 (None, Some(value)) => value.to_string(),
             }

@@ -13,7 +13,7 @@ use crate::api::params::{Params, bad};
 use crate::api::schema::Listing;
 use crate::api::schema::files::Exporting;
 use crate::error::{ApiError, Problem};
-use crate::exchange::columns::{DEVICES, Use};
+use crate::exchange::columns::{DEVICES, Shape, Use};
 use crate::exchange::{Format, Keys, Writer};
 use crate::web::WebState;
 
@@ -47,23 +47,24 @@ pub async fn export_devices(mut params: Params, state: Data<WebState>) -> Result
         return Err(bad("sort", "an export is in the order of numbers").into());
     }
     let query = devices::query(params, None, state.hub.clock.now())?;
+    let templates = state.hub.catalog.now().iter().next().is_some();
     let mut pages = Pages::new(state.clone(), query.clone());
     let mut keys = Keys::default();
     if format == Format::Csv {
         // The names of all columns stand first, so all devices are looked through twice.
         while let Some(twins) = pages.next().await? {
-            twins.iter().for_each(|twin| keys.look(&DEVICES, &row(twin)));
+            twins.iter().for_each(|twin| keys.look(&DEVICES, &row(twin, templates)));
         }
         pages = Pages { last: Some(pages.reached()), ..Pages::new(state, query) };
     }
     let writer = Writer::new(&DEVICES, format, all, &keys);
     let begun = Bytes::from(writer.header());
     let first = pages.next().await?; // a store that does not answer is told while that can still be told
-    let rest = stream::try_unfold((pages, writer, first), |(mut pages, writer, ahead)| async move {
+    let rest = stream::try_unfold((pages, writer, first), move |(mut pages, writer, ahead)| async move {
         let Some(twins) = ahead else { return Ok(None) };
         let mut text = Vec::with_capacity(twins.len() * 256);
         for twin in &twins {
-            let line = writer.row(&row(twin)).map_err(|error| broken_off(&error))?;
+            let line = writer.row(&row(twin, templates)).map_err(|error| broken_off(&error))?;
             text.extend(line);
         }
         let ahead = pages.next().await.map_err(|error| broken_off(&error))?;
@@ -86,35 +87,32 @@ fn broken_off(error: &impl std::fmt::Display) -> actix_web::Error {
     ApiError::Fault("the export broke off").into()
 }
 
-/// A device as a line. What is not said is not in it.
-pub(super) fn row(twin: &Twin) -> Object {
+/// A device as a line: what it says itself, so that its template goes on saying the rest. What is not said is not
+/// in it, but that it has no template, where there are templates that it might be given.
+pub(super) fn row(twin: &Twin, may_have_template: bool) -> Object {
     let head = twin.head();
-    let sections = [
-        ("settings", Json::from(twin.settings().to_object())),
-        ("desired", twin.desired.to_object().into()),
-        ("schedule", twin.plan().map_or(Json::Null, twinhub_actors::domain::schedule::Plan::entries)),
-        ("device_id", twin.id.as_str().into()),
-    ];
-    let mut row = Object::default();
+    let mut row = twin.said();
+    if may_have_template && twin.template_id().is_none() {
+        row.insert("template", Json::Null);
+    }
+    row.insert("device_id", twin.id.as_str().into());
+    if !twin.desired.is_empty() {
+        row.insert("desired", twin.desired.to_object().into());
+    }
     for column in DEVICES.columns.iter().filter(|column| column.use_of != Use::Taken) {
-        let given = sections.iter().find(|(name, _)| *name == column.name).map(|(_, value)| value);
-        let value = given.or_else(|| head.get(column.name)).filter(|value| is_said(value));
         // A name of its own is not told from the id that stands in for one, and need not be.
-        if let Some(value) = value {
+        let value = match (column.shape, head.get(column.name)) {
+            (Shape::Section | Shape::Json, _) | (_, None | Some(Json::Null)) => continue,
+            (Shape::Name, _) if column.name == "template" => continue,
+            (_, Some(Json::String(text))) if text.is_empty() => continue,
+            (_, Some(value)) => value,
+        };
+        // Where else it stands comes of itself.
+        if column.name != "lifecycle" || twin.lifecycle().is_out_of_service() {
             row.insert(column.name, value.clone());
         }
     }
     row
-}
-
-fn is_said(value: &Json) -> bool {
-    match value {
-        Json::Null => false,
-        Json::String(text) => !text.is_empty(),
-        Json::Array(items) => !items.is_empty(),
-        Json::Object(object) => !object.is_empty(),
-        Json::Bool(_) | Json::Number(_) => true,
-    }
 }
 
 impl Pages {
@@ -155,7 +153,6 @@ mod tests {
     use twinhub_actors::domain::{Cause, DeviceId, Input, Timestamp, payload};
 
     use super::*;
-    use crate::exchange::columns::Shape;
 
     #[test]
     fn a_device_is_a_row() {
@@ -166,7 +163,7 @@ mod tests {
         let patch = payload::object(text.as_bytes()).unwrap();
         let input = Input::Register(Box::new(Registration { patch }));
         twin.apply(input, now, &Cause::new(Source::Rest, "")).unwrap();
-        let row = row(&twin);
+        let row = row(&twin, false);
         let said: Vec<_> = row.iter().map(|(name, _)| name).collect();
         let expected = [
             "claimed",

@@ -72,7 +72,9 @@ pub(super) enum Done {
         /// The token that was made for it.
         token: Option<String>,
     },
-    Updated,
+    Updated {
+        id: String,
+    },
     Skipped,
 }
 

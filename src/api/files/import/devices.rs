@@ -3,6 +3,7 @@
 use actix_web::web::Data;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::fleet::{Lifecycle, template};
 use twinhub_actors::domain::twin::{Change, Registration};
 use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin};
 use twinhub_actors::messages::archive::{FindSerial, LoadTwins};
@@ -27,6 +28,7 @@ pub struct Devices {
 /// A line, taken apart.
 struct Line {
     claimed: bool,
+    lifecycle: Option<Lifecycle>,
     desired: Option<Object>,
     /// What is left of it: the fields of a registration.
     rest: Object,
@@ -68,7 +70,7 @@ impl Devices {
     }
 
     async fn register(&self, row: &Object, line: Line) -> Result<Done, ApiError> {
-        let Line { claimed, desired, rest } = line;
+        let Line { claimed, desired, rest, .. } = line;
         let Wanted { id, token, mut patch, .. } = wanted(rest)?;
         let id = self.device(id, row).await?;
         if let Some(desired) = desired {
@@ -132,7 +134,7 @@ impl Devices {
         }
         let change = Change { patch: device::patch(row)?, if_version: None };
         self.deliver(id, Input::Change(Box::new(change)), IfUnknown::Refuse).await?;
-        Ok(Done::Updated)
+        Ok(Done::Updated { id: id.to_string() })
     }
 
     /// Changes a device of which the line says no name: that is no registration.
@@ -146,6 +148,27 @@ impl Devices {
                 Err(FieldError::missing("name").into())
             }
             done => done,
+        }
+    }
+
+    /// Puts a device where it stood in its life. That it is in service need not be said of a new one.
+    async fn stand(&self, done: &Done, lifecycle: Option<Lifecycle>) -> Result<(), ApiError> {
+        let (id, is_new) = match done {
+            Done::Created { id, .. } => (id, true),
+            Done::Updated { id } => (id, false),
+            Done::Skipped => return Ok(()),
+        };
+        let wanted = lifecycle.filter(|state| match state {
+            Lifecycle::Provisioned => false,
+            Lifecycle::Active => !is_new,
+            Lifecycle::Suspended | Lifecycle::Retired => true,
+        });
+        match wanted {
+            Some(state) if !self.dry_run => {
+                let input = Input::SetLifecycle { state, reason: "imported".into() };
+                self.deliver(&DeviceId::parse(id)?, input, IfUnknown::Refuse).await
+            }
+            _ => Ok(()),
         }
     }
 
@@ -163,7 +186,10 @@ impl Devices {
         if !is_known && if_unknown == IfUnknown::Refuse {
             return Err(HubError::Refused(Refusal::Unknown(id.to_string())).into());
         }
-        twin.apply(input, now, &cause).map_err(HubError::Refused)?;
+        if !is_known && if_unknown == IfUnknown::Appear {
+            let _ = twin.apply(Input::Appear, now, &cause); // nothing stands against it
+        }
+        template::apply(&mut twin, input, now, &cause, || hub.catalog.now()).map_err(HubError::Refused)?;
         Ok(())
     }
 }
@@ -172,12 +198,18 @@ impl Kind for Devices {
     const TABLE: &'static Table = &DEVICES;
 
     async fn take(&self, row: Object) -> Result<Done, ApiError> {
+        let mut row = row;
         let line = line(row.clone())?;
+        row.remove("lifecycle");
+        let lifecycle = line.lifecycle;
         let has_name = line.rest.get("name").is_some_and(|name| *name != Json::Null);
-        if self.existing == Existing::Update && !has_name {
-            return self.update_only(&row, line).await;
-        }
-        self.register(&row, line).await
+        let done = if self.existing == Existing::Update && !has_name {
+            self.update_only(&row, line).await?
+        } else {
+            self.register(&row, line).await?
+        };
+        self.stand(&done, lifecycle).await?;
+        Ok(done)
     }
 }
 
@@ -185,7 +217,14 @@ fn line(row: Object) -> Result<Line, FieldError> {
     let mut fields = Fields::any(row);
     let claimed = fields.flag("claimed")?.unwrap_or(true);
     let desired = fields.object("desired")?;
-    Ok(Line { claimed, desired, rest: fields.rest() })
+    let lifecycle = fields.text("lifecycle")?.map(|word| {
+        Lifecycle::parse(&word).ok_or_else(|| {
+            let shown: String = word.chars().take(64).collect();
+            let detail = format!("expected provisioned, active, suspended or retired, found `{shown}`");
+            FieldError::bad("lifecycle", detail)
+        })
+    });
+    Ok(Line { claimed, lifecycle: lifecycle.transpose()?, desired, rest: fields.rest() })
 }
 
 #[cfg(test)]
@@ -200,7 +239,7 @@ mod tests {
         for field in register::FIELDS.iter().chain(&device::FIELDS) {
             assert!(known(field), "{field}");
         }
-        for column in columns().filter(|column| !["claimed", "desired"].contains(&column.name)) {
+        for column in columns().filter(|column| !["claimed", "desired", "lifecycle"].contains(&column.name)) {
             assert!(register::FIELDS.contains(&column.name), "{}", column.name);
         }
     }

@@ -165,7 +165,7 @@ impl<K: Kind> Run<K> {
                     tokens.push(TokenMade { line: line.number, device_id: id, auth_token });
                 }
             }
-            Ok(Done::Updated) => self.report.updated += 1,
+            Ok(Done::Updated { .. }) => self.report.updated += 1,
             Ok(Done::Skipped) => self.report.skipped += 1,
             Err(error) if self.kind.may_come_later(&error) && self.later.len() < MOST_LATER => {
                 self.later.push((line, error.into()));
