@@ -11,6 +11,7 @@ use twinhub_actors::domain::payload::PayloadError;
 use twinhub_actors::domain::rules;
 use twinhub_actors::domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
 use twinhub_actors::messages::automation::RuleRefusal;
+use twinhub_actors::messages::jobs::JobRefusal;
 use twinhub_actors::messages::templates::TemplateRefusal;
 use twinhub_actors::store::StoreError;
 use utoipa::ToSchema;
@@ -59,6 +60,12 @@ pub enum ApiError {
     /// A rule was not taken, found or changed.
     #[error("{}", of_rule(.0))]
     Rule(#[from] RuleRefusal),
+    /// A job would not be steered so.
+    #[error(transparent)]
+    Job(#[from] JobRefusal),
+    /// The number of devices to remove is not the one that was confirmed.
+    #[error("{matched} devices would be removed, not {confirmed}: none was")]
+    NotConfirmed { confirmed: u64, matched: u64 },
     /// A template was not taken, found or removed.
     #[error("{}", of_template(.0))]
     Template(#[from] TemplateRefusal),
@@ -148,6 +155,11 @@ impl ApiError {
         Self::NotFound { what: "alarm", name: id.to_string() }
     }
 
+    /// There is no job with this id.
+    pub fn no_job(id: impl ToString) -> Self {
+        Self::NotFound { what: "job", name: id.to_string() }
+    }
+
     /// There is no rule of this name.
     pub fn no_rule(id: impl ToString) -> Self {
         Self::NotFound { what: "rule", name: id.to_string() }
@@ -202,6 +214,12 @@ impl ApiError {
             Self::NotFound { what: "command", .. } => (StatusCode::NOT_FOUND, "command_not_found"),
             Self::NotFound { what: "alarm", .. } => (StatusCode::NOT_FOUND, "alarm_not_found"),
             Self::NotFound { what: "rule", .. } => (StatusCode::NOT_FOUND, "rule_not_found"),
+            Self::NotFound { what: "job", .. } | Self::Job(JobRefusal::Unknown(_)) => {
+                (StatusCode::NOT_FOUND, "job_not_found")
+            }
+            Self::Job(JobRefusal::Status { .. }) => (StatusCode::CONFLICT, "job_status"),
+            Self::Job(JobRefusal::NothingFailed) => (StatusCode::CONFLICT, "nothing_failed"),
+            Self::NotConfirmed { .. } => (StatusCode::CONFLICT, "count_differs"),
             Self::NotFound { what: "run", .. } => (StatusCode::NOT_FOUND, "run_not_found"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
             Self::Rule(refusal) => of_rule_refusal(refusal),

@@ -8,6 +8,7 @@ mod upload;
 use clap::{Args, Subcommand};
 
 use crate::exchange::columns::Table;
+use crate::rules_command::Failed;
 
 /// What is done with files of one kind of thing.
 #[derive(Args, Debug)]
@@ -24,18 +25,16 @@ enum Action {
     Export(export::ExportArgs),
 }
 
-/// Where a running hub is asked.
-const HUB: &str = "http://127.0.0.1:8080";
-
 /// Does it. False where a line was refused: it was said already.
 ///
 /// # Errors
 /// A file cannot be read, or the hub be reached.
-pub async fn run(table: &'static Table, args: FilesArgs) -> anyhow::Result<bool> {
-    match args.action {
+pub async fn run(table: &'static Table, args: FilesArgs) -> Result<bool, Failed> {
+    let done = match args.action {
         Action::Import(args) => import::run(table, args).await,
         Action::Export(args) => export::run(table, args).await.map(|()| true),
-    }
+    };
+    done.map_err(Failed::Misused) // that a line was refused is no such failure
 }
 
 /// What a file is called in what is said: `-` is the standard input or output.

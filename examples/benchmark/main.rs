@@ -6,6 +6,7 @@
 //! ```
 //! It speaks to 127.0.0.1 only, and everything in it is bounded in number and time.
 
+mod bulk;
 mod commands;
 mod disk;
 mod http;
@@ -64,6 +65,7 @@ enum Part {
     FanOut,
     Commands,
     Rules,
+    Bulk,
     Many,
     Schedules,
     History,
@@ -141,6 +143,7 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
             Part::FanOut => live::fan_out(&bench, report).await,
             Part::Commands => commands::run(&bench, report).await,
             Part::Rules => rules::run(&bench, report).await,
+            Part::Bulk => bulk::run(&bench, report).await,
             Part::Many => rest::many(&bench, report).await,
             Part::Schedules => schedules::run(&bench, report).await,
             Part::History => rest::history(&bench, report).await,

@@ -10,6 +10,7 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use twinhub_actors::domain::alarm::AlarmId;
+use twinhub_actors::domain::fleet::JobId;
 use twinhub_actors::domain::payload::{self, PayloadError};
 use twinhub_actors::domain::rules::{RuleId, RunId};
 use twinhub_actors::domain::{CommandId, DeviceId, Json, Object};
@@ -47,6 +48,10 @@ pub struct DeviceCommand(pub DeviceId, pub CommandId);
 /// The rule that the path names.
 #[derive(Debug)]
 pub struct Rule(pub RuleId);
+
+/// The job that the path names.
+#[derive(Debug)]
+pub struct JobNamed(pub JobId);
 
 /// The run that the path names.
 #[derive(Debug)]
@@ -163,6 +168,17 @@ impl FromRequest for Rule {
         let id = names::<String>(request, payload);
         // What is no name is no rule's.
         ready(id.and_then(|id| RuleId::parse(&id).map(Self).map_err(|_| ApiError::no_rule(id))))
+    }
+}
+
+impl FromRequest for JobNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let id = names::<String>(request, payload);
+        // What is no id of ours is no job's.
+        ready(id.and_then(|id| Ok(Self(JobId::parse(&id).ok_or_else(|| ApiError::no_job(id))?))))
     }
 }
 

@@ -64,7 +64,10 @@ pub(super) async fn list(
     Ok(array(response, &page.twins, |twin, out| summary(twin).write(out)))
 }
 
-/// Which devices these parameters ask for; no others may be there.
+/// The filters and the order of a list.
+///
+/// # Errors
+/// Names the parameter that is wrong.
 pub(super) fn query(
     mut params: Params,
     claimed: Option<bool>,

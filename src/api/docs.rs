@@ -55,6 +55,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut whole = Description::openapi();
     whole.merge(super::automation::Description::openapi());
     whole.merge(super::files::Description::openapi());
+    whole.merge(super::jobs::Description::openapi());
     whole.merge(super::templates::Description::openapi());
     whole
 }

@@ -5,6 +5,7 @@ mod alarms;
 pub(crate) mod asked;
 pub(crate) mod automation;
 pub(crate) mod body;
+mod bulk;
 mod claims;
 mod command_view;
 mod commands;
@@ -17,6 +18,7 @@ mod docs;
 mod events;
 mod files;
 mod health;
+mod jobs;
 mod lifecycle;
 mod metrics;
 mod mode;
@@ -45,6 +47,7 @@ use crate::error::ApiError;
 pub fn configure(config: &mut ServiceConfig) {
     config
         .configure(files::configure) // before `/api/devices/{id}`, which would take them for devices
+        .configure(jobs::configure)
         .service(
             resource("/api/devices", "GET, HEAD, POST")
                 .route(get().to(devices::list_devices))

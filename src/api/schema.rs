@@ -17,6 +17,7 @@ pub mod automation;
 pub mod commands;
 pub mod files;
 pub mod firmware;
+pub mod jobs;
 pub mod steering;
 pub mod templates;
 

@@ -10,10 +10,10 @@ use futures_util::StreamExt as _;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use super::import::FileFormat;
-use super::{HUB, is_standard};
+use super::is_standard;
 use crate::exchange::Format;
 use crate::exchange::columns::Table;
-use crate::rules_command::remote::Remote;
+use crate::remote::{HUB, Remote};
 
 /// What is exported, and where to.
 #[derive(Args, Debug)]

@@ -9,12 +9,12 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::is_standard;
 use super::report::Report;
 use super::upload::Upload;
-use super::{HUB, is_standard};
 use crate::exchange::columns::Table;
 use crate::exchange::{Format, Reader};
-use crate::rules_command::remote::Remote;
+use crate::remote::{HUB, Remote};
 
 /// What is imported, and how.
 #[derive(Args, Debug)]

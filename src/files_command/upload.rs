@@ -11,7 +11,7 @@ use super::report::Report;
 use crate::exchange::columns::Table;
 use crate::exchange::seen::Seen;
 use crate::exchange::{Format, Reader, Row};
-use crate::rules_command::remote::Remote;
+use crate::remote::Remote;
 
 /// Lines in a request.
 const LINES: usize = 2_000;

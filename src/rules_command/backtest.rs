@@ -17,11 +17,11 @@ use twinhub_actors::domain::{Clock as _, DeviceId, Timestamp};
 use twinhub_actors::store::sql::{SqlOptions, SqlStore};
 
 use super::print::{count, line, moment_in};
-use super::remote::{Remote, refused};
-use super::{Failed, HUB, check, sources, story};
+use super::{Failed, check, sources, story};
 use crate::api::automation::backtest::shown;
 use crate::api::params::{MOMENT, moment};
 use crate::config::{Config, Database, Options};
+use crate::remote::{HUB, Remote, refused};
 
 /// What is tried on which past.
 #[derive(Args, Debug)]

@@ -1,8 +1,10 @@
 //! `GET /api/devices/export`: all devices, or those of a filter, as a file that can be imported again.
 
-use actix_web::HttpResponse;
+pub(super) mod records;
+
 use actix_web::http::header;
 use actix_web::web::{Bytes, Data};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use futures_util::{StreamExt as _, stream};
 use twinhub_actors::domain::{DeviceNumber, Json, Object, Twin};
 use twinhub_actors::messages::archive::ListDevices;
@@ -13,8 +15,9 @@ use crate::api::params::{Params, bad};
 use crate::api::schema::Listing;
 use crate::api::schema::files::Exporting;
 use crate::error::{ApiError, Problem};
-use crate::exchange::columns::{DEVICES, Shape, Use};
+use crate::exchange::columns::{DEVICES, Shape, Table, Use};
 use crate::exchange::{Format, Keys, Writer};
+use crate::fields::FieldError;
 use crate::web::WebState;
 
 /// Devices that are read at once.
@@ -41,8 +44,7 @@ struct Pages {
     )
 )]
 pub async fn export_devices(mut params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
-    let format = params.read("format", "jsonl or csv", Format::parse)?.unwrap_or(Format::Jsonl);
-    let all = params.value("all", "true or false")?.unwrap_or_default();
+    let (format, all) = wanted(&mut params)?;
     if params.has("sort") {
         return Err(bad("sort", "an export is in the order of numbers").into());
     }
@@ -70,21 +72,31 @@ pub async fn export_devices(mut params: Params, state: Data<WebState>) -> Result
         let ahead = pages.next().await.map_err(|error| broken_off(&error))?;
         Ok(Some((Bytes::from(text), (pages, writer, ahead))))
     });
-    let body = stream::iter((!begun.is_empty()).then_some(Ok::<_, actix_web::Error>(begun))).chain(rest);
-    Ok(HttpResponse::Ok()
+    let body = stream::iter((!begun.is_empty()).then_some(Ok::<_, ApiError>(begun))).chain(rest);
+    Ok(file(&DEVICES, format).streaming(body))
+}
+
+/// The format, and whether all is asked for.
+fn wanted(params: &mut Params) -> Result<(Format, bool), FieldError> {
+    let format = params.read("format", "jsonl or csv", Format::parse)?.unwrap_or(Format::Jsonl);
+    Ok((format, params.value("all", "true or false")?.unwrap_or_default()))
+}
+
+/// The head of a file.
+fn file(table: &Table, format: Format) -> HttpResponseBuilder {
+    let name = format!("attachment; filename=\"{}.{}\"", table.name, format.as_str());
+    let mut response = HttpResponse::Ok();
+    response
         .content_type(format.media_type())
-        .insert_header((
-            header::CONTENT_DISPOSITION,
-            format!("attachment; filename=\"devices.{}\"", format.as_str()),
-        ))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .streaming(body))
+        .insert_header((header::CONTENT_DISPOSITION, name))
+        .insert_header((header::CACHE_CONTROL, "no-store"));
+    response
 }
 
 /// The connection is broken off, so that nobody takes the part for the whole.
-fn broken_off(error: &impl std::fmt::Display) -> actix_web::Error {
+fn broken_off(error: &impl std::fmt::Display) -> ApiError {
     tracing::warn!(%error, "an export broke off");
-    ApiError::Fault("the export broke off").into()
+    ApiError::Fault("the export broke off")
 }
 
 /// A device as a line: what it says itself, so that its template goes on saying the rest. What is not said is not

@@ -4,6 +4,7 @@
 mod devices;
 mod report;
 mod run;
+mod templates;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
@@ -23,6 +24,7 @@ use crate::fields::FieldError;
 use crate::web::WebState;
 use devices::Devices;
 pub use report::ImportReport;
+use templates::Templates;
 
 /// Refusals that are told in full when nothing is said, and at most.
 const DETAILS: usize = 1_000;
@@ -102,6 +104,30 @@ pub async fn import_devices(
     import(&request, wish, devices, body, &state).await
 }
 
+/// Takes templates in, each line as POST, or with `existing=update` PATCH, takes one in.
+#[utoipa::path(
+    post,
+    path = "/api/templates/import",
+    tag = "templates",
+    params(Importing),
+    request_body(content = String, content_type = "application/x-ndjson", description = "JSON Lines, or CSV with a line of names (`text/csv`); the fields of a new template"),
+    responses(
+        (status = 200, description = "What became of each line; those that are not among the refusals are in", body = ImportReport),
+        (status = 413, description = "The body is longer than `import-limit`", body = Problem),
+        (status = 422, description = "Nothing of the file can be read, or a parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn import_templates(
+    request: HttpRequest,
+    params: Params,
+    body: Payload,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let wish = wish(params)?.without_tokens()?;
+    let templates = Templates::new(state.clone(), &wish);
+    import(&request, wish, templates, body, &state).await
+}
+
 /// Takes in what a request brings.
 async fn import<K: Kind>(
     request: &HttpRequest,
@@ -176,6 +202,13 @@ fn wish(mut params: Params) -> Result<Wish, FieldError> {
         return Err(bad("first_line", "lines are counted from 1"));
     }
     Ok(wish)
+}
+
+impl Wish {
+    /// The same for what has no tokens.
+    fn without_tokens(self) -> Result<Self, FieldError> {
+        if self.tokens { Err(bad("tokens", "only devices have tokens")) } else { Ok(self) }
+    }
 }
 
 impl Existing {

@@ -105,7 +105,7 @@ impl Jobs {
         self.made_runs += 1;
         let job = self.jobs.get(&id);
         let pace = Pace::new(job.and_then(|job| job.rate), self.around.clock.uptime_ms());
-        let counts = job.map(|job| job.counts.clone()).unwrap_or_default();
+        let counts = self.told(id).map(|told| told.progress.counts).unwrap_or_default();
         Run::new(self.made_runs, pace, Counting::new(counts))
     }
 
