@@ -10,6 +10,7 @@ mod bulk;
 mod commands;
 mod disk;
 mod http;
+mod import;
 mod ingest;
 mod live;
 mod load;
@@ -66,6 +67,7 @@ enum Part {
     Commands,
     Rules,
     Bulk,
+    Import,
     Many,
     Schedules,
     History,
@@ -144,6 +146,7 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
             Part::Commands => commands::run(&bench, report).await,
             Part::Rules => rules::run(&bench, report).await,
             Part::Bulk => bulk::run(&bench, report).await,
+            Part::Import => import::run(&bench, report).await,
             Part::Many => rest::many(&bench, report).await,
             Part::Schedules => schedules::run(&bench, report).await,
             Part::History => rest::history(&bench, report).await,
