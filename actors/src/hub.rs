@@ -23,7 +23,7 @@ use crate::fleet::templates::{CatalogNow, Templates};
 use crate::journal::Journal;
 use crate::messages::archive::Rest;
 use crate::messages::automation::{Flush, LoadFiles};
-use crate::messages::jobs::Begin as BeginJobs;
+use crate::messages::jobs::{Begin as BeginJobs, Rest as RestJobs};
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::messages::templates::Begin as BeginTemplates;
@@ -36,6 +36,7 @@ use crate::outbox::{Connect, Outbox};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Taken};
 use crate::roster::Roster;
+use crate::search::Search;
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::{HeardSince, Timers};
@@ -74,6 +75,7 @@ pub struct Hub {
     pub journal: Addr<Journal>,
     pub feed: Addr<Feed>,
     pub archive: Addr<Archive>,
+    pub search: Addr<Search>,
     pub outbox: Addr<Outbox>,
     pub timers: Addr<Timers>,
     pub automation: Addr<Automation>,
@@ -221,6 +223,14 @@ impl Hub {
                 })
             })
         };
+        let search = {
+            let (store, clock, journal) = (Arc::clone(&store), Arc::clone(&clock), journal.clone());
+            let patience = settings.patience;
+            // A thread of its own: twins from the store are read on it, thousands at a time.
+            Search::start_in_arbiter(&Arbiter::new().handle(), move |_| {
+                Search::new(roster, store, clock, journal, patience)
+            })
+        };
         // They are asked by people, and seldom: one thread will do for all of them.
         let (groups, templates, firmware, jobs) = {
             let around = Arc::new(fleet::Around {
@@ -293,6 +303,7 @@ impl Hub {
             journal,
             feed,
             archive,
+            search,
             outbox,
             timers,
             automation,
@@ -400,6 +411,7 @@ impl Hub {
 
     /// Commits what there is and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
+        let _ = post(&self.jobs, RestJobs); // gone is as good
         let (reply, flushed) = oneshot::channel();
         let _ = post(&self.automation, Flush { reply }); // gone, the wait ends
         let _ = tokio::time::timeout(LONGEST_CLOSE, flushed).await; // what is not kept is made again

@@ -20,6 +20,7 @@ mod report;
 mod rest;
 mod rules;
 mod schedules;
+mod search;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -70,6 +71,7 @@ enum Part {
     Import,
     Many,
     Schedules,
+    Search,
     History,
 }
 
@@ -149,6 +151,7 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
             Part::Import => import::run(&bench, report).await,
             Part::Many => rest::many(&bench, report).await,
             Part::Schedules => schedules::run(&bench, report).await,
+            Part::Search => search::run(&bench, report).await,
             Part::History => rest::history(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;

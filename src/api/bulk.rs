@@ -2,7 +2,6 @@
 
 mod action;
 mod preview;
-mod select;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -16,13 +15,13 @@ use twinhub_actors::messages::jobs::{JobTold, MakeJob};
 use twinhub_actors::post::post;
 
 use super::body::Body;
+use super::choice::{Choice, Chosen};
 use super::params::Params;
 use super::reply::Document;
 use super::schema::jobs::{BulkPreview, JobItem, NewBulk};
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
 use crate::web::WebState;
-use select::{Matched, Selection};
 
 /// The fields of a body.
 pub(super) const FIELDS: [&str; 8] =
@@ -34,7 +33,7 @@ const HIGHEST_RATE: f64 = 1_000_000.0;
 /// What is to be done to whom.
 #[derive(Debug)]
 struct Wanted {
-    selection: Selection,
+    choice: Choice,
     action: JobAction,
     dry_run: bool,
     rate: Option<f64>,
@@ -66,7 +65,7 @@ pub async fn post_bulk(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let wanted = wanted(body, state.hub.clock.now())?;
-    let matched = select::matching(&state, wanted.selection).await?;
+    let matched = wanted.choice.devices(&state).await?;
     if wanted.dry_run {
         return preview::preview(&state, &wanted.action, matched).await;
     }
@@ -76,7 +75,7 @@ pub async fn post_bulk(
     if state.hub.is_failing() {
         return Err(HubError::Unavailable("the store does not take anything in just now").into());
     }
-    let Matched { devices, unknown } = matched;
+    let Chosen { devices, unknown } = matched;
     let (reply, told) = oneshot::channel();
     let make = MakeJob {
         action: wanted.action,
@@ -103,7 +102,7 @@ fn wanted(body: Object, now: Timestamp) -> Result<Wanted, FieldError> {
     let mut fields = Fields::of(body, &FIELDS)?;
     let action = fields.object("action")?.ok_or_else(|| FieldError::missing("action"))?;
     let action = action::read(action, now).map_err(|error| within("action", error))?;
-    let selection = Selection::read(&mut fields, now)?;
+    let choice = Choice::take(&mut fields, now)?;
     let rate = match fields.take("rate") {
         None => None,
         Some(Json::Number(rate)) if rate.as_f64() > 0.0 && rate.as_f64() <= HIGHEST_RATE => {
@@ -122,7 +121,7 @@ fn wanted(body: Object, now: Timestamp) -> Result<Wanted, FieldError> {
         return Err(FieldError::bad("description", format!("{LONGEST_DESCRIPTION} bytes at most")));
     }
     Ok(Wanted {
-        selection,
+        choice,
         action,
         dry_run: fields.flag("dry_run")?.unwrap_or_default(),
         rate,
@@ -131,7 +130,7 @@ fn wanted(body: Object, now: Timestamp) -> Result<Wanted, FieldError> {
     })
 }
 
-/// Nobody removes more, or fewer, than he thinks.
+/// Nobody removes more, or fewer, than they think.
 fn confirm(confirmed: Option<u64>, matched: u64) -> Result<(), ApiError> {
     match confirmed {
         Some(count) if count == matched => Ok(()),
@@ -181,7 +180,7 @@ mod tests {
         check(r#""action": {"delete": true}, "dry_run": "yes""#, "dry_run");
         check(r#""action": {"delete": true}, "confirm_count": -1"#, "confirm_count");
         check(r#""action": {"command": {"command_type": "x", "ttl": "soon"}}"#, "action.command.ttl");
-        check(r#""action": {"delete": true}, "where": {}"#, "where");
+        check(r#""action": {"delete": true}, "where": {}"#, "ids");
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub(crate) mod asked;
 pub(crate) mod automation;
 pub(crate) mod body;
 mod bulk;
+pub mod choice;
 mod claims;
 mod command_view;
 mod commands;

@@ -20,6 +20,7 @@ mod killed;
 mod lifecycle;
 mod page;
 mod racing_writers;
+mod search;
 mod seed_lines;
 mod shutting_down;
 mod simulated_fleet;

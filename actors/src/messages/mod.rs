@@ -7,6 +7,7 @@ pub mod feed;
 pub mod jobs;
 pub mod journal;
 pub mod outbox;
+pub mod search;
 pub mod supervisor;
 pub mod templates;
 pub mod timers;

@@ -11,7 +11,7 @@ pub mod codec;
 mod contract;
 mod fleet;
 pub mod memory;
-mod select;
+pub(crate) mod select;
 pub mod sql;
 
 pub use automation::{
@@ -135,6 +135,26 @@ pub struct DeviceQuery {
     pub limit: u64,
 }
 
+impl DeviceQuery {
+    /// Does it ask for all devices?
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        let Self { numbers, status, drifting_since, device_type, group, claimed, mode, .. } = self;
+        let Self { lifecycle, tags, template, q, .. } = self;
+        numbers.is_none()
+            && status.is_empty()
+            && drifting_since.is_none()
+            && device_type.is_none()
+            && group.is_none()
+            && claimed.is_none()
+            && mode.is_none()
+            && lifecycle.is_empty()
+            && tags.is_empty()
+            && template.is_none()
+            && q.is_none()
+    }
+}
+
 /// The order of a list of devices. Ties are broken by number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceSort {
@@ -226,6 +246,13 @@ pub trait Store: Send + Sync + 'static {
     /// A page of devices, each as of the last commit. `last_seen`, `updated_at` and the drift in filters and
     /// orders may be behind by as much as [`Store::maintain`] is in what readings alone have changed.
     async fn devices(&self, query: &DeviceQuery) -> Result<DevicePage, StoreError>;
+
+    /// The numbers of all devices that `query` asks for, in their order; what it says of order and page is left
+    /// aside. The drift may be behind as it may in [`Store::devices`].
+    async fn numbers(&self, query: &DeviceQuery) -> Result<Vec<DeviceNumber>, StoreError>;
+
+    /// The twins with these numbers, as of the last commit, in no order; unknown ones are left out.
+    async fn twins(&self, numbers: &[DeviceNumber]) -> Result<Vec<Twin>, StoreError>;
 
     /// The device with this serial number, or with this id and no serial number.
     async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError>;

@@ -38,8 +38,13 @@ pub fn tag_text(value: &Json) -> Option<String> {
 
 /// Is this twin one of those asked for?
 pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
+    is_listed(query, twin) && is_called(query, twin)
+}
+
+/// The same but for what it is called, which costs most to look into.
+pub fn is_listed(query: &DeviceQuery, twin: &Twin) -> bool {
     let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, .. } = query;
-    let DeviceQuery { template, lifecycle, tags, q, .. } = query;
+    let DeviceQuery { template, lifecycle, tags, .. } = query;
     numbers.is_none_or(|(first, last)| (first..=last).contains(&twin.number))
         && (status.is_empty() || status.contains(&twin.status))
         && drifting_since.is_none_or(|since| twin.drifting_since().is_some_and(|began| began <= since))
@@ -52,7 +57,11 @@ pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
             twin.tags.get(name).and_then(tag_text).is_some_and(|text| text == key(value))
         })
         && template.as_deref().is_none_or(|wanted| twin.template_id() == Some(wanted))
-        && q.as_ref().is_none_or(|part| search_text(twin).contains(&part.to_lowercase()))
+}
+
+/// Is it called as it is asked for?
+pub fn is_called(query: &DeviceQuery, twin: &Twin) -> bool {
+    query.q.as_ref().is_none_or(|part| search_text(twin).contains(&part.to_lowercase()))
 }
 
 /// Does the question's time include `at`?

@@ -7,18 +7,20 @@ use super::within;
 use crate::api::{asked, mode};
 use crate::fields::{FieldError, Fields};
 
+/// What people ask for: all kinds but `refresh`, which templates ask for.
+const KINDS: [&str; 8] =
+    ["desired", "command", "mode", "tags", "configuration", "group", "template", "delete"];
+
 /// Reads an object of one field, which says what is done.
 ///
 /// # Errors
 /// Names the field that is wrong.
 pub fn read(object: Object, now: Timestamp) -> Result<JobAction, FieldError> {
-    let kinds = JobAction::KINDS.join(", ");
-    let mut fields = Fields::of(object, &JobAction::KINDS)?;
-    let mut given =
-        JobAction::KINDS.into_iter().filter_map(|kind| Some((kind, fields.take_even_null(kind)?)));
+    let mut fields = Fields::of(object, &KINDS)?;
+    let mut given = KINDS.into_iter().filter_map(|kind| Some((kind, fields.take_even_null(kind)?)));
     let (Some((kind, value)), None) = (given.next(), given.next()) else {
         return Err(FieldError {
-            field: kinds,
+            field: KINDS.join(", "),
             detail: "exactly one must be given".into(),
             code: "bad_field",
         });
@@ -43,10 +45,13 @@ pub fn read(object: Object, now: Timestamp) -> Result<JobAction, FieldError> {
         ("group", Json::Null) => JobAction::Group(None),
         ("group", Json::String(group)) if group.is_empty() => JobAction::Group(None),
         ("group", Json::String(group)) => JobAction::Group(Some(group)),
+        ("template", Json::Null) => JobAction::Template(None),
+        ("template", Json::String(template)) => JobAction::Template(Some(template)),
         ("delete", Json::Bool(true)) => JobAction::Delete,
         (kind, other) => {
             let expected = match kind {
                 "group" => "a group's id, or null",
+                "template" => "a template's id, or null",
                 "delete" => "true",
                 "mode" => "an object, or manual or schedule",
                 _ => "an object",
@@ -79,6 +84,8 @@ mod tests {
             r#"{"configuration":{}}"#,
             r#"{"group":"hall"}"#,
             r#"{"group":null}"#,
+            r#"{"template":"pump"}"#,
+            r#"{"template":null}"#,
             r#"{"delete":true}"#,
             r#"{"mode":{"mode":"manual"}}"#,
         ] {

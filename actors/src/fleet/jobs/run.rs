@@ -195,7 +195,7 @@ impl Jobs {
         match settled {
             Ok(_) => self.turn_is_over(turn.job, ctx),
             Err(NotTaken::Refused(refusal)) => self.fail(turn, &refusal.to_string(), ctx),
-            Err(NotTaken::Lost) if !self.around.supervisor.connected() => {} // the hub goes down
+            Err(NotTaken::Lost) if !self.begun => {} // the hub goes down
             Err(NotTaken::Lost) if turn.tries < MOST_TRIES => {
                 let wait = TRY_AGAIN * turn.tries;
                 turn.tries += 1;

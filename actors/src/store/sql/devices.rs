@@ -47,6 +47,19 @@ pub async fn devices(store: &SqlStore, query: &DeviceQuery) -> Result<DevicePage
     Ok(DevicePage { twins: read(store, &view, numbers(store, page).await?).await?, total })
 }
 
+/// See [`crate::store::Store::numbers`].
+pub async fn numbers_of(store: &SqlStore, query: &DeviceQuery) -> Result<Vec<DeviceNumber>, StoreError> {
+    let selected = device::Entity::find().filter(condition(query));
+    let found = numbers(store, selected.order_by_asc(device::Column::Number)).await?;
+    Ok(found.into_iter().map(DeviceNumber).collect())
+}
+
+/// See [`crate::store::Store::twins`].
+pub async fn twins(store: &SqlStore, numbers: &[DeviceNumber]) -> Result<Vec<Twin>, StoreError> {
+    let view = store.tail.view();
+    read(store, &view, rows::numbers(numbers)).await
+}
+
 /// See [`crate::store::Store::find_serial`].
 pub async fn find_serial(store: &SqlStore, serial: &str) -> Result<Option<Twin>, StoreError> {
     let view = store.tail.view();
