@@ -242,6 +242,8 @@ async fn what_is_exported_is_imported_as_the_same() {
     }
     let some = hub.get("/api/devices/export?tag.floor=2&format=csv").await.text().await.unwrap();
     assert_eq!(some.lines().count(), 2, "{some}");
+    let filtered = hub.get("/api/devices/export?filter=tag.floor%20==%202").await.text().await.unwrap();
+    assert_eq!(filtered.lines().count(), 1, "{filtered}");
     assert_eq!(hub.get("/api/devices/export?sort=name").await.status(), 422);
     assert_eq!(hub.get("/api/devices/export?format=xml").await.status(), 422);
 }
@@ -371,7 +373,12 @@ async fn send(hub: &Hub, query: &str, body: Vec<u8>) -> Response {
 }
 
 async fn import(hub: &Hub, query: &str, body: &str) -> Value {
-    let response = send(hub, query, body.as_bytes().to_vec()).await;
+    import_to(hub, "devices", query, body).await
+}
+
+async fn import_to(hub: &Hub, what: &str, query: &str, body: &str) -> Value {
+    let request = hub.request(Method::POST, &format!("/api/{what}/import?{query}"));
+    let response = request.body(body.to_owned()).send().await.unwrap();
     let status = response.status();
     let text = response.text().await.unwrap();
     assert_eq!(status, 200, "{text}");
@@ -404,4 +411,59 @@ impl Files {
         std::fs::write(&path, text).unwrap();
         path
     }
+}
+
+#[tokio::test]
+async fn templates_go_out_and_come_in_and_devices_say_only_what_is_their_own() {
+    let hub = House::new().start().await;
+    let file = r#"{"id": "pump", "name": "Pumps", "applies_to": {"type": "pump", "priority": 2}, "configuration": {"interval": 10, "mode": "eco"}, "tags": {"kind": "pump"}, "limits": {"temperature": {"min": 0, "max": 80, "unit": "°C"}}, "settings": {"heartbeat": "90s"}, "schedule": [{"cron": "0 7 * * *", "set": {"power": "on"}}]}
+{"id": "bare", "description": "a,b"}
+{"id": "no id"}
+{"id": "bad", "colour": "red"}
+{"id": "pump"}
+{"id": "worse", "limits": {"temperature": {"min": "cold"}}}
+{"name": "nobody"}"#;
+    let report = import_to(&hub, "templates", "", file).await;
+    assert_eq!((&report["created"], &report["refused"]), (&json!(2), &json!(5)), "{report:#}");
+    let told: Vec<_> = report["refusals"].as_array().unwrap().iter().map(said).collect();
+    assert_eq!(told[1..3], ["4 colour unknown_field", "5 id duplicate"], "{report:#}");
+    assert_eq!((&told[0][..4], &told[4][..]), ("3 id", "7 id missing_field"), "{report:#}");
+    assert!(told[3].starts_with("6 limits.temperature.min "), "{told:?}");
+
+    let devices = r#"{"device_id": "a", "name": "A", "type": "pump", "configuration": {"interval": 5}, "schedule": []}
+{"device_id": "b", "name": "B", "type": "pump", "template": null}
+{"device_id": "c", "name": "C", "template": "bare", "lifecycle": "suspended", "limits": {"speed": {"max": 9}}}
+{"device_id": "d", "name": "D", "template": "nobody"}
+{"device_id": "e", "name": "E", "lifecycle": "asleep"}"#;
+    let report = import(&hub, "", devices).await;
+    let told: Vec<_> = report["refusals"].as_array().unwrap().iter().map(said).collect();
+    assert_eq!(told, ["4 template bad_field", "5 lifecycle bad_field"], "{report:#}");
+    let twin = hub.json("/api/devices/a/twin").await;
+    assert_eq!(twin["configuration"], json!({ "interval": 5, "mode": "eco" }));
+    let all = documents(&hub).await;
+    for format in ["jsonl", "csv"] {
+        let (templates, devices) = (
+            hub.get(&format!("/api/templates/export?format={format}")).await.text().await.unwrap(),
+            hub.get(&format!("/api/devices/export?format={format}")).await.text().await.unwrap(),
+        );
+        assert!(!devices.contains("eco"), "{devices}");
+        let other = House::new().start().await;
+        assert_eq!(import_to(&other, "templates", "", &templates).await["created"], 2, "{templates}");
+        assert_eq!(import(&other, "", &devices).await["created"], 3, "{devices}");
+        assert_eq!(documents(&other).await, all);
+        assert_eq!(other.json("/api/devices/c").await["lifecycle"], "suspended");
+        let (here, there) = (hub.json("/api/templates/pump").await, other.json("/api/templates/pump").await);
+        for name in ["applies_to", "configuration", "tags", "limits", "settings", "schedule", "name", "rules"]
+        {
+            assert_eq!(here[name], there[name], "{name}");
+        }
+        let again = import_to(&other, "templates", "existing=skip", &templates).await;
+        assert_eq!(again["skipped"], 2);
+        other.terminate().await;
+    }
+    let dry =
+        import_to(&hub, "templates", "existing=update&dry_run=true", "id,configuration.mode\npump,full\n")
+            .await;
+    assert_eq!(dry["updated"], 1, "{dry}");
+    assert_eq!(hub.json("/api/templates/pump").await["configuration"]["mode"], "eco");
 }

@@ -75,7 +75,6 @@ fn change(action: &JobAction, twin: &Twin) -> Object {
             .then(|| ("mode".to_owned(), mode.as_str().into())),
         JobAction::Command(request) => Some(("command".to_owned(), Json::from(&*request.command_type))),
         JobAction::Delete => Some(("delete".to_owned(), Json::Bool(true))),
-        JobAction::Template(_) | JobAction::Refresh(_) => None,
     };
     changed.into_iter().collect()
 }

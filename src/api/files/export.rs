@@ -2,12 +2,15 @@
 
 pub(super) mod records;
 
+use std::sync::Arc;
+
 use actix_web::http::header;
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use futures_util::{StreamExt as _, stream};
-use twinhub_actors::domain::{DeviceNumber, Json, Object, Twin};
-use twinhub_actors::messages::archive::ListDevices;
+use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Twin};
+use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
+use twinhub_actors::messages::search::{Find, FindAll};
 use twinhub_actors::store::{DeviceQuery, DeviceSort};
 
 use crate::api::devices;
@@ -20,16 +23,23 @@ use crate::exchange::{Format, Keys, Writer};
 use crate::fields::FieldError;
 use crate::web::WebState;
 
-/// Devices that are read at once.
+/// Devices that are read at once: by number, and by id.
 const PAGE: u64 = 1_000;
+const SHORT_PAGE: usize = 500;
 
 /// Devices by number, page by page: all that match, however many there are.
 struct Pages {
     state: Data<WebState>,
-    query: DeviceQuery,
-    /// The last that there is to be; none: there is no last.
-    last: Option<DeviceNumber>,
-    ended: bool,
+    which: Which,
+}
+
+/// Which devices.
+#[derive(Clone)]
+enum Which {
+    /// Those of the query, which has them by their numbers.
+    Query(DeviceQuery),
+    /// Those that a filter found, from a place on.
+    Found(Arc<[DeviceId]>, usize),
 }
 
 /// All devices, or those that match, in the form in which they can be imported again. Tokens are not in it.
@@ -48,16 +58,20 @@ pub async fn export_devices(mut params: Params, state: Data<WebState>) -> Result
     if params.has("sort") {
         return Err(bad("sort", "an export is in the order of numbers").into());
     }
-    let query = devices::query(params, None, state.hub.clock.now())?;
+    let Find { query, filter, .. } = devices::asked(params, None, state.hub.clock.now())?;
+    let which = match filter {
+        None => Which::by_number(query),
+        Some(_) => Which::found(&state, FindAll { query, filter }).await?,
+    };
     let templates = state.hub.catalog.now().iter().next().is_some();
-    let mut pages = Pages::new(state.clone(), query.clone());
+    let mut pages = Pages { state: state.clone(), which: which.clone() };
     let mut keys = Keys::default();
     if format == Format::Csv {
         // The names of all columns stand first, so all devices are looked through twice.
         while let Some(twins) = pages.next().await? {
             twins.iter().for_each(|twin| keys.look(&DEVICES, &row(twin, templates)));
         }
-        pages = Pages { last: Some(pages.reached()), ..Pages::new(state, query) };
+        pages.which = which.up_to(&pages.which);
     }
     let writer = Writer::new(&DEVICES, format, all, &keys);
     let begun = Bytes::from(writer.header());
@@ -127,34 +141,63 @@ pub(super) fn row(twin: &Twin, may_have_template: bool) -> Object {
     row
 }
 
-impl Pages {
-    fn new(state: Data<WebState>, query: DeviceQuery) -> Self {
-        let query =
-            DeviceQuery { sort: DeviceSort::Number, descending: false, offset: 0, limit: PAGE, ..query };
-        let query = DeviceQuery { numbers: Some((DeviceNumber(0), DeviceNumber(i64::MAX))), ..query };
-        Self { state, query, last: None, ended: false }
+impl Which {
+    fn by_number(query: DeviceQuery) -> Self {
+        let numbers = Some((DeviceNumber(0), DeviceNumber(i64::MAX)));
+        let order = (DeviceSort::Number, false);
+        Self::Query(DeviceQuery {
+            numbers,
+            sort: order.0,
+            descending: order.1,
+            offset: 0,
+            limit: PAGE,
+            ..query
+        })
     }
 
+    async fn found(state: &WebState, find: FindAll) -> Result<Self, ApiError> {
+        let found = state.hub.search.send(find).await??;
+        Ok(Self::Found(found.into_iter().map(|(id, _)| id).collect(), 0))
+    }
+
+    /// The same, without what has come since `reached` came to its end.
+    fn up_to(self, reached: &Self) -> Self {
+        match (self, reached) {
+            (Self::Query(query), Self::Query(DeviceQuery { numbers: Some((next, _)), .. })) => {
+                Self::Query(DeviceQuery {
+                    numbers: Some((DeviceNumber(0), DeviceNumber(next.0 - 1))),
+                    ..query
+                })
+            }
+            (same, _) => same,
+        }
+    }
+}
+
+impl Pages {
     /// The next devices; none after the last.
     async fn next(&mut self) -> Result<Option<Vec<Twin>>, ApiError> {
-        if self.ended {
-            return Ok(None);
+        let archive = &self.state.hub.archive;
+        match &mut self.which {
+            Which::Query(query) => {
+                let page = archive.send(ListDevices(query.clone())).await??;
+                let Some(last) = page.twins.last() else { return Ok(None) };
+                if let Some((from, _)) = &mut query.numbers {
+                    *from = DeviceNumber(last.number.0 + 1);
+                }
+                Ok(Some(page.twins))
+            }
+            Which::Found(ids, place) => {
+                let these: Vec<_> = ids.iter().skip(*place).take(SHORT_PAGE).cloned().collect();
+                if these.is_empty() {
+                    return Ok(None);
+                }
+                *place += these.len();
+                let mut twins = archive.send(LoadTwins(these)).await??;
+                twins.sort_unstable_by_key(|twin| twin.number);
+                Ok(Some(twins))
+            }
         }
-        if let (Some((_, to)), Some(last)) = (&mut self.query.numbers, self.last) {
-            *to = last;
-        }
-        let page = self.state.hub.archive.send(ListDevices(self.query.clone())).await??;
-        let Some(last) = page.twins.last() else {
-            self.ended = true;
-            return Ok(None);
-        };
-        self.query.numbers = Some((DeviceNumber(last.number.0 + 1), DeviceNumber(i64::MAX)));
-        Ok(Some(page.twins))
-    }
-
-    /// The number of the last device that was given.
-    fn reached(&self) -> DeviceNumber {
-        DeviceNumber(self.query.numbers.map_or(0, |(from, _)| from.0 - 1))
     }
 }
 
@@ -162,7 +205,7 @@ impl Pages {
 mod tests {
     use twinhub_actors::domain::event::Source;
     use twinhub_actors::domain::twin::Registration;
-    use twinhub_actors::domain::{Cause, DeviceId, Input, Timestamp, payload};
+    use twinhub_actors::domain::{Cause, Input, Timestamp, payload};
 
     use super::*;
 
