@@ -10,6 +10,7 @@ mod bulk;
 mod commands;
 mod disk;
 mod http;
+mod import;
 mod ingest;
 mod live;
 mod load;
@@ -67,6 +68,7 @@ enum Part {
     Commands,
     Rules,
     Bulk,
+    Import,
     Many,
     Schedules,
     Search,
@@ -146,6 +148,7 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
             Part::Commands => commands::run(&bench, report).await,
             Part::Rules => rules::run(&bench, report).await,
             Part::Bulk => bulk::run(&bench, report).await,
+            Part::Import => import::run(&bench, report).await,
             Part::Many => rest::many(&bench, report).await,
             Part::Schedules => schedules::run(&bench, report).await,
             Part::Search => search::run(&bench, report).await,

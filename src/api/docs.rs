@@ -55,6 +55,7 @@ const DESCRIPTION: &str = "/api/openapi.json";
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut whole = Description::openapi();
     whole.merge(super::automation::Description::openapi());
+    whole.merge(super::files::Description::openapi());
     whole.merge(super::firmware::Description::openapi());
     whole.merge(super::groups::Description::openapi());
     whole.merge(super::jobs::Description::openapi());
