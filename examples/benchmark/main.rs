@@ -8,6 +8,7 @@
 
 mod commands;
 mod disk;
+mod groups;
 mod http;
 mod ingest;
 mod live;
@@ -66,6 +67,7 @@ enum Part {
     Rules,
     Many,
     Schedules,
+    Groups,
     History,
 }
 
@@ -143,6 +145,7 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
             Part::Rules => rules::run(&bench, report).await,
             Part::Many => rest::many(&bench, report).await,
             Part::Schedules => schedules::run(&bench, report).await,
+            Part::Groups => groups::run(&bench, report).await,
             Part::History => rest::history(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;

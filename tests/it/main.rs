@@ -14,6 +14,7 @@ mod commands_killed;
 mod dispositivos;
 mod first_device;
 mod garbage;
+mod groups;
 mod killed;
 mod page;
 mod racing_writers;
