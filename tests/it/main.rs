@@ -15,6 +15,7 @@ mod dispositivos;
 mod firmware;
 mod first_device;
 mod garbage;
+mod groups;
 mod import;
 mod jobs;
 mod killed;
