@@ -53,11 +53,11 @@ impl Selection {
                 Ok(Self::Where(Box::new(query)))
             }
             (Some(ids), None) => {
-                let id = |(place, text): (usize, Box<str>)| {
-                    DeviceId::parse(&text)
+                let id = |(place, text): (usize, &Box<str>)| {
+                    DeviceId::parse(text)
                         .map_err(|error| FieldError::bad(&format!("ids.{place}"), error.to_string()))
                 };
-                ids.into_iter().enumerate().map(id).collect::<Result<_, _>>().map(Self::Ids)
+                ids.iter().enumerate().map(id).collect::<Result<_, _>>().map(Self::Ids)
             }
         }
     }
