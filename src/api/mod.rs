@@ -17,6 +17,7 @@ mod docs;
 mod events;
 mod health;
 mod lifecycle;
+mod limits;
 mod metrics;
 mod mode;
 pub(crate) mod order;

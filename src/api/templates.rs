@@ -22,7 +22,7 @@ use super::paging::Paging;
 use super::params::Params;
 use super::reply::{Document, array};
 use super::schema::templates::{
-    NewTemplate, TemplateChanged, TemplateChange, TemplateItem, TemplateListing, TemplateRemoved,
+    NewTemplate, TemplateChange, TemplateChanged, TemplateItem, TemplateListing, TemplateRemoved,
 };
 use super::schema::{DeviceItem, Listing};
 use super::twin::if_match;
@@ -56,9 +56,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
                 .route(web::patch().to(patch_template))
                 .route(web::delete().to(delete_template)),
         )
-        .service(
-            resource("/api/templates/{id}/devices", "GET, HEAD").route(get().to(list_template_devices)),
-        );
+        .service(resource("/api/templates/{id}/devices", "GET, HEAD").route(get().to(list_template_devices)));
 }
 
 /// Devices that a dry run shows at most on a page; 10 where nothing is said.
@@ -243,7 +241,8 @@ pub async fn delete_template(
     params.finish()?;
     let (reply, gone) = oneshot::channel();
     let delete = DeleteTemplate { id: id.clone(), force, cause: person(), reply };
-    let TemplateGone { devices, job } = changed(&state, gone, || post(&state.hub.templates, delete).is_ok()).await?;
+    let TemplateGone { devices, job } =
+        changed(&state, gone, || post(&state.hub.templates, delete).is_ok()).await?;
     let told = [
         ("id", Json::from(&*id)),
         ("deleted", true.into()),
