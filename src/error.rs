@@ -11,6 +11,9 @@ use twinhub_actors::domain::payload::PayloadError;
 use twinhub_actors::domain::rules;
 use twinhub_actors::domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
 use twinhub_actors::messages::automation::RuleRefusal;
+use twinhub_actors::messages::firmware::ImageRefusal;
+use twinhub_actors::messages::groups::GroupRefusal;
+use twinhub_actors::messages::jobs::JobRefusal;
 use twinhub_actors::messages::templates::TemplateRefusal;
 use twinhub_actors::store::StoreError;
 use utoipa::ToSchema;
@@ -55,12 +58,24 @@ pub enum ApiError {
     /// A rule was not taken, found or changed.
     #[error("{}", of_rule(.0))]
     Rule(#[from] RuleRefusal),
+    /// A job would not be steered so.
+    #[error(transparent)]
+    Job(#[from] JobRefusal),
+    /// The number of devices to remove is not the one that was confirmed.
+    #[error("{matched} devices would be removed, not {confirmed}: none was")]
+    NotConfirmed { confirmed: u64, matched: u64 },
     /// A template was not taken, found or removed.
     #[error("{}", of_template(.0))]
     Template(#[from] TemplateRefusal),
+    /// A group was not made, found, changed or removed.
+    #[error(transparent)]
+    Group(#[from] GroupRefusal),
     /// Somebody waited for the end of a run, and it has not come; the run goes on.
     #[error("the run that was asked for as event {seq} of rule `{rule}` has not come to its end: it goes on")]
     RunNotFinished { rule: String, seq: u64 },
+    /// A firmware image was not taken or removed.
+    #[error(transparent)]
+    Image(ImageRefusal),
     /// As many of these run as may.
     #[error("{0}")]
     Busy(&'static str),
@@ -144,6 +159,16 @@ impl ApiError {
         Self::NotFound { what: "alarm", name: id.to_string() }
     }
 
+    /// There is no job with this id.
+    pub fn no_job(id: impl ToString) -> Self {
+        Self::NotFound { what: "job", name: id.to_string() }
+    }
+
+    /// There is no group with this id.
+    pub fn no_group(id: &str) -> Self {
+        Self::Group(GroupRefusal::Unknown(id.into()))
+    }
+
     /// There is no rule of this name.
     pub fn no_rule(id: impl ToString) -> Self {
         Self::NotFound { what: "rule", name: id.to_string() }
@@ -194,10 +219,19 @@ impl ApiError {
             Self::NotFound { what: "command", .. } => (StatusCode::NOT_FOUND, "command_not_found"),
             Self::NotFound { what: "alarm", .. } => (StatusCode::NOT_FOUND, "alarm_not_found"),
             Self::NotFound { what: "rule", .. } => (StatusCode::NOT_FOUND, "rule_not_found"),
+            Self::NotFound { what: "job", .. } | Self::Job(JobRefusal::Unknown(_)) => {
+                (StatusCode::NOT_FOUND, "job_not_found")
+            }
+            Self::Job(JobRefusal::Status { .. }) => (StatusCode::CONFLICT, "job_status"),
+            Self::Job(JobRefusal::NothingFailed) => (StatusCode::CONFLICT, "nothing_failed"),
+            Self::NotConfirmed { .. } => (StatusCode::CONFLICT, "count_differs"),
             Self::NotFound { what: "run", .. } => (StatusCode::NOT_FOUND, "run_not_found"),
+            Self::NotFound { what: "firmware image", .. } => (StatusCode::NOT_FOUND, "firmware_not_found"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Image(refusal) => of_image_refusal(refusal),
             Self::Rule(refusal) => of_rule_refusal(refusal),
             Self::Template(refusal) => of_template_refusal(refusal),
+            Self::Group(refusal) => of_group_refusal(refusal),
             Self::RunNotFinished { .. } => (StatusCode::GATEWAY_TIMEOUT, "run_not_finished"),
             Self::Fault(_) => (StatusCode::INTERNAL_SERVER_ERROR, "fault"),
             Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
@@ -281,6 +315,8 @@ impl ApiError {
             Self::Template(TemplateRefusal::Bad(BadTemplate::Field { field, .. })) => Some(field.clone()),
             Self::Hub(HubError::Refused(Refusal::Invalid { field, .. })) => Some(field.clone()),
             Self::Field(error) => Some(error.field.clone()),
+            Self::Group(GroupRefusal::NoParent(_) | GroupRefusal::Circle(_)) => Some("parent_group".into()),
+            Self::Group(GroupRefusal::NoName) => Some("name".into()),
             Self::DeviceId(_) => Some("id".into()),
             Self::Payload(PayloadError::WrongType { name, .. } | PayloadError::BadValue { name, .. }) => {
                 Some(name.clone())
@@ -333,6 +369,28 @@ fn of_template_refusal(refusal: &TemplateRefusal) -> (StatusCode, &'static str) 
         TemplateRefusal::InUse { .. } => (StatusCode::CONFLICT, "template_in_use"),
         TemplateRefusal::Store(error) => of_store(error),
         TemplateRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    }
+}
+
+fn of_group_refusal(refusal: &GroupRefusal) -> (StatusCode, &'static str) {
+    match refusal {
+        GroupRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "group_not_found"),
+        GroupRefusal::Taken(_) => (StatusCode::CONFLICT, "group_exists"),
+        GroupRefusal::NoName => (StatusCode::UNPROCESSABLE_ENTITY, "missing_field"),
+        GroupRefusal::NoParent(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
+        GroupRefusal::Circle(_) => (StatusCode::CONFLICT, "group_circle"),
+        GroupRefusal::NotEmpty { .. } => (StatusCode::CONFLICT, "group_not_empty"),
+        GroupRefusal::Leaving(_) => (StatusCode::CONFLICT, "group_leaving"),
+        GroupRefusal::Stuck { .. } => (StatusCode::CONFLICT, "group_stuck"),
+    }
+}
+
+fn of_image_refusal(refusal: &ImageRefusal) -> (StatusCode, &'static str) {
+    match refusal {
+        ImageRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "firmware_not_found"),
+        ImageRefusal::Taken { .. } => (StatusCode::CONFLICT, "firmware_exists"),
+        ImageRefusal::InUse { .. } => (StatusCode::CONFLICT, "firmware_in_use"),
+        ImageRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
     }
 }
 

@@ -6,6 +6,7 @@
 //! ```
 //! It speaks to 127.0.0.1 only, and everything in it is bounded in number and time.
 
+mod bulk;
 mod commands;
 mod disk;
 mod http;
@@ -18,6 +19,7 @@ mod report;
 mod rest;
 mod rules;
 mod schedules;
+mod search;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -64,8 +66,10 @@ enum Part {
     FanOut,
     Commands,
     Rules,
+    Bulk,
     Many,
     Schedules,
+    Search,
     History,
 }
 
@@ -141,8 +145,10 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
             Part::FanOut => live::fan_out(&bench, report).await,
             Part::Commands => commands::run(&bench, report).await,
             Part::Rules => rules::run(&bench, report).await,
+            Part::Bulk => bulk::run(&bench, report).await,
             Part::Many => rest::many(&bench, report).await,
             Part::Schedules => schedules::run(&bench, report).await,
+            Part::Search => search::run(&bench, report).await,
             Part::History => rest::history(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;

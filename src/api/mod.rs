@@ -5,6 +5,8 @@ mod alarms;
 pub(crate) mod asked;
 pub(crate) mod automation;
 pub(crate) mod body;
+mod bulk;
+pub mod choice;
 mod claims;
 mod command_view;
 mod commands;
@@ -15,7 +17,10 @@ mod devices;
 mod diagnostics;
 mod docs;
 mod events;
+pub(crate) mod firmware;
+mod groups;
 mod health;
+mod jobs;
 mod lifecycle;
 mod limits;
 mod metrics;
@@ -44,6 +49,7 @@ use crate::error::ApiError;
 /// The routes of the API, its description and the page to try it.
 pub fn configure(config: &mut ServiceConfig) {
     config
+        .configure(jobs::configure)
         .service(
             resource("/api/devices", "GET, HEAD, POST")
                 .route(get().to(devices::list_devices))
@@ -123,6 +129,8 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/ready", "GET, HEAD").route(get().to(health::get_ready)))
         .service(resource("/metrics", "GET, HEAD").route(get().to(metrics::get_metrics)))
         .configure(automation::configure)
+        .configure(firmware::configure)
+        .configure(groups::configure)
         .configure(templates::configure)
         .configure(docs::configure);
 }

@@ -16,6 +16,8 @@ pub mod alarms;
 pub mod automation;
 pub mod commands;
 pub mod firmware;
+pub mod groups;
+pub mod jobs;
 pub mod steering;
 pub mod templates;
 
@@ -342,7 +344,10 @@ pub struct Listing {
     #[param(example = "10m")]
     drift: Option<String>,
     r#type: Option<String>,
+    /// Those of this group and of all groups under it.
     group: Option<String>,
+    /// `false`: those of `group` itself alone.
+    subtree: Option<bool>,
     /// The id of a template: those that have it.
     template: Option<String>,
     claimed: Option<bool>,
@@ -350,7 +355,19 @@ pub struct Listing {
     mode: Option<String>,
     /// Part of the id, name or serial number. (And `tag.<name>=<value>` for tags.)
     q: Option<String>,
-    /// `number`, `id`, `name`, `type`, `status`, `last_seen`, `created_at` or `updated_at`; `-` turns it round.
+    /// An expression (CEL, as in conditions of rules) over everything in the twin: `battery` or `reported.battery`,
+    /// `desired.x`, `delta.x`, `tag.floor`, `configuration.x`, `settings.x`, `limits.x`, `firmware.state`, `status`,
+    /// `lifecycle`, `mode`, `type`, `name`, `group_id`, `template`, `id`, `number`, `version`, `claimed`,
+    /// `last_seen`, `age` (seconds), `model`, `serial_number`, `firmware_version`, `description`, `ip_address`,
+    /// `mac_address`, `owner_id`, `created_at`, `updated_at`, `mode_until`, `drifting_since`, `schedule`, `now`;
+    /// `.quality`, `.age`, `.at` and `.changed_at` after a property, `.sync` after a desired one; `has(x)`. Found is
+    /// what it is true of: what a twin does not have makes a comparison neither true nor false.
+    #[param(example = r#"reported.battery < 20 && status == "online" && tag.floor == "2""#)]
+    filter: Option<String>,
+    /// `number`, `id`, `name`, `type`, `status`, `last_seen`, `created_at`, `updated_at`, or anything that a filter
+    /// can name: `reported.temperature`, `tags.floor`; `-` turns it round. Numbers come before texts, and devices
+    /// that do not have it last, in both directions.
+    #[param(example = "-reported.temperature")]
     sort: Option<String>,
     /// From 1.
     page: Option<u64>,

@@ -38,13 +38,20 @@ pub fn tag_text(value: &Json) -> Option<String> {
 
 /// Is this twin one of those asked for?
 pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
-    let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, .. } = query;
-    let DeviceQuery { template, lifecycle, tags, q, .. } = query;
+    is_listed(query, twin) && is_called(query, twin)
+}
+
+/// The same but for what it is called, which costs most to look into.
+pub fn is_listed(query: &DeviceQuery, twin: &Twin) -> bool {
+    let DeviceQuery { numbers, status, drifting_since, device_type, groups, grouped, .. } = query;
+    let DeviceQuery { claimed, mode, template, lifecycle, tags, .. } = query;
+    let group = key(twin.profile.text("group_id"));
     numbers.is_none_or(|(first, last)| (first..=last).contains(&twin.number))
         && (status.is_empty() || status.contains(&twin.status))
         && drifting_since.is_none_or(|since| twin.drifting_since().is_some_and(|began| began <= since))
         && device_type.as_deref().is_none_or(|wanted| key(&twin.profile.device_type) == key(wanted))
-        && group.as_deref().is_none_or(|wanted| key(twin.profile.text("group_id")) == key(wanted))
+        && (groups.is_empty() || groups.iter().any(|wanted| group == key(wanted)))
+        && grouped.is_none_or(|grouped| group.is_empty() != grouped)
         && claimed.is_none_or(|claimed| twin.claimed == claimed)
         && mode.is_none_or(|mode| twin.mode == mode)
         && (lifecycle.is_empty() || lifecycle.contains(&twin.lifecycle()))
@@ -52,7 +59,11 @@ pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
             twin.tags.get(name).and_then(tag_text).is_some_and(|text| text == key(value))
         })
         && template.as_deref().is_none_or(|wanted| twin.template_id() == Some(wanted))
-        && q.as_ref().is_none_or(|part| search_text(twin).contains(&part.to_lowercase()))
+}
+
+/// Is it called as it is asked for?
+pub fn is_called(query: &DeviceQuery, twin: &Twin) -> bool {
+    query.q.as_ref().is_none_or(|part| search_text(twin).contains(&part.to_lowercase()))
 }
 
 /// Does the question's time include `at`?

@@ -105,7 +105,7 @@ impl Jobs {
         self.made_runs += 1;
         let job = self.jobs.get(&id);
         let pace = Pace::new(job.and_then(|job| job.rate), self.around.clock.uptime_ms());
-        let counts = job.map(|job| job.counts.clone()).unwrap_or_default();
+        let counts = self.told(id).map(|told| told.progress.counts).unwrap_or_default();
         Run::new(self.made_runs, pace, Counting::new(counts))
     }
 
@@ -195,7 +195,7 @@ impl Jobs {
         match settled {
             Ok(_) => self.turn_is_over(turn.job, ctx),
             Err(NotTaken::Refused(refusal)) => self.fail(turn, &refusal.to_string(), ctx),
-            Err(NotTaken::Lost) if !self.around.supervisor.connected() => {} // the hub goes down
+            Err(NotTaken::Lost) if !self.begun => {} // the hub goes down
             Err(NotTaken::Lost) if turn.tries < MOST_TRIES => {
                 let wait = TRY_AGAIN * turn.tries;
                 turn.tries += 1;

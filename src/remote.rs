@@ -5,6 +5,9 @@ use futures_util::{Stream, StreamExt as _};
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
+/// Where a running hub is asked.
+pub const HUB: &str = "http://127.0.0.1:8080";
+
 /// See the module.
 pub struct Remote {
     client: reqwest::Client,
@@ -40,6 +43,15 @@ impl Remote {
         let total = response.headers().get("X-Total-Count").and_then(|total| total.to_str().ok());
         let total = total.and_then(|total| total.parse().ok()).unwrap_or_default();
         Ok((response.json().await.context("the hub's answer makes no sense")?, total))
+    }
+
+    /// A POST without a body.
+    ///
+    /// # Errors
+    /// The hub is not there, or says no.
+    pub async fn post(&self, path: &str) -> Result<Value> {
+        let response = self.send(self.client.post(format!("{}{path}", self.url))).await?;
+        response.json().await.context("the hub's answer makes no sense")
     }
 
     /// A POST whose answer is a stream of events.
@@ -81,6 +93,12 @@ impl Remote {
         let said = serde_json::from_str::<Value>(&text).unwrap_or_default();
         Err(refused(&said).unwrap_or_else(|| anyhow!("the hub at {} says {status}", self.url)))
     }
+}
+
+/// Did the hub not answer at all, as while it starts again?
+#[must_use]
+pub fn is_away(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<reqwest::Error>().is_some()
 }
 
 /// What a problem document says.
