@@ -29,3 +29,4 @@ mod simulated_fleet;
 mod slow_clients;
 mod steering_api;
 mod store_fails;
+mod templates;
