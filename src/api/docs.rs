@@ -203,6 +203,7 @@ mod tests {
         assert_eq!(described("Claim"), read(&claims::FIELDS));
         assert_eq!(described("NewCommand"), read(&asked::FIELDS));
         assert_eq!(described("NewFirmware"), read(&super::super::firmware::FIELDS));
+        assert_eq!(described("NewRollout"), read(&super::super::firmware::ROLLOUT_FIELDS));
     }
 
     #[test]

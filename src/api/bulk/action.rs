@@ -7,15 +7,17 @@ use super::within;
 use crate::api::{asked, mode};
 use crate::fields::{FieldError, Fields};
 
+/// All but roll-outs of firmware: those have a route of their own.
+const KINDS: &[&str] = JobAction::KINDS.split_at(JobAction::KINDS.len() - 1).0;
+
 /// Reads an object of one field, which says what is done.
 ///
 /// # Errors
 /// Names the field that is wrong.
 pub fn read(object: Object, now: Timestamp) -> Result<JobAction, FieldError> {
-    let kinds = JobAction::KINDS.join(", ");
-    let mut fields = Fields::of(object, &JobAction::KINDS)?;
-    let mut given =
-        JobAction::KINDS.into_iter().filter_map(|kind| Some((kind, fields.take_even_null(kind)?)));
+    let kinds = KINDS.join(", ");
+    let mut fields = Fields::of(object, KINDS)?;
+    let mut given = KINDS.iter().copied().filter_map(|kind| Some((kind, fields.take_even_null(kind)?)));
     let (Some((kind, value)), None) = (given.next(), given.next()) else {
         return Err(FieldError {
             field: kinds,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::rollout::Rollout;
 use super::JobId;
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{CommandId, CommandRequest};
@@ -26,6 +27,8 @@ pub enum JobAction {
     Configuration(Object),
     /// The group that it is to be in; none: in no group.
     Group(Option<Box<str>>),
+    /// Bring the device to an image; how the job goes on with the others is in it.
+    Firmware(Box<Rollout>),
     /// Remove the device with all it has.
     #[serde(with = "yes")]
     Delete,
@@ -33,8 +36,8 @@ pub enum JobAction {
 
 impl JobAction {
     /// The words for the kinds of actions.
-    pub const KINDS: [&'static str; 7] =
-        ["desired", "command", "mode", "tags", "configuration", "group", "delete"];
+    pub const KINDS: [&'static str; 8] =
+        ["desired", "command", "mode", "tags", "configuration", "group", "delete", "firmware"];
 
     /// The word for what it does: one of [`JobAction::KINDS`].
     #[must_use]
@@ -47,6 +50,7 @@ impl JobAction {
             Self::Configuration(_) => "configuration",
             Self::Group(_) => "group",
             Self::Delete => "delete",
+            Self::Firmware(_) => "firmware",
         }
     }
 
@@ -71,7 +75,14 @@ impl JobAction {
                 Input::Command { id: command, request, known: None, is_new: true }
             }
             Self::Delete => Input::Delete,
+            Self::Firmware(rollout) => Input::Update(Box::new(rollout.task(job))),
         }
+    }
+
+    /// The roll-out that it is.
+    #[must_use]
+    pub fn rollout(&self) -> Option<&Rollout> {
+        if let Self::Firmware(rollout) = self { Some(rollout) } else { None }
     }
 }
 
