@@ -226,6 +226,7 @@ mod tests {
         assert_eq!(described("NewFirmware"), read(&super::super::firmware::FIELDS));
         assert_eq!(described("NewGroup"), read(&GroupWish::FIELDS));
         assert_eq!(described("GroupChange"), read(&groups::CHANGE));
+        assert_eq!(described("NewRollout"), read(&super::super::firmware::ROLLOUT_FIELDS));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::within;
 use crate::api::{asked, mode};
 use crate::fields::{FieldError, Fields};
 
-/// What people ask for: all kinds but `refresh`, which templates ask for.
+/// What people ask for: all kinds but `refresh`, which templates ask for, and `firmware`, which has a route of its own.
 const KINDS: [&str; 8] =
     ["desired", "command", "mode", "tags", "configuration", "group", "template", "delete"];
 

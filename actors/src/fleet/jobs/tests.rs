@@ -1,5 +1,7 @@
 //! Jobs in a hub, over a store that outlives it.
 
+mod rollout;
+
 use std::collections::BTreeMap;
 
 use tokio::sync::broadcast::Receiver;
@@ -86,6 +88,7 @@ impl House {
             description: "".into(),
             rate,
             devices: devices.to_vec(),
+            skipped: Vec::new(),
             unknown: Vec::new(),
             cause: Cause::new(Source::Rest, "user:ann"),
             reply,
