@@ -66,7 +66,7 @@ const WRONG: [(u64, &str, &str, &str); 22] = [
     (22, "", "device_exists", "`taken` is registered already"),
     (23, "", "serial_number_taken", "`OWNED` belongs to device `owner`"),
     (24, "desired.power", "bad_field", "nested deeper"),
-    (25, "", "bad_quotes", "never closed"),
+    (25, "", "bad_quotes", "goes on after the closing one"),
 ];
 
 #[tokio::test]
