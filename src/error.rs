@@ -11,6 +11,8 @@ use twinhub_actors::domain::payload::PayloadError;
 use twinhub_actors::domain::rules;
 use twinhub_actors::domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
 use twinhub_actors::messages::automation::RuleRefusal;
+use twinhub_actors::messages::firmware::ImageRefusal;
+use twinhub_actors::messages::groups::GroupRefusal;
 use twinhub_actors::messages::jobs::JobRefusal;
 use twinhub_actors::messages::templates::TemplateRefusal;
 use twinhub_actors::store::StoreError;
@@ -69,9 +71,15 @@ pub enum ApiError {
     /// A template was not taken, found or removed.
     #[error("{}", of_template(.0))]
     Template(#[from] TemplateRefusal),
+    /// A group was not made, found, changed or removed.
+    #[error(transparent)]
+    Group(#[from] GroupRefusal),
     /// Somebody waited for the end of a run, and it has not come; the run goes on.
     #[error("the run that was asked for as event {seq} of rule `{rule}` has not come to its end: it goes on")]
     RunNotFinished { rule: String, seq: u64 },
+    /// A firmware image was not taken or removed.
+    #[error(transparent)]
+    Image(ImageRefusal),
     /// As many of these run as may.
     #[error("{0}")]
     Busy(&'static str),
@@ -160,6 +168,11 @@ impl ApiError {
         Self::NotFound { what: "job", name: id.to_string() }
     }
 
+    /// There is no group with this id.
+    pub fn no_group(id: &str) -> Self {
+        Self::Group(GroupRefusal::Unknown(id.into()))
+    }
+
     /// There is no rule of this name.
     pub fn no_rule(id: impl ToString) -> Self {
         Self::NotFound { what: "rule", name: id.to_string() }
@@ -221,9 +234,12 @@ impl ApiError {
             Self::Job(JobRefusal::NothingFailed) => (StatusCode::CONFLICT, "nothing_failed"),
             Self::NotConfirmed { .. } => (StatusCode::CONFLICT, "count_differs"),
             Self::NotFound { what: "run", .. } => (StatusCode::NOT_FOUND, "run_not_found"),
+            Self::NotFound { what: "firmware image", .. } => (StatusCode::NOT_FOUND, "firmware_not_found"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Image(refusal) => of_image_refusal(refusal),
             Self::Rule(refusal) => of_rule_refusal(refusal),
             Self::Template(refusal) => of_template_refusal(refusal),
+            Self::Group(refusal) => of_group_refusal(refusal),
             Self::RunNotFinished { .. } => (StatusCode::GATEWAY_TIMEOUT, "run_not_finished"),
             Self::Fault(_) => (StatusCode::INTERNAL_SERVER_ERROR, "fault"),
             Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
@@ -308,6 +324,8 @@ impl ApiError {
             Self::Hub(HubError::Refused(Refusal::Invalid { field, .. })) => Some(field.clone()),
             Self::Field(error) => Some(error.field.clone()),
             Self::File(file) => file.fault.field.clone(),
+            Self::Group(GroupRefusal::NoParent(_) | GroupRefusal::Circle(_)) => Some("parent_group".into()),
+            Self::Group(GroupRefusal::NoName) => Some("name".into()),
             Self::DeviceId(_) => Some("id".into()),
             Self::Payload(PayloadError::WrongType { name, .. } | PayloadError::BadValue { name, .. }) => {
                 Some(name.clone())
@@ -360,6 +378,28 @@ fn of_template_refusal(refusal: &TemplateRefusal) -> (StatusCode, &'static str) 
         TemplateRefusal::InUse { .. } => (StatusCode::CONFLICT, "template_in_use"),
         TemplateRefusal::Store(error) => of_store(error),
         TemplateRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    }
+}
+
+fn of_group_refusal(refusal: &GroupRefusal) -> (StatusCode, &'static str) {
+    match refusal {
+        GroupRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "group_not_found"),
+        GroupRefusal::Taken(_) => (StatusCode::CONFLICT, "group_exists"),
+        GroupRefusal::NoName => (StatusCode::UNPROCESSABLE_ENTITY, "missing_field"),
+        GroupRefusal::NoParent(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
+        GroupRefusal::Circle(_) => (StatusCode::CONFLICT, "group_circle"),
+        GroupRefusal::NotEmpty { .. } => (StatusCode::CONFLICT, "group_not_empty"),
+        GroupRefusal::Leaving(_) => (StatusCode::CONFLICT, "group_leaving"),
+        GroupRefusal::Stuck { .. } => (StatusCode::CONFLICT, "group_stuck"),
+    }
+}
+
+fn of_image_refusal(refusal: &ImageRefusal) -> (StatusCode, &'static str) {
+    match refusal {
+        ImageRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "firmware_not_found"),
+        ImageRefusal::Taken { .. } => (StatusCode::CONFLICT, "firmware_exists"),
+        ImageRefusal::InUse { .. } => (StatusCode::CONFLICT, "firmware_in_use"),
+        ImageRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
     }
 }
 

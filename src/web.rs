@@ -23,6 +23,7 @@ use twinhub_actors::mqtt::Link;
 
 pub use origin::Origins;
 
+use crate::api::firmware::Folder;
 use crate::{api, dashboard, dialects, error, ws};
 
 /// A client that takes longer than this to send a request's head is cut off.
@@ -41,6 +42,8 @@ pub struct WebSettings {
     pub body_limit: usize,
     /// The same of an import's, which is read as it comes.
     pub import_limit: usize,
+    /// Where firmware images lie, and how large one may be.
+    pub firmware: Folder,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -57,6 +60,8 @@ pub struct ServerInfo {
     pub mqtt_url: String,
     /// Where this server listens: `127.0.0.1:8080`.
     pub http: String,
+    /// Where devices find it: `http://192.168.1.5:8080`.
+    pub public_url: String,
 }
 
 /// What handlers hold.
@@ -67,13 +72,16 @@ pub struct WebState {
     pub origins: Origins,
     pub body_limit: usize,
     pub import_limit: usize,
+    pub firmware: Folder,
     closing: watch::Sender<bool>,
 }
 
 impl Default for WebSettings {
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { cors_origins: Vec::new(), body_limit: 1024 * 1024, import_limit: 256 << 20, workers }
+        let firmware = Folder::new("data/firmware".into(), 512_000_000);
+        let (body_limit, import_limit) = (1 << 20, 256 << 20);
+        Self { cors_origins: Vec::new(), body_limit, import_limit, firmware, workers }
     }
 }
 
@@ -88,6 +96,7 @@ impl WebState {
             origins: Origins::new(&settings.cors_origins),
             body_limit: settings.body_limit,
             import_limit: settings.import_limit,
+            firmware: settings.firmware.clone(),
             closing: watch::Sender::new(false),
         })
     }

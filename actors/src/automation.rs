@@ -24,6 +24,7 @@ mod starting;
 mod templates;
 
 pub use perform::appending;
+pub(crate) use reading::query_of;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;

@@ -17,7 +17,7 @@ use crate::door::{Door, House, UnknownDevices};
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
-use crate::fleet::groups::Groups;
+use crate::fleet::groups::{Groups, TreeNow};
 use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::{CatalogNow, Templates};
 use crate::journal::Journal;
@@ -82,6 +82,8 @@ pub struct Hub {
     pub alarms: Addr<Alarms>,
     pub webhooks: Addr<Webhooks>,
     pub groups: Addr<Groups>,
+    /// The tree of groups as it was last committed.
+    pub tree: Arc<TreeNow>,
     pub templates: Addr<Templates>,
     pub firmware: Addr<Firmware>,
     pub jobs: Addr<Jobs>,
@@ -148,6 +150,7 @@ impl Hub {
     ) -> Result<Arc<Self>, StoreError> {
         let head = store.head().await?;
         let kept = store.outgoing().await?;
+        let tree = Arc::new(TreeNow::load(&*store).await?);
         let counters = Arc::new(Counters::default());
         let rejections = Arc::new(Rejections::default());
 
@@ -244,9 +247,9 @@ impl Hub {
             });
             let beside = Arbiter::new().handle();
             let (of_groups, of_templates) = (Arc::clone(&around), Arc::clone(&around));
-            let of_firmware = Arc::clone(&around);
+            let (of_firmware, tree) = (Arc::clone(&around), Arc::clone(&tree));
             (
-                Groups::start_in_arbiter(&beside, move |_| Groups::new(of_groups)),
+                Groups::start_in_arbiter(&beside, move |_| Groups::new(of_groups, tree)),
                 Templates::start_in_arbiter(&beside, move |_| Templates::new(of_templates)),
                 Firmware::start_in_arbiter(&beside, move |_| Firmware::new(of_firmware)),
                 Jobs::start_in_arbiter(&beside, move |_| Jobs::new(around)),
@@ -310,6 +313,7 @@ impl Hub {
             alarms,
             webhooks,
             groups,
+            tree,
             templates,
             firmware,
             jobs,

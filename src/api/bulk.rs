@@ -9,7 +9,7 @@ use actix_web::web::Data;
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
-use twinhub_actors::domain::fleet::JobAction;
+use twinhub_actors::domain::fleet::{JobAction, Tree};
 use twinhub_actors::domain::{Cause, Json, Object, Timestamp};
 use twinhub_actors::messages::jobs::{JobTold, MakeJob};
 use twinhub_actors::post::post;
@@ -64,7 +64,7 @@ pub async fn post_bulk(
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let wanted = wanted(body, state.hub.clock.now())?;
+    let wanted = wanted(body, &state.hub.tree.now(), state.hub.clock.now())?;
     let matched = wanted.choice.devices(&state).await?;
     if wanted.dry_run {
         return preview::preview(&state, &wanted.action, matched).await;
@@ -98,11 +98,11 @@ pub async fn post_bulk(
     Ok(Document::of(&shown).send(response))
 }
 
-fn wanted(body: Object, now: Timestamp) -> Result<Wanted, FieldError> {
+fn wanted(body: Object, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldError> {
     let mut fields = Fields::of(body, &FIELDS)?;
     let action = fields.object("action")?.ok_or_else(|| FieldError::missing("action"))?;
     let action = action::read(action, now).map_err(|error| within("action", error))?;
-    let choice = Choice::take(&mut fields, now)?;
+    let choice = Choice::take(&mut fields, tree, now)?;
     let rate = match fields.take("rate") {
         None => None,
         Some(Json::Number(rate)) if rate.as_f64() > 0.0 && rate.as_f64() <= HIGHEST_RATE => {
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Wanted, FieldError> {
-        wanted(payload::object(text.as_bytes()).unwrap(), Timestamp::from_millis(0))
+        wanted(payload::object(text.as_bytes()).unwrap(), &Tree::default(), Timestamp::from_millis(0))
     }
 
     #[test]

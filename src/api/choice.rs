@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use twinhub_actors::domain::fleet::Tree;
 use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_actors::messages::search::FindAll;
 use twinhub_actors::store::DeviceQuery;
 
-use super::devices::{asked, filter};
+use super::devices::{Said, asked, filter};
 use super::params::Params;
 use crate::error::ApiError;
 use crate::fields::{FieldError, Fields};
@@ -43,7 +44,7 @@ impl Choice {
     ///
     /// # Errors
     /// Names the field that is wrong. Nothing at all is no choice.
-    pub fn take(body: &mut Fields, now: Timestamp) -> Result<Self, FieldError> {
+    pub fn take(body: &mut Fields, tree: &Tree, now: Timestamp) -> Result<Self, FieldError> {
         let (ids, fitting) = (body.texts("ids")?, body.object("where")?);
         let filter = body.text("filter")?.map(|text| filter(&text)).transpose()?;
         match (ids, filter, fitting) {
@@ -58,7 +59,8 @@ impl Choice {
                 "devices are named by `ids` or found by `filter` and `where`, not both",
             )),
             (None, filter, fitting) => {
-                let query = fitting.map(|fitting| filters(&fitting, now)).transpose()?.unwrap_or_default();
+                let query =
+                    fitting.map(|fitting| filters(&fitting, tree, now)).transpose()?.unwrap_or_default();
                 Ok(Self::Found(Box::new(FindAll { query, filter })))
             }
         }
@@ -106,7 +108,7 @@ fn each_once(ids: &[Box<str>]) -> Result<Vec<DeviceId>, FieldError> {
 }
 
 /// The filters of the list of devices as an object: read by the list itself.
-fn filters(fitting: &Object, now: Timestamp) -> Result<DeviceQuery, FieldError> {
+fn filters(fitting: &Object, tree: &Tree, now: Timestamp) -> Result<DeviceQuery, FieldError> {
     let mut text = form_urlencoded::Serializer::new(String::new());
     for (field, value) in fitting.iter() {
         match value {
@@ -129,7 +131,7 @@ fn filters(fitting: &Object, now: Timestamp) -> Result<DeviceQuery, FieldError> 
             }
         }
     }
-    match asked(Params::parse(&text.finish()), None, now) {
+    match asked(Params::parse(&text.finish()), Said::default(), tree, now) {
         Ok(find) => Ok(find.query),
         Err(error) => {
             let field = format!("where.{}", error.field);
@@ -161,7 +163,8 @@ mod tests {
 
     fn take(text: &str) -> Result<Choice, FieldError> {
         let object = payload::object(text.as_bytes()).unwrap();
-        Choice::take(&mut Fields::of(object, &FIELDS).unwrap(), Timestamp::from_millis(60_000))
+        let mut fields = Fields::of(object, &FIELDS).unwrap();
+        Choice::take(&mut fields, &Tree::default(), Timestamp::from_millis(60_000))
     }
 
     #[test]
@@ -182,7 +185,10 @@ mod tests {
         assert_eq!(query.status, [Status::Online, Status::Unknown]);
         assert_eq!(query.lifecycle, [Lifecycle::Active]);
         assert_eq!(query.drifting_since, Some(Timestamp::from_millis(50_000)));
-        assert_eq!((query.device_type.as_deref(), query.group.as_deref()), (Some("pump & fan"), Some("g")));
+        assert_eq!(
+            (query.device_type.as_deref(), &query.groups[..]),
+            (Some("pump & fan"), &["g".to_owned()][..])
+        );
         assert_eq!((query.claimed, query.mode), (Some(true), Some(Mode::Manual)));
         assert_eq!((query.template.as_deref(), query.q.as_deref()), (Some("t"), Some("x")));
         let tag = |tag: &str, value: &str| (tag.to_owned(), value.to_owned());

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::body::{Body, Device};
 use super::command_view::summary;
+use super::groups::check_group;
 use super::params::Params;
 use super::register::take_sections;
 use super::reply::{self, Document, add_readings};
@@ -190,6 +191,7 @@ async fn change(
     state: &WebState,
 ) -> Result<HttpResponse, ApiError> {
     let change = Change { patch: patch(body)?, if_version: if_match(request)? };
+    check_group(state, &change.patch)?;
     let twin = make(state, id, change).await?;
     detail(state, &twin).await
 }

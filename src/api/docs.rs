@@ -25,6 +25,7 @@ use super::{
         (name = "twin", description = "What a device is, and what it should be"),
         (name = "commands", description = "What devices are asked to do, and what became of it"),
         (name = "automation", description = "What happens by itself, and why, and why not"),
+        (name = "groups", description = "What devices stand in: a tree, with counts"),
         (name = "data", description = "What devices measure"),
         (name = "alarms", description = "What is wrong, and who has seen it"),
         (name = "automation", description = "What rules did, and why"),
@@ -55,6 +56,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut whole = Description::openapi();
     whole.merge(super::automation::Description::openapi());
     whole.merge(super::files::Description::openapi());
+    whole.merge(super::firmware::Description::openapi());
+    whole.merge(super::groups::Description::openapi());
     whole.merge(super::jobs::Description::openapi());
     whole.merge(super::templates::Description::openapi());
     whole
@@ -85,6 +88,7 @@ mod tests {
     use serde_json::Value;
     use twinhub_actors::domain::alarm::{Alarm, AlarmId, Originator, Raised, Severity};
     use twinhub_actors::domain::command::Step;
+    use twinhub_actors::domain::fleet::{FirmwareTask, Image};
     use twinhub_actors::domain::rules::engine::Delivery;
     use twinhub_actors::domain::rules::{RuleId, RunId};
     use twinhub_actors::domain::schedule::Plan;
@@ -173,6 +177,20 @@ mod tests {
     }
 
     #[test]
+    fn firmware_is_described_as_it_is_written() {
+        assert_eq!(described("FirmwareItem"), written(&Image::default().to_object()));
+        let given: Object =
+            [("image", "i"), ("version", "1"), ("url", "u"), ("sha256", "0"), ("state", "queued")]
+                .map(|(name, text)| (name, Json::from(text)))
+                .into_iter()
+                .chain([("size", Json::from(1)), ("timeout_ms", Json::from(1))])
+                .collect();
+        let mut shown = written(&FirmwareTask::from_given(&given, Timestamp::default()).unwrap().shown());
+        shown.insert("version".into());
+        assert_eq!(described("DeviceFirmware"), shown);
+    }
+
+    #[test]
     fn schedules_are_described_as_they_are_written() {
         let entry = r#"[{"cron": "0 7 * * *", "set": {"power": "on"}}, {"cron": "0 7 * * *", "command": {"command_type": "x"}}]"#;
         let plan = Plan::parse(&entry.parse().unwrap(), Timestamp::default()).unwrap().unwrap();
@@ -188,6 +206,7 @@ mod tests {
         assert_eq!(described("DeviceChange"), read(&device::FIELDS));
         assert_eq!(described("Claim"), read(&claims::FIELDS));
         assert_eq!(described("NewCommand"), read(&asked::FIELDS));
+        assert_eq!(described("NewFirmware"), read(&super::super::firmware::FIELDS));
     }
 
     #[test]

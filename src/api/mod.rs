@@ -18,6 +18,8 @@ mod diagnostics;
 mod docs;
 mod events;
 mod files;
+pub(crate) mod firmware;
+mod groups;
 mod health;
 mod jobs;
 mod lifecycle;
@@ -128,6 +130,8 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/ready", "GET, HEAD").route(get().to(health::get_ready)))
         .service(resource("/metrics", "GET, HEAD").route(get().to(metrics::get_metrics)))
         .configure(automation::configure)
+        .configure(firmware::configure)
+        .configure(groups::configure)
         .configure(templates::configure)
         .configure(docs::configure);
 }

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body::Body;
+use super::groups::check_group;
 use super::schema::NewDevice;
 use super::{reply, token};
 use crate::error::{ApiError, Problem};
@@ -112,6 +113,7 @@ const SETTINGS: [&str; 2] = ["heartbeat", "in_flight"];
 )]
 pub async fn register_device(Body(body): Body, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
     let Wanted { id, name, serial, token, mut patch } = wanted(body)?;
+    check_group(&state, &patch)?;
     let id = match id {
         Some(id) => id,
         None => DeviceId::parse(&make_id(state.hub.clock.now()))?,

@@ -17,6 +17,7 @@ pub mod automation;
 pub mod commands;
 pub mod files;
 pub mod firmware;
+pub mod groups;
 pub mod jobs;
 pub mod steering;
 pub mod templates;
@@ -344,7 +345,10 @@ pub struct Listing {
     #[param(example = "10m")]
     drift: Option<String>,
     r#type: Option<String>,
+    /// Those of this group and of all groups under it.
     group: Option<String>,
+    /// `false`: those of `group` itself alone.
+    subtree: Option<bool>,
     /// The id of a template: those that have it.
     template: Option<String>,
     claimed: Option<bool>,

@@ -17,7 +17,7 @@ use twinhub_actors::store::DeviceQuery;
 use utoipa::OpenApi;
 
 use super::body::{Body, TemplateNamed};
-use super::devices::list;
+use super::devices::{Said, list};
 use super::paging::Paging;
 use super::params::Params;
 use super::reply::{Document, array};
@@ -275,7 +275,7 @@ pub async fn list_template_devices(
     if state.hub.catalog.now().get(&id).is_none() {
         return Err(ApiError::no_template(&id));
     }
-    list(&request, params.with("template", &id), &state, None).await
+    list(&request, params.with("template", &id), &state, Said::default()).await
 }
 
 async fn change(

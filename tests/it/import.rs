@@ -42,9 +42,10 @@ pump-26,"Pump
 26",pump,,TRUE,,"""2""",a;b,,never,,,,
 
 pump-29,Pump 29,pump,S-29,FALSE,,,,,,,,,
+pump-30,Pump 30,pump,,,nowhere,,,,,,,,
 "#;
 
-const WRONG: [(u64, &str, &str, &str); 22] = [
+const WRONG: [(u64, &str, &str, &str); 23] = [
     (4, "name", "missing_field", "must be given"),
     (5, "device_id", "bad_field", "this one has ` `"),
     (6, "device_id", "bad_field", "128 characters at most"),
@@ -67,12 +68,14 @@ const WRONG: [(u64, &str, &str, &str); 22] = [
     (23, "", "serial_number_taken", "`OWNED` belongs to device `owner`"),
     (24, "desired.power", "bad_field", "nested deeper"),
     (25, "", "bad_quotes", "goes on after the closing one"),
+    (30, "group_id", "bad_field", "there is no group `nowhere`"),
 ];
 
 #[tokio::test]
 async fn good_lines_are_in_and_each_bad_one_is_named() {
     let hub = House::new().start().await;
     register(&hub, "taken").await;
+    make_group(&hub, "hall").await;
     let owner = json!({ "device_id": "owner", "name": "Owner", "serial_number": "OWNED" });
     assert_eq!(hub.post("/api/devices", &owner).await.status(), 201);
     let file = BROKEN
@@ -97,7 +100,7 @@ async fn good_lines_are_in_and_each_bad_one_is_named() {
     }
     assert_eq!(found[13]["device_id"], "pump-1", "{found:?}");
     let counts = ["lines", "created", "updated", "skipped", "refused", "more_refusals"];
-    assert_eq!(counts.map(|name| report[name].as_u64().unwrap()), [26, 4, 0, 0, 22, 0]);
+    assert_eq!(counts.map(|name| report[name].as_u64().unwrap()), [27, 4, 0, 0, 23, 0]);
 
     let pump = hub.json("/api/devices/pump-1/twin").await;
     assert_eq!(pump["tags"], json!({ "floor": 2, "room": "A" }));
@@ -120,6 +123,7 @@ async fn good_lines_are_in_and_each_bad_one_is_named() {
 #[tokio::test]
 async fn lines_of_json_are_taken_as_well() {
     let hub = House::new().start().await;
+    make_group(&hub, "hall").await;
     let file = r#"{"device_id": "a", "name": "A", "tags": {"floor": 2, "rooms": ["x", null]}, "status": "online"}
 {"device_id": "b"}
 {"device_id": "c", "name": "C", "colour": "red"}
@@ -218,6 +222,7 @@ async fn a_file_that_cannot_be_read_changes_nothing() {
 #[tokio::test]
 async fn what_is_exported_is_imported_as_the_same() {
     let hub = House::new().start().await;
+    make_group(&hub, "hall").await;
     let file = r#"{"device_id": "a", "name": "A, \"quoted\"", "tags": {"floor": 2, "code": "007", "n": "5", "": "x", " ": true}}
 {"device_id": "b", "name": "B\nC", "serial_number": "0012", "model": "M", "description": "ü;,\t", "group_id": "hall", "claimed": false}
 {"device_id": "c", "name": "C", "configuration": {"interval": 1.50, "deep": {"a": [1, null, "x"]}}, "settings": {"heartbeat": "1500ms", "in_flight": 3}}
@@ -235,6 +240,7 @@ async fn what_is_exported_is_imported_as_the_same() {
         let text = exported.text().await.unwrap();
         assert!(!text.contains("secret") && !text.contains("token"), "{text}");
         let other = House::new().start().await;
+        make_group(&other, "hall").await;
         let report = import(&other, "", &text).await;
         assert_eq!((&report["created"], &report["refused"]), (&json!(4), &json!(0)), "{report:#}\n{text}");
         assert_eq!(documents(&other).await, all, "{text}");
@@ -346,6 +352,52 @@ async fn what_breaks_off_keeps_what_was_done() {
     assert!(created > 0 && created < 200, "{report}");
     assert_eq!(report["broken_off"]["line"], created + 1, "{report}");
     assert_eq!(hub.get("/api/devices?q=x-&limit=1").await.headers()["X-Total-Count"], created.to_string());
+}
+
+#[tokio::test]
+async fn groups_stand_in_any_order_in_their_file() {
+    let hub = House::new().start().await;
+    let url = format!("http://{}", hub.http);
+    let files = Files::new();
+    // A child before its parent, all the way; and two that go round in a circle, with one under them.
+    let mut text = String::from("id,name,parent_group,tags.floor\n");
+    for number in (1..300).rev() {
+        text.push_str(&format!("g-{number},Group {number},g-{},{}\n", number - 1, number % 3));
+    }
+    text.push_str("g-0,Top,null,\nx,X,y,\ny,Y,x,\nz,Z,x,\nw,W,nobody,\ng-5,again,,\n");
+    let groups = files.write("groups.csv", &text);
+    let dry = command(&["groups", "import", &groups, "--dry-run", "--url", &url], 1).await;
+    assert!(dry.ends_with("305 lines: 300 would be created, 5 refused\n"), "{dry}");
+    assert_eq!(hub.json("/api/groups").await, json!([]));
+    let told = command(&["groups", "import", &groups, "--url", &url], 1).await;
+    let expected = format!(
+        "{groups}:302: parent_group: group `x` would stand under itself: x → y → x\n\
+         {groups}:303: parent_group: group `y` would stand under itself: y → x → y\n\
+         {groups}:304: parent_group: group `x` was refused, in line 302\n\
+         {groups}:305: there is no group `nobody`\n\
+         {groups}:306: id: `g-5` stands in line 296 already\n\
+         305 lines: 300 created, 5 refused\n"
+    );
+    assert_eq!(told.replace("parent_group: there is", "there is"), expected);
+    assert_eq!(hub.json("/api/groups/g-299").await["path"].as_array().unwrap().len(), 300);
+
+    let (out, other) = (files.path("out.jsonl"), House::new().start().await);
+    command(&["groups", "export", &out, "--url", &url], 0).await;
+    let there = format!("http://{}", other.http);
+    assert_eq!(command(&["groups", "import", &out, "--url", &there], 0).await, "300 lines: 300 created\n");
+    assert_eq!(other.json("/api/groups/g-299").await["path"], hub.json("/api/groups/g-299").await["path"]);
+    assert_eq!(other.json("/api/groups/g-7").await["tags"], json!({ "floor": 1 }));
+    // A change of the tree that only works out in the end, and one that cannot.
+    let moved =
+        import_to(&hub, "groups", "existing=update", "id,parent_group\ng-0,g-299\ng-299,null\n").await;
+    assert_eq!((&moved["updated"], &moved["refused"]), (&json!(2), &json!(0)), "{moved}");
+    let circle = import_to(&hub, "groups", "existing=update", "id,parent_group\ng-299,g-7\n").await;
+    assert_eq!(said(&circle["refusals"][0]), "2 parent_group group_circle", "{circle}");
+}
+
+async fn make_group(hub: &Hub, id: &str) {
+    let made = hub.post("/api/groups", &json!({ "id": id, "name": id })).await;
+    assert_eq!(made.status(), 201);
 }
 
 /// Twins as they should be the same in two hubs.

@@ -12,6 +12,7 @@ mod broker_gone;
 mod commands_api;
 mod commands_killed;
 mod dispositivos;
+mod firmware;
 mod first_device;
 mod garbage;
 mod import;

@@ -4,6 +4,8 @@ pub mod alarms;
 pub mod archive;
 pub mod automation;
 pub mod feed;
+pub mod firmware;
+pub mod groups;
 pub mod jobs;
 pub mod journal;
 pub mod outbox;

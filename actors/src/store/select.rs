@@ -43,13 +43,15 @@ pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
 
 /// The same but for what it is called, which costs most to look into.
 pub fn is_listed(query: &DeviceQuery, twin: &Twin) -> bool {
-    let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, .. } = query;
-    let DeviceQuery { template, lifecycle, tags, .. } = query;
+    let DeviceQuery { numbers, status, drifting_since, device_type, groups, grouped, .. } = query;
+    let DeviceQuery { claimed, mode, template, lifecycle, tags, .. } = query;
+    let group = key(twin.profile.text("group_id"));
     numbers.is_none_or(|(first, last)| (first..=last).contains(&twin.number))
         && (status.is_empty() || status.contains(&twin.status))
         && drifting_since.is_none_or(|since| twin.drifting_since().is_some_and(|began| began <= since))
         && device_type.as_deref().is_none_or(|wanted| key(&twin.profile.device_type) == key(wanted))
-        && group.as_deref().is_none_or(|wanted| key(twin.profile.text("group_id")) == key(wanted))
+        && (groups.is_empty() || groups.iter().any(|wanted| group == key(wanted)))
+        && grouped.is_none_or(|grouped| group.is_empty() != grouped)
         && claimed.is_none_or(|claimed| twin.claimed == claimed)
         && mode.is_none_or(|mode| twin.mode == mode)
         && (lifecycle.is_empty() || lifecycle.contains(&twin.lifecycle()))

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use twinhub_actors::domain::DeviceId;
 use twinhub_actors::domain::rules::{RuleId, RunEntry};
-use twinhub_actors::domain::{DeviceId, Twin};
 use twinhub_actors::messages::archive::LastRuns;
 use twinhub_actors::messages::automation::{RuleStands, RulesRead};
 
-use super::mentions::mentions;
+use super::mentions::{Placed, mentions};
 use super::view;
 use crate::api::body::Rule;
 use crate::api::device::find;
@@ -47,8 +47,9 @@ pub async fn list_rules(
         None => None,
     };
     let RulesRead { rules, warnings, .. } = super::read(&state).await?;
-    let fitting: Vec<_> =
-        rules.into_iter().filter(|stands| filter.takes(stands, device.as_deref())).collect();
+    let tree = state.hub.tree.now();
+    let placed = device.as_deref().map(|twin| Placed::new(twin, &tree));
+    let fitting: Vec<_> = rules.into_iter().filter(|stands| filter.takes(stands, placed.as_ref())).collect();
     #[expect(clippy::cast_possible_truncation, reason = "what is beyond the end is empty anyway")]
     let page: Vec<_> = fitting.iter().skip(paging.offset() as usize).take(paging.limit as usize).collect();
     let last = last_runs(&state, page.iter().map(|stands| stands.rule.id.clone()).collect()).await?;
@@ -128,7 +129,7 @@ impl Filter {
         Ok(filter)
     }
 
-    fn takes(&self, stands: &RuleStands, device: Option<&Twin>) -> bool {
+    fn takes(&self, stands: &RuleStands, device: Option<&Placed<'_>>) -> bool {
         let rule = &*stands.rule;
         let is_kind =
             || rule.triggers.iter().any(|trigger| self.kinds.contains(&view::kind_of(&trigger.kind)));
@@ -142,7 +143,7 @@ impl Filter {
             && (self.status.is_empty() || self.status.contains(&view::status(stands)))
             && (self.kinds.is_empty() || is_kind())
             && self.q.as_ref().is_none_or(says)
-            && device.is_none_or(|twin| mentions(rule, twin))
+            && device.is_none_or(|device| mentions(rule, device))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Shapes of firmware and of what becomes of it, and of a device's life.
 
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// What a device runs, and how far it has come with what it is to run.
 #[derive(ToSchema)]
@@ -41,4 +41,70 @@ pub struct NewLifecycle {
     /// `active`, `suspended` or `retired`; from `retired` there is no way back.
     state: String,
     reason: Option<String>,
+}
+
+/// A firmware image.
+#[derive(ToSchema)]
+pub struct FirmwareItem {
+    id: String,
+    #[schema(example = "1.5.0")]
+    version: String,
+    /// The models that it is for, as devices say theirs; `*` in one stands for anything.
+    models: Vec<String>,
+    /// Where devices get it.
+    url: String,
+    sha256: String,
+    /// Bytes.
+    size: u64,
+    notes: String,
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// The hub has its bytes and serves them.
+    file: bool,
+}
+
+/// An image that lies elsewhere.
+#[derive(ToSchema)]
+pub struct NewFirmware {
+    /// Dotted numbers, and what semantic versioning puts behind them.
+    #[schema(example = "1.5.0")]
+    version: String,
+    /// Or `models`.
+    #[schema(example = "P-100")]
+    model: Option<String>,
+    models: Option<Vec<String>>,
+    #[schema(example = "https://example.com/pump-1.5.0.bin")]
+    url: String,
+    /// 64 hexadecimal digits.
+    sha256: String,
+    /// Bytes.
+    size: u64,
+    notes: Option<String>,
+}
+
+/// Which images, which page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct FirmwareListing {
+    /// Only images for devices of this model.
+    model: Option<String>,
+    version: Option<String>,
+    /// From 1.
+    page: Option<u64>,
+    /// 20 by default, 1,000 at most.
+    limit: Option<u64>,
+}
+
+/// What is said of an image whose bytes are the body.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Upload {
+    #[param(example = "1.5.0")]
+    version: String,
+    /// One or several, parted by commas or given often.
+    #[param(example = "P-100")]
+    model: String,
+    /// Refused where the bytes hash to something else.
+    sha256: Option<String>,
+    notes: Option<String>,
 }

@@ -1,0 +1,3 @@
+//! Firmware: images by their address or uploaded, and devices that are brought to them.
+
+mod images;
