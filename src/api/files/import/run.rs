@@ -95,7 +95,7 @@ impl<K: Kind> Run<K> {
         let (mut open, mut left) = (true, limit);
         loop {
             while self.has_room()
-                && let Some(row) = self.reader.next()?
+                && let Some(row) = self.reader.next_row()?
             {
                 self.begin(row);
             }
