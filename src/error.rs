@@ -323,9 +323,9 @@ impl ApiError {
             Self::Template(TemplateRefusal::Bad(BadTemplate::Field { field, .. })) => Some(field.clone()),
             Self::Hub(HubError::Refused(Refusal::Invalid { field, .. })) => Some(field.clone()),
             Self::Field(error) => Some(error.field.clone()),
-            Self::File(file) => file.fault.field.clone(),
             Self::Group(GroupRefusal::NoParent(_) | GroupRefusal::Circle(_)) => Some("parent_group".into()),
             Self::Group(GroupRefusal::NoName) => Some("name".into()),
+            Self::File(file) => file.fault.field.clone(),
             Self::DeviceId(_) => Some("id".into()),
             Self::Payload(PayloadError::WrongType { name, .. } | PayloadError::BadValue { name, .. }) => {
                 Some(name.clone())

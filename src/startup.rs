@@ -84,8 +84,8 @@ impl Application {
         let web_settings = WebSettings {
             cors_origins: config.cors.clone(),
             body_limit: config.body_limit,
-            import_limit: config.import_limit,
             firmware: Folder::new(config.data_dir.join("firmware"), config.firmware_limit),
+            import_limit: config.import_limit,
             ..WebSettings::default()
         };
         let info = ServerInfo {

@@ -40,10 +40,10 @@ pub struct WebSettings {
     pub cors_origins: Vec<String>,
     /// Bytes that a request's body has at most.
     pub body_limit: usize,
-    /// The same of an import's, which is read as it comes.
-    pub import_limit: usize,
     /// Where firmware images lie, and how large one may be.
     pub firmware: Folder,
+    /// The same of an import's, which is read as it comes.
+    pub import_limit: usize,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -71,8 +71,8 @@ pub struct WebState {
     pub info: ServerInfo,
     pub origins: Origins,
     pub body_limit: usize,
-    pub import_limit: usize,
     pub firmware: Folder,
+    pub import_limit: usize,
     closing: watch::Sender<bool>,
 }
 
@@ -80,8 +80,8 @@ impl Default for WebSettings {
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let firmware = Folder::new("data/firmware".into(), 512_000_000);
-        let (body_limit, import_limit) = (1 << 20, 256 << 20);
-        Self { cors_origins: Vec::new(), body_limit, import_limit, firmware, workers }
+        let (body_limit, import_limit) = (1024 * 1024, 256 << 20);
+        Self { cors_origins: Vec::new(), body_limit, firmware, import_limit, workers }
     }
 }
 
@@ -95,8 +95,8 @@ impl WebState {
             info,
             origins: Origins::new(&settings.cors_origins),
             body_limit: settings.body_limit,
-            import_limit: settings.import_limit,
             firmware: settings.firmware.clone(),
+            import_limit: settings.import_limit,
             closing: watch::Sender::new(false),
         })
     }

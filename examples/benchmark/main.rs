@@ -9,6 +9,7 @@
 mod bulk;
 mod commands;
 mod disk;
+mod groups;
 mod http;
 mod import;
 mod ingest;
@@ -71,6 +72,7 @@ enum Part {
     Import,
     Many,
     Schedules,
+    Groups,
     Search,
     History,
 }
@@ -151,6 +153,7 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
             Part::Import => import::run(&bench, report).await,
             Part::Many => rest::many(&bench, report).await,
             Part::Schedules => schedules::run(&bench, report).await,
+            Part::Groups => groups::run(&bench, report).await,
             Part::Search => search::run(&bench, report).await,
             Part::History => rest::history(&bench, report).await,
         };

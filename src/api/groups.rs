@@ -3,6 +3,9 @@
 mod change;
 pub(super) mod view;
 
+#[cfg(test)]
+pub(super) use change::CHANGE;
+
 use actix::dev::ToEnvelope;
 use actix::{Context, Handler, Message};
 use actix_web::web::{self, Data, ServiceConfig};

@@ -23,6 +23,7 @@ mod groups;
 mod health;
 mod jobs;
 mod lifecycle;
+mod limits;
 mod metrics;
 mod mode;
 pub(crate) mod order;

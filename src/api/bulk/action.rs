@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn reads_actions() {
         for text in [
-            r#"{"desired":{"n":1.50,"m":null}}"#,
+            r#"{"desired":{"m":null,"n":1.50}}"#,
             r#"{"tags":{"floor":"2"}}"#,
             r#"{"configuration":{}}"#,
             r#"{"group":"hall"}"#,

@@ -293,6 +293,6 @@ impl Jobs {
             detail: "nothing came of its turns".into(),
             at: self.around.clock.now(),
         };
-        self.note(vec![JobOp::Sweep(sweep)], ctx, |this, ctx| this.feed(ctx));
+        self.note(vec![JobOp::Sweep(sweep)], ctx, Self::feed);
     }
 }
