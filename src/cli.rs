@@ -41,6 +41,8 @@ enum Command {
     Rules(RulesArgs),
     /// Import devices from a file, and export them to one
     Devices(FilesArgs),
+    /// Import groups from a file, and export them to one
+    Groups(FilesArgs),
     /// Import templates from a file, and export them to one
     Templates(FilesArgs),
     /// List, watch and steer what is done to many devices
@@ -91,6 +93,10 @@ pub fn run() -> ExitCode {
             Err(failed) => Err(failed),
         },
         Command::Devices(args) => match ended(async_main(files_command::run(&columns::DEVICES, args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Groups(args) => match ended(async_main(files_command::run(&columns::GROUPS, args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },

@@ -14,6 +14,8 @@ use super::resource;
 #[openapi(paths(
     export::export_devices,
     import::import_devices,
+    export::records::export_groups,
+    import::import_groups,
     export::records::export_templates,
     import::import_templates,
 ))]
@@ -24,6 +26,8 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     config
         .service(resource("/api/devices/export", "GET").route(web::get().to(export::export_devices)))
         .service(resource("/api/devices/import", "POST").route(web::post().to(import::import_devices)))
+        .service(resource("/api/groups/export", "GET").route(web::get().to(export::records::export_groups)))
+        .service(resource("/api/groups/import", "POST").route(web::post().to(import::import_groups)))
         .service(
             resource("/api/templates/export", "GET").route(web::get().to(export::records::export_templates)),
         )

@@ -17,6 +17,8 @@ use twinhub_actors::messages::groups::{GroupPage, GroupQuery, GroupView, ReadGro
 use twinhub_actors::post::post;
 use utoipa::OpenApi;
 
+pub(super) use change::wish;
+
 use super::body::GroupNamed;
 use super::devices::{Said, list};
 use super::paging::Paging;
@@ -165,7 +167,10 @@ fn query(mut params: Params, paging: Paging) -> Result<GroupQuery, FieldError> {
 }
 
 /// Asks the groups, and waits for the answer as long as people are patient.
-async fn ask<M, T>(state: &WebState, message: impl FnOnce(oneshot::Sender<T>) -> M) -> Result<T, ApiError>
+pub(super) async fn ask<M, T>(
+    state: &WebState,
+    message: impl FnOnce(oneshot::Sender<T>) -> M,
+) -> Result<T, ApiError>
 where
     M: Message<Result = ()> + Send + 'static,
     Groups: Handler<M>,

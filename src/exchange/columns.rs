@@ -123,3 +123,20 @@ pub static TEMPLATES: Table = Table {
         told("updated_at"),
     ],
 };
+
+/// Groups.
+pub static GROUPS: Table = Table {
+    name: "groups",
+    key: "id",
+    unique: &["id"],
+    whole: true,
+    columns: &[
+        both("id", Shape::Text),
+        both("name", Shape::Text),
+        both("description", Shape::Text),
+        both("parent_group", Shape::Name),
+        both("tags", Shape::Section),
+        told("created_at"),
+        told("updated_at"),
+    ],
+};

@@ -88,7 +88,7 @@ impl Reader {
     ///
     /// # Errors
     /// Nothing of the file can be read.
-    pub fn next(&mut self) -> Result<Option<Row>, FileFault> {
+    pub fn next_row(&mut self) -> Result<Option<Row>, FileFault> {
         if self.records.is_none() && !self.open()? {
             return Ok(None);
         }
@@ -112,7 +112,7 @@ impl Reader {
         let text = bytes.strip_prefix(MARK).unwrap_or(bytes);
         let first = text.trim_ascii_start();
         let line_end = first.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
-        let is_enough = bytes.len() >= MARK.len() + 1 && !first.is_empty() && line_end;
+        let is_enough = bytes.len() > MARK.len() && !first.is_empty() && line_end;
         if !(is_enough || self.ended || first.len() > records::LONGEST) {
             return Ok(false);
         }

@@ -19,7 +19,7 @@ fn read(body: &[u8], format: Option<Format>, first_line: Option<u64>, size: usiz
             None => reader.end(),
         }
         loop {
-            match reader.next() {
+            match reader.next_row() {
                 Ok(Some(row)) => told.push(match row.fields {
                     Ok(fields) => format!("{}: {}", row.line, Json::Object(fields)),
                     Err(fault) => {
@@ -138,7 +138,7 @@ fn what_came_comes_back() {
     reader.end();
     let mut raw = Vec::new();
     let mut places = Vec::new();
-    while let Some(row) = reader.next().unwrap() {
+    while let Some(row) = reader.next_row().unwrap() {
         raw.extend_from_slice(&row.raw);
         places.push((row.raw_line, row.line));
     }
@@ -235,12 +235,12 @@ proptest! {
             let mut back = Vec::new();
             for piece in body.chunks(size) {
                 reader.push(piece);
-                while let Some(row) = reader.next().unwrap() {
+                while let Some(row) = reader.next_row().unwrap() {
                     back.push(row.fields.unwrap());
                 }
             }
             reader.end();
-            while let Some(row) = reader.next().unwrap() {
+            while let Some(row) = reader.next_row().unwrap() {
                 back.push(row.fields.unwrap());
             }
             prop_assert_eq!(&back, &rows, "{}", String::from_utf8_lossy(&body));

@@ -140,7 +140,7 @@ pub async fn run(table: &'static Table, args: ImportArgs) -> Result<bool> {
             0 => reader.end(),
             count => reader.push(&piece[..count]),
         }
-        while let Some(row) = reader.next().map_err(|fault| anyhow!("{name}: {fault}"))? {
+        while let Some(row) = reader.next_row().map_err(|fault| anyhow!("{name}: {fault}"))? {
             upload.take(row, &reader);
             if upload.is_full() {
                 upload.send(&progress.bar).await?;
@@ -162,7 +162,7 @@ fn open(path: &Path) -> std::io::Result<(Box<dyn Read>, Option<u64>)> {
     }
     let file = File::open(path)?;
     let metadata = file.metadata()?;
-    Ok((Box::new(file), metadata.is_file().then(|| metadata.len())))
+    Ok((Box::new(file), metadata.is_file().then_some(metadata.len())))
 }
 
 /// How far it is: a bar on a terminal, a line now and then elsewhere.

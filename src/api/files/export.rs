@@ -13,7 +13,7 @@ use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
 use twinhub_actors::messages::search::{Find, FindAll};
 use twinhub_actors::store::{DeviceQuery, DeviceSort};
 
-use crate::api::devices;
+use crate::api::devices::{self, Said};
 use crate::api::params::{Params, bad};
 use crate::api::schema::Listing;
 use crate::api::schema::files::Exporting;
@@ -59,7 +59,7 @@ pub async fn export_devices(mut params: Params, state: Data<WebState>) -> Result
         return Err(bad("sort", "an export is in the order of numbers").into());
     }
     let Find { query, filter, .. } =
-        devices::asked(params, devices::Said::default(), &state.hub.tree.now(), state.hub.clock.now())?;
+        devices::asked(params, Said::default(), &state.hub.tree.now(), state.hub.clock.now())?;
     let which = match filter {
         None => Which::by_number(query),
         Some(_) => Which::found(&state, FindAll { query, filter }).await?,

@@ -2,9 +2,12 @@
 //! itself.
 
 mod devices;
+mod groups;
 mod report;
 mod run;
 mod templates;
+
+use std::collections::HashMap;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
@@ -19,10 +22,11 @@ use crate::api::reply;
 use crate::api::schema::files::Importing;
 use crate::error::{ApiError, Problem};
 use crate::exchange::columns::Table;
-use crate::exchange::{FileFault, Format};
+use crate::exchange::{Fault, FileFault, Format};
 use crate::fields::FieldError;
 use crate::web::WebState;
 use devices::Devices;
+use groups::Groups;
 pub use report::ImportReport;
 use templates::Templates;
 
@@ -64,6 +68,18 @@ pub(super) trait Kind: 'static {
     fn may_come_later(&self, _refused: &ApiError) -> bool {
         false
     }
+
+    /// Why lines that were to be tried again never came in, where more can be said of it than what each was told.
+    fn explain(_waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
+        HashMap::new()
+    }
+}
+
+/// A line that waits for others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting<'a> {
+    pub line: u64,
+    pub row: &'a Object,
 }
 
 /// What was done with a line.
@@ -102,6 +118,30 @@ pub async fn import_devices(
     let wish = wish(params)?;
     let devices = Devices::new(state.clone(), &wish);
     import(&request, wish, devices, body, &state).await
+}
+
+/// Takes groups in, each line as POST, or with `existing=update` PUT, takes one in. They may stand in any order.
+#[utoipa::path(
+    post,
+    path = "/api/groups/import",
+    tag = "groups",
+    params(Importing),
+    request_body(content = String, content_type = "application/x-ndjson", description = "JSON Lines, or CSV with a line of names (`text/csv`); the fields of a new group"),
+    responses(
+        (status = 200, description = "What became of each line; those that are not among the refusals are in", body = ImportReport),
+        (status = 413, description = "The body is longer than `import-limit`", body = Problem),
+        (status = 422, description = "Nothing of the file can be read, or a parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn import_groups(
+    request: HttpRequest,
+    params: Params,
+    body: Payload,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let wish = wish(params)?.without_tokens()?;
+    let groups = Groups::new(state.clone(), &wish);
+    import(&request, wish, groups, body, &state).await
 }
 
 /// Takes templates in, each line as POST, or with `existing=update` PATCH, takes one in.

@@ -8,7 +8,7 @@ use super::{broken_off, file, wanted};
 use crate::api::params::Params;
 use crate::api::schema::files::Exporting;
 use crate::error::{ApiError, Problem};
-use crate::exchange::columns::{TEMPLATES, Table};
+use crate::exchange::columns::{GROUPS, TEMPLATES, Table};
 use crate::exchange::{Keys, Writer};
 use crate::web::WebState;
 
@@ -26,6 +26,22 @@ use crate::web::WebState;
 pub async fn export_templates(params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
     let catalog = state.hub.catalog.now();
     whole(params, &TEMPLATES, catalog.iter().map(|template| template.document()))
+}
+
+/// All groups, in the form in which they can be imported again.
+#[utoipa::path(
+    get,
+    path = "/api/groups/export",
+    tag = "groups",
+    params(Exporting),
+    responses(
+        (status = 200, description = "A group a line, by id", body = String, content_type = "application/x-ndjson"),
+        (status = 422, description = "A parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn export_groups(params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+    let tree = state.hub.tree.now();
+    whole(params, &GROUPS, tree.iter().map(|group| group.to_object()))
 }
 
 /// A file of these. What they do not say is not in it.

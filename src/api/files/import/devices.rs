@@ -10,6 +10,7 @@ use twinhub_actors::messages::archive::{FindSerial, LoadTwins};
 use twinhub_actors::messages::supervisor::IfUnknown;
 
 use super::{Done, Existing, Kind, Wish};
+use crate::api::groups::check_group;
 use crate::api::register::{self, Wanted, make_id, wanted};
 use crate::api::{device, token};
 use crate::error::ApiError;
@@ -72,6 +73,7 @@ impl Devices {
     async fn register(&self, row: &Object, line: Line) -> Result<Done, ApiError> {
         let Line { claimed, desired, rest, .. } = line;
         let Wanted { id, token, mut patch, .. } = wanted(rest)?;
+        check_group(&self.state, &patch)?;
         let id = self.device(id, row).await?;
         if let Some(desired) = desired {
             patch.insert("desired", desired.into());
@@ -133,6 +135,7 @@ impl Devices {
             }
         }
         let change = Change { patch: device::patch(row)?, if_version: None };
+        check_group(&self.state, &change.patch)?;
         self.deliver(id, Input::Change(Box::new(change)), IfUnknown::Refuse).await?;
         Ok(Done::Updated { id: id.to_string() })
     }

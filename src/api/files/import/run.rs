@@ -12,7 +12,7 @@ use twinhub_actors::HubError;
 use twinhub_actors::domain::{Json, Object};
 
 use super::report::{BrokenOff, ImportReport, LineRefused, TokenMade};
-use super::{Done, Kind, Wish};
+use super::{Done, Kind, Waiting, Wish};
 use crate::error::ApiError;
 use crate::exchange::seen::Seen;
 use crate::exchange::{Fault, FileFault, Reader, Row};
@@ -95,7 +95,7 @@ impl<K: Kind> Run<K> {
         let (mut open, mut left) = (true, limit);
         loop {
             while self.has_room()
-                && let Some(row) = self.reader.next()?
+                && let Some(row) = self.reader.next_row()?
             {
                 self.begin(row);
             }
@@ -185,7 +185,8 @@ impl<K: Kind> Run<K> {
         let mut before = usize::MAX;
         while !self.later.is_empty() && self.later.len() < before && self.report.broken_off.is_none() {
             before = self.later.len();
-            let mut lines = std::mem::take(&mut self.later).into_iter();
+            // Backwards: who stands before what he needs often does so all the way.
+            let mut lines = std::mem::take(&mut self.later).into_iter().rev();
             loop {
                 let room = IN_FLIGHT - self.flying.len();
                 lines.by_ref().take(room).for_each(|(line, _)| self.fly(line));
@@ -195,7 +196,11 @@ impl<K: Kind> Run<K> {
                 }
             }
         }
-        for (Line { number, id, .. }, fault) in std::mem::take(&mut self.later) {
+        let later = std::mem::take(&mut self.later);
+        let waiting = later.iter().map(|(line, _)| Waiting { line: line.number, row: &line.row });
+        let mut explained = K::explain(&waiting.collect::<Vec<_>>());
+        for (Line { number, id, .. }, fault) in later {
+            let fault = explained.remove(&number).unwrap_or(fault);
             self.refuse(number, id, fault);
         }
     }
