@@ -169,6 +169,7 @@ impl ApiError {
     }
 
     /// There is no group with this id.
+    #[must_use]
     pub fn no_group(id: &str) -> Self {
         Self::Group(GroupRefusal::Unknown(id.into()))
     }

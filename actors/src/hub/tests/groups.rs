@@ -105,7 +105,7 @@ async fn counts_are_true_whatever_happens_at_once() {
             .into_iter()
             .map(|(name, (total, online, readings))| {
                 // Whole numbers: their sum is exact.
-                let mean = readings.iter().sum::<f64>() / readings.len() as f64;
+                let mean = readings.iter().sum::<f64>() / f64::from(u32::try_from(readings.len()).unwrap());
                 (name, (total, online, (!readings.is_empty()).then_some(mean)))
             })
             .collect();
