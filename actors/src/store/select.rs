@@ -61,7 +61,19 @@ pub fn is_listed(query: &DeviceQuery, twin: &Twin) -> bool {
 
 /// Is it called as it is asked for?
 pub fn is_called(query: &DeviceQuery, twin: &Twin) -> bool {
-    query.q.as_ref().is_none_or(|part| search_text(twin).contains(&part.to_lowercase()))
+    let Some(part) = &query.q else { return true };
+    let lines = [twin.id.as_str(), &twin.profile.serial_number, &twin.profile.name];
+    let short = lines.iter().map(|line| line.len()).sum::<usize>() + lines.len() <= SEARCHED;
+    if short && lines.iter().chain([&&**part]).all(|text| text.is_ascii()) && !part.contains('\n') {
+        // As nearly all are; a search asks it of thousands, and this needs no text of its own.
+        return lines.iter().any(|line| contains(line.as_bytes(), part.as_bytes()));
+    }
+    search_text(twin).contains(&part.to_lowercase())
+}
+
+/// Is `part` in `text`, whatever the case of its ASCII letters?
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
 }
 
 /// Does the question's time include `at`?
@@ -190,4 +202,26 @@ pub fn is_message(recorded: &Recorded, at: Timestamp, identity: u64) -> bool {
 
 fn cut(text: &str, characters: usize) -> &str {
     text.char_indices().nth(characters).map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_in_either_way_of_looking() {
+        let mut twin = Twin::new(DeviceId::parse("Pump-1").unwrap(), DeviceNumber(1), Timestamp::default());
+        twin.profile.serial_number = "SN-9".into();
+        for name in ["", "Cellar", "Keller Süd", &"long ".repeat(200)] {
+            twin.profile.name = name.into();
+            let parts = [
+                "", "PUMP", "p-1", "sn", "1\nsn", "cellar", "SÜD", "1SN", "nothing", "\n", "g lo", "Pump-1 ",
+            ];
+            for part in parts {
+                let query = DeviceQuery { q: Some(part.into()), ..DeviceQuery::default() };
+                let found = search_text(&twin).contains(&part.to_lowercase());
+                assert_eq!(is_called(&query, &twin), found, "`{part}` in `{name}`");
+            }
+        }
+    }
 }
