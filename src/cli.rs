@@ -10,6 +10,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::api;
 use crate::config::{Config, Options};
+use crate::exchange::columns;
+use crate::files_command::{self, FilesArgs};
+use crate::jobs_command::{self, JobsArgs};
 use crate::rules_command::{self, Failed, RulesArgs};
 use crate::simulate::{self, SimulateArgs};
 use crate::{memory, migrate, startup, telemetry};
@@ -36,6 +39,14 @@ enum Command {
     Simulate(SimulateArgs),
     /// Check, list and test rules, and try them on the past
     Rules(RulesArgs),
+    /// Import devices from a file, and export them to one
+    Devices(FilesArgs),
+    /// Import groups from a file, and export them to one
+    Groups(FilesArgs),
+    /// Import templates from a file, and export them to one
+    Templates(FilesArgs),
+    /// List, watch and steer what is done to many devices
+    Jobs(JobsArgs),
     /// See or bring up to date the tables of the database
     Migrate(MigrateArgs),
     /// Print the description of the HTTP API (OpenAPI 3, JSON)
@@ -73,11 +84,25 @@ pub fn run() -> ExitCode {
     let done = match command {
         Command::Serve(options) => serve(*options),
         Command::Simulate(args) => async_main(simulate::run(args)).map_err(|error| (FAILED, error)),
-        Command::Rules(args) => match async_main(rules_command::run(args)) {
-            Ok(true) => Ok(()),
-            Ok(false) => return ExitCode::from(FAILED),
-            Err(Failed::Misused(error)) => Err((MISUSED, error)),
-            Err(Failed::Broke(error)) => Err((FAILED, error)),
+        Command::Rules(args) => match ended(async_main(rules_command::run(args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Jobs(args) => match ended(async_main(jobs_command::run(args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Devices(args) => match ended(async_main(files_command::run(&columns::DEVICES, args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Groups(args) => match ended(async_main(files_command::run(&columns::GROUPS, args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Templates(args) => match ended(async_main(files_command::run(&columns::TEMPLATES, args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
         },
         Command::Migrate(args) => run_migrate(args),
         Command::Openapi => {
@@ -90,6 +115,16 @@ pub fn run() -> ExitCode {
             eprintln!("twinhub: {}", one_line(&told(&error)));
             ExitCode::from(code)
         }
+    }
+}
+
+/// How a command ended that says itself what is not as it should be.
+fn ended(done: Result<bool, Failed>) -> Result<ExitCode, (u8, anyhow::Error)> {
+    match done {
+        Ok(true) => Ok(ExitCode::SUCCESS),
+        Ok(false) => Ok(ExitCode::from(FAILED)),
+        Err(Failed::Misused(error)) => Err((MISUSED, error)),
+        Err(Failed::Broke(error)) => Err((FAILED, error)),
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
-pub use values::{Limit, LogFormat, Mqtt, Size, Span, UnknownDevices};
+pub use values::{Limit, LogFormat, Mqtt, PublicUrl, Size, Span, UnknownDevices};
 
 /// What can be set. Nothing means: not set here.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -69,6 +69,17 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_BODY_LIMIT", value_name = "SIZE")]
     pub body_limit: Option<Size>,
 
+    /// The largest firmware image that is taken in [default: 512MB]
+    #[arg(long, env = "TWINHUB_FIRMWARE_LIMIT", value_name = "SIZE")]
+    pub firmware_limit: Option<Size>,
+
+    /// Where devices find this server, for firmware that it serves [default: http:// and where it listens]
+    #[arg(long, env = "TWINHUB_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<PublicUrl>,
+    /// The largest file that is imported at once [default: 256MiB]
+    #[arg(long, env = "TWINHUB_IMPORT_LIMIT", value_name = "SIZE")]
+    pub import_limit: Option<Size>,
+
     /// How long a twin may be idle before it leaves memory, or `never` [default: 15m, from 100,000 twins on]
     #[arg(long, env = "TWINHUB_IDLE_AFTER", value_name = "TIME")]
     pub idle_after: Option<Limit>,
@@ -114,6 +125,11 @@ pub struct Config {
     pub log_format: LogFormat,
     /// In bytes.
     pub body_limit: usize,
+    /// In bytes.
+    pub firmware_limit: u64,
+    /// None: by where it listens.
+    pub public_url: Option<String>,
+    pub import_limit: usize,
     /// None: as the hub thinks fit.
     pub idle_after: Option<Limit>,
     pub retention: Duration,
@@ -180,6 +196,10 @@ const HTTP_PORT: u16 = 8080;
 const MQTT_PORT: u16 = 1883;
 /// Ample for a thousand readings in one request, and little enough to hold for each connection.
 const BODY_LIMIT: usize = 1 << 20;
+/// Whole systems for small computers are not much larger.
+const FIRMWARE_LIMIT: u64 = 512_000_000;
+/// Half a million devices. It is never in memory as a whole.
+const IMPORT_LIMIT: usize = 256 << 20;
 /// The folder that is looked for where none is named.
 pub const RULES: &str = "rules";
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
@@ -216,6 +236,12 @@ impl Config {
             log: given.log.or(file.log).unwrap_or_else(|| "info".into()),
             log_format: given.log_format.or(file.log_format).unwrap_or_default(),
             body_limit: given.body_limit.or(file.body_limit).map_or(BODY_LIMIT, |Size(bytes)| bytes),
+            firmware_limit: given
+                .firmware_limit
+                .or(file.firmware_limit)
+                .map_or(FIRMWARE_LIMIT, |Size(bytes)| bytes as u64),
+            public_url: given.public_url.or(file.public_url).map(|PublicUrl(url)| url),
+            import_limit: given.import_limit.or(file.import_limit).map_or(IMPORT_LIMIT, |Size(bytes)| bytes),
             idle_after: given.idle_after.or(file.idle_after),
             retention: given.retention.or(file.retention).map_or(RETENTION, |Span(time)| time),
             keep_readings: given.keep_readings.or(file.keep_readings).and_then(Limit::duration),

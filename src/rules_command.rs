@@ -3,8 +3,7 @@
 mod backtest;
 mod check;
 mod list;
-mod print;
-mod remote;
+pub(crate) mod print;
 mod sources;
 mod story;
 mod test;
@@ -57,9 +56,6 @@ Examples:
 
 Exit status: 0 all is well (warnings are), 1 a file does not check out or a test failed,
 2 it could not be done as it was asked.";
-
-/// Where a running hub is asked.
-const HUB: &str = "http://127.0.0.1:8080";
 
 /// Why it was not done.
 #[derive(Debug)]

@@ -2,13 +2,13 @@
 
 mod instance;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
-use tracing::info;
+use tracing::{info, warn};
 use twinhub_actors::domain::Clock as _;
 use twinhub_actors::door::UnknownDevices;
 use twinhub_actors::mqtt::Link;
@@ -18,6 +18,7 @@ use twinhub_actors::store::StoreError;
 use twinhub_actors::store::sql::{SqlOptions, SqlStore};
 use twinhub_actors::{Hub, Settings, SystemClock};
 
+use crate::api::firmware::{self, Folder};
 use crate::config::{self, Config, Limit, Mqtt};
 use crate::web::{self, ServerInfo, WebSettings, WebState};
 
@@ -83,6 +84,8 @@ impl Application {
         let web_settings = WebSettings {
             cors_origins: config.cors.clone(),
             body_limit: config.body_limit,
+            firmware: Folder::new(config.data_dir.join("firmware"), config.firmware_limit),
+            import_limit: config.import_limit,
             ..WebSettings::default()
         };
         let info = ServerInfo {
@@ -92,7 +95,11 @@ impl Application {
             mqtt_host: host,
             mqtt_port: port,
             http: http.to_string(),
+            public_url: config.public_url.clone().unwrap_or_else(|| reachable(http)),
         };
+        if let Err(error) = firmware::tidy(&hub, &web_settings.firmware).await {
+            warn!(%error, "could not look for what broken uploads have left");
+        }
         let web = WebState::new(Arc::clone(&hub), Arc::clone(&link), info, &web_settings);
         let (server, _) = web::serve(listener, &web, &web_settings).map_err(StartError::Serve)?;
         let handle = server.handle();
@@ -153,6 +160,19 @@ fn connect(config: &Config, hub: &Hub) -> Result<Connected, StartError> {
             Ok(Connected { link, listens: None, host, port })
         }
     }
+}
+
+/// Where devices find what listens on `address`. One that listens everywhere is found by the address that this
+/// machine speaks from.
+fn reachable(address: SocketAddr) -> String {
+    let outward = || {
+        let socket = UdpSocket::bind((if address.is_ipv4() { "0.0.0.0" } else { "::" }, 0)).ok()?;
+        // Nothing is sent: only the way there is looked up.
+        socket.connect(if address.is_ipv4() { ("192.0.2.1", 9) } else { ("2001:db8::1", 9) }).ok()?;
+        socket.local_addr().ok().map(|local| SocketAddr::new(local.ip(), address.port()))
+    };
+    let found = Some(address).filter(|address| !address.ip().is_unspecified()).or_else(outward);
+    format!("http://{}", found.unwrap_or(address))
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -23,6 +23,7 @@ use twinhub_actors::mqtt::Link;
 
 pub use origin::Origins;
 
+use crate::api::firmware::Folder;
 use crate::{api, dashboard, dialects, error, ws};
 
 /// A client that takes longer than this to send a request's head is cut off.
@@ -39,6 +40,10 @@ pub struct WebSettings {
     pub cors_origins: Vec<String>,
     /// Bytes that a request's body has at most.
     pub body_limit: usize,
+    /// Where firmware images lie, and how large one may be.
+    pub firmware: Folder,
+    /// The same of an import's, which is read as it comes.
+    pub import_limit: usize,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -55,6 +60,8 @@ pub struct ServerInfo {
     pub mqtt_url: String,
     /// Where this server listens: `127.0.0.1:8080`.
     pub http: String,
+    /// Where devices find it: `http://192.168.1.5:8080`.
+    pub public_url: String,
 }
 
 /// What handlers hold.
@@ -64,13 +71,17 @@ pub struct WebState {
     pub info: ServerInfo,
     pub origins: Origins,
     pub body_limit: usize,
+    pub firmware: Folder,
+    pub import_limit: usize,
     closing: watch::Sender<bool>,
 }
 
 impl Default for WebSettings {
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { cors_origins: Vec::new(), body_limit: 1024 * 1024, workers }
+        let firmware = Folder::new("data/firmware".into(), 512_000_000);
+        let (body_limit, import_limit) = (1024 * 1024, 256 << 20);
+        Self { cors_origins: Vec::new(), body_limit, firmware, import_limit, workers }
     }
 }
 
@@ -84,6 +95,8 @@ impl WebState {
             info,
             origins: Origins::new(&settings.cors_origins),
             body_limit: settings.body_limit,
+            firmware: settings.firmware.clone(),
+            import_limit: settings.import_limit,
             closing: watch::Sender::new(false),
         })
     }

@@ -11,7 +11,8 @@ use tracing::warn;
 use crate::domain::Clock;
 use crate::messages::archive::{
     BucketHistory, FindAlarm, FindCommand, FindEvents, FindRun, FindSerial, HowMuch, LastRuns, ListAlarms,
-    ListCommands, ListDeliveries, ListDevices, ListRuns, LoadTwins, Past, RawHistory, Replay, Rest,
+    ListCommands, ListDeliveries, ListDevices, ListJobDevices, ListRuns, LoadTwins, Past, RawHistory, Replay,
+    Rest,
 };
 use crate::store::Store;
 
@@ -93,4 +94,5 @@ answer!(LastRuns: |store, asked| store.last_runs(&asked.0));
 answer!(ListAlarms: |store, asked| store.alarms(&asked.0));
 answer!(FindAlarm: |store, asked| store.alarm(asked.0));
 answer!(ListDeliveries: |store, asked| store.deliveries(&asked.0));
+answer!(ListJobDevices: |store, asked| store.job_devices(&asked.0));
 answer!(Past: |store, asked| store.past(asked.devices.as_deref(), asked.after, asked.limit));

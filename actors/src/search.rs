@@ -10,6 +10,7 @@
 
 mod best;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -57,6 +58,8 @@ struct Means {
 /// A question, and the time at which it is put.
 struct Question {
     find: Find,
+    /// Those that the query names, any of which will do: there may be a thousand.
+    groups: HashSet<String>,
     want: Want,
     now: Timestamp,
 }
@@ -120,7 +123,8 @@ impl Means {
     async fn look(&self, find: Find, want: Want) -> Result<(Arc<Question>, Best), HubError> {
         let _turn = self.turns.acquire().await; // never closed
         self.learned.get_or_try_init(|| self.learn()).await?;
-        let question = Arc::new(Question { find, want, now: self.clock.now() });
+        let groups = find.query.groups.iter().map(|group| select::key(group).to_owned()).collect();
+        let question = Arc::new(Question { find, groups, want, now: self.clock.now() });
         let (mut best, mut away) = self.look_in_memory(&question).await?;
         // Who came into memory meanwhile is in the store too, with all that anybody was told of it.
         if !away.is_empty() {
@@ -231,7 +235,8 @@ impl Question {
         let Find { query, filter, .. } = &self.find;
         // One that is new is nobody yet.
         !twin.is_new()
-            && select::is_listed(query, twin)
+            && (self.groups.is_empty() || self.groups.contains(select::key(twin.profile.text("group_id"))))
+            && select::is_listed_in_any_group(query, twin)
             && filter.as_ref().is_none_or(|filter| filter.matches(twin, self.now))
             && select::is_called(query, twin)
     }

@@ -94,10 +94,19 @@ async fn warm_hub(bench: &Bench, outside: Option<SocketAddr>) -> Result<(tempfil
 
 /// The time from writing each message to its broker to reading it from the WebSocket.
 async fn delays(http: SocketAddr, mqtt: SocketAddr, seconds: u32) -> Result<Vec<Duration>> {
+    Ok(timed(http, mqtt, seconds, Instant::now()).await?.into_iter().map(|(_, delay)| delay).collect())
+}
+
+/// The same with when each was written, from `base` on. 1,000 messages a second.
+pub async fn timed(
+    http: SocketAddr,
+    mqtt: SocketAddr,
+    seconds: u32,
+    base: Instant,
+) -> Result<Vec<(Duration, Duration)>> {
     const CONNECTIONS: u32 = 50;
     let each = seconds * 1_000 / CONNECTIONS;
     let mut subscriber = Subscriber::connect(http).await?;
-    let base = Instant::now();
     let listening = tokio::spawn(async move {
         let mut times = Vec::new();
         while times.len() < usize::try_from(each * CONNECTIONS)? {
@@ -107,7 +116,7 @@ async fn delays(http: SocketAddr, mqtt: SocketAddr, seconds: u32) -> Result<Vec<
                 bail!("the subscriber lagged");
             }
             if let Some(sent) = sent_at(frame) {
-                times.push(now.saturating_sub(sent));
+                times.push((sent, now.saturating_sub(sent)));
             }
         }
         Ok(times)

@@ -6,9 +6,12 @@
 //! ```
 //! It speaks to 127.0.0.1 only, and everything in it is bounded in number and time.
 
+mod bulk;
 mod commands;
 mod disk;
+mod groups;
 mod http;
+mod import;
 mod ingest;
 mod live;
 mod load;
@@ -65,8 +68,11 @@ enum Part {
     FanOut,
     Commands,
     Rules,
+    Bulk,
+    Import,
     Many,
     Schedules,
+    Groups,
     Search,
     History,
 }
@@ -143,8 +149,11 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
             Part::FanOut => live::fan_out(&bench, report).await,
             Part::Commands => commands::run(&bench, report).await,
             Part::Rules => rules::run(&bench, report).await,
+            Part::Bulk => bulk::run(&bench, report).await,
+            Part::Import => import::run(&bench, report).await,
             Part::Many => rest::many(&bench, report).await,
             Part::Schedules => schedules::run(&bench, report).await,
+            Part::Groups => groups::run(&bench, report).await,
             Part::Search => search::run(&bench, report).await,
             Part::History => rest::history(&bench, report).await,
         };

@@ -10,6 +10,7 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use twinhub_actors::domain::alarm::AlarmId;
+use twinhub_actors::domain::fleet::JobId;
 use twinhub_actors::domain::payload::{self, PayloadError};
 use twinhub_actors::domain::rules::{RuleId, RunId};
 use twinhub_actors::domain::{CommandId, DeviceId, Json, Object};
@@ -44,13 +45,29 @@ pub struct AlarmNamed(pub AlarmId);
 #[derive(Debug)]
 pub struct DeviceCommand(pub DeviceId, pub CommandId);
 
+/// The group that the path names.
+#[derive(Debug)]
+pub struct GroupNamed(pub Box<str>);
+
 /// The rule that the path names.
 #[derive(Debug)]
 pub struct Rule(pub RuleId);
 
+/// The job that the path names.
+#[derive(Debug)]
+pub struct JobNamed(pub JobId);
+
 /// The run that the path names.
 #[derive(Debug)]
 pub struct Run(pub RunId);
+
+/// The template that the path names.
+#[derive(Debug)]
+pub struct TemplateNamed(pub Box<str>);
+
+/// The firmware image that the path names.
+#[derive(Debug)]
+pub struct ImageNamed(pub Box<str>);
 
 /// Any JSON from the request's body, which may be empty.
 #[derive(Debug)]
@@ -162,6 +179,26 @@ impl FromRequest for Rule {
     }
 }
 
+impl FromRequest for JobNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let id = names::<String>(request, payload);
+        // What is no id of ours is no job's.
+        ready(id.and_then(|id| Ok(Self(JobId::parse(&id).ok_or_else(|| ApiError::no_job(id))?))))
+    }
+}
+
+impl FromRequest for GroupNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(names::<String>(request, payload).map(|id| Self(id.into())))
+    }
+}
+
 impl FromRequest for Run {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
@@ -171,6 +208,24 @@ impl FromRequest for Run {
         ready(
             id.and_then(|id| RunId::parse(&id).map(Self).ok_or(ApiError::NotFound { what: "run", name: id })),
         )
+    }
+}
+
+impl FromRequest for TemplateNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(names::<String>(request, payload).map(|id| Self(id.into())))
+    }
+}
+
+impl FromRequest for ImageNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(names::<String>(request, payload).map(|id| Self(id.into())))
     }
 }
 

@@ -1,34 +1,21 @@
-//! Which devices a body means: `ids`, or `filter` and what lists filter by. For whatever is done to many at once.
+//! Which devices a body means: `ids`, or a `filter` and what lists filter by. For whatever is done to many at once.
 
 use std::collections::{HashMap, HashSet};
 
-use twinhub_actors::domain::duration::duration_ms;
-use twinhub_actors::domain::fleet::Lifecycle;
-use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Mode, Scalar, Status, Timestamp};
+use twinhub_actors::domain::fleet::Tree;
+use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_actors::messages::search::FindAll;
 use twinhub_actors::store::DeviceQuery;
 
-use super::devices::filter;
+use super::devices::{Said, asked, filter};
+use super::params::Params;
 use crate::error::ApiError;
 use crate::fields::{FieldError, Fields};
 use crate::web::WebState;
 
 /// The fields that say which devices.
-pub const FIELDS: [&str; 12] = [
-    "ids",
-    "filter",
-    "status",
-    "lifecycle",
-    "drift",
-    "type",
-    "group",
-    "claimed",
-    "mode",
-    "template",
-    "tags",
-    "q",
-];
+pub const FIELDS: [&str; 3] = ["ids", "filter", "where"];
 
 /// Ids that are looked up with one message.
 const AT_ONCE: usize = 1_000;
@@ -52,53 +39,29 @@ pub struct Chosen {
 }
 
 impl Choice {
-    /// Takes [`FIELDS`] out of `body`.
+    /// Takes [`FIELDS`] out of `body`: `ids`, or `filter` and `where`, which has the filters of the list of devices
+    /// (`{"status": ["online"], "tag": {"floor": 2}}`); an empty `where` means all devices.
     ///
     /// # Errors
-    /// Names the field that is wrong. Nothing at all is no choice: all devices are meant by `"filter": "true"`.
-    pub fn take(body: &mut Fields, now: Timestamp) -> Result<Self, FieldError> {
-        let ids = body.texts("ids")?;
+    /// Names the field that is wrong. Nothing at all is no choice.
+    pub fn take(body: &mut Fields, tree: &Tree, now: Timestamp) -> Result<Self, FieldError> {
+        let (ids, fitting) = (body.texts("ids")?, body.object("where")?);
         let filter = body.text("filter")?.map(|text| filter(&text)).transpose()?;
-        let query = DeviceQuery {
-            status: words(body, "status", "online, offline or unknown", Status::parse)?,
-            lifecycle: words(
-                body,
-                "lifecycle",
-                "provisioned, active, suspended or retired",
-                Lifecycle::parse,
-            )?,
-            drifting_since: read(body, "drift", "a duration such as 10m", duration_ms)?
-                .map(|drift| now.plus_millis(-drift)),
-            device_type: body.text("type")?.map(Into::into),
-            group: body.text("group")?.map(Into::into),
-            claimed: body.flag("claimed")?,
-            mode: read(body, "mode", "manual or schedule", Mode::parse)?,
-            template: body.text("template")?.map(Into::into),
-            tags: tags(body)?,
-            q: body.text("q")?.map(Into::into),
-            ..DeviceQuery::default()
-        };
-        let found = FindAll { query, filter };
-        match ids {
-            None if found.is_all() => Err(FieldError {
-                detail: "say which devices, by `ids` or by a `filter`".into(),
+        match (ids, filter, fitting) {
+            (None, None, None) => Err(FieldError {
+                detail: "say which devices, by `ids`, a `filter` or `where`: an empty `where` means all"
+                    .into(),
                 ..FieldError::missing("ids")
             }),
-            None => Ok(Self::Found(Box::new(found))),
-            Some(_) if !found.is_all() => {
-                Err(FieldError::bad("ids", "devices are named by `ids` or found by a `filter`, and not both"))
-            }
-            Some(ids) => {
-                let mut known = HashSet::with_capacity(ids.len());
-                let mut each = Vec::with_capacity(ids.len());
-                for text in ids {
-                    let id = DeviceId::parse(&text)
-                        .map_err(|error| FieldError::bad("ids", format!("`{text}`: {error}")))?;
-                    if known.insert(id.clone()) {
-                        each.push(id);
-                    }
-                }
-                Ok(Self::Ids(each))
+            (Some(ids), None, None) => each_once(&ids).map(Self::Ids),
+            (Some(_), _, _) => Err(FieldError::bad(
+                "ids",
+                "devices are named by `ids` or found by `filter` and `where`, not both",
+            )),
+            (None, filter, fitting) => {
+                let query =
+                    fitting.map(|fitting| filters(&fitting, tree, now)).transpose()?.unwrap_or_default();
+                Ok(Self::Found(Box::new(FindAll { query, filter })))
             }
         }
     }
@@ -131,50 +94,77 @@ impl Choice {
     }
 }
 
-fn wrong(field: &str, expected: &str, found: &str) -> FieldError {
-    let shown: String = found.chars().take(64).collect();
-    FieldError::bad(field, format!("expected {expected}, found `{shown}`"))
+fn each_once(ids: &[Box<str>]) -> Result<Vec<DeviceId>, FieldError> {
+    let mut known = HashSet::with_capacity(ids.len());
+    let mut each = Vec::with_capacity(ids.len());
+    for (place, text) in ids.iter().enumerate() {
+        let id = DeviceId::parse(text)
+            .map_err(|error| FieldError::bad(&format!("ids.{place}"), format!("`{text}`: {error}")))?;
+        if known.insert(id.clone()) {
+            each.push(id);
+        }
+    }
+    Ok(each)
 }
 
-fn read<T>(
-    body: &mut Fields,
-    field: &str,
-    expected: &str,
-    read: impl FnOnce(&str) -> Option<T>,
-) -> Result<Option<T>, FieldError> {
-    let Some(text) = body.text(field)? else { return Ok(None) };
-    read(&text).map(Some).ok_or_else(|| wrong(field, expected, &text))
+/// The filters of the list of devices as an object: read by the list itself.
+fn filters(fitting: &Object, tree: &Tree, now: Timestamp) -> Result<DeviceQuery, FieldError> {
+    let mut text = form_urlencoded::Serializer::new(String::new());
+    for (field, value) in fitting.iter() {
+        match value {
+            _ if ["filter", "sort", "page", "limit"].contains(&field) => {
+                return Err(FieldError::unknown(&format!("where.{field}")));
+            }
+            Json::Null => {}
+            Json::Object(tags) if field == "tag" => {
+                for (tag, value) in tags.iter() {
+                    text.append_pair(&format!("tag.{tag}"), &plain("tag", value)?);
+                }
+            }
+            Json::Array(values) => {
+                for value in values {
+                    text.append_pair(field, &plain(field, value)?);
+                }
+            }
+            value => {
+                text.append_pair(field, &plain(field, value)?);
+            }
+        }
+    }
+    match asked(Params::parse(&text.finish()), Said::default(), tree, now) {
+        Ok(find) => Ok(find.query),
+        Err(error) => {
+            let field = format!("where.{}", error.field);
+            Err(match error.code {
+                "unknown_parameter" => FieldError::unknown(&field),
+                _ => FieldError { field, code: "bad_field", ..error },
+            })
+        }
+    }
 }
 
-fn words<T>(
-    body: &mut Fields,
-    field: &str,
-    expected: &str,
-    read: impl Fn(&str) -> Option<T>,
-) -> Result<Vec<T>, FieldError> {
-    let words = body.texts(field)?.unwrap_or_default();
-    words.iter().map(|word| read(word).ok_or_else(|| wrong(field, expected, word))).collect()
-}
-
-/// Tags by name; numbers and booleans by their text, as in lists.
-fn tags(body: &mut Fields) -> Result<Vec<(String, String)>, FieldError> {
-    let tags = body.object("tags")?.unwrap_or_default();
-    let text = |(name, value): (&str, &Json)| match Scalar::from_json(value.clone()) {
-        Some(value) => Ok((name.to_owned(), value.to_string())),
-        None => Err(FieldError::bad("tags", format!("`{name}`: expected a text, found {}", value.kind()))),
-    };
-    tags.iter().map(text).collect()
+fn plain(field: &str, value: &Json) -> Result<String, FieldError> {
+    match value {
+        Json::String(text) => Ok(text.to_string()),
+        Json::Number(_) | Json::Bool(_) => Ok(value.to_string()),
+        other => Err(FieldError::bad(
+            &format!("where.{field}"),
+            format!("expected a text, found {}", other.kind()),
+        )),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::payload;
+    use twinhub_actors::domain::fleet::Lifecycle;
+    use twinhub_actors::domain::{Mode, Status, payload};
 
     use super::*;
 
     fn take(text: &str) -> Result<Choice, FieldError> {
         let object = payload::object(text.as_bytes()).unwrap();
-        Choice::take(&mut Fields::of(object, &FIELDS).unwrap(), Timestamp::from_millis(60_000))
+        let mut fields = Fields::of(object, &FIELDS).unwrap();
+        Choice::take(&mut fields, &Tree::default(), Timestamp::from_millis(60_000))
     }
 
     #[test]
@@ -186,20 +176,26 @@ mod tests {
 
     #[test]
     fn a_filter_and_what_lists_filter_by_go_together() {
-        let text = r#"{"filter": "battery < 20", "status": ["online", "unknown"], "drift": "10s", "type": "pump",
-            "group": "g", "claimed": true, "mode": "manual", "lifecycle": "active", "template": "t", "tags": {"floor": 2}, "q": "x"}"#;
+        let text = r#"{"filter": "battery < 20", "where": {"status": ["online", "unknown"], "drift": "10s",
+            "type": "pump & fan", "group": "g", "claimed": true, "mode": "manual", "lifecycle": "active",
+            "template": "t", "tag": {"floor": 2, "wing": "a,b"}, "q": "x"}}"#;
         let Choice::Found(find) = take(text).unwrap() else { panic!("this is to be found") };
         let FindAll { query, filter } = *find;
         assert_eq!(filter.unwrap().text(), "battery < 20");
         assert_eq!(query.status, [Status::Online, Status::Unknown]);
         assert_eq!(query.lifecycle, [Lifecycle::Active]);
         assert_eq!(query.drifting_since, Some(Timestamp::from_millis(50_000)));
-        assert_eq!((query.device_type.as_deref(), query.group.as_deref()), (Some("pump"), Some("g")));
+        assert_eq!(
+            (query.device_type.as_deref(), &query.groups[..]),
+            (Some("pump & fan"), &["g".to_owned()][..])
+        );
         assert_eq!((query.claimed, query.mode), (Some(true), Some(Mode::Manual)));
         assert_eq!((query.template.as_deref(), query.q.as_deref()), (Some("t"), Some("x")));
-        assert_eq!(query.tags, [("floor".to_owned(), "2".to_owned())]);
-        assert!(matches!(take(r#"{"filter": "true"}"#), Ok(Choice::Found(_))));
-        assert!(matches!(take(r#"{"status": "online"}"#), Ok(Choice::Found(_))));
+        let tag = |tag: &str, value: &str| (tag.to_owned(), value.to_owned());
+        assert_eq!(query.tags, [tag("floor", "2"), tag("wing", "a,b")]);
+        for all in [r#"{"filter": "true"}"#, r#"{"where": {}}"#] {
+            assert!(matches!(take(all), Ok(Choice::Found(_))), "{all}");
+        }
     }
 
     #[test]
@@ -210,15 +206,17 @@ mod tests {
         };
         check("{}", "ids", "missing_field");
         check(r#"{"ids": ["a"], "filter": "true"}"#, "ids", "bad_field");
-        check(r#"{"ids": ["a"], "type": "pump"}"#, "ids", "bad_field");
-        check(r#"{"ids": ["a/b"]}"#, "ids", "bad_field");
+        check(r#"{"ids": ["a"], "where": {}}"#, "ids", "bad_field");
+        check(r#"{"ids": ["a", "b c"]}"#, "ids.1", "bad_field");
         check(r#"{"ids": [1]}"#, "ids", "bad_field");
         check(r#"{"filter": "battery <"}"#, "filter", "bad_filter");
         check(r#"{"filter": 5}"#, "filter", "bad_field");
-        check(r#"{"status": "asleep"}"#, "status", "bad_field");
-        check(r#"{"drift": "soon"}"#, "drift", "bad_field");
-        check(r#"{"mode": "off"}"#, "mode", "bad_field");
-        check(r#"{"tags": {"a": [1]}}"#, "tags", "bad_field");
-        check(r#"{"claimed": "yes"}"#, "claimed", "bad_field");
+        check(r#"{"where": {"colour": "red"}}"#, "where.colour", "unknown_field");
+        check(r#"{"where": {"sort": "name"}}"#, "where.sort", "unknown_field");
+        check(r#"{"where": {"status": "asleep"}}"#, "where.status", "bad_field");
+        check(r#"{"where": {"drift": "soon"}}"#, "where.drift", "bad_field");
+        check(r#"{"where": {"type": {}}}"#, "where.type", "bad_field");
+        check(r#"{"where": {"tag": {"a": []}}}"#, "where.tag", "bad_field");
+        check(r#"{"where": {"claimed": "yes"}}"#, "where.claimed", "bad_field");
     }
 }

@@ -3,6 +3,7 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::domain::fleet::Lifecycle;
+use twinhub_actors::domain::fleet::Tree;
 use twinhub_actors::domain::rules::expression::BadExpression;
 use twinhub_actors::domain::rules::{Field, Filter};
 use twinhub_actors::domain::{Mode, Status, Timestamp};
@@ -47,19 +48,27 @@ pub async fn list_devices(
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
-    list(&request, params, &state, None).await
+    list(&request, params, &state, Said::default()).await
 }
 
-/// The same with `claimed` said already.
+/// What is said already, and not by parameters.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said<'a> {
+    pub claimed: Option<bool>,
+    pub group: Option<&'a str>,
+}
+
+/// The same with something said already.
 pub(super) async fn list(
     request: &HttpRequest,
     mut params: Params,
     state: &WebState,
-    claimed: Option<bool>,
+    said: Said<'_>,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
-    let mut find = asked(params, claimed, state.hub.clock.now())?;
+    let tree = state.hub.tree.now();
+    let mut find = asked(params, said, &tree, state.hub.clock.now())?;
     (find.query.offset, find.query.limit) = (paging.offset(), paging.limit);
     let page = if find.filter.is_none() && find.sort.is_none() {
         state.hub.archive.send(ListDevices(find.query)).await?? // the store's indexes are made for it
@@ -71,7 +80,21 @@ pub(super) async fn list(
     Ok(array(response, &page.twins, |twin, out| summary(twin).write(out)))
 }
 
-fn asked(mut params: Params, claimed: Option<bool>, now: Timestamp) -> Result<Find, FieldError> {
+/// The filters and the order of a list.
+///
+/// # Errors
+/// Names the parameter that is wrong.
+pub(super) fn asked(
+    mut params: Params,
+    said: Said<'_>,
+    tree: &Tree,
+    now: Timestamp,
+) -> Result<Find, FieldError> {
+    let group = match said.group {
+        Some(group) => Some(group.to_owned()),
+        None => params.text("group")?,
+    };
+    let subtree = params.value("subtree", "true or false")?.unwrap_or(true);
     let (sort, field, descending) =
         params.text("sort")?.map_or(Ok(Default::default()), |text| order(&text))?;
     let filter = params.text("filter")?.map(|text| filter(&text)).transpose()?;
@@ -82,10 +105,17 @@ fn asked(mut params: Params, claimed: Option<bool>, now: Timestamp) -> Result<Fi
             .read("drift", "a duration such as 10m", duration_ms)?
             .map(|drift| now.plus_millis(-drift)),
         device_type: params.text("type")?,
-        group: params.text("group")?,
         template: params.text("template")?,
-        claimed: match claimed {
-            Some(_) => claimed,
+        groups: match group {
+            Some(group) if subtree => match &tree.subtree(&group)[..] {
+                [] => vec![group], // what can be no group's id is none: nobody stands in it
+                groups => groups.iter().map(ToString::to_string).collect(),
+            },
+            group => group.into_iter().collect(),
+        },
+        grouped: None,
+        claimed: match said.claimed {
+            Some(claimed) => Some(claimed),
             None => params.value("claimed", "true or false")?,
         },
         lifecycle: params.words(
@@ -136,7 +166,7 @@ mod tests {
     use super::*;
 
     fn asked_by(text: &str) -> Result<Find, FieldError> {
-        asked(Params::parse(text), None, Timestamp::default())
+        asked(Params::parse(text), Said::default(), &Tree::default(), Timestamp::default())
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod alarms;
 pub(crate) mod asked;
 pub(crate) mod automation;
 pub(crate) mod body;
+mod bulk;
 pub mod choice;
 mod claims;
 mod command_view;
@@ -16,8 +17,13 @@ mod devices;
 mod diagnostics;
 mod docs;
 mod events;
+mod files;
+pub(crate) mod firmware;
+mod groups;
 mod health;
+mod jobs;
 mod lifecycle;
+mod limits;
 mod metrics;
 mod mode;
 pub(crate) mod order;
@@ -29,6 +35,7 @@ mod reply;
 mod schedule;
 mod schema;
 mod status;
+mod templates;
 mod token;
 mod twin;
 mod watch;
@@ -43,6 +50,8 @@ use crate::error::ApiError;
 /// The routes of the API, its description and the page to try it.
 pub fn configure(config: &mut ServiceConfig) {
     config
+        .configure(files::configure) // before `/api/devices/{id}`, which would take them for devices
+        .configure(jobs::configure)
         .service(
             resource("/api/devices", "GET, HEAD, POST")
                 .route(get().to(devices::list_devices))
@@ -122,6 +131,9 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/ready", "GET, HEAD").route(get().to(health::get_ready)))
         .service(resource("/metrics", "GET, HEAD").route(get().to(metrics::get_metrics)))
         .configure(automation::configure)
+        .configure(firmware::configure)
+        .configure(groups::configure)
+        .configure(templates::configure)
         .configure(docs::configure);
 }
 

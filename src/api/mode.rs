@@ -68,7 +68,11 @@ pub async fn put_mode(
     Ok(shown(&twin))
 }
 
-fn wanted(body: Object, now: Timestamp) -> Result<(Mode, Option<Timestamp>), FieldError> {
+/// Reads `{mode, for | until}`.
+///
+/// # Errors
+/// Names the field that is wrong.
+pub(super) fn wanted(body: Object, now: Timestamp) -> Result<(Mode, Option<Timestamp>), FieldError> {
     let mut fields = Fields::of(body, &["mode", "for", "until"])?;
     let word = fields.needed_text("mode")?;
     let mode = Mode::parse(&word).ok_or_else(|| {

@@ -10,12 +10,17 @@ use super::status::{Connection, Connectivity, Convergence, DeviceHealth, Waiting
 use commands::CommandItem;
 use firmware::DeviceFirmware;
 use steering::{DeviceSettings, ScheduleEntry};
+use templates::TemplateOfDevice;
 
 pub mod alarms;
 pub mod automation;
 pub mod commands;
+pub mod files;
 pub mod firmware;
+pub mod groups;
+pub mod jobs;
 pub mod steering;
+pub mod templates;
 
 /// A device as lists show it.
 #[derive(ToSchema)]
@@ -38,6 +43,7 @@ pub struct DeviceItem {
     firmware_version: Option<String>,
     tags: Object,
     configuration: Object,
+    template: Option<TemplateOfDevice>,
     /// False while it was only seen on MQTT.
     claimed: bool,
     /// `provisioned`, `active`, `suspended` or `retired`.
@@ -83,6 +89,7 @@ pub struct TwinDocument {
     firmware_version: Option<String>,
     tags: Object,
     configuration: Object,
+    template: Option<TemplateOfDevice>,
     claimed: bool,
     lifecycle: String,
     status: String,
@@ -170,6 +177,10 @@ pub struct NewDevice {
     settings: Option<Object>,
     /// Entries, or a timetable by days; see `…/schedule`.
     schedule: Option<Vec<ScheduleEntry>>,
+    /// By reading what it is expected to be, over what its template says.
+    limits: Option<Object>,
+    /// The id of its template. Null means none, also where one is meant for it.
+    template: Option<String>,
 }
 
 /// A change of a device; what is left out stays, null takes away.
@@ -190,6 +201,10 @@ pub struct DeviceChange {
     settings: Option<Object>,
     /// Entries, or a timetable by days; see `…/schedule`.
     schedule: Option<Vec<ScheduleEntry>>,
+    /// By reading what it is expected to be, over what its template says.
+    limits: Option<Object>,
+    /// The id of its template. Null means none, also where one is meant for it.
+    template: Option<String>,
 }
 
 /// A claim.
@@ -206,6 +221,10 @@ pub struct Claim {
     configuration: Option<Object>,
     /// `heartbeat` and `in_flight` are the hub's; all others are merged into `configuration`.
     settings: Option<Object>,
+    /// By reading what it is expected to be, over what its template says.
+    limits: Option<Object>,
+    /// The id of its template. Null means none, also where one is meant for it.
+    template: Option<String>,
 }
 
 /// A merge patch (RFC 7396) onto the twin.
@@ -326,12 +345,15 @@ pub struct Listing {
     #[param(example = "10m")]
     drift: Option<String>,
     r#type: Option<String>,
+    /// Those of this group and of all groups under it.
     group: Option<String>,
+    /// `false`: those of `group` itself alone.
+    subtree: Option<bool>,
+    /// The id of a template: those that have it.
+    template: Option<String>,
     claimed: Option<bool>,
     /// `manual` or `schedule`.
     mode: Option<String>,
-    /// Those that have this template.
-    template: Option<String>,
     /// Part of the id, name or serial number. (And `tag.<name>=<value>` for tags.)
     q: Option<String>,
     /// An expression (CEL, as in conditions of rules) over everything in the twin: `battery` or `reported.battery`,

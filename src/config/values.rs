@@ -25,6 +25,11 @@ pub enum Limit {
 #[serde(try_from = "String")]
 pub struct Size(pub usize);
 
+/// Where others find this server: `https://hub.example.com`, without a slash at its end.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PublicUrl(pub String);
+
 /// Which broker the devices speak to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -111,6 +116,21 @@ impl FromStr for Size {
     }
 }
 
+impl FromStr for PublicUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let url = reqwest::Url::parse(text).ok();
+        let fits = url.filter(|url| {
+            matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none()
+        });
+        match fits {
+            Some(_) => Ok(Self(text.trim_end_matches('/').to_owned())),
+            None => Err(format!("`{text}` is no address such as https://hub.example.com")),
+        }
+    }
+}
+
 impl FromStr for Mqtt {
     type Err = String;
 
@@ -136,7 +156,7 @@ macro_rules! from_string {
     )*};
 }
 
-from_string!(Span, Limit, Size, Mqtt);
+from_string!(Span, Limit, Size, PublicUrl, Mqtt);
 
 #[cfg(test)]
 mod tests {
@@ -159,6 +179,15 @@ mod tests {
         assert_eq!("7B".parse(), Ok(Size(7)));
         assert!("much".parse::<Size>().is_err());
         assert!("99999999999999999999GiB".parse::<Size>().is_err());
+    }
+
+    #[test]
+    fn addresses() {
+        assert_eq!("https://h/x/".parse(), Ok(PublicUrl("https://h/x".into())));
+        assert_eq!("http://10.0.0.1:8080".parse(), Ok(PublicUrl("http://10.0.0.1:8080".into())));
+        for bad in ["", "h", "mqtt://h", "http://", "https://h/?a=1"] {
+            assert!(bad.parse::<PublicUrl>().unwrap_err().contains("is no address such as"), "{bad}");
+        }
     }
 
     #[test]

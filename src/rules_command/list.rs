@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::Value;
 
-use super::print::{count, line, moment_in};
-use super::remote::Remote;
-use super::{Failed, HUB, check, sources};
+use super::print::{count, line, moment_in, table};
+use super::{Failed, check, sources};
 use crate::api::automation::view::kind_of;
+use crate::remote::{HUB, Remote};
 
 /// Whose rules.
 #[derive(Args, Debug)]
@@ -46,7 +46,7 @@ pub async fn run(args: ListArgs, folder: Option<PathBuf>) -> Result<bool, Failed
                 ]);
             }
         }
-        say(&table(&rows))?;
+        say(&table(HEADS, &rows, "no rules"))?;
         let wrong = check::problems(&sources);
         wrong.iter().try_for_each(|problem| say(problem))?;
         return Ok(wrong.is_empty());
@@ -63,7 +63,7 @@ pub async fn run(args: ListArgs, folder: Option<PathBuf>) -> Result<bool, Failed
             break;
         }
     }
-    say(&table(&rules.iter().map(row).collect::<Vec<_>>()))?;
+    say(&table(HEADS, &rules.iter().map(row).collect::<Vec<_>>(), "no rules"))?;
     let (broken, _) = hub.get("/api/automation/files").await.map_err(Failed::Broke)?;
     let broken: Vec<_> =
         broken.as_array().into_iter().flatten().filter_map(|file| file["path"].as_str()).collect();
@@ -92,38 +92,4 @@ fn row(rule: &Value) -> [String; 6] {
         rule["next_at"].as_str().map_or_else(String::new, moment_in),
         rule["file"].as_str().unwrap_or("api").to_owned(),
     ]
-}
-
-/// Columns as wide as what is in them; one that is empty throughout is left out.
-fn table(rows: &[[String; 6]]) -> String {
-    if rows.is_empty() {
-        return "no rules".into();
-    }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let columns: Vec<_> = (0..HEADS.len()).filter(|column| width(*column) > 0).collect();
-    let heads = HEADS.map(str::to_owned);
-    let lines = std::iter::once(&heads).chain(rows).map(|row| {
-        let cells = columns.iter().map(|column| {
-            let cell = &row[*column];
-            let blank = width(*column).max(HEADS[*column].len()).saturating_sub(cell.chars().count());
-            format!("{cell}{}", " ".repeat(blank))
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_are_aligned_and_empty_ones_left_out() {
-        let row = |id: &str, status: &str| [id, status, "cron", "", "", "a.yaml"].map(str::to_owned);
-        assert_eq!(
-            table(&[row("night", "running"), row("x", "stopped")]),
-            "RULE   STATUS   TRIGGERS  FROM\nnight  running  cron      a.yaml\nx      stopped  cron      a.yaml"
-        );
-        assert_eq!(table(&[]), "no rules");
-    }
 }

@@ -40,9 +40,40 @@ pub fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Columns as wide as what is in them; one that is empty throughout is left out. `nothing`: where there are no rows.
+#[must_use]
+pub fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]], nothing: &str) -> String {
+    if rows.is_empty() {
+        return nothing.into();
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let columns: Vec<_> = (0..N).filter(|column| width(*column) > 0).collect();
+    let first = heads.map(str::to_owned);
+    let lines = std::iter::once(&first).chain(rows).map(|row| {
+        let cells = columns.iter().map(|column| {
+            let cell = &row[*column];
+            let blank = width(*column).max(heads[*column].len()).saturating_sub(cell.chars().count());
+            format!("{cell}{}", " ".repeat(blank))
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_empty_ones_left_out() {
+        let heads = ["RULE", "STATUS", "TRIGGERS", "LAST RUN", "NEXT", "FROM"];
+        let row = |id: &str, status: &str| [id, status, "cron", "", "", "a.yaml"].map(str::to_owned);
+        assert_eq!(
+            table(heads, &[row("night", "running"), row("x", "stopped")], "no rules"),
+            "RULE   STATUS   TRIGGERS  FROM\nnight  running  cron      a.yaml\nx      stopped  cron      a.yaml"
+        );
+        assert_eq!(table(heads, &[], "no rules"), "no rules");
+    }
 
     #[test]
     fn moments_name_their_zone() {

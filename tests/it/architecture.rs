@@ -84,7 +84,7 @@ const ABSENCES: &[Absence] = &[
     },
     Absence {
         within: &["actors/src", "src"],
-        but: &["actors/src/webhooks.rs", "actors/src/webhooks/", "src/rules_command/remote.rs"],
+        but: &["actors/src/webhooks.rs", "actors/src/webhooks/", "src/remote.rs"],
         never: &["reqwest"],
         because: "requests outward are sent by the sender of webhooks alone, and by the command that asks a hub",
     },

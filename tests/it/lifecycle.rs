@@ -54,7 +54,7 @@ async fn a_suspended_device_is_refused_and_counted_until_it_is_active_again() {
         (&json!("offline"), &json!("suspended"))
     );
     assert_eq!(hub.json("/api/devices/pump-1/twin").await["reported"], json!({ "t": 1 }));
-    assert_eq!(hub.metric("messages_out_of_service_total").await, 6);
+    assert_eq!(hub.metric("twinhub_messages_out_of_service_total").await, 6);
     let rejected = hub.json("/api/diagnostics/rejected").await;
     assert_eq!((rejected.as_array().unwrap().len(), &rejected[0]["reason"]), (4, &json!("suspended")));
 

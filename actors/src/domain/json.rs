@@ -3,6 +3,7 @@
 //! `serde_json::Value` would turn `23.50` into `23.5` and `12345678901234567890123` into a float,
 //! and its maps take over 600 bytes for one entry: with a million twins that is the memory limit.
 
+mod difference;
 mod number;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+pub use difference::difference;
 pub use number::Number;
 
 /// Deeper documents are refused: nobody's twin is, and each level costs stack.

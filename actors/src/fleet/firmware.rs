@@ -1,26 +1,97 @@
 //! The firmware images that devices can be brought to.
+//!
+//! It holds what the store has; what is on its way there counts too where two want to take the same place.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use tokio::sync::oneshot;
+use tracing::warn;
 
 use super::{Around, Shelf};
-use crate::domain::fleet::RecordKind;
+use crate::domain::Cause;
+use crate::domain::fleet::{Image, Job, JobId, RecordChange, RecordKind, Version};
+use crate::messages::firmware::{AddImage, FindImage, ImagePage, ImageRefusal, ListImages, RemoveImage};
+use crate::post::post;
+use crate::receipt::Receipt;
 use crate::store::Record;
+
+/// An image's arrival or removal is durable, or was lost.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Settled {
+    change: RecordChange,
+    image: Image,
+    done: bool,
+    reply: Reply,
+}
+
+type Reply = oneshot::Sender<Result<Image, ImageRefusal>>;
 
 /// See the module.
 pub struct Firmware {
     shelf: Shelf,
-    records: BTreeMap<Box<str>, Record>,
+    around: Arc<Around>,
+    /// By their ids, which sort by time.
+    images: BTreeMap<Box<str>, Image>,
+    /// On their way to the store.
+    coming: BTreeMap<Box<str>, Image>,
 }
 
 impl Firmware {
     /// They read what the store knows of them as they start.
     #[must_use]
     pub fn new(around: Arc<Around>) -> Self {
-        Self { shelf: Shelf::new(RecordKind::Firmware, around), records: BTreeMap::new() }
+        let shelf = Shelf::new(RecordKind::Firmware, Arc::clone(&around));
+        Self { shelf, around, images: BTreeMap::new(), coming: BTreeMap::new() }
     }
+
+    fn add(&mut self, AddImage { image, cause, reply }: AddImage, ctx: &Context<Self>) {
+        let taken = self.images.values().chain(self.coming.values()).find(|other| image.is_like(other));
+        if let Some(taken) = taken {
+            let refusal = ImageRefusal::Taken { id: taken.id.clone(), version: taken.version.clone() };
+            let _ = reply.send(Err(refusal)); // whoever asked may have gone
+            return;
+        }
+        self.coming.insert(image.id.clone(), image.clone());
+        self.put(RecordChange::Made, image, cause, reply, ctx);
+    }
+
+    /// Removes one that no roll-out uses, as far as the store knows.
+    fn remove(&mut self, RemoveImage { id, cause, reply }: RemoveImage, ctx: &mut Context<Self>) {
+        if !self.images.contains_key(&id) {
+            let _ = reply.send(Err(ImageRefusal::Unknown(id))); // whoever asked may have gone
+            return;
+        }
+        let jobs = Shelf::new(RecordKind::Job, Arc::clone(&self.around)).load();
+        ctx.spawn(jobs.into_actor(self).map(move |jobs, this, ctx| {
+            match (user_of(&id, &jobs), this.images.get(&id)) {
+                (None, Some(image)) => this.put(RecordChange::Removed, image.clone(), cause, reply, ctx),
+                (user, _) => {
+                    let gone = || ImageRefusal::Unknown(id.clone());
+                    let refusal = user.map_or_else(gone, |job| ImageRefusal::InUse { id: id.clone(), job });
+                    let _ = reply.send(Err(refusal)); // whoever asked may have gone
+                }
+            }
+        }));
+    }
+
+    fn put(&self, change: RecordChange, image: Image, cause: Cause, reply: Reply, ctx: &Context<Self>) {
+        let (id, body, this) = (image.id.clone(), image.to_object(), ctx.address());
+        let receipt = Receipt::new(move |settled| {
+            // Without the actor the hub goes down, and whoever waits is told by the reply's end.
+            let _ = post(&this, Settled { change, image, done: settled.is_ok(), reply });
+        });
+        self.shelf.put(&id, change, body, Vec::new(), cause, receipt);
+    }
+}
+
+/// The roll-out of this image that has not come to its end.
+fn user_of(image: &str, jobs: &[Record]) -> Option<JobId> {
+    let jobs = jobs.iter().filter_map(|record| Job::parse(record.body.as_ref()?).ok());
+    let uses = |job: &Job| job.action.rollout().is_some_and(|rollout| &*rollout.image == image);
+    jobs.filter(|job| !job.status.is_final()).find(uses).map(|job| job.id)
 }
 
 impl Actor for Firmware {
@@ -29,7 +100,67 @@ impl Actor for Firmware {
     fn started(&mut self, ctx: &mut Context<Self>) {
         // Whatever comes waits until it is known what there is.
         ctx.wait(self.shelf.clone().load().into_actor(self).map(|records, this, _| {
-            this.records = records.into_iter().map(|record| (record.id.clone(), record)).collect();
+            for record in records {
+                match record.body.as_ref().map(Image::parse) {
+                    Some(Ok(image)) => drop(this.images.insert(record.id, image)),
+                    Some(Err(error)) => warn!(image = %record.id, %error, "a firmware image makes no sense"),
+                    None => {}
+                }
+            }
         }));
+    }
+}
+
+impl Handler<AddImage> for Firmware {
+    type Result = ();
+
+    fn handle(&mut self, add: AddImage, ctx: &mut Context<Self>) {
+        self.add(add, ctx);
+    }
+}
+
+impl Handler<RemoveImage> for Firmware {
+    type Result = ();
+
+    fn handle(&mut self, remove: RemoveImage, ctx: &mut Context<Self>) {
+        self.remove(remove, ctx);
+    }
+}
+
+impl Handler<Settled> for Firmware {
+    type Result = ();
+
+    fn handle(&mut self, settled: Settled, _: &mut Context<Self>) {
+        let Settled { change, image, done, reply } = settled;
+        self.coming.remove(&image.id);
+        if done && change == RecordChange::Removed {
+            self.images.remove(&image.id);
+        } else if done {
+            self.images.insert(image.id.clone(), image.clone());
+        }
+        let _ = reply.send(if done { Ok(image) } else { Err(ImageRefusal::Lost) }); // whoever asked may have gone
+    }
+}
+
+impl Handler<FindImage> for Firmware {
+    type Result = Option<Image>;
+
+    fn handle(&mut self, FindImage(id): FindImage, _: &mut Context<Self>) -> Option<Image> {
+        self.images.get(&id).cloned()
+    }
+}
+
+impl Handler<ListImages> for Firmware {
+    type Result = ImagePage;
+
+    fn handle(&mut self, list: ListImages, _: &mut Context<Self>) -> ImagePage {
+        let ListImages { model, version, offset, limit } = list;
+        let is_wanted = |image: &&Image| {
+            model.as_deref().is_none_or(|model| image.is_for(model))
+                && version.as_deref().is_none_or(|version| Version::is_same(version, &image.version))
+        };
+        let found: Vec<&Image> = self.images.values().rev().filter(is_wanted).collect();
+        let images = found.iter().skip(offset).take(limit).map(|image| (*image).clone()).collect();
+        ImagePage { images, total: found.len() }
     }
 }

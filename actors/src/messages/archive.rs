@@ -10,7 +10,7 @@ use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{CommandId, DeviceId, DeviceNumber, Recorded, Twin};
 use crate::store::{
     AlarmPage, AlarmQuery, CommandPage, CommandQuery, CommandRecord, DeliveryPage, DeliveryQuery, DevicePage,
-    DeviceQuery, EventQuery, Extent, Replayed, RunPage, RunQuery, StoreError,
+    DeviceQuery, EventQuery, Extent, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery, StoreError,
 };
 
 /// A page of devices.
@@ -96,6 +96,11 @@ pub struct FindAlarm(pub AlarmId);
 #[derive(Debug, Message)]
 #[rtype(result = "Result<DeliveryPage, StoreError>")]
 pub struct ListDeliveries(pub DeliveryQuery);
+
+/// A page of a job's devices.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<JobDevicePage, StoreError>")]
+pub struct ListJobDevices(pub JobDeviceQuery);
 
 /// Events of these devices, or of all, for a backtest.
 #[derive(Debug, Message)]

@@ -12,6 +12,11 @@ use crate::domain::{Cause, DeviceId, DeviceNumber, Object};
 #[rtype(result = "()")]
 pub struct Begin;
 
+/// No device gets a turn any more: the hub goes down.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Rest;
+
 /// Makes a job, which runs at once. Answered when it is durable: no crash makes it unknown after that.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -22,6 +27,8 @@ pub struct MakeJob {
     pub rate: Option<f64>,
     /// In the order of their turns.
     pub devices: Vec<(DeviceId, DeviceNumber)>,
+    /// Devices that it passes over, and why.
+    pub skipped: Vec<(DeviceId, DeviceNumber, Box<str>)>,
     /// Devices that were named and that nobody knows: the job fails with each of them.
     pub unknown: Vec<DeviceId>,
     /// Who made it.

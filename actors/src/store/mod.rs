@@ -118,7 +118,10 @@ pub struct DeviceQuery {
     /// Only those that have not come to what is desired since this moment or longer.
     pub drifting_since: Option<Timestamp>,
     pub device_type: Option<String>,
-    pub group: Option<String>,
+    /// In any of these groups; empty means wherever.
+    pub groups: Vec<String>,
+    /// In some group, or in none.
+    pub grouped: Option<bool>,
     pub claimed: Option<bool>,
     pub mode: Option<Mode>,
     /// Any of these; empty means all.
@@ -139,13 +142,14 @@ impl DeviceQuery {
     /// Does it ask for all devices?
     #[must_use]
     pub fn is_all(&self) -> bool {
-        let Self { numbers, status, drifting_since, device_type, group, claimed, mode, .. } = self;
-        let Self { lifecycle, tags, template, q, .. } = self;
+        let Self { numbers, status, drifting_since, device_type, groups, grouped, .. } = self;
+        let Self { claimed, mode, lifecycle, tags, template, q, .. } = self;
         numbers.is_none()
             && status.is_empty()
             && drifting_since.is_none()
             && device_type.is_none()
-            && group.is_none()
+            && groups.is_empty()
+            && grouped.is_none()
             && claimed.is_none()
             && mode.is_none()
             && lifecycle.is_empty()

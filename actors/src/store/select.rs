@@ -38,18 +38,22 @@ pub fn tag_text(value: &Json) -> Option<String> {
 
 /// Is this twin one of those asked for?
 pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
-    is_listed(query, twin) && is_called(query, twin)
+    let group = key(twin.profile.text("group_id"));
+    (query.groups.is_empty() || query.groups.iter().any(|wanted| group == key(wanted)))
+        && is_listed_in_any_group(query, twin)
+        && is_called(query, twin)
 }
 
-/// The same but for what it is called, which costs most to look into.
-pub fn is_listed(query: &DeviceQuery, twin: &Twin) -> bool {
-    let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, .. } = query;
-    let DeviceQuery { template, lifecycle, tags, .. } = query;
+/// The same but for its group, of which many may be asked for, and for what it is called, which costs most to look
+/// into.
+pub fn is_listed_in_any_group(query: &DeviceQuery, twin: &Twin) -> bool {
+    let DeviceQuery { numbers, status, drifting_since, device_type, grouped, .. } = query;
+    let DeviceQuery { claimed, mode, template, lifecycle, tags, .. } = query;
     numbers.is_none_or(|(first, last)| (first..=last).contains(&twin.number))
         && (status.is_empty() || status.contains(&twin.status))
         && drifting_since.is_none_or(|since| twin.drifting_since().is_some_and(|began| began <= since))
         && device_type.as_deref().is_none_or(|wanted| key(&twin.profile.device_type) == key(wanted))
-        && group.as_deref().is_none_or(|wanted| key(twin.profile.text("group_id")) == key(wanted))
+        && grouped.is_none_or(|grouped| twin.profile.text("group_id").is_empty() != grouped)
         && claimed.is_none_or(|claimed| twin.claimed == claimed)
         && mode.is_none_or(|mode| twin.mode == mode)
         && (lifecycle.is_empty() || lifecycle.contains(&twin.lifecycle()))

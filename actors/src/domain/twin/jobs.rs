@@ -22,6 +22,8 @@ impl Turn {
     pub(super) fn of(input: &Input, cause: &Cause) -> Self {
         match (input, cause.job()) {
             (Input::Delete, job) => Self::Last(job),
+            // A task of firmware says by itself how far it has come.
+            (Input::Update(_) | Input::WithdrawUpdate { .. }, _) => Self::None,
             (Input::Command { id, .. }, Some(job)) => Self::Command(job, *id),
             (_, Some(job)) => Self::Whole(job),
             (_, None) => Self::None,

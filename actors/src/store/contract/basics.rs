@@ -162,7 +162,10 @@ async fn lists_filter_sort_and_page() {
         check(DeviceQuery { limit: 1, ..typed.clone() }, &["p-1"], 2).await;
         check(DeviceQuery { status: vec![Status::Online], ..typed }, &["p-2"], 1).await;
         check(DeviceQuery { claimed: Some(false), ..list() }, &["x"], 1).await;
-        check(DeviceQuery { group: Some("g".into()), ..list() }, &["p-2"], 1).await;
+        check(DeviceQuery { groups: vec!["g".into()], ..list() }, &["p-2"], 1).await;
+        check(DeviceQuery { groups: vec!["x".into(), "g".into()], ..list() }, &["p-2"], 1).await;
+        check(DeviceQuery { groups: vec!["x".into()], ..list() }, &[], 0).await;
+        check(DeviceQuery { grouped: Some(true), ..list() }, &["p-2"], 1).await;
         check(DeviceQuery { mode: Some(Mode::Manual), ..list() }, &[], 0).await;
         let tagged = |tags: &[(&str, &str)]| DeviceQuery {
             tags: tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),

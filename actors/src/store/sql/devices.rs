@@ -139,8 +139,8 @@ async fn read(store: &SqlStore, view: &View, numbers: Vec<i64>) -> Result<Vec<Tw
 }
 
 fn condition(query: &DeviceQuery) -> Condition {
-    let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, .. } = query;
-    let DeviceQuery { template, lifecycle, tags, q, .. } = query;
+    let DeviceQuery { numbers, status, drifting_since, device_type, groups, grouped, .. } = query;
+    let DeviceQuery { claimed, mode, template, lifecycle, tags, q, .. } = query;
     let mut all = Condition::all()
         .add_option(numbers.map(|(first, last)| device::Column::Number.between(first.0, last.0)))
         .add_option(
@@ -149,7 +149,14 @@ fn condition(query: &DeviceQuery) -> Condition {
         )
         .add_option(drifting_since.map(|since| device::Column::DriftingSince.lte(since.millis())))
         .add_option(device_type.as_deref().map(|text| device::Column::DeviceType.eq(select::key(text))))
-        .add_option(group.as_deref().map(|text| device::Column::GroupId.eq(select::key(text))))
+        .add_option(
+            (!groups.is_empty())
+                .then(|| device::Column::GroupId.is_in(groups.iter().map(|group| select::key(group)))),
+        )
+        .add_option(grouped.map(|grouped| match grouped {
+            true => device::Column::GroupId.ne(""),
+            false => device::Column::GroupId.eq(""),
+        }))
         .add_option(claimed.map(|claimed| device::Column::Claimed.eq(claimed)))
         .add_option(mode.map(|mode| device::Column::Mode.eq(mode.as_str())))
         .add_option(template.as_deref().map(|id| device::Column::Template.eq(id)))

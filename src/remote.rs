@@ -5,6 +5,9 @@ use futures_util::{Stream, StreamExt as _};
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
+/// Where a running hub is asked.
+pub const HUB: &str = "http://127.0.0.1:8080";
+
 /// See the module.
 pub struct Remote {
     client: reqwest::Client,
@@ -42,6 +45,15 @@ impl Remote {
         Ok((response.json().await.context("the hub's answer makes no sense")?, total))
     }
 
+    /// A POST without a body.
+    ///
+    /// # Errors
+    /// The hub is not there, or says no.
+    pub async fn post(&self, path: &str) -> Result<Value> {
+        let response = self.send(self.client.post(format!("{}{path}", self.url))).await?;
+        response.json().await.context("the hub's answer makes no sense")
+    }
+
     /// A POST whose answer is a stream of events.
     ///
     /// # Errors
@@ -71,6 +83,25 @@ impl Remote {
         }))
     }
 
+    /// A POST of a file.
+    ///
+    /// # Errors
+    /// The hub is not there, or says no.
+    pub async fn send_file(&self, path: &str, media_type: &str, body: Vec<u8>) -> Result<Value> {
+        let request = self.client.post(format!("{}{path}", self.url)).header("Content-Type", media_type);
+        let response = self.send(request.body(body)).await?;
+        response.json().await.context("the hub's answer makes no sense")
+    }
+
+    /// A GET of a file, piece by piece.
+    ///
+    /// # Errors
+    /// The hub is not there, or says no.
+    pub async fn download(&self, path: &str) -> Result<impl Stream<Item = Result<bytes::Bytes>> + use<>> {
+        let response = self.send(self.client.get(format!("{}{path}", self.url))).await?;
+        Ok(response.bytes_stream().map(|piece| piece.context("the hub broke off")))
+    }
+
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
         let response = request.send().await.with_context(|| format!("no hub answers at {}", self.url))?;
         let status = response.status();
@@ -81,6 +112,12 @@ impl Remote {
         let said = serde_json::from_str::<Value>(&text).unwrap_or_default();
         Err(refused(&said).unwrap_or_else(|| anyhow!("the hub at {} says {status}", self.url)))
     }
+}
+
+/// Did the hub not answer at all, as while it starts again?
+#[must_use]
+pub fn is_away(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<reqwest::Error>().is_some()
 }
 
 /// What a problem document says.

@@ -1,0 +1,348 @@
+//! `/api/firmware`: the images that devices can be brought to, by URL or uploaded.
+
+mod file;
+mod rollout;
+mod upload;
+
+use std::path::Path;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use tokio::sync::oneshot;
+use tracing::warn;
+use twinhub_actors::HubError;
+use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::fleet::Image;
+use twinhub_actors::domain::fleet::version::{LONGEST_VERSION, Version};
+use twinhub_actors::domain::{Cause, Json, Object};
+use twinhub_actors::messages::firmware::{AddImage, FindImage, ListImages, RemoveImage};
+use twinhub_actors::post::post;
+use utoipa::OpenApi;
+use uuid::Uuid;
+
+pub use file::Folder;
+#[cfg(test)]
+pub(super) use rollout::FIELDS as ROLLOUT_FIELDS;
+
+use super::body::{Body, ImageNamed};
+use super::paging::Paging;
+use super::params::Params;
+use super::reply::{Document, array};
+use super::schema::firmware::{FirmwareItem, FirmwareListing, NewFirmware};
+use super::{get, resource};
+use crate::error::{ApiError, Problem};
+use crate::fields::{FieldError, Fields};
+use crate::web::WebState;
+
+/// The fields of an image by URL.
+pub(super) const FIELDS: [&str; 7] = ["version", "model", "models", "url", "sha256", "size", "notes"];
+/// An image is for so many models at most, each of so many bytes.
+const MOST_MODELS: usize = 100;
+const LONGEST_MODEL: usize = 128;
+const LONGEST_URL: usize = 2_048;
+const LONGEST_NOTES: usize = 16_384;
+
+#[derive(OpenApi)]
+#[openapi(
+    tags((name = "firmware", description = "What devices run, and how they are brought to something newer")),
+    paths(
+        list_firmware, post_firmware, upload::upload_firmware, get_firmware, delete_firmware, file::get_file,
+        rollout::post_rollout,
+    )
+)]
+pub struct Description;
+
+pub(super) fn configure(config: &mut ServiceConfig) {
+    config
+        .service(
+            resource("/api/firmware", "GET, HEAD, POST")
+                .route(get().to(list_firmware))
+                .route(web::post().to(post_firmware)),
+        )
+        .service(resource("/api/firmware/upload", "POST").route(web::post().to(upload::upload_firmware)))
+        .service(
+            resource("/api/firmware/{id}", "GET, HEAD, DELETE")
+                .route(get().to(get_firmware))
+                .route(web::delete().to(delete_firmware)),
+        )
+        .service(resource("/api/firmware/{id}/rollouts", "POST").route(web::post().to(rollout::post_rollout)))
+        .service(resource("/api/firmware/{id}/file", "GET, HEAD").route(get().to(file::get_file)));
+}
+
+/// The images, the newest first.
+#[utoipa::path(
+    get,
+    path = "/api/firmware",
+    tag = "firmware",
+    params(FirmwareListing),
+    responses(
+        (status = 200, description = "A page of images", body = [FirmwareItem],
+            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+        (status = 422, description = "A parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn list_firmware(
+    request: HttpRequest,
+    mut params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let all = params.all().to_vec();
+    let paging = Paging::take(&mut params)?;
+    let (model, version) = (params.text("model")?.map(Into::into), params.text("version")?.map(Into::into));
+    params.finish()?;
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let list = ListImages { model, version, offset: size(paging.offset()), limit: size(paging.limit) };
+    let page = state.hub.firmware.send(list).await?;
+    let mut response = HttpResponse::Ok();
+    paging.tell(&mut response, request.path(), &all, page.total as u64);
+    Ok(array(response, &page.images, |image, out| item(image, &state).write(out)))
+}
+
+/// Takes in an image that lies elsewhere. What is there is not looked at: devices check it by its hash.
+#[utoipa::path(
+    post,
+    path = "/api/firmware",
+    tag = "firmware",
+    request_body = NewFirmware,
+    responses(
+        (status = 201, description = "Taken in", body = FirmwareItem),
+        (status = 409, description = "There is an image of this version for one of these models", body = Problem),
+        (status = 422, description = "A field makes no sense", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn post_firmware(Body(body): Body, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+    let wanted = wanted(body)?;
+    let image = Image { id: new_id(), created_at: state.hub.clock.now(), ..wanted };
+    let image = add(&state, image).await?;
+    Ok(created(&image, &state))
+}
+
+/// One image.
+#[utoipa::path(
+    get,
+    path = "/api/firmware/{id}",
+    tag = "firmware",
+    params(("id" = String, Path, description = "The image's id")),
+    responses((status = 200, body = FirmwareItem), (status = 404, body = Problem))
+)]
+pub async fn get_firmware(
+    ImageNamed(id): ImageNamed,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let image = find(&state, id).await?;
+    Ok(Document::of(&item(&image, &state)).send(HttpResponse::Ok()))
+}
+
+/// Removes an image, and its bytes where the hub has them. Devices that are on their way to it may not find it.
+#[utoipa::path(
+    delete,
+    path = "/api/firmware/{id}",
+    tag = "firmware",
+    params(("id" = String, Path, description = "The image's id")),
+    responses(
+        (status = 200, description = "Removed; the image as it was", body = FirmwareItem),
+        (status = 404, body = Problem),
+        (status = 409, description = "A roll-out uses it", body = Problem),
+    )
+)]
+pub async fn delete_firmware(
+    ImageNamed(id): ImageNamed,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let (cause, (reply, told)) = (Cause::new(Source::Rest, ""), oneshot::channel());
+    let _ = post(&state.hub.firmware, RemoveImage { id, cause, reply }); // without it the answer never comes
+    let image = state.hub.answer(told).await?.map_err(ApiError::Image)?;
+    if image.file {
+        state.firmware.remove(&image.id);
+    }
+    Ok(Document::of(&item(&image, &state)).send(HttpResponse::Ok()))
+}
+
+/// The image of this id, or the 404 that names it.
+pub(super) async fn find(state: &WebState, id: Box<str>) -> Result<Image, ApiError> {
+    let found = state.hub.firmware.send(FindImage(id.clone())).await?;
+    found.ok_or_else(|| ApiError::NotFound { what: "firmware image", name: id.into() })
+}
+
+/// Makes an image durable.
+async fn add(state: &WebState, image: Image) -> Result<Image, ApiError> {
+    if state.hub.is_failing() {
+        return Err(HubError::Unavailable("the store does not take anything in just now").into());
+    }
+    let (cause, (reply, told)) = (Cause::new(Source::Rest, ""), oneshot::channel());
+    let _ = post(&state.hub.firmware, AddImage { image, cause, reply }); // without it the answer never comes
+    state.hub.answer(told).await?.map_err(ApiError::Image)
+}
+
+fn created(image: &Image, state: &WebState) -> HttpResponse {
+    let mut response = HttpResponse::build(StatusCode::CREATED);
+    response.insert_header((header::LOCATION, format!("/api/firmware/{}", image.id)));
+    Document::of(&item(image, state)).send(response)
+}
+
+/// An image as it is shown: of one whose bytes the hub has, with the address that devices get.
+fn item(image: &Image, state: &WebState) -> Object {
+    let mut item = image.to_object();
+    item.insert("url", Json::String(url(image, state)));
+    item
+}
+
+/// Where devices find it.
+pub(super) fn url(image: &Image, state: &WebState) -> Box<str> {
+    if image.file {
+        return format!("{}/api/firmware/{}/file", state.info.public_url, image.id).into();
+    }
+    image.url.clone()
+}
+
+fn new_id() -> Box<str> {
+    Uuid::now_v7().to_string().into()
+}
+
+fn wanted(body: Object) -> Result<Image, FieldError> {
+    let mut fields = Fields::of(body, &FIELDS)?;
+    let version = version(&fields.needed_text("version")?)?;
+    let named = match (fields.texts("model")?, fields.texts("models")?) {
+        (Some(_), Some(_)) => {
+            return Err(FieldError::bad("model", "says the same as `models`: give one of them"));
+        }
+        (one, several) => one.or(several).ok_or_else(|| FieldError::missing("models"))?,
+    };
+    let url = fields.needed_text("url")?;
+    if url.len() > LONGEST_URL || !reqwest::Url::parse(&url).is_ok_and(|url| url.has_host()) {
+        let shown: String = url.chars().take(64).collect();
+        let expected = "an address with a scheme and a host, such as https://example.com/pump-1.5.0.bin";
+        return Err(FieldError::bad("url", format!("expected {expected}, found `{shown}`")));
+    }
+    let hash = sha256("sha256", &fields.needed_text("sha256")?)?;
+    let size = fields.count("size")?.ok_or_else(|| FieldError::missing("size"))?;
+    if size == 0 {
+        return Err(FieldError::bad("size", "an image has one byte at least"));
+    }
+    let notes = notes(fields.text("notes")?.unwrap_or_default())?;
+    Ok(Image {
+        version,
+        models: models("models", named)?,
+        url,
+        sha256: hash,
+        size,
+        notes,
+        ..Image::default()
+    })
+}
+
+fn version(text: &str) -> Result<Box<str>, FieldError> {
+    let version = Version::parse(text).ok_or_else(|| {
+        let shown: String = text.chars().take(64).collect();
+        let detail = format!("expected a version such as 1.4.2 or 2.0.0-rc.1, of {LONGEST_VERSION} bytes at most, found `{shown}`");
+        FieldError::bad("version", detail)
+    })?;
+    Ok(version.to_string().into())
+}
+
+fn models(field: &str, named: Vec<Box<str>>) -> Result<Vec<Box<str>>, FieldError> {
+    let mut models: Vec<Box<str>> = named.iter().map(|model| model.trim().into()).collect();
+    if models.is_empty() || models.iter().any(|model| model.is_empty()) {
+        return Err(FieldError::bad(
+            field,
+            "names the models that the image is for: one at least, none empty; `*` is any",
+        ));
+    }
+    if models.len() > MOST_MODELS || models.iter().any(|model| model.len() > LONGEST_MODEL) {
+        let detail = format!("{MOST_MODELS} models at most, of {LONGEST_MODEL} bytes at most each");
+        return Err(FieldError::bad(field, detail));
+    }
+    models.sort_unstable();
+    models.dedup();
+    Ok(models)
+}
+
+/// A hash in lower case.
+fn sha256(field: &str, text: &str) -> Result<Box<str>, FieldError> {
+    let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_hash {
+        return Err(FieldError::bad(field, "expected the SHA-256 hash as 64 hexadecimal digits"));
+    }
+    Ok(text.to_ascii_lowercase().into())
+}
+
+fn notes(text: Box<str>) -> Result<Box<str>, FieldError> {
+    if text.len() > LONGEST_NOTES {
+        return Err(FieldError::bad("notes", format!("{LONGEST_NOTES} bytes at most")));
+    }
+    Ok(text)
+}
+
+/// Clears away what uploads have left behind that the hub did not live to finish: files that belong to no image.
+///
+/// # Errors
+/// The images cannot be asked for.
+pub async fn tidy(hub: &twinhub_actors::Hub, folder: &Folder) -> Result<(), ApiError> {
+    let all = ListImages { limit: usize::MAX, ..ListImages::default() };
+    let images = hub.firmware.send(all).await?.images;
+    let is_known = |name: &str| images.iter().any(|image| image.file && &*image.id == name);
+    for path in folder.files() {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !is_known(name) {
+            remove(&path);
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        warn!(path = %path.display(), %error, "could not remove a firmware file that nobody needs");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_actors::domain::payload;
+
+    use super::*;
+
+    const HASH: &str = "E3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn check(more: &str, expected: &str) {
+        let text = format!(
+            r#"{{"version": " v1.5.0 ", "url": "https://h/f.bin", "sha256": "{HASH}", "size": 7{more}}}"#
+        );
+        let told = match wanted(payload::object(text.as_bytes()).unwrap()) {
+            Ok(Image { version, models, sha256, .. }) => {
+                format!("{version} {} {}", models.join(","), &sha256[..4])
+            }
+            Err(error) => error.to_string(),
+        };
+        assert!(told.starts_with(expected), "{text}: {told}");
+    }
+
+    #[test]
+    fn reads_an_image_by_its_address() {
+        check(r#", "models": ["P2", "P1", "P2"]"#, "v1.5.0 P1,P2 e3b0");
+        check(r#", "model": "P1", "notes": "fixes the valve""#, "v1.5.0 P1 e3b0");
+        check(r#", "models": "*""#, "v1.5.0 * e3b0");
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let with = |field: &str| format!(r#", "models": ["P1"], {field}"#);
+        check("", "`models`: must be given");
+        check(r#", "models": []"#, "`models`: names the models");
+        check(r#", "models": ["P1", " "]"#, "`models`: names the models");
+        check(r#", "model": "P1", "models": ["P1"]"#, "`model`: says the same as `models`");
+        check(&with(r#""version": "spring""#), "`version`: expected a version such as 1.4.2");
+        check(&with(r#""url": "f.bin""#), "`url`: expected an address");
+        check(&with(r#""url": "file:///etc/passwd""#), "`url`: expected an address");
+        check(&with(r#""sha256": "e3b0""#), "`sha256`: expected the SHA-256 hash");
+        check(&with(r#""size": 0"#), "`size`: an image has one byte at least");
+        check(&with(r#""size": null"#), "`size`: must be given");
+        check(&with(r#""colour": "red""#), "`colour`: there is no such field");
+    }
+}

@@ -1,0 +1,185 @@
+//! `POST /api/firmware/upload`: an image's bytes come in. They go to a file while they come, hashed and counted on
+//! the way; what breaks off leaves nothing behind.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt as _;
+use sha2::{Digest as _, Sha256};
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt as _;
+use twinhub_actors::domain::fleet::Image;
+
+use super::{add, created, models, new_id, notes, sha256, version};
+use crate::api::params::{Params, bad};
+use crate::api::schema::firmware::{FirmwareItem, Upload};
+use crate::error::{ApiError, Problem};
+use crate::fields::FieldError;
+use crate::web::WebState;
+
+/// The next bytes must come within this time.
+const NEXT_WITHIN: Duration = Duration::from_secs(30);
+/// How a file is called that is not whole yet; no id begins so.
+const UNFINISHED: &str = ".upload-";
+
+/// Takes in an image with its bytes, which the hub serves from then on.
+#[utoipa::path(
+    post,
+    path = "/api/firmware/upload",
+    tag = "firmware",
+    params(Upload),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The image, as it is"),
+    responses(
+        (status = 201, description = "Taken in", body = FirmwareItem),
+        (status = 408, description = "The bytes stopped coming", body = Problem),
+        (status = 409, description = "There is an image of this version for one of these models", body = Problem),
+        (status = 413, description = "It is larger than an image may be", body = Problem),
+        (status = 422, description = "A parameter makes no sense, or it is not what `sha256` says", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn upload_firmware(
+    request: HttpRequest,
+    params: Params,
+    payload: Payload,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let (wanted, hash) = wanted(params)?;
+    let length =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: u64| length > state.firmware.limit) {
+        return Err(too_large(&state));
+    }
+    let id = new_id();
+    let unfinished = Unfinished::begin(state.firmware.path(), &id).await.map_err(|error| broken(&error))?;
+    let Came { size, sha256: found } = receive(payload, &unfinished.path, &state).await?;
+    if size == 0 {
+        return Err(FieldError::bad("body", "an image has one byte at least").into());
+    }
+    if hash.is_some_and(|hash| hash != found) {
+        return Err(bad("sha256", format!("what came hashes to {found}")).into());
+    }
+    let file = state.firmware.file(&id);
+    unfinished.finish(&file).await.map_err(|error| broken(&error))?;
+    let image = Image {
+        id: id.clone(),
+        size,
+        sha256: found,
+        file: true,
+        created_at: state.hub.clock.now(),
+        ..wanted
+    };
+    match add(&state, image).await {
+        Ok(image) => Ok(created(&image, &state)),
+        Err(error) => {
+            // Where it is not known whether it was taken in, the next start finds out what the file is for.
+            if matches!(error, ApiError::Image(_)) {
+                state.firmware.remove(&id);
+            }
+            Err(error)
+        }
+    }
+}
+
+fn wanted(mut params: Params) -> Result<(Image, Option<Box<str>>), FieldError> {
+    let text = params.text("version")?.ok_or_else(|| bad("version", "must be given"))?;
+    let version = version(&text)?;
+    let named = [params.list("model"), params.list("models")].concat();
+    let models = models("model", named.into_iter().map(Into::into).collect())?;
+    let hash = params.text("sha256")?.map(|text| sha256("sha256", &text)).transpose()?;
+    let notes = notes(params.text("notes")?.unwrap_or_default().into())?;
+    params.finish()?;
+    Ok((Image { version, models, notes, ..Image::default() }, hash))
+}
+
+/// What came, all of it in the file.
+struct Came {
+    size: u64,
+    sha256: Box<str>,
+}
+
+async fn receive(mut payload: Payload, path: &Path, state: &WebState) -> Result<Came, ApiError> {
+    let mut file = File::create(path).await.map_err(|error| broken(&error))?;
+    let (mut size, mut hash) = (0, Sha256::new());
+    loop {
+        let next = tokio::time::timeout(NEXT_WITHIN, payload.next()).await.map_err(|_| ApiError::SlowBody)?;
+        let Some(bytes) = next else { break };
+        let bytes = bytes.map_err(|error| ApiError::Body(error.to_string()))?;
+        size += bytes.len() as u64;
+        if size > state.firmware.limit {
+            return Err(too_large(state));
+        }
+        hash.update(&bytes);
+        file.write_all(&bytes).await.map_err(|error| broken(&error))?;
+    }
+    file.sync_all().await.map_err(|error| broken(&error))?;
+    let sha256: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Came { size, sha256: sha256.into() })
+}
+
+fn too_large(state: &WebState) -> ApiError {
+    ApiError::TooLarge { limit: usize::try_from(state.firmware.limit).unwrap_or(usize::MAX) }
+}
+
+fn broken(error: &std::io::Error) -> ApiError {
+    tracing::warn!(%error, "an image could not be written");
+    ApiError::Fault("the image could not be written to the data folder")
+}
+
+/// A file that is being written; removed unless it is finished.
+struct Unfinished {
+    path: PathBuf,
+}
+
+impl Unfinished {
+    async fn begin(folder: &Path, id: &str) -> std::io::Result<Self> {
+        tokio::fs::create_dir_all(folder).await?;
+        Ok(Self { path: folder.join(format!("{UNFINISHED}{id}")) })
+    }
+
+    /// It has its name, also after a loss of power.
+    async fn finish(mut self, name: &Path) -> std::io::Result<()> {
+        tokio::fs::rename(&self.path, name).await?;
+        self.path = PathBuf::new();
+        if let Some(folder) = name.parent() {
+            File::open(folder).await?.sync_all().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.path.as_os_str().is_empty() {
+            let _ = std::fs::remove_file(&self.path); // it may not have been made yet; the next start looks again
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_is_said_of_an_image() {
+        let check = |text: &str, expected: &str| {
+            let told = match wanted(Params::parse(text)) {
+                Ok((Image { version, models, notes, .. }, hash)) => {
+                    format!("{version} {} {notes} {}", models.join(","), hash.is_some())
+                }
+                Err(error) => error.to_string(),
+            };
+            assert!(told.starts_with(expected), "{text}: {told}");
+        };
+        check("version=1.5.0&model=P1", "1.5.0 P1  false");
+        check("version=1.5.0&models=P2,P1&notes=a%20b", "1.5.0 P1,P2 a b false");
+        check("model=P1", "`version`: must be given");
+        check("version=new&model=P1", "`version`: expected a version");
+        check("version=1", "`model`: names the models");
+        check("version=1&model=P1&sha256=12", "`sha256`: expected the SHA-256 hash");
+        check("version=1&model=P1&url=x", "`url`: there is no such parameter");
+    }
+}
