@@ -10,6 +10,7 @@
 
 mod best;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -48,6 +49,7 @@ struct Means {
     journal: Addr<Journal>,
     /// How long what was seen may take to become durable.
     patience: Duration,
+    processors: usize,
     /// The roster has been told who was in the store before this start.
     learned: OnceCell<()>,
     turns: Semaphore,
@@ -56,7 +58,18 @@ struct Means {
 /// A question, and the time at which it is put.
 struct Question {
     find: Find,
+    /// Those that the query names, any of which will do: there may be a thousand.
+    groups: HashSet<String>,
+    want: Want,
     now: Timestamp,
+}
+
+/// What is wanted of those who are found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Want {
+    /// So many of the first.
+    First(u64),
+    Ids,
 }
 
 impl Search {
@@ -68,16 +81,17 @@ impl Search {
         journal: Addr<Journal>,
         patience: Duration,
     ) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let (learned, turns) = (OnceCell::new(), Semaphore::new(AT_ONCE));
-        Self(Arc::new(Means { roster, store, clock, journal, patience, learned, turns }))
+        Self(Arc::new(Means { roster, store, clock, journal, patience, processors, learned, turns }))
     }
 }
 
 impl Means {
     async fn page(&self, find: Find) -> Result<DevicePage, HubError> {
         let (offset, limit) = (find.query.offset, find.query.limit);
-        let keep = offset.saturating_add(limit).saturating_add(SPARE);
-        let (question, best) = self.look(find, keep).await?;
+        let first = offset.saturating_add(limit).saturating_add(SPARE);
+        let (question, best) = self.look(find, Want::First(first)).await?;
         let mut total = best.total();
         let mut candidates = best.sorted().into_iter().skip(count(offset));
         let mut page = Vec::new();
@@ -100,18 +114,19 @@ impl Means {
         FindAll { query, filter }: FindAll,
     ) -> Result<Vec<(DeviceId, DeviceNumber)>, HubError> {
         let query = DeviceQuery { sort: DeviceSort::Number, descending: false, ..query };
-        let (_, best) = self.look(Find { query, filter, sort: None }, u64::MAX).await?;
+        let (_, best) = self.look(Find { query, filter, sort: None }, Want::Ids).await?;
         self.durable().await?;
-        Ok(best.sorted().into_iter().map(|item| (item.id, item.number)).collect())
+        Ok(best.sorted().into_iter().filter_map(|item| Some((item.id?, item.number))).collect())
     }
 
-    /// Looks at all twins, and remembers the first `keep` of those that are found.
-    async fn look(&self, find: Find, keep: u64) -> Result<(Arc<Question>, Best), HubError> {
+    /// Looks at all twins, and remembers what is wanted of those that are found.
+    async fn look(&self, find: Find, want: Want) -> Result<(Arc<Question>, Best), HubError> {
         let _turn = self.turns.acquire().await; // never closed
         self.learned.get_or_try_init(|| self.learn()).await?;
-        let question = Arc::new(Question { find, now: self.clock.now() });
-        let (mut best, mut away) = self.look_in_memory(&question, keep).await?;
-        // Who went to the store since the roster was read is found in memory; who came from there, in the store.
+        let groups = find.query.groups.iter().map(|group| select::key(group).to_owned()).collect();
+        let question = Arc::new(Question { find, groups, want, now: self.clock.now() });
+        let (mut best, mut away) = self.look_in_memory(&question).await?;
+        // Who came into memory meanwhile is in the store too, with all that anybody was told of it.
         if !away.is_empty() {
             away.sort_unstable();
             self.look_in_store(&question, away, &mut best).await?;
@@ -127,27 +142,22 @@ impl Means {
         Ok(())
     }
 
-    async fn look_in_memory(
-        &self,
-        question: &Arc<Question>,
-        keep: u64,
-    ) -> Result<(Best, Vec<DeviceNumber>), HubError> {
+    async fn look_in_memory(&self, question: &Arc<Question>) -> Result<(Best, Vec<DeviceNumber>), HubError> {
         let stretches = self.roster.stretches();
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let hands = processors.min(stretches.len());
+        let hands = self.processors.min(stretches.len());
         let (stretches, next) = (Arc::new(stretches), Arc::new(AtomicUsize::new(0)));
         let work = (0..hands).map(|_| {
             let (roster, question) = (Arc::clone(&self.roster), Arc::clone(question));
             let (stretches, next) = (Arc::clone(&stretches), Arc::clone(&next));
             tokio::task::spawn_blocking(move || {
-                let (mut best, mut away) = (question.best(keep), Vec::new());
+                let (mut best, mut away) = (question.best(), Vec::new());
                 while let Some(stretch) = stretches.get(next.fetch_add(1, Ordering::Relaxed)) {
                     question.look_at(&roster, *stretch, &mut best, &mut away);
                 }
                 (best, away)
             })
         });
-        let (mut best, mut away) = (question.best(keep), Vec::new());
+        let (mut best, mut away) = (question.best(), Vec::new());
         for hand in work.collect::<Vec<_>>() {
             let done = hand.await.map_err(|_| HubError::Unavailable("the search was given up"))?;
             best.absorb(done.0);
@@ -225,7 +235,8 @@ impl Question {
         let Find { query, filter, .. } = &self.find;
         // One that is new is nobody yet.
         !twin.is_new()
-            && select::is_listed(query, twin)
+            && (self.groups.is_empty() || self.groups.contains(select::key(twin.profile.text("group_id"))))
+            && select::is_listed_in_any_group(query, twin)
             && filter.as_ref().is_none_or(|filter| filter.matches(twin, self.now))
             && select::is_called(query, twin)
     }
@@ -236,11 +247,15 @@ impl Question {
             Some(field) => field.key(twin, self.now),
             None => head_key(query.sort, twin),
         };
-        Item { key, number: twin.number, id: twin.id.clone(), descending: query.descending }
+        let id = (self.want == Want::Ids).then(|| twin.id.clone());
+        Item { key, number: twin.number, id, descending: query.descending }
     }
 
-    fn best(&self, keep: u64) -> Best {
-        Best::new(count(keep))
+    fn best(&self) -> Best {
+        Best::new(match self.want {
+            Want::First(first) => count(first),
+            Want::Ids => usize::MAX,
+        })
     }
 
     /// The part of the query that the store's indexes answer truly; none where there is none. The drift is left

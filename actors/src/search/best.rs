@@ -13,7 +13,8 @@ const LEAST: usize = 1_024;
 pub struct Item {
     pub key: SortKey,
     pub number: DeviceNumber,
-    pub id: DeviceId,
+    /// Left out where nobody wants it: it lies elsewhere in memory.
+    pub id: Option<DeviceId>,
     pub descending: bool,
 }
 
