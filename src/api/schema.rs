@@ -303,7 +303,7 @@ pub enum HistoryAnswer {
 #[derive(ToSchema)]
 pub struct EventItem {
     seq: u64,
-    /// `telemetry`, `twin`, `command`, `presence`, `alarm` or `rule`.
+    /// `telemetry`, `twin`, `command`, `presence`, `alarm`, `rule`, `fleet` (groups, templates, firmware) or `job`.
     kind: String,
     /// Null where it is no device's: of rules that a time or a person set off, and of what comes to rules from
     /// beyond the devices.
