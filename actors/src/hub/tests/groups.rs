@@ -171,6 +171,7 @@ async fn a_group_that_is_being_removed_takes_nothing_more_in() {
         let patch = [("group_id", "b".into())].into_iter().collect();
         give(&hub, device, Input::Register(Box::new(Registration { patch })), IfUnknown::Begin).await;
     }
+    told(&hub).await; // all of it is seen, so the removal begins with its message
     let (gone, again, under, renamed) = tokio::join!(
         delete(&hub, "b", true),
         delete(&hub, "b", true),
