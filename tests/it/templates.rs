@@ -112,7 +112,7 @@ async fn a_template_is_given_changed_over_what_devices_say_and_taken_away() {
         assert_eq!(again[part], a[part], "{part}");
     }
     let mut late = Device::connect(hub.mqtt.unwrap(), "pump-2").await.unwrap();
-    let by_id = json!({ "applies_to": { "type": null } });
+    let by_id = json!({ "applies_to": { "type": null } }); // its pattern of ids stays
     let put = send(&hub, Method::PATCH, "/api/templates/pump", &by_id, StatusCode::OK).await;
     assert_eq!((&put["version"], &put["layer_version"], &put["job"]), (&json!(3), &json!(2), &Value::Null));
     late.say("iot/devices/pump-2/data", r#"{"t": 20}"#).await;
