@@ -18,6 +18,7 @@ use twinhub_actors::messages::templates::TemplateRefusal;
 use twinhub_actors::store::StoreError;
 use utoipa::ToSchema;
 
+use crate::exchange::{Fault, FileFault};
 use crate::fields::FieldError;
 
 /// Why a request was not done.
@@ -34,6 +35,9 @@ pub enum ApiError {
     Payload(#[from] PayloadError),
     #[error(transparent)]
     Field(#[from] FieldError),
+    /// Nothing of a file can be read.
+    #[error(transparent)]
+    File(#[from] FileFault),
     #[error("`id`: {0}")]
     DeviceId(#[from] BadDeviceId),
     #[error("there is no {what} `{name}`")]
@@ -115,15 +119,15 @@ pub struct Problem {
     /// How far that command has come.
     #[serde(skip_serializing_if = "Option::is_none")]
     command_status: Option<&'static str>,
-    /// Everything that is wrong with a rule, where it was one.
+    /// Everything that is wrong with a rule, where it was one, or with a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<RuleError>>,
 }
 
-/// Something that is wrong with a rule.
+/// Something that is wrong with a rule, or with a file as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RuleError {
-    /// A JSON pointer to it.
+    /// A JSON pointer to it; the name of a file's column.
     #[schema(example = "/triggers/0/above")]
     pub pointer: String,
     /// From 1, where it stands in a text.
@@ -195,7 +199,10 @@ impl ApiError {
             field: self.field(),
             command_id: command_id.map(|id| id.to_string()),
             command_status: command_status.flatten().map(CommandStatus::as_str),
-            errors: self.problems().map(|problems| problems.iter().map(RuleError::of).collect()),
+            errors: match self {
+                Self::File(file) => Some(vec![RuleError::of_file(file)]),
+                _ => self.problems().map(|problems| problems.iter().map(RuleError::of).collect()),
+            },
         }
     }
 
@@ -214,6 +221,7 @@ impl ApiError {
             Self::Payload(PayloadError::Json(JsonError::Syntax(_))) => (StatusCode::BAD_REQUEST, "not_json"),
             Self::Payload(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.reason()),
             Self::Field(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.code),
+            Self::File(file) => (StatusCode::UNPROCESSABLE_ENTITY, file.fault.code),
             Self::DeviceId(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_device_id"),
             Self::NotFound { what: "device", .. } => (StatusCode::NOT_FOUND, "device_not_found"),
             Self::NotFound { what: "command", .. } => (StatusCode::NOT_FOUND, "command_not_found"),
@@ -317,6 +325,7 @@ impl ApiError {
             Self::Field(error) => Some(error.field.clone()),
             Self::Group(GroupRefusal::NoParent(_) | GroupRefusal::Circle(_)) => Some("parent_group".into()),
             Self::Group(GroupRefusal::NoName) => Some("name".into()),
+            Self::File(file) => file.fault.field.clone(),
             Self::DeviceId(_) => Some("id".into()),
             Self::Payload(PayloadError::WrongType { name, .. } | PayloadError::BadValue { name, .. }) => {
                 Some(name.clone())
@@ -427,7 +436,25 @@ pub fn with_hint(problem: &rules::Problem) -> String {
     }
 }
 
+/// The refusal of one line of many.
+impl From<ApiError> for Fault {
+    fn from(error: ApiError) -> Self {
+        Self { column: None, field: error.field(), code: error.code(), error: error.to_string() }
+    }
+}
+
 impl RuleError {
+    /// What is wrong with a file as it is told.
+    fn of_file(FileFault { line, fault }: &FileFault) -> Self {
+        Self {
+            pointer: fault.field.clone().unwrap_or_default(),
+            line: u32::try_from(*line).ok(),
+            column: fault.column.and_then(|column| u32::try_from(column).ok()),
+            message: fault.error.clone(),
+            hint: None,
+        }
+    }
+
     /// The problem as it is told.
     #[must_use]
     pub fn of(problem: &rules::Problem) -> Self {

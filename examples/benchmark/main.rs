@@ -9,7 +9,9 @@
 mod bulk;
 mod commands;
 mod disk;
+mod groups;
 mod http;
+mod import;
 mod ingest;
 mod live;
 mod load;
@@ -67,8 +69,10 @@ enum Part {
     Commands,
     Rules,
     Bulk,
+    Import,
     Many,
     Schedules,
+    Groups,
     Search,
     History,
 }
@@ -146,8 +150,10 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
             Part::Commands => commands::run(&bench, report).await,
             Part::Rules => rules::run(&bench, report).await,
             Part::Bulk => bulk::run(&bench, report).await,
+            Part::Import => import::run(&bench, report).await,
             Part::Many => rest::many(&bench, report).await,
             Part::Schedules => schedules::run(&bench, report).await,
+            Part::Groups => groups::run(&bench, report).await,
             Part::Search => search::run(&bench, report).await,
             Part::History => rest::history(&bench, report).await,
         };

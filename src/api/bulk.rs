@@ -82,6 +82,7 @@ pub async fn post_bulk(
         description: wanted.description,
         rate: wanted.rate,
         devices,
+        skipped: Vec::new(),
         unknown: unknown.clone(),
         cause: Cause::new(Source::Rest, ""),
         reply,
@@ -103,23 +104,8 @@ fn wanted(body: Object, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldErro
     let action = fields.object("action")?.ok_or_else(|| FieldError::missing("action"))?;
     let action = action::read(action, now).map_err(|error| within("action", error))?;
     let choice = Choice::take(&mut fields, tree, now)?;
-    let rate = match fields.take("rate") {
-        None => None,
-        Some(Json::Number(rate)) if rate.as_f64() > 0.0 && rate.as_f64() <= HIGHEST_RATE => {
-            Some(rate.as_f64())
-        }
-        Some(other) => {
-            let shown: String = other.to_string().chars().take(64).collect();
-            return Err(FieldError::bad(
-                "rate",
-                format!("expected devices a second, more than 0, found {shown}"),
-            ));
-        }
-    };
-    let description = fields.text("description")?.unwrap_or_default();
-    if description.len() > LONGEST_DESCRIPTION {
-        return Err(FieldError::bad("description", format!("{LONGEST_DESCRIPTION} bytes at most")));
-    }
+    let rate = rate(&mut fields)?;
+    let description = description(&mut fields)?;
     Ok(Wanted {
         choice,
         action,
@@ -128,6 +114,30 @@ fn wanted(body: Object, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldErro
         description,
         confirm_count: fields.count("confirm_count")?,
     })
+}
+
+/// Devices a second at most.
+pub(super) fn rate(fields: &mut Fields) -> Result<Option<f64>, FieldError> {
+    match fields.take("rate") {
+        None => Ok(None),
+        Some(Json::Number(rate)) if rate.as_f64() > 0.0 && rate.as_f64() <= HIGHEST_RATE => {
+            Ok(Some(rate.as_f64()))
+        }
+        Some(other) => {
+            let shown: String = other.to_string().chars().take(64).collect();
+            let detail = format!("expected devices a second, more than 0, found {shown}");
+            Err(FieldError::bad("rate", detail))
+        }
+    }
+}
+
+/// What is said of a job.
+pub(super) fn description(fields: &mut Fields) -> Result<Box<str>, FieldError> {
+    let description = fields.text("description")?.unwrap_or_default();
+    if description.len() > LONGEST_DESCRIPTION {
+        return Err(FieldError::bad("description", format!("{LONGEST_DESCRIPTION} bytes at most")));
+    }
+    Ok(description)
 }
 
 /// Nobody removes more, or fewer, than they think.

@@ -196,7 +196,8 @@ async fn change(
     detail(state, &twin).await
 }
 
-fn patch(body: Object) -> Result<Object, FieldError> {
+/// The change that a body asks for.
+pub(super) fn patch(body: Object) -> Result<Object, FieldError> {
     let mut fields = Fields::of(body, &FIELDS)?;
     let mut patch = Object::default();
     for field in TEXTS.into_iter().chain(["template"]) {

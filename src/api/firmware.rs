@@ -1,6 +1,7 @@
 //! `/api/firmware`: the images that devices can be brought to, by URL or uploaded.
 
 mod file;
+mod rollout;
 mod upload;
 
 use std::path::Path;
@@ -21,6 +22,8 @@ use utoipa::OpenApi;
 use uuid::Uuid;
 
 pub use file::Folder;
+#[cfg(test)]
+pub(super) use rollout::FIELDS as ROLLOUT_FIELDS;
 
 use super::body::{Body, ImageNamed};
 use super::paging::Paging;
@@ -45,6 +48,7 @@ const LONGEST_NOTES: usize = 16_384;
     tags((name = "firmware", description = "What devices run, and how they are brought to something newer")),
     paths(
         list_firmware, post_firmware, upload::upload_firmware, get_firmware, delete_firmware, file::get_file,
+        rollout::post_rollout,
     )
 )]
 pub struct Description;
@@ -62,6 +66,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
                 .route(get().to(get_firmware))
                 .route(web::delete().to(delete_firmware)),
         )
+        .service(resource("/api/firmware/{id}/rollouts", "POST").route(web::post().to(rollout::post_rollout)))
         .service(resource("/api/firmware/{id}/file", "GET, HEAD").route(get().to(file::get_file)));
 }
 

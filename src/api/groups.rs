@@ -3,6 +3,9 @@
 mod change;
 pub(super) mod view;
 
+#[cfg(test)]
+pub(super) use change::CHANGE;
+
 use actix::dev::ToEnvelope;
 use actix::{Context, Handler, Message};
 use actix_web::web::{self, Data, ServiceConfig};
@@ -13,6 +16,8 @@ use twinhub_actors::fleet::groups::Groups;
 use twinhub_actors::messages::groups::{GroupPage, GroupQuery, GroupView, ReadGroup, ReadGroups};
 use twinhub_actors::post::post;
 use utoipa::OpenApi;
+
+pub(super) use change::wish;
 
 use super::body::GroupNamed;
 use super::devices::{Said, list};
@@ -162,7 +167,10 @@ fn query(mut params: Params, paging: Paging) -> Result<GroupQuery, FieldError> {
 }
 
 /// Asks the groups, and waits for the answer as long as people are patient.
-async fn ask<M, T>(state: &WebState, message: impl FnOnce(oneshot::Sender<T>) -> M) -> Result<T, ApiError>
+pub(super) async fn ask<M, T>(
+    state: &WebState,
+    message: impl FnOnce(oneshot::Sender<T>) -> M,
+) -> Result<T, ApiError>
 where
     M: Message<Result = ()> + Send + 'static,
     Groups: Handler<M>,

@@ -25,8 +25,10 @@ use crate::error::{ApiError, Problem};
 use crate::web::WebState;
 
 const STATUSES: &str = "preparing, running, paused, done, canceled or failed";
-const STATES: &str = "queued, asked, notified, downloading, downloaded, verified, updating, done, failed, skipped \
-     or canceled";
+/// What of a roll-out is called done.
+const UPDATED: &str = "updated";
+const STATES: &str = "queued, asked, notified, downloading, downloaded, verified, updating, done, updated, \
+     failed, skipped or canceled";
 
 /// The part of the description that is about jobs.
 #[derive(OpenApi)]
@@ -133,15 +135,16 @@ pub async fn list_job_devices(
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
-    let states = params.words("state", STATES, StepState::parse)?;
+    let state_of = |word: &str| StepState::parse(if word == UPDATED { "done" } else { word });
+    let states = params.words("state", STATES, state_of)?;
     params.finish()?;
-    find(&state, id).await?;
+    let is_rollout = find(&state, id).await?.job.action.rollout().is_some();
     let (offset, limit) = (paging.offset(), paging.limit);
     let query = JobDeviceQuery { states, offset, limit, ..JobDeviceQuery::of(id) };
     let page = state.hub.archive.send(ListJobDevices(query)).await??;
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, page.total);
-    Ok(array(response, &page.devices, |device, out| item(device).write(out)))
+    Ok(array(response, &page.devices, |device, out| item(device, is_rollout).write(out)))
 }
 
 /// Has no further device get its turn until the job is resumed.
@@ -281,11 +284,12 @@ fn shown(told: &JobTold) -> HttpResponse {
     Document::of(&told.document()).send(HttpResponse::Ok())
 }
 
-fn item(JobDevice { device, step, at, .. }: &JobDevice) -> Object {
+fn item(JobDevice { device, step, at, .. }: &JobDevice, is_rollout: bool) -> Object {
+    let is_updated = is_rollout && step.state == StepState::Done;
     let reason = (!step.detail.is_empty()).then(|| Json::String(step.detail.clone()));
     [
         ("device_id", Json::from(device.as_str())),
-        ("state", step.state.as_str().into()),
+        ("state", if is_updated { UPDATED } else { step.state.as_str() }.into()),
         ("reason", reason.unwrap_or_default()),
         ("percent", step.percent.map(|percent| i64::from(percent).into()).unwrap_or_default()),
         ("command_id", step.command.map(|id| id.to_string().into()).unwrap_or_default()),
@@ -329,7 +333,7 @@ mod tests {
         let device = DeviceId::parse("pump-1").unwrap();
         let step = Step::new(id, StepState::Queued);
         let device = JobDevice { device, number: DeviceNumber(1), place: 0, step, at: now };
-        assert_eq!(described("JobDeviceItem"), written(&item(&device)));
+        assert_eq!(described("JobDeviceItem"), written(&item(&device, false)));
         assert_eq!(described("NewBulk"), bulk::FIELDS.map(str::to_owned).into());
     }
 

@@ -17,6 +17,7 @@ mod devices;
 mod diagnostics;
 mod docs;
 mod events;
+mod files;
 pub(crate) mod firmware;
 mod groups;
 mod health;
@@ -49,6 +50,7 @@ use crate::error::ApiError;
 /// The routes of the API, its description and the page to try it.
 pub fn configure(config: &mut ServiceConfig) {
     config
+        .configure(files::configure) // before `/api/devices/{id}`, which would take them for devices
         .configure(jobs::configure)
         .service(
             resource("/api/devices", "GET, HEAD, POST")

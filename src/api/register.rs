@@ -66,13 +66,13 @@ struct MqttTopics {
 
 /// A registration, read from a body.
 #[derive(Debug)]
-struct Wanted {
-    id: Option<DeviceId>,
-    name: Box<str>,
-    serial: Option<Box<str>>,
-    token: Option<Box<str>>,
+pub(super) struct Wanted {
+    pub id: Option<DeviceId>,
+    pub name: Box<str>,
+    pub serial: Option<Box<str>>,
+    pub token: Option<Box<str>>,
     /// Merge patch onto the new twin.
-    patch: Object,
+    pub patch: Object,
 }
 
 /// The fields of a registration.
@@ -148,7 +148,8 @@ pub async fn register_device(Body(body): Body, state: Data<WebState>) -> Result<
     Ok(response)
 }
 
-fn wanted(body: Object) -> Result<Wanted, FieldError> {
+/// The registration that a body asks for.
+pub(super) fn wanted(body: Object) -> Result<Wanted, FieldError> {
     let mut fields = Fields::of(body, &FIELDS)?;
     let name = fields.needed_text("name")?;
     let id = fields.text("device_id")?;
@@ -214,7 +215,7 @@ pub(super) fn take_sections(
 }
 
 /// An id for a device that brought none: UUIDv7, which sorts by time.
-fn make_id(now: Timestamp) -> String {
+pub(super) fn make_id(now: Timestamp) -> String {
     let millis = now.millis().unsigned_abs();
     let nanos = u32::try_from(millis % 1_000 * 1_000_000).unwrap_or_default(); // below a second
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1_000, nanos)).to_string()

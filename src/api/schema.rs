@@ -15,6 +15,7 @@ use templates::TemplateOfDevice;
 pub mod alarms;
 pub mod automation;
 pub mod commands;
+pub mod files;
 pub mod firmware;
 pub mod groups;
 pub mod jobs;

@@ -1,3 +1,4 @@
 //! Firmware: images by their address or uploaded, and devices that are brought to them.
 
+mod devices;
 mod images;

@@ -15,6 +15,8 @@ mod dispositivos;
 mod firmware;
 mod first_device;
 mod garbage;
+mod groups;
+mod import;
 mod jobs;
 mod killed;
 mod lifecycle;

@@ -160,10 +160,10 @@ impl Twin {
     pub fn apply(&mut self, input: Input, now: Timestamp, cause: &Cause) -> Result<Outcome, Refusal> {
         let mut outcome = Outcome::default();
         self.check_service(&input, cause)?;
-        let turn = jobs::Turn::of(&input, cause);
+        let (turn, asks) = (jobs::Turn::of(&input, cause), firmware::asks(&input));
         self.take(&mut outcome, input, now, cause)?;
         if self.firmware.is_some() {
-            self.settle_firmware(&mut outcome, now, cause);
+            self.settle_firmware(&mut outcome, asks, now, cause);
         }
         self.pump(&mut outcome, now, cause);
         self.mute(&mut outcome.publishes);
@@ -217,7 +217,6 @@ impl Twin {
                 outcome.publishes.clear(); // it is told all of it now, asked for or not
                 outcome.publishes.push(self.publish_desired());
                 outcome.publishes.extend(self.publish_configuration());
-                self.tell_update(outcome, now, cause);
             }
             Input::Register(registration) => {
                 if !self.is_new() && self.claimed {
@@ -297,7 +296,6 @@ impl Twin {
             self.come_online(outcome, presence::reason::REPORTED, now, cause);
         } else {
             self.remind(outcome);
-            self.tell_update(outcome, now, cause);
         }
         self.tell_details(outcome, details, now, cause);
     }

@@ -11,10 +11,11 @@ use tracing::warn;
 
 use super::{Around, Shelf};
 use crate::domain::Cause;
-use crate::domain::fleet::{Image, RecordChange, RecordKind, Version};
+use crate::domain::fleet::{Image, Job, JobId, RecordChange, RecordKind, Version};
 use crate::messages::firmware::{AddImage, FindImage, ImagePage, ImageRefusal, ListImages, RemoveImage};
 use crate::post::post;
 use crate::receipt::Receipt;
+use crate::store::Record;
 
 /// An image's arrival or removal is durable, or was lost.
 #[derive(Message)]
@@ -31,6 +32,7 @@ type Reply = oneshot::Sender<Result<Image, ImageRefusal>>;
 /// See the module.
 pub struct Firmware {
     shelf: Shelf,
+    around: Arc<Around>,
     /// By their ids, which sort by time.
     images: BTreeMap<Box<str>, Image>,
     /// On their way to the store.
@@ -41,8 +43,8 @@ impl Firmware {
     /// They read what the store knows of them as they start.
     #[must_use]
     pub fn new(around: Arc<Around>) -> Self {
-        let shelf = Shelf::new(RecordKind::Firmware, around);
-        Self { shelf, images: BTreeMap::new(), coming: BTreeMap::new() }
+        let shelf = Shelf::new(RecordKind::Firmware, Arc::clone(&around));
+        Self { shelf, around, images: BTreeMap::new(), coming: BTreeMap::new() }
     }
 
     fn add(&mut self, AddImage { image, cause, reply }: AddImage, ctx: &Context<Self>) {
@@ -56,13 +58,23 @@ impl Firmware {
         self.put(RecordChange::Made, image, cause, reply, ctx);
     }
 
-    fn remove(&mut self, RemoveImage { id, cause, reply }: RemoveImage, ctx: &Context<Self>) {
-        match self.images.get(&id).cloned() {
-            Some(image) => self.put(RecordChange::Removed, image, cause, reply, ctx),
-            None => {
-                let _ = reply.send(Err(ImageRefusal::Unknown(id))); // whoever asked may have gone
-            }
+    /// Removes one that no roll-out uses, as far as the store knows.
+    fn remove(&mut self, RemoveImage { id, cause, reply }: RemoveImage, ctx: &mut Context<Self>) {
+        if !self.images.contains_key(&id) {
+            let _ = reply.send(Err(ImageRefusal::Unknown(id))); // whoever asked may have gone
+            return;
         }
+        let jobs = Shelf::new(RecordKind::Job, Arc::clone(&self.around)).load();
+        ctx.spawn(jobs.into_actor(self).map(move |jobs, this, ctx| {
+            match (user_of(&id, &jobs), this.images.get(&id)) {
+                (None, Some(image)) => this.put(RecordChange::Removed, image.clone(), cause, reply, ctx),
+                (user, _) => {
+                    let gone = || ImageRefusal::Unknown(id.clone());
+                    let refusal = user.map_or_else(gone, |job| ImageRefusal::InUse { id: id.clone(), job });
+                    let _ = reply.send(Err(refusal)); // whoever asked may have gone
+                }
+            }
+        }));
     }
 
     fn put(&self, change: RecordChange, image: Image, cause: Cause, reply: Reply, ctx: &Context<Self>) {
@@ -73,6 +85,13 @@ impl Firmware {
         });
         self.shelf.put(&id, change, body, Vec::new(), cause, receipt);
     }
+}
+
+/// The roll-out of this image that has not come to its end.
+fn user_of(image: &str, jobs: &[Record]) -> Option<JobId> {
+    let jobs = jobs.iter().filter_map(|record| Job::parse(record.body.as_ref()?).ok());
+    let uses = |job: &Job| job.action.rollout().is_some_and(|rollout| &*rollout.image == image);
+    jobs.filter(|job| !job.status.is_final()).find(uses).map(|job| job.id)
 }
 
 impl Actor for Firmware {

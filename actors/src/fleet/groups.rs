@@ -94,6 +94,9 @@ impl Groups {
 
     /// Does what waited for the census.
     fn serve(&mut self, ctx: &mut Context<Self>) {
+        if self.waiting.is_empty() {
+            return;
+        }
         let Some(seen) = self.following.seen() else { return };
         let (now, later) = std::mem::take(&mut self.waiting).into_iter().partition(|(seq, _)| *seq <= seen);
         self.waiting = later;

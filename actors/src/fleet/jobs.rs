@@ -7,6 +7,7 @@
 
 mod making;
 mod progress;
+mod rollout;
 mod run;
 mod steering;
 

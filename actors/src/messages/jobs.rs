@@ -27,6 +27,8 @@ pub struct MakeJob {
     pub rate: Option<f64>,
     /// In the order of their turns.
     pub devices: Vec<(DeviceId, DeviceNumber)>,
+    /// Devices that it passes over, and why.
+    pub skipped: Vec<(DeviceId, DeviceNumber, Box<str>)>,
     /// Devices that were named and that nobody knows: the job fails with each of them.
     pub unknown: Vec<DeviceId>,
     /// Who made it.

@@ -7,7 +7,7 @@ use super::within;
 use crate::api::{asked, mode};
 use crate::fields::{FieldError, Fields};
 
-/// What people ask for: all kinds but `refresh`, which templates ask for.
+/// What people ask for: all kinds but `refresh`, which templates ask for, and `firmware`, which has a route of its own.
 const KINDS: [&str; 8] =
     ["desired", "command", "mode", "tags", "configuration", "group", "template", "delete"];
 
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn reads_actions() {
         for text in [
-            r#"{"desired":{"n":1.50,"m":null}}"#,
+            r#"{"desired":{"m":null,"n":1.50}}"#,
             r#"{"tags":{"floor":"2"}}"#,
             r#"{"configuration":{}}"#,
             r#"{"group":"hall"}"#,

@@ -74,6 +74,7 @@ fn change(action: &JobAction, twin: &Twin) -> Object {
         JobAction::Mode { mode, until } => ((*mode, *until) != (twin.mode, twin.mode_until))
             .then(|| ("mode".to_owned(), mode.as_str().into())),
         JobAction::Command(request) => Some(("command".to_owned(), Json::from(&*request.command_type))),
+        JobAction::Firmware(_) => None, // a roll-out has a dry run of its own
         JobAction::Delete => Some(("delete".to_owned(), Json::Bool(true))),
     };
     changed.into_iter().collect()

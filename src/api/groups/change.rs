@@ -193,7 +193,8 @@ async fn put(
     Ok(Document::of(&view::document(&stands)).send(response))
 }
 
-fn wish(body: Object, known: &[&str]) -> Result<GroupWish, FieldError> {
+/// What a body with these fields says of a group.
+pub(in crate::api) fn wish(body: Object, known: &[&str]) -> Result<GroupWish, FieldError> {
     let body = Fields::of(body, known)?.rest();
     GroupWish::parse(body).map_err(|(field, detail)| FieldError::bad(&field, detail))
 }

@@ -271,7 +271,7 @@ pub struct RunDetail {
 /// Something that people should look at.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WarningItem {
-    /// `conflict`, `circle`, `never`, `unknown_device` or `unknown_rule`.
+    /// `conflict`, `circle`, `never`, `unknown_device`, `unknown_group` or `unknown_rule`.
     #[schema(example = "conflict")]
     pub code: &'static str,
     /// The rules that it is about.

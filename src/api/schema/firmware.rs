@@ -2,6 +2,8 @@
 
 use utoipa::{IntoParams, ToSchema};
 
+use super::Object;
+
 /// What a device runs, and how far it has come with what it is to run.
 #[derive(ToSchema)]
 pub struct DeviceFirmware {
@@ -107,4 +109,50 @@ pub struct Upload {
     /// Refused where the bytes hash to something else.
     sha256: Option<String>,
     notes: Option<String>,
+}
+
+/// How an image is to be rolled out: to devices in `ids`, or to all that fit.
+#[derive(ToSchema)]
+#[schema(example = json!({"where": {"type": "pump"}, "stages": [5, 25, 100], "abort": {"rate": 0.2, "min": 5}}))]
+pub struct NewRollout {
+    ids: Option<Vec<String>>,
+    /// An expression over the twin, as in rules.
+    filter: Option<String>,
+    /// The filters of the list of devices; an empty one means all.
+    r#where: Option<Object>,
+    /// Up to how many percent of the devices each stage goes: `[5, 25, 100]` by default.
+    stages: Option<Vec<u8>>,
+    /// `{"rate": 0.2, "min": 5}` by default: it is broken off when of those that are through a fifth has failed, once
+    /// five are through. Null: never.
+    abort: Option<Object>,
+    /// Also devices that run something newer, or that do not say what they run.
+    allow_downgrade: Option<bool>,
+    /// After how long without any progress a device has failed: `1h` by default.
+    #[schema(example = "1h")]
+    timeout: Option<String>,
+    /// Who has not begun by then has failed: a duration or a time; `7d` by default.
+    #[schema(example = "7d")]
+    expires: Option<String>,
+    /// Devices a second at most.
+    rate: Option<f64>,
+    description: Option<String>,
+    /// Only say who would get it, and who would not and why.
+    dry_run: Option<bool>,
+}
+
+/// A dry run of a roll-out.
+#[derive(ToSchema)]
+pub struct RolloutPreview {
+    dry_run: bool,
+    version: String,
+    /// How many devices get it.
+    total: u64,
+    /// The first ten: `{"id", "device_id", "model", "firmware_version"}`.
+    first: Vec<Object>,
+    /// How many do not.
+    skipped: u64,
+    /// The first ten of those: `{"id", "device_id", "reason"}`.
+    first_skipped: Vec<Object>,
+    /// `{"percent", "devices"}`: up to how many devices each goes.
+    stages: Vec<Object>,
 }

@@ -58,7 +58,7 @@ pub struct BulkPreviewItem {
 pub struct JobItem {
     #[schema(example = "01890a5d-ac96-774b-bcce-b302099a8057")]
     id: String,
-    /// What is done: `desired`, `command`, `mode`, `tags`, `configuration`, `group` or `delete`.
+    /// What is done: `desired`, `command`, `mode`, `tags`, `configuration`, `group`, `delete`, or `firmware`: a roll-out.
     #[schema(example = "desired")]
     kind: String,
     #[schema(example = json!({"desired": {"power": "on"}}))]
@@ -66,7 +66,8 @@ pub struct JobItem {
     description: String,
     /// Who made it: `user:ann`, or the door: `rest`.
     by: String,
-    /// `preparing`, `running`, `paused`, `done`, `canceled`, or `failed`: nothing was done.
+    /// `preparing`, `running`, `paused`, `done`, `canceled`, or `failed`: nothing was done, or a roll-out was broken
+    /// off because too many of its devices failed; `reason` says which.
     #[schema(example = "running")]
     status: String,
     reason: Option<String>,
@@ -85,6 +86,8 @@ pub struct JobItem {
     eta: Option<String>,
     /// 1, and one more with each retry.
     round: u32,
+    /// Of a roll-out: the stage that it is in, from 1.
+    stage: Option<u32>,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime)]
@@ -101,7 +104,7 @@ pub struct JobDeviceItem {
     #[schema(example = "pump-1")]
     device_id: String,
     /// `queued`, `asked`, `done`, `failed`, `skipped` or `canceled`; of firmware also `notified`, `downloading`,
-    /// `downloaded`, `verified` and `updating`.
+    /// `downloaded`, `verified`, `updating`, and `updated` where others are `done`.
     #[schema(example = "failed")]
     state: String,
     /// Why it failed or was left out.

@@ -54,6 +54,9 @@ pub struct FirmwareTask {
     /// One that has not begun by then has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// The device is brought to it also from a newer version.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub down: bool,
 }
 
 /// What a device says of it.
@@ -209,6 +212,9 @@ impl FirmwareTask {
         given.insert("image", Json::String(self.image.clone()));
         given.insert("timeout_ms", self.timeout_ms.into());
         given.insert("state", self.state.as_str().into());
+        if self.down {
+            given.insert("down", true.into());
+        }
         given
     }
 
@@ -233,6 +239,7 @@ impl FirmwareTask {
             reason: "".into(),
             timeout_ms: number("timeout_ms")?,
             expires: given.get("deadline").and_then(Json::as_str).and_then(Timestamp::parse),
+            down: given.get("down") == Some(&Json::Bool(true)),
         })
     }
 
@@ -322,6 +329,13 @@ fn percent(number: f64) -> Result<u8, PayloadError> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100")]
     let whole = number as u8;
     Ok(whole)
+}
+
+/// A device that runs `version` would go down to it, and nobody has said that it may.
+#[must_use]
+pub fn would_go_down(task: &FirmwareTask, version: &str) -> bool {
+    let newer = || Version::parse(version).zip(Version::parse(&task.version));
+    !task.down && newer().is_some_and(|(runs, target)| runs > target)
 }
 
 /// A version as a device says it is the one that it was to come to.

@@ -1,9 +1,9 @@
 //! New firmware for the device: it is told, says how far it has come, and is done when it runs it.
 
-use super::{Outcome, Publish, Refusal, Twin};
+use super::{Input, Outcome, Publish, Refusal, Status, Twin};
 use crate::domain::clock::Timestamp;
-use crate::domain::event::{Cause, ChangeKind, EventBody, TwinChange};
-use crate::domain::fleet::firmware::has_come;
+use crate::domain::event::{Cause, ChangeKind, Event, EventBody, TwinChange};
+use crate::domain::fleet::firmware::{has_come, would_go_down};
 use crate::domain::fleet::{FirmwareReport, FirmwareState, FirmwareTask, JobId, Step, StepState};
 use crate::domain::json::{Json, Object};
 
@@ -53,7 +53,7 @@ impl Twin {
         }
         let given = FirmwareTask { state: FirmwareState::Queued, ..task }.given();
         self.say_firmware(outcome, given, None, now, cause);
-        self.tell_update(outcome, now, cause);
+        self.tell_step(outcome);
         Ok(())
     }
 
@@ -70,30 +70,35 @@ impl Twin {
             return;
         };
         let (was_told, cancel) = (task.state == FirmwareState::Notified, task.message(true));
-        let change = [
-            ("state", "withdrawn".into()),
-            ("version", Json::String(task.version.clone())),
-            ("job", job.map_or(Json::Null, |job| job.to_string().into())),
-            ("reason", reason.into()),
-        ];
-        self.say_firmware(outcome, change.into_iter().collect(), None, now, cause);
+        let change = withdrawal(task, reason);
+        self.say_firmware(outcome, change, None, now, cause);
         outcome.steps.extend(job.map(|job| Step::new(job, StepState::Canceled).because(reason)));
         if was_told {
             outcome.publishes.push(Publish::Firmware(cancel));
         }
     }
 
-    /// Tells a device that is there what it is to come to, until it has begun.
-    pub(super) fn tell_update(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
+    /// A device that is there, and perhaps has just come, is told what it is to come to until it has begun.
+    fn tell_update(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
         let Some(task) = self.firmware().filter(|task| task.state.is_waiting()) else { return };
-        if !self.is_reachable() {
-            return;
-        }
         let (is_new, message) = (task.state == FirmwareState::Queued, task.message(false));
         outcome.publishes.push(Publish::Firmware(message));
         if is_new {
             self.advance(outcome, (FirmwareState::Notified, None), "", now, cause);
         }
+    }
+
+    /// The device has come to something newer by another way.
+    fn pass_over(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
+        let Some(task) = self.firmware() else { return };
+        let (job, runs) = (task.job, self.profile.text(VERSION));
+        if task.state == FirmwareState::Notified && self.is_reachable() {
+            outcome.publishes.push(Publish::Firmware(task.message(true)));
+        }
+        let reason = format!("it runs {runs}, which is newer than {}", task.version);
+        let change = withdrawal(task, &reason);
+        outcome.steps.extend(job.map(|job| Step::new(job, StepState::Skipped).because(reason)));
+        self.say_firmware(outcome, change, None, now, cause);
     }
 
     /// A device that goes before it has begun is told again when it returns.
@@ -124,14 +129,32 @@ impl Twin {
         }
     }
 
-    /// A device that turns up with the version is done, whatever it said before.
-    pub(super) fn settle_firmware(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
-        let is_done = |task: &&FirmwareTask| {
-            task.state != FirmwareState::Updated && has_come(task, self.profile.text(VERSION))
-        };
-        if self.firmware().filter(is_done).is_some() {
-            self.advance(outcome, (FirmwareState::Updated, None), "", now, cause);
+    /// What follows from what the device runs, and from its being there, now that all is known that came with it.
+    /// One that turns up with the version is done, whatever it said before.
+    pub(super) fn settle_firmware(
+        &mut self,
+        outcome: &mut Outcome,
+        asks: bool,
+        now: Timestamp,
+        cause: &Cause,
+    ) {
+        let runs = self.profile.text(VERSION);
+        match self.firmware() {
+            Some(task) if has_come(task, runs) => {
+                if task.state != FirmwareState::Updated {
+                    self.advance(outcome, (FirmwareState::Updated, None), "", now, cause);
+                }
+            }
+            Some(task) if task.state.is_waiting() && would_go_down(task, runs) => {
+                self.pass_over(outcome, now, cause);
+            }
+            _ => {}
         }
+        let comes = |event: &Event| matches!(event.body, EventBody::Presence { status: Status::Online, .. });
+        if self.is_reachable() && (asks || outcome.events.iter().any(comes)) {
+            self.tell_update(outcome, now, cause);
+        }
+        keep_last(&mut outcome.steps);
     }
 
     /// The time is over for a device that has not gone on.
@@ -225,6 +248,31 @@ impl Twin {
     fn tell_step(&self, outcome: &mut Outcome) {
         outcome.steps.extend(self.firmware().and_then(FirmwareTask::step));
     }
+}
+
+/// With it a device that is there asks what it is to be, or is given something.
+pub(super) fn asks(input: &Input) -> bool {
+    matches!(input, Input::AskDesired | Input::Presence { online: true, .. } | Input::Update(_))
+}
+
+/// Of what happened at once the last counts.
+fn keep_last(steps: &mut Vec<Step>) {
+    let mut seen = Vec::new();
+    steps.reverse();
+    steps.retain(|step| {
+        let is_last = !seen.contains(&step.job);
+        seen.push(step.job);
+        is_last
+    });
+    steps.reverse();
+}
+
+fn withdrawal(task: &FirmwareTask, reason: &str) -> Object {
+    let job = task.job.map_or(Json::Null, |job| job.to_string().into());
+    let version = Json::String(task.version.clone());
+    [("state", "withdrawn".into()), ("version", version), ("job", job), ("reason", reason.into())]
+        .into_iter()
+        .collect()
 }
 
 /// Where a report brings the device, how far and why; none where it says nothing new.

@@ -153,7 +153,6 @@ impl Twin {
             let body = EventBody::Presence { status: Status::Online, reason: why.into() };
             self.happen(outcome, body, now, cause);
             self.remind(outcome);
-            self.tell_update(outcome, now, cause);
         }
     }
 

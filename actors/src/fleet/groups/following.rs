@@ -33,6 +33,8 @@ pub(super) struct Following {
     /// Of these those that nobody reads yet.
     to_read: Vec<(DeviceId, DeviceNumber)>,
     reading: bool,
+    /// How often it has begun anew: what was asked for before that is not wanted any more.
+    begun: u32,
 }
 
 /// A device whose twin is not read yet.
@@ -62,7 +64,7 @@ impl Following {
 impl Groups {
     /// Counts all that there is, and follows from there.
     pub(super) fn read_all(&mut self, ctx: &mut Context<Self>) {
-        self.following = Following::default();
+        self.following = Following { begun: self.following.begun + 1, ..Following::default() };
         let around = Arc::clone(&self.around);
         let read = async move { reading::everything(&around).await };
         ctx.spawn(read.into_actor(self).map(|begun, this, ctx| {
@@ -162,15 +164,18 @@ impl Groups {
             return;
         }
         self.following.reading = true;
-        let all = self.following.to_read.len();
-        let some = self.following.to_read.split_off(all.saturating_sub(TWINS));
-        let around = Arc::clone(&self.around);
+        let most = self.following.to_read.len().min(TWINS);
+        let some: Vec<_> = self.following.to_read.drain(..most).collect();
+        let (begun, around) = (self.following.begun, Arc::clone(&self.around));
         let read = async move {
             let ids = some.iter().map(|(id, _)| id.clone()).collect();
             let twins = reading::twins(&around, ids).await;
             (some, twins)
         };
-        ctx.spawn(read.into_actor(self).map(|(asked, twins), this, ctx| {
+        ctx.spawn(read.into_actor(self).map(move |(asked, twins), this, ctx| {
+            if this.following.begun != begun {
+                return;
+            }
             this.following.reading = false;
             for twin in twins {
                 this.meet(&twin, ctx);

@@ -24,22 +24,26 @@ struct Parts {
 
 impl Jobs {
     pub(super) fn make(&mut self, make: MakeJob, ctx: &mut Context<Self>) {
-        let MakeJob { action, description, rate, devices, unknown, cause, reply } = make;
+        let MakeJob { action, description, rate, devices, skipped, unknown, cause, reply } = make;
         let (id, now) = (JobId(Uuid::now_v7()), self.around.clock.now());
-        let known = devices.into_iter().map(|(device, number)| (device, number, StepState::Queued));
+        let known =
+            devices.into_iter().map(|(device, number)| (device, number, Step::new(id, StepState::Queued)));
+        let skipped = skipped
+            .into_iter()
+            .map(|(device, number, why)| (device, number, Step::new(id, StepState::Skipped).because(why)));
         let unknown = (1..).zip(unknown).map(|(n, device)| {
             // Nobody's number: no twin will ever say that it is done.
-            (device, DeviceNumber(-n), StepState::Failed)
+            let why = Refusal::Unknown(device.to_string()).to_string();
+            (device, DeviceNumber(-n), Step::new(id, StepState::Failed).because(why))
         });
-        let row = |(place, (device, number, state)): (u64, (DeviceId, DeviceNumber, StepState))| {
-            let step = Step::new(id, state);
-            let step = match state {
-                StepState::Failed => step.because(Refusal::Unknown(device.to_string()).to_string()),
-                _ => step,
-            };
-            JobDevice { device, number, place, step, at: now }
+        let row = |(place, (device, number, step)): (u64, (DeviceId, DeviceNumber, Step))| JobDevice {
+            device,
+            number,
+            place,
+            step,
+            at: now,
         };
-        let rows: Vec<JobDevice> = (0..).zip(known.chain(unknown)).map(row).collect();
+        let rows: Vec<JobDevice> = (0..).zip(known.chain(skipped).chain(unknown)).map(row).collect();
         let mut job = Job::new(id, action, &who(&cause), rows.len() as u64, now);
         (job.description, job.rate) = (description, rate);
         for row in &rows {

@@ -12,7 +12,7 @@ use crate::counters::get;
 use crate::domain::fleet::job::{Progress, Speed, Sweeping};
 use crate::domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, StepState};
 use crate::domain::{Cause, Timestamp};
-use crate::store::JobCounts;
+use crate::store::{JobCounts, StoreError};
 
 /// A job is counted so often at most: counting reads all its devices.
 const COUNT_EVERY_MS: u64 = 250;
@@ -101,6 +101,7 @@ impl Jobs {
         let (now_ms, changes) = (self.around.clock.uptime_ms(), get(&self.around.counters.job_changes));
         let ids: Vec<JobId> = self.runs.keys().copied().collect();
         for id in ids {
+            self.expire(id, ctx);
             let (Some(run), Some(job)) = (self.runs.get(&id), self.jobs.get(&id)) else { continue };
             let every = if job.total > MANY { COUNT_MANY_EVERY_MS } else { COUNT_EVERY_MS };
             let Counting { as_of, at_ms, .. } = run.counting;
@@ -122,14 +123,22 @@ impl Jobs {
         // Both before the store is asked: what it answers is no older.
         let (changes, is_through) = (get(&self.around.counters.job_changes), run.is_through());
         let (serial, store) = (run.serial, self.around.store.clone());
-        let counts = async move { store.job_counts(id, None).await };
+        let stage = self.rollout(id).map(|(rollout, stage)| rollout.stage(stage));
+        let counts = async move {
+            let of_stage = match stage {
+                Some(stage) => store.job_counts(id, Some(stage)).await?,
+                None => JobCounts::new(),
+            };
+            // After the stage: nobody is in it who is not in all of it.
+            Ok::<_, StoreError>((store.job_counts(id, None).await?, of_stage))
+        };
         ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
             let Some(run) = this.runs.get_mut(&id).filter(|run| run.serial == serial) else { return };
             run.counting.under_way = false;
             if std::mem::take(&mut run.counting.again) {
                 return this.count(id, ctx);
             }
-            let counts = match counts {
+            let (counts, of_stage) = match counts {
                 Ok(counts) => counts,
                 Err(error) => {
                     warn!(job = %id, %error, "could not count a job's devices, trying again");
@@ -140,7 +149,7 @@ impl Jobs {
             run.counting.as_of = Some(changes);
             run.counting.counts = counts;
             let waiting = std::mem::take(&mut run.counting.waiting);
-            this.counted(id, is_through, ctx);
+            this.counted(id, is_through, &of_stage, ctx);
             for then in waiting {
                 then(this, ctx);
             }
@@ -155,7 +164,7 @@ impl Jobs {
     }
 
     /// `is_through`: every device had had its turn before it was counted.
-    fn counted(&mut self, id: JobId, is_through: bool, ctx: &mut Context<Self>) {
+    fn counted(&mut self, id: JobId, is_through: bool, of_stage: &JobCounts, ctx: &mut Context<Self>) {
         let (now_ms, now) = (self.around.clock.uptime_ms(), self.around.clock.now());
         let (Some(run), Some(job)) = (self.runs.get_mut(&id), self.jobs.get(&id)) else { return };
         let progress = run.progress(job, now);
@@ -169,9 +178,14 @@ impl Jobs {
         if job.status.is_final() && is_free && progress.under_way() == 0 {
             return self.end(id, ctx);
         }
-        if is_running && is_free && is_through && progress.count(StepState::Queued) > 0 {
+        let is_rollout = job.action.rollout().is_some();
+        if is_running && is_free && is_through && !is_rollout && progress.count(StepState::Queued) > 0 {
             return self.pass_again(id, ctx);
         }
+        if is_rollout && is_running && !run.writing && run.aborting.is_none() {
+            self.judge(id, is_free && is_through, of_stage, &progress.counts, ctx);
+        }
+        let Some(run) = self.runs.get_mut(&id) else { return };
         if run.counting.told != progress.counts && now_ms >= run.counting.told_ms + TELL_EVERY_MS {
             run.counting.told = progress.counts;
             run.counting.told_ms = now_ms;

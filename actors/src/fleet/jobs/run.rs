@@ -60,6 +60,10 @@ pub(super) struct Run {
     /// Its devices are being written down, or many of them are changed at once: nobody gets a turn.
     pub(super) writing: bool,
     pub(super) counting: Counting,
+    /// Of a roll-out: why it is to be broken off, once none of its devices has its turn.
+    pub(super) aborting: Option<String>,
+    /// Those that it never came to have failed.
+    pub(super) expired: bool,
 }
 
 /// A device's turn.
@@ -86,7 +90,14 @@ impl Run {
             wishes: VecDeque::new(),
             writing: false,
             counting,
+            aborting: None,
+            expired: false,
         }
+    }
+
+    /// There is more to read than there was.
+    pub(super) fn read_further(&mut self) {
+        self.all_read = false;
     }
 
     /// Every device had its turn.
@@ -96,7 +107,7 @@ impl Run {
 
     /// Nobody gets a turn just now.
     fn is_held(&self) -> bool {
-        self.writing || !self.wishes.is_empty()
+        self.writing || !self.wishes.is_empty() || self.aborting.is_some()
     }
 }
 
@@ -194,7 +205,12 @@ impl Jobs {
     fn settled(&mut self, mut turn: Turn, settled: Settled, ctx: &mut Context<Self>) {
         match settled {
             Ok(_) => self.turn_is_over(turn.job, ctx),
-            Err(NotTaken::Refused(refusal)) => self.fail(turn, &refusal.to_string(), ctx),
+            Err(NotTaken::Refused(refusal)) => {
+                // That a device is not to be updated now says nothing of the image.
+                let is_rollout = self.rollout(turn.job).is_some();
+                let state = if is_rollout { StepState::Skipped } else { StepState::Failed };
+                self.give_up(turn, state, &refusal.to_string(), ctx);
+            }
             Err(NotTaken::Lost) if !self.begun => {} // the hub goes down
             Err(NotTaken::Lost) if turn.tries < MOST_TRIES => {
                 let wait = TRY_AGAIN * turn.tries;
@@ -204,13 +220,13 @@ impl Jobs {
             Err(NotTaken::Lost) => {
                 error!(job = %turn.job, device_id = %turn.device, "a device's twin dies of a job, leaving it out");
                 let why = format!("its twin died of it {} times: see the log", turn.tries);
-                self.fail(turn, &why, ctx);
+                self.give_up(turn, StepState::Failed, &why, ctx);
             }
         }
     }
 
-    fn fail(&self, turn: Turn, why: &str, ctx: &mut Context<Self>) {
-        let step = Step::new(turn.job, StepState::Failed).because(why);
+    fn give_up(&self, turn: Turn, state: StepState, why: &str, ctx: &mut Context<Self>) {
+        let step = Step::new(turn.job, state).because(why);
         let op = JobOp::Step { number: turn.number, at: self.around.clock.now(), step };
         self.note(vec![op], ctx, move |this, ctx| this.turn_is_over(turn.job, ctx));
     }
@@ -219,6 +235,7 @@ impl Jobs {
         let Some(run) = self.runs.get_mut(&id) else { return };
         run.in_flight -= 1;
         if run.in_flight == 0 {
+            self.abort(id, ctx);
             self.grant_wishes(id, ctx);
         }
         if self.runs.get(&id).is_some_and(Run::is_through) {
@@ -229,6 +246,7 @@ impl Jobs {
 
     /// Reads the next devices, if it is time to.
     fn read_on(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        let reach = self.reach(id);
         let Some(run) = self.runs.get_mut(&id) else { return };
         if run.reading || run.all_read || run.next.len() > FEW {
             return;
@@ -237,7 +255,7 @@ impl Jobs {
         let store = self.around.store.clone();
         let query = JobDeviceQuery {
             states: vec![StepState::Queued],
-            places: Some((run.read_to, u64::MAX)),
+            places: Some((run.read_to, reach)),
             limit: PAGE,
             ..JobDeviceQuery::of(id)
         };
@@ -293,6 +311,6 @@ impl Jobs {
             detail: "nothing came of its turns".into(),
             at: self.around.clock.now(),
         };
-        self.note(vec![JobOp::Sweep(sweep)], ctx, |this, ctx| this.feed(ctx));
+        self.note(vec![JobOp::Sweep(sweep)], ctx, Self::feed);
     }
 }

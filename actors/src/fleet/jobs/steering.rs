@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Jobs;
 use super::making::AT_ONCE;
+use super::progress::Then;
 use super::run::Run;
 use crate::domain::Cause;
 use crate::domain::fleet::job::Sweeping;
@@ -139,13 +140,23 @@ impl Jobs {
         run.writing = true;
         self.runs.insert(id, run);
         let total = self.jobs.get(&id).map_or(0, |job| job.total);
-        if total <= AT_ONCE as u64 {
+        let withdraws = sweeping == Sweeping::Cancel && self.rollout(id).is_some();
+        if total <= AT_ONCE as u64 && !withdraws {
             return self.end_sweep(id, sweeping, 0, cause, ctx, then);
         }
         // What is wanted is written down first, so that a crash cannot leave half of it.
         let again = cause.clone();
         self.put(id, RecordChange::Changed, Vec::new(), cause, ctx, move |this, ctx| {
-            this.sweep_on(id, sweeping, 0, again, ctx, then);
+            if withdraws {
+                this.withdraw(id, ctx, move |this, ctx| {
+                    let sweep = move |this: &mut Self, ctx: &mut Context<Self>| {
+                        this.sweep_on(id, sweeping, 0, again, ctx, then);
+                    };
+                    this.count_then(id, ctx, Box::new(sweep));
+                });
+            } else {
+                this.sweep_on(id, sweeping, 0, again, ctx, then);
+            }
         });
     }
 
@@ -164,8 +175,7 @@ impl Jobs {
             return self.end_sweep(id, sweeping, from, cause, ctx, then);
         }
         let op = self.part_of_sweep(id, sweeping, (from, to));
-        let next: Box<dyn FnOnce(&mut Self, &mut Context<Self>)> =
-            Box::new(move |this, ctx| this.sweep_on(id, sweeping, to, cause, ctx, then));
+        let next: Then = Box::new(move |this, ctx| this.sweep_on(id, sweeping, to, cause, ctx, then));
         self.note(vec![op], ctx, next);
     }
 
@@ -195,7 +205,10 @@ impl Jobs {
     fn part_of_sweep(&self, id: JobId, sweeping: Sweeping, places: (u64, u64)) -> JobOp {
         let (from, to, detail) = sweeping.change();
         let at = self.around.clock.now();
-        JobOp::Sweep(Sweep { job: id, from: vec![from], places: Some(places), to, detail: detail.into(), at })
+        // One that was broken off says why.
+        let reason = self.jobs.get(&id).and_then(|job| job.reason.clone());
+        let detail = reason.filter(|_| sweeping == Sweeping::Cancel).unwrap_or_else(|| detail.into());
+        JobOp::Sweep(Sweep { job: id, from: vec![from], places: Some(places), to, detail, at })
     }
 }
 

@@ -233,6 +233,7 @@ impl Changing {
             description: format!("{why}: {id}").into(),
             rate: None,
             devices,
+            skipped: Vec::new(),
             unknown: Vec::new(),
             cause,
             reply,

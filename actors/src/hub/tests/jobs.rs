@@ -19,6 +19,7 @@ impl House {
             description: "".into(),
             rate: None,
             devices: known,
+            skipped: Vec::new(),
             unknown: vec![id("nobody")],
             cause: Cause::new(Source::Rest, ""),
             reply,

@@ -52,6 +52,7 @@ fn task(state: S) -> FirmwareTask {
         reason: "".into(),
         timeout_ms: 600_000,
         expires: Some(Timestamp::from_millis(9_000_000)),
+        down: false,
     }
 }
 
@@ -76,7 +77,7 @@ fn what_waits_for_a_device_ends_with_the_roll_out_and_what_has_begun_when_it_sta
 fn a_task_is_told_whole() {
     let queued = task(S::Queued);
     assert_eq!(FirmwareTask::from_given(&queued.given(), queued.at), Some(queued.clone()));
-    let bare = FirmwareTask { job: None, expires: None, ..queued.clone() };
+    let bare = FirmwareTask { job: None, expires: None, down: true, ..queued.clone() };
     assert_eq!(FirmwareTask::from_given(&bare.given(), bare.at), Some(bare));
     assert_eq!(
         queued.message(false).to_string(),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::rollout::Rollout;
 use super::JobId;
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{CommandId, CommandRequest};
@@ -30,6 +31,8 @@ pub enum JobAction {
     Template(Option<Box<str>>),
     /// Whoever has the template of this id takes it as it is now, or has it no more where it is gone.
     Refresh(Box<str>),
+    /// Bring the device to an image; how the job goes on with the others is in it.
+    Firmware(Box<Rollout>),
     /// Remove the device with all it has.
     #[serde(with = "yes")]
     Delete,
@@ -37,8 +40,18 @@ pub enum JobAction {
 
 impl JobAction {
     /// The words for the kinds of actions.
-    pub const KINDS: [&'static str; 9] =
-        ["desired", "command", "mode", "tags", "configuration", "group", "template", "refresh", "delete"];
+    pub const KINDS: [&'static str; 10] = [
+        "desired",
+        "command",
+        "mode",
+        "tags",
+        "configuration",
+        "group",
+        "template",
+        "refresh",
+        "delete",
+        "firmware",
+    ];
 
     /// The word for what it does: one of [`JobAction::KINDS`].
     #[must_use]
@@ -53,6 +66,7 @@ impl JobAction {
             Self::Template(_) => "template",
             Self::Refresh(_) => "refresh",
             Self::Delete => "delete",
+            Self::Firmware(_) => "firmware",
         }
     }
 
@@ -79,7 +93,14 @@ impl JobAction {
                 Input::Command { id: command, request, known: None, is_new: true }
             }
             Self::Delete => Input::Delete,
+            Self::Firmware(rollout) => Input::Update(Box::new(rollout.task(job))),
         }
+    }
+
+    /// The roll-out that it is.
+    #[must_use]
+    pub fn rollout(&self) -> Option<&Rollout> {
+        if let Self::Firmware(rollout) = self { Some(rollout) } else { None }
     }
 }
 

@@ -27,6 +27,9 @@ pub struct Job {
     pub rate: Option<f64>,
     /// 1, and one more with each retry.
     pub round: u32,
+    /// Of a roll-out: the stage that it is in, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<u32>,
     pub created_at: Timestamp,
     /// When its first device could have its turn.
     #[serde(default)]
@@ -58,6 +61,7 @@ impl Job {
     pub fn new(id: JobId, action: JobAction, by: &str, total: u64, now: Timestamp) -> Self {
         Self {
             id,
+            stage: action.rollout().map(|_| 1),
             action,
             description: "".into(),
             by: by.into(),
@@ -83,7 +87,7 @@ impl Job {
         self.ended_at = status.is_final().then_some(now);
         match signal {
             JobSignal::Prepared => self.started_at = Some(now),
-            JobSignal::Cancel => self.sweeping = Some(Sweeping::Cancel),
+            JobSignal::Cancel | JobSignal::Abort => self.sweeping = Some(Sweeping::Cancel),
             JobSignal::Retry => {
                 self.round += 1;
                 self.sweeping = Some(Sweeping::Retry);
@@ -115,7 +119,7 @@ impl Job {
         let mut document = self.to_object();
         document.remove("sweeping");
         document.insert("kind", self.action.kind().into());
-        for field in ["reason", "rate", "started_at", "ended_at"] {
+        for field in ["reason", "rate", "stage", "started_at", "ended_at"] {
             if document.get(field).is_none() {
                 document.insert(field, Json::Null);
             }
@@ -174,7 +178,7 @@ mod tests {
             r#"{"action":{"desired":{"n":1.50}},"by":"user:ann","counts":{"asked":2,"done":1},"#,
             r#""created_at":"1970-01-01T00:00:00.000Z","description":"","devices_per_second":null,"#,
             r#""ended_at":null,"eta":null,"id":"00000000-0000-0000-0000-000000000000","kind":"desired","#,
-            r#""percent":33,"rate":null,"reason":null,"round":1,"started_at":null,"status":"preparing","total":3}"#
+            r#""percent":33,"rate":null,"reason":null,"round":1,"stage":null,"started_at":null,"status":"preparing","total":3}"#
         );
         assert_eq!(told, expected);
     }

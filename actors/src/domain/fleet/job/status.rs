@@ -7,7 +7,7 @@
 //!              │         paused                │
 //!              │          │  (cancel, also from running)
 //!              ▼          └──▶ canceled ───────┘
-//!            failed   nothing was done
+//!            failed   nothing was done, or too many failed (abort, from running)
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub enum JobStatus {
     Paused,
     /// It has come to its end with every device, well or not.
     Done,
-    /// It broke off before any device had its turn.
+    /// It broke off: before any device had its turn, or because too many of them failed.
     Failed,
     /// It was called off. What was handed to devices before stays.
     Canceled,
@@ -41,6 +41,8 @@ pub enum JobSignal {
     /// No device is left to come to, or under way.
     Finish,
     Cancel,
+    /// Too many of its devices fail: those that had no turn get none.
+    Abort,
     /// Those that failed get another turn.
     Retry,
 }
@@ -57,20 +59,27 @@ impl JobStatus {
             (Self::Preparing, Is::Prepared)
             | (Self::Paused, Is::Resume)
             | (Self::Done | Self::Canceled, Is::Retry) => Some(Self::Running),
-            (Self::Preparing, Is::BreakOff) => Some(Self::Failed),
+            (Self::Preparing, Is::BreakOff) | (Self::Running, Is::Abort) => Some(Self::Failed),
             (Self::Running, Is::Pause) => Some(Self::Paused),
             (Self::Running, Is::Finish) => Some(Self::Done),
             (Self::Running | Self::Paused, Is::Cancel) => Some(Self::Canceled),
-            (Self::Preparing, Is::Pause | Is::Resume | Is::Finish | Is::Cancel | Is::Retry)
+            (Self::Preparing, Is::Pause | Is::Resume | Is::Finish | Is::Cancel | Is::Abort | Is::Retry)
             | (Self::Running, Is::Prepared | Is::BreakOff | Is::Resume | Is::Retry)
-            | (Self::Paused, Is::Prepared | Is::BreakOff | Is::Pause | Is::Finish | Is::Retry)
+            | (Self::Paused, Is::Prepared | Is::BreakOff | Is::Pause | Is::Finish | Is::Abort | Is::Retry)
             | (
                 Self::Done | Self::Canceled,
-                Is::Prepared | Is::BreakOff | Is::Pause | Is::Resume | Is::Finish | Is::Cancel,
+                Is::Prepared | Is::BreakOff | Is::Pause | Is::Resume | Is::Finish | Is::Cancel | Is::Abort,
             )
             | (
                 Self::Failed,
-                Is::Prepared | Is::BreakOff | Is::Pause | Is::Resume | Is::Finish | Is::Cancel | Is::Retry,
+                Is::Prepared
+                | Is::BreakOff
+                | Is::Pause
+                | Is::Resume
+                | Is::Finish
+                | Is::Cancel
+                | Is::Abort
+                | Is::Retry,
             ) => None,
         }
     }
@@ -102,8 +111,16 @@ impl JobStatus {
 }
 
 impl JobSignal {
-    pub const ALL: [Self; 7] =
-        [Self::Prepared, Self::BreakOff, Self::Pause, Self::Resume, Self::Finish, Self::Cancel, Self::Retry];
+    pub const ALL: [Self; 8] = [
+        Self::Prepared,
+        Self::BreakOff,
+        Self::Pause,
+        Self::Resume,
+        Self::Finish,
+        Self::Cancel,
+        Self::Abort,
+        Self::Retry,
+    ];
 }
 
 #[cfg(test)]
@@ -114,13 +131,13 @@ mod tests {
     fn every_signal_leads_where_the_table_says() {
         #[rustfmt::skip]
         let table = [
-            //           prepared   break off  pause     resume     finish   cancel      retry
-            ("preparing", ["running", "failed", "",       "",        "",      "",         ""]),
-            ("running",   ["",        "",       "paused", "",        "done",  "canceled", ""]),
-            ("paused",    ["",        "",       "",       "running", "",      "canceled", ""]),
-            ("done",      ["",        "",       "",       "",        "",      "",         "running"]),
-            ("failed",    ["",        "",       "",       "",        "",      "",         ""]),
-            ("canceled",  ["",        "",       "",       "",        "",      "",         "running"]),
+            //           prepared   break off  pause     resume     finish   cancel      abort     retry
+            ("preparing", ["running", "failed", "",       "",        "",      "",         "",       ""]),
+            ("running",   ["",        "",       "paused", "",        "done",  "canceled", "failed", ""]),
+            ("paused",    ["",        "",       "",       "running", "",      "canceled", "",       ""]),
+            ("done",      ["",        "",       "",       "",        "",      "",         "",       "running"]),
+            ("failed",    ["",        "",       "",       "",        "",      "",         "",       ""]),
+            ("canceled",  ["",        "",       "",       "",        "",      "",         "",       "running"]),
         ];
         for (from, leads) in table {
             let from = JobStatus::parse(from).unwrap();

@@ -24,6 +24,7 @@ pub fn task(number: u128, version: &str) -> FirmwareTask {
         reason: "".into(),
         timeout_ms: HOUR * 1_000,
         expires: Some(at(24 * HOUR)),
+        down: false,
     }
 }
 
@@ -108,7 +109,7 @@ fn a_device_goes_through_all_of_it() {
 fn a_device_that_is_away_is_told_when_it_comes_and_whenever_it_comes_until_it_begins() {
     let mut scene = Scene::new();
     let given = give(&mut scene, 1, "2.0.0");
-    assert_eq!((steps(&given), told(&given).len()), (vec![], 0));
+    assert_eq!((steps(&given), told(&given).len()), (vec!["queued".to_owned()], 0));
     assert_eq!(state(&scene), "queued");
     scene.wait(2 * HOUR);
     assert_eq!(state(&scene), "queued", "who was never told has not failed");
@@ -269,4 +270,31 @@ fn a_device_that_updates_by_itself_is_heard() {
     let said = says(&mut scene, r#"{"state": "updated", "version": "7"}"#);
     assert_eq!((said.steps, scene.twin.profile.text("firmware_version")), (vec![], "7"));
     assert_eq!((scene.twin.status, scene.twin.last_seen), (Status::Online, Some(at(5))));
+}
+
+#[test]
+fn who_comes_with_something_newer_is_left_alone() {
+    let mut scene = Scene::new();
+    give(&mut scene, 1, "2.0.0");
+    let come = comes_with(&mut scene, "2.0.1");
+    assert_eq!(steps(&come), ["skipped it runs 2.0.1, which is newer than 2.0.0"]);
+    assert_eq!((told(&come).len(), scene.twin.firmware()), (0, None));
+    let down = FirmwareTask { down: true, ..task(1, "2.0.0") };
+    scene.input(Input::Update(Box::new(down)), &cause());
+    assert_eq!(state(&scene), "notified", "somebody has said so");
+    let mut scene = Scene::online();
+    give(&mut scene, 1, "2.0.0");
+    let newer = scene.report(r#"{"firmware_version": "3"}"#);
+    assert_eq!(
+        told(&newer),
+        [r#"{"cancel":true,"job":"00000000-0000-0000-0000-000000000001","version":"2.0.0"}"#]
+    );
+}
+
+#[test]
+fn who_comes_with_the_version_is_told_nothing() {
+    let mut scene = Scene::new();
+    give(&mut scene, 1, "2.0.0");
+    let come = comes_with(&mut scene, "2.0.0");
+    assert_eq!((steps(&come), told(&come).len()), (vec!["done".to_owned()], 0));
 }

@@ -1,0 +1,178 @@
+//! Roll-outs of firmware: a job whose devices have their turns stage by stage, as long as it goes well.
+//!
+//! A device that is away has its task all the same, and is told when it returns; its row says `queued` till then. So a
+//! roll-out that is called off has to call those tasks back, before what is queued is called canceled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::ActorFutureExt;
+use actix::{AsyncContext, Context, WrapFuture};
+use futures_util::future::join_all;
+use tracing::{info, warn};
+
+use super::Jobs;
+use crate::domain::fleet::job::{JobCounts, Sweeping};
+use crate::domain::fleet::rollout::Next;
+use crate::domain::fleet::{JobId, JobSignal, JobStatus, RecordChange, Rollout, StepState};
+use crate::domain::{Cause, Input};
+use crate::fleet::Around;
+use crate::messages::supervisor::{Deliver, IfUnknown};
+use crate::post::post;
+use crate::receipt::{NotTaken, Receipt};
+use crate::store::{JobDevice, JobDeviceQuery, JobOp, Sweep};
+
+/// Tasks that are called back at once.
+const AT_ONCE: u64 = 64;
+/// One that is lost on its way, because its twin died, is called back so often.
+const MOST_TRIES: u32 = 4;
+/// The wait before it is tried again, and before the store is asked again.
+const TRY_AGAIN: Duration = Duration::from_millis(250);
+
+impl Jobs {
+    /// The roll-out that this job is, and the stage that it is in.
+    pub(super) fn rollout(&self, id: JobId) -> Option<(&Rollout, u32)> {
+        let job = self.jobs.get(&id)?;
+        Some((job.action.rollout()?, job.stage.unwrap_or(1)))
+    }
+
+    /// Up to which place devices may have their turns now.
+    pub(super) fn reach(&self, id: JobId) -> u64 {
+        self.rollout(id).map_or(u64::MAX, |(rollout, stage)| rollout.stage(stage).1)
+    }
+
+    /// It is known how far it has come with its stage and with all of it: does it go on?
+    pub(super) fn judge(
+        &mut self,
+        id: JobId,
+        through: bool,
+        of_stage: &JobCounts,
+        of_all: &JobCounts,
+        ctx: &mut Context<Self>,
+    ) {
+        let now = self.around.clock.now();
+        let Some((rollout, stage)) = self.rollout(id) else { return };
+        match rollout.next(stage, through, of_stage, of_all, rollout.expires <= now) {
+            Next::Wait => {}
+            Next::Stage(next) => {
+                info!(job = %id, stage = next, "the next stage of a roll-out begins");
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    job.stage = Some(next);
+                }
+                if let Some(run) = self.runs.get_mut(&id) {
+                    run.read_further();
+                }
+                // Durable before anybody has a turn in it.
+                self.hold(id, true);
+                let cause = Cause::of_job(id);
+                self.put(id, RecordChange::Changed, Vec::new(), cause, ctx, move |this, ctx| {
+                    this.hold(id, false);
+                    this.ready(id, ctx);
+                    this.count(id, ctx);
+                });
+            }
+            Next::Abort(why) => {
+                if let Some(run) = self.runs.get_mut(&id) {
+                    run.aborting = Some(why);
+                }
+                self.abort(id, ctx);
+            }
+        }
+    }
+
+    /// Breaks a roll-out off that is to be, once none of its devices has its turn.
+    pub(super) fn abort(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        let Some(run) = self.runs.get_mut(&id).filter(|run| run.in_flight == 0) else { return };
+        let Some(why) = run.aborting.take() else { return };
+        info!(job = %id, %why, "a roll-out is broken off");
+        if self.signal(id, JobSignal::Abort, Some(&format!("aborted: {why}"))) {
+            self.sweep(id, Sweeping::Cancel, Cause::of_job(id), ctx);
+        }
+    }
+
+    /// Has those fail that a roll-out never came to before its time was over. Those that have their task fail by
+    /// themselves.
+    pub(super) fn expire(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        let now = self.around.clock.now();
+        let is_running = self.jobs.get(&id).is_some_and(|job| job.status == JobStatus::Running);
+        let is_over = self.rollout(id).is_some_and(|(rollout, _)| rollout.expires <= now);
+        let reach = self.reach(id);
+        let Some(run) = self.runs.get_mut(&id).filter(|run| is_running && is_over && !run.expired) else {
+            return;
+        };
+        run.expired = true;
+        let sweep = Sweep {
+            job: id,
+            from: vec![StepState::Queued],
+            places: Some((reach, u64::MAX)),
+            to: StepState::Failed,
+            detail: "the roll-out's time was over before its stage began".into(),
+            at: now,
+        };
+        self.note(vec![JobOp::Sweep(sweep)], ctx, move |this, ctx| this.count(id, ctx));
+    }
+
+    /// Calls back what devices have not begun with, and then goes on.
+    pub(super) fn withdraw(
+        &self,
+        id: JobId,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        let reason = self.jobs.get(&id).and_then(|job| job.reason.clone());
+        let reason = reason.unwrap_or_else(|| "the roll-out was canceled".into());
+        let withdrawn = withdraw(Arc::clone(&self.around), id, self.reach(id), reason);
+        ctx.spawn(withdrawn.into_actor(self).map(|(), this, ctx| then(this, ctx)));
+    }
+
+    fn hold(&mut self, id: JobId, writing: bool) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.writing = writing;
+        }
+    }
+}
+
+async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, reason: Box<str>) {
+    let mut from = 0;
+    loop {
+        let query = JobDeviceQuery {
+            states: vec![StepState::Queued, StepState::Notified],
+            places: Some((from, reach)),
+            limit: AT_ONCE,
+            ..JobDeviceQuery::of(job)
+        };
+        match around.store.job_devices(&query).await {
+            Ok(page) => {
+                let Some(last) = page.devices.last() else { return };
+                from = last.place + 1;
+                join_all(page.devices.iter().map(|device| call_back(&around, job, device, &reason))).await;
+            }
+            Err(error) => {
+                warn!(%job, %error, "could not read a roll-out's devices, trying again");
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+        }
+    }
+}
+
+async fn call_back(around: &Around, job: JobId, device: &JobDevice, reason: &str) {
+    for _ in 0..MOST_TRIES {
+        let (receipt, settled) = Receipt::channel();
+        let deliver = Deliver {
+            device: device.device.clone(),
+            input: Input::WithdrawUpdate { job: Some(job), reason: reason.into() },
+            cause: Cause::of_job(job),
+            receipt,
+            if_unknown: IfUnknown::RefuseUnless(device.number),
+            want_twin: false,
+        };
+        if post(&around.supervisor, deliver).is_err() {
+            return; // the hub goes down, and does it again when it comes up
+        }
+        match settled.await {
+            // Refused: it is gone, and its task with it.
+            Ok(Ok(_) | Err(NotTaken::Refused(_))) => return,
+            Ok(Err(NotTaken::Lost)) | Err(_) => tokio::time::sleep(TRY_AGAIN).await,
+        }
+    }
+}

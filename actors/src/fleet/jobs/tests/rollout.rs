@@ -1,0 +1,195 @@
+//! Roll-outs of firmware, over a store that outlives the hub.
+
+use super::*;
+use crate::domain::fleet::{FirmwareReport, Lifecycle};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// Everything to version 2 by these stages; broken off when a third has failed, of three at least.
+fn to_two(stages: &[u8], devices: u64) -> String {
+    let places = crate::domain::fleet::rollout::places(stages, devices);
+    let expires = Timestamp::from_millis(NOON + DAY_MS);
+    format!(
+        r#"{{"firmware":{{"image":"i","version":"2","url":"http://hub/f","sha256":"00","size":9,"stages":{stages:?},
+            "places":{places:?},"abort":{{"rate":0.34,"min":3}},"timeout_ms":3600000,"expires":"{expires}"}}}}"#
+    )
+}
+
+impl House {
+    async fn say(&self, device: &str, input: Input) {
+        let cause = Cause::new(Source::Mqtt, "iot/devices/x/firmware");
+        self.hub.deliver(id(device), input, cause, IfUnknown::Refuse, false).await.unwrap();
+    }
+
+    /// The device comes, with what it runs.
+    async fn come(&self, device: &str, version: &str) {
+        let details = [("firmware_version", Json::from(version))].into_iter().collect();
+        self.say(device, Input::Presence { online: true, details }).await;
+    }
+
+    async fn report(&self, device: &str, state: &str) {
+        let report = FirmwareReport::read(format!(r#"{{"state": "{state}"}}"#).as_bytes()).unwrap();
+        self.say(device, Input::Firmware(Box::new(report))).await;
+    }
+
+    /// How far the device has come by its twin.
+    async fn firmware(&self, device: &str) -> String {
+        let twin = self.hub.read(&id(device)).await.unwrap().unwrap();
+        twin.firmware().map_or("none", |task| task.state.as_str()).into()
+    }
+
+    /// Lets time pass until the job stands so.
+    async fn until_so(&self, job: JobId, is_so: impl Fn(&JobTold) -> bool) -> JobTold {
+        loop {
+            let told = self.show(job).await.unwrap();
+            if is_so(&told) {
+                return told;
+            }
+            self.clock.advance(50);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn until_stage(&self, job: JobId, stage: u32) -> JobTold {
+        self.until_so(job, |told| told.job.stage == Some(stage)).await
+    }
+
+    /// Waits until so many of its devices are in this state.
+    async fn until_count(&self, job: JobId, state: StepState, count: u64) -> JobTold {
+        self.until_so(job, |told| told.progress.count(state) == count).await
+    }
+}
+
+#[actix::test]
+async fn it_goes_by_stages_and_finishes_with_devices_away() {
+    let house = House::new().await;
+    let devices = house.devices(20).await;
+    for n in 0..20 {
+        if n % 4 != 2 {
+            house.come(&format!("d{n}"), "1").await; // every fourth is away
+        }
+    }
+    let job = house.make(&to_two(&[5, 25, 100], 20), &devices, None).await;
+    let told = house.until_count(job, StepState::Notified, 1).await;
+    assert_eq!((counts(&told), told.job.stage), (vec![("queued", 19), ("notified", 1)], Some(1)));
+    assert_eq!((house.firmware("d0").await, house.firmware("d1").await), ("notified".into(), "none".into()));
+    house.report("d0", "downloading").await;
+    house.until_count(job, StepState::Downloading, 1).await;
+    assert_eq!(house.show(job).await.unwrap().job.stage, Some(1), "it is under way");
+    house.come("d0", "2").await;
+
+    house.until_stage(job, 2).await;
+    house.until_count(job, StepState::Notified, 3).await;
+    assert_eq!(house.firmware("d2").await, "queued", "it has its task, and is away");
+    assert_eq!(house.firmware("d5").await, "none");
+    // A crash makes nobody's turn come twice, and the stage is where it was.
+    let mut house = house.again().await;
+    for device in ["d1", "d3"] {
+        house.come(device, "2").await;
+    }
+    house.until_count(job, StepState::Done, 3).await;
+    assert_eq!(house.show(job).await.unwrap().job.stage, Some(2), "one is under way");
+    house.report("d4", "failed").await;
+
+    house.until_stage(job, 3).await;
+    house.until_count(job, StepState::Notified, 11).await;
+    for n in (5..20).filter(|n| n % 4 != 2) {
+        house.come(&format!("d{n}"), "2").await;
+    }
+    house.come("d4", "v2.0").await; // though it said that it failed
+    house.until_count(job, StepState::Done, 15).await;
+    house.come("d2", "1").await;
+    assert_eq!(house.firmware("d2").await, "notified", "it returns, and is updated");
+    house.come("d2", "2").await;
+    let told = house.until_count(job, StepState::Done, 16).await;
+    assert_eq!((counts(&told), told.job.status), (vec![("queued", 4), ("done", 16)], JobStatus::Running));
+
+    house.clock.advance(DAY_MS);
+    for device in ["d6", "d10", "d14", "d18"] {
+        let first_id = CommandId(uuid::Uuid::nil());
+        house.say(device, Input::Wake { heard_since: Timestamp::default(), first_id }).await;
+    }
+    let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
+    assert_eq!(counts(&told), [("done", 16), ("failed", 4)]);
+    assert_eq!(house.steps(job, &[StepState::Failed]).await[0], "d6 failed away: it was not there in time");
+    drop(house.until(job, JobStatus::Done).await);
+}
+
+#[actix::test]
+async fn it_is_broken_off_at_its_failure_rate_and_calls_back_what_has_not_begun() {
+    let mut house = House::new().await;
+    let devices = house.devices(20).await;
+    for n in 0..6 {
+        house.come(&format!("d{n}"), "1").await; // d6 to d9 are away
+    }
+    let job = house.make(&to_two(&[50, 100], 20), &devices, None).await;
+    house.until_count(job, StepState::Notified, 6).await;
+    house.report("d3", "downloading").await;
+    house.come("d0", "2").await;
+    house.report("d1", "failed").await;
+    house.until_count(job, StepState::Failed, 1).await;
+    assert_eq!(house.show(job).await.unwrap().job.status, JobStatus::Running, "two are too few to say");
+    house.report("d2", "failed").await;
+    let told = house.until_so(job, |told| told.progress.count(StepState::Canceled) == 16).await;
+    assert_eq!(told.job.status, JobStatus::Failed);
+    let why = "aborted: 2 of 3 devices failed: 67 %, and 34 % end it";
+    assert_eq!(told.job.reason.as_deref(), Some(why));
+    assert_eq!(counts(&told), [("downloading", 1), ("done", 1), ("failed", 2), ("canceled", 16)]);
+    for device in ["d4", "d5", "d6", "d9"] {
+        assert_eq!(house.firmware(device).await, "none", "{device}");
+        house.come(device, "1").await;
+        assert_eq!(house.firmware(device).await, "none", "{device} is not told when it returns");
+    }
+    assert_eq!(house.steps(job, &[StepState::Canceled]).await[15], format!("d19 canceled {why}"));
+    house.come("d3", "2").await;
+    let told = house.until_so(job, |told| told.progress.under_way() == 0).await;
+    assert_eq!(counts(&told), [("done", 2), ("failed", 2), ("canceled", 16)], "what had begun went on");
+    assert_eq!(house.until(job, JobStatus::Failed).await.job.stage, Some(1));
+}
+
+#[actix::test]
+async fn it_is_canceled_and_what_failed_is_tried_again() {
+    let house = House::new().await;
+    let devices = house.devices(3).await;
+    house.come("d0", "1").await;
+    house.come("d1", "1").await;
+    let job = house.make(&to_two(&[100], 3), &devices, None).await;
+    house.until_count(job, StepState::Notified, 2).await;
+    house.report("d0", "failed").await;
+    let told = house.steer(job, Steer::Cancel).await.unwrap();
+    assert_eq!((counts(&told), told.job.status), (vec![("failed", 1), ("canceled", 2)], JobStatus::Canceled));
+    assert_eq!((house.firmware("d1").await, house.firmware("d2").await), ("none".into(), "none".into()));
+    house.steer(job, Steer::Retry).await.unwrap();
+    house.until_count(job, StepState::Notified, 1).await;
+    assert_eq!(house.firmware("d0").await, "notified");
+    house.come("d0", "2").await;
+    let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
+    assert_eq!(counts(&told), [("done", 1), ("canceled", 2)]);
+}
+
+#[actix::test]
+async fn who_is_not_to_be_updated_by_then_is_passed_over() {
+    let house = House::new().await;
+    let devices = house.devices(4).await;
+    for device in ["d0", "d1", "d2"] {
+        house.come(device, "1").await;
+    }
+    let suspend = Input::SetLifecycle { state: Lifecycle::Suspended, reason: "".into() };
+    house.deliver("d1", suspend, IfUnknown::Refuse).await;
+    house.come("d2", "3").await;
+    let job = house.make(&to_two(&[100], 4), &devices, None).await;
+    house.until_count(job, StepState::Skipped, 2).await;
+    let why = "d1 skipped the device is suspended: it is neither heard nor driven until it is made active";
+    assert_eq!(
+        house.steps(job, &[StepState::Skipped]).await,
+        [why, "d2 skipped it runs 3, which is newer than 2"]
+    );
+    assert_eq!(house.firmware("d2").await, "none");
+    // One that comes back with something newer still.
+    assert_eq!(house.firmware("d3").await, "queued");
+    house.come("d3", "2.1").await;
+    assert_eq!(house.firmware("d3").await, "none");
+    house.come("d0", "2").await;
+    let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
+    assert_eq!(counts(&told), [("done", 1), ("skipped", 3)]);
+}

@@ -1,0 +1,364 @@
+//! `POST /api/firmware/{id}/rollouts`: devices are brought to an image, in stages, as a job.
+
+use std::collections::HashMap;
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::Data;
+use tokio::sync::oneshot;
+use twinhub_actors::HubError;
+use twinhub_actors::domain::duration::duration_ms;
+use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::fleet::firmware::USUAL_TIMEOUT_MS;
+use twinhub_actors::domain::fleet::rollout::{
+    Abort, USUAL_ABORT, USUAL_LIFE_MS, USUAL_STAGES, check_stages, places,
+};
+use twinhub_actors::domain::fleet::{Image, JobAction, Rollout, Tree};
+use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp, Twin};
+use twinhub_actors::messages::archive::LoadTwins;
+use twinhub_actors::messages::jobs::{JobTold, MakeJob};
+use twinhub_actors::post::post;
+
+use super::{find, url};
+use crate::api::body::{Body, ImageNamed};
+use crate::api::bulk::{description, rate};
+use crate::api::choice::{Choice, Chosen};
+use crate::api::params::Params;
+use crate::api::reply::Document;
+use crate::api::schema::firmware::{NewRollout, RolloutPreview};
+use crate::api::schema::jobs::JobItem;
+use crate::error::{ApiError, Problem};
+use crate::fields::{FieldError, Fields};
+use crate::web::WebState;
+
+/// The fields of a body.
+pub(in crate::api) const FIELDS: [&str; 11] = [
+    "ids",
+    "filter",
+    "where",
+    "stages",
+    "abort",
+    "allow_downgrade",
+    "timeout",
+    "expires",
+    "rate",
+    "description",
+    "dry_run",
+];
+/// Twins read with one query.
+const AT_ONCE: usize = 500;
+/// Devices that a dry run shows of each kind.
+const SHOWN: usize = 10;
+/// A device that says nothing for less than this has hardly failed.
+const SHORTEST_TIMEOUT_MS: i64 = 1_000;
+
+/// How an image is to be rolled out.
+#[derive(Debug)]
+struct Wanted {
+    choice: Choice,
+    stages: Vec<u8>,
+    abort: Option<Abort>,
+    allow_downgrade: bool,
+    timeout_ms: i64,
+    expires: Timestamp,
+    rate: Option<f64>,
+    description: Box<str>,
+    dry_run: bool,
+}
+
+/// Who gets the image, and who does not and why.
+#[derive(Default)]
+struct Plan {
+    devices: Vec<Twin>,
+    skipped: Vec<(DeviceId, DeviceNumber, Box<str>)>,
+}
+
+/// Brings devices to an image: those whose model it is for and whose version is older; the others are passed over, and
+/// the job says why. It goes by stages, each up to so many percent of the devices: the next one begins when no device
+/// is under way in the one before it and one at least was updated. Where too many fail it is broken off, and what
+/// devices have not begun with is called back. A device that is away is updated when it returns, as long as the
+/// roll-out lives.
+#[utoipa::path(
+    post,
+    path = "/api/firmware/{id}/rollouts",
+    tag = "firmware",
+    params(("id" = String, Path, description = "The image's id")),
+    request_body = NewRollout,
+    responses(
+        (status = 202, description = "The job is stored, and runs", body = JobItem,
+            headers(("Location" = String, description = "Where the job is"))),
+        (status = 200, description = "With `dry_run`: who gets it and who does not", body = RolloutPreview),
+        (status = 404, description = "No such image", body = Problem),
+        (status = 422, description = "A field makes no sense", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn post_rollout(
+    ImageNamed(id): ImageNamed,
+    params: Params,
+    Body(body): Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let wanted = wanted(body, &state.hub.tree.now(), state.hub.clock.now())?;
+    let image = find(&state, id).await?;
+    let matched = wanted.choice.devices(&state).await?;
+    let plan = plan(&state, &image, matched, wanted.allow_downgrade).await?;
+    let rollout = Rollout {
+        places: places(&wanted.stages, plan.devices.len() as u64),
+        url: url(&image, &state),
+        image: image.id,
+        version: image.version,
+        sha256: image.sha256,
+        size: image.size,
+        stages: wanted.stages,
+        abort: wanted.abort,
+        allow_downgrade: wanted.allow_downgrade,
+        timeout_ms: wanted.timeout_ms,
+        expires: wanted.expires,
+    };
+    if wanted.dry_run {
+        return Ok(preview(&rollout, &plan));
+    }
+    if state.hub.is_failing() {
+        return Err(HubError::Unavailable("the store does not take anything in just now").into());
+    }
+    let (reply, told) = oneshot::channel();
+    let make = MakeJob {
+        action: JobAction::Firmware(Box::new(rollout)),
+        description: wanted.description,
+        rate: wanted.rate,
+        devices: plan.devices.into_iter().map(|twin| (twin.id, twin.number)).collect(),
+        skipped: plan.skipped,
+        unknown: Vec::new(),
+        cause: Cause::new(Source::Rest, ""),
+        reply,
+    };
+    post(&state.hub.jobs, make).map_err(|_| ApiError::Mailbox(actix::MailboxError::Closed))?;
+    let told: JobTold = state.hub.answer(told).await?;
+    let mut response = HttpResponse::Accepted();
+    response.insert_header((header::LOCATION, format!("/api/jobs/{}", told.job.id)));
+    Ok(Document::of(&told.document()).send(response))
+}
+
+/// Sorts those who are meant, in their order.
+async fn plan(state: &WebState, image: &Image, matched: Chosen, down: bool) -> Result<Plan, ApiError> {
+    let mut plan = Plan::default();
+    for some in matched.devices.chunks(AT_ONCE) {
+        let ids = some.iter().map(|(id, _)| id.clone()).collect();
+        let twins = state.hub.archive.send(LoadTwins(ids)).await??;
+        let mut twins: HashMap<DeviceId, Twin> =
+            twins.into_iter().map(|twin| (twin.id.clone(), twin)).collect();
+        for (id, number) in some {
+            // One that went meanwhile is nobody's.
+            let Some(twin) = twins.remove(id).filter(|twin| twin.number == *number) else { continue };
+            match why_not(image, &twin, down) {
+                None => plan.devices.push(twin),
+                Some(why) => plan.skipped.push((twin.id, twin.number, why.into())),
+            }
+        }
+    }
+    // That nobody knows them says nothing of the image, so they have not failed.
+    for (n, id) in (1..).zip(matched.unknown) {
+        let why = format!("there is no device `{id}`");
+        plan.skipped.push((id, DeviceNumber(-n), why.into())); // nobody's number
+    }
+    Ok(plan)
+}
+
+fn why_not(image: &Image, twin: &Twin, down: bool) -> Option<String> {
+    let lifecycle = twin.lifecycle();
+    if lifecycle.is_out_of_service() {
+        return Some(format!("it is {}", lifecycle.as_str()));
+    }
+    image
+        .fits(twin.profile.text("model"), twin.profile.text("firmware_version"), down)
+        .err()
+        .map(|unfit| unfit.to_string())
+}
+
+fn preview(rollout: &Rollout, plan: &Plan) -> HttpResponse {
+    let first = plan.devices.iter().take(SHOWN).map(|twin| {
+        let text = |field: &str| Json::from(twin.profile.text(field));
+        let members = [
+            ("id", Json::from(twin.id.as_str())),
+            ("device_id", twin.id.as_str().into()),
+            ("model", text("model")),
+            ("firmware_version", text("firmware_version")),
+        ];
+        Json::Object(members.into_iter().collect())
+    });
+    let skipped = plan.skipped.iter().take(SHOWN).map(|(id, _, why)| {
+        let id = id.as_str();
+        Json::Object(
+            [("id", id.into()), ("device_id", id.into()), ("reason", Json::String(why.clone()))]
+                .into_iter()
+                .collect(),
+        )
+    });
+    let count = |count: u64| Json::from(i64::try_from(count).unwrap_or(i64::MAX));
+    let stages = rollout.stages.iter().zip(&rollout.places).map(|(percent, devices)| {
+        Json::Object(
+            [("percent", i64::from(*percent).into()), ("devices", count(*devices))].into_iter().collect(),
+        )
+    });
+    let object: Object = [
+        ("dry_run", Json::Bool(true)),
+        ("version", Json::String(rollout.version.clone())),
+        ("total", count(plan.devices.len() as u64)),
+        ("first", Json::Array(first.collect())),
+        ("skipped", count(plan.skipped.len() as u64)),
+        ("first_skipped", Json::Array(skipped.collect())),
+        ("stages", Json::Array(stages.collect())),
+    ]
+    .into_iter()
+    .collect();
+    Document::of(&object).send(HttpResponse::Ok())
+}
+
+fn wanted(body: Object, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldError> {
+    let mut fields = Fields::of(body, &FIELDS)?;
+    let choice = Choice::take(&mut fields, tree, now)?;
+    let timeout_ms = match fields.take("timeout") {
+        None => USUAL_TIMEOUT_MS,
+        Some(timeout) => {
+            millis(&timeout).filter(|millis| *millis >= SHORTEST_TIMEOUT_MS).ok_or_else(|| {
+                FieldError::bad(
+                    "timeout",
+                    "expected a duration of a second or more such as 30m or 2h, or seconds",
+                )
+            })?
+        }
+    };
+    Ok(Wanted {
+        choice,
+        stages: stages(fields.take("stages"))?,
+        abort: abort(fields.take_even_null("abort"))?,
+        allow_downgrade: fields.flag("allow_downgrade")?.unwrap_or_default(),
+        timeout_ms,
+        expires: expires(fields.take("expires"), now)?,
+        rate: rate(&mut fields)?,
+        description: description(&mut fields)?,
+        dry_run: fields.flag("dry_run")?.unwrap_or_default(),
+    })
+}
+
+fn stages(given: Option<Json>) -> Result<Vec<u8>, FieldError> {
+    let bad = |detail: &str| FieldError::bad("stages", detail);
+    let stages: Vec<u8> = match given {
+        None => USUAL_STAGES.to_vec(),
+        Some(Json::Array(stages)) => {
+            let percent = |stage: &Json| match stage {
+                Json::Number(number) => number.as_str().parse().ok(),
+                _ => None,
+            };
+            let stages: Option<Vec<u8>> = stages.iter().map(percent).collect();
+            stages.ok_or_else(|| bad("expected whole percents such as [5, 25, 100]"))?
+        }
+        Some(other) => {
+            return Err(bad(&format!("expected percents such as [5, 25, 100], found {}", other.kind())));
+        }
+    };
+    check_stages(&stages).map_err(bad)?;
+    Ok(stages)
+}
+
+/// Null is never.
+fn abort(given: Option<Json>) -> Result<Option<Abort>, FieldError> {
+    let object = match given {
+        None => return Ok(Some(USUAL_ABORT)),
+        Some(Json::Null) => return Ok(None),
+        Some(Json::Object(object)) => object,
+        Some(other) => {
+            return Err(FieldError::bad(
+                "abort",
+                format!("expected an object or null, found {}", other.kind()),
+            ));
+        }
+    };
+    let within = |error: FieldError| FieldError { field: format!("abort.{}", error.field), ..error };
+    let mut fields = Fields::of(object, &["rate", "min"]).map_err(within)?;
+    let rate = match fields.take("rate") {
+        None => USUAL_ABORT.rate,
+        Some(Json::Number(rate)) if rate.as_f64() > 0.0 && rate.as_f64() <= 1.0 => rate.as_f64(),
+        Some(_) => {
+            return Err(FieldError::bad(
+                "abort.rate",
+                "expected a part of those that are through: above 0, 1 at most",
+            ));
+        }
+    };
+    let min = fields.count("min").map_err(within)?.unwrap_or(USUAL_ABORT.min);
+    Ok(Some(Abort { rate, min }))
+}
+
+fn expires(given: Option<Json>, now: Timestamp) -> Result<Timestamp, FieldError> {
+    let at = match &given {
+        None => Some(now.plus_millis(USUAL_LIFE_MS)),
+        Some(Json::String(text)) if text.contains('T') => Timestamp::parse(text),
+        Some(given) => millis(given).map(|millis| now.plus_millis(millis)),
+    };
+    at.filter(|at| *at > now).ok_or_else(|| {
+        FieldError::bad(
+            "expires",
+            "expected a duration such as 7d, seconds, or an RFC 3339 time that is to come",
+        )
+    })
+}
+
+fn millis(length: &Json) -> Option<i64> {
+    match length {
+        Json::String(text) => duration_ms(text),
+        Json::Number(seconds) => seconds.as_str().parse::<i64>().ok().and_then(|n| n.checked_mul(1_000)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_actors::domain::payload;
+
+    use super::*;
+
+    fn read(more: &str) -> Result<Wanted, FieldError> {
+        let text = format!(r#"{{"ids": ["a"]{more}}}"#);
+        wanted(payload::object(text.as_bytes()).unwrap(), &Tree::default(), Timestamp::from_millis(0))
+    }
+
+    #[test]
+    fn reads_how_carefully() {
+        let usual = read("").unwrap();
+        assert_eq!((usual.stages, usual.abort), (vec![5, 25, 100], Some(USUAL_ABORT)));
+        assert_eq!((usual.timeout_ms, usual.expires), (3_600_000, Timestamp::from_millis(7 * 86_400_000)));
+        assert!(!usual.allow_downgrade && !usual.dry_run);
+        let more = r#", "stages": [50, 100], "abort": {"rate": 0.5}, "timeout": "90s", "expires": "1970-01-02T00:00:00Z",
+            "allow_downgrade": true, "rate": 2, "dry_run": true"#;
+        let wanted = read(more).unwrap();
+        assert_eq!((wanted.stages, wanted.abort), (vec![50, 100], Some(Abort { rate: 0.5, min: 5 })));
+        assert_eq!((wanted.timeout_ms, wanted.expires), (90_000, Timestamp::from_millis(86_400_000)));
+        assert!(wanted.allow_downgrade && wanted.dry_run);
+        assert_eq!(read(r#", "abort": null"#).unwrap().abort, None);
+        assert_eq!(read(r#", "expires": 60"#).unwrap().expires, Timestamp::from_millis(60_000));
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let check = |more: &str, field: &str| assert_eq!(read(more).unwrap_err().field, field, "{more}");
+        for stages in ["[]", "[5]", "[25, 5, 100]", "[0, 100]", "[5.5, 100]", "[5, 300]", "100", r#""all""#] {
+            check(&format!(r#", "stages": {stages}"#), "stages");
+        }
+        check(r#", "abort": 5"#, "abort");
+        check(r#", "abort": {"rate": 0}"#, "abort.rate");
+        check(r#", "abort": {"rate": 1.1}"#, "abort.rate");
+        check(r#", "abort": {"min": -1}"#, "abort.min");
+        check(r#", "abort": {"max": 1}"#, "abort.max");
+        check(r#", "timeout": "soon""#, "timeout");
+        check(r#", "timeout": "10ms""#, "timeout");
+        check(r#", "expires": "1969-01-01T00:00:00Z""#, "expires");
+        check(r#", "expires": "soon""#, "expires");
+        check(r#", "rate": 0"#, "rate");
+        check(r#", "allow_downgrade": 1"#, "allow_downgrade");
+        check(r#", "where": {}"#, "where");
+        check(r#", "colour": 1"#, "colour");
+    }
+}
