@@ -4,11 +4,7 @@ use super::*;
 
 fn check(error: &ApiError, status: u16, code: &str, field: Option<&str>) {
     let problem = error.problem();
-    assert_eq!(
-        (problem.status, problem.code, problem.field.as_deref()),
-        (status, code, field),
-        "{error}"
-    );
+    assert_eq!((problem.status, problem.code, problem.field.as_deref()), (status, code, field), "{error}");
     assert_eq!(problem.error, problem.detail);
     assert_eq!(problem.kind, format!("urn:twinhub:problem:{code}"));
 }
