@@ -10,6 +10,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::api;
 use crate::config::{Config, Options};
+use crate::exchange::columns;
+use crate::files_command::{self, FilesArgs};
 use crate::jobs_command::{self, JobsArgs};
 use crate::rules_command::{self, Failed, RulesArgs};
 use crate::simulate::{self, SimulateArgs};
@@ -37,6 +39,12 @@ enum Command {
     Simulate(SimulateArgs),
     /// Check, list and test rules, and try them on the past
     Rules(RulesArgs),
+    /// Import devices from a file, and export them to one
+    Devices(FilesArgs),
+    /// Import groups from a file, and export them to one
+    Groups(FilesArgs),
+    /// Import templates from a file, and export them to one
+    Templates(FilesArgs),
     /// List, watch and steer what is done to many devices
     Jobs(JobsArgs),
     /// See or bring up to date the tables of the database
@@ -81,6 +89,18 @@ pub fn run() -> ExitCode {
             Err(failed) => Err(failed),
         },
         Command::Jobs(args) => match ended(async_main(jobs_command::run(args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Devices(args) => match ended(async_main(files_command::run(&columns::DEVICES, args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Groups(args) => match ended(async_main(files_command::run(&columns::GROUPS, args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Templates(args) => match ended(async_main(files_command::run(&columns::TEMPLATES, args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },

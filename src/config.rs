@@ -76,6 +76,9 @@ pub struct Options {
     /// Where devices find this server, for firmware that it serves [default: http:// and where it listens]
     #[arg(long, env = "TWINHUB_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
+    /// The largest file that is imported at once [default: 256MiB]
+    #[arg(long, env = "TWINHUB_IMPORT_LIMIT", value_name = "SIZE")]
+    pub import_limit: Option<Size>,
 
     /// How long a twin may be idle before it leaves memory, or `never` [default: 15m, from 100,000 twins on]
     #[arg(long, env = "TWINHUB_IDLE_AFTER", value_name = "TIME")]
@@ -126,6 +129,7 @@ pub struct Config {
     pub firmware_limit: u64,
     /// None: by where it listens.
     pub public_url: Option<String>,
+    pub import_limit: usize,
     /// None: as the hub thinks fit.
     pub idle_after: Option<Limit>,
     pub retention: Duration,
@@ -194,6 +198,8 @@ const MQTT_PORT: u16 = 1883;
 const BODY_LIMIT: usize = 1 << 20;
 /// Whole systems for small computers are not much larger.
 const FIRMWARE_LIMIT: u64 = 512_000_000;
+/// Half a million devices. It is never in memory as a whole.
+const IMPORT_LIMIT: usize = 256 << 20;
 /// The folder that is looked for where none is named.
 pub const RULES: &str = "rules";
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
@@ -235,6 +241,7 @@ impl Config {
                 .or(file.firmware_limit)
                 .map_or(FIRMWARE_LIMIT, |Size(bytes)| bytes as u64),
             public_url: given.public_url.or(file.public_url).map(|PublicUrl(url)| url),
+            import_limit: given.import_limit.or(file.import_limit).map_or(IMPORT_LIMIT, |Size(bytes)| bytes),
             idle_after: given.idle_after.or(file.idle_after),
             retention: given.retention.or(file.retention).map_or(RETENTION, |Span(time)| time),
             keep_readings: given.keep_readings.or(file.keep_readings).and_then(Limit::duration),

@@ -5,16 +5,20 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 use twinhub_actors::HubError;
+use twinhub_actors::domain::fleet::BadTemplate;
 use twinhub_actors::domain::json::JsonError;
 use twinhub_actors::domain::payload::PayloadError;
 use twinhub_actors::domain::rules;
 use twinhub_actors::domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
 use twinhub_actors::messages::automation::RuleRefusal;
 use twinhub_actors::messages::firmware::ImageRefusal;
+use twinhub_actors::messages::groups::GroupRefusal;
 use twinhub_actors::messages::jobs::JobRefusal;
+use twinhub_actors::messages::templates::TemplateRefusal;
 use twinhub_actors::store::StoreError;
 use utoipa::ToSchema;
 
+use crate::exchange::{Fault, FileFault};
 use crate::fields::FieldError;
 
 /// Why a request was not done.
@@ -31,6 +35,9 @@ pub enum ApiError {
     Payload(#[from] PayloadError),
     #[error(transparent)]
     Field(#[from] FieldError),
+    /// Nothing of a file can be read.
+    #[error(transparent)]
+    File(#[from] FileFault),
     #[error("`id`: {0}")]
     DeviceId(#[from] BadDeviceId),
     #[error("there is no {what} `{name}`")]
@@ -58,9 +65,15 @@ pub enum ApiError {
     /// A job would not be steered so.
     #[error(transparent)]
     Job(#[from] JobRefusal),
-    /// Somebody is mistaken in how many devices he is about to remove.
+    /// The number of devices to remove is not the one that was confirmed.
     #[error("{matched} devices would be removed, not {confirmed}: none was")]
     NotConfirmed { confirmed: u64, matched: u64 },
+    /// A template was not taken, found or removed.
+    #[error("{}", of_template(.0))]
+    Template(#[from] TemplateRefusal),
+    /// A group was not made, found, changed or removed.
+    #[error(transparent)]
+    Group(#[from] GroupRefusal),
     /// Somebody waited for the end of a run, and it has not come; the run goes on.
     #[error("the run that was asked for as event {seq} of rule `{rule}` has not come to its end: it goes on")]
     RunNotFinished { rule: String, seq: u64 },
@@ -106,15 +119,15 @@ pub struct Problem {
     /// How far that command has come.
     #[serde(skip_serializing_if = "Option::is_none")]
     command_status: Option<&'static str>,
-    /// Everything that is wrong with a rule, where it was one.
+    /// Everything that is wrong with a rule, where it was one, or with a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<RuleError>>,
 }
 
-/// Something that is wrong with a rule.
+/// Something that is wrong with a rule, or with a file as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RuleError {
-    /// A JSON pointer to it.
+    /// A JSON pointer to it; the name of a file's column.
     #[schema(example = "/triggers/0/above")]
     pub pointer: String,
     /// From 1, where it stands in a text.
@@ -155,9 +168,20 @@ impl ApiError {
         Self::NotFound { what: "job", name: id.to_string() }
     }
 
+    /// There is no group with this id.
+    #[must_use]
+    pub fn no_group(id: &str) -> Self {
+        Self::Group(GroupRefusal::Unknown(id.into()))
+    }
+
     /// There is no rule of this name.
     pub fn no_rule(id: impl ToString) -> Self {
         Self::NotFound { what: "rule", name: id.to_string() }
+    }
+
+    /// There is no template of this id.
+    pub fn no_template(id: &str) -> Self {
+        Self::Template(TemplateRefusal::Unknown(id.into()))
     }
 
     /// The problem document for this.
@@ -176,7 +200,10 @@ impl ApiError {
             field: self.field(),
             command_id: command_id.map(|id| id.to_string()),
             command_status: command_status.flatten().map(CommandStatus::as_str),
-            errors: self.problems().map(|problems| problems.iter().map(RuleError::of).collect()),
+            errors: match self {
+                Self::File(file) => Some(vec![RuleError::of_file(file)]),
+                _ => self.problems().map(|problems| problems.iter().map(RuleError::of).collect()),
+            },
         }
     }
 
@@ -195,6 +222,7 @@ impl ApiError {
             Self::Payload(PayloadError::Json(JsonError::Syntax(_))) => (StatusCode::BAD_REQUEST, "not_json"),
             Self::Payload(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.reason()),
             Self::Field(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.code),
+            Self::File(file) => (StatusCode::UNPROCESSABLE_ENTITY, file.fault.code),
             Self::DeviceId(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_device_id"),
             Self::NotFound { what: "device", .. } => (StatusCode::NOT_FOUND, "device_not_found"),
             Self::NotFound { what: "command", .. } => (StatusCode::NOT_FOUND, "command_not_found"),
@@ -211,6 +239,8 @@ impl ApiError {
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
             Self::Image(refusal) => of_image_refusal(refusal),
             Self::Rule(refusal) => of_rule_refusal(refusal),
+            Self::Template(refusal) => of_template_refusal(refusal),
+            Self::Group(refusal) => of_group_refusal(refusal),
             Self::RunNotFinished { .. } => (StatusCode::GATEWAY_TIMEOUT, "run_not_finished"),
             Self::Fault(_) => (StatusCode::INTERNAL_SERVER_ERROR, "fault"),
             Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
@@ -278,16 +308,25 @@ impl ApiError {
 
     /// What is wrong with the rule, where it is about one.
     fn problems(&self) -> Option<&[rules::Problem]> {
-        if let Self::Rule(RuleRefusal::Problems(problems)) = self { Some(problems) } else { None }
+        match self {
+            Self::Rule(RuleRefusal::Problems(problems))
+            | Self::Template(TemplateRefusal::Bad(BadTemplate::Rules(problems))) => Some(problems),
+            _ => None,
+        }
     }
 
     fn field(&self) -> Option<String> {
         match self {
-            Self::Rule(RuleRefusal::Problems(problems)) => {
+            Self::Rule(RuleRefusal::Problems(problems))
+            | Self::Template(TemplateRefusal::Bad(BadTemplate::Rules(problems))) => {
                 problems.first().map(|first| first.pointer.clone())
             }
+            Self::Template(TemplateRefusal::Bad(BadTemplate::Field { field, .. })) => Some(field.clone()),
             Self::Hub(HubError::Refused(Refusal::Invalid { field, .. })) => Some(field.clone()),
             Self::Field(error) => Some(error.field.clone()),
+            Self::Group(GroupRefusal::NoParent(_) | GroupRefusal::Circle(_)) => Some("parent_group".into()),
+            Self::Group(GroupRefusal::NoName) => Some("name".into()),
+            Self::File(file) => file.fault.field.clone(),
             Self::DeviceId(_) => Some("id".into()),
             Self::Payload(PayloadError::WrongType { name, .. } | PayloadError::BadValue { name, .. }) => {
                 Some(name.clone())
@@ -322,10 +361,37 @@ fn of_rule_refusal(refusal: &RuleRefusal) -> (StatusCode, &'static str) {
         RuleRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "rule_not_found"),
         RuleRefusal::Taken(_) => (StatusCode::CONFLICT, "rule_exists"),
         RuleRefusal::InFile { .. } => (StatusCode::CONFLICT, "rule_in_file"),
+        RuleRefusal::OfTemplate { .. } => (StatusCode::CONFLICT, "rule_of_template"),
         RuleRefusal::Problems(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
         RuleRefusal::NoWebhook(_) => (StatusCode::NOT_FOUND, "webhook_not_found"),
         RuleRefusal::Store(error) => of_store(error),
         RuleRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    }
+}
+
+fn of_template_refusal(refusal: &TemplateRefusal) -> (StatusCode, &'static str) {
+    match refusal {
+        TemplateRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "template_not_found"),
+        TemplateRefusal::Taken(_) => (StatusCode::CONFLICT, "template_exists"),
+        TemplateRefusal::Version { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
+        TemplateRefusal::Bad(BadTemplate::Field { .. }) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
+        TemplateRefusal::Bad(BadTemplate::Rules(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
+        TemplateRefusal::InUse { .. } => (StatusCode::CONFLICT, "template_in_use"),
+        TemplateRefusal::Store(error) => of_store(error),
+        TemplateRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    }
+}
+
+fn of_group_refusal(refusal: &GroupRefusal) -> (StatusCode, &'static str) {
+    match refusal {
+        GroupRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "group_not_found"),
+        GroupRefusal::Taken(_) => (StatusCode::CONFLICT, "group_exists"),
+        GroupRefusal::NoName => (StatusCode::UNPROCESSABLE_ENTITY, "missing_field"),
+        GroupRefusal::NoParent(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
+        GroupRefusal::Circle(_) => (StatusCode::CONFLICT, "group_circle"),
+        GroupRefusal::NotEmpty { .. } => (StatusCode::CONFLICT, "group_not_empty"),
+        GroupRefusal::Leaving(_) => (StatusCode::CONFLICT, "group_leaving"),
+        GroupRefusal::Stuck { .. } => (StatusCode::CONFLICT, "group_stuck"),
     }
 }
 
@@ -340,7 +406,21 @@ fn of_image_refusal(refusal: &ImageRefusal) -> (StatusCode, &'static str) {
 
 /// The refusal as a sentence; of a rule that does not check out the first thing that is wrong.
 fn of_rule(refusal: &RuleRefusal) -> String {
-    let RuleRefusal::Problems(problems) = refusal else { return refusal.to_string() };
+    match refusal {
+        RuleRefusal::Problems(problems) => first_of(problems, refusal),
+        _ => refusal.to_string(),
+    }
+}
+
+/// The same of a template.
+fn of_template(refusal: &TemplateRefusal) -> String {
+    match refusal {
+        TemplateRefusal::Bad(BadTemplate::Rules(problems)) => first_of(problems, refusal),
+        _ => refusal.to_string(),
+    }
+}
+
+fn first_of(problems: &[rules::Problem], refusal: &impl ToString) -> String {
     let Some(first) = problems.first() else { return refusal.to_string() };
     let place = if first.pointer.is_empty() { String::new() } else { format!("`{}`: ", first.pointer) };
     format!("{place}{}", with_hint(first))
@@ -357,7 +437,25 @@ pub fn with_hint(problem: &rules::Problem) -> String {
     }
 }
 
+/// The refusal of one line of many.
+impl From<ApiError> for Fault {
+    fn from(error: ApiError) -> Self {
+        Self { column: None, field: error.field(), code: error.code(), error: error.to_string() }
+    }
+}
+
 impl RuleError {
+    /// What is wrong with a file as it is told.
+    fn of_file(FileFault { line, fault }: &FileFault) -> Self {
+        Self {
+            pointer: fault.field.clone().unwrap_or_default(),
+            line: u32::try_from(*line).ok(),
+            column: fault.column.and_then(|column| u32::try_from(column).ok()),
+            message: fault.error.clone(),
+            hint: None,
+        }
+    }
+
     /// The problem as it is told.
     #[must_use]
     pub fn of(problem: &rules::Problem) -> Self {

@@ -83,6 +83,25 @@ impl Remote {
         }))
     }
 
+    /// A POST of a file.
+    ///
+    /// # Errors
+    /// The hub is not there, or says no.
+    pub async fn send_file(&self, path: &str, media_type: &str, body: Vec<u8>) -> Result<Value> {
+        let request = self.client.post(format!("{}{path}", self.url)).header("Content-Type", media_type);
+        let response = self.send(request.body(body)).await?;
+        response.json().await.context("the hub's answer makes no sense")
+    }
+
+    /// A GET of a file, piece by piece.
+    ///
+    /// # Errors
+    /// The hub is not there, or says no.
+    pub async fn download(&self, path: &str) -> Result<impl Stream<Item = Result<bytes::Bytes>> + use<>> {
+        let response = self.send(self.client.get(format!("{}{path}", self.url))).await?;
+        Ok(response.bytes_stream().map(|piece| piece.context("the hub broke off")))
+    }
+
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
         let response = request.send().await.with_context(|| format!("no hub answers at {}", self.url))?;
         let status = response.status();

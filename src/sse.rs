@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use twinhub_actors::counters::add;
 
 use crate::error::ApiError;
-use crate::subscription::{Ended, Filter, Gone, Outlet, Subscriptions, Told};
+use crate::subscription::{Ended, Filter, Gone, Outlet, Subscriptions, Told, in_group};
 use crate::web::WebState;
 
 /// How often a comment keeps proxies from closing a quiet stream.
@@ -23,19 +23,23 @@ const ROOM: usize = 8;
 /// Events in a chunk at most.
 const CHUNK: usize = 32;
 
-/// Opens a stream of the events that `filter` takes, after `since` or from now on.
+/// Opens a stream of the events that `filter` takes, of `group` alone where it names one, after `since` or from now on.
 ///
 /// # Errors
-/// The hub is going down.
+/// There is no such group, or the hub is going down.
 pub async fn open(
     request: &HttpRequest,
     state: Arc<WebState>,
-    filter: Filter,
+    mut filter: Filter,
+    group: Option<String>,
     since: Option<u64>,
 ) -> Result<HttpResponse, ApiError> {
     let Ok(mut subscriptions) = Subscriptions::open(&state.hub).await else {
         return Err(ApiError::Mailbox(actix::MailboxError::Closed));
     };
+    if let Some(group) = group {
+        filter = in_group(&state.hub, filter, &group, subscriptions.seq()).await?;
+    }
     // The first of a session is never too many, nor is its id taken.
     let begun = subscriptions.subscribe("sse", filter, since, false).ok();
     let (outlet, chunks) = Outlet::new(ROOM, request.conn_data::<Arc<Socket>>().cloned());

@@ -85,6 +85,7 @@ impl Application {
             cors_origins: config.cors.clone(),
             body_limit: config.body_limit,
             firmware: Folder::new(config.data_dir.join("firmware"), config.firmware_limit),
+            import_limit: config.import_limit,
             ..WebSettings::default()
         };
         let info = ServerInfo {

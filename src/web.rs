@@ -42,6 +42,8 @@ pub struct WebSettings {
     pub body_limit: usize,
     /// Where firmware images lie, and how large one may be.
     pub firmware: Folder,
+    /// The same of an import's, which is read as it comes.
+    pub import_limit: usize,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -70,6 +72,7 @@ pub struct WebState {
     pub origins: Origins,
     pub body_limit: usize,
     pub firmware: Folder,
+    pub import_limit: usize,
     closing: watch::Sender<bool>,
 }
 
@@ -77,7 +80,8 @@ impl Default for WebSettings {
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let firmware = Folder::new("data/firmware".into(), 512_000_000);
-        Self { cors_origins: Vec::new(), body_limit: 1024 * 1024, firmware, workers }
+        let (body_limit, import_limit) = (1024 * 1024, 256 << 20);
+        Self { cors_origins: Vec::new(), body_limit, firmware, import_limit, workers }
     }
 }
 
@@ -92,6 +96,7 @@ impl WebState {
             origins: Origins::new(&settings.cors_origins),
             body_limit: settings.body_limit,
             firmware: settings.firmware.clone(),
+            import_limit: settings.import_limit,
             closing: watch::Sender::new(false),
         })
     }

@@ -21,8 +21,10 @@ mod perform;
 mod reading;
 mod requests;
 mod starting;
+mod templates;
 
 pub use perform::appending;
+pub(crate) use reading::query_of;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;

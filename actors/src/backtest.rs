@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::archive::Archive;
+use crate::automation::query_of;
+use crate::domain::fleet::Tree;
 use crate::domain::rules::backtest::{Backtest, Difference, difference};
 use crate::domain::rules::engine::{Engine, Wanted};
 use crate::domain::rules::model::{Action, What};
@@ -53,6 +55,9 @@ pub struct Wish {
     pub warm_up: Option<i64>,
     /// These devices alone.
     pub devices: Option<Vec<DeviceId>>,
+    /// The groups as they stand now. As with what devices are, what they were before is seen only where an event in
+    /// the time that is replayed tells of it.
+    pub tree: Arc<Tree>,
 }
 
 /// How far it has come.
@@ -119,9 +124,15 @@ pub async fn run(
     let candidate = with_called(wish.rules.clone(), &wish.running);
     let incumbent = (!against.is_empty()).then(|| with_called(against, &wish.running));
 
+    let engine = |rules: &[Rule], now: Timestamp| {
+        let mut engine = Engine::new(now);
+        engine.know_groups(Arc::clone(&wish.tree));
+        let _ = engine.exchange(rules.to_vec()); // nothing ran before
+        engine
+    };
     let mut engines = vec![engine(&candidate, Timestamp::default())];
     engines.extend(incumbent.as_deref().map(|rules| engine(rules, Timestamp::default())));
-    let twins = twins(history, &engines, wish.devices.as_deref()).await?;
+    let twins = twins(history, &engines, &wish).await?;
     for engine in &mut engines {
         twins.iter().for_each(|twin| engine.know(as_before(twin)));
     }
@@ -192,12 +203,6 @@ fn begin(
     (pages, replaying)
 }
 
-fn engine(rules: &[Rule], now: Timestamp) -> Engine {
-    let mut engine = Engine::new(now);
-    let _ = engine.exchange(rules.to_vec()); // nothing ran before
-    engine
-}
-
 /// The rules, and those that they call.
 fn with_called(mut rules: Vec<Rule>, running: &[Rule]) -> Vec<Rule> {
     let mut seen = 0;
@@ -229,18 +234,14 @@ fn calls(actions: &[Action], found: &mut Vec<RuleId>) {
 }
 
 /// The twins that the engines look at, each once, as they stand now.
-async fn twins(
-    history: &impl History,
-    engines: &[Engine],
-    only: Option<&[DeviceId]>,
-) -> Result<Vec<Twin>, BacktestError> {
+async fn twins(history: &impl History, engines: &[Engine], wish: &Wish) -> Result<Vec<Twin>, BacktestError> {
     let mut found = Vec::new();
     for Wanted { devices, selectors } in engines.iter().map(Engine::wants) {
         found.extend(history.load(devices).await?);
         for selector in selectors {
             let mut offset = 0;
             loop {
-                let query = DeviceQuery { offset, limit: DEVICES, ..query_of(&selector) };
+                let query = DeviceQuery { offset, limit: DEVICES, ..query_of(&selector, &wish.tree) };
                 let page = history.devices(query).await?;
                 let count = page.len() as u64;
                 found.extend(page.into_iter().filter(|twin| is_of(&selector, twin)));
@@ -251,23 +252,10 @@ async fn twins(
             }
         }
     }
-    found.retain(|twin: &Twin| only.is_none_or(|only| only.contains(&twin.id)));
+    found.retain(|twin: &Twin| wish.devices.as_ref().is_none_or(|only| only.contains(&twin.id)));
     found.sort_unstable_by_key(|twin| twin.number);
     found.dedup_by_key(|twin| twin.number);
     Ok(found)
-}
-
-fn query_of(selector: &Selector) -> DeviceQuery {
-    match selector {
-        Selector::Where { group, device_type, tags, template } => DeviceQuery {
-            group: group.as_deref().map(str::to_owned),
-            device_type: device_type.as_deref().map(str::to_owned),
-            tags: tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
-            template: template.as_deref().map(str::to_owned),
-            ..DeviceQuery::default()
-        },
-        Selector::Device(_) | Selector::Glob(_) | Selector::Trigger => DeviceQuery::default(),
-    }
 }
 
 fn is_of(selector: &Selector, twin: &Twin) -> bool {

@@ -17,15 +17,16 @@ use crate::door::{Door, House, UnknownDevices};
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
-use crate::fleet::groups::Groups;
+use crate::fleet::groups::{Groups, TreeNow};
 use crate::fleet::jobs::Jobs;
-use crate::fleet::templates::Templates;
+use crate::fleet::templates::{CatalogNow, Templates};
 use crate::journal::Journal;
 use crate::messages::archive::Rest;
 use crate::messages::automation::{Flush, LoadFiles};
-use crate::messages::jobs::Begin as BeginJobs;
+use crate::messages::jobs::{Begin as BeginJobs, Rest as RestJobs};
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
+use crate::messages::templates::Begin as BeginTemplates;
 use crate::messages::timers::Begin;
 use crate::messages::webhooks::Rest as RestWebhooks;
 use crate::mqtt::Link;
@@ -35,6 +36,7 @@ use crate::outbox::{Connect, Outbox};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Taken};
 use crate::roster::Roster;
+use crate::search::Search;
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::{HeardSince, Timers};
@@ -73,15 +75,20 @@ pub struct Hub {
     pub journal: Addr<Journal>,
     pub feed: Addr<Feed>,
     pub archive: Addr<Archive>,
+    pub search: Addr<Search>,
     pub outbox: Addr<Outbox>,
     pub timers: Addr<Timers>,
     pub automation: Addr<Automation>,
     pub alarms: Addr<Alarms>,
     pub webhooks: Addr<Webhooks>,
     pub groups: Addr<Groups>,
+    /// The tree of groups as it was last committed.
+    pub tree: Arc<TreeNow>,
     pub templates: Addr<Templates>,
     pub firmware: Addr<Firmware>,
     pub jobs: Addr<Jobs>,
+    /// The templates as they are now.
+    pub catalog: Arc<CatalogNow>,
     pub door: Door,
     pub counters: Arc<Counters>,
     pub rejections: Arc<Rejections>,
@@ -143,6 +150,7 @@ impl Hub {
     ) -> Result<Arc<Self>, StoreError> {
         let head = store.head().await?;
         let kept = store.outgoing().await?;
+        let tree = Arc::new(TreeNow::load(&*store).await?);
         let counters = Arc::new(Counters::default());
         let rejections = Arc::new(Rejections::default());
 
@@ -192,6 +200,7 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let roster = Arc::new(Roster::default());
+        let catalog = Arc::new(CatalogNow::default());
         let supervisor = {
             let store = Arc::clone(&store);
             let (clock, counters, journal) = (Arc::clone(&clock), Arc::clone(&counters), journal.clone());
@@ -200,6 +209,7 @@ impl Hub {
             let first = arbiters[0].handle(); // there is one at least
             let (timers, heard, alarms) = (timers.clone(), Arc::clone(&heard), alarms.clone());
             let (counters, roster) = (Arc::clone(&counters), Arc::clone(&roster));
+            let catalog = Arc::clone(&catalog);
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
                     store,
@@ -209,10 +219,19 @@ impl Hub {
                     timers,
                     alarms,
                     heard,
+                    catalog,
                     roster,
                     lookups: Semaphore::new(LOOKUPS),
                     counters,
                 })
+            })
+        };
+        let search = {
+            let (store, clock, journal) = (Arc::clone(&store), Arc::clone(&clock), journal.clone());
+            let patience = settings.patience;
+            // A thread of its own: twins from the store are read on it, thousands at a time.
+            Search::start_in_arbiter(&Arbiter::new().handle(), move |_| {
+                Search::new(roster, store, clock, journal, patience)
             })
         };
         // They are asked by people, and seldom: one thread will do for all of them.
@@ -224,12 +243,13 @@ impl Hub {
                 feed: feed.clone(),
                 supervisor: supervisor.clone(),
                 counters: Arc::clone(&counters),
+                catalog: Arc::clone(&catalog),
             });
             let beside = Arbiter::new().handle();
             let (of_groups, of_templates) = (Arc::clone(&around), Arc::clone(&around));
-            let of_firmware = Arc::clone(&around);
+            let (of_firmware, tree) = (Arc::clone(&around), Arc::clone(&tree));
             (
-                Groups::start_in_arbiter(&beside, move |_| Groups::new(of_groups)),
+                Groups::start_in_arbiter(&beside, move |_| Groups::new(of_groups, tree)),
                 Templates::start_in_arbiter(&beside, move |_| Templates::new(of_templates)),
                 Firmware::start_in_arbiter(&beside, move |_| Firmware::new(of_firmware)),
                 Jobs::start_in_arbiter(&beside, move |_| Jobs::new(around)),
@@ -261,6 +281,11 @@ impl Hub {
                 let _ = runs.await;
             }
         }
+        // The templates before anybody appears who is to take one.
+        let (known, templates_known) = oneshot::channel();
+        let begin = BeginTemplates { automation: automation.clone(), jobs: jobs.clone(), known };
+        let _ = post(&templates, begin); // they have just started
+        let _ = templates_known.await;
         // Rules first: that the hub was down stands in the sequence before anything that comes of it.
         let begin = Begin { supervisor: supervisor.clone(), automation: automation.clone() };
         let _ = post(&timers, begin); // they have just started
@@ -281,15 +306,18 @@ impl Hub {
             journal,
             feed,
             archive,
+            search,
             outbox,
             timers,
             automation,
             alarms,
             webhooks,
             groups,
+            tree,
             templates,
             firmware,
             jobs,
+            catalog,
             door,
             counters,
             rejections,
@@ -387,6 +415,7 @@ impl Hub {
 
     /// Commits what there is and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
+        let _ = post(&self.jobs, RestJobs); // gone is as good
         let (reply, flushed) = oneshot::channel();
         let _ = post(&self.automation, Flush { reply }); // gone, the wait ends
         let _ = tokio::time::timeout(LONGEST_CLOSE, flushed).await; // what is not kept is made again

@@ -35,6 +35,7 @@ pub mod fleet;
 
 pub mod archive;
 pub mod backtest;
+pub mod search;
 pub mod store;
 
 pub mod clock;

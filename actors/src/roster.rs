@@ -35,7 +35,8 @@ pub struct Roster {
 
 /// What a stretch of numbers stands for.
 pub struct Stretch {
-    pub present: Vec<Present>,
+    /// By number.
+    pub present: Vec<(DeviceNumber, Present)>,
     /// Twins that are in the store and not in memory.
     pub away: Vec<DeviceNumber>,
 }
@@ -137,7 +138,9 @@ impl Roster {
         let Some(chunk) = self.chunk(key) else { return Stretch { present: Vec::new(), away: Vec::new() } };
         let chunk = read(&chunk);
         let away = (0..CHUNK).filter(|place| chunk.is_away(*place)).map(|place| number(key, place)).collect();
-        Stretch { present: chunk.present.iter().flatten().cloned().collect(), away }
+        let present = chunk.present.iter().enumerate();
+        let present = present.filter_map(|(place, slot)| Some((number(key, place), slot.clone()?)));
+        Stretch { present: present.collect(), away }
     }
 
     /// The twin with this number, where it is in memory.
@@ -203,7 +206,10 @@ mod tests {
         let (mut present, mut away) = (Vec::new(), Vec::new());
         for key in roster.stretches() {
             let stretch = roster.stretch(key);
-            present.extend(stretch.present.iter().map(|twin| twin.read().unwrap().number.0));
+            for (number, twin) in &stretch.present {
+                assert_eq!(twin.read().unwrap().number, *number);
+                present.push(number.0);
+            }
             away.extend(stretch.away.iter().map(|number| number.0));
         }
         (present, away)

@@ -136,7 +136,7 @@ impl Supervisor {
                     let Err(message) = send(addr, message) else { return };
                     // It has died and `TwinStopped` is on its way to us: wait for the new one.
                     let device = slot.key().clone();
-                    *slot.get_mut() = Slot::Coming(vec![message]);
+                    *slot.get_mut() = Slot::Coming(vec![*message]);
                     self.restart(device, ctx);
                 }
                 Slot::Coming(waiting) => waiting.push(message),
@@ -335,17 +335,16 @@ async fn load_with_owners(
     Ok((twins, owners))
 }
 
-fn send(to: &WeakAddr<TwinActor>, message: Waiting) -> Result<(), Waiting> {
+fn send(to: &WeakAddr<TwinActor>, message: Waiting) -> Result<(), Box<Waiting>> {
     match message {
         Waiting::Deliver(Deliver { device, input, cause, receipt, if_unknown, want_twin }) => {
             post_weak(to, Take { input, cause, receipt, want_twin, if_unknown }).map_err(|take| {
                 let Take { input, cause, receipt, want_twin, if_unknown } = take;
-                Waiting::Deliver(Deliver { device, input, cause, receipt, if_unknown, want_twin })
+                Box::new(Waiting::Deliver(Deliver { device, input, cause, receipt, if_unknown, want_twin }))
             })
         }
-        Waiting::Read(ReadTwin { device, reply }) => {
-            post_weak(to, Read { reply }).map_err(|Read { reply }| Waiting::Read(ReadTwin { device, reply }))
-        }
+        Waiting::Read(ReadTwin { device, reply }) => post_weak(to, Read { reply })
+            .map_err(|Read { reply }| Box::new(Waiting::Read(ReadTwin { device, reply }))),
     }
 }
 

@@ -175,6 +175,16 @@ impl Store for FailingStore {
         self.inner.devices(query).await
     }
 
+    async fn numbers(&self, query: &DeviceQuery) -> Result<Vec<DeviceNumber>, StoreError> {
+        self.may_read("numbers")?;
+        self.inner.numbers(query).await
+    }
+
+    async fn twins(&self, numbers: &[DeviceNumber]) -> Result<Vec<Twin>, StoreError> {
+        self.may_read("twins")?;
+        self.inner.twins(numbers).await
+    }
+
     async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError> {
         self.may_read("find serial")?;
         self.inner.find_serial(serial).await

@@ -12,10 +12,12 @@ use tracing::warn;
 use crate::alarms::Alarms;
 use crate::counters::{Counters, down, up};
 use crate::domain::fleet::Step;
+use crate::domain::fleet::template::apply;
 use crate::domain::twin::Repeat;
 use crate::domain::{
     Clock, Command, CommandId, DeviceId, DeviceNumber, Event, Input, Kind, Outcome, Refusal, Timestamp, Twin,
 };
+use crate::fleet::templates::CatalogNow;
 use crate::journal::Journal;
 use crate::messages::alarms::Forget;
 use crate::messages::journal::{Append, Barrier};
@@ -45,6 +47,8 @@ pub struct Surroundings {
     pub timers: Addr<Timers>,
     pub alarms: Addr<Alarms>,
     pub heard: Arc<HeardSince>,
+    /// The templates that devices can have.
+    pub catalog: Arc<CatalogNow>,
     pub roster: Arc<Roster>,
     /// Room for questions to the store.
     pub lookups: Semaphore,
@@ -87,23 +91,19 @@ impl TwinActor {
         }
         // Held until the journal has been told: who has seen what it does can then wait for its commit.
         let mut twin = self.twin.write();
+        let catalog = || self.around.catalog.now();
         let begun = match (twin.is_new(), if_unknown) {
             (_, IfUnknown::RefuseUnless(number)) if twin.number != number => {
                 Err(Refusal::Unknown(twin.id.to_string()))
             }
             (false, _) | (true, IfUnknown::Begin) => Ok(Outcome::default()),
-            (true, IfUnknown::Appear) => twin.apply(Input::Appear, now, &cause),
+            (true, IfUnknown::Appear) => apply(&mut twin, Input::Appear, now, &cause, catalog),
             (true, IfUnknown::Refuse | IfUnknown::RefuseUnless(_)) => {
                 Err(Refusal::Unknown(twin.id.to_string()))
             }
         };
         let outcome = begun.and_then(|mut outcome| {
-            let more = twin.apply(input, now, &cause)?;
-            outcome.events.extend(more.events);
-            outcome.publishes.extend(more.publishes);
-            outcome.commands = more.commands;
-            outcome.steps = more.steps;
-            outcome.repeated = more.repeated;
+            outcome.join(apply(&mut twin, input, now, &cause, catalog)?);
             Ok(outcome)
         });
         match outcome {

@@ -9,7 +9,9 @@
 mod bulk;
 mod commands;
 mod disk;
+mod groups;
 mod http;
+mod import;
 mod ingest;
 mod live;
 mod load;
@@ -19,6 +21,7 @@ mod report;
 mod rest;
 mod rules;
 mod schedules;
+mod search;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -66,8 +69,11 @@ enum Part {
     Commands,
     Rules,
     Bulk,
+    Import,
     Many,
     Schedules,
+    Groups,
+    Search,
     History,
 }
 
@@ -144,8 +150,11 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
             Part::Commands => commands::run(&bench, report).await,
             Part::Rules => rules::run(&bench, report).await,
             Part::Bulk => bulk::run(&bench, report).await,
+            Part::Import => import::run(&bench, report).await,
             Part::Many => rest::many(&bench, report).await,
             Part::Schedules => schedules::run(&bench, report).await,
+            Part::Groups => groups::run(&bench, report).await,
+            Part::Search => search::run(&bench, report).await,
             Part::History => rest::history(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;

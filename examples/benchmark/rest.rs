@@ -100,7 +100,7 @@ pub async fn history(bench: &Bench, report: &mut Report) -> Result<()> {
 }
 
 /// Half of twenty answers came within this many milliseconds.
-async fn median(hub: &Hub, mut path: impl FnMut() -> String) -> Result<f64> {
+pub async fn median(hub: &Hub, mut path: impl FnMut() -> String) -> Result<f64> {
     let client = reqwest::Client::new();
     let mut times = Vec::new();
     for _ in 0..20 {

@@ -45,6 +45,10 @@ pub struct AlarmNamed(pub AlarmId);
 #[derive(Debug)]
 pub struct DeviceCommand(pub DeviceId, pub CommandId);
 
+/// The group that the path names.
+#[derive(Debug)]
+pub struct GroupNamed(pub Box<str>);
+
 /// The rule that the path names.
 #[derive(Debug)]
 pub struct Rule(pub RuleId);
@@ -56,6 +60,10 @@ pub struct JobNamed(pub JobId);
 /// The run that the path names.
 #[derive(Debug)]
 pub struct Run(pub RunId);
+
+/// The template that the path names.
+#[derive(Debug)]
+pub struct TemplateNamed(pub Box<str>);
 
 /// The firmware image that the path names.
 #[derive(Debug)]
@@ -182,6 +190,15 @@ impl FromRequest for JobNamed {
     }
 }
 
+impl FromRequest for GroupNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(names::<String>(request, payload).map(|id| Self(id.into())))
+    }
+}
+
 impl FromRequest for Run {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
@@ -191,6 +208,15 @@ impl FromRequest for Run {
         ready(
             id.and_then(|id| RunId::parse(&id).map(Self).ok_or(ApiError::NotFound { what: "run", name: id })),
         )
+    }
+}
+
+impl FromRequest for TemplateNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(names::<String>(request, payload).map(|id| Self(id.into())))
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod action;
 mod preview;
-pub(super) mod select;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -10,19 +9,19 @@ use actix_web::web::Data;
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
-use twinhub_actors::domain::fleet::JobAction;
+use twinhub_actors::domain::fleet::{JobAction, Tree};
 use twinhub_actors::domain::{Cause, Json, Object, Timestamp};
 use twinhub_actors::messages::jobs::{JobTold, MakeJob};
 use twinhub_actors::post::post;
 
 use super::body::Body;
+use super::choice::{Choice, Chosen};
 use super::params::Params;
 use super::reply::Document;
 use super::schema::jobs::{BulkPreview, JobItem, NewBulk};
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
 use crate::web::WebState;
-use select::{Matched, Selection};
 
 /// The fields of a body.
 pub(super) const FIELDS: [&str; 8] =
@@ -34,7 +33,7 @@ const HIGHEST_RATE: f64 = 1_000_000.0;
 /// What is to be done to whom.
 #[derive(Debug)]
 struct Wanted {
-    selection: Selection,
+    choice: Choice,
     action: JobAction,
     dry_run: bool,
     rate: Option<f64>,
@@ -65,8 +64,8 @@ pub async fn post_bulk(
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let wanted = wanted(body, state.hub.clock.now())?;
-    let matched = select::matching(&state, wanted.selection).await?;
+    let wanted = wanted(body, &state.hub.tree.now(), state.hub.clock.now())?;
+    let matched = wanted.choice.devices(&state).await?;
     if wanted.dry_run {
         return preview::preview(&state, &wanted.action, matched).await;
     }
@@ -76,7 +75,7 @@ pub async fn post_bulk(
     if state.hub.is_failing() {
         return Err(HubError::Unavailable("the store does not take anything in just now").into());
     }
-    let Matched { devices, unknown } = matched;
+    let Chosen { devices, unknown } = matched;
     let (reply, told) = oneshot::channel();
     let make = MakeJob {
         action: wanted.action,
@@ -100,15 +99,15 @@ pub async fn post_bulk(
     Ok(Document::of(&shown).send(response))
 }
 
-fn wanted(body: Object, now: Timestamp) -> Result<Wanted, FieldError> {
+fn wanted(body: Object, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldError> {
     let mut fields = Fields::of(body, &FIELDS)?;
     let action = fields.object("action")?.ok_or_else(|| FieldError::missing("action"))?;
     let action = action::read(action, now).map_err(|error| within("action", error))?;
-    let selection = Selection::read(&mut fields, now)?;
+    let choice = Choice::take(&mut fields, tree, now)?;
     let rate = rate(&mut fields)?;
     let description = description(&mut fields)?;
     Ok(Wanted {
-        selection,
+        choice,
         action,
         dry_run: fields.flag("dry_run")?.unwrap_or_default(),
         rate,
@@ -141,7 +140,7 @@ pub(super) fn description(fields: &mut Fields) -> Result<Box<str>, FieldError> {
     Ok(description)
 }
 
-/// Nobody removes more, or fewer, than he thinks.
+/// Nobody removes more, or fewer, than they think.
 fn confirm(confirmed: Option<u64>, matched: u64) -> Result<(), ApiError> {
     match confirmed {
         Some(count) if count == matched => Ok(()),
@@ -165,7 +164,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Wanted, FieldError> {
-        wanted(payload::object(text.as_bytes()).unwrap(), Timestamp::from_millis(0))
+        wanted(payload::object(text.as_bytes()).unwrap(), &Tree::default(), Timestamp::from_millis(0))
     }
 
     #[test]
@@ -191,7 +190,7 @@ mod tests {
         check(r#""action": {"delete": true}, "dry_run": "yes""#, "dry_run");
         check(r#""action": {"delete": true}, "confirm_count": -1"#, "confirm_count");
         check(r#""action": {"command": {"command_type": "x", "ttl": "soon"}}"#, "action.command.ttl");
-        check(r#""action": {"delete": true}, "where": {}"#, "where");
+        check(r#""action": {"delete": true}, "where": {}"#, "ids");
     }
 
     #[test]

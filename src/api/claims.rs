@@ -11,9 +11,10 @@ use twinhub_actors::messages::supervisor::IfUnknown;
 
 use super::body::Body;
 use super::device::find;
-use super::devices::list;
+use super::devices::{Said, list};
+use super::groups::check_group;
 use super::params::Params;
-use super::register::take_sections;
+use super::register::{take_sections, take_template};
 use super::reply::{Document, add_readings};
 use super::schema::{Claim, DeviceItem, Listing, TwinDocument};
 use crate::error::{ApiError, Problem};
@@ -33,7 +34,7 @@ pub async fn list_unclaimed(
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
-    list(&request, params, &state, Some(false)).await
+    list(&request, params, &state, Said { claimed: Some(false), ..Said::default() }).await
 }
 
 /// Claims the device with this serial number, or with this id while it has none.
@@ -51,6 +52,7 @@ pub async fn list_unclaimed(
 )]
 pub async fn claim_device(Body(body): Body, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
     let (serial, mut patch) = claim(body)?;
+    check_group(&state, &patch)?;
     let Some(found) = state.hub.archive.send(FindSerial(serial.to_string())).await?? else {
         return Err(ApiError::NotFound { what: "device with serial number", name: serial.into() });
     };
@@ -72,7 +74,7 @@ pub async fn claim_device(Body(body): Body, state: Data<WebState>) -> Result<Htt
 }
 
 /// The fields of a claim.
-pub(super) const FIELDS: [&str; 9] = [
+pub(super) const FIELDS: [&str; 11] = [
     "serial_number",
     "name",
     "type",
@@ -82,6 +84,8 @@ pub(super) const FIELDS: [&str; 9] = [
     "tags",
     "configuration",
     "settings",
+    "limits",
+    "template",
 ];
 
 fn claim(body: Object) -> Result<(Box<str>, Object), FieldError> {
@@ -93,7 +97,8 @@ fn claim(body: Object) -> Result<(Box<str>, Object), FieldError> {
             patch.insert(field, Json::String(text));
         }
     }
-    take_sections(&mut fields, &mut patch, &["tags"])?;
+    take_template(&mut fields, &mut patch);
+    take_sections(&mut fields, &mut patch, &["tags", "limits"])?;
     Ok((serial, patch))
 }
 

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::body::{Body, Device};
 use super::command_view::summary;
+use super::groups::check_group;
 use super::params::Params;
 use super::register::take_sections;
 use super::reply::{self, Document, add_readings};
@@ -34,7 +35,7 @@ const TEXTS: [&str; 8] =
     ["name", "serial_number", "type", "description", "model", "ip_address", "mac_address", "group_id"];
 
 /// The fields of a change.
-pub(super) const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 15] = [
     "name",
     "serial_number",
     "type",
@@ -48,6 +49,8 @@ pub(super) const FIELDS: [&str; 13] = [
     "configuration",
     "settings",
     "schedule",
+    "limits",
+    "template",
 ];
 
 /// How much a device says.
@@ -188,19 +191,21 @@ async fn change(
     state: &WebState,
 ) -> Result<HttpResponse, ApiError> {
     let change = Change { patch: patch(body)?, if_version: if_match(request)? };
+    check_group(state, &change.patch)?;
     let twin = make(state, id, change).await?;
     detail(state, &twin).await
 }
 
-fn patch(body: Object) -> Result<Object, FieldError> {
+/// The change that a body asks for.
+pub(super) fn patch(body: Object) -> Result<Object, FieldError> {
     let mut fields = Fields::of(body, &FIELDS)?;
     let mut patch = Object::default();
-    for field in TEXTS {
+    for field in TEXTS.into_iter().chain(["template"]) {
         if let Some(value) = fields.take_even_null(field) {
             patch.insert(field, value); // that it is a text, the twin itself says
         }
     }
-    take_sections(&mut fields, &mut patch, &["tags", "desired"])?;
+    take_sections(&mut fields, &mut patch, &["tags", "desired", "limits"])?;
     Ok(patch)
 }
 

@@ -3,8 +3,12 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::domain::fleet::Lifecycle;
+use twinhub_actors::domain::fleet::Tree;
+use twinhub_actors::domain::rules::expression::BadExpression;
+use twinhub_actors::domain::rules::{Field, Filter};
 use twinhub_actors::domain::{Mode, Status, Timestamp};
 use twinhub_actors::messages::archive::ListDevices;
+use twinhub_actors::messages::search::Find;
 use twinhub_actors::store::{DeviceQuery, DeviceSort};
 
 use super::paging::Paging;
@@ -44,21 +48,33 @@ pub async fn list_devices(
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
-    list(&request, params, &state, None).await
+    list(&request, params, &state, Said::default()).await
 }
 
-/// The same with `claimed` said already.
+/// What is said already, and not by parameters.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said<'a> {
+    pub claimed: Option<bool>,
+    pub group: Option<&'a str>,
+}
+
+/// The same with something said already.
 pub(super) async fn list(
     request: &HttpRequest,
     mut params: Params,
     state: &WebState,
-    claimed: Option<bool>,
+    said: Said<'_>,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
-    let mut query = query(params, claimed, state.hub.clock.now())?;
-    (query.offset, query.limit) = (paging.offset(), paging.limit);
-    let page = state.hub.archive.send(ListDevices(query)).await??;
+    let tree = state.hub.tree.now();
+    let mut find = asked(params, said, &tree, state.hub.clock.now())?;
+    (find.query.offset, find.query.limit) = (paging.offset(), paging.limit);
+    let page = if find.filter.is_none() && find.sort.is_none() {
+        state.hub.archive.send(ListDevices(find.query)).await?? // the store's indexes are made for it
+    } else {
+        state.hub.search.send(find).await??
+    };
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, page.total);
     Ok(array(response, &page.twins, |twin, out| summary(twin).write(out)))
@@ -68,17 +84,20 @@ pub(super) async fn list(
 ///
 /// # Errors
 /// Names the parameter that is wrong.
-pub(super) fn query(
+pub(super) fn asked(
     mut params: Params,
-    claimed: Option<bool>,
+    said: Said<'_>,
+    tree: &Tree,
     now: Timestamp,
-) -> Result<DeviceQuery, FieldError> {
-    let (sort, descending) = params
-        .read("sort", "a field to sort by, such as name or -last_seen", |text| {
-            let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
-            SORTS.iter().find(|(known, _)| *known == name).map(|(_, sort)| (*sort, descending))
-        })?
-        .unwrap_or_default();
+) -> Result<Find, FieldError> {
+    let group = match said.group {
+        Some(group) => Some(group.to_owned()),
+        None => params.text("group")?,
+    };
+    let subtree = params.value("subtree", "true or false")?.unwrap_or(true);
+    let (sort, field, descending) =
+        params.text("sort")?.map_or(Ok(Default::default()), |text| order(&text))?;
+    let filter = params.text("filter")?.map(|text| filter(&text)).transpose()?;
     let query = DeviceQuery {
         numbers: None,
         status: params.words("status", "online, offline or unknown", Status::parse)?,
@@ -86,10 +105,17 @@ pub(super) fn query(
             .read("drift", "a duration such as 10m", duration_ms)?
             .map(|drift| now.plus_millis(-drift)),
         device_type: params.text("type")?,
-        group: params.text("group")?,
         template: params.text("template")?,
-        claimed: match claimed {
-            Some(_) => claimed,
+        groups: match group {
+            Some(group) if subtree => match &tree.subtree(&group)[..] {
+                [] => vec![group], // what can be no group's id is none: nobody stands in it
+                groups => groups.iter().map(ToString::to_string).collect(),
+            },
+            group => group.into_iter().collect(),
+        },
+        grouped: None,
+        claimed: match said.claimed {
+            Some(claimed) => Some(claimed),
             None => params.value("claimed", "true or false")?,
         },
         lifecycle: params.words(
@@ -106,33 +132,102 @@ pub(super) fn query(
         limit: 0,
     };
     params.finish()?;
-    Ok(query)
+    Ok(Find { query, filter, sort: field })
+}
+
+/// A filter, as a parameter or a field gives it.
+pub(super) fn filter(text: &str) -> Result<Filter, FieldError> {
+    Filter::compile(text).map_err(|bad| at_its_place("filter", "bad_filter", text, &bad))
+}
+
+/// What lists sort by, or else whatever is in a twin; and whether it is turned round.
+fn order(text: &str) -> Result<(DeviceSort, Option<Field>, bool), FieldError> {
+    let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
+    if let Some((_, sort)) = SORTS.iter().find(|(known, _)| *known == name) {
+        return Ok((*sort, None, descending));
+    }
+    let field = Field::compile(name);
+    let field = field.map_err(|bad| {
+        let bad = BadExpression { at: bad.at + text.len() - name.len(), ..bad };
+        at_its_place("sort", "bad_parameter", text, &bad)
+    })?;
+    Ok((DeviceSort::Number, Some(field), descending))
+}
+
+/// The error with the character, counted from 1, at which it is.
+fn at_its_place(field: &str, code: &'static str, text: &str, bad: &BadExpression) -> FieldError {
+    let before = text.char_indices().take_while(|(at, _)| *at < bad.at).count();
+    let detail = format!("at character {}: {}", before + 1, bad.detail);
+    FieldError { field: field.to_owned(), detail, code }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn asked_by(text: &str) -> Result<Find, FieldError> {
+        asked(Params::parse(text), Said::default(), &Tree::default(), Timestamp::default())
+    }
+
     #[test]
     fn reads_filters() {
         let parsed = "lifecycle=active,retired&status=online&type=pump&claimed=false&tag.room=hall&q=x&sort=-last_seen&mode=manual";
-        let query = query(Params::parse(parsed), None, Timestamp::default()).unwrap();
+        let Find { query, filter, sort } = asked_by(parsed).unwrap();
         assert_eq!(query.status, [Status::Online]);
         assert_eq!(query.lifecycle, [Lifecycle::Active, Lifecycle::Retired]);
         assert_eq!(query.device_type.as_deref(), Some("pump"));
         assert_eq!((query.claimed, query.mode), (Some(false), Some(Mode::Manual)));
         assert_eq!(query.tags, [("room".to_owned(), "hall".to_owned())]);
         assert_eq!((query.sort, query.descending), (DeviceSort::LastSeen, true));
+        assert!(filter.is_none() && sort.is_none());
+        let Find { query, filter, sort } = asked_by("filter=battery+%3C+20&sort=-tags.floor").unwrap();
+        assert_eq!(filter.unwrap().text(), "battery < 20");
+        assert!(sort.is_some() && query.descending);
+        assert!(asked_by("filter=&sort=").unwrap().filter.is_none());
     }
 
     #[test]
     fn names_the_parameter_that_is_wrong() {
-        let wrong = |text: &str| query(Params::parse(text), None, Timestamp::default()).unwrap_err().field;
+        let wrong = |text: &str| asked_by(text).unwrap_err().field;
         assert_eq!(wrong("status=asleep"), "status");
         assert_eq!(wrong("lifecycle=dead"), "lifecycle");
-        assert_eq!(wrong("sort=colour"), "sort");
+        assert_eq!(wrong("sort=1"), "sort");
         assert_eq!(wrong("claimed=yes"), "claimed");
         assert_eq!(wrong("colour=red"), "colour");
         assert_eq!(wrong("tag.=x"), "tag.");
+        assert_eq!(wrong("filter=true&filter=false"), "filter");
+    }
+
+    #[test]
+    fn says_where_a_filter_or_an_order_is_wrong() {
+        let check = |text: &str, code: &str, detail: &str| {
+            let error = asked_by(&text.replace(' ', "+")).unwrap_err();
+            assert_eq!((error.code, &*error.detail), (code, detail), "{text}");
+        };
+        check(
+            "filter=battery <",
+            "bad_filter",
+            "at character 10: a value is missing: the expression ends here",
+        );
+        check(
+            "filter='é' == x and y",
+            "bad_filter",
+            "at character 12: `and` is written `%26%26`".replace("%26", "&").as_str(),
+        );
+        check(
+            "filter=trigger.value == 1",
+            "bad_filter",
+            "at character 1: nothing has fired here: `trigger` is known to rules alone",
+        );
+        check(
+            "sort=-a b",
+            "bad_parameter",
+            "at character 4: an operator (`&&`, `||`, `==`, `<`…) is missing before `b`",
+        );
+        check(
+            "sort=1",
+            "bad_parameter",
+            "at character 1: to sort by, one thing of a twin is named: temperature, tags.floor, last_seen",
+        );
     }
 }

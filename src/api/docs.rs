@@ -25,6 +25,7 @@ use super::{
         (name = "twin", description = "What a device is, and what it should be"),
         (name = "commands", description = "What devices are asked to do, and what became of it"),
         (name = "automation", description = "What happens by itself, and why, and why not"),
+        (name = "groups", description = "What devices stand in: a tree, with counts"),
         (name = "data", description = "What devices measure"),
         (name = "alarms", description = "What is wrong, and who has seen it"),
         (name = "automation", description = "What rules did, and why"),
@@ -54,8 +55,11 @@ const DESCRIPTION: &str = "/api/openapi.json";
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut whole = Description::openapi();
     whole.merge(super::automation::Description::openapi());
+    whole.merge(super::files::Description::openapi());
     whole.merge(super::firmware::Description::openapi());
+    whole.merge(super::groups::Description::openapi());
     whole.merge(super::jobs::Description::openapi());
+    whole.merge(super::templates::Description::openapi());
     whole
 }
 
@@ -84,7 +88,7 @@ mod tests {
     use serde_json::Value;
     use twinhub_actors::domain::alarm::{Alarm, AlarmId, Originator, Raised, Severity};
     use twinhub_actors::domain::command::Step;
-    use twinhub_actors::domain::fleet::{FirmwareTask, Image};
+    use twinhub_actors::domain::fleet::{FirmwareTask, Group, GroupId, GroupWish, Image, Standing};
     use twinhub_actors::domain::rules::engine::Delivery;
     use twinhub_actors::domain::rules::{RuleId, RunId};
     use twinhub_actors::domain::schedule::Plan;
@@ -92,11 +96,12 @@ mod tests {
         Answer, AnswerStatus, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Json,
         Object, Timestamp, Twin,
     };
+    use twinhub_actors::messages::groups::GroupView;
     use twinhub_actors::store::{DeliveryRecord, DeliveryStatus};
 
     use super::*;
     use crate::api::reply::summary;
-    use crate::api::{asked, command_view};
+    use crate::api::{asked, command_view, groups};
 
     fn described(schema: &str) -> BTreeSet<String> {
         let document = serde_json::to_value(openapi()).unwrap();
@@ -187,6 +192,22 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_described_as_they_are_written() {
+        let group = Group::new(GroupId::parse("hall").unwrap(), "Hall", Timestamp::default());
+        let standing = Standing::default();
+        let view = GroupView { group: group.into(), path: Vec::new(), depth: 0, standing };
+        let document = groups::view::document(&view);
+        let mut item = written(&document);
+        item.insert("children".into());
+        assert_eq!(described("GroupItem"), item);
+        let object = |name: &str| document.get(name).unwrap().as_object().unwrap();
+        assert_eq!(described("DeviceCounts"), written(object("devices")));
+        let mut subtree = described("DeviceCounts");
+        subtree.extend(["groups", "readings"].map(str::to_owned));
+        assert_eq!(subtree, written(object("subtree")));
+    }
+
+    #[test]
     fn schedules_are_described_as_they_are_written() {
         let entry = r#"[{"cron": "0 7 * * *", "set": {"power": "on"}}, {"cron": "0 7 * * *", "command": {"command_type": "x"}}]"#;
         let plan = Plan::parse(&entry.parse().unwrap(), Timestamp::default()).unwrap().unwrap();
@@ -203,6 +224,8 @@ mod tests {
         assert_eq!(described("Claim"), read(&claims::FIELDS));
         assert_eq!(described("NewCommand"), read(&asked::FIELDS));
         assert_eq!(described("NewFirmware"), read(&super::super::firmware::FIELDS));
+        assert_eq!(described("NewGroup"), read(&GroupWish::FIELDS));
+        assert_eq!(described("GroupChange"), read(&groups::CHANGE));
         assert_eq!(described("NewRollout"), read(&super::super::firmware::ROLLOUT_FIELDS));
     }
 

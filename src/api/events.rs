@@ -27,8 +27,8 @@ use crate::web::WebState;
 const USUAL: u64 = 20;
 
 /// Events of all devices: a list, or server-sent events for who accepts `text/event-stream`. A stream
-/// begins after `Last-Event-ID` or `since`, without a gap or a repeat, and takes `device` (a glob), `kind`
-/// and `severity`.
+/// begins after `Last-Event-ID` or `since`, without a gap or a repeat, and takes `device` (a glob), `group` (with
+/// all groups under it), `kind` and `severity`.
 #[utoipa::path(
     get,
     path = "/api/events",
@@ -36,6 +36,8 @@ const USUAL: u64 = 20;
     params(
         EventListing,
         ("device" = Option<String>, Query, description = "A device's id; for a stream also a glob: `pump-*`"),
+        ("group" = Option<String>, Query, description = "For a stream: events of this group's devices, and of those \
+            in all groups under it"),
         ("Last-Event-ID" = Option<u64>, Header, description = "A stream goes on after this event"),
     ),
     responses(
@@ -149,6 +151,7 @@ async fn stream(
     };
     let at_least = severity(&mut params)?;
     let (devices, words) = (boxed(params.list("device")), boxed(params.list("kind")));
+    let group = params.text("group")?;
     params.finish()?;
     let devices = (!devices.is_empty()).then_some(devices);
     let filter = Filter::new(devices.as_deref(), Some(&words)).map_err(|error| match &*error.field {
@@ -157,7 +160,7 @@ async fn stream(
     })?;
     let filter = filter.at_least(at_least);
     // A browser that reconnects repeats the address with its old `since`, and says where it got to.
-    sse::open(request, Arc::clone(&state), filter, resumed.or(since)).await
+    sse::open(request, Arc::clone(&state), filter, group, resumed.or(since)).await
 }
 
 /// Does it ask for server-sent events?

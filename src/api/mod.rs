@@ -6,6 +6,7 @@ pub(crate) mod asked;
 pub(crate) mod automation;
 pub(crate) mod body;
 mod bulk;
+pub mod choice;
 mod claims;
 mod command_view;
 mod commands;
@@ -16,10 +17,13 @@ mod devices;
 mod diagnostics;
 mod docs;
 mod events;
+mod files;
 pub(crate) mod firmware;
+mod groups;
 mod health;
 mod jobs;
 mod lifecycle;
+mod limits;
 mod metrics;
 mod mode;
 pub(crate) mod order;
@@ -31,6 +35,7 @@ mod reply;
 mod schedule;
 mod schema;
 mod status;
+mod templates;
 mod token;
 mod twin;
 mod watch;
@@ -45,6 +50,7 @@ use crate::error::ApiError;
 /// The routes of the API, its description and the page to try it.
 pub fn configure(config: &mut ServiceConfig) {
     config
+        .configure(files::configure) // before `/api/devices/{id}`, which would take them for devices
         .configure(jobs::configure)
         .service(
             resource("/api/devices", "GET, HEAD, POST")
@@ -126,6 +132,8 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/metrics", "GET, HEAD").route(get().to(metrics::get_metrics)))
         .configure(automation::configure)
         .configure(firmware::configure)
+        .configure(groups::configure)
+        .configure(templates::configure)
         .configure(docs::configure);
 }
 

@@ -27,6 +27,13 @@ impl Params {
         Self { left: all.clone(), all }
     }
 
+    /// With one that the path says.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.left.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// All parameters as they came.
     #[must_use]
     pub fn all(&self) -> &[(String, String)] {

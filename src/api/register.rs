@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body::Body;
+use super::groups::check_group;
 use super::schema::NewDevice;
 use super::{reply, token};
 use crate::error::{ApiError, Problem};
@@ -65,17 +66,17 @@ struct MqttTopics {
 
 /// A registration, read from a body.
 #[derive(Debug)]
-struct Wanted {
-    id: Option<DeviceId>,
-    name: Box<str>,
-    serial: Option<Box<str>>,
-    token: Option<Box<str>>,
+pub(super) struct Wanted {
+    pub id: Option<DeviceId>,
+    pub name: Box<str>,
+    pub serial: Option<Box<str>>,
+    pub token: Option<Box<str>>,
     /// Merge patch onto the new twin.
-    patch: Object,
+    pub patch: Object,
 }
 
 /// The fields of a registration.
-pub(super) const FIELDS: [&str; 14] = [
+pub(super) const FIELDS: [&str; 16] = [
     "name",
     "device_id",
     "auth_token",
@@ -90,6 +91,8 @@ pub(super) const FIELDS: [&str; 14] = [
     "configuration",
     "settings",
     "schedule",
+    "limits",
+    "template",
 ];
 
 /// The settings that are the hub's; all others are the device's own.
@@ -110,6 +113,7 @@ const SETTINGS: [&str; 2] = ["heartbeat", "in_flight"];
 )]
 pub async fn register_device(Body(body): Body, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
     let Wanted { id, name, serial, token, mut patch } = wanted(body)?;
+    check_group(&state, &patch)?;
     let id = match id {
         Some(id) => id,
         None => DeviceId::parse(&make_id(state.hub.clock.now()))?,
@@ -144,7 +148,8 @@ pub async fn register_device(Body(body): Body, state: Data<WebState>) -> Result<
     Ok(response)
 }
 
-fn wanted(body: Object) -> Result<Wanted, FieldError> {
+/// The registration that a body asks for.
+pub(super) fn wanted(body: Object) -> Result<Wanted, FieldError> {
     let mut fields = Fields::of(body, &FIELDS)?;
     let name = fields.needed_text("name")?;
     let id = fields.text("device_id")?;
@@ -161,9 +166,17 @@ fn wanted(body: Object) -> Result<Wanted, FieldError> {
             patch.insert(field, Json::String(text));
         }
     }
-    take_sections(&mut fields, &mut patch, &["tags"])?;
+    take_template(&mut fields, &mut patch);
+    take_sections(&mut fields, &mut patch, &["tags", "limits"])?;
     let serial = patch.get("serial_number").and_then(Json::as_str).filter(|s| !s.is_empty()).map(Into::into);
     Ok(Wanted { id, name, serial, token, patch })
+}
+
+/// Moves the template's id into `patch`. Null means none, also where one is meant for the device.
+pub(super) fn take_template(fields: &mut Fields, patch: &mut Object) {
+    if let Some(template) = fields.take_even_null("template") {
+        patch.insert("template", template); // whether there is one, the twin itself says
+    }
 }
 
 /// Moves the object fields called `sections` into `patch`, and with them `configuration`, `schedule` and
@@ -202,7 +215,7 @@ pub(super) fn take_sections(
 }
 
 /// An id for a device that brought none: UUIDv7, which sorts by time.
-fn make_id(now: Timestamp) -> String {
+pub(super) fn make_id(now: Timestamp) -> String {
     let millis = now.millis().unsigned_abs();
     let nanos = u32::try_from(millis % 1_000 * 1_000_000).unwrap_or_default(); // below a second
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1_000, nanos)).to_string()

@@ -10,13 +10,17 @@ use super::status::{Connection, Connectivity, Convergence, DeviceHealth, Waiting
 use commands::CommandItem;
 use firmware::DeviceFirmware;
 use steering::{DeviceSettings, ScheduleEntry};
+use templates::TemplateOfDevice;
 
 pub mod alarms;
 pub mod automation;
 pub mod commands;
+pub mod files;
 pub mod firmware;
+pub mod groups;
 pub mod jobs;
 pub mod steering;
+pub mod templates;
 
 /// A device as lists show it.
 #[derive(ToSchema)]
@@ -39,6 +43,7 @@ pub struct DeviceItem {
     firmware_version: Option<String>,
     tags: Object,
     configuration: Object,
+    template: Option<TemplateOfDevice>,
     /// False while it was only seen on MQTT.
     claimed: bool,
     /// `provisioned`, `active`, `suspended` or `retired`.
@@ -84,6 +89,7 @@ pub struct TwinDocument {
     firmware_version: Option<String>,
     tags: Object,
     configuration: Object,
+    template: Option<TemplateOfDevice>,
     claimed: bool,
     lifecycle: String,
     status: String,
@@ -171,6 +177,10 @@ pub struct NewDevice {
     settings: Option<Object>,
     /// Entries, or a timetable by days; see `…/schedule`.
     schedule: Option<Vec<ScheduleEntry>>,
+    /// By reading what it is expected to be, over what its template says.
+    limits: Option<Object>,
+    /// The id of its template. Null means none, also where one is meant for it.
+    template: Option<String>,
 }
 
 /// A change of a device; what is left out stays, null takes away.
@@ -191,6 +201,10 @@ pub struct DeviceChange {
     settings: Option<Object>,
     /// Entries, or a timetable by days; see `…/schedule`.
     schedule: Option<Vec<ScheduleEntry>>,
+    /// By reading what it is expected to be, over what its template says.
+    limits: Option<Object>,
+    /// The id of its template. Null means none, also where one is meant for it.
+    template: Option<String>,
 }
 
 /// A claim.
@@ -207,6 +221,10 @@ pub struct Claim {
     configuration: Option<Object>,
     /// `heartbeat` and `in_flight` are the hub's; all others are merged into `configuration`.
     settings: Option<Object>,
+    /// By reading what it is expected to be, over what its template says.
+    limits: Option<Object>,
+    /// The id of its template. Null means none, also where one is meant for it.
+    template: Option<String>,
 }
 
 /// A merge patch (RFC 7396) onto the twin.
@@ -327,13 +345,30 @@ pub struct Listing {
     #[param(example = "10m")]
     drift: Option<String>,
     r#type: Option<String>,
+    /// Those of this group and of all groups under it.
     group: Option<String>,
+    /// `false`: those of `group` itself alone.
+    subtree: Option<bool>,
+    /// The id of a template: those that have it.
+    template: Option<String>,
     claimed: Option<bool>,
     /// `manual` or `schedule`.
     mode: Option<String>,
     /// Part of the id, name or serial number. (And `tag.<name>=<value>` for tags.)
     q: Option<String>,
-    /// `number`, `id`, `name`, `type`, `status`, `last_seen`, `created_at` or `updated_at`; `-` turns it round.
+    /// An expression (CEL, as in conditions of rules) over everything in the twin: `battery` or `reported.battery`,
+    /// `desired.x`, `delta.x`, `tag.floor`, `configuration.x`, `settings.x`, `limits.x`, `firmware.state`, `status`,
+    /// `lifecycle`, `mode`, `type`, `name`, `group_id`, `template`, `id`, `number`, `version`, `claimed`,
+    /// `last_seen`, `age` (seconds), `model`, `serial_number`, `firmware_version`, `description`, `ip_address`,
+    /// `mac_address`, `owner_id`, `created_at`, `updated_at`, `mode_until`, `drifting_since`, `schedule`, `now`;
+    /// `.quality`, `.age`, `.at` and `.changed_at` after a property, `.sync` after a desired one; `has(x)`. Found is
+    /// what it is true of: what a twin does not have makes a comparison neither true nor false.
+    #[param(example = r#"reported.battery < 20 && status == "online" && tag.floor == "2""#)]
+    filter: Option<String>,
+    /// `number`, `id`, `name`, `type`, `status`, `last_seen`, `created_at`, `updated_at`, or anything that a filter
+    /// can name: `reported.temperature`, `tags.floor`; `-` turns it round. Numbers come before texts, and devices
+    /// that do not have it last, in both directions.
+    #[param(example = "-reported.temperature")]
     sort: Option<String>,
     /// From 1.
     page: Option<u64>,

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::body::Device;
 use super::device::{find, seconds_between};
+use super::limits::{ReadingHealth, Unhealthy, judged};
 use super::params::Params;
 use super::reply::Document;
 use crate::error::{ApiError, Problem};
@@ -109,6 +110,10 @@ pub struct DeviceHealth {
     /// As reported.
     #[schema(value_type = Option<f64>)]
     signal: Option<Json>,
+    /// Readings that are not as expected.
+    unhealthy: Unhealthy,
+    /// The readings of which something is expected, by its own limits and its template's.
+    readings: Vec<ReadingHealth>,
 }
 
 /// Connectivity, health, mode and operational state of one device.
@@ -140,6 +145,7 @@ pub async fn get_device_status(
     let is_its = |topic: &str| topic.split('/').any(|part| part == id.as_str());
     let errors =
         state.hub.rejections.last(usize::MAX).iter().filter(|r| r.at >= since && is_its(&r.topic)).count();
+    let readings = judged(&state, &twin, now).await?;
     let status = [
         ("id", id.as_str().into()),
         ("device_id", id.as_str().into()),
@@ -155,7 +161,7 @@ pub async fn get_device_status(
         .with("connection", &Connection::of(&twin, now))
         .with("commands", &Waiting::of(&twin))
         .with("convergence", &Convergence::of(&twin, now))
-        .with("health", &DeviceHealth::of(&twin, messages, errors, now))
+        .with("health", &DeviceHealth::of(&twin, messages, errors, readings, now))
         .with("refused_messages", &state.hub.counters.out_of_service.of(twin.number))
         .send(HttpResponse::Ok()))
 }
@@ -212,7 +218,7 @@ impl Convergence {
 }
 
 impl DeviceHealth {
-    fn of(twin: &Twin, messages: usize, errors: usize, now: Timestamp) -> Self {
+    fn of(twin: &Twin, messages: usize, errors: usize, readings: Vec<ReadingHealth>, now: Timestamp) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "bounded by what is counted and kept")]
         let (messages, errors) = (messages as f64, errors as f64);
         let reported = |names: &[&str]| {
@@ -224,6 +230,8 @@ impl DeviceHealth {
             staleness: twin.last_seen.map(|at| seconds_between(at, now)),
             battery: reported(&BATTERY),
             signal: reported(&SIGNAL),
+            unhealthy: Unhealthy::of(&readings),
+            readings,
         }
     }
 }

@@ -14,6 +14,7 @@ use twinhub_actors::backtest::{self, Progress, Wish};
 use twinhub_actors::domain::duration::duration_ms;
 use twinhub_actors::domain::rules::Rule;
 use twinhub_actors::domain::{Clock as _, DeviceId, Timestamp};
+use twinhub_actors::fleet::groups::TreeNow;
 use twinhub_actors::store::sql::{SqlOptions, SqlStore};
 
 use super::print::{count, line, moment_in};
@@ -191,7 +192,9 @@ async fn offline(
         .await
         .with_context(|| format!("cannot use the database {}", config.database))
         .map_err(Failed::Broke)?;
-    let wish = Wish { rules, running, from, to, warm_up, devices: (!devices.is_empty()).then_some(devices) };
+    let tree = TreeNow::load(&*store).await.context("cannot read the groups").map_err(Failed::Broke)?.now();
+    let devices = (!devices.is_empty()).then_some(devices);
+    let wish = Wish { rules, running, from, to, warm_up, devices, tree };
     let bar = progress_bar();
     let progress = |Progress { events, share, .. }: Progress| show(&bar, share, events);
     let outcome = backtest::run(&store, wish.clone(), progress).await;

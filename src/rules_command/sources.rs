@@ -148,12 +148,12 @@ fn refuse_doubles(sources: &mut [Source]) {
     }
 }
 
-/// What people should look at in the rules of all files. Which devices there are is not known here.
+/// What people should look at in the rules of all files. Which devices and groups there are is not known here.
 #[must_use]
 pub fn warnings(sources: &[Source]) -> Vec<Warning> {
     let rules: Vec<&Rule> =
         sources.iter().filter_map(|source| source.read.as_ref().ok()).flat_map(|file| &file.rules).collect();
-    analysis::analyse(&rules, &|_| true)
+    analysis::analyse(&rules, &|_| true, &|_| true)
 }
 
 fn at(line: u32, column: u32, pointer: &str, message: String) -> Problem {

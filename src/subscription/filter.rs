@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use twinhub_actors::domain::alarm::Severity;
-use twinhub_actors::domain::event::{ChangeKind, EventBody, TwinChange};
 use twinhub_actors::domain::{DeviceId, Kind, Recorded, Twin};
 
+use super::group::Subtree;
 use crate::fields::FieldError;
 
 /// Patterns in one subscription at most: each costs every event a look.
@@ -19,7 +19,7 @@ pub struct Filter {
     kinds: Kinds,
     /// Alarms of this severity or worse, and nothing else.
     at_least: Option<Severity>,
-    group: Option<Group>,
+    group: Option<Subtree>,
 }
 
 /// Which devices.
@@ -35,15 +35,6 @@ enum Devices {
 /// Which kinds, a bit each.
 #[derive(Clone, Copy, Debug)]
 struct Kinds(u8);
-
-/// The members of a group, kept true by the events that pass.
-#[derive(Clone, Debug)]
-struct Group {
-    name: Box<str>,
-    members: HashSet<DeviceId>,
-    /// The members are as of this event, or later; earlier events do not move them.
-    as_of: u64,
-}
 
 impl Filter {
     /// Devices by pattern (`*`, `?`, `[a-c]`, `{a,b}`) and kinds by name; none of either means all.
@@ -66,17 +57,28 @@ impl Filter {
         self
     }
 
-    /// Only devices of this group, whose members are these as of the event `as_of`.
+    /// Only devices of this group and of those under it.
     #[must_use]
-    pub fn in_group(mut self, name: &str, members: HashSet<DeviceId>, as_of: u64) -> Self {
-        self.group = Some(Group { name: name.into(), members, as_of });
+    pub(super) fn within(mut self, group: Subtree) -> Self {
+        self.group = Some(group);
         self
     }
 
-    /// The group's name, where it is about one.
-    #[must_use]
-    pub fn group(&self) -> Option<&str> {
-        self.group.as_ref().map(|group| &*group.name)
+    /// The group and those under it, where it is about one.
+    pub(super) fn groups(&self) -> Vec<String> {
+        self.group.as_ref().map(Subtree::groups).unwrap_or_default()
+    }
+
+    /// Groups whose devices it must know before it looks at the next event.
+    pub(super) fn unread(&self) -> &[Box<str>] {
+        self.group.as_ref().map_or(&[], Subtree::unread)
+    }
+
+    /// The devices of those groups, each with its own.
+    pub(super) fn meet(&mut self, members: impl IntoIterator<Item = (DeviceId, Box<str>)>) {
+        if let Some(group) = &mut self.group {
+            group.meet(members);
+        }
     }
 
     /// The devices, where each is named by its id.
@@ -99,8 +101,7 @@ impl Filter {
     /// Is this twin one of them? Kinds do not matter to a snapshot.
     #[must_use]
     pub fn takes_twin(&self, twin: &Twin) -> bool {
-        self.devices.has(&twin.id)
-            && self.group.as_ref().is_none_or(|group| *twin.profile.text("group_id") == *group.name)
+        self.devices.has(&twin.id) && self.group.as_ref().is_none_or(|group| group.has(twin))
     }
 }
 
@@ -151,36 +152,13 @@ impl Kinds {
     }
 
     fn bit(kind: Kind) -> u8 {
-        1 << kind as u8 // there are six
+        1 << kind as u8 // there are eight
     }
 }
 
 impl Default for Kinds {
     fn default() -> Self {
         Self(u8::MAX)
-    }
-}
-
-impl Group {
-    fn passes(&mut self, recorded: &Recorded) -> bool {
-        let device = &recorded.event.device;
-        let was = self.members.contains(device);
-        if recorded.seq > self.as_of
-            && let EventBody::Twin(TwinChange { change, patch }) = &recorded.event.body
-        {
-            let is = match (change, patch.get("group_id")) {
-                (ChangeKind::Deleted, _) => false,
-                (_, Some(group)) => group.as_str() == Some(&*self.name),
-                (_, None) => was,
-            };
-            if is && !was {
-                self.members.insert(device.clone());
-            } else if was && !is {
-                self.members.remove(device);
-            }
-            return was || is;
-        }
-        was
     }
 }
 
@@ -194,9 +172,12 @@ pub fn kinds_named(words: &[Box<str>]) -> Result<Vec<Kind>, FieldError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use twinhub_actors::domain::alarm::{Alarm, AlarmId, Originator, Raised};
     use twinhub_actors::domain::rules::RuleId;
-    use twinhub_actors::domain::{Cause, DeviceNumber, Event, Json, Object, Status, Timestamp};
+
+    use twinhub_actors::domain::event::EventBody;
+    use twinhub_actors::domain::{Cause, DeviceNumber, Event, Status, Timestamp};
 
     use super::*;
 
@@ -215,11 +196,6 @@ mod tests {
 
     fn came(seq: u64, device: &str) -> Recorded {
         event(seq, device, EventBody::Presence { status: Status::Online, reason: "heard".into() })
-    }
-
-    fn moved(seq: u64, device: &str, group: Json) -> Recorded {
-        let patch: Object = [("group_id", group)].into_iter().collect();
-        event(seq, device, EventBody::Twin(TwinChange { change: ChangeKind::Updated, patch }))
     }
 
     fn check(devices: &[&str], id: &str, expected: bool) {
@@ -304,8 +280,8 @@ mod tests {
         check(Some(&["pump-1"]), pump.clone(), true);
         check(Some(&["pump-*"]), pump.clone(), true);
         check(Some(&["fan"]), pump, false);
-        let mut group = Filter::default().in_group("hall", HashSet::new(), 0);
-        assert!(!group.takes(&alarm(DeviceId::none(), Severity::Major)));
+        let group = Subtree::new("hall", Arc::default(), 0);
+        assert!(!Filter::default().within(group).takes(&alarm(DeviceId::none(), Severity::Major)));
     }
 
     #[test]
@@ -314,18 +290,5 @@ mod tests {
         assert_eq!(Filter::new(Some(&words(&["a/b"])), None).unwrap_err().field, "devices");
         let error = Filter::new(None, Some(&words(&["weather"]))).unwrap_err();
         assert!(error.detail.starts_with("`weather` is none of telemetry, twin"), "{error}");
-    }
-
-    #[test]
-    fn follows_a_group() {
-        let members = [DeviceId::parse("a").unwrap()].into();
-        let mut filter = Filter::default().in_group("hall", members, 10);
-        assert!(filter.takes(&came(11, "a")));
-        assert!(!filter.takes(&came(12, "b")));
-        assert!(filter.takes(&moved(13, "b", "hall".into())), "heard joining");
-        assert!(filter.takes(&came(14, "b")));
-        assert!(filter.takes(&moved(15, "a", Json::Null)), "heard leaving");
-        assert!(!filter.takes(&came(16, "a")));
-        assert!(!filter.takes(&moved(5, "c", "hall".into())), "the past is not the present");
     }
 }

@@ -8,6 +8,7 @@
 //! catching up. One that overflows while nothing else was to do is too slow, and is told so.
 
 mod filter;
+mod group;
 mod outlet;
 mod snapshot;
 
@@ -27,9 +28,9 @@ use twinhub_actors::messages::feed::{Live, Subscribe};
 use twinhub_actors::store::Replayed;
 
 pub use filter::{Filter, kinds_named};
+pub use group::in_group;
 pub use outlet::{Gone, Outlet};
 use snapshot::Snapshot;
-pub use snapshot::members_of;
 
 /// Subscriptions in one session at most; a set of them fits the bits of [`Slots`].
 pub const MOST_SUBSCRIPTIONS: usize = 64;
@@ -99,6 +100,13 @@ struct Subscription {
     /// Everything up to here was told; the rest, up to the cursor, is in the store.
     behind: Option<u64>,
     snapshot: Option<Snapshot>,
+}
+
+impl Subscription {
+    /// It knows what it needs to look at the next event.
+    fn is_ready(&self) -> bool {
+        self.filter.unread().is_empty()
+    }
 }
 
 impl Subscriptions {
@@ -182,6 +190,13 @@ impl Subscriptions {
     /// # Errors
     /// The feed has ended.
     pub async fn next(&mut self) -> Result<Vec<Told>, Ended> {
+        let unread =
+            |slot: &Option<Subscription>| slot.as_ref().is_some_and(|one| !one.filter.unread().is_empty());
+        if let Some(slot) = self.slots.iter().position(unread) {
+            self.detained = true;
+            self.meet(slot).await?;
+            return Ok(Vec::new());
+        }
         let with_snapshot = |slot: &Option<Subscription>| slot.as_ref().is_some_and(|s| s.snapshot.is_some());
         if let Some(slot) = self.slots.iter().position(with_snapshot) {
             self.detained = true;
@@ -192,6 +207,19 @@ impl Subscriptions {
             return self.replay(after).await;
         }
         self.live().await
+    }
+
+    /// Groups have come under the one that a subscription is about: reads who stands in them.
+    async fn meet(&mut self, slot: usize) -> Result<(), Ended> {
+        let Some(one) = &mut self.slots[slot] else { return Ok(()) };
+        match group::members_of(&self.archive, one.filter.unread()).await.map_err(|_| Ended)? {
+            Ok(members) => one.filter.meet(members),
+            Err(error) => {
+                warn!(%error, "reading a group's devices failed, trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+        Ok(())
     }
 
     async fn snapshot(&mut self, slot: usize) -> Result<Vec<Told>, Ended> {
@@ -239,11 +267,13 @@ impl Subscriptions {
         let reached = events.last().map_or(cursor, |event| event.seq);
         for event in events {
             let seq = event.seq;
-            let slots = self.taking(&event, |one| one.behind.is_some_and(|behind| behind < seq));
+            let slots = self.taking(&event, |one| one.is_ready() && one.behind.is_some_and(|b| b < seq));
             told.extend((!slots.is_empty()).then_some(Told::Event { slots, event }));
         }
         for one in self.slots.iter_mut().flatten() {
-            one.behind = one.behind.map(|behind| behind.max(reached)).filter(|behind| *behind < cursor);
+            if one.is_ready() {
+                one.behind = one.behind.map(|behind| behind.max(reached)).filter(|behind| *behind < cursor);
+            }
         }
         told
     }
@@ -280,7 +310,7 @@ impl Subscriptions {
             if event.seq <= self.cursor {
                 continue;
             }
-            let slots = self.taking(event, |one| one.after < event.seq);
+            let slots = self.taking(event, |one| one.is_ready() && one.after < event.seq);
             told.extend((!slots.is_empty()).then(|| Told::Event { slots, event: Arc::clone(event) }));
         }
         self.cursor = self.cursor.max(last.seq);
@@ -292,9 +322,13 @@ impl Subscriptions {
         for (slot, one) in self.slots.iter_mut().enumerate() {
             if let Some(one) = one
                 && wants(one)
-                && one.filter.takes(event)
             {
-                slots.add(slot);
+                if one.filter.takes(event) {
+                    slots.add(slot);
+                }
+                if !one.is_ready() {
+                    one.behind = Some(event.seq); // it goes on from here once it knows
+                }
             }
         }
         slots

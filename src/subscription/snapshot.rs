@@ -62,7 +62,7 @@ impl Snapshot {
         filter: &Filter,
     ) -> Result<Result<Page, StoreError>, MailboxError> {
         let query = DeviceQuery {
-            group: filter.group().map(str::to_owned),
+            groups: filter.groups(),
             offset: self.offset,
             limit: PAGE as u64,
             ..DeviceQuery::default()
@@ -85,32 +85,5 @@ impl Snapshot {
         let mut twins = page.twins;
         twins.retain(|twin| Some(twin.number) > told && filter.takes_twin(twin));
         Ok(Ok(Page { twins, last }))
-    }
-}
-
-/// The ids of all devices in a group, as of the last commit.
-///
-/// # Errors
-/// The store failed; or the hub goes down.
-pub async fn members_of(
-    archive: &Addr<Archive>,
-    group: &str,
-) -> Result<Result<HashSet<DeviceId>, StoreError>, MailboxError> {
-    const MEMBERS: u64 = 1_000;
-    let mut members = HashSet::new();
-    let mut offset = 0;
-    loop {
-        let query =
-            DeviceQuery { group: Some(group.to_owned()), offset, limit: MEMBERS, ..DeviceQuery::default() };
-        let page = match archive.send(ListDevices(query)).await? {
-            Ok(page) => page.twins,
-            Err(error) => return Ok(Err(error)),
-        };
-        let all = (page.len() as u64) < MEMBERS;
-        offset += page.len() as u64;
-        members.extend(page.into_iter().map(|twin| twin.id));
-        if all {
-            return Ok(Ok(members));
-        }
     }
 }

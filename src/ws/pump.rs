@@ -24,7 +24,7 @@ use super::said::{ClientFrame, Subscribe};
 use super::wire;
 use crate::api::order::asked_for;
 use crate::error::ApiError;
-use crate::subscription::{Ended, Gone, Outlet, Slots, Subscriptions, Told, members_of};
+use crate::subscription::{Ended, Gone, Outlet, Slots, Subscriptions, Told, in_group};
 use crate::web::WebState;
 
 /// Frames that are passed to the actor at once.
@@ -142,12 +142,10 @@ impl Pump {
         let Subscribe { id, mut filter, group, since, snapshot } = wish;
         if let Some(group) = group {
             let as_of = self.subscriptions.seq();
-            let members = match members_of(&self.hub.archive, &group).await {
-                Ok(Ok(members)) => members,
-                Ok(Err(error)) => return self.error(Some(&id), &error.into()).await,
-                Err(error) => return self.error(Some(&id), &error.into()).await,
+            filter = match in_group(&self.hub, filter, &group, as_of).await {
+                Ok(filter) => filter,
+                Err(error) => return self.error(Some(&id), &error).await,
             };
-            filter = filter.in_group(&group, members, as_of);
         }
         self.prefix = Default::default(); // a slot may have another id now
         match self.subscriptions.subscribe(&id, filter, since, snapshot) {

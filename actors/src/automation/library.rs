@@ -67,21 +67,20 @@ impl Library {
             self.made.keys().map(|id| (id.clone(), Arc::from("the API"))).collect();
         for (path, file) in &mut self.files {
             let problems = &mut file.problems;
-            file.rules.retain(|rule| match taken.get(&rule.id) {
-                Some(whose) => {
-                    problems.push(Problem {
-                        line: 0,
-                        column: 0,
-                        pointer: format!("/rules/{}", rule.id),
-                        message: format!("there is a rule `{}` already, from {whose}", rule.id),
-                        hint: None,
-                    });
-                    false
-                }
-                None => {
-                    taken.insert(rule.id.clone(), Arc::clone(path));
-                    true
-                }
+            file.rules.retain(|rule| {
+                let message = match (rule.id.template(), taken.get(&rule.id)) {
+                    (Some(_), _) => {
+                        "rules of templates alone are called so: stand it in a template".to_owned()
+                    }
+                    (None, Some(whose)) => format!("there is a rule `{}` already, from {whose}", rule.id),
+                    (None, None) => {
+                        taken.insert(rule.id.clone(), Arc::clone(path));
+                        return true;
+                    }
+                };
+                let pointer = format!("/rules/{}", rule.id);
+                problems.push(Problem { line: 0, column: 0, pointer, message, hint: None });
+                false
             });
         }
     }
@@ -126,6 +125,12 @@ impl Library {
     /// # Errors
     /// It is there, it is not, or it stands in a file.
     pub fn may_put(&self, id: &RuleId, expect: Expect) -> Result<(), RuleRefusal> {
+        if let Some(template) = id.template() {
+            return match self.find(id) {
+                None if expect == Expect::There => Err(RuleRefusal::Unknown(id.clone())),
+                _ => Err(RuleRefusal::OfTemplate { id: id.clone(), template: template.into() }),
+            };
+        }
         match self.find(id).map(|rule| &rule.origin) {
             Some(Origin::File(path)) if expect == Expect::There => {
                 Err(RuleRefusal::InFile { id: id.clone(), path: Arc::clone(path) })

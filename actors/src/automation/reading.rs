@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use crate::domain::fleet::{Group, RecordKind, Tree};
 use crate::domain::rules::Selector;
 use crate::domain::rules::engine::Wanted;
 use crate::domain::{Recorded, Twin};
@@ -23,8 +24,14 @@ pub struct Known {
     pub twins: Vec<Twin>,
 }
 
+/// The tree of groups, as of the last commit.
+pub async fn groups(store: &dyn Store) -> Tree {
+    let records = again(|| store.records(RecordKind::Group)).await;
+    Tree::new(records.iter().filter_map(|record| Group::from_object(record.body.as_ref()?)))
+}
+
 /// The twins that `wanted` names or matches, as of the last commit.
-pub async fn twins(store: &dyn Store, wanted: Wanted) -> Known {
+pub async fn twins(store: &dyn Store, wanted: Wanted, tree: &Tree) -> Known {
     let Wanted { devices, selectors } = wanted;
     let mut known = Known::default();
     for ids in devices.chunks(usize::try_from(PAGE).unwrap_or(usize::MAX)) {
@@ -33,7 +40,8 @@ pub async fn twins(store: &dyn Store, wanted: Wanted) -> Known {
     for selector in narrowest(selectors) {
         let mut offset = 0;
         loop {
-            let query = DeviceQuery { offset, limit: PAGE, sort: DeviceSort::Number, ..query_of(&selector) };
+            let query =
+                DeviceQuery { offset, limit: PAGE, sort: DeviceSort::Number, ..query_of(&selector, tree) };
             let page = again(|| store.devices(&query)).await;
             let count = page.twins.len() as u64;
             known.twins.extend(page.twins.into_iter().filter(|twin| is_of(&selector, twin)));
@@ -65,10 +73,10 @@ fn is_of(selector: &Selector, twin: &Twin) -> bool {
 }
 
 /// The query that brings every device that `selector` matches, and perhaps more.
-fn query_of(selector: &Selector) -> DeviceQuery {
+pub fn query_of(selector: &Selector, tree: &Tree) -> DeviceQuery {
     match selector {
         Selector::Where { group, device_type, tags, template } => DeviceQuery {
-            group: group.as_deref().map(str::to_owned),
+            groups: group.iter().flat_map(|group| tree.subtree(group)).map(|id| id.to_string()).collect(),
             device_type: device_type.as_deref().map(str::to_owned),
             tags: tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
             template: template.as_deref().map(str::to_owned),

@@ -73,7 +73,8 @@ impl Automation {
             return warnings.clone();
         }
         let rules: Vec<&Rule> = self.engine.rules().iter().collect();
-        let warnings = analyse(&rules, &|id| self.engine.twin(id).is_some());
+        let warnings =
+            analyse(&rules, &|id| self.engine.twin(id).is_some(), &|id| self.engine.groups().contains(id));
         self.warned = Some((now, warnings.clone()));
         warnings
     }
@@ -218,7 +219,7 @@ impl Automation {
     }
 
     /// Commits, and then goes on in the actor.
-    fn commit(
+    pub(super) fn commit(
         &self,
         events: Vec<Event>,
         kept: Kept,

@@ -58,13 +58,16 @@ impl Automation {
         let after = progress.map(|progress| progress.seq);
         let read = async move {
             let Ok(Live { seq, events }) = around.feed.send(Subscribe).await else { return None };
-            let known = reading::twins(&*around.store, wanted).await;
+            // As of a moment later, perhaps: what became of groups since is seen again, and does no harm.
+            let tree = Arc::new(reading::groups(&*around.store).await);
+            let known = reading::twins(&*around.store, wanted, &tree).await;
             let past = reading::events(&*around.store, after.unwrap_or(seq), seq).await;
-            Some((seq, events, known, past))
+            Some((seq, events, tree, known, past))
         };
         ctx.spawn(read.into_actor(self).map(move |read, this, ctx| {
-            let Some((seq, events, known, past)) = read else { return }; // the hub goes down
+            let Some((seq, events, tree, known, past)) = read else { return }; // the hub goes down
             this.live = Some(events);
+            this.engine.know_groups(tree);
             this.know(known);
             this.engine.restore(kept);
             // The store has the twins as they were last; the engine goes on a little before that.
@@ -111,7 +114,8 @@ impl Automation {
             return then(self, ctx);
         }
         self.phase = Phase::Reading { later: Vec::new() };
-        let read = async move { reading::twins(&*around.store, wanted).await };
+        let tree = Arc::clone(self.engine.groups());
+        let read = async move { reading::twins(&*around.store, wanted, &tree).await };
         ctx.spawn(read.into_actor(self).map(move |known, this, ctx| {
             this.know(known);
             this.tell_of_change();

@@ -233,6 +233,12 @@ impl Twin {
                 self.update(outcome, ChangeKind::Claimed, patch, now, cause);
             }
             Input::Template { layer, only_of } => self.template(outcome, layer, only_of, now, cause),
+            Input::Refresh(id) => {
+                return Err(Refusal::Invalid {
+                    field: "template".into(),
+                    detail: format!("`{id}` is not known"),
+                });
+            }
             Input::Change(_) | Input::Command { .. } | Input::SetMode { .. }
                 if wake::refuses_rules(self, cause) =>
             {

@@ -1,35 +1,213 @@
 //! The groups: a tree, and who stands in which of its groups.
+//!
+//! What people change here is in memory at once, becomes durable by the journal, and is answered and seen by others
+//! after that. The census follows the feed, and answers wait until it has seen all that was committed when they were
+//! asked for: whoever was just told that a device moved finds it counted.
+//!
+//! A group that a device stands in and that nobody made is made by the hub: in stores from before there were groups
+//! any text could stand there.
 
-use std::collections::BTreeMap;
+mod following;
+mod reading;
+mod removing;
+mod requests;
+mod tree_now;
+
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+use uuid::{ContextV7, Uuid};
 
+use self::following::Following;
+pub use self::tree_now::TreeNow;
 use super::{Around, Shelf};
-use crate::domain::fleet::RecordKind;
-use crate::store::Record;
+use crate::counters::get;
+use crate::domain::fleet::tree::body_of_change;
+use crate::domain::fleet::{Census, FleetChange, Group, GroupId, RecordChange, RecordKind, Tree};
+use crate::domain::{Cause, Object};
+use crate::messages::groups::GroupStood;
+use crate::messages::groups::{GroupRefusal, GroupView};
+use crate::post::post;
+use crate::receipt::{Receipt, Taken};
+
+/// A change of a group is durable now.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Settled {
+    /// With its place in the sequence; none where nothing was to be changed.
+    change: Option<(u64, FleetChange)>,
+    then: Then,
+}
+
+/// What is done once a change is durable and others see it.
+type Then = Box<dyn FnOnce(&mut Groups, &mut Context<Groups>) + Send>;
+
+/// Something that must be true to the place in the sequence beside it.
+type Waits = (u64, Box<dyn FnOnce(&mut Groups, &mut Context<Groups>)>);
 
 /// See the module.
 pub struct Groups {
     shelf: Shelf,
-    records: BTreeMap<Box<str>, Record>,
+    around: Arc<Around>,
+    /// The tree as it is committed, for everybody.
+    tree: Arc<TreeNow>,
+    /// With what is on its way to the store.
+    planned: Tree,
+    /// Groups that are being emptied, to be removed.
+    leaving: HashSet<GroupId>,
+    census: Census,
+    following: Following,
+    waiting: Vec<Waits>,
+    ids: ContextV7,
 }
 
 impl Groups {
-    /// They read what the store knows of them as they start.
+    /// The groups of `tree`, which is what the store has. Who stands in them is read as they start.
     #[must_use]
-    pub fn new(around: Arc<Around>) -> Self {
-        Self { shelf: Shelf::new(RecordKind::Group, around), records: BTreeMap::new() }
+    pub fn new(around: Arc<Around>, tree: Arc<TreeNow>) -> Self {
+        Self {
+            shelf: Shelf::new(RecordKind::Group, Arc::clone(&around)),
+            around,
+            planned: Tree::clone(&tree.now()),
+            tree,
+            leaving: HashSet::new(),
+            census: Census::default(),
+            following: Following::default(),
+            waiting: Vec::new(),
+            ids: ContextV7::new(),
+        }
     }
+
+    /// Does it once the census has seen all that is committed now.
+    fn when_true(
+        &mut self,
+        ctx: &mut Context<Self>,
+        what: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        let committed = get(&self.around.counters.seq);
+        self.waiting.push((committed, Box::new(what)));
+        self.serve(ctx);
+    }
+
+    /// Does what waited for the census.
+    fn serve(&mut self, ctx: &mut Context<Self>) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let Some(seen) = self.following.seen() else { return };
+        let (now, later) = std::mem::take(&mut self.waiting).into_iter().partition(|(seq, _)| *seq <= seen);
+        self.waiting = later;
+        let now: Vec<Waits> = now;
+        for (_, what) in now {
+            what(self, ctx);
+        }
+    }
+
+    /// Has a group become what it is to be, in memory at once.
+    fn commit(&mut self, group: Group, cause: Cause, ctx: &mut Context<Self>, then: Then) {
+        let (change, body) = match self.planned.get(group.id.as_str()) {
+            Some(before) => (RecordChange::Changed, body_of_change(before, &group)),
+            None => (RecordChange::Made, group.to_object()),
+        };
+        let id = group.id.clone();
+        self.planned.put(Arc::new(group));
+        self.put(&id, change, body, cause, ctx, then);
+    }
+
+    fn put(
+        &self,
+        id: &GroupId,
+        change: RecordChange,
+        body: Object,
+        cause: Cause,
+        ctx: &mut Context<Self>,
+        then: Then,
+    ) {
+        let told =
+            FleetChange { what: RecordKind::Group, id: id.as_str().into(), change, body: body.clone() };
+        let receipt = receipt(ctx, Some(told), then);
+        self.shelf.put(id.as_str(), change, body, Vec::new(), cause, receipt);
+    }
+
+    /// Nothing is to be changed. What is answered may be on its way to the store still, so this goes behind that.
+    fn commit_nothing(&self, ctx: &mut Context<Self>, then: Then) {
+        self.shelf.note(Vec::new(), receipt(ctx, None, then));
+    }
+
+    /// A device came into this group. There is one then, whoever made it.
+    fn adopt(&mut self, group: &str, ctx: &mut Context<Self>) {
+        if self.planned.contains(group) {
+            return;
+        }
+        let Some(id) = GroupId::as_kept(group) else {
+            warn!(group, "devices stand in a group whose id is too long to be one: move them to another");
+            return;
+        };
+        info!(group, "made a group that devices stand in and that nobody made");
+        let made = Group::new(id, group, self.around.clock.now());
+        self.commit(made, Cause::hub(), ctx, Box::new(|_, _| ()));
+    }
+
+    /// The group as others see it.
+    fn view(&self, id: &GroupId) -> Option<GroupView> {
+        let tree = self.tree.now();
+        let group = Arc::clone(tree.get(id.as_str())?);
+        let standing = self.census.standing(&tree, id);
+        Some(GroupView { group, path: tree.path(id.as_str()), depth: 0, standing })
+    }
+
+    /// The next group's id, in the order of time.
+    fn next_id(&self) -> GroupId {
+        let millis = u64::try_from(self.around.clock.now().millis()).unwrap_or(0);
+        let nanos = u32::try_from(millis % 1_000).unwrap_or(0) * 1_000_000; // below 1,000, so it fits
+        let id = Uuid::new_v7(uuid::Timestamp::from_unix(&self.ids, millis / 1_000, nanos));
+        GroupId::made(id)
+    }
+
+    /// Answers with the group once it is counted.
+    fn answer(
+        &mut self,
+        id: GroupId,
+        made: bool,
+        reply: oneshot::Sender<Result<GroupStood, GroupRefusal>>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.when_true(ctx, move |this, _| {
+            // Somebody else may have removed it by now.
+            let stood = this.view(&id).map(|view| GroupStood { view, made });
+            let _ = reply.send(stood.ok_or_else(|| GroupRefusal::Unknown(id.as_str().into()))); // may have gone
+        });
+    }
+}
+
+fn receipt(ctx: &mut Context<Groups>, change: Option<FleetChange>, then: Then) -> Receipt {
+    let me = ctx.address();
+    Receipt::new(move |settled| {
+        // Lost only when the hub goes down; then nobody may be told that it was done.
+        if let Ok(Taken { seq, .. }) = settled {
+            let _ = post(&me, Settled { change: seq.zip(change), then });
+        }
+    })
 }
 
 impl Actor for Groups {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        // Whatever comes waits until it is known what there is.
-        ctx.wait(self.shelf.clone().load().into_actor(self).map(|records, this, _| {
-            this.records = records.into_iter().map(|record| (record.id.clone(), record)).collect();
-        }));
+        self.read_all(ctx);
+    }
+}
+
+impl Handler<Settled> for Groups {
+    type Result = ();
+
+    fn handle(&mut self, Settled { change, then }: Settled, ctx: &mut Context<Self>) {
+        if let Some((seq, change)) = change {
+            self.tree.redo(seq, &change);
+        }
+        then(self, ctx);
     }
 }

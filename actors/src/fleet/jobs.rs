@@ -23,7 +23,9 @@ use self::run::Run;
 use super::{Around, Shelf};
 use crate::domain::Cause;
 use crate::domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, RecordKind};
-use crate::messages::jobs::{Begin, JobPage, JobRefusal, JobTold, ListJobs, MakeJob, ShowJob, SteerJob};
+use crate::messages::jobs::{
+    Begin, JobPage, JobRefusal, JobTold, ListJobs, MakeJob, Rest, ShowJob, SteerJob,
+};
 use crate::receipt::{Receipt, Settled};
 use crate::store::{JobOp, Record};
 
@@ -43,6 +45,7 @@ pub struct Jobs {
     unsettled: usize,
     made_runs: u64,
     ticking: bool,
+    /// The hub is whole, and does not go down.
     begun: bool,
 }
 
@@ -200,6 +203,14 @@ impl Handler<Begin> for Jobs {
 
     fn handle(&mut self, _: Begin, ctx: &mut Context<Self>) {
         self.go_on(ctx);
+    }
+}
+
+impl Handler<Rest> for Jobs {
+    type Result = ();
+
+    fn handle(&mut self, _: Rest, _: &mut Context<Self>) {
+        self.begun = false;
     }
 }
 

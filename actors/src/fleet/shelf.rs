@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::Around;
 use crate::domain::fleet::{FleetChange, RecordChange, RecordKind};
 use crate::domain::{Cause, DeviceId, DeviceNumber, Event, EventBody, Object};
-use crate::messages::journal::Append;
+use crate::messages::journal::{Append, Barrier};
 use crate::post::post;
 use crate::receipt::Receipt;
 use crate::store::{Fleet, JobOp, Record};
@@ -70,6 +71,21 @@ impl Shelf {
             cause,
         };
         self.append(vec![event], Fleet { records: vec![record], jobs }, receipt);
+    }
+
+    /// Keeps a record as `body` without a word of it.
+    pub fn keep(&self, id: &str, body: Object, receipt: Receipt) {
+        let updated_at = self.around.clock.now();
+        let record = Record { kind: self.kind, id: id.into(), body: Some(body), updated_at };
+        self.append(Vec::new(), Fleet { records: vec![record], jobs: Vec::new() }, receipt);
+    }
+
+    /// Waits until everything is durable that was told to the journal before.
+    pub async fn settled(&self) {
+        let (reply, done) = oneshot::channel();
+        if post(&self.around.journal, Barrier { reply }).is_ok() {
+            let _ = done.await; // an error means the hub goes down
+        }
     }
 
     /// Commits what becomes of a job's devices without a word of it.

@@ -1,25 +1,91 @@
-//! The templates: what devices of a kind have in common.
+//! The templates: what devices of a kind have in common. They are read by everybody as they are now
+//! ([`CatalogNow`]); changes come here, one after the other.
+//!
+//! What a change means to the devices is a job's to do, and the rules of templates are automation's. A template whose
+//! change became durable, and the job for it not yet, says so in its record: after a crash the job is made.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod changing;
+mod devices;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use std::sync::{Arc, PoisonError, RwLock};
 
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
+use tracing::error;
+
+use self::changing::{Changing, Unfinished};
 use super::{Around, Shelf};
-use crate::domain::fleet::RecordKind;
+use crate::automation::Automation;
+use crate::domain::fleet::{Catalog, RecordKind, Template};
+use crate::fleet::jobs::Jobs;
+use crate::messages::templates::{Begin, DeleteTemplate, PutTemplate, TryTemplate};
 use crate::store::Record;
+
+/// The templates as they are now, for whoever asks, at once.
+#[derive(Debug, Default)]
+pub struct CatalogNow(RwLock<Arc<Catalog>>);
 
 /// See the module.
 pub struct Templates {
     shelf: Shelf,
-    records: BTreeMap<Box<str>, Record>,
+    around: Arc<Around>,
+    /// What was under way when the hub went down, until it goes on.
+    unfinished: Vec<Unfinished>,
+    helpers: Option<Helpers>,
+}
+
+/// Who does what templates mean.
+#[derive(Clone)]
+pub(super) struct Helpers {
+    pub automation: Addr<Automation>,
+    pub jobs: Addr<Jobs>,
+}
+
+impl CatalogNow {
+    /// The templates there are.
+    #[must_use]
+    pub fn now(&self) -> Arc<Catalog> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, catalog: Catalog) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+    }
 }
 
 impl Templates {
     /// They read what the store knows of them as they start.
     #[must_use]
     pub fn new(around: Arc<Around>) -> Self {
-        Self { shelf: Shelf::new(RecordKind::Template, around), records: BTreeMap::new() }
+        let shelf = Shelf::new(RecordKind::Template, Arc::clone(&around));
+        Self { shelf, around, unfinished: Vec::new(), helpers: None }
+    }
+
+    fn take_up(&mut self, records: &[Record]) {
+        let mut templates = Vec::new();
+        for Record { id, body, .. } in records {
+            let Some(body) = body else { continue };
+            let template = match Template::of_document(id, body) {
+                Ok(template) => Arc::new(template),
+                Err(problem) => {
+                    error!(template = %id, ?problem, "cannot read a template, leaving it alone");
+                    continue;
+                }
+            };
+            let unfinished = Unfinished::of(Arc::clone(&template), body);
+            if unfinished.as_ref().is_none_or(Unfinished::is_there) {
+                templates.push(template);
+            }
+            self.unfinished.extend(unfinished);
+        }
+        self.around.catalog.set(Catalog::new(templates));
+    }
+
+    fn changing(&self) -> Changing {
+        Changing {
+            shelf: self.shelf.clone(),
+            around: Arc::clone(&self.around),
+            helpers: self.helpers.clone(),
+        }
     }
 }
 
@@ -28,8 +94,66 @@ impl Actor for Templates {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         // Whatever comes waits until it is known what there is.
-        ctx.wait(self.shelf.clone().load().into_actor(self).map(|records, this, _| {
-            this.records = records.into_iter().map(|record| (record.id.clone(), record)).collect();
-        }));
+        ctx.wait(self.shelf.clone().load().into_actor(self).map(|records, this, _| this.take_up(&records)));
     }
 }
+
+impl Handler<Begin> for Templates {
+    type Result = ();
+
+    fn handle(&mut self, Begin { automation, jobs, known }: Begin, ctx: &mut Context<Self>) {
+        self.helpers = Some(Helpers { automation, jobs });
+        let _ = known.send(()); // whoever waited may have gone
+        let (changing, unfinished) = (self.changing(), std::mem::take(&mut self.unfinished));
+        let go_on = async move {
+            changing.tell_rules().await;
+            for left in unfinished {
+                changing.finish(left).await;
+            }
+        };
+        ctx.wait(go_on.into_actor(self));
+    }
+}
+
+impl Handler<PutTemplate> for Templates {
+    type Result = ();
+
+    fn handle(&mut self, PutTemplate { wish, cause, reply }: PutTemplate, ctx: &mut Context<Self>) {
+        // One change after the other: each finds what the one before it has made.
+        let changing = self.changing();
+        let put = async move {
+            let _ = reply.send(changing.put(wish, cause).await); // whoever asked may have gone
+        };
+        ctx.wait(put.into_actor(self));
+    }
+}
+
+impl Handler<DeleteTemplate> for Templates {
+    type Result = ();
+
+    fn handle(&mut self, delete: DeleteTemplate, ctx: &mut Context<Self>) {
+        let DeleteTemplate { id, force, cause, reply } = delete;
+        let changing = self.changing();
+        let delete = async move {
+            let _ = reply.send(changing.delete(id, force, cause).await); // whoever asked may have gone
+        };
+        ctx.wait(delete.into_actor(self));
+    }
+}
+
+impl Handler<TryTemplate> for Templates {
+    type Result = ();
+
+    fn handle(&mut self, asked: TryTemplate, ctx: &mut Context<Self>) {
+        let TryTemplate { wish, offset, limit, reply } = asked;
+        let changing = self.changing();
+        // It changes nothing, so nobody waits for it.
+        let tried = async move {
+            let _ = reply.send(changing.try_out(wish, offset, limit).await); // whoever asked may have gone
+        };
+        ctx.spawn(tried.into_actor(self));
+    }
+}
+
+#[cfg(test)]
+mod tests;

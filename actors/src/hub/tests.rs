@@ -1,9 +1,11 @@
 //! The actors together, over a real database in a folder of the test's own.
 
+mod groups;
+mod jobs;
 mod rules;
 mod waiting;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::ThreadId;
@@ -34,11 +36,21 @@ struct DeadlyClock {
     kills: AtomicU32,
     asked: Mutex<Option<ThreadId>>,
     spared: Mutex<Option<ThreadId>>,
+    /// Whoever asked so far.
+    askers: Mutex<HashSet<ThreadId>>,
+    /// Only this one may die, where one is given.
+    doomed: Mutex<Option<ThreadId>>,
 }
 
 impl DeadlyClock {
     fn kill_next(&self, askers: u32) {
         self.kills.store(askers, Ordering::SeqCst);
+    }
+
+    /// The same, but only those on this thread.
+    fn kill_next_on(&self, thread: ThreadId, askers: u32) {
+        *self.doomed.lock().unwrap() = Some(thread);
+        self.kill_next(askers);
     }
 
     /// Spares the thread that asked last.
@@ -51,7 +63,9 @@ impl Clock for DeadlyClock {
     fn now(&self) -> Timestamp {
         let asking = Some(std::thread::current().id());
         *self.asked.lock().unwrap() = asking;
-        if asking != *self.spared.lock().unwrap() {
+        self.askers.lock().unwrap().extend(asking);
+        let doomed = *self.doomed.lock().unwrap();
+        if asking != *self.spared.lock().unwrap() && (doomed.is_none() || doomed == asking) {
             let armed =
                 self.kills.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
             assert!(armed.is_err(), "the test kills who asks for the time");

@@ -1,5 +1,6 @@
 //! What automation is told and asked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::Message;
@@ -96,6 +97,16 @@ pub struct DeleteRule {
     pub reply: oneshot::Sender<Result<(), RuleRefusal>>,
 }
 
+/// The rules of the templates as they stand now, all of them: what is not in here any more goes, and what has changed
+/// changes. Answered after the commit, when they run.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TemplateRules {
+    /// As rules of the API, by the names that are templates' alone.
+    pub rules: BTreeMap<RuleId, Object>,
+    pub reply: oneshot::Sender<Result<(), RuleRefusal>>,
+}
+
 /// Says whether a rule runs. Also starts one anew that was stopped.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -139,6 +150,11 @@ pub enum RuleRefusal {
         "rule `{id}` stands in the file {path}: change it there; here it can only be enabled and disabled"
     )]
     InFile { id: RuleId, path: Arc<str> },
+    /// It is a template's, and changes with that.
+    #[error(
+        "rule `{id}` is of the template `{template}`: change it there; here it can only be enabled and disabled"
+    )]
+    OfTemplate { id: RuleId, template: Box<str> },
     #[error("the rule does not check out")]
     Problems(Vec<Problem>),
     #[error("no rule has a webhook `{0}`")]

@@ -12,6 +12,11 @@ use crate::domain::{Cause, DeviceId, DeviceNumber, Object};
 #[rtype(result = "()")]
 pub struct Begin;
 
+/// No device gets a turn any more: the hub goes down.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Rest;
+
 /// Makes a job, which runs at once. Answered when it is durable: no crash makes it unknown after that.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

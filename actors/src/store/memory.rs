@@ -102,6 +102,21 @@ impl Store for MemoryStore {
         Ok(DevicePage { twins: found.into_iter().skip(offset).take(limit).cloned().collect(), total })
     }
 
+    async fn numbers(&self, query: &DeviceQuery) -> Result<Vec<DeviceNumber>, StoreError> {
+        let inner = self.inner();
+        let twins = inner.twins.values().map(|(_, twin)| twin);
+        Ok(twins.filter(|twin| select::matches(query, twin)).map(|twin| twin.number).collect())
+    }
+
+    async fn twins(&self, numbers: &[DeviceNumber]) -> Result<Vec<Twin>, StoreError> {
+        let inner = self.inner();
+        Ok(numbers
+            .iter()
+            .filter_map(|number| inner.twins.get(number))
+            .map(|(_, twin)| twin.clone())
+            .collect())
+    }
+
     async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError> {
         let inner = self.inner();
         let twins = || inner.twins.values().map(|(_, twin)| twin);

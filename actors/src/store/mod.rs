@@ -11,7 +11,7 @@ pub mod codec;
 mod contract;
 mod fleet;
 pub mod memory;
-mod select;
+pub(crate) mod select;
 pub mod sql;
 
 pub use automation::{
@@ -118,7 +118,10 @@ pub struct DeviceQuery {
     /// Only those that have not come to what is desired since this moment or longer.
     pub drifting_since: Option<Timestamp>,
     pub device_type: Option<String>,
-    pub group: Option<String>,
+    /// In any of these groups; empty means wherever.
+    pub groups: Vec<String>,
+    /// In some group, or in none.
+    pub grouped: Option<bool>,
     pub claimed: Option<bool>,
     pub mode: Option<Mode>,
     /// Any of these; empty means all.
@@ -133,6 +136,27 @@ pub struct DeviceQuery {
     pub descending: bool,
     pub offset: u64,
     pub limit: u64,
+}
+
+impl DeviceQuery {
+    /// Does it ask for all devices?
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        let Self { numbers, status, drifting_since, device_type, groups, grouped, .. } = self;
+        let Self { claimed, mode, lifecycle, tags, template, q, .. } = self;
+        numbers.is_none()
+            && status.is_empty()
+            && drifting_since.is_none()
+            && device_type.is_none()
+            && groups.is_empty()
+            && grouped.is_none()
+            && claimed.is_none()
+            && mode.is_none()
+            && lifecycle.is_empty()
+            && tags.is_empty()
+            && template.is_none()
+            && q.is_none()
+    }
 }
 
 /// The order of a list of devices. Ties are broken by number.
@@ -226,6 +250,13 @@ pub trait Store: Send + Sync + 'static {
     /// A page of devices, each as of the last commit. `last_seen`, `updated_at` and the drift in filters and
     /// orders may be behind by as much as [`Store::maintain`] is in what readings alone have changed.
     async fn devices(&self, query: &DeviceQuery) -> Result<DevicePage, StoreError>;
+
+    /// The numbers of all devices that `query` asks for, in their order; what it says of order and page is left
+    /// aside. The drift may be behind as it may in [`Store::devices`].
+    async fn numbers(&self, query: &DeviceQuery) -> Result<Vec<DeviceNumber>, StoreError>;
+
+    /// The twins with these numbers, as of the last commit, in no order; unknown ones are left out.
+    async fn twins(&self, numbers: &[DeviceNumber]) -> Result<Vec<Twin>, StoreError>;
 
     /// The device with this serial number, or with this id and no serial number.
     async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError>;

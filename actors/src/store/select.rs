@@ -38,13 +38,22 @@ pub fn tag_text(value: &Json) -> Option<String> {
 
 /// Is this twin one of those asked for?
 pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
-    let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, .. } = query;
-    let DeviceQuery { template, lifecycle, tags, q, .. } = query;
+    let group = key(twin.profile.text("group_id"));
+    (query.groups.is_empty() || query.groups.iter().any(|wanted| group == key(wanted)))
+        && is_listed_in_any_group(query, twin)
+        && is_called(query, twin)
+}
+
+/// The same but for its group, of which many may be asked for, and for what it is called, which costs most to look
+/// into.
+pub fn is_listed_in_any_group(query: &DeviceQuery, twin: &Twin) -> bool {
+    let DeviceQuery { numbers, status, drifting_since, device_type, grouped, .. } = query;
+    let DeviceQuery { claimed, mode, template, lifecycle, tags, .. } = query;
     numbers.is_none_or(|(first, last)| (first..=last).contains(&twin.number))
         && (status.is_empty() || status.contains(&twin.status))
         && drifting_since.is_none_or(|since| twin.drifting_since().is_some_and(|began| began <= since))
         && device_type.as_deref().is_none_or(|wanted| key(&twin.profile.device_type) == key(wanted))
-        && group.as_deref().is_none_or(|wanted| key(twin.profile.text("group_id")) == key(wanted))
+        && grouped.is_none_or(|grouped| twin.profile.text("group_id").is_empty() != grouped)
         && claimed.is_none_or(|claimed| twin.claimed == claimed)
         && mode.is_none_or(|mode| twin.mode == mode)
         && (lifecycle.is_empty() || lifecycle.contains(&twin.lifecycle()))
@@ -52,7 +61,23 @@ pub fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
             twin.tags.get(name).and_then(tag_text).is_some_and(|text| text == key(value))
         })
         && template.as_deref().is_none_or(|wanted| twin.template_id() == Some(wanted))
-        && q.as_ref().is_none_or(|part| search_text(twin).contains(&part.to_lowercase()))
+}
+
+/// Is it called as it is asked for?
+pub fn is_called(query: &DeviceQuery, twin: &Twin) -> bool {
+    let Some(part) = &query.q else { return true };
+    let lines = [twin.id.as_str(), &twin.profile.serial_number, &twin.profile.name];
+    let short = lines.iter().map(|line| line.len()).sum::<usize>() + lines.len() <= SEARCHED;
+    if short && lines.iter().chain([&&**part]).all(|text| text.is_ascii()) && !part.contains('\n') {
+        // As nearly all are; a search asks it of thousands, and this needs no text of its own.
+        return lines.iter().any(|line| contains(line.as_bytes(), part.as_bytes()));
+    }
+    search_text(twin).contains(&part.to_lowercase())
+}
+
+/// Is `part` in `text`, whatever the case of its ASCII letters?
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
 }
 
 /// Does the question's time include `at`?
@@ -181,4 +206,26 @@ pub fn is_message(recorded: &Recorded, at: Timestamp, identity: u64) -> bool {
 
 fn cut(text: &str, characters: usize) -> &str {
     text.char_indices().nth(characters).map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_in_either_way_of_looking() {
+        let mut twin = Twin::new(DeviceId::parse("Pump-1").unwrap(), DeviceNumber(1), Timestamp::default());
+        twin.profile.serial_number = "SN-9".into();
+        for name in ["", "Cellar", "Keller Süd", &"long ".repeat(200)] {
+            twin.profile.name = name.into();
+            let parts = [
+                "", "PUMP", "p-1", "sn", "1\nsn", "cellar", "SÜD", "1SN", "nothing", "\n", "g lo", "Pump-1 ",
+            ];
+            for part in parts {
+                let query = DeviceQuery { q: Some(part.into()), ..DeviceQuery::default() };
+                let found = search_text(&twin).contains(&part.to_lowercase());
+                assert_eq!(is_called(&query, &twin), found, "`{part}` in `{name}`");
+            }
+        }
+    }
 }

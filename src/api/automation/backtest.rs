@@ -127,7 +127,8 @@ async fn wish(body: Object, state: &WebState) -> Result<Wish, ApiError> {
     let running: Vec<Rule> =
         super::read(state).await?.rules.iter().map(|stands| (*stands.rule).clone()).collect();
     let rules = rules(&mut fields, &running)?;
-    Ok(Wish { rules, running, from, to, warm_up, devices })
+    let tree = state.hub.tree.now();
+    Ok(Wish { rules, running, from, to, warm_up, devices, tree })
 }
 
 /// The rules that the body brings along or names.

@@ -100,7 +100,7 @@ pub async fn post_rule(
         (status = 200, description = "It runs as it is now. What waited in it goes on where it does the same as before",
             body = RuleDetail),
         (status = 404, body = Problem),
-        (status = 409, description = "It stands in a file", body = Problem),
+        (status = 409, description = "It stands in a file, or is of a template", body = Problem),
         (status = 422, description = "As for a new one", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
@@ -199,7 +199,7 @@ pub async fn disable_rule(
     responses(
         (status = 200, body = RuleGone),
         (status = 404, body = Problem),
-        (status = 409, description = "It stands in a file", body = Problem),
+        (status = 409, description = "It stands in a file, or is of a template", body = Problem),
     )
 )]
 pub async fn delete_rule(

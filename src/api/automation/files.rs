@@ -110,18 +110,23 @@ pub async fn check_file(
     Ok(reply::json(StatusCode::OK, &checked))
 }
 
-/// What is to be said of these rules, knowing which devices there are.
+/// What is to be said of these rules, knowing which devices and groups there are.
 async fn warnings(state: &WebState, rules: &[&Rule]) -> Result<Vec<analysis::Warning>, ApiError> {
     // First every name that it asks for, then the answer.
     let asked = std::cell::RefCell::new(HashSet::new());
-    let _ = analysis::analyse(rules, &|id| {
-        asked.borrow_mut().insert(id.to_owned());
-        true
-    });
+    let _ = analysis::analyse(
+        rules,
+        &|id| {
+            asked.borrow_mut().insert(id.to_owned());
+            true
+        },
+        &|_| true,
+    );
     let ids = asked.into_inner().iter().filter_map(|id| DeviceId::parse(id).ok()).collect();
     let known = state.hub.archive.send(LoadTwins(ids)).await??;
     let known: HashSet<_> = known.iter().map(|twin| twin.id.as_str()).collect();
-    Ok(analysis::analyse(rules, &|id| known.contains(id)))
+    let tree = state.hub.tree.now();
+    Ok(analysis::analyse(rules, &|id| known.contains(id), &|id| tree.contains(id)))
 }
 
 fn run_tests(file: &RuleFile) -> Vec<CheckedTest> {

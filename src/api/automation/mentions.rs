@@ -1,19 +1,34 @@
 //! Which rules are about a device.
 
+use twinhub_actors::domain::fleet::Tree;
 use twinhub_actors::domain::rules::Rule;
 use twinhub_actors::domain::rules::expression::Dependency;
 use twinhub_actors::domain::rules::model::{Action, Condition, Selector, TriggerKind, What};
 use twinhub_actors::domain::{Json, Twin};
 
+/// A twin and the groups that it stands in: its own, and all above that.
+pub struct Placed<'a> {
+    pub twin: &'a Twin,
+    pub groups: Vec<&'a str>,
+}
+
+impl<'a> Placed<'a> {
+    /// A twin in this tree.
+    #[must_use]
+    pub fn new(twin: &'a Twin, tree: &'a Tree) -> Self {
+        Self { twin, groups: tree.upward(twin.profile.text("group_id")).collect() }
+    }
+}
+
 /// Does the rule look at this twin, or do something to it?
 #[must_use]
-pub fn mentions(rule: &Rule, twin: &Twin) -> bool {
+pub fn mentions(rule: &Rule, twin: &Placed<'_>) -> bool {
     let triggers = || rule.triggers.iter().any(|trigger| of_trigger(&trigger.kind, twin));
     let conditions = || rule.conditions.iter().any(|condition| of_condition(condition, twin));
     triggers() || conditions() || of_actions(&rule.actions, twin) || of_actions(&rule.on_release, twin)
 }
 
-fn of_trigger(trigger: &TriggerKind, twin: &Twin) -> bool {
+fn of_trigger(trigger: &TriggerKind, twin: &Placed<'_>) -> bool {
     match trigger {
         TriggerKind::Numeric { of, .. }
         | TriggerKind::Changed { of, .. }
@@ -28,19 +43,19 @@ fn of_trigger(trigger: &TriggerKind, twin: &Twin) -> bool {
     }
 }
 
-fn of_condition(condition: &Condition, twin: &Twin) -> bool {
+fn of_condition(condition: &Condition, twin: &Placed<'_>) -> bool {
     match condition {
         Condition::Expression(expression) => expression
             .dependencies()
             .iter()
-            .any(|on| matches!(on, Dependency::Device(device) if *device == twin.id)),
+            .any(|on| matches!(on, Dependency::Device(device) if *device == twin.twin.id)),
         Condition::Time { .. } => false,
         Condition::All(parts) | Condition::Any(parts) => parts.iter().any(|part| of_condition(part, twin)),
         Condition::Not(part) => of_condition(part, twin),
     }
 }
 
-fn of_actions(actions: &[Action], twin: &Twin) -> bool {
+fn of_actions(actions: &[Action], twin: &Placed<'_>) -> bool {
     actions.iter().any(|action| match &action.what {
         What::Command { to, .. } | What::Desired { to, .. } => selects(to, twin),
         What::Mode { of, .. } => selects(of, twin),
@@ -61,16 +76,14 @@ fn of_actions(actions: &[Action], twin: &Twin) -> bool {
 }
 
 /// The device that fired is found with the trigger that it fires.
-fn selects(selector: &Selector, twin: &Twin) -> bool {
+fn selects(selector: &Selector, placed: &Placed<'_>) -> bool {
+    let twin = placed.twin;
     match selector {
         Selector::Device(device) => *device == twin.id,
         Selector::Glob(glob) => glob.matcher.is_match(twin.id.as_str()),
         Selector::Where { group, device_type, tags, template } => {
-            let text = |field: &str, wanted: &Option<Box<str>>| {
-                wanted.as_deref().is_none_or(|wanted| twin.profile.text(field) == wanted)
-            };
-            text("group_id", group)
-                && text("type", device_type)
+            group.as_deref().is_none_or(|wanted| placed.groups.contains(&wanted))
+                && device_type.as_deref().is_none_or(|wanted| &*twin.profile.device_type == wanted)
                 && template.as_deref().is_none_or(|wanted| twin.template_id() == Some(wanted))
                 && tags.iter().all(|(name, wanted)| twin.tags.get(name).is_some_and(|tag| is(tag, wanted)))
         }

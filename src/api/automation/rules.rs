@@ -4,13 +4,12 @@ use std::collections::HashMap;
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::rules::model::Origin;
+use twinhub_actors::domain::DeviceId;
 use twinhub_actors::domain::rules::{RuleId, RunEntry};
-use twinhub_actors::domain::{DeviceId, Twin};
 use twinhub_actors::messages::archive::LastRuns;
 use twinhub_actors::messages::automation::{RuleStands, RulesRead};
 
-use super::mentions::mentions;
+use super::mentions::{Placed, mentions};
 use super::view;
 use crate::api::body::Rule;
 use crate::api::device::find;
@@ -48,8 +47,9 @@ pub async fn list_rules(
         None => None,
     };
     let RulesRead { rules, warnings, .. } = super::read(&state).await?;
-    let fitting: Vec<_> =
-        rules.into_iter().filter(|stands| filter.takes(stands, device.as_deref())).collect();
+    let tree = state.hub.tree.now();
+    let placed = device.as_deref().map(|twin| Placed::new(twin, &tree));
+    let fitting: Vec<_> = rules.into_iter().filter(|stands| filter.takes(stands, placed.as_ref())).collect();
     #[expect(clippy::cast_possible_truncation, reason = "what is beyond the end is empty anyway")]
     let page: Vec<_> = fitting.iter().skip(paging.offset() as usize).take(paging.limit as usize).collect();
     let last = last_runs(&state, page.iter().map(|stands| stands.rule.id.clone()).collect()).await?;
@@ -100,7 +100,7 @@ struct Filter {
     device: Option<DeviceId>,
     kinds: Vec<&'static str>,
     enabled: Option<bool>,
-    from_file: Option<bool>,
+    origin: Option<&'static str>,
     status: Vec<&'static str>,
     /// In small letters.
     q: Option<String>,
@@ -117,10 +117,8 @@ impl Filter {
                 view::TRIGGERS.into_iter().find(|kind| *kind == word)
             })?,
             enabled: params.value("enabled", "true or false")?,
-            from_file: params.read("origin", "file or api", |word| match word {
-                "file" => Some(true),
-                "api" => Some(false),
-                _ => None,
+            origin: params.read("origin", "file, api or template", |word| {
+                ["file", "api", "template"].into_iter().find(|origin| *origin == word)
             })?,
             status: params.words("status", "running, disabled or stopped", |word| {
                 ["running", "disabled", "stopped"].into_iter().find(|status| *status == word)
@@ -131,7 +129,7 @@ impl Filter {
         Ok(filter)
     }
 
-    fn takes(&self, stands: &RuleStands, device: Option<&Twin>) -> bool {
+    fn takes(&self, stands: &RuleStands, device: Option<&Placed<'_>>) -> bool {
         let rule = &*stands.rule;
         let is_kind =
             || rule.triggers.iter().any(|trigger| self.kinds.contains(&view::kind_of(&trigger.kind)));
@@ -141,11 +139,11 @@ impl Filter {
                 .any(|text| text.to_lowercase().contains(q))
         };
         self.enabled.is_none_or(|enabled| enabled == stands.enabled)
-            && self.from_file.is_none_or(|file| file == matches!(rule.origin, Origin::File(_)))
+            && self.origin.is_none_or(|origin| origin == view::origin(&rule.origin))
             && (self.status.is_empty() || self.status.contains(&view::status(stands)))
             && (self.kinds.is_empty() || is_kind())
             && self.q.as_ref().is_none_or(says)
-            && device.is_none_or(|twin| mentions(rule, twin))
+            && device.is_none_or(|device| mentions(rule, device))
     }
 }
 

@@ -37,16 +37,26 @@ pub fn status(stands: &RuleStands) -> &'static str {
     }
 }
 
+/// `file`, `api` or `template`.
+#[must_use]
+pub fn origin(origin: &Origin) -> &'static str {
+    match origin {
+        Origin::File(_) => "file",
+        Origin::Api => "api",
+        Origin::Template(_) => "template",
+    }
+}
+
 /// A rule as lists show it. `last` is its last run; `warnings` are those of all rules.
 #[must_use]
 pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
     let rule = &*stands.rule;
     // In the words of whoever wrote it, in whichever form.
     let written = &stands.sent.clone().unwrap_or_else(|| rule.source.object());
-    let (origin, file) = match &rule.origin {
-        Origin::File(path) => ("file", Json::from(&**path)),
-        Origin::Template(_) => ("template", Json::Null),
-        Origin::Api => ("api", Json::Null),
+    let (file, template) = match &rule.origin {
+        Origin::File(path) => (Json::from(&**path), Json::Null),
+        Origin::Api => (Json::Null, Json::Null),
+        Origin::Template(id) => (Json::Null, Json::from(&**id)),
     };
     let name = if rule.alias.is_empty() { rule.id.as_str() } else { &*rule.alias };
     let kinds = rule.triggers.iter().map(|trigger| Json::from(kind_of(&trigger.kind)));
@@ -60,8 +70,9 @@ pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) 
         ("enabled_status", stands.enabled.into()),
         ("status", status(stands).into()),
         ("stopped_reason", stands.stopped.as_deref().map_or(Json::Null, Json::from)),
-        ("origin", origin.into()),
+        ("origin", origin(&rule.origin).into()),
         ("file", file),
+        ("template", template),
         ("mode", mode(rule.mode).into()),
         ("priority", i64::from(rule.priority).into()),
         ("triggers", Json::Array(kinds.collect())),

@@ -7,20 +7,20 @@ use super::within;
 use crate::api::{asked, mode};
 use crate::fields::{FieldError, Fields};
 
-/// All but roll-outs of firmware: those have a route of their own.
-const KINDS: &[&str] = JobAction::KINDS.split_at(JobAction::KINDS.len() - 1).0;
+/// What people ask for: all kinds but `refresh`, which templates ask for, and `firmware`, which has a route of its own.
+const KINDS: [&str; 8] =
+    ["desired", "command", "mode", "tags", "configuration", "group", "template", "delete"];
 
 /// Reads an object of one field, which says what is done.
 ///
 /// # Errors
 /// Names the field that is wrong.
 pub fn read(object: Object, now: Timestamp) -> Result<JobAction, FieldError> {
-    let kinds = KINDS.join(", ");
-    let mut fields = Fields::of(object, KINDS)?;
-    let mut given = KINDS.iter().copied().filter_map(|kind| Some((kind, fields.take_even_null(kind)?)));
+    let mut fields = Fields::of(object, &KINDS)?;
+    let mut given = KINDS.into_iter().filter_map(|kind| Some((kind, fields.take_even_null(kind)?)));
     let (Some((kind, value)), None) = (given.next(), given.next()) else {
         return Err(FieldError {
-            field: kinds,
+            field: KINDS.join(", "),
             detail: "exactly one must be given".into(),
             code: "bad_field",
         });
@@ -45,10 +45,13 @@ pub fn read(object: Object, now: Timestamp) -> Result<JobAction, FieldError> {
         ("group", Json::Null) => JobAction::Group(None),
         ("group", Json::String(group)) if group.is_empty() => JobAction::Group(None),
         ("group", Json::String(group)) => JobAction::Group(Some(group)),
+        ("template", Json::Null) => JobAction::Template(None),
+        ("template", Json::String(template)) => JobAction::Template(Some(template)),
         ("delete", Json::Bool(true)) => JobAction::Delete,
         (kind, other) => {
             let expected = match kind {
                 "group" => "a group's id, or null",
+                "template" => "a template's id, or null",
                 "delete" => "true",
                 "mode" => "an object, or manual or schedule",
                 _ => "an object",
@@ -76,11 +79,13 @@ mod tests {
     #[test]
     fn reads_actions() {
         for text in [
-            r#"{"desired":{"n":1.50,"m":null}}"#,
+            r#"{"desired":{"m":null,"n":1.50}}"#,
             r#"{"tags":{"floor":"2"}}"#,
             r#"{"configuration":{}}"#,
             r#"{"group":"hall"}"#,
             r#"{"group":null}"#,
+            r#"{"template":"pump"}"#,
+            r#"{"template":null}"#,
             r#"{"delete":true}"#,
             r#"{"mode":{"mode":"manual"}}"#,
         ] {

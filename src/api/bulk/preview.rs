@@ -6,7 +6,7 @@ use twinhub_actors::domain::json::difference;
 use twinhub_actors::domain::{DeviceId, Json, Object, Twin};
 use twinhub_actors::messages::archive::LoadTwins;
 
-use super::select::Matched;
+use crate::api::choice::Chosen;
 use crate::api::reply::Document;
 use crate::error::ApiError;
 use crate::web::WebState;
@@ -21,9 +21,9 @@ const SHOWN: usize = 10;
 pub async fn preview(
     state: &WebState,
     action: &JobAction,
-    matched: Matched,
+    matched: Chosen,
 ) -> Result<HttpResponse, ApiError> {
-    let Matched { devices, unknown } = matched;
+    let Chosen { devices, unknown } = matched;
     let first: Vec<DeviceId> = devices.iter().take(SHOWN).map(|(id, _)| id.clone()).collect();
     let twins = state.hub.archive.send(LoadTwins(first.clone())).await??;
     let shown = first.iter().filter_map(|id| twins.iter().find(|twin| twin.id == *id));
@@ -66,6 +66,11 @@ fn change(action: &JobAction, twin: &Twin) -> Object {
             let group = group.clone().map_or(Json::Null, Json::String);
             (twin.profile.text("group_id") != wanted).then(|| ("group_id".to_owned(), group))
         }
+        JobAction::Template(template) => {
+            let wanted = template.clone().map_or(Json::Null, Json::String);
+            (twin.template_id() != template.as_deref()).then(|| ("template".to_owned(), wanted))
+        }
+        JobAction::Refresh(template) => Some(("template".to_owned(), Json::String(template.clone()))),
         JobAction::Mode { mode, until } => ((*mode, *until) != (twin.mode, twin.mode_until))
             .then(|| ("mode".to_owned(), mode.as_str().into())),
         JobAction::Command(request) => Some(("command".to_owned(), Json::from(&*request.command_type))),
@@ -106,6 +111,8 @@ mod tests {
         check(r#"{"configuration":{"x":1}}"#, r#"{"configuration":{"x":1}}"#);
         check(r#"{"group":"hall"}"#, "{}");
         check(r#"{"group":null}"#, r#"{"group_id":null}"#);
+        check(r#"{"template":null}"#, "{}");
+        check(r#"{"template":"pump"}"#, r#"{"template":"pump"}"#);
         check(r#"{"mode":{"mode":"schedule"}}"#, "{}");
         check(r#"{"mode":{"mode":"manual"}}"#, r#"{"mode":"manual"}"#);
         check(r#"{"delete":true}"#, r#"{"delete":true}"#);

@@ -13,7 +13,7 @@ use twinhub_actors::domain::fleet::firmware::USUAL_TIMEOUT_MS;
 use twinhub_actors::domain::fleet::rollout::{
     Abort, USUAL_ABORT, USUAL_LIFE_MS, USUAL_STAGES, check_stages, places,
 };
-use twinhub_actors::domain::fleet::{Image, JobAction, Rollout};
+use twinhub_actors::domain::fleet::{Image, JobAction, Rollout, Tree};
 use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp, Twin};
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_actors::messages::jobs::{JobTold, MakeJob};
@@ -21,8 +21,8 @@ use twinhub_actors::post::post;
 
 use super::{find, url};
 use crate::api::body::{Body, ImageNamed};
-use crate::api::bulk::select::{Matched, Selection, matching};
 use crate::api::bulk::{description, rate};
+use crate::api::choice::{Choice, Chosen};
 use crate::api::params::Params;
 use crate::api::reply::Document;
 use crate::api::schema::firmware::{NewRollout, RolloutPreview};
@@ -55,7 +55,7 @@ const SHORTEST_TIMEOUT_MS: i64 = 1_000;
 /// How an image is to be rolled out.
 #[derive(Debug)]
 struct Wanted {
-    selection: Selection,
+    choice: Choice,
     stages: Vec<u8>,
     abort: Option<Abort>,
     allow_downgrade: bool,
@@ -100,9 +100,9 @@ pub async fn post_rollout(
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let wanted = wanted(body, state.hub.clock.now())?;
+    let wanted = wanted(body, &state.hub.tree.now(), state.hub.clock.now())?;
     let image = find(&state, id).await?;
-    let matched = matching(&state, wanted.selection).await?;
+    let matched = wanted.choice.devices(&state).await?;
     let plan = plan(&state, &image, matched, wanted.allow_downgrade).await?;
     let rollout = Rollout {
         places: places(&wanted.stages, plan.devices.len() as u64),
@@ -142,7 +142,7 @@ pub async fn post_rollout(
 }
 
 /// Sorts those who are meant, in their order.
-async fn plan(state: &WebState, image: &Image, matched: Matched, down: bool) -> Result<Plan, ApiError> {
+async fn plan(state: &WebState, image: &Image, matched: Chosen, down: bool) -> Result<Plan, ApiError> {
     let mut plan = Plan::default();
     for some in matched.devices.chunks(AT_ONCE) {
         let ids = some.iter().map(|(id, _)| id.clone()).collect();
@@ -216,9 +216,9 @@ fn preview(rollout: &Rollout, plan: &Plan) -> HttpResponse {
     Document::of(&object).send(HttpResponse::Ok())
 }
 
-fn wanted(body: Object, now: Timestamp) -> Result<Wanted, FieldError> {
+fn wanted(body: Object, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldError> {
     let mut fields = Fields::of(body, &FIELDS)?;
-    let selection = Selection::read(&mut fields, now)?;
+    let choice = Choice::take(&mut fields, tree, now)?;
     let timeout_ms = match fields.take("timeout") {
         None => USUAL_TIMEOUT_MS,
         Some(timeout) => {
@@ -231,7 +231,7 @@ fn wanted(body: Object, now: Timestamp) -> Result<Wanted, FieldError> {
         }
     };
     Ok(Wanted {
-        selection,
+        choice,
         stages: stages(fields.take("stages"))?,
         abort: abort(fields.take_even_null("abort"))?,
         allow_downgrade: fields.flag("allow_downgrade")?.unwrap_or_default(),
@@ -322,7 +322,7 @@ mod tests {
 
     fn read(more: &str) -> Result<Wanted, FieldError> {
         let text = format!(r#"{{"ids": ["a"]{more}}}"#);
-        wanted(payload::object(text.as_bytes()).unwrap(), Timestamp::from_millis(0))
+        wanted(payload::object(text.as_bytes()).unwrap(), &Tree::default(), Timestamp::from_millis(0))
     }
 
     #[test]

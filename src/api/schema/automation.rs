@@ -26,12 +26,14 @@ pub struct RuleItem {
     status: String,
     /// Why it was stopped.
     stopped_reason: Option<String>,
-    /// `file` or `api`.
+    /// `file`, `api` or `template`.
     #[schema(example = "file")]
     origin: String,
     /// Below the rules folder.
     #[schema(example = "greenhouse.yaml")]
     file: Option<String>,
+    /// Whose it is; it changes with that alone.
+    template: Option<String>,
     /// `single`, `restart`, `queued` or `parallel`.
     mode: String,
     priority: i16,
@@ -269,7 +271,7 @@ pub struct RunDetail {
 /// Something that people should look at.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WarningItem {
-    /// `conflict`, `circle`, `never`, `unknown_device` or `unknown_rule`.
+    /// `conflict`, `circle`, `never`, `unknown_device`, `unknown_group` or `unknown_rule`.
     #[schema(example = "conflict")]
     pub code: &'static str,
     /// The rules that it is about.
@@ -379,7 +381,7 @@ pub struct RuleListing {
     enabled: Option<bool>,
     /// `running`, `disabled` or `stopped`.
     status: Option<String>,
-    /// `file` or `api`.
+    /// `file`, `api` or `template`.
     origin: Option<String>,
     /// Part of the id, alias or description.
     q: Option<String>,

@@ -1,6 +1,8 @@
 //! The fleet: what is said of many devices at once. Groups, templates, jobs over thousands, firmware.
 
+pub mod census;
 pub mod firmware;
+pub mod group;
 pub mod image;
 pub mod job;
 pub mod layer;
@@ -10,9 +12,12 @@ pub mod record;
 pub mod rollout;
 mod snippet;
 pub mod template;
+pub mod tree;
 pub mod version;
 
+pub use census::{Census, Counts, Standing};
 pub use firmware::{FirmwareReport, FirmwareState, FirmwareTask};
+pub use group::{BadGroupId, Group, GroupId, GroupWish};
 pub use image::{Image, Unfit};
 pub use job::{Job, JobAction, JobId, JobSignal, JobStatus, Step, StepState};
 pub use layer::Layer;
@@ -21,4 +26,5 @@ pub use limits::Limits;
 pub use record::{FleetChange, RecordChange, RecordKind};
 pub use rollout::Rollout;
 pub use template::{BadTemplate, Catalog, Template};
+pub use tree::{Misplaced, Tree};
 pub use version::Version;

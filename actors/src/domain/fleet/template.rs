@@ -1,5 +1,7 @@
 //! Templates: what devices of a kind have in common, said once.
 
+mod giving;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,6 +15,8 @@ use crate::domain::rules::model::Glob;
 use crate::domain::rules::{Problem, RuleId};
 use crate::domain::schedule::{BadSchedule, Plan};
 use crate::domain::settings::DeviceSettings;
+
+pub use giving::apply;
 
 /// The fields of a template that people say.
 pub const FIELDS: [&str; 10] = [
@@ -71,11 +75,13 @@ pub struct Catalog {
 }
 
 /// What is wrong with what was said of a template.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTemplate {
     /// `limits.temperature.min`, and what is wrong there.
+    #[error("`{field}`: {detail}")]
     Field { field: String, detail: String },
     /// Its rules, by JSON pointers into the template.
+    #[error("the template's rules do not check out")]
     Rules(Vec<Problem>),
 }
 

@@ -20,7 +20,7 @@ const MOST_WARNINGS: usize = 500;
 /// Something that people should look at. Never an error.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Warning {
-    /// `conflict`, `circle`, `never`, `unknown_device`, `unknown_rule`.
+    /// `conflict`, `circle`, `never`, `unknown_device`, `unknown_group`, `unknown_rule`.
     pub code: &'static str,
     /// The rules it is about.
     pub rules: Vec<RuleId>,
@@ -28,14 +28,19 @@ pub struct Warning {
     pub message: String,
 }
 
-/// Looks at all rules together. `is_device` tells whether anybody has heard of a device.
+/// Looks at all rules together. `is_device` tells whether anybody has heard of a device, `is_group` whether there is a
+/// group.
 #[must_use]
-pub fn analyse(rules: &[&Rule], is_device: &dyn Fn(&str) -> bool) -> Vec<Warning> {
+pub fn analyse(
+    rules: &[&Rule],
+    is_device: &dyn Fn(&str) -> bool,
+    is_group: &dyn Fn(&str) -> bool,
+) -> Vec<Warning> {
     let writes: Vec<Vec<Write<'_>>> = rules.iter().map(|rule| writes(rule)).collect();
     let mut warnings = conflict::conflicts(rules, &writes);
     warnings.extend(circle::circles(rules, &writes));
     warnings.extend(never::never(rules));
-    warnings.extend(unknown::unknown(rules, is_device));
+    warnings.extend(unknown::unknown(rules, is_device, is_group));
     warnings
 }
 

@@ -25,6 +25,7 @@ mod keys;
 mod latch;
 mod program;
 mod refuse;
+mod regroup;
 mod rewind;
 mod run;
 mod scope;
@@ -41,6 +42,8 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use self::book::Book;
 use self::state::State;
 use self::work::Work;
@@ -48,6 +51,7 @@ use self::world::World;
 use super::expression::Twins;
 use super::model::{Rule, RuleId, TriggerKind};
 use super::signal::Signal;
+use crate::domain::fleet::Tree;
 use crate::domain::{EventBody, Recorded, Timestamp, Twin};
 
 pub use self::act::{Act, ActId, ActResult, Deed, Delivery, Entry, Kept, Step, Wanted};
@@ -90,6 +94,18 @@ impl Engine {
         self.world.wanted()
     }
 
+    /// The groups as they stand at the engine's place in the sequence. To be told before twins are; it follows what
+    /// becomes of them.
+    pub fn know_groups(&mut self, tree: Arc<Tree>) {
+        self.world.know_groups(tree);
+    }
+
+    /// The groups as it knows them.
+    #[must_use]
+    pub fn groups(&self) -> &Arc<Tree> {
+        &self.world.tree
+    }
+
     /// A twin as it stands at the engine's place in the sequence.
     pub fn know(&mut self, twin: Twin) {
         self.world.know(twin, &self.book);
@@ -103,7 +119,8 @@ impl Engine {
     /// The twins that it was told stand later than its place in the sequence: takes them back to before `past`,
     /// which is all that happened in between. To be called after [`Engine::know`], before those events.
     pub fn rewind<'a>(&mut self, past: impl Iterator<Item = &'a Recorded>) {
-        self.world.rewind(past);
+        let now = self.state.now;
+        self.world.rewind(past, now, &self.book);
     }
 
     /// Whether `rule` runs; remembered, and so kept over a reload. The signal
@@ -247,8 +264,8 @@ impl Engine {
         if world::is_deletion(event) {
             work.forget_device(event.number, event.received_at);
         }
-        for spot in gone {
-            work.unwatch(spot, event.number);
+        for (spot, number) in gone {
+            work.unwatch(spot, number);
         }
         work.look_at_hits(hits, recorded);
         if let EventBody::Command(change) = &event.body {

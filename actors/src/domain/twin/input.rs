@@ -38,6 +38,9 @@ pub enum Input {
         /// Only if it has this template now: what is done to all who have it must not reach who has changed meanwhile.
         only_of: Option<Box<str>>,
     },
+    /// If it has the template of this id: it takes that as it is now, or has it no more where there is none. Whoever
+    /// knows the templates makes [`Input::Template`] of it.
+    Refresh(Box<str>),
     /// Somebody asks the device to do something.
     Command {
         /// The id it gets if it is a new one.
@@ -97,6 +100,23 @@ pub struct Outcome {
     pub steps: Vec<Step>,
     /// The input was a repeat of one already taken in.
     pub repeated: bool,
+}
+
+impl Outcome {
+    /// What another input came to, right after this.
+    pub fn join(&mut self, later: Self) {
+        let Self { events, publishes, commands, steps, repeated } = later;
+        let is_configuration = |publish: &Publish| matches!(publish, Publish::Configuration(_));
+        if publishes.iter().any(is_configuration) {
+            self.publishes.retain(|publish| !is_configuration(publish)); // it is told what holds
+        }
+        self.events.extend(events);
+        self.publishes.extend(publishes);
+        self.commands.retain(|before| commands.iter().all(|command| command.id != before.id));
+        self.commands.extend(commands);
+        self.steps.extend(steps);
+        self.repeated |= repeated;
+    }
 }
 
 /// Something the device is to be told.

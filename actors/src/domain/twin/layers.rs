@@ -59,6 +59,38 @@ impl Twin {
         }
     }
 
+    /// What it says itself, in the words of a registration. What its template says is not in it: the template is.
+    #[must_use]
+    pub fn said(&self) -> Object {
+        let layers = self.layers.as_deref();
+        let layered = layers.filter(|layers| layers.layer.is_some());
+        let (configuration, tags, settings) = match layered {
+            Some(own) => (&own.configuration, &own.tags, own.settings.to_object()),
+            None => (&self.configuration, &self.tags, self.settings().to_object()),
+        };
+        let limits = layers.map(|layers| layers.limits.as_object().clone()).unwrap_or_default();
+        let sections = [
+            ("configuration", configuration.clone()),
+            ("tags", tags.clone()),
+            ("settings", settings),
+            ("limits", limits),
+        ];
+        let sections = sections.into_iter().filter(|(_, section)| !section.is_empty());
+        let mut said: Object = sections.map(|(name, section)| (name, Json::Object(section))).collect();
+        let entries = self.plan().map(Plan::entries);
+        let schedule = match layered {
+            Some(own) => own.own_schedule.then(|| entries.unwrap_or_else(|| Json::Array(Box::default()))),
+            None => entries,
+        };
+        if let Some(schedule) = schedule {
+            said.insert("schedule", schedule);
+        }
+        if let Some(template) = self.template_id() {
+            said.insert("template", template.into());
+        }
+        said
+    }
+
     /// What of the twin would be another with this layer: by section and key what it is and what it would be.
     #[must_use]
     pub fn difference(&self, layer: Option<Arc<Layer>>, now: Timestamp) -> Object {

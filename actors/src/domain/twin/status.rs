@@ -23,6 +23,8 @@ pub enum Mode {
 }
 
 impl Status {
+    pub const ALL: [Self; 3] = [Self::Unknown, Self::Online, Self::Offline];
+
     /// The word for it in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -36,11 +38,13 @@ impl Status {
     /// The status with this name.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Unknown, Self::Online, Self::Offline].into_iter().find(|status| status.as_str() == word)
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 }
 
 impl Mode {
+    pub const ALL: [Self; 2] = [Self::Manual, Self::Schedule];
+
     /// The word for it in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -53,6 +57,6 @@ impl Mode {
     /// The mode with this name.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Manual, Self::Schedule].into_iter().find(|mode| mode.as_str() == word)
+        Self::ALL.into_iter().find(|mode| mode.as_str() == word)
     }
 }

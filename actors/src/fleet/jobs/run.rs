@@ -211,7 +211,7 @@ impl Jobs {
                 let state = if is_rollout { StepState::Skipped } else { StepState::Failed };
                 self.give_up(turn, state, &refusal.to_string(), ctx);
             }
-            Err(NotTaken::Lost) if !self.around.supervisor.connected() => {} // the hub goes down
+            Err(NotTaken::Lost) if !self.begun => {} // the hub goes down
             Err(NotTaken::Lost) if turn.tries < MOST_TRIES => {
                 let wait = TRY_AGAIN * turn.tries;
                 turn.tries += 1;
@@ -311,6 +311,6 @@ impl Jobs {
             detail: "nothing came of its turns".into(),
             at: self.around.clock.now(),
         };
-        self.note(vec![JobOp::Sweep(sweep)], ctx, |this, ctx| this.feed(ctx));
+        self.note(vec![JobOp::Sweep(sweep)], ctx, Self::feed);
     }
 }

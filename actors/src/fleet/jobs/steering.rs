@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Jobs;
 use super::making::AT_ONCE;
+use super::progress::Then;
 use super::run::Run;
 use crate::domain::Cause;
 use crate::domain::fleet::job::Sweeping;
@@ -174,8 +175,7 @@ impl Jobs {
             return self.end_sweep(id, sweeping, from, cause, ctx, then);
         }
         let op = self.part_of_sweep(id, sweeping, (from, to));
-        let next: Box<dyn FnOnce(&mut Self, &mut Context<Self>)> =
-            Box::new(move |this, ctx| this.sweep_on(id, sweeping, to, cause, ctx, then));
+        let next: Then = Box::new(move |this, ctx| this.sweep_on(id, sweeping, to, cause, ctx, then));
         self.note(vec![op], ctx, next);
     }
 

@@ -9,7 +9,6 @@ use tokio::sync::broadcast::Receiver;
 use super::*;
 use crate::domain::event::Source;
 use crate::domain::fleet::{JobAction, Step, StepState};
-use crate::domain::twin::Registration;
 use crate::domain::{
     Answer, AnswerStatus, CommandId, CommandRequest, DeviceId, DeviceNumber, EventBody, Input, Json, Object,
     Recorded, Timestamp,
@@ -62,7 +61,7 @@ impl House {
     }
 
     async fn register(&self, device: &str) -> (DeviceId, DeviceNumber) {
-        let input = Input::Register(Box::new(Registration::default()));
+        let input = Input::Register(Box::default());
         self.deliver(device, input, IfUnknown::Begin).await;
         let twin = self.hub.read(&id(device)).await.unwrap().unwrap();
         (twin.id.clone(), twin.number)
@@ -398,7 +397,7 @@ async fn what_a_crash_left_half_done_is_taken_up() {
         Some("the hub stopped while the job was being made: nothing was done")
     );
     for job in [preparing.id, canceled.id] {
-        while house.steps(job, &[StepState::Queued]).await.len() > 0 {
+        while !house.steps(job, &[StepState::Queued]).await.is_empty() {
             house.live.recv().await.unwrap();
         }
     }

@@ -129,6 +129,15 @@ async fn lists_filter_sort_and_page() {
             let page = fixture.store.devices(&query).await.unwrap();
             let ids: Vec<&str> = page.twins.iter().map(|twin| twin.id.as_str()).collect();
             assert_eq!((&ids[..], page.total), (expected, total), "{query:?}");
+            let by_number = DeviceQuery { sort: DeviceSort::Number, descending: false, ..query.clone() };
+            let all = DeviceQuery { offset: 0, limit: u64::MAX, ..by_number };
+            let all = fixture.store.devices(&all).await.unwrap().twins;
+            let numbers: Vec<DeviceNumber> = all.iter().map(|twin| twin.number).collect();
+            assert_eq!(fixture.store.numbers(&query).await.unwrap(), numbers, "{query:?}");
+            let unknown = [DeviceNumber(99_999)];
+            let mut twins = fixture.store.twins(&[&numbers[..], &unknown].concat()).await.unwrap();
+            twins.sort_by_key(|twin| twin.number);
+            assert_eq!(twins, all, "{query:?}");
         };
         check(list(), &["p-1", "p-2", "f-1", "x"], 4).await;
         check(DeviceQuery { limit: 2, offset: 1, ..list() }, &["p-2", "f-1"], 4).await;
@@ -153,7 +162,10 @@ async fn lists_filter_sort_and_page() {
         check(DeviceQuery { limit: 1, ..typed.clone() }, &["p-1"], 2).await;
         check(DeviceQuery { status: vec![Status::Online], ..typed }, &["p-2"], 1).await;
         check(DeviceQuery { claimed: Some(false), ..list() }, &["x"], 1).await;
-        check(DeviceQuery { group: Some("g".into()), ..list() }, &["p-2"], 1).await;
+        check(DeviceQuery { groups: vec!["g".into()], ..list() }, &["p-2"], 1).await;
+        check(DeviceQuery { groups: vec!["x".into(), "g".into()], ..list() }, &["p-2"], 1).await;
+        check(DeviceQuery { groups: vec!["x".into()], ..list() }, &[], 0).await;
+        check(DeviceQuery { grouped: Some(true), ..list() }, &["p-2"], 1).await;
         check(DeviceQuery { mode: Some(Mode::Manual), ..list() }, &[], 0).await;
         let tagged = |tags: &[(&str, &str)]| DeviceQuery {
             tags: tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),

@@ -92,8 +92,11 @@ async fn a_jobs_devices_come_further_once() {
         let failed = Step::new(JOB, Failed).because("it is suspended");
         let asked = Step { command: Some(COMMAND), percent: Some(40), ..Step::new(JOB, Asked) };
         world.fleet.jobs.extend((0..600).map(|place| step(place, Step::new(JOB, Done))));
-        world.fleet.jobs.extend([step(600, failed.clone()), step(601, asked.clone())]);
+        world.fleet.jobs.extend([step(600, failed.clone()), step(601, Step::new(JOB, Asked))]);
         world.fleet.jobs.push(step(0, Step::new(JOB, Asked))); // late: it is done already
+        // Within one commit the last counts, but nothing after the end.
+        world.fleet.jobs.extend([step(1, Step::new(JOB, Failed)), step(601, Step::new(JOB, Asked))]);
+        world.fleet.jobs.push(step(601, asked.clone()));
         let batch = world.batch();
         fixture.commit(&batch).await;
         fixture.commit(&batch).await;

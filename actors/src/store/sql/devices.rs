@@ -47,6 +47,19 @@ pub async fn devices(store: &SqlStore, query: &DeviceQuery) -> Result<DevicePage
     Ok(DevicePage { twins: read(store, &view, numbers(store, page).await?).await?, total })
 }
 
+/// See [`crate::store::Store::numbers`].
+pub async fn numbers_of(store: &SqlStore, query: &DeviceQuery) -> Result<Vec<DeviceNumber>, StoreError> {
+    let selected = device::Entity::find().filter(condition(query));
+    let found = numbers(store, selected.order_by_asc(device::Column::Number)).await?;
+    Ok(found.into_iter().map(DeviceNumber).collect())
+}
+
+/// See [`crate::store::Store::twins`].
+pub async fn twins(store: &SqlStore, numbers: &[DeviceNumber]) -> Result<Vec<Twin>, StoreError> {
+    let view = store.tail.view();
+    read(store, &view, rows::numbers(numbers)).await
+}
+
 /// See [`crate::store::Store::find_serial`].
 pub async fn find_serial(store: &SqlStore, serial: &str) -> Result<Option<Twin>, StoreError> {
     let view = store.tail.view();
@@ -126,8 +139,8 @@ async fn read(store: &SqlStore, view: &View, numbers: Vec<i64>) -> Result<Vec<Tw
 }
 
 fn condition(query: &DeviceQuery) -> Condition {
-    let DeviceQuery { numbers, status, drifting_since, device_type, group, claimed, mode, .. } = query;
-    let DeviceQuery { template, lifecycle, tags, q, .. } = query;
+    let DeviceQuery { numbers, status, drifting_since, device_type, groups, grouped, .. } = query;
+    let DeviceQuery { claimed, mode, template, lifecycle, tags, q, .. } = query;
     let mut all = Condition::all()
         .add_option(numbers.map(|(first, last)| device::Column::Number.between(first.0, last.0)))
         .add_option(
@@ -136,7 +149,14 @@ fn condition(query: &DeviceQuery) -> Condition {
         )
         .add_option(drifting_since.map(|since| device::Column::DriftingSince.lte(since.millis())))
         .add_option(device_type.as_deref().map(|text| device::Column::DeviceType.eq(select::key(text))))
-        .add_option(group.as_deref().map(|text| device::Column::GroupId.eq(select::key(text))))
+        .add_option(
+            (!groups.is_empty())
+                .then(|| device::Column::GroupId.is_in(groups.iter().map(|group| select::key(group)))),
+        )
+        .add_option(grouped.map(|grouped| match grouped {
+            true => device::Column::GroupId.ne(""),
+            false => device::Column::GroupId.eq(""),
+        }))
         .add_option(claimed.map(|claimed| device::Column::Claimed.eq(claimed)))
         .add_option(mode.map(|mode| device::Column::Mode.eq(mode.as_str())))
         .add_option(template.as_deref().map(|id| device::Column::Template.eq(id)))

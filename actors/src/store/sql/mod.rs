@@ -169,6 +169,14 @@ impl Store for SqlStore {
         devices::devices(self, query).await
     }
 
+    async fn numbers(&self, query: &DeviceQuery) -> Result<Vec<DeviceNumber>, StoreError> {
+        devices::numbers_of(self, query).await
+    }
+
+    async fn twins(&self, numbers: &[DeviceNumber]) -> Result<Vec<Twin>, StoreError> {
+        devices::twins(self, numbers).await
+    }
+
     async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError> {
         devices::find_serial(self, serial).await
     }

@@ -27,6 +27,10 @@ pub enum JobAction {
     Configuration(Object),
     /// The group that it is to be in; none: in no group.
     Group(Option<Box<str>>),
+    /// The template that it is to have; none: none any more.
+    Template(Option<Box<str>>),
+    /// Whoever has the template of this id takes it as it is now, or has it no more where it is gone.
+    Refresh(Box<str>),
     /// Bring the device to an image; how the job goes on with the others is in it.
     Firmware(Box<Rollout>),
     /// Remove the device with all it has.
@@ -36,8 +40,18 @@ pub enum JobAction {
 
 impl JobAction {
     /// The words for the kinds of actions.
-    pub const KINDS: [&'static str; 8] =
-        ["desired", "command", "mode", "tags", "configuration", "group", "delete", "firmware"];
+    pub const KINDS: [&'static str; 10] = [
+        "desired",
+        "command",
+        "mode",
+        "tags",
+        "configuration",
+        "group",
+        "template",
+        "refresh",
+        "delete",
+        "firmware",
+    ];
 
     /// The word for what it does: one of [`JobAction::KINDS`].
     #[must_use]
@@ -49,6 +63,8 @@ impl JobAction {
             Self::Tags(_) => "tags",
             Self::Configuration(_) => "configuration",
             Self::Group(_) => "group",
+            Self::Template(_) => "template",
+            Self::Refresh(_) => "refresh",
             Self::Delete => "delete",
             Self::Firmware(_) => "firmware",
         }
@@ -67,6 +83,8 @@ impl JobAction {
             Self::Tags(patch) => change("tags", patch.clone().into()),
             Self::Configuration(patch) => change("configuration", patch.clone().into()),
             Self::Group(group) => change("group_id", group.clone().map_or(Json::Null, Json::String)),
+            Self::Template(template) => change("template", template.clone().map_or(Json::Null, Json::String)),
+            Self::Refresh(template) => Input::Refresh(template.clone()),
             Self::Mode { mode, until } => Input::SetMode { mode: *mode, until: *until },
             Self::Command(request) => {
                 let mut request = request.clone();
@@ -130,6 +148,9 @@ mod tests {
         check(r#"{"configuration":{"a":1}}"#, "configuration", r#"{"configuration":{"a":1}}"#);
         check(r#"{"group":"hall"}"#, "group", r#"{"group_id":"hall"}"#);
         check(r#"{"group":null}"#, "group", r#"{"group_id":null}"#);
+        check(r#"{"template":"pump"}"#, "template", r#"{"template":"pump"}"#);
+        check(r#"{"template":null}"#, "template", r#"{"template":null}"#);
+        check(r#"{"refresh":"pump"}"#, "refresh", r#"Refresh("pump")"#);
         check(r#"{"mode":{"mode":"schedule"}}"#, "mode", "schedule None");
         check(
             r#"{"mode":{"mode":"manual","until":"1970-01-01T00:00:01.000Z"}}"#,

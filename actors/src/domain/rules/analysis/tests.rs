@@ -49,17 +49,15 @@ fn push<T: Clone>(list: &mut Arc<[T]>, item: T) {
     *list = list.iter().cloned().chain([item]).collect();
 }
 
-/// An id, a pattern (`pump-*`), `type:pump`, or `*`: the device that fired.
+/// An id, a pattern (`pump-*`), `type:pump`, `group:hall`, or `*`: the device that fired.
 fn of(text: &str) -> Selector {
     if text == "*" {
         Selector::Trigger
     } else if let Some(device_type) = text.strip_prefix("type:") {
-        Selector::Where {
-            group: None,
-            device_type: Some(device_type.into()),
-            tags: Vec::new(),
-            template: None,
-        }
+        let device_type = Some(device_type.into());
+        Selector::Where { group: None, device_type, tags: Vec::new(), template: None }
+    } else if let Some(group) = text.strip_prefix("group:") {
+        Selector::Where { group: Some(group.into()), device_type: None, tags: Vec::new(), template: None }
     } else if text.contains('*') {
         let matcher = globset::Glob::new(text).unwrap().compile_matcher();
         Selector::Glob(Glob { text: text.into(), matcher })
@@ -130,7 +128,7 @@ fn run(rule: &str) -> What {
 
 fn check(rules: &[Rule], expected: &[&str]) {
     let rules: Vec<&Rule> = rules.iter().collect();
-    let found = analyse(&rules, &|_| true);
+    let found = analyse(&rules, &|_| true, &|_| true);
     let short: Vec<_> = found
         .iter()
         .map(|warning| {
@@ -256,7 +254,7 @@ fn circles() {
     let called = |id: &str, other: &str| rule(id, vec![above("x", "y", 1.0)], &[], vec![run(other)]);
     check(&[called("a", "b"), called("b", "c"), called("c", "a")], &["circle a b c"]);
     check(&[called("a", "b"), called("b", "c"), called("c", "c")], &["circle c"]);
-    let found = analyse(&[&set("a", "x", "y"), &set("b", "y", "x")], &|_| true);
+    let found = analyse(&[&set("a", "x", "y"), &set("b", "y", "x")], &|_| true, &|_| true);
     assert_eq!(found[0].message, "these rules set each other off in a circle: `a` → `b` → `a`");
 }
 
@@ -308,13 +306,16 @@ fn names_of_nobody() {
         Action { what: desired("fna", r#"{"x": "{{ greenhouse.y }}"}"#), on_error: None },
     );
     let good = rule("cool-all", vec![above("greenhouse", "y", 1.0)], &["fan.x"], vec![]);
-    let found = analyse(&[&broken, &good], &|id| id == "greenhouse" || id == "fan");
+    push(&mut broken.actions, Action { what: desired("group:upstairs", "{}"), on_error: None });
+    push(&mut broken.actions, Action { what: desired("group:attic", "{}"), on_error: None });
+    let found = analyse(&[&broken, &good], &|id| id == "greenhouse" || id == "fan", &|id| id == "attic");
     let messages: Vec<_> = found.iter().map(|warning| (warning.code, warning.message.as_str())).collect();
     assert_eq!(
         messages,
         [
             ("unknown_device", "nobody has heard of a device `fna`; did you mean `fan`?"),
             ("unknown_device", "nobody has heard of a device `greenhuose`; did you mean `greenhouse`?"),
+            ("unknown_group", "there is no group `upstairs`"),
             ("unknown_rule", "there is no rule `cool-al`; did you mean `cool-all`?"),
         ]
     );
@@ -381,7 +382,7 @@ fn ten_thousand_rules_are_looked_at_in_no_time() {
         .collect();
     let rules: Vec<&Rule> = rules.iter().collect();
     let start = Instant::now();
-    let found = analyse(&rules, &|_| true);
+    let found = analyse(&rules, &|_| true, &|_| true);
     println!("10,000 rules: {:?}, {} warnings", start.elapsed(), found.len());
     assert_eq!(found.len(), MOST_WARNINGS);
     assert!(found.iter().all(|warning| warning.code == "conflict"));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::program::{List, Op, compile};
 use super::watch::{self, Spot};
+use crate::domain::fleet::Tree;
 use crate::domain::rules::expression::Dependency;
 use crate::domain::rules::model::{
     Action, AlarmBecomes, Path, Rule, RuleId, Selector, Trigger, TriggerKind, What,
@@ -28,6 +29,8 @@ pub(super) struct Book {
     places: HashMap<String, usize>,
     /// Does a pattern go by what devices are, and not by their ids?
     pub by_profile: bool,
+    /// Does one go by the groups that they stand in?
+    pub by_group: bool,
     pub topics: Vec<Spot>,
     pub webhooks: Vec<Spot>,
     /// Triggers that listen to everybody's alarms.
@@ -54,7 +57,8 @@ struct Programs {
 /// By what patterns find a device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Profile {
-    pub group: Box<str>,
+    /// The group that it stands in, and all above that.
+    pub groups: Box<[Box<str>]>,
     pub device_type: Box<str>,
     pub tags: Tags,
 }
@@ -179,6 +183,7 @@ impl Book {
             Selector::Trigger => {}
             Selector::Glob(_) | Selector::Where { .. } => {
                 self.by_profile |= matches!(of, Selector::Where { .. });
+                self.by_group |= matches!(of, Selector::Where { group: Some(_), .. });
                 let text = text(of);
                 let next = self.patterns.len();
                 let place = *self.places.entry(text).or_insert(next);
@@ -245,7 +250,7 @@ pub(super) fn fits(selector: &Selector, id: &DeviceId, profile: &Profile) -> boo
         Selector::Device(named) => named == id,
         Selector::Glob(glob) => glob.matcher.is_match(id.as_str()),
         Selector::Where { group, device_type, tags, template } => {
-            group.as_ref().is_none_or(|group| *group == profile.group)
+            group.as_ref().is_none_or(|group| profile.groups.contains(group))
                 && device_type.as_ref().is_none_or(|wanted| *wanted == profile.device_type)
                 && template.as_ref().is_none_or(|wanted| profile.tags.template() == Some(&**wanted))
                 && tags.iter().all(|(name, wanted)| {
@@ -272,12 +277,18 @@ fn text(selector: &Selector) -> String {
 }
 
 impl Profile {
-    pub fn of(twin: &Twin) -> Self {
+    pub fn of(twin: &Twin, tree: &Tree) -> Self {
         Self {
-            group: twin.profile.text("group_id").into(),
+            groups: Self::groups_of(twin, tree),
             device_type: twin.profile.device_type.clone(),
             tags: twin.tags_with_layer(),
         }
+    }
+
+    /// The groups of a twin from its own upward; of one in no group none.
+    pub fn groups_of(twin: &Twin, tree: &Tree) -> Box<[Box<str>]> {
+        let group = twin.profile.text("group_id");
+        if group.is_empty() { Box::default() } else { tree.upward(group).map(Into::into).collect() }
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 
+use super::book::Book;
 use super::world::{World, is_deletion};
 use crate::domain::event::ChangeKind;
 use crate::domain::twin::Properties;
@@ -17,10 +18,14 @@ use crate::domain::{
 
 impl World {
     /// Takes the twins back to before these events, which are all that happened up to where they stand.
-    pub fn rewind<'a>(&mut self, past: impl Iterator<Item = &'a Recorded>) {
+    pub fn rewind<'a>(&mut self, past: impl Iterator<Item = &'a Recorded>, now: Timestamp, book: &Book) {
         let mut seen: HashSet<(DeviceId, Box<str>)> = HashSet::new();
+        let mut regrouped = Vec::new();
         for recorded in past {
             let event = &recorded.event;
+            if let EventBody::Fleet(change) = &event.body {
+                regrouped.push(&**change);
+            }
             let Some(known) = self.devices.get_mut(&event.device) else { continue };
             let Some(twin) = known.twin.as_deref_mut() else { continue };
             if matches!(&event.body, EventBody::Twin(change) if change.change == ChangeKind::Registered)
@@ -31,6 +36,7 @@ impl World {
                 take_back(twin, event, &mut |name| seen.insert((event.device.clone(), name.into())));
             }
         }
+        self.ungroup(&regrouped, now, book);
     }
 }
 

@@ -2,11 +2,13 @@
 //! rule chooses devices by what they are, what they are.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::Wanted;
 use super::book::{Book, Profile, fits};
 use super::watch::Spot;
 use crate::domain::event::ChangeKind;
+use crate::domain::fleet::Tree;
 use crate::domain::rules::expression::Twins;
 use crate::domain::rules::model::{Path, Selector};
 use crate::domain::twin::Properties;
@@ -17,9 +19,11 @@ use crate::domain::{DeviceId, DeviceNumber, Event, EventBody, Json, Timestamp, T
 pub(super) struct World {
     pub devices: HashMap<DeviceId, Known>,
     /// Devices that fit no pattern. Empty where there are no patterns.
-    others: HashMap<DeviceNumber, Option<Box<Other>>>,
+    pub others: HashMap<DeviceNumber, Option<Box<Other>>>,
     /// What is still to be told.
     wanted: Wanted,
+    /// The groups as they stand at this place in the sequence.
+    pub tree: Arc<Tree>,
 }
 
 /// A device that a rule looks at.
@@ -31,9 +35,9 @@ pub(super) struct Known {
 }
 
 #[derive(Debug)]
-struct Other {
-    id: DeviceId,
-    profile: Profile,
+pub(super) struct Other {
+    pub id: DeviceId,
+    pub profile: Profile,
 }
 
 impl World {
@@ -44,7 +48,7 @@ impl World {
             devices.entry(id.clone()).or_default();
         }
         let profiled =
-            |twin: &Option<Box<Twin>>| twin.as_ref().map(|twin| Profile::of(twin)).unwrap_or_default();
+            |twin: &Option<Box<Twin>>| twin.as_ref().map(|t| Profile::of(t, &self.tree)).unwrap_or_default();
         for (id, mut known) in devices {
             let profile = profiled(&known.twin);
             if book.needs(&id, &profile) {
@@ -91,7 +95,7 @@ impl World {
     }
 
     pub fn know(&mut self, twin: Twin, book: &Book) {
-        let profile = Profile::of(&twin);
+        let profile = Profile::of(&twin, &self.tree);
         if !book.needs(&twin.id, &profile) {
             if !book.patterns.is_empty() {
                 self.others.insert(twin.number, Other::of(twin.id, profile, book));
@@ -123,11 +127,7 @@ impl World {
             Some(other) if other.is_none() || !changes_profile(event) => false,
             Some(Some(other)) => {
                 let mut twin = fresh(event);
-                twin.profile.device_type = other.profile.device_type.clone();
-                if !other.profile.group.is_empty() {
-                    twin.profile.more.insert("group_id", Json::from(&*other.profile.group));
-                }
-                twin.set_tags_with_layer(&other.profile.tags);
+                other.tell(&mut twin);
                 self.meet_new(twin, event, book)
             }
             _ => self.meet_new(fresh(event), event, book),
@@ -137,7 +137,7 @@ impl World {
     fn meet_new(&mut self, twin: Box<Twin>, event: &Event, book: &Book) -> bool {
         let mut after = twin.clone();
         after.redo(event);
-        let profile = Profile::of(&after);
+        let profile = Profile::of(&after, &self.tree);
         if !book.needs(&event.device, &profile) {
             self.others.insert(event.number, Other::of(event.device.clone(), profile, book));
             return false;
@@ -148,8 +148,12 @@ impl World {
         true
     }
 
-    /// Folds the event into its device's twin. Gives the triggers that do not watch the device any more.
-    pub fn fold(&mut self, event: &Event, book: &Book) -> Vec<Spot> {
+    /// Folds the event into its device's twin, or into the tree of groups. Gives the triggers that do not watch a
+    /// device any more.
+    pub fn fold(&mut self, event: &Event, book: &Book) -> Vec<(Spot, DeviceNumber)> {
+        if let EventBody::Fleet(change) = &event.body {
+            return self.regroup(change, event.received_at, book);
+        }
         let Some(known) = self.devices.get_mut(&event.device) else { return Vec::new() };
         let Some(twin) = &mut known.twin else { return Vec::new() };
         if is_deletion(event) {
@@ -165,9 +169,10 @@ impl World {
         if !book.by_profile || !changes_profile(event) {
             return Vec::new();
         }
-        let profile = Profile::of(twin);
+        let profile = Profile::of(twin, &self.tree);
         let before = std::mem::replace(&mut known.watch, book.watch(&event.device, &profile));
-        let gone = before.into_iter().filter(|spot| !known.watch.contains(spot)).collect();
+        let gone = before.into_iter().filter(|spot| !known.watch.contains(spot));
+        let gone = gone.map(|spot| (spot, event.number)).collect();
         if !book.needs(&event.device, &profile) {
             self.devices.remove(&event.device);
             self.others.insert(event.number, Other::of(event.device.clone(), profile, book));
@@ -183,7 +188,7 @@ impl World {
             Selector::Trigger => of_trigger.cloned().into_iter().collect(),
             Selector::Glob(_) | Selector::Where { .. } => {
                 let twins = self.devices.values().filter_map(|known| known.twin.as_deref());
-                let chosen = twins.filter(|twin| fits(selector, &twin.id, &Profile::of(twin)));
+                let chosen = twins.filter(|twin| fits(selector, &twin.id, &Profile::of(twin, &self.tree)));
                 let mut ids: Vec<DeviceId> = chosen.map(|twin| twin.id.clone()).collect();
                 ids.sort();
                 ids
@@ -200,8 +205,17 @@ impl Twins for World {
 
 impl Other {
     /// By their ids alone devices fit a pattern or never do: then there is nothing to remember.
-    fn of(id: DeviceId, profile: Profile, book: &Book) -> Option<Box<Self>> {
+    pub fn of(id: DeviceId, profile: Profile, book: &Book) -> Option<Box<Self>> {
         book.by_profile.then(|| Box::new(Self { id, profile }))
+    }
+
+    /// Makes a new twin what the device is known to be.
+    pub fn tell(&self, twin: &mut Twin) {
+        twin.profile.device_type = self.profile.device_type.clone();
+        if let Some(group) = self.profile.groups.first() {
+            twin.profile.more.insert("group_id", Json::from(&**group));
+        }
+        twin.set_tags_with_layer(&self.profile.tags);
     }
 }
 

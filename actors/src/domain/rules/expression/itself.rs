@@ -5,14 +5,14 @@
 use std::borrow::Cow;
 
 use super::HEAD;
-use super::name::{Found, Root, SECTIONS, in_twin, property, word};
+use super::name::{Found, Root, SECTIONS, in_twin, member, property, word};
 use super::value::Value;
 use crate::domain::json::delta;
 use crate::domain::twin::Properties;
-use crate::domain::{Json, Timestamp, Twin};
+use crate::domain::{Json, Object, Timestamp, Twin};
 
 /// Words of a filter beside those of [`HEAD`]: what else the document shows.
-pub const MORE: [&str; 15] = [
+pub const MORE: [&str; 18] = [
     "number",
     "serial_number",
     "model",
@@ -27,6 +27,9 @@ pub const MORE: [&str; 15] = [
     "drifting_since",
     "delta",
     "settings",
+    "limits",
+    "firmware",
+    "lifecycle",
     "schedule",
 ];
 
@@ -34,7 +37,7 @@ pub const MORE: [&str; 15] = [
 pub const ITSELF: &str = "device";
 
 /// These words of [`MORE`] hold others.
-const MORE_SECTIONS: [&str; 2] = ["delta", "settings"];
+const MORE_SECTIONS: [&str; 4] = ["delta", "settings", "limits", "firmware"];
 
 /// What a name begins with whose first word is this. An error says what to write in its place.
 pub fn root_of(word: &str) -> Result<Root, String> {
@@ -89,9 +92,10 @@ pub fn find<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Fou
             _,
         ) => word(twin.profile.text(first))?,
         ("schedule", _) => Value::owned(twin.plan()?.entries()),
-        ("settings", []) => Value::owned(twin.settings().to_object().into()),
-        ("settings", [setting]) => Value::owned(twin.settings().to_object().get(setting)?.clone()),
-        ("settings", _) => return None,
+        ("settings", rest) => part_of(&twin.settings().to_object(), rest)?,
+        ("limits", rest) => part_of(twin.limits().as_object(), rest)?,
+        ("firmware", rest) => part_of(&twin.firmware_shown(), rest)?,
+        ("lifecycle", _) => word(twin.lifecycle().as_str())?,
         _ => return in_twin(twin, path, now),
     };
     Some(value.into())
@@ -102,6 +106,14 @@ fn properties(of: &Properties) -> Value<'_> {
     let entries =
         of.iter().map(|property| (Value::Text(Cow::Borrowed(&property.name)), Value::of(&property.value)));
     Value::Map(entries.collect())
+}
+
+/// All of an object that lies nowhere, or a part of it.
+fn part_of<'a>(object: &Object, path: &[Box<str>]) -> Option<Value<'a>> {
+    match path {
+        [] => Some(Value::owned(object.clone().into())),
+        path => member(object, path).cloned().map(Value::owned),
+    }
 }
 
 /// What of a desired property the device has not reported; the longest name first, as everywhere.

@@ -183,7 +183,7 @@ pub(super) static WHERE: Shape = Shape {
     name: "devices",
     what: "a choice of devices",
     fields: &[
-        may("group", Kind::Text, "Those of this group."),
+        may("group", Kind::Text, "Those of this group, and of all under it."),
         may("type", Kind::Text, "Those of this type."),
         may("tag", Kind::Object, "Those with these tags."),
         may("tags", Kind::Object, "The same."),

@@ -138,12 +138,22 @@ impl Sim {
 
     /// A signal comes.
     pub fn signal(&mut self, signal: Signal, cause: &Cause) {
+        self.nobody(EventBody::Signal(Box::new(signal)), cause);
+    }
+
+    /// A group or its like changed.
+    #[cfg(test)]
+    pub fn fleet(&mut self, change: crate::domain::fleet::FleetChange) {
+        self.nobody(EventBody::Fleet(Box::new(change)), &Cause::hub());
+    }
+
+    fn nobody(&mut self, body: EventBody, cause: &Cause) {
         self.append(Event {
             device: DeviceId::none(),
             number: DeviceNumber(0),
             at: self.now,
             received_at: self.now,
-            body: EventBody::Signal(Box::new(signal)),
+            body,
             cause: cause.clone(),
         });
         self.settle();

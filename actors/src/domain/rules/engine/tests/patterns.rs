@@ -1,6 +1,11 @@
 //! Devices by patterns: by id, by what they are.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::domain::fleet::tree::body_of_change;
+use crate::domain::fleet::{FleetChange, Group, GroupId, RecordChange, RecordKind, Tree};
+use crate::domain::rules::backtest::Backtest;
 
 #[test]
 fn patterns_choose_devices() {
@@ -71,4 +76,123 @@ fn it_asks_for_what_it_must_know_and_no_more() {
     assert!(wanted.devices.is_empty());
     // Both patterns; and everybody, to know by what else they are who may fit later.
     assert_eq!(wanted.selectors.len(), 3);
+}
+
+fn group(id: &str, parent: &str) -> Group {
+    let new = Group::new(GroupId::parse(id).unwrap(), id, noon());
+    Group { parent_group: GroupId::parse(parent).ok(), ..new }
+}
+
+/// A group is made, moved or removed, as the sequence tells it.
+fn regroup(sim: &mut Sim, before: Option<&Group>, after: Option<&Group>) {
+    let (change, body) = match (before, after) {
+        (Some(before), Some(after)) => (RecordChange::Changed, body_of_change(before, after)),
+        (None, Some(after)) => (RecordChange::Made, after.to_object()),
+        (Some(before), None) => (RecordChange::Removed, before.to_object()),
+        (None, None) => return,
+    };
+    let id = body.get("id").and_then(Json::as_str).unwrap().into();
+    sim.fleet(FleetChange { what: RecordKind::Group, id, change, body });
+}
+
+const OF_PLANT: &str = "  r: { triggers: { numeric: { device: { group: plant }, property: x }, above: 1, release: 1 }, actions: [ { log: \"{{ trigger.device }}\" }, { desired: { group: plant, type: fan }, set: { on: true } } ] }";
+
+/// `plant` with `hall` under it, `yard` beside; one device in each, and a fan in the hall.
+fn plant() -> Sim {
+    let mut sim = world(OF_PLANT);
+    for (id, parent) in [("plant", ""), ("hall", "plant"), ("yard", "")] {
+        regroup(&mut sim, None, Some(&group(id, parent)));
+    }
+    for (device, group) in [("in-plant", "plant"), ("in-hall", "hall"), ("in-yard", "yard"), ("fan", "hall")]
+    {
+        sim.make(&id(device));
+        sim.begin();
+        let patch =
+            [("group_id", Json::from(group)), ("type", (if device == "fan" { "fan" } else { "" }).into())];
+        sim.patch(&id(device), patch.into_iter().collect());
+    }
+    sim
+}
+
+/// Each device goes over the line and back; gives whom the rule saw, and what it did.
+fn cross(sim: &mut Sim) -> Vec<String> {
+    sim.done.clear();
+    for device in ["in-hall", "in-plant", "in-yard"] {
+        sim.reports(device, "x", 5.0);
+        sim.reports(device, "x", 0.0);
+    }
+    let deeds = sim.deeds().into_iter();
+    deeds
+        .filter_map(|deed| deed.strip_prefix("0 ").map(|deed| deed.split(" {").next().unwrap().to_owned()))
+        .collect()
+}
+
+#[test]
+fn a_group_means_all_under_it() {
+    let mut sim = plant();
+    assert_eq!(cross(&mut sim), ["log in-hall", "desired fan", "log in-plant", "desired fan"]);
+    // The hall with all that stands in it moves away, and the yard comes.
+    regroup(&mut sim, Some(&group("hall", "plant")), Some(&group("hall", "yard")));
+    assert_eq!(cross(&mut sim), ["log in-plant"]);
+    regroup(&mut sim, Some(&group("yard", "")), Some(&group("yard", "plant")));
+    assert_eq!(cross(&mut sim).len(), 6, "each of the three, and the fan each time");
+    regroup(&mut sim, Some(&group("yard", "plant")), Some(&group("yard", "")));
+    assert_eq!(cross(&mut sim), ["log in-plant"]);
+}
+
+#[test]
+fn what_waits_for_a_device_ends_when_its_group_moves_away() {
+    let mut sim = world(
+        "  r: { triggers: { numeric: { device: { group: plant }, property: x }, above: 1, for: 5m }, actions: { log: x } }",
+    );
+    regroup(&mut sim, None, Some(&group("plant", "")));
+    regroup(&mut sim, None, Some(&group("hall", "plant")));
+    sim.make(&id("a"));
+    sim.begin();
+    sim.patch(&id("a"), [("group_id", "hall".into())].into_iter().collect());
+    sim.reports("a", "x", 5.0);
+    assert!(sim.engine.next().is_some());
+    regroup(&mut sim, Some(&group("hall", "plant")), Some(&group("hall", "")));
+    assert_eq!(sim.engine.next(), None);
+    regroup(&mut sim, Some(&group("hall", "")), Some(&group("hall", "plant")));
+    sim.reports("a", "x", 6.0);
+    sim.pass(300_000);
+    assert_eq!(sim.journal(), ["r a 300 done"]);
+}
+
+/// The engine that lived through it, one that begins at the end with what is there then and goes back, and a backtest
+/// find the same runs.
+#[test]
+fn a_restart_and_a_backtest_know_where_groups_stood() {
+    let mut sim = plant();
+    let begun = sim.log.len();
+    sim.reports("in-hall", "x", 5.0);
+    regroup(&mut sim, Some(&group("hall", "plant")), Some(&group("hall", "yard")));
+    sim.reports("in-hall", "x", 0.0);
+    sim.reports("in-hall", "x", 6.0);
+    regroup(&mut sim, Some(&group("yard", "")), None);
+    sim.reports("in-plant", "x", 7.0);
+    let lived = sim.journal();
+    assert_eq!(lived, ["r in-hall 0 done", "r in-plant 0 done"]);
+
+    let tree = Tree::new([group("plant", ""), group("hall", "")]);
+    let mut engine = Engine::new(noon());
+    engine.exchange(rules(OF_PLANT));
+    engine.know_groups(Arc::new(tree.clone()));
+    sim.each_twin(&mut |twin| engine.know(twin.clone()));
+    engine.rewind(sim.log[begun..].iter());
+    let mut runs = Vec::new();
+    for recorded in &sim.log[begun..] {
+        let step = engine.observe(recorded);
+        runs.extend(step.entries.into_iter().map(|entry| entry.entry.device.unwrap().to_string()));
+    }
+    runs.dedup();
+    assert_eq!(runs, ["in-hall", "in-plant"]);
+
+    let mut engine = Engine::new(noon());
+    engine.know_groups(Arc::new(tree));
+    engine.exchange(rules(OF_PLANT));
+    let mut backtest = Backtest::new(engine, noon(), noon().plus_millis(1_000));
+    sim.log.iter().for_each(|recorded| backtest.observe(recorded));
+    assert_eq!(backtest.finish().iter().map(line).collect::<Vec<_>>(), lived);
 }

@@ -67,6 +67,7 @@ fn knows_everything_of_a_twin() {
     check("size(delta) == 3 && size(desired) == 4 && 'motor' in reported", "fan");
     check("has(drifting_since)", "fan");
     check("settings.heartbeat == '90s' && size(schedule) == 1 && schedule[0].set.power == 'on'", "fan");
+    check("lifecycle == 'active' && !has(firmware.state) && limits == {}", "pump pump-1 fan");
     check("!has(mode_until) && !has(owner_id) && !has(settings.in_flight)", "pump pump-1 fan");
 }
 

@@ -1,0 +1,59 @@
+//! Words that many devices have in common, each kept once for as long as somebody uses it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A word's number while somebody uses it.
+pub type Word = u32;
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Words {
+    numbers: HashMap<Arc<str>, Word>,
+    kept: Vec<(Arc<str>, u32)>,
+    free: Vec<Word>,
+}
+
+impl Words {
+    /// The number of a word that is used once more.
+    pub fn take(&mut self, text: &str) -> Word {
+        if let Some(word) = self.numbers.get(text) {
+            self.kept[*word as usize].1 += 1;
+            return *word;
+        }
+        let text: Arc<str> = text.into();
+        let word = match self.free.pop() {
+            Some(word) => {
+                self.kept[word as usize] = (Arc::clone(&text), 1);
+                word
+            }
+            None => {
+                self.kept.push((Arc::clone(&text), 1));
+                u32::try_from(self.kept.len() - 1).unwrap_or(u32::MAX) // memory ends long before
+            }
+        };
+        self.numbers.insert(text, word);
+        word
+    }
+
+    /// It is used once less.
+    pub fn give_back(&mut self, word: Word) {
+        let (text, uses) = &mut self.kept[word as usize];
+        *uses -= 1;
+        if *uses == 0 {
+            self.numbers.remove(text);
+            *text = Arc::from("");
+            self.free.push(word);
+        }
+    }
+
+    /// The number of a word that somebody uses.
+    pub fn find(&self, text: &str) -> Option<Word> {
+        self.numbers.get(text).copied()
+    }
+
+    /// The word with this number.
+    pub fn text(&self, word: Word) -> &Arc<str> {
+        &self.kept[word as usize].0
+    }
+}

@@ -1,0 +1,72 @@
+//! What the census must know before it follows, read from the store however often that takes.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
+use super::super::{Around, again};
+use crate::counters::get;
+use crate::domain::fleet::Census;
+use crate::domain::{DeviceId, DeviceNumber, Recorded, Twin};
+use crate::messages::feed::{Live, Subscribe};
+use crate::store::{DeviceQuery, DeviceSort};
+
+/// Devices are looked through so many at a time, by their numbers.
+const STRETCH: i64 = 1_000;
+/// Events read at once.
+const EVENTS: usize = 5_000;
+
+/// The census at a place in the sequence or somewhat later, and what comes after.
+pub struct Begun {
+    pub seq: u64,
+    pub live: broadcast::Receiver<Arc<[Arc<Recorded>]>>,
+    pub census: Census,
+    /// The largest number that a device had.
+    pub highest: DeviceNumber,
+}
+
+/// Counts all devices that stand in groups. None: the hub goes down.
+pub async fn everything(around: &Around) -> Option<Begun> {
+    // Heard first, read then: what is read may be ahead of what is heard, and does no harm.
+    let Live { seq, events } = around.feed.send(Subscribe).await.ok()?;
+    let highest = again("the largest device number", || around.store.head()).await.number;
+    let mut census = Census::default();
+    let mut first = 1;
+    while first <= highest {
+        let last = first.saturating_add(STRETCH - 1);
+        let query = DeviceQuery {
+            numbers: Some((DeviceNumber(first), DeviceNumber(last))),
+            grouped: Some(true),
+            sort: DeviceSort::Number,
+            limit: u64::MAX,
+            ..DeviceQuery::default()
+        };
+        let page = again("who stands in groups", || around.store.devices(&query)).await;
+        page.twins.iter().for_each(|twin| census.know(twin));
+        first = last + 1;
+    }
+    Some(Begun { seq, live: events, census, highest: DeviceNumber(highest) })
+}
+
+/// The twins of these ids.
+pub async fn twins(around: &Around, ids: Vec<DeviceId>) -> Vec<Twin> {
+    again("devices that came into groups", || around.store.load(&ids)).await
+}
+
+/// The events after this place, as far as there are any now. None where the past is gone.
+pub async fn missed(around: &Around, mut after: u64) -> Option<Vec<Arc<Recorded>>> {
+    let up_to = get(&around.counters.seq);
+    let mut missed = Vec::new();
+    while after < up_to {
+        let replayed = again("what groups have missed", || around.store.replay(after, up_to, EVENTS)).await;
+        if replayed.pruned {
+            return None;
+        }
+        match replayed.events.last() {
+            Some(last) => after = last.seq,
+            None => break,
+        }
+        missed.extend(replayed.events);
+    }
+    Some(missed)
+}

@@ -1,0 +1,165 @@
+//! How groups go. One with devices and groups in it is emptied first, where that is asked for: all of them move to
+//! the group above, each as if a person had moved it. Should the hub go down half way, some have moved, the group is
+//! still there, and removing it again does the rest.
+
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use tokio::sync::oneshot;
+
+use super::super::{Around, again};
+use super::Groups;
+use crate::domain::fleet::{Group, GroupId, RecordChange};
+use crate::domain::twin::Change;
+use crate::domain::{Cause, DeviceId, Input, Json, Refusal};
+use crate::messages::groups::{DeleteGroup, GroupGone, GroupRefusal};
+use crate::messages::supervisor::{Deliver, IfUnknown};
+use crate::post::post;
+use crate::receipt::{NotTaken, Receipt};
+use crate::store::{DeviceQuery, DeviceSort};
+
+/// Devices under way at once: enough to share commits, and few beside what comes from elsewhere.
+const MOVING: usize = 64;
+/// Devices listed at once.
+const PAGE: u64 = 1_000;
+
+/// A group that is being removed.
+struct Removal {
+    id: GroupId,
+    cause: Cause,
+    /// Devices and groups that were moved so far.
+    devices: u64,
+    groups: u64,
+    reply: oneshot::Sender<Result<GroupGone, GroupRefusal>>,
+}
+
+impl Groups {
+    fn remove(&mut self, delete: DeleteGroup, ctx: &mut Context<Self>) {
+        let DeleteGroup { id, force, cause, reply } = delete;
+        let refuse = |reply: oneshot::Sender<_>, refusal| drop(reply.send(Err(refusal))); // may have gone
+        let Some(id) = self.planned.get(&id).map(|group| group.id.clone()) else {
+            return refuse(reply, GroupRefusal::Unknown(id));
+        };
+        let (devices, groups) =
+            (self.census.devices_of(id.as_str()), self.planned.children(Some(&id)).count() as u64);
+        if !force && devices + groups > 0 {
+            return refuse(reply, GroupRefusal::NotEmpty { id, devices, groups });
+        }
+        if !self.leaving.insert(id.clone()) {
+            return refuse(reply, GroupRefusal::Leaving(id));
+        }
+        self.empty(Removal { id, cause, devices: 0, groups: 0, reply }, ctx);
+    }
+
+    /// Moves what stands in it, and removes it once nothing does.
+    fn empty(&mut self, mut removal: Removal, ctx: &mut Context<Self>) {
+        let above = self.planned.get(removal.id.as_str()).and_then(|group| group.parent_group.clone());
+        let under: Vec<GroupId> = self.planned.children(Some(&removal.id)).cloned().collect();
+        for child in under {
+            let Some(group) = self.planned.get(child.as_str()) else { continue };
+            let updated_at = self.around.clock.now();
+            let moved = Group { parent_group: above.clone(), updated_at, ..Group::clone(group) };
+            self.commit(moved, removal.cause.clone(), ctx, Box::new(|_, _| ()));
+            removal.groups += 1;
+        }
+        if self.census.devices_of(removal.id.as_str()) == 0 {
+            return self.take_out(removal, ctx);
+        }
+        let (around, id, cause) = (Arc::clone(&self.around), removal.id.clone(), removal.cause.clone());
+        let moving = async move { move_all(&around, &id, above.as_ref(), &cause).await };
+        ctx.spawn(moving.into_actor(self).map(move |moved, this, ctx| match moved {
+            Ok(devices) => {
+                removal.devices += devices;
+                // Some may have come meanwhile.
+                this.when_true(ctx, move |this, ctx| this.empty(removal, ctx));
+            }
+            Err(why) => {
+                let Removal { id, reply, .. } = removal;
+                this.leaving.remove(&id);
+                let _ = reply.send(Err(GroupRefusal::Stuck { id, why })); // whoever asked may have gone
+            }
+        }));
+    }
+
+    fn take_out(&mut self, removal: Removal, ctx: &mut Context<Self>) {
+        let Removal { id, cause, devices, groups, reply } = removal;
+        let Some(group) = self.planned.remove(id.as_str()) else { return }; // nobody else removes it
+        let group = Group::clone(&group);
+        let body = group.to_object();
+        let gone = id.clone();
+        let then = Box::new(move |this: &mut Self, _: &mut Context<Self>| {
+            this.leaving.remove(&gone);
+            let _ = reply.send(Ok(GroupGone { group, devices, groups })); // whoever asked may have gone
+        });
+        self.put(&id, RecordChange::Removed, body, cause, ctx, then);
+    }
+}
+
+/// Moves all devices of a group, and says how many they were; or why one does not move.
+async fn move_all(
+    around: &Arc<Around>,
+    group: &GroupId,
+    to: Option<&GroupId>,
+    cause: &Cause,
+) -> Result<u64, String> {
+    let query = DeviceQuery {
+        groups: vec![group.as_str().into()],
+        sort: DeviceSort::Number,
+        limit: PAGE,
+        ..DeviceQuery::default()
+    };
+    let mut all = 0;
+    loop {
+        // Those that were moved are not there any more, so it is the first page again.
+        let page = again("who stands in a group that is removed", || around.store.devices(&query)).await;
+        if page.twins.is_empty() {
+            return Ok(all);
+        }
+        let moves = page.twins.into_iter().map(|twin| move_one(around, twin.id, to, cause));
+        let mut moves = stream::iter(moves).buffer_unordered(MOVING);
+        while let Some(moved) = moves.next().await {
+            all += u64::from(moved?);
+        }
+    }
+}
+
+/// True where it was moved; false where it is gone.
+async fn move_one(
+    around: &Around,
+    device: DeviceId,
+    to: Option<&GroupId>,
+    cause: &Cause,
+) -> Result<bool, String> {
+    let to = to.map_or(Json::Null, |to| to.as_str().into());
+    let change = Change { patch: [("group_id", to)].into_iter().collect(), if_version: None };
+    loop {
+        let (receipt, settled) = Receipt::channel();
+        let deliver = Deliver {
+            device: device.clone(),
+            input: Input::Change(Box::new(change.clone())),
+            cause: cause.clone(),
+            receipt,
+            if_unknown: IfUnknown::Refuse,
+            want_twin: false,
+        };
+        if post(&around.supervisor, deliver).is_err() {
+            return Err("the hub is going down".into());
+        }
+        match settled.await {
+            Ok(Ok(_)) => return Ok(true),
+            Ok(Err(NotTaken::Refused(Refusal::Unknown(_)))) => return Ok(false),
+            Ok(Err(NotTaken::Refused(refusal))) => return Err(format!("{device}: {refusal}")),
+            Ok(Err(NotTaken::Lost)) | Err(_) => tokio::time::sleep(super::super::FIRST_WAIT).await, // it died
+        }
+    }
+}
+
+impl Handler<DeleteGroup> for Groups {
+    type Result = ();
+
+    fn handle(&mut self, delete: DeleteGroup, ctx: &mut Context<Self>) {
+        self.when_true(ctx, move |this, ctx| this.remove(delete, ctx));
+    }
+}

@@ -1,0 +1,141 @@
+//! What people ask of the groups: made, changed and looked at.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use actix::{Context, Handler};
+
+use super::Groups;
+use crate::domain::fleet::{Group, GroupId, GroupWish, Misplaced, Tree};
+use crate::messages::groups::{
+    Expect, GroupPage, GroupQuery, GroupRefusal, GroupView, PutGroup, ReadGroup, ReadGroups, ReadTree,
+};
+
+impl Groups {
+    /// What the group becomes; whether it is new, and whether it changes at all.
+    fn plan(
+        &self,
+        id: Option<GroupId>,
+        wish: GroupWish,
+        expect: Expect,
+    ) -> Result<(Group, bool, bool), GroupRefusal> {
+        let id = id.unwrap_or_else(|| self.next_id());
+        let now = self.around.clock.now();
+        let before = match (self.planned.get(id.as_str()), expect) {
+            (None, Expect::There) => return Err(GroupRefusal::Unknown(id.as_str().into())),
+            (Some(_), Expect::New) => return Err(GroupRefusal::Taken(id)),
+            (before, _) => before,
+        };
+        let leaves = |id: &&GroupId| self.leaving.contains(id.as_str());
+        if let Some(leaving) = [Some(&id), wish.parent_group.as_ref().and_then(Option::as_ref)]
+            .into_iter()
+            .flatten()
+            .find(leaves)
+        {
+            return Err(GroupRefusal::Leaving(leaving.clone()));
+        }
+        let group = match (before, &wish.name) {
+            (Some(before), _) => before.changed(wish, now),
+            (None, Some(name)) => Group::new(id, &name.clone(), now).changed(wish, now),
+            (None, None) => return Err(GroupRefusal::NoName),
+        };
+        self.planned.check(&group).map_err(|misplaced| match misplaced {
+            Misplaced::NoParent(parent) => GroupRefusal::NoParent(parent),
+            Misplaced::Circle(circle) => GroupRefusal::Circle(circle),
+        })?;
+        let changes =
+            before.is_none_or(|before| **before != Group { updated_at: before.updated_at, ..group.clone() });
+        Ok((group, before.is_none(), changes))
+    }
+
+    fn page(&self, query: &GroupQuery) -> Result<GroupPage, GroupRefusal> {
+        let tree = self.tree.now();
+        let (walked, page, total) = match &query.parent {
+            None if !query.nested => {
+                let walked = tree.walk(tree.children(None));
+                let found: Vec<&GroupId> = walked
+                    .iter()
+                    .map(|(id, _)| *id)
+                    .filter(|id| has(&tree, id, query.q.as_deref()))
+                    .collect();
+                let total = found.len();
+                let page: Vec<&GroupId> = found.into_iter().skip(query.offset).take(query.limit).collect();
+                (walked, page, total)
+            }
+            parent => {
+                let parent = match parent.as_ref().and_then(Option::as_deref) {
+                    None => None,
+                    Some(id) => Some(&tree.get(id).ok_or_else(|| GroupRefusal::Unknown(id.into()))?.id),
+                };
+                let found: Vec<&GroupId> =
+                    tree.children(parent).filter(|id| has(&tree, id, query.q.as_deref())).collect();
+                let total = found.len();
+                let page: Vec<&GroupId> = found.into_iter().skip(query.offset).take(query.limit).collect();
+                let walked = tree.walk(page.iter().copied());
+                let page = if query.nested { walked.iter().map(|(id, _)| *id).collect() } else { page };
+                (walked, page, total)
+            }
+        };
+        let wanted: HashSet<&GroupId> = page.into_iter().collect();
+        let mut standings = self.census.standings(&walked, |id| wanted.contains(id));
+        let views = walked.iter().filter_map(|(id, depth)| {
+            let standing = standings.remove(*id)?;
+            let group = Arc::clone(tree.get(id.as_str())?);
+            Some(GroupView { group, path: tree.path(id.as_str()), depth: *depth, standing })
+        });
+        Ok(GroupPage { groups: views.collect(), total: total as u64 })
+    }
+}
+
+fn has(tree: &Tree, id: &GroupId, part: Option<&str>) -> bool {
+    let Some(part) = part.map(str::to_lowercase) else { return true };
+    let Some(group) = tree.get(id.as_str()) else { return false };
+    [id.as_str(), &group.name, &group.description].iter().any(|text| text.to_lowercase().contains(&part))
+}
+
+impl Handler<PutGroup> for Groups {
+    type Result = ();
+
+    fn handle(&mut self, put: PutGroup, ctx: &mut Context<Self>) {
+        let PutGroup { id, wish, expect, cause, reply } = put;
+        let (group, made, changes) = match self.plan(id, wish, expect) {
+            Ok(planned) => planned,
+            Err(refusal) => return drop(reply.send(Err(refusal))), // whoever asked may have gone
+        };
+        let id = group.id.clone();
+        let then =
+            Box::new(move |this: &mut Self, ctx: &mut Context<Self>| this.answer(id, made, reply, ctx));
+        if changes { self.commit(group, cause, ctx, then) } else { self.commit_nothing(ctx, then) }
+    }
+}
+
+impl Handler<ReadGroup> for Groups {
+    type Result = ();
+
+    fn handle(&mut self, ReadGroup { id, reply }: ReadGroup, ctx: &mut Context<Self>) {
+        self.when_true(ctx, move |this, _| {
+            let view = GroupId::as_kept(&id).and_then(|id| this.view(&id));
+            let _ = reply.send(view); // whoever asked may have gone
+        });
+    }
+}
+
+impl Handler<ReadTree> for Groups {
+    type Result = ();
+
+    fn handle(&mut self, ReadTree { reply }: ReadTree, ctx: &mut Context<Self>) {
+        self.when_true(ctx, move |this, _| {
+            let _ = reply.send(this.tree.now()); // whoever asked may have gone
+        });
+    }
+}
+
+impl Handler<ReadGroups> for Groups {
+    type Result = ();
+
+    fn handle(&mut self, ReadGroups { query, reply }: ReadGroups, ctx: &mut Context<Self>) {
+        self.when_true(ctx, move |this, _| {
+            let _ = reply.send(this.page(&query)); // whoever asked may have gone
+        });
+    }
+}

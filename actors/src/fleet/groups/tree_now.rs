@@ -1,0 +1,38 @@
+//! The tree as it was last committed, to be looked at from anywhere without asking an actor.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::domain::fleet::{FleetChange, Group, RecordKind, Tree};
+use crate::store::{Store, StoreError};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct TreeNow(RwLock<(u64, Arc<Tree>)>);
+
+impl TreeNow {
+    /// The tree that the store has.
+    ///
+    /// # Errors
+    /// The store does not say.
+    pub async fn load(store: &dyn Store) -> Result<Self, StoreError> {
+        let records = store.records(RecordKind::Group).await?;
+        let groups = records.iter().filter_map(|record| Group::from_object(record.body.as_ref()?));
+        Ok(Self(RwLock::new((0, Arc::new(Tree::new(groups))))))
+    }
+
+    /// The tree. It stays as it is; who asks again later may find another.
+    #[must_use]
+    pub fn now(&self) -> Arc<Tree> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
+    /// Does what a commit told. It is heard of in two ways, and done once.
+    pub(super) fn redo(&self, seq: u64, change: &FleetChange) {
+        let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let (last, tree) = &mut *now;
+        if seq > *last {
+            *last = seq;
+            Arc::make_mut(tree).redo(change); // copied only while somebody looks at it
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! A change of the templates, from the wish to the job that brings it to the devices.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::{Around, Helpers, Shelf, devices};
+use crate::domain::fleet::{BadTemplate, JobAction, JobId, RecordChange, Template};
+use crate::domain::{Cause, DeviceId, DeviceNumber, Json, Object};
+use crate::messages::automation::TemplateRules;
+use crate::messages::jobs::MakeJob;
+use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateStood, Trial, Wish};
+use crate::post::post;
+use crate::receipt::Receipt;
+use crate::store::StoreError;
+
+/// What stands in a record whose change has not come to the devices.
+const UNFINISHED: &str = "unfinished";
+const ROLL_OUT: &str = "roll_out";
+const REMOVE: &str = "remove";
+/// The wait before the store is asked again after it failed.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// See the module.
+pub(super) struct Changing {
+    pub shelf: Shelf,
+    pub around: Arc<Around>,
+    pub helpers: Option<Helpers>,
+}
+
+/// A change that is durable, and the job for it not yet.
+pub(super) enum Unfinished {
+    /// Its devices are to take it as it is now.
+    RollOut(Arc<Template>),
+    /// It is to go, from its devices first.
+    Remove(Arc<Template>),
+}
+
+impl Unfinished {
+    /// What the record says.
+    pub fn of(template: Arc<Template>, body: &Object) -> Option<Self> {
+        match body.get(UNFINISHED).and_then(Json::as_str)? {
+            REMOVE => Some(Self::Remove(template)),
+            _ => Some(Self::RollOut(template)),
+        }
+    }
+
+    /// Can devices have it?
+    pub fn is_there(&self) -> bool {
+        matches!(self, Self::RollOut(_))
+    }
+
+    fn template(&self) -> &Arc<Template> {
+        let (Self::RollOut(template) | Self::Remove(template)) = self;
+        template
+    }
+}
+
+impl Changing {
+    /// See [`crate::messages::templates::PutTemplate`].
+    pub async fn put(&self, wish: Wish, cause: Cause) -> Result<TemplateStood, TemplateRefusal> {
+        let (template, before) = self.wished(wish)?;
+        let change = if before.is_some() { RecordChange::Changed } else { RecordChange::Made };
+        // One that is new may be of a name that devices still have, from before.
+        let same_layer = before.as_ref().is_some_and(|before| Arc::ptr_eq(&before.layer, &template.layer));
+        let mut body = template.document();
+        if !same_layer {
+            body.insert(UNFINISHED, ROLL_OUT.into());
+        }
+        self.commit(&template.id, change, body, cause.clone()).await?;
+        info!(template = %template.id, version = template.version, by = %cause.by, "template taken in");
+        let catalog = &self.around.catalog;
+        catalog.set(catalog.now().with(Arc::clone(&template)));
+        if before.as_ref().is_none_or(|before| before.rules != template.rules) {
+            self.tell_rules().await;
+        }
+        if same_layer {
+            let devices = self.count(&template.id).await?;
+            return Ok(TemplateStood { template, devices, job: None });
+        }
+        let (devices, job) = self.roll_out(&template.id, "a template was changed", cause).await?;
+        self.settle(&template).await;
+        Ok(TemplateStood { template, devices, job })
+    }
+
+    /// See [`crate::messages::templates::DeleteTemplate`].
+    pub async fn delete(
+        &self,
+        id: Box<str>,
+        force: bool,
+        cause: Cause,
+    ) -> Result<TemplateGone, TemplateRefusal> {
+        let catalog = &self.around.catalog;
+        let before = catalog.now();
+        let template = Arc::clone(before.get(&id).ok_or_else(|| TemplateRefusal::Unknown(id.clone()))?);
+        // From now on nobody gets it; who has got it is counted.
+        catalog.set(before.without(&id));
+        let may_go = match self.count(&id).await {
+            Ok(devices) if devices > 0 && !force => Err(TemplateRefusal::InUse { id: id.clone(), devices }),
+            Ok(_) => {
+                let mut body = template.document();
+                body.insert(UNFINISHED, REMOVE.into());
+                self.keep(&id, body).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(refusal) = may_go {
+            catalog.set(catalog.now().with(template));
+            return Err(refusal);
+        }
+        let (devices, job) = self.roll_out(&id, "a template was removed", cause.clone()).await?;
+        self.commit(&id, RecordChange::Removed, template.document(), cause.clone()).await?;
+        info!(template = %id, by = %cause.by, "template removed");
+        if !template.rules.is_empty() {
+            self.tell_rules().await;
+        }
+        Ok(TemplateGone { devices, job })
+    }
+
+    /// See [`crate::messages::templates::TryTemplate`].
+    pub async fn try_out(&self, wish: Wish, offset: usize, limit: usize) -> Result<Trial, TemplateRefusal> {
+        let (template, _) = self.wished(wish)?;
+        let now = self.around.clock.now();
+        let mut trial = Trial { template, devices: 0, changed: 0, changes: Vec::new() };
+        let (layer, id) = (Arc::clone(&trial.template.layer), trial.template.id.clone());
+        devices::each(&*self.around.store, &id, |twin| {
+            trial.devices += 1;
+            let difference = twin.difference(Some(Arc::clone(&layer)), now);
+            if difference.is_empty() {
+                return;
+            }
+            trial.changed += 1;
+            let place = usize::try_from(trial.changed).unwrap_or(usize::MAX);
+            if place > offset && trial.changes.len() < limit {
+                trial.changes.push((twin.id, difference));
+            }
+        })
+        .await?;
+        Ok(trial)
+    }
+
+    /// Goes on with what was under way when the hub went down.
+    pub async fn finish(&self, left: Unfinished) {
+        let template = Arc::clone(left.template());
+        info!(template = %template.id, "going on with a template's change");
+        let cause = Cause::hub();
+        if self.roll_out(&template.id, "a template was changed", cause.clone()).await.is_err() {
+            return; // the hub goes down
+        }
+        match left {
+            Unfinished::RollOut(_) => self.settle(&template).await,
+            Unfinished::Remove(_) => {
+                let gone = self.commit(&template.id, RecordChange::Removed, template.document(), cause).await;
+                if gone.is_err() {
+                    warn!(template = %template.id, "a template is still to be removed");
+                }
+            }
+        }
+    }
+
+    /// Has automation run the rules of the templates there are, and no others of templates.
+    pub async fn tell_rules(&self) {
+        let Some(helpers) = &self.helpers else { return };
+        let catalog = self.around.catalog.now();
+        let rules = catalog.iter().flat_map(|template| template.whole_rules().collect::<Vec<_>>()).collect();
+        let (reply, told) = oneshot::channel();
+        let _ = post(&helpers.automation, TemplateRules { rules, reply }); // without automation the hub goes down
+        match told.await {
+            Ok(Ok(())) => {}
+            // They are told again with the next change, or start.
+            Ok(Err(error)) => warn!(%error, "the rules of templates were not taken"),
+            Err(_) => warn!("the rules of templates were not taken"),
+        }
+    }
+
+    /// The template that comes of a wish, and the one that stands in its place.
+    fn wished(&self, wish: Wish) -> Result<(Arc<Template>, Option<Arc<Template>>), TemplateRefusal> {
+        let Wish { id, said, how, if_version } = wish;
+        let catalog = self.around.catalog.now();
+        let before = catalog.get(&id).cloned();
+        let said = match (&before, how) {
+            (Some(_), How::Make) => return Err(TemplateRefusal::Taken(id)),
+            (None, How::Replace | How::Merge) => return Err(TemplateRefusal::Unknown(id)),
+            (_, How::Make | How::Replace) => said,
+            (Some(before), How::Merge) => {
+                let mut merged = before.said();
+                merged.merge(&said);
+                merged
+            }
+        };
+        if let (Some(before), Some(expected)) = (&before, if_version)
+            && before.version != expected
+        {
+            return Err(TemplateRefusal::Version { current: before.version, expected });
+        }
+        if let Some(other) = said.get("id")
+            && other.as_str() != Some(&*id)
+        {
+            let detail = format!("the template is called `{id}`, and stays so");
+            return Err(BadTemplate::Field { field: "id".into(), detail }.into());
+        }
+        let template = Template::read(&id, &said, before.as_deref(), self.around.clock.now())?;
+        Ok((Arc::new(template), before))
+    }
+
+    /// Makes the job that brings a template as it is now, or that it is no more, to the devices that have it. The
+    /// change itself is durable, so this is tried for as long as it takes.
+    async fn roll_out(
+        &self,
+        id: &str,
+        why: &str,
+        cause: Cause,
+    ) -> Result<(u64, Option<JobId>), TemplateRefusal> {
+        // Who took it as it was before is durable by now.
+        self.shelf.settled().await;
+        let devices = loop {
+            let mut devices: Vec<(DeviceId, DeviceNumber)> = Vec::new();
+            match devices::each(&*self.around.store, id, |twin| devices.push((twin.id, twin.number))).await {
+                Ok(()) => break devices,
+                Err(error) => {
+                    warn!(template = id, %error, "could not read who has a template, trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        };
+        let count = devices.len() as u64;
+        let Some(helpers) = self.helpers.as_ref().filter(|_| count > 0) else { return Ok((count, None)) };
+        let (reply, told) = oneshot::channel();
+        let make = MakeJob {
+            action: JobAction::Refresh(id.into()),
+            description: format!("{why}: {id}").into(),
+            rate: None,
+            devices,
+            skipped: Vec::new(),
+            unknown: Vec::new(),
+            cause,
+            reply,
+        };
+        let _ = post(&helpers.jobs, make); // without the jobs the hub goes down
+        let told = told.await.map_err(|_| TemplateRefusal::Lost)?;
+        Ok((count, Some(told.job.id)))
+    }
+
+    async fn count(&self, id: &str) -> Result<u64, StoreError> {
+        self.shelf.settled().await;
+        devices::count(&*self.around.store, id).await
+    }
+
+    /// The job is durable: nothing is left to be gone on with.
+    async fn settle(&self, template: &Template) {
+        if self.keep(&template.id, template.document()).await.is_err() {
+            warn!(template = %template.id, "a template's change is brought to its devices again at the next start");
+        }
+    }
+
+    async fn commit(
+        &self,
+        id: &str,
+        change: RecordChange,
+        body: Object,
+        cause: Cause,
+    ) -> Result<(), TemplateRefusal> {
+        let (receipt, settled) = Receipt::channel();
+        self.shelf.put(id, change, body, Vec::new(), cause, receipt);
+        match settled.await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(TemplateRefusal::Lost),
+        }
+    }
+
+    /// The same without a word of it.
+    async fn keep(&self, id: &str, body: Object) -> Result<(), TemplateRefusal> {
+        let (receipt, settled) = Receipt::channel();
+        self.shelf.keep(id, body, receipt);
+        match settled.await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(TemplateRefusal::Lost),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Groups over the whole hub: counts that are true whatever happens at once, and groups that nobody made.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+
+use super::*;
+use crate::domain::fleet::{GroupId, GroupWish, RecordKind};
+use crate::domain::{Event, Status};
+use crate::messages::groups::{
+    DeleteGroup, Expect, GroupGone, GroupPage, GroupQuery, GroupRefusal, GroupStood, PutGroup, ReadGroups,
+};
+use crate::store::{Batch, DeviceQuery, MemoryStore};
+use crate::testkit::ManualClock;
+
+async fn start(store: &Arc<MemoryStore>, feed_depth: usize) -> Arc<Hub> {
+    let clock = ManualClock::at(Timestamp::from_millis(1_000));
+    let settings = Settings { arbiters: 2, feed_depth, ..Settings::default() };
+    Hub::start(Arc::clone(store) as Arc<dyn Store>, clock, settings).await.unwrap()
+}
+
+fn cause() -> Cause {
+    Cause::new(Source::Rest, "user:ann")
+}
+
+async fn put(hub: &Hub, id: &str, body: &str) -> Result<GroupStood, GroupRefusal> {
+    let wish = GroupWish::parse(payload::object(body.as_bytes()).unwrap()).unwrap();
+    let (reply, stood) = oneshot::channel();
+    let put = PutGroup { id: GroupId::parse(id).ok(), wish, expect: Expect::Any, cause: cause(), reply };
+    post(&hub.groups, put).ok().unwrap();
+    stood.await.unwrap()
+}
+
+async fn delete(hub: &Hub, id: &str, force: bool) -> Result<GroupGone, GroupRefusal> {
+    let (reply, gone) = oneshot::channel();
+    post(&hub.groups, DeleteGroup { id: id.into(), force, cause: cause(), reply }).ok().unwrap();
+    gone.await.unwrap()
+}
+
+async fn groups(hub: &Hub) -> GroupPage {
+    let (reply, page) = oneshot::channel();
+    let query = GroupQuery { limit: usize::MAX, ..GroupQuery::default() };
+    post(&hub.groups, ReadGroups { query, reply }).ok().unwrap();
+    page.await.unwrap().unwrap()
+}
+
+/// By group: its own devices, and of them those that are online; and the mean of `t`.
+async fn told(hub: &Hub) -> BTreeMap<String, (u64, u64, Option<f64>)> {
+    let groups = groups(hub).await.groups.into_iter();
+    let line = groups.map(|view| {
+        let own = view.standing.own;
+        let mean = own.readings.iter().find(|(name, _, _)| &**name == "t").map(|(_, _, mean)| *mean);
+        (view.group.id.to_string(), (own.total, own.by_status[Status::Online as usize], mean))
+    });
+    line.collect()
+}
+
+async fn give(hub: &Hub, device: usize, input: Input, if_unknown: IfUnknown) {
+    let id = DeviceId::parse(&format!("d-{device}")).unwrap();
+    let _ = hub.deliver(id, input, cause(), if_unknown, false).await; // it may be gone just then
+}
+
+fn change(group: Json) -> Input {
+    let patch = [("group_id", group)].into_iter().collect();
+    Input::Change(Box::new(Change { patch, if_version: None }))
+}
+
+#[actix::test]
+async fn counts_are_true_whatever_happens_at_once() {
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+    let store = Arc::new(MemoryStore::default());
+    let hub = start(&store, 2).await; // the census falls behind the feed again and again
+    for name in NAMES {
+        put(&hub, name, &format!(r#"{{"name": "{name}"}}"#)).await.unwrap();
+    }
+    for round in 0..6_usize {
+        let each = (0..60_usize).map(async |device| {
+            let turn = device * 7 + round * 5;
+            match turn % 5 {
+                0 => give(&hub, device, change(NAMES[turn % 3].into()), IfUnknown::Refuse).await,
+                1 => give(&hub, device, change(Json::Null), IfUnknown::Refuse).await,
+                2 if turn % 4 == 0 => give(&hub, device, Input::Delete, IfUnknown::Refuse).await,
+                2 | 3 => {
+                    let patch = [("group_id", NAMES[turn % 3].into())].into_iter().collect();
+                    let input = Input::Register(Box::new(Registration { patch }));
+                    give(&hub, device, input, IfUnknown::Begin).await;
+                }
+                _ => {}
+            }
+            let reading = format!(r#"{{"t": {turn}, "n": "x"}}"#);
+            let reading = Input::Telemetry(payload::telemetry(reading.as_bytes()).unwrap());
+            give(&hub, device, reading, IfUnknown::Appear).await;
+        });
+        join_all(each).await;
+        let mut expected: BTreeMap<String, (u64, u64, Vec<f64>)> = BTreeMap::new();
+        NAMES.iter().for_each(|name| drop(expected.insert((*name).into(), Default::default())));
+        let query = DeviceQuery { limit: u64::MAX, grouped: Some(true), ..DeviceQuery::default() };
+        for twin in store.devices(&query).await.unwrap().twins {
+            let (total, online, readings) = expected.get_mut(twin.profile.text("group_id")).unwrap();
+            *total += 1;
+            *online += u64::from(twin.status == Status::Online);
+            readings.extend(twin.reported.get("t").and_then(|property| property.value.as_f64()));
+        }
+        let expected: BTreeMap<_, _> = expected
+            .into_iter()
+            .map(|(name, (total, online, readings))| {
+                // Whole numbers: their sum is exact.
+                let mean = readings.iter().sum::<f64>() / f64::from(u32::try_from(readings.len()).unwrap());
+                (name, (total, online, (!readings.is_empty()).then_some(mean)))
+            })
+            .collect();
+        assert_eq!(told(&hub).await, expected, "round {round}");
+    }
+}
+
+/// The twin's first events, as an earlier version of the program left them in the store.
+async fn left_by_an_earlier_version(store: &MemoryStore, group: &str) {
+    let now = Timestamp::from_millis(0);
+    let mut twin = Twin::new(DeviceId::parse("old").unwrap(), crate::domain::DeviceNumber(1), now);
+    let patch = [("group_id", group.into())].into_iter().collect();
+    let outcome = twin.apply(Input::Register(Box::new(Registration { patch })), now, &cause()).unwrap();
+    let recorded = |(at, event): (usize, Event)| Arc::new(Recorded::new(at as u64 + 1, event));
+    let batch = Batch {
+        at: now,
+        events: outcome.events.into_iter().enumerate().map(recorded).collect(),
+        twins: vec![(1, twin)],
+        removed: Vec::new(),
+        commands: Vec::new(),
+        outgoing: Vec::new(),
+        automation: crate::store::Automation::default(),
+        fleet: crate::store::Fleet::default(),
+        sent: Vec::new(),
+    };
+    store.commit(&batch).await.unwrap();
+}
+
+#[actix::test]
+async fn what_devices_name_as_their_group_is_one() {
+    let store = Arc::new(MemoryStore::default());
+    left_by_an_earlier_version(&store, "Hall 2").await;
+    let hub = start(&store, 64).await;
+    while store.records(RecordKind::Group).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(told(&hub).await, [("Hall 2".to_owned(), (1, 0, None))].into());
+    // What comes in past the API is treated alike.
+    let patch = [("group_id", "attic".into())].into_iter().collect();
+    give(&hub, 7, Input::Register(Box::new(Registration { patch })), IfUnknown::Begin).await;
+    while store.records(RecordKind::Group).await.unwrap().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let both: BTreeMap<_, _> =
+        [("Hall 2".to_owned(), (1, 0, None)), ("attic".to_owned(), (1, 0, None))].into();
+    assert_eq!(told(&hub).await, both);
+    hub.close().await;
+
+    let before = store.records(RecordKind::Group).await.unwrap();
+    let hub = start(&store, 64).await;
+    assert_eq!(told(&hub).await, both);
+    assert!(hub.tree.now().contains("Hall 2"));
+    assert_eq!(store.records(RecordKind::Group).await.unwrap(), before, "made once");
+}
+
+#[actix::test]
+async fn a_group_that_is_being_removed_takes_nothing_more_in() {
+    let store = Arc::new(MemoryStore::default());
+    let hub = start(&store, 64).await;
+    put(&hub, "a", r#"{"name": "A"}"#).await.unwrap();
+    put(&hub, "b", r#"{"name": "B", "parent_group": "a"}"#).await.unwrap();
+    for device in 0..300 {
+        let patch = [("group_id", "b".into())].into_iter().collect();
+        give(&hub, device, Input::Register(Box::new(Registration { patch })), IfUnknown::Begin).await;
+    }
+    let (gone, again, under, renamed) = tokio::join!(
+        delete(&hub, "b", true),
+        delete(&hub, "b", true),
+        put(&hub, "c", r#"{"name": "C", "parent_group": "b"}"#),
+        put(&hub, "b", r#"{"name": "other"}"#),
+    );
+    assert_eq!(gone.unwrap().devices, 300);
+    let leaving = GroupRefusal::Leaving(GroupId::parse("b").unwrap());
+    for refused in [again.map(drop), under.map(drop), renamed.map(drop)] {
+        assert_eq!(refused.unwrap_err(), leaving);
+    }
+    assert_eq!(told(&hub).await, [("a".to_owned(), (300, 0, None))].into());
+    let unknown = GroupRefusal::Unknown("b".into());
+    assert_eq!(delete(&hub, "b", false).await.unwrap_err(), unknown);
+}

@@ -1,0 +1,107 @@
+//! Jobs over a real database, and over twins that die.
+
+use super::*;
+use crate::domain::fleet::{JobId, JobStatus};
+use crate::messages::archive::ListJobDevices;
+use crate::messages::jobs::{JobTold, MakeJob, ShowJob, Steer, SteerJob};
+use crate::store::JobDeviceQuery;
+
+impl House {
+    async fn job(&self, devices: &[&str]) -> JobId {
+        let mut known = Vec::new();
+        for device in devices {
+            let twin = self.hub.read(&id(device)).await.unwrap().unwrap();
+            known.push((twin.id.clone(), twin.number));
+        }
+        let (reply, told) = oneshot::channel();
+        let make = MakeJob {
+            action: serde_json::from_str(r#"{"desired":{"power":"on"}}"#).unwrap(),
+            description: "".into(),
+            rate: None,
+            devices: known,
+            skipped: Vec::new(),
+            unknown: vec![id("nobody")],
+            cause: Cause::new(Source::Rest, ""),
+            reply,
+        };
+        post(&self.hub.jobs, make).unwrap();
+        told.await.unwrap().job.id
+    }
+
+    async fn done(&self, id: JobId) -> JobTold {
+        loop {
+            let (reply, told) = oneshot::channel();
+            post(&self.hub.jobs, ShowJob { id, reply }).unwrap();
+            let told = told.await.unwrap().unwrap();
+            if told.job.status == JobStatus::Done {
+                return told;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn told(&self, job: JobId) -> Vec<String> {
+        let page = self.hub.archive.send(ListJobDevices(JobDeviceQuery::of(job))).await.unwrap().unwrap();
+        let word = |device: &crate::store::JobDevice| {
+            format!("{} {} {}", device.device, device.step.state.as_str(), device.step.detail)
+        };
+        page.devices.iter().map(word).collect()
+    }
+}
+
+#[actix::test]
+async fn a_device_whose_twin_dies_of_its_turn_is_left_out() {
+    let house = House::with(Settings { arbiters: 1, ..Settings::default() }).await;
+    house.taken("b", r#"{"t": 1}"#).await;
+    house.clock.askers.lock().unwrap().clear();
+    house.taken("a", r#"{"t": 1}"#).await;
+    let others = [*house.clock.spared.lock().unwrap(), Some(std::thread::current().id())];
+    let askers = house.clock.askers.lock().unwrap().clone();
+    let mut twins = askers.into_iter().filter(|thread| !others.contains(&Some(*thread)));
+    let (Some(twins), None) = (twins.next(), twins.next()) else { panic!("twins have one thread") };
+
+    // Once is no harm.
+    house.clock.kill_next_on(twins, 1);
+    let job = house.job(&["a"]).await;
+    house.done(job).await;
+    assert_eq!(house.told(job).await, ["a done ", "nobody failed there is no device `nobody`"]);
+
+    house.clock.kill_next_on(twins, 4);
+    let job = house.job(&["a"]).await;
+    house.done(job).await;
+    assert_eq!(house.told(job).await[0], "a failed its twin died of it 4 times: see the log");
+    assert_eq!(house.hub.counters.twins_restarted.load(Ordering::Relaxed), 5);
+
+    let (reply, told) = oneshot::channel();
+    let cause = Cause::new(Source::Rest, "");
+    post(&house.hub.jobs, SteerJob { id: job, steer: Steer::Retry, cause, reply }).unwrap();
+    assert_eq!(told.await.unwrap().unwrap().job.round, 2);
+    house.done(job).await;
+    assert_eq!(house.told(job).await[0], "a done ");
+}
+
+/// While the store fails nothing is done and nothing is lost; when it is back, each has had its turn once.
+#[actix::test]
+async fn a_store_that_fails_holds_a_job_up() {
+    for fault in [Fault::Failed, Fault::UnknownDone, Fault::UnknownNotDone] {
+        let house = House::new().await;
+        let devices: Vec<String> = (0..50).map(|n| format!("d{n}")).collect();
+        for device in &devices {
+            house.taken(device, r#"{"t": 1}"#).await;
+        }
+        let devices: Vec<&str> = devices.iter().map(String::as_str).collect();
+        house.store.fail_next(3, fault);
+        let job = house.job(&devices).await;
+        house.store.fail_next(3, fault);
+        let told = house.done(job).await;
+        assert_eq!((told.progress.total, told.progress.ended()), (51, 51));
+        let turns = house.events().await;
+        let turns: Vec<_> = turns
+            .iter()
+            .filter(|event| !event.event.device.is_none() && event.event.cause.job() == Some(job))
+            .map(|event| event.event.device.as_str().to_owned())
+            .collect();
+        assert_eq!(turns.len(), 50, "{fault:?}");
+        assert_eq!(turns.into_iter().collect::<HashSet<_>>().len(), 50, "{fault:?}");
+    }
+}

@@ -1,0 +1,141 @@
+//! What the groups are told and asked.
+
+use std::sync::Arc;
+
+use actix::Message;
+use tokio::sync::oneshot;
+
+use crate::domain::Cause;
+use crate::domain::fleet::{Group, GroupId, GroupWish, Standing, Tree};
+
+/// Makes or changes a group. Answered after the commit.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PutGroup {
+    /// None: a new one, which gets an id of its own.
+    pub id: Option<GroupId>,
+    /// Its `id` is not looked at.
+    pub wish: GroupWish,
+    pub expect: Expect,
+    pub cause: Cause,
+    pub reply: oneshot::Sender<Result<GroupStood, GroupRefusal>>,
+}
+
+/// Whether the group must be there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    New,
+    There,
+    Any,
+}
+
+/// A group that was taken.
+#[derive(Clone, Debug)]
+pub struct GroupStood {
+    pub view: GroupView,
+    /// There was none of this id before.
+    pub made: bool,
+}
+
+/// Removes a group that is empty. Answered after the commit.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct DeleteGroup {
+    pub id: Box<str>,
+    /// Where it is not empty: what stands in it moves to the group above, or to none.
+    pub force: bool,
+    pub cause: Cause,
+    pub reply: oneshot::Sender<Result<GroupGone, GroupRefusal>>,
+}
+
+/// A group that was removed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupGone {
+    pub group: Group,
+    /// Devices that were moved out of it.
+    pub devices: u64,
+    /// Groups that were.
+    pub groups: u64,
+}
+
+/// Asks for a group as it stands, true to what was committed when it was asked.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReadGroup {
+    pub id: Box<str>,
+    pub reply: oneshot::Sender<Option<GroupView>>,
+}
+
+/// Asks for groups as they stand, true to what was committed when it was asked.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReadGroups {
+    pub query: GroupQuery,
+    /// An error where there is no such parent.
+    pub reply: oneshot::Sender<Result<GroupPage, GroupRefusal>>,
+}
+
+/// Asks for the tree, true to what was committed when it was asked.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReadTree {
+    pub reply: oneshot::Sender<Arc<Tree>>,
+}
+
+/// Which groups. They come as the tree has them: each before those under it, by their ids.
+#[derive(Clone, Debug, Default)]
+pub struct GroupQuery {
+    /// Those right under this one alone; none in it: those at the top.
+    pub parent: Option<Option<Box<str>>>,
+    /// Part of the id, name or description, whatever the case.
+    pub q: Option<String>,
+    /// With all that stand under them, uncounted.
+    pub nested: bool,
+    pub offset: usize,
+    pub limit: usize,
+}
+
+/// A page of groups.
+#[derive(Clone, Debug, Default)]
+pub struct GroupPage {
+    pub groups: Vec<GroupView>,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
+/// A group as it stands.
+#[derive(Clone, Debug)]
+pub struct GroupView {
+    pub group: Arc<Group>,
+    /// The ids from the top down to its own.
+    pub path: Vec<Box<str>>,
+    /// How deep it stands under the first of those that were asked for.
+    pub depth: usize,
+    pub standing: Standing,
+}
+
+/// Why a group was not made, changed or removed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GroupRefusal {
+    #[error("there is no group `{0}`")]
+    Unknown(Box<str>),
+    #[error("there is a group `{0}` already")]
+    Taken(GroupId),
+    #[error("a new group must have a name")]
+    NoName,
+    #[error("there is no group `{0}`")]
+    NoParent(GroupId),
+    /// The groups on it, the one that is moved first and last.
+    #[error("group `{}` would stand under itself: {}", .0[0], way(.0))]
+    Circle(Vec<GroupId>),
+    #[error("group `{id}` is not empty: {devices} devices and {groups} groups stand in it")]
+    NotEmpty { id: GroupId, devices: u64, groups: u64 },
+    #[error("group `{0}` is being removed")]
+    Leaving(GroupId),
+    #[error("a device could not be moved out of group `{id}`: {why}")]
+    Stuck { id: GroupId, why: String },
+}
+
+fn way(circle: &[GroupId]) -> String {
+    circle.iter().map(GroupId::as_str).collect::<Vec<_>>().join(" → ")
+}

@@ -1,0 +1,34 @@
+//! What the search is asked.
+
+use actix::Message;
+
+use crate::domain::rules::{Field, Filter};
+use crate::domain::{DeviceId, DeviceNumber};
+use crate::hub::HubError;
+use crate::store::{DevicePage, DeviceQuery};
+
+/// A page of the twins that `query` asks for and that `filter` is true of, each and all as of the last commit.
+#[derive(Clone, Debug, Default, Message)]
+#[rtype(result = "Result<DevicePage, HubError>")]
+pub struct Find {
+    pub query: DeviceQuery,
+    pub filter: Option<Filter>,
+    /// The order, in place of the query's own; in its direction. What is missing comes last in both.
+    pub sort: Option<Field>,
+}
+
+/// All such twins, by number; what the query says of order and page is left aside.
+#[derive(Clone, Debug, Default, Message)]
+#[rtype(result = "Result<Vec<(DeviceId, DeviceNumber)>, HubError>")]
+pub struct FindAll {
+    pub query: DeviceQuery,
+    pub filter: Option<Filter>,
+}
+
+impl FindAll {
+    /// Does it ask for nothing, so that all are meant?
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.filter.is_none() && self.query.is_all()
+    }
+}

@@ -1,0 +1,125 @@
+//! What the templates are told.
+
+use std::sync::Arc;
+
+use actix::{Addr, Message};
+use tokio::sync::oneshot;
+
+use crate::automation::Automation;
+use crate::domain::fleet::{BadTemplate, JobId, Template};
+use crate::domain::{Cause, DeviceId, Object};
+use crate::fleet::jobs::Jobs;
+use crate::store::StoreError;
+
+/// The hub is whole. What was under way when it went down goes on.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Begin {
+    pub automation: Addr<Automation>,
+    pub jobs: Addr<Jobs>,
+    /// Told when it is known which templates there are.
+    pub known: oneshot::Sender<()>,
+}
+
+/// Makes a template, or changes one. Answered after the commit; a job brings the change to the devices.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PutTemplate {
+    pub wish: Wish,
+    pub cause: Cause,
+    pub reply: oneshot::Sender<Result<TemplateStood, TemplateRefusal>>,
+}
+
+/// Asks what would come of a change. Nothing is done.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TryTemplate {
+    pub wish: Wish,
+    /// Which of the devices that it would change are shown.
+    pub offset: usize,
+    pub limit: usize,
+    pub reply: oneshot::Sender<Result<Trial, TemplateRefusal>>,
+}
+
+/// Removes a template. Answered after the commit; a job takes it off the devices.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct DeleteTemplate {
+    pub id: Box<str>,
+    /// Also where devices have it.
+    pub force: bool,
+    pub cause: Cause,
+    pub reply: oneshot::Sender<Result<TemplateGone, TemplateRefusal>>,
+}
+
+/// What is wanted of a template.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    pub id: Box<str>,
+    pub said: Object,
+    pub how: How,
+    /// Only if it is at this version.
+    pub if_version: Option<u64>,
+}
+
+/// How what is said becomes a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It must not be there.
+    Make,
+    /// It must be there; what is left out is as it is without a word.
+    Replace,
+    /// It must be there; what is said is a merge patch.
+    Merge,
+}
+
+/// A template that was taken.
+#[derive(Debug)]
+pub struct TemplateStood {
+    pub template: Arc<Template>,
+    /// How many devices have it.
+    pub devices: u64,
+    /// The job that brings it to them as it is now, where there is something to be brought.
+    pub job: Option<JobId>,
+}
+
+/// What would come of a change.
+#[derive(Debug)]
+pub struct Trial {
+    /// As it would be.
+    pub template: Arc<Template>,
+    /// How many devices have it.
+    pub devices: u64,
+    /// How many of them would be changed.
+    pub changed: u64,
+    /// Some of these, with what would be another.
+    pub changes: Vec<(DeviceId, Object)>,
+}
+
+/// A template that is there no more.
+#[derive(Debug)]
+pub struct TemplateGone {
+    /// How many devices had it.
+    pub devices: u64,
+    /// The job that takes it off them.
+    pub job: Option<JobId>,
+}
+
+/// Why a template was not taken or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateRefusal {
+    #[error("there is no template `{0}`")]
+    Unknown(Box<str>),
+    #[error("there is a template `{0}` already")]
+    Taken(Box<str>),
+    #[error("the template is at version {current}, not {expected}")]
+    Version { current: u64, expected: u64 },
+    #[error(transparent)]
+    Bad(#[from] BadTemplate),
+    #[error("{devices} devices have the template `{id}`: with force=true it is taken off them")]
+    InUse { id: Box<str>, devices: u64 },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the change was lost on its way")]
+    Lost,
+}

@@ -1,0 +1,310 @@
+//! The search: finds twins by everything that is in them, true to the last commit.
+//!
+//! Twins in memory are looked at where they lie, by all processors at once; the store is read for those alone that
+//! are away (the [roster](crate::roster) knows them by number), and not at all where there are none. Last it waits
+//! until all that it saw is durable.
+//!
+//! A twin may change, come or go while others are looked at. Each is taken as it was at one moment after the
+//! question came, so what anybody was told before is in it; those on the page are looked at once more, so that a
+//! filter is true of all that is shown.
+
+mod best;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix::{Actor, Addr, Context, Handler, ResponseFuture};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::{OnceCell, Semaphore, oneshot};
+
+use crate::domain::rules::SortKey;
+use crate::domain::{Clock, DeviceId, DeviceNumber, Timestamp, Twin};
+use crate::hub::HubError;
+use crate::journal::Journal;
+use crate::messages::journal::Barrier;
+use crate::messages::search::{Find, FindAll};
+use crate::post::post;
+use crate::roster::Roster;
+use crate::store::{DevicePage, DeviceQuery, DeviceSort, Store, StoreError, select};
+use best::{Best, Item};
+
+/// Searches at once; the others wait. One takes all processors already.
+const AT_ONCE: usize = 2;
+/// Twins read from the store with one question, and how many such questions are put at once.
+const PAGE: usize = 500;
+const READERS: usize = 2;
+/// So many who come behind the page are remembered too, for those on it who turn out to have changed.
+const SPARE: u64 = 64;
+
+/// See the module.
+pub struct Search(Arc<Means>);
+
+/// What it works with.
+struct Means {
+    roster: Arc<Roster>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    journal: Addr<Journal>,
+    /// How long what was seen may take to become durable.
+    patience: Duration,
+    processors: usize,
+    /// The roster has been told who was in the store before this start.
+    learned: OnceCell<()>,
+    turns: Semaphore,
+}
+
+/// A question, and the time at which it is put.
+struct Question {
+    find: Find,
+    /// Those that the query names, any of which will do: there may be a thousand.
+    groups: HashSet<String>,
+    want: Want,
+    now: Timestamp,
+}
+
+/// What is wanted of those who are found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Want {
+    /// So many of the first.
+    First(u64),
+    Ids,
+}
+
+impl Search {
+    /// A search over the twins of `roster` and those of `store`.
+    pub fn new(
+        roster: Arc<Roster>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        journal: Addr<Journal>,
+        patience: Duration,
+    ) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let (learned, turns) = (OnceCell::new(), Semaphore::new(AT_ONCE));
+        Self(Arc::new(Means { roster, store, clock, journal, patience, processors, learned, turns }))
+    }
+}
+
+impl Means {
+    async fn page(&self, find: Find) -> Result<DevicePage, HubError> {
+        let (offset, limit) = (find.query.offset, find.query.limit);
+        let first = offset.saturating_add(limit).saturating_add(SPARE);
+        let (question, best) = self.look(find, Want::First(first)).await?;
+        let mut total = best.total();
+        let mut candidates = best.sorted().into_iter().skip(count(offset));
+        let mut page = Vec::new();
+        while (page.len() as u64) < limit {
+            let some: Vec<Item> = candidates.by_ref().take(count(limit) - page.len()).collect();
+            if some.is_empty() {
+                break;
+            }
+            let before = page.len();
+            page.extend(self.fetch(&some).await?.into_iter().filter(|twin| question.finds(twin)));
+            total = total.saturating_sub((some.len() - (page.len() - before)) as u64);
+        }
+        page.sort_by_cached_key(|twin| question.item(twin));
+        self.durable().await?;
+        Ok(DevicePage { twins: page, total })
+    }
+
+    async fn all(
+        &self,
+        FindAll { query, filter }: FindAll,
+    ) -> Result<Vec<(DeviceId, DeviceNumber)>, HubError> {
+        let query = DeviceQuery { sort: DeviceSort::Number, descending: false, ..query };
+        let (_, best) = self.look(Find { query, filter, sort: None }, Want::Ids).await?;
+        self.durable().await?;
+        Ok(best.sorted().into_iter().filter_map(|item| Some((item.id?, item.number))).collect())
+    }
+
+    /// Looks at all twins, and remembers what is wanted of those that are found.
+    async fn look(&self, find: Find, want: Want) -> Result<(Arc<Question>, Best), HubError> {
+        let _turn = self.turns.acquire().await; // never closed
+        self.learned.get_or_try_init(|| self.learn()).await?;
+        let groups = find.query.groups.iter().map(|group| select::key(group).to_owned()).collect();
+        let question = Arc::new(Question { find, groups, want, now: self.clock.now() });
+        let (mut best, mut away) = self.look_in_memory(&question).await?;
+        // Who came into memory meanwhile is in the store too, with all that anybody was told of it.
+        if !away.is_empty() {
+            away.sort_unstable();
+            self.look_in_store(&question, away, &mut best).await?;
+        }
+        Ok((question, best))
+    }
+
+    /// Tells the roster who is in the store. Once is enough: a device that comes to be later is in memory first,
+    /// and the roster knows where it went.
+    async fn learn(&self) -> Result<(), StoreError> {
+        let numbers = self.store.numbers(&DeviceQuery::default()).await?;
+        self.roster.learn(&numbers);
+        Ok(())
+    }
+
+    async fn look_in_memory(&self, question: &Arc<Question>) -> Result<(Best, Vec<DeviceNumber>), HubError> {
+        let stretches = self.roster.stretches();
+        let hands = self.processors.min(stretches.len());
+        let (stretches, next) = (Arc::new(stretches), Arc::new(AtomicUsize::new(0)));
+        let work = (0..hands).map(|_| {
+            let (roster, question) = (Arc::clone(&self.roster), Arc::clone(question));
+            let (stretches, next) = (Arc::clone(&stretches), Arc::clone(&next));
+            tokio::task::spawn_blocking(move || {
+                let (mut best, mut away) = (question.best(), Vec::new());
+                while let Some(stretch) = stretches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    question.look_at(&roster, *stretch, &mut best, &mut away);
+                }
+                (best, away)
+            })
+        });
+        let (mut best, mut away) = (question.best(), Vec::new());
+        for hand in work.collect::<Vec<_>>() {
+            let done = hand.await.map_err(|_| HubError::Unavailable("the search was given up"))?;
+            best.absorb(done.0);
+            away.extend(done.1);
+        }
+        Ok((best, away))
+    }
+
+    /// `away` are in the order of their numbers.
+    async fn look_in_store(
+        &self,
+        question: &Question,
+        mut away: Vec<DeviceNumber>,
+        best: &mut Best,
+    ) -> Result<(), StoreError> {
+        if let Some(narrow) = question.narrow() {
+            // What lists filter by is in the store's indexes: most twins need not be read at all.
+            let candidates = self.store.numbers(&narrow).await?;
+            away.retain(|number| candidates.binary_search(number).is_ok());
+        }
+        let pages =
+            stream::iter(away.chunks(PAGE)).map(|page| self.store.twins(page)).buffer_unordered(READERS);
+        let mut pages = std::pin::pin!(pages);
+        while let Some(twins) = pages.try_next().await? {
+            twins.iter().filter(|twin| question.finds(twin)).for_each(|twin| best.add(question.item(twin)));
+        }
+        Ok(())
+    }
+
+    /// These twins as they are now; who is gone is left out.
+    async fn fetch(&self, items: &[Item]) -> Result<Vec<Twin>, StoreError> {
+        let (mut twins, mut away) = (Vec::with_capacity(items.len()), Vec::new());
+        for item in items {
+            let present = self.roster.get(item.number);
+            match present.as_ref().and_then(|present| present.read()) {
+                Some(twin) => twins.push(twin.clone()),
+                None => away.push(item.number),
+            }
+        }
+        for some in away.chunks(PAGE) {
+            twins.extend(self.store.twins(some).await?);
+        }
+        Ok(twins)
+    }
+
+    /// Waits until all that can have been seen is durable.
+    async fn durable(&self) -> Result<(), HubError> {
+        let (reply, done) = oneshot::channel();
+        if post(&self.journal, Barrier { reply }).is_err() {
+            return Err(HubError::Unavailable("the hub is going down"));
+        }
+        match tokio::time::timeout(self.patience, done).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(HubError::Unavailable("the hub is going down")),
+            Err(_) => Err(HubError::Unavailable("what was found was not made durable in time")),
+        }
+    }
+}
+
+impl Question {
+    /// Looks at the twins in a stretch of numbers; `away` is who is to be looked for in the store.
+    fn look_at(&self, roster: &Roster, stretch: i64, best: &mut Best, away: &mut Vec<DeviceNumber>) {
+        let stretch = roster.stretch(stretch);
+        away.extend(stretch.away);
+        for (number, present) in stretch.present {
+            match present.read() {
+                Some(twin) if self.finds(&twin) => best.add(self.item(&twin)),
+                Some(_) => {}
+                None => away.push(number), // its actor died: the store knows what is true of it
+            }
+        }
+    }
+
+    fn finds(&self, twin: &Twin) -> bool {
+        let Find { query, filter, .. } = &self.find;
+        // One that is new is nobody yet.
+        !twin.is_new()
+            && (self.groups.is_empty() || self.groups.contains(select::key(twin.profile.text("group_id"))))
+            && select::is_listed_in_any_group(query, twin)
+            && filter.as_ref().is_none_or(|filter| filter.matches(twin, self.now))
+            && select::is_called(query, twin)
+    }
+
+    fn item(&self, twin: &Twin) -> Item {
+        let Find { query, sort, .. } = &self.find;
+        let key = match sort {
+            Some(field) => field.key(twin, self.now),
+            None => head_key(query.sort, twin),
+        };
+        let id = (self.want == Want::Ids).then(|| twin.id.clone());
+        Item { key, number: twin.number, id, descending: query.descending }
+    }
+
+    fn best(&self) -> Best {
+        Best::new(match self.want {
+            Want::First(first) => count(first),
+            Want::Ids => usize::MAX,
+        })
+    }
+
+    /// The part of the query that the store's indexes answer truly; none where there is none. The drift is left
+    /// out: the store may be behind in it.
+    fn narrow(&self) -> Option<DeviceQuery> {
+        let exact = DeviceQuery { drifting_since: None, ..self.find.query.clone() };
+        (!exact.is_all()).then_some(exact)
+    }
+}
+
+/// What lists sort by, as they do: who was never heard comes before all who were.
+fn head_key(sort: DeviceSort, twin: &Twin) -> SortKey {
+    match sort {
+        DeviceSort::Number => SortKey::Missing,
+        DeviceSort::Id => SortKey::text(twin.id.as_str()),
+        DeviceSort::Name => SortKey::text(twin.display_name()),
+        DeviceSort::Type => SortKey::text(&twin.profile.device_type),
+        DeviceSort::Status => SortKey::text(twin.status.as_str()),
+        DeviceSort::LastSeen => twin.last_seen.map_or(SortKey::Number(f64::NEG_INFINITY), SortKey::time),
+        DeviceSort::CreatedAt => SortKey::time(twin.created_at),
+        DeviceSort::UpdatedAt => SortKey::time(twin.updated_at),
+    }
+}
+
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+impl Actor for Search {
+    type Context = Context<Self>;
+}
+
+impl Handler<Find> for Search {
+    type Result = ResponseFuture<Result<DevicePage, HubError>>;
+
+    fn handle(&mut self, find: Find, _: &mut Context<Self>) -> Self::Result {
+        let means = Arc::clone(&self.0);
+        Box::pin(async move { means.page(find).await })
+    }
+}
+
+impl Handler<FindAll> for Search {
+    type Result = ResponseFuture<Result<Vec<(DeviceId, DeviceNumber)>, HubError>>;
+
+    fn handle(&mut self, find: FindAll, _: &mut Context<Self>) -> Self::Result {
+        let means = Arc::clone(&self.0);
+        Box::pin(async move { means.all(find).await })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! The first so many of all that come, without sorting all.
+
+use std::cmp::Ordering;
+
+use crate::domain::rules::SortKey;
+use crate::domain::{DeviceId, DeviceNumber};
+
+/// Fewer than this are not worth being chosen from.
+const LEAST: usize = 1_024;
+
+/// A twin that was found, as far as it is needed to say where it comes.
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub key: SortKey,
+    pub number: DeviceNumber,
+    /// Left out where nobody wants it: it lies elsewhere in memory.
+    pub id: Option<DeviceId>,
+    pub descending: bool,
+}
+
+/// The first `keep` of what was added, and how much that was.
+#[derive(Debug)]
+pub struct Best {
+    keep: usize,
+    /// Twice as many as are kept at most, the first of all among them.
+    items: Vec<Item>,
+    total: u64,
+}
+
+impl Best {
+    pub fn new(keep: usize) -> Self {
+        Self { keep, items: Vec::new(), total: 0 }
+    }
+
+    /// How many were added.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    pub fn add(&mut self, item: Item) {
+        self.total += 1;
+        self.items.push(item);
+        if self.items.len() >= self.keep.saturating_mul(2).max(LEAST) {
+            self.choose();
+        }
+    }
+
+    /// Takes what another has.
+    pub fn absorb(&mut self, other: Self) {
+        self.total += other.total;
+        self.items.extend(other.items);
+        self.choose();
+    }
+
+    /// The first, in their order.
+    pub fn sorted(mut self) -> Vec<Item> {
+        self.choose();
+        self.items.sort_unstable();
+        self.items
+    }
+
+    /// Lets go of all but the first. Costs as much as looking at each once or twice.
+    fn choose(&mut self) {
+        if self.items.len() > self.keep {
+            self.items.select_nth_unstable(self.keep);
+            self.items.truncate(self.keep);
+        }
+    }
+}
+
+/// By what it is sorted by, then by number: both in one direction, as lists do it.
+impl Ord for Item {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_number = self.number.cmp(&other.number);
+        let by_number = if self.descending { by_number.reverse() } else { by_number };
+        self.key.compare(&other.key, self.descending).then(by_number)
+    }
+}
+
+impl PartialOrd for Item {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Item {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Item {}

@@ -1,0 +1,238 @@
+//! The search over a running hub: told by stories here, and held against a plain scan in `random`.
+
+mod random;
+
+use super::*;
+use crate::domain::rules::{Field, Filter};
+use crate::domain::twin::{Change, Registration};
+use crate::domain::{Cause, Input, Object, payload};
+use crate::hub::{Hub, Settings};
+use crate::messages::supervisor::IfUnknown;
+use crate::store::MemoryStore;
+use crate::testkit::{FailingStore, ManualClock};
+
+/// 2026-03-01T06:00:00Z
+const START: i64 = 1_772_344_800_000;
+
+/// A hub over a store that can be started over again.
+struct House {
+    hub: Arc<Hub>,
+    store: Arc<FailingStore>,
+    clock: Arc<ManualClock>,
+}
+
+impl House {
+    async fn new(settings: Settings) -> Self {
+        let store = FailingStore::around(Arc::new(MemoryStore::default()));
+        let clock = ManualClock::at(Timestamp::from_millis(START));
+        let hub = Hub::start(store.clone(), clock.clone(), settings).await.unwrap();
+        Self { hub, store, clock }
+    }
+
+    /// With nothing in memory.
+    async fn again(self) -> Self {
+        self.hub.close().await;
+        let hub =
+            Hub::start(self.store.clone(), self.clock.clone(), self.hub.settings.clone()).await.unwrap();
+        Self { hub, ..self }
+    }
+
+    async fn take(&self, id: &str, input: Input) {
+        let taken = self.hub.deliver(device(id), input, Cause::hub(), IfUnknown::Begin, false).await;
+        taken.unwrap();
+    }
+
+    async fn register(&self, id: &str, patch: &str) {
+        self.take(id, Input::Register(Box::new(Registration { patch: object(patch) }))).await;
+    }
+
+    async fn report(&self, id: &str, patch: &str) {
+        self.take(id, Input::Report(object(patch))).await;
+    }
+
+    async fn delete(&self, id: &str) {
+        self.take(id, Input::Delete).await;
+    }
+
+    async fn page(&self, find: Find) -> Result<DevicePage, HubError> {
+        self.hub.search.send(find).await.unwrap()
+    }
+
+    /// The ids that are found, sorted by `sort` (`-battery`), and how many there are.
+    async fn found(&self, filter: &str, sort: &str) -> (String, u64) {
+        let page = self.page(find(filter, sort, 0, 100)).await.unwrap();
+        let ids: Vec<_> = page.twins.iter().map(|twin| twin.id.as_str()).collect();
+        (ids.join(" "), page.total)
+    }
+}
+
+fn find(filter: &str, sort: &str, offset: u64, limit: u64) -> Find {
+    let (sort, descending) = sort.strip_prefix('-').map_or((sort, false), |sort| (sort, true));
+    Find {
+        query: DeviceQuery { descending, offset, limit, ..DeviceQuery::default() },
+        filter: (!filter.is_empty()).then(|| Filter::compile(filter).unwrap()),
+        sort: (!sort.is_empty()).then(|| Field::compile(sort).unwrap()),
+    }
+}
+
+fn device(id: &str) -> DeviceId {
+    DeviceId::parse(id).unwrap()
+}
+
+fn object(text: &str) -> Object {
+    payload::object(text.as_bytes()).unwrap()
+}
+
+async fn some(settings: Settings) -> House {
+    let house = House::new(settings).await;
+    house.register("a", r#"{"type": "pump", "tags": {"floor": "2"}}"#).await;
+    house.register("b", r#"{"type": "fan", "tags": {"floor": "2"}, "name": "Äolus"}"#).await;
+    house.report("a", r#"{"battery": 15, "motor": {"rpm": 900}}"#).await;
+    house.report("b", r#"{"battery": 80}"#).await;
+    house.report("c", r#"{"battery": "low"}"#).await;
+    house.report("d", r#"{"battery": 5.5}"#).await;
+    house
+}
+
+#[actix::test]
+async fn finds_in_memory_and_in_the_store_alike() {
+    let mut house = some(Settings::default()).await;
+    for restarted in [false, true] {
+        let check = async |filter: &str, sort: &str, expected: &str| {
+            let (ids, total) = house.found(filter, sort).await;
+            let many = expected.split_whitespace().count() as u64;
+            assert_eq!((&*ids, total), (expected, many), "{filter} by {sort}, restarted: {restarted}");
+        };
+        check("", "", "a b c d").await;
+        check("battery < 20 && status == 'online'", "", "a d").await;
+        check("tag.floor == '2' && !(battery < 20)", "", "b").await;
+        check("has(battery)", "battery", "d a b c").await;
+        check("has(battery)", "-battery", "b a d c").await;
+        check("", "motor.rpm", "a b c d").await;
+        check("", "-motor.rpm", "a d c b").await;
+        check("number > 1", "-number", "d c b").await;
+        let listed = Find {
+            query: DeviceQuery { q: Some("äol".into()), limit: 5, ..DeviceQuery::default() },
+            ..Find::default()
+        };
+        assert_eq!(house.page(listed).await.unwrap().twins[0].id, device("b"));
+        let query = DeviceQuery { device_type: Some("pump".into()), ..DeviceQuery::default() };
+        let all = FindAll { query, filter: Some(Filter::compile("battery < 20").unwrap()) };
+        let all = house.hub.search.send(all).await.unwrap().unwrap();
+        assert_eq!(all, [(device("a"), DeviceNumber(1))]);
+        house = house.again().await;
+        // One of them is back in memory, one is gone, one is new.
+        if !restarted {
+            house.report("a", "{}").await;
+            house.report("new", r#"{"battery": 1}"#).await;
+            house.delete("new").await;
+        }
+    }
+}
+
+#[actix::test]
+async fn pages_are_parts_of_one_order() {
+    let house = House::new(Settings::default()).await;
+    for n in 0..50 {
+        house.report(&format!("d-{n:02}"), &format!(r#"{{"t": {}}}"#, n % 7)).await;
+    }
+    let whole = house.page(find("t < 5", "-t", 0, 1_000)).await.unwrap();
+    let mut pages = Vec::new();
+    for offset in (0..40).step_by(8) {
+        let page = house.page(find("t < 5", "-t", offset, 8)).await.unwrap();
+        assert_eq!(page.total, whole.total);
+        pages.extend(page.twins);
+    }
+    assert_eq!(pages, whole.twins);
+    assert_eq!(whole.total, 36);
+    assert!(house.page(find("t < 5", "-t", u64::MAX, 8)).await.unwrap().twins.is_empty());
+    assert_eq!(house.page(find("t < 5", "-t", 0, 0)).await.unwrap().total, 36);
+}
+
+#[actix::test]
+async fn the_store_is_not_read_while_all_twins_are_in_memory() {
+    let house = some(Settings::default()).await;
+    house.found("", "").await; // by now it is known who is in the store
+    house.store.break_reads();
+    assert_eq!(house.found("battery < 20", "-battery").await.0, "a d");
+    house.store.heal();
+    house.delete("d").await;
+    house.store.break_reads();
+    assert_eq!(house.found("battery < 20", "-battery").await, ("a".into(), 1));
+}
+
+#[actix::test]
+async fn a_store_that_cannot_be_read_is_told_and_not_passed_over() {
+    let house = some(Settings::default()).await.again().await;
+    house.store.break_reads();
+    assert!(matches!(house.page(find("", "", 0, 9)).await, Err(HubError::Store(_))));
+    house.store.heal();
+    assert_eq!(house.found("", "").await.1, 4);
+}
+
+#[actix::test]
+async fn nothing_is_shown_that_is_not_durable() {
+    let house = some(Settings { patience: Duration::from_millis(200), ..Settings::default() }).await;
+    house.found("", "").await;
+    house.store.block();
+    // The first is in the blocked commit, the second waits behind it.
+    for battery in [1, 2] {
+        let patch = object(&format!(r#"{{"battery": {battery}}}"#));
+        let taking =
+            house.hub.deliver(device("b"), Input::Report(patch), Cause::hub(), IfUnknown::Begin, false);
+        assert!(matches!(taking.await, Err(HubError::Unavailable(_))));
+    }
+    assert!(matches!(house.page(find("battery == 2", "", 0, 9)).await, Err(HubError::Unavailable(_))));
+    house.store.unblock();
+    assert_eq!(house.found("battery == 2", "").await, ("b".into(), 1));
+}
+
+#[actix::test]
+async fn twins_that_come_and_go_meanwhile_are_found_once() {
+    // All of them are put away as soon as nobody speaks to them.
+    let idle = Settings { idle_after: Some(Duration::ZERO), idle_above: 0, ..Settings::default() };
+    let house = House::new(idle).await;
+    let ids: Vec<_> = (0..30).map(|n| format!("d-{n:02}")).collect();
+    for id in &ids {
+        house.report(id, r#"{"t": 0}"#).await;
+    }
+    while crate::counters::get(&house.hub.counters.twins_put_away) < 30 {
+        tokio::task::yield_now().await;
+    }
+    for round in 1..=30 {
+        let fresh = object(&format!(r#"{{"t": {round}}}"#));
+        let changes = futures_util::future::join_all(ids.iter().map(|id| {
+            let (device, input) = (device(id), Input::Report(fresh.clone()));
+            house.hub.deliver(device, input, Cause::hub(), IfUnknown::Refuse, false)
+        }));
+        let search = house.page(find(&format!("t >= {}", round - 1), "id", 0, 100));
+        let (page, changed) = futures_util::join!(search, changes);
+        let found: Vec<_> = page.unwrap().twins.iter().map(|twin| twin.id.to_string()).collect();
+        assert_eq!(found, ids, "in round {round}");
+        assert!(changed.iter().all(Result::is_ok));
+        assert_eq!(house.found(&format!("t == {round}"), "").await.1, 30);
+    }
+}
+
+#[actix::test]
+async fn what_was_removed_is_found_no_more() {
+    let house = some(Settings::default()).await;
+    for round in 0..20 {
+        let id = format!("gone-{round}");
+        house.report(&id, r#"{"battery": 1}"#).await;
+        assert_eq!(house.found("battery == 1", "").await.0, id);
+        house.delete(&id).await;
+        assert_eq!(house.found("battery == 1", "").await.1, 0);
+    }
+    // Nor is one found that nobody has spoken of: a twin in memory without a single event.
+    let change = Change { patch: object(r#"{"name": "x"}"#), if_version: None };
+    let refused = house.hub.deliver(
+        device("nobody"),
+        Input::Change(Box::new(change)),
+        Cause::hub(),
+        IfUnknown::Refuse,
+        false,
+    );
+    assert!(refused.await.is_err());
+    assert_eq!(house.found("", "").await.1, 4);
+}

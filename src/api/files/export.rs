@@ -1,0 +1,249 @@
+//! `GET /api/devices/export`: all devices, or those of a filter, as a file that can be imported again.
+
+pub(super) mod records;
+
+use std::sync::Arc;
+
+use actix_web::http::header;
+use actix_web::web::{Bytes, Data};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use futures_util::{StreamExt as _, stream};
+use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Twin};
+use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
+use twinhub_actors::messages::search::{Find, FindAll};
+use twinhub_actors::store::{DeviceQuery, DeviceSort};
+
+use crate::api::devices::{self, Said};
+use crate::api::params::{Params, bad};
+use crate::api::schema::Listing;
+use crate::api::schema::files::Exporting;
+use crate::error::{ApiError, Problem};
+use crate::exchange::columns::{DEVICES, Shape, Table, Use};
+use crate::exchange::{Format, Keys, Writer};
+use crate::fields::FieldError;
+use crate::web::WebState;
+
+/// Devices that are read at once: by number, and by id.
+const PAGE: u64 = 1_000;
+const SHORT_PAGE: usize = 500;
+
+/// Devices by number, page by page: all that match, however many there are.
+struct Pages {
+    state: Data<WebState>,
+    which: Which,
+}
+
+/// Which devices.
+#[derive(Clone)]
+enum Which {
+    /// Those of the query, which has them by their numbers.
+    Query(DeviceQuery),
+    /// Those that a filter found, from a place on.
+    Found(Arc<[DeviceId]>, usize),
+}
+
+/// All devices, or those that match, in the form in which they can be imported again. Tokens are not in it.
+#[utoipa::path(
+    get,
+    path = "/api/devices/export",
+    tag = "devices",
+    params(Exporting, Listing),
+    responses(
+        (status = 200, description = "A device a line, by number; `sort`, `page` and `limit` are not taken", body = String, content_type = "application/x-ndjson"),
+        (status = 422, description = "A parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn export_devices(mut params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+    let (format, all) = wanted(&mut params)?;
+    if params.has("sort") {
+        return Err(bad("sort", "an export is in the order of numbers").into());
+    }
+    let Find { query, filter, .. } =
+        devices::asked(params, Said::default(), &state.hub.tree.now(), state.hub.clock.now())?;
+    let which = match filter {
+        None => Which::by_number(query),
+        Some(_) => Which::found(&state, FindAll { query, filter }).await?,
+    };
+    let templates = state.hub.catalog.now().iter().next().is_some();
+    let mut pages = Pages { state: state.clone(), which: which.clone() };
+    let mut keys = Keys::default();
+    if format == Format::Csv {
+        // The names of all columns stand first, so all devices are looked through twice.
+        while let Some(twins) = pages.next().await? {
+            twins.iter().for_each(|twin| keys.look(&DEVICES, &row(twin, templates)));
+        }
+        pages.which = which.up_to(&pages.which);
+    }
+    let writer = Writer::new(&DEVICES, format, all, &keys);
+    let begun = Bytes::from(writer.header());
+    let first = pages.next().await?; // a store that does not answer is told while that can still be told
+    let rest = stream::try_unfold((pages, writer, first), move |(mut pages, writer, ahead)| async move {
+        let Some(twins) = ahead else { return Ok(None) };
+        let mut text = Vec::with_capacity(twins.len() * 256);
+        for twin in &twins {
+            let line = writer.row(&row(twin, templates)).map_err(|error| broken_off(&error))?;
+            text.extend(line);
+        }
+        let ahead = pages.next().await.map_err(|error| broken_off(&error))?;
+        Ok(Some((Bytes::from(text), (pages, writer, ahead))))
+    });
+    let body = stream::iter((!begun.is_empty()).then_some(Ok::<_, ApiError>(begun))).chain(rest);
+    Ok(file(&DEVICES, format).streaming(body))
+}
+
+/// The format, and whether all is asked for.
+fn wanted(params: &mut Params) -> Result<(Format, bool), FieldError> {
+    let format = params.read("format", "jsonl or csv", Format::parse)?.unwrap_or(Format::Jsonl);
+    Ok((format, params.value("all", "true or false")?.unwrap_or_default()))
+}
+
+/// The head of a file.
+fn file(table: &Table, format: Format) -> HttpResponseBuilder {
+    let name = format!("attachment; filename=\"{}.{}\"", table.name, format.as_str());
+    let mut response = HttpResponse::Ok();
+    response
+        .content_type(format.media_type())
+        .insert_header((header::CONTENT_DISPOSITION, name))
+        .insert_header((header::CACHE_CONTROL, "no-store"));
+    response
+}
+
+/// The connection is broken off, so that nobody takes the part for the whole.
+fn broken_off(error: &impl std::fmt::Display) -> ApiError {
+    tracing::warn!(%error, "an export broke off");
+    ApiError::Fault("the export broke off")
+}
+
+/// A device as a line: what it says itself, so that its template goes on saying the rest. What is not said is not
+/// in it, but that it has no template, where there are templates that it might be given.
+pub(super) fn row(twin: &Twin, may_have_template: bool) -> Object {
+    let head = twin.head();
+    let mut row = twin.said();
+    if may_have_template && twin.template_id().is_none() {
+        row.insert("template", Json::Null);
+    }
+    row.insert("device_id", twin.id.as_str().into());
+    if !twin.desired.is_empty() {
+        row.insert("desired", twin.desired.to_object().into());
+    }
+    for column in DEVICES.columns.iter().filter(|column| column.use_of != Use::Taken) {
+        // A name of its own is not told from the id that stands in for one, and need not be.
+        let value = match (column.shape, head.get(column.name)) {
+            (Shape::Section | Shape::Json, _) | (_, None | Some(Json::Null)) => continue,
+            (Shape::Name, _) if column.name == "template" => continue,
+            (_, Some(Json::String(text))) if text.is_empty() => continue,
+            (_, Some(value)) => value,
+        };
+        // Where else it stands comes of itself.
+        if column.name != "lifecycle" || twin.lifecycle().is_out_of_service() {
+            row.insert(column.name, value.clone());
+        }
+    }
+    row
+}
+
+impl Which {
+    fn by_number(query: DeviceQuery) -> Self {
+        let numbers = Some((DeviceNumber(0), DeviceNumber(i64::MAX)));
+        let order = (DeviceSort::Number, false);
+        Self::Query(DeviceQuery {
+            numbers,
+            sort: order.0,
+            descending: order.1,
+            offset: 0,
+            limit: PAGE,
+            ..query
+        })
+    }
+
+    async fn found(state: &WebState, find: FindAll) -> Result<Self, ApiError> {
+        let found = state.hub.search.send(find).await??;
+        Ok(Self::Found(found.into_iter().map(|(id, _)| id).collect(), 0))
+    }
+
+    /// The same, without what has come since `reached` came to its end.
+    fn up_to(self, reached: &Self) -> Self {
+        match (self, reached) {
+            (Self::Query(query), Self::Query(DeviceQuery { numbers: Some((next, _)), .. })) => {
+                Self::Query(DeviceQuery {
+                    numbers: Some((DeviceNumber(0), DeviceNumber(next.0 - 1))),
+                    ..query
+                })
+            }
+            (same, _) => same,
+        }
+    }
+}
+
+impl Pages {
+    /// The next devices; none after the last.
+    async fn next(&mut self) -> Result<Option<Vec<Twin>>, ApiError> {
+        let archive = &self.state.hub.archive;
+        match &mut self.which {
+            Which::Query(query) => {
+                let page = archive.send(ListDevices(query.clone())).await??;
+                let Some(last) = page.twins.last() else { return Ok(None) };
+                if let Some((from, _)) = &mut query.numbers {
+                    *from = DeviceNumber(last.number.0 + 1);
+                }
+                Ok(Some(page.twins))
+            }
+            Which::Found(ids, place) => {
+                let these: Vec<_> = ids.iter().skip(*place).take(SHORT_PAGE).cloned().collect();
+                if these.is_empty() {
+                    return Ok(None);
+                }
+                *place += these.len();
+                let mut twins = archive.send(LoadTwins(these)).await??;
+                twins.sort_unstable_by_key(|twin| twin.number);
+                Ok(Some(twins))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_actors::domain::event::Source;
+    use twinhub_actors::domain::twin::Registration;
+    use twinhub_actors::domain::{Cause, Input, Timestamp, payload};
+
+    use super::*;
+
+    #[test]
+    fn a_device_is_a_row() {
+        let now = Timestamp::from_millis(0);
+        let mut twin = Twin::new(DeviceId::parse("pump-1").unwrap(), DeviceNumber(1), now);
+        let text = r#"{"name": "Pump", "token_hash": "secret", "tags": {"floor": 2}, "settings": {"heartbeat": "90s"},
+            "desired": {"power": "on"}, "schedule": [{"cron": "0 7 * * *", "set": {"power": "off"}}], "model": ""}"#;
+        let patch = payload::object(text.as_bytes()).unwrap();
+        let input = Input::Register(Box::new(Registration { patch }));
+        twin.apply(input, now, &Cause::new(Source::Rest, "")).unwrap();
+        let row = row(&twin, false);
+        let said: Vec<_> = row.iter().map(|(name, _)| name).collect();
+        let expected = [
+            "claimed",
+            "created_at",
+            "desired",
+            "device_id",
+            "mode",
+            "name",
+            "schedule",
+            "settings",
+            "status",
+            "tags",
+            "updated_at",
+            "version",
+        ];
+        assert_eq!(said, expected);
+        let writer = Writer::new(&DEVICES, Format::Jsonl, false, &Keys::default());
+        let line = String::from_utf8(writer.row(&row).unwrap()).unwrap();
+        let begin =
+            r#"{"claimed":true,"desired":{"power":"on"},"device_id":"pump-1","name":"Pump","schedule":[{"#;
+        assert!(line.starts_with(begin), "{line}");
+        assert!(line.ends_with("\"settings\":{\"heartbeat\":\"90s\"},\"tags\":{\"floor\":2}}\n"), "{line}");
+        // In CSV all but the sections are as they are: sections must be objects.
+        assert!(DEVICES.columns.iter().all(|column| column.shape != Shape::Section
+            || row.get(column.name).is_none_or(|value| value.as_object().is_some())));
+    }
+}

@@ -1,0 +1,76 @@
+//! What is few enough to be exported at once.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use twinhub_actors::domain::{Json, Object};
+
+use super::{broken_off, file, wanted};
+use crate::api::params::Params;
+use crate::api::schema::files::Exporting;
+use crate::error::{ApiError, Problem};
+use crate::exchange::columns::{GROUPS, TEMPLATES, Table};
+use crate::exchange::{Keys, Writer};
+use crate::web::WebState;
+
+/// All templates, in the form in which they can be imported again.
+#[utoipa::path(
+    get,
+    path = "/api/templates/export",
+    tag = "templates",
+    params(Exporting),
+    responses(
+        (status = 200, description = "A template a line, by id", body = String, content_type = "application/x-ndjson"),
+        (status = 422, description = "A parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn export_templates(params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+    let catalog = state.hub.catalog.now();
+    whole(params, &TEMPLATES, catalog.iter().map(|template| template.document()))
+}
+
+/// All groups, in the form in which they can be imported again.
+#[utoipa::path(
+    get,
+    path = "/api/groups/export",
+    tag = "groups",
+    params(Exporting),
+    responses(
+        (status = 200, description = "A group a line, by id", body = String, content_type = "application/x-ndjson"),
+        (status = 422, description = "A parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn export_groups(params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+    let tree = state.hub.tree.now();
+    whole(params, &GROUPS, tree.iter().map(|group| group.to_object()))
+}
+
+/// A file of these. What they do not say is not in it.
+fn whole(
+    mut params: Params,
+    table: &'static Table,
+    records: impl Iterator<Item = Object>,
+) -> Result<HttpResponse, ApiError> {
+    let (format, all) = wanted(&mut params)?;
+    params.finish()?;
+    let rows: Vec<Object> = records.map(|record| said(&record)).collect();
+    let mut keys = Keys::default();
+    rows.iter().for_each(|row| keys.look(table, row));
+    let writer = Writer::new(table, format, all, &keys);
+    let mut body = writer.header();
+    for row in &rows {
+        // The keys are those of these rows, so all are foreseen.
+        body.extend(writer.row(row).map_err(|error| broken_off(&error))?);
+    }
+    Ok(file(table, format).body(body))
+}
+
+fn said(record: &Object) -> Object {
+    let is_said = |value: &Json| match value {
+        Json::Null => false,
+        Json::String(text) => !text.is_empty(),
+        Json::Array(items) => !items.is_empty(),
+        Json::Object(object) => !object.is_empty(),
+        Json::Bool(_) | Json::Number(_) => true,
+    };
+    record.iter().filter(|(_, value)| is_said(value)).map(|(name, value)| (name, value.clone())).collect()
+}

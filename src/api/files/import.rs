@@ -1,0 +1,293 @@
+//! `POST /api/devices/import`: many at once, from a file. Each line is taken in, or refused and told why, for
+//! itself.
+
+mod devices;
+mod groups;
+mod report;
+mod run;
+mod templates;
+
+use std::collections::HashMap;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+use twinhub_actors::domain::Object;
+
+use crate::api::params::{Params, bad};
+use crate::api::reply;
+use crate::api::schema::files::Importing;
+use crate::error::{ApiError, Problem};
+use crate::exchange::columns::Table;
+use crate::exchange::{Fault, FileFault, Format};
+use crate::fields::FieldError;
+use crate::web::WebState;
+use devices::Devices;
+use groups::Groups;
+pub use report::ImportReport;
+use templates::Templates;
+
+/// Refusals that are told in full when nothing is said, and at most.
+const DETAILS: usize = 1_000;
+const MOST_DETAILS: usize = 100_000;
+/// So much of a body that cannot be read is still taken off the line, so that who sends it hears why.
+const DRAINED: usize = 16 << 20;
+
+/// What becomes of a line about something that is there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Existing {
+    #[default]
+    Refuse,
+    Update,
+    Skip,
+}
+
+/// How an import is to be done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub format: Option<Format>,
+    pub existing: Existing,
+    pub dry_run: bool,
+    pub tokens: bool,
+    pub first_line: Option<u64>,
+    pub details: usize,
+}
+
+/// A kind of thing that is taken in line by line.
+pub(super) trait Kind: 'static {
+    /// Its fields.
+    const TABLE: &'static Table;
+
+    /// Takes in a line.
+    async fn take(&self, row: Object) -> Result<Done, ApiError>;
+
+    /// Is the line to be tried again once the others are in? For what may stand before what it needs.
+    fn may_come_later(&self, _refused: &ApiError) -> bool {
+        false
+    }
+
+    /// Why lines that were to be tried again never came in, where more can be said of it than what each was told.
+    fn explain(_waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
+        HashMap::new()
+    }
+}
+
+/// A line that waits for others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting<'a> {
+    pub line: u64,
+    pub row: &'a Object,
+}
+
+/// What was done with a line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    Created {
+        id: String,
+        /// The token that was made for it.
+        token: Option<String>,
+    },
+    Updated {
+        id: String,
+    },
+    Skipped,
+}
+
+/// Takes devices in, each line as POST, or with `existing=update` PUT, takes one in.
+#[utoipa::path(
+    post,
+    path = "/api/devices/import",
+    tag = "devices",
+    params(Importing),
+    request_body(content = String, content_type = "application/x-ndjson", description = "JSON Lines, or CSV with a line of names (`text/csv`); the fields of a registration and `desired` and `claimed`"),
+    responses(
+        (status = 200, description = "What became of each line; those that are not among the refusals are in", body = ImportReport),
+        (status = 413, description = "The body is longer than `import-limit`", body = Problem),
+        (status = 422, description = "Nothing of the file can be read, or a parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn import_devices(
+    request: HttpRequest,
+    params: Params,
+    body: Payload,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let wish = wish(params)?;
+    let devices = Devices::new(state.clone(), &wish);
+    import(&request, wish, devices, body, &state).await
+}
+
+/// Takes groups in, each line as POST, or with `existing=update` PUT, takes one in. They may stand in any order.
+#[utoipa::path(
+    post,
+    path = "/api/groups/import",
+    tag = "groups",
+    params(Importing),
+    request_body(content = String, content_type = "application/x-ndjson", description = "JSON Lines, or CSV with a line of names (`text/csv`); the fields of a new group"),
+    responses(
+        (status = 200, description = "What became of each line; those that are not among the refusals are in", body = ImportReport),
+        (status = 413, description = "The body is longer than `import-limit`", body = Problem),
+        (status = 422, description = "Nothing of the file can be read, or a parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn import_groups(
+    request: HttpRequest,
+    params: Params,
+    body: Payload,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let wish = wish(params)?.without_tokens()?;
+    let groups = Groups::new(state.clone(), &wish);
+    import(&request, wish, groups, body, &state).await
+}
+
+/// Takes templates in, each line as POST, or with `existing=update` PATCH, takes one in.
+#[utoipa::path(
+    post,
+    path = "/api/templates/import",
+    tag = "templates",
+    params(Importing),
+    request_body(content = String, content_type = "application/x-ndjson", description = "JSON Lines, or CSV with a line of names (`text/csv`); the fields of a new template"),
+    responses(
+        (status = 200, description = "What became of each line; those that are not among the refusals are in", body = ImportReport),
+        (status = 413, description = "The body is longer than `import-limit`", body = Problem),
+        (status = 422, description = "Nothing of the file can be read, or a parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn import_templates(
+    request: HttpRequest,
+    params: Params,
+    body: Payload,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let wish = wish(params)?.without_tokens()?;
+    let templates = Templates::new(state.clone(), &wish);
+    import(&request, wish, templates, body, &state).await
+}
+
+/// Takes in what a request brings.
+async fn import<K: Kind>(
+    request: &HttpRequest,
+    mut wish: Wish,
+    kind: K,
+    mut body: Payload,
+    state: &WebState,
+) -> Result<HttpResponse, ApiError> {
+    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let limit = state.import_limit;
+    if text(header::CONTENT_LENGTH)
+        .and_then(|length| length.parse().ok())
+        .is_some_and(|length: usize| length > limit)
+    {
+        return Err(ApiError::TooLarge { limit });
+    }
+    wish.format = wish.format.or_else(|| text(header::CONTENT_TYPE).and_then(Format::of_media_type));
+    let (told, hears) = oneshot::channel();
+    // Beside the request: who breaks off has the handler dropped, and the log is to say how far it came.
+    actix_rt::spawn(async move {
+        let done = run::run(kind, &mut body, wish, limit).await;
+        log(K::TABLE, &done);
+        if done.is_err() {
+            drain(&mut body).await;
+        }
+        let _ = told.send(done); // who asked may have gone
+    });
+    match hears.await {
+        Ok(Ok(report)) => Ok(reply::json(StatusCode::OK, &report)),
+        Ok(Err(fault)) => Err(fault.into()),
+        Err(_) => Err(ApiError::Fault("the import ended without a word")),
+    }
+}
+
+fn log(table: &Table, done: &Result<ImportReport, FileFault>) {
+    let what = table.name;
+    match done {
+        Ok(ImportReport { broken_off: Some(broken), lines, refused, .. }) => {
+            warn!(what, lines, refused, line = broken.line, error = broken.error, "an import broke off");
+        }
+        Ok(ImportReport { lines, created, updated, skipped, refused, dry_run, .. }) => {
+            info!(what, lines, created, updated, skipped, refused, dry_run, "imported");
+        }
+        Err(fault) => info!(what, error = %fault, "an import could not be read"),
+    }
+}
+
+async fn drain<E>(body: &mut (impl Stream<Item = Result<actix_web::web::Bytes, E>> + Unpin)) {
+    let mut left = DRAINED;
+    while let Ok(Some(Ok(piece))) = tokio::time::timeout(run::PIECE_WITHIN, body.next()).await {
+        match left.checked_sub(piece.len()) {
+            Some(less) => left = less,
+            None => return,
+        }
+    }
+}
+
+fn wish(mut params: Params) -> Result<Wish, FieldError> {
+    let wish = Wish {
+        format: params.read("format", "jsonl or csv", Format::parse)?,
+        existing: params.read("existing", "refuse, update or skip", Existing::parse)?.unwrap_or_default(),
+        dry_run: params.value("dry_run", "true or false")?.unwrap_or_default(),
+        tokens: params.value("tokens", "true or false")?.unwrap_or_default(),
+        first_line: params.value("first_line", "the number of a line")?,
+        details: params.value("details", "a whole number")?.unwrap_or(DETAILS),
+    };
+    params.finish()?;
+    if wish.details > MOST_DETAILS {
+        return Err(bad("details", format!("{MOST_DETAILS} at most")));
+    }
+    if wish.first_line == Some(0) {
+        return Err(bad("first_line", "lines are counted from 1"));
+    }
+    Ok(wish)
+}
+
+impl Wish {
+    /// The same for what has no tokens.
+    fn without_tokens(self) -> Result<Self, FieldError> {
+        if self.tokens { Err(bad("tokens", "only devices have tokens")) } else { Ok(self) }
+    }
+}
+
+impl Existing {
+    /// The word for it, read.
+    fn parse(word: &str) -> Option<Self> {
+        match word {
+            "refuse" => Some(Self::Refuse),
+            "update" => Some(Self::Update),
+            "skip" => Some(Self::Skip),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_how_it_is_to_be_done() {
+        let read = |query: &str| wish(Params::parse(query));
+        let usual = Wish { details: DETAILS, ..Wish::default() };
+        assert_eq!(read("").unwrap(), usual);
+        let all =
+            read("format=csv&existing=skip&dry_run=true&tokens=true&first_line=2001&details=5").unwrap();
+        let expected = Wish {
+            format: Some(Format::Csv),
+            existing: Existing::Skip,
+            dry_run: true,
+            tokens: true,
+            first_line: Some(2_001),
+            details: 5,
+        };
+        assert_eq!(all, expected);
+        for wrong in
+            ["format=xml", "existing=yes", "dry_run=1", "first_line=0", "details=100001", "colour=red"]
+        {
+            let field = wrong.split('=').next().unwrap();
+            assert_eq!(read(wrong).unwrap_err().field, field);
+        }
+    }
+}

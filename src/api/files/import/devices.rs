@@ -1,0 +1,249 @@
+//! Devices, taken in: each line as a registration or a change of one device is.
+
+use actix_web::web::Data;
+use twinhub_actors::HubError;
+use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::fleet::{Lifecycle, template};
+use twinhub_actors::domain::twin::{Change, Registration};
+use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin};
+use twinhub_actors::messages::archive::{FindSerial, LoadTwins};
+use twinhub_actors::messages::supervisor::IfUnknown;
+
+use super::{Done, Existing, Kind, Wish};
+use crate::api::groups::check_group;
+use crate::api::register::{self, Wanted, make_id, wanted};
+use crate::api::{device, token};
+use crate::error::ApiError;
+use crate::exchange::columns::{DEVICES, Table};
+use crate::fields::{FieldError, Fields};
+use crate::web::WebState;
+
+/// See the module.
+pub struct Devices {
+    state: Data<WebState>,
+    existing: Existing,
+    dry_run: bool,
+    tokens: bool,
+}
+
+/// A line, taken apart.
+struct Line {
+    claimed: bool,
+    lifecycle: Option<Lifecycle>,
+    desired: Option<Object>,
+    /// What is left of it: the fields of a registration.
+    rest: Object,
+}
+
+impl Devices {
+    /// Takes devices in as it is wished.
+    pub fn new(state: Data<WebState>, wish: &Wish) -> Self {
+        Self { state, existing: wish.existing, dry_run: wish.dry_run, tokens: wish.tokens }
+    }
+
+    /// Who has this serial number.
+    async fn holder(&self, row: &Object) -> Result<Option<Twin>, ApiError> {
+        match row.get("serial_number").and_then(Json::as_str).filter(|serial| !serial.is_empty()) {
+            Some(serial) => Ok(self.state.hub.archive.send(FindSerial(serial.to_owned())).await??),
+            None => Ok(None),
+        }
+    }
+
+    async fn find(&self, id: &DeviceId) -> Result<Option<Twin>, ApiError> {
+        Ok(self.state.hub.archive.send(LoadTwins(vec![id.clone()])).await??.pop())
+    }
+
+    /// Which device a line is about: the one that it names, or the one that has its serial number.
+    async fn device(&self, named: Option<DeviceId>, row: &Object) -> Result<DeviceId, ApiError> {
+        let taken = |holder: &Twin| ApiError::SerialTaken {
+            serial: row.get("serial_number").and_then(Json::as_str).unwrap_or_default().to_owned(),
+            device: holder.id.to_string(),
+        };
+        match (named, self.holder(row).await?) {
+            (Some(id), Some(holder)) if holder.id != id => Err(taken(&holder)),
+            (Some(id), _) => Ok(id),
+            (None, Some(holder)) if holder.claimed && self.existing == Existing::Refuse => {
+                Err(taken(&holder))
+            }
+            (None, Some(holder)) => Ok(holder.id),
+            (None, None) => Ok(DeviceId::parse(&make_id(self.state.hub.clock.now()))?),
+        }
+    }
+
+    async fn register(&self, row: &Object, line: Line) -> Result<Done, ApiError> {
+        let Line { claimed, desired, rest, .. } = line;
+        let Wanted { id, token, mut patch, .. } = wanted(rest)?;
+        check_group(&self.state, &patch)?;
+        let id = self.device(id, row).await?;
+        if let Some(desired) = desired {
+            patch.insert("desired", desired.into());
+        }
+        if !claimed {
+            if token.is_some() {
+                let detail = "a device that nobody has claimed has no token";
+                return Err(FieldError::bad("auth_token", detail).into());
+            }
+            return self.appear(id, row, patch).await;
+        }
+        let made = match token {
+            None if self.tokens => Some(token::make()?),
+            _ => None,
+        };
+        if let Some(token) = token.as_deref().or(made.as_deref()) {
+            patch.insert("token_hash", token::hash(token).into());
+        }
+        let input = Input::Register(Box::new(Registration { patch }));
+        match self.deliver(&id, input, IfUnknown::Begin).await {
+            Ok(()) => Ok(Done::Created { id: id.to_string(), token: made }),
+            Err(error @ ApiError::Hub(HubError::Refused(Refusal::Registered(_)))) => {
+                self.is_there(&id, row, error).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A device that nobody has claimed, as if it had appeared by itself.
+    async fn appear(&self, id: DeviceId, row: &Object, patch: Object) -> Result<Done, ApiError> {
+        if self.find(&id).await?.is_some() {
+            let refused = HubError::Refused(Refusal::Registered(id.clone()));
+            return self.is_there(&id, row, refused.into()).await;
+        }
+        let input = Input::Change(Box::new(Change { patch, if_version: None }));
+        self.deliver(&id, input, IfUnknown::Appear).await?;
+        Ok(Done::Created { id: id.to_string(), token: None })
+    }
+
+    async fn is_there(&self, id: &DeviceId, row: &Object, refused: ApiError) -> Result<Done, ApiError> {
+        match self.existing {
+            Existing::Refuse => Err(refused),
+            Existing::Skip => Ok(Done::Skipped),
+            Existing::Update => self.update(id, row).await,
+        }
+    }
+
+    /// Changes what the line names, and nothing else.
+    async fn update(&self, id: &DeviceId, row: &Object) -> Result<Done, ApiError> {
+        let mut row = row.clone();
+        row.remove("device_id");
+        row.remove("claimed");
+        if let Some(Json::String(token)) = row.remove("auth_token") {
+            let hash = token::hash(&token);
+            let is_its_own = |twin: &Twin| twin.profile.text("token_hash") == hash;
+            if !self.find(id).await?.as_ref().is_some_and(is_its_own) {
+                let detail = "the device is there already, with another token, and keeps it";
+                return Err(FieldError::bad("auth_token", detail).into());
+            }
+        }
+        let change = Change { patch: device::patch(row)?, if_version: None };
+        check_group(&self.state, &change.patch)?;
+        self.deliver(id, Input::Change(Box::new(change)), IfUnknown::Refuse).await?;
+        Ok(Done::Updated { id: id.to_string() })
+    }
+
+    /// Changes a device of which the line says no name: that is no registration.
+    async fn update_only(&self, row: &Object, line: Line) -> Result<Done, ApiError> {
+        let mut fields = Fields::of(line.rest, &register::FIELDS)?;
+        let id = fields.text("device_id")?.map(|id| DeviceId::parse(&id)).transpose();
+        let id = id.map_err(|error| FieldError::bad("device_id", error.to_string()))?;
+        let id = self.device(id, row).await?;
+        match self.update(&id, row).await {
+            Err(ApiError::Hub(HubError::Refused(Refusal::Unknown(_)))) => {
+                Err(FieldError::missing("name").into())
+            }
+            done => done,
+        }
+    }
+
+    /// Puts a device where it stood in its life. That it is in service need not be said of a new one.
+    async fn stand(&self, done: &Done, lifecycle: Option<Lifecycle>) -> Result<(), ApiError> {
+        let (id, is_new) = match done {
+            Done::Created { id, .. } => (id, true),
+            Done::Updated { id } => (id, false),
+            Done::Skipped => return Ok(()),
+        };
+        let wanted = lifecycle.filter(|state| match state {
+            Lifecycle::Provisioned => false,
+            Lifecycle::Active => !is_new,
+            Lifecycle::Suspended | Lifecycle::Retired => true,
+        });
+        match wanted {
+            Some(state) if !self.dry_run => {
+                let input = Input::SetLifecycle { state, reason: "imported".into() };
+                self.deliver(&DeviceId::parse(id)?, input, IfUnknown::Refuse).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the twin take it in; where nothing is to be changed, a copy of it.
+    async fn deliver(&self, id: &DeviceId, input: Input, if_unknown: IfUnknown) -> Result<(), ApiError> {
+        let (hub, cause) = (&self.state.hub, Cause::new(Source::Rest, ""));
+        if !self.dry_run {
+            hub.deliver(id.clone(), input, cause, if_unknown, false).await?;
+            return Ok(());
+        }
+        let now = hub.clock.now();
+        let found = self.find(id).await?;
+        let is_known = found.is_some();
+        let mut twin = found.unwrap_or_else(|| Twin::new(id.clone(), DeviceNumber::default(), now));
+        if !is_known && if_unknown == IfUnknown::Refuse {
+            return Err(HubError::Refused(Refusal::Unknown(id.to_string())).into());
+        }
+        if !is_known && if_unknown == IfUnknown::Appear {
+            let _ = twin.apply(Input::Appear, now, &cause); // nothing stands against it
+        }
+        template::apply(&mut twin, input, now, &cause, || hub.catalog.now()).map_err(HubError::Refused)?;
+        Ok(())
+    }
+}
+
+impl Kind for Devices {
+    const TABLE: &'static Table = &DEVICES;
+
+    async fn take(&self, row: Object) -> Result<Done, ApiError> {
+        let mut row = row;
+        let line = line(row.clone())?;
+        row.remove("lifecycle");
+        let lifecycle = line.lifecycle;
+        let has_name = line.rest.get("name").is_some_and(|name| *name != Json::Null);
+        let done = if self.existing == Existing::Update && !has_name {
+            self.update_only(&row, line).await?
+        } else {
+            self.register(&row, line).await?
+        };
+        self.stand(&done, lifecycle).await?;
+        Ok(done)
+    }
+}
+
+fn line(row: Object) -> Result<Line, FieldError> {
+    let mut fields = Fields::any(row);
+    let claimed = fields.flag("claimed")?.unwrap_or(true);
+    let desired = fields.object("desired")?;
+    let lifecycle = fields.text("lifecycle")?.map(|word| {
+        Lifecycle::parse(&word).ok_or_else(|| {
+            let shown: String = word.chars().take(64).collect();
+            let detail = format!("expected provisioned, active, suspended or retired, found `{shown}`");
+            FieldError::bad("lifecycle", detail)
+        })
+    });
+    Ok(Line { claimed, lifecycle: lifecycle.transpose()?, desired, rest: fields.rest() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::columns::Use;
+
+    #[test]
+    fn all_that_can_be_registered_and_changed_can_be_imported() {
+        let columns = || DEVICES.columns.iter().filter(|column| column.use_of != Use::Told);
+        let known = |name: &str| columns().any(|column| column.name == name);
+        for field in register::FIELDS.iter().chain(&device::FIELDS) {
+            assert!(known(field), "{field}");
+        }
+        for column in columns().filter(|column| !["claimed", "desired", "lifecycle"].contains(&column.name)) {
+            assert!(register::FIELDS.contains(&column.name), "{}", column.name);
+        }
+    }
+}

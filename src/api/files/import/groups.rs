@@ -1,0 +1,168 @@
+//! Groups, taken in: each line as one that is posted or changed is. They may stand in any order: one whose parent
+//! stands behind it waits for that.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix_web::web::Data;
+use twinhub_actors::HubError;
+use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::fleet::{Group, GroupId, GroupWish, Misplaced, Tree};
+use twinhub_actors::domain::{Cause, Json, Object};
+use twinhub_actors::messages::groups::{Expect, GroupRefusal, PutGroup};
+
+use super::{Done, Existing, Kind, Waiting, Wish};
+use crate::api::groups::{ask, wish};
+use crate::error::ApiError;
+use crate::exchange::Fault;
+use crate::exchange::columns::{GROUPS, Table};
+use crate::fields::FieldError;
+use crate::web::WebState;
+
+/// See the module.
+pub struct Groups {
+    state: Data<WebState>,
+    existing: Existing,
+    /// As the tree would be, where nothing is to be changed.
+    trial: Option<RefCell<Tree>>,
+}
+
+impl Groups {
+    /// Takes groups in as it is wished.
+    pub fn new(state: Data<WebState>, wish: &Wish) -> Self {
+        let trial = wish.dry_run.then(|| RefCell::new(Tree::clone(&state.hub.tree.now())));
+        Self { state, existing: wish.existing, trial }
+    }
+
+    async fn put(&self, id: Option<GroupId>, wish: GroupWish, expect: Expect) -> Result<String, ApiError> {
+        if let Some(trial) = &self.trial {
+            return self.try_out(&mut trial.borrow_mut(), id, wish, expect).map_err(ApiError::from);
+        }
+        if self.state.hub.is_failing() {
+            return Err(HubError::Unavailable("the store does not take anything in just now").into());
+        }
+        let cause = Cause::new(Source::Rest, "");
+        let stood = ask(&self.state, |reply| PutGroup { id, wish, expect, cause, reply }).await??;
+        Ok(stood.view.group.id.to_string())
+    }
+
+    fn try_out(
+        &self,
+        tree: &mut Tree,
+        id: Option<GroupId>,
+        wish: GroupWish,
+        expect: Expect,
+    ) -> Result<String, GroupRefusal> {
+        let Some(id) = id else { return Ok(String::new()) }; // it would get one, and nothing can stand under it
+        let now = self.state.hub.clock.now();
+        let group = match (tree.get(id.as_str()), &wish.name) {
+            (Some(_), _) if expect == Expect::New => return Err(GroupRefusal::Taken(id)),
+            (Some(before), _) => before.changed(wish, now),
+            (None, Some(name)) => Group::new(id.clone(), &name.clone(), now).changed(wish, now),
+            (None, None) => return Err(GroupRefusal::NoName),
+        };
+        tree.check(&group).map_err(|misplaced| match misplaced {
+            Misplaced::NoParent(parent) => GroupRefusal::NoParent(parent),
+            Misplaced::Circle(circle) => GroupRefusal::Circle(circle),
+        })?;
+        tree.put(Arc::new(group));
+        Ok(id.to_string())
+    }
+}
+
+impl Kind for Groups {
+    const TABLE: &'static Table = &GROUPS;
+
+    async fn take(&self, row: Object) -> Result<Done, ApiError> {
+        let mut wish = wish(row, &GroupWish::FIELDS)?;
+        let id = wish.id.take();
+        let may_change = self.existing == Existing::Update && id.is_some();
+        if wish.name.is_none() && !may_change {
+            return Err(FieldError::missing("name").into());
+        }
+        let put = self.put(id.clone(), wish.clone(), Expect::New).await;
+        match (put, id) {
+            (Ok(id), _) => Ok(Done::Created { id, token: None }),
+            (Err(ApiError::Group(GroupRefusal::Taken(id))), _) if self.existing == Existing::Skip => {
+                drop(id);
+                Ok(Done::Skipped)
+            }
+            (Err(ApiError::Group(GroupRefusal::Taken(_))), Some(id)) if may_change => {
+                Ok(Done::Updated { id: self.put(Some(id), wish, Expect::There).await? })
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    fn may_come_later(&self, refused: &ApiError) -> bool {
+        matches!(refused, ApiError::Group(GroupRefusal::NoParent(_) | GroupRefusal::Circle(_)))
+    }
+
+    fn explain(waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
+        explain(waiting)
+    }
+}
+
+/// Why lines that waited for others never came in: groups that would stand under themselves, by way of lines that
+/// wait for each other, and groups under such as were refused.
+fn explain(waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
+    let parent = |row: &Object| {
+        let named = row.get("parent_group").or_else(|| row.get("parent_id"));
+        named.and_then(Json::as_str).map(str::to_owned)
+    };
+    let named = |row: &Object| Some((row.get("id").and_then(Json::as_str)?.to_owned(), parent(row)?));
+    let of: HashMap<String, (u64, String)> = waiting
+        .iter()
+        .filter_map(|Waiting { line, row }| named(row).map(|(id, parent)| (id, (*line, parent))))
+        .collect();
+    let mut explained = HashMap::new();
+    for (id, (line, parent)) in &of {
+        let mut way = vec![id.as_str()];
+        let mut above = parent.as_str();
+        while let Some((_, next)) = of.get(above).filter(|_| !way.contains(&above)) {
+            way.push(above);
+            above = next;
+        }
+        let told = if above == id {
+            way.push(id);
+            format!("group `{id}` would stand under itself: {}", way.join(" → "))
+        } else if let Some((line, _)) = of.get(parent) {
+            format!("group `{parent}` was refused, in line {line}")
+        } else {
+            continue; // it was told already
+        };
+        let code = if above == id { "group_circle" } else { "bad_field" };
+        let fault: Fault = FieldError { field: "parent_group".into(), detail: told, code }.into();
+        explained.insert(*line, fault);
+    }
+    explained
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_actors::domain::payload;
+
+    use super::*;
+
+    #[test]
+    fn circles_are_named() {
+        let rows = [
+            r#"{"id": "a", "parent_group": "b"}"#,
+            r#"{"id": "b", "parent_group": "c"}"#,
+            r#"{"id": "c", "parent_group": "a"}"#,
+            r#"{"id": "d", "parent_group": "a"}"#,
+            r#"{"id": "e", "parent_group": "nobody"}"#,
+            r#"{"id": "f", "parent_group": "f"}"#,
+        ];
+        let rows: Vec<Object> = rows.iter().map(|text| payload::object(text.as_bytes()).unwrap()).collect();
+        let waiting: Vec<_> = (1..).zip(&rows).map(|(line, row)| Waiting { line, row }).collect();
+        let explained = explain(&waiting);
+        let told = |line| explained.get(&line).map(|fault: &Fault| fault.error.as_str());
+        assert_eq!(told(1), Some("`parent_group`: group `a` would stand under itself: a → b → c → a"));
+        assert_eq!(told(3), Some("`parent_group`: group `c` would stand under itself: c → a → b → c"));
+        assert_eq!(told(4), Some("`parent_group`: group `a` was refused, in line 1"));
+        assert_eq!(told(5), None);
+        assert_eq!(told(6), Some("`parent_group`: group `f` would stand under itself: f → f"));
+    }
+}

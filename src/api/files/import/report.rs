@@ -1,0 +1,77 @@
+//! What an import tells: how many lines came to what, and of each that was refused where it stands and why.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::exchange::Fault;
+
+/// What became of the lines of a file.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct ImportReport {
+    /// Lines with something in them, without the header.
+    pub lines: u64,
+    pub created: u64,
+    pub updated: u64,
+    /// Left as they are: they were there already.
+    pub skipped: u64,
+    pub refused: u64,
+    /// Nothing was changed: this is what would be.
+    pub dry_run: bool,
+    /// In the order of the lines.
+    pub refusals: Vec<LineRefused>,
+    /// So many more were refused.
+    pub more_refusals: u64,
+    /// The tokens that were made, where they were asked for; shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Vec<TokenMade>>,
+    /// The import ended before the file did. What was done stays done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broken_off: Option<BrokenOff>,
+}
+
+/// A line that was refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LineRefused {
+    /// From 1.
+    #[schema(example = 17)]
+    pub line: u64,
+    /// The character of the line, from 1, where the line itself is broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// Whose line it is, as far as it says.
+    pub id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+    /// What of it is wrong; none where it is the line as a whole.
+    #[schema(example = "settings.heartbeat")]
+    pub field: Option<String>,
+    /// A stable word for programs, the same as in problem documents.
+    #[schema(example = "bad_field")]
+    pub code: &'static str,
+    pub error: String,
+}
+
+/// A token that was made for a device.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TokenMade {
+    pub line: u64,
+    pub device_id: String,
+    pub auth_token: String,
+}
+
+/// Where an import ended before its time.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BrokenOff {
+    /// The first line of which nothing was taken in; lines before it are in, or among the refusals.
+    pub line: u64,
+    pub error: String,
+}
+
+impl LineRefused {
+    /// The refusal of a line for this reason.
+    #[must_use]
+    pub fn new(line: u64, id: Option<String>, fault: Fault) -> Self {
+        let Fault { column, field, code, error } = fault;
+        Self { line, column, id, device_id: None, field, code, error }
+    }
+}

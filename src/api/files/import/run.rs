@@ -1,0 +1,332 @@
+//! An import while it runs: lines come in, so many are under way at once, and what becomes of each is told.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_web::web::Bytes;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use twinhub_actors::HubError;
+use twinhub_actors::domain::{Json, Object};
+
+use super::report::{BrokenOff, ImportReport, LineRefused, TokenMade};
+use super::{Done, Kind, Waiting, Wish};
+use crate::error::ApiError;
+use crate::exchange::seen::Seen;
+use crate::exchange::{Fault, FileFault, Reader, Row};
+
+/// Lines under way at once. They share commits, so this many are about as fast as more, and leave the hub time
+/// for others.
+const IN_FLIGHT: usize = 256;
+/// A body of which nothing comes for so long is broken off.
+pub(super) const PIECE_WITHIN: Duration = Duration::from_secs(30);
+/// Lines that wait for others that stand behind them, at most.
+const MOST_LATER: usize = 100_000;
+
+/// See the module.
+struct Run<K> {
+    kind: Rc<K>,
+    wish: Wish,
+    reader: Reader,
+    seen: Seen,
+    flying: FuturesUnordered<LocalBoxFuture<'static, Landed>>,
+    /// Lines to be tried again, and why they were refused.
+    later: Vec<(Line, Fault)>,
+    /// By their lines: those that are told in full.
+    refusals: BTreeMap<u64, LineRefused>,
+    report: ImportReport,
+}
+
+/// A line that can be taken in.
+struct Line {
+    number: u64,
+    id: Option<String>,
+    row: Object,
+}
+
+/// A line that was tried.
+struct Landed {
+    line: Line,
+    done: Result<Done, ApiError>,
+}
+
+/// Takes in all lines of `body`, of which `limit` bytes are read at most.
+///
+/// # Errors
+/// Nothing of it can be read, and nothing was done.
+pub(super) async fn run<K: Kind, E: std::fmt::Display>(
+    kind: K,
+    body: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
+    wish: Wish,
+    limit: usize,
+) -> Result<ImportReport, FileFault> {
+    let mut run = Run {
+        kind: Rc::new(kind),
+        reader: Reader::new(K::TABLE, wish.format, wish.first_line),
+        seen: Seen::default(),
+        flying: FuturesUnordered::new(),
+        later: Vec::new(),
+        refusals: BTreeMap::new(),
+        report: ImportReport {
+            dry_run: wish.dry_run,
+            tokens: wish.tokens.then(Vec::new),
+            ..ImportReport::default()
+        },
+        wish,
+    };
+    run.all(body, limit).await?;
+    run.retry().await;
+    run.report.refusals = run.refusals.into_values().collect();
+    run.report.more_refusals = run.report.refused - run.report.refusals.len() as u64;
+    if let Some(tokens) = &mut run.report.tokens {
+        tokens.sort_by_key(|made| made.line);
+    }
+    Ok(run.report)
+}
+
+impl<K: Kind> Run<K> {
+    async fn all<E: std::fmt::Display>(
+        &mut self,
+        body: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
+        limit: usize,
+    ) -> Result<(), FileFault> {
+        let (mut open, mut left) = (true, limit);
+        loop {
+            while self.has_room()
+                && let Some(row) = self.reader.next_row()?
+            {
+                self.begin(row);
+            }
+            let reads = open && self.has_room();
+            if !reads && self.flying.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                Some(landed) = self.flying.next() => self.settle(landed),
+                piece = tokio::time::timeout(PIECE_WITHIN, body.next()), if reads => match piece {
+                    Ok(Some(Ok(piece))) => match left.checked_sub(piece.len()) {
+                        Some(less) => {
+                            left = less;
+                            self.reader.push(&piece);
+                        }
+                        None => self.break_off(format!("a body has {limit} bytes at most")),
+                    },
+                    Ok(None) => {
+                        open = false;
+                        self.reader.end();
+                    }
+                    Ok(Some(Err(error))) => self.break_off(format!("the body did not arrive whole: {error}")),
+                    Err(_) => self.break_off(format!("nothing came for {} s", PIECE_WITHIN.as_secs())),
+                },
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.flying.len() < IN_FLIGHT && self.report.broken_off.is_none()
+    }
+
+    /// No more is begun. What is under way comes to its end.
+    fn break_off(&mut self, error: String) {
+        let line = self.reader.line();
+        self.report.broken_off.get_or_insert(BrokenOff { line, error });
+    }
+
+    fn begin(&mut self, row: Row) {
+        self.report.lines += 1;
+        let number = row.line;
+        let row = match row.fields {
+            Ok(row) => row,
+            Err(fault) => return self.refuse(number, None, fault),
+        };
+        let id = row.get(K::TABLE.key).and_then(Json::as_str).map(str::to_owned);
+        if let Err(error) = self.seen.look(K::TABLE, &row, number) {
+            return self.refuse(number, id, error.into());
+        }
+        self.fly(Line { number, id, row });
+    }
+
+    fn fly(&mut self, line: Line) {
+        let kind = Rc::clone(&self.kind);
+        let landed = async move {
+            let done = kind.take(line.row.clone()).await;
+            Landed { line, done }
+        };
+        self.flying.push(landed.boxed_local());
+    }
+
+    fn settle(&mut self, Landed { line, done }: Landed) {
+        match done {
+            Ok(Done::Created { id, token }) => {
+                self.report.created += 1;
+                if let (Some(tokens), Some(auth_token)) = (&mut self.report.tokens, token) {
+                    tokens.push(TokenMade { line: line.number, device_id: id, auth_token });
+                }
+            }
+            Ok(Done::Updated { .. }) => self.report.updated += 1,
+            Ok(Done::Skipped) => self.report.skipped += 1,
+            Err(error) if self.kind.may_come_later(&error) && self.later.len() < MOST_LATER => {
+                self.later.push((line, error.into()));
+            }
+            Err(error) => {
+                if is_outage(&error) {
+                    // The next would fare no better, and each would wait for its turn to fail.
+                    self.break_off(error.to_string());
+                }
+                self.refuse(line.number, line.id, error.into());
+            }
+        }
+    }
+
+    /// Tries again what may have needed others, as long as that brings anything in.
+    async fn retry(&mut self) {
+        let mut before = usize::MAX;
+        while !self.later.is_empty() && self.later.len() < before && self.report.broken_off.is_none() {
+            before = self.later.len();
+            // Backwards: who stands before what he needs often does so all the way.
+            let mut lines = std::mem::take(&mut self.later).into_iter().rev();
+            loop {
+                let room = IN_FLIGHT - self.flying.len();
+                lines.by_ref().take(room).for_each(|(line, _)| self.fly(line));
+                match self.flying.next().await {
+                    Some(landed) => self.settle(landed),
+                    None => break,
+                }
+            }
+        }
+        let later = std::mem::take(&mut self.later);
+        let waiting = later.iter().map(|(line, _)| Waiting { line: line.number, row: &line.row });
+        let mut explained = K::explain(&waiting.collect::<Vec<_>>());
+        for (Line { number, id, .. }, fault) in later {
+            let fault = explained.remove(&number).unwrap_or(fault);
+            self.refuse(number, id, fault);
+        }
+    }
+
+    fn refuse(&mut self, line: u64, id: Option<String>, fault: Fault) {
+        self.report.refused += 1;
+        let device_id = id.clone().filter(|_| K::TABLE.key == "device_id");
+        self.refusals.insert(line, LineRefused { device_id, ..LineRefused::new(line, id, fault) });
+        if self.refusals.len() > self.wish.details {
+            self.refusals.pop_last(); // they come in as they end, and the first are told
+        }
+    }
+}
+
+/// Does the hub itself not take anything in just now?
+fn is_outage(error: &ApiError) -> bool {
+    matches!(
+        error,
+        ApiError::Hub(HubError::Unavailable(_) | HubError::Store(_))
+            | ApiError::Store(_)
+            | ApiError::Mailbox(_)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    use futures_util::stream;
+    use twinhub_actors::domain::Object;
+
+    use super::*;
+    use crate::exchange::columns::{DEVICES, Table};
+    use crate::fields::FieldError;
+
+    /// Takes in what has its `model` in already, or none.
+    #[derive(Default)]
+    struct Tree(RefCell<BTreeSet<String>>);
+
+    impl Kind for Tree {
+        const TABLE: &'static Table = &DEVICES;
+
+        async fn take(&self, row: Object) -> Result<Done, ApiError> {
+            tokio::task::yield_now().await;
+            let text = |field| row.get(field).and_then(Json::as_str).map(str::to_owned);
+            let id = text("device_id").ok_or(FieldError::missing("device_id"))?;
+            match text("model") {
+                Some(model) if model == "away" => Err(HubError::Unavailable("away").into()),
+                Some(parent) if !self.0.borrow().contains(&parent) => Err(ApiError::no_device(parent)),
+                _ => {
+                    self.0.borrow_mut().insert(id.clone());
+                    Ok(Done::Created { id, token: None })
+                }
+            }
+        }
+
+        fn may_come_later(&self, refused: &ApiError) -> bool {
+            matches!(refused, ApiError::NotFound { .. })
+        }
+    }
+
+    async fn told(pieces: &[Result<&str, &'static str>], details: usize, limit: usize) -> String {
+        let pieces: Vec<_> =
+            pieces.iter().map(|piece| piece.map(|text| Bytes::copy_from_slice(text.as_bytes()))).collect();
+        let wish = Wish { details, ..Wish::default() };
+        let report = run(Tree::default(), &mut stream::iter(pieces), wish, limit).await;
+        let report = match report {
+            Ok(report) => report,
+            Err(fault) => return fault.to_string(),
+        };
+        let mut told = format!("{} of {}", report.created, report.lines);
+        for LineRefused { line, code, error, .. } in &report.refusals {
+            told.push_str(&format!("; {line} {code} {error}"));
+        }
+        if report.more_refusals > 0 {
+            told.push_str(&format!("; and {}", report.more_refusals));
+        }
+        if let Some(BrokenOff { line, error }) = report.broken_off {
+            told.push_str(&format!("; broken off at {line}: {error}"));
+        }
+        assert_eq!(report.lines, report.created + report.refused);
+        told
+    }
+
+    async fn check(pieces: &[Result<&str, &'static str>], expected: &str) {
+        assert_eq!(told(pieces, 100, 10_000).await, expected);
+    }
+
+    #[actix_rt::test]
+    async fn what_stands_before_what_it_needs_comes_in_later() {
+        check(
+            &[Ok("device_id,model\nc,b\nb,a\na,\nx,y\ny,x\n")],
+            "3 of 5; 5 device_not_found there is no device `y`; 6 device_not_found there is no device `x`",
+        )
+        .await;
+    }
+
+    #[actix_rt::test]
+    async fn what_stands_there_twice_is_told_with_both_lines() {
+        let body = "device_id,serial_number\na,1\n\nb,1\na,2\n,\n";
+        let expected = "1 of 4; 4 duplicate `serial_number`: `1` stands in line 2 already; \
+            5 duplicate `device_id`: `a` stands in line 2 already; 6 missing_field `device_id`: must be given";
+        check(&[Ok(body)], expected).await;
+    }
+
+    #[actix_rt::test]
+    async fn what_breaks_off_keeps_what_was_done() {
+        let broken = "2 of 2; broken off at 4: the body did not arrive whole: gone";
+        check(&[Ok("device_id\na\nb\nc"), Err("gone")], broken).await;
+        let long = told(&[Ok("device_id\na\n"), Ok("b\n")], 10, 12).await;
+        assert_eq!(long, "1 of 1; broken off at 3: a body has 12 bytes at most");
+        let away = "1 of 2; 3 unavailable away; broken off at 4: away";
+        check(&[Ok("device_id,model\na,\nb,away\n")], away).await;
+    }
+
+    #[actix_rt::test]
+    async fn what_cannot_be_read_is_not_begun() {
+        check(&[Ok("device_id\n"), Ok("a\nb\n")], "2 of 2").await;
+        check(&[Ok("colour"), Ok("\na\n")], "line 1, column 1: there is no column `colour` among devices: device_id, name, type, serial_number, model, description, group_id, ip_address, mac_address, claimed, tags.…, configuration.…, settings.…, desired.…, schedule, auth_token").await;
+    }
+
+    #[actix_rt::test]
+    async fn so_many_refusals_are_told_in_full() {
+        let body = format!("model\n{}", "m\n".repeat(10));
+        let told = told(&[Ok(&body)], 2, 10_000).await;
+        assert!(told.ends_with("; 3 missing_field `device_id`: must be given; and 8"), "{told}");
+    }
+}

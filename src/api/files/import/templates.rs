@@ -1,0 +1,69 @@
+//! Templates, taken in: each line as one that is posted or patched is.
+
+use actix_web::web::Data;
+use tokio::sync::oneshot;
+use twinhub_actors::HubError;
+use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::fleet::template::FIELDS;
+use twinhub_actors::domain::{Cause, Object};
+use twinhub_actors::messages::templates::{How, PutTemplate, TemplateRefusal, TryTemplate, Wish as Wanted};
+use twinhub_actors::post::post;
+
+use super::{Done, Existing, Kind, Wish};
+use crate::error::ApiError;
+use crate::exchange::columns::{TEMPLATES, Table};
+use crate::fields::Fields;
+use crate::web::WebState;
+
+/// See the module.
+pub struct Templates {
+    state: Data<WebState>,
+    existing: Existing,
+    dry_run: bool,
+}
+
+impl Templates {
+    /// Takes templates in as it is wished.
+    pub fn new(state: Data<WebState>, wish: &Wish) -> Self {
+        Self { state, existing: wish.existing, dry_run: wish.dry_run }
+    }
+
+    async fn put(&self, id: &str, said: Object, how: How) -> Result<(), ApiError> {
+        let hub = &self.state.hub;
+        if hub.is_failing() {
+            return Err(HubError::Unavailable("the store does not take anything in just now").into());
+        }
+        let wish = Wanted { id: id.into(), said, how, if_version: None };
+        let gone = || ApiError::Mailbox(actix::MailboxError::Closed);
+        if self.dry_run {
+            let (reply, tried) = oneshot::channel();
+            post(&hub.templates, TryTemplate { wish, offset: 0, limit: 0, reply }).map_err(|_| gone())?;
+            hub.answer(tried).await??;
+        } else {
+            let (reply, stood) = oneshot::channel();
+            let put = PutTemplate { wish, cause: Cause::new(Source::Rest, ""), reply };
+            post(&hub.templates, put).map_err(|_| gone())?;
+            hub.answer(stood).await??;
+        }
+        Ok(())
+    }
+}
+
+impl Kind for Templates {
+    const TABLE: &'static Table = &TEMPLATES;
+
+    async fn take(&self, row: Object) -> Result<Done, ApiError> {
+        let id = Fields::of(row.clone(), &FIELDS)?.needed_text("id")?;
+        match self.put(&id, row.clone(), How::Make).await {
+            Ok(()) => Ok(Done::Created { id: id.into(), token: None }),
+            Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == Existing::Skip => {
+                Ok(Done::Skipped)
+            }
+            Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == Existing::Update => {
+                self.put(&id, row, How::Merge).await?;
+                Ok(Done::Updated { id: id.into() })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! `/api/groups`: what devices stand in, as a tree, with counts.
+
+mod change;
+pub(super) mod view;
+
+#[cfg(test)]
+pub(super) use change::CHANGE;
+
+use actix::dev::ToEnvelope;
+use actix::{Context, Handler, Message};
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use tokio::sync::oneshot;
+use twinhub_actors::domain::{Json, Object};
+use twinhub_actors::fleet::groups::Groups;
+use twinhub_actors::messages::groups::{GroupPage, GroupQuery, GroupView, ReadGroup, ReadGroups};
+use twinhub_actors::post::post;
+use utoipa::OpenApi;
+
+pub(super) use change::wish;
+
+use super::body::GroupNamed;
+use super::devices::{Said, list};
+use super::paging::Paging;
+use super::params::{Params, bad};
+use super::reply::{Document, array};
+use super::schema::groups::{GroupItem, GroupListing};
+use super::schema::{DeviceItem, Listing};
+use super::{get, resource};
+use crate::error::{ApiError, Problem};
+use crate::fields::FieldError;
+use crate::web::WebState;
+
+/// The part of the description that is about groups.
+#[derive(OpenApi)]
+#[openapi(paths(
+    list_groups,
+    get_group,
+    list_group_devices,
+    change::post_group,
+    change::put_group,
+    change::patch_group,
+    change::delete_group,
+))]
+pub(super) struct Description;
+
+pub(super) fn configure(config: &mut ServiceConfig) {
+    config
+        .service(
+            resource("/api/groups", "GET, HEAD, POST")
+                .route(get().to(list_groups))
+                .route(web::post().to(change::post_group)),
+        )
+        .service(
+            resource("/api/groups/{id}", "GET, HEAD, PUT, PATCH, DELETE")
+                .route(get().to(get_group))
+                .route(web::put().to(change::put_group))
+                .route(web::patch().to(change::patch_group))
+                .route(web::delete().to(change::delete_group)),
+        )
+        .service(resource("/api/groups/{id}/devices", "GET, HEAD").route(get().to(list_group_devices)));
+}
+
+/// The groups, each before those under it, with counts of their devices true to the last commit.
+#[utoipa::path(
+    get,
+    path = "/api/groups",
+    tag = "groups",
+    params(GroupListing),
+    responses(
+        (status = 200, description = "A page of groups", body = [GroupItem],
+            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+        (status = 404, description = "There is no such parent", body = Problem),
+        (status = 422, description = "A parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn list_groups(
+    request: HttpRequest,
+    mut params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let all = params.all().to_vec();
+    let paging = Paging::take(&mut params)?;
+    let query = query(params, paging)?;
+    let nested = query.nested;
+    let GroupPage { groups, total } = ask(&state, |reply| ReadGroups { query, reply }).await??;
+    let mut response = HttpResponse::Ok();
+    paging.tell(&mut response, request.path(), &all, total);
+    Ok(match nested {
+        true => response.content_type("application/json").body(view::nested(&groups)),
+        false => array(response, &groups, |group, out| view::document(group).write(out)),
+    })
+}
+
+/// One group.
+#[utoipa::path(
+    get,
+    path = "/api/groups/{id}",
+    tag = "groups",
+    params(("id" = String, Path, description = "The group's id")),
+    responses((status = 200, body = GroupItem), (status = 404, body = Problem))
+)]
+pub async fn get_group(
+    GroupNamed(id): GroupNamed,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let found = ask(&state, |reply| ReadGroup { id: id.clone(), reply }).await?;
+    let view: GroupView = found.ok_or_else(|| ApiError::no_group(&id))?;
+    Ok(Document::of(&view::document(&view)).send(HttpResponse::Ok()))
+}
+
+/// The devices of a group and of all groups under it; with `subtree=false` those of the group alone.
+#[utoipa::path(
+    get,
+    path = "/api/groups/{id}/devices",
+    tag = "groups",
+    params(("id" = String, Path, description = "The group's id"), Listing),
+    responses(
+        (status = 200, description = "A page of devices", body = [DeviceItem],
+            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+        (status = 404, description = "No such group", body = Problem),
+        (status = 422, description = "A parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn list_group_devices(
+    request: HttpRequest,
+    GroupNamed(id): GroupNamed,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    if !state.hub.tree.now().contains(&id) {
+        return Err(ApiError::no_group(&id));
+    }
+    list(&request, params, &state, Said { group: Some(&id), ..Said::default() }).await
+}
+
+/// A device may stand only in a group that is there: looks at what `patch` says of it.
+///
+/// # Errors
+/// Says that there is no such group.
+pub(super) fn check_group(state: &WebState, patch: &Object) -> Result<(), FieldError> {
+    match patch.get("group_id").and_then(Json::as_str) {
+        Some(group) if !group.is_empty() && !state.hub.tree.now().contains(group) => {
+            Err(FieldError::bad("group_id", format!("there is no group `{group}`")))
+        }
+        _ => Ok(()), // that it is a text, the twin itself says
+    }
+}
+
+fn query(mut params: Params, paging: Paging) -> Result<GroupQuery, FieldError> {
+    let nested = params.value("tree", "true or false")?.unwrap_or(false);
+    let q = params.text("q")?;
+    if nested && q.is_some() {
+        return Err(bad("q", "does not go with `tree`: what is found may stand anywhere"));
+    }
+    let query = GroupQuery {
+        parent: params.text("parent")?.map(|parent| Some(parent.into())),
+        q,
+        nested,
+        offset: usize::try_from(paging.offset()).unwrap_or(usize::MAX),
+        limit: usize::try_from(paging.limit).unwrap_or(usize::MAX),
+    };
+    params.finish()?;
+    Ok(query)
+}
+
+/// Asks the groups, and waits for the answer as long as people are patient.
+pub(super) async fn ask<M, T>(
+    state: &WebState,
+    message: impl FnOnce(oneshot::Sender<T>) -> M,
+) -> Result<T, ApiError>
+where
+    M: Message<Result = ()> + Send + 'static,
+    Groups: Handler<M>,
+    Context<Groups>: ToEnvelope<Groups, M>,
+{
+    let (reply, answer) = oneshot::channel();
+    post(&state.hub.groups, message(reply)).map_err(|_| ApiError::Mailbox(actix::MailboxError::Closed))?;
+    Ok(state.hub.answer(answer).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_which_groups() {
+        let read = |text: &str| query(Params::parse(text), Paging { page: 2, limit: 10 });
+        let wanted = read("parent=plant&q=hall").unwrap();
+        assert_eq!((wanted.parent, wanted.q.as_deref()), (Some(Some("plant".into())), Some("hall")));
+        assert_eq!((wanted.offset, wanted.limit, wanted.nested), (10, 10, false));
+        assert!(read("tree=true").unwrap().nested);
+        assert_eq!(read("tree=yes").unwrap_err().field, "tree");
+        assert_eq!(read("tree=true&q=x").unwrap_err().field, "q");
+        assert_eq!(read("colour=red").unwrap_err().code, "unknown_parameter");
+    }
+}

@@ -1,0 +1,207 @@
+//! Groups made, changed and removed.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+use actix_web::web::Data;
+use serde::Serialize;
+use tokio::sync::oneshot;
+use twinhub_actors::HubError;
+use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::fleet::{GroupId, GroupWish};
+use twinhub_actors::domain::{Cause, Object};
+use twinhub_actors::messages::groups::{DeleteGroup, Expect, GroupGone, GroupStood, PutGroup};
+use twinhub_actors::post::post;
+use utoipa::ToSchema;
+
+use super::super::body::{Body, GroupNamed};
+use super::super::params::Params;
+use super::super::reply::{self, Document};
+use super::super::schema::groups::{GroupChange, GroupItem, NewGroup};
+use super::{ask, view};
+use crate::error::{ApiError, Problem};
+use crate::fields::{FieldError, Fields};
+use crate::web::WebState;
+
+/// The fields of a change.
+pub const CHANGE: [&str; 5] = ["name", "description", "parent_group", "parent_id", "tags"];
+/// So long somebody waits at most who has a group emptied: each of its devices moves for itself.
+const LONGEST_REMOVAL: Duration = Duration::from_secs(600);
+
+/// A removal's answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GroupDeleted {
+    #[schema(example = "hall-2")]
+    id: String,
+    deleted: bool,
+    /// Devices that were moved out of it.
+    devices_moved: u64,
+    /// Groups that were.
+    groups_moved: u64,
+    /// The group that they stand in now; null: none.
+    moved_to: Option<String>,
+    message: String,
+}
+
+/// Makes a group.
+#[utoipa::path(
+    post,
+    path = "/api/groups",
+    tag = "groups",
+    request_body = NewGroup,
+    responses(
+        (status = 201, description = "It is made", body = GroupItem),
+        (status = 409, description = "The id is taken", body = Problem),
+        (status = 422, description = "A field makes no sense, or there is no such parent", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn post_group(
+    params: Params,
+    Body(body): Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let mut wish = wish(body, &GroupWish::FIELDS)?;
+    if wish.name.is_none() {
+        return Err(FieldError::missing("name").into());
+    }
+    put(&state, wish.id.take(), wish, Expect::New).await
+}
+
+/// Changes what the body names; the rest stays.
+#[utoipa::path(
+    put,
+    path = "/api/groups/{id}",
+    tag = "groups",
+    params(("id" = String, Path, description = "The group's id")),
+    request_body = GroupChange,
+    responses(
+        (status = 200, body = GroupItem),
+        (status = 404, description = "There is no such group", body = Problem),
+        (status = 409, description = "It would stand under itself: `detail` names the circle", body = Problem),
+        (status = 422, description = "A field makes no sense, or there is no such parent", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn put_group(
+    group: GroupNamed,
+    params: Params,
+    body: Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    change(group, params, body, &state).await
+}
+
+/// Changes what the body names; the rest stays.
+#[utoipa::path(
+    patch,
+    path = "/api/groups/{id}",
+    tag = "groups",
+    params(("id" = String, Path, description = "The group's id")),
+    request_body = GroupChange,
+    responses(
+        (status = 200, body = GroupItem),
+        (status = 404, description = "There is no such group", body = Problem),
+        (status = 409, description = "It would stand under itself: `detail` names the circle", body = Problem),
+        (status = 422, description = "A field makes no sense, or there is no such parent", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn patch_group(
+    group: GroupNamed,
+    params: Params,
+    body: Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    change(group, params, body, &state).await
+}
+
+/// Removes a group that is empty. With `force`, what stands in it moves to the group above first, or to none where it
+/// is at the top.
+#[utoipa::path(
+    delete,
+    path = "/api/groups/{id}",
+    tag = "groups",
+    params(
+        ("id" = String, Path, description = "The group's id"),
+        ("force" = Option<bool>, Query, description = "Also where devices or groups stand in it"),
+    ),
+    responses(
+        (status = 200, body = GroupDeleted),
+        (status = 404, body = Problem),
+        (status = 409, description = "Devices or groups stand in it: `detail` says how many", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn delete_group(
+    GroupNamed(id): GroupNamed,
+    mut params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let force = params.value("force", "true or false")?.unwrap_or(false);
+    params.finish()?;
+    may_write(&state)?;
+    let (cause, (reply, gone)) = (Cause::new(Source::Rest, ""), oneshot::channel());
+    post(&state.hub.groups, DeleteGroup { id, force, cause, reply })
+        .map_err(|_| ApiError::Mailbox(actix::MailboxError::Closed))?;
+    let patience = if force { LONGEST_REMOVAL } else { state.hub.settings.patience };
+    let gone = match tokio::time::timeout(patience, gone).await {
+        Ok(Ok(gone)) => gone?,
+        Ok(Err(_)) => return Err(ApiError::Mailbox(actix::MailboxError::Closed)),
+        Err(_) => return Err(HubError::Unavailable("the change was not made durable in time").into()),
+    };
+    let GroupGone { group, devices, groups } = gone;
+    let deleted = GroupDeleted {
+        message: format!("Group {} was removed", group.id),
+        id: group.id.to_string(),
+        deleted: true,
+        devices_moved: devices,
+        groups_moved: groups,
+        moved_to: group.parent_group.filter(|_| devices + groups > 0).map(|parent| parent.to_string()),
+    };
+    Ok(reply::json(StatusCode::OK, &deleted))
+}
+
+async fn change(
+    GroupNamed(id): GroupNamed,
+    params: Params,
+    Body(body): Body,
+    state: &WebState,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let wish = wish(body, &CHANGE)?;
+    let id = GroupId::as_kept(&id).ok_or_else(|| ApiError::no_group(&id))?;
+    put(state, Some(id), wish, Expect::There).await
+}
+
+async fn put(
+    state: &WebState,
+    id: Option<GroupId>,
+    wish: GroupWish,
+    expect: Expect,
+) -> Result<HttpResponse, ApiError> {
+    may_write(state)?;
+    let cause = Cause::new(Source::Rest, "");
+    let stood = ask(state, |reply| PutGroup { id, wish, expect, cause, reply }).await??;
+    let GroupStood { view: stands, made } = stood;
+    let mut response = if made { HttpResponse::Created() } else { HttpResponse::Ok() };
+    if made {
+        response.insert_header((header::LOCATION, format!("/api/groups/{}", stands.group.id)));
+    }
+    Ok(Document::of(&view::document(&stands)).send(response))
+}
+
+/// What a body with these fields says of a group.
+pub(in crate::api) fn wish(body: Object, known: &[&str]) -> Result<GroupWish, FieldError> {
+    let body = Fields::of(body, known)?.rest();
+    GroupWish::parse(body).map_err(|(field, detail)| FieldError::bad(&field, detail))
+}
+
+fn may_write(state: &WebState) -> Result<(), ApiError> {
+    if state.hub.is_failing() {
+        return Err(HubError::Unavailable("the store does not take anything in just now").into());
+    }
+    Ok(())
+}

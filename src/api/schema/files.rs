@@ -1,0 +1,34 @@
+//! Of files that are exported and imported.
+#![expect(dead_code, reason = "described, never made")]
+
+use utoipa::IntoParams;
+
+/// What can be said of an export.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Exporting {
+    /// `jsonl` or `csv` [default: jsonl].
+    format: Option<String>,
+    /// With what only the hub says, too: firmware_version, status, mode, last_seen, version, created_at, updated_at.
+    /// An import passes over it.
+    all: Option<bool>,
+}
+
+/// What can be said of an import.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Importing {
+    /// `jsonl` or `csv` [default: what the content type says, or the first bytes].
+    format: Option<String>,
+    /// What becomes of a line whose device is there already: `refuse` it, `update` the device as a PUT does,
+    /// or `skip` the line [default: refuse].
+    existing: Option<String>,
+    /// Nothing is changed: the answer says what would be.
+    dry_run: Option<bool>,
+    /// New devices get a token, unless their line has one; the answer tells it this once.
+    tokens: Option<bool>,
+    /// The number of the first line, in CSV of the first after the header, where this is a part of a file.
+    first_line: Option<u64>,
+    /// Refusals that are told in full, 100,000 at most [default: 1000].
+    details: Option<usize>,
+}

@@ -1,0 +1,382 @@
+//! `/api/templates`: what devices of a kind have in common, said once.
+
+use actix_web::http::header;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use tokio::sync::oneshot;
+use twinhub_actors::HubError;
+use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::fleet::template::{FIELDS, Template};
+use twinhub_actors::domain::{Cause, Json, Object};
+use twinhub_actors::messages::archive::ListDevices;
+use twinhub_actors::messages::templates::{
+    DeleteTemplate, How, PutTemplate, TemplateGone, TemplateStood, Trial, TryTemplate, Wish,
+};
+use twinhub_actors::post::post;
+use twinhub_actors::store::DeviceQuery;
+use utoipa::OpenApi;
+
+use super::body::{Body, TemplateNamed};
+use super::devices::{Said, list};
+use super::paging::Paging;
+use super::params::Params;
+use super::reply::{Document, array};
+use super::schema::templates::{
+    NewTemplate, TemplateChange, TemplateChanged, TemplateItem, TemplateListing, TemplateRemoved,
+};
+use super::schema::{DeviceItem, Listing};
+use super::twin::if_match;
+use super::{get, resource};
+use crate::error::{ApiError, Problem};
+use crate::fields::Fields;
+use crate::web::WebState;
+
+/// The part of the description that is about templates.
+#[derive(OpenApi)]
+#[openapi(
+    tags((name = "templates", description = "What devices of a kind have in common")),
+    paths(
+        list_templates, get_template, post_template, put_template, patch_template, delete_template,
+        list_template_devices,
+    )
+)]
+pub(super) struct Description;
+
+pub(super) fn configure(config: &mut ServiceConfig) {
+    config
+        .service(
+            resource("/api/templates", "GET, HEAD, POST")
+                .route(get().to(list_templates))
+                .route(web::post().to(post_template)),
+        )
+        .service(
+            resource("/api/templates/{id}", "GET, HEAD, PUT, PATCH, DELETE")
+                .route(get().to(get_template))
+                .route(web::put().to(put_template))
+                .route(web::patch().to(patch_template))
+                .route(web::delete().to(delete_template)),
+        )
+        .service(resource("/api/templates/{id}/devices", "GET, HEAD").route(get().to(list_template_devices)));
+}
+
+/// Devices that a dry run shows at most on a page; 10 where nothing is said.
+const MOST_SHOWN: u64 = 100;
+const USUALLY_SHOWN: u64 = 10;
+
+/// The templates, by their ids, each with how many devices have it.
+#[utoipa::path(
+    get,
+    path = "/api/templates",
+    tag = "templates",
+    params(TemplateListing),
+    responses(
+        (status = 200, description = "A page of templates", body = [TemplateItem],
+            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+        (status = 422, description = "A parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn list_templates(
+    request: HttpRequest,
+    mut params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let all = params.all().to_vec();
+    let paging = Paging::take(&mut params)?;
+    let q = params.text("q")?.map(|text| text.to_lowercase());
+    params.finish()?;
+    let catalog = state.hub.catalog.now();
+    let says = |template: &&Template| {
+        let part = |text: &str| q.as_deref().is_none_or(|q| text.to_lowercase().contains(q));
+        part(&template.id) || part(&template.name) || part(&template.description)
+    };
+    let found: Vec<&Template> = catalog.iter().map(|template| &**template).filter(says).collect();
+    let (offset, limit) = (count(paging.offset()), count(paging.limit));
+    let mut items = Vec::new();
+    for template in found.iter().skip(offset).take(limit) {
+        items.push(item(template, devices_of(&state, &template.id).await?));
+    }
+    let mut response = HttpResponse::Ok();
+    paging.tell(&mut response, request.path(), &all, found.len() as u64);
+    Ok(array(response, &items, |item, out| item.write(out)))
+}
+
+/// One template; its version is the `ETag`.
+#[utoipa::path(
+    get,
+    path = "/api/templates/{id}",
+    tag = "templates",
+    params(("id" = String, Path, description = "The template's id")),
+    responses((status = 200, body = TemplateItem), (status = 404, body = Problem))
+)]
+pub async fn get_template(
+    TemplateNamed(id): TemplateNamed,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let catalog = state.hub.catalog.now();
+    let template = catalog.get(&id).ok_or_else(|| ApiError::no_template(&id))?;
+    let devices = devices_of(&state, &id).await?;
+    Ok(Document::of(&item(template, devices)).send(tagged(HttpResponse::Ok(), template)))
+}
+
+/// Makes a template. Devices that appear from now on take it where `applies_to` means them; to others it is given.
+#[utoipa::path(
+    post,
+    path = "/api/templates",
+    tag = "templates",
+    request_body = NewTemplate,
+    responses(
+        (status = 201, body = TemplateItem, headers(("Location" = String, description = "Where the template is"))),
+        (status = 409, description = "There is a template of this id", body = Problem),
+        (status = 422, description = "It does not check out; of rules `errors` lists everything that is wrong, each \
+            with a JSON pointer into the template", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn post_template(
+    mut params: Params,
+    Body(body): Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let is_dry = dry_run(&mut params)?;
+    let mut fields = Fields::of(body.clone(), &FIELDS)?;
+    let id = fields.needed_text("id")?;
+    let wish = Wish { id: id.clone(), said: body, how: How::Make, if_version: None };
+    if is_dry {
+        return try_out(&state, params, wish).await;
+    }
+    params.finish()?;
+    let TemplateStood { template, devices, .. } = put(&state, wish).await?;
+    let mut response = tagged(HttpResponse::Created(), &template);
+    response.insert_header((header::LOCATION, format!("/api/templates/{id}")));
+    Ok(Document::of(&item(&template, devices)).send(response))
+}
+
+/// Changes a template as a whole. Its devices take the change by a job; what they say themselves stays over it. With
+/// `dry_run=true` nothing is done, and the answer says what would change on which devices.
+#[utoipa::path(
+    put,
+    path = "/api/templates/{id}",
+    tag = "templates",
+    params(
+        ("id" = String, Path, description = "The template's id"),
+        ("dry_run" = Option<bool>, Query, description = "Only say what would change"),
+        ("page" = Option<u64>, Query, description = "Of the devices that a dry run shows, from 1"),
+        ("limit" = Option<u64>, Query, description = "Devices that it shows: 10 by default, 100 at most"),
+        ("If-Match" = Option<String>, Header, description = "The version to change"),
+    ),
+    request_body = TemplateChange,
+    responses(
+        (status = 200, description = "As it is now, with the job; of a dry run what would change", body = TemplateChanged),
+        (status = 404, body = Problem),
+        (status = 412, description = "The template is at another version", body = Problem),
+        (status = 422, description = "As for a new one", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn put_template(
+    request: HttpRequest,
+    named: TemplateNamed,
+    params: Params,
+    body: Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    change(&request, named, params, body, &state, How::Replace).await
+}
+
+/// Changes what the body names, as a merge patch (RFC 7396); the rest as with PUT.
+#[utoipa::path(
+    patch,
+    path = "/api/templates/{id}",
+    tag = "templates",
+    params(
+        ("id" = String, Path, description = "The template's id"),
+        ("dry_run" = Option<bool>, Query, description = "Only say what would change"),
+        ("page" = Option<u64>, Query, description = "Of the devices that a dry run shows, from 1"),
+        ("limit" = Option<u64>, Query, description = "Devices that it shows: 10 by default, 100 at most"),
+        ("If-Match" = Option<String>, Header, description = "The version to change"),
+    ),
+    request_body = TemplateChange,
+    responses(
+        (status = 200, description = "As it is now, with the job; of a dry run what would change", body = TemplateChanged),
+        (status = 404, body = Problem),
+        (status = 412, description = "The template is at another version", body = Problem),
+        (status = 422, description = "As for a new one", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn patch_template(
+    request: HttpRequest,
+    named: TemplateNamed,
+    params: Params,
+    body: Body,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    change(&request, named, params, body, &state, How::Merge).await
+}
+
+/// Removes a template, with its rules. One that devices have is kept, unless it is forced: then a job takes it off
+/// them, and what they say themselves is all they have.
+#[utoipa::path(
+    delete,
+    path = "/api/templates/{id}",
+    tag = "templates",
+    params(
+        ("id" = String, Path, description = "The template's id"),
+        ("force" = Option<bool>, Query, description = "Also where devices have it"),
+    ),
+    responses(
+        (status = 200, body = TemplateRemoved),
+        (status = 404, body = Problem),
+        (status = 409, description = "Devices have it: `detail` says how many", body = Problem),
+    )
+)]
+pub async fn delete_template(
+    TemplateNamed(id): TemplateNamed,
+    mut params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let force = params.value("force", "true or false")?.unwrap_or(false);
+    params.finish()?;
+    let (reply, gone) = oneshot::channel();
+    let delete = DeleteTemplate { id: id.clone(), force, cause: person(), reply };
+    let TemplateGone { devices, job } =
+        changed(&state, gone, || post(&state.hub.templates, delete).is_ok()).await?;
+    let told = [
+        ("id", Json::from(&*id)),
+        ("deleted", true.into()),
+        ("device_count", number(devices)),
+        ("job", job.map_or(Json::Null, |job| job.to_string().into())),
+        ("message", format!("template {id} is gone").into()),
+    ];
+    Ok(Document::of(&told.into_iter().collect()).send(HttpResponse::Ok()))
+}
+
+/// The devices that have a template: as `/api/devices`, of these alone.
+#[utoipa::path(
+    get,
+    path = "/api/templates/{id}/devices",
+    tag = "templates",
+    params(("id" = String, Path, description = "The template's id"), Listing),
+    responses(
+        (status = 200, description = "A page of devices", body = [DeviceItem],
+            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+        (status = 404, body = Problem),
+        (status = 422, description = "A parameter makes no sense", body = Problem),
+    )
+)]
+pub async fn list_template_devices(
+    request: HttpRequest,
+    TemplateNamed(id): TemplateNamed,
+    params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    if state.hub.catalog.now().get(&id).is_none() {
+        return Err(ApiError::no_template(&id));
+    }
+    list(&request, params.with("template", &id), &state, Said::default()).await
+}
+
+async fn change(
+    request: &HttpRequest,
+    TemplateNamed(id): TemplateNamed,
+    mut params: Params,
+    Body(body): Body,
+    state: &WebState,
+    how: How,
+) -> Result<HttpResponse, ApiError> {
+    let is_dry = dry_run(&mut params)?;
+    Fields::of(body.clone(), &FIELDS)?;
+    let wish = Wish { id, said: body, how, if_version: if_match(request)? };
+    if is_dry {
+        return try_out(state, params, wish).await;
+    }
+    params.finish()?;
+    let TemplateStood { template, devices, job } = put(state, wish).await?;
+    let job = job.map(|job| job.to_string());
+    Ok(Document::of(&item(&template, devices)).with("job", &job).send(tagged(HttpResponse::Ok(), &template)))
+}
+
+async fn put(state: &WebState, wish: Wish) -> Result<TemplateStood, ApiError> {
+    let (reply, stood) = oneshot::channel();
+    let put = PutTemplate { wish, cause: person(), reply };
+    changed(state, stood, || post(&state.hub.templates, put).is_ok()).await
+}
+
+async fn try_out(state: &WebState, mut params: Params, wish: Wish) -> Result<HttpResponse, ApiError> {
+    let limit = super::paging::limit(&mut params, USUALLY_SHOWN, MOST_SHOWN)?;
+    let page: u64 = params.value("page", "a page number from 1")?.unwrap_or(1);
+    params.finish()?;
+    let offset = count(page.saturating_sub(1).saturating_mul(limit));
+    let (reply, tried) = oneshot::channel();
+    let asked = TryTemplate { wish, offset, limit: count(limit), reply };
+    if post(&state.hub.templates, asked).is_err() {
+        return Err(ApiError::Mailbox(actix::MailboxError::Closed));
+    }
+    let Trial { template, devices, changed, changes } = state.hub.answer(tried).await??;
+    let line = |(device, difference): &(_, Object)| {
+        let device: &twinhub_actors::domain::DeviceId = device;
+        let line = [("device_id", Json::from(device.as_str())), ("changes", difference.clone().into())];
+        Json::Object(line.into_iter().collect())
+    };
+    let shown = changes.iter().map(line).collect();
+    let told = [
+        ("dry_run", true.into()),
+        ("template", item(&template, devices).into()),
+        ("device_count", number(devices)),
+        ("changed_count", number(changed)),
+        ("changes", Json::Array(shown)),
+    ];
+    Ok(Document::of(&told.into_iter().collect()).send(HttpResponse::Ok()))
+}
+
+async fn changed<T, E>(
+    state: &WebState,
+    told: oneshot::Receiver<Result<T, E>>,
+    ask: impl FnOnce() -> bool,
+) -> Result<T, ApiError>
+where
+    ApiError: From<E>,
+{
+    if state.hub.is_failing() {
+        return Err(HubError::Unavailable("the store does not take anything in just now").into());
+    }
+    if !ask() {
+        return Err(ApiError::Mailbox(actix::MailboxError::Closed));
+    }
+    Ok(state.hub.answer(told).await??)
+}
+
+async fn devices_of(state: &WebState, id: &str) -> Result<u64, ApiError> {
+    let query = DeviceQuery { template: Some(id.to_owned()), ..DeviceQuery::default() };
+    Ok(state.hub.archive.send(ListDevices(query)).await??.total)
+}
+
+/// The template as lists show it.
+fn item(template: &Template, devices: u64) -> Object {
+    let mut item = template.document();
+    item.insert("device_count", number(devices));
+    item
+}
+
+fn tagged(mut response: HttpResponseBuilder, template: &Template) -> HttpResponseBuilder {
+    response.insert_header((header::ETAG, format!("\"{}\"", template.version)));
+    response
+}
+
+fn dry_run(params: &mut Params) -> Result<bool, ApiError> {
+    Ok(params.value("dry_run", "true or false")?.unwrap_or(false))
+}
+
+fn person() -> Cause {
+    Cause::new(Source::Rest, "")
+}
+
+fn number(count: u64) -> Json {
+    i64::try_from(count).unwrap_or(i64::MAX).into()
+}
+
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,129 @@
+//! A value in a cell of CSV.
+//!
+//! A cell that reads as JSON is that: `21.5` a number, `true` (or `TRUE`, as spreadsheets write it) a
+//! boolean, `"21.5"` a text, `{"a": 1}` an object, `null` nothing. Anything else is the text itself. An empty
+//! cell says nothing at all.
+
+use twinhub_actors::domain::Json;
+
+use super::{Fault, json};
+
+/// What a cell says; none where it is empty.
+///
+/// # Errors
+/// It begins as JSON does and is none: who means the text itself writes it as a JSON text.
+pub fn read(cell: &str) -> Result<Option<Json>, Fault> {
+    let text = cell.trim();
+    match (text, text.chars().next()) {
+        (_, None) => Ok(None),
+        ("TRUE", _) => Ok(Some(Json::Bool(true))),
+        ("FALSE", _) => Ok(Some(Json::Bool(false))),
+        (_, Some('{' | '[' | '"')) => json(text).map(Some).map_err(|fault| {
+            let hint = "a text that begins so stands in quotes, as \"[draft]\"";
+            Fault { column: None, error: format!("{}: {hint}", fault.error), ..fault }
+        }),
+        _ => Ok(Some(Json::parse(text.as_bytes()).unwrap_or_else(|_| cell.into()))),
+    }
+}
+
+/// The cell that says `value`.
+#[must_use]
+pub fn write(value: &Json) -> String {
+    match value {
+        // A text is as it is wherever that is read as the same text.
+        Json::String(text) if read(text).is_ok_and(|said| said.as_ref() == Some(value)) => text.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// The name that a cell says, or null for none; nothing where it is empty.
+///
+/// # Errors
+/// It begins with a quote, and is no JSON text.
+pub(super) fn read_name(cell: &str) -> Result<Option<Json>, Fault> {
+    match cell {
+        "" => Ok(None),
+        "null" => Ok(Some(Json::Null)),
+        text if text.starts_with('"') => json(text).map(Some),
+        text => Ok(Some(text.into())),
+    }
+}
+
+/// The cell that says a name, or none.
+pub(super) fn write_name(name: &Json) -> String {
+    match name {
+        Json::String(text) if !text.is_empty() && &**text != "null" && !text.starts_with('"') => {
+            text.to_string()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The key that is meant by the part of a column's name after the dot. A key that begins or ends with a space,
+/// begins with a quote, has a line break or is empty stands there as a JSON text.
+pub(super) fn read_key(name: &str) -> Result<String, Fault> {
+    if !name.starts_with('"') {
+        return Ok(name.to_owned());
+    }
+    match json(name)? {
+        Json::String(key) => Ok(key.into()),
+        _ => Err(Fault::of_line("not_json", "not JSON: expected a text")), // it began with a quote
+    }
+}
+
+/// The name that stands for `key`.
+pub(super) fn write_key(key: &str) -> String {
+    let is_plain =
+        !key.is_empty() && !key.starts_with('"') && key.trim() == key && !key.contains(char::is_control);
+    if is_plain { key.to_owned() } else { Json::from(key).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_what_they_look_like() {
+        let check = |cell: &str, expected: &str| {
+            let told = match read(cell) {
+                Ok(said) => said.map_or("nothing".into(), |value| value.to_string()),
+                Err(fault) => fault.code.into(),
+            };
+            assert_eq!(told, expected, "{cell}");
+        };
+        check("", "nothing");
+        check("  ", "nothing");
+        check("21.50", "21.50");
+        check(" 5 ", "5");
+        check("007", r#""007""#);
+        check("1,5", r#""1,5""#);
+        check("+5", r#""+5""#);
+        check("1e999", r#""1e999""#);
+        check("true", "true");
+        check("TRUE", "true");
+        check("True", r#""True""#);
+        check("null", "null");
+        check("hall A", r#""hall A""#);
+        check(r#""5""#, r#""5""#);
+        check(r#""""#, r#""""#);
+        check(r#"{"a": [1, null]}"#, r#"{"a":[1,null]}"#);
+        check("{a}", "not_json");
+        check("[draft", "not_json");
+        check("\"", "not_json");
+    }
+
+    #[test]
+    fn texts_are_quoted_where_they_look_like_something_else() {
+        let check = |text: &str, expected: &str| assert_eq!(write(&text.into()), expected);
+        check("hall A", "hall A");
+        check("007", "007");
+        check("5", r#""5""#);
+        check("TRUE", r#""TRUE""#);
+        check("", r#""""#);
+        check(" ", r#"" ""#);
+        check(" a ", " a ");
+        check("{a}", r#""{a}""#);
+        assert_eq!(write(&Json::Bool(true)), "true");
+        assert_eq!(write(&"21.50".parse().unwrap()), "21.50");
+    }
+}

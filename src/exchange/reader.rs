@@ -1,0 +1,179 @@
+//! Rows, read from a body as it comes in.
+
+use twinhub_actors::domain::{Json, Object};
+
+use super::columns::{Table, Use};
+use super::header::Header;
+use super::records::{self, Record, Records};
+use super::{Fault, FileFault, Format, json};
+
+/// Separators of cells: spreadsheets write the one that their country's decimal comma leaves free.
+const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
+/// What files begin with that are no text, and what they are.
+const MAGIC: [(&[u8], &str); 4] = [
+    (b"\xff\xfe", "this is UTF-16: save it as UTF-8"),
+    (b"\xfe\xff", "this is UTF-16: save it as UTF-8"),
+    (b"PK\x03\x04", "this is a spreadsheet or an archive: save it as CSV"),
+    (b"\x1f\x8b", "this is compressed: unpack it first"),
+];
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A row, with where it stands.
+#[derive(Debug)]
+pub struct Row {
+    /// The line on which it begins, from 1.
+    pub line: u64,
+    /// Its bytes as they came, and the line on which those begin: empty lines stand before it.
+    pub raw: Vec<u8>,
+    pub raw_line: u64,
+    pub fields: Result<Object, Fault>,
+}
+
+/// Reads rows.
+#[derive(Debug)]
+pub struct Reader {
+    table: &'static Table,
+    format: Option<Format>,
+    first_line: Option<u64>,
+    /// What there is until it is known what it is.
+    opening: Vec<u8>,
+    records: Option<Records>,
+    header: Option<(Header, Vec<u8>)>,
+    ended: bool,
+}
+
+impl Reader {
+    /// A reader of rows of `table`. Without a format the first bytes say it. `first_line` is the number of
+    /// the first line, or in CSV of the one after the header, where this is a part of a larger file.
+    #[must_use]
+    pub fn new(table: &'static Table, format: Option<Format>, first_line: Option<u64>) -> Self {
+        Self { table, format, first_line, opening: Vec::new(), records: None, header: None, ended: false }
+    }
+
+    /// Takes in the next piece of the body.
+    pub fn push(&mut self, piece: &[u8]) {
+        match &mut self.records {
+            Some(records) => records.push(piece),
+            None => self.opening.extend_from_slice(piece),
+        }
+    }
+
+    /// The body is over.
+    pub fn end(&mut self) {
+        self.ended = true;
+        if let Some(records) = &mut self.records {
+            records.end();
+        }
+    }
+
+    /// The number of the line that comes next.
+    #[must_use]
+    pub fn line(&self) -> u64 {
+        self.records.as_ref().map_or(1, Records::line)
+    }
+
+    /// The format, once it is known.
+    #[must_use]
+    pub fn format(&self) -> Option<Format> {
+        self.format
+    }
+
+    /// The line of names, as it came; empty in JSON Lines.
+    #[must_use]
+    pub fn header(&self) -> &[u8] {
+        self.header.as_ref().map(|(_, raw)| &**raw).unwrap_or_default()
+    }
+
+    /// The next row that is there whole.
+    ///
+    /// # Errors
+    /// Nothing of the file can be read.
+    pub fn next_row(&mut self) -> Result<Option<Row>, FileFault> {
+        if self.records.is_none() && !self.open()? {
+            return Ok(None);
+        }
+        if self.format == Some(Format::Csv) && self.header.is_none() && !self.read_header()? {
+            return Ok(None);
+        }
+        let record = self.records.as_mut().and_then(Records::next);
+        Ok(record.map(|Record { line, raw, raw_line, cells }| {
+            let fields = cells.and_then(|cells| self.row(cells));
+            Row { line, raw, raw_line, fields }
+        }))
+    }
+
+    /// Finds out what it is. False while too little of it is there.
+    fn open(&mut self) -> Result<bool, FileFault> {
+        let refuse = |code, told: &str| Err(FileFault { line: 1, fault: Fault::of_line(code, told) });
+        let bytes = &self.opening;
+        if let Some((_, told)) = MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+            return refuse("not_text", told);
+        }
+        let text = bytes.strip_prefix(MARK).unwrap_or(bytes);
+        let first = text.trim_ascii_start();
+        let line_end = first.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
+        let is_enough = bytes.len() > MARK.len() && !first.is_empty() && line_end;
+        if !(is_enough || self.ended || first.len() > records::LONGEST) {
+            return Ok(false);
+        }
+        if first.starts_with(b"[") && self.format != Some(Format::Csv) {
+            let told = "this is one JSON array: an object a line is read, as `jq -c '.[]'` makes of it";
+            return refuse("not_lines", told);
+        }
+        let guessed = if first.starts_with(b"{") { Format::Jsonl } else { Format::Csv };
+        let format = *self.format.get_or_insert(guessed);
+        let line = match format {
+            Format::Jsonl => self.first_line.unwrap_or(1),
+            Format::Csv => 1,
+        };
+        let mut records = Records::new(format, separator(self.table, first), line);
+        records.push(text);
+        if self.ended {
+            records.end();
+        }
+        self.opening = Vec::new();
+        self.records = Some(records);
+        Ok(true)
+    }
+
+    /// False while it is not there whole.
+    fn read_header(&mut self) -> Result<bool, FileFault> {
+        let Some(records) = &mut self.records else { return Ok(false) };
+        let Some(Record { line, raw, cells, .. }) = records.next() else { return Ok(false) };
+        let names = cells.map_err(|fault| FileFault { line, fault })?;
+        let header = Header::read(self.table, &names, line)?;
+        if let Some(first) = self.first_line {
+            records.set_line(first);
+        }
+        self.header = Some((header, raw));
+        Ok(true)
+    }
+
+    fn row(&self, cells: Vec<String>) -> Result<Object, Fault> {
+        if let Some((header, _)) = &self.header {
+            return header.row(cells);
+        }
+        match json(cells.first().map_or("", String::as_str))? {
+            Json::Object(mut row) => {
+                for column in self.table.columns.iter().filter(|column| column.use_of == Use::Told) {
+                    row.remove(column.name);
+                }
+                Ok(row)
+            }
+            other => {
+                let told = format!("expected an object, found {}", other.kind());
+                Err(Fault::of_line("not_an_object", told))
+            }
+        }
+    }
+}
+
+/// The separator with which the header makes sense, or else the one of which there are most.
+fn separator(table: &'static Table, text: &[u8]) -> u8 {
+    let sense = |separator: u8| {
+        let names = records::first(text, separator).unwrap_or_default();
+        (names.len() > 1 && Header::read(table, &names, 1).is_ok(), names.len())
+    };
+    let [comma, others @ ..] = SEPARATORS;
+    others.into_iter().fold(comma, |best, other| if sense(other) > sense(best) { other } else { best })
+}

@@ -1,0 +1,369 @@
+//! A body cut into records as it comes in: lines, or, in CSV, what may be several lines where cells have line
+//! breaks in quotes. What is broken costs the line that it stands in, and no other.
+
+use std::ops::Range;
+
+use super::{Fault, Format};
+
+/// A record has at most this many bytes. A quote that is opened and never closed would otherwise take
+/// in all the rest.
+pub const LONGEST: usize = 1 << 20;
+
+/// A record, with where it stands.
+#[derive(Debug)]
+pub struct Record {
+    /// The line on which it begins, from 1.
+    pub line: u64,
+    /// Its bytes as they came, with what is passed over before it and the end of its line.
+    pub raw: Vec<u8>,
+    /// The line on which those begin.
+    pub raw_line: u64,
+    /// Its cells, or in JSON Lines one: the line.
+    pub cells: Result<Vec<String>, Fault>,
+}
+
+/// Cuts a body into records.
+#[derive(Debug)]
+pub struct Records {
+    /// The separator of cells; none in JSON Lines.
+    separator: Option<u8>,
+    buffer: Vec<u8>,
+    /// So much of it is done with.
+    start: usize,
+    /// The number of the line that begins there.
+    line: u64,
+    ended: bool,
+    /// In the midst of a line that is too long: the rest of it is passed over.
+    skipping: bool,
+}
+
+/// What stands at the beginning of what is there.
+enum Found {
+    /// Nothing whole yet.
+    More,
+    /// A record of so many bytes, its line end with them.
+    Whole(usize, Vec<Cell>),
+    /// A line of so many bytes that is no record.
+    Broken(usize, Fault),
+    /// The beginning of a line that is too long.
+    TooLong,
+}
+
+/// Where a cell stands.
+struct Cell {
+    place: Range<usize>,
+    /// In quotes, which stand outside of `place`; those inside are doubled.
+    quoted: bool,
+}
+
+impl Records {
+    /// Records of a body whose first line has the number `line`.
+    #[must_use]
+    pub fn new(format: Format, separator: u8, line: u64) -> Self {
+        let separator = (format == Format::Csv).then_some(separator);
+        Self { separator, buffer: Vec::new(), start: 0, line, ended: false, skipping: false }
+    }
+
+    /// Takes in the next piece of the body.
+    pub fn push(&mut self, piece: &[u8]) {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        self.buffer.extend_from_slice(piece);
+    }
+
+    /// The body is over: its last line may have no end.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// The number of the line that comes next.
+    #[must_use]
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// Lines are counted from here on.
+    pub fn set_line(&mut self, line: u64) {
+        self.line = line;
+    }
+
+    /// The next record that is there whole. Empty lines are none.
+    pub fn next(&mut self) -> Option<Record> {
+        let (raw_start, raw_line) = (self.start, self.line);
+        let mut ahead = self.start;
+        loop {
+            let rest = &self.buffer[ahead..];
+            if self.skipping {
+                let Some(length) = line_length(rest, self.ended) else {
+                    // Nothing of it is needed any more.
+                    self.buffer.clear();
+                    self.start = 0;
+                    return None;
+                };
+                (self.skipping, self.start) = (false, ahead + length);
+                self.line += 1;
+                return self.next();
+            }
+            if rest.is_empty() {
+                self.line = raw_line; // what was passed over is looked at again
+                return None;
+            }
+            // An empty line, and nothing of it is told.
+            if let Some(length) = line_length(rest, self.ended)
+                && rest[..length].trim_ascii().is_empty()
+            {
+                ahead += length;
+                self.line += 1;
+                continue;
+            }
+            let found = match self.separator {
+                None => find_line(rest, self.ended),
+                Some(separator) => find_cells(rest, separator, self.ended),
+            };
+            let line = self.line;
+            let (length, cells) = match found {
+                Found::More => {
+                    self.line = raw_line;
+                    return None;
+                }
+                Found::Whole(length, cells) => (length, texts(rest, &cells)),
+                Found::Broken(length, fault) => (length, Err(fault)),
+                Found::TooLong => {
+                    self.skipping = true;
+                    let fault = Fault::of_line("too_long", format!("a line has {LONGEST} bytes at most"));
+                    (rest.len(), Err(fault))
+                }
+            };
+            if !self.skipping {
+                self.line += line_breaks(&rest[..length]);
+            }
+            self.start = ahead + length;
+            let raw = self.buffer[raw_start..self.start].to_vec();
+            return Some(Record { line, raw, raw_line, cells });
+        }
+    }
+}
+
+/// The cells of the first record in `bytes`, whatever comes after it; none where it is not whole.
+#[must_use]
+pub fn first(bytes: &[u8], separator: u8) -> Option<Vec<String>> {
+    match find_cells(bytes, separator, true) {
+        Found::Whole(_, cells) => texts(bytes, &cells).ok(),
+        _ => None,
+    }
+}
+
+/// The length of the first line, its end with it; none while that is not there.
+fn line_length(bytes: &[u8], ended: bool) -> Option<usize> {
+    match bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+        Some(at) => end_of_line(bytes, at, ended),
+        None => (ended && !bytes.is_empty()).then_some(bytes.len()),
+    }
+}
+
+/// Where the line end that begins at `at` is over: `\n`, `\r\n`, or `\r` alone.
+fn end_of_line(bytes: &[u8], at: usize, ended: bool) -> Option<usize> {
+    match (bytes[at], bytes.get(at + 1)) {
+        (b'\r', Some(b'\n')) => Some(at + 2),
+        (b'\r', None) if !ended => None,
+        _ => Some(at + 1),
+    }
+}
+
+/// A last line without an end is one too.
+fn line_breaks(bytes: &[u8]) -> u64 {
+    let (mut count, mut at) = (0, 0);
+    while let Some(length) = line_length(&bytes[at..], true) {
+        count += 1;
+        at += length;
+    }
+    count
+}
+
+fn find_line(bytes: &[u8], ended: bool) -> Found {
+    match line_length(bytes, ended) {
+        Some(length) if length <= LONGEST => {
+            let place = 0..bytes[..length].trim_ascii_end().len();
+            Found::Whole(length, vec![Cell { place, quoted: false }])
+        }
+        None if bytes.len() <= LONGEST => Found::More,
+        Some(length) => Found::Broken(length, too_long()),
+        None => Found::TooLong,
+    }
+}
+
+fn find_cells(bytes: &[u8], separator: u8, ended: bool) -> Found {
+    let mut cells = Vec::new();
+    let mut at = 0;
+    loop {
+        let (place, quoted) = match bytes.get(at) {
+            Some(b'"') => match closing_quote(bytes, at + 1, ended) {
+                Some(Ok(close)) => (at + 1..close, true),
+                Some(Err(())) => return unclosed(bytes, at, ended),
+                None => return more(bytes, at, ended),
+            },
+            _ => {
+                let ends = |byte: &u8| *byte == separator || matches!(byte, b'\n' | b'\r');
+                let end = bytes[at..].iter().position(ends).map_or(bytes.len(), |length| at + length);
+                if end == bytes.len() && !ended {
+                    return more(bytes, at, ended);
+                }
+                (at..end, false)
+            }
+        };
+        let end = place.end + usize::from(quoted);
+        cells.push(Cell { place, quoted });
+        match bytes.get(end) {
+            Some(byte) if *byte == separator => at = end + 1,
+            Some(b'\n' | b'\r') => {
+                return match end_of_line(bytes, end, ended) {
+                    Some(length) if length <= LONGEST => Found::Whole(length, cells),
+                    Some(_) => broken(bytes, ended, too_long()),
+                    None => Found::More,
+                };
+            }
+            None if ended => return Found::Whole(end, cells),
+            None => return more(bytes, at, ended),
+            Some(_) => {
+                let fault = Fault::of_line("bad_quotes", "a cell in quotes goes on after the closing one");
+                return broken(bytes, ended, fault.at(character(bytes, end)));
+            }
+        }
+    }
+}
+
+/// Where the quote that closes is. `Err`: there is none; none: that is not known yet.
+fn closing_quote(bytes: &[u8], mut at: usize, ended: bool) -> Option<Result<usize, ()>> {
+    loop {
+        let Some(length) = bytes[at..].iter().take(LONGEST).position(|byte| *byte == b'"') else {
+            return (ended || bytes.len() - at > LONGEST).then_some(Err(()));
+        };
+        at += length;
+        match bytes.get(at + 1) {
+            Some(b'"') => at += 2,
+            None if !ended => return None,
+            _ => return Some(Ok(at)),
+        }
+    }
+}
+
+/// A record that is not there whole; unless it is too long for that.
+fn more(bytes: &[u8], at: usize, ended: bool) -> Found {
+    match line_length(bytes, ended) {
+        _ if bytes.len() <= LONGEST => Found::More,
+        None => Found::TooLong,
+        Some(_) if bytes.get(at) == Some(&b'"') => unclosed(bytes, at, ended),
+        Some(length) => Found::Broken(length, too_long()),
+    }
+}
+
+/// The line with the quote is lost, and those after it are not.
+fn unclosed(bytes: &[u8], quote: usize, ended: bool) -> Found {
+    let fault = Fault::of_line("bad_quotes", "a quote is opened here and never closed");
+    broken(bytes, ended, fault.at(character(bytes, quote)))
+}
+
+fn broken(bytes: &[u8], ended: bool, fault: Fault) -> Found {
+    match line_length(bytes, ended) {
+        Some(length) => Found::Broken(length, fault),
+        None if bytes.len() <= LONGEST => Found::More,
+        None => Found::TooLong,
+    }
+}
+
+fn too_long() -> Fault {
+    Fault::of_line("too_long", format!("a line has {LONGEST} bytes at most"))
+}
+
+/// Which character of its line this byte begins, from 1.
+fn character(bytes: &[u8], at: usize) -> usize {
+    let before = &bytes[..at];
+    let line = before.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')).map_or(0, |end| end + 1);
+    String::from_utf8_lossy(&before[line..]).chars().count() + 1
+}
+
+fn texts(bytes: &[u8], cells: &[Cell]) -> Result<Vec<String>, Fault> {
+    let text = |cell: &Cell| match std::str::from_utf8(&bytes[cell.place.clone()]) {
+        Ok(text) if cell.quoted => Ok(text.replace("\"\"", "\"")),
+        Ok(text) => Ok(text.to_owned()),
+        Err(error) => {
+            let at = cell.place.start + error.valid_up_to();
+            let told = format!("not UTF-8: the byte 0x{:02X}", bytes[at]);
+            Err(Fault::of_line("not_utf8", told).at(character(bytes, at)))
+        }
+    };
+    cells.iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All records of a body that comes in pieces of `size` bytes, one in a line; and what came.
+    fn cut(format: Format, body: &[u8], size: usize) -> (String, Vec<u8>) {
+        let mut records = Records::new(format, b',', 1);
+        let mut told = Vec::new();
+        let mut raw = Vec::new();
+        let mut take = |records: &mut Records| {
+            while let Some(record) = records.next() {
+                raw.extend_from_slice(&record.raw);
+                told.push(match record.cells {
+                    Ok(cells) => format!("{}: {}", record.line, cells.join("|").replace('\n', "↵")),
+                    Err(fault) => format!("{}: {} {:?}", record.line, fault.code, fault.column.unwrap_or(0)),
+                });
+            }
+        };
+        for piece in body.chunks(size) {
+            records.push(piece);
+            take(&mut records);
+        }
+        records.end();
+        take(&mut records);
+        (told.join("\n"), raw)
+    }
+
+    fn check(format: Format, body: &[u8], expected: &[&str]) {
+        for size in [1, 2, 3, 7, 4096] {
+            let (told, raw) = cut(format, body, size);
+            assert_eq!(told, expected.join("\n"), "in pieces of {size}");
+            assert!(body.starts_with(&raw), "what is given back is what came");
+        }
+    }
+
+    #[test]
+    fn lines_end_in_every_way() {
+        check(Format::Jsonl, b"{}\n\n {} \r\n{}", &["1: {}", "3:  {}", "4: {}"]);
+        check(Format::Csv, b"a,b\r\nc,\n\n,d\re", &["1: a|b", "2: c|", "4: |d", "5: e"]);
+        check(Format::Csv, b"", &[]);
+        check(Format::Csv, b"\n\r\n", &[]);
+    }
+
+    #[test]
+    fn quotes_hold_line_breaks_and_quotes() {
+        check(Format::Csv, b"\"a,\"\"b\"\"\n\",c\nd,\"\"", &["1: a,\"b\"↵|c", "3: d|"]);
+        check(Format::Csv, b"5\" pipe,b\n", &["1: 5\" pipe|b"]);
+    }
+
+    #[test]
+    fn what_is_broken_costs_its_line_alone() {
+        check(Format::Csv, b"a\n\"b\"c,d\ne\n", &["1: a", "2: bad_quotes 4", "3: e"]);
+        check(Format::Csv, b"a\nb,\"c\nd\ne\n", &["1: a", "2: bad_quotes 3", "3: d", "4: e"]);
+        check(Format::Csv, b"a\nb\xfc,c\nd", &["1: a", "2: not_utf8 2", "3: d"]);
+        check(Format::Jsonl, b"\xc3\xbc \xff\n{}", &["1: not_utf8 3", "2: {}"]);
+    }
+
+    #[test]
+    fn a_line_has_an_end() {
+        let long = "x".repeat(LONGEST + 10);
+        for size in [1 << 14, 1 << 22] {
+            let body = format!("a\n{long}\nb\n");
+            assert_eq!(cut(Format::Jsonl, body.as_bytes(), size).0, "1: a\n2: too_long 0\n3: b");
+            assert_eq!(cut(Format::Csv, body.as_bytes(), size).0, "1: a\n2: too_long 0\n3: b");
+            let body = format!("a\n\"b\n{long}\nc\n");
+            assert_eq!(
+                cut(Format::Csv, body.as_bytes(), size).0,
+                "1: a\n2: bad_quotes 1\n3: too_long 0\n4: c"
+            );
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What is written is read as the same; what is wrong is named.
+
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use twinhub_actors::domain::{Json, Object};
+
+use super::columns::{DEVICES, Shape, Table, Use};
+use super::{Format, Keys, Reader, Writer};
+
+/// The rows of a body that comes in pieces of `size` bytes, one in a line; or what is wrong with all of it.
+fn read(body: &[u8], format: Option<Format>, first_line: Option<u64>, size: usize) -> String {
+    let mut reader = Reader::new(&DEVICES, format, first_line);
+    let mut told = Vec::new();
+    let mut pieces: Vec<Option<&[u8]>> = body.chunks(size).map(Some).collect();
+    pieces.push(None);
+    for piece in pieces {
+        match piece {
+            Some(piece) => reader.push(piece),
+            None => reader.end(),
+        }
+        loop {
+            match reader.next_row() {
+                Ok(Some(row)) => told.push(match row.fields {
+                    Ok(fields) => format!("{}: {}", row.line, Json::Object(fields)),
+                    Err(fault) => {
+                        format!("{}: {} {}", row.line, fault.field.as_deref().unwrap_or("-"), fault.code)
+                    }
+                }),
+                Ok(None) => break,
+                Err(fault) => return fault.to_string(),
+            }
+        }
+    }
+    told.join("\n")
+}
+
+fn check(body: &[u8], expected: &[&str]) {
+    for size in [1, 5, 4096] {
+        assert_eq!(read(body, None, None, size), expected.join("\n"), "in pieces of {size}");
+    }
+}
+
+#[test]
+fn says_itself_what_it_is() {
+    check(b"{\"name\": \"P\"}\n", &[r#"1: {"name":"P"}"#]);
+    check(b"\n  {\"name\": \"P\"}", &[r#"2: {"name":"P"}"#]);
+    check(b"name,tags.floor\nP,2", &[r#"2: {"name":"P","tags":{"floor":2}}"#]);
+    check(
+        b"\xef\xbb\xbfname;tags.floor;description\r\nP;\"2;3\";a,b\r\n",
+        &[r#"2: {"description":"a,b","name":"P","tags":{"floor":"2;3"}}"#],
+    );
+    check(b"name\ttype\nP,Q\tpump\n", &[r#"2: {"name":"P,Q","type":"pump"}"#]);
+    check(b"name\nP", &[r#"2: {"name":"P"}"#]);
+    check(b"", &[]);
+    check(b"name,type\n", &[]);
+}
+
+#[test]
+fn columns_are_read_as_what_they_are() {
+    check(
+        b"name,serial_number,claimed,configuration.interval,settings.heartbeat,desired.power,schedule,version,tags\n\
+          007,0012,TRUE,1.50,90,on,\"[{\"\"cron\"\": \"\"0 7 * * *\"\"}]\",17,{}\n",
+        &[r#"2: {"claimed":true,"configuration":{"interval":1.50},"desired":{"power":"on"},"name":"007","schedule":[{"cron":"0 7 * * *"}],"serial_number":"0012","settings":{"heartbeat":90},"tags":{}}"#],
+    );
+    check(b"{\"name\":\"P\",\"version\":3,\"status\":\"online\"}\n", &[r#"1: {"name":"P"}"#]);
+    check(b"name,tags.a.b,\"tags.\"\" \"\"\"\nP,1,2\n", &[r#"2: {"name":"P","tags":{" ":2,"a.b":1}}"#]);
+}
+
+#[test]
+fn names_may_say_that_there_is_none() {
+    check(
+        b"name,group_id,template\nP,hall,null\nQ,,\nR,007,\"\"\"null\"\"\"\n",
+        &[
+            r#"2: {"group_id":"hall","name":"P","template":null}"#,
+            r#"3: {"name":"Q"}"#,
+            r#"4: {"group_id":"007","name":"R","template":"null"}"#,
+        ],
+    );
+}
+
+#[test]
+fn names_the_line_that_is_wrong() {
+    check(
+        b"name,claimed,schedule,tags.a\nP\nQ,,,,\nR,yes,,\nS,,[,\nT,,,{\n\"U\nV,,,1\n",
+        &[
+            "2: - bad_line",
+            "3: - bad_line",
+            "4: claimed bad_field",
+            "5: schedule bad_field",
+            "6: tags.a bad_field",
+            "7: - bad_quotes",
+            r#"8: {"name":"V","tags":{"a":1}}"#,
+        ],
+    );
+    check(
+        b"{}\n[]\n5\n{\"a\"\n{\"a\":1e999}\n\xff\n",
+        &[
+            "1: {}",
+            "2: - not_an_object",
+            "3: - not_an_object",
+            "4: - not_json",
+            "5: - bad_json",
+            "6: - not_utf8",
+        ],
+    );
+}
+
+#[test]
+fn names_what_is_wrong_with_all_of_it() {
+    let told = |body: &[u8], begin: &str| {
+        for size in [1, 4096] {
+            let told = read(body, None, None, size);
+            assert!(told.starts_with(begin), "{told} for {begin}");
+        }
+    };
+    told(b"name,colour\n", "line 1, column 2: there is no column `colour` among devices: device_id, name,");
+    told(b"\nname,type,name\n", "line 2, column 3: `name` is the name of column 1 already");
+    told(b"tags.a,tags\n", "line 1, column 2: column 1 has something of `tags` as well");
+    told(b"name,\n", "line 1, column 2: a column has no name");
+    told(b"name,tags.\"\n", "line 1, column 2: `tags.\"`: not JSON: EOF while parsing a string");
+    told(b"n\xe4me\n", "line 1, column 2: not UTF-8: the byte 0xE4");
+    told(b"\xff\xfen\0a\0", "line 1: this is UTF-16");
+    told(b"PK\x03\x04\n", "line 1: this is a spreadsheet");
+    told(b"[{\"name\": \"P\"}]", "line 1: this is one JSON array");
+}
+
+#[test]
+fn a_part_of_a_file_counts_on() {
+    assert_eq!(read(b"name\nP\n", None, Some(2_002), 4096), r#"2002: {"name":"P"}"#);
+    assert_eq!(read(b"{}\n\n{}\n", None, Some(2_001), 4096), "2001: {}\n2003: {}");
+}
+
+#[test]
+fn what_came_comes_back() {
+    let body = b"name\n\nP\n\"Q\nR\"\n\n\"S\"T\nU";
+    let mut reader = Reader::new(&DEVICES, None, None);
+    reader.push(body);
+    reader.end();
+    let mut raw = Vec::new();
+    let mut places = Vec::new();
+    while let Some(row) = reader.next_row().unwrap() {
+        raw.extend_from_slice(&row.raw);
+        places.push((row.raw_line, row.line));
+    }
+    assert_eq!([reader.header(), &raw].concat(), body);
+    assert_eq!(places, [(2, 3), (4, 4), (6, 7), (8, 8)]);
+}
+
+#[test]
+fn what_comes_up_too_late_is_not_left_out_silently() {
+    let row = |text: &str| twinhub_actors::domain::payload::object(text.as_bytes()).unwrap();
+    let mut keys = Keys::default();
+    keys.look(&DEVICES, &row(r#"{"tags": {"a": 1}}"#));
+    let writer = Writer::new(&DEVICES, Format::Csv, false, &keys);
+    assert!(writer.row(&row(r#"{"tags": {"a": 2}}"#)).is_ok());
+    let error = writer.row(&row(r#"{"tags": {"b": 2}}"#)).unwrap_err().to_string();
+    assert!(error.starts_with("`tags.b` has come up"), "{error}");
+}
+
+#[test]
+fn very_many_keys_stand_in_one_column() {
+    let tags: Object = (0..600).map(|key| (format!("k{key}"), Json::from(key))).collect();
+    let row: Object = [("tags", Json::from(tags))].into_iter().collect();
+    let body = written(&DEVICES, Format::Csv, std::slice::from_ref(&row));
+    assert!(body.starts_with(b"device_id,name,type,"));
+    assert_eq!(read(&body, None, None, 4096), format!("2: {}", Json::Object(row)));
+}
+
+fn written(table: &'static Table, format: Format, rows: &[Object]) -> Vec<u8> {
+    let mut keys = Keys::default();
+    rows.iter().for_each(|row| keys.look(table, row));
+    let writer = Writer::new(table, format, true, &keys);
+    let mut body = writer.header();
+    for row in rows {
+        body.extend(writer.row(row).unwrap());
+    }
+    body
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z0-9 .,;\"'\\[{}\\]\r\n\t-]{0,8}",
+        "\\PC{0,6}",
+        "-?[0-9]{1,3}(\\.[0-9]{1,2})?",
+        "true|FALSE|null"
+    ]
+}
+
+fn value() -> impl Strategy<Value = Json> {
+    let leaf = prop_oneof![
+        any::<bool>().prop_map(Json::Bool),
+        any::<i64>().prop_map(Json::from),
+        "-?(0|[1-9][0-9]{0,4})(\\.[0-9]{1,9})?(e[0-9])?".prop_map(|digits| digits.parse().unwrap()),
+        text().prop_map(Json::from),
+    ];
+    leaf.prop_recursive(2, 8, 3, |inner| {
+        prop_oneof![
+            vec(prop_oneof![inner.clone(), Just(Json::Null)], 0..3)
+                .prop_map(|items| Json::Array(items.into())),
+            btree_map(text(), inner, 0..3).prop_map(|object| Json::Object(object.into_iter().collect())),
+        ]
+    })
+}
+
+/// A row as an export makes one: what is empty is not there.
+fn row() -> impl Strategy<Value = Object> {
+    let fields = DEVICES.columns.iter().filter(|column| column.use_of == Use::Both);
+    let fields: Vec<BoxedStrategy<Option<(&str, Json)>>> = fields
+        .map(|column| {
+            let value = match column.shape {
+                Shape::Text => {
+                    text().prop_filter("it is said", |text| !text.is_empty()).prop_map(Json::from).boxed()
+                }
+                Shape::Name => prop_oneof![text().prop_map(Json::from), Just(Json::Null)].boxed(),
+                Shape::Flag => any::<bool>().prop_map(Json::Bool).boxed(),
+                Shape::Json => vec(value(), 1..3).prop_map(|items| Json::Array(items.into())).boxed(),
+                Shape::Section => btree_map(text(), value(), 1..4)
+                    .prop_map(|section| Json::Object(section.into_iter().collect()))
+                    .boxed(),
+            };
+            proptest::option::of(value.prop_map(|value| (column.name, value))).boxed()
+        })
+        .collect();
+    fields.prop_map(|fields| fields.into_iter().flatten().collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_written_is_read_as_the_same(rows in vec(row(), 1..5), size in 1_usize..200) {
+        for format in [Format::Jsonl, Format::Csv] {
+            let body = written(&DEVICES, format, &rows);
+            let mut reader = Reader::new(&DEVICES, Some(format), None);
+            let mut back = Vec::new();
+            for piece in body.chunks(size) {
+                reader.push(piece);
+                while let Some(row) = reader.next_row().unwrap() {
+                    back.push(row.fields.unwrap());
+                }
+            }
+            reader.end();
+            while let Some(row) = reader.next_row().unwrap() {
+                back.push(row.fields.unwrap());
+            }
+            prop_assert_eq!(&back, &rows, "{}", String::from_utf8_lossy(&body));
+        }
+    }
+
+    /// Whatever comes, it is told and nothing breaks; and pieces make no difference.
+    #[test]
+    fn anything_is_taken_or_told(body in vec(prop_oneof![Just(b'"'), Just(b','), Just(b'\n'), Just(b'\r'), any::<u8>()], 0..80), size in 1_usize..20) {
+        let body = [&b"name,tags.a\n"[..], &body].concat();
+        for format in [Format::Jsonl, Format::Csv] {
+            prop_assert_eq!(read(&body, Some(format), None, size), read(&body, Some(format), None, 4096));
+        }
+    }
+
+    /// Another reader reads the same.
+    #[test]
+    fn cells_are_cut_as_others_cut_them(cells in vec(vec(text(), 2..4), 1..4)) {
+        let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
+        cells.iter().for_each(|line| writer.write_record(line).unwrap());
+        let body = writer.into_inner().unwrap();
+        let mut records = super::records::Records::new(Format::Csv, b',', 1);
+        records.push(&body);
+        records.end();
+        let ours: Vec<_> = std::iter::from_fn(|| records.next()).map(|record| record.cells.unwrap()).collect();
+        let blank = |line: &Vec<String>| line.iter().all(|cell| cell.trim().is_empty()) && line.len() < 2;
+        let theirs: Vec<_> = cells.into_iter().filter(|line| !blank(line)).collect();
+        prop_assert_eq!(ours, theirs);
+    }
+}
