@@ -70,6 +70,11 @@ pub async fn post_bulk(
     {
         return Err(FieldError::bad("action.template", format!("there is no template `{id}`")).into());
     }
+    if let JobAction::Group(Some(id)) = &wanted.action
+        && !state.hub.tree.now().contains(id)
+    {
+        return Err(FieldError::bad("action.group", format!("there is no group `{id}`")).into());
+    }
     let matched = wanted.choice.devices(&state).await?;
     if wanted.dry_run {
         return preview::preview(&state, &wanted.action, matched).await;
