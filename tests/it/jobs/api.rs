@@ -51,7 +51,7 @@ async fn what_makes_no_sense_is_refused_by_name() {
         (json!({ "action": { "delete": true } }), "ids"),
         (
             json!({ "ids": ["d0"], "action": {} }),
-            "action.desired, command, mode, tags, configuration, group, delete",
+            "action.desired, command, mode, tags, configuration, group, template, delete",
         ),
         (json!({ "ids": ["d0"], "action": { "paint": 1 } }), "action.paint"),
         (json!({ "ids": ["d0"], "action": { "mode": "auto" } }), "action.mode"),
