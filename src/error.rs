@@ -1,6 +1,8 @@
 //! What goes wrong on the way in, and how it is told: RFC 9457 problem documents. The only place that
 //! names status codes of errors.
 
+mod refusals;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
@@ -18,6 +20,9 @@ use twinhub_actors::messages::templates::TemplateRefusal;
 use twinhub_actors::store::StoreError;
 use utoipa::ToSchema;
 
+use self::refusals::{
+    of_group_refusal, of_image_refusal, of_refusal, of_rule_refusal, of_store, of_template_refusal,
+};
 use crate::exchange::{Fault, FileFault};
 use crate::fields::FieldError;
 
@@ -169,6 +174,7 @@ impl ApiError {
     }
 
     /// There is no group with this id.
+    #[must_use]
     pub fn no_group(id: &str) -> Self {
         Self::Group(GroupRefusal::Unknown(id.into()))
     }
@@ -336,73 +342,6 @@ impl ApiError {
     }
 }
 
-fn of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
-    match refusal {
-        Refusal::Version { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
-        Refusal::Registered(_) => (StatusCode::CONFLICT, "device_exists"),
-        Refusal::Claimed(_) => (StatusCode::CONFLICT, "device_claimed"),
-        Refusal::Unknown(_) => (StatusCode::NOT_FOUND, "device_not_found"),
-        Refusal::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
-        Refusal::NotAccepted(_) => (StatusCode::FORBIDDEN, "device_not_accepted"),
-        Refusal::NoCommand(_) => (StatusCode::NOT_FOUND, "command_not_found"),
-        Refusal::CommandFinal { .. } => (StatusCode::CONFLICT, "command_final"),
-        Refusal::KeyTaken { .. } => (StatusCode::CONFLICT, "idempotency_key_taken"),
-        Refusal::QueueFull(_) => (StatusCode::TOO_MANY_REQUESTS, "queue_full"),
-        Refusal::ManualMode => (StatusCode::CONFLICT, "manual_mode"),
-        Refusal::Suspended => (StatusCode::CONFLICT, "suspended"),
-        Refusal::Retired => (StatusCode::CONFLICT, "retired"),
-        Refusal::UpdateUnderWay(_) => (StatusCode::CONFLICT, "update_under_way"),
-    }
-}
-
-fn of_rule_refusal(refusal: &RuleRefusal) -> (StatusCode, &'static str) {
-    match refusal {
-        RuleRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "rule_not_found"),
-        RuleRefusal::Taken(_) => (StatusCode::CONFLICT, "rule_exists"),
-        RuleRefusal::InFile { .. } => (StatusCode::CONFLICT, "rule_in_file"),
-        RuleRefusal::OfTemplate { .. } => (StatusCode::CONFLICT, "rule_of_template"),
-        RuleRefusal::Problems(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
-        RuleRefusal::NoWebhook(_) => (StatusCode::NOT_FOUND, "webhook_not_found"),
-        RuleRefusal::Store(error) => of_store(error),
-        RuleRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-    }
-}
-
-fn of_template_refusal(refusal: &TemplateRefusal) -> (StatusCode, &'static str) {
-    match refusal {
-        TemplateRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "template_not_found"),
-        TemplateRefusal::Taken(_) => (StatusCode::CONFLICT, "template_exists"),
-        TemplateRefusal::Version { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
-        TemplateRefusal::Bad(BadTemplate::Field { .. }) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
-        TemplateRefusal::Bad(BadTemplate::Rules(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
-        TemplateRefusal::InUse { .. } => (StatusCode::CONFLICT, "template_in_use"),
-        TemplateRefusal::Store(error) => of_store(error),
-        TemplateRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-    }
-}
-
-fn of_group_refusal(refusal: &GroupRefusal) -> (StatusCode, &'static str) {
-    match refusal {
-        GroupRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "group_not_found"),
-        GroupRefusal::Taken(_) => (StatusCode::CONFLICT, "group_exists"),
-        GroupRefusal::NoName => (StatusCode::UNPROCESSABLE_ENTITY, "missing_field"),
-        GroupRefusal::NoParent(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
-        GroupRefusal::Circle(_) => (StatusCode::CONFLICT, "group_circle"),
-        GroupRefusal::NotEmpty { .. } => (StatusCode::CONFLICT, "group_not_empty"),
-        GroupRefusal::Leaving(_) => (StatusCode::CONFLICT, "group_leaving"),
-        GroupRefusal::Stuck { .. } => (StatusCode::CONFLICT, "group_stuck"),
-    }
-}
-
-fn of_image_refusal(refusal: &ImageRefusal) -> (StatusCode, &'static str) {
-    match refusal {
-        ImageRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "firmware_not_found"),
-        ImageRefusal::Taken { .. } => (StatusCode::CONFLICT, "firmware_exists"),
-        ImageRefusal::InUse { .. } => (StatusCode::CONFLICT, "firmware_in_use"),
-        ImageRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-    }
-}
-
 /// The refusal as a sentence; of a rule that does not check out the first thing that is wrong.
 fn of_rule(refusal: &RuleRefusal) -> String {
     match refusal {
@@ -469,15 +408,6 @@ impl RuleError {
     }
 }
 
-fn of_store(error: &StoreError) -> (StatusCode, &'static str) {
-    match error {
-        StoreError::Failed { .. } | StoreError::Unknown { .. } => {
-            (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
-        }
-        StoreError::Damaged { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged"),
-    }
-}
-
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         self.status_and_code().0
@@ -503,73 +433,4 @@ impl actix_web::Responder for ApiError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(error: &ApiError, status: u16, code: &str, field: Option<&str>) {
-        let problem = error.problem();
-        assert_eq!(
-            (problem.status, problem.code, problem.field.as_deref()),
-            (status, code, field),
-            "{error}"
-        );
-        assert_eq!(problem.error, problem.detail);
-        assert_eq!(problem.kind, format!("urn:twinhub:problem:{code}"));
-    }
-
-    #[test]
-    fn says_what_was_wrong() {
-        let refused = |refusal| ApiError::Hub(HubError::Refused(refusal));
-        check(&refused(Refusal::Version { current: 3, expected: 2 }), 412, "version_mismatch", None);
-        let invalid = Refusal::Invalid { field: "name".into(), detail: "too long".into() };
-        check(&refused(invalid), 422, "bad_field", Some("name"));
-        check(&ApiError::no_device("pump-1"), 404, "device_not_found", None);
-        check(&ApiError::no_command("x"), 404, "command_not_found", None);
-        check(&ApiError::no_alarm("x"), 404, "alarm_not_found", None);
-        check(&ApiError::Hub(HubError::Unavailable("not now")), 503, "unavailable", None);
-        let syntax = twinhub_actors::domain::payload::object(b"{\n  nope").unwrap_err();
-        assert!(syntax.to_string().contains("line 2 column"), "{syntax}");
-        check(&ApiError::Payload(syntax), 400, "not_json", None);
-    }
-
-    #[test]
-    fn names_the_command_that_it_is_about() {
-        let id = CommandId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
-        let error = ApiError::CommandNotFinished { id, status: CommandStatus::Sent };
-        check(&error, 504, "command_not_finished", None);
-        let problem = error.problem();
-        assert_eq!((problem.command_id, problem.command_status), (Some(id.to_string()), Some("sent")));
-        assert_eq!(problem.detail, format!("command `{id}` is sent still: it goes on"));
-        let response = error.error_response();
-        assert_eq!(*response.headers().get(header::LOCATION).unwrap(), format!("/api/commands/{id}"));
-        let taken = Refusal::KeyTaken { key: "k".into(), id };
-        assert_eq!(ApiError::Hub(HubError::Refused(taken)).problem().command_id, Some(id.to_string()));
-    }
-
-    #[test]
-    fn names_everything_that_is_wrong_with_a_rule() {
-        let problem = |pointer: &str, hint: Option<&str>| rules::Problem {
-            line: 0,
-            column: 0,
-            pointer: pointer.into(),
-            message: "unknown key `abve`".into(),
-            hint: hint.map(Into::into),
-        };
-        let problems = vec![problem("/triggers/0/abve", Some("above")), problem("/actions", None)];
-        let error = ApiError::Rule(RuleRefusal::Problems(problems));
-        check(&error, 422, "bad_rule", Some("/triggers/0/abve"));
-        assert_eq!(error.to_string(), "`/triggers/0/abve`: unknown key `abve`, did you mean `above`?");
-        let errors = error.problem().errors.unwrap();
-        assert_eq!((errors.len(), &*errors[1].pointer, errors[1].line), (2, "/actions", None));
-        check(&ApiError::no_rule("x"), 404, "rule_not_found", None);
-    }
-
-    #[test]
-    fn tells_when_to_come_again_and_what_is_allowed() {
-        let response = ApiError::Hub(HubError::Unavailable("not now")).error_response();
-        assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), "1");
-        assert_eq!(response.headers().get(header::CONTENT_TYPE).unwrap(), PROBLEM_JSON);
-        let method = ApiError::Method { path: "/health".into(), method: "PUT".into(), allow: "GET" };
-        assert_eq!(method.error_response().headers().get(header::ALLOW).unwrap(), "GET");
-    }
-}
+mod tests;

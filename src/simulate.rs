@@ -4,6 +4,8 @@
 mod agenda;
 mod device;
 mod dice;
+mod fetch;
+mod firmware;
 mod line;
 mod machine;
 mod orders;
@@ -53,6 +55,12 @@ pub struct SimulateArgs {
     /// How long it is away then, give or take a half
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     away: Duration,
+    /// How long a device takes for each step of an update of its firmware
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = time)]
+    firmware_step: Duration,
+    /// The share of updates that fail: from 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02, value_parser = share)]
+    firmware_failure_rate: f64,
     /// End after so many seconds [default: at Ctrl-C]
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
@@ -78,7 +86,11 @@ Of ten devices five are rooms (climate-0), three doors (door-1) and two pumps (p
 What a device cannot do it rejects, and says why. It carries out no command twice,
 and passes over what is desired in an older version than it has followed. It drops
 out by breaking its connection, so that the broker speaks its last will. Above 900
-devices some share a connection; that says `offline` for them.";
+devices some share a connection; that says `offline` for them.
+
+It takes firmware for the models sim-climate, sim-door and sim-pump: says how far it
+has come, really fetches images of 4 MiB at most over HTTP and checks their hash, and
+comes back with the new version after a moment.";
 
 /// What all stations share.
 struct Fleet {
@@ -91,6 +103,10 @@ struct Fleet {
     /// A minute, of each device.
     drop_outs: f64,
     away: Duration,
+    firmware_step: Duration,
+    /// 0 to 1.
+    firmware_failure_rate: f64,
+    http: reqwest::Client,
     began: Instant,
     tally: Arc<Tally>,
 }
@@ -145,6 +161,7 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
 impl Fleet {
     fn new(args: &SimulateArgs) -> Self {
         let SimulateArgs { devices, rate, answer_delay, failure_rate, drop_outs, away, .. } = *args;
+        let SimulateArgs { firmware_step, firmware_failure_rate, .. } = *args;
         Self {
             broker: args.mqtt.clone(),
             period: Duration::from_secs_f64(f64::from(devices) / rate).max(SHORTEST_PERIOD),
@@ -152,6 +169,9 @@ impl Fleet {
             failure_rate,
             drop_outs,
             away,
+            firmware_step,
+            firmware_failure_rate,
+            http: reqwest::Client::new(),
             began: Instant::now(),
             tally: Arc::default(),
         }

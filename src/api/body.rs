@@ -45,10 +45,6 @@ pub struct AlarmNamed(pub AlarmId);
 #[derive(Debug)]
 pub struct DeviceCommand(pub DeviceId, pub CommandId);
 
-/// The group that the path names.
-#[derive(Debug)]
-pub struct GroupNamed(pub Box<str>);
-
 /// The rule that the path names.
 #[derive(Debug)]
 pub struct Rule(pub RuleId);
@@ -61,13 +57,9 @@ pub struct JobNamed(pub JobId);
 #[derive(Debug)]
 pub struct Run(pub RunId);
 
-/// The template that the path names.
+/// What the path names by any text: a group, a template, an image. Whether there is one, its actor says.
 #[derive(Debug)]
-pub struct TemplateNamed(pub Box<str>);
-
-/// The firmware image that the path names.
-#[derive(Debug)]
-pub struct ImageNamed(pub Box<str>);
+pub struct Named(pub Box<str>);
 
 /// Any JSON from the request's body, which may be empty.
 #[derive(Debug)]
@@ -190,15 +182,6 @@ impl FromRequest for JobNamed {
     }
 }
 
-impl FromRequest for GroupNamed {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        ready(names::<String>(request, payload).map(|id| Self(id.into())))
-    }
-}
-
 impl FromRequest for Run {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
@@ -211,21 +194,12 @@ impl FromRequest for Run {
     }
 }
 
-impl FromRequest for TemplateNamed {
+impl FromRequest for Named {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        ready(names::<String>(request, payload).map(|id| Self(id.into())))
-    }
-}
-
-impl FromRequest for ImageNamed {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        ready(names::<String>(request, payload).map(|id| Self(id.into())))
+        ready(names::<String>(request, payload).map(|name| Self(name.into())))
     }
 }
 

@@ -65,6 +65,16 @@ pub async fn post_bulk(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let wanted = wanted(body, &state.hub.tree.now(), state.hub.clock.now())?;
+    if let JobAction::Template(Some(id)) = &wanted.action
+        && state.hub.catalog.now().get(id).is_none()
+    {
+        return Err(FieldError::bad("action.template", format!("there is no template `{id}`")).into());
+    }
+    if let JobAction::Group(Some(id)) = &wanted.action
+        && !state.hub.tree.now().contains(id)
+    {
+        return Err(FieldError::bad("action.group", format!("there is no group `{id}`")).into());
+    }
     let matched = wanted.choice.devices(&state).await?;
     if wanted.dry_run {
         return preview::preview(&state, &wanted.action, matched).await;

@@ -25,7 +25,7 @@ pub use file::Folder;
 #[cfg(test)]
 pub(super) use rollout::FIELDS as ROLLOUT_FIELDS;
 
-use super::body::{Body, ImageNamed};
+use super::body::{Body, Named};
 use super::paging::Paging;
 use super::params::Params;
 use super::reply::{Document, array};
@@ -128,7 +128,7 @@ pub async fn post_firmware(Body(body): Body, state: Data<WebState>) -> Result<Ht
     responses((status = 200, body = FirmwareItem), (status = 404, body = Problem))
 )]
 pub async fn get_firmware(
-    ImageNamed(id): ImageNamed,
+    Named(id): Named,
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
@@ -150,7 +150,7 @@ pub async fn get_firmware(
     )
 )]
 pub async fn delete_firmware(
-    ImageNamed(id): ImageNamed,
+    Named(id): Named,
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {

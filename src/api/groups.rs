@@ -19,7 +19,7 @@ use utoipa::OpenApi;
 
 pub(super) use change::wish;
 
-use super::body::GroupNamed;
+use super::body::Named;
 use super::devices::{Said, list};
 use super::paging::Paging;
 use super::params::{Params, bad};
@@ -101,7 +101,7 @@ pub async fn list_groups(
     responses((status = 200, body = GroupItem), (status = 404, body = Problem))
 )]
 pub async fn get_group(
-    GroupNamed(id): GroupNamed,
+    Named(id): Named,
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
@@ -126,7 +126,7 @@ pub async fn get_group(
 )]
 pub async fn list_group_devices(
     request: HttpRequest,
-    GroupNamed(id): GroupNamed,
+    Named(id): Named,
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {

@@ -87,7 +87,7 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64
 type Named = (&'static str, &'static str, u64);
 
 /// What only grows.
-fn grown(c: &Counters) -> [Named; 24] {
+fn grown(c: &Counters) -> [Named; 25] {
     [
         ("messages_in", "MQTT messages that came, whatever became of them", get(&c.messages_in)),
         ("inputs_committed", "Inputs taken in and committed", get(&c.inputs_committed)),
@@ -120,6 +120,7 @@ fn grown(c: &Counters) -> [Named; 24] {
         ("rule_runs", "Runs of rules that came to an end", get(&c.rule_runs)),
         ("rule_refusals", "Evaluations of rules that came to nothing", get(&c.rule_refusals)),
         ("rule_acts", "Things that rules did", get(&c.rule_acts)),
+        ("job_changes", "Times that jobs came further with their devices", get(&c.job_changes)),
         ("last_seq", "The last place given in the sequence", get(&c.seq)),
     ]
 }

@@ -110,10 +110,14 @@ pub struct TwinDocument {
     desired: Object,
     /// What of `desired` it has not reported.
     delta: Object,
-    /// `{"reported": {"temperature": {"reported_at", "changed_at", "quality"}}, "desired": {"power": {"at", "by", "sync"}}}`
+    /// `{"reported": {"temperature": {"reported_at", "changed_at", "quality"}}, "desired": {"power": {"at", "by", "sync"}}}`,
+    /// and of `configuration`, `tags`, `settings`, `limits` and `schedule` whose each is:
+    /// `{"configuration": {"interval": {"from": "device" | "template" | "both"}}}`
     metadata: Object,
     schedule: Vec<Object>,
     settings: DeviceSettings,
+    /// What its readings are expected to be: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`
+    limits: Object,
     firmware: DeviceFirmware,
 }
 
@@ -303,7 +307,7 @@ pub enum HistoryAnswer {
 #[derive(ToSchema)]
 pub struct EventItem {
     seq: u64,
-    /// `telemetry`, `twin`, `command`, `presence`, `alarm` or `rule`.
+    /// `telemetry`, `twin`, `command`, `presence`, `alarm`, `rule`, `fleet` (groups, templates, firmware) or `job`.
     kind: String,
     /// Null where it is no device's: of rules that a time or a person set off, and of what comes to rules from
     /// beyond the devices.

@@ -16,7 +16,7 @@ use twinhub_actors::post::post;
 use twinhub_actors::store::DeviceQuery;
 use utoipa::OpenApi;
 
-use super::body::{Body, TemplateNamed};
+use super::body::{Body, Named};
 use super::devices::{Said, list};
 use super::paging::Paging;
 use super::params::Params;
@@ -109,7 +109,7 @@ pub async fn list_templates(
     responses((status = 200, body = TemplateItem), (status = 404, body = Problem))
 )]
 pub async fn get_template(
-    TemplateNamed(id): TemplateNamed,
+    Named(id): Named,
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
@@ -177,7 +177,7 @@ pub async fn post_template(
 )]
 pub async fn put_template(
     request: HttpRequest,
-    named: TemplateNamed,
+    named: Named,
     params: Params,
     body: Body,
     state: Data<WebState>,
@@ -208,7 +208,7 @@ pub async fn put_template(
 )]
 pub async fn patch_template(
     request: HttpRequest,
-    named: TemplateNamed,
+    named: Named,
     params: Params,
     body: Body,
     state: Data<WebState>,
@@ -233,7 +233,7 @@ pub async fn patch_template(
     )
 )]
 pub async fn delete_template(
-    TemplateNamed(id): TemplateNamed,
+    Named(id): Named,
     mut params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
@@ -268,7 +268,7 @@ pub async fn delete_template(
 )]
 pub async fn list_template_devices(
     request: HttpRequest,
-    TemplateNamed(id): TemplateNamed,
+    Named(id): Named,
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
@@ -280,7 +280,7 @@ pub async fn list_template_devices(
 
 async fn change(
     request: &HttpRequest,
-    TemplateNamed(id): TemplateNamed,
+    Named(id): Named,
     mut params: Params,
     Body(body): Body,
     state: &WebState,

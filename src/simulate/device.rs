@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use twinhub_actors::domain::Timestamp;
 
 use super::dice::Dice;
-use super::machine::{DAY, Done, FIRMWARE, Machine, round};
+use super::firmware::{Download, Fetch, Firmware, Next};
+use super::machine::{DAY, Done, Machine, round};
 use super::orders::{Orders, Taken};
 use super::wishes::{Followed, Wishes};
 
@@ -17,6 +18,7 @@ pub(super) struct Device {
     machine: Machine,
     orders: Orders,
     wishes: Wishes,
+    firmware: Firmware,
     /// When it last measured, in seconds since the fleet's midnight.
     last: f64,
     /// Percent.
@@ -51,6 +53,7 @@ impl Device {
             machine,
             orders: Orders::default(),
             wishes: Wishes::default(),
+            firmware: Firmware::new(),
             last: 0.0,
             battery,
         }
@@ -59,7 +62,8 @@ impl Device {
     /// What it says when it comes: that it is there, what it may have said in vain before its connection
     /// broke at `broken_at`, what it is, and what is desired of it?
     pub(super) fn greet(&self, broken_at: Option<Timestamp>) -> Vec<Said> {
-        let online = json!({ "status": "online", "firmware_version": FIRMWARE });
+        let (version, model) = (self.firmware.version(), format!("sim-{}", self.machine.kind()));
+        let online = json!({ "status": "online", "firmware_version": version, "model": model });
         let mut says = vec![Said { retain: true, ..say("status", &online) }];
         if let Some(broken_at) = broken_at {
             says.extend(self.orders.perhaps_unheard(broken_at).map(|(id, said)| answer(id, said)));
@@ -97,10 +101,13 @@ impl Device {
     /// Carries a command out, unless that was done, and says what became of it. At `failure_rate` (0 to 1)
     /// it has bad luck: it cannot, or it will not.
     pub(super) fn carry_out(&mut self, command: &str, failure_rate: f64, now: Timestamp) -> Vec<Said> {
-        let Self { orders, machine, dice, .. } = self;
+        let Self { orders, machine, dice, firmware, .. } = self;
         let before = machine.state();
         let said = orders.carry_out(command, now, |command_type, parameters| {
             match (dice.chance(failure_rate), dice.chance(0.5)) {
+                (false, _) if command_type == "reboot" => {
+                    Done::Executed(json!({ "restarted": true, "firmware_version": firmware.version() }))
+                }
                 (false, _) => machine.run(command_type, parameters),
                 (true, true) => Done::Failed(machine.mishap().into()),
                 (true, false) => Done::Rejected("it is being serviced".into()),
@@ -124,6 +131,28 @@ impl Device {
             .filter(|(_, said)| !said.is_empty())
             .map(|(about, said)| say(about, &Value::Object(said)))
             .collect()
+    }
+
+    /// Hears that it is to come to other firmware: what it has to fetch, where it begins, and what it says.
+    pub(super) fn hear_update(&mut self, message: &[u8]) -> Option<(Fetch, Said)> {
+        let fetch = self.firmware.hear(message)?;
+        let begins = say("firmware", &json!({ "state": "downloading", "percent": 0, "job": fetch.job }));
+        Some((fetch, begins))
+    }
+
+    /// What came of a download.
+    pub(super) fn fetched(&mut self, job: &str, came: Download) {
+        self.firmware.fetched(job, came);
+    }
+
+    /// Comes further with its firmware: what it says, and whether it goes on, restarts or is through.
+    pub(super) fn update(&mut self, failure_rate: f64) -> (Option<Said>, Next) {
+        let next = self.firmware.step(failure_rate, &mut self.dice);
+        let said = match &next {
+            Next::Say(said) | Next::Last(said) | Next::Restart(said) => Some(say("firmware", said)),
+            Next::Wait | Next::Nothing => None,
+        };
+        (said, next)
     }
 
     /// The broker was lost: there may be another hub behind it when it is back, one that counts the versions

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use twinhub_actors::SystemClock;
 use twinhub_actors::domain::{Clock as _, Timestamp};
@@ -15,6 +15,8 @@ use twinhub_actors::mqtt::topics::{self, Leaf};
 
 use super::agenda::Agenda;
 use super::device::{Device, Said};
+use super::fetch;
+use super::firmware::{Download, Fetch, Next};
 use super::line::{Heard, Line};
 use super::{Fleet, topic};
 
@@ -24,6 +26,16 @@ pub(super) struct Station {
     members: Vec<Member>,
     by_id: HashMap<String, usize>,
     agenda: Agenda<Task>,
+    /// Downloads that were begun tell here what came of them.
+    tell: mpsc::UnboundedSender<Fetched>,
+    fetched: mpsc::UnboundedReceiver<Fetched>,
+}
+
+/// What came of a device's download.
+struct Fetched {
+    place: usize,
+    job: String,
+    came: Download,
 }
 
 struct Member {
@@ -41,6 +53,10 @@ enum Task {
     CarryOut(usize, String),
     DropOut(usize),
     Return(usize),
+    /// It comes further with its firmware.
+    Update(usize),
+    /// It starts with new firmware.
+    Restart(usize),
 }
 
 /// How a connection ended.
@@ -55,6 +71,8 @@ enum Ended {
 
 /// The wait before the next try to reach a broker that is not there.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
+/// How long a device takes to start with new firmware.
+const RESTART: Duration = Duration::from_secs(1);
 /// The fleet's day begins with the program; it is eight in the morning there.
 const MORNING: f64 = 8.0 * 3_600.0;
 
@@ -63,7 +81,8 @@ impl Station {
     pub(super) fn new(fleet: Arc<Fleet>, devices: Vec<(Instant, Device)>) -> Self {
         let by_id = devices.iter().enumerate().map(|(place, (_, device))| (device.id.clone(), place));
         let by_id = by_id.collect();
-        let mut station = Self { fleet, members: Vec::new(), by_id, agenda: Agenda::new() };
+        let (tell, fetched) = mpsc::unbounded_channel();
+        let mut station = Self { fleet, members: Vec::new(), by_id, agenda: Agenda::new(), tell, fetched };
         for (place, (first, device)) in devices.into_iter().enumerate() {
             station.members.push(Member { device, is_away: false, broken_at: None, waiting: Vec::new() });
             station.agenda.put(first, Task::Measure(place));
@@ -108,6 +127,9 @@ impl Station {
                     Some(Heard::Message { topic, payload }) => self.hear(&line, &topic, &payload),
                     None => break Ended::Failed,
                 },
+                Some(Fetched { place, job, came }) = self.fetched.recv() => {
+                    self.members[place].device.fetched(&job, came);
+                }
                 (at, task) = self.agenda.due(), if connected => {
                     if let Some(ended) = self.act(&line, at, task) {
                         break ended;
@@ -131,7 +153,9 @@ impl Station {
     /// The connection is there: everybody listens before saying so, or would miss the first word.
     fn arrive(&mut self, line: &Line) {
         let ids = self.members.iter().map(|member| &member.device.id);
-        line.subscribe(ids.flat_map(|id| [topic(id, "desired"), topic(id, "commands")]));
+        line.subscribe(
+            ids.flat_map(|id| ["desired", "commands", "firmware/update"].map(|about| topic(id, about))),
+        );
         for place in 0..self.members.len() {
             if !self.members[place].is_away {
                 self.greet(line, place);
@@ -169,14 +193,24 @@ impl Station {
                 }
                 self.say(line, place, reaction.says);
             }
+            Leaf::Update => {
+                let Some((wanted, begins)) = member.device.hear_update(payload) else { return };
+                self.agenda.put(Instant::now() + self.fleet.firmware_step, Task::Update(place));
+                self.say(line, place, vec![begins]);
+                self.fetch(place, wanted);
+            }
             _ => {}
         }
     }
 
     /// Does what is due; tells where that ends the connection.
     fn act(&mut self, line: &Line, at: Instant, task: Task) -> Option<Ended> {
-        let (Task::Measure(place) | Task::CarryOut(place, _) | Task::DropOut(place) | Task::Return(place)) =
-            task;
+        let (Task::Measure(place)
+        | Task::CarryOut(place, _)
+        | Task::DropOut(place)
+        | Task::Return(place)
+        | Task::Update(place)
+        | Task::Restart(place)) = task;
         let now = SystemClock.now();
         let member = &mut self.members[place];
         match task {
@@ -195,18 +229,35 @@ impl Station {
                 self.fleet.tally.answered.fetch_add(1, Relaxed);
                 self.say(line, place, says);
             }
+            Task::DropOut(_) if member.is_away => self.plan_drop_out(place, RESTART),
             Task::DropOut(_) => {
                 let away = self.fleet.away.mul_f64(member.device.absence());
                 self.fleet.tally.dropped_out.fetch_add(1, Relaxed);
                 self.plan_drop_out(place, away);
-                if self.members.len() == 1 {
-                    return Some(Ended::DropOut(away));
+                return self.leave(line, place, away, now);
+            }
+            Task::Update(_) if member.is_away => {
+                self.agenda.put(Instant::now() + self.fleet.firmware_step, task);
+            }
+            Task::Update(_) => {
+                let (said, next) = member.device.update(self.fleet.firmware_failure_rate);
+                self.say(line, place, said.into_iter().collect());
+                match next {
+                    Next::Say(_) | Next::Wait => {
+                        self.agenda.put(Instant::now() + self.fleet.firmware_step, Task::Update(place));
+                    }
+                    // After what it says has gone out.
+                    Next::Restart(_) => {
+                        self.agenda.put(Instant::now() + self.fleet.firmware_step, Task::Restart(place));
+                    }
+                    Next::Last(_) | Next::Nothing => {}
                 }
-                let member = &mut self.members[place];
-                (member.is_away, member.broken_at) = (true, Some(now));
-                self.fleet.tally.here.fetch_sub(1, Relaxed);
-                self.say(line, place, vec![offline()]);
-                self.agenda.put(Instant::now() + away, Task::Return(place));
+            }
+            Task::Restart(_) => {
+                self.fleet.tally.updated.fetch_add(1, Relaxed);
+                if !member.is_away {
+                    return self.leave(line, place, RESTART, now); // if not, it comes back with the new version anyhow
+                }
             }
             Task::Return(_) => {
                 member.is_away = false;
@@ -217,6 +268,32 @@ impl Station {
             }
         }
         None
+    }
+
+    /// It goes for so long. Alone on its connection, it breaks that.
+    fn leave(&mut self, line: &Line, place: usize, away: Duration, now: Timestamp) -> Option<Ended> {
+        if self.members.len() == 1 {
+            return Some(Ended::DropOut(away));
+        }
+        let member = &mut self.members[place];
+        (member.is_away, member.broken_at) = (true, Some(now));
+        self.fleet.tally.here.fetch_sub(1, Relaxed);
+        self.say(line, place, vec![offline()]);
+        self.agenda.put(Instant::now() + away, Task::Return(place));
+        None
+    }
+
+    /// Begins to fetch an image, where it is one to be fetched.
+    fn fetch(&mut self, place: usize, wanted: Fetch) {
+        if !fetch::is_real(&wanted) {
+            return;
+        }
+        self.members[place].device.fetched(&wanted.job, Download::UnderWay);
+        let (client, tell) = (self.fleet.http.clone(), self.tell.clone());
+        tokio::spawn(async move {
+            let came = fetch::fetch(&client, &wanted).await;
+            let _ = tell.send(Fetched { place, job: wanted.job, came }); // the fleet may be done
+        });
     }
 
     fn measure(&mut self, line: &Line, place: usize) {

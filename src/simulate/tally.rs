@@ -15,6 +15,8 @@ pub(super) struct Tally {
     /// Messages of what is desired that there was something to say to.
     pub(super) followed: AtomicU64,
     pub(super) dropped_out: AtomicU64,
+    /// Updates of firmware that were installed.
+    pub(super) updated: AtomicU64,
     /// Connections that failed or broke against the fleet's will.
     pub(super) failed: AtomicU64,
 }
@@ -27,12 +29,13 @@ impl Tally {
         let rate = get(&self.acknowledged) as f64 / elapsed.as_secs_f64().max(0.001);
         format!(
             "{} there · {} messages, {} acknowledged ({rate:.0}/s) · {} commands answered · {} wishes followed \
-             · {} drop-outs · {} lost connections",
+             · {} updates · {} drop-outs · {} lost connections",
             get(&self.here),
             get(&self.sent),
             get(&self.acknowledged),
             get(&self.answered),
             get(&self.followed),
+            get(&self.updated),
             get(&self.dropped_out),
             get(&self.failed),
         )

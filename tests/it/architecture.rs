@@ -90,7 +90,7 @@ const ABSENCES: &[Absence] = &[
     },
     Absence {
         within: &["src"],
-        but: &["src/error.rs"],
+        but: &["src/error.rs", "src/error/"],
         never: &[
             "BAD_REQUEST",
             "UNAUTHORIZED",
@@ -109,7 +109,7 @@ const ABSENCES: &[Absence] = &[
             "Conflict()",
             "InternalServerError()",
         ],
-        because: "src/error.rs alone names the status codes of errors",
+        because: "src/error.rs and its folder alone name the status codes of errors",
     },
     Absence {
         within: &["actors/src", "src"],

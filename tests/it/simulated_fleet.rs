@@ -148,3 +148,44 @@ async fn it_drops_out_and_comes_back_and_does_what_it_missed() {
     };
     with_fleet(&hub, "1", &options, story).await;
 }
+
+#[tokio::test]
+async fn it_takes_firmware_and_comes_back_with_it() {
+    let hub = House::new().start().await;
+    let options = ["--drop-outs", "0", "--firmware-step", "20ms", "--firmware-failure-rate", "0"];
+    let story = async {
+        eventually("all are there", async || {
+            let online = hub.get("/api/devices?status=online").await;
+            (online.headers()["x-total-count"] == "10").then_some(())
+        })
+        .await;
+        let upload = "/api/firmware/upload?version=2.0.0&model=sim-pump,sim-door";
+        let image = hub.request(Method::POST, upload).body(vec![7; 100_000]).send().await.unwrap();
+        let image: Value = image.json().await.unwrap();
+        let path = format!("/api/firmware/{}/rollouts", image["id"].as_str().unwrap());
+        let job: Value =
+            hub.post(&path, &json!({ "where": {}, "stages": [20, 100] })).await.json().await.unwrap();
+        let path = format!("/api/jobs/{}", job["id"].as_str().unwrap());
+        let done = eventually("all are updated", async || {
+            let job = hub.json(&path).await;
+            (job["status"] == "done").then_some(job)
+        })
+        .await;
+        assert_eq!(done["counts"], json!({ "done": 5, "skipped": 5 }));
+        for (device, version) in [("pump-3", "2.0.0"), ("door-1", "2.0.0"), ("climate-0", "1.4.2")] {
+            let twin = hub.json(&format!("/api/devices/{device}/twin")).await;
+            assert_eq!(twin["firmware_version"], version, "{device}");
+        }
+        is_online(&hub, "pump-3").await;
+        let rebooted = command(&hub, "pump-3", json!({ "command_type": "reboot" })).await;
+        assert_eq!(rebooted["response"]["firmware_version"], "2.0.0");
+        let events = hub.json("/api/devices/pump-3/events?kind=twin&limit=100&order=asc").await;
+        let states =
+            events.as_array().unwrap().iter().filter_map(|event| event["data"]["firmware"]["state"].as_str());
+        let mut states: Vec<&str> = states.collect();
+        states.dedup();
+        let way = ["queued", "notified", "downloading", "downloaded", "verified", "updating", "updated"];
+        assert_eq!(states, way);
+    };
+    with_fleet(&hub, "10", &options, story).await;
+}

@@ -35,7 +35,7 @@ impl Automation {
             match parse_rule(body) {
                 Ok((rule, _)) => drop(taken.insert(id.clone(), (rule, record))),
                 Err(problems) => {
-                    warn!(rule = %id, ?problems, "a template's rule does not check out, leaving it")
+                    warn!(rule = %id, ?problems, "a template's rule does not check out, leaving it");
                 }
             }
         }

@@ -8,7 +8,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{find, remove};
-use crate::api::body::ImageNamed;
+use crate::api::body::Named;
 use crate::api::params::Params;
 use crate::error::{ApiError, Problem};
 use crate::web::WebState;
@@ -66,7 +66,7 @@ impl Folder {
 )]
 pub async fn get_file(
     request: HttpRequest,
-    ImageNamed(id): ImageNamed,
+    Named(id): Named,
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {

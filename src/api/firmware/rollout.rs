@@ -20,7 +20,7 @@ use twinhub_actors::messages::jobs::{JobTold, MakeJob};
 use twinhub_actors::post::post;
 
 use super::{find, url};
-use crate::api::body::{Body, ImageNamed};
+use crate::api::body::{Body, Named};
 use crate::api::bulk::{description, rate};
 use crate::api::choice::{Choice, Chosen};
 use crate::api::params::Params;
@@ -94,7 +94,7 @@ struct Plan {
     )
 )]
 pub async fn post_rollout(
-    ImageNamed(id): ImageNamed,
+    Named(id): Named,
     params: Params,
     Body(body): Body,
     state: Data<WebState>,

@@ -15,7 +15,7 @@ use twinhub_actors::messages::groups::{DeleteGroup, Expect, GroupGone, GroupStoo
 use twinhub_actors::post::post;
 use utoipa::ToSchema;
 
-use super::super::body::{Body, GroupNamed};
+use super::super::body::{Body, Named};
 use super::super::params::Params;
 use super::super::reply::{self, Document};
 use super::super::schema::groups::{GroupChange, GroupItem, NewGroup};
@@ -86,7 +86,7 @@ pub async fn post_group(
     )
 )]
 pub async fn put_group(
-    group: GroupNamed,
+    group: Named,
     params: Params,
     body: Body,
     state: Data<WebState>,
@@ -110,7 +110,7 @@ pub async fn put_group(
     )
 )]
 pub async fn patch_group(
-    group: GroupNamed,
+    group: Named,
     params: Params,
     body: Body,
     state: Data<WebState>,
@@ -136,7 +136,7 @@ pub async fn patch_group(
     )
 )]
 pub async fn delete_group(
-    GroupNamed(id): GroupNamed,
+    Named(id): Named,
     mut params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
@@ -165,7 +165,7 @@ pub async fn delete_group(
 }
 
 async fn change(
-    GroupNamed(id): GroupNamed,
+    Named(id): Named,
     params: Params,
     Body(body): Body,
     state: &WebState,

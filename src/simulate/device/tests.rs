@@ -26,7 +26,11 @@ fn greets_with_what_it_is() {
     let says = pump().greet(None);
     assert_eq!(
         lines(&says),
-        [r#"status {"firmware_version":"1.4.2","status":"online"}"#, r#"state {"power":"off"}"#, "get "]
+        [
+            r#"status {"firmware_version":"1.4.2","model":"sim-pump","status":"online"}"#,
+            r#"state {"power":"off"}"#,
+            "get "
+        ]
     );
     assert_eq!(says.iter().map(|said| said.retain).collect::<Vec<_>>(), [true, false, false]);
 }

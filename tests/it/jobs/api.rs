@@ -30,6 +30,9 @@ async fn a_dry_run_says_who_and_what_and_does_nothing() {
     assert_eq!((&first[0]["id"], &first[0]["change"]), (&json!("d0"), &json!({})), "it is on already");
     assert_eq!(first[1]["change"], desired);
     let named = json!({ "ids": ["d1", "nobody"], "action": { "group": "hall" }, "dry_run": true });
+    let (status, nowhere) = bulk(&hub, &named).await;
+    assert_eq!((status, &nowhere["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("action.group")));
+    hub.post("/api/groups", &json!({ "id": "hall", "name": "Hall" })).await;
     let (_, dry) = bulk(&hub, &named).await;
     assert_eq!((&dry["total"], &dry["unknown"]), (&json!(1), &json!(["nobody"])));
     assert_eq!(dry["first"][0]["change"], json!({ "group_id": "hall" }));
@@ -48,7 +51,7 @@ async fn what_makes_no_sense_is_refused_by_name() {
         (json!({ "action": { "delete": true } }), "ids"),
         (
             json!({ "ids": ["d0"], "action": {} }),
-            "action.desired, command, mode, tags, configuration, group, delete",
+            "action.desired, command, mode, tags, configuration, group, template, delete",
         ),
         (json!({ "ids": ["d0"], "action": { "paint": 1 } }), "action.paint"),
         (json!({ "ids": ["d0"], "action": { "mode": "auto" } }), "action.mode"),

@@ -304,7 +304,7 @@ impl FirmwareReport {
             percent,
             version: version
                 .map(|version| version.trim().into())
-                .filter(|version: &Box<str>| !version.is_empty()),
+                .filter(|version: &Box<_>| !str::is_empty(version)),
             reason: reason.map(|reason| reason.chars().take(LONGEST_REASON).collect::<String>().into()),
             job: job.and_then(|job| JobId::parse(&job)),
         })

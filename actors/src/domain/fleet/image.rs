@@ -82,8 +82,8 @@ impl Image {
     /// Would nobody know which of the two a device has?
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
-        let shares = |model: &Box<str>| other.models.contains(model);
-        Version::is_same(&self.version, &other.version) && self.models.iter().any(shares)
+        let shares_one = self.models.iter().any(|model| other.models.contains(model));
+        shares_one && Version::is_same(&self.version, &other.version)
     }
 
     /// Reads what [`Image::to_object`] wrote.

@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn stages_are_of_the_devices() {
         let check = |devices: u64, expected: [u64; 3]| {
-            assert_eq!(places(&USUAL_STAGES, devices), expected, "{devices}")
+            assert_eq!(places(&USUAL_STAGES, devices), expected, "{devices}");
         };
         check(0, [0, 0, 0]);
         check(1, [1, 1, 1]);

@@ -148,7 +148,7 @@ impl Template {
     #[must_use]
     pub fn said(&self) -> Object {
         let layer = &*self.layer;
-        let applies_to = self.applies_to.as_ref().map_or(Json::Null, |applies_to| applies_to.document());
+        let applies_to = self.applies_to.as_ref().map_or(Json::Null, Match::document);
         [
             ("id", Json::from(&*self.id)),
             ("name", Json::from(&*self.name)),

@@ -86,6 +86,7 @@ impl Tree {
     }
 
     /// The groups right under this one, or at the top, in the order of their ids.
+    #[must_use]
     pub fn children(&self, parent: Option<&GroupId>) -> impl DoubleEndedIterator<Item = &GroupId> {
         self.children.get(&parent.cloned()).into_iter().flatten()
     }

@@ -140,10 +140,8 @@ impl Twin {
     ) {
         let runs = self.profile.text(VERSION);
         match self.firmware() {
-            Some(task) if has_come(task, runs) => {
-                if task.state != FirmwareState::Updated {
-                    self.advance(outcome, (FirmwareState::Updated, None), "", now, cause);
-                }
+            Some(task) if task.state != FirmwareState::Updated && has_come(task, runs) => {
+                self.advance(outcome, (FirmwareState::Updated, None), "", now, cause);
             }
             Some(task) if task.state.is_waiting() && would_go_down(task, runs) => {
                 self.pass_over(outcome, now, cause);

@@ -105,7 +105,7 @@ async fn counts_are_true_whatever_happens_at_once() {
             .into_iter()
             .map(|(name, (total, online, readings))| {
                 // Whole numbers: their sum is exact.
-                let mean = readings.iter().sum::<f64>() / readings.len() as f64;
+                let mean = readings.iter().sum::<f64>() / f64::from(u32::try_from(readings.len()).unwrap());
                 (name, (total, online, (!readings.is_empty()).then_some(mean)))
             })
             .collect();
@@ -171,6 +171,7 @@ async fn a_group_that_is_being_removed_takes_nothing_more_in() {
         let patch = [("group_id", "b".into())].into_iter().collect();
         give(&hub, device, Input::Register(Box::new(Registration { patch })), IfUnknown::Begin).await;
     }
+    told(&hub).await; // all of it is seen, so the removal begins with its message
     let (gone, again, under, renamed) = tokio::join!(
         delete(&hub, "b", true),
         delete(&hub, "b", true),

@@ -146,7 +146,7 @@ mod tests {
             stays.iter().for_each(|value| sum.add(*value));
             goes.iter().rev().for_each(|value| sum.take(*value));
             prop_assert_eq!(sum.mean(stays.len() as u64), mean(&stays));
-            let plain = stays.iter().sum::<f64>() / stays.len() as f64;
+            let plain = stays.iter().sum::<f64>() / f64::from(u32::try_from(stays.len()).unwrap());
             prop_assert!((mean(&stays) - plain).abs() <= 1e-7);
         }
     }

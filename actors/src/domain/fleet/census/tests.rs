@@ -160,7 +160,7 @@ fn count<'a>(twins: impl Iterator<Item = &'a Twin>) -> Counts {
     let mean = |mut numbers: Vec<f64>| {
         // The largest first: so they cancel out before the small ones come.
         numbers.sort_by(|one, other| other.abs().total_cmp(&one.abs()).then(one.total_cmp(other)));
-        numbers.iter().sum::<f64>() / numbers.len() as f64
+        numbers.iter().sum::<f64>() / f64::from(u32::try_from(numbers.len()).unwrap())
     };
     let readings = numbers.into_iter().map(|(name, numbers)| (name, numbers.len() as u64, mean(numbers)));
     counts.readings = readings.collect();

@@ -29,11 +29,14 @@ pub fn apply(
         catalog().resolve(&mut input)?;
     }
     let mut outcome = twin.apply(input, now, cause)?;
-    if !is_said && twin.layer().is_none() && outcome.events.iter().any(|event| is_telling(&event.body)) {
-        if let Some(template) = catalog().matching(twin) {
-            let cause = Cause::new(Source::Hub, &format!("template {}", template.id));
-            outcome.join(twin.apply(give(template), now, &cause)?);
-        }
+    let is_told = || outcome.events.iter().any(|event| is_telling(&event.body));
+    if !is_said
+        && twin.layer().is_none()
+        && is_told()
+        && let Some(template) = catalog().matching(twin)
+    {
+        let cause = Cause::new(Source::Hub, &format!("template {}", template.id));
+        outcome.join(twin.apply(give(template), now, &cause)?);
     }
     Ok(outcome)
 }
