@@ -69,6 +69,7 @@ impl Own {
 
 impl Present {
     /// The twin as it is now; none if its actor died while it changed it: the store knows what was before.
+    #[must_use]
     pub fn read(&self) -> Option<RwLockReadGuard<'_, Twin>> {
         self.0.read().ok()
     }

@@ -26,7 +26,7 @@ use crate::journal::Journal;
 use crate::messages::journal::Barrier;
 use crate::messages::search::{Find, FindAll};
 use crate::post::post;
-use crate::roster::Roster;
+use crate::roster::{Present, Roster};
 use crate::store::{DevicePage, DeviceQuery, DeviceSort, Store, StoreError, select};
 use best::{Best, Item};
 
@@ -192,7 +192,7 @@ impl Means {
         let (mut twins, mut away) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
             let present = self.roster.get(item.number);
-            match present.as_ref().and_then(|present| present.read()) {
+            match present.as_ref().and_then(Present::read) {
                 Some(twin) => twins.push(twin.clone()),
                 None => away.push(item.number),
             }

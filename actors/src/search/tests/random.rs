@@ -96,7 +96,7 @@ type Asked = (u8, Option<Wish>, Option<usize>, bool, u64, u64);
 
 fn asked() -> impl Strategy<Value = Asked> {
     let sort = prop::option::of(0..PLACES.len());
-    (0_u8..6, prop::option::weighted(0.8, wish()), sort, any::<bool>(), 0_u64..6, 0_u64..20)
+    (0_u8..7, prop::option::weighted(0.8, wish()), sort, any::<bool>(), 0_u64..6, 0_u64..20)
 }
 
 impl Wish {
@@ -184,6 +184,9 @@ fn listed(which: u8) -> (DeviceQuery, fn(&Value) -> bool) {
         3 => (DeviceQuery { q: Some("D-0".into()), mode: Some(Mode::Schedule), ..query }, |d| {
             d["id"].as_str().unwrap().contains("d-0")
         }),
+        4 => {
+            (DeviceQuery { groups: vec!["attic".into(), "fan".into()], ..query }, |d| d["group_id"] == "fan")
+        }
         _ => (query, |_| true),
     }
 }
@@ -195,7 +198,8 @@ impl House {
             let known = self.hub.read(&device(&id)).await.unwrap();
             let input = match deed {
                 Deed::Register(kind, tags) if known.as_ref().is_none_or(|twin| !twin.claimed) => {
-                    let patch = object(&format!(r#"{{"type": "{kind}", "tags": {tags}}}"#));
+                    let patch =
+                        object(&format!(r#"{{"type": "{kind}", "group_id": "{kind}", "tags": {tags}}}"#));
                     Input::Register(Box::new(Registration { patch }))
                 }
                 Deed::Register(..) => continue,
