@@ -2,6 +2,7 @@
 //! names status codes of errors.
 
 mod refusals;
+mod rule;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
@@ -19,6 +20,8 @@ use twinhub_actors::messages::jobs::JobRefusal;
 use twinhub_actors::messages::templates::TemplateRefusal;
 use twinhub_actors::store::StoreError;
 use utoipa::ToSchema;
+
+pub use self::rule::RuleError;
 
 use self::refusals::{
     of_group_refusal, of_image_refusal, of_refusal, of_rule_refusal, of_store, of_template_refusal,
@@ -127,25 +130,6 @@ pub struct Problem {
     /// Everything that is wrong with a rule, where it was one, or with a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<RuleError>>,
-}
-
-/// Something that is wrong with a rule, or with a file as a whole.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct RuleError {
-    /// A JSON pointer to it; the name of a file's column.
-    #[schema(example = "/triggers/0/above")]
-    pub pointer: String,
-    /// From 1, where it stands in a text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub column: Option<u32>,
-    /// What is wrong, and what was expected.
-    #[schema(example = "unknown key `abve`")]
-    pub message: String,
-    /// The nearest right word.
-    #[schema(example = "above")]
-    pub hint: Option<String>,
 }
 
 /// How long a client should wait where the store does not take anything in, in seconds.
@@ -379,32 +363,6 @@ pub fn with_hint(problem: &rules::Problem) -> String {
 impl From<ApiError> for Fault {
     fn from(error: ApiError) -> Self {
         Self { column: None, field: error.field(), code: error.code(), error: error.to_string() }
-    }
-}
-
-impl RuleError {
-    /// What is wrong with a file as it is told.
-    fn of_file(FileFault { line, fault }: &FileFault) -> Self {
-        Self {
-            pointer: fault.field.clone().unwrap_or_default(),
-            line: u32::try_from(*line).ok(),
-            column: fault.column.and_then(|column| u32::try_from(column).ok()),
-            message: fault.error.clone(),
-            hint: None,
-        }
-    }
-
-    /// The problem as it is told.
-    #[must_use]
-    pub fn of(problem: &rules::Problem) -> Self {
-        let known = |place: u32| (place > 0).then_some(place);
-        Self {
-            pointer: problem.pointer.clone(),
-            line: known(problem.line),
-            column: known(problem.column),
-            message: problem.message.clone(),
-            hint: problem.hint.clone(),
-        }
     }
 }
 
