@@ -169,6 +169,7 @@ impl ApiError {
     }
 
     /// There is no template of this id.
+    #[must_use]
     pub fn no_template(id: &str) -> Self {
         Self::Template(TemplateRefusal::Unknown(id.into()))
     }

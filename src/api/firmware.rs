@@ -215,7 +215,7 @@ fn wanted(body: Object) -> Result<Image, FieldError> {
         (one, several) => one.or(several).ok_or_else(|| FieldError::missing("models"))?,
     };
     let url = fields.needed_text("url")?;
-    if url.len() > LONGEST_URL || !reqwest::Url::parse(&url).is_ok_and(|url| url.has_host()) {
+    if url.len() > LONGEST_URL || !url::Url::parse(&url).is_ok_and(|url| url.has_host()) {
         let shown: String = url.chars().take(64).collect();
         let expected = "an address with a scheme and a host, such as https://example.com/pump-1.5.0.bin";
         return Err(FieldError::bad("url", format!("expected {expected}, found `{shown}`")));

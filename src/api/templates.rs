@@ -97,7 +97,7 @@ pub async fn list_templates(
     }
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, found.len() as u64);
-    Ok(array(response, &items, |item, out| item.write(out)))
+    Ok(array(response, &items, Object::write))
 }
 
 /// One template; its version is the `ETag`.

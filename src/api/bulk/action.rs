@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn names_what_is_wrong() {
-        check("{}", "`desired, command, mode, tags, configuration, group, delete`: exactly one");
+        check("{}", "`desired, command, mode, tags, configuration, group, template, delete`: exactly one");
         check(r#"{"group": "a", "delete": true}"#, "`desired, command,");
         check(r#"{"paint": "red"}"#, "`paint`: there is no such field");
         check(r#"{"desired": 5}"#, "`desired`: expected an object, found a number");

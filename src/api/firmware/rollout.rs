@@ -358,7 +358,7 @@ mod tests {
         check(r#", "expires": "soon""#, "expires");
         check(r#", "rate": 0"#, "rate");
         check(r#", "allow_downgrade": 1"#, "allow_downgrade");
-        check(r#", "where": {}"#, "where");
+        check(r#", "where": {}"#, "ids");
         check(r#", "colour": 1"#, "colour");
     }
 }

@@ -176,14 +176,13 @@ fn it_says_that_it_failed_and_comes_back_with_the_new_version_all_the_same() {
 
 #[test]
 fn every_way_of_saying_what_it_runs_counts() {
-    let mut ways: Vec<(&str, Box<dyn Fn(&mut Scene) -> Outcome>)> = Vec::new();
-    ways.push(("status", Box::new(|scene| comes_with(scene, "2.0.0"))));
-    ways.push(("state", Box::new(|scene| scene.report(r#"{"firmware_version": "2.0.0"}"#))));
-    ways.push(("firmware", Box::new(|scene| says(scene, r#"{"state": "updated", "version": "2.0.0"}"#))));
-    ways.push((
-        "whatever it says of it",
-        Box::new(|scene| says(scene, r#"{"state": "failed", "version": "2.0.0"}"#)),
-    ));
+    type Say = fn(&mut Scene) -> Outcome;
+    let ways: [(&str, Say); 4] = [
+        ("status", |scene| comes_with(scene, "2.0.0")),
+        ("state", |scene| scene.report(r#"{"firmware_version": "2.0.0"}"#)),
+        ("firmware", |scene| says(scene, r#"{"state": "updated", "version": "2.0.0"}"#)),
+        ("whatever it says of it", |scene| says(scene, r#"{"state": "failed", "version": "2.0.0"}"#)),
+    ];
     for (way, say) in ways {
         let mut scene = Scene::online();
         give(&mut scene, 1, "2.0.0");
