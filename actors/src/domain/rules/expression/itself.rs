@@ -6,10 +6,11 @@ use std::borrow::Cow;
 
 use super::HEAD;
 use super::name::{Found, Root, SECTIONS, in_twin, member, property, word};
+use super::tree::{Kind, Node};
 use super::value::Value;
 use crate::domain::json::delta;
 use crate::domain::twin::Properties;
-use crate::domain::{Json, Object, Timestamp, Twin};
+use crate::domain::{Json, Object, Scalar, Timestamp, Twin};
 
 /// Words of a filter beside those of [`HEAD`]: what else the document shows.
 pub const MORE: [&str; 18] = [
@@ -51,10 +52,31 @@ pub fn root_of(word: &str) -> Result<Root, String> {
     }
 }
 
+/// One tag by its text.
+const TAG: &str = "tag";
+
 /// One tag is `tag.floor` to people; the document calls them `tags`.
 pub fn unalias(path: &mut [Box<str>]) {
-    if let Some(first) = path.first_mut().filter(|first| ***first == *"tag") {
+    if let Some(first) = path.first_mut().filter(|first| ***first == *TAG) {
         *first = "tags".into();
+    }
+}
+
+/// Where one tag, written as `tag.floor`, is compared with a text, it is compared by its own text, as lists do: a
+/// file says `2` where a person means "2". Written as `tags.floor` it is what it is.
+pub fn tag_as_text(source: &str, one: &mut Node, other: &mut Node) {
+    let name = match (&one.kind, &other.kind) {
+        (Kind::Name(_), Kind::Text(_)) => one,
+        (Kind::Text(_), Kind::Name(_)) => other,
+        _ => return,
+    };
+    let written = source.get(name.start()..name.end()).unwrap_or_default();
+    let written = written.strip_prefix(ITSELF).and_then(|rest| rest.strip_prefix('.')).unwrap_or(written);
+    if (written.starts_with("tag.") || written.starts_with("tag["))
+        && let Kind::Name(name) = &mut name.kind
+        && let Some(first) = name.path.first_mut()
+    {
+        *first = TAG.into();
     }
 }
 
@@ -81,6 +103,7 @@ pub fn find<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Fou
         }
         ("delta", []) => Value::owned(twin.delta().into()),
         ("delta", rest) => return unmet(twin, rest),
+        (TAG, rest) => Value::owned(tag_text(member(&twin.tags, rest)?)?.into()),
         ("number", _) => Value::Int(twin.number.0),
         ("created_at", _) => Value::Time(twin.created_at),
         ("updated_at", _) => Value::Time(twin.updated_at),
@@ -99,6 +122,11 @@ pub fn find<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Fou
         _ => return in_twin(twin, path, now),
     };
     Some(value.into())
+}
+
+/// The text of a tag; none of what is no scalar.
+fn tag_text(tag: &Json) -> Option<String> {
+    Scalar::from_json(tag.clone()).map(|tag| tag.to_string())
 }
 
 /// All of one side, by name.

@@ -26,6 +26,11 @@ pub enum Operator {
 pub const LONGEST_TEXT: usize = 16_384;
 
 impl Operator {
+    /// Does it say that both are the same, or not?
+    pub fn equates(self) -> bool {
+        matches!(self, Self::Equal | Self::NotEqual)
+    }
+
     /// The operator that is written so, and how strongly it binds.
     pub fn parse(sign: &str) -> Option<(Self, u8)> {
         Some(match sign {

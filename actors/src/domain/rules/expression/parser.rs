@@ -3,6 +3,7 @@
 mod calls;
 mod chains;
 
+use super::itself;
 use super::lexer::{Token, Word, words};
 use super::operators::Operator;
 use super::tree::{Kind, Node};
@@ -102,7 +103,10 @@ impl<'a> Parser<'a> {
                 return Err(Bad::new(self.start(), "comparisons do not chain: write `a < b && b < c`"));
             }
             self.at += 1;
-            let right = self.deeper(|parser| parser.binary(strength + 1))?;
+            let mut right = self.deeper(|parser| parser.binary(strength + 1))?;
+            if self.names == Names::OfTwin && operator.equates() {
+                itself::tag_as_text(self.text, &mut left, &mut right);
+            }
             let (start, end) = (left.start(), right.end());
             let depth = left.depth.max(right.depth);
             left = self.node(Kind::Binary(operator, Box::new((left, right))), start, end, depth)?;

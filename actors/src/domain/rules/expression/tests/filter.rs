@@ -52,6 +52,8 @@ fn knows_everything_of_a_twin() {
     check("!claimed && name == id", "pump pump-1");
     check("last_seen < now && age == 600", "pump pump-1 fan");
     check("tags.floor == 2 && tag.floor == 2 && device.tag.floor == 2 && 'floor' in tags", "fan");
+    check("tag.floor == '2' && '2' == tag['floor'] && device.tag.floor != '3'", "fan");
+    check("tags.floor == '2'", "");
     check("configuration.limits.top == 3", "fan");
     check(
         "desired.power == 'off' && desired.power.sync != 'applied' && desired.signal.sync == 'applied'",
