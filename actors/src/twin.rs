@@ -92,6 +92,7 @@ impl TwinActor {
         // Held until the journal has been told: who has seen what it does can then wait for its commit.
         let mut twin = self.twin.write();
         let catalog = || self.around.catalog.now();
+        let was_new = twin.is_new();
         let begun = match (twin.is_new(), if_unknown) {
             (_, IfUnknown::RefuseUnless(number)) if twin.number != number => {
                 Err(Refusal::Unknown(twin.id.to_string()))
@@ -117,6 +118,10 @@ impl TwinActor {
                 }
             }
             Err(refusal) => {
+                if was_new && !twin.is_new() {
+                    // It appeared, and nobody will hear of it: it appears with what is taken.
+                    *twin = Twin::new(twin.id.clone(), twin.number, now);
+                }
                 let counters = &self.around.counters;
                 up(&counters.inputs_refused);
                 if is_of_device && refusal.is_of_service() {

@@ -17,9 +17,9 @@ use tokio::sync::oneshot::Receiver;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::domain::event::Source;
+use crate::domain::event::{ChangeKind, Source};
 use crate::domain::twin::{Change, Registration};
-use crate::domain::{Json, Recorded, Timestamp, payload};
+use crate::domain::{Answer, CommandId, EventBody, Json, Recorded, Timestamp, TwinChange, payload};
 use crate::door::Arrived;
 use crate::messages::archive::Replay;
 use crate::messages::feed::Subscribe;
@@ -387,6 +387,22 @@ async fn unknown_devices_can_be_refused() {
     assert_eq!(house.taken("a", r#"{"t": 1}"#).await.seq, None);
     assert_eq!(house.hub.rejections.by_reason().into_iter().collect::<Vec<_>>(), [("refused", 1)]);
     assert!(house.hub.read(&id("a")).await.unwrap().is_none());
+}
+
+/// Who answers a command that never was has not appeared by it: the first event is that it did.
+#[actix::test]
+async fn a_device_whose_first_word_is_refused_appears_with_the_next() {
+    let house = House::new().await;
+    let nothing = CommandId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
+    let answer = Answer::read(br#"{"status": "executed"}"#).unwrap();
+    let input = Input::Answer { id: nothing, answer: Box::new(answer), known: None };
+    let refused = house.deliver("a", input, IfUnknown::Appear).await;
+    assert!(matches!(refused, Err(HubError::Refused(Refusal::NoCommand(_)))), "{refused:?}");
+    assert!(house.hub.read(&id("a")).await.unwrap().is_none());
+    house.taken("a", r#"{"t": 1}"#).await;
+    let first = house.events().await.into_iter().next().unwrap();
+    let appeared = TwinChange::empty(ChangeKind::Registered);
+    assert_eq!((first.seq, &first.event.body), (1, &EventBody::Twin(appeared)));
 }
 
 #[actix::test]
