@@ -22,6 +22,7 @@ use tracing::{error, info};
 use self::run::Run;
 use super::{Around, Shelf};
 use crate::domain::Cause;
+use crate::domain::fleet::job::TurnTime;
 use crate::domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, RecordKind};
 use crate::messages::jobs::{
     Begin, JobPage, JobRefusal, JobTold, ListJobs, MakeJob, Rest, ShowJob, SteerJob,
@@ -44,6 +45,9 @@ pub struct Jobs {
     /// Changes of jobs that are on their way to the store.
     unsettled: usize,
     made_runs: u64,
+    turns: TurnTime,
+    /// Nobody gets a turn just now, so that other traffic has its own.
+    resting: bool,
     ticking: bool,
     /// The hub is whole, and does not go down.
     begun: bool,
@@ -61,6 +65,8 @@ impl Jobs {
             served: None,
             unsettled: 0,
             made_runs: 0,
+            turns: TurnTime::default(),
+            resting: false,
             ticking: false,
             begun: false,
         }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 pub use action::JobAction;
 pub use entry::{Job, Sweeping};
-pub use pace::Pace;
+pub use pace::{Pace, TurnTime};
 pub use progress::{JobCounts, Progress, Speed};
 pub use status::{JobSignal, JobStatus};
 

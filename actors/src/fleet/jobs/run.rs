@@ -2,7 +2,7 @@
 //! at once. Jobs that run at once take turns.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::fut::ActorFutureExt;
 use actix::{AsyncContext, Context, WrapFuture};
@@ -20,9 +20,13 @@ use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Settled};
 use crate::store::{JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StoreError, Sweep};
 
-/// Devices whose turn it is at once, of all jobs. Each commit has as many in it as came meanwhile, and other traffic
-/// waits for that commit: many more would slow it down, and many fewer the job.
-const AT_ONCE: usize = 32;
+/// Devices whose turn it is at once, of all jobs. They share a commit, and other traffic waits for that commit:
+/// many more would slow it down, and many fewer the job.
+const AT_ONCE: usize = 16;
+/// Between two handfuls of turns jobs rest so many times as long as a turn takes, so that most commits are other
+/// traffic's alone. Where the hub is busy a turn takes longer, and jobs give way the more.
+const REST: f64 = 1.5;
+const LONGEST_REST: Duration = Duration::from_millis(100);
 /// Devices read from the store with one query.
 const PAGE: u64 = 1_000;
 /// The next page is read when so few are left.
@@ -130,9 +134,9 @@ impl Jobs {
         self.tick_later(ctx);
     }
 
-    /// Hands out as many turns as may be, one to each job after the other.
+    /// Hands out as many turns as may be, one to each job after the other, and rests.
     pub(super) fn feed(&mut self, ctx: &mut Context<Self>) {
-        if !self.begun {
+        if !self.begun || self.resting {
             return;
         }
         let mut running: Vec<JobId> = self.runs.keys().copied().filter(|id| self.may_run(*id)).collect();
@@ -149,10 +153,17 @@ impl Jobs {
             match self.next_turn(id, ctx) {
                 Some(turn) => {
                     in_flight += 1;
+                    self.resting = true;
                     self.hand_out(turn, ctx);
                 }
                 None => running.retain(|other| *other != id),
             }
+        }
+        if self.resting {
+            ctx.run_later(self.turns.times(REST).min(LONGEST_REST), |this, ctx| {
+                this.resting = false;
+                this.feed(ctx);
+            });
         }
     }
 
@@ -196,8 +207,9 @@ impl Jobs {
             want_twin: false,
         };
         let _ = post(&self.around.supervisor, deliver); // dropped, its receipt says so
-        let settled = settled.into_actor(self);
-        ctx.spawn(settled.map(|settled, this, ctx| {
+        let (settled, since) = (settled.into_actor(self), Instant::now());
+        ctx.spawn(settled.map(move |settled, this, ctx| {
+            this.turns.one_took(since.elapsed());
             this.settled(turn, settled.unwrap_or(Err(NotTaken::Lost)), ctx);
         }));
     }

@@ -1,4 +1,6 @@
-//! The pace of a job: so many devices a second, and no burst after a pause.
+//! The pace of a job: so many devices a second, and no burst after a pause; and how long a turn takes of late.
+
+use std::time::Duration;
 
 /// Unused turns that are kept, in seconds: what comes late by as much is made up for.
 const KEPT_SECONDS: f64 = 0.1;
@@ -47,6 +49,26 @@ impl Pace {
     }
 }
 
+/// How long a device's turn takes of late: each new one counts for an eighth, as in TCP's estimate of round trips
+/// (RFC 6298, 2.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TurnTime(f64);
+
+impl TurnTime {
+    const WEIGHT: f64 = 1.0 / 8.0;
+
+    /// A turn took so long.
+    pub fn one_took(&mut self, took: Duration) {
+        self.0 += Self::WEIGHT * (took.as_secs_f64() - self.0);
+    }
+
+    /// So many times as long as a turn takes.
+    #[must_use]
+    pub fn times(self, times: f64) -> Duration {
+        Duration::try_from_secs_f64(self.0 * times).unwrap_or(Duration::MAX)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +90,21 @@ mod tests {
         check(Some(40.0), &[(0, 1), (25, 1), (100, 3), (10_000, 4), (10_000, 0), (10_025, 1)]);
         // A clock that goes back gives nothing, and takes nothing away.
         check(Some(10.0), &[(100, 1), (0, 0), (100, 0), (200, 1)]);
+    }
+
+    #[test]
+    fn a_slow_turn_is_felt_and_forgotten() {
+        let mut turns = TurnTime::default();
+        assert_eq!(turns.times(3.0), Duration::ZERO);
+        let mut check = |took: u64, expected: u64| {
+            turns.one_took(Duration::from_millis(took));
+            assert_eq!(turns.times(2.0), Duration::from_millis(expected), "after {took} ms");
+        };
+        check(64, 16);
+        check(64, 30);
+        check(15, 30);
+        check(7, 28);
+        assert_eq!(turns.times(f64::INFINITY), Duration::MAX);
     }
 
     #[test]
