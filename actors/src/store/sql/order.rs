@@ -56,6 +56,14 @@ async fn order_frozen(store: &SqlStore, frozen: &View) -> Result<(), StoreError>
     Ok(())
 }
 
+/// How far a device's row has come.
+struct ComeTo {
+    seq: i64,
+    ordered: u64,
+    /// The row, where events of the tail are still to be folded onto it.
+    behind: Option<twin::Model>,
+}
+
 /// What is to be written for one device.
 struct Prepared {
     number: DeviceNumber,
@@ -81,19 +89,11 @@ async fn order_slice(
     if slice.is_empty() {
         return Ok(());
     }
-    let devices: Vec<DeviceNumber> = slice.iter().map(|(device, _)| *device).collect();
-    let mut found: HashMap<i64, twin::Model> = twin::Entity::find()
-        .filter(twin::Column::Number.is_in(rows::numbers(&devices)))
-        .all(&store.readers)
-        .await
-        .map_err(failed("read twins"))?
-        .into_iter()
-        .map(|row| (row.number, row))
-        .collect();
+    let mut found = come_to(store, &slice).await?;
     let mut prepared = Vec::with_capacity(slice.len());
     for (device, events) in slice {
         let row = found.remove(&device.0);
-        let ordered = row.as_ref().map_or(0, |row| uint(row.ordered_seq));
+        let ordered = row.as_ref().map_or(0, |row| row.ordered);
         let readings: Vec<_> = events
             .iter()
             .filter(|e| e.seq > ordered && matches!(e.event.body, EventBody::Telemetry { .. }))
@@ -103,25 +103,67 @@ async fn order_slice(
         let reader = (ordered > 0).then_some(&store.readers);
         let chunks = chunks::prepare(reader, device, readings).await?;
         let rows = fold(row.as_ref(), &events, frozen.last())?;
-        prepared.push(Prepared { number: device, rows, chunks });
+        if rows.is_some() || !chunks.is_empty() {
+            prepared.push(Prepared { number: device, rows, chunks });
+        }
     }
+    // What devices are told changes their rows with its own commit, many at once in a job: nothing to do for them.
+    if prepared.is_empty() {
+        return Ok(());
+    }
+    let devices: Vec<DeviceNumber> = prepared.iter().map(|prepared| prepared.number).collect();
     let turn = store.writer.begin("put into order").await?;
     write_slice(store, turn.sql(), &devices, prepared, frozen.last()).await?;
     turn.finish().await.map(drop)
 }
 
+/// How far the rows of a slice's devices have come.
+async fn come_to(
+    store: &SqlStore,
+    slice: &[(DeviceNumber, Vec<Arc<Recorded>>)],
+) -> Result<HashMap<i64, ComeTo>, StoreError> {
+    let devices: Vec<DeviceNumber> = slice.iter().map(|(device, _)| *device).collect();
+    let mut found: HashMap<i64, ComeTo> = twin::Entity::find()
+        .filter(twin::Column::Number.is_in(rows::numbers(&devices)))
+        .select_only()
+        .columns([twin::Column::Number, twin::Column::Seq, twin::Column::OrderedSeq])
+        .into_tuple::<(i64, i64, i64)>()
+        .all(&store.readers)
+        .await
+        .map_err(failed("read twins"))?
+        .into_iter()
+        .map(|(number, seq, ordered)| (number, ComeTo { seq, ordered: uint(ordered), behind: None }))
+        .collect();
+    // Only what is behind is read whole.
+    let is_behind = |(device, events): &&(DeviceNumber, Vec<Arc<Recorded>>)| {
+        let last = events.last().map_or(0, |last| last.seq);
+        found.get(&device.0).is_some_and(|row| uint(row.seq) < last)
+    };
+    let behind: Vec<DeviceNumber> = slice.iter().filter(is_behind).map(|(device, _)| *device).collect();
+    if behind.is_empty() {
+        return Ok(found);
+    }
+    let rows = twin::Entity::find()
+        .filter(twin::Column::Number.is_in(rows::numbers(&behind)))
+        .all(&store.readers)
+        .await
+        .map_err(failed("read twins"))?;
+    for row in rows {
+        let number = row.number;
+        let come_to = ComeTo { seq: row.seq, ordered: uint(row.ordered_seq), behind: Some(row) };
+        found.insert(number, come_to);
+    }
+    Ok(found)
+}
+
 /// The rows with `events` folded onto them; none where they have them all.
-fn fold(
-    row: Option<&twin::Model>,
-    events: &[Arc<Recorded>],
-    ordered: u64,
-) -> Result<Option<Rows>, StoreError> {
+fn fold(row: Option<&ComeTo>, events: &[Arc<Recorded>], ordered: u64) -> Result<Option<Rows>, StoreError> {
     let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(None) };
     let before = row.map(|row| row.seq);
     if before.is_some_and(|before| uint(before) >= last.seq) {
         return Ok(None);
     }
-    let mut twin = match row {
+    let mut twin = match row.and_then(|row| row.behind.as_ref()) {
         Some(row) => rows::to_twin(row)?,
         None => Twin::new(first.event.device.clone(), first.event.number, first.event.received_at),
     };
@@ -161,7 +203,7 @@ async fn write_slice(
         rewrites.extend(chunks);
         // Where a commit was faster than we, its row has all of this in it too.
         let Some(Rows { twin, device, .. }) = rows.filter(|rows| now.is_none() || now == rows.before) else {
-            newer.push(number.0);
+            newer.push(number.0); // its chunks are new
             continue;
         };
         twins.push(twin);
