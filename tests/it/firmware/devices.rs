@@ -240,7 +240,8 @@ async fn a_rollout_finishes_with_devices_away() {
         board.say("status", &json!({ "status": "offline" })).await;
     }
     let id = image(&hub, "2").await;
-    let how = json!({ "ids": ["there", "late", "lost"], "stages": [50, 100], "expires": "6s" });
+    // Those that are there come first, whoever is named first.
+    let how = json!({ "ids": ["lost", "late", "there"], "stages": [30, 100], "expires": "6s" });
     let job = roll_out(&hub, &id, how).await;
     there.told().await;
     there.say("status", &json!({ "status": "online", "firmware_version": "2" })).await;

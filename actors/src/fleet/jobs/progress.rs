@@ -98,14 +98,16 @@ impl Jobs {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        let (now_ms, changes) = (self.around.clock.uptime_ms(), get(&self.around.counters.job_changes));
+        let (now_ms, now) = (self.around.clock.uptime_ms(), self.around.clock.now());
+        let changes = get(&self.around.counters.job_changes);
         let ids: Vec<JobId> = self.runs.keys().copied().collect();
         for id in ids {
             self.expire(id, ctx);
             let (Some(run), Some(job)) = (self.runs.get(&id), self.jobs.get(&id)) else { continue };
             let every = if job.total > MANY { COUNT_MANY_EVERY_MS } else { COUNT_EVERY_MS };
             let Counting { as_of, at_ms, .. } = run.counting;
-            if as_of != Some(changes) && now_ms >= at_ms + every {
+            let has_waited = run.patient_until.is_some_and(|until| until <= now);
+            if (as_of != Some(changes) || has_waited) && now_ms >= at_ms + every {
                 self.count(id, ctx);
             }
         }

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::Jobs;
 use crate::domain::fleet::job::{JobCounts, Sweeping};
 use crate::domain::fleet::rollout::Next;
-use crate::domain::fleet::{JobId, JobSignal, JobStatus, RecordChange, Rollout, StepState};
+use crate::domain::fleet::{JobAction, JobId, JobSignal, JobStatus, RecordChange, Rollout, StepState};
 use crate::domain::{Cause, Input};
 use crate::fleet::Around;
 use crate::messages::supervisor::{Deliver, IfUnknown};
@@ -52,25 +52,20 @@ impl Jobs {
     ) {
         let now = self.around.clock.now();
         let Some((rollout, stage)) = self.rollout(id) else { return };
-        match rollout.next(stage, through, of_stage, of_all, rollout.expires <= now) {
+        let next = rollout.next(stage, through, of_stage, of_all, rollout.expires <= now);
+        if let Some(run) = self.runs.get_mut(&id).filter(|_| !matches!(next, Next::Widen(_))) {
+            run.patient_until = None;
+        }
+        match next {
             Next::Wait => {}
             Next::Stage(next) => {
                 info!(job = %id, stage = next, "the next stage of a roll-out begins");
                 if let Some(job) = self.jobs.get_mut(&id) {
                     job.stage = Some(next);
                 }
-                if let Some(run) = self.runs.get_mut(&id) {
-                    run.read_further();
-                }
-                // Durable before anybody has a turn in it.
-                self.hold(id, true);
-                let cause = Cause::of_job(id);
-                self.put(id, RecordChange::Changed, Vec::new(), cause, ctx, move |this, ctx| {
-                    this.hold(id, false);
-                    this.ready(id, ctx);
-                    this.count(id, ctx);
-                });
+                self.go_further(id, ctx);
             }
+            Next::Widen(devices) => self.widen(id, devices, ctx),
             Next::Abort(why) => {
                 if let Some(run) = self.runs.get_mut(&id) {
                     run.aborting = Some(why);
@@ -78,6 +73,35 @@ impl Jobs {
                 self.abort(id, ctx);
             }
         }
+    }
+
+    /// Has further devices join a stage in which nobody is there, once one of those had the time to come in which a
+    /// device must show progress. Before that it waits: a fleet that is away as a whole for a moment would have its
+    /// task as a whole, and all of it would begin at once when it returns.
+    fn widen(&mut self, id: JobId, devices: u64, ctx: &mut Context<Self>) {
+        let now = self.around.clock.now();
+        let (Some(run), Some(job)) = (self.runs.get_mut(&id), self.jobs.get_mut(&id)) else { return };
+        let (JobAction::Firmware(rollout), Some(stage)) = (&mut job.action, job.stage) else { return };
+        if *run.patient_until.get_or_insert(now.plus_millis(rollout.timeout_ms)) > now {
+            return;
+        }
+        run.patient_until = None;
+        info!(job = %id, stage, devices, "nobody of a roll-out's stage is there, others join it");
+        rollout.widen(stage, devices);
+        self.go_further(id, ctx);
+    }
+
+    /// More devices may have their turns, once that is durable.
+    fn go_further(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.read_further();
+        }
+        self.hold(id, true);
+        self.put(id, RecordChange::Changed, Vec::new(), Cause::of_job(id), ctx, move |this, ctx| {
+            this.hold(id, false);
+            this.ready(id, ctx);
+            this.count(id, ctx);
+        });
     }
 
     /// Breaks a roll-out off that is to be, once none of its devices has its turn.

@@ -14,7 +14,7 @@ use super::progress::Counting;
 use super::steering::Wish;
 use crate::domain::fleet::job::Pace;
 use crate::domain::fleet::{JobId, JobStatus, Step, StepState};
-use crate::domain::{Cause, CommandId, DeviceId, DeviceNumber};
+use crate::domain::{Cause, CommandId, DeviceId, DeviceNumber, Timestamp};
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Settled};
@@ -62,6 +62,8 @@ pub(super) struct Run {
     pub(super) counting: Counting,
     /// Of a roll-out: why it is to be broken off, once none of its devices has its turn.
     pub(super) aborting: Option<String>,
+    /// Of a roll-out in whose stage nobody is there: until when it waits for one to come.
+    pub(super) patient_until: Option<Timestamp>,
     /// Those that it never came to have failed.
     pub(super) expired: bool,
 }
@@ -91,6 +93,7 @@ impl Run {
             writing: false,
             counting,
             aborting: None,
+            patient_until: None,
             expired: false,
         }
     }

@@ -1,6 +1,7 @@
 //! Roll-outs of firmware, over a store that outlives the hub.
 
 use super::*;
+use crate::domain::clock::Clock as _;
 use crate::domain::fleet::{FirmwareReport, Lifecycle};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -45,6 +46,14 @@ impl House {
             if is_so(&told) {
                 return told;
             }
+            self.clock.advance(50);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets time pass until the device is to come to something.
+    async fn until_task(&self, device: &str) {
+        while self.firmware(device).await == "none" {
             self.clock.advance(50);
             tokio::task::yield_now().await;
         }
@@ -192,4 +201,22 @@ async fn who_is_not_to_be_updated_by_then_is_passed_over() {
     house.come("d0", "2").await;
     let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
     assert_eq!(counts(&told), [("done", 1), ("skipped", 3)]);
+}
+
+#[actix::test]
+async fn a_stage_in_which_nobody_is_there_is_joined_by_others() {
+    let house = House::new().await;
+    let devices = house.devices(20).await;
+    let made = house.clock.now();
+    let patience = to_two(&[10, 25, 100], 20).replace("3600000", "60000");
+    let job = house.make(&patience, &devices, None).await;
+    house.until_task("d1").await;
+    house.until_task("d3").await;
+    assert!(house.clock.now() >= made.plus_millis(60_000), "one of the first two might have come");
+    let stage = house.show(job).await.unwrap().job.stage;
+    assert_eq!((house.firmware("d4").await, stage), ("none".into(), Some(1)), "no more than there was to be");
+    house.come("d2", "1").await;
+    house.come("d2", "2").await;
+    house.until_task("d19").await;
+    assert_eq!(house.show(job).await.unwrap().job.stage, Some(3), "it works: who is away holds nobody up");
 }
