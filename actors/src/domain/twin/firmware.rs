@@ -118,7 +118,8 @@ impl Twin {
     ) {
         let is_new = |version: &&str| *version != self.profile.text(VERSION);
         let version: Option<Box<str>> = report.version.as_deref().filter(is_new).map(Into::into);
-        match self.firmware().and_then(|task| news(task, &report)) {
+        let runs = self.profile.text(VERSION);
+        match self.firmware().and_then(|task| news(task, runs, &report)) {
             Some((state, percent, reason)) => {
                 let change = self.change_of(state, percent, &reason);
                 self.say_firmware(outcome, change, version, now, cause);
@@ -273,12 +274,22 @@ fn withdrawal(task: &FirmwareTask, reason: &str) -> Object {
         .collect()
 }
 
-/// Where a report brings the device, how far and why; none where it says nothing new.
-fn news(task: &FirmwareTask, report: &FirmwareReport) -> Option<(FirmwareState, Option<u8>, Box<str>)> {
+/// Where a report brings the device that `runs` this as far as is known, how far and why; none where it says nothing
+/// new.
+fn news(
+    task: &FirmwareTask,
+    runs: &str,
+    report: &FirmwareReport,
+) -> Option<(FirmwareState, Option<u8>, Box<str>)> {
     let FirmwareReport { state: said, percent, version, reason, .. } = report;
     if !report.is_of(task) {
         return None;
     }
+    let said = match said {
+        // A bootloader may have gone back: one that says its versions is done when it says the new one.
+        FirmwareState::Updated if version.is_none() && !runs.is_empty() => &FirmwareState::Updating,
+        said => said,
+    };
     if version.as_deref().is_some_and(|version| has_come(task, version)) {
         return (task.state != FirmwareState::Updated).then(|| (FirmwareState::Updated, None, "".into()));
     }

@@ -191,11 +191,35 @@ fn every_way_of_saying_what_it_runs_counts() {
     }
     let mut scene = Scene::online();
     give(&mut scene, 1, "2.0.0");
-    assert_eq!(steps(&says(&mut scene, r#"{"state": "updated"}"#)), ["done"], "its word");
+    assert_eq!(
+        steps(&says(&mut scene, r#"{"state": "updated"}"#)),
+        ["done"],
+        "its word: nobody knows better"
+    );
     let mut scene = Scene::online();
     give(&mut scene, 1, "2.0.0");
     let other = says(&mut scene, r#"{"state": "updated", "version": "1.9"}"#);
     assert_eq!(steps(&other), ["failed it says that it is updated, and runs 1.9"]);
+}
+
+#[test]
+fn who_says_its_versions_is_done_when_it_says_the_new_one() {
+    let updated = |scene: &mut Scene| {
+        comes_with(scene, "1.0.0");
+        give(scene, 1, "2.0.0");
+        assert_eq!(steps(&says(scene, r#"{"state": "updated"}"#)), ["updating"]);
+        assert_eq!(steps(&says(scene, r#"{"state": "updated"}"#)), [""; 0]);
+    };
+    let mut scene = Scene::new();
+    updated(&mut scene);
+    assert_eq!(steps(&comes_with(&mut scene, "2.0.0")), ["done"]);
+    let mut scene = Scene::new();
+    scene.set(r#"{"settings": {"heartbeat": "never"}}"#);
+    updated(&mut scene);
+    comes_with(&mut scene, "1.0.0"); // its bootloader has gone back
+    let outcomes = scene.wait(HOUR);
+    let failed = "failed no progress for 60 min: the last was `updating`";
+    assert_eq!(steps(outcomes.last().unwrap()), [failed]);
 }
 
 #[test]
