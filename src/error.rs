@@ -88,6 +88,9 @@ pub enum ApiError {
     /// A firmware image was not taken or removed.
     #[error(transparent)]
     Image(ImageRefusal),
+    /// A roll-out cannot be tried again.
+    #[error("firmware image `{0}` was removed: devices could not get it any more")]
+    ImageRemoved(String),
     /// As many of these run as may.
     #[error("{0}")]
     Busy(&'static str),
@@ -228,6 +231,7 @@ impl ApiError {
             Self::NotFound { what: "firmware image", .. } => (StatusCode::NOT_FOUND, "firmware_not_found"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
             Self::Image(refusal) => of_image_refusal(refusal),
+            Self::ImageRemoved(_) => (StatusCode::CONFLICT, "firmware_removed"),
             Self::Rule(refusal) => of_rule_refusal(refusal),
             Self::Template(refusal) => of_template_refusal(refusal),
             Self::Group(refusal) => of_group_refusal(refusal),

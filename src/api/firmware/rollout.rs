@@ -110,7 +110,8 @@ pub async fn post_rollout(
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let wanted = wanted(body, &state.hub.tree.now(), state.hub.clock.now())?;
+    let now = state.hub.clock.now();
+    let wanted = wanted(body, &state.hub.tree.now(), now)?;
     let image = find(&state, id).await?;
     let matched = wanted.choice.devices(&state).await?;
     let plan = plan(&state, &image, matched, wanted.allow_downgrade).await?;
@@ -126,6 +127,7 @@ pub async fn post_rollout(
         allow_downgrade: wanted.allow_downgrade,
         timeout_ms: wanted.timeout_ms,
         expires: wanted.expires,
+        life_ms: wanted.expires.millis() - now.millis(),
     };
     if wanted.dry_run {
         return Ok(preview(&rollout, plan));

@@ -263,4 +263,9 @@ async fn a_rollout_finishes_with_devices_away() {
         hub.json(&format!("/api/jobs/{job}/devices?state=updated")).await.as_array().unwrap().len(),
         2
     );
+    let removed = hub.request(Method::DELETE, &format!("/api/firmware/{id}")).send().await.unwrap();
+    assert_eq!(removed.status(), StatusCode::OK);
+    let retried = hub.post(&format!("/api/jobs/{job}/retry"), &json!({})).await;
+    assert_eq!(retried.status(), StatusCode::CONFLICT);
+    assert_eq!(retried.json::<Value>().await.unwrap()["code"], "firmware_removed");
 }

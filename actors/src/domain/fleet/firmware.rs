@@ -166,6 +166,9 @@ impl FirmwareTask {
     pub fn overdue(&self) -> String {
         let minutes = self.timeout_ms / 60_000;
         match self.state {
+            FirmwareState::Queued if self.expires <= Some(self.at) && self.expires.is_some() => {
+                "the roll-out's time was over before its turn came".into()
+            }
             FirmwareState::Queued => "away: it was not there in time".into(),
             FirmwareState::Notified
                 if self.expires <= Some(self.at.plus_millis(self.timeout_ms)) && self.expires.is_some() =>

@@ -28,6 +28,9 @@ pub struct Rollout {
     pub timeout_ms: i64,
     /// Who has not begun by then has failed.
     pub expires: Timestamp,
+    /// So many ms it has for that, from when it is made or tried again.
+    #[serde(default = "usual_life")]
+    pub life_ms: i64,
 }
 
 /// When a roll-out ends before its time.
@@ -57,6 +60,10 @@ pub const USUAL_STAGES: [u8; 3] = [5, 25, 100];
 pub const USUAL_ABORT: Abort = Abort { rate: 0.2, min: 5 };
 /// How long a roll-out waits for devices that are away, unless it is said otherwise.
 pub const USUAL_LIFE_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+
+fn usual_life() -> i64 {
+    USUAL_LIFE_MS
+}
 
 /// Up to which place each stage goes, of so many devices: at least one in the first, and all in the last.
 #[must_use]
@@ -205,6 +212,7 @@ mod tests {
             allow_downgrade: false,
             timeout_ms: 1,
             expires: Timestamp::from_millis(9),
+            life_ms: 9,
         }
     }
 

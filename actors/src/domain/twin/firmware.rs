@@ -150,8 +150,11 @@ impl Twin {
             _ => {}
         }
         let comes = |event: &Event| matches!(event.body, EventBody::Presence { status: Status::Online, .. });
-        if self.is_reachable() && (asks || outcome.events.iter().any(comes)) {
-            self.tell_update(outcome, now, cause);
+        if asks || outcome.events.iter().any(comes) {
+            self.time_firmware(outcome, now, cause); // nobody is told of what is over
+            if self.is_reachable() {
+                self.tell_update(outcome, now, cause);
+            }
         }
         keep_last(&mut outcome.steps);
     }

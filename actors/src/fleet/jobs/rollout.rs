@@ -120,7 +120,6 @@ impl Jobs {
         let now = self.around.clock.now();
         let is_running = self.jobs.get(&id).is_some_and(|job| job.status == JobStatus::Running);
         let is_over = self.rollout(id).is_some_and(|(rollout, _)| rollout.expires <= now);
-        let reach = self.reach(id);
         let Some(run) = self.runs.get_mut(&id).filter(|run| is_running && is_over && !run.expired) else {
             return;
         };
@@ -128,9 +127,9 @@ impl Jobs {
         let sweep = Sweep {
             job: id,
             from: vec![StepState::Queued],
-            places: Some((reach, u64::MAX)),
+            places: Some((run.give_rest_up(), u64::MAX)),
             to: StepState::Failed,
-            detail: "the roll-out's time was over before its stage began".into(),
+            detail: "the roll-out's time was over before its turn came".into(),
             at: now,
         };
         self.note(vec![JobOp::Sweep(sweep)], ctx, move |this, ctx| this.count(id, ctx));

@@ -44,8 +44,8 @@ pub(super) struct Run {
     /// Another one may stand in its place when an answer comes.
     pub(super) serial: u64,
     pace: Pace,
-    /// Read, and not handed out.
-    next: VecDeque<(DeviceId, DeviceNumber)>,
+    /// Read, and not handed out: by place.
+    next: VecDeque<(u64, DeviceId, DeviceNumber)>,
     /// Places below this one were read.
     read_to: u64,
     reading: bool,
@@ -101,6 +101,13 @@ impl Run {
     /// There is more to read than there was.
     pub(super) fn read_further(&mut self) {
         self.all_read = false;
+    }
+
+    /// Nobody gets a turn any more of those that had none in this run: from which place on they are.
+    pub(super) fn give_rest_up(&mut self) -> u64 {
+        let from = self.next.front().map_or(self.read_to, |(place, ..)| *place);
+        self.next.clear();
+        from
     }
 
     /// Every device had its turn.
@@ -182,7 +189,7 @@ impl Jobs {
             }
             return None;
         }
-        let (device, number) = run.next.pop_front()?;
+        let (_, device, number) = run.next.pop_front()?;
         run.in_flight += 1;
         Some(Turn { job: id, device, number, tries: 1 })
     }
@@ -289,7 +296,7 @@ impl Jobs {
         run.all_read = (page.devices.len() as u64) < PAGE;
         for JobDevice { device, number, place, .. } in page.devices {
             run.read_to = place + 1;
-            run.next.push_back((device, number));
+            run.next.push_back((place, device, number));
         }
         if run.is_through() {
             self.count(id, ctx);

@@ -162,6 +162,23 @@ fn who_stalls_has_failed_and_who_never_comes_is_away() {
 }
 
 #[test]
+fn nobody_is_told_of_what_is_over() {
+    let mut scene = Scene::online();
+    scene.now = 24 * HOUR; // a commit may come so late
+    let given = give(&mut scene, 1, "2.0.0");
+    let late = "failed the roll-out's time was over before its turn came";
+    assert_eq!((steps(&given), told(&given).len()), (vec![late.to_owned()], 0));
+    let mut scene = Scene::new();
+    give(&mut scene, 1, "2.0.0");
+    scene.now = 24 * HOUR;
+    let come = comes_with(&mut scene, "1.0.0");
+    assert_eq!(
+        (steps(&come), told(&come).len()),
+        (vec!["failed away: it was not there in time".to_owned()], 0)
+    );
+}
+
+#[test]
 fn it_says_that_it_failed_and_comes_back_with_the_new_version_all_the_same() {
     let mut scene = Scene::online();
     give(&mut scene, 1, "2.0.0");

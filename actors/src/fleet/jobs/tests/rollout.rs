@@ -12,7 +12,7 @@ fn to_two(stages: &[u8], devices: u64) -> String {
     let expires = Timestamp::from_millis(NOON + DAY_MS);
     format!(
         r#"{{"firmware":{{"image":"i","version":"2","url":"http://hub/f","sha256":"00","size":9,"stages":{stages:?},
-            "places":{places:?},"abort":{{"rate":0.34,"min":3}},"timeout_ms":3600000,"expires":"{expires}"}}}}"#
+            "places":{places:?},"abort":{{"rate":0.34,"min":3}},"timeout_ms":3600000,"expires":"{expires}","life_ms":{DAY_MS}}}}}"#
     )
 }
 
@@ -20,6 +20,12 @@ impl House {
     async fn say(&self, device: &str, input: Input) {
         let cause = Cause::new(Source::Mqtt, "iot/devices/x/firmware");
         self.hub.deliver(id(device), input, cause, IfUnknown::Refuse, false).await.unwrap();
+    }
+
+    /// The time has come for whatever waits in the twin.
+    async fn wake(&self, device: &str) {
+        let first_id = CommandId(uuid::Uuid::nil());
+        self.say(device, Input::Wake { heard_since: Timestamp::default(), first_id }).await;
     }
 
     /// The device comes, with what it runs.
@@ -115,8 +121,7 @@ async fn it_goes_by_stages_and_finishes_with_devices_away() {
 
     house.clock.advance(DAY_MS);
     for device in ["d6", "d10", "d14", "d18"] {
-        let first_id = CommandId(uuid::Uuid::nil());
-        house.say(device, Input::Wake { heard_since: Timestamp::default(), first_id }).await;
+        house.wake(device).await;
     }
     let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
     assert_eq!(counts(&told), [("done", 16), ("failed", 4)]);
@@ -174,6 +179,29 @@ async fn it_is_canceled_and_what_failed_is_tried_again() {
     house.come("d0", "2").await;
     let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
     assert_eq!(counts(&told), [("done", 1), ("canceled", 2)]);
+}
+
+#[actix::test]
+async fn what_had_no_turn_in_time_has_failed_and_what_is_tried_again_has_as_long_as_before() {
+    let house = House::new().await;
+    let devices = house.devices(5).await;
+    let job = house.make(&to_two(&[100], 5), &devices, Some(0.0001)).await;
+    house.until_task("d0").await; // and no other: the next one has its turn in hours
+    house.clock.advance(DAY_MS);
+    house.wake("d0").await;
+    let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
+    assert_eq!(counts(&told), [("failed", 5)]);
+    let failed = house.steps(job, &[]).await;
+    assert_eq!(failed[0], "d0 failed away: it was not there in time");
+    assert_eq!(failed[4], "d4 failed the roll-out's time was over before its turn came");
+
+    house.come("d0", "1").await;
+    let again = house.clock.now();
+    house.steer(job, Steer::Retry).await.unwrap();
+    house.until_count(job, StepState::Notified, 1).await;
+    let twin = house.hub.read(&id("d0")).await.unwrap().unwrap();
+    let task = twin.firmware().unwrap();
+    assert_eq!((task.state.as_str(), task.expires), ("notified", Some(again.plus_millis(DAY_MS))));
 }
 
 #[actix::test]
