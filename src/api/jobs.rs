@@ -148,7 +148,8 @@ pub async fn list_job_devices(
     Ok(array(response, &page.devices, |device, out| item(device, is_rollout).write(out)))
 }
 
-/// Has no further device get its turn until the job is resumed.
+/// Has no further device get its turn until the job is resumed. Of a roll-out, devices that were told and have not begun
+/// are told that they need not.
 #[utoipa::path(
     post,
     path = "/api/jobs/{id}/pause",

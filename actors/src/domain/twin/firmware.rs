@@ -57,12 +57,12 @@ impl Twin {
         Ok(())
     }
 
-    /// What has not begun is called back; what has goes on.
+    /// What has not begun is called back, and the roll-out's step is `to` then; what has begun goes on.
     pub(super) fn withdraw_update(
         &mut self,
         outcome: &mut Outcome,
         job: Option<JobId>,
-        reason: &str,
+        (to, reason): (StepState, &str),
         now: Timestamp,
         cause: &Cause,
     ) {
@@ -72,7 +72,7 @@ impl Twin {
         let (was_told, cancel) = (task.state == FirmwareState::Notified, task.message(true));
         let change = withdrawal(task, reason);
         self.say_firmware(outcome, change, None, now, cause);
-        outcome.steps.extend(job.map(|job| Step::new(job, StepState::Canceled).because(reason)));
+        outcome.steps.extend(job.map(|job| Step::new(job, to).because(reason)));
         if was_told {
             outcome.publishes.push(Publish::Firmware(cancel));
         }

@@ -180,12 +180,12 @@ impl Jobs {
         if job.status.is_final() && is_free && progress.under_way() == 0 {
             return self.end(id, ctx);
         }
-        let is_rollout = job.action.rollout().is_some();
+        let (is_rollout, is_paused) = (job.action.rollout().is_some(), job.status == JobStatus::Paused);
         if is_running && is_free && is_through && !is_rollout && progress.count(StepState::Queued) > 0 {
             return self.pass_again(id, ctx);
         }
-        if is_rollout && is_running && !run.writing && run.aborting.is_none() {
-            self.judge(id, is_free && is_through, of_stage, &progress.counts, ctx);
+        if is_rollout && (is_running || is_paused) && !run.writing && run.aborting.is_none() {
+            self.judge(id, is_running && is_free && is_through, of_stage, &progress.counts, ctx);
         }
         let Some(run) = self.runs.get_mut(&id) else { return };
         if run.counting.told != progress.counts && now_ms >= run.counting.told_ms + TELL_EVERY_MS {

@@ -1,7 +1,8 @@
 //! Roll-outs of firmware: a job whose devices have their turns stage by stage, as long as it goes well.
 //!
 //! A device that is away has its task all the same, and is told when it returns; its row says `queued` till then. So a
-//! roll-out that is called off has to call those tasks back, before what is queued is called canceled.
+//! roll-out that is called off has to call those tasks back, before what is queued is called canceled, and so has one
+//! that is paused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,16 +136,38 @@ impl Jobs {
         self.note(vec![JobOp::Sweep(sweep)], ctx, move |this, ctx| this.count(id, ctx));
     }
 
-    /// Calls back what devices have not begun with, and then goes on.
-    pub(super) fn withdraw(
-        &self,
+    /// Calls back what devices of a paused roll-out have not begun with: those that are away would be told of it when
+    /// they return. They have their turn anew when it goes on.
+    pub(super) fn hold_back(
+        &mut self,
         id: JobId,
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
+        self.hold(id, true);
+        self.withdraw(id, StepState::Queued, ctx, move |this, ctx| {
+            let ready = move |this: &mut Self, ctx: &mut Context<Self>| {
+                then(this, ctx);
+                this.ready(id, ctx);
+            };
+            this.count_then(id, ctx, Box::new(ready));
+        });
+    }
+
+    /// Calls back what devices have not begun with, which are `to` be in this state, and then goes on.
+    pub(super) fn withdraw(
+        &self,
+        id: JobId,
+        to: StepState,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
         let reason = self.jobs.get(&id).and_then(|job| job.reason.clone());
-        let reason = reason.unwrap_or_else(|| "the roll-out was canceled".into());
-        let withdrawn = withdraw(Arc::clone(&self.around), id, self.reach(id), reason);
+        let usual =
+            if to == StepState::Queued { "the roll-out is paused" } else { "the roll-out was canceled" };
+        let input =
+            Input::WithdrawUpdate { job: Some(id), to, reason: reason.unwrap_or_else(|| usual.into()) };
+        let withdrawn = withdraw(Arc::clone(&self.around), id, self.reach(id), input);
         ctx.spawn(withdrawn.into_actor(self).map(|(), this, ctx| then(this, ctx)));
     }
 
@@ -155,7 +178,7 @@ impl Jobs {
     }
 }
 
-async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, reason: Box<str>) {
+async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, input: Input) {
     let mut from = 0;
     loop {
         let query = JobDeviceQuery {
@@ -168,7 +191,7 @@ async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, reason: Box<str>)
             Ok(page) => {
                 let Some(last) = page.devices.last() else { return };
                 from = last.place + 1;
-                join_all(page.devices.iter().map(|device| call_back(&around, job, device, &reason))).await;
+                join_all(page.devices.iter().map(|device| call_back(&around, job, device, &input))).await;
             }
             Err(error) => {
                 warn!(%job, %error, "could not read a roll-out's devices, trying again");
@@ -178,12 +201,12 @@ async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, reason: Box<str>)
     }
 }
 
-async fn call_back(around: &Around, job: JobId, device: &JobDevice, reason: &str) {
+async fn call_back(around: &Around, job: JobId, device: &JobDevice, input: &Input) {
     for _ in 0..MOST_TRIES {
         let (receipt, settled) = Receipt::channel();
         let deliver = Deliver {
             device: device.device.clone(),
-            input: Input::WithdrawUpdate { job: Some(job), reason: reason.into() },
+            input: input.clone(),
             cause: Cause::of_job(job),
             receipt,
             if_unknown: IfUnknown::RefuseUnless(device.number),

@@ -265,7 +265,11 @@ fn given_again_it_goes_on_and_another_waits_its_turn() {
 fn what_has_not_begun_is_called_back() {
     let withdraw = |scene: &mut Scene, number: u128| {
         scene.input(
-            Input::WithdrawUpdate { job: Some(job(number)), reason: "too many failed".into() },
+            Input::WithdrawUpdate {
+                job: Some(job(number)),
+                to: StepState::Canceled,
+                reason: "too many failed".into(),
+            },
             &cause(),
         )
     };

@@ -182,6 +182,65 @@ async fn it_is_canceled_and_what_failed_is_tried_again() {
 }
 
 #[actix::test]
+async fn while_it_is_paused_nobody_is_told() {
+    let house = House::new().await;
+    let devices = house.devices(4).await;
+    for device in ["d0", "d1", "d2"] {
+        house.come(device, "1").await;
+    }
+    let job = house.make(&to_two(&[100], 4), &devices, None).await;
+    house.until_count(job, StepState::Notified, 3).await;
+    house.until_task("d3").await;
+    house.report("d0", "downloading").await;
+    let told = house.steer(job, Steer::Pause).await.unwrap();
+    assert_eq!(
+        (counts(&told), told.job.status),
+        (vec![("queued", 3), ("downloading", 1)], JobStatus::Paused)
+    );
+    let why = "queued the roll-out is paused";
+    assert_eq!(
+        house.steps(job, &[StepState::Queued]).await,
+        [format!("d1 {why}"), format!("d2 {why}"), format!("d3 {why}")]
+    );
+    let house = house.again().await;
+    for device in ["d1", "d3"] {
+        house.come(device, "1").await;
+        assert_eq!(house.firmware(device).await, "none", "{device}");
+    }
+    house.come("d0", "2").await; // what has begun goes on
+    house.steer(job, Steer::Resume).await.unwrap();
+    house.until_count(job, StepState::Notified, 3).await;
+    for device in ["d1", "d2", "d3"] {
+        house.come(device, "2").await;
+    }
+    let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
+    assert_eq!(counts(&told), [("done", 4)]);
+}
+
+#[actix::test]
+async fn it_is_broken_off_also_while_it_is_paused() {
+    let house = House::new().await;
+    let devices = house.devices(4).await;
+    for device in ["d0", "d1", "d2"] {
+        house.come(device, "1").await;
+    }
+    let job = house.make(&to_two(&[100], 4), &devices, None).await;
+    house.until_count(job, StepState::Notified, 3).await;
+    for device in ["d0", "d1", "d2"] {
+        house.report(device, "downloading").await;
+    }
+    house.steer(job, Steer::Pause).await.unwrap();
+    house.come("d0", "2").await;
+    for device in ["d1", "d2"] {
+        house.report(device, "failed").await;
+    }
+    let told = house.until_so(job, |told| told.progress.count(StepState::Canceled) == 1).await;
+    assert_eq!(told.job.status, JobStatus::Failed);
+    let why = "aborted: 2 of 3 devices failed: 67 %, and 34 % end it";
+    assert_eq!(told.job.reason.as_deref(), Some(why));
+}
+
+#[actix::test]
 async fn what_had_no_turn_in_time_has_failed_and_what_is_tried_again_has_as_long_as_before() {
     let house = House::new().await;
     let devices = house.devices(5).await;
