@@ -120,6 +120,7 @@ pub async fn post_rollout(
         url: url(&image, &state),
         image: image.id,
         version: image.version,
+        models: image.models,
         sha256: image.sha256,
         size: image.size,
         stages: wanted.stages,

@@ -11,6 +11,9 @@ use crate::domain::clock::Timestamp;
 pub struct Rollout {
     pub image: Box<str>,
     pub version: Box<str>,
+    /// What the image is for: patterns, as in it.
+    #[serde(default)]
+    pub models: Vec<Box<str>>,
     /// Where devices get it.
     pub url: Box<str>,
     pub sha256: Box<str>,
@@ -98,6 +101,7 @@ impl Rollout {
             job: Some(job),
             image: self.image.clone(),
             version: self.version.clone(),
+            models: self.models.clone(),
             url: self.url.clone(),
             sha256: self.sha256.clone(),
             size: self.size,
@@ -203,6 +207,7 @@ mod tests {
         Rollout {
             image: "i".into(),
             version: "2".into(),
+            models: vec!["*".into()],
             url: "u".into(),
             sha256: "0".into(),
             size: 1,

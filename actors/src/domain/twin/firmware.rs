@@ -3,7 +3,7 @@
 use super::{Input, Outcome, Publish, Refusal, Status, Twin};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{Cause, ChangeKind, Event, EventBody, TwinChange};
-use crate::domain::fleet::firmware::{has_come, would_go_down};
+use crate::domain::fleet::firmware::has_come;
 use crate::domain::fleet::{FirmwareReport, FirmwareState, FirmwareTask, JobId, Step, StepState};
 use crate::domain::json::{Json, Object};
 
@@ -88,15 +88,14 @@ impl Twin {
         }
     }
 
-    /// The device has come to something newer by another way.
-    fn pass_over(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
+    /// Nothing is to come of it, and that says nothing of the image.
+    fn pass_over(&mut self, outcome: &mut Outcome, reason: &str, now: Timestamp, cause: &Cause) {
         let Some(task) = self.firmware() else { return };
-        let (job, runs) = (task.job, self.profile.text(VERSION));
+        let job = task.job;
         if task.state == FirmwareState::Notified && self.is_reachable() {
             outcome.publishes.push(Publish::Firmware(task.message(true)));
         }
-        let reason = format!("it runs {runs}, which is newer than {}", task.version);
-        let change = withdrawal(task, &reason);
+        let change = withdrawal(task, reason);
         outcome.steps.extend(job.map(|job| Step::new(job, StepState::Skipped).because(reason)));
         self.say_firmware(outcome, change, None, now, cause);
     }
@@ -139,13 +138,16 @@ impl Twin {
         now: Timestamp,
         cause: &Cause,
     ) {
-        let runs = self.profile.text(VERSION);
+        let (model, runs) = (self.profile.text("model"), self.profile.text(VERSION));
         match self.firmware() {
             Some(task) if task.state != FirmwareState::Updated && has_come(task, runs) => {
                 self.advance(outcome, (FirmwareState::Updated, None), "", now, cause);
             }
-            Some(task) if task.state.is_waiting() && would_go_down(task, runs) => {
-                self.pass_over(outcome, now, cause);
+            // By another way it has come to something newer, or it is another device: hardware is replaced.
+            Some(task) if task.state.is_waiting() => {
+                if let Err(unfit) = task.fits(model, runs) {
+                    self.pass_over(outcome, &unfit.to_string(), now, cause);
+                }
             }
             _ => {}
         }

@@ -15,6 +15,7 @@ pub fn task(number: u128, version: &str) -> FirmwareTask {
         job: Some(job(number)),
         image: version.into(),
         version: version.into(),
+        models: Vec::new(),
         url: "http://hub/f".into(),
         sha256: "00".into(),
         size: 9,
@@ -333,6 +334,27 @@ fn who_comes_with_something_newer_is_left_alone() {
         told(&newer),
         [r#"{"cancel":true,"job":"00000000-0000-0000-0000-000000000001","version":"2.0.0"}"#]
     );
+}
+
+#[test]
+fn hardware_of_another_model_in_its_place_is_left_alone() {
+    let mut scene = Scene::new();
+    let of_p = FirmwareTask { models: vec!["P*".into()], ..task(1, "2.0.0") };
+    scene.set(r#"{"model": "P1"}"#);
+    scene.input(Input::Update(Box::new(of_p)), &cause());
+    let details = object(r#"{"model": "Q", "firmware_version": "1.0.0"}"#);
+    let come = scene.input(Input::Presence { online: true, details }, &mqtt());
+    assert_eq!(steps(&come), ["skipped its model is `Q`, and the image is for P*"]);
+    assert_eq!((told(&come).len(), scene.twin.firmware()), (0, None));
+}
+
+#[test]
+fn a_version_that_cannot_be_compared_is_left_alone() {
+    let mut scene = Scene::new();
+    give(&mut scene, 1, "2.0.0");
+    let come = comes_with(&mut scene, "spring");
+    assert_eq!(steps(&come), ["skipped its version `spring` cannot be compared to 2.0.0"]);
+    assert_eq!((told(&come).len(), scene.twin.firmware()), (0, None));
 }
 
 #[test]
