@@ -169,7 +169,7 @@ impl Twin {
         }
     }
 
-    /// Nothing will come of what is under way.
+    /// Nothing will come of what is under way, for a reason of the device's own: the image has not failed on it.
     pub(super) fn give_firmware_up(
         &mut self,
         outcome: &mut Outcome,
@@ -178,7 +178,7 @@ impl Twin {
         cause: &Cause,
     ) {
         if self.firmware().is_some_and(|task| !task.state.is_final()) {
-            self.advance(outcome, (FirmwareState::Failed, None), why, now, cause);
+            self.pass_over(outcome, why, now, cause);
         }
     }
 

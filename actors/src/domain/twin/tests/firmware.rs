@@ -297,14 +297,16 @@ fn nothing_comes_of_it_for_who_is_retired_or_removed() {
     let mut scene = Scene::online();
     give(&mut scene, 1, "2");
     let retire = Input::SetLifecycle { state: Lifecycle::Retired, reason: "".into() };
-    assert_eq!(steps(&scene.input(retire, &cause())).last().unwrap(), "failed the device was retired");
+    assert_eq!(steps(&scene.input(retire, &cause())).last().unwrap(), "skipped the device was retired");
+    assert_eq!(scene.twin.firmware(), None);
     assert_eq!(try_give(&mut scene, 2, "3"), Err(Refusal::Retired));
     let mut scene = Scene::online();
     give(&mut scene, 1, "2");
+    says(&mut scene, r#"{"state": "downloading"}"#);
     let removed = scene.input(Input::Delete, &cause());
     assert_eq!(
         (removed.steps[0].state, &*removed.steps[0].detail),
-        (StepState::Failed, "the device was removed")
+        (StepState::Skipped, "the device was removed")
     );
 }
 
