@@ -78,9 +78,10 @@ impl Twin {
         }
     }
 
-    /// A device that is there, and perhaps has just come, is told what it is to come to until it has begun.
+    /// A device that is there, and perhaps has just come, is told what it is to come to until it installs it: one that
+    /// lost its power in the middle of a download may know nothing of it any more.
     fn tell_update(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
-        let Some(task) = self.firmware().filter(|task| task.state.is_waiting()) else { return };
+        let Some(task) = self.firmware().filter(|task| task.state < FirmwareState::Updating) else { return };
         let (is_new, message) = (task.state == FirmwareState::Queued, task.message(false));
         outcome.publishes.push(Publish::Firmware(message));
         if is_new {

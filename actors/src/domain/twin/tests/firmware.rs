@@ -95,7 +95,7 @@ fn a_device_goes_through_all_of_it() {
     ] {
         assert_eq!(steps(&says(&mut scene, report)), expected, "{report}");
     }
-    assert_eq!(told(&comes_with(&mut scene, "1.0.0")), [""; 0], "it has begun: it is told no more");
+    assert_eq!(told(&comes_with(&mut scene, "1.0.0")), [""; 0], "it installs it: it is told no more");
     scene.say(false);
     assert_eq!(state(&scene), "updating");
     assert_eq!(steps(&comes_with(&mut scene, "v2.0")), ["done"]);
@@ -107,7 +107,7 @@ fn a_device_goes_through_all_of_it() {
 }
 
 #[test]
-fn a_device_that_is_away_is_told_when_it_comes_and_whenever_it_comes_until_it_begins() {
+fn a_device_that_is_away_is_told_when_it_comes_and_whenever_it_comes_until_it_installs_it() {
     let mut scene = Scene::new();
     let given = give(&mut scene, 1, "2.0.0");
     assert_eq!((steps(&given), told(&given).len()), (vec!["queued".to_owned()], 0));
@@ -123,7 +123,15 @@ fn a_device_that_is_away_is_told_when_it_comes_and_whenever_it_comes_until_it_be
     scene.wait(2 * HOUR);
     assert_eq!(told(&scene.input(Input::AskDesired, &mqtt())).len(), 1);
     assert_eq!(state(&scene), "notified");
-    says(&mut scene, r#"{"state": "downloading"}"#);
+    for state in ["downloading", "downloaded", "verified"] {
+        assert_eq!(told(&says(&mut scene, &format!(r#"{{"state": "{state}"}}"#))).len(), 0);
+        scene.say(false); // it lost its power
+        let come = scene.say(true);
+        assert_eq!((told(&come).len(), steps(&come)), (1, vec![]), "{state}");
+    }
+    assert_eq!(state(&scene), "verified", "to begin anew is its own business");
+    assert_eq!(steps(&says(&mut scene, r#"{"state": "downloading"}"#)), ["downloading"]);
+    says(&mut scene, r#"{"state": "updating"}"#);
     assert_eq!(told(&scene.say(true)).len(), 0);
 }
 
