@@ -365,5 +365,11 @@ pub fn has_come(task: &FirmwareTask, version: &str) -> bool {
     !version.is_empty() && Version::is_same(version, &task.version)
 }
 
+/// One version is newer than the other, as far as they can be compared.
+#[must_use]
+pub fn is_newer(one: &str, other: &str) -> bool {
+    Version::parse(one).zip(Version::parse(other)).is_some_and(|(one, other)| one > other)
+}
+
 #[cfg(test)]
 mod tests;

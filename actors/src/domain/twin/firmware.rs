@@ -3,7 +3,7 @@
 use super::{Input, Outcome, Publish, Refusal, Status, Twin};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{Cause, ChangeKind, Event, EventBody, TwinChange};
-use crate::domain::fleet::firmware::has_come;
+use crate::domain::fleet::firmware::{has_come, is_newer};
 use crate::domain::fleet::{FirmwareReport, FirmwareState, FirmwareTask, JobId, Step, StepState};
 use crate::domain::json::{Json, Object};
 
@@ -43,7 +43,9 @@ impl Twin {
                 outcome.steps.extend(before.step());
                 return Ok(());
             }
-            if !before.state.is_final() && !before.state.is_waiting() {
+            // Of two that it is to come to the newer one stays, whichever roll-out has its turn first.
+            let stays = !task.down && is_newer(&before.version, &task.version);
+            if !before.state.is_final() && (stays || !before.state.is_waiting()) {
                 return Err(Refusal::UpdateUnderWay(before.version.clone()));
             }
             if let (true, Some(job)) = (before.state.is_waiting(), before.job) {

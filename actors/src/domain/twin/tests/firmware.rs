@@ -264,6 +264,11 @@ fn given_again_it_goes_on_and_another_waits_its_turn() {
     let other = give(&mut scene, 2, "3.0.0");
     assert_eq!(steps(&other), ["canceled another update took its place", "notified"]);
     assert_eq!((other.steps[0].job, other.steps[1].job), (job(1), job(2)));
+    assert_eq!(try_give(&mut scene, 3, "2.5.0"), Err(Refusal::UpdateUnderWay("3.0.0".into())), "it is older");
+    let down = FirmwareTask { down: true, ..task(3, "2.5.0") };
+    scene.input(Input::Update(Box::new(down)), &cause());
+    assert_eq!(scene.twin.firmware().unwrap().job, Some(job(3)), "somebody has said so");
+    give(&mut scene, 2, "3.0.0");
     says(&mut scene, r#"{"state": "downloading"}"#);
     assert_eq!(try_give(&mut scene, 3, "4.0.0"), Err(Refusal::UpdateUnderWay("3.0.0".into())));
     says(&mut scene, r#"{"state": "failed"}"#);
