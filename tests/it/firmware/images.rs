@@ -174,3 +174,19 @@ async fn a_broken_upload_leaves_nothing_behind() {
     let (status, _) = upload(&hub, "version=1&model=P", bytes(100_000)).await;
     assert_eq!((status, files(&house.data).len()), (StatusCode::CREATED, 1));
 }
+
+#[tokio::test]
+async fn another_database_takes_no_image_away() {
+    let house = House::new();
+    let hub = house.start().await;
+    let content = bytes(1_000);
+    let (_, image) = upload(&hub, "version=1&model=P", content.clone()).await;
+    let path = format!("/api/firmware/{}/file", image["id"].as_str().unwrap());
+    hub.kill().await;
+    let url = format!("sqlite:{}?mode=rwc", house.data.join("other.db").display());
+    let other = House::at(&house.data).with("--database", &url).start().await;
+    assert_eq!(other.json("/api/firmware").await, json!([]));
+    other.kill().await;
+    let hub = house.start().await;
+    assert_eq!(hub.get(&path).await.bytes().await.unwrap(), content);
+}
