@@ -88,6 +88,15 @@ pub enum ApiError {
     /// A firmware image was not taken or removed.
     #[error(transparent)]
     Image(ImageRefusal),
+    /// A file has fewer bytes than were asked for.
+    #[error("the file has {size} bytes: there is no such range in it")]
+    NoSuchRange { size: u64 },
+    /// A file is none of those that were asked for.
+    #[error("If-Match does not name this file, whose tag is {0}")]
+    OtherFile(String),
+    /// A roll-out cannot be tried again.
+    #[error("firmware image `{0}` was removed: devices could not get it any more")]
+    ImageRemoved(String),
     /// As many of these run as may.
     #[error("{0}")]
     Busy(&'static str),
@@ -228,6 +237,9 @@ impl ApiError {
             Self::NotFound { what: "firmware image", .. } => (StatusCode::NOT_FOUND, "firmware_not_found"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
             Self::Image(refusal) => of_image_refusal(refusal),
+            Self::NoSuchRange { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "no_such_range"),
+            Self::OtherFile(_) => (StatusCode::PRECONDITION_FAILED, "other_file"),
+            Self::ImageRemoved(_) => (StatusCode::CONFLICT, "firmware_removed"),
             Self::Rule(refusal) => of_rule_refusal(refusal),
             Self::Template(refusal) => of_template_refusal(refusal),
             Self::Group(refusal) => of_group_refusal(refusal),
@@ -275,6 +287,9 @@ impl ApiError {
         }
         if let Self::Method { allow, .. } = self {
             response.insert_header((header::ALLOW, *allow));
+        }
+        if let Self::NoSuchRange { size } = self {
+            response.insert_header((header::CONTENT_RANGE, format!("bytes */{size}")));
         }
         if let Self::CommandNotFinished { id, .. } = self {
             response.insert_header((header::LOCATION, format!("/api/commands/{id}")));

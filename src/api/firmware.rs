@@ -279,7 +279,8 @@ fn notes(text: Box<str>) -> Result<Box<str>, FieldError> {
     Ok(text)
 }
 
-/// Clears away what uploads have left behind that the hub did not live to finish: files that belong to no image.
+/// Clears away what uploads have left behind that the hub did not live to finish. A whole file that belongs to no image
+/// stays, and the log names it: it may well belong to one of another database, or to one whose record cannot be read.
 ///
 /// # Errors
 /// The images cannot be asked for.
@@ -289,8 +290,10 @@ pub async fn tidy(hub: &twinhub_actors::Hub, folder: &Folder) -> Result<(), ApiE
     let is_known = |name: &str| images.iter().any(|image| image.file && &*image.id == name);
     for path in folder.files() {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if !is_known(name) {
+        if name.starts_with(upload::UNFINISHED) {
             remove(&path);
+        } else if !is_known(name) {
+            warn!(path = %path.display(), "a firmware file belongs to no image of this database, leaving it alone");
         }
     }
     Ok(())

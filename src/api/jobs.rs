@@ -9,6 +9,7 @@ use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::fleet::{JobAction, JobId, JobStatus, StepState};
 use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::archive::ListJobDevices;
+use twinhub_actors::messages::firmware::FindImage;
 use twinhub_actors::messages::jobs::{JobTold, ListJobs, ShowJob, Steer, SteerJob};
 use twinhub_actors::post::post;
 use twinhub_actors::store::{JobDevice, JobDeviceQuery};
@@ -147,7 +148,8 @@ pub async fn list_job_devices(
     Ok(array(response, &page.devices, |device, out| item(device, is_rollout).write(out)))
 }
 
-/// Has no further device get its turn until the job is resumed.
+/// Has no further device get its turn until the job is resumed. Of a roll-out, devices that were told and have not begun
+/// are told that they need not.
 #[utoipa::path(
     post,
     path = "/api/jobs/{id}/pause",
@@ -211,7 +213,7 @@ pub async fn cancel_job(
     steered(job, params, &state, Steer::Cancel).await
 }
 
-/// Gives the devices that failed another turn.
+/// Gives the devices that failed another turn. A roll-out waits as long for devices that are away as it did before.
 #[utoipa::path(
     post,
     path = "/api/jobs/{id}/retry",
@@ -220,7 +222,8 @@ pub async fn cancel_job(
     responses(
         (status = 200, description = "It runs", body = JobItem),
         (status = 404, body = Problem),
-        (status = 409, description = "It has not come to its end, or no device failed", body = Problem),
+        (status = 409, description = "It has not come to its end, no device failed, or its firmware image was \
+            removed", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
@@ -229,6 +232,12 @@ pub async fn retry_job(
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
+    let asked = find(&state, job.0).await?.job;
+    if let Some(rollout) = asked.action.rollout().filter(|_| asked.status.is_final())
+        && state.hub.firmware.send(FindImage(rollout.image.clone())).await?.is_none()
+    {
+        return Err(ApiError::ImageRemoved(rollout.image.to_string()));
+    }
     steered(job, params, &state, Steer::Retry).await
 }
 

@@ -270,8 +270,8 @@ impl Twin {
                 self.hear_firmware(outcome, *report, now, cause);
             }
             Input::Update(task) => self.take_update(outcome, *task, now, cause)?,
-            Input::WithdrawUpdate { job, reason } => {
-                self.withdraw_update(outcome, job, &reason, now, cause);
+            Input::WithdrawUpdate { job, to, reason } => {
+                self.withdraw_update(outcome, job, (to, &reason), now, cause);
             }
             Input::Dispositivo(said) => self.dispositivo(outcome, *said, now, cause)?,
             Input::Wake { heard_since, first_id } => self.wake(outcome, heard_since, first_id, now, cause),

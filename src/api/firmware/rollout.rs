@@ -69,15 +69,25 @@ struct Wanted {
 /// Who gets the image, and who does not and why.
 #[derive(Default)]
 struct Plan {
-    devices: Vec<Twin>,
+    devices: Vec<(DeviceId, DeviceNumber)>,
+    /// The first of them, as a dry run shows them.
+    first: Vec<Json>,
     skipped: Vec<(DeviceId, DeviceNumber, Box<str>)>,
 }
 
+/// Some of those who get it.
+#[derive(Default)]
+struct Part {
+    devices: Vec<(DeviceId, DeviceNumber)>,
+    first: Vec<Json>,
+}
+
 /// Brings devices to an image: those whose model it is for and whose version is older; the others are passed over, and
-/// the job says why. It goes by stages, each up to so many percent of the devices: the next one begins when no device
-/// is under way in the one before it and one at least was updated. Where too many fail it is broken off, and what
-/// devices have not begun with is called back. A device that is away is updated when it returns, as long as the
-/// roll-out lives.
+/// the job says why. It goes by stages, each up to so many percent of the devices, those that are there first: the next
+/// one begins when no device is under way in the one before it and one at least was updated. Where too many fail it is
+/// broken off, and what devices have not begun with is called back. A device that is away is updated when it returns,
+/// as long as the roll-out lives, and holds nobody up: where nobody of the first stage comes for `timeout`, as many
+/// others join it.
 #[utoipa::path(
     post,
     path = "/api/firmware/{id}/rollouts",
@@ -100,7 +110,8 @@ pub async fn post_rollout(
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let wanted = wanted(body, &state.hub.tree.now(), state.hub.clock.now())?;
+    let now = state.hub.clock.now();
+    let wanted = wanted(body, &state.hub.tree.now(), now)?;
     let image = find(&state, id).await?;
     let matched = wanted.choice.devices(&state).await?;
     let plan = plan(&state, &image, matched, wanted.allow_downgrade).await?;
@@ -109,6 +120,7 @@ pub async fn post_rollout(
         url: url(&image, &state),
         image: image.id,
         version: image.version,
+        models: image.models,
         sha256: image.sha256,
         size: image.size,
         stages: wanted.stages,
@@ -116,9 +128,10 @@ pub async fn post_rollout(
         allow_downgrade: wanted.allow_downgrade,
         timeout_ms: wanted.timeout_ms,
         expires: wanted.expires,
+        life_ms: wanted.expires.millis() - now.millis(),
     };
     if wanted.dry_run {
-        return Ok(preview(&rollout, &plan));
+        return Ok(preview(&rollout, plan));
     }
     if state.hub.is_failing() {
         return Err(HubError::Unavailable("the store does not take anything in just now").into());
@@ -128,7 +141,7 @@ pub async fn post_rollout(
         action: JobAction::Firmware(Box::new(rollout)),
         description: wanted.description,
         rate: wanted.rate,
-        devices: plan.devices.into_iter().map(|twin| (twin.id, twin.number)).collect(),
+        devices: plan.devices,
         skipped: plan.skipped,
         unknown: Vec::new(),
         cause: Cause::new(Source::Rest, ""),
@@ -141,9 +154,10 @@ pub async fn post_rollout(
     Ok(Document::of(&told.document()).send(response))
 }
 
-/// Sorts those who are meant, in their order.
+/// Sorts those who are meant: first those that are there, so that a stage tries the image at once, then those that are
+/// away; all in their order.
 async fn plan(state: &WebState, image: &Image, matched: Chosen, down: bool) -> Result<Plan, ApiError> {
-    let mut plan = Plan::default();
+    let (mut plan, mut there, mut away) = (Plan::default(), Part::default(), Part::default());
     for some in matched.devices.chunks(AT_ONCE) {
         let ids = some.iter().map(|(id, _)| id.clone()).collect();
         let twins = state.hub.archive.send(LoadTwins(ids)).await??;
@@ -153,7 +167,8 @@ async fn plan(state: &WebState, image: &Image, matched: Chosen, down: bool) -> R
             // One that went meanwhile is nobody's.
             let Some(twin) = twins.remove(id).filter(|twin| twin.number == *number) else { continue };
             match why_not(image, &twin, down) {
-                None => plan.devices.push(twin),
+                None if twin.is_reachable() => there.take(&twin),
+                None => away.take(&twin),
                 Some(why) => plan.skipped.push((twin.id, twin.number, why.into())),
             }
         }
@@ -163,7 +178,29 @@ async fn plan(state: &WebState, image: &Image, matched: Chosen, down: bool) -> R
         let why = format!("there is no device `{id}`");
         plan.skipped.push((id, DeviceNumber(-n), why.into())); // nobody's number
     }
+    plan.devices = [there.devices, away.devices].concat();
+    plan.first = there.first.into_iter().chain(away.first).take(SHOWN).collect();
     Ok(plan)
+}
+
+impl Part {
+    fn take(&mut self, twin: &Twin) {
+        if self.first.len() < SHOWN {
+            self.first.push(shown(twin));
+        }
+        self.devices.push((twin.id.clone(), twin.number));
+    }
+}
+
+fn shown(twin: &Twin) -> Json {
+    let text = |field: &str| Json::from(twin.profile.text(field));
+    let members = [
+        ("id", Json::from(twin.id.as_str())),
+        ("device_id", twin.id.as_str().into()),
+        ("model", text("model")),
+        ("firmware_version", text("firmware_version")),
+    ];
+    Json::Object(members.into_iter().collect())
 }
 
 fn why_not(image: &Image, twin: &Twin, down: bool) -> Option<String> {
@@ -177,17 +214,7 @@ fn why_not(image: &Image, twin: &Twin, down: bool) -> Option<String> {
         .map(|unfit| unfit.to_string())
 }
 
-fn preview(rollout: &Rollout, plan: &Plan) -> HttpResponse {
-    let first = plan.devices.iter().take(SHOWN).map(|twin| {
-        let text = |field: &str| Json::from(twin.profile.text(field));
-        let members = [
-            ("id", Json::from(twin.id.as_str())),
-            ("device_id", twin.id.as_str().into()),
-            ("model", text("model")),
-            ("firmware_version", text("firmware_version")),
-        ];
-        Json::Object(members.into_iter().collect())
-    });
+fn preview(rollout: &Rollout, plan: Plan) -> HttpResponse {
     let skipped = plan.skipped.iter().take(SHOWN).map(|(id, _, why)| {
         let id = id.as_str();
         Json::Object(
@@ -206,7 +233,7 @@ fn preview(rollout: &Rollout, plan: &Plan) -> HttpResponse {
         ("dry_run", Json::Bool(true)),
         ("version", Json::String(rollout.version.clone())),
         ("total", count(plan.devices.len() as u64)),
-        ("first", Json::Array(first.collect())),
+        ("first", Json::Array(plan.first.into())),
         ("skipped", count(plan.skipped.len() as u64)),
         ("first_skipped", Json::Array(skipped.collect())),
         ("stages", Json::Array(stages.collect())),

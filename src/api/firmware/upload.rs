@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 use twinhub_actors::domain::fleet::Image;
+use twinhub_actors::messages::firmware::ImageRefusal;
 
 use super::{add, created, models, new_id, notes, sha256, version};
 use crate::api::params::{Params, bad};
@@ -23,7 +24,7 @@ use crate::web::WebState;
 /// The next bytes must come within this time.
 const NEXT_WITHIN: Duration = Duration::from_secs(30);
 /// How a file is called that is not whole yet; no id begins so.
-const UNFINISHED: &str = ".upload-";
+pub(super) const UNFINISHED: &str = ".upload-";
 
 /// Takes in an image with its bytes, which the hub serves from then on.
 #[utoipa::path(
@@ -75,8 +76,8 @@ pub async fn upload_firmware(
     match add(&state, image).await {
         Ok(image) => Ok(created(&image, &state)),
         Err(error) => {
-            // Where it is not known whether it was taken in, the next start finds out what the file is for.
-            if matches!(error, ApiError::Image(_)) {
+            // Where it is not known whether it was taken in, there may be an image that needs the file.
+            if matches!(&error, ApiError::Image(refusal) if *refusal != ImageRefusal::Lost) {
                 state.firmware.remove(&id);
             }
             Err(error)

@@ -107,7 +107,7 @@ pub struct JobDeviceItem {
     /// `downloaded`, `verified`, `updating`, and `updated` where others are `done`.
     #[schema(example = "failed")]
     state: String,
-    /// Why it failed or was left out.
+    /// Why it failed, was left out, or is held while a roll-out is paused.
     #[schema(example = "there is no device `pump-1`")]
     reason: Option<String>,
     /// How far the device has come by its own word.

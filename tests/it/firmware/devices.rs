@@ -240,7 +240,8 @@ async fn a_rollout_finishes_with_devices_away() {
         board.say("status", &json!({ "status": "offline" })).await;
     }
     let id = image(&hub, "2").await;
-    let how = json!({ "ids": ["there", "late", "lost"], "stages": [50, 100], "expires": "6s" });
+    // Those that are there come first, whoever is named first.
+    let how = json!({ "ids": ["lost", "late", "there"], "stages": [30, 100], "expires": "6s" });
     let job = roll_out(&hub, &id, how).await;
     there.told().await;
     there.say("status", &json!({ "status": "online", "firmware_version": "2" })).await;
@@ -262,4 +263,9 @@ async fn a_rollout_finishes_with_devices_away() {
         hub.json(&format!("/api/jobs/{job}/devices?state=updated")).await.as_array().unwrap().len(),
         2
     );
+    let removed = hub.request(Method::DELETE, &format!("/api/firmware/{id}")).send().await.unwrap();
+    assert_eq!(removed.status(), StatusCode::OK);
+    let retried = hub.post(&format!("/api/jobs/{job}/retry"), &json!({})).await;
+    assert_eq!(retried.status(), StatusCode::CONFLICT);
+    assert_eq!(retried.json::<Value>().await.unwrap()["code"], "firmware_removed");
 }

@@ -71,9 +71,41 @@ async fn an_image_is_uploaded_served_in_ranges_and_removed() {
     assert_eq!(middle.headers()["content-range"], "bytes 1000-1999/300000");
     assert_eq!(middle.bytes().await.unwrap(), content[1_000..2_000]);
     assert_eq!(range("bytes=299990-").await.bytes().await.unwrap(), content[299_990..]);
-    assert_eq!(range("bytes=300000-").await.status(), StatusCode::RANGE_NOT_SATISFIABLE);
-    let known = hub.request(Method::GET, &path).header("If-None-Match", etag).send().await.unwrap();
+    let all = range("bytes=0-").await;
+    assert_eq!(
+        (all.status(), &all.headers()["content-range"]),
+        (StatusCode::PARTIAL_CONTENT, &"bytes 0-299999/300000".parse().unwrap())
+    );
+    let beyond = range("bytes=300000-").await;
+    assert_eq!(beyond.status(), StatusCode::RANGE_NOT_SATISFIABLE);
+    assert_eq!(beyond.headers()["content-range"], "bytes */300000");
+    assert_eq!(beyond.headers().get("cache-control"), None);
+    assert_eq!(beyond.json::<Value>().await.unwrap()["code"], "no_such_range");
+    assert_eq!(range("items=0-5").await.status(), StatusCode::OK, "an unknown unit is passed over");
+    let asked = async |method: Method, headers: &[(&str, &str)]| {
+        let mut request = hub.request(method, &path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    };
+    let head = asked(Method::HEAD, &[("Range", "bytes=0-9")]).await;
+    assert_eq!(
+        (head.status(), &head.headers()["content-length"]),
+        (StatusCode::OK, &"300000".parse().unwrap())
+    );
+    let etag = etag.to_str().unwrap();
+    assert_eq!(etag, format!("\"{}\"", hash(&content)));
+    let goes_on = asked(Method::GET, &[("Range", "bytes=10-"), ("If-Range", etag)]).await;
+    assert_eq!(goes_on.status(), StatusCode::PARTIAL_CONTENT);
+    let begins_anew = asked(Method::GET, &[("Range", "bytes=10-"), ("If-Range", "\"other\"")]).await;
+    assert_eq!(begins_anew.status(), StatusCode::OK);
+    assert_eq!(begins_anew.bytes().await.unwrap(), content);
+    let known = asked(Method::GET, &[("If-None-Match", etag), ("Range", "bytes=0-9")]).await;
     assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(known.headers()["etag"], etag);
+    let other = asked(Method::GET, &[("If-Match", "\"other\"")]).await;
+    assert_eq!(other.status(), StatusCode::PRECONDITION_FAILED);
 
     let (status, taken) = upload(&hub, "version=v1.5&model=P2", content).await;
     assert_eq!((status, &taken["code"]), (StatusCode::CONFLICT, &json!("firmware_exists")));
@@ -173,4 +205,20 @@ async fn a_broken_upload_leaves_nothing_behind() {
     assert_eq!(files(&house.data), [""; 0]);
     let (status, _) = upload(&hub, "version=1&model=P", bytes(100_000)).await;
     assert_eq!((status, files(&house.data).len()), (StatusCode::CREATED, 1));
+}
+
+#[tokio::test]
+async fn another_database_takes_no_image_away() {
+    let house = House::new();
+    let hub = house.start().await;
+    let content = bytes(1_000);
+    let (_, image) = upload(&hub, "version=1&model=P", content.clone()).await;
+    let path = format!("/api/firmware/{}/file", image["id"].as_str().unwrap());
+    hub.kill().await;
+    let url = format!("sqlite:{}?mode=rwc", house.data.join("other.db").display());
+    let other = House::at(&house.data).with("--database", &url).start().await;
+    assert_eq!(other.json("/api/firmware").await, json!([]));
+    other.kill().await;
+    let hub = house.start().await;
+    assert_eq!(hub.get(&path).await.bytes().await.unwrap(), content);
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::image::{Unfit, is_for, is_up};
 use super::job::{JobId, Step, StepState};
 use super::version::Version;
 use crate::domain::clock::Timestamp;
@@ -35,6 +36,9 @@ pub struct FirmwareTask {
     pub job: Option<JobId>,
     pub image: Box<str>,
     pub version: Box<str>,
+    /// The models that it is for; none: whoever was chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Box<str>>,
     pub url: Box<str>,
     /// 64 hexadecimal digits.
     pub sha256: Box<str>,
@@ -166,6 +170,9 @@ impl FirmwareTask {
     pub fn overdue(&self) -> String {
         let minutes = self.timeout_ms / 60_000;
         match self.state {
+            FirmwareState::Queued if self.expires <= Some(self.at) && self.expires.is_some() => {
+                "the roll-out's time was over before its turn came".into()
+            }
             FirmwareState::Queued => "away: it was not there in time".into(),
             FirmwareState::Notified
                 if self.expires <= Some(self.at.plus_millis(self.timeout_ms)) && self.expires.is_some() =>
@@ -182,6 +189,18 @@ impl FirmwareTask {
     pub fn step(&self) -> Option<Step> {
         let step = Step::new(self.job?, self.state.step()).because(self.reason.clone());
         Some(Step { percent: self.percent, ..step })
+    }
+
+    /// Why a device of this `model` that runs `version` is not to come to it: it may be another one by now than when it
+    /// was chosen. One that says no version is taken for what it was then.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn fits(&self, model: &str, version: &str) -> Result<(), Unfit> {
+        if !self.models.is_empty() {
+            is_for(&self.models, model)?;
+        }
+        if version.is_empty() { Ok(()) } else { is_up(&self.version, version, self.down) }
     }
 
     /// What the device is told: `{"job", "version", "url", "sha256", "size"}`, or that it need not.
@@ -210,6 +229,9 @@ impl FirmwareTask {
             _ => Object::default(),
         };
         given.insert("image", Json::String(self.image.clone()));
+        if !self.models.is_empty() {
+            given.insert("models", Json::Array(self.models.iter().cloned().map(Json::String).collect()));
+        }
         given.insert("timeout_ms", self.timeout_ms.into());
         given.insert("state", self.state.as_str().into());
         if self.down {
@@ -230,6 +252,12 @@ impl FirmwareTask {
             job: given.get("job").and_then(Json::as_str).and_then(JobId::parse),
             image: text("image")?,
             version: text("version")?,
+            models: match given.get("models") {
+                Some(Json::Array(models)) => {
+                    models.iter().filter_map(|model| model.as_str().map(Into::into)).collect()
+                }
+                _ => Vec::new(),
+            },
             url: text("url")?,
             sha256: text("sha256")?,
             size: number("size").and_then(|size| u64::try_from(size).ok())?,
@@ -331,17 +359,16 @@ fn percent(number: f64) -> Result<u8, PayloadError> {
     Ok(whole)
 }
 
-/// A device that runs `version` would go down to it, and nobody has said that it may.
-#[must_use]
-pub fn would_go_down(task: &FirmwareTask, version: &str) -> bool {
-    let newer = || Version::parse(version).zip(Version::parse(&task.version));
-    !task.down && newer().is_some_and(|(runs, target)| runs > target)
-}
-
 /// A version as a device says it is the one that it was to come to.
 #[must_use]
 pub fn has_come(task: &FirmwareTask, version: &str) -> bool {
     !version.is_empty() && Version::is_same(version, &task.version)
+}
+
+/// One version is newer than the other, as far as they can be compared.
+#[must_use]
+pub fn is_newer(one: &str, other: &str) -> bool {
+    Version::parse(one).zip(Version::parse(other)).is_some_and(|(one, other)| one > other)
 }
 
 #[cfg(test)]

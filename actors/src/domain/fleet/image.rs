@@ -51,32 +51,14 @@ impl Image {
     /// # Errors
     /// Says why not.
     pub fn fits(&self, model: &str, version: &str, down: bool) -> Result<(), Unfit> {
-        if !self.is_for(model) {
-            let models = self.models.join(", ");
-            return Err(match model {
-                "" => Unfit::NoModel(models),
-                model => Unfit::Model { model: model.into(), models },
-            });
-        }
-        if Version::is_same(version, &self.version) {
-            return Err(Unfit::Same(version.into()));
-        }
-        if down {
-            return Ok(());
-        }
-        let wanted = || self.version.clone();
-        match (Version::parse(version), Version::parse(&self.version)) {
-            (Some(runs), Some(wanted)) if runs < wanted => Ok(()),
-            (Some(_), Some(_)) => Err(Unfit::Newer { version: version.into(), wanted: wanted() }),
-            _ if version.is_empty() => Err(Unfit::NoVersion(wanted())),
-            _ => Err(Unfit::BadVersion { version: version.into(), wanted: wanted() }),
-        }
+        is_for(&self.models, model)?;
+        is_up(&self.version, version, down)
     }
 
     /// Is it for devices of this model?
     #[must_use]
     pub fn is_for(&self, model: &str) -> bool {
-        self.models.iter().any(|pattern| is_like(pattern, model))
+        is_for(&self.models, model).is_ok()
     }
 
     /// Would nobody know which of the two a device has?
@@ -100,6 +82,40 @@ impl Image {
         // Texts and a number: nothing in it cannot be written.
         let text = serde_json::to_string(self).unwrap_or_default();
         serde_json::from_str(&text).unwrap_or_default()
+    }
+}
+
+/// Is what is for these models for a device of this one?
+///
+/// # Errors
+/// Says why not.
+pub fn is_for(models: &[Box<str>], model: &str) -> Result<(), Unfit> {
+    if models.iter().any(|pattern| is_like(pattern, model)) {
+        return Ok(());
+    }
+    let models = models.join(", ");
+    Err(match model {
+        "" => Unfit::NoModel(models),
+        model => Unfit::Model { model: model.into(), models },
+    })
+}
+
+/// May a device that runs `version` be brought to the one that is `wanted`? Only up, unless `down` says otherwise.
+///
+/// # Errors
+/// Says why not.
+pub fn is_up(wanted: &str, version: &str, down: bool) -> Result<(), Unfit> {
+    if Version::is_same(version, wanted) {
+        return Err(Unfit::Same(version.into()));
+    }
+    if down {
+        return Ok(());
+    }
+    match (Version::parse(version), Version::parse(wanted)) {
+        (Some(runs), Some(wanted)) if runs < wanted => Ok(()),
+        (Some(_), Some(_)) => Err(Unfit::Newer { version: version.into(), wanted: wanted.into() }),
+        _ if version.is_empty() => Err(Unfit::NoVersion(wanted.into())),
+        _ => Err(Unfit::BadVersion { version: version.into(), wanted: wanted.into() }),
     }
 }
 

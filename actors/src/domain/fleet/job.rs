@@ -53,7 +53,7 @@ pub enum StepState {
 pub struct Step {
     pub job: JobId,
     pub state: StepState,
-    /// Why, where it failed or was skipped.
+    /// Why, where it failed, was skipped or is held.
     pub detail: Box<str>,
     /// How far the device has come by its own word, of 100.
     pub percent: Option<u8>,

@@ -11,6 +11,9 @@ use crate::domain::clock::Timestamp;
 pub struct Rollout {
     pub image: Box<str>,
     pub version: Box<str>,
+    /// What the image is for: patterns, as in it.
+    #[serde(default)]
+    pub models: Vec<Box<str>>,
     /// Where devices get it.
     pub url: Box<str>,
     pub sha256: Box<str>,
@@ -28,6 +31,9 @@ pub struct Rollout {
     pub timeout_ms: i64,
     /// Who has not begun by then has failed.
     pub expires: Timestamp,
+    /// So many ms it has for that, from when it is made or tried again.
+    #[serde(default = "usual_life")]
+    pub life_ms: i64,
 }
 
 /// When a roll-out ends before its time.
@@ -46,6 +52,8 @@ pub enum Next {
     Wait,
     /// The stage is well through: the next one, from 1, begins.
     Stage(u32),
+    /// The stage has too few devices that are there to say anything: so many others are to join it.
+    Widen(u64),
     /// No more: why.
     Abort(String),
 }
@@ -55,6 +63,10 @@ pub const USUAL_STAGES: [u8; 3] = [5, 25, 100];
 pub const USUAL_ABORT: Abort = Abort { rate: 0.2, min: 5 };
 /// How long a roll-out waits for devices that are away, unless it is said otherwise.
 pub const USUAL_LIFE_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+
+fn usual_life() -> i64 {
+    USUAL_LIFE_MS
+}
 
 /// Up to which place each stage goes, of so many devices: at least one in the first, and all in the last.
 #[must_use]
@@ -89,6 +101,7 @@ impl Rollout {
             job: Some(job),
             image: self.image.clone(),
             version: self.version.clone(),
+            models: self.models.clone(),
             url: self.url.clone(),
             sha256: self.sha256.clone(),
             size: self.size,
@@ -112,6 +125,24 @@ impl Rollout {
         (end(stage.saturating_sub(1)), end(stage))
     }
 
+    /// So many of the devices after a stage, counted from 1, join it; the stages after it remain as large as they were.
+    pub fn widen(&mut self, stage: u32, devices: u64) {
+        let Some(total) = self.places.last().copied() else { return };
+        for end in self.places.iter_mut().skip(stage as usize - 1) {
+            *end = (*end + devices).min(total);
+        }
+    }
+
+    /// How many devices a stage was to try it on.
+    fn size(&self, stage: u32) -> u64 {
+        let planned = places(&self.stages, self.places.last().copied().unwrap_or_default());
+        let end = |stage: u32| match stage {
+            0 => 0,
+            stage => planned.get(stage as usize - 1).copied().unwrap_or_default(),
+        };
+        end(stage) - end(stage.saturating_sub(1))
+    }
+
     /// What is next when in stage number `stage` all had their turn, or not (`through`), its devices are in the states
     /// that `of_stage` counts, and those of all stages so far in those that `of_all` does. `expired`: its time is
     /// over, and who was away fails by that alone.
@@ -125,8 +156,8 @@ impl Rollout {
         expired: bool,
     ) -> Next {
         let count = |counts: &JobCounts, state| counts.get(&state).copied().unwrap_or_default();
-        let (done, failed) = (count(of_all, StepState::Done), count(of_all, StepState::Failed));
-        let finished = done + failed;
+        let (works, failed) = (count(of_all, StepState::Done), count(of_all, StepState::Failed));
+        let finished = works + failed;
         if let Some(Abort { rate, min }) = self.abort
             && !expired
             && failed > 0
@@ -149,13 +180,19 @@ impl Rollout {
             return Next::Wait;
         }
         let (done, failed) = (count(of_stage, StepState::Done), count(of_stage, StepState::Failed));
-        match (done, count(of_stage, StepState::Queued), failed) {
-            (1.., ..) => Next::Stage(stage + 1),
-            (0, 1.., _) => Next::Wait, // for one of those that are away to show that it works
-            (0, 0, 1..) if !expired => {
+        let away = count(of_stage, StepState::Queued);
+        let (total, (_, end)) = (self.places.last().copied().unwrap_or_default(), self.stage(stage));
+        let missing = self.size(stage).saturating_sub(failed);
+        match (done, away, failed) {
+            (0, 0, 0) | (1.., ..) => Next::Stage(stage + 1), // it went well, or there was nobody to try it on
+            (0, 1.., _) if works > 0 => Next::Stage(stage + 1), // the stages before have shown that it works
+            (0, 1.., _) if expired => Next::Wait,
+            (0, 0, _) if expired => Next::Stage(stage + 1),
+            (0, ..) if away == 0 || missing == 0 => {
                 Next::Abort(format!("none of stage {stage} was updated: {failed} failed"))
             }
-            (0, 0, _) => Next::Stage(stage + 1), // there was nobody to try it on
+            (0, ..) if end < total => Next::Widen(missing.min(total - end)),
+            (0, ..) => Next::Wait, // all have their turn: one of them is to come
         }
     }
 }
@@ -170,6 +207,7 @@ mod tests {
         Rollout {
             image: "i".into(),
             version: "2".into(),
+            models: vec!["*".into()],
             url: "u".into(),
             sha256: "0".into(),
             size: 1,
@@ -179,6 +217,7 @@ mod tests {
             allow_downgrade: false,
             timeout_ms: 1,
             expires: Timestamp::from_millis(9),
+            life_ms: 9,
         }
     }
 
@@ -207,6 +246,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn others_join_a_stage_and_the_stages_after_it_remain_as_large() {
+        let mut three = rollout(&USUAL_STAGES, 20);
+        three.widen(1, 1);
+        assert_eq!(three.places, [2, 6, 20]);
+        three.widen(2, 9);
+        assert_eq!(three.places, [2, 15, 20]);
+        three.widen(2, 9);
+        assert_eq!(three.places, [2, 20, 20]);
+        assert_eq!([1, 2, 3].map(|stage| three.size(stage)), [1, 4, 15]);
+    }
+
     /// `"2 done 1 failed"`
     fn counts(text: &str) -> JobCounts {
         let words: Vec<_> = text.split_whitespace().collect();
@@ -226,6 +277,7 @@ mod tests {
             ) {
                 Next::Wait => "wait".into(),
                 Next::Stage(stage) => format!("stage {stage}"),
+                Next::Widen(devices) => format!("{devices} others"),
                 Next::Abort(why) => why,
             };
             assert_eq!(told, expected, "stage {stage}: {of_stage}; all: {of_all}");
@@ -235,8 +287,12 @@ mod tests {
         same(1, "4 done 1 downloading", "wait");
         same(1, "4 done 1 notified", "wait");
         same(1, "1 done 4 queued", "stage 2"); // those are away
-        same(1, "5 queued", "wait");
-        same(1, "4 queued 1 failed", "wait");
+        same(1, "5 queued", "5 others"); // in place of those that are away
+        same(1, "4 queued 1 failed", "4 others");
+        same(1, "4 queued 1 skipped", "5 others");
+        same(1, "4 queued 1 notified", "wait");
+        check(2, "20 queued", "5 done 20 queued", "stage 3");
+        check(2, "20 queued", "5 skipped 20 queued", "20 others");
         same(1, "5 skipped", "stage 2");
         same(1, "", "stage 2");
         same(1, "3 failed 2 skipped", "none of stage 1 was updated: 3 failed");
@@ -259,18 +315,27 @@ mod tests {
             Next::Wait,
             "they were away, and its time is over"
         );
-        let careless = Rollout { abort: None, ..well };
+        let all_away = Rollout { places: vec![100, 100, 100], ..well.clone() };
+        assert_eq!(all_away.next(1, true, &counts("100 queued"), &counts("100 queued"), false), Next::Wait);
         assert_eq!(
-            careless.next(1, true, &counts("1 done 9 failed"), &counts("1 done 9 failed"), false),
-            Next::Stage(2)
+            well.next(1, true, &counts("5 queued"), &counts("5 queued"), true),
+            Next::Wait,
+            "they fail"
         );
+        let careless = Rollout { abort: None, ..well };
+        let careless = |both: &str| careless.next(1, true, &counts(both), &counts(both), false);
+        assert_eq!(careless("1 done 9 failed"), Next::Stage(2));
+        assert_eq!(careless("9 queued 4 failed"), Next::Widen(1));
+        let why = "none of stage 1 was updated: 5 failed"; // as many as were to try it
+        assert_eq!(careless("9 queued 5 failed"), Next::Abort(why.into()));
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         /// Played to its end, with devices that fail and devices that are away: it ends, no stage begins before the
-        /// one before it is through, and nobody gets a turn after it was broken off.
+        /// one before it is through, nobody gets a turn after it was broken off, and those that are away hold up
+        /// nobody who is there.
         #[test]
         fn it_comes_to_its_end(
             devices in prop::collection::vec(0..10u8, 0..60),
@@ -279,7 +344,7 @@ mod tests {
             stages.insert(100);
             let stages: Vec<u8> = stages.into_iter().collect();
             let total = devices.len() as u64;
-            let rollout = rollout(&stages, total);
+            let mut rollout = rollout(&stages, total);
             prop_assert_eq!(rollout.places.last().copied(), Some(total));
             prop_assert!(rollout.places.windows(2).all(|pair| pair[0] <= pair[1]));
             let mut states = vec![StepState::Queued; devices.len()];
@@ -291,10 +356,10 @@ mod tests {
                 }
                 counts
             };
-            let mut stage = 1;
-            for _ in 0..=stages.len() {
+            let (mut stage, mut given) = (1, 0);
+            for _ in 0..=stages.len() + devices.len() {
                 let (from, to) = rollout.stage(stage);
-                for place in from..to.min(total) {
+                for place in given..to.min(total) {
                     let place = usize::try_from(place).unwrap();
                     prop_assert_eq!(states[place], StepState::Queued);
                     states[place] = match devices[place] {
@@ -304,15 +369,19 @@ mod tests {
                         _ => StepState::Queued, // away
                     };
                 }
+                given = to.min(total);
                 let (of_stage, of_all) = (count(&states, (from, to)), count(&states, (0, total)));
                 match rollout.next(stage, true, &of_stage, &of_all, false) {
                     Next::Stage(next) => {
                         prop_assert_eq!(next, stage + 1);
                         stage = next;
                     }
+                    Next::Widen(more) => {
+                        prop_assert!(more > 0 && !of_all.contains_key(&StepState::Done), "{} {:?}", stage, of_all);
+                        rollout.widen(stage, more);
+                    }
                     Next::Wait => {
-                        let waits_for_away = of_stage.contains_key(&StepState::Queued) && !of_stage.contains_key(&StepState::Done);
-                        prop_assert!(stage as usize == stages.len() || waits_for_away, "{} {:?}", stage, of_stage);
+                        prop_assert!(given == total || stage as usize == stages.len(), "{} {:?}", stage, of_stage);
                         return Ok(());
                     }
                     Next::Abort(_) => {

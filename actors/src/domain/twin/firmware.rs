@@ -3,7 +3,7 @@
 use super::{Input, Outcome, Publish, Refusal, Status, Twin};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{Cause, ChangeKind, Event, EventBody, TwinChange};
-use crate::domain::fleet::firmware::{has_come, would_go_down};
+use crate::domain::fleet::firmware::{has_come, is_newer};
 use crate::domain::fleet::{FirmwareReport, FirmwareState, FirmwareTask, JobId, Step, StepState};
 use crate::domain::json::{Json, Object};
 
@@ -43,7 +43,9 @@ impl Twin {
                 outcome.steps.extend(before.step());
                 return Ok(());
             }
-            if !before.state.is_final() && !before.state.is_waiting() {
+            // Of two that it is to come to the newer one stays, whichever roll-out has its turn first.
+            let stays = !task.down && is_newer(&before.version, &task.version);
+            if !before.state.is_final() && (stays || !before.state.is_waiting()) {
                 return Err(Refusal::UpdateUnderWay(before.version.clone()));
             }
             if let (true, Some(job)) = (before.state.is_waiting(), before.job) {
@@ -57,12 +59,12 @@ impl Twin {
         Ok(())
     }
 
-    /// What has not begun is called back; what has goes on.
+    /// What has not begun is called back, and the roll-out's step is `to` then; what has begun goes on.
     pub(super) fn withdraw_update(
         &mut self,
         outcome: &mut Outcome,
         job: Option<JobId>,
-        reason: &str,
+        (to, reason): (StepState, &str),
         now: Timestamp,
         cause: &Cause,
     ) {
@@ -72,15 +74,16 @@ impl Twin {
         let (was_told, cancel) = (task.state == FirmwareState::Notified, task.message(true));
         let change = withdrawal(task, reason);
         self.say_firmware(outcome, change, None, now, cause);
-        outcome.steps.extend(job.map(|job| Step::new(job, StepState::Canceled).because(reason)));
+        outcome.steps.extend(job.map(|job| Step::new(job, to).because(reason)));
         if was_told {
             outcome.publishes.push(Publish::Firmware(cancel));
         }
     }
 
-    /// A device that is there, and perhaps has just come, is told what it is to come to until it has begun.
+    /// A device that is there, and perhaps has just come, is told what it is to come to until it installs it: one that
+    /// lost its power in the middle of a download may know nothing of it any more.
     fn tell_update(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
-        let Some(task) = self.firmware().filter(|task| task.state.is_waiting()) else { return };
+        let Some(task) = self.firmware().filter(|task| task.state < FirmwareState::Updating) else { return };
         let (is_new, message) = (task.state == FirmwareState::Queued, task.message(false));
         outcome.publishes.push(Publish::Firmware(message));
         if is_new {
@@ -88,15 +91,14 @@ impl Twin {
         }
     }
 
-    /// The device has come to something newer by another way.
-    fn pass_over(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
+    /// Nothing is to come of it, and that says nothing of the image.
+    fn pass_over(&mut self, outcome: &mut Outcome, reason: &str, now: Timestamp, cause: &Cause) {
         let Some(task) = self.firmware() else { return };
-        let (job, runs) = (task.job, self.profile.text(VERSION));
+        let job = task.job;
         if task.state == FirmwareState::Notified && self.is_reachable() {
             outcome.publishes.push(Publish::Firmware(task.message(true)));
         }
-        let reason = format!("it runs {runs}, which is newer than {}", task.version);
-        let change = withdrawal(task, &reason);
+        let change = withdrawal(task, reason);
         outcome.steps.extend(job.map(|job| Step::new(job, StepState::Skipped).because(reason)));
         self.say_firmware(outcome, change, None, now, cause);
     }
@@ -118,7 +120,8 @@ impl Twin {
     ) {
         let is_new = |version: &&str| *version != self.profile.text(VERSION);
         let version: Option<Box<str>> = report.version.as_deref().filter(is_new).map(Into::into);
-        match self.firmware().and_then(|task| news(task, &report)) {
+        let runs = self.profile.text(VERSION);
+        match self.firmware().and_then(|task| news(task, runs, &report)) {
             Some((state, percent, reason)) => {
                 let change = self.change_of(state, percent, &reason);
                 self.say_firmware(outcome, change, version, now, cause);
@@ -138,19 +141,25 @@ impl Twin {
         now: Timestamp,
         cause: &Cause,
     ) {
-        let runs = self.profile.text(VERSION);
+        let (model, runs) = (self.profile.text("model"), self.profile.text(VERSION));
         match self.firmware() {
             Some(task) if task.state != FirmwareState::Updated && has_come(task, runs) => {
                 self.advance(outcome, (FirmwareState::Updated, None), "", now, cause);
             }
-            Some(task) if task.state.is_waiting() && would_go_down(task, runs) => {
-                self.pass_over(outcome, now, cause);
+            // By another way it has come to something newer, or it is another device: hardware is replaced.
+            Some(task) if task.state.is_waiting() => {
+                if let Err(unfit) = task.fits(model, runs) {
+                    self.pass_over(outcome, &unfit.to_string(), now, cause);
+                }
             }
             _ => {}
         }
         let comes = |event: &Event| matches!(event.body, EventBody::Presence { status: Status::Online, .. });
-        if self.is_reachable() && (asks || outcome.events.iter().any(comes)) {
-            self.tell_update(outcome, now, cause);
+        if asks || outcome.events.iter().any(comes) {
+            self.time_firmware(outcome, now, cause); // nobody is told of what is over
+            if self.is_reachable() {
+                self.tell_update(outcome, now, cause);
+            }
         }
         keep_last(&mut outcome.steps);
     }
@@ -163,7 +172,7 @@ impl Twin {
         }
     }
 
-    /// Nothing will come of what is under way.
+    /// Nothing will come of what is under way, for a reason of the device's own: the image has not failed on it.
     pub(super) fn give_firmware_up(
         &mut self,
         outcome: &mut Outcome,
@@ -172,7 +181,7 @@ impl Twin {
         cause: &Cause,
     ) {
         if self.firmware().is_some_and(|task| !task.state.is_final()) {
-            self.advance(outcome, (FirmwareState::Failed, None), why, now, cause);
+            self.pass_over(outcome, why, now, cause);
         }
     }
 
@@ -273,12 +282,22 @@ fn withdrawal(task: &FirmwareTask, reason: &str) -> Object {
         .collect()
 }
 
-/// Where a report brings the device, how far and why; none where it says nothing new.
-fn news(task: &FirmwareTask, report: &FirmwareReport) -> Option<(FirmwareState, Option<u8>, Box<str>)> {
+/// Where a report brings the device that `runs` this as far as is known, how far and why; none where it says nothing
+/// new.
+fn news(
+    task: &FirmwareTask,
+    runs: &str,
+    report: &FirmwareReport,
+) -> Option<(FirmwareState, Option<u8>, Box<str>)> {
     let FirmwareReport { state: said, percent, version, reason, .. } = report;
     if !report.is_of(task) {
         return None;
     }
+    let said = match said {
+        // A bootloader may have gone back: one that says its versions is done when it says the new one.
+        FirmwareState::Updated if version.is_none() && !runs.is_empty() => &FirmwareState::Updating,
+        said => said,
+    };
     if version.as_deref().is_some_and(|version| has_come(task, version)) {
         return (task.state != FirmwareState::Updated).then(|| (FirmwareState::Updated, None, "".into()));
     }

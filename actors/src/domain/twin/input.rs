@@ -8,7 +8,7 @@ use super::status::Mode;
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
 use crate::domain::event::Event;
-use crate::domain::fleet::{FirmwareReport, FirmwareTask, JobId, Layer, Lifecycle, Step};
+use crate::domain::fleet::{FirmwareReport, FirmwareTask, JobId, Layer, Lifecycle, Step, StepState};
 use crate::domain::id::DeviceId;
 use crate::domain::json::{Json, Object};
 use crate::domain::reading::Telemetry;
@@ -74,8 +74,8 @@ pub enum Input {
     Firmware(Box<FirmwareReport>),
     /// It is to come to an image.
     Update(Box<FirmwareTask>),
-    /// It need not come to the image of this roll-out any more, unless it has begun.
-    WithdrawUpdate { job: Option<JobId>, reason: Box<str> },
+    /// It need not come to the image of this roll-out any more, or not now, unless it has begun: its step is `to` then.
+    WithdrawUpdate { job: Option<JobId>, to: StepState, reason: Box<str> },
     /// The time has come for something that waited.
     Wake {
         /// Since when devices could make themselves heard: nobody is silent who could not speak.

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::event::Source;
-use crate::domain::fleet::FirmwareState;
+use crate::domain::fleet::{FirmwareState, StepState};
 use crate::domain::payload;
 
 fn twin() -> Twin {
@@ -213,7 +213,11 @@ fn any_input() -> impl Strategy<Value = Input> {
         (0..3usize).prop_map(|n| Input::SetLifecycle { state: Lifecycle::ALL[n + 1], reason: "".into() }),
         (0..2u128, 0..8usize).prop_map(|(job, n)| match n {
             0 | 1 => Input::Update(Box::new(firmware::task(job, "2"))),
-            2 => Input::WithdrawUpdate { job: Some(firmware::job(job)), reason: "".into() },
+            2 => Input::WithdrawUpdate {
+                job: Some(firmware::job(job)),
+                to: StepState::Canceled,
+                reason: "".into()
+            },
             n => firmware::report(&format!(r#"{{"state": "{}"}}"#, FirmwareState::ALL[n].as_str())),
         }),
     ]

@@ -98,14 +98,16 @@ impl Jobs {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        let (now_ms, changes) = (self.around.clock.uptime_ms(), get(&self.around.counters.job_changes));
+        let (now_ms, now) = (self.around.clock.uptime_ms(), self.around.clock.now());
+        let changes = get(&self.around.counters.job_changes);
         let ids: Vec<JobId> = self.runs.keys().copied().collect();
         for id in ids {
             self.expire(id, ctx);
             let (Some(run), Some(job)) = (self.runs.get(&id), self.jobs.get(&id)) else { continue };
             let every = if job.total > MANY { COUNT_MANY_EVERY_MS } else { COUNT_EVERY_MS };
             let Counting { as_of, at_ms, .. } = run.counting;
-            if as_of != Some(changes) && now_ms >= at_ms + every {
+            let has_waited = run.patient_until.is_some_and(|until| until <= now);
+            if (as_of != Some(changes) || has_waited) && now_ms >= at_ms + every {
                 self.count(id, ctx);
             }
         }
@@ -178,12 +180,12 @@ impl Jobs {
         if job.status.is_final() && is_free && progress.under_way() == 0 {
             return self.end(id, ctx);
         }
-        let is_rollout = job.action.rollout().is_some();
+        let (is_rollout, is_paused) = (job.action.rollout().is_some(), job.status == JobStatus::Paused);
         if is_running && is_free && is_through && !is_rollout && progress.count(StepState::Queued) > 0 {
             return self.pass_again(id, ctx);
         }
-        if is_rollout && is_running && !run.writing && run.aborting.is_none() {
-            self.judge(id, is_free && is_through, of_stage, &progress.counts, ctx);
+        if is_rollout && (is_running || is_paused) && !run.writing && run.aborting.is_none() {
+            self.judge(id, is_running && is_free && is_through, of_stage, &progress.counts, ctx);
         }
         let Some(run) = self.runs.get_mut(&id) else { return };
         if run.counting.told != progress.counts && now_ms >= run.counting.told_ms + TELL_EVERY_MS {

@@ -1,7 +1,8 @@
 //! Roll-outs of firmware: a job whose devices have their turns stage by stage, as long as it goes well.
 //!
 //! A device that is away has its task all the same, and is told when it returns; its row says `queued` till then. So a
-//! roll-out that is called off has to call those tasks back, before what is queued is called canceled.
+//! roll-out that is called off has to call those tasks back, before what is queued is called canceled, and so has one
+//! that is paused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tracing::{info, warn};
 use super::Jobs;
 use crate::domain::fleet::job::{JobCounts, Sweeping};
 use crate::domain::fleet::rollout::Next;
-use crate::domain::fleet::{JobId, JobSignal, JobStatus, RecordChange, Rollout, StepState};
+use crate::domain::fleet::{JobAction, JobId, JobSignal, JobStatus, RecordChange, Rollout, StepState};
 use crate::domain::{Cause, Input};
 use crate::fleet::Around;
 use crate::messages::supervisor::{Deliver, IfUnknown};
@@ -52,25 +53,20 @@ impl Jobs {
     ) {
         let now = self.around.clock.now();
         let Some((rollout, stage)) = self.rollout(id) else { return };
-        match rollout.next(stage, through, of_stage, of_all, rollout.expires <= now) {
+        let next = rollout.next(stage, through, of_stage, of_all, rollout.expires <= now);
+        if let Some(run) = self.runs.get_mut(&id).filter(|_| !matches!(next, Next::Widen(_))) {
+            run.patient_until = None;
+        }
+        match next {
             Next::Wait => {}
             Next::Stage(next) => {
                 info!(job = %id, stage = next, "the next stage of a roll-out begins");
                 if let Some(job) = self.jobs.get_mut(&id) {
                     job.stage = Some(next);
                 }
-                if let Some(run) = self.runs.get_mut(&id) {
-                    run.read_further();
-                }
-                // Durable before anybody has a turn in it.
-                self.hold(id, true);
-                let cause = Cause::of_job(id);
-                self.put(id, RecordChange::Changed, Vec::new(), cause, ctx, move |this, ctx| {
-                    this.hold(id, false);
-                    this.ready(id, ctx);
-                    this.count(id, ctx);
-                });
+                self.go_further(id, ctx);
             }
+            Next::Widen(devices) => self.widen(id, devices, ctx),
             Next::Abort(why) => {
                 if let Some(run) = self.runs.get_mut(&id) {
                     run.aborting = Some(why);
@@ -78,6 +74,35 @@ impl Jobs {
                 self.abort(id, ctx);
             }
         }
+    }
+
+    /// Has further devices join a stage in which nobody is there, once one of those had the time to come in which a
+    /// device must show progress. Before that it waits: a fleet that is away as a whole for a moment would have its
+    /// task as a whole, and all of it would begin at once when it returns.
+    fn widen(&mut self, id: JobId, devices: u64, ctx: &mut Context<Self>) {
+        let now = self.around.clock.now();
+        let (Some(run), Some(job)) = (self.runs.get_mut(&id), self.jobs.get_mut(&id)) else { return };
+        let (JobAction::Firmware(rollout), Some(stage)) = (&mut job.action, job.stage) else { return };
+        if *run.patient_until.get_or_insert(now.plus_millis(rollout.timeout_ms)) > now {
+            return;
+        }
+        run.patient_until = None;
+        info!(job = %id, stage, devices, "nobody of a roll-out's stage is there, others join it");
+        rollout.widen(stage, devices);
+        self.go_further(id, ctx);
+    }
+
+    /// More devices may have their turns, once that is durable.
+    fn go_further(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.read_further();
+        }
+        self.hold(id, true);
+        self.put(id, RecordChange::Changed, Vec::new(), Cause::of_job(id), ctx, move |this, ctx| {
+            this.hold(id, false);
+            this.ready(id, ctx);
+            this.count(id, ctx);
+        });
     }
 
     /// Breaks a roll-out off that is to be, once none of its devices has its turn.
@@ -96,7 +121,6 @@ impl Jobs {
         let now = self.around.clock.now();
         let is_running = self.jobs.get(&id).is_some_and(|job| job.status == JobStatus::Running);
         let is_over = self.rollout(id).is_some_and(|(rollout, _)| rollout.expires <= now);
-        let reach = self.reach(id);
         let Some(run) = self.runs.get_mut(&id).filter(|run| is_running && is_over && !run.expired) else {
             return;
         };
@@ -104,24 +128,46 @@ impl Jobs {
         let sweep = Sweep {
             job: id,
             from: vec![StepState::Queued],
-            places: Some((reach, u64::MAX)),
+            places: Some((run.give_rest_up(), u64::MAX)),
             to: StepState::Failed,
-            detail: "the roll-out's time was over before its stage began".into(),
+            detail: "the roll-out's time was over before its turn came".into(),
             at: now,
         };
         self.note(vec![JobOp::Sweep(sweep)], ctx, move |this, ctx| this.count(id, ctx));
     }
 
-    /// Calls back what devices have not begun with, and then goes on.
-    pub(super) fn withdraw(
-        &self,
+    /// Calls back what devices of a paused roll-out have not begun with: those that are away would be told of it when
+    /// they return. They have their turn anew when it goes on.
+    pub(super) fn hold_back(
+        &mut self,
         id: JobId,
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
+        self.hold(id, true);
+        self.withdraw(id, StepState::Queued, ctx, move |this, ctx| {
+            let ready = move |this: &mut Self, ctx: &mut Context<Self>| {
+                then(this, ctx);
+                this.ready(id, ctx);
+            };
+            this.count_then(id, ctx, Box::new(ready));
+        });
+    }
+
+    /// Calls back what devices have not begun with, which are `to` be in this state, and then goes on.
+    pub(super) fn withdraw(
+        &self,
+        id: JobId,
+        to: StepState,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
         let reason = self.jobs.get(&id).and_then(|job| job.reason.clone());
-        let reason = reason.unwrap_or_else(|| "the roll-out was canceled".into());
-        let withdrawn = withdraw(Arc::clone(&self.around), id, self.reach(id), reason);
+        let usual =
+            if to == StepState::Queued { "the roll-out is paused" } else { "the roll-out was canceled" };
+        let input =
+            Input::WithdrawUpdate { job: Some(id), to, reason: reason.unwrap_or_else(|| usual.into()) };
+        let withdrawn = withdraw(Arc::clone(&self.around), id, self.reach(id), input);
         ctx.spawn(withdrawn.into_actor(self).map(|(), this, ctx| then(this, ctx)));
     }
 
@@ -132,7 +178,7 @@ impl Jobs {
     }
 }
 
-async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, reason: Box<str>) {
+async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, input: Input) {
     let mut from = 0;
     loop {
         let query = JobDeviceQuery {
@@ -145,7 +191,7 @@ async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, reason: Box<str>)
             Ok(page) => {
                 let Some(last) = page.devices.last() else { return };
                 from = last.place + 1;
-                join_all(page.devices.iter().map(|device| call_back(&around, job, device, &reason))).await;
+                join_all(page.devices.iter().map(|device| call_back(&around, job, device, &input))).await;
             }
             Err(error) => {
                 warn!(%job, %error, "could not read a roll-out's devices, trying again");
@@ -155,12 +201,12 @@ async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, reason: Box<str>)
     }
 }
 
-async fn call_back(around: &Around, job: JobId, device: &JobDevice, reason: &str) {
+async fn call_back(around: &Around, job: JobId, device: &JobDevice, input: &Input) {
     for _ in 0..MOST_TRIES {
         let (receipt, settled) = Receipt::channel();
         let deliver = Deliver {
             device: device.device.clone(),
-            input: Input::WithdrawUpdate { job: Some(job), reason: reason.into() },
+            input: input.clone(),
             cause: Cause::of_job(job),
             receipt,
             if_unknown: IfUnknown::RefuseUnless(device.number),

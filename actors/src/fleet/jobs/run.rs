@@ -14,7 +14,7 @@ use super::progress::Counting;
 use super::steering::Wish;
 use crate::domain::fleet::job::Pace;
 use crate::domain::fleet::{JobId, JobStatus, Step, StepState};
-use crate::domain::{Cause, CommandId, DeviceId, DeviceNumber};
+use crate::domain::{Cause, CommandId, DeviceId, DeviceNumber, Timestamp};
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Settled};
@@ -48,8 +48,8 @@ pub(super) struct Run {
     /// Another one may stand in its place when an answer comes.
     pub(super) serial: u64,
     pace: Pace,
-    /// Read, and not handed out.
-    next: VecDeque<(DeviceId, DeviceNumber)>,
+    /// Read, and not handed out: by place.
+    next: VecDeque<(u64, DeviceId, DeviceNumber)>,
     /// Places below this one were read.
     read_to: u64,
     reading: bool,
@@ -66,6 +66,8 @@ pub(super) struct Run {
     pub(super) counting: Counting,
     /// Of a roll-out: why it is to be broken off, once none of its devices has its turn.
     pub(super) aborting: Option<String>,
+    /// Of a roll-out in whose stage nobody is there: until when it waits for one to come.
+    pub(super) patient_until: Option<Timestamp>,
     /// Those that it never came to have failed.
     pub(super) expired: bool,
 }
@@ -95,6 +97,7 @@ impl Run {
             writing: false,
             counting,
             aborting: None,
+            patient_until: None,
             expired: false,
         }
     }
@@ -102,6 +105,13 @@ impl Run {
     /// There is more to read than there was.
     pub(super) fn read_further(&mut self) {
         self.all_read = false;
+    }
+
+    /// Nobody gets a turn any more of those that had none in this run: from which place on they are.
+    pub(super) fn give_rest_up(&mut self) -> u64 {
+        let from = self.next.front().map_or(self.read_to, |(place, ..)| *place);
+        self.next.clear();
+        from
     }
 
     /// Every device had its turn.
@@ -190,7 +200,7 @@ impl Jobs {
             }
             return None;
         }
-        let (device, number) = run.next.pop_front()?;
+        let (_, device, number) = run.next.pop_front()?;
         run.in_flight += 1;
         Some(Turn { job: id, device, number, tries: 1 })
     }
@@ -298,7 +308,7 @@ impl Jobs {
         run.all_read = (page.devices.len() as u64) < PAGE;
         for JobDevice { device, number, place, .. } in page.devices {
             run.read_to = place + 1;
-            run.next.push_back((device, number));
+            run.next.push_back((place, device, number));
         }
         if run.is_through() {
             self.count(id, ctx);

@@ -47,7 +47,12 @@ impl Jobs {
                 return;
             }
             let Some(wish) = run.wishes.front() else { return };
-            let changes_many = matches!(wish.steer, Steer::Cancel | Steer::Retry)
+            let changes_many = match wish.steer {
+                Steer::Cancel | Steer::Retry => true,
+                Steer::Pause => job.action.rollout().is_some(),
+                Steer::Resume | Steer::Remove => false,
+            };
+            let changes_many = changes_many
                 && signal_of(wish.steer).is_some_and(|signal| job.status.after(signal).is_some());
             if changes_many && run.in_flight > 0 {
                 return;
@@ -99,6 +104,12 @@ impl Jobs {
         };
         match sweeping {
             Some(sweeping) => self.begin_sweep(id, sweeping, cause, ctx, answer),
+            None if signal == JobSignal::Pause && self.rollout(id).is_some() => {
+                self.begin_anew(id);
+                self.put(id, RecordChange::Changed, Vec::new(), cause, ctx, move |this, ctx| {
+                    this.hold_back(id, ctx, answer);
+                });
+            }
             None => self.put(id, RecordChange::Changed, Vec::new(), cause, ctx, answer),
         }
     }
@@ -133,12 +144,7 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        let mut run = self.new_run(id); // those who are queued then are read anew
-        if let Some(before) = self.runs.remove(&id) {
-            run.wishes = before.wishes;
-        }
-        run.writing = true;
-        self.runs.insert(id, run);
+        self.begin_anew(id);
         let total = self.jobs.get(&id).map_or(0, |job| job.total);
         let withdraws = sweeping == Sweeping::Cancel && self.rollout(id).is_some();
         if total <= AT_ONCE as u64 && !withdraws {
@@ -148,7 +154,7 @@ impl Jobs {
         let again = cause.clone();
         self.put(id, RecordChange::Changed, Vec::new(), cause, ctx, move |this, ctx| {
             if withdraws {
-                this.withdraw(id, ctx, move |this, ctx| {
+                this.withdraw(id, StepState::Canceled, ctx, move |this, ctx| {
                     let sweep = move |this: &mut Self, ctx: &mut Context<Self>| {
                         this.sweep_on(id, sweeping, 0, again, ctx, then);
                     };
@@ -158,6 +164,16 @@ impl Jobs {
                 this.sweep_on(id, sweeping, 0, again, ctx, then);
             }
         });
+    }
+
+    /// Those who are queued when many were changed are read anew; till then nobody has a turn.
+    fn begin_anew(&mut self, id: JobId) {
+        let mut run = self.new_run(id);
+        if let Some(before) = self.runs.remove(&id) {
+            run.wishes = before.wishes;
+        }
+        run.writing = true;
+        self.runs.insert(id, run);
     }
 
     fn sweep_on(

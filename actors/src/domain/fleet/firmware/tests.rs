@@ -43,6 +43,7 @@ fn task(state: S) -> FirmwareTask {
         job: JobId::parse("01890a5d-ac96-774b-bcce-b302099a8057"),
         image: "i".into(),
         version: "2.0.0".into(),
+        models: vec!["P1".into(), "Q*".into()],
         url: "http://h/f".into(),
         sha256: "00".into(),
         size: 5,
@@ -65,6 +66,7 @@ fn what_waits_for_a_device_ends_with_the_roll_out_and_what_has_begun_when_it_sta
     };
     check(S::Queued, None, None, "away: it was not there in time");
     check(S::Queued, Some(9_000_000), Some(9_000_000), "away: it was not there in time");
+    check(S::Queued, Some(900_000), Some(900_000), "the roll-out's time was over before its turn came");
     check(S::Notified, Some(9_000_000), Some(1_600_000), "it was told, and has not begun for 10 min");
     check(S::Notified, Some(1_300_000), Some(1_300_000), "it was told, and had not begun in time");
     check(S::Notified, None, Some(1_600_000), "it was told, and has not begun for 10 min");
@@ -77,7 +79,7 @@ fn what_waits_for_a_device_ends_with_the_roll_out_and_what_has_begun_when_it_sta
 fn a_task_is_told_whole() {
     let queued = task(S::Queued);
     assert_eq!(FirmwareTask::from_given(&queued.given(), queued.at), Some(queued.clone()));
-    let bare = FirmwareTask { job: None, expires: None, down: true, ..queued.clone() };
+    let bare = FirmwareTask { models: Vec::new(), job: None, expires: None, down: true, ..queued.clone() };
     assert_eq!(FirmwareTask::from_given(&bare.given(), bare.at), Some(bare));
     assert_eq!(
         queued.message(false).to_string(),
@@ -87,6 +89,23 @@ fn a_task_is_told_whole() {
         queued.message(true).to_string(),
         r#"{"cancel":true,"job":"01890a5d-ac96-774b-bcce-b302099a8057","version":"2.0.0"}"#
     );
+}
+
+#[test]
+fn it_is_for_its_models_and_goes_up() {
+    let check = |model: &str, version: &str, down: bool, expected: &str| {
+        let task = FirmwareTask { down, ..task(S::Queued) };
+        let told = task.fits(model, version).map_or_else(|unfit| unfit.to_string(), |()| "fits".into());
+        assert_eq!(told, expected, "{model} {version} {down}");
+    };
+    check("P1", "1.9", false, "fits");
+    check("Q7", "", false, "fits"); // it said one when it was chosen, or was to come to it all the same
+    check("R", "1.9", true, "its model is `R`, and the image is for P1, Q*");
+    check("P1", "2.1", false, "it runs 2.1, which is newer than 2.0.0");
+    check("P1", "2.1", true, "fits");
+    check("P1", "spring", false, "its version `spring` cannot be compared to 2.0.0");
+    check("P1", "spring", true, "fits");
+    assert_eq!(FirmwareTask { models: Vec::new(), ..task(S::Queued) }.fits("R", "1.9"), Ok(()));
 }
 
 #[test]

@@ -90,6 +90,9 @@ impl Job {
             JobSignal::Cancel | JobSignal::Abort => self.sweeping = Some(Sweeping::Cancel),
             JobSignal::Retry => {
                 self.round += 1;
+                if let JobAction::Firmware(rollout) = &mut self.action {
+                    rollout.expires = now.plus_millis(rollout.life_ms);
+                }
                 self.sweeping = Some(Sweeping::Retry);
             }
             JobSignal::BreakOff | JobSignal::Pause | JobSignal::Resume | JobSignal::Finish => {}
@@ -181,6 +184,20 @@ mod tests {
             r#""percent":33,"rate":null,"reason":null,"round":1,"stage":null,"started_at":null,"status":"preparing","total":3}"#
         );
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_rollout_that_is_tried_again_has_as_long_as_it_had() {
+        let mut job = job(
+            r#"{"firmware":{"image":"i","version":"2","url":"u","sha256":"0","size":1,"stages":[100],"places":[3],
+                "timeout_ms":5,"expires":"1970-01-01T00:00:00.060Z","life_ms":60}}"#,
+        );
+        assert!(job.take(JobSignal::Prepared, None, Timestamp::from_millis(0)));
+        for again in [100, 500] {
+            assert!(job.take(JobSignal::Finish, None, Timestamp::from_millis(again)));
+            assert!(job.take(JobSignal::Retry, None, Timestamp::from_millis(again)));
+            assert_eq!(job.action.rollout().unwrap().expires, Timestamp::from_millis(again + 60));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!              │         paused                │
 //!              │          │  (cancel, also from running)
 //!              ▼          └──▶ canceled ───────┘
-//!            failed   nothing was done, or too many failed (abort, from running)
+//!            failed   nothing was done, or too many failed (abort, from running and paused)
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -59,13 +59,13 @@ impl JobStatus {
             (Self::Preparing, Is::Prepared)
             | (Self::Paused, Is::Resume)
             | (Self::Done | Self::Canceled, Is::Retry) => Some(Self::Running),
-            (Self::Preparing, Is::BreakOff) | (Self::Running, Is::Abort) => Some(Self::Failed),
+            (Self::Preparing, Is::BreakOff) | (Self::Running | Self::Paused, Is::Abort) => Some(Self::Failed),
             (Self::Running, Is::Pause) => Some(Self::Paused),
             (Self::Running, Is::Finish) => Some(Self::Done),
             (Self::Running | Self::Paused, Is::Cancel) => Some(Self::Canceled),
             (Self::Preparing, Is::Pause | Is::Resume | Is::Finish | Is::Cancel | Is::Abort | Is::Retry)
             | (Self::Running, Is::Prepared | Is::BreakOff | Is::Resume | Is::Retry)
-            | (Self::Paused, Is::Prepared | Is::BreakOff | Is::Pause | Is::Finish | Is::Abort | Is::Retry)
+            | (Self::Paused, Is::Prepared | Is::BreakOff | Is::Pause | Is::Finish | Is::Retry)
             | (
                 Self::Done | Self::Canceled,
                 Is::Prepared | Is::BreakOff | Is::Pause | Is::Resume | Is::Finish | Is::Cancel | Is::Abort,
@@ -134,7 +134,7 @@ mod tests {
             //           prepared   break off  pause     resume     finish   cancel      abort     retry
             ("preparing", ["running", "failed", "",       "",        "",      "",         "",       ""]),
             ("running",   ["",        "",       "paused", "",        "done",  "canceled", "failed", ""]),
-            ("paused",    ["",        "",       "",       "running", "",      "canceled", "",       ""]),
+            ("paused",    ["",        "",       "",       "running", "",      "canceled", "failed", ""]),
             ("done",      ["",        "",       "",       "",        "",      "",         "",       "running"]),
             ("failed",    ["",        "",       "",       "",        "",      "",         "",       ""]),
             ("canceled",  ["",        "",       "",       "",        "",      "",         "",       "running"]),

@@ -15,6 +15,7 @@ pub fn task(number: u128, version: &str) -> FirmwareTask {
         job: Some(job(number)),
         image: version.into(),
         version: version.into(),
+        models: Vec::new(),
         url: "http://hub/f".into(),
         sha256: "00".into(),
         size: 9,
@@ -94,7 +95,7 @@ fn a_device_goes_through_all_of_it() {
     ] {
         assert_eq!(steps(&says(&mut scene, report)), expected, "{report}");
     }
-    assert_eq!(told(&comes_with(&mut scene, "1.0.0")), [""; 0], "it has begun: it is told no more");
+    assert_eq!(told(&comes_with(&mut scene, "1.0.0")), [""; 0], "it installs it: it is told no more");
     scene.say(false);
     assert_eq!(state(&scene), "updating");
     assert_eq!(steps(&comes_with(&mut scene, "v2.0")), ["done"]);
@@ -106,7 +107,7 @@ fn a_device_goes_through_all_of_it() {
 }
 
 #[test]
-fn a_device_that_is_away_is_told_when_it_comes_and_whenever_it_comes_until_it_begins() {
+fn a_device_that_is_away_is_told_when_it_comes_and_whenever_it_comes_until_it_installs_it() {
     let mut scene = Scene::new();
     let given = give(&mut scene, 1, "2.0.0");
     assert_eq!((steps(&given), told(&given).len()), (vec!["queued".to_owned()], 0));
@@ -122,7 +123,15 @@ fn a_device_that_is_away_is_told_when_it_comes_and_whenever_it_comes_until_it_be
     scene.wait(2 * HOUR);
     assert_eq!(told(&scene.input(Input::AskDesired, &mqtt())).len(), 1);
     assert_eq!(state(&scene), "notified");
-    says(&mut scene, r#"{"state": "downloading"}"#);
+    for state in ["downloading", "downloaded", "verified"] {
+        assert_eq!(told(&says(&mut scene, &format!(r#"{{"state": "{state}"}}"#))).len(), 0);
+        scene.say(false); // it lost its power
+        let come = scene.say(true);
+        assert_eq!((told(&come).len(), steps(&come)), (1, vec![]), "{state}");
+    }
+    assert_eq!(state(&scene), "verified", "to begin anew is its own business");
+    assert_eq!(steps(&says(&mut scene, r#"{"state": "downloading"}"#)), ["downloading"]);
+    says(&mut scene, r#"{"state": "updating"}"#);
     assert_eq!(told(&scene.say(true)).len(), 0);
 }
 
@@ -162,6 +171,23 @@ fn who_stalls_has_failed_and_who_never_comes_is_away() {
 }
 
 #[test]
+fn nobody_is_told_of_what_is_over() {
+    let mut scene = Scene::online();
+    scene.now = 24 * HOUR; // a commit may come so late
+    let given = give(&mut scene, 1, "2.0.0");
+    let late = "failed the roll-out's time was over before its turn came";
+    assert_eq!((steps(&given), told(&given).len()), (vec![late.to_owned()], 0));
+    let mut scene = Scene::new();
+    give(&mut scene, 1, "2.0.0");
+    scene.now = 24 * HOUR;
+    let come = comes_with(&mut scene, "1.0.0");
+    assert_eq!(
+        (steps(&come), told(&come).len()),
+        (vec!["failed away: it was not there in time".to_owned()], 0)
+    );
+}
+
+#[test]
 fn it_says_that_it_failed_and_comes_back_with_the_new_version_all_the_same() {
     let mut scene = Scene::online();
     give(&mut scene, 1, "2.0.0");
@@ -191,11 +217,35 @@ fn every_way_of_saying_what_it_runs_counts() {
     }
     let mut scene = Scene::online();
     give(&mut scene, 1, "2.0.0");
-    assert_eq!(steps(&says(&mut scene, r#"{"state": "updated"}"#)), ["done"], "its word");
+    assert_eq!(
+        steps(&says(&mut scene, r#"{"state": "updated"}"#)),
+        ["done"],
+        "its word: nobody knows better"
+    );
     let mut scene = Scene::online();
     give(&mut scene, 1, "2.0.0");
     let other = says(&mut scene, r#"{"state": "updated", "version": "1.9"}"#);
     assert_eq!(steps(&other), ["failed it says that it is updated, and runs 1.9"]);
+}
+
+#[test]
+fn who_says_its_versions_is_done_when_it_says_the_new_one() {
+    let updated = |scene: &mut Scene| {
+        comes_with(scene, "1.0.0");
+        give(scene, 1, "2.0.0");
+        assert_eq!(steps(&says(scene, r#"{"state": "updated"}"#)), ["updating"]);
+        assert_eq!(steps(&says(scene, r#"{"state": "updated"}"#)), [""; 0]);
+    };
+    let mut scene = Scene::new();
+    updated(&mut scene);
+    assert_eq!(steps(&comes_with(&mut scene, "2.0.0")), ["done"]);
+    let mut scene = Scene::new();
+    scene.set(r#"{"settings": {"heartbeat": "never"}}"#);
+    updated(&mut scene);
+    comes_with(&mut scene, "1.0.0"); // its bootloader has gone back
+    let outcomes = scene.wait(HOUR);
+    let failed = "failed no progress for 60 min: the last was `updating`";
+    assert_eq!(steps(outcomes.last().unwrap()), [failed]);
 }
 
 #[test]
@@ -214,6 +264,11 @@ fn given_again_it_goes_on_and_another_waits_its_turn() {
     let other = give(&mut scene, 2, "3.0.0");
     assert_eq!(steps(&other), ["canceled another update took its place", "notified"]);
     assert_eq!((other.steps[0].job, other.steps[1].job), (job(1), job(2)));
+    assert_eq!(try_give(&mut scene, 3, "2.5.0"), Err(Refusal::UpdateUnderWay("3.0.0".into())), "it is older");
+    let down = FirmwareTask { down: true, ..task(3, "2.5.0") };
+    scene.input(Input::Update(Box::new(down)), &cause());
+    assert_eq!(scene.twin.firmware().unwrap().job, Some(job(3)), "somebody has said so");
+    give(&mut scene, 2, "3.0.0");
     says(&mut scene, r#"{"state": "downloading"}"#);
     assert_eq!(try_give(&mut scene, 3, "4.0.0"), Err(Refusal::UpdateUnderWay("3.0.0".into())));
     says(&mut scene, r#"{"state": "failed"}"#);
@@ -224,7 +279,11 @@ fn given_again_it_goes_on_and_another_waits_its_turn() {
 fn what_has_not_begun_is_called_back() {
     let withdraw = |scene: &mut Scene, number: u128| {
         scene.input(
-            Input::WithdrawUpdate { job: Some(job(number)), reason: "too many failed".into() },
+            Input::WithdrawUpdate {
+                job: Some(job(number)),
+                to: StepState::Canceled,
+                reason: "too many failed".into(),
+            },
             &cause(),
         )
     };
@@ -251,14 +310,16 @@ fn nothing_comes_of_it_for_who_is_retired_or_removed() {
     let mut scene = Scene::online();
     give(&mut scene, 1, "2");
     let retire = Input::SetLifecycle { state: Lifecycle::Retired, reason: "".into() };
-    assert_eq!(steps(&scene.input(retire, &cause())).last().unwrap(), "failed the device was retired");
+    assert_eq!(steps(&scene.input(retire, &cause())).last().unwrap(), "skipped the device was retired");
+    assert_eq!(scene.twin.firmware(), None);
     assert_eq!(try_give(&mut scene, 2, "3"), Err(Refusal::Retired));
     let mut scene = Scene::online();
     give(&mut scene, 1, "2");
+    says(&mut scene, r#"{"state": "downloading"}"#);
     let removed = scene.input(Input::Delete, &cause());
     assert_eq!(
         (removed.steps[0].state, &*removed.steps[0].detail),
-        (StepState::Failed, "the device was removed")
+        (StepState::Skipped, "the device was removed")
     );
 }
 
@@ -288,6 +349,27 @@ fn who_comes_with_something_newer_is_left_alone() {
         told(&newer),
         [r#"{"cancel":true,"job":"00000000-0000-0000-0000-000000000001","version":"2.0.0"}"#]
     );
+}
+
+#[test]
+fn hardware_of_another_model_in_its_place_is_left_alone() {
+    let mut scene = Scene::new();
+    let of_p = FirmwareTask { models: vec!["P*".into()], ..task(1, "2.0.0") };
+    scene.set(r#"{"model": "P1"}"#);
+    scene.input(Input::Update(Box::new(of_p)), &cause());
+    let details = object(r#"{"model": "Q", "firmware_version": "1.0.0"}"#);
+    let come = scene.input(Input::Presence { online: true, details }, &mqtt());
+    assert_eq!(steps(&come), ["skipped its model is `Q`, and the image is for P*"]);
+    assert_eq!((told(&come).len(), scene.twin.firmware()), (0, None));
+}
+
+#[test]
+fn a_version_that_cannot_be_compared_is_left_alone() {
+    let mut scene = Scene::new();
+    give(&mut scene, 1, "2.0.0");
+    let come = comes_with(&mut scene, "spring");
+    assert_eq!(steps(&come), ["skipped its version `spring` cannot be compared to 2.0.0"]);
+    assert_eq!((told(&come).len(), scene.twin.firmware()), (0, None));
 }
 
 #[test]

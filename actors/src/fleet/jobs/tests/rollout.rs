@@ -1,6 +1,7 @@
 //! Roll-outs of firmware, over a store that outlives the hub.
 
 use super::*;
+use crate::domain::clock::Clock as _;
 use crate::domain::fleet::{FirmwareReport, Lifecycle};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -11,7 +12,7 @@ fn to_two(stages: &[u8], devices: u64) -> String {
     let expires = Timestamp::from_millis(NOON + DAY_MS);
     format!(
         r#"{{"firmware":{{"image":"i","version":"2","url":"http://hub/f","sha256":"00","size":9,"stages":{stages:?},
-            "places":{places:?},"abort":{{"rate":0.34,"min":3}},"timeout_ms":3600000,"expires":"{expires}"}}}}"#
+            "places":{places:?},"abort":{{"rate":0.34,"min":3}},"timeout_ms":3600000,"expires":"{expires}","life_ms":{DAY_MS}}}}}"#
     )
 }
 
@@ -19,6 +20,12 @@ impl House {
     async fn say(&self, device: &str, input: Input) {
         let cause = Cause::new(Source::Mqtt, "iot/devices/x/firmware");
         self.hub.deliver(id(device), input, cause, IfUnknown::Refuse, false).await.unwrap();
+    }
+
+    /// The time has come for whatever waits in the twin.
+    async fn wake(&self, device: &str) {
+        let first_id = CommandId(uuid::Uuid::nil());
+        self.say(device, Input::Wake { heard_since: Timestamp::default(), first_id }).await;
     }
 
     /// The device comes, with what it runs.
@@ -45,6 +52,14 @@ impl House {
             if is_so(&told) {
                 return told;
             }
+            self.clock.advance(50);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets time pass until the device is to come to something.
+    async fn until_task(&self, device: &str) {
+        while self.firmware(device).await == "none" {
             self.clock.advance(50);
             tokio::task::yield_now().await;
         }
@@ -106,8 +121,7 @@ async fn it_goes_by_stages_and_finishes_with_devices_away() {
 
     house.clock.advance(DAY_MS);
     for device in ["d6", "d10", "d14", "d18"] {
-        let first_id = CommandId(uuid::Uuid::nil());
-        house.say(device, Input::Wake { heard_since: Timestamp::default(), first_id }).await;
+        house.wake(device).await;
     }
     let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
     assert_eq!(counts(&told), [("done", 16), ("failed", 4)]);
@@ -168,6 +182,88 @@ async fn it_is_canceled_and_what_failed_is_tried_again() {
 }
 
 #[actix::test]
+async fn while_it_is_paused_nobody_is_told() {
+    let house = House::new().await;
+    let devices = house.devices(4).await;
+    for device in ["d0", "d1", "d2"] {
+        house.come(device, "1").await;
+    }
+    let job = house.make(&to_two(&[100], 4), &devices, None).await;
+    house.until_count(job, StepState::Notified, 3).await;
+    house.until_task("d3").await;
+    house.report("d0", "downloading").await;
+    let told = house.steer(job, Steer::Pause).await.unwrap();
+    assert_eq!(
+        (counts(&told), told.job.status),
+        (vec![("queued", 3), ("downloading", 1)], JobStatus::Paused)
+    );
+    let why = "queued the roll-out is paused";
+    assert_eq!(
+        house.steps(job, &[StepState::Queued]).await,
+        [format!("d1 {why}"), format!("d2 {why}"), format!("d3 {why}")]
+    );
+    let house = house.again().await;
+    for device in ["d1", "d3"] {
+        house.come(device, "1").await;
+        assert_eq!(house.firmware(device).await, "none", "{device}");
+    }
+    house.come("d0", "2").await; // what has begun goes on
+    house.steer(job, Steer::Resume).await.unwrap();
+    house.until_count(job, StepState::Notified, 3).await;
+    for device in ["d1", "d2", "d3"] {
+        house.come(device, "2").await;
+    }
+    let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
+    assert_eq!(counts(&told), [("done", 4)]);
+}
+
+#[actix::test]
+async fn it_is_broken_off_also_while_it_is_paused() {
+    let house = House::new().await;
+    let devices = house.devices(4).await;
+    for device in ["d0", "d1", "d2"] {
+        house.come(device, "1").await;
+    }
+    let job = house.make(&to_two(&[100], 4), &devices, None).await;
+    house.until_count(job, StepState::Notified, 3).await;
+    for device in ["d0", "d1", "d2"] {
+        house.report(device, "downloading").await;
+    }
+    house.steer(job, Steer::Pause).await.unwrap();
+    house.come("d0", "2").await;
+    for device in ["d1", "d2"] {
+        house.report(device, "failed").await;
+    }
+    let told = house.until_so(job, |told| told.progress.count(StepState::Canceled) == 1).await;
+    assert_eq!(told.job.status, JobStatus::Failed);
+    let why = "aborted: 2 of 3 devices failed: 67 %, and 34 % end it";
+    assert_eq!(told.job.reason.as_deref(), Some(why));
+}
+
+#[actix::test]
+async fn what_had_no_turn_in_time_has_failed_and_what_is_tried_again_has_as_long_as_before() {
+    let house = House::new().await;
+    let devices = house.devices(5).await;
+    let job = house.make(&to_two(&[100], 5), &devices, Some(0.0001)).await;
+    house.until_task("d0").await; // and no other: the next one has its turn in hours
+    house.clock.advance(DAY_MS);
+    house.wake("d0").await;
+    let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
+    assert_eq!(counts(&told), [("failed", 5)]);
+    let failed = house.steps(job, &[]).await;
+    assert_eq!(failed[0], "d0 failed away: it was not there in time");
+    assert_eq!(failed[4], "d4 failed the roll-out's time was over before its turn came");
+
+    house.come("d0", "1").await;
+    let again = house.clock.now();
+    house.steer(job, Steer::Retry).await.unwrap();
+    house.until_count(job, StepState::Notified, 1).await;
+    let twin = house.hub.read(&id("d0")).await.unwrap().unwrap();
+    let task = twin.firmware().unwrap();
+    assert_eq!((task.state.as_str(), task.expires), ("notified", Some(again.plus_millis(DAY_MS))));
+}
+
+#[actix::test]
 async fn who_is_not_to_be_updated_by_then_is_passed_over() {
     let house = House::new().await;
     let devices = house.devices(4).await;
@@ -192,4 +288,22 @@ async fn who_is_not_to_be_updated_by_then_is_passed_over() {
     house.come("d0", "2").await;
     let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
     assert_eq!(counts(&told), [("done", 1), ("skipped", 3)]);
+}
+
+#[actix::test]
+async fn a_stage_in_which_nobody_is_there_is_joined_by_others() {
+    let house = House::new().await;
+    let devices = house.devices(20).await;
+    let made = house.clock.now();
+    let patience = to_two(&[10, 25, 100], 20).replace("3600000", "60000");
+    let job = house.make(&patience, &devices, None).await;
+    house.until_task("d1").await;
+    house.until_task("d3").await;
+    assert!(house.clock.now() >= made.plus_millis(60_000), "one of the first two might have come");
+    let stage = house.show(job).await.unwrap().job.stage;
+    assert_eq!((house.firmware("d4").await, stage), ("none".into(), Some(1)), "no more than there was to be");
+    house.come("d2", "1").await;
+    house.come("d2", "2").await;
+    house.until_task("d19").await;
+    assert_eq!(house.show(job).await.unwrap().job.stage, Some(3), "it works: who is away holds nobody up");
 }
