@@ -131,19 +131,18 @@ fn a_part_of_a_file_counts_on() {
 }
 
 #[test]
-fn what_came_comes_back() {
-    let body = b"name\n\nP\n\"Q\nR\"\n\n\"S\"T\nU";
+fn what_came_comes_back_without_empty_lines() {
     let mut reader = Reader::new(&DEVICES, None, None);
-    reader.push(body);
+    reader.push(b"\nname\n\nP\n\"Q\nR\"\n\n\"S\"T\nU");
     reader.end();
     let mut raw = Vec::new();
-    let mut places = Vec::new();
+    let mut lines = Vec::new();
     while let Some(row) = reader.next_row().unwrap() {
         raw.extend_from_slice(&row.raw);
-        places.push((row.raw_line, row.line));
+        lines.push(row.line);
     }
-    assert_eq!([reader.header(), &raw].concat(), body);
-    assert_eq!(places, [(2, 3), (4, 4), (6, 7), (8, 8)]);
+    assert_eq!([reader.header(), &raw].concat(), b"name\nP\n\"Q\nR\"\n\"S\"T\nU");
+    assert_eq!(lines, [4, 5, 8, 9]);
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Upload {
 
     /// Puts a row beside the others, unless it is seen here already that it is none.
     pub fn take(&mut self, row: Row, reader: &Reader) {
-        let Row { line, raw, raw_line, fields } = row;
+        let Row { line, raw, fields } = row;
         let row = match fields {
             Ok(row) => row,
             Err(fault) => return self.report.refuse_here(line, None, &fault),
@@ -74,13 +74,13 @@ impl Upload {
             self.format = reader.format().unwrap_or(Format::Jsonl);
             self.body.clear();
             self.body.extend_from_slice(reader.header());
-            (self.first, self.next) = (raw_line, raw_line);
+            (self.first, self.next) = (line, line);
         }
         if !self.body.is_empty() && !matches!(self.body.last(), Some(b'\n' | b'\r')) {
             self.body.push(b'\n');
         }
-        // Lines that were left out are empty ones, so that those after them keep their numbers.
-        for _ in self.next..raw_line {
+        // Lines that were left out, or had nothing in them, are empty ones: those after them keep their numbers.
+        for _ in self.next..line {
             self.body.push(b'\n');
         }
         self.body.extend_from_slice(&raw);
