@@ -58,6 +58,11 @@ impl Header {
         Ok(Self(meanings))
     }
 
+    /// How many columns there are.
+    pub fn columns(&self) -> usize {
+        self.0.len()
+    }
+
     /// The row that `cells` make.
     ///
     /// # Errors

@@ -155,6 +155,7 @@ impl Reader {
         let Some(Record { line, raw, cells, .. }) = records.next() else { return Ok(false) };
         let names = cells.map_err(|fault| FileFault { line, fault })?;
         let header = Header::read(self.table, &names, line)?;
+        records.set_columns(header.columns());
         if let Some(first) = self.first_line {
             records.set_line(first);
         }

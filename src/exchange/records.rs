@@ -25,6 +25,8 @@ pub struct Record {
 pub struct Records {
     /// The separator of cells; none in JSON Lines.
     separator: Option<u8>,
+    /// How many cells a record has, once that is known.
+    columns: Option<usize>,
     buffer: Vec<u8>,
     /// So much of it is done with.
     start: usize,
@@ -59,7 +61,8 @@ impl Records {
     #[must_use]
     pub fn new(format: Format, separator: u8, line: u64) -> Self {
         let separator = (format == Format::Csv).then_some(separator);
-        Self { separator, buffer: Vec::new(), start: 0, line, ended: false, skipping: false }
+        let buffer = Vec::new();
+        Self { separator, columns: None, buffer, start: 0, line, ended: false, skipping: false }
     }
 
     /// Takes in the next piece of the body.
@@ -83,6 +86,12 @@ impl Records {
     /// Lines are counted from here on.
     pub fn set_line(&mut self, line: u64) {
         self.line = line;
+    }
+
+    /// So many cells make a record from here on. One of several lines that has another number of them is none: the
+    /// quote that holds them together was forgotten to be closed, and what it took in are lines of their own.
+    pub fn set_columns(&mut self, columns: usize) {
+        self.columns = Some(columns);
     }
 
     /// The next record that is there whole. Empty lines are none: each is done with as it is met, or a body of
@@ -110,7 +119,7 @@ impl Records {
             }
             let found = match self.separator {
                 None => find_line(rest, self.ended),
-                Some(separator) => find_cells(rest, separator, self.ended),
+                Some(separator) => find_cells(rest, separator, self.columns, self.ended),
             };
             let (length, cells) = match found {
                 Found::More => return None,
@@ -146,7 +155,7 @@ pub fn empty_line(bytes: &[u8], ended: bool) -> Option<usize> {
 /// The cells of the first record in `bytes`, whatever comes after it; none where it is not whole.
 #[must_use]
 pub fn first(bytes: &[u8], separator: u8) -> Option<Vec<String>> {
-    match find_cells(bytes, separator, true) {
+    match find_cells(bytes, separator, None, true) {
         Found::Whole(_, cells) => texts(bytes, &cells).ok(),
         _ => None,
     }
@@ -191,9 +200,11 @@ fn find_line(bytes: &[u8], ended: bool) -> Found {
     }
 }
 
-fn find_cells(bytes: &[u8], separator: u8, ended: bool) -> Found {
+fn find_cells(bytes: &[u8], separator: u8, columns: Option<usize>, ended: bool) -> Found {
+    let is_line_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let mut cells = Vec::new();
     let mut at = 0;
+    let mut first_quote_over_lines = None;
     loop {
         let (place, quoted) = match bytes.get(at) {
             Some(b'"') => match closing_quote(bytes, at + 1, ended) {
@@ -202,7 +213,7 @@ fn find_cells(bytes: &[u8], separator: u8, ended: bool) -> Found {
                 None => return more(bytes, at, ended),
             },
             _ => {
-                let ends = |byte: &u8| *byte == separator || matches!(byte, b'\n' | b'\r');
+                let ends = |byte: &u8| *byte == separator || is_line_end(byte);
                 let end = bytes[at..].iter().position(ends).map_or(bytes.len(), |length| at + length);
                 if end == bytes.len() && !ended {
                     return more(bytes, at, ended);
@@ -210,23 +221,38 @@ fn find_cells(bytes: &[u8], separator: u8, ended: bool) -> Found {
                 (at..end, false)
             }
         };
+        if quoted && bytes[place.clone()].iter().any(is_line_end) {
+            first_quote_over_lines.get_or_insert(at);
+        }
         let end = place.end + usize::from(quoted);
         cells.push(Cell { place, quoted });
-        match bytes.get(end) {
-            Some(byte) if *byte == separator => at = end + 1,
+        let whole = match bytes.get(end) {
+            Some(byte) if *byte == separator => None,
             Some(b'\n' | b'\r') => {
-                return match end_of_line(bytes, end, ended) {
-                    Some(length) if length <= LONGEST => Found::Whole(length, cells),
-                    Some(_) => broken(bytes, ended, too_long()),
-                    None => Found::More,
-                };
+                let Some(length) = end_of_line(bytes, end, ended) else { return Found::More };
+                Some(length)
             }
-            None if ended => return Found::Whole(end, cells),
+            None if ended => Some(end),
             None => return more(bytes, at, ended),
             Some(_) => {
                 let fault = Fault::of_line("bad_quotes", "a cell in quotes goes on after the closing one");
                 return broken(bytes, ended, fault.at(character(bytes, end)));
             }
+        };
+        // Looked at with each cell, or every line of a bad file might have much of the rest read.
+        let fits = |columns| if whole.is_some() { cells.len() == columns } else { cells.len() < columns };
+        if let (Some(quote), Some(columns)) = (first_quote_over_lines, columns)
+            && !fits(columns)
+        {
+            let told = format!(
+                "the quote that is opened here is closed only in a later line, and that does not make {columns} cells"
+            );
+            return broken(bytes, ended, Fault::of_line("bad_quotes", told).at(character(bytes, quote)));
+        }
+        match whole {
+            None => at = end + 1,
+            Some(length) if length <= LONGEST => return Found::Whole(length, cells),
+            Some(_) => return broken(bytes, ended, too_long()),
         }
     }
 }
@@ -300,7 +326,10 @@ mod tests {
 
     /// All records of a body that comes in pieces of `size` bytes, one in a line; and what came.
     fn cut(format: Format, body: &[u8], size: usize) -> (String, Vec<u8>) {
-        let mut records = Records::new(format, b',', 1);
+        cut_by(Records::new(format, b',', 1), body, size)
+    }
+
+    fn cut_by(mut records: Records, body: &[u8], size: usize) -> (String, Vec<u8>) {
         let mut told = Vec::new();
         let mut raw = Vec::new();
         let mut take = |records: &mut Records| {
@@ -356,6 +385,25 @@ mod tests {
         check(Format::Csv, b"a\nb,\"c\nd\ne\n", &["1: a", "2: bad_quotes 3", "3: d", "4: e"]);
         check(Format::Csv, b"a\nb\xfc,c\nd", &["1: a", "2: not_utf8 2", "3: d"]);
         check(Format::Jsonl, b"\xc3\xbc \xff\n{}", &["1: not_utf8 3", "2: {}"]);
+    }
+
+    #[test]
+    fn a_record_of_several_lines_has_the_right_number_of_cells() {
+        let check = |body: &str, expected: &str| {
+            for size in [1, 4096] {
+                let mut records = Records::new(Format::Csv, b',', 1);
+                records.set_columns(3);
+                assert_eq!(cut_by(records, body.as_bytes(), size).0, expected, "in pieces of {size}");
+            }
+        };
+        check("a,\"b\nc\",d\ne,f,g\n", "1: a|b↵c|d\n3: e|f|g");
+        check("a,\"b,c\nd,e,f\ng,h\",i,j\n", "1: bad_quotes 3\n2: d|e|f\n3: g|h\"|i|j");
+        check("\"a\nb\",c\n", "1: bad_quotes 1\n2: b\"|c");
+        // That there are too many is seen before all of it is there.
+        let mut records = Records::new(Format::Csv, b',', 1);
+        records.set_columns(1);
+        records.push(b"\"a\nb\",c");
+        assert!(records.next().is_some_and(|record| record.cells.is_err()));
     }
 
     #[test]

@@ -106,6 +106,19 @@ fn names_the_line_that_is_wrong() {
 }
 
 #[test]
+fn a_quote_that_is_not_closed_costs_no_good_lines() {
+    check(
+        b"device_id,name,type\np2,\"Pump 2,pump\np3,V,valve\np4,Valve 4\",valve,x\np5,\"V\n5\",valve\n",
+        &[
+            "2: - bad_quotes",
+            r#"3: {"device_id":"p3","name":"V","type":"valve"}"#,
+            "4: - bad_line",
+            r#"5: {"device_id":"p5","name":"V\n5","type":"valve"}"#,
+        ],
+    );
+}
+
+#[test]
 fn names_what_is_wrong_with_all_of_it() {
     let told = |body: &[u8], begin: &str| {
         for size in [1, 4096] {
