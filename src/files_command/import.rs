@@ -32,7 +32,7 @@ pub struct ImportArgs {
     /// Change nothing: say what would be refused
     #[arg(long)]
     pub dry_run: bool,
-    /// Make tokens for new devices; they are written to the report
+    /// Make tokens for new devices; they are added to the report, which nobody else can read then
     #[arg(long, requires = "report")]
     pub tokens: bool,
     /// Write every refused line with its reason to this file, as JSON Lines

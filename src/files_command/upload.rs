@@ -10,7 +10,7 @@ use super::import::ImportArgs;
 use super::report::Report;
 use crate::exchange::columns::Table;
 use crate::exchange::seen::Seen;
-use crate::exchange::{Format, Reader, Row};
+use crate::exchange::{Format, MOST_DETAILS, Reader, Row};
 use crate::remote::Remote;
 
 /// Lines in a request.
@@ -37,8 +37,9 @@ pub struct Upload {
 impl Upload {
     /// To this hub, as it is asked for.
     pub fn new(table: &'static Table, hub: Remote, args: &ImportArgs, report: Report) -> Self {
+        let details = if table.whole { MOST_DETAILS } else { LINES };
         let path = format!(
-            "/api/{}/import?existing={}&dry_run={}&tokens={}&details={LINES}",
+            "/api/{}/import?existing={}&dry_run={}&tokens={}&details={details}",
             table.name,
             args.existing.as_str(),
             args.dry_run,

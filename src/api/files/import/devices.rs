@@ -87,7 +87,7 @@ impl Devices {
             return self.appear(id, row, patch, lifecycle).await;
         }
         let made = match token {
-            None if self.tokens => Some(token::make()?),
+            None if self.tokens && !self.dry_run => Some(token::make()?),
             _ => None,
         };
         if let Some(token) = token.as_deref().or(made.as_deref()) {
