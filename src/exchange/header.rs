@@ -103,7 +103,7 @@ impl Meaning {
         };
         match (self.column.use_of, self.column.shape) {
             (Use::Told, _) => Ok(None),
-            (_, Shape::Text) => Ok((!text.is_empty()).then(|| text.into())),
+            (_, Shape::Text) => Ok((!text.is_empty()).then(|| cell::read_text(&text).into())),
             (_, Shape::Name) => cell::read_name(&text).map_err(of_field),
             (_, Shape::Section) if self.key.is_some() => cell::read(&text).map_err(of_field),
             (_, Shape::Json | Shape::Section) => {
