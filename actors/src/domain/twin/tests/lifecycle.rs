@@ -181,3 +181,15 @@ fn a_schedule_passes_over_a_suspended_device_and_ends_with_a_retired_one() {
     scene.now += 9_000;
     assert_eq!(scene.wake().events, []);
 }
+
+/// The broker keeps it, and would tell it to whoever has the id next.
+#[test]
+fn the_configuration_goes_with_the_device() {
+    for state in [Lifecycle::Active, Lifecycle::Suspended, Lifecycle::Retired] {
+        let mut scene = registered();
+        scene.set(r#"{"configuration": {"interval": 5}}"#);
+        set(&mut scene, state, "").unwrap();
+        assert_eq!(scene.input(Input::Delete, &cause()).publishes, [Publish::NoConfiguration], "{state:?}");
+    }
+    assert_eq!(registered().input(Input::Delete, &cause()).publishes, [], "there was none");
+}
