@@ -9,6 +9,11 @@ use super::{Fault, Format};
 /// in all the rest.
 pub const LONGEST: usize = 1 << 20;
 
+const NEVER_CLOSED: &str = "a quote is opened here and never closed";
+const GOES_ON: &str = "a cell in quotes goes on after the closing one";
+const OVER_LINES: &str =
+    "a quote is opened here and not closed in this line, and what it takes in makes no record";
+
 /// A record, with where it stands.
 #[derive(Debug)]
 pub struct Record {
@@ -204,25 +209,25 @@ fn find_cells(bytes: &[u8], separator: u8, columns: Option<usize>, ended: bool) 
     let is_line_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let mut cells = Vec::new();
     let mut at = 0;
-    let mut first_quote_over_lines = None;
+    let mut over_lines = None; // the first quote that is not closed in its line
     loop {
         let (place, quoted) = match bytes.get(at) {
             Some(b'"') => match closing_quote(bytes, at + 1, ended) {
                 Some(Ok(close)) => (at + 1..close, true),
-                Some(Err(())) => return unclosed(bytes, at, ended),
-                None => return more(bytes, at, ended),
+                Some(Err(())) => return misquoted(bytes, over_lines, at, NEVER_CLOSED, ended),
+                None => return more(bytes, over_lines.unwrap_or(at), ended),
             },
             _ => {
                 let ends = |byte: &u8| *byte == separator || is_line_end(byte);
                 let end = bytes[at..].iter().position(ends).map_or(bytes.len(), |length| at + length);
                 if end == bytes.len() && !ended {
-                    return more(bytes, at, ended);
+                    return more(bytes, over_lines.unwrap_or(at), ended);
                 }
                 (at..end, false)
             }
         };
         if quoted && bytes[place.clone()].iter().any(is_line_end) {
-            first_quote_over_lines.get_or_insert(at);
+            over_lines.get_or_insert(at);
         }
         let end = place.end + usize::from(quoted);
         cells.push(Cell { place, quoted });
@@ -233,21 +238,13 @@ fn find_cells(bytes: &[u8], separator: u8, columns: Option<usize>, ended: bool) 
                 Some(length)
             }
             None if ended => Some(end),
-            None => return more(bytes, at, ended),
-            Some(_) => {
-                let fault = Fault::of_line("bad_quotes", "a cell in quotes goes on after the closing one");
-                return broken(bytes, ended, fault.at(character(bytes, end)));
-            }
+            None => return more(bytes, over_lines.unwrap_or(at), ended),
+            Some(_) => return misquoted(bytes, over_lines, end, GOES_ON, ended),
         };
         // Looked at with each cell, or every line of a bad file might have much of the rest read.
         let fits = |columns| if whole.is_some() { cells.len() == columns } else { cells.len() < columns };
-        if let (Some(quote), Some(columns)) = (first_quote_over_lines, columns)
-            && !fits(columns)
-        {
-            let told = format!(
-                "the quote that is opened here is closed only in a later line, and that does not make {columns} cells"
-            );
-            return broken(bytes, ended, Fault::of_line("bad_quotes", told).at(character(bytes, quote)));
+        if over_lines.is_some() && columns.is_some_and(|columns| !fits(columns)) {
+            return misquoted(bytes, over_lines, at, OVER_LINES, ended);
         }
         match whole {
             None => at = end + 1,
@@ -277,15 +274,16 @@ fn more(bytes: &[u8], at: usize, ended: bool) -> Found {
     match line_length(bytes, ended) {
         _ if bytes.len() <= LONGEST => Found::More,
         None => Found::TooLong,
-        Some(_) if bytes.get(at) == Some(&b'"') => unclosed(bytes, at, ended),
+        Some(_) if bytes.get(at) == Some(&b'"') => misquoted(bytes, None, at, NEVER_CLOSED, ended),
         Some(length) => Found::Broken(length, too_long()),
     }
 }
 
-/// The line with the quote is lost, and those after it are not.
-fn unclosed(bytes: &[u8], quote: usize, ended: bool) -> Found {
-    let fault = Fault::of_line("bad_quotes", "a quote is opened here and never closed");
-    broken(bytes, ended, fault.at(character(bytes, quote)))
+/// The first line is lost, and those after it are not: so it is told of the first quote that is not closed in it,
+/// wherever else what that takes in makes no sense.
+fn misquoted(bytes: &[u8], over_lines: Option<usize>, at: usize, told: &str, ended: bool) -> Found {
+    let (at, told) = over_lines.map_or((at, told), |quote| (quote, OVER_LINES));
+    broken(bytes, ended, Fault::of_line("bad_quotes", told).at(character(bytes, at)))
 }
 
 fn broken(bytes: &[u8], ended: bool, fault: Fault) -> Found {
@@ -300,11 +298,9 @@ fn too_long() -> Fault {
     Fault::of_line("too_long", format!("a line has {LONGEST} bytes at most"))
 }
 
-/// Which character of its line this byte begins, from 1.
+/// Which character of the first line this byte begins, from 1.
 fn character(bytes: &[u8], at: usize) -> usize {
-    let before = &bytes[..at];
-    let line = before.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')).map_or(0, |end| end + 1);
-    String::from_utf8_lossy(&before[line..]).chars().count() + 1
+    String::from_utf8_lossy(&bytes[..at]).chars().count() + 1
 }
 
 fn texts(bytes: &[u8], cells: &[Cell]) -> Result<Vec<String>, Fault> {
@@ -314,7 +310,13 @@ fn texts(bytes: &[u8], cells: &[Cell]) -> Result<Vec<String>, Fault> {
         Err(error) => {
             let at = cell.place.start + error.valid_up_to();
             let told = format!("not UTF-8: the byte 0x{:02X}", bytes[at]);
-            Err(Fault::of_line("not_utf8", told).at(character(bytes, at)))
+            let fault = Fault::of_line("not_utf8", told);
+            // Of a further line no character is told: the record is known by its first.
+            if line_length(&bytes[..at], false).is_some() {
+                Err(fault)
+            } else {
+                Err(fault.at(character(bytes, at)))
+            }
         }
     };
     cells.iter().map(text).collect()
@@ -399,6 +401,9 @@ mod tests {
         check("a,\"b\nc\",d\ne,f,g\n", "1: a|b↵c|d\n3: e|f|g");
         check("a,\"b,c\nd,e,f\ng,h\",i,j\n", "1: bad_quotes 3\n2: d|e|f\n3: g|h\"|i|j");
         check("\"a\nb\",c\n", "1: bad_quotes 1\n2: b\"|c");
+        // What is wrong further down is told of the quote as well, for there is the line.
+        check("a,\"b\nc,\"d\n", "1: bad_quotes 3\n2: bad_quotes 3");
+        check("a,\"b\nc\",\"d", "1: bad_quotes 3\n2: bad_quotes 4");
         // That there are too many is seen before all of it is there.
         let mut records = Records::new(Format::Csv, b',', 1);
         records.set_columns(1);
