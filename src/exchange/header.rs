@@ -69,7 +69,7 @@ impl Header {
     /// There are too many or too few of them, or one says what its column cannot.
     pub fn row(&self, cells: Vec<String>) -> Result<Object, Fault> {
         if cells.len() != self.0.len() {
-            let told = format!("{} cells, and {} columns", cells.len(), self.0.len());
+            let told = format!("{}, and {}", count(cells.len(), "cell"), count(self.0.len(), "column"));
             return Err(Fault::of_line("bad_line", told));
         }
         let mut row = Object::default();
@@ -122,6 +122,10 @@ impl Meaning {
             },
         }
     }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn meaning(table: &'static Table, name: &str) -> Result<Meaning, String> {

@@ -106,6 +106,15 @@ fn names_the_line_that_is_wrong() {
 }
 
 #[test]
+fn cells_and_columns_are_counted() {
+    let mut reader = Reader::new(&DEVICES, None, None);
+    reader.push(b"name,type\nP\nQ,R,S\n");
+    let told: Vec<_> =
+        std::iter::from_fn(|| reader.next_row().unwrap()).map(|row| row.fields.unwrap_err().error).collect();
+    assert_eq!(told, ["1 cell, and 2 columns", "3 cells, and 2 columns"]);
+}
+
+#[test]
 fn a_quote_that_is_not_closed_costs_no_good_lines() {
     check(
         b"device_id,name,type\np2,\"Pump 2,pump\np3,V,valve\np4,Valve 4\",valve,x\np5,\"V\n5\",valve\n",
