@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::api;
 use crate::config::{Config, Options};
 use crate::exchange::columns;
-use crate::files_command::{self, FilesArgs};
+use crate::files_command::{self, FilesArgs, help};
 use crate::jobs_command::{self, JobsArgs};
 use crate::rules_command::{self, Failed, RulesArgs};
 use crate::simulate::{self, SimulateArgs};
@@ -40,10 +40,16 @@ enum Command {
     /// Check, list and test rules, and try them on the past
     Rules(RulesArgs),
     /// Import devices from a file, and export them to one
+    #[command(mut_subcommand("import", help::import_devices), mut_subcommand("export", help::export_devices))]
     Devices(FilesArgs),
     /// Import groups from a file, and export them to one
+    #[command(mut_subcommand("import", help::import_groups), mut_subcommand("export", help::export_groups))]
     Groups(FilesArgs),
     /// Import templates from a file, and export them to one
+    #[command(
+        mut_subcommand("import", help::import_templates),
+        mut_subcommand("export", help::export_templates)
+    )]
     Templates(FilesArgs),
     /// List, watch and steer what is done to many devices
     Jobs(JobsArgs),
@@ -215,6 +221,21 @@ mod tests {
         assert_eq!(options.listen, "127.0.0.1:1".parse().ok());
         assert_eq!(options.open, Some(true));
         assert!(matches!(Cli::parse_from(["twinhub", "serve"]).command, Some(Command::Serve(_))));
+    }
+
+    #[test]
+    fn files_of_each_kind_are_explained_by_their_own() {
+        for what in ["devices", "groups", "templates"] {
+            let help = |action| {
+                let error = Cli::try_parse_from(["twinhub", what, action, "--help"]).err().unwrap();
+                error.render().to_string()
+            };
+            assert!(help("import").contains(&format!("twinhub {what} import ")), "{}", help("import"));
+            assert!(help("export").contains(&format!("twinhub {what} export ")), "{}", help("export"));
+            let has = |action, option| help(action).contains(option);
+            let (tokens, query) = (has("import", "--tokens"), has("export", "--query"));
+            assert_eq!((tokens, query), (what == "devices", what == "devices"), "{what}");
+        }
     }
 
     #[test]

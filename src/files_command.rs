@@ -1,6 +1,7 @@
 //! `twinhub devices import` and `export`: files that go into a running hub and come out of it.
 
 mod export;
+pub(crate) mod help;
 mod import;
 mod report;
 mod upload;

@@ -107,6 +107,7 @@ impl TwinActor {
             outcome.join(apply(&mut twin, input, now, &cause, catalog)?);
             Ok(outcome)
         });
+        let deleted = deleted && outcome.is_ok(); // or it was for one who had the id before, and this one lives on
         match outcome {
             // Woken too early, as most are: nobody waits to hear that nothing came of it.
             Ok(outcome) if woken && outcome == Outcome::default() => receipt.settle(Ok(Taken::default())),

@@ -3,6 +3,10 @@
 //! A cell that reads as JSON is that: `21.5` a number, `true` (or `TRUE`, as spreadsheets write it) a
 //! boolean, `"21.5"` a text, `{"a": 1}` an object, `null` nothing. Anything else is the text itself. An empty
 //! cell says nothing at all.
+//!
+//! No text begins as a formula does: what a device says of itself would be carried out in the spreadsheet of whoever
+//! opens the export. In sections such a text stands in quotes; in columns of text behind a `'`, of which one is taken
+//! off when it comes back.
 
 use twinhub_actors::domain::Json;
 
@@ -31,9 +35,29 @@ pub fn read(cell: &str) -> Result<Option<Json>, Fault> {
 pub fn write(value: &Json) -> String {
     match value {
         // A text is as it is wherever that is read as the same text.
-        Json::String(text) if read(text).is_ok_and(|said| said.as_ref() == Some(value)) => text.to_string(),
+        Json::String(text)
+            if !is_formula(text) && read(text).is_ok_and(|said| said.as_ref() == Some(value)) =>
+        {
+            text.to_string()
+        }
         other => other.to_string(),
     }
+}
+
+/// The text that a cell says.
+pub(super) fn read_text(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|_| is_formula(cell.trim_start_matches('\''))).unwrap_or(cell)
+}
+
+/// The cell that says a text.
+pub(super) fn write_text(text: &str) -> String {
+    let mark = if is_formula(text.trim_start_matches('\'')) { "'" } else { "" };
+    format!("{mark}{text}")
+}
+
+/// Would a spreadsheet reckon with it?
+fn is_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
 /// The name that a cell says, or null for none; nothing where it is empty.
@@ -45,7 +69,7 @@ pub(super) fn read_name(cell: &str) -> Result<Option<Json>, Fault> {
         "" => Ok(None),
         "null" => Ok(Some(Json::Null)),
         text if text.starts_with('"') => json(text).map(Some),
-        text => Ok(Some(text.into())),
+        text => Ok(Some(read_text(text).into())),
     }
 }
 
@@ -53,7 +77,7 @@ pub(super) fn read_name(cell: &str) -> Result<Option<Json>, Fault> {
 pub(super) fn write_name(name: &Json) -> String {
     match name {
         Json::String(text) if !text.is_empty() && &**text != "null" && !text.starts_with('"') => {
-            text.to_string()
+            write_text(text)
         }
         other => other.to_string(),
     }
@@ -123,7 +147,26 @@ mod tests {
         check(" ", r#"" ""#);
         check(" a ", " a ");
         check("{a}", r#""{a}""#);
+        check("=1+1", r#""=1+1""#);
+        check("+5", r#""+5""#);
+        check("\t=1", r#""\t=1""#);
+        assert_eq!(write(&Json::from(-1_i64)), "-1");
         assert_eq!(write(&Json::Bool(true)), "true");
         assert_eq!(write(&"21.50".parse().unwrap()), "21.50");
+    }
+
+    #[test]
+    fn formulas_stand_behind_a_mark() {
+        let check = |text: &str, cell: &str| {
+            assert_eq!((write_text(text).as_str(), read_text(cell)), (cell, text));
+            assert_eq!((write_name(&text.into()), read_name(cell)), (cell.into(), Ok(Some(text.into()))));
+        };
+        check("=HYPERLINK(\"x\")", "'=HYPERLINK(\"x\")");
+        check("-40 °C", "'-40 °C");
+        check("'@x", "''@x");
+        check("'x", "'x");
+        check("''", "''");
+        // What people write by hand is what it says.
+        assert_eq!(read_text("-40 °C"), "-40 °C");
     }
 }

@@ -58,13 +58,18 @@ impl Header {
         Ok(Self(meanings))
     }
 
+    /// How many columns there are.
+    pub fn columns(&self) -> usize {
+        self.0.len()
+    }
+
     /// The row that `cells` make.
     ///
     /// # Errors
     /// There are too many or too few of them, or one says what its column cannot.
     pub fn row(&self, cells: Vec<String>) -> Result<Object, Fault> {
         if cells.len() != self.0.len() {
-            let told = format!("{} cells, and {} columns", cells.len(), self.0.len());
+            let told = format!("{}, and {}", count(cells.len(), "cell"), count(self.0.len(), "column"));
             return Err(Fault::of_line("bad_line", told));
         }
         let mut row = Object::default();
@@ -98,7 +103,7 @@ impl Meaning {
         };
         match (self.column.use_of, self.column.shape) {
             (Use::Told, _) => Ok(None),
-            (_, Shape::Text) => Ok((!text.is_empty()).then(|| text.into())),
+            (_, Shape::Text) => Ok((!text.is_empty()).then(|| cell::read_text(&text).into())),
             (_, Shape::Name) => cell::read_name(&text).map_err(of_field),
             (_, Shape::Section) if self.key.is_some() => cell::read(&text).map_err(of_field),
             (_, Shape::Json | Shape::Section) => {
@@ -117,6 +122,10 @@ impl Meaning {
             },
         }
     }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn meaning(table: &'static Table, name: &str) -> Result<Meaning, String> {

@@ -22,6 +22,9 @@ pub use writer::{Keys, Writer};
 
 use crate::fields::FieldError;
 
+/// Refusals of an import that are told one by one, at most.
+pub const MOST_DETAILS: usize = 100_000;
+
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

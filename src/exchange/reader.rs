@@ -23,9 +23,8 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 pub struct Row {
     /// The line on which it begins, from 1.
     pub line: u64,
-    /// Its bytes as they came, and the line on which those begin: empty lines stand before it.
+    /// Its bytes as they came.
     pub raw: Vec<u8>,
-    pub raw_line: u64,
     pub fields: Result<Object, Fault>,
 }
 
@@ -35,8 +34,9 @@ pub struct Reader {
     table: &'static Table,
     format: Option<Format>,
     first_line: Option<u64>,
-    /// What there is until it is known what it is.
+    /// What there is until it is known what it is, and the line on which that begins.
     opening: Vec<u8>,
+    line: u64,
     records: Option<Records>,
     header: Option<(Header, Vec<u8>)>,
     ended: bool,
@@ -47,7 +47,8 @@ impl Reader {
     /// the first line, or in CSV of the one after the header, where this is a part of a larger file.
     #[must_use]
     pub fn new(table: &'static Table, format: Option<Format>, first_line: Option<u64>) -> Self {
-        Self { table, format, first_line, opening: Vec::new(), records: None, header: None, ended: false }
+        let (opening, line) = (Vec::new(), 1);
+        Self { table, format, first_line, opening, line, records: None, header: None, ended: false }
     }
 
     /// Takes in the next piece of the body.
@@ -69,7 +70,7 @@ impl Reader {
     /// The number of the line that comes next.
     #[must_use]
     pub fn line(&self) -> u64 {
-        self.records.as_ref().map_or(1, Records::line)
+        self.records.as_ref().map_or(self.line, Records::line)
     }
 
     /// The format, once it is known.
@@ -96,24 +97,24 @@ impl Reader {
             return Ok(None);
         }
         let record = self.records.as_mut().and_then(Records::next);
-        Ok(record.map(|Record { line, raw, raw_line, cells }| {
+        Ok(record.map(|Record { line, raw, cells }| {
             let fields = cells.and_then(|cells| self.row(cells));
-            Row { line, raw, raw_line, fields }
+            Row { line, raw, fields }
         }))
     }
 
     /// Finds out what it is. False while too little of it is there.
     fn open(&mut self) -> Result<bool, FileFault> {
-        let refuse = |code, told: &str| Err(FileFault { line: 1, fault: Fault::of_line(code, told) });
+        self.pass_over_empty_lines();
+        let line = self.line;
+        let refuse = |code, told: &str| Err(FileFault { line, fault: Fault::of_line(code, told) });
         let bytes = &self.opening;
         if let Some((_, told)) = MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)) {
             return refuse("not_text", told);
         }
-        let text = bytes.strip_prefix(MARK).unwrap_or(bytes);
-        let first = text.trim_ascii_start();
+        let first = bytes.trim_ascii_start();
         let line_end = first.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
-        let is_enough = bytes.len() > MARK.len() && !first.is_empty() && line_end;
-        if !(is_enough || self.ended || first.len() > records::LONGEST) {
+        if !(line_end || self.ended || bytes.len() > records::LONGEST) {
             return Ok(false);
         }
         if first.starts_with(b"[") && self.format != Some(Format::Csv) {
@@ -123,17 +124,29 @@ impl Reader {
         let guessed = if first.starts_with(b"{") { Format::Jsonl } else { Format::Csv };
         let format = *self.format.get_or_insert(guessed);
         let line = match format {
-            Format::Jsonl => self.first_line.unwrap_or(1),
-            Format::Csv => 1,
+            Format::Jsonl => self.first_line.unwrap_or(1) + (line - 1),
+            Format::Csv => line,
         };
         let mut records = Records::new(format, separator(self.table, first), line);
-        records.push(text);
+        records.push(&std::mem::take(&mut self.opening));
         if self.ended {
             records.end();
         }
-        self.opening = Vec::new();
         self.records = Some(records);
         Ok(true)
+    }
+
+    /// However many there are, none of them is kept.
+    fn pass_over_empty_lines(&mut self) {
+        if self.opening.starts_with(MARK) {
+            self.opening.drain(..MARK.len());
+        }
+        let mut passed = 0;
+        while let Some(length) = records::empty_line(&self.opening[passed..], self.ended) {
+            passed += length;
+            self.line += 1;
+        }
+        self.opening.drain(..passed);
     }
 
     /// False while it is not there whole.
@@ -142,6 +155,7 @@ impl Reader {
         let Some(Record { line, raw, cells, .. }) = records.next() else { return Ok(false) };
         let names = cells.map_err(|fault| FileFault { line, fault })?;
         let header = Header::read(self.table, &names, line)?;
+        records.set_columns(header.columns());
         if let Some(first) = self.first_line {
             records.set_line(first);
         }
@@ -176,4 +190,26 @@ fn separator(table: &'static Table, text: &[u8]) -> u8 {
     };
     let [comma, others @ ..] = SEPARATORS;
     others.into_iter().fold(comma, |best, other| if sense(other) > sense(best) { other } else { best })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::columns::DEVICES;
+    use super::*;
+
+    #[test]
+    fn of_empty_lines_before_the_header_nothing_is_kept() {
+        let mut reader = Reader::new(&DEVICES, None, None);
+        reader.push(MARK);
+        for _ in 0..1_000 {
+            reader.push(b" \n\n\t\r\n");
+            assert!(reader.next_row().unwrap().is_none());
+            assert!(reader.opening.is_empty());
+        }
+        reader.push(b"name\n\nP\n");
+        assert_eq!(
+            (reader.next_row().unwrap().map(|row| row.line), reader.header()),
+            (Some(3_003), &b"name\n"[..])
+        );
+    }
 }

@@ -9,15 +9,18 @@ use super::{Fault, Format};
 /// in all the rest.
 pub const LONGEST: usize = 1 << 20;
 
+const NEVER_CLOSED: &str = "a quote is opened here and never closed";
+const GOES_ON: &str = "a cell in quotes goes on after the closing one";
+const OVER_LINES: &str =
+    "a quote is opened here and not closed in this line, and what it takes in makes no record";
+
 /// A record, with where it stands.
 #[derive(Debug)]
 pub struct Record {
     /// The line on which it begins, from 1.
     pub line: u64,
-    /// Its bytes as they came, with what is passed over before it and the end of its line.
+    /// Its bytes as they came, with the end of its line.
     pub raw: Vec<u8>,
-    /// The line on which those begin.
-    pub raw_line: u64,
     /// Its cells, or in JSON Lines one: the line.
     pub cells: Result<Vec<String>, Fault>,
 }
@@ -27,6 +30,8 @@ pub struct Record {
 pub struct Records {
     /// The separator of cells; none in JSON Lines.
     separator: Option<u8>,
+    /// How many cells a record has, once that is known.
+    columns: Option<usize>,
     buffer: Vec<u8>,
     /// So much of it is done with.
     start: usize,
@@ -61,7 +66,8 @@ impl Records {
     #[must_use]
     pub fn new(format: Format, separator: u8, line: u64) -> Self {
         let separator = (format == Format::Csv).then_some(separator);
-        Self { separator, buffer: Vec::new(), start: 0, line, ended: false, skipping: false }
+        let buffer = Vec::new();
+        Self { separator, columns: None, buffer, start: 0, line, ended: false, skipping: false }
     }
 
     /// Takes in the next piece of the body.
@@ -87,12 +93,17 @@ impl Records {
         self.line = line;
     }
 
-    /// The next record that is there whole. Empty lines are none.
+    /// So many cells make a record from here on. One of several lines that has another number of them is none: the
+    /// quote that holds them together was forgotten to be closed, and what it took in are lines of their own.
+    pub fn set_columns(&mut self, columns: usize) {
+        self.columns = Some(columns);
+    }
+
+    /// The next record that is there whole. Empty lines are none: each is done with as it is met, or a body of
+    /// nothing else would be kept, and looked at again with each piece of it.
     pub fn next(&mut self) -> Option<Record> {
-        let (raw_start, raw_line) = (self.start, self.line);
-        let mut ahead = self.start;
         loop {
-            let rest = &self.buffer[ahead..];
+            let rest = &self.buffer[self.start..];
             if self.skipping {
                 let Some(length) = line_length(rest, self.ended) else {
                     // Nothing of it is needed any more.
@@ -100,54 +111,56 @@ impl Records {
                     self.start = 0;
                     return None;
                 };
-                (self.skipping, self.start) = (false, ahead + length);
-                self.line += 1;
-                return self.next();
+                self.skipping = false;
+                self.pass(length);
+                continue;
             }
             if rest.is_empty() {
-                self.line = raw_line; // what was passed over is looked at again
                 return None;
             }
-            // An empty line, and nothing of it is told.
-            if let Some(length) = line_length(rest, self.ended)
-                && rest[..length].trim_ascii().is_empty()
-            {
-                ahead += length;
-                self.line += 1;
+            if let Some(length) = empty_line(rest, self.ended) {
+                self.pass(length);
                 continue;
             }
             let found = match self.separator {
                 None => find_line(rest, self.ended),
-                Some(separator) => find_cells(rest, separator, self.ended),
+                Some(separator) => find_cells(rest, separator, self.columns, self.ended),
             };
-            let line = self.line;
             let (length, cells) = match found {
-                Found::More => {
-                    self.line = raw_line;
-                    return None;
-                }
+                Found::More => return None,
                 Found::Whole(length, cells) => (length, texts(rest, &cells)),
                 Found::Broken(length, fault) => (length, Err(fault)),
                 Found::TooLong => {
                     self.skipping = true;
-                    let fault = Fault::of_line("too_long", format!("a line has {LONGEST} bytes at most"));
-                    (rest.len(), Err(fault))
+                    (rest.len(), Err(too_long()))
                 }
             };
+            let (line, raw) = (self.line, rest[..length].to_vec());
             if !self.skipping {
-                self.line += line_breaks(&rest[..length]);
+                self.line += line_breaks(&raw);
             }
-            self.start = ahead + length;
-            let raw = self.buffer[raw_start..self.start].to_vec();
-            return Some(Record { line, raw, raw_line, cells });
+            self.start += length;
+            return Some(Record { line, raw, cells });
         }
     }
+
+    /// Passes over a line of this length.
+    fn pass(&mut self, length: usize) {
+        self.start += length;
+        self.line += 1;
+    }
+}
+
+/// The length of the first line where there is nothing in it; none where there is, or may be yet.
+#[must_use]
+pub fn empty_line(bytes: &[u8], ended: bool) -> Option<usize> {
+    line_length(bytes, ended).filter(|length| bytes[..*length].trim_ascii().is_empty())
 }
 
 /// The cells of the first record in `bytes`, whatever comes after it; none where it is not whole.
 #[must_use]
 pub fn first(bytes: &[u8], separator: u8) -> Option<Vec<String>> {
-    match find_cells(bytes, separator, true) {
+    match find_cells(bytes, separator, None, true) {
         Found::Whole(_, cells) => texts(bytes, &cells).ok(),
         _ => None,
     }
@@ -192,42 +205,51 @@ fn find_line(bytes: &[u8], ended: bool) -> Found {
     }
 }
 
-fn find_cells(bytes: &[u8], separator: u8, ended: bool) -> Found {
+fn find_cells(bytes: &[u8], separator: u8, columns: Option<usize>, ended: bool) -> Found {
+    let is_line_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let mut cells = Vec::new();
     let mut at = 0;
+    let mut over_lines = None; // the first quote that is not closed in its line
     loop {
         let (place, quoted) = match bytes.get(at) {
             Some(b'"') => match closing_quote(bytes, at + 1, ended) {
                 Some(Ok(close)) => (at + 1..close, true),
-                Some(Err(())) => return unclosed(bytes, at, ended),
-                None => return more(bytes, at, ended),
+                Some(Err(())) => return misquoted(bytes, over_lines, at, NEVER_CLOSED, ended),
+                None => return more(bytes, over_lines.unwrap_or(at), ended),
             },
             _ => {
-                let ends = |byte: &u8| *byte == separator || matches!(byte, b'\n' | b'\r');
+                let ends = |byte: &u8| *byte == separator || is_line_end(byte);
                 let end = bytes[at..].iter().position(ends).map_or(bytes.len(), |length| at + length);
                 if end == bytes.len() && !ended {
-                    return more(bytes, at, ended);
+                    return more(bytes, over_lines.unwrap_or(at), ended);
                 }
                 (at..end, false)
             }
         };
+        if quoted && bytes[place.clone()].iter().any(is_line_end) {
+            over_lines.get_or_insert(at);
+        }
         let end = place.end + usize::from(quoted);
         cells.push(Cell { place, quoted });
-        match bytes.get(end) {
-            Some(byte) if *byte == separator => at = end + 1,
+        let whole = match bytes.get(end) {
+            Some(byte) if *byte == separator => None,
             Some(b'\n' | b'\r') => {
-                return match end_of_line(bytes, end, ended) {
-                    Some(length) if length <= LONGEST => Found::Whole(length, cells),
-                    Some(_) => broken(bytes, ended, too_long()),
-                    None => Found::More,
-                };
+                let Some(length) = end_of_line(bytes, end, ended) else { return Found::More };
+                Some(length)
             }
-            None if ended => return Found::Whole(end, cells),
-            None => return more(bytes, at, ended),
-            Some(_) => {
-                let fault = Fault::of_line("bad_quotes", "a cell in quotes goes on after the closing one");
-                return broken(bytes, ended, fault.at(character(bytes, end)));
-            }
+            None if ended => Some(end),
+            None => return more(bytes, over_lines.unwrap_or(at), ended),
+            Some(_) => return misquoted(bytes, over_lines, end, GOES_ON, ended),
+        };
+        // Looked at with each cell, or every line of a bad file might have much of the rest read.
+        let fits = |columns| if whole.is_some() { cells.len() == columns } else { cells.len() < columns };
+        if over_lines.is_some() && columns.is_some_and(|columns| !fits(columns)) {
+            return misquoted(bytes, over_lines, at, OVER_LINES, ended);
+        }
+        match whole {
+            None => at = end + 1,
+            Some(length) if length <= LONGEST => return Found::Whole(length, cells),
+            Some(_) => return broken(bytes, ended, too_long()),
         }
     }
 }
@@ -252,15 +274,16 @@ fn more(bytes: &[u8], at: usize, ended: bool) -> Found {
     match line_length(bytes, ended) {
         _ if bytes.len() <= LONGEST => Found::More,
         None => Found::TooLong,
-        Some(_) if bytes.get(at) == Some(&b'"') => unclosed(bytes, at, ended),
+        Some(_) if bytes.get(at) == Some(&b'"') => misquoted(bytes, None, at, NEVER_CLOSED, ended),
         Some(length) => Found::Broken(length, too_long()),
     }
 }
 
-/// The line with the quote is lost, and those after it are not.
-fn unclosed(bytes: &[u8], quote: usize, ended: bool) -> Found {
-    let fault = Fault::of_line("bad_quotes", "a quote is opened here and never closed");
-    broken(bytes, ended, fault.at(character(bytes, quote)))
+/// The first line is lost, and those after it are not: so it is told of the first quote that is not closed in it,
+/// wherever else what that takes in makes no sense.
+fn misquoted(bytes: &[u8], over_lines: Option<usize>, at: usize, told: &str, ended: bool) -> Found {
+    let (at, told) = over_lines.map_or((at, told), |quote| (quote, OVER_LINES));
+    broken(bytes, ended, Fault::of_line("bad_quotes", told).at(character(bytes, at)))
 }
 
 fn broken(bytes: &[u8], ended: bool, fault: Fault) -> Found {
@@ -275,11 +298,9 @@ fn too_long() -> Fault {
     Fault::of_line("too_long", format!("a line has {LONGEST} bytes at most"))
 }
 
-/// Which character of its line this byte begins, from 1.
+/// Which character of the first line this byte begins, from 1.
 fn character(bytes: &[u8], at: usize) -> usize {
-    let before = &bytes[..at];
-    let line = before.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')).map_or(0, |end| end + 1);
-    String::from_utf8_lossy(&before[line..]).chars().count() + 1
+    String::from_utf8_lossy(&bytes[..at]).chars().count() + 1
 }
 
 fn texts(bytes: &[u8], cells: &[Cell]) -> Result<Vec<String>, Fault> {
@@ -289,7 +310,13 @@ fn texts(bytes: &[u8], cells: &[Cell]) -> Result<Vec<String>, Fault> {
         Err(error) => {
             let at = cell.place.start + error.valid_up_to();
             let told = format!("not UTF-8: the byte 0x{:02X}", bytes[at]);
-            Err(Fault::of_line("not_utf8", told).at(character(bytes, at)))
+            let fault = Fault::of_line("not_utf8", told);
+            // Of a further line no character is told: the record is known by its first.
+            if line_length(&bytes[..at], false).is_some() {
+                Err(fault)
+            } else {
+                Err(fault.at(character(bytes, at)))
+            }
         }
     };
     cells.iter().map(text).collect()
@@ -301,7 +328,10 @@ mod tests {
 
     /// All records of a body that comes in pieces of `size` bytes, one in a line; and what came.
     fn cut(format: Format, body: &[u8], size: usize) -> (String, Vec<u8>) {
-        let mut records = Records::new(format, b',', 1);
+        cut_by(Records::new(format, b',', 1), body, size)
+    }
+
+    fn cut_by(mut records: Records, body: &[u8], size: usize) -> (String, Vec<u8>) {
         let mut told = Vec::new();
         let mut raw = Vec::new();
         let mut take = |records: &mut Records| {
@@ -326,8 +356,15 @@ mod tests {
         for size in [1, 2, 3, 7, 4096] {
             let (told, raw) = cut(format, body, size);
             assert_eq!(told, expected.join("\n"), "in pieces of {size}");
-            assert!(body.starts_with(&raw), "what is given back is what came");
+            let told = String::from_utf8_lossy(&raw).into_owned();
+            assert!(is_within(&raw, body), "what is given back is what came: {told:?}");
         }
+    }
+
+    /// Is `part` what is left of `whole` when some of it is left out?
+    fn is_within(part: &[u8], whole: &[u8]) -> bool {
+        let mut whole = whole.iter();
+        part.iter().all(|byte| whole.any(|other| other == byte))
     }
 
     #[test]
@@ -350,6 +387,43 @@ mod tests {
         check(Format::Csv, b"a\nb,\"c\nd\ne\n", &["1: a", "2: bad_quotes 3", "3: d", "4: e"]);
         check(Format::Csv, b"a\nb\xfc,c\nd", &["1: a", "2: not_utf8 2", "3: d"]);
         check(Format::Jsonl, b"\xc3\xbc \xff\n{}", &["1: not_utf8 3", "2: {}"]);
+    }
+
+    #[test]
+    fn a_record_of_several_lines_has_the_right_number_of_cells() {
+        let check = |body: &str, expected: &str| {
+            for size in [1, 4096] {
+                let mut records = Records::new(Format::Csv, b',', 1);
+                records.set_columns(3);
+                assert_eq!(cut_by(records, body.as_bytes(), size).0, expected, "in pieces of {size}");
+            }
+        };
+        check("a,\"b\nc\",d\ne,f,g\n", "1: a|b↵c|d\n3: e|f|g");
+        check("a,\"b,c\nd,e,f\ng,h\",i,j\n", "1: bad_quotes 3\n2: d|e|f\n3: g|h\"|i|j");
+        check("\"a\nb\",c\n", "1: bad_quotes 1\n2: b\"|c");
+        // What is wrong further down is told of the quote as well, for there is the line.
+        check("a,\"b\nc,\"d\n", "1: bad_quotes 3\n2: bad_quotes 3");
+        check("a,\"b\nc\",\"d", "1: bad_quotes 3\n2: bad_quotes 4");
+        // That there are too many is seen before all of it is there.
+        let mut records = Records::new(Format::Csv, b',', 1);
+        records.set_columns(1);
+        records.push(b"\"a\nb\",c");
+        assert!(records.next().is_some_and(|record| record.cells.is_err()));
+    }
+
+    #[test]
+    fn of_empty_lines_nothing_is_kept() {
+        for format in [Format::Jsonl, Format::Csv] {
+            let mut records = Records::new(format, b',', 1);
+            for _ in 0..1_000 {
+                records.push(b" \n\n\t\r\n");
+                assert!(records.next().is_none());
+                assert_eq!(records.start, records.buffer.len());
+            }
+            records.push(b"a\n");
+            let record = records.next().unwrap();
+            assert_eq!((record.line, &*record.raw), (3_001, &b"a\n"[..]));
+        }
     }
 
     #[test]

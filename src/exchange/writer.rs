@@ -107,7 +107,7 @@ impl Writer {
                     value.map_or_else(String::new, cell::write)
                 }
                 (None, Some(name)) if column.shape == Shape::Name => cell::write_name(name),
-                (None, Some(Json::String(text))) if column.shape == Shape::Text => text.to_string(),
+                (None, Some(Json::String(text))) if column.shape == Shape::Text => cell::write_text(text),
                 (None, Some(value)) => value.to_string(),
             }
         });

@@ -17,7 +17,6 @@ use crate::remote::{HUB, Remote};
 
 /// What is exported, and where to.
 #[derive(Args, Debug)]
-#[command(after_help = HELP)]
 pub struct ExportArgs {
     /// The file; `-` is the standard output
     #[arg(value_name = "FILE", default_value = "-")]
@@ -35,15 +34,6 @@ pub struct ExportArgs {
     #[arg(long, value_name = "URL", env = "TWINHUB_URL", default_value = HUB)]
     url: String,
 }
-
-const HELP: &str = "\
-Examples:
-
-  twinhub devices export                               JSON Lines, to the standard output
-  twinhub devices export pumps.csv --query 'type=pump&tag.floor=2'
-  twinhub devices export backup.jsonl
-
-Tokens are not in it. A file is there whole, or not at all.";
 
 /// Exports.
 pub async fn run(table: &'static Table, args: ExportArgs) -> Result<()> {

@@ -18,7 +18,6 @@ use crate::remote::{HUB, Remote};
 
 /// What is imported, and how.
 #[derive(Args, Debug)]
-#[command(after_help = HELP)]
 pub struct ImportArgs {
     /// The file; `-` is the standard input
     #[arg(value_name = "FILE")]
@@ -32,7 +31,7 @@ pub struct ImportArgs {
     /// Change nothing: say what would be refused
     #[arg(long)]
     pub dry_run: bool,
-    /// Make tokens for new devices; they are written to the report
+    /// Make tokens for new devices; they are added to the report, which nobody else can read then
     #[arg(long, requires = "report")]
     pub tokens: bool,
     /// Write every refused line with its reason to this file, as JSON Lines
@@ -62,28 +61,6 @@ pub enum Existing {
     /// The line is passed over
     Skip,
 }
-
-const HELP: &str = "\
-Examples:
-
-  twinhub devices import pumps.csv
-  twinhub devices import pumps.csv --dry-run           what would be refused, and nothing is changed
-  twinhub devices import pumps.csv --existing update --report refused.jsonl
-  twinhub devices export | twinhub devices import - --url http://other:8080
-
-A line that is refused is told with its number, the field and the reason, and all others are in:
-
-  pumps.csv:17: settings.heartbeat: expected a duration of a second or more such as 90s or 5m, …
-
-CSV has a line of names above; `,`, `;` or tabs part the cells; a tag, setting or the like has a column of its own:
-
-  device_id,name,type,group_id,tags.floor,configuration.interval,settings.heartbeat,desired.power
-  pump-1,Pump 1,pump,hall,2,1.5,90s,on
-
-Under `tags.`, `configuration.`, `settings.` and `desired.` a cell that reads as JSON is that: 2 is a number, \"2\" in quotes
-a text. An empty cell says nothing. What was broken off is gone on with by --existing skip.
-
-Exit status: 0 all lines are in, 1 some were refused, 2 it could not be done.";
 
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;

@@ -24,28 +24,24 @@ pub struct Report {
     updated: u64,
     skipped: u64,
     shown: u64,
+    /// Refused, and the hub did not say which.
+    untold: u64,
     dry_run: bool,
     /// Refused before they were sent, and not told yet.
     waiting: Vec<Value>,
 }
 
 impl Report {
-    /// About the file called `name`; written to `file`, too. Tokens in it are for nobody else's eyes.
+    /// About the file called `name`; written to `file`, too. Tokens in it are for nobody else's eyes, and told only
+    /// once: what the file has of an import that was broken off stays there.
     ///
     /// # Errors
     /// The file cannot be made.
     pub fn new(name: &str, file: Option<&Path>, has_tokens: bool) -> Result<Self> {
         let file = file.map(|path| -> Result<_> {
             let shown = path.display().to_string();
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true);
-            #[cfg(unix)]
-            if has_tokens {
-                use std::os::unix::fs::OpenOptionsExt as _;
-                options.mode(0o600);
-            }
-            let file = options.open(path).with_context(|| format!("cannot write {shown}"))?;
-            Ok((BufWriter::new(file), shown))
+            let file = if has_tokens { secret(path) } else { File::create(path) };
+            Ok((BufWriter::new(file.with_context(|| format!("cannot write {shown}"))?), shown))
         });
         Ok(Self {
             name: name.to_owned(),
@@ -56,6 +52,7 @@ impl Report {
             updated: 0,
             skipped: 0,
             shown: 0,
+            untold: 0,
             dry_run: false,
             waiting: Vec::new(),
         })
@@ -85,6 +82,7 @@ impl Report {
         self.created += count("created");
         self.updated += count("updated");
         self.skipped += count("skipped");
+        self.untold += count("more_refusals");
         self.dry_run |= answer["dry_run"] == true;
         let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
         let mut refusals = std::mem::take(&mut self.waiting);
@@ -100,9 +98,9 @@ impl Report {
         for made in list("tokens") {
             self.write(&made)?;
         }
+        self.flush()?; // the devices are there, and nobody tells their tokens again
         let broken = &answer["broken_off"];
         if let Some(error) = broken["error"].as_str() {
-            self.flush()?;
             let summary = self.summary();
             bail!("{}: broken off at line {}: {error} ({summary})", self.name, broken["line"]);
         }
@@ -117,6 +115,9 @@ impl Report {
         self.flush()?;
         if let Some((_, file)) = self.file.as_ref().filter(|_| self.shown > SHOWN) {
             line(&format!("… and {} more, in {file}", self.shown - SHOWN))?;
+        }
+        if self.untold > 0 {
+            line(&format!("… and {} more, which the hub does not tell one by one", self.untold))?;
         }
         line(&self.summary())?;
         Ok(self.refused == 0)
@@ -162,6 +163,22 @@ impl Report {
     }
 }
 
+/// A file that is added to, and that nobody else can read.
+fn secret(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::fs::Permissions;
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        let file = options.mode(0o600).open(path)?;
+        file.set_permissions(Permissions::from_mode(0o600))?; // it may have been there
+        Ok(file)
+    }
+    #[cfg(not(unix))]
+    options.open(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,5 +210,32 @@ mod tests {
         let told = broken.unwrap_err().to_string();
         assert!(told.starts_with("pumps.csv: broken off at line 9: away (6 lines: "), "{told}");
         assert!(!report.finish().unwrap());
+    }
+
+    #[test]
+    fn tokens_are_kept_as_they_come_and_never_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.jsonl");
+        std::fs::write(&path, "of before\n").unwrap();
+        let mut report = Report::new("pumps.csv", Some(&path), true).unwrap();
+        let made = json!({ "line": 2, "device_id": "a", "auth_token": "secret" });
+        report.take(&json!({ "lines": 1, "created": 1, "tokens": [made] })).unwrap();
+        let kept = || std::fs::read_to_string(&path).unwrap();
+        assert_eq!(kept(), format!("of before\n{made}\n"), "the import is not over");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        drop(report);
+        Report::new("pumps.csv", Some(&path), false).unwrap();
+        assert_eq!(kept(), "", "what has no tokens can be told again");
+    }
+
+    #[test]
+    fn what_the_hub_does_not_tell_is_counted() {
+        let mut report = Report::new("groups.csv", None, false).unwrap();
+        report.take(&json!({ "lines": 5, "refused": 5, "more_refusals": 5 })).unwrap();
+        assert_eq!((report.untold, report.summary()), (5, "5 lines: 5 refused".into()));
     }
 }

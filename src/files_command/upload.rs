@@ -10,7 +10,7 @@ use super::import::ImportArgs;
 use super::report::Report;
 use crate::exchange::columns::Table;
 use crate::exchange::seen::Seen;
-use crate::exchange::{Format, Reader, Row};
+use crate::exchange::{Format, MOST_DETAILS, Reader, Row};
 use crate::remote::Remote;
 
 /// Lines in a request.
@@ -37,8 +37,9 @@ pub struct Upload {
 impl Upload {
     /// To this hub, as it is asked for.
     pub fn new(table: &'static Table, hub: Remote, args: &ImportArgs, report: Report) -> Self {
+        let details = if table.whole { MOST_DETAILS } else { LINES };
         let path = format!(
-            "/api/{}/import?existing={}&dry_run={}&tokens={}&details={LINES}",
+            "/api/{}/import?existing={}&dry_run={}&tokens={}&details={details}",
             table.name,
             args.existing.as_str(),
             args.dry_run,
@@ -60,7 +61,7 @@ impl Upload {
 
     /// Puts a row beside the others, unless it is seen here already that it is none.
     pub fn take(&mut self, row: Row, reader: &Reader) {
-        let Row { line, raw, raw_line, fields } = row;
+        let Row { line, raw, fields } = row;
         let row = match fields {
             Ok(row) => row,
             Err(fault) => return self.report.refuse_here(line, None, &fault),
@@ -74,13 +75,13 @@ impl Upload {
             self.format = reader.format().unwrap_or(Format::Jsonl);
             self.body.clear();
             self.body.extend_from_slice(reader.header());
-            (self.first, self.next) = (raw_line, raw_line);
+            (self.first, self.next) = (line, line);
         }
         if !self.body.is_empty() && !matches!(self.body.last(), Some(b'\n' | b'\r')) {
             self.body.push(b'\n');
         }
-        // Lines that were left out are empty ones, so that those after them keep their numbers.
-        for _ in self.next..raw_line {
+        // Lines that were left out, or had nothing in them, are empty ones: those after them keep their numbers.
+        for _ in self.next..line {
             self.body.push(b'\n');
         }
         self.body.extend_from_slice(&raw);

@@ -4,8 +4,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::hub::House;
+use crate::support::mqtt::Said;
 use crate::support::pump::register;
-use crate::support::{Device, Hub, eventually};
+use crate::support::{Device, Hub, eventually, within};
 
 async fn live(hub: &Hub, state: &str, status: StatusCode) -> Value {
     let body = json!({ "state": state, "reason": "the story says so" });
@@ -126,4 +127,41 @@ async fn a_retired_device_keeps_its_history_and_a_removed_one_says_how_much_it_h
     assert_eq!(again.status(), StatusCode::NOT_FOUND);
     register(&hub, "pump-1").await;
     assert_eq!(hub.json("/api/devices/pump-1").await["lifecycle"], "provisioned");
+}
+
+#[tokio::test]
+async fn a_device_is_not_told_the_configuration_of_a_removed_one_with_its_id() {
+    let hub = House::new().start().await;
+    let topic = "iot/devices/pump-1/configuration";
+    let configure = async |interval: u32| {
+        let body = json!({ "configuration": { "interval": interval } });
+        let changed = hub.request(Method::PATCH, "/api/devices/pump-1").json(&body).send().await.unwrap();
+        assert_eq!(changed.status(), StatusCode::OK);
+    };
+    register(&hub, "pump-1").await;
+    let mut old = Device::connect(hub.mqtt.unwrap(), "old").await.unwrap();
+    old.subscribe(topic).await.unwrap();
+    configure(5).await;
+    assert_eq!(told(&mut old).await, r#"{"interval":5}"#);
+    live(&hub, "suspended", StatusCode::OK).await;
+    hub.request(Method::DELETE, "/api/devices/pump-1").send().await.unwrap();
+    assert_eq!(told(&mut old).await, "");
+
+    register(&hub, "pump-1").await;
+    let mut new = Device::connect(hub.mqtt.unwrap(), "new").await.unwrap();
+    new.subscribe(topic).await.unwrap();
+    configure(7).await;
+    assert_eq!(told(&mut new).await, r#"{"interval":7}"#, "and nothing before");
+}
+
+/// The next message, as text.
+async fn told(device: &mut Device) -> String {
+    within("a message", async {
+        loop {
+            if let Said::Message { payload, .. } = device.next().await.unwrap() {
+                return String::from_utf8(payload).unwrap();
+            }
+        }
+    })
+    .await
 }

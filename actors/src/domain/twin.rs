@@ -161,12 +161,16 @@ impl Twin {
         let mut outcome = Outcome::default();
         self.check_service(&input, cause)?;
         let (turn, asks) = (jobs::Turn::of(&input, cause), firmware::asks(&input));
+        let is_removal = matches!(input, Input::Delete);
         self.take(&mut outcome, input, now, cause)?;
         if self.firmware.is_some() {
             self.settle_firmware(&mut outcome, asks, now, cause);
         }
         self.pump(&mut outcome, now, cause);
         self.mute(&mut outcome.publishes);
+        if is_removal && !self.configuration.is_empty() {
+            outcome.publishes.push(Publish::NoConfiguration); // of one out of service, too: the broker keeps it
+        }
         self.note_jobs(&mut outcome, &turn);
         Ok(outcome)
     }

@@ -100,7 +100,7 @@ fn filter(device: &str, leaf: Leaf<'_>) -> String {
 pub fn outgoing_topic(device: &DeviceId, publish: &Publish) -> (String, bool) {
     match publish {
         Publish::Desired(_) => (make(device, Leaf::Desired), false),
-        Publish::Configuration(_) => (make(device, Leaf::Configuration), true),
+        Publish::Configuration(_) | Publish::NoConfiguration => (make(device, Leaf::Configuration), true),
         Publish::Command { .. } => (make(device, Leaf::Commands), false),
         Publish::Firmware(_) => (make(device, Leaf::Update), false),
     }
@@ -111,10 +111,12 @@ pub fn outgoing_topic(device: &DeviceId, publish: &Publish) -> (String, bool) {
 pub fn outgoing(id: u64, device: &DeviceId, publish: Publish) -> Outgoing {
     let (topic, retain) = outgoing_topic(device, &publish);
     let (body, until) = match publish {
-        Publish::Desired(body) | Publish::Configuration(body) | Publish::Firmware(body) => (body, None),
-        Publish::Command { body, until } => (body, Some(until)),
+        Publish::Desired(body) | Publish::Configuration(body) | Publish::Firmware(body) => (Some(body), None),
+        Publish::Command { body, until } => (Some(body), Some(until)),
+        Publish::NoConfiguration => (None, None), // a broker lets go of what it keeps when nothing takes its place
     };
-    Outgoing { id, topic, payload: Bytes::from(body.to_string()), retain, until }
+    let payload = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+    Outgoing { id, topic, payload, retain, until }
 }
 
 #[cfg(test)]
@@ -168,5 +170,7 @@ mod tests {
         let configuration = outgoing(8, &device, Publish::Configuration(body()));
         assert_eq!((configuration.id, configuration.retain), (8, true));
         assert_eq!(configuration.topic, "iot/devices/pump-1/configuration");
+        let gone = outgoing(9, &device, Publish::NoConfiguration);
+        assert_eq!((gone.topic, gone.retain, &*gone.payload), (configuration.topic, true, &b""[..]));
     }
 }

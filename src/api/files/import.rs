@@ -22,7 +22,7 @@ use crate::api::reply;
 use crate::api::schema::files::Importing;
 use crate::error::{ApiError, Problem};
 use crate::exchange::columns::Table;
-use crate::exchange::{Fault, FileFault, Format};
+use crate::exchange::{Fault, FileFault, Format, MOST_DETAILS};
 use crate::fields::FieldError;
 use crate::web::WebState;
 use devices::Devices;
@@ -30,9 +30,8 @@ use groups::Groups;
 pub use report::ImportReport;
 use templates::Templates;
 
-/// Refusals that are told in full when nothing is said, and at most.
+/// Refusals that are told in full when nothing is said.
 const DETAILS: usize = 1_000;
-const MOST_DETAILS: usize = 100_000;
 /// So much of a body that cannot be read is still taken off the line, so that who sends it hears why.
 const DRAINED: usize = 16 << 20;
 

@@ -25,7 +25,7 @@ pub struct Importing {
     existing: Option<String>,
     /// Nothing is changed: the answer says what would be.
     dry_run: Option<bool>,
-    /// New devices get a token, unless their line has one; the answer tells it this once.
+    /// New devices get a token, unless their line has one; the answer tells it this once. A dry run makes none.
     tokens: Option<bool>,
     /// The number of the first line, in CSV of the first after the header, where this is a part of a file.
     first_line: Option<u64>,

@@ -69,6 +69,25 @@ async fn the_command_line_takes_files_in_and_out() {
 }
 
 #[tokio::test]
+async fn tokens_of_an_import_are_not_lost_to_the_next() {
+    let hub = House::new().start().await;
+    let url = format!("http://{}", hub.http);
+    let files = Files::new();
+    let (pumps, tokens) = (files.write("pumps.csv", "device_id,name\na,A\n"), files.path("tokens.jsonl"));
+    let import = ["devices", "import", &pumps, "--tokens", "--report", &tokens, "--url", &url];
+    command(&[&import[..], &["--dry-run"]].concat(), 0).await;
+    assert_eq!(std::fs::read_to_string(&tokens).unwrap(), "", "nobody has a token yet");
+    assert_eq!(command(&import, 0).await, "1 line: 1 created\n");
+    files.write("pumps.csv", "device_id,name\na,A\nb,B\n");
+    let again = command(&[&import[..], &["--existing", "skip"]].concat(), 0).await;
+    assert_eq!(again, "2 lines: 1 created, 1 skipped\n");
+    let made = std::fs::read_to_string(&tokens).unwrap();
+    let made: Vec<Value> = made.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let whose: Vec<_> = made.iter().map(|made| made["device_id"].as_str().unwrap()).collect();
+    assert_eq!(whose, ["a", "b"]);
+}
+
+#[tokio::test]
 async fn groups_stand_in_any_order_in_their_file() {
     let hub = House::new().start().await;
     let url = format!("http://{}", hub.http);

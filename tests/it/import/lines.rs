@@ -65,7 +65,7 @@ const WRONG: [(u64, &str, &str, &str); 23] = [
     (22, "", "device_exists", "`taken` is registered already"),
     (23, "", "serial_number_taken", "`OWNED` belongs to device `owner`"),
     (24, "desired.power", "bad_field", "nested deeper"),
-    (25, "", "bad_quotes", "goes on after the closing one"),
+    (25, "", "bad_quotes", "opened here and not closed in this line"),
     (30, "group_id", "bad_field", "there is no group `nowhere`"),
 ];
 

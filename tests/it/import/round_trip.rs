@@ -94,3 +94,41 @@ async fn templates_go_out_and_come_in_and_devices_say_only_what_is_their_own() {
     assert_eq!(dry["updated"], 1, "{dry}");
     assert_eq!(hub.json("/api/templates/pump").await["configuration"]["mode"], "eco");
 }
+
+#[tokio::test]
+async fn who_is_out_of_service_comes_in_twice() {
+    let hub = House::new().start().await;
+    let file = r#"{"device_id": "a", "name": "A", "desired": {"power": "on"}, "lifecycle": "suspended"}
+{"device_id": "b", "name": "B", "desired": {"power": "on"}, "lifecycle": "retired", "tags": {"floor": 1}}"#;
+    assert_eq!(import(&hub, "", file).await["created"], 2);
+    let all = documents(&hub).await;
+    let text = hub.get("/api/devices/export").await.text().await.unwrap();
+    let refused = import(&hub, "", &text).await;
+    let told: Vec<_> = refused["refusals"].as_array().unwrap().iter().map(said).collect();
+    assert_eq!(told, ["1 - device_exists", "2 - device_exists"], "{refused:#}");
+    for (query, what) in [
+        ("existing=skip", "skipped"),
+        ("existing=update&dry_run=true", "updated"),
+        ("existing=update", "updated"),
+    ] {
+        let report = import(&hub, query, &text).await;
+        assert_eq!((&report[what], &report["refused"]), (&json!(2), &json!(0)), "{report:#}");
+        assert_eq!(documents(&hub).await, all);
+    }
+
+    // Into service before anything is desired, and out of it after; a retired one comes back no more.
+    let back = "device_id,lifecycle,desired.power\na,active,off\nb,active,off\n";
+    for query in ["existing=update&dry_run=true", "existing=update"] {
+        let report = import(&hub, query, back).await;
+        assert_eq!((&report["updated"], &report["refused"]), (&json!(1), &json!(1)), "{report:#}");
+        assert_eq!(said(&report["refusals"][0]), "3 - retired");
+    }
+    let device = hub.json("/api/devices/a").await;
+    assert_eq!((&device["lifecycle"], &device["desired"]), (&json!("active"), &json!({ "power": "off" })));
+    let gone = "device_id,lifecycle,desired.power\na,suspended,on\n";
+    assert_eq!(import(&hub, "existing=update", gone).await["updated"], 1);
+    let other = import(&hub, "existing=update", &gone.replace("on\n", "off\n")).await;
+    assert_eq!(said(&other["refusals"][0]), "2 - suspended", "{other:#}");
+    let device = hub.json("/api/devices/a").await;
+    assert_eq!((&device["lifecycle"], &device["desired"]), (&json!("suspended"), &json!({ "power": "on" })));
+}

@@ -126,6 +126,8 @@ pub enum Publish {
     Desired(Json),
     /// The configuration, retained.
     Configuration(Json),
+    /// Nothing in its place: whoever has the id next is not to be told of it.
+    NoConfiguration,
     /// The image that it is to come to, or that it need not.
     Firmware(Json),
     /// A command. After `until` it must not go out any more: the queue decides anew.

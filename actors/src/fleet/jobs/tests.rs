@@ -242,7 +242,15 @@ async fn who_would_not_or_is_gone_failed_with_the_reason() {
     assert_eq!(counts(&told), [("done", 2), ("failed", 2)]);
     let failed = house.steps(job, &[StepState::Failed]).await;
     assert_eq!(failed, ["d1 failed there is no device `d1`", "d2 failed there is no device `d2`"]);
-    assert!(house.hub.read(&id("d2")).await.unwrap().unwrap().desired.get("power").is_none());
+    let other = house.hub.read(&id("d2")).await.unwrap().unwrap();
+    assert!(other.desired.get("power").is_none());
+
+    // Nor is what is counted of the other one forgotten when the first is to go.
+    house.hub.counters.out_of_service.note(other.number);
+    let job = house.make(r#"{"delete":true}"#, &devices[1..3], None).await;
+    house.until(job, JobStatus::Done).await;
+    assert_eq!(house.steps(job, &[StepState::Failed]).await, failed);
+    assert_eq!(house.hub.counters.out_of_service.of(other.number), 1);
 }
 
 #[actix::test]

@@ -4,6 +4,7 @@ use actix_web::web::Data;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::fleet::{Lifecycle, template};
+use twinhub_actors::domain::json::difference;
 use twinhub_actors::domain::twin::{Change, Registration};
 use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin};
 use twinhub_actors::messages::archive::{FindSerial, LoadTwins};
@@ -71,7 +72,7 @@ impl Devices {
     }
 
     async fn register(&self, row: &Object, line: Line) -> Result<Done, ApiError> {
-        let Line { claimed, desired, rest, .. } = line;
+        let Line { claimed, lifecycle, desired, rest } = line;
         let Wanted { id, token, mut patch, .. } = wanted(rest)?;
         check_group(&self.state, &patch)?;
         let id = self.device(id, row).await?;
@@ -83,46 +84,63 @@ impl Devices {
                 let detail = "a device that nobody has claimed has no token";
                 return Err(FieldError::bad("auth_token", detail).into());
             }
-            return self.appear(id, row, patch).await;
+            return self.appear(id, row, patch, lifecycle).await;
         }
         let made = match token {
-            None if self.tokens => Some(token::make()?),
+            None if self.tokens && !self.dry_run => Some(token::make()?),
             _ => None,
         };
         if let Some(token) = token.as_deref().or(made.as_deref()) {
             patch.insert("token_hash", token::hash(token).into());
         }
-        let input = Input::Register(Box::new(Registration { patch }));
-        match self.deliver(&id, input, IfUnknown::Begin).await {
+        // A new device is in service without a word.
+        let register = Input::Register(Box::new(Registration { patch }));
+        let inputs = [Some(register), out_of_service(lifecycle)];
+        match self.deliver(&id, inputs, IfUnknown::Begin).await {
             Ok(()) => Ok(Done::Created { id: id.to_string(), token: made }),
-            Err(error @ ApiError::Hub(HubError::Refused(Refusal::Registered(_)))) => {
-                self.is_there(&id, row, error).await
+            Err(ApiError::Hub(HubError::Refused(Refusal::Registered(_) | Refusal::Retired))) => {
+                self.is_there(id, row, lifecycle).await
             }
             Err(error) => Err(error),
         }
     }
 
     /// A device that nobody has claimed, as if it had appeared by itself.
-    async fn appear(&self, id: DeviceId, row: &Object, patch: Object) -> Result<Done, ApiError> {
+    async fn appear(
+        &self,
+        id: DeviceId,
+        row: &Object,
+        patch: Object,
+        lifecycle: Option<Lifecycle>,
+    ) -> Result<Done, ApiError> {
         if self.find(&id).await?.is_some() {
-            let refused = HubError::Refused(Refusal::Registered(id.clone()));
-            return self.is_there(&id, row, refused.into()).await;
+            return self.is_there(id, row, lifecycle).await;
         }
-        let input = Input::Change(Box::new(Change { patch, if_version: None }));
-        self.deliver(&id, input, IfUnknown::Appear).await?;
+        let inputs = [Some(change(patch)), out_of_service(lifecycle)];
+        self.deliver(&id, inputs, IfUnknown::Appear).await?;
         Ok(Done::Created { id: id.to_string(), token: None })
     }
 
-    async fn is_there(&self, id: &DeviceId, row: &Object, refused: ApiError) -> Result<Done, ApiError> {
+    async fn is_there(
+        &self,
+        id: DeviceId,
+        row: &Object,
+        lifecycle: Option<Lifecycle>,
+    ) -> Result<Done, ApiError> {
         match self.existing {
-            Existing::Refuse => Err(refused),
+            Existing::Refuse => Err(HubError::Refused(Refusal::Registered(id)).into()),
             Existing::Skip => Ok(Done::Skipped),
-            Existing::Update => self.update(id, row).await,
+            Existing::Update => self.update(&id, row, lifecycle).await,
         }
     }
 
     /// Changes what the line names, and nothing else.
-    async fn update(&self, id: &DeviceId, row: &Object) -> Result<Done, ApiError> {
+    async fn update(
+        &self,
+        id: &DeviceId,
+        row: &Object,
+        lifecycle: Option<Lifecycle>,
+    ) -> Result<Done, ApiError> {
         let mut row = row.clone();
         row.remove("device_id");
         row.remove("claimed");
@@ -134,19 +152,40 @@ impl Devices {
                 return Err(FieldError::bad("auth_token", detail).into());
             }
         }
-        let change = Change { patch: device::patch(row)?, if_version: None };
-        check_group(&self.state, &change.patch)?;
-        self.deliver(id, Input::Change(Box::new(change)), IfUnknown::Refuse).await?;
+        let mut patch = device::patch(row)?;
+        check_group(&self.state, &patch)?;
+        let (before, after) = (into_service(lifecycle), out_of_service(lifecycle));
+        if after.is_some() {
+            self.leave_out_what_is_desired_already(id, &mut patch).await?;
+        }
+        self.deliver(id, [before, Some(change(patch)), after], IfUnknown::Refuse).await?;
         Ok(Done::Updated { id: id.to_string() })
+    }
+
+    /// Nothing can be desired of a device that is out of service. What was before need not be said again, or no
+    /// file with such a device could come in twice.
+    async fn leave_out_what_is_desired_already(
+        &self,
+        id: &DeviceId,
+        patch: &mut Object,
+    ) -> Result<(), ApiError> {
+        let Some(desired) = patch.get("desired").and_then(Json::as_object) else { return Ok(()) };
+        let Some(twin) = self.find(id).await? else { return Ok(()) };
+        let is_so = difference(&twin.desired.to_object(), desired).is_empty();
+        if is_so && twin.lifecycle().is_out_of_service() {
+            patch.remove("desired");
+        }
+        Ok(())
     }
 
     /// Changes a device of which the line says no name: that is no registration.
     async fn update_only(&self, row: &Object, line: Line) -> Result<Done, ApiError> {
-        let mut fields = Fields::of(line.rest, &register::FIELDS)?;
+        let Line { lifecycle, rest, .. } = line;
+        let mut fields = Fields::of(rest, &register::FIELDS)?;
         let id = fields.text("device_id")?.map(|id| DeviceId::parse(&id)).transpose();
         let id = id.map_err(|error| FieldError::bad("device_id", error.to_string()))?;
         let id = self.device(id, row).await?;
-        match self.update(&id, row).await {
+        match self.update(&id, row, lifecycle).await {
             Err(ApiError::Hub(HubError::Refused(Refusal::Unknown(_)))) => {
                 Err(FieldError::missing("name").into())
             }
@@ -154,32 +193,20 @@ impl Devices {
         }
     }
 
-    /// Puts a device where it stood in its life. That it is in service need not be said of a new one.
-    async fn stand(&self, done: &Done, lifecycle: Option<Lifecycle>) -> Result<(), ApiError> {
-        let (id, is_new) = match done {
-            Done::Created { id, .. } => (id, true),
-            Done::Updated { id } => (id, false),
-            Done::Skipped => return Ok(()),
-        };
-        let wanted = lifecycle.filter(|state| match state {
-            Lifecycle::Provisioned => false,
-            Lifecycle::Active => !is_new,
-            Lifecycle::Suspended | Lifecycle::Retired => true,
-        });
-        match wanted {
-            Some(state) if !self.dry_run => {
-                let input = Input::SetLifecycle { state, reason: "imported".into() };
-                self.deliver(&DeviceId::parse(id)?, input, IfUnknown::Refuse).await
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Has the twin take it in; where nothing is to be changed, a copy of it.
-    async fn deliver(&self, id: &DeviceId, input: Input, if_unknown: IfUnknown) -> Result<(), ApiError> {
+    /// Has the twin take these in, one after the other; where nothing is to be changed, a copy of it.
+    async fn deliver(
+        &self,
+        id: &DeviceId,
+        inputs: impl IntoIterator<Item = Option<Input>>,
+        mut if_unknown: IfUnknown,
+    ) -> Result<(), ApiError> {
         let (hub, cause) = (&self.state.hub, Cause::new(Source::Rest, ""));
+        let inputs = inputs.into_iter().flatten();
         if !self.dry_run {
-            hub.deliver(id.clone(), input, cause, if_unknown, false).await?;
+            for input in inputs {
+                hub.deliver(id.clone(), input, cause.clone(), if_unknown, false).await?;
+                if_unknown = IfUnknown::Refuse; // it is known from now on
+            }
             return Ok(());
         }
         let now = hub.clock.now();
@@ -192,7 +219,10 @@ impl Devices {
         if !is_known && if_unknown == IfUnknown::Appear {
             let _ = twin.apply(Input::Appear, now, &cause); // nothing stands against it
         }
-        template::apply(&mut twin, input, now, &cause, || hub.catalog.now()).map_err(HubError::Refused)?;
+        for input in inputs {
+            template::apply(&mut twin, input, now, &cause, || hub.catalog.now())
+                .map_err(HubError::Refused)?;
+        }
         Ok(())
     }
 }
@@ -204,16 +234,31 @@ impl Kind for Devices {
         let mut row = row;
         let line = line(row.clone())?;
         row.remove("lifecycle");
-        let lifecycle = line.lifecycle;
         let has_name = line.rest.get("name").is_some_and(|name| *name != Json::Null);
-        let done = if self.existing == Existing::Update && !has_name {
-            self.update_only(&row, line).await?
+        if self.existing == Existing::Update && !has_name {
+            self.update_only(&row, line).await
         } else {
-            self.register(&row, line).await?
-        };
-        self.stand(&done, lifecycle).await?;
-        Ok(done)
+            self.register(&row, line).await
+        }
     }
+}
+
+fn change(patch: Object) -> Input {
+    Input::Change(Box::new(Change { patch, if_version: None }))
+}
+
+/// What comes before a change of a device that is to be in service.
+fn into_service(lifecycle: Option<Lifecycle>) -> Option<Input> {
+    lifecycle.filter(|state| *state == Lifecycle::Active).map(stand)
+}
+
+/// What comes after a change of a device that is to be out of service. That it is provisioned comes of itself.
+fn out_of_service(lifecycle: Option<Lifecycle>) -> Option<Input> {
+    lifecycle.filter(|state| state.is_out_of_service()).map(stand)
+}
+
+fn stand(state: Lifecycle) -> Input {
+    Input::SetLifecycle { state, reason: "imported".into() }
 }
 
 fn line(row: Object) -> Result<Line, FieldError> {

@@ -5,6 +5,7 @@ use super::*;
 use crate::domain::Answer;
 use crate::domain::command::CommandStatus;
 use crate::domain::fleet::Lifecycle;
+use crate::domain::twin::Speaker;
 
 fn set(scene: &mut Scene, state: Lifecycle, reason: &str) -> Result<Outcome, Refusal> {
     scene.try_input(Input::SetLifecycle { state, reason: reason.into() }, &cause())
@@ -58,7 +59,11 @@ fn what_an_old_row_says_comes_out_right() {
 fn who_is_out_of_service_is_neither_heard_nor_driven() {
     let request = || Box::new(crate::domain::CommandRequest::new("go", Object::default()));
     let answer = Answer::read(b"executed").unwrap();
-    let inputs: [(&str, Input, Source, [bool; 2]); 18] = [
+    let spanish = |speaker| {
+        let said = object(r#"{"serial_number": "S1", "configuracion": {"encendido": true}}"#);
+        Input::Dispositivo(Box::new(Dispositivo::read(said, speaker).unwrap()))
+    };
+    let inputs: [(&str, Input, Source, [bool; 2]); 21] = [
         ("telemetry", readings(r#"{"t": 1}"#), Source::Mqtt, [false, false]),
         ("telemetry over HTTP", readings(r#"{"t": 1}"#), Source::Rest, [false, false]),
         ("a report", Input::Report(object("{}")), Source::Mqtt, [false, false]),
@@ -100,6 +105,9 @@ fn who_is_out_of_service_is_neither_heard_nor_driven() {
         ("a rule's mode", Input::SetMode { mode: Mode::Manual, until: None }, Source::Rule, [false, false]),
         ("a person's mode", Input::SetMode { mode: Mode::Manual, until: None }, Source::Rest, [true, false]),
         ("a claim", Input::Claim(Box::default()), Source::Rest, [true, false]),
+        ("what it says in Spanish", spanish(Speaker::Device), Source::Mqtt, [false, false]),
+        ("what its app says", spanish(Speaker::App), Source::Rest, [false, false]),
+        ("its app's claim", spanish(Speaker::Claim), Source::Rest, [false, false]),
         ("that it wakes", Input::Wake { heard_since: at(0), first_id: id(9) }, Source::Hub, [true, true]),
         ("its removal", Input::Delete, Source::Rest, [true, true]),
     ];
@@ -180,4 +188,16 @@ fn a_schedule_passes_over_a_suspended_device_and_ends_with_a_retired_one() {
     assert_eq!(scene.deadline(), None);
     scene.now += 9_000;
     assert_eq!(scene.wake().events, []);
+}
+
+/// The broker keeps it, and would tell it to whoever has the id next.
+#[test]
+fn the_configuration_goes_with_the_device() {
+    for state in [Lifecycle::Active, Lifecycle::Suspended, Lifecycle::Retired] {
+        let mut scene = registered();
+        scene.set(r#"{"configuration": {"interval": 5}}"#);
+        set(&mut scene, state, "").unwrap();
+        assert_eq!(scene.input(Input::Delete, &cause()).publishes, [Publish::NoConfiguration], "{state:?}");
+    }
+    assert_eq!(registered().input(Input::Delete, &cause()).publishes, [], "there was none");
 }
