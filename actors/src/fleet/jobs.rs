@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use self::run::Run;
-use super::{Around, Shelf};
+use super::{Around, Entry, Shelf};
 use crate::domain::Cause;
 use crate::domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, RecordKind};
 use crate::messages::jobs::{
@@ -126,11 +126,13 @@ impl Jobs {
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
         let Some(told) = self.told(id) else { return };
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.counts.clone_from(&told.progress.counts);
-        }
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.counts.clone_from(&told.progress.counts);
+        // What it is in the middle of is nobody's business, and a crash must not make it forgotten.
+        let (id, kept) = (id.to_string(), job.to_object());
+        let entry = Entry { id: &id, change, kept, told: told.document() };
         let (receipt, settled) = Receipt::channel();
-        self.shelf.put(&id.to_string(), change, told.document(), ops, cause, receipt);
+        self.shelf.put_entry(entry, ops, cause, receipt);
         self.unsettled += 1;
         let settled = settled.into_actor(self);
         ctx.spawn(settled.map(|settled, this, ctx| {

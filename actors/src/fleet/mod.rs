@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix::Addr;
 use tracing::warn;
 
-pub use self::shelf::Shelf;
+pub use self::shelf::{Entry, Shelf};
 use self::templates::CatalogNow;
 use crate::counters::Counters;
 use crate::domain::Clock;

@@ -18,6 +18,14 @@ use crate::store::{Fleet, JobOp, Record};
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
+/// A change of a record, as it is kept and as it is told: what is for the hub alone is in the first.
+pub struct Entry<'a> {
+    pub id: &'a str,
+    pub change: RecordChange,
+    pub kept: Object,
+    pub told: Object,
+}
+
 /// See the module.
 #[derive(Clone)]
 pub struct Shelf {
@@ -58,10 +66,17 @@ impl Shelf {
         cause: Cause,
         receipt: Receipt,
     ) {
+        let entry = Entry { id, change, kept: body.clone(), told: body };
+        self.put_entry(entry, jobs, cause, receipt);
+    }
+
+    /// The same for a record of which not all is told that is kept.
+    pub fn put_entry(&self, entry: Entry<'_>, jobs: Vec<JobOp>, cause: Cause, receipt: Receipt) {
+        let Entry { id, change, kept, told } = entry;
         let now = self.around.clock.now();
-        let kept = (change != RecordChange::Removed).then(|| body.clone());
+        let kept = (change != RecordChange::Removed).then_some(kept);
         let record = Record { kind: self.kind, id: id.into(), body: kept, updated_at: now };
-        let change = FleetChange { what: self.kind, id: id.into(), change, body };
+        let change = FleetChange { what: self.kind, id: id.into(), change, body: told };
         let event = Event {
             device: DeviceId::none(),
             number: DeviceNumber::default(),

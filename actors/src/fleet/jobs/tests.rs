@@ -1,5 +1,6 @@
 //! Jobs in a hub, over a store that outlives it.
 
+mod crash;
 mod rollout;
 
 use std::collections::BTreeMap;

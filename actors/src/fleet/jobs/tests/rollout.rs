@@ -168,6 +168,32 @@ async fn it_is_canceled_and_what_failed_is_tried_again() {
 }
 
 #[actix::test]
+async fn what_a_crash_left_uncalled_is_called_back() {
+    let house = House::new().await;
+    let devices = house.devices(3).await;
+    house.come("d0", "1").await;
+    let job = house.make(&to_two(&[100], 3), &devices, None).await;
+    house.until_count(job, StepState::Notified, 1).await;
+    // That it is canceled is the last that becomes durable.
+    let is_canceled =
+        |record: &Record| Job::parse(record.body.as_ref().unwrap()).unwrap().status == JobStatus::Canceled;
+    house.store.break_after(move |batch| batch.fleet.records.iter().any(is_canceled));
+    let (reply, _) = oneshot::channel();
+    let cause = Cause::new(Source::Rest, "user:ann");
+    post(&house.hub.jobs, SteerJob { id: job, steer: Steer::Cancel, cause, reply }).unwrap();
+    while !house.memory.records(RecordKind::Job).await.unwrap().iter().any(is_canceled) {
+        tokio::task::yield_now().await;
+    }
+
+    let house = house.again().await;
+    let told = house.until_count(job, StepState::Canceled, 3).await;
+    assert_eq!(told.job.status, JobStatus::Canceled);
+    for device in ["d0", "d1", "d2"] {
+        assert_eq!(house.firmware(device).await, "none", "{device}");
+    }
+}
+
+#[actix::test]
 async fn who_is_not_to_be_updated_by_then_is_passed_over() {
     let house = House::new().await;
     let devices = house.devices(4).await;

@@ -1,0 +1,67 @@
+//! The hub goes down between the parts in which many of a job's devices are changed.
+
+use super::*;
+
+/// As many devices as are written down in three parts; nobody knows them, so each fails at its turn.
+const MANY: i64 = 1_300;
+const PART: usize = 500;
+
+fn nobody() -> Vec<(DeviceId, DeviceNumber)> {
+    (0..MANY).map(|n| (id(&format!("x{n}")), DeviceNumber(n + 1_000_000))).collect()
+}
+
+impl House {
+    /// Steers without waiting for the answer, and what comes after the first part of it is not durable.
+    fn steer_into_crash(&self, id: JobId, steer: Steer) {
+        self.store.break_after(|batch| batch.fleet.jobs.iter().any(is_first_part));
+        let (reply, _) = oneshot::channel();
+        let cause = Cause::new(Source::Rest, "user:ann");
+        post(&self.hub.jobs, SteerJob { id, steer, cause, reply }).unwrap();
+    }
+
+    /// Waits until so many of the job's devices are in this state by the store.
+    async fn until_stored(&self, job: JobId, state: StepState, count: usize) {
+        while self.steps(job, &[state]).await.len() != count {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn is_first_part(op: &JobOp) -> bool {
+    matches!(op, JobOp::Sweep(sweep) if sweep.places == Some((0, 500)))
+}
+
+#[actix::test]
+async fn a_cancel_that_was_cut_short_is_gone_on_with() {
+    let house = House::new().await;
+    let job = house.make(ON, &nobody(), Some(10.0)).await;
+    // The clock stands still: one turn, and no more.
+    house.until_stored(job, StepState::Failed, 1).await;
+    house.steer_into_crash(job, Steer::Cancel);
+    house.until_stored(job, StepState::Canceled, PART - 1).await;
+
+    let house = house.again().await;
+    assert_eq!(house.show(job).await.unwrap().job.status, JobStatus::Canceled);
+    house.until_stored(job, StepState::Canceled, 1_299).await;
+    let told = house.steer(job, Steer::Retry).await.unwrap();
+    assert_eq!(counts(&told), [("queued", 1), ("canceled", 1_299)], "what was canceled stays so");
+}
+
+#[actix::test]
+async fn a_retry_that_was_cut_short_is_gone_on_with() {
+    let house = House::new().await;
+    let job = house.make(ON, &nobody(), Some(5_000.0)).await;
+    while house.show(job).await.unwrap().job.status != JobStatus::Done {
+        house.clock.advance(100);
+    }
+    house.until_stored(job, StepState::Failed, 1_300).await;
+    house.steer_into_crash(job, Steer::Retry);
+    house.until_stored(job, StepState::Queued, PART).await;
+
+    // Its clock stands still again: one has its turn, and all the others are to have it.
+    let house = house.again().await;
+    house.until_stored(job, StepState::Failed, 1).await;
+    assert_eq!(house.steps(job, &[StepState::Queued]).await.len(), 1_299);
+    let told = house.show(job).await.unwrap();
+    assert_eq!((told.job.status, told.job.round), (JobStatus::Running, 2));
+}
