@@ -9,7 +9,7 @@ use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::fleet::{JobAction, JobId, JobStatus, StepState};
 use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::archive::ListJobDevices;
-use twinhub_actors::messages::jobs::{JobTold, ListJobs, ShowJob, Steer, SteerJob};
+use twinhub_actors::messages::jobs::{JobTold, ListJobs, MakeJob, ShowJob, Steer, SteerJob};
 use twinhub_actors::post::post;
 use twinhub_actors::store::{JobDevice, JobDeviceQuery};
 use utoipa::OpenApi;
@@ -253,6 +253,21 @@ pub async fn remove_job(
     params.finish()?;
     steer(&state, id, Steer::Remove).await?;
     Ok(reply::json(StatusCode::OK, &JobRemoved { id: id.to_string(), deleted: true }))
+}
+
+/// Makes a job, and tells of it when all its devices are written down, as it is most often at once. Of a large one, for
+/// which that takes longer than one waits, it is told that it is `preparing`.
+///
+/// # Errors
+/// It was not made durable in time.
+pub(super) async fn make(
+    state: &WebState,
+    make: impl FnOnce(oneshot::Sender<JobTold>, oneshot::Sender<JobTold>) -> MakeJob,
+) -> Result<JobTold, ApiError> {
+    let ((reply, told), (prepared, whole)) = (oneshot::channel(), oneshot::channel());
+    post(&state.hub.jobs, make(reply, prepared)).map_err(|_| going_down())?;
+    let told = state.hub.answer(told).await?;
+    Ok(state.hub.answer(whole).await.unwrap_or(told))
 }
 
 async fn steered(

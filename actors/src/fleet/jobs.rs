@@ -81,6 +81,9 @@ impl Jobs {
         self.begun = true;
         let ids: Vec<JobId> = self.jobs.keys().copied().collect();
         for id in ids {
+            if self.runs.contains_key(&id) {
+                continue; // made since, by a template that goes on
+            }
             let Some(job) = self.jobs.get(&id) else { continue };
             let (status, sweeping) = (job.status, job.sweeping);
             if status.is_final() && sweeping.is_none() && self.told(id).is_none_or(|told| is_over(&told)) {

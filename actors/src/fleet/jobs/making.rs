@@ -20,11 +20,12 @@ struct Parts {
     rows: std::vec::IntoIter<JobDevice>,
     cause: Cause,
     reply: Option<oneshot::Sender<JobTold>>,
+    prepared: oneshot::Sender<JobTold>,
 }
 
 impl Jobs {
     pub(super) fn make(&mut self, make: MakeJob, ctx: &mut Context<Self>) {
-        let MakeJob { action, description, rate, devices, skipped, unknown, cause, reply } = make;
+        let MakeJob { action, description, rate, devices, skipped, unknown, cause, reply, prepared } = make;
         let (id, now) = (JobId(Uuid::now_v7()), self.around.clock.now());
         let known =
             devices.into_iter().map(|(device, number)| (device, number, Step::new(id, StepState::Queued)));
@@ -53,7 +54,7 @@ impl Jobs {
         let mut run = self.new_run(id);
         run.writing = true;
         self.runs.insert(id, run);
-        let parts = Parts { id, rows: rows.into_iter(), cause, reply: Some(reply) };
+        let parts = Parts { id, rows: rows.into_iter(), cause, reply: Some(reply), prepared };
         self.write_part(parts, RecordChange::Made, ctx);
     }
 
@@ -66,11 +67,13 @@ impl Jobs {
             if let (Some(reply), Some(told)) = (parts.reply.take(), this.told(id)) {
                 let _ = reply.send(told); // whoever asked may have gone
             }
-            if is_last {
-                this.ready(id, ctx);
-            } else {
-                this.write_part(parts, RecordChange::Changed, ctx);
+            if !is_last {
+                return this.write_part(parts, RecordChange::Changed, ctx);
             }
+            if let Some(told) = this.told(id) {
+                let _ = parts.prepared.send(told); // so may have whoever waited
+            }
+            this.ready(id, ctx);
         };
         if is_last {
             let _ = self.signal(id, JobSignal::Prepared, None); // it was being prepared

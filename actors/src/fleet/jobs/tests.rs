@@ -83,7 +83,7 @@ impl House {
         devices: &[(DeviceId, DeviceNumber)],
         rate: Option<f64>,
     ) -> oneshot::Receiver<JobTold> {
-        let (reply, told) = oneshot::channel();
+        let ((reply, told), (prepared, _)) = (oneshot::channel(), oneshot::channel());
         let make = MakeJob {
             action: serde_json::from_str(action).unwrap(),
             description: "".into(),
@@ -93,6 +93,7 @@ impl House {
             unknown: Vec::new(),
             cause: Cause::new(Source::Rest, "user:ann"),
             reply,
+            prepared,
         };
         post(&self.hub.jobs, make).unwrap();
         told

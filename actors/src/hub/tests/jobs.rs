@@ -13,7 +13,7 @@ impl House {
             let twin = self.hub.read(&id(device)).await.unwrap().unwrap();
             known.push((twin.id.clone(), twin.number));
         }
-        let (reply, told) = oneshot::channel();
+        let ((reply, told), (prepared, _)) = (oneshot::channel(), oneshot::channel());
         let make = MakeJob {
             action: serde_json::from_str(r#"{"desired":{"power":"on"}}"#).unwrap(),
             description: "".into(),
@@ -23,6 +23,7 @@ impl House {
             unknown: vec![id("nobody")],
             cause: Cause::new(Source::Rest, ""),
             reply,
+            prepared,
         };
         post(&self.hub.jobs, make).unwrap();
         told.await.unwrap().job.id
