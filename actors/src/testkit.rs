@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -84,6 +85,8 @@ struct Plan {
     /// After which commit it breaks.
     is_last: Option<Box<IsLast>>,
     reads_fail: bool,
+    /// How long a count of a job's devices takes.
+    counting: Duration,
     commits: u64,
 }
 
@@ -112,6 +115,11 @@ impl FailingStore {
     /// All reads and `maintain` fail too, until [`FailingStore::heal`].
     pub fn break_reads(&self) {
         self.plan().reads_fail = true;
+    }
+
+    /// Each count of a job's devices takes so long from now on.
+    pub fn slow_counts(&self, takes: Duration) {
+        self.plan().counting = takes;
     }
 
     /// From now on nothing fails.
@@ -321,6 +329,8 @@ impl Store for FailingStore {
 
     async fn job_counts(&self, job: JobId, places: Option<(u64, u64)>) -> Result<JobCounts, StoreError> {
         self.may_read("job_counts")?;
+        let takes = self.plan().counting;
+        tokio::time::sleep(takes).await;
         self.inner.job_counts(job, places).await
     }
 

@@ -89,6 +89,18 @@ impl JobDeviceQuery {
     }
 }
 
+impl JobOp {
+    /// Whose devices it is about; none where it is about none.
+    #[must_use]
+    pub fn job(&self) -> Option<JobId> {
+        match self {
+            Self::Devices(devices) => devices.first().map(|device| device.step.job),
+            Self::Step { step, .. } => Some(step.job),
+            Self::Sweep(sweep) => Some(sweep.job),
+        }
+    }
+}
+
 impl Fleet {
     /// Is there nothing in it?
     #[must_use]

@@ -8,7 +8,6 @@ use tracing::warn;
 
 use super::Jobs;
 use super::run::Run;
-use crate::counters::get;
 use crate::domain::fleet::job::{Progress, Speed, Sweeping};
 use crate::domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, StepState};
 use crate::domain::{Cause, Timestamp};
@@ -16,9 +15,9 @@ use crate::store::{JobCounts, StoreError};
 
 /// A job is counted so often at most: counting reads all its devices.
 const COUNT_EVERY_MS: u64 = 250;
-/// One for more devices than [`MANY`] so often.
-const COUNT_MANY_EVERY_MS: u64 = 1_000;
-const MANY: u64 = 100_000;
+/// And the store counts for a twentieth of the time at most, unless one would know nothing for longer than this.
+const REST: u64 = 20;
+const LONGEST_REST_MS: u64 = 30_000;
 /// It is told of so often at most.
 const TELL_EVERY_MS: u64 = 1_000;
 /// So often it is looked at whether something is to be counted or told.
@@ -30,9 +29,11 @@ pub(super) type Then = Box<dyn FnOnce(&mut Jobs, &mut Context<Jobs>)>;
 /// What is known of a job's devices.
 pub(super) struct Counting {
     counts: JobCounts,
-    /// How many changes of jobs' devices were committed when it was counted; none: it was not.
+    /// How many changes of the job's devices were committed when it was counted; none: it was not.
     as_of: Option<u64>,
+    /// When it was counted last, or was begun to be, and how long that took the last time.
     at_ms: u64,
+    took_ms: u64,
     under_way: bool,
     /// Asked for again while it was under way.
     again: bool,
@@ -50,12 +51,19 @@ impl Counting {
             counts,
             as_of: None,
             at_ms: 0,
+            took_ms: 0,
             under_way: false,
             again: false,
             waiting: Vec::new(),
             told_ms: 0,
             speed: Speed::default(),
         }
+    }
+
+    /// Is it time to count again, after so many changes?
+    fn is_due(&self, now_ms: u64, changes: u64) -> bool {
+        let rest = self.took_ms.saturating_mul(REST).clamp(COUNT_EVERY_MS, LONGEST_REST_MS);
+        !self.under_way && self.as_of != Some(changes) && now_ms >= self.at_ms + rest
     }
 
     /// What was in one state is in another now.
@@ -98,20 +106,18 @@ impl Jobs {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        let (now_ms, changes) = (self.around.clock.uptime_ms(), get(&self.around.counters.job_changes));
+        let now_ms = self.around.clock.uptime_ms();
         let ids: Vec<JobId> = self.runs.keys().copied().collect();
         for id in ids {
             self.expire(id, ctx);
-            let (Some(run), Some(job)) = (self.runs.get(&id), self.jobs.get(&id)) else { continue };
-            let every = if job.total > MANY { COUNT_MANY_EVERY_MS } else { COUNT_EVERY_MS };
-            let Counting { as_of, at_ms, .. } = run.counting;
-            if as_of != Some(changes) && now_ms >= at_ms + every {
+            let changes = self.around.counters.changes_of_jobs.of(id);
+            if self.runs.get(&id).is_some_and(|run| run.counting.is_due(now_ms, changes)) {
                 self.count(id, ctx);
             }
         }
     }
 
-    /// Counts how far a job has come with its devices.
+    /// Counts how far a job has come with its devices by now: what was under way is not told, and it is counted anew.
     pub(super) fn count(&mut self, id: JobId, ctx: &mut Context<Self>) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         if run.counting.under_way {
@@ -121,7 +127,9 @@ impl Jobs {
         run.counting.under_way = true;
         run.counting.at_ms = self.around.clock.uptime_ms();
         // Both before the store is asked: what it answers is no older.
-        let (changes, is_through) = (get(&self.around.counters.job_changes), run.is_through());
+        let changes = &self.around.counters.changes_of_jobs;
+        changes.watch(id);
+        let (changes, is_through) = (changes.of(id), run.is_through());
         let (serial, store) = (run.serial, self.around.store.clone());
         let stage = self.rollout(id).map(|(rollout, stage)| rollout.stage(stage));
         let counts = async move {
@@ -134,7 +142,10 @@ impl Jobs {
         };
         ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
             let Some(run) = this.runs.get_mut(&id).filter(|run| run.serial == serial) else { return };
+            let now_ms = this.around.clock.uptime_ms();
             run.counting.under_way = false;
+            run.counting.took_ms = now_ms.saturating_sub(run.counting.at_ms);
+            run.counting.at_ms = now_ms;
             if std::mem::take(&mut run.counting.again) {
                 return this.count(id, ctx);
             }
@@ -142,7 +153,7 @@ impl Jobs {
                 Ok(counts) => counts,
                 Err(error) => {
                     warn!(job = %id, %error, "could not count a job's devices, trying again");
-                    run.counting.as_of = None; // with the next tick
+                    (run.counting.as_of, run.counting.took_ms) = (None, 0); // before long
                     return;
                 }
             };
@@ -197,6 +208,35 @@ impl Jobs {
     fn end(&mut self, id: JobId, ctx: &mut Context<Self>) {
         self.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, |_, _| {});
         self.runs.remove(&id);
+        self.around.counters.changes_of_jobs.forget(id);
         self.forget(ctx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_counted_when_there_is_something_new_and_the_store_has_rested() {
+        let counting = |as_of, at_ms, took_ms, under_way| Counting {
+            as_of,
+            at_ms,
+            took_ms,
+            under_way,
+            ..Counting::new(JobCounts::new())
+        };
+        for (counting, now_ms, changes, expected) in [
+            (counting(None, 1_000, 0, false), 1_249, 0, false),
+            (counting(None, 1_000, 0, false), 1_250, 0, true),
+            (counting(Some(7), 1_000, 0, false), 1_250, 7, false),
+            (counting(Some(7), 1_000, 0, false), 1_250, 8, true),
+            (counting(Some(7), 1_000, 600, false), 12_999, 8, false),
+            (counting(Some(7), 1_000, 600, false), 13_000, 8, true),
+            (counting(Some(7), 1_000, 9_999, false), 31_000, 8, true),
+            (counting(Some(7), 1_000, 0, true), 99_000, 8, false),
+        ] {
+            assert_eq!(counting.is_due(now_ms, changes), expected, "at {now_ms} after {changes}");
+        }
     }
 }

@@ -112,6 +112,7 @@ impl Jobs {
     ) {
         self.put(id, RecordChange::Removed, Vec::new(), cause, ctx, then);
         self.jobs.remove(&id);
+        self.around.counters.changes_of_jobs.forget(id);
         if let Some(run) = self.runs.remove(&id) {
             for wish in run.wishes {
                 self.answer(wish.reply, Err(JobRefusal::Unknown(id)), ctx);

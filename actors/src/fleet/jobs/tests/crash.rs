@@ -11,12 +11,10 @@ fn nobody() -> Vec<(DeviceId, DeviceNumber)> {
 }
 
 impl House {
-    /// Steers without waiting for the answer, and what comes after the first part of it is not durable.
+    /// Steers, and what comes after the first part of it is not durable.
     fn steer_into_crash(&self, id: JobId, steer: Steer) {
         self.store.break_after(|batch| batch.fleet.jobs.iter().any(is_first_part));
-        let (reply, _) = oneshot::channel();
-        let cause = Cause::new(Source::Rest, "user:ann");
-        post(&self.hub.jobs, SteerJob { id, steer, cause, reply }).unwrap();
+        drop(self.steering(id, steer));
     }
 
     /// Waits until so many of the job's devices are in this state by the store.

@@ -178,9 +178,7 @@ async fn what_a_crash_left_uncalled_is_called_back() {
     let is_canceled =
         |record: &Record| Job::parse(record.body.as_ref().unwrap()).unwrap().status == JobStatus::Canceled;
     house.store.break_after(move |batch| batch.fleet.records.iter().any(is_canceled));
-    let (reply, _) = oneshot::channel();
-    let cause = Cause::new(Source::Rest, "user:ann");
-    post(&house.hub.jobs, SteerJob { id: job, steer: Steer::Cancel, cause, reply }).unwrap();
+    drop(house.steering(job, Steer::Cancel));
     while !house.memory.records(RecordKind::Job).await.unwrap().iter().any(is_canceled) {
         tokio::task::yield_now().await;
     }
