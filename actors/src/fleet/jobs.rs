@@ -6,6 +6,7 @@
 //! twice. What no twin can say (there is no such device, it would not) the jobs write down themselves.
 
 mod making;
+mod parts;
 mod progress;
 mod rollout;
 mod run;
@@ -128,11 +129,24 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        let Some(told) = self.told(id) else { return };
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        job.counts.clone_from(&told.progress.counts);
+        let Some(mut told) = self.told(id) else { return };
+        told.job.counts.clone_from(&told.progress.counts);
+        self.jobs.insert(id, told.job.clone());
+        self.write(&told, change, ops, cause, ctx, then);
+    }
+
+    /// The same for one that need not be there any more.
+    fn write(
+        &mut self,
+        told: &JobTold,
+        change: RecordChange,
+        ops: Vec<JobOp>,
+        cause: Cause,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
         // What it is in the middle of is nobody's business, and a crash must not make it forgotten.
-        let (id, kept) = (id.to_string(), job.to_object());
+        let (id, kept) = (told.job.id.to_string(), told.job.to_object());
         let entry = Entry { id: &id, change, kept, told: told.document() };
         let (receipt, settled) = Receipt::channel();
         self.shelf.put_entry(entry, ops, cause, receipt);

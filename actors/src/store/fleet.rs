@@ -34,6 +34,8 @@ pub enum JobOp {
     Step { number: DeviceNumber, at: Timestamp, step: Step },
     /// All of its devices in one of these states, at one of these places, come into another.
     Sweep(Sweep),
+    /// Its devices from this place on, up to that, exclusive, are forgotten.
+    Forget { job: JobId, places: (u64, u64) },
 }
 
 /// See [`JobOp::Sweep`].
@@ -41,8 +43,8 @@ pub enum JobOp {
 pub struct Sweep {
     pub job: JobId,
     pub from: Vec<StepState>,
-    /// From this place on, up to that, exclusive; none: all.
-    pub places: Option<(u64, u64)>,
+    /// From this place on, up to that, exclusive.
+    pub places: (u64, u64),
     pub to: StepState,
     pub detail: Box<str>,
     pub at: Timestamp,
@@ -97,6 +99,7 @@ impl JobOp {
             Self::Devices(devices) => devices.first().map(|device| device.step.job),
             Self::Step { step, .. } => Some(step.job),
             Self::Sweep(sweep) => Some(sweep.job),
+            Self::Forget { job, .. } => Some(*job),
         }
     }
 }

@@ -6,10 +6,11 @@ use uuid::Uuid;
 
 use super::Jobs;
 use crate::domain::alarm::who;
+use crate::domain::fleet::job::Sweeping;
 use crate::domain::fleet::{Job, JobId, JobSignal, RecordChange, Step, StepState};
 use crate::domain::{Cause, DeviceId, DeviceNumber, Refusal};
 use crate::messages::jobs::{JobTold, MakeJob};
-use crate::store::{JobDevice, JobOp, Sweep};
+use crate::store::{JobDevice, JobOp};
 
 /// Devices that are written down with one commit: more would make other traffic wait for it.
 pub(super) const AT_ONCE: usize = 500;
@@ -89,17 +90,6 @@ impl Jobs {
     pub(super) fn break_off(&mut self, id: JobId, ctx: &mut Context<Self>) {
         const WHY: &str = "the hub stopped while the job was being made: nothing was done";
         let _ = self.signal(id, JobSignal::BreakOff, Some(WHY)); // it was being prepared
-        let sweep = Sweep {
-            job: id,
-            from: vec![StepState::Queued],
-            places: None,
-            to: StepState::Canceled,
-            detail: WHY.into(),
-            at: self.around.clock.now(),
-        };
-        let cause = Cause::of_job(id);
-        self.put(id, RecordChange::Changed, vec![JobOp::Sweep(sweep)], cause, ctx, move |this, ctx| {
-            this.count(id, ctx);
-        });
+        self.sweep(id, Sweeping::Cancel, Cause::of_job(id), ctx);
     }
 }

@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use tracing::{info, warn};
 
 use super::Jobs;
+use super::run::Run;
 use crate::domain::fleet::job::{JobCounts, Sweeping};
 use crate::domain::fleet::rollout::Next;
 use crate::domain::fleet::{JobId, JobSignal, JobStatus, RecordChange, Rollout, StepState};
@@ -20,7 +21,7 @@ use crate::fleet::Around;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt};
-use crate::store::{JobDevice, JobDeviceQuery, JobOp, Sweep};
+use crate::store::{JobDevice, JobDeviceQuery, Sweep};
 
 /// Tasks that are called back at once.
 const AT_ONCE: u64 = 64;
@@ -97,19 +98,26 @@ impl Jobs {
         let is_running = self.jobs.get(&id).is_some_and(|job| job.status == JobStatus::Running);
         let is_over = self.rollout(id).is_some_and(|(rollout, _)| rollout.expires <= now);
         let reach = self.reach(id);
-        let Some(run) = self.runs.get_mut(&id).filter(|run| is_running && is_over && !run.expired) else {
+        // Nothing else changes many of them meanwhile.
+        let may = |run: &&mut Run| !run.expired && !run.writing && run.aborting.is_none();
+        let Some(run) = self.runs.get_mut(&id).filter(|run| is_running && is_over && may(run)) else {
             return;
         };
-        run.expired = true;
+        (run.expired, run.writing) = (true, true);
         let sweep = Sweep {
             job: id,
             from: vec![StepState::Queued],
-            places: Some((reach, u64::MAX)),
+            places: (reach, u64::MAX),
             to: StepState::Failed,
             detail: "the roll-out's time was over before its stage began".into(),
             at: now,
         };
-        self.note(vec![JobOp::Sweep(sweep)], ctx, move |this, ctx| this.count(id, ctx));
+        self.sweep_parts(sweep, ctx, move |this, last, ctx| {
+            this.note(vec![last], ctx, move |this, ctx| {
+                this.ready(id, ctx);
+                this.count(id, ctx);
+            });
+        });
     }
 
     /// Calls back what devices have not begun with, and then goes on.

@@ -303,14 +303,17 @@ impl Jobs {
             return self.feed(ctx);
         }
         error!(job = %id, "devices had their turns and are queued still, giving them up");
+        run.writing = true;
         let sweep = Sweep {
             job: id,
             from: vec![StepState::Queued],
-            places: None,
+            places: (0, u64::MAX),
             to: StepState::Failed,
             detail: "nothing came of its turns".into(),
             at: self.around.clock.now(),
         };
-        self.note(vec![JobOp::Sweep(sweep)], ctx, Self::feed);
+        self.sweep_parts(sweep, ctx, move |this, last, ctx| {
+            this.note(vec![last], ctx, move |this, ctx| this.ready(id, ctx));
+        });
     }
 }

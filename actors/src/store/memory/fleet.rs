@@ -43,12 +43,18 @@ impl Kept {
                     }
                 }
                 JobOp::Sweep(sweep) => self.sweep(sweep),
+                JobOp::Forget { job, places: (from, to) } => {
+                    if let Some(devices) = self.jobs.get_mut(job) {
+                        devices.retain(|_, device| !(*from..*to).contains(&device.place));
+                    }
+                }
             }
         }
     }
 
     fn sweep(&mut self, Sweep { job, from, places, to, detail, at }: &Sweep) {
-        let query = JobDeviceQuery { states: from.clone(), places: *places, ..JobDeviceQuery::of(*job) };
+        let query =
+            JobDeviceQuery { states: from.clone(), places: Some(*places), ..JobDeviceQuery::of(*job) };
         let devices = self.jobs.get_mut(job).into_iter().flat_map(HashMap::values_mut);
         for device in devices.filter(|device| is_asked_for(&query, device)) {
             device.step = Step::new(*job, *to).because(detail.clone());

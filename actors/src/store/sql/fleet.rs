@@ -111,6 +111,11 @@ pub async fn write(sql: &DatabaseTransaction, Fleet { records, jobs }: &Fleet) -
                 write_steps(sql, std::mem::take(&mut latest)).await?;
                 write_sweep(sql, sweep).await?;
             }
+            JobOp::Forget { job, places } => {
+                write_steps(sql, std::mem::take(&mut latest)).await?;
+                let its = condition(&JobDeviceQuery { places: Some(*places), ..JobDeviceQuery::of(*job) });
+                job_device::Entity::delete_many().filter(its).exec(sql).await.map_err(failed(WRITE_JOB))?;
+            }
         }
     }
     write_steps(sql, latest).await
@@ -172,7 +177,7 @@ async fn write_steps(sql: &DatabaseTransaction, latest: Latest<'_>) -> Result<()
 
 async fn write_sweep(sql: &DatabaseTransaction, sweep: &Sweep) -> Result<(), StoreError> {
     let Sweep { job, from, places, to, detail, at } = sweep;
-    let query = JobDeviceQuery { states: from.clone(), places: *places, ..JobDeviceQuery::of(*job) };
+    let query = JobDeviceQuery { states: from.clone(), places: Some(*places), ..JobDeviceQuery::of(*job) };
     job_device::Entity::update_many()
         .col_expr(C::State, Expr::value(to.as_str()))
         .col_expr(C::Detail, Expr::value(&**detail))

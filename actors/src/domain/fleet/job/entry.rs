@@ -87,12 +87,14 @@ impl Job {
         self.ended_at = status.is_final().then_some(now);
         match signal {
             JobSignal::Prepared => self.started_at = Some(now),
-            JobSignal::Cancel | JobSignal::Abort => self.sweeping = Some(Sweeping::Cancel),
+            JobSignal::BreakOff | JobSignal::Cancel | JobSignal::Abort => {
+                self.sweeping = Some(Sweeping::Cancel);
+            }
             JobSignal::Retry => {
                 self.round += 1;
                 self.sweeping = Some(Sweeping::Retry);
             }
-            JobSignal::BreakOff | JobSignal::Pause | JobSignal::Resume | JobSignal::Finish => {}
+            JobSignal::Pause | JobSignal::Resume | JobSignal::Finish => {}
         }
         true
     }
@@ -181,6 +183,20 @@ mod tests {
             r#""percent":33,"rate":null,"reason":null,"round":1,"stage":null,"started_at":null,"status":"preparing","total":3}"#
         );
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn whoever_had_no_turn_when_it_ends_early_gets_none() {
+        let now = Timestamp::from_millis(5);
+        for signals in [
+            &[JobSignal::BreakOff][..],
+            &[JobSignal::Prepared, JobSignal::Cancel],
+            &[JobSignal::Prepared, JobSignal::Abort],
+        ] {
+            let mut job = job(r#"{"delete":true}"#);
+            assert!(signals.iter().all(|signal| job.take(*signal, None, now)));
+            assert_eq!((job.sweeping, job.ended_at), (Some(Sweeping::Cancel), Some(now)), "{signals:?}");
+        }
     }
 
     #[test]

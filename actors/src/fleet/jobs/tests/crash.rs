@@ -1,6 +1,7 @@
 //! The hub goes down between the parts in which many of a job's devices are changed.
 
 use super::*;
+use crate::store::Sweep;
 
 /// As many devices as are written down in three parts; nobody knows them, so each fails at its turn.
 const MANY: i64 = 1_300;
@@ -26,7 +27,8 @@ impl House {
 }
 
 fn is_first_part(op: &JobOp) -> bool {
-    matches!(op, JobOp::Sweep(sweep) if sweep.places == Some((0, 500)))
+    let (JobOp::Sweep(Sweep { places, .. }) | JobOp::Forget { places, .. }) = op else { return false };
+    *places == (0, 500)
 }
 
 #[actix::test]
@@ -62,4 +64,42 @@ async fn a_retry_that_was_cut_short_is_gone_on_with() {
     assert_eq!(house.steps(job, &[StepState::Queued]).await.len(), 1_299);
     let told = house.show(job).await.unwrap();
     assert_eq!((told.job.status, told.job.round), (JobStatus::Running, 2));
+}
+
+#[actix::test]
+async fn a_large_job_that_was_not_whole_is_broken_off_in_parts() {
+    let house = House::new().await;
+    house.store.break_after(|batch| {
+        let holds =
+            |op: &JobOp| matches!(op, JobOp::Devices(rows) if rows.iter().any(|row| row.place == 999));
+        batch.fleet.jobs.iter().any(holds)
+    });
+    let job = house.make(ON, &nobody(), Some(10.0)).await;
+    house.until_stored(job, StepState::Queued, 2 * PART).await;
+
+    let mut house = house.again().await;
+    let told = house.until(job, JobStatus::Failed).await;
+    let why = "the hub stopped while the job was being made: nothing was done";
+    assert_eq!(told.job.reason.as_deref(), Some(why));
+    house.until_stored(job, StepState::Canceled, 2 * PART).await;
+    assert_eq!(house.steps(job, &[]).await[999], format!("x999 canceled {why}"));
+    assert!(house.store.commits_tried() >= 3, "one alone would have held up all others");
+}
+
+#[actix::test]
+async fn a_large_job_is_removed_in_parts() {
+    let house = House::new().await;
+    let job = house.make(ON, &nobody(), Some(10.0)).await;
+    house.steer(job, Steer::Cancel).await.unwrap();
+    house.steer_into_crash(job, Steer::Remove);
+    while house.steps(job, &[]).await.len() != 800 {
+        tokio::task::yield_now().await;
+    }
+
+    let house = house.again().await;
+    let tried = house.store.commits_tried();
+    house.steer(job, Steer::Remove).await.unwrap();
+    assert!(house.store.commits_tried() >= tried + 3, "one alone would have held up all others");
+    assert!(house.steps(job, &[]).await.is_empty() && house.show(job).await.is_none());
+    assert!(house.again().await.show(job).await.is_none());
 }

@@ -168,6 +168,24 @@ async fn it_is_canceled_and_what_failed_is_tried_again() {
 }
 
 #[actix::test]
+async fn whom_it_never_came_to_in_its_time_has_failed_however_many_they_are() {
+    let house = House::new().await;
+    let nobody: Vec<_> = (0..1_300).map(|n| (id(&format!("x{n}")), DeviceNumber(n + 1_000_000))).collect();
+    let job = house.make(&to_two(&[1, 100], 1_300), &nobody, Some(10.0)).await;
+    // Its clock stands still then: the first stage is not through.
+    house.clock.advance(DAY_MS);
+    let failed = loop {
+        match house.steps(job, &[StepState::Failed]).await {
+            failed if failed.len() == 1_287 => break failed,
+            _ => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(failed[1_286], "x1299 failed the roll-out's time was over before its stage began");
+    let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
+    assert_eq!(counts(&told), [("failed", 1_287), ("skipped", 13)]);
+}
+
+#[actix::test]
 async fn what_a_crash_left_uncalled_is_called_back() {
     let house = House::new().await;
     let devices = house.devices(3).await;
