@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use actix::fut::ActorFutureExt;
 use actix::{AsyncContext, Context, WrapFuture};
-use futures_util::future::join_all;
-use tracing::{info, warn};
+use futures_util::{StreamExt as _, stream};
+use tracing::info;
 
 use super::Jobs;
 use super::run::Run;
@@ -17,17 +17,19 @@ use crate::domain::fleet::job::{JobCounts, Sweeping};
 use crate::domain::fleet::rollout::Next;
 use crate::domain::fleet::{JobId, JobSignal, JobStatus, RecordChange, Rollout, StepState};
 use crate::domain::{Cause, Input};
-use crate::fleet::Around;
+use crate::fleet::{Around, again};
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt};
 use crate::store::{JobDevice, JobDeviceQuery, Sweep};
 
 /// Tasks that are called back at once.
-const AT_ONCE: u64 = 64;
+const AT_ONCE: usize = 64;
+/// Devices read from the store with one query.
+const PAGE: u64 = 1_000;
 /// One that is lost on its way, because its twin died, is called back so often.
 const MOST_TRIES: u32 = 4;
-/// The wait before it is tried again, and before the store is asked again.
+/// The wait before it is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 
 impl Jobs {
@@ -143,27 +145,17 @@ impl Jobs {
 async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, reason: Box<str>) {
     let mut from = 0;
     loop {
-        let query = JobDeviceQuery {
-            states: vec![StepState::Queued, StepState::Notified],
-            places: Some((from, reach)),
-            limit: AT_ONCE,
-            ..JobDeviceQuery::of(job)
-        };
-        match around.store.job_devices(&query).await {
-            Ok(page) => {
-                let Some(last) = page.devices.last() else { return };
-                from = last.place + 1;
-                join_all(page.devices.iter().map(|device| call_back(&around, job, device, &reason))).await;
-            }
-            Err(error) => {
-                warn!(%job, %error, "could not read a roll-out's devices, trying again");
-                tokio::time::sleep(TRY_AGAIN).await;
-            }
-        }
+        let states = [StepState::Queued, StepState::Notified];
+        let query = JobDeviceQuery::stretch(job, &states, (from, reach), PAGE);
+        let page = again("whom a roll-out calls back", || around.store.job_devices(&query)).await;
+        let Some(last) = page.devices.last() else { return };
+        from = last.place + 1;
+        let calls = stream::iter(page.devices);
+        calls.for_each_concurrent(AT_ONCE, |device| call_back(&around, job, device, &reason)).await;
     }
 }
 
-async fn call_back(around: &Around, job: JobId, device: &JobDevice, reason: &str) {
+async fn call_back(around: &Around, job: JobId, device: JobDevice, reason: &str) {
     for _ in 0..MOST_TRIES {
         let (receipt, settled) = Receipt::channel();
         let deliver = Deliver {

@@ -253,12 +253,7 @@ impl Jobs {
         }
         run.reading = true;
         let store = self.around.store.clone();
-        let query = JobDeviceQuery {
-            states: vec![StepState::Queued],
-            places: Some((run.read_to, reach)),
-            limit: PAGE,
-            ..JobDeviceQuery::of(id)
-        };
+        let query = JobDeviceQuery::stretch(id, &[StepState::Queued], (run.read_to, reach), PAGE);
         let (serial, page) = (run.serial, async move { store.job_devices(&query).await });
         ctx.spawn(page.into_actor(self).map(move |page, this, ctx| {
             if this.runs.get(&id).is_some_and(|run| run.serial == serial) {

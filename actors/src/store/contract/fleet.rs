@@ -115,6 +115,9 @@ async fn a_jobs_devices_come_further_once() {
             (page.total, page.devices),
             (1_200, vec![device(JOB, 1_195), device(JOB, 1_196), device(JOB, 1_197)])
         );
+        let stretch = JobDeviceQuery::stretch(JOB, &[Queued], (1_195, 1_199), 2);
+        let stretch = fixture.store.job_devices(&stretch).await.unwrap();
+        assert_eq!((stretch.total, stretch.devices), (0, vec![device(JOB, 1_195), device(JOB, 1_196)]));
 
         world.fleet.jobs.extend([
             sweep(Failed, Queued, (0, u64::MAX)),

@@ -70,7 +70,7 @@ impl Kept {
         let all = self.jobs.get(&query.job).into_iter().flat_map(HashMap::values);
         let mut found: Vec<&JobDevice> = all.filter(|device| is_asked_for(query, device)).collect();
         found.sort_by_key(|device| device.place);
-        let total = found.len() as u64;
+        let total = if query.counted { found.len() as u64 } else { 0 };
         let page = found.into_iter().skip(count(query.offset)).take(count(query.limit));
         JobDevicePage { devices: page.cloned().collect(), total }
     }

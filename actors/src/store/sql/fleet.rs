@@ -47,16 +47,16 @@ pub async fn records(store: &SqlStore, kind: RecordKind) -> Result<Vec<Record>, 
 /// See [`crate::store::Store::job_devices`].
 pub async fn job_devices(store: &SqlStore, query: &JobDeviceQuery) -> Result<JobDevicePage, StoreError> {
     let selected = job_device::Entity::find().filter(condition(query));
-    let total: Option<i64> = selected
-        .clone()
-        .select_only()
-        .column_as(C::Place.count(), "count")
-        .into_tuple()
-        .one(&store.readers)
-        .await
-        .map_err(failed(READ_JOB))?;
-    let total = uint(total.unwrap_or_default());
-    if query.offset >= total || query.limit == 0 {
+    let mut total = 0;
+    if query.counted {
+        let counting = selected.clone().select_only().column_as(C::Place.count(), "count").into_tuple();
+        let count: Option<i64> = counting.one(&store.readers).await.map_err(failed(READ_JOB))?;
+        total = uint(count.unwrap_or_default());
+        if query.offset >= total {
+            return Ok(JobDevicePage { devices: Vec::new(), total });
+        }
+    }
+    if query.limit == 0 {
         return Ok(JobDevicePage { devices: Vec::new(), total });
     }
     let rows = selected
