@@ -141,8 +141,8 @@ impl Jobs {
             Ok::<_, StoreError>((store.job_counts(id, None).await?, of_stage))
         };
         ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
-            let Some(run) = this.runs.get_mut(&id).filter(|run| run.serial == serial) else { return };
             let now_ms = this.around.clock.uptime_ms();
+            let Some(run) = this.run(id, serial) else { return };
             run.counting.under_way = false;
             run.counting.took_ms = now_ms.saturating_sub(run.counting.at_ms);
             run.counting.at_ms = now_ms;
