@@ -245,7 +245,7 @@ impl Handler<ShowJob> for Jobs {
     type Result = ();
 
     fn handle(&mut self, ShowJob { id, reply }: ShowJob, ctx: &mut Context<Self>) {
-        self.answer(reply, self.told(id), ctx);
+        self.count_late(id, ctx, Box::new(move |this, ctx| this.answer(reply, this.told(id), ctx)));
     }
 }
 

@@ -11,6 +11,7 @@ use super::run::Run;
 use crate::domain::fleet::job::{Progress, Speed, Sweeping};
 use crate::domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, StepState};
 use crate::domain::{Cause, Timestamp};
+use crate::fleet::again;
 use crate::store::{JobCounts, StoreError};
 
 /// A job is counted so often at most: counting reads all its devices.
@@ -172,6 +173,25 @@ impl Jobs {
         let Some(run) = self.runs.get_mut(&id) else { return };
         run.counting.waiting.push(then);
         self.count(id, ctx);
+    }
+
+    /// Calls `then` when it is known how a job without a run stands. Of a roll-out that can still change: a device that
+    /// had failed may come up with the version after all, and nobody counts that by himself any more.
+    pub(super) fn count_late(&mut self, id: JobId, ctx: &mut Context<Self>, then: Then) {
+        let has_failed = |job: &Job| job.counts.contains_key(&StepState::Failed);
+        let may_change = |job: &Job| job.action.rollout().is_some() && has_failed(job);
+        if self.runs.contains_key(&id) || !self.jobs.get(&id).is_some_and(may_change) {
+            return then(self, ctx);
+        }
+        let store = self.around.store.clone();
+        let counts = async move { again("how a roll-out stands", || store.job_counts(id, None)).await };
+        ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
+            match this.jobs.get_mut(&id) {
+                Some(job) if !this.runs.contains_key(&id) && job.counts != counts => job.counts = counts,
+                _ => return then(this, ctx),
+            }
+            this.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, then);
+        }));
     }
 
     /// `is_through`: every device had had its turn before it was counted.

@@ -35,6 +35,9 @@ impl Jobs {
                 }
                 self.feed(ctx);
             }
+            None if steer == Steer::Retry => {
+                self.count_late(id, ctx, Box::new(move |this, ctx| this.grant(id, wish, ctx)));
+            }
             None => self.grant(id, wish, ctx),
         }
     }

@@ -186,6 +186,27 @@ async fn whom_it_never_came_to_in_its_time_has_failed_however_many_they_are() {
 }
 
 #[actix::test]
+async fn a_device_that_is_done_after_all_counts_when_the_roll_out_is_over() {
+    let house = House::new().await;
+    let devices = house.devices(2).await;
+    house.come("d0", "1").await;
+    house.come("d1", "1").await;
+    let job = house.make(&to_two(&[100], 2), &devices, None).await;
+    house.until_count(job, StepState::Notified, 2).await;
+    house.report("d0", "failed").await;
+    house.come("d1", "2").await;
+    let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
+    assert_eq!(counts(&told), [("done", 1), ("failed", 1)]);
+
+    house.come("d0", "2").await;
+    assert_eq!(house.steer(job, Steer::Retry).await.unwrap_err(), JobRefusal::NothingFailed);
+    assert_eq!(counts(&house.show(job).await.unwrap()), [("done", 2)]);
+    let house = house.again().await;
+    assert_eq!(counts(&house.show(job).await.unwrap()), [("done", 2)]);
+    assert_eq!(house.list(&[JobStatus::Done], &["firmware"]).await, [job]);
+}
+
+#[actix::test]
 async fn what_a_crash_left_uncalled_is_called_back() {
     let house = House::new().await;
     let devices = house.devices(3).await;
