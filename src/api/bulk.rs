@@ -111,7 +111,7 @@ pub async fn post_bulk(
 fn wanted(body: Object, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldError> {
     let mut fields = Fields::of(body, &FIELDS)?;
     let action = fields.object("action")?.ok_or_else(|| FieldError::missing("action"))?;
-    let action = action::read(action, now).map_err(|error| within("action", error))?;
+    let action = action::read(action).map_err(|error| within("action", error))?;
     let choice = Choice::take(&mut fields, tree, now)?;
     let rate = rate(&mut fields)?;
     let description = description(&mut fields)?;

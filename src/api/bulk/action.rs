@@ -1,10 +1,11 @@
 //! What is to be done, read and checked as the routes for one device do.
 
 use twinhub_actors::domain::fleet::JobAction;
-use twinhub_actors::domain::{Json, Object, Timestamp};
+use twinhub_actors::domain::{Json, Object};
 
 use super::within;
-use crate::api::{asked, mode};
+use crate::api::asked;
+use crate::api::mode::{self, End};
 use crate::fields::{FieldError, Fields};
 
 /// What people ask for: all kinds but `refresh`, which templates ask for, and `firmware`, which has a route of its own.
@@ -15,7 +16,7 @@ const KINDS: [&str; 8] =
 ///
 /// # Errors
 /// Names the field that is wrong.
-pub fn read(object: Object, now: Timestamp) -> Result<JobAction, FieldError> {
+pub fn read(object: Object) -> Result<JobAction, FieldError> {
     let mut fields = Fields::of(object, &KINDS)?;
     let mut given = KINDS.into_iter().filter_map(|kind| Some((kind, fields.take_even_null(kind)?)));
     let (Some((kind, value)), None) = (given.next(), given.next()) else {
@@ -33,14 +34,10 @@ pub fn read(object: Object, now: Timestamp) -> Result<JobAction, FieldError> {
             let request = asked::request(request).map_err(|error| within(kind, error))?;
             JobAction::Command(Box::new(request))
         }
-        ("mode", Json::Object(wanted)) => {
-            let (mode, until) = mode::wanted(wanted, now).map_err(|error| within(kind, error))?;
-            JobAction::Mode { mode, until }
-        }
+        ("mode", Json::Object(wanted)) => of_mode(wanted).map_err(|error| within(kind, error))?,
         ("mode", Json::String(word)) => {
             let wanted = [("mode", Json::String(word))].into_iter().collect();
-            let (mode, until) = mode::wanted(wanted, now)?;
-            JobAction::Mode { mode, until }
+            of_mode(wanted)?
         }
         ("group", Json::Null) => JobAction::Group(None),
         ("group", Json::String(group)) if group.is_empty() => JobAction::Group(None),
@@ -62,6 +59,17 @@ pub fn read(object: Object, now: Timestamp) -> Result<JobAction, FieldError> {
     Ok(action)
 }
 
+/// How long it lasts counts from each device's turn.
+fn of_mode(wanted: Object) -> Result<JobAction, FieldError> {
+    let (mode, end) = mode::wanted(wanted)?;
+    let (until, for_ms) = match end {
+        Some(End::At(until)) => (Some(until), None),
+        Some(End::After(millis)) => (None, Some(millis)),
+        None => (None, None),
+    };
+    Ok(JobAction::Mode { mode, until, for_ms })
+}
+
 #[cfg(test)]
 mod tests {
     use twinhub_actors::domain::payload;
@@ -69,7 +77,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &str) {
-        let told = match read(payload::object(text.as_bytes()).unwrap(), Timestamp::from_millis(0)) {
+        let told = match read(payload::object(text.as_bytes()).unwrap()) {
             Ok(action) => serde_json::to_string(&action).unwrap(),
             Err(error) => error.to_string(),
         };
@@ -94,8 +102,12 @@ mod tests {
         check(r#"{"group": ""}"#, r#"{"group":null}"#);
         check(r#"{"mode": "schedule"}"#, r#"{"mode":{"mode":"schedule"}}"#);
         check(
-            r#"{"mode": {"mode": "manual", "for": "1s"}}"#,
+            r#"{"mode": {"mode": "manual", "until": "1970-01-01T00:00:01Z"}}"#,
             r#"{"mode":{"mode":"manual","until":"1970-01-01T00:00:01.000Z"}}"#,
+        );
+        check(
+            r#"{"mode": {"mode": "manual", "for": "2h"}}"#,
+            r#"{"mode":{"mode":"manual","for_ms":7200000}}"#,
         );
         check(r#"{"command": {"command_type": "reboot"}}"#, r#"{"command":{"command_type":"reboot""#);
     }

@@ -17,7 +17,8 @@ pub struct NewBulk {
     /// `tag: {"<name>": "<value>"}`. An empty one means all devices.
     r#where: Option<Object>,
     /// One of `desired`, `tags`, `configuration` (merge patches), `command` (as it is sent to a device's commands),
-    /// `mode` (as it is put to a device's mode), `group` and `template` (an id, or null) and `delete: true`.
+    /// `mode` (as it is put to a device's mode; `for` counts from the device's turn), `group` and `template` (an id, or
+    /// null) and `delete: true`.
     action: Object,
     /// Only say whom it would be done to, and what would change.
     dry_run: Option<bool>,

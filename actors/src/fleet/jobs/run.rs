@@ -189,7 +189,7 @@ impl Jobs {
         let (receipt, settled) = Receipt::channel();
         let deliver = Deliver {
             device: turn.device.clone(),
-            input: job.action.input(job.id, job.round, CommandId(Uuid::now_v7())),
+            input: job.action.input(job.id, job.round, CommandId(Uuid::now_v7()), self.around.clock.now()),
             cause: Cause::of_job(job.id),
             receipt,
             if_unknown: IfUnknown::RefuseUnless(turn.number),
