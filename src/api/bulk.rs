@@ -1,6 +1,6 @@
 //! `POST /api/devices/bulk`: one thing done to many devices, as a job.
 
-mod action;
+pub(super) mod action;
 mod preview;
 
 use actix_web::HttpResponse;
@@ -161,9 +161,10 @@ fn confirm(confirmed: Option<u64>, matched: u64) -> Result<(), ApiError> {
     }
 }
 
-/// The field stands within another one.
+/// The field stands within another one; without a name it is that one.
 fn within(outer: &str, error: FieldError) -> FieldError {
-    FieldError { field: format!("{outer}.{}", error.field), ..error }
+    let field = if error.field.is_empty() { outer.into() } else { format!("{outer}.{}", error.field) };
+    FieldError { field, ..error }
 }
 
 #[cfg(test)]
@@ -193,6 +194,8 @@ mod tests {
         };
         check(r#""action": {"delete": true}, "colour": 1"#, "colour");
         check(r#""rate": 1"#, "action");
+        check(r#""action": {}"#, "action");
+        check(r#""action": {"delete": true, "group": "a"}"#, "action");
         for rate in ["0", "-1", "1e99", r#""10/s""#, "true"] {
             check(&format!(r#""action": {{"delete": true}}, "rate": {rate}"#), "rate");
         }

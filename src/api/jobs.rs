@@ -353,6 +353,32 @@ mod tests {
     }
 
     #[test]
+    fn all_kinds_and_filters_are_described() {
+        let document = serde_json::to_value(crate::api::openapi()).unwrap();
+        let parameters =
+            |path: &str| document["paths"][path]["get"]["parameters"].as_array().unwrap().clone();
+        let property = |schema: &str, name: &str| {
+            document["components"]["schemas"][schema]["properties"][name]["description"].to_string()
+        };
+        let listing = parameters("/api/jobs").into_iter().find(|parameter| parameter["name"] == "kind");
+        let listing = listing.unwrap()["description"].to_string();
+        let says = |text: &str, word: &str| assert!(text.contains(&format!("`{word}")), "{word}: {text}");
+        for kind in JobAction::KINDS {
+            says(&property("JobItem", "kind"), kind);
+            says(&listing, kind);
+        }
+        for kind in bulk::action::KINDS {
+            says(&property("NewBulk", "action"), kind);
+        }
+        for filter in parameters("/api/devices") {
+            let name = filter["name"].as_str().unwrap();
+            if !["filter", "sort", "page", "limit"].contains(&name) {
+                says(&property("NewBulk", "where"), name.split('.').next().unwrap());
+            }
+        }
+    }
+
+    #[test]
     fn all_words_are_said() {
         assert!(JobStatus::ALL.iter().all(|status| STATUSES.contains(status.as_str())));
         assert!(StepState::ALL.iter().all(|state| STATES.contains(state.as_str())));

@@ -9,7 +9,7 @@ use crate::api::mode::{self, End};
 use crate::fields::{FieldError, Fields};
 
 /// What people ask for: all kinds but `refresh`, which templates ask for, and `firmware`, which has a route of its own.
-const KINDS: [&str; 8] =
+pub(in crate::api) const KINDS: [&str; 8] =
     ["desired", "command", "mode", "tags", "configuration", "group", "template", "delete"];
 
 /// Reads an object of one field, which says what is done.
@@ -20,11 +20,8 @@ pub fn read(object: Object) -> Result<JobAction, FieldError> {
     let mut fields = Fields::of(object, &KINDS)?;
     let mut given = KINDS.into_iter().filter_map(|kind| Some((kind, fields.take_even_null(kind)?)));
     let (Some((kind, value)), None) = (given.next(), given.next()) else {
-        return Err(FieldError {
-            field: KINDS.join(", "),
-            detail: "exactly one must be given".into(),
-            code: "bad_field",
-        });
+        // Of the action as a whole.
+        return Err(FieldError::bad("", format!("exactly one of {} must be given", KINDS.join(", "))));
     };
     let action = match (kind, value) {
         ("desired", Json::Object(patch)) => JobAction::Desired(patch),
@@ -114,8 +111,11 @@ mod tests {
 
     #[test]
     fn names_what_is_wrong() {
-        check("{}", "`desired, command, mode, tags, configuration, group, template, delete`: exactly one");
-        check(r#"{"group": "a", "delete": true}"#, "`desired, command,");
+        check(
+            "{}",
+            "``: exactly one of desired, command, mode, tags, configuration, group, template, delete",
+        );
+        check(r#"{"group": "a", "delete": true}"#, "``: exactly one of desired,");
         check(r#"{"paint": "red"}"#, "`paint`: there is no such field");
         check(r#"{"desired": 5}"#, "`desired`: expected an object, found a number");
         check(r#"{"tags": null}"#, "`tags`: expected an object, found null");
