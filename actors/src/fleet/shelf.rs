@@ -1,22 +1,16 @@
 //! The shelf: where an actor's records become durable, each with an event that tells of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tracing::warn;
 
-use super::Around;
+use super::{Around, again};
 use crate::domain::fleet::{FleetChange, RecordChange, RecordKind};
 use crate::domain::{Cause, DeviceId, DeviceNumber, Event, EventBody, Object};
 use crate::messages::journal::{Append, Barrier};
 use crate::post::post;
 use crate::receipt::Receipt;
 use crate::store::{Fleet, JobOp, Record};
-
-/// The wait before the store is asked again after it failed; doubled for each further time.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// A change of a record, as it is kept and as it is told: what is for the hub alone is in the first.
 pub struct Entry<'a> {
@@ -42,17 +36,8 @@ impl Shelf {
 
     /// All that is on it, however often the store has to be asked.
     pub async fn load(self) -> Vec<Record> {
-        let mut wait = FIRST_WAIT;
-        loop {
-            match self.around.store.records(self.kind).await {
-                Ok(records) => return records,
-                Err(error) => {
-                    warn!(kind = self.kind.as_str(), %error, "could not read the fleet's records, trying again");
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
-                }
-            }
-        }
+        let what = format!("what is kept of each {}", self.kind.as_str());
+        again(&what, || self.around.store.records(self.kind)).await
     }
 
     /// Puts a record there as `body`, or takes it away where `change` says so, tells of it, and commits `jobs` with

@@ -4,7 +4,6 @@
 //! roll-out that is called off has to call those tasks back, before what is queued is called canceled.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::fut::ActorFutureExt;
 use actix::{AsyncContext, Context, WrapFuture};
@@ -17,20 +16,14 @@ use crate::domain::fleet::job::{JobCounts, Sweeping};
 use crate::domain::fleet::rollout::Next;
 use crate::domain::fleet::{JobId, JobSignal, JobStatus, RecordChange, Rollout, StepState};
 use crate::domain::{Cause, Input};
-use crate::fleet::{Around, again};
-use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::post::post;
-use crate::receipt::{NotTaken, Receipt};
+use crate::fleet::{Around, again, deliver};
+use crate::messages::supervisor::IfUnknown;
 use crate::store::{JobDevice, JobDeviceQuery, Sweep};
 
 /// Tasks that are called back at once.
 const AT_ONCE: usize = 64;
 /// Devices read from the store with one query.
 const PAGE: u64 = 1_000;
-/// One that is lost on its way, because its twin died, is called back so often.
-const MOST_TRIES: u32 = 4;
-/// The wait before it is tried again.
-const TRY_AGAIN: Duration = Duration::from_millis(250);
 
 impl Jobs {
     /// The roll-out that this job is, and the stage that it is in.
@@ -143,6 +136,8 @@ impl Jobs {
 }
 
 async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, reason: Box<str>) {
+    let (input, cause) = (Input::WithdrawUpdate { job: Some(job), reason }, Cause::of_job(job));
+    let (around, input, cause) = (&*around, &input, &cause);
     let mut from = 0;
     loop {
         let states = [StepState::Queued, StepState::Notified];
@@ -150,29 +145,10 @@ async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, reason: Box<str>)
         let page = again("whom a roll-out calls back", || around.store.job_devices(&query)).await;
         let Some(last) = page.devices.last() else { return };
         from = last.place + 1;
-        let calls = stream::iter(page.devices);
-        calls.for_each_concurrent(AT_ONCE, |device| call_back(&around, job, device, &reason)).await;
-    }
-}
-
-async fn call_back(around: &Around, job: JobId, device: JobDevice, reason: &str) {
-    for _ in 0..MOST_TRIES {
-        let (receipt, settled) = Receipt::channel();
-        let deliver = Deliver {
-            device: device.device.clone(),
-            input: Input::WithdrawUpdate { job: Some(job), reason: reason.into() },
-            cause: Cause::of_job(job),
-            receipt,
-            if_unknown: IfUnknown::RefuseUnless(device.number),
-            want_twin: false,
+        let call_back = |JobDevice { device, number, .. }| async move {
+            // One that refuses is gone, and its task with it.
+            let _ = deliver(around, &device, input, cause, IfUnknown::RefuseUnless(number)).await;
         };
-        if post(&around.supervisor, deliver).is_err() {
-            return; // the hub goes down, and does it again when it comes up
-        }
-        match settled.await {
-            // Refused: it is gone, and its task with it.
-            Ok(Ok(_) | Err(NotTaken::Refused(_))) => return,
-            Ok(Err(NotTaken::Lost)) | Err(_) => tokio::time::sleep(TRY_AGAIN).await,
-        }
+        stream::iter(page.devices).for_each_concurrent(AT_ONCE, call_back).await;
     }
 }
