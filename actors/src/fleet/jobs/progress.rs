@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix::fut::ActorFutureExt;
 use actix::{AsyncContext, Context, WrapFuture};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::Jobs;
@@ -17,8 +18,8 @@ use crate::store::{JobCounts, StoreError};
 /// A job is counted so often at most: counting reads all its devices.
 const COUNT_EVERY_MS: u64 = 250;
 /// And the store counts for a twentieth of the time at most, unless one would know nothing for longer than this.
-const REST: u64 = 20;
-const LONGEST_REST_MS: u64 = 30_000;
+const REST: u32 = 20;
+const LONGEST_REST: Duration = Duration::from_secs(30);
 /// It is told of so often at most.
 const TELL_EVERY_MS: u64 = 1_000;
 /// So often it is looked at whether something is to be counted or told.
@@ -32,9 +33,9 @@ pub(super) struct Counting {
     counts: JobCounts,
     /// How many changes of the job's devices were committed when it was counted; none: it was not.
     as_of: Option<u64>,
-    /// When it was counted last, or was begun to be, and how long that took the last time.
     at_ms: u64,
-    took_ms: u64,
+    /// The store is not asked again before this, by a clock that nobody moves: it measures the store.
+    rests_until: Instant,
     under_way: bool,
     /// Asked for again while it was under way.
     again: bool,
@@ -52,7 +53,7 @@ impl Counting {
             counts,
             as_of: None,
             at_ms: 0,
-            took_ms: 0,
+            rests_until: Instant::now(),
             under_way: false,
             again: false,
             waiting: Vec::new(),
@@ -62,9 +63,9 @@ impl Counting {
     }
 
     /// Is it time to count again, after so many changes?
-    fn is_due(&self, now_ms: u64, changes: u64) -> bool {
-        let rest = self.took_ms.saturating_mul(REST).clamp(COUNT_EVERY_MS, LONGEST_REST_MS);
-        !self.under_way && self.as_of != Some(changes) && now_ms >= self.at_ms + rest
+    fn is_due(&self, now_ms: u64, now: Instant, changes: u64) -> bool {
+        let is_time = now_ms >= self.at_ms + COUNT_EVERY_MS && now >= self.rests_until;
+        is_time && !self.under_way && self.as_of != Some(changes)
     }
 
     /// What was in one state is in another now.
@@ -107,12 +108,12 @@ impl Jobs {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        let now_ms = self.around.clock.uptime_ms();
+        let (now_ms, now) = (self.around.clock.uptime_ms(), Instant::now());
         let ids: Vec<JobId> = self.runs.keys().copied().collect();
         for id in ids {
             self.expire(id, ctx);
             let changes = self.around.counters.changes_of_jobs.of(id);
-            if self.runs.get(&id).is_some_and(|run| run.counting.is_due(now_ms, changes)) {
+            if self.runs.get(&id).is_some_and(|run| run.counting.is_due(now_ms, now, changes)) {
                 self.count(id, ctx);
             }
         }
@@ -127,6 +128,7 @@ impl Jobs {
         }
         run.counting.under_way = true;
         run.counting.at_ms = self.around.clock.uptime_ms();
+        let began = Instant::now();
         // Both before the store is asked: what it answers is no older.
         let changes = &self.around.counters.changes_of_jobs;
         changes.watch(id);
@@ -142,11 +144,10 @@ impl Jobs {
             Ok::<_, StoreError>((store.job_counts(id, None).await?, of_stage))
         };
         ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
-            let now_ms = this.around.clock.uptime_ms();
             let Some(run) = this.run(id, serial) else { return };
             run.counting.under_way = false;
-            run.counting.took_ms = now_ms.saturating_sub(run.counting.at_ms);
-            run.counting.at_ms = now_ms;
+            run.counting.rests_until =
+                Instant::now() + began.elapsed().saturating_mul(REST).min(LONGEST_REST);
             if std::mem::take(&mut run.counting.again) {
                 return this.count(id, ctx);
             }
@@ -154,7 +155,7 @@ impl Jobs {
                 Ok(counts) => counts,
                 Err(error) => {
                     warn!(job = %id, %error, "could not count a job's devices, trying again");
-                    (run.counting.as_of, run.counting.took_ms) = (None, 0); // before long
+                    run.counting.as_of = None; // before long
                     return;
                 }
             };
@@ -239,24 +240,24 @@ mod tests {
 
     #[test]
     fn it_is_counted_when_there_is_something_new_and_the_store_has_rested() {
-        let counting = |as_of, at_ms, took_ms, under_way| Counting {
+        let now = Instant::now();
+        let (rested, rests) = (now, now + Duration::from_millis(1));
+        let counting = |as_of, rests_until, under_way| Counting {
             as_of,
-            at_ms,
-            took_ms,
+            at_ms: 1_000,
+            rests_until,
             under_way,
             ..Counting::new(JobCounts::new())
         };
         for (counting, now_ms, changes, expected) in [
-            (counting(None, 1_000, 0, false), 1_249, 0, false),
-            (counting(None, 1_000, 0, false), 1_250, 0, true),
-            (counting(Some(7), 1_000, 0, false), 1_250, 7, false),
-            (counting(Some(7), 1_000, 0, false), 1_250, 8, true),
-            (counting(Some(7), 1_000, 600, false), 12_999, 8, false),
-            (counting(Some(7), 1_000, 600, false), 13_000, 8, true),
-            (counting(Some(7), 1_000, 9_999, false), 31_000, 8, true),
-            (counting(Some(7), 1_000, 0, true), 99_000, 8, false),
+            (counting(None, rested, false), 1_249, 0, false),
+            (counting(None, rested, false), 1_250, 0, true),
+            (counting(Some(7), rested, false), 1_250, 7, false),
+            (counting(Some(7), rested, false), 1_250, 8, true),
+            (counting(Some(7), rests, false), 99_000, 8, false),
+            (counting(Some(7), rested, true), 99_000, 8, false),
         ] {
-            assert_eq!(counting.is_due(now_ms, changes), expected, "at {now_ms} after {changes}");
+            assert_eq!(counting.is_due(now_ms, now, changes), expected, "at {now_ms} after {changes}");
         }
     }
 }
