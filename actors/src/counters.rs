@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::DeviceNumber;
+use crate::domain::fleet::JobId;
 
 /// What happened since the start. Each field only grows, but for those that say `now`.
 #[derive(Debug, Default)]
@@ -73,6 +74,8 @@ pub struct Counters {
     pub webhooks_waiting: AtomicU64,
     /// By device, of those out of service that spoke all the same.
     pub out_of_service: OutOfService,
+    /// By job, of those under way.
+    pub changes_of_jobs: ChangesOfJobs,
 }
 
 /// How many messages of devices that are out of service were refused, by device, since the start or since the device
@@ -103,6 +106,43 @@ impl OutOfService {
     }
 }
 
+/// How often each job came further with a device since it is watched.
+#[derive(Debug, Default)]
+pub struct ChangesOfJobs(Mutex<HashMap<JobId, u64>>);
+
+impl ChangesOfJobs {
+    /// From now on its changes are counted, if they are not already.
+    pub fn watch(&self, job: JobId) {
+        self.counts().entry(job).or_default();
+    }
+
+    /// Counts one of each; those that nobody watches are passed over.
+    pub fn note(&self, jobs: impl Iterator<Item = JobId>) {
+        let mut counts = self.counts();
+        for job in jobs {
+            if let Some(count) = counts.get_mut(&job) {
+                *count += 1;
+            }
+        }
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn of(&self, job: JobId) -> u64 {
+        self.counts().get(&job).copied().unwrap_or_default()
+    }
+
+    /// It is not watched any more.
+    pub fn forget(&self, job: JobId) {
+        self.counts().remove(&job);
+    }
+
+    /// Nothing in here can panic half way through a change.
+    fn counts(&self) -> MutexGuard<'_, HashMap<JobId, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Adds one.
 pub fn up(counter: &AtomicU64) {
     add(counter, 1);
@@ -122,4 +162,26 @@ pub fn down(counter: &AtomicU64) {
 #[must_use]
 pub fn get(counter: &AtomicU64) -> u64 {
     counter.load(Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_jobs_changes_are_its_own() {
+        let [busy, idle, unknown] = [1, 2, 3].map(|n| JobId(Uuid::from_u128(n)));
+        let changes = ChangesOfJobs::default();
+        changes.watch(busy);
+        changes.watch(idle);
+        changes.note([busy, unknown, busy].into_iter());
+        assert_eq!([busy, idle, unknown].map(|job| changes.of(job)), [2, 0, 0]);
+        changes.watch(busy);
+        assert_eq!(changes.of(busy), 2, "it is watched already");
+        changes.forget(busy);
+        changes.note([busy].into_iter());
+        assert_eq!(changes.of(busy), 0);
+    }
 }

@@ -22,7 +22,7 @@ use crate::messages::outbox::PublishAll;
 use crate::outbox::Outbox;
 use crate::post::post;
 use crate::receipt::{Receipt, Taken};
-use crate::store::{Automation, Batch, Fleet, Head, Store};
+use crate::store::{Automation, Batch, Fleet, Head, JobOp, Store};
 
 /// The wait before a failed commit is tried again; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
@@ -189,7 +189,10 @@ impl Journal {
         if !batch.outgoing.is_empty() {
             let _ = post(&self.outbox, PublishAll { outgoing: batch.outgoing });
         }
-        add(&counters.job_changes, batch.fleet.jobs.len() as u64);
+        if !batch.fleet.jobs.is_empty() {
+            add(&counters.job_changes, batch.fleet.jobs.len() as u64);
+            counters.changes_of_jobs.note(batch.fleet.jobs.iter().filter_map(JobOp::job));
+        }
         add(&counters.inputs_committed, owed.len() as u64);
         self.committed += owed.len() as u64;
         for Owed { receipt, taken, pending } in owed {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -72,13 +73,20 @@ pub struct FailingStore {
     blocked: watch::Sender<bool>,
 }
 
-#[derive(Debug, Default)]
+/// Says whether a commit is the last that does not fail.
+type IsLast = dyn Fn(&Batch) -> bool + Send;
+
+#[derive(Default)]
 struct Plan {
     /// How the next commits fail, in order.
     next: Vec<Fault>,
     /// How commits fail until it is healed.
     broken: Option<Fault>,
+    /// After which commit it breaks.
+    is_last: Option<Box<IsLast>>,
     reads_fail: bool,
+    /// How long a count of a job's devices takes.
+    counting: Duration,
     commits: u64,
 }
 
@@ -94,6 +102,11 @@ impl FailingStore {
         self.plan().next.extend(std::iter::repeat_n(fault, count));
     }
 
+    /// All commits fail after the first one of which `is_last` is true, until [`FailingStore::heal`].
+    pub fn break_after(&self, is_last: impl Fn(&Batch) -> bool + Send + 'static) {
+        self.plan().is_last = Some(Box::new(is_last));
+    }
+
     /// All commits fail so, until [`FailingStore::heal`].
     pub fn break_commits(&self, fault: Fault) {
         self.plan().broken = Some(fault);
@@ -104,11 +117,17 @@ impl FailingStore {
         self.plan().reads_fail = true;
     }
 
+    /// Each count of a job's devices takes so long from now on.
+    pub fn slow_counts(&self, takes: Duration) {
+        self.plan().counting = takes;
+    }
+
     /// From now on nothing fails.
     pub fn heal(&self) {
         let mut plan = self.plan();
         plan.next.clear();
         plan.broken = None;
+        plan.is_last = None;
         plan.reads_fail = false;
     }
 
@@ -132,9 +151,13 @@ impl FailingStore {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next_fault(&self) -> Option<Fault> {
+    fn next_fault(&self, batch: &Batch) -> Option<Fault> {
         let mut plan = self.plan();
         plan.commits += 1;
+        if plan.is_last.as_ref().is_some_and(|is_last| is_last(batch)) {
+            (plan.is_last, plan.broken) = (None, Some(Fault::Failed));
+            return None;
+        }
         if plan.next.is_empty() { plan.broken } else { Some(plan.next.remove(0)) }
     }
 
@@ -151,7 +174,7 @@ impl Store for FailingStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        let fault = self.next_fault();
+        let fault = self.next_fault(batch);
         // The sender lives in `self`, so the wait ends with an unblock.
         let _ = self.blocked.subscribe().wait_for(|blocked| !blocked).await;
         match fault {
@@ -306,6 +329,8 @@ impl Store for FailingStore {
 
     async fn job_counts(&self, job: JobId, places: Option<(u64, u64)>) -> Result<JobCounts, StoreError> {
         self.may_read("job_counts")?;
+        let takes = self.plan().counting;
+        tokio::time::sleep(takes).await;
         self.inner.job_counts(job, places).await
     }
 

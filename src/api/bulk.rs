@@ -1,21 +1,20 @@
 //! `POST /api/devices/bulk`: one thing done to many devices, as a job.
 
-mod action;
+pub(super) mod action;
 mod preview;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
-use tokio::sync::oneshot;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::fleet::{JobAction, Tree};
 use twinhub_actors::domain::{Cause, Json, Object, Timestamp};
-use twinhub_actors::messages::jobs::{JobTold, MakeJob};
-use twinhub_actors::post::post;
+use twinhub_actors::messages::jobs::MakeJob;
 
 use super::body::Body;
 use super::choice::{Choice, Chosen};
+use super::jobs;
 use super::params::Params;
 use super::reply::Document;
 use super::schema::jobs::{BulkPreview, JobItem, NewBulk};
@@ -50,7 +49,8 @@ struct Wanted {
     request_body = NewBulk,
     responses(
         (status = 202, description = "The job is stored, and runs. `unknown`: ids that are no device's; the job has \
-            failed with them", body = JobItem, headers(("Location" = String, description = "Where the job is"))),
+            failed with them. A large one may be `preparing` still: should the hub go down before it runs, it is \
+            `failed`, and nothing was done", body = JobItem, headers(("Location" = String, description = "Where the job is"))),
         (status = 200, description = "With `dry_run`: how many devices, and the first ten with what would change",
             body = BulkPreview),
         (status = 409, description = "As many devices match as were not confirmed: none is removed", body = Problem),
@@ -86,8 +86,7 @@ pub async fn post_bulk(
         return Err(HubError::Unavailable("the store does not take anything in just now").into());
     }
     let Chosen { devices, unknown } = matched;
-    let (reply, told) = oneshot::channel();
-    let make = MakeJob {
+    let told = jobs::make(&state, |reply, prepared| MakeJob {
         action: wanted.action,
         description: wanted.description,
         rate: wanted.rate,
@@ -96,9 +95,9 @@ pub async fn post_bulk(
         unknown: unknown.clone(),
         cause: Cause::new(Source::Rest, ""),
         reply,
-    };
-    post(&state.hub.jobs, make).map_err(|_| ApiError::Mailbox(actix::MailboxError::Closed))?;
-    let told: JobTold = state.hub.answer(told).await?;
+        prepared,
+    })
+    .await?;
     let mut response = HttpResponse::Accepted();
     response.insert_header((header::LOCATION, format!("/api/jobs/{}", told.job.id)));
     let mut shown = told.document();
@@ -112,7 +111,7 @@ pub async fn post_bulk(
 fn wanted(body: Object, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldError> {
     let mut fields = Fields::of(body, &FIELDS)?;
     let action = fields.object("action")?.ok_or_else(|| FieldError::missing("action"))?;
-    let action = action::read(action, now).map_err(|error| within("action", error))?;
+    let action = action::read(action).map_err(|error| within("action", error))?;
     let choice = Choice::take(&mut fields, tree, now)?;
     let rate = rate(&mut fields)?;
     let description = description(&mut fields)?;
@@ -162,9 +161,10 @@ fn confirm(confirmed: Option<u64>, matched: u64) -> Result<(), ApiError> {
     }
 }
 
-/// The field stands within another one.
+/// The field stands within another one; without a name it is that one.
 fn within(outer: &str, error: FieldError) -> FieldError {
-    FieldError { field: format!("{outer}.{}", error.field), ..error }
+    let field = if error.field.is_empty() { outer.into() } else { format!("{outer}.{}", error.field) };
+    FieldError { field, ..error }
 }
 
 #[cfg(test)]
@@ -194,6 +194,8 @@ mod tests {
         };
         check(r#""action": {"delete": true}, "colour": 1"#, "colour");
         check(r#""rate": 1"#, "action");
+        check(r#""action": {}"#, "action");
+        check(r#""action": {"delete": true, "group": "a"}"#, "action");
         for rate in ["0", "-1", "1e99", r#""10/s""#, "true"] {
             check(&format!(r#""action": {{"delete": true}}, "rate": {rate}"#), "rate");
         }

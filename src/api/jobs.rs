@@ -10,7 +10,7 @@ use twinhub_actors::domain::fleet::{JobAction, JobId, JobStatus, StepState};
 use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::archive::ListJobDevices;
 use twinhub_actors::messages::firmware::FindImage;
-use twinhub_actors::messages::jobs::{JobTold, ListJobs, ShowJob, Steer, SteerJob};
+use twinhub_actors::messages::jobs::{JobTold, ListJobs, MakeJob, ShowJob, Steer, SteerJob};
 use twinhub_actors::post::post;
 use twinhub_actors::store::{JobDevice, JobDeviceQuery};
 use utoipa::OpenApi;
@@ -264,6 +264,21 @@ pub async fn remove_job(
     Ok(reply::json(StatusCode::OK, &JobRemoved { id: id.to_string(), deleted: true }))
 }
 
+/// Makes a job, and tells of it when all its devices are written down, as it is most often at once. Of a large one, for
+/// which that takes longer than one waits, it is told that it is `preparing`.
+///
+/// # Errors
+/// It was not made durable in time.
+pub(super) async fn make(
+    state: &WebState,
+    make: impl FnOnce(oneshot::Sender<JobTold>, oneshot::Sender<JobTold>) -> MakeJob,
+) -> Result<JobTold, ApiError> {
+    let ((reply, told), (prepared, whole)) = (oneshot::channel(), oneshot::channel());
+    post(&state.hub.jobs, make(reply, prepared)).map_err(|_| going_down())?;
+    let told = state.hub.answer(told).await?;
+    Ok(state.hub.answer(whole).await.unwrap_or(told))
+}
+
 async fn steered(
     JobNamed(id): JobNamed,
     params: Params,
@@ -344,6 +359,32 @@ mod tests {
         let device = JobDevice { device, number: DeviceNumber(1), place: 0, step, at: now };
         assert_eq!(described("JobDeviceItem"), written(&item(&device, false)));
         assert_eq!(described("NewBulk"), bulk::FIELDS.map(str::to_owned).into());
+    }
+
+    #[test]
+    fn all_kinds_and_filters_are_described() {
+        let document = serde_json::to_value(crate::api::openapi()).unwrap();
+        let parameters =
+            |path: &str| document["paths"][path]["get"]["parameters"].as_array().unwrap().clone();
+        let property = |schema: &str, name: &str| {
+            document["components"]["schemas"][schema]["properties"][name]["description"].to_string()
+        };
+        let listing = parameters("/api/jobs").into_iter().find(|parameter| parameter["name"] == "kind");
+        let listing = listing.unwrap()["description"].to_string();
+        let says = |text: &str, word: &str| assert!(text.contains(&format!("`{word}")), "{word}: {text}");
+        for kind in JobAction::KINDS {
+            says(&property("JobItem", "kind"), kind);
+            says(&listing, kind);
+        }
+        for kind in bulk::action::KINDS {
+            says(&property("NewBulk", "action"), kind);
+        }
+        for filter in parameters("/api/devices") {
+            let name = filter["name"].as_str().unwrap();
+            if !["filter", "sort", "page", "limit"].contains(&name) {
+                says(&property("NewBulk", "where"), name.split('.').next().unwrap());
+            }
+        }
     }
 
     #[test]

@@ -58,7 +58,8 @@ pub async fn put_mode(
     Body(body): Body,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
-    let (mode, until) = wanted(body, state.hub.clock.now())?;
+    let (mode, end) = wanted(body)?;
+    let until = end.map(|end| end.moment(state.hub.clock.now()));
     let (input, cause) = (Input::SetMode { mode, until }, Cause::new(Source::Rest, ""));
     let taken = state.hub.deliver(id.clone(), input, cause, IfUnknown::Refuse, true).await?;
     let twin = match taken.twin {
@@ -68,11 +69,29 @@ pub async fn put_mode(
     Ok(shown(&twin))
 }
 
+/// When manual mode ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    At(Timestamp),
+    /// So many ms after it began.
+    After(i64),
+}
+
+impl End {
+    /// When that is, if it begins `now`.
+    fn moment(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::After(millis) => now.plus_millis(millis),
+        }
+    }
+}
+
 /// Reads `{mode, for | until}`.
 ///
 /// # Errors
 /// Names the field that is wrong.
-pub(super) fn wanted(body: Object, now: Timestamp) -> Result<(Mode, Option<Timestamp>), FieldError> {
+pub(super) fn wanted(body: Object) -> Result<(Mode, Option<End>), FieldError> {
     let mut fields = Fields::of(body, &["mode", "for", "until"])?;
     let word = fields.needed_text("mode")?;
     let mode = Mode::parse(&word).ok_or_else(|| {
@@ -84,15 +103,15 @@ pub(super) fn wanted(body: Object, now: Timestamp) -> Result<(Mode, Option<Times
         let field = if length.is_some() { "for" } else { "until" };
         return Err(FieldError::bad(field, "only manual mode has an end: schedule mode goes on"));
     }
-    let until = match (length, until) {
+    let end = match (length, until) {
         (Some(_), Some(_)) => {
             return Err(FieldError::bad("for", "says the same as `until`: give one of them"));
         }
-        (Some(length), None) => Some(now.plus_millis(millis(&length)?)),
-        (None, Some(text)) => Some(moment(&text)?),
+        (Some(length), None) => Some(End::After(millis(&length)?)),
+        (None, Some(text)) => Some(End::At(moment(&text)?)),
         (None, None) => None,
     };
-    Ok((mode, until))
+    Ok((mode, end))
 }
 
 fn millis(length: &Json) -> Result<i64, FieldError> {
@@ -137,8 +156,9 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &str) {
-        let told = match wanted(payload::object(text.as_bytes()).unwrap(), Timestamp::from_millis(0)) {
-            Ok((mode, until)) => {
+        let told = match wanted(payload::object(text.as_bytes()).unwrap()) {
+            Ok((mode, end)) => {
+                let until = end.map(|end| end.moment(Timestamp::from_millis(0)));
                 format!("{} {}", mode.as_str(), until.map_or("-".into(), |at| at.to_string()))
             }
             Err(error) => error.to_string(),

@@ -6,6 +6,7 @@
 //! twice. What no twin can say (there is no such device, it would not) the jobs write down themselves.
 
 mod making;
+mod parts;
 mod progress;
 mod rollout;
 mod run;
@@ -20,7 +21,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use self::run::Run;
-use super::{Around, Shelf};
+use super::{Around, Entry, Shelf};
 use crate::domain::Cause;
 use crate::domain::fleet::job::TurnTime;
 use crate::domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, RecordKind};
@@ -87,6 +88,9 @@ impl Jobs {
         self.begun = true;
         let ids: Vec<JobId> = self.jobs.keys().copied().collect();
         for id in ids {
+            if self.runs.contains_key(&id) {
+                continue; // made since, by a template that goes on
+            }
             let Some(job) = self.jobs.get(&id) else { continue };
             let (status, sweeping) = (job.status, job.sweeping);
             if status.is_final() && sweeping.is_none() && self.told(id).is_none_or(|told| is_over(&told)) {
@@ -132,12 +136,27 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        let Some(told) = self.told(id) else { return };
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.counts.clone_from(&told.progress.counts);
-        }
+        let Some(mut told) = self.told(id) else { return };
+        told.job.counts.clone_from(&told.progress.counts);
+        self.jobs.insert(id, told.job.clone());
+        self.write(&told, change, ops, cause, ctx, then);
+    }
+
+    /// The same for one that need not be there any more.
+    fn write(
+        &mut self,
+        told: &JobTold,
+        change: RecordChange,
+        ops: Vec<JobOp>,
+        cause: Cause,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        // What it is in the middle of is nobody's business, and a crash must not make it forgotten.
+        let (id, kept) = (told.job.id.to_string(), told.job.to_object());
+        let entry = Entry { id: &id, change, kept, told: told.document() };
         let (receipt, settled) = Receipt::channel();
-        self.shelf.put(&id.to_string(), change, told.document(), ops, cause, receipt);
+        self.shelf.put_entry(entry, ops, cause, receipt);
         self.unsettled += 1;
         let settled = settled.into_actor(self);
         ctx.spawn(settled.map(|settled, this, ctx| {
@@ -233,7 +252,7 @@ impl Handler<ShowJob> for Jobs {
     type Result = ();
 
     fn handle(&mut self, ShowJob { id, reply }: ShowJob, ctx: &mut Context<Self>) {
-        self.answer(reply, self.told(id), ctx);
+        self.count_late(id, ctx, Box::new(move |this, ctx| this.answer(reply, this.told(id), ctx)));
     }
 }
 

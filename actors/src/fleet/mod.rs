@@ -13,12 +13,15 @@ use std::time::Duration;
 use actix::Addr;
 use tracing::warn;
 
-pub use self::shelf::Shelf;
+pub use self::shelf::{Entry, Shelf};
 use self::templates::CatalogNow;
 use crate::counters::Counters;
-use crate::domain::Clock;
+use crate::domain::{Cause, Clock, DeviceId, Input};
 use crate::feed::Feed;
 use crate::journal::Journal;
+use crate::messages::supervisor::{Deliver, IfUnknown};
+use crate::post::post;
+use crate::receipt::{NotTaken, Receipt, Settled};
 use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
 
@@ -37,6 +40,8 @@ pub struct Around {
 /// The wait before something is tried again; doubled for each further time.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// An input that is lost on its way, because its twin died, is delivered so often.
+const MOST_TRIES: u32 = 8;
 
 /// The store's answer, however often it has to be asked for `what`.
 async fn again<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
@@ -54,4 +59,38 @@ where
             }
         }
     }
+}
+
+/// What becomes of an input, however often it is lost on its way; but a twin that dies of it each time is left alone.
+async fn deliver(
+    around: &Around,
+    device: &DeviceId,
+    input: &Input,
+    cause: &Cause,
+    if_unknown: IfUnknown,
+) -> Settled {
+    let mut wait = FIRST_WAIT;
+    for _ in 0..MOST_TRIES {
+        let (receipt, settled) = Receipt::channel();
+        let deliver = Deliver {
+            device: device.clone(),
+            input: input.clone(),
+            cause: cause.clone(),
+            receipt,
+            if_unknown,
+            want_twin: false,
+        };
+        if post(&around.supervisor, deliver).is_err() {
+            return Err(NotTaken::Lost); // the hub goes down
+        }
+        match settled.await {
+            Ok(Err(NotTaken::Lost)) | Err(_) => {
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+            Ok(settled) => return settled,
+        }
+    }
+    warn!(device_id = %device, by = %cause.by, "a device's twin dies of what it is told, leaving it out");
+    Err(NotTaken::Lost)
 }

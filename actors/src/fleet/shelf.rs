@@ -1,12 +1,10 @@
 //! The shelf: where an actor's records become durable, each with an event that tells of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tracing::warn;
 
-use super::Around;
+use super::{Around, again};
 use crate::domain::fleet::{FleetChange, RecordChange, RecordKind};
 use crate::domain::{Cause, DeviceId, DeviceNumber, Event, EventBody, Object};
 use crate::messages::journal::{Append, Barrier};
@@ -14,9 +12,13 @@ use crate::post::post;
 use crate::receipt::Receipt;
 use crate::store::{Fleet, JobOp, Record};
 
-/// The wait before the store is asked again after it failed; doubled for each further time.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// A change of a record, as it is kept and as it is told: what is for the hub alone is in the first.
+pub struct Entry<'a> {
+    pub id: &'a str,
+    pub change: RecordChange,
+    pub kept: Object,
+    pub told: Object,
+}
 
 /// See the module.
 #[derive(Clone)]
@@ -34,17 +36,8 @@ impl Shelf {
 
     /// All that is on it, however often the store has to be asked.
     pub async fn load(self) -> Vec<Record> {
-        let mut wait = FIRST_WAIT;
-        loop {
-            match self.around.store.records(self.kind).await {
-                Ok(records) => return records,
-                Err(error) => {
-                    warn!(kind = self.kind.as_str(), %error, "could not read the fleet's records, trying again");
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
-                }
-            }
-        }
+        let what = format!("what is kept of each {}", self.kind.as_str());
+        again(&what, || self.around.store.records(self.kind)).await
     }
 
     /// Puts a record there as `body`, or takes it away where `change` says so, tells of it, and commits `jobs` with
@@ -58,10 +51,17 @@ impl Shelf {
         cause: Cause,
         receipt: Receipt,
     ) {
+        let entry = Entry { id, change, kept: body.clone(), told: body };
+        self.put_entry(entry, jobs, cause, receipt);
+    }
+
+    /// The same for a record of which not all is told that is kept.
+    pub fn put_entry(&self, entry: Entry<'_>, jobs: Vec<JobOp>, cause: Cause, receipt: Receipt) {
+        let Entry { id, change, kept, told } = entry;
         let now = self.around.clock.now();
-        let kept = (change != RecordChange::Removed).then(|| body.clone());
+        let kept = (change != RecordChange::Removed).then_some(kept);
         let record = Record { kind: self.kind, id: id.into(), body: kept, updated_at: now };
-        let change = FleetChange { what: self.kind, id: id.into(), change, body };
+        let change = FleetChange { what: self.kind, id: id.into(), change, body: told };
         let event = Event {
             device: DeviceId::none(),
             number: DeviceNumber::default(),

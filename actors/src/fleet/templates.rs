@@ -122,7 +122,14 @@ impl Handler<PutTemplate> for Templates {
         // One change after the other: each finds what the one before it has made.
         let changing = self.changing();
         let put = async move {
-            let _ = reply.send(changing.put(wish, cause).await); // whoever asked may have gone
+            let (answer, remainder) = match changing.put(wish, cause).await {
+                Ok((stood, remainder)) => (Ok(stood), remainder),
+                Err(refusal) => (Err(refusal), None),
+            };
+            let _ = reply.send(answer); // whoever asked may have gone
+            if let Some(remainder) = remainder {
+                changing.wind_up(remainder).await;
+            }
         };
         ctx.wait(put.into_actor(self));
     }
@@ -135,7 +142,13 @@ impl Handler<DeleteTemplate> for Templates {
         let DeleteTemplate { id, force, cause, reply } = delete;
         let changing = self.changing();
         let delete = async move {
-            let _ = reply.send(changing.delete(id, force, cause).await); // whoever asked may have gone
+            match changing.delete(id, force, cause).await {
+                Ok((gone, remainder)) => {
+                    let _ = reply.send(Ok(gone)); // whoever asked may have gone
+                    changing.wind_up(remainder).await;
+                }
+                Err(refusal) => drop(reply.send(Err(refusal))), // so may it
+            }
         };
         ctx.wait(delete.into_actor(self));
     }

@@ -17,7 +17,8 @@ pub struct Begin;
 #[rtype(result = "()")]
 pub struct Rest;
 
-/// Makes a job, which runs at once. Answered when it is durable: no crash makes it unknown after that.
+/// Makes a job, which runs at once. Answered when it is durable: no crash makes it unknown after that. But one that
+/// comes before all its devices are written down makes it fail, with nothing done.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct MakeJob {
@@ -34,6 +35,8 @@ pub struct MakeJob {
     /// Who made it.
     pub cause: Cause,
     pub reply: oneshot::Sender<JobTold>,
+    /// Told when all its devices are written down: from now on it comes to each of them, whatever happens.
+    pub prepared: oneshot::Sender<JobTold>,
 }
 
 /// Asks for a job. None if there is none.

@@ -34,6 +34,8 @@ pub enum JobOp {
     Step { number: DeviceNumber, at: Timestamp, step: Step },
     /// All of its devices in one of these states, at one of these places, come into another.
     Sweep(Sweep),
+    /// Its devices from this place on, up to that, exclusive, are forgotten.
+    Forget { job: JobId, places: (u64, u64) },
 }
 
 /// See [`JobOp::Sweep`].
@@ -41,8 +43,8 @@ pub enum JobOp {
 pub struct Sweep {
     pub job: JobId,
     pub from: Vec<StepState>,
-    /// From this place on, up to that, exclusive; none: all.
-    pub places: Option<(u64, u64)>,
+    /// From this place on, up to that, exclusive.
+    pub places: (u64, u64),
     pub to: StepState,
     pub detail: Box<str>,
     pub at: Timestamp,
@@ -71,21 +73,45 @@ pub struct JobDeviceQuery {
     pub places: Option<(u64, u64)>,
     pub offset: u64,
     pub limit: u64,
+    /// It is to be told how many there are, which reads all of them.
+    pub counted: bool,
 }
 
 /// A page of a job's devices.
 #[derive(Clone, Debug, Default)]
 pub struct JobDevicePage {
     pub devices: Vec<JobDevice>,
-    /// How many there are on all pages.
+    /// How many there are on all pages; 0 where that was not asked for.
     pub total: u64,
 }
 
 impl JobDeviceQuery {
-    /// All of a job's devices.
+    /// All of a job's devices, counted.
     #[must_use]
     pub fn of(job: JobId) -> Self {
-        Self { job, states: Vec::new(), device: None, places: None, offset: 0, limit: u64::MAX }
+        let (states, limit) = (Vec::new(), u64::MAX);
+        Self { job, states, device: None, places: None, offset: 0, limit, counted: true }
+    }
+
+    /// So many of those in these states, at places from one on, up to another, exclusive: for whoever goes through
+    /// all of them, and counts none.
+    #[must_use]
+    pub fn stretch(job: JobId, states: &[StepState], places: (u64, u64), limit: u64) -> Self {
+        let (states, places) = (states.to_vec(), Some(places));
+        Self { states, places, limit, counted: false, ..Self::of(job) }
+    }
+}
+
+impl JobOp {
+    /// Whose devices it is about; none where it is about none.
+    #[must_use]
+    pub fn job(&self) -> Option<JobId> {
+        match self {
+            Self::Devices(devices) => devices.first().map(|device| device.step.job),
+            Self::Step { step, .. } => Some(step.job),
+            Self::Sweep(sweep) => Some(sweep.job),
+            Self::Forget { job, .. } => Some(*job),
+        }
     }
 }
 

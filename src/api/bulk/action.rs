@@ -1,29 +1,27 @@
 //! What is to be done, read and checked as the routes for one device do.
 
 use twinhub_actors::domain::fleet::JobAction;
-use twinhub_actors::domain::{Json, Object, Timestamp};
+use twinhub_actors::domain::{Json, Object};
 
 use super::within;
-use crate::api::{asked, mode};
+use crate::api::asked;
+use crate::api::mode::{self, End};
 use crate::fields::{FieldError, Fields};
 
 /// What people ask for: all kinds but `refresh`, which templates ask for, and `firmware`, which has a route of its own.
-const KINDS: [&str; 8] =
+pub(in crate::api) const KINDS: [&str; 8] =
     ["desired", "command", "mode", "tags", "configuration", "group", "template", "delete"];
 
 /// Reads an object of one field, which says what is done.
 ///
 /// # Errors
 /// Names the field that is wrong.
-pub fn read(object: Object, now: Timestamp) -> Result<JobAction, FieldError> {
+pub fn read(object: Object) -> Result<JobAction, FieldError> {
     let mut fields = Fields::of(object, &KINDS)?;
     let mut given = KINDS.into_iter().filter_map(|kind| Some((kind, fields.take_even_null(kind)?)));
     let (Some((kind, value)), None) = (given.next(), given.next()) else {
-        return Err(FieldError {
-            field: KINDS.join(", "),
-            detail: "exactly one must be given".into(),
-            code: "bad_field",
-        });
+        // Of the action as a whole.
+        return Err(FieldError::bad("", format!("exactly one of {} must be given", KINDS.join(", "))));
     };
     let action = match (kind, value) {
         ("desired", Json::Object(patch)) => JobAction::Desired(patch),
@@ -33,14 +31,10 @@ pub fn read(object: Object, now: Timestamp) -> Result<JobAction, FieldError> {
             let request = asked::request(request).map_err(|error| within(kind, error))?;
             JobAction::Command(Box::new(request))
         }
-        ("mode", Json::Object(wanted)) => {
-            let (mode, until) = mode::wanted(wanted, now).map_err(|error| within(kind, error))?;
-            JobAction::Mode { mode, until }
-        }
+        ("mode", Json::Object(wanted)) => of_mode(wanted).map_err(|error| within(kind, error))?,
         ("mode", Json::String(word)) => {
             let wanted = [("mode", Json::String(word))].into_iter().collect();
-            let (mode, until) = mode::wanted(wanted, now)?;
-            JobAction::Mode { mode, until }
+            of_mode(wanted)?
         }
         ("group", Json::Null) => JobAction::Group(None),
         ("group", Json::String(group)) if group.is_empty() => JobAction::Group(None),
@@ -62,6 +56,17 @@ pub fn read(object: Object, now: Timestamp) -> Result<JobAction, FieldError> {
     Ok(action)
 }
 
+/// How long it lasts counts from each device's turn.
+fn of_mode(wanted: Object) -> Result<JobAction, FieldError> {
+    let (mode, end) = mode::wanted(wanted)?;
+    let (until, for_ms) = match end {
+        Some(End::At(until)) => (Some(until), None),
+        Some(End::After(millis)) => (None, Some(millis)),
+        None => (None, None),
+    };
+    Ok(JobAction::Mode { mode, until, for_ms })
+}
+
 #[cfg(test)]
 mod tests {
     use twinhub_actors::domain::payload;
@@ -69,7 +74,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &str) {
-        let told = match read(payload::object(text.as_bytes()).unwrap(), Timestamp::from_millis(0)) {
+        let told = match read(payload::object(text.as_bytes()).unwrap()) {
             Ok(action) => serde_json::to_string(&action).unwrap(),
             Err(error) => error.to_string(),
         };
@@ -94,16 +99,23 @@ mod tests {
         check(r#"{"group": ""}"#, r#"{"group":null}"#);
         check(r#"{"mode": "schedule"}"#, r#"{"mode":{"mode":"schedule"}}"#);
         check(
-            r#"{"mode": {"mode": "manual", "for": "1s"}}"#,
+            r#"{"mode": {"mode": "manual", "until": "1970-01-01T00:00:01Z"}}"#,
             r#"{"mode":{"mode":"manual","until":"1970-01-01T00:00:01.000Z"}}"#,
+        );
+        check(
+            r#"{"mode": {"mode": "manual", "for": "2h"}}"#,
+            r#"{"mode":{"mode":"manual","for_ms":7200000}}"#,
         );
         check(r#"{"command": {"command_type": "reboot"}}"#, r#"{"command":{"command_type":"reboot""#);
     }
 
     #[test]
     fn names_what_is_wrong() {
-        check("{}", "`desired, command, mode, tags, configuration, group, template, delete`: exactly one");
-        check(r#"{"group": "a", "delete": true}"#, "`desired, command,");
+        check(
+            "{}",
+            "``: exactly one of desired, command, mode, tags, configuration, group, template, delete",
+        );
+        check(r#"{"group": "a", "delete": true}"#, "``: exactly one of desired,");
         check(r#"{"paint": "red"}"#, "`paint`: there is no such field");
         check(r#"{"desired": 5}"#, "`desired`: expected an object, found a number");
         check(r#"{"tags": null}"#, "`tags`: expected an object, found null");

@@ -71,7 +71,8 @@ fn change(action: &JobAction, twin: &Twin) -> Object {
             (twin.template_id() != template.as_deref()).then(|| ("template".to_owned(), wanted))
         }
         JobAction::Refresh(template) => Some(("template".to_owned(), Json::String(template.clone()))),
-        JobAction::Mode { mode, until } => ((*mode, *until) != (twin.mode, twin.mode_until))
+        JobAction::Mode { mode, until, for_ms } => (for_ms.is_some()
+            || (*mode, *until) != (twin.mode, twin.mode_until))
             .then(|| ("mode".to_owned(), mode.as_str().into())),
         JobAction::Command(request) => Some(("command".to_owned(), Json::from(&*request.command_type))),
         JobAction::Firmware(_) => None, // a roll-out has a dry run of its own
@@ -115,6 +116,7 @@ mod tests {
         check(r#"{"template":"pump"}"#, r#"{"template":"pump"}"#);
         check(r#"{"mode":{"mode":"schedule"}}"#, "{}");
         check(r#"{"mode":{"mode":"manual"}}"#, r#"{"mode":"manual"}"#);
+        check(r#"{"mode":{"mode":"manual","for_ms":1000}}"#, r#"{"mode":"manual"}"#);
         check(r#"{"delete":true}"#, r#"{"delete":true}"#);
     }
 }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
-use tokio::sync::oneshot;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::duration::duration_ms;
 use twinhub_actors::domain::event::Source;
@@ -16,13 +15,13 @@ use twinhub_actors::domain::fleet::rollout::{
 use twinhub_actors::domain::fleet::{Image, JobAction, Rollout, Tree};
 use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp, Twin};
 use twinhub_actors::messages::archive::LoadTwins;
-use twinhub_actors::messages::jobs::{JobTold, MakeJob};
-use twinhub_actors::post::post;
+use twinhub_actors::messages::jobs::MakeJob;
 
 use super::{find, url};
 use crate::api::body::{Body, Named};
 use crate::api::bulk::{description, rate};
 use crate::api::choice::{Choice, Chosen};
+use crate::api::jobs;
 use crate::api::params::Params;
 use crate::api::reply::Document;
 use crate::api::schema::firmware::{NewRollout, RolloutPreview};
@@ -136,8 +135,7 @@ pub async fn post_rollout(
     if state.hub.is_failing() {
         return Err(HubError::Unavailable("the store does not take anything in just now").into());
     }
-    let (reply, told) = oneshot::channel();
-    let make = MakeJob {
+    let told = jobs::make(&state, |reply, prepared| MakeJob {
         action: JobAction::Firmware(Box::new(rollout)),
         description: wanted.description,
         rate: wanted.rate,
@@ -146,9 +144,9 @@ pub async fn post_rollout(
         unknown: Vec::new(),
         cause: Cause::new(Source::Rest, ""),
         reply,
-    };
-    post(&state.hub.jobs, make).map_err(|_| ApiError::Mailbox(actix::MailboxError::Closed))?;
-    let told: JobTold = state.hub.answer(told).await?;
+        prepared,
+    })
+    .await?;
     let mut response = HttpResponse::Accepted();
     response.insert_header((header::LOCATION, format!("/api/jobs/{}", told.job.id)));
     Ok(Document::of(&told.document()).send(response))

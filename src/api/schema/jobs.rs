@@ -13,11 +13,12 @@ pub struct NewBulk {
     ids: Option<Vec<String>>,
     /// An expression over the twin, as in rules.
     filter: Option<String>,
-    /// The filters of the list of devices: `status`, `type`, `group`, `claimed`, `mode`, `q`, `drift`, and
-    /// `tag: {"<name>": "<value>"}`. An empty one means all devices.
+    /// The filters of the list of devices: `status`, `type`, `template`, `group`, `subtree`, `claimed`, `lifecycle`,
+    /// `mode`, `q`, `drift`, and `tag: {"<name>": "<value>"}`. An empty one means all devices.
     r#where: Option<Object>,
     /// One of `desired`, `tags`, `configuration` (merge patches), `command` (as it is sent to a device's commands),
-    /// `mode` (as it is put to a device's mode), `group` and `template` (an id, or null) and `delete: true`.
+    /// `mode` (as it is put to a device's mode; `for` counts from the device's turn), `group` and `template` (an id, or
+    /// null) and `delete: true`.
     action: Object,
     /// Only say whom it would be done to, and what would change.
     dry_run: Option<bool>,
@@ -58,7 +59,8 @@ pub struct BulkPreviewItem {
 pub struct JobItem {
     #[schema(example = "01890a5d-ac96-774b-bcce-b302099a8057")]
     id: String,
-    /// What is done: `desired`, `command`, `mode`, `tags`, `configuration`, `group`, `delete`, or `firmware`: a roll-out.
+    /// What is done: `desired`, `command`, `mode`, `tags`, `configuration`, `group`, `template`, `delete`; `refresh`:
+    /// devices take their template as it is now; or `firmware`: a roll-out.
     #[schema(example = "desired")]
     kind: String,
     #[schema(example = json!({"desired": {"power": "on"}}))]
@@ -131,7 +133,8 @@ pub struct JobRemoved {
 pub struct JobListing {
     /// `preparing`, `running`, `paused`, `done`, `canceled` or `failed`; one or several, parted by commas.
     status: Option<String>,
-    /// `desired`, `command`, `mode`, `tags`, `configuration`, `group` or `delete`; one or several.
+    /// `desired`, `command`, `mode`, `tags`, `configuration`, `group`, `template`, `refresh`, `delete` or `firmware`; one
+    /// or several, parted by commas.
     kind: Option<String>,
     /// From 1.
     page: Option<u64>,

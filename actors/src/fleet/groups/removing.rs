@@ -9,15 +9,14 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::sync::oneshot;
 
-use super::super::{Around, again};
+use super::super::{Around, again, deliver};
 use super::Groups;
 use crate::domain::fleet::{Group, GroupId, RecordChange};
 use crate::domain::twin::Change;
 use crate::domain::{Cause, DeviceId, Input, Json, Refusal};
 use crate::messages::groups::{DeleteGroup, GroupGone, GroupRefusal};
-use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::post::post;
-use crate::receipt::{NotTaken, Receipt};
+use crate::messages::supervisor::IfUnknown;
+use crate::receipt::NotTaken;
 use crate::store::{DeviceQuery, DeviceSort};
 
 /// Devices under way at once: enough to share commits, and few beside what comes from elsewhere.
@@ -134,25 +133,12 @@ async fn move_one(
 ) -> Result<bool, String> {
     let to = to.map_or(Json::Null, |to| to.as_str().into());
     let change = Change { patch: [("group_id", to)].into_iter().collect(), if_version: None };
-    loop {
-        let (receipt, settled) = Receipt::channel();
-        let deliver = Deliver {
-            device: device.clone(),
-            input: Input::Change(Box::new(change.clone())),
-            cause: cause.clone(),
-            receipt,
-            if_unknown: IfUnknown::Refuse,
-            want_twin: false,
-        };
-        if post(&around.supervisor, deliver).is_err() {
-            return Err("the hub is going down".into());
-        }
-        match settled.await {
-            Ok(Ok(_)) => return Ok(true),
-            Ok(Err(NotTaken::Refused(Refusal::Unknown(_)))) => return Ok(false),
-            Ok(Err(NotTaken::Refused(refusal))) => return Err(format!("{device}: {refusal}")),
-            Ok(Err(NotTaken::Lost)) | Err(_) => tokio::time::sleep(super::super::FIRST_WAIT).await, // it died
-        }
+    let input = Input::Change(Box::new(change));
+    match deliver(around, &device, &input, cause, IfUnknown::Refuse).await {
+        Ok(_) => Ok(true),
+        Err(NotTaken::Refused(Refusal::Unknown(_))) => Ok(false),
+        Err(NotTaken::Refused(refusal)) => Err(format!("{device}: {refusal}")),
+        Err(NotTaken::Lost) => Err(format!("{device}: it was not told in time, see the log")),
     }
 }
 

@@ -6,10 +6,11 @@ use uuid::Uuid;
 
 use super::Jobs;
 use crate::domain::alarm::who;
+use crate::domain::fleet::job::Sweeping;
 use crate::domain::fleet::{Job, JobId, JobSignal, RecordChange, Step, StepState};
 use crate::domain::{Cause, DeviceId, DeviceNumber, Refusal};
 use crate::messages::jobs::{JobTold, MakeJob};
-use crate::store::{JobDevice, JobOp, Sweep};
+use crate::store::{JobDevice, JobOp};
 
 /// Devices that are written down with one commit: more would make other traffic wait for it.
 pub(super) const AT_ONCE: usize = 500;
@@ -20,11 +21,12 @@ struct Parts {
     rows: std::vec::IntoIter<JobDevice>,
     cause: Cause,
     reply: Option<oneshot::Sender<JobTold>>,
+    prepared: oneshot::Sender<JobTold>,
 }
 
 impl Jobs {
     pub(super) fn make(&mut self, make: MakeJob, ctx: &mut Context<Self>) {
-        let MakeJob { action, description, rate, devices, skipped, unknown, cause, reply } = make;
+        let MakeJob { action, description, rate, devices, skipped, unknown, cause, reply, prepared } = make;
         let (id, now) = (JobId(Uuid::now_v7()), self.around.clock.now());
         let known =
             devices.into_iter().map(|(device, number)| (device, number, Step::new(id, StepState::Queued)));
@@ -53,7 +55,7 @@ impl Jobs {
         let mut run = self.new_run(id);
         run.writing = true;
         self.runs.insert(id, run);
-        let parts = Parts { id, rows: rows.into_iter(), cause, reply: Some(reply) };
+        let parts = Parts { id, rows: rows.into_iter(), cause, reply: Some(reply), prepared };
         self.write_part(parts, RecordChange::Made, ctx);
     }
 
@@ -66,11 +68,13 @@ impl Jobs {
             if let (Some(reply), Some(told)) = (parts.reply.take(), this.told(id)) {
                 let _ = reply.send(told); // whoever asked may have gone
             }
-            if is_last {
-                this.ready(id, ctx);
-            } else {
-                this.write_part(parts, RecordChange::Changed, ctx);
+            if !is_last {
+                return this.write_part(parts, RecordChange::Changed, ctx);
             }
+            if let Some(told) = this.told(id) {
+                let _ = parts.prepared.send(told); // so may have whoever waited
+            }
+            this.ready(id, ctx);
         };
         if is_last {
             let _ = self.signal(id, JobSignal::Prepared, None); // it was being prepared
@@ -86,17 +90,6 @@ impl Jobs {
     pub(super) fn break_off(&mut self, id: JobId, ctx: &mut Context<Self>) {
         const WHY: &str = "the hub stopped while the job was being made: nothing was done";
         let _ = self.signal(id, JobSignal::BreakOff, Some(WHY)); // it was being prepared
-        let sweep = Sweep {
-            job: id,
-            from: vec![StepState::Queued],
-            places: None,
-            to: StepState::Canceled,
-            detail: WHY.into(),
-            at: self.around.clock.now(),
-        };
-        let cause = Cause::of_job(id);
-        self.put(id, RecordChange::Changed, vec![JobOp::Sweep(sweep)], cause, ctx, move |this, ctx| {
-            this.count(id, ctx);
-        });
+        self.sweep(id, Sweeping::Cancel, Cause::of_job(id), ctx);
     }
 }

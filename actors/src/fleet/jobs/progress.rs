@@ -4,21 +4,22 @@ use std::time::Duration;
 
 use actix::fut::ActorFutureExt;
 use actix::{AsyncContext, Context, WrapFuture};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::Jobs;
 use super::run::Run;
-use crate::counters::get;
 use crate::domain::fleet::job::{Progress, Speed, Sweeping};
 use crate::domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, StepState};
 use crate::domain::{Cause, Timestamp};
+use crate::fleet::again;
 use crate::store::{JobCounts, StoreError};
 
 /// A job is counted so often at most: counting reads all its devices.
 const COUNT_EVERY_MS: u64 = 250;
-/// One for more devices than [`MANY`] so often.
-const COUNT_MANY_EVERY_MS: u64 = 1_000;
-const MANY: u64 = 100_000;
+/// And the store counts for a twentieth of the time at most, unless one would know nothing for longer than this.
+const REST: u32 = 20;
+const LONGEST_REST: Duration = Duration::from_secs(30);
 /// It is told of so often at most.
 const TELL_EVERY_MS: u64 = 1_000;
 /// So often it is looked at whether something is to be counted or told.
@@ -30,9 +31,11 @@ pub(super) type Then = Box<dyn FnOnce(&mut Jobs, &mut Context<Jobs>)>;
 /// What is known of a job's devices.
 pub(super) struct Counting {
     counts: JobCounts,
-    /// How many changes of jobs' devices were committed when it was counted; none: it was not.
+    /// How many changes of the job's devices were committed when it was counted; none: it was not.
     as_of: Option<u64>,
     at_ms: u64,
+    /// The store is not asked again before this, by a clock that nobody moves: it measures the store.
+    rests_until: Instant,
     under_way: bool,
     /// Asked for again while it was under way.
     again: bool,
@@ -50,12 +53,19 @@ impl Counting {
             counts,
             as_of: None,
             at_ms: 0,
+            rests_until: Instant::now(),
             under_way: false,
             again: false,
             waiting: Vec::new(),
             told_ms: 0,
             speed: Speed::default(),
         }
+    }
+
+    /// Is it time to count again, after so many changes; none: whether there were any or not?
+    fn is_due(&self, uptime_ms: u64, now: Instant, changes: Option<u64>) -> bool {
+        let is_time = uptime_ms >= self.at_ms + COUNT_EVERY_MS && now >= self.rests_until;
+        is_time && !self.under_way && changes.is_none_or(|changes| self.as_of != Some(changes))
     }
 
     /// What was in one state is in another now.
@@ -98,22 +108,24 @@ impl Jobs {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        let (now_ms, now) = (self.around.clock.uptime_ms(), self.around.clock.now());
-        let changes = get(&self.around.counters.job_changes);
+        let (uptime_ms, now) = (self.around.clock.uptime_ms(), self.around.clock.now());
+        let instant = Instant::now();
         let ids: Vec<JobId> = self.runs.keys().copied().collect();
         for id in ids {
             self.expire(id, ctx);
-            let (Some(run), Some(job)) = (self.runs.get(&id), self.jobs.get(&id)) else { continue };
-            let every = if job.total > MANY { COUNT_MANY_EVERY_MS } else { COUNT_EVERY_MS };
-            let Counting { as_of, at_ms, .. } = run.counting;
-            let has_waited = run.patient_until.is_some_and(|until| until <= now);
-            if (as_of != Some(changes) || has_waited) && now_ms >= at_ms + every {
+            let changes = self.around.counters.changes_of_jobs.of(id);
+            let is_due = |run: &Run| {
+                // Where somebody was waited for long enough, that nothing changed is news.
+                let has_waited = run.patient_until.is_some_and(|until| until <= now);
+                run.counting.is_due(uptime_ms, instant, (!has_waited).then_some(changes))
+            };
+            if self.runs.get(&id).is_some_and(is_due) {
                 self.count(id, ctx);
             }
         }
     }
 
-    /// Counts how far a job has come with its devices.
+    /// Counts how far a job has come with its devices by now: what was under way is not told, and it is counted anew.
     pub(super) fn count(&mut self, id: JobId, ctx: &mut Context<Self>) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         if run.counting.under_way {
@@ -122,8 +134,11 @@ impl Jobs {
         }
         run.counting.under_way = true;
         run.counting.at_ms = self.around.clock.uptime_ms();
+        let began = Instant::now();
         // Both before the store is asked: what it answers is no older.
-        let (changes, is_through) = (get(&self.around.counters.job_changes), run.is_through());
+        let changes = &self.around.counters.changes_of_jobs;
+        changes.watch(id);
+        let (changes, is_through) = (changes.of(id), run.is_through());
         let (serial, store) = (run.serial, self.around.store.clone());
         let stage = self.rollout(id).map(|(rollout, stage)| rollout.stage(stage));
         let counts = async move {
@@ -135,8 +150,10 @@ impl Jobs {
             Ok::<_, StoreError>((store.job_counts(id, None).await?, of_stage))
         };
         ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
-            let Some(run) = this.runs.get_mut(&id).filter(|run| run.serial == serial) else { return };
+            let Some(run) = this.run(id, serial) else { return };
             run.counting.under_way = false;
+            run.counting.rests_until =
+                Instant::now() + began.elapsed().saturating_mul(REST).min(LONGEST_REST);
             if std::mem::take(&mut run.counting.again) {
                 return this.count(id, ctx);
             }
@@ -144,7 +161,7 @@ impl Jobs {
                 Ok(counts) => counts,
                 Err(error) => {
                     warn!(job = %id, %error, "could not count a job's devices, trying again");
-                    run.counting.as_of = None; // with the next tick
+                    run.counting.as_of = None; // before long
                     return;
                 }
             };
@@ -163,6 +180,25 @@ impl Jobs {
         let Some(run) = self.runs.get_mut(&id) else { return };
         run.counting.waiting.push(then);
         self.count(id, ctx);
+    }
+
+    /// Calls `then` when it is known how a job without a run stands. Of a roll-out that can still change: a device that
+    /// had failed may come up with the version after all, and nobody counts that by himself any more.
+    pub(super) fn count_late(&mut self, id: JobId, ctx: &mut Context<Self>, then: Then) {
+        let has_failed = |job: &Job| job.counts.contains_key(&StepState::Failed);
+        let may_change = |job: &Job| job.action.rollout().is_some() && has_failed(job);
+        if self.runs.contains_key(&id) || !self.jobs.get(&id).is_some_and(may_change) {
+            return then(self, ctx);
+        }
+        let store = self.around.store.clone();
+        let counts = async move { again("how a roll-out stands", || store.job_counts(id, None)).await };
+        ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
+            match this.jobs.get_mut(&id) {
+                Some(job) if !this.runs.contains_key(&id) && job.counts != counts => job.counts = counts,
+                _ => return then(this, ctx),
+            }
+            this.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, then);
+        }));
     }
 
     /// `is_through`: every device had had its turn before it was counted.
@@ -199,6 +235,36 @@ impl Jobs {
     fn end(&mut self, id: JobId, ctx: &mut Context<Self>) {
         self.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, |_, _| {});
         self.runs.remove(&id);
+        self.around.counters.changes_of_jobs.forget(id);
         self.forget(ctx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_counted_when_there_is_something_new_and_the_store_has_rested() {
+        let now = Instant::now();
+        let (rested, rests) = (now, now + Duration::from_millis(1));
+        let counting = |as_of, rests_until, under_way| Counting {
+            as_of,
+            at_ms: 1_000,
+            rests_until,
+            under_way,
+            ..Counting::new(JobCounts::new())
+        };
+        for (counting, now_ms, changes, expected) in [
+            (counting(None, rested, false), 1_249, Some(0), false),
+            (counting(None, rested, false), 1_250, Some(0), true),
+            (counting(Some(7), rested, false), 1_250, Some(7), false),
+            (counting(Some(7), rested, false), 1_250, Some(8), true),
+            (counting(Some(7), rested, false), 1_250, None, true),
+            (counting(Some(7), rests, false), 99_000, None, false),
+            (counting(Some(7), rested, true), 99_000, Some(8), false),
+        ] {
+            assert_eq!(counting.is_due(now_ms, now, changes), expected, "at {now_ms} after {changes:?}");
+        }
     }
 }

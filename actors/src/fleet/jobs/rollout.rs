@@ -5,30 +5,26 @@
 //! that is paused.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::fut::ActorFutureExt;
 use actix::{AsyncContext, Context, WrapFuture};
-use futures_util::future::join_all;
-use tracing::{info, warn};
+use futures_util::{StreamExt as _, stream};
+use tracing::info;
 
 use super::Jobs;
+use super::run::Run;
 use crate::domain::fleet::job::{JobCounts, Sweeping};
 use crate::domain::fleet::rollout::Next;
 use crate::domain::fleet::{JobAction, JobId, JobSignal, JobStatus, RecordChange, Rollout, StepState};
 use crate::domain::{Cause, Input};
-use crate::fleet::Around;
-use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::post::post;
-use crate::receipt::{NotTaken, Receipt};
-use crate::store::{JobDevice, JobDeviceQuery, JobOp, Sweep};
+use crate::fleet::{Around, again, deliver};
+use crate::messages::supervisor::IfUnknown;
+use crate::store::{JobDevice, JobDeviceQuery, Sweep};
 
 /// Tasks that are called back at once.
-const AT_ONCE: u64 = 64;
-/// One that is lost on its way, because its twin died, is called back so often.
-const MOST_TRIES: u32 = 4;
-/// The wait before it is tried again, and before the store is asked again.
-const TRY_AGAIN: Duration = Duration::from_millis(250);
+const AT_ONCE: usize = 64;
+/// Devices read from the store with one query.
+const PAGE: u64 = 1_000;
 
 impl Jobs {
     /// The roll-out that this job is, and the stage that it is in.
@@ -121,19 +117,26 @@ impl Jobs {
         let now = self.around.clock.now();
         let is_running = self.jobs.get(&id).is_some_and(|job| job.status == JobStatus::Running);
         let is_over = self.rollout(id).is_some_and(|(rollout, _)| rollout.expires <= now);
-        let Some(run) = self.runs.get_mut(&id).filter(|run| is_running && is_over && !run.expired) else {
+        // Nothing else changes many of them meanwhile.
+        let may = |run: &&mut Run| !run.expired && !run.writing && run.aborting.is_none();
+        let Some(run) = self.runs.get_mut(&id).filter(|run| is_running && is_over && may(run)) else {
             return;
         };
-        run.expired = true;
+        (run.expired, run.writing) = (true, true);
         let sweep = Sweep {
             job: id,
             from: vec![StepState::Queued],
-            places: Some((run.give_rest_up(), u64::MAX)),
+            places: (run.give_rest_up(), u64::MAX),
             to: StepState::Failed,
             detail: "the roll-out's time was over before its turn came".into(),
             at: now,
         };
-        self.note(vec![JobOp::Sweep(sweep)], ctx, move |this, ctx| this.count(id, ctx));
+        self.sweep_parts(sweep, ctx, move |this, last, ctx| {
+            this.note(vec![last], ctx, move |this, ctx| {
+                this.ready(id, ctx);
+                this.count(id, ctx);
+            });
+        });
     }
 
     /// Calls back what devices of a paused roll-out have not begun with: those that are away would be told of it when
@@ -179,46 +182,18 @@ impl Jobs {
 }
 
 async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, input: Input) {
+    let (around, input, cause) = (&*around, &input, &Cause::of_job(job));
     let mut from = 0;
     loop {
-        let query = JobDeviceQuery {
-            states: vec![StepState::Queued, StepState::Notified],
-            places: Some((from, reach)),
-            limit: AT_ONCE,
-            ..JobDeviceQuery::of(job)
+        let states = [StepState::Queued, StepState::Notified];
+        let query = JobDeviceQuery::stretch(job, &states, (from, reach), PAGE);
+        let page = again("whom a roll-out calls back", || around.store.job_devices(&query)).await;
+        let Some(last) = page.devices.last() else { return };
+        from = last.place + 1;
+        let call_back = |JobDevice { device, number, .. }| async move {
+            // One that refuses is gone, and its task with it.
+            let _ = deliver(around, &device, input, cause, IfUnknown::RefuseUnless(number)).await;
         };
-        match around.store.job_devices(&query).await {
-            Ok(page) => {
-                let Some(last) = page.devices.last() else { return };
-                from = last.place + 1;
-                join_all(page.devices.iter().map(|device| call_back(&around, job, device, &input))).await;
-            }
-            Err(error) => {
-                warn!(%job, %error, "could not read a roll-out's devices, trying again");
-                tokio::time::sleep(TRY_AGAIN).await;
-            }
-        }
-    }
-}
-
-async fn call_back(around: &Around, job: JobId, device: &JobDevice, input: &Input) {
-    for _ in 0..MOST_TRIES {
-        let (receipt, settled) = Receipt::channel();
-        let deliver = Deliver {
-            device: device.device.clone(),
-            input: input.clone(),
-            cause: Cause::of_job(job),
-            receipt,
-            if_unknown: IfUnknown::RefuseUnless(device.number),
-            want_twin: false,
-        };
-        if post(&around.supervisor, deliver).is_err() {
-            return; // the hub goes down, and does it again when it comes up
-        }
-        match settled.await {
-            // Refused: it is gone, and its task with it.
-            Ok(Ok(_) | Err(NotTaken::Refused(_))) => return,
-            Ok(Err(NotTaken::Lost)) | Err(_) => tokio::time::sleep(TRY_AGAIN).await,
-        }
+        stream::iter(page.devices).for_each_concurrent(AT_ONCE, call_back).await;
     }
 }

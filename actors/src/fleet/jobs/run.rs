@@ -210,7 +210,7 @@ impl Jobs {
         let (receipt, settled) = Receipt::channel();
         let deliver = Deliver {
             device: turn.device.clone(),
-            input: job.action.input(job.id, job.round, CommandId(Uuid::now_v7())),
+            input: job.action.input(job.id, job.round, CommandId(Uuid::now_v7()), self.around.clock.now()),
             cause: Cause::of_job(job.id),
             receipt,
             if_unknown: IfUnknown::RefuseUnless(turn.number),
@@ -266,6 +266,11 @@ impl Jobs {
         self.feed(ctx);
     }
 
+    /// The run that asked, unless another one stands in its place.
+    pub(super) fn run(&mut self, id: JobId, serial: u64) -> Option<&mut Run> {
+        self.runs.get_mut(&id).filter(|run| run.serial == serial)
+    }
+
     /// Reads the next devices, if it is time to.
     fn read_on(&mut self, id: JobId, ctx: &mut Context<Self>) {
         let reach = self.reach(id);
@@ -275,28 +280,26 @@ impl Jobs {
         }
         run.reading = true;
         let store = self.around.store.clone();
-        let query = JobDeviceQuery {
-            states: vec![StepState::Queued],
-            places: Some((run.read_to, reach)),
-            limit: PAGE,
-            ..JobDeviceQuery::of(id)
-        };
+        let query = JobDeviceQuery::stretch(id, &[StepState::Queued], (run.read_to, reach), PAGE);
         let (serial, page) = (run.serial, async move { store.job_devices(&query).await });
         ctx.spawn(page.into_actor(self).map(move |page, this, ctx| {
-            if this.runs.get(&id).is_some_and(|run| run.serial == serial) {
-                this.page_read(id, page, ctx);
-            }
+            this.page_read((id, serial), page, ctx);
         }));
     }
 
-    fn page_read(&mut self, id: JobId, page: Result<JobDevicePage, StoreError>, ctx: &mut Context<Self>) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
+    fn page_read(
+        &mut self,
+        (id, serial): (JobId, u64),
+        page: Result<JobDevicePage, StoreError>,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(run) = self.run(id, serial) else { return };
         let page = match page {
             Ok(page) => page,
             Err(error) => {
                 warn!(job = %id, %error, "could not read a job's devices, trying again");
                 ctx.run_later(STORE_WAIT, move |this, ctx| {
-                    if let Some(run) = this.runs.get_mut(&id) {
+                    if let Some(run) = this.run(id, serial) {
                         run.reading = false;
                     }
                     this.feed(ctx);
@@ -325,14 +328,17 @@ impl Jobs {
             return self.feed(ctx);
         }
         error!(job = %id, "devices had their turns and are queued still, giving them up");
+        run.writing = true;
         let sweep = Sweep {
             job: id,
             from: vec![StepState::Queued],
-            places: None,
+            places: (0, u64::MAX),
             to: StepState::Failed,
             detail: "nothing came of its turns".into(),
             at: self.around.clock.now(),
         };
-        self.note(vec![JobOp::Sweep(sweep)], ctx, Self::feed);
+        self.sweep_parts(sweep, ctx, move |this, last, ctx| {
+            this.note(vec![last], ctx, move |this, ctx| this.ready(id, ctx));
+        });
     }
 }

@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 
 use super::Jobs;
 use super::making::AT_ONCE;
-use super::progress::Then;
 use super::run::Run;
 use crate::domain::Cause;
 use crate::domain::fleet::job::Sweeping;
@@ -35,6 +34,9 @@ impl Jobs {
                     self.count(id, ctx); // it may have come to its end while it was paused
                 }
                 self.feed(ctx);
+            }
+            None if steer == Steer::Retry => {
+                self.count_late(id, ctx, Box::new(move |this, ctx| this.grant(id, wish, ctx)));
             }
             None => self.grant(id, wish, ctx),
         }
@@ -121,13 +123,15 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        self.put(id, RecordChange::Removed, Vec::new(), cause, ctx, then);
+        let Some(told) = self.told(id) else { return };
         self.jobs.remove(&id);
+        self.around.counters.changes_of_jobs.forget(id);
         if let Some(run) = self.runs.remove(&id) {
             for wish in run.wishes {
                 self.answer(wish.reply, Err(JobRefusal::Unknown(id)), ctx);
             }
         }
+        self.take_out(told, 0, cause, ctx, then);
     }
 
     /// Goes on with a sweep that a crash has cut short.
@@ -146,23 +150,22 @@ impl Jobs {
     ) {
         self.begin_anew(id);
         let total = self.jobs.get(&id).map_or(0, |job| job.total);
-        let withdraws = sweeping == Sweeping::Cancel && self.rollout(id).is_some();
+        let withdraws = sweeping == Sweeping::Cancel && self.has_tasks(id);
+        let (sweep, of_last) = (self.change_of(id, sweeping), cause.clone());
+        let last = move |this: &mut Self, last: JobOp, ctx: &mut Context<Self>| {
+            this.end_sweep(id, sweeping, last, of_last, ctx, then);
+        };
         if total <= AT_ONCE as u64 && !withdraws {
-            return self.end_sweep(id, sweeping, 0, cause, ctx, then);
+            return self.sweep_parts(sweep, ctx, last);
         }
         // What is wanted is written down first, so that a crash cannot leave half of it.
-        let again = cause.clone();
         self.put(id, RecordChange::Changed, Vec::new(), cause, ctx, move |this, ctx| {
-            if withdraws {
-                this.withdraw(id, StepState::Canceled, ctx, move |this, ctx| {
-                    let sweep = move |this: &mut Self, ctx: &mut Context<Self>| {
-                        this.sweep_on(id, sweeping, 0, again, ctx, then);
-                    };
-                    this.count_then(id, ctx, Box::new(sweep));
-                });
-            } else {
-                this.sweep_on(id, sweeping, 0, again, ctx, then);
+            if !withdraws {
+                return this.sweep_parts(sweep, ctx, last);
             }
+            this.withdraw(id, StepState::Canceled, ctx, move |this, ctx| {
+                this.count_then(id, ctx, Box::new(move |this, ctx| this.sweep_parts(sweep, ctx, last)));
+            });
         });
     }
 
@@ -176,55 +179,40 @@ impl Jobs {
         self.runs.insert(id, run);
     }
 
-    fn sweep_on(
-        &mut self,
-        id: JobId,
-        sweeping: Sweeping,
-        from: u64,
-        cause: Cause,
-        ctx: &mut Context<Self>,
-        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
-    ) {
-        let total = self.jobs.get(&id).map_or(0, |job| job.total);
-        let to = from + AT_ONCE as u64;
-        if to >= total {
-            return self.end_sweep(id, sweeping, from, cause, ctx, then);
-        }
-        let op = self.part_of_sweep(id, sweeping, (from, to));
-        let next: Then = Box::new(move |this, ctx| this.sweep_on(id, sweeping, to, cause, ctx, then));
-        self.note(vec![op], ctx, next);
-    }
-
     fn end_sweep(
         &mut self,
         id: JobId,
         sweeping: Sweeping,
-        from: u64,
+        last: JobOp,
         cause: Cause,
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        let op = self.part_of_sweep(id, sweeping, (from, u64::MAX));
         if let Some(job) = self.jobs.get_mut(&id) {
             job.sweeping = None;
         }
         if let Some(run) = self.runs.get_mut(&id) {
             run.counting.sweep(sweeping);
         }
-        self.put(id, RecordChange::Changed, vec![op], cause, ctx, move |this, ctx| {
+        self.put(id, RecordChange::Changed, vec![last], cause, ctx, move |this, ctx| {
             then(this, ctx);
             this.ready(id, ctx);
             this.count(id, ctx);
         });
     }
 
-    fn part_of_sweep(&self, id: JobId, sweeping: Sweeping, places: (u64, u64)) -> JobOp {
+    /// Devices may have tasks of it that they have not begun with.
+    fn has_tasks(&self, id: JobId) -> bool {
+        self.jobs.get(&id).is_some_and(|job| job.action.rollout().is_some() && job.started_at.is_some())
+    }
+
+    fn change_of(&self, id: JobId, sweeping: Sweeping) -> Sweep {
         let (from, to, detail) = sweeping.change();
         let at = self.around.clock.now();
         // One that was broken off says why.
         let reason = self.jobs.get(&id).and_then(|job| job.reason.clone());
         let detail = reason.filter(|_| sweeping == Sweeping::Cancel).unwrap_or_else(|| detail.into());
-        JobOp::Sweep(Sweep { job: id, from: vec![from], places: Some(places), to, detail, at })
+        Sweep { job: id, from: vec![from], places: (0, u64::MAX), to, detail, at }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Jobs in a hub, over a store that outlives it.
 
+mod crash;
 mod rollout;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::sync::broadcast::Receiver;
 
@@ -82,7 +84,7 @@ impl House {
         devices: &[(DeviceId, DeviceNumber)],
         rate: Option<f64>,
     ) -> oneshot::Receiver<JobTold> {
-        let (reply, told) = oneshot::channel();
+        let ((reply, told), (prepared, _)) = (oneshot::channel(), oneshot::channel());
         let make = MakeJob {
             action: serde_json::from_str(action).unwrap(),
             description: "".into(),
@@ -92,6 +94,7 @@ impl House {
             unknown: Vec::new(),
             cause: Cause::new(Source::Rest, "user:ann"),
             reply,
+            prepared,
         };
         post(&self.hub.jobs, make).unwrap();
         told
@@ -112,10 +115,14 @@ impl House {
     }
 
     async fn steer(&self, id: JobId, steer: Steer) -> Result<JobTold, JobRefusal> {
+        self.steering(id, steer).await.unwrap()
+    }
+
+    fn steering(&self, id: JobId, steer: Steer) -> oneshot::Receiver<Result<JobTold, JobRefusal>> {
         let (reply, told) = oneshot::channel();
         let cause = Cause::new(Source::Rest, "user:ann");
         post(&self.hub.jobs, SteerJob { id, steer, cause, reply }).unwrap();
-        told.await.unwrap()
+        told
     }
 
     /// Waits until the job stands so, as its events tell.
@@ -336,6 +343,28 @@ async fn a_large_job_is_written_down_and_canceled_in_parts() {
     let canceled = house.steps(job, &[StepState::Canceled]).await;
     assert!(canceled.len() >= 1_298, "{}", canceled.len());
     assert_eq!(&*canceled[canceled.len() - 1], "x1299 canceled the job was canceled");
+}
+
+#[actix::test]
+async fn a_job_that_takes_long_to_count_comes_to_its_end() {
+    let house = House::new().await;
+    let devices = house.devices(3).await;
+    // Longer than it is waited before it is counted again.
+    house.store.slow_counts(Duration::from_millis(200));
+    let job = house.make(&reboot(), &devices, None).await;
+    let mut answer = house.steering(job, Steer::Cancel);
+    let canceled = loop {
+        match answer.try_recv() {
+            Ok(told) => break told.unwrap(),
+            Err(_) => house.clock.advance(10),
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(canceled.job.status, JobStatus::Canceled);
+    let job = house.make(ON, &devices, None).await;
+    while house.show(job).await.unwrap().job.status != JobStatus::Done {
+        house.clock.advance(10);
+    }
 }
 
 #[actix::test]

@@ -10,7 +10,7 @@ use super::{Around, Helpers, Shelf, devices};
 use crate::domain::fleet::{BadTemplate, JobAction, JobId, RecordChange, Template};
 use crate::domain::{Cause, DeviceId, DeviceNumber, Json, Object};
 use crate::messages::automation::TemplateRules;
-use crate::messages::jobs::MakeJob;
+use crate::messages::jobs::{JobTold, MakeJob};
 use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateStood, Trial, Wish};
 use crate::post::post;
 use crate::receipt::Receipt;
@@ -28,6 +28,23 @@ pub(super) struct Changing {
     pub shelf: Shelf,
     pub around: Arc<Around>,
     pub helpers: Option<Helpers>,
+}
+
+/// The job that brings a change to the devices.
+struct Bringing {
+    /// How many devices have the template.
+    devices: u64,
+    /// None where no device has it.
+    job: Option<JobId>,
+    /// Told when the job cannot be lost any more.
+    prepared: Option<oneshot::Receiver<JobTold>>,
+}
+
+/// What remains of a change that is durable, and that its devices are not sure to come to yet.
+pub(super) struct Remainder {
+    left: Unfinished,
+    prepared: Option<oneshot::Receiver<JobTold>>,
+    cause: Cause,
 }
 
 /// A change that is durable, and the job for it not yet.
@@ -59,8 +76,12 @@ impl Unfinished {
 }
 
 impl Changing {
-    /// See [`crate::messages::templates::PutTemplate`].
-    pub async fn put(&self, wish: Wish, cause: Cause) -> Result<TemplateStood, TemplateRefusal> {
+    /// See [`crate::messages::templates::PutTemplate`]. The remainder is for [`Changing::wind_up`], after the answer.
+    pub async fn put(
+        &self,
+        wish: Wish,
+        cause: Cause,
+    ) -> Result<(TemplateStood, Option<Remainder>), TemplateRefusal> {
         let (template, before) = self.wished(wish)?;
         let change = if before.is_some() { RecordChange::Changed } else { RecordChange::Made };
         // One that is new may be of a name that devices still have, from before.
@@ -78,20 +99,22 @@ impl Changing {
         }
         if same_layer {
             let devices = self.count(&template.id).await?;
-            return Ok(TemplateStood { template, devices, job: None });
+            return Ok((TemplateStood { template, devices, job: None }, None));
         }
-        let (devices, job) = self.roll_out(&template.id, "a template was changed", cause).await?;
-        self.settle(&template).await;
-        Ok(TemplateStood { template, devices, job })
+        let bringing = self.bring(&template.id, "a template was changed", cause.clone()).await?;
+        let Bringing { devices, job, prepared } = bringing;
+        let left = Unfinished::RollOut(Arc::clone(&template));
+        Ok((TemplateStood { template, devices, job }, Some(Remainder { left, prepared, cause })))
     }
 
-    /// See [`crate::messages::templates::DeleteTemplate`].
+    /// See [`crate::messages::templates::DeleteTemplate`]. The remainder is for [`Changing::wind_up`], after the
+    /// answer.
     pub async fn delete(
         &self,
         id: Box<str>,
         force: bool,
         cause: Cause,
-    ) -> Result<TemplateGone, TemplateRefusal> {
+    ) -> Result<(TemplateGone, Remainder), TemplateRefusal> {
         let catalog = &self.around.catalog;
         let before = catalog.now();
         let template = Arc::clone(before.get(&id).ok_or_else(|| TemplateRefusal::Unknown(id.clone()))?);
@@ -110,13 +133,14 @@ impl Changing {
             catalog.set(catalog.now().with(template));
             return Err(refusal);
         }
-        let (devices, job) = self.roll_out(&id, "a template was removed", cause.clone()).await?;
-        self.commit(&id, RecordChange::Removed, template.document(), cause.clone()).await?;
+        let Bringing { devices, job, prepared } =
+            self.bring(&id, "a template was removed", cause.clone()).await?;
         info!(template = %id, by = %cause.by, "template removed");
         if !template.rules.is_empty() {
             self.tell_rules().await;
         }
-        Ok(TemplateGone { devices, job })
+        let left = Unfinished::Remove(template);
+        Ok((TemplateGone { devices, job }, Remainder { left, prepared, cause }))
     }
 
     /// See [`crate::messages::templates::TryTemplate`].
@@ -146,12 +170,25 @@ impl Changing {
         let template = Arc::clone(left.template());
         info!(template = %template.id, "going on with a template's change");
         let cause = Cause::hub();
-        if self.roll_out(&template.id, "a template was changed", cause.clone()).await.is_err() {
-            return; // the hub goes down
+        // If not, the hub goes down.
+        if let Ok(Bringing { prepared, .. }) =
+            self.bring(&template.id, "a template was changed", cause.clone()).await
+        {
+            self.wind_up(Remainder { left, prepared, cause }).await;
+        }
+    }
+
+    /// Waits until the job cannot be lost any more, and only then strikes out that there is something to be gone on
+    /// with. No other change is made before that: it would overwrite the word for it.
+    pub async fn wind_up(&self, Remainder { left, prepared, cause }: Remainder) {
+        if let Some(prepared) = prepared
+            && prepared.await.is_err()
+        {
+            return; // the hub goes down, and goes on when it comes up
         }
         match left {
-            Unfinished::RollOut(_) => self.settle(&template).await,
-            Unfinished::Remove(_) => {
+            Unfinished::RollOut(template) => self.settle(&template).await,
+            Unfinished::Remove(template) => {
                 let gone = self.commit(&template.id, RecordChange::Removed, template.document(), cause).await;
                 if gone.is_err() {
                     warn!(template = %template.id, "a template is still to be removed");
@@ -207,12 +244,7 @@ impl Changing {
 
     /// Makes the job that brings a template as it is now, or that it is no more, to the devices that have it. The
     /// change itself is durable, so this is tried for as long as it takes.
-    async fn roll_out(
-        &self,
-        id: &str,
-        why: &str,
-        cause: Cause,
-    ) -> Result<(u64, Option<JobId>), TemplateRefusal> {
+    async fn bring(&self, id: &str, why: &str, cause: Cause) -> Result<Bringing, TemplateRefusal> {
         // Who took it as it was before is durable by now.
         self.shelf.settled().await;
         let devices = loop {
@@ -226,8 +258,10 @@ impl Changing {
             }
         };
         let count = devices.len() as u64;
-        let Some(helpers) = self.helpers.as_ref().filter(|_| count > 0) else { return Ok((count, None)) };
-        let (reply, told) = oneshot::channel();
+        let Some(helpers) = self.helpers.as_ref().filter(|_| count > 0) else {
+            return Ok(Bringing { devices: count, job: None, prepared: None });
+        };
+        let ((reply, told), (prepared, is_prepared)) = (oneshot::channel(), oneshot::channel());
         let make = MakeJob {
             action: JobAction::Refresh(id.into()),
             description: format!("{why}: {id}").into(),
@@ -237,10 +271,11 @@ impl Changing {
             unknown: Vec::new(),
             cause,
             reply,
+            prepared,
         };
         let _ = post(&helpers.jobs, make); // without the jobs the hub goes down
         let told = told.await.map_err(|_| TemplateRefusal::Lost)?;
-        Ok((count, Some(told.job.id)))
+        Ok(Bringing { devices: count, job: Some(told.job.id), prepared: Some(is_prepared) })
     }
 
     async fn count(&self, id: &str) -> Result<u64, StoreError> {
@@ -248,7 +283,7 @@ impl Changing {
         devices::count(&*self.around.store, id).await
     }
 
-    /// The job is durable: nothing is left to be gone on with.
+    /// The job is whole: nothing is left to be gone on with.
     async fn settle(&self, template: &Template) {
         if self.keep(&template.id, template.document()).await.is_err() {
             warn!(template = %template.id, "a template's change is brought to its devices again at the next start");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::oneshot;
 
@@ -21,7 +22,7 @@ use crate::messages::supervisor::IfUnknown;
 use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateStood, Trial, Wish};
 use crate::post::post;
 use crate::receipt::Receipt;
-use crate::store::{MemoryStore, Store};
+use crate::store::{JobDeviceQuery, JobOp, MemoryStore, Store};
 use crate::testkit::{FailingStore, Fault, ManualClock};
 
 const NOON: i64 = 1_767_268_800_000;
@@ -322,6 +323,45 @@ async fn a_change_whose_job_was_not_made_is_gone_on_with() {
     let house = house.again().await;
     house.put("other", "{}", How::Make).await.unwrap();
     assert_eq!(house.jobs().await.len(), made);
+}
+
+#[actix::test]
+async fn a_change_whose_job_was_not_whole_is_gone_on_with() {
+    for is_removed in [false, true] {
+        let house = House::new().await;
+        house.put("pump", PUMP, How::Make).await.unwrap();
+        let many: Vec<String> = (0..1_600).map(|n| format!("p{n}")).collect();
+        join_all(many.iter().map(|device| house.register(device, r#"{"type": "pump"}"#))).await;
+        // The hub dies when three of the four parts of the job are written down.
+        house.store.break_after(|batch| {
+            let holds = |op: &JobOp| matches!(op, JobOp::Devices(rows) if rows[0].place == 1_000);
+            batch.fleet.jobs.iter().any(holds)
+        });
+        let broken = if is_removed {
+            house.delete("pump", true).await.unwrap().job
+        } else {
+            house.put("pump", r#"{"configuration": {"interval": 1}}"#, How::Merge).await.unwrap().job
+        };
+        let all = JobDeviceQuery::of(broken.unwrap());
+        while house.memory.job_devices(&all).await.unwrap().total < 1_500 {
+            tokio::task::yield_now().await;
+        }
+
+        let mut house = house.again().await;
+        let job = loop {
+            match house.jobs().await.into_iter().find(|job| Some(*job) > broken) {
+                Some(job) => break job,
+                None => drop(house.live.recv().await),
+            }
+        };
+        house.done(Some(job)).await;
+        let stands = if is_removed {
+            ("null".into(), "{}".into())
+        } else {
+            (r#"{"id":"pump","version":2}"#.into(), r#"{"interval":1,"unit":"l"}"#.into())
+        };
+        assert_eq!(house.shown("p1599").await, stands);
+    }
 }
 
 #[actix::test]

@@ -13,7 +13,7 @@ impl House {
             let twin = self.hub.read(&id(device)).await.unwrap().unwrap();
             known.push((twin.id.clone(), twin.number));
         }
-        let (reply, told) = oneshot::channel();
+        let ((reply, told), (prepared, _)) = (oneshot::channel(), oneshot::channel());
         let make = MakeJob {
             action: serde_json::from_str(r#"{"desired":{"power":"on"}}"#).unwrap(),
             description: "".into(),
@@ -23,6 +23,7 @@ impl House {
             unknown: vec![id("nobody")],
             cause: Cause::new(Source::Rest, ""),
             reply,
+            prepared,
         };
         post(&self.hub.jobs, make).unwrap();
         told.await.unwrap().job.id
@@ -53,12 +54,17 @@ impl House {
 async fn a_device_whose_twin_dies_of_its_turn_is_left_out() {
     let house = House::with(Settings { arbiters: 1, ..Settings::default() }).await;
     house.taken("b", r#"{"t": 1}"#).await;
-    house.clock.askers.lock().unwrap().clear();
-    house.taken("a", r#"{"t": 1}"#).await;
     let others = [*house.clock.spared.lock().unwrap(), Some(std::thread::current().id())];
-    let askers = house.clock.askers.lock().unwrap().clone();
-    let mut twins = askers.into_iter().filter(|thread| !others.contains(&Some(*thread)));
-    let (Some(twins), None) = (twins.next(), twins.next()) else { panic!("twins have one thread") };
+    // Twins have one thread, and it asks for each message; automation may ask at the same time, and not each time.
+    let twins = loop {
+        house.clock.askers.lock().unwrap().clear();
+        house.taken("a", r#"{"t": 1}"#).await;
+        let askers = house.clock.askers.lock().unwrap().clone();
+        let mut askers = askers.into_iter().filter(|thread| !others.contains(&Some(*thread)));
+        if let (Some(twins), None) = (askers.next(), askers.next()) {
+            break twins;
+        }
+    };
 
     // Once is no harm.
     house.clock.kill_next_on(twins, 1);

@@ -27,7 +27,7 @@ fn step(place: i64, step: Step) -> JobOp {
     JobOp::Step { number: DeviceNumber(place + 100), at: Timestamp::from_millis(NOON + 1), step }
 }
 
-fn sweep(from: StepState, to: StepState, places: Option<(u64, u64)>) -> JobOp {
+fn sweep(from: StepState, to: StepState, places: (u64, u64)) -> JobOp {
     let at = Timestamp::from_millis(NOON + 2);
     JobOp::Sweep(Sweep { job: JOB, from: vec![from], places, to, detail: "swept".into(), at })
 }
@@ -115,11 +115,14 @@ async fn a_jobs_devices_come_further_once() {
             (page.total, page.devices),
             (1_200, vec![device(JOB, 1_195), device(JOB, 1_196), device(JOB, 1_197)])
         );
+        let stretch = JobDeviceQuery::stretch(JOB, &[Queued], (1_195, 1_199), 2);
+        let stretch = fixture.store.job_devices(&stretch).await.unwrap();
+        assert_eq!((stretch.total, stretch.devices), (0, vec![device(JOB, 1_195), device(JOB, 1_196)]));
 
         world.fleet.jobs.extend([
-            sweep(Failed, Queued, None),
+            sweep(Failed, Queued, (0, u64::MAX)),
             step(600, Step::new(JOB, Done)),
-            sweep(Queued, Canceled, Some((602, 700))),
+            sweep(Queued, Canceled, (602, 700)),
         ]);
         fixture.commit(&world.batch()).await;
         let counts = fixture.store.job_counts(JOB, None).await.unwrap();
@@ -127,6 +130,13 @@ async fn a_jobs_devices_come_further_once() {
         let one = JobDeviceQuery { device: Some(DeviceNumber(802)), ..all.clone() };
         let one = fixture.store.job_devices(&one).await.unwrap();
         assert_eq!((one.total, &*one.devices[0].step.detail), (1, ""));
+
+        let gone = JobOp::Forget { job: JOB, places: (0, 602) };
+        // What comes late of one that is forgotten is nothing.
+        world.fleet.jobs.extend([gone, step(601, Step::new(JOB, Done))]);
+        fixture.commit(&world.batch()).await;
+        let counts = fixture.store.job_counts(JOB, None).await.unwrap();
+        assert_eq!(counts, [(Queued, 500), (Canceled, 98)].into());
 
         world.fleet.records.push(record(RecordKind::Job, &JOB.to_string(), None));
         fixture.commit(&world.batch()).await;

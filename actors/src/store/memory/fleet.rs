@@ -43,12 +43,18 @@ impl Kept {
                     }
                 }
                 JobOp::Sweep(sweep) => self.sweep(sweep),
+                JobOp::Forget { job, places: (from, to) } => {
+                    if let Some(devices) = self.jobs.get_mut(job) {
+                        devices.retain(|_, device| !(*from..*to).contains(&device.place));
+                    }
+                }
             }
         }
     }
 
     fn sweep(&mut self, Sweep { job, from, places, to, detail, at }: &Sweep) {
-        let query = JobDeviceQuery { states: from.clone(), places: *places, ..JobDeviceQuery::of(*job) };
+        let query =
+            JobDeviceQuery { states: from.clone(), places: Some(*places), ..JobDeviceQuery::of(*job) };
         let devices = self.jobs.get_mut(job).into_iter().flat_map(HashMap::values_mut);
         for device in devices.filter(|device| is_asked_for(&query, device)) {
             device.step = Step::new(*job, *to).because(detail.clone());
@@ -64,7 +70,7 @@ impl Kept {
         let all = self.jobs.get(&query.job).into_iter().flat_map(HashMap::values);
         let mut found: Vec<&JobDevice> = all.filter(|device| is_asked_for(query, device)).collect();
         found.sort_by_key(|device| device.place);
-        let total = found.len() as u64;
+        let total = if query.counted { found.len() as u64 } else { 0 };
         let page = found.into_iter().skip(count(query.offset)).take(count(query.limit));
         JobDevicePage { devices: page.cloned().collect(), total }
     }

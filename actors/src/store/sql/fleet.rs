@@ -47,16 +47,16 @@ pub async fn records(store: &SqlStore, kind: RecordKind) -> Result<Vec<Record>, 
 /// See [`crate::store::Store::job_devices`].
 pub async fn job_devices(store: &SqlStore, query: &JobDeviceQuery) -> Result<JobDevicePage, StoreError> {
     let selected = job_device::Entity::find().filter(condition(query));
-    let total: Option<i64> = selected
-        .clone()
-        .select_only()
-        .column_as(C::Place.count(), "count")
-        .into_tuple()
-        .one(&store.readers)
-        .await
-        .map_err(failed(READ_JOB))?;
-    let total = uint(total.unwrap_or_default());
-    if query.offset >= total || query.limit == 0 {
+    let mut total = 0;
+    if query.counted {
+        let counting = selected.clone().select_only().column_as(C::Place.count(), "count").into_tuple();
+        let count: Option<i64> = counting.one(&store.readers).await.map_err(failed(READ_JOB))?;
+        total = uint(count.unwrap_or_default());
+        if query.offset >= total {
+            return Ok(JobDevicePage { devices: Vec::new(), total });
+        }
+    }
+    if query.limit == 0 {
         return Ok(JobDevicePage { devices: Vec::new(), total });
     }
     let rows = selected
@@ -110,6 +110,11 @@ pub async fn write(sql: &DatabaseTransaction, Fleet { records, jobs }: &Fleet) -
             JobOp::Sweep(sweep) => {
                 write_steps(sql, std::mem::take(&mut latest)).await?;
                 write_sweep(sql, sweep).await?;
+            }
+            JobOp::Forget { job, places } => {
+                write_steps(sql, std::mem::take(&mut latest)).await?;
+                let its = condition(&JobDeviceQuery { places: Some(*places), ..JobDeviceQuery::of(*job) });
+                job_device::Entity::delete_many().filter(its).exec(sql).await.map_err(failed(WRITE_JOB))?;
             }
         }
     }
@@ -172,7 +177,7 @@ async fn write_steps(sql: &DatabaseTransaction, latest: Latest<'_>) -> Result<()
 
 async fn write_sweep(sql: &DatabaseTransaction, sweep: &Sweep) -> Result<(), StoreError> {
     let Sweep { job, from, places, to, detail, at } = sweep;
-    let query = JobDeviceQuery { states: from.clone(), places: *places, ..JobDeviceQuery::of(*job) };
+    let query = JobDeviceQuery { states: from.clone(), places: Some(*places), ..JobDeviceQuery::of(*job) };
     job_device::Entity::update_many()
         .col_expr(C::State, Expr::value(to.as_str()))
         .col_expr(C::Detail, Expr::value(&**detail))

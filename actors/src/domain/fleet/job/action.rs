@@ -20,6 +20,9 @@ pub enum JobAction {
         mode: Mode,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
+        /// It ends so many ms after the device's turn, whenever that comes: in place of `until`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        for_ms: Option<i64>,
     },
     /// A merge patch onto `tags`.
     Tags(Object),
@@ -70,10 +73,10 @@ impl JobAction {
         }
     }
 
-    /// What a device's twin is told at its turn in this round of the job. `command` is the id of the command, where
-    /// it comes to one.
+    /// What a device's twin is told at its turn, which comes `now`, in this round of the job. `command` is the id of
+    /// the command, where it comes to one.
     #[must_use]
-    pub fn input(&self, job: JobId, round: u32, command: CommandId) -> Input {
+    pub fn input(&self, job: JobId, round: u32, command: CommandId, now: Timestamp) -> Input {
         let change = |section: &str, value: Json| {
             let patch = [(section, value)].into_iter().collect();
             Input::Change(Box::new(Change { patch, if_version: None }))
@@ -85,7 +88,9 @@ impl JobAction {
             Self::Group(group) => change("group_id", group.clone().map_or(Json::Null, Json::String)),
             Self::Template(template) => change("template", template.clone().map_or(Json::Null, Json::String)),
             Self::Refresh(template) => Input::Refresh(template.clone()),
-            Self::Mode { mode, until } => Input::SetMode { mode: *mode, until: *until },
+            Self::Mode { mode, until, for_ms } => {
+                Input::SetMode { mode: *mode, until: for_ms.map(|millis| now.plus_millis(millis)).or(*until) }
+            }
             Self::Command(request) => {
                 let mut request = request.clone();
                 request.idempotency_key = Some(format!("job:{job}:{round}").into());
@@ -130,7 +135,12 @@ mod tests {
         assert_eq!(serde_json::to_string(&action).unwrap(), text);
         assert_eq!(action.kind(), kind);
         assert!(JobAction::KINDS.contains(&kind));
-        let told = match action.input(JobId(Uuid::nil()), 2, CommandId(Uuid::nil())) {
+        let told = match action.input(
+            JobId(Uuid::nil()),
+            2,
+            CommandId(Uuid::nil()),
+            Timestamp::from_millis(5_000),
+        ) {
             Input::Change(change) => Json::Object(change.patch).to_string(),
             Input::SetMode { mode, until } => format!("{} {until:?}", mode.as_str()),
             Input::Command { request, is_new, .. } => {
@@ -157,6 +167,8 @@ mod tests {
             "mode",
             "manual Some(Timestamp(1000))",
         );
+        // From its turn on, not from when the job was made.
+        check(r#"{"mode":{"mode":"manual","for_ms":1000}}"#, "mode", "manual Some(Timestamp(6000))");
         check(r#"{"delete":true}"#, "delete", "Delete");
         let request = serde_json::to_string(&CommandRequest::new("reboot", Object::default())).unwrap();
         let key = "job:00000000-0000-0000-0000-000000000000:2";

@@ -87,7 +87,9 @@ impl Job {
         self.ended_at = status.is_final().then_some(now);
         match signal {
             JobSignal::Prepared => self.started_at = Some(now),
-            JobSignal::Cancel | JobSignal::Abort => self.sweeping = Some(Sweeping::Cancel),
+            JobSignal::BreakOff | JobSignal::Cancel | JobSignal::Abort => {
+                self.sweeping = Some(Sweeping::Cancel);
+            }
             JobSignal::Retry => {
                 self.round += 1;
                 if let JobAction::Firmware(rollout) = &mut self.action {
@@ -95,7 +97,7 @@ impl Job {
                 }
                 self.sweeping = Some(Sweeping::Retry);
             }
-            JobSignal::BreakOff | JobSignal::Pause | JobSignal::Resume | JobSignal::Finish => {}
+            JobSignal::Pause | JobSignal::Resume | JobSignal::Finish => {}
         }
         true
     }
@@ -197,6 +199,20 @@ mod tests {
             assert!(job.take(JobSignal::Finish, None, Timestamp::from_millis(again)));
             assert!(job.take(JobSignal::Retry, None, Timestamp::from_millis(again)));
             assert_eq!(job.action.rollout().unwrap().expires, Timestamp::from_millis(again + 60));
+        }
+    }
+
+    #[test]
+    fn whoever_had_no_turn_when_it_ends_early_gets_none() {
+        let now = Timestamp::from_millis(5);
+        for signals in [
+            &[JobSignal::BreakOff][..],
+            &[JobSignal::Prepared, JobSignal::Cancel],
+            &[JobSignal::Prepared, JobSignal::Abort],
+        ] {
+            let mut job = job(r#"{"delete":true}"#);
+            assert!(signals.iter().all(|signal| job.take(*signal, None, now)));
+            assert_eq!((job.sweeping, job.ended_at), (Some(Sweeping::Cancel), Some(now)), "{signals:?}");
         }
     }
 

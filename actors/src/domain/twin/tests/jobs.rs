@@ -12,7 +12,8 @@ const OTHER: JobId = JobId(Uuid::from_u128(8));
 
 fn turn(scene: &mut Scene, job: JobId, action: &str, command: CommandId) -> Outcome {
     let action: JobAction = serde_json::from_str(action).unwrap();
-    scene.input(action.input(job, 1, command), &Cause::of_job(job))
+    let input = action.input(job, 1, command, at(scene.now));
+    scene.input(input, &Cause::of_job(job))
 }
 
 fn reboot(more: &str) -> String {

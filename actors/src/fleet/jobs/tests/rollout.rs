@@ -264,6 +264,66 @@ async fn what_had_no_turn_in_time_has_failed_and_what_is_tried_again_has_as_long
 }
 
 #[actix::test]
+async fn whom_it_never_came_to_in_its_time_has_failed_however_many_they_are() {
+    let house = House::new().await;
+    let nobody: Vec<_> = (0..1_300).map(|n| (id(&format!("x{n}")), DeviceNumber(n + 1_000_000))).collect();
+    let job = house.make(&to_two(&[1, 100], 1_300), &nobody, Some(10.0)).await;
+    house.clock.advance(DAY_MS);
+    let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
+    // Its clock stands still then: few of the first stage had a turn.
+    let (failed, skipped) = (told.progress.count(StepState::Failed), told.progress.count(StepState::Skipped));
+    assert!(failed >= 1_287 && failed + skipped == 1_300, "{failed} failed, {skipped} skipped");
+    let last = house.steps(job, &[StepState::Failed]).await.pop();
+    let why = "x1299 failed the roll-out's time was over before its turn came";
+    assert_eq!(last.as_deref(), Some(why));
+}
+
+#[actix::test]
+async fn a_device_that_is_done_after_all_counts_when_the_roll_out_is_over() {
+    let house = House::new().await;
+    let devices = house.devices(2).await;
+    house.come("d0", "1").await;
+    house.come("d1", "1").await;
+    let job = house.make(&to_two(&[100], 2), &devices, None).await;
+    house.until_count(job, StepState::Notified, 2).await;
+    house.report("d0", "failed").await;
+    house.come("d1", "2").await;
+    let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
+    assert_eq!(counts(&told), [("done", 1), ("failed", 1)]);
+
+    house.come("d0", "2").await;
+    assert_eq!(house.steer(job, Steer::Retry).await.unwrap_err(), JobRefusal::NothingFailed);
+    assert_eq!(counts(&house.show(job).await.unwrap()), [("done", 2)]);
+    let house = house.again().await;
+    assert_eq!(counts(&house.show(job).await.unwrap()), [("done", 2)]);
+    assert_eq!(house.list(&[JobStatus::Done], &["firmware"]).await, [job]);
+}
+
+#[actix::test]
+async fn what_a_crash_left_uncalled_is_called_back() {
+    let house = House::new().await;
+    let devices = house.devices(3).await;
+    house.come("d0", "1").await;
+    let job = house.make(&to_two(&[100], 3), &devices, None).await;
+    house.until_count(job, StepState::Notified, 1).await;
+    // That it is canceled is the last that becomes durable.
+    let is_canceled =
+        |record: &Record| Job::parse(record.body.as_ref().unwrap()).unwrap().status == JobStatus::Canceled;
+    house.store.break_after(move |batch| batch.fleet.records.iter().any(is_canceled));
+    drop(house.steering(job, Steer::Cancel));
+    while !house.memory.records(RecordKind::Job).await.unwrap().iter().any(is_canceled) {
+        tokio::task::yield_now().await;
+    }
+
+    let house = house.again().await;
+    let told = house.until_count(job, StepState::Canceled, 3).await;
+    assert_eq!(told.job.status, JobStatus::Canceled);
+    for device in ["d0", "d1", "d2"] {
+        assert_eq!(house.firmware(device).await, "none", "{device}");
+    }
+}
+
+#[actix::test]
 async fn who_is_not_to_be_updated_by_then_is_passed_over() {
     let house = House::new().await;
     let devices = house.devices(4).await;
