@@ -139,7 +139,7 @@ fn check(patch: &mut Object, also: &[&str], twin: &Twin, now: Timestamp) -> Resu
                 let patched = twin.settings().patched(settings);
                 patched.map_err(|(field, detail)| Refusal::Invalid { field, detail })?;
             }
-            Json::Object(limits) if field == "limits" => twin.check_limits(limits)?,
+            Json::Object(limits) if field == "limits" => twin.check_limits(limits, patch)?,
             Json::Object(_) if SECTIONS.contains(&field) => {}
             Json::Object(_) | Json::Null if field == "template" => is_same = twin.has_layer(value),
             Json::String(id) if field == "template" => {
