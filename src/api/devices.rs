@@ -70,8 +70,8 @@ pub(super) async fn list(
     let tree = state.hub.tree.now();
     let mut find = asked(params, said, &tree, state.hub.clock.now())?;
     (find.query.offset, find.query.limit) = (paging.offset(), paging.limit);
-    let page = if find.filter.is_none() && find.sort.is_none() {
-        state.hub.archive.send(ListDevices(find.query)).await?? // the store's indexes are made for it
+    let page = if find.filter.is_none() && find.sort.is_none() && find.query.is_for_lists() {
+        state.hub.archive.send(ListDevices(find.query)).await?? // its indexes are made for it
     } else {
         state.hub.search.send(find).await??
     };
@@ -196,6 +196,17 @@ mod tests {
         assert_eq!(wrong("colour=red"), "colour");
         assert_eq!(wrong("tag.=x"), "tag.");
         assert_eq!(wrong("filter=true&filter=false"), "filter");
+    }
+
+    #[test]
+    fn what_lists_may_be_behind_in_is_searched_for() {
+        let is_for_lists = |text: &str| asked_by(text).unwrap().query.is_for_lists();
+        assert!(is_for_lists("sort=-created_at&status=online&group=a&tag.room=hall&q=x"));
+        for behind in ["sort=last_seen", "sort=-updated_at", "drift=10m"] {
+            assert!(!is_for_lists(behind), "{behind}");
+        }
+        let groups = vec!["g".to_owned(); DeviceQuery::MOST_GROUPS + 1];
+        assert!(!DeviceQuery { groups, ..DeviceQuery::default() }.is_for_lists());
     }
 
     #[test]
