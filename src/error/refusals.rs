@@ -50,7 +50,9 @@ pub(super) fn of_template_refusal(refusal: &TemplateRefusal) -> (StatusCode, &'s
         TemplateRefusal::Bad(BadTemplate::Rules(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
         TemplateRefusal::InUse { .. } => (StatusCode::CONFLICT, "template_in_use"),
         TemplateRefusal::Store(error) => of_store(error),
-        TemplateRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        TemplateRefusal::Unavailable(_) | TemplateRefusal::Lost => {
+            (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::counters::Counters;
 use crate::domain::Clock;
 use crate::feed::Feed;
 use crate::journal::Journal;
+use crate::search::Search;
 use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
 
@@ -29,6 +30,7 @@ pub struct Around {
     pub journal: Addr<Journal>,
     pub feed: Addr<Feed>,
     pub supervisor: Addr<Supervisor>,
+    pub search: Addr<Search>,
     pub counters: Arc<Counters>,
     /// The templates as they are now.
     pub catalog: Arc<CatalogNow>,

@@ -8,13 +8,12 @@ use tracing::{info, warn};
 
 use super::{Around, Helpers, Shelf, devices};
 use crate::domain::fleet::{BadTemplate, JobAction, JobId, RecordChange, Template};
-use crate::domain::{Cause, DeviceId, DeviceNumber, Json, Object};
+use crate::domain::{Cause, Json, Object};
 use crate::messages::automation::TemplateRules;
 use crate::messages::jobs::MakeJob;
 use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateStood, Trial, Wish};
 use crate::post::post;
 use crate::receipt::Receipt;
-use crate::store::StoreError;
 
 /// What stands in a record whose change has not come to the devices.
 const UNFINISHED: &str = "unfinished";
@@ -125,7 +124,7 @@ impl Changing {
         let now = self.around.clock.now();
         let mut trial = Trial { template, devices: 0, changed: 0, changes: Vec::new() };
         let (layer, id) = (Arc::clone(&trial.template.layer), trial.template.id.clone());
-        devices::each(&*self.around.store, &id, |twin| {
+        devices::each(&self.around, &id, |twin| {
             trial.devices += 1;
             let difference = twin.difference(Some(Arc::clone(&layer)), now);
             if difference.is_empty() {
@@ -213,12 +212,10 @@ impl Changing {
         why: &str,
         cause: Cause,
     ) -> Result<(u64, Option<JobId>), TemplateRefusal> {
-        // Who took it as it was before is durable by now.
-        self.shelf.settled().await;
         let devices = loop {
-            let mut devices: Vec<(DeviceId, DeviceNumber)> = Vec::new();
-            match devices::each(&*self.around.store, id, |twin| devices.push((twin.id, twin.number))).await {
-                Ok(()) => break devices,
+            match devices::of(&self.around, id).await {
+                Ok(devices) => break devices,
+                Err(TemplateRefusal::Lost) => return Err(TemplateRefusal::Lost), // the hub goes down
                 Err(error) => {
                     warn!(template = id, %error, "could not read who has a template, trying again");
                     tokio::time::sleep(RETRY).await;
@@ -243,9 +240,19 @@ impl Changing {
         Ok((count, Some(told.job.id)))
     }
 
-    async fn count(&self, id: &str) -> Result<u64, StoreError> {
-        self.shelf.settled().await;
-        devices::count(&*self.around.store, id).await
+    /// May the template be removed? Without force only where no device has it.
+    async fn check_free(&self, id: &str, force: bool) -> Result<(), TemplateRefusal> {
+        if force {
+            return Ok(());
+        }
+        match self.count(id).await? {
+            0 => Ok(()),
+            devices => Err(TemplateRefusal::InUse { id: id.into(), devices }),
+        }
+    }
+
+    async fn count(&self, id: &str) -> Result<u64, TemplateRefusal> {
+        Ok(devices::of(&self.around, id).await?.len() as u64)
     }
 
     /// The job is durable: nothing is left to be gone on with.

@@ -277,6 +277,27 @@ async fn a_change_is_shown_first_and_comes_to_the_devices_by_a_job() {
 }
 
 #[actix::test]
+async fn who_takes_a_template_while_it_changes_takes_the_change_too() {
+    let mut house = House::new().await;
+    house.put("pump", PUMP, How::Make).await.unwrap();
+    let (mut names, mut job) = (Vec::new(), None);
+    for round in 0..6 {
+        let new: Vec<String> = (0..15).map(|n| format!("p{round}-{n}")).collect();
+        let change = format!(r#"{{"configuration": {{"interval": {round}}}}}"#);
+        let registered = new.iter().map(|id| house.register(id, r#"{"type": "pump"}"#));
+        let (stood, registered) =
+            tokio::join!(house.put("pump", &change, How::Merge), futures_util::future::join_all(registered));
+        assert!(registered.iter().all(Result::is_ok));
+        job = stood.unwrap().job.or(job);
+        names.extend(new);
+    }
+    house.done(job).await;
+    for name in names {
+        assert_eq!(house.shown(&name).await.1, r#"{"interval":5,"unit":"l"}"#, "{name}");
+    }
+}
+
+#[actix::test]
 async fn a_change_whose_job_was_not_made_is_gone_on_with() {
     let house = House::new().await;
     house.put("pump", PUMP, How::Make).await.unwrap();
@@ -299,6 +320,7 @@ async fn a_change_whose_job_was_not_made_is_gone_on_with() {
         journal: house.hub.journal.clone(),
         feed: house.hub.feed.clone(),
         supervisor: house.hub.supervisor.clone(),
+        search: house.hub.search.clone(),
         counters: house.hub.counters.clone(),
         catalog: house.hub.catalog.clone(),
     };
