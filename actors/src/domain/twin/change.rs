@@ -79,7 +79,7 @@ impl Profile {
     }
 
     /// What a status message's details change: `firmware_version`, `ip_address` and the like go into
-    /// the profile where they are new, all else is reported state.
+    /// the profile where they are new, `type` where there is none yet; all else is reported state.
     pub(super) fn patch_from_details(&self, details: Object) -> Object {
         let mut patch = Object::default();
         let mut reported = Object::default();
@@ -92,6 +92,11 @@ impl Profile {
                     if self.text(field) != &**text {
                         patch.insert(field, value.clone());
                     }
+                }
+                ("type", Json::String(text)) if self.device_type == *text => {}
+                // Against what a person called it, a device's word is only reported.
+                ("type", Json::String(_)) if self.device_type.is_empty() => {
+                    patch.insert(field, value.clone());
                 }
                 _ => {
                     reported.insert(field, value.clone());

@@ -92,10 +92,14 @@ impl House {
     }
 
     async fn appear(&self, device: &str) {
+        self.say(device, "data", r#"{"t": 1}"#).await;
+    }
+
+    async fn say(&self, device: &str, topic: &str, payload: &str) {
         let (receipt, settled) = Receipt::channel();
         let message = Arrived {
-            topic: format!("iot/devices/{device}/data").into(),
-            payload: r#"{"t": 1}"#.to_owned().into(),
+            topic: format!("iot/devices/{device}/{topic}").into(),
+            payload: payload.to_owned().into(),
             fire_and_forget: false,
             retained: false,
             for_twins: true,
@@ -226,6 +230,9 @@ async fn a_device_that_appears_takes_the_template_that_is_meant_for_it() {
     assert_eq!(claimed.template_id(), None);
     assert_eq!(house.change("y", r#"{"name": "Y"}"#).await.unwrap().template_id(), None);
     assert_eq!(house.change("y", r#"{"type": "pump"}"#).await.unwrap().template_id(), Some("pump"));
+    // The device says it itself.
+    house.say("z", "status", r#"{"status": "online", "type": "pump"}"#).await;
+    assert_eq!(house.twin("z").await.template_id(), Some("pump"));
     // One that has a template keeps it.
     assert_eq!(house.change("hall-1", r#"{"type": "pump"}"#).await.unwrap().template_id(), Some("hall"));
 
