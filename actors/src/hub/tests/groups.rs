@@ -172,15 +172,16 @@ async fn a_group_that_is_being_removed_takes_nothing_more_in() {
         give(&hub, device, Input::Register(Box::new(Registration { patch })), IfUnknown::Begin).await;
     }
     told(&hub).await; // all of it is seen, so the removal begins with its message
-    let (gone, again, under, renamed) = tokio::join!(
+    let (gone, again, above, under, renamed) = tokio::join!(
         delete(&hub, "b", true),
         delete(&hub, "b", true),
+        delete(&hub, "a", true),
         put(&hub, "c", r#"{"name": "C", "parent_group": "b"}"#),
         put(&hub, "b", r#"{"name": "other"}"#),
     );
     assert_eq!(gone.unwrap().devices, 300);
     let leaving = GroupRefusal::Leaving(GroupId::parse("b").unwrap());
-    for refused in [again.map(drop), under.map(drop), renamed.map(drop)] {
+    for refused in [again.map(drop), above.map(drop), under.map(drop), renamed.map(drop)] {
         assert_eq!(refused.unwrap_err(), leaving);
     }
     assert_eq!(told(&hub).await, [("a".to_owned(), (300, 0, None))].into());
