@@ -124,9 +124,15 @@ impl Handler<ReadTree> for Groups {
     type Result = ();
 
     fn handle(&mut self, ReadTree { reply }: ReadTree, ctx: &mut Context<Self>) {
-        self.when_true(ctx, move |this, _| {
+        let answer = move |this: &mut Self, _: &mut Context<Self>| {
             let _ = reply.send(this.tree.now()); // whoever asked may have gone
-        });
+        };
+        if self.following.seen().is_some() {
+            self.when_true(ctx, answer);
+        } else {
+            // The devices are still being counted, and nobody asks for them: the tree changes by what we commit alone.
+            self.commit_nothing(ctx, Box::new(answer));
+        }
     }
 }
 

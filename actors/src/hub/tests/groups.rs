@@ -9,9 +9,10 @@ use crate::domain::fleet::{GroupId, GroupWish, RecordKind};
 use crate::domain::{Event, Status};
 use crate::messages::groups::{
     DeleteGroup, Expect, GroupGone, GroupPage, GroupQuery, GroupRefusal, GroupStood, PutGroup, ReadGroups,
+    ReadTree,
 };
 use crate::store::{Batch, DeviceQuery, MemoryStore};
-use crate::testkit::ManualClock;
+use crate::testkit::{FailingStore, ManualClock};
 
 async fn start(store: &Arc<MemoryStore>, feed_depth: usize) -> Arc<Hub> {
     let clock = ManualClock::at(Timestamp::from_millis(1_000));
@@ -159,6 +160,26 @@ async fn what_devices_name_as_their_group_is_one() {
     assert_eq!(told(&hub).await, both);
     assert!(hub.tree.now().contains("Hall 2"));
     assert_eq!(store.records(RecordKind::Group).await.unwrap(), before, "made once");
+}
+
+#[actix::test]
+async fn the_tree_is_known_before_its_devices_are_counted() {
+    let memory = Arc::new(MemoryStore::default());
+    left_by_an_earlier_version(&memory, "Hall 2").await;
+    let store = FailingStore::around(Arc::clone(&memory) as Arc<dyn Store>);
+    store.block_lists();
+    let clock = ManualClock::at(Timestamp::from_millis(1_000));
+    let hub = Hub::start(store.clone(), clock, Settings::default()).await.unwrap();
+    let mut making = std::pin::pin!(put(&hub, "a", r#"{"name": "A"}"#));
+    assert!(futures_util::poll!(&mut making).is_pending());
+    let (reply, tree) = oneshot::channel();
+    post(&hub.groups, ReadTree { reply }).ok().unwrap();
+    assert!(tree.await.unwrap().contains("a"), "it is made");
+    assert!(futures_util::poll!(&mut making).is_pending(), "and told with its counts");
+    assert_eq!(get(&hub.counters.groups_counted), 0);
+    store.unblock();
+    assert!(making.await.unwrap().made);
+    assert_eq!(get(&hub.counters.groups_counted), 1);
 }
 
 #[actix::test]
