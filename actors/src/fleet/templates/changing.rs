@@ -94,16 +94,17 @@ impl Changing {
         let catalog = &self.around.catalog;
         let before = catalog.now();
         let template = Arc::clone(before.get(&id).ok_or_else(|| TemplateRefusal::Unknown(id.clone()))?);
-        // From now on nobody gets it; who has got it is counted.
+        // As long as it may stay, devices that appear take it.
+        self.check_free(&id, force).await?;
+        // From now on nobody gets it; who has got it meanwhile is found.
         catalog.set(before.without(&id));
-        let may_go = match self.count(&id).await {
-            Ok(devices) if devices > 0 && !force => Err(TemplateRefusal::InUse { id: id.clone(), devices }),
-            Ok(_) => {
+        let may_go = match self.check_free(&id, force).await {
+            Ok(()) => {
                 let mut body = template.document();
                 body.insert(UNFINISHED, REMOVE.into());
                 self.keep(&id, body).await
             }
-            Err(error) => Err(error.into()),
+            Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = may_go {
             catalog.set(catalog.now().with(template));

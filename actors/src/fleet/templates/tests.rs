@@ -366,9 +366,17 @@ async fn a_template_that_devices_have_goes_by_force_alone() {
     let refused = house.delete("pump", false).await;
     assert!(matches!(refused, Err(TemplateRefusal::InUse { devices: 3, .. })), "{refused:?}");
     house.register("p3", r#"{"template": "pump"}"#).await.unwrap();
+    for n in 0..20 {
+        // Whoever appears while it is refused to go takes it.
+        let id = format!("late{n}");
+        let (refused, registered) =
+            tokio::join!(house.delete("pump", false), house.register(&id, r#"{"type": "pump"}"#));
+        assert!(matches!(refused, Err(TemplateRefusal::InUse { .. })), "{refused:?}");
+        assert_eq!(registered.unwrap().template_id(), Some("pump"), "{id}");
+    }
 
     let gone = house.delete("pump", true).await.unwrap();
-    assert_eq!(gone.devices, 4);
+    assert_eq!(gone.devices, 24);
     house.done(gone.job).await;
     assert_eq!(house.shown("p1").await, ("null".into(), r#"{"own":1}"#.into()));
     let house = house.again().await;
