@@ -71,7 +71,7 @@ pub struct NewGroup {
     /// The id of the group that it stands under.
     #[schema(example = "plant")]
     parent_group: Option<String>,
-    /// The same by another name.
+    /// The same by another name: one of them is said.
     parent_id: Option<String>,
     tags: Option<Object>,
 }
