@@ -259,9 +259,12 @@ impl Question {
     }
 
     /// The part of the query that the store's indexes answer truly; none where there is none. The drift is left
-    /// out: the store may be behind in it.
+    /// out: the store may be behind in it; and so are groups where they are too many.
     fn narrow(&self) -> Option<DeviceQuery> {
-        let exact = DeviceQuery { drifting_since: None, ..self.find.query.clone() };
+        let mut exact = DeviceQuery { drifting_since: None, ..self.find.query.clone() };
+        if exact.groups.len() > DeviceQuery::MOST_GROUPS {
+            exact.groups.clear();
+        }
         (!exact.is_all()).then_some(exact)
     }
 }
