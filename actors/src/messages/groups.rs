@@ -107,8 +107,8 @@ pub struct GroupPage {
 #[derive(Clone, Debug)]
 pub struct GroupView {
     pub group: Arc<Group>,
-    /// The ids from the top down to its own.
-    pub path: Vec<Box<str>>,
+    /// The ids from the top down to its own. Empty where the group is told within the one that it stands under.
+    pub path: Vec<GroupId>,
     /// How deep it stands under the first of those that were asked for.
     pub depth: usize,
     pub standing: Standing,

@@ -15,9 +15,9 @@ pub struct GroupItem {
     /// The group that it stands under; null at the top.
     #[schema(example = "plant")]
     parent_group: Option<String>,
-    /// The ids from the top down to its own.
+    /// The ids from the top down to its own. Not of those in `children`: they stand where they are told.
     #[schema(example = json!(["plant", "hall-2"]))]
-    path: Vec<String>,
+    path: Option<Vec<String>>,
     tags: Object,
     #[schema(format = DateTime)]
     created_at: String,

@@ -120,10 +120,11 @@ impl Tree {
         std::iter::successors(Some(id), |id| self.groups.get(*id)?.parent_group.as_ref().map(GroupId::as_str))
     }
 
-    /// The way down to the group: the one at the top first, itself last.
+    /// The way down to the group: the one at the top first, itself last. Empty where there is no such group.
     #[must_use]
-    pub fn path(&self, id: &str) -> Vec<Box<str>> {
-        let mut path: Vec<Box<str>> = self.upward(id).map(Into::into).collect();
+    pub fn path(&self, id: &str) -> Vec<GroupId> {
+        let groups = self.upward(id).map_while(|id| self.get(id));
+        let mut path: Vec<GroupId> = groups.map(|group| group.id.clone()).collect();
         path.reverse();
         path
     }

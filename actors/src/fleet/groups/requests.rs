@@ -81,7 +81,9 @@ impl Groups {
         let views = walked.iter().filter_map(|(id, depth)| {
             let standing = standings.remove(*id)?;
             let group = Arc::clone(tree.get(id.as_str())?);
-            Some(GroupView { group, path: tree.path(id.as_str()), depth: *depth, standing })
+            // A chain of groups within each other would be told as often as it is long.
+            let path = if query.nested && *depth > 0 { Vec::new() } else { tree.path(id.as_str()) };
+            Some(GroupView { group, path, depth: *depth, standing })
         });
         Ok(GroupPage { groups: views.collect(), total: total as u64 })
     }
