@@ -9,9 +9,9 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
-use twinhub_actors::domain::fleet::{GroupId, GroupWish};
+use twinhub_actors::domain::fleet::{Expect, GroupId, GroupWish};
 use twinhub_actors::domain::{Cause, Object};
-use twinhub_actors::messages::groups::{DeleteGroup, Expect, GroupGone, GroupStood, PutGroup};
+use twinhub_actors::messages::groups::{DeleteGroup, GroupGone, GroupStood, PutGroup};
 use twinhub_actors::post::post;
 use utoipa::ToSchema;
 

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use super::*;
-use crate::domain::fleet::{GroupId, GroupWish, RecordKind};
+use crate::domain::fleet::{Expect, GroupId, GroupWish, RecordKind};
 use crate::domain::{Event, Status};
 use crate::messages::groups::{
-    DeleteGroup, Expect, GroupGone, GroupPage, GroupQuery, GroupRefusal, GroupStood, PutGroup, ReadGroups,
-    ReadTree,
+    DeleteGroup, GroupGone, GroupPage, GroupQuery, GroupRefusal, GroupStood, PutGroup, ReadGroups, ReadTree,
 };
 use crate::store::{Batch, DeviceQuery, MemoryStore};
 use crate::testkit::{FailingStore, ManualClock};
