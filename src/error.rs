@@ -8,7 +8,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::fleet::BadTemplate;
+use twinhub_actors::domain::fleet::{BadTemplate, Misplaced};
 use twinhub_actors::domain::json::JsonError;
 use twinhub_actors::domain::payload::PayloadError;
 use twinhub_actors::domain::rules;
@@ -329,8 +329,10 @@ impl ApiError {
             Self::Template(TemplateRefusal::Bad(BadTemplate::Field { field, .. })) => Some(field.clone()),
             Self::Hub(HubError::Refused(Refusal::Invalid { field, .. })) => Some(field.clone()),
             Self::Field(error) => Some(error.field.clone()),
-            Self::Group(GroupRefusal::NoParent(_) | GroupRefusal::Circle(_)) => Some("parent_group".into()),
-            Self::Group(GroupRefusal::NoName) => Some("name".into()),
+            Self::Group(GroupRefusal::Misplaced(Misplaced::NoParent(_) | Misplaced::Circle(_))) => {
+                Some("parent_group".into())
+            }
+            Self::Group(GroupRefusal::Misplaced(Misplaced::NoName)) => Some("name".into()),
             Self::File(file) => file.fault.field.clone(),
             Self::DeviceId(_) => Some("id".into()),
             Self::Payload(PayloadError::WrongType { name, .. } | PayloadError::BadValue { name, .. }) => {

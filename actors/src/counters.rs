@@ -55,6 +55,8 @@ pub struct Counters {
     pub rule_refusals: AtomicU64,
     /// Things that rules did.
     pub rule_acts: AtomicU64,
+    /// 1 once it is counted, after the start, who stands in groups.
+    pub groups_counted: AtomicU64,
     /// Times a job came further with a device.
     pub job_changes: AtomicU64,
     /// Live subscribers now.

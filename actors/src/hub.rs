@@ -242,6 +242,7 @@ impl Hub {
                 journal: journal.clone(),
                 feed: feed.clone(),
                 supervisor: supervisor.clone(),
+                search: search.clone(),
                 counters: Arc::clone(&counters),
                 catalog: Arc::clone(&catalog),
             });
@@ -400,7 +401,19 @@ impl Hub {
     /// # Errors
     /// The store does not take anything in, or the actor is gone.
     pub async fn answer<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, HubError> {
-        match tokio::time::timeout(self.settings.patience, answer).await {
+        self.answer_in(self.settings.patience, answer).await
+    }
+
+    /// The same, of something that takes its time.
+    ///
+    /// # Errors
+    /// As [`Hub::answer`].
+    pub async fn answer_in<T>(
+        &self,
+        patience: Duration,
+        answer: oneshot::Receiver<T>,
+    ) -> Result<T, HubError> {
+        match tokio::time::timeout(patience, answer).await {
             Ok(Ok(told)) => Ok(told),
             Ok(Err(_)) => Err(HubError::Unavailable("the change was lost on its way")),
             Err(_) => Err(HubError::Unavailable("the change was not made durable in time")),

@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, ResponseFuture};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore, oneshot};
+use tokio::time::Instant;
 
 use crate::domain::rules::SortKey;
 use crate::domain::{Clock, DeviceId, DeviceNumber, Timestamp, Twin};
@@ -35,6 +37,9 @@ const AT_ONCE: usize = 2;
 /// Twins read from the store with one question, and how many such questions are put at once.
 const PAGE: usize = 500;
 const READERS: usize = 2;
+/// So long one with a filter may take, and any may wait for its turn. A filter goes through lists as it likes, a
+/// millisecond for each twin; two such would keep all others waiting.
+const LONGEST: Duration = Duration::from_secs(30);
 /// So many who come behind the page are remembered too, for those on it who turn out to have changed.
 const SPARE: u64 = 64;
 
@@ -53,6 +58,7 @@ struct Means {
     /// The roster has been told who was in the store before this start.
     learned: OnceCell<()>,
     turns: Semaphore,
+    longest: Duration,
 }
 
 /// A question, and the time at which it is put.
@@ -62,6 +68,8 @@ struct Question {
     groups: HashSet<String>,
     want: Want,
     now: Timestamp,
+    /// None where what it costs to look at a twin is little.
+    until: Option<Instant>,
 }
 
 /// What is wanted of those who are found.
@@ -83,7 +91,8 @@ impl Search {
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let (learned, turns) = (OnceCell::new(), Semaphore::new(AT_ONCE));
-        Self(Arc::new(Means { roster, store, clock, journal, patience, processors, learned, turns }))
+        let longest = LONGEST;
+        Self(Arc::new(Means { roster, store, clock, journal, patience, processors, learned, turns, longest }))
     }
 }
 
@@ -121,10 +130,13 @@ impl Means {
 
     /// Looks at all twins, and remembers what is wanted of those that are found.
     async fn look(&self, find: Find, want: Want) -> Result<(Arc<Question>, Best), HubError> {
-        let _turn = self.turns.acquire().await; // never closed
+        let until = Instant::now() + self.longest;
+        let turn = tokio::time::timeout_at(until, self.turns.acquire()).await; // never closed
+        let _turn = turn.map_err(|_| HubError::Unavailable("other searches take all the time there is"))?;
         self.learned.get_or_try_init(|| self.learn()).await?;
         let groups = find.query.groups.iter().map(|group| select::key(group).to_owned()).collect();
-        let question = Arc::new(Question { find, groups, want, now: self.clock.now() });
+        let until = find.filter.is_some().then_some(until);
+        let question = Arc::new(Question { find, groups, want, now: self.clock.now(), until });
         let (mut best, mut away) = self.look_in_memory(&question).await?;
         // Who came into memory meanwhile is in the store too, with all that anybody was told of it.
         if !away.is_empty() {
@@ -152,16 +164,18 @@ impl Means {
             tokio::task::spawn_blocking(move || {
                 let (mut best, mut away) = (question.best(), Vec::new());
                 while let Some(stretch) = stretches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    question.check_time()?;
                     question.look_at(&roster, *stretch, &mut best, &mut away);
                 }
-                (best, away)
+                Ok((best, away))
             })
         });
         let (mut best, mut away) = (question.best(), Vec::new());
         for hand in work.collect::<Vec<_>>() {
-            let done = hand.await.map_err(|_| HubError::Unavailable("the search was given up"))?;
-            best.absorb(done.0);
-            away.extend(done.1);
+            let done: Result<_, HubError> = hand.await.map_err(|_| given_up())?;
+            let (found, not_here) = done?;
+            best.absorb(found);
+            away.extend(not_here);
         }
         Ok((best, away))
     }
@@ -169,22 +183,37 @@ impl Means {
     /// `away` are in the order of their numbers.
     async fn look_in_store(
         &self,
-        question: &Question,
+        question: &Arc<Question>,
         mut away: Vec<DeviceNumber>,
         best: &mut Best,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), HubError> {
         if let Some(narrow) = question.narrow() {
             // What lists filter by is in the store's indexes: most twins need not be read at all.
             let candidates = self.store.numbers(&narrow).await?;
             away.retain(|number| candidates.binary_search(number).is_ok());
         }
-        let pages =
-            stream::iter(away.chunks(PAGE)).map(|page| self.store.twins(page)).buffer_unordered(READERS);
+        let pages = away.chunks(PAGE).map(|page| self.look_at_stored(Arc::clone(question), page.to_vec()));
+        let pages = stream::iter(pages).buffer_unordered(READERS);
         let mut pages = std::pin::pin!(pages);
-        while let Some(twins) = pages.try_next().await? {
-            twins.iter().filter(|twin| question.finds(twin)).for_each(|twin| best.add(question.item(twin)));
+        while let Some(found) = pages.try_next().await? {
+            found.into_iter().for_each(|item| best.add(item));
         }
         Ok(())
+    }
+
+    /// Those of these twins that are found. On a thread of its own: to decode a twin takes longer than to read it.
+    async fn look_at_stored(
+        &self,
+        question: Arc<Question>,
+        page: Vec<DeviceNumber>,
+    ) -> Result<Vec<Item>, HubError> {
+        let (store, here) = (Arc::clone(&self.store), Handle::current());
+        let work = tokio::task::spawn_blocking(move || {
+            question.check_time()?;
+            let twins = here.block_on(store.twins(&page))?;
+            Ok(twins.iter().filter(|twin| question.finds(twin)).map(|twin| question.item(twin)).collect())
+        });
+        work.await.map_err(|_| given_up())?
     }
 
     /// These twins as they are now; who is gone is left out.
@@ -217,7 +246,22 @@ impl Means {
     }
 }
 
+/// The hub goes down, or a twin could not be looked at at all.
+fn given_up() -> HubError {
+    HubError::Unavailable("the search was given up")
+}
+
 impl Question {
+    /// May it go on?
+    fn check_time(&self) -> Result<(), HubError> {
+        match self.until {
+            Some(until) if Instant::now() >= until => Err(HubError::Unavailable(
+                "the filter costs too much time: say by `group`, `type` or tags where to look",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Looks at the twins in a stretch of numbers; `away` is who is to be looked for in the store.
     fn look_at(&self, roster: &Roster, stretch: i64, best: &mut Best, away: &mut Vec<DeviceNumber>) {
         let stretch = roster.stretch(stretch);
@@ -259,9 +303,12 @@ impl Question {
     }
 
     /// The part of the query that the store's indexes answer truly; none where there is none. The drift is left
-    /// out: the store may be behind in it.
+    /// out: the store may be behind in it; and so are groups where they are too many.
     fn narrow(&self) -> Option<DeviceQuery> {
-        let exact = DeviceQuery { drifting_since: None, ..self.find.query.clone() };
+        let mut exact = DeviceQuery { drifting_since: None, ..self.find.query.clone() };
+        if exact.groups.len() > DeviceQuery::MOST_GROUPS {
+            exact.groups.clear();
+        }
         (!exact.is_all()).then_some(exact)
     }
 }

@@ -71,6 +71,7 @@ pub struct FailingStore {
     inner: Arc<dyn Store>,
     plan: Mutex<Plan>,
     blocked: watch::Sender<bool>,
+    lists_blocked: watch::Sender<bool>,
 }
 
 /// Says whether a commit is the last that does not fail.
@@ -94,7 +95,8 @@ impl FailingStore {
     /// Wraps `inner`, and does not fail yet.
     #[must_use]
     pub fn around(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { inner, plan: Mutex::default(), blocked: watch::Sender::new(false) })
+        let (blocked, lists_blocked) = (watch::Sender::new(false), watch::Sender::new(false));
+        Arc::new(Self { inner, plan: Mutex::default(), blocked, lists_blocked })
     }
 
     /// The next `count` commits fail so.
@@ -136,9 +138,15 @@ impl FailingStore {
         self.blocked.send_replace(true);
     }
 
-    /// Commits that wait go on.
+    /// Lists of devices wait until [`FailingStore::unblock`].
+    pub fn block_lists(&self) {
+        self.lists_blocked.send_replace(true);
+    }
+
+    /// What waits goes on.
     pub fn unblock(&self) {
         self.blocked.send_replace(false);
+        self.lists_blocked.send_replace(false);
     }
 
     /// How often a commit was tried.
@@ -195,6 +203,7 @@ impl Store for FailingStore {
 
     async fn devices(&self, query: &DeviceQuery) -> Result<DevicePage, StoreError> {
         self.may_read("devices")?;
+        let _ = self.lists_blocked.subscribe().wait_for(|blocked| !blocked).await; // as for commits
         self.inner.devices(query).await
     }
 

@@ -107,7 +107,8 @@ fn each_once(ids: &[Box<str>]) -> Result<Vec<DeviceId>, FieldError> {
     Ok(each)
 }
 
-/// The filters of the list of devices as an object: read by the list itself.
+/// The filters of the list of devices as an object: read by the list itself. There an empty value means all; in what
+/// acts on devices it is more likely that somebody left out a value than that all are meant.
 fn filters(fitting: &Object, tree: &Tree, now: Timestamp) -> Result<DeviceQuery, FieldError> {
     let mut text = form_urlencoded::Serializer::new(String::new());
     for (field, value) in fitting.iter() {
@@ -115,7 +116,10 @@ fn filters(fitting: &Object, tree: &Tree, now: Timestamp) -> Result<DeviceQuery,
             _ if ["filter", "sort", "page", "limit"].contains(&field) => {
                 return Err(FieldError::unknown(&format!("where.{field}")));
             }
-            Json::Null => {}
+            value if says_nothing(value) => {
+                let detail = "must not be empty: leave it out to mean all";
+                return Err(FieldError::bad(&format!("where.{field}"), detail));
+            }
             Json::Object(tags) if field == "tag" => {
                 for (tag, value) in tags.iter() {
                     text.append_pair(&format!("tag.{tag}"), &plain("tag", value)?);
@@ -132,6 +136,9 @@ fn filters(fitting: &Object, tree: &Tree, now: Timestamp) -> Result<DeviceQuery,
         }
     }
     match asked(Params::parse(&text.finish()), Said::default(), tree, now) {
+        Ok(find) if find.query.is_all() && !fitting.is_empty() => {
+            Err(FieldError::bad("where", "says nothing of which devices: an empty one means all"))
+        }
         Ok(find) => Ok(find.query),
         Err(error) => {
             let field = format!("where.{}", error.field);
@@ -140,6 +147,18 @@ fn filters(fitting: &Object, tree: &Tree, now: Timestamp) -> Result<DeviceQuery,
                 _ => FieldError { field, code: "bad_field", ..error },
             })
         }
+    }
+}
+
+/// Would the list take this value for none? Of several, parted by commas or in an array, it passes over those that are
+/// empty.
+fn says_nothing(value: &Json) -> bool {
+    match value {
+        Json::Null => true,
+        Json::String(text) => text.split(',').all(|item| item.trim().is_empty()),
+        Json::Array(values) => values.is_empty() || values.iter().any(says_nothing),
+        Json::Object(fields) => fields.is_empty(),
+        Json::Bool(_) | Json::Number(_) => false,
     }
 }
 
@@ -218,5 +237,17 @@ mod tests {
         check(r#"{"where": {"type": {}}}"#, "where.type", "bad_field");
         check(r#"{"where": {"tag": {"a": []}}}"#, "where.tag", "bad_field");
         check(r#"{"where": {"claimed": "yes"}}"#, "where.claimed", "bad_field");
+        // What the list would take for all.
+        for empty in ["null", r#""""#, "[]", r#"[""]"#, r#"["online", null]"#, r#"" , ""#] {
+            for field in ["type", "group", "template", "status", "q", "drift", "mode", "claimed", "lifecycle"]
+            {
+                let text = format!(r#"{{"where": {{"mode": "manual", "{field}": {empty}}}}}"#);
+                let error = take(&text.replace(r#""mode": "manual", "mode""#, r#""mode""#)).expect_err(&text);
+                let told = "must not be empty: leave it out to mean all";
+                assert_eq!((error.field, &*error.detail), (format!("where.{field}"), told), "{text}");
+            }
+        }
+        check(r#"{"where": {"tag": {}}}"#, "where.tag", "bad_field");
+        check(r#"{"where": {"subtree": false}}"#, "where", "bad_field");
     }
 }

@@ -12,7 +12,7 @@ use twinhub_actors::messages::search::Find;
 use twinhub_actors::store::{DeviceQuery, DeviceSort};
 
 use super::paging::Paging;
-use super::params::{Params, duration_ms};
+use super::params::{Params, bad, duration_ms};
 use super::reply::{array, summary};
 use super::schema::{DeviceItem, Listing};
 use crate::error::{ApiError, Problem};
@@ -41,6 +41,7 @@ const SORTS: [(&str, DeviceSort); 8] = [
         (status = 200, description = "A page of devices", body = [DeviceItem],
             headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
         (status = 422, description = "A parameter makes no sense", body = Problem),
+        (status = 503, description = "A filter takes too long with all devices", body = Problem),
     )
 )]
 pub async fn list_devices(
@@ -70,8 +71,8 @@ pub(super) async fn list(
     let tree = state.hub.tree.now();
     let mut find = asked(params, said, &tree, state.hub.clock.now())?;
     (find.query.offset, find.query.limit) = (paging.offset(), paging.limit);
-    let page = if find.filter.is_none() && find.sort.is_none() {
-        state.hub.archive.send(ListDevices(find.query)).await?? // the store's indexes are made for it
+    let page = if find.filter.is_none() && find.sort.is_none() && find.query.is_for_lists() {
+        state.hub.archive.send(ListDevices(find.query)).await?? // its indexes are made for it
     } else {
         state.hub.search.send(find).await??
     };
@@ -125,7 +126,7 @@ pub(super) fn asked(
         )?,
         mode: params.read("mode", "manual or schedule", Mode::parse)?,
         tags: params.prefixed("tag."),
-        q: params.text("q")?,
+        q: q(&mut params)?,
         sort,
         descending,
         offset: 0,
@@ -133,6 +134,16 @@ pub(super) fn asked(
     };
     params.finish()?;
     Ok(Find { query, filter, sort: field })
+}
+
+fn q(params: &mut Params) -> Result<Option<String>, FieldError> {
+    let q = params.text("q")?;
+    match q.as_deref().map(|part| part.chars().count()) {
+        Some(length) if length > DeviceQuery::LONGEST_Q => {
+            Err(bad("q", format!("{} characters at most, this has {length}", DeviceQuery::LONGEST_Q)))
+        }
+        _ => Ok(q),
+    }
 }
 
 /// A filter, as a parameter or a field gives it.
@@ -187,6 +198,17 @@ mod tests {
     }
 
     #[test]
+    fn what_lists_may_be_behind_in_is_searched_for() {
+        let is_for_lists = |text: &str| asked_by(text).unwrap().query.is_for_lists();
+        assert!(is_for_lists("sort=-created_at&status=online&group=a&tag.room=hall&q=x"));
+        for behind in ["sort=last_seen", "sort=-updated_at", "drift=10m"] {
+            assert!(!is_for_lists(behind), "{behind}");
+        }
+        let groups = vec!["g".to_owned(); DeviceQuery::MOST_GROUPS + 1];
+        assert!(!DeviceQuery { groups, ..DeviceQuery::default() }.is_for_lists());
+    }
+
+    #[test]
     fn names_the_parameter_that_is_wrong() {
         let wrong = |text: &str| asked_by(text).unwrap_err().field;
         assert_eq!(wrong("status=asleep"), "status");
@@ -196,6 +218,8 @@ mod tests {
         assert_eq!(wrong("colour=red"), "colour");
         assert_eq!(wrong("tag.=x"), "tag.");
         assert_eq!(wrong("filter=true&filter=false"), "filter");
+        assert_eq!(wrong(&format!("q={}", "ä".repeat(601))), "q");
+        assert!(asked_by(&format!("q={}", "ä".repeat(600))).is_ok());
     }
 
     #[test]

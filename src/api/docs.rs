@@ -195,7 +195,8 @@ mod tests {
     fn groups_are_described_as_they_are_written() {
         let group = Group::new(GroupId::parse("hall").unwrap(), "Hall", Timestamp::default());
         let standing = Standing::default();
-        let view = GroupView { group: group.into(), path: Vec::new(), depth: 0, standing };
+        let path = vec![group.id.clone()];
+        let view = GroupView { group: group.into(), path, depth: 0, standing };
         let document = groups::view::document(&view);
         let mut item = written(&document);
         item.insert("children".into());

@@ -6,11 +6,15 @@ pub(super) mod view;
 #[cfg(test)]
 pub(super) use change::CHANGE;
 
+use std::time::Duration;
+
 use actix::dev::ToEnvelope;
 use actix::{Context, Handler, Message};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::oneshot;
+use twinhub_actors::HubError;
+use twinhub_actors::counters;
 use twinhub_actors::domain::{Json, Object};
 use twinhub_actors::fleet::groups::Groups;
 use twinhub_actors::messages::groups::{GroupPage, GroupQuery, GroupView, ReadGroup, ReadGroups};
@@ -178,7 +182,21 @@ where
 {
     let (reply, answer) = oneshot::channel();
     post(&state.hub.groups, message(reply)).map_err(|_| ApiError::Mailbox(actix::MailboxError::Closed))?;
-    Ok(state.hub.answer(answer).await?)
+    wait(state, state.hub.settings.patience, answer).await
+}
+
+/// Waits for an answer of the groups. With very many devices they take a while after a start to count them; what is
+/// asked meanwhile is answered then, and a change is made before that.
+async fn wait<T>(state: &WebState, patience: Duration, answer: oneshot::Receiver<T>) -> Result<T, ApiError> {
+    let answered = state.hub.answer_in(patience, answer).await;
+    match answered {
+        Err(HubError::Unavailable(_)) if counters::get(&state.hub.counters.groups_counted) == 0 => {
+            let why =
+                "the groups' devices are still being counted after the start: a change may be made by now";
+            Err(HubError::Unavailable(why).into())
+        }
+        answered => Ok(answered?),
+    }
 }
 
 #[cfg(test)]

@@ -358,7 +358,7 @@ pub struct Listing {
     claimed: Option<bool>,
     /// `manual` or `schedule`.
     mode: Option<String>,
-    /// Part of the id, name or serial number. (And `tag.<name>=<value>` for tags.)
+    /// Part of the id, name or serial number, 600 characters at most. (And `tag.<name>=<value>` for tags.)
     q: Option<String>,
     /// An expression (CEL, as in conditions of rules) over everything in the twin: `battery` or `reported.battery`,
     /// `desired.x`, `delta.x`, `tag.floor`, `configuration.x`, `settings.x`, `limits.x`, `firmware.state`, `status`,

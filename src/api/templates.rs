@@ -1,5 +1,7 @@
 //! `/api/templates`: what devices of a kind have in common, said once.
 
+use std::time::Duration;
+
 use actix_web::http::header;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -62,6 +64,9 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// Devices that a dry run shows at most on a page; 10 where nothing is said.
 const MOST_SHOWN: u64 = 100;
 const USUALLY_SHOWN: u64 = 10;
+
+/// So long somebody waits at most to be told what would change: each of the devices is looked at.
+const LONGEST_TRIAL: Duration = Duration::from_secs(600);
 
 /// The templates, by their ids, each with how many devices have it.
 #[utoipa::path(
@@ -314,7 +319,7 @@ async fn try_out(state: &WebState, mut params: Params, wish: Wish) -> Result<Htt
     if post(&state.hub.templates, asked).is_err() {
         return Err(ApiError::Mailbox(actix::MailboxError::Closed));
     }
-    let Trial { template, devices, changed, changes } = state.hub.answer(tried).await??;
+    let Trial { template, devices, changed, changes } = state.hub.answer_in(LONGEST_TRIAL, tried).await??;
     let line = |(device, difference): &(_, Object)| {
         let device: &twinhub_actors::domain::DeviceId = device;
         let line = [("device_id", Json::from(device.as_str())), ("changes", difference.clone().into())];

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use twinhub_actors::domain::Refusal;
-use twinhub_actors::domain::fleet::BadTemplate;
+use twinhub_actors::domain::fleet::{BadTemplate, Misplaced};
 use twinhub_actors::messages::automation::RuleRefusal;
 use twinhub_actors::messages::firmware::ImageRefusal;
 use twinhub_actors::messages::groups::GroupRefusal;
@@ -50,17 +50,21 @@ pub(super) fn of_template_refusal(refusal: &TemplateRefusal) -> (StatusCode, &'s
         TemplateRefusal::Bad(BadTemplate::Rules(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
         TemplateRefusal::InUse { .. } => (StatusCode::CONFLICT, "template_in_use"),
         TemplateRefusal::Store(error) => of_store(error),
-        TemplateRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        TemplateRefusal::Unavailable(_) | TemplateRefusal::Lost => {
+            (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+        }
     }
 }
 
 pub(super) fn of_group_refusal(refusal: &GroupRefusal) -> (StatusCode, &'static str) {
     match refusal {
-        GroupRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "group_not_found"),
-        GroupRefusal::Taken(_) => (StatusCode::CONFLICT, "group_exists"),
-        GroupRefusal::NoName => (StatusCode::UNPROCESSABLE_ENTITY, "missing_field"),
-        GroupRefusal::NoParent(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
-        GroupRefusal::Circle(_) => (StatusCode::CONFLICT, "group_circle"),
+        GroupRefusal::Unknown(_) | GroupRefusal::Misplaced(Misplaced::Unknown(_)) => {
+            (StatusCode::NOT_FOUND, "group_not_found")
+        }
+        GroupRefusal::Misplaced(Misplaced::Taken(_)) => (StatusCode::CONFLICT, "group_exists"),
+        GroupRefusal::Misplaced(Misplaced::NoName) => (StatusCode::UNPROCESSABLE_ENTITY, "missing_field"),
+        GroupRefusal::Misplaced(Misplaced::NoParent(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
+        GroupRefusal::Misplaced(Misplaced::Circle(_)) => (StatusCode::CONFLICT, "group_circle"),
         GroupRefusal::NotEmpty { .. } => (StatusCode::CONFLICT, "group_not_empty"),
         GroupRefusal::Leaving(_) => (StatusCode::CONFLICT, "group_leaving"),
         GroupRefusal::Stuck { .. } => (StatusCode::CONFLICT, "group_stuck"),

@@ -4,8 +4,8 @@
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::Hub;
 use crate::support::hub::House;
+use crate::support::{Hub, eventually};
 
 /// Registers a device and has it report.
 async fn device(hub: &Hub, id: &str, registration: Value, readings: Value) {
@@ -126,6 +126,32 @@ async fn what_was_just_written_is_found() {
     let gone = hub.request(Method::DELETE, "/api/devices/a").send().await.unwrap();
     assert!(gone.status().is_success());
     check(&hub, "has(round)", "", "b").await;
+}
+
+#[tokio::test]
+async fn lists_are_true_to_what_readings_alone_have_changed() {
+    let hub = House::new().start().await;
+    for id in ["a", "b"] {
+        device(&hub, id, json!({}), json!({ "power": "off" })).await;
+    }
+    let listed = async |sort: &str| found(&hub, &[("sort", sort)]).await.0;
+    for (t, id, order) in [(1, "a", "a b"), (2, "b", "b a"), (3, "a", "a b"), (4, "b", "b a")] {
+        let said = hub.post(&format!("/api/devices/{id}/data"), &json!({ "t": t })).await;
+        assert!(said.status().is_success());
+        assert_eq!(listed("-last_seen").await, order);
+        assert_eq!(listed("-updated_at").await, order);
+    }
+    let wanted = json!({ "desired": { "power": "on" } });
+    let patched = hub.request(Method::PATCH, "/api/devices/a").json(&wanted).send().await.unwrap();
+    assert_eq!(patched.status(), StatusCode::OK);
+    let drifts = async || found(&hub, &[("drift", "1ms")]).await.0;
+    eventually("it drifts", async || (drifts().await == "a").then_some(())).await;
+    let said = hub.post("/api/devices/a/data", &json!({ "power": "on" })).await;
+    assert!(said.status().is_success());
+    assert_eq!(drifts().await, "", "it has come to what is desired");
+
+    let long = "x".repeat(601);
+    assert_eq!(list(&hub, &[("q", &long)]).await.status(), StatusCode::UNPROCESSABLE_ENTITY);
 }
 
 #[tokio::test]

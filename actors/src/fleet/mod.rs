@@ -22,6 +22,7 @@ use crate::journal::Journal;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Settled};
+use crate::search::Search;
 use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
 
@@ -32,6 +33,7 @@ pub struct Around {
     pub journal: Addr<Journal>,
     pub feed: Addr<Feed>,
     pub supervisor: Addr<Supervisor>,
+    pub search: Addr<Search>,
     pub counters: Arc<Counters>,
     /// The templates as they are now.
     pub catalog: Arc<CatalogNow>,

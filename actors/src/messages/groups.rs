@@ -6,7 +6,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::domain::Cause;
-use crate::domain::fleet::{Group, GroupId, GroupWish, Standing, Tree};
+use crate::domain::fleet::{Expect, Group, GroupId, GroupWish, Misplaced, Standing, Tree};
 
 /// Makes or changes a group. Answered after the commit.
 #[derive(Debug, Message)]
@@ -19,14 +19,6 @@ pub struct PutGroup {
     pub expect: Expect,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<GroupStood, GroupRefusal>>,
-}
-
-/// Whether the group must be there already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
-    New,
-    There,
-    Any,
 }
 
 /// A group that was taken.
@@ -107,8 +99,8 @@ pub struct GroupPage {
 #[derive(Clone, Debug)]
 pub struct GroupView {
     pub group: Arc<Group>,
-    /// The ids from the top down to its own.
-    pub path: Vec<Box<str>>,
+    /// The ids from the top down to its own. Empty where the group is told within the one that it stands under.
+    pub path: Vec<GroupId>,
     /// How deep it stands under the first of those that were asked for.
     pub depth: usize,
     pub standing: Standing,
@@ -119,23 +111,13 @@ pub struct GroupView {
 pub enum GroupRefusal {
     #[error("there is no group `{0}`")]
     Unknown(Box<str>),
-    #[error("there is a group `{0}` already")]
-    Taken(GroupId),
-    #[error("a new group must have a name")]
-    NoName,
-    #[error("there is no group `{0}`")]
-    NoParent(GroupId),
-    /// The groups on it, the one that is moved first and last.
-    #[error("group `{}` would stand under itself: {}", .0[0], way(.0))]
-    Circle(Vec<GroupId>),
+    /// It cannot be as it was wished.
+    #[error(transparent)]
+    Misplaced(#[from] Misplaced),
     #[error("group `{id}` is not empty: {devices} devices and {groups} groups stand in it")]
     NotEmpty { id: GroupId, devices: u64, groups: u64 },
     #[error("group `{0}` is being removed")]
     Leaving(GroupId),
     #[error("a device could not be moved out of group `{id}`: {why}")]
     Stuck { id: GroupId, why: String },
-}
-
-fn way(circle: &[GroupId]) -> String {
-    circle.iter().map(GroupId::as_str).collect::<Vec<_>>().join(" → ")
 }

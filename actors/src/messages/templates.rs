@@ -120,6 +120,9 @@ pub enum TemplateRefusal {
     InUse { id: Box<str>, devices: u64 },
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Nothing was done.
+    #[error("{0}")]
+    Unavailable(&'static str),
     #[error("the change was lost on its way")]
     Lost,
 }

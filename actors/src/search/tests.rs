@@ -171,6 +171,43 @@ async fn a_store_that_cannot_be_read_is_told_and_not_passed_over() {
 }
 
 #[actix::test]
+async fn a_filter_that_takes_too_long_is_given_up() {
+    let house = some(Settings::default()).await;
+    let means = |turns: usize| Means {
+        roster: Arc::default(),
+        store: house.store.clone(),
+        clock: house.clock.clone(),
+        journal: house.hub.journal.clone(),
+        patience: Duration::from_secs(5),
+        processors: 2,
+        learned: OnceCell::new(),
+        turns: Semaphore::new(turns),
+        longest: Duration::ZERO,
+    };
+    let check = async |turns: usize, filter: &str, expected: &str| {
+        let found = means(turns).page(find(filter, "", 0, 9)).await;
+        let Err(HubError::Unavailable(why)) = found else { panic!("{found:?}") };
+        assert!(why.starts_with(expected), "{why}");
+    };
+    check(1, "battery < 20", "the filter costs too much time").await;
+    check(0, "", "other searches").await;
+    let all = means(1).page(find("", "", 0, 9)).await.unwrap();
+    assert_eq!(all.total, 4, "what costs little takes the time that it takes");
+}
+
+#[test]
+fn the_store_is_not_asked_for_what_it_does_not_know_truly() {
+    let narrow = |query: DeviceQuery| {
+        let find = Find { query, ..Find::default() };
+        let (groups, now) = (HashSet::new(), Timestamp::default());
+        Question { find, groups, want: Want::Ids, now, until: None }.narrow().is_some()
+    };
+    let groups = |many: usize| DeviceQuery { groups: vec!["g".into(); many], ..DeviceQuery::default() };
+    assert!(narrow(groups(DeviceQuery::MOST_GROUPS)) && !narrow(groups(DeviceQuery::MOST_GROUPS + 1)));
+    assert!(!narrow(DeviceQuery { drifting_since: Some(Timestamp::default()), ..DeviceQuery::default() }));
+}
+
+#[actix::test]
 async fn nothing_is_shown_that_is_not_durable() {
     let house = some(Settings { patience: Duration::from_millis(200), ..Settings::default() }).await;
     house.found("", "").await;

@@ -139,6 +139,20 @@ pub struct DeviceQuery {
 }
 
 impl DeviceQuery {
+    /// A search looks into this many characters of a device's names: what is longer is part of none.
+    pub const LONGEST_Q: usize = select::SEARCHED;
+    /// More groups than this are not named in one question to a database.
+    pub const MOST_GROUPS: usize = 1_000;
+
+    /// Does a store's list answer it, true to the last commit? It may be behind in what readings alone change, and does
+    /// not take any number of groups.
+    #[must_use]
+    pub fn is_for_lists(&self) -> bool {
+        self.drifting_since.is_none()
+            && !matches!(self.sort, DeviceSort::LastSeen | DeviceSort::UpdatedAt)
+            && self.groups.len() <= Self::MOST_GROUPS
+    }
+
     /// Does it ask for all devices?
     #[must_use]
     pub fn is_all(&self) -> bool {

@@ -18,7 +18,7 @@ pub const NOBODY: DeviceNumber = DeviceNumber(0);
 /// told apart only where it is read.
 const KEY: usize = 190;
 /// A search looks into this many characters of a twin's names.
-const SEARCHED: usize = 600;
+pub const SEARCHED: usize = 600;
 
 /// The part of `text` that twins are looked up and sorted by.
 pub fn key(text: &str) -> &str {

@@ -9,9 +9,9 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
-use twinhub_actors::domain::fleet::{GroupId, GroupWish};
+use twinhub_actors::domain::fleet::{Expect, GroupId, GroupWish};
 use twinhub_actors::domain::{Cause, Object};
-use twinhub_actors::messages::groups::{DeleteGroup, Expect, GroupGone, GroupStood, PutGroup};
+use twinhub_actors::messages::groups::{DeleteGroup, GroupGone, GroupStood, PutGroup};
 use twinhub_actors::post::post;
 use utoipa::ToSchema;
 
@@ -19,7 +19,7 @@ use super::super::body::{Body, Named};
 use super::super::params::Params;
 use super::super::reply::{self, Document};
 use super::super::schema::groups::{GroupChange, GroupItem, NewGroup};
-use super::{ask, view};
+use super::{ask, view, wait};
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
 use crate::web::WebState;
@@ -147,12 +147,7 @@ pub async fn delete_group(
     post(&state.hub.groups, DeleteGroup { id, force, cause, reply })
         .map_err(|_| ApiError::Mailbox(actix::MailboxError::Closed))?;
     let patience = if force { LONGEST_REMOVAL } else { state.hub.settings.patience };
-    let gone = match tokio::time::timeout(patience, gone).await {
-        Ok(Ok(gone)) => gone?,
-        Ok(Err(_)) => return Err(ApiError::Mailbox(actix::MailboxError::Closed)),
-        Err(_) => return Err(HubError::Unavailable("the change was not made durable in time").into()),
-    };
-    let GroupGone { group, devices, groups } = gone;
+    let GroupGone { group, devices, groups } = wait(&state, patience, gone).await??;
     let deleted = GroupDeleted {
         message: format!("Group {} was removed", group.id),
         id: group.id.to_string(),

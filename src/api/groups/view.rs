@@ -9,7 +9,9 @@ use twinhub_actors::messages::groups::GroupView;
 pub fn document(view: &GroupView) -> Object {
     let GroupView { group, path, standing, .. } = view;
     let mut document = group.to_object();
-    document.insert("path", Json::Array(path.iter().map(|id| Json::String(id.clone())).collect()));
+    if !path.is_empty() {
+        document.insert("path", Json::Array(path.iter().map(|id| Json::from(id.as_str())).collect()));
+    }
     document.insert("device_count", count(standing.own.total));
     document.insert("devices", devices(&standing.own).into());
     document.insert("readings", readings(&standing.own).into());
@@ -92,8 +94,9 @@ mod tests {
             by_type: vec![("pump".into(), 2)],
             readings: vec![("t".into(), 2, 21.5)],
         };
+        let path = ["a", id].map(|id| GroupId::parse(id).unwrap()).into();
         let standing = Standing { subtree: own.clone(), own, groups: 3 };
-        GroupView { group: Arc::new(group), path: vec!["a".into(), id.into()], depth, standing }
+        GroupView { group: Arc::new(group), path, depth, standing }
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub struct NewRollout {
     ids: Option<Vec<String>>,
     /// An expression over the twin, as in rules.
     filter: Option<String>,
-    /// The filters of the list of devices; an empty one means all.
+    /// The filters of the list of devices; an empty one means all, an empty value in it is refused.
     r#where: Option<Object>,
     /// Up to how many percent of the devices each stage goes: `[5, 25, 100]` by default.
     stages: Option<Vec<u8>>,

@@ -15,9 +15,9 @@ pub struct GroupItem {
     /// The group that it stands under; null at the top.
     #[schema(example = "plant")]
     parent_group: Option<String>,
-    /// The ids from the top down to its own.
+    /// The ids from the top down to its own. Not of those in `children`: they stand where they are told.
     #[schema(example = json!(["plant", "hall-2"]))]
-    path: Vec<String>,
+    path: Option<Vec<String>>,
     tags: Object,
     #[schema(format = DateTime)]
     created_at: String,
@@ -71,7 +71,7 @@ pub struct NewGroup {
     /// The id of the group that it stands under.
     #[schema(example = "plant")]
     parent_group: Option<String>,
-    /// The same by another name.
+    /// The same by another name: one of them is said.
     parent_id: Option<String>,
     tags: Option<Object>,
 }

@@ -14,7 +14,8 @@ pub struct NewBulk {
     /// An expression over the twin, as in rules.
     filter: Option<String>,
     /// The filters of the list of devices: `status`, `type`, `template`, `group`, `subtree`, `claimed`, `lifecycle`,
-    /// `mode`, `q`, `drift`, and `tag: {"<name>": "<value>"}`. An empty one means all devices.
+    /// `mode`, `q`, `drift`, and `tag: {"<name>": "<value>"}`. An empty one means all devices;
+    /// an empty value in it is refused.
     r#where: Option<Object>,
     /// One of `desired`, `tags`, `configuration` (merge patches), `command` (as it is sent to a device's commands),
     /// `mode` (as it is put to a device's mode; `for` counts from the device's turn), `group` and `template` (an id, or

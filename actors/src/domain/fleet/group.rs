@@ -193,12 +193,13 @@ impl GroupWish {
             Some(Some(name)) if !name.trim().is_empty() => Some(name),
             Some(_) => return Err(("name".into(), "must not be empty".into())),
         };
-        let parent = match text(&mut fields, "parent_group")? {
-            Some(parent) => Some(parent),
-            None => text(&mut fields, "parent_id")?,
+        let parent = match (parent(&mut fields, "parent_group")?, parent(&mut fields, "parent_id")?) {
+            (Some(_), Some(_)) => {
+                let detail = "is `parent_group` by another name: say one of them".into();
+                return Err(("parent_id".into(), detail));
+            }
+            (parent, other) => parent.or(other),
         };
-        // Whether there is such a group is seen where the groups are; empty text is no group.
-        let parent = parent.map(|parent| parent.as_deref().and_then(GroupId::as_kept));
         let tags = match fields.remove("tags") {
             None | Some(Json::Null) => None,
             Some(Json::Object(tags)) => Some(tags),
@@ -208,6 +209,16 @@ impl GroupWish {
         };
         let description = text(&mut fields, "description")?.map(Option::unwrap_or_default);
         Ok(Self { id: id.transpose()?, name, description, parent_group: parent, tags })
+    }
+}
+
+/// A parent that is said; empty text is none. Whether there is such a group is seen where the groups are.
+fn parent(fields: &mut Object, field: &str) -> Result<Option<Option<GroupId>>, (String, String)> {
+    let Some(said) = text(fields, field)? else { return Ok(None) };
+    let Some(id) = said.filter(|id| !id.is_empty()) else { return Ok(Some(None)) };
+    match GroupId::as_kept(&id) {
+        Some(id) => Ok(Some(Some(id))),
+        None => Err((field.to_owned(), BadGroupId::TooLong(id.chars().count()).to_string())),
     }
 }
 
@@ -260,6 +271,15 @@ mod tests {
         check(r#"{"id": "a b"}"#, "id", "a group's id is made of");
         check(r#"{"tags": []}"#, "tags", "expected an object, found an array");
         check(r#"{"parent_group": 1}"#, "parent_group", "expected a string, found a number");
+        for field in ["parent_group", "parent_id"] {
+            let long = format!(r#"{{"{field}": "{}"}}"#, "x".repeat(129));
+            check(&long, field, "a group's id has 128 characters at most, this one has 129");
+        }
+        for both in
+            [r#"{"parent_group": "a", "parent_id": "b"}"#, r#"{"parent_id": "a", "parent_group": null}"#]
+        {
+            check(both, "parent_id", "is `parent_group` by another name");
+        }
     }
 
     #[test]

@@ -70,13 +70,14 @@ impl Limits {
         Self(all)
     }
 
-    /// A reading whose least is above its most, with what is wrong. Limits that were laid over others may have one.
+    /// Of the readings that `patch` names, one whose least is above its most, with what is wrong. Limits that were laid
+    /// over others may have one, and then it is not for a patch of other readings to say so.
     ///
     /// # Errors
     /// As [`Limits::patched`].
-    pub fn check_ranges(&self) -> Result<(), (String, String)> {
-        let crossed =
-            self.iter().find(|(_, limit)| matches!((limit.min, limit.max), (Some(a), Some(b)) if a > b));
+    pub fn check_ranges(&self, patch: &Object) -> Result<(), (String, String)> {
+        let mut named = self.iter().filter(|(reading, _)| patch.get(reading).is_some());
+        let crossed = named.find(|(_, limit)| matches!((limit.min, limit.max), (Some(a), Some(b)) if a > b));
         match crossed {
             None => Ok(()),
             Some((reading, _)) => Err((format!("limits.{reading}.min"), "is above `max`".into())),
@@ -221,8 +222,10 @@ mod tests {
             check(wrong, field);
         }
         let crossed = limits(r#"{"t": {"min": 5}}"#).over(&limits(r#"{"t": {"max": 4}}"#));
-        assert_eq!(crossed.check_ranges().unwrap_err().0, "limits.t.min");
-        assert_eq!(limits(r#"{"t": {"min": 5, "max": 5}}"#).check_ranges(), Ok(()));
+        assert_eq!(crossed.check_ranges(crossed.as_object()).unwrap_err().0, "limits.t.min");
+        assert_eq!(crossed.check_ranges(limits(r#"{"h": {"min": 5}}"#).as_object()), Ok(()), "not its word");
+        let even = limits(r#"{"t": {"min": 5, "max": 5}}"#);
+        assert_eq!(even.check_ranges(even.as_object()), Ok(()));
     }
 
     #[test]

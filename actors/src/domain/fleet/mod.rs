@@ -26,5 +26,5 @@ pub use limits::Limits;
 pub use record::{FleetChange, RecordChange, RecordKind};
 pub use rollout::Rollout;
 pub use template::{BadTemplate, Catalog, Template};
-pub use tree::{Misplaced, Tree};
+pub use tree::{Expect, Misplaced, Planned, Tree};
 pub use version::Version;

@@ -335,7 +335,7 @@ fn schedule(said: &Object, now: Timestamp) -> Result<Json, BadTemplate> {
 
 fn limits(said: &Object) -> Result<Limits, BadTemplate> {
     let limits = Limits::default().patched(&object(said, "limits")?);
-    let checked = limits.and_then(|limits| limits.check_ranges().map(|()| limits));
+    let checked = limits.and_then(|limits| limits.check_ranges(limits.as_object()).map(|()| limits));
     checked.map_err(|(field, detail)| BadTemplate::Field { field, detail })
 }
 

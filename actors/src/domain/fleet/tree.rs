@@ -1,11 +1,15 @@
 //! The tree of groups: who stands under whom.
 
+mod plan;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::group::{Group, GroupId};
 use super::record::{FleetChange, RecordChange, RecordKind};
 use crate::domain::json::{Json, Object};
+
+pub use plan::{Expect, Planned};
 
 /// Groups by their ids, each under its parent. There is no circle in it.
 #[derive(Clone, Debug, Default)]
@@ -15,13 +19,19 @@ pub struct Tree {
     children: BTreeMap<Option<GroupId>, BTreeSet<GroupId>>,
 }
 
-/// Why a group cannot stand where it is to.
+/// Why a group cannot be as it is to, or stand where it is to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misplaced {
-    #[error("there is no group `{0}` to stand under")]
+    #[error("there is no group `{0}`")]
+    Unknown(GroupId),
+    #[error("there is a group `{0}` already")]
+    Taken(GroupId),
+    #[error("a new group must have a name")]
+    NoName,
+    #[error("there is no group `{0}`")]
     NoParent(GroupId),
     /// The groups on it, the one that is moved first and last.
-    #[error("it would stand under itself: {}", circle_text(.0))]
+    #[error("group `{}` would stand under itself: {}", .0[0], way(.0))]
     Circle(Vec<GroupId>),
 }
 
@@ -120,10 +130,11 @@ impl Tree {
         std::iter::successors(Some(id), |id| self.groups.get(*id)?.parent_group.as_ref().map(GroupId::as_str))
     }
 
-    /// The way down to the group: the one at the top first, itself last.
+    /// The way down to the group: the one at the top first, itself last. Empty where there is no such group.
     #[must_use]
-    pub fn path(&self, id: &str) -> Vec<Box<str>> {
-        let mut path: Vec<Box<str>> = self.upward(id).map(Into::into).collect();
+    pub fn path(&self, id: &str) -> Vec<GroupId> {
+        let groups = self.upward(id).map_while(|id| self.get(id));
+        let mut path: Vec<GroupId> = groups.map(|group| group.id.clone()).collect();
         path.reverse();
         path
     }
@@ -247,7 +258,7 @@ fn of_group(change: &FleetChange) -> Option<Group> {
     if change.what == RecordKind::Group { Group::from_object(&change.body) } else { None }
 }
 
-fn circle_text(circle: &[GroupId]) -> String {
+fn way(circle: &[GroupId]) -> String {
     circle.iter().map(GroupId::as_str).collect::<Vec<_>>().join(" → ")
 }
 

@@ -79,7 +79,7 @@ impl Profile {
     }
 
     /// What a status message's details change: `firmware_version`, `ip_address` and the like go into
-    /// the profile where they are new, all else is reported state.
+    /// the profile where they are new, `type` where there is none yet; all else is reported state.
     pub(super) fn patch_from_details(&self, details: Object) -> Object {
         let mut patch = Object::default();
         let mut reported = Object::default();
@@ -92,6 +92,11 @@ impl Profile {
                     if self.text(field) != &**text {
                         patch.insert(field, value.clone());
                     }
+                }
+                ("type", Json::String(text)) if self.device_type == *text => {}
+                // Against what a person called it, a device's word is only reported.
+                ("type", Json::String(_)) if self.device_type.is_empty() => {
+                    patch.insert(field, value.clone());
                 }
                 _ => {
                     reported.insert(field, value.clone());
@@ -139,7 +144,7 @@ fn check(patch: &mut Object, also: &[&str], twin: &Twin, now: Timestamp) -> Resu
                 let patched = twin.settings().patched(settings);
                 patched.map_err(|(field, detail)| Refusal::Invalid { field, detail })?;
             }
-            Json::Object(limits) if field == "limits" => twin.check_limits(limits)?,
+            Json::Object(limits) if field == "limits" => twin.check_limits(limits, patch)?,
             Json::Object(_) if SECTIONS.contains(&field) => {}
             Json::Object(_) | Json::Null if field == "template" => is_same = twin.has_layer(value),
             Json::String(id) if field == "template" => {

@@ -171,11 +171,16 @@ impl Twin {
         self.layer().map(|layer| layer.to_object()).as_ref() == section.as_object()
     }
 
-    pub(super) fn check_limits(&self, patch: &Object) -> Result<(), Refusal> {
+    /// Checks limits that a patch brings, over the template that comes with the same patch, or else stays.
+    pub(super) fn check_limits(&self, limits: &Object, patch: &Object) -> Result<(), Refusal> {
         let own = self.layers.as_deref().map(|layers| layers.limits.clone()).unwrap_or_default();
-        let checked = own.patched(patch).and_then(|own| match self.layer() {
-            Some(layer) => own.over(&layer.limits).check_ranges(),
-            None => own.check_ranges(),
+        let layer = match patch.get("template") {
+            None => self.layer().cloned(),
+            Some(said) => said.as_object().map(Layer::shared),
+        };
+        let checked = own.patched(limits).and_then(|own| match layer {
+            Some(layer) => own.over(&layer.limits).check_ranges(limits),
+            None => own.check_ranges(limits),
         });
         checked.map_err(|(field, detail)| Refusal::Invalid { field, detail })
     }

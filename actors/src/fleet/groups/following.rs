@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use tokio::sync::broadcast;
@@ -70,6 +71,7 @@ impl Groups {
         ctx.spawn(read.into_actor(self).map(|begun, this, ctx| {
             let Some(Begun { seq, live, census, highest }) = begun else { return }; // the hub goes down
             this.census = census;
+            this.around.counters.groups_counted.store(1, Ordering::Relaxed);
             this.following.live = Some(live);
             this.following.cursor = Some(seq);
             this.following.numbers.highest = highest.0;

@@ -46,6 +46,11 @@ impl Groups {
         if !force && devices + groups > 0 {
             return refuse(reply, GroupRefusal::NotEmpty { id, devices, groups });
         }
+        // One under it that is being emptied moves its devices here, page by page: between two of them this is empty too.
+        let child = self.planned.children(Some(&id)).find(|child| self.leaving.contains(*child)).cloned();
+        if let Some(child) = child {
+            return refuse(reply, GroupRefusal::Leaving(child));
+        }
         if !self.leaving.insert(id.clone()) {
             return refuse(reply, GroupRefusal::Leaving(id));
         }

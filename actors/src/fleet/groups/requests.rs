@@ -6,46 +6,22 @@ use std::sync::Arc;
 use actix::{Context, Handler};
 
 use super::Groups;
-use crate::domain::fleet::{Group, GroupId, GroupWish, Misplaced, Tree};
+use crate::domain::fleet::{Expect, GroupId, GroupWish, Planned, Tree};
 use crate::messages::groups::{
-    Expect, GroupPage, GroupQuery, GroupRefusal, GroupView, PutGroup, ReadGroup, ReadGroups, ReadTree,
+    GroupPage, GroupQuery, GroupRefusal, GroupView, PutGroup, ReadGroup, ReadGroups, ReadTree,
 };
 
 impl Groups {
-    /// What the group becomes; whether it is new, and whether it changes at all.
-    fn plan(
-        &self,
-        id: Option<GroupId>,
-        wish: GroupWish,
-        expect: Expect,
-    ) -> Result<(Group, bool, bool), GroupRefusal> {
+    fn plan(&self, id: Option<GroupId>, wish: GroupWish, expect: Expect) -> Result<Planned, GroupRefusal> {
         let id = id.unwrap_or_else(|| self.next_id());
-        let now = self.around.clock.now();
-        let before = match (self.planned.get(id.as_str()), expect) {
-            (None, Expect::There) => return Err(GroupRefusal::Unknown(id.as_str().into())),
-            (Some(_), Expect::New) => return Err(GroupRefusal::Taken(id)),
-            (before, _) => before,
-        };
-        let leaves = |id: &&GroupId| self.leaving.contains(id.as_str());
-        if let Some(leaving) = [Some(&id), wish.parent_group.as_ref().and_then(Option::as_ref)]
-            .into_iter()
-            .flatten()
-            .find(leaves)
-        {
+        let planned = self.planned.plan(id, wish, expect, self.around.clock.now())?;
+        let group = &planned.group;
+        let concerned = [Some(&group.id), group.parent_group.as_ref()];
+        let leaving = concerned.into_iter().flatten().find(|id| self.leaving.contains(*id));
+        if let Some(leaving) = leaving {
             return Err(GroupRefusal::Leaving(leaving.clone()));
         }
-        let group = match (before, &wish.name) {
-            (Some(before), _) => before.changed(wish, now),
-            (None, Some(name)) => Group::new(id, &name.clone(), now).changed(wish, now),
-            (None, None) => return Err(GroupRefusal::NoName),
-        };
-        self.planned.check(&group).map_err(|misplaced| match misplaced {
-            Misplaced::NoParent(parent) => GroupRefusal::NoParent(parent),
-            Misplaced::Circle(circle) => GroupRefusal::Circle(circle),
-        })?;
-        let changes =
-            before.is_none_or(|before| **before != Group { updated_at: before.updated_at, ..group.clone() });
-        Ok((group, before.is_none(), changes))
+        Ok(planned)
     }
 
     fn page(&self, query: &GroupQuery) -> Result<GroupPage, GroupRefusal> {
@@ -81,7 +57,9 @@ impl Groups {
         let views = walked.iter().filter_map(|(id, depth)| {
             let standing = standings.remove(*id)?;
             let group = Arc::clone(tree.get(id.as_str())?);
-            Some(GroupView { group, path: tree.path(id.as_str()), depth: *depth, standing })
+            // A chain of groups within each other would be told as often as it is long.
+            let path = if query.nested && *depth > 0 { Vec::new() } else { tree.path(id.as_str()) };
+            Some(GroupView { group, path, depth: *depth, standing })
         });
         Ok(GroupPage { groups: views.collect(), total: total as u64 })
     }
@@ -98,13 +76,13 @@ impl Handler<PutGroup> for Groups {
 
     fn handle(&mut self, put: PutGroup, ctx: &mut Context<Self>) {
         let PutGroup { id, wish, expect, cause, reply } = put;
-        let (group, made, changes) = match self.plan(id, wish, expect) {
+        let Planned { group, is_new, changes } = match self.plan(id, wish, expect) {
             Ok(planned) => planned,
             Err(refusal) => return drop(reply.send(Err(refusal))), // whoever asked may have gone
         };
         let id = group.id.clone();
         let then =
-            Box::new(move |this: &mut Self, ctx: &mut Context<Self>| this.answer(id, made, reply, ctx));
+            Box::new(move |this: &mut Self, ctx: &mut Context<Self>| this.answer(id, is_new, reply, ctx));
         if changes { self.commit(group, cause, ctx, then) } else { self.commit_nothing(ctx, then) }
     }
 }
@@ -124,9 +102,15 @@ impl Handler<ReadTree> for Groups {
     type Result = ();
 
     fn handle(&mut self, ReadTree { reply }: ReadTree, ctx: &mut Context<Self>) {
-        self.when_true(ctx, move |this, _| {
+        let answer = move |this: &mut Self, _: &mut Context<Self>| {
             let _ = reply.send(this.tree.now()); // whoever asked may have gone
-        });
+        };
+        if self.following.seen().is_some() {
+            self.when_true(ctx, answer);
+        } else {
+            // The devices are still being counted, and nobody asks for them: the tree changes by what we commit alone.
+            self.commit_nothing(ctx, Box::new(answer));
+        }
     }
 }
 

@@ -8,13 +8,12 @@ use tracing::{info, warn};
 
 use super::{Around, Helpers, Shelf, devices};
 use crate::domain::fleet::{BadTemplate, JobAction, JobId, RecordChange, Template};
-use crate::domain::{Cause, DeviceId, DeviceNumber, Json, Object};
+use crate::domain::{Cause, Json, Object};
 use crate::messages::automation::TemplateRules;
 use crate::messages::jobs::{JobTold, MakeJob};
 use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateStood, Trial, Wish};
 use crate::post::post;
 use crate::receipt::Receipt;
-use crate::store::StoreError;
 
 /// What stands in a record whose change has not come to the devices.
 const UNFINISHED: &str = "unfinished";
@@ -118,16 +117,17 @@ impl Changing {
         let catalog = &self.around.catalog;
         let before = catalog.now();
         let template = Arc::clone(before.get(&id).ok_or_else(|| TemplateRefusal::Unknown(id.clone()))?);
-        // From now on nobody gets it; who has got it is counted.
+        // As long as it may stay, devices that appear take it.
+        self.check_free(&id, force).await?;
+        // From now on nobody gets it; who has got it meanwhile is found.
         catalog.set(before.without(&id));
-        let may_go = match self.count(&id).await {
-            Ok(devices) if devices > 0 && !force => Err(TemplateRefusal::InUse { id: id.clone(), devices }),
-            Ok(_) => {
+        let may_go = match self.check_free(&id, force).await {
+            Ok(()) => {
                 let mut body = template.document();
                 body.insert(UNFINISHED, REMOVE.into());
                 self.keep(&id, body).await
             }
-            Err(error) => Err(error.into()),
+            Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = may_go {
             catalog.set(catalog.now().with(template));
@@ -149,7 +149,7 @@ impl Changing {
         let now = self.around.clock.now();
         let mut trial = Trial { template, devices: 0, changed: 0, changes: Vec::new() };
         let (layer, id) = (Arc::clone(&trial.template.layer), trial.template.id.clone());
-        devices::each(&*self.around.store, &id, |twin| {
+        devices::each(&self.around, &id, |twin| {
             trial.devices += 1;
             let difference = twin.difference(Some(Arc::clone(&layer)), now);
             if difference.is_empty() {
@@ -245,12 +245,10 @@ impl Changing {
     /// Makes the job that brings a template as it is now, or that it is no more, to the devices that have it. The
     /// change itself is durable, so this is tried for as long as it takes.
     async fn bring(&self, id: &str, why: &str, cause: Cause) -> Result<Bringing, TemplateRefusal> {
-        // Who took it as it was before is durable by now.
-        self.shelf.settled().await;
         let devices = loop {
-            let mut devices: Vec<(DeviceId, DeviceNumber)> = Vec::new();
-            match devices::each(&*self.around.store, id, |twin| devices.push((twin.id, twin.number))).await {
-                Ok(()) => break devices,
+            match devices::of(&self.around, id).await {
+                Ok(devices) => break devices,
+                Err(TemplateRefusal::Lost) => return Err(TemplateRefusal::Lost), // the hub goes down
                 Err(error) => {
                     warn!(template = id, %error, "could not read who has a template, trying again");
                     tokio::time::sleep(RETRY).await;
@@ -278,9 +276,19 @@ impl Changing {
         Ok(Bringing { devices: count, job: Some(told.job.id), prepared: Some(is_prepared) })
     }
 
-    async fn count(&self, id: &str) -> Result<u64, StoreError> {
-        self.shelf.settled().await;
-        devices::count(&*self.around.store, id).await
+    /// May the template be removed? Without force only where no device has it.
+    async fn check_free(&self, id: &str, force: bool) -> Result<(), TemplateRefusal> {
+        if force {
+            return Ok(());
+        }
+        match self.count(id).await? {
+            0 => Ok(()),
+            devices => Err(TemplateRefusal::InUse { id: id.into(), devices }),
+        }
+    }
+
+    async fn count(&self, id: &str) -> Result<u64, TemplateRefusal> {
+        Ok(devices::of(&self.around, id).await?.len() as u64)
     }
 
     /// The job is whole: nothing is left to be gone on with.

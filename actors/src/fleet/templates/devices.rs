@@ -1,30 +1,39 @@
-//! Which devices have a template.
+//! Which devices have a template. The search looks at each under its lock: one that took the template a moment ago is
+//! among them, and one that is about to take it finds it as it is now.
 
-use crate::domain::{DeviceNumber, Twin};
-use crate::store::{DeviceQuery, Store, StoreError};
+use super::Around;
+use crate::domain::{DeviceId, DeviceNumber, Twin};
+use crate::hub::HubError;
+use crate::messages::search::FindAll;
+use crate::messages::templates::TemplateRefusal;
+use crate::store::DeviceQuery;
 
-/// Devices read with one query.
-const PAGE: u64 = 1_000;
+/// Twins read at once.
+const PAGE: usize = 1_000;
 
-/// How many have it.
-pub(super) async fn count(store: &dyn Store, id: &str) -> Result<u64, StoreError> {
-    Ok(store.devices(&of(id)).await?.total)
+/// Those that have it, by their numbers, as is durable by now.
+pub(super) async fn of(around: &Around, id: &str) -> Result<Vec<(DeviceId, DeviceNumber)>, TemplateRefusal> {
+    let query = DeviceQuery { template: Some(id.to_owned()), ..DeviceQuery::default() };
+    let found = around.search.send(FindAll { query, filter: None }).await;
+    found.map_err(|_| TemplateRefusal::Lost)?.map_err(|error| match error {
+        HubError::Store(error) => TemplateRefusal::Store(error),
+        HubError::Unavailable(why) => TemplateRefusal::Unavailable(why),
+        HubError::Refused(_) => TemplateRefusal::Lost, // a search refuses nothing
+    })
 }
 
 /// Shows each of them to `look`, in the order of their numbers.
-pub(super) async fn each(store: &dyn Store, id: &str, mut look: impl FnMut(Twin)) -> Result<(), StoreError> {
-    let mut after = DeviceNumber(0);
-    loop {
-        // From number to number: what changes meanwhile moves none of them to another page.
-        let rest = Some((DeviceNumber(after.0 + 1), DeviceNumber(i64::MAX)));
-        let query = DeviceQuery { numbers: rest, limit: PAGE, ..of(id) };
-        let twins = store.devices(&query).await?.twins;
-        let Some(last) = twins.last() else { return Ok(()) };
-        after = last.number;
+pub(super) async fn each(
+    around: &Around,
+    id: &str,
+    mut look: impl FnMut(Twin),
+) -> Result<(), TemplateRefusal> {
+    for some in of(around, id).await?.chunks(PAGE) {
+        let numbers: Vec<DeviceNumber> = some.iter().map(|(_, number)| *number).collect();
+        let mut twins = around.store.twins(&numbers).await?;
+        twins.retain(|twin| twin.template_id() == Some(id)); // one may have lost it meanwhile
+        twins.sort_unstable_by_key(|twin| twin.number);
         twins.into_iter().for_each(&mut look);
     }
-}
-
-fn of(id: &str) -> DeviceQuery {
-    DeviceQuery { template: Some(id.to_owned()), ..DeviceQuery::default() }
+    Ok(())
 }

@@ -93,10 +93,14 @@ impl House {
     }
 
     async fn appear(&self, device: &str) {
+        self.say(device, "data", r#"{"t": 1}"#).await;
+    }
+
+    async fn say(&self, device: &str, topic: &str, payload: &str) {
         let (receipt, settled) = Receipt::channel();
         let message = Arrived {
-            topic: format!("iot/devices/{device}/data").into(),
-            payload: r#"{"t": 1}"#.to_owned().into(),
+            topic: format!("iot/devices/{device}/{topic}").into(),
+            payload: payload.to_owned().into(),
             fire_and_forget: false,
             retained: false,
             for_twins: true,
@@ -227,6 +231,9 @@ async fn a_device_that_appears_takes_the_template_that_is_meant_for_it() {
     assert_eq!(claimed.template_id(), None);
     assert_eq!(house.change("y", r#"{"name": "Y"}"#).await.unwrap().template_id(), None);
     assert_eq!(house.change("y", r#"{"type": "pump"}"#).await.unwrap().template_id(), Some("pump"));
+    // The device says it itself.
+    house.say("z", "status", r#"{"status": "online", "type": "pump"}"#).await;
+    assert_eq!(house.twin("z").await.template_id(), Some("pump"));
     // One that has a template keeps it.
     assert_eq!(house.change("hall-1", r#"{"type": "pump"}"#).await.unwrap().template_id(), Some("hall"));
 
@@ -278,6 +285,27 @@ async fn a_change_is_shown_first_and_comes_to_the_devices_by_a_job() {
 }
 
 #[actix::test]
+async fn who_takes_a_template_while_it_changes_takes_the_change_too() {
+    let mut house = House::new().await;
+    house.put("pump", PUMP, How::Make).await.unwrap();
+    let (mut names, mut job) = (Vec::new(), None);
+    for round in 0..6 {
+        let new: Vec<String> = (0..15).map(|n| format!("p{round}-{n}")).collect();
+        let change = format!(r#"{{"configuration": {{"interval": {round}}}}}"#);
+        let registered = new.iter().map(|id| house.register(id, r#"{"type": "pump"}"#));
+        let (stood, registered) =
+            tokio::join!(house.put("pump", &change, How::Merge), futures_util::future::join_all(registered));
+        assert!(registered.iter().all(Result::is_ok));
+        job = stood.unwrap().job.or(job);
+        names.extend(new);
+    }
+    house.done(job).await;
+    for name in names {
+        assert_eq!(house.shown(&name).await.1, r#"{"interval":5,"unit":"l"}"#, "{name}");
+    }
+}
+
+#[actix::test]
 async fn a_change_whose_job_was_not_made_is_gone_on_with() {
     let house = House::new().await;
     house.put("pump", PUMP, How::Make).await.unwrap();
@@ -300,6 +328,7 @@ async fn a_change_whose_job_was_not_made_is_gone_on_with() {
         journal: house.hub.journal.clone(),
         feed: house.hub.feed.clone(),
         supervisor: house.hub.supervisor.clone(),
+        search: house.hub.search.clone(),
         counters: house.hub.counters.clone(),
         catalog: house.hub.catalog.clone(),
     };
@@ -377,9 +406,17 @@ async fn a_template_that_devices_have_goes_by_force_alone() {
     let refused = house.delete("pump", false).await;
     assert!(matches!(refused, Err(TemplateRefusal::InUse { devices: 3, .. })), "{refused:?}");
     house.register("p3", r#"{"template": "pump"}"#).await.unwrap();
+    for n in 0..20 {
+        // Whoever appears while it is refused to go takes it.
+        let id = format!("late{n}");
+        let (refused, registered) =
+            tokio::join!(house.delete("pump", false), house.register(&id, r#"{"type": "pump"}"#));
+        assert!(matches!(refused, Err(TemplateRefusal::InUse { .. })), "{refused:?}");
+        assert_eq!(registered.unwrap().template_id(), Some("pump"), "{id}");
+    }
 
     let gone = house.delete("pump", true).await.unwrap();
-    assert_eq!(gone.devices, 4);
+    assert_eq!(gone.devices, 24);
     house.done(gone.job).await;
     assert_eq!(house.shown("p1").await, ("null".into(), r#"{"own":1}"#.into()));
     let house = house.again().await;

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use super::*;
-use crate::domain::fleet::{GroupId, GroupWish, RecordKind};
+use crate::domain::fleet::{Expect, GroupId, GroupWish, RecordKind};
 use crate::domain::{Event, Status};
 use crate::messages::groups::{
-    DeleteGroup, Expect, GroupGone, GroupPage, GroupQuery, GroupRefusal, GroupStood, PutGroup, ReadGroups,
+    DeleteGroup, GroupGone, GroupPage, GroupQuery, GroupRefusal, GroupStood, PutGroup, ReadGroups, ReadTree,
 };
 use crate::store::{Batch, DeviceQuery, MemoryStore};
-use crate::testkit::ManualClock;
+use crate::testkit::{FailingStore, ManualClock};
 
 async fn start(store: &Arc<MemoryStore>, feed_depth: usize) -> Arc<Hub> {
     let clock = ManualClock::at(Timestamp::from_millis(1_000));
@@ -139,14 +139,14 @@ async fn what_devices_name_as_their_group_is_one() {
     let store = Arc::new(MemoryStore::default());
     left_by_an_earlier_version(&store, "Hall 2").await;
     let hub = start(&store, 64).await;
-    while store.records(RecordKind::Group).await.unwrap().is_empty() {
+    while !hub.tree.now().contains("Hall 2") {
         tokio::task::yield_now().await;
     }
     assert_eq!(told(&hub).await, [("Hall 2".to_owned(), (1, 0, None))].into());
     // What comes in past the API is treated alike.
     let patch = [("group_id", "attic".into())].into_iter().collect();
     give(&hub, 7, Input::Register(Box::new(Registration { patch })), IfUnknown::Begin).await;
-    while store.records(RecordKind::Group).await.unwrap().len() < 2 {
+    while !hub.tree.now().contains("attic") {
         tokio::task::yield_now().await;
     }
     let both: BTreeMap<_, _> =
@@ -162,6 +162,26 @@ async fn what_devices_name_as_their_group_is_one() {
 }
 
 #[actix::test]
+async fn the_tree_is_known_before_its_devices_are_counted() {
+    let memory = Arc::new(MemoryStore::default());
+    left_by_an_earlier_version(&memory, "Hall 2").await;
+    let store = FailingStore::around(Arc::clone(&memory) as Arc<dyn Store>);
+    store.block_lists();
+    let clock = ManualClock::at(Timestamp::from_millis(1_000));
+    let hub = Hub::start(store.clone(), clock, Settings::default()).await.unwrap();
+    let mut making = std::pin::pin!(put(&hub, "a", r#"{"name": "A"}"#));
+    assert!(futures_util::poll!(&mut making).is_pending());
+    let (reply, tree) = oneshot::channel();
+    post(&hub.groups, ReadTree { reply }).ok().unwrap();
+    assert!(tree.await.unwrap().contains("a"), "it is made");
+    assert!(futures_util::poll!(&mut making).is_pending(), "and told with its counts");
+    assert_eq!(get(&hub.counters.groups_counted), 0);
+    store.unblock();
+    assert!(making.await.unwrap().made);
+    assert_eq!(get(&hub.counters.groups_counted), 1);
+}
+
+#[actix::test]
 async fn a_group_that_is_being_removed_takes_nothing_more_in() {
     let store = Arc::new(MemoryStore::default());
     let hub = start(&store, 64).await;
@@ -172,15 +192,16 @@ async fn a_group_that_is_being_removed_takes_nothing_more_in() {
         give(&hub, device, Input::Register(Box::new(Registration { patch })), IfUnknown::Begin).await;
     }
     told(&hub).await; // all of it is seen, so the removal begins with its message
-    let (gone, again, under, renamed) = tokio::join!(
+    let (gone, again, above, under, renamed) = tokio::join!(
         delete(&hub, "b", true),
         delete(&hub, "b", true),
+        delete(&hub, "a", true),
         put(&hub, "c", r#"{"name": "C", "parent_group": "b"}"#),
         put(&hub, "b", r#"{"name": "other"}"#),
     );
     assert_eq!(gone.unwrap().devices, 300);
     let leaving = GroupRefusal::Leaving(GroupId::parse("b").unwrap());
-    for refused in [again.map(drop), under.map(drop), renamed.map(drop)] {
+    for refused in [again.map(drop), above.map(drop), under.map(drop), renamed.map(drop)] {
         assert_eq!(refused.unwrap_err(), leaving);
     }
     assert_eq!(told(&hub).await, [("a".to_owned(), (300, 0, None))].into());

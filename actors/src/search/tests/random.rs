@@ -127,7 +127,12 @@ impl Wish {
             },
             Self::Compare(place, sign, literal) => {
                 let literal: Value = serde_json::from_str(&literal.replace('\'', "\"")).unwrap();
-                let order = order(at(document, place)?, &literal)?;
+                let mut found = at(document, place)?.clone();
+                let equates = matches!(*sign, "==" | "!=");
+                if *place == "tag.floor" && equates && literal.is_string() && found.is_number() {
+                    found = found.to_string().into(); // a tag, compared with a text, is compared by its text
+                }
+                let order = order(&found, &literal)?;
                 Some(match *sign {
                     "==" => order.is_eq(),
                     "!=" => order.is_ne(),

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use actix_web::web::Data;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
-use twinhub_actors::domain::fleet::{Group, GroupId, GroupWish, Misplaced, Tree};
+use twinhub_actors::domain::fleet::{Expect, GroupId, GroupWish, Misplaced, Tree};
 use twinhub_actors::domain::{Cause, Json, Object};
-use twinhub_actors::messages::groups::{Expect, GroupRefusal, PutGroup};
+use twinhub_actors::messages::groups::{GroupRefusal, PutGroup};
 
 use super::{Done, Existing, Kind, Waiting, Wish};
 use crate::api::groups::{ask, wish};
@@ -55,18 +55,8 @@ impl Groups {
         expect: Expect,
     ) -> Result<String, GroupRefusal> {
         let Some(id) = id else { return Ok(String::new()) }; // it would get one, and nothing can stand under it
-        let now = self.state.hub.clock.now();
-        let group = match (tree.get(id.as_str()), &wish.name) {
-            (Some(_), _) if expect == Expect::New => return Err(GroupRefusal::Taken(id)),
-            (Some(before), _) => before.changed(wish, now),
-            (None, Some(name)) => Group::new(id.clone(), &name.clone(), now).changed(wish, now),
-            (None, None) => return Err(GroupRefusal::NoName),
-        };
-        tree.check(&group).map_err(|misplaced| match misplaced {
-            Misplaced::NoParent(parent) => GroupRefusal::NoParent(parent),
-            Misplaced::Circle(circle) => GroupRefusal::Circle(circle),
-        })?;
-        tree.put(Arc::new(group));
+        let planned = tree.plan(id.clone(), wish, expect, self.state.hub.clock.now())?;
+        tree.put(Arc::new(planned.group));
         Ok(id.to_string())
     }
 }
@@ -84,11 +74,12 @@ impl Kind for Groups {
         let put = self.put(id.clone(), wish.clone(), Expect::New).await;
         match (put, id) {
             (Ok(id), _) => Ok(Done::Created { id, token: None }),
-            (Err(ApiError::Group(GroupRefusal::Taken(id))), _) if self.existing == Existing::Skip => {
-                drop(id);
+            (Err(ApiError::Group(GroupRefusal::Misplaced(Misplaced::Taken(_)))), _)
+                if self.existing == Existing::Skip =>
+            {
                 Ok(Done::Skipped)
             }
-            (Err(ApiError::Group(GroupRefusal::Taken(_))), Some(id)) if may_change => {
+            (Err(ApiError::Group(GroupRefusal::Misplaced(Misplaced::Taken(_)))), Some(id)) if may_change => {
                 Ok(Done::Updated { id: self.put(Some(id), wish, Expect::There).await? })
             }
             (Err(error), _) => Err(error),
@@ -96,7 +87,8 @@ impl Kind for Groups {
     }
 
     fn may_come_later(&self, refused: &ApiError) -> bool {
-        matches!(refused, ApiError::Group(GroupRefusal::NoParent(_) | GroupRefusal::Circle(_)))
+        let ApiError::Group(GroupRefusal::Misplaced(misplaced)) = refused else { return false };
+        matches!(misplaced, Misplaced::NoParent(_) | Misplaced::Circle(_))
     }
 
     fn explain(waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {

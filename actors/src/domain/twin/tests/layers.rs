@@ -179,6 +179,34 @@ fn limits_that_cross_are_refused_and_the_difference_is_told() {
     assert_eq!(told, object(expected));
 }
 
+#[test]
+fn limits_are_checked_over_the_template_that_comes_with_them() {
+    let cold = layer(r#"{"id": "cold", "version": 1, "limits": {"t": {"max": 40}}}"#);
+    let with = |template: Json, limits: &str| {
+        let mut patch = object(&format!(r#"{{"limits": {limits}}}"#));
+        patch.insert("template", template);
+        patch
+    };
+    let hot = r#"{"t": {"min": 50}}"#;
+    let register = |patch| Input::Register(Box::new(Registration { patch }));
+    let mut scene = Scene::new();
+    let refused = scene.try_input(register(with(cold.to_object().into(), hot)), &cause());
+    assert!(matches!(refused, Err(Refusal::Invalid { field, .. }) if field == "limits.t.min"));
+
+    scene.input(register(with(cold.to_object().into(), "{}")), &cause());
+    let patch = with(Json::Null, hot);
+    scene.input(Input::Change(Box::new(Change { patch, if_version: None })), &cause());
+    assert_eq!(scene.shows("limits"), r#"{"t":{"min":50}}"#, "without the template nothing crosses");
+
+    // A crossing that came with another version of the template stands in the way of its own reading alone.
+    scene.input(Input::Template { layer: Some(cold), only_of: None }, &cause());
+    scene.set(r#"{"limits": {"h": {"unit": "%"}}}"#);
+    let refused = scene.try_input(change(r#"{"limits": {"t": {"min": 45}}}"#, None), &cause());
+    assert!(matches!(refused, Err(Refusal::Invalid { field, .. }) if field == "limits.t.min"));
+    scene.set(r#"{"limits": {"t": null}}"#);
+    assert_eq!(scene.shows("limits"), r#"{"h":{"unit":"%"},"t":{"max":40}}"#);
+}
+
 /// What may be said of one thing, by the device or by the template.
 fn section() -> impl Strategy<Value = &'static str> {
     prop_oneof![

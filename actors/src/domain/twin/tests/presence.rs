@@ -51,6 +51,20 @@ fn a_heartbeat_can_be_set() {
     assert_eq!(&*scene.twin.line().unwrap().disconnect_reason, "reported");
 }
 
+#[test]
+fn a_device_says_what_it_is_where_nobody_else_did() {
+    let mut scene = Scene::new();
+    let says = |scene: &mut Scene, details: &str| {
+        scene.input(Input::Presence { online: true, details: object(details) }, &mqtt());
+        let reported = scene.twin.reported.get("type").map(|property| property.value.to_string());
+        (scene.twin.profile.device_type.to_string(), reported)
+    };
+    assert_eq!(says(&mut scene, r#"{"type": "pump", "model": "P-1"}"#), ("pump".into(), None));
+    assert_eq!(scene.twin.profile.text("model"), "P-1");
+    scene.set(r#"{"type": "fan"}"#);
+    assert_eq!(says(&mut scene, r#"{"type": "pump"}"#), ("fan".into(), Some(r#""pump""#.into())));
+}
+
 /// After a restart, or a jump of the clock, nobody is called offline who could not have spoken.
 #[test]
 fn nobody_is_silent_who_could_not_speak() {
