@@ -293,8 +293,7 @@ async fn who_takes_a_template_while_it_changes_takes_the_change_too() {
         let new: Vec<String> = (0..15).map(|n| format!("p{round}-{n}")).collect();
         let change = format!(r#"{{"configuration": {{"interval": {round}}}}}"#);
         let registered = new.iter().map(|id| house.register(id, r#"{"type": "pump"}"#));
-        let (stood, registered) =
-            tokio::join!(house.put("pump", &change, How::Merge), futures_util::future::join_all(registered));
+        let (stood, registered) = tokio::join!(house.put("pump", &change, How::Merge), join_all(registered));
         assert!(registered.iter().all(Result::is_ok));
         job = stood.unwrap().job.or(job);
         names.extend(new);

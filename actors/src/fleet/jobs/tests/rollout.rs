@@ -267,7 +267,7 @@ async fn what_had_no_turn_in_time_has_failed_and_what_is_tried_again_has_as_long
 async fn whom_it_never_came_to_in_its_time_has_failed_however_many_they_are() {
     let house = House::new().await;
     let nobody: Vec<_> = (0..1_300).map(|n| (id(&format!("x{n}")), DeviceNumber(n + 1_000_000))).collect();
-    let job = house.make(&to_two(&[1, 100], 1_300), &nobody, Some(10.0)).await;
+    let job = house.make(&to_two(&[1, 100], 1_300), &nobody, Some(0.0001)).await;
     house.clock.advance(DAY_MS);
     let told = house.until_so(job, |told| told.job.status == JobStatus::Done).await;
     // Its clock stands still then: few of the first stage had a turn.
