@@ -74,7 +74,7 @@ pub enum ApiError {
     #[error(transparent)]
     Job(#[from] JobRefusal),
     /// The number of devices to remove is not the one that was confirmed.
-    #[error("{matched} devices would be removed, not {confirmed}: none was")]
+    #[error("{matched} is the number of devices that would be removed, not {confirmed}: none was")]
     NotConfirmed { confirmed: u64, matched: u64 },
     /// A template was not taken, found or removed.
     #[error("{}", of_template(.0))]

@@ -155,7 +155,8 @@ fn confirm(confirmed: Option<u64>, matched: u64) -> Result<(), ApiError> {
         Some(count) if count == matched => Ok(()),
         Some(count) => Err(ApiError::NotConfirmed { confirmed: count, matched }),
         None => {
-            let detail = format!("must be given: {matched} devices would be removed, with all they have");
+            let detail =
+                format!("must be given: {matched}, as many devices would be removed, with all they have");
             Err(FieldError { field: "confirm_count".into(), detail, code: "missing_field" }.into())
         }
     }
@@ -210,6 +211,6 @@ mod tests {
         assert!(confirm(Some(3), 3).is_ok());
         assert_eq!(confirm(Some(2), 3).unwrap_err().code(), "count_differs");
         let missing = confirm(None, 3).unwrap_err();
-        assert!(missing.to_string().contains("3 devices would be removed"), "{missing}");
+        assert!(missing.to_string().contains("3, as many devices would be removed"), "{missing}");
     }
 }

@@ -162,7 +162,7 @@ async fn a_group_goes_when_it_is_empty_or_by_force() {
     }
     let (status, code, detail) = refused(&hub, Method::DELETE, "/api/groups/hall", &json!({})).await;
     assert_eq!((status, &*code), (409, "group_not_empty"));
-    assert_eq!(detail, "group `hall` is not empty: 150 devices and 1 groups stand in it");
+    assert_eq!(detail, "group `hall` is not empty (devices: 150, groups: 1)");
     let (status, gone) = send(&hub, Method::DELETE, "/api/groups/hall?force=true", &json!({})).await;
     assert_eq!(status, StatusCode::OK, "{gone}");
     assert_eq!((&gone["devices_moved"], &gone["groups_moved"]), (&json!(150), &json!(1)));

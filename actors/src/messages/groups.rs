@@ -114,7 +114,7 @@ pub enum GroupRefusal {
     /// It cannot be as it was wished.
     #[error(transparent)]
     Misplaced(#[from] Misplaced),
-    #[error("group `{id}` is not empty: {devices} devices and {groups} groups stand in it")]
+    #[error("group `{id}` is not empty (devices: {devices}, groups: {groups})")]
     NotEmpty { id: GroupId, devices: u64, groups: u64 },
     #[error("group `{0}` is being removed")]
     Leaving(GroupId),

@@ -116,7 +116,7 @@ pub enum TemplateRefusal {
     Version { current: u64, expected: u64 },
     #[error(transparent)]
     Bad(#[from] BadTemplate),
-    #[error("{devices} devices have the template `{id}`: with force=true it is taken off them")]
+    #[error("the template `{id}` is in use (devices: {devices}): with force=true it is taken off them")]
     InUse { id: Box<str>, devices: u64 },
     #[error(transparent)]
     Store(#[from] StoreError),

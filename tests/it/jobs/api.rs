@@ -199,7 +199,7 @@ async fn devices_are_removed_as_many_as_were_confirmed() {
     let mut body = json!({ "where": { "q": "d" }, "action": { "delete": true } });
     let (status, problem) = bulk(&hub, &body).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(problem["error"].as_str().unwrap().contains("5 devices would be removed"), "{problem}");
+    assert!(problem["error"].as_str().unwrap().contains("5, as many devices would be removed"), "{problem}");
     body["confirm_count"] = 4.into();
     let (status, problem) = bulk(&hub, &body).await;
     assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("count_differs")));
