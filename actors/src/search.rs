@@ -135,7 +135,8 @@ impl Means {
         let _turn = turn.map_err(|_| HubError::Unavailable("other searches take all the time there is"))?;
         self.learned.get_or_try_init(|| self.learn()).await?;
         let groups = find.query.groups.iter().map(|group| select::key(group).to_owned()).collect();
-        let until = find.filter.is_some().then_some(until);
+        // The wait for its turn says nothing of what a filter costs.
+        let until = find.filter.is_some().then(|| Instant::now() + self.longest);
         let question = Arc::new(Question { find, groups, want, now: self.clock.now(), until });
         let (mut best, mut away) = self.look_in_memory(&question).await?;
         // Who came into memory meanwhile is in the store too, with all that anybody was told of it.

@@ -41,7 +41,7 @@ const SORTS: [(&str, DeviceSort); 8] = [
         (status = 200, description = "A page of devices", body = [DeviceItem],
             headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
         (status = 422, description = "A parameter makes no sense", body = Problem),
-        (status = 503, description = "A filter takes too long with all devices", body = Problem),
+        (status = 503, description = "A filter takes too long with all devices, or what was found is not durable yet", body = Problem),
     )
 )]
 pub async fn list_devices(

@@ -81,8 +81,9 @@ impl Upload {
             self.body.push(b'\n');
         }
         // Lines that were left out, or had nothing in them, are empty ones: those after them keep their numbers.
+        let empty = if self.body.last() == Some(&b'\r') { b'\r' } else { b'\n' }; // one line end would be `\r\n`
         for _ in self.next..line {
-            self.body.push(b'\n');
+            self.body.push(empty);
         }
         self.body.extend_from_slice(&raw);
         self.next = reader.line();

@@ -129,6 +129,9 @@ async fn who_is_out_of_service_comes_in_twice() {
     assert_eq!(import(&hub, "existing=update", gone).await["updated"], 1);
     let other = import(&hub, "existing=update", &gone.replace("on\n", "off\n")).await;
     assert_eq!(said(&other["refusals"][0]), "2 - suspended", "{other:#}");
+    // Of a line that is refused nothing is done, and be it that what comes first could be.
+    let refused = import(&hub, "existing=update", "device_id,lifecycle,template\na,active,nosuch\n").await;
+    assert_eq!(said(&refused["refusals"][0]), "2 template bad_field", "{refused:#}");
     let device = hub.json("/api/devices/a").await;
     assert_eq!((&device["lifecycle"], &device["desired"]), (&json!("suspended"), &json!({ "power": "on" })));
 }

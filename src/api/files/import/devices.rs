@@ -1,5 +1,7 @@
 //! Devices, taken in: each line as a registration or a change of one device is.
 
+use std::iter;
+
 use actix_web::web::Data;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
@@ -95,8 +97,8 @@ impl Devices {
         }
         // A new device is in service without a word.
         let register = Input::Register(Box::new(Registration { patch }));
-        let inputs = [Some(register), out_of_service(lifecycle)];
-        match self.deliver(&id, inputs, IfUnknown::Begin).await {
+        let inputs = iter::once(register).chain(out_of_service(lifecycle));
+        match self.deliver(&id, inputs.collect(), IfUnknown::Begin).await {
             Ok(()) => Ok(Done::Created { id: id.to_string(), token: made }),
             Err(ApiError::Hub(HubError::Refused(Refusal::Registered(_) | Refusal::Retired))) => {
                 self.is_there(id, row, lifecycle).await
@@ -116,8 +118,8 @@ impl Devices {
         if self.find(&id).await?.is_some() {
             return self.is_there(id, row, lifecycle).await;
         }
-        let inputs = [Some(change(patch)), out_of_service(lifecycle)];
-        self.deliver(&id, inputs, IfUnknown::Appear).await?;
+        let inputs = iter::once(change(patch)).chain(out_of_service(lifecycle));
+        self.deliver(&id, inputs.collect(), IfUnknown::Appear).await?;
         Ok(Done::Created { id: id.to_string(), token: None })
     }
 
@@ -158,7 +160,13 @@ impl Devices {
         if after.is_some() {
             self.leave_out_what_is_desired_already(id, &mut patch).await?;
         }
-        self.deliver(id, [before, Some(change(patch)), after], IfUnknown::Refuse).await?;
+        let comes_into_service = before.is_some();
+        let inputs: Vec<Input> = [before, Some(change(patch)), after].into_iter().flatten().collect();
+        if comes_into_service {
+            // Or the device would be in service, and the line refused.
+            self.try_out(id, inputs.clone(), IfUnknown::Refuse).await?;
+        }
+        self.deliver(id, inputs, IfUnknown::Refuse).await?;
         Ok(Done::Updated { id: id.to_string() })
     }
 
@@ -197,18 +205,28 @@ impl Devices {
     async fn deliver(
         &self,
         id: &DeviceId,
-        inputs: impl IntoIterator<Item = Option<Input>>,
+        inputs: Vec<Input>,
         mut if_unknown: IfUnknown,
     ) -> Result<(), ApiError> {
-        let (hub, cause) = (&self.state.hub, Cause::new(Source::Rest, ""));
-        let inputs = inputs.into_iter().flatten();
-        if !self.dry_run {
-            for input in inputs {
-                hub.deliver(id.clone(), input, cause.clone(), if_unknown, false).await?;
-                if_unknown = IfUnknown::Refuse; // it is known from now on
-            }
-            return Ok(());
+        if self.dry_run {
+            return self.try_out(id, inputs, if_unknown).await;
         }
+        for input in inputs {
+            let cause = Cause::new(Source::Rest, "");
+            self.state.hub.deliver(id.clone(), input, cause, if_unknown, false).await?;
+            if_unknown = IfUnknown::Refuse; // it is known from now on
+        }
+        Ok(())
+    }
+
+    /// Has a copy of the twin take these in.
+    async fn try_out(
+        &self,
+        id: &DeviceId,
+        inputs: Vec<Input>,
+        if_unknown: IfUnknown,
+    ) -> Result<(), ApiError> {
+        let (hub, cause) = (&self.state.hub, Cause::new(Source::Rest, ""));
         let now = hub.clock.now();
         let found = self.find(id).await?;
         let is_known = found.is_some();
