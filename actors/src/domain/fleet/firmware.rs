@@ -50,6 +50,9 @@ pub struct FirmwareTask {
     pub percent: Option<u8>,
     /// When it came to where it is.
     pub at: Timestamp,
+    /// The furthest that it was, once it has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub furthest: Option<Furthest>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub reason: Box<str>,
@@ -61,6 +64,16 @@ pub struct FirmwareTask {
     /// The device is brought to it also from a newer version.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub down: bool,
+}
+
+/// How far a device has come with an update at most, and when it came there: one that begins again and again makes
+/// no progress.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Furthest {
+    pub state: FirmwareState,
+    /// Of 100.
+    pub percent: u8,
+    pub at: Timestamp,
 }
 
 /// What a device says of it.
@@ -153,10 +166,22 @@ impl FirmwareState {
 }
 
 impl FirmwareTask {
+    /// It has come to this.
+    pub fn come_to(&mut self, state: FirmwareState, percent: Option<u8>, at: Timestamp) {
+        (self.state, self.percent, self.at) = (state, percent, at);
+        let percent = percent.unwrap_or_default();
+        if state.is_waiting() {
+            self.furthest = None;
+        } else if self.furthest.is_none_or(|before| (state, percent) > (before.state, before.percent)) {
+            self.furthest = Some(Furthest { state, percent, at });
+        }
+    }
+
     /// When it has failed if nothing happens before; none where it waits for a device for ever, or is over.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        let stalled = Some(self.at.plus_millis(self.timeout_ms));
+        let since = self.furthest.map_or(self.at, |furthest| furthest.at);
+        let stalled = Some(since.plus_millis(self.timeout_ms));
         match self.state {
             FirmwareState::Queued => self.expires,
             FirmwareState::Notified => [stalled, self.expires].into_iter().flatten().min(),
@@ -264,6 +289,7 @@ impl FirmwareTask {
             state: FirmwareState::parse(given.get("state")?.as_str()?)?,
             percent: None,
             at,
+            furthest: None,
             reason: "".into(),
             timeout_ms: number("timeout_ms")?,
             expires: given.get("deadline").and_then(Json::as_str).and_then(Timestamp::parse),

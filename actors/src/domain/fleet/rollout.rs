@@ -108,6 +108,7 @@ impl Rollout {
             state: FirmwareState::Queued,
             percent: None,
             at: Timestamp::default(),
+            furthest: None,
             reason: "".into(),
             timeout_ms: self.timeout_ms,
             expires: Some(self.expires),

@@ -194,12 +194,12 @@ impl Twin {
         let Some(word) = text("state") else { return };
         match (&mut self.firmware, FirmwareState::parse(word)) {
             (Some(task), Some(state)) => {
-                (task.state, task.at) = (state, now);
-                task.reason = text("reason").unwrap_or_default().into();
-                task.percent = match change.get("percent") {
+                let percent = match change.get("percent") {
                     Some(Json::Number(percent)) => percent.as_str().parse().ok(),
                     _ => None,
                 };
+                task.come_to(state, percent, now);
+                task.reason = text("reason").unwrap_or_default().into();
             }
             _ => self.firmware = None, // withdrawn
         }

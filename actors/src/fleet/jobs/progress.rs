@@ -12,7 +12,6 @@ use super::run::Run;
 use crate::domain::fleet::job::{Progress, Speed, Sweeping};
 use crate::domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, StepState};
 use crate::domain::{Cause, Timestamp};
-use crate::fleet::again;
 use crate::store::{JobCounts, StoreError};
 
 /// A job is counted so often at most: counting reads all its devices.
@@ -191,10 +190,16 @@ impl Jobs {
             return then(self, ctx);
         }
         let store = self.around.store.clone();
-        let counts = async move { again("how a roll-out stands", || store.job_counts(id, None)).await };
+        let counts = async move { store.job_counts(id, None).await };
         ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
-            match this.jobs.get_mut(&id) {
-                Some(job) if !this.runs.contains_key(&id) && job.counts != counts => job.counts = counts,
+            match (counts, this.jobs.get_mut(&id)) {
+                (Ok(counts), Some(job)) if !this.runs.contains_key(&id) && job.counts != counts => {
+                    job.counts = counts;
+                }
+                (Err(error), _) => {
+                    warn!(job = %id, %error, "could not count how a roll-out stands, telling what was counted last");
+                    return then(this, ctx);
+                }
                 _ => return then(this, ctx),
             }
             this.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, then);
@@ -208,7 +213,9 @@ impl Jobs {
         let progress = run.progress(job, now);
         run.counting.speed.note(now_ms, progress.ended());
         let is_free = run.in_flight == 0 && !run.writing && run.wishes.is_empty();
-        let (is_running, all_ended) = (job.status == JobStatus::Running, progress.ended() >= job.total);
+        // Of one whose removal a crash has cut short there are fewer than it had.
+        let all_ended = progress.under_way() == 0 && progress.count(StepState::Queued) == 0;
+        let is_running = job.status == JobStatus::Running;
         if is_running && is_free && is_through && all_ended {
             let _ = self.signal(id, JobSignal::Finish, None); // it runs
             return self.end(id, ctx);

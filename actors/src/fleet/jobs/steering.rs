@@ -36,7 +36,14 @@ impl Jobs {
                 self.feed(ctx);
             }
             None if steer == Steer::Retry => {
-                self.count_late(id, ctx, Box::new(move |this, ctx| this.grant(id, wish, ctx)));
+                let then = move |this: &mut Self, ctx: &mut Context<Self>| match this.runs.get_mut(&id) {
+                    Some(run) => {
+                        run.wishes.push_back(wish); // others were faster
+                        this.grant_wishes(id, ctx);
+                    }
+                    None => this.grant(id, wish, ctx),
+                };
+                self.count_late(id, ctx, Box::new(then));
             }
             None => self.grant(id, wish, ctx),
         }

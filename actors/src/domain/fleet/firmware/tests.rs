@@ -50,6 +50,7 @@ fn task(state: S) -> FirmwareTask {
         state,
         percent: None,
         at: Timestamp::from_millis(1_000_000),
+        furthest: None,
         reason: "".into(),
         timeout_ms: 600_000,
         expires: Some(Timestamp::from_millis(9_000_000)),

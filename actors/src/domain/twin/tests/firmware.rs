@@ -22,6 +22,7 @@ pub fn task(number: u128, version: &str) -> FirmwareTask {
         state: FirmwareState::Queued,
         percent: None,
         at: at(0),
+        furthest: None,
         reason: "".into(),
         timeout_ms: HOUR * 1_000,
         expires: Some(at(24 * HOUR)),
@@ -168,6 +169,18 @@ fn who_stalls_has_failed_and_who_never_comes_is_away() {
         says(scene, r#"{"state": "downloading", "percent": 2}"#);
     };
     check(&progress, HOUR, "no progress for 60 min: the last was `downloading`");
+    let again_and_again = |scene: &mut Scene| {
+        online(scene);
+        says(scene, r#"{"state": "downloading", "percent": 30}"#);
+        for _ in 0..3 {
+            scene.wait(HOUR / 4);
+            scene.say(false); // it breaks at 30 %
+            scene.say(true);
+            says(scene, r#"{"state": "downloading", "percent": 0}"#);
+            says(scene, r#"{"state": "downloading", "percent": 30}"#);
+        }
+    };
+    check(&again_and_again, HOUR / 4, "no progress for 60 min: the last was `downloading`");
 }
 
 #[test]

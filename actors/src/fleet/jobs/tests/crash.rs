@@ -103,3 +103,24 @@ async fn a_large_job_is_removed_in_parts() {
     assert!(house.steps(job, &[]).await.is_empty() && house.show(job).await.is_none());
     assert!(house.again().await.show(job).await.is_none());
 }
+
+#[actix::test]
+async fn what_a_removal_that_was_cut_short_has_left_can_be_tried_again_and_ends() {
+    let house = House::new().await;
+    let job = house.make(ON, &nobody(), Some(5_000.0)).await;
+    let until_done = async |house: &House| {
+        while house.show(job).await.unwrap().job.status != JobStatus::Done {
+            house.clock.advance(100);
+        }
+    };
+    until_done(&house).await;
+    house.steer_into_crash(job, Steer::Remove);
+    while house.steps(job, &[]).await.len() != 800 {
+        tokio::task::yield_now().await;
+    }
+
+    let house = house.again().await;
+    house.steer(job, Steer::Retry).await.unwrap();
+    until_done(&house).await;
+    assert_eq!(counts(&house.show(job).await.unwrap()), [("failed", 800)]);
+}
