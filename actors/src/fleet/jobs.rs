@@ -102,7 +102,7 @@ impl Jobs {
             match (status, sweeping) {
                 (JobStatus::Preparing, _) => self.break_off(id, ctx),
                 (_, Some(sweeping)) => self.sweep(id, sweeping, Cause::of_job(id), ctx),
-                (JobStatus::Paused, _) if self.rollout(id).is_some() => self.hold_back(id, ctx, |_, _| {}),
+                (JobStatus::Paused, _) if self.rollout(id).is_some() => self.hold_back(id, ctx),
                 _ => self.count(id, ctx),
             }
         }

@@ -141,19 +141,10 @@ impl Jobs {
 
     /// Calls back what devices of a paused roll-out have not begun with: those that are away would be told of it when
     /// they return. They have their turn anew when it goes on.
-    pub(super) fn hold_back(
-        &mut self,
-        id: JobId,
-        ctx: &mut Context<Self>,
-        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
-    ) {
+    pub(super) fn hold_back(&mut self, id: JobId, ctx: &mut Context<Self>) {
         self.hold(id, true);
         self.withdraw(id, StepState::Queued, ctx, move |this, ctx| {
-            let ready = move |this: &mut Self, ctx: &mut Context<Self>| {
-                then(this, ctx);
-                this.ready(id, ctx);
-            };
-            this.count_then(id, ctx, Box::new(ready));
+            this.count_then(id, ctx, Box::new(move |this, ctx| this.ready(id, ctx)));
         });
     }
 

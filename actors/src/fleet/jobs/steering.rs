@@ -115,8 +115,10 @@ impl Jobs {
             Some(sweeping) => self.begin_sweep(id, sweeping, cause, ctx, answer),
             None if signal == JobSignal::Pause && self.rollout(id).is_some() => {
                 self.begin_anew(id);
+                // It is paused with that, and calling many tasks back takes its time.
                 self.put(id, RecordChange::Changed, Vec::new(), cause, ctx, move |this, ctx| {
-                    this.hold_back(id, ctx, answer);
+                    answer(this, ctx);
+                    this.hold_back(id, ctx);
                 });
             }
             None => self.put(id, RecordChange::Changed, Vec::new(), cause, ctx, answer),

@@ -192,16 +192,17 @@ async fn while_it_is_paused_nobody_is_told() {
     house.until_count(job, StepState::Notified, 3).await;
     house.until_task("d3").await;
     house.report("d0", "downloading").await;
-    let told = house.steer(job, Steer::Pause).await.unwrap();
+    assert_eq!(house.steer(job, Steer::Pause).await.unwrap().job.status, JobStatus::Paused);
+    let told = house.until_count(job, StepState::Queued, 3).await;
     assert_eq!(
         (counts(&told), told.job.status),
         (vec![("queued", 3), ("downloading", 1)], JobStatus::Paused)
     );
     let why = "queued the roll-out is paused";
-    assert_eq!(
-        house.steps(job, &[StepState::Queued]).await,
-        [format!("d1 {why}"), format!("d2 {why}"), format!("d3 {why}")]
-    );
+    let called_back = ["d1", "d2", "d3"].map(|device| format!("{device} {why}"));
+    while house.steps(job, &[StepState::Queued]).await != called_back {
+        tokio::task::yield_now().await;
+    }
     let house = house.again().await;
     for device in ["d1", "d3"] {
         house.come(device, "1").await;
