@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
+use twinhub_actors::domain::reading::Window;
 
 pub use values::{Limit, LogFormat, Mqtt, PublicUrl, Size, Span, UnknownDevices};
 
@@ -48,6 +49,14 @@ pub struct Options {
     /// What becomes of devices that nobody has registered [default: accept]
     #[arg(long, env = "TWINHUB_UNKNOWN_DEVICES", value_name = "POLICY")]
     pub unknown_devices: Option<UnknownDevices>,
+
+    /// How far ahead of ours a device's clock may be and still be believed, or `never` to believe any [default: 1d]
+    #[arg(long, env = "TWINHUB_DEVICE_CLOCK_AHEAD", value_name = "TIME")]
+    pub device_clock_ahead: Option<Limit>,
+
+    /// How old a reading may be at the registration of its device, or `never` for any age [default: 3652d]
+    #[arg(long, env = "TWINHUB_DEVICE_CLOCK_BEHIND", value_name = "TIME")]
+    pub device_clock_behind: Option<Limit>,
 
     /// The folder with the rule files [default: rules, if there is one]
     #[arg(long, env = "TWINHUB_RULES", value_name = "DIR")]
@@ -118,6 +127,8 @@ pub struct Config {
     pub mqtt: Mqtt,
     pub mqtt_listen: SocketAddr,
     pub unknown_devices: UnknownDevices,
+    /// Which times of devices are believed.
+    pub window: Window,
     /// The folder with the rule files; none: there are none.
     pub rules: Option<PathBuf>,
     pub cors: Vec<String>,
@@ -228,6 +239,10 @@ impl Config {
             mqtt: given.mqtt.or(file.mqtt).unwrap_or_default(),
             mqtt_listen: given.mqtt_listen.or(file.mqtt_listen).unwrap_or_else(|| loopback(MQTT_PORT)),
             unknown_devices: given.unknown_devices.or(file.unknown_devices).unwrap_or_default(),
+            window: window(
+                given.device_clock_ahead.or(file.device_clock_ahead),
+                given.device_clock_behind.or(file.device_clock_behind),
+            ),
             rules: given
                 .rules
                 .or(file.rules)
@@ -276,6 +291,16 @@ impl Config {
     }
 }
 
+fn window(ahead: Option<Limit>, behind: Option<Limit>) -> Window {
+    let millis = |limit: Option<Limit>, usual: i64| match limit {
+        None => usual,
+        Some(Limit::Never) => i64::MAX,
+        Some(Limit::After(time)) => i64::try_from(time.as_millis()).unwrap_or(i64::MAX),
+    };
+    let usual = Window::default();
+    Window { ahead_ms: millis(ahead, usual.ahead_ms), behind_ms: millis(behind, usual.behind_ms) }
+}
+
 fn loopback(port: u16) -> SocketAddr {
     SocketAddrV4::new(LOOPBACK, port).into()
 }
@@ -304,6 +329,14 @@ mod tests {
         assert_eq!(keep("", ""), Duration::from_hours(30 * 24));
         assert_eq!(keep("keep-runs = '2d'", "keep-runs = 'never'"), Duration::from_hours(48));
         assert_eq!(keep("", "keep-runs = 'never'"), Duration::MAX);
+    }
+
+    #[test]
+    fn the_window_of_device_clocks_can_be_set() {
+        let window = |given, file| combine(given, None, file).unwrap().window;
+        assert_eq!(window("", ""), Window::default());
+        let both = window("device-clock-ahead = '2h'", "device-clock-behind = 'never'");
+        assert_eq!(both, Window { ahead_ms: 7_200_000, behind_ms: i64::MAX });
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub enum ApiError {
     Mailbox(#[from] actix::MailboxError),
     #[error(transparent)]
     Payload(#[from] PayloadError),
+    /// Readings that make no sense, while others may.
+    #[error("{}", of_readings(.0))]
+    Readings(Vec<PayloadError>),
     #[error(transparent)]
     Field(#[from] FieldError),
     /// Nothing of a file can be read.
@@ -136,7 +139,7 @@ pub struct Problem {
     /// How far that command has come.
     #[serde(skip_serializing_if = "Option::is_none")]
     command_status: Option<&'static str>,
-    /// Everything that is wrong with a rule, where it was one, or with a file.
+    /// Everything that is wrong with a rule, where it was one, with a file, or with readings.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<RuleError>>,
 }
@@ -201,6 +204,7 @@ impl ApiError {
             command_status: command_status.flatten().map(CommandStatus::as_str),
             errors: match self {
                 Self::File(file) => Some(vec![RuleError::of_file(file)]),
+                Self::Readings(errors) => Some(errors.iter().map(RuleError::of_reading).collect()),
                 _ => self.problems().map(|problems| problems.iter().map(RuleError::of).collect()),
             },
         }
@@ -220,6 +224,9 @@ impl ApiError {
             Self::Mailbox(_) => (StatusCode::SERVICE_UNAVAILABLE, "going_down"),
             Self::Payload(PayloadError::Json(JsonError::Syntax(_))) => (StatusCode::BAD_REQUEST, "not_json"),
             Self::Payload(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.reason()),
+            Self::Readings(errors) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, errors.first().map_or("no_readings", PayloadError::reason))
+            }
             Self::Field(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.code),
             Self::File(file) => (StatusCode::UNPROCESSABLE_ENTITY, file.fault.code),
             Self::DeviceId(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_device_id"),
@@ -335,12 +342,21 @@ impl ApiError {
             Self::Group(GroupRefusal::Misplaced(Misplaced::NoName)) => Some("name".into()),
             Self::File(file) => file.fault.field.clone(),
             Self::DeviceId(_) => Some("id".into()),
-            Self::Payload(PayloadError::WrongType { name, .. } | PayloadError::BadValue { name, .. }) => {
-                Some(name.clone())
-            }
-            Self::Payload(PayloadError::Timestamp(_)) => Some("timestamp".into()),
+            Self::Payload(error) => error.field().map(Into::into),
+            Self::Readings(errors) => errors.first().and_then(PayloadError::field).map(Into::into),
+            Self::Hub(HubError::Refused(Refusal::TooLarge { section, .. })) => Some(section.clone()),
+            Self::Hub(HubError::Refused(Refusal::NoZone(_))) => Some("timestamp".into()),
             _ => None,
         }
+    }
+}
+
+/// The first that is wrong with readings, and how many more are.
+fn of_readings(errors: &[PayloadError]) -> String {
+    let first = errors.first().map(ToString::to_string).unwrap_or_default();
+    match errors.len() {
+        0 | 1 => first,
+        count => format!("{first} (and {} more)", count - 1),
     }
 }
 

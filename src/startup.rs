@@ -202,6 +202,7 @@ fn settings(config: &Config) -> Settings {
             config::UnknownDevices::Reject => UnknownDevices::Reject,
         },
         rules: config.rules.clone(),
+        window: config.window,
         webhooks_allow_private_redirects: config.webhook_private_redirects,
         ..Settings::default()
     };

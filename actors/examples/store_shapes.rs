@@ -309,7 +309,7 @@ fn event(message: &Message) -> Event {
         number: number(message.device),
         at,
         received_at: at,
-        body: EventBody::Telemetry { readings, identity: None },
+        body: EventBody::Telemetry { readings, identity: None, claimed: None },
         cause: Cause::new(Source::Mqtt, &format!("iot/devices/device-{}/data", message.device)),
     }
 }

@@ -24,6 +24,8 @@ pub struct Counters {
     pub messages_shed: AtomicU64,
     /// Payloads that could not be read.
     pub messages_rejected: AtomicU64,
+    /// Readings that made no sense, in messages of which others may have been taken in.
+    pub readings_rejected: AtomicU64,
     /// Inputs in flight now.
     pub inputs_in_flight: AtomicU64,
     /// Events committed.

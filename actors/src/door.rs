@@ -13,12 +13,15 @@ use tracing::warn;
 use crate::automation::appending;
 use crate::counters::{Counters, add, down, up};
 use crate::domain::event::Source;
+use crate::domain::json::bare;
+use crate::domain::payload::PayloadError;
 use crate::domain::rules::Signal;
-use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Json, Refusal};
+use crate::domain::twin::Rejected;
+use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Input, Json, Refusal};
 use crate::journal::Journal;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::mqtt::Intake;
-use crate::mqtt::dialects::{self, Decoded};
+use crate::mqtt::dialects::{self, DecodeError, Decoded};
 use crate::mqtt::listening::Listening;
 use crate::mqtt::rejections::Rejections;
 pub use crate::mqtt::{Arrived, Room};
@@ -76,7 +79,12 @@ struct Attempt {
     room: Option<Room>,
     /// Which try this is, from 1.
     tries: u32,
+    /// Readings in it that make no sense: told once the others are in.
+    bad: Vec<PayloadError>,
 }
+
+/// Readings of one message that are named each; of more it is said how many there are.
+const MOST_NAMED: usize = 50;
 
 impl Door {
     /// A door before `house` with room for `most_in_flight` inputs.
@@ -124,7 +132,7 @@ impl Door {
             self.signal(&message, Receipt::nobody(), None);
         }
         if message.for_twins {
-            self.attempt(Attempt { message, receipt, room, tries: 1 });
+            self.attempt(Attempt { message, receipt, room, tries: 1, bad: Vec::new() });
         } else {
             receipt.settle(Ok(Taken::default())); // what nobody listens to any more
         }
@@ -136,7 +144,7 @@ impl Door {
             return receipt.settle(Ok(Taken::default()));
         }
         let payload = Json::parse(&message.payload)
-            .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(&message.payload).into()));
+            .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(bare(&message.payload)).into()));
         let topic = message.topic.as_ref().into();
         let now = self.0.house.clock.now();
         let event = Event {
@@ -155,15 +163,23 @@ impl Door {
         let _ = post(&self.0.house.journal, appending(vec![event], Vec::new(), Default::default(), receipt));
     }
 
-    fn attempt(&self, attempt: Attempt) {
+    fn attempt(&self, mut attempt: Attempt) {
         let Arrived { topic, payload, .. } = &attempt.message;
         match dialects::decode_within(self.0.largest_payload, topic, payload) {
-            Ok(decoded) => self.deliver(decoded, attempt),
+            Ok(Decoded { device, input, bad }) => {
+                attempt.bad = bad;
+                self.deliver(device, input, attempt);
+            }
+            Err(DecodeError::Readings(bad)) => {
+                up(&self.0.house.counters.messages_rejected);
+                self.name_bad(&attempt.message, bad.iter().map(|error| (error.reason(), error.to_string())));
+                attempt.receipt.settle(Ok(Taken::default()));
+            }
             Err(error) => self.put_aside(attempt, error.reason(), error.to_string()),
         }
     }
 
-    fn deliver(&self, Decoded { device, input }: Decoded, attempt: Attempt) {
+    fn deliver(&self, device: DeviceId, input: Input, attempt: Attempt) {
         let cause = Cause {
             source: Source::Mqtt,
             by: Arc::clone(&attempt.message.topic),
@@ -192,16 +208,19 @@ impl Door {
     fn settled(&self, mut attempt: Attempt, settled: Settled, runtime: Option<Handle>) {
         match settled {
             Ok(taken) => {
+                if !attempt.bad.is_empty() || !taken.rejected.is_empty() {
+                    let bad = attempt.bad.iter().map(|error| (error.reason(), error.to_string()));
+                    let rejected = taken
+                        .rejected
+                        .iter()
+                        .map(|Rejected { name, refusal }| (reason(refusal), format!("`{name}`: {refusal}")));
+                    self.name_bad(&attempt.message, bad.chain(rejected));
+                }
                 attempt.receipt.settle(Ok(taken));
                 drop(attempt.room);
             }
             Err(NotTaken::Refused(refusal)) => {
-                let reason = match refusal {
-                    Refusal::Suspended => "suspended",
-                    Refusal::Retired => "retired",
-                    _ => "refused",
-                };
-                self.put_aside(attempt, reason, refusal.to_string());
+                self.put_aside(attempt, reason(&refusal), refusal.to_string());
             }
             Err(NotTaken::Lost) if attempt.tries >= MOST_TRIES => {
                 let detail = format!("its twin died of it {} times", attempt.tries);
@@ -222,6 +241,24 @@ impl Door {
         }
     }
 
+    /// Keeps for people to see what was wrong with single readings of a message.
+    fn name_bad(
+        &self,
+        Arrived { topic, payload, .. }: &Arrived,
+        bad: impl Iterator<Item = (&'static str, String)>,
+    ) {
+        let House { counters, rejections, clock, .. } = &self.0.house;
+        let now = clock.now();
+        for (count, (reason, detail)) in bad.enumerate() {
+            up(&counters.readings_rejected);
+            if count < MOST_NAMED {
+                rejections.add(now, topic, payload, reason, detail);
+            } else {
+                rejections.count(reason);
+            }
+        }
+    }
+
     /// Keeps what was wrong for people to see; the sender is told that the message has arrived, or it
     /// would come again and again.
     fn put_aside(&self, attempt: Attempt, reason: &'static str, detail: String) {
@@ -229,6 +266,17 @@ impl Door {
         up(&self.0.house.counters.messages_rejected);
         self.0.house.rejections.add(self.0.house.clock.now(), topic, payload, reason, detail);
         attempt.receipt.settle(Ok(Taken::default()));
+    }
+}
+
+/// The stable word for why a twin refused what a device said.
+fn reason(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Suspended => "suspended",
+        Refusal::Retired => "retired",
+        Refusal::TooLarge { .. } => "document_too_large",
+        Refusal::NoZone(_) => "bad_timestamp",
+        _ => "refused",
     }
 }
 

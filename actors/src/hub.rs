@@ -12,6 +12,7 @@ use crate::alarms::Alarms;
 use crate::archive::Archive;
 use crate::automation::{Around, Automation, Keys, files};
 use crate::counters::{Counters, get};
+use crate::domain::reading::Window;
 use crate::domain::{Cause, Clock, DeviceId, Input, Refusal, Twin};
 use crate::door::{Door, House, UnknownDevices};
 use crate::feed::Feed;
@@ -65,6 +66,8 @@ pub struct Settings {
     pub feed_depth: usize,
     /// Where rule files are; none: rules come over the API alone.
     pub rules: Option<PathBuf>,
+    /// Which times of devices are believed.
+    pub window: Window,
     /// Webhooks may be redirected to this machine and its own network, and from https to http.
     pub webhooks_allow_private_redirects: bool,
 }
@@ -122,6 +125,7 @@ impl Default for Settings {
             arbiters: std::thread::available_parallelism().map_or(1, usize::from),
             feed_depth: 1_024,
             rules: None,
+            window: Window::default(),
             webhooks_allow_private_redirects: false,
         }
     }
@@ -222,6 +226,7 @@ impl Hub {
                     catalog,
                     roster,
                     lookups: Semaphore::new(LOOKUPS),
+                    window: settings.window,
                     counters,
                 })
             })

@@ -4,6 +4,7 @@
 
 use tokio::sync::oneshot;
 
+use crate::domain::twin::Rejected;
 use crate::domain::{Command, Refusal, Twin};
 
 /// What became of an input.
@@ -22,6 +23,8 @@ pub struct Taken {
     pub twin: Option<Box<Twin>>,
     /// The commands that it changed, as they are after it.
     pub commands: Vec<Command>,
+    /// Readings of it that were not taken in, while others were.
+    pub rejected: Vec<Rejected>,
 }
 
 /// The input changed nothing.

@@ -1,5 +1,6 @@
 //! What tests stand on: a clock moved by hand and a store that fails on demand.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -232,14 +233,13 @@ impl Store for FailingStore {
         self.inner.bucket_history(query).await
     }
 
-    async fn has_message(
+    async fn has_messages(
         &self,
         device: DeviceNumber,
-        at: Timestamp,
-        identity: u64,
-    ) -> Result<bool, StoreError> {
-        self.may_read("has message")?;
-        self.inner.has_message(device, at, identity).await
+        messages: &[(Timestamp, u64)],
+    ) -> Result<HashSet<u64>, StoreError> {
+        self.may_read("has messages")?;
+        self.inner.has_messages(device, messages).await
     }
 
     async fn extent(&self, device: DeviceNumber) -> Result<Extent, StoreError> {

@@ -1,5 +1,6 @@
 //! The actor that holds one device's twin. It hands each outcome to the journal and performs nothing.
 
+use std::collections::HashSet;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,6 +14,7 @@ use crate::alarms::Alarms;
 use crate::counters::{Counters, down, up};
 use crate::domain::fleet::Step;
 use crate::domain::fleet::template::apply;
+use crate::domain::reading::{Telemetry, Window};
 use crate::domain::twin::Repeat;
 use crate::domain::{
     Clock, Command, CommandId, DeviceId, DeviceNumber, Event, Input, Kind, Outcome, Refusal, Timestamp, Twin,
@@ -52,6 +54,8 @@ pub struct Surroundings {
     pub roster: Arc<Roster>,
     /// Room for questions to the store.
     pub lookups: Semaphore,
+    /// Which times of devices are believed.
+    pub window: Window,
     pub counters: Arc<Counters>,
 }
 
@@ -161,7 +165,7 @@ impl TwinActor {
     }
 
     fn commit(&self, twin: &Twin, outcome: Outcome, deleted: bool, receipt: Receipt, want_twin: bool) {
-        let Outcome { events, publishes, commands, steps, repeated } = outcome;
+        let Outcome { events, publishes, commands, steps, repeated, rejected } = outcome;
         // Readings are the many: the twin's row follows them later. All else is few and is written now.
         let beyond_readings = events.iter().any(|event: &Event| event.kind() != Kind::Telemetry);
         let state = (beyond_readings && !deleted).then(|| Box::new(twin.clone()));
@@ -171,6 +175,7 @@ impl TwinActor {
             repeated,
             twin: want_twin.then(|| Box::new(twin.clone())),
             commands: commands.clone(),
+            rejected,
         };
         // A repeat has changed none of the commands it gives back.
         let changed = if repeated { Vec::new() } else { commands };
@@ -211,9 +216,8 @@ impl TwinActor {
     fn question(&self, input: &Input) -> Option<Question> {
         let twin = self.twin.read();
         match input {
-            Input::Telemetry(telemetry) if twin.repeat(telemetry) == Repeat::AskStore => {
-                Some(Question::Message(telemetry.at?, telemetry.identity()?))
-            }
+            Input::Telemetry(telemetry) => self.lookup(&twin, std::slice::from_ref(telemetry)),
+            Input::Batch(samples) => self.lookup(&twin, samples),
             Input::Command { request, known: None, is_new: false, .. } => {
                 let key = request.idempotency_key.as_deref()?;
                 twin.command_with_key(key).is_none().then(|| Question::Key(key.into()))
@@ -223,6 +227,21 @@ impl TwinActor {
             }
             _ => None,
         }
+    }
+
+    /// The samples that are from before what the twin remembers.
+    fn lookup(&self, twin: &Twin, samples: &[Telemetry]) -> Option<Question> {
+        if samples.iter().all(|sample| sample.at.is_none()) {
+            return None; // the twin alone can know those
+        }
+        let now = self.around.clock.now();
+        let is_old = |sample: &&Telemetry| twin.repeat(sample, now) == Repeat::AskStore;
+        let known_by = |sample: &Telemetry| {
+            let filed = twin.file(sample, now).ok()?;
+            Some((filed.at, filed.identity?))
+        };
+        let old: Vec<_> = samples.iter().filter(is_old).filter_map(known_by).collect();
+        (!old.is_empty()).then_some(Question::Messages(old))
     }
 
     fn take_once_known(&mut self, question: Question, take: Take, ctx: &mut Context<Self>) {
@@ -241,9 +260,12 @@ impl TwinActor {
 
     fn take_knowing(&mut self, found: Known, mut take: Take, ctx: &mut Context<Self>) {
         match (found, &mut take.input) {
-            (Known::Repeated, _) => {
-                let outcome = Outcome { repeated: true, ..Outcome::default() };
-                return self.commit(&self.twin.read(), outcome, false, take.receipt, take.want_twin);
+            (Known::Repeats(known), input) => {
+                let now = self.around.clock.now();
+                if !self.leave_out(&known, input, now) {
+                    let outcome = Outcome { repeated: true, ..Outcome::default() };
+                    return self.commit(&self.twin.read(), outcome, false, take.receipt, take.want_twin);
+                }
             }
             (
                 Known::Command(command),
@@ -253,11 +275,39 @@ impl TwinActor {
         }
         self.take(take, ctx);
     }
+
+    /// Takes the samples out of `input` that are `known`. False where none is left.
+    fn leave_out(&self, known: &HashSet<u64>, input: &mut Input, now: Timestamp) -> bool {
+        let twin = self.twin.read();
+        let is_new = |sample: &Telemetry| {
+            let identity = twin.file(sample, now).ok().and_then(|filed| filed.identity);
+            identity.is_none_or(|identity| !known.contains(&identity))
+        };
+        match input {
+            Input::Telemetry(telemetry) => is_new(telemetry),
+            Input::Batch(samples) => {
+                let mut left = std::mem::take(samples).into_vec();
+                left.retain(is_new);
+                *samples = left.into();
+                !samples.is_empty()
+            }
+            _ => true,
+        }
+    }
+
+    /// Readings are judged by the window that is set, whichever door they came through.
+    fn set_window(&self, input: &mut Input) {
+        match input {
+            Input::Telemetry(telemetry) => telemetry.window = self.around.window,
+            Input::Batch(samples) => samples.iter_mut().for_each(|sample| sample.window = self.around.window),
+            _ => {}
+        }
+    }
 }
 
 /// What only the store can tell.
 enum Question {
-    Message(Timestamp, u64),
+    Messages(Vec<(Timestamp, u64)>),
     Key(Box<str>),
     Command(CommandId),
 }
@@ -265,7 +315,8 @@ enum Question {
 /// What it told.
 enum Known {
     Nothing,
-    Repeated,
+    /// The identities of messages that have been here.
+    Repeats(HashSet<u64>),
     Command(Box<Command>),
 }
 
@@ -290,9 +341,9 @@ impl Question {
 
     async fn look_up(&self, store: &dyn Store, number: DeviceNumber) -> Result<Known, StoreError> {
         let found = match self {
-            Self::Message(at, identity) => {
-                let is_there = store.has_message(number, *at, *identity).await?;
-                return Ok(if is_there { Known::Repeated } else { Known::Nothing });
+            Self::Messages(messages) => {
+                let known = store.has_messages(number, messages).await?;
+                return Ok(if known.is_empty() { Known::Nothing } else { Known::Repeats(known) });
             }
             Self::Key(key) => store.command_with_key(number, key).await?,
             Self::Command(id) => store.command(*id).await?.filter(|record| record.number == number),
@@ -322,7 +373,8 @@ impl Actor for TwinActor {
 impl Handler<Take> for TwinActor {
     type Result = ();
 
-    fn handle(&mut self, take: Take, ctx: &mut Context<Self>) {
+    fn handle(&mut self, mut take: Take, ctx: &mut Context<Self>) {
+        self.set_window(&mut take.input);
         match self.question(&take.input) {
             Some(question) => self.take_once_known(question, take, ctx),
             None => self.take(take, ctx),

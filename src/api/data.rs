@@ -4,19 +4,22 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use serde::Serialize;
+use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::payload::{self, Heard, PayloadError};
 use twinhub_actors::domain::series::{Aggregate, HistoryQuery};
-use twinhub_actors::domain::{Cause, DeviceNumber, Input, payload};
+use twinhub_actors::domain::twin::Rejected;
+use twinhub_actors::domain::{Cause, DeviceNumber, Input};
 use twinhub_actors::messages::archive::{BucketHistory, RawHistory};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use utoipa::ToSchema;
 
-use super::body::{Body, Device};
+use super::body::{AnyBody, Device};
 use super::device::find;
 use super::paging::limit;
 use super::params::{Params, bad, duration_ms};
 use super::reply;
-use super::schema::{History, HistoryAnswer, Readings};
+use super::schema::{History, HistoryAnswer, ReadingsBody};
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
 use crate::web::WebState;
@@ -30,39 +33,76 @@ const MOST: u64 = 10_000;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Stored {
     device_id: String,
-    /// The place in the one sequence; null where nothing new was in it.
+    /// The place in the one sequence, of a batch that of its last; null where nothing new was in it.
     seq: Option<u64>,
     /// Of the twin after it.
     version: u64,
     /// The very same had been stored before, known by its own time or id.
     repeated: bool,
     message: &'static str,
+    /// How many readings were taken in. With `partial`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<usize>,
+    /// The readings that were not. With `partial`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected: Option<Vec<RejectedReading>>,
 }
 
-/// Takes readings in, and answers once they are stored.
+/// A reading that was not taken in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RejectedReading {
+    /// Where it stands in the body, or its name: `sensor_readings[0].value`.
+    #[schema(example = "sensor_readings[0].value")]
+    field: String,
+    /// A stable word for programs.
+    #[schema(example = "wrong_type")]
+    code: &'static str,
+    /// What is wrong with it.
+    error: String,
+}
+
+/// Takes readings in, and answers once they are stored. One that makes no sense has all of them refused, and each
+/// that does not is named; with `partial` the others are taken in.
 #[utoipa::path(
     post,
     path = "/api/devices/{id}/data",
     tag = "data",
-    params(("id" = String, Path)),
-    request_body = Readings,
+    params(
+        ("id" = String, Path),
+        ("partial" = Option<bool>, Query, description = "Take the good readings in although others are bad"),
+    ),
+    request_body = ReadingsBody,
     responses(
         (status = 201, description = "Stored", body = Stored),
         (status = 200, description = "Had been stored before", body = Stored),
+        (status = 207, description = "Stored in part (with `partial`)", body = Stored),
         (status = 404, description = "No such device: register it first", body = Problem),
-        (status = 422, description = "A reading makes no sense", body = Problem),
+        (status = 422, description = "A reading makes no sense: all that do not are named", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
 pub async fn post_data(
     Device(id): Device,
-    Body(body): Body,
+    mut params: Params,
+    AnyBody(body): AnyBody,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
-    let telemetry = payload::telemetry_from(body)?;
-    let (input, cause) = (Input::Telemetry(telemetry), Cause::new(Source::Rest, ""));
+    let partial = params.value("partial", "true or false")?.unwrap_or(false);
+    params.finish()?;
+    let Heard { mut samples, bad } = payload::readings_from(body)?;
+    samples.iter_mut().for_each(|sample| sample.strict = !partial);
+    let count: usize = samples.iter().map(|sample| sample.readings.len()).sum();
+    let input = match Input::of_readings(samples) {
+        Some(input) if partial || bad.is_empty() => input,
+        _ => return Err(ApiError::Readings(bad)),
+    };
+    let cause = Cause::new(Source::Rest, "");
     let taken = state.hub.deliver(id.clone(), input, cause, IfUnknown::Refuse, false).await?;
+    let accepted = count - taken.rejected.len().min(count);
+    let bad = bad.iter().map(RejectedReading::of).chain(taken.rejected.iter().map(RejectedReading::refused));
+    let rejected: Vec<_> = bad.collect();
     let (status, message) = match taken.repeated {
+        _ if !rejected.is_empty() => (StatusCode::MULTI_STATUS, "stored in part"),
         false => (StatusCode::CREATED, "stored"),
         true => (StatusCode::OK, "stored before"),
     };
@@ -72,8 +112,22 @@ pub async fn post_data(
         version: taken.version,
         repeated: taken.repeated,
         message,
+        accepted: partial.then_some(accepted),
+        rejected: partial.then_some(rejected),
     };
     Ok(reply::json(status, &stored))
+}
+
+impl RejectedReading {
+    fn of(error: &PayloadError) -> Self {
+        let field = error.field().unwrap_or_default().to_owned();
+        Self { field, code: error.reason(), error: error.to_string() }
+    }
+
+    fn refused(Rejected { name, refusal }: &Rejected) -> Self {
+        let error = ApiError::from(HubError::Refused(refusal.clone()));
+        Self { field: name.to_string(), code: error.code(), error: error.to_string() }
+    }
 }
 
 /// The device's history: readings as they came, or with `interval` what is made of each stretch of time.

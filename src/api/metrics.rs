@@ -69,7 +69,7 @@ impl Collector for Scrape {
         let uptime = ConstGauge::new(seconds_between(self.0.info.started_at, self.0.hub.clock.now()));
         let help = "Time since the start";
         uptime.encode(encoder.encode_descriptor("uptime_seconds", help, None, uptime.metric_type())?)?;
-        let help = "Messages that could not be read, by reason";
+        let help = "Messages and single readings that could not be read, by reason";
         let mut by_reason = encoder.encode_descriptor("rejected", help, None, MetricType::Counter)?;
         for (reason, count) in self.0.hub.rejections.by_reason() {
             let labels = [("reason", reason)];
@@ -87,7 +87,7 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64
 type Named = (&'static str, &'static str, u64);
 
 /// What only grows.
-fn grown(c: &Counters) -> [Named; 25] {
+fn grown(c: &Counters) -> [Named; 26] {
     [
         ("messages_in", "MQTT messages that came, whatever became of them", get(&c.messages_in)),
         ("inputs_committed", "Inputs taken in and committed", get(&c.inputs_committed)),
@@ -100,6 +100,7 @@ fn grown(c: &Counters) -> [Named; 25] {
         ),
         ("messages_shed", "QoS 0 messages shed because too much was in flight", get(&c.messages_shed)),
         ("messages_rejected", "Messages that could not be read", get(&c.messages_rejected)),
+        ("readings_rejected", "Single readings that made no sense", get(&c.readings_rejected)),
         ("events", "Events committed", get(&c.events)),
         ("commits", "Group commits done", get(&c.commits)),
         ("commits_failed", "Group commits that failed", get(&c.commits_failed)),

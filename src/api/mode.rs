@@ -3,7 +3,6 @@
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
-use chrono::DateTime;
 use twinhub_actors::domain::duration::duration_ms;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::{Cause, Input, Json, Mode, Object, Timestamp, Twin};
@@ -127,13 +126,12 @@ fn millis(length: &Json) -> Result<i64, FieldError> {
 }
 
 fn moment(text: &str) -> Result<Timestamp, FieldError> {
-    DateTime::parse_from_rfc3339(text.trim()).map(|at| Timestamp::from_millis(at.timestamp_millis())).map_err(
-        |_| {
-            let shown: String = text.chars().take(64).collect();
-            let detail = format!("expected an RFC 3339 time such as 2026-01-01T12:00:00Z, found `{shown}`");
-            FieldError::bad("until", detail)
-        },
-    )
+    Timestamp::parse_calendar(text).ok_or_else(|| {
+        let shown: String = text.chars().take(64).collect();
+        let detail =
+            format!("expected an RFC 3339 time with its zone, such as 2026-01-01T12:00:00Z, found `{shown}`");
+        FieldError::bad("until", detail)
+    })
 }
 
 fn shown(twin: &Twin) -> HttpResponse {

@@ -7,6 +7,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime};
 use twinhub_actors::domain::Timestamp;
+use twinhub_actors::domain::clock::Written;
 pub use twinhub_actors::domain::duration::duration_ms;
 
 use crate::error::ApiError;
@@ -200,12 +201,8 @@ pub fn moment(text: &str, end: bool) -> Option<Timestamp> {
         let day = if end { date.checked_add_days(Days::new(1))? } else { date };
         return at(day.and_time(NaiveTime::MIN));
     }
-    for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"] {
-        if let Ok(time) = NaiveDateTime::parse_from_str(text, format) {
-            return at(time);
-        }
-    }
-    Timestamp::parse(text).or_else(|| Timestamp::parse(&text.replace(' ', "+")))
+    let written = Written::parse(text).or_else(|| Written::parse(&text.replace(' ', "+")));
+    written.map(|written| written.at) // one without a zone is read as UTC
 }
 
 #[cfg(test)]
@@ -242,6 +239,8 @@ mod tests {
         check("2026-01-01T12:00:00", false, Some("2026-01-01T12:00:00.000Z"));
         check("2026-01-01", false, Some("2026-01-01T00:00:00.000Z"));
         check("2026-01-01", true, Some("2026-01-02T00:00:00.000Z"));
+        check("2026-01-01T13:00:00 0100", false, Some("2026-01-01T12:00:00.000Z"));
+        check("2026-01-01 12:00:00", false, Some("2026-01-01T12:00:00.000Z"));
         check("1767268800", false, Some("2026-01-01T12:00:00.000Z"));
         check("soon", false, None);
     }

@@ -96,7 +96,7 @@ pub(super) const FIELDS: [&str; 16] = [
 ];
 
 /// The settings that are the hub's; all others are the device's own.
-const SETTINGS: [&str; 2] = ["heartbeat", "in_flight"];
+const SETTINGS: [&str; 3] = ["heartbeat", "in_flight", "timezone"];
 
 /// Registers a device. An id that was only seen on MQTT so far is adopted with all that it has said.
 #[utoipa::path(

@@ -110,7 +110,7 @@ pub struct TwinDocument {
     desired: Object,
     /// What of `desired` it has not reported.
     delta: Object,
-    /// `{"reported": {"temperature": {"reported_at", "changed_at", "quality"}}, "desired": {"power": {"at", "by", "sync"}}}`,
+    /// `{"reported": {"temperature": {"reported_at", "changed_at", "quality", "claimed_at"?}}, "desired": {"power": {"at", "by", "sync"}}}`,
     /// and of `configuration`, `tags`, `settings`, `limits` and `schedule` whose each is:
     /// `{"configuration": {"interval": {"from": "device" | "template" | "both"}}}`
     metadata: Object,
@@ -119,6 +119,8 @@ pub struct TwinDocument {
     /// What its readings are expected to be: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`
     limits: Object,
     firmware: DeviceFirmware,
+    /// Null while the device's clock is right: `{"state": "wrong", "claimed_at", "since"}`.
+    clock: Option<Object>,
 }
 
 /// A device with what it did lately: the twin, and this.
@@ -177,7 +179,7 @@ pub struct NewDevice {
     group_id: Option<String>,
     tags: Option<Object>,
     configuration: Option<Object>,
-    /// `heartbeat` and `in_flight` are the hub's; all others are merged into `configuration`.
+    /// `heartbeat`, `in_flight` and `timezone` are the hub's; all others are merged into `configuration`.
     settings: Option<Object>,
     /// Entries, or a timetable by days; see `…/schedule`.
     schedule: Option<Vec<ScheduleEntry>>,
@@ -201,7 +203,7 @@ pub struct DeviceChange {
     tags: Option<Object>,
     desired: Option<Object>,
     configuration: Option<Object>,
-    /// `heartbeat` and `in_flight` are the hub's; all others are merged into `configuration`.
+    /// `heartbeat`, `in_flight` and `timezone` are the hub's; all others are merged into `configuration`.
     settings: Option<Object>,
     /// Entries, or a timetable by days; see `…/schedule`.
     schedule: Option<Vec<ScheduleEntry>>,
@@ -223,7 +225,7 @@ pub struct Claim {
     group_id: Option<String>,
     tags: Option<Object>,
     configuration: Option<Object>,
-    /// `heartbeat` and `in_flight` are the hub's; all others are merged into `configuration`.
+    /// `heartbeat`, `in_flight` and `timezone` are the hub's; all others are merged into `configuration`.
     settings: Option<Object>,
     /// By reading what it is expected to be, over what its template says.
     limits: Option<Object>,
@@ -240,17 +242,28 @@ pub struct TwinPatch {
     configuration: Option<Object>,
 }
 
+/// Readings of one moment, or a batch of them: at most 1,000 readings in all.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum ReadingsBody {
+    One(Readings),
+    Batch(Vec<Readings>),
+}
+
 /// Readings: flat, by name, or as a list. Numbers, booleans and texts; nested ones are joined with dots.
 #[derive(ToSchema)]
 #[schema(example = json!({"temperature": 23.5, "humidity": 55, "pressure": 1013.25}))]
 pub struct Readings {
-    /// When they were taken; RFC 3339, or epoch seconds or milliseconds. Left out, it is now.
+    /// When they were taken: RFC 3339 (also `+0100`, or without a zone where `settings.timezone` says which), or epoch
+    /// seconds, ms, µs or ns. Left out, it is now. One that no clock can mean is kept as `claimed_at`, and it is now.
     timestamp: Option<String>,
     /// By which a repeat is known.
     message_id: Option<String>,
     /// Units by name, for the flat form.
     units: Option<Object>,
     sensor_readings: Option<Vec<SensorReading>>,
+    /// A batch: each item as a body of its own, or one of `sensor_readings`.
+    readings: Option<Vec<Object>>,
     device_status: Option<String>,
 }
 
@@ -266,6 +279,8 @@ pub struct SensorReading {
     unit: Option<String>,
     /// 0 to 100.
     quality_score: Option<u8>,
+    /// When it was taken, where that is not `timestamp` of the whole.
+    timestamp: Option<String>,
 }
 
 /// A reading as it was stored.
@@ -279,6 +294,9 @@ pub struct ReadingItem {
     quality_score: Option<u8>,
     #[schema(format = DateTime)]
     timestamp: String,
+    /// The time that the device said, where that cannot be: `timestamp` is when the reading came then.
+    #[schema(format = DateTime)]
+    claimed_at: Option<String>,
     seq: u64,
 }
 

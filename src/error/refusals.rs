@@ -16,6 +16,8 @@ pub(super) fn of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::Claimed(_) => (StatusCode::CONFLICT, "device_claimed"),
         Refusal::Unknown(_) => (StatusCode::NOT_FOUND, "device_not_found"),
         Refusal::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
+        Refusal::TooLarge { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "document_too_large"),
+        Refusal::NoZone(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_timestamp"),
         Refusal::NotAccepted(_) => (StatusCode::FORBIDDEN, "device_not_accepted"),
         Refusal::NoCommand(_) => (StatusCode::NOT_FOUND, "command_not_found"),
         Refusal::CommandFinal { .. } => (StatusCode::CONFLICT, "command_final"),

@@ -1,15 +1,16 @@
 //! What is wrong with a rule or a file, place by place.
 
 use serde::Serialize;
+use twinhub_actors::domain::payload::PayloadError;
 use twinhub_actors::domain::rules;
 use utoipa::ToSchema;
 
 use crate::exchange::FileFault;
 
-/// Something that is wrong with a rule, or with a file as a whole.
+/// Something that is wrong with a rule, with a reading, or with a file as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RuleError {
-    /// A JSON pointer to it; the name of a file's column.
+    /// A JSON pointer to it; of a reading where it stands (`sensor_readings[0].value`); the name of a file's column.
     #[schema(example = "/triggers/0/above")]
     pub pointer: String,
     /// From 1, where it stands in a text.
@@ -33,6 +34,17 @@ impl RuleError {
             line: u32::try_from(*line).ok(),
             column: fault.column.and_then(|column| u32::try_from(column).ok()),
             message: fault.error.clone(),
+            hint: None,
+        }
+    }
+
+    /// What is wrong with a reading as it is told.
+    pub(super) fn of_reading(error: &PayloadError) -> Self {
+        Self {
+            pointer: error.field().unwrap_or_default().to_owned(),
+            line: None,
+            column: None,
+            message: error.to_string(),
             hint: None,
         }
     }

@@ -17,6 +17,7 @@ mod first_device;
 mod garbage;
 mod groups;
 mod import;
+mod ingest;
 mod jobs;
 mod killed;
 mod lifecycle;

@@ -220,7 +220,8 @@ fn word(refusal: &Refusal) -> &'static str {
         Refusal::Retired => "retired",
         Refusal::QueueFull(_) => "queue_full",
         Refusal::KeyTaken { .. } => "key_taken",
-        Refusal::Invalid { .. } => "invalid",
+        Refusal::Invalid { .. } | Refusal::NoZone(_) => "invalid",
+        Refusal::TooLarge { .. } => "too_large",
         Refusal::Version { .. }
         | Refusal::Registered(_)
         | Refusal::Claimed(_)

@@ -1,10 +1,14 @@
 //! Time as data: milliseconds since 1970-01-01T00:00:00Z, and the one trait that tells it.
 
+mod written;
+
 use std::fmt;
 use std::num::NonZeroI64;
 
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use written::Written;
 
 /// A moment, in milliseconds since the Unix epoch, UTC. Eight bytes, because a twin holds many; and as it is
 /// kept counted from [`START`], which makes it never zero, one that may be missing takes eight bytes too.
@@ -27,10 +31,6 @@ pub trait Clock: Send + Sync + 'static {
 /// Years 0001 to 9999: what RFC 3339 can write.
 const EARLIEST_MS: i64 = -62_135_596_800_000;
 const LATEST_MS: i64 = 253_402_300_799_999;
-
-/// Epoch numbers below this are seconds, above it milliseconds: as seconds it is the year 5138, as
-/// milliseconds March 1973, before any device spoke.
-const SECONDS_BELOW: f64 = 100_000_000_000.0;
 
 impl Timestamp {
     /// No calendar goes beyond [`START`], so this is what it says.
@@ -59,24 +59,21 @@ impl Timestamp {
         Self::from_millis(self.millis().saturating_add(millis))
     }
 
-    /// Reads what devices send: RFC 3339 text, or epoch seconds or milliseconds as text.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-            return Some(Self::new(time.timestamp_millis()));
-        }
-        text.parse().ok().and_then(Self::from_epoch)
+    /// From milliseconds since the epoch; none outside of the years 0001 to 9999.
+    fn within(millis: i64) -> Option<Self> {
+        (EARLIEST_MS..=LATEST_MS).contains(&millis).then(|| Self::new(millis))
     }
 
-    /// Reads an epoch number: seconds (a fraction is kept to the millisecond) or milliseconds.
+    /// Reads a time as [`Written`] does; none of one without a zone, whose moment nobody knows.
     #[must_use]
-    pub fn from_epoch(number: f64) -> Option<Self> {
-        let millis = if number.abs() < SECONDS_BELOW { number * 1000.0 } else { number };
-        #[expect(clippy::cast_precision_loss, reason = "the limits are far below 2^53")]
-        let within = millis.is_finite() && millis >= EARLIEST_MS as f64 && millis <= LATEST_MS as f64;
-        #[expect(clippy::cast_possible_truncation, reason = "within the limits just checked")]
-        within.then(|| Self::new(millis.round() as i64))
+    pub fn parse(text: &str) -> Option<Self> {
+        Written::parse(text).filter(|written| written.has_zone).map(|written| written.at)
+    }
+
+    /// The same of a date with its time of day alone: where numbers are durations.
+    #[must_use]
+    pub fn parse_calendar(text: &str) -> Option<Self> {
+        Self::parse(text).filter(|_| text.contains(':'))
     }
 }
 
@@ -133,5 +130,6 @@ mod tests {
         check("NaN", None);
         check("1e300", None);
         check("", None);
+        check("2026-01-01T12:00:00", None);
     }
 }

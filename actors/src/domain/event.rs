@@ -90,8 +90,9 @@ pub struct Event {
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EventBody {
-    /// Readings came. `identity` is set where a repeat of the message can be known by it.
-    Telemetry { readings: Vec<Reading>, identity: Option<u64> },
+    /// Readings came. `identity` is set where a repeat of the message can be known by it, `claimed` where the time
+    /// that the device said is not believed: the event's is that of arrival then.
+    Telemetry { readings: Vec<Reading>, identity: Option<u64>, claimed: Option<Timestamp> },
     /// The document changed.
     Twin(TwinChange),
     /// The device came or went.
@@ -111,7 +112,7 @@ pub enum EventBody {
 /// A change of the twin's document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TwinChange {
-    /// `registered`, `claimed`, `updated`, `reported`, `scheduled`, `skipped`, `lifecycle`, `firmware`, `deleted`.
+    /// `registered`, `claimed`, `updated`, `reported`, `scheduled`, `skipped`, `lifecycle`, `firmware`, `clock`, `deleted`.
     pub change: ChangeKind,
     /// Merge patch onto the document, by section: `{"reported": {"power": "on"}, "name": "Pump"}`.
     pub patch: Object,
@@ -134,6 +135,8 @@ pub enum ChangeKind {
     Lifecycle,
     /// It is to come to new firmware, or came further with it.
     Firmware,
+    /// Its clock was found plainly wrong, or is right again.
+    Clock,
 }
 
 /// An event with its place in the one sequence: durable.
@@ -216,6 +219,7 @@ impl ChangeKind {
             Self::Skipped => "skipped",
             Self::Lifecycle => "lifecycle",
             Self::Firmware => "firmware",
+            Self::Clock => "clock",
         }
     }
 }
@@ -318,6 +322,9 @@ impl Recorded {
                 self.event.kind().as_str()
             );
             self.event.data().write(&mut out);
+            if let EventBody::Telemetry { claimed: Some(claimed), .. } = &self.event.body {
+                let _ = write!(out, r#","claimed_at":"{claimed}""#);
+            }
             let _ = write!(out, r#","cause":{{"source":"{}""#, cause.source.as_str());
             if !cause.by.is_empty() {
                 out.push_str(r#","by":"#);

@@ -4,7 +4,9 @@
 //! and its maps take over 600 bytes for one entry: with a million twins that is the memory limit.
 
 mod difference;
+mod leave_out;
 mod number;
+mod size;
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,11 +18,15 @@ use serde_json::value::RawValue;
 
 pub use difference::difference;
 pub use number::Number;
+pub use size::{LARGEST_DOCUMENT, MOST_MEMBERS, Size};
 
 /// Deeper documents are refused: nobody's twin is, and each level costs stack.
 pub const DEEPEST: usize = 32;
 /// What the hub itself has written may have documents a few levels down in it: a run's trigger a message.
 const DEEPEST_WRITTEN: usize = 2 * DEEPEST;
+
+/// A patch of so many entries is applied one by one; a larger one in one walk over both objects.
+const FEW_ENTRIES: usize = 16;
 
 /// A JSON value.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,7 +61,22 @@ impl Json {
     /// # Errors
     /// Not UTF-8, not JSON (with line and column), deeper than [`DEEPEST`], or a number beyond ±1.8e308.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
-        Self::from_raw(serde_json::from_slice(bytes)?, DEEPEST)
+        match serde_json::from_slice(bytes) {
+            Ok(raw) => Self::from_raw(raw, DEEPEST),
+            Err(error) => match bare(bytes) {
+                text if text.len() < bytes.len() => Self::from_raw(serde_json::from_slice(text)?, DEEPEST),
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    /// As [`Json::parse`], but a value that no twin can hold (nested too deep, a number out of range) is left out
+    /// of its object or array and put into `bad` with its path: `motor.rpm`.
+    ///
+    /// # Errors
+    /// Not UTF-8 or not JSON; nothing of it is used then.
+    pub fn parse_leaving_out(bytes: &[u8], bad: &mut Vec<(String, JsonError)>) -> Result<Self, JsonError> {
+        leave_out::parse(bare(bytes), bad)
     }
 
     /// `levels`: how many it may have below the first.
@@ -68,11 +89,11 @@ impl Json {
         Ok(match text.as_bytes().first() {
             Some(b'{') => {
                 let RawObject(entries) = serde_json::from_str(text)?;
-                let mut object = Object::default();
+                let mut read = Vec::with_capacity(entries.len());
                 for (key, value) in entries {
-                    object.insert(key, inner(value)?);
+                    read.push((key.into_boxed_str(), inner(value)?));
                 }
-                Self::Object(object)
+                Self::Object(Object::of(read))
             }
             Some(b'[') => {
                 let RawArray(items) = serde_json::from_str(text)?;
@@ -155,6 +176,23 @@ impl Json {
 }
 
 impl Object {
+    /// An object of `entries` in any order; of equal keys the last counts. Sorted once: a sorted insert for each
+    /// key would move all those behind it, which is quadratic where keys descend.
+    fn of(mut entries: Vec<(Box<str>, Json)>) -> Self {
+        if !entries.is_sorted_by(|(one, _), (next, _)| one < next) {
+            entries.sort_by(|(one, _), (other, _)| one.cmp(other)); // stable: the last of equal keys stays last
+            entries.dedup_by(|later, kept| {
+                let is_same = later.0 == kept.0;
+                if is_same {
+                    std::mem::swap(&mut later.1, &mut kept.1);
+                }
+                is_same
+            });
+        }
+        entries.shrink_to_fit(); // small objects stay exactly as large as they are
+        Self(entries)
+    }
+
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -200,18 +238,42 @@ impl Object {
 
     /// Applies `patch` as RFC 7396 says.
     pub fn merge(&mut self, patch: &Self) {
+        if patch.len() <= FEW_ENTRIES {
+            patch.iter().for_each(|(key, value)| self.merge_entry(key, value));
+            return;
+        }
+        // Both are sorted: one walk over the two, however many entries come or go.
+        let had = std::mem::take(&mut self.0);
+        let mut merged = Vec::with_capacity(had.len() + patch.len());
+        let mut had = had.into_iter().peekable();
         for (key, value) in &patch.0 {
+            while let Some(before) = had.next_if(|(name, _)| name < key) {
+                merged.push(before);
+            }
+            let found = had.next_if(|(name, _)| name == key);
             if *value == Json::Null {
-                self.remove(key);
                 continue;
             }
-            match self.find(key) {
-                Ok(index) => self.0[index].1.merge(value),
-                Err(_) => {
-                    let mut fresh = Json::Null;
-                    fresh.merge(value);
-                    self.insert(key.clone(), fresh);
-                }
+            let (key, mut target) = found.unwrap_or_else(|| (key.clone(), Json::Null));
+            target.merge(value);
+            merged.push((key, target));
+        }
+        merged.extend(had);
+        merged.shrink_to_fit();
+        self.0 = merged;
+    }
+
+    fn merge_entry(&mut self, key: &str, value: &Json) {
+        if *value == Json::Null {
+            self.remove(key);
+            return;
+        }
+        match self.find(key) {
+            Ok(index) => self.0[index].1.merge(value),
+            Err(_) => {
+                let mut fresh = Json::Null;
+                fresh.merge(value);
+                self.insert(key, fresh);
             }
         }
     }
@@ -237,11 +299,7 @@ impl Object {
 
 impl<K: Into<Box<str>>> FromIterator<(K, Json)> for Object {
     fn from_iter<I: IntoIterator<Item = (K, Json)>>(entries: I) -> Self {
-        let mut object = Self::default();
-        for (key, value) in entries {
-            object.insert(key, value);
-        }
-        object
+        Self::of(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }
 }
 
@@ -264,6 +322,16 @@ pub fn delta(desired: &Object, reported: &Object) -> Object {
         }
     }
     delta
+}
+
+/// What microcontrollers send around the text itself taken off: a byte order mark in front, and from the first NUL
+/// on whatever stood in the buffer behind the C string. No JSON text has a NUL byte in it. White space too.
+#[must_use]
+pub fn bare(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.trim_ascii_start();
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    bytes[..end].trim_ascii()
 }
 
 /// Writes `text` as a JSON string.

@@ -1,15 +1,25 @@
-//! From a payload's bytes to readings. Two forms are read, the flat and the one with `sensor_readings`:
+//! From a payload's bytes to readings. Three forms are read, the flat, the one with `sensor_readings`, and batches:
 //!
 //! ```json
 //! {"temperature": 23.5, "motor": {"rpm": 1450}, "timestamp": "2026-01-01T12:00:00Z", "units": {"temperature": "°C"}}
-//! {"sensor_readings": [{"sensor_type": "temperature", "value": 23.5, "unit": "°C", "quality_score": 98}],
+//! {"sensor_readings": [{"sensor_type": "temperature", "value": 23.5, "unit": "°C", "quality_score": 98,
+//!                       "timestamp": 1767268799}],
 //!  "timestamp": 1767268800, "device_status": "ok", "message_id": "7f3a"}
+//! [{"temperature": 23.5, "timestamp": 1767268800}, {"temperature": 23.6, "timestamp": 1767268860}]
+//! {"readings": [{"temperature": 23.5, "timestamp": 1767268800}]}
 //! ```
-//! Nested objects and arrays are flattened with dots; nulls say nothing and are passed over.
+//! Nested objects and arrays are flattened with dots; nulls say nothing and are passed over. A reading that makes no
+//! sense is named and left out, and takes none of the others with it.
 
-use super::clock::Timestamp;
-use super::json::{Json, JsonError, Object};
-use super::reading::{Reading, Scalar, Telemetry};
+mod batch;
+mod flat;
+mod list;
+
+use super::clock::Written;
+use super::json::{Json, JsonError, Object, bare};
+use super::reading::{Claim, Reading, Telemetry};
+
+pub use flat::scalars;
 
 /// More readings than this in one message are refused.
 pub const MOST_READINGS: usize = 1_000;
@@ -17,24 +27,38 @@ pub const MOST_READINGS: usize = 1_000;
 pub const LONGEST_NAME: usize = 256;
 /// A text value has at most this many bytes.
 pub const LONGEST_TEXT: usize = 16_384;
+/// What is quoted of a value in an error is cut to this many characters.
+const SHOWN: usize = 64;
 
-/// Why a payload was not read. `reason` is the stable word that rejections are counted by.
+/// Why a payload, or a reading in it, was not read. `reason` is the stable word that rejections are counted by.
 #[derive(Debug, thiserror::Error)]
 pub enum PayloadError {
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// One value of a document that was read otherwise.
+    #[error("`{name}`: {error}")]
+    Value { name: String, error: JsonError },
     #[error("expected an object, found {0}")]
     NotAnObject(&'static str),
     #[error("`{name}`: expected {expected}, found {found}")]
     WrongType { name: String, expected: &'static str, found: &'static str },
     #[error("`{name}`: {detail}")]
     BadValue { name: String, detail: String },
-    #[error("`timestamp`: `{0}` is neither RFC 3339 nor epoch seconds or milliseconds")]
-    Timestamp(String),
+    #[error("`{name}`: `{text}` is no time: RFC 3339, or epoch seconds, ms, µs or ns")]
+    Timestamp { name: String, text: String },
     #[error("there are no readings in it")]
     Empty,
     #[error("more than {MOST_READINGS} readings in one message")]
     TooMany,
+}
+
+/// What a payload of readings brought.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// The readings by the moment that they are of, in the order of the message: nearly always one.
+    pub samples: Vec<Telemetry>,
+    /// The readings, or parts of a batch, that make no sense.
+    pub bad: Vec<PayloadError>,
 }
 
 impl PayloadError {
@@ -42,80 +66,93 @@ impl PayloadError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Json(JsonError::Syntax(_)) => "not_json",
-            Self::Json(JsonError::TooDeep) => "too_deep",
-            Self::Json(JsonError::OutOfRange(_)) => "number_out_of_range",
+            Self::Json(error) | Self::Value { error, .. } => match error {
+                JsonError::Syntax(_) => "not_json",
+                JsonError::TooDeep => "too_deep",
+                JsonError::OutOfRange(_) => "number_out_of_range",
+            },
             Self::NotAnObject(_) | Self::WrongType { .. } => "wrong_type",
             Self::BadValue { .. } => "bad_value",
-            Self::Timestamp(_) => "bad_timestamp",
+            Self::Timestamp { .. } => "bad_timestamp",
             Self::Empty => "no_readings",
             Self::TooMany => "too_many_readings",
         }
     }
+
+    /// The field that is wrong, where it is one.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Value { name, .. }
+            | Self::WrongType { name, .. }
+            | Self::BadValue { name, .. }
+            | Self::Timestamp { name, .. } => Some(name),
+            Self::Json(_) | Self::NotAnObject(_) | Self::Empty | Self::TooMany => None,
+        }
+    }
 }
 
-/// Reads a payload of readings, in either form.
+impl Heard {
+    fn count(&self) -> usize {
+        self.samples.iter().map(|sample| sample.readings.len()).sum::<usize>() + self.bad.len()
+    }
+
+    /// As it is given away: not more than may be, and not nothing.
+    fn finish(mut self) -> Result<Self, PayloadError> {
+        self.samples.retain(|sample| !sample.readings.is_empty());
+        match self.count() {
+            0 => Err(PayloadError::Empty),
+            1..=MOST_READINGS => Ok(self),
+            _ => Err(PayloadError::TooMany),
+        }
+    }
+}
+
+/// Reads a payload of readings, in any form.
 ///
 /// # Errors
-/// Names what was wrong and where; nothing of a refused payload is used.
-pub fn telemetry(bytes: &[u8]) -> Result<Telemetry, PayloadError> {
-    telemetry_from(object(bytes)?)
+/// Nothing of it can be used. What is wrong with single readings stands in [`Heard::bad`].
+pub fn readings(bytes: &[u8]) -> Result<Heard, PayloadError> {
+    let mut bad = Vec::new();
+    let payload = parse(bytes, &mut bad)?;
+    let mut heard = readings_from(payload);
+    if bad.is_empty() {
+        return heard;
+    }
+    if let Err(PayloadError::Empty) = heard {
+        heard = Ok(Heard::default()); // what was in it is named
+    }
+    let mut heard = heard?;
+    heard.bad.splice(0..0, bad);
+    Ok(heard)
 }
 
 /// The same for a document already parsed.
 ///
 /// # Errors
-/// As [`telemetry`].
-pub fn telemetry_from(mut payload: Object) -> Result<Telemetry, PayloadError> {
-    let mut telemetry = Telemetry {
-        readings: Vec::new(),
-        at: payload.remove("timestamp").map_or(Ok(None), |value| timestamp(&value))?,
-        message_id: message_id(payload.remove("message_id"))?,
-    };
-    payload.remove("device_id"); // the topic or the route has said it
-    match payload.remove("sensor_readings") {
-        Some(Json::Array(items)) => {
-            for (index, item) in items.into_iter().enumerate() {
-                telemetry.readings.push(sensor_reading(index, item)?);
-            }
-            if let Some(Json::String(status)) = payload.remove("device_status") {
-                push(&mut telemetry.readings, "device_status", Scalar::Text(status), None)?;
-            }
-        }
-        Some(other) => {
-            return Err(PayloadError::WrongType {
-                name: "sensor_readings".into(),
-                expected: "an array",
-                found: other.kind(),
-            });
-        }
-        None => {
-            let units = match payload.remove("units") {
-                Some(Json::Object(units)) => units,
-                Some(other) => {
-                    payload.insert("units", other); // a reading that happens to be called so
-                    Object::default()
-                }
-                None => Object::default(),
-            };
-            flatten("", &Json::Object(payload), &units, &mut telemetry.readings)?;
-        }
-    }
-    match telemetry.readings.len() {
-        0 => Err(PayloadError::Empty),
-        1..=MOST_READINGS => Ok(telemetry),
-        _ => Err(PayloadError::TooMany),
+/// As [`readings`].
+pub fn readings_from(payload: Json) -> Result<Heard, PayloadError> {
+    match payload {
+        Json::Object(payload) => match batch::of(payload) {
+            Ok(heard) => heard?.finish(),
+            Err(payload) => one(payload, "")?.finish(),
+        },
+        Json::Array(items) => batch::read(items, "", None, &None)?.finish(),
+        other => Err(PayloadError::NotAnObject(other.kind())),
     }
 }
 
-/// The numbers, booleans and texts in `object` as readings, nested names joined with dots.
+/// Reads a payload of which all readings must be good, and of one moment.
 ///
 /// # Errors
-/// There are too many, or one has a name or a text that is too long.
-pub fn scalars(object: &Object) -> Result<Vec<Reading>, PayloadError> {
-    let mut readings = Vec::new();
-    flatten("", &Json::Object(object.clone()), &Object::default(), &mut readings)?;
-    Ok(readings)
+/// Names the first that is not.
+pub fn telemetry(bytes: &[u8]) -> Result<Telemetry, PayloadError> {
+    let Heard { mut samples, bad } = readings(bytes)?;
+    match (samples.pop().filter(|_| samples.is_empty()), bad.into_iter().next()) {
+        (_, Some(error)) => Err(error),
+        (Some(telemetry), None) => Ok(telemetry),
+        (None, None) => Err(PayloadError::TooMany),
+    }
 }
 
 /// Reads a payload that must be a JSON object.
@@ -129,207 +166,116 @@ pub fn object(bytes: &[u8]) -> Result<Object, PayloadError> {
     }
 }
 
-fn sensor_reading(index: usize, item: Json) -> Result<Reading, PayloadError> {
-    let at = |field: &str| format!("sensor_readings[{index}].{field}");
-    let Json::Object(mut item) = item else {
-        return Err(PayloadError::WrongType {
-            name: format!("sensor_readings[{index}]"),
-            expected: "an object",
-            found: item.kind(),
-        });
+/// The same, but values that no twin can hold are left out and named.
+///
+/// # Errors
+/// As [`object`].
+pub fn object_leaving_out(bytes: &[u8], bad: &mut Vec<PayloadError>) -> Result<Object, PayloadError> {
+    match parse(bytes, bad)? {
+        Json::Object(object) => Ok(object),
+        other => Err(PayloadError::NotAnObject(other.kind())),
+    }
+}
+
+/// Reads a payload that is a single word, quoted or not, without what microcontrollers send around it.
+#[must_use]
+pub fn word(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bare(bytes)).trim_matches('"').to_owned()
+}
+
+fn parse(bytes: &[u8], bad: &mut Vec<PayloadError>) -> Result<Json, PayloadError> {
+    let error = match Json::parse(bytes) {
+        Ok(json) => return Ok(json),
+        Err(error @ JsonError::Syntax(_)) => return Err(error.into()),
+        Err(error) => error,
     };
-    let name = match item.remove("sensor_type") {
-        Some(Json::String(name)) => name,
-        other => {
-            return Err(PayloadError::WrongType {
-                name: at("sensor_type"),
-                expected: "a string",
-                found: other.map_or("nothing", |value| value.kind()),
-            });
-        }
-    };
-    let value = item.remove("value").unwrap_or_default();
-    let found = value.kind();
-    let value = Scalar::from_json(value).ok_or_else(|| PayloadError::WrongType {
-        name: at("value"),
-        expected: "a number, a boolean or a string",
-        found,
-    })?;
-    let unit = match item.remove("unit") {
-        None | Some(Json::Null) => None,
-        Some(Json::String(unit)) => Some(unit),
+    let mut left_out = Vec::new();
+    let json = Json::parse_leaving_out(bytes, &mut left_out)?;
+    match left_out.len() {
+        0 => return Err(error.into()),
+        1..=MOST_READINGS => {}
+        _ => return Err(PayloadError::TooMany),
+    }
+    bad.extend(left_out.into_iter().map(|(name, error)| PayloadError::Value { name: shown(&name), error }));
+    Ok(json)
+}
+
+/// The readings of an object that is no batch. `place` is where in a batch it stands: `[3].`.
+fn one(mut payload: Object, place: &str) -> Result<Heard, PayloadError> {
+    let mut heard = Heard::default();
+    let at =
+        payload.remove("timestamp").map_or(Ok(None), |value| claim(value, || format!("{place}timestamp")))?;
+    let message_id = message_id(payload.remove("message_id"), place)?;
+    payload.remove("device_id"); // the topic or the route has said it
+    let whole = Telemetry { at, message_id, ..Telemetry::default() };
+    match payload.remove("sensor_readings") {
+        Some(Json::Array(items)) => list::read(items, payload, whole, place, &mut heard)?,
         Some(other) => {
             return Err(PayloadError::WrongType {
-                name: at("unit"),
-                expected: "a string",
+                name: format!("{place}sensor_readings"),
+                expected: "an array",
                 found: other.kind(),
             });
         }
-    };
-    let quality_score = match item.remove("quality_score") {
-        None | Some(Json::Null) => None,
-        Some(score) => Some(quality_score(&score).ok_or_else(|| PayloadError::BadValue {
-            name: at("quality_score"),
-            detail: format!("{score} is no number from 0 to 100"),
-        })?),
-    };
-    let mut one = Vec::with_capacity(1);
-    push(&mut one, &name, value, unit)?;
-    // `push` has put exactly one in.
-    let mut reading = one.remove(0);
-    reading.quality_score = quality_score;
-    Ok(reading)
-}
-
-fn quality_score(score: &Json) -> Option<u8> {
-    let score = score.as_f64()?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 to 100")]
-    (0.0..=100.0).contains(&score).then(|| score.round() as u8)
-}
-
-fn flatten(prefix: &str, value: &Json, units: &Object, into: &mut Vec<Reading>) -> Result<(), PayloadError> {
-    let join = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
-    match value {
-        Json::Null => Ok(()),
-        Json::Object(entries) => {
-            entries.iter().try_for_each(|(key, value)| flatten(&join(key), value, units, into))
-        }
-        Json::Array(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(index, value)| flatten(&join(&index.to_string()), value, units, into)),
-        Json::Number(_) | Json::Bool(_) | Json::String(_) => {
-            if into.len() >= MOST_READINGS {
-                return Err(PayloadError::TooMany);
-            }
-            let unit = units.get(prefix).and_then(Json::as_str).map(Into::into);
-            match Scalar::from_json(value.clone()) {
-                Some(value) => push(into, prefix, value, unit),
-                None => Ok(()),
-            }
+        None => {
+            let mut sample = whole;
+            flat::read(payload, place, &mut sample.readings, &mut heard.bad)?;
+            heard.samples.reserve_exact(1); // nearly always the only one
+            heard.samples.push(sample);
         }
     }
+    Ok(heard)
 }
 
-fn push(
-    into: &mut Vec<Reading>,
-    name: &str,
-    value: Scalar,
-    unit: Option<Box<str>>,
-) -> Result<(), PayloadError> {
-    let bad = |detail: String| PayloadError::BadValue { name: name.chars().take(64).collect(), detail };
-    if name.is_empty() || name.len() > LONGEST_NAME {
-        return Err(bad(format!(
-            "a reading's name has 1 to {LONGEST_NAME} bytes, this one has {}",
-            name.len()
-        )));
-    }
-    if let Scalar::Text(text) = &value
-        && text.len() > LONGEST_TEXT
-    {
-        return Err(bad(format!("a text has {LONGEST_TEXT} bytes at most, this one has {}", text.len())));
-    }
-    into.push(Reading { name: name.into(), value, unit, quality_score: None });
-    Ok(())
-}
-
-fn timestamp(value: &Json) -> Result<Option<Timestamp>, PayloadError> {
-    let time = match value {
+/// The time that a value says; none where it is null. `name` is asked only where it is none.
+fn claim(value: Json, name: impl Fn() -> String) -> Result<Option<Claim>, PayloadError> {
+    let written = match &value {
         Json::Null => return Ok(None),
-        Json::String(text) => Timestamp::parse(text),
-        Json::Number(number) => Timestamp::from_epoch(number.as_f64()),
+        Json::String(text) => Written::parse(text),
+        Json::Number(number) => Written::epoch(number.as_str()),
         _ => None,
     };
-    time.map(Some).ok_or_else(|| PayloadError::Timestamp(value.to_string().chars().take(64).collect()))
+    let Some(written) = written else {
+        return Err(PayloadError::Timestamp { name: name(), text: shown(&value.to_string()) });
+    };
+    let as_sent = match value {
+        _ if !written.is_finer => None,
+        Json::String(text) => Some(text),
+        other => Some(other.to_string().into()),
+    };
+    Ok(Some(Claim { written, as_sent }))
 }
 
-fn message_id(value: Option<Json>) -> Result<Option<Box<str>>, PayloadError> {
+fn message_id(value: Option<Json>, place: &str) -> Result<Option<Box<str>>, PayloadError> {
     match value {
         None | Some(Json::Null) => Ok(None),
         Some(Json::String(id)) if id.len() <= LONGEST_NAME => Ok(Some(id)),
         Some(Json::Number(id)) => Ok(Some(id.as_str().into())),
         Some(other) => Err(PayloadError::WrongType {
-            name: "message_id".into(),
+            name: format!("{place}message_id"),
             expected: "a short string or a number",
             found: other.kind(),
         }),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn check(payload: &str, expected: &str) {
-        let told = match telemetry(payload.as_bytes()) {
-            Ok(t) => t
-                .readings
-                .iter()
-                .map(|r| {
-                    let unit = r.unit.as_deref().unwrap_or_default();
-                    format!("{}={}{unit}", r.name, r.value)
-                })
-                .chain(t.at.map(|at| at.to_string()))
-                .collect::<Vec<_>>()
-                .join(" "),
-            Err(error) => format!("{}: {error}", error.reason()),
-        };
-        assert_eq!(told, expected, "{payload}");
+/// Checks a reading's name and value.
+fn check(reading: &Reading) -> Result<(), String> {
+    let name = &reading.name;
+    if name.is_empty() || name.len() > LONGEST_NAME {
+        return Err(format!("a reading's name has 1 to {LONGEST_NAME} bytes, this one has {}", name.len()));
     }
-
-    #[test]
-    fn reads_both_forms() {
-        check(r#"{"temperature": 23.50, "ok": true, "door": "open"}"#, "door=open ok=true temperature=23.50");
-        check(r#"{"a": {"b": {"c": 1}}, "gps": [1.5, 2]}"#, "a.b.c=1 gps.0=1.5 gps.1=2");
-        check(r#"{"t": 1, "x": null, "timestamp": 1767268800}"#, "t=1 2026-01-01T12:00:00.000Z");
-        check(r#"{"t": 1, "units": {"t": "°C"}, "device_id": "x"}"#, "t=1°C");
-        check(
-            r#"{"sensor_readings": [{"sensor_type": "t", "value": 1, "unit": "°C", "quality_score": 98}],
-                "timestamp": "2026-01-01T12:00:00Z", "device_status": "ok"}"#,
-            "t=1°C device_status=ok 2026-01-01T12:00:00.000Z",
-        );
-    }
-
-    #[test]
-    fn says_what_is_wrong_and_where() {
-        check("[1]", "wrong_type: expected an object, found an array");
-        check("{}", "no_readings: there are no readings in it");
-        check(r#"{"t": 1e999}"#, "number_out_of_range: the number 1e999 is out of range");
-        check(
-            r#"{"t": 1, "timestamp": "soon"}"#,
-            "bad_timestamp: `timestamp`: `\"soon\"` is neither RFC 3339 nor epoch seconds or milliseconds",
-        );
-        check(
-            r#"{"sensor_readings": [{"sensor_type": "t", "value": []}]}"#,
-            "wrong_type: `sensor_readings[0].value`: expected a number, a boolean or a string, found an array",
-        );
-        check(
-            r#"{"sensor_readings": [{"value": 1}]}"#,
-            "wrong_type: `sensor_readings[0].sensor_type`: expected a string, found nothing",
-        );
-        check(
-            r#"{"sensor_readings": [{"sensor_type": "t", "value": 1, "quality_score": 101}]}"#,
-            "bad_value: `sensor_readings[0].quality_score`: 101 is no number from 0 to 100",
-        );
-        check("{\"t\": NaN}", "not_json: not JSON: expected value at line 1 column 7");
-    }
-
-    #[test]
-    fn identity_is_of_the_message_not_of_the_moment() {
-        let of = |payload: &str| telemetry(payload.as_bytes()).unwrap().identity();
-        assert_eq!(of(r#"{"t": 1}"#), None);
-        assert_eq!(of(r#"{"t": 1, "timestamp": 5}"#), of(r#"{"timestamp": 5, "t": 1}"#));
-        assert_ne!(of(r#"{"t": 1, "timestamp": 5}"#), of(r#"{"t": 2, "timestamp": 5}"#));
-        assert_ne!(of(r#"{"t": 1, "timestamp": 5}"#), of(r#"{"t": 1, "timestamp": 6}"#));
-        assert_eq!(of(r#"{"t": 1, "message_id": "a"}"#), of(r#"{"t": 2, "message_id": "a"}"#));
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = telemetry(&bytes);
+    match &reading.value {
+        super::reading::Scalar::Text(text) if text.len() > LONGEST_TEXT => {
+            Err(format!("a text has {LONGEST_TEXT} bytes at most, this one has {}", text.len()))
         }
+        _ => Ok(()),
     }
 }
+
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests;

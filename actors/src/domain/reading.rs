@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::clock::Timestamp;
+use super::clock::{Timestamp, Written};
 use super::fingerprint::Fingerprint;
 use super::json::{Json, Number};
 
@@ -38,14 +38,70 @@ pub enum Quality {
     Bad,
 }
 
-/// One message's readings.
+/// Readings of one moment: what a message brought, or one part of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Telemetry {
     pub readings: Vec<Reading>,
     /// When they were taken, if the message says so.
-    pub at: Option<Timestamp>,
+    pub at: Option<Claim>,
     /// The message's own id, if it carries one.
     pub message_id: Option<Box<str>>,
+    /// Which part of a message this is that brought readings of several moments under one id.
+    pub part: u32,
+    /// All of it is refused if one reading is; otherwise the others are taken in.
+    pub strict: bool,
+    /// Which times are believed.
+    pub window: Window,
+}
+
+/// When a device says that its readings were taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub written: Written,
+    /// The time as it was sent, where `written` does not tell it from others: it is finer than milliseconds.
+    pub as_sent: Option<Box<str>>,
+}
+
+/// How far a device's clock may be off before the time of arrival is taken for its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// So far ahead of the hub's clock, in ms.
+    pub ahead_ms: i64,
+    /// So long before the device was registered, in ms: it may have gathered readings before.
+    pub behind_ms: i64,
+}
+
+const DAY_MS: i64 = 86_400_000;
+/// 2000-01-01: before it no clock of a device, or of the hub, was ever set.
+const FIRST_SET_MS: i64 = 946_684_800_000;
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { ahead_ms: DAY_MS, behind_ms: 3_652 * DAY_MS }
+    }
+}
+
+impl Window {
+    /// Believes any time.
+    pub const ANY: Self = Self { ahead_ms: i64::MAX, behind_ms: i64::MAX };
+
+    /// Can a reading of a device that was registered at `registered` have been taken `at`?
+    #[must_use]
+    pub fn holds(self, at: Timestamp, registered: Timestamp, now: Timestamp) -> bool {
+        if self == Self::ANY || now.millis() < FIRST_SET_MS {
+            return true; // the hub's own clock was never set: it cannot judge others
+        }
+        let began = registered.min(now).millis().saturating_sub(self.behind_ms).max(FIRST_SET_MS);
+        (began..=now.millis().saturating_add(self.ahead_ms)).contains(&at.millis())
+    }
+}
+
+impl Claim {
+    /// A time with its zone and no more than milliseconds.
+    #[must_use]
+    pub fn at(at: Timestamp) -> Self {
+        Self { written: Written { at, has_zone: true, is_finer: false }, as_sent: None }
+    }
 }
 
 impl Quality {
@@ -71,36 +127,43 @@ impl Quality {
 }
 
 impl Telemetry {
-    /// By what a repeat of this message is known: its own id, or its own time and content.
+    /// By what a repeat of this message is known: its own id, or its own time as it was sent and its content.
     ///
-    /// None for a message that carries neither: that one is never taken for a repeat.
+    /// None for a message that carries neither: that one is never taken for a repeat. `is_believed`: its time can
+    /// be looked up by.
     #[must_use]
-    pub fn identity(&self) -> Option<u64> {
+    pub fn identity(&self, is_believed: bool) -> Option<u64> {
         let mut print = Fingerprint::default();
-        match (&self.message_id, self.at) {
+        match (&self.message_id, &self.at) {
             (None, None) => return None,
             (Some(id), _) => {
                 print.field(b"id").field(id.as_bytes());
+                if self.part > 0 {
+                    print.field(b"part").field(&self.part.to_le_bytes());
+                }
             }
-            (None, Some(at)) => {
-                print.field(&at.millis().to_le_bytes());
+            (None, Some(claim)) => {
+                print.field(&claim.written.at.millis().to_le_bytes());
+                if let Some(text) = &claim.as_sent {
+                    print.field(text.as_bytes());
+                }
                 for reading in &self.readings {
                     print.field(reading.name.as_bytes()).field(reading.value.to_string().as_bytes());
                 }
             }
         }
-        let untimed = if self.at.is_none() { UNTIMED } else { 0 };
-        Some(print.value() & !UNTIMED | untimed)
+        let is_untimed = self.message_id.is_some() && (self.at.is_none() || !is_believed);
+        Some(print.value() & !UNTIMED | if is_untimed { UNTIMED } else { 0 })
     }
 }
 
-/// Did the message with this identity carry an id alone, and no time of its own? The lowest bit says so.
+/// Did the message with this identity carry an id, and no time that it can be looked up by? The lowest bit says so.
 #[must_use]
 pub fn is_untimed(identity: u64) -> bool {
     identity & UNTIMED != 0
 }
 
-/// The bit of an identity that says that its message carried no time of its own.
+/// The bit of an identity that says that its message is known by its id alone.
 const UNTIMED: u64 = 1;
 
 impl Scalar {
@@ -155,5 +218,31 @@ impl<'de> Deserialize<'de> for Scalar {
         Self::from_json(json).ok_or_else(|| {
             de::Error::custom(format!("expected a number, a boolean or a string, found {kind}"))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_believed_within_its_window() {
+        let at = |text: &str| Timestamp::parse(text).unwrap();
+        let (now, registered) = (at("2026-11-29T12:00:00Z"), at("2026-06-01T00:00:00Z"));
+        let check = |text: &str, expected: bool| {
+            assert_eq!(Window::default().holds(at(text), registered, now), expected, "{text}");
+            assert!(Window::ANY.holds(at(text), registered, now));
+        };
+        check("2026-11-30T12:00:00Z", true);
+        check("2026-11-30T12:00:00.001Z", false);
+        check("2036-11-29T12:00:00Z", false);
+        check("2016-06-02T00:00:00Z", true);
+        check("2016-05-30T00:00:00Z", false);
+        check("1970-01-01T00:00:03Z", false);
+        check("7", false);
+        // A hub whose clock was never set, and a device that was registered while it was ahead.
+        assert!(Window::default().holds(now, at("1970-01-01T00:00:00Z"), at("1970-01-01T00:05:00Z")));
+        assert!(Window::default().holds(now, at("2040-01-01T00:00:00Z"), now));
+        assert!(!Window::default().holds(at("1999-12-31T23:59:59Z"), at("2001-01-01T00:00:00Z"), now));
     }
 }

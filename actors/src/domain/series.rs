@@ -52,6 +52,9 @@ pub struct StoredReading {
     pub unit: Option<String>,
     pub quality_score: Option<u8>,
     pub timestamp: Timestamp,
+    /// The time that the device said, where it is not believed: `timestamp` is when the reading came then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed_at: Option<Timestamp>,
     pub seq: u64,
 }
 

@@ -1,5 +1,6 @@
 //! What can be set for each device.
 
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::duration::duration_ms;
@@ -14,6 +15,25 @@ pub struct DeviceSettings {
     /// Commands with the device at once: 1 unless set, 100 at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u8>,
+    /// The zone of the times that the device sends without one.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "zone_name")]
+    pub timezone: Option<Tz>,
+}
+
+/// A zone by its name.
+mod zone_name {
+    use chrono_tz::Tz;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde asks for it")]
+    pub fn serialize<S: Serializer>(zone: &Option<Tz>, serializer: S) -> Result<S::Ok, S::Error> {
+        zone.map(|zone| zone.name()).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tz>, D::Error> {
+        // A name that this program does not know any more is no reason not to load the twin.
+        Ok(Option::<String>::deserialize(deserializer)?.and_then(|name| name.parse().ok()))
+    }
 }
 
 /// How long a device may be silent.
@@ -30,7 +50,8 @@ const MOST_IN_FLIGHT: u8 = 100;
 const SHORTEST_HEARTBEAT_MS: i64 = 1_000;
 
 impl DeviceSettings {
-    /// The settings after `patch`: `{"heartbeat": "90s" | 90 | "never", "in_flight": 2}`; null is the usual.
+    /// The settings after `patch`: `{"heartbeat": "90s" | 90 | "never", "in_flight": 2, "timezone": "Europe/Madrid"}`;
+    /// null is the usual.
     ///
     /// # Errors
     /// The setting that is wrong, and what is wrong with it.
@@ -58,7 +79,17 @@ impl DeviceSettings {
                     settings.in_flight =
                         Some(count.ok_or_else(|| wrong("expected a whole number from 1 to 100"))?);
                 }
-                _ => return Err(wrong("there is no such setting: `heartbeat` and `in_flight` are")),
+                ("timezone", Json::Null) => settings.timezone = None,
+                ("timezone", value) => {
+                    let zone = value.as_str().and_then(|name| name.parse().ok());
+                    settings.timezone =
+                        Some(zone.ok_or_else(|| wrong("expected UTC or a time zone such as Europe/Madrid"))?);
+                }
+                _ => {
+                    return Err(wrong(
+                        "there is no such setting: `heartbeat`, `in_flight` and `timezone` are",
+                    ));
+                }
             }
         }
         Ok(settings)
@@ -67,7 +98,11 @@ impl DeviceSettings {
     /// These over `base`: each that is not set here is as it is there.
     #[must_use]
     pub fn over(&self, base: &Self) -> Self {
-        Self { heartbeat: self.heartbeat.or(base.heartbeat), in_flight: self.in_flight.or(base.in_flight) }
+        Self {
+            heartbeat: self.heartbeat.or(base.heartbeat),
+            in_flight: self.in_flight.or(base.in_flight),
+            timezone: self.timezone.or(base.timezone),
+        }
     }
 
     /// As the document shows them.
@@ -89,6 +124,9 @@ impl DeviceSettings {
         if let Some(count) = self.in_flight {
             object.insert("in_flight", i64::from(count).into());
         }
+        if let Some(zone) = self.timezone {
+            object.insert("timezone", zone.name().into());
+        }
         object
     }
 }
@@ -109,7 +147,7 @@ mod tests {
     use crate::domain::payload::object;
 
     fn check(patch: &str, expected: &str) {
-        let had = DeviceSettings { heartbeat: Some(Heartbeat::Never), in_flight: Some(3) };
+        let had = DeviceSettings { heartbeat: Some(Heartbeat::Never), in_flight: Some(3), timezone: None };
         let told = match had.patched(&object(patch.as_bytes()).unwrap()) {
             Ok(settings) => Json::from(settings.to_object()).to_string(),
             Err((field, _)) => field,
@@ -130,6 +168,12 @@ mod tests {
         for wrong in ["0", "101", "1.5", r#""2""#] {
             check(&format!(r#"{{"in_flight":{wrong}}}"#), "settings.in_flight");
         }
+        check(
+            r#"{"timezone":"Europe/Madrid","in_flight":null}"#,
+            r#"{"heartbeat":"never","timezone":"Europe/Madrid"}"#,
+        );
+        check(r#"{"timezone":"Mars"}"#, "settings.timezone");
+        check(r#"{"timezone":1}"#, "settings.timezone");
         check(r#"{"colour":1}"#, "settings.colour");
     }
 }

@@ -18,7 +18,9 @@ mod lifecycle;
 pub mod presence;
 mod properties;
 mod repeats;
+mod room;
 mod status;
+mod telemetry;
 mod wake;
 
 use serde::{Deserialize, Serialize};
@@ -29,16 +31,17 @@ pub use dispositivo::{Dispositivo, Moment, Speaker, id_of_serial, serial_number}
 pub use input::{Input, Outcome, Publish, Refusal};
 pub use layers::{Layers, Tags};
 pub use presence::{Line, Rhythm};
-pub use properties::{Properties, Property};
+pub use properties::{Arrival, Properties, Property};
 pub use repeats::{Repeat, Repeats};
 pub use status::{Mode, Status};
+pub use telemetry::{Filed, Rejected, WrongClock};
 
 use super::clock::Timestamp;
 use super::command::Queue;
 use super::event::{Cause, ChangeKind, Event, EventBody, Source, TwinChange};
 use super::fleet::{FirmwareTask, Lifecycle};
 use super::id::{DeviceId, DeviceNumber};
-use super::json::{Json, Object, delta};
+use super::json::{Json, Object, Size, delta};
 use super::schedule::Plan;
 use super::settings::DeviceSettings;
 
@@ -80,6 +83,9 @@ pub struct Twin {
     /// The device takes its commands over HTTP: nothing is published to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     polls: bool,
+    /// Its clock is plainly wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clock: Option<Box<WrongClock>>,
     #[serde(default, skip_serializing_if = "Rhythm::is_unknown")]
     rhythm: Rhythm,
     // What most twins do not have stands apart: a million of them pay for one pointer each.
@@ -124,6 +130,7 @@ impl Twin {
             messages: 0,
             repeats: Repeats::default(),
             polls: false,
+            clock: None,
             rhythm: Rhythm::default(),
             queue: None,
             plan: None,
@@ -190,29 +197,26 @@ impl Twin {
                     self.happen(outcome, body, now, cause);
                 }
             }
-            Input::Telemetry(telemetry) => {
-                if self.repeat(&telemetry) == Repeat::Yes {
-                    outcome.repeated = true;
-                    return Ok(());
-                }
-                self.come_online(outcome, HEARD, now, cause);
-                let identity = telemetry.identity();
-                let at = telemetry.at.unwrap_or(now);
-                let body = EventBody::Telemetry { readings: telemetry.readings, identity };
-                self.happen_at(outcome, body, at, now, cause);
-            }
+            Input::Telemetry(telemetry) => self.hear_readings(outcome, telemetry, now, cause)?,
+            Input::Batch(samples) => self.hear_batch(outcome, samples, now, cause)?,
             Input::Report(patch) => {
+                self.check_section("reported", &patch)?;
                 self.come_online(outcome, HEARD, now, cause);
                 self.report("reported", patch, outcome, now, cause);
             }
             Input::CouldNot(reasons) => {
+                if let Some(detail) = reasons.size().excess(Size::default()) {
+                    return Err(Refusal::TooLarge { section: "failed".into(), detail });
+                }
                 self.come_online(outcome, HEARD, now, cause);
                 self.report("failed", reasons, outcome, now, cause);
             }
             Input::Presence { online: true, details } => {
+                self.check_section("reported", &details)?;
                 self.say_online(outcome, details, now, cause);
             }
             Input::Presence { online: false, details } => {
+                self.check_section("reported", &details)?;
                 self.go_offline(outcome, REPORTED, now, cause);
                 self.tell_details(outcome, details, now, cause);
             }

@@ -57,6 +57,11 @@ impl Rejections {
         *inner.by_reason.entry(reason).or_default() += 1;
     }
 
+    /// Counts one that is not kept: others of the same message are.
+    pub fn count(&self, reason: &'static str) {
+        *self.lock().by_reason.entry(reason).or_default() += 1;
+    }
+
     /// The last ones, newest first.
     #[must_use]
     pub fn last(&self, limit: usize) -> Vec<Rejection> {

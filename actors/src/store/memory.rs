@@ -3,7 +3,7 @@
 mod automation;
 mod fleet;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -148,13 +148,14 @@ impl Store for MemoryStore {
         Ok(fold.finish(query.newest_first, query.limit))
     }
 
-    async fn has_message(
+    async fn has_messages(
         &self,
         device: DeviceNumber,
-        at: Timestamp,
-        identity: u64,
-    ) -> Result<bool, StoreError> {
-        Ok(self.inner().of_device(device).any(|recorded| select::is_message(recorded, at, identity)))
+        messages: &[(Timestamp, u64)],
+    ) -> Result<HashSet<u64>, StoreError> {
+        let wanted = messages.iter().copied().collect();
+        let inner = self.inner();
+        Ok(inner.of_device(device).filter_map(|recorded| select::message(recorded, &wanted)).collect())
     }
 
     async fn extent(&self, device: DeviceNumber) -> Result<Extent, StoreError> {

@@ -22,6 +22,7 @@ pub use fleet::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobO
 pub use memory::MemoryStore;
 pub use sql::{SqlOptions, SqlStore};
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -281,13 +282,12 @@ pub trait Store: Send + Sync + 'static {
     /// Readings by interval.
     async fn bucket_history(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, StoreError>;
 
-    /// Is there a message of this device that carried the time `at` itself and has this identity?
-    async fn has_message(
+    /// The identities of those `messages` (their own time and identity) that there are of this device.
+    async fn has_messages(
         &self,
         device: DeviceNumber,
-        at: Timestamp,
-        identity: u64,
-    ) -> Result<bool, StoreError>;
+        messages: &[(Timestamp, u64)],
+    ) -> Result<HashSet<u64>, StoreError>;
 
     /// How much there is of this device. Reads all its readings: it may take a second for a long history.
     async fn extent(&self, device: DeviceNumber) -> Result<Extent, StoreError>;

@@ -1,5 +1,7 @@
 //! Which twins, readings and events a question means: the same for every store.
 
+use std::collections::HashSet;
+
 use super::{
     AlarmQuery, CommandQuery, CommandRecord, Deadline, DeliveryQuery, DeliveryRecord, DeviceQuery,
     EventQuery, RunQuery,
@@ -186,6 +188,8 @@ pub fn readings<'a>(
 /// The same, as history tells them.
 pub fn stored_readings(query: &HistoryQuery, recorded: &Recorded) -> Vec<StoredReading> {
     let (timestamp, seq) = (recorded.event.at, recorded.seq);
+    let claimed_at =
+        if let EventBody::Telemetry { claimed, .. } = recorded.event.body { claimed } else { None };
     readings(query, recorded)
         .map(|(_, reading)| StoredReading {
             sensor_type: reading.name.to_string(),
@@ -193,15 +197,18 @@ pub fn stored_readings(query: &HistoryQuery, recorded: &Recorded) -> Vec<StoredR
             unit: reading.unit.as_deref().map(str::to_owned),
             quality_score: reading.quality_score,
             timestamp,
+            claimed_at,
             seq,
         })
         .collect()
 }
 
-/// Is `recorded` the message that carried `at` itself and is known by `identity`?
-pub fn is_message(recorded: &Recorded, at: Timestamp, identity: u64) -> bool {
-    let EventBody::Telemetry { identity: Some(known), .. } = recorded.event.body else { return false };
-    known == identity && recorded.event.at == at
+/// The identity of `recorded`, where it is one of the messages that are `wanted` by their own time and identity.
+pub fn message(recorded: &Recorded, wanted: &HashSet<(Timestamp, u64)>) -> Option<u64> {
+    let EventBody::Telemetry { identity: Some(identity), claimed: None, .. } = recorded.event.body else {
+        return None;
+    };
+    wanted.contains(&(recorded.event.at, identity)).then_some(identity)
 }
 
 fn cut(text: &str, characters: usize) -> &str {

@@ -1,6 +1,7 @@
 //! What is to be done, read and checked as the routes for one device do.
 
 use twinhub_actors::domain::fleet::JobAction;
+use twinhub_actors::domain::json::Size;
 use twinhub_actors::domain::{Json, Object};
 
 use super::within;
@@ -23,6 +24,11 @@ pub fn read(object: Object) -> Result<JobAction, FieldError> {
         // Of the action as a whole.
         return Err(FieldError::bad("", format!("exactly one of {} must be given", KINDS.join(", "))));
     };
+    if let ("desired" | "tags" | "configuration", Json::Object(patch)) = (kind, &value)
+        && let Some(detail) = patch.size().excess(Size::default())
+    {
+        return Err(FieldError::bad(kind, detail)); // or each device would refuse it
+    }
     let action = match (kind, value) {
         ("desired", Json::Object(patch)) => JobAction::Desired(patch),
         ("tags", Json::Object(patch)) => JobAction::Tags(patch),

@@ -320,7 +320,7 @@ fn abort(given: Option<Json>) -> Result<Option<Abort>, FieldError> {
 fn expires(given: Option<Json>, now: Timestamp) -> Result<Timestamp, FieldError> {
     let at = match &given {
         None => Some(now.plus_millis(USUAL_LIFE_MS)),
-        Some(Json::String(text)) if text.contains('T') => Timestamp::parse(text),
+        Some(Json::String(text)) if text.contains(':') => Timestamp::parse_calendar(text),
         Some(given) => millis(given).map(|millis| now.plus_millis(millis)),
     };
     at.filter(|at| *at > now).ok_or_else(|| {

@@ -14,6 +14,9 @@ pub struct DeviceSettings {
     /// Commands with the device at once: 1 by default, 100 at most.
     #[schema(maximum = 100)]
     in_flight: Option<u8>,
+    /// The zone of the times that it sends without one: `UTC`, or a name as below. Unset, such times are refused.
+    #[schema(example = "Europe/Madrid")]
+    timezone: Option<String>,
 }
 
 /// Who drives the twin.

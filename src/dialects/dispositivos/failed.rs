@@ -95,7 +95,9 @@ fn of_refusal(refusal: &Refusal) -> (String, bool) {
         Refusal::Unknown(_) => ("Dispositivo no encontrado".into(), false),
         Refusal::Suspended => ("El dispositivo está suspendido".into(), false),
         Refusal::Retired => ("El dispositivo está retirado".into(), false),
-        Refusal::Invalid { field, .. } => (format!("Valor inválido en {}", named(field)), true),
+        Refusal::Invalid { field, .. } | Refusal::TooLarge { section: field, .. } => {
+            (format!("Valor inválido en {}", named(field)), true)
+        }
         _ => ("No se pudo completar la petición".into(), true),
     }
 }

@@ -1,7 +1,7 @@
 //! From what a device answers to an answer.
 
 use super::{Answer, AnswerStatus};
-use crate::domain::json::{Json, Object};
+use crate::domain::json::{Json, Object, bare};
 use crate::domain::payload::{self, PayloadError};
 
 /// A reason has at most this many bytes; a longer one is cut.
@@ -14,12 +14,10 @@ impl Answer {
     /// # Errors
     /// It is neither, or the status is none of these.
     pub fn read(bytes: &[u8]) -> Result<Self, PayloadError> {
-        let word = bytes.trim_ascii();
-        if word.starts_with(b"{") {
+        if bare(bytes).starts_with(b"{") {
             return Self::parse(payload::object(bytes)?);
         }
-        let word = String::from_utf8_lossy(word);
-        let status = status(word.trim_matches('"'))?;
+        let status = status(&payload::word(bytes))?;
         Ok(Self { status, response: None, reason: None })
     }
 

@@ -22,7 +22,7 @@ use crate::domain::event::{ChangeKind, Event, EventBody, TwinChange};
 use crate::domain::id::DeviceNumber;
 use crate::domain::json::{Json, Object};
 use crate::domain::reading::{Reading, Scalar};
-use crate::domain::twin::{Mode, Status, Twin};
+use crate::domain::twin::{Arrival, Mode, Status, Twin};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -47,14 +47,22 @@ struct Member {
 #[derive(Clone, Copy, Debug)]
 struct Reported {
     name: Word,
+    is_doubted: bool,
     at: Timestamp,
     /// Not a number where it is none: that it is there matters, for a late reading does not take its place.
     number: f64,
 }
 
-/// Whether what is said of a time comes too late beside what is known of another.
-type IsLate = fn(Timestamp, Timestamp) -> bool;
-const NEVER: IsLate = |_, _| false;
+/// What a device reports of a property.
+#[derive(Clone, Copy)]
+struct Said {
+    at: Timestamp,
+    number: f64,
+    /// The moment is not believed.
+    is_doubted: bool,
+    /// How it came, where it is a reading: that may be late.
+    arrival: Option<Arrival>,
+}
 
 /// What an event was to the census.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +132,9 @@ impl Census {
         self.begin(twin.number, group, &twin.profile.device_type, twin.status, twin.mode);
         for property in twin.reported.iter() {
             let number = property.value.as_f64().unwrap_or(f64::NAN);
-            self.set(twin.number, &property.name, property.at, number, NEVER);
+            let is_doubted = property.claimed_at().is_some();
+            let said = Said { at: property.at, number, is_doubted, arrival: None };
+            self.set(twin.number, &property.name, said);
         }
     }
 
@@ -150,12 +160,14 @@ impl Census {
         match &event.body {
             EventBody::Twin(change) => return self.see_change(event, change, is_member, is_first),
             _ if !is_member => {}
-            EventBody::Telemetry { readings, .. } => {
+            EventBody::Telemetry { readings, claimed, .. } => {
+                // As the twin does it: a value of a moment that nobody believes gives way to what comes after it.
+                let arrival = Arrival { received: event.received_at, claimed: *claimed };
                 for Reading { name, value, .. } in readings {
                     let value = if let Scalar::Number(number) = value { Some(number.as_f64()) } else { None };
-                    // As the twin does it: of two from one moment the one that came last counts.
-                    let is_late = |at, known| at < known;
-                    self.set(event.number, name, event.at, value.unwrap_or(f64::NAN), is_late);
+                    let (number, is_doubted) = (value.unwrap_or(f64::NAN), claimed.is_some());
+                    let said = Said { at: event.at, number, is_doubted, arrival: Some(arrival) };
+                    self.set(event.number, name, said);
                 }
             }
             EventBody::Presence { status, .. } => self.change(event.number, |member| member.status = *status),
@@ -207,7 +219,11 @@ impl Census {
         for (name, value) in reported.into_iter().flat_map(Object::iter) {
             match value {
                 Json::Null => self.unset(number, name),
-                value => self.set(number, name, received_at, value.as_f64().unwrap_or(f64::NAN), NEVER),
+                value => {
+                    let value = value.as_f64().unwrap_or(f64::NAN);
+                    let said = Said { at: received_at, number: value, is_doubted: false, arrival: None };
+                    self.set(number, name, said);
+                }
             }
         }
     }
@@ -248,24 +264,27 @@ impl Census {
     }
 
     /// Takes what a device reports, unless that is late: a later reading is here already.
-    fn set(&mut self, number: DeviceNumber, name: &str, at: Timestamp, value: f64, is_late: IsLate) {
+    fn set(&mut self, number: DeviceNumber, name: &str, said: Said) {
+        let Said { at, number: value, is_doubted, arrival } = said;
+        let is_late =
+            |known: &Reported| arrival.is_some_and(|arrival| arrival.is_late(at, known.at, known.is_doubted));
         let Self { members, tallies, words } = self;
         let Some(member) = members.get_mut(&number) else { return };
         let Some(tally) = tallies.get_mut(&member.group) else { return };
         let known = words.find(name).and_then(|name| member.reported.iter_mut().find(|r| r.name == name));
         match known {
-            Some(reported) if is_late(at, reported.at) => {}
+            Some(reported) if is_late(reported) => {}
             Some(reported) => {
                 if reported.number.to_bits() != value.to_bits() {
                     tally.take_reading(reported.name, reported.number);
                     tally.add_reading(reported.name, value);
                 }
-                (reported.at, reported.number) = (at, value);
+                (reported.at, reported.number, reported.is_doubted) = (at, value, is_doubted);
             }
             None => {
                 let name = words.take(name);
                 tally.add_reading(name, value);
-                member.reported.push(Reported { name, at, number: value });
+                member.reported.push(Reported { name, is_doubted, at, number: value });
             }
         }
     }

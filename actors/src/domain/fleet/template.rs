@@ -10,7 +10,7 @@ use super::limits::Limits;
 use super::snippet;
 use crate::domain::Twin;
 use crate::domain::clock::Timestamp;
-use crate::domain::json::{Json, Object};
+use crate::domain::json::{Json, Object, Size};
 use crate::domain::rules::model::Glob;
 use crate::domain::rules::{Problem, RuleId};
 use crate::domain::schedule::{BadSchedule, Plan};
@@ -354,6 +354,12 @@ fn shared(layer: &Layer) -> Result<Arc<Layer>, BadTemplate> {
             text.len()
         );
         return bad("configuration", detail);
+    }
+    for section in ["configuration", "tags", "limits"] {
+        let size = object.get(section).map(Json::size).unwrap_or_default();
+        if let Some(detail) = size.excess(Size::default()) {
+            return bad(section, detail);
+        }
     }
     Ok(Layer::shared(&object))
 }

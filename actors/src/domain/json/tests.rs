@@ -66,6 +66,59 @@ fn delta_names_what_is_missing() {
     assert_eq!(missing(r#"{"n":1.0}"#, r#"{"n":1.00}"#), "{}");
 }
 
+#[test]
+fn of_equal_keys_the_last_counts() {
+    assert_eq!(json(r#"{"b":1,"a":1,"b":2,"a":2,"b":3}"#).to_string(), r#"{"a":2,"b":3}"#);
+    let object: Object =
+        [("b", Json::from(1)), ("a", Json::from(2)), ("b", Json::from(3))].into_iter().collect();
+    assert_eq!(Json::from(object).to_string(), r#"{"a":2,"b":3}"#);
+}
+
+/// Half a million members, the last first: sorted once, or this would take minutes.
+#[test]
+fn members_in_descending_order_are_read() {
+    let members: Vec<_> = (0..500_000).rev().map(|n| format!(r#""k{n:06}":{n}"#)).collect();
+    let Json::Object(mut object) = json(&format!("{{{}}}", members.join(","))) else { panic!("an object") };
+    assert_eq!((object.len(), object.iter().next()), (500_000, Some(("k000000", &Json::from(0)))));
+    let gone: Object = object.iter().map(|(key, _)| (key.to_owned(), Json::Null)).collect();
+    let mut other = Object::default();
+    other.merge(&object);
+    assert_eq!(other, object);
+    object.merge(&gone);
+    assert!(object.is_empty());
+}
+
+#[test]
+fn sizes_are_those_of_the_text() {
+    for text in ["{}", r#"{"a":1,"b":[1,"x",null,true,false],"c":{"d":{"e":-1.50}}}"#, "[]", "[[],{}]"] {
+        let Size { bytes, members } = json(text).size();
+        assert!(bytes.abs_diff(text.len()) <= 8, "{text}: {bytes}"); // a comma more for each container
+        assert_eq!(members, text.matches(':').count(), "{text}");
+    }
+    let before = Size { bytes: 70_000, members: 2_000 };
+    assert!(before.excess(Size::default()).is_some());
+    assert_eq!(before.excess(before), None, "what is too large already may stay so");
+}
+
+#[test]
+fn a_value_that_no_twin_can_hold_is_left_out() {
+    let mut bad = Vec::new();
+    let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
+    let text = format!("{{\"a\": 1e999, \"b\": {{\"c\": [1, 2e999, {deep}]}}, \"d\": 1}}\0");
+    assert!(Json::parse(text.as_bytes()).is_err());
+    let kept = Json::parse_leaving_out(text.as_bytes(), &mut bad).unwrap().to_string();
+    assert!(kept.starts_with(r#"{"b":{"c":[1,null,[["#) && kept.ends_with(r#"]]]},"d":1}"#), "{kept}");
+    let places: Vec<_> = bad.iter().map(|(place, _)| place.as_str()).collect();
+    assert_eq!(places[..2], ["a", "b.c.1"]);
+    assert!(places[2].starts_with("b.c.2.0.0"), "{places:?}");
+}
+
+fn any_wide() -> impl Strategy<Value = serde_json::Value> {
+    prop::collection::btree_map("[a-z]{1,2}", prop::option::of(0..9i32), 0..60).prop_map(|m| {
+        serde_json::Value::Object(m.into_iter().map(|(key, value)| (key, value.into())).collect())
+    })
+}
+
 fn any_json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
@@ -106,6 +159,13 @@ proptest! {
 
     #[test]
     fn merge_agrees_with_the_book(target in any_json(), patch in any_json()) {
+        let mut ours = json(&target.to_string());
+        ours.merge(&json(&patch.to_string()));
+        prop_assert_eq!(serde_json::to_value(&ours).unwrap(), merge_by_the_book(target, &patch));
+    }
+
+    #[test]
+    fn merge_of_many_members_agrees_with_the_book(target in any_wide(), patch in any_wide()) {
         let mut ours = json(&target.to_string());
         ours.merge(&json(&patch.to_string()));
         prop_assert_eq!(serde_json::to_value(&ours).unwrap(), merge_by_the_book(target, &patch));

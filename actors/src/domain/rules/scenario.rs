@@ -79,7 +79,7 @@ fn set_up(sim: &mut Sim, happening: &Happening) {
         Happening::Reported { device, values } => {
             let (readings, others) = split(values);
             if !readings.is_empty() {
-                sim.set_up(device, EventBody::Telemetry { readings, identity: None });
+                sim.set_up(device, EventBody::Telemetry { readings, identity: None, claimed: None });
             }
             if !others.is_empty() {
                 let patch = [("reported", others.into())].into_iter().collect();
@@ -102,7 +102,7 @@ fn happen(sim: &mut Sim, rule: &Rule, happening: &Happening) {
             let cause = Cause::new(Source::Mqtt, "");
             // A twin takes in whatever its device says.
             if !readings.is_empty() {
-                let telemetry = Telemetry { readings, at: None, message_id: None };
+                let telemetry = Telemetry { readings, ..Telemetry::default() };
                 let _ = sim.tell(device, Input::Telemetry(telemetry), &cause);
             }
             if !others.is_empty() {

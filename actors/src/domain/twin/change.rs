@@ -163,6 +163,7 @@ fn check(patch: &mut Object, also: &[&str], twin: &Twin, now: Timestamp) -> Resu
             _ => return invalid(field, "there is no such field".into()),
         }
     }
+    twin.check_room(patch)?;
     if let Some(schedule) = schedule {
         patch.insert("schedule", schedule);
     }

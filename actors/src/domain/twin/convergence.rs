@@ -54,7 +54,8 @@ impl Unmet {
     /// The note on the property called `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Note> {
-        self.0.iter().find(|note| &*note.name == name)
+        // Not one after the other: it is asked of each property whenever one changes.
+        self.0.binary_search_by(|note| (*note.name).cmp(name)).ok().map(|index| &self.0[index])
     }
 
     /// Since when the device has not come to all that is desired.

@@ -97,7 +97,12 @@ impl Twin {
             self.come_online(outcome, presence::reason::HEARD, now, cause);
         }
         if !readings.is_empty() {
-            self.happen(outcome, EventBody::Telemetry { readings, identity: None }, now, cause);
+            self.happen(
+                outcome,
+                EventBody::Telemetry { readings, identity: None, claimed: None },
+                now,
+                cause,
+            );
         }
         self.update(outcome, kind, patch, now, cause);
         Ok(())
@@ -181,6 +186,7 @@ impl Twin {
             }
         }
         if !reported.is_empty() {
+            self.check_section("reported", &reported)?;
             patch.insert("reported", reported.into());
         }
         patch.insert(ENTRY, entry.into());

@@ -20,6 +20,7 @@ impl Twin {
         document.insert("settings", self.settings().to_object().into());
         document.insert("limits", self.limits().as_object().clone().into());
         document.insert("firmware", self.firmware_shown().into());
+        document.insert("clock", self.clock_shown());
         document
     }
 
@@ -65,6 +66,7 @@ impl Twin {
                 ("quality", p.quality().as_str().into()),
             ]
             .into_iter()
+            .chain(p.claimed_at().map(|claimed| ("claimed_at", time(claimed))))
             .collect::<Object>()
         };
         let desired = |p: &Property| {

@@ -4,6 +4,8 @@
 use super::dispositivo::{ENTRY, came_with_readings};
 use super::firmware::FIRMWARE;
 use super::lifecycle::LIFECYCLE;
+use super::properties::Arrival;
+use super::telemetry::CLOCK;
 use super::{Mode, Twin, presence};
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Command, Step};
@@ -22,14 +24,16 @@ impl Twin {
     pub(super) fn fold(&mut self, event: &Event) -> Option<Command> {
         let received = event.received_at;
         match &event.body {
-            EventBody::Telemetry { readings, identity } => {
+            EventBody::Telemetry { readings, identity, claimed } => {
                 let mut changed = false;
                 for reading in readings {
-                    changed |= self.reported.read(reading, event.at);
+                    changed |= self.reported.read(reading, event.at, Arrival { received, claimed: *claimed });
                 }
                 self.messages += 1;
-                if let Some(identity) = identity {
-                    self.repeats.remember(*identity, event.at);
+                match (identity, claimed) {
+                    (None, _) => {}
+                    (Some(identity), None) => self.repeats.remember(*identity, event.at, received),
+                    (Some(identity), Some(_)) => self.repeats.remember_unbelieved(*identity, received),
                 }
                 self.polls &= event.cause.source != Source::Mqtt;
                 self.hear(received);
@@ -90,6 +94,7 @@ impl Twin {
                 ("template", _) => {}
                 ("claimed", Json::Bool(claimed)) => self.claimed = *claimed,
                 (LIFECYCLE, change) => self.redo_lifecycle(change),
+                (CLOCK, said) => self.redo_clock(said),
                 (FIRMWARE, Json::Object(change)) => self.redo_firmware(change, now),
                 (field, value) => self.redo_field(field, value, now),
             }

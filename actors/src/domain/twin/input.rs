@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::change::{Change, Registration};
 use super::dispositivo::{Dispositivo, Speaker};
 use super::status::Mode;
+use super::telemetry::Rejected;
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
 use crate::domain::event::Event;
@@ -20,6 +21,8 @@ pub enum Input {
     Appear,
     /// Readings.
     Telemetry(Telemetry),
+    /// Readings of several moments that came in one message.
+    Batch(Box<[Telemetry]>),
     /// A merge patch onto `reported`.
     Report(Object),
     /// The device, or its last will, says whether it is there, and perhaps what it is.
@@ -100,12 +103,14 @@ pub struct Outcome {
     pub steps: Vec<Step>,
     /// The input was a repeat of one already taken in.
     pub repeated: bool,
+    /// Readings that were not taken in, while others of the message were.
+    pub rejected: Vec<Rejected>,
 }
 
 impl Outcome {
     /// What another input came to, right after this.
     pub fn join(&mut self, later: Self) {
-        let Self { events, publishes, commands, steps, repeated } = later;
+        let Self { events, publishes, commands, steps, repeated, rejected } = later;
         let is_configuration = |publish: &Publish| matches!(publish, Publish::Configuration(_));
         if publishes.iter().any(is_configuration) {
             self.publishes.retain(|publish| !is_configuration(publish)); // it is told what holds
@@ -116,6 +121,7 @@ impl Outcome {
         self.commands.extend(commands);
         self.steps.extend(steps);
         self.repeated |= repeated;
+        self.rejected.extend(rejected);
     }
 }
 
@@ -148,6 +154,14 @@ pub enum Refusal {
     Unknown(String),
     #[error("`{field}`: {detail}")]
     Invalid { field: String, detail: String },
+    /// One of its documents would become too large.
+    #[error("`{section}`: {detail}")]
+    TooLarge { section: String, detail: String },
+    #[error(
+        "`timestamp`: {} says no zone: send one such as Z or +01:00, or set `settings.timezone` of the device or its \
+         template to UTC or a zone such as Europe/Madrid", wall(.0)
+    )]
+    NoZone(Timestamp),
     #[error("unknown devices are not accepted, and `{0}` is one")]
     NotAccepted(DeviceId),
     #[error("there is no command `{0}` for this device")]
@@ -171,11 +185,21 @@ pub enum Refusal {
 }
 
 impl Input {
+    /// The readings of a message; none where there are none.
+    #[must_use]
+    pub fn of_readings(mut samples: Vec<Telemetry>) -> Option<Self> {
+        match samples.len() {
+            0 | 1 => samples.pop().map(Self::Telemetry),
+            _ => Some(Self::Batch(samples.into())),
+        }
+    }
+
     /// The device itself says it, by whichever door.
     #[must_use]
     pub fn is_of_device(&self) -> bool {
         match self {
             Self::Telemetry(_)
+            | Self::Batch(_)
             | Self::Report(_)
             | Self::Presence { .. }
             | Self::AskDesired
@@ -187,6 +211,11 @@ impl Input {
             _ => false,
         }
     }
+}
+
+/// A time as it was written, without the zone that nobody wrote.
+fn wall(at: &Timestamp) -> String {
+    at.to_string().trim_end_matches('Z').to_owned()
 }
 
 impl Refusal {

@@ -36,6 +36,24 @@ pub struct Layers {
     limits: Limits,
 }
 
+impl Layers {
+    pub(super) fn has_layer(&self) -> bool {
+        self.layer.is_some()
+    }
+
+    pub(super) fn configuration(&self) -> &Object {
+        &self.configuration
+    }
+
+    pub(super) fn tags(&self) -> &Object {
+        &self.tags
+    }
+
+    pub(super) fn own_limits(&self) -> &Object {
+        self.limits.as_object()
+    }
+}
+
 impl Twin {
     /// The layer of its template, where it has one.
     #[must_use]

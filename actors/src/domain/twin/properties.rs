@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::domain::clock::Timestamp;
 use crate::domain::event::Cause;
-use crate::domain::json::{Json, Object};
+use crate::domain::json::{Json, Object, Size};
 use crate::domain::reading::{Quality, Reading};
+
+/// A patch of so many entries is applied one by one; a larger one in one walk over both sides.
+const FEW_ENTRIES: usize = 16;
 
 /// Properties in the order of their names, each once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,7 +35,21 @@ pub struct Property {
 struct Seldom {
     quality: Quality,
     by: Option<Box<str>>,
+    /// The time that the device said, where it is not believed.
+    claimed_at: Option<Timestamp>,
 }
+
+/// How a reading came, beside the moment that it is filed under.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub received: Timestamp,
+    /// The time that the device said, where it is not believed.
+    pub claimed: Option<Timestamp>,
+}
+
+/// A value that is dated further ahead than this of what comes now was dated by a clock that nobody believes: such
+/// values were taken before clocks were judged, or while the hub's own clock was ahead.
+const FUTURE_MS: i64 = 86_400_000;
 
 /// A property as it is stored.
 #[derive(Deserialize)]
@@ -45,6 +62,25 @@ struct Stored {
     quality: Quality,
     #[serde(default)]
     by: Option<Box<str>>,
+    #[serde(default)]
+    claimed_at: Option<Timestamp>,
+}
+
+impl Arrival {
+    /// Does a reading of the moment `at` come late beside a value of the moment `known`? One of a moment that nobody
+    /// believes, because it `is_doubted` or lies in the future, gives way to each that comes after it.
+    #[must_use]
+    pub fn is_late(self, at: Timestamp, known: Timestamp, is_doubted: bool) -> bool {
+        at < known && !is_doubted && known <= self.received.plus_millis(FUTURE_MS)
+    }
+
+    /// How far the reading can be trusted: not wholly while nobody knows when it was taken.
+    fn quality(self, reading: &Reading) -> Quality {
+        match (Quality::of_score(reading.quality_score), self.claimed) {
+            (Quality::Good, Some(_)) => Quality::Uncertain,
+            (quality, _) => quality,
+        }
+    }
 }
 
 impl Properties {
@@ -77,22 +113,31 @@ impl Properties {
         self.0.iter().map(|p| (p.name.clone(), p.value.clone())).collect()
     }
 
+    /// How large they are as an object.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        self.0.iter().fold(Size::EMPTY, |size, p| size + Size::of_member(&p.name, p.value.size()))
+    }
+
     /// Takes a reading's value, unless a later one is here already. True when the value is another.
-    pub fn read(&mut self, reading: &Reading, at: Timestamp) -> bool {
+    pub fn read(&mut self, reading: &Reading, at: Timestamp, arrival: Arrival) -> bool {
         let value = Json::from(reading.value.clone());
-        let quality = Quality::of_score(reading.quality_score);
+        let quality = arrival.quality(reading);
         match self.find(&reading.name) {
-            Ok(index) if at < self.0[index].at => false, // late: history has it, the twin is past it
+            Ok(index) if self.0[index].is_past(at, arrival) => false, // history has it
             Ok(index) => {
                 let property = &mut self.0[index];
-                if quality != property.quality() {
+                if quality != property.quality() || arrival.claimed != property.claimed_at() {
                     let by = property.by().map(Box::<str>::from);
                     property.describe(quality, by.as_deref());
+                    property.claim(arrival.claimed);
                 }
                 property.set(value, at)
             }
             Err(index) => {
-                self.insert(index, Property::new(&reading.name, value, at, quality, None));
+                let mut property = Property::new(&reading.name, value, at, quality, None);
+                property.claim(arrival.claimed);
+                self.insert(index, property);
                 true
             }
         }
@@ -101,26 +146,42 @@ impl Properties {
     /// Applies a merge patch at `at`. What it names is said anew, even where the value stays.
     pub fn merge(&mut self, patch: &Object, at: Timestamp, cause: Option<&Cause>) {
         let by = cause.map(|cause| &*cause.by).filter(|by| !by.is_empty());
+        if patch.len() > FEW_ENTRIES {
+            return self.merge_many(patch, at, by);
+        }
         for (name, value) in patch.iter() {
             match (self.find(name), value) {
                 (Ok(index), Json::Null) => {
                     self.0.remove(index);
                 }
                 (Err(_), Json::Null) => {}
-                (Ok(index), value) => {
-                    let property = &mut self.0[index];
-                    let mut merged = property.value.clone();
-                    merged.merge(value);
-                    property.set(merged, at);
-                    property.describe(property.quality(), by);
-                }
-                (Err(index), value) => {
-                    let mut fresh = Json::Null;
-                    fresh.merge(value);
-                    self.insert(index, Property::new(name, fresh, at, Quality::Good, by));
-                }
+                (Ok(index), value) => self.0[index].merge(value, at, by),
+                (Err(index), value) => self.insert(index, Property::fresh(name, value, at, by)),
             }
         }
+    }
+
+    /// Both are sorted: one walk over the two, however many entries come or go.
+    fn merge_many(&mut self, patch: &Object, at: Timestamp, by: Option<&str>) {
+        let had = std::mem::take(&mut self.0);
+        let mut merged = Vec::with_capacity(had.len() + patch.len());
+        let mut had = had.into_iter().peekable();
+        for (name, value) in patch.iter() {
+            while let Some(before) = had.next_if(|property| &*property.name < name) {
+                merged.push(before);
+            }
+            match (had.next_if(|property| &*property.name == name), value) {
+                (_, Json::Null) => {}
+                (Some(mut property), value) => {
+                    property.merge(value, at, by);
+                    merged.push(property);
+                }
+                (None, value) => merged.push(Property::fresh(name, value, at, by)),
+            }
+        }
+        merged.extend(had);
+        merged.shrink_to_fit();
+        self.0 = merged;
     }
 
     fn insert(&mut self, index: usize, property: Property) {
@@ -142,6 +203,21 @@ impl Property {
         property
     }
 
+    /// One that a merge patch brings.
+    fn fresh(name: &str, value: &Json, at: Timestamp, by: Option<&str>) -> Self {
+        let mut fresh = Json::Null;
+        fresh.merge(value);
+        Self::new(name, fresh, at, Quality::Good, by)
+    }
+
+    fn merge(&mut self, value: &Json, at: Timestamp, by: Option<&str>) {
+        let mut merged = self.value.clone();
+        merged.merge(value);
+        self.set(merged, at);
+        self.claim(None);
+        self.describe(self.quality(), by);
+    }
+
     /// How far the value can be trusted.
     #[must_use]
     pub fn quality(&self) -> Quality {
@@ -154,11 +230,34 @@ impl Property {
         self.seldom.as_ref()?.by.as_deref()
     }
 
+    /// The time that the device said, where it is not believed: `at` is when the value came then.
+    #[must_use]
+    pub fn claimed_at(&self) -> Option<Timestamp> {
+        self.seldom.as_ref()?.claimed_at
+    }
+
+    /// Is it of a later moment than a reading of the moment `at` that arrives now?
+    #[must_use]
+    pub fn is_past(&self, at: Timestamp, arrival: Arrival) -> bool {
+        arrival.is_late(at, self.at, self.claimed_at().is_some())
+    }
+
     fn describe(&mut self, quality: Quality, by: Option<&str>) {
         if quality != self.quality() || by != self.by() {
-            let seldom = Seldom { quality, by: by.map(Into::into) };
-            self.seldom = (seldom != Seldom::default()).then(|| Box::new(seldom));
+            let claimed_at = self.claimed_at();
+            self.set_seldom(Seldom { quality, by: by.map(Into::into), claimed_at });
         }
+    }
+
+    fn claim(&mut self, claimed_at: Option<Timestamp>) {
+        if claimed_at != self.claimed_at() {
+            let seldom = self.seldom.as_deref().cloned().unwrap_or_default();
+            self.set_seldom(Seldom { claimed_at, ..seldom });
+        }
+    }
+
+    fn set_seldom(&mut self, seldom: Seldom) {
+        self.seldom = (seldom != Seldom::default()).then(|| Box::new(seldom));
     }
 
     fn set(&mut self, value: Json, at: Timestamp) -> bool {
@@ -174,9 +273,10 @@ impl Property {
 
 impl From<Stored> for Property {
     fn from(stored: Stored) -> Self {
-        let Stored { name, value, at, changed_at, quality, by } = stored;
+        let Stored { name, value, at, changed_at, quality, by, claimed_at } = stored;
         let mut property = Self { name, value, at, changed_at, seldom: None };
         property.describe(quality, by.as_deref());
+        property.claim(claimed_at);
         property
     }
 }
@@ -184,7 +284,9 @@ impl From<Stored> for Property {
 impl Serialize for Property {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let by = self.by();
-        let mut fields = serializer.serialize_struct("Property", 5 + usize::from(by.is_some()))?;
+        let claimed_at = self.claimed_at();
+        let seldom = usize::from(by.is_some()) + usize::from(claimed_at.is_some());
+        let mut fields = serializer.serialize_struct("Property", 5 + seldom)?;
         fields.serialize_field("name", &self.name)?;
         fields.serialize_field("value", &self.value)?;
         fields.serialize_field("at", &self.at)?;
@@ -192,6 +294,9 @@ impl Serialize for Property {
         fields.serialize_field("quality", &self.quality())?;
         if by.is_some() {
             fields.serialize_field("by", &by)?;
+        }
+        if claimed_at.is_some() {
+            fields.serialize_field("claimed_at", &claimed_at)?;
         }
         fields.end()
     }
@@ -202,11 +307,39 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_large_patch_does_what_many_small_ones_do() {
+        let at = Timestamp::from_millis;
+        let base: Object = (0..50).map(|n| (format!("k{:02}", n * 2), Json::from(n))).collect();
+        let patch: Object = (0..50)
+            .map(|n| (format!("k{n:02}"), if n % 5 == 0 { Json::Null } else { Json::from(n + 1) }))
+            .collect();
+        let cause = Cause::new(crate::domain::event::Source::Rest, "user:ann");
+        let (mut whole, mut single) = (Properties::default(), Properties::default());
+        for (properties, by_one) in [(&mut whole, false), (&mut single, true)] {
+            for (said, ms) in [(&base, 1), (&patch, 2)] {
+                if by_one {
+                    for (name, value) in said.iter() {
+                        properties.merge(
+                            &[(name, value.clone())].into_iter().collect(),
+                            at(ms),
+                            Some(&cause),
+                        );
+                    }
+                } else {
+                    properties.merge(said, at(ms), Some(&cause));
+                }
+            }
+        }
+        assert_eq!(whole, single);
+    }
+
+    #[test]
     fn a_property_is_small_and_is_stored_as_ever() {
         assert_eq!(size_of::<Property>(), 64);
         for text in [
             r#"{"name":"t","value":21.50,"at":"2026-01-01T00:00:00.000Z","changed_at":"2026-01-01T00:00:00.000Z","quality":"good"}"#,
             r#"{"name":"t","value":1,"at":"2026-01-01T00:00:01.000Z","changed_at":"2026-01-01T00:00:00.000Z","quality":"bad","by":"user:ann"}"#,
+            r#"{"name":"t","value":1,"at":"2026-01-01T00:00:01.000Z","changed_at":"2026-01-01T00:00:00.000Z","quality":"uncertain","claimed_at":"2036-01-01T00:00:00.000Z"}"#,
         ] {
             let property: Property = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&property).unwrap(), text);

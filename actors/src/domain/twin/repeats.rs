@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Twin;
 use crate::domain::clock::Timestamp;
-use crate::domain::reading::{Telemetry, is_untimed};
+use crate::domain::reading::is_untimed;
 
 /// Identities of messages that were taken in.
 ///
@@ -24,6 +23,11 @@ pub struct Repeats {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[expect(clippy::box_collection, reason = "most twins have none: a pointer each instead of three words")]
     untimed: Option<Box<Vec<u64>>>,
+    /// Those whose time is not believed and that had no id: when they came, the newest last. A clock that begins
+    /// anew with every start says the same time again of another reading, so they are known for a while only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[expect(clippy::box_collection, reason = "as above")]
+    unbelieved: Option<Box<Vec<(Timestamp, u64)>>>,
 }
 
 /// Whether a message has been here before.
@@ -39,9 +43,14 @@ pub enum Repeat {
 const MOST_TIMED: usize = 16;
 /// As many as a broker may have under way to us at once.
 const MOST_UNTIMED: usize = 1_024;
+/// A broker or a device that got no answer sends again within this time. Who wakes up with its clock at zero does so
+/// less often, as a rule.
+const UNBELIEVED_FOR_MS: i64 = 10 * 60_000;
+/// No clock that is believed is further ahead, unless the hub is told so.
+const FUTURE_MS: i64 = 366 * 86_400_000;
 
 impl Repeats {
-    fn repeat(&self, identity: u64, at: Option<Timestamp>) -> Repeat {
+    pub(super) fn repeat(&self, identity: u64, at: Option<Timestamp>) -> Repeat {
         let Some(at) = at else {
             let is_known = self.untimed.as_deref().is_some_and(|known| known.contains(&identity));
             return if is_known { Repeat::Yes } else { Repeat::No };
@@ -55,7 +64,29 @@ impl Repeats {
         }
     }
 
-    pub(super) fn remember(&mut self, identity: u64, at: Timestamp) {
+    /// The same for one whose time is not believed.
+    pub(super) fn of_unbelieved(&self, identity: u64, now: Timestamp) -> Repeat {
+        if is_untimed(identity) {
+            return self.repeat(identity, None);
+        }
+        let known = self.unbelieved.as_deref().map_or(&[][..], Vec::as_slice);
+        let is_known = known.iter().any(|(came, known)| *known == identity && is_recent(*came, now));
+        if is_known { Repeat::Yes } else { Repeat::No }
+    }
+
+    pub(super) fn remember_unbelieved(&mut self, identity: u64, came: Timestamp) {
+        if is_untimed(identity) {
+            return self.remember(identity, came, came);
+        }
+        let known = self.unbelieved.get_or_insert_default();
+        known.retain(|(before, _)| is_recent(*before, came));
+        if known.len() >= MOST_UNTIMED {
+            known.remove(0);
+        }
+        known.push((came, identity));
+    }
+
+    pub(super) fn remember(&mut self, identity: u64, at: Timestamp, received: Timestamp) {
         if is_untimed(identity) {
             let known = self.untimed.get_or_insert_default();
             if known.len() >= MOST_UNTIMED {
@@ -69,6 +100,7 @@ impl Repeats {
             self.timed.push((at, identity));
             return;
         }
+        self.leave_future(at, received);
         // The one with the earliest time goes, be it the new one.
         let earliest = (0..self.timed.len()).min_by_key(|index| self.timed[*index].0).unwrap_or_default();
         let gone = if self.timed[earliest].0 < at {
@@ -78,17 +110,25 @@ impl Repeats {
         };
         self.forgotten_to = self.forgotten_to.max(Some(gone));
     }
-}
 
-impl Twin {
-    /// Has this message been taken in before?
-    #[must_use]
-    pub fn repeat(&self, telemetry: &Telemetry) -> Repeat {
-        match telemetry.identity() {
-            None => Repeat::No,
-            Some(identity) => self.repeats.repeat(identity, telemetry.at),
+    /// A clock that was believed once, and is not any more, has left times that lie years ahead: with them there,
+    /// every message of now would be from before what is remembered, and the store asked for each.
+    fn leave_future(&mut self, at: Timestamp, received: Timestamp) {
+        let horizon = received.plus_millis(FUTURE_MS);
+        if at <= horizon && self.forgotten_to.is_some_and(|forgotten| forgotten > horizon) {
+            self.forgotten_to = Some(horizon);
+        }
+        if at <= horizon {
+            let first = self.timed.iter_mut().find(|(known, _)| *known > horizon);
+            if let Some(first) = first {
+                first.0 = Timestamp::from_millis(i64::MIN); // the next to go
+            }
         }
     }
+}
+
+fn is_recent(came: Timestamp, now: Timestamp) -> bool {
+    now.millis().abs_diff(came.millis()) < UNBELIEVED_FOR_MS.unsigned_abs()
 }
 
 #[cfg(test)]
@@ -113,11 +153,26 @@ mod tests {
         let mut repeats = Repeats::default();
         for second in (0..1_000).map(|turn: u16| turn ^ 7) {
             assert_eq!(repeats.repeat(identity(second), Some(at(second))), Repeat::No, "{second}");
-            repeats.remember(identity(second), at(second));
+            repeats.remember(identity(second), at(second), at(second));
             assert_eq!(repeats.repeat(identity(second), Some(at(second))), Repeat::Yes, "{second}");
         }
         assert_eq!(repeats.repeat(identity(5), Some(at(5))), Repeat::AskStore);
         assert_eq!(repeats.timed.len(), MOST_TIMED);
+    }
+
+    #[test]
+    fn times_that_lie_years_ahead_are_let_go() {
+        let years = |n: i64| Timestamp::from_millis(n * 366 * 86_400_000);
+        let mut repeats = Repeats::default();
+        for n in 0..20 {
+            repeats.remember(identity(n), years(10).plus_millis(i64::from(n)), at(0));
+        }
+        for n in 100..120 {
+            repeats.remember(identity(n), at(n), at(n));
+        }
+        assert!(repeats.forgotten_to <= Some(years(1).plus_millis(200_000)));
+        assert_eq!(repeats.repeat(identity(119), Some(at(119))), Repeat::Yes);
+        assert_eq!(repeats.repeat(identity(7), Some(years(2))), Repeat::No);
     }
 
     proptest! {
@@ -134,7 +189,7 @@ mod tests {
                     Repeat::AskStore => prop_assert!(timed),
                 }
                 if taken.insert(identity) {
-                    repeats.remember(identity, at(second));
+                    repeats.remember(identity, at(second), at(second));
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! The twin as tables, and as a property: it is the fold of its events.
 
+mod clocks;
 mod commands;
 mod convergence;
 mod dispositivo;
@@ -9,6 +10,7 @@ mod layers;
 mod lifecycle;
 mod modes;
 mod presence;
+mod room;
 mod scene;
 
 use proptest::prelude::*;
@@ -112,7 +114,7 @@ fn repeats_are_known_by_their_own_time_or_id_and_by_nothing_else() {
     let mut outcome = |text: &str| {
         let input = readings(text);
         let Input::Telemetry(telemetry) = &input else { unreachable!() };
-        let repeat = twin.repeat(telemetry);
+        let repeat = twin.repeat(telemetry, at(1));
         if repeat != Repeat::AskStore {
             twin.apply(input, at(1), &cause()).unwrap();
         }
@@ -149,9 +151,9 @@ fn a_message_with_id_and_time_is_looked_up_when_it_is_old() {
     for n in 0..100 {
         twin.apply(Input::Telemetry(message(n).unwrap()), at(1), &cause()).unwrap();
     }
-    assert_eq!(twin.repeat(&message(99).unwrap()), Repeat::Yes);
-    assert_eq!(twin.repeat(&message(3).unwrap()), Repeat::AskStore);
-    assert_eq!(twin.repeat(&message(100).unwrap()), Repeat::No);
+    assert_eq!(twin.repeat(&message(99).unwrap(), at(1)), Repeat::Yes);
+    assert_eq!(twin.repeat(&message(3).unwrap(), at(1)), Repeat::AskStore);
+    assert_eq!(twin.repeat(&message(100).unwrap(), at(1)), Repeat::No);
 }
 
 #[test]
@@ -206,6 +208,15 @@ fn any_input() -> impl Strategy<Value = Input> {
         Just(Input::Appear),
         (0..40i64, 0..5u8).prop_map(|(v, t)| readings(&format!(r#"{{"t": {v}, "timestamp": {t}}}"#))),
         (0..40i64).prop_map(|v| readings(&format!(r#"{{"t": {v}, "power": true}}"#))),
+        (0..40i64, 0..3usize).prop_map(|(v, n)| {
+            let time = ["2026-11-29T12:00:00Z", "2036-11-29T12:00:00Z", "1970-01-01T00:00:03Z"][n];
+            readings(&format!(r#"{{"t": {v}, "timestamp": "{time}"}}"#))
+        }),
+        (0..3i64, 0..3i64).prop_map(|(v, t)| {
+            let batch =
+                format!(r#"[{{"t": {v}, "timestamp": {t}}}, {{"t": 1}}, {{"t": 2, "timestamp": 9e9}}]"#);
+            Input::of_readings(payload::readings(batch.as_bytes()).unwrap().samples).unwrap()
+        }),
         document.clone().prop_map(|text| Input::Report(object(text))),
         any::<bool>().prop_map(|online| Input::Presence { online, details: object(r#"{"battery": 1}"#) }),
         document.prop_map(|text| change(&format!(r#"{{"desired": {text}, "tags": {text}}}"#), None)),
@@ -225,10 +236,13 @@ fn any_input() -> impl Strategy<Value = Input> {
 
 proptest! {
     #[test]
-    fn a_twin_is_the_fold_of_its_events(inputs in prop::collection::vec(any_input(), 0..30)) {
+    fn a_twin_is_the_fold_of_its_events(
+        inputs in prop::collection::vec(any_input(), 0..30),
+        began in prop_oneof![Just(0i64), Just(1_795_953_600)],
+    ) {
         let (mut live, mut redone) = (twin(), twin());
         for (second, input) in inputs.into_iter().enumerate() {
-            let second = i64::try_from(second).unwrap();
+            let second = began + i64::try_from(second).unwrap();
             let before = live.clone();
             match live.apply(input, at(second), &cause()) {
                 Ok(outcome) => outcome.events.iter().for_each(|event| redone.redo(event)),

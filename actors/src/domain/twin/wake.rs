@@ -97,7 +97,7 @@ impl Twin {
         let is_suspended = self.lifecycle().is_out_of_service();
         let is_manual = |due: &Due| is_suspended || manual_until.is_some_and(|until| due.at < until);
         let (refused, runs): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_manual);
-        let passed_over: Vec<Json> = skipped
+        let not_run: Vec<Json> = skipped
             .iter()
             .map(|due| passed_over(due, "missed"))
             .chain(
@@ -107,18 +107,24 @@ impl Twin {
             )
             .collect();
         let mark = || ("schedule_done", Json::from(done.to_string()));
-        if !passed_over.is_empty() {
-            let patch = [mark(), ("skipped", Json::Array(passed_over.into()))].into_iter().collect();
+        if !not_run.is_empty() {
+            let patch = [mark(), ("skipped", Json::Array(not_run.into()))].into_iter().collect();
             self.update(outcome, ChangeKind::Skipped, patch, now, &Cause::new(Source::Schedule, ""));
         }
         let mut next_id = 0;
         for due in &runs {
             let cause = Cause::new(Source::Schedule, &format!("entry {}: {}", due.entry, due.cron));
             let mut patch: Object = [mark()].into_iter().collect();
+            let mut kind = ChangeKind::Scheduled;
             if let Action::Set(desired) = &due.action {
-                patch.insert("desired", desired.clone().into());
+                if self.check_section("desired", desired).is_ok() {
+                    patch.insert("desired", desired.clone().into());
+                } else {
+                    kind = ChangeKind::Skipped;
+                    patch.insert("skipped", Json::Array([passed_over(due, "too_large")].into()));
+                }
             }
-            self.update(outcome, ChangeKind::Scheduled, patch, now, &cause);
+            self.update(outcome, kind, patch, now, &cause);
             if let Action::Command(command) = &due.action {
                 let request = CommandRequest::of_schedule(command);
                 // A full queue is the only refusal; what waits there already is the answer to it.

@@ -22,9 +22,10 @@ pub(super) fn decode(topic: &str, payload: &[u8]) -> Option<Result<Decoded, Deco
 }
 
 fn decode_known(payload: &[u8]) -> Result<Decoded, DecodeError> {
-    let document = payload::object(payload)?;
+    let mut bad = Vec::new();
+    let document = payload::object_leaving_out(payload, &mut bad)?;
     let serial = serial_number(document.get("serial_number").cloned())?;
     let device = id_of_serial(&serial)?;
-    let said = Dispositivo::read(document, Speaker::Device)?;
-    Ok(Decoded { device, input: Input::Dispositivo(Box::new(said)) })
+    let said = Dispositivo::read_leaving_out(document, Speaker::Device, &mut bad)?;
+    Ok(Decoded { device, input: Input::Dispositivo(Box::new(said)), bad })
 }

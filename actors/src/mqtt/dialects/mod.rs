@@ -16,6 +16,8 @@ pub const LARGEST_PAYLOAD: usize = 1 << 20;
 pub struct Decoded {
     pub device: DeviceId,
     pub input: Input,
+    /// Readings in it that make no sense, and are not in `input`.
+    pub bad: Vec<PayloadError>,
 }
 
 /// Why a message was not understood.
@@ -27,6 +29,9 @@ pub enum DecodeError {
     BadDeviceId(#[from] BadDeviceId),
     #[error(transparent)]
     Payload(#[from] PayloadError),
+    /// Every reading in it is bad.
+    #[error("{}", .0.first().map(ToString::to_string).unwrap_or_default())]
+    Readings(Vec<PayloadError>),
     #[error("a status is `online` or `offline`, alone or as `status` of an object; this is `{0}`")]
     BadStatus(String),
     #[error("a command's id is a UUID; this is `{0}`")]
@@ -43,6 +48,7 @@ impl DecodeError {
             Self::BadTopic => "bad_topic",
             Self::BadDeviceId(_) => "bad_device_id",
             Self::Payload(error) => error.reason(),
+            Self::Readings(errors) => errors.first().map_or("no_readings", PayloadError::reason),
             Self::BadStatus(_) => "bad_status",
             Self::BadCommandId(_) => "bad_command_id",
             Self::TooLarge { .. } => "too_large",

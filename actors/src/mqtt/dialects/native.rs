@@ -2,6 +2,7 @@
 
 use super::{DecodeError, Decoded};
 use crate::domain::fleet::FirmwareReport;
+use crate::domain::json::bare;
 use crate::domain::payload::{self, PayloadError};
 use crate::domain::{Answer, CommandId, DeviceId, Input, Object, Status};
 use crate::mqtt::topics::{self, Leaf, Native};
@@ -40,9 +41,17 @@ fn is_inbound(leaf: Leaf<'_>) -> bool {
 
 fn decode_native(native: Native<'_>, payload: &[u8]) -> Result<Decoded, DecodeError> {
     let device = DeviceId::parse(native.device)?;
+    let mut bad = Vec::new();
     let input = match native.leaf {
-        Leaf::Data => Input::Telemetry(payload::telemetry(payload)?),
-        Leaf::State => Input::Report(payload::object(payload)?),
+        Leaf::Data => {
+            let heard = payload::readings(payload)?;
+            bad = heard.bad;
+            match Input::of_readings(heard.samples) {
+                Some(input) => input,
+                None => return Err(DecodeError::Readings(bad)),
+            }
+        }
+        Leaf::State => Input::Report(payload::object_leaving_out(payload, &mut bad)?),
         Leaf::Status => presence(payload)?,
         Leaf::Get => Input::AskDesired,
         Leaf::CouldNot => Input::CouldNot(payload::object(payload)?),
@@ -56,15 +65,14 @@ fn decode_native(native: Native<'_>, payload: &[u8]) -> Result<Decoded, DecodeEr
             return Err(DecodeError::BadTopic);
         }
     };
-    Ok(Decoded { device, input })
+    Ok(Decoded { device, input, bad })
 }
 
 /// `online`, `offline`, or `{"status": "online", "firmware_version": "…"}`.
 fn presence(payload: &[u8]) -> Result<Input, DecodeError> {
-    let payload = payload.trim_ascii();
+    let payload = bare(payload);
     if !payload.starts_with(b"{") {
-        let word = String::from_utf8_lossy(payload);
-        let online = online(word.trim_matches('"'))?;
+        let online = online(&payload::word(payload))?;
         return Ok(Input::Presence { online, details: Object::default() });
     }
     let mut details = payload::object(payload)?;

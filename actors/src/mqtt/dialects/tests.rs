@@ -5,7 +5,11 @@ use crate::domain::Json;
 
 fn check(topic: &str, payload: &[u8], expected: &str) {
     let told = match decode(topic, payload) {
-        Ok(Decoded { device, input }) => match input {
+        Ok(Decoded { device, input, bad }) => match input {
+            _ if !bad.is_empty() => {
+                let bad: Vec<_> = bad.iter().map(|error| format!("{}: {error}", error.reason())).collect();
+                format!("{device} but {}", bad.join(", "))
+            }
             Input::Telemetry(telemetry) => {
                 let readings: Vec<_> =
                     telemetry.readings.iter().map(|r| format!("{}={}", r.name, r.value)).collect();
@@ -45,6 +49,36 @@ fn reads_every_form_of_a_status() {
         "iot/devices/p/status",
         br#"{"status": "online", "firmware_version": "1.2"}"#,
         r#"p online=true {"firmware_version":"1.2"}"#,
+    );
+}
+
+#[test]
+fn takes_c_strings_and_byte_order_marks() {
+    check("iot/devices/p/status", b"online\0", "p online=true {}");
+    check("iot/devices/p/status", b"\xef\xbb\xbfoffline\0\0junk", "p online=false {}");
+    check("iot/devices/p/status", b"{\"status\": \"online\"}\0", "p online=true {}");
+    check("iot/devices/p/data", b"\xef\xbb\xbf{\"t\": 1}\0{\"t\": 2}", "p reads t=1");
+    check("iot/devices/p/state", b"{\"a\": 1}\r\n\0", r#"p reports {"a":1}"#);
+}
+
+#[test]
+fn names_what_is_bad_beside_what_is_good() {
+    check(
+        "iot/devices/p/state",
+        br#"{"a": 1e999, "b": 1}"#,
+        "p but number_out_of_range: `a`: the number 1e999 is out of range",
+    );
+    check(
+        "iot/devices/p/data",
+        br#"{"a": 1e999}"#,
+        "number_out_of_range: `a`: the number 1e999 is out of range",
+    );
+    let long =
+        format!(r#"{{"serial_number": "S", "parametros": {{"note": "{}", "t": 1}}}}"#, "x".repeat(16_385));
+    check(
+        "dispositivos/estado",
+        long.as_bytes(),
+        "S but bad_value: `note`: a text has 16384 bytes at most, this one has 16385",
     );
 }
 

@@ -91,13 +91,17 @@ impl<'a> Decoder<'a> {
             0 => received.wrapping_add(self.bytes.signed()?),
             _ => received,
         };
+        let claimed = match bits & head::CLAIMED {
+            0 => None,
+            _ => Some(Timestamp::from_millis(received.wrapping_add(self.bytes.signed()?))),
+        };
         let (device, number, cause) = match (bits & head::SAME_SENDER, before) {
             (0, _) => self.sender()?,
             (_, Some(Recorded { event, .. })) => (event.device.clone(), event.number, event.cause.clone()),
             (_, None) => return Err(CodecError::Nonsense("there is no event before the first")),
         };
         let body = match bits & head::KIND {
-            head::TELEMETRY => self.telemetry(bits & head::IDENTITY != 0)?,
+            head::TELEMETRY => self.telemetry(bits & head::IDENTITY != 0, claimed)?,
             head::TWIN => {
                 let change = change_of(self.bytes.byte()?)?;
                 EventBody::Twin(TwinChange { change, patch: self.object(0)? })
@@ -156,14 +160,14 @@ impl<'a> Decoder<'a> {
         value.map(Box::new).map_err(|_| CodecError::Nonsense(nonsense))
     }
 
-    fn telemetry(&mut self, has_identity: bool) -> Result<EventBody, CodecError> {
+    fn telemetry(&mut self, has_identity: bool, claimed: Option<Timestamp>) -> Result<EventBody, CodecError> {
         let identity = if has_identity { Some(self.bytes.u64()?) } else { None };
         let count = self.bytes.count()?;
         let mut readings = Vec::with_capacity(count.min(self.bytes.left() / SHORTEST_READING + 1));
         for _ in 0..count {
             readings.push(self.reading()?);
         }
-        Ok(EventBody::Telemetry { readings, identity })
+        Ok(EventBody::Telemetry { readings, identity, claimed })
     }
 
     fn reading(&mut self) -> Result<Reading, CodecError> {
@@ -271,6 +275,7 @@ fn change_of(code: u8) -> Result<ChangeKind, CodecError> {
         6 => ChangeKind::Skipped,
         7 => ChangeKind::Lifecycle,
         8 => ChangeKind::Firmware,
+        9 => ChangeKind::Clock,
         _ => return Err(CodecError::Nonsense("there is no such change")),
     })
 }

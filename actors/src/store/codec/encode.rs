@@ -37,8 +37,10 @@ impl<'a> Writer<'a> {
             before.number == *number && before.cause == *cause && before.device == *device
         });
         let mut bits = match body {
-            EventBody::Telemetry { identity: None, .. } => head::TELEMETRY,
-            EventBody::Telemetry { identity: Some(_), .. } => head::TELEMETRY | head::IDENTITY,
+            EventBody::Telemetry { identity, claimed, .. } => {
+                let identity = if identity.is_some() { head::IDENTITY } else { 0 };
+                head::TELEMETRY | identity | if claimed.is_some() { head::CLAIMED } else { 0 }
+            }
             EventBody::Twin(_) => head::TWIN,
             EventBody::Presence { .. } => head::PRESENCE,
             EventBody::Command(_) => head::COMMAND,
@@ -58,6 +60,9 @@ impl<'a> Writer<'a> {
         put_signed(&mut self.out, received_at.millis().wrapping_sub(received_before));
         if at != received_at {
             put_signed(&mut self.out, at.millis().wrapping_sub(received_at.millis()));
+        }
+        if let EventBody::Telemetry { claimed: Some(claimed), .. } = body {
+            put_signed(&mut self.out, claimed.millis().wrapping_sub(received_at.millis()));
         }
         if !same_sender {
             self.text(device.as_str());
@@ -87,7 +92,7 @@ impl<'a> Writer<'a> {
 
     fn body(&mut self, body: &'a EventBody) {
         match body {
-            EventBody::Telemetry { readings, identity } => {
+            EventBody::Telemetry { readings, identity, .. } => {
                 if let Some(identity) = identity {
                     self.out.extend(identity.to_le_bytes());
                 }
@@ -249,6 +254,7 @@ fn change_code(change: ChangeKind) -> u8 {
         ChangeKind::Skipped => 6,
         ChangeKind::Lifecycle => 7,
         ChangeKind::Firmware => 8,
+        ChangeKind::Clock => 9,
     }
 }
 

@@ -4,8 +4,8 @@
 //! blob      = version:u8 body checksum:u64le             checksum: FNV-1a 64 of all before it
 //! body      = count texts event*                         every count and reference is a varint
 //! texts     = count (length bytes)*                      each text once, in the order of first use
-//! event     = head:u8 seq received_at [at] [sender] content              head: kind, flags
-//!             differences to the event before, zigzag; `at` as the difference to `received_at`
+//! event     = head:u8 seq received_at [at] [claimed] [sender] content    head: kind, flags
+//!             differences to the event before, zigzag; `at` and `claimed` as the difference to `received_at`
 //! sender    = device:text number source:u8 by:text [run]  left out where it is the one before
 //! run       = id:[u8; 16] depth:u8 flags:u8              where a rule brought it about
 //! telemetry = [identity:u64le] count reading*
@@ -25,8 +25,9 @@ pub use decode::decode;
 pub use encode::encode;
 
 /// The first byte of a blob. A reader knows this one and those before it.
-/// Version 1 knew no rules: no `run`, no alarm, rule or signal. Version 2 knew no fleet, and no jobs as causes.
-const VERSION: u8 = 3;
+/// Version 1 knew no rules: no `run`, no alarm, rule or signal. Version 2 knew no fleet, and no jobs as causes. Version
+/// 3 believed every clock of a device.
+const VERSION: u8 = 4;
 const FIRST_VERSION: u8 = 1;
 
 /// Why bytes are no events.
@@ -58,6 +59,8 @@ mod head {
     pub const AT_RECEIPT: u8 = 1 << 3;
     /// Device, number and cause are those of the event before.
     pub const SAME_SENDER: u8 = 1 << 4;
+    /// The device said another time, which is not believed.
+    pub const CLAIMED: u8 = 1 << 6;
 }
 
 /// What a sender's source is told with.

@@ -55,7 +55,7 @@ fn a_message_takes_few_bytes() {
             reading("pressure", "1013.25", "hPa"),
         ];
         let at = Timestamp::from_millis(1_767_268_800_000 + i64::try_from(seq).unwrap() * 10_000);
-        let body = EventBody::Telemetry { readings, identity: None };
+        let body = EventBody::Telemetry { readings, identity: None, claimed: None };
         let device = DeviceId::parse("pump-1").unwrap();
         let cause = Cause::new(Source::Mqtt, "iot/devices/pump-1/data");
         Recorded::new(seq, Event { device, number: DeviceNumber(1), at, received_at: at, body, cause })
@@ -130,7 +130,7 @@ fn what_version_1_wrote_is_read() {
     let patch: Object = [("desired", Json::from("on"))].into_iter().collect();
     let id = CommandId(uuid::Uuid::from_u128(7));
     let bodies = [
-        EventBody::Telemetry { readings: vec![reading], identity: Some(99) },
+        EventBody::Telemetry { readings: vec![reading], identity: Some(99), claimed: None },
         EventBody::Twin(TwinChange { change: ChangeKind::Updated, patch }),
         EventBody::Presence { status: Status::Online, reason: "heard".into() },
         EventBody::Command(Box::new(CommandChange { id, step: Step::Sent { attempt: 2 } })),
@@ -262,6 +262,13 @@ fn any_step() -> impl Strategy<Value = (CommandId, Step)> {
     (any_id(), step)
 }
 
+fn any_claim() -> impl Strategy<Value = Option<Timestamp>> {
+    prop::option::weighted(
+        0.2,
+        (-62_135_596_800_000i64..253_402_300_799_999).prop_map(Timestamp::from_millis),
+    )
+}
+
 fn any_body() -> impl Strategy<Value = EventBody> {
     let change = prop_oneof![
         Just(ChangeKind::Registered),
@@ -271,11 +278,12 @@ fn any_body() -> impl Strategy<Value = EventBody> {
         Just(ChangeKind::Deleted),
         Just(ChangeKind::Scheduled),
         Just(ChangeKind::Skipped),
+        Just(ChangeKind::Clock),
     ];
     let status = prop_oneof![Just(Status::Unknown), Just(Status::Online), Just(Status::Offline)];
     prop_oneof![
-        3 => (prop::collection::vec(any_reading(), 0..5), any::<Option<u64>>())
-            .prop_map(|(readings, identity)| EventBody::Telemetry { readings, identity }),
+        3 => (prop::collection::vec(any_reading(), 0..5), any::<Option<u64>>(), any_claim())
+            .prop_map(|(readings, identity, claimed)| EventBody::Telemetry { readings, identity, claimed }),
         1 => (change, prop::collection::vec(("[a-z]{0,4}", any_json()), 0..4)).prop_map(|(change, patch)| {
             EventBody::Twin(TwinChange { change, patch: patch.into_iter().collect::<Object>() })
         }),

@@ -1,5 +1,7 @@
 //! The suite that every store passes.
 
+use std::collections::HashSet;
+
 use super::support::*;
 use crate::domain::series::HistoryQuery;
 use crate::domain::{DeviceId, DeviceNumber, Kind, Mode, Status, Timestamp, payload};
@@ -82,25 +84,34 @@ async fn knows_a_message_by_its_time_and_content() {
     for mut fixture in Fixture::both().await {
         let mut world = World::new();
         let message = |minute: i64| format!(r#"{{"t": 1, "timestamp": {}}}"#, NOON + minute * 60_000);
-        for minute in [5, 1, 9, 30 * 60, 3] {
+        for minute in [5, 1, 9, -30 * 60, 3] {
             world.tell("a", &message(minute));
             world.tell("b", r#"{"t": 1}"#);
         }
         fixture.commit(&world.batch()).await;
         let device = world.number("a");
         for _ in 0..3 {
-            for minute in [5, 1, 9, 30 * 60, 3, 2, 10] {
+            let (mut asked, mut expected) = (Vec::new(), HashSet::new());
+            for minute in [5, 1, 9, -30 * 60, 3, 2, 10] {
                 let telemetry = payload::telemetry(message(minute).as_bytes()).unwrap();
-                let (at, identity) = (telemetry.at.unwrap(), telemetry.identity().unwrap());
-                let expected = ![2, 10].contains(&minute);
-                assert_eq!(
-                    fixture.store.has_message(device, at, identity).await.unwrap(),
-                    expected,
-                    "{minute}"
-                );
-                assert!(!fixture.store.has_message(device, at, identity ^ 1).await.unwrap());
-                assert!(!fixture.store.has_message(world.number("b"), at, identity).await.unwrap());
+                let identity = telemetry.identity(true).unwrap();
+                let at = telemetry.at.unwrap().written.at;
+                asked.push((at, identity));
+                let store = &fixture.store;
+                let has = |device, message| async move {
+                    !store.has_messages(device, &[message]).await.unwrap().is_empty()
+                };
+                let is_there = has(device, (at, identity)).await;
+                assert_eq!(is_there, ![2, 10].contains(&minute), "{minute}");
+                if is_there {
+                    expected.insert(identity);
+                }
+                assert!(!has(device, (at, identity ^ 1)).await);
+                assert!(!has(device, (at.plus_millis(1), identity)).await);
+                assert!(!has(world.number("b"), (at, identity)).await);
             }
+            assert_eq!(fixture.store.has_messages(device, &asked).await.unwrap(), expected, "together");
+            assert!(fixture.store.has_messages(device, &[]).await.unwrap().is_empty());
             fixture.store.maintain(world.now).await.unwrap();
             fixture.reopen().await;
         }

@@ -1,5 +1,7 @@
 //! Readings over time: chunks and the tail as one.
 
+use std::collections::HashSet;
+
 use futures_util::TryStreamExt;
 use sea_orm::{QueryOrder, Select};
 
@@ -12,6 +14,8 @@ use crate::domain::{DeviceNumber, Recorded, Timestamp};
 use crate::store::{StoreError, select};
 
 const READ: &str = "read history";
+/// Messages whose times are nearer to each other than this are looked for together.
+const TOGETHER_MS: i64 = 3_600_000;
 
 /// See [`crate::store::Store::raw_history`].
 pub async fn raw(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {
@@ -65,29 +69,36 @@ pub async fn buckets(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<Bucke
     Ok(fold.finish(query.newest_first, query.limit))
 }
 
-/// See [`crate::store::Store::has_message`].
-pub async fn has_message(
+/// See [`crate::store::Store::has_messages`].
+pub async fn has_messages(
     store: &SqlStore,
     device: DeviceNumber,
-    at: Timestamp,
-    identity: u64,
-) -> Result<bool, StoreError> {
+    messages: &[(Timestamp, u64)],
+) -> Result<HashSet<u64>, StoreError> {
+    let mut wanted: HashSet<_> = messages.iter().copied().collect();
     let view = store.tail.view();
-    if view.of_device(device).iter().any(|recorded| select::is_message(recorded, at, identity)) {
-        return Ok(true);
-    }
-    // What chunks hold from beyond the view's `after` was in the view: no need to tell them apart.
-    let mut rows = chunks::in_time(device, Some(at), Some(at.plus_millis(1)))
-        .stream(&store.readers)
-        .await
-        .map_err(failed(READ))?;
-    while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
-        let events = rows::events(READ, row.first_seq, &row.body)?;
-        if events.iter().any(|recorded| select::is_message(recorded, at, identity)) {
-            return Ok(true);
+    let mut found: HashSet<u64> =
+        view.of_device(device).iter().filter_map(|recorded| select::message(recorded, &wanted)).collect();
+    wanted.retain(|(_, identity)| !found.contains(identity));
+    let mut times: Vec<Timestamp> = wanted.iter().map(|(at, _)| *at).collect();
+    times.sort_unstable();
+    // What lies far apart is asked for apart: what is between may be years of readings.
+    for near in times.chunk_by(|one, next| next.millis() - one.millis() < TOGETHER_MS) {
+        let (Some(first), Some(last)) = (near.first(), near.last()) else { continue };
+        // What chunks hold from beyond the view's `after` was in the view: no need to tell them apart.
+        let mut rows = chunks::in_time(device, Some(*first), Some(last.plus_millis(1)))
+            .stream(&store.readers)
+            .await
+            .map_err(failed(READ))?;
+        while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+            let after = near.partition_point(|at| at.millis() < row.first_at);
+            if near.get(after).is_some_and(|at| at.millis() <= row.last_at) {
+                let events = rows::events(READ, row.first_seq, &row.body)?;
+                found.extend(events.iter().filter_map(|recorded| select::message(recorded, &wanted)));
+            }
         }
     }
-    Ok(false)
+    Ok(found)
 }
 
 /// One statement, so that all its rows are of one moment even while chunks are written anew. Rows come by

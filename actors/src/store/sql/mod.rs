@@ -57,6 +57,7 @@ mod tail;
 mod write;
 mod writer;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -189,13 +190,12 @@ impl Store for SqlStore {
         history::buckets(self, query).await
     }
 
-    async fn has_message(
+    async fn has_messages(
         &self,
         device: DeviceNumber,
-        at: Timestamp,
-        identity: u64,
-    ) -> Result<bool, StoreError> {
-        history::has_message(self, device, at, identity).await
+        messages: &[(Timestamp, u64)],
+    ) -> Result<HashSet<u64>, StoreError> {
+        history::has_messages(self, device, messages).await
     }
 
     async fn extent(&self, device: DeviceNumber) -> Result<Extent, StoreError> {

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::book::Book;
 use super::world::{World, is_deletion};
 use crate::domain::event::ChangeKind;
-use crate::domain::twin::Properties;
+use crate::domain::twin::{Arrival, Properties};
 use crate::domain::{
     DeviceId, Event, EventBody, Json, Mode, Object, Reading, Recorded, Scalar, Status, Timestamp, Twin,
     TwinChange,
@@ -117,7 +117,7 @@ fn property(properties: &mut Properties, name: &str, value: &Json, at: Timestamp
     match Scalar::from_json(was.clone()) {
         Some(value) => {
             let reading = Reading { name: name.into(), value, unit: None, quality_score: None };
-            properties.read(&reading, before);
+            properties.read(&reading, before, Arrival { received: before, claimed: None });
         }
         None => properties.merge(&[(name, was)].into_iter().collect(), before, None),
     }

@@ -93,7 +93,12 @@ pub(super) fn readings(values: &[(&str, Json)], at: Option<Timestamp>) -> Input 
         unit: None,
         quality_score: None,
     };
-    Input::Telemetry(Telemetry { readings: values.iter().map(reading).collect(), at, message_id: None })
+    let readings = values.iter().map(reading).collect();
+    Input::Telemetry(Telemetry {
+        readings,
+        at: at.map(crate::domain::reading::Claim::at),
+        ..Telemetry::default()
+    })
 }
 
 impl Sim {

@@ -11,14 +11,15 @@ use super::world::{World, property, value_at};
 use crate::domain::rules::expression::Twins as _;
 use crate::domain::rules::model::{Trigger, TriggerKind};
 use crate::domain::rules::record::{RunId, RunKind, WhyNot};
-use crate::domain::{DeviceId, Event, EventBody, Json, Object, Recorded, Timestamp, TwinChange};
+use crate::domain::twin::Arrival;
+use crate::domain::{DeviceId, Event, EventBody, Json, Object, Recorded, Timestamp, Twin, TwinChange};
 
 /// A trigger that an event may concern, and what it looks at as it was before.
 pub(super) struct Hit {
     spot: Spot,
     before: Option<Json>,
-    /// When the value before was said.
-    before_at: Option<Timestamp>,
+    /// The event is a reading that came late: the twin is past it.
+    is_late: bool,
     /// The type of the command that came further, where it is known.
     command_type: Option<Box<str>>,
 }
@@ -32,14 +33,21 @@ pub(super) fn collect(world: &World, book: &Book, event: &Event) -> Vec<Hit> {
     let known = world.devices.get(&event.device);
     let twin = known.and_then(|known| known.twin.as_deref());
     let watch = known.map_or(&[][..], |known| &known.watch);
-    let mut add = |spot: Spot, before: Option<(Json, Timestamp)>, command_type: Option<Box<str>>| {
-        let (before, before_at) = before.unzip();
-        hits.push(Hit { spot, before, before_at, command_type });
+    let mut add = |spot: Spot, before: Option<Json>, is_late: bool, command_type: Option<Box<str>>| {
+        hits.push(Hit { spot, before, is_late, command_type });
+    };
+    let arrival = match event.body {
+        EventBody::Telemetry { claimed, .. } => Some(Arrival { received: event.received_at, claimed }),
+        _ => None,
     };
     let mut reported = |name: &str| {
+        let is_late = |twin: &Twin, arrival| {
+            twin.reported.get(name).is_some_and(|property| property.is_past(event.at, arrival))
+        };
         for spot in watch::of_property(watch, name, book) {
             let before = twin.and_then(|twin| property(&twin.reported, watch::property(spot, book)));
-            add(spot, before.map(|(value, at)| (value.clone(), at)), None);
+            let is_late = twin.zip(arrival).is_some_and(|(twin, arrival)| is_late(twin, arrival));
+            add(spot, before.map(|(value, _)| value.clone()), is_late, None);
         }
     };
     match &event.body {
@@ -54,29 +62,30 @@ pub(super) fn collect(world: &World, book: &Book, event: &Event) -> Vec<Hit> {
         for spot in watch::of_class(watch, watch::DOCUMENT) {
             if let TriggerKind::Changed { path, .. } = &book.trigger(*spot).kind {
                 let before = twin.and_then(|twin| value_at(twin, path));
-                add(*spot, before.map(|value| (value, event.received_at)), None);
+                add(*spot, before, false, None);
             }
         }
     }
     match &event.body {
         EventBody::Presence { .. } => {
-            let before = twin.map(|twin| (Json::from(twin.status.as_str()), event.received_at));
-            watch::of_class(watch, watch::PRESENCE).iter().for_each(|spot| add(*spot, before.clone(), None));
+            let before = twin.map(|twin| Json::from(twin.status.as_str()));
+            let spots = watch::of_class(watch, watch::PRESENCE);
+            spots.iter().for_each(|spot| add(*spot, before.clone(), false, None));
         }
         EventBody::Command(change) => {
             let spots = watch::of_class(watch, watch::COMMAND);
             let known = || twin.and_then(|twin| twin.command(change.id));
             let named = if spots.is_empty() { None } else { known().map(|c| c.request.command_type.clone()) };
-            spots.iter().for_each(|spot| add(*spot, None, named.clone()));
+            spots.iter().for_each(|spot| add(*spot, None, false, named.clone()));
         }
         EventBody::Alarm(_) => {
             let spots = watch::of_class(watch, watch::ALARM).iter().chain(&book.alarms);
-            spots.for_each(|spot| add(*spot, None, None));
+            spots.for_each(|spot| add(*spot, None, false, None));
         }
         _ => {}
     }
     for spot in watch::of_class(watch, watch::EVENT) {
-        add(*spot, None, None);
+        add(*spot, None, false, None);
     }
     if hits.len() > 1 {
         hits.sort_by_key(|hit| (book.rank(hit.spot.rule), hit.spot.trigger));
@@ -103,9 +112,8 @@ impl Work<'_> {
         let device = (!event.device.is_none()).then(|| (event.device.clone(), event.number));
         let fired = match (&trigger.kind, &event.body) {
             (TriggerKind::Numeric { .. }, _) => {
-                let is_late = |before: Timestamp| event.at < before;
-                if matches!(event.body, EventBody::Telemetry { .. }) && hit.before_at.is_some_and(is_late) {
-                    return; // the twin is past it
+                if hit.is_late {
+                    return;
                 }
                 return self.look_at_state(&hit, trigger, true, recorded);
             }

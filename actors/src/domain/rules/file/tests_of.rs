@@ -89,7 +89,7 @@ fn test(c: &mut Checker, node: &Node, index: usize, rule: &Rule) -> Option<Test>
 fn moment(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<Timestamp> {
     let node = map.get(key)?;
     let text = node.as_text().unwrap_or_default();
-    let at = Timestamp::parse(text).filter(|_| text.contains('T'));
+    let at = Timestamp::parse_calendar(text);
     if at.is_none() {
         c.expected(node, "a time such as 2026-01-01T22:30:00+01:00");
     }

@@ -25,7 +25,21 @@ impl Dispositivo {
     ///
     /// # Errors
     /// Names the field that is missing, or is something else than it must be.
-    pub fn read(mut document: Object, speaker: Speaker) -> Result<Self, PayloadError> {
+    pub fn read(document: Object, speaker: Speaker) -> Result<Self, PayloadError> {
+        let mut bad = Vec::new();
+        let said = Self::read_leaving_out(document, speaker, &mut bad)?;
+        bad.into_iter().next().map_or(Ok(said), Err)
+    }
+
+    /// The same, but a parameter that is no reading, for its name or text is too long, is none and is named.
+    ///
+    /// # Errors
+    /// As [`Dispositivo::read`].
+    pub fn read_leaving_out(
+        mut document: Object,
+        speaker: Speaker,
+        bad: &mut Vec<PayloadError>,
+    ) -> Result<Self, PayloadError> {
         let mut said = Self {
             speaker,
             serial: None,
@@ -37,7 +51,7 @@ impl Dispositivo {
             profile: Object::default(),
         };
         if let Some(parameters) = &said.parameters {
-            said.readings = readings(parameters)?;
+            said.readings = readings(parameters, bad)?;
         }
         if speaker != Speaker::App {
             said.serial = Some(serial_number(document.remove("serial_number"))?);
@@ -109,8 +123,8 @@ fn object(document: &mut Object, field: &str) -> Result<Option<Object>, PayloadE
     }
 }
 
-fn readings(parameters: &Object) -> Result<Vec<Reading>, PayloadError> {
-    let mut readings = payload::scalars(parameters)?;
+fn readings(parameters: &Object, bad: &mut Vec<PayloadError>) -> Result<Vec<Reading>, PayloadError> {
+    let mut readings = payload::scalars(parameters, bad)?;
     for reading in &mut readings {
         if TAKEN.contains(&&*reading.name) {
             reading.name = format!("parametros.{}", reading.name).into();

@@ -124,6 +124,7 @@ fn how_long_an_act_takes_changes_nothing() {
                 quality_score: None,
             }],
             identity: None,
+            claimed: None,
         };
         let at = noon().plus_millis(i64::from(seq));
         let event = crate::domain::Event {

@@ -1,0 +1,300 @@
+//! Times as devices and people write them: the one reader of all of them.
+//!
+//! | form | example |
+//! |---|---|
+//! | RFC 3339, also with a space for the `T`, a comma, no seconds | `2026-01-01T13:00:00.5+01:00` |
+//! | the same with an offset as ISO 8601 has it | `…+0100`, `…+01` |
+//! | the same without any zone: [`Written::has_zone`] is false | `2026-01-01 12:00:00` |
+//! | epoch seconds, ms, µs or ns, told apart by their size, with or without a fraction | `1767268800.25` |
+
+use chrono::{LocalResult, NaiveDate, TimeDelta, TimeZone as _};
+use chrono_tz::Tz;
+
+use super::Timestamp;
+
+/// A time as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The moment; where no zone was written, as if it were UTC.
+    pub at: Timestamp,
+    pub has_zone: bool,
+    /// It says more than milliseconds, which a [`Timestamp`] cannot hold.
+    pub is_finer: bool,
+}
+
+const NS_IN_MS: i128 = 1_000_000;
+/// By the size of an epoch number, what one of it is in ns. Up to the year 5138 each, and no unit says a time after
+/// 1973 with a number that another says one before 5138 with.
+const UNITS: [(u128, i128); 4] = [
+    (100_000_000_000, 1_000_000_000),
+    (100_000_000_000_000, NS_IN_MS),
+    (100_000_000_000_000_000, 1_000),
+    (100_000_000_000_000_000_000, 1),
+];
+
+impl Written {
+    /// Reads a time from text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        // A date has its first hyphen behind the year, an epoch number at most in front.
+        if text.as_bytes().get(4) == Some(&b'-') { calendar(text) } else { Self::epoch(text) }
+    }
+
+    /// Reads an epoch number: seconds, ms, µs or ns.
+    #[must_use]
+    pub fn epoch(text: &str) -> Option<Self> {
+        let (is_negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text.strip_prefix('+').unwrap_or(text)),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let is_plain = !whole.is_empty() && [whole, fraction].iter().all(|part| are_digits(part.as_bytes()));
+        if !is_plain {
+            return Self::exponent(text); // 1.7672688e9
+        }
+        let number: u128 = whole.parse().ok()?;
+        let (_, unit) = UNITS.into_iter().find(|(below, _)| number < *below)?;
+        let mut ns = i128::try_from(number).ok()? * unit;
+        let (mut digit, mut is_finer) = (unit, false);
+        for byte in fraction.bytes() {
+            let value = i128::from(byte - b'0');
+            digit /= 10;
+            ns += value * digit;
+            is_finer |= digit == 0 && value != 0;
+        }
+        Self::of_ns(if is_negative { -ns } else { ns }, is_finer, true)
+    }
+
+    /// The moment, where a time without a zone is one of `zone`: of two (in autumn) the first, and of none (in
+    /// spring) the one as long after midnight.
+    #[must_use]
+    pub fn in_zone(self, zone: Tz) -> Timestamp {
+        if self.has_zone {
+            return self.at;
+        }
+        let Some(utc) = chrono::DateTime::from_timestamp_millis(self.at.millis()) else { return self.at };
+        let wall = utc.naive_utc();
+        let found = match zone.from_local_datetime(&wall) {
+            LocalResult::Single(found) | LocalResult::Ambiguous(found, _) => found,
+            // Clocks go forward by an hour or two: the offset of a day before is that of the skipped wall time.
+            LocalResult::None => match zone.from_local_datetime(&(wall - TimeDelta::days(1))).earliest() {
+                Some(day_before) => day_before + TimeDelta::days(1),
+                None => return self.at,
+            },
+        };
+        Timestamp::from_millis(found.timestamp_millis())
+    }
+
+    fn exponent(text: &str) -> Option<Self> {
+        let number: f64 = text.parse().ok().filter(|_| text.contains(['e', 'E']))?;
+        let size = number.abs();
+        #[expect(clippy::cast_precision_loss, reason = "the limits are powers of ten")]
+        let (_, unit) = UNITS.into_iter().find(|(below, _)| size < *below as f64)?;
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "below 1e20 ns each"
+        )]
+        let ns = (number * unit as f64) as i128;
+        Self::of_ns(ns, false, true)
+    }
+
+    fn of_ns(ns: i128, is_finer: bool, has_zone: bool) -> Option<Self> {
+        let millis = i64::try_from(ns.div_euclid(NS_IN_MS)).ok()?;
+        let is_finer = is_finer || ns.rem_euclid(NS_IN_MS) != 0;
+        Timestamp::within(millis).map(|at| Self { at, has_zone, is_finer })
+    }
+}
+
+/// `YYYY-MM-DD`, `T` or a space, `HH:MM[:SS[.fraction]]` and perhaps `Z` or an offset.
+fn calendar(text: &str) -> Option<Written> {
+    let mut rest = text.as_bytes();
+    let year = number(&mut rest, 4)?;
+    let month = number(skip(&mut rest, b"-")?, 2)?;
+    let day = number(skip(&mut rest, b"-")?, 2)?;
+    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
+    let hour = number(skip(&mut rest, b"Tt ")?, 2)?;
+    let minute = number(skip(&mut rest, b":")?, 2)?;
+    let second = if rest.first() == Some(&b':') { number(skip(&mut rest, b":")?, 2)? } else { 0 };
+    if hour > 23 || minute > 59 || second > 60 {
+        return None; // 60 is a leap second, and as good as the one after it
+    }
+    let mut ns = i128::from(second) * 1_000_000_000;
+    let mut is_finer = false;
+    if skip(&mut rest, b".,").is_some() {
+        let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let mut digit = 1_000_000_000;
+        for byte in rest.get(..length).filter(|digits| !digits.is_empty())? {
+            let value = i128::from(*byte - b'0');
+            digit /= 10;
+            ns += value * digit;
+            is_finer |= digit == 0 && value != 0;
+        }
+        rest = &rest[length..];
+    }
+    let offset = offset(rest)?;
+    let minutes = i64::from(hour) * 60 + i64::from(minute) - offset.unwrap_or(0);
+    let days = i64::from(date.to_epoch_days());
+    ns += (i128::from(days) * 1_440 + i128::from(minutes)) * 60 * 1_000_000_000;
+    Written::of_ns(ns, is_finer, offset.is_some())
+}
+
+/// What stands behind the time: `Z`, `+01:00`, `+0100`, `+01`, or nothing, which is no zone. In minutes.
+fn offset(rest: &[u8]) -> Option<Option<i64>> {
+    let mut rest = rest.trim_ascii();
+    let sign = match rest {
+        [] => return Some(None),
+        [b'Z' | b'z'] | b"UTC" | b"GMT" => return Some(Some(0)),
+        [b'+', ..] => 1,
+        [b'-', ..] => -1,
+        _ => return None,
+    };
+    rest = &rest[1..];
+    let hours = number(&mut rest, 2)?;
+    let minutes = match skip(&mut rest, b":") {
+        None if rest.is_empty() => 0,
+        _ => number(&mut rest, 2)?,
+    };
+    let is_one = rest.is_empty() && hours <= 23 && minutes <= 59;
+    is_one.then(|| Some(sign * (i64::from(hours) * 60 + i64::from(minutes))))
+}
+
+/// Takes a number of exactly so many digits off the front.
+fn number(rest: &mut &[u8], digits: usize) -> Option<u32> {
+    let (number, behind) = rest.split_at_checked(digits).filter(|(number, _)| are_digits(number))?;
+    *rest = behind;
+    Some(number.iter().fold(0, |number, digit| number * 10 + u32::from(*digit - b'0')))
+}
+
+/// Takes one of these bytes off the front.
+fn skip<'a, 'b>(rest: &'a mut &'b [u8], any_of: &[u8]) -> Option<&'a mut &'b [u8]> {
+    let (first, behind) = rest.split_first()?;
+    if !any_of.contains(first) {
+        return None;
+    }
+    *rest = behind;
+    Some(rest)
+}
+
+fn are_digits(bytes: &[u8]) -> bool {
+    bytes.iter().all(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let told = Written::parse(text).map_or_else(String::new, |written| {
+            let zone = if written.has_zone { "" } else { " no zone" };
+            let finer = if written.is_finer { " finer" } else { "" };
+            format!("{}{zone}{finer}", written.at)
+        });
+        assert_eq!(told, expected, "{text}");
+    }
+
+    const NOON: &str = "2026-01-01T12:00:00.000Z";
+
+    #[test]
+    fn reads_every_offset() {
+        for text in [
+            "2026-01-01T13:00:00.000+0100",
+            "2026-01-01T13:00:00+01",
+            "2026-01-01T13:00:00+01:00",
+            "2026-01-01T07:30:00-0430",
+            "2026-01-01T12:00:00Z",
+            "2026-01-01t12:00:00z",
+            "2026-01-01 12:00:00Z",
+            "2026-01-01 13:00:00 +0100",
+            "2026-01-01 12:00:00 UTC",
+            "2026-01-01T12:00Z",
+            "2026-01-01T11:59:60Z",
+            " 2026-01-01T12:00:00,000Z\n",
+        ] {
+            check(text, NOON);
+        }
+        for wrong in ["+1", "+24", "+0160", "+01:", "+01:0", "+01:00:00", "CET", "Z+01", "+", "+010"] {
+            check(&format!("2026-01-01T13:00:00{wrong}"), "");
+        }
+    }
+
+    #[test]
+    fn reads_every_epoch_unit() {
+        for text in ["1767268800", "1767268800000", "1767268800000000", "1767268800000000000", "1.7672688e9"]
+        {
+            check(text, NOON);
+        }
+        check("1767268800.25", "2026-01-01T12:00:00.250Z");
+        check("1767268800123.4", "2026-01-01T12:00:00.123Z finer");
+        check("1767268800123456", "2026-01-01T12:00:00.123Z finer");
+        check("1767268800123456789", "2026-01-01T12:00:00.123Z finer");
+        check("1767268800.0000000001", "2026-01-01T12:00:00.000Z finer");
+        check("-1", "1969-12-31T23:59:59.000Z");
+        check("-0.5", "1969-12-31T23:59:59.500Z");
+        check("0", "1970-01-01T00:00:00.000Z");
+        for wrong in
+            ["", "NaN", "inf", "1e300", "yesterday", ".5", "1_000", "100000000000000000000", "--1", "0x10"]
+        {
+            check(wrong, "");
+        }
+    }
+
+    #[test]
+    fn says_what_was_not_written() {
+        check("2026-01-01T12:00:00", &format!("{NOON} no zone"));
+        check("2026-01-01 12:00", &format!("{NOON} no zone"));
+        check("2026-01-01T12:00:00.000100Z", &format!("{NOON} finer"));
+        check("2026-01-01T12:00:00.0000000001Z", &format!("{NOON} finer"));
+        for wrong in [
+            "2026-01-01",
+            "2026-13-01T12:00:00Z",
+            "2026-02-29T12:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T12:60:00Z",
+            "2026-01-01T12:00:61Z",
+            "2026-01-01T12:00:00.Z",
+            "2026-01-01T12",
+            "0000-01-01T12:00:00Z",
+            "2026-01-01T12:00:00Zx",
+        ] {
+            check(wrong, "");
+        }
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_one_of_the_zone_that_is_named() {
+        let check = |text: &str, zone: &str, expected: &str| {
+            let at = Written::parse(text).unwrap().in_zone(zone.parse().unwrap());
+            assert_eq!(at.to_string(), expected, "{text} in {zone}");
+        };
+        check("2026-01-01T13:00:00", "Europe/Madrid", NOON);
+        check("2026-01-01T12:00:00", "UTC", NOON);
+        check("2026-01-01T12:00:00Z", "Europe/Madrid", NOON);
+        check("2026-03-29T02:30:00", "Europe/Madrid", "2026-03-29T01:30:00.000Z");
+        check("2026-10-25T02:30:00", "Europe/Madrid", "2026-10-25T00:30:00.000Z");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in prop_oneof![any::<String>(), "[-+0-9TZ:., ]{0,40}", "2026-[-+0-9TZ:., é]{0,30}"]) {
+            if let Some(written) = Written::parse(&text) {
+                let _ = written.in_zone(Tz::Europe__Madrid);
+            }
+        }
+
+        #[test]
+        fn agrees_with_another_reader_of_rfc_3339(millis in -62_135_596_800_000i64..253_402_300_799_999, offset in -1_439i32..1_440) {
+            let zone = chrono::FixedOffset::east_opt(offset * 60).unwrap();
+            let time = chrono::DateTime::from_timestamp_millis(millis).unwrap().with_timezone(&zone);
+            let text = time.to_rfc3339();
+            prop_assume!(text.as_bytes().get(4) == Some(&b'-') && !text.starts_with("0000"));
+            prop_assert_eq!(Written::parse(&text).unwrap().at.millis(), millis);
+            if (100_000_000_000..100_000_000_000_000).contains(&millis.unsigned_abs()) {
+                prop_assert_eq!(Written::epoch(&millis.to_string()).unwrap().at.millis(), millis);
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The flat form: readings by name, nested names joined with dots.
+
+use super::{MOST_READINGS, PayloadError, check, shown};
+use crate::domain::json::{Json, Object};
+use crate::domain::reading::{Reading, Scalar};
+
+/// Takes the readings of an object that is nothing else. `place` stands in front of the names of bad ones.
+pub(super) fn read(
+    mut payload: Object,
+    place: &str,
+    readings: &mut Vec<Reading>,
+    bad: &mut Vec<PayloadError>,
+) -> Result<(), PayloadError> {
+    let units = match payload.remove("units") {
+        Some(Json::Object(units)) => units,
+        Some(other) => {
+            payload.insert("units", other); // a reading that happens to be called so
+            Object::default()
+        }
+        None => Object::default(),
+    };
+    Flattening { units: &units, place, readings, bad }.value("", &Json::Object(payload))
+}
+
+/// The numbers, booleans and texts in `object` as readings, nested names joined with dots. Those whose name or text
+/// is too long go to `bad`.
+///
+/// # Errors
+/// There are too many.
+pub fn scalars(object: &Object, bad: &mut Vec<PayloadError>) -> Result<Vec<Reading>, PayloadError> {
+    let mut readings = Vec::new();
+    let (units, place) = (&Object::default(), "");
+    let mut flattening = Flattening { units, place, readings: &mut readings, bad };
+    object.iter().try_for_each(|(name, value)| flattening.value(name, value))?;
+    Ok(readings)
+}
+
+struct Flattening<'a> {
+    units: &'a Object,
+    place: &'a str,
+    readings: &'a mut Vec<Reading>,
+    bad: &'a mut Vec<PayloadError>,
+}
+
+impl Flattening<'_> {
+    fn value(&mut self, name: &str, value: &Json) -> Result<(), PayloadError> {
+        let join = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+        match value {
+            Json::Null => Ok(()),
+            Json::Object(entries) => {
+                entries.iter().try_for_each(|(key, value)| self.value(&join(key), value))
+            }
+            Json::Array(items) => items
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, value)| self.value(&join(&index.to_string()), value)),
+            Json::Number(_) | Json::Bool(_) | Json::String(_) => {
+                if self.readings.len() + self.bad.len() >= MOST_READINGS {
+                    return Err(PayloadError::TooMany);
+                }
+                if let Some(value) = Scalar::from_json(value.clone()) {
+                    self.scalar(name, value);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn scalar(&mut self, name: &str, value: Scalar) {
+        let unit = self.units.get(name).and_then(Json::as_str).map(Into::into);
+        let reading = Reading { name: name.into(), value, unit, quality_score: None };
+        match check(&reading) {
+            Ok(()) => self.readings.push(reading),
+            Err(detail) => {
+                let name = format!("{}{}", self.place, shown(name));
+                self.bad.push(PayloadError::BadValue { name, detail });
+            }
+        }
+    }
+}
