@@ -322,7 +322,7 @@ fn head_key(sort: DeviceSort, twin: &Twin) -> SortKey {
         DeviceSort::Name => SortKey::text(twin.display_name()),
         DeviceSort::Type => SortKey::text(&twin.profile.device_type),
         DeviceSort::Status => SortKey::text(twin.status.as_str()),
-        DeviceSort::LastSeen => twin.last_seen.map_or(SortKey::Number(f64::NEG_INFINITY), SortKey::time),
+        DeviceSort::LastSeen => twin.last_seen.map_or(SortKey::double(f64::NEG_INFINITY), SortKey::time),
         DeviceSort::CreatedAt => SortKey::time(twin.created_at),
         DeviceSort::UpdatedAt => SortKey::time(twin.updated_at),
     }

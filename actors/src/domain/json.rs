@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 pub use difference::difference;
-pub use number::Number;
+pub use number::{EXACT, Number, compare_whole};
 
 /// Deeper documents are refused: nobody's twin is, and each level costs stack.
 pub const DEEPEST: usize = 32;
@@ -97,6 +97,12 @@ impl Json {
     #[must_use]
     pub fn as_f64(&self) -> Option<f64> {
         if let Self::Number(number) = self { Some(number.as_f64()) } else { None }
+    }
+
+    /// A number with its digits.
+    #[must_use]
+    pub fn as_number(&self) -> Option<&Number> {
+        if let Self::Number(number) = self { Some(number) } else { None }
     }
 
     /// An object's entries.

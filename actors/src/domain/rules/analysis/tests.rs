@@ -14,7 +14,7 @@ use crate::domain::rules::model::{
 };
 use crate::domain::rules::template::{JsonTemplate, Template};
 use crate::domain::schedule::Recurrence;
-use crate::domain::{DeviceId, Json, Object, Status};
+use crate::domain::{DeviceId, Json, Number, Object, Status};
 
 fn rule(id: &str, triggers: Vec<TriggerKind>, conditions: &[&str], actions: Vec<What>) -> Rule {
     let action = |what| Action { what, on_error: None };
@@ -79,6 +79,7 @@ fn below(device: &str, property: &str, below: f64) -> TriggerKind {
 }
 
 fn numeric(device: &str, property: &str, above: Option<f64>, below: Option<f64>) -> TriggerKind {
+    let [above, below] = [above, below].map(|bound| bound.and_then(Number::from_f64));
     TriggerKind::Numeric {
         of: of(device),
         property: property.into(),

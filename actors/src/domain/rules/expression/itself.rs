@@ -104,7 +104,7 @@ pub fn find<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Fou
         ("delta", []) => Value::owned(twin.delta().into()),
         ("delta", rest) => return unmet(twin, rest),
         (TAG, rest) => Value::owned(tag_text(member(&twin.tags, rest)?)?.into()),
-        ("number", _) => Value::Int(twin.number.0),
+        ("number", _) => Value::Int(twin.number.0.into()),
         ("created_at", _) => Value::Time(twin.created_at),
         ("updated_at", _) => Value::Time(twin.updated_at),
         ("mode_until", _) => Value::Time(twin.mode_until?),

@@ -188,7 +188,7 @@ pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> 
         "group_id" => word(twin.profile.text("group_id"))?,
         "template" => word(twin.template_id().unwrap_or_default())?,
         "id" => word(twin.id.as_str())?,
-        "version" => Value::Int(i64::try_from(twin.version).unwrap_or(i64::MAX)),
+        "version" => Value::Int(twin.version.into()),
         "claimed" => Value::Bool(twin.claimed),
         "last_seen" => Value::Time(twin.last_seen?),
         "age" => seconds(twin.last_seen?, now),

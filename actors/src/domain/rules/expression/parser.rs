@@ -125,17 +125,10 @@ impl<'a> Parser<'a> {
         if self.is("-") {
             self.at += 1;
             let end = self.words[self.at].end;
-            match *self.word() {
-                Word::Int(value) => {
-                    self.at += 1;
-                    let node = self.node(Kind::Int(-value), start, end, 0)?;
-                    return self.tail(node);
-                }
-                Word::Least => {
-                    self.at += 1;
-                    return self.node(Kind::Int(i64::MIN), start, end, 0);
-                }
-                _ => {}
+            if let Word::Int(value) = *self.word() {
+                self.at += 1;
+                let node = self.node(Kind::Int(-value), start, end, 0)?;
+                return self.tail(node);
             }
             let of = self.deeper(Self::unary)?;
             let (end, depth) = (of.end(), of.depth);

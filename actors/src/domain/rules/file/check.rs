@@ -13,7 +13,7 @@ use super::node::{Key, Node, Value};
 use super::shape::{ACTIONS, CONDITIONS, Field, Kind, Shape, TRIGGERS};
 use super::yaml::Flaw;
 use crate::domain::duration::duration_ms;
-use crate::domain::{DeviceId, Json};
+use crate::domain::{DeviceId, Json, Number};
 
 /// More problems than this are one: the wrong file.
 const MOST_PROBLEMS: usize = 1_000;
@@ -229,14 +229,14 @@ impl Checker {
     }
 
     /// The number at `key`.
-    pub fn number(&mut self, map: &Map<'_>, key: &str) -> Option<f64> {
+    pub fn number(&mut self, map: &Map<'_>, key: &str) -> Option<Number> {
         let node = map.get(key)?;
         let Value::Scalar(scalar) = &node.value else {
             self.expected(node, "a number");
             return None;
         };
         if let Some(number) = scalar.as_number() {
-            return Some(number.as_f64());
+            return Some(number);
         }
         let bare = super::node::Scalar { plain: true, ..scalar.clone() }.as_number();
         let hint = bare.map(|number| format!("{} without quotes", number.as_str()));

@@ -76,7 +76,7 @@ fn an_entry_says_what_fired_it_what_held_and_what_it_did() {
     let text = Json::from(entry.trigger.data.clone()).to_string();
     assert_eq!(
         text,
-        r#"{"above":1.0,"at":"2026-06-01T12:00:01.000Z","device":"a","id":"high","kind":"numeric","previous":0.0,"property":"x","value":5.0}"#
+        r#"{"above":1,"at":"2026-06-01T12:00:01.000Z","device":"a","id":"high","kind":"numeric","previous":0.0,"property":"x","value":5.0}"#
     );
     assert_eq!((&*entry.trigger.kind, entry.trigger.index, entry.kind), ("numeric", 0, RunKind::Trigger));
     assert_eq!(entry.trigger.seq, Some(3));

@@ -153,13 +153,13 @@ fn a_field_is_one_thing_of_a_twin() {
         assert_eq!(keys, expected, "{text}");
     };
     let text = |text: &str| SortKey::Text(text.into());
-    check("motor.rpm", [SortKey::Number(1_200.0), SortKey::Missing, SortKey::Number(900.0)]);
+    check("motor.rpm", [SortKey::double(1_200.0), SortKey::Missing, SortKey::double(900.0)]);
     check("reported.power", [text("on"), SortKey::Bool(true), SortKey::Missing]);
-    check("tags.floor", [SortKey::Missing, SortKey::Missing, SortKey::Number(2.0)]);
+    check("tags.floor", [SortKey::Missing, SortKey::Missing, SortKey::double(2.0)]);
     check("name", [text("pump"), text("pump-1"), text("Fan")]);
-    check("reported['a b']", [SortKey::Missing, SortKey::Missing, SortKey::Number(1.0)]);
+    check("reported['a b']", [SortKey::Missing, SortKey::Missing, SortKey::double(1.0)]);
     check("list", [SortKey::Other, SortKey::Missing, SortKey::Other]);
-    check("speed.age", [SortKey::Number(600.0), SortKey::Missing, SortKey::Missing]);
+    check("speed.age", [SortKey::double(600.0), SortKey::Missing, SortKey::Missing]);
     for (wrong, at) in
         [("", 0), ("1 + 1", 0), ("speed + 1", 0), ("now", 0), ("speed speed", 6), ("status.x", 0)]
     {
@@ -171,8 +171,8 @@ fn a_field_is_one_thing_of_a_twin() {
 fn what_is_missing_comes_last_in_both_directions() {
     let keys = || {
         [
-            SortKey::Number(-1.5),
-            SortKey::Number(20.0),
+            SortKey::double(-1.5),
+            SortKey::double(20.0),
             SortKey::Bool(false),
             SortKey::Text("a".into()),
             SortKey::Text("b".into()),

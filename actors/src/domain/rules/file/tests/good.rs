@@ -11,7 +11,7 @@ use crate::domain::rules::model::{
     TimeOfDay, TriggerKind, What,
 };
 use crate::domain::rules::scenario;
-use crate::domain::{CommandStatus, Json, Kind, Mode, Status, Timestamp};
+use crate::domain::{CommandStatus, Json, Kind, Mode, Number, Status, Timestamp};
 
 const ACTIONS: &str = "actions: { log: hello }";
 
@@ -74,7 +74,8 @@ fn a_whole_rule() {
         panic!("{trigger:?}");
     };
     assert_eq!((device.as_str(), &**property), ("greenhouse", "temperature"));
-    assert_eq!((*above, *below, *release, *max_age), (Some(28.0), None, Some(26.0), Some(900_000)));
+    let number = Number::parse;
+    assert_eq!((above, below, release, *max_age), (&number("28"), &None, &number("26"), Some(900_000)));
     let What::Command { command_type, parameters, options, confirm, .. } = &rule.actions[0].what else {
         panic!("{:?}", rule.actions[0]);
     };
