@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
+use twinhub_actors::domain::twin::add_units;
 use twinhub_actors::domain::{Json, Object, Recorded, Twin};
 
 /// A JSON document being written.
@@ -88,7 +89,9 @@ pub fn add_readings(item: &mut Object, twin: &Twin) {
             ("timestamp", property.at.to_string().into()),
             ("quality", property.quality().as_str().into()),
         ];
-        Json::Object(members.into_iter().collect())
+        let mut reading: Object = members.into_iter().collect();
+        add_units(&mut reading, property);
+        Json::from(reading)
     };
     let readings: Object = twin.reported.iter().map(|p| (p.name.clone(), reading(p))).collect();
     item.insert("readings", readings.into());

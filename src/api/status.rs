@@ -145,7 +145,7 @@ pub async fn get_device_status(
     let is_its = |topic: &str| topic.split('/').any(|part| part == id.as_str());
     let errors =
         state.hub.rejections.last(usize::MAX).iter().filter(|r| r.at >= since && is_its(&r.topic)).count();
-    let readings = judged(&state, &twin, now).await?;
+    let readings = judged(&twin, now);
     let status = [
         ("id", id.as_str().into()),
         ("device_id", id.as_str().into()),

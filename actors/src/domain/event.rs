@@ -267,6 +267,14 @@ impl Event {
         if let EventBody::Alarm(change) = &self.body { Some(change.alarm.severity) } else { None }
     }
 
+    /// The units of a telemetry event's readings, by name; none where none was named.
+    #[must_use]
+    pub fn units(&self) -> Object {
+        let EventBody::Telemetry { readings, .. } = &self.body else { return Object::default() };
+        let named = |reading: &Reading| Some((reading.name.clone(), Json::String(reading.unit.clone()?)));
+        readings.iter().filter_map(named).collect()
+    }
+
     /// The event's `data` on the wire: readings by name, or what changed.
     #[must_use]
     pub fn data(&self) -> Object {
@@ -302,7 +310,8 @@ impl Recorded {
     }
 
     /// The event's members as JSON without the braces around them, made once however many read it:
-    /// `"seq":1,"kind":"telemetry","device_id":"pump-1","at":"…","data":{…},"cause":{…}`.
+    /// `"seq":1,"kind":"telemetry","device_id":"pump-1","at":"…","data":{…},"units":{…},"cause":{…}`; `units` where a
+    /// reading names one.
     #[must_use]
     pub fn json_members(&self) -> &str {
         self.rendered.get_or_init(|| {
@@ -318,6 +327,11 @@ impl Recorded {
                 self.event.kind().as_str()
             );
             self.event.data().write(&mut out);
+            let units = self.event.units();
+            if !units.is_empty() {
+                out.push_str(r#","units":"#);
+                units.write(&mut out);
+            }
             let _ = write!(out, r#","cause":{{"source":"{}""#, cause.source.as_str());
             if !cause.by.is_empty() {
                 out.push_str(r#","by":"#);

@@ -179,6 +179,11 @@ impl Object {
         self.find(key).ok().map(|index| &self.0[index].1)
     }
 
+    /// The value at `key`, to change it.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Json> {
+        self.find(key).ok().map(|index| &mut self.0[index].1)
+    }
+
     /// Puts `value` at `key` and gives back what was there.
     pub fn insert(&mut self, key: impl Into<Box<str>>, value: Json) -> Option<Json> {
         let key = key.into();
@@ -249,27 +254,6 @@ impl<K: Into<Box<str>>> FromIterator<(K, Json)> for Object {
         }
         object
     }
-}
-
-/// What of `desired` the device has not reported: the values that differ, nested ones alone.
-#[must_use]
-pub fn delta(desired: &Object, reported: &Object) -> Object {
-    let mut delta = Object::default();
-    for (key, wanted) in desired.iter() {
-        match (wanted, reported.get(key)) {
-            (wanted, Some(had)) if wanted == had => {}
-            (Json::Object(wanted), Some(Json::Object(had))) => {
-                let inner = self::delta(wanted, had);
-                if !inner.is_empty() {
-                    delta.insert(key, Json::Object(inner));
-                }
-            }
-            (wanted, _) => {
-                delta.insert(key, wanted.clone());
-            }
-        }
-    }
-    delta
 }
 
 /// Writes `text` as a JSON string.

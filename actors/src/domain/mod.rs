@@ -20,6 +20,7 @@ pub mod series;
 pub mod settings;
 pub mod topic;
 pub mod twin;
+pub mod words;
 
 pub use clock::{Clock, Timestamp};
 pub use command::{Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus};

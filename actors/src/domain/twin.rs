@@ -7,6 +7,7 @@
 mod change;
 mod commands;
 mod convergence;
+mod delta;
 mod dispositivo;
 mod document;
 mod firmware;
@@ -15,10 +16,13 @@ mod input;
 mod jobs;
 mod layers;
 mod lifecycle;
+mod path;
 pub mod presence;
 mod properties;
 mod repeats;
+mod seldom;
 mod status;
+mod units;
 mod wake;
 
 use serde::{Deserialize, Serialize};
@@ -26,8 +30,10 @@ use serde::{Deserialize, Serialize};
 pub use change::{Change, Profile, Registration};
 pub use convergence::{Note, SyncState, Unmet};
 pub use dispositivo::{Dispositivo, Moment, Speaker, id_of_serial, serial_number};
+pub use document::add_units;
 pub use input::{Input, Outcome, Publish, Refusal};
 pub use layers::{Layers, Tags};
+pub use path::inside;
 pub use presence::{Line, Rhythm};
 pub use properties::{Properties, Property};
 pub use repeats::{Repeat, Repeats};
@@ -38,7 +44,7 @@ use super::command::Queue;
 use super::event::{Cause, ChangeKind, Event, EventBody, Source, TwinChange};
 use super::fleet::{FirmwareTask, Lifecycle};
 use super::id::{DeviceId, DeviceNumber};
-use super::json::{Json, Object, delta};
+use super::json::{Json, Object};
 use super::schedule::Plan;
 use super::settings::DeviceSettings;
 
@@ -144,7 +150,11 @@ impl Twin {
     /// What is set for this device, by itself or by its template.
     #[must_use]
     pub fn settings(&self) -> DeviceSettings {
-        self.settings.as_deref().cloned().unwrap_or_default()
+        let mut settings = self.settings.as_deref().cloned().unwrap_or_default();
+        if settings.words.is_none() {
+            settings.words = self.layer().and_then(|layer| layer.settings.words.clone());
+        }
+        settings
     }
 
     /// True before the first event: nobody knows this twin yet.
@@ -288,12 +298,6 @@ impl Twin {
         Ok(())
     }
 
-    /// What of desired the device has not reported.
-    #[must_use]
-    pub fn delta(&self) -> Object {
-        delta(&self.desired.to_object(), &self.reported.to_object())
-    }
-
     /// The device itself says that it is there, and perhaps what it is.
     fn say_online(&mut self, outcome: &mut Outcome, details: Object, now: Timestamp, cause: &Cause) {
         if self.comes_with(cause) {
@@ -311,13 +315,24 @@ impl Twin {
         }
     }
 
-    fn report(&mut self, section: &str, patch: Object, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
+    fn report(
+        &mut self,
+        section: &str,
+        mut patch: Object,
+        outcome: &mut Outcome,
+        now: Timestamp,
+        cause: &Cause,
+    ) {
+        let units = if section == "reported" { self.take_units(&mut patch) } else { None };
         let runs = patch.get(firmware::VERSION).filter(|_| section == "reported").cloned();
         let runs = runs
             .filter(|runs| runs.as_str().is_some_and(|runs| runs != self.profile.text(firmware::VERSION)));
         let mut patch: Object = [(section, Json::Object(patch))].into_iter().collect();
         if let Some(runs) = runs {
             patch.insert(firmware::VERSION, runs);
+        }
+        if let Some(units) = units {
+            patch.insert(units::UNITS, units.into());
         }
         let body = EventBody::Twin(TwinChange { change: ChangeKind::Reported, patch });
         self.happen(outcome, body, now, cause);
@@ -369,7 +384,7 @@ impl Twin {
 
     fn publish_desired(&self) -> Publish {
         let desired = self.desired.to_object();
-        let delta = delta(&desired, &self.reported.to_object());
+        let delta = self.delta();
         #[expect(clippy::cast_possible_wrap, reason = "one change a nanosecond wraps in 292 years")]
         let message: Object = [
             ("version", Json::from(self.version as i64)),

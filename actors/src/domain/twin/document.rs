@@ -2,7 +2,7 @@
 
 use super::{Properties, Property, SyncState, Twin};
 use crate::domain::clock::Timestamp;
-use crate::domain::json::{Json, Object, delta};
+use crate::domain::json::{Json, Object};
 use crate::domain::schedule::Plan;
 
 impl Twin {
@@ -12,7 +12,7 @@ impl Twin {
         let reported = self.reported.to_object();
         let desired = self.desired.to_object();
         let mut document = self.head();
-        document.insert("delta", delta(&desired, &reported).into());
+        document.insert("delta", self.delta().into());
         document.insert("desired", desired.into());
         document.insert("reported", reported.into());
         document.insert("metadata", self.metadata(now).into());
@@ -57,15 +57,26 @@ impl Twin {
         head
     }
 
+    /// When what is reported at this path last became another, whichever way it is written.
+    fn changed_at(&self, path: &str) -> Option<Timestamp> {
+        if let Some((property, _)) = self.reported.at_path(path) {
+            return Some(property.changed_at);
+        }
+        let is_within = |name: &str| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+        self.reported.iter().filter(|p| is_within(&p.name)).map(|p| p.changed_at).max()
+    }
+
     fn metadata(&self, now: Timestamp) -> Object {
         let reported = |p: &Property| {
-            [
+            let mut about: Object = [
                 ("reported_at", time(p.at)),
                 ("changed_at", time(p.changed_at)),
                 ("quality", p.quality().as_str().into()),
             ]
             .into_iter()
-            .collect::<Object>()
+            .collect();
+            add_units(&mut about, p);
+            about
         };
         let desired = |p: &Property| {
             let by = p.by().map_or(Json::Null, Into::into);
@@ -82,13 +93,24 @@ impl Twin {
                     about.insert("failed_at", time(*at));
                     about.insert("reason", Json::String(reason.clone()));
                 }
-            } else if let Some(reported) = self.reported.get(&p.name) {
-                about.insert("applied_at", time(reported.changed_at));
+            } else if let Some(changed_at) = self.changed_at(&p.name) {
+                about.insert("applied_at", time(changed_at));
             }
             about
         };
         let sides = [("reported", each(&self.reported, reported)), ("desired", each(&self.desired, desired))];
         sides.into_iter().chain(self.sources()).collect()
+    }
+}
+
+/// Adds the unit of a property where it is known, and `units` by path where there are some of what lies in it.
+pub fn add_units(about: &mut Object, property: &Property) {
+    if let Some(unit) = property.unit() {
+        about.insert("unit", unit.into());
+    }
+    let inner: Object = property.inner_units().map(|(path, unit)| (path, Json::from(unit))).collect();
+    if !inner.is_empty() {
+        about.insert("units", inner.into());
     }
 }
 

@@ -4,12 +4,14 @@
 use super::dispositivo::{ENTRY, came_with_readings};
 use super::firmware::FIRMWARE;
 use super::lifecycle::LIFECYCLE;
+use super::units::UNITS;
 use super::{Mode, Twin, presence};
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Command, Step};
 use crate::domain::event::{Cause, ChangeKind, Event, EventBody, Source, TwinChange};
 use crate::domain::fleet::Layer;
 use crate::domain::json::Json;
+use crate::domain::reading::Reading;
 
 impl Twin {
     /// Makes the state what it is after `event`. Applying a twin's events in order, each once, to a new
@@ -33,7 +35,7 @@ impl Twin {
                 }
                 self.polls &= event.cause.source != Source::Mqtt;
                 self.hear(received);
-                if !changed {
+                if !changed && !self.is_settled_by(readings, received) {
                     return None; // the same again: heard, but the document is as it was
                 }
                 self.follow(None, received);
@@ -68,6 +70,16 @@ impl Twin {
         None
     }
 
+    /// Does the same again settle which of two spellings of a place came last, and so change the delta?
+    fn is_settled_by(&mut self, readings: &[Reading], now: Timestamp) -> bool {
+        if self.desired.is_empty() || !readings.iter().any(|reading| reading.name.contains('.')) {
+            return false;
+        }
+        let before = self.unmet.clone();
+        self.follow(None, now);
+        self.unmet != before
+    }
+
     fn redo_change(&mut self, TwinChange { change, patch }: &TwinChange, now: Timestamp, cause: &Cause) {
         if *change == ChangeKind::Reported {
             self.polls &= cause.source != Source::Mqtt;
@@ -95,7 +107,15 @@ impl Twin {
             }
         }
         let section = |name| patch.get(name).and_then(Json::as_object);
-        if section("reported").is_some() || section("desired").is_some() {
+        let has = |names: &[&str]| names.iter().any(|name| patch.get(name).is_some());
+        if let Some(units) = section(UNITS) {
+            self.say_units(units);
+        }
+        // The last three may declare which words mean the same.
+        if section("reported").is_some()
+            || section("desired").is_some()
+            || has(&["template", "limits", "settings"])
+        {
             self.follow(section("desired"), now);
         }
         if let Some(reasons) = section("failed") {
@@ -118,7 +138,7 @@ impl Twin {
                 }
             }
             ("settings", Json::Object(patch)) => self.say_settings(patch),
-            ("failed" | "skipped" | ENTRY, _) => {} // told, and no state of the document
+            ("failed" | "skipped" | ENTRY | UNITS, _) => {} // told, and no state of the document
             (field, value) => self.profile.set(field, value),
         }
     }

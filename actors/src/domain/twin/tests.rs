@@ -2,6 +2,7 @@
 
 mod commands;
 mod convergence;
+mod delta;
 mod dispositivo;
 mod firmware;
 mod jobs;
@@ -10,6 +11,7 @@ mod lifecycle;
 mod modes;
 mod presence;
 mod scene;
+mod units;
 
 use proptest::prelude::*;
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::value::{Unknown, Value};
 use super::{Dependency, Scope, itself};
 use crate::domain::json::Number;
-use crate::domain::twin::{Properties, Property};
+use crate::domain::twin::{Properties, inside};
 use crate::domain::{DeviceId, Json, Object, Timestamp, Twin};
 
 /// These words after a device address the twin itself; every other word is a property that it reports.
@@ -220,44 +220,49 @@ pub(super) fn word(word: &str) -> Option<Value<'_>> {
     (!word.is_empty()).then_some(Value::Text(Cow::Borrowed(word)))
 }
 
-/// The property that `path` begins with, the longest name first (`motor.rpm` may be one property, or a member
-/// of one), and what the rest of it says.
+/// What `path` leads to, nested before flat (`motor.rpm` may be a member of one property, or one by itself), or what is
+/// known of the property that it lies in.
 pub(super) fn property<'a>(of: &'a Properties, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
     if let [name] = path {
-        return of.get(name).map(|property| Found::Json(&property.value));
+        // One part is one name, also where it has dots in it: `reported['motor.rpm']`.
+        let named = of.get(name).map(|property| &property.value);
+        let found = named.or_else(|| of.at_path(name).map(|(_, value)| value));
+        return found.map(Found::Json);
     }
-    (1..=path.len()).rev().find_map(|length| {
-        let (name, rest) = path.split_at(length);
-        let property = match name {
-            [name] => of.get(name)?,
-            parts => of.get(&parts.join("."))?,
-        };
-        let Json::Object(object) = &property.value else { return about(property, rest, now) };
-        member(object, rest).map(Found::Json).or_else(|| about(property, rest, now))
+    let joined = path.join(".");
+    if let Some((_, value)) = of.at_path(&joined) {
+        return Some(Found::Json(value));
+    }
+    let (of_what, word) = joined.rsplit_once('.')?;
+    let (property, _) = of.at_path(of_what)?;
+    Some(Found::Value(match word {
+        "quality" => Value::Text(Cow::Borrowed(property.quality().as_str())),
+        "unit" => Value::Text(Cow::Borrowed(of.unit_at(of_what)?)),
+        "age" => seconds(property.at, now),
+        "at" => Value::Time(property.at),
+        "changed_at" => Value::Time(property.changed_at),
+        _ => return None,
+    }))
+}
+
+/// What `path` leads to in an object, nested before flat.
+pub(super) fn member<'a>(object: &'a Object, path: &[Box<str>]) -> Option<&'a Json> {
+    strict_member(object, path).or_else(|| {
+        // Somewhere a name has dots in it: seldom, so it may cost a text.
+        let head = |length: usize| Some((object.get(&path[..length].join("."))?, &path[length..]));
+        (1..=path.len()).filter_map(head).find_map(|(found, rest)| match rest {
+            [] => Some(found),
+            rest => inside(found, &rest.join(".")),
+        })
     })
 }
 
-/// The property's value, or what is known of it.
-fn about<'a>(property: &'a Property, rest: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
-    match rest {
-        [] => Some(Found::Json(&property.value)),
-        [word] => Some(Found::Value(match &**word {
-            "quality" => Value::Text(Cow::Borrowed(property.quality().as_str())),
-            "age" => seconds(property.at, now),
-            "at" => Value::Time(property.at),
-            "changed_at" => Value::Time(property.changed_at),
-            _ => return None,
-        })),
-        _ => None,
-    }
-}
-
-pub(super) fn member<'a>(object: &'a Object, path: &[Box<str>]) -> Option<&'a Json> {
+fn strict_member<'a>(object: &'a Object, path: &[Box<str>]) -> Option<&'a Json> {
     let (first, rest) = path.split_first()?;
     let found = object.get(first)?;
     match (rest, found) {
         ([], found) => Some(found),
-        (rest, Json::Object(inner)) => member(inner, rest),
+        (rest, Json::Object(inner)) => strict_member(inner, rest),
         _ => None,
     }
 }
