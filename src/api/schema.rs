@@ -61,7 +61,8 @@ pub struct DeviceItem {
     created_at: String,
     #[schema(format = DateTime)]
     updated_at: String,
-    /// What it last reported: `{"temperature": {"value": 23.5, "timestamp": "…", "quality": "good"}}`.
+    /// What it last reported: `{"temperature": {"value": 23.5, "timestamp": "…", "quality": "good", "unit": "°C"}}`;
+    /// `unit` where it named one, `units` by path where it named some of what lies in an object.
     readings: Object,
     /// °C, where it reports one.
     temperature: Option<f64>,
@@ -108,15 +109,17 @@ pub struct TwinDocument {
     reported: Object,
     /// What people and rules want it to be.
     desired: Object,
-    /// What of `desired` it has not reported.
+    /// What of `desired` it has not reported. Equal numbers are equal however they are written, `motor.rpm` and
+    /// `{"motor": {"rpm": …}}` are one place, and declared `words` mean the same.
     delta: Object,
-    /// `{"reported": {"temperature": {"reported_at", "changed_at", "quality"}}, "desired": {"power": {"at", "by", "sync"}}}`,
-    /// and of `configuration`, `tags`, `settings`, `limits` and `schedule` whose each is:
+    /// `{"reported": {"temperature": {"reported_at", "changed_at", "quality", "unit"}}, "desired": {"power": {"at", "by",
+    /// "sync"}}}`: `unit` where one was named (`units` by path within an object); and of `configuration`, `tags`, `settings`, `limits` and `schedule` whose each is:
     /// `{"configuration": {"interval": {"from": "device" | "template" | "both"}}}`
     metadata: Object,
     schedule: Vec<Object>,
     settings: DeviceSettings,
-    /// What its readings are expected to be: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`
+    /// What its readings are expected to be: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`,
+    /// and their words for false and true: `{"power": {"words": ["OFF", "ON"]}}`
     limits: Object,
     firmware: DeviceFirmware,
 }
@@ -317,6 +320,8 @@ pub struct EventItem {
     /// By kind: readings by name; what changed; a command's step; an alarm's step and the alarm; a rule's run, as
     /// `/api/automation/runs/{id}` shows it, or `{"signal": …}`.
     data: Object,
+    /// Of telemetry, the units of the readings that named one: `{"temperature": "°C"}`.
+    units: Option<Object>,
     /// What brought it about: `{"source": "mqtt", "by": "iot/devices/pump-1/data"}`. Where a rule did, `run` is
     /// its run, and `depth` how many runs stand above that.
     cause: Object,
@@ -365,7 +370,7 @@ pub struct Listing {
     /// `lifecycle`, `mode`, `type`, `name`, `group_id`, `template`, `id`, `number`, `version`, `claimed`,
     /// `last_seen`, `age` (seconds), `model`, `serial_number`, `firmware_version`, `description`, `ip_address`,
     /// `mac_address`, `owner_id`, `created_at`, `updated_at`, `mode_until`, `drifting_since`, `schedule`, `now`;
-    /// `.quality`, `.age`, `.at` and `.changed_at` after a property, `.sync` after a desired one; `has(x)`. Found is
+    /// `.quality`, `.unit`, `.age`, `.at` and `.changed_at` after a property, `.sync` after a desired one; `has(x)`. Found is
     /// what it is true of: what a twin does not have makes a comparison neither true nor false.
     #[param(example = r#"reported.battery < 20 && status == "online" && tag.floor == "2""#)]
     filter: Option<String>,

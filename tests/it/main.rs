@@ -30,3 +30,4 @@ mod slow_clients;
 mod steering_api;
 mod store_fails;
 mod templates;
+mod values;
