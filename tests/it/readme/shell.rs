@@ -20,12 +20,6 @@ curl() {
 mosquitto_pub() { command mosquitto_pub -p "$MQTT_PORT" "$@"; }
 mosquitto_sub() { command mosquitto_sub -p "$MQTT_PORT" -W 60 "$@"; }
 twinhub() { "$TWINHUB" "$@"; }
-cargo() {
-    case "$*" in
-        'run --release --example '*) grep -m 1 . < <("$EXAMPLES/$4" --url "ws://$HTTP/api/ws" "${@:6}" 2> /dev/null) ;;
-        *) echo "the test has no cargo $*" >&2; return 1 ;;
-    esac
-}
 "#;
 
 pub struct Shell {
@@ -59,13 +53,10 @@ impl Shell {
     }
 
     async fn finish(&self, command: &mut Command) -> Output {
-        let program = Path::new(env!("CARGO_BIN_EXE_twinhub"));
         command
             .current_dir(&self.folder)
-            .env("TWINHUB", program)
-            .env("EXAMPLES", program.with_file_name("examples"))
+            .env("TWINHUB", env!("CARGO_BIN_EXE_twinhub"))
             .env("TWINHUB_URL", format!("http://{}", self.http))
-            .env("HTTP", &self.http)
             .env("MQTT_PORT", &self.mqtt_port)
             .stdin(Stdio::null())
             .kill_on_drop(true);
