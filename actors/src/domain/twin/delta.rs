@@ -58,15 +58,11 @@ impl Twin {
 impl Comparison<'_> {
     /// What of a desired property is missing.
     pub(super) fn missing(&self, wanted: &Property) -> Missing {
-        let is_plain = !matches!(wanted.value, Json::Object(_) | Json::Array(_));
-        if is_plain
-            && let Some(had) = self.reported.get(&wanted.name)
-            && had.value == wanted.value
-        {
-            // As nearly all are; a name with dots may be nested too.
-            if !wanted.name.contains('.') {
-                return Missing::Nothing;
-            }
+        // As nearly all are: one value at one place. A name with dots in it may be nested as well.
+        let is_plain =
+            !matches!(wanted.value, Json::Object(_) | Json::Array(_)) && !wanted.name.contains('.');
+        if is_plain && self.reported.get(&wanted.name).is_some_and(|had| had.value == wanted.value) {
+            return Missing::Nothing;
         }
         self.missing_at(&wanted.value, &mut wanted.name.to_string())
     }
