@@ -275,11 +275,9 @@ struct Value {
 
 impl Value {
     fn of(nearest: f64, number: &Number) -> Self {
-        let rest = match number.as_whole() {
-            #[expect(clippy::cast_possible_truncation, reason = "a double from 2^53 on is whole")]
-            Some(whole) if nearest.abs() >= EXACT => whole.saturating_sub(nearest as i128),
-            _ => 0,
-        };
+        #[expect(clippy::cast_possible_truncation, reason = "a double from 2^53 on is whole")]
+        let lacks = |whole: i128| whole.saturating_sub(nearest as i128);
+        let rest = if nearest.abs() >= EXACT { number.as_whole().map_or(0, lacks) } else { 0 };
         Self { nearest, rest: i64::try_from(rest).unwrap_or(0) }
     }
 

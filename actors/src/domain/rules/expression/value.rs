@@ -65,10 +65,8 @@ impl<'a> Value<'a> {
         }
         let double = number.as_f64();
         // `9007199254740993.0` is a whole number that no double holds.
-        match number.as_whole() {
-            Some(whole) if double.abs() >= EXACT => Self::Int(whole),
-            _ => Self::Double(double),
-        }
+        let whole = if double.abs() >= EXACT { number.as_whole() } else { None };
+        whole.map_or(Self::Double(double), Self::Int)
     }
 
     /// The value as JSON; times and lengths of time as texts.

@@ -17,10 +17,8 @@ pub fn of_json(json: &Json) -> Value {
         Json::Bool(value) => (*value).into(),
         Json::Number(number) => match number.as_str().parse::<i64>() {
             Ok(whole) => whole.into(),
-            Err(_) => match number.as_whole() {
-                Some(whole) if number.as_f64().abs() >= EXACT => whole.into(),
-                _ => number.as_f64().into(),
-            },
+            Err(_) if number.as_f64().abs() < EXACT => number.as_f64().into(),
+            Err(_) => number.as_whole().map_or_else(|| number.as_f64().into(), Value::from),
         },
         Json::String(text) => Value::from(&**text),
         Json::Array(items) => items.iter().map(of_json).collect::<Vec<_>>().into(),
