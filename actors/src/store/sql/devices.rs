@@ -76,6 +76,17 @@ pub async fn find_serial(store: &SqlStore, serial: &str) -> Result<Option<Twin>,
     }))
 }
 
+/// See [`crate::store::Store::find_token`].
+pub async fn find_token(store: &SqlStore, hash: &str) -> Result<Option<DeviceId>, StoreError> {
+    if hash.is_empty() {
+        return Ok(None); // so it stands with all that have no token
+    }
+    let view = store.tail.view();
+    let found = device::Entity::find().filter(device::Column::TokenHash.eq(select::key(hash)));
+    let twins = read(store, &view, numbers(store, found).await?).await?;
+    Ok(twins.into_iter().find(|twin| twin.profile.text("token_hash") == hash).map(|twin| twin.id))
+}
+
 /// See [`crate::store::Store::deadlines`].
 pub async fn deadlines(
     store: &SqlStore,
@@ -180,7 +191,7 @@ fn condition(query: &DeviceQuery) -> Condition {
 /// A pattern for texts with `part` in them. The escape is one that no database has a meaning for.
 fn part_of(part: &str) -> LikeExpr {
     let mut pattern = String::from("%");
-    for character in part.to_lowercase().chars() {
+    for character in select::searched(part).chars() {
         if matches!(character, '%' | '_' | '!') {
             pattern.push('!');
         }
@@ -194,8 +205,8 @@ fn sorted(selected: Select<device::Entity>, query: &DeviceQuery) -> Select<devic
     let order = if query.descending { Order::Desc } else { Order::Asc };
     let column = match query.sort {
         DeviceSort::Number => return selected.order_by(device::Column::Number, order),
-        DeviceSort::Id => device::Column::Id,
-        DeviceSort::Name => device::Column::Name,
+        DeviceSort::Id => device::Column::IdOrder,
+        DeviceSort::Name => device::Column::NameOrder,
         DeviceSort::Type => device::Column::DeviceType,
         DeviceSort::Status => device::Column::Status,
         DeviceSort::LastSeen => device::Column::LastSeen,
