@@ -206,7 +206,9 @@ async fn every_device_has_its_turn_once() {
     let twin = house.hub.read(&id("d149")).await.unwrap().unwrap();
     assert_eq!(twin.desired.get("power").unwrap().value, Json::from("on"));
     let nobody = house.make(ON, &[], None).await;
-    assert_eq!(house.until(nobody, JobStatus::Done).await.progress.percent(), 100);
+    let told = house.until(nobody, JobStatus::Failed).await;
+    assert_eq!(told.job.reason.as_deref(), Some("no device matched: nothing was done"));
+    assert_eq!((told.progress.percent(), told.job.sweeping), (0, None));
 }
 
 #[actix::test]
