@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::program::{List, Op, compile};
+use super::targets;
 use super::watch::{self, Spot};
 use crate::domain::fleet::Tree;
 use crate::domain::rules::expression::Dependency;
@@ -52,6 +53,7 @@ pub(super) struct Pattern {
 struct Programs {
     actions: Box<[Op]>,
     on_release: Box<[Op]>,
+    targets: Box<[Selector]>,
 }
 
 /// By what patterns find a device.
@@ -75,7 +77,11 @@ impl Book {
         let is_ranked = rules.windows(2).any(|pair| pair[0].priority != pair[1].priority);
         let programs = rules
             .iter()
-            .map(|rule| Programs { actions: compile(&rule.actions), on_release: compile(&rule.on_release) })
+            .map(|rule| Programs {
+                actions: compile(&rule.actions),
+                on_release: compile(&rule.on_release),
+                targets: targets::of(rule),
+            })
             .collect();
         let mut book = Self { rules, programs, rank, by_rank, is_ranked, ..Self::default() };
         let rules = std::mem::take(&mut book.rules);
@@ -103,6 +109,11 @@ impl Book {
             List::Actions => &programs.actions,
             List::OnRelease => &programs.on_release,
         }
+    }
+
+    /// By what the rule's actions choose devices.
+    pub fn targets(&self, rule: u32) -> &[Selector] {
+        &self.programs[index(rule)].targets
     }
 
     pub fn find(&self, id: &RuleId) -> Option<u32> {

@@ -41,6 +41,8 @@ impl Work<'_> {
                 scope.folded = Some(Box::new(folded));
             }
         }
+        // Whom patterns choose is looked for once: those of the first are those of all that are counted with it.
+        entry.targets = if tell { self.targets(key.rule) } else { self.named_targets(key.rule) };
         entry.ended_at = Some(entry.last_at);
         self.state.say(entry, tell);
     }

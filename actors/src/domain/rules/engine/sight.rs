@@ -30,13 +30,18 @@ pub(super) fn stale(trigger: &Trigger, twin: &Twin, now: Timestamp) -> Option<St
     (age > *most).then(|| format!("the value is {} s old, and may be {} s", age / 1_000, most / 1_000))
 }
 
+/// A limit as people write it: 30, and not 30.0.
+fn limit_of(limit: f64) -> Json {
+    let written = limit.to_string(); // no exponent, and no fraction where there is none
+    Number::parse(&written).or_else(|| Number::from_f64(limit)).map_or(Json::Null, Json::Number)
+}
+
 /// What `trigger` is where a trigger looks at a state.
 pub(super) fn state_data(trigger: &Trigger, twin: &Twin, previous: Option<Json>, now: Timestamp) -> Object {
     match &trigger.kind {
         TriggerKind::Numeric { property: name, above, below, .. } => {
             let found = property(&twin.reported, name);
-            let limit =
-                |limit: &Option<f64>| limit.and_then(Number::from_f64).map_or(Json::Null, Json::Number);
+            let limit = |limit: &Option<f64>| limit.map_or(Json::Null, limit_of);
             let seen = [
                 ("device", Json::from(twin.id.as_str())),
                 ("property", Json::from(&**name)),
