@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::fleet::template::{FIELDS, Template};
+use twinhub_actors::domain::text::{order_key, searched};
 use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::templates::{
@@ -87,14 +88,15 @@ pub async fn list_templates(
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
-    let q = params.text("q")?.map(|text| text.to_lowercase());
+    let q = params.text("q")?.map(|text| searched(&text));
     params.finish()?;
     let catalog = state.hub.catalog.now();
     let says = |template: &&Template| {
-        let part = |text: &str| q.as_deref().is_none_or(|q| text.to_lowercase().contains(q));
+        let part = |text: &str| q.as_deref().is_none_or(|q| searched(text).contains(q));
         part(&template.id) || part(&template.name) || part(&template.description)
     };
-    let found: Vec<&Template> = catalog.iter().map(|template| &**template).filter(says).collect();
+    let mut found: Vec<&Template> = catalog.iter().map(|template| &**template).filter(says).collect();
+    found.sort_by_cached_key(|template| order_key(&template.id, usize::MAX));
     let (offset, limit) = (count(paging.offset()), count(paging.limit));
     let mut items = Vec::new();
     for template in found.iter().skip(offset).take(limit) {

@@ -150,7 +150,8 @@ async fn who_names_what_no_device_has_is_told() {
     ] {
         let response = list(&hub, &[("filter", filter)]).await;
         assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY, "{filter}");
-        assert_eq!(response.json::<Value>().await.unwrap()["detail"], detail, "{filter}");
+        let told = response.json::<Value>().await.unwrap()["detail"].as_str().unwrap().to_owned();
+        assert_eq!(told, format!("`filter`: {detail}"), "{filter}");
     }
     // What acts on devices is refused where it found none by such a name, and told of it otherwise.
     let bulk = async |filter: &str, dry_run: bool| {
@@ -161,7 +162,8 @@ async fn who_names_what_no_device_has_is_told() {
     };
     let (status, problem) = bulk("type==pump", false).await;
     assert_eq!((status, &problem["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("filter")));
-    assert!(problem["detail"].as_str().unwrap().starts_with("no device matched: no device reports `pump`"));
+    let told = problem["detail"].as_str().unwrap();
+    assert!(told.starts_with("`filter`: no device matched: no device reports `pump`"), "{told}");
     let (status, preview) = bulk("type==pump", true).await;
     assert_eq!((status, &preview["warnings"][0]["code"]), (StatusCode::OK, &json!("quotes_missing")));
     let (status, job) = bulk("battery > 99", false).await;

@@ -15,6 +15,15 @@ pub fn composed(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A text as searches compare it: in lower case, and in one form however it was typed.
+#[must_use]
+pub fn searched(text: &str) -> String {
+    match text.to_lowercase() {
+        lower if lower.is_ascii() => lower,
+        lower => composed(&lower).into_owned(),
+    }
+}
+
 /// A key that sorts byte by byte as people sort the texts: `climate-2` before `climate-10`, and `ü` alike however it
 /// is written. Has `most` characters at most. Numbers that differ only by zeros in front have the same key.
 ///

@@ -7,7 +7,7 @@ use super::{
 use crate::domain::alarm::{Alarm, Originator};
 use crate::domain::rules::{RuleId, RunEntry, RunOutcome};
 use crate::domain::series::{HistoryQuery, StoredReading};
-use crate::domain::text::{composed, order_key};
+use crate::domain::text::{order_key, searched};
 use crate::domain::{
     DeviceId, DeviceNumber, Event, EventBody, Json, Recorded, Scalar, Status, Timestamp, Twin,
 };
@@ -35,14 +35,6 @@ pub fn ordered(text: &str) -> String {
 pub fn search_text(twin: &Twin) -> String {
     let text = searched(&format!("{}\n{}\n{}", twin.id, twin.profile.serial_number, twin.profile.name));
     cut(&text, SEARCHED).to_owned()
-}
-
-/// A text as searches compare it: in lower case, and in one form however it was typed.
-pub fn searched(text: &str) -> String {
-    match text.to_lowercase() {
-        lower if lower.is_ascii() => lower,
-        lower => composed(&lower).into_owned(),
-    }
 }
 
 /// The text that a tag is found by; none for objects, arrays and null.

@@ -1,6 +1,6 @@
 //! What people say of a device: who it is, and what of its document is to change.
 
-use std::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr}; // how addresses are written: nothing is sent
 
 use serde::{Deserialize, Serialize};
 

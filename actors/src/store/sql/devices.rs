@@ -9,6 +9,7 @@ use super::entities::{device, tag, twin};
 use super::rows::{self, failed, uint};
 use super::tail::View;
 use super::{SqlStore, write};
+use crate::domain::text::searched;
 use crate::domain::{DeviceId, DeviceNumber, Twin};
 use crate::store::{Deadline, DevicePage, DeviceQuery, DeviceSort, StoreError, select};
 
@@ -191,7 +192,7 @@ fn condition(query: &DeviceQuery) -> Condition {
 /// A pattern for texts with `part` in them. The escape is one that no database has a meaning for.
 fn part_of(part: &str) -> LikeExpr {
     let mut pattern = String::from("%");
-    for character in select::searched(part).chars() {
+    for character in searched(part).chars() {
         if matches!(character, '%' | '_' | '!') {
             pattern.push('!');
         }

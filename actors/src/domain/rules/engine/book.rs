@@ -53,7 +53,8 @@ pub(super) struct Pattern {
 struct Programs {
     actions: Box<[Op]>,
     on_release: Box<[Op]>,
-    targets: Box<[Selector]>,
+    /// By what each chooses devices.
+    targets: [Box<[Selector]>; 2],
 }
 
 /// By what patterns find a device.
@@ -80,7 +81,7 @@ impl Book {
             .map(|rule| Programs {
                 actions: compile(&rule.actions),
                 on_release: compile(&rule.on_release),
-                targets: targets::of(rule),
+                targets: [targets::of(&rule.actions), targets::of(&rule.on_release)],
             })
             .collect();
         let mut book = Self { rules, programs, rank, by_rank, is_ranked, ..Self::default() };
@@ -111,9 +112,13 @@ impl Book {
         }
     }
 
-    /// By what the rule's actions choose devices.
-    pub fn targets(&self, rule: u32) -> &[Selector] {
-        &self.programs[index(rule)].targets
+    /// By what a list of the rule's actions chooses devices.
+    pub fn targets(&self, rule: u32, list: List) -> &[Selector] {
+        let [of_actions, of_release] = &self.programs[index(rule)].targets;
+        match list {
+            List::Actions => of_actions,
+            List::OnRelease => of_release,
+        }
     }
 
     pub fn find(&self, id: &RuleId) -> Option<u32> {

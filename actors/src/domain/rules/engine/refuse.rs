@@ -20,6 +20,7 @@ impl Work<'_> {
         self.state.running.remove(&run.entry.id);
         let device = run.entry.device.clone();
         let id = run.entry.id;
+        let list = run.list;
         let mut entry = run.entry;
         entry.outcome = RunOutcome::NotRun { why: *why, detail: detail.as_str().into() };
         let scope = self.state.scope(key, device.as_ref());
@@ -42,7 +43,7 @@ impl Work<'_> {
             }
         }
         // Whom patterns choose is looked for once: those of the first are those of all that are counted with it.
-        entry.targets = if tell { self.targets(key.rule) } else { self.named_targets(key.rule) };
+        entry.targets = if tell { self.targets(key.rule, list) } else { self.named_targets(key.rule, list) };
         entry.ended_at = Some(entry.last_at);
         self.state.say(entry, tell);
     }

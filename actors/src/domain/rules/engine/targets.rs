@@ -3,18 +3,18 @@
 
 use std::collections::BTreeSet;
 
+use super::program::List;
 use super::work::Work;
 use crate::domain::DeviceId;
-use crate::domain::rules::model::{Action, Rule, Selector, What};
+use crate::domain::rules::model::{Action, Selector, What};
 
 /// A run is filed under so many devices at most that it left alone: a pattern may fit thousands.
 const MOST: usize = 100;
 
-/// By what a rule's actions choose devices; the one that fired it is left out, which the run names itself.
-pub(super) fn of(rule: &Rule) -> Box<[Selector]> {
+/// By what actions choose devices; the one that fired the rule is left out, which the run names itself.
+pub(super) fn of(actions: &[Action]) -> Box<[Selector]> {
     let mut found = Vec::new();
-    collect(&rule.actions, &mut found);
-    collect(&rule.on_release, &mut found);
+    collect(actions, &mut found);
     found.into_iter().cloned().collect()
 }
 
@@ -43,19 +43,19 @@ fn collect<'a>(actions: &'a [Action], found: &mut Vec<&'a Selector>) {
 }
 
 impl Work<'_> {
-    /// The devices that the actions of a rule name: one of them may stand in a branch that was not taken.
-    pub fn named_targets(&self, rule: u32) -> Vec<DeviceId> {
-        let named = self.book.targets(rule).iter().filter_map(|of| match of {
+    /// The devices that the actions of a list name: one of them may stand in a branch that was not taken.
+    pub fn named_targets(&self, rule: u32, list: List) -> Vec<DeviceId> {
+        let named = self.book.targets(rule, list).iter().filter_map(|of| match of {
             Selector::Device(id) => Some(id.clone()),
             _ => None,
         });
         named.take(MOST).collect()
     }
 
-    /// The devices that the actions of a rule are for, each once.
-    pub fn targets(&self, rule: u32) -> Vec<DeviceId> {
+    /// The devices that the actions of a list are for, each once.
+    pub fn targets(&self, rule: u32, list: List) -> Vec<DeviceId> {
         let mut found = BTreeSet::new();
-        for selector in self.book.targets(rule) {
+        for selector in self.book.targets(rule, list) {
             found.extend(self.world.choose(selector, None));
             if found.len() >= MOST {
                 break;

@@ -78,10 +78,12 @@ impl Jinja {
                     let filters = print.filters(text);
                     no_repeats(text, print.to - 2 - filters.len(), print.to - 2)?;
                     let mark = |trims: bool| if trims { "-" } else { "" };
-                    let name = format!("_{}{filters}", expressions.len());
-                    let whole = format!("{{{{{}{name}{}}}}}", mark(print.trims.0), mark(print.trims.1));
-                    one = Some(name.into());
-                    rewritten.put(print.from, &whole);
+                    let name = format!("_{}", expressions.len());
+                    // Each piece from its own place, so that what is wrong is told where it stands.
+                    rewritten.put(print.from, &format!("{{{{{}{name}", mark(print.trims.0)));
+                    rewritten.put(print.filters_at(), filters);
+                    rewritten.put(print.to - 2, &format!("{}}}}}", mark(print.trims.1)));
+                    one = Some(format!("{name}{filters}").into());
                     expressions.push(Taken { expression, printed: filters.is_empty() });
                 }
             }

@@ -159,7 +159,6 @@ fn what_can_only_fail_is_found_when_the_template_is_read() {
         "fan.power",
         "values have no methods here: a filter stands behind `|`, fan.power | upper",
     );
-    check("{{ loop.index | int }}", "loop", "`loop` is known within `{% for %}` alone");
     check(
         "{% for x in fan.list %}{{ loop.indx }}{% endfor %}",
         "loop.",

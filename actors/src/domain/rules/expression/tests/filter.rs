@@ -199,7 +199,7 @@ fn a_field_is_one_thing_of_a_twin() {
         let keys: Vec<_> = world.twins.iter().map(|twin| field.key(twin, world.now)).collect();
         assert_eq!(keys, expected, "{text}");
     };
-    let text = |text: &str| SortKey::Text(text.into());
+    let text = SortKey::ordered;
     check("motor.rpm", [SortKey::Number(1_200.0), SortKey::Missing, SortKey::Number(900.0)]);
     check("reported.power", [text("on"), SortKey::Bool(true), SortKey::Missing]);
     check("tags.floor", [SortKey::Missing, SortKey::Missing, SortKey::Number(2.0)]);

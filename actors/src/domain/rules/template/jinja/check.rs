@@ -107,14 +107,14 @@ impl<'a> Check<'a> {
             return self.anything(expr);
         }
         let Some(root) = Name::root_of(word) else {
-            return Err(wrong(expr.span(), format!("nothing is called `{word}`{}", self.near(word))));
+            return Err(wrong(start(expr), format!("nothing is called `{word}`{}", self.near(word))));
         };
         if path.is_empty() && matches!(root, Root::Trigger | Root::Now) {
             return Ok(());
         }
         let text = [&[word], &path[..]].concat().join(".");
         let name = Name { root, path: path.iter().map(|part| Box::from(*part)).collect() };
-        name.check(&text).map_err(|why| wrong(expr.span(), format!("{why}{}", self.near(word))))?;
+        name.check(&text).map_err(|why| wrong(start(expr), format!("{why}{}", self.near(word))))?;
         self.anything(expr)
     }
 
@@ -122,7 +122,7 @@ impl<'a> Check<'a> {
     fn anything(&self, expr: &Expr<'a>) -> Result<(), Wrong> {
         match expr {
             Expr::Var(name) if name.id == "loop" && self.loops == 0 => {
-                Err(wrong(name.span(), "`loop` is known within `{% for %}` alone".into()))
+                Err(wrong(start(expr), "`loop` is known within `{% for %}` alone".into()))
             }
             Expr::Var(_) | Expr::Const(_) => Ok(()),
             Expr::GetAttr(of) => {
@@ -132,7 +132,7 @@ impl<'a> Check<'a> {
                     && !LOOP.contains(&of.name)
                 {
                     let detail = format!("`loop` has no `{}`{}", of.name, near(of.name, &LOOP));
-                    return Err(wrong(of.span(), detail));
+                    return Err(wrong(start(expr), detail));
                 }
                 self.anything(&of.expr)
             }
@@ -160,7 +160,7 @@ impl<'a> Check<'a> {
             }
             Expr::Filter(filter) => {
                 if !FILTERS.contains(&filter.name) {
-                    return Err(wrong(filter.span(), no_filter(filter.name)));
+                    return Err(wrong(begin(filter.span()), no_filter(filter.name)));
                 }
                 match &filter.expr {
                     Some(of) if TAKE_ANYTHING.contains(&filter.name) => self.anything(of)?,
@@ -171,7 +171,7 @@ impl<'a> Check<'a> {
             Expr::Test(test) => {
                 if !TESTS.contains(&test.name) {
                     let detail = format!("there is no test `is {}`{}", test.name, near(test.name, &TESTS));
-                    return Err(wrong(test.span(), detail));
+                    return Err(wrong(begin(test.span()), detail));
                 }
                 self.anything(&test.expr)?;
                 self.arguments(&test.args)
@@ -182,10 +182,10 @@ impl<'a> Check<'a> {
                 }
                 Some((word, path)) if path.is_empty() => {
                     let detail = format!("there is no function `{word}` here; a filter stands behind `|`");
-                    Err(wrong(call.span(), detail))
+                    Err(wrong(start(expr), detail))
                 }
                 _ => Err(wrong(
-                    call.span(),
+                    start(expr),
                     "values have no methods here: a filter stands behind `|`, fan.power | upper".into(),
                 )),
             },
@@ -241,6 +241,21 @@ fn near(word: &str, words: &[&str]) -> String {
     nearest.map(|(_, other)| format!("; did you mean `{other}`?")).unwrap_or_default()
 }
 
-fn wrong(span: Span, detail: String) -> Wrong {
-    (span.start_offset as usize, detail)
+fn wrong(at: usize, detail: String) -> Wrong {
+    (at, detail)
+}
+
+/// Where an expression begins: with what the parts behind it are of.
+fn start(expr: &Expr<'_>) -> usize {
+    match expr {
+        Expr::GetAttr(of) => start(&of.expr),
+        Expr::GetItem(of) => start(&of.expr),
+        Expr::Slice(of) => start(&of.expr),
+        Expr::Call(call) => start(&call.expr),
+        other => begin(other.span()),
+    }
+}
+
+fn begin(span: Span) -> usize {
+    span.start_offset as usize
 }
