@@ -60,10 +60,14 @@ pub enum ApiError {
     Body(String),
     #[error("the body did not arrive in time")]
     SlowBody,
-    #[error("If-Match names no version that this twin can have: {0}")]
+    /// `If-Match` is malformed.
+    #[error("If-Match must be `*` or a list of entity tags such as \"3\", \"4\": {0}")]
     IfMatch(String),
     #[error("serial number `{serial}` belongs to device `{device}`")]
     SerialTaken { serial: String, device: String },
+    /// Who has it is not said: that would help who tries tokens.
+    #[error("the `auth_token` belongs to another device")]
+    TokenTaken,
     /// Somebody waited for the end of a command, and it has not come; the command goes on.
     #[error("command `{id}` is {} still: it goes on", status.as_str())]
     CommandNotFinished { id: CommandId, status: CommandStatus },
@@ -252,8 +256,9 @@ impl ApiError {
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::Body(_) => (StatusCode::BAD_REQUEST, "bad_body"),
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "slow_body"),
-            Self::IfMatch(_) => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
+            Self::IfMatch(_) => (StatusCode::BAD_REQUEST, "bad_if_match"),
             Self::SerialTaken { .. } => (StatusCode::CONFLICT, "serial_number_taken"),
+            Self::TokenTaken => (StatusCode::CONFLICT, "auth_token_taken"),
             Self::Origin(_) => (StatusCode::FORBIDDEN, "origin_not_allowed"),
             Self::Handshake(_) => (StatusCode::BAD_REQUEST, "not_a_websocket"),
             Self::NoChance(_) => (StatusCode::INTERNAL_SERVER_ERROR, "no_random_numbers"),
@@ -328,6 +333,7 @@ impl ApiError {
             }
             Self::Template(TemplateRefusal::Bad(BadTemplate::Field { field, .. })) => Some(field.clone()),
             Self::Hub(HubError::Refused(Refusal::Invalid { field, .. })) => Some(field.clone()),
+            Self::TokenTaken => Some("auth_token".into()),
             Self::Field(error) => Some(error.field.clone()),
             Self::Group(GroupRefusal::Misplaced(Misplaced::NoParent(_) | Misplaced::Circle(_))) => {
                 Some("parent_group".into())

@@ -24,6 +24,8 @@ use twinhub_actors::mqtt::Link;
 pub use origin::Origins;
 
 use crate::api::firmware::Folder;
+use crate::api::token::Giving;
+use crate::api::turns::Turns;
 use crate::{api, dashboard, dialects, error, ws};
 
 /// A client that takes longer than this to send a request's head is cut off.
@@ -73,6 +75,10 @@ pub struct WebState {
     pub body_limit: usize,
     pub firmware: Folder,
     pub import_limit: usize,
+    /// Whose search goes on.
+    pub turns: Turns,
+    /// Tokens that devices are being given.
+    pub giving: Giving,
     closing: watch::Sender<bool>,
 }
 
@@ -97,6 +103,8 @@ impl WebState {
             body_limit: settings.body_limit,
             firmware: settings.firmware.clone(),
             import_limit: settings.import_limit,
+            turns: Turns::default(),
+            giving: Giving::default(),
             closing: watch::Sender::new(false),
         })
     }
@@ -183,6 +191,6 @@ fn cors(origins: &[String]) -> Cors {
     }
     cors.allow_any_method()
         .allow_any_header()
-        .expose_headers(["ETag", "Link", "Location", "X-Total-Count"])
+        .expose_headers(["ETag", "Link", "Location", "X-Total-Count", "X-Warnings"])
         .max_age(3600)
 }

@@ -10,9 +10,9 @@ use tracing::warn;
 
 use crate::domain::Clock;
 use crate::messages::archive::{
-    BucketHistory, FindAlarm, FindCommand, FindEvents, FindRun, FindSerial, HowMuch, LastRuns, ListAlarms,
-    ListCommands, ListDeliveries, ListDevices, ListJobDevices, ListRuns, LoadTwins, Past, RawHistory, Replay,
-    Rest,
+    BucketHistory, FindAlarm, FindCommand, FindEvents, FindRun, FindSerial, FindToken, HowMuch, LastRuns,
+    ListAlarms, ListCommands, ListDeliveries, ListDevices, ListJobDevices, ListRuns, LoadTwins, Past,
+    RawHistory, Replay, Rest,
 };
 use crate::store::Store;
 
@@ -79,6 +79,7 @@ macro_rules! answer {
 }
 
 answer!(ListDevices: |store, asked| store.devices(&asked.0));
+answer!(FindToken: |store, asked| store.find_token(&asked.0));
 answer!(FindSerial: |store, asked| store.find_serial(&asked.0));
 answer!(RawHistory: |store, asked| store.raw_history(&asked.0));
 answer!(BucketHistory: |store, asked| store.bucket_history(&asked.0));

@@ -9,6 +9,7 @@
 //! filter is true of all that is shown.
 
 mod best;
+mod unheard;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,15 +23,16 @@ use tokio::sync::{OnceCell, Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::domain::rules::SortKey;
-use crate::domain::{Clock, DeviceId, DeviceNumber, Timestamp, Twin};
+use crate::domain::{Clock, DeviceNumber, Timestamp, Twin};
 use crate::hub::HubError;
 use crate::journal::Journal;
 use crate::messages::journal::Barrier;
-use crate::messages::search::{Find, FindAll};
+use crate::messages::search::{Find, FindAll, Found, FoundAll};
 use crate::post::post;
 use crate::roster::{Present, Roster};
 use crate::store::{DevicePage, DeviceQuery, DeviceSort, Store, StoreError, select};
 use best::{Best, Item};
+use unheard::Unheard;
 
 /// Searches at once; the others wait. One takes all processors already.
 const AT_ONCE: usize = 2;
@@ -64,6 +66,8 @@ struct Means {
 /// A question, and the time at which it is put.
 struct Question {
     find: Find,
+    /// The names in it that no device was found to have so far.
+    unheard: Unheard,
     /// Those that the query names, any of which will do: there may be a thousand.
     groups: HashSet<String>,
     want: Want,
@@ -97,7 +101,7 @@ impl Search {
 }
 
 impl Means {
-    async fn page(&self, find: Find) -> Result<DevicePage, HubError> {
+    async fn page(&self, find: Find) -> Result<Found, HubError> {
         let (offset, limit) = (find.query.offset, find.query.limit);
         let first = offset.saturating_add(limit).saturating_add(SPARE);
         let (question, best) = self.look(find, Want::First(first)).await?;
@@ -115,17 +119,16 @@ impl Means {
         }
         page.sort_by_cached_key(|twin| question.item(twin));
         self.durable().await?;
-        Ok(DevicePage { twins: page, total })
+        let warnings = question.unheard.warnings(&self.roster);
+        Ok(Found { page: DevicePage { twins: page, total }, warnings })
     }
 
-    async fn all(
-        &self,
-        FindAll { query, filter }: FindAll,
-    ) -> Result<Vec<(DeviceId, DeviceNumber)>, HubError> {
+    async fn all(&self, FindAll { query, filter }: FindAll) -> Result<FoundAll, HubError> {
         let query = DeviceQuery { sort: DeviceSort::Number, descending: false, ..query };
-        let (_, best) = self.look(Find { query, filter, sort: None }, Want::Ids).await?;
+        let (question, best) = self.look(Find { query, filter, sort: None }, Want::Ids).await?;
         self.durable().await?;
-        Ok(best.sorted().into_iter().filter_map(|item| Some((item.id?, item.number))).collect())
+        let devices = best.sorted().into_iter().filter_map(|item| Some((item.id?, item.number))).collect();
+        Ok(FoundAll { devices, warnings: question.unheard.warnings(&self.roster) })
     }
 
     /// Looks at all twins, and remembers what is wanted of those that are found.
@@ -137,7 +140,8 @@ impl Means {
         let groups = find.query.groups.iter().map(|group| select::key(group).to_owned()).collect();
         // The wait for its turn says nothing of what a filter costs.
         let until = find.filter.is_some().then(|| Instant::now() + self.longest);
-        let question = Arc::new(Question { find, groups, want, now: self.clock.now(), until });
+        let unheard = Unheard::of(&find);
+        let question = Arc::new(Question { find, unheard, groups, want, now: self.clock.now(), until });
         let (mut best, mut away) = self.look_in_memory(&question).await?;
         // Who came into memory meanwhile is in the store too, with all that anybody was told of it.
         if !away.is_empty() {
@@ -157,7 +161,12 @@ impl Means {
 
     async fn look_in_memory(&self, question: &Arc<Question>) -> Result<(Best, Vec<DeviceNumber>), HubError> {
         let stretches = self.roster.stretches();
-        let hands = self.processors.min(stretches.len());
+        // A filter may cost a millisecond a twin: it leaves a processor to the devices' messages.
+        let processors = match question.until {
+            Some(_) => self.processors.saturating_sub(1).max(1),
+            None => self.processors,
+        };
+        let hands = processors.min(stretches.len());
         let (stretches, next) = (Arc::new(stretches), Arc::new(AtomicUsize::new(0)));
         let work = (0..hands).map(|_| {
             let (roster, question) = (Arc::clone(&self.roster), Arc::clone(question));
@@ -212,7 +221,8 @@ impl Means {
         let work = tokio::task::spawn_blocking(move || {
             question.check_time()?;
             let twins = here.block_on(store.twins(&page))?;
-            Ok(twins.iter().filter(|twin| question.finds(twin)).map(|twin| question.item(twin)).collect())
+            let looked = twins.iter().inspect(|twin| question.unheard.note(twin, question.now));
+            Ok(looked.filter(|twin| question.finds(twin)).map(|twin| question.item(twin)).collect())
         });
         work.await.map_err(|_| given_up())?
     }
@@ -269,8 +279,12 @@ impl Question {
         away.extend(stretch.away);
         for (number, present) in stretch.present {
             match present.read() {
-                Some(twin) if self.finds(&twin) => best.add(self.item(&twin)),
-                Some(_) => {}
+                Some(twin) => {
+                    self.unheard.note(&twin, self.now);
+                    if self.finds(&twin) {
+                        best.add(self.item(&twin));
+                    }
+                }
                 None => away.push(number), // its actor died: the store knows what is true of it
             }
         }
@@ -318,8 +332,8 @@ impl Question {
 fn head_key(sort: DeviceSort, twin: &Twin) -> SortKey {
     match sort {
         DeviceSort::Number => SortKey::Missing,
-        DeviceSort::Id => SortKey::text(twin.id.as_str()),
-        DeviceSort::Name => SortKey::text(twin.display_name()),
+        DeviceSort::Id => SortKey::ordered(twin.id.as_str()),
+        DeviceSort::Name => SortKey::ordered(twin.display_name()),
         DeviceSort::Type => SortKey::text(&twin.profile.device_type),
         DeviceSort::Status => SortKey::text(twin.status.as_str()),
         DeviceSort::LastSeen => twin.last_seen.map_or(SortKey::double(f64::NEG_INFINITY), SortKey::time),
@@ -337,7 +351,7 @@ impl Actor for Search {
 }
 
 impl Handler<Find> for Search {
-    type Result = ResponseFuture<Result<DevicePage, HubError>>;
+    type Result = ResponseFuture<Result<Found, HubError>>;
 
     fn handle(&mut self, find: Find, _: &mut Context<Self>) -> Self::Result {
         let means = Arc::clone(&self.0);
@@ -346,7 +360,7 @@ impl Handler<Find> for Search {
 }
 
 impl Handler<FindAll> for Search {
-    type Result = ResponseFuture<Result<Vec<(DeviceId, DeviceNumber)>, HubError>>;
+    type Result = ResponseFuture<Result<FoundAll, HubError>>;
 
     fn handle(&mut self, find: FindAll, _: &mut Context<Self>) -> Self::Result {
         let means = Arc::clone(&self.0);

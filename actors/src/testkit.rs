@@ -222,6 +222,11 @@ impl Store for FailingStore {
         self.inner.find_serial(serial).await
     }
 
+    async fn find_token(&self, hash: &str) -> Result<Option<DeviceId>, StoreError> {
+        self.may_read("find token")?;
+        self.inner.find_token(hash).await
+    }
+
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {
         self.may_read("history")?;
         self.inner.raw_history(query).await

@@ -17,10 +17,11 @@ use super::body::{Body, Device};
 use super::command_view::summary;
 use super::groups::check_group;
 use super::params::Params;
+use super::precondition::if_match;
 use super::register::take_sections;
 use super::reply::{self, Document, add_readings};
 use super::schema::{DeviceChange, DeviceDetail};
-use super::twin::{etag, if_match};
+use super::twin::etag;
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
 use crate::web::WebState;
@@ -109,12 +110,13 @@ pub async fn get_device(
     put,
     path = "/api/devices/{id}",
     tag = "devices",
-    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change")),
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`")),
     request_body = DeviceChange,
     responses(
         (status = 200, body = DeviceDetail),
         (status = 404, body = Problem),
-        (status = 412, description = "The twin is at another version", body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),
         (status = 422, body = Problem),
     )
 )]
@@ -132,12 +134,13 @@ pub async fn put_device(
     patch,
     path = "/api/devices/{id}",
     tag = "devices",
-    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change")),
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`")),
     request_body = DeviceChange,
     responses(
         (status = 200, body = DeviceDetail),
         (status = 404, body = Problem),
-        (status = 412, description = "The twin is at another version", body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),
         (status = 422, body = Problem),
     )
 )]

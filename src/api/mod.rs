@@ -30,14 +30,17 @@ pub(crate) mod order;
 mod paging;
 pub(crate) mod params;
 mod poll;
+mod precondition;
 mod register;
 mod reply;
 mod schedule;
 mod schema;
 mod status;
 mod templates;
-mod token;
+pub(crate) mod token;
+pub(crate) mod turns;
 mod twin;
+mod warnings;
 mod watch;
 
 use actix_web::web::{self, ServiceConfig};

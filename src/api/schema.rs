@@ -403,6 +403,10 @@ pub struct History {
     limit: Option<u64>,
     /// `desc` (by default) or `asc`.
     order: Option<String>,
+    /// Where the page before ended, as its `Link` with `rel="next"` says it.
+    after: Option<String>,
+    /// From 1, in place of `after`: the first 100,000 readings can be reached so.
+    page: Option<u64>,
 }
 
 /// Which events.

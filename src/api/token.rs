@@ -1,8 +1,15 @@
 //! Tokens of devices: made here, shown once, kept as a hash.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
+use twinhub_actors::Hub;
+use twinhub_actors::domain::DeviceId;
+use twinhub_actors::messages::archive::FindToken;
+
+use crate::error::ApiError;
 
 /// Bytes of chance in a token: 192 bits cannot be guessed.
 const BYTES: usize = 24;
@@ -20,6 +27,45 @@ pub fn make() -> Result<String, getrandom::Error> {
     let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes)?;
     Ok(hex(&bytes))
+}
+
+/// The tokens that are being given just now: two devices must not be given the same one at the same moment, while the
+/// store knows of neither.
+#[derive(Debug, Default)]
+pub struct Giving(Mutex<HashSet<String>>);
+
+/// A token that is being given, until this is dropped.
+#[derive(Debug)]
+pub struct Given<'a> {
+    giving: &'a Giving,
+    hash: String,
+}
+
+impl Giving {
+    /// Begins to give `device` the token with this hash.
+    ///
+    /// # Errors
+    /// Another device has it, or is being given it.
+    pub async fn begin(&self, hub: &Hub, hash: &str, device: &DeviceId) -> Result<Given<'_>, ApiError> {
+        if !self.hashes().insert(hash.to_owned()) {
+            return Err(ApiError::TokenTaken);
+        }
+        let given = Given { giving: self, hash: hash.to_owned() };
+        match hub.archive.send(FindToken(hash.to_owned())).await?? {
+            Some(holder) if holder != *device => Err(ApiError::TokenTaken),
+            _ => Ok(given),
+        }
+    }
+
+    fn hashes(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Given<'_> {
+    fn drop(&mut self) {
+        self.giving.hashes().remove(&self.hash);
+    }
 }
 
 /// What is kept of a token: SHA-256 as hexadecimal digits. It is long and random, so nothing slower is

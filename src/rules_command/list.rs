@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::Value;
 
-use super::print::{count, line, moment_in, table};
+use super::print::{count, line, moment_of, table, zone};
 use super::{Failed, check, sources};
 use crate::api::automation::view::kind_of;
 use crate::remote::{HUB, Remote};
@@ -79,17 +79,18 @@ pub async fn run(args: ListArgs, folder: Option<PathBuf>) -> Result<bool, Failed
 
 fn row(rule: &Value) -> [String; 6] {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let zone = zone(rule["timezone"].as_str());
     let kinds = rule["triggers"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let last = &rule["last_run"];
     let last = last["at"]
         .as_str()
-        .map_or_else(String::new, |at| format!("{} {}", moment_in(at), text(&last["outcome"])));
+        .map_or_else(String::new, |at| format!("{} {}", moment_of(at, zone), text(&last["outcome"])));
     [
         text(&rule["id"]),
         text(&rule["status"]),
         kinds.collect::<Vec<_>>().join(","),
         last,
-        rule["next_at"].as_str().map_or_else(String::new, moment_in),
+        rule["next_at"].as_str().map_or_else(String::new, |at| moment_of(at, zone)),
         rule["file"].as_str().unwrap_or("api").to_owned(),
     ]
 }

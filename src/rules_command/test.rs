@@ -29,12 +29,15 @@ pub fn run(args: &TestArgs, folder: Option<PathBuf>) -> Result<bool, Failed> {
     wrong.iter().try_for_each(|problem| say(problem))?;
     let (mut passed, mut failed) = (0, 0);
     for source in &sources {
-        for Tested { rule, name, failure } in test(source, args.rule.as_deref()) {
+        for Tested { rule, name, failure, failed_actions } in test(source, args.rule.as_deref()) {
             let path = &source.path;
             match failure {
                 None => {
                     passed += 1;
                     say(&format!("ok      {path}  {rule}: {name}"))?;
+                    for failed in failed_actions {
+                        say(&indented(&format!("an action failed {failed}")))?;
+                    }
                 }
                 Some(failure) => {
                     failed += 1;
@@ -53,6 +56,7 @@ struct Tested {
     rule: String,
     name: String,
     failure: Option<String>,
+    failed_actions: Vec<String>,
 }
 
 fn test(source: &Source, only: Option<&str>) -> Vec<Tested> {
@@ -68,6 +72,7 @@ fn test(source: &Source, only: Option<&str>) -> Vec<Tested> {
             rule: rule.id.to_string(),
             name: verdict.name,
             failure: verdict.failure,
+            failed_actions: verdict.failed_actions,
         }));
     }
     tested

@@ -126,7 +126,10 @@ impl Pump {
             }
             ClientFrame::Ping { id } => wire::pong(id.as_deref()),
             ClientFrame::Desired { id, device, patch, if_version } => {
-                let change = Change { patch: [("desired", patch.into())].into_iter().collect(), if_version };
+                let change = Change {
+                    patch: [("desired", patch.into())].into_iter().collect(),
+                    if_version: if_version.map(Into::into),
+                };
                 self.changes.push_back(Box::pin(make(Arc::clone(&self.hub), id, device, change)));
                 return Ok(());
             }

@@ -16,6 +16,7 @@ mod firmware;
 mod first_device;
 mod garbage;
 mod groups;
+mod history;
 mod import;
 mod jobs;
 mod killed;

@@ -18,8 +18,10 @@ pub mod rules;
 pub mod schedule;
 pub mod series;
 pub mod settings;
+pub mod text;
 pub mod topic;
 pub mod twin;
+pub mod versions;
 pub mod words;
 
 pub use clock::{Clock, Timestamp};
@@ -29,3 +31,4 @@ pub use id::{BadDeviceId, DeviceId, DeviceNumber};
 pub use json::{Json, Number, Object};
 pub use reading::{Quality, Reading, Scalar, Telemetry};
 pub use twin::{Input, Mode, Outcome, Publish, Refusal, Status, Twin};
+pub use versions::Versions;

@@ -221,13 +221,8 @@ fn push(
     value: Scalar,
     unit: Option<Box<str>>,
 ) -> Result<(), PayloadError> {
-    let bad = |detail: String| PayloadError::BadValue { name: name.chars().take(64).collect(), detail };
-    if name.is_empty() || name.len() > LONGEST_NAME {
-        return Err(bad(format!(
-            "a reading's name has 1 to {LONGEST_NAME} bytes, this one has {}",
-            name.len()
-        )));
-    }
+    let bad = |detail: String| PayloadError::BadValue { name: shown(name), detail };
+    check_name(name).map_err(bad)?;
     if let Scalar::Text(text) = &value
         && text.len() > LONGEST_TEXT
     {
@@ -240,6 +235,29 @@ fn push(
     }
     into.push(Reading { name: name.into(), value, unit, quality_score: None });
     Ok(())
+}
+
+/// Can a reading be called so? An error says why not. Control characters would be lines of their own in logs and
+/// files, and nobody could type them in a filter.
+fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > LONGEST_NAME {
+        return Err(format!("a reading's name has 1 to {LONGEST_NAME} bytes, this one has {}", name.len()));
+    }
+    if name.bytes().any(|byte| byte.is_ascii_control())
+        || (!name.is_ascii() && name.chars().any(char::is_control))
+    {
+        return Err("a reading's name has no control characters".into());
+    }
+    Ok(())
+}
+
+/// The beginning of a name, as a message can show it.
+fn shown(name: &str) -> String {
+    let mut shown = String::new();
+    for character in name.chars().take(64) {
+        if character.is_control() { shown.extend(character.escape_default()) } else { shown.push(character) }
+    }
+    shown
 }
 
 fn timestamp(value: &Json) -> Result<Option<Timestamp>, PayloadError> {
@@ -326,6 +344,18 @@ mod tests {
             r#"{"sensor_readings": [{"sensor_type": "t", "value": 1, "quality_score": 101}]}"#,
             "bad_value: `sensor_readings[0].quality_score`: 101 is no number from 0 to 100",
         );
+        for name in [r"a\u0000b", r"a\nb", r"\u007f", r"\u0085"] {
+            for payload in [
+                format!("{{\"{name}\": 1}}"),
+                format!("{{\"motor\": {{\"{name}\": 1}}}}"),
+                format!("{{\"sensor_readings\": [{{\"sensor_type\": \"{name}\", \"value\": 1}}]}}"),
+            ] {
+                let error = telemetry(payload.as_bytes()).expect_err(&payload);
+                let told = error.to_string();
+                assert!(told.ends_with("a reading's name has no control characters"), "{payload}: {told}");
+                assert!(!told.contains(char::is_control), "{payload}: {told:?}");
+            }
+        }
         check("{\"t\": NaN}", "not_json: not JSON: expected value at line 1 column 7");
     }
 

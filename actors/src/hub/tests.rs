@@ -183,7 +183,7 @@ impl House {
 
     async fn change(&self, device: &str, patch: &str, if_version: Option<u64>) -> Result<Taken, HubError> {
         let patch = payload::object(patch.as_bytes()).unwrap();
-        let input = Input::Change(Box::new(Change { patch, if_version }));
+        let input = Input::Change(Box::new(Change { patch, if_version: if_version.map(Into::into) }));
         self.deliver(device, input, IfUnknown::Refuse).await
     }
 

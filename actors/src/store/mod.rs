@@ -275,6 +275,9 @@ pub trait Store: Send + Sync + 'static {
     /// The device with this serial number, or with this id and no serial number.
     async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError>;
 
+    /// The device whose token has this hash.
+    async fn find_token(&self, hash: &str) -> Result<Option<DeviceId>, StoreError>;
+
     /// Raw readings.
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError>;
 

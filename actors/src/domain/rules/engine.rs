@@ -32,6 +32,7 @@ mod scope;
 mod sight;
 mod signals;
 mod state;
+mod targets;
 mod triggers;
 mod turns;
 mod wait;

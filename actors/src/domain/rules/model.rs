@@ -60,6 +60,21 @@ pub struct Rule {
     pub source: Written,
 }
 
+impl Rule {
+    /// The zone by whose clock it goes: its own, or that of its first schedule. `source` is its source.
+    #[must_use]
+    pub fn zone(&self, source: &Object) -> Tz {
+        let own = source.get("timezone").and_then(Json::as_str).and_then(|name| name.parse().ok());
+        let of_schedule = || {
+            self.triggers.iter().find_map(|trigger| match &trigger.kind {
+                TriggerKind::Cron { cron, .. } => Some(cron.zone),
+                _ => None,
+            })
+        };
+        own.or_else(of_schedule).unwrap_or(Tz::UTC)
+    }
+}
+
 /// A document as it was written, seldom looked at: as text it takes a third of the memory that its parts take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written(Arc<str>);

@@ -25,6 +25,8 @@ pub struct Verdict {
     pub name: String,
     /// None: it passed. Otherwise what was expected, what came instead and when.
     pub failure: Option<String>,
+    /// Actions that failed, each with its reason; also where the test passed.
+    pub failed_actions: Vec<String>,
 }
 
 /// Runs a rule's tests, its file's other rules being there too. Where a test does not say when it begins, the
@@ -35,7 +37,11 @@ pub fn run(rules: &[Rule], of: usize, tests: &[&Test], start: Timestamp) -> Vec<
     let verdict = |test: &&Test| {
         let start = test.start.unwrap_or(start);
         let sim = play(rules, rule, test, start);
-        Verdict { name: test.name.clone(), failure: expect::check(test, rule, &sim, start) }
+        Verdict {
+            name: test.name.clone(),
+            failure: expect::check(test, rule, &sim, start),
+            failed_actions: expect::failed_actions(rule, &sim, start),
+        }
     };
     tests.iter().map(verdict).collect()
 }

@@ -12,6 +12,7 @@ use crate::domain::fleet::{FirmwareReport, FirmwareTask, JobId, Layer, Lifecycle
 use crate::domain::id::DeviceId;
 use crate::domain::json::{Json, Object};
 use crate::domain::reading::Telemetry;
+use crate::domain::versions::Versions;
 
 /// What can come to a twin, from any door.
 #[derive(Clone, Debug)]
@@ -138,7 +139,7 @@ pub enum Publish {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("the twin is at version {current}, not {expected}")]
-    Version { current: u64, expected: u64 },
+    Version { current: u64, expected: Versions },
     /// Register meets one that is taken.
     #[error("device `{0}` is registered already")]
     Registered(DeviceId),

@@ -41,7 +41,7 @@ fn readings(text: &str) -> Input {
 }
 
 fn change(text: &str, if_version: Option<u64>) -> Input {
-    Input::Change(Box::new(Change { patch: object(text), if_version }))
+    Input::Change(Box::new(Change { patch: object(text), if_version: if_version.map(Into::into) }))
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_missed_version_changes_nothing() {
     twin.apply(Input::Appear, at(1), &cause()).unwrap();
     let before = twin.clone();
     let missed = twin.apply(change(r#"{"desired": {"power": "on"}}"#, Some(7)), at(2), &cause());
-    assert_eq!(missed, Err(Refusal::Version { current: 1, expected: 7 }));
+    assert_eq!(missed, Err(Refusal::Version { current: 1, expected: 7.into() }));
     let bad = twin.apply(change(r#"{"desired": 5}"#, None), at(2), &cause());
     assert!(matches!(bad, Err(Refusal::Invalid { .. })), "{bad:?}");
     assert_eq!(twin, before);

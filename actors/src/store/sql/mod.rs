@@ -181,6 +181,10 @@ impl Store for SqlStore {
         devices::find_serial(self, serial).await
     }
 
+    async fn find_token(&self, hash: &str) -> Result<Option<DeviceId>, StoreError> {
+        devices::find_token(self, hash).await
+    }
+
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {
         history::raw(self, query).await
     }

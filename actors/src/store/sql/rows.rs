@@ -41,6 +41,9 @@ pub fn of_device(twin: &Twin) -> device::Model {
         drifting_since: twin.drifting_since().map(Timestamp::millis),
         template: twin.template_id().map(Into::into),
         lifecycle: twin.lifecycle().as_str().to_owned(),
+        id_order: select::ordered(twin.id.as_str()),
+        name_order: select::ordered(twin.display_name()),
+        token_hash: select::key(twin.profile.text("token_hash")).to_owned(),
     }
 }
 

@@ -92,13 +92,19 @@ impl Devices {
             None if self.tokens && !self.dry_run => Some(token::make()?),
             _ => None,
         };
+        let given = match &token {
+            Some(token) => Some(self.state.giving.begin(&self.state.hub, &token::hash(token), &id).await?),
+            None => None,
+        };
         if let Some(token) = token.as_deref().or(made.as_deref()) {
             patch.insert("token_hash", token::hash(token).into());
         }
         // A new device is in service without a word.
         let register = Input::Register(Box::new(Registration { patch }));
         let inputs = iter::once(register).chain(out_of_service(lifecycle));
-        match self.deliver(&id, inputs.collect(), IfUnknown::Begin).await {
+        let delivered = self.deliver(&id, inputs.collect(), IfUnknown::Begin).await;
+        drop(given);
+        match delivered {
             Ok(()) => Ok(Done::Created { id: id.to_string(), token: made }),
             Err(ApiError::Hub(HubError::Refused(Refusal::Registered(_) | Refusal::Retired))) => {
                 self.is_there(id, row, lifecycle).await

@@ -71,6 +71,7 @@ impl<'a> Work<'a> {
             let device = run.entry.device.clone();
             self.state.scope(key, device.as_ref()).rests_until = Some(at.plus_millis(cooldown));
         }
+        run.entry.targets = self.named_targets(key.rule, run.list);
         self.state.say(run.entry, true);
         self.state.touch(key);
         self.state.jobs.push_back(Job::Turns(key, at));

@@ -179,6 +179,7 @@ impl Work<'_> {
             conditions: Vec::new(),
             outcome: RunOutcome::Running,
             actions: Vec::new(),
+            targets: Vec::new(),
             count: 1,
             last_at: at,
         };

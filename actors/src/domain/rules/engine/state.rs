@@ -184,7 +184,9 @@ impl State {
         match self.out.entries.iter_mut().rev().find(|said| said.entry.id == entry.id) {
             Some(said) => {
                 said.tell |= tell;
+                let targets = std::mem::take(&mut said.entry.targets);
                 said.entry = entry;
+                said.entry.targets.extend(targets);
             }
             None => self.out.entries.push(Entry { entry, tell }),
         }

@@ -108,11 +108,9 @@ pub fn find<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Fou
         ("updated_at", _) => Value::Time(twin.updated_at),
         ("mode_until", _) => Value::Time(twin.mode_until?),
         ("drifting_since", _) => Value::Time(twin.drifting_since()?),
-        (
-            "serial_number" | "model" | "description" | "firmware_version" | "ip_address" | "mac_address"
-            | "owner_id",
-            _,
-        ) => word(twin.profile.text(first))?,
+        ("serial_number" | "model" | "description" | "ip_address" | "mac_address" | "owner_id", _) => {
+            word(twin.profile.text(first))?
+        }
         ("schedule", _) => Value::owned(twin.plan()?.entries()),
         ("settings", rest) => part_of(&twin.settings().to_object(), rest)?,
         ("limits", rest) => part_of(twin.limits().as_object(), rest)?,

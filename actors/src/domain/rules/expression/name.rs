@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::value::{Unknown, Value};
 use super::{Dependency, Scope, itself};
+use crate::domain::fleet::Version;
 use crate::domain::json::Number;
 use crate::domain::twin::{Properties, inside};
 use crate::domain::{DeviceId, Json, Object, Timestamp, Twin};
@@ -26,6 +27,9 @@ pub const HEAD: [&str; 15] = [
     "claimed",
     "age",
 ];
+
+/// What a device said of itself, unless it reports a property by that name.
+const FIRMWARE: &str = "firmware_version";
 
 /// These words of [`HEAD`] hold others.
 pub(super) const SECTIONS: [&str; 4] = ["reported", "desired", "tags", "configuration"];
@@ -92,6 +96,11 @@ impl Name {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Does it stand for a version? `firmware_version`, `tags.hw_version`.
+    pub fn is_version(&self) -> bool {
+        self.path.last().is_some_and(|last| Version::is_named(last))
     }
 
     /// Whose twin it looks at.
@@ -192,7 +201,13 @@ pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> 
         "claimed" => Value::Bool(twin.claimed),
         "last_seen" => Value::Time(twin.last_seen?),
         "age" => seconds(twin.last_seen?, now),
-        _ => return property(&twin.reported, path, now),
+        _ => {
+            return property(&twin.reported, path, now).or_else(|| match path {
+                // What it said of itself, by its status or its registration.
+                [name] if **name == *FIRMWARE => word(twin.profile.text(FIRMWARE)).map(Found::from),
+                _ => None,
+            });
+        }
     };
     Some(value.into())
 }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::value::{Unknown, Value};
 use crate::domain::Timestamp;
+use crate::domain::fleet::Version;
 
 /// An operator of two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,26 @@ impl Operator {
     /// Does it ask which comes first?
     pub fn orders(self) -> bool {
         matches!(self, Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual)
+    }
+
+    /// The same of two texts that are versions, `firmware_version < "1.10.0"`; none where they are no texts, or it
+    /// asks for something else.
+    pub fn of_versions(self, left: &Value<'_>, right: &Value<'_>) -> Option<bool> {
+        let Value::Text(one) = left else { return None };
+        if self == Self::In {
+            let is_it = |item: Value<'_>| matches!(item, Value::Text(text) if Version::is_same(one, &text));
+            return right.items().map(|mut items| items.any(is_it));
+        }
+        let Value::Text(other) = right else { return None };
+        match self {
+            Self::Equal => Some(Version::is_same(one, other)),
+            Self::NotEqual => Some(!Version::is_same(one, other)),
+            Self::Less => Some(Version::compare(one, other).is_lt()),
+            Self::LessOrEqual => Some(Version::compare(one, other).is_le()),
+            Self::Greater => Some(Version::compare(one, other).is_gt()),
+            Self::GreaterOrEqual => Some(Version::compare(one, other).is_ge()),
+            _ => None,
+        }
     }
 
     /// Applies it. What it says of a type that does not fit names neither side: the caller knows them.

@@ -4,6 +4,26 @@ use super::*;
 use crate::domain::rules::record::{RunKind, WhyNot};
 
 #[test]
+fn a_run_knows_whom_it_left_alone() {
+    let mut sim = world(
+        r#"
+  r:
+    triggers: { numeric: a.x, above: 1 }
+    conditions: [ a.y == 1 ]
+    actions:
+      - choose:
+          - when: a.x > 100
+            do: [ { command: fan, type: stop } ]
+        else: [ { command: pump, type: start }, { command: trigger.device, type: x } ]
+"#,
+    );
+    sim.reports("a", "x", 5.0);
+    let entry = sim.entries.last().unwrap();
+    assert_eq!(entry.outcome.as_str(), "not_run");
+    assert_eq!(entry.targets, [id("fan"), id("pump")]);
+}
+
+#[test]
 fn every_reason_not_to_run_is_said() {
     passes(
         r#"

@@ -10,7 +10,7 @@ use super::*;
 fn world() -> World {
     let mut world = World::new();
     let said = r#"{"firmware_version": "1.2.0", "ip_address": "10.0.0.7", "signal": -60, "list": [1, 2],
-        "model": "F-9", "mac_address": "aa:bb", "note": "ok"}"#;
+        "model": "F-9", "mac_address": "aa:bb:cc:dd:ee:ff", "note": "ok"}"#;
     world.input("fan", Input::Presence { online: true, details: object(said) });
     world.report("fan", r#"{"motor": {"rpm": 900}, "status": "bent", "a b": 1}"#);
     let patch = object(
@@ -31,6 +31,50 @@ fn found(world: &World, text: &str) -> String {
     let filter = filter(text);
     let found = world.twins.iter().filter(|twin| filter.matches(twin, world.now));
     found.map(|twin| twin.id.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn versions_compare_as_versions() {
+    let world = world(); // the fan's firmware is 1.2.0
+    let check = |text: &str, expected: &str| assert_eq!(found(&world, text), expected, "{text}");
+    for holds in [
+        "firmware_version < '1.10.0'",
+        "'1.10.0' > firmware_version",
+        "firmware_version >= 'v1.2'",
+        "firmware_version == 'v1.2.0' && !(firmware_version != '1.2')",
+        "firmware_version > '1.2.0-rc.1' && firmware_version < '1.2.0.1'",
+        "firmware_version in ['1.1', 'V1.2']",
+        "firmware_version < 'spring'",
+        "firmware_version.startsWith('1.')",
+    ] {
+        check(holds, "fan");
+    }
+    check("firmware_version < '1.2.0' || firmware_version > '1.2.0'", "");
+    // Other texts are compared as they are written.
+    check("model == 'f-9'", "");
+    check("version > 3", "fan");
+}
+
+#[test]
+fn sorts_texts_by_the_numbers_in_them_and_versions_as_versions() {
+    let mut world = World::new();
+    let mut order = |field: &str, texts: &[&str]| {
+        let field = Field::compile(field).unwrap();
+        let keys = texts.iter().map(|text| {
+            let said = format!("{{\"fw_version\": \"{text}\", \"room\": \"{text}\"}}");
+            world.report("fan", &said);
+            let fan = world.twins.iter().find(|twin| twin.id.as_str() == "fan").unwrap();
+            field.key(fan, world.now)
+        });
+        let keys: Vec<SortKey> = keys.collect();
+        for pair in keys.windows(2) {
+            assert_eq!(pair[0].compare(&pair[1], false), std::cmp::Ordering::Less, "{pair:?}");
+            assert_eq!(pair[0].compare(&pair[1], true), std::cmp::Ordering::Greater, "{pair:?}");
+        }
+    };
+    order("fw_version", &["0.9", "v1.2.0-rc.1", "1.2.0", "1.10", "1.10.0.1", "2"]);
+    order("fw_version", &["spring-2", "spring-10"]);
+    order("room", &["1.2.0", "1.10.0-rc.1", "hall 2", "hall 10", "hall 10b"]);
 }
 
 #[test]
@@ -64,7 +108,10 @@ fn knows_everything_of_a_twin() {
     // And those of filters alone.
     check("number == 2", "pump-1");
     check("serial_number == 'S-1' && model == 'F-9' && description.contains('upstairs')", "fan");
-    check("firmware_version == '1.2.0' && ip_address == '10.0.0.7' && mac_address == 'aa:bb'", "fan");
+    check(
+        "firmware_version == '1.2.0' && ip_address == '10.0.0.7' && mac_address == 'aa:bb:cc:dd:ee:ff'",
+        "fan",
+    );
     check("created_at <= updated_at && created_at.getFullYear() == 2026 && number > 2", "fan");
     check("delta.motor.rpm == 1200 && delta.power == 'off' && delta.axis.x == 3", "fan");
     check("has(delta.signal) || has(delta.speed)", "");
@@ -154,7 +201,7 @@ fn a_field_is_one_thing_of_a_twin() {
         let keys: Vec<_> = world.twins.iter().map(|twin| field.key(twin, world.now)).collect();
         assert_eq!(keys, expected, "{text}");
     };
-    let text = |text: &str| SortKey::Text(text.into());
+    let text = SortKey::ordered;
     check("motor.rpm", [SortKey::double(1_200.0), SortKey::Missing, SortKey::double(900.0)]);
     check("reported.power", [text("on"), SortKey::Bool(true), SortKey::Missing]);
     check("tags.floor", [SortKey::Missing, SortKey::Missing, SortKey::double(2.0)]);
