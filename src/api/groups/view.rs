@@ -103,7 +103,7 @@ mod tests {
     fn shows_all_counts() {
         let document = Json::from(document(&view("b", 0))).to_string();
         for part in [
-            r#""device_count":2,"devices":{"by_mode":{"manual":1,"schedule":1},"by_status":{"offline":0,"online":2,"unknown":0},"by_type":{"pump":2},"total":2}"#,
+            r#""device_count":2,"devices":{"by_mode":{"manual":1,"schedule":1},"by_status":{"offline":0,"online":2},"by_type":{"pump":2},"total":2}"#,
             r#""path":["a","b"],"readings":{"t":{"count":2,"mean":21.5}},"subtree":{"by_mode""#,
             r#""groups":3,"readings":{"t":{"#,
         ] {

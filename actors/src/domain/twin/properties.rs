@@ -77,12 +77,13 @@ impl Properties {
         self.0.iter().map(|p| (p.name.clone(), p.value.clone())).collect()
     }
 
-    /// Takes a reading's value, unless a later one is here already. True when the value is another.
-    pub fn read(&mut self, reading: &Reading, at: Timestamp) -> bool {
+    /// Takes a reading's value, unless a later one is here already. True when the value is another. One whose time is
+    /// that of its arrival, `received`, carries none of its own: then the last to come is the newest.
+    pub fn read(&mut self, reading: &Reading, at: Timestamp, received: Timestamp) -> bool {
         let value = Json::from(reading.value.clone());
         let quality = Quality::of_score(reading.quality_score);
         match self.find(&reading.name) {
-            Ok(index) if at < self.0[index].at => false, // late: history has it, the twin is past it
+            Ok(index) if at < self.0[index].at && at < received => false, // late: history has it, the twin is past it
             Ok(index) => {
                 let property = &mut self.0[index];
                 if quality != property.quality() {
@@ -120,6 +121,14 @@ impl Properties {
                     self.insert(index, Property::new(name, fresh, at, Quality::Good, by));
                 }
             }
+        }
+    }
+
+    /// Nothing is dated after `now`.
+    pub fn no_later_than(&mut self, now: Timestamp) {
+        for property in &mut self.0 {
+            property.at = property.at.min(now);
+            property.changed_at = property.changed_at.min(now);
         }
     }
 

@@ -151,16 +151,15 @@ async fn lists_who_drifts_since_when() {
 async fn lists_of_several_statuses() {
     for fixture in Fixture::both().await {
         let mut world = World::new();
-        world.register("unknown", "{}");
+        world.register("silent", "{}");
         world.presence("online", true);
         world.presence("offline", false);
         fixture.commit(&world.batch()).await;
         for (status, expected) in [
-            (vec![], vec!["unknown", "online", "offline"]),
-            (vec![Status::Offline], vec!["offline"]),
-            (vec![Status::Online, Status::Unknown], vec!["unknown", "online"]),
+            (vec![], vec!["silent", "online", "offline"]),
+            (vec![Status::Offline], vec!["silent", "offline"]),
             (vec![Status::Online, Status::Online], vec!["online"]),
-            (vec![Status::Offline, Status::Unknown, Status::Online], vec!["unknown", "online", "offline"]),
+            (vec![Status::Offline, Status::Online], vec!["silent", "online", "offline"]),
         ] {
             let page = fixture.store.devices(&DeviceQuery { status, ..list() }).await.unwrap();
             let ids: Vec<&str> = page.twins.iter().map(|twin| twin.id.as_str()).collect();
