@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::clock::new_id;
+use crate::domain::clock::CLOCK_JUMP_MS;
 use crate::domain::twin::Hearing;
 use crate::domain::{Cause, Clock, CommandId, DeviceId, DeviceNumber, Input, Timestamp};
 use crate::messages::automation::Due;
@@ -155,7 +156,11 @@ impl Timers {
             self.arm(Sleeper::Twin(device.clone()), at);
         }
         if let Some((last_seen, silence_ms)) = silence {
-            self.arm(Sleeper::Twin(device), last_seen.max(self.heard.since()).plus_millis(silence_ms));
+            // What was heard in the future, by a clock that was set back since, tells nothing.
+            let since = self.heard.since();
+            let is_wrong = last_seen.millis() - self.reckon().millis() > CLOCK_JUMP_MS;
+            let heard = if is_wrong { since } else { last_seen.max(since) };
+            self.arm(Sleeper::Twin(device), heard.plus_millis(silence_ms));
         }
     }
 

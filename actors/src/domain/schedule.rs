@@ -211,6 +211,7 @@ impl Plan {
             }
             if entry.missed == Missed::Skip {
                 let skipped = if on_time { entry.latest(from, on_time_after) } else { Some(latest) };
+                let skipped = skipped.filter(|at| again.is_none_or(|again| !again.is_done(&entry, *at)));
                 due.skipped.extend(skipped.map(|at| occurrence(at, true)));
             }
         }

@@ -89,7 +89,7 @@ mod tests {
         let group = Group::new(GroupId::parse(id).unwrap(), id, Timestamp::from_millis(0));
         let own = Counts {
             total: 2,
-            by_status: [0, 2, 0],
+            by_status: [0, 2],
             by_mode: [1, 1],
             by_type: vec![("pump".into(), 2)],
             readings: vec![("t".into(), 2, 21.5)],

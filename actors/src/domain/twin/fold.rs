@@ -50,7 +50,7 @@ impl Twin {
                 };
                 let was = self.status;
                 self.redo_presence(*status, reason, received);
-                if was == self.status {
+                if was == self.status && !self.is_new() {
                     return None; // heard again, no more
                 }
             }

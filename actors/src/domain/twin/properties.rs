@@ -83,7 +83,7 @@ impl Properties {
         let value = Json::from(reading.value.clone());
         let quality = Quality::of_score(reading.quality_score);
         match self.find(&reading.name) {
-            Ok(index) if at < self.0[index].at && at < received => false, // late: history has it, the twin is past it
+            Ok(index) if at < self.0[index].at && at != received => false, // late: history has it, the twin is past it
             Ok(index) => {
                 let property = &mut self.0[index];
                 if quality != property.quality() {

@@ -106,7 +106,7 @@ impl Work<'_> {
         let fired = match (&trigger.kind, &event.body) {
             (TriggerKind::Numeric { .. }, _) => {
                 // What carries no time of its own is as new as it came; and the clock may have been set back since.
-                let is_late = |before: Timestamp| event.at < before && event.at < event.received_at;
+                let is_late = |before: Timestamp| event.at < before && event.at != event.received_at;
                 if matches!(event.body, EventBody::Telemetry { .. }) && hit.before_at.is_some_and(is_late) {
                     return; // the twin is past it
                 }

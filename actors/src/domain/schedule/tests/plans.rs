@@ -139,7 +139,8 @@ fn a_clock_put_right_by_far_starts_over_from_now() {
     );
     let ahead = plan(&daily("skip"), "2031-05-05T00:00:00Z");
     assert!(ahead.is_due(at("2026-01-01T12:00:00Z")), "it wants to be asked");
-    assert!(!ahead.is_due(at("2031-05-04T00:00:00Z")));
+    assert!(ahead.is_due(at("2031-05-04T00:00:00Z")));
+    assert!(!ahead.is_due(at("2031-05-04T23:59:55Z")), "seconds are nothing");
     let shown = ahead.document(at("2026-01-01T12:00:00Z")).to_string();
     assert!(shown.contains(r#""next_runs":["2026-01-02T07:00:00.000Z","#), "{shown}");
 }
@@ -157,10 +158,10 @@ fn a_clock_that_jumps_ahead_is_as_if_it_had_been_off() {
 }
 
 #[test]
-fn an_earlier_done_changes_nothing() {
+fn a_done_that_is_seconds_earlier_changes_nothing() {
     let mut plan = plan(&daily("skip"), "2026-01-02T08:00:00Z");
     let before = plan.clone();
-    plan.passed(at("2026-01-02T06:00:00Z"));
+    plan.passed(at("2026-01-02T07:59:56Z"));
     assert_eq!(plan, before);
 }
 
