@@ -44,7 +44,8 @@ impl Archive {
     }
 
     fn maintain_later(&mut self, ctx: &mut Context<Self>) {
-        let next = tokio::time::sleep(self.maintain_every).into_actor(self);
+        let every = self.maintain_every;
+        let next = async move { tokio::time::sleep(every).await }.into_actor(self);
         let next = next.then(|(), this: &mut Self, _| {
             let store = Arc::clone(&this.store);
             let now = this.retention.now(this.clock.now(), this.clock.uptime_ms());

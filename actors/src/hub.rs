@@ -320,7 +320,8 @@ impl Hub {
         let clock_watch = {
             let (clock, journal) = (Arc::clone(&clock), journal.clone());
             let (timers, archive, jobs) = (timers.clone(), archive.clone(), jobs.clone());
-            ClockWatch { clock, journal, timers, archive, jobs, is_moving: false }.start()
+            let watch = ClockWatch { clock, journal, timers, archive, jobs, is_moving: false };
+            ClockWatch::start_in_arbiter(&durable, move |_| watch)
         };
         let house = House {
             supervisor: supervisor.clone(),
