@@ -10,7 +10,7 @@ pub mod watch;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{LazyLock, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::{ContextV7, Uuid};
 
@@ -21,9 +21,14 @@ use crate::domain::{Clock, Timestamp};
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    /// Not chrono's `Utc::now`: that dies of a clock that shows a time before 1970.
     #[expect(clippy::disallowed_methods, reason = "this is the Clock that everyone asks")]
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(chrono::Utc::now().timestamp_millis())
+        let millis = |passed: Duration| i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millis(match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => millis(since),
+            Err(before) => -millis(before.duration()),
+        })
     }
 
     fn uptime_ms(&self) -> u64 {

@@ -51,16 +51,16 @@ impl ClockWatch {
         let from = self.clock.now();
         let moved = ClockMoved { from, to: from.plus_millis(by_ms) };
         let (journal, jobs, timers) = (self.journal.clone(), self.jobs.clone(), self.timers.clone());
+        let archive = self.archive.clone();
         let follow = async move {
             if tell(&journal, moved, false).await {
-                let _ = jobs.send(moved).await; // gone, the hub is shutting down
+                // Before the clock follows: nothing is to be deleted, or to expire, in between. Who is gone is shutting down.
+                let _ = archive.send(moved).await;
+                let _ = jobs.send(moved).await;
                 let _ = timers.send(moved).await;
             }
         };
-        ctx.spawn(follow.into_actor(self).map(move |(), this, _| {
-            this.is_moving = false;
-            let _ = post(&this.archive, moved); // it goes with us
-        }));
+        ctx.spawn(follow.into_actor(self).map(|(), this, _| this.is_moving = false));
     }
 }
 

@@ -317,6 +317,28 @@ async fn a_clock_that_is_set_forward_by_years_ends_nothing_early() {
     scene.pass(601_000, comes_to(id, CommandStatus::Expired)).await;
 }
 
+#[actix::test]
+async fn a_clock_that_leaps_ahead_deletes_nothing_for_a_day() {
+    let store = FailingStore::around(Arc::new(MemoryStore::keeping_journal(Duration::from_hours(7 * 24))));
+    let clock = ManualClock::at(Timestamp::from_millis(NEW_YEAR));
+    let settings = Settings { maintain_every: Duration::from_millis(1), ..Settings::default() };
+    let mut scene = Scene::with(store, clock, settings).await;
+    scene.say("a", "data", r#"{"t": 1}"#).await;
+    let is_pruned = async |scene: &Scene| {
+        let past = Replay { after: 0, up_to: 1, limit: 1 };
+        scene.hub.archive.send(past).await.unwrap().unwrap().pruned
+    };
+    scene.set_clock(400 * 24 * HOUR).await;
+    for _ in 0..50 {
+        assert!(!is_pruned(&scene).await);
+        scene.say("a", "data", r#"{"t": 2}"#).await; // a commit takes its time
+    }
+    scene.clock.advance(24 * HOUR);
+    while !is_pruned(&scene).await {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// While the store fails, what is due is not forgotten.
 #[actix::test]
 async fn a_failing_store_delays_what_is_due() {
