@@ -193,9 +193,8 @@ impl Timers {
         self.heard.begin_again(now);
         let mut devices = BTreeSet::new();
         for sleeper in std::mem::take(&mut self.wheel).into_values().flatten() {
-            match sleeper {
-                Sleeper::Twin(device) => drop(devices.insert(device)),
-                Sleeper::Automation => {}
+            if let Sleeper::Twin(device) = sleeper {
+                devices.insert(device);
             }
         }
         self.to_tell.extend(devices.iter().map(|device| (device.clone(), moved)));

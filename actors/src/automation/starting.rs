@@ -89,9 +89,10 @@ impl Automation {
                 let is_ahead = seen.millis() - now.millis() > CLOCK_JUMP_MS;
                 // That the clock was set back meanwhile is told before anybody starts, as far as the store knows the time:
                 // not where rules have seen a later one, and nothing happened since.
-                let signal = match is_ahead {
-                    true => Signal::ClockMoved { from: seen, to: now, while_down: true },
-                    false => Signal::Started { down_since: seen },
+                let signal = if is_ahead {
+                    Signal::ClockMoved { from: seen, to: now, while_down: true }
+                } else {
+                    Signal::Started { down_since: seen }
                 };
                 let event = this.signal(signal, Cause::hub());
                 // Before all else: what was due meanwhile is not to pass for something that falls due now.

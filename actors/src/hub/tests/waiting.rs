@@ -288,7 +288,7 @@ async fn a_clock_that_is_set_back_stops_no_schedule_and_ends_no_command() {
             }
             let now = scene.clock.now();
             let next = |twin: &Twin| twin.plan().unwrap().next().unwrap();
-            while next(&*scene.settled("a").await) > now.plus_millis(60_000) {
+            while next(scene.settled("a").await.as_ref()) > now.plus_millis(60_000) {
                 tokio::task::yield_now().await; // it is told as soon as the hub is up
             }
             scene.say("a", "data", r#"{"t": 2}"#).await;

@@ -121,7 +121,6 @@ impl Run {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(millis: &i64) -> bool {
     *millis == 0
 }
