@@ -84,6 +84,10 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_IDLE_AFTER", value_name = "TIME")]
     pub idle_after: Option<Limit>,
 
+    /// After how long a silence a device is offline while fewer than two of its intervals are known [default: 10m]
+    #[arg(long, env = "TWINHUB_FIRST_SILENCE", value_name = "TIME")]
+    pub first_silence: Option<Span>,
+
     /// How far back a subscriber can resume, that is: how long events are kept [default: 7d]
     #[arg(long, env = "TWINHUB_RETENTION", value_name = "TIME")]
     pub retention: Option<Span>,
@@ -132,6 +136,7 @@ pub struct Config {
     pub import_limit: usize,
     /// None: as the hub thinks fit.
     pub idle_after: Option<Limit>,
+    pub first_silence: Duration,
     pub retention: Duration,
     /// None: for good.
     pub keep_readings: Option<Duration>,
@@ -202,6 +207,7 @@ const FIRMWARE_LIMIT: u64 = 512_000_000;
 const IMPORT_LIMIT: usize = 256 << 20;
 /// The folder that is looked for where none is named.
 pub const RULES: &str = "rules";
+const FIRST_SILENCE: Duration = Duration::from_secs(600);
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 const KEEP_RUNS: Duration = Duration::from_secs(30 * 86_400);
 
@@ -243,6 +249,10 @@ impl Config {
             public_url: given.public_url.or(file.public_url).map(|PublicUrl(url)| url),
             import_limit: given.import_limit.or(file.import_limit).map_or(IMPORT_LIMIT, |Size(bytes)| bytes),
             idle_after: given.idle_after.or(file.idle_after),
+            first_silence: given
+                .first_silence
+                .or(file.first_silence)
+                .map_or(FIRST_SILENCE, |Span(time)| time),
             retention: given.retention.or(file.retention).map_or(RETENTION, |Span(time)| time),
             keep_readings: given.keep_readings.or(file.keep_readings).and_then(Limit::duration),
             keep_runs: given

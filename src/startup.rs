@@ -9,6 +9,7 @@ use std::sync::Arc;
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use tracing::{info, warn};
+use twinhub_actors::clock::HubClock;
 use twinhub_actors::domain::Clock as _;
 use twinhub_actors::door::UnknownDevices;
 use twinhub_actors::mqtt::Link;
@@ -16,7 +17,7 @@ use twinhub_actors::mqtt::broker::{BrokerError, BrokerSettings, EmbeddedBroker};
 use twinhub_actors::mqtt::link::{ConnectError, LinkSettings, RumqttcLink};
 use twinhub_actors::store::StoreError;
 use twinhub_actors::store::sql::{SqlOptions, SqlStore};
-use twinhub_actors::{Hub, Settings, SystemClock};
+use twinhub_actors::{Hub, Settings};
 
 use crate::api::firmware::{self, Folder};
 use crate::config::{self, Config, Limit, Mqtt};
@@ -67,7 +68,7 @@ impl Application {
         let listener = listen(config.listen)?;
         let http = listener.local_addr().map_err(StartError::Serve)?;
 
-        let clock = Arc::new(SystemClock);
+        let clock = Arc::new(HubClock::new());
         let started_at = clock.now();
         if let Some(path) = &config.rules {
             // Who misspells it is told so; what is in it may be broken, and is told by the log and the API.
@@ -202,6 +203,7 @@ fn settings(config: &Config) -> Settings {
             config::UnknownDevices::Reject => UnknownDevices::Reject,
         },
         rules: config.rules.clone(),
+        first_silence: config.first_silence,
         webhooks_allow_private_redirects: config.webhook_private_redirects,
         ..Settings::default()
     };

@@ -108,8 +108,8 @@ pub struct Automation {
     /// It waits for the journal before the time goes on.
     comes_due: bool,
     armed: Option<Timestamp>,
-    /// The clock on the wall and the one that only counts, when they were last compared.
-    compared: (Timestamp, u64),
+    /// How often it has seen that the clock was set.
+    moves: u32,
 }
 
 enum Phase {
@@ -132,8 +132,18 @@ enum Phase {
 struct Done {
     act: ActId,
     result: ActResult,
-    /// The engine's time and the clock's when it was asked for.
-    asked: (Timestamp, Timestamp),
+    asked: Asked,
+}
+
+/// When an act was asked for.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// By the engine's time.
+    at: Timestamp,
+    /// By the clock that only counts.
+    uptime_ms: u64,
+    /// [`Automation::moves`] then.
+    moves: u32,
 }
 
 impl Automation {
@@ -141,7 +151,6 @@ impl Automation {
     #[must_use]
     pub fn new(around: Around) -> Self {
         let now = around.clock.now();
-        let compared = (now, around.clock.uptime_ms());
         Self {
             around: Arc::new(around),
             library: Library::default(),
@@ -160,7 +169,7 @@ impl Automation {
             due: None,
             comes_due: false,
             armed: None,
-            compared,
+            moves: 0,
         }
     }
 
@@ -217,7 +226,8 @@ impl Automation {
     fn perform(&mut self, act: Act, is_new: bool, ctx: &Context<Self>) {
         self.under_way += 1;
         let (around, me, id) = (Arc::clone(&self.around), ctx.address(), act.id);
-        let asked = (self.engine.now(), around.clock.now());
+        let uptime_ms = around.clock.uptime_ms();
+        let asked = Asked { at: self.engine.now(), uptime_ms, moves: self.moves };
         up(&around.counters.rule_acts);
         // Beside the actor: it would look at all of them again whenever one of them moves.
         actix_rt::spawn(async move {
@@ -259,9 +269,12 @@ impl Handler<Done> for Automation {
 
     fn handle(&mut self, Done { act, result, asked }: Done, ctx: &mut Context<Self>) {
         self.under_way -= 1;
-        // So long after the engine's own time as it took: that may be behind the clock's.
-        let took = self.around.clock.now().millis() - asked.1.millis();
-        let step = self.engine.done(act, result, asked.0.plus_millis(took.max(0)));
+        // So long after the engine's own time as it took: that may be behind the clock's. Where the clock was set since,
+        // that time is no more.
+        let took = self.around.clock.uptime_ms().saturating_sub(asked.uptime_ms);
+        let done_at = asked.at.plus_millis(i64::try_from(took).unwrap_or(i64::MAX));
+        let now = if asked.moves == self.moves { done_at } else { self.engine.now() };
+        let step = self.engine.done(act, result, now);
         self.take(step, true, ctx);
         self.after(ctx);
     }

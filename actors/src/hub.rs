@@ -11,7 +11,10 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::alarms::Alarms;
 use crate::archive::Archive;
 use crate::automation::{Around, Automation, Keys, files};
+use crate::clock::watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
+use crate::domain::clock::CLOCK_JUMP_MS;
+use crate::domain::twin::presence::FIRST_SILENCE_MS;
 use crate::domain::{Cause, Clock, DeviceId, Input, Refusal, Twin};
 use crate::door::{Door, House, UnknownDevices};
 use crate::feed::Feed;
@@ -27,7 +30,7 @@ use crate::messages::jobs::{Begin as BeginJobs, Rest as RestJobs};
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::messages::templates::Begin as BeginTemplates;
-use crate::messages::timers::Begin;
+use crate::messages::timers::{Begin, ClockMoved};
 use crate::messages::webhooks::Rest as RestWebhooks;
 use crate::mqtt::Link;
 use crate::mqtt::listening::Listening;
@@ -55,6 +58,8 @@ pub struct Settings {
     /// [`Settings::idle_above`] in memory are needed before any goes.
     pub idle_after: Option<Duration>,
     pub idle_above: u64,
+    /// After how long a silence a device counts as offline while fewer than two of its intervals are known.
+    pub first_silence: Duration,
     /// How often what was committed is put into order.
     pub maintain_every: Duration,
     /// How long a person's change may wait for its commit before the answer is 503.
@@ -78,6 +83,7 @@ pub struct Hub {
     pub search: Addr<Search>,
     pub outbox: Addr<Outbox>,
     pub timers: Addr<Timers>,
+    pub clock_watch: Addr<ClockWatch>,
     pub automation: Addr<Automation>,
     pub alarms: Addr<Alarms>,
     pub webhooks: Addr<Webhooks>,
@@ -109,6 +115,14 @@ pub enum HubError {
     Unavailable(&'static str),
 }
 
+impl Settings {
+    /// [`Settings::first_silence`] in ms.
+    #[must_use]
+    pub fn first_silence_ms(&self) -> i64 {
+        i64::try_from(self.first_silence.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -117,6 +131,7 @@ impl Default for Settings {
             most_in_commit: 4_000,
             idle_after: Some(Duration::from_secs(900)),
             idle_above: 100_000,
+            first_silence: Duration::from_millis(FIRST_SILENCE_MS.unsigned_abs()),
             maintain_every: Duration::from_secs(2),
             patience: Duration::from_secs(5),
             arbiters: std::thread::available_parallelism().map_or(1, usize::from),
@@ -168,7 +183,7 @@ impl Hub {
         let archive = {
             let (store, clock, every) = (Arc::clone(&store), Arc::clone(&clock), settings.maintain_every);
             // On this thread, which has nothing else to do: the queries run in the store's own.
-            Archive::new(store, clock, every).start()
+            Archive::new(store, clock, head.at, every).start()
         };
         let journal = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
@@ -178,6 +193,14 @@ impl Hub {
                 Journal::new(store, clock, feed, outbox, counters, &head, most)
             })
         };
+        // A clock that was set back while the hub was down is the same case as one that is set back while it runs. That
+        // it was stands in the sequence before all that is dated by it.
+        let now = clock.now();
+        let moved = head.at.filter(|last| last.millis() - now.millis() > CLOCK_JUMP_MS);
+        let moved = moved.map(|last| ClockMoved { from: last, to: now });
+        if let Some(moved) = moved {
+            watch::tell(&journal, moved, true).await;
+        }
         // On this thread too: they are few.
         let alarms = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
@@ -194,7 +217,7 @@ impl Hub {
             let private = settings.webhooks_allow_private_redirects;
             Webhooks::new(store, clock, journal.clone(), counters, keys, private).start()
         };
-        let heard = HeardSince::new(clock.now());
+        let heard = HeardSince::new(clock.now(), settings.first_silence_ms());
         let timers = {
             let (store, clock, heard) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&heard));
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
@@ -288,9 +311,18 @@ impl Hub {
         let _ = post(&templates, begin); // they have just started
         let _ = templates_known.await;
         // Rules first: that the hub was down stands in the sequence before anything that comes of it.
-        let begin = Begin { supervisor: supervisor.clone(), automation: automation.clone() };
+        let begin = Begin { supervisor: supervisor.clone(), automation: automation.clone(), moved };
         let _ = post(&timers, begin); // they have just started
         let _ = post(&jobs, BeginJobs); // so have they
+        if let Some(moved) = moved {
+            let _ = post(&jobs, moved);
+        }
+        let clock_watch = {
+            let (clock, journal) = (Arc::clone(&clock), journal.clone());
+            let (timers, archive, jobs) = (timers.clone(), archive.clone(), jobs.clone());
+            let watch = ClockWatch { clock, journal, timers, archive, jobs, is_moving: false };
+            ClockWatch::start_in_arbiter(&durable, move |_| watch)
+        };
         let house = House {
             supervisor: supervisor.clone(),
             journal: journal.clone(),
@@ -310,6 +342,7 @@ impl Hub {
             search,
             outbox,
             timers,
+            clock_watch,
             automation,
             alarms,
             webhooks,

@@ -147,7 +147,7 @@ impl TwinActor {
     /// too early, a twin finds nothing to do and arms again, which costs less than telling of each message.
     fn arm(&mut self, now: Timestamp) {
         let twin = self.twin.read();
-        let silent = twin.silent_at(self.around.heard.since());
+        let silent = twin.silent_at(self.around.heard.hearing(), now);
         let Some(at) = [twin.wake_at(now), silent].into_iter().flatten().min() else { return };
         if self.armed.is_none_or(|armed| at < armed) {
             self.armed = Some(at);

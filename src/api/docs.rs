@@ -117,7 +117,7 @@ mod tests {
     fn twins_are_described_as_they_are_written() {
         let twin = Twin::new(DeviceId::parse("pump-1").unwrap(), DeviceNumber(1), Timestamp::from_millis(0));
         assert_eq!(described("TwinDocument"), written(&twin.document(Timestamp::default())));
-        let mut item = written(&summary(&twin));
+        let mut item = written(&summary(&twin, twin.updated_at));
         item.extend(["temperature", "humidity", "pressure"].map(str::to_owned));
         assert_eq!(described("DeviceItem"), item);
     }

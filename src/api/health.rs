@@ -8,7 +8,7 @@ use twinhub_actors::counters::get;
 use twinhub_actors::domain::Timestamp;
 use utoipa::ToSchema;
 
-use super::device::seconds_between;
+use super::device::uptime_seconds;
 use super::reply;
 use crate::web::WebState;
 
@@ -125,7 +125,7 @@ impl Health {
             status: if well.iter().all(|status| *status == "ok") { "ok" } else { "degraded" },
             version: state.info.version,
             started_at,
-            uptime_seconds: seconds_between(started_at, state.hub.clock.now()),
+            uptime_seconds: uptime_seconds(&state.hub),
             parts,
         }
     }

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use twinhub_actors::counters::{Counters, get};
 
-use super::device::seconds_between;
+use super::device::uptime_seconds;
 use crate::error::ApiError;
 use crate::web::WebState;
 
@@ -66,7 +66,7 @@ impl Collector for Scrape {
         let spent = ConstCounter::new(seconds);
         let help = "Time that commits took";
         spent.encode(encoder.encode_descriptor("commit_seconds", help, None, spent.metric_type())?)?;
-        let uptime = ConstGauge::new(seconds_between(self.0.info.started_at, self.0.hub.clock.now()));
+        let uptime = ConstGauge::new(uptime_seconds(&self.0.hub));
         let help = "Time since the start";
         uptime.encode(encoder.encode_descriptor("uptime_seconds", help, None, uptime.metric_type())?)?;
         let help = "Messages that could not be read, by reason";

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use twinhub_actors::domain::twin::add_units;
-use twinhub_actors::domain::{Json, Object, Recorded, Twin};
+use twinhub_actors::domain::{Json, Object, Recorded, Timestamp, Twin};
 
 /// A JSON document being written.
 #[derive(Debug)]
@@ -74,8 +74,8 @@ pub fn write_event(event: &Recorded, out: &mut String) {
 /// A twin as lists show it: its head, its latest readings with their times, and the three readings that
 /// dashboards look for by name.
 #[must_use]
-pub fn summary(twin: &Twin) -> Object {
-    let mut item = twin.head();
+pub fn summary(twin: &Twin, now: Timestamp) -> Object {
+    let mut item = twin.head(now);
     add_readings(&mut item, twin);
     item
 }

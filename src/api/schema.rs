@@ -48,7 +48,7 @@ pub struct DeviceItem {
     claimed: bool,
     /// `provisioned`, `active`, `suspended` or `retired`.
     lifecycle: String,
-    /// `online`, `offline`, or `unknown` when it was never heard.
+    /// `online` or `offline`. One that was never heard is offline, and its `last_seen` is null.
     status: String,
     #[schema(format = DateTime)]
     last_seen: Option<String>,
@@ -310,7 +310,8 @@ pub enum HistoryAnswer {
 #[derive(ToSchema)]
 pub struct EventItem {
     seq: u64,
-    /// `telemetry`, `twin`, `command`, `presence`, `alarm`, `rule`, `fleet` (groups, templates, firmware) or `job`.
+    /// `telemetry`, `twin`, `command`, `presence`, `alarm`, `rule`, `fleet` (groups, templates, firmware), `job`
+    /// or `hub` (its clock was set: `{"signal": "clock_moved", "from", "to", "by_ms"}`).
     kind: String,
     /// Null where it is no device's: of rules that a time or a person set off, and of what comes to rules from
     /// beyond the devices.
@@ -345,8 +346,8 @@ pub struct RejectedItem {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Listing {
-    /// `online`, `offline` or `unknown`; one or several, parted by commas or given often.
-    #[param(example = "offline,unknown")]
+    /// `online` or `offline`; one or several, parted by commas or given often.
+    #[param(example = "offline")]
     status: Option<String>,
     /// `provisioned`, `active`, `suspended` or `retired`; one or several.
     lifecycle: Option<String>,

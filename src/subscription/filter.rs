@@ -34,7 +34,7 @@ enum Devices {
 
 /// Which kinds, a bit each.
 #[derive(Clone, Copy, Debug)]
-struct Kinds(u8);
+struct Kinds(u16);
 
 impl Filter {
     /// Devices by pattern (`*`, `?`, `[a-c]`, `{a,b}`) and kinds by name; none of either means all.
@@ -151,14 +151,14 @@ impl Kinds {
         self.0 & Self::bit(kind) != 0
     }
 
-    fn bit(kind: Kind) -> u8 {
-        1 << kind as u8 // there are eight
+    fn bit(kind: Kind) -> u16 {
+        1 << kind as u16 // there are nine
     }
 }
 
 impl Default for Kinds {
     fn default() -> Self {
-        Self(u8::MAX)
+        Self(u16::MAX)
     }
 }
 

@@ -9,6 +9,7 @@ mod architecture;
 mod automation;
 mod bad_configuration;
 mod broker_gone;
+mod clock;
 mod commands_api;
 mod commands_killed;
 mod dispositivos;

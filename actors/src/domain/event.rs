@@ -31,6 +31,8 @@ pub enum Kind {
     Fleet,
     /// Of jobs over many devices.
     Job,
+    /// Of the hub itself: its clock was set.
+    Hub,
 }
 
 /// What brought an event about: the door it came through, and who or what stood there.
@@ -134,6 +136,8 @@ pub enum ChangeKind {
     Lifecycle,
     /// It is to come to new firmware, or came further with it.
     Firmware,
+    /// The hub's clock was set: what waits for the end of a span of time waits as long as before.
+    Clock,
 }
 
 /// An event with its place in the one sequence: durable.
@@ -145,7 +149,7 @@ pub struct Recorded {
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Telemetry,
         Self::Twin,
         Self::Command,
@@ -154,6 +158,7 @@ impl Kind {
         Self::Rule,
         Self::Fleet,
         Self::Job,
+        Self::Hub,
     ];
 
     /// The word for it on the wire.
@@ -168,6 +173,7 @@ impl Kind {
             Self::Rule => "rule",
             Self::Fleet => "fleet",
             Self::Job => "job",
+            Self::Hub => "hub",
         }
     }
 
@@ -216,6 +222,7 @@ impl ChangeKind {
             Self::Skipped => "skipped",
             Self::Lifecycle => "lifecycle",
             Self::Firmware => "firmware",
+            Self::Clock => "clock",
         }
     }
 }
@@ -257,6 +264,7 @@ impl Event {
             EventBody::Command(_) => Kind::Command,
             EventBody::Alarm(_) => Kind::Alarm,
             EventBody::Fleet(change) => change.what.kind(),
+            EventBody::Signal(signal) if matches!(**signal, Signal::ClockMoved { .. }) => Kind::Hub,
             EventBody::Rule(_) | EventBody::Signal(_) => Kind::Rule,
         }
     }

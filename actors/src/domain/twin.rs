@@ -16,6 +16,7 @@ mod input;
 mod jobs;
 mod layers;
 mod lifecycle;
+mod moved;
 mod path;
 pub mod presence;
 mod properties;
@@ -34,10 +35,10 @@ pub use document::add_units;
 pub use input::{Input, Outcome, Publish, Refusal};
 pub use layers::{Layers, Tags};
 pub use path::inside;
-pub use presence::{Line, Rhythm};
+pub use presence::{Hearing, Line, Rhythm};
 pub use properties::{Properties, Property};
 pub use repeats::{Repeat, Repeats};
-pub use status::{Mode, Status};
+pub use status::{Mode, Status, UNKNOWN};
 
 use super::clock::Timestamp;
 use super::command::Queue;
@@ -288,7 +289,8 @@ impl Twin {
                 self.withdraw_update(outcome, job, (to, &reason), now, cause);
             }
             Input::Dispositivo(said) => self.dispositivo(outcome, *said, now, cause)?,
-            Input::Wake { heard_since, first_id } => self.wake(outcome, heard_since, first_id, now, cause),
+            Input::Wake { hearing, first_id } => self.wake(outcome, hearing, first_id, now, cause),
+            Input::ClockMoved { from, to } => self.clock_moved(outcome, (from, to), now, cause),
             Input::Delete => {
                 self.give_firmware_up(outcome, "the device was removed", now, cause);
                 let body = EventBody::Twin(TwinChange::empty(ChangeKind::Deleted));

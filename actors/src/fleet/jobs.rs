@@ -24,10 +24,11 @@ use self::run::Run;
 use super::{Around, Entry, Shelf};
 use crate::domain::Cause;
 use crate::domain::fleet::job::TurnTime;
-use crate::domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, RecordKind};
+use crate::domain::fleet::{Job, JobAction, JobId, JobSignal, JobStatus, RecordChange, RecordKind};
 use crate::messages::jobs::{
     Begin, JobPage, JobRefusal, JobTold, ListJobs, MakeJob, Rest, ShowJob, SteerJob,
 };
+use crate::messages::timers::ClockMoved;
 use crate::receipt::{Receipt, Settled};
 use crate::store::{JobOp, Record};
 
@@ -229,6 +230,26 @@ impl Handler<Begin> for Jobs {
 
     fn handle(&mut self, _: Begin, ctx: &mut Context<Self>) {
         self.go_on(ctx);
+    }
+}
+
+/// A roll-out has a span of time, which a clock that is set makes no longer and no shorter.
+impl Handler<ClockMoved> for Jobs {
+    type Result = ();
+
+    fn handle(&mut self, ClockMoved { from, to }: ClockMoved, ctx: &mut Context<Self>) {
+        let by_ms = to.millis().saturating_sub(from.millis());
+        let ids: Vec<JobId> = self.runs.keys().copied().collect();
+        for id in ids {
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.patient_until = run.patient_until.map(|until| until.plus_millis(by_ms));
+            }
+            let job = self.jobs.get_mut(&id).filter(|job| !job.status.is_final());
+            if let Some(JobAction::Firmware(rollout)) = job.map(|job| &mut job.action) {
+                rollout.expires = rollout.expires.plus_millis(by_ms);
+                self.put(id, RecordChange::Changed, Vec::new(), Cause::hub(), ctx, |_, _| {});
+            }
+        }
     }
 }
 

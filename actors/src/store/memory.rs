@@ -325,6 +325,7 @@ impl Inner {
                 return; // here already
             }
             self.head.seq = last.seq;
+            self.head.at = Some(batch.at);
             self.journal.push((batch.at, batch.events.to_vec()));
         }
         for recorded in batch.events.iter() {

@@ -106,6 +106,8 @@ pub struct Head {
     pub number: i64,
     /// The largest id of an outgoing message given, 0 when none was.
     pub outgoing: u64,
+    /// The last moment that the store knows of; none where nothing was written.
+    pub at: Option<Timestamp>,
 }
 
 /// Which devices, in which order, which part of them.

@@ -34,6 +34,7 @@ pub struct House {
     dir: Option<Arc<TempDir>>,
     pub data: PathBuf,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl House {
@@ -41,12 +42,12 @@ impl House {
     pub fn new() -> Self {
         let dir = TempDir::with_prefix("twinhub-test-").unwrap();
         let data = dir.path().join("data");
-        Self { dir: Some(Arc::new(dir)), data, options: Vec::new() }
+        Self { dir: Some(Arc::new(dir)), data, options: Vec::new(), environment: Vec::new() }
     }
 
     /// One whose data lie in `data`.
     pub fn at(data: &Path) -> Self {
-        Self { dir: None, data: data.to_owned(), options: Vec::new() }
+        Self { dir: None, data: data.to_owned(), options: Vec::new(), environment: Vec::new() }
     }
 
     /// With another broker than the embedded one.
@@ -61,6 +62,12 @@ impl House {
         self
     }
 
+    /// With one more variable of its environment.
+    pub fn in_environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     /// Starts a hub in it and waits until it is ready.
     pub async fn start(&self) -> Hub {
         let mut child = program()
@@ -68,6 +75,7 @@ impl House {
             .arg("--data-dir")
             .arg(&self.data)
             .args(&self.options)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

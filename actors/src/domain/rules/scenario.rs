@@ -118,12 +118,8 @@ fn happen(sim: &mut Sim, rule: &Rule, happening: &Happening) {
         Happening::Twin { device, patch } => sim.patch(device, patch.clone()),
         Happening::Status { device, status } => {
             let cause = Cause::new(Source::Mqtt, "");
-            if *status == Status::Unknown {
-                sim.happen(device, EventBody::Presence { status: *status, reason: "test".into() }, &cause);
-            } else {
-                let online = *status == Status::Online;
-                let _ = sim.tell(device, Input::Presence { online, details: Object::default() }, &cause);
-            }
+            let online = *status == Status::Online;
+            let _ = sim.tell(device, Input::Presence { online, details: Object::default() }, &cause);
         }
         Happening::Command { device, command_type, status } => {
             sim.command(device, command_type.as_deref(), *status);

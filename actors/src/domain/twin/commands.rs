@@ -14,7 +14,7 @@ const MOST_WAITING: usize = 1_000;
 const FIRST_BACK_OFF_MS: i64 = 1_000;
 const LONGEST_BACK_OFF_MS: i64 = 5 * 60_000;
 /// A device that polls is heard so often at least while it does.
-const POLL_HEARD_MS: i64 = 15_000;
+const POLL_HEARD_MS: u64 = 15_000;
 
 impl Twin {
     /// Its commands that are not final, the oldest first.
@@ -125,7 +125,8 @@ impl Twin {
     /// and what its turn is for.
     pub(super) fn poll(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
         let heard_lately =
-            self.last_seen.is_some_and(|seen| now.millis() - seen.millis() < POLL_HEARD_MS) && self.polls;
+            self.last_seen.is_some_and(|seen| now.millis().abs_diff(seen.millis()) < POLL_HEARD_MS)
+                && self.polls;
         if self.status != super::Status::Online || !heard_lately {
             let body = EventBody::Presence {
                 status: super::Status::Online,

@@ -82,6 +82,17 @@ impl Unmet {
         Self(notes.collect())
     }
 
+    /// Nothing is dated after `now`.
+    pub(super) fn no_later_than(&mut self, now: Timestamp) {
+        for note in &mut self.0 {
+            note.since = note.since.min(now);
+            note.sent_at = note.sent_at.map(|at| at.min(now));
+            if let Some((at, _)) = &mut note.failed {
+                *at = (*at).min(now);
+            }
+        }
+    }
+
     fn told(&mut self, now: Timestamp) {
         for note in &mut self.0 {
             note.sent_at = Some(now);

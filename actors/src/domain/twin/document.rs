@@ -11,7 +11,7 @@ impl Twin {
     pub fn document(&self, now: Timestamp) -> Object {
         let reported = self.reported.to_object();
         let desired = self.desired.to_object();
-        let mut document = self.head();
+        let mut document = self.head(now);
         document.insert("delta", self.delta().into());
         document.insert("desired", desired.into());
         document.insert("reported", reported.into());
@@ -25,7 +25,7 @@ impl Twin {
 
     /// Who it is and how it stands, without its properties: the part that lists show.
     #[must_use]
-    pub fn head(&self) -> Object {
+    pub fn head(&self, now: Timestamp) -> Object {
         let profile = &self.profile;
         let or_null = |text: &str| if text.is_empty() { Json::Null } else { text.into() };
         let mut head: Object = [
@@ -35,7 +35,8 @@ impl Twin {
             ("claimed", self.claimed.into()),
             ("lifecycle", self.lifecycle().as_str().into()),
             ("status", self.status.as_str().into()),
-            ("last_seen", self.last_seen.map_or(Json::Null, time)),
+            // By a clock that was set back since, it may have been heard in the future.
+            ("last_seen", self.last_seen.map_or(Json::Null, |seen| time(seen.min(now)))),
             ("mode", self.mode.as_str().into()),
             ("mode_until", self.mode_until.map_or(Json::Null, time)),
             ("tags", self.tags.clone().into()),

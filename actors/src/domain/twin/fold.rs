@@ -4,6 +4,7 @@
 use super::dispositivo::{ENTRY, came_with_readings};
 use super::firmware::FIRMWARE;
 use super::lifecycle::LIFECYCLE;
+use super::moved::CLOCK_MOVED;
 use super::units::UNITS;
 use super::{Mode, Twin, presence};
 use crate::domain::clock::Timestamp;
@@ -23,11 +24,14 @@ impl Twin {
     /// As [`Twin::redo`]; gives the command that the event changed as it is after it.
     pub(super) fn fold(&mut self, event: &Event) -> Option<Command> {
         let received = event.received_at;
+        if self.is_ahead_of(received) {
+            self.come_back_to(received);
+        }
         match &event.body {
             EventBody::Telemetry { readings, identity } => {
                 let mut changed = false;
                 for reading in readings {
-                    changed |= self.reported.read(reading, event.at);
+                    changed |= self.reported.read(reading, event.at, received);
                 }
                 self.messages += 1;
                 if let Some(identity) = identity {
@@ -48,7 +52,7 @@ impl Twin {
                 };
                 let was = self.status;
                 self.redo_presence(*status, reason, received);
-                if was == self.status {
+                if was == self.status && !self.is_new() {
                     return None; // heard again, no more
                 }
             }
@@ -138,6 +142,7 @@ impl Twin {
                 }
             }
             ("settings", Json::Object(patch)) => self.say_settings(patch),
+            (CLOCK_MOVED, by) => self.shift(by),
             ("failed" | "skipped" | ENTRY | UNITS, _) => {} // told, and no state of the document
             (field, value) => self.profile.set(field, value),
         }

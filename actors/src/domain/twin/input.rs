@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::change::{Change, Registration};
 use super::dispositivo::{Dispositivo, Speaker};
+use super::presence::Hearing;
 use super::status::Mode;
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
@@ -79,11 +80,12 @@ pub enum Input {
     WithdrawUpdate { job: Option<JobId>, to: StepState, reason: Box<str> },
     /// The time has come for something that waited.
     Wake {
-        /// Since when devices could make themselves heard: nobody is silent who could not speak.
-        heard_since: Timestamp,
+        hearing: Hearing,
         /// The id of the first command that a schedule asks for now; those after it are counted up.
         first_id: CommandId,
     },
+    /// The hub's clock was set: it showed `from`, and then `to`.
+    ClockMoved { from: Timestamp, to: Timestamp },
     /// Remove it, with all it has.
     Delete,
 }

@@ -77,13 +77,14 @@ impl Properties {
     }
 
     /// Takes a reading's value, unless a later one is here already. True when the value is another. A reading without
-    /// a unit leaves the one that is known: many devices name it once.
-    pub fn read(&mut self, reading: &Reading, at: Timestamp) -> bool {
+    /// a unit leaves the one that is known: many devices name it once. One whose time is that of its arrival, `received`,
+    /// carries none of its own: then the last to come is the newest.
+    pub fn read(&mut self, reading: &Reading, at: Timestamp, received: Timestamp) -> bool {
         let value = Json::from(reading.value.clone());
         let quality = Quality::of_score(reading.quality_score);
         let unit = reading.unit.as_deref().filter(|unit| !unit.is_empty());
         match self.find(&reading.name) {
-            Ok(index) if at < self.0[index].at => false, // late: history has it, the twin is past it
+            Ok(index) if at < self.0[index].at && at != received => false, // late: history has it, the twin is past it
             Ok(index) => {
                 let property = &mut self.0[index];
                 let is_new_unit = unit.is_some() && unit != property.unit();
@@ -150,6 +151,14 @@ impl Properties {
                 }
                 return;
             }
+        }
+    }
+
+    /// Nothing is dated after `now`.
+    pub fn no_later_than(&mut self, now: Timestamp) {
+        for property in &mut self.0 {
+            property.at = property.at.min(now);
+            property.changed_at = property.changed_at.min(now);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{DecodeError, Decoded};
 use crate::domain::fleet::FirmwareReport;
 use crate::domain::payload::{self, PayloadError};
+use crate::domain::twin::UNKNOWN;
 use crate::domain::{Answer, CommandId, DeviceId, Input, Object, Status};
 use crate::mqtt::topics::{self, Leaf, Native};
 
@@ -78,9 +79,9 @@ fn presence(payload: &[u8]) -> Result<Input, DecodeError> {
 }
 
 fn online(word: &str) -> Result<bool, DecodeError> {
-    match Status::parse(&word.to_ascii_lowercase()) {
+    match Status::parse(&word.to_ascii_lowercase()).filter(|_| !word.eq_ignore_ascii_case(UNKNOWN)) {
         Some(Status::Online) => Ok(true),
         Some(Status::Offline) => Ok(false),
-        Some(Status::Unknown) | None => Err(DecodeError::BadStatus(word.chars().take(SHOWN).collect())),
+        None => Err(DecodeError::BadStatus(word.chars().take(SHOWN).collect())),
     }
 }

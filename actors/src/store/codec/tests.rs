@@ -272,7 +272,7 @@ fn any_body() -> impl Strategy<Value = EventBody> {
         Just(ChangeKind::Scheduled),
         Just(ChangeKind::Skipped),
     ];
-    let status = prop_oneof![Just(Status::Unknown), Just(Status::Online), Just(Status::Offline)];
+    let status = prop::sample::select(Status::ALL.to_vec());
     prop_oneof![
         3 => (prop::collection::vec(any_reading(), 0..5), any::<Option<u64>>())
             .prop_map(|(readings, identity)| EventBody::Telemetry { readings, identity }),

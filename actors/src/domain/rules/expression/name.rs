@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
+use super::operators::Operator;
+use super::tree::{Kind, Node};
 use super::value::{Unknown, Value};
 use super::{Dependency, Scope, itself};
 use crate::domain::fleet::Version;
 use crate::domain::json::Number;
-use crate::domain::twin::{Properties, inside};
-use crate::domain::{DeviceId, Json, Object, Timestamp, Twin};
+use crate::domain::twin::{Properties, UNKNOWN, inside};
+use crate::domain::{DeviceId, Json, Object, Status, Timestamp, Twin};
 
 /// These words after a device address the twin itself; every other word is a property that it reports.
 pub const HEAD: [&str; 15] = [
@@ -228,6 +230,36 @@ fn why_not_in(twin: &Twin, path: &[Box<str>], text: &str) -> String {
         known if HEAD.contains(&known) => format!("`{id}` has no `{first}`"),
         _ => format!("`{id}` has not reported `{}`", path.join(".")),
     }
+}
+
+/// Where a status is compared with the word of earlier versions for a device that was never heard, it is compared
+/// with `offline`, which such a device is now. A property that a device reports by this name stays what it is.
+pub fn read_old_status(operator: Operator, one: &mut Node, other: &mut Node) {
+    if !operator.equates() && operator != Operator::In {
+        return;
+    }
+    let asked = match (is_status(one), is_status(other)) {
+        (true, false) => other,
+        (false, true) => one,
+        _ => return,
+    };
+    let read = |node: &mut Node| {
+        if let Kind::Text(word) = &mut node.kind
+            && **word == *UNKNOWN
+        {
+            *word = Status::Offline.as_str().into();
+        }
+    };
+    match &mut asked.kind {
+        Kind::List(items) => items.iter_mut().for_each(read),
+        _ => read(asked),
+    }
+}
+
+fn is_status(node: &Node) -> bool {
+    let Kind::Name(name) = &node.kind else { return false };
+    let is_of_twin = matches!(name.root, Root::Itself | Root::Device(_) | Root::TriggerDevice);
+    is_of_twin && matches!(&*name.path, [word] if **word == *"status")
 }
 
 /// A word that a twin has; none where it has none.

@@ -107,6 +107,7 @@ impl<'a> Parser<'a> {
             if self.names == Names::OfTwin && operator.equates() {
                 itself::tag_as_text(self.text, &mut left, &mut right);
             }
+            super::name::read_old_status(operator, &mut left, &mut right);
             let (start, end) = (left.start(), right.end());
             let depth = left.depth.max(right.depth);
             left = self.node(Kind::Binary(operator, Box::new((left, right))), start, end, depth)?;

@@ -163,7 +163,7 @@ fn changed(c: &mut Checker, map: &Map<'_>) -> Option<TriggerKind> {
         let text = node.as_text().unwrap_or_default();
         let words: &[&str] = match path {
             Path::Mode if Mode::parse(text).is_none() => &["manual", "schedule"],
-            Path::Status if Status::parse(text).is_none() => &["unknown", "online", "offline"],
+            Path::Status if Status::parse(text).is_none() => &["online", "offline"],
             _ => continue,
         };
         let hint = nearest(text, words.iter().copied()).map(str::to_owned);

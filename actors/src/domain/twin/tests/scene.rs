@@ -12,7 +12,7 @@ pub struct Scene {
     pub heard_since: i64,
     made: u32,
     /// What happened, all of it: the twin must be its fold.
-    events: Vec<Event>,
+    pub events: Vec<Event>,
     /// Commands as the store would have them.
     pub stored: Vec<Command>,
 }
@@ -28,6 +28,13 @@ pub fn id(number: u32) -> CommandId {
 impl Scene {
     pub fn new() -> Self {
         Self { twin: twin(), now: 0, heard_since: 0, made: 0, events: Vec::new(), stored: Vec::new() }
+    }
+
+    fn hearing(&self) -> Hearing {
+        Hearing {
+            since: at(self.heard_since),
+            first_silence_ms: crate::domain::twin::presence::FIRST_SILENCE_MS,
+        }
     }
 
     /// A scene whose device has just said that it is online.
@@ -138,12 +145,12 @@ impl Scene {
 
     pub fn wake(&mut self) -> Outcome {
         self.made += 1;
-        let (heard_since, first_id) = (at(self.heard_since), id(self.made));
-        self.input(Input::Wake { heard_since, first_id }, &Cause::hub())
+        let (hearing, first_id) = (self.hearing(), id(self.made));
+        self.input(Input::Wake { hearing, first_id }, &Cause::hub())
     }
 
     pub fn deadline(&self) -> Option<Timestamp> {
-        let silent = self.twin.silent_at(at(self.heard_since));
+        let silent = self.twin.silent_at(self.hearing(), at(self.now));
         [self.twin.wake_at(at(self.now)), silent].into_iter().flatten().min()
     }
 
