@@ -14,13 +14,16 @@ use crate::automation::appending;
 use crate::counters::{Counters, add, down, up};
 use crate::domain::event::Source;
 use crate::domain::rules::Signal;
-use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Json, Refusal};
+use crate::domain::twin::Ear;
+use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Input, Json, Refusal};
 use crate::journal::Journal;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::mqtt::Intake;
 use crate::mqtt::dialects::{self, Decoded};
 use crate::mqtt::listening::Listening;
 use crate::mqtt::rejections::Rejections;
+use crate::mqtt::subscribers::Subscribers;
+use crate::mqtt::unread::Unread;
 pub use crate::mqtt::{Arrived, Room};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Settled, Taken};
@@ -61,6 +64,10 @@ pub struct House {
     /// For messages that are no device's.
     pub journal: Addr<Journal>,
     pub rejections: Arc<Rejections>,
+    /// Messages that nobody reads.
+    pub unread: Arc<Unread>,
+    /// Who listens to what the hub says.
+    pub subscribers: Arc<Subscribers>,
     pub counters: Arc<Counters>,
     pub clock: Arc<dyn Clock>,
     pub heard: Arc<HeardSince>,
@@ -232,6 +239,18 @@ impl Door {
     }
 }
 
+/// Tells a twin that somebody listens there now.
+pub(crate) fn listens(device: DeviceId, ear: Ear) -> Deliver {
+    Deliver {
+        device,
+        input: Input::Listens(ear),
+        cause: Cause::new(Source::Hub, "subscribed"),
+        receipt: Receipt::nobody(),
+        if_unknown: IfUnknown::Refuse,
+        want_twin: false,
+    }
+}
+
 #[async_trait]
 impl Intake for Door {
     fn try_room(&self) -> Option<Room> {
@@ -248,6 +267,27 @@ impl Intake for Door {
 
     fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
         Self::take(self, message, receipt, room);
+    }
+
+    fn refuse(&self, topic: &str, payload: &[u8], reason: &'static str, detail: String) {
+        let House { counters, rejections, clock, .. } = &self.0.house;
+        up(&counters.messages_in);
+        up(&counters.messages_rejected);
+        rejections.add(clock.now(), topic, payload, reason, detail);
+    }
+
+    fn unread(&self, topic: &str) {
+        self.0.house.unread.note(topic, self.0.house.clock.now());
+    }
+
+    fn subscribers(&self) -> Arc<Subscribers> {
+        Arc::clone(&self.0.house.subscribers)
+    }
+
+    fn heard(&self, devices: Vec<(DeviceId, Ear)>) {
+        for (device, ear) in devices {
+            let _ = post(&self.0.house.supervisor, listens(device, ear)); // or the hub is going down
+        }
     }
 
     fn listening(&self) -> Arc<Listening> {

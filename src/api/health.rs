@@ -61,6 +61,10 @@ struct MqttPart {
     outbox_waiting: u64,
     messages_shed: u64,
     messages_rejected: u64,
+    /// Messages on topics that nobody reads: `/api/diagnostics/unread` shows which.
+    messages_unread: u64,
+    /// What to know of the broker though it works: an outside one has dropped messages.
+    warning: Option<String>,
 }
 
 /// The twins.
@@ -156,6 +160,8 @@ impl Parts {
                 outbox_waiting: get(&counters.outbox_waiting),
                 messages_shed: get(&counters.messages_shed),
                 messages_rejected: get(&counters.messages_rejected),
+                messages_unread: state.hub.unread.total(),
+                warning: link.warning,
             },
             automation: AutomationPart {
                 status: or(state.hub.automation.connected(), "down"),

@@ -61,6 +61,14 @@ impl Collector for Scrape {
             link.connected.into(),
         )?;
         gauge(&mut encoder, "mqtt_connections", "MQTT connections held", link.connections)?;
+        let withheld = ConstCounter::new(link.withheld);
+        let help = "Commands that were over and were kept from their devices";
+        withheld.encode(encoder.encode_descriptor(
+            "commands_withheld",
+            help,
+            None,
+            withheld.metric_type(),
+        )?)?;
         #[expect(clippy::cast_precision_loss, reason = "a duration to look at")]
         let seconds = get(&counters.commit_micros) as f64 / 1e6;
         let spent = ConstCounter::new(seconds);
@@ -74,6 +82,14 @@ impl Collector for Scrape {
         for (reason, count) in self.0.hub.rejections.by_reason() {
             let labels = [("reason", reason)];
             ConstCounter::new(count).encode(by_reason.encode_family(&labels)?)?;
+        }
+        let help = "Messages on topics that nobody reads, by their first level";
+        let mut by_level = encoder.encode_descriptor("messages_unread", help, None, MetricType::Counter)?;
+        for level in self.0.hub.unread.levels() {
+            // A client chose it, and the encoder writes it as it is.
+            let shown = level.first_level.replace(|c: char| matches!(c, '"' | '\\') || c.is_control(), "_");
+            let labels = [("first_level", shown)];
+            ConstCounter::new(level.count).encode(by_level.encode_family(&labels)?)?;
         }
         Ok(())
     }

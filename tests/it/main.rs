@@ -20,6 +20,7 @@ mod import;
 mod jobs;
 mod killed;
 mod lifecycle;
+mod mqtt_hub;
 mod page;
 mod racing_writers;
 mod search;

@@ -134,6 +134,8 @@ pub enum ChangeKind {
     Lifecycle,
     /// It is to come to new firmware, or came further with it.
     Firmware,
+    /// It could be told what is desired of it, or could not: nobody listened.
+    Told,
 }
 
 /// An event with its place in the one sequence: durable.
@@ -216,6 +218,7 @@ impl ChangeKind {
             Self::Skipped => "skipped",
             Self::Lifecycle => "lifecycle",
             Self::Firmware => "firmware",
+            Self::Told => "told",
         }
     }
 }

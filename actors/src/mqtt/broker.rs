@@ -10,8 +10,10 @@
 
 mod accept;
 mod gate;
+mod handed;
 mod hooks;
 mod lanes;
+mod rights;
 mod stream;
 mod wills;
 
@@ -22,7 +24,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mqtt5::QoS;
-use mqtt5::broker::auth::AllowAllAuthProvider;
 use mqtt5::broker::config::BrokerConfig;
 use mqtt5::broker::resource_monitor::{ResourceLimits, ResourceMonitor};
 use mqtt5::broker::router::MessageRouter;
@@ -33,13 +34,16 @@ use tokio::net::{TcpListener, TcpSocket};
 use tracing::{info, warn};
 
 use self::accept::{Connections, Served};
+use self::handed::HandedOver;
 use self::hooks::Hooks;
 use self::lanes::Lanes;
+use self::rights::Rights;
 use self::wills::Wills;
 use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
 use super::runtime::OwnRuntime;
-use super::{Link, LinkError, LinkState, Outgoing, whole_seconds};
+use super::{Link, LinkError, LinkState, Outgoing, Published, whole_seconds};
+use crate::domain::CommandId;
 
 /// What topic, properties and header of a packet may take beside its payload.
 const PACKET_HEADROOM: usize = 64 * 1024 + 1_024;
@@ -92,6 +96,7 @@ pub enum BrokerError {
 pub struct EmbeddedBroker {
     address: SocketAddr,
     lanes: Lanes,
+    handed: Arc<HandedOver>,
     wills: Arc<Wills>,
     connections: Arc<Connections>,
     accepting: AtomicBool,
@@ -117,23 +122,27 @@ impl EmbeddedBroker {
         let router = Arc::new(MessageRouter::with_storage(Arc::clone(&storage)));
         let intake: Arc<dyn Intake> = Arc::new(intake);
         let wills = Arc::new(Wills::new(Arc::clone(&intake), Arc::clone(&router), Arc::clone(&storage)));
-        let hooks = Arc::new(Hooks::new(intake, Arc::clone(&wills)));
+        let rights = Rights::new(Arc::clone(&intake));
+        intake.subscribers().are_told();
+        let hooks = Arc::new(Hooks::new(intake, Arc::clone(&wills), Arc::clone(&storage)));
+        let handed = Arc::new(HandedOver::default());
         let connections = Arc::new(Connections::new(settings.most_clients));
         let served = Served {
             config: Arc::new(config(settings).with_event_handler(hooks)),
             router: Arc::clone(&router),
             // Access control comes in here: who may connect, publish and subscribe.
-            auth: Arc::new(AllowAllAuthProvider),
+            auth: Arc::new(rights),
             storage: Arc::clone(&storage),
             stats: Arc::new(BrokerStats::new()),
             resources: Arc::new(ResourceMonitor::new(unlimited())),
+            handed: Arc::clone(&handed),
         };
         handle.spawn(accept::accept(listener, served, Arc::clone(&connections)));
-        handle.spawn(sweep(Arc::clone(&router), storage));
+        handle.spawn(sweep(Arc::clone(&router), storage, Arc::clone(&handed)));
         info!(%address, "embedded broker listens");
         let accepting = AtomicBool::new(true);
         let lanes = Lanes::new(&router, &handle);
-        Ok(Arc::new(Self { address, lanes, wills, connections, accepting, runtime }))
+        Ok(Arc::new(Self { address, lanes, handed, wills, connections, accepting, runtime }))
     }
 
     /// Where it listens.
@@ -145,13 +154,24 @@ impl EmbeddedBroker {
 
 #[async_trait]
 impl Link for EmbeddedBroker {
-    async fn publish(&self, message: &Outgoing, expires_in: Option<Duration>) -> Result<(), LinkError> {
+    async fn publish(
+        &self,
+        message: &Outgoing,
+        expires_in: Option<Duration>,
+    ) -> Result<Published, LinkError> {
+        self.handed.note(message, expires_in);
         let mut packet = PublishPacket::new(message.topic.clone(), message.payload.clone(), QoS::AtLeastOnce);
         if let Some(seconds) = expires_in.map(whole_seconds) {
             packet = packet.with_message_expiry_interval(seconds);
         }
         packet.retain = message.retain;
-        self.lanes.route(packet).await.map_err(|_| LinkError("the embedded broker has stopped".into()))
+        let routed = self.lanes.route(packet).await;
+        routed.map_err(|_| LinkError("the embedded broker has stopped".into()))?;
+        Ok(Published::Taken) // who listens was known before
+    }
+
+    fn recall(&self, command: CommandId) {
+        self.handed.forget(command);
     }
 
     fn state(&self) -> LinkState {
@@ -159,6 +179,8 @@ impl Link for EmbeddedBroker {
             connected: self.accepting.load(Ordering::Acquire),
             detail: format!("embedded broker on {}", self.address),
             connections: self.connections.count() as u64,
+            withheld: self.handed.withheld(),
+            warning: None,
         }
     }
 
@@ -212,7 +234,7 @@ fn unlimited() -> ResourceLimits {
     }
 }
 
-async fn sweep(router: Arc<MessageRouter>, storage: Arc<DynamicStorage>) {
+async fn sweep(router: Arc<MessageRouter>, storage: Arc<DynamicStorage>, handed: Arc<HandedOver>) {
     let mut tick = tokio::time::interval(SWEEP_EVERY);
     loop {
         tick.tick().await;
@@ -220,6 +242,7 @@ async fn sweep(router: Arc<MessageRouter>, storage: Arc<DynamicStorage>) {
             warn!(%error, "expired sessions were not swept");
         }
         router.sweep_sessions().await;
+        handed.sweep();
     }
 }
 

@@ -33,14 +33,24 @@ pub enum Said {
 impl Device {
     /// Connects with a clean session.
     pub async fn connect(broker: SocketAddr, client_id: &str) -> Result<Self> {
+        Self::connect_with(broker, client_id, 0x02).await
+    }
+
+    /// Connects with a session that lasts, and goes on with the one that there is.
+    pub async fn resume(broker: SocketAddr, client_id: &str) -> Result<Self> {
+        Self::connect_with(broker, client_id, 0).await
+    }
+
+    async fn connect_with(broker: SocketAddr, client_id: &str, flags: u8) -> Result<Self> {
         let stream = TcpStream::connect(broker).await?;
         stream.set_nodelay(true)?;
         let mut device = Self { stream, incoming: Vec::new(), waiting: HashMap::new(), next_id: 0 };
-        let mut body = b"\x00\x04MQTT\x04\x02\x00\x00".to_vec();
+        let mut body = b"\x00\x04MQTT\x04".to_vec();
+        body.extend([flags, 0, 0]);
         put_text(&mut body, client_id);
         device.write(0x10, &body).await?;
         match device.packet().await? {
-            (0x20, body) if body == [0, 0] => Ok(device),
+            (0x20, body) if body[1] == 0 => Ok(device),
             (first, body) => {
                 Err(Error::new(ErrorKind::InvalidData, format!("no CONNACK: {first:x} {body:?}")))
             }

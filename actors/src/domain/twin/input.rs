@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::audience::Ear;
 use super::change::{Change, Registration};
 use super::dispositivo::{Dispositivo, Speaker};
 use super::status::Mode;
@@ -62,6 +63,12 @@ pub enum Input {
     Cancel { id: CommandId, known: Option<Box<Command>> },
     /// A device without MQTT asks what it is to do.
     Poll,
+    /// Somebody listens now to what the device is told there.
+    Listens(Ear),
+    /// The broker had nobody to give this attempt at a command to.
+    CommandUnheard { id: CommandId, attempt: u8 },
+    /// The broker had nobody to give it to.
+    Unheard(Ear),
     /// Somebody says who drives the twin, and until when where that is a person.
     SetMode { mode: Mode, until: Option<Timestamp> },
     /// The device could not become what was desired: why, by property.

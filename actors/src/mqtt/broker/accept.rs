@@ -19,6 +19,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tracing::{debug, warn};
 
 use super::gate::Gate;
+use super::handed::HandedOver;
 use super::hooks::{CONNECTION, Connection};
 use super::stream::GatedStream;
 
@@ -33,6 +34,8 @@ pub(super) struct Served {
     pub(super) storage: Arc<DynamicStorage>,
     pub(super) stats: Arc<BrokerStats>,
     pub(super) resources: Arc<ResourceMonitor>,
+    /// Commands that are with the broker.
+    pub(super) handed: Arc<HandedOver>,
 }
 
 /// The connections that there are.
@@ -82,7 +85,8 @@ fn serve(socket: TcpStream, peer: SocketAddr, served: &Served, connections: &Arc
     if let Err(error) = socket.set_nodelay(true) {
         debug!(%peer, %error, "no TCP_NODELAY"); // the client has gone again
     }
-    let transport = BrokerTransport::WebSocket(Box::new(GatedStream::new(socket, peer, gate)));
+    let stream = GatedStream::new(socket, peer, gate, Arc::clone(&served.handed));
+    let transport = BrokerTransport::WebSocket(Box::new(stream));
     let handler = ClientHandler::new(
         transport,
         peer,

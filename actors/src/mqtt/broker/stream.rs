@@ -3,6 +3,11 @@
 //! The broker thinks that it has acknowledged a message as soon as it wrote the PUBACK here, and goes on to
 //! the next; the client sees the PUBACK when the message is stored. So one connection has as many messages
 //! in one group commit as its window allows, and every PUBACK still means "stored".
+//!
+//! The other way a command that is over stops here ([`super::handed`]), and the broker hears what the client would have
+//! said to it, so that it lets go of it.
+
+mod incoming;
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +19,9 @@ use bytes::{Buf, BytesMut};
 use mqtt5::broker::transport::WebSocketTransport;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use self::incoming::Incoming;
 use super::gate::{Gate, Reading};
+use super::handed::{HandedOver, Withheld};
 
 /// Packet types of MQTT, the high half of the first byte.
 const PUBACK: u8 = 4;
@@ -28,13 +35,32 @@ pub(super) struct GatedStream<S: AsyncRead + AsyncWrite + Unpin> {
     socket: S,
     peer: SocketAddr,
     gate: Arc<Gate>,
+    handed: Arc<HandedOver>,
     /// On its way to the client, in order.
     out: BytesMut,
+    incoming: Incoming,
+    /// Acknowledgements of what the client was not given, for the broker.
+    own: BytesMut,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
-    pub(super) fn new(socket: S, peer: SocketAddr, gate: Arc<Gate>) -> Self {
-        Self { socket, peer, gate, out: BytesMut::new() }
+    pub(super) fn new(socket: S, peer: SocketAddr, gate: Arc<Gate>, handed: Arc<HandedOver>) -> Self {
+        let (out, own) = (BytesMut::new(), BytesMut::new());
+        Self { socket, peer, gate, handed, out, incoming: Incoming::default(), own }
+    }
+
+    /// Reads from the client, or between two of its packets what is said in its place.
+    fn poll_client(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.own.is_empty() && self.incoming.is_between_packets() {
+            let part = self.own.split_to(self.own.len().min(buf.remaining()));
+            self.incoming.pass(&part);
+            buf.put_slice(&part);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        self.incoming.pass(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
     }
 
     /// Writes out what may go. Ready when all of it is with the socket.
@@ -64,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GatedStream<S> {
             return Poll::Ready(Err(error));
         }
         match reading {
-            Reading::Open => Pin::new(&mut self.socket).poll_read(cx, buf),
+            Reading::Open => self.poll_client(cx, buf),
             Reading::Stopped => Poll::Pending,
             Reading::Broken => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
         }
@@ -77,7 +103,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GatedStream<S> {
         if self.out.len() > MOST_UNWRITTEN {
             ready!(self.poll_drain(cx))?;
         }
-        if let Some(packet_id) = acknowledged(packet) {
+        if let Some(Withheld { packet_id }) = self.handed.check(packet) {
+            if let Some(packet_id) = packet_id {
+                self.own.extend_from_slice(&[PUBACK << 4, 2]);
+                self.own.extend_from_slice(&packet_id.to_be_bytes());
+            }
+        } else if let Some(packet_id) = acknowledged(packet) {
             self.gate.hold(packet_id, packet);
         } else {
             let this = &mut *self;

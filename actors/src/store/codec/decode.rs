@@ -271,6 +271,7 @@ fn change_of(code: u8) -> Result<ChangeKind, CodecError> {
         6 => ChangeKind::Skipped,
         7 => ChangeKind::Lifecycle,
         8 => ChangeKind::Firmware,
+        9 => ChangeKind::Told,
         _ => return Err(CodecError::Nonsense("there is no such change")),
     })
 }

@@ -249,6 +249,7 @@ fn change_code(change: ChangeKind) -> u8 {
         ChangeKind::Skipped => 6,
         ChangeKind::Lifecycle => 7,
         ChangeKind::Firmware => 8,
+        ChangeKind::Told => 9,
     }
 }
 

@@ -9,7 +9,7 @@ fn gated(capacity: usize) -> (GatedStream<DuplexStream>, Arc<Gate>, DuplexStream
     let (socket, client) = duplex(capacity);
     let gate = Arc::new(Gate::default());
     let peer = SocketAddr::from(([127, 0, 0, 1], 9));
-    (GatedStream::new(socket, peer, Arc::clone(&gate)), gate, client)
+    (GatedStream::new(socket, peer, Arc::clone(&gate), Arc::default()), gate, client)
 }
 
 fn puback(id: u16) -> [u8; 4] {
@@ -195,4 +195,25 @@ fn knows_an_acknowledgement() {
     for other in [&[][..], &[0x40], &[0x40, 2, 0], &[0x70, 2, 0, 1], &[0x40, 0x80, 0x80, 0x80, 0x80, 0, 1]] {
         assert_eq!(acknowledged(other), None, "{other:?}");
     }
+}
+
+/// The broker gets the acknowledgement of what the client was not given, between two packets of the client.
+#[tokio::test]
+async fn a_command_that_is_over_stops_here() {
+    let (mut stream, _gate, mut client) = gated(1_024);
+    let topic = b"iot/devices/pump-1/commands";
+    let id = "0198c0de-0000-7000-8000-000000000000";
+    let payload = format!(r#"{{"attempt":1,"id":"{id}"}}"#);
+    let body = [&[0, 27][..], topic, &[0, 9], payload.as_bytes()].concat();
+    let command = [&[0x32, u8::try_from(body.len()).unwrap()], &body[..]].concat();
+    client.write_all(&[0xC0]).await.unwrap(); // the first half of a ping
+    let mut half = [0; 1];
+    stream.read_exact(&mut half).await.unwrap();
+    broker_writes(&mut stream, &command).await;
+    broker_writes(&mut stream, &[0xd0, 0]).await;
+    client_reads(&mut client, &[0xd0, 0]).await;
+    client.write_all(&[0]).await.unwrap();
+    let mut heard = [0; 5];
+    within(stream.read_exact(&mut heard)).await.unwrap();
+    assert_eq!(heard, [0, 0x40, 2, 0, 9]);
 }
