@@ -42,6 +42,11 @@ pub trait Intake: Send + Sync + 'static {
     /// message is to be acknowledged, and as lost when it must come again.
     fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>);
 
+    /// Is a client of this name a device that the hub has?
+    async fn knows(&self, _client: &str) -> bool {
+        false
+    }
+
     /// The topics that it wants beside those of the dialects.
     fn listening(&self) -> Arc<Listening>;
 }

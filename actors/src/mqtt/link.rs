@@ -180,12 +180,13 @@ impl Link for RumqttcLink {
 
 impl Shared {
     fn connected(&self) {
-        *self.lock_state() = LinkState { connected: true, detail: self.address.to_string(), connections: 1 };
+        *self.lock_state() =
+            LinkState { connected: true, detail: self.address.to_string(), connections: 1, broker: None };
     }
 
     fn disconnected(&self, reason: &str) {
         let detail = format!("{}: {reason}", self.address);
-        *self.lock_state() = LinkState { connected: false, detail, connections: 0 };
+        *self.lock_state() = LinkState { connected: false, detail, connections: 0, broker: None };
     }
 
     fn is_stopped(&self) -> bool {

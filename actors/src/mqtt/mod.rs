@@ -69,6 +69,8 @@ pub struct LinkState {
     pub detail: String,
     /// Connections held (embedded), or 1 or 0.
     pub connections: u64,
+    /// How the embedded broker stands, where it is that.
+    pub broker: Option<broker::BrokerFigures>,
 }
 
 /// MQTT counts the time that a message may be kept in whole seconds; begun ones count.

@@ -20,6 +20,7 @@ pub(super) struct Desk {
     tray: mpsc::UnboundedSender<Lying>,
     pile: Arc<Mutex<mpsc::UnboundedReceiver<Lying>>>,
     pub(super) listening: Arc<Listening>,
+    known: Arc<[String]>,
 }
 
 /// A message on the desk.
@@ -37,7 +38,13 @@ impl Desk {
             tray,
             pile: Arc::new(Mutex::new(pile)),
             listening: Arc::default(),
+            known: Arc::default(),
         }
+    }
+
+    /// One that has these devices.
+    pub(super) fn knowing(devices: &[&str]) -> Self {
+        Self { known: devices.iter().map(|device| (*device).to_owned()).collect(), ..Self::with_room(10) }
     }
 
     /// The next message that came.
@@ -91,6 +98,10 @@ impl Intake for Desk {
 
     fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
         self.tray.send(Lying { message, receipt, room }).ok().unwrap();
+    }
+
+    async fn knows(&self, client: &str) -> bool {
+        self.known.iter().any(|known| known == client)
     }
 
     fn listening(&self) -> Arc<Listening> {
