@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::Addr;
 use async_trait::async_trait;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tracing::warn;
 
 use crate::automation::appending;
@@ -17,7 +17,7 @@ use crate::domain::rules::Signal;
 use crate::domain::twin::Ear;
 use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Input, Json, Refusal};
 use crate::journal::Journal;
-use crate::messages::supervisor::{Deliver, IfUnknown};
+use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::mqtt::Intake;
 use crate::mqtt::dialects::{self, Decoded};
 use crate::mqtt::listening::Listening;
@@ -34,6 +34,9 @@ use crate::timers::HeardSince;
 const MOST_TRIES: u32 = 4;
 /// The wait before the second try; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+/// A store that does not say by then whether it has a device is not waited for.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is done with devices that nobody has heard of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -288,6 +291,15 @@ impl Intake for Door {
         for (device, ear) in devices {
             let _ = post(&self.0.house.supervisor, listens(device, ear)); // or the hub is going down
         }
+    }
+
+    async fn knows(&self, client: &str) -> bool {
+        let Ok(device) = DeviceId::parse(client) else { return false };
+        let (reply, twin) = oneshot::channel();
+        if post(&self.0.house.supervisor, ReadTwin { device, reply }).is_err() {
+            return false;
+        }
+        matches!(tokio::time::timeout(KNOWN_WITHIN, twin).await, Ok(Ok(Some(_))))
     }
 
     fn listening(&self) -> Arc<Listening> {

@@ -8,6 +8,7 @@ mod m0003_history;
 mod m0004_commands;
 mod m0005_automation;
 mod m0006_fleet;
+mod m0007_retained;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_commands::Migration),
             Box::new(m0005_automation::Migration),
             Box::new(m0006_fleet::Migration),
+            Box::new(m0007_retained::Migration),
         ]
     }
 }

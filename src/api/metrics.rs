@@ -11,6 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use twinhub_actors::counters::{Counters, get};
+use twinhub_actors::mqtt::broker::BrokerFigures;
 
 use super::device::seconds_between;
 use crate::error::ApiError;
@@ -69,6 +70,9 @@ impl Collector for Scrape {
             None,
             withheld.metric_type(),
         )?)?;
+        if let Some(broker) = link.broker {
+            encode_broker(&mut encoder, &broker)?;
+        }
         #[expect(clippy::cast_precision_loss, reason = "a duration to look at")]
         let seconds = get(&counters.commit_micros) as f64 / 1e6;
         let spent = ConstCounter::new(seconds);
@@ -93,6 +97,37 @@ impl Collector for Scrape {
         }
         Ok(())
     }
+}
+
+/// How the embedded broker stands.
+fn encode_broker(encoder: &mut DescriptorEncoder<'_>, broker: &BrokerFigures) -> fmt::Result {
+    let BrokerFigures { most_connections, connections_refused, retained, sessions } = broker;
+    let now: [Named; 6] = [
+        ("mqtt_connections_limit", "MQTT clients that can be served at once", *most_connections),
+        ("mqtt_retained_messages", "Retained messages", retained.messages),
+        ("mqtt_retained_bytes", "About what retained messages take in memory", retained.bytes),
+        ("mqtt_sessions", "MQTT sessions of absent clients", sessions.sessions),
+        ("mqtt_session_messages", "Messages that wait in MQTT sessions", sessions.messages),
+        ("mqtt_session_bytes", "About what these take in memory", sessions.bytes),
+    ];
+    for (name, help, value) in now {
+        gauge(encoder, name, help, value)?;
+    }
+    let since: [Named; 4] = [
+        (
+            "mqtt_connections_refused",
+            "MQTT clients refused because there were too many",
+            *connections_refused,
+        ),
+        ("mqtt_retained_refused", "Messages not retained because there was no room", retained.refused),
+        ("mqtt_sessions_ended", "MQTT sessions ended because there was no room", sessions.ended),
+        ("mqtt_session_dropped", "Messages dropped because their MQTT session was full", sessions.dropped),
+    ];
+    for (name, help, value) in since {
+        let counter = ConstCounter::new(value);
+        counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+    }
+    Ok(())
 }
 
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {

@@ -9,6 +9,7 @@ mod architecture;
 mod automation;
 mod bad_configuration;
 mod broker_gone;
+mod broker_state;
 mod commands_api;
 mod commands_killed;
 mod dispositivos;

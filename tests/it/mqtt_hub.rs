@@ -98,7 +98,7 @@ async fn waits_until_somebody_listens(place: &Place, at_first: &str) {
 async fn a_command_that_was_called_back_does_not_reach_a_session() {
     let place = Place::embedded().await;
     let hub = &place.hub;
-    let mut device = Device::resume(place.broker, "pump-1").await.unwrap();
+    let mut device = Device::connect_to_session(place.broker, "pump-1").await.unwrap();
     device.subscribe(COMMANDS).await.unwrap();
     device.say("iot/devices/pump-1/status", "online").await;
     let mut logger = Device::connect(place.broker, "logger").await.unwrap();
@@ -115,7 +115,7 @@ async fn a_command_that_was_called_back_does_not_reach_a_session() {
     let expired = ask(hub, json!({ "ttl": "1s", "timeout": "1s", "max_attempts": 1 })).await;
     until(hub, &expired, "failed").await;
     let lives = ask(hub, json!({})).await;
-    let mut device = Device::resume(place.broker, "pump-1").await.unwrap();
+    let mut device = Device::connect_to_session(place.broker, "pump-1").await.unwrap();
     assert_eq!(next_command(&mut device).await["id"], lives["id"], "neither of those that are over");
     // A word that comes too late is recorded.
     let answer = format!("{COMMANDS}/{}", over["id"].as_str().unwrap());
@@ -130,7 +130,7 @@ async fn a_command_that_was_called_back_does_not_reach_a_session() {
 async fn a_command_that_expired_does_not_reach_a_session_of_an_outside_broker() {
     let place = Place::mosquitto().await;
     let hub = &place.hub;
-    let mut device = Device::resume(place.broker, "pump-1").await.unwrap();
+    let mut device = Device::connect_to_session(place.broker, "pump-1").await.unwrap();
     device.subscribe(COMMANDS).await.unwrap();
     device.say("iot/devices/pump-1/status", "online").await;
     drop(device);
@@ -145,7 +145,7 @@ async fn a_command_that_expired_does_not_reach_a_session_of_an_outside_broker() 
     })
     .await;
     let lives = ask(hub, json!({ "priority": 9 })).await;
-    let mut device = Device::resume(place.broker, "pump-1").await.unwrap();
+    let mut device = Device::connect_to_session(place.broker, "pump-1").await.unwrap();
     device.say("iot/devices/pump-1/status", "offline").await;
     device.say("iot/devices/pump-1/status", "online").await;
     assert_eq!(next_command(&mut device).await["id"], lives["id"]);

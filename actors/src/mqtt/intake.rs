@@ -57,6 +57,11 @@ pub trait Intake: Send + Sync + 'static {
     /// What is said to these devices there is heard now.
     fn heard(&self, devices: Vec<(DeviceId, Ear)>);
 
+    /// Is a client of this name a device that the hub has?
+    async fn knows(&self, _client: &str) -> bool {
+        false
+    }
+
     /// The topics that it wants beside those of the dialects.
     fn listening(&self) -> Arc<Listening>;
 }

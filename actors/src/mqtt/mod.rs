@@ -88,6 +88,8 @@ pub struct LinkState {
     pub withheld: u64,
     /// What people should know of the broker though it works.
     pub warning: Option<String>,
+    /// How the embedded broker stands, where it is that.
+    pub broker: Option<broker::BrokerFigures>,
 }
 
 /// MQTT counts the time that a message may be kept in whole seconds; begun ones count.

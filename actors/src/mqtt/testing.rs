@@ -26,6 +26,7 @@ pub(super) struct Desk {
     pub(super) subscribers: Arc<Subscribers>,
     /// What was refused, as `reason topic`, what nobody reads, and who is heard now.
     pub(super) notes: Arc<std::sync::Mutex<Vec<String>>>,
+    known: Arc<[String]>,
 }
 
 /// A message on the desk.
@@ -45,7 +46,13 @@ impl Desk {
             listening: Arc::default(),
             subscribers: Arc::default(),
             notes: Arc::default(),
+            known: Arc::default(),
         }
+    }
+
+    /// One that has these devices.
+    pub(super) fn knowing(devices: &[&str]) -> Self {
+        Self { known: devices.iter().map(|device| (*device).to_owned()).collect(), ..Self::with_room(10) }
     }
 
     /// The next message that came.
@@ -142,6 +149,10 @@ impl Intake for Desk {
         for (device, ear) in devices {
             self.note(format!("{device} hears {ear:?}"));
         }
+    }
+
+    async fn knows(&self, client: &str) -> bool {
+        self.known.iter().any(|known| known == client)
     }
 
     fn listening(&self) -> Arc<Listening> {

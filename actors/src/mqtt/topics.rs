@@ -139,6 +139,14 @@ pub fn outgoing(id: u64, device: &DeviceId, publish: Publish) -> Outgoing {
     Outgoing { id, topic, payload, retain, until }
 }
 
+/// The root of a device's topics, where `message` is the last that is ever said to it: it was deleted.
+#[must_use]
+pub fn farewell(message: &Outgoing) -> Option<String> {
+    let native = parse(&message.topic)?;
+    let is_last = message.retain && message.payload.is_empty() && native.leaf == Leaf::Configuration;
+    is_last.then(|| format!("{ROOT}{}", native.device))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +199,8 @@ mod tests {
         assert_eq!((configuration.id, configuration.retain), (8, true));
         assert_eq!(configuration.topic, "iot/devices/pump-1/configuration");
         let gone = outgoing(9, &device, Publish::NoConfiguration);
+        assert_eq!(farewell(&gone).as_deref(), Some("iot/devices/pump-1"));
+        assert_eq!((farewell(&configuration), farewell(&desired)), (None, None));
         assert_eq!((gone.topic, gone.retain, &*gone.payload), (configuration.topic, true, &b""[..]));
     }
 }

@@ -36,7 +36,7 @@ impl Client {
 #[tokio::test]
 async fn the_hub_alone_speaks_on_its_topics() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let mut device = Client::connect(&broker, "pump-1", |_| {}).await;
     for leaf in ["desired", "commands", "configuration", "firmware/update"] {
         device.subscribe(&format!("iot/devices/pump-1/{leaf}")).await;
@@ -87,7 +87,7 @@ async fn the_hub_alone_speaks_on_its_topics() {
 async fn the_hub_alone_speaks_on_its_topics_on_mqtt_3_1_1_too() {
     use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let mut device = Client::connect(&broker, "pump-1", |_| {}).await;
     device.subscribe(COMMANDS).await;
     let options = MqttOptions::new("old", "127.0.0.1", broker.local_addr().port());
@@ -115,7 +115,7 @@ async fn the_hub_alone_speaks_on_its_topics_on_mqtt_3_1_1_too() {
 #[tokio::test]
 async fn a_last_will_on_a_topic_of_the_hub_is_refused_with_its_connection() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let mut options = MqttOptions::new("forger", "127.0.0.1", broker.local_addr().port());
     options.set_last_will(LastWill::new(COMMANDS, "forged", QoS::AtLeastOnce, true, None));
     let (_client, mut events) = AsyncClient::new(options, 1);
@@ -132,7 +132,7 @@ async fn a_last_will_on_a_topic_of_the_hub_is_refused_with_its_connection() {
 #[tokio::test]
 async fn who_listens_is_told() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     desk.hears_commands("pump-1", Audience::Nobody).await;
     let mut device = Client::connect(&broker, "pump-1", lasting).await;
     device.subscribe(COMMANDS).await;
@@ -155,7 +155,7 @@ async fn who_listens_is_told() {
 #[tokio::test]
 async fn a_command_that_is_over_is_not_handed_over_from_the_queue_of_a_session() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let mut device = Client::connect(&broker, "pump-1", lasting).await;
     device.subscribe(COMMANDS).await;
     drop(device);
@@ -182,7 +182,7 @@ async fn a_command_that_is_over_is_not_handed_over_from_the_queue_of_a_session()
 #[tokio::test]
 async fn a_command_that_is_over_is_not_sent_again() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let silent = |options: &mut MqttOptions| {
         lasting(options);
         options.set_manual_acks(true);
@@ -217,7 +217,7 @@ async fn a_command_that_is_over_is_not_sent_again() {
 #[tokio::test]
 async fn topics_that_nobody_reads_are_noted() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     desk.listening.listen_to(vec!["home/#".into()]);
     let mut client = Client::connect(&broker, "app", |_| {}).await;
     client.publish("tele/plug/SENSOR", "{}");
