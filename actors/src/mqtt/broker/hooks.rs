@@ -47,7 +47,8 @@ impl Hooks {
     }
 
     async fn publish(&self, event: ClientPublishEvent) -> PublishAction {
-        if dialects::is_hubs(&event.topic) {
+        let of_a_device = dialects::is_ours(&event.topic);
+        if !of_a_device && dialects::is_hubs(&event.topic) {
             // Of MQTT 3.1.1: acknowledged, as it has no other answer, and gone.
             let ClientPublishEvent { client_id, topic, payload, .. } = &event;
             self.intake.refuse(topic, payload, rights::REASON, rights::refusal(client_id));
@@ -66,7 +67,7 @@ impl Hooks {
             }
             packet.retain = false; // there is no way to say so: it is delivered all the same
         }
-        let ours = dialects::is_ours(&event.topic) || self.listening.hears(&event.topic);
+        let ours = of_a_device || self.listening.hears(&event.topic);
         if !ours {
             self.intake.unread(&event.topic);
         }
