@@ -104,7 +104,7 @@ pub(super) fn connect(packet: &[u8], header: usize) -> Option<Connect> {
     for (id, value) in all.iter() {
         match (id, value) {
             (PropertyId::WillDelayInterval, mqtt5::PropertyValue::FourByteInteger(seconds)) => {
-                delay = *seconds
+                delay = *seconds;
             }
             _ => properties_of_will.add(id, value.clone()).ok()?,
         }
