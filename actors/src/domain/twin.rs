@@ -185,8 +185,9 @@ impl Twin {
         self.pump(&mut outcome, listeners, now, cause);
         self.hold_desired(&mut outcome, listeners, now, cause);
         self.mute(&mut outcome.publishes);
-        if is_removal && !self.configuration.is_empty() {
-            outcome.publishes.push(Publish::NoConfiguration); // of one out of service, too: the broker keeps it
+        if is_removal {
+            // Of one out of service, too, and of one without: the embedded broker clears all that is retained.
+            outcome.publishes.push(Publish::NoConfiguration);
         }
         self.note_jobs(&mut outcome, &turn);
         Ok(outcome)

@@ -42,7 +42,7 @@ use tracing::{info, warn};
 
 use self::accept::{Connections, Served};
 use self::admission::Admission;
-use self::connection::Common;
+use self::connection::{Common, MOST_TOPIC_ALIASES};
 use self::exactly_once::ExactlyOnce;
 use self::handed::HandedOver;
 use self::hooks::Hooks;
@@ -68,8 +68,6 @@ const BACKLOG: u32 = 4_096;
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// A session of an absent client is kept this long at most.
 const LONGEST_SESSION: Duration = Duration::from_hours(7 * 24);
-/// How many topic aliases a connection may set; each holds a topic in memory.
-const MOST_TOPIC_ALIASES: u16 = 64;
 /// How long [`Link::close`] waits for connections to take their last words.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -164,7 +162,6 @@ impl EmbeddedBroker {
             retained,
             exactly_once: ExactlyOnce::default(),
             handed: Arc::default(),
-            most_aliases: config.topic_alias_maximum,
             largest_packet: config.max_packet_size,
         });
         Self::listen(settings, Arc::new(intake), common, config)
@@ -322,6 +319,7 @@ fn config(settings: &BrokerSettings) -> BrokerConfig {
         .with_max_packet_size(largest.saturating_add(PACKET_HEADROOM))
         .with_session_expiry(LONGEST_SESSION);
     config.topic_alias_maximum = MOST_TOPIC_ALIASES;
+    config.server_receive_maximum = u16::try_from(gate::MOST_UNSETTLED).ok();
     config.sys_topics_enabled = false;
     config
 }

@@ -133,7 +133,7 @@ pub enum Publish {
     Desired(Json),
     /// The configuration, retained.
     Configuration(Json),
-    /// Nothing in its place: whoever has the id next is not to be told of it.
+    /// The device is gone: nothing in its place, and whoever has the id next is not to hear what was retained.
     NoConfiguration,
     /// The image that it is to come to, or that it need not.
     Firmware(Json),

@@ -1,7 +1,7 @@
 //! What we know of a connection, from the packets that pass and from what the broker tells the hooks.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures_util::FutureExt as _;
@@ -25,6 +25,8 @@ use crate::mqtt::subscribers::Subscriptions;
 /// A client has at most this many subscriptions: a gateway that speaks for hundreds of devices has several for
 /// each. They are looked through at each message that nobody is subscribed to by name.
 pub(super) const MOST_SUBSCRIPTIONS: usize = 1_000;
+/// How many topic aliases a connection may set; each holds a topic in memory.
+pub(super) const MOST_TOPIC_ALIASES: u16 = 64;
 /// A CONNECT is at most so large: what its fields can hold at most is not much more.
 const LARGEST_CONNECT: usize = 512 * 1024;
 
@@ -43,7 +45,6 @@ pub(super) struct Common {
     pub(super) exactly_once: ExactlyOnce,
     /// Commands that are with the broker.
     pub(super) handed: Arc<HandedOver>,
-    pub(super) most_aliases: u16,
     pub(super) largest_packet: usize,
 }
 
@@ -57,6 +58,8 @@ pub(super) struct Connection {
     welcomed: AtomicBool,
     resumes: AtomicBool,
     v5: AtomicBool,
+    /// The topic aliases that it has set: a bit for each.
+    aliases: AtomicU64,
     client: OnceLock<Client>,
     said: Mutex<Said>,
     will: Mutex<Option<Will>>,
@@ -105,6 +108,7 @@ impl Connection {
             welcomed: AtomicBool::default(),
             resumes: AtomicBool::default(),
             v5: AtomicBool::default(),
+            aliases: AtomicU64::default(),
             client: OnceLock::new(),
             said: Mutex::default(),
             will: Mutex::default(),
@@ -256,16 +260,31 @@ impl Connection {
     }
 
     fn inspect_publish(&self, packet: &mut [u8], header: usize) -> Verdict {
-        match wire::publish(packet, header, self.is_v5(), self.common.most_aliases) {
-            Ok(publish) => {
-                if publish.as_ref().is_some_and(|publish| publish.retain) {
-                    packet[0] &= !1; // ours to keep: see `retained`
-                }
-                lock(&self.said).publish = publish;
-                Verdict::Pass
+        let publish = wire::publish(packet, header, self.is_v5());
+        if let Some(publish) = &publish {
+            if let Some(reason) = self.bad_alias(publish) {
+                return Verdict::End(wire::disconnect(reason));
             }
-            Err(wire::BadAlias) => Verdict::End(wire::disconnect(wire::TOPIC_ALIAS_INVALID)),
+            if publish.retain {
+                packet[0] &= !1; // ours to keep: see `retained`
+            }
         }
+        lock(&self.said).publish = publish;
+        Verdict::Pass
+    }
+
+    /// Why a topic alias cannot be followed: the broker would say nothing of it.
+    fn bad_alias(&self, publish: &Publish) -> Option<u8> {
+        let Some(alias) = publish.alias else { return publish.only_alias.then_some(wire::PROTOCOL_ERROR) };
+        if alias == 0 || alias > MOST_TOPIC_ALIASES {
+            return Some(wire::TOPIC_ALIAS_INVALID);
+        }
+        let bit = 1 << (alias - 1);
+        if publish.only_alias {
+            return (self.aliases.load(Ordering::Relaxed) & bit == 0).then_some(wire::PROTOCOL_ERROR);
+        }
+        self.aliases.fetch_or(bit, Ordering::Relaxed);
+        None
     }
 
     fn inspect_subscribe(&self, packet: &[u8], header: usize) -> Verdict {

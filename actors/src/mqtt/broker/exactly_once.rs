@@ -4,8 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::gate::Gate;
+use super::gate::{Gate, MOST_UNSETTLED};
 use crate::mqtt::line::{Fate, Ticket};
+
+/// Messages of one session at most. Whoever releases none of so many is not served any more.
+const MOST_UNRELEASED: usize = MOST_UNSETTLED;
 
 /// Who waits for a message's fate, to acknowledge it or not.
 pub(super) type Waiting = (Arc<Gate>, Ticket);
@@ -23,14 +26,20 @@ enum Exchange {
 
 impl ExactlyOnce {
     /// A message came, acknowledged by `waiting`. True where it came for the first time; then
-    /// [`ExactlyOnce::settle`] is to be told of its fate. A repeated one is acknowledged with the first.
+    /// [`ExactlyOnce::settle`] is to be told of its fate. A repeated one is acknowledged with the first, and one
+    /// too many never: its connection ends.
     pub(super) fn begin(&self, client: &Arc<str>, packet_id: u16, waiting: Waiting) -> bool {
         let mut sessions = self.lock();
         let exchanges = sessions.entry(Arc::clone(client)).or_default();
+        let is_full = exchanges.len() >= MOST_UNRELEASED;
         match exchanges.get_mut(&packet_id) {
-            None => {
+            None if !is_full => {
                 exchanges.insert(packet_id, Exchange::Storing(vec![waiting]));
                 return true;
+            }
+            None => {
+                drop(sessions);
+                waiting.0.settle(waiting.1, Fate::Lost);
             }
             Some(Exchange::Storing(others)) => others.push(waiting),
             Some(Exchange::Stored) => {

@@ -22,7 +22,7 @@ use crate::mqtt::dialects;
 use crate::mqtt::intake::{Arrived, Intake, Room};
 use crate::mqtt::line::Fate;
 use crate::mqtt::listening::Listening;
-use crate::receipt::{Receipt, Settled};
+use crate::receipt::{Receipt, Settled, Taken};
 
 tokio::task_local! {
     /// The connection whose task this is. The broker calls the hooks from the task that runs the
@@ -71,7 +71,8 @@ impl Hooks {
         if !ours {
             self.intake.unread(&event.topic);
         }
-        let Some(packet_id) = event.packet_id.filter(|_| ours || packet.retain) else {
+        let exactly_once = event.qos == QoS::ExactlyOnce;
+        let Some(packet_id) = event.packet_id.filter(|_| ours || packet.retain || exactly_once) else {
             self.take(event, &packet, ours, None, Receipt::nobody());
             return PublishAction::Transform(packet);
         };
@@ -83,10 +84,21 @@ impl Hooks {
             let _withheld = gate.admit(packet_id);
             return PublishAction::Handled;
         }
-        if let Some(receipt) = self.admit(gate, packet_id, &event) {
+        let client = Arc::clone(&event.client_id);
+        let receipt = self.admit(gate, packet_id, &event);
+        let is_first = receipt.is_some();
+        if let Some(receipt) = receipt {
             self.take(event, &packet, ours, room, receipt);
         }
-        PublishAction::Transform(packet)
+        if !exactly_once {
+            return PublishAction::Transform(packet);
+        }
+        // The broker would hold it until its PUBREL, for as long as the session lasts. It may go to others at
+        // once, as long as that is once (MQTT 5, figure 4.3): then its id is all that has to be held.
+        if is_first {
+            self.common.router.route_message(&packet, Some(&client)).await;
+        }
+        PublishAction::Handled
     }
 
     /// Has the acknowledgement wait at the gate until the receipt is settled. None for a message of QoS 2 that
@@ -124,7 +136,7 @@ impl Hooks {
             }
             (true, false) => return self.common.retained.take(packet, receipt),
             (false, true) => receipt,
-            (false, false) => return,
+            (false, false) => return receipt.settle(Ok(Taken::default())),
         };
         let message = Arrived {
             topic: event.topic,

@@ -25,6 +25,9 @@ use super::wire::{self, Extent, PUBACK, PUBREC};
 /// Beyond this many bytes that the client has not taken, the broker waits.
 const MOST_UNWRITTEN: usize = 64 * 1024;
 
+/// So many bytes are taken from a socket that is to be closed.
+const MOST_UNREAD: usize = 256 * 1_024;
+
 /// Bytes that are read at once: some ordinary messages. A client that sends more is read by more.
 const ROOM: usize = 1_024;
 const MORE_ROOM: usize = 8 * 1_024;
@@ -239,11 +242,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GatedStream<S> {
     }
 }
 
-/// A connection that ends says first what was stored meanwhile, as far as the socket takes it at once.
+/// A connection that ends says first what was stored meanwhile, and why it ends, as far as the socket takes it at
+/// once.
 impl<S: AsyncRead + AsyncWrite + Unpin> Drop for GatedStream<S> {
     fn drop(&mut self) {
         self.out.extend_from_slice(&self.inspector.last_words());
-        let _ = self.poll_drain(&mut Context::from_waker(Waker::noop())); // there is nobody left to tell
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = self.poll_drain(&mut cx); // there is nobody left to tell
+        // A socket that is closed with unread bytes resets the connection: the last words would be lost.
+        let mut rest = [0; 4 * 1_024];
+        for _ in 0..MOST_UNREAD / rest.len() {
+            let mut read = ReadBuf::new(&mut rest);
+            let polled = Pin::new(&mut self.socket).poll_read(&mut cx, &mut read);
+            if !matches!(polled, Poll::Ready(Ok(()))) || read.filled().is_empty() {
+                break;
+            }
+        }
     }
 }
 

@@ -19,6 +19,7 @@ const SUBACK: u8 = 9;
 const DISCONNECT: u8 = 14;
 
 /// Reason codes of MQTT 5.
+pub(super) const PROTOCOL_ERROR: u8 = 0x82;
 pub(super) const TOPIC_ALIAS_INVALID: u8 = 0x94;
 pub(super) const PACKET_TOO_LARGE: u8 = 0x95;
 pub(super) const QUOTA_EXCEEDED: u8 = 0x97;
@@ -103,7 +104,7 @@ pub(super) fn connect(packet: &[u8], header: usize) -> Option<Connect> {
     for (id, value) in all.iter() {
         match (id, value) {
             (PropertyId::WillDelayInterval, mqtt5::PropertyValue::FourByteInteger(seconds)) => {
-                delay = *seconds
+                delay = *seconds;
             }
             _ => properties_of_will.add(id, value.clone()).ok()?,
         }
@@ -132,46 +133,31 @@ pub(super) struct Publish {
     pub(super) retain: bool,
     /// Without a topic alias.
     pub(super) properties: Properties,
+    pub(super) alias: Option<u16>,
+    /// The topic is what the alias stands for.
+    pub(super) only_alias: bool,
 }
 
-/// Reads a PUBLISH, as its client sent it. None where the broker is to say what is wrong with it; the error
-/// is a topic alias beyond `most_aliases`.
-pub(super) fn publish(
-    packet: &[u8],
-    header: usize,
-    v5: bool,
-    most_aliases: u16,
-) -> Result<Option<Publish>, BadAlias> {
+/// Reads a PUBLISH, as its client sent it. None where the broker is to say what is wrong with it.
+pub(super) fn publish(packet: &[u8], header: usize, v5: bool) -> Option<Publish> {
     let flags = packet.first().copied().unwrap_or_default();
-    let mut publish = Publish { retain: flags & 1 != 0, properties: Properties::default() };
+    let mut publish = Publish { retain: flags & 1 != 0, ..Publish::default() };
     if !v5 {
-        return Ok(Some(publish));
+        return Some(publish);
     }
-    let properties = || {
-        let mut read = Reader(packet.get(header..)?);
-        read.binary()?; // the topic
-        if flags >> 1 & 0b11 != 0 {
-            read.take(2)?; // the packet id
-        }
-        read.properties()
-    };
-    let Some(mut bytes) = properties() else { return Ok(None) };
+    let mut read = Reader(packet.get(header..)?);
+    publish.only_alias = read.binary()?.is_empty();
+    if flags >> 1 & 0b11 != 0 {
+        read.take(2)?; // the packet id
+    }
+    let mut bytes = read.properties()?;
     if bytes.len() > 1 {
-        let Ok(read) = Properties::decode(&mut bytes) else { return Ok(None) };
-        publish.properties = read;
-        if let Some(alias) = publish.properties.get_topic_alias() {
-            if alias == 0 || alias > most_aliases {
-                return Err(BadAlias);
-            }
-            publish.properties.remove_topic_alias();
-        }
+        publish.properties = Properties::decode(&mut bytes).ok()?;
+        publish.alias = publish.properties.get_topic_alias();
+        publish.properties.remove_topic_alias();
     }
-    Ok(Some(publish))
+    Some(publish)
 }
-
-/// See [`publish`].
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadAlias;
 
 /// Reads a SUBSCRIBE. None where the broker is to say what is wrong with it.
 pub(super) fn subscribe(packet: &[u8], header: usize, v5: bool) -> Option<SubscribePacket> {

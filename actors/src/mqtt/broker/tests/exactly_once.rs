@@ -109,5 +109,24 @@ async fn other_subscribers_hear_it_once() {
     }
     device.send(&PUBREL).await;
     acknowledgement(&mut device).await;
-    assert_eq!(app.until_pong().await, [publish(0, DATA, None, &[], b"1")]);
+    assert_eq!(app.all().await, [publish(0, DATA, None, &[], b"1")]);
+}
+
+#[tokio::test]
+async fn a_session_that_releases_nothing_is_not_held_without_end() {
+    let desk = Desk::with_room(10);
+    let broker = start(&desk).await;
+    let most = u16::try_from(gate::MOST_UNSETTLED).unwrap();
+    for (ids, ends) in [(1..=most, false), (most + 1..=most + 1, true)] {
+        let (mut device, _) = Raw::connect(&broker, false, "device", false).await;
+        for id in ids {
+            device.send(&publish(4, "other/topic", Some(id), &[], &[b'x'; 1_000])).await;
+            if !ends {
+                assert_eq!(device.read().await[..2], PUBREC[..2], "{id}");
+            }
+        }
+        if ends {
+            assert_eq!(device.read_to_end().await, b"");
+        }
+    }
 }

@@ -106,6 +106,20 @@ impl Raw {
     }
 }
 
+impl Raw {
+    /// All packets that the broker has for it. It serves its queue and what it reads in turns, by chance: whatever
+    /// it has comes before so many answers.
+    pub(super) async fn all(&mut self) -> Vec<Vec<u8>> {
+        let (mut all, mut empty) = (Vec::new(), 0);
+        while empty < 30 {
+            let packets = self.until_pong().await;
+            empty = if packets.is_empty() { empty + 1 } else { 0 };
+            all.extend(packets);
+        }
+        all
+    }
+}
+
 #[tokio::test]
 async fn properties_pass_unchanged_and_none_is_added() {
     let broker = start(&Desk::with_room(10)).await;
@@ -142,11 +156,15 @@ async fn a_will_has_its_own_properties_and_no_others() {
 #[tokio::test]
 async fn a_bad_topic_alias_is_answered_with_its_reason() {
     let broker = start(&Desk::with_room(10)).await;
-    for alias in [0, MOST_TOPIC_ALIASES + 1] {
+    for (topic, properties, reason) in [
+        (DATA, &[3, 0x23, 0, 0][..], 0x94),
+        (DATA, &[3, 0x23, 0, 65], 0x94),
+        ("", &[3, 0x23, 0, 1], 0x82),
+        ("", &[0], 0x82),
+    ] {
         let (mut device, _) = Raw::connect(&broker, true, "device", true).await;
-        let [high, low] = alias.to_be_bytes();
-        device.send(&publish(0, DATA, None, &[3, 0x23, high, low], b"1")).await;
-        assert_eq!(device.read_to_end().await, [0xe0, 2, 0x94, 0], "{alias}");
+        device.send(&publish(0, topic, None, properties, b"1")).await;
+        assert_eq!(device.read_to_end().await, [0xe0, 2, reason, 0], "{topic} {properties:x?}");
     }
     let desk = Desk::with_room(10);
     let broker = start(&desk).await;

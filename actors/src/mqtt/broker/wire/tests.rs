@@ -81,17 +81,17 @@ fn leaves_to_the_broker_what_it_cannot_read() {
 
 #[test]
 fn reads_what_a_publish_says() {
-    let read = |flags: u8, id: &[u8], properties: &[u8], v5| {
-        let packet = packet_of(0x30 | flags, &[&text("t")[..], id, properties, b"payload"].concat());
-        publish(&packet, header(&packet), v5, 10).map(|publish| publish.map(|publish| publish.retain))
+    let read = |flags: u8, topic, id: &[u8], properties: &[u8], v5| {
+        let packet = packet_of(0x30 | flags, &[&text(topic)[..], id, properties, b"payload"].concat());
+        let read = publish(&packet, header(&packet), v5)?;
+        Some((read.retain, read.alias, read.only_alias))
     };
-    assert_eq!(read(0, &[], &[0], true), Ok(Some(false)));
-    assert_eq!(read(1, &[], &[], false), Ok(Some(true)));
-    assert_eq!(read(3, &[0, 1], &[3, 0x23, 0, 10], true), Ok(Some(true)));
-    assert_eq!(read(2, &[0, 1], &[3, 0x23, 0, 11], true), Err(BadAlias));
-    assert_eq!(read(0, &[], &[3, 0x23, 0, 0], true), Err(BadAlias));
-    assert_eq!(read(0, &[], &[2, 0x7e, 0], true), Ok(None), "a property that there is not");
-    assert_eq!(read(0, &[], &[0x7f], true), Ok(None), "longer than the packet");
+    assert_eq!(read(0, "t", &[], &[0], true), Some((false, None, false)));
+    assert_eq!(read(1, "t", &[], &[], false), Some((true, None, false)));
+    assert_eq!(read(3, "t", &[0, 1], &[3, 0x23, 0, 10], true), Some((true, Some(10), false)));
+    assert_eq!(read(0, "", &[], &[3, 0x23, 0, 0], true), Some((false, Some(0), true)));
+    assert_eq!(read(0, "t", &[], &[2, 0x7e, 0], true), None, "a property that there is not");
+    assert_eq!(read(0, "t", &[], &[0x7f], true), None, "longer than the packet");
 }
 
 #[test]
