@@ -24,6 +24,7 @@ mod lifecycle;
 mod mqtt_hub;
 mod page;
 mod racing_writers;
+mod readme;
 mod search;
 mod seed_lines;
 mod shutting_down;
