@@ -14,6 +14,9 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
+use twinhub_actors::mqtt::broker::{RetainedLimits, SessionLimits};
+use twinhub_actors::mqtt::dialects::LARGEST_PAYLOAD;
+
 pub use values::{Limit, LogFormat, Mqtt, PublicUrl, Size, Span, UnknownDevices};
 
 /// What can be set. Nothing means: not set here.
@@ -44,6 +47,38 @@ pub struct Options {
     /// Where the embedded broker listens [default: 127.0.0.1:1883]
     #[arg(long, env = "TWINHUB_MQTT_LISTEN", value_name = "ADDRESS")]
     pub mqtt_listen: Option<SocketAddr>,
+
+    /// Clients that the embedded broker serves at once; a tenth of the places is kept for devices that the hub knows [default: 10000]
+    #[arg(long, env = "TWINHUB_MQTT_CONNECTIONS", value_name = "COUNT", value_parser = values::parse_count)]
+    pub mqtt_connections: Option<usize>,
+
+    /// The largest payload that is taken from a device [default: 1MiB]
+    #[arg(long, env = "TWINHUB_MQTT_PAYLOAD_LIMIT", value_name = "SIZE")]
+    pub mqtt_payload_limit: Option<Size>,
+
+    /// The largest retained message of the embedded broker [default: 8MiB]
+    #[arg(long, env = "TWINHUB_MQTT_RETAINED_LIMIT", value_name = "SIZE")]
+    pub mqtt_retained_limit: Option<Size>,
+
+    /// What the embedded broker's retained messages may take in all [default: 256MiB]
+    #[arg(long, env = "TWINHUB_MQTT_RETAINED_TOTAL", value_name = "SIZE")]
+    pub mqtt_retained_total: Option<Size>,
+
+    /// Persistent sessions that the embedded broker keeps [default: 10000]
+    #[arg(long, env = "TWINHUB_MQTT_SESSIONS", value_name = "COUNT", value_parser = values::parse_count)]
+    pub mqtt_sessions: Option<usize>,
+
+    /// Messages that the embedded broker keeps for an absent client [default: 1000]
+    #[arg(long, env = "TWINHUB_MQTT_SESSION_MESSAGES", value_name = "COUNT", value_parser = values::parse_count)]
+    pub mqtt_session_messages: Option<usize>,
+
+    /// What the messages for an absent client may take [default: 1MiB]
+    #[arg(long, env = "TWINHUB_MQTT_SESSION_LIMIT", value_name = "SIZE")]
+    pub mqtt_session_limit: Option<Size>,
+
+    /// What the messages for all absent clients may take [default: 256MiB]
+    #[arg(long, env = "TWINHUB_MQTT_SESSIONS_TOTAL", value_name = "SIZE")]
+    pub mqtt_sessions_total: Option<Size>,
 
     /// What becomes of devices that nobody has registered [default: accept]
     #[arg(long, env = "TWINHUB_UNKNOWN_DEVICES", value_name = "POLICY")]
@@ -121,6 +156,15 @@ pub struct Config {
     pub database: Database,
     pub mqtt: Mqtt,
     pub mqtt_listen: SocketAddr,
+    pub mqtt_connections: usize,
+    /// In bytes, as all limits and totals below.
+    pub mqtt_payload_limit: usize,
+    pub mqtt_retained_limit: usize,
+    pub mqtt_retained_total: usize,
+    pub mqtt_sessions: usize,
+    pub mqtt_session_messages: usize,
+    pub mqtt_session_limit: usize,
+    pub mqtt_sessions_total: usize,
     pub unknown_devices: UnknownDevices,
     /// The folder with the rule files; none: there are none.
     pub rules: Option<PathBuf>,
@@ -199,6 +243,8 @@ impl fmt::Display for Database {
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const HTTP_PORT: u16 = 8080;
 const MQTT_PORT: u16 = 1883;
+/// Each takes a file handle and some 40 KiB.
+const MQTT_CONNECTIONS: usize = 10_000;
 /// Ample for a thousand readings in one request, and little enough to hold for each connection.
 const BODY_LIMIT: usize = 1 << 20;
 /// Whole systems for small computers are not much larger.
@@ -229,10 +275,26 @@ impl Config {
             Some(url) => Database::Url(url),
             None => Database::File(data_dir.join("twinhub.db")),
         };
+        let retained = RetainedLimits::default();
+        let sessions = SessionLimits::default();
+        let bytes = |given: Option<Size>, file: Option<Size>, default| {
+            given.or(file).map_or(default, |Size(bytes)| bytes)
+        };
         let config = Self {
             listen: given.listen.or(file.listen).unwrap_or_else(|| loopback(HTTP_PORT)),
             mqtt: given.mqtt.or(file.mqtt).unwrap_or_default(),
             mqtt_listen: given.mqtt_listen.or(file.mqtt_listen).unwrap_or_else(|| loopback(MQTT_PORT)),
+            mqtt_connections: given.mqtt_connections.or(file.mqtt_connections).unwrap_or(MQTT_CONNECTIONS),
+            mqtt_payload_limit: bytes(given.mqtt_payload_limit, file.mqtt_payload_limit, LARGEST_PAYLOAD),
+            mqtt_retained_limit: bytes(given.mqtt_retained_limit, file.mqtt_retained_limit, retained.message),
+            mqtt_retained_total: bytes(given.mqtt_retained_total, file.mqtt_retained_total, retained.total),
+            mqtt_sessions: given.mqtt_sessions.or(file.mqtt_sessions).unwrap_or(sessions.count),
+            mqtt_session_messages: given
+                .mqtt_session_messages
+                .or(file.mqtt_session_messages)
+                .unwrap_or(sessions.messages),
+            mqtt_session_limit: bytes(given.mqtt_session_limit, file.mqtt_session_limit, sessions.bytes),
+            mqtt_sessions_total: bytes(given.mqtt_sessions_total, file.mqtt_sessions_total, sessions.total),
             unknown_devices: given.unknown_devices.or(file.unknown_devices).unwrap_or_default(),
             rules: given
                 .rules

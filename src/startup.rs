@@ -13,7 +13,9 @@ use twinhub_actors::clock::HubClock;
 use twinhub_actors::domain::Clock as _;
 use twinhub_actors::door::UnknownDevices;
 use twinhub_actors::mqtt::Link;
-use twinhub_actors::mqtt::broker::{BrokerError, BrokerSettings, EmbeddedBroker};
+use twinhub_actors::mqtt::broker::{
+    BrokerError, BrokerSettings, EmbeddedBroker, RetainedLimits, SessionLimits,
+};
 use twinhub_actors::mqtt::link::{ConnectError, LinkSettings, RumqttcLink};
 use twinhub_actors::store::StoreError;
 use twinhub_actors::store::sql::{SqlOptions, SqlStore};
@@ -75,11 +77,11 @@ impl Application {
             std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
         }
         let store = open_store(&config).await?;
-        let hub = Hub::start(store, clock, settings(&config))
+        let hub = Hub::start(Arc::<SqlStore>::clone(&store), clock, settings(&config))
             .await
             .map_err(|source| StartError::Store { database: config.database.to_string(), source })?;
 
-        let Connected { link, listens, host, port } = connect(&config, &hub)?;
+        let Connected { link, listens, host, port } = connect(&config, &hub, store).await?;
         hub.connect(Arc::clone(&link));
 
         let web_settings = WebSettings {
@@ -143,12 +145,11 @@ struct Connected {
     port: u16,
 }
 
-fn connect(config: &Config, hub: &Hub) -> Result<Connected, StartError> {
-    let intake = hub.door.clone();
+async fn connect(config: &Config, hub: &Hub, store: Arc<SqlStore>) -> Result<Connected, StartError> {
+    let intake = hub.door.clone().with_largest_payload(config.mqtt_payload_limit);
     match &config.mqtt {
         Mqtt::Embedded => {
-            let settings = BrokerSettings { listen: config.mqtt_listen, ..BrokerSettings::default() };
-            let broker = EmbeddedBroker::start(&settings, intake)?;
+            let broker = EmbeddedBroker::start(&broker_settings(config), intake, store).await?;
             let address = broker.local_addr();
             let (host, port) = (address.ip().to_string(), address.port());
             Ok(Connected { link: broker, listens: Some(address), host, port })
@@ -157,9 +158,28 @@ fn connect(config: &Config, hub: &Hub) -> Result<Connected, StartError> {
             let instance = instance::name(&config.data_dir)
                 .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
             let (host, port) = (address.host.clone(), address.port);
-            let link = RumqttcLink::start(&LinkSettings::new(address.clone(), &instance), intake)?;
+            let largest_payload = config.mqtt_payload_limit;
+            let link_settings =
+                LinkSettings { largest_payload, ..LinkSettings::new(address.clone(), &instance) };
+            let link = RumqttcLink::start(&link_settings, intake)?;
             Ok(Connected { link, listens: None, host, port })
         }
+    }
+}
+
+fn broker_settings(config: &Config) -> BrokerSettings {
+    BrokerSettings {
+        listen: config.mqtt_listen,
+        most_clients: config.mqtt_connections,
+        largest_payload: config.mqtt_payload_limit,
+        retained: RetainedLimits { message: config.mqtt_retained_limit, total: config.mqtt_retained_total },
+        sessions: SessionLimits {
+            count: config.mqtt_sessions,
+            messages: config.mqtt_session_messages,
+            bytes: config.mqtt_session_limit,
+            total: config.mqtt_sessions_total,
+        },
+        ..BrokerSettings::default()
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{Semaphore, oneshot};
+use tracing::warn;
 
 use crate::alarms::Alarms;
 use crate::archive::Archive;
@@ -14,9 +15,10 @@ use crate::automation::{Around, Automation, Keys, files};
 use crate::clock::watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
 use crate::domain::clock::CLOCK_JUMP_MS;
+use crate::domain::twin::Ear;
 use crate::domain::twin::presence::FIRST_SILENCE_MS;
-use crate::domain::{Cause, Clock, DeviceId, Input, Refusal, Twin};
-use crate::door::{Door, House, UnknownDevices};
+use crate::domain::{Cause, Clock, CommandStatus, DeviceId, Input, Refusal, Twin};
+use crate::door::{Door, House, UnknownDevices, listens};
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
@@ -35,12 +37,14 @@ use crate::messages::webhooks::Rest as RestWebhooks;
 use crate::mqtt::Link;
 use crate::mqtt::listening::Listening;
 use crate::mqtt::rejections::Rejections;
+use crate::mqtt::subscribers::Subscribers;
+use crate::mqtt::unread::Unread;
 use crate::outbox::{Connect, Outbox};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Taken};
 use crate::roster::Roster;
 use crate::search::Search;
-use crate::store::{Store, StoreError};
+use crate::store::{CommandQuery, Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::{HeardSince, Timers};
 use crate::twin::{LOOKUPS, Surroundings};
@@ -98,6 +102,8 @@ pub struct Hub {
     pub door: Door,
     pub counters: Arc<Counters>,
     pub rejections: Arc<Rejections>,
+    /// MQTT messages that nobody reads.
+    pub unread: Arc<Unread>,
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
     people: Arc<Semaphore>,
@@ -148,6 +154,10 @@ const MOST_TRIES: u32 = 3;
 const TRY_AGAIN: Duration = Duration::from_millis(150);
 /// Changes by people and programs in flight at most; who comes beyond it waits.
 const PEOPLE: usize = 10_000;
+/// Commands that wait are read so many at a time after the start.
+const COMMANDS_AT_ONCE: u64 = 1_000;
+/// The wait before that is tried again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long closing waits for a store that fails. What is not committed then was never acknowledged.
 const LONGEST_CLOSE: Duration = Duration::from_secs(3);
 /// How long it waits before that for the answers to webhooks. What is not answered then is sent again.
@@ -223,6 +233,8 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let roster = Arc::new(Roster::default());
+        let subscribers = Arc::new(Subscribers::default());
+        let unread = Arc::new(Unread::default());
         let catalog = Arc::new(CatalogNow::default());
         let supervisor = {
             let store = Arc::clone(&store);
@@ -233,6 +245,7 @@ impl Hub {
             let (timers, heard, alarms) = (timers.clone(), Arc::clone(&heard), alarms.clone());
             let (counters, roster) = (Arc::clone(&counters), Arc::clone(&roster));
             let catalog = Arc::clone(&catalog);
+            let subscribers = Arc::clone(&subscribers);
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
                     store,
@@ -244,6 +257,7 @@ impl Hub {
                     heard,
                     catalog,
                     roster,
+                    subscribers,
                     lookups: Semaphore::new(LOOKUPS),
                     counters,
                 })
@@ -280,6 +294,7 @@ impl Hub {
             )
         };
         let listening = Arc::new(Listening::default());
+        let waiting = waiting_commands(Arc::clone(&store), supervisor.clone(), Arc::clone(&subscribers));
         let automation = {
             let around = Around {
                 store,
@@ -323,10 +338,13 @@ impl Hub {
             let watch = ClockWatch { clock, journal, timers, archive, jobs, is_moving: false };
             ClockWatch::start_in_arbiter(&durable, move |_| watch)
         };
+        actix::spawn(waiting);
         let house = House {
             supervisor: supervisor.clone(),
             journal: journal.clone(),
             rejections: Arc::clone(&rejections),
+            unread: Arc::clone(&unread),
+            subscribers: Arc::clone(&subscribers),
             counters: Arc::clone(&counters),
             clock: Arc::clone(&clock),
             heard,
@@ -355,6 +373,7 @@ impl Hub {
             door,
             counters,
             rejections,
+            unread,
             clock,
             settings,
             people,
@@ -363,7 +382,10 @@ impl Hub {
 
     /// Gives the hub its way out to the devices.
     pub fn connect(&self, link: Arc<dyn Link>) {
-        let _ = post(&self.outbox, Connect { link, journal: self.journal.clone() }); // it lives while we do
+        let _ = post(
+            &self.outbox,
+            Connect { link, journal: self.journal.clone(), supervisor: self.supervisor.clone() },
+        ); // it lives while we do
     }
 
     /// Takes a person's or program's input in, and answers after the commit.
@@ -474,6 +496,36 @@ impl Hub {
             && tokio::time::timeout(LONGEST_CLOSE, closed).await.is_ok_and(|reply| reply.is_ok());
         let _ = self.archive.send(Rest).await; // gone is as good
         all
+    }
+}
+
+/// Has the devices that commands wait for told as soon as somebody listens to them: after a start nobody else knows
+/// that they wait.
+async fn waiting_commands(
+    store: Arc<dyn Store>,
+    supervisor: Addr<Supervisor>,
+    subscribers: Arc<Subscribers>,
+) {
+    let status = vec![CommandStatus::Pending];
+    let mut query = CommandQuery { status, limit: COMMANDS_AT_ONCE, ..CommandQuery::default() };
+    loop {
+        let page = match store.commands(&query).await {
+            Ok(page) => page,
+            Err(error) => {
+                warn!(%error, "could not look which commands wait, trying again");
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            }
+        };
+        if page.commands.is_empty() {
+            return;
+        }
+        query.offset += page.commands.len() as u64;
+        for record in page.commands {
+            if subscribers.wait(&record.device, Ear::Commands) {
+                let _ = post(&supervisor, listens(record.device, Ear::Commands)); // or the hub is going down
+            }
+        }
     }
 }
 

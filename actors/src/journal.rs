@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{error, info};
 
 use crate::counters::{Counters, add, up};
-use crate::domain::{Clock, Recorded};
+use crate::domain::{Clock, CommandStatus, Recorded};
 use crate::feed::Feed;
 use crate::messages::feed::Committed;
 use crate::messages::journal::{Append, Barrier, Close, Sent};
@@ -22,7 +22,7 @@ use crate::messages::outbox::PublishAll;
 use crate::outbox::Outbox;
 use crate::post::post;
 use crate::receipt::{Receipt, Taken};
-use crate::store::{Automation, Batch, Fleet, Head, JobOp, Store};
+use crate::store::{Automation, Batch, CommandRecord, Fleet, Head, JobOp, Store};
 
 /// The wait before a failed commit is tried again; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
@@ -186,8 +186,10 @@ impl Journal {
             // The feed and the outbox live as long as the journal; if not, the hub goes down.
             let _ = post(&self.feed, Committed { events: batch.events });
         }
-        if !batch.outgoing.is_empty() {
-            let _ = post(&self.outbox, PublishAll { outgoing: batch.outgoing });
+        let is_over = |record: &&CommandRecord| record.command.status != CommandStatus::Sent;
+        let over: Vec<_> = batch.commands.iter().filter(is_over).map(|record| record.command.id).collect();
+        if !batch.outgoing.is_empty() || !over.is_empty() {
+            let _ = post(&self.outbox, PublishAll { outgoing: batch.outgoing, over });
         }
         if !batch.fleet.jobs.is_empty() {
             add(&counters.job_changes, batch.fleet.jobs.len() as u64);

@@ -8,6 +8,7 @@ mod m0003_history;
 mod m0004_commands;
 mod m0005_automation;
 mod m0006_fleet;
+mod m0007_retained;
 mod m0009_order;
 mod m0012_offline;
 
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_commands::Migration),
             Box::new(m0005_automation::Migration),
             Box::new(m0006_fleet::Migration),
+            Box::new(m0007_retained::Migration),
             Box::new(m0009_order::Migration),
             Box::new(m0012_offline::Migration),
         ]

@@ -42,7 +42,7 @@ use super::{
         commands::list_commands, commands::get_command, commands::cancel_command,
         alarms::list_alarms, alarms::get_alarm, alarms::acknowledge_alarm, alarms::clear_alarm,
         alarms::list_device_alarms, deliveries::list_deliveries,
-        events::list_events, events::list_device_events, diagnostics::list_rejected,
+        events::list_events, events::list_device_events, diagnostics::list_rejected, diagnostics::list_unread,
         health::get_health, health::get_ready, metrics::get_metrics,
     )
 )]

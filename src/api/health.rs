@@ -6,6 +6,7 @@ use actix_web::web::Data;
 use serde::Serialize;
 use twinhub_actors::counters::get;
 use twinhub_actors::domain::Timestamp;
+use twinhub_actors::mqtt::broker::BrokerFigures;
 use utoipa::ToSchema;
 
 use super::device::uptime_seconds;
@@ -51,16 +52,45 @@ struct StorePart {
 /// The link to the devices.
 #[derive(Debug, Serialize, ToSchema)]
 struct MqttPart {
-    /// `ok`, or `down`.
+    /// `ok`, `down`, or `full`: the embedded broker lets nobody in any more.
     status: &'static str,
     /// Where devices connect to.
     #[schema(example = "mqtt://127.0.0.1:1883")]
     url: String,
     detail: String,
     connections: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broker: Option<BrokerPart>,
     outbox_waiting: u64,
     messages_shed: u64,
     messages_rejected: u64,
+    /// Messages on topics that nobody reads: `/api/diagnostics/unread` shows which.
+    messages_unread: u64,
+    /// What to know of the broker though it works: an outside one has dropped messages.
+    warning: Option<String>,
+}
+
+/// The embedded broker.
+#[derive(Debug, Serialize, ToSchema)]
+struct BrokerPart {
+    /// What there is too much of, while there is.
+    #[schema(example = "all places for unknown clients are taken, see mqtt-connections")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'static str>,
+    most_connections: u64,
+    connections_refused: u64,
+    retained_messages: u64,
+    retained_bytes: u64,
+    /// Retained messages that were not taken because there were too many or they were too large.
+    retained_refused: u64,
+    /// Of absent clients.
+    sessions: u64,
+    /// Messages that wait for absent clients, and about what they take in memory.
+    session_messages: u64,
+    session_bytes: u64,
+    sessions_ended: u64,
+    /// Messages for absent clients that were dropped because their session was full.
+    session_messages_dropped: u64,
 }
 
 /// The twins.
@@ -131,6 +161,28 @@ impl Health {
     }
 }
 
+impl BrokerPart {
+    fn of(
+        connections: u64,
+        BrokerFigures { most_connections, connections_refused, retained, sessions }: BrokerFigures,
+    ) -> Self {
+        let crowded = connections >= most_connections - most_connections / 10;
+        Self {
+            warning: crowded.then_some("all places for unknown clients are taken, see mqtt-connections"),
+            most_connections,
+            connections_refused,
+            retained_messages: retained.messages,
+            retained_bytes: retained.bytes,
+            retained_refused: retained.refused,
+            sessions: sessions.sessions,
+            session_messages: sessions.messages,
+            session_bytes: sessions.bytes,
+            sessions_ended: sessions.ended,
+            session_messages_dropped: sessions.dropped,
+        }
+    }
+}
+
 impl Parts {
     fn of(state: &WebState) -> Self {
         let counters = &state.hub.counters;
@@ -149,13 +201,19 @@ impl Parts {
                 inputs_in_flight: get(&counters.inputs_in_flight),
             },
             mqtt: MqttPart {
-                status: or(link.connected, "down"),
+                status: match &link.broker {
+                    Some(broker) if link.connected && link.connections >= broker.most_connections => "full",
+                    _ => or(link.connected, "down"),
+                },
                 url: state.info.mqtt_url.clone(),
                 detail: link.detail,
                 connections: link.connections,
+                broker: link.broker.map(|broker| BrokerPart::of(link.connections, broker)),
                 outbox_waiting: get(&counters.outbox_waiting),
                 messages_shed: get(&counters.messages_shed),
                 messages_rejected: get(&counters.messages_rejected),
+                messages_unread: state.hub.unread.total(),
+                warning: link.warning,
             },
             automation: AutomationPart {
                 status: or(state.hub.automation.connected(), "down"),

@@ -342,6 +342,23 @@ pub struct RejectedItem {
     bytes: usize,
 }
 
+/// Messages on topics that nobody reads, by the first level of their topics.
+#[derive(ToSchema)]
+pub struct UnreadItem {
+    /// `(others)` for what comes beyond the first 100.
+    #[schema(example = "iot")]
+    first_level: String,
+    count: u64,
+    #[schema(example = "iot/devices/esp/temperature")]
+    last_topic: String,
+    #[schema(format = DateTime)]
+    last_at: String,
+    /// The last of them that was close to a topic that is read.
+    close_topic: Option<String>,
+    /// What may be meant by it.
+    hint: Option<String>,
+}
+
 /// Which devices, in which order, which page.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -62,6 +62,14 @@ pub enum LogFormat {
     Json,
 }
 
+/// A number of things of which there must be one at least.
+///
+/// # Errors
+/// It is none, or 0.
+pub fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| format!("`{text}` is no number from 1 on"))
+}
+
 impl Limit {
     /// The time; none for never.
     #[must_use]

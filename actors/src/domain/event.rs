@@ -138,6 +138,8 @@ pub enum ChangeKind {
     Firmware,
     /// The hub's clock was set: what waits for the end of a span of time waits as long as before.
     Clock,
+    /// It could be told what is desired of it, or could not: nobody listened.
+    Told,
 }
 
 /// An event with its place in the one sequence: durable.
@@ -223,6 +225,7 @@ impl ChangeKind {
             Self::Lifecycle => "lifecycle",
             Self::Firmware => "firmware",
             Self::Clock => "clock",
+            Self::Told => "told",
         }
     }
 }

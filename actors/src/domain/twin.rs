@@ -4,6 +4,7 @@
 //! performs nothing. All it changes, it changes through [`Twin::redo`] with the events it gives back,
 //! so a twin is the fold of its events: the store may keep a twin's row behind and catch it up later.
 
+mod audience;
 mod change;
 mod commands;
 mod convergence;
@@ -28,6 +29,7 @@ mod wake;
 
 use serde::{Deserialize, Serialize};
 
+pub use audience::{Audience, Ear, Listeners, NotTold};
 pub use change::{Change, Profile, Registration};
 pub use convergence::{Note, SyncState, Unmet};
 pub use dispositivo::{Dispositivo, Moment, Speaker, id_of_serial, serial_number};
@@ -169,18 +171,34 @@ impl Twin {
     /// # Errors
     /// Refuses what does not fit, and has then changed nothing.
     pub fn apply(&mut self, input: Input, now: Timestamp, cause: &Cause) -> Result<Outcome, Refusal> {
+        self.apply_before(&NotTold, input, now, cause)
+    }
+
+    /// The same, where it is known who listens to what the device is told.
+    ///
+    /// # Errors
+    /// As [`Twin::apply`].
+    pub fn apply_before(
+        &mut self,
+        listeners: &dyn Listeners,
+        input: Input,
+        now: Timestamp,
+        cause: &Cause,
+    ) -> Result<Outcome, Refusal> {
         let mut outcome = Outcome::default();
         self.check_service(&input, cause)?;
         let (turn, asks) = (jobs::Turn::of(&input, cause), firmware::asks(&input));
         let is_removal = matches!(input, Input::Delete);
         self.take(&mut outcome, input, now, cause)?;
         if self.firmware.is_some() {
-            self.settle_firmware(&mut outcome, asks, now, cause);
+            self.settle_firmware(&mut outcome, asks, listeners, now, cause);
         }
-        self.pump(&mut outcome, now, cause);
+        self.pump(&mut outcome, listeners, now, cause);
+        self.hold_desired(&mut outcome, listeners, now, cause);
         self.mute(&mut outcome.publishes);
-        if is_removal && !self.configuration.is_empty() {
-            outcome.publishes.push(Publish::NoConfiguration); // of one out of service, too: the broker keeps it
+        if is_removal {
+            // Of one out of service, too, and of one without: the embedded broker clears all that is retained.
+            outcome.publishes.push(Publish::NoConfiguration);
         }
         self.note_jobs(&mut outcome, &turn);
         Ok(outcome)
@@ -277,6 +295,17 @@ impl Twin {
             }
             Input::Cancel { id, known } => self.cancel(outcome, id, known.as_deref(), (now, cause))?,
             Input::Poll => self.poll(outcome, now, cause),
+            Input::Listens(ear) => {
+                if ear == Ear::Desired {
+                    self.tell_desired(outcome, now, cause);
+                } // the others have their turn with every input
+            }
+            Input::CommandUnheard { id, attempt } => {
+                self.command_unheard(outcome, (id, attempt), now, cause);
+            }
+            Input::Unheard(Ear::Desired) => self.desired_unheard(outcome, now, cause),
+            Input::Unheard(Ear::Firmware) => self.take_update_back(outcome, now, cause),
+            Input::Unheard(Ear::Commands) => {} // which of them, says the other
             Input::SetLifecycle { state, reason } => {
                 self.set_lifecycle(outcome, state, reason, (now, cause))?;
             }

@@ -11,6 +11,7 @@ pub mod codec;
 mod contract;
 mod fleet;
 pub mod memory;
+mod retained;
 pub(crate) mod select;
 pub mod sql;
 
@@ -20,6 +21,7 @@ pub use automation::{
 };
 pub use fleet::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, Record, Sweep};
 pub use memory::MemoryStore;
+pub use retained::{RetainedChange, RetainedMessage, RetainedStore};
 pub use sql::{SqlOptions, SqlStore};
 
 use std::sync::Arc;

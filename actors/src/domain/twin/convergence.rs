@@ -99,6 +99,12 @@ impl Unmet {
         }
     }
 
+    fn untold(&mut self) {
+        for note in &mut self.0 {
+            note.sent_at = None;
+        }
+    }
+
     fn failed(&mut self, reasons: &Object, now: Timestamp) {
         for note in &mut self.0 {
             if let Some(reason) = reason_for(reasons, &note.name) {
@@ -196,6 +202,13 @@ impl Twin {
     pub(super) fn mark_told(&mut self, now: Timestamp) {
         if let Some(unmet) = &mut self.unmet {
             unmet.told(now);
+        }
+    }
+
+    /// It was not told after all.
+    pub(super) fn mark_untold(&mut self) {
+        if let Some(unmet) = &mut self.unmet {
+            unmet.untold();
         }
     }
 

@@ -1,6 +1,7 @@
 //! The fold: the one way in which a twin changes. Whatever comes in becomes events, and events come here,
 //! now and again whenever the twin is made from what the journal has.
 
+use super::audience::TOLD;
 use super::dispositivo::{ENTRY, came_with_readings};
 use super::firmware::FIRMWARE;
 use super::lifecycle::LIFECYCLE;
@@ -104,6 +105,8 @@ impl Twin {
                 ("configuration", Json::Object(patch)) => self.say_configuration(patch),
                 ("limits", Json::Object(patch)) => self.say_limits(patch),
                 ("template", _) => {}
+                (TOLD, Json::Bool(true)) => self.mark_told(now),
+                (TOLD, _) => self.mark_untold(),
                 ("claimed", Json::Bool(claimed)) => self.claimed = *claimed,
                 (LIFECYCLE, change) => self.redo_lifecycle(change),
                 (FIRMWARE, Json::Object(change)) => self.redo_firmware(change, now),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::audience::Ear;
 use super::change::{Change, Registration};
 use super::dispositivo::{Dispositivo, Speaker};
 use super::presence::Hearing;
@@ -64,6 +65,12 @@ pub enum Input {
     Cancel { id: CommandId, known: Option<Box<Command>> },
     /// A device without MQTT asks what it is to do.
     Poll,
+    /// Somebody listens now to what the device is told there.
+    Listens(Ear),
+    /// The broker had nobody to give this attempt at a command to.
+    CommandUnheard { id: CommandId, attempt: u8 },
+    /// The broker had nobody to give it to.
+    Unheard(Ear),
     /// Somebody says who drives the twin, and until when where that is a person.
     SetMode { mode: Mode, until: Option<Timestamp> },
     /// The device could not become what was desired: why, by property.
@@ -129,7 +136,7 @@ pub enum Publish {
     Desired(Json),
     /// The configuration, retained.
     Configuration(Json),
-    /// Nothing in its place: whoever has the id next is not to be told of it.
+    /// The device is gone: nothing in its place, and whoever has the id next is not to hear what was retained.
     NoConfiguration,
     /// The image that it is to come to, or that it need not.
     Firmware(Json),

@@ -1,5 +1,6 @@
 //! The twin as tables, and as a property: it is the fold of its events.
 
+mod audience;
 mod clock_moved;
 mod commands;
 mod convergence;

@@ -18,11 +18,19 @@ pub(super) const SUBSCRIPTIONS: [&str; 7] = [
     "iot/devices/+/firmware",
 ];
 
+/// What stands behind the device in what devices publish, but for answers to commands.
+pub(super) const LEAVES: [&str; 6] = ["data", "state", "status", "get", "desired/failed", "firmware"];
+
 /// A status word that is quoted in an error is cut to this many characters.
 const SHOWN: usize = 64;
 
 pub(super) fn knows(topic: &str) -> bool {
     topics::parse(topic).is_some_and(|native| is_inbound(native.leaf))
+}
+
+/// True where the hub speaks to a device.
+pub(super) fn is_hubs(topic: &str) -> bool {
+    topics::parse(topic).is_some_and(|native| !is_inbound(native.leaf))
 }
 
 /// None where the topic is not of this dialect.

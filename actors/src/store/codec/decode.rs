@@ -272,6 +272,7 @@ fn change_of(code: u8) -> Result<ChangeKind, CodecError> {
         7 => ChangeKind::Lifecycle,
         8 => ChangeKind::Firmware,
         9 => ChangeKind::Clock,
+        10 => ChangeKind::Told,
         _ => return Err(CodecError::Nonsense("there is no such change")),
     })
 }

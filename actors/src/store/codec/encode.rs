@@ -250,6 +250,7 @@ fn change_code(change: ChangeKind) -> u8 {
         ChangeKind::Lifecycle => 7,
         ChangeKind::Firmware => 8,
         ChangeKind::Clock => 9,
+        ChangeKind::Told => 10,
     }
 }
 

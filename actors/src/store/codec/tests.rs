@@ -99,7 +99,7 @@ fn steps_and_changes_come_back() {
     let id = CommandId(uuid::Uuid::from_u128(1 << 100));
     let mut bodies: Vec<EventBody> =
         steps.into_iter().map(|step| EventBody::Command(Box::new(CommandChange { id, step }))).collect();
-    for change in [ChangeKind::Scheduled, ChangeKind::Skipped] {
+    for change in [ChangeKind::Scheduled, ChangeKind::Skipped, ChangeKind::Told] {
         bodies.push(EventBody::Twin(TwinChange::empty(change)));
     }
     let device = DeviceId::parse("pump-1").unwrap();

@@ -361,3 +361,16 @@ pub fn commands() -> CommandQuery {
 pub fn seqs(events: &[Arc<Recorded>]) -> Vec<u64> {
     events.iter().map(|recorded| recorded.seq).collect()
 }
+
+/// A database that stores are opened on, one after the other.
+pub struct SqlFixture(TempDir);
+
+impl SqlFixture {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub async fn open(&self) -> Arc<SqlStore> {
+        open_in(&self.0, &SqlOptions::default()).await
+    }
+}

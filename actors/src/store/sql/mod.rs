@@ -50,6 +50,7 @@ mod page;
 mod past;
 mod prune;
 mod replay;
+mod retained;
 mod rows;
 mod runs;
 mod sqlite;

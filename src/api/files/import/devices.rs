@@ -7,7 +7,7 @@ use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::fleet::{Lifecycle, template};
 use twinhub_actors::domain::json::difference;
-use twinhub_actors::domain::twin::{Change, Registration};
+use twinhub_actors::domain::twin::{Change, NotTold, Registration};
 use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin};
 use twinhub_actors::messages::archive::{FindSerial, LoadTwins};
 use twinhub_actors::messages::supervisor::IfUnknown;
@@ -244,7 +244,7 @@ impl Devices {
             let _ = twin.apply(Input::Appear, now, &cause); // nothing stands against it
         }
         for input in inputs {
-            template::apply(&mut twin, input, now, &cause, || hub.catalog.now())
+            template::apply(&mut twin, input, now, &cause, &NotTold, || hub.catalog.now())
                 .map_err(HubError::Refused)?;
         }
         Ok(())

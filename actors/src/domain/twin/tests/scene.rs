@@ -10,6 +10,8 @@ pub struct Scene {
     pub now: i64,
     /// The hub hears since then.
     pub heard_since: i64,
+    /// Who listens to what the device is told.
+    pub audience: Audience,
     made: u32,
     /// What happened, all of it: the twin must be its fold.
     pub events: Vec<Event>,
@@ -25,9 +27,16 @@ pub fn id(number: u32) -> CommandId {
     CommandId(uuid::Uuid::from_u128(u128::from(number) << 16))
 }
 
+impl Listeners for Audience {
+    fn audience(&self, _: &DeviceId, _: Ear, _: Audience) -> Audience {
+        *self
+    }
+}
+
 impl Scene {
     pub fn new() -> Self {
-        Self { twin: twin(), now: 0, heard_since: 0, made: 0, events: Vec::new(), stored: Vec::new() }
+        let (events, stored, audience) = (Vec::new(), Vec::new(), Audience::Unknown);
+        Self { twin: twin(), now: 0, heard_since: 0, audience, made: 0, events, stored }
     }
 
     fn hearing(&self) -> Hearing {
@@ -46,7 +55,7 @@ impl Scene {
 
     pub fn try_input(&mut self, input: Input, cause: &Cause) -> Result<Outcome, Refusal> {
         let input = self.with_known(input);
-        let outcome = self.twin.apply(input, at(self.now), cause)?;
+        let outcome = self.twin.apply_before(&self.audience, input, at(self.now), cause)?;
         self.events.extend(outcome.events.iter().cloned());
         if !outcome.repeated {
             for command in &outcome.commands {
