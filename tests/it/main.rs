@@ -23,6 +23,7 @@ mod killed;
 mod lifecycle;
 mod page;
 mod racing_writers;
+mod readme;
 mod search;
 mod seed_lines;
 mod shutting_down;
