@@ -1,5 +1,6 @@
 //! Builds the whole application from its configuration. A port 0 takes a free one: tests use that.
 
+mod handles;
 mod instance;
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use tracing::{info, warn};
-use twinhub_actors::domain::Clock as _;
+use twinhub_actors::domain::{Clock as _, Timestamp};
 use twinhub_actors::door::UnknownDevices;
 use twinhub_actors::mqtt::Link;
 use twinhub_actors::mqtt::broker::{BrokerError, BrokerSettings, EmbeddedBroker};
@@ -20,7 +21,7 @@ use twinhub_actors::{Hub, Settings, SystemClock};
 
 use crate::api::firmware::{self, Folder};
 use crate::config::{self, Config, Limit, Mqtt};
-use crate::web::{self, ServerInfo, WebSettings, WebState};
+use crate::web::{self, Hosts, ServerInfo, WebSettings, WebState};
 
 /// Builds what runs.
 pub struct Application;
@@ -55,6 +56,9 @@ pub enum StartError {
     Connect(#[from] ConnectError),
     #[error("cannot serve HTTP: {0}")]
     Serve(std::io::Error),
+    /// HTTP has no date for it: the server's threads would end as soon as they begin.
+    #[error("the system clock stands before 1970: set it first")]
+    Clock,
 }
 
 impl Application {
@@ -69,6 +73,9 @@ impl Application {
 
         let clock = Arc::new(SystemClock);
         let started_at = clock.now();
+        if started_at < Timestamp::from_millis(0) {
+            return Err(StartError::Clock);
+        }
         if let Some(path) = &config.rules {
             // Who misspells it is told so; what is in it may be broken, and is told by the log and the API.
             std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
@@ -78,11 +85,14 @@ impl Application {
             .await
             .map_err(|source| StartError::Store { database: config.database.to_string(), source })?;
 
-        let Connected { link, listens, host, port } = connect(&config, &hub)?;
+        let shares = handles::share_out(config.http_connections, BrokerSettings::default().most_clients);
+        let Connected { link, listens, host, port } = connect(&config, &hub, shares.mqtt)?;
         hub.connect(Arc::clone(&link));
 
         let web_settings = WebSettings {
             cors_origins: config.cors.clone(),
+            hosts: hosts(&config),
+            most_connections: shares.http,
             body_limit: config.body_limit,
             firmware: Folder::new(config.data_dir.join("firmware"), config.firmware_limit),
             import_limit: config.import_limit,
@@ -142,11 +152,12 @@ struct Connected {
     port: u16,
 }
 
-fn connect(config: &Config, hub: &Hub) -> Result<Connected, StartError> {
+fn connect(config: &Config, hub: &Hub, most_clients: usize) -> Result<Connected, StartError> {
     let intake = hub.door.clone();
     match &config.mqtt {
         Mqtt::Embedded => {
-            let settings = BrokerSettings { listen: config.mqtt_listen, ..BrokerSettings::default() };
+            let settings =
+                BrokerSettings { listen: config.mqtt_listen, most_clients, ..BrokerSettings::default() };
             let broker = EmbeddedBroker::start(&settings, intake)?;
             let address = broker.local_addr();
             let (host, port) = (address.ip().to_string(), address.port());
@@ -160,6 +171,12 @@ fn connect(config: &Config, hub: &Hub) -> Result<Connected, StartError> {
             Ok(Connected { link, listens: None, host, port })
         }
     }
+}
+
+/// The names under which it may be asked over HTTP.
+fn hosts(config: &Config) -> Hosts {
+    let machine = gethostname::gethostname();
+    Hosts::new(&machine.to_string_lossy(), config.public_url.as_deref(), &config.hosts)
 }
 
 /// Where devices find what listens on `address`. One that listens everywhere is found by the address that this

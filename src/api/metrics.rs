@@ -53,6 +53,20 @@ impl Collector for Scrape {
         for (name, help, value) in present(counters) {
             gauge(&mut encoder, name, help, value)?;
         }
+        let connections = &self.0.connections;
+        for (name, help, value) in [
+            ("http_connections_closed", "Quiet connections closed to make room", connections.closed_quiet()),
+            (
+                "http_connections_refused",
+                "Requests and sessions refused for want of room",
+                connections.refused(),
+            ),
+            ("http_malformed", "Connections that ended in what is no HTTP", connections.malformed()),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        gauge(&mut encoder, "http_connections", "HTTP connections held", connections.count() as u64)?;
         let link = self.0.link.state();
         gauge(
             &mut encoder,

@@ -64,7 +64,8 @@ mod tests {
     #[test]
     fn every_option_is_a_key() {
         let text = "listen = '127.0.0.1:1'\ndata-dir = 'd'\ndatabase = 'sqlite:x'\nmqtt = 'mqtt://h'\n\
-            mqtt-listen = '127.0.0.1:2'\nunknown-devices = 'reject'\nrules = 'r'\ncors = ['http://a']\nlog = 'debug'\n\
+            mqtt-listen = '127.0.0.1:2'\nunknown-devices = 'reject'\nrules = 'r'\ncors = ['http://a']\n\
+            hosts = ['hub.example.com']\nhttp-connections = 500\nlog = 'debug'\n\
             log-format = 'json'\nbody-limit = '2MiB'\nimport-limit = '1GiB'\nfirmware-limit = '1GB'\npublic-url = 'https://h'\nidle-after = 'never'\nretention = '1d'\n\
             keep-readings = '30d'\nkeep-runs = '90d'\nwebhook-private-redirects = true\nopen = true\nopen-to-network = false\n";
         parse(Path::new("twinhub.toml"), text).unwrap();

@@ -5,12 +5,14 @@
 mod support;
 
 mod alarms_api;
+mod answers;
 mod architecture;
 mod automation;
 mod bad_configuration;
 mod broker_gone;
 mod commands_api;
 mod commands_killed;
+mod crowded;
 mod dispositivos;
 mod firmware;
 mod first_device;
@@ -30,3 +32,4 @@ mod slow_clients;
 mod steering_api;
 mod store_fails;
 mod templates;
+mod who_may_ask;

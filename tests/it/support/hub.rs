@@ -34,6 +34,8 @@ pub struct House {
     dir: Option<Arc<TempDir>>,
     pub data: PathBuf,
     options: Vec<String>,
+    /// A shell's word on what the program may use.
+    limit: String,
 }
 
 impl House {
@@ -41,12 +43,12 @@ impl House {
     pub fn new() -> Self {
         let dir = TempDir::with_prefix("twinhub-test-").unwrap();
         let data = dir.path().join("data");
-        Self { dir: Some(Arc::new(dir)), data, options: Vec::new() }
+        Self { dir: Some(Arc::new(dir)), data, options: Vec::new(), limit: ":".into() }
     }
 
     /// One whose data lie in `data`.
     pub fn at(data: &Path) -> Self {
-        Self { dir: None, data: data.to_owned(), options: Vec::new() }
+        Self { dir: None, data: data.to_owned(), options: Vec::new(), limit: ":".into() }
     }
 
     /// With another broker than the embedded one.
@@ -61,9 +63,16 @@ impl House {
         self
     }
 
+    /// With what a shell limits: `ulimit -n 700`.
+    pub fn limited(mut self, limit: &str) -> Self {
+        self.limit = limit.into();
+        self
+    }
+
     /// Starts a hub in it and waits until it is ready.
     pub async fn start(&self) -> Hub {
-        let mut child = program()
+        let mut child = command("sh")
+            .args(["-c", &format!("{} && exec \"$0\" \"$@\"", self.limit), PROGRAM])
             .args(["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log-format", "json"])
             .arg("--data-dir")
             .arg(&self.data)
@@ -128,7 +137,11 @@ impl Running {
 }
 
 fn program() -> Command {
-    let mut command = Command::new(PROGRAM);
+    command(PROGRAM)
+}
+
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
     command.stdin(Stdio::null()).kill_on_drop(true).current_dir(std::env::temp_dir());
     // Whoever runs the tests may have configured a twinhub of his own.
     for (name, _) in
