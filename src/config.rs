@@ -58,7 +58,7 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_CORS", value_name = "ORIGIN", value_delimiter = ',')]
     pub cors: Option<Vec<WebOrigin>>,
 
-    /// A name, besides this machine's own, under which it may be asked over HTTP; may be given several times
+    /// A further host name of this hub, besides the machine's own; may be given several times
     #[arg(long, env = "TWINHUB_HOSTS", value_name = "NAME", value_delimiter = ',')]
     pub hosts: Option<Vec<HostName>>,
 

@@ -104,21 +104,21 @@ pub enum ApiError {
     Fault(&'static str),
     #[error("requests from {0} are not allowed here")]
     Origin(String),
-    /// A page loads this that is another site's, or that a person has not opened.
-    #[error("pages of other sites may not use this, unless their origin is named by the option `cors`")]
+    /// A page of another site loads this, and the request carries no `Origin`.
+    #[error("requests from pages of other sites are refused unless the option `cors` lists their origin")]
     CrossSite,
-    /// The request is for another host.
-    #[error("`{0}` is no name of this hub: use its address, or name it by the option `hosts`")]
+    /// The `Host` header, or the request's target, names another host.
+    #[error("`{0}` is not a host name of this hub: use its address, or add the name to the option `hosts`")]
     Host(String),
-    /// A header that there can be one of.
+    /// A header that a request may carry once came several times.
     #[error("there are several `{0}` headers")]
-    Repeated(&'static str),
-    /// The body is packed in this way.
-    #[error("a body is taken as it is, not as `{0}`: unpack it first")]
-    Packed(String),
-    /// There are as many connections, or live sessions on them, as may be.
-    #[error("there are too many connections just now")]
-    Crowded,
+    RepeatedHeader(&'static str),
+    /// The body has this `Content-Encoding`.
+    #[error("the content encoding `{0}` is not supported: send the body uncompressed")]
+    ContentEncoding(String),
+    /// The limit of connections, or of live sessions, is reached.
+    #[error("too many connections, try again later")]
+    TooManyConnections,
     #[error("this is a WebSocket: {0}")]
     Handshake(String),
     #[error("the system gives no random numbers: {0}")]
@@ -272,9 +272,9 @@ impl ApiError {
             Self::Origin(_) => (StatusCode::FORBIDDEN, "origin_not_allowed"),
             Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
             Self::Host(_) => (StatusCode::MISDIRECTED_REQUEST, "host_not_allowed"),
-            Self::Repeated(_) => (StatusCode::BAD_REQUEST, "repeated_header"),
-            Self::Packed(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "packed_body"),
-            Self::Crowded => (StatusCode::SERVICE_UNAVAILABLE, "too_many_connections"),
+            Self::RepeatedHeader(_) => (StatusCode::BAD_REQUEST, "repeated_header"),
+            Self::ContentEncoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding"),
+            Self::TooManyConnections => (StatusCode::SERVICE_UNAVAILABLE, "too_many_connections"),
             Self::Handshake(_) => (StatusCode::BAD_REQUEST, "not_a_websocket"),
             Self::NoChance(_) => (StatusCode::INTERNAL_SERVER_ERROR, "no_random_numbers"),
         }
@@ -297,8 +297,10 @@ impl ApiError {
 
     /// The answer's head.
     fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
-        let foreseen =
-            matches!(self, Self::CommandNotFinished { .. } | Self::RunNotFinished { .. } | Self::Crowded);
+        let foreseen = matches!(
+            self,
+            Self::CommandNotFinished { .. } | Self::RunNotFinished { .. } | Self::TooManyConnections
+        );
         if status.is_server_error() && !foreseen {
             tracing::warn!(error = %self, status = status.as_u16(), "request failed");
         }
@@ -309,7 +311,7 @@ impl ApiError {
         if let Self::Method { allow, .. } = self {
             response.insert_header((header::ALLOW, *allow));
         }
-        if let Self::Packed(_) = self {
+        if let Self::ContentEncoding(_) = self {
             response.insert_header((header::ACCEPT_ENCODING, "identity"));
         }
         if let Self::NoSuchRange { size } = self {

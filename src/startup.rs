@@ -56,8 +56,8 @@ pub enum StartError {
     Connect(#[from] ConnectError),
     #[error("cannot serve HTTP: {0}")]
     Serve(std::io::Error),
-    /// HTTP has no date for it: the server's threads would end as soon as they begin.
-    #[error("the system clock stands before 1970: set it first")]
+    /// The HTTP library cannot write such a date, and its worker threads would panic.
+    #[error("the system clock is before 1970: set it first")]
     Clock,
 }
 
@@ -173,7 +173,7 @@ fn connect(config: &Config, hub: &Hub, most_clients: usize) -> Result<Connected,
     }
 }
 
-/// The names under which it may be asked over HTTP.
+/// The host names of this hub.
 fn hosts(config: &Config) -> Hosts {
     let machine = gethostname::gethostname();
     Hosts::new(&machine.to_string_lossy(), config.public_url.as_deref(), &config.hosts)

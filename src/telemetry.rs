@@ -7,8 +7,8 @@ use tracing_subscriber::filter::ParseError;
 
 use crate::config::LogFormat;
 
-/// What libraries say about every connection and statement is theirs; who wants it can ask for it. That a
-/// client sends what is no HTTP is an error to one of them, and a number in `/metrics` to us.
+/// What libraries say about every connection and statement is theirs; who wants it can ask for it. One of them
+/// logs each malformed HTTP request as an error; here it is a counter in `/metrics`, and a line at debug.
 const QUIET: &str = "mqtt5=warn,sqlx=warn,sea_orm_migration=warn,actix_server=warn,rumqttc=warn,\
                      actix_http::h1::dispatcher=off,actix_http::h1::decoder=off";
 

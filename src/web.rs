@@ -42,11 +42,11 @@ use crate::{api, dashboard, dialects, error, ws};
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// An idle connection is kept for the next request for this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a client may take to read the end of an answer before its connection is closed.
+/// How long a client may take to close its side after the last response.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
-/// Connections beyond those that there may be: they are answered that there is no room.
+/// Connections beyond the limit that are still accepted, to be answered 503 or on the monitoring routes.
 const ANSWERED_BEYOND: usize = 64;
-/// What pages that are let in may do.
+/// The methods that pages of allowed origins may use.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 /// How long requests may still take when the server stops, in seconds: the whole shutdown has five.
 const STOP_WITHIN_SECONDS: u64 = 2;
@@ -56,9 +56,9 @@ const STOP_WITHIN_SECONDS: u64 = 2;
 pub struct WebSettings {
     /// Origins besides our own that may use the API from a browser: `http://localhost:5173`, or `*`.
     pub cors_origins: Vec<WebOrigin>,
-    /// The names under which it may be asked.
+    /// The host names of this hub.
     pub hosts: Hosts,
-    /// How many connections there may be at once.
+    /// The limit of connections at once.
     pub most_connections: usize,
     /// Bytes that a request's body has at most.
     pub body_limit: usize,
@@ -177,7 +177,7 @@ pub fn serve(
     let stopping = builder.graceful_shutdown_signal();
     actix_web::rt::spawn(Connections::watch(Arc::downgrade(&state.connections)));
     let (state, origins) = (state.clone(), settings.cors_origins.clone());
-    // As `actix_web::HttpServer` does it, which serves nothing but its own streams.
+    // What `actix_web::HttpServer` does, over our own stream type, which it does not take.
     let server = builder.listen("twinhub-http", listener, move || {
         let (state, stopping) = (state.clone(), stopping.clone());
         let (entered, ended) = (Arc::clone(&state.connections), Arc::clone(&state.connections));
@@ -213,7 +213,7 @@ pub fn serve(
     Ok((server.run(), address))
 }
 
-/// Answers leave at once.
+/// Responses are sent at once.
 fn prepare(socket: TcpStream) -> TcpStream {
     if let Err(error) = socket.set_nodelay(true) {
         debug!(%error, "connection without TCP_NODELAY");
@@ -224,7 +224,7 @@ fn prepare(socket: TcpStream) -> TcpStream {
 fn cors(origins: &[WebOrigin]) -> Cors {
     let mut cors = Cors::default().block_on_origin_mismatch(false);
     for WebOrigin(origin) in origins {
-        // `*` is answered by itself: a browser then never sends cookies along.
+        // Answered as `*`, and not by the origin, browsers never send credentials.
         cors =
             if origin == "*" { cors.allow_any_origin().send_wildcard() } else { cors.allowed_origin(origin) };
     }

@@ -55,18 +55,26 @@ impl Collector for Scrape {
         }
         let connections = &self.0.connections;
         for (name, help, value) in [
-            ("http_connections_closed", "Quiet connections closed to make room", connections.closed_quiet()),
+            (
+                "http_connections_closed",
+                "Idle HTTP connections closed to make room",
+                connections.closed_quiet(),
+            ),
             (
                 "http_connections_refused",
-                "Requests and sessions refused for want of room",
+                "HTTP requests and live sessions refused because of the connection limit",
                 connections.refused(),
             ),
-            ("http_malformed", "Connections that ended in what is no HTTP", connections.malformed()),
+            (
+                "http_malformed",
+                "HTTP connections that ended with a malformed request",
+                connections.malformed(),
+            ),
         ] {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
         }
-        gauge(&mut encoder, "http_connections", "HTTP connections held", connections.count() as u64)?;
+        gauge(&mut encoder, "http_connections", "Open HTTP connections", connections.count() as u64)?;
         let link = self.0.link.state();
         gauge(
             &mut encoder,

@@ -1,24 +1,24 @@
 //! File handles: every connection takes one, and so does every file of the store. Shells and service managers
-//! give a program some 1,024 to begin with and let it have more for the asking.
+//! start a program with a soft limit of 1,024, which it may raise up to the hard limit.
 
 use tracing::{info, warn};
 
-/// Kept for the store, the rules, webhooks, and connections that are only told that there is no room.
+/// Handles kept for the store, rule files, webhooks, and connections that are refused.
 const RESERVE: usize = 192;
-/// HTTP connections when nothing is said, where there are handles enough.
+/// The default limit of HTTP connections, where there are handles enough.
 const USUAL_HTTP: usize = 16_384;
-/// With fewer of either, nothing works.
+/// The least of either kind.
 const LEAST: usize = 16;
 
-/// How many connections of each kind there may be, so that none takes the handles of the others.
+/// Connection limits by kind, so that no kind takes the handles of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shares {
     pub http: usize,
     pub mqtt: usize,
 }
 
-/// Takes as many handles as the system gives, shares them out, and says how. `http` and `mqtt` are what is
-/// asked for, where anything is.
+/// Raises the limit of file handles as far as allowed, divides it, and logs the result. `http` and `mqtt` are the
+/// configured limits.
 pub(super) fn share_out(http: Option<usize>, mqtt: usize) -> Shares {
     let handles = match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
@@ -29,7 +29,7 @@ pub(super) fn share_out(http: Option<usize>, mqtt: usize) -> Shares {
         }
     };
     let shares = shares(handles, http, mqtt);
-    info!(handles, http = shares.http, mqtt = shares.mqtt, "connections at most, by file handles");
+    info!(handles, http = shares.http, mqtt = shares.mqtt, "connection limits");
     if http.is_some_and(|http| http > shares.http) || mqtt > shares.mqtt {
         warn!(
             handles,

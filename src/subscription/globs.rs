@@ -1,4 +1,4 @@
-//! Patterns of devices' ids, compiled. What many subscribers ask for alike is compiled and held once.
+//! Compiled patterns of device ids. Equal sets of patterns are compiled and held once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
@@ -31,7 +31,7 @@ impl Globs {
         if let Some(known) = known {
             return Ok(known);
         }
-        // Not under the lock: it may take some time. Two may compile the same at once; the later is the one then.
+        // Compiled without the lock, as it takes time. Should two compile the same set at once, the later one stays.
         let mut set = GlobSetBuilder::new();
         for pattern in patterns.iter() {
             set.add(GlobBuilder::new(pattern).build()?);

@@ -1,10 +1,10 @@
-//! The HTTP connections that there are, and which has to go when there are too many.
+//! The open HTTP connections, and which are closed when there are too many.
 //!
-//! Each takes a file handle, of which the broker and the store need some too. So there are `most` connections
-//! at once. As it grows crowded, those are closed on which nothing has happened for longest: a client that
-//! keeps one for its next request opens another. Those with a request that is being answered stay, and so do
-//! live sessions, of which there are somewhat fewer than `most`. Where nobody can go, who comes is answered
-//! that there is no room, and how the hub is.
+//! Each connection takes a file handle, and the broker and the store need handles too. So the number is limited
+//! to `most`. From three quarters of that on, idle connections are closed, the longest idle first; clients that
+//! keep one for their next request open another. Connections that serve a request or a live session stay; live
+//! sessions are limited to seven eighths of `most`. A connection beyond `most` is answered 503, or, on the
+//! monitoring routes, served, and closed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -20,11 +20,11 @@ use tracing::{debug, warn};
 
 use crate::error::ApiError;
 
-/// From three quarters of `most` on, connections that were quiet for this long are closed.
+/// From three quarters of `most` on, connections idle for this long are closed.
 const QUIET_FOR: Duration = Duration::from_secs(5);
-/// From `most` on, those that were quiet for this long. A request may be on its way on any newer one.
+/// From `most` on, connections idle for this long are closed. On newer ones a request may be on its way.
 const QUIET_FOR_WHEN_FULL: Duration = Duration::from_secs(1);
-/// How often it is looked whether it is crowded, besides whenever somebody comes.
+/// How often idle connections are looked for, besides on each new connection.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The connections of a server.
@@ -33,12 +33,12 @@ pub struct Connections {
     most: usize,
     started: Instant,
     open: Mutex<Open>,
-    /// Places of live sessions: WebSockets and event streams.
+    /// Live sessions: WebSockets and event streams.
     sessions: AtomicUsize,
     counts: Counts,
 }
 
-/// What has happened, since the start.
+/// Totals since the start.
 #[derive(Debug, Default)]
 struct Counts {
     closed_quiet: AtomicU64,
@@ -50,21 +50,21 @@ struct Counts {
 struct Open {
     next: u64,
     connections: HashMap<u64, Arc<Connection>>,
-    /// Those of them that were told to go and have not gone yet.
+    /// How many of them were told to close and have not closed yet.
     leaving: usize,
 }
 
-/// One connection, as others see it. Its stream is its task's alone.
+/// The shared state of one connection. Its socket belongs to its task alone.
 #[derive(Debug, Default)]
 pub struct Connection {
     cut: AtomicBool,
     /// It was closed to make room; guarded by the lock of [`Open`].
     leaving: AtomicBool,
-    /// There was no room for it when it came.
+    /// It came when `most` connections were open.
     beyond: AtomicBool,
-    /// Requests that are being answered.
+    /// Requests and live sessions in progress.
     working: AtomicU32,
-    /// Since when it waits for its client, in ms since the server's start.
+    /// When it became idle, in ms since the server's start.
     quiet_since: AtomicU64,
     task: AtomicWaker,
 }
@@ -77,7 +77,7 @@ pub(super) struct Place {
     pub(super) connection: Arc<Connection>,
 }
 
-/// A request is being answered, until this is dropped.
+/// A request in progress, until this is dropped.
 pub(super) struct Working<'a>(&'a Connection);
 
 /// A live session on a connection, until it is dropped.
@@ -117,19 +117,19 @@ impl Connections {
         self.lock().connections.len()
     }
 
-    /// How many were closed to make room, because they were quiet.
+    /// How many idle connections were closed to make room.
     #[must_use]
     pub fn closed_quiet(&self) -> u64 {
         self.counts.closed_quiet.load(Ordering::Relaxed)
     }
 
-    /// How many requests and sessions were refused because there was no room.
+    /// How many requests and live sessions were refused because of the limit.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.counts.refused.load(Ordering::Relaxed)
     }
 
-    /// How many connections ended in what is no HTTP.
+    /// How many connections ended with a malformed request.
     #[must_use]
     pub fn malformed(&self) -> u64 {
         self.counts.malformed.load(Ordering::Relaxed)
@@ -138,7 +138,7 @@ impl Connections {
     /// Begins a live session on the connection that `request` came by.
     ///
     /// # Errors
-    /// There are as many as may be: some room is left for requests.
+    /// The limit of live sessions is reached.
     pub fn hold(self: &Arc<Self>, request: &HttpRequest) -> Result<Session, ApiError> {
         let most = self.most - self.most / 8;
         let one_more = |held: usize| (held < most).then_some(held + 1);
@@ -152,13 +152,13 @@ impl Connections {
         Ok(Session { connections: Arc::clone(self), connection })
     }
 
-    /// There is no room.
+    /// Counts a refusal, and gives its error.
     pub(super) fn refuse(&self) -> ApiError {
         self.counts.refused.fetch_add(1, Ordering::Relaxed);
-        ApiError::Crowded
+        ApiError::TooManyConnections
     }
 
-    /// A connection comes.
+    /// Registers a new connection, and closes idle ones where it is crowded.
     pub(super) fn enter(self: &Arc<Self>) -> Place {
         let connection = Arc::new(Connection::default());
         connection.quiet_since.store(self.now(), Ordering::Relaxed);
@@ -170,21 +170,21 @@ impl Connections {
         Place { connections: Arc::clone(self), key, connection }
     }
 
-    /// A connection has ended in an error.
+    /// Counts and logs why a connection ended.
     pub(super) fn ended(&self, error: &DispatchError) {
         match error {
             DispatchError::Parse(error) => {
                 self.counts.malformed.fetch_add(1, Ordering::Relaxed);
-                debug!(%error, "what came is no HTTP");
+                debug!(%error, "malformed request");
             }
             DispatchError::Service(_) | DispatchError::Body(_) | DispatchError::InternalError => {
                 warn!(%error, "connection ended");
             }
-            error => debug!(%error, "connection ended"), // the client has gone, or took too long
+            error => debug!(%error, "connection ended"), // the client left, or took too long
         }
     }
 
-    /// Closes quiet connections while it is crowded, until the server has gone.
+    /// Closes idle connections while it is crowded, until the server has gone.
     pub(super) async fn watch(connections: Weak<Self>) {
         let mut tick = tokio::time::interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -213,12 +213,12 @@ impl Connections {
 }
 
 impl Open {
-    /// Those that are there and were not told to go.
+    /// How many are open and were not told to close.
     fn staying(&self) -> usize {
         self.connections.len() - self.leaving
     }
 
-    /// Tells quiet connections to go, where it is crowded, and says how many.
+    /// Closes idle connections where it is crowded, and says how many.
     fn make_room(&mut self, most: usize, now: u64) -> u64 {
         let there = self.staying();
         if there < most - most / 4 {
@@ -233,7 +233,7 @@ impl Open {
             .filter_map(|one| Some((one.quiet()?, one)))
             .filter(|(since, _)| now.saturating_sub(*since) >= quiet_for)
             .collect();
-        // Several at a time, so that not everyone who comes looks through all.
+        // Several at a time, so that not every new connection has to look through all.
         let gone = quiet.len().min((most / 16).max(1));
         quiet.sort_unstable_by_key(|(since, _)| *since);
         for (_, one) in &quiet[..gone] {
@@ -258,25 +258,25 @@ impl Connection {
         self.cut.load(Ordering::Acquire)
     }
 
-    /// There was no room for it when it came.
+    /// It came when `most` connections were open.
     pub(super) fn is_beyond(&self) -> bool {
         self.beyond.load(Ordering::Relaxed)
     }
 
-    /// A request is being answered from now on.
+    /// Begins a request.
     pub(super) fn work(&self) -> Working<'_> {
         self.working.fetch_add(1, Ordering::Relaxed);
         Working(self)
     }
 
-    /// Since when it waits for its client; none while it does not.
+    /// Since when it is idle; none while a request is in progress.
     fn quiet(&self) -> Option<u64> {
         (self.working.load(Ordering::Relaxed) == 0).then(|| self.quiet_since.load(Ordering::Relaxed))
     }
 }
 
 impl Place {
-    /// Something was sent to the client.
+    /// Bytes were sent to the client: it is idle from now on at the earliest.
     pub(super) fn spoke(&self) {
         self.connection.quiet_since.store(self.connections.now(), Ordering::Relaxed);
     }

@@ -1,5 +1,5 @@
-//! What is looked at before a request finds its route: whom it asks, which page it comes from, how its body
-//! is packed, and whether there is room for it. And what every answer says.
+//! Middleware around all routes: checks the request's host, origin and content encoding before routing, refuses
+//! requests beyond the connection limit, and sets the security headers of every response.
 
 use actix_web::ResponseError as _;
 use actix_web::body::{BoxBody, MessageBody};
@@ -13,13 +13,13 @@ use super::WebState;
 use super::connections;
 use crate::error::ApiError;
 
-/// What a browser may do with an answer that is not one of our pages: nothing, and nobody may frame it.
+/// The content security policy of responses that are no page: nothing is run, loaded or framed.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
-/// The page of the API's description: it styles what it shows in place.
+/// The content security policy of the API documentation, which uses inline styles.
 const DOCS: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The outermost: refuses requests for hosts that are not ours, and gives every answer its headers.
+/// The outermost middleware: refuses requests for other hosts, and sets the headers of every response.
 pub(super) async fn outer(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -40,7 +40,7 @@ pub(super) async fn outer(
     Ok(response)
 }
 
-/// Behind the CORS headers, so that pages that are let in can read why something was refused.
+/// Inside the CORS middleware, so that allowed pages can read why a request was refused.
 pub(super) async fn inner(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -54,29 +54,29 @@ pub(super) async fn inner(
 fn check(request: &ServiceRequest) -> Result<(), ApiError> {
     let Some(state) = state(request) else { return Ok(()) };
     state.origins.check(request)?;
-    packed(request.headers())?;
+    content_encoding(request.headers())?;
     let is_beyond = connections::of(request.request()).is_some_and(|connection| connection.is_beyond());
-    // Who looks after the hub must see how it is, most of all then.
+    // Monitoring must work above all while the hub is crowded.
     if is_beyond && !matches!(request.path(), "/health" | "/ready" | "/metrics") {
         return Err(state.connections.refuse());
     }
     Ok(())
 }
 
-/// Bodies are taken as they are. A megabyte of gzip can be a gigabyte, which nobody has a use for here.
-fn packed(headers: &HeaderMap) -> Result<(), ApiError> {
+/// Refuses compressed bodies: a megabyte of gzip can inflate to a gigabyte, and no route needs them.
+fn content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     for value in headers.get_all(header::CONTENT_ENCODING) {
         let text = String::from_utf8_lossy(value.as_bytes());
         for coding in text.split(',').map(str::trim) {
             if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {
-                return Err(ApiError::Packed(coding.to_owned()));
+                return Err(ApiError::ContentEncoding(coding.to_owned()));
             }
         }
     }
     Ok(())
 }
 
-/// The answer to a request that comes no further. What is left of its body is not waited for.
+/// The response to a request that is not routed. The rest of its body is not read.
 fn refuse(request: ServiceRequest, error: &ApiError) -> ServiceResponse<BoxBody> {
     request.into_response(error.error_response())
 }
@@ -107,13 +107,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_bodies_that_are_not_packed_are_taken() {
+    fn compressed_bodies_are_refused() {
         let check = |values: &[&str], expected: Option<&str>| {
             let mut headers = HeaderMap::new();
             for value in values {
                 headers.append(header::CONTENT_ENCODING, HeaderValue::from_str(value).unwrap());
             }
-            let refused = packed(&headers).err().map(|error| error.to_string());
+            let refused = content_encoding(&headers).err().map(|error| error.to_string());
             let fits = match (&refused, expected) {
                 (Some(refused), Some(coding)) => refused.contains(&format!("`{coding}`")),
                 (refused, expected) => refused.is_none() && expected.is_none(),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_route_says_of_its_answer_stays() {
+    fn headers_set_by_a_route_stay() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
         complete(&mut headers, false);

@@ -1,5 +1,5 @@
-//! The names under which this hub may be asked. A page of any site can have its own name point at this
-//! machine (DNS rebinding): the browser then takes the hub for that site, and only the `Host` gives it away.
+//! The host names of this hub. A site can point its own name at this machine (DNS rebinding): the browser then
+//! takes the hub for that site, and only the `Host` header shows it.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -9,7 +9,7 @@ use actix_web::http::{Version, header};
 use crate::config::HostName;
 use crate::error::ApiError;
 
-/// The hosts that are ours, besides addresses and `localhost`.
+/// The host names of this hub, besides addresses and `localhost`.
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
     names: Vec<HostName>,
@@ -24,33 +24,33 @@ impl Hosts {
         let own = [machine.to_owned(), short.to_owned(), format!("{short}.local")];
         let url = public_url.and_then(|url| url::Url::parse(url).ok());
         let public = url.as_ref().and_then(|url| url.host_str()).map(str::to_owned);
-        // A machine may have a name that no host can have (`my_hub`): nobody can ask for it then.
+        // A machine name that is no valid host name is left out.
         let names = own.into_iter().chain(public).filter_map(|name| name.parse().ok());
         Self { names: names.chain(listed.iter().cloned()).collect() }
     }
 
-    /// Is `authority`, as a `Host` header has it (`hub.local:8080`), ours? Any address literal is: it cannot
-    /// have been made to point here. Its port is whatever leads here, through a tunnel or a container.
+    /// Is `authority`, the value of a `Host` header (`hub.local:8080`), a host of this hub? Every address literal
+    /// is: no DNS answer can point it here. The port does not count: tunnels and containers map it.
     #[must_use]
     pub fn has(&self, authority: &str) -> bool {
         let Some(host) = host_of(authority) else { return false };
         if is_address(host) {
             return true;
         }
-        // `hub.` is `hub`, said with the root's name.
+        // `hub.` is the fully qualified form of `hub`.
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         host == "localhost"
             || host.strip_suffix(".localhost").is_some_and(is_name)
             || self.names.iter().any(|name| name.fits(&host))
     }
 
-    /// The host that `request` is for, as it names it; none where it names none.
+    /// Refuses a request whose `Host` header or target names another host.
     ///
     /// # Errors
-    /// It is for a host that is not ours.
+    /// Names that host.
     pub(super) fn check(&self, request: &ServiceRequest) -> Result<(), ApiError> {
         let foreign = |authority: &str| ApiError::Host(authority.to_owned());
-        // `GET http://host/path HTTP/1.1`: that host counts, and what else is said must be ours too.
+        // Absolute form, `GET http://host/path HTTP/1.1`: both hosts must be ours.
         if let Some(target) = request.uri().authority()
             && !self.has(target.as_str())
         {
@@ -61,14 +61,14 @@ impl Hosts {
                 Ok(host) if self.has(host) => Ok(()),
                 _ => Err(foreign(&String::from_utf8_lossy(host.as_bytes()))),
             },
-            // Probes of load balancers; no browser speaks HTTP/1.0.
+            // Health probes of load balancers send no host; browsers do not send HTTP/1.0.
             None if request.version() <= Version::HTTP_10 => Ok(()),
             None => Err(foreign("")),
         }
     }
 }
 
-/// The host of `host`, `host:port` or `host:`; none where there is anything else in it, such as a user's name.
+/// The host of `host`, `host:port` or `host:`; none for anything else, such as `user@host`.
 fn host_of(authority: &str) -> Option<&str> {
     let port_at = match authority.rfind(']') {
         Some(end) if authority.starts_with('[') => end + 1,
@@ -81,7 +81,7 @@ fn host_of(authority: &str) -> Option<&str> {
     (is_port && !host.is_empty()).then_some(host)
 }
 
-/// `192.168.1.5`, `[::1]`, `[fe80::1%eth0]`. Not `127.1` or `0x7f.1`, which are no addresses to everyone.
+/// `192.168.1.5`, `[::1]`, `[fe80::1%eth0]`. Not `127.1` or `0x7f.1`, which browsers normalize before sending.
 fn is_address(host: &str) -> bool {
     match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         Some(inner) => {

@@ -1,6 +1,5 @@
-//! Which pages may ask. A page of another site can send simple requests, load what stands here as an image,
-//! and open WebSockets, without asking: its `Origin` gives it away, and where it sends none, what the browser
-//! says of it in `Sec-Fetch-Site`.
+//! Which web pages may send requests. Browsers let a page of any site send simple requests, load our routes as
+//! images and open WebSockets. Such a request is told by its `Origin`, or, without one, by `Sec-Fetch-Site`.
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
@@ -16,13 +15,13 @@ pub struct Origins {
     named: Vec<String>,
 }
 
-/// What a request says of the page that it comes from.
+/// The parts of a request that tell which page sent it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Asked<'a> {
     /// It is GET or HEAD.
     reads: bool,
     path: &'a str,
-    /// What the page calls us.
+    /// The host that the page sent it to.
     host: &'a str,
     origin: Option<&'a str>,
     site: Option<&'a str>,
@@ -31,8 +30,8 @@ struct Asked<'a> {
 }
 
 impl Origins {
-    /// These origins, and that of `public_url`. `*` lets all in, except `null`: a page without an origin, in a
-    /// sandbox or a file, is named by that word.
+    /// These origins, and that of `public_url`. `*` allows every origin except `null`, which sandboxed frames and
+    /// files have: that must be listed itself.
     #[must_use]
     pub fn new(origins: &[WebOrigin], public_url: Option<&str>) -> Self {
         let public = public_url.and_then(|url| url::Url::parse(url).ok());
@@ -52,14 +51,14 @@ impl Origins {
         any || self.named.iter().any(|named| named.eq_ignore_ascii_case(origin)) || ours()
     }
 
-    /// Refuses what a page of another site asks, unless its origin is let in.
+    /// Refuses requests of pages of other sites, unless their origin is allowed.
     ///
     /// # Errors
-    /// Says which origin it is, or that it is another site's.
+    /// There are several `Origin` headers, the origin is not allowed, or another site's page sent it without one.
     pub(super) fn check(&self, request: &ServiceRequest) -> Result<(), ApiError> {
         let headers = request.headers();
         if headers.get_all(header::ORIGIN).nth(1).is_some() {
-            return Err(ApiError::Repeated("Origin"));
+            return Err(ApiError::RepeatedHeader("Origin"));
         }
         let origin = headers.get(header::ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
         let asked = Asked {
@@ -80,7 +79,7 @@ impl Origins {
             return if lets_in { Ok(()) } else { Err(ApiError::Origin(origin.to_owned())) };
         }
         match asked.site {
-            // Who is no browser says nothing; `none` is a person who has typed the address.
+            // Other clients than browsers send no such header; `none` is an address that a person typed.
             None | Some("same-origin" | "none") => Ok(()),
             Some(_) if asked.opens_a_page() => Ok(()),
             // Another port of this machine is another origin on the `same-site`.
@@ -90,21 +89,21 @@ impl Origins {
 }
 
 impl Asked<'_> {
-    /// A person follows a link of another site to one of our pages.
+    /// A top-level navigation to one of our pages.
     fn opens_a_page(self) -> bool {
         let is_page = self.path == "/" || self.path == "/docs" || self.path.starts_with("/docs/");
         is_page && self.reads && self.mode == Some("navigate") && self.dest == Some("document")
     }
 }
 
-/// What the request calls us: the host of its target, or its `Host`.
+/// The host of the request's target, or else of its `Host` header.
 fn host(request: &ServiceRequest) -> Option<&str> {
     let target = request.uri().authority().map(|authority| authority.as_str());
     target.or_else(|| request.headers().get(header::HOST)?.to_str().ok())
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    // What is no text is nothing that a browser says, and so it is refused.
+    // A value that is not text comes from no browser; `?` is refused.
     headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 

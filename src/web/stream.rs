@@ -1,5 +1,5 @@
-//! A connection's stream, which others can close: its task alone has the socket, and may be waiting for a
-//! client that takes nothing.
+//! A connection's byte stream, which other tasks can close although its own task holds the socket, also while
+//! that waits for a client that reads nothing. A second handle on the socket is not needed for it.
 
 use std::io;
 use std::pin::Pin;

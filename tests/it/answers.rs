@@ -1,12 +1,11 @@
-//! What every answer says besides what was asked, and what is not taken from anyone: packed bodies, and what
-//! is no HTTP.
+//! Headers of every response, and requests that are refused on every route: compressed bodies, malformed ones.
 
 use crate::support::http::{Connection, ask};
 use crate::support::hub::House;
 use crate::support::pump::register;
 
 #[tokio::test]
-async fn packed_bodies_are_refused_on_every_route_that_takes_one() {
+async fn compressed_bodies_are_refused_on_every_route_that_takes_one() {
     let hub = House::new().start().await;
     register(&hub, "pump-1").await;
     let host = format!("Host: {}", hub.http);
@@ -31,7 +30,11 @@ async fn packed_bodies_are_refused_on_every_route_that_takes_one() {
             let (line, coding) = (format!("{line} HTTP/1.1"), format!("Content-Encoding: {coding}"));
             let lines = [&*line, &host, "Content-Type: application/json", &coding];
             let answer = ask(hub.http, &lines, "not what it says").await;
-            assert_eq!((answer.status, &*answer.code()), (415, "packed_body"), "{line} {coding}: {answer:?}");
+            assert_eq!(
+                (answer.status, &*answer.code()),
+                (415, "unsupported_content_encoding"),
+                "{line} {coding}: {answer:?}"
+            );
             assert_eq!(answer.header("accept-encoding"), Some("identity"));
         }
     }
@@ -40,7 +43,7 @@ async fn packed_bodies_are_refused_on_every_route_that_takes_one() {
 }
 
 #[tokio::test]
-async fn every_answer_says_what_a_browser_may_do_with_it() {
+async fn every_response_carries_security_headers() {
     let hub = House::new().start().await;
     register(&hub, "pump-1").await;
     let host = format!("Host: {}", hub.http);
@@ -75,7 +78,7 @@ async fn every_answer_says_what_a_browser_may_do_with_it() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_counted_and_answered() {
+async fn malformed_requests_are_answered_and_counted() {
     let hub = House::new().start().await;
     for line in ["GET / HTTP/9.9", "\u{1}\u{2}\u{3}", "GET /\u{7f} HTTP/1.1", "GARBAGE"] {
         let mut connection = Connection::open(hub.http).await;
