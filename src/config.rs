@@ -8,6 +8,7 @@ mod values;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use serde::Deserialize;
 use twinhub_actors::mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_actors::mqtt::dialects::LARGEST_PAYLOAD;
 
-pub use values::{Limit, LogFormat, Mqtt, PublicUrl, Size, Span, UnknownDevices};
+pub use values::{HostName, Limit, LogFormat, Mqtt, PublicUrl, Size, Span, UnknownDevices, WebOrigin};
 
 /// What can be set. Nothing means: not set here.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -90,7 +91,15 @@ pub struct Options {
 
     /// A web origin whose pages may use the API; may be given several times
     #[arg(long, env = "TWINHUB_CORS", value_name = "ORIGIN", value_delimiter = ',')]
-    pub cors: Option<Vec<String>>,
+    pub cors: Option<Vec<WebOrigin>>,
+
+    /// A further host name of this hub, besides the machine's own; may be given several times
+    #[arg(long, env = "TWINHUB_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    pub hosts: Option<Vec<HostName>>,
+
+    /// HTTP connections at once [default: a third of the file handles, 16384 at most]
+    #[arg(long, env = "TWINHUB_HTTP_CONNECTIONS", value_name = "NUMBER")]
+    pub http_connections: Option<NonZeroUsize>,
 
     /// What is logged: a level, or a filter such as `info,twinhub_actors=debug` [default: info]
     #[arg(long, env = "TWINHUB_LOG", value_name = "LEVEL")]
@@ -168,7 +177,10 @@ pub struct Config {
     pub unknown_devices: UnknownDevices,
     /// The folder with the rule files; none: there are none.
     pub rules: Option<PathBuf>,
-    pub cors: Vec<String>,
+    pub cors: Vec<WebOrigin>,
+    pub hosts: Vec<HostName>,
+    /// None: by the file handles that there are.
+    pub http_connections: Option<usize>,
     pub log: String,
     pub log_format: LogFormat,
     /// In bytes.
@@ -301,6 +313,8 @@ impl Config {
                 .or(file.rules)
                 .or_else(|| Some(RULES.into()).filter(|path: &PathBuf| path.is_dir())),
             cors: given.cors.or(file.cors).unwrap_or_default(),
+            hosts: given.hosts.or(file.hosts).unwrap_or_default(),
+            http_connections: given.http_connections.or(file.http_connections).map(NonZeroUsize::get),
             log: given.log.or(file.log).unwrap_or_else(|| "info".into()),
             log_format: given.log_format.or(file.log_format).unwrap_or_default(),
             body_limit: given.body_limit.or(file.body_limit).map_or(BODY_LIMIT, |Size(bytes)| bytes),

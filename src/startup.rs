@@ -1,5 +1,6 @@
 //! Builds the whole application from its configuration. A port 0 takes a free one: tests use that.
 
+mod handles;
 mod instance;
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -10,7 +11,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use tracing::{info, warn};
 use twinhub_actors::clock::HubClock;
-use twinhub_actors::domain::Clock as _;
+use twinhub_actors::domain::{Clock as _, Timestamp};
 use twinhub_actors::door::UnknownDevices;
 use twinhub_actors::mqtt::Link;
 use twinhub_actors::mqtt::broker::{
@@ -23,7 +24,7 @@ use twinhub_actors::{Hub, Settings};
 
 use crate::api::firmware::{self, Folder};
 use crate::config::{self, Config, Limit, Mqtt};
-use crate::web::{self, ServerInfo, WebSettings, WebState};
+use crate::web::{self, Hosts, ServerInfo, WebSettings, WebState};
 
 /// Builds what runs.
 pub struct Application;
@@ -58,6 +59,9 @@ pub enum StartError {
     Connect(#[from] ConnectError),
     #[error("cannot serve HTTP: {0}")]
     Serve(std::io::Error),
+    /// The HTTP library cannot write such a date, and its worker threads would panic.
+    #[error("the system clock is before 1970: set it first")]
+    Clock,
 }
 
 impl Application {
@@ -72,6 +76,9 @@ impl Application {
 
         let clock = Arc::new(HubClock::new());
         let started_at = clock.now();
+        if started_at < Timestamp::from_millis(0) {
+            return Err(StartError::Clock);
+        }
         if let Some(path) = &config.rules {
             // Who misspells it is told so; what is in it may be broken, and is told by the log and the API.
             std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
@@ -81,11 +88,14 @@ impl Application {
             .await
             .map_err(|source| StartError::Store { database: config.database.to_string(), source })?;
 
-        let Connected { link, listens, host, port } = connect(&config, &hub, store).await?;
+        let shares = handles::share_out(config.http_connections, config.mqtt_connections);
+        let Connected { link, listens, host, port } = connect(&config, &hub, store, shares.mqtt).await?;
         hub.connect(Arc::clone(&link));
 
         let web_settings = WebSettings {
             cors_origins: config.cors.clone(),
+            hosts: hosts(&config),
+            most_connections: shares.http,
             body_limit: config.body_limit,
             firmware: Folder::new(config.data_dir.join("firmware"), config.firmware_limit),
             import_limit: config.import_limit,
@@ -145,11 +155,17 @@ struct Connected {
     port: u16,
 }
 
-async fn connect(config: &Config, hub: &Hub, store: Arc<SqlStore>) -> Result<Connected, StartError> {
+async fn connect(
+    config: &Config,
+    hub: &Hub,
+    store: Arc<SqlStore>,
+    most_clients: usize,
+) -> Result<Connected, StartError> {
     let intake = hub.door.clone().with_largest_payload(config.mqtt_payload_limit);
     match &config.mqtt {
         Mqtt::Embedded => {
-            let broker = EmbeddedBroker::start(&broker_settings(config), intake, store).await?;
+            let settings = BrokerSettings { most_clients, ..broker_settings(config) };
+            let broker = EmbeddedBroker::start(&settings, intake, store).await?;
             let address = broker.local_addr();
             let (host, port) = (address.ip().to_string(), address.port());
             Ok(Connected { link: broker, listens: Some(address), host, port })
@@ -181,6 +197,12 @@ fn broker_settings(config: &Config) -> BrokerSettings {
         },
         ..BrokerSettings::default()
     }
+}
+
+/// The host names of this hub.
+fn hosts(config: &Config) -> Hosts {
+    let machine = gethostname::gethostname();
+    Hosts::new(&machine.to_string_lossy(), config.public_url.as_deref(), &config.hosts)
 }
 
 /// Where devices find what listens on `address`. One that listens everywhere is found by the address that this

@@ -12,10 +12,13 @@ use twinhub_actors::mqtt::broker;
 
 use crate::config::LogFormat;
 
-/// What libraries say about every connection and statement is theirs; who wants it can ask for it.
+/// Libraries' lines about every connection and statement are left out; a filter of one's own brings them back.
 /// Of the broker: that it keeps no retained message, which it is made to (`mqtt::broker::retained`), and each
-/// message that a full session drops, which is counted below and told once a second.
-const QUIET: &str = "mqtt5=warn,mqtt5::broker::router=error,mqtt5::broker::storage::client_queue=error,sqlx=warn,sea_orm_migration=warn,actix_server=warn,rumqttc=warn";
+/// message that a full session drops, which is counted below and told once a second. Of HTTP: each malformed request,
+/// which is a counter in `/metrics`, and a line at debug.
+const QUIET: &str = "mqtt5=warn,mqtt5::broker::router=error,mqtt5::broker::storage::client_queue=error,\
+                     sqlx=warn,sea_orm_migration=warn,actix_server=warn,rumqttc=warn,\
+                     actix_http::h1::dispatcher=off,actix_http::h1::decoder=off";
 
 /// Starts the log. `filter` is a level or a list of directives.
 ///

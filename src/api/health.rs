@@ -31,6 +31,7 @@ pub struct Health {
 struct Parts {
     store: StorePart,
     mqtt: MqttPart,
+    http: HttpPart,
     twins: TwinsPart,
     feed: FeedPart,
     automation: AutomationPart,
@@ -93,6 +94,17 @@ struct BrokerPart {
     session_messages_dropped: u64,
 }
 
+/// Who asks over HTTP.
+#[derive(Debug, Serialize, ToSchema)]
+struct HttpPart {
+    /// `ok`, or `crowded`: nine tenths of the connections that there may be are there.
+    status: &'static str,
+    connections: usize,
+    most_connections: usize,
+    /// Requests and live sessions that there was no room for, since the start.
+    refused: u64,
+}
+
 /// The twins.
 #[derive(Debug, Serialize, ToSchema)]
 struct TwinsPart {
@@ -148,8 +160,8 @@ pub async fn get_ready(state: Data<WebState>) -> HttpResponse {
 impl Health {
     fn of(state: &WebState) -> Self {
         let parts = Parts::of(state);
-        let Parts { store, mqtt, twins, feed, automation } = &parts;
-        let well = [store.status, mqtt.status, twins.status, feed.status, automation.status];
+        let Parts { store, mqtt, http, twins, feed, automation } = &parts;
+        let well = [store.status, mqtt.status, http.status, twins.status, feed.status, automation.status];
         let started_at = state.info.started_at;
         Self {
             status: if well.iter().all(|status| *status == "ok") { "ok" } else { "degraded" },
@@ -189,6 +201,7 @@ impl Parts {
         let link = state.link.state();
         let or = |well: bool, word: &'static str| if well { "ok" } else { word };
         let commits = get(&counters.commits);
+        let (connections, most_connections) = (state.connections.count(), state.connections.most());
         #[expect(clippy::cast_precision_loss, reason = "a mean to look at")]
         let commit_ms = (get(&counters.commit_micros) / commits.max(1)) as f64 / 1_000.0;
         Self {
@@ -214,6 +227,12 @@ impl Parts {
                 messages_rejected: get(&counters.messages_rejected),
                 messages_unread: state.hub.unread.total(),
                 warning: link.warning,
+            },
+            http: HttpPart {
+                status: or(connections < most_connections - most_connections / 10, "crowded"),
+                connections,
+                most_connections,
+                refused: state.connections.refused(),
             },
             automation: AutomationPart {
                 status: or(state.hub.automation.connected(), "down"),

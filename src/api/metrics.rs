@@ -54,6 +54,28 @@ impl Collector for Scrape {
         for (name, help, value) in present(counters) {
             gauge(&mut encoder, name, help, value)?;
         }
+        let connections = &self.0.connections;
+        for (name, help, value) in [
+            (
+                "http_connections_closed",
+                "Idle HTTP connections closed to make room",
+                connections.closed_quiet(),
+            ),
+            (
+                "http_connections_refused",
+                "HTTP requests and live sessions refused because of the connection limit",
+                connections.refused(),
+            ),
+            (
+                "http_malformed",
+                "HTTP connections that ended with a malformed request",
+                connections.malformed(),
+            ),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        gauge(&mut encoder, "http_connections", "Open HTTP connections", connections.count() as u64)?;
         let link = self.0.link.state();
         gauge(
             &mut encoder,

@@ -5,6 +5,7 @@
 mod support;
 
 mod alarms_api;
+mod answers;
 mod architecture;
 mod automation;
 mod bad_configuration;
@@ -13,6 +14,7 @@ mod broker_state;
 mod clock;
 mod commands_api;
 mod commands_killed;
+mod crowded;
 mod dispositivos;
 mod firmware;
 mod first_device;
@@ -36,3 +38,4 @@ mod steering_api;
 mod store_fails;
 mod templates;
 mod values;
+mod who_may_ask;

@@ -35,6 +35,8 @@ pub struct House {
     pub data: PathBuf,
     options: Vec<String>,
     environment: Vec<(String, String)>,
+    /// A shell's word on what the program may use.
+    limit: String,
 }
 
 impl House {
@@ -42,12 +44,14 @@ impl House {
     pub fn new() -> Self {
         let dir = TempDir::with_prefix("twinhub-test-").unwrap();
         let data = dir.path().join("data");
-        Self { dir: Some(Arc::new(dir)), data, options: Vec::new(), environment: Vec::new() }
+        let (options, environment, limit) = (Vec::new(), Vec::new(), ":".into());
+        Self { dir: Some(Arc::new(dir)), data, options, environment, limit }
     }
 
     /// One whose data lie in `data`.
     pub fn at(data: &Path) -> Self {
-        Self { dir: None, data: data.to_owned(), options: Vec::new(), environment: Vec::new() }
+        let (options, environment, limit) = (Vec::new(), Vec::new(), ":".into());
+        Self { dir: None, data: data.to_owned(), options, environment, limit }
     }
 
     /// With another broker than the embedded one.
@@ -68,9 +72,16 @@ impl House {
         self
     }
 
+    /// With what a shell limits: `ulimit -n 700`.
+    pub fn limited(mut self, limit: &str) -> Self {
+        self.limit = limit.into();
+        self
+    }
+
     /// Starts a hub in it and waits until it is ready.
     pub async fn start(&self) -> Hub {
-        let mut child = program()
+        let mut child = command("sh")
+            .args(["-c", &format!("{} && exec \"$0\" \"$@\"", self.limit), PROGRAM])
             .args(["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log-format", "json"])
             .arg("--data-dir")
             .arg(&self.data)
@@ -136,7 +147,11 @@ impl Running {
 }
 
 fn program() -> Command {
-    let mut command = Command::new(PROGRAM);
+    command(PROGRAM)
+}
+
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
     command.stdin(Stdio::null()).kill_on_drop(true).current_dir(std::env::temp_dir());
     // Whoever runs the tests may have configured a twinhub of his own.
     for (name, _) in
