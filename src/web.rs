@@ -24,6 +24,7 @@ use twinhub_actors::mqtt::Link;
 pub use origin::Origins;
 
 use crate::api::firmware::Folder;
+use crate::api::token::Tokens;
 use crate::{api, dashboard, dialects, error, ws};
 
 /// A client that takes longer than this to send a request's head is cut off.
@@ -44,6 +45,8 @@ pub struct WebSettings {
     pub firmware: Folder,
     /// The same of an import's, which is read as it comes.
     pub import_limit: usize,
+    /// What devices' tokens are known by.
+    pub tokens: Tokens,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -73,6 +76,7 @@ pub struct WebState {
     pub body_limit: usize,
     pub firmware: Folder,
     pub import_limit: usize,
+    pub tokens: Tokens,
     closing: watch::Sender<bool>,
 }
 
@@ -81,7 +85,14 @@ impl Default for WebSettings {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let firmware = Folder::new("data/firmware".into(), 512_000_000);
         let (body_limit, import_limit) = (1024 * 1024, 256 << 20);
-        Self { cors_origins: Vec::new(), body_limit, firmware, import_limit, workers }
+        Self {
+            cors_origins: Vec::new(),
+            body_limit,
+            firmware,
+            import_limit,
+            tokens: Tokens::default(),
+            workers,
+        }
     }
 }
 
@@ -97,6 +108,7 @@ impl WebState {
             body_limit: settings.body_limit,
             firmware: settings.firmware.clone(),
             import_limit: settings.import_limit,
+            tokens: settings.tokens.clone(),
             closing: watch::Sender::new(false),
         })
     }

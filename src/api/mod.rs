@@ -36,7 +36,7 @@ mod schedule;
 mod schema;
 mod status;
 mod templates;
-mod token;
+pub mod token;
 mod twin;
 mod watch;
 

@@ -2,7 +2,7 @@
 
 use twinhub_actors::domain::rules::analysis::Warning;
 use twinhub_actors::domain::rules::model::{Origin, RunMode, TriggerKind};
-use twinhub_actors::domain::rules::{Rule, RunEntry};
+use twinhub_actors::domain::rules::{Rule, RunEntry, veil};
 use twinhub_actors::domain::{DeviceNumber, Json, Object, Timestamp};
 use twinhub_actors::messages::automation::RuleStands;
 
@@ -52,7 +52,7 @@ pub fn origin(origin: &Origin) -> &'static str {
 pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
     let rule = &*stands.rule;
     // In the words of whoever wrote it, in whichever form.
-    let written = &stands.sent.clone().unwrap_or_else(|| rule.source.object());
+    let written = &veil::hide(&stands.sent.clone().unwrap_or_else(|| rule.source.object()));
     let (file, template) = match &rule.origin {
         Origin::File(path) => (Json::from(&**path), Json::Null),
         Origin::Api => (Json::Null, Json::Null),
@@ -93,7 +93,7 @@ pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) 
 #[must_use]
 pub fn whole(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
     let mut object = rule(stands, last, warnings);
-    object.insert("rule", stands.rule.source.object().into());
+    object.insert("rule", veil::hide(&stands.rule.source.object()).into());
     object
 }
 

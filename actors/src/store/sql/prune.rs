@@ -19,7 +19,7 @@ const READINGS_EVERY_MS: i64 = 60 * 60 * 1000;
 /// the journal needs.
 pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     const PRUNE: &str = "prune journal";
-    let until = now.plus_millis(-millis(store.options.keep_journal)).millis();
+    let until = now.plus_millis(-millis(store.keeping().journal)).millis();
     let ordered = int(store.tail.view().after());
     loop {
         let oldest: Vec<(i64, i64, i64)> = journal::Entity::find()
@@ -48,7 +48,7 @@ pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError>
 
 /// Deletes chunks of readings that ended before the retention, where there is one.
 pub async fn readings(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
-    let Some(keep) = store.options.keep_readings else { return Ok(()) };
+    let Some(keep) = store.keeping().readings else { return Ok(()) };
     {
         let mut last = store.readings_pruned.lock().await;
         if last.is_some_and(|last| now.millis() - last.millis() < READINGS_EVERY_MS) {
