@@ -2,6 +2,7 @@
 //! tokens by.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -22,6 +23,12 @@ pub struct Seal {
     cipher: XChaCha20Poly1305,
     tokens: [u8; KEY_BYTES],
     check: i64,
+}
+
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seal")
+    }
 }
 
 /// Why a sealed text cannot be read.

@@ -20,7 +20,6 @@ const BESIDE_DATABASE: &str = ".lock";
 /// What is held while it lives.
 #[derive(Debug)]
 pub struct Locks {
-    #[expect(dead_code, reason = "held for their drop")]
     held: Vec<File>,
 }
 

@@ -1,5 +1,6 @@
 //! Secrets: shown to nobody, read by nobody who has the files alone, and sent to nobody they are not for.
 
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -118,7 +119,7 @@ async fn the_data_folder_is_its_owners_alone() {
     hub.terminate().await;
 
     // As an earlier version made them.
-    let open = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    let open = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     open(&house.data, 0o755);
     open(&house.data.join("twinhub.db"), 0o644);
     let hub = house.start().await;

@@ -26,7 +26,7 @@ pub fn hide(document: &Object) -> Object {
         if let Some(Json::Object(headers)) = shown.get(HEADERS) {
             let veiled = |(name, value): (&str, &Json)| {
                 let value = if carries_key(name) { set() } else { value.clone() };
-                (Box::from(name), value)
+                (Box::<str>::from(name), value)
             };
             let headers: Object = headers.iter().map(veiled).collect();
             shown.insert(HEADERS, headers.into());
@@ -119,7 +119,7 @@ fn filled(action: &Object, old: &Object) -> Object {
     if let Some(Json::Object(headers)) = action.get(HEADERS) {
         let back = |(name, value): (&str, &Json)| {
             let value = if is_set(value) { header(old, name).unwrap_or(value) } else { value };
-            (Box::from(name), value.clone())
+            (Box::<str>::from(name), value.clone())
         };
         let headers: Object = headers.iter().map(back).collect();
         filled.insert(HEADERS, headers.into());
@@ -138,7 +138,7 @@ fn each(document: &Object, change: &mut dyn FnMut(&Object) -> Object) -> Object 
         Some(Json::String(_)) => change(document),
         _ => document.clone(),
     };
-    let within = |(key, value): (&str, &Json)| (Box::from(key), inside(value, change));
+    let within = |(key, value): (&str, &Json)| (Box::<str>::from(key), inside(value, change));
     document.iter().map(within).collect()
 }
 
