@@ -4,6 +4,7 @@
 //! configuration file. Flags win over the environment, the environment over the file.
 
 mod file;
+mod log_filter;
 mod values;
 
 use std::fmt;
@@ -14,10 +15,12 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
-
 use twinhub_actors::mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_actors::mqtt::dialects::LARGEST_PAYLOAD;
+use twinhub_actors::webhooks::reach::Allowed;
 
+pub use file::table as file_table;
+pub use log_filter::LogFilter;
 pub use values::{HostName, Limit, LogFormat, Mqtt, PublicUrl, Size, Span, UnknownDevices, WebOrigin};
 
 /// What can be set. Nothing means: not set here.
@@ -103,7 +106,7 @@ pub struct Options {
 
     /// What is logged: a level, or a filter such as `info,twinhub_actors=debug` [default: info]
     #[arg(long, env = "TWINHUB_LOG", value_name = "LEVEL")]
-    pub log: Option<String>,
+    pub log: Option<LogFilter>,
 
     /// How it is logged; auto is text on a terminal and JSON elsewhere [default: auto]
     #[arg(long, env = "TWINHUB_LOG_FORMAT", value_name = "FORMAT")]
@@ -112,6 +115,10 @@ pub struct Options {
     /// The largest request body that is read: `1MiB`, `512KiB`, or bytes [default: 1MiB]
     #[arg(long, env = "TWINHUB_BODY_LIMIT", value_name = "SIZE")]
     pub body_limit: Option<Size>,
+
+    /// The file with the hub's own key, which seals secrets; hubs of one cluster share it [default: in the data folder]
+    #[arg(long, env = "TWINHUB_KEY_FILE", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
 
     /// The largest firmware image that is taken in [default: 512MB]
     #[arg(long, env = "TWINHUB_FIRMWARE_LIMIT", value_name = "SIZE")]
@@ -144,7 +151,15 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_KEEP_RUNS", value_name = "TIME")]
     pub keep_runs: Option<Limit>,
 
-    /// Let webhooks be redirected to this machine, to its own network, and from https to http
+    /// An environment variable, beside TWINHUB_SECRET_…, that rules may sign webhooks with; several times
+    #[arg(long, env = "TWINHUB_RULE_SECRETS", value_name = "NAME", value_delimiter = ',')]
+    pub rule_secrets: Option<Vec<String>>,
+
+    /// A host, address or network where webhooks may go although it is this machine or link-local; several times
+    #[arg(long, env = "TWINHUB_WEBHOOK_ALLOW", value_name = "PLACE", value_delimiter = ',')]
+    pub webhook_allow: Option<Vec<Allowed>>,
+
+    /// Let webhooks be redirected to private networks, and from https to http
     #[arg(long, env = "TWINHUB_WEBHOOK_PRIVATE_REDIRECTS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub webhook_private_redirects: Option<bool>,
 
@@ -181,10 +196,12 @@ pub struct Config {
     pub hosts: Vec<HostName>,
     /// None: by the file handles that there are.
     pub http_connections: Option<usize>,
-    pub log: String,
+    pub log: LogFilter,
     pub log_format: LogFormat,
     /// In bytes.
     pub body_limit: usize,
+    /// None: the one in the data folder.
+    pub key_file: Option<PathBuf>,
     /// In bytes.
     pub firmware_limit: u64,
     /// None: by where it listens.
@@ -198,6 +215,8 @@ pub struct Config {
     pub keep_readings: Option<Duration>,
     /// The longest there is: whatever their age.
     pub keep_runs: Duration,
+    pub rule_secrets: Vec<String>,
+    pub webhook_allow: Vec<Allowed>,
     pub webhook_private_redirects: bool,
 }
 
@@ -236,6 +255,19 @@ impl Database {
             }
             Self::Url(url) => url.clone(),
         }
+    }
+
+    /// The file that it is, where it is SQLite's.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        let url = match self {
+            Self::File(path) => return Some(path.clone()),
+            Self::Url(url) => url,
+        };
+        let path = url.strip_prefix("sqlite:")?;
+        let path = path.strip_prefix("//").unwrap_or(path).split('?').next().unwrap_or_default();
+        let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+        Some(PathBuf::from(&*path))
     }
 }
 
@@ -315,9 +347,10 @@ impl Config {
             cors: given.cors.or(file.cors).unwrap_or_default(),
             hosts: given.hosts.or(file.hosts).unwrap_or_default(),
             http_connections: given.http_connections.or(file.http_connections).map(NonZeroUsize::get),
-            log: given.log.or(file.log).unwrap_or_else(|| "info".into()),
+            log: given.log.or(file.log).unwrap_or_default(),
             log_format: given.log_format.or(file.log_format).unwrap_or_default(),
             body_limit: given.body_limit.or(file.body_limit).map_or(BODY_LIMIT, |Size(bytes)| bytes),
+            key_file: given.key_file.or(file.key_file),
             firmware_limit: given
                 .firmware_limit
                 .or(file.firmware_limit)
@@ -335,6 +368,8 @@ impl Config {
                 .keep_runs
                 .or(file.keep_runs)
                 .map_or(KEEP_RUNS, |limit| limit.duration().unwrap_or(Duration::MAX)),
+            rule_secrets: given.rule_secrets.or(file.rule_secrets).unwrap_or_default(),
+            webhook_allow: given.webhook_allow.or(file.webhook_allow).unwrap_or_default(),
             webhook_private_redirects: given
                 .webhook_private_redirects
                 .or(file.webhook_private_redirects)
@@ -380,7 +415,7 @@ mod tests {
         let config =
             combine("listen = '127.0.0.1:1'", None, "listen = '127.0.0.1:2'\nlog = 'debug'").unwrap();
         assert_eq!(config.listen, loopback(1));
-        assert_eq!(config.log, "debug");
+        assert_eq!(config.log.as_str(), "debug");
         assert_eq!(config.mqtt_listen, loopback(MQTT_PORT));
     }
 
@@ -415,6 +450,14 @@ mod tests {
         assert_eq!(url, "sqlite:c");
         let shown = Database::Url("postgres://ann:secret@h/twinhub".into()).to_string();
         assert_eq!(shown, "postgres://h/twinhub");
+        for (url, file) in [
+            ("sqlite:a.db", Some("a.db")),
+            ("sqlite:/x/a.db?mode=rwc", Some("/x/a.db")),
+            ("sqlite:///50%25%20off/a.db?mode=rw", Some("/50% off/a.db")),
+            ("postgres://h/twinhub", None),
+        ] {
+            assert_eq!(Database::Url(url.into()).file(), file.map(PathBuf::from), "{url}");
+        }
     }
 
     #[test]

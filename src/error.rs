@@ -395,18 +395,7 @@ fn of_template(refusal: &TemplateRefusal) -> String {
 fn first_of(problems: &[rules::Problem], refusal: &impl ToString) -> String {
     let Some(first) = problems.first() else { return refusal.to_string() };
     let place = if first.pointer.is_empty() { String::new() } else { format!("`{}`: ", first.pointer) };
-    format!("{place}{}", with_hint(first))
-}
-
-/// What is wrong, and the nearest right word.
-#[must_use]
-pub fn with_hint(problem: &rules::Problem) -> String {
-    match &problem.hint {
-        Some(hint) if !problem.message.contains("did you mean") => {
-            format!("{}, did you mean `{hint}`?", problem.message)
-        }
-        _ => problem.message.clone(),
-    }
+    format!("{place}{}", first.sentence())
 }
 
 /// The refusal of one line of many.

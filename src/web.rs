@@ -35,7 +35,7 @@ pub use origin::Origins;
 
 use self::stream::Stream;
 use crate::api::firmware::Folder;
-use crate::api::token::Giving;
+use crate::api::token::{Giving, Tokens};
 use crate::api::turns::Turns;
 use crate::config::WebOrigin;
 use crate::{api, dashboard, dialects, error, ws};
@@ -68,6 +68,8 @@ pub struct WebSettings {
     pub firmware: Folder,
     /// The same of an import's, which is read as it comes.
     pub import_limit: usize,
+    /// What devices' tokens are known by.
+    pub tokens: Tokens,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -103,6 +105,7 @@ pub struct WebState {
     pub turns: Turns,
     /// Tokens that devices are being given.
     pub giving: Giving,
+    pub tokens: Tokens,
     closing: watch::Sender<bool>,
 }
 
@@ -112,7 +115,8 @@ impl Default for WebSettings {
         let firmware = Folder::new("data/firmware".into(), 512_000_000);
         let (body_limit, import_limit) = (1024 * 1024, 256 << 20);
         let (cors_origins, hosts, most_connections) = (Vec::new(), Hosts::default(), 1_024);
-        Self { cors_origins, hosts, most_connections, body_limit, firmware, import_limit, workers }
+        let tokens = Tokens::default();
+        Self { cors_origins, hosts, most_connections, body_limit, firmware, import_limit, tokens, workers }
     }
 }
 
@@ -132,6 +136,7 @@ impl WebState {
             import_limit: settings.import_limit,
             turns: Turns::default(),
             giving: Giving::default(),
+            tokens: settings.tokens.clone(),
             closing: watch::Sender::new(false),
         })
     }

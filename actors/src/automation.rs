@@ -26,7 +26,7 @@ mod templates;
 pub use perform::appending;
 pub(crate) use reading::query_of;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -39,6 +39,7 @@ use self::library::Library;
 use crate::alarms::Alarms;
 use crate::counters::{Counters, add, up};
 use crate::domain::rules::analysis::Warning;
+use crate::domain::rules::file::SecretNames;
 use crate::domain::rules::{Act, ActId, ActResult, Deed, Engine, RuleId, Step};
 use crate::domain::{Clock, Recorded, Timestamp};
 use crate::feed::Feed;
@@ -47,6 +48,7 @@ use crate::messages::automation::{Due, Flush, LoadFiles};
 use crate::messages::timers::ArmAutomation;
 use crate::mqtt::listening::Listening;
 use crate::post::post;
+use crate::sparing::Sparing;
 use crate::store::{AutomationState, Store};
 use crate::supervisor::Supervisor;
 use crate::timers::Timers;
@@ -70,6 +72,8 @@ pub struct Around {
     pub listening: Arc<Listening>,
     /// The keys that webhooks are signed with.
     pub keys: Arc<RwLock<Keys>>,
+    /// What rules may sign with.
+    pub secrets: SecretNames,
 }
 
 /// Keys by rule and step.
@@ -95,6 +99,10 @@ pub struct Automation {
     news: News,
     /// The rules that people were told of, by name and fingerprint.
     told: BTreeMap<RuleId, u64>,
+    /// What is wrong with rules, as the log was told last.
+    told_broken: BTreeSet<String>,
+    /// Failed runs in the log.
+    loud: Sparing,
     /// What people should look at, and when that was found, on the clock that only counts.
     warned: Option<(u64, Vec<Warning>)>,
     /// Acts that were not answered yet.
@@ -162,6 +170,8 @@ impl Automation {
             kept: 0,
             news: News::default(),
             told: BTreeMap::new(),
+            told_broken: BTreeSet::new(),
+            loud: Sparing::default(),
             warned: None,
             under_way: 0,
             held_since: None,

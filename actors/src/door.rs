@@ -2,6 +2,7 @@
 //! bounds what is in flight, keeps what cannot be read, and tries again what was lost on its way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
@@ -56,7 +57,8 @@ pub struct Door(Arc<Inner>);
 struct Inner {
     house: House,
     room: Arc<Semaphore>,
-    unknown: UnknownDevices,
+    /// Devices that nobody has registered are refused. Shared by all that the door is handed to.
+    refuses_unknown: Arc<AtomicBool>,
     largest_payload: usize,
 }
 
@@ -94,7 +96,13 @@ impl Door {
     pub fn new(house: House, unknown: UnknownDevices, most_in_flight: usize) -> Self {
         let room = Arc::new(Semaphore::new(most_in_flight));
         let largest_payload = dialects::LARGEST_PAYLOAD;
-        Self(Arc::new(Inner { house, room, unknown, largest_payload }))
+        let refuses_unknown = Arc::new(AtomicBool::new(unknown == UnknownDevices::Reject));
+        Self(Arc::new(Inner { house, room, refuses_unknown, largest_payload }))
+    }
+
+    /// What becomes of devices that nobody has registered from now on.
+    pub fn treat_unknown(&self, unknown: UnknownDevices) {
+        self.0.refuses_unknown.store(unknown == UnknownDevices::Reject, Ordering::Relaxed);
     }
 
     /// The same door, refusing payloads of more than `bytes`; 1 MiB unless this is called.
@@ -180,10 +188,8 @@ impl Door {
             run: None,
             retained: attempt.message.retained,
         };
-        let if_unknown = match self.0.unknown {
-            UnknownDevices::Accept => IfUnknown::Appear,
-            UnknownDevices::Reject => IfUnknown::Refuse,
-        };
+        let refuses = self.0.refuses_unknown.load(Ordering::Relaxed);
+        let if_unknown = if refuses { IfUnknown::Refuse } else { IfUnknown::Appear };
         let door = self.clone();
         // The receipt is settled on any thread; a second try is timed by the runtime of the first.
         let runtime = Handle::try_current().ok();

@@ -15,6 +15,7 @@ use crate::automation::{Around, Automation, Keys, files};
 use crate::clock::watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
 use crate::domain::clock::CLOCK_JUMP_MS;
+use crate::domain::rules::file::SecretNames;
 use crate::domain::twin::Ear;
 use crate::domain::twin::presence::FIRST_SILENCE_MS;
 use crate::domain::{Cause, Clock, CommandStatus, DeviceId, Input, Refusal, Twin};
@@ -26,14 +27,14 @@ use crate::fleet::groups::{Groups, TreeNow};
 use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::{CatalogNow, Templates};
 use crate::journal::Journal;
-use crate::messages::archive::Rest;
+use crate::messages::archive::{LoadTwins, Rest};
 use crate::messages::automation::{Flush, LoadFiles};
 use crate::messages::jobs::{Begin as BeginJobs, Rest as RestJobs};
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::messages::templates::Begin as BeginTemplates;
 use crate::messages::timers::{Begin, ClockMoved};
-use crate::messages::webhooks::Rest as RestWebhooks;
+use crate::messages::webhooks::{Confine, Rest as RestWebhooks};
 use crate::mqtt::Link;
 use crate::mqtt::listening::Listening;
 use crate::mqtt::rejections::Rejections;
@@ -48,6 +49,7 @@ use crate::store::{CommandQuery, Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::{HeardSince, Timers};
 use crate::twin::{LOOKUPS, Surroundings};
+use crate::webhooks::reach::Reach;
 use crate::webhooks::{self, Webhooks};
 
 /// What of the hub can be set.
@@ -74,8 +76,10 @@ pub struct Settings {
     pub feed_depth: usize,
     /// Where rule files are; none: rules come over the API alone.
     pub rules: Option<PathBuf>,
-    /// Webhooks may be redirected to this machine and its own network, and from https to http.
-    pub webhooks_allow_private_redirects: bool,
+    /// Where webhooks may go.
+    pub webhooks: Reach,
+    /// What rules may sign with.
+    pub secrets: SecretNames,
 }
 
 /// See the module.
@@ -143,13 +147,16 @@ impl Default for Settings {
             arbiters: std::thread::available_parallelism().map_or(1, usize::from),
             feed_depth: 1_024,
             rules: None,
-            webhooks_allow_private_redirects: false,
+            webhooks: Reach::default(),
+            secrets: SecretNames::default(),
         }
     }
 }
 
 /// A person's change that is lost on its way, because its twin died, is tried this often.
 const MOST_TRIES: u32 = 3;
+/// A twin whose changes are not committed by then is read from the store.
+const SLOW_READ: Duration = Duration::from_secs(1);
 /// The wait between two tries: a twin that died starts again within it.
 const TRY_AGAIN: Duration = Duration::from_millis(150);
 /// Changes by people and programs in flight at most; who comes beyond it waits.
@@ -224,8 +231,7 @@ impl Hub {
                 let keys = keys.read().unwrap_or_else(PoisonError::into_inner);
                 keys.get(&(rule.clone(), step)).cloned()
             });
-            let private = settings.webhooks_allow_private_redirects;
-            Webhooks::new(store, clock, journal.clone(), counters, keys, private).start()
+            Webhooks::new(store, clock, journal.clone(), counters, keys, settings.webhooks.clone()).start()
         };
         let heard = HeardSince::new(clock.now(), settings.first_silence_ms());
         let timers = {
@@ -265,10 +271,10 @@ impl Hub {
         };
         let search = {
             let (store, clock, journal) = (Arc::clone(&store), Arc::clone(&clock), journal.clone());
-            let patience = settings.patience;
+            let (patience, counters) = (settings.patience, Arc::clone(&counters));
             // A thread of its own: twins from the store are read on it, thousands at a time.
             Search::start_in_arbiter(&Arbiter::new().handle(), move |_| {
-                Search::new(roster, store, clock, journal, patience)
+                Search::new(roster, store, clock, journal, counters, patience)
             })
         };
         // They are asked by people, and seldom: one thread will do for all of them.
@@ -308,12 +314,13 @@ impl Hub {
                 counters: Arc::clone(&counters),
                 listening: Arc::clone(&listening),
                 keys,
+                secrets: settings.secrets.clone(),
             };
             // A thread of its own: a rule that takes its time holds nobody up.
             Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(around))
         };
         match &settings.rules {
-            Some(folder) => files::watch(folder.clone(), automation.clone()).await,
+            Some(folder) => files::watch(folder.clone(), settings.secrets.clone(), automation.clone()).await,
             None => {
                 let (done, runs) = oneshot::channel();
                 let _ = post(&automation, LoadFiles { files: Vec::new(), done: Some(done) });
@@ -380,6 +387,11 @@ impl Hub {
         }))
     }
 
+    /// Says where webhooks may go from now on.
+    pub fn confine_webhooks(&self, reach: Reach) {
+        let _ = post(&self.webhooks, Confine(reach)); // gone, nothing is sent any more
+    }
+
     /// Gives the hub its way out to the devices.
     pub fn connect(&self, link: Arc<dyn Link>) {
         let _ = post(
@@ -430,25 +442,43 @@ impl Hub {
         in_time.await.unwrap_or(Err(HubError::Unavailable("the change was not made durable in time")))
     }
 
-    /// The twin as it stands, all that it shows being durable. None if there is none.
+    /// The twin as it stands, all that it shows being durable. None if there is none. While commits fail, or take
+    /// long, it is the twin as the store has it: of what came since nobody was told that it was taken.
     ///
     /// # Errors
     /// The store does not answer in time.
     pub async fn read(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
-        let in_time = tokio::time::timeout(self.settings.patience, async {
-            for _ in 0..MOST_TRIES {
-                let (reply, twin) = oneshot::channel();
-                if post(&self.supervisor, ReadTwin { device: device.clone(), reply }).is_err() {
-                    break;
-                }
-                match twin.await {
-                    Ok(twin) => return Ok(twin),
-                    Err(_) => tokio::time::sleep(TRY_AGAIN).await, // its twin died with the question
-                }
+        tokio::select! {
+            // The twin first: it knows best.
+            biased;
+            twin = self.read_live(device) => twin,
+            () = self.counters.store_fails() => self.read_stored(device).await,
+            () = tokio::time::sleep(SLOW_READ) => self.read_stored(device).await,
+        }
+    }
+
+    async fn read_live(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
+        for _ in 0..MOST_TRIES {
+            let (reply, twin) = oneshot::channel();
+            if post(&self.supervisor, ReadTwin { device: device.clone(), reply }).is_err() {
+                break;
             }
-            Err(HubError::Unavailable("the twin does not answer"))
-        });
-        in_time.await.unwrap_or(Err(HubError::Unavailable("the store does not answer")))
+            match twin.await {
+                Ok(twin) => return Ok(twin),
+                Err(_) => tokio::time::sleep(TRY_AGAIN).await, // its twin died with the question
+            }
+        }
+        Err(HubError::Unavailable("the twin does not answer"))
+    }
+
+    /// The twin as of the last commit, by a connection of its own.
+    async fn read_stored(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
+        let found = self.archive.send(LoadTwins(vec![device.clone()]));
+        match tokio::time::timeout(self.settings.patience, found).await {
+            Ok(Ok(found)) => Ok(found?.into_iter().next().map(Box::new)),
+            Ok(Err(_)) => Err(HubError::Unavailable("the hub is going down")),
+            Err(_) => Err(HubError::Unavailable("the store does not answer")),
+        }
     }
 
     /// The answer of an actor that answers after the commit.

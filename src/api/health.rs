@@ -40,7 +40,8 @@ struct Parts {
 /// The store and the journal before it.
 #[derive(Debug, Serialize, ToSchema)]
 struct StorePart {
-    /// `ok`, or `failing`: nothing is taken in, and nothing acknowledged is lost.
+    /// `ok`, or `failing`: nothing is taken in, and nothing acknowledged is lost; or `conflict`: another program
+    /// writes to the database, and this one ends.
     status: &'static str,
     seq: u64,
     commits: u64,
@@ -117,9 +118,12 @@ struct TwinsPart {
 /// The rules.
 #[derive(Debug, Serialize, ToSchema)]
 struct AutomationPart {
-    /// `ok`, or `down`: no rule runs.
+    /// `ok`; `broken`: rule files do not check out, and what they said before goes on; or `down`: no rule runs.
     status: &'static str,
     rules: u64,
+    /// What is wrong first in each file that does not check out, with file, line and column.
+    #[schema(example = json!(["hall.yaml:7:9: `abve` is no key of a numeric trigger, did you mean `above`?"]))]
+    broken: Vec<String>,
     /// Runs that came to an end, since the start.
     runs: u64,
 }
@@ -202,11 +206,16 @@ impl Parts {
         let or = |well: bool, word: &'static str| if well { "ok" } else { word };
         let commits = get(&counters.commits);
         let (connections, most_connections) = (state.connections.count(), state.connections.most());
+        let broken = counters.broken_rules.list();
         #[expect(clippy::cast_precision_loss, reason = "a mean to look at")]
         let commit_ms = (get(&counters.commit_micros) / commits.max(1)) as f64 / 1_000.0;
         Self {
             store: StorePart {
-                status: or(get(&counters.store_failing) == 0, "failing"),
+                status: match (counters.store_lost.is_set(), get(&counters.store_failing)) {
+                    (true, _) => "conflict",
+                    (false, 0) => "ok",
+                    (false, _) => "failing",
+                },
                 seq: get(&counters.seq),
                 commits,
                 commits_failed: get(&counters.commits_failed),
@@ -235,8 +244,13 @@ impl Parts {
                 refused: state.connections.refused(),
             },
             automation: AutomationPart {
-                status: or(state.hub.automation.connected(), "down"),
+                status: match (state.hub.automation.connected(), broken.is_empty()) {
+                    (false, _) => "down",
+                    (true, false) => "broken",
+                    (true, true) => "ok",
+                },
                 rules: get(&counters.rules),
+                broken,
                 runs: get(&counters.rule_runs),
             },
             twins: TwinsPart {

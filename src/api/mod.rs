@@ -37,7 +37,7 @@ mod schedule;
 mod schema;
 mod status;
 mod templates;
-pub(crate) mod token;
+pub mod token;
 pub(crate) mod turns;
 mod twin;
 mod warnings;

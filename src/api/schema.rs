@@ -175,7 +175,7 @@ pub struct NewDevice {
     model: Option<String>,
     ip_address: Option<String>,
     mac_address: Option<String>,
-    /// 8 to 256 bytes; made when none is given.
+    /// 16 to 256 bytes; made when none is given.
     auth_token: Option<String>,
     group_id: Option<String>,
     tags: Option<Object>,

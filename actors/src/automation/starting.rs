@@ -50,7 +50,7 @@ impl Automation {
         }
         let (Some(state), Some(LoadFiles { files, done })) = (state.take(), files.take()) else { return };
         let AutomationState { progress, kept, rules } = state;
-        self.library = Library::new(rules);
+        self.library = Library::new(rules, &self.around.secrets);
         self.library.load(files);
         self.engine = Engine::new(progress.map_or_else(|| self.around.clock.now(), |progress| progress.time));
         let rules = self.library.rules();

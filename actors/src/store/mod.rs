@@ -22,7 +22,7 @@ pub use automation::{
 pub use fleet::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, Record, Sweep};
 pub use memory::MemoryStore;
 pub use retained::{RetainedChange, RetainedMessage, RetainedStore};
-pub use sql::{SqlOptions, SqlStore};
+pub use sql::{Keeping, SqlOptions, SqlStore};
 
 use std::sync::Arc;
 
@@ -250,6 +250,10 @@ pub enum StoreError {
     /// What is stored does not make sense to this program.
     #[error("{operation}: the stored data are damaged: {detail}")]
     Damaged { operation: &'static str, detail: String },
+    /// Other events stand where this batch's were to go: another program writes to the same store. Nothing of the
+    /// batch was done, and no later try can succeed.
+    #[error("{operation}: another program has written to the same store: {detail}")]
+    Conflict { operation: &'static str, detail: String },
 }
 
 /// A durable store.

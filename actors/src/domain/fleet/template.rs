@@ -12,7 +12,7 @@ use crate::domain::Twin;
 use crate::domain::clock::Timestamp;
 use crate::domain::json::{Json, Object};
 use crate::domain::rules::model::Glob;
-use crate::domain::rules::{Problem, RuleId};
+use crate::domain::rules::{Problem, RuleId, veil};
 use crate::domain::schedule::{BadSchedule, Plan};
 use crate::domain::settings::DeviceSettings;
 use crate::domain::words::Words;
@@ -94,7 +94,9 @@ impl Template {
     /// # Errors
     /// Names what is wrong.
     pub fn read(id: &str, said: &Object, before: Option<&Self>, now: Timestamp) -> Result<Self, BadTemplate> {
-        let template = Self::read_any(id, said, before, now)?;
+        let mut template = Self::read_any(id, said, before, now)?;
+        let rules = before.map(|before| &before.rules);
+        template.rules = veil::restore(&template.rules, rules).map_err(BadTemplate::Rules)?;
         snippet::check(&template.id, &template.rules).map_err(BadTemplate::Rules)?;
         Ok(template)
     }

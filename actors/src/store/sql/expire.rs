@@ -135,7 +135,8 @@ async fn too_many(store: &SqlStore, rule: &str, telling: bool, most: u64) -> Res
 
 async fn old(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     let before = |keep: Duration| now.plus_millis(-millis(keep)).millis();
-    let keep_runs = before(store.options.keep_runs);
+    let keeping = store.keeping();
+    let keep_runs = before(keeping.runs);
     let over = Condition::all()
         .add(run::Column::Began.lt(keep_runs))
         .add(run::Column::LastAt.lt(keep_runs))
@@ -155,7 +156,7 @@ async fn old(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     }
     old_events(store, Kind::Rule.as_str(), keep_runs, now).await?;
     old_events(store, Kind::Job.as_str(), keep_runs, now).await?;
-    match store.options.keep_readings {
+    match keeping.readings {
         // A backtest wants them as long as there are readings.
         Some(keep) => {
             old_events(store, events::SIGNAL, before(keep), now).await?;

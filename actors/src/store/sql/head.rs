@@ -76,7 +76,7 @@ pub async fn outgoing(sql: &impl ConnectionTrait) -> Result<Vec<Outgoing>, Store
 }
 
 /// The last `seq` in the journal, 0 where it is empty.
-async fn last_seq(sql: &impl ConnectionTrait) -> Result<i64, StoreError> {
+pub async fn last_seq(sql: &impl ConnectionTrait) -> Result<i64, StoreError> {
     let last: Option<i64> = journal::Entity::find()
         .select_only()
         .column(journal::Column::LastSeq)

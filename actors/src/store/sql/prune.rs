@@ -21,7 +21,7 @@ const READINGS_EVERY_MS: i64 = 60 * 60 * 1000;
 /// the journal needs.
 pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     const PRUNE: &str = "prune journal";
-    let until = now.plus_millis(-millis(store.options.keep_journal)).millis();
+    let until = now.plus_millis(-millis(store.keeping().journal)).millis();
     let ordered = int(store.tail.view().after());
     loop {
         let oldest: Vec<(i64, i64, i64)> = journal::Entity::find()
@@ -58,7 +58,7 @@ fn last_old(oldest: &[(i64, i64, i64)], ordered: i64, until: i64, now: Timestamp
 
 /// Deletes chunks of readings that ended before the retention, where there is one.
 pub async fn readings(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
-    let Some(keep) = store.options.keep_readings else { return Ok(()) };
+    let Some(keep) = store.keeping().readings else { return Ok(()) };
     {
         let mut last = store.readings_pruned.lock().await;
         if last.is_some_and(|last| (0..READINGS_EVERY_MS).contains(&(now.millis() - last.millis()))) {

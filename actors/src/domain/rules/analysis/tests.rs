@@ -388,3 +388,28 @@ fn ten_thousand_rules_are_looked_at_in_no_time() {
     assert_eq!(found.len(), MOST_WARNINGS);
     assert!(found.iter().all(|warning| warning.code == "conflict"));
 }
+
+#[test]
+fn rules_that_are_off_give_no_warnings() {
+    let id = |text: &str| RuleId::parse(text).unwrap();
+    let warning = |code, rules: &[&str]| Warning::new(code, rules.iter().map(|rule| id(rule)), "…");
+    let off = |rule: &RuleId| rule.as_str() != "off";
+    let about = |warnings: Vec<Warning>| -> Vec<(&str, Vec<String>)> {
+        let rules = |warning: &Warning| warning.rules.iter().map(ToString::to_string).collect();
+        warnings.iter().map(|warning| (warning.code, rules(warning))).collect()
+    };
+    let told = of_running(
+        vec![
+            warning("unknown_device", &["off"]),
+            warning("unknown_device", &["a", "off"]),
+            warning("conflict", &["a", "off"]),
+            warning("conflict", &["a", "b"]),
+            warning("circle", &["a", "b", "off"]),
+        ],
+        &off,
+    );
+    assert_eq!(
+        about(told),
+        [("unknown_device", vec!["a".to_owned()]), ("conflict", vec!["a".to_owned(), "b".to_owned()])]
+    );
+}

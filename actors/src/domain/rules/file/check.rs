@@ -10,6 +10,7 @@ use serde::de::value::{Error as Unfit, StrDeserializer};
 use super::Problem;
 use super::hint::{nearest, nearest_key, said_as_duration};
 use super::node::{Key, Node, Value};
+use super::secrets::SecretNames;
 use super::shape::{ACTIONS, CONDITIONS, Field, Kind, Shape, TRIGGERS};
 use super::yaml::Flaw;
 use crate::domain::duration::duration_ms;
@@ -26,6 +27,7 @@ pub(super) struct Checker {
     found: Vec<Flaw>,
     /// How many more there were.
     more: usize,
+    pub secrets: SecretNames,
 }
 
 /// A map that has the keys it may have.
@@ -54,8 +56,8 @@ impl<'n> Map<'n> {
 
 impl Checker {
     /// A checker that knows of these already.
-    pub fn new(found: Vec<Flaw>) -> Self {
-        Self { found, more: 0 }
+    pub fn new(found: Vec<Flaw>, secrets: SecretNames) -> Self {
+        Self { found, more: 0, secrets }
     }
 
     /// Something is wrong with a value.

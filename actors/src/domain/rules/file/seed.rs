@@ -4,6 +4,7 @@
 use super::check::{Checker, Map, items, listed};
 use super::hint::nearest;
 use super::node::{Node, Scalar, Value};
+use super::secrets::SecretNames;
 use super::shape::{Field, Kind, SEVERITIES, Shape};
 use super::{Problem, of_json};
 use crate::domain::json::{EXACT, write_string};
@@ -97,7 +98,7 @@ pub(super) fn parse(rule: &Object) -> Result<(Rule, Vec<Test>), Vec<Problem>> {
     if !checker.is_clean() {
         return Err(checker.finish(&root));
     }
-    of_json(&ours).map_err(|problems| {
+    of_json(&ours, &SecretNames::default()).map_err(|problems| {
         for problem in problems {
             let of = origins
                 .iter()
