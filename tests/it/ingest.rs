@@ -149,7 +149,7 @@ async fn a_clock_that_is_plainly_wrong_does_not_stop_a_twin() {
     assert_eq!(stored[0]["claimed_at"], "1970-01-01T00:00:03.000Z");
     assert!(stored[0]["timestamp"].as_str().unwrap() > "2020");
     let events = hub.json("/api/events?kind=twin&device=d").await;
-    let clocks = events.as_array().unwrap().iter().filter(|event| event["data"]["change"] == "clock");
+    let clocks = events.as_array().unwrap().iter().filter(|event| event["data"]["change"] == "device_clock");
     assert_eq!(clocks.count(), 3, "wrong, right, wrong: {events}");
 }
 

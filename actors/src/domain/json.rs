@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 pub use difference::difference;
-pub use number::Number;
+pub use number::{EXACT, Number, compare_whole};
 pub use size::{LARGEST_DOCUMENT, MOST_MEMBERS, Size};
 
 /// Deeper documents are refused: nobody's twin is, and each level costs stack.
@@ -120,6 +120,12 @@ impl Json {
         if let Self::Number(number) = self { Some(number.as_f64()) } else { None }
     }
 
+    /// A number with its digits.
+    #[must_use]
+    pub fn as_number(&self) -> Option<&Number> {
+        if let Self::Number(number) = self { Some(number) } else { None }
+    }
+
     /// An object's entries.
     #[must_use]
     pub fn as_object(&self) -> Option<&Object> {
@@ -209,6 +215,11 @@ impl Object {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Json> {
         self.find(key).ok().map(|index| &self.0[index].1)
+    }
+
+    /// The value at `key`, to change it.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Json> {
+        self.find(key).ok().map(|index| &mut self.0[index].1)
     }
 
     /// Puts `value` at `key` and gives back what was there.
@@ -301,27 +312,6 @@ impl<K: Into<Box<str>>> FromIterator<(K, Json)> for Object {
     fn from_iter<I: IntoIterator<Item = (K, Json)>>(entries: I) -> Self {
         Self::of(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }
-}
-
-/// What of `desired` the device has not reported: the values that differ, nested ones alone.
-#[must_use]
-pub fn delta(desired: &Object, reported: &Object) -> Object {
-    let mut delta = Object::default();
-    for (key, wanted) in desired.iter() {
-        match (wanted, reported.get(key)) {
-            (wanted, Some(had)) if wanted == had => {}
-            (Json::Object(wanted), Some(Json::Object(had))) => {
-                let inner = self::delta(wanted, had);
-                if !inner.is_empty() {
-                    delta.insert(key, Json::Object(inner));
-                }
-            }
-            (wanted, _) => {
-                delta.insert(key, wanted.clone());
-            }
-        }
-    }
-    delta
 }
 
 /// What microcontrollers send around the text itself taken off: a byte order mark in front, and from the first NUL

@@ -17,7 +17,7 @@ mod list;
 
 use super::clock::Written;
 use super::json::{Json, JsonError, Object, bare};
-use super::reading::{Claim, Reading, Telemetry};
+use super::reading::{Claim, Reading, Scalar, Telemetry};
 
 pub use flat::scalars;
 
@@ -27,6 +27,8 @@ pub const MOST_READINGS: usize = 1_000;
 pub const LONGEST_NAME: usize = 256;
 /// A text value has at most this many bytes.
 pub const LONGEST_TEXT: usize = 16_384;
+/// A unit has at most this many bytes.
+pub const LONGEST_UNIT: usize = 64;
 /// What is quoted of a value in an error is cut to this many characters.
 const SHOWN: usize = 64;
 
@@ -259,22 +261,44 @@ fn message_id(value: Option<Json>, place: &str) -> Result<Option<Box<str>>, Payl
     }
 }
 
-/// Checks a reading's name and value.
+/// Checks a reading's name, value and unit.
 fn check(reading: &Reading) -> Result<(), String> {
-    let name = &reading.name;
-    if name.is_empty() || name.len() > LONGEST_NAME {
-        return Err(format!("a reading's name has 1 to {LONGEST_NAME} bytes, this one has {}", name.len()));
-    }
+    check_name(&reading.name)?;
     match &reading.value {
-        super::reading::Scalar::Text(text) if text.len() > LONGEST_TEXT => {
-            Err(format!("a text has {LONGEST_TEXT} bytes at most, this one has {}", text.len()))
+        Scalar::Text(text) if text.len() > LONGEST_TEXT => {
+            return Err(format!("a text has {LONGEST_TEXT} bytes at most, this one has {}", text.len()));
+        }
+        _ => {}
+    }
+    match &reading.unit {
+        Some(unit) if unit.len() > LONGEST_UNIT => {
+            Err(format!("a unit has {LONGEST_UNIT} bytes at most, this one has {}", unit.len()))
         }
         _ => Ok(()),
     }
 }
 
+/// Can a reading be called so? An error says why not. Control characters would be lines of their own in logs and
+/// files, and nobody could type them in a filter.
+fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > LONGEST_NAME {
+        return Err(format!("a reading's name has 1 to {LONGEST_NAME} bytes, this one has {}", name.len()));
+    }
+    if name.bytes().any(|byte| byte.is_ascii_control())
+        || (!name.is_ascii() && name.chars().any(char::is_control))
+    {
+        return Err("a reading's name has no control characters".into());
+    }
+    Ok(())
+}
+
+/// The beginning of a text, as a message can show it.
 fn shown(text: &str) -> String {
-    text.chars().take(SHOWN).collect()
+    let mut shown = String::new();
+    for character in text.chars().take(SHOWN) {
+        if character.is_control() { shown.extend(character.escape_default()) } else { shown.push(character) }
+    }
+    shown
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::duration::duration_ms;
 use super::json::{Json, Object};
+use super::words::Words;
 
 /// Settings of one device; none means the usual.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,9 @@ pub struct DeviceSettings {
     /// Commands with the device at once: 1 unless set, 100 at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u8>,
+    /// The words for false and true that all properties of the device have, where limits name no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Json>,
     /// The zone of the times that the device sends without one.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "zone_name")]
     pub timezone: Option<Tz>,
@@ -50,8 +54,8 @@ const MOST_IN_FLIGHT: u8 = 100;
 const SHORTEST_HEARTBEAT_MS: i64 = 1_000;
 
 impl DeviceSettings {
-    /// The settings after `patch`: `{"heartbeat": "90s" | 90 | "never", "in_flight": 2, "timezone": "Europe/Madrid"}`;
-    /// null is the usual.
+    /// The settings after `patch`: `{"heartbeat": "90s" | 90 | "never", "in_flight": 2, "words": ["OFF", "ON"], "timezone":
+    /// "Europe/Madrid"}`; null is the usual.
     ///
     /// # Errors
     /// The setting that is wrong, and what is wrong with it.
@@ -85,9 +89,14 @@ impl DeviceSettings {
                     settings.timezone =
                         Some(zone.ok_or_else(|| wrong("expected UTC or a time zone such as Europe/Madrid"))?);
                 }
+                ("words", Json::Null) => settings.words = None,
+                ("words", words) => {
+                    Words::check(words).map_err(wrong)?;
+                    settings.words = Some(words.clone());
+                }
                 _ => {
                     return Err(wrong(
-                        "there is no such setting: `heartbeat`, `in_flight` and `timezone` are",
+                        "there is no such setting: `heartbeat`, `in_flight`, `timezone` and `words` are",
                     ));
                 }
             }
@@ -102,6 +111,7 @@ impl DeviceSettings {
             heartbeat: self.heartbeat.or(base.heartbeat),
             in_flight: self.in_flight.or(base.in_flight),
             timezone: self.timezone.or(base.timezone),
+            words: self.words.clone().or_else(|| base.words.clone()),
         }
     }
 
@@ -127,6 +137,9 @@ impl DeviceSettings {
         if let Some(zone) = self.timezone {
             object.insert("timezone", zone.name().into());
         }
+        if let Some(words) = &self.words {
+            object.insert("words", words.clone());
+        }
         object
     }
 }
@@ -147,7 +160,12 @@ mod tests {
     use crate::domain::payload::object;
 
     fn check(patch: &str, expected: &str) {
-        let had = DeviceSettings { heartbeat: Some(Heartbeat::Never), in_flight: Some(3), timezone: None };
+        let had = DeviceSettings {
+            heartbeat: Some(Heartbeat::Never),
+            in_flight: Some(3),
+            words: None,
+            timezone: None,
+        };
         let told = match had.patched(&object(patch.as_bytes()).unwrap()) {
             Ok(settings) => Json::from(settings.to_object()).to_string(),
             Err((field, _)) => field,
@@ -175,5 +193,7 @@ mod tests {
         check(r#"{"timezone":"Mars"}"#, "settings.timezone");
         check(r#"{"timezone":1}"#, "settings.timezone");
         check(r#"{"colour":1}"#, "settings.colour");
+        check(r#"{"words":["OFF","ON"]}"#, r#"{"heartbeat":"never","in_flight":3,"words":["OFF","ON"]}"#);
+        check(r#"{"words":["ON","on"]}"#, "settings.words");
     }
 }

@@ -17,6 +17,10 @@ pub struct DeviceSettings {
     /// The zone of the times that it sends without one: `UTC`, or a name as below. Unset, such times are refused.
     #[schema(example = "Europe/Madrid")]
     timezone: Option<String>,
+    /// The words for false and true that its properties have: with `["OFF", "ON"]`, desired `true` and reported `"on"` are
+    /// the same. Two different texts or numbers; `words` in `limits` are those of one property.
+    #[schema(example = json!(["OFF", "ON"]))]
+    words: Option<Vec<String>>,
 }
 
 /// Who drives the twin.

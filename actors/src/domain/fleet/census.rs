@@ -22,6 +22,7 @@ use crate::domain::event::{ChangeKind, Event, EventBody, TwinChange};
 use crate::domain::id::DeviceNumber;
 use crate::domain::json::{Json, Object};
 use crate::domain::reading::{Reading, Scalar};
+use crate::domain::rules::Signal;
 use crate::domain::twin::{Arrival, Mode, Status, Twin};
 
 /// See the module.
@@ -158,6 +159,11 @@ impl Census {
     pub fn see<'a>(&mut self, event: &'a Event, is_first: bool) -> Seen<'a> {
         let is_member = self.members.contains_key(&event.number);
         match &event.body {
+            EventBody::Signal(signal) => {
+                if let Signal::ClockMoved { to, .. } = **signal {
+                    self.come_back_to(to);
+                }
+            }
             EventBody::Twin(change) => return self.see_change(event, change, is_member, is_first),
             _ if !is_member => {}
             EventBody::Telemetry { readings, claimed, .. } => {
@@ -171,13 +177,16 @@ impl Census {
                 }
             }
             EventBody::Presence { status, .. } => self.change(event.number, |member| member.status = *status),
-            EventBody::Command(_)
-            | EventBody::Alarm(_)
-            | EventBody::Rule(_)
-            | EventBody::Fleet(_)
-            | EventBody::Signal(_) => {}
+            EventBody::Command(_) | EventBody::Alarm(_) | EventBody::Rule(_) | EventBody::Fleet(_) => {}
         }
         Seen::Nothing
+    }
+
+    /// The hub's clock shows `now`: nothing was said after that.
+    fn come_back_to(&mut self, now: Timestamp) {
+        for reported in self.members.values_mut().flat_map(|member| &mut member.reported) {
+            reported.at = reported.at.min(now);
+        }
     }
 
     fn see_change<'a>(

@@ -3,6 +3,7 @@
 use super::{MOST_READINGS, PayloadError, check, shown};
 use crate::domain::json::{Json, Object};
 use crate::domain::reading::{Reading, Scalar};
+use crate::domain::twin::inside;
 
 /// Takes the readings of an object that is nothing else. `place` stands in front of the names of bad ones.
 pub(super) fn read(
@@ -12,12 +13,12 @@ pub(super) fn read(
     bad: &mut Vec<PayloadError>,
 ) -> Result<(), PayloadError> {
     let units = match payload.remove("units") {
-        Some(Json::Object(units)) => units,
+        Some(units @ Json::Object(_)) => units,
         Some(other) => {
             payload.insert("units", other); // a reading that happens to be called so
-            Object::default()
+            Json::Null
         }
-        None => Object::default(),
+        None => Json::Null,
     };
     Flattening { units: &units, place, readings, bad }.value("", &Json::Object(payload))
 }
@@ -29,14 +30,14 @@ pub(super) fn read(
 /// There are too many.
 pub fn scalars(object: &Object, bad: &mut Vec<PayloadError>) -> Result<Vec<Reading>, PayloadError> {
     let mut readings = Vec::new();
-    let (units, place) = (&Object::default(), "");
+    let (units, place) = (&Json::Null, "");
     let mut flattening = Flattening { units, place, readings: &mut readings, bad };
     object.iter().try_for_each(|(name, value)| flattening.value(name, value))?;
     Ok(readings)
 }
 
 struct Flattening<'a> {
-    units: &'a Object,
+    units: &'a Json,
     place: &'a str,
     readings: &'a mut Vec<Reading>,
     bad: &'a mut Vec<PayloadError>,
@@ -67,7 +68,7 @@ impl Flattening<'_> {
     }
 
     fn scalar(&mut self, name: &str, value: Scalar) {
-        let unit = self.units.get(name).and_then(Json::as_str).map(Into::into);
+        let unit = inside(self.units, name).and_then(Json::as_str).map(Into::into);
         let reading = Reading { name: name.into(), value, unit, quality_score: None };
         match check(&reading) {
             Ok(()) => self.readings.push(reading),

@@ -29,6 +29,10 @@ fn reads_both_forms() {
     check(r#"{"t": 1, "x": null, "timestamp": 1767268800}"#, "t=1 2026-01-01T12:00:00.000Z");
     check(r#"{"t": 1, "units": {"t": "°C"}, "device_id": "x"}"#, "t=1°C");
     check(
+        r#"{"motor": {"rpm": 5, "u": 6}, "units": {"motor": {"rpm": "1/min"}, "motor.u": "V"}}"#,
+        "motor.rpm=51/min motor.u=6V",
+    );
+    check(
         r#"{"sensor_readings": [{"sensor_type": "t", "value": 1, "unit": "°C", "quality_score": 98}],
             "timestamp": "2026-01-01T12:00:00Z", "device_status": "ok"}"#,
         "t=1°C device_status=ok 2026-01-01T12:00:00.000Z",
@@ -141,6 +145,17 @@ fn says_what_is_wrong_and_where() {
         r#"{"t": 1, "timestamp": "soon"}"#,
         "bad_timestamp: `timestamp`: `\"soon\"` is no time: RFC 3339, or epoch seconds, ms, µs or ns",
     );
+    for name in [r"a\u0000b", r"a\nb", r"\u007f", r"\u0085"] {
+        for payload in [
+            format!("{{\"{name}\": 1}}"),
+            format!("{{\"motor\": {{\"{name}\": 1}}}}"),
+            format!("{{\"sensor_readings\": [{{\"sensor_type\": \"{name}\", \"value\": 1}}]}}"),
+        ] {
+            let told = telemetry(payload.as_bytes()).expect_err(&payload).to_string();
+            assert!(told.ends_with("a reading's name has no control characters"), "{payload}: {told}");
+            assert!(!told.contains(char::is_control), "{payload}: {told:?}");
+        }
+    }
     check(r#"{"sensor_readings": 1}"#, "wrong_type: `sensor_readings`: expected an array, found a number");
 }
 

@@ -1,8 +1,12 @@
 //! The properties of one side of a twin, each with what is known of it beside its value.
 
+use std::sync::Arc;
+
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::path::{heads, inside};
+use super::seldom::{Seldom, Units};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::Cause;
 use crate::domain::json::{Json, Object, Size};
@@ -27,16 +31,7 @@ pub struct Property {
     /// When it last became another.
     pub changed_at: Timestamp,
     /// None where all of it is as it nearly always is.
-    seldom: Option<Box<Seldom>>,
-}
-
-/// What few properties have: only those pay for it.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Seldom {
-    quality: Quality,
-    by: Option<Box<str>>,
-    /// The time that the device said, where it is not believed.
-    claimed_at: Option<Timestamp>,
+    seldom: Option<Arc<Seldom>>,
 }
 
 /// How a reading came, beside the moment that it is filed under.
@@ -63,15 +58,18 @@ struct Stored {
     #[serde(default)]
     by: Option<Box<str>>,
     #[serde(default)]
+    units: Units,
+    #[serde(default)]
     claimed_at: Option<Timestamp>,
 }
 
 impl Arrival {
     /// Does a reading of the moment `at` come late beside a value of the moment `known`? One of a moment that nobody
-    /// believes, because it `is_doubted` or lies in the future, gives way to each that comes after it.
+    /// believes, because it `is_doubted` or lies in the future, gives way to each that comes after it. A reading whose
+    /// time is that of its arrival carries none of its own: the last of those to come is the newest.
     #[must_use]
     pub fn is_late(self, at: Timestamp, known: Timestamp, is_doubted: bool) -> bool {
-        at < known && !is_doubted && known <= self.received.plus_millis(FUTURE_MS)
+        at < known && at != self.received && !is_doubted && known <= self.received.plus_millis(FUTURE_MS)
     }
 
     /// How far the reading can be trusted: not wholly while nobody knows when it was taken.
@@ -119,24 +117,36 @@ impl Properties {
         self.0.iter().fold(Size::EMPTY, |size, p| size + Size::of_member(&p.name, p.value.size()))
     }
 
-    /// Takes a reading's value, unless a later one is here already. True when the value is another.
+    /// Takes a reading's value, unless a later one is here already. True when the value is another. A reading without
+    /// a unit leaves the one that is known: many devices name it once.
     pub fn read(&mut self, reading: &Reading, at: Timestamp, arrival: Arrival) -> bool {
         let value = Json::from(reading.value.clone());
         let quality = arrival.quality(reading);
+        let unit = reading.unit.as_deref().filter(|unit| !unit.is_empty());
         match self.find(&reading.name) {
             Ok(index) if self.0[index].is_past(at, arrival) => false, // history has it
             Ok(index) => {
                 let property = &mut self.0[index];
-                if quality != property.quality() || arrival.claimed != property.claimed_at() {
-                    let by = property.by().map(Box::<str>::from);
-                    property.describe(quality, by.as_deref());
-                    property.claim(arrival.claimed);
+                let is_new_unit = unit.is_some() && unit != property.unit();
+                let is_other = quality != property.quality() || arrival.claimed != property.claimed_at();
+                if is_other || is_new_unit {
+                    property.describe(|seldom| {
+                        (seldom.quality, seldom.claimed_at) = (quality, arrival.claimed);
+                        if is_new_unit {
+                            seldom.units = seldom.units.with("", unit);
+                        }
+                    });
                 }
                 property.set(value, at)
             }
             Err(index) => {
-                let mut property = Property::new(&reading.name, value, at, quality, None);
-                property.claim(arrival.claimed);
+                let mut property = Property::new(&reading.name, value, at);
+                if quality != Quality::Good || unit.is_some() || arrival.claimed.is_some() {
+                    property.describe(|seldom| {
+                        (seldom.quality, seldom.claimed_at) = (quality, arrival.claimed);
+                        seldom.units = Units::default().with("", unit);
+                    });
+                }
                 self.insert(index, property);
                 true
             }
@@ -184,6 +194,29 @@ impl Properties {
         self.0 = merged;
     }
 
+    /// Says the unit of what `path` leads to; none takes it away. Of what is not there nothing is remembered.
+    pub(super) fn set_unit(&mut self, path: &str, unit: Option<&str>) {
+        for (head, rest) in heads(path) {
+            if let Ok(index) = self.find(head)
+                && rest.is_none_or(|rest| inside(&self.0[index].value, rest).is_some())
+            {
+                let within = rest.unwrap_or_default();
+                if self.0[index].unit_of(within) != unit {
+                    self.0[index].describe(|seldom| seldom.units = seldom.units.with(within, unit));
+                }
+                return;
+            }
+        }
+    }
+
+    /// Nothing is dated after `now`.
+    pub fn no_later_than(&mut self, now: Timestamp) {
+        for property in &mut self.0 {
+            property.at = property.at.min(now);
+            property.changed_at = property.changed_at.min(now);
+        }
+    }
+
     fn insert(&mut self, index: usize, property: Property) {
         if self.0.len() == self.0.capacity() && self.0.len() < 8 {
             self.0.reserve_exact(1); // small twins stay exactly as large as they are
@@ -197,25 +230,27 @@ impl Properties {
 }
 
 impl Property {
-    fn new(name: &str, value: Json, at: Timestamp, quality: Quality, by: Option<&str>) -> Self {
-        let mut property = Self { name: name.into(), value, at, changed_at: at, seldom: None };
-        property.describe(quality, by);
-        property
+    fn new(name: &str, value: Json, at: Timestamp) -> Self {
+        Self { name: name.into(), value, at, changed_at: at, seldom: None }
     }
 
     /// One that a merge patch brings.
     fn fresh(name: &str, value: &Json, at: Timestamp, by: Option<&str>) -> Self {
         let mut fresh = Json::Null;
         fresh.merge(value);
-        Self::new(name, fresh, at, Quality::Good, by)
+        let mut property = Self::new(name, fresh, at);
+        property.say_by(by);
+        property
     }
 
     fn merge(&mut self, value: &Json, at: Timestamp, by: Option<&str>) {
         let mut merged = self.value.clone();
         merged.merge(value);
         self.set(merged, at);
-        self.claim(None);
-        self.describe(self.quality(), by);
+        self.say_by(by);
+        if self.claimed_at().is_some() {
+            self.describe(|seldom| seldom.claimed_at = None);
+        }
     }
 
     /// How far the value can be trusted.
@@ -242,22 +277,33 @@ impl Property {
         arrival.is_late(at, self.at, self.claimed_at().is_some())
     }
 
-    fn describe(&mut self, quality: Quality, by: Option<&str>) {
-        if quality != self.quality() || by != self.by() {
-            let claimed_at = self.claimed_at();
-            self.set_seldom(Seldom { quality, by: by.map(Into::into), claimed_at });
+    /// The unit of its value, as the device named it last: `°C`.
+    #[must_use]
+    pub fn unit(&self) -> Option<&str> {
+        self.unit_of("")
+    }
+
+    /// The unit of what lies at a path in its value.
+    #[must_use]
+    pub fn unit_of(&self, path: &str) -> Option<&str> {
+        self.seldom.as_ref()?.units.get(path)
+    }
+
+    /// The units of what lies in its value, by path.
+    pub fn inner_units(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.seldom.iter().flat_map(|seldom| seldom.units.iter()).filter(|(path, _)| !path.is_empty())
+    }
+
+    fn say_by(&mut self, by: Option<&str>) {
+        if by != self.by() {
+            self.describe(|seldom| seldom.by = by.map(Into::into));
         }
     }
 
-    fn claim(&mut self, claimed_at: Option<Timestamp>) {
-        if claimed_at != self.claimed_at() {
-            let seldom = self.seldom.as_deref().cloned().unwrap_or_default();
-            self.set_seldom(Seldom { claimed_at, ..seldom });
-        }
-    }
-
-    fn set_seldom(&mut self, seldom: Seldom) {
-        self.seldom = (seldom != Seldom::default()).then(|| Box::new(seldom));
+    fn describe(&mut self, change: impl FnOnce(&mut Seldom)) {
+        let mut seldom = self.seldom.as_deref().cloned().unwrap_or_default();
+        change(&mut seldom);
+        self.seldom = (seldom != Seldom::default()).then(|| seldom.share());
     }
 
     fn set(&mut self, value: Json, at: Timestamp) -> bool {
@@ -273,10 +319,11 @@ impl Property {
 
 impl From<Stored> for Property {
     fn from(stored: Stored) -> Self {
-        let Stored { name, value, at, changed_at, quality, by, claimed_at } = stored;
+        let Stored { name, value, at, changed_at, quality, by, units, claimed_at } = stored;
         let mut property = Self { name, value, at, changed_at, seldom: None };
-        property.describe(quality, by.as_deref());
-        property.claim(claimed_at);
+        if quality != Quality::Good || by.is_some() || !units.is_empty() || claimed_at.is_some() {
+            property.describe(|seldom| *seldom = Seldom { quality, by, units, claimed_at });
+        }
         property
     }
 }
@@ -285,8 +332,10 @@ impl Serialize for Property {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let by = self.by();
         let claimed_at = self.claimed_at();
-        let seldom = usize::from(by.is_some()) + usize::from(claimed_at.is_some());
-        let mut fields = serializer.serialize_struct("Property", 5 + seldom)?;
+        let units = self.seldom.as_ref().map(|seldom| &seldom.units).filter(|units| !units.is_empty());
+        let more =
+            [by.is_some(), units.is_some(), claimed_at.is_some()].into_iter().map(usize::from).sum::<usize>();
+        let mut fields = serializer.serialize_struct("Property", 5 + more)?;
         fields.serialize_field("name", &self.name)?;
         fields.serialize_field("value", &self.value)?;
         fields.serialize_field("at", &self.at)?;
@@ -294,6 +343,9 @@ impl Serialize for Property {
         fields.serialize_field("quality", &self.quality())?;
         if by.is_some() {
             fields.serialize_field("by", &by)?;
+        }
+        if let Some(units) = units {
+            fields.serialize_field("units", units)?;
         }
         if claimed_at.is_some() {
             fields.serialize_field("claimed_at", &claimed_at)?;
@@ -340,12 +392,41 @@ mod tests {
             r#"{"name":"t","value":21.50,"at":"2026-01-01T00:00:00.000Z","changed_at":"2026-01-01T00:00:00.000Z","quality":"good"}"#,
             r#"{"name":"t","value":1,"at":"2026-01-01T00:00:01.000Z","changed_at":"2026-01-01T00:00:00.000Z","quality":"bad","by":"user:ann"}"#,
             r#"{"name":"t","value":1,"at":"2026-01-01T00:00:01.000Z","changed_at":"2026-01-01T00:00:00.000Z","quality":"uncertain","claimed_at":"2036-01-01T00:00:00.000Z"}"#,
+            r#"{"name":"t","value":1,"at":"2026-01-01T00:00:01.000Z","changed_at":"2026-01-01T00:00:00.000Z","quality":"good","units":[["","°C"],["in","K"]]}"#,
         ] {
             let property: Property = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&property).unwrap(), text);
         }
         let bare = r#"{"name":"t","value":1,"at":"2026-01-01T00:00:00.000Z","changed_at":"2026-01-01T00:00:00.000Z"}"#;
         let property: Property = serde_json::from_str(bare).unwrap();
-        assert_eq!((property.quality(), property.by()), (Quality::Good, None));
+        assert_eq!((property.quality(), property.by(), property.unit()), (Quality::Good, None, None));
+    }
+
+    #[test]
+    fn a_unit_stays_until_another_is_named() {
+        let mut properties = Properties::default();
+        let mut read = |unit: Option<&str>, at: i64| {
+            let value = crate::domain::reading::Scalar::Bool(true);
+            let reading =
+                Reading { name: "t".into(), value, unit: unit.map(Into::into), quality_score: None };
+            properties.read(&reading, Timestamp::from_millis(at));
+            properties.get("t").unwrap().unit().map(str::to_owned)
+        };
+        assert_eq!(read(None, 1), None);
+        assert_eq!(read(Some("°C"), 2).as_deref(), Some("°C"));
+        assert_eq!(read(None, 3).as_deref(), Some("°C"));
+        assert_eq!(read(Some("K"), 2).as_deref(), Some("°C"), "a late reading changes nothing");
+        assert_eq!(read(Some("K"), 4).as_deref(), Some("K"));
+        properties.merge(
+            &[("m", "{\"rpm\": 5}".parse().unwrap())].into_iter().collect(),
+            Timestamp::default(),
+            None,
+        );
+        properties.set_unit("m.rpm", Some("1/min"));
+        properties.set_unit("m.no", Some("V"));
+        assert_eq!(properties.unit_at("m.rpm"), Some("1/min"));
+        assert_eq!(properties.get("m").unwrap().inner_units().count(), 1);
+        properties.set_unit("m.rpm", None);
+        assert_eq!(properties.unit_at("m.rpm"), None);
     }
 }

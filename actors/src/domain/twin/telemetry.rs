@@ -13,7 +13,7 @@ use crate::domain::json::{Json, Object};
 use crate::domain::reading::{Reading, Telemetry};
 
 /// The section of an event that says that a device's clock went wrong, or right again (null).
-pub(super) const CLOCK: &str = "clock";
+pub(super) const CLOCK: &str = "device_clock";
 
 /// Of which moment readings are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +168,12 @@ impl Twin {
             _ => return,
         };
         let patch: Object = [(CLOCK, said)].into_iter().collect();
-        self.happen(outcome, EventBody::Twin(TwinChange { change: ChangeKind::Clock, patch }), now, cause);
+        self.happen(
+            outcome,
+            EventBody::Twin(TwinChange { change: ChangeKind::DeviceClock, patch }),
+            now,
+            cause,
+        );
     }
 
     pub(super) fn redo_clock(&mut self, said: &Json) {

@@ -1,8 +1,11 @@
 //! The twin as tables, and as a property: it is the fold of its events.
 
+mod audience;
+mod clock_moved;
 mod clocks;
 mod commands;
 mod convergence;
+mod delta;
 mod dispositivo;
 mod firmware;
 mod jobs;
@@ -12,6 +15,7 @@ mod modes;
 mod presence;
 mod room;
 mod scene;
+mod units;
 
 use proptest::prelude::*;
 
@@ -41,7 +45,7 @@ fn readings(text: &str) -> Input {
 }
 
 fn change(text: &str, if_version: Option<u64>) -> Input {
-    Input::Change(Box::new(Change { patch: object(text), if_version }))
+    Input::Change(Box::new(Change { patch: object(text), if_version: if_version.map(Into::into) }))
 }
 
 #[test]
@@ -162,7 +166,7 @@ fn a_missed_version_changes_nothing() {
     twin.apply(Input::Appear, at(1), &cause()).unwrap();
     let before = twin.clone();
     let missed = twin.apply(change(r#"{"desired": {"power": "on"}}"#, Some(7)), at(2), &cause());
-    assert_eq!(missed, Err(Refusal::Version { current: 1, expected: 7 }));
+    assert_eq!(missed, Err(Refusal::Version { current: 1, expected: 7.into() }));
     let bad = twin.apply(change(r#"{"desired": 5}"#, None), at(2), &cause());
     assert!(matches!(bad, Err(Refusal::Invalid { .. })), "{bad:?}");
     assert_eq!(twin, before);
@@ -206,6 +210,7 @@ fn any_input() -> impl Strategy<Value = Input> {
     ];
     prop_oneof![
         Just(Input::Appear),
+        (-9_000..9_000i64).prop_map(|by| Input::ClockMoved { from: at(0), to: at(by) }),
         (0..40i64, 0..5u8).prop_map(|(v, t)| readings(&format!(r#"{{"t": {v}, "timestamp": {t}}}"#))),
         (0..40i64).prop_map(|v| readings(&format!(r#"{{"t": {v}, "power": true}}"#))),
         (0..40i64, 0..3usize).prop_map(|(v, n)| {

@@ -42,7 +42,12 @@ pub(super) fn collect(world: &World, book: &Book, event: &Event) -> Vec<Hit> {
     };
     let mut reported = |name: &str| {
         let is_late = |twin: &Twin, arrival| {
-            twin.reported.get(name).is_some_and(|property| property.is_past(event.at, arrival))
+            // The hub's clock may have been set back since the twin was last heard.
+            let set_back = twin.is_ahead_of(event.received_at);
+            twin.reported.get(name).is_some_and(|property| {
+                let known = if set_back { property.at.min(event.received_at) } else { property.at };
+                Arrival::is_late(arrival, event.at, known, property.claimed_at().is_some())
+            })
         };
         for spot in watch::of_property(watch, name, book) {
             let before = twin.and_then(|twin| property(&twin.reported, watch::property(spot, book)));
