@@ -104,9 +104,7 @@ async fn show(hub: &Remote, id: &str) -> Result<bool> {
     let job = read(hub, id).await?;
     line(&table(HEADS, &[row(&job)], ""))?;
     line(&progress(&job))?;
-    if let Some(reason) = job["reason"].as_str() {
-        line(reason)?;
-    }
+    told_reason(&job)?;
     told_failed(hub, &job).await?;
     Ok(!has_failed(&job))
 }
@@ -120,6 +118,11 @@ async fn steer(hub: &Remote, id: &str, how: &str) -> Result<bool> {
 async fn read(hub: &Remote, id: &str) -> Result<Value> {
     let (job, _) = hub.get(&format!("/api/jobs/{}", escaped(id))).await?;
     if job["status"].is_string() { Ok(job) } else { Err(anyhow!("the hub's answer makes no sense")) }
+}
+
+/// Prints why it failed, where it did.
+fn told_reason(job: &Value) -> Result<()> {
+    job["reason"].as_str().map_or(Ok(()), line)
 }
 
 /// Says with which devices it failed, and why.

@@ -9,6 +9,7 @@
 //! filter is true of all that is shown.
 
 mod best;
+mod unheard;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,16 +22,18 @@ use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore, oneshot};
 use tokio::time::Instant;
 
+use crate::counters::Counters;
 use crate::domain::rules::SortKey;
-use crate::domain::{Clock, DeviceId, DeviceNumber, Timestamp, Twin};
+use crate::domain::{Clock, DeviceNumber, Timestamp, Twin};
 use crate::hub::HubError;
 use crate::journal::Journal;
 use crate::messages::journal::Barrier;
-use crate::messages::search::{Find, FindAll};
+use crate::messages::search::{Find, FindAll, Found, FoundAll};
 use crate::post::post;
 use crate::roster::{Present, Roster};
 use crate::store::{DevicePage, DeviceQuery, DeviceSort, Store, StoreError, select};
 use best::{Best, Item};
+use unheard::Unheard;
 
 /// Searches at once; the others wait. One takes all processors already.
 const AT_ONCE: usize = 2;
@@ -52,6 +55,7 @@ struct Means {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     journal: Addr<Journal>,
+    counters: Arc<Counters>,
     /// How long what was seen may take to become durable.
     patience: Duration,
     processors: usize,
@@ -64,12 +68,23 @@ struct Means {
 /// A question, and the time at which it is put.
 struct Question {
     find: Find,
+    /// The names in it that no device was found to have so far.
+    unheard: Unheard,
     /// Those that the query names, any of which will do: there may be a thousand.
     groups: HashSet<String>,
     want: Want,
     now: Timestamp,
     /// None where what it costs to look at a twin is little.
     until: Option<Instant>,
+}
+
+/// Where twins are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In memory, as far as they are there.
+    Memory,
+    /// In the store alone, as of the last commit.
+    Store,
 }
 
 /// What is wanted of those who are found.
@@ -87,20 +102,32 @@ impl Search {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         journal: Addr<Journal>,
+        counters: Arc<Counters>,
         patience: Duration,
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let (learned, turns) = (OnceCell::new(), Semaphore::new(AT_ONCE));
         let longest = LONGEST;
-        Self(Arc::new(Means { roster, store, clock, journal, patience, processors, learned, turns, longest }))
+        let means =
+            Means { roster, store, clock, journal, counters, patience, processors, learned, turns, longest };
+        Self(Arc::new(means))
     }
 }
 
 impl Means {
-    async fn page(&self, find: Find) -> Result<DevicePage, HubError> {
+    /// A page of what is durable: from memory, and while commits fail from the store, which has what people were told.
+    async fn page(&self, find: Find) -> Result<Found, HubError> {
+        tokio::select! {
+            biased;
+            page = self.page_from(Place::Memory, find.clone()) => page,
+            () = self.counters.store_fails() => self.page_from(Place::Store, find).await,
+        }
+    }
+
+    async fn page_from(&self, place: Place, find: Find) -> Result<Found, HubError> {
         let (offset, limit) = (find.query.offset, find.query.limit);
         let first = offset.saturating_add(limit).saturating_add(SPARE);
-        let (question, best) = self.look(find, Want::First(first)).await?;
+        let (question, best) = self.look(place, find, Want::First(first)).await?;
         let mut total = best.total();
         let mut candidates = best.sorted().into_iter().skip(count(offset));
         let mut page = Vec::new();
@@ -110,26 +137,28 @@ impl Means {
                 break;
             }
             let before = page.len();
-            page.extend(self.fetch(&some).await?.into_iter().filter(|twin| question.finds(twin)));
+            page.extend(self.fetch(place, &some).await?.into_iter().filter(|twin| question.finds(twin)));
             total = total.saturating_sub((some.len() - (page.len() - before)) as u64);
         }
         page.sort_by_cached_key(|twin| question.item(twin));
-        self.durable().await?;
-        Ok(DevicePage { twins: page, total })
+        if place == Place::Memory {
+            self.durable().await?;
+        }
+        let warnings = question.unheard.warnings(&self.roster);
+        Ok(Found { page: DevicePage { twins: page, total }, warnings })
     }
 
-    async fn all(
-        &self,
-        FindAll { query, filter }: FindAll,
-    ) -> Result<Vec<(DeviceId, DeviceNumber)>, HubError> {
+    async fn all(&self, FindAll { query, filter }: FindAll) -> Result<FoundAll, HubError> {
         let query = DeviceQuery { sort: DeviceSort::Number, descending: false, ..query };
-        let (_, best) = self.look(Find { query, filter, sort: None }, Want::Ids).await?;
+        let find = Find { query, filter, sort: None };
+        let (question, best) = self.look(Place::Memory, find, Want::Ids).await?;
         self.durable().await?;
-        Ok(best.sorted().into_iter().filter_map(|item| Some((item.id?, item.number))).collect())
+        let devices = best.sorted().into_iter().filter_map(|item| Some((item.id?, item.number))).collect();
+        Ok(FoundAll { devices, warnings: question.unheard.warnings(&self.roster) })
     }
 
     /// Looks at all twins, and remembers what is wanted of those that are found.
-    async fn look(&self, find: Find, want: Want) -> Result<(Arc<Question>, Best), HubError> {
+    async fn look(&self, place: Place, find: Find, want: Want) -> Result<(Arc<Question>, Best), HubError> {
         let until = Instant::now() + self.longest;
         let turn = tokio::time::timeout_at(until, self.turns.acquire()).await; // never closed
         let _turn = turn.map_err(|_| HubError::Unavailable("other searches take all the time there is"))?;
@@ -137,8 +166,12 @@ impl Means {
         let groups = find.query.groups.iter().map(|group| select::key(group).to_owned()).collect();
         // The wait for its turn says nothing of what a filter costs.
         let until = find.filter.is_some().then(|| Instant::now() + self.longest);
-        let question = Arc::new(Question { find, groups, want, now: self.clock.now(), until });
-        let (mut best, mut away) = self.look_in_memory(&question).await?;
+        let unheard = Unheard::of(&find);
+        let question = Arc::new(Question { find, unheard, groups, want, now: self.clock.now(), until });
+        let (mut best, mut away) = match place {
+            Place::Memory => self.look_in_memory(&question).await?,
+            Place::Store => (question.best(), self.store.numbers(&DeviceQuery::default()).await?),
+        };
         // Who came into memory meanwhile is in the store too, with all that anybody was told of it.
         if !away.is_empty() {
             away.sort_unstable();
@@ -157,7 +190,12 @@ impl Means {
 
     async fn look_in_memory(&self, question: &Arc<Question>) -> Result<(Best, Vec<DeviceNumber>), HubError> {
         let stretches = self.roster.stretches();
-        let hands = self.processors.min(stretches.len());
+        // A filter may cost a millisecond a twin: it leaves a processor to the devices' messages.
+        let processors = match question.until {
+            Some(_) => self.processors.saturating_sub(1).max(1),
+            None => self.processors,
+        };
+        let hands = processors.min(stretches.len());
         let (stretches, next) = (Arc::new(stretches), Arc::new(AtomicUsize::new(0)));
         let work = (0..hands).map(|_| {
             let (roster, question) = (Arc::clone(&self.roster), Arc::clone(question));
@@ -212,16 +250,17 @@ impl Means {
         let work = tokio::task::spawn_blocking(move || {
             question.check_time()?;
             let twins = here.block_on(store.twins(&page))?;
-            Ok(twins.iter().filter(|twin| question.finds(twin)).map(|twin| question.item(twin)).collect())
+            let looked = twins.iter().inspect(|twin| question.unheard.note(twin, question.now));
+            Ok(looked.filter(|twin| question.finds(twin)).map(|twin| question.item(twin)).collect())
         });
         work.await.map_err(|_| given_up())?
     }
 
     /// These twins as they are now; who is gone is left out.
-    async fn fetch(&self, items: &[Item]) -> Result<Vec<Twin>, StoreError> {
+    async fn fetch(&self, place: Place, items: &[Item]) -> Result<Vec<Twin>, StoreError> {
         let (mut twins, mut away) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
-            let present = self.roster.get(item.number);
+            let present = self.roster.get(item.number).filter(|_| place == Place::Memory);
             match present.as_ref().and_then(Present::read) {
                 Some(twin) => twins.push(twin.clone()),
                 None => away.push(item.number),
@@ -269,8 +308,12 @@ impl Question {
         away.extend(stretch.away);
         for (number, present) in stretch.present {
             match present.read() {
-                Some(twin) if self.finds(&twin) => best.add(self.item(&twin)),
-                Some(_) => {}
+                Some(twin) => {
+                    self.unheard.note(&twin, self.now);
+                    if self.finds(&twin) {
+                        best.add(self.item(&twin));
+                    }
+                }
                 None => away.push(number), // its actor died: the store knows what is true of it
             }
         }
@@ -318,11 +361,11 @@ impl Question {
 fn head_key(sort: DeviceSort, twin: &Twin) -> SortKey {
     match sort {
         DeviceSort::Number => SortKey::Missing,
-        DeviceSort::Id => SortKey::text(twin.id.as_str()),
-        DeviceSort::Name => SortKey::text(twin.display_name()),
+        DeviceSort::Id => SortKey::ordered(twin.id.as_str()),
+        DeviceSort::Name => SortKey::ordered(twin.display_name()),
         DeviceSort::Type => SortKey::text(&twin.profile.device_type),
         DeviceSort::Status => SortKey::text(twin.status.as_str()),
-        DeviceSort::LastSeen => twin.last_seen.map_or(SortKey::Number(f64::NEG_INFINITY), SortKey::time),
+        DeviceSort::LastSeen => twin.last_seen.map_or(SortKey::double(f64::NEG_INFINITY), SortKey::time),
         DeviceSort::CreatedAt => SortKey::time(twin.created_at),
         DeviceSort::UpdatedAt => SortKey::time(twin.updated_at),
     }
@@ -337,7 +380,7 @@ impl Actor for Search {
 }
 
 impl Handler<Find> for Search {
-    type Result = ResponseFuture<Result<DevicePage, HubError>>;
+    type Result = ResponseFuture<Result<Found, HubError>>;
 
     fn handle(&mut self, find: Find, _: &mut Context<Self>) -> Self::Result {
         let means = Arc::clone(&self.0);
@@ -346,7 +389,7 @@ impl Handler<Find> for Search {
 }
 
 impl Handler<FindAll> for Search {
-    type Result = ResponseFuture<Result<Vec<(DeviceId, DeviceNumber)>, HubError>>;
+    type Result = ResponseFuture<Result<FoundAll, HubError>>;
 
     fn handle(&mut self, find: FindAll, _: &mut Context<Self>) -> Self::Result {
         let means = Arc::clone(&self.0);

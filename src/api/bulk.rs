@@ -3,9 +3,9 @@
 pub(super) mod action;
 mod preview;
 
-use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::fleet::{JobAction, Tree};
@@ -18,6 +18,7 @@ use super::jobs;
 use super::params::Params;
 use super::reply::Document;
 use super::schema::jobs::{BulkPreview, JobItem, NewBulk};
+use super::warnings;
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
 use crate::web::WebState;
@@ -54,11 +55,13 @@ struct Wanted {
         (status = 200, description = "With `dry_run`: how many devices, and the first ten with what would change",
             body = BulkPreview),
         (status = 409, description = "As many devices match as were not confirmed: none is removed", body = Problem),
-        (status = 422, description = "A field makes no sense, or a removal is not confirmed", body = Problem),
+        (status = 422, description = "A field makes no sense, a removal is not confirmed, or nothing matched a filter \
+            that names what no device has", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
 pub async fn post_bulk(
+    request: HttpRequest,
     params: Params,
     Body(body): Body,
     state: Data<WebState>,
@@ -75,17 +78,18 @@ pub async fn post_bulk(
     {
         return Err(FieldError::bad("action.group", format!("there is no group `{id}`")).into());
     }
-    let matched = wanted.choice.devices(&state).await?;
+    let matched = wanted.choice.devices(&request, &state).await?;
     if wanted.dry_run {
         return preview::preview(&state, &wanted.action, matched).await;
     }
+    refuse_slips(&matched)?;
     if wanted.action == JobAction::Delete {
         confirm(wanted.confirm_count, matched.devices.len() as u64)?;
     }
     if state.hub.is_failing() {
         return Err(HubError::Unavailable("the store does not take anything in just now").into());
     }
-    let Chosen { devices, unknown } = matched;
+    let Chosen { devices, unknown, warnings } = matched;
     let told = jobs::make(&state, |reply, prepared| MakeJob {
         action: wanted.action,
         description: wanted.description,
@@ -105,6 +109,7 @@ pub async fn post_bulk(
         let unknown = unknown.iter().map(|id| Json::from(id.as_str())).collect();
         shown.insert("unknown", Json::Array(unknown));
     }
+    warnings::add(&mut shown, &warnings);
     Ok(Document::of(&shown).send(response))
 }
 
@@ -147,6 +152,18 @@ pub(super) fn description(fields: &mut Fields) -> Result<Box<str>, FieldError> {
         return Err(FieldError::bad("description", format!("{LONGEST_DESCRIPTION} bytes at most")));
     }
     Ok(description)
+}
+
+/// Refuses what found nobody by a filter that names what no device has: nobody means that.
+pub(super) fn refuse_slips(chosen: &Chosen) -> Result<(), FieldError> {
+    match chosen.warnings.first() {
+        Some(warning) if chosen.devices.is_empty() => Err(FieldError {
+            field: warning.field.into(),
+            detail: format!("no device matched: {}", warning.detail),
+            code: "bad_filter",
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Nobody removes more, or fewer, than they think.

@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use actix_web::HttpRequest;
 use twinhub_actors::domain::fleet::Tree;
 use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use twinhub_actors::messages::archive::LoadTwins;
-use twinhub_actors::messages::search::FindAll;
+use twinhub_actors::messages::search::{FindAll, FoundAll, Warning};
 use twinhub_actors::store::DeviceQuery;
 
 use super::devices::{Said, asked, filter};
@@ -36,6 +37,8 @@ pub struct Chosen {
     pub devices: Vec<(DeviceId, DeviceNumber)>,
     /// Those that were named and that nobody knows.
     pub unknown: Vec<DeviceId>,
+    /// What their asker should know of the filter.
+    pub warnings: Vec<Warning>,
 }
 
 impl Choice {
@@ -70,11 +73,12 @@ impl Choice {
     ///
     /// # Errors
     /// The store does not answer, or what was found is not durable in time.
-    pub async fn devices(self, state: &WebState) -> Result<Chosen, ApiError> {
+    pub async fn devices(self, request: &HttpRequest, state: &WebState) -> Result<Chosen, ApiError> {
         let ids = match self {
             Self::Found(find) => {
-                let devices = state.hub.search.send(*find).await??;
-                return Ok(Chosen { devices, unknown: Vec::new() });
+                let _turn = if find.filter.is_some() { Some(state.turns.take(request).await?) } else { None };
+                let FoundAll { devices, warnings } = state.hub.search.send(*find).await??;
+                return Ok(Chosen { devices, unknown: Vec::new(), warnings });
             }
             Self::Ids(ids) => ids,
         };
@@ -201,7 +205,7 @@ mod tests {
         let Choice::Found(find) = take(text).unwrap() else { panic!("this is to be found") };
         let FindAll { query, filter } = *find;
         assert_eq!(filter.unwrap().text(), "battery < 20");
-        assert_eq!(query.status, [Status::Online, Status::Unknown]);
+        assert_eq!(query.status, [Status::Online, Status::Offline]);
         assert_eq!(query.lifecycle, [Lifecycle::Active]);
         assert_eq!(query.drifting_since, Some(Timestamp::from_millis(50_000)));
         assert_eq!(

@@ -1,8 +1,10 @@
-//! `/api/devices/{id}/data`: readings in, and the history of them.
+//! `/api/devices/{id}/data`: readings in, and the history of them, page by page.
 
-use actix_web::HttpResponse;
+mod page;
+
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::series::{Aggregate, HistoryQuery};
@@ -11,6 +13,7 @@ use twinhub_actors::messages::archive::{BucketHistory, RawHistory};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use utoipa::ToSchema;
 
+use self::page::Page;
 use super::body::{Body, Device};
 use super::device::find;
 use super::paging::limit;
@@ -83,46 +86,53 @@ pub async fn post_data(
     tag = "data",
     params(("id" = String, Path), History),
     responses(
-        (status = 200, description = "Readings; with `interval` buckets instead", body = HistoryAnswer),
+        (status = 200, description = "Readings; with `interval` buckets instead", body = HistoryAnswer,
+            headers(("Link" = String, description = "`first`, and `next` where there is more: RFC 8288"))),
         (status = 404, body = Problem),
         (status = 422, body = Problem),
     )
 )]
 pub async fn get_data(
+    request: HttpRequest,
     Device(id): Device,
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
-    let wanted = wanted(params)?;
+    let all = params.all().to_vec();
+    let (wanted, page) = wanted(params)?;
     let device = find(&state, &id).await?.number;
     let query = HistoryQuery { device, ..wanted };
     Ok(if query.interval_ms == 0 {
-        reply::json(StatusCode::OK, &state.hub.archive.send(RawHistory(query)).await??)
+        let found = state.hub.archive.send(RawHistory(query)).await??;
+        page.answer(&request, &all, &found, |reading| reading.timestamp)
     } else {
-        reply::json(StatusCode::OK, &state.hub.archive.send(BucketHistory(query)).await??)
+        let found = state.hub.archive.send(BucketHistory(query)).await??;
+        page.answer(&request, &all, &found, |bucket| bucket.timestamp)
     })
 }
 
-fn wanted(mut params: Params) -> Result<HistoryQuery, FieldError> {
+fn wanted(mut params: Params) -> Result<(HistoryQuery, Page), FieldError> {
     let interval = params.read("interval", "a duration such as 30s, 5m, 1h or 1d", duration_ms)?;
     let words = "avg, min, max, sum, count, first, last, p50 or p95";
     let aggregate = params.read("agg", words, Aggregate::parse)?;
     if interval.is_none() && aggregate.is_some() {
         return Err(bad("agg", "needs an interval"));
     }
-    let query = HistoryQuery {
+    let mut query = HistoryQuery {
         device: DeviceNumber::default(),
         from: params.start_time("start_date")?,
         to: params.end_time("end_date")?,
         sensors: params.list("sensor_type"),
-        #[expect(clippy::cast_possible_truncation, reason = "at most 10,000")]
-        limit: limit(&mut params, USUAL, MOST)? as usize,
+        limit: 0,
         newest_first: params.newest_first(true)?,
         interval_ms: interval.unwrap_or(0),
         aggregate: aggregate.unwrap_or_default(),
     };
+    let limit = limit(&mut params, USUAL, MOST)?;
+    let page = Page::take(&mut params, limit)?;
     params.finish()?;
-    Ok(query)
+    page.narrow(&mut query);
+    Ok((query, page))
 }
 
 #[cfg(test)]
@@ -131,14 +141,14 @@ mod tests {
 
     #[test]
     fn reads_what_is_wanted() {
-        let query = wanted(Params::parse(
+        let (query, page) = wanted(Params::parse(
             "start_date=2026-01-01&end_date=2026-01-01&sensor_type=temperature,humidity&interval=5m&agg=p95",
         ))
         .unwrap();
         let hours = (query.to.unwrap().millis() - query.from.unwrap().millis()) / 3_600_000;
         assert_eq!((hours, query.interval_ms, query.aggregate), (24, 300_000, Aggregate::P95));
         assert_eq!(query.sensors, ["temperature", "humidity"]);
-        assert_eq!((query.limit, query.newest_first), (1_000, true));
+        assert_eq!((page.limit, query.newest_first), (1_000, true));
     }
 
     #[test]
@@ -149,6 +159,9 @@ mod tests {
         assert_eq!(wrong("agg=avg"), "agg");
         assert_eq!(wrong("start_date=soon"), "start_date");
         assert_eq!(wrong("limit=10001"), "limit");
-        assert_eq!(wrong("page=2"), "page");
+        assert_eq!(wrong("page=0"), "page");
+        assert_eq!(wrong("page=101"), "page");
+        assert_eq!(wrong("after=soon"), "after");
+        assert_eq!(wrong("page=2&after=1.1"), "page");
     }
 }

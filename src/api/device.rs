@@ -4,6 +4,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use twinhub_actors::Hub;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::series::{Aggregate, HistoryQuery};
 use twinhub_actors::domain::twin::Change;
@@ -17,10 +18,11 @@ use super::body::{Body, Device};
 use super::command_view::summary;
 use super::groups::check_group;
 use super::params::Params;
+use super::precondition::if_match;
 use super::register::take_sections;
 use super::reply::{self, Document, add_readings};
 use super::schema::{DeviceChange, DeviceDetail};
-use super::twin::{etag, if_match};
+use super::twin::etag;
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
 use crate::web::WebState;
@@ -109,12 +111,13 @@ pub async fn get_device(
     put,
     path = "/api/devices/{id}",
     tag = "devices",
-    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change")),
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`")),
     request_body = DeviceChange,
     responses(
         (status = 200, body = DeviceDetail),
         (status = 404, body = Problem),
-        (status = 412, description = "The twin is at another version", body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),
         (status = 422, body = Problem),
     )
 )]
@@ -132,12 +135,13 @@ pub async fn put_device(
     patch,
     path = "/api/devices/{id}",
     tag = "devices",
-    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change")),
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`")),
     request_body = DeviceChange,
     responses(
         (status = 200, body = DeviceDetail),
         (status = 404, body = Problem),
-        (status = 412, description = "The twin is at another version", body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),
         (status = 422, body = Problem),
     )
 )]
@@ -252,6 +256,13 @@ impl DeviceMetrics {
             messages_per_minute: messages / minutes.max(1.0),
         }
     }
+}
+
+/// How long the hub has run, whatever its clock was set to meanwhile.
+pub(super) fn uptime_seconds(hub: &Hub) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "an uptime is far below 2^53 ms")]
+    let millis = hub.clock.uptime_ms() as f64;
+    millis / 1_000.0
 }
 
 /// Seconds from one moment to another, none when it lies behind.

@@ -8,13 +8,14 @@ use twinhub_actors::domain::rules::expression::BadExpression;
 use twinhub_actors::domain::rules::{Field, Filter};
 use twinhub_actors::domain::{Mode, Status, Timestamp};
 use twinhub_actors::messages::archive::ListDevices;
-use twinhub_actors::messages::search::Find;
+use twinhub_actors::messages::search::{Find, Found};
 use twinhub_actors::store::{DeviceQuery, DeviceSort};
 
 use super::paging::Paging;
 use super::params::{Params, bad, duration_ms};
 use super::reply::{array, summary};
 use super::schema::{DeviceItem, Listing};
+use super::warnings;
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
 use crate::web::WebState;
@@ -39,7 +40,9 @@ const SORTS: [(&str, DeviceSort); 8] = [
     params(Listing),
     responses(
         (status = 200, description = "A page of devices", body = [DeviceItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String),
+                ("X-Warnings" = String, description = "Where the filter or the order names what no device has: a \
+                    JSON array of `{\"code\", \"field\", \"detail\"}`"))),
         (status = 422, description = "A parameter makes no sense", body = Problem),
         (status = 503, description = "A filter takes too long with all devices, or what was found is not durable yet", body = Problem),
     )
@@ -69,16 +72,21 @@ pub(super) async fn list(
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
     let tree = state.hub.tree.now();
-    let mut find = asked(params, said, &tree, state.hub.clock.now())?;
+    let now = state.hub.clock.now();
+    let mut find = asked(params, said, &tree, now)?;
     (find.query.offset, find.query.limit) = (paging.offset(), paging.limit);
-    let page = if find.filter.is_none() && find.sort.is_none() && find.query.is_for_lists() {
-        state.hub.archive.send(ListDevices(find.query)).await?? // its indexes are made for it
-    } else {
-        state.hub.search.send(find).await??
-    };
+    let Found { page, warnings } =
+        if find.filter.is_none() && find.sort.is_none() && find.query.is_for_lists() {
+            // Its indexes are made for it.
+            Found { page: state.hub.archive.send(ListDevices(find.query)).await??, warnings: Vec::new() }
+        } else {
+            let _turn = if find.filter.is_some() { Some(state.turns.take(request).await?) } else { None };
+            state.hub.search.send(find).await??
+        };
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, page.total);
-    Ok(array(response, &page.twins, |twin, out| summary(twin).write(out)))
+    warnings::tell(&mut response, &warnings);
+    Ok(array(response, &page.twins, |twin, out| summary(twin, now).write(out)))
 }
 
 /// The filters and the order of a list.
@@ -101,7 +109,7 @@ pub(super) fn asked(
     let filter = params.text("filter")?.map(|text| filter(&text)).transpose()?;
     let query = DeviceQuery {
         numbers: None,
-        status: params.words("status", "online, offline or unknown", Status::parse)?,
+        status: params.words("status", "online or offline", Status::parse)?,
         drifting_since: params
             .read("drift", "a duration such as 10m", duration_ms)?
             .map(|drift| now.plus_millis(-drift)),
@@ -148,7 +156,8 @@ fn q(params: &mut Params) -> Result<Option<String>, FieldError> {
 
 /// A filter, as a parameter or a field gives it.
 pub(super) fn filter(text: &str) -> Result<Filter, FieldError> {
-    Filter::compile(text).map_err(|bad| at_its_place("filter", "bad_filter", text, &bad))
+    let compiled = Filter::compile(text).and_then(|filter| filter.check().map(|()| filter));
+    compiled.map_err(|bad| at_its_place("filter", "bad_filter", text, &bad))
 }
 
 /// What lists sort by, or else whatever is in a twin; and whether it is turned round.

@@ -9,7 +9,7 @@ use twinhub_actors::domain::Timestamp;
 use twinhub_actors::mqtt::broker::BrokerFigures;
 use utoipa::ToSchema;
 
-use super::device::seconds_between;
+use super::device::uptime_seconds;
 use super::reply;
 use crate::web::WebState;
 
@@ -31,6 +31,7 @@ pub struct Health {
 struct Parts {
     store: StorePart,
     mqtt: MqttPart,
+    http: HttpPart,
     twins: TwinsPart,
     feed: FeedPart,
     automation: AutomationPart,
@@ -39,7 +40,8 @@ struct Parts {
 /// The store and the journal before it.
 #[derive(Debug, Serialize, ToSchema)]
 struct StorePart {
-    /// `ok`, or `failing`: nothing is taken in, and nothing acknowledged is lost.
+    /// `ok`, or `failing`: nothing is taken in, and nothing acknowledged is lost; or `conflict`: another program
+    /// writes to the database, and this one ends.
     status: &'static str,
     seq: u64,
     commits: u64,
@@ -64,6 +66,10 @@ struct MqttPart {
     outbox_waiting: u64,
     messages_shed: u64,
     messages_rejected: u64,
+    /// Messages on topics that nobody reads: `/api/diagnostics/unread` shows which.
+    messages_unread: u64,
+    /// What to know of the broker though it works: an outside one has dropped messages.
+    warning: Option<String>,
 }
 
 /// The embedded broker.
@@ -89,6 +95,17 @@ struct BrokerPart {
     session_messages_dropped: u64,
 }
 
+/// Who asks over HTTP.
+#[derive(Debug, Serialize, ToSchema)]
+struct HttpPart {
+    /// `ok`, or `crowded`: nine tenths of the connections that there may be are there.
+    status: &'static str,
+    connections: usize,
+    most_connections: usize,
+    /// Requests and live sessions that there was no room for, since the start.
+    refused: u64,
+}
+
 /// The twins.
 #[derive(Debug, Serialize, ToSchema)]
 struct TwinsPart {
@@ -101,9 +118,12 @@ struct TwinsPart {
 /// The rules.
 #[derive(Debug, Serialize, ToSchema)]
 struct AutomationPart {
-    /// `ok`, or `down`: no rule runs.
+    /// `ok`; `broken`: rule files do not check out, and what they said before goes on; or `down`: no rule runs.
     status: &'static str,
     rules: u64,
+    /// What is wrong first in each file that does not check out, with file, line and column.
+    #[schema(example = json!(["hall.yaml:7:9: `abve` is no key of a numeric trigger, did you mean `above`?"]))]
+    broken: Vec<String>,
     /// Runs that came to an end, since the start.
     runs: u64,
 }
@@ -144,14 +164,14 @@ pub async fn get_ready(state: Data<WebState>) -> HttpResponse {
 impl Health {
     fn of(state: &WebState) -> Self {
         let parts = Parts::of(state);
-        let Parts { store, mqtt, twins, feed, automation } = &parts;
-        let well = [store.status, mqtt.status, twins.status, feed.status, automation.status];
+        let Parts { store, mqtt, http, twins, feed, automation } = &parts;
+        let well = [store.status, mqtt.status, http.status, twins.status, feed.status, automation.status];
         let started_at = state.info.started_at;
         Self {
             status: if well.iter().all(|status| *status == "ok") { "ok" } else { "degraded" },
             version: state.info.version,
             started_at,
-            uptime_seconds: seconds_between(started_at, state.hub.clock.now()),
+            uptime_seconds: uptime_seconds(&state.hub),
             parts,
         }
     }
@@ -185,11 +205,17 @@ impl Parts {
         let link = state.link.state();
         let or = |well: bool, word: &'static str| if well { "ok" } else { word };
         let commits = get(&counters.commits);
+        let (connections, most_connections) = (state.connections.count(), state.connections.most());
+        let broken = counters.broken_rules.list();
         #[expect(clippy::cast_precision_loss, reason = "a mean to look at")]
         let commit_ms = (get(&counters.commit_micros) / commits.max(1)) as f64 / 1_000.0;
         Self {
             store: StorePart {
-                status: or(get(&counters.store_failing) == 0, "failing"),
+                status: match (counters.store_lost.is_set(), get(&counters.store_failing)) {
+                    (true, _) => "conflict",
+                    (false, 0) => "ok",
+                    (false, _) => "failing",
+                },
                 seq: get(&counters.seq),
                 commits,
                 commits_failed: get(&counters.commits_failed),
@@ -208,10 +234,23 @@ impl Parts {
                 outbox_waiting: get(&counters.outbox_waiting),
                 messages_shed: get(&counters.messages_shed),
                 messages_rejected: get(&counters.messages_rejected),
+                messages_unread: state.hub.unread.total(),
+                warning: link.warning,
+            },
+            http: HttpPart {
+                status: or(connections < most_connections - most_connections / 10, "crowded"),
+                connections,
+                most_connections,
+                refused: state.connections.refused(),
             },
             automation: AutomationPart {
-                status: or(state.hub.automation.connected(), "down"),
+                status: match (state.hub.automation.connected(), broken.is_empty()) {
+                    (false, _) => "down",
+                    (true, false) => "broken",
+                    (true, true) => "ok",
+                },
                 rules: get(&counters.rules),
+                broken,
                 runs: get(&counters.rule_runs),
             },
             twins: TwinsPart {

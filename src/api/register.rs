@@ -106,7 +106,7 @@ const SETTINGS: [&str; 2] = ["heartbeat", "in_flight"];
     request_body = NewDevice,
     responses(
         (status = 201, description = "Registered; the token is shown this once", body = Registered),
-        (status = 409, description = "The id, or the serial number, is taken", body = Problem),
+        (status = 409, description = "The id, the serial number or the token is taken", body = Problem),
         (status = 422, description = "A field makes no sense", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
@@ -124,11 +124,18 @@ pub async fn register_device(Body(body): Body, state: Data<WebState>) -> Result<
             return Err(ApiError::SerialTaken { serial: serial.into(), device: holder.id.to_string() });
         }
     }
+    let is_chosen = token.is_some();
     let token = match token {
         Some(token) => token.into(),
         None => token::make()?,
     };
-    patch.insert("token_hash", token::hash(&token).into());
+    // One that is made here is long and random, and nobody else's.
+    let _given = if is_chosen {
+        Some(state.giving.begin(&state.hub, &state.tokens, &token, &id).await?)
+    } else {
+        None
+    };
+    patch.insert("token_hash", state.tokens.hash(&token).into());
     let registration = Input::Register(Box::new(Registration { patch }));
     let cause = Cause::new(Source::Rest, "");
     let taken = state.hub.deliver(id.clone(), registration, cause, IfUnknown::Begin, false).await?;
@@ -260,9 +267,9 @@ mod tests {
         assert_eq!(seed_000.id.unwrap().as_str(), "test_device");
         let seed_004 = read(
             r#"{"name": "Pump", "type": "pump", "description": "in the hall", "ip_address": "10.0.0.7",
-                "auth_token": "correct horse"}"#,
+                "auth_token": "correct horse battery"}"#,
         );
-        assert_eq!(seed_004.unwrap().token.as_deref(), Some("correct horse"));
+        assert_eq!(seed_004.unwrap().token.as_deref(), Some("correct horse battery"));
     }
 
     #[test]

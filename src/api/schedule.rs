@@ -10,9 +10,10 @@ use twinhub_actors::domain::{Json, Twin};
 use super::body::{AnyBody, Device};
 use super::device::{find, make};
 use super::params::Params;
+use super::precondition::if_match;
 use super::reply::array;
 use super::schema::steering::{NewSchedule, ScheduleEntry};
-use super::twin::{etag, if_match};
+use super::twin::etag;
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
 use crate::web::WebState;
@@ -48,13 +49,14 @@ pub async fn get_schedule(
     tag = "twin",
     params(
         ("id" = String, Path, description = "The device's id"),
-        ("If-Match" = Option<String>, Header, description = "The version to change"),
+        ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`"),
     ),
     request_body = NewSchedule,
     responses(
         (status = 200, body = [ScheduleEntry], headers(("ETag" = String, description = "The version, quoted"))),
         (status = 404, body = Problem),
-        (status = 412, description = "The twin is at another version", body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),
         (status = 422, description = "Names the entry and its field: `schedule[2].cron`", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )

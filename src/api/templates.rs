@@ -9,6 +9,8 @@ use tokio::sync::oneshot;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::fleet::template::{FIELDS, Template};
+use twinhub_actors::domain::rules::veil::hide_in_rules;
+use twinhub_actors::domain::text::{order_key, searched};
 use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::templates::{
@@ -22,12 +24,12 @@ use super::body::{Body, Named};
 use super::devices::{Said, list};
 use super::paging::Paging;
 use super::params::Params;
+use super::precondition::if_match;
 use super::reply::{Document, array};
 use super::schema::templates::{
     NewTemplate, TemplateChange, TemplateChanged, TemplateItem, TemplateListing, TemplateRemoved,
 };
 use super::schema::{DeviceItem, Listing};
-use super::twin::if_match;
 use super::{get, resource};
 use crate::error::{ApiError, Problem};
 use crate::fields::Fields;
@@ -87,14 +89,15 @@ pub async fn list_templates(
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
-    let q = params.text("q")?.map(|text| text.to_lowercase());
+    let q = params.text("q")?.map(|text| searched(&text));
     params.finish()?;
     let catalog = state.hub.catalog.now();
     let says = |template: &&Template| {
-        let part = |text: &str| q.as_deref().is_none_or(|q| text.to_lowercase().contains(q));
+        let part = |text: &str| q.as_deref().is_none_or(|q| searched(text).contains(q));
         part(&template.id) || part(&template.name) || part(&template.description)
     };
-    let found: Vec<&Template> = catalog.iter().map(|template| &**template).filter(says).collect();
+    let mut found: Vec<&Template> = catalog.iter().map(|template| &**template).filter(says).collect();
+    found.sort_by_cached_key(|template| order_key(&template.id, usize::MAX));
     let (offset, limit) = (count(paging.offset()), count(paging.limit));
     let mut items = Vec::new();
     for template in found.iter().skip(offset).take(limit) {
@@ -169,13 +172,14 @@ pub async fn post_template(
         ("dry_run" = Option<bool>, Query, description = "Only say what would change"),
         ("page" = Option<u64>, Query, description = "Of the devices that a dry run shows, from 1"),
         ("limit" = Option<u64>, Query, description = "Devices that it shows: 10 by default, 100 at most"),
-        ("If-Match" = Option<String>, Header, description = "The version to change"),
+        ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`"),
     ),
     request_body = TemplateChange,
     responses(
         (status = 200, description = "As it is now, with the job; of a dry run what would change", body = TemplateChanged),
         (status = 404, body = Problem),
-        (status = 412, description = "The template is at another version", body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The template is at none of the versions that `If-Match` names", body = Problem),
         (status = 422, description = "As for a new one", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
@@ -200,13 +204,14 @@ pub async fn put_template(
         ("dry_run" = Option<bool>, Query, description = "Only say what would change"),
         ("page" = Option<u64>, Query, description = "Of the devices that a dry run shows, from 1"),
         ("limit" = Option<u64>, Query, description = "Devices that it shows: 10 by default, 100 at most"),
-        ("If-Match" = Option<String>, Header, description = "The version to change"),
+        ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`"),
     ),
     request_body = TemplateChange,
     responses(
         (status = 200, description = "As it is now, with the job; of a dry run what would change", body = TemplateChanged),
         (status = 404, body = Problem),
-        (status = 412, description = "The template is at another version", body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The template is at none of the versions that `If-Match` names", body = Problem),
         (status = 422, description = "As for a new one", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
@@ -360,7 +365,7 @@ async fn devices_of(state: &WebState, id: &str) -> Result<u64, ApiError> {
 
 /// The template as lists show it.
 fn item(template: &Template, devices: u64) -> Object {
-    let mut item = template.document();
+    let mut item = hide_in_rules(&template.document());
     item.insert("device_count", number(devices));
     item
 }

@@ -9,6 +9,7 @@ use twinhub_actors::domain::{Object, Twin};
 use super::body::{Body, Device};
 use super::device::{find, make};
 use super::params::Params;
+use super::precondition::{if_match, if_none_match_tags};
 use super::reply::Document;
 use super::schema::{TwinDocument, TwinPatch};
 use crate::error::{ApiError, Problem};
@@ -38,8 +39,8 @@ pub async fn get_twin(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let twin = find(&state, &id).await?;
-    let known = header_text(&request, header::IF_NONE_MATCH);
-    let is_known = known.split(',').any(|tag| version_of(tag) == Some(twin.version));
+    let version = twin.version.to_string();
+    let is_known = if_none_match_tags(&request).is_some_and(|tags| tags.match_weakly(&version));
     Ok(if is_known {
         HttpResponse::NotModified().insert_header((header::ETAG, etag(&twin))).finish()
     } else {
@@ -52,12 +53,13 @@ pub async fn get_twin(
     patch,
     path = "/api/devices/{id}/twin",
     tag = "twin",
-    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change")),
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`")),
     request_body = TwinPatch,
     responses(
         (status = 200, body = TwinDocument, headers(("ETag" = String, description = "The version, quoted"))),
         (status = 404, body = Problem),
-        (status = 412, description = "The twin is at another version", body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),
         (status = 422, body = Problem),
     )
 )]
@@ -69,19 +71,6 @@ pub async fn patch_twin(
 ) -> Result<HttpResponse, ApiError> {
     let change = Change { patch: patch(body)?, if_version: if_match(&request)? };
     Ok(document(&*make(&state, id, change).await?, &state))
-}
-
-/// The version that `If-Match` names; none where there is none, or `*`.
-///
-/// # Errors
-/// It names something that no version can be.
-pub(super) fn if_match(request: &HttpRequest) -> Result<Option<u64>, ApiError> {
-    match header_text(request, header::IF_MATCH).trim() {
-        "" | "*" => Ok(None),
-        // A weak tag never matches here (RFC 9110, 13.1.1), and one writer knows one version.
-        tag if tag.starts_with("W/") => Err(ApiError::IfMatch(tag.to_owned())),
-        tag => version_of(tag).map(Some).ok_or_else(|| ApiError::IfMatch(tag.to_owned())),
-    }
 }
 
 fn patch(body: Object) -> Result<Object, FieldError> {
@@ -106,36 +95,9 @@ pub(super) fn etag(twin: &Twin) -> String {
     format!("\"{}\"", twin.version)
 }
 
-/// `"42"`, `W/"42"`, or the bare `42` that people type.
-fn version_of(tag: &str) -> Option<u64> {
-    let tag = tag.trim();
-    tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"').parse().ok()
-}
-
-fn header_text(request: &HttpRequest, name: header::HeaderName) -> &str {
-    request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
-    use actix_web::test::TestRequest;
-
     use super::*;
-
-    fn check(tag: &str, expected: Result<Option<u64>, ()>) {
-        let request = TestRequest::default().insert_header((header::IF_MATCH, tag)).to_http_request();
-        assert_eq!(if_match(&request).map_err(|_| ()), expected, "{tag}");
-    }
-
-    #[test]
-    fn reads_if_match() {
-        check("\"42\"", Ok(Some(42)));
-        check("42", Ok(Some(42)));
-        check("*", Ok(None));
-        check("W/\"42\"", Err(()));
-        check("\"abc\"", Err(()));
-        check("\"1\", \"2\"", Err(()));
-    }
 
     #[test]
     fn other_sections_are_named() {

@@ -12,7 +12,7 @@ fn check(error: &ApiError, status: u16, code: &str, field: Option<&str>) {
 #[test]
 fn says_what_was_wrong() {
     let refused = |refusal| ApiError::Hub(HubError::Refused(refusal));
-    check(&refused(Refusal::Version { current: 3, expected: 2 }), 412, "version_mismatch", None);
+    check(&refused(Refusal::Version { current: 3, expected: 2.into() }), 412, "version_mismatch", None);
     let invalid = Refusal::Invalid { field: "name".into(), detail: "too long".into() };
     check(&refused(invalid), 422, "bad_field", Some("name"));
     check(&ApiError::no_device("pump-1"), 404, "device_not_found", None);

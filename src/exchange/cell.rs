@@ -2,7 +2,7 @@
 //!
 //! A cell that reads as JSON is that: `21.5` a number, `true` (or `TRUE`, as spreadsheets write it) a
 //! boolean, `"21.5"` a text, `{"a": 1}` an object, `null` nothing. Anything else is the text itself. An empty
-//! cell says nothing at all.
+//! cell says nothing at all. Where commas part no cells, `21,5` is a number too, in a column whose other cells are.
 //!
 //! No text begins as a formula does: what a device says of itself would be carried out in the spreadsheet of whoever
 //! opens the export. In sections such a text stands in quotes; in columns of text behind a `'`, of which one is taken
@@ -28,6 +28,16 @@ pub fn read(cell: &str) -> Result<Option<Json>, Fault> {
         }),
         _ => Ok(Some(Json::parse(text.as_bytes()).unwrap_or_else(|_| cell.into()))),
     }
+}
+
+/// The number that a cell with a decimal comma says, with its digits: `21,50` is 21.50. None where it is no such cell.
+#[must_use]
+pub fn read_decimal(cell: &str) -> Option<Json> {
+    let text = cell.trim();
+    let (whole, fraction) = text.split_once(',')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = digits(whole.strip_prefix('-').unwrap_or(whole)) && digits(fraction);
+    is_number.then(|| Json::parse(format!("{whole}.{fraction}").as_bytes()).ok()).flatten()
 }
 
 /// The cell that says `value`.
@@ -134,6 +144,21 @@ mod tests {
         check("{a}", "not_json");
         check("[draft", "not_json");
         check("\"", "not_json");
+    }
+
+    #[test]
+    fn a_decimal_comma_is_read_where_it_is_asked_for() {
+        let check = |cell: &str, expected: Option<&str>| {
+            assert_eq!(read_decimal(cell).map(|number| number.to_string()).as_deref(), expected, "{cell}");
+        };
+        check("1,5", Some("1.5"));
+        check(" -0,50 ", Some("-0.50"));
+        check("12345678901234567890,1", Some("12345678901234567890.1"));
+        for text in
+            ["1.5", "5", "1,", ",5", "1,2,3", "1.234,5", "1,5 °C", "+1,5", "007,5", "1,5e3", "", "a,b"]
+        {
+            check(text, None);
+        }
     }
 
     #[test]

@@ -69,7 +69,7 @@ const fn told(name: &'static str) -> Column {
 pub static DEVICES: Table = Table {
     name: "devices",
     key: "device_id",
-    unique: &["device_id", "serial_number"],
+    unique: &["device_id", "serial_number", "auth_token"],
     whole: false,
     columns: &[
         both("device_id", Shape::Text),

@@ -10,7 +10,29 @@ use crate::fields::FieldError;
 
 /// What the columns of a file are for, in their order.
 #[derive(Debug)]
-pub struct Header(Vec<Meaning>);
+pub struct Header {
+    meanings: Vec<Meaning>,
+    /// Commas part no cells, so that one may stand in a number.
+    decimal_comma: bool,
+}
+
+/// Numbers of a column that were written with a decimal comma.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecimalCommas {
+    /// As the column is called: `desired.setpoint`.
+    pub column: String,
+    pub cells: u64,
+    /// The first of them as it stood there, and as it was read.
+    pub example: String,
+    pub read_as: String,
+}
+
+/// What the cells of a column have been so far. As long as all are numbers, one with a decimal comma is one too.
+#[derive(Debug, Default)]
+struct Kept {
+    has_text: bool,
+    commas: Option<DecimalCommas>,
+}
 
 /// What a column is for.
 #[derive(Debug)]
@@ -20,6 +42,7 @@ struct Meaning {
     key: Option<String>,
     /// As it is called: `tags.floor`.
     name: String,
+    kept: Kept,
 }
 
 impl Header {
@@ -55,27 +78,39 @@ impl Header {
             }
             meanings.push(meaning);
         }
-        Ok(Self(meanings))
+        Ok(Self { meanings, decimal_comma: false })
+    }
+
+    /// The same for cells that are parted by something else than commas, where it is so.
+    #[must_use]
+    pub fn with_decimal_comma(self, decimal_comma: bool) -> Self {
+        Self { decimal_comma, ..self }
+    }
+
+    /// The numbers that were written with a decimal comma, by column.
+    pub fn decimal_commas(&self) -> impl Iterator<Item = &DecimalCommas> {
+        self.meanings.iter().filter_map(|meaning| meaning.kept.commas.as_ref())
     }
 
     /// How many columns there are.
     pub fn columns(&self) -> usize {
-        self.0.len()
+        self.meanings.len()
     }
 
     /// The row that `cells` make.
     ///
     /// # Errors
     /// There are too many or too few of them, or one says what its column cannot.
-    pub fn row(&self, cells: Vec<String>) -> Result<Object, Fault> {
-        if cells.len() != self.0.len() {
-            let told = format!("{}, and {}", count(cells.len(), "cell"), count(self.0.len(), "column"));
+    pub fn row(&mut self, cells: Vec<String>) -> Result<Object, Fault> {
+        let columns = self.columns();
+        if cells.len() != columns {
+            let told = format!("{}, and {}", count(cells.len(), "cell"), count(columns, "column"));
             return Err(Fault::of_line("bad_line", told));
         }
         let mut row = Object::default();
         let mut sections: Vec<(&str, Object)> = Vec::new();
-        for (meaning, text) in self.0.iter().zip(cells) {
-            let Some(value) = meaning.read(text)? else { continue };
+        for (meaning, text) in self.meanings.iter_mut().zip(cells) {
+            let Some(value) = meaning.read(text, self.decimal_comma)? else { continue };
             let Some(key) = &meaning.key else {
                 row.insert(meaning.column.name, value);
                 continue;
@@ -96,7 +131,10 @@ impl Header {
 }
 
 impl Meaning {
-    fn read(&self, text: String) -> Result<Option<Json>, Fault> {
+    fn read(&mut self, text: String, decimal_comma: bool) -> Result<Option<Json>, Fault> {
+        if decimal_comma && self.key.is_some() {
+            return self.read_any(&text);
+        }
         let of_field = |fault: Fault| {
             let detail = format!("`{}`: {}", self.name, fault.error);
             Fault { column: None, field: Some(self.name.clone()), code: "bad_field", error: detail }
@@ -124,12 +162,34 @@ impl Meaning {
     }
 }
 
+impl Meaning {
+    /// A cell of a column of a section, where commas part no cells.
+    fn read_any(&mut self, text: &str) -> Result<Option<Json>, Fault> {
+        if !self.kept.has_text
+            && let Some(number) = cell::read_decimal(text)
+        {
+            let commas = self.kept.commas.get_or_insert_with(|| DecimalCommas {
+                column: self.name.clone(),
+                cells: 0,
+                example: text.trim().to_owned(),
+                read_as: number.to_string(),
+            });
+            commas.cells += 1;
+            return Ok(Some(number));
+        }
+        let value = self.read(text.to_owned(), false)?;
+        self.kept.has_text |=
+            value.as_ref().is_some_and(|value| !matches!(value, Json::Number(_) | Json::Null));
+        Ok(value)
+    }
+}
+
 fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn meaning(table: &'static Table, name: &str) -> Result<Meaning, String> {
-    let meaning = |column, key| Meaning { column, key, name: name.to_owned() };
+    let meaning = |column, key| Meaning { column, key, name: name.to_owned(), kept: Kept::default() };
     if let Some(column) = table.column(name) {
         return Ok(meaning(column, None));
     }

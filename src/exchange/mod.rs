@@ -17,6 +17,7 @@ pub mod writer;
 use twinhub_actors::domain::Json;
 use twinhub_actors::domain::json::JsonError;
 
+pub use header::DecimalCommas;
 pub use reader::{Reader, Row};
 pub use writer::{Keys, Writer};
 

@@ -3,7 +3,7 @@
 use twinhub_actors::domain::{Json, Object};
 
 use super::columns::{Table, Use};
-use super::header::Header;
+use super::header::{DecimalCommas, Header};
 use super::records::{self, Record, Records};
 use super::{Fault, FileFault, Format, json};
 
@@ -36,7 +36,10 @@ pub struct Reader {
     first_line: Option<u64>,
     /// What there is until it is known what it is, and the line on which that begins.
     opening: Vec<u8>,
+    /// The line above the names by which Excel is told the separator, as it came.
+    told: Vec<u8>,
     line: u64,
+    separator: u8,
     records: Option<Records>,
     header: Option<(Header, Vec<u8>)>,
     ended: bool,
@@ -47,8 +50,19 @@ impl Reader {
     /// the first line, or in CSV of the one after the header, where this is a part of a larger file.
     #[must_use]
     pub fn new(table: &'static Table, format: Option<Format>, first_line: Option<u64>) -> Self {
-        let (opening, line) = (Vec::new(), 1);
-        Self { table, format, first_line, opening, line, records: None, header: None, ended: false }
+        let (opening, told, line) = (Vec::new(), Vec::new(), 1);
+        Self {
+            table,
+            format,
+            first_line,
+            opening,
+            told,
+            line,
+            separator: SEPARATORS[0],
+            records: None,
+            header: None,
+            ended: false,
+        }
     }
 
     /// Takes in the next piece of the body.
@@ -83,6 +97,12 @@ impl Reader {
     #[must_use]
     pub fn header(&self) -> &[u8] {
         self.header.as_ref().map(|(_, raw)| &**raw).unwrap_or_default()
+    }
+
+    /// The numbers so far that were written with a decimal comma, by column.
+    #[must_use]
+    pub fn decimal_commas(&self) -> Vec<DecimalCommas> {
+        self.header.iter().flat_map(|(header, _)| header.decimal_commas()).cloned().collect()
     }
 
     /// The next row that is there whole.
@@ -127,8 +147,28 @@ impl Reader {
             Format::Jsonl => self.first_line.unwrap_or(1) + (line - 1),
             Format::Csv => line,
         };
-        let mut records = Records::new(format, separator(self.table, first), line);
-        records.push(&std::mem::take(&mut self.opening));
+        let told = if format == Format::Csv { told_separator(&self.opening) } else { None };
+        if !self.ended
+            && told.is_some_and(|(_, length)| self.opening.len() == length)
+            && self.opening.ends_with(b"\r")
+        {
+            return Ok(false); // the rest of its end may be on its way
+        }
+        let opening = std::mem::take(&mut self.opening);
+        let (line, rest) = match told {
+            Some((separator, length)) => {
+                self.separator = separator;
+                let (told, rest) = opening.split_at(length);
+                self.told = told.to_vec();
+                (line + 1, rest)
+            }
+            None => {
+                self.separator = separator(self.table, opening.trim_ascii_start());
+                (line, &opening[..])
+            }
+        };
+        let mut records = Records::new(format, self.separator, line);
+        records.push(rest);
         if self.ended {
             records.end();
         }
@@ -154,17 +194,17 @@ impl Reader {
         let Some(records) = &mut self.records else { return Ok(false) };
         let Some(Record { line, raw, cells, .. }) = records.next() else { return Ok(false) };
         let names = cells.map_err(|fault| FileFault { line, fault })?;
-        let header = Header::read(self.table, &names, line)?;
+        let header = Header::read(self.table, &names, line)?.with_decimal_comma(self.separator != b',');
         records.set_columns(header.columns());
         if let Some(first) = self.first_line {
             records.set_line(first);
         }
-        self.header = Some((header, raw));
+        self.header = Some((header, [std::mem::take(&mut self.told), raw].concat()));
         Ok(true)
     }
 
-    fn row(&self, cells: Vec<String>) -> Result<Object, Fault> {
-        if let Some((header, _)) = &self.header {
+    fn row(&mut self, cells: Vec<String>) -> Result<Object, Fault> {
+        if let Some((header, _)) = &mut self.header {
             return header.row(cells);
         }
         match json(cells.first().map_or("", String::as_str))? {
@@ -180,6 +220,27 @@ impl Reader {
             }
         }
     }
+}
+
+/// The separator that the line `sep=;` tells, which Excel reads and writes above the names; and how long that line is.
+fn told_separator(text: &[u8]) -> Option<(u8, usize)> {
+    let end = text.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(text.len());
+    let line = text[..end].trim_ascii_start();
+    let line = line.strip_prefix(b"\"").map_or(line, |line| line.strip_suffix(b"\"").unwrap_or(line));
+    let (word, separator) = line.split_at_checked(4)?;
+    let rest = &text[end..];
+    let length = end + if rest.starts_with(b"\r\n") { 2 } else { rest.len().min(1) };
+    match separator {
+        [separator] if word.eq_ignore_ascii_case(b"sep=") && can_part(*separator) => {
+            Some((*separator, length))
+        }
+        _ => None,
+    }
+}
+
+/// Can it stand between cells? No letter, digit or quote does.
+fn can_part(byte: u8) -> bool {
+    byte == b'\t' || (byte.is_ascii_punctuation() && !matches!(byte, b'"' | b'\'' | b'.' | b'-' | b'_'))
 }
 
 /// The separator with which the header makes sense, or else the one of which there are most.

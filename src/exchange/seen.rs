@@ -8,6 +8,9 @@ use twinhub_actors::domain::{Json, Object};
 use super::columns::Table;
 use crate::fields::FieldError;
 
+/// It is not to be read in a report.
+const SECRET: &str = "auth_token";
+
 /// Where each name was first.
 #[derive(Debug, Default)]
 pub struct Seen(HashMap<(&'static str, Box<str>), u64>);
@@ -24,7 +27,10 @@ impl Seen {
             };
             let first = *self.0.entry((field, text.into())).or_insert(line);
             if first != line {
-                let detail = format!("`{text}` stands in line {first} already");
+                let detail = match *field {
+                    SECRET => format!("the same token stands in line {first} already"),
+                    _ => format!("`{text}` stands in line {first} already"),
+                };
                 return Err(FieldError { field: (*field).to_owned(), detail, code: "duplicate" });
             }
         }

@@ -56,6 +56,47 @@ fn says_itself_what_it_is() {
 }
 
 #[test]
+fn excel_tells_its_separator() {
+    let row = r#"3: {"name":"P","tags":{"floor":2}}"#;
+    for told in ["sep=;", "SEP=;", "\"sep=;\"", " sep=;"] {
+        check(format!("{told}\r\nname;tags.floor\r\nP;2\r\n").as_bytes(), &[row]);
+    }
+    check(b"\xef\xbb\xbfsep=;\nname;tags.floor\nP;2\n", &[row]);
+    check(b"sep=|\nname|tags.floor\nP|2\n", &[row]);
+    check(b"sep=\t\nname\ttags.floor\nP\t2\n", &[row]);
+    check(b"\nsep=,\nname,tags.floor\nP,2\n", &[&row.replace("3:", "4:")]);
+    check(b"sep=;\n", &[]);
+    assert!(read(b"sep=ab\nname\nP\n", None, None, 99).contains("there is no column `sep=ab`"));
+    // What sends the file on in parts sends that line with the names.
+    let mut reader = Reader::new(&DEVICES, None, None);
+    reader.push(b"sep=;\nname;type\nP;pump\n");
+    assert_eq!(reader.next_row().unwrap().unwrap().line, 3);
+    assert_eq!(reader.header(), b"sep=;\nname;type\n");
+}
+
+#[test]
+fn a_decimal_comma_is_a_number_among_numbers() {
+    check(
+        b"name;desired.t;tags.x;description\nP;21,50;1,5;1,5\nQ;-3;a;\nR;0,25;1,5;\nS;;2,5;\n",
+        &[
+            r#"2: {"description":"1,5","desired":{"t":21.50},"name":"P","tags":{"x":1.5}}"#,
+            r#"3: {"desired":{"t":-3},"name":"Q","tags":{"x":"a"}}"#,
+            r#"4: {"desired":{"t":0.25},"name":"R","tags":{"x":"1,5"}}"#,
+            r#"5: {"name":"S","tags":{"x":"2,5"}}"#,
+        ],
+    );
+    // Where commas part cells, it stands in quotes and is a text.
+    check(b"name,desired.t\nP,\"21,5\"\n", &[r#"2: {"desired":{"t":"21,5"},"name":"P"}"#]);
+    let mut reader = Reader::new(&DEVICES, None, None);
+    reader.push(b"name;desired.t\nP;21,50\nQ;7\nR;1,5\n");
+    while reader.next_row().unwrap().is_some() {}
+    let told: Vec<_> = reader.decimal_commas();
+    assert_eq!(told.len(), 1);
+    assert_eq!((&*told[0].column, told[0].cells), ("desired.t", 2));
+    assert_eq!((&*told[0].example, &*told[0].read_as), ("21,50", "21.50"));
+}
+
+#[test]
 fn columns_are_read_as_what_they_are() {
     check(
         b"name,serial_number,claimed,configuration.interval,settings.heartbeat,desired.power,schedule,version,tags\n\

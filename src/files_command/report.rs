@@ -1,5 +1,6 @@
 //! What an import came to: each refused line as it is known, to the screen and to a file, and a count of all.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -27,6 +28,8 @@ pub struct Report {
     /// Refused, and the hub did not say which.
     untold: u64,
     dry_run: bool,
+    /// How decimal commas were read, by column.
+    commas: BTreeMap<String, Value>,
     /// Refused before they were sent, and not told yet.
     waiting: Vec<Value>,
 }
@@ -54,6 +57,7 @@ impl Report {
             shown: 0,
             untold: 0,
             dry_run: false,
+            commas: BTreeMap::new(),
             waiting: Vec::new(),
         })
     }
@@ -85,6 +89,12 @@ impl Report {
         self.untold += count("more_refusals");
         self.dry_run |= answer["dry_run"] == true;
         let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
+        for read in list("decimal_commas") {
+            let column = read["column"].as_str().unwrap_or_default().to_owned();
+            let cells = |read: &Value| read["cells"].as_u64().unwrap_or_default();
+            let sum = cells(&read) + self.commas.get(&column).map_or(0, cells);
+            self.commas.entry(column).or_insert(read)["cells"] = sum.into();
+        }
         let mut refusals = std::mem::take(&mut self.waiting);
         refusals.extend(list("refusals"));
         refusals.sort_by_key(|refused| refused["line"].as_u64());
@@ -118,6 +128,9 @@ impl Report {
         }
         if self.untold > 0 {
             line(&format!("… and {} more, which the hub does not tell one by one", self.untold))?;
+        }
+        for (column, read) in &self.commas {
+            line(&commas_told(column, read))?;
         }
         line(&self.summary())?;
         Ok(self.refused == 0)
@@ -163,6 +176,18 @@ impl Report {
     }
 }
 
+/// `desired.setpoint: 120 decimal commas read as numbers, `21,5` as 21.5`
+fn commas_told(column: &str, read: &Value) -> String {
+    let text = |name: &str| read[name].as_str().unwrap_or_default();
+    let cells = read["cells"].as_u64().unwrap_or_default();
+    let (commas, numbers) = if cells == 1 { ("comma", "a number") } else { ("commas", "numbers") };
+    format!(
+        "{column}: {cells} decimal {commas} read as {numbers}, `{}` as {}",
+        text("example"),
+        text("read_as")
+    )
+}
+
 /// A file that is added to, and that nobody else can read.
 fn secret(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
@@ -196,6 +221,17 @@ mod tests {
             json!({ "line": 4, "column": 9, "field": null, "error": "not JSON" }),
             "pumps.csv:4:9: not JSON",
         );
+    }
+
+    #[test]
+    fn decimal_commas_are_counted_by_column() {
+        let mut report = Report::new("pumps.csv", None, false).unwrap();
+        let read = json!({ "column": "desired.t", "cells": 2, "example": "21,5", "read_as": "21.5" });
+        for _ in 0..2 {
+            report.take(&json!({ "lines": 2, "created": 2, "decimal_commas": [read] })).unwrap();
+        }
+        let told = commas_told("desired.t", &report.commas["desired.t"]);
+        assert_eq!(told, "desired.t: 4 decimal commas read as numbers, `21,5` as 21.5");
     }
 
     #[test]

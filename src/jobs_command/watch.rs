@@ -7,7 +7,7 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use super::{ended, failed, has_failed, progress, read, told_failed};
+use super::{ended, failed, has_failed, progress, read, told_failed, told_reason};
 use crate::remote::{Remote, is_away};
 use crate::rules_command::print::line;
 
@@ -31,6 +31,7 @@ pub async fn run(hub: &Remote, id: &str) -> Result<bool> {
         shown.show(&job)?;
         if matches!(job["status"].as_str(), Some("done" | "failed" | "canceled")) {
             shown.end(&job)?;
+            told_reason(&job)?;
             told_failed(hub, &job).await?;
             return Ok(!has_failed(&job));
         }

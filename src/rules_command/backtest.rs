@@ -1,10 +1,12 @@
 //! `twinhub rules backtest`: what rules would have done over the past, and how that differs from the version that
 //! runs.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use chrono_tz::Tz;
 use clap::Args;
 use futures_util::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,16 +15,21 @@ use twinhub_actors::SystemClock;
 use twinhub_actors::backtest::{self, Progress, Wish};
 use twinhub_actors::domain::duration::duration_ms;
 use twinhub_actors::domain::rules::Rule;
-use twinhub_actors::domain::{Clock as _, DeviceId, Timestamp};
+use twinhub_actors::domain::{Clock as _, DeviceId, Json, Timestamp};
 use twinhub_actors::fleet::groups::TreeNow;
 use twinhub_actors::store::sql::{SqlOptions, SqlStore};
 
-use super::print::{count, line, moment_in};
-use super::{Failed, check, sources, story};
+use super::print::{count, line, moment_of};
+use super::story::{items, member, number};
+use super::{Failed, check, secrets, sources, story};
 use crate::api::automation::backtest::shown;
 use crate::api::params::{MOMENT, moment};
 use crate::config::{Config, Database, Options};
 use crate::remote::{HUB, Remote, refused};
+use crate::startup::lock::Locks;
+
+/// By whose clocks rules go, by their names.
+type Zones = HashMap<String, Tz>;
 
 /// What is tried on which past.
 #[derive(Args, Debug)]
@@ -82,7 +89,7 @@ impl BacktestArgs {
 /// Replays and tells. False where the file does not check out.
 pub async fn run(args: BacktestArgs, config: Config) -> Result<bool, Failed> {
     let say = |text: &str| line(text).map_err(Failed::Broke);
-    let sources = sources::read(std::slice::from_ref(&args.file), None)?;
+    let sources = sources::read(std::slice::from_ref(&args.file), None, &secrets(&config))?;
     let wrong = check::problems(&sources);
     if !wrong.is_empty() {
         wrong.iter().try_for_each(|problem| say(problem))?;
@@ -98,6 +105,8 @@ pub async fn run(args: BacktestArgs, config: Config) -> Result<bool, Failed> {
         let what = args.rule.as_deref().map_or("rule".into(), |rule| format!("rule `{rule}`"));
         return Err(Failed::Misused(anyhow!("there is no {what} in {}", args.file.display())));
     }
+    let zones: Zones =
+        rules.iter().map(|rule| (rule.id.to_string(), rule.zone(&rule.source.object()))).collect();
     let now = SystemClock.now();
     let to = match &args.to {
         Some(text) => time("--to", text, now, true)?,
@@ -113,7 +122,7 @@ pub async fn run(args: BacktestArgs, config: Config) -> Result<bool, Failed> {
         let text = sources.into_iter().next().map(|source| source.text).unwrap_or_default();
         remote(&args, &text, from, to).await?
     };
-    tell(&result, args.runs_only).map_err(Failed::Broke)?;
+    tell(&result, &zones, args.runs_only).map_err(Failed::Broke)?;
     Ok(true)
 }
 
@@ -123,7 +132,7 @@ fn time(option: &str, text: &str, now: Timestamp, end: bool) -> Result<Timestamp
     at.ok_or_else(|| Failed::Misused(anyhow!("{option} {text}: expected {MOMENT}, or how long ago, as 7d")))
 }
 
-async fn remote(args: &BacktestArgs, text: &str, from: Timestamp, to: Timestamp) -> Result<Value, Failed> {
+async fn remote(args: &BacktestArgs, text: &str, from: Timestamp, to: Timestamp) -> Result<Json, Failed> {
     let hub = Remote::new(&args.url).map_err(Failed::Misused)?;
     let mut wish = json!({
         "file": text, "from": from.to_string(), "to": to.to_string(), "warm_up": args.warm_up,
@@ -147,7 +156,8 @@ async fn remote(args: &BacktestArgs, text: &str, from: Timestamp, to: Timestamp)
             }
             "result" => {
                 bar.finish_and_clear();
-                return Ok(data);
+                // With the digits of its numbers.
+                return serde_json::from_str(&frame.data).map_err(|error| Failed::Broke(error.into()));
             }
             _ => {
                 let error = refused(&data).unwrap_or_else(|| anyhow!("the hub says: {data}"));
@@ -164,7 +174,7 @@ async fn offline(
     from: Timestamp,
     to: Timestamp,
     config: &Config,
-) -> Result<Value, Failed> {
+) -> Result<Json, Failed> {
     if let Database::File(path) = &config.database
         && !path.exists()
     {
@@ -181,17 +191,22 @@ async fn offline(
     };
     let devices = args.devices.iter().map(id).collect::<Result<Vec<_>, _>>()?;
     let running = match &config.rules {
-        Some(folder) => sources::read(&[], Some(folder.clone()))?,
+        Some(folder) => sources::read(&[], Some(folder.clone()), &secrets(config))?,
         None => Vec::new(),
     };
     let running =
         running.into_iter().filter_map(|source| source.read.ok()).flat_map(|file| file.rules).collect();
     // Nothing is to go while it is looked at.
     let options = SqlOptions { keep_journal: Duration::MAX, keep_readings: None, ..SqlOptions::default() };
+    // The tables of a hub that runs are read as they are. Held only while they are brought up to date: a hub may
+    // start while the past is looked at.
+    let locks = Locks::of_database(&config.database).ok();
+    let options = SqlOptions { migrate: locks.is_some(), ..options };
     let store = SqlStore::open(&config.database.url(), options)
         .await
         .with_context(|| format!("cannot use the database {}", config.database))
         .map_err(Failed::Broke)?;
+    drop(locks);
     let tree = TreeNow::load(&*store).await.context("cannot read the groups").map_err(Failed::Broke)?.now();
     let devices = (!devices.is_empty()).then_some(devices);
     let wish = Wish { rules, running, from, to, warm_up, devices, tree };
@@ -200,45 +215,51 @@ async fn offline(
     let outcome = backtest::run(&store, wish.clone(), progress).await;
     bar.finish_and_clear();
     let outcome = outcome.map_err(|error| Failed::Broke(error.into()))?;
-    let text = twinhub_actors::domain::Json::from(shown(&wish, &outcome)).to_string();
-    serde_json::from_str(&text).map_err(|error| Failed::Broke(error.into()))
+    Ok(shown(&wish, &outcome).into())
 }
 
-fn tell(result: &Value, runs_only: bool) -> anyhow::Result<()> {
-    let listed = |runs: &Value| runs.as_array().cloned().unwrap_or_default();
-    let is_told = |run: &&Value| !(runs_only && run["outcome"] == "not_run");
-    let text = |value: &Value| value.as_str().map(moment_in).unwrap_or_default();
-    for run in listed(&result["runs"]).iter().filter(is_told) {
-        line(&story::run(run))?;
+fn tell(result: &Json, zones: &Zones, runs_only: bool) -> anyhow::Result<()> {
+    let is_told = |run: &&Json| !(runs_only && member(run, "outcome").as_str() == Some("not_run"));
+    let story = |run: &Json| {
+        let zone = member(run, "rule").as_str().and_then(|rule| zones.get(rule).copied());
+        story::run(run, zone.unwrap_or(Tz::UTC))
+    };
+    for run in items(member(result, "runs")).iter().filter(is_told) {
+        line(&story(run))?;
     }
-    if result["truncated"] == true {
+    if *member(result, "truncated") == Json::Bool(true) {
         line("… and more")?;
     }
-    let compared = &result["compared"];
-    for (sign, runs) in [("+", &compared["only_candidate"]), ("-", &compared["only_running"])] {
-        for run in listed(runs).iter().filter(is_told) {
-            line(&format!("{sign} {}", story::run(run).replace('\n', "\n  ")))?;
+    let compared = member(result, "compared");
+    for (sign, runs) in [("+", "only_candidate"), ("-", "only_running")] {
+        for run in items(member(compared, runs)).iter().filter(is_told) {
+            line(&format!("{sign} {}", story(run).replace('\n', "\n  ")))?;
         }
     }
-    let number =
-        |value: &Value| value.as_u64().and_then(|number| usize::try_from(number).ok()).unwrap_or_default();
-    let (counts, not_run) = (result["counts"].as_object(), number(&result["counts"]["not_run"]));
-    let all: usize = counts.into_iter().flatten().map(|(_, count)| number(count)).sum();
+    // Of rules with several clocks none is that of all.
+    let mut clocks = zones.values();
+    let first = clocks.next().copied().unwrap_or(Tz::UTC);
+    let zone = if clocks.all(|zone| *zone == first) { first } else { Tz::UTC };
+    let text = |name: &str| moment_of(member(result, name).as_str().unwrap_or_default(), zone);
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let counts = member(result, "counts").as_object();
+    let all: u64 = counts.into_iter().flat_map(|counts| counts.iter()).map(|(_, count)| number(count)).sum();
+    let not_run = number(member(member(result, "counts"), "not_run"));
     line(&format!(
         "{} and {not_run} not run, from {} to {}; {} in {} ms",
-        count(all - not_run, "run"),
-        text(&result["from"]),
-        text(&result["to"]),
-        count(number(&result["events"]), "event"),
-        number(&result["took_ms"]),
+        count(size(all - not_run), "run"),
+        text("from"),
+        text("to"),
+        count(size(number(member(result, "events"))), "event"),
+        number(member(result, "took_ms")),
     ))?;
-    if compared.is_null() {
+    if *compared == Json::Null {
         return line("no version of it runs to compare with");
     }
-    let alone = |name: &str| listed(&compared[name]).len();
+    let alone = |name: &str| items(member(compared, name)).len();
     line(&format!(
         "beside the version that runs: {} the same, {} only here, {} only there",
-        number(&compared["same"]),
+        number(member(compared, "same")),
         alone("only_candidate"),
         alone("only_running"),
     ))

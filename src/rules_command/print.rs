@@ -1,8 +1,10 @@
 //! Text for people: to standard output, whose reader may have gone (`twinhub rules list | head`).
 
+use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
 
-use chrono::{DateTime, Local, SecondsFormat};
+use chrono::{DateTime, Local, SecondsFormat, TimeZone};
+use chrono_tz::Tz;
 use twinhub_actors::domain::Timestamp;
 
 /// A line.
@@ -20,18 +22,37 @@ pub fn line(text: &str) -> anyhow::Result<()> {
 #[must_use]
 pub fn moment(at: Timestamp) -> String {
     match DateTime::from_timestamp_millis(at.millis()) {
-        Some(time) => {
-            let local = time.with_timezone(&Local);
-            local.to_rfc3339_opts(SecondsFormat::Millis, false).replacen('T', " ", 1)
-        }
+        Some(time) => written(&time.with_timezone(&Local)),
         None => at.to_string(),
     }
+}
+
+/// The same by the clock of `zone`, of a moment in an answer; anything else as it is. What a rule does is told by the
+/// clock that its schedules go by.
+#[must_use]
+pub fn moment_of(text: &str, zone: Tz) -> String {
+    let at = Timestamp::parse(text).and_then(|at| DateTime::from_timestamp_millis(at.millis()));
+    at.map_or_else(|| text.to_owned(), |at| written(&at.with_timezone(&zone)))
+}
+
+/// The zone with this name, as an answer gives it; UTC where it gives none.
+#[must_use]
+pub fn zone(name: Option<&str>) -> Tz {
+    name.and_then(|name| name.parse().ok()).unwrap_or(Tz::UTC)
 }
 
 /// The same of a moment in an answer; anything else as it is.
 #[must_use]
 pub fn moment_in(text: &str) -> String {
     Timestamp::parse(text).map_or_else(|| text.to_owned(), moment)
+}
+
+/// One form for all that is printed.
+fn written<Z: TimeZone>(time: &DateTime<Z>) -> String
+where
+    Z::Offset: Display,
+{
+    time.to_rfc3339_opts(SecondsFormat::Millis, false).replacen('T', " ", 1)
 }
 
 /// `1 rule`, `2 rules`.
@@ -81,6 +102,9 @@ mod tests {
         let again = Timestamp::parse(&text.replacen(' ', "T", 1)).unwrap();
         assert_eq!(again.to_string(), "2026-03-01T03:12:05.120Z", "{text}");
         assert_eq!(moment_in("soon"), "soon");
+        let madrid = zone(Some("Europe/Madrid"));
+        assert_eq!(moment_of("2026-07-01T03:12:05.120Z", madrid), "2026-07-01 05:12:05.120+02:00");
+        assert_eq!(moment_of("2026-07-01T03:12:05.120Z", zone(None)), "2026-07-01 03:12:05.120+00:00");
         assert_eq!((count(1, "rule"), count(2, "rule")), ("1 rule".into(), "2 rules".into()));
     }
 }

@@ -7,8 +7,9 @@ use twinhub_actors::domain::rules::scenario;
 
 use super::print::{count, line};
 use super::sources::{self, Source};
-use super::{Failed, check};
+use super::{Failed, check, secrets};
 use crate::api::automation::tests_begin;
+use crate::config::Config;
 
 /// Which files.
 #[derive(Args, Debug)]
@@ -22,19 +23,22 @@ pub struct TestArgs {
 }
 
 /// Runs the tests. False where one failed, or a file does not check out.
-pub fn run(args: &TestArgs, folder: Option<PathBuf>) -> Result<bool, Failed> {
-    let sources = sources::read(&args.paths, folder)?;
+pub fn run(args: &TestArgs, config: &Config) -> Result<bool, Failed> {
+    let sources = sources::read(&args.paths, config.rules.clone(), &secrets(config))?;
     let say = |text: &str| line(text).map_err(Failed::Broke);
     let wrong = check::problems(&sources);
     wrong.iter().try_for_each(|problem| say(problem))?;
     let (mut passed, mut failed) = (0, 0);
     for source in &sources {
-        for Tested { rule, name, failure } in test(source, args.rule.as_deref()) {
+        for Tested { rule, name, failure, failed_actions } in test(source, args.rule.as_deref()) {
             let path = &source.path;
             match failure {
                 None => {
                     passed += 1;
                     say(&format!("ok      {path}  {rule}: {name}"))?;
+                    for failed in failed_actions {
+                        say(&indented(&format!("an action failed {failed}")))?;
+                    }
                 }
                 Some(failure) => {
                     failed += 1;
@@ -53,6 +57,7 @@ struct Tested {
     rule: String,
     name: String,
     failure: Option<String>,
+    failed_actions: Vec<String>,
 }
 
 fn test(source: &Source, only: Option<&str>) -> Vec<Tested> {
@@ -68,6 +73,7 @@ fn test(source: &Source, only: Option<&str>) -> Vec<Tested> {
             rule: rule.id.to_string(),
             name: verdict.name,
             failure: verdict.failure,
+            failed_actions: verdict.failed_actions,
         }));
     }
     tested

@@ -49,6 +49,42 @@ async fn writers_that_read_again_lose_nothing() {
     assert_eq!(hub.json(TWIN).await["desired"], json!({ "ann": ROUNDS, "bob": ROUNDS, "sum": 2 * ROUNDS }));
 }
 
+#[tokio::test]
+async fn if_match_takes_a_list_of_versions() {
+    let hub = House::new().start().await;
+    hub.post("/api/devices", &json!({ "device_id": "pump-1", "name": "Pump" })).await;
+    let version = hub.json(TWIN).await["version"].as_u64().unwrap();
+    let [among, nowhere] = [format!("\"999\", \"{version}\""), "\"998\", W/\"999\"".to_owned()];
+    for path in ["/api/devices/pump-1", TWIN, "/api/devices/pump-1/schedule"] {
+        let (method, body) = match path.ends_with("schedule") {
+            true => (Method::PUT, json!([])),
+            false => (Method::PATCH, json!({ "tags": { "path": path } })),
+        };
+        let change = async |tags: &str| {
+            let request = hub.request(method.clone(), path).header("If-Match", tags).json(&body);
+            let answer = request.send().await.unwrap();
+            (answer.status(), answer.json::<Value>().await.unwrap())
+        };
+        let (status, problem) = change(&nowhere).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::PRECONDITION_FAILED, &json!("version_mismatch")));
+        for malformed in ["\"999\" \"1\"", "abc", "*, \"1\"", ""] {
+            let (status, problem) = change(malformed).await;
+            assert_eq!(
+                (status, &problem["code"]),
+                (StatusCode::BAD_REQUEST, &json!("bad_if_match")),
+                "{malformed}"
+            );
+        }
+        if path.ends_with("pump-1") {
+            assert_eq!(change(&among).await.0, StatusCode::OK);
+        } else {
+            assert_eq!(change(&among).await.0, StatusCode::PRECONDITION_FAILED, "it has gone on meanwhile");
+            let now = hub.json(TWIN).await["version"].as_u64().unwrap();
+            assert_eq!(change(&format!("\"999\" ,\"{now}\"")).await.0, StatusCode::OK, "{path}");
+        }
+    }
+}
+
 async fn write(hub: &Hub, version: u64, who: &str, round: u64) -> StatusCode {
     patch(hub, version, &json!({ "desired": { "by": who, "round": round } })).await
 }

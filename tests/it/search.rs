@@ -60,7 +60,9 @@ async fn devices_are_found_by_everything_in_them() {
         check(&hub, "!(battery < 20)", "", "b").await; // of `d` nothing is known
         check(&hub, "!has(battery)", "", "d").await;
         check(&hub, "claimed && has(temperature) && temperature.age < 3600", "", "a c").await;
-        check(&hub, "status == 'unknown' || type == 'fan'", "", "b d").await;
+        check(&hub, "status == 'offline' && !has(last_seen) || type == 'fan'", "", "b d").await;
+        check(&hub, "status == 'unknown'", "", "d").await; // the word of earlier versions
+        check(&hub, "status in ['unknown']", "", "d").await;
         check(&hub, "id.matches('^[ab]$') && number > 0 && now > created_at", "-number", "b a").await;
         // Sorted by any property: who has none is last, in both directions.
         check(&hub, "", "reported.battery", "c a b d").await;
@@ -78,6 +80,98 @@ async fn devices_are_found_by_everything_in_them() {
             hub = house.start().await;
         }
     }
+}
+
+/// The warnings of a list, each as its code and its detail.
+async fn warnings(hub: &Hub, query: &[(&str, &str)]) -> Vec<String> {
+    let response = list(hub, query).await;
+    assert_eq!(response.status(), StatusCode::OK, "{query:?}");
+    let Some(told) = response.headers().get("X-Warnings") else { return Vec::new() };
+    let told: Vec<Value> = serde_json::from_str(told.to_str().unwrap()).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    told.iter().map(|warning| format!("{}: {}", text(&warning["code"]), text(&warning["detail"]))).collect()
+}
+
+#[tokio::test]
+async fn versions_ids_and_umlauts_sort_and_are_found_as_people_mean_them() {
+    let house = House::new();
+    let mut hub = house.start().await;
+    for (id, name, version) in [
+        ("climate-10", "Bu\u{308}ro", "1.2.0"),
+        ("climate-9", "B\u{fc}ro", "v1.10.0"),
+        ("climate-1", "Hall", "1.10.0-rc.1"),
+    ] {
+        device(&hub, id, json!({ "name": name }), json!({ "firmware_version": version })).await;
+    }
+    for restarted in [false, true] {
+        check(&hub, "", "id", "climate-1 climate-9 climate-10").await;
+        check(&hub, "has(firmware_version)", "-id", "climate-10 climate-9 climate-1").await;
+        check(&hub, "", "firmware_version", "climate-10 climate-1 climate-9").await;
+        check(&hub, "firmware_version < '1.10.0'", "id", "climate-1 climate-10").await;
+        for q in ["b\u{fc}ro", "BU\u{308}RO"] {
+            assert_eq!(found(&hub, &[("q", q), ("sort", "id")]).await.0, "climate-9 climate-10", "{q}");
+        }
+        if !restarted {
+            assert!(hub.terminate().await.success());
+            hub = house.start().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_names_what_no_device_has_is_told() {
+    let hub = House::new().start().await;
+    let registration = json!({ "type": "pump", "tags": { "floor": "2" } });
+    device(&hub, "a", registration, json!({ "battery": 15 })).await;
+    let check = async |query: &[(&str, &str)], expected: &[&str]| {
+        assert_eq!(warnings(&hub, query).await, expected, "{query:?}");
+    };
+    check(&[("filter", "battery < 20 && type == 'pump'"), ("sort", "battery")], &[]).await;
+    check(
+        &[("filter", "type==pump")],
+        &["quotes_missing: no device reports `pump`; a text stands in quotes: \"pump\""],
+    )
+    .await;
+    check(&[("sort", "foo")], &["unknown_name: no device reports `foo`"]).await;
+    check(
+        &[("filter", "batery < 20 || tag.flor == '2'")],
+        &[
+            "unknown_name: no device reports `batery`; did you mean `battery`?",
+            "unknown_name: no device has a tag `flor`; did you mean `floor`?",
+        ],
+    )
+    .await;
+    for (filter, detail) in [
+        ("status == online", "at character 11: a text stands in quotes: status == \"online\""),
+        (
+            "status == 'onlin'",
+            "at character 11: `status` is never \"onlin\", but one of online, offline, unknown; did you mean \"online\"?",
+        ),
+        ("mode != 5", "at character 9: `mode` is a text, one of manual, schedule, and never 5"),
+        ("claimed == 'true'", "at character 12: `claimed` is true or false, and no text"),
+    ] {
+        let response = list(&hub, &[("filter", filter)]).await;
+        assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY, "{filter}");
+        let told = response.json::<Value>().await.unwrap()["detail"].as_str().unwrap().to_owned();
+        assert_eq!(told, format!("`filter`: {detail}"), "{filter}");
+    }
+    // What acts on devices is refused where it found none by such a name, and told of it otherwise.
+    let bulk = async |filter: &str, dry_run: bool| {
+        let body =
+            json!({ "filter": filter, "action": { "desired": { "power": "on" } }, "dry_run": dry_run });
+        let response = hub.post("/api/devices/bulk", &body).await;
+        (response.status(), response.json::<Value>().await.unwrap())
+    };
+    let (status, problem) = bulk("type==pump", false).await;
+    assert_eq!((status, &problem["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("filter")));
+    let told = problem["detail"].as_str().unwrap();
+    assert!(told.starts_with("`filter`: no device matched: no device reports `pump`"), "{told}");
+    let (status, preview) = bulk("type==pump", true).await;
+    assert_eq!((status, &preview["warnings"][0]["code"]), (StatusCode::OK, &json!("quotes_missing")));
+    let (status, job) = bulk("battery > 99", false).await;
+    assert_eq!((status, &job["status"]), (StatusCode::ACCEPTED, &json!("failed")));
+    assert_eq!(job["reason"], "no device matched: nothing was done");
+    assert_eq!(job["percent"], 0);
 }
 
 #[tokio::test]

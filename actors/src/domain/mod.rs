@@ -18,8 +18,11 @@ pub mod rules;
 pub mod schedule;
 pub mod series;
 pub mod settings;
+pub mod text;
 pub mod topic;
 pub mod twin;
+pub mod versions;
+pub mod words;
 
 pub use clock::{Clock, Timestamp};
 pub use command::{Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus};
@@ -28,3 +31,4 @@ pub use id::{BadDeviceId, DeviceId, DeviceNumber};
 pub use json::{Json, Number, Object};
 pub use reading::{Quality, Reading, Scalar, Telemetry};
 pub use twin::{Input, Mode, Outcome, Publish, Refusal, Status, Twin};
+pub use versions::Versions;

@@ -10,6 +10,7 @@
 use super::clock::Timestamp;
 use super::json::{Json, JsonError, Object};
 use super::reading::{Reading, Scalar, Telemetry};
+use super::twin::inside;
 
 /// More readings than this in one message are refused.
 pub const MOST_READINGS: usize = 1_000;
@@ -17,6 +18,9 @@ pub const MOST_READINGS: usize = 1_000;
 pub const LONGEST_NAME: usize = 256;
 /// A text value has at most this many bytes.
 pub const LONGEST_TEXT: usize = 16_384;
+
+/// A unit has at most this many bytes.
+pub const LONGEST_UNIT: usize = 64;
 
 /// Why a payload was not read. `reason` is the stable word that rejections are counted by.
 #[derive(Debug, thiserror::Error)]
@@ -91,12 +95,12 @@ pub fn telemetry_from(mut payload: Object) -> Result<Telemetry, PayloadError> {
         }
         None => {
             let units = match payload.remove("units") {
-                Some(Json::Object(units)) => units,
+                Some(units @ Json::Object(_)) => units,
                 Some(other) => {
                     payload.insert("units", other); // a reading that happens to be called so
-                    Object::default()
+                    Json::Null
                 }
-                None => Object::default(),
+                None => Json::Null,
             };
             flatten("", &Json::Object(payload), &units, &mut telemetry.readings)?;
         }
@@ -114,7 +118,7 @@ pub fn telemetry_from(mut payload: Object) -> Result<Telemetry, PayloadError> {
 /// There are too many, or one has a name or a text that is too long.
 pub fn scalars(object: &Object) -> Result<Vec<Reading>, PayloadError> {
     let mut readings = Vec::new();
-    flatten("", &Json::Object(object.clone()), &Object::default(), &mut readings)?;
+    flatten("", &Json::Object(object.clone()), &Json::Null, &mut readings)?;
     Ok(readings)
 }
 
@@ -187,7 +191,7 @@ fn quality_score(score: &Json) -> Option<u8> {
     (0.0..=100.0).contains(&score).then(|| score.round() as u8)
 }
 
-fn flatten(prefix: &str, value: &Json, units: &Object, into: &mut Vec<Reading>) -> Result<(), PayloadError> {
+fn flatten(prefix: &str, value: &Json, units: &Json, into: &mut Vec<Reading>) -> Result<(), PayloadError> {
     let join = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
     match value {
         Json::Null => Ok(()),
@@ -202,7 +206,7 @@ fn flatten(prefix: &str, value: &Json, units: &Object, into: &mut Vec<Reading>) 
             if into.len() >= MOST_READINGS {
                 return Err(PayloadError::TooMany);
             }
-            let unit = units.get(prefix).and_then(Json::as_str).map(Into::into);
+            let unit = inside(units, prefix).and_then(Json::as_str).map(Into::into);
             match Scalar::from_json(value.clone()) {
                 Some(value) => push(into, prefix, value, unit),
                 None => Ok(()),
@@ -217,20 +221,43 @@ fn push(
     value: Scalar,
     unit: Option<Box<str>>,
 ) -> Result<(), PayloadError> {
-    let bad = |detail: String| PayloadError::BadValue { name: name.chars().take(64).collect(), detail };
-    if name.is_empty() || name.len() > LONGEST_NAME {
-        return Err(bad(format!(
-            "a reading's name has 1 to {LONGEST_NAME} bytes, this one has {}",
-            name.len()
-        )));
-    }
+    let bad = |detail: String| PayloadError::BadValue { name: shown(name), detail };
+    check_name(name).map_err(bad)?;
     if let Scalar::Text(text) = &value
         && text.len() > LONGEST_TEXT
     {
         return Err(bad(format!("a text has {LONGEST_TEXT} bytes at most, this one has {}", text.len())));
     }
+    if let Some(unit) = &unit
+        && unit.len() > LONGEST_UNIT
+    {
+        return Err(bad(format!("a unit has {LONGEST_UNIT} bytes at most, this one has {}", unit.len())));
+    }
     into.push(Reading { name: name.into(), value, unit, quality_score: None });
     Ok(())
+}
+
+/// Can a reading be called so? An error says why not. Control characters would be lines of their own in logs and
+/// files, and nobody could type them in a filter.
+fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > LONGEST_NAME {
+        return Err(format!("a reading's name has 1 to {LONGEST_NAME} bytes, this one has {}", name.len()));
+    }
+    if name.bytes().any(|byte| byte.is_ascii_control())
+        || (!name.is_ascii() && name.chars().any(char::is_control))
+    {
+        return Err("a reading's name has no control characters".into());
+    }
+    Ok(())
+}
+
+/// The beginning of a name, as a message can show it.
+fn shown(name: &str) -> String {
+    let mut shown = String::new();
+    for character in name.chars().take(64) {
+        if character.is_control() { shown.extend(character.escape_default()) } else { shown.push(character) }
+    }
+    shown
 }
 
 fn timestamp(value: &Json) -> Result<Option<Timestamp>, PayloadError> {
@@ -286,6 +313,10 @@ mod tests {
         check(r#"{"t": 1, "x": null, "timestamp": 1767268800}"#, "t=1 2026-01-01T12:00:00.000Z");
         check(r#"{"t": 1, "units": {"t": "°C"}, "device_id": "x"}"#, "t=1°C");
         check(
+            r#"{"motor": {"rpm": 5, "u": 6}, "units": {"motor": {"rpm": "1/min"}, "motor.u": "V"}}"#,
+            "motor.rpm=51/min motor.u=6V",
+        );
+        check(
             r#"{"sensor_readings": [{"sensor_type": "t", "value": 1, "unit": "°C", "quality_score": 98}],
                 "timestamp": "2026-01-01T12:00:00Z", "device_status": "ok"}"#,
             "t=1°C device_status=ok 2026-01-01T12:00:00.000Z",
@@ -313,6 +344,18 @@ mod tests {
             r#"{"sensor_readings": [{"sensor_type": "t", "value": 1, "quality_score": 101}]}"#,
             "bad_value: `sensor_readings[0].quality_score`: 101 is no number from 0 to 100",
         );
+        for name in [r"a\u0000b", r"a\nb", r"\u007f", r"\u0085"] {
+            for payload in [
+                format!("{{\"{name}\": 1}}"),
+                format!("{{\"motor\": {{\"{name}\": 1}}}}"),
+                format!("{{\"sensor_readings\": [{{\"sensor_type\": \"{name}\", \"value\": 1}}]}}"),
+            ] {
+                let error = telemetry(payload.as_bytes()).expect_err(&payload);
+                let told = error.to_string();
+                assert!(told.ends_with("a reading's name has no control characters"), "{payload}: {told}");
+                assert!(!told.contains(char::is_control), "{payload}: {told:?}");
+            }
+        }
         check("{\"t\": NaN}", "not_json: not JSON: expected value at line 1 column 7");
     }
 

@@ -23,6 +23,11 @@ pub struct ListDevices(pub DeviceQuery);
 #[rtype(result = "Result<Option<Twin>, StoreError>")]
 pub struct FindSerial(pub String);
 
+/// The device whose token has this hash.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<DeviceId>, StoreError>")]
+pub struct FindToken(pub String);
+
 /// Raw readings of one device.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<StoredReading>, StoreError>")]

@@ -9,7 +9,7 @@ use crate::store::{DevicePage, DeviceQuery};
 
 /// A page of the twins that `query` asks for and that `filter` is true of, each and all as of the last commit.
 #[derive(Clone, Debug, Default, Message)]
-#[rtype(result = "Result<DevicePage, HubError>")]
+#[rtype(result = "Result<Found, HubError>")]
 pub struct Find {
     pub query: DeviceQuery,
     pub filter: Option<Filter>,
@@ -19,10 +19,35 @@ pub struct Find {
 
 /// All such twins, by number; what the query says of order and page is left aside.
 #[derive(Clone, Debug, Default, Message)]
-#[rtype(result = "Result<Vec<(DeviceId, DeviceNumber)>, HubError>")]
+#[rtype(result = "Result<FoundAll, HubError>")]
 pub struct FindAll {
     pub query: DeviceQuery,
     pub filter: Option<Filter>,
+}
+
+/// A page, and what its asker should know.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    pub page: DevicePage,
+    pub warnings: Vec<Warning>,
+}
+
+/// All that were found, by number, and what their asker should know.
+#[derive(Clone, Debug, Default)]
+pub struct FoundAll {
+    pub devices: Vec<(DeviceId, DeviceNumber)>,
+    pub warnings: Vec<Warning>,
+}
+
+/// What is allowed, and probably not what was meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// `unknown_name`: no device has what is named. `quotes_missing`: nor this, which stands where a text may.
+    pub code: &'static str,
+    /// `filter` or `sort`.
+    pub field: &'static str,
+    /// A sentence without its full stop.
+    pub detail: String,
 }
 
 impl FindAll {

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::automation::Automation;
 use crate::domain::fleet::{BadTemplate, JobId, Template};
-use crate::domain::{Cause, DeviceId, Object};
+use crate::domain::{Cause, DeviceId, Object, Versions};
 use crate::fleet::jobs::Jobs;
 use crate::store::StoreError;
 
@@ -58,8 +58,8 @@ pub struct Wish {
     pub id: Box<str>,
     pub said: Object,
     pub how: How,
-    /// Only if it is at this version.
-    pub if_version: Option<u64>,
+    /// Only if it is at one of these versions.
+    pub if_version: Option<Versions>,
 }
 
 /// How what is said becomes a template.
@@ -113,7 +113,7 @@ pub enum TemplateRefusal {
     #[error("there is a template `{0}` already")]
     Taken(Box<str>),
     #[error("the template is at version {current}, not {expected}")]
-    Version { current: u64, expected: u64 },
+    Version { current: u64, expected: Versions },
     #[error(transparent)]
     Bad(#[from] BadTemplate),
     #[error("the template `{id}` is in use (devices: {devices}): with force=true it is taken off them")]

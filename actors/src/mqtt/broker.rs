@@ -13,9 +13,11 @@ mod admission;
 mod connection;
 mod exactly_once;
 mod gate;
+mod handed;
 mod hooks;
 mod lanes;
 mod retained;
+mod rights;
 mod sessions;
 mod stream;
 mod wills;
@@ -42,6 +44,7 @@ use self::accept::{Connections, Served};
 use self::admission::Admission;
 use self::connection::{Common, MOST_TOPIC_ALIASES};
 use self::exactly_once::ExactlyOnce;
+use self::handed::HandedOver;
 use self::hooks::Hooks;
 use self::lanes::Lanes;
 use self::retained::Retained;
@@ -52,7 +55,8 @@ use self::wills::Wills;
 use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
 use super::runtime::OwnRuntime;
-use super::{Link, LinkError, LinkState, Outgoing, topics, whole_seconds};
+use super::{Link, LinkError, LinkState, Outgoing, Published, topics, whole_seconds};
+use crate::domain::CommandId;
 use crate::receipt::{Receipt, Settled};
 use crate::store::{RetainedStore, StoreError};
 
@@ -126,6 +130,7 @@ pub struct BrokerFigures {
 pub struct EmbeddedBroker {
     address: SocketAddr,
     lanes: Lanes,
+    handed: Arc<HandedOver>,
     wills: Arc<Wills>,
     connections: Arc<Connections>,
     retained: Arc<Retained>,
@@ -156,6 +161,7 @@ impl EmbeddedBroker {
             storage,
             retained,
             exactly_once: ExactlyOnce::default(),
+            handed: Arc::default(),
             largest_packet: config.max_packet_size,
         });
         Self::listen(settings, Arc::new(intake), common, config)
@@ -176,6 +182,7 @@ impl EmbeddedBroker {
         let listener = listen(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
 
+        intake.subscribers().are_told();
         let wills = Arc::new(Wills::new(Arc::clone(&intake), Arc::clone(&common)));
         let hooks = Arc::new(Hooks::new(Arc::clone(&intake), Arc::clone(&common), Arc::clone(&wills)));
         let connections = Arc::new(Connections::new(settings.most_clients));
@@ -192,6 +199,7 @@ impl EmbeddedBroker {
         };
         let sessions = Arc::new(Sessions::new(settings.sessions, Arc::clone(&common), intake));
         let retained = Arc::clone(&common.retained);
+        let handed = Arc::clone(&common.handed);
         handle.spawn(accept::accept(listener, served, Arc::clone(&connections)));
         handle.spawn(Arc::clone(&retained).write());
         handle.spawn(sweep(Arc::clone(&common), Arc::clone(&sessions)));
@@ -199,7 +207,17 @@ impl EmbeddedBroker {
         info!(%address, "embedded broker listens");
         let accepting = AtomicBool::new(true);
         let lanes = Lanes::new(&common.router, &handle);
-        Ok(Arc::new(Self { address, lanes, wills, connections, retained, sessions, accepting, runtime }))
+        Ok(Arc::new(Self {
+            address,
+            lanes,
+            handed,
+            wills,
+            connections,
+            retained,
+            sessions,
+            accepting,
+            runtime,
+        }))
     }
 
     /// Where it listens.
@@ -211,7 +229,12 @@ impl EmbeddedBroker {
 
 #[async_trait]
 impl Link for EmbeddedBroker {
-    async fn publish(&self, message: &Outgoing, expires_in: Option<Duration>) -> Result<(), LinkError> {
+    async fn publish(
+        &self,
+        message: &Outgoing,
+        expires_in: Option<Duration>,
+    ) -> Result<Published, LinkError> {
+        self.handed.note(message, expires_in);
         let mut packet = PublishPacket::new(message.topic.clone(), message.payload.clone(), QoS::AtLeastOnce);
         if let Some(seconds) = expires_in.map(whole_seconds) {
             packet = packet.with_message_expiry_interval(seconds);
@@ -224,7 +247,11 @@ impl Link for EmbeddedBroker {
         if let Some(kept) = kept {
             kept.await.map_err(|_| stopped())?.map_err(|_| stopped())?;
         }
-        Ok(())
+        Ok(Published::Taken) // who listens was known before
+    }
+
+    fn recall(&self, command: CommandId) {
+        self.handed.forget(command);
     }
 
     fn state(&self) -> LinkState {
@@ -233,6 +260,8 @@ impl Link for EmbeddedBroker {
             connected: self.accepting.load(Ordering::Acquire),
             detail: format!("embedded broker on {}", self.address),
             connections: clients as u64,
+            withheld: self.handed.withheld(),
+            warning: None,
             broker: Some(BrokerFigures {
                 most_connections: most as u64,
                 connections_refused,
@@ -312,6 +341,7 @@ async fn sweep(common: Arc<Common>, sessions: Arc<Sessions>) {
     loop {
         tick.tick().await;
         common.retained.sweep();
+        common.handed.sweep();
         if let Err(error) = common.storage.cleanup_expired().await {
             warn!(%error, "expired sessions were not swept");
         }

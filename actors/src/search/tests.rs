@@ -3,6 +3,7 @@
 mod random;
 
 use super::*;
+use crate::domain::DeviceId;
 use crate::domain::rules::{Field, Filter};
 use crate::domain::twin::{Change, Registration};
 use crate::domain::{Cause, Input, Object, payload};
@@ -55,7 +56,7 @@ impl House {
     }
 
     async fn page(&self, find: Find) -> Result<DevicePage, HubError> {
-        self.hub.search.send(find).await.unwrap()
+        Ok(self.hub.search.send(find).await.unwrap()?.page)
     }
 
     /// The ids that are found, sorted by `sort` (`-battery`), and how many there are.
@@ -118,7 +119,7 @@ async fn finds_in_memory_and_in_the_store_alike() {
         assert_eq!(house.page(listed).await.unwrap().twins[0].id, device("b"));
         let query = DeviceQuery { device_type: Some("pump".into()), ..DeviceQuery::default() };
         let all = FindAll { query, filter: Some(Filter::compile("battery < 20").unwrap()) };
-        let all = house.hub.search.send(all).await.unwrap().unwrap();
+        let all = house.hub.search.send(all).await.unwrap().unwrap().devices;
         assert_eq!(all, [(device("a"), DeviceNumber(1))]);
         house = house.again().await;
         // One of them is back in memory, one is gone, one is new.
@@ -178,6 +179,7 @@ async fn a_filter_that_takes_too_long_is_given_up() {
         store: house.store.clone(),
         clock: house.clock.clone(),
         journal: house.hub.journal.clone(),
+        counters: Arc::clone(&house.hub.counters),
         patience: Duration::from_secs(5),
         processors: 2,
         learned: OnceCell::new(),
@@ -192,7 +194,7 @@ async fn a_filter_that_takes_too_long_is_given_up() {
     check(1, "battery < 20", "the filter costs too much time").await;
     check(0, "", "other searches").await;
     let all = means(1).page(find("", "", 0, 9)).await.unwrap();
-    assert_eq!(all.total, 4, "what costs little takes the time that it takes");
+    assert_eq!(all.page.total, 4, "what costs little takes the time that it takes");
 }
 
 #[test]
@@ -200,7 +202,9 @@ fn the_store_is_not_asked_for_what_it_does_not_know_truly() {
     let narrow = |query: DeviceQuery| {
         let find = Find { query, ..Find::default() };
         let (groups, now) = (HashSet::new(), Timestamp::default());
-        Question { find, groups, want: Want::Ids, now, until: None }.narrow().is_some()
+        Question { find, unheard: Unheard::default(), groups, want: Want::Ids, now, until: None }
+            .narrow()
+            .is_some()
     };
     let groups = |many: usize| DeviceQuery { groups: vec!["g".into(); many], ..DeviceQuery::default() };
     assert!(narrow(groups(DeviceQuery::MOST_GROUPS)) && !narrow(groups(DeviceQuery::MOST_GROUPS + 1)));

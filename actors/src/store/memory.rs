@@ -87,8 +87,10 @@ impl Store for MemoryStore {
         found.sort_by(|one, other| {
             let by_key = match query.sort {
                 DeviceSort::Number => std::cmp::Ordering::Equal,
-                DeviceSort::Id => one.id.cmp(&other.id),
-                DeviceSort::Name => select::key(one.display_name()).cmp(select::key(other.display_name())),
+                DeviceSort::Id => select::ordered(one.id.as_str()).cmp(&select::ordered(other.id.as_str())),
+                DeviceSort::Name => {
+                    select::ordered(one.display_name()).cmp(&select::ordered(other.display_name()))
+                }
                 DeviceSort::Type => one.profile.device_type.cmp(&other.profile.device_type),
                 DeviceSort::Status => one.status.as_str().cmp(other.status.as_str()),
                 DeviceSort::LastSeen => one.last_seen.cmp(&other.last_seen),
@@ -127,6 +129,13 @@ impl Store for MemoryStore {
         let by_id =
             || twins().find(|twin| twin.profile.serial_number.is_empty() && twin.id.as_str() == serial);
         Ok(by_serial.or_else(by_id).cloned())
+    }
+
+    async fn find_token(&self, hash: &str) -> Result<Option<DeviceId>, StoreError> {
+        let inner = self.inner();
+        let mut twins = inner.twins.values().map(|(_, twin)| twin);
+        let is_its = |twin: &&Twin| !hash.is_empty() && twin.profile.text("token_hash") == hash;
+        Ok(twins.find(is_its).map(|twin| twin.id.clone()))
     }
 
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {
@@ -319,6 +328,7 @@ impl Inner {
                 return; // here already
             }
             self.head.seq = last.seq;
+            self.head.at = Some(batch.at);
             self.journal.push((batch.at, batch.events.to_vec()));
         }
         for recorded in batch.events.iter() {

@@ -22,7 +22,7 @@ pub use automation::{
 pub use fleet::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, Record, Sweep};
 pub use memory::MemoryStore;
 pub use retained::{RetainedChange, RetainedMessage, RetainedStore};
-pub use sql::{SqlOptions, SqlStore};
+pub use sql::{Keeping, SqlOptions, SqlStore};
 
 use std::sync::Arc;
 
@@ -108,6 +108,8 @@ pub struct Head {
     pub number: i64,
     /// The largest id of an outgoing message given, 0 when none was.
     pub outgoing: u64,
+    /// The last moment that the store knows of; none where nothing was written.
+    pub at: Option<Timestamp>,
 }
 
 /// Which devices, in which order, which part of them.
@@ -248,6 +250,10 @@ pub enum StoreError {
     /// What is stored does not make sense to this program.
     #[error("{operation}: the stored data are damaged: {detail}")]
     Damaged { operation: &'static str, detail: String },
+    /// Other events stand where this batch's were to go: another program writes to the same store. Nothing of the
+    /// batch was done, and no later try can succeed.
+    #[error("{operation}: another program has written to the same store: {detail}")]
+    Conflict { operation: &'static str, detail: String },
 }
 
 /// A durable store.
@@ -276,6 +282,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The device with this serial number, or with this id and no serial number.
     async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError>;
+
+    /// The device whose token has this hash.
+    async fn find_token(&self, hash: &str) -> Result<Option<DeviceId>, StoreError>;
 
     /// Raw readings.
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError>;

@@ -7,6 +7,8 @@ use super::{
 use crate::domain::alarm::{Alarm, Originator};
 use crate::domain::rules::{RuleId, RunEntry, RunOutcome};
 use crate::domain::series::{HistoryQuery, StoredReading};
+use crate::domain::text::{order_key, searched};
+use crate::domain::twin::presence::SHORTEST_SILENCE_MS;
 use crate::domain::{
     DeviceId, DeviceNumber, Event, EventBody, Json, Recorded, Scalar, Status, Timestamp, Twin,
 };
@@ -25,9 +27,14 @@ pub fn key(text: &str) -> &str {
     cut(text, KEY)
 }
 
+/// What twins are sorted by where that is a text for people: see [`order_key`].
+pub fn ordered(text: &str) -> String {
+    order_key(text, KEY)
+}
+
 /// What a search looks into: id, serial number and name in lower case, a line each.
 pub fn search_text(twin: &Twin) -> String {
-    let text = format!("{}\n{}\n{}", twin.id, twin.profile.serial_number, twin.profile.name).to_lowercase();
+    let text = searched(&format!("{}\n{}\n{}", twin.id, twin.profile.serial_number, twin.profile.name));
     cut(&text, SEARCHED).to_owned()
 }
 
@@ -72,7 +79,7 @@ pub fn is_called(query: &DeviceQuery, twin: &Twin) -> bool {
         // As nearly all are; a search asks it of thousands, and this needs no text of its own.
         return lines.iter().any(|line| contains(line.as_bytes(), part.as_bytes()));
     }
-    search_text(twin).contains(&part.to_lowercase())
+    search_text(twin).contains(&searched(part))
 }
 
 /// Is `part` in `text`, whatever the case of its ASCII letters?
@@ -113,9 +120,9 @@ pub fn is_run(query: &RunQuery, entry: &RunEntry) -> bool {
         && in_time(*from, *to, entry.at)
 }
 
-/// The ids that a run's actions were for, each as often as it was.
+/// The ids that a run's actions were for, done or not, each as often as it was.
 pub fn acted_on(entry: &RunEntry) -> impl Iterator<Item = &DeviceId> {
-    entry.actions.iter().filter_map(|action| action.device.as_ref())
+    entry.actions.iter().filter_map(|action| action.device.as_ref()).chain(&entry.targets)
 }
 
 /// Did the rule do something?
@@ -160,7 +167,9 @@ pub fn makes_twin(event: &Event) -> bool {
 /// What the store knows of when this twin is to be woken; none where nothing waits.
 pub fn deadline(twin: &Twin) -> Option<Deadline> {
     let wake_at = twin.wake_at(Timestamp::default());
-    let silence = match (twin.status, twin.last_seen, twin.silence_ms()) {
+    // Of an unknown rhythm the shortest: how long such a device may be silent is set with the hub, not with it. A twin
+    // that is woken too early finds nothing to do and waits on.
+    let silence = match (twin.status, twin.last_seen, twin.silence_ms(SHORTEST_SILENCE_MS)) {
         (Status::Online, Some(seen), Some(silence)) => Some((seen, silence)),
         _ => None,
     };
@@ -213,6 +222,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_umlaut_is_found_however_it_was_typed() {
+        let mut twin = Twin::new(DeviceId::parse("p").unwrap(), DeviceNumber(1), Timestamp::default());
+        let [composed, decomposed] = ["Büro 2", "Bu\u{308}ro 2"];
+        for (name, part) in [(composed, "bu\u{308}ro"), (decomposed, "büro"), (decomposed, "U\u{308}RO")] {
+            twin.profile.name = name.into();
+            let query = DeviceQuery { q: Some(part.into()), ..DeviceQuery::default() };
+            assert!(is_called(&query, &twin), "{part} in {name}");
+        }
+        let query = DeviceQuery { q: Some("buro".into()), ..DeviceQuery::default() };
+        assert!(!is_called(&query, &twin));
+    }
+
+    #[test]
     fn a_name_is_found_in_either_way_of_looking() {
         let mut twin = Twin::new(DeviceId::parse("Pump-1").unwrap(), DeviceNumber(1), Timestamp::default());
         twin.profile.serial_number = "SN-9".into();
@@ -223,7 +245,7 @@ mod tests {
             ];
             for part in parts {
                 let query = DeviceQuery { q: Some(part.into()), ..DeviceQuery::default() };
-                let found = search_text(&twin).contains(&part.to_lowercase());
+                let found = search_text(&twin).contains(&searched(part));
                 assert_eq!(is_called(&query, &twin), found, "`{part}` in `{name}`");
             }
         }

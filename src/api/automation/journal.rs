@@ -88,7 +88,8 @@ pub async fn get_run(Run(id): Run, params: Params, state: Data<WebState>) -> Res
 }
 
 /// Why did the fan start at 03:12, and why did it not? The runs of all rules, the newest first. With `device=` those that
-/// the device fired and those that acted upon it, whatever came of that; `role` says which. What acted upon an
+/// the device fired, those that acted upon it, whatever came of that, and those that would have and did not; `role`
+/// says which. What acted upon an
 /// earlier device of the same id is not among them.
 #[utoipa::path(
     get,
@@ -123,10 +124,16 @@ async fn list(
     let paging = Paging::take(&mut params)?;
     let (device, query) = query(params, rule)?;
     let device = match device {
-        Some(id) => Some(find(state, &id).await?.number),
+        Some(id) => Some((find(state, &id).await?.number, id)),
         None => None,
     };
-    let query = RunQuery { device, offset: paging.offset(), limit: paging.limit, ..query };
+    let device = device.as_ref().map(|(number, id)| (id, *number));
+    let query = RunQuery {
+        device: device.map(|(_, number)| number),
+        offset: paging.offset(),
+        limit: paging.limit,
+        ..query
+    };
     let page = state.hub.archive.send(ListRuns(query)).await??;
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, page.total);

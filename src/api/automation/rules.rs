@@ -6,6 +6,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::domain::DeviceId;
 use twinhub_actors::domain::rules::{RuleId, RunEntry};
+use twinhub_actors::domain::text::{order_key, searched};
 use twinhub_actors::messages::archive::LastRuns;
 use twinhub_actors::messages::automation::{RuleStands, RulesRead};
 
@@ -49,7 +50,9 @@ pub async fn list_rules(
     let RulesRead { rules, warnings, .. } = super::read(&state).await?;
     let tree = state.hub.tree.now();
     let placed = device.as_deref().map(|twin| Placed::new(twin, &tree));
-    let fitting: Vec<_> = rules.into_iter().filter(|stands| filter.takes(stands, placed.as_ref())).collect();
+    let mut fitting: Vec<_> =
+        rules.into_iter().filter(|stands| filter.takes(stands, placed.as_ref())).collect();
+    fitting.sort_by_cached_key(|stands| order_key(stands.rule.id.as_str(), usize::MAX));
     #[expect(clippy::cast_possible_truncation, reason = "what is beyond the end is empty anyway")]
     let page: Vec<_> = fitting.iter().skip(paging.offset() as usize).take(paging.limit as usize).collect();
     let last = last_runs(&state, page.iter().map(|stands| stands.rule.id.clone()).collect()).await?;
@@ -123,7 +126,7 @@ impl Filter {
             status: params.words("status", "running, disabled or stopped", |word| {
                 ["running", "disabled", "stopped"].into_iter().find(|status| *status == word)
             })?,
-            q: params.text("q")?.map(|text| text.to_lowercase()),
+            q: params.text("q")?.map(|text| searched(&text)),
         };
         params.finish()?;
         Ok(filter)
@@ -134,9 +137,7 @@ impl Filter {
         let is_kind =
             || rule.triggers.iter().any(|trigger| self.kinds.contains(&view::kind_of(&trigger.kind)));
         let says = |q: &String| {
-            [rule.id.as_str(), &rule.alias, &rule.description]
-                .iter()
-                .any(|text| text.to_lowercase().contains(q))
+            [rule.id.as_str(), &rule.alias, &rule.description].iter().any(|text| searched(text).contains(q))
         };
         self.enabled.is_none_or(|enabled| enabled == stands.enabled)
             && self.origin.is_none_or(|origin| origin == view::origin(&rule.origin))

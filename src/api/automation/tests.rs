@@ -79,6 +79,7 @@ fn runs_are_described_as_they_are_written() {
         conditions: Vec::new(),
         outcome,
         actions: Vec::new(),
+        targets: Vec::new(),
         parent: None,
         depth: 0,
         count: 1,

@@ -2,8 +2,8 @@
 
 use twinhub_actors::domain::rules::analysis::Warning;
 use twinhub_actors::domain::rules::model::{Origin, RunMode, TriggerKind};
-use twinhub_actors::domain::rules::{Rule, RunEntry};
-use twinhub_actors::domain::{DeviceNumber, Json, Object, Timestamp};
+use twinhub_actors::domain::rules::{Rule, RunEntry, veil};
+use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use twinhub_actors::messages::automation::RuleStands;
 
 /// The kinds of triggers, by the words they have in files.
@@ -52,7 +52,9 @@ pub fn origin(origin: &Origin) -> &'static str {
 pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
     let rule = &*stands.rule;
     // In the words of whoever wrote it, in whichever form.
-    let written = &stands.sent.clone().unwrap_or_else(|| rule.source.object());
+    let source = rule.source.object();
+    let zone = rule.zone(&source);
+    let written = &veil::hide(&stands.sent.clone().unwrap_or(source));
     let (file, template) = match &rule.origin {
         Origin::File(path) => (Json::from(&**path), Json::Null),
         Origin::Api => (Json::Null, Json::Null),
@@ -74,6 +76,7 @@ pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) 
         ("file", file),
         ("template", template),
         ("mode", mode(rule.mode).into()),
+        ("timezone", zone.name().into()),
         ("priority", i64::from(rule.priority).into()),
         ("triggers", Json::Array(kinds.collect())),
         ("trigger_conditions", trigger_conditions(written)),
@@ -93,7 +96,7 @@ pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) 
 #[must_use]
 pub fn whole(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
     let mut object = rule(stands, last, warnings);
-    object.insert("rule", stands.rule.source.object().into());
+    object.insert("rule", veil::hide(&stands.rule.source.object()).into());
     object
 }
 
@@ -103,13 +106,19 @@ pub fn run(entry: &RunEntry) -> Object {
     entry.data()
 }
 
-/// The same in a list of what a device had a part in: its `role` is `fired`, or `acted_on` where something else
-/// fired.
+/// The same in a list of what a device had a part in: its `role` is `fired`, `acted_on` where something else fired, or
+/// `left_alone` where an action is for it that was not done.
 #[must_use]
-pub fn run_of(entry: &RunEntry, device: Option<DeviceNumber>) -> Object {
+pub fn run_of(entry: &RunEntry, device: Option<(&DeviceId, DeviceNumber)>) -> Object {
     let mut run = run(entry);
-    if let Some(device) = device {
-        run.insert("role", Json::from(if entry.number == device { "fired" } else { "acted_on" }));
+    if let Some((id, number)) = device {
+        let was_acted_on = || entry.actions.iter().any(|action| action.device.as_ref() == Some(id));
+        let role = match entry.number == number {
+            true => "fired",
+            false if was_acted_on() => "acted_on",
+            false => "left_alone",
+        };
+        run.insert("role", Json::from(role));
     }
     run
 }

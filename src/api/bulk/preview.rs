@@ -8,6 +8,7 @@ use twinhub_actors::messages::archive::LoadTwins;
 
 use crate::api::choice::Chosen;
 use crate::api::reply::Document;
+use crate::api::warnings;
 use crate::error::ApiError;
 use crate::web::WebState;
 
@@ -23,12 +24,12 @@ pub async fn preview(
     action: &JobAction,
     matched: Chosen,
 ) -> Result<HttpResponse, ApiError> {
-    let Chosen { devices, unknown } = matched;
+    let Chosen { devices, unknown, warnings } = matched;
     let first: Vec<DeviceId> = devices.iter().take(SHOWN).map(|(id, _)| id.clone()).collect();
     let twins = state.hub.archive.send(LoadTwins(first.clone())).await??;
     let shown = first.iter().filter_map(|id| twins.iter().find(|twin| twin.id == *id));
     let shown: Vec<Json> = shown.map(|twin| Json::Object(item(action, twin))).collect();
-    let object: Object = [
+    let mut object: Object = [
         ("dry_run", Json::Bool(true)),
         ("kind", action.kind().into()),
         ("first", Json::Array(shown.into())),
@@ -36,6 +37,7 @@ pub async fn preview(
     ]
     .into_iter()
     .collect();
+    warnings::add(&mut object, &warnings);
     Ok(Document::of(&object).with("total", &devices.len()).send(HttpResponse::Ok()))
 }
 

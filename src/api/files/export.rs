@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actix_web::http::header;
 use actix_web::web::{Bytes, Data};
-use actix_web::{HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::{StreamExt as _, stream};
 use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Twin};
 use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
@@ -17,6 +17,7 @@ use crate::api::devices::{self, Said};
 use crate::api::params::{Params, bad};
 use crate::api::schema::Listing;
 use crate::api::schema::files::Exporting;
+use crate::api::warnings;
 use crate::error::{ApiError, Problem};
 use crate::exchange::columns::{DEVICES, Shape, Table, Use};
 use crate::exchange::{Format, Keys, Writer};
@@ -53,16 +54,26 @@ enum Which {
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
 )]
-pub async fn export_devices(mut params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+pub async fn export_devices(
+    request: HttpRequest,
+    mut params: Params,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
     let (format, all) = wanted(&mut params)?;
     if params.has("sort") {
         return Err(bad("sort", "an export is in the order of numbers").into());
     }
     let Find { query, filter, .. } =
         devices::asked(params, Said::default(), &state.hub.tree.now(), state.hub.clock.now())?;
+    let mut warnings = Vec::new();
     let which = match filter {
         None => Which::by_number(query),
-        Some(_) => Which::found(&state, FindAll { query, filter }).await?,
+        Some(_) => {
+            let _turn = state.turns.take(&request).await?;
+            let found = state.hub.search.send(FindAll { query, filter }).await??;
+            warnings = found.warnings;
+            Which::Found(found.devices.into_iter().map(|(id, _)| id).collect(), 0)
+        }
     };
     let templates = state.hub.catalog.now().iter().next().is_some();
     let mut pages = Pages { state: state.clone(), which: which.clone() };
@@ -88,7 +99,9 @@ pub async fn export_devices(mut params: Params, state: Data<WebState>) -> Result
         Ok(Some((Bytes::from(text), (pages, writer, ahead))))
     });
     let body = stream::iter((!begun.is_empty()).then_some(Ok::<_, ApiError>(begun))).chain(rest);
-    Ok(file(&DEVICES, format).streaming(body))
+    let mut response = file(&DEVICES, format);
+    warnings::tell(&mut response, &warnings);
+    Ok(response.streaming(body))
 }
 
 /// The format, and whether all is asked for.
@@ -117,7 +130,7 @@ fn broken_off(error: &impl std::fmt::Display) -> ApiError {
 /// A device as a line: what it says itself, so that its template goes on saying the rest. What is not said is not
 /// in it, but that it has no template, where there are templates that it might be given.
 pub(super) fn row(twin: &Twin, may_have_template: bool) -> Object {
-    let head = twin.head();
+    let head = twin.head(twin.updated_at);
     let mut row = twin.said();
     if may_have_template && twin.template_id().is_none() {
         row.insert("template", Json::Null);
@@ -154,11 +167,6 @@ impl Which {
             limit: PAGE,
             ..query
         })
-    }
-
-    async fn found(state: &WebState, find: FindAll) -> Result<Self, ApiError> {
-        let found = state.hub.search.send(find).await??;
-        Ok(Self::Found(found.into_iter().map(|(id, _)| id).collect(), 0))
     }
 
     /// The same, without what has come since `reached` came to its end.

@@ -4,12 +4,10 @@ use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use actix_web::body::SizedStream;
-use actix_web::http::header::{
-    self, ContentDisposition, DispositionParam, DispositionType, EntityTag, IfMatch, IfNoneMatch,
-};
+use actix_web::http::header::{self, ContentDisposition, DispositionParam, DispositionType, EntityTag};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
-use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, Stream};
 use tokio::fs::File;
@@ -19,6 +17,7 @@ use tracing::warn;
 use super::{find, remove};
 use crate::api::body::Named;
 use crate::api::params::Params;
+use crate::api::precondition::{if_match_tags, if_none_match_tags};
 use crate::error::{ApiError, Problem};
 use crate::web::WebState;
 
@@ -94,18 +93,10 @@ pub async fn get_file(
         return Err(ApiError::NotFound { what: "file of firmware image", name: image.id.into() });
     }
     let tag = EntityTag::new_strong(image.sha256.to_string());
-    match request.get_header() {
-        Some(IfMatch::Items(tags)) if !tags.iter().any(|known| known.strong_eq(&tag)) => {
-            return Err(ApiError::OtherFile(tag.to_string()));
-        }
-        _ => {}
+    if if_match_tags(&request)?.is_some_and(|tags| !tags.match_strongly(&image.sha256)) {
+        return Err(ApiError::OtherFile(tag.to_string()));
     }
-    let is_known = match request.get_header() {
-        Some(IfNoneMatch::Any) => true,
-        Some(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
-        None => false,
-    };
-    if is_known {
+    if if_none_match_tags(&request).is_some_and(|tags| tags.match_weakly(&image.sha256)) {
         return Ok(head(StatusCode::NOT_MODIFIED, &tag).finish());
     }
     let asked = asked(&request, &tag).map_or(Asked::Whole, |text| Asked::read(text, image.size));

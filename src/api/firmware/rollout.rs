@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::HubError;
 use twinhub_actors::domain::duration::duration_ms;
 use twinhub_actors::domain::event::Source;
@@ -16,16 +16,18 @@ use twinhub_actors::domain::fleet::{Image, JobAction, Rollout, Tree};
 use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp, Twin};
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_actors::messages::jobs::MakeJob;
+use twinhub_actors::messages::search::Warning;
 
 use super::{find, url};
 use crate::api::body::{Body, Named};
-use crate::api::bulk::{description, rate};
+use crate::api::bulk::{description, rate, refuse_slips};
 use crate::api::choice::{Choice, Chosen};
 use crate::api::jobs;
 use crate::api::params::Params;
 use crate::api::reply::Document;
 use crate::api::schema::firmware::{NewRollout, RolloutPreview};
 use crate::api::schema::jobs::JobItem;
+use crate::api::warnings;
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
 use crate::web::WebState;
@@ -103,6 +105,7 @@ struct Part {
     )
 )]
 pub async fn post_rollout(
+    request: HttpRequest,
     Named(id): Named,
     params: Params,
     Body(body): Body,
@@ -112,7 +115,11 @@ pub async fn post_rollout(
     let now = state.hub.clock.now();
     let wanted = wanted(body, &state.hub.tree.now(), now)?;
     let image = find(&state, id).await?;
-    let matched = wanted.choice.devices(&state).await?;
+    let matched = wanted.choice.devices(&request, &state).await?;
+    if !wanted.dry_run {
+        refuse_slips(&matched)?;
+    }
+    let warnings = matched.warnings.clone();
     let plan = plan(&state, &image, matched, wanted.allow_downgrade).await?;
     let rollout = Rollout {
         places: places(&wanted.stages, plan.devices.len() as u64),
@@ -130,7 +137,7 @@ pub async fn post_rollout(
         life_ms: wanted.expires.millis() - now.millis(),
     };
     if wanted.dry_run {
-        return Ok(preview(&rollout, plan));
+        return Ok(preview(&rollout, plan, &warnings));
     }
     if state.hub.is_failing() {
         return Err(HubError::Unavailable("the store does not take anything in just now").into());
@@ -149,7 +156,9 @@ pub async fn post_rollout(
     .await?;
     let mut response = HttpResponse::Accepted();
     response.insert_header((header::LOCATION, format!("/api/jobs/{}", told.job.id)));
-    Ok(Document::of(&told.document()).send(response))
+    let mut shown = told.document();
+    warnings::add(&mut shown, &warnings);
+    Ok(Document::of(&shown).send(response))
 }
 
 /// Sorts those who are meant: first those that are there, so that a stage tries the image at once, then those that are
@@ -212,7 +221,7 @@ fn why_not(image: &Image, twin: &Twin, down: bool) -> Option<String> {
         .map(|unfit| unfit.to_string())
 }
 
-fn preview(rollout: &Rollout, plan: Plan) -> HttpResponse {
+fn preview(rollout: &Rollout, plan: Plan, warnings: &[Warning]) -> HttpResponse {
     let skipped = plan.skipped.iter().take(SHOWN).map(|(id, _, why)| {
         let id = id.as_str();
         Json::Object(
@@ -227,7 +236,7 @@ fn preview(rollout: &Rollout, plan: Plan) -> HttpResponse {
             [("percent", i64::from(*percent).into()), ("devices", count(*devices))].into_iter().collect(),
         )
     });
-    let object: Object = [
+    let mut object: Object = [
         ("dry_run", Json::Bool(true)),
         ("version", Json::String(rollout.version.clone())),
         ("total", count(plan.devices.len() as u64)),
@@ -238,6 +247,7 @@ fn preview(rollout: &Rollout, plan: Plan) -> HttpResponse {
     ]
     .into_iter()
     .collect();
+    warnings::add(&mut object, warnings);
     Document::of(&object).send(HttpResponse::Ok())
 }
 

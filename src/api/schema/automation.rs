@@ -36,6 +36,9 @@ pub struct RuleItem {
     template: Option<String>,
     /// `single`, `restart`, `queued` or `parallel`.
     mode: String,
+    /// By whose clock it goes: its own `timezone`, its file's, or that of its first schedule; `UTC` without any.
+    #[schema(example = "Europe/Berlin")]
+    timezone: String,
     priority: i16,
     /// Their kinds.
     #[schema(example = json!(["numeric"]))]
@@ -189,8 +192,8 @@ pub struct RunItem {
     /// When it was found last.
     #[schema(format = DateTime)]
     last_at: String,
-    /// Only where runs are listed with `device=`: `fired`, that device set it off; `acted_on`, an action was for it
-    /// (of a run that is both, `fired`).
+    /// Only where runs are listed with `device=`: `fired`, that device set it off; `acted_on`, an action was done to it,
+    /// or tried; `left_alone`, the rule has an action for it that was not done. Of several the first.
     #[schema(example = "acted_on", nullable = false)]
     role: Option<String>,
 }

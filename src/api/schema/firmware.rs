@@ -3,6 +3,7 @@
 use utoipa::{IntoParams, ToSchema};
 
 use super::Object;
+use super::jobs::QueryWarning;
 
 /// What a device runs, and how far it has come with what it is to run.
 #[derive(ToSchema)]
@@ -155,4 +156,6 @@ pub struct RolloutPreview {
     first_skipped: Vec<Object>,
     /// `{"percent", "devices"}`: up to how many devices each goes.
     stages: Vec<Object>,
+    /// Where the filter names what no device has.
+    warnings: Option<Vec<QueryWarning>>,
 }

@@ -42,6 +42,21 @@ pub struct BulkPreview {
     first: Vec<BulkPreviewItem>,
     /// Ids that are no device's.
     unknown: Vec<String>,
+    /// Where the filter names what no device has.
+    warnings: Option<Vec<QueryWarning>>,
+}
+
+/// What is allowed, and probably not what was meant.
+#[derive(ToSchema)]
+pub struct QueryWarning {
+    /// `unknown_name`: no device has what is named; `quotes_missing`: nor this, which stands where a text may.
+    #[schema(example = "unknown_name")]
+    code: String,
+    /// `filter` or `sort`.
+    #[schema(example = "filter")]
+    field: String,
+    #[schema(example = "no device reports `batery`; did you mean `battery`?")]
+    detail: String,
 }
 
 /// A device that something would be done to.
@@ -69,7 +84,7 @@ pub struct JobItem {
     description: String,
     /// Who made it: `user:ann`, or the door: `rest`.
     by: String,
-    /// `preparing`, `running`, `paused`, `done`, `canceled`, or `failed`: nothing was done, or a roll-out was broken
+    /// `preparing`, `running`, `paused`, `done`, `canceled`, or `failed`: nothing was done (no device matched), or a roll-out was broken
     /// off because too many of its devices failed; `reason` says which.
     #[schema(example = "running")]
     status: String,
@@ -99,6 +114,8 @@ pub struct JobItem {
     ended_at: Option<String>,
     /// Told when it is made: ids that are no device's, where there are some.
     unknown: Option<Vec<String>>,
+    /// Told when it is made: where the filter names what no device has.
+    warnings: Option<Vec<QueryWarning>>,
 }
 
 /// A device of a job.

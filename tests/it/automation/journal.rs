@@ -81,3 +81,35 @@ async fn a_device_is_told_what_it_set_off_and_what_was_done_to_it() {
     .await;
     assert_eq!(told(&hub, "rules/cool/runs").await.1, "2");
 }
+
+const EMPTY_HOUSE: &str = r#"version: 1
+timezone: Europe/Madrid
+rules:
+  cool:
+    triggers: { numeric: greenhouse.temperature, above: 28 }
+    conditions: [ home.occupied == true ]
+    actions: [ { desired: fan, set: { power: "on" } } ]
+"#;
+
+#[tokio::test]
+async fn a_device_is_told_why_nothing_was_done_to_it() {
+    let rules = Rules::of("house.yaml", EMPTY_HOUSE);
+    let hub = House::new().with("--rules", rules.folder()).start().await;
+    for device in ["greenhouse", "fan", "home"] {
+        register(&hub, device).await;
+    }
+    report(&hub, "home", &json!({ "occupied": false })).await;
+    for temperature in [20.0, 29.5, 20.0, 30.25] {
+        report(&hub, "greenhouse", &json!({ "temperature": temperature })).await;
+    }
+    run_of(&hub, "cool", |run| run["count"] == 2).await;
+    let left_alone = vec![["cool", "left_alone", "not_run"].map(str::to_owned)];
+    assert_eq!(told(&hub, "journal?device=fan").await, (left_alone, "1".into()));
+    let text = hub.get("/api/automation/journal?device=fan").await.text().await.unwrap();
+    assert!(
+        text.contains(r#""why":"condition""#) && text.contains("home.occupied == true does not hold"),
+        "{text}"
+    );
+    assert!(text.contains(r#""above":28,"#) && !text.contains("28.0"), "{text}");
+    assert_eq!(hub.json("/api/automation/rules/cool").await["timezone"], "Europe/Madrid");
+}

@@ -106,6 +106,10 @@ async fn an_image_is_uploaded_served_in_ranges_and_removed() {
     assert_eq!(known.headers()["etag"], etag);
     let other = asked(Method::GET, &[("If-Match", "\"other\"")]).await;
     assert_eq!(other.status(), StatusCode::PRECONDITION_FAILED);
+    let one_of = asked(Method::GET, &[("If-Match", &format!("\"other\", {etag}"))]).await;
+    assert_eq!(one_of.status(), StatusCode::OK);
+    let malformed = asked(Method::GET, &[("If-Match", "other")]).await;
+    assert_eq!(malformed.status(), StatusCode::BAD_REQUEST);
 
     let (status, taken) = upload(&hub, "version=v1.5&model=P2", content).await;
     assert_eq!((status, &taken["code"]), (StatusCode::CONFLICT, &json!("firmware_exists")));

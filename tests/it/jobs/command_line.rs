@@ -32,6 +32,11 @@ async fn a_job_is_listed_watched_and_steered() {
     let (code, told, _) = jobs(&["list", "--status", "done"]).await;
     assert!(code == 0 && told.contains(&good) && told.contains(&bad), "{told}");
 
+    let nobody = make(&hub, &json!({ "filter": "id == 'nobody'", "action": action })).await;
+    let (code, told, _) = jobs(&["watch", &nobody]).await;
+    assert_eq!(code, 1, "{told}");
+    assert!(told.contains("failed 0 %: 0 of 0 devices") && told.contains("no device matched"), "{told}");
+
     let slow = make(&hub, &json!({ "ids": ids, "action": action, "rate": 0.5 })).await;
     for (word, status) in [("pause", "paused"), ("resume", "running"), ("cancel", "canceled")] {
         let (code, told, _) = jobs(&[word, &slow]).await;

@@ -50,7 +50,7 @@ impl Device {
         put_text(&mut body, client_id);
         device.write(0x10, &body).await?;
         match device.packet().await? {
-            (0x20, body) if body == [0, 0] => Ok(device),
+            (0x20, body) if body[1] == 0 => Ok(device),
             (first, body) => {
                 Err(Error::new(ErrorKind::InvalidData, format!("no CONNACK: {first:x} {body:?}")))
             }

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use crate::domain::text::order_key;
+
 /// A version: `1.4.2`, `v2.0`, `1.5.0-rc.1`, `3.1+build7`. Ordered as semantic versioning says, with any number of
 /// numbers, of which missing ones are 0; what stands behind a `+` makes no difference.
 #[derive(Clone, Debug)]
@@ -55,6 +57,27 @@ impl Version {
             Some(_) => return None,
         };
         Some(Self { numbers, pre, text: text.into() })
+    }
+
+    /// Which of two texts is the earlier version. What is no version comes behind all that are, as numbers in it
+    /// sort; so there is an order of all texts.
+    #[must_use]
+    pub fn compare(one: &str, other: &str) -> Ordering {
+        match (Self::parse(one), Self::parse(other)) {
+            (Some(one), Some(other)) => one.cmp(&other),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => {
+                let key = |text: &str| order_key(text.trim(), usize::MAX);
+                key(one).cmp(&key(other)).then_with(|| one.trim().cmp(other.trim()))
+            }
+        }
+    }
+
+    /// Does a name that ends in this word stand for a version? `version`, `firmware_version`, `hwVersion`.
+    #[must_use]
+    pub fn is_named(word: &str) -> bool {
+        word == "version" || ["_version", "-version", "Version"].iter().any(|end| word.ends_with(end))
     }
 
     /// Do these two texts say the same version? What is no version is only itself.
@@ -166,11 +189,26 @@ mod tests {
                     for other in *other_group {
                         let (one, two) = (Version::parse(text).unwrap(), Version::parse(other).unwrap());
                         assert_eq!(one.cmp(&two), place.cmp(&other_place), "{text} and {other}");
+                        assert_eq!(
+                            Version::compare(text, other),
+                            place.cmp(&other_place),
+                            "{text} and {other}"
+                        );
                         assert_eq!(Version::is_same(text, other), place == other_place, "{text} and {other}");
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_no_version_comes_behind_all_that_are() {
+        for pair in ["", "beta-2", "beta-10", "spring"].windows(2) {
+            assert_eq!(Version::compare(pair[0], pair[1]), Ordering::Less, "{pair:?}");
+            assert_eq!(Version::compare("999.0", pair[1]), Ordering::Less, "{pair:?}");
+        }
+        assert_eq!(Version::compare(" spring", "spring "), Ordering::Equal);
+        assert_ne!(Version::compare("build-07-x", "build-7-x"), Ordering::Equal, "they are two texts");
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod filter;
 mod functions;
 mod itself;
 mod lexer;
+mod mention;
 mod name;
 mod operators;
 mod parser;
@@ -43,6 +44,7 @@ use crate::domain::{DeviceId, Json, Object, Timestamp, Twin};
 
 pub use self::facts::{Bound, Fact};
 pub use self::filter::{Field, Filter, SortKey};
+pub use self::mention::Mention;
 pub use self::name::HEAD;
 
 /// An expression has at most so many bytes.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::expression::Expression;
 use super::template::{JsonTemplate, Template};
 use crate::domain::alarm::Severity;
-use crate::domain::{CommandStatus, DeviceId, Json, Kind, Mode, Object, Status};
+use crate::domain::{CommandStatus, DeviceId, Json, Kind, Mode, Number, Object, Status};
 
 /// What the names of templates' rules begin with.
 const OF_TEMPLATE: &str = "template:";
@@ -58,6 +58,21 @@ pub struct Rule {
     pub fingerprint: u64,
     /// The rule as it was written, as JSON: what the API answers.
     pub source: Written,
+}
+
+impl Rule {
+    /// The zone by whose clock it goes: its own, or that of its first schedule. `source` is its source.
+    #[must_use]
+    pub fn zone(&self, source: &Object) -> Tz {
+        let own = source.get("timezone").and_then(Json::as_str).and_then(|name| name.parse().ok());
+        let of_schedule = || {
+            self.triggers.iter().find_map(|trigger| match &trigger.kind {
+                TriggerKind::Cron { cron, .. } => Some(cron.zone),
+                _ => None,
+            })
+        };
+        own.or_else(of_schedule).unwrap_or(Tz::UTC)
+    }
 }
 
 /// A document as it was written, seldom looked at: as text it takes a third of the memory that its parts take.
@@ -155,10 +170,10 @@ pub enum TriggerKind {
     Numeric {
         of: Selector,
         property: Box<str>,
-        above: Option<f64>,
-        below: Option<f64>,
+        above: Option<Number>,
+        below: Option<Number>,
         /// Armed again only when the value has come back this far. Without it: when it is not beyond any more.
-        release: Option<f64>,
+        release: Option<Number>,
         /// Older values than this, in ms, fire nothing.
         max_age: Option<i64>,
     },

@@ -32,6 +32,10 @@ pub struct RunEntry {
     pub conditions: Vec<ConditionSeen>,
     pub outcome: RunOutcome,
     pub actions: Vec<ActionSeen>,
+    /// Whom the rule's actions are for, and whom it may have left alone; known while it is being written down, so that
+    /// it is filed under them too. What has acted upon whom, `actions` say.
+    #[serde(skip)]
+    pub targets: Vec<DeviceId>,
     /// The run that brought about what fired this one.
     pub parent: Option<RunId>,
     /// How many runs are above it.

@@ -1,11 +1,14 @@
 //! What people say of a device: who it is, and what of its document is to change.
 
+use core::net::{IpAddr, Ipv6Addr}; // how addresses are written: nothing is sent
+
 use serde::{Deserialize, Serialize};
 
 use super::{Refusal, Twin};
 use crate::domain::clock::Timestamp;
 use crate::domain::json::{Json, Object};
 use crate::domain::schedule::{BadSchedule, Plan};
+use crate::domain::versions::Versions;
 
 /// Who a device is to people. Empty text means: not said.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,8 +40,8 @@ pub struct Registration {
 pub struct Change {
     /// Merge patch by field and section: `name`, `desired`, `tags`, `configuration`, …; `template` as in a registration.
     pub patch: Object,
-    /// Only if the twin is at this version.
-    pub if_version: Option<u64>,
+    /// Only if the twin is at one of these versions.
+    pub if_version: Option<Versions>,
 }
 
 /// The text fields of a profile that people may set, in the order of the document.
@@ -88,7 +91,7 @@ impl Profile {
                 (
                     "firmware_version" | "ip_address" | "mac_address" | "model" | "serial_number",
                     Json::String(text),
-                ) => {
+                ) if is_address(field, text) => {
                     if self.text(field) != &**text {
                         patch.insert(field, value.clone());
                     }
@@ -121,8 +124,10 @@ impl Registration {
 
 impl Change {
     pub(super) fn check_version(&self, current: u64) -> Result<(), Refusal> {
-        match self.if_version {
-            Some(expected) if expected != current => Err(Refusal::Version { current, expected }),
+        match &self.if_version {
+            Some(expected) if !expected.contain(current) => {
+                Err(Refusal::Version { current, expected: expected.clone() })
+            }
             _ => Ok(()),
         }
     }
@@ -156,6 +161,11 @@ fn check(patch: &mut Object, also: &[&str], twin: &Twin, now: Timestamp) -> Resu
             Json::String(text) if text.len() > LONGEST_TEXT => {
                 return invalid(field, format!("{LONGEST_TEXT} bytes at most, this has {}", text.len()));
             }
+            Json::String(text) if !is_address(field, text) => {
+                let form = if field == "ip_address" { "192.168.1.7 or fd00::7" } else { "aa:bb:cc:dd:ee:ff" };
+                let shown: String = text.chars().take(64).collect();
+                return invalid(field, format!("`{shown}` is no address: write {form}"));
+            }
             Json::String(_) | Json::Null if TEXT_FIELDS.contains(&field) || also.contains(&field) => {}
             other if TEXT_FIELDS.contains(&field) => {
                 return invalid(field, format!("expected a string, found {}", other.kind()));
@@ -170,6 +180,32 @@ fn check(patch: &mut Object, also: &[&str], twin: &Twin, now: Timestamp) -> Resu
         patch.remove("template");
     }
     Ok(())
+}
+
+/// Is this an address, where the field is one? Empty means: not said.
+fn is_address(field: &str, text: &str) -> bool {
+    match field {
+        _ if text.is_empty() => true,
+        // An address of a link may say of which: `fe80::1%eth0`.
+        "ip_address" => match text.split_once('%') {
+            Some((address, zone)) => address.parse::<Ipv6Addr>().is_ok() && !zone.is_empty(),
+            None => text.parse::<IpAddr>().is_ok(),
+        },
+        "mac_address" => is_mac(text),
+        _ => true,
+    }
+}
+
+/// Six bytes, or eight, in hexadecimal digits: `aa:bb:cc:dd:ee:ff`, with `-` or with nothing between them, or
+/// `aabb.ccdd.eeff`.
+fn is_mac(text: &str) -> bool {
+    let of = |separator: char, length: usize| {
+        let parts: Vec<&str> = text.split(separator).collect();
+        let is_hex = |part: &&str| part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        [12, 16].contains(&(parts.len() * length)) && parts.iter().all(is_hex)
+    };
+    let bare = [12, 16].contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    bare || of(':', 2) || of('-', 2) || of('.', 4)
 }
 
 /// The entries in full: an empty array where there are none, null where nothing is to be said of them any more.
@@ -188,5 +224,56 @@ impl Twin {
     #[must_use]
     pub fn display_name(&self) -> &str {
         if self.profile.name.is_empty() { self.id.as_str() } else { &self.profile.name }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_addresses() {
+        let check = |field: &str, good: &[&str], bad: &[&str]| {
+            for text in good {
+                assert!(is_address(field, text), "{field}: {text}");
+            }
+            for text in bad {
+                assert!(!is_address(field, text), "{field}: {text}");
+            }
+        };
+        check(
+            "ip_address",
+            &["", "192.168.1.7", "::1", "fd00::7", "fe80::1%eth0", "::ffff:10.0.0.1"],
+            &[
+                "999.1.1.1",
+                "1.2.3",
+                "10.0.0.7:80",
+                "10.0.0.0/8",
+                "pump.local",
+                "fe80::1%",
+                "10.0.0.7%eth0",
+                " 10.0.0.7",
+            ],
+        );
+        check(
+            "mac_address",
+            &[
+                "",
+                "aa:bb:cc:dd:ee:ff",
+                "AA-BB-CC-DD-EE-FF",
+                "aabb.ccdd.eeff",
+                "aabbccddeeff",
+                "00:11:22:33:44:55:66:77",
+            ],
+            &[
+                "aa:bb",
+                "aa:bb:cc:dd:ee:fg",
+                "aa:bb-cc:dd:ee:ff",
+                "aa:bb:cc:dd:ee:ff:",
+                "mac",
+                "aa:bb:cc:dd:ee:ff:00",
+            ],
+        );
+        check("model", &["999.1.1.1"], &[]);
     }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::audience::Ear;
 use super::change::{Change, Registration};
 use super::dispositivo::{Dispositivo, Speaker};
+use super::presence::Hearing;
 use super::status::Mode;
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
@@ -12,6 +14,7 @@ use crate::domain::fleet::{FirmwareReport, FirmwareTask, JobId, Layer, Lifecycle
 use crate::domain::id::DeviceId;
 use crate::domain::json::{Json, Object};
 use crate::domain::reading::Telemetry;
+use crate::domain::versions::Versions;
 
 /// What can come to a twin, from any door.
 #[derive(Clone, Debug)]
@@ -62,6 +65,12 @@ pub enum Input {
     Cancel { id: CommandId, known: Option<Box<Command>> },
     /// A device without MQTT asks what it is to do.
     Poll,
+    /// Somebody listens now to what the device is told there.
+    Listens(Ear),
+    /// The broker had nobody to give this attempt at a command to.
+    CommandUnheard { id: CommandId, attempt: u8 },
+    /// The broker had nobody to give it to.
+    Unheard(Ear),
     /// Somebody says who drives the twin, and until when where that is a person.
     SetMode { mode: Mode, until: Option<Timestamp> },
     /// The device could not become what was desired: why, by property.
@@ -78,11 +87,12 @@ pub enum Input {
     WithdrawUpdate { job: Option<JobId>, to: StepState, reason: Box<str> },
     /// The time has come for something that waited.
     Wake {
-        /// Since when devices could make themselves heard: nobody is silent who could not speak.
-        heard_since: Timestamp,
+        hearing: Hearing,
         /// The id of the first command that a schedule asks for now; those after it are counted up.
         first_id: CommandId,
     },
+    /// The hub's clock was set: it showed `from`, and then `to`.
+    ClockMoved { from: Timestamp, to: Timestamp },
     /// Remove it, with all it has.
     Delete,
 }
@@ -138,7 +148,7 @@ pub enum Publish {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("the twin is at version {current}, not {expected}")]
-    Version { current: u64, expected: u64 },
+    Version { current: u64, expected: Versions },
     /// Register meets one that is taken.
     #[error("device `{0}` is registered already")]
     Registered(DeviceId),

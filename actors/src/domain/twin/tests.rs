@@ -1,7 +1,10 @@
 //! The twin as tables, and as a property: it is the fold of its events.
 
+mod audience;
+mod clock_moved;
 mod commands;
 mod convergence;
+mod delta;
 mod dispositivo;
 mod firmware;
 mod jobs;
@@ -10,6 +13,7 @@ mod lifecycle;
 mod modes;
 mod presence;
 mod scene;
+mod units;
 
 use proptest::prelude::*;
 
@@ -39,7 +43,7 @@ fn readings(text: &str) -> Input {
 }
 
 fn change(text: &str, if_version: Option<u64>) -> Input {
-    Input::Change(Box::new(Change { patch: object(text), if_version }))
+    Input::Change(Box::new(Change { patch: object(text), if_version: if_version.map(Into::into) }))
 }
 
 #[test]
@@ -160,7 +164,7 @@ fn a_missed_version_changes_nothing() {
     twin.apply(Input::Appear, at(1), &cause()).unwrap();
     let before = twin.clone();
     let missed = twin.apply(change(r#"{"desired": {"power": "on"}}"#, Some(7)), at(2), &cause());
-    assert_eq!(missed, Err(Refusal::Version { current: 1, expected: 7 }));
+    assert_eq!(missed, Err(Refusal::Version { current: 1, expected: 7.into() }));
     let bad = twin.apply(change(r#"{"desired": 5}"#, None), at(2), &cause());
     assert!(matches!(bad, Err(Refusal::Invalid { .. })), "{bad:?}");
     assert_eq!(twin, before);
@@ -204,6 +208,7 @@ fn any_input() -> impl Strategy<Value = Input> {
     ];
     prop_oneof![
         Just(Input::Appear),
+        (-9_000..9_000i64).prop_map(|by| Input::ClockMoved { from: at(0), to: at(by) }),
         (0..40i64, 0..5u8).prop_map(|(v, t)| readings(&format!(r#"{{"t": {v}, "timestamp": {t}}}"#))),
         (0..40i64).prop_map(|v| readings(&format!(r#"{{"t": {v}, "power": true}}"#))),
         document.clone().prop_map(|text| Input::Report(object(text))),

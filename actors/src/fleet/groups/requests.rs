@@ -7,6 +7,7 @@ use actix::{Context, Handler};
 
 use super::Groups;
 use crate::domain::fleet::{Expect, GroupId, GroupWish, Planned, Tree};
+use crate::domain::text::searched;
 use crate::messages::groups::{
     GroupPage, GroupQuery, GroupRefusal, GroupView, PutGroup, ReadGroup, ReadGroups, ReadTree,
 };
@@ -66,9 +67,9 @@ impl Groups {
 }
 
 fn has(tree: &Tree, id: &GroupId, part: Option<&str>) -> bool {
-    let Some(part) = part.map(str::to_lowercase) else { return true };
+    let Some(part) = part.map(searched) else { return true };
     let Some(group) = tree.get(id.as_str()) else { return false };
-    [id.as_str(), &group.name, &group.description].iter().any(|text| text.to_lowercase().contains(&part))
+    [id.as_str(), &group.name, &group.description].iter().any(|text| searched(text).contains(&part))
 }
 
 impl Handler<PutGroup> for Groups {

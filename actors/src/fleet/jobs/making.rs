@@ -2,7 +2,6 @@
 
 use actix::Context;
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use super::Jobs;
 use crate::domain::alarm::who;
@@ -14,6 +13,8 @@ use crate::store::{JobDevice, JobOp};
 
 /// Devices that are written down with one commit: more would make other traffic wait for it.
 pub(super) const AT_ONCE: usize = 500;
+/// Why a job that is for no device has failed.
+const NOBODY: &str = "no device matched: nothing was done";
 
 /// What is still to be written down of a job.
 struct Parts {
@@ -27,7 +28,7 @@ struct Parts {
 impl Jobs {
     pub(super) fn make(&mut self, make: MakeJob, ctx: &mut Context<Self>) {
         let MakeJob { action, description, rate, devices, skipped, unknown, cause, reply, prepared } = make;
-        let (id, now) = (JobId(Uuid::now_v7()), self.around.clock.now());
+        let (id, now) = (JobId(crate::clock::new_id()), self.around.clock.now());
         let known =
             devices.into_iter().map(|(device, number)| (device, number, Step::new(id, StepState::Queued)));
         let skipped = skipped
@@ -64,6 +65,7 @@ impl Jobs {
         let (id, cause) = (parts.id, parts.cause.clone());
         let ops = vec![JobOp::Devices(parts.rows.by_ref().take(AT_ONCE).collect())];
         let is_last = parts.rows.len() == 0;
+        let is_for_nobody = self.jobs.get(&id).is_some_and(|job| job.total == 0);
         let then = move |this: &mut Self, ctx: &mut Context<Self>| {
             if let (Some(reply), Some(told)) = (parts.reply.take(), this.told(id)) {
                 let _ = reply.send(told); // whoever asked may have gone
@@ -74,9 +76,16 @@ impl Jobs {
             if let Some(told) = this.told(id) {
                 let _ = parts.prepared.send(told); // so may have whoever waited
             }
-            this.ready(id, ctx);
+            if is_for_nobody {
+                this.sweep(id, Sweeping::Cancel, Cause::of_job(id), ctx);
+            } else {
+                this.ready(id, ctx);
+            }
         };
-        if is_last {
+        if is_for_nobody {
+            // Whoever asked meant somebody: this must not look as if it had been done.
+            let _ = self.signal(id, JobSignal::BreakOff, Some(NOBODY)); // it was being prepared
+        } else if is_last {
             let _ = self.signal(id, JobSignal::Prepared, None); // it was being prepared
         }
         if is_last || change == RecordChange::Made {

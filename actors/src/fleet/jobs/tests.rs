@@ -206,7 +206,9 @@ async fn every_device_has_its_turn_once() {
     let twin = house.hub.read(&id("d149")).await.unwrap().unwrap();
     assert_eq!(twin.desired.get("power").unwrap().value, Json::from("on"));
     let nobody = house.make(ON, &[], None).await;
-    assert_eq!(house.until(nobody, JobStatus::Done).await.progress.percent(), 100);
+    let told = house.until(nobody, JobStatus::Failed).await;
+    assert_eq!(told.job.reason.as_deref(), Some("no device matched: nothing was done"));
+    assert_eq!((told.progress.percent(), told.job.sweeping), (0, None));
 }
 
 #[actix::test]
@@ -465,7 +467,7 @@ async fn the_oldest_jobs_are_forgotten() {
     memory.commit(&batch(now, fleet)).await.unwrap();
     let mut house = House::over(memory).await;
     let job = house.make(ON, &[], None).await;
-    house.until(job, JobStatus::Done).await;
+    house.until(job, JobStatus::Failed).await;
     let left = house.list(&[], &[]).await;
     assert_eq!((left.len(), left[0]), (1_000, job));
     assert_eq!(left[999], JobId(uuid::Uuid::from_u128(6)));

@@ -228,7 +228,7 @@ impl Changing {
             }
         };
         if let (Some(before), Some(expected)) = (&before, if_version)
-            && before.version != expected
+            && !expected.contain(before.version)
         {
             return Err(TemplateRefusal::Version { current: before.version, expected });
         }

@@ -15,11 +15,12 @@ const PAGE: usize = 1_000;
 pub(super) async fn of(around: &Around, id: &str) -> Result<Vec<(DeviceId, DeviceNumber)>, TemplateRefusal> {
     let query = DeviceQuery { template: Some(id.to_owned()), ..DeviceQuery::default() };
     let found = around.search.send(FindAll { query, filter: None }).await;
-    found.map_err(|_| TemplateRefusal::Lost)?.map_err(|error| match error {
+    let found = found.map_err(|_| TemplateRefusal::Lost)?.map_err(|error| match error {
         HubError::Store(error) => TemplateRefusal::Store(error),
         HubError::Unavailable(why) => TemplateRefusal::Unavailable(why),
         HubError::Refused(_) => TemplateRefusal::Lost, // a search refuses nothing
-    })
+    })?;
+    Ok(found.devices)
 }
 
 /// Shows each of them to `look`, in the order of their numbers.

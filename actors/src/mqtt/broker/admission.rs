@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::accept::Connections;
 use super::hooks::CONNECTION;
-use super::wire;
+use super::{rights, wire};
 use crate::mqtt::intake::Intake;
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -27,6 +27,11 @@ pub(super) struct Admission {
 impl Admission {
     async fn admit(&self, connect: &ConnectPacket, address: SocketAddr) -> mqtt5::Result<AuthResult> {
         let client = &connect.client_id;
+        let refused =
+            CONNECTION.try_with(|connection| rights::refuse_will(&*self.intake, connection, client));
+        if let Ok(Some(refused)) = refused {
+            return Ok(refused);
+        }
         let known = !self.connections.has_place(client)
             && (self.intake.knows(client).await
                 || match &connect.username {
@@ -61,8 +66,8 @@ impl AuthProvider for Admission {
         Box::pin(self.admit(connect, address))
     }
 
-    fn authorize_publish<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> Answer<'a, bool> {
-        Box::pin(std::future::ready(true))
+    fn authorize_publish<'a>(&'a self, client: &str, _: Option<&'a str>, topic: &'a str) -> Answer<'a, bool> {
+        Box::pin(std::future::ready(rights::may_publish(&*self.intake, client, topic)))
     }
 
     fn authorize_subscribe<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> Answer<'a, bool> {

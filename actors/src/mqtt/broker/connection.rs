@@ -13,10 +13,14 @@ use mqtt5::packet::subscribe::{RetainHandling, SubscribePacket};
 use super::accept::Seat;
 use super::exactly_once::ExactlyOnce;
 use super::gate::Gate;
+use super::handed::{HandedOver, Withheld};
 use super::retained::{Cursor, Retained};
 use super::stream::{Inspect, Verdict};
 use super::wills::Will;
 use super::wire::{self, Publish, WillPacket};
+use crate::domain::DeviceId;
+use crate::domain::twin::Ear;
+use crate::mqtt::subscribers::Subscriptions;
 
 /// A client has at most this many subscriptions: a gateway that speaks for hundreds of devices has several for
 /// each. They are looked through at each message that nobody is subscribed to by name.
@@ -39,6 +43,8 @@ pub(super) struct Common {
     pub(super) storage: Arc<DynamicStorage>,
     pub(super) retained: Arc<Retained>,
     pub(super) exactly_once: ExactlyOnce,
+    /// Commands that are with the broker.
+    pub(super) handed: Arc<HandedOver>,
     pub(super) largest_packet: usize,
 }
 
@@ -58,6 +64,8 @@ pub(super) struct Connection {
     said: Mutex<Said>,
     will: Mutex<Option<Will>>,
     seat: Mutex<Option<Seat>>,
+    /// What it listens to of what the hub says to devices.
+    listens: Mutex<Option<Subscriptions>>,
     /// What is to go to the client before the connection ends.
     last_words: Mutex<Vec<u8>>,
     asked: Mutex<VecDeque<Subscription>>,
@@ -105,6 +113,7 @@ impl Connection {
             said: Mutex::default(),
             will: Mutex::default(),
             seat: Mutex::default(),
+            listens: Mutex::default(),
             last_words: Mutex::default(),
             asked: Mutex::default(),
             feeding: AtomicBool::default(),
@@ -148,6 +157,32 @@ impl Connection {
 
     pub(super) fn take_will_packet(&self) -> Option<WillPacket> {
         lock(&self.said).will.take()
+    }
+
+    /// The topic and payload of the will that its CONNECT brought.
+    pub(super) fn will_on<T>(&self, look: impl FnOnce(&WillPacket) -> Option<T>) -> Option<T> {
+        lock(&self.said).will.as_ref().and_then(look)
+    }
+
+    /// It listens to these now. Gives the devices whose twins waited for it.
+    pub(super) fn listens<'a>(
+        &self,
+        new: impl FnOnce() -> Subscriptions,
+        filters: impl Iterator<Item = &'a str>,
+    ) -> Vec<(DeviceId, Ear)> {
+        lock(&self.listens).get_or_insert_with(new).add(filters)
+    }
+
+    /// It does not listen to these any more.
+    pub(super) fn listens_no_more<'a>(&self, filters: impl Iterator<Item = &'a str>) {
+        if let Some(listens) = &mut *lock(&self.listens) {
+            listens.remove(filters);
+        }
+    }
+
+    /// It listens to nothing any more.
+    pub(super) fn hears_nothing(&self) {
+        *lock(&self.listens) = None;
     }
 
     pub(super) fn set_will(&self, will: Option<Will>) {
@@ -310,6 +345,10 @@ impl Inspect for Connection {
             self.welcomed.store(true, Ordering::Relaxed);
             self.resumes.store(resumes, Ordering::Relaxed);
         }
+    }
+
+    fn withholds(&self, packet: &[u8]) -> Option<Withheld> {
+        self.common.handed.check(packet)
     }
 
     fn idle(&self) {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mqtt5::QoS;
 use mqtt5::broker::events::{
     BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent, ClientPublishEvent, ClientSubscribeEvent,
-    PublishAction,
+    ClientUnsubscribeEvent, PublishAction,
 };
 use mqtt5::broker::storage::StorageBackend as _;
 use mqtt5::packet::publish::PublishPacket;
@@ -15,6 +15,7 @@ use tracing::error;
 
 use super::connection::{Common, Connection};
 use super::gate::Gate;
+use super::rights;
 use super::wills::Wills;
 use super::wire;
 use crate::mqtt::dialects;
@@ -46,6 +47,13 @@ impl Hooks {
     }
 
     async fn publish(&self, event: ClientPublishEvent) -> PublishAction {
+        let of_a_device = dialects::is_ours(&event.topic);
+        if !of_a_device && dialects::is_hubs(&event.topic) {
+            // Of MQTT 3.1.1: acknowledged, as it has no other answer, and gone.
+            let ClientPublishEvent { client_id, topic, payload, .. } = &event;
+            self.intake.refuse(topic, payload, rights::REASON, rights::refusal(client_id));
+            return PublishAction::Handled;
+        }
         let Ok(connection) = CONNECTION.try_with(Arc::clone) else {
             // Every connection is served inside the scope.
             error!("a connection is served without its gate");
@@ -59,7 +67,10 @@ impl Hooks {
             }
             packet.retain = false; // there is no way to say so: it is delivered all the same
         }
-        let ours = dialects::is_ours(&event.topic) || self.listening.hears(&event.topic);
+        let ours = of_a_device || self.listening.hears(&event.topic);
+        if !ours {
+            self.intake.unread(&event.topic);
+        }
         let exactly_once = event.qos == QoS::ExactlyOnce;
         let Some(packet_id) = event.packet_id.filter(|_| ours || packet.retain || exactly_once) else {
             self.take(event, &packet, ours, None, Receipt::nobody());
@@ -138,6 +149,21 @@ impl Hooks {
         self.intake.take(message, receipt, room);
     }
 
+    /// The connection listens to these now.
+    fn listens<'a>(&self, connection: &Connection, filters: impl Iterator<Item = &'a str>) {
+        let heard = connection.listens(|| self.intake.subscribers().connection(), filters);
+        if !heard.is_empty() {
+            self.intake.heard(heard);
+        }
+    }
+
+    /// A session that goes on has what it listened to before.
+    async fn resume(&self, connection: &Connection, client_id: &str) {
+        if let Ok(Some(session)) = self.common.storage.get_session(client_id).await {
+            self.listens(connection, session.subscriptions.keys().map(String::as_str));
+        }
+    }
+
     /// Back-pressure: the connection is not read while this waits. None when the hub takes nothing more in.
     async fn room(&self, gate: &Gate) -> Option<Room> {
         if !poll_fn(|cx| gate.poll_room(cx)).await {
@@ -158,7 +184,9 @@ impl BrokerEventHandler for Hooks {
         Box::pin(async move {
             let Ok(connection) = CONNECTION.try_with(Arc::clone) else { return };
             connection.is(&event.client_id);
-            if !connection.resumes() {
+            if connection.resumes() {
+                self.resume(&connection, &event.client_id).await;
+            } else {
                 self.common.exactly_once.forget(&event.client_id);
             }
             connection.set_will(self.wills.note(&event, connection.take_will_packet()));
@@ -166,8 +194,19 @@ impl BrokerEventHandler for Hooks {
     }
 
     fn on_client_subscribe(&self, event: ClientSubscribeEvent) -> Hook<'_, ()> {
-        let granted = event.subscriptions.iter().map(|subscription| wire::is_granted(subscription.result));
-        let _ = CONNECTION.try_with(|connection| connection.subscribed(granted));
+        let all = &event.subscriptions;
+        let granted = all.iter().map(|subscription| wire::is_granted(subscription.result));
+        let _ = CONNECTION.try_with(|connection| {
+            connection.subscribed(granted);
+            let granted = all.iter().filter(|subscription| wire::is_granted(subscription.result));
+            self.listens(connection, granted.map(|subscription| &*subscription.topic_filter));
+        });
+        Box::pin(std::future::ready(()))
+    }
+
+    fn on_client_unsubscribe(&self, event: ClientUnsubscribeEvent) -> Hook<'_, ()> {
+        let filters = event.topic_filters.iter().map(|filter| &**filter);
+        let _ = CONNECTION.try_with(|connection| connection.listens_no_more(filters));
         Box::pin(std::future::ready(()))
     }
 
@@ -177,7 +216,11 @@ impl BrokerEventHandler for Hooks {
 
     fn on_client_disconnect(&self, event: ClientDisconnectEvent) -> Hook<'_, ()> {
         Box::pin(async move {
-            let will = CONNECTION.try_with(|connection| connection.take_will()).ok().flatten();
+            let will = CONNECTION.try_with(|connection| {
+                connection.hears_nothing();
+                connection.take_will()
+            });
+            let will = will.ok().flatten();
             if matches!(self.common.storage.get_session(&event.client_id).await, Ok(None)) {
                 self.common.exactly_once.forget(&event.client_id);
             }

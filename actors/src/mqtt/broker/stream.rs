@@ -19,6 +19,7 @@ use mqtt5::broker::transport::WebSocketTransport;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::gate::{Gate, Reading};
+use super::handed::Withheld;
 use super::wire::{self, Extent, PUBACK, PUBREC};
 
 /// Beyond this many bytes that the client has not taken, the broker waits.
@@ -46,6 +47,9 @@ pub(super) trait Inspect: Send + Sync {
 
     /// The broker sends `packet`.
     fn sends(&self, packet: &[u8]);
+
+    /// Is `packet` of the broker not to go to the client? The broker hears then what the client would have answered.
+    fn withholds(&self, packet: &[u8]) -> Option<Withheld>;
 
     /// The broker has done what there was to do.
     fn idle(&self);
@@ -82,12 +86,14 @@ pub(super) struct GatedStream<S: AsyncRead + AsyncWrite + Unpin> {
     ended: bool,
     /// On its way to the client, in order.
     out: BytesMut,
+    /// Acknowledgements of what the client was not given, for the broker.
+    own: BytesMut,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
     pub(super) fn new(socket: S, peer: SocketAddr, inspector: Arc<dyn Inspect>) -> Self {
-        let (inbox, out) = (BytesMut::new(), BytesMut::new());
-        Self { socket, peer, inspector, inbox, inspected: 0, room: ROOM, ended: false, out }
+        let (inbox, out, own) = (BytesMut::new(), BytesMut::new(), BytesMut::new());
+        Self { socket, peer, inspector, inbox, inspected: 0, room: ROOM, ended: false, out, own }
     }
 
     /// Writes out what may go. Ready when all of it is with the socket.
@@ -109,6 +115,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
         loop {
             if self.inspected > 0 {
                 self.hand_over(buf);
+                return Poll::Ready(Ok(()));
+            }
+            // Between two packets of the client.
+            if !self.own.is_empty() {
+                let count = self.own.len().min(buf.remaining());
+                buf.put_slice(&self.own.split_to(count));
                 return Poll::Ready(Ok(()));
             }
             if !self.ended && self.inspect_next() {
@@ -217,7 +229,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GatedStream<S> {
             ready!(self.poll_drain(cx))?;
         }
         self.inspector.sends(packet);
-        if let Some(packet_id) = acknowledged(packet) {
+        if let Some(Withheld { packet_id }) = self.inspector.withholds(packet) {
+            if let Some(packet_id) = packet_id {
+                self.own.extend_from_slice(&[PUBACK << 4, 2]);
+                self.own.extend_from_slice(&packet_id.to_be_bytes());
+            }
+        } else if let Some(packet_id) = acknowledged(packet) {
             self.inspector.gate().hold(packet_id, packet);
         } else {
             let this = &mut *self;

@@ -1,5 +1,7 @@
 //! Real clients, of both versions of MQTT, against the broker.
 
+mod hub_side;
+
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::domain::text::order_key;
 use crate::domain::{Mode, Status};
 
 const DEVICES: usize = 12;
@@ -173,7 +174,11 @@ fn sorted(one: (Option<&Value>, i64), other: (Option<&Value>, i64), descending: 
         None => 4,
     };
     let turned = |order: Ordering| if descending { order.reverse() } else { order };
-    let values = one.0.zip(other.0).and_then(|(one, other)| order(one, other)).unwrap_or(Ordering::Equal);
+    let in_order = |one: &Value, other: &Value| match (one.as_str(), other.as_str()) {
+        (Some(one), Some(other)) => Some(order_key(one, 190).cmp(&order_key(other, 190))),
+        _ => order(one, other),
+    };
+    let values = one.0.zip(other.0).and_then(|(one, other)| in_order(one, other)).unwrap_or(Ordering::Equal);
     kind(one.0).cmp(&kind(other.0)).then(turned(values)).then(turned(one.1.cmp(&other.1)))
 }
 
@@ -262,7 +267,7 @@ impl House {
             assert_eq!((found, page.total), (on_page.collect(), numbers.len() as u64), "{shown}");
 
             let all = FindAll { query: ask_all.query, filter: ask_all.filter };
-            let all = self.hub.search.send(all).await.unwrap().unwrap();
+            let all = self.hub.search.send(all).await.unwrap().unwrap().devices;
             let mut by_number = numbers;
             by_number.sort_unstable();
             assert_eq!(all.iter().map(|(_, number)| number.0).collect::<Vec<_>>(), by_number, "{shown}");

@@ -2,8 +2,8 @@
 
 use super::made::*;
 use super::support::*;
-use crate::domain::DeviceNumber;
 use crate::domain::rules::{RunEntry, RunOutcome};
+use crate::domain::{DeviceId, DeviceNumber};
 use crate::store::RunQuery;
 
 fn acting(entry: RunEntry, on: &[&str]) -> RunEntry {
@@ -60,6 +60,27 @@ async fn runs_are_of_who_fired_them_and_of_whom_they_acted_upon() {
             let outcomes = vec!["failed".to_owned(), "not_run".to_owned()];
             check(&fixture, RunQuery { outcomes, ..of(fan.1) }, &[4], 1).await;
             check(&fixture, RunQuery { parent: Some(run_id(1)), ..of(fan.1) }, &[], 0).await;
+            fixture.reopen().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_of_those_whom_it_left_alone_too() {
+    for mut fixture in Fixture::both().await {
+        let mut world = World::new();
+        world.register("sensor", "{}");
+        world.register("fan", "{}");
+        let (sensor, fan) = (("sensor", world.number("sensor")), world.number("fan"));
+        let targets = ["fan", "nobody"].map(|id| DeviceId::parse(id).unwrap()).to_vec();
+        world.automation.runs = vec![RunEntry { targets, ..dull(1, "cool", Some(sensor)) }];
+        fixture.commit(&world.batch()).await;
+        // The same again, counted.
+        world.automation.runs = vec![RunEntry { count: 2, ..dull(1, "cool", Some(sensor)) }];
+        fixture.commit(&world.batch()).await;
+        for _ in 0..2 {
+            check(&fixture, of(fan), &[1], 1).await;
+            check(&fixture, of(sensor.1), &[1], 1).await;
             fixture.reopen().await;
         }
     }

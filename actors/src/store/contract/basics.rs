@@ -108,6 +108,49 @@ async fn knows_a_message_by_its_time_and_content() {
 }
 
 #[tokio::test]
+async fn ids_and_names_sort_by_the_numbers_in_them() {
+    for fixture in Fixture::both().await {
+        let mut world = World::new();
+        for (id, name) in
+            [("climate-10", "B\u{fc}ro 10"), ("climate-2", "Bu\u{308}ro 9"), ("climate-1", "B\u{fc}ro 2")]
+        {
+            world.register(id, &format!(r#"{{"name": "{name}"}}"#));
+        }
+        fixture.commit(&world.batch()).await;
+        fixture.store.maintain(world.now).await.unwrap();
+        let check = async |query: DeviceQuery, expected: &[&str]| {
+            let page = fixture.store.devices(&query).await.unwrap();
+            let ids: Vec<&str> = page.twins.iter().map(|twin| twin.id.as_str()).collect();
+            assert_eq!(ids, expected, "{query:?}");
+        };
+        let by = |sort| DeviceQuery { sort, ..list() };
+        check(by(DeviceSort::Id), &["climate-1", "climate-2", "climate-10"]).await;
+        check(DeviceQuery { descending: true, limit: 1, ..by(DeviceSort::Id) }, &["climate-10"]).await;
+        check(DeviceQuery { offset: 1, limit: 1, ..by(DeviceSort::Id) }, &["climate-2"]).await;
+        check(by(DeviceSort::Name), &["climate-1", "climate-2", "climate-10"]).await;
+        for q in ["b\u{fc}ro 9", "BU\u{308}RO 9"] {
+            check(DeviceQuery { q: Some(q.into()), ..list() }, &["climate-2"]).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_device_is_found_by_its_token() {
+    for fixture in Fixture::both().await {
+        let mut world = World::new();
+        world.register("pump", r#"{"token_hash": "ab12"}"#);
+        world.register("fan", "{}");
+        fixture.commit(&world.batch()).await;
+        let found = async |hash: &str| fixture.store.find_token(hash).await.unwrap();
+        assert_eq!(found("ab12").await.unwrap().as_str(), "pump");
+        assert_eq!((found("ab1").await, found("").await), (None, None));
+        world.remove("pump");
+        fixture.commit(&world.batch()).await;
+        assert_eq!(found("ab12").await, None);
+    }
+}
+
+#[tokio::test]
 async fn lists_filter_sort_and_page() {
     for fixture in Fixture::both().await {
         let mut world = World::new();
@@ -157,7 +200,7 @@ async fn lists_filter_sort_and_page() {
         check(by(DeviceSort::Type), &["x", "f-1", "p-1", "p-2"], 4).await;
         check(by(DeviceSort::CreatedAt), &["p-1", "p-2", "f-1", "x"], 4).await;
         check(by(DeviceSort::LastSeen), &["p-1", "f-1", "p-2", "x"], 4).await;
-        check(by(DeviceSort::Status), &["p-2", "x", "p-1", "f-1"], 4).await;
+        check(by(DeviceSort::Status), &["p-1", "f-1", "p-2", "x"], 4).await;
         let typed = DeviceQuery { device_type: Some("pump".into()), ..list() };
         check(DeviceQuery { limit: 1, ..typed.clone() }, &["p-1"], 2).await;
         check(DeviceQuery { status: vec![Status::Online], ..typed }, &["p-2"], 1).await;

@@ -45,6 +45,7 @@ pub fn run(n: u32, of: &str, device: Option<(&str, DeviceNumber)>) -> RunEntry {
         conditions: Vec::new(),
         outcome: RunOutcome::Done,
         actions: Vec::new(),
+        targets: Vec::new(),
         parent: None,
         depth: 0,
         count: 1,

@@ -6,7 +6,7 @@ use twinhub_migrations::{Migrator, MigratorTrait};
 use super::support::*;
 use crate::domain::fleet::Lifecycle;
 use crate::domain::{DeviceNumber, Status};
-use crate::store::{DeviceQuery, SqlOptions, SqlStore, Store};
+use crate::store::{DeviceQuery, DeviceSort, SqlOptions, SqlStore, Store};
 
 /// The tables before there were commands, and their columns.
 const BEFORE_COMMANDS: [(&str, &str); 9] = [
@@ -31,11 +31,14 @@ const NOT_YET_SAID: [&str; 3] = ["rhythm", "line", "unmet"];
 async fn what_was_there_before_commands_stays() {
     let fixture = Fixture::sql().await;
     let mut world = World::new();
-    world.register("pump", r#"{"name": "Pump", "tags": {"floor": 2}, "desired": {"power": "on"}}"#);
+    world.register(
+        "pump",
+        r#"{"name": "room 10", "token_hash": "ab12", "tags": {"floor": 2}, "desired": {"power": "on"}}"#,
+    );
     world.tell("pump", r#"{"t": 23.50}"#);
     world.tell("gone", r#"{"t": 1}"#);
     world.presence("fan", true);
-    world.register("new", "{}");
+    world.register("new", "{\"name\": \"room 2 Bu\u{308}ro\"}");
     world.send("iot/devices/pump/desired");
     fixture.commit(&world.batch()).await;
     fixture.store.maintain(world.now).await.unwrap();
@@ -71,6 +74,19 @@ async fn what_was_there_before_commands_stays() {
         assert_eq!(seqs(&replayed), seqs(&fixture.store.replay(0, u64::MAX, 999).await.unwrap().events));
         assert_eq!(store.outgoing().await.unwrap(), fixture.store.outgoing().await.unwrap());
         assert_eq!(store.commands(&commands()).await.unwrap().total, 0);
+        assert_eq!(store.find_token("ab12").await.unwrap().unwrap().as_str(), "pump");
+        let by_name = DeviceQuery { sort: DeviceSort::Name, ..list() };
+        let names: Vec<String> = store
+            .devices(&by_name)
+            .await
+            .unwrap()
+            .twins
+            .iter()
+            .map(|twin| twin.display_name().into())
+            .collect();
+        assert_eq!(names, ["fan", "room 2 Bu\u{308}ro", "room 10"]);
+        let found = DeviceQuery { q: Some("b\u{fc}ro".into()), ..list() };
+        assert_eq!(store.devices(&found).await.unwrap().total, 1, "it was stored as it was typed");
         assert_eq!(store.deadlines(DeviceNumber(0), 9).await.unwrap(), [], "nothing is known to wait yet");
     }
 
@@ -92,6 +108,8 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
         let copy = format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}");
         sql.execute(&copy, []).unwrap();
     }
+    // What a search looked into was as it was typed.
+    sql.execute("UPDATE devices SET search = replace(search, '\u{fc}', 'u\u{308}')", []).unwrap();
     for name in NOT_YET_SAID {
         sql.execute("UPDATE twins SET state = json_remove(state, '$.' || ?1)", [name]).unwrap();
     }

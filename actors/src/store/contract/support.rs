@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use crate::domain::event::{EventBody, Source};
 use crate::domain::fleet::Lifecycle;
 use crate::domain::series::{Aggregate, HistoryQuery};
+use crate::domain::twin::Hearing;
+use crate::domain::twin::presence::FIRST_SILENCE_MS;
 use crate::domain::twin::{Change, Registration};
 use crate::domain::{
     Answer, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Event, Input, Json, Mode,
@@ -142,8 +144,8 @@ impl World {
 
     /// What waited is looked at.
     pub fn wake(&mut self, id: &str) {
-        let heard_since = Timestamp::from_millis(NOON);
-        self.input(id, Input::Wake { heard_since, first_id: CommandId(uuid::Uuid::nil()) });
+        let hearing = Hearing { since: Timestamp::from_millis(NOON), first_silence_ms: FIRST_SILENCE_MS };
+        self.input(id, Input::Wake { hearing, first_id: CommandId(uuid::Uuid::nil()) });
     }
 
     /// Something happens that changes no twin; gives its `seq`. Nobody's where there is no device.

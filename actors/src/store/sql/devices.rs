@@ -9,6 +9,7 @@ use super::entities::{device, tag, twin};
 use super::rows::{self, failed, uint};
 use super::tail::View;
 use super::{SqlStore, write};
+use crate::domain::text::searched;
 use crate::domain::{DeviceId, DeviceNumber, Twin};
 use crate::store::{Deadline, DevicePage, DeviceQuery, DeviceSort, StoreError, select};
 
@@ -74,6 +75,17 @@ pub async fn find_serial(store: &SqlStore, serial: &str) -> Result<Option<Twin>,
         let own = &*twin.profile.serial_number;
         own == serial || (own.is_empty() && twin.id.as_str() == serial)
     }))
+}
+
+/// See [`crate::store::Store::find_token`].
+pub async fn find_token(store: &SqlStore, hash: &str) -> Result<Option<DeviceId>, StoreError> {
+    if hash.is_empty() {
+        return Ok(None); // so it stands with all that have no token
+    }
+    let view = store.tail.view();
+    let found = device::Entity::find().filter(device::Column::TokenHash.eq(select::key(hash)));
+    let twins = read(store, &view, numbers(store, found).await?).await?;
+    Ok(twins.into_iter().find(|twin| twin.profile.text("token_hash") == hash).map(|twin| twin.id))
 }
 
 /// See [`crate::store::Store::deadlines`].
@@ -180,7 +192,7 @@ fn condition(query: &DeviceQuery) -> Condition {
 /// A pattern for texts with `part` in them. The escape is one that no database has a meaning for.
 fn part_of(part: &str) -> LikeExpr {
     let mut pattern = String::from("%");
-    for character in part.to_lowercase().chars() {
+    for character in searched(part).chars() {
         if matches!(character, '%' | '_' | '!') {
             pattern.push('!');
         }
@@ -194,8 +206,8 @@ fn sorted(selected: Select<device::Entity>, query: &DeviceQuery) -> Select<devic
     let order = if query.descending { Order::Desc } else { Order::Asc };
     let column = match query.sort {
         DeviceSort::Number => return selected.order_by(device::Column::Number, order),
-        DeviceSort::Id => device::Column::Id,
-        DeviceSort::Name => device::Column::Name,
+        DeviceSort::Id => device::Column::IdOrder,
+        DeviceSort::Name => device::Column::NameOrder,
         DeviceSort::Type => device::Column::DeviceType,
         DeviceSort::Status => device::Column::Status,
         DeviceSort::LastSeen => device::Column::LastSeen,

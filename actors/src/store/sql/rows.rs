@@ -41,15 +41,20 @@ pub fn of_device(twin: &Twin) -> device::Model {
         drifting_since: twin.drifting_since().map(Timestamp::millis),
         template: twin.template_id().map(Into::into),
         lifecycle: twin.lifecycle().as_str().to_owned(),
+        id_order: select::ordered(twin.id.as_str()),
+        name_order: select::ordered(twin.display_name()),
+        token_hash: select::key(twin.profile.text("token_hash")).to_owned(),
     }
 }
 
 /// The twin in a row.
 pub fn to_twin(row: &twin::Model) -> Result<Twin, StoreError> {
-    serde_json::from_str(&row.state).map_err(|error| StoreError::Damaged {
+    let mut twin: Twin = serde_json::from_str(&row.state).map_err(|error| StoreError::Damaged {
         operation: "read twin",
         detail: format!("number {}: {error}", row.number),
-    })
+    })?;
+    twin.settle();
+    Ok(twin)
 }
 
 /// When a twin is to be woken, as its row says.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::exchange::Fault;
+use crate::exchange::{DecimalCommas, Fault};
 
 /// What became of the lines of a file.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -17,6 +17,10 @@ pub struct ImportReport {
     pub refused: u64,
     /// Nothing was changed: this is what would be.
     pub dry_run: bool,
+    /// Numbers that were written with a decimal comma, by column: where commas part no cells, and all cells above in
+    /// the column are numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decimal_commas: Vec<CommasRead>,
     /// In the order of the lines.
     pub refusals: Vec<LineRefused>,
     /// So many more were refused.
@@ -27,6 +31,21 @@ pub struct ImportReport {
     /// The import ended before the file did. What was done stays done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broken_off: Option<BrokenOff>,
+}
+
+/// How decimal commas of a column were read.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CommasRead {
+    #[schema(example = "desired.setpoint")]
+    pub column: String,
+    /// In how many cells.
+    pub cells: u64,
+    /// The first of them.
+    #[schema(example = "21,5")]
+    pub example: String,
+    /// The number that it was read as.
+    #[schema(example = "21.5")]
+    pub read_as: String,
 }
 
 /// A line that was refused.
@@ -65,6 +84,13 @@ pub struct BrokenOff {
     /// The first line of which nothing was taken in; lines before it are in, or among the refusals.
     pub line: u64,
     pub error: String,
+}
+
+impl From<DecimalCommas> for CommasRead {
+    fn from(commas: DecimalCommas) -> Self {
+        let DecimalCommas { column, cells, example, read_as } = commas;
+        Self { column, cells, example, read_as }
+    }
 }
 
 impl LineRefused {

@@ -78,6 +78,7 @@ pub(super) async fn run<K: Kind, E: std::fmt::Display>(
     };
     run.all(body, limit).await?;
     run.retry().await;
+    run.report.decimal_commas = run.reader.decimal_commas().into_iter().map(Into::into).collect();
     run.report.refusals = run.refusals.into_values().collect();
     run.report.more_refusals = run.report.refused - run.report.refusals.len() as u64;
     if let Some(tokens) = &mut run.report.tokens {

@@ -54,7 +54,7 @@ impl Progress {
     #[must_use]
     pub fn percent(&self) -> u8 {
         let percent = u128::from(self.ended()) * 100 / u128::from(self.total.max(1));
-        if self.total == 0 { 100 } else { u8::try_from(percent).unwrap_or(100).min(100) }
+        u8::try_from(percent).unwrap_or(100).min(100)
     }
 
     /// As events and answers show it. What is not known is null.
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn percent_are_of_all_devices_and_never_100_too_early() {
         use StepState::{Asked, Canceled, Done, Failed, Queued, Skipped};
-        check(&[], 0, (0, 0, 100));
+        check(&[], 0, (0, 0, 0));
         check(&[], 3, (0, 0, 0));
         check(&[(Queued, 2), (Done, 1)], 3, (1, 0, 33));
         check(&[(Asked, 1), (Done, 998), (Failed, 1)], 1_000, (999, 1, 99));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::program::{List, Op, compile};
+use super::targets;
 use super::watch::{self, Spot};
 use crate::domain::fleet::Tree;
 use crate::domain::rules::expression::Dependency;
@@ -52,6 +53,8 @@ pub(super) struct Pattern {
 struct Programs {
     actions: Box<[Op]>,
     on_release: Box<[Op]>,
+    /// By what each chooses devices.
+    targets: [Box<[Selector]>; 2],
 }
 
 /// By what patterns find a device.
@@ -75,7 +78,11 @@ impl Book {
         let is_ranked = rules.windows(2).any(|pair| pair[0].priority != pair[1].priority);
         let programs = rules
             .iter()
-            .map(|rule| Programs { actions: compile(&rule.actions), on_release: compile(&rule.on_release) })
+            .map(|rule| Programs {
+                actions: compile(&rule.actions),
+                on_release: compile(&rule.on_release),
+                targets: [targets::of(&rule.actions), targets::of(&rule.on_release)],
+            })
             .collect();
         let mut book = Self { rules, programs, rank, by_rank, is_ranked, ..Self::default() };
         let rules = std::mem::take(&mut book.rules);
@@ -102,6 +109,15 @@ impl Book {
         match list {
             List::Actions => &programs.actions,
             List::OnRelease => &programs.on_release,
+        }
+    }
+
+    /// By what a list of the rule's actions chooses devices.
+    pub fn targets(&self, rule: u32, list: List) -> &[Selector] {
+        let [of_actions, of_release] = &self.programs[index(rule)].targets;
+        match list {
+            List::Actions => of_actions,
+            List::OnRelease => of_release,
         }
     }
 

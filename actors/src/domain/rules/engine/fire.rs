@@ -179,6 +179,7 @@ impl Work<'_> {
             conditions: Vec::new(),
             outcome: RunOutcome::Running,
             actions: Vec::new(),
+            targets: Vec::new(),
             count: 1,
             last_at: at,
         };
@@ -189,6 +190,7 @@ impl Work<'_> {
             waits: Waits::Turn(Turn::Undecided),
             latch: firing.latch.then_some(index),
             made_up: firing.made_up,
+            shifted_ms: 0,
             confirms: Vec::new(),
         }
     }

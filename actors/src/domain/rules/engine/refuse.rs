@@ -20,6 +20,7 @@ impl Work<'_> {
         self.state.running.remove(&run.entry.id);
         let device = run.entry.device.clone();
         let id = run.entry.id;
+        let list = run.list;
         let mut entry = run.entry;
         entry.outcome = RunOutcome::NotRun { why: *why, detail: detail.as_str().into() };
         let scope = self.state.scope(key, device.as_ref());
@@ -41,6 +42,8 @@ impl Work<'_> {
                 scope.folded = Some(Box::new(folded));
             }
         }
+        // Whom patterns choose is looked for once: those of the first are those of all that are counted with it.
+        entry.targets = if tell { self.targets(key.rule, list) } else { self.named_targets(key.rule, list) };
         entry.ended_at = Some(entry.last_at);
         self.state.say(entry, tell);
     }

@@ -14,8 +14,8 @@ pub(super) fn stands(trigger: &Trigger, twin: &Twin) -> Option<Stands> {
     let is_so = |is_so: bool| Some(if is_so { Stands::Holds } else { Stands::Over });
     match &trigger.kind {
         TriggerKind::Numeric { property: name, above, below, release, .. } => {
-            let number = property(&twin.reported, name)?.0.as_f64()?;
-            Some(threshold(number, *above, *below, *release))
+            let number = property(&twin.reported, name)?.0.as_number()?;
+            Some(threshold(number, above.as_ref(), below.as_ref(), release.as_ref()))
         }
         TriggerKind::Changed { path, to: Some(to), .. } => is_so(value_at(twin, path).as_ref() == Some(to)),
         TriggerKind::Presence { status, .. } => is_so(twin.status == *status),
@@ -35,8 +35,7 @@ pub(super) fn state_data(trigger: &Trigger, twin: &Twin, previous: Option<Json>,
     match &trigger.kind {
         TriggerKind::Numeric { property: name, above, below, .. } => {
             let found = property(&twin.reported, name);
-            let limit =
-                |limit: &Option<f64>| limit.and_then(Number::from_f64).map_or(Json::Null, Json::Number);
+            let limit = |limit: &Option<Number>| limit.clone().map_or(Json::Null, Json::Number);
             let seen = [
                 ("device", Json::from(twin.id.as_str())),
                 ("property", Json::from(&**name)),

@@ -8,9 +8,15 @@ use super::tree::{Each, Kind, Node};
 use super::value::{Unknown, Value};
 use super::{Scope, TermSeen};
 use crate::domain::Object;
+use crate::domain::fleet::Version;
 
 /// An evaluation takes at most so many steps: a millisecond's worth. Only what goes through lists comes near it.
 const MOST_STEPS: u32 = 20_000;
+
+/// What it costs beyond a step to find what a name stands for, and to read its number;
+const NAME: u32 = 3;
+/// and to keep a value in a list, which is copied once more when the list is whole.
+const KEPT: u32 = 2;
 
 /// See the module.
 pub struct Evaluation<'s, 'a> {
@@ -111,6 +117,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
             Kind::Double(value) => Ok(Value::Double(*value)),
             Kind::Text(text) => self.own_text(text),
             Kind::Name(name) => {
+                self.spend(NAME)?;
                 let text = node.text(self.text);
                 let found = name.find(self.scope);
                 let found = found.ok_or_else(|| self.unknown(|| name.why(self.scope, text).0))?;
@@ -123,8 +130,13 @@ impl<'s, 'a> Evaluation<'s, 'a> {
                 }
                 Ok(value)
             }
-            Kind::Local(local) => {
-                let local = self.locals.get(usize::from(*local)).cloned();
+            Kind::Local(which) => {
+                let local = self.locals.get(usize::from(*which));
+                if let Some(Value::Text(Cow::Owned(text))) = local {
+                    let bytes = text.len(); // they are copied
+                    self.spend(steps_of(bytes))?;
+                }
+                let local = self.locals.get(usize::from(*which)).cloned();
                 local.ok_or_else(|| "nothing has that name".into()) // never: the parser saw to it
             }
             Kind::List(items) => {
@@ -189,13 +201,19 @@ impl<'s, 'a> Evaluation<'s, 'a> {
     }
 
     fn own_text(&mut self, text: &'a str) -> Known<'a> {
-        self.spend(u32::try_from(text.len() / 64).unwrap_or(u32::MAX))?;
+        self.spend(steps_of(text.len()))?;
         Ok(Value::Text(Cow::Borrowed(text)))
     }
 
     fn binary(&mut self, operator: Operator, left: &'a Node, right: &'a Node) -> Known<'a> {
         let (a, b) = (self.value(left)?, self.value(right)?);
         self.spend(cost(&a).saturating_add(cost(&b)))?;
+        if is_version(left) || is_version(right) {
+            self.spend(4)?;
+            if let Some(holds) = operator.of_versions(&a, &b) {
+                return Ok(Value::Bool(holds));
+            }
+        }
         operator.apply(&a, &b).map_err(|problem| {
             let (left_text, right_text) = (left.text(self.text), right.text(self.text));
             self.unknown(|| match problem {
@@ -282,8 +300,14 @@ impl<'s, 'a> Evaluation<'s, 'a> {
                 (Each::All, Ok(Value::Bool(false))) => return Ok(Value::Bool(false)),
                 (Each::Exists, Ok(Value::Bool(true))) => return Ok(Value::Bool(true)),
                 (Each::ExistsOne, Ok(Value::Bool(true))) => count += 1,
-                (Each::Filter, Ok(Value::Bool(true))) => kept.push(item),
-                (Each::Map, Ok(value)) => kept.push(value),
+                (Each::Filter, Ok(Value::Bool(true))) => {
+                    self.spend(KEPT)?;
+                    kept.push(item);
+                }
+                (Each::Map, Ok(value)) => {
+                    self.spend(KEPT)?;
+                    kept.push(value);
+                }
                 (_, Ok(_)) => {}
                 (_, Err(why)) => unknown = unknown.or(Some(why)),
             }
@@ -322,11 +346,25 @@ impl<'s, 'a> Evaluation<'s, 'a> {
     }
 }
 
+/// Does it name a version? Such a text is compared as one: `1.2.0` comes before `1.10.0`.
+fn is_version(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Name(name) => name.is_version(),
+        Kind::Member(parts) => Version::is_named(&parts.1),
+        _ => false,
+    }
+}
+
 fn is_literal(kind: &Kind) -> bool {
     matches!(
         kind,
         Kind::Bool(_) | Kind::Int(_) | Kind::Double(_) | Kind::Text(_) | Kind::List(_) | Kind::Map(_)
     )
+}
+
+/// What it costs to copy so many bytes, or to look through them, in steps.
+fn steps_of(bytes: usize) -> u32 {
+    u32::try_from(bytes / 64).unwrap_or(u32::MAX)
 }
 
 /// What it costs to look all of a value through, in steps. Lists may share their items, so that looking through
@@ -344,7 +382,7 @@ fn count(value: &Value<'_>, left: &mut u32) {
     };
     match value {
         Value::Text(text) => {
-            many(text.len() / 64);
+            many(text.len() / 64); // as `steps_of`
         }
         Value::Array(items) if many(items.len()) => {
             items.iter().for_each(|item| count(&Value::of(item), left));

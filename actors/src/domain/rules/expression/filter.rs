@@ -5,11 +5,14 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::evaluation::Evaluation;
+use super::mention::{self, Mention};
 use super::name::{Name, Root};
 use super::parser::{Names, Parser};
 use super::tree::{Kind, Node};
 use super::value::Value;
 use super::{BadExpression, Nobody, Scope, Twins};
+use crate::domain::fleet::Version;
+use crate::domain::text::order_key;
 use crate::domain::{Object, Timestamp, Twin};
 
 /// Twins are sorted by this many characters of a text, as lists sort them.
@@ -27,15 +30,23 @@ struct Source {
 
 /// One thing of a twin, to sort by: `reported.temperature`, `tags.floor`, `battery`.
 #[derive(Clone, Debug)]
-pub struct Field(Arc<Name>);
+pub struct Field(Arc<Key>);
 
-/// What a twin is sorted by. Numbers come first, then what is true or false, then texts, then what has no order;
+#[derive(Debug)]
+struct Key {
+    name: Name,
+    mentions: Vec<Mention>,
+}
+
+/// What a twin is sorted by. Numbers come first, then what is true or false, then versions where a version is asked
+/// for, then texts, in which numbers sort as numbers, then what has no order;
 /// what a twin does not have comes last.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SortKey {
-    /// Times too, in ms.
-    Number(f64),
+    /// Times too, in ms. The nearest double, and what it lacks of a whole number that no double holds.
+    Number(f64, i64),
     Bool(bool),
+    Version(Box<Version>),
     Text(Box<str>),
     Other,
     Missing,
@@ -61,6 +72,21 @@ impl Filter {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0.text
+    }
+
+    /// The names in it that devices may have or not.
+    #[must_use]
+    pub fn mentions(&self) -> Vec<Mention> {
+        mention::mentions(&self.0.text, &self.0.root)
+    }
+
+    /// What can never be so in it, whatever devices there are: `status == "onlin"`, `mode == manual`.
+    ///
+    /// # Errors
+    /// Says what, and where.
+    pub fn check(&self) -> Result<(), BadExpression> {
+        mention::impossible(&self.0.text, &self.0.root)
+            .map_or(Ok(()), |(at, why)| Err(BadExpression::new(at, why)))
     }
 
     /// Is it true of this twin at `now`?
@@ -96,9 +122,11 @@ impl Field {
     /// It names nothing, or is more than a name.
     pub fn compile(text: &str) -> Result<Self, BadExpression> {
         let root = Parser::parse(text, Names::OfTwin)?;
-        let start = root.start();
+        let (start, mentions) = (root.start(), mention::mentions(text, &root));
         match root.kind {
-            Kind::Name(name) if name.root == Root::Itself => Ok(Self(Arc::from(name))),
+            Kind::Name(name) if name.root == Root::Itself => {
+                Ok(Self(Arc::new(Key { name: *name, mentions })))
+            }
             _ => Err(BadExpression::new(
                 start,
                 "to sort by, one thing of a twin is named: temperature, tags.floor, last_seen",
@@ -106,11 +134,21 @@ impl Field {
         }
     }
 
+    /// The name itself, where devices may have it or not.
+    #[must_use]
+    pub fn mentions(&self) -> &[Mention] {
+        &self.0.mentions
+    }
+
     /// What `twin` is sorted by at `now`.
     #[must_use]
     pub fn key(&self, twin: &Twin, now: Timestamp) -> SortKey {
         look(twin, now, |scope| {
-            self.0.find(scope).map_or(SortKey::Missing, |found| SortKey::of(&found.value()))
+            let Some(found) = self.0.name.find(scope) else { return SortKey::Missing };
+            match found.value() {
+                Value::Text(text) if self.0.name.is_version() => SortKey::version(&text),
+                value => SortKey::of(&value),
+            }
         })
     }
 }
@@ -123,18 +161,32 @@ impl SortKey {
         Self::Text(text[..end].into())
     }
 
+    /// The same, where numbers in it sort as numbers: `climate-2` before `climate-10`.
+    #[must_use]
+    pub fn ordered(text: &str) -> Self {
+        Self::Text(order_key(text, KEY).into())
+    }
+
+    /// A version; a text where it is none.
+    fn version(text: &str) -> Self {
+        Version::parse(text).map_or_else(|| Self::ordered(text), |version| Self::Version(Box::new(version)))
+    }
+
     /// A time.
     #[must_use]
     pub fn time(at: Timestamp) -> Self {
-        Self::whole(at.millis())
+        Self::whole(at.millis().into())
     }
 
     /// Which comes first. Turned round, what there is comes in the other direction, each kind in its place.
     #[must_use]
     pub fn compare(&self, other: &Self, descending: bool) -> Ordering {
         let order = match (self, other) {
-            (Self::Number(one), Self::Number(other)) => one.total_cmp(other),
+            (Self::Number(one, rest), Self::Number(other, other_rest)) => {
+                one.total_cmp(other).then(rest.cmp(other_rest))
+            }
             (Self::Bool(one), Self::Bool(other)) => one.cmp(other),
+            (Self::Version(one), Self::Version(other)) => one.cmp(other),
             (Self::Text(one), Self::Text(other)) => one.cmp(other),
             _ => return self.kind().cmp(&other.kind()),
         };
@@ -145,26 +197,40 @@ impl SortKey {
         match value {
             Value::Null => Self::Missing,
             Value::Bool(value) => Self::Bool(*value),
-            Value::Int(value) | Value::Span(value) => Self::whole(*value),
-            Value::Double(value) => Self::Number(*value + 0.0), // no -0
-            Value::Text(text) => Self::text(text),
+            Value::Int(value) => Self::whole(*value),
+            Value::Span(ms) => Self::whole((*ms).into()),
+            Value::Double(value) => Self::double(*value),
+            Value::Text(text) => Self::ordered(text),
             Value::Time(at) => Self::time(*at),
             Value::Array(_) | Value::Object(_) | Value::List(_) | Value::Map(_) => Self::Other,
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 the nearest is meant")]
-    fn whole(value: i64) -> Self {
-        Self::Number(value as f64)
+    /// A number that is no whole one.
+    #[must_use]
+    pub fn double(value: f64) -> Self {
+        Self::Number(value + 0.0, 0) // no -0
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "the rest is kept beside it"
+    )]
+    fn whole(value: i128) -> Self {
+        let nearest = value as f64;
+        let rest = value.saturating_sub(nearest as i128).clamp(i64::MIN.into(), i64::MAX.into());
+        Self::Number(nearest, rest as i64)
     }
 
     fn kind(&self) -> u8 {
         match self {
-            Self::Number(_) => 0,
+            Self::Number(..) => 0,
             Self::Bool(_) => 1,
-            Self::Text(_) => 2,
-            Self::Other => 3,
-            Self::Missing => 4,
+            Self::Version(_) => 2,
+            Self::Text(_) => 3,
+            Self::Other => 4,
+            Self::Missing => 5,
         }
     }
 }
@@ -178,7 +244,7 @@ impl Twins for Only<'_> {
     }
 }
 
-fn look<T>(twin: &Twin, now: Timestamp, with: impl FnOnce(&Scope<'_>) -> T) -> T {
+pub(super) fn look<T>(twin: &Twin, now: Timestamp, with: impl FnOnce(&Scope<'_>) -> T) -> T {
     let nothing = Object::default();
     with(&Scope { twins: &Only(twin), now, trigger: &nothing, device: Some(&twin.id) })
 }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::value::{Unknown, Value};
 use crate::domain::Timestamp;
+use crate::domain::fleet::Version;
 
 /// An operator of two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,26 @@ impl Operator {
         matches!(self, Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual)
     }
 
+    /// The same of two texts that are versions, `firmware_version < "1.10.0"`; none where they are no texts, or it
+    /// asks for something else.
+    pub fn of_versions(self, left: &Value<'_>, right: &Value<'_>) -> Option<bool> {
+        let Value::Text(one) = left else { return None };
+        if self == Self::In {
+            let is_it = |item: Value<'_>| matches!(item, Value::Text(text) if Version::is_same(one, &text));
+            return right.items().map(|mut items| items.any(is_it));
+        }
+        let Value::Text(other) = right else { return None };
+        match self {
+            Self::Equal => Some(Version::is_same(one, other)),
+            Self::NotEqual => Some(!Version::is_same(one, other)),
+            Self::Less => Some(Version::compare(one, other).is_lt()),
+            Self::LessOrEqual => Some(Version::compare(one, other).is_le()),
+            Self::Greater => Some(Version::compare(one, other).is_gt()),
+            Self::GreaterOrEqual => Some(Version::compare(one, other).is_ge()),
+            _ => None,
+        }
+    }
+
     /// Applies it. What it says of a type that does not fit names neither side: the caller knows them.
     pub fn apply<'a>(self, left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, Problem> {
         let ordered = |fits: fn(Ordering) -> bool| {
@@ -71,7 +92,7 @@ impl Operator {
             Self::In => right.contains(left).map(Value::Bool).ok_or(Problem::NotIn),
             Self::Add => add(left, right),
             Self::Subtract => subtract(left, right),
-            Self::Multiply => numbers(left, right, i64::checked_mul, |a, b| a * b),
+            Self::Multiply => numbers(left, right, i128::checked_mul, |a, b| a * b),
             Self::Divide => match (left, right) {
                 // 6 / 2 is whole, 5 / 2 is not: see the module's beginning.
                 (Value::Int(a), Value::Int(b)) if *b != 0 && a.checked_rem(*b) == Some(0) => {
@@ -84,7 +105,7 @@ impl Operator {
             Self::Modulo => match right {
                 Value::Int(0) => Err(Problem::Other("it divides by zero")),
                 Value::Double(zero) if *zero == 0.0 => Err(Problem::Other("it divides by zero")),
-                _ => numbers(left, right, i64::checked_rem, |a, b| a % b),
+                _ => numbers(left, right, i128::checked_rem, |a, b| a % b),
             },
         }
     }
@@ -123,7 +144,7 @@ fn add<'a>(left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, Problem> {
             Ok(Value::Time(at.plus_millis(*ms)))
         }
         (Value::Span(a), Value::Span(b)) => Ok(Value::Span(a.saturating_add(*b))),
-        _ => numbers(left, right, i64::checked_add, |a, b| a + b),
+        _ => numbers(left, right, i128::checked_add, |a, b| a + b),
     }
 }
 
@@ -139,14 +160,14 @@ fn subtract<'a>(left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, Proble
                 _ => Err(Problem::Types),
             }
         }
-        _ => numbers(left, right, i64::checked_sub, |a, b| a - b),
+        _ => numbers(left, right, i128::checked_sub, |a, b| a - b),
     }
 }
 
 fn numbers<'a>(
     left: &Value<'a>,
     right: &Value<'a>,
-    whole: fn(i64, i64) -> Option<i64>,
+    whole: fn(i128, i128) -> Option<i128>,
     other: fn(f64, f64) -> f64,
 ) -> Result<Value<'a>, Problem> {
     if let (Value::Int(a), Value::Int(b)) = (left, right)

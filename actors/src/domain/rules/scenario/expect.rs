@@ -7,7 +7,7 @@ use super::test::{Expected, Test, Wanted};
 use crate::domain::alarm::Originator;
 use crate::domain::rules::engine::{Deed, Delivery, kind_of_deed, level_word, severity_word};
 use crate::domain::rules::model::Rule;
-use crate::domain::rules::record::{RunOutcome, WhyNot};
+use crate::domain::rules::record::{ActionSeen, RunEntry, RunOutcome, WhyNot};
 use crate::domain::{Json, Object, Timestamp};
 
 /// So many lines of each kind are shown.
@@ -169,6 +169,28 @@ fn headers(delivery: &Delivery) -> Object {
     delivery.headers.iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect()
 }
 
+/// The actions that ended their runs, or could not be filled in: when, which and why.
+pub(super) fn failed_actions(rule: &Rule, sim: &Sim, start: Timestamp) -> Vec<String> {
+    let failed = sim.entries.iter().flat_map(|entry| {
+        let is_last = |place: usize| place + 1 == entry.actions.len();
+        let has_failed = matches!(entry.outcome, RunOutcome::Failed { .. });
+        let actions = entry.actions.iter().enumerate();
+        let failed = actions.filter(move |(place, action)| {
+            !["ok", "waiting", "skipped"].contains(&&*action.result)
+                && (*action.result == *"template" || (has_failed && is_last(*place)))
+        });
+        failed.map(move |(_, action)| (entry, action))
+    });
+    let tell = |(entry, action): (&RunEntry, &ActionSeen)| {
+        let whose = if entry.rule == rule.id { String::new() } else { format!("{} ", entry.rule) };
+        let device = action.device.as_ref().map(|device| format!(" {device}")).unwrap_or_default();
+        let ActionSeen { path, kind, result, detail, .. } = action;
+        let why = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+        format!("{} {whose}{path} {kind}{device}: {result}{why}", after(entry.at, start))
+    };
+    failed.take(MOST_SHOWN).map(tell).collect()
+}
+
 fn describe(wrong: &[String], rule: &Rule, sim: &Sim, start: Timestamp) -> String {
     let mut text = wrong.join("\n");
     // Writing to a String cannot fail.
@@ -197,6 +219,10 @@ fn describe(wrong: &[String], rule: &Rule, sim: &Sim, start: Timestamp) -> Strin
         if entry.count > 1 {
             let _ = write!(text, " ({} times)", entry.count);
         }
+    }
+    let failed = failed_actions(rule, sim, start);
+    if !failed.is_empty() {
+        let _ = write!(text, "\nwhat failed:\n  {}", failed.join("\n  "));
     }
     for (rule, why) in &sim.stopped {
         let _ = write!(text, "\nrule {rule} was stopped: {why}");

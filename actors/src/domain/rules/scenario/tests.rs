@@ -34,6 +34,25 @@ fn the_shipped_rules_pass_their_tests() {
 }
 
 #[test]
+fn a_failed_action_is_told_with_its_reason() {
+    let text = r#"
+version: 1
+rules:
+  r:
+    triggers: { numeric: a.x, above: 5 }
+    actions: [ { log: "{{ fan.speed }}" } ]
+    tests:
+      - { given: { a.x: 6 }, expect: [ log ] }
+      - { given: { a.x: 6 }, expect: [ not log ] }
+"#;
+    let verdicts = verdicts(text);
+    let why = "at the start actions[0] log: template: `fan` has not reported `speed`";
+    let failure = verdicts[0].failure.as_deref().unwrap();
+    assert!(failure.contains(&format!("\nwhat failed:\n  {why}")), "{failure}");
+    assert_eq!((&verdicts[1].failure, &verdicts[1].failed_actions[..]), (&None, &[why.to_owned()][..]));
+}
+
+#[test]
 fn a_test_that_fails_says_what_came_instead_and_why() {
     let failure = |expect: &str| {
         let text = format!(

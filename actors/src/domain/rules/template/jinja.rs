@@ -3,16 +3,20 @@
 //! Expressions are taken out before and filled in as values, so Jinja's own arithmetic is seldom met; its `*` is
 //! refused, because `"x" * 100000000` is one word for 100 MB.
 
+mod check;
 mod environment;
 mod values;
 
 use std::collections::BTreeMap;
 use std::io;
 
+use minijinja::machinery;
 use minijinja::value::Value;
 use minijinja::{Error, ErrorKind};
 
-use self::environment::environment;
+#[cfg(test)]
+pub use self::environment::{FILTERS, TESTS};
+use self::environment::{environment, syntax};
 use super::parts::{Part, loop_names, without_texts};
 use super::{BadTemplate, LONGEST_FILLED, print};
 use crate::domain::rules::expression::{Dependency, Expression, Name, Root, Scope};
@@ -74,10 +78,12 @@ impl Jinja {
                     let filters = print.filters(text);
                     no_repeats(text, print.to - 2 - filters.len(), print.to - 2)?;
                     let mark = |trims: bool| if trims { "-" } else { "" };
-                    let name = format!("_{}{filters}", expressions.len());
-                    let whole = format!("{{{{{}{name}{}}}}}", mark(print.trims.0), mark(print.trims.1));
-                    one = Some(name.into());
-                    rewritten.put(print.from, &whole);
+                    let name = format!("_{}", expressions.len());
+                    // Each piece from its own place, so that what is wrong is told where it stands.
+                    rewritten.put(print.from, &format!("{{{{{}{name}", mark(print.trims.0)));
+                    rewritten.put(print.filters_at(), filters);
+                    rewritten.put(print.to - 2, &format!("{}}}}}", mark(print.trims.1)));
+                    one = Some(format!("{name}{filters}").into());
                     expressions.push(Taken { expression, printed: filters.is_empty() });
                 }
             }
@@ -85,6 +91,10 @@ impl Jinja {
         let template = environment()
             .template_from_str(&rewritten.source)
             .map_err(|error| bad(&error, |at| rewritten.origin(at)))?;
+        let parsed = machinery::parse(&rewritten.source, "", syntax())
+            .map_err(|error| bad(&error, |at| rewritten.origin(at)))?;
+        check::template(&parsed).map_err(|(at, detail)| BadTemplate::new(rewritten.origin(at), detail))?;
+        drop(parsed);
         let mut roots = Vec::new();
         let mut twins = Vec::new();
         for word in template.undeclared_variables(false) {

@@ -55,6 +55,11 @@ impl Print {
         text.get(self.filters.0..self.filters.1).unwrap_or_default()
     }
 
+    /// Where the first filter begins.
+    pub fn filters_at(&self) -> usize {
+        self.filters.0
+    }
+
     /// Neither filters nor trimmed blanks.
     pub fn is_plain(&self) -> bool {
         self.filters.0 == self.filters.1 && self.trims == (false, false)

@@ -17,6 +17,8 @@ impl World {
         let said =
             r#"{"power": "on", "speed": 80, "level": 2.50, "motor": {"rpm": 1200}, "list": ["a", "b"]}"#;
         twin.apply(Input::Report(payload::object(said.as_bytes()).unwrap()), now, &Cause::hub()).unwrap();
+        let measured = payload::telemetry(br#"{"pipe": {"flow": 3}, "n": 18446744073709551615}"#).unwrap();
+        twin.apply(Input::Telemetry(measured), now, &Cause::hub()).unwrap();
         let trigger =
             r#"{"value": 23.50, "device": "fan", "payload": {"a": [1, 2.0]}, "yes": true, "none": null}"#;
         Self { twin, trigger: payload::object(trigger.as_bytes()).unwrap() }
@@ -62,6 +64,10 @@ fn fills_in() {
     check("{{ fan.list | join(', ') }}{# a remark #}", "a, b");
     check("a {{- fan.speed -}} b", "a80b");
     check("{{ 'on' if trigger.yes else 'off' }}", "on");
+    check(
+        "{% if fan.pipe.flow == 3 and fan.n == 18446744073709551615 %}{{ fan.n | tojson }}{% endif %}",
+        "18446744073709551615",
+    );
     check("{% raw %}{{ x }}{% endraw %}", "{{ x }}");
     check("{{ fan.motor | tojson }}", r#"{"rpm":1200}"#);
 }
@@ -123,7 +129,92 @@ fn says_what_is_wrong() {
         `|`, in an expression",
     );
     check("{% if nobody.power %}x{% endif %}", 0, "there is no device `nobody`");
-    assert!(world.fill("{{ fan.speed | frobnicate }}").is_err());
+}
+
+#[test]
+fn what_can_only_fail_is_found_when_the_template_is_read() {
+    let check = |text: &str, word: &str, detail: &str| {
+        let bad = Template::compile(text).expect_err(text);
+        assert_eq!((bad.at, bad.detail.as_str()), (text.find(word).unwrap(), detail), "{text}");
+    };
+    check("ab {{ fan.speed | frobnicate }}", "frobnicate", "there is no filter `frobnicate`");
+    check("{{ fan.power | uper }}", "uper", "there is no filter `uper`; did you mean `upper`?");
+    check(
+        "{{ '%.1f' | format(trigger.value) }}",
+        "format",
+        "there is no filter `format`; a number is rounded by `round(1)`",
+    );
+    check(
+        "{{ fan.speed }} ä {{ fan.power | upper | regex_replace('o', 'x') }}",
+        "regex_replace",
+        "there is no filter `regex_replace`; `replace('a', 'b')` replaces a text",
+    );
+    check("{% if fan.speed is numeric %}x{% endif %}", "numeric", "there is no test `is numeric`");
+    check(
+        "{% if fan.speed is numbr %}x{% endif %}",
+        "numbr",
+        "there is no test `is numbr`; did you mean `number`?",
+    );
+    check(
+        "{% for n in range(3) %}x{% endfor %}",
+        "range",
+        "there is no function `range` here; a filter stands behind `|`",
+    );
+    check(
+        "{% if fan.power.startswith('o') %}x{% endif %}",
+        "fan.power",
+        "values have no methods here: a filter stands behind `|`, fan.power | upper",
+    );
+    check(
+        "{% for x in fan.list %}{{ loop.indx }}{% endfor %}",
+        "loop.",
+        "`loop` has no `indx`; did you mean `index`?",
+    );
+    for (text, word) in [
+        ("{% if speed > 50 %}x{% endif %}", "speed"),
+        ("{% for room in fan.list %}{{ rom }}{% endfor %}", "rom }"),
+        ("{% for x in fan.list %}{{ x }}{% endfor %}{{ x }}", "x }}{% endfor"),
+        ("{% if fan.power == on %}x{% endif %}", "on %"),
+        ("{% if true %}{{ fan.speed | default(limit) }}{% endif %}", "limit"),
+    ] {
+        let bad = Template::compile(text).expect_err(text);
+        assert!(bad.detail.contains("is a device and not a value"), "{text}: {}", bad.detail);
+        if !text.ends_with("{{ x }}") {
+            assert_eq!(bad.at, text.find(word).unwrap(), "{text}");
+        }
+    }
+    let bad = Template::compile("{% for room in fan.list %}{{ rom }}{% endfor %}").unwrap_err();
+    assert!(bad.detail.ends_with("did you mean `room`?"), "{}", bad.detail);
+    for good in [
+        "{% for x in fan.list if x != 'a' %}{{ loop.cycle('a', 'b') }}{{ x }}{% else %}none{% endfor %}",
+        "{% for name, value in fan.motor | items %}{{ name }}={{ value | round(1) }}{% endfor %}",
+        "{% if trigger and now and fan.nothing is defined %}x{% endif %}",
+        "{{ nobody | default('?') }}",
+        "{% for row in trigger.payload.rows %}{% for cell in row %}{{ cell }}{% endfor %}{% endfor %}",
+        "{{ [fan.speed, 3] | max }}",
+    ] {
+        assert!(Template::compile(good).is_ok(), "{good}: {:?}", Template::compile(good));
+    }
+}
+
+#[test]
+fn all_filters_and_tests_are_there() {
+    let world = World::new();
+    for filter in jinja::FILTERS {
+        let value = match filter {
+            "first" | "last" | "max" | "min" | "join" => "fan.list",
+            "items" => "fan.motor",
+            "replace" => continue,
+            "abs" | "float" | "int" | "round" => "fan.speed",
+            _ => "fan.power",
+        };
+        let text = format!("{{{{ {value} | {filter} }}}}");
+        assert!(world.fill(&text).is_ok(), "{text}: {:?}", world.fill(&text));
+    }
+    for test in jinja::TESTS {
+        let text = format!("{{% if fan.power is {test} %}}{{% endif %}}");
+        assert!(world.fill(&text).is_ok(), "{text}");
+    }
 }
 
 #[test]

@@ -108,7 +108,12 @@ fn who_is_out_of_service_is_neither_heard_nor_driven() {
         ("what it says in Spanish", spanish(Speaker::Device), Source::Mqtt, [false, false]),
         ("what its app says", spanish(Speaker::App), Source::Rest, [false, false]),
         ("its app's claim", spanish(Speaker::Claim), Source::Rest, [false, false]),
-        ("that it wakes", Input::Wake { heard_since: at(0), first_id: id(9) }, Source::Hub, [true, true]),
+        (
+            "that it wakes",
+            Input::Wake { hearing: Hearing { since: at(0), first_silence_ms: 600_000 }, first_id: id(9) },
+            Source::Hub,
+            [true, true],
+        ),
         ("its removal", Input::Delete, Source::Rest, [true, true]),
     ];
     for (name, input, source, expected) in inputs {

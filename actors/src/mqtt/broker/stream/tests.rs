@@ -27,6 +27,11 @@ impl Inspect for Passes {
 
     fn sends(&self, _: &[u8]) {}
 
+    fn withholds(&self, packet: &[u8]) -> Option<Withheld> {
+        // A PUBLISH at QoS 1 that ends so.
+        packet.ends_with(b"over").then_some(Withheld { packet_id: Some(9) })
+    }
+
     fn idle(&self) {}
 
     fn last_words(&self) -> Vec<u8> {
@@ -226,4 +231,19 @@ fn knows_an_acknowledgement() {
     for other in [&[][..], &[0x40], &[0x40, 2, 0], &[0x70, 2, 0, 1], &[0x40, 0x80, 0x80, 0x80, 0x80, 0, 1]] {
         assert_eq!(acknowledged(other), None, "{other:?}");
     }
+}
+
+/// The broker gets the acknowledgement of what the client was not given, between two packets of the client.
+#[tokio::test]
+async fn a_command_that_is_over_stops_here() {
+    let (mut stream, _gate, mut client) = gated(1_024);
+    client.write_all(&PINGREQ[..1]).await.unwrap();
+    assert!(poll_read(&mut stream).is_pending(), "half a packet");
+    broker_writes(&mut stream, b"\x32\x09\0\x01t\0\x09over").await;
+    broker_writes(&mut stream, &[0xd0, 0]).await;
+    client_reads(&mut client, &[0xd0, 0]).await;
+    client.write_all(&PINGREQ[1..]).await.unwrap();
+    let mut heard = [0; 6];
+    within(stream.read_exact(&mut heard)).await.unwrap();
+    assert_eq!(heard, [0x40, 2, 0, 9, PINGREQ[0], PINGREQ[1]]);
 }

@@ -31,6 +31,11 @@ pub struct Model {
     /// The id of its template, where it has one.
     pub template: Option<String>,
     pub lifecycle: String,
+    /// See `select::ordered`.
+    pub id_order: String,
+    pub name_order: String,
+    /// Empty where it has no token.
+    pub token_hash: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

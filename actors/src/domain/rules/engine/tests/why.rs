@@ -4,6 +4,26 @@ use super::*;
 use crate::domain::rules::record::{RunKind, WhyNot};
 
 #[test]
+fn a_run_knows_whom_it_left_alone() {
+    let mut sim = world(
+        r#"
+  r:
+    triggers: { numeric: a.x, above: 1 }
+    conditions: [ a.y == 1 ]
+    actions:
+      - choose:
+          - when: a.x > 100
+            do: [ { command: fan, type: stop } ]
+        else: [ { command: pump, type: start }, { command: trigger.device, type: x } ]
+"#,
+    );
+    sim.reports("a", "x", 5.0);
+    let entry = sim.entries.last().unwrap();
+    assert_eq!(entry.outcome.as_str(), "not_run");
+    assert_eq!(entry.targets, [id("fan"), id("pump")]);
+}
+
+#[test]
 fn every_reason_not_to_run_is_said() {
     passes(
         r#"
@@ -76,7 +96,7 @@ fn an_entry_says_what_fired_it_what_held_and_what_it_did() {
     let text = Json::from(entry.trigger.data.clone()).to_string();
     assert_eq!(
         text,
-        r#"{"above":1.0,"at":"2026-06-01T12:00:01.000Z","device":"a","id":"high","kind":"numeric","previous":0.0,"property":"x","value":5.0}"#
+        r#"{"above":1,"at":"2026-06-01T12:00:01.000Z","device":"a","id":"high","kind":"numeric","previous":0.0,"property":"x","value":5.0}"#
     );
     assert_eq!((&*entry.trigger.kind, entry.trigger.index, entry.kind), ("numeric", 0, RunKind::Trigger));
     assert_eq!(entry.trigger.seq, Some(3));

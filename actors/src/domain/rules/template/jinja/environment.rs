@@ -12,10 +12,45 @@ use super::super::LONGEST_FILLED;
 /// Steps that filling in a template takes at most: some milliseconds' worth.
 const FUEL: u64 = 50_000;
 
+/// The filters that there are.
+pub const FILTERS: [&str; 23] = [
+    "abs",
+    "bool",
+    "capitalize",
+    "count",
+    "d",
+    "default",
+    "first",
+    "float",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "lower",
+    "max",
+    "min",
+    "replace",
+    "round",
+    "string",
+    "title",
+    "tojson",
+    "trim",
+    "upper",
+];
+/// The tests that there are, behind `is`.
+pub const TESTS: [&str; 8] =
+    ["boolean", "defined", "mapping", "none", "number", "sequence", "string", "undefined"];
+
 /// See the module. It is shared: a template costs its text, and is read anew when it is filled in.
 pub fn environment<'a>() -> &'a Environment<'a> {
     static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(make);
     &ENVIRONMENT
+}
+
+/// Templates are texts as they stand, with their last line's end.
+pub fn syntax() -> SyntaxConfig {
+    SyntaxConfig::builder().keep_trailing_newline(true).build().unwrap_or_default() // no mark of ours is wrong
 }
 
 fn make() -> Environment<'static> {
@@ -23,9 +58,7 @@ fn make() -> Environment<'static> {
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_fuel(Some(FUEL));
     env.set_recursion_limit(32);
-    if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
-        env.set_syntax(syntax);
-    }
+    env.set_syntax(syntax());
     env.add_filter("abs", filters::abs);
     env.add_filter("bool", filters::bool);
     env.add_filter("capitalize", filters::capitalize);

@@ -1,0 +1,77 @@
+//! Names in a question that no device has: looked for while the twins are looked at, and told with the answer.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::domain::rules::expression::Mention;
+use crate::domain::{Timestamp, Twin};
+use crate::messages::search::{Find, Warning};
+use crate::roster::{Present, Roster};
+
+/// So many twins are asked for names that may have been meant.
+const ASKED: usize = 2_000;
+/// So many warnings are given of one question.
+const MOST: usize = 5;
+
+/// The names of a question, and which of them some device has.
+#[derive(Debug, Default)]
+pub struct Unheard {
+    names: Vec<(&'static str, Mention, AtomicBool)>,
+    /// Without any device nothing can be said.
+    looked: AtomicBool,
+}
+
+impl Unheard {
+    pub fn of(find: &Find) -> Self {
+        let filter = find.filter.iter().flat_map(|filter| filter.mentions()).map(|name| ("filter", name));
+        let sort = find.sort.iter().flat_map(|field| field.mentions()).map(|name| ("sort", name.clone()));
+        let names = filter.chain(sort).map(|(field, name)| (field, name, AtomicBool::new(false)));
+        Self { names: names.collect(), looked: AtomicBool::new(false) }
+    }
+
+    /// Notes which names this twin has. A name that one has was heard, and costs nothing more.
+    pub fn note(&self, twin: &Twin, now: Timestamp) {
+        if self.names.is_empty() || twin.is_new() {
+            return;
+        }
+        if !self.looked.load(Ordering::Relaxed) {
+            self.looked.store(true, Ordering::Relaxed);
+        }
+        for (_, name, heard) in &self.names {
+            if !heard.load(Ordering::Relaxed) && name.is_had_by(twin, now) {
+                heard.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// What to tell of the names that nobody has.
+    pub fn warnings(&self, roster: &Roster) -> Vec<Warning> {
+        if !self.looked.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let unheard = self.names.iter().filter(|(_, _, heard)| !heard.load(Ordering::Relaxed));
+        let warning = |(field, name, _): &(&'static str, Mention, AtomicBool)| Warning {
+            code: if name.may_be_text() { "quotes_missing" } else { "unknown_name" },
+            field,
+            detail: name.unheard(&near(name, roster)),
+        };
+        unheard.take(MOST).map(warning).collect()
+    }
+}
+
+/// Names that some devices have where this one was looked for.
+fn near(name: &Mention, roster: &Roster) -> BTreeSet<Box<str>> {
+    let (mut names, mut asked) = (BTreeSet::new(), 0);
+    for stretch in roster.stretches() {
+        for (_, present) in roster.stretch(stretch).present {
+            if let Some(twin) = Present::read(&present) {
+                name.collect(&twin, &mut names);
+            }
+            asked += 1;
+            if asked >= ASKED {
+                return names;
+            }
+        }
+    }
+    names
+}

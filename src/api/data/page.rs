@@ -1,0 +1,158 @@
+//! A page of a history. The next one begins where this one ended, at a time: what comes in meanwhile moves nothing,
+//! and a page far back costs no more than the first.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use twinhub_actors::domain::Timestamp;
+use twinhub_actors::domain::series::HistoryQuery;
+
+use crate::api::params::{Params, bad};
+use crate::fields::FieldError;
+
+/// Items that `page` can reach: each page is read from the beginning.
+const REACH: usize = 100_000;
+
+/// Which page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    pub limit: usize,
+    start: Start,
+}
+
+/// Where it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    /// Behind so many.
+    Behind(usize),
+    /// At a time, behind so many that have this very time.
+    At(Timestamp, usize),
+}
+
+impl Page {
+    /// The page that `after` or `page` name, with `limit` items.
+    ///
+    /// # Errors
+    /// One of them is wrong, or both are given.
+    pub fn take(params: &mut Params, limit: u64) -> Result<Self, FieldError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let after = params.read("after", "what the page before says in its `Link`", Start::parse)?;
+        let page = params.value::<usize>("page", "a page number from 1")?;
+        let start = match (after, page) {
+            (Some(_), Some(_)) => return Err(bad("page", "is given beside `after`")),
+            (Some(after), None) => after,
+            (None, None) => Start::Behind(0),
+            (None, Some(0)) => return Err(bad("page", "pages are counted from 1")),
+            (None, Some(page)) if page.saturating_mul(limit) > REACH => {
+                let detail = format!("reaches the first {REACH} alone: follow `Link`, or ask by `end_date`");
+                return Err(bad("page", detail));
+            }
+            (None, Some(page)) => Start::Behind((page - 1) * limit),
+        };
+        Ok(Self { limit, start })
+    }
+
+    /// Asks for what the page needs: what comes before it at its time, itself, and one more to know of the next.
+    pub fn narrow(self, query: &mut HistoryQuery) {
+        if let Start::At(at, _) = self.start {
+            if query.newest_first {
+                let end = at.plus_millis(query.interval_ms.max(1));
+                query.to = Some(query.to.map_or(end, |to| to.min(end)));
+            } else {
+                query.from = Some(query.from.map_or(at, |from| from.max(at)));
+            }
+        }
+        query.limit = self.skipped().saturating_add(self.limit).saturating_add(1);
+    }
+
+    /// Answers with the page out of what was `found`.
+    pub fn answer<T: Serialize>(
+        self,
+        request: &HttpRequest,
+        params: &[(String, String)],
+        found: &[T],
+        time: impl Fn(&T) -> Timestamp,
+    ) -> HttpResponse {
+        let begin = self.skipped().min(found.len());
+        let end = begin.saturating_add(self.limit).min(found.len());
+        let mut links = vec![link("first", request.path(), params, None)];
+        if let Some(last) = found[begin..end].last().map(&time).filter(|_| end < found.len()) {
+            let given = found[..end].iter().rev().take_while(|item| time(item) == last).count();
+            links.push(link("next", request.path(), params, Some(Start::At(last, given))));
+        }
+        let mut response = HttpResponse::Ok();
+        response.insert_header((header::LINK, links.join(", ")));
+        response.json(&found[begin..end])
+    }
+
+    fn skipped(self) -> usize {
+        match self.start {
+            Start::Behind(some) | Start::At(_, some) => some,
+        }
+    }
+}
+
+impl Start {
+    /// `1767268800000.2`: two of this time have been given.
+    fn parse(text: &str) -> Option<Self> {
+        let (millis, given) = text.split_once('.')?;
+        let at = Timestamp::from_millis(millis.parse().ok()?);
+        given.parse().ok().filter(|given| *given <= REACH).map(|given| Self::At(at, given))
+    }
+}
+
+fn link(rel: &str, path: &str, params: &[(String, String)], start: Option<Start>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(params.iter().filter(|(name, _)| name != "page" && name != "after"));
+    if let Some(Start::At(at, given)) = start {
+        query.append_pair("after", &format!("{}.{given}", at.millis()));
+    }
+    let query = query.finish();
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("<{path}{mark}{query}>; rel=\"{rel}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::MessageBody as _;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    /// The items of a page, and the `after` of the next.
+    fn turn(all: &[i64], limit: u64, after: Option<&str>) -> (Vec<i64>, Option<String>) {
+        let mut params = Params::parse(&after.map(|after| format!("after={after}")).unwrap_or_default());
+        let page = Page::take(&mut params, limit).unwrap();
+        let from = match page.start {
+            Start::At(at, _) => at.millis(),
+            Start::Behind(_) => i64::MIN,
+        };
+        let most = page.skipped() + page.limit + 1;
+        let found: Vec<i64> = all.iter().copied().filter(|at| *at >= from).take(most).collect();
+        let request = TestRequest::with_uri("/data").to_http_request();
+        let answer = page.answer(&request, &[], &found, |at| Timestamp::from_millis(*at));
+        let link = answer.headers().get(header::LINK).unwrap().to_str().unwrap().to_owned();
+        let next = link.split_once("after=").map(|(_, rest)| rest.split('>').next().unwrap().to_owned());
+        let body = answer.into_body().try_into_bytes().unwrap();
+        (serde_json::from_slice(&body).unwrap(), next)
+    }
+
+    #[test]
+    fn pages_have_each_item_once() {
+        let many_at_once: Vec<i64> = [1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 3, 5, 5].into();
+        for all in [vec![], vec![7], (0..10).collect(), many_at_once] {
+            for limit in 1..=14 {
+                let (mut told, mut after) = (Vec::new(), None);
+                loop {
+                    let (items, next) = turn(&all, limit, after.as_deref());
+                    told.extend(items);
+                    after = next;
+                    if after.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(told, all, "by {limit}");
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The history page by page, and what may not come into it.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::Hub;
+use crate::support::hub::House;
+
+/// Follows `Link: rel="next"` from `path` to the end.
+async fn pages(hub: &Hub, path: &str) -> Vec<Vec<Value>> {
+    let (mut pages, mut next) = (Vec::new(), Some(path.to_owned()));
+    while let Some(path) = next {
+        let response = hub.get(&path).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        let link = response.headers()["Link"].to_str().unwrap().to_owned();
+        let link = link.split(", ").find_map(|link| link.strip_suffix("; rel=\"next\""));
+        next = link.map(|link| link.trim_matches(['<', '>']).to_owned());
+        pages.push(response.json().await.unwrap());
+        assert!(pages.len() < 100, "it has no end");
+    }
+    pages
+}
+
+#[tokio::test]
+async fn the_history_has_next_pages() {
+    let hub = House::new().start().await;
+    hub.post("/api/devices", &json!({ "device_id": "a", "name": "A" })).await;
+    // Three readings a message, two messages a second.
+    for n in 0..10 {
+        let at = format!("2026-01-01T12:00:0{}.{}00Z", n / 2, n % 2);
+        let said = hub.post("/api/devices/a/data", &json!({ "x": n, "y": n, "z": n, "timestamp": at })).await;
+        assert_eq!(said.status(), StatusCode::CREATED);
+    }
+    let told = |pages: &[Vec<Value>]| -> Vec<String> {
+        let items = pages.iter().flatten();
+        items.map(|item| format!("{}{}", item["sensor_type"].as_str().unwrap(), item["value"])).collect()
+    };
+    for order in ["asc", "desc"] {
+        let all = hub.json(&format!("/api/devices/a/data?order={order}")).await;
+        let all = told(&[all.as_array().unwrap().clone()]);
+        assert_eq!(all.len(), 30);
+        for limit in [1, 4, 7, 30] {
+            let path = format!("/api/devices/a/data?order={order}&limit={limit}&start_date=2026-01-01");
+            let pages = pages(&hub, &path).await;
+            assert_eq!(told(&pages), all, "{order} by {limit}");
+            assert!(pages.iter().all(|page| page.len() <= limit));
+        }
+        let buckets = format!("/api/devices/a/data?order={order}&interval=1s&agg=max");
+        let all = hub.json(&buckets).await;
+        assert_eq!(all.as_array().unwrap().len(), 15);
+        assert_eq!(json!(pages(&hub, &format!("{buckets}&limit=4")).await.concat()), all);
+    }
+    let second = hub.json("/api/devices/a/data?limit=4&page=2&sensor_type=x").await;
+    assert_eq!(told(&[second.as_array().unwrap().clone()]), ["x5", "x4", "x3", "x2"]);
+}
+
+#[tokio::test]
+async fn names_with_control_characters_are_refused() {
+    let hub = House::new().start().await;
+    hub.post("/api/devices", &json!({ "device_id": "a", "name": "A" })).await;
+    let said = hub.post("/api/devices/a/data", &json!({ "te\nmp": 1 })).await;
+    assert_eq!(said.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let problem: Value = said.json().await.unwrap();
+    assert_eq!(problem["detail"], "`te\\nmp`: a reading's name has no control characters");
+}
+
+#[tokio::test]
+async fn addresses_and_tokens_are_checked() {
+    let hub = House::new().start().await;
+    let register = async |body: Value| {
+        let response = hub.post("/api/devices", &body).await;
+        (response.status(), response.json::<Value>().await.unwrap())
+    };
+    let (status, problem) =
+        register(json!({ "device_id": "a", "name": "A", "ip_address": "999.1.1.1" })).await;
+    assert_eq!((status, &problem["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("ip_address")));
+    let with_token = |id: &str| json!({ "device_id": id, "name": id, "auth_token": "secret enough" });
+    assert_eq!(register(with_token("a")).await.0, StatusCode::CREATED);
+    let (status, problem) = register(with_token("b")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("auth_token_taken")));
+    assert!(!problem["detail"].as_str().unwrap().contains("secret"));
+    // At the same moment, and in one file.
+    let other = |id: &str| json!({ "device_id": id, "name": id, "auth_token": "another secret" });
+    let (c, d) = tokio::join!(register(other("c")), register(other("d")));
+    let mut told = [c.0, d.0];
+    told.sort();
+    assert_eq!(told, [StatusCode::CREATED, StatusCode::CONFLICT]);
+    let file = "device_id,name,auth_token\ne,E,third secret\nf,F,third secret\ng,G,secret enough\nh,H,\n";
+    let request =
+        hub.request(reqwest::Method::POST, "/api/devices/import").header("Content-Type", "text/csv");
+    let report: Value = request.body(file).send().await.unwrap().json().await.unwrap();
+    let refused: Vec<_> = report["refusals"].as_array().unwrap().iter().map(|line| &line["line"]).collect();
+    assert_eq!(refused, [&json!(3), &json!(4)], "{report}");
+    assert!(!report.to_string().contains("secret"), "{report}");
+}
+
+#[tokio::test]
+async fn a_file_from_excel_says_how_it_was_read() {
+    let hub = House::new().start().await;
+    let file = "sep=;\r\ndevice_id;name;desired.setpoint;tags.room\r\na;A;21,50;hall\r\nb;B;7;1,5\r\n";
+    let request =
+        hub.request(reqwest::Method::POST, "/api/devices/import").header("Content-Type", "text/csv");
+    let report: Value = request.body(file).send().await.unwrap().json().await.unwrap();
+    assert_eq!(report["created"], 2, "{report}");
+    let read = json!([{ "column": "desired.setpoint", "cells": 1, "example": "21,50", "read_as": "21.50" }]);
+    assert_eq!(report["decimal_commas"], read);
+    let text = hub.get("/api/devices/a/twin").await.text().await.unwrap();
+    assert!(text.contains(r#""desired":{"setpoint":21.50}"#), "{text}");
+    assert_eq!(hub.json("/api/devices/b").await["tags"]["room"], "1,5");
+}
