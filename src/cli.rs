@@ -13,8 +13,11 @@ use crate::config::{Config, Options};
 use crate::exchange::columns;
 use crate::files_command::{self, FilesArgs, help};
 use crate::jobs_command::{self, JobsArgs};
+use crate::reload::Reload;
 use crate::rules_command::{self, Failed, RulesArgs};
+use crate::shutdown::HangUp;
 use crate::simulate::{self, SimulateArgs};
+use crate::startup::private;
 use crate::{memory, migrate, startup, telemetry};
 
 /// A live digital twin of every IoT device, in one program.
@@ -135,19 +138,26 @@ fn ended(done: Result<bool, Failed>) -> Result<ExitCode, (u8, anyhow::Error)> {
 }
 
 fn serve(options: Options) -> Result<(), (u8, anyhow::Error)> {
-    let config = configure(options)?;
+    private::from_now_on();
+    let config = configure(options.clone())?;
     async_main(async {
+        let hang_up = HangUp::new();
+        let mut reload = Reload::new(options, &config).map_err(|error| (MISUSED, error.into()))?;
         let running = startup::Application::start(config).await.map_err(|error| (MISUSED, error.into()))?;
         print(&running.banner()).map_err(|error| (FAILED, error))?;
         actix_rt::spawn(memory::give_back());
-        running.until_signal().await.map_err(|error| (FAILED, error.into()))
+        running.until_signal(hang_up, &mut reload).await.map_err(|error| (FAILED, error.into()))
     })
 }
 
 fn run_migrate(args: MigrateArgs) -> Result<(), (u8, anyhow::Error)> {
+    private::from_now_on();
     let MigrateArgs { action, config, data_dir, database } = args;
     let config = configure(Options { config, data_dir, database, ..Options::default() })?;
-    let told = async_main(migrate::run(&config.database, action)).map_err(|error| (FAILED, error))?;
+    let told = async_main(migrate::run(&config.database, action)).map_err(|error| {
+        let code = if migrate::is_locked(&error) { MISUSED } else { FAILED };
+        (code, error)
+    })?;
     print(&told).map_err(|error| (FAILED, error))
 }
 

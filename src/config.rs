@@ -4,17 +4,24 @@
 //! configuration file. Flags win over the environment, the environment over the file.
 
 mod file;
+mod log_filter;
 mod values;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
+use twinhub_actors::mqtt::broker::{RetainedLimits, SessionLimits};
+use twinhub_actors::mqtt::dialects::LARGEST_PAYLOAD;
+use twinhub_actors::webhooks::reach::Allowed;
 
-pub use values::{Limit, LogFormat, Mqtt, PublicUrl, Size, Span, UnknownDevices};
+pub use file::table as file_table;
+pub use log_filter::LogFilter;
+pub use values::{HostName, Limit, LogFormat, Mqtt, PublicUrl, Size, Span, UnknownDevices, WebOrigin};
 
 /// What can be set. Nothing means: not set here.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -45,6 +52,38 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_MQTT_LISTEN", value_name = "ADDRESS")]
     pub mqtt_listen: Option<SocketAddr>,
 
+    /// Clients that the embedded broker serves at once; a tenth of the places is kept for devices that the hub knows [default: 10000]
+    #[arg(long, env = "TWINHUB_MQTT_CONNECTIONS", value_name = "COUNT", value_parser = values::parse_count)]
+    pub mqtt_connections: Option<usize>,
+
+    /// The largest payload that is taken from a device [default: 1MiB]
+    #[arg(long, env = "TWINHUB_MQTT_PAYLOAD_LIMIT", value_name = "SIZE")]
+    pub mqtt_payload_limit: Option<Size>,
+
+    /// The largest retained message of the embedded broker [default: 8MiB]
+    #[arg(long, env = "TWINHUB_MQTT_RETAINED_LIMIT", value_name = "SIZE")]
+    pub mqtt_retained_limit: Option<Size>,
+
+    /// What the embedded broker's retained messages may take in all [default: 256MiB]
+    #[arg(long, env = "TWINHUB_MQTT_RETAINED_TOTAL", value_name = "SIZE")]
+    pub mqtt_retained_total: Option<Size>,
+
+    /// Persistent sessions that the embedded broker keeps [default: 10000]
+    #[arg(long, env = "TWINHUB_MQTT_SESSIONS", value_name = "COUNT", value_parser = values::parse_count)]
+    pub mqtt_sessions: Option<usize>,
+
+    /// Messages that the embedded broker keeps for an absent client [default: 1000]
+    #[arg(long, env = "TWINHUB_MQTT_SESSION_MESSAGES", value_name = "COUNT", value_parser = values::parse_count)]
+    pub mqtt_session_messages: Option<usize>,
+
+    /// What the messages for an absent client may take [default: 1MiB]
+    #[arg(long, env = "TWINHUB_MQTT_SESSION_LIMIT", value_name = "SIZE")]
+    pub mqtt_session_limit: Option<Size>,
+
+    /// What the messages for all absent clients may take [default: 256MiB]
+    #[arg(long, env = "TWINHUB_MQTT_SESSIONS_TOTAL", value_name = "SIZE")]
+    pub mqtt_sessions_total: Option<Size>,
+
     /// What becomes of devices that nobody has registered [default: accept]
     #[arg(long, env = "TWINHUB_UNKNOWN_DEVICES", value_name = "POLICY")]
     pub unknown_devices: Option<UnknownDevices>,
@@ -55,11 +94,19 @@ pub struct Options {
 
     /// A web origin whose pages may use the API; may be given several times
     #[arg(long, env = "TWINHUB_CORS", value_name = "ORIGIN", value_delimiter = ',')]
-    pub cors: Option<Vec<String>>,
+    pub cors: Option<Vec<WebOrigin>>,
+
+    /// A further host name of this hub, besides the machine's own; may be given several times
+    #[arg(long, env = "TWINHUB_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    pub hosts: Option<Vec<HostName>>,
+
+    /// HTTP connections at once [default: a third of the file handles, 16384 at most]
+    #[arg(long, env = "TWINHUB_HTTP_CONNECTIONS", value_name = "NUMBER")]
+    pub http_connections: Option<NonZeroUsize>,
 
     /// What is logged: a level, or a filter such as `info,twinhub_actors=debug` [default: info]
     #[arg(long, env = "TWINHUB_LOG", value_name = "LEVEL")]
-    pub log: Option<String>,
+    pub log: Option<LogFilter>,
 
     /// How it is logged; auto is text on a terminal and JSON elsewhere [default: auto]
     #[arg(long, env = "TWINHUB_LOG_FORMAT", value_name = "FORMAT")]
@@ -68,6 +115,10 @@ pub struct Options {
     /// The largest request body that is read: `1MiB`, `512KiB`, or bytes [default: 1MiB]
     #[arg(long, env = "TWINHUB_BODY_LIMIT", value_name = "SIZE")]
     pub body_limit: Option<Size>,
+
+    /// The file with the hub's own key, which seals secrets; hubs of one cluster share it [default: in the data folder]
+    #[arg(long, env = "TWINHUB_KEY_FILE", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
 
     /// The largest firmware image that is taken in [default: 512MB]
     #[arg(long, env = "TWINHUB_FIRMWARE_LIMIT", value_name = "SIZE")]
@@ -84,6 +135,10 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_IDLE_AFTER", value_name = "TIME")]
     pub idle_after: Option<Limit>,
 
+    /// After how long a silence a device is offline while fewer than two of its intervals are known [default: 10m]
+    #[arg(long, env = "TWINHUB_FIRST_SILENCE", value_name = "TIME")]
+    pub first_silence: Option<Span>,
+
     /// How far back a subscriber can resume, that is: how long events are kept [default: 7d]
     #[arg(long, env = "TWINHUB_RETENTION", value_name = "TIME")]
     pub retention: Option<Span>,
@@ -96,7 +151,15 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_KEEP_RUNS", value_name = "TIME")]
     pub keep_runs: Option<Limit>,
 
-    /// Let webhooks be redirected to this machine, to its own network, and from https to http
+    /// An environment variable, beside TWINHUB_SECRET_…, that rules may sign webhooks with; several times
+    #[arg(long, env = "TWINHUB_RULE_SECRETS", value_name = "NAME", value_delimiter = ',')]
+    pub rule_secrets: Option<Vec<String>>,
+
+    /// A host, address or network where webhooks may go although it is this machine or link-local; several times
+    #[arg(long, env = "TWINHUB_WEBHOOK_ALLOW", value_name = "PLACE", value_delimiter = ',')]
+    pub webhook_allow: Option<Vec<Allowed>>,
+
+    /// Let webhooks be redirected to private networks, and from https to http
     #[arg(long, env = "TWINHUB_WEBHOOK_PRIVATE_REDIRECTS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub webhook_private_redirects: Option<bool>,
 
@@ -117,14 +180,28 @@ pub struct Config {
     pub database: Database,
     pub mqtt: Mqtt,
     pub mqtt_listen: SocketAddr,
+    pub mqtt_connections: usize,
+    /// In bytes, as all limits and totals below.
+    pub mqtt_payload_limit: usize,
+    pub mqtt_retained_limit: usize,
+    pub mqtt_retained_total: usize,
+    pub mqtt_sessions: usize,
+    pub mqtt_session_messages: usize,
+    pub mqtt_session_limit: usize,
+    pub mqtt_sessions_total: usize,
     pub unknown_devices: UnknownDevices,
     /// The folder with the rule files; none: there are none.
     pub rules: Option<PathBuf>,
-    pub cors: Vec<String>,
-    pub log: String,
+    pub cors: Vec<WebOrigin>,
+    pub hosts: Vec<HostName>,
+    /// None: by the file handles that there are.
+    pub http_connections: Option<usize>,
+    pub log: LogFilter,
     pub log_format: LogFormat,
     /// In bytes.
     pub body_limit: usize,
+    /// None: the one in the data folder.
+    pub key_file: Option<PathBuf>,
     /// In bytes.
     pub firmware_limit: u64,
     /// None: by where it listens.
@@ -132,11 +209,14 @@ pub struct Config {
     pub import_limit: usize,
     /// None: as the hub thinks fit.
     pub idle_after: Option<Limit>,
+    pub first_silence: Duration,
     pub retention: Duration,
     /// None: for good.
     pub keep_readings: Option<Duration>,
     /// The longest there is: whatever their age.
     pub keep_runs: Duration,
+    pub rule_secrets: Vec<String>,
+    pub webhook_allow: Vec<Allowed>,
     pub webhook_private_redirects: bool,
 }
 
@@ -176,6 +256,19 @@ impl Database {
             Self::Url(url) => url.clone(),
         }
     }
+
+    /// The file that it is, where it is SQLite's.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        let url = match self {
+            Self::File(path) => return Some(path.clone()),
+            Self::Url(url) => url,
+        };
+        let path = url.strip_prefix("sqlite:")?;
+        let path = path.strip_prefix("//").unwrap_or(path).split('?').next().unwrap_or_default();
+        let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+        Some(PathBuf::from(&*path))
+    }
 }
 
 /// Without the password.
@@ -194,6 +287,8 @@ impl fmt::Display for Database {
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const HTTP_PORT: u16 = 8080;
 const MQTT_PORT: u16 = 1883;
+/// Each takes a file handle and some 40 KiB.
+const MQTT_CONNECTIONS: usize = 10_000;
 /// Ample for a thousand readings in one request, and little enough to hold for each connection.
 const BODY_LIMIT: usize = 1 << 20;
 /// Whole systems for small computers are not much larger.
@@ -202,6 +297,7 @@ const FIRMWARE_LIMIT: u64 = 512_000_000;
 const IMPORT_LIMIT: usize = 256 << 20;
 /// The folder that is looked for where none is named.
 pub const RULES: &str = "rules";
+const FIRST_SILENCE: Duration = Duration::from_secs(600);
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 const KEEP_RUNS: Duration = Duration::from_secs(30 * 86_400);
 
@@ -223,19 +319,38 @@ impl Config {
             Some(url) => Database::Url(url),
             None => Database::File(data_dir.join("twinhub.db")),
         };
+        let retained = RetainedLimits::default();
+        let sessions = SessionLimits::default();
+        let bytes = |given: Option<Size>, file: Option<Size>, default| {
+            given.or(file).map_or(default, |Size(bytes)| bytes)
+        };
         let config = Self {
             listen: given.listen.or(file.listen).unwrap_or_else(|| loopback(HTTP_PORT)),
             mqtt: given.mqtt.or(file.mqtt).unwrap_or_default(),
             mqtt_listen: given.mqtt_listen.or(file.mqtt_listen).unwrap_or_else(|| loopback(MQTT_PORT)),
+            mqtt_connections: given.mqtt_connections.or(file.mqtt_connections).unwrap_or(MQTT_CONNECTIONS),
+            mqtt_payload_limit: bytes(given.mqtt_payload_limit, file.mqtt_payload_limit, LARGEST_PAYLOAD),
+            mqtt_retained_limit: bytes(given.mqtt_retained_limit, file.mqtt_retained_limit, retained.message),
+            mqtt_retained_total: bytes(given.mqtt_retained_total, file.mqtt_retained_total, retained.total),
+            mqtt_sessions: given.mqtt_sessions.or(file.mqtt_sessions).unwrap_or(sessions.count),
+            mqtt_session_messages: given
+                .mqtt_session_messages
+                .or(file.mqtt_session_messages)
+                .unwrap_or(sessions.messages),
+            mqtt_session_limit: bytes(given.mqtt_session_limit, file.mqtt_session_limit, sessions.bytes),
+            mqtt_sessions_total: bytes(given.mqtt_sessions_total, file.mqtt_sessions_total, sessions.total),
             unknown_devices: given.unknown_devices.or(file.unknown_devices).unwrap_or_default(),
             rules: given
                 .rules
                 .or(file.rules)
                 .or_else(|| Some(RULES.into()).filter(|path: &PathBuf| path.is_dir())),
             cors: given.cors.or(file.cors).unwrap_or_default(),
-            log: given.log.or(file.log).unwrap_or_else(|| "info".into()),
+            hosts: given.hosts.or(file.hosts).unwrap_or_default(),
+            http_connections: given.http_connections.or(file.http_connections).map(NonZeroUsize::get),
+            log: given.log.or(file.log).unwrap_or_default(),
             log_format: given.log_format.or(file.log_format).unwrap_or_default(),
             body_limit: given.body_limit.or(file.body_limit).map_or(BODY_LIMIT, |Size(bytes)| bytes),
+            key_file: given.key_file.or(file.key_file),
             firmware_limit: given
                 .firmware_limit
                 .or(file.firmware_limit)
@@ -243,12 +358,18 @@ impl Config {
             public_url: given.public_url.or(file.public_url).map(|PublicUrl(url)| url),
             import_limit: given.import_limit.or(file.import_limit).map_or(IMPORT_LIMIT, |Size(bytes)| bytes),
             idle_after: given.idle_after.or(file.idle_after),
+            first_silence: given
+                .first_silence
+                .or(file.first_silence)
+                .map_or(FIRST_SILENCE, |Span(time)| time),
             retention: given.retention.or(file.retention).map_or(RETENTION, |Span(time)| time),
             keep_readings: given.keep_readings.or(file.keep_readings).and_then(Limit::duration),
             keep_runs: given
                 .keep_runs
                 .or(file.keep_runs)
                 .map_or(KEEP_RUNS, |limit| limit.duration().unwrap_or(Duration::MAX)),
+            rule_secrets: given.rule_secrets.or(file.rule_secrets).unwrap_or_default(),
+            webhook_allow: given.webhook_allow.or(file.webhook_allow).unwrap_or_default(),
             webhook_private_redirects: given
                 .webhook_private_redirects
                 .or(file.webhook_private_redirects)
@@ -294,7 +415,7 @@ mod tests {
         let config =
             combine("listen = '127.0.0.1:1'", None, "listen = '127.0.0.1:2'\nlog = 'debug'").unwrap();
         assert_eq!(config.listen, loopback(1));
-        assert_eq!(config.log, "debug");
+        assert_eq!(config.log.as_str(), "debug");
         assert_eq!(config.mqtt_listen, loopback(MQTT_PORT));
     }
 
@@ -329,6 +450,14 @@ mod tests {
         assert_eq!(url, "sqlite:c");
         let shown = Database::Url("postgres://ann:secret@h/twinhub".into()).to_string();
         assert_eq!(shown, "postgres://h/twinhub");
+        for (url, file) in [
+            ("sqlite:a.db", Some("a.db")),
+            ("sqlite:/x/a.db?mode=rwc", Some("/x/a.db")),
+            ("sqlite:///50%25%20off/a.db?mode=rw", Some("/50% off/a.db")),
+            ("postgres://h/twinhub", None),
+        ] {
+            assert_eq!(Database::Url(url.into()).file(), file.map(PathBuf::from), "{url}");
+        }
     }
 
     #[test]

@@ -108,6 +108,21 @@ pub enum ApiError {
     Fault(&'static str),
     #[error("requests from {0} are not allowed here")]
     Origin(String),
+    /// A page of another site loads this, and the request carries no `Origin`.
+    #[error("requests from pages of other sites are refused unless the option `cors` lists their origin")]
+    CrossSite,
+    /// The `Host` header, or the request's target, names another host.
+    #[error("`{0}` is not a host name of this hub: use its address, or add the name to the option `hosts`")]
+    Host(String),
+    /// A header that a request may carry once came several times.
+    #[error("there are several `{0}` headers")]
+    RepeatedHeader(&'static str),
+    /// The body has this `Content-Encoding`.
+    #[error("the content encoding `{0}` is not supported: send the body uncompressed")]
+    ContentEncoding(String),
+    /// The limit of connections, or of live sessions, is reached.
+    #[error("too many connections, try again later")]
+    TooManyConnections,
     #[error("this is a WebSocket: {0}")]
     Handshake(String),
     #[error("the system gives no random numbers: {0}")]
@@ -260,6 +275,11 @@ impl ApiError {
             Self::SerialTaken { .. } => (StatusCode::CONFLICT, "serial_number_taken"),
             Self::TokenTaken => (StatusCode::CONFLICT, "auth_token_taken"),
             Self::Origin(_) => (StatusCode::FORBIDDEN, "origin_not_allowed"),
+            Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
+            Self::Host(_) => (StatusCode::MISDIRECTED_REQUEST, "host_not_allowed"),
+            Self::RepeatedHeader(_) => (StatusCode::BAD_REQUEST, "repeated_header"),
+            Self::ContentEncoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding"),
+            Self::TooManyConnections => (StatusCode::SERVICE_UNAVAILABLE, "too_many_connections"),
             Self::Handshake(_) => (StatusCode::BAD_REQUEST, "not_a_websocket"),
             Self::NoChance(_) => (StatusCode::INTERNAL_SERVER_ERROR, "no_random_numbers"),
         }
@@ -282,7 +302,10 @@ impl ApiError {
 
     /// The answer's head.
     fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
-        let foreseen = matches!(self, Self::CommandNotFinished { .. } | Self::RunNotFinished { .. });
+        let foreseen = matches!(
+            self,
+            Self::CommandNotFinished { .. } | Self::RunNotFinished { .. } | Self::TooManyConnections
+        );
         if status.is_server_error() && !foreseen {
             tracing::warn!(error = %self, status = status.as_u16(), "request failed");
         }
@@ -292,6 +315,9 @@ impl ApiError {
         }
         if let Self::Method { allow, .. } = self {
             response.insert_header((header::ALLOW, *allow));
+        }
+        if let Self::ContentEncoding(_) = self {
+            response.insert_header((header::ACCEPT_ENCODING, "identity"));
         }
         if let Self::NoSuchRange { size } = self {
             response.insert_header((header::CONTENT_RANGE, format!("bytes */{size}")));
@@ -369,18 +395,7 @@ fn of_template(refusal: &TemplateRefusal) -> String {
 fn first_of(problems: &[rules::Problem], refusal: &impl ToString) -> String {
     let Some(first) = problems.first() else { return refusal.to_string() };
     let place = if first.pointer.is_empty() { String::new() } else { format!("`{}`: ", first.pointer) };
-    format!("{place}{}", with_hint(first))
-}
-
-/// What is wrong, and the nearest right word.
-#[must_use]
-pub fn with_hint(problem: &rules::Problem) -> String {
-    match &problem.hint {
-        Some(hint) if !problem.message.contains("did you mean") => {
-            format!("{}, did you mean `{hint}`?", problem.message)
-        }
-        _ => problem.message.clone(),
-    }
+    format!("{place}{}", first.sentence())
 }
 
 /// The refusal of one line of many.

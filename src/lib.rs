@@ -13,6 +13,7 @@ pub mod files_command;
 pub mod jobs_command;
 pub mod memory;
 pub mod migrate;
+pub mod reload;
 pub mod remote;
 pub mod rules_command;
 pub mod shutdown;

@@ -6,6 +6,7 @@ use sea_orm::DatabaseConnection;
 use twinhub_migrations::{MigrationStatus, Migrator, MigratorTrait as _};
 
 use crate::config::Database;
+use crate::startup::lock::{LockError, Locks};
 
 /// What is done.
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -19,7 +20,7 @@ pub enum Action {
 /// Does it, and says what there is to say.
 ///
 /// # Errors
-/// The database cannot be reached, or a step failed.
+/// The database cannot be reached, a hub uses it ([`LockError`]), or a step failed.
 pub async fn run(database: &Database, action: Action) -> Result<String> {
     if let (Database::File(path), Action::Status) = (database, action)
         && !path.exists()
@@ -32,6 +33,11 @@ pub async fn run(database: &Database, action: Action) -> Result<String> {
         std::fs::create_dir_all(dir)
             .with_context(|| format!("cannot make the data folder {}", dir.display()))?;
     }
+    // The tables of a hub that runs must not change under it.
+    let _locks = match action {
+        Action::Up => Some(Locks::of_database(database)?),
+        Action::Status => None,
+    };
     let connection = sea_orm::Database::connect(database.url())
         .await
         .with_context(|| format!("cannot use the database {database}"))?;
@@ -39,6 +45,12 @@ pub async fn run(database: &Database, action: Action) -> Result<String> {
         Migrator::up(&connection, None).await.context("a step failed")?;
     }
     status(&connection).await
+}
+
+/// Is it that somebody else has the database just now?
+#[must_use]
+pub fn is_locked(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<LockError>().is_some()
 }
 
 async fn status(connection: &DatabaseConnection) -> Result<String> {

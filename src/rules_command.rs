@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use twinhub_actors::domain::rules::file;
+use twinhub_actors::domain::rules::file::{self, SecretNames};
 
 use crate::config::{Config, Options};
 
@@ -57,6 +57,11 @@ Examples:
 Exit status: 0 all is well (warnings are), 1 a file does not check out or a test failed,
 2 it could not be done as it was asked.";
 
+/// What rules may sign with, by the configuration.
+fn secrets(config: &Config) -> SecretNames {
+    SecretNames::with(&config.rule_secrets)
+}
+
 /// Why it was not done.
 #[derive(Debug)]
 pub enum Failed {
@@ -83,9 +88,9 @@ pub async fn run(args: RulesArgs) -> Result<bool, Failed> {
             .map_err(|error| Failed::Misused(error.into()))
     };
     match action {
-        Action::Check(args) => check::run(&args, configure(Options::default())?.rules),
-        Action::Test(args) => test::run(&args, configure(Options::default())?.rules),
-        Action::List(args) => list::run(args, configure(Options::default())?.rules).await,
+        Action::Check(args) => check::run(&args, &configure(Options::default())?),
+        Action::Test(args) => test::run(&args, &configure(Options::default())?),
+        Action::List(args) => list::run(args, &configure(Options::default())?).await,
         Action::Backtest(args) => {
             let config = configure(args.options())?;
             backtest::run(args, config).await

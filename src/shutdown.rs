@@ -1,11 +1,14 @@
 //! The end: take nothing more in, commit what came, acknowledge it, say goodbye. Within five seconds.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal as unix_signal};
+use tokio::signal::unix::{Signal, SignalKind, signal as unix_signal};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
+use crate::reload::Reload;
 use crate::startup::Running;
 
 /// How long all of it may take. What is not committed by then was never acknowledged, and comes again.
@@ -19,8 +22,43 @@ const SAME_WISH: Duration = Duration::from_secs(1);
 pub enum Unfinished {
     #[error("shut down while the store took nothing in: what was not acknowledged has to come again")]
     NotCommitted,
+    #[error("ended because another program writes to this hub's database: let one of the two use it")]
+    Conflict,
     #[error("ended at once by a second signal: what was not acknowledged has to come again")]
     Hurried,
+}
+
+/// SIGHUP, which asks to read the configuration anew. Made before anything else: from then on it ends nothing.
+pub struct HangUp(Option<Signal>);
+
+impl HangUp {
+    /// Begins to take it.
+    #[must_use]
+    pub fn new() -> Self {
+        match unix_signal(SignalKind::hangup()) {
+            Ok(signal) => Self(Some(signal)),
+            Err(error) => {
+                warn!(%error, "SIGHUP cannot be taken: it ends this program");
+                Self(None)
+            }
+        }
+    }
+
+    async fn next(&mut self) {
+        let came = match &mut self.0 {
+            Some(signal) => signal.recv().await,
+            None => None,
+        };
+        if came.is_none() {
+            std::future::pending().await // there is none to come
+        }
+    }
+}
+
+impl Default for HangUp {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Waits until the user or the system ends the program, and says by which signal.
@@ -42,15 +80,32 @@ async fn second_signal() {
 }
 
 impl Running {
-    /// Serves until a signal comes, then shuts down. A second signal ends it at once.
+    /// Serves until a signal comes, then shuts down. A second signal ends it at once. SIGHUP reads anew what can be.
     ///
     /// # Errors
     /// The store took nothing in at the end.
-    pub async fn until_signal(self) -> Result<(), Unfinished> {
-        let name = signal().await;
-        info!(signal = name, "shutting down");
+    pub async fn until_signal(self, mut hang_up: HangUp, reload: &mut Reload) -> Result<(), Unfinished> {
+        let counters = Arc::clone(&self.hub.counters);
+        let mut ends = pin!(signal());
+        loop {
+            tokio::select! {
+                name = &mut ends => {
+                    info!(signal = name, "shutting down");
+                    break;
+                }
+                () = counters.store_lost.wait() => {
+                    info!("shutting down: the store is another's");
+                    break;
+                }
+                // Not in the arm's own time: what ends us is not to wait for what is read.
+                () = async { hang_up.next().await; reload.reload(&self).await } => {}
+            }
+        }
         tokio::select! {
-            ended = self.shut_down() => ended,
+            ended = self.shut_down() => match ended {
+                Err(_) if counters.store_lost.is_set() => Err(Unfinished::Conflict),
+                ended => ended,
+            },
             () = second_signal() => Err(Unfinished::Hurried),
         }
     }

@@ -8,7 +8,6 @@ use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
-use socket2::Socket;
 use tokio::time::MissedTickBehavior;
 use twinhub_actors::counters::add;
 
@@ -26,7 +25,7 @@ const CHUNK: usize = 32;
 /// Opens a stream of the events that `filter` takes, of `group` alone where it names one, after `since` or from now on.
 ///
 /// # Errors
-/// There is no such group, or the hub is going down.
+/// There is no such group, no room, or the hub is going down.
 pub async fn open(
     request: &HttpRequest,
     state: Arc<WebState>,
@@ -34,6 +33,7 @@ pub async fn open(
     group: Option<String>,
     since: Option<u64>,
 ) -> Result<HttpResponse, ApiError> {
+    let session = state.connections.hold(request)?;
     let Ok(mut subscriptions) = Subscriptions::open(&state.hub).await else {
         return Err(ApiError::Mailbox(actix::MailboxError::Closed));
     };
@@ -42,7 +42,7 @@ pub async fn open(
     }
     // The first of a session is never too many, nor is its id taken.
     let begun = subscriptions.subscribe("sse", filter, since, false).ok();
-    let (outlet, chunks) = Outlet::new(ROOM, request.conn_data::<Arc<Socket>>().cloned());
+    let (outlet, chunks) = Outlet::new(ROOM, Some(session));
     let first = begun.and_then(|(_, told)| told);
     actix_rt::spawn(async move {
         let _ = pump(&state, subscriptions, &outlet, first).await; // it ends when the client has gone

@@ -1,26 +1,40 @@
 //! Builds the whole application from its configuration. A port 0 takes a free one: tests use that.
 
+mod handles;
 mod instance;
+mod key;
+pub mod lock;
+pub mod private;
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use tracing::{info, warn};
-use twinhub_actors::domain::Clock as _;
+use twinhub_actors::clock::HubClock;
+use twinhub_actors::domain::rules::file::SecretNames;
+use twinhub_actors::domain::{Clock as _, Timestamp};
 use twinhub_actors::door::UnknownDevices;
 use twinhub_actors::mqtt::Link;
-use twinhub_actors::mqtt::broker::{BrokerError, BrokerSettings, EmbeddedBroker};
+use twinhub_actors::mqtt::broker::{
+    BrokerError, BrokerSettings, EmbeddedBroker, RetainedLimits, SessionLimits,
+};
 use twinhub_actors::mqtt::link::{ConnectError, LinkSettings, RumqttcLink};
+use twinhub_actors::seal::Seal;
 use twinhub_actors::store::StoreError;
-use twinhub_actors::store::sql::{SqlOptions, SqlStore};
-use twinhub_actors::{Hub, Settings, SystemClock};
+use twinhub_actors::store::sql::{Keeping, SqlOptions, SqlStore};
+use twinhub_actors::webhooks::reach::Reach;
+use twinhub_actors::{Hub, Settings};
 
 use crate::api::firmware::{self, Folder};
+use crate::api::token::Tokens;
 use crate::config::{self, Config, Limit, Mqtt};
-use crate::web::{self, ServerInfo, WebSettings, WebState};
+use crate::startup::key::KeyError;
+use crate::startup::lock::{LockError, Locks};
+use crate::web::{self, Hosts, ServerInfo, WebSettings, WebState};
 
 /// Builds what runs.
 pub struct Application;
@@ -36,6 +50,10 @@ pub struct Running {
     pub(crate) web: Data<WebState>,
     pub(crate) server: ServerHandle,
     data_dir: PathBuf,
+    /// Held to the end: no other hub may use the same data meanwhile.
+    #[expect(dead_code, reason = "held for its drop")]
+    locks: Locks,
+    pub(crate) store: Arc<SqlStore>,
 }
 
 /// Why the application did not start.
@@ -45,16 +63,45 @@ pub enum StartError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("cannot use the data folder {}: {source}", path.display())]
     DataDir { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
     #[error("cannot read the rules folder {}: {source}", path.display())]
     Rules { path: PathBuf, source: std::io::Error },
     #[error("cannot use the database {database}: {source}")]
     Store { database: String, source: StoreError },
+    #[error(
+        "cannot listen for MQTT on {address}: another program, a broker such as Mosquitto perhaps, listens there: use \
+         that broker with --mqtt mqtt://{address}, or give the one in here another port with --mqtt-listen {}",
+        next_port(*address)
+    )]
+    MqttTaken { address: SocketAddr },
     #[error(transparent)]
-    Broker(#[from] BrokerError),
+    Broker(BrokerError),
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error("cannot serve HTTP: {0}")]
     Serve(std::io::Error),
+    /// The HTTP library cannot write such a date, and its worker threads would panic.
+    #[error("the system clock is before 1970: set it first")]
+    Clock,
+}
+
+impl StartError {
+    fn of_broker(error: BrokerError) -> Self {
+        match error {
+            BrokerError::Listen { address, source } if source.kind() == ErrorKind::AddrInUse => {
+                Self::MqttTaken { address }
+            }
+            error => Self::Broker(error),
+        }
+    }
+}
+
+/// An address that may be free where this one is taken.
+fn next_port(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port().checked_add(1).unwrap_or(1_884))
 }
 
 impl Application {
@@ -63,29 +110,46 @@ impl Application {
     /// # Errors
     /// Names the port, file or folder that cannot be had.
     pub async fn start(config: Config) -> Result<Running, StartError> {
-        // The port first: whoever starts a second twinhub is told before it touches the store.
+        // The locks first: whoever starts a second twinhub is told who has the data before anything is touched.
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
+        let locks = Locks::take(&config.data_dir, &config.database)?;
+        private::tighten(&config.data_dir, &config.database);
+        let seal = Arc::new(key::load(config.key_file.as_deref(), &config.data_dir)?);
         let listener = listen(config.listen)?;
         let http = listener.local_addr().map_err(StartError::Serve)?;
 
-        let clock = Arc::new(SystemClock);
+        let clock = Arc::new(HubClock::new());
         let started_at = clock.now();
+        if started_at < Timestamp::from_millis(0) {
+            return Err(StartError::Clock);
+        }
         if let Some(path) = &config.rules {
             // Who misspells it is told so; what is in it may be broken, and is told by the log and the API.
             std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
         }
-        let store = open_store(&config).await?;
-        let hub = Hub::start(store, clock, settings(&config))
+        let store = open_store(&config, &seal).await?;
+        let mut settings = settings(&config);
+        settings.webhooks = reach(&config, &[http, config.mqtt_listen]);
+        let hub = Hub::start(Arc::clone(&store) as _, clock, settings)
             .await
             .map_err(|source| StartError::Store { database: config.database.to_string(), source })?;
 
-        let Connected { link, listens, host, port } = connect(&config, &hub)?;
+        let shares = handles::share_out(config.http_connections, config.mqtt_connections);
+        let connected = connect(&config, &hub, Arc::clone(&store), shares.mqtt).await?;
+        let Connected { link, listens, host, port } = connected;
+        let listeners: Vec<_> = std::iter::once(http).chain(listens).collect();
+        hub.confine_webhooks(reach(&config, &listeners));
         hub.connect(Arc::clone(&link));
 
         let web_settings = WebSettings {
             cors_origins: config.cors.clone(),
+            hosts: hosts(&config),
+            most_connections: shares.http,
             body_limit: config.body_limit,
             firmware: Folder::new(config.data_dir.join("firmware"), config.firmware_limit),
             import_limit: config.import_limit,
+            tokens: Tokens::new(seal),
             ..WebSettings::default()
         };
         let info = ServerInfo {
@@ -108,11 +172,24 @@ impl Application {
         let mqtt = listens.map(tracing::field::display);
         info!(%http, mqtt, version = env!("CARGO_PKG_VERSION"), "serving");
         let data_dir = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
-        Ok(Running { http, mqtt: listens, hub, link, web, server: handle, data_dir })
+        Ok(Running { http, mqtt: listens, hub, link, web, server: handle, data_dir, locks, store })
     }
 }
 
 impl Running {
+    /// Lets hold what of `config` can change while the hub runs.
+    pub(crate) fn change(&self, config: &Config) {
+        let Self { hub, store, http, mqtt, .. } = self;
+        hub.door.treat_unknown(unknown_devices(config));
+        store.keep(Keeping {
+            journal: config.retention,
+            readings: config.keep_readings,
+            runs: config.keep_runs,
+        });
+        let listeners: Vec<_> = std::iter::once(*http).chain(*mqtt).collect();
+        hub.confine_webhooks(reach(config, &listeners));
+    }
+
     /// What a person reads who has just started it: where everything is, and what to try.
     #[must_use]
     pub fn banner(&self) -> String {
@@ -142,12 +219,18 @@ struct Connected {
     port: u16,
 }
 
-fn connect(config: &Config, hub: &Hub) -> Result<Connected, StartError> {
-    let intake = hub.door.clone();
+async fn connect(
+    config: &Config,
+    hub: &Hub,
+    store: Arc<SqlStore>,
+    most_clients: usize,
+) -> Result<Connected, StartError> {
+    let intake = hub.door.clone().with_largest_payload(config.mqtt_payload_limit);
     match &config.mqtt {
         Mqtt::Embedded => {
-            let settings = BrokerSettings { listen: config.mqtt_listen, ..BrokerSettings::default() };
-            let broker = EmbeddedBroker::start(&settings, intake)?;
+            let settings = BrokerSettings { most_clients, ..broker_settings(config) };
+            let broker =
+                EmbeddedBroker::start(&settings, intake, store).await.map_err(StartError::of_broker)?;
             let address = broker.local_addr();
             let (host, port) = (address.ip().to_string(), address.port());
             Ok(Connected { link: broker, listens: Some(address), host, port })
@@ -156,10 +239,35 @@ fn connect(config: &Config, hub: &Hub) -> Result<Connected, StartError> {
             let instance = instance::name(&config.data_dir)
                 .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
             let (host, port) = (address.host.clone(), address.port);
-            let link = RumqttcLink::start(&LinkSettings::new(address.clone(), &instance), intake)?;
+            let largest_payload = config.mqtt_payload_limit;
+            let link_settings =
+                LinkSettings { largest_payload, ..LinkSettings::new(address.clone(), &instance) };
+            let link = RumqttcLink::start(&link_settings, intake)?;
             Ok(Connected { link, listens: None, host, port })
         }
     }
+}
+
+fn broker_settings(config: &Config) -> BrokerSettings {
+    BrokerSettings {
+        listen: config.mqtt_listen,
+        most_clients: config.mqtt_connections,
+        largest_payload: config.mqtt_payload_limit,
+        retained: RetainedLimits { message: config.mqtt_retained_limit, total: config.mqtt_retained_total },
+        sessions: SessionLimits {
+            count: config.mqtt_sessions,
+            messages: config.mqtt_session_messages,
+            bytes: config.mqtt_session_limit,
+            total: config.mqtt_sessions_total,
+        },
+        ..BrokerSettings::default()
+    }
+}
+
+/// The host names of this hub.
+fn hosts(config: &Config) -> Hosts {
+    let machine = gethostname::gethostname();
+    Hosts::new(&machine.to_string_lossy(), config.public_url.as_deref(), &config.hosts)
 }
 
 /// Where devices find what listens on `address`. One that listens everywhere is found by the address that this
@@ -179,15 +287,12 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })
 }
 
-async fn open_store(config: &Config) -> Result<Arc<SqlStore>, StartError> {
-    let make = |path: &Path| {
-        std::fs::create_dir_all(path).map_err(|source| StartError::DataDir { path: path.into(), source })
-    };
-    make(&config.data_dir)?;
+async fn open_store(config: &Config, seal: &Arc<Seal>) -> Result<Arc<SqlStore>, StartError> {
     let options = SqlOptions {
         keep_journal: config.retention,
         keep_readings: config.keep_readings,
         keep_runs: config.keep_runs,
+        seal: Some(Arc::clone(seal)),
         ..SqlOptions::default()
     };
     SqlStore::open(&config.database.url(), options)
@@ -195,14 +300,31 @@ async fn open_store(config: &Config) -> Result<Arc<SqlStore>, StartError> {
         .map_err(|source| StartError::Store { database: config.database.to_string(), source })
 }
 
+/// Where webhooks may go, from a hub that listens there.
+fn reach(config: &Config, listeners: &[SocketAddr]) -> Reach {
+    let called = config.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
+    let called = called.and_then(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
+    Reach {
+        allow: config.webhook_allow.clone(),
+        listeners: listeners.to_vec(),
+        called,
+        private_redirects: config.webhook_private_redirects,
+    }
+}
+
+fn unknown_devices(config: &Config) -> UnknownDevices {
+    match config.unknown_devices {
+        config::UnknownDevices::Accept => UnknownDevices::Accept,
+        config::UnknownDevices::Reject => UnknownDevices::Reject,
+    }
+}
+
 fn settings(config: &Config) -> Settings {
     let mut settings = Settings {
-        unknown_devices: match config.unknown_devices {
-            config::UnknownDevices::Accept => UnknownDevices::Accept,
-            config::UnknownDevices::Reject => UnknownDevices::Reject,
-        },
+        unknown_devices: unknown_devices(config),
         rules: config.rules.clone(),
-        webhooks_allow_private_redirects: config.webhook_private_redirects,
+        first_silence: config.first_silence,
+        secrets: SecretNames::with(&config.rule_secrets),
         ..Settings::default()
     };
     // Who says how long does not want to wait for a hundred thousand twins.

@@ -1,6 +1,10 @@
 //! The web server: state, routes and middleware put together, and the listener.
 
+mod connections;
+mod guard;
+mod hosts;
 mod origin;
+mod stream;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -8,12 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_cors::Cors;
-use actix_web::dev::{Extensions, Server};
+use actix_http::body::BoxBody;
+use actix_http::error::DispatchError;
+use actix_http::{HttpServiceBuilder, Protocol};
+use actix_server::Server;
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::dev::{AppConfig, Extensions};
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{Data, PayloadConfig, ServiceConfig};
-use actix_web::{App, HttpServer, web};
-use socket2::{SockRef, Socket};
+use actix_web::{App, web};
 use tokio::sync::watch;
 use tracing::debug;
 use twinhub_actors::Hub;
@@ -21,17 +29,27 @@ use twinhub_actors::counters::get;
 use twinhub_actors::domain::Timestamp;
 use twinhub_actors::mqtt::Link;
 
+pub use connections::{Connections, Session};
+pub use hosts::Hosts;
 pub use origin::Origins;
 
+use self::stream::Stream;
 use crate::api::firmware::Folder;
-use crate::api::token::Giving;
+use crate::api::token::{Giving, Tokens};
 use crate::api::turns::Turns;
+use crate::config::WebOrigin;
 use crate::{api, dashboard, dialects, error, ws};
 
 /// A client that takes longer than this to send a request's head is cut off.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// An idle connection is kept for the next request for this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a client may take to close its side after the last response.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
+/// Connections beyond the limit that are still accepted, to be answered 503 or on the monitoring routes.
+const ANSWERED_BEYOND: usize = 64;
+/// The methods that pages of allowed origins may use.
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 /// How long requests may still take when the server stops, in seconds: the whole shutdown has five.
 const STOP_WITHIN_SECONDS: u64 = 2;
 
@@ -39,13 +57,19 @@ const STOP_WITHIN_SECONDS: u64 = 2;
 #[derive(Clone, Debug)]
 pub struct WebSettings {
     /// Origins besides our own that may use the API from a browser: `http://localhost:5173`, or `*`.
-    pub cors_origins: Vec<String>,
+    pub cors_origins: Vec<WebOrigin>,
+    /// The host names of this hub.
+    pub hosts: Hosts,
+    /// The limit of connections at once.
+    pub most_connections: usize,
     /// Bytes that a request's body has at most.
     pub body_limit: usize,
     /// Where firmware images lie, and how large one may be.
     pub firmware: Folder,
     /// The same of an import's, which is read as it comes.
     pub import_limit: usize,
+    /// What devices' tokens are known by.
+    pub tokens: Tokens,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -72,6 +96,8 @@ pub struct WebState {
     pub link: Arc<dyn Link>,
     pub info: ServerInfo,
     pub origins: Origins,
+    pub hosts: Hosts,
+    pub connections: Arc<Connections>,
     pub body_limit: usize,
     pub firmware: Folder,
     pub import_limit: usize,
@@ -79,6 +105,7 @@ pub struct WebState {
     pub turns: Turns,
     /// Tokens that devices are being given.
     pub giving: Giving,
+    pub tokens: Tokens,
     closing: watch::Sender<bool>,
 }
 
@@ -87,7 +114,9 @@ impl Default for WebSettings {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let firmware = Folder::new("data/firmware".into(), 512_000_000);
         let (body_limit, import_limit) = (1024 * 1024, 256 << 20);
-        Self { cors_origins: Vec::new(), body_limit, firmware, import_limit, workers }
+        let (cors_origins, hosts, most_connections) = (Vec::new(), Hosts::default(), 1_024);
+        let tokens = Tokens::default();
+        Self { cors_origins, hosts, most_connections, body_limit, firmware, import_limit, tokens, workers }
     }
 }
 
@@ -98,13 +127,16 @@ impl WebState {
         Data::new(Self {
             hub,
             link,
+            origins: Origins::new(&settings.cors_origins, Some(&info.public_url)),
+            hosts: settings.hosts.clone(),
+            connections: Connections::new(settings.most_connections),
             info,
-            origins: Origins::new(&settings.cors_origins),
             body_limit: settings.body_limit,
             firmware: settings.firmware.clone(),
             import_limit: settings.import_limit,
             turns: Turns::default(),
             giving: Giving::default(),
+            tokens: settings.tokens.clone(),
             closing: watch::Sender::new(false),
         })
     }
@@ -149,47 +181,67 @@ pub fn serve(
     settings: &WebSettings,
 ) -> io::Result<(Server, SocketAddr)> {
     let address = listener.local_addr()?;
+    let workers = settings.workers.max(1);
+    let builder = Server::build()
+        .workers(workers)
+        .max_concurrent_connections((settings.most_connections + ANSWERED_BEYOND).div_ceil(workers))
+        .shutdown_timeout(STOP_WITHIN_SECONDS)
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    actix_web::rt::spawn(Connections::watch(Arc::downgrade(&state.connections)));
     let (state, origins) = (state.clone(), settings.cors_origins.clone());
-    let server = HttpServer::new(move || {
-        let state = state.clone();
+    // What `actix_web::HttpServer` does, over our own stream type, which it does not take.
+    let server = builder.listen("twinhub-http", listener, move || {
+        let (state, stopping) = (state.clone(), stopping.clone());
+        let (entered, ended) = (Arc::clone(&state.connections), Arc::clone(&state.connections));
         // Without a word about origins answers say nothing: a browser then lets our own pages in, alone.
-        App::new()
-            .wrap(from_fn(origin::guard))
+        let app = App::new()
+            .wrap(from_fn(guard::inner))
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
+            .wrap(from_fn(guard::outer))
             .configure(move |config| configure(config, state))
-    })
-    .workers(settings.workers.max(1))
-    .on_connect(prepare)
-    .client_request_timeout(HEAD_WITHIN)
-    .keep_alive(KEEP_ALIVE)
-    .shutdown_timeout(STOP_WITHIN_SECONDS)
-    .disable_signals()
-    .listen(listener)?
-    .run();
-    Ok((server, address))
+            .into_factory()
+            .map_err(|error: actix_web::Error| error.error_response());
+        let http = HttpServiceBuilder::default()
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEAD_WITHIN)
+            .client_disconnect_timeout(GOODBYE_WITHIN)
+            .local_addr(address)
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .on_connect_ext(|stream: &Stream, data: &mut Extensions| {
+                data.insert(Arc::clone(&stream.place.connection));
+            })
+            .finish::<_, BoxBody>(map_config(app, |()| AppConfig::default()));
+        fn_service(move |socket: TcpStream| {
+            let peer = socket.peer_addr().ok();
+            let stream = Stream::new(prepare(socket), entered.enter());
+            async move { Ok::<_, DispatchError>((stream, Protocol::Http1, peer)) }
+        })
+        .and_then(http)
+        .map_err(move |error| ended.ended(&error))
+    })?;
+    Ok((server.run(), address))
 }
 
-/// Answers leave at once, and long-lived sessions get a handle by which a dead connection can be closed
-/// from outside of the task that serves it.
-fn prepare(connection: &dyn std::any::Any, extensions: &mut Extensions) {
-    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
-    if let Err(error) = stream.set_nodelay(true) {
+/// Responses are sent at once.
+fn prepare(socket: TcpStream) -> TcpStream {
+    if let Err(error) = socket.set_nodelay(true) {
         debug!(%error, "connection without TCP_NODELAY");
     }
-    match SockRef::from(stream).try_clone() {
-        Ok(socket) => {
-            extensions.insert::<Arc<Socket>>(Arc::new(socket));
-        }
-        Err(error) => debug!(%error, "connection without a watchdog"),
-    }
+    socket
 }
 
-fn cors(origins: &[String]) -> Cors {
+fn cors(origins: &[WebOrigin]) -> Cors {
     let mut cors = Cors::default().block_on_origin_mismatch(false);
-    for origin in origins {
-        cors = if origin == "*" { cors.allow_any_origin() } else { cors.allowed_origin(origin) };
+    for WebOrigin(origin) in origins {
+        // Answered as `*`, and not by the origin, browsers never send credentials.
+        cors =
+            if origin == "*" { cors.allow_any_origin().send_wildcard() } else { cors.allowed_origin(origin) };
     }
-    cors.allow_any_method()
+    cors.allowed_methods(METHODS)
         .allow_any_header()
         .expose_headers(["ETag", "Link", "Location", "X-Total-Count", "X-Warnings"])
         .max_age(3600)

@@ -10,17 +10,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
-use tracing::warn;
+use tracing::{info, warn};
 use uuid::{ContextV7, Uuid};
 
 use crate::counters::Counters;
-use crate::domain::alarm::{Alarm, AlarmChange, AlarmId, Book, Raised, who};
+use crate::domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Book, Raised, Severity, who};
 use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
 use crate::journal::Journal;
 use crate::messages::alarms::{Acknowledge, Clear, ClearType, Forget, Raise, Told};
 use crate::messages::journal::Append;
 use crate::post::post;
 use crate::receipt::{Receipt, Taken};
+use crate::sparing::Sparing;
 use crate::store::{AlarmQuery, Automation, Store};
 
 /// Alarms read from the store with one query.
@@ -52,6 +53,7 @@ pub struct Alarms {
     gone: HashSet<DeviceNumber>,
     ids: ContextV7,
     pending: Arc<AtomicU32>,
+    loud: Sparing,
 }
 
 /// Something for an alarm that is known by its id.
@@ -90,6 +92,7 @@ impl Alarms {
             gone: HashSet::new(),
             ids: ContextV7::new(),
             pending: Arc::default(),
+            loud: Sparing::default(),
         }
     }
 
@@ -144,6 +147,7 @@ impl Alarms {
         reply: Reply,
         ctx: &mut Context<Self>,
     ) {
+        self.log(&change);
         let alarm = change.alarm.clone();
         let id = alarm.id;
         let (latest, changes) = self.unsettled.entry(id).or_insert_with(|| (alarm.clone(), 0));
@@ -170,6 +174,24 @@ impl Alarms {
             }
         });
         self.append(vec![event], automation, receipt);
+    }
+
+    /// Alarms that begin and end are in the log too: who runs the hub may look nowhere else.
+    fn log(&mut self, AlarmChange { step, alarm }: &AlarmChange) {
+        let word = match step {
+            AlarmStep::Raised => "raised",
+            AlarmStep::Cleared => "cleared",
+            AlarmStep::Repeated | AlarmStep::Acknowledged => return,
+        };
+        let Some(left_out) = self.loud.may(&alarm.alarm_type, self.clock.uptime_ms()) else { return };
+        let device = alarm.originator.device().map(tracing::field::display);
+        let rule = alarm.rule.as_ref().map(tracing::field::display);
+        let (alarm_type, severity, message) = (&*alarm.alarm_type, alarm.severity.as_str(), &*alarm.message);
+        if *step == AlarmStep::Raised && alarm.severity >= Severity::Major {
+            warn!(alarm_type, device, rule, severity, message, left_out, "alarm {word}");
+        } else {
+            info!(alarm_type, device, rule, severity, message, left_out, "alarm {word}");
+        }
     }
 
     /// Nothing came of it. What is answered may be on its way to the store still, so this goes behind that.

@@ -8,38 +8,55 @@ use actix::fut::ActorFutureExt;
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
 use tracing::warn;
 
-use crate::domain::Clock;
+use crate::clock::retention::RetentionClock;
+use crate::domain::{Clock, Timestamp};
 use crate::messages::archive::{
     BucketHistory, FindAlarm, FindCommand, FindEvents, FindRun, FindSerial, FindToken, HowMuch, LastRuns,
     ListAlarms, ListCommands, ListDeliveries, ListDevices, ListJobDevices, ListRuns, LoadTwins, Past,
     RawHistory, Replay, Rest,
 };
+use crate::messages::timers::ClockMoved;
 use crate::store::Store;
 
 /// See the module.
 pub struct Archive {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    retention: RetentionClock,
     maintain_every: Duration,
     /// The next making of order, or the wait for it.
     maintaining: Option<SpawnHandle>,
 }
 
 impl Archive {
-    /// An archive over `store`.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, maintain_every: Duration) -> Self {
-        Self { store, clock, maintain_every, maintaining: None }
+    /// An archive over `store`, which was last written to at `last_written`.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        last_written: Option<Timestamp>,
+        maintain_every: Duration,
+    ) -> Self {
+        let mut retention = RetentionClock::default();
+        if let Some(last) = last_written {
+            retention.moved(clock.now().millis().saturating_sub(last.millis()), clock.uptime_ms());
+        }
+        Self { store, clock, retention, maintain_every, maintaining: None }
     }
 
     fn maintain_later(&mut self, ctx: &mut Context<Self>) {
-        let (store, clock, every) = (Arc::clone(&self.store), Arc::clone(&self.clock), self.maintain_every);
-        let work = async move {
-            tokio::time::sleep(every).await;
-            if let Err(error) = store.maintain(clock.now()).await {
-                warn!(%error, "could not put the store in order, trying again");
-            }
-        };
-        let next = work.into_actor(self).map(|(), this: &mut Self, ctx| this.maintain_later(ctx));
+        let every = self.maintain_every;
+        let next = async move { tokio::time::sleep(every).await }.into_actor(self);
+        let next = next.then(|(), this: &mut Self, _| {
+            let store = Arc::clone(&this.store);
+            let now = this.retention.now(this.clock.now(), this.clock.uptime_ms());
+            let work = async move {
+                if let Err(error) = store.maintain(now).await {
+                    warn!(%error, "could not put the store in order, trying again");
+                }
+            };
+            work.into_actor(this)
+        });
+        let next = next.map(|(), this: &mut Self, ctx| this.maintain_later(ctx));
         self.maintaining = Some(ctx.spawn(next));
     }
 }
@@ -49,6 +66,14 @@ impl Actor for Archive {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.maintain_later(ctx);
+    }
+}
+
+impl Handler<ClockMoved> for Archive {
+    type Result = ();
+
+    fn handle(&mut self, ClockMoved { from, to }: ClockMoved, _: &mut Context<Self>) {
+        self.retention.moved(to.millis().saturating_sub(from.millis()), self.clock.uptime_ms());
     }
 }
 

@@ -26,7 +26,7 @@ mod templates;
 pub use perform::appending;
 pub(crate) use reading::query_of;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -39,6 +39,7 @@ use self::library::Library;
 use crate::alarms::Alarms;
 use crate::counters::{Counters, add, up};
 use crate::domain::rules::analysis::Warning;
+use crate::domain::rules::file::SecretNames;
 use crate::domain::rules::{Act, ActId, ActResult, Deed, Engine, RuleId, Step};
 use crate::domain::{Clock, Recorded, Timestamp};
 use crate::feed::Feed;
@@ -47,6 +48,7 @@ use crate::messages::automation::{Due, Flush, LoadFiles};
 use crate::messages::timers::ArmAutomation;
 use crate::mqtt::listening::Listening;
 use crate::post::post;
+use crate::sparing::Sparing;
 use crate::store::{AutomationState, Store};
 use crate::supervisor::Supervisor;
 use crate::timers::Timers;
@@ -70,6 +72,8 @@ pub struct Around {
     pub listening: Arc<Listening>,
     /// The keys that webhooks are signed with.
     pub keys: Arc<RwLock<Keys>>,
+    /// What rules may sign with.
+    pub secrets: SecretNames,
 }
 
 /// Keys by rule and step.
@@ -95,6 +99,10 @@ pub struct Automation {
     news: News,
     /// The rules that people were told of, by name and fingerprint.
     told: BTreeMap<RuleId, u64>,
+    /// What is wrong with rules, as the log was told last.
+    told_broken: BTreeSet<String>,
+    /// Failed runs in the log.
+    loud: Sparing,
     /// What people should look at, and when that was found, on the clock that only counts.
     warned: Option<(u64, Vec<Warning>)>,
     /// Acts that were not answered yet.
@@ -108,8 +116,8 @@ pub struct Automation {
     /// It waits for the journal before the time goes on.
     comes_due: bool,
     armed: Option<Timestamp>,
-    /// The clock on the wall and the one that only counts, when they were last compared.
-    compared: (Timestamp, u64),
+    /// How often it has seen that the clock was set.
+    moves: u32,
 }
 
 enum Phase {
@@ -132,8 +140,18 @@ enum Phase {
 struct Done {
     act: ActId,
     result: ActResult,
-    /// The engine's time and the clock's when it was asked for.
-    asked: (Timestamp, Timestamp),
+    asked: Asked,
+}
+
+/// When an act was asked for.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// By the engine's time.
+    at: Timestamp,
+    /// By the clock that only counts.
+    uptime_ms: u64,
+    /// [`Automation::moves`] then.
+    moves: u32,
 }
 
 impl Automation {
@@ -141,7 +159,6 @@ impl Automation {
     #[must_use]
     pub fn new(around: Around) -> Self {
         let now = around.clock.now();
-        let compared = (now, around.clock.uptime_ms());
         Self {
             around: Arc::new(around),
             library: Library::default(),
@@ -153,6 +170,8 @@ impl Automation {
             kept: 0,
             news: News::default(),
             told: BTreeMap::new(),
+            told_broken: BTreeSet::new(),
+            loud: Sparing::default(),
             warned: None,
             under_way: 0,
             held_since: None,
@@ -160,7 +179,7 @@ impl Automation {
             due: None,
             comes_due: false,
             armed: None,
-            compared,
+            moves: 0,
         }
     }
 
@@ -217,7 +236,8 @@ impl Automation {
     fn perform(&mut self, act: Act, is_new: bool, ctx: &Context<Self>) {
         self.under_way += 1;
         let (around, me, id) = (Arc::clone(&self.around), ctx.address(), act.id);
-        let asked = (self.engine.now(), around.clock.now());
+        let uptime_ms = around.clock.uptime_ms();
+        let asked = Asked { at: self.engine.now(), uptime_ms, moves: self.moves };
         up(&around.counters.rule_acts);
         // Beside the actor: it would look at all of them again whenever one of them moves.
         actix_rt::spawn(async move {
@@ -259,9 +279,12 @@ impl Handler<Done> for Automation {
 
     fn handle(&mut self, Done { act, result, asked }: Done, ctx: &mut Context<Self>) {
         self.under_way -= 1;
-        // So long after the engine's own time as it took: that may be behind the clock's.
-        let took = self.around.clock.now().millis() - asked.1.millis();
-        let step = self.engine.done(act, result, asked.0.plus_millis(took.max(0)));
+        // So long after the engine's own time as it took: that may be behind the clock's. Where the clock was set since,
+        // that time is no more.
+        let took = self.around.clock.uptime_ms().saturating_sub(asked.uptime_ms);
+        let done_at = asked.at.plus_millis(i64::try_from(took).unwrap_or(i64::MAX));
+        let now = if asked.moves == self.moves { done_at } else { self.engine.now() };
+        let step = self.engine.done(act, result, now);
         self.take(step, true, ctx);
         self.after(ctx);
     }

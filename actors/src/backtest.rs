@@ -121,7 +121,9 @@ pub async fn run(
     let began = Instant::now();
     let names: HashSet<RuleId> = wish.rules.iter().map(|rule| rule.id.clone()).collect();
     let against: Vec<Rule> = wish.running.iter().filter(|rule| names.contains(&rule.id)).cloned().collect();
-    let candidate = with_called(wish.rules.clone(), &wish.running);
+    // As if they were enabled: what a rule would have done is asked before it is let run.
+    let asked = wish.rules.iter().map(|rule| Rule { enabled: true, ..rule.clone() }).collect();
+    let candidate = with_called(asked, &wish.running);
     let incumbent = (!against.is_empty()).then(|| with_called(against, &wish.running));
 
     let engine = |rules: &[Rule], now: Timestamp| {

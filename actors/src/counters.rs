@@ -1,8 +1,12 @@
 //! Counters that all parts add to and that health, metrics and tests read. Adding costs nanoseconds.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::domain::DeviceNumber;
 use crate::domain::fleet::JobId;
@@ -34,6 +38,8 @@ pub struct Counters {
     pub commits_failed: AtomicU64,
     /// 1 now while the store fails.
     pub store_failing: AtomicU64,
+    /// Set when another program was found writing to the store.
+    pub store_lost: Lost,
     /// The last `seq` committed.
     pub seq: AtomicU64,
     /// Twins in memory now.
@@ -50,6 +56,8 @@ pub struct Counters {
     pub rules: AtomicU64,
     /// Times rules were taken in anew.
     pub rule_loads: AtomicU64,
+    /// What is wrong with rules now.
+    pub broken_rules: BrokenRules,
     /// Runs that came to an end, and evaluations that came to nothing.
     pub rule_runs: AtomicU64,
     pub rule_refusals: AtomicU64,
@@ -78,6 +86,68 @@ pub struct Counters {
     pub out_of_service: OutOfService,
     /// By job, of those under way.
     pub changes_of_jobs: ChangesOfJobs,
+}
+
+/// How often it is looked whether the store fails.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+impl Counters {
+    /// Returns when commits fail, after the first moment at the earliest: what is durable already is answered within
+    /// that.
+    pub async fn store_fails(&self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if self.store_failing.load(Ordering::Acquire) == 1 {
+                return;
+            }
+        }
+    }
+}
+
+/// Another program writes to our store: nothing more is committed, and the hub is to end. Set once, for good.
+#[derive(Debug, Default)]
+pub struct Lost {
+    is_set: AtomicBool,
+    told: Notify,
+}
+
+impl Lost {
+    /// From now on it is so.
+    pub fn set(&self) {
+        self.is_set.store(true, Ordering::Release);
+        self.told.notify_waiters();
+    }
+
+    /// Is it so?
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::Acquire)
+    }
+
+    /// Returns when it is so.
+    pub async fn wait(&self) {
+        let told = self.told.notified(); // made before the look, so that it misses nothing
+        if !self.is_set() {
+            told.await;
+        }
+    }
+}
+
+/// The first thing that is wrong in each rule file that does not check out, as `hall.yaml:7:9: …`.
+#[derive(Debug, Default)]
+pub struct BrokenRules(Mutex<Vec<String>>);
+
+impl BrokenRules {
+    /// From now on it is these.
+    pub fn set(&self, broken: Vec<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = broken; // it is whole whatever happens
+    }
+
+    /// Those there are.
+    #[must_use]
+    pub fn list(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// How many messages of devices that are out of service were refused, by device, since the start or since the device

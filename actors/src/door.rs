@@ -2,25 +2,29 @@
 //! bounds what is in flight, keeps what cannot be read, and tries again what was lost on its way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
 use async_trait::async_trait;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tracing::warn;
 
 use crate::automation::appending;
 use crate::counters::{Counters, add, down, up};
 use crate::domain::event::Source;
 use crate::domain::rules::Signal;
-use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Json, Refusal};
+use crate::domain::twin::Ear;
+use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Input, Json, Refusal};
 use crate::journal::Journal;
-use crate::messages::supervisor::{Deliver, IfUnknown};
+use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::mqtt::Intake;
 use crate::mqtt::dialects::{self, Decoded};
 use crate::mqtt::listening::Listening;
 use crate::mqtt::rejections::Rejections;
+use crate::mqtt::subscribers::Subscribers;
+use crate::mqtt::unread::Unread;
 pub use crate::mqtt::{Arrived, Room};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Settled, Taken};
@@ -31,6 +35,9 @@ use crate::timers::HeardSince;
 const MOST_TRIES: u32 = 4;
 /// The wait before the second try; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+/// A store that does not say by then whether it has a device is not waited for.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is done with devices that nobody has heard of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +57,8 @@ pub struct Door(Arc<Inner>);
 struct Inner {
     house: House,
     room: Arc<Semaphore>,
-    unknown: UnknownDevices,
+    /// Devices that nobody has registered are refused. Shared by all that the door is handed to.
+    refuses_unknown: Arc<AtomicBool>,
     largest_payload: usize,
 }
 
@@ -61,6 +69,10 @@ pub struct House {
     /// For messages that are no device's.
     pub journal: Addr<Journal>,
     pub rejections: Arc<Rejections>,
+    /// Messages that nobody reads.
+    pub unread: Arc<Unread>,
+    /// Who listens to what the hub says.
+    pub subscribers: Arc<Subscribers>,
     pub counters: Arc<Counters>,
     pub clock: Arc<dyn Clock>,
     pub heard: Arc<HeardSince>,
@@ -84,7 +96,13 @@ impl Door {
     pub fn new(house: House, unknown: UnknownDevices, most_in_flight: usize) -> Self {
         let room = Arc::new(Semaphore::new(most_in_flight));
         let largest_payload = dialects::LARGEST_PAYLOAD;
-        Self(Arc::new(Inner { house, room, unknown, largest_payload }))
+        let refuses_unknown = Arc::new(AtomicBool::new(unknown == UnknownDevices::Reject));
+        Self(Arc::new(Inner { house, room, refuses_unknown, largest_payload }))
+    }
+
+    /// What becomes of devices that nobody has registered from now on.
+    pub fn treat_unknown(&self, unknown: UnknownDevices) {
+        self.0.refuses_unknown.store(unknown == UnknownDevices::Reject, Ordering::Relaxed);
     }
 
     /// The same door, refusing payloads of more than `bytes`; 1 MiB unless this is called.
@@ -170,10 +188,8 @@ impl Door {
             run: None,
             retained: attempt.message.retained,
         };
-        let if_unknown = match self.0.unknown {
-            UnknownDevices::Accept => IfUnknown::Appear,
-            UnknownDevices::Reject => IfUnknown::Refuse,
-        };
+        let refuses = self.0.refuses_unknown.load(Ordering::Relaxed);
+        let if_unknown = if refuses { IfUnknown::Refuse } else { IfUnknown::Appear };
         let door = self.clone();
         // The receipt is settled on any thread; a second try is timed by the runtime of the first.
         let runtime = Handle::try_current().ok();
@@ -232,6 +248,18 @@ impl Door {
     }
 }
 
+/// Tells a twin that somebody listens there now.
+pub(crate) fn listens(device: DeviceId, ear: Ear) -> Deliver {
+    Deliver {
+        device,
+        input: Input::Listens(ear),
+        cause: Cause::new(Source::Hub, "subscribed"),
+        receipt: Receipt::nobody(),
+        if_unknown: IfUnknown::Refuse,
+        want_twin: false,
+    }
+}
+
 #[async_trait]
 impl Intake for Door {
     fn try_room(&self) -> Option<Room> {
@@ -248,6 +276,36 @@ impl Intake for Door {
 
     fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
         Self::take(self, message, receipt, room);
+    }
+
+    fn refuse(&self, topic: &str, payload: &[u8], reason: &'static str, detail: String) {
+        let House { counters, rejections, clock, .. } = &self.0.house;
+        up(&counters.messages_in);
+        up(&counters.messages_rejected);
+        rejections.add(clock.now(), topic, payload, reason, detail);
+    }
+
+    fn unread(&self, topic: &str) {
+        self.0.house.unread.note(topic, self.0.house.clock.now());
+    }
+
+    fn subscribers(&self) -> Arc<Subscribers> {
+        Arc::clone(&self.0.house.subscribers)
+    }
+
+    fn heard(&self, devices: Vec<(DeviceId, Ear)>) {
+        for (device, ear) in devices {
+            let _ = post(&self.0.house.supervisor, listens(device, ear)); // or the hub is going down
+        }
+    }
+
+    async fn knows(&self, client: &str) -> bool {
+        let Ok(device) = DeviceId::parse(client) else { return false };
+        let (reply, twin) = oneshot::channel();
+        if post(&self.0.house.supervisor, ReadTwin { device, reply }).is_err() {
+            return false;
+        }
+        matches!(tokio::time::timeout(KNOWN_WITHIN, twin).await, Ok(Ok(Some(_))))
     }
 
     fn listening(&self) -> Arc<Listening> {

@@ -7,13 +7,19 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{Semaphore, oneshot};
+use tracing::warn;
 
 use crate::alarms::Alarms;
 use crate::archive::Archive;
 use crate::automation::{Around, Automation, Keys, files};
+use crate::clock::watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
-use crate::domain::{Cause, Clock, DeviceId, Input, Refusal, Twin};
-use crate::door::{Door, House, UnknownDevices};
+use crate::domain::clock::CLOCK_JUMP_MS;
+use crate::domain::rules::file::SecretNames;
+use crate::domain::twin::Ear;
+use crate::domain::twin::presence::FIRST_SILENCE_MS;
+use crate::domain::{Cause, Clock, CommandStatus, DeviceId, Input, Refusal, Twin};
+use crate::door::{Door, House, UnknownDevices, listens};
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
@@ -21,26 +27,29 @@ use crate::fleet::groups::{Groups, TreeNow};
 use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::{CatalogNow, Templates};
 use crate::journal::Journal;
-use crate::messages::archive::Rest;
+use crate::messages::archive::{LoadTwins, Rest};
 use crate::messages::automation::{Flush, LoadFiles};
 use crate::messages::jobs::{Begin as BeginJobs, Rest as RestJobs};
 use crate::messages::journal::Close;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::messages::templates::Begin as BeginTemplates;
-use crate::messages::timers::Begin;
-use crate::messages::webhooks::Rest as RestWebhooks;
+use crate::messages::timers::{Begin, ClockMoved};
+use crate::messages::webhooks::{Confine, Rest as RestWebhooks};
 use crate::mqtt::Link;
 use crate::mqtt::listening::Listening;
 use crate::mqtt::rejections::Rejections;
+use crate::mqtt::subscribers::Subscribers;
+use crate::mqtt::unread::Unread;
 use crate::outbox::{Connect, Outbox};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Taken};
 use crate::roster::Roster;
 use crate::search::Search;
-use crate::store::{Store, StoreError};
+use crate::store::{CommandQuery, Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::{HeardSince, Timers};
 use crate::twin::{LOOKUPS, Surroundings};
+use crate::webhooks::reach::Reach;
 use crate::webhooks::{self, Webhooks};
 
 /// What of the hub can be set.
@@ -55,6 +64,8 @@ pub struct Settings {
     /// [`Settings::idle_above`] in memory are needed before any goes.
     pub idle_after: Option<Duration>,
     pub idle_above: u64,
+    /// After how long a silence a device counts as offline while fewer than two of its intervals are known.
+    pub first_silence: Duration,
     /// How often what was committed is put into order.
     pub maintain_every: Duration,
     /// How long a person's change may wait for its commit before the answer is 503.
@@ -65,8 +76,10 @@ pub struct Settings {
     pub feed_depth: usize,
     /// Where rule files are; none: rules come over the API alone.
     pub rules: Option<PathBuf>,
-    /// Webhooks may be redirected to this machine and its own network, and from https to http.
-    pub webhooks_allow_private_redirects: bool,
+    /// Where webhooks may go.
+    pub webhooks: Reach,
+    /// What rules may sign with.
+    pub secrets: SecretNames,
 }
 
 /// See the module.
@@ -78,6 +91,7 @@ pub struct Hub {
     pub search: Addr<Search>,
     pub outbox: Addr<Outbox>,
     pub timers: Addr<Timers>,
+    pub clock_watch: Addr<ClockWatch>,
     pub automation: Addr<Automation>,
     pub alarms: Addr<Alarms>,
     pub webhooks: Addr<Webhooks>,
@@ -92,6 +106,8 @@ pub struct Hub {
     pub door: Door,
     pub counters: Arc<Counters>,
     pub rejections: Arc<Rejections>,
+    /// MQTT messages that nobody reads.
+    pub unread: Arc<Unread>,
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
     people: Arc<Semaphore>,
@@ -109,6 +125,14 @@ pub enum HubError {
     Unavailable(&'static str),
 }
 
+impl Settings {
+    /// [`Settings::first_silence`] in ms.
+    #[must_use]
+    pub fn first_silence_ms(&self) -> i64 {
+        i64::try_from(self.first_silence.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -117,22 +141,30 @@ impl Default for Settings {
             most_in_commit: 4_000,
             idle_after: Some(Duration::from_secs(900)),
             idle_above: 100_000,
+            first_silence: Duration::from_millis(FIRST_SILENCE_MS.unsigned_abs()),
             maintain_every: Duration::from_secs(2),
             patience: Duration::from_secs(5),
             arbiters: std::thread::available_parallelism().map_or(1, usize::from),
             feed_depth: 1_024,
             rules: None,
-            webhooks_allow_private_redirects: false,
+            webhooks: Reach::default(),
+            secrets: SecretNames::default(),
         }
     }
 }
 
 /// A person's change that is lost on its way, because its twin died, is tried this often.
 const MOST_TRIES: u32 = 3;
+/// A twin whose changes are not committed by then is read from the store.
+const SLOW_READ: Duration = Duration::from_secs(1);
 /// The wait between two tries: a twin that died starts again within it.
 const TRY_AGAIN: Duration = Duration::from_millis(150);
 /// Changes by people and programs in flight at most; who comes beyond it waits.
 const PEOPLE: usize = 10_000;
+/// Commands that wait are read so many at a time after the start.
+const COMMANDS_AT_ONCE: u64 = 1_000;
+/// The wait before that is tried again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long closing waits for a store that fails. What is not committed then was never acknowledged.
 const LONGEST_CLOSE: Duration = Duration::from_secs(3);
 /// How long it waits before that for the answers to webhooks. What is not answered then is sent again.
@@ -168,7 +200,7 @@ impl Hub {
         let archive = {
             let (store, clock, every) = (Arc::clone(&store), Arc::clone(&clock), settings.maintain_every);
             // On this thread, which has nothing else to do: the queries run in the store's own.
-            Archive::new(store, clock, every).start()
+            Archive::new(store, clock, head.at, every).start()
         };
         let journal = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
@@ -178,6 +210,14 @@ impl Hub {
                 Journal::new(store, clock, feed, outbox, counters, &head, most)
             })
         };
+        // A clock that was set back while the hub was down is the same case as one that is set back while it runs. That
+        // it was stands in the sequence before all that is dated by it.
+        let now = clock.now();
+        let moved = head.at.filter(|last| last.millis() - now.millis() > CLOCK_JUMP_MS);
+        let moved = moved.map(|last| ClockMoved { from: last, to: now });
+        if let Some(moved) = moved {
+            watch::tell(&journal, moved, true).await;
+        }
         // On this thread too: they are few.
         let alarms = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
@@ -191,15 +231,16 @@ impl Hub {
                 let keys = keys.read().unwrap_or_else(PoisonError::into_inner);
                 keys.get(&(rule.clone(), step)).cloned()
             });
-            let private = settings.webhooks_allow_private_redirects;
-            Webhooks::new(store, clock, journal.clone(), counters, keys, private).start()
+            Webhooks::new(store, clock, journal.clone(), counters, keys, settings.webhooks.clone()).start()
         };
-        let heard = HeardSince::new(clock.now());
+        let heard = HeardSince::new(clock.now(), settings.first_silence_ms());
         let timers = {
             let (store, clock, heard) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&heard));
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let roster = Arc::new(Roster::default());
+        let subscribers = Arc::new(Subscribers::default());
+        let unread = Arc::new(Unread::default());
         let catalog = Arc::new(CatalogNow::default());
         let supervisor = {
             let store = Arc::clone(&store);
@@ -210,6 +251,7 @@ impl Hub {
             let (timers, heard, alarms) = (timers.clone(), Arc::clone(&heard), alarms.clone());
             let (counters, roster) = (Arc::clone(&counters), Arc::clone(&roster));
             let catalog = Arc::clone(&catalog);
+            let subscribers = Arc::clone(&subscribers);
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
                     store,
@@ -221,6 +263,7 @@ impl Hub {
                     heard,
                     catalog,
                     roster,
+                    subscribers,
                     lookups: Semaphore::new(LOOKUPS),
                     counters,
                 })
@@ -228,10 +271,10 @@ impl Hub {
         };
         let search = {
             let (store, clock, journal) = (Arc::clone(&store), Arc::clone(&clock), journal.clone());
-            let patience = settings.patience;
+            let (patience, counters) = (settings.patience, Arc::clone(&counters));
             // A thread of its own: twins from the store are read on it, thousands at a time.
             Search::start_in_arbiter(&Arbiter::new().handle(), move |_| {
-                Search::new(roster, store, clock, journal, patience)
+                Search::new(roster, store, clock, journal, counters, patience)
             })
         };
         // They are asked by people, and seldom: one thread will do for all of them.
@@ -257,6 +300,7 @@ impl Hub {
             )
         };
         let listening = Arc::new(Listening::default());
+        let waiting = waiting_commands(Arc::clone(&store), supervisor.clone(), Arc::clone(&subscribers));
         let automation = {
             let around = Around {
                 store,
@@ -270,12 +314,13 @@ impl Hub {
                 counters: Arc::clone(&counters),
                 listening: Arc::clone(&listening),
                 keys,
+                secrets: settings.secrets.clone(),
             };
             // A thread of its own: a rule that takes its time holds nobody up.
             Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(around))
         };
         match &settings.rules {
-            Some(folder) => files::watch(folder.clone(), automation.clone()).await,
+            Some(folder) => files::watch(folder.clone(), settings.secrets.clone(), automation.clone()).await,
             None => {
                 let (done, runs) = oneshot::channel();
                 let _ = post(&automation, LoadFiles { files: Vec::new(), done: Some(done) });
@@ -288,13 +333,25 @@ impl Hub {
         let _ = post(&templates, begin); // they have just started
         let _ = templates_known.await;
         // Rules first: that the hub was down stands in the sequence before anything that comes of it.
-        let begin = Begin { supervisor: supervisor.clone(), automation: automation.clone() };
+        let begin = Begin { supervisor: supervisor.clone(), automation: automation.clone(), moved };
         let _ = post(&timers, begin); // they have just started
         let _ = post(&jobs, BeginJobs); // so have they
+        if let Some(moved) = moved {
+            let _ = post(&jobs, moved);
+        }
+        let clock_watch = {
+            let (clock, journal) = (Arc::clone(&clock), journal.clone());
+            let (timers, archive, jobs) = (timers.clone(), archive.clone(), jobs.clone());
+            let watch = ClockWatch { clock, journal, timers, archive, jobs, is_moving: false };
+            ClockWatch::start_in_arbiter(&durable, move |_| watch)
+        };
+        actix::spawn(waiting);
         let house = House {
             supervisor: supervisor.clone(),
             journal: journal.clone(),
             rejections: Arc::clone(&rejections),
+            unread: Arc::clone(&unread),
+            subscribers: Arc::clone(&subscribers),
             counters: Arc::clone(&counters),
             clock: Arc::clone(&clock),
             heard,
@@ -310,6 +367,7 @@ impl Hub {
             search,
             outbox,
             timers,
+            clock_watch,
             automation,
             alarms,
             webhooks,
@@ -322,15 +380,24 @@ impl Hub {
             door,
             counters,
             rejections,
+            unread,
             clock,
             settings,
             people,
         }))
     }
 
+    /// Says where webhooks may go from now on.
+    pub fn confine_webhooks(&self, reach: Reach) {
+        let _ = post(&self.webhooks, Confine(reach)); // gone, nothing is sent any more
+    }
+
     /// Gives the hub its way out to the devices.
     pub fn connect(&self, link: Arc<dyn Link>) {
-        let _ = post(&self.outbox, Connect { link, journal: self.journal.clone() }); // it lives while we do
+        let _ = post(
+            &self.outbox,
+            Connect { link, journal: self.journal.clone(), supervisor: self.supervisor.clone() },
+        ); // it lives while we do
     }
 
     /// Takes a person's or program's input in, and answers after the commit.
@@ -375,25 +442,43 @@ impl Hub {
         in_time.await.unwrap_or(Err(HubError::Unavailable("the change was not made durable in time")))
     }
 
-    /// The twin as it stands, all that it shows being durable. None if there is none.
+    /// The twin as it stands, all that it shows being durable. None if there is none. While commits fail, or take
+    /// long, it is the twin as the store has it: of what came since nobody was told that it was taken.
     ///
     /// # Errors
     /// The store does not answer in time.
     pub async fn read(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
-        let in_time = tokio::time::timeout(self.settings.patience, async {
-            for _ in 0..MOST_TRIES {
-                let (reply, twin) = oneshot::channel();
-                if post(&self.supervisor, ReadTwin { device: device.clone(), reply }).is_err() {
-                    break;
-                }
-                match twin.await {
-                    Ok(twin) => return Ok(twin),
-                    Err(_) => tokio::time::sleep(TRY_AGAIN).await, // its twin died with the question
-                }
+        tokio::select! {
+            // The twin first: it knows best.
+            biased;
+            twin = self.read_live(device) => twin,
+            () = self.counters.store_fails() => self.read_stored(device).await,
+            () = tokio::time::sleep(SLOW_READ) => self.read_stored(device).await,
+        }
+    }
+
+    async fn read_live(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
+        for _ in 0..MOST_TRIES {
+            let (reply, twin) = oneshot::channel();
+            if post(&self.supervisor, ReadTwin { device: device.clone(), reply }).is_err() {
+                break;
             }
-            Err(HubError::Unavailable("the twin does not answer"))
-        });
-        in_time.await.unwrap_or(Err(HubError::Unavailable("the store does not answer")))
+            match twin.await {
+                Ok(twin) => return Ok(twin),
+                Err(_) => tokio::time::sleep(TRY_AGAIN).await, // its twin died with the question
+            }
+        }
+        Err(HubError::Unavailable("the twin does not answer"))
+    }
+
+    /// The twin as of the last commit, by a connection of its own.
+    async fn read_stored(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
+        let found = self.archive.send(LoadTwins(vec![device.clone()]));
+        match tokio::time::timeout(self.settings.patience, found).await {
+            Ok(Ok(found)) => Ok(found?.into_iter().next().map(Box::new)),
+            Ok(Err(_)) => Err(HubError::Unavailable("the hub is going down")),
+            Err(_) => Err(HubError::Unavailable("the store does not answer")),
+        }
     }
 
     /// The answer of an actor that answers after the commit.
@@ -441,6 +526,36 @@ impl Hub {
             && tokio::time::timeout(LONGEST_CLOSE, closed).await.is_ok_and(|reply| reply.is_ok());
         let _ = self.archive.send(Rest).await; // gone is as good
         all
+    }
+}
+
+/// Has the devices that commands wait for told as soon as somebody listens to them: after a start nobody else knows
+/// that they wait.
+async fn waiting_commands(
+    store: Arc<dyn Store>,
+    supervisor: Addr<Supervisor>,
+    subscribers: Arc<Subscribers>,
+) {
+    let status = vec![CommandStatus::Pending];
+    let mut query = CommandQuery { status, limit: COMMANDS_AT_ONCE, ..CommandQuery::default() };
+    loop {
+        let page = match store.commands(&query).await {
+            Ok(page) => page,
+            Err(error) => {
+                warn!(%error, "could not look which commands wait, trying again");
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            }
+        };
+        if page.commands.is_empty() {
+            return;
+        }
+        query.offset += page.commands.len() as u64;
+        for record in page.commands {
+            if subscribers.wait(&record.device, Ear::Commands) {
+                let _ = post(&supervisor, listens(record.device, Ear::Commands)); // or the hub is going down
+            }
+        }
     }
 }
 

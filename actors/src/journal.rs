@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{error, info};
 
 use crate::counters::{Counters, add, up};
-use crate::domain::{Clock, Recorded};
+use crate::domain::{Clock, CommandStatus, Recorded};
 use crate::feed::Feed;
 use crate::messages::feed::Committed;
 use crate::messages::journal::{Append, Barrier, Close, Sent};
@@ -22,7 +22,7 @@ use crate::messages::outbox::PublishAll;
 use crate::outbox::Outbox;
 use crate::post::post;
 use crate::receipt::{Receipt, Taken};
-use crate::store::{Automation, Batch, Fleet, Head, JobOp, Store};
+use crate::store::{Automation, Batch, CommandRecord, Fleet, Head, JobOp, Store, StoreError};
 
 /// The wait before a failed commit is tried again; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
@@ -106,14 +106,30 @@ impl Journal {
         let group = self.gather();
         let (store, counters) = (Arc::clone(&self.store), Arc::clone(&self.counters));
         let work = async move {
-            commit(&*store, &group.batch, &counters).await;
-            group
+            let done = commit(&*store, &group.batch, &counters).await;
+            done.map(|()| group)
         };
-        ctx.spawn(work.into_actor(self).map(|group, this, ctx| {
+        ctx.spawn(work.into_actor(self).map(|done, this, ctx| {
             this.committing = false;
-            this.settle(group);
+            match done {
+                Ok(group) => this.settle(group),
+                Err(problem) => this.give_up(&problem),
+            }
             this.commit_next(ctx);
         }));
+    }
+
+    /// Another program writes to the store, so the sequence is not ours any more: commits nothing from now on. What
+    /// was not committed loses its receipts, so nobody is told that it was taken.
+    fn give_up(&mut self, problem: &StoreError) {
+        error!(%problem, "another program writes to this hub's database: stopping, what is not acknowledged has to come again");
+        self.closed = true;
+        self.waiting.clear();
+        self.sent.clear();
+        self.sent_is_due = false;
+        self.barriers.clear();
+        self.counters.store_failing.store(1, Ordering::Release);
+        self.counters.store_lost.set();
     }
 
     /// Makes a group of what waits, as much as one commit takes, and gives its events their places.
@@ -186,8 +202,10 @@ impl Journal {
             // The feed and the outbox live as long as the journal; if not, the hub goes down.
             let _ = post(&self.feed, Committed { events: batch.events });
         }
-        if !batch.outgoing.is_empty() {
-            let _ = post(&self.outbox, PublishAll { outgoing: batch.outgoing });
+        let is_over = |record: &&CommandRecord| record.command.status != CommandStatus::Sent;
+        let over: Vec<_> = batch.commands.iter().filter(is_over).map(|record| record.command.id).collect();
+        if !batch.outgoing.is_empty() || !over.is_empty() {
+            let _ = post(&self.outbox, PublishAll { outgoing: batch.outgoing, over });
         }
         if !batch.fleet.jobs.is_empty() {
             add(&counters.job_changes, batch.fleet.jobs.len() as u64);
@@ -215,6 +233,9 @@ impl Journal {
     }
 
     fn wait_for_all(&mut self, reply: oneshot::Sender<()>) {
+        if self.counters.store_lost.is_set() {
+            return; // dropped: what is waited for never comes
+        }
         self.barriers.push_back((self.told, reply));
         self.lift_barriers();
     }
@@ -222,7 +243,10 @@ impl Journal {
 
 /// Commits `batch`, however often that takes. A batch that may have been committed, because the answer
 /// got lost, is committed again: the store knows it by its first event.
-async fn commit(store: &dyn Store, batch: &Batch, counters: &Counters) {
+///
+/// # Errors
+/// [`StoreError::Conflict`] alone: no try can succeed.
+async fn commit(store: &dyn Store, batch: &Batch, counters: &Counters) -> Result<(), StoreError> {
     let nothing = batch.events.is_empty()
         && batch.outgoing.is_empty()
         && batch.sent.is_empty()
@@ -231,7 +255,7 @@ async fn commit(store: &dyn Store, batch: &Batch, counters: &Counters) {
         && batch.automation.is_empty()
         && batch.fleet.is_empty();
     if nothing {
-        return; // repeats alone: they had only to wait for their originals
+        return Ok(()); // repeats alone: they had only to wait for their originals
     }
     let mut wait = FIRST_WAIT;
     loop {
@@ -243,7 +267,11 @@ async fn commit(store: &dyn Store, batch: &Batch, counters: &Counters) {
                 if counters.store_failing.swap(0, Ordering::AcqRel) == 1 {
                     info!("the store takes commits again");
                 }
-                return;
+                return Ok(());
+            }
+            Err(problem @ StoreError::Conflict { .. }) => {
+                up(&counters.commits_failed);
+                return Err(problem);
             }
             Err(problem) => {
                 up(&counters.commits_failed);
@@ -286,6 +314,9 @@ impl Handler<Sent> for Journal {
     type Result = ();
 
     fn handle(&mut self, Sent { ids }: Sent, ctx: &mut Context<Self>) {
+        if self.counters.store_lost.is_set() {
+            return;
+        }
         if self.sent.is_empty() {
             ctx.run_later(SENT_WAIT, |this, ctx| {
                 this.sent_is_due = !this.sent.is_empty();

@@ -42,6 +42,8 @@ pub mod clock;
 pub mod counters;
 pub mod hub;
 pub mod post;
+pub mod seal;
+pub mod sparing;
 pub mod testkit;
 
 pub use clock::SystemClock;

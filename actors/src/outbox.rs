@@ -1,11 +1,11 @@
 //! The outbox: publishes to devices what the journal has made durable, in order, until the broker has
 //! acknowledged it. What is not acknowledged when the connection goes is published again, and all after
 //! it too: a device may hear a thing twice, but what it hears last is what was said last. What has waited
-//! here past its time does not go out any more.
+//! here past its time does not go out any more, nor does a command that is over meanwhile.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
@@ -13,12 +13,17 @@ use futures_util::future::{Either, FutureExt as _, ready};
 use tracing::warn;
 
 use crate::counters::{Counters, up};
-use crate::domain::Clock;
+use crate::domain::twin::Ear;
+use crate::domain::{Cause, Clock, CommandId, DeviceId, Input};
 use crate::journal::Journal;
 use crate::messages::journal::Sent;
 use crate::messages::outbox::PublishAll;
-use crate::mqtt::{Link, LinkError, Outgoing};
+use crate::messages::supervisor::{Deliver, IfUnknown};
+use crate::mqtt::topics::{self, Attempt, Leaf};
+use crate::mqtt::{Link, LinkError, Outgoing, Published};
 use crate::post::post;
+use crate::receipt::Receipt;
+use crate::supervisor::Supervisor;
 
 /// Messages on their way at once: enough to fill a connection, few enough to send again.
 const WINDOW: usize = 64;
@@ -32,6 +37,17 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 pub struct Connect {
     pub link: Arc<dyn Link>,
     pub journal: Addr<Journal>,
+    /// Where twins hear that nobody listens.
+    pub supervisor: Addr<Supervisor>,
+}
+
+/// A message on its way.
+struct Waiting {
+    message: Outgoing,
+    /// Which attempt at which command it is.
+    attempt: Option<Attempt>,
+    /// It is not to go out any more.
+    over: AtomicBool,
 }
 
 /// See the module.
@@ -40,10 +56,10 @@ pub struct Outbox {
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     /// Not yet handed to the link.
-    queue: VecDeque<Arc<Outgoing>>,
+    queue: VecDeque<Arc<Waiting>>,
     /// Handed to the link, in order, each with whether it was acknowledged. One leaves when it and all
     /// before it were.
-    window: VecDeque<(Arc<Outgoing>, bool)>,
+    window: VecDeque<(Arc<Waiting>, bool)>,
     in_flight: usize,
     /// The wait that a failure asks for before anything more is sent.
     failed: Option<Duration>,
@@ -54,7 +70,7 @@ impl Outbox {
     /// An outbox with what the store has kept.
     #[must_use]
     pub fn new(kept: Vec<Outgoing>, clock: Arc<dyn Clock>, counters: Arc<Counters>) -> Self {
-        let queue = kept.into_iter().map(Arc::new).collect();
+        let queue = kept.into_iter().map(Waiting::new).collect();
         Self {
             way: None,
             clock,
@@ -75,8 +91,8 @@ impl Outbox {
             && self.window.len() < WINDOW
             && let Some(message) = self.queue.pop_front()
         {
-            let left = message.until.map(|until| until.millis() - self.clock.now().millis());
-            let is_stale = left.is_some_and(|left| left <= 0);
+            let left = message.message.until.map(|until| until.millis() - self.clock.now().millis());
+            let is_stale = left.is_some_and(|left| left <= 0) || message.over.load(Ordering::Relaxed);
             self.window.push_back((Arc::clone(&message), is_stale));
             if is_stale {
                 // As good as acknowledged: whoever wanted it has decided anew.
@@ -87,7 +103,10 @@ impl Outbox {
             self.in_flight += 1;
             let link = Arc::clone(&link);
             let expires_in = left.and_then(|left| u64::try_from(left).ok()).map(Duration::from_millis);
-            let mut publish = Box::pin(async move { (message.id, link.publish(&message, expires_in).await) });
+            let mut publish = Box::pin(async move {
+                let published = link.publish(&message.message, expires_in).await;
+                (message, published)
+            });
             // Polled once here, because the first poll gives a message its place in the connection's
             // order, and an actor does not poll its futures in the order in which they were spawned.
             let publish = match publish.as_mut().now_or_never() {
@@ -95,19 +114,25 @@ impl Outbox {
                 None => Either::Right(publish),
             };
             ctx.spawn(
-                publish.into_actor(self).map(|(id, result), this, ctx| this.published(id, result, ctx)),
+                publish
+                    .into_actor(self)
+                    .map(|(message, result), this, ctx| this.published(&message, result, ctx)),
             );
         }
     }
 
-    fn published(&mut self, id: u64, result: Result<(), LinkError>, ctx: &mut Context<Self>) {
+    fn published(&mut self, sent: &Waiting, result: Result<Published, LinkError>, ctx: &mut Context<Self>) {
         self.in_flight -= 1;
         match result {
-            Ok(()) => {
+            Ok(published) => {
                 up(&self.counters.messages_out);
-                if let Some((_, acknowledged)) = self.window.iter_mut().find(|(message, _)| message.id == id)
-                {
+                let id = sent.message.id;
+                let found = self.window.iter_mut().find(|(waiting, _)| waiting.message.id == id);
+                if let Some((_, acknowledged)) = found {
                     *acknowledged = true;
+                }
+                if published == Published::Unheard {
+                    self.tell_unheard(sent);
                 }
             }
             Err(error) => {
@@ -137,7 +162,7 @@ impl Outbox {
     fn forget_acknowledged(&mut self) {
         let mut ids = Vec::new();
         while let Some((message, true)) = self.window.front() {
-            ids.push(message.id);
+            ids.push(message.message.id);
             self.window.pop_front();
         }
         if ids.is_empty() {
@@ -147,6 +172,46 @@ impl Outbox {
         if let Some(Connect { journal, .. }) = &self.way {
             let _ = post(journal, Sent { ids }); // a hub that goes down publishes them once more
         }
+    }
+
+    /// The twin takes back what it thinks that its device was told.
+    fn tell_unheard(&self, sent: &Waiting) {
+        let Some(Connect { supervisor, .. }) = &self.way else { return };
+        let Some(native) = topics::parse(&sent.message.topic) else { return };
+        let input = match (native.leaf, sent.attempt) {
+            (Leaf::Commands, Some(Attempt { command: id, attempt })) => Input::CommandUnheard { id, attempt },
+            (Leaf::Desired, _) => Input::Unheard(Ear::Desired),
+            (Leaf::Update, _) => Input::Unheard(Ear::Firmware),
+            _ => return,
+        };
+        if let Ok(device) = DeviceId::parse(native.device) {
+            let (cause, receipt) = (Cause::hub(), Receipt::nobody());
+            let if_unknown = IfUnknown::Refuse;
+            let _ = post(supervisor, Deliver { device, input, cause, receipt, if_unknown, want_twin: false });
+        }
+    }
+
+    /// What waits for these commands does not go out any more, and the broker lets go of what it has of them.
+    fn recall(&mut self, over: &[CommandId]) {
+        let waiting = self.queue.iter().chain(self.window.iter().map(|(waiting, _)| waiting));
+        for waiting in waiting {
+            if waiting.attempt.is_some_and(|attempt| over.contains(&attempt.command)) {
+                waiting.over.store(true, Ordering::Relaxed);
+            }
+        }
+        if let Some(Connect { link, .. }) = &self.way {
+            for command in over {
+                link.recall(*command);
+            }
+        }
+    }
+}
+
+impl Waiting {
+    fn new(message: Outgoing) -> Arc<Self> {
+        // Of all messages commands alone have a time.
+        let attempt = message.until.and_then(|_| topics::attempt(&message.payload));
+        Arc::new(Self { message, attempt, over: AtomicBool::new(false) })
     }
 }
 
@@ -166,8 +231,11 @@ impl Handler<Connect> for Outbox {
 impl Handler<PublishAll> for Outbox {
     type Result = ();
 
-    fn handle(&mut self, PublishAll { outgoing }: PublishAll, ctx: &mut Context<Self>) {
-        self.queue.extend(outgoing.into_iter().map(Arc::new));
+    fn handle(&mut self, PublishAll { outgoing, over }: PublishAll, ctx: &mut Context<Self>) {
+        self.queue.extend(outgoing.into_iter().map(Waiting::new));
+        if !over.is_empty() {
+            self.recall(&over);
+        }
         self.pump(ctx);
     }
 }

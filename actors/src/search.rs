@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore, oneshot};
 use tokio::time::Instant;
 
+use crate::counters::Counters;
 use crate::domain::rules::SortKey;
 use crate::domain::{Clock, DeviceNumber, Timestamp, Twin};
 use crate::hub::HubError;
@@ -54,6 +55,7 @@ struct Means {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     journal: Addr<Journal>,
+    counters: Arc<Counters>,
     /// How long what was seen may take to become durable.
     patience: Duration,
     processors: usize,
@@ -76,6 +78,15 @@ struct Question {
     until: Option<Instant>,
 }
 
+/// Where twins are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In memory, as far as they are there.
+    Memory,
+    /// In the store alone, as of the last commit.
+    Store,
+}
+
 /// What is wanted of those who are found.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Want {
@@ -91,20 +102,32 @@ impl Search {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         journal: Addr<Journal>,
+        counters: Arc<Counters>,
         patience: Duration,
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let (learned, turns) = (OnceCell::new(), Semaphore::new(AT_ONCE));
         let longest = LONGEST;
-        Self(Arc::new(Means { roster, store, clock, journal, patience, processors, learned, turns, longest }))
+        let means =
+            Means { roster, store, clock, journal, counters, patience, processors, learned, turns, longest };
+        Self(Arc::new(means))
     }
 }
 
 impl Means {
+    /// A page of what is durable: from memory, and while commits fail from the store, which has what people were told.
     async fn page(&self, find: Find) -> Result<Found, HubError> {
+        tokio::select! {
+            biased;
+            page = self.page_from(Place::Memory, find.clone()) => page,
+            () = self.counters.store_fails() => self.page_from(Place::Store, find).await,
+        }
+    }
+
+    async fn page_from(&self, place: Place, find: Find) -> Result<Found, HubError> {
         let (offset, limit) = (find.query.offset, find.query.limit);
         let first = offset.saturating_add(limit).saturating_add(SPARE);
-        let (question, best) = self.look(find, Want::First(first)).await?;
+        let (question, best) = self.look(place, find, Want::First(first)).await?;
         let mut total = best.total();
         let mut candidates = best.sorted().into_iter().skip(count(offset));
         let mut page = Vec::new();
@@ -114,25 +137,28 @@ impl Means {
                 break;
             }
             let before = page.len();
-            page.extend(self.fetch(&some).await?.into_iter().filter(|twin| question.finds(twin)));
+            page.extend(self.fetch(place, &some).await?.into_iter().filter(|twin| question.finds(twin)));
             total = total.saturating_sub((some.len() - (page.len() - before)) as u64);
         }
         page.sort_by_cached_key(|twin| question.item(twin));
-        self.durable().await?;
+        if place == Place::Memory {
+            self.durable().await?;
+        }
         let warnings = question.unheard.warnings(&self.roster);
         Ok(Found { page: DevicePage { twins: page, total }, warnings })
     }
 
     async fn all(&self, FindAll { query, filter }: FindAll) -> Result<FoundAll, HubError> {
         let query = DeviceQuery { sort: DeviceSort::Number, descending: false, ..query };
-        let (question, best) = self.look(Find { query, filter, sort: None }, Want::Ids).await?;
+        let find = Find { query, filter, sort: None };
+        let (question, best) = self.look(Place::Memory, find, Want::Ids).await?;
         self.durable().await?;
         let devices = best.sorted().into_iter().filter_map(|item| Some((item.id?, item.number))).collect();
         Ok(FoundAll { devices, warnings: question.unheard.warnings(&self.roster) })
     }
 
     /// Looks at all twins, and remembers what is wanted of those that are found.
-    async fn look(&self, find: Find, want: Want) -> Result<(Arc<Question>, Best), HubError> {
+    async fn look(&self, place: Place, find: Find, want: Want) -> Result<(Arc<Question>, Best), HubError> {
         let until = Instant::now() + self.longest;
         let turn = tokio::time::timeout_at(until, self.turns.acquire()).await; // never closed
         let _turn = turn.map_err(|_| HubError::Unavailable("other searches take all the time there is"))?;
@@ -142,7 +168,10 @@ impl Means {
         let until = find.filter.is_some().then(|| Instant::now() + self.longest);
         let unheard = Unheard::of(&find);
         let question = Arc::new(Question { find, unheard, groups, want, now: self.clock.now(), until });
-        let (mut best, mut away) = self.look_in_memory(&question).await?;
+        let (mut best, mut away) = match place {
+            Place::Memory => self.look_in_memory(&question).await?,
+            Place::Store => (question.best(), self.store.numbers(&DeviceQuery::default()).await?),
+        };
         // Who came into memory meanwhile is in the store too, with all that anybody was told of it.
         if !away.is_empty() {
             away.sort_unstable();
@@ -228,10 +257,10 @@ impl Means {
     }
 
     /// These twins as they are now; who is gone is left out.
-    async fn fetch(&self, items: &[Item]) -> Result<Vec<Twin>, StoreError> {
+    async fn fetch(&self, place: Place, items: &[Item]) -> Result<Vec<Twin>, StoreError> {
         let (mut twins, mut away) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
-            let present = self.roster.get(item.number);
+            let present = self.roster.get(item.number).filter(|_| place == Place::Memory);
             match present.as_ref().and_then(Present::read) {
                 Some(twin) => twins.push(twin.clone()),
                 None => away.push(item.number),
@@ -336,7 +365,7 @@ fn head_key(sort: DeviceSort, twin: &Twin) -> SortKey {
         DeviceSort::Name => SortKey::ordered(twin.display_name()),
         DeviceSort::Type => SortKey::text(&twin.profile.device_type),
         DeviceSort::Status => SortKey::text(twin.status.as_str()),
-        DeviceSort::LastSeen => twin.last_seen.map_or(SortKey::Number(f64::NEG_INFINITY), SortKey::time),
+        DeviceSort::LastSeen => twin.last_seen.map_or(SortKey::double(f64::NEG_INFINITY), SortKey::time),
         DeviceSort::CreatedAt => SortKey::time(twin.created_at),
         DeviceSort::UpdatedAt => SortKey::time(twin.updated_at),
     }

@@ -24,13 +24,19 @@ use crate::store::{
 pub struct ManualClock {
     shows: AtomicI64,
     passed: AtomicU64,
+    /// By how many ms it was set, and has not followed yet.
+    ahead: AtomicI64,
 }
 
 impl ManualClock {
     /// A clock that shows `now`.
     #[must_use]
     pub fn at(now: Timestamp) -> Arc<Self> {
-        Arc::new(Self { shows: AtomicI64::new(now.millis()), passed: AtomicU64::default() })
+        Arc::new(Self {
+            shows: AtomicI64::new(now.millis()),
+            passed: AtomicU64::default(),
+            ahead: AtomicI64::default(),
+        })
     }
 
     /// Lets `millis` pass.
@@ -39,9 +45,10 @@ impl ManualClock {
         self.passed.fetch_add(millis.unsigned_abs(), Ordering::SeqCst);
     }
 
-    /// Sets it to `now`, without any time passing: a jump.
+    /// Sets the clock on the wall to `now`, without any time passing: a jump. This one shows it once it follows.
     pub fn set(&self, now: Timestamp) {
-        self.shows.store(now.millis(), Ordering::SeqCst);
+        let shows = self.shows.load(Ordering::SeqCst);
+        self.ahead.store(now.millis() - shows, Ordering::SeqCst);
     }
 }
 
@@ -52,6 +59,15 @@ impl Clock for ManualClock {
 
     fn uptime_ms(&self) -> u64 {
         self.passed.load(Ordering::SeqCst)
+    }
+
+    fn ahead_ms(&self) -> i64 {
+        self.ahead.load(Ordering::SeqCst)
+    }
+
+    fn follow(&self, by_ms: i64) {
+        self.ahead.fetch_sub(by_ms, Ordering::SeqCst);
+        self.shows.fetch_add(by_ms, Ordering::SeqCst);
     }
 }
 

@@ -3,24 +3,29 @@
 //! due, so an entry too many does no harm, and none is ever taken out.
 //!
 //! The deadlines are durable with the twins' rows, and are read from there at start. A moment here is the
-//! clock's on the wall: schedules are about nothing else. When it jumps, nothing fires twice, because a twin
-//! remembers up to when it has run what was due; and nobody is called silent for a time that never passed.
+//! clock's on the wall: schedules are about nothing else. When that is set, everybody who waits is told first by how
+//! much, and then woken: what waits for the end of a span of time begins to wait anew for the rest of it, and a
+//! schedule goes on by the new time. Nobody is called silent for a time that never passed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture,
+};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::{info, warn};
-use uuid::Uuid;
+use tracing::warn;
 
-use crate::domain::schedule::CLOCK_WRONG_MS;
+use crate::clock::new_id;
+use crate::domain::clock::CLOCK_JUMP_MS;
+use crate::domain::twin::Hearing;
 use crate::domain::{Cause, Clock, CommandId, DeviceId, DeviceNumber, Input, Timestamp};
 use crate::messages::automation::Due;
 use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::messages::timers::{Arm, ArmAutomation, Begin, Tick};
+use crate::messages::timers::{Arm, ArmAutomation, Begin, ClockMoved, Tick};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt};
 use crate::store::{Deadline, Store};
@@ -31,8 +36,6 @@ const GRAIN_MS: i64 = 10;
 const FAR_MS: i64 = 10_000;
 /// The clock is looked at so often at least while anything waits: it may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-/// The clock on the wall may differ so much from the one that only counts before it is called a jump.
-const JUMP_MS: i64 = 2_000;
 /// Twins woken at once; the rest follows in the next turn, so that a start after a long night wakes
 /// a million twins without filling memory with their messages.
 const MOST_AT_ONCE: usize = 2_000;
@@ -53,8 +56,14 @@ pub struct Timers {
     heard: Arc<HeardSince>,
     /// The sleep until the next look at the clock, and when it ends.
     sleeping: Option<(SpawnHandle, Instant)>,
-    /// The clock on the wall and the one that only counts, when they were last compared.
+    /// The clock and the one that only counts, when they were last compared.
     compared: (Timestamp, u64),
+    /// The deadlines of the store are being read.
+    loading: bool,
+    /// The clock was set while they were: the hub follows once all are there.
+    moved: Vec<(ClockMoved, Option<oneshot::Sender<()>>)>,
+    /// Devices that are still to be told that the clock was set, and of what. Nobody is woken before all were.
+    to_tell: VecDeque<(DeviceId, ClockMoved)>,
 }
 
 /// Who waits. As large as a device's id alone.
@@ -64,26 +73,36 @@ enum Sleeper {
     Automation,
 }
 
-/// Since when devices could make themselves heard: the hub's start, or what came between since.
+/// Since when devices could make themselves heard: the hub's start, or what came between since. And how long one
+/// may be silent whose rhythm is not known.
 #[derive(Debug)]
-pub struct HeardSince(AtomicI64);
+pub struct HeardSince {
+    since: AtomicI64,
+    first_silence_ms: i64,
+}
 
 impl HeardSince {
     /// From `now` on.
     #[must_use]
-    pub fn new(now: Timestamp) -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(now.millis())))
+    pub fn new(now: Timestamp, first_silence_ms: i64) -> Arc<Self> {
+        Arc::new(Self { since: AtomicI64::new(now.millis()), first_silence_ms })
     }
 
     /// Since when.
     #[must_use]
     pub fn since(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+        Timestamp::from_millis(self.since.load(Ordering::Relaxed))
+    }
+
+    /// What twins judge a silence by.
+    #[must_use]
+    pub fn hearing(&self) -> Hearing {
+        Hearing { since: self.since(), first_silence_ms: self.first_silence_ms }
     }
 
     /// Nobody could before `now`.
     pub fn begin_again(&self, now: Timestamp) {
-        self.0.store(now.millis(), Ordering::Relaxed);
+        self.since.store(now.millis(), Ordering::Relaxed);
     }
 }
 
@@ -93,7 +112,18 @@ impl Timers {
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, heard: Arc<HeardSince>) -> Self {
         let now = clock.now();
         let compared = (now, clock.uptime_ms());
-        Self { store, clock, begun: None, wheel: BTreeMap::new(), heard, sleeping: None, compared }
+        Self {
+            store,
+            clock,
+            begun: None,
+            wheel: BTreeMap::new(),
+            heard,
+            sleeping: None,
+            compared,
+            loading: false,
+            moved: Vec::new(),
+            to_tell: VecDeque::new(),
+        }
     }
 
     /// Reads the deadlines that the store knows, page by page.
@@ -111,7 +141,7 @@ impl Timers {
             }
         };
         ctx.spawn(page.into_actor(self).map(|page, this, ctx| {
-            let Some(last) = page.last().map(|deadline| deadline.number) else { return };
+            let Some(last) = page.last().map(|deadline| deadline.number) else { return this.loaded(ctx) };
             for deadline in page {
                 this.take_up(deadline);
             }
@@ -126,7 +156,11 @@ impl Timers {
             self.arm(Sleeper::Twin(device.clone()), at);
         }
         if let Some((last_seen, silence_ms)) = silence {
-            self.arm(Sleeper::Twin(device), last_seen.max(self.heard.since()).plus_millis(silence_ms));
+            // What was heard in the future, by a clock that was set back since, tells nothing.
+            let since = self.heard.since();
+            let is_wrong = last_seen.millis() - self.reckon().millis() > CLOCK_JUMP_MS;
+            let heard = if is_wrong { since } else { last_seen.max(since) };
+            self.arm(Sleeper::Twin(device), heard.plus_millis(silence_ms));
         }
     }
 
@@ -137,13 +171,62 @@ impl Timers {
         self.wheel.entry(Timestamp::from_millis(rounded)).or_default().push(who);
     }
 
-    /// Wakes whoever is due, and sleeps until the next is.
-    fn turn(&mut self, ctx: &mut Context<Self>) {
-        if self.begun.is_none() {
-            return; // what is due then is found as soon as they have
+    /// All deadlines are there.
+    fn loaded(&mut self, ctx: &mut Context<Self>) {
+        self.loading = false;
+        for (moved, done) in std::mem::take(&mut self.moved) {
+            self.follow(moved, done.is_some(), ctx);
+            if let Some(done) = done {
+                let _ = done.send(()); // whoever waited may have gone
+            }
+        }
+    }
+
+    /// The clock was set. Who waits is told so, then woken. `set_now`: the hub's clock is to follow; not where it
+    /// began with the new time.
+    fn follow(&mut self, moved: ClockMoved, set_now: bool, ctx: &mut Context<Self>) {
+        if set_now {
+            self.clock.follow(moved.to.millis().saturating_sub(moved.from.millis()));
         }
         let now = self.clock.now();
-        self.notice_jump(now);
+        self.compared = (now, self.clock.uptime_ms());
+        self.heard.begin_again(now);
+        let mut devices = BTreeSet::new();
+        for sleeper in std::mem::take(&mut self.wheel).into_values().flatten() {
+            if let Sleeper::Twin(device) = sleeper {
+                devices.insert(device);
+            }
+        }
+        self.to_tell.extend(devices.iter().map(|device| (device.clone(), moved)));
+        let everybody = devices.into_iter().map(Sleeper::Twin).chain([Sleeper::Automation]);
+        self.wheel.insert(now, everybody.collect());
+        self.sleep(ctx);
+    }
+
+    /// Tells the next devices that the clock was set.
+    fn tell_of_move(&mut self, ctx: &mut Context<Self>) {
+        for _ in 0..MOST_AT_ONCE {
+            let Some((device, ClockMoved { from, to })) = self.to_tell.pop_front() else { return };
+            self.deliver(
+                device,
+                Input::ClockMoved { from, to },
+                |device| Tell { device, moved: ClockMoved { from, to } },
+                ctx,
+            );
+        }
+    }
+
+    /// Wakes whoever is due, and sleeps until the next is.
+    fn turn(&mut self, ctx: &mut Context<Self>) {
+        if self.begun.is_none() || self.loading && !self.moved.is_empty() {
+            return; // what is due then is found as soon as they have
+        }
+        self.tell_of_move(ctx);
+        if !self.to_tell.is_empty() {
+            return self.sleep(ctx);
+        }
+        let now = self.clock.now();
+        self.compared = (now, self.clock.uptime_ms());
         let mut woken = 0;
         while woken < MOST_AT_ONCE
             && let Some(mut first) = self.wheel.first_entry()
@@ -173,12 +256,28 @@ impl Timers {
     }
 
     fn wake(&self, device: DeviceId, ctx: &mut Context<Self>) {
+        let at = self.reckon().plus_millis(AGAIN_MS);
+        let input = Input::Wake { hearing: self.heard.hearing(), first_id: CommandId(new_id()) };
+        self.deliver(device, input, |device| Arm { device, at }, ctx);
+    }
+
+    /// Tells a twin something; where that is lost on its way, `again` comes back to here.
+    fn deliver<M>(
+        &self,
+        device: DeviceId,
+        input: Input,
+        again: impl FnOnce(DeviceId) -> M,
+        ctx: &mut Context<Self>,
+    ) where
+        Self: Handler<M>,
+        M: Message<Result = ()> + Send + 'static,
+    {
         let Some(Begin { supervisor, .. }) = &self.begun else { return };
         let me = ctx.address();
-        let again = Arm { device: device.clone(), at: self.reckon().plus_millis(AGAIN_MS) };
+        let again = again(device.clone());
         let deliver = Deliver {
             device,
-            input: Input::Wake { heard_since: self.heard.since(), first_id: CommandId(Uuid::now_v7()) },
+            input,
             cause: Cause::hub(),
             receipt: Receipt::new(move |settled| {
                 // Refused is one that is no more; lost is one that must not be forgotten.
@@ -192,33 +291,16 @@ impl Timers {
         let _ = post(supervisor, deliver); // the receipt tells
     }
 
-    /// What the clock on the wall should show now, if nobody has set it since it was last looked at.
+    /// What the clock shows now, without asking it.
     fn reckon(&self) -> Timestamp {
         let (wall, counted) = self.compared;
         let passed = self.clock.uptime_ms().saturating_sub(counted);
         wall.plus_millis(i64::try_from(passed).unwrap_or(i64::MAX))
     }
 
-    /// A clock that was set tells nothing of how long devices were silent.
-    fn notice_jump(&mut self, now: Timestamp) {
-        let uptime = self.clock.uptime_ms();
-        let (wall, counted) = self.compared;
-        self.compared = (now, uptime);
-        let passed = i64::try_from(uptime.saturating_sub(counted)).unwrap_or(i64::MAX);
-        let jump = now.millis() - wall.millis() - passed;
-        if jump.abs() > JUMP_MS {
-            info!(jump_ms = jump, "the clock was set");
-            self.heard.begin_again(now);
-        }
-        if jump < -CLOCK_WRONG_MS {
-            // It was wrong by far: what was armed by it waits for times that nobody meant.
-            let all = std::mem::take(&mut self.wheel).into_values().flatten().collect();
-            self.wheel.insert(now, all);
-        }
-    }
-
     fn sleep(&mut self, ctx: &mut Context<Self>) {
         let Some((first, _)) = self.wheel.first_key_value() else { return };
+        let first = if self.to_tell.is_empty() { *first } else { Timestamp::default() };
         let wait = first.millis() - self.reckon().millis();
         let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
         let wait = wait.clamp(BETWEEN_TURNS / 20, LONGEST_SLEEP);
@@ -245,6 +327,8 @@ impl Handler<Begin> for Timers {
     type Result = ();
 
     fn handle(&mut self, begin: Begin, ctx: &mut Context<Self>) {
+        self.loading = true;
+        self.moved.extend(begin.moved.map(|moved| (moved, None)));
         self.begun = Some(begin);
         self.sleep(ctx);
         self.load(DeviceNumber::default(), ctx);
@@ -257,6 +341,38 @@ impl Handler<Arm> for Timers {
     fn handle(&mut self, Arm { device, at }: Arm, ctx: &mut Context<Self>) {
         self.arm(Sleeper::Twin(device), at);
         self.sleep(ctx);
+    }
+}
+
+impl Handler<ClockMoved> for Timers {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, moved: ClockMoved, ctx: &mut Context<Self>) -> ResponseFuture<()> {
+        let (done, followed) = oneshot::channel();
+        self.moved.push((moved, Some(done)));
+        if !self.loading {
+            self.loaded(ctx);
+        }
+        Box::pin(async move {
+            let _ = followed.await; // an error means the hub is shutting down
+        })
+    }
+}
+
+/// Tell this device that the clock was set: it was lost on its way.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Tell {
+    device: DeviceId,
+    moved: ClockMoved,
+}
+
+impl Handler<Tell> for Timers {
+    type Result = ();
+
+    fn handle(&mut self, Tell { device, moved }: Tell, ctx: &mut Context<Self>) {
+        self.to_tell.push_back((device, moved));
+        ctx.run_later(BETWEEN_TURNS, Self::turn);
     }
 }
 

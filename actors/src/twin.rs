@@ -24,6 +24,7 @@ use crate::messages::journal::{Append, Barrier};
 use crate::messages::supervisor::{IfUnknown, TwinStopped};
 use crate::messages::timers::Arm;
 use crate::messages::twin::{PutAway, Read, Take};
+use crate::mqtt::subscribers::Subscribers;
 use crate::mqtt::topics;
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Taken};
@@ -50,6 +51,8 @@ pub struct Surroundings {
     /// The templates that devices can have.
     pub catalog: Arc<CatalogNow>,
     pub roster: Arc<Roster>,
+    /// Who listens to what devices are told.
+    pub subscribers: Arc<Subscribers>,
     /// Room for questions to the store.
     pub lookups: Semaphore,
     pub counters: Arc<Counters>,
@@ -91,20 +94,20 @@ impl TwinActor {
         }
         // Held until the journal has been told: who has seen what it does can then wait for its commit.
         let mut twin = self.twin.write();
-        let catalog = || self.around.catalog.now();
+        let (catalog, listeners) = (|| self.around.catalog.now(), &*self.around.subscribers);
         let was_new = twin.is_new();
         let begun = match (twin.is_new(), if_unknown) {
             (_, IfUnknown::RefuseUnless(number)) if twin.number != number => {
                 Err(Refusal::Unknown(twin.id.to_string()))
             }
             (false, _) | (true, IfUnknown::Begin) => Ok(Outcome::default()),
-            (true, IfUnknown::Appear) => apply(&mut twin, Input::Appear, now, &cause, catalog),
+            (true, IfUnknown::Appear) => apply(&mut twin, Input::Appear, now, &cause, listeners, catalog),
             (true, IfUnknown::Refuse | IfUnknown::RefuseUnless(_)) => {
                 Err(Refusal::Unknown(twin.id.to_string()))
             }
         };
         let outcome = begun.and_then(|mut outcome| {
-            outcome.join(apply(&mut twin, input, now, &cause, catalog)?);
+            outcome.join(apply(&mut twin, input, now, &cause, listeners, catalog)?);
             Ok(outcome)
         });
         let deleted = deleted && outcome.is_ok(); // or it was for one who had the id before, and this one lives on
@@ -147,7 +150,7 @@ impl TwinActor {
     /// too early, a twin finds nothing to do and arms again, which costs less than telling of each message.
     fn arm(&mut self, now: Timestamp) {
         let twin = self.twin.read();
-        let silent = twin.silent_at(self.around.heard.since());
+        let silent = twin.silent_at(self.around.heard.hearing(), now);
         let Some(at) = [twin.wake_at(now), silent].into_iter().flatten().min() else { return };
         if self.armed.is_none_or(|armed| at < armed) {
             self.armed = Some(at);

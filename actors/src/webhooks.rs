@@ -12,11 +12,12 @@
 //! sends goes out in order, but nothing waits for what is tried again.
 //!
 //! # Where it goes
-//! The address that a rule names may be anywhere, in the house too: that is what rules at home are for. A redirect is
-//! another's word: see [`address`].
+//! The address that a rule names may be on the Internet or in the house: that is what rules at home are for. This
+//! machine and this hub itself are not, unless an operator allows it, and a redirect is another's word: see [`reach`].
 
 mod address;
 mod attempt;
+pub mod reach;
 mod retry;
 mod sign;
 
@@ -32,13 +33,14 @@ use url::Url;
 use uuid::Uuid;
 
 use self::attempt::{Order, Outcome, Sender};
+use self::reach::Reach;
 use crate::counters::{Counters, up};
 use crate::domain::rules::RuleId;
 use crate::domain::{Clock, Timestamp};
 use crate::journal::Journal;
 use crate::messages::journal::Append;
 use crate::messages::timers::Tick;
-use crate::messages::webhooks::{Rest, Send};
+use crate::messages::webhooks::{Confine, Rest, Send};
 use crate::post::post;
 use crate::receipt::Receipt;
 use crate::store::{Automation, DeliveryQuery, DeliveryRecord, DeliveryStatus, Store};
@@ -93,7 +95,7 @@ struct Job {
 }
 
 impl Webhooks {
-    /// The sender of what `store` has and of what it is told. `private_redirects` allows redirects to lead anywhere.
+    /// The sender of what `store` has and of what it is told, to where `reach` lets it.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
@@ -101,7 +103,7 @@ impl Webhooks {
         journal: Addr<Journal>,
         counters: Arc<Counters>,
         keys: Keys,
-        private_redirects: bool,
+        reach: Reach,
     ) -> Self {
         Self {
             store,
@@ -109,7 +111,7 @@ impl Webhooks {
             journal,
             counters,
             keys,
-            sender: Arc::new(Sender::new(address::system(), private_redirects)),
+            sender: Arc::new(Sender::new(address::system(), reach)),
             loaded: false,
             jobs: HashMap::new(),
             waiting: BTreeSet::new(),
@@ -336,6 +338,15 @@ impl Handler<Send> for Webhooks {
     fn handle(&mut self, Send { delivery }: Send, ctx: &mut Context<Self>) {
         self.take_up(delivery);
         self.pump(ctx);
+    }
+}
+
+impl Handler<Confine> for Webhooks {
+    type Result = ();
+
+    fn handle(&mut self, Confine(reach): Confine, _: &mut Context<Self>) {
+        // Connections that are open were made by the old word: they go with the old sender.
+        self.sender = Arc::new(Sender::new(address::system(), reach));
     }
 }
 

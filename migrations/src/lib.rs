@@ -8,7 +8,9 @@ mod m0003_history;
 mod m0004_commands;
 mod m0005_automation;
 mod m0006_fleet;
+mod m0007_retained;
 mod m0009_order;
+mod m0012_offline;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
@@ -26,7 +28,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_commands::Migration),
             Box::new(m0005_automation::Migration),
             Box::new(m0006_fleet::Migration),
+            Box::new(m0007_retained::Migration),
             Box::new(m0009_order::Migration),
+            Box::new(m0012_offline::Migration),
         ]
     }
 }

@@ -205,7 +205,7 @@ mod tests {
         let Choice::Found(find) = take(text).unwrap() else { panic!("this is to be found") };
         let FindAll { query, filter } = *find;
         assert_eq!(filter.unwrap().text(), "battery < 20");
-        assert_eq!(query.status, [Status::Online, Status::Unknown]);
+        assert_eq!(query.status, [Status::Online, Status::Offline]);
         assert_eq!(query.lifecycle, [Lifecycle::Active]);
         assert_eq!(query.drifting_since, Some(Timestamp::from_millis(50_000)));
         assert_eq!(

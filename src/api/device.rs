@@ -4,6 +4,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use twinhub_actors::Hub;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::series::{Aggregate, HistoryQuery};
 use twinhub_actors::domain::twin::Change;
@@ -255,6 +256,13 @@ impl DeviceMetrics {
             messages_per_minute: messages / minutes.max(1.0),
         }
     }
+}
+
+/// How long the hub has run, whatever its clock was set to meanwhile.
+pub(super) fn uptime_seconds(hub: &Hub) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "an uptime is far below 2^53 ms")]
+    let millis = hub.clock.uptime_ms() as f64;
+    millis / 1_000.0
 }
 
 /// Seconds from one moment to another, none when it lies behind.

@@ -72,7 +72,8 @@ pub(super) async fn list(
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
     let tree = state.hub.tree.now();
-    let mut find = asked(params, said, &tree, state.hub.clock.now())?;
+    let now = state.hub.clock.now();
+    let mut find = asked(params, said, &tree, now)?;
     (find.query.offset, find.query.limit) = (paging.offset(), paging.limit);
     let Found { page, warnings } =
         if find.filter.is_none() && find.sort.is_none() && find.query.is_for_lists() {
@@ -85,7 +86,7 @@ pub(super) async fn list(
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, page.total);
     warnings::tell(&mut response, &warnings);
-    Ok(array(response, &page.twins, |twin, out| summary(twin).write(out)))
+    Ok(array(response, &page.twins, |twin, out| summary(twin, now).write(out)))
 }
 
 /// The filters and the order of a list.
@@ -108,7 +109,7 @@ pub(super) fn asked(
     let filter = params.text("filter")?.map(|text| filter(&text)).transpose()?;
     let query = DeviceQuery {
         numbers: None,
-        status: params.words("status", "online, offline or unknown", Status::parse)?,
+        status: params.words("status", "online or offline", Status::parse)?,
         drifting_since: params
             .read("drift", "a duration such as 10m", duration_ms)?
             .map(|drift| now.plus_millis(-drift)),

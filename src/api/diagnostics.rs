@@ -1,4 +1,5 @@
-//! `GET /api/diagnostics/rejected`: messages that could not be read, to find out why a device is not heard.
+//! `GET /api/diagnostics/rejected` and `…/unread`: messages that could not be read, and those that nobody reads, to find
+//! out why a device is not heard.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -7,7 +8,7 @@ use actix_web::web::Data;
 use super::paging::{self, limit};
 use super::params::Params;
 use super::reply;
-use super::schema::RejectedItem;
+use super::schema::{RejectedItem, UnreadItem};
 use crate::error::{ApiError, Problem};
 use crate::web::WebState;
 
@@ -30,11 +31,31 @@ pub async fn list_rejected(mut params: Params, state: Data<WebState>) -> Result<
     #[expect(clippy::cast_possible_truncation, reason = "at most 1,000")]
     let last = rejections.last(limit as usize);
     let total: u64 = rejections.by_reason().values().sum();
-    let mut response = reply::json(StatusCode::OK, &last);
+    Ok(counted(reply::json(StatusCode::OK, &last), total))
+}
+
+/// Messages on topics that nobody reads, neither a convention nor a rule, by the first level of their topics, most first.
+/// The embedded broker sees all; of an outside one the hub hears only what it subscribes to.
+#[utoipa::path(
+    get,
+    path = "/api/diagnostics/unread",
+    tag = "diagnostics",
+    responses(
+        (status = 200, body = [UnreadItem],
+            headers(("X-Total-Count" = u64, description = "How many messages there were since the start"))),
+    )
+)]
+pub async fn list_unread(params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let unread = &state.hub.unread;
+    Ok(counted(reply::json(StatusCode::OK, &unread.levels()), unread.total()))
+}
+
+fn counted(mut response: HttpResponse, total: u64) -> HttpResponse {
     if let Ok(total) = total.to_string().parse() {
         response
             .headers_mut()
             .insert(actix_web::http::header::HeaderName::from_static("x-total-count"), total);
     }
-    Ok(response)
+    response
 }

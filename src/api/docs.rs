@@ -42,7 +42,7 @@ use super::{
         commands::list_commands, commands::get_command, commands::cancel_command,
         alarms::list_alarms, alarms::get_alarm, alarms::acknowledge_alarm, alarms::clear_alarm,
         alarms::list_device_alarms, deliveries::list_deliveries,
-        events::list_events, events::list_device_events, diagnostics::list_rejected,
+        events::list_events, events::list_device_events, diagnostics::list_rejected, diagnostics::list_unread,
         health::get_health, health::get_ready, metrics::get_metrics,
     )
 )]
@@ -117,7 +117,7 @@ mod tests {
     fn twins_are_described_as_they_are_written() {
         let twin = Twin::new(DeviceId::parse("pump-1").unwrap(), DeviceNumber(1), Timestamp::from_millis(0));
         assert_eq!(described("TwinDocument"), written(&twin.document(Timestamp::default())));
-        let mut item = written(&summary(&twin));
+        let mut item = written(&summary(&twin, twin.updated_at));
         item.extend(["temperature", "humidity", "pressure"].map(str::to_owned));
         assert_eq!(described("DeviceItem"), item);
     }

@@ -19,7 +19,6 @@ use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::firmware::{AddImage, FindImage, ListImages, RemoveImage};
 use twinhub_actors::post::post;
 use utoipa::OpenApi;
-use uuid::Uuid;
 
 pub use file::Folder;
 #[cfg(test)]
@@ -202,7 +201,7 @@ pub(super) fn url(image: &Image, state: &WebState) -> Box<str> {
 }
 
 fn new_id() -> Box<str> {
-    Uuid::now_v7().to_string().into()
+    twinhub_actors::clock::new_id().to_string().into()
 }
 
 fn wanted(body: Object) -> Result<Image, FieldError> {

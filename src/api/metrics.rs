@@ -11,8 +11,9 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use twinhub_actors::counters::{Counters, get};
+use twinhub_actors::mqtt::broker::BrokerFigures;
 
-use super::device::seconds_between;
+use super::device::uptime_seconds;
 use crate::error::ApiError;
 use crate::web::WebState;
 
@@ -53,6 +54,28 @@ impl Collector for Scrape {
         for (name, help, value) in present(counters) {
             gauge(&mut encoder, name, help, value)?;
         }
+        let connections = &self.0.connections;
+        for (name, help, value) in [
+            (
+                "http_connections_closed",
+                "Idle HTTP connections closed to make room",
+                connections.closed_quiet(),
+            ),
+            (
+                "http_connections_refused",
+                "HTTP requests and live sessions refused because of the connection limit",
+                connections.refused(),
+            ),
+            (
+                "http_malformed",
+                "HTTP connections that ended with a malformed request",
+                connections.malformed(),
+            ),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        gauge(&mut encoder, "http_connections", "Open HTTP connections", connections.count() as u64)?;
         let link = self.0.link.state();
         gauge(
             &mut encoder,
@@ -61,12 +84,23 @@ impl Collector for Scrape {
             link.connected.into(),
         )?;
         gauge(&mut encoder, "mqtt_connections", "MQTT connections held", link.connections)?;
+        let withheld = ConstCounter::new(link.withheld);
+        let help = "Commands that were over and were kept from their devices";
+        withheld.encode(encoder.encode_descriptor(
+            "commands_withheld",
+            help,
+            None,
+            withheld.metric_type(),
+        )?)?;
+        if let Some(broker) = link.broker {
+            encode_broker(&mut encoder, &broker)?;
+        }
         #[expect(clippy::cast_precision_loss, reason = "a duration to look at")]
         let seconds = get(&counters.commit_micros) as f64 / 1e6;
         let spent = ConstCounter::new(seconds);
         let help = "Time that commits took";
         spent.encode(encoder.encode_descriptor("commit_seconds", help, None, spent.metric_type())?)?;
-        let uptime = ConstGauge::new(seconds_between(self.0.info.started_at, self.0.hub.clock.now()));
+        let uptime = ConstGauge::new(uptime_seconds(&self.0.hub));
         let help = "Time since the start";
         uptime.encode(encoder.encode_descriptor("uptime_seconds", help, None, uptime.metric_type())?)?;
         let help = "Messages that could not be read, by reason";
@@ -75,8 +109,47 @@ impl Collector for Scrape {
             let labels = [("reason", reason)];
             ConstCounter::new(count).encode(by_reason.encode_family(&labels)?)?;
         }
+        let help = "Messages on topics that nobody reads, by their first level";
+        let mut by_level = encoder.encode_descriptor("messages_unread", help, None, MetricType::Counter)?;
+        for level in self.0.hub.unread.levels() {
+            // A client chose it, and the encoder writes it as it is.
+            let shown = level.first_level.replace(|c: char| matches!(c, '"' | '\\') || c.is_control(), "_");
+            let labels = [("first_level", shown)];
+            ConstCounter::new(level.count).encode(by_level.encode_family(&labels)?)?;
+        }
         Ok(())
     }
+}
+
+/// How the embedded broker stands.
+fn encode_broker(encoder: &mut DescriptorEncoder<'_>, broker: &BrokerFigures) -> fmt::Result {
+    let BrokerFigures { most_connections, connections_refused, retained, sessions } = broker;
+    let now: [Named; 6] = [
+        ("mqtt_connections_limit", "MQTT clients that can be served at once", *most_connections),
+        ("mqtt_retained_messages", "Retained messages", retained.messages),
+        ("mqtt_retained_bytes", "About what retained messages take in memory", retained.bytes),
+        ("mqtt_sessions", "MQTT sessions of absent clients", sessions.sessions),
+        ("mqtt_session_messages", "Messages that wait in MQTT sessions", sessions.messages),
+        ("mqtt_session_bytes", "About what these take in memory", sessions.bytes),
+    ];
+    for (name, help, value) in now {
+        gauge(encoder, name, help, value)?;
+    }
+    let since: [Named; 4] = [
+        (
+            "mqtt_connections_refused",
+            "MQTT clients refused because there were too many",
+            *connections_refused,
+        ),
+        ("mqtt_retained_refused", "Messages not retained because there was no room", retained.refused),
+        ("mqtt_sessions_ended", "MQTT sessions ended because there was no room", sessions.ended),
+        ("mqtt_session_dropped", "Messages dropped because their MQTT session was full", sessions.dropped),
+    ];
+    for (name, help, value) in since {
+        let counter = ConstCounter::new(value);
+        counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+    }
+    Ok(())
 }
 
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {

@@ -37,7 +37,7 @@ mod schedule;
 mod schema;
 mod status;
 mod templates;
-pub(crate) mod token;
+pub mod token;
 pub(crate) mod turns;
 mod twin;
 mod warnings;
@@ -130,6 +130,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(
             resource("/api/diagnostics/rejected", "GET, HEAD").route(get().to(diagnostics::list_rejected)),
         )
+        .service(resource("/api/diagnostics/unread", "GET, HEAD").route(get().to(diagnostics::list_unread)))
         .service(resource("/health", "GET, HEAD").route(get().to(health::get_health)))
         .service(resource("/ready", "GET, HEAD").route(get().to(health::get_ready)))
         .service(resource("/metrics", "GET, HEAD").route(get().to(metrics::get_metrics)))

@@ -8,7 +8,6 @@ use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::{Cause, Command, CommandId, DeviceId, Input, Object};
 use twinhub_actors::messages::archive::FindCommand;
 use twinhub_actors::messages::supervisor::IfUnknown;
-use uuid::Uuid;
 
 use super::asked;
 use super::body::{Body, Device};
@@ -64,7 +63,7 @@ pub async fn post_command(
     asked.idempotency_key = key(&request)?;
 
     let until = wait.map(|wait| Instant::now() + wait);
-    let id = CommandId(Uuid::now_v7());
+    let id = CommandId(twinhub_actors::clock::new_id());
     let watch = until.map(|_| Watch::begin(&state, &device, Some(id))).transpose()?;
     let input = Input::Command { id, request: Box::new(asked), known: None, is_new: false };
     let cause = Cause::new(Source::Rest, "");

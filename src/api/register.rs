@@ -129,10 +129,13 @@ pub async fn register_device(Body(body): Body, state: Data<WebState>) -> Result<
         Some(token) => token.into(),
         None => token::make()?,
     };
-    let hash = token::hash(&token);
     // One that is made here is long and random, and nobody else's.
-    let _given = if is_chosen { Some(state.giving.begin(&state.hub, &hash, &id).await?) } else { None };
-    patch.insert("token_hash", hash.into());
+    let _given = if is_chosen {
+        Some(state.giving.begin(&state.hub, &state.tokens, &token, &id).await?)
+    } else {
+        None
+    };
+    patch.insert("token_hash", state.tokens.hash(&token).into());
     let registration = Input::Register(Box::new(Registration { patch }));
     let cause = Cause::new(Source::Rest, "");
     let taken = state.hub.deliver(id.clone(), registration, cause, IfUnknown::Begin, false).await?;
@@ -264,9 +267,9 @@ mod tests {
         assert_eq!(seed_000.id.unwrap().as_str(), "test_device");
         let seed_004 = read(
             r#"{"name": "Pump", "type": "pump", "description": "in the hall", "ip_address": "10.0.0.7",
-                "auth_token": "correct horse"}"#,
+                "auth_token": "correct horse battery"}"#,
         );
-        assert_eq!(seed_004.unwrap().token.as_deref(), Some("correct horse"));
+        assert_eq!(seed_004.unwrap().token.as_deref(), Some("correct horse battery"));
     }
 
     #[test]

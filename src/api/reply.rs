@@ -3,7 +3,8 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
-use twinhub_actors::domain::{Json, Object, Recorded, Twin};
+use twinhub_actors::domain::twin::add_units;
+use twinhub_actors::domain::{Json, Object, Recorded, Timestamp, Twin};
 
 /// A JSON document being written.
 #[derive(Debug)]
@@ -73,8 +74,8 @@ pub fn write_event(event: &Recorded, out: &mut String) {
 /// A twin as lists show it: its head, its latest readings with their times, and the three readings that
 /// dashboards look for by name.
 #[must_use]
-pub fn summary(twin: &Twin) -> Object {
-    let mut item = twin.head();
+pub fn summary(twin: &Twin, now: Timestamp) -> Object {
+    let mut item = twin.head(now);
     add_readings(&mut item, twin);
     item
 }
@@ -88,7 +89,9 @@ pub fn add_readings(item: &mut Object, twin: &Twin) {
             ("timestamp", property.at.to_string().into()),
             ("quality", property.quality().as_str().into()),
         ];
-        Json::Object(members.into_iter().collect())
+        let mut reading: Object = members.into_iter().collect();
+        add_units(&mut reading, property);
+        Json::from(reading)
     };
     let readings: Object = twin.reported.iter().map(|p| (p.name.clone(), reading(p))).collect();
     item.insert("readings", readings.into());

@@ -48,7 +48,7 @@ pub struct DeviceItem {
     claimed: bool,
     /// `provisioned`, `active`, `suspended` or `retired`.
     lifecycle: String,
-    /// `online`, `offline`, or `unknown` when it was never heard.
+    /// `online` or `offline`. One that was never heard is offline, and its `last_seen` is null.
     status: String,
     #[schema(format = DateTime)]
     last_seen: Option<String>,
@@ -61,7 +61,8 @@ pub struct DeviceItem {
     created_at: String,
     #[schema(format = DateTime)]
     updated_at: String,
-    /// What it last reported: `{"temperature": {"value": 23.5, "timestamp": "…", "quality": "good"}}`.
+    /// What it last reported: `{"temperature": {"value": 23.5, "timestamp": "…", "quality": "good", "unit": "°C"}}`;
+    /// `unit` where it named one, `units` by path where it named some of what lies in an object.
     readings: Object,
     /// °C, where it reports one.
     temperature: Option<f64>,
@@ -108,15 +109,17 @@ pub struct TwinDocument {
     reported: Object,
     /// What people and rules want it to be.
     desired: Object,
-    /// What of `desired` it has not reported.
+    /// What of `desired` it has not reported. Equal numbers are equal however they are written, `motor.rpm` and
+    /// `{"motor": {"rpm": …}}` are one place, and declared `words` mean the same.
     delta: Object,
-    /// `{"reported": {"temperature": {"reported_at", "changed_at", "quality"}}, "desired": {"power": {"at", "by", "sync"}}}`,
-    /// and of `configuration`, `tags`, `settings`, `limits` and `schedule` whose each is:
+    /// `{"reported": {"temperature": {"reported_at", "changed_at", "quality", "unit"}}, "desired": {"power": {"at", "by",
+    /// "sync"}}}`: `unit` where one was named (`units` by path within an object); and of `configuration`, `tags`, `settings`, `limits` and `schedule` whose each is:
     /// `{"configuration": {"interval": {"from": "device" | "template" | "both"}}}`
     metadata: Object,
     schedule: Vec<Object>,
     settings: DeviceSettings,
-    /// What its readings are expected to be: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`
+    /// What its readings are expected to be: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`,
+    /// and their words for false and true: `{"power": {"words": ["OFF", "ON"]}}`
     limits: Object,
     firmware: DeviceFirmware,
 }
@@ -172,7 +175,7 @@ pub struct NewDevice {
     model: Option<String>,
     ip_address: Option<String>,
     mac_address: Option<String>,
-    /// 8 to 256 bytes; made when none is given.
+    /// 16 to 256 bytes; made when none is given.
     auth_token: Option<String>,
     group_id: Option<String>,
     tags: Option<Object>,
@@ -307,7 +310,8 @@ pub enum HistoryAnswer {
 #[derive(ToSchema)]
 pub struct EventItem {
     seq: u64,
-    /// `telemetry`, `twin`, `command`, `presence`, `alarm`, `rule`, `fleet` (groups, templates, firmware) or `job`.
+    /// `telemetry`, `twin`, `command`, `presence`, `alarm`, `rule`, `fleet` (groups, templates, firmware), `job`
+    /// or `hub` (its clock was set: `{"signal": "clock_moved", "from", "to", "by_ms"}`).
     kind: String,
     /// Null where it is no device's: of rules that a time or a person set off, and of what comes to rules from
     /// beyond the devices.
@@ -317,6 +321,8 @@ pub struct EventItem {
     /// By kind: readings by name; what changed; a command's step; an alarm's step and the alarm; a rule's run, as
     /// `/api/automation/runs/{id}` shows it, or `{"signal": …}`.
     data: Object,
+    /// Of telemetry, the units of the readings that named one: `{"temperature": "°C"}`.
+    units: Option<Object>,
     /// What brought it about: `{"source": "mqtt", "by": "iot/devices/pump-1/data"}`. Where a rule did, `run` is
     /// its run, and `depth` how many runs stand above that.
     cause: Object,
@@ -336,12 +342,29 @@ pub struct RejectedItem {
     bytes: usize,
 }
 
+/// Messages on topics that nobody reads, by the first level of their topics.
+#[derive(ToSchema)]
+pub struct UnreadItem {
+    /// `(others)` for what comes beyond the first 100.
+    #[schema(example = "iot")]
+    first_level: String,
+    count: u64,
+    #[schema(example = "iot/devices/esp/temperature")]
+    last_topic: String,
+    #[schema(format = DateTime)]
+    last_at: String,
+    /// The last of them that was close to a topic that is read.
+    close_topic: Option<String>,
+    /// What may be meant by it.
+    hint: Option<String>,
+}
+
 /// Which devices, in which order, which page.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Listing {
-    /// `online`, `offline` or `unknown`; one or several, parted by commas or given often.
-    #[param(example = "offline,unknown")]
+    /// `online` or `offline`; one or several, parted by commas or given often.
+    #[param(example = "offline")]
     status: Option<String>,
     /// `provisioned`, `active`, `suspended` or `retired`; one or several.
     lifecycle: Option<String>,
@@ -365,7 +388,7 @@ pub struct Listing {
     /// `lifecycle`, `mode`, `type`, `name`, `group_id`, `template`, `id`, `number`, `version`, `claimed`,
     /// `last_seen`, `age` (seconds), `model`, `serial_number`, `firmware_version`, `description`, `ip_address`,
     /// `mac_address`, `owner_id`, `created_at`, `updated_at`, `mode_until`, `drifting_since`, `schedule`, `now`;
-    /// `.quality`, `.age`, `.at` and `.changed_at` after a property, `.sync` after a desired one; `has(x)`. Found is
+    /// `.quality`, `.unit`, `.age`, `.at` and `.changed_at` after a property, `.sync` after a desired one; `has(x)`. Found is
     /// what it is true of: what a twin does not have makes a comparison neither true nor false.
     #[param(example = r#"reported.battery < 20 && status == "online" && tag.floor == "2""#)]
     filter: Option<String>,

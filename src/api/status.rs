@@ -145,7 +145,7 @@ pub async fn get_device_status(
     let is_its = |topic: &str| topic.split('/').any(|part| part == id.as_str());
     let errors =
         state.hub.rejections.last(usize::MAX).iter().filter(|r| r.at >= since && is_its(&r.topic)).count();
-    let readings = judged(&state, &twin, now).await?;
+    let readings = judged(&twin, now);
     let status = [
         ("id", id.as_str().into()),
         ("device_id", id.as_str().into()),
@@ -157,8 +157,8 @@ pub async fn get_device_status(
     ];
     Ok(Document::of(&status.into_iter().collect())
         .with("version", &twin.version)
-        .with("connectivity", &Connectivity::of(&twin))
-        .with("connection", &Connection::of(&twin, now))
+        .with("connectivity", &Connectivity::of(&twin, now))
+        .with("connection", &Connection::of(&twin, state.hub.settings.first_silence_ms(), now))
         .with("commands", &Waiting::of(&twin))
         .with("convergence", &Convergence::of(&twin, now))
         .with("health", &DeviceHealth::of(&twin, messages, errors, readings, now))
@@ -167,31 +167,31 @@ pub async fn get_device_status(
 }
 
 impl Connectivity {
-    fn of(twin: &Twin) -> Self {
+    fn of(twin: &Twin, now: Timestamp) -> Self {
         let ip_address = twin.profile.text("ip_address");
         Self {
             status: twin.status.as_str(),
             connected: twin.status == Status::Online,
-            last_seen: twin.last_seen,
+            last_seen: twin.last_seen.map(|seen| seen.min(now)),
             ip_address: (!ip_address.is_empty()).then(|| ip_address.to_owned()),
         }
     }
 }
 
 impl Connection {
-    fn of(twin: &Twin, now: Timestamp) -> Self {
+    fn of(twin: &Twin, first_silence_ms: i64, now: Timestamp) -> Self {
         let line = twin.line();
         #[expect(clippy::cast_precision_loss, reason = "a heartbeat is far below 2^53 ms")]
         let seconds = |millis: i64| millis as f64 / 1_000.0;
         let via = if twin.polls() { "http poll" } else { "mqtt" };
         Self {
             connected: twin.status == Status::Online,
-            last_seen: twin.last_seen,
+            last_seen: twin.last_seen.map(|seen| seen.min(now)),
             changed_at: line.map(|line| line.changed_at),
             disconnect_reason: twin.disconnect_reason().map(str::to_owned),
             disconnects: line.map_or(0, |line| line.disconnects),
             flapping: line.is_some_and(|line| line.is_flapping(now)),
-            heartbeat_seconds: twin.silence_ms().map(seconds),
+            heartbeat_seconds: twin.silence_ms(first_silence_ms).map(seconds),
             via: twin.last_seen.map(|_| via),
         }
     }

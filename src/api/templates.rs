@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::fleet::template::{FIELDS, Template};
+use twinhub_actors::domain::rules::veil::hide_in_rules;
 use twinhub_actors::domain::text::{order_key, searched};
 use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::archive::ListDevices;
@@ -364,7 +365,7 @@ async fn devices_of(state: &WebState, id: &str) -> Result<u64, ApiError> {
 
 /// The template as lists show it.
 fn item(template: &Template, devices: u64) -> Object {
-    let mut item = template.document();
+    let mut item = hide_in_rules(&template.document());
     item.insert("device_count", number(devices));
     item
 }

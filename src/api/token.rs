@@ -1,13 +1,15 @@
 //! Tokens of devices: made here, shown once, kept as a hash.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
 use twinhub_actors::Hub;
 use twinhub_actors::domain::DeviceId;
 use twinhub_actors::messages::archive::FindToken;
+use twinhub_actors::seal::Seal;
 
 use crate::error::ApiError;
 
@@ -15,7 +17,7 @@ use crate::error::ApiError;
 const BYTES: usize = 24;
 
 /// A token has at least this many characters when a person chose it.
-pub const SHORTEST: usize = 8;
+pub const SHORTEST: usize = 16;
 /// And at most this many.
 pub const LONGEST: usize = 256;
 
@@ -42,19 +44,30 @@ pub struct Given<'a> {
 }
 
 impl Giving {
-    /// Begins to give `device` the token with this hash.
+    /// Begins to give `device` this token.
     ///
     /// # Errors
     /// Another device has it, or is being given it.
-    pub async fn begin(&self, hub: &Hub, hash: &str, device: &DeviceId) -> Result<Given<'_>, ApiError> {
-        if !self.hashes().insert(hash.to_owned()) {
+    pub async fn begin(
+        &self,
+        hub: &Hub,
+        tokens: &Tokens,
+        token: &str,
+        device: &DeviceId,
+    ) -> Result<Given<'_>, ApiError> {
+        let hash = tokens.hash(token);
+        if !self.hashes().insert(hash.clone()) {
             return Err(ApiError::TokenTaken);
         }
-        let given = Given { giving: self, hash: hash.to_owned() };
-        match hub.archive.send(FindToken(hash.to_owned())).await?? {
-            Some(holder) if holder != *device => Err(ApiError::TokenTaken),
-            _ => Ok(given),
+        let given = Given { giving: self, hash: hash.clone() };
+        // A device of an earlier version is known by the plain hash.
+        for kept in [hash, plain(token)] {
+            match hub.archive.send(FindToken(kept)).await?? {
+                Some(holder) if holder != *device => return Err(ApiError::TokenTaken),
+                _ => {}
+            }
         }
+        Ok(given)
     }
 
     fn hashes(&self) -> MutexGuard<'_, HashSet<String>> {
@@ -68,10 +81,46 @@ impl Drop for Given<'_> {
     }
 }
 
-/// What is kept of a token: SHA-256 as hexadecimal digits. It is long and random, so nothing slower is
-/// needed against guessing.
-#[must_use]
-pub fn hash(token: &str) -> String {
+/// What tokens are known by: HMAC-SHA-256 under the hub's own key, so that a copy of the database alone is worth
+/// nothing for guessing, not even tokens that people chose.
+#[derive(Clone, Default)]
+pub struct Tokens(Option<Arc<Seal>>);
+
+/// What is in front of what is kept of a token under the key. Without it stands a plain SHA-256, of an earlier version.
+const KEYED: &str = "hmac1:";
+
+impl Tokens {
+    /// Known by this key.
+    #[must_use]
+    pub fn new(seal: Arc<Seal>) -> Self {
+        Self(Some(seal))
+    }
+
+    /// What is kept of a token.
+    #[must_use]
+    pub fn hash(&self, token: &str) -> String {
+        match &self.0 {
+            Some(seal) => format!("{KEYED}{}", hex(&seal.token(token))),
+            None => plain(token),
+        }
+    }
+
+    /// Is it the token of which `kept` is kept? Those of an earlier version are taken too: whoever finds one puts
+    /// [`Tokens::hash`] in its place.
+    #[must_use]
+    pub fn is_its_own(&self, kept: &str, token: &str) -> bool {
+        let expected = if kept.starts_with(KEYED) { self.hash(token) } else { plain(token) };
+        bool::from(kept.as_bytes().ct_eq(expected.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+fn plain(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes()))
 }
 
@@ -97,6 +146,20 @@ mod tests {
     /// The one-block message of FIPS 180-2, appendix B.1.
     #[test]
     fn hashes_as_the_standard_says() {
-        assert_eq!(hash("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(plain("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn tokens_are_known_by_the_key_and_those_of_before_too() {
+        let (ours, other) = ([1, 2].map(|byte| Tokens::new(Arc::new(Seal::new(&[byte; 32])))), "another");
+        let [ours, elsewhere] = ours;
+        let kept = ours.hash("correct horse battery");
+        assert!(kept.starts_with("hmac1:") && kept.len() == 70, "{kept}");
+        assert!(ours.is_its_own(&kept, "correct horse battery"));
+        assert!(!ours.is_its_own(&kept, other));
+        assert!(!elsewhere.is_its_own(&kept, "correct horse battery"), "without the key it says nothing");
+        assert!(ours.is_its_own(&plain("correct horse battery"), "correct horse battery"));
+        assert!(!ours.is_its_own(&plain("correct horse battery"), other));
+        assert!(!ours.is_its_own("", other));
     }
 }

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
+
 use super::{ConfigError, Options};
 
 /// Read when no other is named, if it is there.
@@ -20,7 +22,22 @@ pub(super) fn read(named: Option<&Path>) -> Result<Options, ConfigError> {
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<Options, ConfigError> {
+/// The keys of the same file and their values, as they stand there.
+///
+/// # Errors
+/// It cannot be read or understood.
+pub fn table(named: Option<&Path>) -> Result<toml::Table, ConfigError> {
+    let path = named.unwrap_or(Path::new(DEFAULT));
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(path, &text),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(toml::Table::new())
+        }
+        Err(source) => Err(ConfigError::Unreadable { path: path.into(), source }),
+    }
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
     toml::from_str(text).map_err(|error| {
         let (line, key) = locate(text, error.span().unwrap_or_default());
         let message = error.message().replace('\n', ", ");
@@ -46,7 +63,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &str) {
-        let told = parse(Path::new("twinhub.toml"), text).unwrap_err().to_string();
+        let told = parse::<Options>(Path::new("twinhub.toml"), text).unwrap_err().to_string();
         assert!(told.starts_with(expected), "{told}");
         assert!(!told.contains('\n'), "{told}");
     }
@@ -64,10 +81,13 @@ mod tests {
     #[test]
     fn every_option_is_a_key() {
         let text = "listen = '127.0.0.1:1'\ndata-dir = 'd'\ndatabase = 'sqlite:x'\nmqtt = 'mqtt://h'\n\
-            mqtt-listen = '127.0.0.1:2'\nunknown-devices = 'reject'\nrules = 'r'\ncors = ['http://a']\nlog = 'debug'\n\
-            log-format = 'json'\nbody-limit = '2MiB'\nimport-limit = '1GiB'\nfirmware-limit = '1GB'\npublic-url = 'https://h'\nidle-after = 'never'\nretention = '1d'\n\
-            keep-readings = '30d'\nkeep-runs = '90d'\nwebhook-private-redirects = true\nopen = true\nopen-to-network = false\n";
-        parse(Path::new("twinhub.toml"), text).unwrap();
+            mqtt-listen = '127.0.0.1:2'\nmqtt-connections = 100\nmqtt-payload-limit = '1MiB'\nmqtt-retained-limit = '8MiB'\n\
+            mqtt-retained-total = '256MiB'\nmqtt-sessions = 100\nmqtt-session-messages = 100\nmqtt-session-limit = '1MiB'\n\
+            mqtt-sessions-total = '256MiB'\nunknown-devices = 'reject'\nrules = 'r'\ncors = ['http://a']\n\
+            hosts = ['hub.example.com']\nhttp-connections = 500\nlog = 'debug'\n\
+            log-format = 'json'\nbody-limit = '2MiB'\nimport-limit = '1GiB'\nfirmware-limit = '1GB'\nkey-file = 'k'\npublic-url = 'https://h'\nidle-after = 'never'\nfirst-silence = '5m'\nretention = '1d'\n\
+            keep-readings = '30d'\nkeep-runs = '90d'\nrule-secrets = ['HOOK']\nwebhook-allow = ['127.0.0.1:9000', 'hooks.local']\nwebhook-private-redirects = true\nopen = true\nopen-to-network = false\n";
+        parse::<Options>(Path::new("twinhub.toml"), text).unwrap();
     }
 
     #[test]

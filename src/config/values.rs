@@ -30,6 +30,20 @@ pub struct Size(pub usize);
 #[serde(try_from = "String")]
 pub struct PublicUrl(pub String);
 
+/// A host's name, in lower case and without a port: `hub.example.com`, or with all under it `*.example.com`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HostName {
+    name: String,
+    /// It stands for all names under it, and not for itself.
+    under: bool,
+}
+
+/// An origin whose pages may use the API: `http://localhost:5173`, `*` for any, or `null` for pages that have none.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct WebOrigin(pub String);
+
 /// Which broker the devices speak to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -60,6 +74,14 @@ pub enum LogFormat {
     Auto,
     Text,
     Json,
+}
+
+/// A number of things of which there must be one at least.
+///
+/// # Errors
+/// It is none, or 0.
+pub fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| format!("`{text}` is no number from 1 on"))
 }
 
 impl Limit {
@@ -131,6 +153,55 @@ impl FromStr for PublicUrl {
     }
 }
 
+impl HostName {
+    /// Does it stand for `host`, which is in lower case?
+    #[must_use]
+    pub fn fits(&self, host: &str) -> bool {
+        if !self.under {
+            return host == self.name;
+        }
+        let before = host.strip_suffix(&self.name).and_then(|rest| rest.strip_suffix('.'));
+        before.is_some_and(|labels| labels.split('.').all(|label| !label.is_empty()))
+    }
+}
+
+impl FromStr for HostName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is no host such as hub.example.com or *.example.com, without a port");
+        let (rest, under) = text.strip_prefix("*.").map_or((text, false), |rest| (rest, true));
+        // As a browser writes it: in lower case, and what is not ASCII as `xn--…`.
+        match url::Host::parse(rest.strip_suffix('.').unwrap_or(rest)) {
+            Ok(url::Host::Domain(name)) if !name.contains('*') && !name.split('.').any(str::is_empty) => {
+                Ok(Self { name, under })
+            }
+            Ok(url::Host::Ipv4(address)) if !under => Ok(Self { name: address.to_string(), under }),
+            Ok(url::Host::Ipv6(address)) if !under => Ok(Self { name: format!("[{address}]"), under }),
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl FromStr for WebOrigin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if matches!(text, "*" | "null") {
+            return Ok(Self(text.to_owned()));
+        }
+        let url = url::Url::parse(text).ok().filter(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.path() == "/"
+                && url.query().is_none()
+                && url.username().is_empty()
+        });
+        // As a browser sends it: without a slash at its end, nor the scheme's own port.
+        url.map(|url| Self(url.origin().ascii_serialization()))
+            .ok_or_else(|| format!("`{text}` is no origin such as http://localhost:5173"))
+    }
+}
+
 impl FromStr for Mqtt {
     type Err = String;
 
@@ -156,7 +227,7 @@ macro_rules! from_string {
     )*};
 }
 
-from_string!(Span, Limit, Size, PublicUrl, Mqtt);
+from_string!(Span, Limit, Size, PublicUrl, HostName, WebOrigin, Mqtt);
 
 #[cfg(test)]
 mod tests {
@@ -187,6 +258,34 @@ mod tests {
         assert_eq!("http://10.0.0.1:8080".parse(), Ok(PublicUrl("http://10.0.0.1:8080".into())));
         for bad in ["", "h", "mqtt://h", "http://", "https://h/?a=1"] {
             assert!(bad.parse::<PublicUrl>().unwrap_err().contains("is no address such as"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_by_name() {
+        let fits = |text: &str, host: &str| text.parse::<HostName>().unwrap().fits(host);
+        assert!(fits("Hub.Example.com.", "hub.example.com") && !fits("hub.example.com", "a.hub.example.com"));
+        assert!(fits("*.example.com", "a.b.example.com") && !fits("*.example.com", "example.com"));
+        assert!(!fits("*.example.com", "evilexample.com") && !fits("*.example.com", ".example.com"));
+        assert!(fits("bücher.example", "xn--bcher-kva.example"));
+        for bad in
+            ["", "*", "*.", "a b", "hub:8080", "http://hub", "hub/x", "a@b", "a..b", "*.*.a", "*.10.0.0.1"]
+        {
+            assert!(bad.parse::<HostName>().unwrap_err().contains("is no host such as"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn origins_as_browsers_send_them() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(text.parse(), Ok(WebOrigin(expected.into())), "{text}");
+        };
+        check("http://localhost:5173/", "http://localhost:5173");
+        check("HTTPS://App.example.com:443", "https://app.example.com");
+        check("*", "*");
+        check("null", "null");
+        for bad in ["", "localhost:5173", "ftp://a", "http://a/b", "http://u@a", "http://a/?b", "file:///a"] {
+            assert!(bad.parse::<WebOrigin>().unwrap_err().contains("is no origin such as"), "{bad}");
         }
     }
 

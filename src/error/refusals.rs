@@ -82,7 +82,7 @@ pub(super) fn of_image_refusal(refusal: &ImageRefusal) -> (StatusCode, &'static 
 
 pub(super) fn of_store(error: &StoreError) -> (StatusCode, &'static str) {
     match error {
-        StoreError::Failed { .. } | StoreError::Unknown { .. } => {
+        StoreError::Failed { .. } | StoreError::Unknown { .. } | StoreError::Conflict { .. } => {
             (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
         }
         StoreError::Damaged { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged"),

@@ -21,11 +21,12 @@ use twinhub_actors::store::sql::{SqlOptions, SqlStore};
 
 use super::print::{count, line, moment_of};
 use super::story::{items, member, number};
-use super::{Failed, check, sources, story};
+use super::{Failed, check, secrets, sources, story};
 use crate::api::automation::backtest::shown;
 use crate::api::params::{MOMENT, moment};
 use crate::config::{Config, Database, Options};
 use crate::remote::{HUB, Remote, refused};
+use crate::startup::lock::Locks;
 
 /// By whose clocks rules go, by their names.
 type Zones = HashMap<String, Tz>;
@@ -88,7 +89,7 @@ impl BacktestArgs {
 /// Replays and tells. False where the file does not check out.
 pub async fn run(args: BacktestArgs, config: Config) -> Result<bool, Failed> {
     let say = |text: &str| line(text).map_err(Failed::Broke);
-    let sources = sources::read(std::slice::from_ref(&args.file), None)?;
+    let sources = sources::read(std::slice::from_ref(&args.file), None, &secrets(&config))?;
     let wrong = check::problems(&sources);
     if !wrong.is_empty() {
         wrong.iter().try_for_each(|problem| say(problem))?;
@@ -190,17 +191,22 @@ async fn offline(
     };
     let devices = args.devices.iter().map(id).collect::<Result<Vec<_>, _>>()?;
     let running = match &config.rules {
-        Some(folder) => sources::read(&[], Some(folder.clone()))?,
+        Some(folder) => sources::read(&[], Some(folder.clone()), &secrets(config))?,
         None => Vec::new(),
     };
     let running =
         running.into_iter().filter_map(|source| source.read.ok()).flat_map(|file| file.rules).collect();
     // Nothing is to go while it is looked at.
     let options = SqlOptions { keep_journal: Duration::MAX, keep_readings: None, ..SqlOptions::default() };
+    // The tables of a hub that runs are read as they are. Held only while they are brought up to date: a hub may
+    // start while the past is looked at.
+    let locks = Locks::of_database(&config.database).ok();
+    let options = SqlOptions { migrate: locks.is_some(), ..options };
     let store = SqlStore::open(&config.database.url(), options)
         .await
         .with_context(|| format!("cannot use the database {}", config.database))
         .map_err(Failed::Broke)?;
+    drop(locks);
     let tree = TreeNow::load(&*store).await.context("cannot read the groups").map_err(Failed::Broke)?.now();
     let devices = (!devices.is_empty()).then_some(devices);
     let wish = Wish { rules, running, from, to, warm_up, devices, tree };

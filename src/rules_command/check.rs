@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use twinhub_actors::domain::rules::Problem;
 use twinhub_actors::domain::rules::analysis::Warning;
 
-use super::Failed;
 use super::print::{count, line};
 use super::sources::{self, Source};
+use super::{Failed, secrets};
+use crate::config::Config;
 use crate::error::RuleError;
 
 /// Which files, and how it is told.
@@ -33,8 +34,8 @@ pub enum Format {
 }
 
 /// Checks. False where something is wrong.
-pub fn run(args: &CheckArgs, folder: Option<PathBuf>) -> Result<bool, Failed> {
-    let sources = sources::read(&args.paths, folder)?;
+pub fn run(args: &CheckArgs, config: &Config) -> Result<bool, Failed> {
+    let sources = sources::read(&args.paths, config.rules.clone(), &secrets(config))?;
     let warnings = sources::warnings(&sources);
     let told = match args.format {
         Format::Text => text(&sources, &warnings),

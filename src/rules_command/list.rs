@@ -1,13 +1,12 @@
 //! `twinhub rules list`: what runs, and how it ran last.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde_json::Value;
 
 use super::print::{count, line, moment_of, table, zone};
-use super::{Failed, check, sources};
+use super::{Failed, check, secrets, sources};
 use crate::api::automation::view::kind_of;
+use crate::config::Config;
 use crate::remote::{HUB, Remote};
 
 /// Whose rules.
@@ -26,10 +25,10 @@ const PAGE: usize = 1_000;
 const HEADS: [&str; 6] = ["RULE", "STATUS", "TRIGGERS", "LAST RUN", "NEXT", "FROM"];
 
 /// Lists. False where a file does not check out.
-pub async fn run(args: ListArgs, folder: Option<PathBuf>) -> Result<bool, Failed> {
+pub async fn run(args: ListArgs, config: &Config) -> Result<bool, Failed> {
     let say = |text: &str| line(text).map_err(Failed::Broke);
     if args.offline {
-        let sources = sources::read(&[], folder)?;
+        let sources = sources::read(&[], config.rules.clone(), &secrets(config))?;
         let mut rows = Vec::new();
         for source in &sources {
             for rule in source.read.as_ref().map(|file| file.rules.as_slice()).unwrap_or_default() {

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use twinhub_actors::automation::files::is_rule_file;
 use twinhub_actors::domain::rules::analysis::{self, Warning};
+use twinhub_actors::domain::rules::file::SecretNames;
 use twinhub_actors::domain::rules::model::Origin;
 use twinhub_actors::domain::rules::{Problem, Rule, RuleFile, RuleId};
 
 use super::Failed;
-use crate::error::with_hint;
 
 /// Folders in folders are followed this far.
 const DEEPEST: usize = 8;
@@ -27,7 +27,11 @@ pub struct Source {
 ///
 /// # Errors
 /// One of them cannot be read.
-pub fn read(paths: &[PathBuf], folder: Option<PathBuf>) -> Result<Vec<Source>, Failed> {
+pub fn read(
+    paths: &[PathBuf],
+    folder: Option<PathBuf>,
+    secrets: &SecretNames,
+) -> Result<Vec<Source>, Failed> {
     let named = match (paths, folder) {
         ([], None) => {
             return Err(Failed::Misused(anyhow!(
@@ -41,7 +45,7 @@ pub fn read(paths: &[PathBuf], folder: Option<PathBuf>) -> Result<Vec<Source>, F
     for path in named {
         find(&path, DEEPEST, true, &mut files).map_err(Failed::Misused)?;
     }
-    let mut sources = files.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut sources = files.iter().map(|path| Source::read(path, secrets)).collect::<Result<Vec<_>, _>>()?;
     refuse_doubles(&mut sources);
     Ok(sources)
 }
@@ -70,12 +74,12 @@ fn find(path: &Path, deeper: usize, named: bool, found: &mut Vec<PathBuf>) -> an
 }
 
 impl Source {
-    fn read(path: &Path) -> Result<Self, Failed> {
+    fn read(path: &Path, secrets: &SecretNames) -> Result<Self, Failed> {
         let shown = path.display().to_string();
         let bytes =
             std::fs::read(path).with_context(|| format!("cannot read {shown}")).map_err(Failed::Misused)?;
         Ok(match String::from_utf8(bytes) {
-            Ok(text) => Self::of(shown, text),
+            Ok(text) => Self::of(shown, text, secrets),
             Err(_) => Self {
                 path: shown,
                 text: String::new(),
@@ -84,14 +88,14 @@ impl Source {
         })
     }
 
-    fn of(path: String, text: String) -> Self {
-        let read = RuleFile::parse(&text, &Origin::File(path.as_str().into()));
+    fn of(path: String, text: String, secrets: &SecretNames) -> Self {
+        let read = RuleFile::parse_with(&text, &Origin::File(path.as_str().into()), secrets);
         Self { path, text, read }
     }
 
     /// What is wrong, as compilers say it, with the line that it is in.
     pub fn tell(&self, problem: &Problem) -> String {
-        self.point(problem.line, problem.column, &with_hint(problem))
+        self.point(problem.line, problem.column, &problem.sentence())
     }
 
     /// `rules/hall.yaml:12:7: message`, the line, and a mark below the place.
@@ -195,8 +199,8 @@ mod tests {
         let told = |failed| match failed {
             Failed::Misused(error) | Failed::Broke(error) => format!("{error:#}"),
         };
-        assert!(told(read(&[], None).err().unwrap()).contains("--rules DIR"));
-        let missing = read(&["/no/such/x.yaml".into()], None).err().unwrap();
+        assert!(told(read(&[], None, &SecretNames::default()).err().unwrap()).contains("--rules DIR"));
+        let missing = read(&["/no/such/x.yaml".into()], None, &SecretNames::default()).err().unwrap();
         assert!(told(missing).starts_with("cannot read /no/such/x.yaml: "));
     }
 }

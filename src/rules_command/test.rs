@@ -7,8 +7,9 @@ use twinhub_actors::domain::rules::scenario;
 
 use super::print::{count, line};
 use super::sources::{self, Source};
-use super::{Failed, check};
+use super::{Failed, check, secrets};
 use crate::api::automation::tests_begin;
+use crate::config::Config;
 
 /// Which files.
 #[derive(Args, Debug)]
@@ -22,8 +23,8 @@ pub struct TestArgs {
 }
 
 /// Runs the tests. False where one failed, or a file does not check out.
-pub fn run(args: &TestArgs, folder: Option<PathBuf>) -> Result<bool, Failed> {
-    let sources = sources::read(&args.paths, folder)?;
+pub fn run(args: &TestArgs, config: &Config) -> Result<bool, Failed> {
+    let sources = sources::read(&args.paths, config.rules.clone(), &secrets(config))?;
     let say = |text: &str| line(text).map_err(Failed::Broke);
     let wrong = check::problems(&sources);
     wrong.iter().try_for_each(|problem| say(problem))?;

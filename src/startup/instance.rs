@@ -5,8 +5,6 @@ use std::fs::{File, read_to_string, rename};
 use std::io::{ErrorKind, Result, Write as _};
 use std::path::Path;
 
-use uuid::Uuid;
-
 const FILE: &str = "instance";
 
 /// The name that is kept in `data_dir`; made where there is none yet.
@@ -18,7 +16,7 @@ pub(super) fn name(data_dir: &Path) -> Result<String> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let name = Uuid::now_v7().simple().to_string();
+    let name = twinhub_actors::clock::new_id().simple().to_string();
     // Whole or not at all: half a name after a power cut would be another hub.
     let fresh = data_dir.join("instance.new");
     let mut file = File::create(&fresh)?;

@@ -1,16 +1,24 @@
 //! What a subscriber wants to hear of.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use twinhub_actors::domain::alarm::Severity;
 use twinhub_actors::domain::{DeviceId, Kind, Recorded, Twin};
 
+use super::globs::Globs;
 use super::group::Subtree;
 use crate::fields::FieldError;
 
-/// Patterns in one subscription at most: each costs every event a look.
-const MOST_PATTERNS: usize = 1_000;
+/// Patterns of one connection at most, in all of its subscriptions: each costs memory, and every event a look.
+/// A device's id is none.
+pub(super) const MOST_PATTERNS: usize = 256;
+/// Bytes of a pattern at most: twice what the longest id has.
+const LONGEST_PATTERN: usize = 256;
+/// Ids in one subscription at most: a look into a set, however many.
+const MOST_IDS: usize = 1_000;
+/// What makes a pattern of an id.
+const META: [char; 8] = ['*', '?', '[', ']', '{', '}', '!', '\\'];
 
 /// What a subscriber wants to hear of. Left out means all.
 #[derive(Clone, Debug, Default)]
@@ -27,14 +35,13 @@ pub struct Filter {
 enum Devices {
     #[default]
     All,
-    /// Ids without a meta character: the common case, and a look into a set.
-    Named(HashSet<DeviceId>),
-    Globs(GlobSet),
+    /// Those of these ids, and those that one of the patterns fits.
+    These { ids: HashSet<DeviceId>, globs: Option<Arc<Globs>> },
 }
 
 /// Which kinds, a bit each.
 #[derive(Clone, Copy, Debug)]
-struct Kinds(u8);
+struct Kinds(u16);
 
 impl Filter {
     /// Devices by pattern (`*`, `?`, `[a-c]`, `{a,b}`) and kinds by name; none of either means all.
@@ -84,7 +91,12 @@ impl Filter {
     /// The devices, where each is named by its id.
     #[must_use]
     pub fn named(&self) -> Option<&HashSet<DeviceId>> {
-        if let Devices::Named(ids) = &self.devices { Some(ids) } else { None }
+        if let Devices::These { ids, globs: None } = &self.devices { Some(ids) } else { None }
+    }
+
+    /// How many patterns it has.
+    pub(super) fn patterns(&self) -> usize {
+        if let Devices::These { globs: Some(globs), .. } = &self.devices { globs.len() } else { 0 }
     }
 
     /// Is this event one of them? A device that leaves the group is heard leaving. What is no device's goes to
@@ -106,31 +118,39 @@ impl Filter {
 }
 
 impl Devices {
-    fn parse(patterns: &[Box<str>]) -> Result<Self, FieldError> {
+    fn parse(texts: &[Box<str>]) -> Result<Self, FieldError> {
         let bad = |detail: String| FieldError::bad("devices", detail);
+        if texts.iter().any(|text| &**text == "*") {
+            return Ok(Self::All);
+        }
+        let (patterns, ids): (Vec<_>, Vec<_>) = texts.iter().partition(|text| text.contains(META));
+        if ids.len() > MOST_IDS {
+            return Err(bad(format!("{MOST_IDS} ids at most, these are {}", ids.len())));
+        }
         if patterns.len() > MOST_PATTERNS {
             return Err(bad(format!("{MOST_PATTERNS} patterns at most, these are {}", patterns.len())));
         }
-        if patterns.iter().any(|pattern| &**pattern == "*") {
-            return Ok(Self::All);
+        if patterns.iter().any(|pattern| pattern.len() > LONGEST_PATTERN) {
+            return Err(bad(format!("a pattern has {LONGEST_PATTERN} bytes at most")));
         }
-        if !patterns.iter().any(|pattern| pattern.contains(['*', '?', '[', ']', '{', '}', '!', '\\'])) {
-            let ids = patterns.iter().map(|id| DeviceId::parse(id)).collect::<Result<_, _>>();
-            return ids.map(Self::Named).map_err(|error| bad(error.to_string()));
+        let ids = ids.into_iter().map(|id| DeviceId::parse(id)).collect::<Result<_, _>>();
+        let ids = ids.map_err(|error| bad(error.to_string()))?;
+        if patterns.is_empty() {
+            return Ok(Self::These { ids, globs: None });
         }
-        let mut globs = GlobSetBuilder::new();
-        for pattern in patterns {
-            globs.add(GlobBuilder::new(pattern).build().map_err(|error| bad(error.to_string()))?);
-        }
-        globs.build().map(Self::Globs).map_err(|error| bad(error.to_string()))
+        let globs =
+            Globs::of(patterns.into_iter().cloned().collect()).map_err(|error| bad(error.to_string()))?;
+        Ok(Self::These { ids, globs: Some(globs) })
     }
 
     fn has(&self, device: &DeviceId) -> bool {
         match self {
             Self::All => true,
-            Self::Named(ids) => ids.contains(device),
             // What is no device's is for who names none: `**` would fit the empty name.
-            Self::Globs(globs) => !device.is_none() && globs.is_match(device.as_str()),
+            Self::These { ids, globs } => {
+                ids.contains(device)
+                    || !device.is_none() && globs.as_ref().is_some_and(|globs| globs.fit(device.as_str()))
+            }
         }
     }
 }
@@ -151,14 +171,14 @@ impl Kinds {
         self.0 & Self::bit(kind) != 0
     }
 
-    fn bit(kind: Kind) -> u8 {
-        1 << kind as u8 // there are eight
+    fn bit(kind: Kind) -> u16 {
+        1 << kind as u16 // there are nine
     }
 }
 
 impl Default for Kinds {
     fn default() -> Self {
-        Self(u8::MAX)
+        Self(u16::MAX)
     }
 }
 
@@ -236,6 +256,17 @@ mod tests {
     }
 
     #[test]
+    fn ids_and_patterns_stand_side_by_side() {
+        let ids = (0..1_000).map(|n| format!("pump-{n}").into());
+        let texts: Vec<Box<str>> = ids.chain(["fan-*".into()]).collect();
+        let mut filter = Filter::new(Some(&texts), None).unwrap();
+        assert_eq!(filter.patterns(), 1, "an id is no pattern");
+        assert_eq!(filter.named(), None, "there are more than those that are named");
+        assert!(filter.takes(&came(1, "pump-999")) && filter.takes(&came(2, "fan-7")));
+        assert!(!filter.takes(&came(3, "pump-1000")));
+    }
+
+    #[test]
     fn picks_kinds() {
         let mut filter = Filter::new(None, Some(&words(&["telemetry", "twin"]))).unwrap();
         assert!(!filter.takes(&came(1, "a")));
@@ -288,6 +319,14 @@ mod tests {
     fn says_what_makes_no_sense() {
         assert_eq!(Filter::new(Some(&words(&["pump-[1"])), None).unwrap_err().field, "devices");
         assert_eq!(Filter::new(Some(&words(&["a/b"])), None).unwrap_err().field, "devices");
+        let many = |pattern: &str, count: usize| {
+            let texts: Vec<Box<str>> = (0..count).map(|n| format!("{pattern}{n}").into()).collect();
+            Filter::new(Some(&texts), None).map(|filter| filter.patterns()).map_err(|error| error.detail)
+        };
+        assert_eq!(many("*-", 256), Ok(256));
+        assert_eq!(many("*-", 257), Err("256 patterns at most, these are 257".into()));
+        assert_eq!(many("p-", 1_001), Err("1000 ids at most, these are 1001".into()));
+        assert_eq!(many(&"*".repeat(256), 1), Err("a pattern has 256 bytes at most".into()));
         let error = Filter::new(None, Some(&words(&["weather"]))).unwrap_err();
         assert!(error.detail.starts_with("`weather` is none of telemetry, twin"), "{error}");
     }

@@ -8,6 +8,7 @@
 //! catching up. One that overflows while nothing else was to do is too slow, and is told so.
 
 mod filter;
+mod globs;
 mod group;
 mod outlet;
 mod snapshot;
@@ -27,6 +28,7 @@ use twinhub_actors::messages::archive::Replay;
 use twinhub_actors::messages::feed::{Live, Subscribe};
 use twinhub_actors::store::Replayed;
 
+use filter::MOST_PATTERNS;
 pub use filter::{Filter, kinds_named};
 pub use group::in_group;
 pub use outlet::{Gone, Outlet};
@@ -79,6 +81,8 @@ pub enum NotSubscribed {
     TooMany,
     #[error("there is a subscription of this id already")]
     Taken,
+    #[error("the subscriptions of a session have {MOST_PATTERNS} patterns at most; ids do not count")]
+    TooManyPatterns,
 }
 
 impl NotSubscribed {
@@ -88,6 +92,7 @@ impl NotSubscribed {
         match self {
             Self::TooMany => "too_many_subscriptions",
             Self::Taken => "subscribed_already",
+            Self::TooManyPatterns => "too_many_patterns",
         }
     }
 }
@@ -138,7 +143,7 @@ impl Subscriptions {
     /// that it begins after.
     ///
     /// # Errors
-    /// There are too many, or there is one of that id.
+    /// There are too many, or too many patterns in them, or there is one of that id.
     pub fn subscribe(
         &mut self,
         id: &str,
@@ -148,6 +153,10 @@ impl Subscriptions {
     ) -> Result<(u64, Option<Told>), NotSubscribed> {
         if self.slots.iter().flatten().any(|one| *one.id == *id) {
             return Err(NotSubscribed::Taken);
+        }
+        let patterns = self.slots.iter().flatten().map(|one| one.filter.patterns()).sum::<usize>();
+        if patterns + filter.patterns() > MOST_PATTERNS {
+            return Err(NotSubscribed::TooManyPatterns);
         }
         let slot = match self.slots.iter().position(Option::is_none) {
             Some(free) => free,

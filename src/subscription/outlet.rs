@@ -1,11 +1,11 @@
 //! The bounded way out to one subscriber, with the watchdog that cuts off who takes nothing.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::Socket;
 use tokio::sync::mpsc;
 use tracing::info;
+
+use crate::web::Session;
 
 /// Who takes nothing for this long, while something waits for him, is gone.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
@@ -13,10 +13,10 @@ const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// The bounded way out to one subscriber.
 ///
 /// What reads the other end lives inside the connection's own task, and is not polled while its TCP
-/// stalls: so it is this end that notices, and it closes the socket itself.
+/// stalls: so it is this end that notices, and it closes the connection itself.
 pub struct Outlet<T> {
     items: mpsc::Sender<T>,
-    socket: Option<Arc<Socket>>,
+    session: Option<Session>,
 }
 
 /// The subscriber is gone.
@@ -25,11 +25,11 @@ pub struct Outlet<T> {
 pub struct Gone;
 
 impl<T> Outlet<T> {
-    /// An outlet with room for `room` items, over the connection's `socket`.
+    /// An outlet with room for `room` items, over the connection of `session`.
     #[must_use]
-    pub fn new(room: usize, socket: Option<Arc<Socket>>) -> (Self, mpsc::Receiver<T>) {
+    pub fn new(room: usize, session: Option<Session>) -> (Self, mpsc::Receiver<T>) {
         let (items, receiver) = mpsc::channel(room);
-        (Self { items, socket }, receiver)
+        (Self { items, session }, receiver)
     }
 
     /// Passes `item` on, once there is room.
@@ -59,8 +59,8 @@ impl<T> Outlet<T> {
 
     /// Closes the connection under whoever reads the other end.
     pub fn cut(&self) {
-        if let Some(socket) = &self.socket {
-            let _ = socket.shutdown(std::net::Shutdown::Both); // it may be closed already
+        if let Some(session) = &self.session {
+            session.cut();
         }
     }
 }

@@ -139,3 +139,20 @@ async fn a_snapshot_comes_before_the_events() {
     assert_eq!(twins.iter().map(|twin| twin.id.as_str()).collect::<Vec<_>>(), ["pump-1"]);
     assert_eq!(hear(&mut subscriptions, last).await, all(0, last));
 }
+
+#[actix_web::test]
+async fn all_subscriptions_of_a_session_share_its_patterns() {
+    let hub = hub().await;
+    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    let patterns = |count: usize| -> Filter {
+        let texts: Vec<Box<str>> = (0..count).map(|n| format!("*-{n}").into()).collect();
+        Filter::new(Some(&texts), None).unwrap()
+    };
+    let mut subscribe = |id, filter| subscriptions.subscribe(id, filter, None, false).map(|_| ());
+    assert_eq!(subscribe("a", patterns(200)), Ok(()));
+    assert_eq!(subscribe("b", patterns(57)), Err(NotSubscribed::TooManyPatterns));
+    assert_eq!(subscribe("b", patterns(56)), Ok(()));
+    assert_eq!(subscribe("c", Filter::new(Some(&["pump-1".into()]), None).unwrap()), Ok(()), "an id is none");
+    assert!(subscriptions.unsubscribe("a"));
+    assert_eq!(subscriptions.subscribe("d", patterns(200), None, false).map(|_| ()), Ok(()));
+}

@@ -1,13 +1,11 @@
-//! Who may change things from a browser. A page of another site can send simple requests, and open
-//! WebSockets, without asking: its `Origin` gives it away.
+//! Which web pages may send requests. Browsers let a page of any site send simple requests, load our routes as
+//! images and open WebSockets. Such a request is told by its `Origin`, or, without one, by `Sec-Fetch-Site`.
 
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header;
-use actix_web::middleware::Next;
-use actix_web::web::Data;
+use actix_web::dev::ServiceRequest;
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderMap};
 
-use super::WebState;
+use crate::config::WebOrigin;
 use crate::error::ApiError;
 
 /// The origins that are let in besides our own.
@@ -17,13 +15,30 @@ pub struct Origins {
     named: Vec<String>,
 }
 
+/// The parts of a request that tell which page sent it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked<'a> {
+    /// It is GET or HEAD.
+    reads: bool,
+    path: &'a str,
+    /// The host that the page sent it to.
+    host: &'a str,
+    origin: Option<&'a str>,
+    site: Option<&'a str>,
+    mode: Option<&'a str>,
+    dest: Option<&'a str>,
+}
+
 impl Origins {
-    /// These origins; `*` lets all in.
+    /// These origins, and that of `public_url`. `*` allows every origin except `null`, which sandboxed frames and
+    /// files have: that must be listed itself.
     #[must_use]
-    pub fn new(origins: &[String]) -> Self {
+    pub fn new(origins: &[WebOrigin], public_url: Option<&str>) -> Self {
+        let public = public_url.and_then(|url| url::Url::parse(url).ok());
+        let named = origins.iter().map(|WebOrigin(origin)| origin.clone());
         Self {
-            any: origins.iter().any(|origin| origin == "*"),
-            named: origins.iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect(),
+            any: origins.iter().any(|WebOrigin(origin)| origin == "*"),
+            named: named.chain(public.map(|url| url.origin().ascii_serialization())).collect(),
         }
     }
 
@@ -32,42 +47,78 @@ impl Origins {
     pub fn lets_in(&self, origin: &str, host: &str) -> bool {
         let ours =
             || origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host));
-        self.any || self.named.iter().any(|named| named.eq_ignore_ascii_case(origin)) || ours()
+        let any = self.any && origin != "null";
+        any || self.named.iter().any(|named| named.eq_ignore_ascii_case(origin)) || ours()
+    }
+
+    /// Refuses requests of pages of other sites, unless their origin is allowed.
+    ///
+    /// # Errors
+    /// There are several `Origin` headers, the origin is not allowed, or another site's page sent it without one.
+    pub(super) fn check(&self, request: &ServiceRequest) -> Result<(), ApiError> {
+        let headers = request.headers();
+        if headers.get_all(header::ORIGIN).nth(1).is_some() {
+            return Err(ApiError::RepeatedHeader("Origin"));
+        }
+        let origin = headers.get(header::ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
+        let asked = Asked {
+            reads: matches!(*request.method(), Method::GET | Method::HEAD),
+            path: request.path(),
+            host: host(request).unwrap_or_default(),
+            origin: origin.as_deref(),
+            site: text(headers, "Sec-Fetch-Site"),
+            mode: text(headers, "Sec-Fetch-Mode"),
+            dest: text(headers, "Sec-Fetch-Dest"),
+        };
+        self.judge(asked)
+    }
+
+    fn judge(&self, asked: Asked<'_>) -> Result<(), ApiError> {
+        if let Some(origin) = asked.origin {
+            let lets_in = self.lets_in(origin, asked.host);
+            return if lets_in { Ok(()) } else { Err(ApiError::Origin(origin.to_owned())) };
+        }
+        match asked.site {
+            // Other clients than browsers send no such header; `none` is an address that a person typed.
+            None | Some("same-origin" | "none") => Ok(()),
+            Some(_) if asked.opens_a_page() => Ok(()),
+            // Another port of this machine is another origin on the `same-site`.
+            Some(_) => Err(ApiError::CrossSite),
+        }
     }
 }
 
-/// Refuses what a page of another site sends: changes and WebSocket handshakes. Reading is the browser's
-/// to refuse, which it does unless CORS headers say otherwise.
-pub(super) async fn guard(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let harmless = request.method().is_safe() && !request.headers().contains_key(header::UPGRADE);
-    if !harmless
-        && let Some(origin) = request.headers().get(header::ORIGIN)
-        && let Some(state) = request.app_data::<Data<WebState>>()
-    {
-        let origin = String::from_utf8_lossy(origin.as_bytes());
-        let host =
-            request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        if !state.origins.lets_in(&origin, host) {
-            return Err(ApiError::Origin(origin.into_owned()).into());
-        }
+impl Asked<'_> {
+    /// A top-level navigation to one of our pages.
+    fn opens_a_page(self) -> bool {
+        let is_page = self.path == "/" || self.path == "/docs" || self.path.starts_with("/docs/");
+        is_page && self.reads && self.mode == Some("navigate") && self.dest == Some("document")
     }
-    next.call(request).await
+}
+
+/// The host of the request's target, or else of its `Host` header.
+fn host(request: &ServiceRequest) -> Option<&str> {
+    let target = request.uri().authority().map(|authority| authority.as_str());
+    target.or_else(|| request.headers().get(header::HOST)?.to_str().ok())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    // A value that is not text comes from no browser; `?` is refused.
+    headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn origins(named: &[&str]) -> Origins {
+        let named: Vec<_> = named.iter().map(|origin| origin.parse().unwrap()).collect();
+        Origins::new(&named, Some("https://hub.example.com/x"))
+    }
+
     fn check(allowed: &[&str], origin: &str, expected: bool) {
-        let allowed: Vec<_> = allowed.iter().map(|&origin| origin.to_owned()).collect();
-        assert_eq!(
-            Origins::new(&allowed).lets_in(origin, "hub.local:8080"),
-            expected,
-            "{allowed:?} {origin}"
-        );
+        let lets_in = origins(allowed).lets_in(origin, "hub.local:8080");
+        assert_eq!(lets_in, expected, "{allowed:?} {origin}");
     }
 
     #[test]
@@ -76,9 +127,76 @@ mod tests {
         check(&[], "https://HUB.local:8080", true);
         check(&[], "http://hub.local", false);
         check(&[], "http://evil.example", false);
+        check(&[], "http://hub.local:8080.evil.example", false);
+        check(&[], "http://evil.example@hub.local:8080", false);
         check(&[], "null", false);
+        check(&[], "", false);
+        check(&[], "https://hub.example.com", true);
+        check(&[], "http://hub.example.com", false);
         check(&["http://localhost:5173/"], "http://localhost:5173", true);
         check(&["http://localhost:5173"], "http://localhost:5174", false);
         check(&["*"], "http://evil.example", true);
+    }
+
+    #[test]
+    fn a_page_without_an_origin_is_let_in_by_its_own_word_alone() {
+        check(&["*"], "null", false);
+        check(&["null"], "null", true);
+        check(&["*", "null"], "null", true);
+        check(&["null"], "http://evil.example", false);
+    }
+
+    const IMAGE: Asked<'static> = Asked {
+        reads: true,
+        path: "/api/devices/pump-1/commands",
+        host: "hub.local:8080",
+        origin: None,
+        site: Some("cross-site"),
+        mode: Some("no-cors"),
+        dest: Some("image"),
+    };
+    const LINK: Asked<'static> = Asked { path: "/", mode: Some("navigate"), dest: Some("document"), ..IMAGE };
+
+    fn judge(asked: Asked<'_>, expected: Result<(), &str>) {
+        let judged = origins(&["http://friend.example"]).judge(asked);
+        assert_eq!(judged.as_ref().map(|()| ()).map_err(ApiError::code), expected, "{asked:?}");
+    }
+
+    #[test]
+    fn what_another_site_loads_is_refused() {
+        judge(IMAGE, Err("cross_site"));
+        judge(Asked { site: Some("same-site"), ..IMAGE }, Err("cross_site"));
+        judge(Asked { site: Some("Cross-Site"), ..IMAGE }, Err("cross_site"));
+        judge(Asked { site: Some("?"), ..IMAGE }, Err("cross_site"));
+        judge(Asked { path: "/", ..IMAGE }, Err("cross_site"));
+        judge(Asked { site: Some("same-origin"), ..IMAGE }, Ok(()));
+        judge(Asked { site: Some("none"), ..LINK }, Ok(()));
+        judge(Asked { site: None, mode: None, dest: None, ..IMAGE }, Ok(()));
+    }
+
+    #[test]
+    fn what_names_its_origin_is_judged_by_that() {
+        for reads in [true, false] {
+            let from = |origin| Asked { origin: Some(origin), mode: Some("cors"), reads, ..IMAGE };
+            judge(from("http://friend.example"), Ok(()));
+            judge(from("http://hub.local:8080"), Ok(()));
+            judge(from("http://evil.example"), Err("origin_not_allowed"));
+            judge(from("null"), Err("origin_not_allowed"));
+            judge(Asked { site: None, ..from("http://evil.example") }, Err("origin_not_allowed"));
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_page_is_followed_and_one_to_anything_else_is_not() {
+        for path in ["/", "/docs", "/docs/", "/docs/index.html"] {
+            judge(Asked { path, ..LINK }, Ok(()));
+            judge(Asked { path, site: Some("same-site"), ..LINK }, Ok(()));
+            judge(Asked { path, dest: Some("iframe"), ..LINK }, Err("cross_site"));
+            judge(Asked { path, mode: Some("no-cors"), ..LINK }, Err("cross_site"));
+            judge(Asked { path, reads: false, ..LINK }, Err("cross_site"));
+        }
+        for path in ["/api/devices", "/api/devices/p/commands", "/health", "/docsx", "/dispositivos", "//"] {
+            judge(Asked { path, ..LINK }, Err("cross_site"));
+        }
     }
 }

@@ -6,11 +6,8 @@ mod said;
 mod session;
 mod wire;
 
-use std::sync::Arc;
-
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use socket2::Socket;
 
 use crate::error::ApiError;
 use crate::web::WebState;
@@ -24,7 +21,7 @@ pub async fn open(
     payload: Payload,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
-    let socket = request.conn_data::<Arc<Socket>>().cloned();
-    session::start(&request, payload, state.into_inner(), socket)
+    let place = state.connections.hold(&request)?;
+    session::start(&request, payload, state.into_inner(), place)
         .map_err(|error| ApiError::Handshake(error.to_string()))
 }

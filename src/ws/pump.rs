@@ -18,7 +18,6 @@ use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::twin::Change;
 use twinhub_actors::domain::{Cause, CommandId, CommandRequest, DeviceId, Input};
 use twinhub_actors::messages::supervisor::IfUnknown;
-use uuid::Uuid;
 
 use super::said::{ClientFrame, Subscribe};
 use super::wire;
@@ -219,7 +218,7 @@ async fn make(hub: Arc<Hub>, id: Option<Box<str>>, device: DeviceId, change: Cha
 
 /// Asks a device to do something and gives back the answer: that it is stored.
 async fn ask(hub: Arc<Hub>, id: Option<Box<str>>, device: DeviceId, request: Box<CommandRequest>) -> String {
-    let command = CommandId(Uuid::now_v7());
+    let command = CommandId(twinhub_actors::clock::new_id());
     let cause = Cause::new(Source::WebSocket, "");
     let input = Input::Command { id: command, request, known: None, is_new: false };
     let taken = hub.deliver(device, input, cause, IfUnknown::Refuse, false).await.map_err(ApiError::from);

@@ -12,14 +12,13 @@ use actix_web::web::{BytesMut, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError, WebsocketContext};
 use futures_util::stream;
-use socket2::Socket;
 use tokio::sync::mpsc;
 
 use super::pump::{self, Heard, Out};
 use super::said::{self, ClientFrame};
 use super::wire;
 use crate::subscription::Outlet;
-use crate::web::WebState;
+use crate::web::{self, WebState};
 
 /// A message, in one frame or several, has at most this many bytes.
 const LONGEST_MESSAGE: usize = 1024 * 1024;
@@ -44,9 +43,9 @@ pub(super) fn start(
     request: &HttpRequest,
     payload: Payload,
     state: Arc<WebState>,
-    socket: Option<Arc<Socket>>,
+    place: web::Session,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let (outlet, frames) = Outlet::new(ROOM_OUT, socket);
+    let (outlet, frames) = Outlet::new(ROOM_OUT, Some(place));
     let (said, saying) = mpsc::channel(ROOM_IN);
     let heard = Heard::default();
     let session = Session { said, heard: heard.clone(), parts: None };

@@ -23,12 +23,16 @@ async fn options() {
     check(&["serve", "--retention", "a while"], &[], &["--retention", "a while"]).await;
     check(&["--mqtt", "http://h"], &[], &["--mqtt", "http"]).await;
     check(&["--log", "what=ever=it"], &[], &["--log", "what=ever=it"]).await;
+    let words = "off, error, warn, info, debug, trace";
+    check(&["--log", "loud"], &[], &["--log", "`loud` is no level", words]).await;
+    check(&["--log", "info,foo=loud"], &[], &["--log", "`loud` in `foo=loud` is no level", words]).await;
     check(&["simulate", "--rate", "0"], &[], &["--rate"]).await;
 }
 
 #[tokio::test]
 async fn environment() {
     check(&[], &[("TWINHUB_BODY_LIMIT", "huge")], &["huge"]).await;
+    check(&[], &[("TWINHUB_LOG", "inof")], &["`inof` is no level", "did you mean `info`?"]).await;
     check(&[], &[("TWINHUB_LISTEN", "0.0.0.0:0")], &["--listen 0.0.0.0:0", "--open-to-network"]).await;
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap();
@@ -46,6 +50,7 @@ async fn the_file() {
         ("# mine\nlisten = '127.0.0.1:0'\nlisten-too = 1\n", [":3: ", "`listen-too`"]),
         ("retention = 7\n", [":1: ", "`retention`"]),
         ("listen = '127.0.0.1:0\n", [":1: ", "listen"]),
+        ("# hush\nlog = 'loud'\n", [":2: ", "`loud` is no level"]),
     ] {
         std::fs::write(&path, text).unwrap();
         check(&["--config", file], &[], &[file, expected[0], expected[1]]).await;
@@ -73,7 +78,9 @@ async fn ports_and_files_that_cannot_be_had() {
     let args = [with(&["--mqtt-listen", "127.0.0.1:0", "--listen"]), vec![taken.clone()]].concat();
     check(&args.iter().map(String::as_str).collect::<Vec<_>>(), &[], &[&taken]).await;
     let args = [with(&["--listen", "127.0.0.1:0", "--mqtt-listen"]), vec![taken.clone()]].concat();
-    check(&args.iter().map(String::as_str).collect::<Vec<_>>(), &[], &[&taken]).await;
+    let way_out = format!("--mqtt mqtt://{taken}");
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    check(&args, &[], &[&taken, &way_out, "--mqtt-listen"]).await;
 
     let file = dir.path().join("file");
     std::fs::write(&file, "not a folder").unwrap();

@@ -17,7 +17,7 @@ const PAGE_TIME: &str = "--virtual-time-budget=5000";
 async fn it_shows_what_to_try_and_then_the_devices_that_came() {
     let hub = House::new().start().await;
     let port = hub.mqtt.unwrap().port();
-    let empty = seen(&hub).await;
+    let empty = seen(&hub, "/").await;
     assert!(empty.contains("No devices yet"), "{empty}");
     assert!(empty.contains(&format!("-p {port}")), "the line to try names the port: {empty}");
 
@@ -25,7 +25,7 @@ async fn it_shows_what_to_try_and_then_the_devices_that_came() {
     assert_eq!(hub.post("/api/devices", &body).await.status(), 201);
     let readings = serde_json::json!({ "flow": 12.25, "door": "open" });
     assert_eq!(hub.post("/api/devices/pump-1/data", &readings).await.status(), 201);
-    let page = seen(&hub).await;
+    let page = seen(&hub, "/").await;
     for expected in ["pump-1", "online", "flow", "12.25", "open", "1 device", "live"] {
         assert!(page.contains(expected), "no `{expected}` in {page}");
     }
@@ -45,7 +45,7 @@ async fn it_shows_what_is_wrong_and_what_rules_did_and_did_not() {
     report(&hub, "oven", &serde_json::json!({ "temperature": 120.5 })).await;
     done(&hub, "hot").await;
     not_run(&hub, "guarded", "condition").await;
-    let page = seen(&hub).await;
+    let page = seen(&hub, "/").await;
     for expected in [
         "Oven &lt;i&gt;hot&lt;/i&gt;",
         "it is 120.5 °C",
@@ -59,8 +59,20 @@ async fn it_shows_what_is_wrong_and_what_rules_did_and_did_not() {
     }
 }
 
+#[tokio::test]
+async fn the_docs_show_every_route_although_they_may_load_nothing_else() {
+    let hub = House::new().start().await;
+    let docs = seen(&hub, "/docs/").await;
+    for expected in
+        ["A live digital twin of every IoT device", "/api/devices/{id}/twin", "opblock-summary-method"]
+    {
+        let words = docs.replace('\u{200b}', "").replace("<wbr>", "");
+        assert!(words.contains(expected), "no `{expected}` in {} bytes: {words:.2000}", words.len());
+    }
+}
+
 /// The page's document as the browser has it after a while.
-async fn seen(hub: &Hub) -> String {
+async fn seen(hub: &Hub, path: &str) -> String {
     let browser = BROWSERS.into_iter().find(|path| std::path::Path::new(path).exists());
     let profile = TempDir::with_prefix("twinhub-page-").unwrap();
     let output = Command::new(browser.expect("a browser is installed; tests/run sees to it"))
@@ -68,7 +80,7 @@ async fn seen(hub: &Hub) -> String {
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .args([PAGE_TIME, "--dump-dom"])
-        .arg(format!("http://{}/", hub.http))
+        .arg(format!("http://{}{path}", hub.http))
         .kill_on_drop(true)
         .output();
     let output = within("the browser ends", output).await.unwrap();

@@ -60,7 +60,9 @@ async fn devices_are_found_by_everything_in_them() {
         check(&hub, "!(battery < 20)", "", "b").await; // of `d` nothing is known
         check(&hub, "!has(battery)", "", "d").await;
         check(&hub, "claimed && has(temperature) && temperature.age < 3600", "", "a c").await;
-        check(&hub, "status == 'unknown' || type == 'fan'", "", "b d").await;
+        check(&hub, "status == 'offline' && !has(last_seen) || type == 'fan'", "", "b d").await;
+        check(&hub, "status == 'unknown'", "", "d").await; // the word of earlier versions
+        check(&hub, "status in ['unknown']", "", "d").await;
         check(&hub, "id.matches('^[ab]$') && number > 0 && now > created_at", "-number", "b a").await;
         // Sorted by any property: who has none is last, in both directions.
         check(&hub, "", "reported.battery", "c a b d").await;

@@ -69,6 +69,17 @@ async fn refuses(hub: &Hub, device: &mut Device) {
     // What is stored can still be read.
     assert_eq!(hub.json("/api/devices/calm/twin").await["reported"]["n"], 0);
     assert_eq!(hub.json("/api/devices/calm/data").await[0]["value"], 0);
+    // Also of the device that just now spoke in vain, and by a filter; all as of the last commit.
+    assert_eq!(hub.json("/api/devices/pump-1/data?sensor_type=n").await[0]["value"], 1);
+    assert_eq!(hub.json("/api/devices/pump-1/twin").await["reported"]["n"], 1);
+    assert_eq!(hub.json("/api/devices/pump-1").await["status"], "online");
+    assert_eq!(hub.json("/api/devices").await.as_array().unwrap().len(), 2);
+    for (filter, id) in [("n+%3D%3D+1", "pump-1"), ("n+%3C+1", "calm")] {
+        let found = hub.json(&format!("/api/devices?filter={filter}")).await;
+        assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
+        assert_eq!(found[0]["id"], id);
+    }
+    assert!(!hub.json("/api/devices/pump-1/events?kind=telemetry").await.as_array().unwrap().is_empty());
     assert!(device.unacknowledged() > 0);
 }
 

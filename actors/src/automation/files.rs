@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::Automation;
+use crate::domain::rules::file::SecretNames;
 use crate::domain::rules::model::Origin;
 use crate::domain::rules::{Problem, RuleFile};
 use crate::messages::automation::{FileRead, LoadFiles};
@@ -28,11 +29,11 @@ const DEEPEST: usize = 8;
 ///
 /// # Errors
 /// The folder cannot be listed. A file that cannot be read is told as one that does not check out.
-pub fn read(folder: &Path) -> std::io::Result<Vec<FileRead>> {
+pub fn read(folder: &Path, secrets: &SecretNames) -> std::io::Result<Vec<FileRead>> {
     let mut paths = Vec::new();
     find(folder, DEEPEST, &mut paths)?;
     paths.sort();
-    Ok(paths.iter().map(|path| read_one(folder, path)).collect())
+    Ok(paths.iter().map(|path| read_one(folder, path, secrets)).collect())
 }
 
 fn find(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
@@ -65,7 +66,7 @@ pub fn is_rule_file(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known))
 }
 
-fn read_one(folder: &Path, path: &Path) -> FileRead {
+fn read_one(folder: &Path, path: &Path, secrets: &SecretNames) -> FileRead {
     let below = path.strip_prefix(folder).unwrap_or(path);
     let name: Arc<str> = below
         .components()
@@ -75,7 +76,7 @@ fn read_one(folder: &Path, path: &Path) -> FileRead {
         .into();
     let read = match std::fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => RuleFile::parse(&text, &Origin::File(Arc::clone(&name))),
+            Ok(text) => RuleFile::parse_with(&text, &Origin::File(Arc::clone(&name)), secrets),
             Err(_) => Err(vec![whole("the file is no UTF-8 text".into())]),
         },
         Err(error) => Err(vec![whole(format!("the file cannot be read: {error}"))]),
@@ -89,11 +90,11 @@ fn whole(message: String) -> Problem {
 
 /// Reads `folder` for `automation`, and again whenever something in it changes, until automation is gone. Returns
 /// when the rules run that stand there now.
-pub async fn watch(folder: PathBuf, automation: Addr<Automation>) {
+pub async fn watch(folder: PathBuf, secrets: SecretNames, automation: Addr<Automation>) {
     let (changed, mut changes) = mpsc::channel(1);
     // Before it is first read, so that no change falls between.
     let watcher = watcher(&folder, changed);
-    load(&folder, &automation, true).await;
+    load(&folder, &secrets, &automation, true).await;
     tokio::spawn(async move {
         let _watcher = watcher; // it ends with the last of us
         while changes.recv().await.is_some() {
@@ -101,7 +102,7 @@ pub async fn watch(folder: PathBuf, automation: Addr<Automation>) {
             if !automation.connected() {
                 return;
             }
-            load(&folder, &automation, false).await;
+            load(&folder, &secrets, &automation, false).await;
         }
     });
 }
@@ -132,9 +133,11 @@ fn watcher(folder: &Path, changed: mpsc::Sender<()>) -> Option<RecommendedWatche
     }
 }
 
-async fn load(folder: &Path, automation: &Addr<Automation>, first: bool) {
+/// Reads `folder` and has its rules run, and returns when they do. `first`: nothing ran before.
+pub async fn load(folder: &Path, secrets: &SecretNames, automation: &Addr<Automation>, first: bool) {
     let place = folder.to_owned();
-    let read = tokio::task::spawn_blocking(move || read(&place)).await;
+    let secrets = secrets.clone();
+    let read = tokio::task::spawn_blocking(move || read(&place, &secrets)).await;
     let files = match read {
         Ok(Ok(files)) => files,
         Ok(Err(error)) => {
@@ -147,14 +150,11 @@ async fn load(folder: &Path, automation: &Addr<Automation>, first: bool) {
         Err(_) => return, // the hub goes down
     };
     for FileRead { path, read } in &files {
-        match read {
-            Ok(file) if !first => info!(%path, rules = file.rules.len(), "rule file read"),
-            Ok(_) => {}
-            Err(problems) => {
-                for Problem { line, column, message, .. } in problems {
-                    warn!("{path}:{line}:{column}: {message}");
-                }
-            }
+        // What is wrong with them is told by whoever takes them in.
+        if let Ok(file) = read
+            && !first
+        {
+            info!(%path, rules = file.rules.len(), "rule file read");
         }
     }
     let (done, runs) = oneshot::channel();

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, oneshot};
 use super::{Automation, Phase};
 use crate::counters::get;
 use crate::domain::rules::Signal;
-use crate::domain::{Cause, EventBody, Recorded, Timestamp};
+use crate::domain::{EventBody, Recorded, Timestamp};
 use crate::messages::journal::Barrier;
 use crate::post::post;
 
@@ -17,8 +17,6 @@ use crate::post::post;
 const LATE_MS: i64 = 1_000;
 /// What was asked for holds the time back no longer than this.
 const LONGEST_HOLD_MS: u64 = 2_000;
-/// A clock that was set forward by more than this is as good as a time in which the hub was down.
-const JUMP_MS: i64 = 10_000;
 /// No more is read from the feed while so many events wait to be seen.
 const ENOUGH: usize = 10_000;
 
@@ -63,7 +61,7 @@ impl Automation {
         while matches!(self.phase, Phase::Running) {
             let next = self.engine.next();
             if let Some(recorded) = self.queue.front() {
-                let until = time_before(recorded);
+                let until = self.time_before(recorded);
                 match next.filter(|next| *next <= until && until.millis() - next.millis() > LATE_MS) {
                     Some(_) if self.holds_time() => return,
                     Some(late) => self.advance(late, ctx),
@@ -77,6 +75,7 @@ impl Automation {
             } else if let Some((now, seq)) = self.due
                 && self.cursor >= seq
             {
+                let now = self.engine.by_new_clock(now);
                 match next.filter(|next| now.millis() - next.millis() > LATE_MS) {
                     Some(_) if self.holds_time() => return,
                     Some(late) => self.advance(late, ctx),
@@ -94,6 +93,11 @@ impl Automation {
     /// The engine sees the next event.
     pub(super) fn see(&mut self, recorded: &Recorded, is_new: bool, ctx: &mut Context<Self>) {
         self.cursor = recorded.seq;
+        if let EventBody::Signal(signal) = &recorded.event.body
+            && matches!(**signal, Signal::ClockMoved { .. })
+        {
+            self.moves = self.moves.wrapping_add(1);
+        }
         let step = self.engine.observe(recorded);
         self.take(step, is_new, ctx);
     }
@@ -119,9 +123,6 @@ impl Automation {
     pub(super) fn come_due(&mut self, ctx: &mut Context<Self>) {
         self.armed = None;
         let now = self.around.clock.now();
-        if self.has_jumped(now) {
-            return;
-        }
         self.comes_due = true;
         let (reply, committed) = oneshot::channel();
         let _ = post(&self.around.journal, Barrier { reply }); // gone, the wait ends
@@ -134,29 +135,16 @@ impl Automation {
         }));
     }
 
-    /// Was the clock set forward? Then what fell due in between is treated as after a time of being down.
-    fn has_jumped(&mut self, now: Timestamp) -> bool {
-        let uptime = self.around.clock.uptime_ms();
-        let (then, counted) = std::mem::replace(&mut self.compared, (now, uptime));
-        let passed = i64::try_from(uptime.saturating_sub(counted)).unwrap_or(i64::MAX);
-        let jumped = now.millis() - then.millis() - passed > JUMP_MS;
-        if jumped {
-            let down_since = then.plus_millis(passed);
-            let event = self.signal(Signal::Started { down_since }, Cause::hub());
-            self.news.events.push(event);
-            self.save();
+    /// Up to when the engine's time goes on before it sees this.
+    fn time_before(&self, recorded: &Recorded) -> Timestamp {
+        let received = || self.engine.by_new_clock(recorded.event.received_at);
+        match &recorded.event.body {
+            EventBody::Signal(signal) => match **signal {
+                Signal::Started { down_since } => down_since,
+                Signal::ClockMoved { from, .. } => from,
+                _ => received(),
+            },
+            _ => received(),
         }
-        jumped
-    }
-}
-
-/// Up to when the engine's time goes on before it sees this.
-fn time_before(recorded: &Recorded) -> Timestamp {
-    match &recorded.event.body {
-        EventBody::Signal(signal) => match **signal {
-            Signal::Started { down_since } => down_since,
-            _ => recorded.event.received_at,
-        },
-        _ => recorded.event.received_at,
     }
 }

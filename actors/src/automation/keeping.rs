@@ -44,6 +44,12 @@ impl Automation {
             RunOutcome::Running => {}
             _ => up(&counters.rule_runs),
         }
+        if let RunOutcome::Failed { reason } = &entry.outcome
+            && let Some(left_out) = self.loud.may(entry.rule.as_str(), self.around.clock.uptime_ms())
+        {
+            let device = entry.device.as_ref().map(tracing::field::display);
+            warn!(rule = %entry.rule, device, run_id = %entry.id.0, %reason, left_out, "run failed");
+        }
         if tell {
             let event = self.event_of(&entry);
             self.news.events.push(event);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::rules::file::parse_rule;
+use crate::domain::rules::file::{SecretNames, parse_rule_with};
 use crate::domain::rules::model::Origin;
 use crate::domain::rules::{Problem, Rule, RuleFile, RuleId};
 use crate::messages::automation::{Expect, FileRead, RuleRefusal};
@@ -29,11 +29,11 @@ struct File {
 
 impl Library {
     /// What the store knows beside the files.
-    pub fn new(records: Vec<RuleRecord>) -> Self {
+    pub fn new(records: Vec<RuleRecord>, secrets: &SecretNames) -> Self {
         let mut library = Self::default();
         for record in records {
             if let Some(body) = &record.body {
-                match parse_rule(body) {
+                match parse_rule_with(body, secrets) {
                     Ok((rule, _)) => {
                         library.made.insert(record.id.clone(), rule);
                     }

@@ -37,7 +37,7 @@ pub async fn perform(around: &Around, act: Act, is_new: bool) -> ActResult {
             let mut is_new = is_new;
             deliver(around, &device, &cause, || {
                 Input::Command {
-                    id: CommandId(Uuid::now_v7()),
+                    id: CommandId(crate::clock::new_id()),
                     request: Box::new(request.clone()),
                     known: None,
                     is_new: std::mem::take(&mut is_new), // a second try asks

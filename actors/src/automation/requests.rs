@@ -1,6 +1,6 @@
 //! What people ask of automation: rules made, changed, removed, switched, looked at and set off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use actix::{AsyncContext, Context, Handler};
@@ -9,12 +9,12 @@ use tracing::{info, warn};
 
 use super::perform::append;
 use super::{Automation, Keys};
-use crate::domain::rules::analysis::{Warning, analyse};
+use crate::domain::rules::analysis::{Warning, analyse, of_running};
 use crate::domain::rules::engine::webhook_keys;
-use crate::domain::rules::file::parse_rule;
+use crate::domain::rules::file::parse_rule_with;
 use crate::domain::rules::model::{Secret, TriggerKind};
-use crate::domain::rules::{Rule, RuleId, Signal, Twins as _};
-use crate::domain::{Cause, Event};
+use crate::domain::rules::{Problem, Rule, RuleId, Signal, Twins as _, veil};
+use crate::domain::{Cause, Event, Json};
 use crate::messages::automation::{
     DeleteRule, EnableRule, Expect, PutRule, ReadRules, RuleRefusal, RuleStands, RuleStood, RulesRead, Tell,
 };
@@ -34,12 +34,31 @@ impl Automation {
         *self.around.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys(&rules);
         let step = self.engine.exchange(rules);
         self.warned = None;
+        self.tell_broken();
         for record in self.library.records() {
             if let Some(enabled) = record.enabled {
                 self.engine.set_enabled(&record.id, enabled);
             }
         }
         self.take(step, true, ctx);
+    }
+
+    /// Says in the log and in health what is wrong with rules, in the log once each.
+    fn tell_broken(&mut self) {
+        let broken = self.library.broken();
+        let line = |path: &str, problem: &Problem| match problem {
+            Problem { line: 0, .. } => format!("{path}: {}", problem.sentence()),
+            Problem { line, column, .. } => format!("{path}:{line}:{column}: {}", problem.sentence()),
+        };
+        let all =
+            broken.iter().flat_map(|(path, problems)| problems.iter().map(move |each| line(path, each)));
+        let now: BTreeSet<String> = all.collect();
+        for told in now.difference(&self.told_broken) {
+            warn!("{told}");
+        }
+        let first = |(path, problems): &(Arc<str>, Vec<Problem>)| Some(line(path, problems.first()?));
+        self.around.counters.broken_rules.set(broken.iter().filter_map(first).collect());
+        self.told_broken = now;
     }
 
     /// Tells what has changed since it was told last, once it is known whom the rules speak of.
@@ -75,6 +94,7 @@ impl Automation {
         let rules: Vec<&Rule> = self.engine.rules().iter().collect();
         let warnings =
             analyse(&rules, &|id| self.engine.twin(id).is_some(), &|id| self.engine.groups().contains(id));
+        let warnings = of_running(warnings, &|id| self.engine.is_enabled(id).unwrap_or(true));
         self.warned = Some((now, warnings.clone()));
         warnings
     }
@@ -100,7 +120,14 @@ impl Automation {
 
     fn put(&mut self, request: PutRule, ctx: &mut Context<Self>) {
         let PutRule { body, expect, cause, reply } = request;
-        let rule = match parse_rule(&body) {
+        let id = body.get("id").and_then(Json::as_str).and_then(|id| RuleId::parse(id).ok());
+        let before = id.and_then(|id| self.library.record(&id)).and_then(|record| record.body.as_ref());
+        let before = before.filter(|_| expect != Expect::New);
+        let body = match veil::restore(&body, before) {
+            Ok(body) => body,
+            Err(problems) => return refuse(reply, RuleRefusal::Problems(problems)),
+        };
+        let rule = match parse_rule_with(&body, &self.around.secrets) {
             Ok((rule, _)) => rule,
             Err(problems) => return refuse(reply, RuleRefusal::Problems(problems)),
         };
@@ -126,6 +153,7 @@ impl Automation {
             this.library.put(rule, record);
             this.exchange(ctx, move |this, _| {
                 this.engine.set_enabled(&id, enabled);
+                this.warned = None;
                 let _ = reply.send(this.stood(&id)); // whoever waited may have gone
             });
         });
@@ -166,6 +194,7 @@ impl Automation {
             }
             this.library.note(record);
             this.engine.set_enabled(&id, enabled);
+            this.warned = None;
             this.after(ctx);
             let _ = reply.send(this.stood(&id)); // whoever waited may have gone
         });
@@ -192,6 +221,7 @@ impl Automation {
         let record = self.switched(&id, enabled);
         self.library.note(record.clone());
         self.engine.set_enabled(&id, enabled);
+        self.warned = None;
         let event = self.signal(Signal::Enabled { rule: id, enabled }, cause.clone());
         self.news.events.push(event);
         self.news.rules.push(record);

@@ -10,6 +10,7 @@ use super::library::Library;
 use super::reading::{self, Known};
 use super::{Automation, Phase};
 use crate::domain::Cause;
+use crate::domain::clock::CLOCK_JUMP_MS;
 use crate::domain::rules::{Engine, Signal};
 use crate::messages::automation::LoadFiles;
 use crate::messages::feed::{Live, Subscribe};
@@ -49,7 +50,7 @@ impl Automation {
         }
         let (Some(state), Some(LoadFiles { files, done })) = (state.take(), files.take()) else { return };
         let AutomationState { progress, kept, rules } = state;
-        self.library = Library::new(rules);
+        self.library = Library::new(rules, &self.around.secrets);
         self.library.load(files);
         self.engine = Engine::new(progress.map_or_else(|| self.around.clock.now(), |progress| progress.time));
         let rules = self.library.rules();
@@ -83,9 +84,17 @@ impl Automation {
             for act in again {
                 this.perform(act, false, ctx);
             }
-            if let Some(progress) = progress {
-                let down_since = this.engine.now().max(progress.time);
-                let event = this.signal(Signal::Started { down_since }, Cause::hub());
+            if progress.is_some() {
+                let (seen, now) = (this.engine.now(), this.around.clock.now());
+                let is_ahead = seen.millis() - now.millis() > CLOCK_JUMP_MS;
+                // That the clock was set back meanwhile is told before anybody starts, as far as the store knows the time:
+                // not where rules have seen a later one, and nothing happened since.
+                let signal = if is_ahead {
+                    Signal::ClockMoved { from: seen, to: now, while_down: true }
+                } else {
+                    Signal::Started { down_since: seen }
+                };
+                let event = this.signal(signal, Cause::hub());
                 // Before all else: what was due meanwhile is not to pass for something that falls due now.
                 this.news.events.insert(0, event);
                 this.save();

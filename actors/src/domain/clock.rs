@@ -22,7 +22,22 @@ pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since some beginning, by a clock that nobody sets: what it says beside [`Clock::now`]
     /// tells that that one was set.
     fn uptime_ms(&self) -> u64;
+
+    /// By how many ms the clock on the wall is ahead of [`Clock::now`], below zero: behind it. It was set, and this
+    /// one has not followed yet. One that asks the wall each time is never behind.
+    fn ahead_ms(&self) -> i64 {
+        0
+    }
+
+    /// Goes on from `by_ms` later than it shows, below zero: earlier.
+    fn follow(&self, by_ms: i64) {
+        let _ = by_ms;
+    }
 }
+
+/// The clock on the wall may differ so much, in ms, from the one that only counts before it is said to have moved.
+/// Below it are the small steps in which time services correct a clock: those change nothing.
+pub const CLOCK_JUMP_MS: i64 = 5_000;
 
 /// Years 0001 to 9999: what RFC 3339 can write.
 const EARLIEST_MS: i64 = -62_135_596_800_000;

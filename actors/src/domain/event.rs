@@ -31,6 +31,8 @@ pub enum Kind {
     Fleet,
     /// Of jobs over many devices.
     Job,
+    /// Of the hub itself: its clock was set.
+    Hub,
 }
 
 /// What brought an event about: the door it came through, and who or what stood there.
@@ -134,6 +136,10 @@ pub enum ChangeKind {
     Lifecycle,
     /// It is to come to new firmware, or came further with it.
     Firmware,
+    /// The hub's clock was set: what waits for the end of a span of time waits as long as before.
+    Clock,
+    /// It could be told what is desired of it, or could not: nobody listened.
+    Told,
 }
 
 /// An event with its place in the one sequence: durable.
@@ -145,7 +151,7 @@ pub struct Recorded {
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Telemetry,
         Self::Twin,
         Self::Command,
@@ -154,6 +160,7 @@ impl Kind {
         Self::Rule,
         Self::Fleet,
         Self::Job,
+        Self::Hub,
     ];
 
     /// The word for it on the wire.
@@ -168,6 +175,7 @@ impl Kind {
             Self::Rule => "rule",
             Self::Fleet => "fleet",
             Self::Job => "job",
+            Self::Hub => "hub",
         }
     }
 
@@ -216,6 +224,8 @@ impl ChangeKind {
             Self::Skipped => "skipped",
             Self::Lifecycle => "lifecycle",
             Self::Firmware => "firmware",
+            Self::Clock => "clock",
+            Self::Told => "told",
         }
     }
 }
@@ -257,6 +267,7 @@ impl Event {
             EventBody::Command(_) => Kind::Command,
             EventBody::Alarm(_) => Kind::Alarm,
             EventBody::Fleet(change) => change.what.kind(),
+            EventBody::Signal(signal) if matches!(**signal, Signal::ClockMoved { .. }) => Kind::Hub,
             EventBody::Rule(_) | EventBody::Signal(_) => Kind::Rule,
         }
     }
@@ -265,6 +276,14 @@ impl Event {
     #[must_use]
     pub fn severity(&self) -> Option<Severity> {
         if let EventBody::Alarm(change) = &self.body { Some(change.alarm.severity) } else { None }
+    }
+
+    /// The units of a telemetry event's readings, by name; none where none was named.
+    #[must_use]
+    pub fn units(&self) -> Object {
+        let EventBody::Telemetry { readings, .. } = &self.body else { return Object::default() };
+        let named = |reading: &Reading| Some((reading.name.clone(), Json::String(reading.unit.clone()?)));
+        readings.iter().filter_map(named).collect()
     }
 
     /// The event's `data` on the wire: readings by name, or what changed.
@@ -302,7 +321,8 @@ impl Recorded {
     }
 
     /// The event's members as JSON without the braces around them, made once however many read it:
-    /// `"seq":1,"kind":"telemetry","device_id":"pump-1","at":"…","data":{…},"cause":{…}`.
+    /// `"seq":1,"kind":"telemetry","device_id":"pump-1","at":"…","data":{…},"units":{…},"cause":{…}`; `units` where a
+    /// reading names one.
     #[must_use]
     pub fn json_members(&self) -> &str {
         self.rendered.get_or_init(|| {
@@ -318,6 +338,11 @@ impl Recorded {
                 self.event.kind().as_str()
             );
             self.event.data().write(&mut out);
+            let units = self.event.units();
+            if !units.is_empty() {
+                out.push_str(r#","units":"#);
+                units.write(&mut out);
+            }
             let _ = write!(out, r#","cause":{{"source":"{}""#, cause.source.as_str());
             if !cause.by.is_empty() {
                 out.push_str(r#","by":"#);

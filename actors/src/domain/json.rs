@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 pub use difference::difference;
-pub use number::Number;
+pub use number::{EXACT, Number, compare_whole};
 
 /// Deeper documents are refused: nobody's twin is, and each level costs stack.
 pub const DEEPEST: usize = 32;
@@ -99,6 +99,12 @@ impl Json {
         if let Self::Number(number) = self { Some(number.as_f64()) } else { None }
     }
 
+    /// A number with its digits.
+    #[must_use]
+    pub fn as_number(&self) -> Option<&Number> {
+        if let Self::Number(number) = self { Some(number) } else { None }
+    }
+
     /// An object's entries.
     #[must_use]
     pub fn as_object(&self) -> Option<&Object> {
@@ -173,6 +179,11 @@ impl Object {
         self.find(key).ok().map(|index| &self.0[index].1)
     }
 
+    /// The value at `key`, to change it.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Json> {
+        self.find(key).ok().map(|index| &mut self.0[index].1)
+    }
+
     /// Puts `value` at `key` and gives back what was there.
     pub fn insert(&mut self, key: impl Into<Box<str>>, value: Json) -> Option<Json> {
         let key = key.into();
@@ -243,27 +254,6 @@ impl<K: Into<Box<str>>> FromIterator<(K, Json)> for Object {
         }
         object
     }
-}
-
-/// What of `desired` the device has not reported: the values that differ, nested ones alone.
-#[must_use]
-pub fn delta(desired: &Object, reported: &Object) -> Object {
-    let mut delta = Object::default();
-    for (key, wanted) in desired.iter() {
-        match (wanted, reported.get(key)) {
-            (wanted, Some(had)) if wanted == had => {}
-            (Json::Object(wanted), Some(Json::Object(had))) => {
-                let inner = self::delta(wanted, had);
-                if !inner.is_empty() {
-                    delta.insert(key, Json::Object(inner));
-                }
-            }
-            (wanted, _) => {
-                delta.insert(key, wanted.clone());
-            }
-        }
-    }
-    delta
 }
 
 /// Writes `text` as a JSON string.

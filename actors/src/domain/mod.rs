@@ -22,6 +22,7 @@ pub mod text;
 pub mod topic;
 pub mod twin;
 pub mod versions;
+pub mod words;
 
 pub use clock::{Clock, Timestamp};
 pub use command::{Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus};

@@ -10,6 +10,7 @@
 use super::clock::Timestamp;
 use super::json::{Json, JsonError, Object};
 use super::reading::{Reading, Scalar, Telemetry};
+use super::twin::inside;
 
 /// More readings than this in one message are refused.
 pub const MOST_READINGS: usize = 1_000;
@@ -17,6 +18,9 @@ pub const MOST_READINGS: usize = 1_000;
 pub const LONGEST_NAME: usize = 256;
 /// A text value has at most this many bytes.
 pub const LONGEST_TEXT: usize = 16_384;
+
+/// A unit has at most this many bytes.
+pub const LONGEST_UNIT: usize = 64;
 
 /// Why a payload was not read. `reason` is the stable word that rejections are counted by.
 #[derive(Debug, thiserror::Error)]
@@ -91,12 +95,12 @@ pub fn telemetry_from(mut payload: Object) -> Result<Telemetry, PayloadError> {
         }
         None => {
             let units = match payload.remove("units") {
-                Some(Json::Object(units)) => units,
+                Some(units @ Json::Object(_)) => units,
                 Some(other) => {
                     payload.insert("units", other); // a reading that happens to be called so
-                    Object::default()
+                    Json::Null
                 }
-                None => Object::default(),
+                None => Json::Null,
             };
             flatten("", &Json::Object(payload), &units, &mut telemetry.readings)?;
         }
@@ -114,7 +118,7 @@ pub fn telemetry_from(mut payload: Object) -> Result<Telemetry, PayloadError> {
 /// There are too many, or one has a name or a text that is too long.
 pub fn scalars(object: &Object) -> Result<Vec<Reading>, PayloadError> {
     let mut readings = Vec::new();
-    flatten("", &Json::Object(object.clone()), &Object::default(), &mut readings)?;
+    flatten("", &Json::Object(object.clone()), &Json::Null, &mut readings)?;
     Ok(readings)
 }
 
@@ -187,7 +191,7 @@ fn quality_score(score: &Json) -> Option<u8> {
     (0.0..=100.0).contains(&score).then(|| score.round() as u8)
 }
 
-fn flatten(prefix: &str, value: &Json, units: &Object, into: &mut Vec<Reading>) -> Result<(), PayloadError> {
+fn flatten(prefix: &str, value: &Json, units: &Json, into: &mut Vec<Reading>) -> Result<(), PayloadError> {
     let join = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
     match value {
         Json::Null => Ok(()),
@@ -202,7 +206,7 @@ fn flatten(prefix: &str, value: &Json, units: &Object, into: &mut Vec<Reading>) 
             if into.len() >= MOST_READINGS {
                 return Err(PayloadError::TooMany);
             }
-            let unit = units.get(prefix).and_then(Json::as_str).map(Into::into);
+            let unit = inside(units, prefix).and_then(Json::as_str).map(Into::into);
             match Scalar::from_json(value.clone()) {
                 Some(value) => push(into, prefix, value, unit),
                 None => Ok(()),
@@ -223,6 +227,11 @@ fn push(
         && text.len() > LONGEST_TEXT
     {
         return Err(bad(format!("a text has {LONGEST_TEXT} bytes at most, this one has {}", text.len())));
+    }
+    if let Some(unit) = &unit
+        && unit.len() > LONGEST_UNIT
+    {
+        return Err(bad(format!("a unit has {LONGEST_UNIT} bytes at most, this one has {}", unit.len())));
     }
     into.push(Reading { name: name.into(), value, unit, quality_score: None });
     Ok(())
@@ -303,6 +312,10 @@ mod tests {
         check(r#"{"a": {"b": {"c": 1}}, "gps": [1.5, 2]}"#, "a.b.c=1 gps.0=1.5 gps.1=2");
         check(r#"{"t": 1, "x": null, "timestamp": 1767268800}"#, "t=1 2026-01-01T12:00:00.000Z");
         check(r#"{"t": 1, "units": {"t": "°C"}, "device_id": "x"}"#, "t=1°C");
+        check(
+            r#"{"motor": {"rpm": 5, "u": 6}, "units": {"motor": {"rpm": "1/min"}, "motor.u": "V"}}"#,
+            "motor.rpm=51/min motor.u=6V",
+        );
         check(
             r#"{"sensor_readings": [{"sensor_type": "t", "value": 1, "unit": "°C", "quality_score": 98}],
                 "timestamp": "2026-01-01T12:00:00Z", "device_status": "ok"}"#,

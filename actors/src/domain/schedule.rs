@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use self::entry::{Entry, Missed};
 pub use self::recurrence::Recurrence;
-use super::clock::Timestamp;
+use super::clock::{CLOCK_JUMP_MS, Timestamp};
 use super::json::{Json, Object};
 
 /// A schedule has at most this many entries.
@@ -22,8 +22,8 @@ pub const MOST_ENTRIES: usize = 100;
 /// An occurrence up to this late, in ms, is on time: restarts and busy seconds are not worth a word.
 pub const LATE_MS: i64 = 60_000;
 
-/// A clock that is put back by more than this, in ms, was wrong before; by less, it may be wrong now.
-/// No zone's clocks are changed by more than a day.
+/// A clock that is put back by more than this, in ms, was wrong before, and nothing that was done by it counts; by
+/// less, it may be wrong now. No zone's clocks are changed by more than a day.
 pub const CLOCK_WRONG_MS: i64 = 25 * 3_600_000;
 
 /// So many run times of an entry are shown.
@@ -38,6 +38,16 @@ pub struct Plan {
     done: Timestamp,
     /// The first occurrence after `done`.
     next: Option<Timestamp>,
+    /// The clock was put back, and these times come again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    again: Option<Box<Again>>,
+}
+
+/// Times that come again, because the clock was put back: after `from`, up to `until`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Again {
+    from: Timestamp,
+    until: Timestamp,
 }
 
 /// Why a document is no schedule.
@@ -124,7 +134,7 @@ impl Plan {
             rows.iter().map(|(field, row)| Entry::read(row, field, zone)).collect::<Result<_, _>>()?;
         let compact = entries.iter().map(|entry| entry.to_compact().into()).collect();
         let text = Json::Array(compact).to_string();
-        Ok(Some(Self { entries: text.into(), done: now, next: first(&entries, now) }))
+        Ok(Some(Self { entries: text.into(), done: now, next: first(&entries, now, None), again: None }))
     }
 
     /// Do both have the same entries, whatever of them was done?
@@ -157,8 +167,9 @@ impl Plan {
     #[must_use]
     pub fn document(&self, now: Timestamp) -> Json {
         let from = self.floor(now).max(now);
+        let again = self.again_from(from);
         let show = |(_, entry): &(usize, Entry)| {
-            let runs = std::iter::successors(entry.after(from), |at| entry.after(*at));
+            let runs = std::iter::successors(after(entry, from, again), |at| after(entry, *at, again));
             let runs = runs.take(SHOWN_RUNS).map(|at| at.to_string().into()).collect();
             let mut shown = entry.to_full();
             shown.insert("next_runs", Json::Array(runs));
@@ -170,8 +181,10 @@ impl Plan {
     /// What is to be run at `now`, and what is passed over. Of each entry the latest occurrence at most
     /// is run: on time whatever the entry says of missed ones, later only where it says `run_once`.
     ///
-    /// What was done is not done again when the clock goes back, unless by more than
-    /// [`CLOCK_WRONG_MS`]: then the schedule starts over from `now`, without its past.
+    /// When the clock goes back, the schedule goes on from `now`. An entry that ran once in the time that comes again
+    /// does not run again in it, one that ran more often does: who runs every minute is not to be silent for two
+    /// hours, and who runs once a day is not to run twice. When it goes back by more than [`CLOCK_WRONG_MS`], the
+    /// schedule starts over from `now`, without its past.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> DueNow {
         let from = self.floor(now);
@@ -180,8 +193,11 @@ impl Plan {
             return due;
         }
         let on_time_after = now.plus_millis(-LATE_MS - 1);
+        let again = self.again_from(from);
         for (index, entry) in self.read() {
-            let Some(latest) = entry.latest(from, now) else { continue };
+            let latest =
+                entry.latest(from, now).filter(|at| again.is_none_or(|again| !again.is_done(&entry, *at)));
+            let Some(latest) = latest else { continue };
             let occurrence = |at, missed| Due {
                 entry: index,
                 cron: entry.recurrence.expression.text.clone(),
@@ -195,6 +211,7 @@ impl Plan {
             }
             if entry.missed == Missed::Skip {
                 let skipped = if on_time { entry.latest(from, on_time_after) } else { Some(latest) };
+                let skipped = skipped.filter(|at| again.is_none_or(|again| !again.is_done(&entry, *at)));
                 due.skipped.extend(skipped.map(|at| occurrence(at, true)));
             }
         }
@@ -203,17 +220,31 @@ impl Plan {
         due
     }
 
-    /// Everything up to `done` has been run or passed over. An earlier one than before changes nothing,
-    /// unless it is earlier by more than [`CLOCK_WRONG_MS`].
+    /// Everything up to `done` has been run or passed over. An earlier one than before means that the clock was put
+    /// back; where that is by no more than [`CLOCK_JUMP_MS`], it changes nothing.
     pub fn passed(&mut self, done: Timestamp) {
+        self.again = self.again_from(self.floor(done)).map(Box::new);
         self.done = self.floor(done).max(done);
-        self.next = first(self.read().iter().map(|(_, entry)| entry), self.done);
+        self.again = self.again.take().filter(|again| again.until > self.done);
+        self.next =
+            first(self.read().iter().map(|(_, entry)| entry), self.done, self.again.as_deref().copied());
     }
 
-    /// What is done as far as a clock that says `now` can know: `now` when `done` lies so far ahead of it
-    /// that the clock was wrong.
+    /// What is done as far as a clock that says `now` can know: `now` when `done` lies ahead of it.
     fn floor(&self, now: Timestamp) -> Timestamp {
-        if self.done > now.plus_millis(CLOCK_WRONG_MS) { now } else { self.done }
+        if self.done > now.plus_millis(CLOCK_JUMP_MS) { now } else { self.done }
+    }
+
+    /// The times that come again where everything up to `from` is done; none where the clock was not put back, or so
+    /// far that it was wrong.
+    fn again_from(&self, from: Timestamp) -> Option<Again> {
+        let before = self.again.as_deref().copied();
+        if from >= self.done {
+            return before;
+        }
+        let until = before.map_or(self.done, |before| before.until.max(self.done));
+        let from = before.map_or(from, |before| before.from.min(from));
+        (until.millis() - from.millis() <= CLOCK_WRONG_MS).then_some(Again { from, until })
     }
 
     /// The entries read anew, each with its place. They were checked when they were set: one that
@@ -222,6 +253,16 @@ impl Plan {
         let Ok(Json::Array(items)) = self.entries.parse() else { return Vec::new() };
         let entries = number(&items).into_iter().map(|(field, item)| Entry::read(&item, &field, Tz::UTC));
         entries.enumerate().filter_map(|(index, entry)| Some((index, entry.ok()?))).collect()
+    }
+}
+
+impl Again {
+    /// Was this occurrence of the entry the only one in the times that come again, and so done?
+    fn is_done(self, entry: &Entry, at: Timestamp) -> bool {
+        at > self.from
+            && at <= self.until
+            && entry.after(self.from) == Some(at)
+            && entry.after(at).is_none_or(|next| next > self.until)
     }
 }
 
@@ -236,9 +277,19 @@ fn number(items: &[Json]) -> Vec<(String, Json)> {
     items.iter().enumerate().map(|(index, item)| (format!("schedule[{index}]"), item.clone())).collect()
 }
 
-/// The first occurrence after `moment`.
-fn first<'a>(entries: impl IntoIterator<Item = &'a Entry>, moment: Timestamp) -> Option<Timestamp> {
-    entries.into_iter().filter_map(|entry| entry.after(moment)).min()
+/// The first occurrence after `moment` that is not done.
+fn first<'a>(
+    entries: impl IntoIterator<Item = &'a Entry>,
+    moment: Timestamp,
+    again: Option<Again>,
+) -> Option<Timestamp> {
+    entries.into_iter().filter_map(|entry| after(entry, moment, again)).min()
+}
+
+/// The entry's first occurrence after `moment` that is not done.
+fn after(entry: &Entry, moment: Timestamp, again: Option<Again>) -> Option<Timestamp> {
+    let at = entry.after(moment)?;
+    if again.is_some_and(|again| again.is_done(entry, at)) { entry.after(at) } else { Some(at) }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::clock::Timestamp;
 use super::id::DeviceNumber;
-use super::json::Number;
+use super::json::{EXACT, Number};
 use super::reading::Scalar;
 
 /// A question for one device's history.
@@ -110,10 +110,12 @@ struct Gathered {
     sum: f64,
     /// What `sum` lost by rounding (Neumaier), so that the order of the readings makes no difference.
     lost: f64,
+    /// The sum while every value is a whole number: exact, so that counters keep their last digits.
+    whole_sum: Option<i128>,
     /// The first or last reading, where one of them is asked for.
     edge: Option<(Place, Number)>,
     /// Every value, where a percentile is asked for.
-    values: Vec<f64>,
+    values: Vec<Value>,
 }
 
 impl BucketFold {
@@ -189,6 +191,7 @@ impl Gathered {
             max_value: value,
             sum: 0.0,
             lost: 0.0,
+            whole_sum: Some(0),
             edge: None,
             values: Vec::new(),
         };
@@ -199,15 +202,19 @@ impl Gathered {
     fn add(&mut self, aggregate: Aggregate, place: Place, number: &Number) {
         let value = number.as_f64();
         self.count += 1;
-        if value < self.min_value {
+        // Different doubles say which is less; counters that are the same double are told apart by their digits.
+        let is_less = |one: &Number, one_value: f64, other: &Number, other_value: f64| {
+            one_value < other_value || (one_value == other_value && one_value.abs() >= EXACT && one < other)
+        };
+        if is_less(number, value, &self.min, self.min_value) {
             (self.min, self.min_value) = (number.clone(), value);
         }
-        if value > self.max_value {
+        if is_less(&self.max, self.max_value, number, value) {
             (self.max, self.max_value) = (number.clone(), value);
         }
         match aggregate {
-            Aggregate::Avg | Aggregate::Sum => self.add_to_sum(value),
-            Aggregate::P50 | Aggregate::P95 => self.values.push(value),
+            Aggregate::Avg | Aggregate::Sum => self.add_to_sum(value, number),
+            Aggregate::P50 | Aggregate::P95 => self.values.push(Value::of(value, number)),
             Aggregate::First if self.edge.as_ref().is_none_or(|(first, _)| place < *first) => {
                 self.edge = Some((place, number.clone()));
             }
@@ -218,7 +225,8 @@ impl Gathered {
         }
     }
 
-    fn add_to_sum(&mut self, value: f64) {
+    fn add_to_sum(&mut self, value: f64, number: &Number) {
+        self.whole_sum = self.whole_sum.and_then(|sum| sum.checked_add(number.as_whole()?));
         let sum = self.sum + value;
         self.lost +=
             if self.sum.abs() >= value.abs() { (self.sum - sum) + value } else { (value - sum) + self.sum };
@@ -230,16 +238,22 @@ impl Gathered {
         let count = self.count as f64;
         let sum = if self.sum.is_finite() { self.sum + self.lost } else { self.sum };
         let value = match aggregate {
-            Aggregate::Avg => finite(sum / count),
-            Aggregate::Sum => finite(sum),
+            Aggregate::Avg => match self.whole_sum {
+                Some(whole) => mean(whole, self.count),
+                None => finite(sum / count),
+            },
+            Aggregate::Sum => match self.whole_sum {
+                Some(whole) if sum.abs() >= EXACT => Number::whole(whole),
+                _ => finite(sum),
+            },
             Aggregate::Min => self.min.clone(),
             Aggregate::Max => self.max.clone(),
             Aggregate::Count => Number::from(self.count.cast_signed()),
             Aggregate::First | Aggregate::Last => {
                 self.edge.take().map_or_else(|| self.max.clone(), |(_, number)| number)
             }
-            Aggregate::P50 => finite(percentile(&mut self.values, 0.5)),
-            Aggregate::P95 => finite(percentile(&mut self.values, 0.95)),
+            Aggregate::P50 => percentile(&mut self.values, 0.5),
+            Aggregate::P95 => percentile(&mut self.values, 0.95),
         };
         Bucket {
             sensor_type: sensor.into(),
@@ -252,17 +266,73 @@ impl Gathered {
     }
 }
 
+/// A value to sort: the nearest double, and what it lacks of a whole number that no double holds.
+#[derive(Clone, Copy, Debug)]
+struct Value {
+    nearest: f64,
+    rest: i64,
+}
+
+impl Value {
+    fn of(nearest: f64, number: &Number) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "a double from 2^53 on is whole")]
+        let lacks = |whole: i128| whole.saturating_sub(nearest as i128);
+        let rest = if nearest.abs() >= EXACT { number.as_whole().map_or(0, lacks) } else { 0 };
+        Self { nearest, rest: i64::try_from(rest).unwrap_or(0) }
+    }
+
+    fn order(&self, other: &Self) -> std::cmp::Ordering {
+        self.nearest.total_cmp(&other.nearest).then(self.rest.cmp(&other.rest))
+    }
+
+    fn number(self) -> Number {
+        match self.rest {
+            0 => finite(self.nearest),
+            #[expect(clippy::cast_possible_truncation, reason = "it has a rest, so it is whole")]
+            rest => Number::whole((self.nearest as i128).saturating_add(rest.into())),
+        }
+    }
+}
+
+/// The mean of `count` whole numbers with this sum: to six places behind the point where no double is that exact.
+fn mean(sum: i128, count: u64) -> Number {
+    let count = i128::from(count.max(1));
+    let (whole, rest) = (sum.div_euclid(count), sum.rem_euclid(count));
+    #[expect(clippy::cast_precision_loss, reason = "both are exact below 2^53")]
+    if (whole.unsigned_abs() as f64) < EXACT {
+        return finite(if rest == 0 { whole as f64 } else { sum as f64 / count as f64 });
+    }
+    const PLACES: i128 = 1_000_000;
+    // A count is below 2^64, so this stays far below 2^127.
+    let (whole, places) = match (rest * PLACES + count / 2) / count {
+        PLACES => (whole + 1, 0),
+        places => (whole, places),
+    };
+    // Below zero, -5 and 0.25 are -4.75.
+    let (sign, whole, places) = match whole {
+        ..0 if places > 0 => ("-", (whole + 1).unsigned_abs(), PLACES - places),
+        ..0 => ("-", whole.unsigned_abs(), 0),
+        _ => ("", whole.unsigned_abs(), places),
+    };
+    let text = format!("{sign}{whole}.{places:06}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    Number::parse(text).unwrap_or_else(|| Number::whole(whole.cast_signed()))
+}
+
 /// The value below which the part `rank` of the values lies, between two of them in proportion (what SQL
 /// calls `percentile_cont`).
-fn percentile(values: &mut [f64], rank: f64) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    let Some(last) = values.len().checked_sub(1) else { return 0.0 };
+fn percentile(values: &mut [Value], rank: f64) -> Number {
+    values.sort_unstable_by(Value::order);
+    let Some(last) = values.len().checked_sub(1) else { return Number::from(0) };
     #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 readings in a bucket")]
     let place = last as f64 * rank;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the last")]
     let below = place as usize;
     let (low, high) = (values[below], values[(below + 1).min(last)]);
-    low + (high - low) * place.fract()
+    if place.fract() == 0.0 || low.order(&high).is_eq() {
+        return low.number();
+    }
+    finite(low.nearest + (high.nearest - low.nearest) * place.fract())
 }
 
 /// A sum may leave the range of doubles; JSON cannot say infinity.
@@ -326,6 +396,40 @@ mod tests {
         check("last", "1.0");
         check("p50", "1.75");
         check("p95", "3.7749999999999995");
+    }
+
+    #[test]
+    fn counters_of_64_bits_keep_their_last_digit() {
+        let of = |word: &str, counters: &[&str]| {
+            let mut fold = BucketFold::new(&query(Aggregate::parse(word).expect("an aggregate")));
+            for (seq, text) in counters.iter().enumerate() {
+                let number = Number::parse(text).expect("a number");
+                fold.add("n", (Timestamp::default(), seq as u64, 0), &Scalar::Number(number));
+            }
+            let buckets = fold.finish(true, 1);
+            buckets[0].value.as_str().to_owned()
+        };
+        let counters = ["9007199254740992", "9007199254740993"];
+        for (word, expected) in [
+            ("min", "9007199254740992"),
+            ("max", "9007199254740993"),
+            ("first", "9007199254740992"),
+            ("last", "9007199254740993"),
+            ("sum", "18014398509481985"),
+            ("avg", "9007199254740992.5"),
+        ] {
+            assert_eq!(of(word, &counters), expected, "{word}");
+        }
+        assert_eq!(of("max", &["18446744073709551615", "18446744073709551614"]), "18446744073709551615");
+        assert_eq!(of("min", &["-9007199254740992", "-9007199254740993"]), "-9007199254740993");
+        assert_eq!(of("avg", &["-9007199254740992", "-9007199254740993"]), "-9007199254740992.5");
+        assert_eq!(of("avg", &["18446744073709551615"; 3]), "18446744073709551615");
+        assert_eq!(
+            of("p50", &["9007199254740995", "9007199254740993", "9007199254740991"]),
+            "9007199254740993"
+        );
+        assert_eq!(of("sum", &["1e300", "1"]), "1e+300", "what is too long for whole numbers is a double");
+        assert_eq!(of("avg", &["1", "2"]), "1.5");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::duration::duration_ms;
 use super::json::{Json, Object};
+use super::words::Words;
 
 /// Settings of one device; none means the usual.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,9 @@ pub struct DeviceSettings {
     /// Commands with the device at once: 1 unless set, 100 at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u8>,
+    /// The words for false and true that all properties of the device have, where limits name no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Json>,
 }
 
 /// How long a device may be silent.
@@ -30,7 +34,8 @@ const MOST_IN_FLIGHT: u8 = 100;
 const SHORTEST_HEARTBEAT_MS: i64 = 1_000;
 
 impl DeviceSettings {
-    /// The settings after `patch`: `{"heartbeat": "90s" | 90 | "never", "in_flight": 2}`; null is the usual.
+    /// The settings after `patch`: `{"heartbeat": "90s" | 90 | "never", "in_flight": 2, "words": ["OFF", "ON"]}`; null is
+    /// the usual.
     ///
     /// # Errors
     /// The setting that is wrong, and what is wrong with it.
@@ -58,7 +63,12 @@ impl DeviceSettings {
                     settings.in_flight =
                         Some(count.ok_or_else(|| wrong("expected a whole number from 1 to 100"))?);
                 }
-                _ => return Err(wrong("there is no such setting: `heartbeat` and `in_flight` are")),
+                ("words", Json::Null) => settings.words = None,
+                ("words", words) => {
+                    Words::check(words).map_err(wrong)?;
+                    settings.words = Some(words.clone());
+                }
+                _ => return Err(wrong("there is no such setting: `heartbeat`, `in_flight` and `words` are")),
             }
         }
         Ok(settings)
@@ -67,7 +77,11 @@ impl DeviceSettings {
     /// These over `base`: each that is not set here is as it is there.
     #[must_use]
     pub fn over(&self, base: &Self) -> Self {
-        Self { heartbeat: self.heartbeat.or(base.heartbeat), in_flight: self.in_flight.or(base.in_flight) }
+        Self {
+            heartbeat: self.heartbeat.or(base.heartbeat),
+            in_flight: self.in_flight.or(base.in_flight),
+            words: self.words.clone().or_else(|| base.words.clone()),
+        }
     }
 
     /// As the document shows them.
@@ -89,6 +103,9 @@ impl DeviceSettings {
         if let Some(count) = self.in_flight {
             object.insert("in_flight", i64::from(count).into());
         }
+        if let Some(words) = &self.words {
+            object.insert("words", words.clone());
+        }
         object
     }
 }
@@ -109,7 +126,7 @@ mod tests {
     use crate::domain::payload::object;
 
     fn check(patch: &str, expected: &str) {
-        let had = DeviceSettings { heartbeat: Some(Heartbeat::Never), in_flight: Some(3) };
+        let had = DeviceSettings { heartbeat: Some(Heartbeat::Never), in_flight: Some(3), words: None };
         let told = match had.patched(&object(patch.as_bytes()).unwrap()) {
             Ok(settings) => Json::from(settings.to_object()).to_string(),
             Err((field, _)) => field,
@@ -131,5 +148,7 @@ mod tests {
             check(&format!(r#"{{"in_flight":{wrong}}}"#), "settings.in_flight");
         }
         check(r#"{"colour":1}"#, "settings.colour");
+        check(r#"{"words":["OFF","ON"]}"#, r#"{"heartbeat":"never","in_flight":3,"words":["OFF","ON"]}"#);
+        check(r#"{"words":["ON","on"]}"#, "settings.words");
     }
 }

@@ -4,9 +4,11 @@
 //! performs nothing. All it changes, it changes through [`Twin::redo`] with the events it gives back,
 //! so a twin is the fold of its events: the store may keep a twin's row behind and catch it up later.
 
+mod audience;
 mod change;
 mod commands;
 mod convergence;
+mod delta;
 mod dispositivo;
 mod document;
 mod firmware;
@@ -15,30 +17,37 @@ mod input;
 mod jobs;
 mod layers;
 mod lifecycle;
+mod moved;
+mod path;
 pub mod presence;
 mod properties;
 mod repeats;
+mod seldom;
 mod status;
+mod units;
 mod wake;
 
 use serde::{Deserialize, Serialize};
 
+pub use audience::{Audience, Ear, Listeners, NotTold};
 pub use change::{Change, Profile, Registration};
 pub use convergence::{Note, SyncState, Unmet};
 pub use dispositivo::{Dispositivo, Moment, Speaker, id_of_serial, serial_number};
+pub use document::add_units;
 pub use input::{Input, Outcome, Publish, Refusal};
 pub use layers::{Layers, Tags};
-pub use presence::{Line, Rhythm};
+pub use path::inside;
+pub use presence::{Hearing, Line, Rhythm};
 pub use properties::{Properties, Property};
 pub use repeats::{Repeat, Repeats};
-pub use status::{Mode, Status};
+pub use status::{Mode, Status, UNKNOWN};
 
 use super::clock::Timestamp;
 use super::command::Queue;
 use super::event::{Cause, ChangeKind, Event, EventBody, Source, TwinChange};
 use super::fleet::{FirmwareTask, Lifecycle};
 use super::id::{DeviceId, DeviceNumber};
-use super::json::{Json, Object, delta};
+use super::json::{Json, Object};
 use super::schedule::Plan;
 use super::settings::DeviceSettings;
 
@@ -144,7 +153,11 @@ impl Twin {
     /// What is set for this device, by itself or by its template.
     #[must_use]
     pub fn settings(&self) -> DeviceSettings {
-        self.settings.as_deref().cloned().unwrap_or_default()
+        let mut settings = self.settings.as_deref().cloned().unwrap_or_default();
+        if settings.words.is_none() {
+            settings.words = self.layer().and_then(|layer| layer.settings.words.clone());
+        }
+        settings
     }
 
     /// True before the first event: nobody knows this twin yet.
@@ -158,18 +171,34 @@ impl Twin {
     /// # Errors
     /// Refuses what does not fit, and has then changed nothing.
     pub fn apply(&mut self, input: Input, now: Timestamp, cause: &Cause) -> Result<Outcome, Refusal> {
+        self.apply_before(&NotTold, input, now, cause)
+    }
+
+    /// The same, where it is known who listens to what the device is told.
+    ///
+    /// # Errors
+    /// As [`Twin::apply`].
+    pub fn apply_before(
+        &mut self,
+        listeners: &dyn Listeners,
+        input: Input,
+        now: Timestamp,
+        cause: &Cause,
+    ) -> Result<Outcome, Refusal> {
         let mut outcome = Outcome::default();
         self.check_service(&input, cause)?;
         let (turn, asks) = (jobs::Turn::of(&input, cause), firmware::asks(&input));
         let is_removal = matches!(input, Input::Delete);
         self.take(&mut outcome, input, now, cause)?;
         if self.firmware.is_some() {
-            self.settle_firmware(&mut outcome, asks, now, cause);
+            self.settle_firmware(&mut outcome, asks, listeners, now, cause);
         }
-        self.pump(&mut outcome, now, cause);
+        self.pump(&mut outcome, listeners, now, cause);
+        self.hold_desired(&mut outcome, listeners, now, cause);
         self.mute(&mut outcome.publishes);
-        if is_removal && !self.configuration.is_empty() {
-            outcome.publishes.push(Publish::NoConfiguration); // of one out of service, too: the broker keeps it
+        if is_removal {
+            // Of one out of service, too, and of one without: the embedded broker clears all that is retained.
+            outcome.publishes.push(Publish::NoConfiguration);
         }
         self.note_jobs(&mut outcome, &turn);
         Ok(outcome)
@@ -266,6 +295,17 @@ impl Twin {
             }
             Input::Cancel { id, known } => self.cancel(outcome, id, known.as_deref(), (now, cause))?,
             Input::Poll => self.poll(outcome, now, cause),
+            Input::Listens(ear) => {
+                if ear == Ear::Desired {
+                    self.tell_desired(outcome, now, cause);
+                } // the others have their turn with every input
+            }
+            Input::CommandUnheard { id, attempt } => {
+                self.command_unheard(outcome, (id, attempt), now, cause);
+            }
+            Input::Unheard(Ear::Desired) => self.desired_unheard(outcome, now, cause),
+            Input::Unheard(Ear::Firmware) => self.take_update_back(outcome, now, cause),
+            Input::Unheard(Ear::Commands) => {} // which of them, says the other
             Input::SetLifecycle { state, reason } => {
                 self.set_lifecycle(outcome, state, reason, (now, cause))?;
             }
@@ -278,7 +318,8 @@ impl Twin {
                 self.withdraw_update(outcome, job, (to, &reason), now, cause);
             }
             Input::Dispositivo(said) => self.dispositivo(outcome, *said, now, cause)?,
-            Input::Wake { heard_since, first_id } => self.wake(outcome, heard_since, first_id, now, cause),
+            Input::Wake { hearing, first_id } => self.wake(outcome, hearing, first_id, now, cause),
+            Input::ClockMoved { from, to } => self.clock_moved(outcome, (from, to), now, cause),
             Input::Delete => {
                 self.give_firmware_up(outcome, "the device was removed", now, cause);
                 let body = EventBody::Twin(TwinChange::empty(ChangeKind::Deleted));
@@ -286,12 +327,6 @@ impl Twin {
             }
         }
         Ok(())
-    }
-
-    /// What of desired the device has not reported.
-    #[must_use]
-    pub fn delta(&self) -> Object {
-        delta(&self.desired.to_object(), &self.reported.to_object())
     }
 
     /// The device itself says that it is there, and perhaps what it is.
@@ -311,13 +346,24 @@ impl Twin {
         }
     }
 
-    fn report(&mut self, section: &str, patch: Object, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
+    fn report(
+        &mut self,
+        section: &str,
+        mut patch: Object,
+        outcome: &mut Outcome,
+        now: Timestamp,
+        cause: &Cause,
+    ) {
+        let units = if section == "reported" { self.take_units(&mut patch) } else { None };
         let runs = patch.get(firmware::VERSION).filter(|_| section == "reported").cloned();
         let runs = runs
             .filter(|runs| runs.as_str().is_some_and(|runs| runs != self.profile.text(firmware::VERSION)));
         let mut patch: Object = [(section, Json::Object(patch))].into_iter().collect();
         if let Some(runs) = runs {
             patch.insert(firmware::VERSION, runs);
+        }
+        if let Some(units) = units {
+            patch.insert(units::UNITS, units.into());
         }
         let body = EventBody::Twin(TwinChange { change: ChangeKind::Reported, patch });
         self.happen(outcome, body, now, cause);
@@ -369,7 +415,7 @@ impl Twin {
 
     fn publish_desired(&self) -> Publish {
         let desired = self.desired.to_object();
-        let delta = delta(&desired, &self.reported.to_object());
+        let delta = self.delta();
         #[expect(clippy::cast_possible_wrap, reason = "one change a nanosecond wraps in 292 years")]
         let message: Object = [
             ("version", Json::from(self.version as i64)),

@@ -18,16 +18,19 @@ use std::sync::Arc;
 use actix::fut::ActorFutureExt;
 use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
 use tokio::sync::oneshot;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use self::run::Run;
 use super::{Around, Entry, Shelf};
 use crate::domain::Cause;
 use crate::domain::fleet::job::TurnTime;
-use crate::domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, RecordKind};
+use crate::domain::fleet::{
+    Job, JobAction, JobId, JobSignal, JobStatus, RecordChange, RecordKind, StepState,
+};
 use crate::messages::jobs::{
     Begin, JobPage, JobRefusal, JobTold, ListJobs, MakeJob, Rest, ShowJob, SteerJob,
 };
+use crate::messages::timers::ClockMoved;
 use crate::receipt::{Receipt, Settled};
 use crate::store::{JobOp, Record};
 
@@ -123,7 +126,32 @@ impl Jobs {
     /// Makes of a job what `signal` makes of it; false where it does not fit.
     fn signal(&mut self, id: JobId, signal: JobSignal, reason: Option<&str>) -> bool {
         let now = self.around.clock.now();
-        self.jobs.get_mut(&id).is_some_and(|job| job.take(signal, reason, now))
+        let fits = self.jobs.get_mut(&id).is_some_and(|job| job.take(signal, reason, now));
+        if fits {
+            self.log(id, signal);
+        }
+        fits
+    }
+
+    /// Jobs that begin, stand still and end are in the log.
+    fn log(&self, id: JobId, signal: JobSignal) {
+        let Some(JobTold { job, progress }) = self.told(id) else { return };
+        let (action, status, devices) = (job.action.kind(), job.status.as_str(), job.total);
+        let failed = progress.count(StepState::Failed);
+        match signal {
+            JobSignal::Prepared | JobSignal::Retry => info!(job = %id, action, devices, "job began"),
+            JobSignal::Pause => info!(job = %id, action, "job paused"),
+            JobSignal::Resume => info!(job = %id, action, "job resumed"),
+            JobSignal::Finish | JobSignal::Cancel | JobSignal::BreakOff | JobSignal::Abort
+                if failed > 0 || job.status == JobStatus::Failed =>
+            {
+                let reason = job.reason.as_deref();
+                warn!(job = %id, action, status, devices, failed, reason, "job ended");
+            }
+            JobSignal::Finish | JobSignal::Cancel | JobSignal::BreakOff | JobSignal::Abort => {
+                info!(job = %id, action, status, devices, "job ended");
+            }
+        }
     }
 
     /// Writes down a job as it is now, tells of it, and commits `ops` with it. Then `then` goes on.
@@ -229,6 +257,26 @@ impl Handler<Begin> for Jobs {
 
     fn handle(&mut self, _: Begin, ctx: &mut Context<Self>) {
         self.go_on(ctx);
+    }
+}
+
+/// A roll-out has a span of time, which a clock that is set makes no longer and no shorter.
+impl Handler<ClockMoved> for Jobs {
+    type Result = ();
+
+    fn handle(&mut self, ClockMoved { from, to }: ClockMoved, ctx: &mut Context<Self>) {
+        let by_ms = to.millis().saturating_sub(from.millis());
+        let ids: Vec<JobId> = self.runs.keys().copied().collect();
+        for id in ids {
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.patient_until = run.patient_until.map(|until| until.plus_millis(by_ms));
+            }
+            let job = self.jobs.get_mut(&id).filter(|job| !job.status.is_final());
+            if let Some(JobAction::Firmware(rollout)) = job.map(|job| &mut job.action) {
+                rollout.expires = rollout.expires.plus_millis(by_ms);
+                self.put(id, RecordChange::Changed, Vec::new(), Cause::hub(), ctx, |_, _| {});
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Around, again};
 use crate::domain::fleet::{FleetChange, RecordChange, RecordKind};
+use crate::domain::rules::veil::hide_in_rules;
 use crate::domain::{Cause, DeviceId, DeviceNumber, Event, EventBody, Object};
 use crate::messages::journal::{Append, Barrier};
 use crate::post::post;
@@ -51,7 +52,7 @@ impl Shelf {
         cause: Cause,
         receipt: Receipt,
     ) {
-        let entry = Entry { id, change, kept: body.clone(), told: body };
+        let entry = Entry { id, change, told: hide_in_rules(&body), kept: body };
         self.put_entry(entry, jobs, cause, receipt);
     }
 

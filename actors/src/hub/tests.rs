@@ -24,7 +24,7 @@ use crate::door::Arrived;
 use crate::messages::archive::Replay;
 use crate::messages::feed::Subscribe;
 use crate::messages::timers::Tick;
-use crate::mqtt::{LinkError, LinkState, Outgoing};
+use crate::mqtt::{LinkError, LinkState, Outgoing, Published};
 use crate::receipt::Settled;
 use crate::store::sql::{SqlOptions, SqlStore};
 use crate::testkit::{FailingStore, Fault};
@@ -98,14 +98,14 @@ struct Scripted {
 
 #[async_trait]
 impl Link for Scripted {
-    async fn publish(&self, message: &Outgoing, _: Option<Duration>) -> Result<(), LinkError> {
+    async fn publish(&self, message: &Outgoing, _: Option<Duration>) -> Result<Published, LinkError> {
         if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
         {
             return Err(LinkError("the test says so".into()));
         }
         self.published.lock().unwrap().push(String::from_utf8(message.payload.to_vec()).unwrap());
         self.changed.notify_waiters();
-        Ok(())
+        Ok(Published::Taken)
     }
 
     fn state(&self) -> LinkState {

@@ -2,6 +2,7 @@
 
 use actix::Message;
 
+use crate::domain::CommandId;
 use crate::mqtt::Outgoing;
 
 /// Messages that are durable now and are to be published.
@@ -9,4 +10,6 @@ use crate::mqtt::Outgoing;
 #[rtype(result = "()")]
 pub struct PublishAll {
     pub outgoing: Vec<Outgoing>,
+    /// Commands that are not with their devices any more: nothing that was to go out before for them is to.
+    pub over: Vec<CommandId>,
 }

@@ -12,6 +12,16 @@ use crate::supervisor::Supervisor;
 pub struct Begin {
     pub supervisor: Addr<Supervisor>,
     pub automation: Addr<Automation>,
+    /// The clock was set back while the hub was down.
+    pub moved: Option<ClockMoved>,
+}
+
+/// The clock was set: it showed `from`, and from now on shows `to`. The timers have the hub's clock follow.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ClockMoved {
+    pub from: Timestamp,
+    pub to: Timestamp,
 }
 
 /// Wake this device's twin at `at`, or soon after.

@@ -4,6 +4,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::store::DeliveryRecord;
+use crate::webhooks::reach::Reach;
 
 /// A request outward that is durable now: send it, as often as it takes. One that is known is not sent twice.
 #[derive(Debug, Message)]
@@ -11,6 +12,11 @@ use crate::store::DeliveryRecord;
 pub struct Send {
     pub delivery: DeliveryRecord,
 }
+
+/// From now on webhooks go there and nowhere else.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Confine(pub Reach);
 
 /// Begin nothing more: the hub goes down. Answered when what is under way has its answer, and that is stored.
 #[derive(Debug, Message)]

@@ -5,15 +5,23 @@
 //! broker's publish hook ([`hooks`]) and to the other subscribers at once, and only the PUBACK waits, at the
 //! connection's [`gate`], until the message is stored.
 //!
-//! Sessions and retained messages live in memory: they outlast a connection, not the program. What must
-//! outlast it is in the hub's store, and the hub publishes it again.
+//! Sessions live in memory: they outlast a connection, not the program. Retained messages are in the store
+//! ([`retained`]). The broker crate sees neither retained messages nor wills: both are ours.
 
 mod accept;
+mod admission;
+mod connection;
+mod exactly_once;
 mod gate;
+mod handed;
 mod hooks;
 mod lanes;
+mod retained;
+mod rights;
+mod sessions;
 mod stream;
 mod wills;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,24 +30,35 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mqtt5::QoS;
-use mqtt5::broker::auth::AllowAllAuthProvider;
 use mqtt5::broker::config::BrokerConfig;
 use mqtt5::broker::resource_monitor::{ResourceLimits, ResourceMonitor};
 use mqtt5::broker::router::MessageRouter;
-use mqtt5::broker::storage::{DynamicStorage, MemoryBackend, StorageBackend};
+use mqtt5::broker::storage::{DynamicStorage, MemoryBackend, QueueLimits, StorageBackend};
 use mqtt5::broker::sys_topics::BrokerStats;
 use mqtt5::packet::publish::PublishPacket;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use self::accept::{Connections, Served};
+use self::admission::Admission;
+use self::connection::{Common, MOST_TOPIC_ALIASES};
+use self::exactly_once::ExactlyOnce;
+use self::handed::HandedOver;
 use self::hooks::Hooks;
 use self::lanes::Lanes;
+use self::retained::Retained;
+pub use self::retained::{RetainedFigures, RetainedLimits};
+use self::sessions::Sessions;
+pub use self::sessions::{SessionFigures, SessionLimits, count_dropped};
 use self::wills::Wills;
 use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
 use super::runtime::OwnRuntime;
-use super::{Link, LinkError, LinkState, Outgoing, whole_seconds};
+use super::{Link, LinkError, LinkState, Outgoing, Published, topics, whole_seconds};
+use crate::domain::CommandId;
+use crate::receipt::{Receipt, Settled};
+use crate::store::{RetainedStore, StoreError};
 
 /// What topic, properties and header of a packet may take beside its payload.
 const PACKET_HEADROOM: usize = 64 * 1024 + 1_024;
@@ -49,8 +68,6 @@ const BACKLOG: u32 = 4_096;
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// A session of an absent client is kept this long at most.
 const LONGEST_SESSION: Duration = Duration::from_hours(7 * 24);
-/// How many topic aliases a connection may set; each holds a topic in memory.
-const MOST_TOPIC_ALIASES: u16 = 64;
 /// How long [`Link::close`] waits for connections to take their last words.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -59,10 +76,15 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 pub struct BrokerSettings {
     /// Where it listens. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Connections beyond this are closed at once.
+    /// Clients that are served at once; a tenth of the places is kept for devices that the hub knows. Others
+    /// are refused.
     pub most_clients: usize,
-    /// Larger payloads, in bytes, cost the client its connection. At least what the door takes, so that
-    /// somewhat larger ones are rejected there, where people see it.
+    /// A socket whose CONNECT has not come by then is closed.
+    pub connect_within: Duration,
+    pub retained: RetainedLimits,
+    pub sessions: SessionLimits,
+    /// What the door takes, in bytes. Payloads of more than twice as many, and of more than may be retained,
+    /// cost the client its connection.
     pub largest_payload: usize,
     /// Threads of its own.
     pub threads: usize,
@@ -73,6 +95,9 @@ impl Default for BrokerSettings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
             most_clients: 10_000,
+            connect_within: Duration::from_secs(10),
+            retained: RetainedLimits::default(),
+            sessions: SessionLimits::default(),
             largest_payload: LARGEST_PAYLOAD,
             threads: 2,
         }
@@ -86,24 +111,68 @@ pub enum BrokerError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("cannot start the MQTT broker's threads: {0}")]
     Threads(std::io::Error),
+    #[error("cannot read the retained messages: {0}")]
+    Retained(#[from] StoreError),
+}
+
+/// How the embedded broker stands, for health and metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BrokerFigures {
+    /// Clients that can be served at once.
+    pub most_connections: u64,
+    /// Clients refused since the start because there were too many.
+    pub connections_refused: u64,
+    pub retained: RetainedFigures,
+    pub sessions: SessionFigures,
 }
 
 /// See the module.
 pub struct EmbeddedBroker {
     address: SocketAddr,
     lanes: Lanes,
+    handed: Arc<HandedOver>,
     wills: Arc<Wills>,
     connections: Arc<Connections>,
+    retained: Arc<Retained>,
+    sessions: Arc<Sessions>,
     accepting: AtomicBool,
     runtime: OwnRuntime,
 }
 
 impl EmbeddedBroker {
-    /// Starts a broker whose devices' messages go to `intake`.
+    /// Starts a broker whose devices' messages go to `intake`, and whose retained messages are in `store`.
     ///
     /// # Errors
-    /// The address is taken or not ours, or the system gives no threads.
-    pub fn start(settings: &BrokerSettings, intake: impl Intake) -> Result<Arc<Self>, BrokerError> {
+    /// The address is taken or not ours, the system gives no threads, or the store does not answer.
+    pub async fn start(
+        settings: &BrokerSettings,
+        intake: impl Intake,
+        store: Arc<dyn RetainedStore>,
+    ) -> Result<Arc<Self>, BrokerError> {
+        let SessionLimits { messages: max_messages, bytes: max_bytes, .. } = settings.sessions;
+        let backend = MemoryBackend::with_queue_limits(QueueLimits { max_messages, max_bytes });
+        let storage = Arc::new(DynamicStorage::Memory(backend));
+        let router = Arc::new(MessageRouter::with_storage(Arc::clone(&storage)));
+        retained::keep_none(&router).await;
+        let retained = Retained::load(store, settings.retained).await?;
+        let config = config(settings);
+        let common = Arc::new(Common {
+            router,
+            storage,
+            retained,
+            exactly_once: ExactlyOnce::default(),
+            handed: Arc::default(),
+            largest_packet: config.max_packet_size,
+        });
+        Self::listen(settings, Arc::new(intake), common, config)
+    }
+
+    fn listen(
+        settings: &BrokerSettings,
+        intake: Arc<dyn Intake>,
+        common: Arc<Common>,
+        config: BrokerConfig,
+    ) -> Result<Arc<Self>, BrokerError> {
         let runtime =
             OwnRuntime::new("twinhub-mqtt", settings.threads.max(1)).map_err(BrokerError::Threads)?;
         let handle = runtime.handle().clone();
@@ -113,27 +182,42 @@ impl EmbeddedBroker {
         let listener = listen(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
 
-        let storage = Arc::new(DynamicStorage::Memory(MemoryBackend::new()));
-        let router = Arc::new(MessageRouter::with_storage(Arc::clone(&storage)));
-        let intake: Arc<dyn Intake> = Arc::new(intake);
-        let wills = Arc::new(Wills::new(Arc::clone(&intake), Arc::clone(&router), Arc::clone(&storage)));
-        let hooks = Arc::new(Hooks::new(intake, Arc::clone(&wills)));
+        intake.subscribers().are_told();
+        let wills = Arc::new(Wills::new(Arc::clone(&intake), Arc::clone(&common)));
+        let hooks = Arc::new(Hooks::new(Arc::clone(&intake), Arc::clone(&common), Arc::clone(&wills)));
         let connections = Arc::new(Connections::new(settings.most_clients));
+        let admission = Admission { connections: Arc::clone(&connections), intake: Arc::clone(&intake) };
         let served = Served {
-            config: Arc::new(config(settings).with_event_handler(hooks)),
-            router: Arc::clone(&router),
-            // Access control comes in here: who may connect, publish and subscribe.
-            auth: Arc::new(AllowAllAuthProvider),
-            storage: Arc::clone(&storage),
+            config: Arc::new(config.with_event_handler(hooks)),
+            router: Arc::clone(&common.router),
+            auth: Arc::new(admission),
+            storage: Arc::clone(&common.storage),
             stats: Arc::new(BrokerStats::new()),
             resources: Arc::new(ResourceMonitor::new(unlimited())),
+            common: Arc::clone(&common),
+            connect_within: settings.connect_within,
         };
+        let sessions = Arc::new(Sessions::new(settings.sessions, Arc::clone(&common), intake));
+        let retained = Arc::clone(&common.retained);
+        let handed = Arc::clone(&common.handed);
         handle.spawn(accept::accept(listener, served, Arc::clone(&connections)));
-        handle.spawn(sweep(Arc::clone(&router), storage));
+        handle.spawn(Arc::clone(&retained).write());
+        handle.spawn(sweep(Arc::clone(&common), Arc::clone(&sessions)));
+        handle.spawn(look_through(Arc::clone(&sessions)));
         info!(%address, "embedded broker listens");
         let accepting = AtomicBool::new(true);
-        let lanes = Lanes::new(&router, &handle);
-        Ok(Arc::new(Self { address, lanes, wills, connections, accepting, runtime }))
+        let lanes = Lanes::new(&common.router, &handle);
+        Ok(Arc::new(Self {
+            address,
+            lanes,
+            handed,
+            wills,
+            connections,
+            retained,
+            sessions,
+            accepting,
+            runtime,
+        }))
     }
 
     /// Where it listens.
@@ -145,20 +229,45 @@ impl EmbeddedBroker {
 
 #[async_trait]
 impl Link for EmbeddedBroker {
-    async fn publish(&self, message: &Outgoing, expires_in: Option<Duration>) -> Result<(), LinkError> {
+    async fn publish(
+        &self,
+        message: &Outgoing,
+        expires_in: Option<Duration>,
+    ) -> Result<Published, LinkError> {
+        self.handed.note(message, expires_in);
         let mut packet = PublishPacket::new(message.topic.clone(), message.payload.clone(), QoS::AtLeastOnce);
         if let Some(seconds) = expires_in.map(whole_seconds) {
             packet = packet.with_message_expiry_interval(seconds);
         }
         packet.retain = message.retain;
-        self.lanes.route(packet).await.map_err(|_| LinkError("the embedded broker has stopped".into()))
+        // In its order, as the lanes are: at the first poll.
+        let kept = message.retain.then(|| self.keep(message, &packet));
+        let stopped = || LinkError("the embedded broker has stopped".into());
+        self.lanes.route(packet).await.map_err(|_| stopped())?;
+        if let Some(kept) = kept {
+            kept.await.map_err(|_| stopped())?.map_err(|_| stopped())?;
+        }
+        Ok(Published::Taken) // who listens was known before
+    }
+
+    fn recall(&self, command: CommandId) {
+        self.handed.forget(command);
     }
 
     fn state(&self) -> LinkState {
+        let (clients, most, connections_refused) = self.connections.figures();
         LinkState {
             connected: self.accepting.load(Ordering::Acquire),
             detail: format!("embedded broker on {}", self.address),
-            connections: self.connections.count() as u64,
+            connections: clients as u64,
+            withheld: self.handed.withheld(),
+            warning: None,
+            broker: Some(BrokerFigures {
+                most_connections: most as u64,
+                connections_refused,
+                retained: self.retained.figures(),
+                sessions: self.sessions.figures(),
+            }),
         }
     }
 
@@ -182,6 +291,18 @@ impl Link for EmbeddedBroker {
     }
 }
 
+impl EmbeddedBroker {
+    /// Retains what the hub says. What says that a device is gone takes all of the device's with it.
+    fn keep(&self, message: &Outgoing, packet: &PublishPacket) -> oneshot::Receiver<Settled> {
+        if let Some(device) = topics::farewell(message) {
+            self.retained.clear_below(&device, Receipt::nobody());
+        }
+        let (receipt, kept) = Receipt::channel();
+        self.retained.take(packet, receipt);
+        kept
+    }
+}
+
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A port is free again as soon as the program before has ended, not a minute later.
@@ -191,11 +312,14 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 fn config(settings: &BrokerSettings) -> BrokerConfig {
+    // Somewhat larger payloads than the hub takes are rejected at its door, where people see it.
+    let largest = settings.largest_payload.saturating_mul(2).max(settings.retained.message);
     let mut config = BrokerConfig::new()
         .with_max_clients(settings.most_clients)
-        .with_max_packet_size(settings.largest_payload.saturating_mul(2).saturating_add(PACKET_HEADROOM))
+        .with_max_packet_size(largest.saturating_add(PACKET_HEADROOM))
         .with_session_expiry(LONGEST_SESSION);
     config.topic_alias_maximum = MOST_TOPIC_ALIASES;
+    config.server_receive_maximum = u16::try_from(gate::MOST_UNSETTLED).ok();
     config.sys_topics_enabled = false;
     config
 }
@@ -212,14 +336,24 @@ fn unlimited() -> ResourceLimits {
     }
 }
 
-async fn sweep(router: Arc<MessageRouter>, storage: Arc<DynamicStorage>) {
+async fn sweep(common: Arc<Common>, sessions: Arc<Sessions>) {
     let mut tick = tokio::time::interval(SWEEP_EVERY);
     loop {
         tick.tick().await;
-        if let Err(error) = storage.cleanup_expired().await {
+        common.retained.sweep();
+        common.handed.sweep();
+        if let Err(error) = common.storage.cleanup_expired().await {
             warn!(%error, "expired sessions were not swept");
         }
-        router.sweep_sessions().await;
+        sessions.sweep(&common.router).await;
+    }
+}
+
+async fn look_through(sessions: Arc<Sessions>) {
+    let mut tick = tokio::time::interval(sessions::LOOK_EVERY);
+    loop {
+        tick.tick().await;
+        sessions.look().await;
     }
 }
 

@@ -7,6 +7,9 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::listening::Listening;
+use super::subscribers::Subscribers;
+use crate::domain::DeviceId;
+use crate::domain::twin::Ear;
 use crate::receipt::Receipt;
 
 /// A message as a link took it in.
@@ -41,6 +44,23 @@ pub trait Intake: Send + Sync + 'static {
     /// Takes a message in; never waits. `receipt` is settled, on whatever thread, with `Ok` when the
     /// message is to be acknowledged, and as lost when it must come again.
     fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>);
+
+    /// A client published where it must not: counted and kept for people to see, and nothing else comes of it.
+    fn refuse(&self, topic: &str, payload: &[u8], reason: &'static str, detail: String);
+
+    /// A message on a topic that nobody reads.
+    fn unread(&self, topic: &str);
+
+    /// Who is connected and listens: a broker that knows tells it.
+    fn subscribers(&self) -> Arc<Subscribers>;
+
+    /// What is said to these devices there is heard now.
+    fn heard(&self, devices: Vec<(DeviceId, Ear)>);
+
+    /// Is a client of this name a device that the hub has?
+    async fn knows(&self, _client: &str) -> bool {
+        false
+    }
 
     /// The topics that it wants beside those of the dialects.
     fn listening(&self) -> Arc<Listening>;

@@ -4,6 +4,7 @@
 mod acks;
 mod address;
 mod backoff;
+mod dropped;
 mod ears;
 mod poll;
 mod publishes;
@@ -21,12 +22,13 @@ use tokio::sync::watch;
 use self::acks::Acks;
 pub use self::address::{BadAddress, BrokerAddress};
 use self::backoff::Backoff;
+use self::dropped::Dropped;
 use self::poll::Poller;
 use self::publishes::{MOST_PUBLISHES, Publishes};
 use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
 use super::runtime::OwnRuntime;
-use super::{Link, LinkError, LinkState, Outgoing};
+use super::{Link, LinkError, LinkState, Outgoing, Published};
 
 /// How long the broker keeps the session, with the messages in it, while the hub is away.
 const SESSION_EXPIRY: Duration = Duration::from_hours(7 * 24);
@@ -79,6 +81,7 @@ struct Shared {
     acks: Arc<Acks>,
     publishes: Publishes,
     state: Mutex<LinkState>,
+    dropped: Dropped,
     stopped: AtomicBool,
     phase: watch::Sender<Phase>,
 }
@@ -128,6 +131,7 @@ impl RumqttcLink {
                 detail: format!("{}: connecting", settings.address),
                 ..LinkState::default()
             }),
+            dropped: Dropped::default(),
             stopped: AtomicBool::new(false),
             phase: watch::Sender::new(Phase::Running),
         });
@@ -144,6 +148,7 @@ impl RumqttcLink {
             listens,
             numbers,
             awaits_dialects: false,
+            asks_dropped: true,
         };
         runtime.handle().spawn(poller.run());
         Ok(Arc::new(Self { shared, client, runtime }))
@@ -152,12 +157,17 @@ impl RumqttcLink {
 
 #[async_trait]
 impl Link for RumqttcLink {
-    async fn publish(&self, message: &Outgoing, expires_in: Option<Duration>) -> Result<(), LinkError> {
+    async fn publish(
+        &self,
+        message: &Outgoing,
+        expires_in: Option<Duration>,
+    ) -> Result<Published, LinkError> {
         self.shared.publishes.publish(message, expires_in).await
     }
 
     fn state(&self) -> LinkState {
-        self.shared.lock_state().clone()
+        let state = self.shared.lock_state().clone();
+        LinkState { warning: self.shared.dropped.warning(), ..state }
     }
 
     async fn stop_intake(&self) {
@@ -180,12 +190,13 @@ impl Link for RumqttcLink {
 
 impl Shared {
     fn connected(&self) {
-        *self.lock_state() = LinkState { connected: true, detail: self.address.to_string(), connections: 1 };
+        let detail = self.address.to_string();
+        *self.lock_state() = LinkState { connected: true, detail, connections: 1, ..LinkState::default() };
     }
 
     fn disconnected(&self, reason: &str) {
         let detail = format!("{}: {reason}", self.address);
-        *self.lock_state() = LinkState { connected: false, detail, connections: 0 };
+        *self.lock_state() = LinkState { detail, ..LinkState::default() };
     }
 
     fn is_stopped(&self) -> bool {

@@ -8,16 +8,18 @@ pub mod link;
 pub mod listening;
 pub mod rejections;
 mod runtime;
+pub mod subscribers;
 #[cfg(test)]
 mod testing;
 pub mod topics;
+pub mod unread;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::domain::Timestamp;
+use crate::domain::{CommandId, Timestamp};
 
 pub use intake::{Arrived, Intake, Room};
 pub use topics::outgoing;
@@ -43,7 +45,11 @@ pub trait Link: Send + Sync + 'static {
     ///
     /// # Errors
     /// The connection went before the acknowledgement came: publish again.
-    async fn publish(&self, message: &Outgoing, expires_in: Option<Duration>) -> Result<(), LinkError>;
+    async fn publish(&self, message: &Outgoing, expires_in: Option<Duration>)
+    -> Result<Published, LinkError>;
+
+    /// A command is over: no device is to get it any more, as far as the broker can still be kept from it.
+    fn recall(&self, _command: CommandId) {}
 
     /// How the link is.
     fn state(&self) -> LinkState;
@@ -54,6 +60,15 @@ pub trait Link: Send + Sync + 'static {
 
     /// Closes connections with a reason, after what was settled has been acknowledged.
     async fn close(&self);
+}
+
+/// What the broker said to a publish that it took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// It has it, and does not say that nobody listens.
+    Taken,
+    /// Nobody listens, and it keeps it for nobody.
+    Unheard,
 }
 
 /// Why a message was not published.
@@ -69,6 +84,12 @@ pub struct LinkState {
     pub detail: String,
     /// Connections held (embedded), or 1 or 0.
     pub connections: u64,
+    /// Commands that were over, and were kept from their devices (embedded).
+    pub withheld: u64,
+    /// What people should know of the broker though it works.
+    pub warning: Option<String>,
+    /// How the embedded broker stands, where it is that.
+    pub broker: Option<broker::BrokerFigures>,
 }
 
 /// MQTT counts the time that a message may be kept in whole seconds; begun ones count.

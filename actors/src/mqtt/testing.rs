@@ -8,6 +8,9 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 
 use super::intake::{Arrived, Intake, Room};
 use super::listening::Listening;
+use super::subscribers::Subscribers;
+use crate::domain::DeviceId;
+use crate::domain::twin::{Audience, Ear, Listeners as _};
 use crate::receipt::{Receipt, Taken};
 
 /// A test that waits longer than this has failed.
@@ -20,6 +23,10 @@ pub(super) struct Desk {
     tray: mpsc::UnboundedSender<Lying>,
     pile: Arc<Mutex<mpsc::UnboundedReceiver<Lying>>>,
     pub(super) listening: Arc<Listening>,
+    pub(super) subscribers: Arc<Subscribers>,
+    /// What was refused, as `reason topic`, what nobody reads, and who is heard now.
+    pub(super) notes: Arc<std::sync::Mutex<Vec<String>>>,
+    known: Arc<[String]>,
 }
 
 /// A message on the desk.
@@ -37,7 +44,15 @@ impl Desk {
             tray,
             pile: Arc::new(Mutex::new(pile)),
             listening: Arc::default(),
+            subscribers: Arc::default(),
+            notes: Arc::default(),
+            known: Arc::default(),
         }
+    }
+
+    /// One that has these devices.
+    pub(super) fn knowing(devices: &[&str]) -> Self {
+        Self { known: devices.iter().map(|device| (*device).to_owned()).collect(), ..Self::with_room(10) }
     }
 
     /// The next message that came.
@@ -52,6 +67,31 @@ impl Desk {
             lying.push(self.next().await);
         }
         lying
+    }
+
+    /// Waits until what was noted is as `expected` says.
+    pub(super) async fn noted(&self, expected: &[&str]) {
+        within(async {
+            while *self.notes.lock().unwrap() != expected {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Who listens to the commands of the device, once it is as `expected`.
+    pub(super) async fn hears_commands(&self, device: &str, expected: Audience) {
+        let device = DeviceId::parse(device).unwrap();
+        within(async {
+            while self.subscribers.audience(&device, Ear::Commands, Audience::Somebody) != expected {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    fn note(&self, line: String) {
+        self.notes.lock().unwrap().push(line);
     }
 
     /// True when nothing lies there now.
@@ -93,6 +133,28 @@ impl Intake for Desk {
         self.tray.send(Lying { message, receipt, room }).ok().unwrap();
     }
 
+    fn refuse(&self, topic: &str, _: &[u8], reason: &'static str, _: String) {
+        self.note(format!("{reason} {topic}"));
+    }
+
+    fn unread(&self, topic: &str) {
+        self.note(format!("unread {topic}"));
+    }
+
+    fn subscribers(&self) -> Arc<Subscribers> {
+        Arc::clone(&self.subscribers)
+    }
+
+    fn heard(&self, devices: Vec<(DeviceId, Ear)>) {
+        for (device, ear) in devices {
+            self.note(format!("{device} hears {ear:?}"));
+        }
+    }
+
+    async fn knows(&self, client: &str) -> bool {
+        self.known.iter().any(|known| known == client)
+    }
+
     fn listening(&self) -> Arc<Listening> {
         Arc::clone(&self.listening)
     }
@@ -116,6 +178,16 @@ impl Intake for Rubber {
     fn take(&self, _: Arrived, receipt: Receipt, _: Option<Room>) {
         receipt.settle(Ok(Taken::default()));
     }
+
+    fn refuse(&self, _: &str, _: &[u8], _: &'static str, _: String) {}
+
+    fn unread(&self, _: &str) {}
+
+    fn subscribers(&self) -> Arc<Subscribers> {
+        Arc::default()
+    }
+
+    fn heard(&self, _: Vec<(DeviceId, Ear)>) {}
 
     fn listening(&self) -> Arc<Listening> {
         Arc::default()

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 
 use super::Outgoing;
-use crate::domain::{DeviceId, Publish};
+use crate::domain::{CommandId, DeviceId, Json, Publish};
 
 const ROOT: &str = "iot/devices/";
+/// The first level of every native topic.
+pub const FIRST_LEVEL: &str = "iot";
 
 /// A native topic, taken apart. The device is as the topic has it, not yet checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,24 @@ pub enum Leaf<'a> {
     Firmware,
     /// Hub → device: the image that it is to come to.
     Update,
+}
+
+/// An attempt at a command, as its message says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub command: CommandId,
+    /// From 1.
+    pub attempt: u8,
+}
+
+/// Which attempt at which command a message to a device is; none where it is something else.
+#[must_use]
+pub fn attempt(payload: &[u8]) -> Option<Attempt> {
+    let message = Json::parse(payload).ok()?;
+    let message = message.as_object()?;
+    let command = CommandId::parse(message.get("id")?.as_str()?)?;
+    let Json::Number(attempt) = message.get("attempt")? else { return None };
+    Some(Attempt { command, attempt: attempt.as_str().parse().ok()? })
 }
 
 /// Takes a topic apart; none when it is no native one.
@@ -119,6 +139,14 @@ pub fn outgoing(id: u64, device: &DeviceId, publish: Publish) -> Outgoing {
     Outgoing { id, topic, payload, retain, until }
 }
 
+/// The root of a device's topics, where `message` is the last that is ever said to it: it was deleted.
+#[must_use]
+pub fn farewell(message: &Outgoing) -> Option<String> {
+    let native = parse(&message.topic)?;
+    let is_last = message.retain && message.payload.is_empty() && native.leaf == Leaf::Configuration;
+    is_last.then(|| format!("{ROOT}{}", native.device))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +199,8 @@ mod tests {
         assert_eq!((configuration.id, configuration.retain), (8, true));
         assert_eq!(configuration.topic, "iot/devices/pump-1/configuration");
         let gone = outgoing(9, &device, Publish::NoConfiguration);
+        assert_eq!(farewell(&gone).as_deref(), Some("iot/devices/pump-1"));
+        assert_eq!((farewell(&configuration), farewell(&desired)), (None, None));
         assert_eq!((gone.topic, gone.retain, &*gone.payload), (configuration.topic, true, &b""[..]));
     }
 }

@@ -179,6 +179,7 @@ async fn a_filter_that_takes_too_long_is_given_up() {
         store: house.store.clone(),
         clock: house.clock.clone(),
         journal: house.hub.journal.clone(),
+        counters: Arc::clone(&house.hub.counters),
         patience: Duration::from_secs(5),
         processors: 2,
         learned: OnceCell::new(),

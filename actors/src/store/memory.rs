@@ -2,6 +2,7 @@
 
 mod automation;
 mod fleet;
+mod retained;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,8 @@ use self::fleet::Kept;
 use super::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
     DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, DeviceSort, EventQuery, Extent, Head, JobCounts,
-    JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError, select,
+    JobDevicePage, JobDeviceQuery, Record, Replayed, RetainedMessage, RunPage, RunQuery, Store, StoreError,
+    select,
 };
 use crate::domain::alarm::{Alarm, AlarmId};
 use crate::domain::fleet::{JobId, RecordKind};
@@ -46,6 +48,7 @@ struct Inner {
     outbox: BTreeMap<u64, Outgoing>,
     automated: Automated,
     fleet: Kept,
+    retained: BTreeMap<Arc<str>, RetainedMessage>,
 }
 
 impl MemoryStore {
@@ -325,6 +328,7 @@ impl Inner {
                 return; // here already
             }
             self.head.seq = last.seq;
+            self.head.at = Some(batch.at);
             self.journal.push((batch.at, batch.events.to_vec()));
         }
         for recorded in batch.events.iter() {

@@ -11,6 +11,7 @@ pub mod codec;
 mod contract;
 mod fleet;
 pub mod memory;
+mod retained;
 pub(crate) mod select;
 pub mod sql;
 
@@ -20,7 +21,8 @@ pub use automation::{
 };
 pub use fleet::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, Record, Sweep};
 pub use memory::MemoryStore;
-pub use sql::{SqlOptions, SqlStore};
+pub use retained::{RetainedChange, RetainedMessage, RetainedStore};
+pub use sql::{Keeping, SqlOptions, SqlStore};
 
 use std::sync::Arc;
 
@@ -106,6 +108,8 @@ pub struct Head {
     pub number: i64,
     /// The largest id of an outgoing message given, 0 when none was.
     pub outgoing: u64,
+    /// The last moment that the store knows of; none where nothing was written.
+    pub at: Option<Timestamp>,
 }
 
 /// Which devices, in which order, which part of them.
@@ -246,6 +250,10 @@ pub enum StoreError {
     /// What is stored does not make sense to this program.
     #[error("{operation}: the stored data are damaged: {detail}")]
     Damaged { operation: &'static str, detail: String },
+    /// Other events stand where this batch's were to go: another program writes to the same store. Nothing of the
+    /// batch was done, and no later try can succeed.
+    #[error("{operation}: another program has written to the same store: {detail}")]
+    Conflict { operation: &'static str, detail: String },
 }
 
 /// A durable store.

@@ -8,6 +8,7 @@ use crate::domain::alarm::{Alarm, Originator};
 use crate::domain::rules::{RuleId, RunEntry, RunOutcome};
 use crate::domain::series::{HistoryQuery, StoredReading};
 use crate::domain::text::{order_key, searched};
+use crate::domain::twin::presence::SHORTEST_SILENCE_MS;
 use crate::domain::{
     DeviceId, DeviceNumber, Event, EventBody, Json, Recorded, Scalar, Status, Timestamp, Twin,
 };
@@ -166,7 +167,9 @@ pub fn makes_twin(event: &Event) -> bool {
 /// What the store knows of when this twin is to be woken; none where nothing waits.
 pub fn deadline(twin: &Twin) -> Option<Deadline> {
     let wake_at = twin.wake_at(Timestamp::default());
-    let silence = match (twin.status, twin.last_seen, twin.silence_ms()) {
+    // Of an unknown rhythm the shortest: how long such a device may be silent is set with the hub, not with it. A twin
+    // that is woken too early finds nothing to do and waits on.
+    let silence = match (twin.status, twin.last_seen, twin.silence_ms(SHORTEST_SILENCE_MS)) {
         (Status::Online, Some(seen), Some(silence)) => Some((seen, silence)),
         _ => None,
     };

@@ -1,5 +1,5 @@
-//! Where a redirect may lead: not back into the house. A name is resolved here, and what was looked at is what is
-//! connected to; so a name that says one thing when it is checked and another when it is used gains nothing.
+//! Addresses, and the names that stand for them. A name is resolved here, and what was looked at is what is connected
+//! to; so a name that says one thing when it is checked and another when it is used gains nothing.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,19 +8,20 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use super::reach::Reach;
+
 /// Asks for the addresses of a name.
 pub(super) type LookUp = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
-/// Resolves names, for all or for those alone who go outward.
+/// Resolves names to addresses where requests may go.
 pub(super) struct Resolver {
     pub look_up: LookUp,
-    pub outward_only: bool,
+    pub reach: Arc<Reach>,
+    /// The port that is connected to.
+    pub port: u16,
+    /// Another sent us there.
+    pub redirected: bool,
 }
-
-/// Why a redirect is not followed.
-#[derive(Debug, thiserror::Error)]
-#[error("`{0}` is an address of this machine or its own network, where redirects are not followed to")]
-pub(super) struct Inward(pub String);
 
 /// Asks the system.
 pub(super) fn system() -> LookUp {
@@ -31,18 +32,19 @@ pub(super) fn system() -> LookUp {
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (found, outward_only) = ((self.look_up)(name.as_str().to_owned()), self.outward_only);
+        let found = (self.look_up)(name.as_str().to_owned());
+        let (reach, port, redirected) = (Arc::clone(&self.reach), self.port, self.redirected);
         Box::pin(async move {
-            let mut found = found.await?;
-            if outward_only {
-                let any = !found.is_empty();
-                found.retain(|ip| !is_inward(*ip));
-                if any && found.is_empty() {
-                    return Err(Inward(name.as_str().to_owned()).into());
-                }
+            let found = found.await?;
+            let check = |ip: &IpAddr| reach.check(name.as_str(), *ip, port, redirected);
+            let (good, bad): (Vec<_>, Vec<_>) = found.into_iter().partition(|ip| check(ip).is_ok());
+            if good.is_empty()
+                && let Some(refused) = bad.iter().find_map(|ip| check(ip).err())
+            {
+                return Err(refused.into());
             }
             // Port 0 stands for the one in the address.
-            Ok(Box::new(found.into_iter().map(|ip| SocketAddr::new(ip, 0))) as Addrs)
+            Ok(Box::new(good.into_iter().map(|ip| SocketAddr::new(ip, 0))) as Addrs)
         })
     }
 }
@@ -71,29 +73,40 @@ fn is_inward_v4(ip: Ipv4Addr) -> bool {
 }
 
 fn is_inward_v6(ip: Ipv6Addr) -> bool {
-    let part = ip.segments();
-    let last = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        is_inward_v4(Ipv4Addr::new(a, b, c, d))
-    };
-    match part {
-        // `::`, `::1`, `::10.0.0.1` and `::ffff:10.0.0.1`; also `::ffff:0:10.0.0.1`.
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => {
-            ip.is_loopback() || ip.is_unspecified() || last(high, low)
-        }
-        // NAT64, where a gateway makes it IPv4; its local form may lead anywhere.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => last(high, low),
+    if let Some(ip) = carried(ip) {
+        return is_inward_v4(ip);
+    }
+    match ip.segments() {
+        // A gateway's own form of NAT64 may lead anywhere.
         [0x64, 0xff9b, 1, ..] => true,
-        // 6to4 carries its IPv4 address in front, Teredo behind and turned round.
-        [0x2002, high, low, ..] => last(high, low),
-        [0x2001, 0, .., high, low] => last(!high, !low),
-        // Unique-local, link-local, site-local, multicast.
+        // Loopback and nobody; unique-local, link-local, site-local, multicast.
         [first, ..] => {
-            first & 0xfe00 == 0xfc00
+            ip.is_loopback()
+                || ip.is_unspecified()
+                || first & 0xfe00 == 0xfc00
                 || first & 0xffc0 == 0xfe80
                 || first & 0xffc0 == 0xfec0
                 || first & 0xff00 == 0xff00
         }
+    }
+}
+
+/// The IPv4 address that one of IPv6 carries, and that packets to it come to.
+pub(super) fn carried(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let v4 = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Some(Ipv4Addr::new(a, b, c, d))
+    };
+    match ip.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None, // `::` and `::1` are IPv6's own
+        // `::10.0.0.1` and `::ffff:10.0.0.1`; also `::ffff:0:10.0.0.1`.
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => v4(high, low),
+        // NAT64, where a gateway makes it IPv4.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
+        // 6to4 carries its IPv4 address in front, Teredo behind and turned round.
+        [0x2002, high, low, ..] => v4(high, low),
+        [0x2001, 0, .., high, low] => v4(!high, !low),
+        _ => None,
     }
 }
 
@@ -154,13 +167,13 @@ mod tests {
         }
     }
 
-    async fn resolve(addresses: &[&str], outward_only: bool) -> Result<Vec<String>, String> {
+    async fn resolve(addresses: &[&str], redirected: bool) -> Result<Vec<String>, String> {
         let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
         let look_up: LookUp = Arc::new(move |_| {
             let addresses = addresses.clone();
             Box::pin(async move { Ok(addresses) })
         });
-        let resolver = Resolver { look_up, outward_only };
+        let resolver = Resolver { look_up, reach: Arc::default(), port: 80, redirected };
         let found = resolver.resolve("hook.example".parse().unwrap()).await;
         found.map(|all| all.map(|a| a.ip().to_string()).collect()).map_err(|error| error.to_string())
     }
@@ -169,9 +182,11 @@ mod tests {
     #[tokio::test]
     async fn gives_only_addresses_that_were_checked() {
         assert_eq!(resolve(&["8.8.8.8", "127.0.0.1", "::1"], true).await.unwrap(), ["8.8.8.8"]);
-        assert_eq!(resolve(&["10.0.0.1"], false).await.unwrap(), ["10.0.0.1"]);
+        assert_eq!(resolve(&["10.0.0.1", "127.0.0.1"], false).await.unwrap(), ["10.0.0.1"]);
         let refused = resolve(&["10.0.0.1", "fd00::1"], true).await.unwrap_err();
         assert!(refused.starts_with("`hook.example` is an address of this machine"), "{refused}");
+        let refused = resolve(&["127.0.0.1"], false).await.unwrap_err();
+        assert!(refused.contains("`webhook-allow`"), "{refused}");
         assert!(resolve(&[], true).await.unwrap().is_empty());
     }
 }

@@ -1,6 +1,8 @@
 //! One attempt at a webhook: the request, the redirects it is sent along, and what came of it.
 
+use std::collections::HashMap;
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{
@@ -8,12 +10,13 @@ use reqwest::header::{
 };
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, Url};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use url::Host;
 use uuid::Uuid;
 
-use super::address::{Inward, LookUp, Resolver, is_inward};
+use super::address::{LookUp, Resolver};
+use super::reach::{Reach, Refused};
 use super::retry::Meaning;
 use super::sign::signature;
 use crate::domain::Timestamp;
@@ -37,15 +40,11 @@ const OUR_PREFIX: &str = "x-twinhub-";
 /// Sends requests.
 pub(super) struct Sender {
     look_up: LookUp,
-    /// Redirects may lead anywhere.
-    private_redirects: bool,
-    /// Made when the first is sent: reading the system's certificates takes a while, and most hubs never send.
-    clients: OnceCell<Clients>,
-}
-
-struct Clients {
-    anywhere: Client,
-    outward: Client,
+    reach: Arc<Reach>,
+    /// By what their resolvers must know: whether another sent us there, and the port, where it makes a difference.
+    /// Each is made when it is needed first: reading the system's certificates takes a while, and most hubs never
+    /// send.
+    clients: Mutex<HashMap<(bool, Option<u16>), Client>>,
 }
 
 /// What is to be sent.
@@ -73,21 +72,22 @@ enum NoAnswer {
 }
 
 impl Sender {
-    pub(super) fn new(look_up: LookUp, private_redirects: bool) -> Self {
-        Self { look_up, private_redirects, clients: OnceCell::new() }
+    pub(super) fn new(look_up: LookUp, reach: Reach) -> Self {
+        Self { look_up, reach: Arc::new(reach), clients: Mutex::default() }
     }
 
     /// Tries once, for as long as the delivery says.
     pub(super) async fn attempt(&self, order: &Order) -> Outcome {
-        // Not on the receiver's time.
-        let clients = match self.clients().await {
-            Ok(clients) => clients,
-            Err(why) => return Outcome::NotNow(why, None),
-        };
+        // Not on the receiver's time: reading certificates.
+        if let Ok(url) = address(&order.delivery.url)
+            && let Err(why) = self.client(&url, false).await
+        {
+            return Outcome::NotNow(why, None);
+        }
         let millis = u64::try_from(order.delivery.timeout_ms).unwrap_or(0).max(1);
         let patience = Duration::from_millis(millis).min(LONGEST);
         let until = Instant::now() + patience;
-        let mut response = match timeout_at(until, self.follow(clients, order)).await {
+        let mut response = match timeout_at(until, self.follow(order)).await {
             Ok(Ok(response)) => response,
             Ok(Err(NoAnswer::NotNow(why))) => return Outcome::NotNow(why, None),
             Ok(Err(NoAnswer::Never(why))) => return Outcome::Never(why),
@@ -108,17 +108,16 @@ impl Sender {
 
     /// Sends it, and sends it on where it is redirected. The method and the body stay as they are: a webhook that
     /// became a GET on its way would be taken and do nothing. Only 303 says that it was taken, and asks for that.
-    async fn follow(&self, clients: &Clients, order: &Order) -> Result<Response, NoAnswer> {
+    async fn follow(&self, order: &Order) -> Result<Response, NoAnswer> {
         let delivery = &order.delivery;
         let mut url = address(&delivery.url)?;
         let mut method = Method::from_bytes(delivery.method.as_bytes()).map_err(|error| never(&error))?;
         let mut body = (method != Method::GET).then(|| delivery.body.to_string());
         let mut headers = headers(order, body.as_deref())?;
         for redirects in 0..=MOST_REDIRECTS {
-            let client = match (redirects, self.private_redirects) {
-                (0, _) | (_, true) => &clients.anywhere,
-                _ => &clients.outward,
-            };
+            let redirected = redirects > 0;
+            self.look_at(&url, redirected)?;
+            let client = self.client(&url, redirected).await.map_err(NoAnswer::NotNow)?;
             let mut request = client.request(method.clone(), url.clone()).headers(headers.clone());
             if let Some(body) = &body {
                 request = request.body(body.clone());
@@ -145,43 +144,43 @@ impl Sender {
         let Some(location) = header(response, &LOCATION) else { return Ok(None) };
         let next = from.join(location).map_err(|error| NoAnswer::Never(format!("redirected: {error}")))?;
         address(next.as_str())?;
-        if self.private_redirects {
-            return Ok(Some(next));
-        }
-        if from.scheme() == "https" && next.scheme() == "http" {
+        if from.scheme() == "https" && next.scheme() == "http" && !self.reach.private_redirects {
             return Err(NoAnswer::Never("redirected from https to http, which is not followed".into()));
-        }
-        // Names are looked at as they are resolved; these are not resolved.
-        let inward = match next.host() {
-            Some(Host::Ipv4(ip)) => is_inward(ip.into()),
-            Some(Host::Ipv6(ip)) => is_inward(ip.into()),
-            Some(Host::Domain(_)) | None => false,
-        };
-        if inward {
-            return Err(never(&Inward(next.host_str().unwrap_or_default().to_owned())));
         }
         Ok(Some(next))
     }
 
-    /// The clients, or why there are none just now.
-    async fn clients(&self) -> Result<&Clients, String> {
-        let build = |outward_only| {
-            let resolver = Resolver { look_up: LookUp::clone(&self.look_up), outward_only };
-            Client::builder()
-                .redirect(Policy::none())
-                .no_proxy()
-                .pool_idle_timeout(IDLE)
-                .pool_max_idle_per_host(2)
-                .dns_resolver(resolver)
+    /// May it go there, as far as the URL says? Names are looked at as they are resolved; addresses are not resolved.
+    fn look_at(&self, url: &Url, redirected: bool) -> Result<(), NoAnswer> {
+        let ip = match url.host() {
+            Some(Host::Ipv4(ip)) => ip.into(),
+            Some(Host::Ipv6(ip)) => ip.into(),
+            Some(Host::Domain(_)) | None => return Ok(()),
         };
-        let (anywhere, outward) = (build(false), build(true));
-        let make = move || Ok(Clients { anywhere: anywhere.build()?, outward: outward.build()? });
-        let made = || async {
-            let made = tokio::task::spawn_blocking(make).await;
-            let made = made.map_err(|error| error.to_string())?;
-            made.map_err(|error: reqwest::Error| told(&error))
-        };
-        self.clients.get_or_try_init(made).await
+        let (host, port) =
+            (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+        self.reach.check(host, ip, port, redirected).map_err(|refused| never(&refused))
+    }
+
+    /// The client for this URL, or why there is none just now.
+    async fn client(&self, url: &Url, redirected: bool) -> Result<Client, String> {
+        let port = url.port_or_known_default().unwrap_or_default();
+        let key = (redirected, Some(port).filter(|port| self.reach.minds_port(*port)));
+        let mut clients = self.clients.lock().await;
+        if let Some(client) = clients.get(&key) {
+            return Ok(client.clone());
+        }
+        let (look_up, reach) = (LookUp::clone(&self.look_up), Arc::clone(&self.reach));
+        let builder = Client::builder()
+            .redirect(Policy::none())
+            .no_proxy()
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(2)
+            .dns_resolver(Resolver { look_up, reach, port, redirected });
+        let made = tokio::task::spawn_blocking(move || builder.build()).await;
+        let client = made.map_err(|error| error.to_string())?.map_err(|error| told(&error))?;
+        clients.insert(key, client.clone());
+        Ok(client)
     }
 }
 
@@ -264,8 +263,8 @@ fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
 }
 
 fn no_answer(error: reqwest::Error) -> NoAnswer {
-    if let Some(inward) = sources(&error).find_map(|cause| cause.downcast_ref::<Inward>()) {
-        return never(inward);
+    if let Some(refused) = sources(&error).find_map(|cause| cause.downcast_ref::<Refused>()) {
+        return never(refused);
     }
     if error.is_builder() { NoAnswer::Never(told(&error)) } else { NoAnswer::NotNow(told(&error)) }
 }

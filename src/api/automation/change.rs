@@ -8,7 +8,6 @@ use twinhub_actors::domain::rules::RuleId;
 use twinhub_actors::domain::rules::model::Origin;
 use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::automation::{DeleteRule, EnableRule, Expect, PutRule, RuleRefusal, RuleStood};
-use uuid::Uuid;
 
 use super::rules::{find_rule, last_runs};
 use super::{ask, view};
@@ -72,7 +71,7 @@ pub async fn post_rule(
         None => {
             let mut names = names(&body);
             loop {
-                let name = names.next().unwrap_or_else(|| Uuid::now_v7().to_string());
+                let name = names.next().unwrap_or_else(|| twinhub_actors::clock::new_id().to_string());
                 body.insert("id", name.into());
                 match put(&state, body.clone(), Expect::New).await {
                     Err(ApiError::Rule(RuleRefusal::Taken(_))) => {}

@@ -79,8 +79,9 @@ pub async fn check_file(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let running = super::read(&state).await?.rules;
+    let secrets = state.hub.settings.secrets.clone();
     let parsed = actix_web::web::block(move || {
-        RuleFile::parse(&text, &Origin::File("check".into())).map(|file| {
+        RuleFile::parse_with(&text, &Origin::File("check".into()), &secrets).map(|file| {
             let tests = run_tests(&file);
             (file, tests)
         })

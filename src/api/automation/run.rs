@@ -89,10 +89,11 @@ pub async fn test_rule(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let (stands, read) = find_rule(&state, &id).await?;
+    let secrets = state.hub.settings.secrets.clone();
     let verdicts = actix_web::web::block(move || {
         let mut source = stands.rule.source.object();
         source.insert("id", stands.rule.id.as_str().into());
-        let tests = file::parse_rule(&source).map(|(_, tests)| tests).unwrap_or_default(); // it checked out before
+        let tests = file::parse_rule_with(&source, &secrets).map(|(_, tests)| tests).unwrap_or_default(); // it checked out before
         let rules: Vec<_> = read.rules.iter().map(|other| (*other.rule).clone()).collect();
         let of = rules.iter().position(|rule| rule.id == stands.rule.id).unwrap_or_default();
         scenario::run(&rules, of, &tests.iter().collect::<Vec<_>>(), tests_begin())

@@ -2,7 +2,7 @@
 
 use twinhub_actors::domain::rules::analysis::Warning;
 use twinhub_actors::domain::rules::model::{Origin, RunMode, TriggerKind};
-use twinhub_actors::domain::rules::{Rule, RunEntry};
+use twinhub_actors::domain::rules::{Rule, RunEntry, veil};
 use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use twinhub_actors::messages::automation::RuleStands;
 
@@ -54,7 +54,7 @@ pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) 
     // In the words of whoever wrote it, in whichever form.
     let source = rule.source.object();
     let zone = rule.zone(&source);
-    let written = &stands.sent.clone().unwrap_or(source);
+    let written = &veil::hide(&stands.sent.clone().unwrap_or(source));
     let (file, template) = match &rule.origin {
         Origin::File(path) => (Json::from(&**path), Json::Null),
         Origin::Api => (Json::Null, Json::Null),
@@ -96,7 +96,7 @@ pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) 
 #[must_use]
 pub fn whole(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
     let mut object = rule(stands, last, warnings);
-    object.insert("rule", stands.rule.source.object().into());
+    object.insert("rule", veil::hide(&stands.rule.source.object()).into());
     object
 }
 

@@ -130,7 +130,7 @@ fn broken_off(error: &impl std::fmt::Display) -> ApiError {
 /// A device as a line: what it says itself, so that its template goes on saying the rest. What is not said is not
 /// in it, but that it has no template, where there are templates that it might be given.
 pub(super) fn row(twin: &Twin, may_have_template: bool) -> Object {
-    let head = twin.head();
+    let head = twin.head(twin.updated_at);
     let mut row = twin.said();
     if may_have_template && twin.template_id().is_none() {
         row.insert("template", Json::Null);

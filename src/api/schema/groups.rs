@@ -38,7 +38,7 @@ pub struct GroupItem {
 #[derive(ToSchema)]
 pub struct DeviceCounts {
     total: u64,
-    #[schema(value_type = Object, example = json!({"online": 10, "offline": 1, "unknown": 1}))]
+    #[schema(value_type = Object, example = json!({"online": 10, "offline": 2}))]
     by_status: Object,
     #[schema(value_type = Object, example = json!({"manual": 2, "schedule": 10}))]
     by_mode: Object,

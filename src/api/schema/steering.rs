@@ -14,6 +14,10 @@ pub struct DeviceSettings {
     /// Commands with the device at once: 1 by default, 100 at most.
     #[schema(maximum = 100)]
     in_flight: Option<u8>,
+    /// The words for false and true that its properties have: with `["OFF", "ON"]`, desired `true` and reported `"on"` are
+    /// the same. Two different texts or numbers; `words` in `limits` are those of one property.
+    #[schema(example = json!(["OFF", "ON"]))]
+    words: Option<Vec<String>>,
 }
 
 /// Who drives the twin.

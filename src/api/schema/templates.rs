@@ -42,9 +42,12 @@ pub struct NewTemplate {
     schedule: Option<Vec<ScheduleEntry>>,
     tags: Option<Object>,
     /// By reading what it is expected to be: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`,
-    /// each if it is known.
+    /// each if it is known; `{"power": {"words": ["OFF", "ON"]}}`: its words for false and true.
     limits: Option<Object>,
     settings: Option<DeviceSettings>,
+    /// The words for false and true of all properties, `["OFF", "ON"]`, or by property: `{"power": ["OFF", "ON"]}`. Short
+    /// for `settings.words` and for `words` in `limits`, where they are kept.
+    words: Option<Object>,
     /// By name rules as in rule files. A trigger that says no device means those that have the template.
     rules: Option<Object>,
 }
@@ -61,6 +64,7 @@ pub struct TemplateChange {
     tags: Option<Object>,
     limits: Option<Object>,
     settings: Option<DeviceSettings>,
+    words: Option<Object>,
     rules: Option<Object>,
 }
 

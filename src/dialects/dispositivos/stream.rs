@@ -11,7 +11,6 @@ use actix_web::http::header;
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
-use socket2::Socket;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
@@ -53,10 +52,11 @@ pub async fn stream(
     mut params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, Failed> {
+    let session = state.connections.hold(&request)?;
     let subscriptions = subscribe(&state.hub, None).await?;
     // Whose the serial number is, is asked after that: what changes from now on, the events say.
     let watch = Watch::new(&state.hub, params.text("serial")?, params.text("reclamado")?).await?;
-    let (outlet, chunks) = Outlet::new(ROOM, request.conn_data::<Arc<Socket>>().cloned());
+    let (outlet, chunks) = Outlet::new(ROOM, Some(session));
     let stream = Stream { hub: Arc::clone(&state.hub), closing: state.closing(), ping_after: PING_AFTER };
     actix_rt::spawn(async move {
         let _ = stream.pump(subscriptions, &outlet, watch).await; // it ends when the client has gone

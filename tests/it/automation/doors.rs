@@ -19,7 +19,8 @@ async fn a_webhook_goes_out_signed_and_again_until_it_is_taken() {
         receiver.address
     );
     let rules = Rules::of("tell.yaml", &text);
-    let hub = House::new().with("--rules", rules.folder()).start().await;
+    let house = House::new().with("--rules", rules.folder()).with("--webhook-allow", "127.0.0.1");
+    let hub = house.start().await;
     register(&hub, "oven").await;
     report(&hub, "oven", &json!({ "temperature": 120.5 })).await;
 

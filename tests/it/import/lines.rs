@@ -59,7 +59,7 @@ const WRONG: [(u64, &str, &str, &str); 23] = [
     (16, "", "bad_line", "17 cells, and 14 columns"),
     (17, "device_id", "duplicate", "`pump-1` stands in line 2 already"),
     (18, "serial_number", "duplicate", "`S-1` stands in line 2 already"),
-    (19, "auth_token", "bad_field", "8 to 256 bytes"),
+    (19, "auth_token", "bad_field", "16 to 256 bytes"),
     (20, "auth_token", "bad_field", "nobody has claimed"),
     (21, "", "bad_quotes", "goes on after the closing one"),
     (22, "", "device_exists", "`taken` is registered already"),

@@ -12,7 +12,7 @@ async fn what_is_exported_is_imported_as_the_same() {
     let file = r#"{"device_id": "a", "name": "A, \"quoted\"", "tags": {"floor": 2, "code": "007", "n": "5", "": "x", " ": true}}
 {"device_id": "b", "name": "B\nC", "serial_number": "0012", "model": "M", "description": "ü;,\t", "group_id": "hall", "claimed": false}
 {"device_id": "c", "name": "C", "configuration": {"interval": 1.50, "deep": {"a": [1, null, "x"]}}, "settings": {"heartbeat": "1500ms", "in_flight": 3}}
-{"device_id": "d", "name": "D", "desired": {"power": "on", "speed": 12345678901234567890}, "schedule": [{"cron": "0 7 * * Mon-Fri", "timezone": "Europe/Madrid", "set": {"power": "on"}, "missed": "run_once"}], "auth_token": "secret enough", "ip_address": "10.0.0.7", "mac_address": "aa:bb:cc:dd:ee:ff"}"#;
+{"device_id": "d", "name": "D", "desired": {"power": "on", "speed": 12345678901234567890}, "schedule": [{"cron": "0 7 * * Mon-Fri", "timezone": "Europe/Madrid", "set": {"power": "on"}, "missed": "run_once"}], "auth_token": "secret enough, and long", "ip_address": "10.0.0.7", "mac_address": "aa:bb:cc:dd:ee:ff"}"#;
     assert_eq!(import(&hub, "", file).await["created"], 4);
     let all = documents(&hub).await;
     for query in ["format=jsonl", "format=csv", "format=csv&all=true", "all=true"] {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -25,6 +25,9 @@ pub struct Hub {
     /// What it printed for its user at the start.
     pub banner: String,
     client: reqwest::Client,
+    log: Arc<Mutex<Vec<String>>>,
+    /// Ends with the log.
+    reading: tokio::task::JoinHandle<()>,
     _dir: Option<Arc<TempDir>>,
 }
 
@@ -34,6 +37,9 @@ pub struct House {
     dir: Option<Arc<TempDir>>,
     pub data: PathBuf,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
+    /// A shell's word on what the program may use.
+    limit: String,
 }
 
 impl House {
@@ -41,12 +47,14 @@ impl House {
     pub fn new() -> Self {
         let dir = TempDir::with_prefix("twinhub-test-").unwrap();
         let data = dir.path().join("data");
-        Self { dir: Some(Arc::new(dir)), data, options: Vec::new() }
+        let (options, environment, limit) = (Vec::new(), Vec::new(), ":".into());
+        Self { dir: Some(Arc::new(dir)), data, options, environment, limit }
     }
 
     /// One whose data lie in `data`.
     pub fn at(data: &Path) -> Self {
-        Self { dir: None, data: data.to_owned(), options: Vec::new() }
+        let (options, environment, limit) = (Vec::new(), Vec::new(), ":".into());
+        Self { dir: None, data: data.to_owned(), options, environment, limit }
     }
 
     /// With another broker than the embedded one.
@@ -61,20 +69,36 @@ impl House {
         self
     }
 
+    /// With one more variable of its environment.
+    pub fn in_environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// With what a shell limits: `ulimit -n 700`.
+    pub fn limited(mut self, limit: &str) -> Self {
+        self.limit = limit.into();
+        self
+    }
+
     /// Starts a hub in it and waits until it is ready.
     pub async fn start(&self) -> Hub {
-        let mut child = program()
+        let mut child = command("sh")
+            .args(["-c", &format!("{} && exec \"$0\" \"$@\"", self.limit), PROGRAM])
             .args(["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log-format", "json"])
             .arg("--data-dir")
             .arg(&self.data)
             .args(&self.options)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let lines = Arc::new(Mutex::new(Vec::new()));
         let serving = within("it serves", async {
             while let Some(line) = log.next_line().await.unwrap() {
+                lines.lock().unwrap().push(line.clone());
                 let entry: Value = serde_json::from_str(&line).unwrap_or_default();
                 if entry["message"] == "serving" {
                     return entry;
@@ -84,8 +108,10 @@ impl House {
             panic!("it ended instead of serving");
         })
         .await;
-        tokio::spawn(async move {
+        let said = Arc::clone(&lines);
+        let reading = tokio::spawn(async move {
             while let Ok(Some(line)) = log.next_line().await {
+                said.lock().unwrap().push(line.clone());
                 if !line.contains(r#""level":"INFO""#) {
                     eprintln!("{line}");
                 }
@@ -95,7 +121,8 @@ impl House {
         let address = |field: &str| serving[field].as_str().map(|text| text.parse().unwrap());
         let client = reqwest::Client::builder().no_proxy().timeout(super::PATIENCE).build().unwrap();
         let (http, mqtt) = (address("http").unwrap(), address("mqtt"));
-        let hub = Hub { child, http, mqtt, banner, client, _dir: self.dir.clone() };
+        let _dir = self.dir.clone();
+        let hub = Hub { child, http, mqtt, banner, client, log: lines, reading, _dir };
         eventually("it is ready", async || hub.get("/ready").await.status().is_success().then_some(())).await;
         if hub.mqtt.is_none() {
             eventually("it reaches its broker", async || hub.is_connected().await.then_some(())).await;
@@ -128,7 +155,11 @@ impl Running {
 }
 
 fn program() -> Command {
-    let mut command = Command::new(PROGRAM);
+    command(PROGRAM)
+}
+
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
     command.stdin(Stdio::null()).kill_on_drop(true).current_dir(std::env::temp_dir());
     // Whoever runs the tests may have configured a twinhub of his own.
     for (name, _) in
@@ -192,6 +223,35 @@ impl Hub {
         self.json("/health").await["parts"]["store"]["status"] == "failing"
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// The lines that it has logged so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits for a line of the log with `part` in it.
+    pub async fn logs(&self, part: &str) -> String {
+        eventually(part, async || self.log().into_iter().find(|line| line.contains(part))).await
+    }
+
+    /// Sends it a signal: `HUP`, `TERM`.
+    pub async fn signal(&self, name: &str) {
+        let (name, pid) = (format!("-{name}"), self.pid().to_string());
+        assert!(Command::new("kill").args([name, pid]).status().await.unwrap().success());
+    }
+
+    /// Waits until it has ended by itself, and gives how, and all that it has logged.
+    pub async fn ended(mut self) -> (ExitStatus, String) {
+        let status = within("it ends", self.child.wait()).await.unwrap();
+        within("its log ends", self.reading).await.unwrap();
+        let log = self.log.lock().unwrap().join("\n");
+        (status, log)
+    }
+
     /// Ends it as a power cut would.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
@@ -199,7 +259,7 @@ impl Hub {
 
     /// Asks it to end, as a service manager does.
     pub async fn terminate(mut self) -> ExitStatus {
-        send_term(&self.child).await;
+        self.signal("TERM").await;
         within("it ends", self.child.wait()).await.unwrap()
     }
 }

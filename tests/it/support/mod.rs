@@ -1,5 +1,6 @@
 //! What stories are told with.
 
+pub mod http;
 pub mod hub;
 pub mod mosquitto;
 pub mod mqtt;

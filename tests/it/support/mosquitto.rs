@@ -20,12 +20,21 @@ pub struct Mosquitto {
 impl Mosquitto {
     /// Starts one. `tests/run` installs Mosquitto where it is missing.
     pub async fn start() -> Self {
+        Self::with("max_inflight_messages 0\nmax_queued_messages 0\nmax_queued_bytes 0\n").await
+    }
+
+    /// Starts one that queues as little as one does that is installed and left alone; it says more often than that
+    /// what it has dropped.
+    pub async fn as_installed() -> Self {
+        Self::with("sys_interval 1\n").await
+    }
+
+    async fn with(limits: &str) -> Self {
         let dir = TempDir::with_prefix("twinhub-mosquitto-").unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = format!(
             "listener {} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\npersistence true\n\
-             persistence_location {}/\nautosave_interval 0\nmax_inflight_messages 0\nmax_queued_messages 0\n\
-             max_queued_bytes 0\nuser root\nlog_dest stderr\nlog_type error\n",
+             persistence_location {}/\nautosave_interval 0\n{limits}user root\nlog_dest stderr\nlog_type error\n",
             address.port(),
             dir.path().display(),
         );

@@ -33,14 +33,24 @@ pub enum Said {
 impl Device {
     /// Connects with a clean session.
     pub async fn connect(broker: SocketAddr, client_id: &str) -> Result<Self> {
+        Self::connect_with(broker, client_id, true).await
+    }
+
+    /// Connects to the session that the broker keeps for it.
+    pub async fn connect_to_session(broker: SocketAddr, client_id: &str) -> Result<Self> {
+        Self::connect_with(broker, client_id, false).await
+    }
+
+    async fn connect_with(broker: SocketAddr, client_id: &str, clean: bool) -> Result<Self> {
         let stream = TcpStream::connect(broker).await?;
         stream.set_nodelay(true)?;
         let mut device = Self { stream, incoming: Vec::new(), waiting: HashMap::new(), next_id: 0 };
-        let mut body = b"\x00\x04MQTT\x04\x02\x00\x00".to_vec();
+        let mut body = b"\x00\x04MQTT\x04".to_vec();
+        body.extend([u8::from(clean) << 1, 0, 0]);
         put_text(&mut body, client_id);
         device.write(0x10, &body).await?;
         match device.packet().await? {
-            (0x20, body) if body == [0, 0] => Ok(device),
+            (0x20, body) if body[1] == 0 => Ok(device),
             (first, body) => {
                 Err(Error::new(ErrorKind::InvalidData, format!("no CONNACK: {first:x} {body:?}")))
             }
@@ -49,6 +59,15 @@ impl Device {
 
     /// Publishes at QoS 1 without waiting; `name` comes back with the acknowledgement.
     pub async fn publish(&mut self, name: u64, topic: &str, payload: &[u8]) -> Result<()> {
+        self.send(0x32, name, topic, payload).await
+    }
+
+    /// The same, retained.
+    pub async fn retain(&mut self, name: u64, topic: &str, payload: &[u8]) -> Result<()> {
+        self.send(0x33, name, topic, payload).await
+    }
+
+    async fn send(&mut self, first: u8, name: u64, topic: &str, payload: &[u8]) -> Result<()> {
         loop {
             self.next_id = self.next_id.checked_add(1).unwrap_or(1);
             if !self.waiting.contains_key(&self.next_id) {
@@ -60,7 +79,7 @@ impl Device {
         put_text(&mut body, topic);
         body.extend(self.next_id.to_be_bytes());
         body.extend_from_slice(payload);
-        self.write(0x32, &body).await
+        self.write(first, &body).await
     }
 
     /// Publishes at QoS 1 and waits for the acknowledgement.

@@ -53,6 +53,14 @@ impl Queue {
         self.0.iter().filter_map(|command| command.deadline(now)).min()
     }
 
+    /// All that its commands wait for is so many ms later, or earlier: the hub's clock was set.
+    pub fn shift(&mut self, by_ms: i64) {
+        for command in &mut self.0 {
+            command.expires_at = command.expires_at.plus_millis(by_ms);
+            command.due = command.due.map(|due| due.plus_millis(by_ms));
+        }
+    }
+
     /// Takes a step of a command, and gives the command as it is after it. A final one leaves the queue.
     pub fn redo(&mut self, change: &CommandChange, now: Timestamp, cause: &Cause) -> Option<Command> {
         let CommandChange { id, step } = change;

@@ -22,6 +22,7 @@ use crate::domain::event::{ChangeKind, Event, EventBody, TwinChange};
 use crate::domain::id::DeviceNumber;
 use crate::domain::json::{Json, Object};
 use crate::domain::reading::{Reading, Scalar};
+use crate::domain::rules::Signal;
 use crate::domain::twin::{Mode, Status, Twin};
 
 /// See the module.
@@ -55,6 +56,7 @@ struct Reported {
 /// Whether what is said of a time comes too late beside what is known of another.
 type IsLate = fn(Timestamp, Timestamp) -> bool;
 const NEVER: IsLate = |_, _| false;
+const LATE: IsLate = |at, known| at < known;
 
 /// What an event was to the census.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,24 +150,33 @@ impl Census {
     pub fn see<'a>(&mut self, event: &'a Event, is_first: bool) -> Seen<'a> {
         let is_member = self.members.contains_key(&event.number);
         match &event.body {
+            EventBody::Signal(signal) => {
+                if let Signal::ClockMoved { to, .. } = **signal {
+                    self.come_back_to(to);
+                }
+            }
             EventBody::Twin(change) => return self.see_change(event, change, is_member, is_first),
             _ if !is_member => {}
             EventBody::Telemetry { readings, .. } => {
                 for Reading { name, value, .. } in readings {
                     let value = if let Scalar::Number(number) = value { Some(number.as_f64()) } else { None };
-                    // As the twin does it: of two from one moment the one that came last counts.
-                    let is_late = |at, known| at < known;
+                    // As the twin does it: of two from one moment the one that came last counts, and what carries no
+                    // time of its own is as new as it came.
+                    let is_late = if event.at == event.received_at { NEVER } else { LATE };
                     self.set(event.number, name, event.at, value.unwrap_or(f64::NAN), is_late);
                 }
             }
             EventBody::Presence { status, .. } => self.change(event.number, |member| member.status = *status),
-            EventBody::Command(_)
-            | EventBody::Alarm(_)
-            | EventBody::Rule(_)
-            | EventBody::Fleet(_)
-            | EventBody::Signal(_) => {}
+            EventBody::Command(_) | EventBody::Alarm(_) | EventBody::Rule(_) | EventBody::Fleet(_) => {}
         }
         Seen::Nothing
+    }
+
+    /// The hub's clock shows `now`: nothing was said after that.
+    fn come_back_to(&mut self, now: Timestamp) {
+        for reported in self.members.values_mut().flat_map(|member| &mut member.reported) {
+            reported.at = reported.at.min(now);
+        }
     }
 
     fn see_change<'a>(

@@ -4,15 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::clock::Timestamp;
 use crate::domain::duration::duration_ms;
-use crate::domain::json::{Json, Object};
+use crate::domain::json::{Json, Number, Object};
+use crate::domain::words::Words;
 
 /// A reading is overdue after this many of its intervals.
 const INTERVALS: i64 = 3;
 /// No unit is written longer, in bytes.
 const LONGEST_UNIT: usize = 32;
 
-/// By reading `{min, max, unit, interval}`, each if it is said: `{"temperature": {"min": -10, "max": 40, "unit": "°C",
-/// "interval": "60s"}}`. As a document, so that numbers keep their digits and layers can be laid over each other.
+/// By reading `{min, max, unit, interval, words}`, each if it is said: `{"temperature": {"min": -10, "max": 40, "unit":
+/// "°C", "interval": "60s"}, "power": {"words": ["OFF", "ON"]}}`. As a document, so that numbers keep their digits and layers can be laid over each other.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Limits(Object);
@@ -20,8 +21,8 @@ pub struct Limits(Object);
 /// What is expected of one reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limit<'a> {
-    pub min: Option<f64>,
-    pub max: Option<f64>,
+    pub min: Option<&'a Number>,
+    pub max: Option<&'a Number>,
     pub unit: Option<&'a str>,
     pub interval_ms: Option<i64>,
 }
@@ -31,7 +32,7 @@ pub struct Limit<'a> {
 pub struct Judgement {
     /// Below `min` or above `max`, or no number where one of these is said.
     pub out_of_range: bool,
-    /// It came with another unit. One that came without any is not wrong.
+    /// The unit that it named last is another. One that never named any is not wrong.
     pub wrong_unit: bool,
     /// It has not come for three intervals.
     pub overdue: bool,
@@ -84,6 +85,12 @@ impl Limits {
         }
     }
 
+    /// The words for false and true that this reading has.
+    #[must_use]
+    pub fn words(&self, reading: &str) -> Option<Words<'_>> {
+        Words::of(self.0.get(reading)?.as_object()?.get("words")?)
+    }
+
     /// True when nothing is expected of any reading.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -105,8 +112,8 @@ impl Limits {
 impl<'a> Limit<'a> {
     fn of(limit: &'a Object) -> Self {
         Self {
-            min: limit.get("min").and_then(Json::as_f64),
-            max: limit.get("max").and_then(Json::as_f64),
+            min: limit.get("min").and_then(Json::as_number),
+            max: limit.get("max").and_then(Json::as_number),
             unit: limit.get("unit").and_then(Json::as_str),
             interval_ms: limit.get("interval").and_then(interval),
         }
@@ -123,7 +130,7 @@ impl<'a> Limit<'a> {
         now: Timestamp,
     ) -> Judgement {
         let has_range = self.min.is_some() || self.max.is_some();
-        let out_of_range = came.is_some_and(|(value, _)| match value.as_f64() {
+        let out_of_range = came.is_some_and(|(value, _)| match value.as_number() {
             Some(value) => self.min.is_some_and(|min| value < min) || self.max.is_some_and(|max| value > max),
             None => has_range,
         });
@@ -165,7 +172,15 @@ fn check(place: &str, limit: &Object) -> Result<Object, (String, String)> {
                 Some(millis) => format!("{millis}ms").into(),
                 None => return Err(wrong("expected a duration such as 30s or 5m, or seconds")),
             },
-            _ => return Err(wrong("there is no such limit: `min`, `max`, `unit` and `interval` are")),
+            "words" => match Words::check(value) {
+                Ok(()) => value.clone(),
+                Err(detail) => return Err(wrong(detail)),
+            },
+            _ => {
+                return Err(wrong(
+                    "there is no such limit: `min`, `max`, `unit`, `interval` and `words` are",
+                ));
+            }
         };
         checked.insert(name, kept);
     }
@@ -216,6 +231,7 @@ mod tests {
             (r#"{"t": {"interval": "soon"}}"#, "limits.t.interval"),
             (r#"{"t": {"interval": 0}}"#, "limits.t.interval"),
             (r#"{"t": {"mni": 1}}"#, "limits.t.mni"),
+            (r#"{"t": {"words": ["on", "ON"]}}"#, "limits.t.words"),
             (r#"{"t": 5}"#, "limits.t"),
             (r#"{"": {"min": 1}}"#, "limits."),
         ] {

@@ -12,14 +12,16 @@ use crate::domain::Twin;
 use crate::domain::clock::Timestamp;
 use crate::domain::json::{Json, Object};
 use crate::domain::rules::model::Glob;
-use crate::domain::rules::{Problem, RuleId};
+use crate::domain::rules::{Problem, RuleId, veil};
 use crate::domain::schedule::{BadSchedule, Plan};
 use crate::domain::settings::DeviceSettings;
+use crate::domain::words::Words;
 
 pub use giving::apply;
 
-/// The fields of a template that people say.
-pub const FIELDS: [&str; 10] = [
+/// The fields of a template that people say. `words` is short for `settings.words`, or, by property, for the `words` in
+/// `limits`, and is kept there.
+pub const FIELDS: [&str; 11] = [
     "id",
     "name",
     "description",
@@ -29,6 +31,7 @@ pub const FIELDS: [&str; 10] = [
     "tags",
     "limits",
     "settings",
+    "words",
     "rules",
 ];
 
@@ -91,7 +94,9 @@ impl Template {
     /// # Errors
     /// Names what is wrong.
     pub fn read(id: &str, said: &Object, before: Option<&Self>, now: Timestamp) -> Result<Self, BadTemplate> {
-        let template = Self::read_any(id, said, before, now)?;
+        let mut template = Self::read_any(id, said, before, now)?;
+        let rules = before.map(|before| &before.rules);
+        template.rules = veil::restore(&template.rules, rules).map_err(BadTemplate::Rules)?;
         snippet::check(&template.id, &template.rules).map_err(BadTemplate::Rules)?;
         Ok(template)
     }
@@ -334,13 +339,29 @@ fn schedule(said: &Object, now: Timestamp) -> Result<Json, BadTemplate> {
 }
 
 fn limits(said: &Object) -> Result<Limits, BadTemplate> {
-    let limits = Limits::default().patched(&object(said, "limits")?);
+    let mut limits = object(said, "limits")?;
+    if let Some(Json::Object(by_property)) = said.get("words") {
+        for (property, words) in by_property.iter().filter(|(_, words)| **words != Json::Null) {
+            Words::check(words).map_err(|detail| field(&format!("words.{property}"), detail))?;
+            let declared: Object = [("words", words.clone())].into_iter().collect();
+            limits.merge(&[(property, Json::from(declared))].into_iter().collect());
+        }
+    }
+    let limits = Limits::default().patched(&limits);
     let checked = limits.and_then(|limits| limits.check_ranges(limits.as_object()).map(|()| limits));
     checked.map_err(|(field, detail)| BadTemplate::Field { field, detail })
 }
 
 fn settings(said: &Object) -> Result<DeviceSettings, BadTemplate> {
-    let settings = DeviceSettings::default().patched(&object(said, "settings")?);
+    let mut settings = object(said, "settings")?;
+    match said.get("words") {
+        None | Some(Json::Null | Json::Object(_)) => {}
+        Some(words) => {
+            Words::check(words).map_err(|detail| field("words", detail))?;
+            settings.insert("words", words.clone());
+        }
+    }
+    let settings = DeviceSettings::default().patched(&settings);
     settings.map_err(|(field, detail)| BadTemplate::Field { field, detail })
 }
 
@@ -383,7 +404,11 @@ fn text(said: &Object, field: &str) -> Result<Box<str>, BadTemplate> {
 }
 
 fn bad<T>(field: &str, detail: String) -> Result<T, BadTemplate> {
-    Err(BadTemplate::Field { field: field.to_owned(), detail })
+    Err(self::field(field, detail))
+}
+
+fn field(field: &str, detail: impl Into<String>) -> BadTemplate {
+    BadTemplate::Field { field: field.to_owned(), detail: detail.into() }
 }
 
 #[expect(clippy::cast_possible_wrap, reason = "nobody changes a template 2^63 times")]

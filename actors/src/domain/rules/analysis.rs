@@ -44,6 +44,21 @@ pub fn analyse(
     warnings
 }
 
+/// The warnings about rules that run: one that is off conflicts with nobody, and of devices that it alone names
+/// nobody need have heard.
+#[must_use]
+pub fn of_running(mut warnings: Vec<Warning>, runs: &dyn Fn(&RuleId) -> bool) -> Vec<Warning> {
+    warnings.retain_mut(|warning| match warning.code {
+        "circle" => warning.rules.iter().all(runs),
+        "conflict" => warning.rules.iter().filter(|rule| runs(rule)).count() > 1,
+        _ => {
+            warning.rules.retain(|rule| runs(rule));
+            !warning.rules.is_empty()
+        }
+    });
+    warnings
+}
+
 impl Warning {
     fn new(code: &'static str, rules: impl IntoIterator<Item = RuleId>, message: impl Into<String>) -> Self {
         Self { code, rules: rules.into_iter().collect(), message: message.into() }

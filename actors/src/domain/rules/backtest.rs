@@ -49,9 +49,10 @@ impl Backtest {
         self.go_to(match &recorded.event.body {
             EventBody::Signal(signal) => match **signal {
                 Signal::Started { down_since } => down_since,
-                _ => recorded.event.received_at,
+                Signal::ClockMoved { from, .. } => from,
+                _ => self.engine.by_new_clock(recorded.event.received_at),
             },
-            _ => recorded.event.received_at,
+            _ => self.engine.by_new_clock(recorded.event.received_at),
         });
         let step = self.engine.observe(recorded);
         if !is_empty(&step) {

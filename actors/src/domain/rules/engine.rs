@@ -1,7 +1,8 @@
 //! The engine: takes the events of the one sequence and the time, and gives back what is to be done.
 //!
 //! # How time goes
-//! Its time never goes back. [`Engine::observe`] first lets the time go on to when the event was received, with
+//! Its time goes back only where the hub's clock was set back ([`Signal::ClockMoved`](super::Signal)): then all that
+//! waits for the end of a span of time waits for as long as before, and the clocks of rules go by the new time. [`Engine::observe`] first lets the time go on to when the event was received, with
 //! all that is due before; [`Engine::advance`] lets it go on where nothing happens. Whatever falls due does so at
 //! its own time, in order, however late it is told: so the same events give the same runs whenever they come.
 //! Only [`Signal::Started`](super::Signal) is different: from `down_since` to it nothing was heard, and what fell
@@ -23,6 +24,7 @@ mod fire;
 mod kept;
 mod keys;
 mod latch;
+mod moved;
 mod program;
 mod refuse;
 mod regroup;
@@ -133,12 +135,23 @@ impl Engine {
 
     /// The next event of the sequence.
     pub fn observe(&mut self, recorded: &Recorded) -> Step {
+        let by_new_clock = self.state.moved.and_then(|moved| moved.translate(recorded));
+        self.observe_in_time(by_new_clock.as_ref().unwrap_or(recorded))
+    }
+
+    /// A moment by the clock as it goes now: one that was read just before the clock was set is taken along.
+    #[must_use]
+    pub fn by_new_clock(&self, at: Timestamp) -> Timestamp {
+        self.state.moved.map_or(at, |moved| moved.by_new_clock(at))
+    }
+
+    fn observe_in_time(&mut self, recorded: &Recorded) -> Step {
         self.world.begin();
         let event = &recorded.event;
         match &event.body {
             EventBody::Signal(signal) => {
                 let mut work = self.work();
-                if !matches!(**signal, Signal::Started { .. }) {
+                if !matches!(**signal, Signal::Started { .. } | Signal::ClockMoved { .. }) {
                     work.advance(event.received_at);
                 }
                 work.signal(signal, recorded);

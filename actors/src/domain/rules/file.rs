@@ -17,6 +17,7 @@ mod node;
 mod outward;
 mod rule;
 mod schema;
+mod secrets;
 mod seed;
 mod select;
 mod shape;
@@ -34,6 +35,7 @@ use super::scenario::Test;
 use crate::domain::{Json, Object};
 
 pub use self::schema::schema;
+pub use self::secrets::SecretNames;
 
 /// A larger file is refused: nobody writes a megabyte of rules by hand, and what a program writes can be several
 /// files.
@@ -64,19 +66,40 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+impl Problem {
+    /// What is wrong, and the nearest right word where there is one.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match &self.hint {
+            Some(hint) if !self.message.contains("did you mean") => {
+                format!("{}, did you mean `{hint}`?", self.message)
+            }
+            _ => self.message.clone(),
+        }
+    }
+}
+
 impl RuleFile {
     /// Reads a file's text.
     ///
     /// # Errors
     /// Everything that is wrong with it, in the order of the text.
     pub fn parse(text: &str, origin: &Origin) -> Result<Self, Vec<Problem>> {
+        Self::parse_with(text, origin, &SecretNames::default())
+    }
+
+    /// The same, where rules may sign with other variables too.
+    ///
+    /// # Errors
+    /// As [`RuleFile::parse`].
+    pub fn parse_with(text: &str, origin: &Origin, secrets: &SecretNames) -> Result<Self, Vec<Problem>> {
         if text.len() > LARGEST {
             let message = format!("a rule file has {LARGEST} bytes at most, this one has {}", text.len());
             return Err(vec![Problem { line: 1, column: 1, pointer: String::new(), message, hint: None }]);
         }
         let Read { root, flaws } = yaml::read(text).map_err(|problem| vec![problem])?;
         let Some(root) = root.filter(|root| !root.is_null()) else { return Ok(Self::default()) };
-        let mut checker = Checker::new(flaws);
+        let mut checker = Checker::new(flaws, secrets.clone());
         let file = rule::file(&mut checker, &root, origin);
         if checker.is_clean() { Ok(file) } else { Err(checker.finish(&root)) }
     }
@@ -107,13 +130,22 @@ impl RuleFile {
 /// # Errors
 /// Everything that is wrong with it, by JSON pointer.
 pub fn parse_rule(rule: &Object) -> Result<(Rule, Vec<Test>), Vec<Problem>> {
-    if seed::is_seed(rule) { seed::parse(rule) } else { of_json(rule) }
+    parse_rule_with(rule, &SecretNames::default())
+}
+
+/// The same, where rules may sign with other variables too.
+///
+/// # Errors
+/// As [`parse_rule`].
+pub fn parse_rule_with(rule: &Object, secrets: &SecretNames) -> Result<(Rule, Vec<Test>), Vec<Problem>> {
+    // The other form signs nothing.
+    if seed::is_seed(rule) { seed::parse(rule) } else { of_json(rule, secrets) }
 }
 
 /// Reads a rule of our own shape.
-fn of_json(json: &Object) -> Result<(Rule, Vec<Test>), Vec<Problem>> {
+fn of_json(json: &Object, secrets: &SecretNames) -> Result<(Rule, Vec<Test>), Vec<Problem>> {
     let root = Node::of_json(&Json::Object(json.clone()));
-    let mut checker = Checker::default();
+    let mut checker = Checker::new(Vec::new(), secrets.clone());
     let id = match root.get("id") {
         None => Err("a rule needs an `id`".to_owned()),
         Some(id) => RuleId::parse(id.as_text().unwrap_or_default()),

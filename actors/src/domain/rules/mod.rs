@@ -16,6 +16,7 @@ pub mod record;
 pub mod scenario;
 pub mod signal;
 pub mod template;
+pub mod veil;
 
 pub use engine::{Act, ActId, ActResult, Deed, Engine, Kept, Step};
 pub use expression::{BadExpression, Expression, Field, Filter, Scope, SortKey, Twins};

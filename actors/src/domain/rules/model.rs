@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::expression::Expression;
 use super::template::{JsonTemplate, Template};
 use crate::domain::alarm::Severity;
-use crate::domain::{CommandStatus, DeviceId, Json, Kind, Mode, Object, Status};
+use crate::domain::{CommandStatus, DeviceId, Json, Kind, Mode, Number, Object, Status};
 
 /// What the names of templates' rules begin with.
 const OF_TEMPLATE: &str = "template:";
@@ -170,10 +170,10 @@ pub enum TriggerKind {
     Numeric {
         of: Selector,
         property: Box<str>,
-        above: Option<f64>,
-        below: Option<f64>,
+        above: Option<Number>,
+        below: Option<Number>,
         /// Armed again only when the value has come back this far. Without it: when it is not beyond any more.
-        release: Option<f64>,
+        release: Option<Number>,
         /// Older values than this, in ms, fire nothing.
         max_age: Option<i64>,
     },

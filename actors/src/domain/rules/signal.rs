@@ -10,8 +10,16 @@ use crate::domain::{Json, Object, Timestamp};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "signal", rename_all = "snake_case")]
 pub enum Signal {
-    /// The hub is up again, or its clock was set forward: nothing was heard since `down_since`.
+    /// The hub is up again: nothing was heard since `down_since`.
     Started { down_since: Timestamp },
+    /// The hub's clock was set: it showed `from`, and then `to`. `while_down`: the hub was down when it was, so how
+    /// much time passed is not known.
+    ClockMoved {
+        from: Timestamp,
+        to: Timestamp,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        while_down: bool,
+    },
     /// A message on a topic that a rule listens to.
     Mqtt { topic: Box<str>, payload: Json },
     /// A request to a rule's webhook.
@@ -30,8 +38,12 @@ impl Signal {
     /// The event's `data` on the wire.
     #[must_use]
     pub fn data(&self) -> Object {
-        let object = serde_json::to_vec(self).and_then(|bytes| serde_json::from_slice(&bytes));
-        object.unwrap_or_default() // never: its serde form is an object
+        let object = serde_json::to_vec(self).and_then(|bytes| serde_json::from_slice::<Object>(&bytes));
+        let mut data = object.unwrap_or_default(); // never: its serde form is an object
+        if let Self::ClockMoved { from, to, .. } = self {
+            data.insert("by_ms", to.millis().saturating_sub(from.millis()).into());
+        }
+        data
     }
 }
 
@@ -40,6 +52,9 @@ impl Signal {
 struct Members {
     signal: Box<str>,
     down_since: Option<Timestamp>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    while_down: Option<bool>,
     topic: Option<Box<str>>,
     payload: Option<Json>,
     name: Option<Box<str>>,
@@ -59,6 +74,9 @@ impl<'de> Deserialize<'de> for Signal {
         let Members {
             signal,
             down_since,
+            from,
+            to,
+            while_down,
             topic,
             payload,
             name,
@@ -77,6 +95,11 @@ impl<'de> Deserialize<'de> for Signal {
         // `null` reads as none, and is a value.
         Ok(match &*signal {
             "started" => Self::Started { down_since: down_since.ok_or_else(missing("down_since"))? },
+            "clock_moved" => Self::ClockMoved {
+                from: from.ok_or_else(missing("from"))?,
+                to: to.ok_or_else(missing("to"))?,
+                while_down: while_down.unwrap_or_default(),
+            },
             "mqtt" => Self::Mqtt {
                 topic: topic.ok_or_else(missing("topic"))?,
                 payload: payload.unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! The twin's command queue at work: what is asked, sent, answered, and what time does to it.
 
-use super::{Outcome, Publish, Refusal, Twin, presence};
+use super::audience::Takes;
+use super::{Listeners, Outcome, Publish, Refusal, Twin, presence};
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{
     Answer, AnswerStatus, Command, CommandChange, CommandId, CommandRequest, CommandStatus, Queue, Signal,
@@ -14,7 +15,7 @@ const MOST_WAITING: usize = 1_000;
 const FIRST_BACK_OFF_MS: i64 = 1_000;
 const LONGEST_BACK_OFF_MS: i64 = 5 * 60_000;
 /// A device that polls is heard so often at least while it does.
-const POLL_HEARD_MS: i64 = 15_000;
+const POLL_HEARD_MS: u64 = 15_000;
 
 impl Twin {
     /// Its commands that are not final, the oldest first.
@@ -125,7 +126,8 @@ impl Twin {
     /// and what its turn is for.
     pub(super) fn poll(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
         let heard_lately =
-            self.last_seen.is_some_and(|seen| now.millis() - seen.millis() < POLL_HEARD_MS) && self.polls;
+            self.last_seen.is_some_and(|seen| now.millis().abs_diff(seen.millis()) < POLL_HEARD_MS)
+                && self.polls;
         if self.status != super::Status::Online || !heard_lately {
             let body = EventBody::Presence {
                 status: super::Status::Online,
@@ -139,24 +141,48 @@ impl Twin {
     }
 
     /// Sends what may go to a device that takes what is published to it.
-    pub(super) fn pump(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
-        if self.queue.is_none() || !self.is_reachable() {
+    pub(super) fn pump(
+        &mut self,
+        outcome: &mut Outcome,
+        listeners: &dyn Listeners,
+        now: Timestamp,
+        cause: &Cause,
+    ) {
+        if !self.has_turn(now) {
             return;
+        }
+        match self.takes_commands(listeners) {
+            Takes::Now => {}
+            Takes::NotNow => return,
+            Takes::NobodyListens => return self.hold_commands(outcome, now, cause),
         }
         for id in self.send_next(outcome, now, cause) {
             if let Some(command) = self.command(id) {
-                let until = command.due.unwrap_or(now);
+                // Neither an attempt that is over nor a command whose time to live is over is handed over.
+                let until = command.due.unwrap_or(now).min(command.expires_at);
                 outcome.publishes.push(Publish::Command { body: command.message(), until });
             }
         }
     }
 
+    /// Is there a command whose turn it is?
+    fn has_turn(&self, now: Timestamp) -> bool {
+        self.queue
+            .as_deref()
+            .is_some_and(|queue| queue.in_flight() < self.at_once() && queue.next(now).is_some())
+    }
+
+    /// How many commands the device may have in hand.
+    fn at_once(&self) -> usize {
+        self.settings.as_deref().and_then(|settings| settings.in_flight).unwrap_or(1).into()
+    }
+
     /// Calls `sent` what may go now, in order.
     fn send_next(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) -> Vec<CommandId> {
-        let at_once = self.settings.as_deref().and_then(|settings| settings.in_flight).unwrap_or(1);
+        let at_once = self.at_once();
         let mut sent = Vec::new();
         while let Some(queue) = self.queue.as_deref()
-            && queue.in_flight() < usize::from(at_once)
+            && queue.in_flight() < at_once
             && let Some(next) = queue.next(now)
         {
             let (id, attempt) = (next.id, next.attempts + 1);
@@ -256,7 +282,14 @@ impl Twin {
         self.step(outcome, id, Step::Ended { status, reason: reason.into(), by }, now, cause);
     }
 
-    fn step(&mut self, outcome: &mut Outcome, id: CommandId, step: Step, now: Timestamp, cause: &Cause) {
+    pub(super) fn step(
+        &mut self,
+        outcome: &mut Outcome,
+        id: CommandId,
+        step: Step,
+        now: Timestamp,
+        cause: &Cause,
+    ) {
         self.happen(outcome, EventBody::Command(Box::new(CommandChange { id, step })), now, cause);
     }
 

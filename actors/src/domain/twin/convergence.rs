@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::delta::{Comparison, Missing};
+use super::path::{heads, inside};
 use super::{Properties, Twin};
 use crate::domain::clock::Timestamp;
-use crate::domain::json::{Json, Object, delta};
+use crate::domain::json::{Json, Object};
 
 /// What is known of the desired properties that the device has not reported: in the order of their names,
 /// each once. One that it has reported has no note.
@@ -67,13 +69,11 @@ impl Unmet {
     fn after(
         &self,
         desired: &Properties,
-        reported: &Properties,
+        reported: Comparison<'_>,
         anew: Option<&Object>,
         now: Timestamp,
     ) -> Self {
-        let unmet = desired.iter().filter(|wanted| {
-            reported.get(&wanted.name).is_none_or(|had| is_unmet(&wanted.value, &had.value))
-        });
+        let unmet = desired.iter().filter(|wanted| reported.missing(wanted) != Missing::Nothing);
         let is_anew = |name: &str| anew.is_some_and(|patch| patch.get(name).is_some());
         let notes = unmet.map(|wanted| match self.get(&wanted.name) {
             Some(note) if !is_anew(&wanted.name) => note.clone(),
@@ -82,20 +82,47 @@ impl Unmet {
         Self(notes.collect())
     }
 
+    /// Nothing is dated after `now`.
+    pub(super) fn no_later_than(&mut self, now: Timestamp) {
+        for note in &mut self.0 {
+            note.since = note.since.min(now);
+            note.sent_at = note.sent_at.map(|at| at.min(now));
+            if let Some((at, _)) = &mut note.failed {
+                *at = (*at).min(now);
+            }
+        }
+    }
+
     fn told(&mut self, now: Timestamp) {
         for note in &mut self.0 {
             note.sent_at = Some(now);
         }
     }
 
+    fn untold(&mut self) {
+        for note in &mut self.0 {
+            note.sent_at = None;
+        }
+    }
+
     fn failed(&mut self, reasons: &Object, now: Timestamp) {
         for note in &mut self.0 {
-            if let Some(reason) = reasons.get(&note.name) {
+            if let Some(reason) = reason_for(reasons, &note.name) {
                 let reason = reason.as_str().map_or_else(|| reason.to_string().into(), Into::into);
                 note.failed = Some((now, reason));
             }
         }
     }
+}
+
+/// The reason at the property's place, or at one within it, whichever way it is written.
+fn reason_for<'a>(reasons: &'a Object, name: &str) -> Option<&'a Json> {
+    let at_place = heads(name).find_map(|(head, rest)| {
+        let found = reasons.get(head)?;
+        rest.map_or(Some(found), |rest| inside(found, rest))
+    });
+    let within = |path: &str| path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+    at_place.or_else(|| reasons.iter().find(|(path, _)| within(path)).map(|(_, reason)| reason))
 }
 
 impl Note {
@@ -141,9 +168,10 @@ impl Twin {
     /// How far the device has come with the desired property called `name`; none where nothing is desired of it.
     #[must_use]
     pub fn sync(&self, name: &str, now: Timestamp) -> Option<SyncState> {
-        self.desired.get(name)?;
-        let note = self.unmet.as_deref().and_then(|unmet| unmet.get(name));
-        Some(note.map_or(SyncState::Applied, |note| note.state(now)))
+        let (property, _) = self.desired.at_path(name)?;
+        let note = self.unmet.as_deref().and_then(|unmet| unmet.get(&property.name));
+        let is_missing = || *property.name == *name || inside(&self.delta().into(), name).is_some();
+        Some(note.filter(|_| is_missing()).map_or(SyncState::Applied, |note| note.state(now)))
     }
 
     /// Follows a change of either side. `anew` is the patch of what was just desired.
@@ -153,11 +181,21 @@ impl Twin {
             return;
         }
         let before = self.unmet.take().unwrap_or_default();
-        let after = before.after(&self.desired, &self.reported, anew, now);
+        let after = before.after(&self.desired, self.comparison(), anew, now);
         self.unmet = (!after.0.is_empty()).then(|| Box::new(after));
         if anew.is_some() && self.is_reachable() {
             self.mark_told(now);
         }
+    }
+
+    /// Drops the notes on what has converged. A row of an earlier version, which found fewer values equal, has such.
+    pub fn settle(&mut self) {
+        let Some(mut unmet) = self.unmet.take() else { return };
+        let comparison = self.comparison();
+        unmet.0.retain(|note| {
+            self.desired.get(&note.name).is_some_and(|wanted| comparison.missing(wanted) != Missing::Nothing)
+        });
+        self.unmet = (!unmet.0.is_empty()).then_some(unmet);
     }
 
     /// The device was told all that it has not come to.
@@ -167,16 +205,16 @@ impl Twin {
         }
     }
 
+    /// It was not told after all.
+    pub(super) fn mark_untold(&mut self) {
+        if let Some(unmet) = &mut self.unmet {
+            unmet.untold();
+        }
+    }
+
     pub(super) fn mark_failed(&mut self, reasons: &Object, now: Timestamp) {
         if let Some(unmet) = &mut self.unmet {
             unmet.failed(reasons, now);
         }
-    }
-}
-
-fn is_unmet(wanted: &Json, had: &Json) -> bool {
-    match (wanted, had) {
-        (Json::Object(wanted), Json::Object(had)) => !delta(wanted, had).is_empty(),
-        (wanted, had) => wanted != had,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Properties, Property, SyncState, Twin};
 use crate::domain::clock::Timestamp;
-use crate::domain::json::{Json, Object, delta};
+use crate::domain::json::{Json, Object};
 use crate::domain::schedule::Plan;
 
 impl Twin {
@@ -11,8 +11,8 @@ impl Twin {
     pub fn document(&self, now: Timestamp) -> Object {
         let reported = self.reported.to_object();
         let desired = self.desired.to_object();
-        let mut document = self.head();
-        document.insert("delta", delta(&desired, &reported).into());
+        let mut document = self.head(now);
+        document.insert("delta", self.delta().into());
         document.insert("desired", desired.into());
         document.insert("reported", reported.into());
         document.insert("metadata", self.metadata(now).into());
@@ -25,7 +25,7 @@ impl Twin {
 
     /// Who it is and how it stands, without its properties: the part that lists show.
     #[must_use]
-    pub fn head(&self) -> Object {
+    pub fn head(&self, now: Timestamp) -> Object {
         let profile = &self.profile;
         let or_null = |text: &str| if text.is_empty() { Json::Null } else { text.into() };
         let mut head: Object = [
@@ -35,7 +35,8 @@ impl Twin {
             ("claimed", self.claimed.into()),
             ("lifecycle", self.lifecycle().as_str().into()),
             ("status", self.status.as_str().into()),
-            ("last_seen", self.last_seen.map_or(Json::Null, time)),
+            // By a clock that was set back since, it may have been heard in the future.
+            ("last_seen", self.last_seen.map_or(Json::Null, |seen| time(seen.min(now)))),
             ("mode", self.mode.as_str().into()),
             ("mode_until", self.mode_until.map_or(Json::Null, time)),
             ("tags", self.tags.clone().into()),
@@ -57,15 +58,26 @@ impl Twin {
         head
     }
 
+    /// When what is reported at this path last became another, whichever way it is written.
+    fn changed_at(&self, path: &str) -> Option<Timestamp> {
+        if let Some((property, _)) = self.reported.at_path(path) {
+            return Some(property.changed_at);
+        }
+        let is_within = |name: &str| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+        self.reported.iter().filter(|p| is_within(&p.name)).map(|p| p.changed_at).max()
+    }
+
     fn metadata(&self, now: Timestamp) -> Object {
         let reported = |p: &Property| {
-            [
+            let mut about: Object = [
                 ("reported_at", time(p.at)),
                 ("changed_at", time(p.changed_at)),
                 ("quality", p.quality().as_str().into()),
             ]
             .into_iter()
-            .collect::<Object>()
+            .collect();
+            add_units(&mut about, p);
+            about
         };
         let desired = |p: &Property| {
             let by = p.by().map_or(Json::Null, Into::into);
@@ -82,13 +94,24 @@ impl Twin {
                     about.insert("failed_at", time(*at));
                     about.insert("reason", Json::String(reason.clone()));
                 }
-            } else if let Some(reported) = self.reported.get(&p.name) {
-                about.insert("applied_at", time(reported.changed_at));
+            } else if let Some(changed_at) = self.changed_at(&p.name) {
+                about.insert("applied_at", time(changed_at));
             }
             about
         };
         let sides = [("reported", each(&self.reported, reported)), ("desired", each(&self.desired, desired))];
         sides.into_iter().chain(self.sources()).collect()
+    }
+}
+
+/// Adds the unit of a property where it is known, and `units` by path where there are some of what lies in it.
+pub fn add_units(about: &mut Object, property: &Property) {
+    if let Some(unit) = property.unit() {
+        about.insert("unit", unit.into());
+    }
+    let inner: Object = property.inner_units().map(|(path, unit)| (path, Json::from(unit))).collect();
+    if !inner.is_empty() {
+        about.insert("units", inner.into());
     }
 }
 

@@ -1,6 +1,6 @@
 //! New firmware for the device: it is told, says how far it has come, and is done when it runs it.
 
-use super::{Input, Outcome, Publish, Refusal, Status, Twin};
+use super::{Audience, Ear, Input, Listeners, Outcome, Publish, Refusal, Status, Twin};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{Cause, ChangeKind, Event, EventBody, TwinChange};
 use crate::domain::fleet::firmware::{has_come, is_newer};
@@ -82,8 +82,18 @@ impl Twin {
 
     /// A device that is there, and perhaps has just come, is told what it is to come to until it installs it: one that
     /// lost its power in the middle of a download may know nothing of it any more.
-    fn tell_update(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
+    /// Where nobody listens it stays queued.
+    fn tell_update(
+        &mut self,
+        outcome: &mut Outcome,
+        listeners: &dyn Listeners,
+        now: Timestamp,
+        cause: &Cause,
+    ) {
         let Some(task) = self.firmware().filter(|task| task.state < FirmwareState::Updating) else { return };
+        if listeners.audience(&self.id, Ear::Firmware, Audience::Somebody) == Audience::Nobody {
+            return;
+        }
         let (is_new, message) = (task.state == FirmwareState::Queued, task.message(false));
         outcome.publishes.push(Publish::Firmware(message));
         if is_new {
@@ -138,6 +148,7 @@ impl Twin {
         &mut self,
         outcome: &mut Outcome,
         asks: bool,
+        listeners: &dyn Listeners,
         now: Timestamp,
         cause: &Cause,
     ) {
@@ -158,7 +169,7 @@ impl Twin {
         if asks || outcome.events.iter().any(comes) {
             self.time_firmware(outcome, now, cause); // nobody is told of what is over
             if self.is_reachable() {
-                self.tell_update(outcome, now, cause);
+                self.tell_update(outcome, listeners, now, cause);
             }
         }
         keep_last(&mut outcome.steps);
@@ -259,7 +270,13 @@ impl Twin {
 
 /// With it a device that is there asks what it is to be, or is given something.
 pub(super) fn asks(input: &Input) -> bool {
-    matches!(input, Input::AskDesired | Input::Presence { online: true, .. } | Input::Update(_))
+    matches!(
+        input,
+        Input::AskDesired
+            | Input::Presence { online: true, .. }
+            | Input::Update(_)
+            | Input::Listens(Ear::Firmware)
+    )
 }
 
 /// Of what happened at once the last counts.

@@ -1,15 +1,19 @@
 //! The fold: the one way in which a twin changes. Whatever comes in becomes events, and events come here,
 //! now and again whenever the twin is made from what the journal has.
 
+use super::audience::TOLD;
 use super::dispositivo::{ENTRY, came_with_readings};
 use super::firmware::FIRMWARE;
 use super::lifecycle::LIFECYCLE;
+use super::moved::CLOCK_MOVED;
+use super::units::UNITS;
 use super::{Mode, Twin, presence};
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Command, Step};
 use crate::domain::event::{Cause, ChangeKind, Event, EventBody, Source, TwinChange};
 use crate::domain::fleet::Layer;
 use crate::domain::json::Json;
+use crate::domain::reading::Reading;
 
 impl Twin {
     /// Makes the state what it is after `event`. Applying a twin's events in order, each once, to a new
@@ -21,11 +25,14 @@ impl Twin {
     /// As [`Twin::redo`]; gives the command that the event changed as it is after it.
     pub(super) fn fold(&mut self, event: &Event) -> Option<Command> {
         let received = event.received_at;
+        if self.is_ahead_of(received) {
+            self.come_back_to(received);
+        }
         match &event.body {
             EventBody::Telemetry { readings, identity } => {
                 let mut changed = false;
                 for reading in readings {
-                    changed |= self.reported.read(reading, event.at);
+                    changed |= self.reported.read(reading, event.at, received);
                 }
                 self.messages += 1;
                 if let Some(identity) = identity {
@@ -33,7 +40,7 @@ impl Twin {
                 }
                 self.polls &= event.cause.source != Source::Mqtt;
                 self.hear(received);
-                if !changed {
+                if !changed && !self.is_settled_by(readings, received) {
                     return None; // the same again: heard, but the document is as it was
                 }
                 self.follow(None, received);
@@ -46,7 +53,7 @@ impl Twin {
                 };
                 let was = self.status;
                 self.redo_presence(*status, reason, received);
-                if was == self.status {
+                if was == self.status && !self.is_new() {
                     return None; // heard again, no more
                 }
             }
@@ -66,6 +73,16 @@ impl Twin {
         self.version += 1;
         self.updated_at = received;
         None
+    }
+
+    /// Does the same again settle which of two spellings of a place came last, and so change the delta?
+    fn is_settled_by(&mut self, readings: &[Reading], now: Timestamp) -> bool {
+        if self.desired.is_empty() || !readings.iter().any(|reading| reading.name.contains('.')) {
+            return false;
+        }
+        let before = self.unmet.clone();
+        self.follow(None, now);
+        self.unmet != before
     }
 
     fn redo_change(&mut self, TwinChange { change, patch }: &TwinChange, now: Timestamp, cause: &Cause) {
@@ -88,6 +105,8 @@ impl Twin {
                 ("configuration", Json::Object(patch)) => self.say_configuration(patch),
                 ("limits", Json::Object(patch)) => self.say_limits(patch),
                 ("template", _) => {}
+                (TOLD, Json::Bool(true)) => self.mark_told(now),
+                (TOLD, _) => self.mark_untold(),
                 ("claimed", Json::Bool(claimed)) => self.claimed = *claimed,
                 (LIFECYCLE, change) => self.redo_lifecycle(change),
                 (FIRMWARE, Json::Object(change)) => self.redo_firmware(change, now),
@@ -95,7 +114,15 @@ impl Twin {
             }
         }
         let section = |name| patch.get(name).and_then(Json::as_object);
-        if section("reported").is_some() || section("desired").is_some() {
+        let has = |names: &[&str]| names.iter().any(|name| patch.get(name).is_some());
+        if let Some(units) = section(UNITS) {
+            self.say_units(units);
+        }
+        // The last three may declare which words mean the same.
+        if section("reported").is_some()
+            || section("desired").is_some()
+            || has(&["template", "limits", "settings"])
+        {
             self.follow(section("desired"), now);
         }
         if let Some(reasons) = section("failed") {
@@ -118,7 +145,8 @@ impl Twin {
                 }
             }
             ("settings", Json::Object(patch)) => self.say_settings(patch),
-            ("failed" | "skipped" | ENTRY, _) => {} // told, and no state of the document
+            (CLOCK_MOVED, by) => self.shift(by),
+            ("failed" | "skipped" | ENTRY | UNITS, _) => {} // told, and no state of the document
             (field, value) => self.profile.set(field, value),
         }
     }

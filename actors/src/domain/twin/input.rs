@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::audience::Ear;
 use super::change::{Change, Registration};
 use super::dispositivo::{Dispositivo, Speaker};
+use super::presence::Hearing;
 use super::status::Mode;
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
@@ -63,6 +65,12 @@ pub enum Input {
     Cancel { id: CommandId, known: Option<Box<Command>> },
     /// A device without MQTT asks what it is to do.
     Poll,
+    /// Somebody listens now to what the device is told there.
+    Listens(Ear),
+    /// The broker had nobody to give this attempt at a command to.
+    CommandUnheard { id: CommandId, attempt: u8 },
+    /// The broker had nobody to give it to.
+    Unheard(Ear),
     /// Somebody says who drives the twin, and until when where that is a person.
     SetMode { mode: Mode, until: Option<Timestamp> },
     /// The device could not become what was desired: why, by property.
@@ -79,11 +87,12 @@ pub enum Input {
     WithdrawUpdate { job: Option<JobId>, to: StepState, reason: Box<str> },
     /// The time has come for something that waited.
     Wake {
-        /// Since when devices could make themselves heard: nobody is silent who could not speak.
-        heard_since: Timestamp,
+        hearing: Hearing,
         /// The id of the first command that a schedule asks for now; those after it are counted up.
         first_id: CommandId,
     },
+    /// The hub's clock was set: it showed `from`, and then `to`.
+    ClockMoved { from: Timestamp, to: Timestamp },
     /// Remove it, with all it has.
     Delete,
 }
@@ -127,7 +136,7 @@ pub enum Publish {
     Desired(Json),
     /// The configuration, retained.
     Configuration(Json),
-    /// Nothing in its place: whoever has the id next is not to be told of it.
+    /// The device is gone: nothing in its place, and whoever has the id next is not to hear what was retained.
     NoConfiguration,
     /// The image that it is to come to, or that it need not.
     Firmware(Json),

@@ -20,7 +20,7 @@ use crate::domain::settings::DeviceSettings;
 #[serde(default)]
 pub struct Layers {
     #[serde(skip_serializing_if = "Option::is_none", with = "stored")]
-    layer: Option<Arc<Layer>>,
+    pub(super) layer: Option<Arc<Layer>>,
     /// What the device said itself. Without a template it stands in the twin alone.
     #[serde(skip_serializing_if = "Object::is_empty")]
     configuration: Object,
@@ -33,7 +33,7 @@ pub struct Layers {
     own_schedule: bool,
     /// The device's own; they stand here also without a template.
     #[serde(skip_serializing_if = "Limits::is_empty")]
-    limits: Limits,
+    pub(super) limits: Limits,
 }
 
 impl Twin {
@@ -199,7 +199,7 @@ impl Twin {
             Some(layer) => {
                 self.configuration = over(&layers.configuration, &layer.configuration);
                 self.tags = over(&layers.tags, &layer.tags);
-                self.set_settings(layers.settings.over(&layer.settings));
+                self.set_settings(laid_over(&layers.settings, &layer.settings));
                 if !layers.own_schedule {
                     self.set_plan(&layer.schedule, now);
                 }
@@ -242,7 +242,7 @@ impl Twin {
         let settings = match self.layered() {
             Some((layers, layer)) => {
                 layers.settings = layers.settings.patched(patch).unwrap_or_default();
-                layers.settings.over(&layer.settings)
+                laid_over(&layers.settings, &layer.settings)
             }
             None => self.settings().patched(patch).unwrap_or_default(),
         };
@@ -341,6 +341,11 @@ impl Tags {
 
 fn plan(entries: &Json, now: Timestamp) -> Option<Box<Plan>> {
     Plan::parse(entries, now).ok().flatten().map(Box::new)
+}
+
+/// A template's words stay in its layer, which all its devices share; thousands of twins need no copy.
+fn laid_over(own: &DeviceSettings, base: &DeviceSettings) -> DeviceSettings {
+    DeviceSettings { words: own.words.clone(), ..own.over(base) }
 }
 
 fn over(own: &Object, base: &Object) -> Object {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Status, Twin};
-use crate::domain::clock::Timestamp;
+use crate::domain::clock::{CLOCK_JUMP_MS, Timestamp};
 use crate::domain::event::{Cause, EventBody, Source};
 use crate::domain::settings::Heartbeat;
 
@@ -32,9 +32,18 @@ const FLAPPING: usize = 3;
 const FLAPPING_WITHIN_MS: i64 = 10 * 60_000;
 /// A device is silent after this many of its median intervals, and not before a minute.
 const INTERVALS: i64 = 3;
-const SHORTEST_SILENCE_MS: i64 = 60_000;
-/// As long as too few messages have come to know a device's rhythm.
-const UNKNOWN_RHYTHM_MS: i64 = 60 * 60_000;
+pub const SHORTEST_SILENCE_MS: i64 = 60_000;
+/// The silence allowed, in ms, while too few messages have come to know a device's rhythm, unless it is set.
+pub const FIRST_SILENCE_MS: i64 = 10 * 60_000;
+
+/// How the hub hears: what a silence is judged by beside the device's own rhythm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hearing {
+    /// Since when devices could make themselves heard: nobody is silent who could not speak.
+    pub since: Timestamp,
+    /// The silence allowed, in ms, while fewer than two of a device's intervals are known.
+    pub first_silence_ms: i64,
+}
 
 /// The reasons of presence events.
 pub mod reason {
@@ -89,6 +98,12 @@ impl Line {
         self.recent.iter().filter(|at| **at > from).count() >= FLAPPING
     }
 
+    /// Nothing is dated after `now`.
+    pub(super) fn no_later_than(&mut self, now: Timestamp) {
+        self.changed_at = self.changed_at.min(now);
+        self.recent.iter_mut().for_each(|at| *at = (*at).min(now));
+    }
+
     fn went(&mut self, now: Timestamp, reason: &str) {
         self.changed_at = now;
         self.disconnect_reason = reason.into();
@@ -119,27 +134,31 @@ impl Twin {
         self.polls
     }
 
-    /// After how long a silence it counts as offline, in ms; none: never.
+    /// After how long a silence it counts as offline, in ms; none: never. `first_silence_ms` is for a device of
+    /// which fewer than two intervals are known.
     #[must_use]
-    pub fn silence_ms(&self) -> Option<i64> {
+    pub fn silence_ms(&self, first_silence_ms: i64) -> Option<i64> {
         match self.settings.as_deref().and_then(|settings| settings.heartbeat) {
             Some(Heartbeat::Never) => None,
             Some(Heartbeat::Millis(millis)) => Some(millis),
-            None => Some(self.rhythm.median_ms().map_or(UNKNOWN_RHYTHM_MS, |median| {
+            None => Some(self.rhythm.median_ms().map_or(first_silence_ms, |median| {
                 median.saturating_mul(INTERVALS).max(SHORTEST_SILENCE_MS)
             })),
         }
     }
 
-    /// When it counts as offline if nothing more is heard; none while it is not online. Nobody is silent
-    /// who could not speak: the hub hears only since `heard_since`.
+    /// When it counts as offline if nothing more is heard; none while it is not online. What was heard in the
+    /// future of `now`, by a clock that was set back since, tells nothing: then the silence counts from when the
+    /// hub hears by the new time.
     #[must_use]
-    pub fn silent_at(&self, heard_since: Timestamp) -> Option<Timestamp> {
+    pub fn silent_at(&self, hearing: Hearing, now: Timestamp) -> Option<Timestamp> {
         if self.status != Status::Online {
             return None;
         }
-        let heard = self.last_seen.map_or(heard_since, |seen| seen.max(heard_since));
-        self.silence_ms().map(|silence| heard.plus_millis(silence))
+        let Hearing { since, first_silence_ms } = hearing;
+        let latest = now.plus_millis(CLOCK_JUMP_MS);
+        let heard = self.last_seen.filter(|seen| *seen <= latest).map_or(since, |seen| seen.max(since));
+        self.silence_ms(first_silence_ms).map(|silence| heard.plus_millis(silence))
     }
 
     /// It was not there before, or not on MQTT: there it was told nothing while it polled.
@@ -158,7 +177,7 @@ impl Twin {
 
     /// The device has gone; what it was sent and has not acknowledged waits for its return.
     pub(super) fn go_offline(&mut self, outcome: &mut Outcome, why: &str, now: Timestamp, cause: &Cause) {
-        if self.status != Status::Offline {
+        if self.status != Status::Offline || self.is_new() {
             let body = EventBody::Presence { status: Status::Offline, reason: why.into() };
             self.happen(outcome, body, now, cause);
             self.take_commands_back(outcome, now, cause);

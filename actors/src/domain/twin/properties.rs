@@ -1,8 +1,12 @@
 //! The properties of one side of a twin, each with what is known of it beside its value.
 
+use std::sync::Arc;
+
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::path::{heads, inside};
+use super::seldom::{Seldom, Units};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::Cause;
 use crate::domain::json::{Json, Object};
@@ -24,14 +28,7 @@ pub struct Property {
     /// When it last became another.
     pub changed_at: Timestamp,
     /// None where all of it is as it nearly always is.
-    seldom: Option<Box<Seldom>>,
-}
-
-/// What few properties have: only those pay for it.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Seldom {
-    quality: Quality,
-    by: Option<Box<str>>,
+    seldom: Option<Arc<Seldom>>,
 }
 
 /// A property as it is stored.
@@ -45,6 +42,8 @@ struct Stored {
     quality: Quality,
     #[serde(default)]
     by: Option<Box<str>>,
+    #[serde(default)]
+    units: Units,
 }
 
 impl Properties {
@@ -77,22 +76,37 @@ impl Properties {
         self.0.iter().map(|p| (p.name.clone(), p.value.clone())).collect()
     }
 
-    /// Takes a reading's value, unless a later one is here already. True when the value is another.
-    pub fn read(&mut self, reading: &Reading, at: Timestamp) -> bool {
+    /// Takes a reading's value, unless a later one is here already. True when the value is another. A reading without
+    /// a unit leaves the one that is known: many devices name it once. One whose time is that of its arrival, `received`,
+    /// carries none of its own: then the last to come is the newest.
+    pub fn read(&mut self, reading: &Reading, at: Timestamp, received: Timestamp) -> bool {
         let value = Json::from(reading.value.clone());
         let quality = Quality::of_score(reading.quality_score);
+        let unit = reading.unit.as_deref().filter(|unit| !unit.is_empty());
         match self.find(&reading.name) {
-            Ok(index) if at < self.0[index].at => false, // late: history has it, the twin is past it
+            Ok(index) if at < self.0[index].at && at != received => false, // late: history has it, the twin is past it
             Ok(index) => {
                 let property = &mut self.0[index];
-                if quality != property.quality() {
-                    let by = property.by().map(Box::<str>::from);
-                    property.describe(quality, by.as_deref());
+                let is_new_unit = unit.is_some() && unit != property.unit();
+                if quality != property.quality() || is_new_unit {
+                    property.describe(|seldom| {
+                        seldom.quality = quality;
+                        if is_new_unit {
+                            seldom.units = seldom.units.with("", unit);
+                        }
+                    });
                 }
                 property.set(value, at)
             }
             Err(index) => {
-                self.insert(index, Property::new(&reading.name, value, at, quality, None));
+                let mut property = Property::new(&reading.name, value, at);
+                if quality != Quality::Good || unit.is_some() {
+                    property.describe(|seldom| {
+                        seldom.quality = quality;
+                        seldom.units = Units::default().with("", unit);
+                    });
+                }
+                self.insert(index, property);
                 true
             }
         }
@@ -112,14 +126,39 @@ impl Properties {
                     let mut merged = property.value.clone();
                     merged.merge(value);
                     property.set(merged, at);
-                    property.describe(property.quality(), by);
+                    property.say_by(by);
                 }
                 (Err(index), value) => {
                     let mut fresh = Json::Null;
                     fresh.merge(value);
-                    self.insert(index, Property::new(name, fresh, at, Quality::Good, by));
+                    let mut property = Property::new(name, fresh, at);
+                    property.say_by(by);
+                    self.insert(index, property);
                 }
             }
+        }
+    }
+
+    /// Says the unit of what `path` leads to; none takes it away. Of what is not there nothing is remembered.
+    pub(super) fn set_unit(&mut self, path: &str, unit: Option<&str>) {
+        for (head, rest) in heads(path) {
+            if let Ok(index) = self.find(head)
+                && rest.is_none_or(|rest| inside(&self.0[index].value, rest).is_some())
+            {
+                let within = rest.unwrap_or_default();
+                if self.0[index].unit_of(within) != unit {
+                    self.0[index].describe(|seldom| seldom.units = seldom.units.with(within, unit));
+                }
+                return;
+            }
+        }
+    }
+
+    /// Nothing is dated after `now`.
+    pub fn no_later_than(&mut self, now: Timestamp) {
+        for property in &mut self.0 {
+            property.at = property.at.min(now);
+            property.changed_at = property.changed_at.min(now);
         }
     }
 
@@ -136,10 +175,8 @@ impl Properties {
 }
 
 impl Property {
-    fn new(name: &str, value: Json, at: Timestamp, quality: Quality, by: Option<&str>) -> Self {
-        let mut property = Self { name: name.into(), value, at, changed_at: at, seldom: None };
-        property.describe(quality, by);
-        property
+    fn new(name: &str, value: Json, at: Timestamp) -> Self {
+        Self { name: name.into(), value, at, changed_at: at, seldom: None }
     }
 
     /// How far the value can be trusted.
@@ -154,11 +191,33 @@ impl Property {
         self.seldom.as_ref()?.by.as_deref()
     }
 
-    fn describe(&mut self, quality: Quality, by: Option<&str>) {
-        if quality != self.quality() || by != self.by() {
-            let seldom = Seldom { quality, by: by.map(Into::into) };
-            self.seldom = (seldom != Seldom::default()).then(|| Box::new(seldom));
+    /// The unit of its value, as the device named it last: `°C`.
+    #[must_use]
+    pub fn unit(&self) -> Option<&str> {
+        self.unit_of("")
+    }
+
+    /// The unit of what lies at a path in its value.
+    #[must_use]
+    pub fn unit_of(&self, path: &str) -> Option<&str> {
+        self.seldom.as_ref()?.units.get(path)
+    }
+
+    /// The units of what lies in its value, by path.
+    pub fn inner_units(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.seldom.iter().flat_map(|seldom| seldom.units.iter()).filter(|(path, _)| !path.is_empty())
+    }
+
+    fn say_by(&mut self, by: Option<&str>) {
+        if by != self.by() {
+            self.describe(|seldom| seldom.by = by.map(Into::into));
         }
+    }
+
+    fn describe(&mut self, change: impl FnOnce(&mut Seldom)) {
+        let mut seldom = self.seldom.as_deref().cloned().unwrap_or_default();
+        change(&mut seldom);
+        self.seldom = (seldom != Seldom::default()).then(|| seldom.share());
     }
 
     fn set(&mut self, value: Json, at: Timestamp) -> bool {
@@ -174,9 +233,11 @@ impl Property {
 
 impl From<Stored> for Property {
     fn from(stored: Stored) -> Self {
-        let Stored { name, value, at, changed_at, quality, by } = stored;
+        let Stored { name, value, at, changed_at, quality, by, units } = stored;
         let mut property = Self { name, value, at, changed_at, seldom: None };
-        property.describe(quality, by.as_deref());
+        if quality != Quality::Good || by.is_some() || !units.is_empty() {
+            property.describe(|seldom| *seldom = Seldom { quality, by, units });
+        }
         property
     }
 }
@@ -184,7 +245,9 @@ impl From<Stored> for Property {
 impl Serialize for Property {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let by = self.by();
-        let mut fields = serializer.serialize_struct("Property", 5 + usize::from(by.is_some()))?;
+        let units = self.seldom.as_ref().map(|seldom| &seldom.units).filter(|units| !units.is_empty());
+        let more = usize::from(by.is_some()) + usize::from(units.is_some());
+        let mut fields = serializer.serialize_struct("Property", 5 + more)?;
         fields.serialize_field("name", &self.name)?;
         fields.serialize_field("value", &self.value)?;
         fields.serialize_field("at", &self.at)?;
@@ -192,6 +255,9 @@ impl Serialize for Property {
         fields.serialize_field("quality", &self.quality())?;
         if by.is_some() {
             fields.serialize_field("by", &by)?;
+        }
+        if let Some(units) = units {
+            fields.serialize_field("units", units)?;
         }
         fields.end()
     }
@@ -207,12 +273,41 @@ mod tests {
         for text in [
             r#"{"name":"t","value":21.50,"at":"2026-01-01T00:00:00.000Z","changed_at":"2026-01-01T00:00:00.000Z","quality":"good"}"#,
             r#"{"name":"t","value":1,"at":"2026-01-01T00:00:01.000Z","changed_at":"2026-01-01T00:00:00.000Z","quality":"bad","by":"user:ann"}"#,
+            r#"{"name":"t","value":1,"at":"2026-01-01T00:00:01.000Z","changed_at":"2026-01-01T00:00:00.000Z","quality":"good","units":[["","°C"],["in","K"]]}"#,
         ] {
             let property: Property = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&property).unwrap(), text);
         }
         let bare = r#"{"name":"t","value":1,"at":"2026-01-01T00:00:00.000Z","changed_at":"2026-01-01T00:00:00.000Z"}"#;
         let property: Property = serde_json::from_str(bare).unwrap();
-        assert_eq!((property.quality(), property.by()), (Quality::Good, None));
+        assert_eq!((property.quality(), property.by(), property.unit()), (Quality::Good, None, None));
+    }
+
+    #[test]
+    fn a_unit_stays_until_another_is_named() {
+        let mut properties = Properties::default();
+        let mut read = |unit: Option<&str>, at: i64| {
+            let value = crate::domain::reading::Scalar::Bool(true);
+            let reading =
+                Reading { name: "t".into(), value, unit: unit.map(Into::into), quality_score: None };
+            properties.read(&reading, Timestamp::from_millis(at));
+            properties.get("t").unwrap().unit().map(str::to_owned)
+        };
+        assert_eq!(read(None, 1), None);
+        assert_eq!(read(Some("°C"), 2).as_deref(), Some("°C"));
+        assert_eq!(read(None, 3).as_deref(), Some("°C"));
+        assert_eq!(read(Some("K"), 2).as_deref(), Some("°C"), "a late reading changes nothing");
+        assert_eq!(read(Some("K"), 4).as_deref(), Some("K"));
+        properties.merge(
+            &[("m", "{\"rpm\": 5}".parse().unwrap())].into_iter().collect(),
+            Timestamp::default(),
+            None,
+        );
+        properties.set_unit("m.rpm", Some("1/min"));
+        properties.set_unit("m.no", Some("V"));
+        assert_eq!(properties.unit_at("m.rpm"), Some("1/min"));
+        assert_eq!(properties.get("m").unwrap().inner_units().count(), 1);
+        properties.set_unit("m.rpm", None);
+        assert_eq!(properties.unit_at("m.rpm"), None);
     }
 }

@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Registered, and never heard.
+    /// Gone, or never heard: `last_seen` tells which. Earlier versions called the latter `unknown`.
     #[default]
-    Unknown,
-    Online,
+    #[serde(alias = "unknown")]
     Offline,
+    Online,
 }
+
+/// The word of earlier versions for a device that was never heard.
+pub const UNKNOWN: &str = "unknown";
 
 /// Who drives the twin: a person's word, or schedules and rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,21 +26,23 @@ pub enum Mode {
 }
 
 impl Status {
-    pub const ALL: [Self; 3] = [Self::Unknown, Self::Online, Self::Offline];
+    pub const ALL: [Self; 2] = [Self::Offline, Self::Online];
 
     /// The word for it in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Unknown => "unknown",
-            Self::Online => "online",
             Self::Offline => "offline",
+            Self::Online => "online",
         }
     }
 
-    /// The status with this name.
+    /// The status with this name. [`UNKNOWN`] is read as offline.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
+        if word == UNKNOWN {
+            return Some(Self::Offline);
+        }
         Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 }

@@ -1,7 +1,10 @@
 //! The twin as tables, and as a property: it is the fold of its events.
 
+mod audience;
+mod clock_moved;
 mod commands;
 mod convergence;
+mod delta;
 mod dispositivo;
 mod firmware;
 mod jobs;
@@ -10,6 +13,7 @@ mod lifecycle;
 mod modes;
 mod presence;
 mod scene;
+mod units;
 
 use proptest::prelude::*;
 
@@ -204,6 +208,7 @@ fn any_input() -> impl Strategy<Value = Input> {
     ];
     prop_oneof![
         Just(Input::Appear),
+        (-9_000..9_000i64).prop_map(|by| Input::ClockMoved { from: at(0), to: at(by) }),
         (0..40i64, 0..5u8).prop_map(|(v, t)| readings(&format!(r#"{{"t": {v}, "timestamp": {t}}}"#))),
         (0..40i64).prop_map(|v| readings(&format!(r#"{{"t": {v}, "power": true}}"#))),
         document.clone().prop_map(|text| Input::Report(object(text))),

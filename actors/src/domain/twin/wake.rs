@@ -1,6 +1,7 @@
 //! What time does to a twin: a mode that ends, a silence too long, a command overdue, an entry of the schedule.
 
-use super::{Change, Mode, Outcome, Refusal, Twin, presence};
+use super::presence::{self, Hearing};
+use super::{Change, Mode, Outcome, Refusal, Twin};
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{CommandId, CommandRequest};
 use crate::domain::event::{Cause, ChangeKind, Source};
@@ -48,7 +49,7 @@ impl Twin {
     pub(super) fn wake(
         &mut self,
         outcome: &mut Outcome,
-        heard_since: Timestamp,
+        hearing: Hearing,
         first_id: CommandId,
         now: Timestamp,
         cause: &Cause,
@@ -62,7 +63,7 @@ impl Twin {
             let ended = Cause::new(Source::Hub, "mode_until");
             self.change_mode(outcome, Mode::Schedule, None, now, &ended);
         }
-        if self.silent_at(heard_since).is_some_and(|at| at <= now) {
+        if self.silent_at(hearing, now).is_some_and(|at| at <= now) {
             self.go_offline(outcome, presence::reason::SILENT, now, cause);
         }
         self.time_commands(outcome, now, cause);
@@ -91,8 +92,10 @@ impl Twin {
         first_id: CommandId,
         now: Timestamp,
     ) {
-        let is_due = |plan: &&Plan| plan.next().is_some_and(|next| next <= now);
-        let Some(plan) = self.plan.as_deref().filter(is_due).filter(|_| !self.is_retired()) else { return };
+        let Some(plan) = self.plan.as_deref().filter(|plan| plan.is_due(now)).filter(|_| !self.is_retired())
+        else {
+            return;
+        };
         let DueNow { runs, skipped, done } = plan.due(now);
         let is_suspended = self.lifecycle().is_out_of_service();
         let is_manual = |due: &Due| is_suspended || manual_until.is_some_and(|until| due.at < until);

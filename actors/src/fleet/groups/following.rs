@@ -137,7 +137,9 @@ impl Groups {
         if let EventBody::Fleet(change) = &recorded.event.body {
             self.tree.redo(recorded.seq, change); // of groups alone
         }
-        if !recorded.event.device.is_none() {
+        if recorded.event.device.is_none() {
+            self.census.see(&recorded.event, false); // the clock may have been set
+        } else {
             let is_first = self.following.numbers.is_first(recorded.event.number);
             self.count(recorded, is_first, ctx);
         }

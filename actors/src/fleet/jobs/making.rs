@@ -2,7 +2,6 @@
 
 use actix::Context;
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use super::Jobs;
 use crate::domain::alarm::who;
@@ -29,7 +28,7 @@ struct Parts {
 impl Jobs {
     pub(super) fn make(&mut self, make: MakeJob, ctx: &mut Context<Self>) {
         let MakeJob { action, description, rate, devices, skipped, unknown, cause, reply, prepared } = make;
-        let (id, now) = (JobId(Uuid::now_v7()), self.around.clock.now());
+        let (id, now) = (JobId(crate::clock::new_id()), self.around.clock.now());
         let known =
             devices.into_iter().map(|(device, number)| (device, number, Step::new(id, StepState::Queued)));
         let skipped = skipped

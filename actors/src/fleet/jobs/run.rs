@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use actix::fut::ActorFutureExt;
 use actix::{AsyncContext, Context, WrapFuture};
 use tracing::{error, warn};
-use uuid::Uuid;
 
 use super::Jobs;
 use super::progress::Counting;
@@ -210,7 +209,12 @@ impl Jobs {
         let (receipt, settled) = Receipt::channel();
         let deliver = Deliver {
             device: turn.device.clone(),
-            input: job.action.input(job.id, job.round, CommandId(Uuid::now_v7()), self.around.clock.now()),
+            input: job.action.input(
+                job.id,
+                job.round,
+                CommandId(crate::clock::new_id()),
+                self.around.clock.now(),
+            ),
             cause: Cause::of_job(job.id),
             receipt,
             if_unknown: IfUnknown::RefuseUnless(turn.number),

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::{
-    Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus, EventBody, Mode, Status,
+    Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus, EventBody, Kind, Mode, Status,
 };
 use crate::messages::archive::FindCommand;
 use crate::messages::feed::WatchCommands;
@@ -115,6 +115,20 @@ impl Scene {
 
     pub async fn tick(&self) {
         self.hub.timers.send(Tick).await.unwrap();
+    }
+
+    /// The clock on the wall is set so many ms ahead, or back, and the hub follows.
+    pub async fn set_clock(&mut self, by_ms: i64) {
+        self.events = self.hub.feed.send(Subscribe).await.unwrap().events;
+        self.seen.clear();
+        let from = self.clock.now();
+        self.clock.set(from.plus_millis(by_ms));
+        self.hub.clock_watch.send(Tick).await.unwrap();
+        self.until(|recorded| recorded.event.kind() == Kind::Hub).await;
+        while self.clock.now() == from {
+            tokio::task::yield_now().await;
+        }
+        self.tick().await;
     }
 
     /// Waits until `enough` of what happened since time last passed; in whatever order.
@@ -247,13 +261,82 @@ async fn a_silent_device_is_offline_but_not_for_a_restart_or_a_jump_of_the_clock
     scene.set("a", r#"{"settings": {"heartbeat": "90s"}}"#).await;
     let mut scene = scene.down_for(24 * HOUR).await;
     assert_eq!(scene.settled("a").await.status, Status::Online);
-    // Set forward by a day, without any time passing.
-    scene.clock.set(Timestamp::from_millis(NEW_YEAR + 48 * HOUR));
+    scene.set_clock(24 * HOUR).await;
     assert_eq!(scene.settled("a").await.status, Status::Online);
     scene.clock.advance(89_000);
     assert_eq!(scene.settled("a").await.status, Status::Online);
     scene.pass(2_000, is_presence).await;
     assert_eq!(scene.settled("a").await.status, Status::Offline);
+}
+
+/// Also where that was while the hub was down.
+#[actix::test]
+async fn a_clock_that_is_set_back_stops_no_schedule_and_ends_no_command() {
+    for while_down in [false, true] {
+        for by in [-2 * HOUR, -24 * HOUR, -400 * 24 * HOUR] {
+            let mut scene = Scene::new().await;
+            scene.say("a", "status", "online").await;
+            scene.say("a", "data", r#"{"t": 1}"#).await;
+            scene.set("a", r#"{"schedule": [{"cron": "* * * * *", "set": {"power": "on"}}]}"#).await;
+            scene.say("b", "status", "offline").await;
+            let id = scene.asked("b", r#"{"command_type": "go", "ttl": "10m"}"#).await;
+            scene.pass(61_000, is_change("scheduled")).await;
+            if while_down {
+                scene = scene.down_for(by).await;
+            } else {
+                scene.set_clock(by).await;
+            }
+            let now = scene.clock.now();
+            let next = |twin: &Twin| twin.plan().unwrap().next().unwrap();
+            while next(scene.settled("a").await.as_ref()) > now.plus_millis(60_000) {
+                tokio::task::yield_now().await; // it is told as soon as the hub is up
+            }
+            scene.say("a", "data", r#"{"t": 2}"#).await;
+            scene.pass(60_000, is_change("scheduled")).await;
+            let twin = scene.settled("a").await;
+            assert_eq!(twin.reported.get("t").unwrap().value.to_string(), "2", "{by} {while_down}");
+            assert_eq!(twin.last_seen, Some(now), "{by} {while_down}");
+            let left = scene.command(id).await.expires_at.millis() - now.millis();
+            assert!(
+                (530_000..545_000).contains(&left),
+                "{left} ms are left of ten minutes: {by} {while_down}"
+            );
+            scene.pass(left + 1_000, comes_to(id, CommandStatus::Expired)).await;
+        }
+    }
+}
+
+#[actix::test]
+async fn a_clock_that_is_set_forward_by_years_ends_nothing_early() {
+    let mut scene = Scene::new().await;
+    scene.say("b", "status", "offline").await;
+    let id = scene.asked("b", r#"{"command_type": "go", "ttl": "10m"}"#).await;
+    scene.set_clock(20_000 * 24 * HOUR).await;
+    scene.settled("b").await;
+    assert_eq!(scene.command(id).await.status, CommandStatus::Pending);
+    scene.pass(601_000, comes_to(id, CommandStatus::Expired)).await;
+}
+
+#[actix::test]
+async fn a_clock_that_leaps_ahead_deletes_nothing_for_a_day() {
+    let store = FailingStore::around(Arc::new(MemoryStore::keeping_journal(Duration::from_hours(7 * 24))));
+    let clock = ManualClock::at(Timestamp::from_millis(NEW_YEAR));
+    let settings = Settings { maintain_every: Duration::from_millis(1), ..Settings::default() };
+    let mut scene = Scene::with(store, clock, settings).await;
+    scene.say("a", "data", r#"{"t": 1}"#).await;
+    let is_pruned = async |scene: &Scene| {
+        let past = Replay { after: 0, up_to: 1, limit: 1 };
+        scene.hub.archive.send(past).await.unwrap().unwrap().pruned
+    };
+    scene.set_clock(400 * 24 * HOUR).await;
+    for _ in 0..50 {
+        assert!(!is_pruned(&scene).await);
+        scene.say("a", "data", r#"{"t": 2}"#).await; // a commit takes its time
+    }
+    scene.clock.advance(24 * HOUR);
+    while !is_pruned(&scene).await {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// While the store fails, what is due is not forgotten.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 use futures_util::task::AtomicWaker;
 
+use super::wire;
 use crate::mqtt::line::{Fate, Line, Ticket};
 
 /// A connection has at most this many messages in flight towards the store. It is far beyond the window
@@ -26,6 +27,8 @@ pub(super) struct Gate {
 struct State {
     line: Line<Ack>,
     reading: Reading,
+    /// The message that the broker is about to acknowledge although it was not taken, and why not.
+    refused: Option<(u16, u8)>,
 }
 
 /// Whether the connection takes anything more in.
@@ -81,9 +84,18 @@ impl Gate {
         }
     }
 
+    /// The message `packet_id` was not taken: the broker's acknowledgement says `reason` in place of success.
+    pub(super) fn refuse(&self, packet_id: u16, reason: u8) {
+        self.lock().refused = Some((packet_id, reason));
+    }
+
     /// Holds the acknowledgement of `packet_id` back until it may go.
     pub(super) fn hold(&self, packet_id: u16, packet: &[u8]) {
         let mut state = self.lock();
+        if let Some((_, reason)) = state.refused.take_if(|(id, _)| *id == packet_id) {
+            state.line.join_settled(Ack::Held(wire::refused(packet, reason).into()));
+            return;
+        }
         if let Some(ack) = state.line.last_mut()
             && ack.is_awaited(packet_id)
         {

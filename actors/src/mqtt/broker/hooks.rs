@@ -2,20 +2,27 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use mqtt5::QoS;
 use mqtt5::broker::events::{
-    BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent, ClientPublishEvent, PublishAction,
+    BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent, ClientPublishEvent, ClientSubscribeEvent,
+    ClientUnsubscribeEvent, PublishAction,
 };
+use mqtt5::broker::storage::StorageBackend as _;
+use mqtt5::packet::publish::PublishPacket;
 use tracing::error;
 
+use super::connection::{Common, Connection};
 use super::gate::Gate;
-use super::wills::{Will, Wills};
+use super::rights;
+use super::wills::Wills;
+use super::wire;
 use crate::mqtt::dialects;
 use crate::mqtt::intake::{Arrived, Intake, Room};
 use crate::mqtt::line::Fate;
 use crate::mqtt::listening::Listening;
-use crate::receipt::Receipt;
+use crate::receipt::{Receipt, Settled, Taken};
 
 tokio::task_local! {
     /// The connection whose task this is. The broker calls the hooks from the task that runs the
@@ -25,30 +32,112 @@ tokio::task_local! {
 
 type Hook<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What we know of a connection.
-#[derive(Default)]
-pub(super) struct Connection {
-    pub(super) gate: Arc<Gate>,
-    will: Mutex<Option<Will>>,
-}
-
 /// See the module.
 pub(super) struct Hooks {
     intake: Arc<dyn Intake>,
     listening: Arc<Listening>,
+    common: Arc<Common>,
     wills: Arc<Wills>,
 }
 
 impl Hooks {
-    pub(super) fn new(intake: Arc<dyn Intake>, wills: Arc<Wills>) -> Self {
+    pub(super) fn new(intake: Arc<dyn Intake>, common: Arc<Common>, wills: Arc<Wills>) -> Self {
         let listening = intake.listening();
-        Self { intake, listening, wills }
+        Self { intake, listening, common, wills }
     }
 
     async fn publish(&self, event: ClientPublishEvent) -> PublishAction {
-        if !dialects::is_ours(&event.topic) && !self.listening.hears(&event.topic) {
-            return PublishAction::Continue;
+        let of_a_device = dialects::is_ours(&event.topic);
+        if !of_a_device && dialects::is_hubs(&event.topic) {
+            // Of MQTT 3.1.1: acknowledged, as it has no other answer, and gone.
+            let ClientPublishEvent { client_id, topic, payload, .. } = &event;
+            self.intake.refuse(topic, payload, rights::REASON, rights::refusal(client_id));
+            return PublishAction::Handled;
         }
+        let Ok(connection) = CONNECTION.try_with(Arc::clone) else {
+            // Every connection is served inside the scope.
+            error!("a connection is served without its gate");
+            return std::future::pending().await; // nothing is acknowledged that is not stored
+        };
+        let mut packet = as_sent(&event, &connection);
+        if packet.retain && !self.common.retained.has_room(&packet) {
+            if let (true, Some(packet_id)) = (connection.is_v5(), event.packet_id) {
+                connection.gate.refuse(packet_id, wire::QUOTA_EXCEEDED);
+                return PublishAction::Handled;
+            }
+            packet.retain = false; // there is no way to say so: it is delivered all the same
+        }
+        let ours = of_a_device || self.listening.hears(&event.topic);
+        if !ours {
+            self.intake.unread(&event.topic);
+        }
+        let exactly_once = event.qos == QoS::ExactlyOnce;
+        let Some(packet_id) = event.packet_id.filter(|_| ours || packet.retain || exactly_once) else {
+            self.take(event, &packet, ours, None, Receipt::nobody());
+            return PublishAction::Transform(packet);
+        };
+        let gate = &connection.gate;
+        let room = if ours { self.room(gate).await } else { None };
+        if (ours && room.is_none()) || !poll_fn(|cx| gate.poll_room(cx)).await {
+            // Nothing is taken in any more. The acknowledgement that the broker writes now waits at the gate
+            // for what never comes, so the client sends the message again to the next hub.
+            let _withheld = gate.admit(packet_id);
+            return PublishAction::Handled;
+        }
+        let client = Arc::clone(&event.client_id);
+        let receipt = self.admit(gate, packet_id, &event);
+        let is_first = receipt.is_some();
+        if let Some(receipt) = receipt {
+            self.take(event, &packet, ours, room, receipt);
+        }
+        if !exactly_once {
+            return PublishAction::Transform(packet);
+        }
+        // The broker would hold it until its PUBREL, for as long as the session lasts. It may go to others at
+        // once, as long as that is once (MQTT 5, figure 4.3): then its id is all that has to be held.
+        if is_first {
+            self.common.router.route_message(&packet, Some(&client)).await;
+        }
+        PublishAction::Handled
+    }
+
+    /// Has the acknowledgement wait at the gate until the receipt is settled. None for a message of QoS 2 that
+    /// came before: it is acknowledged with the first.
+    fn admit(&self, gate: &Arc<Gate>, packet_id: u16, event: &ClientPublishEvent) -> Option<Receipt> {
+        let fate = |settled: Settled| if settled.is_ok() { Fate::Stored } else { Fate::Lost };
+        let ticket = gate.admit(packet_id);
+        let gate = Arc::clone(gate);
+        if event.qos != QoS::ExactlyOnce {
+            return Some(Receipt::new(move |settled| gate.settle(ticket, fate(settled))));
+        }
+        let (client, common) = (Arc::clone(&event.client_id), Arc::clone(&self.common));
+        let waiting = (Arc::clone(&gate), ticket);
+        common.exactly_once.begin(&client, packet_id, waiting.clone()).then(|| {
+            Receipt::new(move |settled| {
+                common.exactly_once.settle(&client, packet_id, waiting, fate(settled));
+            })
+        })
+    }
+
+    /// Hands a message to those who take it: the hub, where it is `ours`, and the retained messages.
+    fn take(
+        &self,
+        event: ClientPublishEvent,
+        packet: &PublishPacket,
+        ours: bool,
+        room: Option<Room>,
+        receipt: Receipt,
+    ) {
+        let receipt = match (packet.retain, ours) {
+            (true, true) => {
+                let (retained, hub) = both(receipt);
+                self.common.retained.take(packet, retained);
+                hub
+            }
+            (true, false) => return self.common.retained.take(packet, receipt),
+            (false, true) => receipt,
+            (false, false) => return receipt.settle(Ok(Taken::default())),
+        };
         let message = Arrived {
             topic: event.topic,
             payload: event.payload,
@@ -57,36 +146,22 @@ impl Hooks {
             for_rules: true,
             retained: false, // it comes from the device now; the broker keeps a copy for others
         };
-        let Some(packet_id) = event.packet_id else {
-            self.intake.take(message, Receipt::nobody(), None);
-            return PublishAction::Continue;
-        };
-        let Ok(connection) = CONNECTION.try_with(Arc::clone) else {
-            // Every connection is served inside the scope. Were one not, its messages would still be
-            // acknowledged after the commit only: one at a time.
-            error!("a connection is served without its gate");
-            let (receipt, settled) = Receipt::channel();
-            self.intake.take(message, receipt, None);
-            return if matches!(settled.await, Ok(Ok(_))) {
-                PublishAction::Continue
-            } else {
-                std::future::pending().await
-            };
-        };
-        let gate = &connection.gate;
-        let Some(room) = self.room(gate).await else {
-            // Nothing is taken in any more. The acknowledgement that the broker writes now waits at the gate
-            // for what never comes, so the client sends the message again to the next hub.
-            let _withheld = gate.admit(packet_id);
-            return PublishAction::Handled;
-        };
-        let ticket = gate.admit(packet_id);
-        let settles = Arc::clone(gate);
-        let receipt = Receipt::new(move |settled| {
-            settles.settle(ticket, if settled.is_ok() { Fate::Stored } else { Fate::Lost });
-        });
-        self.intake.take(message, receipt, Some(room));
-        PublishAction::Continue
+        self.intake.take(message, receipt, room);
+    }
+
+    /// The connection listens to these now.
+    fn listens<'a>(&self, connection: &Connection, filters: impl Iterator<Item = &'a str>) {
+        let heard = connection.listens(|| self.intake.subscribers().connection(), filters);
+        if !heard.is_empty() {
+            self.intake.heard(heard);
+        }
+    }
+
+    /// A session that goes on has what it listened to before.
+    async fn resume(&self, connection: &Connection, client_id: &str) {
+        if let Ok(Some(session)) = self.common.storage.get_session(client_id).await {
+            self.listens(connection, session.subscriptions.keys().map(String::as_str));
+        }
     }
 
     /// Back-pressure: the connection is not read while this waits. None when the hub takes nothing more in.
@@ -107,9 +182,32 @@ impl Hooks {
 impl BrokerEventHandler for Hooks {
     fn on_client_connect(&self, event: ClientConnectEvent) -> Hook<'_, ()> {
         Box::pin(async move {
-            let will = self.wills.note(event).await;
-            let _ = CONNECTION.try_with(|connection| *connection.lock_will() = will);
+            let Ok(connection) = CONNECTION.try_with(Arc::clone) else { return };
+            connection.is(&event.client_id);
+            if connection.resumes() {
+                self.resume(&connection, &event.client_id).await;
+            } else {
+                self.common.exactly_once.forget(&event.client_id);
+            }
+            connection.set_will(self.wills.note(&event, connection.take_will_packet()));
         })
+    }
+
+    fn on_client_subscribe(&self, event: ClientSubscribeEvent) -> Hook<'_, ()> {
+        let all = &event.subscriptions;
+        let granted = all.iter().map(|subscription| wire::is_granted(subscription.result));
+        let _ = CONNECTION.try_with(|connection| {
+            connection.subscribed(granted);
+            let granted = all.iter().filter(|subscription| wire::is_granted(subscription.result));
+            self.listens(connection, granted.map(|subscription| &*subscription.topic_filter));
+        });
+        Box::pin(std::future::ready(()))
+    }
+
+    fn on_client_unsubscribe(&self, event: ClientUnsubscribeEvent) -> Hook<'_, ()> {
+        let filters = event.topic_filters.iter().map(|filter| &**filter);
+        let _ = CONNECTION.try_with(|connection| connection.listens_no_more(filters));
+        Box::pin(std::future::ready(()))
     }
 
     fn on_client_publish(&self, event: ClientPublishEvent) -> Hook<'_, PublishAction> {
@@ -118,7 +216,14 @@ impl BrokerEventHandler for Hooks {
 
     fn on_client_disconnect(&self, event: ClientDisconnectEvent) -> Hook<'_, ()> {
         Box::pin(async move {
-            let will = CONNECTION.try_with(|connection| connection.lock_will().take()).ok().flatten();
+            let will = CONNECTION.try_with(|connection| {
+                connection.hears_nothing();
+                connection.take_will()
+            });
+            let will = will.ok().flatten();
+            if matches!(self.common.storage.get_session(&event.client_id).await, Ok(None)) {
+                self.common.exactly_once.forget(&event.client_id);
+            }
             if let Some(will) = will.filter(|_| event.unexpected) {
                 self.wills.execute(event.client_id, will).await;
             }
@@ -126,8 +231,33 @@ impl BrokerEventHandler for Hooks {
     }
 }
 
-impl Connection {
-    fn lock_will(&self) -> MutexGuard<'_, Option<Will>> {
-        self.will.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The packet as its client sent it. The broker has added a property of its own by now, and does not tell its
+/// hooks of the others.
+fn as_sent(event: &ClientPublishEvent, connection: &Connection) -> PublishPacket {
+    let said = connection.take_publish().unwrap_or_default();
+    let mut packet = PublishPacket::new(&*event.topic, event.payload.clone(), event.qos);
+    packet.packet_id = event.packet_id;
+    packet.retain = said.retain;
+    packet.properties = said.properties;
+    packet
+}
+
+/// Two receipts of a message that two take: it is stored when both have stored it.
+fn both(whole: Receipt) -> (Receipt, Receipt) {
+    let rest = Arc::new(Mutex::new(Some((whole, None))));
+    let part = || {
+        let rest = Arc::clone(&rest);
+        Receipt::new(move |settled: Settled| {
+            let mut slot = rest.lock().unwrap_or_else(PoisonError::into_inner);
+            match slot.take() {
+                Some((whole, None)) => *slot = Some((whole, Some(settled))),
+                Some((whole, Some(first))) => {
+                    drop(slot);
+                    whole.settle(first.and(settled));
+                }
+                None => {} // both have settled
+            }
+        })
+    };
+    (part(), part())
 }

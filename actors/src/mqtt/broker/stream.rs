@@ -1,5 +1,8 @@
 //! A client's socket as the broker sees it, with the [`Gate`] in between.
 //!
+//! The broker gets one packet at a time, whole, and after somebody of ours has looked at it ([`Inspect`]): so
+//! what was seen last is what the broker has at hand. It looks at some of what the broker sends, too.
+//!
 //! The broker thinks that it has acknowledged a message as soon as it wrote the PUBACK here, and goes on to
 //! the next; the client sees the PUBACK when the message is stored. So one connection has as many messages
 //! in one group commit as its window allows, and every PUBACK still means "stored".
@@ -7,39 +10,95 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BytesMut};
 use mqtt5::broker::transport::WebSocketTransport;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::gate::{Gate, Reading};
-
-/// Packet types of MQTT, the high half of the first byte.
-const PUBACK: u8 = 4;
-const PUBREC: u8 = 5;
+use super::handed::Withheld;
+use super::wire::{self, Extent, PUBACK, PUBREC};
 
 /// Beyond this many bytes that the client has not taken, the broker waits.
 const MOST_UNWRITTEN: usize = 64 * 1024;
+
+/// So many bytes are taken from a socket that is to be closed.
+const MOST_UNREAD: usize = 256 * 1_024;
+
+/// Bytes that are read at once: some ordinary messages. A client that sends more is read by more.
+const ROOM: usize = 1_024;
+const MORE_ROOM: usize = 8 * 1_024;
+
+/// Looks at a connection's packets.
+pub(super) trait Inspect: Send + Sync {
+    fn gate(&self) -> &Gate;
+
+    /// In bytes.
+    fn largest_packet(&self) -> usize;
+
+    /// A packet is larger than that. It is not read.
+    fn too_large(&self) -> Verdict;
+
+    /// The client sent `packet`, whose fixed header is so long.
+    fn inspect(&self, packet: &mut [u8], header: usize) -> Verdict;
+
+    /// The broker sends `packet`.
+    fn sends(&self, packet: &[u8]);
+
+    /// Is `packet` of the broker not to go to the client? The broker hears then what the client would have answered.
+    fn withholds(&self, packet: &[u8]) -> Option<Withheld>;
+
+    /// The broker has done what there was to do.
+    fn idle(&self);
+
+    /// What is to go to the client beside what the broker sends. Asked for when the connection ends.
+    fn last_words(&self) -> Vec<u8>;
+}
+
+/// What becomes of a packet.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The broker gets it.
+    Pass,
+    /// The broker gets this one instead.
+    Replace(Vec<u8>),
+    /// The broker does not get it; the client gets this.
+    Answer(Vec<u8>),
+    /// The client gets this, and the connection ends.
+    End(Vec<u8>),
+}
 
 /// See the module.
 pub(super) struct GatedStream<S: AsyncRead + AsyncWrite + Unpin> {
     socket: S,
     peer: SocketAddr,
-    gate: Arc<Gate>,
+    inspector: Arc<dyn Inspect>,
+    /// What came from the client and has not gone to the broker.
+    inbox: BytesMut,
+    /// The first of these bytes have been inspected.
+    inspected: usize,
+    /// Bytes to read at once.
+    room: usize,
+    /// The broker is told that the client has gone.
+    ended: bool,
     /// On its way to the client, in order.
     out: BytesMut,
+    /// Acknowledgements of what the client was not given, for the broker.
+    own: BytesMut,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
-    pub(super) fn new(socket: S, peer: SocketAddr, gate: Arc<Gate>) -> Self {
-        Self { socket, peer, gate, out: BytesMut::new() }
+    pub(super) fn new(socket: S, peer: SocketAddr, inspector: Arc<dyn Inspect>) -> Self {
+        let (inbox, out, own) = (BytesMut::new(), BytesMut::new(), BytesMut::new());
+        Self { socket, peer, inspector, inbox, inspected: 0, room: ROOM, ended: false, out, own }
     }
 
     /// Writes out what may go. Ready when all of it is with the socket.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.gate.release(&mut self.out);
+        self.inspector.gate().release(&mut self.out);
         while !self.out.is_empty() {
             let written = ready!(Pin::new(&mut self.socket).poll_write(cx, &self.out))?;
             if written == 0 {
@@ -48,6 +107,84 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
             self.out.advance(written);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives the broker the next packet, or as much of it as it has asked for.
+    fn poll_packet(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.inspected > 0 {
+                let count = self.inspected.min(buf.remaining());
+                buf.put_slice(&self.inbox[..count]);
+                self.inbox.advance(count);
+                self.inspected -= count;
+                if self.inbox.is_empty() && self.inbox.capacity() > ROOM {
+                    self.inbox = BytesMut::new(); // most connections are idle most of the time
+                }
+                return Poll::Ready(Ok(()));
+            }
+            // Between two packets of the client.
+            if !self.own.is_empty() {
+                let count = self.own.len().min(buf.remaining());
+                buf.put_slice(&self.own.split_to(count));
+                return Poll::Ready(Ok(()));
+            }
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            if self.inspect_next() {
+                if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                continue;
+            }
+            if self.inbox.capacity() - self.inbox.len() < ROOM / 4 {
+                self.inbox.reserve(self.room);
+            }
+            let space = self.inbox.capacity() - self.inbox.len();
+            let count = ready!(pin!(self.socket.read_buf(&mut self.inbox)).poll(cx))?;
+            self.room = if count >= space { MORE_ROOM } else { ROOM };
+            self.ended = count == 0;
+        }
+    }
+
+    /// Looks at the next packet, if it is there. False where more has to come first.
+    fn inspect_next(&mut self) -> bool {
+        let verdict = match wire::extent(&self.inbox) {
+            Extent::Unknown => return false,
+            Extent::Malformed => {
+                self.inspected = self.inbox.len(); // for the broker to find out
+                return true;
+            }
+            Extent::Packet { total, .. } if total > self.inspector.largest_packet() => {
+                self.inbox.clear();
+                self.inspector.too_large()
+            }
+            Extent::Packet { total, .. } if total > self.inbox.len() => return false,
+            Extent::Packet { header, total } => {
+                let verdict = self.inspector.inspect(&mut self.inbox[..total], header);
+                match verdict {
+                    Verdict::Pass => self.inspected = total,
+                    _ => self.inbox.advance(total),
+                }
+                verdict
+            }
+        };
+        match verdict {
+            Verdict::Pass => {}
+            Verdict::Replace(packet) => {
+                self.inspected = packet.len();
+                let rest = std::mem::take(&mut self.inbox);
+                self.inbox.extend_from_slice(&packet);
+                self.inbox.unsplit(rest);
+            }
+            Verdict::Answer(packet) => self.out.extend_from_slice(&packet),
+            Verdict::End(packet) => {
+                self.inspector.gate().release(&mut self.out); // what may go, goes before a DISCONNECT
+                self.out.extend_from_slice(&packet);
+                self.ended = true;
+            }
+        }
+        true
     }
 }
 
@@ -59,12 +196,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GatedStream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         // Registers the task before it looks what is released: nothing can slip in between unseen.
-        let reading = self.gate.poll_reading(cx);
+        let reading = self.inspector.gate().poll_reading(cx);
+        self.inspector.idle();
         if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
             return Poll::Ready(Err(error));
         }
         match reading {
-            Reading::Open => Pin::new(&mut self.socket).poll_read(cx, buf),
+            Reading::Open => self.poll_packet(cx, buf),
             Reading::Stopped => Poll::Pending,
             Reading::Broken => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
         }
@@ -77,11 +215,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GatedStream<S> {
         if self.out.len() > MOST_UNWRITTEN {
             ready!(self.poll_drain(cx))?;
         }
-        if let Some(packet_id) = acknowledged(packet) {
-            self.gate.hold(packet_id, packet);
+        self.inspector.sends(packet);
+        if let Some(Withheld { packet_id }) = self.inspector.withholds(packet) {
+            if let Some(packet_id) = packet_id {
+                self.own.extend_from_slice(&[PUBACK << 4, 2]);
+                self.own.extend_from_slice(&packet_id.to_be_bytes());
+            }
+        } else if let Some(packet_id) = acknowledged(packet) {
+            self.inspector.gate().hold(packet_id, packet);
         } else {
             let this = &mut *self;
-            this.gate.release(&mut this.out); // what may go, goes before a DISCONNECT
+            this.inspector.gate().release(&mut this.out); // what may go, goes before a DISCONNECT
             this.out.extend_from_slice(packet);
         }
         Poll::Ready(Ok(packet.len()))
@@ -98,10 +242,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GatedStream<S> {
     }
 }
 
-/// A connection that ends says first what was stored meanwhile, as far as the socket takes it at once.
+/// A connection that ends says first what was stored meanwhile, and why it ends, as far as the socket takes it at
+/// once.
 impl<S: AsyncRead + AsyncWrite + Unpin> Drop for GatedStream<S> {
     fn drop(&mut self) {
-        let _ = self.poll_drain(&mut Context::from_waker(Waker::noop())); // there is nobody left to tell
+        self.out.extend_from_slice(&self.inspector.last_words());
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = self.poll_drain(&mut cx); // there is nobody left to tell
+        // A socket that is closed with unread bytes resets the connection: the last words would be lost.
+        let mut rest = [0; 4 * 1_024];
+        for _ in 0..MOST_UNREAD / rest.len() {
+            let mut read = ReadBuf::new(&mut rest);
+            let polled = Pin::new(&mut self.socket).poll_read(&mut cx, &mut read);
+            if !matches!(polled, Poll::Ready(Ok(()))) || read.filled().is_empty() {
+                break;
+            }
+        }
     }
 }
 
@@ -111,16 +267,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> WebSocketTransport for Gat
     }
 }
 
-/// The id of the message that this packet acknowledges. The id comes first behind the fixed header, whose
-/// length field ends with the first byte below 0x80.
+/// The id of the message that this packet acknowledges.
 fn acknowledged(packet: &[u8]) -> Option<u16> {
-    let (first, rest) = packet.split_first()?;
-    if !matches!(first >> 4, PUBACK | PUBREC) {
+    if !matches!(packet.first()? >> 4, PUBACK | PUBREC) {
         return None;
     }
-    let length_ends = rest.iter().take(4).position(|byte| byte & 0x80 == 0)?;
-    let id = rest.get(length_ends + 1..length_ends + 3)?;
-    Some(u16::from_be_bytes([id[0], id[1]]))
+    let Extent::Packet { header, .. } = wire::extent(packet) else { return None };
+    wire::packet_id(packet, header)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Real clients, of both versions of MQTT, against the broker.
 
+mod hub_side;
+
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -7,14 +9,28 @@ use rumqttc::v5::mqttbytes::v5::{LastWill, LastWillProperties, Packet, PubAck};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+mod exactly_once;
+mod limits;
+mod raw;
+mod retained;
+
 use super::*;
 use crate::mqtt::testing::{Desk, within};
+use crate::store::MemoryStore;
 
 const DATA: &str = "iot/devices/pump-1/data";
 
-fn start(desk: &Desk) -> Arc<EmbeddedBroker> {
-    let settings = BrokerSettings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Default::default() };
-    EmbeddedBroker::start(&settings, desk.clone()).unwrap()
+async fn start(desk: &Desk) -> Arc<EmbeddedBroker> {
+    start_with(desk, BrokerSettings::default()).await
+}
+
+async fn start_with(desk: &Desk, settings: BrokerSettings) -> Arc<EmbeddedBroker> {
+    start_on(desk, settings, Arc::default()).await
+}
+
+async fn start_on(desk: &Desk, settings: BrokerSettings, store: Arc<MemoryStore>) -> Arc<EmbeddedBroker> {
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    EmbeddedBroker::start(&BrokerSettings { listen, ..settings }, desk.clone(), store).await.unwrap()
 }
 
 /// An MQTT 5 client that is connected.
@@ -76,7 +92,7 @@ impl Client {
 #[tokio::test]
 async fn a_puback_means_stored() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let mut client = Client::connect(&broker, "pump-1", |_| {}).await;
     client.publish(DATA, "1");
     client.sees_no_puback().await;
@@ -91,7 +107,7 @@ async fn a_puback_means_stored() {
 async fn a_puback_means_stored_on_mqtt_3_1_1_too() {
     use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let options = MqttOptions::new("old", "127.0.0.1", broker.local_addr().port());
     let (client, mut events) = AsyncClient::new(options, 10);
     client.try_publish(DATA, QoS::AtLeastOnce, false, "1").unwrap();
@@ -120,7 +136,7 @@ async fn a_puback_means_stored_on_mqtt_3_1_1_too() {
 #[tokio::test]
 async fn one_connection_has_many_messages_on_their_way() {
     let desk = Desk::with_room(1_000);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let mut client = Client::connect(&broker, "gateway", |_| {}).await;
     for number in 1..=200 {
         client.publish(DATA, &number.to_string());
@@ -139,7 +155,7 @@ async fn one_connection_has_many_messages_on_their_way() {
 #[tokio::test]
 async fn without_room_the_connection_is_not_read() {
     let desk = Desk::with_room(1);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let mut client = Client::connect(&broker, "pump-1", |_| {}).await;
     client.publish(DATA, "1");
     client.publish(DATA, "2");
@@ -154,7 +170,7 @@ async fn without_room_the_connection_is_not_read() {
 #[tokio::test]
 async fn other_subscribers_do_not_wait_for_the_store() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let mut subscriber = Client::connect(&broker, "app", |_| {}).await;
     subscriber.client.try_subscribe("iot/devices/+/data", QoS::AtLeastOnce).unwrap();
     subscriber.until(|packet| matches!(packet, Packet::SubAck(_)).then_some(())).await;
@@ -167,7 +183,7 @@ async fn other_subscribers_do_not_wait_for_the_store() {
 #[tokio::test]
 async fn foreign_topics_are_ordinary_traffic() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let mut client = Client::connect(&broker, "app", |_| {}).await;
     client.publish("home/kitchen", "1");
     assert_eq!(client.puback().await, 1);
@@ -180,7 +196,7 @@ async fn foreign_topics_are_ordinary_traffic() {
 #[tokio::test]
 async fn a_will_is_taken_in_when_a_device_goes_without_a_word() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let will = |options: &mut MqttOptions| {
         options.set_last_will(LastWill::new(
             "iot/devices/pump-1/status",
@@ -206,7 +222,7 @@ async fn a_will_is_taken_in_when_a_device_goes_without_a_word() {
 #[tokio::test]
 async fn a_device_that_is_back_already_has_not_gone() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let will = |options: &mut MqttOptions| {
         let status = "iot/devices/pump-1/status";
         options.set_last_will(LastWill::new(status, "offline", QoS::AtLeastOnce, true, None));
@@ -220,7 +236,7 @@ async fn a_device_that_is_back_already_has_not_gone() {
 #[tokio::test]
 async fn a_delayed_will_gives_the_device_time_to_come_back() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let will = |options: &mut MqttOptions| {
         let delayed = LastWillProperties { delay_interval: Some(1), ..no_properties() };
         let status = "iot/devices/pump-1/status";
@@ -251,7 +267,7 @@ fn no_properties() -> LastWillProperties {
 #[tokio::test]
 async fn the_hub_publishes_and_what_is_retained_stays() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let topic = "iot/devices/pump-1/configuration";
     let message = Outgoing { id: 1, topic: topic.into(), payload: "{}".into(), retain: true, until: None };
     broker.publish(&message, None).await.unwrap();
@@ -271,7 +287,7 @@ async fn the_hub_publishes_and_what_is_retained_stays() {
 #[tokio::test]
 async fn a_lost_message_comes_again_on_a_new_connection() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let mut client = Client::connect(&broker, "pump-1", |options| {
         options.set_clean_start(false).set_session_expiry_interval(Some(60));
     })
@@ -289,7 +305,7 @@ async fn a_lost_message_comes_again_on_a_new_connection() {
 #[tokio::test]
 async fn closing_acknowledges_what_is_stored_and_says_goodbye() {
     let desk = Desk::with_room(10);
-    let broker = start(&desk);
+    let broker = start(&desk).await;
     let mut client = tokio::net::TcpStream::connect(broker.local_addr()).await.unwrap();
     let text = |text: &str| [&u16::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat();
     let status = text("iot/devices/pump-1/status");
@@ -317,9 +333,7 @@ async fn closing_acknowledges_what_is_stored_and_says_goodbye() {
 #[tokio::test]
 async fn connections_are_counted_and_bounded() {
     let desk = Desk::with_room(10);
-    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let settings = BrokerSettings { listen, most_clients: 1, ..Default::default() };
-    let broker = EmbeddedBroker::start(&settings, desk.clone()).unwrap();
+    let broker = start_with(&desk, BrokerSettings { most_clients: 1, ..Default::default() }).await;
     let first = Client::connect(&broker, "first", |_| {}).await;
     assert_eq!(broker.state().connections, 1);
     let options = MqttOptions::new("second", "127.0.0.1", broker.local_addr().port());
@@ -331,9 +345,11 @@ async fn connections_are_counted_and_bounded() {
 #[tokio::test]
 async fn a_taken_port_is_named() {
     let desk = Desk::with_room(10);
-    let taken = start(&desk);
+    let taken = start(&desk).await;
     let settings = BrokerSettings { listen: taken.local_addr(), ..Default::default() };
-    let Err(error) = EmbeddedBroker::start(&settings, desk) else { panic!("two on one port") };
+    let Err(error) = EmbeddedBroker::start(&settings, desk, Arc::<MemoryStore>::default()).await else {
+        panic!("two on one port")
+    };
     let expected = format!("cannot listen for MQTT on {}: Address already in use", taken.local_addr());
     assert!(error.to_string().starts_with(&expected), "{error}");
 }

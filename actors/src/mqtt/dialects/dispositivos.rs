@@ -7,7 +7,7 @@ use crate::domain::payload;
 use crate::domain::twin::{Dispositivo, Speaker, id_of_serial, serial_number};
 
 /// `{"serial_number": "…", "estado": "activo", "parametros": {…}, "configuracion": {…}}`
-const TOPIC: &str = "dispositivos/estado";
+pub(super) const TOPIC: &str = "dispositivos/estado";
 
 /// What devices publish.
 pub(super) const SUBSCRIPTIONS: [&str; 1] = [TOPIC];

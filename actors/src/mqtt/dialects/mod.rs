@@ -1,6 +1,7 @@
 //! Dialects: conventions of topics and payloads, one file each. A message goes to the first that knows
 //! its topic, and comes out as an input for a twin.
 
+mod close;
 mod dispositivos;
 mod native;
 
@@ -61,6 +62,19 @@ pub fn subscriptions() -> Vec<&'static str> {
 #[must_use]
 pub fn is_ours(topic: &str) -> bool {
     native::knows(topic) || dispositivos::knows(topic)
+}
+
+/// True where the hub speaks to devices: nobody else may, where the broker is ours to say so. The dialect of
+/// `dispositivos` tells its devices nothing over MQTT.
+#[must_use]
+pub fn is_hubs(topic: &str) -> bool {
+    native::is_hubs(topic)
+}
+
+/// What may be meant by a topic that nobody reads; none where it is not close to any that is read.
+#[must_use]
+pub fn hint(topic: &str) -> Option<String> {
+    close::hint(topic)
 }
 
 /// Reads a message whose payload has at most [`LARGEST_PAYLOAD`] bytes.

@@ -3,6 +3,7 @@
 use super::{DecodeError, Decoded};
 use crate::domain::fleet::FirmwareReport;
 use crate::domain::payload::{self, PayloadError};
+use crate::domain::twin::UNKNOWN;
 use crate::domain::{Answer, CommandId, DeviceId, Input, Object, Status};
 use crate::mqtt::topics::{self, Leaf, Native};
 
@@ -17,11 +18,19 @@ pub(super) const SUBSCRIPTIONS: [&str; 7] = [
     "iot/devices/+/firmware",
 ];
 
+/// What stands behind the device in what devices publish, but for answers to commands.
+pub(super) const LEAVES: [&str; 6] = ["data", "state", "status", "get", "desired/failed", "firmware"];
+
 /// A status word that is quoted in an error is cut to this many characters.
 const SHOWN: usize = 64;
 
 pub(super) fn knows(topic: &str) -> bool {
     topics::parse(topic).is_some_and(|native| is_inbound(native.leaf))
+}
+
+/// True where the hub speaks to a device.
+pub(super) fn is_hubs(topic: &str) -> bool {
+    topics::parse(topic).is_some_and(|native| !is_inbound(native.leaf))
 }
 
 /// None where the topic is not of this dialect.
@@ -78,9 +87,9 @@ fn presence(payload: &[u8]) -> Result<Input, DecodeError> {
 }
 
 fn online(word: &str) -> Result<bool, DecodeError> {
-    match Status::parse(&word.to_ascii_lowercase()) {
+    match Status::parse(&word.to_ascii_lowercase()).filter(|_| !word.eq_ignore_ascii_case(UNKNOWN)) {
         Some(Status::Online) => Ok(true),
         Some(Status::Offline) => Ok(false),
-        Some(Status::Unknown) | None => Err(DecodeError::BadStatus(word.chars().take(SHOWN).collect())),
+        None => Err(DecodeError::BadStatus(word.chars().take(SHOWN).collect())),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
@@ -13,9 +14,9 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop};
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
-use super::Shared;
 use super::backoff::Backoff;
 use super::ears::{self, For};
+use super::{Shared, dropped};
 use crate::mqtt::dialects;
 use crate::mqtt::intake::Arrived;
 use crate::mqtt::listening::Listening;
@@ -33,6 +34,9 @@ pub(super) struct Poller {
     pub(super) numbers: Arc<AtomicBool>,
     /// The next acknowledgement of a subscription is that of the dialects.
     pub(super) awaits_dialects: bool,
+    /// Asks the broker, with the dialects' subscriptions, how many messages it has dropped. One that closes the
+    /// connection over it is asked every other time only.
+    pub(super) asks_dropped: bool,
 }
 
 impl Poller {
@@ -85,6 +89,12 @@ impl Poller {
             return; // unacknowledged, so it comes again to the next hub
         }
         let fire_and_forget = publish.qos == QoS::AtMostOnce;
+        if publish.topic == dropped::TOPIC.as_bytes() {
+            self.shared.dropped.note(&publish.payload, &self.shared.address, Instant::now());
+            if fire_and_forget && !self.listening.hears(dropped::TOPIC) {
+                return;
+            }
+        }
         let receipt = if fire_and_forget { Receipt::nobody() } else { self.shared.acks.receipt(&publish) };
         let topic: Arc<str> = String::from_utf8_lossy(&publish.topic).into();
         let For { twins: for_twins, rules: for_rules } = ears::whom(&publish, &topic, &self.listening);
@@ -109,6 +119,13 @@ impl Poller {
             retain_forward_rule: RetainForwardRule::OnNewSubscribe,
             ..Filter::default()
         });
+        let dropped = self.asks_dropped.then(|| Filter {
+            path: dropped::TOPIC.to_owned(),
+            qos: QoS::AtMostOnce,
+            retain_forward_rule: RetainForwardRule::OnEverySubscribe,
+            ..Filter::default()
+        });
+        let filters: Vec<Filter> = filters.chain(dropped).collect();
         // A broker that knows no numbers refuses them.
         let numbered =
             ack.properties.as_ref().and_then(|all| all.subscription_identifiers_available) != Some(0);
@@ -146,6 +163,9 @@ impl Poller {
     /// Leaves nothing of the old connection behind: unacknowledged messages come again, and whoever
     /// published is told to do it again.
     fn disconnected(&mut self, reason: &str) {
+        if self.awaits_dialects {
+            self.asks_dropped = !self.asks_dropped;
+        }
         self.shared.disconnected(reason);
         self.shared.acks.forget();
         self.shared.publishes.fail_all(reason);

@@ -9,7 +9,7 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{PubAck, PubAckReason, PublishProperties};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::mqtt::{LinkError, Outgoing, whole_seconds};
+use crate::mqtt::{LinkError, Outgoing, Published, whole_seconds};
 
 /// Publishes in flight at most: enough to fill a line of 20 ms at 10,000 a second.
 pub(super) const MOST_PUBLISHES: u16 = 200;
@@ -21,7 +21,7 @@ pub(super) struct Publishes {
     state: Mutex<State>,
 }
 
-type Waiter = oneshot::Sender<Result<(), LinkError>>;
+type Waiter = oneshot::Sender<Result<Published, LinkError>>;
 
 #[derive(Default)]
 struct State {
@@ -41,7 +41,7 @@ impl Publishes {
         &self,
         message: &Outgoing,
         expires_in: Option<Duration>,
-    ) -> Result<(), LinkError> {
+    ) -> Result<Published, LinkError> {
         let gone = |_| LinkError("the link has been closed".into());
         let _room = self.room.acquire().await.map_err(|_| LinkError("the link has been closed".into()))?;
         let (waiter, acknowledged) = oneshot::channel();
@@ -94,7 +94,8 @@ impl Publishes {
     pub(super) fn acknowledged(&self, ack: &PubAck) {
         let waiter = self.lock().by_packet_id.remove(&ack.pkid);
         let result = match ack.reason {
-            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Ok(()),
+            PubAckReason::Success => Ok(Published::Taken),
+            PubAckReason::NoMatchingSubscribers => Ok(Published::Unheard),
             refused => Err(LinkError(format!("the broker refuses it: {refused:?}"))),
         };
         if let Some(waiter) = waiter {

@@ -271,15 +271,17 @@ fn change_of(code: u8) -> Result<ChangeKind, CodecError> {
         6 => ChangeKind::Skipped,
         7 => ChangeKind::Lifecycle,
         8 => ChangeKind::Firmware,
+        9 => ChangeKind::Clock,
+        10 => ChangeKind::Told,
         _ => return Err(CodecError::Nonsense("there is no such change")),
     })
 }
 
 fn status_of(code: u8) -> Result<Status, CodecError> {
     Ok(match code {
-        0 => Status::Unknown,
+        // 0: earlier versions told a device that was never heard from one that has gone.
+        0 | 2 => Status::Offline,
         1 => Status::Online,
-        2 => Status::Offline,
         _ => return Err(CodecError::Nonsense("there is no such status")),
     })
 }

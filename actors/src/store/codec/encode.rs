@@ -249,12 +249,13 @@ fn change_code(change: ChangeKind) -> u8 {
         ChangeKind::Skipped => 6,
         ChangeKind::Lifecycle => 7,
         ChangeKind::Firmware => 8,
+        ChangeKind::Clock => 9,
+        ChangeKind::Told => 10,
     }
 }
 
 fn status_code(status: Status) -> u8 {
     match status {
-        Status::Unknown => 0,
         Status::Online => 1,
         Status::Offline => 2,
     }

@@ -99,7 +99,7 @@ fn steps_and_changes_come_back() {
     let id = CommandId(uuid::Uuid::from_u128(1 << 100));
     let mut bodies: Vec<EventBody> =
         steps.into_iter().map(|step| EventBody::Command(Box::new(CommandChange { id, step }))).collect();
-    for change in [ChangeKind::Scheduled, ChangeKind::Skipped] {
+    for change in [ChangeKind::Scheduled, ChangeKind::Skipped, ChangeKind::Told] {
         bodies.push(EventBody::Twin(TwinChange::empty(change)));
     }
     let device = DeviceId::parse("pump-1").unwrap();
@@ -272,7 +272,7 @@ fn any_body() -> impl Strategy<Value = EventBody> {
         Just(ChangeKind::Scheduled),
         Just(ChangeKind::Skipped),
     ];
-    let status = prop_oneof![Just(Status::Unknown), Just(Status::Online), Just(Status::Offline)];
+    let status = prop::sample::select(Status::ALL.to_vec());
     prop_oneof![
         3 => (prop::collection::vec(any_reading(), 0..5), any::<Option<u64>>())
             .prop_map(|(readings, identity)| EventBody::Telemetry { readings, identity }),

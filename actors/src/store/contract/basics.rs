@@ -200,7 +200,7 @@ async fn lists_filter_sort_and_page() {
         check(by(DeviceSort::Type), &["x", "f-1", "p-1", "p-2"], 4).await;
         check(by(DeviceSort::CreatedAt), &["p-1", "p-2", "f-1", "x"], 4).await;
         check(by(DeviceSort::LastSeen), &["p-1", "f-1", "p-2", "x"], 4).await;
-        check(by(DeviceSort::Status), &["p-2", "x", "p-1", "f-1"], 4).await;
+        check(by(DeviceSort::Status), &["p-1", "f-1", "p-2", "x"], 4).await;
         let typed = DeviceQuery { device_type: Some("pump".into()), ..list() };
         check(DeviceQuery { limit: 1, ..typed.clone() }, &["p-1"], 2).await;
         check(DeviceQuery { status: vec![Status::Online], ..typed }, &["p-2"], 1).await;

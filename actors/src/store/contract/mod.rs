@@ -14,6 +14,7 @@ mod migrated;
 mod nobody;
 mod past;
 mod random;
+mod retained;
 mod said;
 pub mod support;
 mod told;

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use crate::domain::event::{EventBody, Source};
 use crate::domain::fleet::Lifecycle;
 use crate::domain::series::{Aggregate, HistoryQuery};
+use crate::domain::twin::Hearing;
+use crate::domain::twin::presence::FIRST_SILENCE_MS;
 use crate::domain::twin::{Change, Registration};
 use crate::domain::{
     Answer, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Event, Input, Json, Mode,
@@ -142,8 +144,8 @@ impl World {
 
     /// What waited is looked at.
     pub fn wake(&mut self, id: &str) {
-        let heard_since = Timestamp::from_millis(NOON);
-        self.input(id, Input::Wake { heard_since, first_id: CommandId(uuid::Uuid::nil()) });
+        let hearing = Hearing { since: Timestamp::from_millis(NOON), first_silence_ms: FIRST_SILENCE_MS };
+        self.input(id, Input::Wake { hearing, first_id: CommandId(uuid::Uuid::nil()) });
     }
 
     /// Something happens that changes no twin; gives its `seq`. Nobody's where there is no device.
@@ -358,4 +360,17 @@ pub fn commands() -> CommandQuery {
 
 pub fn seqs(events: &[Arc<Recorded>]) -> Vec<u64> {
     events.iter().map(|recorded| recorded.seq).collect()
+}
+
+/// A database that stores are opened on, one after the other.
+pub struct SqlFixture(TempDir);
+
+impl SqlFixture {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub async fn open(&self) -> Arc<SqlStore> {
+        open_in(&self.0, &SqlOptions::default()).await
+    }
 }

@@ -29,7 +29,7 @@ pub async fn state(store: &SqlStore) -> Result<AutomationState, StoreError> {
     let scopes = scope::Entity::find().all(sql).await.map_err(failed(READ))?;
     let kept: Result<Vec<Kept>, _> = scopes.into_iter().map(to_kept).collect();
     let records = rule::Entity::find().all(sql).await.map_err(failed(READ))?;
-    let rules: Result<Vec<RuleRecord>, _> = records.into_iter().map(to_record).collect();
+    let rules: Result<Vec<RuleRecord>, _> = records.into_iter().map(|row| to_record(store, row)).collect();
     Ok(AutomationState { progress, kept: kept?, rules: rules? })
 }
 
@@ -43,10 +43,10 @@ pub async fn write(
     let Automation { progress, kept, runs, alarms, rules, deliveries } = automation;
     let scopes = latest(kept, |kept| (&kept.rule, kept.device));
     write_scopes(sql, scopes.filter(|kept| !is_gone(kept.device))).await?;
-    write_rules(sql, latest(rules, |record| &record.id)).await?;
+    write_rules(store, sql, latest(rules, |record| &record.id)).await?;
     runs::write(sql, latest(runs, |entry| entry.id), &is_gone).await?;
     alarms::write(sql, latest(alarms, |alarm| alarm.id).filter(|alarm| !is_gone(alarm.number))).await?;
-    deliveries::write(sql, latest(deliveries, |record| record.id)).await?;
+    deliveries::write(store, sql, latest(deliveries, |record| record.id)).await?;
     if let Some(Progress { seq, time }) = progress {
         let row = |name: &str, value| meta::Model { name: name.to_owned(), value };
         let rows = vec![row(meta::AUTOMATION_SEQ, int(*seq)), row(meta::AUTOMATION_TIME, time.millis())];
@@ -104,6 +104,7 @@ async fn write_scopes<'a>(
 }
 
 async fn write_rules<'a>(
+    store: &SqlStore,
     sql: &DatabaseTransaction,
     records: impl Iterator<Item = &'a RuleRecord>,
 ) -> Result<(), StoreError> {
@@ -120,7 +121,7 @@ async fn write_rules<'a>(
         }
         known.push(rule::Model {
             id,
-            body: text,
+            body: store.sealed(text)?,
             enabled: *enabled,
             created_at: created_at.millis(),
             updated_at: updated_at.millis(),
@@ -159,9 +160,10 @@ fn to_kept(row: scope::Model) -> Result<Kept, StoreError> {
     })
 }
 
-fn to_record(row: rule::Model) -> Result<RuleRecord, StoreError> {
+fn to_record(store: &SqlStore, row: rule::Model) -> Result<RuleRecord, StoreError> {
     let place = || format!("of rule {}", row.id);
-    let body = if row.body.is_empty() { None } else { Some(rows::from_json(READ, place, &row.body)?) };
+    let text = store.opened(&row.body)?;
+    let body = if text.is_empty() { None } else { Some(rows::from_json(READ, place, &text)?) };
     Ok(RuleRecord {
         id: rule_id(&row.id)?,
         body,

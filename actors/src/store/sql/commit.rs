@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::entities::{chunk, command, device, event, journal, meta, outbox, tag, tombstone, twin};
 use super::rows::{self, failed, int};
-use super::{SqlStore, automation, events, fleet, listed, write};
+use super::{SqlStore, automation, events, fleet, head, listed, write};
 use crate::domain::{DeviceNumber, EventBody, Timestamp, Twin};
 use crate::store::{Batch, StoreError, codec};
 
@@ -31,8 +31,12 @@ pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
             return Ok(());
         }
     }
-    let has_events = row.is_some();
-    write(store, turn.sql(), batch, row).await?;
+    let first_seq = row.as_ref().map(|row| row.first_seq);
+    let has_events = first_seq.is_some();
+    if let Err(error) = write(store, turn.sql(), batch, row).await {
+        drop(turn); // with nothing written
+        return Err(conflict(store, first_seq).await.unwrap_or(error));
+    }
     // Set before, not after, so that a caller that goes away while we wait leaves the doubt behind.
     store.in_doubt.fetch_or(has_events, Ordering::AcqRel);
     let done = turn.finish().await?;
@@ -63,11 +67,19 @@ async fn already_there(sql: &DatabaseTransaction, row: &journal::Model) -> Resul
     match found {
         None => Ok(false),
         Some(found) if found.last_seq == row.last_seq && found.body == row.body => Ok(true),
-        Some(_) => Err(StoreError::Damaged {
-            operation: COMMIT,
-            detail: format!("other events are stored from {} on", row.first_seq),
-        }),
+        Some(_) => Err(others_from(row.first_seq)),
     }
+}
+
+/// After a commit that failed: is it because another program has committed events in their place?
+async fn conflict(store: &SqlStore, first_seq: Option<i64>) -> Option<StoreError> {
+    let first_seq = first_seq?;
+    let last = head::last_seq(&store.readers).await.ok()?;
+    (last >= first_seq).then(|| others_from(first_seq))
+}
+
+fn others_from(seq: i64) -> StoreError {
+    StoreError::Conflict { operation: COMMIT, detail: format!("other events are stored from {seq} on") }
 }
 
 async fn write(
@@ -85,7 +97,7 @@ async fn write(
     write_commands(sql, batch, &removed).await?;
     let is_gone = |number| removed.contains_key(&number) || store.tail.removed(number).is_some();
     automation::write(store, sql, &batch.automation, is_gone).await?;
-    fleet::write(sql, &batch.fleet).await?;
+    fleet::write(store, sql, &batch.fleet).await?;
     write_outbox(sql, batch).await
 }
 
@@ -248,6 +260,26 @@ mod tests {
         fixture.commit(&world.batch()).await;
         store.in_doubt.store(true, Ordering::Release);
         let error = store.commit(&other.batch()).await.unwrap_err();
-        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+        assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn events_of_another_writer_are_a_conflict_and_other_failures_are_not() {
+        let fixture = Fixture::sql().await;
+        let store = open(&fixture).await;
+        let (mut world, mut other) = (World::new(), World::new());
+        world.tell("a", r#"{"t": 1}"#);
+        other.tell("a", r#"{"t": 2}"#);
+        let batch = other.batch();
+        {
+            let blocker = rusqlite::Connection::open(fixture.path()).unwrap();
+            blocker.execute_batch("ALTER TABLE journal RENAME TO away").unwrap();
+            let error = store.commit(&batch).await.unwrap_err();
+            assert!(matches!(error, StoreError::Failed { .. }), "{error}");
+            blocker.execute_batch("ALTER TABLE away RENAME TO journal").unwrap();
+        }
+        fixture.commit(&world.batch()).await;
+        let error = store.commit(&batch).await.unwrap_err();
+        assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
     }
 }

@@ -26,8 +26,11 @@ pub async fn deliveries(store: &SqlStore, query: &DeliveryQuery) -> Result<Deliv
     let newest_first = selected.order_by_desc(C::CreatedAt).order_by_desc(C::Id);
     let rows = page::rows(store, READ, newest_first, C::Id, (query.offset, query.limit)).await?;
     let place = |row: &delivery::Model| format!("made at {}", row.created_at);
-    let records: Result<Vec<DeliveryRecord>, _> =
-        rows.iter().map(|row| rows::from_json(READ, || place(row), &row.body)).collect();
+    let record = |row| -> Result<DeliveryRecord, StoreError> {
+        let row: &delivery::Model = row;
+        rows::from_json(READ, || place(row), &store.opened(&row.body)?)
+    };
+    let records: Result<Vec<DeliveryRecord>, _> = rows.iter().map(record).collect();
     // One that a commit has just changed may be no more what was asked for.
     let deliveries = records?.into_iter().filter(|record| select::is_delivery(query, record)).collect();
     Ok(DeliveryPage { deliveries, total })
@@ -35,6 +38,7 @@ pub async fn deliveries(store: &SqlStore, query: &DeliveryQuery) -> Result<Deliv
 
 /// Writes requests outward, each once. What is asked, and when it was made, stays as it was.
 pub async fn write(
+    store: &SqlStore,
     sql: &DatabaseTransaction,
     records: impl Iterator<Item = &DeliveryRecord>,
 ) -> Result<(), StoreError> {
@@ -45,7 +49,7 @@ pub async fn write(
             status: word(record.status).to_owned(),
             created_at: record.created_at.millis(),
             ended_at: record.ended_at.map(Timestamp::millis),
-            body: rows::json(WRITE, record)?,
+            body: store.sealed(rows::json(WRITE, record)?)?,
         })
     };
     let rows: Result<Vec<_>, _> = records.map(row).collect();

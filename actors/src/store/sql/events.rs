@@ -142,7 +142,10 @@ fn words(kinds: &[Kind]) -> BTreeSet<&'static str> {
 
 /// The word by which a row knows its event's kind.
 pub fn word(event: &Event) -> &'static str {
-    if matches!(event.body, EventBody::Signal(_)) { SIGNAL } else { event.kind().as_str() }
+    match event.body {
+        EventBody::Signal(_) if event.kind() == Kind::Rule => SIGNAL,
+        _ => event.kind().as_str(),
+    }
 }
 
 async fn rows_of(

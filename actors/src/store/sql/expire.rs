@@ -10,7 +10,7 @@ use sea_orm::{
 };
 
 use super::entities::{alarm, delivery, event, run};
-use super::prune::millis;
+use super::prune::{self, millis};
 use super::rows::failed;
 use super::{SqlStore, deliveries, events, runs, write};
 use crate::domain::rules::RunEntry;
@@ -135,7 +135,8 @@ async fn too_many(store: &SqlStore, rule: &str, telling: bool, most: u64) -> Res
 
 async fn old(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     let before = |keep: Duration| now.plus_millis(-millis(keep)).millis();
-    let keep_runs = before(store.options.keep_runs);
+    let keeping = store.keeping();
+    let keep_runs = before(keeping.runs);
     let over = Condition::all()
         .add(run::Column::Began.lt(keep_runs))
         .add(run::Column::LastAt.lt(keep_runs))
@@ -153,23 +154,28 @@ async fn old(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
             .add(delivery::Column::EndedAt.lt(before(KEEP_DELIVERED)));
         delete::<delivery::Entity>(store, delivery::Column::Id, done).await?;
     }
-    old_events(store, Kind::Rule.as_str(), keep_runs).await?;
-    old_events(store, Kind::Job.as_str(), keep_runs).await?;
-    match store.options.keep_readings {
+    old_events(store, Kind::Rule.as_str(), keep_runs, now).await?;
+    old_events(store, Kind::Job.as_str(), keep_runs, now).await?;
+    match keeping.readings {
         // A backtest wants them as long as there are readings.
-        Some(keep) => old_events(store, events::SIGNAL, before(keep)).await,
+        Some(keep) => {
+            old_events(store, events::SIGNAL, before(keep), now).await?;
+            old_events(store, Kind::Hub.as_str(), before(keep), now).await
+        }
         None => Ok(()),
     }
 }
 
-/// Deletes the rows of events of a kind from before `until`: from the first on, as far as they are old.
-async fn old_events(store: &SqlStore, word: &str, until: i64) -> Result<(), StoreError> {
+/// Deletes the rows of events of a kind from before `until`: from the first on, as far as they are old. Those in the
+/// future of `now` were written by a clock that was wrong, and stand in nobody's way.
+async fn old_events(store: &SqlStore, word: &str, until: i64, now: Timestamp) -> Result<(), StoreError> {
     use event::Column as C;
 
     let at_once = write::AT_ONCE as u64;
     loop {
         let first: Vec<(i64, i64)> = event::Entity::find()
             .filter(C::Kind.eq(word))
+            .filter(C::At.lte(now.plus_millis(prune::WRONG_MS).millis()))
             .order_by_asc(C::Seq)
             .limit(at_once)
             .select_only()

@@ -37,7 +37,8 @@ pub async fn records(store: &SqlStore, kind: RecordKind) -> Result<Vec<Record>, 
         .await
         .map_err(failed(READ))?;
     let record = |row: fleet::Model| {
-        let body = rows::from_json(READ, || format!("of {} {}", row.kind, row.id), &row.body)?;
+        let text = store.opened(&row.body)?;
+        let body = rows::from_json(READ, || format!("of {} {}", row.kind, row.id), &text)?;
         let updated_at = Timestamp::from_millis(row.updated_at);
         Ok(Record { kind, id: row.id.into(), body: Some(body), updated_at })
     };
@@ -90,9 +91,13 @@ pub async fn job_counts(
 }
 
 /// Writes it with the rest of the batch.
-pub async fn write(sql: &DatabaseTransaction, Fleet { records, jobs }: &Fleet) -> Result<(), StoreError> {
+pub async fn write(
+    store: &SqlStore,
+    sql: &DatabaseTransaction,
+    Fleet { records, jobs }: &Fleet,
+) -> Result<(), StoreError> {
     let latest: HashMap<_, _> = records.iter().map(|record| ((record.kind, &*record.id), record)).collect();
-    write_records(sql, latest.into_values()).await?;
+    write_records(store, sql, latest.into_values()).await?;
     let mut latest = Latest::new();
     for op in jobs {
         match op {
@@ -122,6 +127,7 @@ pub async fn write(sql: &DatabaseTransaction, Fleet { records, jobs }: &Fleet) -
 }
 
 async fn write_records(
+    store: &SqlStore,
     sql: &DatabaseTransaction,
     records: impl Iterator<Item = &Record>,
 ) -> Result<(), StoreError> {
@@ -132,7 +138,11 @@ async fn write_records(
                 kind: kind.as_str().to_owned(),
                 id: id.to_string(),
                 updated_at: updated_at.millis(),
-                body: rows::json(WRITE, body)?,
+                body: match kind {
+                    // Their rules may have secrets.
+                    RecordKind::Template => store.sealed(rows::json(WRITE, body)?)?,
+                    _ => rows::json(WRITE, body)?,
+                },
             });
             continue;
         }

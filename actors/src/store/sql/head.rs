@@ -26,6 +26,7 @@ pub async fn head(sql: &impl ConnectionTrait) -> Result<Head, StoreError> {
         seq: uint(journal.max(ordered)),
         number: living.max(removed).max(forgotten),
         outgoing: uint(outgoing),
+        at: last_at(sql).await?,
     })
 }
 
@@ -75,7 +76,7 @@ pub async fn outgoing(sql: &impl ConnectionTrait) -> Result<Vec<Outgoing>, Store
 }
 
 /// The last `seq` in the journal, 0 where it is empty.
-async fn last_seq(sql: &impl ConnectionTrait) -> Result<i64, StoreError> {
+pub async fn last_seq(sql: &impl ConnectionTrait) -> Result<i64, StoreError> {
     let last: Option<i64> = journal::Entity::find()
         .select_only()
         .column(journal::Column::LastSeq)
@@ -86,6 +87,24 @@ async fn last_seq(sql: &impl ConnectionTrait) -> Result<i64, StoreError> {
         .await
         .map_err(failed("read where the store stands"))?;
     Ok(last.unwrap_or_default())
+}
+
+/// When the last row of the journal was written; where all were pruned, up to when rules have seen the time.
+async fn last_at(sql: &impl ConnectionTrait) -> Result<Option<Timestamp>, StoreError> {
+    let last: Option<i64> = journal::Entity::find()
+        .select_only()
+        .column(journal::Column::At)
+        .order_by_desc(journal::Column::FirstSeq)
+        .limit(1)
+        .into_tuple()
+        .one(sql)
+        .await
+        .map_err(failed("read where the store stands"))?;
+    let last = match last {
+        None => meta_value(sql, meta::AUTOMATION_TIME).await?,
+        last => last,
+    };
+    Ok(last.map(Timestamp::from_millis))
 }
 
 /// The largest value of a column with an index, 0 where there is no row.

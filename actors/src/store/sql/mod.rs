@@ -50,15 +50,17 @@ mod page;
 mod past;
 mod prune;
 mod replay;
+mod retained;
 mod rows;
 mod runs;
+mod sealed;
 mod sqlite;
 mod tail;
 mod write;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -81,6 +83,7 @@ use crate::domain::rules::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use crate::mqtt::Outgoing;
+use crate::seal::Seal;
 
 /// What of the store can be set.
 #[derive(Clone, Debug)]
@@ -93,13 +96,28 @@ pub struct SqlOptions {
     pub keep_runs: Duration,
     /// Connections that read, beside the one that writes.
     pub readers: u32,
+    /// What rules, templates and requests outward are sealed with; none: they are written in clear.
+    pub seal: Option<Arc<Seal>>,
+    /// Bring the tables up to date first. False: they must be so already, as another program may be using them.
+    pub migrate: bool,
     /// How long to wait where another process has locked the database.
     pub busy_timeout: Duration,
 }
 
+/// For how long what is kept. It may change while the store is open.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping {
+    /// How far back a subscriber can resume.
+    pub journal: Duration,
+    /// None: for ever.
+    pub readings: Option<Duration>,
+    pub runs: Duration,
+}
+
 /// See the module.
 pub struct SqlStore {
-    options: SqlOptions,
+    keeping: RwLock<Keeping>,
+    seal: Option<Arc<Seal>>,
     writer: Writer,
     readers: DatabaseConnection,
     tail: Tail,
@@ -119,6 +137,8 @@ impl Default for SqlOptions {
             keep_readings: None,
             keep_runs: Duration::from_hours(30 * 24),
             readers: 2,
+            seal: None,
+            migrate: true,
             busy_timeout: Duration::from_secs(5),
         }
     }
@@ -136,7 +156,15 @@ impl SqlStore {
             .map_err(|detail| StoreError::Failed { operation: OPEN, detail: format!("`{url}`: {detail}") })?;
         let connect = sqlite::readers(url, options.readers, options.busy_timeout);
         let readers = Database::connect(connect).await.map_err(failed(OPEN))?;
-        Migrator::up(&readers, None).await.map_err(failed("migrate the database"))?;
+        if options.migrate {
+            Migrator::up(&readers, None).await.map_err(failed("migrate the database"))?;
+        } else if !Migrator::get_pending_migrations(&readers).await.map_err(failed(OPEN))?.is_empty() {
+            let detail = "its tables are of an older version, and another program uses them".to_owned();
+            return Err(StoreError::Failed { operation: OPEN, detail });
+        }
+        if let Some(seal) = &options.seal {
+            sealed::take_up(url, options.busy_timeout, seal).await?;
+        }
         let tail = head::load_tail(&readers).await?;
         Ok(Arc::new(Self {
             writer: Writer::new(url, options.busy_timeout),
@@ -146,8 +174,22 @@ impl SqlStore {
             maintaining: Mutex::new(()),
             readings_pruned: Mutex::new(None),
             expiring: Expiring::default(),
-            options,
+            seal: options.seal,
+            keeping: RwLock::new(Keeping {
+                journal: options.keep_journal,
+                readings: options.keep_readings,
+                runs: options.keep_runs,
+            }),
         }))
+    }
+
+    /// For how long what is kept from now on.
+    pub fn keep(&self, keeping: Keeping) {
+        *self.keeping.write().unwrap_or_else(PoisonError::into_inner) = keeping; // it is whole whatever happens
+    }
+
+    fn keeping(&self) -> Keeping {
+        *self.keeping.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -12,6 +12,8 @@ use crate::store::StoreError;
 const ROWS_AT_ONCE: u64 = 50;
 /// Devices whose old readings are deleted in one transaction.
 const DEVICES_AT_ONCE: i64 = 1_000;
+/// What was written so far in the future was written by a clock that was wrong.
+pub const WRONG_MS: i64 = 24 * 60 * 60 * 1000;
 /// Readings expire by the chunk, so there is no need to look more often.
 const READINGS_EVERY_MS: i64 = 60 * 60 * 1000;
 
@@ -19,7 +21,7 @@ const READINGS_EVERY_MS: i64 = 60 * 60 * 1000;
 /// the journal needs.
 pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     const PRUNE: &str = "prune journal";
-    let until = now.plus_millis(-millis(store.options.keep_journal)).millis();
+    let until = now.plus_millis(-millis(store.keeping().journal)).millis();
     let ordered = int(store.tail.view().after());
     loop {
         let oldest: Vec<(i64, i64, i64)> = journal::Entity::find()
@@ -31,8 +33,7 @@ pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError>
             .all(&store.readers)
             .await
             .map_err(failed(PRUNE))?;
-        let old = oldest.iter().take_while(|(_, last, at)| *last <= ordered && *at < until);
-        let Some((first, last, _)) = old.last().copied() else { return Ok(()) };
+        let Some((first, last)) = last_old(&oldest, ordered, until, now) else { return Ok(()) };
         let turn = store.writer.begin(PRUNE).await?;
         journal::Entity::delete_many()
             .filter(journal::Column::FirstSeq.lte(first))
@@ -46,12 +47,21 @@ pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError>
     }
 }
 
+/// The last row that is old, of the `oldest` (their first and last places, and when they were written), as far as
+/// all before it may go too. What was written in the future, by a clock that was set back since, is as old as what
+/// stands behind it.
+fn last_old(oldest: &[(i64, i64, i64)], ordered: i64, until: i64, now: Timestamp) -> Option<(i64, i64)> {
+    let latest = now.plus_millis(WRONG_MS).millis();
+    let may_go = oldest.iter().take_while(|(_, last, at)| *last <= ordered && (*at < until || *at > latest));
+    may_go.filter(|(.., at)| *at < until).last().map(|(first, last, _)| (*first, *last))
+}
+
 /// Deletes chunks of readings that ended before the retention, where there is one.
 pub async fn readings(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
-    let Some(keep) = store.options.keep_readings else { return Ok(()) };
+    let Some(keep) = store.keeping().readings else { return Ok(()) };
     {
         let mut last = store.readings_pruned.lock().await;
-        if last.is_some_and(|last| now.millis() - last.millis() < READINGS_EVERY_MS) {
+        if last.is_some_and(|last| (0..READINGS_EVERY_MS).contains(&(now.millis() - last.millis()))) {
             return Ok(());
         }
         *last = Some(now);
@@ -95,4 +105,26 @@ async fn forget_tombstones(sql: &sea_orm::DatabaseTransaction, until: i64) -> Re
 /// As times are counted.
 pub fn millis(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_in_the_future_goes_with_what_stands_behind_it() {
+        const DAY: i64 = 24 * 60 * 60 * 1000;
+        let check = |days: &[i64], expected: Option<i64>| {
+            let rows: Vec<_> = (1..).zip(days).map(|(seq, day)| (seq, seq, day * DAY)).collect();
+            let now = Timestamp::from_millis(100 * DAY);
+            let last = last_old(&rows, 1_000, 93 * DAY, now).map(|(first, _)| first);
+            assert_eq!(last, expected, "{days:?}");
+        };
+        check(&[], None);
+        check(&[90, 92, 94, 99], Some(2));
+        check(&[94, 1, 2], None); // a clock that began in 1970, a moment ago
+        check(&[900, 901, 99], None); // a clock that was ahead: nobody knows when, but yesterday is not old
+        check(&[900, 901, 92, 99], Some(3));
+        check(&[900, 90, 901, 99], Some(2));
+    }
 }

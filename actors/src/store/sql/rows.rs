@@ -49,10 +49,12 @@ pub fn of_device(twin: &Twin) -> device::Model {
 
 /// The twin in a row.
 pub fn to_twin(row: &twin::Model) -> Result<Twin, StoreError> {
-    serde_json::from_str(&row.state).map_err(|error| StoreError::Damaged {
+    let mut twin: Twin = serde_json::from_str(&row.state).map_err(|error| StoreError::Damaged {
         operation: "read twin",
         detail: format!("number {}: {error}", row.number),
-    })
+    })?;
+    twin.settle();
+    Ok(twin)
 }
 
 /// When a twin is to be woken, as its row says.

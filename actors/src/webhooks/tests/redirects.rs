@@ -13,7 +13,8 @@ async fn redirected_to(scene: &Scene, number: u128, status: &str, location: &str
 }
 
 fn anywhere() -> Settings {
-    Settings { webhooks_allow_private_redirects: true, ..Settings::default() }
+    let settings = to_this_machine();
+    Settings { webhooks: Reach { private_redirects: true, ..settings.webhooks }, ..settings }
 }
 
 #[actix::test]

@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
+use twinhub_actors::domain::rules::veil::hide_in_rules;
 use twinhub_actors::domain::{Json, Object};
 
 use super::{broken_off, file, wanted};
@@ -25,7 +26,7 @@ use crate::web::WebState;
 )]
 pub async fn export_templates(params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
     let catalog = state.hub.catalog.now();
-    whole(params, &TEMPLATES, catalog.iter().map(|template| template.document()))
+    whole(params, &TEMPLATES, catalog.iter().map(|template| hide_in_rules(&template.document())))
 }
 
 /// All groups, in the form in which they can be imported again.

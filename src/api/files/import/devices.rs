@@ -7,7 +7,7 @@ use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::fleet::{Lifecycle, template};
 use twinhub_actors::domain::json::difference;
-use twinhub_actors::domain::twin::{Change, Registration};
+use twinhub_actors::domain::twin::{Change, NotTold, Registration};
 use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin};
 use twinhub_actors::messages::archive::{FindSerial, LoadTwins};
 use twinhub_actors::messages::supervisor::IfUnknown;
@@ -92,12 +92,13 @@ impl Devices {
             None if self.tokens && !self.dry_run => Some(token::make()?),
             _ => None,
         };
+        let (hub, tokens) = (&self.state.hub, &self.state.tokens);
         let given = match &token {
-            Some(token) => Some(self.state.giving.begin(&self.state.hub, &token::hash(token), &id).await?),
+            Some(token) => Some(self.state.giving.begin(hub, tokens, token, &id).await?),
             None => None,
         };
         if let Some(token) = token.as_deref().or(made.as_deref()) {
-            patch.insert("token_hash", token::hash(token).into());
+            patch.insert("token_hash", self.state.tokens.hash(token).into());
         }
         // A new device is in service without a word.
         let register = Input::Register(Box::new(Registration { patch }));
@@ -153,8 +154,8 @@ impl Devices {
         row.remove("device_id");
         row.remove("claimed");
         if let Some(Json::String(token)) = row.remove("auth_token") {
-            let hash = token::hash(&token);
-            let is_its_own = |twin: &Twin| twin.profile.text("token_hash") == hash;
+            let is_its_own =
+                |twin: &Twin| self.state.tokens.is_its_own(twin.profile.text("token_hash"), &token);
             if !self.find(id).await?.as_ref().is_some_and(is_its_own) {
                 let detail = "the device is there already, with another token, and keeps it";
                 return Err(FieldError::bad("auth_token", detail).into());
@@ -244,7 +245,7 @@ impl Devices {
             let _ = twin.apply(Input::Appear, now, &cause); // nothing stands against it
         }
         for input in inputs {
-            template::apply(&mut twin, input, now, &cause, || hub.catalog.now())
+            template::apply(&mut twin, input, now, &cause, &NotTold, || hub.catalog.now())
                 .map_err(HubError::Refused)?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Catalog, Template};
 use crate::domain::event::{Cause, ChangeKind, EventBody, Source, TwinChange};
 use crate::domain::json::{Json, Object};
-use crate::domain::twin::{Input, Outcome, Refusal};
+use crate::domain::twin::{Input, Listeners, Outcome, Refusal};
 use crate::domain::{Timestamp, Twin};
 
 /// What a device is, by which templates are found for it.
@@ -22,13 +22,14 @@ pub fn apply(
     mut input: Input,
     now: Timestamp,
     cause: &Cause,
+    listeners: &dyn Listeners,
     catalog: impl Fn() -> Arc<Catalog>,
 ) -> Result<Outcome, Refusal> {
     let is_said = says_template(&input);
     if is_said {
         catalog().resolve(&mut input)?;
     }
-    let mut outcome = twin.apply(input, now, cause)?;
+    let mut outcome = twin.apply_before(listeners, input, now, cause)?;
     let is_told = || outcome.events.iter().any(|event| is_telling(&event.body));
     if !is_said
         && twin.layer().is_none()
@@ -36,7 +37,7 @@ pub fn apply(
         && let Some(template) = catalog().matching(twin)
     {
         let cause = Cause::new(Source::Hub, &format!("template {}", template.id));
-        outcome.join(twin.apply(give(template), now, &cause)?);
+        outcome.join(twin.apply_before(listeners, give(template), now, &cause)?);
     }
     Ok(outcome)
 }

@@ -147,9 +147,9 @@ fn sets_off(write: &Write<'_>, trigger: &Trigger) -> bool {
         }
         (Effect::Desired { value, .. }, TriggerKind::Numeric { of, above, below, .. }) => {
             let beyond = |value: &Json| {
-                let bound = overlap::thresholds(*above, *below);
+                let bound = overlap::thresholds(above.as_ref(), below.as_ref());
                 let is = crate::domain::rules::expression::Bound::Is(value.clone());
-                overlap::number(value).is_some() && bound.is_none_or(|bound| !bound.excludes(&is))
+                value.as_number().is_some() && bound.is_none_or(|bound| !bound.excludes(&is))
             };
             reaches(of) && value.is_none_or(beyond)
         }

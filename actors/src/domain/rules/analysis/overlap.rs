@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use super::all_of;
 use crate::domain::rules::expression::{Bound, Fact};
 use crate::domain::rules::model::{self, Condition, Path, Rule, Selector, TimeOfDay, Trigger, TriggerKind};
-use crate::domain::{DeviceId, Json, Timestamp};
+use crate::domain::{DeviceId, Json, Number, Timestamp};
 
 /// The program is younger than this moment (2026-01-01T00:00Z), so its clock is later.
 pub const EPOCH: i64 = 1_767_225_600_000;
@@ -86,8 +86,8 @@ pub fn triggers(a: &Trigger, b: &Trigger) -> bool {
             Numeric { of, property, above, below, .. },
             Numeric { of: other, property: other_property, above: other_above, below: other_below, .. },
         ) => {
-            let a = thresholds(*above, *below);
-            let b = thresholds(*other_above, *other_below);
+            let a = thresholds(above.as_ref(), below.as_ref());
+            let b = thresholds(other_above.as_ref(), other_below.as_ref());
             property == other_property
                 && meet(of, other)
                 && !matches!((a, b), (Some(a), Some(b)) if a.excludes(&b))
@@ -149,13 +149,13 @@ pub fn triggers(a: &Trigger, b: &Trigger) -> bool {
 }
 
 /// Where a numeric trigger's value must lie; none for what lies outside of two thresholds.
-pub fn thresholds(above: Option<f64>, below: Option<f64>) -> Option<Bound> {
+pub fn thresholds(above: Option<&Number>, below: Option<&Number>) -> Option<Bound> {
     if let (Some(above), Some(below)) = (above, below)
         && above > below
     {
         return None;
     }
-    let open = |threshold: f64| (threshold, false);
+    let open = |threshold: &Number| (threshold.clone(), false);
     Some(Bound::Within { low: above.map(open), high: below.map(open) })
 }
 
@@ -185,7 +185,7 @@ pub fn facts(rule: &Rule, trigger: &Trigger) -> Vec<Fact> {
     };
     match &trigger.kind {
         TriggerKind::Numeric { of, property, above, below, .. } => {
-            if let Some(bound) = thresholds(*above, *below) {
+            if let Some(bound) = thresholds(above.as_ref(), below.as_ref()) {
                 add(of, property, bound);
             }
         }
@@ -250,9 +250,4 @@ fn spans_exclude(a: &Span, b: &Span) -> bool {
     let weekdays_differ =
         !over_midnight && !a.2.is_empty() && !b.2.is_empty() && !a.2.iter().any(|day| b.2.contains(day));
     !meet || weekdays_differ
-}
-
-/// A written value, as a number.
-pub fn number(value: &Json) -> Option<f64> {
-    value.as_f64()
 }

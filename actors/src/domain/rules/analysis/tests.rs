@@ -14,7 +14,7 @@ use crate::domain::rules::model::{
 };
 use crate::domain::rules::template::{JsonTemplate, Template};
 use crate::domain::schedule::Recurrence;
-use crate::domain::{DeviceId, Json, Object, Status};
+use crate::domain::{DeviceId, Json, Number, Object, Status};
 
 fn rule(id: &str, triggers: Vec<TriggerKind>, conditions: &[&str], actions: Vec<What>) -> Rule {
     let action = |what| Action { what, on_error: None };
@@ -79,6 +79,7 @@ fn below(device: &str, property: &str, below: f64) -> TriggerKind {
 }
 
 fn numeric(device: &str, property: &str, above: Option<f64>, below: Option<f64>) -> TriggerKind {
+    let [above, below] = [above, below].map(|bound| bound.and_then(Number::from_f64));
     TriggerKind::Numeric {
         of: of(device),
         property: property.into(),
@@ -386,4 +387,29 @@ fn ten_thousand_rules_are_looked_at_in_no_time() {
     println!("10,000 rules: {:?}, {} warnings", start.elapsed(), found.len());
     assert_eq!(found.len(), MOST_WARNINGS);
     assert!(found.iter().all(|warning| warning.code == "conflict"));
+}
+
+#[test]
+fn rules_that_are_off_give_no_warnings() {
+    let id = |text: &str| RuleId::parse(text).unwrap();
+    let warning = |code, rules: &[&str]| Warning::new(code, rules.iter().map(|rule| id(rule)), "…");
+    let off = |rule: &RuleId| rule.as_str() != "off";
+    let about = |warnings: Vec<Warning>| -> Vec<(&str, Vec<String>)> {
+        let rules = |warning: &Warning| warning.rules.iter().map(ToString::to_string).collect();
+        warnings.iter().map(|warning| (warning.code, rules(warning))).collect()
+    };
+    let told = of_running(
+        vec![
+            warning("unknown_device", &["off"]),
+            warning("unknown_device", &["a", "off"]),
+            warning("conflict", &["a", "off"]),
+            warning("conflict", &["a", "b"]),
+            warning("circle", &["a", "b", "off"]),
+        ],
+        &off,
+    );
+    assert_eq!(
+        about(told),
+        [("unknown_device", vec!["a".to_owned()]), ("conflict", vec!["a".to_owned(), "b".to_owned()])]
+    );
 }

@@ -44,6 +44,9 @@ pub(super) fn clocks(book: &Book, rule: u32, now: Timestamp) -> Vec<Clock> {
 impl Work<'_> {
     /// Lets the time go on to `until`, with everything that falls due at its own time.
     pub fn advance(&mut self, until: Timestamp) {
+        if self.state.moved.is_some_and(|moved| moved.is_over(until)) {
+            self.state.moved = None;
+        }
         while let Some((at, key)) = self.state.pop_due(self.book, until) {
             self.state.now = self.state.now.max(at);
             self.is_due(key, at, at);
@@ -61,7 +64,7 @@ impl Work<'_> {
         self.state.now = self.state.now.max(at);
         self.restart_latches(at);
         for rule in self.book.clocks.clone() {
-            self.catch_up(rule, at);
+            self.catch_up(rule, at, "while the hub was down");
             self.drain();
         }
         // What else was due is done now, in its order.
@@ -119,7 +122,7 @@ impl Work<'_> {
     }
 
     /// Everything of a trigger by the clock up to `done` is dealt with.
-    fn set_clock(&mut self, rule: u32, place: usize, done: Timestamp) {
+    pub(super) fn set_clock(&mut self, rule: u32, place: usize, done: Timestamp) {
         let book = self.book;
         if let Some(clock) = self.state.level(rule).clocks.get_mut(place) {
             clock.done = done;
@@ -139,7 +142,7 @@ impl Work<'_> {
     }
 
     /// A `for` that begins again over a time in which nothing was heard.
-    fn restart_latches(&mut self, at: Timestamp) {
+    pub(super) fn restart_latches(&mut self, at: Timestamp) {
         let book = self.book;
         let keys: Vec<Key> = self.state.scopes.keys().copied().collect();
         for key in keys {
@@ -162,19 +165,19 @@ impl Work<'_> {
     }
 
     /// Deals with the times of a rule's clocks that passed up to `now`.
-    fn catch_up(&mut self, rule: u32, now: Timestamp) {
+    pub(super) fn catch_up(&mut self, rule: u32, now: Timestamp, why: &'static str) {
         let was_there = !std::mem::take(&mut self.state.level(rule).is_new);
         let is_enabled = self.state.is_enabled(self.book, rule);
         for place in 0..self.state.levels[rule as usize].clocks.len() {
             let clock = self.state.levels[rule as usize].clocks[place].clone();
             self.set_clock(rule, place, now.max(clock.done));
             if was_there && is_enabled {
-                self.make_up(rule, clock.trigger, clock.done, now);
+                self.make_up(rule, clock.trigger, clock.done, (now, why));
             }
         }
     }
 
-    fn make_up(&mut self, rule: u32, index: u16, done: Timestamp, now: Timestamp) {
+    fn make_up(&mut self, rule: u32, index: u16, done: Timestamp, (now, why): (Timestamp, &'static str)) {
         let trigger = &self.book.rule(rule).triggers[usize::from(index)];
         let (missed, within) = match &trigger.kind {
             TriggerKind::Cron { missed, missed_within_ms, .. } => (*missed, *missed_within_ms),
@@ -198,13 +201,18 @@ impl Work<'_> {
                 passed += 1;
                 last_passed = Some(dropped);
             }
-            if passed == MOST_COUNTED && missed == Missed::Skip {
-                after = after.max(on_time.plus_millis(-1)); // so many: nobody asks how many exactly
+            if passed == MOST_COUNTED {
+                // So many: nobody asks how many exactly. Where the last are made up for, as far back as they come.
+                let apart = (at.millis() - done.millis()) / i64::try_from(passed).unwrap_or(i64::MAX);
+                let needed = apart.saturating_mul(2 * i64::try_from(MOST_MADE_UP).unwrap_or(i64::MAX));
+                let from =
+                    if missed == Missed::Skip { on_time } else { now.plus_millis(-needed).min(on_time) };
+                after = after.max(from.plus_millis(-1));
             }
         }
         if let Some(last) = last_passed {
             let word = if passed == 1 { "a time".to_owned() } else { format!("{passed} times") };
-            let detail = format!("{word} passed while the hub was down, the last at {last}");
+            let detail = format!("{word} passed {why}, the last at {last}");
             let firing = self.clock_firing(rule, index, last, now);
             self.pass_over(firing, WhyNot::Missed, detail);
         }

@@ -62,9 +62,8 @@ impl<'a> Work<'a> {
     /// The run comes to its end.
     pub fn finish(&mut self, key: Key, mut run: Run, outcome: RunOutcome, at: Timestamp) {
         self.unlink(&run);
-        let at = at.max(run.entry.at);
         run.entry.outcome = outcome;
-        run.entry.ended_at = Some(at);
+        run.entry.ended_at = Some(at.max(run.entry.at)); // the clock may have been set back since it began
         if run.entry.kind != RunKind::Release
             && let Some(cooldown) = self.book.rule(key.rule).cooldown
         {

@@ -190,6 +190,7 @@ impl Work<'_> {
             waits: Waits::Turn(Turn::Undecided),
             latch: firing.latch.then_some(index),
             made_up: firing.made_up,
+            shifted_ms: 0,
             confirms: Vec::new(),
         }
     }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::rules::record::RunId;
-use crate::domain::{Cause, Json, Timestamp};
+use crate::domain::{Cause, Json, Number, Timestamp};
 
 /// What is remembered of a trigger and a device. One that is armed is not remembered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,7 +46,12 @@ pub(super) enum Stands {
 
 /// Where `value` lies. With both thresholds it holds between them (`above` < `below`) or outside, and is over
 /// when it does not hold: `release` belongs to one threshold.
-pub(super) fn threshold(value: f64, above: Option<f64>, below: Option<f64>, release: Option<f64>) -> Stands {
+pub(super) fn threshold(
+    value: &Number,
+    above: Option<&Number>,
+    below: Option<&Number>,
+    release: Option<&Number>,
+) -> Stands {
     let (holds, back) = match (above, below) {
         (Some(above), Some(below)) if above < below => (value > above && value < below, true),
         (Some(above), Some(below)) => (value > above || value < below, true),
@@ -68,9 +73,11 @@ mod tests {
     #[test]
     fn thresholds() {
         use Stands::{Between, Holds, Over};
-        let check = |value, above: Option<f64>, below: Option<f64>, release: Option<f64>, expected| {
+        let check = |value: f64, above: Option<f64>, below: Option<f64>, release: Option<f64>, expected| {
+            let number = |value: f64| Number::from_f64(value).unwrap();
+            let [above, below, release] = [above, below, release].map(|bound| bound.map(number));
             assert_eq!(
-                threshold(value, above, below, release),
+                threshold(&number(value), above.as_ref(), below.as_ref(), release.as_ref()),
                 expected,
                 "{value} {above:?} {below:?} {release:?}"
             );
@@ -90,5 +97,9 @@ mod tests {
         check(25.0, Some(20.0), Some(10.0), None, Holds);
         check(5.0, Some(20.0), Some(10.0), None, Holds);
         check(15.0, Some(20.0), Some(10.0), None, Over);
+        let count = |text: &str| Number::parse(text).unwrap();
+        let (reached, passed) = (count("9007199254740992"), count("9007199254740993"));
+        assert_eq!(threshold(&passed, Some(&reached), None, None), Holds, "counters are compared exactly");
+        assert_eq!(threshold(&reached, Some(&reached), None, None), Over);
     }
 }

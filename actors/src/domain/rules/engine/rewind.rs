@@ -117,7 +117,7 @@ fn property(properties: &mut Properties, name: &str, value: &Json, at: Timestamp
     match Scalar::from_json(was.clone()) {
         Some(value) => {
             let reading = Reading { name: name.into(), value, unit: None, quality_score: None };
-            properties.read(&reading, before);
+            properties.read(&reading, before, before);
         }
         None => properties.merge(&[(name, was)].into_iter().collect(), before, None),
     }

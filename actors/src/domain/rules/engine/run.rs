@@ -20,6 +20,9 @@ pub(super) struct Run {
     /// It makes up for a time that passed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub made_up: bool,
+    /// By so many ms the hub's clock was set since it was fired.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shifted_ms: i64,
     /// Commands of this step that are to be executed before it goes on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirms: Vec<Confirm>,
@@ -88,6 +91,11 @@ pub(super) struct Confirm {
 }
 
 impl Run {
+    /// When it was fired, by the clock as it goes now.
+    pub fn fired_at(&self) -> Timestamp {
+        self.entry.at.plus_millis(self.shifted_ms)
+    }
+
     /// When it goes on though nothing happens.
     pub fn due(&self) -> Option<Timestamp> {
         match self.waits {
@@ -111,6 +119,10 @@ impl Run {
     pub fn is_hurrying(&self) -> bool {
         self.is_main() && matches!(self.waits, Waits::Acts { .. })
     }
+}
+
+fn is_zero(millis: &i64) -> bool {
+    *millis == 0
 }
 
 /// The earlier of two, where there are any.

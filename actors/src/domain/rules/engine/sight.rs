@@ -14,8 +14,8 @@ pub(super) fn stands(trigger: &Trigger, twin: &Twin) -> Option<Stands> {
     let is_so = |is_so: bool| Some(if is_so { Stands::Holds } else { Stands::Over });
     match &trigger.kind {
         TriggerKind::Numeric { property: name, above, below, release, .. } => {
-            let number = property(&twin.reported, name)?.0.as_f64()?;
-            Some(threshold(number, *above, *below, *release))
+            let number = property(&twin.reported, name)?.0.as_number()?;
+            Some(threshold(number, above.as_ref(), below.as_ref(), release.as_ref()))
         }
         TriggerKind::Changed { path, to: Some(to), .. } => is_so(value_at(twin, path).as_ref() == Some(to)),
         TriggerKind::Presence { status, .. } => is_so(twin.status == *status),
@@ -30,18 +30,12 @@ pub(super) fn stale(trigger: &Trigger, twin: &Twin, now: Timestamp) -> Option<St
     (age > *most).then(|| format!("the value is {} s old, and may be {} s", age / 1_000, most / 1_000))
 }
 
-/// A limit as people write it: 30, and not 30.0.
-fn limit_of(limit: f64) -> Json {
-    let written = limit.to_string(); // no exponent, and no fraction where there is none
-    Number::parse(&written).or_else(|| Number::from_f64(limit)).map_or(Json::Null, Json::Number)
-}
-
 /// What `trigger` is where a trigger looks at a state.
 pub(super) fn state_data(trigger: &Trigger, twin: &Twin, previous: Option<Json>, now: Timestamp) -> Object {
     match &trigger.kind {
         TriggerKind::Numeric { property: name, above, below, .. } => {
             let found = property(&twin.reported, name);
-            let limit = |limit: &Option<f64>| limit.map_or(Json::Null, limit_of);
+            let limit = |limit: &Option<Number>| limit.clone().map_or(Json::Null, Json::Number);
             let seen = [
                 ("device", Json::from(twin.id.as_str())),
                 ("property", Json::from(&**name)),

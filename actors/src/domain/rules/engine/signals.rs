@@ -17,6 +17,7 @@ impl Work<'_> {
         let at = event.received_at;
         match signal {
             Signal::Started { down_since } => return self.started(*down_since, at),
+            Signal::ClockMoved { from, to, while_down } => return self.moved(*from, *to, *while_down),
             Signal::Mqtt { topic, payload } if !event.cause.retained => {
                 for spot in self.book.topics.clone() {
                     let TriggerKind::Mqtt { topic: filter, payload: wanted } = &self.book.trigger(spot).kind

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::book::Book;
 use super::fire::Firing;
+use super::moved::Moved;
 use super::run::earlier;
 use super::scope::{Hold, Key, Level, Scope};
 use super::{Act, ActId, ActResult, Entry, Step};
@@ -15,6 +16,8 @@ use crate::domain::{CommandId, DeviceId, DeviceNumber, Timestamp};
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub now: Timestamp,
+    /// The clock was set a moment ago.
+    pub moved: Option<Moved>,
     pub scopes: BTreeMap<Key, Scope>,
     /// By rule.
     pub levels: Vec<Level>,

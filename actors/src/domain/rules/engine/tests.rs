@@ -1,6 +1,7 @@
 //! The engine in virtual time. What can be said in a rule file's own tests is said there.
 
 mod actions;
+mod clock_moved;
 mod cost;
 mod downtime;
 mod modes;

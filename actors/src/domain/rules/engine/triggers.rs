@@ -34,6 +34,8 @@ pub(super) fn collect(world: &World, book: &Book, event: &Event) -> Vec<Hit> {
     let watch = known.map_or(&[][..], |known| &known.watch);
     let mut add = |spot: Spot, before: Option<(Json, Timestamp)>, command_type: Option<Box<str>>| {
         let (before, before_at) = before.unzip();
+        let set_back = twin.is_some_and(|twin| twin.is_ahead_of(event.received_at));
+        let before_at = before_at.map(|at| if set_back { at.min(event.received_at) } else { at });
         hits.push(Hit { spot, before, before_at, command_type });
     };
     let mut reported = |name: &str| {
@@ -103,7 +105,8 @@ impl Work<'_> {
         let device = (!event.device.is_none()).then(|| (event.device.clone(), event.number));
         let fired = match (&trigger.kind, &event.body) {
             (TriggerKind::Numeric { .. }, _) => {
-                let is_late = |before: Timestamp| event.at < before;
+                // What carries no time of its own is as new as it came; and the clock may have been set back since.
+                let is_late = |before: Timestamp| event.at < before && event.at != event.received_at;
                 if matches!(event.body, EventBody::Telemetry { .. }) && hit.before_at.is_some_and(is_late) {
                     return; // the twin is past it
                 }

@@ -35,7 +35,7 @@ impl Work<'_> {
             return Ok(());
         }
         let rests_until = self.state.scopes.get(&key).and_then(|scope| scope.rests_until);
-        if let Some(until) = rests_until.filter(|until| *until > run.entry.at)
+        if let Some(until) = rests_until.filter(|until| *until > run.fired_at())
             && run.entry.kind != RunKind::Manual
         {
             return Err(self.refuse_run(key, run, WhyNot::Cooldown, &format!("it rests until {until}")));
@@ -75,7 +75,7 @@ impl Work<'_> {
 
     fn begin(&mut self, key: Key, mut run: Run, at: Timestamp) -> Result<(), Refusal> {
         let breaker = self.book.rule(key.rule).breaker;
-        let from = run.entry.at.plus_millis(-breaker.within_ms);
+        let from = run.fired_at().plus_millis(-breaker.within_ms);
         let device = run.entry.device.clone();
         let scope = self.state.scope(key, device.as_ref());
         scope.recent.retain(|began| *began > from);
@@ -86,7 +86,7 @@ impl Work<'_> {
             return Err(refusal);
         }
         if !run.made_up {
-            scope.recent.push(run.entry.at);
+            scope.recent.push(run.fired_at());
         }
         scope.folded = None;
         if let Some(latch) = run.latch {

@@ -120,7 +120,7 @@ impl Work<'_> {
         self.state.running.insert(run.entry.id, key);
         let device = run.entry.device.clone();
         let scope = self.state.scope(key, device.as_ref());
-        let order = |run: &Run| run.entry.at;
+        let order = |run: &Run| run.fired_at();
         let place =
             scope.runs.iter().rposition(|other| order(other) <= order(&run)).map_or(0, |place| place + 1);
         scope.runs.insert(place, run);

@@ -249,16 +249,9 @@ pub(super) fn value_at(twin: &Twin, path: &Path) -> Option<Json> {
     }
 }
 
-/// A property or a member of one, and when it was last said. A name with dots in it goes before a member.
-pub(super) fn property<'a>(properties: &'a Properties, name: &str) -> Option<(&'a Json, Timestamp)> {
-    if let Some(found) = properties.get(name) {
-        return Some((&found.value, found.at));
-    }
-    let dots = name.match_indices('.').rev();
-    dots.into_iter().find_map(|(dot, _)| {
-        let found = properties.get(&name[..dot])?;
-        Some((member(&found.value, &name[dot + 1..])?, found.at))
-    })
+/// What a path leads to, nested before flat, and when it was last said.
+pub(super) fn property<'a>(properties: &'a Properties, path: &str) -> Option<(&'a Json, Timestamp)> {
+    properties.at_path(path).map(|(property, value)| (value, property.at))
 }
 
 fn member<'a>(mut value: &'a Json, path: &str) -> Option<&'a Json> {

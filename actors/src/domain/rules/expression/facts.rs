@@ -5,7 +5,7 @@ use super::name::{Name, Root};
 use super::operators::Operator;
 use super::tree::{Kind, Node};
 use super::{DeviceId, Expression};
-use crate::domain::Json;
+use crate::domain::{Json, Number};
 
 /// Something that must be so.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +24,8 @@ pub enum Bound {
     IsNot(Json),
     /// Above the first, below the second; each itself too, where it says so.
     Within {
-        low: Option<(f64, bool)>,
-        high: Option<(f64, bool)>,
+        low: Option<(Number, bool)>,
+        high: Option<(Number, bool)>,
     },
 }
 
@@ -46,27 +46,27 @@ impl Bound {
             (Self::Is(a), Self::IsNot(b)) | (Self::IsNot(b), Self::Is(a)) => a == b,
             (Self::Is(value), within @ Self::Within { .. })
             | (within @ Self::Within { .. }, Self::Is(value)) => {
-                value.as_f64().is_some_and(|value| !within.holds(value))
+                value.as_number().is_some_and(|value| !within.holds(value))
             }
             (Self::Within { low: a_low, high: a_high }, Self::Within { low: b_low, high: b_high }) => {
-                beyond(*a_low, *b_high) || beyond(*b_low, *a_high)
+                beyond(a_low.as_ref(), b_high.as_ref()) || beyond(b_low.as_ref(), a_high.as_ref())
             }
             (Self::IsNot(_), _) | (_, Self::IsNot(_)) => false,
         }
     }
 
-    fn holds(&self, value: f64) -> bool {
+    fn holds(&self, value: &Number) -> bool {
         let Self::Within { low, high } = self else { return true };
-        low.is_none_or(|(low, itself)| value > low || (itself && value == low))
-            && high.is_none_or(|(high, itself)| value < high || (itself && value == high))
+        low.as_ref().is_none_or(|(low, itself)| value > low || (*itself && value == low))
+            && high.as_ref().is_none_or(|(high, itself)| value < high || (*itself && value == high))
     }
 }
 
 /// Is nothing both above `low` and below `high`?
-fn beyond(low: Option<(f64, bool)>, high: Option<(f64, bool)>) -> bool {
+fn beyond(low: Option<&(Number, bool)>, high: Option<&(Number, bool)>) -> bool {
     match (low, high) {
         (Some((low, low_itself)), Some((high, high_itself))) => {
-            low > high || (low == high && !(low_itself && high_itself))
+            low > high || (low == high && !(*low_itself && *high_itself))
         }
         _ => false,
     }
@@ -115,9 +115,9 @@ fn fact(name: &Name, bound: Bound) -> Option<Fact> {
 }
 
 fn bound(operator: Operator, literal: Json, holds: bool) -> Option<Bound> {
-    let number = literal.as_f64();
-    let low = |itself| Some(Bound::Within { low: Some((number?, itself)), high: None });
-    let high = |itself| Some(Bound::Within { low: None, high: Some((number?, itself)) });
+    let number = || literal.as_number().cloned();
+    let low = |itself| Some(Bound::Within { low: Some((number()?, itself)), high: None });
+    let high = |itself| Some(Bound::Within { low: None, high: Some((number()?, itself)) });
     match (operator, holds) {
         (Operator::Equal, true) | (Operator::NotEqual, false) => Some(Bound::Is(literal)),
         (Operator::Equal, false) | (Operator::NotEqual, true) => Some(Bound::IsNot(literal)),
@@ -144,8 +144,8 @@ fn turned(operator: Operator) -> Operator {
 fn json(kind: &Kind) -> Option<Json> {
     Some(match kind {
         Kind::Bool(value) => (*value).into(),
-        Kind::Int(value) => (*value).into(),
-        Kind::Double(value) => Json::Number(crate::domain::Number::from_f64(*value)?),
+        Kind::Int(value) => Json::Number(Number::whole(*value)),
+        Kind::Double(value) => Json::Number(Number::from_f64(*value)?),
         Kind::Text(text) => Json::String(text.clone()),
         _ => return None,
     })

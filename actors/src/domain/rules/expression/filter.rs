@@ -43,8 +43,8 @@ struct Key {
 /// what a twin does not have comes last.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SortKey {
-    /// Times too, in ms.
-    Number(f64),
+    /// Times too, in ms. The nearest double, and what it lacks of a whole number that no double holds.
+    Number(f64, i64),
     Bool(bool),
     Version(Box<Version>),
     Text(Box<str>),
@@ -175,14 +175,16 @@ impl SortKey {
     /// A time.
     #[must_use]
     pub fn time(at: Timestamp) -> Self {
-        Self::whole(at.millis())
+        Self::whole(at.millis().into())
     }
 
     /// Which comes first. Turned round, what there is comes in the other direction, each kind in its place.
     #[must_use]
     pub fn compare(&self, other: &Self, descending: bool) -> Ordering {
         let order = match (self, other) {
-            (Self::Number(one), Self::Number(other)) => one.total_cmp(other),
+            (Self::Number(one, rest), Self::Number(other, other_rest)) => {
+                one.total_cmp(other).then(rest.cmp(other_rest))
+            }
             (Self::Bool(one), Self::Bool(other)) => one.cmp(other),
             (Self::Version(one), Self::Version(other)) => one.cmp(other),
             (Self::Text(one), Self::Text(other)) => one.cmp(other),
@@ -195,22 +197,35 @@ impl SortKey {
         match value {
             Value::Null => Self::Missing,
             Value::Bool(value) => Self::Bool(*value),
-            Value::Int(value) | Value::Span(value) => Self::whole(*value),
-            Value::Double(value) => Self::Number(*value + 0.0), // no -0
+            Value::Int(value) => Self::whole(*value),
+            Value::Span(ms) => Self::whole((*ms).into()),
+            Value::Double(value) => Self::double(*value),
             Value::Text(text) => Self::ordered(text),
             Value::Time(at) => Self::time(*at),
             Value::Array(_) | Value::Object(_) | Value::List(_) | Value::Map(_) => Self::Other,
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 the nearest is meant")]
-    fn whole(value: i64) -> Self {
-        Self::Number(value as f64)
+    /// A number that is no whole one.
+    #[must_use]
+    pub fn double(value: f64) -> Self {
+        Self::Number(value + 0.0, 0) // no -0
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "the rest is kept beside it"
+    )]
+    fn whole(value: i128) -> Self {
+        let nearest = value as f64;
+        let rest = value.saturating_sub(nearest as i128).clamp(i64::MIN.into(), i64::MAX.into());
+        Self::Number(nearest, rest as i64)
     }
 
     fn kind(&self) -> u8 {
         match self {
-            Self::Number(_) => 0,
+            Self::Number(..) => 0,
             Self::Bool(_) => 1,
             Self::Version(_) => 2,
             Self::Text(_) => 3,

@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 use super::operators::LONGEST_TEXT;
 use super::value::{Unknown, Value, span_text};
 use crate::domain::Timestamp;
+use crate::domain::json::EXACT;
 
 /// A function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +148,7 @@ impl Function {
             _ => None,
         };
         Some(Ok(match self {
-            Self::Size => Value::Int(i64::try_from(first.size()?).unwrap_or(i64::MAX)),
+            Self::Size => Value::Int(i128::try_from(first.size()?).unwrap_or(i128::MAX)),
             Self::Contains => {
                 let (text, part) = texts()?;
                 Value::Bool(text.contains(part.as_ref()))
@@ -172,7 +173,8 @@ impl Function {
             Self::Timestamp => match (first, first.as_time()) {
                 (_, Some(at)) => Value::Time(at),
                 (Value::Int(seconds), _) => {
-                    Value::Time(Timestamp::from_millis(seconds.saturating_mul(1_000)))
+                    let millis = seconds.saturating_mul(1_000).clamp(i64::MIN.into(), i64::MAX.into());
+                    Value::Time(Timestamp::from_millis(i64::try_from(millis).unwrap_or_default())) // just clamped
                 }
                 (Value::Text(text), _) => return Some(Err(Unknown(format!("\"{text}\" is no time")))),
                 _ => return None,
@@ -217,7 +219,7 @@ impl Function {
                 Ok(whole) => Value::Int(whole),
                 Err(_) => return unreadable(text, "no whole number"),
             },
-            (Self::Int, Value::Time(at)) => Value::Int(at.millis().div_euclid(1_000)),
+            (Self::Int, Value::Time(at)) => Value::Int(at.millis().div_euclid(1_000).into()),
             (Self::Double, Value::Int(_)) => Value::Double(value.as_f64()?),
             (Self::Double, Value::Text(text)) => match text.parse::<f64>().ok().filter(|v| v.is_finite()) {
                 Some(number) => Value::Double(number),
@@ -246,13 +248,14 @@ impl Function {
 impl Part {
     fn of<'a>(self, value: &Value<'a>, zone: Option<&Value<'a>>) -> Option<Result<Value<'a>, Unknown>> {
         if let (Value::Span(ms), None) = (value, zone) {
-            return Some(Ok(Value::Int(match self {
+            let part = match self {
                 Self::Hours => ms / 3_600_000,
                 Self::Minutes => ms / 60_000,
                 Self::Seconds => ms / 1_000,
                 Self::Milliseconds => ms % 1_000,
                 _ => return None,
-            })));
+            };
+            return Some(Ok(Value::Int(part.into())));
         }
         let zone = match zone {
             None => Tz::UTC,
@@ -275,7 +278,7 @@ impl Part {
             Self::Seconds => i64::from(at.second()),
             Self::Milliseconds => i64::from(at.nanosecond() / 1_000_000),
         };
-        Some(Ok(Value::Int(part)))
+        Some(Ok(Value::Int(part.into())))
     }
 }
 
@@ -323,9 +326,8 @@ fn whole<'a>(value: &Value<'a>, how: fn(f64) -> f64) -> Option<Value<'a>> {
         Value::Int(_) => Some(value.clone()),
         Value::Double(number) => {
             let number = how(*number);
-            const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
             #[expect(clippy::cast_possible_truncation, reason = "within 2^53")]
-            Some(if number.abs() <= EXACT { Value::Int(number as i64) } else { Value::Double(number) })
+            Some(if number.abs() <= EXACT { Value::Int(number as i128) } else { Value::Double(number) })
         }
         _ => None,
     }
@@ -334,6 +336,11 @@ fn whole<'a>(value: &Value<'a>, how: fn(f64) -> f64) -> Option<Value<'a>> {
 fn round<'a>(value: &Value<'a>, places: Option<&Value<'a>>) -> Option<Result<Value<'a>, Unknown>> {
     let Some(places) = places else { return whole(value, f64::round).map(Ok) };
     let Value::Int(places) = places else { return None };
+    if let Value::Int(_) = value
+        && value.as_f64()?.abs() >= EXACT
+    {
+        return Some(Ok(value.clone())); // no double has its last digits
+    }
     let places = i32::try_from((*places).clamp(0, 15)).ok()?;
     let factor = 10_f64.powi(places);
     let rounded = (value.as_f64()? * factor).round() / factor;

@@ -8,8 +8,7 @@ use super::HEAD;
 use super::name::{Found, Root, SECTIONS, in_twin, member, property, word};
 use super::tree::{Kind, Node};
 use super::value::Value;
-use crate::domain::json::delta;
-use crate::domain::twin::Properties;
+use crate::domain::twin::{Properties, inside};
 use crate::domain::{Json, Object, Scalar, Timestamp, Twin};
 
 /// Words of a filter beside those of [`HEAD`]: what else the document shows.
@@ -102,9 +101,9 @@ pub fn find<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Fou
             });
         }
         ("delta", []) => Value::owned(twin.delta().into()),
-        ("delta", rest) => return unmet(twin, rest),
+        ("delta", rest) => return unmet(twin, rest, now),
         (TAG, rest) => Value::owned(tag_text(member(&twin.tags, rest)?)?.into()),
-        ("number", _) => Value::Int(twin.number.0),
+        ("number", _) => Value::Int(twin.number.0.into()),
         ("created_at", _) => Value::Time(twin.created_at),
         ("updated_at", _) => Value::Time(twin.updated_at),
         ("mode_until", _) => Value::Time(twin.mode_until?),
@@ -142,30 +141,13 @@ fn part_of<'a>(object: &Object, path: &[Box<str>]) -> Option<Value<'a>> {
     }
 }
 
-/// What of a desired property the device has not reported; the longest name first, as everywhere.
-fn unmet<'a>(twin: &'a Twin, path: &[Box<str>]) -> Option<Found<'a>> {
-    (1..=path.len()).rev().find_map(|length| {
-        let (name, rest) = path.split_at(length);
-        let name = name.join(".");
-        let had = twin.reported.get(&name).map(|property| &property.value);
-        differing(&twin.desired.get(&name)?.value, had, rest)
-    })
-}
-
-fn differing<'a>(wanted: &'a Json, had: Option<&'a Json>, path: &[Box<str>]) -> Option<Found<'a>> {
-    if had == Some(wanted) {
-        return None;
+/// What of a desired property the device has not reported.
+fn unmet<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
+    if twin.unmet().is_empty() {
+        return None; // as of nearly all
     }
-    match (path, wanted, had) {
-        ([], Json::Object(wanted), Some(Json::Object(had))) => {
-            let delta = delta(wanted, had);
-            (!delta.is_empty()).then(|| Value::owned(delta.into()).into())
-        }
-        ([], wanted, _) => Some(Found::Json(wanted)),
-        ([first, rest @ ..], Json::Object(wanted), had) => {
-            let had = had.and_then(Json::as_object).and_then(|had| had.get(first));
-            differing(wanted.get(first)?, had, rest)
-        }
-        _ => None,
+    match inside(&twin.delta().into(), &path.join("."))? {
+        Json::Object(missing) => Some(Value::owned(missing.clone().into()).into()),
+        _ => property(&twin.desired, path, now),
     }
 }

@@ -15,9 +15,7 @@ pub struct Token<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Word<'a> {
     Ident(&'a str),
-    Int(i64),
-    /// One more than the largest whole number: it makes sense behind a minus alone.
-    Least,
+    Int(i128),
     Double(f64),
     Text(Box<str>),
     Sign(&'static str),
@@ -92,7 +90,7 @@ fn number(text: &str, at: usize) -> Result<(Word<'_>, usize), BadExpression> {
     let rest = &text[at..];
     if let Some(hex) = rest.strip_prefix("0x").or_else(|| rest.strip_prefix("0X")) {
         let digits = hex.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(hex.len());
-        let value = i64::from_str_radix(&hex[..digits], 16)
+        let value = i128::from_str_radix(&hex[..digits], 16)
             .map_err(|_| BadExpression::new(at, "this is no number in base 16"))?;
         return end_of_number(text, at, at + 2 + digits, Word::Int(value));
     }
@@ -115,8 +113,6 @@ fn number(text: &str, at: usize) -> Result<(Word<'_>, usize), BadExpression> {
     let word = if !whole {
         let value: Option<f64> = digits.parse().ok();
         value.filter(|value| value.is_finite()).map(Word::Double)
-    } else if digits == "9223372036854775808" {
-        Some(Word::Least)
     } else {
         digits.parse().ok().map(Word::Int)
     };

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
+use super::operators::Operator;
+use super::tree::{Kind, Node};
 use super::value::{Unknown, Value};
 use super::{Dependency, Scope, itself};
 use crate::domain::fleet::Version;
 use crate::domain::json::Number;
-use crate::domain::twin::{Properties, Property};
-use crate::domain::{DeviceId, Json, Object, Timestamp, Twin};
+use crate::domain::twin::{Properties, UNKNOWN, inside};
+use crate::domain::{DeviceId, Json, Object, Status, Timestamp, Twin};
 
 /// These words after a device address the twin itself; every other word is a property that it reports.
 pub const HEAD: [&str; 15] = [
@@ -197,7 +199,7 @@ pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> 
         "group_id" => word(twin.profile.text("group_id"))?,
         "template" => word(twin.template_id().unwrap_or_default())?,
         "id" => word(twin.id.as_str())?,
-        "version" => Value::Int(i64::try_from(twin.version).unwrap_or(i64::MAX)),
+        "version" => Value::Int(twin.version.into()),
         "claimed" => Value::Bool(twin.claimed),
         "last_seen" => Value::Time(twin.last_seen?),
         "age" => seconds(twin.last_seen?, now),
@@ -230,49 +232,84 @@ fn why_not_in(twin: &Twin, path: &[Box<str>], text: &str) -> String {
     }
 }
 
+/// Where a status is compared with the word of earlier versions for a device that was never heard, it is compared
+/// with `offline`, which such a device is now. A property that a device reports by this name stays what it is.
+pub fn read_old_status(operator: Operator, one: &mut Node, other: &mut Node) {
+    if !operator.equates() && operator != Operator::In {
+        return;
+    }
+    let asked = match (is_status(one), is_status(other)) {
+        (true, false) => other,
+        (false, true) => one,
+        _ => return,
+    };
+    let read = |node: &mut Node| {
+        if let Kind::Text(word) = &mut node.kind
+            && **word == *UNKNOWN
+        {
+            *word = Status::Offline.as_str().into();
+        }
+    };
+    match &mut asked.kind {
+        Kind::List(items) => items.iter_mut().for_each(read),
+        _ => read(asked),
+    }
+}
+
+fn is_status(node: &Node) -> bool {
+    let Kind::Name(name) = &node.kind else { return false };
+    let is_of_twin = matches!(name.root, Root::Itself | Root::Device(_) | Root::TriggerDevice);
+    is_of_twin && matches!(&*name.path, [word] if **word == *"status")
+}
+
 /// A word that a twin has; none where it has none.
 pub(super) fn word(word: &str) -> Option<Value<'_>> {
     (!word.is_empty()).then_some(Value::Text(Cow::Borrowed(word)))
 }
 
-/// The property that `path` begins with, the longest name first (`motor.rpm` may be one property, or a member
-/// of one), and what the rest of it says.
+/// What `path` leads to, nested before flat (`motor.rpm` may be a member of one property, or one by itself), or what is
+/// known of the property that it lies in.
 pub(super) fn property<'a>(of: &'a Properties, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
     if let [name] = path {
-        return of.get(name).map(|property| Found::Json(&property.value));
+        // One part is one name, also where it has dots in it: `reported['motor.rpm']`.
+        let named = of.get(name).map(|property| &property.value);
+        let found = named.or_else(|| of.at_path(name).map(|(_, value)| value));
+        return found.map(Found::Json);
     }
-    (1..=path.len()).rev().find_map(|length| {
-        let (name, rest) = path.split_at(length);
-        let property = match name {
-            [name] => of.get(name)?,
-            parts => of.get(&parts.join("."))?,
-        };
-        let Json::Object(object) = &property.value else { return about(property, rest, now) };
-        member(object, rest).map(Found::Json).or_else(|| about(property, rest, now))
+    let joined = path.join(".");
+    if let Some((_, value)) = of.at_path(&joined) {
+        return Some(Found::Json(value));
+    }
+    let (of_what, word) = joined.rsplit_once('.')?;
+    let (property, _) = of.at_path(of_what)?;
+    Some(Found::Value(match word {
+        "quality" => Value::Text(Cow::Borrowed(property.quality().as_str())),
+        "unit" => Value::Text(Cow::Borrowed(of.unit_at(of_what)?)),
+        "age" => seconds(property.at, now),
+        "at" => Value::Time(property.at),
+        "changed_at" => Value::Time(property.changed_at),
+        _ => return None,
+    }))
+}
+
+/// What `path` leads to in an object, nested before flat.
+pub(super) fn member<'a>(object: &'a Object, path: &[Box<str>]) -> Option<&'a Json> {
+    strict_member(object, path).or_else(|| {
+        // Somewhere a name has dots in it: seldom, so it may cost a text.
+        let head = |length: usize| Some((object.get(&path[..length].join("."))?, &path[length..]));
+        (1..=path.len()).filter_map(head).find_map(|(found, rest)| match rest {
+            [] => Some(found),
+            rest => inside(found, &rest.join(".")),
+        })
     })
 }
 
-/// The property's value, or what is known of it.
-fn about<'a>(property: &'a Property, rest: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
-    match rest {
-        [] => Some(Found::Json(&property.value)),
-        [word] => Some(Found::Value(match &**word {
-            "quality" => Value::Text(Cow::Borrowed(property.quality().as_str())),
-            "age" => seconds(property.at, now),
-            "at" => Value::Time(property.at),
-            "changed_at" => Value::Time(property.changed_at),
-            _ => return None,
-        })),
-        _ => None,
-    }
-}
-
-pub(super) fn member<'a>(object: &'a Object, path: &[Box<str>]) -> Option<&'a Json> {
+fn strict_member<'a>(object: &'a Object, path: &[Box<str>]) -> Option<&'a Json> {
     let (first, rest) = path.split_first()?;
     let found = object.get(first)?;
     match (rest, found) {
         ([], found) => Some(found),
-        (rest, Json::Object(inner)) => member(inner, rest),
+        (rest, Json::Object(inner)) => strict_member(inner, rest),
         _ => None,
     }
 }

@@ -92,7 +92,7 @@ impl Operator {
             Self::In => right.contains(left).map(Value::Bool).ok_or(Problem::NotIn),
             Self::Add => add(left, right),
             Self::Subtract => subtract(left, right),
-            Self::Multiply => numbers(left, right, i64::checked_mul, |a, b| a * b),
+            Self::Multiply => numbers(left, right, i128::checked_mul, |a, b| a * b),
             Self::Divide => match (left, right) {
                 // 6 / 2 is whole, 5 / 2 is not: see the module's beginning.
                 (Value::Int(a), Value::Int(b)) if *b != 0 && a.checked_rem(*b) == Some(0) => {
@@ -105,7 +105,7 @@ impl Operator {
             Self::Modulo => match right {
                 Value::Int(0) => Err(Problem::Other("it divides by zero")),
                 Value::Double(zero) if *zero == 0.0 => Err(Problem::Other("it divides by zero")),
-                _ => numbers(left, right, i64::checked_rem, |a, b| a % b),
+                _ => numbers(left, right, i128::checked_rem, |a, b| a % b),
             },
         }
     }
@@ -144,7 +144,7 @@ fn add<'a>(left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, Problem> {
             Ok(Value::Time(at.plus_millis(*ms)))
         }
         (Value::Span(a), Value::Span(b)) => Ok(Value::Span(a.saturating_add(*b))),
-        _ => numbers(left, right, i64::checked_add, |a, b| a + b),
+        _ => numbers(left, right, i128::checked_add, |a, b| a + b),
     }
 }
 
@@ -160,14 +160,14 @@ fn subtract<'a>(left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, Proble
                 _ => Err(Problem::Types),
             }
         }
-        _ => numbers(left, right, i64::checked_sub, |a, b| a - b),
+        _ => numbers(left, right, i128::checked_sub, |a, b| a - b),
     }
 }
 
 fn numbers<'a>(
     left: &Value<'a>,
     right: &Value<'a>,
-    whole: fn(i64, i64) -> Option<i64>,
+    whole: fn(i128, i128) -> Option<i128>,
     other: fn(f64, f64) -> f64,
 ) -> Result<Value<'a>, Problem> {
     if let (Value::Int(a), Value::Int(b)) = (left, right)

@@ -107,6 +107,7 @@ impl<'a> Parser<'a> {
             if self.names == Names::OfTwin && operator.equates() {
                 itself::tag_as_text(self.text, &mut left, &mut right);
             }
+            super::name::read_old_status(operator, &mut left, &mut right);
             let (start, end) = (left.start(), right.end());
             let depth = left.depth.max(right.depth);
             left = self.node(Kind::Binary(operator, Box::new((left, right))), start, end, depth)?;
@@ -125,17 +126,10 @@ impl<'a> Parser<'a> {
         if self.is("-") {
             self.at += 1;
             let end = self.words[self.at].end;
-            match *self.word() {
-                Word::Int(value) => {
-                    self.at += 1;
-                    let node = self.node(Kind::Int(-value), start, end, 0)?;
-                    return self.tail(node);
-                }
-                Word::Least => {
-                    self.at += 1;
-                    return self.node(Kind::Int(i64::MIN), start, end, 0);
-                }
-                _ => {}
+            if let Word::Int(value) = *self.word() {
+                self.at += 1;
+                let node = self.node(Kind::Int(-value), start, end, 0)?;
+                return self.tail(node);
             }
             let of = self.deeper(Self::unary)?;
             let (end, depth) = (of.end(), of.depth);

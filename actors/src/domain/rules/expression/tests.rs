@@ -297,7 +297,7 @@ fn facts_are_read_from_it() {
     };
     assert_eq!(
         facts("!(a.x > 5) && b.reported.y"),
-        ["x Within { low: None, high: Some((5.0, true)) }", "y Is(Bool(true))"]
+        ["x Within { low: None, high: Some((Number(\"5\"), true)) }", "y Is(Bool(true))"]
     );
     assert_eq!(facts("a.x > 5 || a.x < 3"), [""; 0]);
     let excludes = |a: &str, b: &str| compile(a).facts()[0].excludes(&compile(b).facts()[0]);

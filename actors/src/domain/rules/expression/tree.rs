@@ -22,7 +22,7 @@ pub struct Node {
 pub enum Kind {
     Null,
     Bool(bool),
-    Int(i64),
+    Int(i128),
     Double(f64),
     Text(Box<str>),
     List(Box<[Node]>),

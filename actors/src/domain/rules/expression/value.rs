@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use crate::domain::json::Number;
+use crate::domain::json::{EXACT, Number, compare_whole};
 use crate::domain::{Json, Object, Timestamp};
 
 /// A value.
@@ -12,7 +12,8 @@ use crate::domain::{Json, Object, Timestamp};
 pub enum Value<'a> {
     Null,
     Bool(bool),
-    Int(i64),
+    /// Wide enough for every counter of 64 bits, with a sign or without.
+    Int(i128),
     Double(f64),
     Text(Cow<'a, str>),
     Time(Timestamp),
@@ -59,10 +60,13 @@ impl<'a> Value<'a> {
     }
 
     fn number(number: &Number) -> Self {
-        match number.as_str().parse() {
-            Ok(whole) => Self::Int(whole),
-            Err(_) => Self::Double(number.as_f64()),
+        if let Ok(whole) = number.as_str().parse() {
+            return Self::Int(whole);
         }
+        let double = number.as_f64();
+        // `9007199254740993.0` is a whole number that no double holds.
+        let whole = if double.abs() >= EXACT { number.as_whole() } else { None };
+        whole.map_or(Self::Double(double), Self::Int)
     }
 
     /// The value as JSON; times and lengths of time as texts.
@@ -70,7 +74,7 @@ impl<'a> Value<'a> {
         match self {
             Self::Null => Json::Null,
             Self::Bool(value) => Json::Bool(*value),
-            Self::Int(value) => (*value).into(),
+            Self::Int(value) => Json::Number(Number::whole(*value)),
             Self::Double(value) => Number::from_f64(*value).map_or(Json::Null, Json::Number),
             Self::Text(text) => Json::String(text.as_ref().into()),
             Self::Time(at) => at.to_string().into(),
@@ -135,6 +139,8 @@ impl<'a> Value<'a> {
             (Self::Text(_), Self::Time(b)) => Some(self.as_time()?.cmp(b)),
             (Self::Span(a), Self::Int(_) | Self::Double(_)) => seconds(*a).partial_cmp(&other.as_f64()?),
             (Self::Int(_) | Self::Double(_), Self::Span(b)) => self.as_f64()?.partial_cmp(&seconds(*b)),
+            (Self::Int(a), Self::Double(b)) => compare_whole(*a, *b),
+            (Self::Double(a), Self::Int(b)) => compare_whole(*b, *a).map(Ordering::reverse),
             _ => self.as_f64()?.partial_cmp(&other.as_f64()?),
         })
     }

@@ -10,10 +10,11 @@ use serde::de::value::{Error as Unfit, StrDeserializer};
 use super::Problem;
 use super::hint::{nearest, nearest_key, said_as_duration};
 use super::node::{Key, Node, Value};
+use super::secrets::SecretNames;
 use super::shape::{ACTIONS, CONDITIONS, Field, Kind, Shape, TRIGGERS};
 use super::yaml::Flaw;
 use crate::domain::duration::duration_ms;
-use crate::domain::{DeviceId, Json};
+use crate::domain::{DeviceId, Json, Number};
 
 /// More problems than this are one: the wrong file.
 const MOST_PROBLEMS: usize = 1_000;
@@ -26,6 +27,7 @@ pub(super) struct Checker {
     found: Vec<Flaw>,
     /// How many more there were.
     more: usize,
+    pub secrets: SecretNames,
 }
 
 /// A map that has the keys it may have.
@@ -54,8 +56,8 @@ impl<'n> Map<'n> {
 
 impl Checker {
     /// A checker that knows of these already.
-    pub fn new(found: Vec<Flaw>) -> Self {
-        Self { found, more: 0 }
+    pub fn new(found: Vec<Flaw>, secrets: SecretNames) -> Self {
+        Self { found, more: 0, secrets }
     }
 
     /// Something is wrong with a value.
@@ -229,14 +231,14 @@ impl Checker {
     }
 
     /// The number at `key`.
-    pub fn number(&mut self, map: &Map<'_>, key: &str) -> Option<f64> {
+    pub fn number(&mut self, map: &Map<'_>, key: &str) -> Option<Number> {
         let node = map.get(key)?;
         let Value::Scalar(scalar) = &node.value else {
             self.expected(node, "a number");
             return None;
         };
         if let Some(number) = scalar.as_number() {
-            return Some(number.as_f64());
+            return Some(number);
         }
         let bare = super::node::Scalar { plain: true, ..scalar.clone() }.as_number();
         let hint = bare.map(|number| format!("{} without quotes", number.as_str()));

@@ -2,7 +2,9 @@
 //!
 //! Everything is taken apart by name, so that a member that comes to the model cannot be forgotten here.
 
+use crate::domain::Number;
 use crate::domain::fingerprint::Fingerprint;
+use crate::domain::json::EXACT;
 use crate::domain::rules::model::{
     Action, Condition, Glob, Path, Rule, Secret, Selector, Trigger, TriggerKind, Webhook, What,
 };
@@ -68,7 +70,13 @@ impl Print {
                 self.text("numeric");
                 self.selector(of);
                 self.text(property);
+                let bounds = [above, below, release];
+                let [above, below, release] = bounds.map(|bound| bound.as_ref().map(Number::as_f64));
                 self.debug(&(above, below, release, max_age));
+                // What no double holds, by its digits.
+                for bound in bounds.into_iter().flatten().filter(|bound| bound.as_f64().abs() >= EXACT) {
+                    self.text(bound.as_str());
+                }
             }
             TriggerKind::Changed { of, path, from, to } => {
                 self.text("changed");

@@ -5,6 +5,7 @@ use url::Url;
 use super::action::{document, template};
 use super::check::{Checker, Map};
 use super::node::Node;
+use super::secrets::SecretNames;
 use crate::domain::Json;
 use crate::domain::rules::model::{Secret, Webhook, What};
 use crate::domain::rules::template::{JsonTemplate, Template};
@@ -121,6 +122,14 @@ fn secret(c: &mut Checker, map: &Map<'_>) -> Option<Secret> {
         && name.contains(['=', '\0'])
     {
         c.expected(node, "the name of an environment variable");
+    } else if let (Some(name), Some(node)) = (variable, map.get("secret_env"))
+        && !c.secrets.may(name)
+    {
+        let shown: String = name.chars().take(64).collect();
+        let message = format!(
+            "`{shown}` is no variable for rules: those are called `TWINHUB_SECRET_…`, or listed in the option `rule-secrets`"
+        );
+        c.flaw_hint(node, message, Some(SecretNames::instead_of(&shown)));
     }
     variable.map(|name| Secret::Environment(name.into())).or(text.map(|text| Secret::Text(text.into())))
 }

@@ -4,9 +4,10 @@
 use super::check::{Checker, Map, items, listed};
 use super::hint::nearest;
 use super::node::{Node, Scalar, Value};
+use super::secrets::SecretNames;
 use super::shape::{Field, Kind, SEVERITIES, Shape};
 use super::{Problem, of_json};
-use crate::domain::json::write_string;
+use crate::domain::json::{EXACT, write_string};
 use crate::domain::rules::model::Rule;
 use crate::domain::rules::scenario::Test;
 use crate::domain::{Json, Number, Object};
@@ -97,7 +98,7 @@ pub(super) fn parse(rule: &Object) -> Result<(Rule, Vec<Test>), Vec<Problem>> {
     if !checker.is_clean() {
         return Err(checker.finish(&root));
     }
-    of_json(&ours).map_err(|problems| {
+    of_json(&ours, &SecretNames::default()).map_err(|problems| {
         for problem in problems {
             let of = origins
                 .iter()
@@ -300,11 +301,14 @@ fn leaf<'n>(c: &mut Checker, node: &'n Node, triggers: &mut Vec<(Object, &'n Nod
             let number = number(c, value)?;
             trigger.insert("numeric", place.into());
             // `above` and `below` are beyond, and the numbers next to it are what is not less and not greater.
-            let (key, bound) = match compare {
-                Compare::Greater => ("above", Some(number.clone())),
-                Compare::NotLess => ("above", Number::from_f64(number.as_f64().next_down())),
-                Compare::Less => ("below", Some(number.clone())),
-                _ => ("below", Number::from_f64(number.as_f64().next_up())),
+            let large = number.as_whole().filter(|_| number.as_f64().abs() >= EXACT);
+            let (key, bound) = match (compare, large) {
+                (Compare::Greater, _) => ("above", Some(number.clone())),
+                (Compare::NotLess, Some(whole)) => ("above", Some(Number::whole(whole - 1))),
+                (Compare::NotLess, None) => ("above", Number::from_f64(number.as_f64().next_down())),
+                (Compare::Less, _) => ("below", Some(number.clone())),
+                (_, Some(whole)) => ("below", Some(Number::whole(whole + 1))),
+                (_, None) => ("below", Number::from_f64(number.as_f64().next_up())),
             };
             trigger.insert(key, Json::Number(bound.unwrap_or_else(|| number.clone())));
             number.as_str().to_owned()

@@ -98,24 +98,24 @@ fn numeric(c: &mut Checker, map: &Map<'_>) -> Option<TriggerKind> {
     if map.get("above").is_none() && map.get("below").is_none() {
         c.flaw(map.node, "a numeric trigger needs `above` or `below`");
     }
-    if let (Some(above), Some(below)) = (above, below)
-        && above.total_cmp(&below).is_eq()
+    if let (Some(above), Some(below)) = (&above, &below)
+        && above == below
         && let Some(node) = map.get("below")
     {
         c.flaw(node, "`above` and `below` are the same number, and none is between them: between means `above` the lesser, outside `above` the greater");
     }
-    if let (Some(release), Some(node)) = (release, map.get("release")) {
+    if let (Some(release), Some(node)) = (&release, map.get("release")) {
         match (map.get("above"), map.get("below")) {
             (Some(_), Some(_)) => {
                 c.flaw(node, "`release` goes with one of `above` and `below`, and here are both");
             }
-            (Some(_), None) if above.is_some_and(|above| release > above) => {
+            (Some(_), None) if above.as_ref().is_some_and(|above| release > above) => {
                 c.flaw(
                     node,
                     "`release` must not be greater than `above`: it is how far the number must come back",
                 );
             }
-            (None, Some(_)) if below.is_some_and(|below| release < below) => {
+            (None, Some(_)) if below.as_ref().is_some_and(|below| release < below) => {
                 c.flaw(
                     node,
                     "`release` must not be less than `below`: it is how far the number must come back",
@@ -163,7 +163,7 @@ fn changed(c: &mut Checker, map: &Map<'_>) -> Option<TriggerKind> {
         let text = node.as_text().unwrap_or_default();
         let words: &[&str] = match path {
             Path::Mode if Mode::parse(text).is_none() => &["manual", "schedule"],
-            Path::Status if Status::parse(text).is_none() => &["unknown", "online", "offline"],
+            Path::Status if Status::parse(text).is_none() => &["online", "offline"],
             _ => continue,
         };
         let hint = nearest(text, words.iter().copied()).map(str::to_owned);

@@ -13,6 +13,8 @@ use crate::domain::rules::engine::{Act, Deed, Engine, Kept, Step};
 use crate::domain::rules::model::{Rule, RuleId};
 use crate::domain::rules::record::{RunEntry, RunId};
 use crate::domain::rules::signal::Signal;
+use crate::domain::twin::Hearing;
+use crate::domain::twin::presence::FIRST_SILENCE_MS;
 use crate::domain::{
     Cause, CommandId, CommandStatus, DeviceId, DeviceNumber, Event, EventBody, Input, Object, Recorded,
     Refusal, Timestamp, Twin, TwinChange,
@@ -167,6 +169,19 @@ impl Sim {
         self.signal(Signal::Started { down_since }, &Cause::hub());
     }
 
+    /// The hub's clock is set so many ms ahead, or back.
+    #[cfg(test)]
+    pub fn set_clock(&mut self, by_ms: i64) {
+        let from = self.now;
+        self.now = from.plus_millis(by_ms);
+        self.signal(Signal::ClockMoved { from, to: self.now, while_down: false }, &Cause::hub());
+    }
+
+    #[cfg(test)]
+    pub fn engine_now(&self) -> Timestamp {
+        self.engine.now()
+    }
+
     /// A new engine takes up what the one before had kept.
     pub fn restart(&mut self) {
         let mut engine = Engine::new(self.engine.now());
@@ -222,7 +237,8 @@ impl Sim {
         let first_id = CommandId(Builder::from_custom_bytes(self.name(3)).into_uuid());
         for id in due {
             // It only lets the time go on.
-            let _ = self.apply(&id, Input::Wake { heard_since: now, first_id }, &Cause::hub());
+            let hearing = Hearing { since: now, first_silence_ms: FIRST_SILENCE_MS };
+            let _ = self.apply(&id, Input::Wake { hearing, first_id }, &Cause::hub());
         }
     }
 

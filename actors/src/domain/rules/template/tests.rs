@@ -17,6 +17,8 @@ impl World {
         let said =
             r#"{"power": "on", "speed": 80, "level": 2.50, "motor": {"rpm": 1200}, "list": ["a", "b"]}"#;
         twin.apply(Input::Report(payload::object(said.as_bytes()).unwrap()), now, &Cause::hub()).unwrap();
+        let measured = payload::telemetry(br#"{"pipe": {"flow": 3}, "n": 18446744073709551615}"#).unwrap();
+        twin.apply(Input::Telemetry(measured), now, &Cause::hub()).unwrap();
         let trigger =
             r#"{"value": 23.50, "device": "fan", "payload": {"a": [1, 2.0]}, "yes": true, "none": null}"#;
         Self { twin, trigger: payload::object(trigger.as_bytes()).unwrap() }
@@ -62,6 +64,10 @@ fn fills_in() {
     check("{{ fan.list | join(', ') }}{# a remark #}", "a, b");
     check("a {{- fan.speed -}} b", "a80b");
     check("{{ 'on' if trigger.yes else 'off' }}", "on");
+    check(
+        "{% if fan.pipe.flow == 3 and fan.n == 18446744073709551615 %}{{ fan.n | tojson }}{% endif %}",
+        "18446744073709551615",
+    );
     check("{% raw %}{{ x }}{% endraw %}", "{{ x }}");
     check("{{ fan.motor | tojson }}", r#"{"rpm":1200}"#);
 }

@@ -100,9 +100,28 @@ fn a_clock_that_goes_back_repeats_nothing() {
             ("2026-01-01T06:59:00Z", &[]),
             ("2026-01-01T07:00:00Z", &[]),
             ("2026-01-02T07:00:00Z", &["0@2026-01-02T07:00:00Z"]),
-            ("2026-01-01T06:59:00Z", &[]), // by 24 hours
-            ("2026-01-01T07:00:00Z", &[]),
+            ("2026-01-01T08:00:00Z", &[]), // by 23 hours
+            ("2026-01-02T07:00:00Z", &[]),
             ("2026-01-03T07:00:00Z", &["0@2026-01-03T07:00:00Z"]),
+        ],
+    );
+}
+
+/// What runs more often than the clock was put back by goes on by the new time, and does not wait for the old.
+#[test]
+fn a_clock_that_goes_back_silences_nothing() {
+    let each_minute = r#"[{"cron":"* * * * *","set":{"a":1}},{"cron":"0 12 * * *","set":{"b":1}}]"#;
+    check(
+        each_minute,
+        "2026-01-01T11:58:30Z",
+        &[
+            ("2026-01-01T11:59:00Z", &["0@2026-01-01T11:59:00Z"]),
+            ("2026-01-01T12:00:00Z", &["0@2026-01-01T12:00:00Z", "1@2026-01-01T12:00:00Z"]),
+            ("2026-01-01T11:57:30Z", &[]), // two and a half minutes back
+            ("2026-01-01T11:58:00Z", &["0@2026-01-01T11:58:00Z"]),
+            ("2026-01-01T11:59:00Z", &["0@2026-01-01T11:59:00Z"]),
+            ("2026-01-01T12:00:00Z", &["0@2026-01-01T12:00:00Z"]), // noon has been
+            ("2026-01-01T12:01:00Z", &["0@2026-01-01T12:01:00Z"]),
         ],
     );
 }
@@ -120,7 +139,8 @@ fn a_clock_put_right_by_far_starts_over_from_now() {
     );
     let ahead = plan(&daily("skip"), "2031-05-05T00:00:00Z");
     assert!(ahead.is_due(at("2026-01-01T12:00:00Z")), "it wants to be asked");
-    assert!(!ahead.is_due(at("2031-05-04T00:00:00Z")));
+    assert!(ahead.is_due(at("2031-05-04T00:00:00Z")));
+    assert!(!ahead.is_due(at("2031-05-04T23:59:55Z")), "seconds are nothing");
     let shown = ahead.document(at("2026-01-01T12:00:00Z")).to_string();
     assert!(shown.contains(r#""next_runs":["2026-01-02T07:00:00.000Z","#), "{shown}");
 }
@@ -138,10 +158,10 @@ fn a_clock_that_jumps_ahead_is_as_if_it_had_been_off() {
 }
 
 #[test]
-fn an_earlier_done_changes_nothing() {
+fn a_done_that_is_seconds_earlier_changes_nothing() {
     let mut plan = plan(&daily("skip"), "2026-01-02T08:00:00Z");
     let before = plan.clone();
-    plan.passed(at("2026-01-02T06:00:00Z"));
+    plan.passed(at("2026-01-02T07:59:56Z"));
     assert_eq!(plan, before);
 }
 

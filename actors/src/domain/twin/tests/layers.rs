@@ -58,7 +58,7 @@ fn what_the_device_says_wins_and_each_is_known() {
     ] {
         assert_eq!(scene.shows(place), shown, "{place}");
     }
-    assert_eq!(scene.twin.silence_ms(), Some(90_000));
+    assert_eq!(scene.twin.silence_ms(0), Some(90_000));
 
     // Another version: what the device said stays.
     scene.lay(Some(

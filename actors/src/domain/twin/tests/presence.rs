@@ -21,8 +21,8 @@ fn a_device_is_silent_after_three_of_its_intervals() {
     };
     check(100, 6, 300);
     check(1, 6, 60); // at least a minute
-    check(100, 2, 3_600); // too few to know its rhythm
-    check(100, 1, 3_600);
+    check(100, 2, 600); // too few to know its rhythm
+    check(100, 1, 600);
     check(40_000, 4, 120_000);
 }
 
@@ -33,7 +33,32 @@ fn one_long_pause_does_not_change_the_rhythm() {
         scene.now += pause;
         scene.report("{}");
     }
-    assert_eq!(scene.twin.silence_ms(), Some(300_000));
+    assert_eq!(scene.twin.silence_ms(0), Some(300_000));
+}
+
+#[test]
+fn a_device_that_was_never_heard_is_offline_and_says_so_once() {
+    let mut scene = Scene::new();
+    assert_eq!((scene.twin.status, scene.twin.last_seen), (Status::Offline, None));
+    scene.say(false);
+    let status = |status| EventBody::Presence { status, reason: "reported".into() };
+    assert_eq!(
+        scene.events.iter().map(|event| event.body.clone()).collect::<Vec<_>>(),
+        [status(Status::Offline)]
+    );
+    scene.say(false);
+    assert_eq!(scene.events.len(), 1, "offline again says nothing new");
+    scene.say(true);
+    assert_eq!(scene.events.last().map(|event| event.body.clone()), Some(status(Status::Online)));
+}
+
+#[test]
+fn how_long_a_new_device_may_be_silent_can_be_set() {
+    let mut scene = Scene::online();
+    let hearing = Hearing { since: at(0), first_silence_ms: 120_000 };
+    assert_eq!(scene.twin.silent_at(hearing, at(0)), Some(at(120)));
+    scene.set(r#"{"settings": {"heartbeat": "90s"}}"#);
+    assert_eq!(scene.twin.silent_at(hearing, at(0)), Some(at(90)));
 }
 
 #[test]

@@ -10,9 +10,11 @@ pub struct Scene {
     pub now: i64,
     /// The hub hears since then.
     pub heard_since: i64,
+    /// Who listens to what the device is told.
+    pub audience: Audience,
     made: u32,
     /// What happened, all of it: the twin must be its fold.
-    events: Vec<Event>,
+    pub events: Vec<Event>,
     /// Commands as the store would have them.
     pub stored: Vec<Command>,
 }
@@ -25,9 +27,23 @@ pub fn id(number: u32) -> CommandId {
     CommandId(uuid::Uuid::from_u128(u128::from(number) << 16))
 }
 
+impl Listeners for Audience {
+    fn audience(&self, _: &DeviceId, _: Ear, _: Audience) -> Audience {
+        *self
+    }
+}
+
 impl Scene {
     pub fn new() -> Self {
-        Self { twin: twin(), now: 0, heard_since: 0, made: 0, events: Vec::new(), stored: Vec::new() }
+        let (events, stored, audience) = (Vec::new(), Vec::new(), Audience::Unknown);
+        Self { twin: twin(), now: 0, heard_since: 0, audience, made: 0, events, stored }
+    }
+
+    fn hearing(&self) -> Hearing {
+        Hearing {
+            since: at(self.heard_since),
+            first_silence_ms: crate::domain::twin::presence::FIRST_SILENCE_MS,
+        }
     }
 
     /// A scene whose device has just said that it is online.
@@ -39,7 +55,7 @@ impl Scene {
 
     pub fn try_input(&mut self, input: Input, cause: &Cause) -> Result<Outcome, Refusal> {
         let input = self.with_known(input);
-        let outcome = self.twin.apply(input, at(self.now), cause)?;
+        let outcome = self.twin.apply_before(&self.audience, input, at(self.now), cause)?;
         self.events.extend(outcome.events.iter().cloned());
         if !outcome.repeated {
             for command in &outcome.commands {
@@ -138,12 +154,12 @@ impl Scene {
 
     pub fn wake(&mut self) -> Outcome {
         self.made += 1;
-        let (heard_since, first_id) = (at(self.heard_since), id(self.made));
-        self.input(Input::Wake { heard_since, first_id }, &Cause::hub())
+        let (hearing, first_id) = (self.hearing(), id(self.made));
+        self.input(Input::Wake { hearing, first_id }, &Cause::hub())
     }
 
     pub fn deadline(&self) -> Option<Timestamp> {
-        let silent = self.twin.silent_at(at(self.heard_since));
+        let silent = self.twin.silent_at(self.hearing(), at(self.now));
         [self.twin.wake_at(at(self.now)), silent].into_iter().flatten().min()
     }
 

@@ -3,6 +3,8 @@
 use super::*;
 use crate::domain::clock::Clock as _;
 use crate::domain::fleet::{FirmwareReport, Lifecycle};
+use crate::domain::twin::Hearing;
+use crate::domain::twin::presence::FIRST_SILENCE_MS;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
@@ -25,7 +27,14 @@ impl House {
     /// The time has come for whatever waits in the twin.
     async fn wake(&self, device: &str) {
         let first_id = CommandId(uuid::Uuid::nil());
-        self.say(device, Input::Wake { heard_since: Timestamp::default(), first_id }).await;
+        self.say(
+            device,
+            Input::Wake {
+                hearing: Hearing { since: Timestamp::default(), first_silence_ms: FIRST_SILENCE_MS },
+                first_id,
+            },
+        )
+        .await;
     }
 
     /// The device comes, with what it runs.

@@ -5,11 +5,47 @@ use crate::mqtt::broker::gate::MOST_UNSETTLED;
 use crate::mqtt::line::Fate;
 use crate::mqtt::testing::within;
 
+/// Lets everything pass.
+struct Passes(Arc<Gate>);
+
+impl Inspect for Passes {
+    fn gate(&self) -> &Gate {
+        &self.0
+    }
+
+    fn largest_packet(&self) -> usize {
+        1_000
+    }
+
+    fn too_large(&self) -> Verdict {
+        Verdict::End(Vec::new())
+    }
+
+    fn inspect(&self, _: &mut [u8], _: usize) -> Verdict {
+        Verdict::Pass
+    }
+
+    fn sends(&self, _: &[u8]) {}
+
+    fn withholds(&self, packet: &[u8]) -> Option<Withheld> {
+        // A PUBLISH at QoS 1 that ends so.
+        packet.ends_with(b"over").then_some(Withheld { packet_id: Some(9) })
+    }
+
+    fn idle(&self) {}
+
+    fn last_words(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+const PINGREQ: [u8; 2] = [0xc0, 0];
+
 fn gated(capacity: usize) -> (GatedStream<DuplexStream>, Arc<Gate>, DuplexStream) {
     let (socket, client) = duplex(capacity);
     let gate = Arc::new(Gate::default());
     let peer = SocketAddr::from(([127, 0, 0, 1], 9));
-    (GatedStream::new(socket, peer, Arc::clone(&gate)), gate, client)
+    (GatedStream::new(socket, peer, Arc::new(Passes(Arc::clone(&gate)))), gate, client)
 }
 
 fn puback(id: u16) -> [u8; 4] {
@@ -112,8 +148,8 @@ async fn settling_on_another_thread_wakes_the_reader() {
     let settling = Arc::clone(&gate);
     std::thread::spawn(move || settling.settle(ticket, Fate::Stored)).join().unwrap();
     client_reads(&mut client, &puback(7)).await;
-    client.write_all(b"x").await.unwrap();
-    assert_eq!(within(serving).await.unwrap().unwrap(), b'x');
+    client.write_all(&PINGREQ).await.unwrap();
+    assert_eq!(within(serving).await.unwrap().unwrap(), 0xc0);
 }
 
 #[tokio::test]
@@ -134,7 +170,7 @@ async fn a_stopped_gate_reads_no_more_and_still_acknowledges() {
     let (mut stream, gate, mut client) = gated(1_024);
     let ticket = gate.admit(7);
     broker_writes(&mut stream, &puback(7)).await;
-    client.write_all(b"more").await.unwrap();
+    client.write_all(&PINGREQ).await.unwrap();
     gate.stop();
     assert!(poll_read(&mut stream).is_pending());
     gate.settle(ticket, Fate::Stored);
@@ -195,4 +231,19 @@ fn knows_an_acknowledgement() {
     for other in [&[][..], &[0x40], &[0x40, 2, 0], &[0x70, 2, 0, 1], &[0x40, 0x80, 0x80, 0x80, 0x80, 0, 1]] {
         assert_eq!(acknowledged(other), None, "{other:?}");
     }
+}
+
+/// The broker gets the acknowledgement of what the client was not given, between two packets of the client.
+#[tokio::test]
+async fn a_command_that_is_over_stops_here() {
+    let (mut stream, _gate, mut client) = gated(1_024);
+    client.write_all(&PINGREQ[..1]).await.unwrap();
+    assert!(poll_read(&mut stream).is_pending(), "half a packet");
+    broker_writes(&mut stream, b"\x32\x09\0\x01t\0\x09over").await;
+    broker_writes(&mut stream, &[0xd0, 0]).await;
+    client_reads(&mut client, &[0xd0, 0]).await;
+    client.write_all(&PINGREQ[1..]).await.unwrap();
+    let mut heard = [0; 6];
+    within(stream.read_exact(&mut heard)).await.unwrap();
+    assert_eq!(heard, [0x40, 2, 0, 9, PINGREQ[0], PINGREQ[1]]);
 }

@@ -195,6 +195,11 @@ fn any_signal() -> impl Strategy<Value = Signal> {
     let rules = || prop::collection::vec(any_rule(), 0..3);
     prop_oneof![
         any_time().prop_map(|down_since| Signal::Started { down_since }),
+        (any_time(), any_time(), any::<bool>()).prop_map(|(from, to, while_down)| Signal::ClockMoved {
+            from,
+            to,
+            while_down
+        }),
         (any_text(), any_json()).prop_map(|(topic, payload)| Signal::Mqtt { topic, payload }),
         (any_text(), any_json()).prop_map(|(name, body)| Signal::Webhook { name, body }),
         (any_rule(), any::<bool>()).prop_map(|(rule, unconditional)| Signal::Run { rule, unconditional }),

@@ -25,3 +25,5 @@ pub const FORGOTTEN_NUMBER: &str = "forgotten_number";
 pub const AUTOMATION_SEQ: &str = "automation_seq";
 /// and its time.
 pub const AUTOMATION_TIME: &str = "automation_time";
+/// By which key secrets are sealed.
+pub const KEY_CHECK: &str = "key_check";

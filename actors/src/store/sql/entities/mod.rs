@@ -11,6 +11,7 @@ pub mod job_device;
 pub mod journal;
 pub mod meta;
 pub mod outbox;
+pub mod retained;
 pub mod rule;
 pub mod run;
 pub mod run_device;

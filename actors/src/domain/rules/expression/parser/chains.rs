@@ -17,7 +17,6 @@ impl<'a> Parser<'a> {
             Word::Int(value) => Kind::Int(value),
             Word::Double(value) => Kind::Double(value),
             Word::Text(text) => Kind::Text(text),
-            Word::Least => return Err(Bad::new(start, "the number 9223372036854775808 is too large")),
             Word::Ident("true") => Kind::Bool(true),
             Word::Ident("false") => Kind::Bool(false),
             Word::Ident("null") => Kind::Null,

@@ -1,6 +1,8 @@
 //! Filters as tables: every name that they know, what they are not true of, what is refused and where; and what
 //! twins are sorted by.
 
+use std::cmp::Ordering;
+
 use super::super::itself::MORE;
 use super::*;
 
@@ -200,13 +202,13 @@ fn a_field_is_one_thing_of_a_twin() {
         assert_eq!(keys, expected, "{text}");
     };
     let text = SortKey::ordered;
-    check("motor.rpm", [SortKey::Number(1_200.0), SortKey::Missing, SortKey::Number(900.0)]);
+    check("motor.rpm", [SortKey::double(1_200.0), SortKey::Missing, SortKey::double(900.0)]);
     check("reported.power", [text("on"), SortKey::Bool(true), SortKey::Missing]);
-    check("tags.floor", [SortKey::Missing, SortKey::Missing, SortKey::Number(2.0)]);
+    check("tags.floor", [SortKey::Missing, SortKey::Missing, SortKey::double(2.0)]);
     check("name", [text("pump"), text("pump-1"), text("Fan")]);
-    check("reported['a b']", [SortKey::Missing, SortKey::Missing, SortKey::Number(1.0)]);
+    check("reported['a b']", [SortKey::Missing, SortKey::Missing, SortKey::double(1.0)]);
     check("list", [SortKey::Other, SortKey::Missing, SortKey::Other]);
-    check("speed.age", [SortKey::Number(600.0), SortKey::Missing, SortKey::Missing]);
+    check("speed.age", [SortKey::double(600.0), SortKey::Missing, SortKey::Missing]);
     for (wrong, at) in
         [("", 0), ("1 + 1", 0), ("speed + 1", 0), ("now", 0), ("speed speed", 6), ("status.x", 0)]
     {
@@ -218,8 +220,8 @@ fn a_field_is_one_thing_of_a_twin() {
 fn what_is_missing_comes_last_in_both_directions() {
     let keys = || {
         [
-            SortKey::Number(-1.5),
-            SortKey::Number(20.0),
+            SortKey::double(-1.5),
+            SortKey::double(20.0),
             SortKey::Bool(false),
             SortKey::Text("a".into()),
             SortKey::Text("b".into()),
@@ -237,4 +239,69 @@ fn what_is_missing_comes_last_in_both_directions() {
     let [low, high, truth, a, b, other, missing] = keys();
     assert_eq!(sorted(true), [high, low, truth, b, a, other, missing]);
     assert_eq!(SortKey::text(&"é".repeat(300)), SortKey::Text("é".repeat(190).into()));
+}
+
+/// One twin that reports `said` on `state` and `measured` as telemetry.
+fn reporting(said: &str, measured: &str) -> World {
+    let mut world = World::new();
+    world.twins.clear();
+    world.report("a", said);
+    world.telemetry("a", measured);
+    world
+}
+
+#[test]
+fn counters_of_64_bits_are_compared_exactly() {
+    let world =
+        reporting("{}", r#"{"n": 9007199254740993, "u": 18446744073709551615, "x": 0.10000000000000001}"#);
+    for holds in [
+        "n > 9007199254740992",
+        "n != 9007199254740992 && n != 9007199254740992.0 && n == 9007199254740993",
+        "n in [9007199254740993] && !(n in [9007199254740992])",
+        "n - 9007199254740992 == 1 && n + 1 == 9007199254740994",
+        "u == 18446744073709551615 && u > 18446744073709551614 && -u < 0",
+        "max(n, 9007199254740992) == n && min(u, n) == n && abs(n) == n && round(n, 2) == n",
+        "string(u) == '18446744073709551615' && int('18446744073709551615') == u",
+        "x == 0.1",
+    ] {
+        assert_eq!(found(&world, holds), "a", "{holds}");
+    }
+    let key = |text: &str| Field::compile(text).unwrap().key(&world.twins[0], world.now);
+    let below = SortKey::Number(9_007_199_254_740_992.0, 0);
+    assert_eq!(key("n").compare(&below, false), Ordering::Greater);
+    assert_eq!(key("n").compare(&below, true), Ordering::Less);
+    assert_eq!(
+        key("u").compare(&SortKey::Number(18_446_744_073_709_551_616.0, -2), false),
+        Ordering::Greater
+    );
+}
+
+#[test]
+fn a_path_leads_to_nested_then_to_flat() {
+    let check = |said: &str, measured: &str, holds: &str| {
+        assert_eq!(found(&reporting(said, measured), holds), "a", "{holds}");
+    };
+    let some = r#"{"seen": 1}"#;
+    check(
+        r#"{"motor": {"rpm": 5}}"#,
+        some,
+        "motor.rpm == 5 && reported.motor.rpm == 5 && motor.rpm.age == 600",
+    );
+    check(
+        "{}",
+        r#"{"motor": {"rpm": 5}}"#,
+        "motor.rpm == 5 && reported['motor.rpm'] == 5 && motor.rpm.age == 600",
+    );
+    let both = r#"motor.rpm == 5 && reported["motor.rpm"] == 6 && reported["motor"].rpm == 5"#;
+    check(r#"{"motor": {"rpm": 5}}"#, r#"{"motor": {"rpm": 6}}"#, both);
+    check(
+        r#"{"motor": {"mode": "eco"}}"#,
+        r#"{"motor": {"rpm": 6}}"#,
+        "motor.rpm == 6 && motor.mode == 'eco'",
+    );
+    check(r#"{"a": {"b.c": 1}}"#, some, "a.b.c == 1 && has(a.b.c) && !has(a.b.d)");
+    let measured = r#"{"t": 5, "motor": {"rpm": 6}, "units": {"t": "°C", "motor": {"rpm": "1/min"}}}"#;
+    check("{}", measured, "t.unit == '°C' && motor.rpm.unit == '1/min' && !has(seen.unit)");
+    let said = r#"{"motor": {"rpm": 6}, "units": {"motor": {"rpm": "Hz"}}}"#;
+    check(said, some, "motor.rpm.unit == 'Hz'");
 }

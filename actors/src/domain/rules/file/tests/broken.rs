@@ -268,11 +268,18 @@ fn more_actions() {
         "",
     );
     check(
-        "webhook: https://a.example\nsecret: a\nsecret_env: B",
+        "webhook: https://a.example\nsecret: a\nsecret_env: TWINHUB_SECRET_B",
         (6, 21),
         "/actions/0/secret_env",
         "not both",
         "",
+    );
+    check(
+        "webhook: https://a.example\nsecret_env: PATH",
+        (5, 21),
+        "/actions/0/secret_env",
+        "`PATH` is no variable for rules",
+        "TWINHUB_SECRET_PATH",
     );
     check("delay: a while", (4, 16), "/actions/0/delay", "a time such as", "");
     check(

@@ -11,7 +11,7 @@ use crate::domain::rules::model::{
     TimeOfDay, TriggerKind, What,
 };
 use crate::domain::rules::scenario;
-use crate::domain::{CommandStatus, Json, Kind, Mode, Status, Timestamp};
+use crate::domain::{CommandStatus, Json, Kind, Mode, Number, Status, Timestamp};
 
 const ACTIONS: &str = "actions: { log: hello }";
 
@@ -74,7 +74,8 @@ fn a_whole_rule() {
         panic!("{trigger:?}");
     };
     assert_eq!((device.as_str(), &**property), ("greenhouse", "temperature"));
-    assert_eq!((*above, *below, *release, *max_age), (Some(28.0), None, Some(26.0), Some(900_000)));
+    let number = Number::parse;
+    assert_eq!((above, below, release, *max_age), (&number("28"), &None, &number("26"), Some(900_000)));
     let What::Command { command_type, parameters, options, confirm, .. } = &rule.actions[0].what else {
         panic!("{:?}", rule.actions[0]);
     };
@@ -232,13 +233,13 @@ fn every_action() {
     ));
     let What::Webhook(webhook) = action(
         "webhook: https://example.org/{{ trigger.device }}\nmethod: PUT\nheaders: { X-B: 1, X-A: x }\n\
-         body: { a: 1 }\nsecret_env: HOOK\ntimeout: 2s\nmax_attempts: 2",
+         body: { a: 1 }\nsecret_env: TWINHUB_SECRET_HOOK\ntimeout: 2s\nmax_attempts: 2",
     ) else {
         panic!()
     };
     assert_eq!((&*webhook.method, webhook.timeout_ms, webhook.max_attempts), ("PUT", 2_000, 2));
     assert_eq!(webhook.headers.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["X-A", "X-B"]);
-    assert!(matches!(webhook.secret, Some(Secret::Environment(name)) if &*name == "HOOK"));
+    assert!(matches!(webhook.secret, Some(Secret::Environment(name)) if &*name == "TWINHUB_SECRET_HOOK"));
     assert!(matches!(action("delay: 10s"), What::Delay { ms: 10_000 }));
     assert!(matches!(
         action("wait: { until: a.b, timeout: 5m }"),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object as JinjaObject, Value};
 
+use crate::domain::json::EXACT;
 use crate::domain::rules::expression::{HEAD, Name, NobodyBut, Root, Scope};
+use crate::domain::twin::Properties;
 use crate::domain::{Json, Object, Timestamp, Twin};
 
 /// A JSON value.
@@ -15,7 +17,8 @@ pub fn of_json(json: &Json) -> Value {
         Json::Bool(value) => (*value).into(),
         Json::Number(number) => match number.as_str().parse::<i64>() {
             Ok(whole) => whole.into(),
-            Err(_) => number.as_f64().into(),
+            Err(_) if number.as_f64().abs() < EXACT => number.as_f64().into(),
+            Err(_) => number.as_whole().map_or_else(|| number.as_f64().into(), Value::from),
         },
         Json::String(text) => Value::from(&**text),
         Json::Array(items) => items.iter().map(of_json).collect::<Vec<_>>().into(),
@@ -43,6 +46,25 @@ fn of_object(object: &Object) -> Value {
     entries.into()
 }
 
+/// Properties by name; those with dots in their names stand by their paths too, where nothing nested stands there.
+fn nested(properties: &Properties) -> Object {
+    let mut object = properties.to_object();
+    for property in properties.iter().filter(|property| property.name.contains('.')) {
+        let (mut place, mut path) = (&mut object, &*property.name);
+        while let Some((head, rest)) = path.split_once('.') {
+            if place.get(head).is_none() {
+                place.insert(head, Object::default().into());
+            }
+            let Some(Json::Object(inner)) = place.get_mut(head) else { break };
+            (place, path) = (inner, rest);
+            if !path.contains('.') && place.get(path).is_none() {
+                place.insert(path, property.value.clone());
+            }
+        }
+    }
+    object
+}
+
 /// A twin. Jinja keeps what it is given, so it is a copy; its parts are read when they are asked for.
 #[derive(Debug)]
 struct Device {
@@ -54,9 +76,16 @@ impl JinjaObject for Device {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let word = key.as_str()?;
         match word {
-            "reported" => return Some(of_object(&self.twin.reported.to_object())),
-            "desired" => return Some(of_object(&self.twin.desired.to_object())),
-            _ => {}
+            "reported" => return Some(of_object(&nested(&self.twin.reported))),
+            "desired" => return Some(of_object(&nested(&self.twin.desired))),
+            word if HEAD.contains(&word) => {}
+            word => {
+                return match self.twin.reported.get(word).map(|property| &property.value) {
+                    // What it has under dots belongs to it too.
+                    None | Some(Json::Object(_)) => nested(&self.twin.reported).get(word).map(of_json),
+                    Some(value) => Some(of_json(value)),
+                };
+            }
         }
         let name = Name { root: Root::TriggerDevice, path: [Box::from(word)].into() };
         let nothing = Object::default();

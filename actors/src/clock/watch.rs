@@ -1,0 +1,102 @@
+//! Watches whether the clock on the wall was set, and has everybody follow who goes by it.
+//!
+//! Small steps, as time services make them, are followed at once. For a larger one the log and the one sequence say
+//! that the clock was set, and from what to what; only when that is durable does the hub's own clock follow. So
+//! whatever is dated by the new time stands behind it in the sequence, for rules and for all who read the past.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
+use tracing::warn;
+
+use crate::archive::Archive;
+use crate::automation::appending;
+use crate::domain::clock::CLOCK_JUMP_MS;
+use crate::domain::rules::Signal;
+use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
+use crate::fleet::jobs::Jobs;
+use crate::journal::Journal;
+use crate::messages::timers::{ClockMoved, Tick};
+use crate::post::post;
+use crate::receipt::Receipt;
+use crate::store;
+use crate::timers::Timers;
+
+/// How often the clocks are compared.
+const COMPARE_EVERY: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub struct ClockWatch {
+    pub clock: Arc<dyn Clock>,
+    pub journal: Addr<Journal>,
+    pub timers: Addr<Timers>,
+    pub archive: Addr<Archive>,
+    pub jobs: Addr<Jobs>,
+    /// A move is being told of.
+    pub is_moving: bool,
+}
+
+impl ClockWatch {
+    fn compare(&mut self, ctx: &mut Context<Self>) {
+        let by_ms = self.clock.ahead_ms();
+        if self.is_moving || by_ms == 0 {
+            return;
+        }
+        if by_ms.abs() <= CLOCK_JUMP_MS {
+            self.clock.follow(by_ms);
+            return;
+        }
+        self.is_moving = true;
+        let from = self.clock.now();
+        let moved = ClockMoved { from, to: from.plus_millis(by_ms) };
+        let (journal, jobs, timers) = (self.journal.clone(), self.jobs.clone(), self.timers.clone());
+        let archive = self.archive.clone();
+        let follow = async move {
+            if tell(&journal, moved, false).await {
+                // Before the clock follows: nothing is to be deleted, or to expire, in between. Who is gone is shutting down.
+                let _ = archive.send(moved).await;
+                let _ = jobs.send(moved).await;
+                let _ = timers.send(moved).await;
+            }
+        };
+        ctx.spawn(follow.into_actor(self).map(|(), this, _| this.is_moving = false));
+    }
+}
+
+/// Says in the log and in the sequence that the clock was set. True once that is durable.
+pub async fn tell(journal: &Addr<Journal>, ClockMoved { from, to }: ClockMoved, while_down: bool) -> bool {
+    let by_ms = to.millis().saturating_sub(from.millis());
+    warn!(%from, %to, by_ms, while_down, "the clock was set: schedules and rules go on by the new time");
+    let (receipt, settled) = Receipt::channel();
+    let event = event(Signal::ClockMoved { from, to, while_down }, to);
+    let append = appending(vec![event], Vec::new(), store::Automation::default(), receipt);
+    post(journal, append).is_ok() && settled.await.is_ok_and(|settled| settled.is_ok())
+}
+
+fn event(signal: Signal, at: Timestamp) -> Event {
+    Event {
+        device: DeviceId::none(),
+        number: DeviceNumber::default(),
+        at,
+        received_at: at,
+        body: EventBody::Signal(Box::new(signal)),
+        cause: Cause::hub(),
+    }
+}
+
+impl Actor for ClockWatch {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_interval(COMPARE_EVERY, Self::compare);
+    }
+}
+
+impl Handler<Tick> for ClockWatch {
+    type Result = ();
+
+    fn handle(&mut self, _: Tick, ctx: &mut Context<Self>) {
+        self.compare(ctx);
+    }
+}

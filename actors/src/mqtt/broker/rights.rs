@@ -1,0 +1,43 @@
+//! Who may publish what. Nobody has an identity yet; what needs none is that the hub alone speaks on the topics on
+//! which devices listen to it.
+
+use mqtt5::broker::auth::AuthResult;
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+
+use super::connection::Connection;
+use super::hooks::CONNECTION;
+use crate::mqtt::dialects;
+use crate::mqtt::intake::Intake;
+
+/// The stable word for it among rejected messages.
+pub(super) const REASON: &str = "hub_only_topic";
+
+/// Why a publish is refused.
+pub(super) fn refusal(client: &str) -> String {
+    format!("the hub alone speaks on this topic, and `{client}` published to it")
+}
+
+/// None where a client with this last will may connect.
+pub(super) fn refuse_will(intake: &dyn Intake, connection: &Connection, client: &str) -> Option<AuthResult> {
+    let (topic, payload) = connection
+        .will_on(|will| dialects::is_hubs(&will.topic).then(|| (will.topic.clone(), will.payload.clone())))?;
+    let detail = format!("the last will of `{client}` is on a topic on which the hub alone speaks");
+    intake.refuse(&topic, &payload, REASON, detail);
+    Some(AuthResult::fail_with_reason(
+        ReasonCode::NotAuthorized,
+        "the hub alone speaks on the topic of the will",
+    ))
+}
+
+/// May the client publish there?
+pub(super) fn may_publish(intake: &dyn Intake, client: &str, topic: &str) -> bool {
+    if !dialects::is_hubs(topic) {
+        return true;
+    }
+    // Of MQTT 3.1.1 the hook refuses it: the broker would answer in words of MQTT 5.
+    if matches!(CONNECTION.try_with(|connection| connection.is_v5()), Ok(false)) {
+        return true;
+    }
+    intake.refuse(topic, b"", REASON, refusal(client));
+    false
+}

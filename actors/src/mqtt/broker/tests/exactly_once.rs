@@ -1,0 +1,132 @@
+//! QoS 2: once, however often it is sent.
+
+use super::raw::{Raw, publish};
+use super::*;
+
+const PUBREC: [u8; 4] = [0x50, 2, 0, 7];
+const PUBREL: [u8; 4] = [0x62, 2, 0, 7];
+const PUBCOMP: [u8; 4] = [0x70, 2, 0, 7];
+const DUP: u8 = 8;
+
+fn message(v5: bool, flags: u8) -> Vec<u8> {
+    publish(4 | flags, DATA, Some(7), if v5 { &[0] } else { &[] }, b"1")
+}
+
+/// What acknowledges, without the reason and properties that MQTT 5 may have.
+async fn acknowledgement(raw: &mut Raw) -> [u8; 4] {
+    let packet = raw.read().await;
+    [packet[0], 2, packet[2], packet[3]]
+}
+
+#[tokio::test]
+async fn a_message_sent_three_times_before_its_release_is_taken_in_once() {
+    for v5 in [false, true] {
+        let desk = Desk::with_room(10);
+        let broker = start(&desk).await;
+        let (mut device, _) = Raw::connect(&broker, v5, "device", true).await;
+        for flags in [0, 0, DUP] {
+            device.send(&message(v5, flags)).await;
+        }
+        assert!(device.until_pong().await.is_empty(), "nothing is acknowledged before it is stored");
+        desk.next().await.settle();
+        for _ in 0..3 {
+            assert_eq!(acknowledgement(&mut device).await, PUBREC);
+        }
+        device.send(&message(v5, DUP)).await;
+        assert_eq!(acknowledgement(&mut device).await, PUBREC, "after it was stored, too");
+        assert!(desk.is_empty());
+        device.send(&PUBREL).await;
+        assert_eq!(acknowledgement(&mut device).await, PUBCOMP);
+        device.send(&message(v5, 0)).await;
+        desk.next().await.settle(); // the id is another message's now
+        assert_eq!(acknowledgement(&mut device).await, PUBREC);
+    }
+}
+
+#[tokio::test]
+async fn a_message_sent_again_after_reconnecting_is_taken_in_once() {
+    for v5 in [false, true] {
+        for stored_before in [true, false] {
+            let desk = Desk::with_room(10);
+            let broker = start(&desk).await;
+            let (mut device, _) = Raw::connect(&broker, v5, "device", false).await;
+            device.send(&message(v5, 0)).await;
+            let mut lying = Some(desk.next().await);
+            if stored_before {
+                lying.take().unwrap().settle();
+                assert_eq!(acknowledgement(&mut device).await, PUBREC);
+            }
+            drop(device);
+            let (mut device, resumed) = Raw::connect(&broker, v5, "device", false).await;
+            assert!(resumed);
+            device.send(&message(v5, DUP)).await;
+            if let Some(lying) = lying {
+                assert!(device.until_pong().await.is_empty(), "the first is not stored yet");
+                lying.settle();
+            }
+            assert_eq!(acknowledgement(&mut device).await, PUBREC);
+            assert!(desk.is_empty());
+            device.send(&PUBREL).await;
+            assert_eq!(acknowledgement(&mut device).await, PUBCOMP);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_message_and_one_of_a_new_session_are_taken_in_anew() {
+    let desk = Desk::with_room(10);
+    let broker = start(&desk).await;
+    let (mut device, _) = Raw::connect(&broker, true, "device", false).await;
+    device.send(&message(true, 0)).await;
+    desk.next().await.lose();
+    assert_eq!(device.read_to_end().await, b"");
+    let (mut device, _) = Raw::connect(&broker, true, "device", false).await;
+    device.send(&message(true, DUP)).await;
+    desk.next().await.settle();
+    assert_eq!(acknowledgement(&mut device).await, PUBREC);
+    drop(device);
+    let (mut device, resumed) = Raw::connect(&broker, true, "device", true).await;
+    assert!(!resumed);
+    device.send(&message(true, 0)).await;
+    desk.next().await.settle();
+    assert_eq!(acknowledgement(&mut device).await, PUBREC);
+}
+
+#[tokio::test]
+async fn other_subscribers_hear_it_once() {
+    let desk = Desk::with_room(10);
+    let broker = start(&desk).await;
+    let (mut app, _) = Raw::connect(&broker, false, "app", true).await;
+    app.send(&raw::subscribe(false, 1, &[(DATA, 0)])).await;
+    app.read().await;
+    let (mut device, _) = Raw::connect(&broker, false, "device", true).await;
+    for flags in [0, DUP, DUP] {
+        device.send(&message(false, flags)).await;
+    }
+    desk.next().await.settle();
+    for _ in 0..3 {
+        acknowledgement(&mut device).await;
+    }
+    device.send(&PUBREL).await;
+    acknowledgement(&mut device).await;
+    assert_eq!(app.all().await, [publish(0, DATA, None, &[], b"1")]);
+}
+
+#[tokio::test]
+async fn a_session_that_releases_nothing_is_not_held_without_end() {
+    let desk = Desk::with_room(10);
+    let broker = start(&desk).await;
+    let most = u16::try_from(gate::MOST_UNSETTLED).unwrap();
+    for (ids, ends) in [(1..=most, false), (most + 1..=most + 1, true)] {
+        let (mut device, _) = Raw::connect(&broker, false, "device", false).await;
+        for id in ids {
+            device.send(&publish(4, "other/topic", Some(id), &[], &[b'x'; 1_000])).await;
+            if !ends {
+                assert_eq!(device.read().await[..2], PUBREC[..2], "{id}");
+            }
+        }
+        if ends {
+            assert_eq!(device.read_to_end().await, b"");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! How many clients, subscriptions and sessions there may be.
+
+use super::raw::{Raw, connect, publish, subscribe};
+use super::*;
+
+/// The word of a CONNACK that lets nobody in.
+async fn refused(broker: &EmbeddedBroker, v5: bool, id: &str) -> Vec<u8> {
+    let mut raw = Raw::open(broker).await;
+    raw.send(&connect(v5, id, true)).await;
+    raw.read_to_end().await
+}
+
+async fn connects(broker: &EmbeddedBroker, id: &str) -> Raw {
+    Raw::connect(broker, false, id, true).await.0
+}
+
+#[tokio::test]
+async fn too_many_clients_are_told_so() {
+    let desk = Desk::knowing(&["pump-1", "pump-2"]);
+    let broker = start_with(&desk, BrokerSettings { most_clients: 10, ..Default::default() }).await;
+    let mut clients = Vec::new();
+    for number in 0..9 {
+        clients.push(connects(&broker, &format!("client-{number}")).await);
+    }
+    assert_eq!(refused(&broker, false, "one-more").await, [0x20, 2, 0, 3], "server unavailable");
+    let connack = refused(&broker, true, "one-more").await;
+    let reason = "connection limit reached";
+    assert_eq!(connack[2..8], [0, 0x97, 27, 0x1f, 0, 24], "{connack:x?}");
+    assert_eq!(connack[8..], *reason.as_bytes());
+
+    // The tenth place is a known device's.
+    let device = connects(&broker, "pump-1").await;
+    assert_eq!(refused(&broker, false, "pump-2").await, [0x20, 2, 0, 3]);
+    assert_eq!(broker.state().connections, 10);
+    let figures = broker.state().broker.unwrap();
+    assert_eq!((figures.most_connections, figures.connections_refused), (10, 3));
+    // Whoever is there may come back before his old connection is seen to have gone.
+    let again = connects(&broker, "client-3").await;
+    drop((device, again, clients));
+    within(async {
+        while broker.state().connections > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    connects(&broker, "one-more").await;
+}
+
+#[tokio::test]
+async fn a_socket_that_does_not_connect_in_time_is_closed() {
+    let connect_within = Duration::from_millis(50);
+    let broker =
+        start_with(&Desk::with_room(10), BrokerSettings { connect_within, ..Default::default() }).await;
+    let mut silent = Raw::open(&broker).await;
+    let mut slow = Raw::open(&broker).await;
+    slow.send(&connect(true, "slow", true)[..5]).await;
+    let (mut client, _) = Raw::connect(&broker, true, "client", true).await;
+    assert_eq!(silent.read_to_end().await, b"");
+    assert_eq!(slow.read_to_end().await, b"");
+    assert!(client.until_pong().await.is_empty(), "whoever has connected stays");
+}
+
+#[tokio::test]
+async fn a_packet_that_is_too_large_is_not_read() {
+    let settings = BrokerSettings {
+        largest_payload: 1_000,
+        retained: RetainedLimits { message: 1_000, ..Default::default() },
+        ..Default::default()
+    };
+    let broker = start_with(&Desk::with_room(10), settings).await;
+    let (mut client, _) = Raw::connect(&broker, true, "client", true).await;
+    client.send(&[0x30, 0xff, 0xff, 0xff, 0x7f]).await;
+    assert_eq!(client.read_to_end().await, [0xe0, 2, 0x95, 0]);
+    let mut stranger = Raw::open(&broker).await;
+    stranger.send(&[0x10, 0xff, 0xff, 0xff, 0x7f]).await;
+    assert_eq!(stranger.read_to_end().await, b"");
+}
+
+#[tokio::test]
+async fn a_client_has_so_many_subscriptions_and_no_more() {
+    let broker = start(&Desk::with_room(10)).await;
+    let filters: Vec<String> = (0..=connection::MOST_SUBSCRIPTIONS).map(|n| format!("t/{n}")).collect();
+    let filters: Vec<(&str, u8)> = filters.iter().map(|filter| (&**filter, 0)).collect();
+    for (v5, code) in [(false, 0x80), (true, 0x97)] {
+        let (mut client, _) = Raw::connect(&broker, v5, "client", true).await;
+        client.send(&subscribe(v5, 1, &filters)).await;
+        let suback = client.read().await;
+        assert_eq!(suback[0], 0x90);
+        assert!(suback.ends_with(&vec![code; filters.len()]), "none of them is taken");
+        client.send(&subscribe(v5, 1, &filters[1..])).await;
+        assert!(client.read().await.ends_with(&vec![0; filters.len() - 1]));
+        client.send(&subscribe(v5, 1, &filters[1..3])).await;
+        assert!(client.read().await.ends_with(&[0, 0]), "it has these");
+        client.send(&subscribe(v5, 1, &filters[..1])).await;
+        assert_eq!(*client.read().await.last().unwrap(), code);
+    }
+}
+
+/// Clients that subscribed to `bulk/#` and went.
+async fn absent(broker: &EmbeddedBroker, ids: &[&str]) {
+    for id in ids {
+        let (mut client, _) = Raw::connect(broker, false, id, false).await;
+        client.send(&subscribe(false, 1, &[("bulk/#", 1)])).await;
+        client.read().await;
+        client.send(&[0xe0, 0]).await;
+        assert_eq!(client.read_to_end().await, b"");
+    }
+}
+
+async fn until_figures(broker: &EmbeddedBroker, enough: impl Fn(&SessionFigures) -> bool) -> SessionFigures {
+    within(async {
+        loop {
+            broker.sessions.look().await;
+            let figures = broker.sessions.figures();
+            if enough(&figures) {
+                return figures;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+async fn say(broker: &EmbeddedBroker, messages: usize, size: usize) {
+    let (mut client, _) = Raw::connect(broker, false, "loud", true).await;
+    for _ in 0..messages {
+        client.send(&publish(2, "bulk/x", Some(1), &[], &vec![b'x'; size])).await;
+        assert_eq!(client.read().await, [0x40, 2, 0, 1]);
+    }
+}
+
+#[tokio::test]
+async fn a_session_holds_so_many_messages_and_bytes() {
+    let sessions = SessionLimits { messages: 10, bytes: 20_000, ..Default::default() };
+    let broker = start_with(&Desk::with_room(10), BrokerSettings { sessions, ..Default::default() }).await;
+    absent(&broker, &["a", "b"]).await;
+    say(&broker, 50, 100).await;
+    let figures = until_figures(&broker, |figures| figures.messages > 0).await;
+    assert_eq!(figures.messages, 20, "the newest ten of each");
+    say(&broker, 50, 5_000).await;
+    let figures = until_figures(&broker, |figures| figures.messages < 20).await;
+    assert!(figures.messages == 6 && figures.bytes <= 2 * 20_000, "{figures:?}");
+}
+
+#[tokio::test]
+async fn all_sessions_together_hold_so_much_and_known_devices_lose_theirs_last() {
+    let sessions = SessionLimits { total: 250_000, ..Default::default() };
+    let desk = Desk::knowing(&["pump-1"]);
+    let broker = start_with(&desk, BrokerSettings { sessions, ..Default::default() }).await;
+    absent(&broker, &["pump-1", "a", "b", "c", "d"]).await;
+    say(&broker, 10, 10_000).await;
+    let figures = until_figures(&broker, |figures| figures.bytes <= 250_000 && figures.sessions == 2).await;
+    assert_eq!(figures.ended, 3, "{figures:?}");
+    let (_, resumed) = Raw::connect(&broker, false, "pump-1", false).await;
+    assert!(resumed, "it was absent longest, and is known");
+}
+
+#[tokio::test]
+async fn there_are_so_many_sessions() {
+    let sessions = SessionLimits { count: 3, ..Default::default() };
+    let desk = Desk::knowing(&["pump-1"]);
+    let broker = start_with(&desk, BrokerSettings { sessions, ..Default::default() }).await;
+    absent(&broker, &["pump-1", "a", "b", "c", "d"]).await;
+    let figures = until_figures(&broker, |figures| figures.sessions <= 3).await;
+    assert_eq!((figures.sessions, figures.ended), (3, 2));
+    for (id, kept) in [("pump-1", true), ("a", false), ("b", false), ("c", true), ("d", true)] {
+        assert_eq!(Raw::connect(&broker, false, id, false).await.1, kept, "{id}");
+    }
+}

@@ -1,0 +1,281 @@
+//! MQTT packets as bytes: as much of them as our door has to know before the broker sees them. What cannot
+//! be read here is left to the broker, which says what is wrong with it.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use mqtt5::broker::events::SubAckReasonCode;
+use mqtt5::encoding::encode_variable_int;
+use mqtt5::packet::subscribe::SubscribePacket;
+use mqtt5::{FixedHeader, Properties, PropertyId, QoS, validate_topic_name};
+
+/// Packet types, the high half of the first byte.
+pub(super) const CONNECT: u8 = 1;
+pub(super) const CONNACK: u8 = 2;
+pub(super) const PUBLISH: u8 = 3;
+pub(super) const PUBACK: u8 = 4;
+pub(super) const PUBREC: u8 = 5;
+pub(super) const PUBREL: u8 = 6;
+pub(super) const SUBSCRIBE: u8 = 8;
+const SUBACK: u8 = 9;
+const DISCONNECT: u8 = 14;
+
+/// Reason codes of MQTT 5.
+pub(super) const PROTOCOL_ERROR: u8 = 0x82;
+pub(super) const TOPIC_ALIAS_INVALID: u8 = 0x94;
+pub(super) const PACKET_TOO_LARGE: u8 = 0x95;
+pub(super) const QUOTA_EXCEEDED: u8 = 0x97;
+/// CONNACK's code of MQTT 3.1.1 for a server that does not serve now.
+const SERVER_UNAVAILABLE: u8 = 3;
+/// SUBACK's code of MQTT 3.1.1 for a filter that was not taken.
+const SUBSCRIPTION_FAILED: u8 = 0x80;
+
+const FLAG_WILL: u8 = 0b100;
+const FLAG_WILL_RETAIN: u8 = 0b10_0000;
+const FLAGS_OF_WILL: u8 = 0b11_1100;
+
+/// Where the packet ends that `bytes` begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Its length has not come yet.
+    Unknown,
+    /// No packet has such a header.
+    Malformed,
+    /// So many bytes of fixed header, so many in all.
+    Packet { header: usize, total: usize },
+}
+
+/// The packet that `bytes` begin with.
+pub(super) fn extent(bytes: &[u8]) -> Extent {
+    let mut remaining = 0;
+    for (place, byte) in bytes.iter().skip(1).take(4).enumerate() {
+        remaining |= usize::from(byte & 0x7f) << (7 * place);
+        if byte & 0x80 == 0 {
+            let header = place + 2;
+            return Extent::Packet { header, total: header + remaining };
+        }
+    }
+    if bytes.len() < 5 { Extent::Unknown } else { Extent::Malformed }
+}
+
+/// What a CONNECT says.
+#[derive(Debug)]
+pub(super) struct Connect {
+    pub(super) v5: bool,
+    pub(super) will: Option<WillPacket>,
+    /// The same packet without the will, where there is one.
+    pub(super) without_will: Option<Vec<u8>>,
+}
+
+/// A last will as a CONNECT has it.
+#[derive(Debug)]
+pub(super) struct WillPacket {
+    pub(super) topic: String,
+    pub(super) payload: Bytes,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    /// In seconds.
+    pub(super) delay: u32,
+    /// Without the delay: as the message carries them.
+    pub(super) properties: Properties,
+}
+
+/// Reads a CONNECT. None where the broker is to say what is wrong with it.
+pub(super) fn connect(packet: &[u8], header: usize) -> Option<Connect> {
+    let mut read = Reader(packet.get(header..)?);
+    let (name, level, flags) = (read.text()?, read.byte()?, read.byte()?);
+    if name != "MQTT" || !matches!(level, 4 | 5) {
+        return None;
+    }
+    let v5 = level == 5;
+    let keep_alive = read.take(2)?;
+    let properties = if v5 { read.properties()? } else { &[] };
+    let client_id = read.text()?;
+    let mut connect = Connect { v5, will: None, without_will: None };
+    if flags & FLAG_WILL == 0 {
+        return Some(connect);
+    }
+    let qos = match flags >> 3 & 0b11 {
+        0 => QoS::AtMostOnce,
+        1 => QoS::AtLeastOnce,
+        2 => QoS::ExactlyOnce,
+        _ => return None,
+    };
+    let all = if v5 { Properties::decode(&mut read.properties()?).ok()? } else { Properties::default() };
+    let (mut delay, mut properties_of_will) = (0, Properties::default());
+    for (id, value) in all.iter() {
+        match (id, value) {
+            (PropertyId::WillDelayInterval, mqtt5::PropertyValue::FourByteInteger(seconds)) => {
+                delay = *seconds;
+            }
+            _ => properties_of_will.add(id, value.clone()).ok()?,
+        }
+    }
+    let topic = read.text()?;
+    validate_topic_name(topic).ok()?;
+    let payload = Bytes::copy_from_slice(read.binary()?);
+    let retain = flags & FLAG_WILL_RETAIN != 0;
+    connect.will =
+        Some(WillPacket { topic: topic.into(), payload, qos, retain, delay, properties: properties_of_will });
+
+    let mut body = BytesMut::with_capacity(packet.len());
+    put_text(&mut body, name);
+    body.put_slice(&[level, flags & !FLAGS_OF_WILL]);
+    body.put_slice(keep_alive);
+    body.put_slice(properties);
+    put_text(&mut body, client_id);
+    body.put_slice(read.0); // user name and password
+    connect.without_will = Some(packet_of(CONNECT << 4, &body));
+    Some(connect)
+}
+
+/// What a PUBLISH says beside its topic and payload.
+#[derive(Debug, Default)]
+pub(super) struct Publish {
+    pub(super) retain: bool,
+    /// Without a topic alias.
+    pub(super) properties: Properties,
+    pub(super) alias: Option<u16>,
+    /// The topic is what the alias stands for.
+    pub(super) only_alias: bool,
+}
+
+/// Reads a PUBLISH, as its client sent it. None where the broker is to say what is wrong with it.
+pub(super) fn publish(packet: &[u8], header: usize, v5: bool) -> Option<Publish> {
+    let flags = packet.first().copied().unwrap_or_default();
+    let mut publish = Publish { retain: flags & 1 != 0, ..Publish::default() };
+    if !v5 {
+        return Some(publish);
+    }
+    let mut read = Reader(packet.get(header..)?);
+    publish.only_alias = read.binary()?.is_empty();
+    if flags >> 1 & 0b11 != 0 {
+        read.take(2)?; // the packet id
+    }
+    let mut bytes = read.properties()?;
+    if bytes.len() > 1 {
+        publish.properties = Properties::decode(&mut bytes).ok()?;
+        publish.alias = publish.properties.get_topic_alias();
+        publish.properties.remove_topic_alias();
+    }
+    Some(publish)
+}
+
+/// Reads a SUBSCRIBE. None where the broker is to say what is wrong with it.
+pub(super) fn subscribe(packet: &[u8], header: usize, v5: bool) -> Option<SubscribePacket> {
+    let fixed = FixedHeader::decode(&mut packet.get(..header)?).ok()?;
+    let mut body = packet.get(header..)?;
+    SubscribePacket::decode_body_with_version(&mut body, &fixed, if v5 { 5 } else { 4 }).ok()
+}
+
+/// The packet id that a PUBREL begins with.
+pub(super) fn packet_id(packet: &[u8], header: usize) -> Option<u16> {
+    let id = packet.get(header..header + 2)?;
+    Some(u16::from_be_bytes([id[0], id[1]]))
+}
+
+/// Of a CONNACK that lets the client in: it goes on with the session that it had.
+pub(super) fn resumes(packet: &[u8]) -> Option<bool> {
+    let Extent::Packet { header, .. } = extent(packet) else { return None };
+    match packet.get(header..)? {
+        [flags, 0, ..] => Some(flags & 1 != 0),
+        _ => None,
+    }
+}
+
+/// A CONNACK that lets nobody in, and says why.
+pub(super) fn refusal(v5: bool, reason: &str) -> Vec<u8> {
+    if !v5 {
+        return packet_of(CONNACK << 4, &[0, SERVER_UNAVAILABLE]);
+    }
+    let mut properties = Properties::default();
+    properties.set_reason_string(reason.into());
+    let mut body = BytesMut::from(&[0, QUOTA_EXCEEDED][..]);
+    // It fails for what is longer than a packet.
+    let _ = properties.encode(&mut body);
+    packet_of(CONNACK << 4, &body)
+}
+
+/// A SUBACK that takes none of `filters` filters.
+pub(super) fn no_subscription(v5: bool, packet_id: u16, filters: usize) -> Vec<u8> {
+    let mut body = BytesMut::new();
+    body.put_u16(packet_id);
+    if v5 {
+        body.put_u8(0);
+    }
+    body.put_bytes(if v5 { QUOTA_EXCEEDED } else { SUBSCRIPTION_FAILED }, filters);
+    packet_of(SUBACK << 4, &body)
+}
+
+/// A DISCONNECT of MQTT 5; 3.1.1 has none from the server.
+pub(super) fn disconnect(reason: u8) -> Vec<u8> {
+    packet_of(DISCONNECT << 4, &[reason, 0])
+}
+
+/// The PUBACK or PUBREC `packet`, saying that the message was not taken.
+pub(super) fn refused(packet: &[u8], reason: u8) -> Vec<u8> {
+    let Extent::Packet { header, .. } = extent(packet) else { return packet.to_vec() };
+    let id = packet.get(header..header + 2).unwrap_or_default();
+    packet_of(packet[0], &[id, &[reason]].concat())
+}
+
+/// The filter was taken.
+pub(super) fn is_granted(result: SubAckReasonCode) -> bool {
+    use SubAckReasonCode::{GrantedQoS0, GrantedQoS1, GrantedQoS2};
+    matches!(result, GrantedQoS0 | GrantedQoS1 | GrantedQoS2)
+}
+
+fn packet_of(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::with_capacity(body.len() + 5);
+    packet.push(first);
+    // It fails beyond 256 MiB, which no packet of ours has.
+    let _ = encode_variable_int(&mut packet, u32::try_from(body.len()).unwrap_or(u32::MAX));
+    packet.extend_from_slice(body);
+    packet
+}
+
+fn put_text(to: &mut BytesMut, text: &str) {
+    to.put_u16(u16::try_from(text.len()).unwrap_or(u16::MAX)); // it was read with such a length
+    to.put_slice(text.as_bytes());
+}
+
+/// Reads on in the bytes that are left.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, left) = self.0.split_at_checked(count)?;
+        self.0 = left;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1).map(|byte| byte[0])
+    }
+
+    fn binary(&mut self) -> Option<&'a [u8]> {
+        let length = self.take(2)?;
+        self.take(usize::from(u16::from_be_bytes([length[0], length[1]])))
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.binary()?).ok()
+    }
+
+    /// Properties, with their length in front.
+    fn properties(&mut self) -> Option<&'a [u8]> {
+        let (mut length, mut place) = (0_usize, 0);
+        loop {
+            let byte = *self.0.get(place)?;
+            length |= usize::from(byte & 0x7f) << (7 * place);
+            place += 1;
+            if byte & 0x80 == 0 {
+                return self.take(place + length);
+            }
+            if place == 4 {
+                return None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

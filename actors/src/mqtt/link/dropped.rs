@@ -1,0 +1,103 @@
+//! What an outside broker says of messages that it dropped, as Mosquitto does: a message for a session whose queue is
+//! full is acknowledged to its sender and gone. Nobody else could tell.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use super::address::BrokerAddress;
+
+/// Where Mosquitto says how many messages it has dropped since it started.
+pub(super) const TOPIC: &str = "$SYS/broker/publish/messages/dropped";
+/// What helps, as the README has it.
+const ADVICE: &str = "a queue was full and what did not fit is lost; let the broker queue without a limit while the hub \
+                      is away (README, \"Your own broker\": `max_queued_messages 0`)";
+/// A growing figure is written to the log no more often than this.
+const TELL_EVERY: Duration = Duration::from_mins(1);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Dropped(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// As the broker said last; it begins at 0 when it starts.
+    last: u64,
+    /// Before the hub heard of it first, and since.
+    before: Option<u64>,
+    since: u64,
+    told: Option<Instant>,
+}
+
+impl Dropped {
+    /// The broker says how many it has dropped since it started.
+    pub(super) fn note(&self, payload: &[u8], broker: &BrokerAddress, now: Instant) {
+        let said = std::str::from_utf8(payload).ok().and_then(|text| text.trim().parse().ok());
+        let Some(count) = said else { return };
+        let mut state = self.lock();
+        let grown = match state.before {
+            None => {
+                state.before = Some(count);
+                count
+            }
+            // Less than before: the broker was started again, and has dropped so many since.
+            Some(_) => {
+                let grown = count.checked_sub(state.last).unwrap_or(count);
+                state.since += grown;
+                grown
+            }
+        };
+        state.last = count;
+        if grown == 0 || state.told.is_some_and(|told| now.duration_since(told) < TELL_EVERY) {
+            return;
+        }
+        state.told = Some(now);
+        drop(state);
+        warn!(%broker, dropped = grown, "the broker has dropped messages: {ADVICE}");
+    }
+
+    /// What people should know of it.
+    pub(super) fn warning(&self) -> Option<String> {
+        let state = self.lock();
+        let (before, since) = (state.before.unwrap_or_default(), state.since);
+        let counts = match (before, since) {
+            (0, 0) => return None,
+            (before, 0) => format!("{before} messages before the hub came to it"),
+            (0, since) => format!("{since} messages"),
+            (before, since) => format!("{before} messages before the hub came to it and {since} since"),
+        };
+        Some(format!("the broker has dropped {counts}: {ADVICE}"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics while holding the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_over_restarts_of_the_broker() {
+        let broker = BrokerAddress::parse("mqtt://localhost").unwrap();
+        let dropped = Dropped::default();
+        let check = |said: &str, expected: &str| {
+            dropped.note(said.as_bytes(), &broker, Instant::now());
+            let warning = dropped.warning().unwrap_or_default();
+            assert_eq!(warning.split(':').next(), Some(expected), "{said}");
+        };
+        check("nonsense", "");
+        check("0", "");
+        check("3", "the broker has dropped 3 messages");
+        check("3", "the broker has dropped 3 messages");
+        check("1", "the broker has dropped 4 messages");
+        let late = Dropped::default();
+        late.note(b"5", &broker, Instant::now());
+        late.note(b"7", &broker, Instant::now());
+        let expected = "the broker has dropped 5 messages before the hub came to it and 2 since: ";
+        assert!(late.warning().unwrap().starts_with(expected));
+    }
+}

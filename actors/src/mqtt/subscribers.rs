@@ -1,0 +1,232 @@
+//! Who is connected and listens to what the hub says, as far as the broker tells. The embedded broker does; of an
+//! outside one nothing is known before it answers a publish.
+//!
+//! A session whose client is away does not count: what is for a device waits with the hub, which can still call it
+//! back, and not with the broker.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::topics::{self, Leaf};
+use crate::domain::DeviceId;
+use crate::domain::topic::matches;
+use crate::domain::twin::{Audience, Ear, Listeners};
+
+/// Topics of devices have at most this many levels: a filter with more means none of them.
+const MOST_LEVELS: usize = 6;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Subscribers(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// A broker tells. Until one does, nothing is known.
+    told: bool,
+    tree: Node,
+    /// By topic: which twin is to be told when somebody listens.
+    waiting: HashMap<Box<str>, Waiting>,
+}
+
+/// A twin has something for its device that nobody listens to.
+#[derive(Debug)]
+struct Waiting {
+    device: DeviceId,
+    ear: Ear,
+    /// Only the device itself will do.
+    itself: bool,
+}
+
+/// A level of the filters.
+#[derive(Debug, Default)]
+struct Node {
+    children: HashMap<Box<str>, Node>,
+    /// Subscriptions that end here.
+    here: usize,
+    /// Subscriptions that end here with `#`: to this level and all below.
+    below: usize,
+}
+
+/// The subscriptions of one connection; they go as it is dropped.
+#[derive(Debug)]
+pub struct Subscriptions {
+    all: Arc<Subscribers>,
+    filters: HashSet<Box<str>>,
+}
+
+impl Subscribers {
+    /// A broker tells from now on, with [`Subscriptions`], who listens.
+    pub fn are_told(&self) {
+        self.lock().told = true;
+    }
+
+    /// A connection that listens to nothing yet.
+    #[must_use]
+    pub fn connection(self: &Arc<Self>) -> Subscriptions {
+        Subscriptions { all: Arc::clone(self), filters: HashSet::new() }
+    }
+
+    /// A twin has something for its device, as the store tells after a start: it is to be told when somebody listens.
+    /// True where that is so already.
+    #[must_use]
+    pub fn wait(&self, device: &DeviceId, ear: Ear) -> bool {
+        let topic = topics::make(device, leaf(ear));
+        let mut inner = self.lock();
+        if inner.tree.audience(&topic) != Audience::Nobody {
+            return true;
+        }
+        inner.waiting.insert(topic.into(), Waiting { device: device.clone(), ear, itself: false });
+        false
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here panics while holding the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listeners for Subscribers {
+    fn audience(&self, device: &DeviceId, ear: Ear, wanted: Audience) -> Audience {
+        let mut inner = self.lock();
+        if !inner.told {
+            return Audience::Unknown;
+        }
+        let topic = topics::make(device, leaf(ear));
+        let audience = inner.tree.audience(&topic);
+        // Under the same lock as the look: whoever subscribes after it finds the twin waiting.
+        let suffices = audience == Audience::Itself || audience == Audience::Somebody && audience == wanted;
+        if !suffices {
+            let itself = wanted == Audience::Itself;
+            inner.waiting.insert(topic.into(), Waiting { device: device.clone(), ear, itself });
+        }
+        audience
+    }
+}
+
+impl Subscriptions {
+    /// The connection listens to these too. Gives the twins that waited for it.
+    #[must_use]
+    pub fn add<'a>(&mut self, filters: impl Iterator<Item = &'a str>) -> Vec<(DeviceId, Ear)> {
+        let mut heard = Vec::new();
+        let mut inner = self.all.lock();
+        for filter in filters.map(unshared).filter(|filter| concerns_devices(filter)) {
+            if self.filters.insert(filter.into()) {
+                inner.tree.add(filter);
+            }
+            inner.awaken(filter, &mut heard);
+        }
+        heard
+    }
+
+    /// The connection does not listen to these any more.
+    pub fn remove<'a>(&mut self, filters: impl Iterator<Item = &'a str>) {
+        let mut inner = self.all.lock();
+        for filter in filters.map(unshared) {
+            if self.filters.remove(filter) {
+                inner.tree.remove(filter);
+            }
+        }
+    }
+}
+
+impl Drop for Subscriptions {
+    fn drop(&mut self) {
+        let mut inner = self.all.lock();
+        for filter in self.filters.drain() {
+            inner.tree.remove(&filter);
+        }
+    }
+}
+
+impl Inner {
+    fn awaken(&mut self, filter: &str, heard: &mut Vec<(DeviceId, Ear)>) {
+        if !has_wildcards(filter) {
+            heard.extend(self.waiting.remove(filter).map(|waiting| (waiting.device, waiting.ear)));
+            return;
+        }
+        let heard_now = self.waiting.extract_if(|topic, waiting| !waiting.itself && matches(filter, topic));
+        heard.extend(heard_now.map(|(_, waiting)| (waiting.device, waiting.ear)));
+    }
+}
+
+impl Node {
+    fn add(&mut self, filter: &str) {
+        let mut node = self;
+        for level in filter.split('/') {
+            if level == "#" {
+                node.below += 1;
+                return;
+            }
+            node = node.children.entry(level.into()).or_default();
+        }
+        node.here += 1;
+    }
+
+    fn remove(&mut self, filter: &str) {
+        let (level, rest) = match filter.split_once('/') {
+            Some((level, rest)) => (level, Some(rest)),
+            None => (filter, None),
+        };
+        if level == "#" {
+            self.below = self.below.saturating_sub(1);
+            return;
+        }
+        let Some(child) = self.children.get_mut(level) else { return };
+        match rest {
+            Some(rest) => child.remove(rest),
+            None => child.here = child.here.saturating_sub(1),
+        }
+        if child.here == 0 && child.below == 0 && child.children.is_empty() {
+            self.children.remove(level);
+        }
+    }
+
+    fn audience(&self, topic: &str) -> Audience {
+        let levels: Vec<&str> = topic.split('/').collect();
+        let mut exact = Some(self);
+        for level in &levels {
+            exact = exact.and_then(|node| node.children.get(*level));
+        }
+        if exact.is_some_and(|node| node.here > 0) {
+            return Audience::Itself;
+        }
+        if self.is_heard(&levels) { Audience::Somebody } else { Audience::Nobody }
+    }
+
+    fn is_heard(&self, levels: &[&str]) -> bool {
+        if self.below > 0 {
+            return true;
+        }
+        let Some((level, rest)) = levels.split_first() else { return self.here > 0 };
+        [*level, "+"].iter().any(|level| self.children.get(*level).is_some_and(|child| child.is_heard(rest)))
+    }
+}
+
+fn leaf(ear: Ear) -> Leaf<'static> {
+    match ear {
+        Ear::Commands => Leaf::Commands,
+        Ear::Desired => Leaf::Desired,
+        Ear::Firmware => Leaf::Update,
+    }
+}
+
+/// The filter of a subscription that several clients share: `$share/name/filter`.
+fn unshared(filter: &str) -> &str {
+    filter
+        .strip_prefix("$share/")
+        .and_then(|shared| shared.split_once('/'))
+        .map_or(filter, |(_, filter)| filter)
+}
+
+fn has_wildcards(filter: &str) -> bool {
+    filter.contains(['+', '#'])
+}
+
+/// Can it mean a topic of a device? What cannot is not kept.
+fn concerns_devices(filter: &str) -> bool {
+    let mut levels = filter.split('/');
+    matches!(levels.next(), Some("#" | "+" | topics::FIRST_LEVEL)) && levels.count() < MOST_LEVELS
+}
+
+#[cfg(test)]
+mod tests;

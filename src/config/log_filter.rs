@@ -1,0 +1,159 @@
+//! What is logged, as people say it: a level, or a list such as `info,twinhub_actors=debug`. Read strictly: the
+//! library takes every word that it does not know for a part of some program, and then logs nothing of any other.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use strsim::jaro_winkler;
+
+/// A filter that means something.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LogFilter(String);
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+/// Our own parts. Others (`sqlx`, `actix_web`) may be named too.
+const OURS: [&str; 3] = ["twinhub", "twinhub_actors", "twinhub_migrations"];
+/// Words this alike are meant to be the same.
+const ALIKE: f64 = 0.8;
+
+impl LogFilter {
+    /// As the library reads it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self("info".into())
+    }
+}
+
+impl fmt::Display for LogFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = parts(text).map(str::trim).filter(|part| !part.is_empty()).collect();
+        if parts.is_empty() {
+            return Err(format!("it says nothing: expected {}", expected()));
+        }
+        for part in &parts {
+            check(part)?;
+        }
+        Ok(Self(parts.join(",")))
+    }
+}
+
+impl TryFrom<String> for LogFilter {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+fn expected() -> String {
+    format!("one of {}, or parts with their levels such as info,twinhub_actors=debug", LEVELS.join(", "))
+}
+
+/// The directives, between commas that are not inside of brackets (`part[span{field=1,other=2}]=debug`).
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_i32;
+    text.split(move |c| {
+        match c {
+            '[' | '{' => depth += 1,
+            ']' | '}' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth <= 0
+    })
+}
+
+fn check(part: &str) -> Result<(), String> {
+    let after_span = part.rfind(']').map_or(0, |at| at + 1);
+    let Some(at) = part[after_span..].rfind('=') else {
+        return if is_level(part) { Ok(()) } else { Err(no_level(part, part)) };
+    };
+    let (target, level) = (part[..after_span + at].trim(), part[after_span + at + 1..].trim());
+    if !is_level(level) {
+        return Err(no_level(level, part));
+    }
+    let name = target.split(['[', ':']).next().unwrap_or_default();
+    let is_name = |c: char| c.is_alphanumeric() || "_-".contains(c);
+    if target.is_empty() || !name.chars().all(is_name) {
+        return Err(format!("`{target}` in `{part}` is no part of a program: expected {}", expected()));
+    }
+    match nearest(name, &OURS) {
+        Some(ours) if ours != name => {
+            Err(format!("`{name}` in `{part}` is no part of twinhub, did you mean `{ours}`?"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_level(word: &str) -> bool {
+    LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level))
+}
+
+fn no_level(word: &str, part: &str) -> String {
+    let place = if word == part { String::new() } else { format!(" in `{part}`") };
+    let hint = nearest(&word.to_lowercase(), &LEVELS).map(|level| format!(", did you mean `{level}`?"));
+    format!("`{word}`{place} is no level: expected {}{}", expected(), hint.unwrap_or_default())
+}
+
+/// The word that is most like this one, if any is.
+fn nearest(word: &str, words: &[&'static str]) -> Option<&'static str> {
+    let alike = |known: &&'static str| jaro_winkler(word, known);
+    let best = words.iter().copied().max_by(|one, other| alike(one).total_cmp(&alike(other)))?;
+    (alike(&best) >= ALIKE).then_some(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_parts_with_levels_are_taken() {
+        for (text, read) in [
+            ("info", "info"),
+            ("WARN", "WARN"),
+            ("off", "off"),
+            (" info , twinhub_actors=debug ", "info,twinhub_actors=debug"),
+            ("twinhub_actors::mqtt::broker=trace", "twinhub_actors::mqtt::broker=trace"),
+            ("warn,sqlx=debug,actix_web=info,", "warn,sqlx=debug,actix_web=info"),
+            ("twinhub[request{id=1,path=2}]=debug", "twinhub[request{id=1,path=2}]=debug"),
+        ] {
+            assert_eq!(text.parse(), Ok(LogFilter(read.into())), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_would_silence_the_log_is_refused_with_the_words_that_exist() {
+        for (text, parts) in [
+            ("loud", &["`loud` is no level", "off, error, warn, info, debug, trace"][..]),
+            ("", &["it says nothing", "off, error"]),
+            (",", &["it says nothing"]),
+            ("inof", &["`inof` is no level", "did you mean `info`?"]),
+            ("info,foo=loud", &["`loud` in `foo=loud` is no level"]),
+            ("info,foo", &["`foo` is no level"]),
+            ("=debug", &["`` in `=debug` is no part of a program"]),
+            ("info,twinhub_actor=debug", &["`twinhub_actor`", "did you mean `twinhub_actors`?"]),
+            ("what=ever=it", &["`it` in `what=ever=it` is no level"]),
+            ("5", &["`5` is no level"]),
+        ] {
+            let told = text.parse::<LogFilter>().unwrap_err();
+            for part in parts {
+                assert!(told.contains(part), "{text}: `{part}` is not in: {told}");
+            }
+        }
+    }
+}

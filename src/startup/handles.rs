@@ -1,0 +1,67 @@
+//! File handles: every connection takes one, and so does every file of the store. Shells and service managers
+//! start a program with a soft limit of 1,024, which it may raise up to the hard limit.
+
+use tracing::{info, warn};
+
+/// Handles kept for the store, rule files, webhooks, and connections that are refused.
+const RESERVE: usize = 192;
+/// The default limit of HTTP connections, where there are handles enough.
+const USUAL_HTTP: usize = 16_384;
+/// The least of either kind.
+const LEAST: usize = 16;
+
+/// Connection limits by kind, so that no kind takes the handles of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shares {
+    pub http: usize,
+    pub mqtt: usize,
+}
+
+/// Raises the limit of file handles as far as allowed, divides it, and logs the result. `http` and `mqtt` are the
+/// configured limits.
+pub(super) fn share_out(http: Option<usize>, mqtt: usize) -> Shares {
+    let handles = match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        Err(error) => {
+            let limit = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(1_024, |(soft, _)| soft);
+            warn!(%error, limit, "the limit of file handles could not be raised");
+            usize::try_from(limit).unwrap_or(usize::MAX)
+        }
+    };
+    let shares = shares(handles, http, mqtt);
+    info!(handles, http = shares.http, mqtt = shares.mqtt, "connection limits");
+    if http.is_some_and(|http| http > shares.http) || mqtt > shares.mqtt {
+        warn!(
+            handles,
+            "fewer file handles than connections are allowed: raise the limit (ulimit -n, LimitNOFILE=)"
+        );
+    }
+    shares
+}
+
+fn shares(handles: usize, http: Option<usize>, mqtt: usize) -> Shares {
+    let free = handles.saturating_sub(RESERVE);
+    let http = http.map_or_else(|| USUAL_HTTP.min(free / 3), |http| http.min(free.saturating_sub(LEAST)));
+    let http = http.max(LEAST);
+    Shares { http, mqtt: mqtt.min(free.saturating_sub(http)).max(LEAST) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_takes_the_handles_of_the_others() {
+        let check = |handles, asked, http, mqtt| {
+            assert_eq!(shares(handles, asked, 10_000), Shares { http, mqtt }, "{handles} {asked:?}");
+        };
+        check(1_048_576, None, 16_384, 10_000);
+        check(usize::MAX, None, 16_384, 10_000);
+        check(4_096, None, 1_301, 2_603);
+        check(1_024, None, 277, 555);
+        check(1_024, Some(100), 100, 732);
+        check(1_024, Some(5_000), 816, LEAST);
+        check(1_048_576, Some(50_000), 50_000, 10_000);
+        check(64, None, LEAST, LEAST);
+    }
+}

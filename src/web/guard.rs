@@ -1,0 +1,143 @@
+//! Middleware around all routes: checks the request's host, origin and content encoding before routing, refuses
+//! requests beyond the connection limit, and sets the security headers of every response.
+
+use actix_web::ResponseError as _;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+
+use super::WebState;
+use super::connections;
+use crate::error::ApiError;
+
+/// The content security policy of responses that are no page: nothing is run, loaded or framed.
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+/// The content security policy of the API documentation, which uses inline styles.
+const DOCS: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The outermost middleware: refuses requests for other hosts, and sets the headers of every response.
+pub(super) async fn outer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let of_docs = is_of_docs(request.path());
+    let connection = connections::of(request.request());
+    let working = connection.as_ref().map(|connection| connection.work());
+    let foreign = state(&request).and_then(|state| state.hosts.check(&request).err());
+    let mut response = match foreign {
+        Some(error) => refuse(request, &error),
+        None => next.call(request).await?.map_into_boxed_body(),
+    };
+    drop(working);
+    complete(response.headers_mut(), of_docs);
+    if connection.is_some_and(|connection| connection.is_beyond()) {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(response)
+}
+
+/// Inside the CORS middleware, so that allowed pages can read why a request was refused.
+pub(super) async fn inner(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    match check(&request) {
+        Ok(()) => Ok(next.call(request).await?.map_into_boxed_body()),
+        Err(error) => Ok(refuse(request, &error)),
+    }
+}
+
+fn check(request: &ServiceRequest) -> Result<(), ApiError> {
+    let Some(state) = state(request) else { return Ok(()) };
+    state.origins.check(request)?;
+    content_encoding(request.headers())?;
+    let is_beyond = connections::of(request.request()).is_some_and(|connection| connection.is_beyond());
+    // Monitoring must work above all while the hub is crowded.
+    if is_beyond && !matches!(request.path(), "/health" | "/ready" | "/metrics") {
+        return Err(state.connections.refuse());
+    }
+    Ok(())
+}
+
+/// Refuses compressed bodies: a megabyte of gzip can inflate to a gigabyte, and no route needs them.
+fn content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        for coding in text.split(',').map(str::trim) {
+            if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {
+                return Err(ApiError::ContentEncoding(coding.to_owned()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The response to a request that is not routed. The rest of its body is not read.
+fn refuse(request: ServiceRequest, error: &ApiError) -> ServiceResponse<BoxBody> {
+    request.into_response(error.error_response())
+}
+
+fn complete(headers: &mut HeaderMap, of_docs: bool) {
+    let mut unless_said = |name: HeaderName, value: &'static str| {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    };
+    unless_said(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    unless_said(header::CONTENT_SECURITY_POLICY, if of_docs { DOCS } else { NOTHING });
+    unless_said(header::REFERRER_POLICY, "no-referrer");
+    // The files of the docs are the program's: a browser asks whether they are the same still.
+    unless_said(header::CACHE_CONTROL, if of_docs { "no-cache" } else { "no-store" });
+}
+
+fn is_of_docs(path: &str) -> bool {
+    path.starts_with("/docs/")
+}
+
+fn state(request: &ServiceRequest) -> Option<&Data<WebState>> {
+    request.app_data::<Data<WebState>>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compressed_bodies_are_refused() {
+        let check = |values: &[&str], expected: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::CONTENT_ENCODING, HeaderValue::from_str(value).unwrap());
+            }
+            let refused = content_encoding(&headers).err().map(|error| error.to_string());
+            let fits = match (&refused, expected) {
+                (Some(refused), Some(coding)) => refused.contains(&format!("`{coding}`")),
+                (refused, expected) => refused.is_none() && expected.is_none(),
+            };
+            assert!(fits, "{values:?}: {refused:?}");
+        };
+        check(&[], None);
+        check(&["identity"], None);
+        check(&["Identity , identity"], None);
+        check(&[""], None);
+        check(&["gzip"], Some("gzip"));
+        check(&["identity", "x-gzip"], Some("x-gzip"));
+        check(&["identity, br"], Some("br"));
+        check(&["deflate"], Some("deflate"));
+        check(&["zstd"], Some("zstd"));
+    }
+
+    #[test]
+    fn headers_set_by_a_route_stay() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+        complete(&mut headers, false);
+        assert_eq!(headers.get(header::CACHE_CONTROL).unwrap(), "private");
+        assert_eq!(headers.get(header::X_CONTENT_TYPE_OPTIONS).unwrap(), "nosniff");
+        assert_eq!(headers.get(header::CONTENT_SECURITY_POLICY).unwrap(), NOTHING);
+    }
+}

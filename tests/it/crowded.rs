@@ -1,0 +1,106 @@
+//! More connections than there are file handles for: whoever is idle goes, and nobody is locked out.
+
+use futures_util::future::join_all;
+
+use crate::support::http::Connection;
+use crate::support::hub::House;
+use crate::support::{Device, Hub, Subscriber, eventually, within};
+
+/// Connections that have asked something and are kept for more.
+async fn idle(hub: &Hub, count: usize) -> Vec<Connection> {
+    let ready = |_| async {
+        let mut connection = Connection::open(hub.http).await;
+        let answer = connection.ask(&["GET /ready HTTP/1.1", "Host: localhost"], "").await;
+        assert_eq!(answer.expect("an answer").status, 200);
+        connection
+    };
+    within("all are answered", join_all((0..count).map(ready))).await
+}
+
+/// Requests by a new connection are answered, and devices are acknowledged.
+async fn serves_everybody(hub: &Hub) {
+    let mut connection = Connection::open(hub.http).await;
+    let answer = connection.ask(&["GET /health HTTP/1.1", "Host: localhost"], "").await;
+    assert_eq!(answer.expect("an answer").status, 200);
+    for name in ["a", "b", "c"] {
+        let mut device = within("MQTT", Device::connect(hub.mqtt.unwrap(), name)).await.unwrap();
+        device.say(&format!("iot/devices/{name}/data"), r#"{"temperature": 21.5}"#).await;
+    }
+}
+
+/// This process holds the other ends.
+fn enough_handles() {
+    rlimit::increase_nofile_limit(4_096).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_lock_nobody_out_where_a_shell_gives_few_handles() {
+    enough_handles();
+    let hub = House::new().limited("ulimit -Sn 1024").start().await;
+    let mut idle = idle(&hub, 520).await;
+    serves_everybody(&hub).await;
+    let still = idle[0].ask(&["GET /ready HTTP/1.1", "Host: localhost"], "").await;
+    assert_eq!(still.map(|answer| answer.status), Some(200), "the limit was raised: nobody had to go");
+    assert_eq!(hub.metric("twinhub_http_connections_closed_total").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_go_where_there_are_no_more_handles() {
+    enough_handles();
+    let hub = House::new().limited("ulimit -n 700").start().await;
+    let most = hub.json("/health").await["parts"]["http"]["most_connections"].as_u64().unwrap();
+    assert!(most < 300, "{most}");
+    let _first = idle(&hub, 300).await;
+    let _second = idle(&hub, 300).await;
+    serves_everybody(&hub).await;
+    eventually("idle ones are closed until there is room", async || {
+        let closed = hub.metric("twinhub_http_connections_closed_total").await;
+        let there = hub.metric("twinhub_http_connections").await;
+        (closed > 0 && there < most).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_sessions_leave_room_for_requests() {
+    enough_handles();
+    let hub = House::new().with("--http-connections", "64").start().await;
+    let websocket = [
+        "GET /api/ws HTTP/1.1",
+        "Host: localhost",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ];
+    let mut sessions = Vec::new();
+    let refused = loop {
+        let mut connection = Connection::open(hub.http).await;
+        let answer = connection.ask(&websocket, "").await.expect("an answer");
+        if answer.status != 101 {
+            break answer;
+        }
+        sessions.push(connection);
+        assert!(sessions.len() <= 64);
+    };
+    assert_eq!((refused.status, &*refused.code()), (503, "too_many_connections"));
+    assert_eq!(sessions.len(), 56, "an eighth is for requests");
+    let stream = ["GET /api/events HTTP/1.1", "Host: localhost", "Accept: text/event-stream"];
+    let answer = Connection::open(hub.http).await.ask(&stream, "").await.expect("an answer");
+    assert_eq!(answer.status, 503);
+
+    let _idle = idle(&hub, 100).await;
+    serves_everybody(&hub).await;
+    for session in &mut sessions {
+        assert!(session.is_open(), "a session is not idle");
+    }
+    drop(sessions);
+    eventually("the sessions have gone", async || {
+        (hub.metric("twinhub_subscribers").await == 0).then_some(())
+    })
+    .await;
+    let mut subscriber = Subscriber::of_readings(hub.http, None).await;
+    let mut device = Device::connect(hub.mqtt.unwrap(), "d").await.unwrap();
+    device.say("iot/devices/d/data", r#"{"temperature": 21.5}"#).await;
+    assert!(within("an event", subscriber.next()).await.is_some());
+}

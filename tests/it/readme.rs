@@ -1,0 +1,92 @@
+//! The README tells the truth: each of its blocks is run as it stands, from top to bottom, as a newcomer would.
+
+mod blocks;
+mod shell;
+
+use blocks::{Block, blocks};
+use shell::Shell;
+
+use crate::support::eventually;
+use crate::support::hub::House;
+
+/// Read while the test runs: an edit of the text needs no build.
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+
+/// Shell blocks that are not run here: how each begins, and why.
+const NOT_RUN: &[(&str, &str)] = &[
+    ("cargo run --release\n", "it starts the hub: the test has started it already"),
+    ("cargo install ", "it builds the program once more, for ten minutes"),
+    ("twinhub --listen 0.0.0.0:8080 ", "it serves the network, until it is ended"),
+    ("tests/run\n", "it would run this test"),
+    ("cargo build --release && cargo run --release --example benchmark", "it measures for many minutes"),
+];
+
+/// A word that begins a block's command, and what the block must print: an example that runs and finds nothing teaches
+/// nothing.
+const PRINTS: &[(&str, &str)] = &[
+    ("/api/devices/pump-1/twin", r#""applied""#),
+    ("agg=avg", "12.4"),
+    ("text/event-stream", "data:"),
+    ("cat command.json", "set_speed"),
+    ("/api/commands/$id", r#""executed""#),
+    ("sort=-reported.battery", r#""pump-1""#),
+    ("tree=true", r#""hall-2""#),
+    ("/api/templates/pump?dry_run", r#""pump-1""#),
+    ("jobs watch", "1"),
+    ("rollouts", r#""pump-1""#),
+    ("devices import pumps.csv", "2"),
+    ("rules test", "hot for five minutes"),
+    ("journal?device=fan", "hall-cool"),
+];
+
+#[tokio::test]
+async fn every_block_of_the_readme_runs_as_it_stands() {
+    let dir = tempfile::TempDir::with_prefix("twinhub-readme-").unwrap();
+    let rules = dir.path().join("rules");
+    std::fs::create_dir(&rules).unwrap();
+    let hub = House::new().with("--rules", rules.to_str().unwrap()).start().await;
+    let shell = Shell::new(dir.path(), &hub);
+
+    let mut unseen: Vec<&str> = PRINTS.iter().map(|(begins, _)| *begins).collect();
+    for block in blocks(&std::fs::read_to_string(README).unwrap()) {
+        match block.language.as_str() {
+            "sh" if is_left_out(&block) => {}
+            "sh" => {
+                let printed = shell.run(&block).await;
+                for (word, expected) in PRINTS.iter().filter(|(word, _)| block.text.contains(word)) {
+                    assert!(printed.contains(expected), "{block}\nprinted no {expected}, but\n{printed}");
+                    unseen.retain(|other| other != word);
+                }
+            }
+            "yaml" => {
+                let file =
+                    block.file.as_deref().unwrap_or_else(|| panic!("no file is named before\n{block}"));
+                std::fs::write(dir.path().join(file), &block.text).unwrap();
+                let rule = block.text.lines().find_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+                let path = format!("/api/automation/rules/{}", rule.unwrap());
+                eventually("the rule is read", async || {
+                    hub.get(&path).await.status().is_success().then_some(())
+                })
+                .await;
+            }
+            "python" => shell.compiles(&block).await,
+            // Pictures, and answers that stand shortened.
+            "" | "json" => {}
+            other => panic!("nothing runs a block in {other}:\n{block}"),
+        }
+    }
+    assert!(unseen.is_empty(), "the README has no block with {unseen:?} any more");
+}
+
+fn is_left_out(block: &Block) -> bool {
+    NOT_RUN.iter().any(|(beginning, _)| block.text.starts_with(beginning))
+}
+
+#[test]
+fn every_exception_is_still_in_the_readme() {
+    let blocks = blocks(&std::fs::read_to_string(README).unwrap());
+    for (beginning, why) in NOT_RUN {
+        let stands = blocks.iter().any(|block| block.text.starts_with(beginning));
+        assert!(stands, "no block begins with {beginning:?} ({why})");
+    }
+}

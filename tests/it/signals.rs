@@ -1,0 +1,122 @@
+//! Signals: SIGHUP reads anew what can be read anew, and ends nothing.
+
+use serde_json::{Value, json};
+
+use crate::support::hub::{House, Hub};
+use crate::support::{Device, eventually};
+
+const RULE: &str = "version: 1\nrules:\n  hot:\n    triggers:\n      - numeric: room.temperature\n        above: 30\n    \
+                    actions:\n      - alarm: hot\n";
+
+async fn rules(hub: &Hub) -> Vec<String> {
+    let rules: Value = hub.json("/api/automation/rules").await;
+    rules.as_array().unwrap().iter().map(|rule| rule["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Sends SIGHUP and waits for the `count`th line of the log that says what came of it; that line.
+async fn reloaded(hub: &Hub, count: usize) -> Value {
+    hub.signal("HUP").await;
+    let lines = eventually("it says what was reloaded", async || {
+        let is_told =
+            |line: &String| line.contains("configuration reloaded") || line.contains("not reloaded");
+        let lines: Vec<_> = hub.log().into_iter().filter(is_told).collect();
+        (lines.len() >= count).then_some(lines)
+    })
+    .await;
+    serde_json::from_str(&lines[count - 1]).unwrap()
+}
+
+#[tokio::test]
+async fn sighup_takes_over_what_can_change_and_says_what_cannot() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, folder) = (dir.path().join("hub.toml"), dir.path().join("rules"));
+    std::fs::create_dir(&folder).unwrap();
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("log = 'info'\nunknown-devices = 'accept'\n");
+    let house =
+        House::new().with("--config", file.to_str().unwrap()).with("--rules", folder.to_str().unwrap());
+    let hub = house.start().await;
+
+    write("log = 'debug'\nunknown-devices = 'reject'\nretention = '1d'\nlisten = '127.0.0.1:1'\n");
+    let told = reloaded(&hub, 1).await;
+    assert_eq!(told["changed"], "log, retention, unknown-devices", "{told}");
+    assert_eq!(told["needs_restart"], "listen", "{told}");
+    let mut stranger = Device::connect(hub.mqtt.unwrap(), "stranger").await.unwrap();
+    stranger.publish(1, "iot/devices/stranger/data", br#"{"n": 1}"#).await.unwrap();
+    eventually("the stranger is refused", async || {
+        let rejected = hub.json("/api/diagnostics/rejected").await;
+        (!rejected.as_array().unwrap().is_empty()).then_some(())
+    })
+    .await;
+    eventually("debug lines are written", async || {
+        hub.log().iter().any(|line| line.contains(r#""level":"DEBUG""#)).then_some(())
+    })
+    .await;
+
+    // A file that is wrong changes nothing, and neither do its good lines.
+    write("unknown-devices = 'accept'\nretentoin = '2d'\n");
+    let told = reloaded(&hub, 2).await;
+    assert_eq!(told["level"], "ERROR", "{told}");
+    let error = told["error"].as_str().unwrap();
+    assert!(error.contains("hub.toml:2: ") && error.contains("retentoin"), "{error}");
+    stranger.publish(2, "iot/devices/stranger/data", br#"{"n": 2}"#).await.unwrap();
+    eventually("the stranger is refused still", async || {
+        let rejected = hub.json("/api/diagnostics/rejected").await;
+        (rejected.as_array().unwrap().len() > 1).then_some(())
+    })
+    .await;
+
+    std::fs::write(folder.join("hot.yaml"), RULE).unwrap();
+    write("unknown-devices = 'reject'\n");
+    reloaded(&hub, 3).await;
+    eventually("its rule runs", async || (rules(&hub).await == ["hot"]).then_some(())).await;
+    let answer = hub.post("/api/devices/room/data", &json!({ "temperature": 20 })).await;
+    assert_eq!(answer.status().as_u16() / 100, 4, "nobody has registered it");
+    assert_eq!(hub.terminate().await.code(), Some(0));
+}
+
+/// Bad rule files show in health, with the nearest right word, and in the log.
+#[tokio::test]
+async fn a_broken_rule_file_degrades_health_and_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |text: &str| std::fs::write(dir.path().join("hot.yaml"), text).unwrap();
+    write(&RULE.replace("numeric", "numerik"));
+    let hub = House::new().with("--rules", dir.path().to_str().unwrap()).start().await;
+    let health = hub.json("/health").await;
+    assert_eq!(health["status"], "degraded");
+    assert_eq!(health["parts"]["automation"]["status"], "broken");
+    let broken = health["parts"]["automation"]["broken"][0].as_str().unwrap();
+    assert!(broken.starts_with("hot.yaml:") && broken.contains("`numerik`"), "{broken}");
+    assert!(broken.contains("did you mean `numeric`?"), "{broken}");
+    let line = hub.logs("numerik").await;
+    assert!(line.contains("hot.yaml:") && line.contains("did you mean `numeric`?"), "{line}");
+
+    write(RULE);
+    eventually("it is mended", async || (hub.json("/health").await["status"] == "ok").then_some(())).await;
+    assert_eq!(rules(&hub).await, ["hot"]);
+}
+
+/// Who looks at the log alone sees alarms come and go.
+#[tokio::test]
+async fn alarms_failed_runs_and_jobs_are_in_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let rule = format!(
+        "{RULE}      - desired: nobody\n        set: {{ power: on }}\n    on_release:\n      - clear: hot\n"
+    );
+    std::fs::write(dir.path().join("hot.yaml"), rule).unwrap();
+    let hub = House::new().with("--rules", dir.path().to_str().unwrap()).start().await;
+    let mut device = Device::connect(hub.mqtt.unwrap(), "room").await.unwrap();
+    device.say("iot/devices/room/data", r#"{"temperature": 20}"#).await;
+    device.say("iot/devices/room/data", r#"{"temperature": 31}"#).await;
+    let raised = hub.logs("alarm raised").await;
+    assert!(raised.contains(r#""alarm_type":"hot""#) && raised.contains(r#""device":"room""#), "{raised}");
+    let failed = hub.logs("run failed").await;
+    assert!(failed.contains(r#""rule":"hot""#) && failed.contains("nobody"), "{failed}");
+    device.say("iot/devices/room/data", r#"{"temperature": 20}"#).await;
+    hub.logs("alarm cleared").await;
+
+    let body = json!({ "where": {}, "action": { "desired": { "power": "on" } } });
+    assert_eq!(hub.post("/api/devices/bulk", &body).await.status(), 202);
+    assert!(hub.logs("job began").await.contains(r#""action":"desired""#));
+    assert!(hub.logs("job ended").await.contains(r#""status":"done""#));
+}
