@@ -152,8 +152,13 @@ fn offset(rest: &[u8]) -> Option<Option<i64>> {
     };
     rest = &rest[1..];
     let hours = number(&mut rest, 2)?;
-    let minutes = match skip(&mut rest, b":") {
-        None if rest.is_empty() => 0,
+    // A colon announces minutes.
+    let minutes = match rest {
+        [] => 0,
+        [b':', minutes @ ..] => {
+            rest = minutes;
+            number(&mut rest, 2)?
+        }
         _ => number(&mut rest, 2)?,
     };
     let is_one = rest.is_empty() && hours <= 23 && minutes <= 59;

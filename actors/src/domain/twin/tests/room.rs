@@ -101,7 +101,8 @@ fn a_schedule_that_would_outgrow_the_twin_is_passed_over() {
     let plan = r#"{"schedule": [{"cron": "0 * * * * *", "set": {"power": "on"}}]}"#;
     twin.apply(change(plan, None), at(1), &cause()).unwrap();
     twin.apply(changed("desired", wide(MOST_MEMBERS)), at(2), &cause()).unwrap();
-    let wake = Input::Wake { heard_since: at(0), first_id: scene::id(1) };
+    let wake =
+        Input::Wake { hearing: Hearing { since: at(0), first_silence_ms: 600_000 }, first_id: scene::id(1) };
     let outcome = twin.apply(wake, at(61), &cause()).unwrap();
     let said = Json::from(outcome.events.last().unwrap().data()).to_string();
     assert!(said.contains("too_large"), "{said}");
