@@ -13,6 +13,7 @@ pub fn member<'a>(of: &'a Json, name: &str) -> &'a Json {
 }
 
 /// The items of an array; none where it is none.
+#[must_use]
 pub fn items(of: &Json) -> &[Json] {
     if let Json::Array(items) = of { items } else { &[] }
 }

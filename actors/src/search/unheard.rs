@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::domain::rules::expression::Mention;
+use crate::domain::rules::{Field, Filter};
 use crate::domain::{Timestamp, Twin};
 use crate::messages::search::{Find, Warning};
 use crate::roster::{Present, Roster};
@@ -23,8 +24,8 @@ pub struct Unheard {
 
 impl Unheard {
     pub fn of(find: &Find) -> Self {
-        let filter = find.filter.iter().flat_map(|filter| filter.mentions()).map(|name| ("filter", name));
-        let sort = find.sort.iter().flat_map(|field| field.mentions()).map(|name| ("sort", name.clone()));
+        let filter = find.filter.iter().flat_map(Filter::mentions).map(|name| ("filter", name));
+        let sort = find.sort.iter().flat_map(Field::mentions).map(|name| ("sort", name.clone()));
         let names = filter.chain(sort).map(|(field, name)| (field, name, AtomicBool::new(false)));
         Self { names: names.collect(), looked: AtomicBool::new(false) }
     }
