@@ -18,7 +18,7 @@ use crate::domain::clock::CLOCK_JUMP_MS;
 use crate::domain::rules::file::SecretNames;
 use crate::domain::twin::Ear;
 use crate::domain::twin::presence::FIRST_SILENCE_MS;
-use crate::domain::{Cause, Clock, CommandStatus, DeviceId, Input, Refusal, Twin};
+use crate::domain::{Cause, Clock, CommandStatus, DeviceId, Input, Refusal};
 use crate::door::{Door, House, UnknownDevices, listens};
 use crate::feed::Feed;
 use crate::fleet;
