@@ -68,8 +68,8 @@ fn sorts_texts_by_the_numbers_in_them_and_versions_as_versions() {
         });
         let keys: Vec<SortKey> = keys.collect();
         for pair in keys.windows(2) {
-            assert_eq!(pair[0].compare(&pair[1], false), std::cmp::Ordering::Less, "{pair:?}");
-            assert_eq!(pair[0].compare(&pair[1], true), std::cmp::Ordering::Greater, "{pair:?}");
+            assert_eq!(pair[0].compare(&pair[1], false), Ordering::Less, "{pair:?}");
+            assert_eq!(pair[0].compare(&pair[1], true), Ordering::Greater, "{pair:?}");
         }
     };
     order("fw_version", &["0.9", "v1.2.0-rc.1", "1.2.0", "1.10", "1.10.0.1", "2"]);
