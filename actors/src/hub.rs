@@ -18,7 +18,7 @@ use crate::domain::clock::CLOCK_JUMP_MS;
 use crate::domain::rules::file::SecretNames;
 use crate::domain::twin::Ear;
 use crate::domain::twin::presence::FIRST_SILENCE_MS;
-use crate::domain::{Cause, Clock, CommandStatus, DeviceId, Input, Refusal, Twin};
+use crate::domain::{Cause, Clock, CommandStatus, DeviceId, Input, Refusal};
 use crate::door::{Door, House, UnknownDevices, listens};
 use crate::feed::Feed;
 use crate::fleet;
@@ -27,11 +27,11 @@ use crate::fleet::groups::{Groups, TreeNow};
 use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::{CatalogNow, Templates};
 use crate::journal::Journal;
-use crate::messages::archive::{LoadTwins, Rest};
+use crate::messages::archive::Rest;
 use crate::messages::automation::{Flush, LoadFiles};
 use crate::messages::jobs::{Begin as BeginJobs, Rest as RestJobs};
 use crate::messages::journal::Close;
-use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
+use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::messages::templates::Begin as BeginTemplates;
 use crate::messages::timers::{Begin, ClockMoved};
 use crate::messages::webhooks::{Confine, Rest as RestWebhooks};
@@ -155,8 +155,6 @@ impl Default for Settings {
 
 /// A person's change that is lost on its way, because its twin died, is tried this often.
 const MOST_TRIES: u32 = 3;
-/// A twin whose changes are not committed by then is read from the store.
-const SLOW_READ: Duration = Duration::from_secs(1);
 /// The wait between two tries: a twin that died starts again within it.
 const TRY_AGAIN: Duration = Duration::from_millis(150);
 /// Changes by people and programs in flight at most; who comes beyond it waits.
@@ -442,69 +440,6 @@ impl Hub {
         in_time.await.unwrap_or(Err(HubError::Unavailable("the change was not made durable in time")))
     }
 
-    /// The twin as it stands, all that it shows being durable. None if there is none. While commits fail, or take
-    /// long, it is the twin as the store has it: of what came since nobody was told that it was taken.
-    ///
-    /// # Errors
-    /// The store does not answer in time.
-    pub async fn read(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
-        tokio::select! {
-            // The twin first: it knows best.
-            biased;
-            twin = self.read_live(device) => twin,
-            () = self.counters.store_fails() => self.read_stored(device).await,
-            () = tokio::time::sleep(SLOW_READ) => self.read_stored(device).await,
-        }
-    }
-
-    async fn read_live(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
-        for _ in 0..MOST_TRIES {
-            let (reply, twin) = oneshot::channel();
-            if post(&self.supervisor, ReadTwin { device: device.clone(), reply }).is_err() {
-                break;
-            }
-            match twin.await {
-                Ok(twin) => return Ok(twin),
-                Err(_) => tokio::time::sleep(TRY_AGAIN).await, // its twin died with the question
-            }
-        }
-        Err(HubError::Unavailable("the twin does not answer"))
-    }
-
-    /// The twin as of the last commit, by a connection of its own.
-    async fn read_stored(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
-        let found = self.archive.send(LoadTwins(vec![device.clone()]));
-        match tokio::time::timeout(self.settings.patience, found).await {
-            Ok(Ok(found)) => Ok(found?.into_iter().next().map(Box::new)),
-            Ok(Err(_)) => Err(HubError::Unavailable("the hub is going down")),
-            Err(_) => Err(HubError::Unavailable("the store does not answer")),
-        }
-    }
-
-    /// The answer of an actor that answers after the commit.
-    ///
-    /// # Errors
-    /// The store does not take anything in, or the actor is gone.
-    pub async fn answer<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, HubError> {
-        self.answer_in(self.settings.patience, answer).await
-    }
-
-    /// The same, of something that takes its time.
-    ///
-    /// # Errors
-    /// As [`Hub::answer`].
-    pub async fn answer_in<T>(
-        &self,
-        patience: Duration,
-        answer: oneshot::Receiver<T>,
-    ) -> Result<T, HubError> {
-        match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(told)) => Ok(told),
-            Ok(Err(_)) => Err(HubError::Unavailable("the change was lost on its way")),
-            Err(_) => Err(HubError::Unavailable("the change was not made durable in time")),
-        }
-    }
-
     /// True while commits fail.
     #[must_use]
     pub fn is_failing(&self) -> bool {
@@ -559,5 +494,6 @@ async fn waiting_commands(
     }
 }
 
+mod reading;
 #[cfg(test)]
 mod tests;

@@ -37,7 +37,7 @@ async fn sighup_takes_over_what_can_change_and_says_what_cannot() {
         House::new().with("--config", file.to_str().unwrap()).with("--rules", folder.to_str().unwrap());
     let hub = house.start().await;
 
-    write("log = 'debug'\nunknown-devices = 'reject'\nretention = '1d'\nlisten = '127.0.0.1:1'\n");
+    write("log = 'trace'\nunknown-devices = 'reject'\nretention = '1d'\nlisten = '127.0.0.1:1'\n");
     let told = reloaded(&hub, 1).await;
     assert_eq!(told["changed"], "log, retention, unknown-devices", "{told}");
     assert_eq!(told["needs_restart"], "listen", "{told}");
@@ -48,8 +48,8 @@ async fn sighup_takes_over_what_can_change_and_says_what_cannot() {
         (!rejected.as_array().unwrap().is_empty()).then_some(())
     })
     .await;
-    eventually("debug lines are written", async || {
-        hub.log().iter().any(|line| line.contains(r#""level":"DEBUG""#)).then_some(())
+    eventually("lines of the new level are written", async || {
+        hub.log().iter().any(|line| line.contains(r#""level":"TRACE""#)).then_some(())
     })
     .await;
 

@@ -48,7 +48,12 @@ impl Automation {
             && let Some(left_out) = self.loud.may(entry.rule.as_str(), self.around.clock.uptime_ms())
         {
             let device = entry.device.as_ref().map(tracing::field::display);
-            warn!(rule = %entry.rule, device, run_id = %entry.id.0, %reason, left_out, "run failed");
+            let bad =
+                entry.actions.iter().rfind(|action| !["ok", "waiting", "skipped"].contains(&&*action.result));
+            let action = bad.map(|action| &*action.path);
+            let on = bad.and_then(|action| action.device.as_ref()).map(tracing::field::display);
+            let detail = bad.map(|action| &*action.detail).filter(|detail| !detail.is_empty());
+            warn!(rule = %entry.rule, device, run_id = %entry.id.0, %reason, action, on, detail, left_out, "run failed");
         }
         if tell {
             let event = self.event_of(&entry);

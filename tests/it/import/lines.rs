@@ -30,7 +30,7 @@ pump-15,Pump 15,pump,,,,,,,,,,,,,,
 pump-1,Pump 1 again,pump,,,,,,,,,,,
 pump-17,Pump 17,pump,S-1,,,,,,,,,,
 pump-18,Pump 18,pump,,,,,,,,,,,short
-pump-19,Pump 19,pump,,false,,,,,,,,,long enough
+pump-19,Pump 19,pump,,false,,,,,,,,,long enough to be one
 pump-20,"Pump "20,pump,,,,,,,,,,,
 taken,Taken,pump,,,,,,,,,,,
 pump-22,Pump 22,pump,OWNED,,,,,,,,,,
@@ -166,7 +166,8 @@ async fn lines_of_json_are_taken_as_well() {
     );
 
     // Tokens, where they are asked for: those that were made are told.
-    let tokens = import(&hub, "tokens=true", "device_id,name,auth_token\ni,I,\nj,J,secret enough\n").await;
+    let tokens =
+        import(&hub, "tokens=true", "device_id,name,auth_token\ni,I,\nj,J,secret enough here\n").await;
     let made = tokens["tokens"].as_array().unwrap();
     assert_eq!(
         (made.len(), &made[0]["device_id"], &made[0]["line"]),
@@ -174,8 +175,12 @@ async fn lines_of_json_are_taken_as_well() {
         "{tokens}"
     );
     assert_eq!(made[0]["auth_token"].as_str().unwrap().len(), 48);
-    let report =
-        import(&hub, "existing=update", "device_id,auth_token\nj,secret enough\nj2,\ni,another one\n").await;
+    let report = import(
+        &hub,
+        "existing=update",
+        "device_id,auth_token\nj,secret enough here\nj2,\ni,another one as long\n",
+    )
+    .await;
     assert_eq!(
         (&report["updated"], said(&report["refusals"][1])),
         (&json!(1), "4 auth_token bad_field".into())

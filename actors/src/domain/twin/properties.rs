@@ -290,7 +290,7 @@ mod tests {
             let value = crate::domain::reading::Scalar::Bool(true);
             let reading =
                 Reading { name: "t".into(), value, unit: unit.map(Into::into), quality_score: None };
-            properties.read(&reading, Timestamp::from_millis(at));
+            properties.read(&reading, Timestamp::from_millis(at), Timestamp::from_millis(9));
             properties.get("t").unwrap().unit().map(str::to_owned)
         };
         assert_eq!(read(None, 1), None);

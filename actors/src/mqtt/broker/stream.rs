@@ -109,17 +109,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Gives the broker the next packet, or as much of it as it has asked for.
+    /// Gives the broker the next packet, or as much of it as it has asked for. What may go out waits while there is
+    /// one: it goes in one piece before more is read.
     fn poll_packet(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.inspected > 0 {
-                let count = self.inspected.min(buf.remaining());
-                buf.put_slice(&self.inbox[..count]);
-                self.inbox.advance(count);
-                self.inspected -= count;
-                if self.inbox.is_empty() && self.inbox.capacity() > ROOM {
-                    self.inbox = BytesMut::new(); // most connections are idle most of the time
-                }
+                self.hand_over(buf);
                 return Poll::Ready(Ok(()));
             }
             // Between two packets of the client.
@@ -128,14 +123,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
                 buf.put_slice(&self.own.split_to(count));
                 return Poll::Ready(Ok(()));
             }
+            if !self.ended && self.inspect_next() {
+                continue;
+            }
+            self.inspector.idle();
+            if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
+                return Poll::Ready(Err(error));
+            }
             if self.ended {
                 return Poll::Ready(Ok(()));
             }
-            if self.inspect_next() {
-                if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
-                    return Poll::Ready(Err(error));
-                }
-                continue;
+            if self.out.len() > MOST_UNWRITTEN {
+                return Poll::Pending; // whoever takes no answers asks no more: the socket wakes us
             }
             if self.inbox.capacity() - self.inbox.len() < ROOM / 4 {
                 self.inbox.reserve(self.room);
@@ -144,6 +143,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
             let count = ready!(pin!(self.socket.read_buf(&mut self.inbox)).poll(cx))?;
             self.room = if count >= space { MORE_ROOM } else { ROOM };
             self.ended = count == 0;
+        }
+    }
+
+    /// Gives the broker what was inspected, as much as it has asked for.
+    fn hand_over(&mut self, buf: &mut ReadBuf<'_>) {
+        let count = self.inspected.min(buf.remaining());
+        buf.put_slice(&self.inbox[..count]);
+        self.inbox.advance(count);
+        self.inspected -= count;
+        if self.inbox.is_empty() && self.inbox.capacity() > ROOM {
+            self.inbox = BytesMut::new(); // most connections are idle most of the time
         }
     }
 
@@ -196,15 +206,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GatedStream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         // Registers the task before it looks what is released: nothing can slip in between unseen.
-        let reading = self.inspector.gate().poll_reading(cx);
-        self.inspector.idle();
-        if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
-            return Poll::Ready(Err(error));
-        }
-        match reading {
+        match self.inspector.gate().poll_reading(cx) {
             Reading::Open => self.poll_packet(cx, buf),
-            Reading::Stopped => Poll::Pending,
-            Reading::Broken => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            closed => {
+                if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                if closed == Reading::Stopped {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+                }
+            }
         }
     }
 }

@@ -182,7 +182,10 @@ impl Checker {
             let message = format!("{what} has one of the keys {}, and this has none", listed(words()));
             let near = entries.iter().find_map(|(key, _)| Some((key, nearest_key(&key.text, words())?)));
             match near {
-                Some((key, word)) => self.flaw_key(key, message, Some(word.to_owned())),
+                Some((key, word)) => {
+                    let message = format!("`{}` is no key of {what}: {message}", key.text);
+                    self.flaw_key(key, message, Some(word.to_owned()));
+                }
                 None => self.flaw(node, message),
             }
             return None;

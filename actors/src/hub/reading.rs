@@ -1,0 +1,79 @@
+//! What is asked of the hub and answered once it is durable.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{Hub, HubError, MOST_TRIES, TRY_AGAIN};
+use crate::domain::{DeviceId, Twin};
+use crate::messages::archive::LoadTwins;
+use crate::messages::supervisor::ReadTwin;
+use crate::post::post;
+
+/// A twin whose changes are not committed by then is read from the store.
+const SLOW_READ: Duration = Duration::from_secs(1);
+
+impl Hub {
+    /// The twin as it stands, all that it shows being durable. None if there is none. While commits fail, or take
+    /// long, it is the twin as the store has it: of what came since nobody was told that it was taken.
+    ///
+    /// # Errors
+    /// The store does not answer in time.
+    pub async fn read(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
+        tokio::select! {
+            // The twin first: it knows best.
+            biased;
+            twin = self.read_live(device) => twin,
+            () = self.counters.store_fails() => self.read_stored(device).await,
+            () = tokio::time::sleep(SLOW_READ) => self.read_stored(device).await,
+        }
+    }
+
+    async fn read_live(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
+        for _ in 0..MOST_TRIES {
+            let (reply, twin) = oneshot::channel();
+            if post(&self.supervisor, ReadTwin { device: device.clone(), reply }).is_err() {
+                break;
+            }
+            match twin.await {
+                Ok(twin) => return Ok(twin),
+                Err(_) => tokio::time::sleep(TRY_AGAIN).await, // its twin died with the question
+            }
+        }
+        Err(HubError::Unavailable("the twin does not answer"))
+    }
+
+    /// The twin as of the last commit, by a connection of its own.
+    async fn read_stored(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
+        let found = self.archive.send(LoadTwins(vec![device.clone()]));
+        match tokio::time::timeout(self.settings.patience, found).await {
+            Ok(Ok(found)) => Ok(found?.into_iter().next().map(Box::new)),
+            Ok(Err(_)) => Err(HubError::Unavailable("the hub is going down")),
+            Err(_) => Err(HubError::Unavailable("the store does not answer")),
+        }
+    }
+
+    /// The answer of an actor that answers after the commit.
+    ///
+    /// # Errors
+    /// The store does not take anything in, or the actor is gone.
+    pub async fn answer<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, HubError> {
+        self.answer_in(self.settings.patience, answer).await
+    }
+
+    /// The same, of something that takes its time.
+    ///
+    /// # Errors
+    /// As [`Hub::answer`].
+    pub async fn answer_in<T>(
+        &self,
+        patience: Duration,
+        answer: oneshot::Receiver<T>,
+    ) -> Result<T, HubError> {
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(told)) => Ok(told),
+            Ok(Err(_)) => Err(HubError::Unavailable("the change was lost on its way")),
+            Err(_) => Err(HubError::Unavailable("the change was not made durable in time")),
+        }
+    }
+}
