@@ -89,7 +89,8 @@ fn complete(headers: &mut HeaderMap, of_docs: bool) {
     };
     unless_said(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     unless_said(header::CONTENT_SECURITY_POLICY, if of_docs { DOCS } else { NOTHING });
-    unless_said(header::REFERRER_POLICY, "no-referrer");
+    // A page tells other sites nothing. (`no-referrer` would have its forms send `Origin: null`.)
+    unless_said(header::REFERRER_POLICY, "same-origin");
     // The files of the docs are the program's: a browser asks whether they are the same still.
     unless_said(header::CACHE_CONTROL, if of_docs { "no-cache" } else { "no-store" });
 }

@@ -145,7 +145,7 @@ async fn who_names_what_no_device_has_is_told() {
         ("status == online", "at character 11: a text stands in quotes: status == \"online\""),
         (
             "status == 'onlin'",
-            "at character 11: `status` is never \"onlin\", but one of online, offline, unknown; did you mean \"online\"?",
+            "at character 11: `status` is never \"onlin\", but one of online, offline; did you mean \"online\"?",
         ),
         ("mode != 5", "at character 9: `mode` is a text, one of manual, schedule, and never 5"),
         ("claimed == 'true'", "at character 12: `claimed` is true or false, and no text"),

@@ -8,6 +8,7 @@ use super::itself::MORE;
 use super::name::{Name, Root, SECTIONS};
 use super::tree::{Kind, Node};
 use super::{HEAD, Scope};
+use crate::domain::twin::UNKNOWN;
 use crate::domain::{Object, Timestamp, Twin};
 
 /// A name is shown by so many of its characters.
@@ -173,7 +174,7 @@ pub(super) fn impossible(source: &str, root: &Node) -> Option<(usize, String)> {
 /// All values of a word of the twin that has few.
 fn values_of(word: &str) -> Option<&'static [&'static str]> {
     Some(match word {
-        "status" => &["online", "offline", "unknown"],
+        "status" => &["online", "offline"],
         "mode" => &["manual", "schedule"],
         "lifecycle" => &["provisioned", "active", "suspended", "retired"],
         _ => return None,
@@ -183,6 +184,7 @@ fn values_of(word: &str) -> Option<&'static [&'static str]> {
 fn why_never(word: &str, values: &[&str], other: &Kind, written: &str) -> Option<String> {
     let all = values.join(", ");
     match other {
+        Kind::Text(text) if **text == *UNKNOWN && word == "status" => None, // of earlier versions
         Kind::Text(text) if !values.contains(&&**text) => {
             let near = nearest(text, values.iter().copied());
             let near = near.map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
