@@ -9,8 +9,8 @@ mod m0004_commands;
 mod m0005_automation;
 mod m0006_fleet;
 mod m0007_retained;
-mod m0009_order;
-mod m0012_offline;
+mod m0008_order;
+mod m0009_offline;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
@@ -29,8 +29,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_automation::Migration),
             Box::new(m0006_fleet::Migration),
             Box::new(m0007_retained::Migration),
-            Box::new(m0009_order::Migration),
-            Box::new(m0012_offline::Migration),
+            Box::new(m0008_order::Migration),
+            Box::new(m0009_offline::Migration),
         ]
     }
 }
