@@ -19,7 +19,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::domain::event::{ChangeKind, Source};
 use crate::domain::twin::{Change, Registration};
-use crate::domain::{Answer, CommandId, EventBody, Json, Recorded, Timestamp, TwinChange, payload};
+use crate::domain::{Answer, CommandId, EventBody, Json, Recorded, Timestamp, Twin, TwinChange, payload};
 use crate::door::Arrived;
 use crate::messages::archive::Replay;
 use crate::messages::feed::Subscribe;
