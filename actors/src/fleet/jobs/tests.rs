@@ -468,6 +468,9 @@ async fn the_oldest_jobs_are_forgotten() {
     let mut house = House::over(memory).await;
     let job = house.make(ON, &[], None).await;
     house.until(job, JobStatus::Failed).await;
+    while house.list(&[], &[]).await.len() > 1_000 {
+        house.live.recv().await.unwrap(); // the oldest go once the job's devices are written down
+    }
     let left = house.list(&[], &[]).await;
     assert_eq!((left.len(), left[0]), (1_000, job));
     assert_eq!(left[999], JobId(uuid::Uuid::from_u128(6)));
