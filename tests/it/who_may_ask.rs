@@ -146,7 +146,7 @@ async fn an_image_on_another_site_takes_no_commands_of_a_device() {
     register(&hub, "pump-1").await;
     let asked = hub.post("/api/devices/pump-1/commands", &json!({ "command_type": "reboot" })).await;
     assert_eq!(asked.status(), 202);
-    let poll = "/api/devices/pump-1/commands?status=pending&wait=0s";
+    let poll = "/api/devices/pump-1/commands?status=pending&wait=1s";
     let image = |site: &'static str| [site, "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"];
     for site in ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site"] {
         let answer = get(&hub, poll, &image(site)).await;
