@@ -64,7 +64,6 @@ fn a_whole_rule() {
     let rule = &rules(SHIPPED[0].1)[0];
     assert_eq!(rule.id.as_str(), "greenhouse-cool");
     assert_eq!(&*rule.alias, "Cool the greenhouse");
-    // Examples are off until someone enables or copies them.
     assert_eq!((rule.enabled, rule.mode, rule.max, rule.priority), (false, RunMode::Single, 10, 0));
     assert_eq!(rule.breaker, Breaker { runs: 60, within_ms: 10_000 });
     let trigger = &rule.triggers[0];
