@@ -43,7 +43,7 @@ fn shares(handles: usize, http: Option<usize>, mqtt: usize) -> Shares {
     let free = handles.saturating_sub(RESERVE);
     let http = http.map_or_else(|| USUAL_HTTP.min(free / 3), |http| http.min(free.saturating_sub(LEAST)));
     let http = http.max(LEAST);
-    Shares { http, mqtt: mqtt.min(free.saturating_sub(http)).max(LEAST) }
+    Shares { http, mqtt: mqtt.min(free.saturating_sub(http).max(LEAST)) }
 }
 
 #[cfg(test)]
@@ -63,5 +63,6 @@ mod tests {
         check(1_024, Some(5_000), 816, LEAST);
         check(1_048_576, Some(50_000), 50_000, 10_000);
         check(64, None, LEAST, LEAST);
+        assert_eq!(shares(4_096, None, 1).mqtt, 1, "fewer than there could be are as many as were asked for");
     }
 }
