@@ -351,7 +351,7 @@ impl Config {
             mqtt_session_limit: bytes(given.mqtt_session_limit, file.mqtt_session_limit, sessions.bytes),
             mqtt_sessions_total: bytes(given.mqtt_sessions_total, file.mqtt_sessions_total, sessions.total),
             unknown_devices: given.unknown_devices.or(file.unknown_devices).unwrap_or_default(),
-            window: window(
+            window: values::window(
                 given.device_clock_ahead.or(file.device_clock_ahead),
                 given.device_clock_behind.or(file.device_clock_behind),
             ),
@@ -410,16 +410,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-fn window(ahead: Option<Limit>, behind: Option<Limit>) -> Window {
-    let millis = |limit: Option<Limit>, usual: i64| match limit {
-        None => usual,
-        Some(Limit::Never) => i64::MAX,
-        Some(Limit::After(time)) => i64::try_from(time.as_millis()).unwrap_or(i64::MAX),
-    };
-    let usual = Window::default();
-    Window { ahead_ms: millis(ahead, usual.ahead_ms), behind_ms: millis(behind, usual.behind_ms) }
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Deserialize;
+use twinhub_actors::domain::reading::Window;
 use twinhub_actors::mqtt::link::BrokerAddress;
 
 /// A length of time: `500ms`, `15m`, `7d`, `1h 30m`.
@@ -93,6 +94,18 @@ impl Limit {
             Self::After(time) => Some(time),
         }
     }
+}
+
+/// Which times of devices are believed: how far ahead their clocks may be, and how old readings at registration.
+#[must_use]
+pub fn window(ahead: Option<Limit>, behind: Option<Limit>) -> Window {
+    let millis = |limit: Option<Limit>, usual: i64| match limit {
+        None => usual,
+        Some(Limit::Never) => i64::MAX,
+        Some(Limit::After(time)) => i64::try_from(time.as_millis()).unwrap_or(i64::MAX),
+    };
+    let usual = Window::default();
+    Window { ahead_ms: millis(ahead, usual.ahead_ms), behind_ms: millis(behind, usual.behind_ms) }
 }
 
 impl FromStr for Span {
