@@ -74,18 +74,18 @@ async fn addresses_and_tokens_are_checked() {
     let (status, problem) =
         register(json!({ "device_id": "a", "name": "A", "ip_address": "999.1.1.1" })).await;
     assert_eq!((status, &problem["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("ip_address")));
-    let with_token = |id: &str| json!({ "device_id": id, "name": id, "auth_token": "secret enough" });
+    let with_token = |id: &str| json!({ "device_id": id, "name": id, "auth_token": "a secret long enough" });
     assert_eq!(register(with_token("a")).await.0, StatusCode::CREATED);
     let (status, problem) = register(with_token("b")).await;
     assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("auth_token_taken")));
     assert!(!problem["detail"].as_str().unwrap().contains("secret"));
     // At the same moment, and in one file.
-    let other = |id: &str| json!({ "device_id": id, "name": id, "auth_token": "another secret" });
+    let other = |id: &str| json!({ "device_id": id, "name": id, "auth_token": "another secret of 16" });
     let (c, d) = tokio::join!(register(other("c")), register(other("d")));
     let mut told = [c.0, d.0];
     told.sort();
     assert_eq!(told, [StatusCode::CREATED, StatusCode::CONFLICT]);
-    let file = "device_id,name,auth_token\ne,E,third secret\nf,F,third secret\ng,G,secret enough\nh,H,\n";
+    let file = "device_id,name,auth_token\ne,E,a third secret of 16\nf,F,a third secret of 16\ng,G,a secret long enough\nh,H,\n";
     let request =
         hub.request(reqwest::Method::POST, "/api/devices/import").header("Content-Type", "text/csv");
     let report: Value = request.body(file).send().await.unwrap().json().await.unwrap();

@@ -76,15 +76,17 @@ impl Jobs {
             if let Some(told) = this.told(id) {
                 let _ = parts.prepared.send(told); // so may have whoever waited
             }
+            this.ready(id, ctx);
             if is_for_nobody {
-                this.sweep(id, Sweeping::Cancel, Cause::of_job(id), ctx);
-            } else {
-                this.ready(id, ctx);
+                this.end(id, ctx);
             }
         };
         if is_for_nobody {
             // Whoever asked meant somebody: this must not look as if it had been done.
             let _ = self.signal(id, JobSignal::BreakOff, Some(NOBODY)); // it was being prepared
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.sweeping = None; // there is nobody to be called back
+            }
         } else if is_last {
             let _ = self.signal(id, JobSignal::Prepared, None); // it was being prepared
         }

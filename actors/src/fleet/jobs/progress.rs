@@ -239,7 +239,7 @@ impl Jobs {
     }
 
     /// Nothing more comes of it: it is told of for the last time.
-    fn end(&mut self, id: JobId, ctx: &mut Context<Self>) {
+    pub(super) fn end(&mut self, id: JobId, ctx: &mut Context<Self>) {
         self.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, |_, _| {});
         self.runs.remove(&id);
         self.around.counters.changes_of_jobs.forget(id);
