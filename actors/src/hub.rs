@@ -1,13 +1,15 @@
 //! The hub: the actors, started and put together. What stands in front of it (the web layer, the links)
 //! holds a [`Hub`] and sends messages to its actors.
 
+mod held;
+mod reading;
+
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{Semaphore, oneshot};
-use tracing::warn;
 
 use crate::alarms::Alarms;
 use crate::archive::Archive;
@@ -17,10 +19,9 @@ use crate::counters::{Counters, get};
 use crate::domain::clock::CLOCK_JUMP_MS;
 use crate::domain::reading::Window;
 use crate::domain::rules::file::SecretNames;
-use crate::domain::twin::Ear;
 use crate::domain::twin::presence::FIRST_SILENCE_MS;
-use crate::domain::{Cause, Clock, CommandStatus, DeviceId, Input, Refusal};
-use crate::door::{Door, House, UnknownDevices, listens};
+use crate::domain::{Cause, Clock, DeviceId, Input, Refusal};
+use crate::door::{Door, House, UnknownDevices};
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
@@ -46,7 +47,7 @@ use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Taken};
 use crate::roster::Roster;
 use crate::search::Search;
-use crate::store::{CommandQuery, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::{HeardSince, Timers};
 use crate::twin::{LOOKUPS, Surroundings};
@@ -163,10 +164,6 @@ const MOST_TRIES: u32 = 3;
 const TRY_AGAIN: Duration = Duration::from_millis(150);
 /// Changes by people and programs in flight at most; who comes beyond it waits.
 const PEOPLE: usize = 10_000;
-/// Commands that wait are read so many at a time after the start.
-const COMMANDS_AT_ONCE: u64 = 1_000;
-/// The wait before that is tried again.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long closing waits for a store that fails. What is not committed then was never acknowledged.
 const LONGEST_CLOSE: Duration = Duration::from_secs(3);
 /// How long it waits before that for the answers to webhooks. What is not answered then is sent again.
@@ -303,7 +300,8 @@ impl Hub {
             )
         };
         let listening = Arc::new(Listening::default());
-        let waiting = waiting_commands(Arc::clone(&store), supervisor.clone(), Arc::clone(&subscribers));
+        let waiting =
+            held::waiting_commands(Arc::clone(&store), supervisor.clone(), Arc::clone(&subscribers));
         let automation = {
             let around = Around {
                 store,
@@ -469,36 +467,5 @@ impl Hub {
     }
 }
 
-/// Has the devices that commands wait for told as soon as somebody listens to them: after a start nobody else knows
-/// that they wait.
-async fn waiting_commands(
-    store: Arc<dyn Store>,
-    supervisor: Addr<Supervisor>,
-    subscribers: Arc<Subscribers>,
-) {
-    let status = vec![CommandStatus::Pending];
-    let mut query = CommandQuery { status, limit: COMMANDS_AT_ONCE, ..CommandQuery::default() };
-    loop {
-        let page = match store.commands(&query).await {
-            Ok(page) => page,
-            Err(error) => {
-                warn!(%error, "could not look which commands wait, trying again");
-                tokio::time::sleep(LOOK_AGAIN).await;
-                continue;
-            }
-        };
-        if page.commands.is_empty() {
-            return;
-        }
-        query.offset += page.commands.len() as u64;
-        for record in page.commands {
-            if subscribers.wait(&record.device, Ear::Commands) {
-                let _ = post(&supervisor, listens(record.device, Ear::Commands)); // or the hub is going down
-            }
-        }
-    }
-}
-
-mod reading;
 #[cfg(test)]
 mod tests;

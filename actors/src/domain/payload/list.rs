@@ -29,7 +29,7 @@ pub(super) fn read(
         match check(&reading) {
             Ok(()) => groups.add(reading, None),
             Err(detail) => {
-                heard.bad.push(PayloadError::BadValue { name: format!("{place}device_status"), detail })
+                heard.bad.push(PayloadError::BadValue { name: format!("{place}device_status"), detail });
             }
         }
     }

@@ -22,7 +22,7 @@ fn collect<'a>(actions: &'a [Action], found: &mut Vec<&'a Selector>) {
     for action in actions {
         match &action.what {
             What::Command { to: of, .. } | What::Desired { to: of, .. } | What::Mode { of, .. } => {
-                found.push(of)
+                found.push(of);
             }
             What::Alarm { of, .. } | What::Clear { of, .. } => found.extend(of),
             What::Choose { branches, otherwise } => {
