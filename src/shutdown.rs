@@ -50,7 +50,7 @@ impl HangUp {
             None => None,
         };
         if came.is_none() {
-            std::future::pending().await // there is none to come
+            std::future::pending::<()>().await; // there is none to come
         }
     }
 }

@@ -15,7 +15,7 @@ use twinhub_actors::SystemClock;
 use twinhub_actors::backtest::{self, Progress, Wish};
 use twinhub_actors::domain::duration::duration_ms;
 use twinhub_actors::domain::rules::Rule;
-use twinhub_actors::domain::{Clock as _, DeviceId, Json, Timestamp};
+use twinhub_actors::domain::{Clock as _, DeviceId, Json, Object, Timestamp};
 use twinhub_actors::fleet::groups::TreeNow;
 use twinhub_actors::store::sql::{SqlOptions, SqlStore};
 
@@ -243,7 +243,7 @@ fn tell(result: &Json, zones: &Zones, runs_only: bool) -> anyhow::Result<()> {
     let text = |name: &str| moment_of(member(result, name).as_str().unwrap_or_default(), zone);
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let counts = member(result, "counts").as_object();
-    let all: u64 = counts.into_iter().flat_map(|counts| counts.iter()).map(|(_, count)| number(count)).sum();
+    let all: u64 = counts.into_iter().flat_map(Object::iter).map(|(_, count)| number(count)).sum();
     let not_run = number(member(member(result, "counts"), "not_run"));
     line(&format!(
         "{} and {not_run} not run, from {} to {}; {} in {} ms",

@@ -1,7 +1,7 @@
 //! Runs told to people: when, what set them off, why, and what came of it.
 
 use chrono_tz::Tz;
-use twinhub_actors::domain::Json;
+use twinhub_actors::domain::{Json, Object};
 
 use super::print::moment_of;
 
@@ -106,7 +106,7 @@ fn holds(holds: &Json) -> &'static str {
 
 /// What the names in it stood for, and why it is not known.
 fn term_seen(term: &Json) -> String {
-    let values = member(term, "values").as_object().into_iter().flat_map(|values| values.iter());
+    let values = member(term, "values").as_object().into_iter().flat_map(Object::iter);
     let mut seen: Vec<_> = values.map(|(name, value)| format!("{name} = {value}")).collect();
     seen.extend(member(term, "unknown").as_str().map(|why| format!("not known: {why}")));
     seen.join(", ")

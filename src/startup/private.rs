@@ -57,7 +57,7 @@ pub fn tighten(data_dir: &Path, database: &Database) {
         match close(path) {
             Ok(()) => tightened += 1,
             Err(error) => {
-                warn!(path = %path.display(), %error, "others may read it, and its mode cannot be changed")
+                warn!(path = %path.display(), %error, "others may read it, and its mode cannot be changed");
             }
         }
     }

@@ -4,6 +4,7 @@
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::uri::Authority;
 
 use crate::config::WebOrigin;
 use crate::error::ApiError;
@@ -98,7 +99,7 @@ impl Asked<'_> {
 
 /// The host of the request's target, or else of its `Host` header.
 fn host(request: &ServiceRequest) -> Option<&str> {
-    let target = request.uri().authority().map(|authority| authority.as_str());
+    let target = request.uri().authority().map(Authority::as_str);
     target.or_else(|| request.headers().get(header::HOST)?.to_str().ok())
 }
 
