@@ -1,0 +1,38 @@
+//! JSON as text: what devices put around it, and how a string is written.
+
+/// What microcontrollers send around the text itself taken off: a byte order mark in front, and from the first NUL
+/// on whatever stood in the buffer behind the C string. No JSON text has a NUL byte in it. White space too.
+#[must_use]
+pub fn bare(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.trim_ascii_start();
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    bytes[..end].trim_ascii()
+}
+
+/// Writes `text` as a JSON string.
+pub fn write_string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut from = 0;
+    for (index, byte) in text.bytes().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.push_str(&text[from..index]);
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            control => {
+                use std::fmt::Write as _;
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{control:04x}");
+            }
+        }
+        from = index + 1;
+    }
+    out.push_str(&text[from..]);
+    out.push('"');
+}
