@@ -160,7 +160,7 @@ mod tests {
 
     fn judge(asked: Asked<'_>, expected: Result<(), &str>) {
         let judged = origins(&["http://friend.example"]).judge(asked);
-        assert_eq!(judged.as_ref().map(|()| ()).map_err(ApiError::code), expected, "{asked:?}");
+        assert_eq!(judged.as_ref().copied().map_err(ApiError::code), expected, "{asked:?}");
     }
 
     #[test]
