@@ -174,6 +174,7 @@ fn begin(automation: &mut Automation, n: u64, outcome: RunOutcome) -> Vec<EventB
         conditions: vec![condition],
         outcome,
         actions: Vec::new(),
+        targets: Vec::new(),
         parent: None,
         depth: 0,
         count: 1,
