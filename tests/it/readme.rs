@@ -4,10 +4,11 @@ mod blocks;
 mod shell;
 
 use blocks::{Block, blocks};
+use serde_json::Value;
 use shell::Shell;
 
-use crate::support::eventually;
 use crate::support::hub::House;
+use crate::support::{Device, Hub, Mosquitto, eventually};
 
 /// Read while the test runs: an edit of the text needs no build.
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
@@ -70,12 +71,44 @@ async fn every_block_of_the_readme_runs_as_it_stands() {
                 .await;
             }
             "python" => shell.compiles(&block).await,
+            "json" if block.text.contains("sensor_readings") => take_payloads(&hub, &block).await,
+            "conf" => keeps_everything(&block).await,
             // Pictures, and answers that stand shortened.
             "" | "json" => {}
             other => panic!("nothing runs a block in {other}:\n{block}"),
         }
     }
     assert!(unseen.is_empty(), "the README has no block with {unseen:?} any more");
+}
+
+/// Each payload that a device may send is taken.
+async fn take_payloads(hub: &Hub, block: &Block) {
+    for payload in serde_json::Deserializer::from_str(&block.text).into_iter::<Value>() {
+        let payload = payload.unwrap_or_else(|error| panic!("{block}\n{error}"));
+        let response = hub.post("/api/devices/pump-1/data", &payload).await;
+        let (status, answer) = (response.status(), response.text().await.unwrap());
+        assert!(status.is_success(), "{payload}: {status} {answer}");
+    }
+}
+
+/// A Mosquitto with these lines loses nothing while the hub is away: more than the 1,000 messages that it keeps as it
+/// is installed.
+async fn keeps_everything(block: &Block) {
+    const MESSAGES: u64 = 1_200;
+    let mosquitto = Mosquitto::with(&block.text).await;
+    let house = House::new().on_broker(mosquitto.address);
+    assert!(house.start().await.terminate().await.success());
+    let mut device = Device::connect(mosquitto.address, "pump-1").await.unwrap();
+    for n in 0..MESSAGES {
+        device.say("iot/devices/pump-1/data", &format!(r#"{{"n": {n}}}"#)).await;
+    }
+    let hub = house.start().await;
+    eventually("all messages are stored", async || {
+        let days = hub.json("/api/devices/pump-1/data?sensor_type=n&interval=1d&agg=count").await;
+        let stored: u64 = days.as_array().unwrap().iter().filter_map(|day| day["value"].as_u64()).sum();
+        (stored == MESSAGES).then_some(())
+    })
+    .await;
 }
 
 fn is_left_out(block: &Block) -> bool {

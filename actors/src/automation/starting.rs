@@ -100,7 +100,9 @@ impl Automation {
                 this.save();
             }
             this.tell_of_change();
-            info!(rules = this.engine.rules().len(), "rules run");
+            let rules = this.engine.rules();
+            let enabled = rules.iter().filter(|rule| this.engine.is_enabled(&rule.id) == Some(true)).count();
+            info!(rules = rules.len(), enabled, "rules read");
             this.run(ctx);
             if let Some(done) = done {
                 let _ = done.send(()); // whoever waited may have gone

@@ -29,7 +29,8 @@ impl Mosquitto {
         Self::with("sys_interval 1\n").await
     }
 
-    async fn with(limits: &str) -> Self {
+    /// Starts one with these lines in its configuration.
+    pub async fn with(limits: &str) -> Self {
         let dir = TempDir::with_prefix("twinhub-mosquitto-").unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = format!(
