@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::domain::alarm::{Alarm, AlarmId};
 use crate::domain::rules::{Kept, RuleId, RunEntry, RunId};
-use crate::domain::{DeviceId, DeviceNumber};
+use crate::domain::{DeviceId, DeviceNumber, Timestamp};
 use crate::store::{
     AlarmPage, AlarmQuery, Automation, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
     Progress, RuleRecord, RunPage, RunQuery, select,
@@ -79,6 +79,11 @@ impl Automated {
         for entry in self.runs.values_mut().filter(|entry| entry.number == device) {
             entry.number = select::NOBODY;
         }
+    }
+
+    /// Up to when rules have seen the time.
+    pub fn seen_until(&self) -> Option<Timestamp> {
+        self.progress.map(|progress| progress.time)
     }
 
     pub fn state(&self) -> AutomationState {

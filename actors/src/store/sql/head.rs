@@ -77,34 +77,29 @@ pub async fn outgoing(sql: &impl ConnectionTrait) -> Result<Vec<Outgoing>, Store
 
 /// The last `seq` in the journal, 0 where it is empty.
 pub async fn last_seq(sql: &impl ConnectionTrait) -> Result<i64, StoreError> {
-    let last: Option<i64> = journal::Entity::find()
-        .select_only()
-        .column(journal::Column::LastSeq)
-        .order_by_desc(journal::Column::FirstSeq)
-        .limit(1)
-        .into_tuple()
-        .one(sql)
-        .await
-        .map_err(failed("read where the store stands"))?;
-    Ok(last.unwrap_or_default())
+    Ok(in_last_row(sql, journal::Column::LastSeq).await?.unwrap_or_default())
 }
 
 /// When the last row of the journal was written; where all were pruned, up to when rules have seen the time.
 async fn last_at(sql: &impl ConnectionTrait) -> Result<Option<Timestamp>, StoreError> {
-    let last: Option<i64> = journal::Entity::find()
+    let last = match in_last_row(sql, journal::Column::At).await? {
+        None => meta_value(sql, meta::AUTOMATION_TIME).await?,
+        last => last,
+    };
+    Ok(last.map(Timestamp::from_millis))
+}
+
+/// The value of a column in the last row of the journal.
+async fn in_last_row(sql: &impl ConnectionTrait, column: journal::Column) -> Result<Option<i64>, StoreError> {
+    journal::Entity::find()
         .select_only()
-        .column(journal::Column::At)
+        .column(column)
         .order_by_desc(journal::Column::FirstSeq)
         .limit(1)
         .into_tuple()
         .one(sql)
         .await
-        .map_err(failed("read where the store stands"))?;
-    let last = match last {
-        None => meta_value(sql, meta::AUTOMATION_TIME).await?,
-        last => last,
-    };
-    Ok(last.map(Timestamp::from_millis))
+        .map_err(failed("read where the store stands"))
 }
 
 /// The largest value of a column with an index, 0 where there is no row.
