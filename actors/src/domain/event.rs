@@ -10,7 +10,7 @@ use super::command::CommandChange;
 use super::fleet::{FleetChange, JobId};
 use super::id::{DeviceId, DeviceNumber};
 use super::json::{Json, Object};
-use super::reading::Reading;
+use super::reading::{Reading, Scalar};
 use super::rules::{RunEntry, RunId, Signal};
 use super::twin::Status;
 
@@ -317,6 +317,34 @@ impl Event {
     }
 }
 
+impl Event {
+    /// Writes [`Event::data`] as JSON text. Readings, which are the many, are written as they stand where they stand
+    /// in order.
+    fn write_data(&self, out: &mut String) {
+        match &self.body {
+            EventBody::Telemetry { readings, .. }
+                if readings.is_sorted_by(|one, next| one.name < next.name) =>
+            {
+                out.push('{');
+                for (index, Reading { name, value, .. }) in readings.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    super::json::write_string(out, name);
+                    out.push(':');
+                    match value {
+                        Scalar::Number(number) => out.push_str(number.as_str()),
+                        Scalar::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+                        Scalar::Text(text) => super::json::write_string(out, text),
+                    }
+                }
+                out.push('}');
+            }
+            _ => self.data().write(out),
+        }
+    }
+}
+
 impl Recorded {
     /// Gives `event` its place.
     #[must_use]
@@ -341,7 +369,7 @@ impl Recorded {
                 self.seq,
                 self.event.kind().as_str()
             );
-            self.event.data().write(&mut out);
+            self.event.write_data(&mut out);
             if let EventBody::Telemetry { claimed: Some(claimed), .. } = &self.event.body {
                 let _ = write!(out, r#","claimed_at":"{claimed}""#);
             }

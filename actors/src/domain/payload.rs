@@ -205,12 +205,11 @@ fn parse(bytes: &[u8], bad: &mut Vec<PayloadError>) -> Result<Json, PayloadError
 /// The readings of an object that is no batch. `place` is where in a batch it stands: `[3].`.
 fn one(mut payload: Object, place: &str) -> Result<Heard, PayloadError> {
     let mut heard = Heard::default();
-    let at =
-        payload.remove("timestamp").map_or(Ok(None), |value| claim(value, || format!("{place}timestamp")))?;
-    let message_id = message_id(payload.remove("message_id"), place)?;
-    payload.remove("device_id"); // the topic or the route has said it
+    let Beside { timestamp, message_id: id, sensor_readings, units } = Beside::take_from(&mut payload);
+    let at = timestamp.map_or(Ok(None), |value| claim(value, || format!("{place}timestamp")))?;
+    let message_id = message_id(id, place)?;
     let whole = Telemetry { at, message_id, ..Telemetry::default() };
-    match payload.remove("sensor_readings") {
+    match sensor_readings {
         Some(Json::Array(items)) => list::read(items, payload, whole, place, &mut heard)?,
         Some(other) => {
             return Err(PayloadError::WrongType {
@@ -221,12 +220,44 @@ fn one(mut payload: Object, place: &str) -> Result<Heard, PayloadError> {
         }
         None => {
             let mut sample = whole;
-            flat::read(payload, place, &mut sample.readings, &mut heard.bad)?;
+            flat::read(payload, &units, place, &mut sample.readings, &mut heard.bad)?;
             heard.samples.reserve_exact(1); // nearly always the only one
             heard.samples.push(sample);
         }
     }
     Ok(heard)
+}
+
+/// What stands in a payload beside its readings.
+#[derive(Default)]
+struct Beside {
+    timestamp: Option<Json>,
+    message_id: Option<Json>,
+    sensor_readings: Option<Json>,
+    /// An object, or null.
+    units: Json,
+}
+
+impl Beside {
+    fn take_from(payload: &mut Object) -> Self {
+        let mut beside = Self::default();
+        payload.retain(|key, value| {
+            let place = match key {
+                "timestamp" => &mut beside.timestamp,
+                "message_id" => &mut beside.message_id,
+                "sensor_readings" => &mut beside.sensor_readings,
+                "device_id" => return false, // the topic or the route has said it
+                "units" if matches!(value, Json::Object(_)) => {
+                    beside.units = std::mem::take(value);
+                    return false;
+                }
+                _ => return true, // `units` of another kind, too: a reading that happens to be called so
+            };
+            *place = Some(std::mem::take(value));
+            false
+        });
+        beside
+    }
 }
 
 /// The time that a value says; none where it is null. `name` is asked only where it is none.

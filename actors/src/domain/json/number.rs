@@ -20,6 +20,8 @@ enum Digits {
 
 /// What fits beside a pointer that is not null: more would make every value larger.
 const FEW: usize = 8;
+/// The largest double has 309 digits before its point: a shorter number without an exponent is finite.
+const FINITE: usize = 300;
 
 impl Digits {
     fn new(text: &str) -> Self {
@@ -56,6 +58,15 @@ impl Number {
         }
         text.parse::<f64>().ok().filter(|value| value.is_finite())?;
         Some(Self(Digits::new(text)))
+    }
+
+    /// The same for what is known to be JSON number text: only what has an exponent, or very many digits, can be
+    /// out of range.
+    pub(super) fn of_json(text: &str) -> Option<Self> {
+        match text.len() > FINITE || text.bytes().any(|byte| matches!(byte, b'e' | b'E')) {
+            true => Self::parse(text),
+            false => Some(Self(Digits::new(text))),
+        }
     }
 
     /// A number from a float; none for NaN and infinity, which JSON cannot write.

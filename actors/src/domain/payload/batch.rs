@@ -11,14 +11,12 @@ pub(super) fn of(mut payload: Object) -> Result<Result<Heard, PayloadError>, Obj
         Some(Json::Array(items)) => matches!(items.first(), Some(Json::Object(_))),
         _ => false,
     };
-    let is_list = payload.get("sensor_readings").is_some();
+    if !is_batch || payload.get("sensor_readings").is_some() {
+        return Err(payload);
+    }
     match payload.remove("readings") {
-        Some(Json::Array(items)) if is_batch && !is_list => Ok(envelope(items, payload)),
-        Some(other) => {
-            payload.insert("readings", other);
-            Err(payload)
-        }
-        None => Err(payload),
+        Some(Json::Array(items)) => Ok(envelope(items, payload)),
+        _ => Err(payload), // it was one a moment ago
     }
 }
 

@@ -7,20 +7,15 @@ use crate::domain::twin::inside;
 
 /// Takes the readings of an object that is nothing else. `place` stands in front of the names of bad ones.
 pub(super) fn read(
-    mut payload: Object,
+    payload: Object,
+    units: &Json,
     place: &str,
     readings: &mut Vec<Reading>,
     bad: &mut Vec<PayloadError>,
 ) -> Result<(), PayloadError> {
-    let units = match payload.remove("units") {
-        Some(units @ Json::Object(_)) => units,
-        Some(other) => {
-            payload.insert("units", other); // a reading that happens to be called so
-            Json::Null
-        }
-        None => Json::Null,
-    };
-    Flattening { units: &units, place, readings, bad }.value("", &Json::Object(payload))
+    readings.reserve_exact(payload.len().min(MOST_READINGS)); // nearly always one for each member
+    let mut flattening = Flattening { units, place, readings, bad };
+    payload.into_iter().try_for_each(|(name, value)| flattening.value(name, value))
 }
 
 /// The numbers, booleans and texts in `object` as readings, nested names joined with dots. Those whose name or text
@@ -28,11 +23,9 @@ pub(super) fn read(
 ///
 /// # Errors
 /// There are too many.
-pub fn scalars(object: &Object, bad: &mut Vec<PayloadError>) -> Result<Vec<Reading>, PayloadError> {
+pub fn scalars(object: Object, bad: &mut Vec<PayloadError>) -> Result<Vec<Reading>, PayloadError> {
     let mut readings = Vec::new();
-    let (units, place) = (&Json::Null, "");
-    let mut flattening = Flattening { units, place, readings: &mut readings, bad };
-    object.iter().try_for_each(|(name, value)| flattening.value(name, value))?;
+    read(object, &Json::Null, "", &mut readings, bad)?;
     Ok(readings)
 }
 
@@ -44,22 +37,22 @@ struct Flattening<'a> {
 }
 
 impl Flattening<'_> {
-    fn value(&mut self, name: &str, value: &Json) -> Result<(), PayloadError> {
-        let join = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+    fn value(&mut self, name: Box<str>, value: Json) -> Result<(), PayloadError> {
+        let join = |key: Box<str>| if name.is_empty() { key } else { format!("{name}.{key}").into() };
         match value {
             Json::Null => Ok(()),
             Json::Object(entries) => {
-                entries.iter().try_for_each(|(key, value)| self.value(&join(key), value))
+                entries.into_iter().try_for_each(|(key, value)| self.value(join(key), value))
             }
             Json::Array(items) => items
-                .iter()
+                .into_iter()
                 .enumerate()
-                .try_for_each(|(index, value)| self.value(&join(&index.to_string()), value)),
+                .try_for_each(|(index, value)| self.value(join(index.to_string().into()), value)),
             Json::Number(_) | Json::Bool(_) | Json::String(_) => {
                 if self.readings.len() + self.bad.len() >= MOST_READINGS {
                     return Err(PayloadError::TooMany);
                 }
-                if let Some(value) = Scalar::from_json(value.clone()) {
+                if let Some(value) = Scalar::from_json(value) {
                     self.scalar(name, value);
                 }
                 Ok(())
@@ -67,13 +60,13 @@ impl Flattening<'_> {
         }
     }
 
-    fn scalar(&mut self, name: &str, value: Scalar) {
-        let unit = inside(self.units, name).and_then(Json::as_str).map(Into::into);
-        let reading = Reading { name: name.into(), value, unit, quality_score: None };
+    fn scalar(&mut self, name: Box<str>, value: Scalar) {
+        let unit = inside(self.units, &name).and_then(Json::as_str).map(Into::into);
+        let reading = Reading { name, value, unit, quality_score: None };
         match check(&reading) {
             Ok(()) => self.readings.push(reading),
             Err(detail) => {
-                let name = format!("{}{}", self.place, shown(name));
+                let name = format!("{}{}", self.place, shown(&reading.name));
                 self.bad.push(PayloadError::BadValue { name, detail });
             }
         }

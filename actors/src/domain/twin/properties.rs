@@ -15,6 +15,9 @@ use crate::domain::reading::{Quality, Reading};
 /// A patch of so many entries is applied one by one; a larger one in one walk over both sides.
 const FEW_ENTRIES: usize = 16;
 
+/// Among so many a property is found by a look at each.
+const FEW: usize = 8;
+
 /// Properties in the order of their names, each once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -225,6 +228,12 @@ impl Properties {
     }
 
     fn find(&self, name: &str) -> Result<usize, usize> {
+        // Names of other lengths are told apart at once, so among few a look at each costs less than the order.
+        if self.0.len() <= FEW
+            && let Some(index) = self.0.iter().position(|property| *property.name == *name)
+        {
+            return Ok(index);
+        }
         self.0.binary_search_by(|property| (*property.name).cmp(name))
     }
 }

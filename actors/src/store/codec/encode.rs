@@ -1,7 +1,6 @@
 //! From events to bytes.
 
-use std::collections::HashMap;
-
+use ahash::AHashMap;
 use serde::Serialize;
 
 use super::bytes::{Decimal, checksum, put_signed, put_varint};
@@ -23,7 +22,7 @@ pub fn encode<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> Vec<u8> {
 #[derive(Default)]
 struct Writer<'a> {
     out: Vec<u8>,
-    texts: HashMap<&'a str, u64>,
+    texts: AHashMap<&'a str, u64>,
     in_order: Vec<&'a str>,
     before: Option<&'a Recorded>,
 }

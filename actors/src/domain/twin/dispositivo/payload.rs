@@ -51,7 +51,7 @@ impl Dispositivo {
             profile: Object::default(),
         };
         if let Some(parameters) = &said.parameters {
-            said.readings = readings(parameters, bad)?;
+            said.readings = readings(parameters.clone(), bad)?;
         }
         if speaker != Speaker::App {
             said.serial = Some(serial_number(document.remove("serial_number"))?);
@@ -123,7 +123,7 @@ fn object(document: &mut Object, field: &str) -> Result<Option<Object>, PayloadE
     }
 }
 
-fn readings(parameters: &Object, bad: &mut Vec<PayloadError>) -> Result<Vec<Reading>, PayloadError> {
+fn readings(parameters: Object, bad: &mut Vec<PayloadError>) -> Result<Vec<Reading>, PayloadError> {
     let mut readings = payload::scalars(parameters, bad)?;
     for reading in &mut readings {
         if TAKEN.contains(&&*reading.name) {
