@@ -9,38 +9,46 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, Spaw
 use tracing::warn;
 
 use crate::clock::retention::RetentionClock;
-use crate::domain::{Clock, Timestamp};
+use crate::domain::Clock;
 use crate::messages::archive::{
     BucketHistory, FindAlarm, FindCommand, FindEvents, FindRun, FindSerial, FindToken, HowMuch, LastRuns,
     ListAlarms, ListCommands, ListDeliveries, ListDevices, ListJobDevices, ListRuns, LoadTwins, Past,
     RawHistory, Replay, Rest,
 };
 use crate::messages::timers::ClockMoved;
-use crate::store::Store;
+use crate::store::{Doubt, Head, Store};
 
 /// See the module.
 pub struct Archive {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     retention: RetentionClock,
+    /// What the store keeps of it.
+    kept: Doubt,
     maintain_every: Duration,
     /// The next making of order, or the wait for it.
     maintaining: Option<SpawnHandle>,
 }
 
 impl Archive {
-    /// An archive over `store`, which was last written to at `last_written`.
-    pub fn new(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        last_written: Option<Timestamp>,
-        maintain_every: Duration,
-    ) -> Self {
-        let mut retention = RetentionClock::default();
-        if let Some(last) = last_written {
+    /// An archive over `store`, which stood at `head` when the hub was started.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, head: &Head, maintain_every: Duration) -> Self {
+        let mut retention = RetentionClock::new(head.doubt, clock.uptime_ms());
+        if let Some(last) = head.at {
             retention.moved(clock.now().millis().saturating_sub(last.millis()), clock.uptime_ms());
         }
-        Self { store, clock, retention, maintain_every, maintaining: None }
+        Self { store, clock, retention, kept: head.doubt, maintain_every, maintaining: None }
+    }
+
+    /// Has the store keep how far the clock is doubted, where that is another than before.
+    fn keep_doubt(&mut self) -> impl Future<Output = ()> + use<> {
+        let (store, doubt) = (Arc::clone(&self.store), self.retention.doubt());
+        let is_new = std::mem::replace(&mut self.kept, doubt) != doubt;
+        async move {
+            if is_new && let Err(error) = store.doubt(doubt).await {
+                warn!(%error, "could not keep that the clock leapt ahead: a start before it is set right may delete data");
+            }
+        }
     }
 
     fn maintain_later(&mut self, ctx: &mut Context<Self>) {
@@ -49,7 +57,9 @@ impl Archive {
         let next = next.then(|(), this: &mut Self, _| {
             let store = Arc::clone(&this.store);
             let now = this.retention.now(this.clock.now(), this.clock.uptime_ms());
+            let doubted = this.keep_doubt();
             let work = async move {
+                doubted.await;
                 if let Err(error) = store.maintain(now).await {
                     warn!(%error, "could not put the store in order, trying again");
                 }
@@ -70,10 +80,11 @@ impl Actor for Archive {
 }
 
 impl Handler<ClockMoved> for Archive {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, ClockMoved { from, to }: ClockMoved, _: &mut Context<Self>) {
+    fn handle(&mut self, ClockMoved { from, to }: ClockMoved, _: &mut Context<Self>) -> ResponseFuture<()> {
         self.retention.moved(to.millis().saturating_sub(from.millis()), self.clock.uptime_ms());
+        Box::pin(self.keep_doubt())
     }
 }
 

@@ -199,7 +199,7 @@ impl Hub {
         let archive = {
             let (store, clock, every) = (Arc::clone(&store), Arc::clone(&clock), settings.maintain_every);
             // On this thread, which has nothing else to do: the queries run in the store's own.
-            Archive::new(store, clock, head.at, every).start()
+            Archive::new(store, clock, &head, every).start()
         };
         let journal = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));

@@ -16,7 +16,7 @@ use crate::domain::{Clock, CommandId, DeviceId, DeviceNumber, Recorded, Timestam
 use crate::mqtt::Outgoing;
 use crate::store::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, EventQuery, Extent, Head, JobCounts, JobDevicePage,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts, JobDevicePage,
     JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 
@@ -372,6 +372,11 @@ impl Store for FailingStore {
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
         self.may_read("maintain")?;
         self.inner.maintain(now).await
+    }
+
+    async fn doubt(&self, doubt: Doubt) -> Result<(), StoreError> {
+        self.may_read("doubt")?;
+        self.inner.doubt(doubt).await
     }
 }
 

@@ -21,9 +21,10 @@ use crate::fields::FieldError;
 use crate::web::WebState;
 
 /// The orders that a list can be asked for; a `-` before one turns it round.
-const SORTS: [(&str, DeviceSort); 8] = [
+const SORTS: [(&str, DeviceSort); 9] = [
     ("number", DeviceSort::Number),
     ("id", DeviceSort::Id),
+    ("device_id", DeviceSort::Id),
     ("name", DeviceSort::Name),
     ("type", DeviceSort::Type),
     ("status", DeviceSort::Status),

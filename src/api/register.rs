@@ -5,6 +5,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use serde::Serialize;
 use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::settings::DeviceSettings;
 use twinhub_actors::domain::twin::Registration;
 use twinhub_actors::domain::{Cause, DeviceId, Input, Json, Object, Timestamp};
 use twinhub_actors::messages::archive::FindSerial;
@@ -94,9 +95,6 @@ pub(super) const FIELDS: [&str; 16] = [
     "limits",
     "template",
 ];
-
-/// The settings that are the hub's; all others are the device's own.
-const SETTINGS: [&str; 3] = ["heartbeat", "in_flight", "timezone"];
 
 /// Registers a device. An id that was only seen on MQTT so far is adopted with all that it has said.
 #[utoipa::path(
@@ -206,7 +204,7 @@ pub(super) fn take_sections(
     let mut settings = Object::default();
     for (name, value) in fields.object("settings")?.iter().flat_map(Object::iter) {
         // All are merge patches, so a null must stay one: entries are put in as they are.
-        let place = match SETTINGS.contains(&name) {
+        let place = match DeviceSettings::NAMES.contains(&name) {
             true => &mut settings,
             false => configuration.get_or_insert_default(),
         };
@@ -287,6 +285,8 @@ mod tests {
             r#"{"name": "P", "settings": {"heartbeat": "90s", "in_flight": null, "colour": "red"}}"#,
             r#"{"configuration":{"colour":"red"},"settings":{"heartbeat":"90s","in_flight":null}}"#,
         );
+        let words = r#"{"settings":{"timezone":"UTC","words":["OFF","ON"]}}"#;
+        check(r#"{"name": "P", "settings": {"words": ["OFF", "ON"], "timezone": "UTC"}}"#, words);
         check(r#"{"name": "P", "settings": {"in_flight": 2}}"#, r#"{"settings":{"in_flight":2}}"#);
         check(r#"{"name": "P", "settings": {}, "schedule": []}"#, r#"{"schedule":[]}"#);
     }

@@ -53,6 +53,9 @@ const MOST_IN_FLIGHT: u8 = 100;
 const SHORTEST_HEARTBEAT_MS: i64 = 1_000;
 
 impl DeviceSettings {
+    /// What can be set.
+    pub const NAMES: [&str; 4] = ["heartbeat", "in_flight", "timezone", "words"];
+
     /// The settings after `patch`: `{"heartbeat": "90s" | 90 | "never", "in_flight": 2, "words": ["OFF", "ON"], "timezone":
     /// "Europe/Madrid"}`; null is the usual.
     ///

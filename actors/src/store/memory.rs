@@ -14,7 +14,7 @@ use self::automation::Automated;
 use self::fleet::Kept;
 use super::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, DeviceSort, EventQuery, Extent, Head, JobCounts,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, DeviceSort, Doubt, EventQuery, Extent, Head, JobCounts,
     JobDevicePage, JobDeviceQuery, Record, Replayed, RetainedMessage, RunPage, RunQuery, Store, StoreError,
     select,
 };
@@ -322,6 +322,11 @@ impl Store for MemoryStore {
             let until = now.plus_millis(-i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
             self.inner().prune(until);
         }
+        Ok(())
+    }
+
+    async fn doubt(&self, doubt: Doubt) -> Result<(), StoreError> {
+        self.inner().head.doubt = doubt;
         Ok(())
     }
 }

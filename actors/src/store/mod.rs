@@ -111,6 +111,17 @@ pub struct Head {
     pub outgoing: u64,
     /// The last moment that the store knows of; none where nothing was written.
     pub at: Option<Timestamp>,
+    /// How far the clock was doubted last.
+    pub doubt: Doubt,
+}
+
+/// A leap ahead of the clock that is not believed yet: nothing is deleted by it. Nothing, where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Doubt {
+    /// By how many ms the clock is ahead of the time that is believed.
+    pub ahead_ms: i64,
+    /// For how many ms of running it has been doubted.
+    pub for_ms: u64,
 }
 
 /// Which devices, in which order, which part of them.
@@ -374,4 +385,7 @@ pub trait Store: Send + Sync + 'static {
     /// Puts what was committed since the last time into order, and prunes what is older than the
     /// retention. Called now and then, and at shutdown; may take a while, and holds nobody up.
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Keeps how far the clock is doubted, for the next start.
+    async fn doubt(&self, doubt: Doubt) -> Result<(), StoreError>;
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::group::{Group, GroupId};
 use super::record::{FleetChange, RecordChange, RecordKind};
 use crate::domain::json::{Json, Object};
+use crate::domain::text::order_key;
 
 pub use plan::{Expect, Planned};
 
@@ -15,8 +16,8 @@ pub use plan::{Expect, Planned};
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     groups: BTreeMap<GroupId, Arc<Group>>,
-    /// By parent, in the order of their ids; those at the top have none.
-    children: BTreeMap<Option<GroupId>, BTreeSet<GroupId>>,
+    /// By parent, in the order of their ids, `floor-2` before `floor-10`; those at the top have none.
+    children: BTreeMap<Option<GroupId>, BTreeSet<(String, GroupId)>>,
 }
 
 /// Why a group cannot be as it is to, or stand where it is to.
@@ -98,7 +99,7 @@ impl Tree {
     /// The groups right under this one, or at the top, in the order of their ids.
     #[must_use]
     pub fn children(&self, parent: Option<&GroupId>) -> impl DoubleEndedIterator<Item = &GroupId> {
-        self.children.get(&parent.cloned()).into_iter().flatten()
+        self.children.get(&parent.cloned()).into_iter().flatten().map(|(_, id)| id)
     }
 
     /// The group and all under it, each before those under it. One that nobody knows stands alone.
@@ -174,14 +175,14 @@ impl Tree {
         {
             self.leave(&before.parent_group, &id);
         }
-        self.children.entry(parent).or_default().insert(id);
+        self.children.entry(parent).or_default().insert(in_order(&id));
     }
 
     /// Takes a group out. Those under it come to the top.
     pub fn remove(&mut self, id: &str) -> Option<Arc<Group>> {
         let group = self.groups.remove(id)?;
         self.leave(&group.parent_group, &group.id);
-        for child in self.children.remove(&Some(group.id.clone())).into_iter().flatten() {
+        for (_, child) in self.children.remove(&Some(group.id.clone())).into_iter().flatten() {
             if let Some(under) = self.groups.get(&child).cloned() {
                 self.put(Arc::new(Group { parent_group: None, ..Group::clone(&under) }));
             }
@@ -235,12 +236,17 @@ impl Tree {
 
     fn leave(&mut self, parent: &Option<GroupId>, id: &GroupId) {
         if let Some(children) = self.children.get_mut(parent) {
-            children.remove(id);
+            children.remove(&in_order(id));
             if children.is_empty() {
                 self.children.remove(parent);
             }
         }
     }
+}
+
+/// A group's id behind that by which it is sorted.
+fn in_order(id: &GroupId) -> (String, GroupId) {
+    (order_key(id.as_str(), usize::MAX), id.clone())
 }
 
 /// The body of an event that tells of a change from one group to another.

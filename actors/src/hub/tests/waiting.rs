@@ -339,6 +339,32 @@ async fn a_clock_that_leaps_ahead_deletes_nothing_for_a_day() {
     }
 }
 
+/// Whoever sees a wrong time may well start the hub again before setting it right.
+#[actix::test]
+async fn a_leap_of_the_clock_is_doubted_by_the_next_start_too() {
+    let store = FailingStore::around(Arc::new(MemoryStore::keeping_journal(Duration::from_hours(7 * 24))));
+    let clock = ManualClock::at(Timestamp::from_millis(NEW_YEAR));
+    let settings = || Settings { maintain_every: Duration::from_millis(1), ..Settings::default() };
+    let mut scene = Scene::with(store, clock, settings()).await;
+    scene.say("a", "data", r#"{"t": 1}"#).await;
+    scene.set_clock(40 * 24 * HOUR).await;
+    scene.say("a", "data", r#"{"t": 2}"#).await; // dated by the wrong time
+    scene.hub.close().await;
+    let scene = Scene::with(scene.store, scene.clock, settings()).await;
+    let is_pruned = async |scene: &Scene| {
+        let past = Replay { after: 0, up_to: 1, limit: 1 };
+        scene.hub.archive.send(past).await.unwrap().unwrap().pruned
+    };
+    for _ in 0..50 {
+        assert!(!is_pruned(&scene).await);
+        scene.say("a", "data", r#"{"t": 3}"#).await; // a commit takes its time
+    }
+    scene.clock.advance(24 * HOUR);
+    while !is_pruned(&scene).await {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// While the store fails, what is due is not forgotten.
 #[actix::test]
 async fn a_failing_store_delays_what_is_due() {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::entities::{journal, meta, outbox, tombstone, twin};
-use super::rows::{self, failed, uint};
+use super::rows::{self, failed, int, uint};
 use super::tail::{Events, Tail};
+use super::{SqlStore, write};
 use crate::domain::{DeviceNumber, Timestamp};
 use crate::mqtt::Outgoing;
-use crate::store::{Head, StoreError};
+use crate::store::{Doubt, Head, StoreError};
 
 const OPEN: &str = "read the journal's tail";
 
@@ -27,7 +28,20 @@ pub async fn head(sql: &impl ConnectionTrait) -> Result<Head, StoreError> {
         number: living.max(removed).max(forgotten),
         outgoing: uint(outgoing),
         at: last_at(sql).await?,
+        doubt: Doubt {
+            ahead_ms: meta_value(sql, meta::CLOCK_AHEAD).await?.unwrap_or_default(),
+            for_ms: uint(meta_value(sql, meta::CLOCK_DOUBTED).await?.unwrap_or_default()),
+        },
     })
+}
+
+/// See [`crate::store::Store::doubt`].
+pub async fn doubt(store: &SqlStore, Doubt { ahead_ms, for_ms }: Doubt) -> Result<(), StoreError> {
+    let turn = store.writer.begin("write how far the clock is doubted").await?;
+    write::meta(turn.sql(), meta::CLOCK_AHEAD, ahead_ms).await?;
+    write::meta(turn.sql(), meta::CLOCK_DOUBTED, int(for_ms)).await?;
+    let _ = turn.finish().await?;
+    Ok(())
 }
 
 /// Reads what is not in order yet from the journal.

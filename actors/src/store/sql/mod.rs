@@ -75,7 +75,7 @@ use self::tail::Tail;
 use self::writer::Writer;
 use super::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, EventQuery, Extent, Head, JobCounts, JobDevicePage,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts, JobDevicePage,
     JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 use crate::domain::alarm::{Alarm, AlarmId};
@@ -335,5 +335,9 @@ impl Store for SqlStore {
         prune::journal(self, now).await?;
         prune::readings(self, now).await?;
         expire::expire(self, now).await
+    }
+
+    async fn doubt(&self, doubt: Doubt) -> Result<(), StoreError> {
+        head::doubt(self, doubt).await
     }
 }

@@ -54,10 +54,13 @@ pub fn root_of(word: &str) -> Result<Root, String> {
 /// One tag by its text.
 const TAG: &str = "tag";
 
-/// One tag is `tag.floor` to people; the document calls them `tags`.
+/// One tag is `tag.floor` to people; the document calls them `tags`. And what the document calls `device_id` is the
+/// `id` of a rule.
 pub fn unalias(path: &mut [Box<str>]) {
-    if let Some(first) = path.first_mut().filter(|first| ***first == *TAG) {
-        *first = "tags".into();
+    match path {
+        [first, ..] if **first == *TAG => *first = "tags".into(),
+        [only] if **only == *"device_id" => *only = "id".into(),
+        _ => {}
     }
 }
 

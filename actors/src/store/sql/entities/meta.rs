@@ -25,5 +25,9 @@ pub const FORGOTTEN_NUMBER: &str = "forgotten_number";
 pub const AUTOMATION_SEQ: &str = "automation_seq";
 /// and its time.
 pub const AUTOMATION_TIME: &str = "automation_time";
+/// By how many ms the clock is ahead of the time that is believed,
+pub const CLOCK_AHEAD: &str = "clock_ahead";
+/// and for how many ms of running that has been doubted.
+pub const CLOCK_DOUBTED: &str = "clock_doubted";
 /// By which key secrets are sealed.
 pub const KEY_CHECK: &str = "key_check";
