@@ -62,6 +62,21 @@ async fn names_with_control_characters_are_refused() {
     assert_eq!(said.status(), StatusCode::UNPROCESSABLE_ENTITY);
     let problem: Value = said.json().await.unwrap();
     assert_eq!(problem["detail"], "`te\\nmp`: a reading's name has no control characters");
+    let change_a = async |change: &Value| {
+        hub.request(reqwest::Method::PATCH, "/api/devices/a").json(change).send().await.unwrap()
+    };
+    for (change, field) in [
+        (json!({ "name": "A\nB" }), "name"),
+        (json!({ "model": "m\u{0}" }), "model"),
+        (json!({ "type": "\u{85}" }), "type"),
+        (json!({ "tags": { "ro\tom": "hall" } }), "tags"),
+    ] {
+        let said = change_a(&change).await;
+        assert_eq!(said.status(), StatusCode::UNPROCESSABLE_ENTITY, "{change}");
+        assert_eq!(said.json::<Value>().await.unwrap()["field"], field, "{change}");
+    }
+    let described = change_a(&json!({ "description": "two\nlines" })).await;
+    assert_eq!(described.status(), StatusCode::OK);
 }
 
 #[tokio::test]

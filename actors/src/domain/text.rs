@@ -24,6 +24,13 @@ pub fn searched(text: &str) -> String {
     }
 }
 
+/// Has it control characters? They would be lines of their own in logs and files, and nobody could type them in a
+/// filter.
+#[must_use]
+pub fn has_control(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_control()) || (!text.is_ascii() && text.chars().any(char::is_control))
+}
+
 /// A key that sorts byte by byte as people sort the texts: `climate-2` before `climate-10`, and `ü` alike however it
 /// is written. Has `most` characters at most. Numbers that differ only by zeros in front have the same key.
 ///

@@ -8,6 +8,7 @@ use super::{Refusal, Twin};
 use crate::domain::clock::Timestamp;
 use crate::domain::json::{Json, Object};
 use crate::domain::schedule::{BadSchedule, Plan};
+use crate::domain::text::has_control;
 use crate::domain::versions::Versions;
 
 /// Who a device is to people. Empty text means: not said.
@@ -91,7 +92,7 @@ impl Profile {
                 (
                     "firmware_version" | "ip_address" | "mac_address" | "model" | "serial_number",
                     Json::String(text),
-                ) if is_address(field, text) => {
+                ) if is_address(field, text) && !has_control(text) => {
                     if self.text(field) != &**text {
                         patch.insert(field, value.clone());
                     }
@@ -150,6 +151,11 @@ fn check(patch: &mut Object, also: &[&str], twin: &Twin, now: Timestamp) -> Resu
                 patched.map_err(|(field, detail)| Refusal::Invalid { field, detail })?;
             }
             Json::Object(limits) if field == "limits" => twin.check_limits(limits, patch)?,
+            Json::Object(tags) if field == "tags" => {
+                if let Some(tag) = tags.iter().map(|(name, _)| name).find(|name| has_control(name)) {
+                    return invalid(field, format!("the name {tag:?} has control characters"));
+                }
+            }
             Json::Object(_) if SECTIONS.contains(&field) => {}
             Json::Object(_) | Json::Null if field == "template" => is_same = twin.has_layer(value),
             Json::String(id) if field == "template" => {
@@ -165,6 +171,9 @@ fn check(patch: &mut Object, also: &[&str], twin: &Twin, now: Timestamp) -> Resu
                 let form = if field == "ip_address" { "192.168.1.7 or fd00::7" } else { "aa:bb:cc:dd:ee:ff" };
                 let shown: String = text.chars().take(64).collect();
                 return invalid(field, format!("`{shown}` is no address: write {form}"));
+            }
+            Json::String(text) if field != "description" && has_control(text) => {
+                return invalid(field, "no control characters, such as the end of a line".into());
             }
             Json::String(_) | Json::Null if TEXT_FIELDS.contains(&field) || also.contains(&field) => {}
             other if TEXT_FIELDS.contains(&field) => {

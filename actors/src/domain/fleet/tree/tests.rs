@@ -55,6 +55,18 @@ fn who_stands_under_whom() {
 }
 
 #[test]
+fn children_stand_in_the_order_of_their_numbers() {
+    let mut tree = tree("floor-10 floor-2 floor-1>floor-2 room-10>floor-2 room-9>floor-2 room-09>floor-2");
+    let children = |tree: &Tree, of: Option<&str>| {
+        tree.children(of.map(id).as_ref()).map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(children(&tree, None), "floor-2 floor-10");
+    assert_eq!(children(&tree, Some("floor-2")), "floor-1 room-09 room-9 room-10");
+    tree.remove("room-9");
+    assert_eq!(children(&tree, Some("floor-2")), "floor-1 room-09 room-10");
+}
+
+#[test]
 fn nothing_stands_under_itself() {
     let check = |moved: &str, parent: &str, expected: &str| {
         let refused = tree(HOUSE).check(&group(moved, parent)).err().map(|error| error.to_string());

@@ -81,7 +81,7 @@ impl Book {
             .map(|rule| Programs {
                 actions: compile(&rule.actions),
                 on_release: compile(&rule.on_release),
-                targets: [targets::of(&rule.actions), targets::of(&rule.on_release)],
+                targets: [targets::of(&rule.actions, &rules), targets::of(&rule.on_release, &rules)],
             })
             .collect();
         let mut book = Self { rules, programs, rank, by_rank, is_ranked, ..Self::default() };

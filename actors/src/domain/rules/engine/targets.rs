@@ -6,19 +6,31 @@ use std::collections::BTreeSet;
 use super::program::List;
 use super::work::Work;
 use crate::domain::DeviceId;
-use crate::domain::rules::model::{Action, Selector, What};
+use crate::domain::rules::RuleId;
+use crate::domain::rules::model::{Action, Rule, Selector, What};
 
 /// A run is filed under so many devices at most that it left alone: a pattern may fit thousands.
 const MOST: usize = 100;
 
-/// By what actions choose devices; the one that fired the rule is left out, which the run names itself.
-pub(super) fn of(actions: &[Action]) -> Box<[Selector]> {
-    let mut found = Vec::new();
-    collect(actions, &mut found);
+/// By what actions choose devices, and those of the `rules` that they run; the one that fired the rule is left out,
+/// which the run names itself. `rules` stand in the order of their ids.
+pub(super) fn of(actions: &[Action], rules: &[Rule]) -> Box<[Selector]> {
+    let (mut found, mut run) = (Vec::new(), BTreeSet::new());
+    collect(actions, &mut found, &mut run);
+    let mut looked_at = BTreeSet::new();
+    while let Some(id) = run.pop_first() {
+        if looked_at.insert(id)
+            && let Ok(place) = rules.binary_search_by(|rule| rule.id.cmp(id))
+        {
+            let mut further = BTreeSet::new();
+            collect(&rules[place].actions, &mut found, &mut further);
+            run.extend(further.difference(&looked_at));
+        }
+    }
     found.into_iter().cloned().collect()
 }
 
-fn collect<'a>(actions: &'a [Action], found: &mut Vec<&'a Selector>) {
+fn collect<'a>(actions: &'a [Action], found: &mut Vec<&'a Selector>, run: &mut BTreeSet<&'a RuleId>) {
     for action in actions {
         match &action.what {
             What::Command { to: of, .. } | What::Desired { to: of, .. } | What::Mode { of, .. } => {
@@ -26,15 +38,17 @@ fn collect<'a>(actions: &'a [Action], found: &mut Vec<&'a Selector>) {
             }
             What::Alarm { of, .. } | What::Clear { of, .. } => found.extend(of),
             What::Choose { branches, otherwise } => {
-                branches.iter().for_each(|(_, actions)| collect(actions, found));
-                collect(otherwise, found);
+                branches.iter().for_each(|(_, actions)| collect(actions, found, run));
+                collect(otherwise, found, run);
+            }
+            What::Run { rule } => {
+                run.insert(rule);
             }
             What::Publish { .. }
             | What::Webhook(_)
             | What::Wait { .. }
             | What::Log { .. }
             | What::Delay { .. }
-            | What::Run { .. }
             | What::Enable { .. }
             | What::Disable { .. } => {}
         }

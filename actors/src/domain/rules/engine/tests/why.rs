@@ -24,6 +24,19 @@ fn a_run_knows_whom_it_left_alone() {
 }
 
 #[test]
+fn a_run_that_was_to_run_other_rules_knows_whom_they_left_alone() {
+    let mut sim = world(
+        r#"
+  r: { triggers: { numeric: a.x, above: 1 }, conditions: [ a.y == 1 ], actions: [ { run: s }, { run: none } ] }
+  s: { triggers: { numeric: b.x, above: 1 }, actions: [ { command: fan, type: stop }, { run: r }, { run: t } ] }
+  t: { triggers: { numeric: b.x, above: 9 }, actions: { command: pump, type: stop } }
+"#,
+    );
+    sim.reports("a", "x", 5.0);
+    assert_eq!(sim.entries.last().unwrap().targets, [id("fan"), id("pump")]);
+}
+
+#[test]
 fn every_reason_not_to_run_is_said() {
     passes(
         r#"

@@ -107,6 +107,7 @@ fn knows_everything_of_a_twin() {
     );
     // And those of filters alone.
     check("number == 2", "pump-1");
+    check("device_id == 'pump-1' && device_id == id && device.device_id == 'pump-1'", "pump-1");
     check("serial_number == 'S-1' && model == 'F-9' && description.contains('upstairs')", "fan");
     check(
         "firmware_version == '1.2.0' && ip_address == '10.0.0.7' && mac_address == 'aa:bb:cc:dd:ee:ff'",
