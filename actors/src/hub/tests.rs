@@ -1,5 +1,6 @@
 //! The actors together, over a real database in a folder of the test's own.
 
+mod crowded;
 mod groups;
 mod jobs;
 mod rules;

@@ -154,6 +154,29 @@ async fn readings_are_kept_as_long_as_is_said() {
     assert_eq!(left.len(), 3);
 }
 
+/// A chunk with readings from before the limit and from after it stays as it is: none goes too early.
+#[tokio::test]
+async fn no_reading_goes_before_its_time() {
+    let hour = 60 * 60 * 1000;
+    let keep = Some(Duration::from_hours(48));
+    let fixture = Fixture::sql_with(SqlOptions { keep_readings: keep, ..SqlOptions::default() }).await;
+    let mut world = World::new();
+    for _ in 0..2 {
+        world.tell("a", r#"{"t": 1}"#);
+        fixture.commit(&world.batch()).await;
+        world.wait(hour);
+    }
+    fixture.store.maintain(world.now).await.unwrap();
+    let other = rusqlite::Connection::open(fixture.path()).unwrap();
+    let chunks: i64 = other.query_row("SELECT count(*) FROM chunks", [], |row| row.get(0)).unwrap();
+    assert_eq!(chunks, 1, "both lie together");
+    let left = async || fixture.store.raw_history(&history(world.number("a"))).await.unwrap().len();
+    for (hours, expected) in [(47, 2), (49, 0)] {
+        fixture.store.maintain(world.now.plus_millis(hours * hour - hour / 2)).await.unwrap();
+        assert_eq!(left().await, expected, "{hours}");
+    }
+}
+
 #[tokio::test]
 async fn a_slow_device_does_not_get_a_row_for_each_message() {
     let fixture = Fixture::sql().await;

@@ -127,6 +127,10 @@ async fn a_jobs_devices_come_further_once() {
         fixture.commit(&world.batch()).await;
         let counts = fixture.store.job_counts(JOB, None).await.unwrap();
         assert_eq!(counts, [(Queued, 500), (Asked, 1), (Done, 601), (Canceled, 98)].into());
+        // Nothing comes after an end that an earlier batch told of.
+        world.fleet.jobs.extend([step(0, Step::new(JOB, Asked)), step(605, Step::new(JOB, Asked))]);
+        fixture.commit(&world.batch()).await;
+        assert_eq!(fixture.store.job_counts(JOB, None).await.unwrap(), counts);
         let one = JobDeviceQuery { device: Some(DeviceNumber(802)), ..all.clone() };
         let one = fixture.store.job_devices(&one).await.unwrap();
         assert_eq!((one.total, &*one.devices[0].step.detail), (1, ""));

@@ -72,3 +72,42 @@ pub fn write_transaction() -> TransactionOptions {
         ..Default::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseConnection, Statement, TransactionTrait};
+    use tempfile::TempDir;
+
+    use crate::store::sql::{SqlOptions, SqlStore};
+
+    async fn pragmas(sql: &impl ConnectionTrait) -> Vec<String> {
+        let mut found = Vec::new();
+        for name in ["synchronous", "journal_mode", "page_size", "journal_size_limit"] {
+            let asked = Statement::from_string(DatabaseBackend::Sqlite, format!("PRAGMA {name}"));
+            let row = sql.query_one_raw(asked).await.unwrap().unwrap();
+            let text = row.try_get_by::<String, _>(0);
+            found.push(text.unwrap_or_else(|_| row.try_get_by::<i64, _>(0).unwrap().to_string()));
+        }
+        found
+    }
+
+    /// What was acknowledged must outlive a power cut: each commit waits for the disk, whichever connection makes it.
+    #[tokio::test]
+    async fn every_connection_waits_for_the_disk() {
+        let folder = TempDir::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("twinhub.db").display());
+        let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+        let readers: &DatabaseConnection = &store.readers;
+        let mut held = Vec::new(); // together, so that each is another connection
+        for _ in 0..SqlOptions::default().readers {
+            held.push(readers.begin().await.unwrap());
+        }
+        const FULL: &str = "2";
+        for reader in &held {
+            assert_eq!(pragmas(reader).await, [FULL, "wal", "8192", "67108864"]);
+        }
+        drop(held);
+        let turn = store.writer.begin("look").await.unwrap();
+        assert_eq!(pragmas(turn.sql()).await, [FULL, "wal", "8192", "67108864"]);
+    }
+}

@@ -1,0 +1,120 @@
+//! What comes while nothing goes on: the store takes nothing in, and there is no room.
+
+use super::*;
+use crate::domain::{Answer, AnswerStatus, CommandRequest, CommandStatus};
+use crate::messages::archive::FindCommand;
+
+fn full(most_in_flight: usize) -> Settings {
+    Settings { most_in_flight, ..Settings::default() }
+}
+
+impl House {
+    fn arrive_at(&self, fire_and_forget: bool, payload: &str) -> Receiver<Settled> {
+        let (receipt, settled) = Receipt::channel();
+        let message = Arrived {
+            topic: "iot/devices/a/data".into(),
+            payload: payload.to_owned().into(),
+            fire_and_forget,
+            retained: false,
+            for_twins: true,
+            for_rules: true,
+        };
+        self.hub.door.take(message, receipt, None);
+        settled
+    }
+
+    /// Waits until the store has been asked to take something in that it had not been asked before.
+    async fn is_stuck(&self, before: u64) {
+        while self.store.commits_tried() == before {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[actix::test]
+async fn without_room_a_message_that_wants_an_answer_waits_and_another_is_counted_and_gone() {
+    let house = House::with(full(1)).await;
+    house.taken("a", r#"{"t": 0}"#).await;
+    let tried = house.store.commits_tried();
+    house.store.block();
+    let mut waiting: Vec<_> =
+        (1..=3).map(|t| house.arrive_at(false, &format!(r#"{{"q1_{t}": {t}}}"#))).collect();
+    house.is_stuck(tried).await;
+    for t in 1..=2 {
+        let gone = house.arrive_at(true, &format!(r#"{{"q0_{t}": {t}}}"#)).await.unwrap().unwrap();
+        assert_eq!(gone.seq, None, "it was not stored");
+        assert_eq!(get(&house.hub.counters.messages_shed), t);
+    }
+    assert!(waiting.iter_mut().all(|settled| settled.try_recv().is_err()), "acknowledged, and not stored");
+    house.store.unblock();
+    for settled in waiting {
+        assert!(settled.await.unwrap().unwrap().seq.is_some());
+    }
+    for t in 1..=3 {
+        assert_eq!(house.value("a", &format!("q1_{t}")).await, Json::from(t));
+    }
+    assert_eq!(house.value("a", "q0_1").await, Json::Null);
+    let kept = house.arrive_at(true, r#"{"q0": 1}"#).await.unwrap().unwrap();
+    assert!(kept.seq.is_some(), "there is room again");
+}
+
+#[actix::test]
+async fn a_read_shows_nothing_that_is_not_stored() {
+    let house = House::new().await;
+    house.taken("a", r#"{"t": 1}"#).await;
+    let tried = house.store.commits_tried();
+    house.store.block();
+    let first = house.arrive("a", r#"{"t": 2}"#);
+    house.is_stuck(tried).await; // the twin has taken it in, and the store has not
+    let device = id("a");
+    let reading = house.hub.read(&device);
+    tokio::pin!(reading);
+    let second = house.arrive("b", r#"{"t": 1}"#);
+    for _ in 0..200 {
+        assert!(futures_util::poll!(reading.as_mut()).is_pending(), "it showed what may yet be lost");
+        tokio::task::yield_now().await;
+    }
+    house.store.unblock();
+    let twin = reading.await.unwrap().unwrap();
+    assert_eq!(twin.reported.get("t").map(|property| property.value.clone()), Some(Json::from(2)));
+    assert!(first.await.unwrap().is_ok() && second.await.unwrap().is_ok());
+}
+
+#[actix::test]
+async fn of_a_command_that_changes_twice_in_one_commit_the_last_state_is_kept() {
+    let house = House::new().await;
+    house.hub.connect(Arc::new(Scripted::default()));
+    house.taken("a", r#"{"t": 1}"#).await;
+    let tried = house.store.commits_tried();
+    house.store.block();
+    let stuck = house.arrive("b", r#"{"t": 1}"#);
+    house.is_stuck(tried).await;
+    // All of these stand in the one commit behind it.
+    let command = CommandId(uuid::Uuid::now_v7());
+    let request = CommandRequest::parse(payload::object(br#"{"command_type": "go"}"#).unwrap()).unwrap();
+    let asked = Input::Command { id: command, request: Box::new(request), known: None, is_new: false };
+    let say = |status| {
+        let answer = Box::new(Answer { status, response: None, reason: None });
+        Input::Answer { id: command, answer, known: None }
+    };
+    let refuse = IfUnknown::Refuse;
+    let told = std::pin::pin!(async {
+        tokio::join!(
+            house.deliver("a", asked, refuse),
+            house.deliver("a", say(AnswerStatus::Delivered), refuse),
+            house.deliver("a", say(AnswerStatus::Executed), refuse),
+        )
+    });
+    let unblocked = async {
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        house.store.unblock();
+    };
+    let ((asked, delivered, executed), ()) = tokio::join!(told, unblocked);
+    stuck.await.unwrap().unwrap();
+    assert!(delivered.is_ok() && executed.is_ok(), "{delivered:?} {executed:?}");
+    asked.unwrap();
+    let kept = house.hub.archive.send(FindCommand(command)).await.unwrap().unwrap().unwrap();
+    assert_eq!(kept.command.status, CommandStatus::Executed);
+}
