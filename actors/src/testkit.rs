@@ -16,8 +16,8 @@ use crate::domain::{Clock, CommandId, DeviceId, DeviceNumber, Recorded, Timestam
 use crate::mqtt::Outgoing;
 use crate::store::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts, JobDevicePage,
-    JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts,
+    JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 
 /// A clock that stands still until it is moved.

@@ -106,7 +106,11 @@ mod tests {
         again.moved(3_600_000, 50);
         assert_eq!(again.now(at(40 * DAY_MS), 50), at(0));
         assert_eq!(again.now(at(41 * DAY_MS), 50 + WAIT_MS - 1_001), at(DAY_MS));
-        assert_eq!(again.now(at(41 * DAY_MS), 50 + WAIT_MS - 1_000), at(41 * DAY_MS), "a day of running in all");
+        assert_eq!(
+            again.now(at(41 * DAY_MS), 50 + WAIT_MS - 1_000),
+            at(41 * DAY_MS),
+            "a day of running in all"
+        );
         // Down, and set right meanwhile.
         let mut right = RetentionClock::new(clock.doubt(), 0);
         right.moved(-40 * DAY_MS, 0);

@@ -28,7 +28,8 @@ pub fn searched(text: &str) -> String {
 /// filter.
 #[must_use]
 pub fn has_control(text: &str) -> bool {
-    text.bytes().any(|byte| byte.is_ascii_control()) || (!text.is_ascii() && text.chars().any(char::is_control))
+    text.bytes().any(|byte| byte.is_ascii_control())
+        || (!text.is_ascii() && text.chars().any(char::is_control))
 }
 
 /// A key that sorts byte by byte as people sort the texts: `climate-2` before `climate-10`, and `ü` alike however it

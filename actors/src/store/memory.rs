@@ -14,9 +14,9 @@ use self::automation::Automated;
 use self::fleet::Kept;
 use super::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, DeviceSort, Doubt, EventQuery, Extent, Head, JobCounts,
-    JobDevicePage, JobDeviceQuery, Record, Replayed, RetainedMessage, RunPage, RunQuery, Store, StoreError,
-    select,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, DeviceSort, Doubt, EventQuery, Extent, Head,
+    JobCounts, JobDevicePage, JobDeviceQuery, Record, Replayed, RetainedMessage, RunPage, RunQuery, Store,
+    StoreError, select,
 };
 use crate::domain::alarm::{Alarm, AlarmId};
 use crate::domain::fleet::{JobId, RecordKind};

@@ -75,8 +75,8 @@ use self::tail::Tail;
 use self::writer::Writer;
 use super::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts, JobDevicePage,
-    JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
+    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts,
+    JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 use crate::domain::alarm::{Alarm, AlarmId};
 use crate::domain::fleet::{JobId, RecordKind};

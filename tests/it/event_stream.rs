@@ -1,0 +1,67 @@
+//! Server-sent events, as browsers read them: who comes back goes on where they got to.
+
+use reqwest::Response;
+use serde_json::json;
+
+use crate::support::hub::{House, Hub};
+use crate::support::within;
+
+/// A stream that is being read.
+struct Stream {
+    response: Response,
+    text: String,
+}
+
+impl Stream {
+    async fn open(hub: &Hub, query: &str, last_event_id: Option<u64>) -> Self {
+        let path = format!("/api/events?kind=telemetry{query}");
+        let mut request = hub.request(reqwest::Method::GET, &path).header("Accept", "text/event-stream");
+        if let Some(last) = last_event_id {
+            request = request.header("Last-Event-ID", last.to_string());
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        Self { response, text: String::new() }
+    }
+
+    /// The ids of the next so many events.
+    async fn ids(&mut self, count: usize) -> Vec<u64> {
+        let mut found = Vec::new();
+        while found.len() < count {
+            while let Some((event, rest)) = self.text.split_once("\n\n") {
+                let id = event.lines().find_map(|line| line.strip_prefix("id:"));
+                found.extend(
+                    id.and_then(|id| id.trim().parse::<u64>().ok()).filter(|_| event.contains("data:")),
+                );
+                self.text = rest.to_owned();
+            }
+            if found.len() < count {
+                let chunk = within("an event", self.response.chunk()).await.unwrap().expect("it goes on");
+                self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+            }
+        }
+        found
+    }
+}
+
+#[tokio::test]
+async fn a_browser_that_reconnects_gets_what_it_has_not_seen() {
+    let hub = House::new().start().await;
+    hub.post("/api/devices", &json!({ "device_id": "a", "name": "A" })).await;
+    for n in 0..5 {
+        hub.post("/api/devices/a/data", &json!({ "n": n })).await;
+    }
+    let all = Stream::open(&hub, "&since=0", None).await.ids(5).await;
+    assert!(all.is_sorted());
+    // It repeats its address with the `since` of its first request, and says where it got to.
+    let rest = Stream::open(&hub, "&since=0", Some(all[2])).await.ids(2).await;
+    assert_eq!(rest, all[3..]);
+    let rest = Stream::open(&hub, "", Some(all[3])).await.ids(1).await;
+    assert_eq!(rest, all[4..]);
+    let mut live = Stream::open(&hub, "", None).await;
+    hub.post("/api/devices/a/data", &json!({ "n": 9 })).await;
+    assert!(live.ids(1).await[0] > all[4], "without either, from now on");
+    let request = hub.request(reqwest::Method::GET, "/api/events").header("Accept", "text/event-stream");
+    let refused = request.header("Last-Event-ID", "yesterday").send().await.unwrap();
+    assert_eq!(refused.status(), 422);
+}
