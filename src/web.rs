@@ -29,14 +29,14 @@ use twinhub_actors::counters::get;
 use twinhub_actors::domain::Timestamp;
 use twinhub_actors::mqtt::Link;
 
-pub use connections::{Connections, Session};
+pub use connections::{HttpConnections, LiveSession};
 pub use hosts::Hosts;
 pub use origin::Origins;
 
-use self::stream::Stream;
+use self::stream::CuttableStream;
 use crate::api::firmware::Folder;
 use crate::api::token::{Giving, Tokens};
-use crate::api::turns::Turns;
+use crate::api::turns::SearchTurns;
 use crate::config::WebOrigin;
 use crate::{api, dashboard, dialects, error, ws};
 
@@ -97,12 +97,12 @@ pub struct WebState {
     pub info: ServerInfo,
     pub origins: Origins,
     pub hosts: Hosts,
-    pub connections: Arc<Connections>,
+    pub connections: Arc<HttpConnections>,
     pub body_limit: usize,
     pub firmware: Folder,
     pub import_limit: usize,
     /// Whose search goes on.
-    pub turns: Turns,
+    pub turns: SearchTurns,
     /// Tokens that devices are being given.
     pub giving: Giving,
     pub tokens: Tokens,
@@ -129,12 +129,12 @@ impl WebState {
             link,
             origins: Origins::new(&settings.cors_origins, Some(&info.public_url)),
             hosts: settings.hosts.clone(),
-            connections: Connections::new(settings.most_connections),
+            connections: HttpConnections::new(settings.most_connections),
             info,
             body_limit: settings.body_limit,
             firmware: settings.firmware.clone(),
             import_limit: settings.import_limit,
-            turns: Turns::default(),
+            turns: SearchTurns::default(),
             giving: Giving::default(),
             tokens: settings.tokens.clone(),
             closing: watch::Sender::new(false),
@@ -188,7 +188,7 @@ pub fn serve(
         .shutdown_timeout(STOP_WITHIN_SECONDS)
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
-    actix_web::rt::spawn(Connections::watch(Arc::downgrade(&state.connections)));
+    actix_web::rt::spawn(HttpConnections::watch(Arc::downgrade(&state.connections)));
     let (state, origins) = (state.clone(), settings.cors_origins.clone());
     // What `actix_web::HttpServer` does, over our own stream type, which it does not take.
     let server = builder.listen("twinhub-http", listener, move || {
@@ -211,13 +211,13 @@ pub fn serve(
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            .on_connect_ext(|stream: &Stream, data: &mut Extensions| {
+            .on_connect_ext(|stream: &CuttableStream, data: &mut Extensions| {
                 data.insert(Arc::clone(&stream.place.connection));
             })
             .finish::<_, BoxBody>(map_config(app, |()| AppConfig::default()));
         fn_service(move |socket: TcpStream| {
             let peer = socket.peer_addr().ok();
-            let stream = Stream::new(prepare(socket), entered.enter());
+            let stream = CuttableStream::new(prepare(socket), entered.enter());
             async move { Ok::<_, DispatchError>((stream, Protocol::Http1, peer)) }
         })
         .and_then(http)

@@ -29,7 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The connections of a server.
 #[derive(Debug)]
-pub struct Connections {
+pub struct HttpConnections {
     most: usize,
     started: Instant,
     open: Mutex<Open>,
@@ -49,14 +49,14 @@ struct Counts {
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    connections: HashMap<u64, Arc<Connection>>,
+    connections: HashMap<u64, Arc<HttpConnection>>,
     /// How many of them were told to close and have not closed yet.
     leaving: usize,
 }
 
 /// The shared state of one connection. Its socket belongs to its task alone.
 #[derive(Debug, Default)]
-pub struct Connection {
+pub struct HttpConnection {
     cut: AtomicBool,
     /// It was closed to make room; guarded by the lock of [`Open`].
     leaving: AtomicBool,
@@ -72,27 +72,27 @@ pub struct Connection {
 /// A connection's place among them, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    connections: Arc<Connections>,
+    connections: Arc<HttpConnections>,
     key: u64,
-    pub(super) connection: Arc<Connection>,
+    pub(super) connection: Arc<HttpConnection>,
 }
 
 /// A request in progress, until this is dropped.
-pub(super) struct Working<'a>(&'a Connection);
+pub(super) struct Working<'a>(&'a HttpConnection);
 
 /// A live session on a connection, until it is dropped.
 #[derive(Debug)]
-pub struct Session {
-    connections: Arc<Connections>,
-    connection: Option<Arc<Connection>>,
+pub struct LiveSession {
+    connections: Arc<HttpConnections>,
+    connection: Option<Arc<HttpConnection>>,
 }
 
 /// The connection that a request came by; none in tests that have no server.
-pub(super) fn of(request: &HttpRequest) -> Option<Arc<Connection>> {
-    request.conn_data::<Arc<Connection>>().cloned()
+pub(super) fn of(request: &HttpRequest) -> Option<Arc<HttpConnection>> {
+    request.conn_data::<Arc<HttpConnection>>().cloned()
 }
 
-impl Connections {
+impl HttpConnections {
     /// None yet, and `most` at once.
     #[must_use]
     pub fn new(most: usize) -> Arc<Self> {
@@ -139,7 +139,7 @@ impl Connections {
     ///
     /// # Errors
     /// The limit of live sessions is reached.
-    pub fn hold(self: &Arc<Self>, request: &HttpRequest) -> Result<Session, ApiError> {
+    pub fn hold(self: &Arc<Self>, request: &HttpRequest) -> Result<LiveSession, ApiError> {
         let most = self.most - self.most / 8;
         let one_more = |held: usize| (held < most).then_some(held + 1);
         if self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
@@ -149,7 +149,7 @@ impl Connections {
         if let Some(connection) = &connection {
             connection.working.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(Session { connections: Arc::clone(self), connection })
+        Ok(LiveSession { connections: Arc::clone(self), connection })
     }
 
     /// Counts a refusal, and gives its error.
@@ -160,7 +160,7 @@ impl Connections {
 
     /// Registers a new connection, and closes idle ones where it is crowded.
     pub(super) fn enter(self: &Arc<Self>) -> Place {
-        let connection = Arc::new(Connection::default());
+        let connection = Arc::new(HttpConnection::default());
         connection.quiet_since.store(self.now(), Ordering::Relaxed);
         let mut open = self.make_room();
         connection.beyond.store(open.staying() >= self.most, Ordering::Relaxed);
@@ -245,7 +245,7 @@ impl Open {
     }
 }
 
-impl Connection {
+impl HttpConnection {
     /// Closes the connection, wherever its task is.
     pub fn cut(&self) {
         self.cut.store(true, Ordering::Release);
@@ -298,7 +298,7 @@ impl Drop for Working<'_> {
     }
 }
 
-impl Session {
+impl LiveSession {
     /// Closes the connection under whoever serves it.
     pub fn cut(&self) {
         if let Some(connection) = &self.connection {
@@ -307,7 +307,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for LiveSession {
     fn drop(&mut self) {
         self.connections.sessions.fetch_sub(1, Ordering::Relaxed);
         if let Some(connection) = &self.connection {
@@ -330,7 +330,7 @@ mod tests {
     }
 
     /// `count` connections of which each has been quiet for as long as it is there, 1 s longer than the next.
-    fn entered(connections: &Arc<Connections>, count: usize) -> Vec<Place> {
+    fn entered(connections: &Arc<HttpConnections>, count: usize) -> Vec<Place> {
         let places: Vec<_> = (0..count).map(|_| connections.enter()).collect();
         for (place, since) in places.iter().zip(0..) {
             place.connection.quiet_since.store(since * 1_000, Ordering::Relaxed);
@@ -338,13 +338,13 @@ mod tests {
         places
     }
 
-    fn make_room(connections: &Connections, now: u64) -> u64 {
+    fn make_room(connections: &HttpConnections, now: u64) -> u64 {
         connections.lock().make_room(connections.most, now)
     }
 
     #[test]
     fn while_there_is_room_nobody_has_to_go() {
-        let connections = Connections::new(16);
+        let connections = HttpConnections::new(16);
         let places = entered(&connections, 11);
         assert_eq!(make_room(&connections, 99_999), 0);
         assert_eq!((cut(&places), beyond(&places)), (vec![], 0));
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn when_crowded_those_go_that_were_quiet_for_long() {
-        let connections = Connections::new(16);
+        let connections = HttpConnections::new(16);
         let mut places = entered(&connections, 13);
         assert_eq!(make_room(&connections, 4_999), 0);
         assert_eq!(make_room(&connections, 5_999), 1);
@@ -369,7 +369,7 @@ mod tests {
 
     #[test]
     fn when_full_the_longest_quiet_go_and_who_comes_has_room() {
-        let connections = Connections::new(32);
+        let connections = HttpConnections::new(32);
         let mut places = entered(&connections, 32);
         assert_eq!(make_room(&connections, 1_500), 1, "on the others a request may be on its way");
         assert_eq!(cut(&places), [0]);
@@ -381,7 +381,7 @@ mod tests {
 
     #[test]
     fn connections_at_work_stay_and_who_comes_beyond_them_is_told() {
-        let connections = Connections::new(4);
+        let connections = HttpConnections::new(4);
         let mut places = entered(&connections, 4);
         let at_work: Vec<_> = places.iter().map(|place| Arc::clone(&place.connection)).collect();
         let working: Vec<_> = at_work.iter().map(|connection| connection.work()).collect();
@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn sessions_leave_room_for_requests() {
-        let connections = Connections::new(16);
+        let connections = HttpConnections::new(16);
         let request = actix_web::test::TestRequest::default().to_http_request();
         let sessions: Vec<_> = (0..14).map(|_| connections.hold(&request).unwrap()).collect();
         assert_eq!(connections.hold(&request).unwrap_err().code(), "too_many_connections");
