@@ -7,7 +7,7 @@ pub mod lock;
 pub mod private;
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -73,8 +73,8 @@ pub enum StartError {
     Store { database: String, source: StoreError },
     #[error(
         "cannot listen for MQTT on {address}: another program, a broker such as Mosquitto perhaps, listens there: use \
-         that broker with --mqtt mqtt://{address}, or give the one in here another port with --mqtt-listen {}",
-        next_port(*address)
+         that broker with --mqtt mqtt://{}, or give the one in here another port with --mqtt-listen {}",
+        called(*address), next_port(*address)
     )]
     MqttTaken { address: SocketAddr },
     #[error(transparent)]
@@ -97,6 +97,16 @@ impl StartError {
             error => Self::Broker(error),
         }
     }
+}
+
+/// How this machine calls what listens on `address`: what listens everywhere is at loopback too.
+fn called(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// An address that may be free where this one is taken.
@@ -335,4 +345,23 @@ fn settings(config: &Config) -> Settings {
         None => {}
     }
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_comes_with_addresses_that_can_be_used() {
+        let check = |address: &str, broker: &str, other: &str| {
+            let told = StartError::MqttTaken { address: address.parse().unwrap() }.to_string();
+            assert!(told.contains(&format!("cannot listen for MQTT on {address}: ")), "{told}");
+            assert!(told.contains(&format!("--mqtt mqtt://{broker}, or")), "{told}");
+            assert!(told.ends_with(&format!("--mqtt-listen {other}")), "{told}");
+        };
+        check("127.0.0.1:1883", "127.0.0.1:1883", "127.0.0.1:1884");
+        check("0.0.0.0:1883", "127.0.0.1:1883", "0.0.0.0:1884");
+        check("[::]:1883", "[::1]:1883", "[::]:1884");
+        check("192.168.1.5:65535", "192.168.1.5:65535", "192.168.1.5:1884");
+    }
 }
