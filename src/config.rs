@@ -4,6 +4,7 @@
 //! configuration file. Flags win over the environment, the environment over the file.
 
 mod database;
+mod difference;
 mod file;
 mod log_filter;
 mod values;

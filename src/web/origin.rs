@@ -13,7 +13,9 @@ use crate::error::ApiError;
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
     any: bool,
-    named: Vec<String>,
+    listed: Vec<String>,
+    /// That of the public address.
+    public: Option<String>,
 }
 
 /// The parts of a request that tell which page sent it.
@@ -36,11 +38,22 @@ impl Origins {
     #[must_use]
     pub fn new(origins: &[WebOrigin], public_url: Option<&str>) -> Self {
         let public = public_url.and_then(|url| url::Url::parse(url).ok());
-        let named = origins.iter().map(|WebOrigin(origin)| origin.clone());
         Self {
             any: origins.iter().any(|WebOrigin(origin)| origin == "*"),
-            named: named.chain(public.map(|url| url.origin().ascii_serialization())).collect(),
+            listed: origins.iter().map(|WebOrigin(origin)| origin.clone()).collect(),
+            public: public.map(|url| url.origin().ascii_serialization()),
         }
+    }
+
+    /// Was `origin` listed, by its name or by `*`?
+    #[must_use]
+    pub fn listed(&self, origin: &str) -> bool {
+        self.by_wildcard(origin) || self.listed.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
+    }
+
+    /// Was `origin` listed by `*`? Then it is told `*`, and not its name.
+    pub(super) fn by_wildcard(&self, origin: &str) -> bool {
+        self.any && origin != "null"
     }
 
     /// May a page of `origin` talk to us, whom it calls `host`?
@@ -48,8 +61,8 @@ impl Origins {
     pub fn lets_in(&self, origin: &str, host: &str) -> bool {
         let ours =
             || origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host));
-        let any = self.any && origin != "null";
-        any || self.named.iter().any(|named| named.eq_ignore_ascii_case(origin)) || ours()
+        let public = || self.public.as_ref().is_some_and(|public| public.eq_ignore_ascii_case(origin));
+        self.listed(origin) || public() || ours()
     }
 
     /// Refuses requests of pages of other sites, unless their origin is allowed.
@@ -145,6 +158,24 @@ mod tests {
         check(&["null"], "null", true);
         check(&["*", "null"], "null", true);
         check(&["null"], "http://evil.example", false);
+    }
+
+    #[test]
+    fn origins_are_listed_by_name_and_by_wildcard() {
+        let listed = |allowed: &[&str], origin| {
+            let origins = origins(allowed);
+            (origins.listed(origin), origins.by_wildcard(origin))
+        };
+        assert_eq!(listed(&[], "https://hub.example.com"), (false, false), "its own page needs no word");
+        assert_eq!(
+            listed(&["*", "null"], "http://evil.example"),
+            (true, true),
+            "one does not switch off the other"
+        );
+        assert_eq!(listed(&["*", "null"], "null"), (true, false));
+        assert_eq!(listed(&["*"], "null"), (false, false));
+        assert_eq!(listed(&["http://a"], "http://a"), (true, false));
+        assert_eq!(listed(&["http://a"], "http://b"), (false, false));
     }
 
     const IMAGE: Asked<'static> = Asked {

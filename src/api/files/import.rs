@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 use twinhub_actors::domain::Object;
 
+use crate::api::body::promised;
 use crate::api::params::{Params, bad};
 use crate::api::reply;
 use crate::api::schema::files::Importing;
@@ -175,15 +176,12 @@ async fn import<K: Kind>(
     mut body: Payload,
     state: &WebState,
 ) -> Result<HttpResponse, ApiError> {
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let limit = state.import_limit;
-    if text(header::CONTENT_LENGTH)
-        .and_then(|length| length.parse().ok())
-        .is_some_and(|length: usize| length > limit)
-    {
+    let limit = state.policy().import_limit;
+    if promised(request).is_some_and(|length| length > limit as u64) {
         return Err(ApiError::TooLarge { limit });
     }
-    wish.format = wish.format.or_else(|| text(header::CONTENT_TYPE).and_then(Format::of_media_type));
+    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    wish.format = wish.format.or_else(|| media_type.and_then(Format::of_media_type));
     let (told, hears) = oneshot::channel();
     // Beside the request: who breaks off has the handler dropped, and the log is to say how far it came.
     actix_rt::spawn(async move {

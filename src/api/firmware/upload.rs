@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt as _;
@@ -15,6 +14,7 @@ use twinhub_actors::domain::fleet::Image;
 use twinhub_actors::messages::firmware::ImageRefusal;
 
 use super::{add, created, models, new_id, notes, sha256, version};
+use crate::api::body::promised;
 use crate::api::params::{Params, bad};
 use crate::api::schema::firmware::{FirmwareItem, Upload};
 use crate::error::{ApiError, Problem};
@@ -49,14 +49,13 @@ pub async fn upload_firmware(
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     let (wanted, hash) = wanted(params)?;
-    let length =
-        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: u64| length > state.firmware.limit) {
-        return Err(too_large(&state));
+    let limit = state.policy().firmware_limit;
+    if promised(&request).is_some_and(|length| length > limit) {
+        return Err(too_large(limit));
     }
     let id = new_id();
     let unfinished = Unfinished::begin(state.firmware.path(), &id).await.map_err(|error| broken(&error))?;
-    let Came { size, sha256: found } = receive(payload, &unfinished.path, &state).await?;
+    let Came { size, sha256: found } = receive(payload, &unfinished.path, limit).await?;
     if size == 0 {
         return Err(FieldError::bad("body", "an image has one byte at least").into());
     }
@@ -102,7 +101,7 @@ struct Came {
     sha256: Box<str>,
 }
 
-async fn receive(mut payload: Payload, path: &Path, state: &WebState) -> Result<Came, ApiError> {
+async fn receive(mut payload: Payload, path: &Path, limit: u64) -> Result<Came, ApiError> {
     let mut file = File::create(path).await.map_err(|error| broken(&error))?;
     let (mut size, mut hash) = (0, Sha256::new());
     loop {
@@ -110,8 +109,8 @@ async fn receive(mut payload: Payload, path: &Path, state: &WebState) -> Result<
         let Some(bytes) = next else { break };
         let bytes = bytes.map_err(|error| ApiError::Body(error.to_string()))?;
         size += bytes.len() as u64;
-        if size > state.firmware.limit {
-            return Err(too_large(state));
+        if size > limit {
+            return Err(too_large(limit));
         }
         hash.update(&bytes);
         file.write_all(&bytes).await.map_err(|error| broken(&error))?;
@@ -121,8 +120,8 @@ async fn receive(mut payload: Payload, path: &Path, state: &WebState) -> Result<
     Ok(Came { size, sha256: sha256.into() })
 }
 
-fn too_large(state: &WebState) -> ApiError {
-    ApiError::TooLarge { limit: usize::try_from(state.firmware.limit).unwrap_or(usize::MAX) }
+fn too_large(limit: u64) -> ApiError {
+    ApiError::TooLarge { limit: usize::try_from(limit).unwrap_or(usize::MAX) }
 }
 
 fn broken(error: &std::io::Error) -> ApiError {
