@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::Stream;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use twinhub_actors::domain::Object;
@@ -21,6 +21,7 @@ use crate::api::body::promised;
 use crate::api::params::{Params, bad};
 use crate::api::reply;
 use crate::api::schema::files::Importing;
+use crate::api::steady::Steady;
 use crate::error::{ApiError, Problem};
 use crate::exchange::columns::Table;
 use crate::exchange::{Fault, FileFault, Format, MOST_DETAILS};
@@ -213,8 +214,8 @@ fn log(table: &Table, done: &Result<ImportReport, FileFault>) {
 }
 
 async fn drain<E>(body: &mut (impl Stream<Item = Result<actix_web::web::Bytes, E>> + Unpin)) {
-    let mut left = DRAINED;
-    while let Ok(Some(Ok(piece))) = tokio::time::timeout(run::PIECE_WITHIN, body.next()).await {
+    let (mut left, mut steady) = (DRAINED, Steady::default());
+    while let Ok(Some(Ok(piece))) = steady.next(body).await {
         match left.checked_sub(piece.len()) {
             Some(less) => left = less,
             None => return,
