@@ -5,6 +5,7 @@ mod guard;
 mod hosts;
 mod origin;
 mod policy;
+mod sending;
 mod stream;
 
 use std::io;
@@ -204,7 +205,8 @@ pub fn serve(
             .finish::<_, BoxBody>(map_config(app, |()| AppConfig::default()));
         fn_service(move |socket: TcpStream| {
             let peer = socket.peer_addr().ok();
-            let stream = CuttableStream::new(prepare(socket), entered.enter());
+            let place = entered.enter(peer.map(|peer| peer.ip()));
+            let stream = CuttableStream::new(prepare(socket), place);
             async move { Ok::<_, DispatchError>((stream, Protocol::Http1, peer)) }
         })
         .and_then(http)

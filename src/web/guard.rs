@@ -10,6 +10,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 
 use super::connections;
+use super::sending::watched;
 use super::{Policy, WebState};
 use crate::error::ApiError;
 
@@ -33,14 +34,16 @@ pub(super) async fn outer(
         Some(error) => refuse(request, &error),
         None => next.call(request).await?.map_into_boxed_body(),
     };
-    drop(working);
     complete(response.headers_mut(), of_docs);
     if let Some(policy) = policy {
         tell_origin(response.headers_mut(), &policy);
     }
-    if connection.is_some_and(|connection| connection.is_beyond()) {
+    let Some(connection) = &connection else { return Ok(response) };
+    if connection.is_beyond() {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
+    let response = response.map_body(|_, body| watched(body, connection));
+    drop(working);
     Ok(response)
 }
 

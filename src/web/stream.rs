@@ -47,7 +47,7 @@ impl AsyncWrite for CuttableStream {
         this.unless_cut(context)?;
         let written = Pin::new(&mut this.socket).poll_write(context, bytes);
         if written.is_ready() {
-            this.place.spoke();
+            this.place.connection.spoke();
         }
         written
     }
