@@ -33,7 +33,7 @@ use twinhub_actors::mqtt::Link;
 
 pub use connections::{HttpConnections, LiveSession};
 pub use hosts::Hosts;
-pub use origin::Origins;
+pub use origin::{Origins, check_poll};
 pub use policy::Policy;
 
 use self::stream::CuttableStream;

@@ -1,6 +1,11 @@
 //! Which web pages may send requests. Browsers let a page of any site send simple requests, load our routes as
 //! images and open WebSockets. Such a request is told by its `Origin`, or, without one, by `Sec-Fetch-Site`.
+//!
+//! Browsers send `Sec-Fetch-Site` to https and to loopback only. To `http://192.168.1.5:8080` an image of a foreign page
+//! is asked for with neither header, as a program would ask. It cannot read the answer, so most reads are harmless;
+//! the one that has an effect, a device's poll for commands, is refused to browsers then ([`check_poll`]).
 
+use actix_web::HttpRequest;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap};
@@ -110,6 +115,20 @@ impl Asked<'_> {
     }
 }
 
+/// Refuses a device's poll where a browser sends it and does not tell for which page. One with an `Origin` came this
+/// far because that is let in.
+///
+/// # Errors
+/// A browser sends it, and it names neither its origin nor our own site.
+pub fn check_poll(request: &HttpRequest) -> Result<(), ApiError> {
+    let headers = request.headers();
+    let agent = headers.get(header::USER_AGENT).map_or(&[][..], |agent| agent.as_bytes());
+    let is_told = headers.contains_key(header::ORIGIN)
+        || matches!(text(headers, "Sec-Fetch-Site"), Some("same-origin" | "none"));
+    // So every browser calls itself, and a page cannot have it say anything else.
+    if agent.starts_with(b"Mozilla/") && !is_told { Err(ApiError::UntoldPage) } else { Ok(()) }
+}
+
 /// The host of the request's target, or else of its `Host` header.
 fn host(request: &ServiceRequest) -> Option<&str> {
     let target = request.uri().authority().map(Authority::as_str);
@@ -176,6 +195,26 @@ mod tests {
         assert_eq!(listed(&["*"], "null"), (false, false));
         assert_eq!(listed(&["http://a"], "http://a"), (true, false));
         assert_eq!(listed(&["http://a"], "http://b"), (false, false));
+    }
+
+    #[test]
+    fn a_browser_polls_for_no_device_unless_it_tells_for_which_page() {
+        let polls = |headers: &[(&'static str, &'static str)]| {
+            let mut request = actix_web::test::TestRequest::get();
+            for header in headers {
+                request = request.insert_header(*header);
+            }
+            check_poll(&request.to_http_request()).map_err(|error| error.code())
+        };
+        let browser =
+            ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
+        assert_eq!(polls(&[browser]), Err("page_not_told"));
+        assert_eq!(polls(&[browser, ("Sec-Fetch-Site", "cross-site")]), Err("page_not_told"));
+        assert_eq!(polls(&[browser, ("Sec-Fetch-Site", "same-origin")]), Ok(()));
+        assert_eq!(polls(&[browser, ("Sec-Fetch-Site", "none")]), Ok(()));
+        assert_eq!(polls(&[browser, ("Origin", "http://friend.example")]), Ok(()));
+        assert_eq!(polls(&[("User-Agent", "ESP32HTTPClient")]), Ok(()));
+        assert_eq!(polls(&[]), Ok(()));
     }
 
     const IMAGE: Asked<'static> = Asked {
