@@ -142,7 +142,7 @@ fn serve(options: Options) -> Result<(), (u8, anyhow::Error)> {
     let config = configure(options.clone())?;
     async_main(async {
         let hang_up = HangUp::new();
-        let mut reload = Reload::new(options, &config).map_err(|error| (MISUSED, error.into()))?;
+        let mut reload = Reload::new(options, config.clone());
         let running = startup::Application::start(config).await.map_err(|error| (MISUSED, error.into()))?;
         print(&running.banner()).map_err(|error| (FAILED, error))?;
         actix_rt::spawn(memory::give_back());

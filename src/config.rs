@@ -3,11 +3,12 @@
 //! Every option has one name and three places: a flag, an environment variable, a key of the
 //! configuration file. Flags win over the environment, the environment over the file.
 
+mod database;
+mod difference;
 mod file;
 mod log_filter;
 mod values;
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use twinhub_actors::mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_actors::mqtt::dialects::LARGEST_PAYLOAD;
 use twinhub_actors::webhooks::reach::Allowed;
 
+pub use database::Database;
 pub use file::table as file_table;
 pub use log_filter::LogFilter;
 pub use values::{HostName, Limit, LogFormat, Mqtt, PublicUrl, Size, Span, UnknownDevices, WebOrigin};
@@ -231,15 +233,6 @@ pub struct Config {
     pub webhook_private_redirects: bool,
 }
 
-/// Where everything is stored.
-#[derive(Clone)]
-pub enum Database {
-    /// A SQLite file of this name.
-    File(PathBuf),
-    /// Whatever this URL names.
-    Url(String),
-}
-
 /// Why a configuration does not hold.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -253,46 +246,6 @@ pub enum ConfigError {
          use a loopback address such as 127.0.0.1, or say --open-to-network if that is what you want"
     )]
     OpenToNetwork { option: &'static str, address: SocketAddr },
-}
-
-impl Database {
-    /// As the store takes it.
-    #[must_use]
-    pub fn url(&self) -> String {
-        match self {
-            Self::File(path) => {
-                let path = path.display().to_string().replace('%', "%25").replace('?', "%3F");
-                format!("sqlite://{path}?mode=rwc")
-            }
-            Self::Url(url) => url.clone(),
-        }
-    }
-
-    /// The file that it is, where it is SQLite's.
-    #[must_use]
-    pub fn file(&self) -> Option<PathBuf> {
-        let url = match self {
-            Self::File(path) => return Some(path.clone()),
-            Self::Url(url) => url,
-        };
-        let path = url.strip_prefix("sqlite:")?;
-        let path = path.strip_prefix("//").unwrap_or(path).split('?').next().unwrap_or_default();
-        let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
-        Some(PathBuf::from(&*path))
-    }
-}
-
-/// Without the password.
-impl fmt::Display for Database {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => path.display().fmt(f),
-            Self::Url(url) => match (url.split_once("://"), url.rsplit_once('@')) {
-                (Some((scheme, _)), Some((_, place))) => write!(f, "{scheme}://{place}"),
-                _ => f.write_str(url),
-            },
-        }
-    }
 }
 
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -473,14 +426,6 @@ mod tests {
         assert_eq!(url, "sqlite:c");
         let shown = Database::Url("postgres://ann:secret@h/twinhub".into()).to_string();
         assert_eq!(shown, "postgres://h/twinhub");
-        for (url, file) in [
-            ("sqlite:a.db", Some("a.db")),
-            ("sqlite:/x/a.db?mode=rwc", Some("/x/a.db")),
-            ("sqlite:///50%25%20off/a.db?mode=rw", Some("/50% off/a.db")),
-            ("postgres://h/twinhub", None),
-        ] {
-            assert_eq!(Database::Url(url.into()).file(), file.map(PathBuf::from), "{url}");
-        }
     }
 
     #[test]

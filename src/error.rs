@@ -114,6 +114,12 @@ pub enum ApiError {
     /// A page of another site loads this, and the request carries no `Origin`.
     #[error("requests from pages of other sites are refused unless the option `cors` lists their origin")]
     CrossSite,
+    /// A browser polls for a device, and does not tell for which page.
+    #[error(
+        "a browser takes no commands for a device unless it tells for which page, which over plain http it does at \
+         localhost only: a device is to send another `User-Agent` than a browser's"
+    )]
+    UntoldPage,
     /// The `Host` header, or the request's target, names another host.
     #[error("`{0}` is not a host name of this hub: use its address, or add the name to the option `hosts`")]
     Host(String),
@@ -283,6 +289,7 @@ impl ApiError {
             Self::TokenTaken => (StatusCode::CONFLICT, "auth_token_taken"),
             Self::Origin(_) => (StatusCode::FORBIDDEN, "origin_not_allowed"),
             Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
+            Self::UntoldPage => (StatusCode::FORBIDDEN, "page_not_told"),
             Self::Host(_) => (StatusCode::MISDIRECTED_REQUEST, "host_not_allowed"),
             Self::RepeatedHeader(_) => (StatusCode::BAD_REQUEST, "repeated_header"),
             Self::ContentEncoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding"),

@@ -2,11 +2,9 @@
 //! restart, and what is wrong.
 //!
 //! Flags and the environment of a process never change, so what can have changed is the configuration file, the rule
-//! files, and nothing else. A file that is wrong changes nothing.
+//! files, and nothing else. A file that is wrong changes nothing. What counts is what holds: `168h` in the place of `7d`
+//! changes nothing, and neither does a key that a flag or the environment overrides.
 
-use std::path::PathBuf;
-
-use toml::Table;
 use tracing::{error, info, warn};
 use twinhub_actors::automation::files;
 
@@ -15,103 +13,102 @@ use crate::startup::Running;
 use crate::telemetry;
 
 /// Keys that hold at once. Others wait for a restart.
-const AT_ONCE: [&str; 7] = [
+const AT_ONCE: [&str; 13] = [
+    "body-limit",
+    "cors",
+    "firmware-limit",
+    "hosts",
+    "import-limit",
     "keep-readings",
     "keep-runs",
     "log",
+    PAYLOAD_LIMIT,
     "retention",
     "unknown-devices",
     "webhook-allow",
     "webhook-private-redirects",
 ];
+/// It holds at once as far as packets may be long, which is fixed at the start.
+const PAYLOAD_LIMIT: &str = "mqtt-payload-limit";
 
 /// Reads anew what can be.
 pub struct Reload {
     /// What was given on the command line and in the environment.
     given: Options,
-    /// The file as it was when it was last taken over.
-    file: Table,
-    rules: Option<PathBuf>,
+    /// What the hub was started with: of the keys that wait for a restart this holds.
+    started: Config,
+    /// What was last taken over: of the keys that hold at once this holds.
+    held: Config,
 }
 
 impl Reload {
     /// For the hub that is started with `given`, which came to `config`.
-    ///
-    /// # Errors
-    /// The configuration file, which was there before, cannot be read.
-    pub fn new(given: Options, config: &Config) -> Result<Self, ConfigError> {
-        let file = config::file_table(given.config.as_deref())?;
-        Ok(Self { given, file, rules: config.rules.clone() })
+    #[must_use]
+    pub fn new(given: Options, config: Config) -> Self {
+        Self { given, started: config.clone(), held: config }
     }
 
     /// Does it.
     pub async fn reload(&mut self, running: &Running) {
         match self.read() {
-            Ok((config, file)) => self.take_over(running, &config, file),
+            Ok((config, overridden)) => self.take_over(running, config, &overridden),
             Err(error) => error!(%error, "configuration not reloaded, what held before still does"),
         }
-        let hub = &running.hub;
-        if let Some(folder) = &self.rules {
-            files::load(folder, &hub.settings.secrets, &hub.automation, false).await;
-            let broken = hub.counters.broken_rules.list();
-            if broken.is_empty() {
-                info!(folder = %folder.display(), "rule files reloaded");
-            } else {
-                warn!(folder = %folder.display(), first = %broken[0], files = broken.len(),
-                    "rule files reloaded, but for those that are wrong: of them what ran before goes on");
-            }
-        }
+        self.reload_rules(running).await;
     }
 
-    fn read(&self) -> Result<(Config, Table), ConfigError> {
+    /// What holds by the file as it is now, and the keys in it that do not count.
+    fn read(&self) -> Result<(Config, Vec<String>), ConfigError> {
         let file = config::file_table(self.given.config.as_deref())?;
-        Ok((Config::resolve(self.given.clone())?, file))
+        Ok((Config::resolve(self.given.clone())?, self.given.override_in(&file)))
     }
 
-    fn take_over(&mut self, running: &Running, config: &Config, file: Table) {
-        let changed = changed(&self.file, &file);
-        let (mut at_once, later): (Vec<_>, Vec<_>) =
-            changed.into_iter().partition(|key| AT_ONCE.contains(&key.as_str()));
+    fn take_over(&mut self, running: &Running, mut config: Config, overridden: &[String]) {
+        let is_at_once = |key: &String| AT_ONCE.contains(&key.as_str());
+        let mut at_once = self.held.differs_in(&config);
+        at_once.retain(is_at_once);
+        let mut later = self.started.differs_in(&config);
+        later.retain(|key| !is_at_once(key));
         if at_once.iter().any(|key| key == "log")
             && let Err(error) = telemetry::change(&config.log)
         {
             warn!(%error, "the log's filter stays as it was");
             at_once.retain(|key| key != "log");
+            config.log = self.held.log.clone();
         }
-        running.change(config);
+        running.change(&config);
+        if config.mqtt_payload_limit > running.largest_payload {
+            at_once.retain(|key| key != PAYLOAD_LIMIT);
+            later.push(PAYLOAD_LIMIT.into());
+            warn!(
+                limit = config.mqtt_payload_limit,
+                until_then = running.largest_payload,
+                "payloads as large as the new limit are taken after a restart"
+            );
+        }
         let list = |keys: &[String]| if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
-        info!(changed = %list(&at_once), needs_restart = %list(&later), "configuration reloaded");
-        // What waits for a restart is told of again with the next reload.
-        for key in &at_once {
-            match file.get(key) {
-                Some(value) => drop(self.file.insert(key.clone(), value.clone())),
-                None => drop(self.file.remove(key)),
-            }
+        info!(changed = %list(&at_once), needs_restart = %list(&later), overridden = %list(overridden),
+            "configuration reloaded");
+        if self.started.rules.is_none()
+            && let Some(folder) = &config.rules
+        {
+            warn!(folder = %folder.display(), "a rules folder that was not there at the start is read after a restart");
         }
+        self.held = config;
     }
-}
 
-/// The keys whose values differ, in order.
-fn changed(before: &Table, now: &Table) -> Vec<String> {
-    let keys = before.keys().chain(now.keys());
-    let mut keys: Vec<String> = keys.filter(|key| before.get(*key) != now.get(*key)).cloned().collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tells_which_keys_differ() {
-        let table = |text: &str| text.parse::<Table>().unwrap();
-        let (before, now) = (
-            table("log = 'info'\nretention = '7d'\ncors = ['a']"),
-            table("log = 'debug'\ncors = ['a']\nrules = 'r'"),
-        );
-        assert_eq!(changed(&before, &now), ["log", "retention", "rules"]);
-        assert!(changed(&before, &before).is_empty());
+    async fn reload_rules(&self, running: &Running) {
+        let Some(folder) = &self.started.rules else { return };
+        let hub = &running.hub;
+        if !files::load(folder, &hub.settings.secrets, &hub.automation, false).await {
+            return; // it has said why
+        }
+        let broken = hub.counters.broken_rules.list();
+        if broken.is_empty() {
+            info!(folder = %folder.display(), "rule files reloaded");
+        } else {
+            warn!(folder = %folder.display(), first = %broken[0], files = broken.len(),
+                "rule files reloaded, but for those that are wrong: of them what ran before goes on");
+        }
     }
 }

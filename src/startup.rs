@@ -7,7 +7,7 @@ pub mod lock;
 pub mod private;
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ use crate::api::token::Tokens;
 use crate::config::{self, Config, Limit, Mqtt};
 use crate::startup::key::KeyError;
 use crate::startup::lock::{LockError, Locks};
-use crate::web::{self, Hosts, ServerInfo, WebSettings, WebState};
+use crate::web::{self, Policy, ServerInfo, WebSettings, WebState};
 
 /// Builds what runs.
 pub struct Application;
@@ -49,6 +49,8 @@ pub struct Running {
     pub(crate) link: Arc<dyn Link>,
     pub(crate) web: Data<WebState>,
     pub(crate) server: ServerHandle,
+    /// No packet of MQTT can bring more bytes than this until the next start.
+    pub(crate) largest_payload: usize,
     data_dir: PathBuf,
     /// Held to the end: no other hub may use the same data meanwhile.
     #[expect(dead_code, reason = "held for its drop")]
@@ -73,8 +75,8 @@ pub enum StartError {
     Store { database: String, source: StoreError },
     #[error(
         "cannot listen for MQTT on {address}: another program, a broker such as Mosquitto perhaps, listens there: use \
-         that broker with --mqtt mqtt://{address}, or give the one in here another port with --mqtt-listen {}",
-        next_port(*address)
+         that broker with --mqtt mqtt://{}, or give the one in here another port with --mqtt-listen {}",
+        called(*address), next_port(*address)
     )]
     MqttTaken { address: SocketAddr },
     #[error(transparent)]
@@ -97,6 +99,16 @@ impl StartError {
             error => Self::Broker(error),
         }
     }
+}
+
+/// How this machine calls what listens on `address`: what listens everywhere is at loopback too.
+fn called(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// An address that may be free where this one is taken.
@@ -142,16 +154,6 @@ impl Application {
         hub.confine_webhooks(reach(&config, &listeners));
         hub.connect(Arc::clone(&link));
 
-        let web_settings = WebSettings {
-            cors_origins: config.cors.clone(),
-            hosts: hosts(&config),
-            most_connections: shares.http,
-            body_limit: config.body_limit,
-            firmware: Folder::new(config.data_dir.join("firmware"), config.firmware_limit),
-            import_limit: config.import_limit,
-            tokens: Tokens::new(seal),
-            ..WebSettings::default()
-        };
         let info = ServerInfo {
             version: env!("CARGO_PKG_VERSION"),
             started_at,
@@ -160,6 +162,13 @@ impl Application {
             mqtt_port: port,
             http: http.to_string(),
             public_url: config.public_url.clone().unwrap_or_else(|| reachable(http)),
+        };
+        let web_settings = WebSettings {
+            policy: Policy::of(&config, &info.public_url),
+            most_connections: shares.http,
+            firmware: Folder::new(config.data_dir.join("firmware")),
+            tokens: Tokens::new(seal),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
         };
         if let Err(error) = firmware::tidy(&hub, &web_settings.firmware).await {
             warn!(%error, "could not look for what broken uploads have left");
@@ -171,16 +180,30 @@ impl Application {
 
         let mqtt = listens.map(tracing::field::display);
         info!(%http, mqtt, version = env!("CARGO_PKG_VERSION"), "serving");
+        let largest_payload = largest_payload(&config);
         let data_dir = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
-        Ok(Running { http, mqtt: listens, hub, link, web, server: handle, data_dir, locks, store })
+        Ok(Running {
+            http,
+            mqtt: listens,
+            hub,
+            link,
+            web,
+            server: handle,
+            largest_payload,
+            data_dir,
+            locks,
+            store,
+        })
     }
 }
 
 impl Running {
     /// Lets hold what of `config` can change while the hub runs.
     pub(crate) fn change(&self, config: &Config) {
-        let Self { hub, store, http, mqtt, .. } = self;
+        let Self { hub, store, http, mqtt, web, .. } = self;
         hub.door.treat_unknown(unknown_devices(config));
+        hub.door.limit_payloads(config.mqtt_payload_limit.min(self.largest_payload));
+        web.change(Policy::of(config, &web.info.public_url));
         store.keep(Keeping {
             journal: config.retention,
             readings: config.keep_readings,
@@ -225,7 +248,8 @@ async fn connect(
     store: Arc<SqlStore>,
     most_clients: usize,
 ) -> Result<Connected, StartError> {
-    let intake = hub.door.clone().with_largest_payload(config.mqtt_payload_limit);
+    let intake = hub.door.clone();
+    intake.limit_payloads(config.mqtt_payload_limit);
     match &config.mqtt {
         Mqtt::Embedded => {
             let settings = BrokerSettings { most_clients, ..broker_settings(config) };
@@ -264,10 +288,10 @@ fn broker_settings(config: &Config) -> BrokerSettings {
     }
 }
 
-/// The host names of this hub.
-fn hosts(config: &Config) -> Hosts {
-    let machine = gethostname::gethostname();
-    Hosts::new(&machine.to_string_lossy(), config.public_url.as_deref(), &config.hosts)
+/// Bytes of a payload that come through either link, which are started with this configuration: they take packets of
+/// twice the limit, so that the door can say what was too large.
+fn largest_payload(config: &Config) -> usize {
+    config.mqtt_payload_limit.saturating_mul(2)
 }
 
 /// Where devices find what listens on `address`. One that listens everywhere is found by the address that this
@@ -335,4 +359,23 @@ fn settings(config: &Config) -> Settings {
         None => {}
     }
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_comes_with_addresses_that_can_be_used() {
+        let check = |address: &str, broker: &str, other: &str| {
+            let told = StartError::MqttTaken { address: address.parse().unwrap() }.to_string();
+            assert!(told.contains(&format!("cannot listen for MQTT on {address}: ")), "{told}");
+            assert!(told.contains(&format!("--mqtt mqtt://{broker}, or")), "{told}");
+            assert!(told.ends_with(&format!("--mqtt-listen {other}")), "{told}");
+        };
+        check("127.0.0.1:1883", "127.0.0.1:1883", "127.0.0.1:1884");
+        check("0.0.0.0:1883", "127.0.0.1:1883", "0.0.0.0:1884");
+        check("[::]:1883", "[::1]:1883", "[::]:1884");
+        check("192.168.1.5:65535", "192.168.1.5:65535", "192.168.1.5:1884");
+    }
 }

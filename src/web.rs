@@ -4,11 +4,13 @@ mod connections;
 mod guard;
 mod hosts;
 mod origin;
+mod policy;
+mod sending;
 mod stream;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix_cors::Cors;
@@ -18,9 +20,9 @@ use actix_http::{HttpServiceBuilder, Protocol};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::dev::{AppConfig, Extensions};
-use actix_web::middleware::{Condition, from_fn};
+use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
-use actix_web::web::{Data, PayloadConfig, ServiceConfig};
+use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, web};
 use tokio::sync::watch;
 use tracing::debug;
@@ -29,15 +31,15 @@ use twinhub_actors::counters::get;
 use twinhub_actors::domain::Timestamp;
 use twinhub_actors::mqtt::Link;
 
-pub use connections::{Connections, Session};
+pub use connections::{HttpConnections, LiveSession};
 pub use hosts::Hosts;
-pub use origin::Origins;
+pub use origin::{Origins, check_poll};
+pub use policy::Policy;
 
-use self::stream::Stream;
+use self::stream::CuttableStream;
 use crate::api::firmware::Folder;
 use crate::api::token::{Giving, Tokens};
-use crate::api::turns::Turns;
-use crate::config::WebOrigin;
+use crate::api::turns::SearchTurns;
 use crate::{api, dashboard, dialects, error, ws};
 
 /// A client that takes longer than this to send a request's head is cut off.
@@ -56,18 +58,12 @@ const STOP_WITHIN_SECONDS: u64 = 2;
 /// What of the web server can be set.
 #[derive(Clone, Debug)]
 pub struct WebSettings {
-    /// Origins besides our own that may use the API from a browser: `http://localhost:5173`, or `*`.
-    pub cors_origins: Vec<WebOrigin>,
-    /// The host names of this hub.
-    pub hosts: Hosts,
+    /// What is let in at first.
+    pub policy: Policy,
     /// The limit of connections at once.
     pub most_connections: usize,
-    /// Bytes that a request's body has at most.
-    pub body_limit: usize,
-    /// Where firmware images lie, and how large one may be.
+    /// Where firmware images lie.
     pub firmware: Folder,
-    /// The same of an import's, which is read as it comes.
-    pub import_limit: usize,
     /// What devices' tokens are known by.
     pub tokens: Tokens,
     /// Threads that serve requests.
@@ -95,29 +91,15 @@ pub struct WebState {
     pub hub: Arc<Hub>,
     pub link: Arc<dyn Link>,
     pub info: ServerInfo,
-    pub origins: Origins,
-    pub hosts: Hosts,
-    pub connections: Arc<Connections>,
-    pub body_limit: usize,
+    pub connections: Arc<HttpConnections>,
     pub firmware: Folder,
-    pub import_limit: usize,
     /// Whose search goes on.
-    pub turns: Turns,
+    pub turns: SearchTurns,
     /// Tokens that devices are being given.
     pub giving: Giving,
     pub tokens: Tokens,
+    policy: RwLock<Arc<Policy>>,
     closing: watch::Sender<bool>,
-}
-
-impl Default for WebSettings {
-    fn default() -> Self {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let firmware = Folder::new("data/firmware".into(), 512_000_000);
-        let (body_limit, import_limit) = (1024 * 1024, 256 << 20);
-        let (cors_origins, hosts, most_connections) = (Vec::new(), Hosts::default(), 1_024);
-        let tokens = Tokens::default();
-        Self { cors_origins, hosts, most_connections, body_limit, firmware, import_limit, tokens, workers }
-    }
 }
 
 impl WebState {
@@ -127,18 +109,26 @@ impl WebState {
         Data::new(Self {
             hub,
             link,
-            origins: Origins::new(&settings.cors_origins, Some(&info.public_url)),
-            hosts: settings.hosts.clone(),
-            connections: Connections::new(settings.most_connections),
+            connections: HttpConnections::new(settings.most_connections),
             info,
-            body_limit: settings.body_limit,
             firmware: settings.firmware.clone(),
-            import_limit: settings.import_limit,
-            turns: Turns::default(),
+            turns: SearchTurns::default(),
             giving: Giving::default(),
             tokens: settings.tokens.clone(),
+            policy: RwLock::new(Arc::new(settings.policy.clone())),
             closing: watch::Sender::new(false),
         })
+    }
+
+    /// What is let in now.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Lets in what `policy` says from now on. Requests and sessions that are in already stay.
+    pub fn change(&self, policy: Policy) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
 
     /// Ends WebSocket sessions, with 1001 and a reason, and event streams. Requests are still served.
@@ -162,7 +152,6 @@ impl WebState {
 /// All routes, over `state`.
 pub fn configure(config: &mut ServiceConfig, state: Data<WebState>) {
     config
-        .app_data(PayloadConfig::new(state.body_limit))
         .app_data(state)
         .service(api::resource("/api/ws", "GET").route(web::get().to(ws::open)))
         .configure(api::configure)
@@ -188,16 +177,15 @@ pub fn serve(
         .shutdown_timeout(STOP_WITHIN_SECONDS)
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
-    actix_web::rt::spawn(Connections::watch(Arc::downgrade(&state.connections)));
-    let (state, origins) = (state.clone(), settings.cors_origins.clone());
+    actix_web::rt::spawn(HttpConnections::watch(Arc::downgrade(&state.connections)));
+    let state = state.clone();
     // What `actix_web::HttpServer` does, over our own stream type, which it does not take.
     let server = builder.listen("twinhub-http", listener, move || {
         let (state, stopping) = (state.clone(), stopping.clone());
         let (entered, ended) = (Arc::clone(&state.connections), Arc::clone(&state.connections));
-        // Without a word about origins answers say nothing: a browser then lets our own pages in, alone.
         let app = App::new()
             .wrap(from_fn(guard::inner))
-            .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
+            .wrap(cors(state.clone()))
             .wrap(from_fn(guard::outer))
             .configure(move |config| configure(config, state))
             .into_factory()
@@ -211,13 +199,14 @@ pub fn serve(
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            .on_connect_ext(|stream: &Stream, data: &mut Extensions| {
+            .on_connect_ext(|stream: &CuttableStream, data: &mut Extensions| {
                 data.insert(Arc::clone(&stream.place.connection));
             })
             .finish::<_, BoxBody>(map_config(app, |()| AppConfig::default()));
         fn_service(move |socket: TcpStream| {
             let peer = socket.peer_addr().ok();
-            let stream = Stream::new(prepare(socket), entered.enter());
+            let place = entered.enter(peer.map(|peer| peer.ip()));
+            let stream = CuttableStream::new(prepare(socket), place);
             async move { Ok::<_, DispatchError>((stream, Protocol::Http1, peer)) }
         })
         .and_then(http)
@@ -234,14 +223,14 @@ fn prepare(socket: TcpStream) -> TcpStream {
     socket
 }
 
-fn cors(origins: &[WebOrigin]) -> Cors {
-    let mut cors = Cors::default().block_on_origin_mismatch(false);
-    for WebOrigin(origin) in origins {
-        // Answered as `*`, and not by the origin, browsers never send credentials.
-        cors =
-            if origin == "*" { cors.allow_any_origin().send_wildcard() } else { cors.allowed_origin(origin) };
-    }
-    cors.allowed_methods(METHODS)
+/// Tells browsers which pages may read answers. Where no origin is listed those are our own alone.
+fn cors(state: Data<WebState>) -> Cors {
+    Cors::default()
+        .block_on_origin_mismatch(false)
+        .allowed_origin_fn(move |origin, _| {
+            origin.to_str().is_ok_and(|origin| state.policy().origins.listed(origin))
+        })
+        .allowed_methods(METHODS)
         .allow_any_header()
         .expose_headers(["ETag", "Link", "Location", "X-Total-Count", "X-Warnings"])
         .max_age(3600)

@@ -2,7 +2,7 @@
 //! bounds what is in flight, keeps what cannot be read, and tries again what was lost on its way.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
@@ -55,13 +55,13 @@ pub enum UnknownDevices {
 #[derive(Clone)]
 pub struct Door(Arc<Inner>);
 
-#[derive(Clone)]
 struct Inner {
     house: House,
     room: Arc<Semaphore>,
-    /// Devices that nobody has registered are refused. Shared by all that the door is handed to.
-    refuses_unknown: Arc<AtomicBool>,
-    largest_payload: usize,
+    /// Devices that nobody has registered are refused.
+    refuses_unknown: AtomicBool,
+    /// In bytes.
+    largest_payload: AtomicUsize,
 }
 
 /// What stands behind the door.
@@ -102,8 +102,8 @@ impl Door {
     #[must_use]
     pub fn new(house: House, unknown: UnknownDevices, most_in_flight: usize) -> Self {
         let room = Arc::new(Semaphore::new(most_in_flight));
-        let largest_payload = dialects::LARGEST_PAYLOAD;
-        let refuses_unknown = Arc::new(AtomicBool::new(unknown == UnknownDevices::Reject));
+        let largest_payload = AtomicUsize::new(dialects::LARGEST_PAYLOAD);
+        let refuses_unknown = AtomicBool::new(unknown == UnknownDevices::Reject);
         Self(Arc::new(Inner { house, room, refuses_unknown, largest_payload }))
     }
 
@@ -112,10 +112,9 @@ impl Door {
         self.0.refuses_unknown.store(unknown == UnknownDevices::Reject, Ordering::Relaxed);
     }
 
-    /// The same door, refusing payloads of more than `bytes`; 1 MiB unless this is called.
-    #[must_use]
-    pub fn with_largest_payload(self, bytes: usize) -> Self {
-        Self(Arc::new(Inner { largest_payload: bytes, ..Arc::unwrap_or_clone(self.0) }))
+    /// Payloads of more than `bytes` are refused from now on; 1 MiB unless this is called.
+    pub fn limit_payloads(&self, bytes: usize) {
+        self.0.largest_payload.store(bytes, Ordering::Relaxed);
     }
 
     /// Room for one more input, if there is any now.
@@ -182,7 +181,8 @@ impl Door {
 
     fn attempt(&self, mut attempt: Attempt) {
         let Arrived { topic, payload, .. } = &attempt.message;
-        match dialects::decode_within(self.0.largest_payload, topic, payload) {
+        let largest = self.0.largest_payload.load(Ordering::Relaxed);
+        match dialects::decode_within(largest, topic, payload) {
             Ok(Decoded { device, input, bad }) => {
                 attempt.bad = bad;
                 self.deliver(device, input, attempt);

@@ -4,9 +4,10 @@ use std::future::{Ready, ready};
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::error::PayloadError as Broken;
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::http::header;
+use actix_web::web::{Bytes, BytesMut, Data, Path};
 use actix_web::{FromRequest, HttpRequest};
+use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use twinhub_actors::domain::alarm::AlarmId;
@@ -94,15 +95,32 @@ fn read(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> impl Future<Output = Result<Bytes, ApiError>> + use<> {
-    let limit = request.app_data::<Data<WebState>>().map_or(0, |state| state.body_limit);
-    let bytes = Bytes::from_request(request, payload);
+    let limit = request.app_data::<Data<WebState>>().map_or(0, |state| state.policy().body_limit);
+    let length = promised(request);
+    let payload = payload.take();
     async move {
-        let bytes = tokio::time::timeout(BODY_WITHIN, bytes).await.map_err(|_| ApiError::SlowBody)?;
-        bytes.map_err(|error| match error.as_error::<Broken>() {
-            Some(Broken::Overflow) => ApiError::TooLarge { limit },
-            _ => ApiError::Body(error.to_string()),
-        })
+        if length.is_some_and(|length| length > limit as u64) {
+            return Err(ApiError::TooLarge { limit });
+        }
+        tokio::time::timeout(BODY_WITHIN, gather(payload, limit)).await.map_err(|_| ApiError::SlowBody)?
     }
+}
+
+/// The length of the body as its `Content-Length` says.
+pub(super) fn promised(request: &HttpRequest) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn gather(mut payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = payload.next().await {
+        let piece = piece.map_err(|error| ApiError::Body(error.to_string()))?;
+        if bytes.len() + piece.len() > limit {
+            return Err(ApiError::TooLarge { limit });
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.freeze())
 }
 
 impl FromRequest for Device {

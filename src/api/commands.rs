@@ -19,7 +19,7 @@ use super::reply::{Document, array};
 use super::schema::commands::{CommandDetail, CommandItem, CommandListing};
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
-use crate::web::WebState;
+use crate::web::{self, WebState};
 
 const STATUSES: &str = "pending, sent, delivered, executed, failed, rejected, expired, timed_out, canceled or \
      superseded";
@@ -70,6 +70,7 @@ pub async fn list_commands(
         (status = 200, description = "A page of commands; with `wait` what the device is to do: `{id, type, \
             parameters, priority, expires_at, attempt}`", body = [CommandItem],
             headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+        (status = 403, description = "With `wait`: a browser asks, and does not tell for which page", body = Problem),
         (status = 404, description = "No such device", body = Problem),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
@@ -81,6 +82,7 @@ pub async fn list_device_commands(
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     if params.has("wait") {
+        web::check_poll(&request)?;
         return poll::wait_for_commands(&state, device, params).await;
     }
     let number = find(&state, &device).await?.number;

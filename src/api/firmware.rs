@@ -19,6 +19,7 @@ use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::firmware::{AddImage, FindImage, ListImages, RemoveImage};
 use twinhub_actors::post::post;
 use utoipa::OpenApi;
+use uuid::Uuid;
 
 pub use file::Folder;
 #[cfg(test)]
@@ -198,6 +199,13 @@ pub(super) fn url(image: &Image, state: &WebState) -> Box<str> {
         return format!("{}/api/firmware/{}/file", state.info.public_url, image.id).into();
     }
     image.url.clone()
+}
+
+/// Is this the name of a file that the hub makes in the folder of images?
+#[must_use]
+pub fn is_file_name(name: &str) -> bool {
+    let id = name.strip_prefix(upload::UNFINISHED).unwrap_or(name);
+    Uuid::try_parse(id).is_ok_and(|uuid| uuid.to_string() == id)
 }
 
 fn new_id() -> Box<str> {

@@ -36,6 +36,7 @@ mod reply;
 mod schedule;
 mod schema;
 mod status;
+mod steady;
 mod templates;
 pub mod token;
 pub(crate) mod turns;

@@ -19,24 +19,24 @@ const MANY: usize = 256;
 
 /// Who has a turn, by address.
 #[derive(Debug, Default)]
-pub struct Turns(Mutex<HashMap<IpAddr, Weak<Semaphore>>>);
+pub struct SearchTurns(Mutex<HashMap<IpAddr, Weak<Semaphore>>>);
 
 /// A turn, until this is dropped.
 #[derive(Debug)]
-pub struct Turn {
+pub struct SearchTurn {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Turns {
+impl SearchTurns {
     /// Waits for the turn of whoever sends this request.
     ///
     /// # Errors
     /// Others from the same address take all the time there is.
-    pub async fn take(&self, request: &HttpRequest) -> Result<Turn, ApiError> {
-        let Some(address) = request.peer_addr() else { return Ok(Turn { _permit: None }) };
+    pub async fn take(&self, request: &HttpRequest) -> Result<SearchTurn, ApiError> {
+        let Some(address) = request.peer_addr() else { return Ok(SearchTurn { _permit: None }) };
         let turn = self.of(address.ip()).acquire_owned();
         match tokio::time::timeout(LONGEST, turn).await {
-            Ok(permit) => Ok(Turn { _permit: permit.ok() }), // it is never closed
+            Ok(permit) => Ok(SearchTurn { _permit: permit.ok() }), // it is never closed
             Err(_) => {
                 Err(HubError::Unavailable("searches from this address take all the time there is").into())
             }
@@ -69,7 +69,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn one_address_waits_for_itself_alone() {
-        let turns = Turns::default();
+        let turns = SearchTurns::default();
         let first = turns.take(&request("10.0.0.1:1")).await.unwrap();
         let again = request("10.0.0.1:2");
         let mut again = std::pin::pin!(turns.take(&again));
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn addresses_that_wait_for_nothing_are_forgotten() {
-        let turns = Turns::default();
+        let turns = SearchTurns::default();
         for n in 0..2_000_u32 {
             turns.of(IpAddr::from(n.to_be_bytes()));
         }

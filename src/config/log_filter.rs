@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
-use strsim::jaro_winkler;
+use twinhub_actors::domain::rules::file::nearest;
 
 /// A filter that means something.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -15,8 +15,6 @@ pub struct LogFilter(String);
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Our own parts. Others (`sqlx`, `actix_web`) may be named too.
 const OURS: [&str; 3] = ["twinhub", "twinhub_actors", "twinhub_migrations"];
-/// Words this alike are meant to be the same.
-const ALIKE: f64 = 0.8;
 
 impl LogFilter {
     /// As the library reads it.
@@ -92,7 +90,7 @@ fn check(part: &str) -> Result<(), String> {
     if target.is_empty() || !name.chars().all(is_name) {
         return Err(format!("`{target}` in `{part}` is no part of a program: expected {}", expected()));
     }
-    match nearest(name, &OURS) {
+    match nearest(name, OURS.into_iter()) {
         Some(ours) if ours != name => {
             Err(format!("`{name}` in `{part}` is no part of twinhub, did you mean `{ours}`?"))
         }
@@ -106,15 +104,8 @@ fn is_level(word: &str) -> bool {
 
 fn no_level(word: &str, part: &str) -> String {
     let place = if word == part { String::new() } else { format!(" in `{part}`") };
-    let hint = nearest(&word.to_lowercase(), &LEVELS).map(|level| format!(", did you mean `{level}`?"));
+    let hint = nearest(word, LEVELS.into_iter()).map(|level| format!(", did you mean `{level}`?"));
     format!("`{word}`{place} is no level: expected {}{}", expected(), hint.unwrap_or_default())
-}
-
-/// The word that is most like this one, if any is.
-fn nearest(word: &str, words: &[&'static str]) -> Option<&'static str> {
-    let alike = |known: &&'static str| jaro_winkler(word, known);
-    let best = words.iter().copied().max_by(|one, other| alike(one).total_cmp(&alike(other)))?;
-    (alike(&best) >= ALIKE).then_some(best)
 }
 
 #[cfg(test)]
@@ -131,6 +122,7 @@ mod tests {
             ("twinhub_actors::mqtt::broker=trace", "twinhub_actors::mqtt::broker=trace"),
             ("warn,sqlx=debug,actix_web=info,", "warn,sqlx=debug,actix_web=info"),
             ("twinhub[request{id=1,path=2}]=debug", "twinhub[request{id=1,path=2}]=debug"),
+            ("sea_orm=warn,tokio=info,mqtt5=warn", "sea_orm=warn,tokio=info,mqtt5=warn"),
         ] {
             assert_eq!(text.parse(), Ok(LogFilter(read.into())), "{text}");
         }

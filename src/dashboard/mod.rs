@@ -25,8 +25,6 @@ pub fn configure(config: &mut ServiceConfig) {
             HttpResponse::Ok()
                 .content_type(content_type)
                 .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
-                .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-                .insert_header((header::REFERRER_POLICY, "no-referrer"))
                 .insert_header((header::CACHE_CONTROL, "no-cache"))
                 .body(text)
         })));

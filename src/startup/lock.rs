@@ -151,6 +151,13 @@ mod tests {
     }
 
     #[test]
+    fn a_database_in_memory_has_no_lock() {
+        for url in ["sqlite::memory:", "sqlite://x?mode=memory"] {
+            assert!(Locks::of_database(&Database::Url(url.into())).unwrap().held.is_empty(), "{url}");
+        }
+    }
+
+    #[test]
     fn a_database_is_locked_whatever_path_leads_to_it() {
         let dir = tempfile::tempdir().unwrap();
         let folder = |name: &str| {

@@ -1,4 +1,4 @@
-//! What the hub keeps is its owner's alone: its folder is 0700 and its files are 0600.
+//! What the hub keeps is its owner's alone: nobody else may read its folder and its files, or write to them.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Mode;
 use tracing::{info, warn};
 
+use crate::api::firmware;
 use crate::config::Database;
 
-const FOLDER: u32 = 0o700;
-const FILE: u32 = 0o600;
-/// Everything in a data folder that is ours, but for the parts of a database.
-const OURS: [&str; 7] =
-    ["firmware", "instance", "instance.new", "lock", "lost+found", "secret.key", "secret.key.new"];
+/// The files in a data folder that are ours, but for the parts of a database.
+const OURS: [&str; 5] = ["instance", "instance.new", "lock", "secret.key", "secret.key.new"];
+/// The folder of firmware images in it.
+const IMAGES: &str = "firmware";
+/// A file system's own folder, where one is mounted as the data folder. It says nothing of what else is there.
+const LOST: &str = "lost+found";
 /// What a database's file is followed by in the names of its parts.
 const PARTS: [&str; 5] = ["", "-wal", "-shm", "-journal", ".lock"];
 
@@ -25,20 +27,24 @@ pub fn from_now_on() {
 }
 
 /// Takes from others what an earlier version, or somebody's hand, has let them read. Of a folder that holds other
-/// things too only our own files.
+/// things too only our own files. What the owner may do with a file stays as it is.
 pub fn tighten(data_dir: &Path, database: &Database) {
     let mut paths = Vec::new();
     let database = database.file();
     let names: Vec<String> = database.iter().flat_map(|file| parts(file)).collect();
+    let is_ours = |name: &str| {
+        OURS.contains(&name) || name.starts_with("twinhub.db") || names.iter().any(|part| part == name)
+    };
+    let images = data_dir.join(IMAGES);
     let mut foreign = Vec::new();
-    for entry in fs::read_dir(data_dir).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if OURS.contains(&name.as_str()) || name.starts_with("twinhub.db") || names.contains(&name) {
-            collect(&entry.path(), &mut paths);
-        } else {
-            foreign.push(name);
+    if fs::symlink_metadata(&images).is_ok_and(|kind| kind.is_dir()) {
+        foreign = collect(&images, firmware::is_file_name, &mut paths);
+        if foreign.is_empty() {
+            paths.push(images);
         }
     }
+    foreign.extend(collect(data_dir, is_ours, &mut paths));
+    foreign.retain(|name| !matches!(name.as_str(), IMAGES | LOST));
     if let Some(file) = &database {
         let folder = file.parent().unwrap_or(Path::new("."));
         paths.extend(parts(file).into_iter().map(|name| folder.join(name)).filter(|path| path.is_file()));
@@ -72,18 +78,19 @@ fn parts(file: &Path) -> Vec<String> {
     PARTS.iter().map(|part| format!("{name}{part}")).collect()
 }
 
-/// A file, or a folder with all that is in it. Links lead elsewhere and are left alone.
-fn collect(path: &Path, found: &mut Vec<PathBuf>) {
-    let Ok(kind) = fs::symlink_metadata(path) else { return };
-    if kind.is_symlink() {
-        return;
-    }
-    found.push(path.to_owned());
-    if kind.is_dir() {
-        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-            collect(&entry.path(), found);
+/// Finds the files of a folder that are ours, and gives the names of all else in it. Links lead elsewhere and are left
+/// alone.
+fn collect(folder: &Path, is_ours: impl Fn(&str) -> bool, found: &mut Vec<PathBuf>) -> Vec<String> {
+    let mut foreign = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match entry.file_type() {
+            Ok(kind) if kind.is_file() && is_ours(&name) => found.push(entry.path()),
+            Ok(kind) if kind.is_symlink() && is_ours(&name) => {}
+            _ => foreign.push(name),
         }
     }
+    foreign
 }
 
 fn is_open(path: &Path) -> bool {
@@ -91,8 +98,8 @@ fn is_open(path: &Path) -> bool {
 }
 
 fn close(path: &Path) -> io::Result<()> {
-    let mode = if path.is_dir() { FOLDER } else { FILE };
-    fs::set_permissions(path, Permissions::from_mode(mode))
+    let mode = fs::metadata(path)?.permissions().mode();
+    fs::set_permissions(path, Permissions::from_mode(mode & 0o7700))
 }
 
 #[cfg(test)]
@@ -115,11 +122,39 @@ mod tests {
     #[test]
     fn a_folder_of_ours_is_closed_with_all_that_is_in_it() {
         let dir = tempfile::tempdir().unwrap();
-        let names = ["twinhub.db", "twinhub.db-wal", "instance", "firmware/a.bin"];
+        let names = ["twinhub.db", "twinhub.db-wal", "instance", IMAGE];
         loose(dir.path(), &names);
         tighten(dir.path(), &Database::File(dir.path().join("twinhub.db")));
         assert_eq!(names.map(|name| mode(&dir.path().join(name))), [0o600; 4]);
         assert_eq!((mode(dir.path()), mode(&dir.path().join("firmware"))), (0o700, 0o700));
+    }
+
+    const IMAGE: &str = "firmware/019ab0c4-5d3e-7c11-8a3f-0123456789ab";
+
+    #[test]
+    fn a_folder_of_firmware_that_is_somebody_elses_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let unfinished = IMAGE.replace('/', "/.upload-");
+        let names = [IMAGE, &unfinished, "firmware/flash.sh", "firmware/src/a.c", "lost+found/x"];
+        loose(dir.path(), &names);
+        let script = dir.path().join("firmware/flash.sh");
+        fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(dir.path().join("firmware"), Permissions::from_mode(0o755)).unwrap();
+        tighten(dir.path(), &Database::File(dir.path().join("twinhub.db")));
+        let modes = names.map(|name| mode(&dir.path().join(name)));
+        assert_eq!(modes, [0o600, 0o600, 0o755, 0o644, 0o644]);
+        assert_eq!((mode(&dir.path().join("firmware")), mode(dir.path())), (0o755, 0o755));
+    }
+
+    #[test]
+    fn what_its_owner_may_do_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        loose(dir.path(), &["secret.key", "twinhub.db", "lost+found/x"]);
+        fs::set_permissions(dir.path().join("secret.key"), Permissions::from_mode(0o444)).unwrap();
+        tighten(dir.path(), &Database::File(dir.path().join("twinhub.db")));
+        let modes =
+            ["secret.key", "twinhub.db", ".", "lost+found/x"].map(|name| mode(&dir.path().join(name)));
+        assert_eq!(modes, [0o400, 0o600, 0o700, 0o644]);
     }
 
     #[test]

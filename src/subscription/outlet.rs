@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::info;
 
-use crate::web::Session;
+use crate::web::LiveSession;
 
 /// Who takes nothing for this long, while something waits for him, is gone.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
@@ -16,7 +16,7 @@ const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// stalls: so it is this end that notices, and it closes the connection itself.
 pub struct Outlet<T> {
     items: mpsc::Sender<T>,
-    session: Option<Session>,
+    session: Option<LiveSession>,
 }
 
 /// The subscriber is gone.
@@ -27,7 +27,7 @@ pub struct Gone;
 impl<T> Outlet<T> {
     /// An outlet with room for `room` items, over the connection of `session`.
     #[must_use]
-    pub fn new(room: usize, session: Option<Session>) -> (Self, mpsc::Receiver<T>) {
+    pub fn new(room: usize, session: Option<LiveSession>) -> (Self, mpsc::Receiver<T>) {
         let (items, receiver) = mpsc::channel(room);
         (Self { items, session }, receiver)
     }

@@ -5,8 +5,12 @@
 //! keep one for their next request open another. Connections that serve a request or a live session stay; live
 //! sessions are limited to seven eighths of `most`. A connection beyond `most` is answered 503, or, on the
 //! monitoring routes, served, and closed.
+//!
+//! One address has half of `most` at most, so that nobody shuts out all others by connections that are at work. Loopback
+//! has no such limit: a reverse proxy there stands for everybody.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Context;
@@ -24,12 +28,16 @@ use crate::error::ApiError;
 const QUIET_FOR: Duration = Duration::from_secs(5);
 /// From `most` on, connections idle for this long are closed. On newer ones a request may be on its way.
 const QUIET_FOR_WHEN_FULL: Duration = Duration::from_secs(1);
+/// A response of whose bytes a client takes none for so long keeps its connection from being idle no longer, in ms.
+const STALLED_AFTER_MS: u64 = 30_000;
+/// Connections of one address beyond its share that are still accepted, to be answered 503.
+const ANSWERED_BEYOND_SHARE: usize = 16;
 /// How often idle connections are looked for, besides on each new connection.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The connections of a server.
 #[derive(Debug)]
-pub struct Connections {
+pub struct HttpConnections {
     most: usize,
     started: Instant,
     open: Mutex<Open>,
@@ -49,22 +57,30 @@ struct Counts {
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    connections: HashMap<u64, Arc<Connection>>,
+    connections: HashMap<u64, Arc<HttpConnection>>,
     /// How many of them were told to close and have not closed yet.
     leaving: usize,
+    /// How many of them each address has, those included that were told to close.
+    of_address: HashMap<IpAddr, usize>,
 }
 
 /// The shared state of one connection. Its socket belongs to its task alone.
-#[derive(Debug, Default)]
-pub struct Connection {
+#[derive(Debug)]
+pub struct HttpConnection {
+    /// Whose it is; none of loopback.
+    address: Option<IpAddr>,
+    /// The server's start.
+    started: Instant,
     cut: AtomicBool,
     /// It was closed to make room; guarded by the lock of [`Open`].
     leaving: AtomicBool,
-    /// It came when `most` connections were open.
+    /// It came when `most` connections were open, or half as many of its address.
     beyond: AtomicBool,
     /// Requests and live sessions in progress.
     working: AtomicU32,
-    /// When it became idle, in ms since the server's start.
+    /// Responses on their way.
+    sending: AtomicU32,
+    /// When it last sent something, or ended a request, in ms since the server's start.
     quiet_since: AtomicU64,
     task: AtomicWaker,
 }
@@ -72,27 +88,30 @@ pub struct Connection {
 /// A connection's place among them, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    connections: Arc<Connections>,
+    connections: Arc<HttpConnections>,
     key: u64,
-    pub(super) connection: Arc<Connection>,
+    pub(super) connection: Arc<HttpConnection>,
 }
 
 /// A request in progress, until this is dropped.
-pub(super) struct Working<'a>(&'a Connection);
+pub(super) struct Working<'a>(&'a HttpConnection);
+
+/// A response on its way, until this is dropped.
+pub(super) struct Sending(Arc<HttpConnection>);
 
 /// A live session on a connection, until it is dropped.
 #[derive(Debug)]
-pub struct Session {
-    connections: Arc<Connections>,
-    connection: Option<Arc<Connection>>,
+pub struct LiveSession {
+    connections: Arc<HttpConnections>,
+    connection: Option<Arc<HttpConnection>>,
 }
 
 /// The connection that a request came by; none in tests that have no server.
-pub(super) fn of(request: &HttpRequest) -> Option<Arc<Connection>> {
-    request.conn_data::<Arc<Connection>>().cloned()
+pub(super) fn of(request: &HttpRequest) -> Option<Arc<HttpConnection>> {
+    request.conn_data::<Arc<HttpConnection>>().cloned()
 }
 
-impl Connections {
+impl HttpConnections {
     /// None yet, and `most` at once.
     #[must_use]
     pub fn new(most: usize) -> Arc<Self> {
@@ -139,7 +158,7 @@ impl Connections {
     ///
     /// # Errors
     /// The limit of live sessions is reached.
-    pub fn hold(self: &Arc<Self>, request: &HttpRequest) -> Result<Session, ApiError> {
+    pub fn hold(self: &Arc<Self>, request: &HttpRequest) -> Result<LiveSession, ApiError> {
         let most = self.most - self.most / 8;
         let one_more = |held: usize| (held < most).then_some(held + 1);
         if self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
@@ -149,7 +168,7 @@ impl Connections {
         if let Some(connection) = &connection {
             connection.working.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(Session { connections: Arc::clone(self), connection })
+        Ok(LiveSession { connections: Arc::clone(self), connection })
     }
 
     /// Counts a refusal, and gives its error.
@@ -158,16 +177,51 @@ impl Connections {
         ApiError::TooManyConnections
     }
 
-    /// Registers a new connection, and closes idle ones where it is crowded.
-    pub(super) fn enter(self: &Arc<Self>) -> Place {
-        let connection = Arc::new(Connection::default());
-        connection.quiet_since.store(self.now(), Ordering::Relaxed);
+    /// Registers a new connection from `address`, and closes idle ones where it is crowded.
+    pub(super) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Place {
+        let address = address.and_then(counted_as);
         let mut open = self.make_room();
-        connection.beyond.store(open.staying() >= self.most, Ordering::Relaxed);
+        let has_share = address.is_some_and(|address| self.has_share(&mut open, address));
+        let connection = Arc::new(HttpConnection::new(address, self.started));
+        connection.beyond.store(has_share || open.staying() >= self.most, Ordering::Relaxed);
         let key = open.next;
         open.next += 1;
         open.connections.insert(key, Arc::clone(&connection));
+        if let Some(address) = address {
+            let there = open.of_address.entry(address).or_default();
+            *there += 1;
+            if *there > self.share() + ANSWERED_BEYOND_SHARE {
+                self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                connection.cut();
+            }
+        }
         Place { connections: Arc::clone(self), key, connection }
+    }
+
+    /// How many connections one address has at most.
+    fn share(&self) -> usize {
+        self.most.div_ceil(2)
+    }
+
+    /// Has the address its share? Idle connections of its own are closed then.
+    fn has_share(&self, open: &mut Open, address: IpAddr) -> bool {
+        let share = self.share();
+        if open.of_address.get(&address).is_none_or(|there| *there < share) {
+            return false;
+        }
+        let is_its = |one: &HttpConnection| one.address == Some(address);
+        let staying = |open: &Open| {
+            open.connections
+                .values()
+                .filter(|one| is_its(one) && !one.leaving.load(Ordering::Relaxed))
+                .count()
+        };
+        if staying(open) < share {
+            return false;
+        }
+        let gone = open.close_quiet(is_its, QUIET_FOR_WHEN_FULL, (share / 16).max(1), self.now());
+        self.counts.closed_quiet.fetch_add(gone, Ordering::Relaxed);
+        staying(open) >= share
     }
 
     /// Counts and logs why a connection ended.
@@ -204,7 +258,7 @@ impl Connections {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        since(self.started)
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -225,16 +279,27 @@ impl Open {
             return 0;
         }
         let quiet_for = if there < most { QUIET_FOR } else { QUIET_FOR_WHEN_FULL };
+        // Several at a time, so that not every new connection has to look through all.
+        self.close_quiet(|_| true, quiet_for, (most / 16).max(1), now)
+    }
+
+    /// Closes up to `count` of those that were idle for the longest, and at least for `quiet_for`; how many.
+    fn close_quiet(
+        &mut self,
+        fits: impl Fn(&HttpConnection) -> bool,
+        quiet_for: Duration,
+        count: usize,
+        now: u64,
+    ) -> u64 {
         let quiet_for = u64::try_from(quiet_for.as_millis()).unwrap_or(u64::MAX);
         let mut quiet: Vec<_> = self
             .connections
             .values()
-            .filter(|one| !one.leaving.load(Ordering::Relaxed))
+            .filter(|one| !one.leaving.load(Ordering::Relaxed) && fits(one))
             .filter_map(|one| Some((one.quiet()?, one)))
             .filter(|(since, _)| now.saturating_sub(*since) >= quiet_for)
             .collect();
-        // Several at a time, so that not every new connection has to look through all.
-        let gone = quiet.len().min((most / 16).max(1));
+        let gone = quiet.len().min(count);
         quiet.sort_unstable_by_key(|(since, _)| *since);
         for (_, one) in &quiet[..gone] {
             one.leaving.store(true, Ordering::Relaxed);
@@ -245,7 +310,23 @@ impl Open {
     }
 }
 
-impl Connection {
+impl HttpConnection {
+    fn new(address: Option<IpAddr>, started: Instant) -> Self {
+        let connection = Self {
+            address,
+            started,
+            cut: AtomicBool::default(),
+            leaving: AtomicBool::default(),
+            beyond: AtomicBool::default(),
+            working: AtomicU32::default(),
+            sending: AtomicU32::default(),
+            quiet_since: AtomicU64::default(),
+            task: AtomicWaker::new(),
+        };
+        connection.spoke();
+        connection
+    }
+
     /// Closes the connection, wherever its task is.
     pub fn cut(&self) {
         self.cut.store(true, Ordering::Release);
@@ -258,7 +339,7 @@ impl Connection {
         self.cut.load(Ordering::Acquire)
     }
 
-    /// It came when `most` connections were open.
+    /// It came when `most` connections were open, or half as many of its address.
     pub(super) fn is_beyond(&self) -> bool {
         self.beyond.load(Ordering::Relaxed)
     }
@@ -269,16 +350,41 @@ impl Connection {
         Working(self)
     }
 
+    /// Begins to send a response.
+    pub(super) fn send(self: &Arc<Self>) -> Sending {
+        self.sending.fetch_add(1, Ordering::Relaxed);
+        Sending(Arc::clone(self))
+    }
+
+    /// Something happened on it, such as bytes sent to the client: it is idle from now on at the earliest.
+    pub(super) fn spoke(&self) {
+        self.quiet_since.store(since(self.started), Ordering::Relaxed);
+    }
+
     /// Since when it is idle; none while a request is in progress.
     fn quiet(&self) -> Option<u64> {
-        (self.working.load(Ordering::Relaxed) == 0).then(|| self.quiet_since.load(Ordering::Relaxed))
+        if self.working.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let patience = if self.sending.load(Ordering::Relaxed) > 0 { STALLED_AFTER_MS } else { 0 };
+        Some(self.quiet_since.load(Ordering::Relaxed).saturating_add(patience))
     }
 }
 
-impl Place {
-    /// Bytes were sent to the client: it is idle from now on at the earliest.
-    pub(super) fn spoke(&self) {
-        self.connection.quiet_since.store(self.connections.now(), Ordering::Relaxed);
+/// In ms.
+fn since(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whose connections are counted together: those of one address, or of one IPv6 network, as one host has it whole. None
+/// of loopback.
+fn counted_as(address: IpAddr) -> Option<IpAddr> {
+    match address.to_canonical() {
+        address if address.is_loopback() => None,
+        IpAddr::V6(address) if !address.is_unicast_link_local() => {
+            Some(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into())
+        }
+        address => Some(address),
     }
 }
 
@@ -286,6 +392,14 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.connections.lock();
         open.connections.remove(&self.key);
+        if let Some(address) = self.connection.address
+            && let Some(there) = open.of_address.get_mut(&address)
+        {
+            *there -= 1;
+            if *there == 0 {
+                open.of_address.remove(&address);
+            }
+        }
         if self.connection.leaving.load(Ordering::Relaxed) {
             open.leaving -= 1;
         }
@@ -294,11 +408,18 @@ impl Drop for Place {
 
 impl Drop for Working<'_> {
     fn drop(&mut self) {
+        self.0.spoke();
         self.0.working.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Session {
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.sending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl LiveSession {
     /// Closes the connection under whoever serves it.
     pub fn cut(&self) {
         if let Some(connection) = &self.connection {
@@ -307,7 +428,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for LiveSession {
     fn drop(&mut self) {
         self.connections.sessions.fetch_sub(1, Ordering::Relaxed);
         if let Some(connection) = &self.connection {
@@ -317,92 +438,4 @@ impl Drop for Session {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cut(places: &[Place]) -> Vec<usize> {
-        let is_cut = |place: &Place| place.connection.cut.load(Ordering::Relaxed);
-        (0..places.len()).filter(|&place| is_cut(&places[place])).collect()
-    }
-
-    fn beyond(places: &[Place]) -> usize {
-        places.iter().filter(|place| place.connection.is_beyond()).count()
-    }
-
-    /// `count` connections of which each has been quiet for as long as it is there, 1 s longer than the next.
-    fn entered(connections: &Arc<Connections>, count: usize) -> Vec<Place> {
-        let places: Vec<_> = (0..count).map(|_| connections.enter()).collect();
-        for (place, since) in places.iter().zip(0..) {
-            place.connection.quiet_since.store(since * 1_000, Ordering::Relaxed);
-        }
-        places
-    }
-
-    fn make_room(connections: &Connections, now: u64) -> u64 {
-        connections.lock().make_room(connections.most, now)
-    }
-
-    #[test]
-    fn while_there_is_room_nobody_has_to_go() {
-        let connections = Connections::new(16);
-        let places = entered(&connections, 11);
-        assert_eq!(make_room(&connections, 99_999), 0);
-        assert_eq!((cut(&places), beyond(&places)), (vec![], 0));
-        drop(places);
-        assert_eq!(connections.count(), 0);
-    }
-
-    #[test]
-    fn when_crowded_those_go_that_were_quiet_for_long() {
-        let connections = Connections::new(16);
-        let mut places = entered(&connections, 13);
-        assert_eq!(make_room(&connections, 4_999), 0);
-        assert_eq!(make_room(&connections, 5_999), 1);
-        assert_eq!(cut(&places), [0]);
-        assert_eq!(connections.count(), 13, "it is there until it has gone");
-        assert_eq!(make_room(&connections, 60_000), 1);
-        assert_eq!(make_room(&connections, 60_000), 0, "two are on their way out: it is not crowded then");
-        assert_eq!(cut(&places), [0, 1]);
-        places.drain(..2);
-        assert_eq!((connections.count(), connections.lock().leaving), (11, 0));
-    }
-
-    #[test]
-    fn when_full_the_longest_quiet_go_and_who_comes_has_room() {
-        let connections = Connections::new(32);
-        let mut places = entered(&connections, 32);
-        assert_eq!(make_room(&connections, 1_500), 1, "on the others a request may be on its way");
-        assert_eq!(cut(&places), [0]);
-        places.push(connections.enter());
-        assert_eq!(beyond(&places), 0);
-        assert_eq!(make_room(&connections, 60_000), 2, "several at a time");
-        assert_eq!(cut(&places), [0, 1, 32], "by how long they were quiet");
-    }
-
-    #[test]
-    fn connections_at_work_stay_and_who_comes_beyond_them_is_told() {
-        let connections = Connections::new(4);
-        let mut places = entered(&connections, 4);
-        let at_work: Vec<_> = places.iter().map(|place| Arc::clone(&place.connection)).collect();
-        let working: Vec<_> = at_work.iter().map(|connection| connection.work()).collect();
-        assert_eq!(make_room(&connections, 60_000), 0);
-        places.push(connections.enter());
-        assert_eq!(beyond(&places), 1);
-        places.pop();
-        drop(working);
-        assert_eq!(make_room(&connections, 60_000), 1, "they wait for their clients again");
-        places.push(connections.enter());
-        assert_eq!(beyond(&places), 0);
-    }
-
-    #[test]
-    fn sessions_leave_room_for_requests() {
-        let connections = Connections::new(16);
-        let request = actix_web::test::TestRequest::default().to_http_request();
-        let sessions: Vec<_> = (0..14).map(|_| connections.hold(&request).unwrap()).collect();
-        assert_eq!(connections.hold(&request).unwrap_err().code(), "too_many_connections");
-        assert_eq!(connections.refused(), 1);
-        drop(sessions);
-        assert!(connections.hold(&request).is_ok());
-    }
-}
+mod tests;

@@ -9,8 +9,9 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 
-use super::WebState;
 use super::connections;
+use super::sending::watched;
+use super::{Policy, WebState};
 use crate::error::ApiError;
 
 /// The content security policy of responses that are no page: nothing is run, loaded or framed.
@@ -27,16 +28,22 @@ pub(super) async fn outer(
     let of_docs = is_of_docs(request.path());
     let connection = connections::of(request.request());
     let working = connection.as_ref().map(|connection| connection.work());
-    let foreign = state(&request).and_then(|state| state.hosts.check(&request).err());
+    let policy = state(&request).map(|state| state.policy());
+    let foreign = policy.as_ref().and_then(|policy| policy.hosts.check(&request).err());
     let mut response = match foreign {
         Some(error) => refuse(request, &error),
         None => next.call(request).await?.map_into_boxed_body(),
     };
-    drop(working);
     complete(response.headers_mut(), of_docs);
-    if connection.is_some_and(|connection| connection.is_beyond()) {
+    if let Some(policy) = policy {
+        tell_origin(response.headers_mut(), &policy);
+    }
+    let Some(connection) = &connection else { return Ok(response) };
+    if connection.is_beyond() {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
+    let response = response.map_body(|_, body| watched(body, connection));
+    drop(working);
     Ok(response)
 }
 
@@ -53,7 +60,7 @@ pub(super) async fn inner(
 
 fn check(request: &ServiceRequest) -> Result<(), ApiError> {
     let Some(state) = state(request) else { return Ok(()) };
-    state.origins.check(request)?;
+    state.policy().origins.check(request)?;
     content_encoding(request.headers())?;
     let is_beyond = connections::of(request.request()).is_some_and(|connection| connection.is_beyond());
     // Monitoring must work above all while the hub is crowded.
@@ -93,6 +100,18 @@ fn complete(headers: &mut HeaderMap, of_docs: bool) {
     unless_said(header::REFERRER_POLICY, "same-origin");
     // The files of the docs are the program's: a browser asks whether they are the same still.
     unless_said(header::CACHE_CONTROL, if of_docs { "no-cache" } else { "no-store" });
+}
+
+/// Makes what the CORS middleware says what browsers are to hear: to an origin that `*` lets in `*`, which never comes with
+/// credentials, and to one that is not let in nothing.
+fn tell_origin(headers: &mut HeaderMap, policy: &Policy) {
+    let Some(told) = headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN) else {
+        headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+        return;
+    };
+    if told.to_str().is_ok_and(|origin| policy.origins.by_wildcard(origin)) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    }
 }
 
 fn is_of_docs(path: &str) -> bool {

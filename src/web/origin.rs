@@ -1,6 +1,11 @@
 //! Which web pages may send requests. Browsers let a page of any site send simple requests, load our routes as
 //! images and open WebSockets. Such a request is told by its `Origin`, or, without one, by `Sec-Fetch-Site`.
+//!
+//! Browsers send `Sec-Fetch-Site` to https and to loopback only. To `http://192.168.1.5:8080` an image of a foreign page
+//! is asked for with neither header, as a program would ask. It cannot read the answer, so most reads are harmless;
+//! the one that has an effect, a device's poll for commands, is refused to browsers then ([`check_poll`]).
 
+use actix_web::HttpRequest;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap};
@@ -13,7 +18,9 @@ use crate::error::ApiError;
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
     any: bool,
-    named: Vec<String>,
+    listed: Vec<String>,
+    /// That of the public address.
+    public: Option<String>,
 }
 
 /// The parts of a request that tell which page sent it.
@@ -36,11 +43,22 @@ impl Origins {
     #[must_use]
     pub fn new(origins: &[WebOrigin], public_url: Option<&str>) -> Self {
         let public = public_url.and_then(|url| url::Url::parse(url).ok());
-        let named = origins.iter().map(|WebOrigin(origin)| origin.clone());
         Self {
             any: origins.iter().any(|WebOrigin(origin)| origin == "*"),
-            named: named.chain(public.map(|url| url.origin().ascii_serialization())).collect(),
+            listed: origins.iter().map(|WebOrigin(origin)| origin.clone()).collect(),
+            public: public.map(|url| url.origin().ascii_serialization()),
         }
+    }
+
+    /// Was `origin` listed, by its name or by `*`?
+    #[must_use]
+    pub fn listed(&self, origin: &str) -> bool {
+        self.by_wildcard(origin) || self.listed.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
+    }
+
+    /// Was `origin` listed by `*`? Then it is told `*`, and not its name.
+    pub(super) fn by_wildcard(&self, origin: &str) -> bool {
+        self.any && origin != "null"
     }
 
     /// May a page of `origin` talk to us, whom it calls `host`?
@@ -48,8 +66,8 @@ impl Origins {
     pub fn lets_in(&self, origin: &str, host: &str) -> bool {
         let ours =
             || origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host));
-        let any = self.any && origin != "null";
-        any || self.named.iter().any(|named| named.eq_ignore_ascii_case(origin)) || ours()
+        let public = || self.public.as_ref().is_some_and(|public| public.eq_ignore_ascii_case(origin));
+        self.listed(origin) || public() || ours()
     }
 
     /// Refuses requests of pages of other sites, unless their origin is allowed.
@@ -95,6 +113,20 @@ impl Asked<'_> {
         let is_page = self.path == "/" || self.path == "/docs" || self.path.starts_with("/docs/");
         is_page && self.reads && self.mode == Some("navigate") && self.dest == Some("document")
     }
+}
+
+/// Refuses a device's poll where a browser sends it and does not tell for which page. One with an `Origin` came this
+/// far because that is let in.
+///
+/// # Errors
+/// A browser sends it, and it names neither its origin nor our own site.
+pub fn check_poll(request: &HttpRequest) -> Result<(), ApiError> {
+    let headers = request.headers();
+    let agent = headers.get(header::USER_AGENT).map_or(&[][..], |agent| agent.as_bytes());
+    let is_told = headers.contains_key(header::ORIGIN)
+        || matches!(text(headers, "Sec-Fetch-Site"), Some("same-origin" | "none"));
+    // So every browser calls itself, and a page cannot have it say anything else.
+    if agent.starts_with(b"Mozilla/") && !is_told { Err(ApiError::UntoldPage) } else { Ok(()) }
 }
 
 /// The host of the request's target, or else of its `Host` header.
@@ -145,6 +177,44 @@ mod tests {
         check(&["null"], "null", true);
         check(&["*", "null"], "null", true);
         check(&["null"], "http://evil.example", false);
+    }
+
+    #[test]
+    fn origins_are_listed_by_name_and_by_wildcard() {
+        let listed = |allowed: &[&str], origin| {
+            let origins = origins(allowed);
+            (origins.listed(origin), origins.by_wildcard(origin))
+        };
+        assert_eq!(listed(&[], "https://hub.example.com"), (false, false), "its own page needs no word");
+        assert_eq!(
+            listed(&["*", "null"], "http://evil.example"),
+            (true, true),
+            "one does not switch off the other"
+        );
+        assert_eq!(listed(&["*", "null"], "null"), (true, false));
+        assert_eq!(listed(&["*"], "null"), (false, false));
+        assert_eq!(listed(&["http://a"], "http://a"), (true, false));
+        assert_eq!(listed(&["http://a"], "http://b"), (false, false));
+    }
+
+    #[test]
+    fn a_browser_polls_for_no_device_unless_it_tells_for_which_page() {
+        let polls = |headers: &[(&'static str, &'static str)]| {
+            let mut request = actix_web::test::TestRequest::get();
+            for header in headers {
+                request = request.insert_header(*header);
+            }
+            check_poll(&request.to_http_request()).map_err(|error| error.code())
+        };
+        let browser =
+            ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
+        assert_eq!(polls(&[browser]), Err("page_not_told"));
+        assert_eq!(polls(&[browser, ("Sec-Fetch-Site", "cross-site")]), Err("page_not_told"));
+        assert_eq!(polls(&[browser, ("Sec-Fetch-Site", "same-origin")]), Ok(()));
+        assert_eq!(polls(&[browser, ("Sec-Fetch-Site", "none")]), Ok(()));
+        assert_eq!(polls(&[browser, ("Origin", "http://friend.example")]), Ok(()));
+        assert_eq!(polls(&[("User-Agent", "ESP32HTTPClient")]), Ok(()));
+        assert_eq!(polls(&[]), Ok(()));
     }
 
     const IMAGE: Asked<'static> = Asked {

@@ -11,12 +11,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::connections::Place;
 
 /// See the module.
-pub(super) struct Stream {
+pub(super) struct CuttableStream {
     socket: TcpStream,
     pub(super) place: Place,
 }
 
-impl Stream {
+impl CuttableStream {
     pub(super) fn new(socket: TcpStream, place: Place) -> Self {
         Self { socket, place }
     }
@@ -29,7 +29,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for CuttableStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -41,13 +41,13 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for CuttableStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.unless_cut(context)?;
         let written = Pin::new(&mut this.socket).poll_write(context, bytes);
         if written.is_ready() {
-            this.place.spoke();
+            this.place.connection.spoke();
         }
         written
     }

@@ -43,7 +43,7 @@ pub(super) fn start(
     request: &HttpRequest,
     payload: Payload,
     state: Arc<WebState>,
-    place: web::Session,
+    place: web::LiveSession,
 ) -> Result<HttpResponse, actix_web::Error> {
     let (outlet, frames) = Outlet::new(ROOM_OUT, Some(place));
     let (said, saying) = mpsc::channel(ROOM_IN);

@@ -82,6 +82,14 @@ async fn ports_and_files_that_cannot_be_had() {
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     check(&args, &[], &[&taken, &way_out, "--mqtt-listen"]).await;
 
+    let args =
+        with(&["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--database", "sqlite::memory:"]);
+    check(&args.iter().map(String::as_str).collect::<Vec<_>>(), &[], &["sqlite::memory:"]).await;
+    // Where tests start the program, and in the folder of the data.
+    for folder in [std::env::temp_dir(), dir.path().to_owned()] {
+        assert!(!folder.join(":memory:.lock").exists(), "in {}", folder.display());
+    }
+
     let file = dir.path().join("file");
     std::fs::write(&file, "not a folder").unwrap();
     let inside = file.join("data");

@@ -1,7 +1,10 @@
 //! More connections than there are file handles for: whoever is idle goes, and nobody is locked out.
 
 use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
+use crate::firmware::images;
 use crate::support::http::Connection;
 use crate::support::hub::House;
 use crate::support::{Device, Hub, Subscriber, eventually, within};
@@ -59,6 +62,32 @@ async fn idle_connections_go_where_there_are_no_more_handles() {
         (closed > 0 && there < most).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_is_not_idle_while_it_is_crowded() {
+    enough_handles();
+    let hub = House::new().with("--http-connections", "16").start().await;
+    // More than lies in all buffers between the hub and a client that has not begun to read.
+    let size = 24 << 20;
+    let (status, image) = images::upload(&hub, "version=1&model=P", vec![7; size]).await;
+    assert_eq!(status.as_u16(), 201, "{image}");
+    let mut download = TcpStream::connect(hub.http).await.unwrap();
+    let path = format!("/api/firmware/{}/file", image["id"].as_str().unwrap());
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    download.write_all(request.as_bytes()).await.unwrap();
+    let mut head = [0; 12];
+    within("it begins", download.read_exact(&mut head)).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
+
+    let _idle = idle(&hub, 15).await;
+    eventually("others that are idle are closed", async || {
+        (hub.metric("twinhub_http_connections_closed_total").await > 1).then_some(())
+    })
+    .await;
+    let mut rest = Vec::new();
+    within("it comes whole", download.read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.len() >= size, "{} of {size} bytes", rest.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
 //! Firmware: images by their address or uploaded, and devices that are brought to them.
 
 mod devices;
-mod images;
+pub mod images;

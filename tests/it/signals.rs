@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::http::{Answer, ask};
 use crate::support::hub::{House, Hub};
 use crate::support::{Device, eventually};
 
@@ -37,10 +38,13 @@ async fn sighup_takes_over_what_can_change_and_says_what_cannot() {
         House::new().with("--config", file.to_str().unwrap()).with("--rules", folder.to_str().unwrap());
     let hub = house.start().await;
 
-    write("log = 'trace'\nunknown-devices = 'reject'\nretention = '1d'\nlisten = '127.0.0.1:1'\n");
+    write(
+        "log = 'trace'\nunknown-devices = 'reject'\nretention = '1d'\nlisten = '127.0.0.1:1'\nmqtt-connections = 7\n",
+    );
     let told = reloaded(&hub, 1).await;
     assert_eq!(told["changed"], "log, retention, unknown-devices", "{told}");
-    assert_eq!(told["needs_restart"], "listen", "{told}");
+    assert_eq!(told["needs_restart"], "mqtt-connections", "{told}");
+    assert_eq!(told["overridden"], "listen", "the flag says something else: {told}");
     let mut stranger = Device::connect(hub.mqtt.unwrap(), "stranger").await.unwrap();
     stranger.publish(1, "iot/devices/stranger/data", br#"{"n": 1}"#).await.unwrap();
     eventually("the stranger is refused", async || {
@@ -72,6 +76,127 @@ async fn sighup_takes_over_what_can_change_and_says_what_cannot() {
     eventually("its rule runs", async || (rules(&hub).await == ["hot"]).then_some(())).await;
     let answer = hub.post("/api/devices/room/data", &json!({ "temperature": 20 })).await;
     assert_eq!(answer.status().as_u16() / 100, 4, "nobody has registered it");
+    assert_eq!(hub.terminate().await.code(), Some(0));
+}
+
+/// A request with this `Origin`, or none, for `localhost`.
+async fn with_origin(hub: &Hub, origin: Option<&str>) -> Answer {
+    let origin = origin.map(|origin| format!("Origin: {origin}"));
+    let lines: Vec<&str> =
+        ["GET /api/devices HTTP/1.1", "Host: localhost"].into_iter().chain(origin.as_deref()).collect();
+    ask(hub.http, &lines, "").await
+}
+
+#[tokio::test]
+async fn sighup_lets_in_other_pages_and_hosts_and_bodies_of_other_sizes() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("hub.toml");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("");
+    let hub = House::new().with("--config", file.to_str().unwrap()).start().await;
+    let by_name = async || ask(hub.http, &["GET /ready HTTP/1.1", "Host: a.lab.example"], "").await.status;
+    let allowed = async |origin: &str| {
+        let answer = with_origin(&hub, Some(origin)).await;
+        (answer.status, answer.header("access-control-allow-origin").map(str::to_owned))
+    };
+    let posted = async |path: &str, length: usize| {
+        let request = hub.request(reqwest::Method::POST, path).body(" ".repeat(length));
+        request.send().await.unwrap().status().as_u16()
+    };
+    let (import, upload) = ("/api/devices/import?format=jsonl", "/api/firmware/upload?version=1&model=P");
+    let refused = (403, None);
+    assert_eq!(by_name().await, 421);
+    assert_eq!(allowed("http://friend.example").await, refused);
+    assert_eq!(with_origin(&hub, None).await.header("access-control-expose-headers"), None);
+    let mut device = Device::connect(hub.mqtt.unwrap(), "room").await.unwrap();
+    let reading = format!(r#"{{"n": 1{}}}"#, " ".repeat(100));
+    device.say("iot/devices/room/data", &reading).await;
+
+    write(
+        "cors = ['*', 'null']\nhosts = ['*.lab.example']\nbody-limit = '100'\nimport-limit = '10'\n\
+         firmware-limit = '5'\nmqtt-payload-limit = '50'\n",
+    );
+    let told = reloaded(&hub, 1).await;
+    let all = "body-limit, cors, firmware-limit, hosts, import-limit, mqtt-payload-limit";
+    assert_eq!((&told["changed"], &told["needs_restart"]), (&json!(all), &json!("nothing")), "{told}");
+    assert_eq!(by_name().await, 200);
+    assert_eq!(allowed("http://friend.example").await, (200, Some("*".into())));
+    assert_eq!(allowed("null").await, (200, Some("null".into())), "one does not switch off the other");
+    let sizes = [
+        posted("/api/devices", 101).await,
+        posted("/api/devices", 100).await,
+        posted(import, 11).await,
+        posted(upload, 6).await,
+        posted(upload, 5).await,
+    ];
+    assert_eq!(sizes, [413, 400, 413, 413, 201]);
+    device.publish(2, "iot/devices/room/data", reading.as_bytes()).await.unwrap();
+    eventually("its message is too large", async || {
+        let rejected = hub.json("/api/diagnostics/rejected").await;
+        (!rejected.as_array().unwrap().is_empty()).then_some(())
+    })
+    .await;
+
+    // A limit beyond what packets may bring waits, and all else is as it was.
+    write("mqtt-payload-limit = '1GiB'\n");
+    let told = reloaded(&hub, 2).await;
+    let all = "body-limit, cors, firmware-limit, hosts, import-limit";
+    assert_eq!(
+        (&told["changed"], &told["needs_restart"]),
+        (&json!(all), &json!("mqtt-payload-limit")),
+        "{told}"
+    );
+    assert_eq!(by_name().await, 421);
+    assert_eq!(allowed("http://friend.example").await, refused);
+    assert_eq!(posted("/api/devices", 101).await, 400);
+    device.say("iot/devices/room/data", &reading).await;
+}
+
+#[tokio::test]
+async fn sighup_tells_of_what_holds_and_not_of_what_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, folder) = (dir.path().join("hub.toml"), dir.path().join("rules"));
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("retention = '7d'\n");
+    let house = House::new().with("--config", file.to_str().unwrap()).with("--log", "info");
+    let hub = house.start().await;
+    write("retention = '168h'\nlog = 'trace'\n");
+    let told = reloaded(&hub, 1).await;
+    assert_eq!((&told["changed"], &told["needs_restart"]), (&json!("nothing"), &json!("nothing")), "{told}");
+    assert_eq!(told["overridden"], "log", "{told}");
+
+    std::fs::create_dir(&folder).unwrap();
+    write(&format!("rules = '{}'\n", folder.display()));
+    let told = reloaded(&hub, 2).await;
+    assert_eq!(told["needs_restart"], "rules", "{told}");
+    let told = hub.logs("a rules folder that was not there").await;
+    assert!(told.contains(folder.to_str().unwrap()) && told.contains("WARN"), "{told}");
+}
+
+#[tokio::test]
+async fn a_rules_folder_that_cannot_be_read_is_not_called_reloaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("rules");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("hot.yaml"), RULE).unwrap();
+    let hub = House::new().with("--rules", folder.to_str().unwrap()).start().await;
+    reloaded(&hub, 1).await;
+    hub.logs("rule files reloaded").await;
+    // In one step, so that the folder is never seen missing: that would be one without rules.
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    rustix::fs::renameat_with(
+        rustix::fs::CWD,
+        dir.path().join("file"),
+        rustix::fs::CWD,
+        &folder,
+        rustix::fs::RenameFlags::EXCHANGE,
+    )
+    .unwrap();
+    reloaded(&hub, 2).await;
+    reloaded(&hub, 3).await; // all of the one before is done by then
+    assert!(hub.log().iter().any(|line| line.contains("the rules folder cannot be read")));
+    assert_eq!(rules(&hub).await, ["hot"], "what ran before goes on");
+    assert_eq!(hub.log().iter().filter(|line| line.contains("rule files reloaded")).count(), 1);
     assert_eq!(hub.terminate().await.code(), Some(0));
 }
 

@@ -157,6 +157,18 @@ async fn an_image_on_another_site_takes_no_commands_of_a_device() {
     let page = ["Origin: http://evil.example", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: cors"];
     assert_eq!(get(&hub, poll, &page).await.code(), "origin_not_allowed");
 
+    // To a plain address in the network a browser sends neither header.
+    let browser =
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36";
+    for line in [format!("GET {poll} HTTP/1.1"), format!("HEAD {poll} HTTP/1.1")] {
+        let answer = with_host(&hub, &line, "192.168.1.5:8080", &[browser], "").await;
+        assert_eq!(answer.status, 403, "{line}");
+    }
+    assert_eq!(
+        with_host(&hub, &format!("GET {poll} HTTP/1.1"), "192.168.1.5", &[browser], "").await.code(),
+        "page_not_told"
+    );
+
     let commands = hub.json("/api/devices/pump-1/commands").await;
     assert_eq!(commands[0]["status"], "pending", "it waits for its device");
     assert_ne!(hub.json("/api/devices/pump-1").await["status"], "online", "the device was not heard");

@@ -133,8 +133,9 @@ fn watcher(folder: &Path, changed: mpsc::Sender<()>) -> Option<RecommendedWatche
     }
 }
 
-/// Reads `folder` and has its rules run, and returns when they do. `first`: nothing ran before.
-pub async fn load(folder: &Path, secrets: &SecretNames, automation: &Addr<Automation>, first: bool) {
+/// Reads `folder` and has its rules run, and returns when they do. `first`: nothing ran before. False where the folder
+/// cannot be read, which the log says; what ran before goes on then.
+pub async fn load(folder: &Path, secrets: &SecretNames, automation: &Addr<Automation>, first: bool) -> bool {
     let place = folder.to_owned();
     let secrets = secrets.clone();
     let read = tokio::task::spawn_blocking(move || read(&place, &secrets)).await;
@@ -143,11 +144,11 @@ pub async fn load(folder: &Path, secrets: &SecretNames, automation: &Addr<Automa
         Ok(Err(error)) => {
             warn!(folder = %folder.display(), %error, "the rules folder cannot be read");
             if !first {
-                return; // what ran before goes on
+                return false; // what ran before goes on
             }
             Vec::new()
         }
-        Err(_) => return, // the hub goes down
+        Err(_) => return false, // the hub goes down
     };
     for FileRead { path, read } in &files {
         // What is wrong with them is told by whoever takes them in.
@@ -161,4 +162,5 @@ pub async fn load(folder: &Path, secrets: &SecretNames, automation: &Addr<Automa
     if post(automation, LoadFiles { files, done: Some(done) }).is_ok() {
         let _ = runs.await; // gone, the hub goes down
     }
+    true
 }

@@ -12,14 +12,16 @@ use std::collections::HashMap;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::Stream;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use twinhub_actors::domain::Object;
 
+use crate::api::body::promised;
 use crate::api::params::{Params, bad};
 use crate::api::reply;
 use crate::api::schema::files::Importing;
+use crate::api::steady::Steady;
 use crate::error::{ApiError, Problem};
 use crate::exchange::columns::Table;
 use crate::exchange::{Fault, FileFault, Format, MOST_DETAILS};
@@ -175,15 +177,12 @@ async fn import<K: Kind>(
     mut body: Payload,
     state: &WebState,
 ) -> Result<HttpResponse, ApiError> {
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let limit = state.import_limit;
-    if text(header::CONTENT_LENGTH)
-        .and_then(|length| length.parse().ok())
-        .is_some_and(|length: usize| length > limit)
-    {
+    let limit = state.policy().import_limit;
+    if promised(request).is_some_and(|length| length > limit as u64) {
         return Err(ApiError::TooLarge { limit });
     }
-    wish.format = wish.format.or_else(|| text(header::CONTENT_TYPE).and_then(Format::of_media_type));
+    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    wish.format = wish.format.or_else(|| media_type.and_then(Format::of_media_type));
     let (told, hears) = oneshot::channel();
     // Beside the request: who breaks off has the handler dropped, and the log is to say how far it came.
     actix_rt::spawn(async move {
@@ -215,8 +214,8 @@ fn log(table: &Table, done: &Result<ImportReport, FileFault>) {
 }
 
 async fn drain<E>(body: &mut (impl Stream<Item = Result<actix_web::web::Bytes, E>> + Unpin)) {
-    let mut left = DRAINED;
-    while let Ok(Some(Ok(piece))) = tokio::time::timeout(run::PIECE_WITHIN, body.next()).await {
+    let (mut left, mut steady) = (DRAINED, Steady::default());
+    while let Ok(Some(Ok(piece))) = steady.next(body).await {
         match left.checked_sub(piece.len()) {
             Some(less) => left = less,
             None => return,

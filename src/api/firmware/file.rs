@@ -28,15 +28,13 @@ const PIECE: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct Folder {
     path: PathBuf,
-    /// Bytes of an image at most.
-    pub limit: u64,
 }
 
 impl Folder {
     /// The folder at `path`, made when the first image comes.
     #[must_use]
-    pub fn new(path: PathBuf, limit: u64) -> Self {
-        Self { path, limit }
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -2,12 +2,9 @@
 //! the way; what breaks off leaves nothing behind.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
@@ -15,14 +12,14 @@ use twinhub_actors::domain::fleet::Image;
 use twinhub_actors::messages::firmware::ImageRefusal;
 
 use super::{add, created, models, new_id, notes, sha256, version};
+use crate::api::body::promised;
 use crate::api::params::{Params, bad};
 use crate::api::schema::firmware::{FirmwareItem, Upload};
+use crate::api::steady::Steady;
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
 use crate::web::WebState;
 
-/// The next bytes must come within this time.
-const NEXT_WITHIN: Duration = Duration::from_secs(30);
 /// How a file is called that is not whole yet; no id begins so.
 pub(super) const UNFINISHED: &str = ".upload-";
 
@@ -35,7 +32,7 @@ pub(super) const UNFINISHED: &str = ".upload-";
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The image, as it is"),
     responses(
         (status = 201, description = "Taken in", body = FirmwareItem),
-        (status = 408, description = "The bytes stopped coming", body = Problem),
+        (status = 408, description = "The bytes stopped coming, or all but stopped", body = Problem),
         (status = 409, description = "There is an image of this version for one of these models", body = Problem),
         (status = 413, description = "It is larger than an image may be", body = Problem),
         (status = 422, description = "A parameter makes no sense, or it is not what `sha256` says", body = Problem),
@@ -49,14 +46,13 @@ pub async fn upload_firmware(
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     let (wanted, hash) = wanted(params)?;
-    let length =
-        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: u64| length > state.firmware.limit) {
-        return Err(too_large(&state));
+    let limit = state.policy().firmware_limit;
+    if promised(&request).is_some_and(|length| length > limit) {
+        return Err(too_large(limit));
     }
     let id = new_id();
     let unfinished = Unfinished::begin(state.firmware.path(), &id).await.map_err(|error| broken(&error))?;
-    let Came { size, sha256: found } = receive(payload, &unfinished.path, &state).await?;
+    let Came { size, sha256: found } = receive(payload, &unfinished.path, limit).await?;
     if size == 0 {
         return Err(FieldError::bad("body", "an image has one byte at least").into());
     }
@@ -102,16 +98,14 @@ struct Came {
     sha256: Box<str>,
 }
 
-async fn receive(mut payload: Payload, path: &Path, state: &WebState) -> Result<Came, ApiError> {
+async fn receive(mut payload: Payload, path: &Path, limit: u64) -> Result<Came, ApiError> {
     let mut file = File::create(path).await.map_err(|error| broken(&error))?;
-    let (mut size, mut hash) = (0, Sha256::new());
-    loop {
-        let next = tokio::time::timeout(NEXT_WITHIN, payload.next()).await.map_err(|_| ApiError::SlowBody)?;
-        let Some(bytes) = next else { break };
+    let (mut size, mut hash, mut steady) = (0, Sha256::new(), Steady::default());
+    while let Some(bytes) = steady.next(&mut payload).await.map_err(|_| ApiError::SlowBody)? {
         let bytes = bytes.map_err(|error| ApiError::Body(error.to_string()))?;
         size += bytes.len() as u64;
-        if size > state.firmware.limit {
-            return Err(too_large(state));
+        if size > limit {
+            return Err(too_large(limit));
         }
         hash.update(&bytes);
         file.write_all(&bytes).await.map_err(|error| broken(&error))?;
@@ -121,8 +115,8 @@ async fn receive(mut payload: Payload, path: &Path, state: &WebState) -> Result<
     Ok(Came { size, sha256: sha256.into() })
 }
 
-fn too_large(state: &WebState) -> ApiError {
-    ApiError::TooLarge { limit: usize::try_from(state.firmware.limit).unwrap_or(usize::MAX) }
+fn too_large(limit: u64) -> ApiError {
+    ApiError::TooLarge { limit: usize::try_from(limit).unwrap_or(usize::MAX) }
 }
 
 fn broken(error: &std::io::Error) -> ApiError {

@@ -34,6 +34,7 @@ use super::model::{Origin, Rule, RuleId};
 use super::scenario::Test;
 use crate::domain::{Json, Object};
 
+pub use self::hint::nearest;
 pub use self::schema::schema;
 pub use self::secrets::SecretNames;
 

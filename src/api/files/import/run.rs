@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Duration;
 
 use actix_web::web::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -13,6 +12,7 @@ use twinhub_actors::domain::{Json, Object};
 
 use super::report::{BrokenOff, ImportReport, LineRefused, TokenMade};
 use super::{Done, Kind, Waiting, Wish};
+use crate::api::steady::Steady;
 use crate::error::ApiError;
 use crate::exchange::seen::Seen;
 use crate::exchange::{Fault, FileFault, Reader, Row};
@@ -20,8 +20,6 @@ use crate::exchange::{Fault, FileFault, Reader, Row};
 /// Lines under way at once. They share commits, so this many are about as fast as more, and leave the hub time
 /// for others.
 const IN_FLIGHT: usize = 256;
-/// A body of which nothing comes for so long is broken off.
-pub(super) const PIECE_WITHIN: Duration = Duration::from_secs(30);
 /// Lines that wait for others that stand behind them, at most.
 const MOST_LATER: usize = 100_000;
 
@@ -93,7 +91,7 @@ impl<K: Kind> Run<K> {
         body: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
         limit: usize,
     ) -> Result<(), FileFault> {
-        let (mut open, mut left) = (true, limit);
+        let (mut open, mut left, mut steady) = (true, limit, Steady::default());
         loop {
             while self.has_room()
                 && let Some(row) = self.reader.next_row()?
@@ -106,7 +104,7 @@ impl<K: Kind> Run<K> {
             }
             tokio::select! {
                 Some(landed) = self.flying.next() => self.settle(landed),
-                piece = tokio::time::timeout(PIECE_WITHIN, body.next()), if reads => match piece {
+                piece = steady.next(body), if reads => match piece {
                     Ok(Some(Ok(piece))) => match left.checked_sub(piece.len()) {
                         Some(less) => {
                             left = less;
@@ -119,7 +117,7 @@ impl<K: Kind> Run<K> {
                         self.reader.end();
                     }
                     Ok(Some(Err(error))) => self.break_off(format!("the body did not arrive whole: {error}")),
-                    Err(_) => self.break_off(format!("nothing came for {} s", PIECE_WITHIN.as_secs())),
+                    Err(slow) => self.break_off(slow.to_string()),
                 },
             }
         }
@@ -316,6 +314,19 @@ mod tests {
         assert_eq!(long, "1 of 1; broken off at 3: a body has 12 bytes at most");
         let away = "1 of 2; 3 unavailable away; broken off at 4: away";
         check(&[Ok("device_id,model\na,\nb,away\n")], away).await;
+    }
+
+    #[actix_rt::test]
+    async fn what_trickles_in_is_broken_off() {
+        tokio::time::pause();
+        let lines = stream::iter(0..1_000).then(|n| async move {
+            tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+            let line = if n == 0 { "device_id\n".to_owned() } else { format!("d{n}\n") };
+            Ok::<_, &'static str>(Bytes::from(line))
+        });
+        let report = run(Tree::default(), &mut Box::pin(lines), Wish::default(), 100_000).await.unwrap();
+        let broken = report.broken_off.map(|broken| broken.error);
+        assert_eq!((report.created, broken.as_deref()), (3, Some("fewer than 64 KiB came in 30 s")));
     }
 
     #[actix_rt::test]

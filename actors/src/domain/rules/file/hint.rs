@@ -23,7 +23,8 @@ const ELSEWHERE: [(&str, &str); 16] = [
 ];
 
 /// The nearest of `words`, if any is near.
-pub(super) fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let length = word.chars().count();
     // A word much longer than any of ours is near to none, and comparing costs by the product of the lengths.

@@ -1,0 +1,182 @@
+//! How configurations differ, by the keys of their options.
+
+use toml::Table;
+
+use super::{Config, Database, Options};
+
+/// A field's name as a key.
+fn key(field: &str) -> String {
+    field.replace('_', "-")
+}
+
+impl Config {
+    /// The keys of which the values differ, in order. What is written differently and means the same does not.
+    #[must_use]
+    pub fn differs_in(&self, other: &Self) -> Vec<String> {
+        macro_rules! differing {
+            ($($field:ident),* $(,)?) => {{
+                // Each field is named, so that none is forgotten.
+                let Self { window: _, database: _, $($field),* } = self;
+                [$((key(stringify!($field)), *$field != other.$field)),*]
+            }};
+        }
+        let plain = differing!(
+            listen,
+            data_dir,
+            mqtt,
+            mqtt_listen,
+            mqtt_connections,
+            mqtt_payload_limit,
+            mqtt_retained_limit,
+            mqtt_retained_total,
+            mqtt_sessions,
+            mqtt_session_messages,
+            mqtt_session_limit,
+            mqtt_sessions_total,
+            unknown_devices,
+            rules,
+            cors,
+            hosts,
+            http_connections,
+            log,
+            log_format,
+            body_limit,
+            key_file,
+            firmware_limit,
+            public_url,
+            import_limit,
+            idle_after,
+            first_silence,
+            retention,
+            keep_readings,
+            keep_runs,
+            rule_secrets,
+            webhook_allow,
+            webhook_private_redirects,
+        );
+        // Without a database of its own the data folder has it, which differs itself then.
+        let is_in_folder = |config: &Self| matches!(config.database, Database::File(_));
+        let same_database = is_in_folder(self) && is_in_folder(other) || self.database == other.database;
+        let special = [
+            ("database".to_owned(), !same_database),
+            ("device-clock-ahead".to_owned(), self.window.ahead_ms != other.window.ahead_ms),
+            ("device-clock-behind".to_owned(), self.window.behind_ms != other.window.behind_ms),
+        ];
+        let differing = plain.into_iter().chain(special).filter(|(_, differs)| *differs);
+        let mut keys: Vec<String> = differing.map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        keys
+    }
+}
+
+impl Options {
+    /// The keys of `file` that do not count, because a flag or the environment says something else; in order.
+    #[must_use]
+    pub fn override_in(&self, file: &Table) -> Vec<String> {
+        let database_url = std::env::var("DATABASE_URL").is_ok_and(|url| !url.is_empty());
+        let mut keys = self.given();
+        if database_url {
+            keys.push("database".into());
+        }
+        keys.retain(|key| file.contains_key(key));
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// The keys of what is set here.
+    fn given(&self) -> Vec<String> {
+        macro_rules! given {
+            ($($field:ident),* $(,)?) => {{
+                // Each field is named, so that none is forgotten.
+                let Self { config: _, $($field),* } = self;
+                [$((key(stringify!($field)), $field.is_some())),*]
+            }};
+        }
+        let all = given!(
+            listen,
+            data_dir,
+            database,
+            mqtt,
+            mqtt_listen,
+            mqtt_connections,
+            mqtt_payload_limit,
+            mqtt_retained_limit,
+            mqtt_retained_total,
+            mqtt_sessions,
+            mqtt_session_messages,
+            mqtt_session_limit,
+            mqtt_sessions_total,
+            unknown_devices,
+            device_clock_ahead,
+            device_clock_behind,
+            rules,
+            cors,
+            hosts,
+            http_connections,
+            log,
+            log_format,
+            body_limit,
+            key_file,
+            firmware_limit,
+            public_url,
+            import_limit,
+            idle_after,
+            first_silence,
+            retention,
+            keep_readings,
+            keep_runs,
+            rule_secrets,
+            webhook_allow,
+            webhook_private_redirects,
+            open,
+            open_to_network,
+        );
+        all.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(text: &str) -> Options {
+        toml::from_str(text).unwrap()
+    }
+
+    fn check(given: &str, before: &str, now: &str, expected: &[&str]) {
+        let config = |file| Config::combine(options(given), None, options(file)).unwrap();
+        assert_eq!(
+            config(now).differs_in(&config(before)),
+            expected,
+            "{before:?} and {now:?} with {given:?}"
+        );
+    }
+
+    #[test]
+    fn what_holds_is_compared_and_not_what_is_written() {
+        let (before, now) =
+            ("log = 'info'\nretention = '7d'\ncors = ['http://a']", "log = 'debug'\nretention = '1d'");
+        check("", before, now, &["cors", "log", "retention"]);
+        check("", before, before, &[]);
+        check("log = 'warn'", before, now, &["cors", "retention"]);
+        check("", "retention = '7d'\nbody-limit = '1MiB'", "retention = '168h'\nbody-limit = '1024KiB'", &[]);
+        check("", "", "log = 'info'\nretention = '7d'\nunknown-devices = 'accept'", &[]);
+    }
+
+    #[test]
+    fn keys_that_are_put_together_are_told_apart() {
+        check("", "", "device-clock-behind = 'never'", &["device-clock-behind"]);
+        check("", "data-dir = 'a'", "data-dir = 'b'", &["data-dir"]);
+        check("", "database = 'sqlite:a'", "database = 'sqlite:b'", &["database"]);
+        check("", "", "database = 'sqlite:b'", &["database"]);
+    }
+
+    #[test]
+    fn keys_of_the_file_that_do_not_count_are_named() {
+        let file: Table = "log = 'debug'\nretention = '1d'\nopen-to-network = true".parse().unwrap();
+        let given = options("log = 'info'\ncors = ['*']\nopen-to-network = false");
+        assert_eq!(given.override_in(&file), ["log", "open-to-network"]);
+        assert!(Options::default().override_in(&file).is_empty());
+    }
+}

@@ -1,0 +1,35 @@
+//! What the web server lets in: which pages and hosts, and how large bodies may be. SIGHUP puts another policy in its
+//! place, which holds for requests that come from then on.
+
+use super::{Hosts, Origins};
+use crate::config::Config;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The pages that are let in.
+    pub origins: Origins,
+    /// The host names of this hub.
+    pub hosts: Hosts,
+    /// Bytes of a request's body at most, unless it is one of those below.
+    pub body_limit: usize,
+    /// Bytes of an import at most, which is read as it comes.
+    pub import_limit: usize,
+    /// Bytes of a firmware image at most.
+    pub firmware_limit: u64,
+}
+
+impl Policy {
+    /// As `config` says, for a hub that others find at `public_url`.
+    #[must_use]
+    pub fn of(config: &Config, public_url: &str) -> Self {
+        let machine = gethostname::gethostname();
+        Self {
+            origins: Origins::new(&config.cors, Some(public_url)),
+            hosts: Hosts::new(&machine.to_string_lossy(), Some(public_url), &config.hosts),
+            body_limit: config.body_limit,
+            import_limit: config.import_limit,
+            firmware_limit: config.firmware_limit,
+        }
+    }
+}
