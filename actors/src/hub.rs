@@ -295,6 +295,7 @@ impl Hub {
                 search: search.clone(),
                 counters: Arc::clone(&counters),
                 catalog: Arc::clone(&catalog),
+                secrets: settings.secrets.clone(),
             });
             let beside = Arbiter::new().handle();
             let (of_groups, of_templates) = (Arc::clone(&around), Arc::clone(&around));
