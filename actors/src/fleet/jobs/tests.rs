@@ -317,7 +317,7 @@ async fn a_command_jobs_end_is_the_end_of_its_commands() {
     house.clock.advance(1_000);
     let told = house.until(job, JobStatus::Done).await;
     assert_eq!(counts(&told), [("done", 1), ("failed", 2)]);
-    let all = ["d0 done", "d1 failed failed: so", "d2 failed the device was removed"];
+    let all = ["d0 done", "d1 failed failed: so", "d2 failed canceled: the device was removed"];
     assert_eq!(house.steps(job, &[]).await, all);
 
     // Those that failed get another command; the one that was removed has no twin to ask.
@@ -393,6 +393,24 @@ async fn jobs_at_once_take_turns() {
     let first_is_through = order.iter().rposition(|job| *job == ids[0]).unwrap();
     let meanwhile = order[..first_is_through].iter().filter(|job| **job == ids[1]).count();
     assert!(meanwhile > 150, "the second job had {meanwhile} turns while the first had 300");
+}
+
+#[actix::test]
+async fn while_commits_fail_jobs_are_shown_as_they_are_durable() {
+    let mut house = House::new().await;
+    let devices = house.devices(3).await;
+    let job = house.make(ON, &devices, None).await;
+    house.until(job, JobStatus::Done).await;
+    house.store.break_commits(Fault::Failed);
+    let making = house.making(ON, &devices, None);
+    while get(&house.hub.counters.store_failing) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(house.list(&[], &[]).await, [job]);
+    assert_eq!(counts(&house.show(job).await.unwrap()), [("done", 3)]);
+    house.store.heal();
+    let made = making.await.unwrap().job.id;
+    assert_eq!(house.list(&[], &[]).await, [made, job]);
 }
 
 #[actix::test]
