@@ -98,8 +98,8 @@ mod tests {
             let found: Vec<_> =
                 waiting.values().filter(|record| select::is_asked_for(&query, record)).cloned().collect();
             let total = found.len() as u64;
-            let limit = usize::try_from(query.limit).unwrap();
-            let commands: Vec<_> = found.into_iter().take(limit).collect();
+            let [offset, limit] = [query.offset, query.limit].map(|n| usize::try_from(n).unwrap());
+            let commands: Vec<_> = found.into_iter().skip(offset).take(limit).collect();
             for record in commands.iter().step_by(2) {
                 waiting.remove(&(record.command.created_at, record.command.id));
                 gone.insert(record.device.clone());
