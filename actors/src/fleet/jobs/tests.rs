@@ -1,6 +1,7 @@
 //! Jobs in a hub, over a store that outlives it.
 
 mod crash;
+mod failing;
 mod rollout;
 
 use std::collections::BTreeMap;
@@ -393,24 +394,6 @@ async fn jobs_at_once_take_turns() {
     let first_is_through = order.iter().rposition(|job| *job == ids[0]).unwrap();
     let meanwhile = order[..first_is_through].iter().filter(|job| **job == ids[1]).count();
     assert!(meanwhile > 150, "the second job had {meanwhile} turns while the first had 300");
-}
-
-#[actix::test]
-async fn while_commits_fail_jobs_are_shown_as_they_are_durable() {
-    let mut house = House::new().await;
-    let devices = house.devices(3).await;
-    let job = house.make(ON, &devices, None).await;
-    house.until(job, JobStatus::Done).await;
-    house.store.break_commits(Fault::Failed);
-    let making = house.making(ON, &devices, None);
-    while get(&house.hub.counters.store_failing) == 0 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(house.list(&[], &[]).await, [job]);
-    assert_eq!(counts(&house.show(job).await.unwrap()), [("done", 3)]);
-    house.store.heal();
-    let made = making.await.unwrap().job.id;
-    assert_eq!(house.list(&[], &[]).await, [made, job]);
 }
 
 #[actix::test]
