@@ -7,6 +7,8 @@ use serde_json::Value;
 
 /// Where a running hub is asked.
 pub const HUB: &str = "http://127.0.0.1:8080";
+/// Where answers that are a list or a file have warnings.
+const WARNINGS: &str = "X-Warnings";
 
 /// See the module.
 pub struct Remote {
@@ -93,13 +95,18 @@ impl Remote {
         response.json().await.context("the hub's answer makes no sense")
     }
 
-    /// A GET of a file, piece by piece.
+    /// A GET of a file, piece by piece; and what the hub warns of.
     ///
     /// # Errors
     /// The hub is not there, or says no.
-    pub async fn download(&self, path: &str) -> Result<impl Stream<Item = Result<bytes::Bytes>> + use<>> {
+    pub async fn download(
+        &self,
+        path: &str,
+    ) -> Result<(Vec<String>, impl Stream<Item = Result<bytes::Bytes>> + use<>)> {
         let response = self.send(self.client.get(format!("{}{path}", self.url))).await?;
-        Ok(response.bytes_stream().map(|piece| piece.context("the hub broke off")))
+        let warnings = response.headers().get(WARNINGS).and_then(|header| header.to_str().ok());
+        let warnings = warned(warnings.unwrap_or_default());
+        Ok((warnings, response.bytes_stream().map(|piece| piece.context("the hub broke off"))))
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
@@ -118,6 +125,12 @@ impl Remote {
 #[must_use]
 pub fn is_away(error: &anyhow::Error) -> bool {
     error.downcast_ref::<reqwest::Error>().is_some()
+}
+
+/// What the header with warnings says; nothing where it makes no sense.
+fn warned(header: &str) -> Vec<String> {
+    let warnings: Vec<Value> = serde_json::from_str(header).unwrap_or_default();
+    warnings.iter().filter_map(|warning| Some(warning["detail"].as_str()?.to_owned())).collect()
 }
 
 /// What a problem document says.
@@ -160,6 +173,14 @@ mod tests {
         assert_eq!(take_frame(&mut text), Some(frame));
         assert_eq!(take_frame(&mut text), None);
         assert_eq!(text, b"event: res");
+    }
+
+    #[test]
+    fn tells_what_the_hub_warned_of() {
+        let header =
+            r#"[{"code": "unknown_name", "field": "filter", "detail": "no device has `k\u00fchl`"}]"#;
+        assert_eq!(warned(header), ["no device has `kühl`"]);
+        assert_eq!([warned(""), warned("[1]"), warned("{}")], [[""; 0]; 3]);
     }
 
     #[test]

@@ -350,6 +350,7 @@ fn settings(config: &Config) -> Settings {
         window: config.window,
         first_silence: config.first_silence,
         secrets: SecretNames::with(&config.rule_secrets),
+        broker_tells: matches!(config.mqtt, Mqtt::Embedded),
         ..Settings::default()
     };
     // Who says how long does not want to wait for a hundred thousand twins.

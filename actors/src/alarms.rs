@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use tracing::{info, warn};
-use uuid::{ContextV7, Uuid};
+use uuid::ContextV7;
 
+use crate::clock::new_id_at;
 use crate::counters::Counters;
 use crate::domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Book, Raised, Severity, who};
 use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
@@ -216,9 +217,7 @@ impl Alarms {
 
     /// The next alarm's id, in the order of time.
     fn next_id(&self, now: Timestamp) -> AlarmId {
-        let millis = u64::try_from(now.millis()).unwrap_or(0);
-        let nanos = u32::try_from(millis % 1_000).unwrap_or(0) * 1_000_000; // below 1,000, so it fits
-        AlarmId(Uuid::new_v7(uuid::Timestamp::from_unix(&self.ids, millis / 1_000, nanos)))
+        AlarmId(new_id_at(&self.ids, now))
     }
 
     fn count(&self) {

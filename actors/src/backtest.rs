@@ -85,7 +85,7 @@ pub struct Outcome {
 pub enum BacktestError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the hub is going down")]
+    #[error("the hub is shutting down")]
     GoingDown,
     #[error("the replay died of a fault of the program")]
     Died,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use uuid::{ContextV7, Uuid};
+use uuid::{ClockSequence, ContextV7, Uuid};
 
 use crate::domain::{Clock, Timestamp};
 
@@ -86,9 +86,16 @@ fn uptime() -> i64 {
 #[must_use]
 pub fn new_id() -> Uuid {
     static ORDER: Mutex<AssertUnwindSafe<ContextV7>> = Mutex::new(AssertUnwindSafe(ContextV7::new()));
-    let millis = u64::try_from(SystemClock.now().millis()).unwrap_or(0);
-    let nanos = u32::try_from(millis % 1_000 * 1_000_000).unwrap_or(0);
-    Uuid::new_v7(uuid::Timestamp::from_unix(&ORDER, millis / 1_000, nanos))
+    new_id_at(&ORDER, SystemClock.now())
+}
+
+/// An id of this moment. Ids of one `context` sort as they were made, also within a millisecond; before 1970 all are of
+/// its first moment.
+#[must_use]
+pub fn new_id_at(context: impl ClockSequence<Output = impl Into<u128>>, at: Timestamp) -> Uuid {
+    let millis = u64::try_from(at.millis()).unwrap_or(0);
+    let nanos = u32::try_from(millis % 1_000 * 1_000_000).unwrap_or(0); // below a second, so it fits
+    Uuid::new_v7(uuid::Timestamp::from_unix(context, millis / 1_000, nanos))
 }
 
 #[cfg(test)]

@@ -84,6 +84,9 @@ pub struct Settings {
     pub webhooks: Reach,
     /// What rules may sign with.
     pub secrets: SecretNames,
+    /// The broker tells who listens, as the embedded one does. Before it runs, nobody does: what is due for a device at
+    /// the start of the hub waits for its subscription.
+    pub broker_tells: bool,
 }
 
 /// See the module.
@@ -154,6 +157,7 @@ impl Default for Settings {
             window: Window::default(),
             webhooks: Reach::default(),
             secrets: SecretNames::default(),
+            broker_tells: false,
         }
     }
 }
@@ -238,7 +242,10 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let roster = Arc::new(Roster::default());
-        let subscribers = Arc::new(Subscribers::default());
+        let subscribers = Arc::new(match settings.broker_tells {
+            true => Subscribers::told_by_broker(),
+            false => Subscribers::default(),
+        });
         let unread = Arc::new(Unread::default());
         let catalog = Arc::new(CatalogNow::default());
         let supervisor = {
@@ -288,6 +295,7 @@ impl Hub {
                 search: search.clone(),
                 counters: Arc::clone(&counters),
                 catalog: Arc::clone(&catalog),
+                secrets: settings.secrets.clone(),
             });
             let beside = Arbiter::new().handle();
             let (of_groups, of_templates) = (Arc::clone(&around), Arc::clone(&around));

@@ -3,7 +3,7 @@
 //! it too: a device may hear a thing twice, but what it hears last is what was said last. What has waited
 //! here past its time does not go out any more, nor does a command that is over meanwhile.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::journal::Journal;
 use crate::messages::journal::Sent;
 use crate::messages::outbox::PublishAll;
 use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::mqtt::topics::{self, Attempt, Leaf};
+use crate::mqtt::topics::{self, CommandAttempt, Leaf};
 use crate::mqtt::{Link, LinkError, Outgoing, Published};
 use crate::post::post;
 use crate::receipt::Receipt;
@@ -45,7 +45,7 @@ pub struct Connect {
 struct Waiting {
     message: Outgoing,
     /// Which attempt at which command it is.
-    attempt: Option<Attempt>,
+    attempt: Option<CommandAttempt>,
     /// It is not to go out any more.
     over: AtomicBool,
 }
@@ -179,7 +179,9 @@ impl Outbox {
         let Some(Connect { supervisor, .. }) = &self.way else { return };
         let Some(native) = topics::parse(&sent.message.topic) else { return };
         let input = match (native.leaf, sent.attempt) {
-            (Leaf::Commands, Some(Attempt { command: id, attempt })) => Input::CommandUnheard { id, attempt },
+            (Leaf::Commands, Some(CommandAttempt { command: id, attempt })) => {
+                Input::CommandUnheard { id, attempt }
+            }
             (Leaf::Desired, _) => Input::Unheard(Ear::Desired),
             (Leaf::Update, _) => Input::Unheard(Ear::Firmware),
             _ => return,
@@ -193,6 +195,8 @@ impl Outbox {
 
     /// What waits for these commands does not go out any more, and the broker lets go of what it has of them.
     fn recall(&mut self, over: &[CommandId]) {
+        // Both may be many: a hundred thousand that wait, and all commands of one commit.
+        let over: HashSet<CommandId> = over.iter().copied().collect();
         let waiting = self.queue.iter().chain(self.window.iter().map(|(waiting, _)| waiting));
         for waiting in waiting {
             if waiting.attempt.is_some_and(|attempt| over.contains(&attempt.command)) {
@@ -201,7 +205,7 @@ impl Outbox {
         }
         if let Some(Connect { link, .. }) = &self.way {
             for command in over {
-                link.recall(*command);
+                link.recall(command);
             }
         }
     }

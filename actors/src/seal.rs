@@ -77,7 +77,7 @@ impl Seal {
         Ok(format!("{MARK}{}", STANDARD_NO_PAD.encode(bytes)))
     }
 
-    /// What is kept of a device's token: hexadecimal digits that are worth nothing without the key.
+    /// What is kept of a device's token: bytes that are worth nothing without the key.
     #[must_use]
     pub fn token(&self, token: &str) -> [u8; KEY_BYTES] {
         keyed(&self.tokens, token.as_bytes())

@@ -148,11 +148,22 @@ impl Means {
         Ok(Found { page: DevicePage { twins: page, total }, warnings })
     }
 
-    async fn all(&self, FindAll { query, filter }: FindAll) -> Result<FoundAll, HubError> {
+    /// All of them, from where [`Means::page`] has its page.
+    async fn all(&self, find: FindAll) -> Result<FoundAll, HubError> {
+        tokio::select! {
+            biased;
+            all = self.all_from(Place::Memory, find.clone()) => all,
+            () = self.counters.store_fails() => self.all_from(Place::Store, find).await,
+        }
+    }
+
+    async fn all_from(&self, place: Place, FindAll { query, filter }: FindAll) -> Result<FoundAll, HubError> {
         let query = DeviceQuery { sort: DeviceSort::Number, descending: false, ..query };
         let find = Find { query, filter, sort: None };
-        let (question, best) = self.look(Place::Memory, find, Want::Ids).await?;
-        self.durable().await?;
+        let (question, best) = self.look(place, find, Want::Ids).await?;
+        if place == Place::Memory {
+            self.durable().await?;
+        }
         let devices = best.sorted().into_iter().filter_map(|item| Some((item.id?, item.number))).collect();
         Ok(FoundAll { devices, warnings: question.unheard.warnings(&self.roster) })
     }
@@ -276,11 +287,11 @@ impl Means {
     async fn durable(&self) -> Result<(), HubError> {
         let (reply, done) = oneshot::channel();
         if post(&self.journal, Barrier { reply }).is_err() {
-            return Err(HubError::Unavailable("the hub is going down"));
+            return Err(HubError::Unavailable("the hub is shutting down"));
         }
         match tokio::time::timeout(self.patience, done).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(HubError::Unavailable("the hub is going down")),
+            Ok(Err(_)) => Err(HubError::Unavailable("the hub is shutting down")),
             Err(_) => Err(HubError::Unavailable("what was found was not made durable in time")),
         }
     }

@@ -21,11 +21,13 @@ unsigned long reported_at = 0;
 
 String topic(const char *end) { return String("iot/devices/") + DEVICE + "/" + end; }
 
-// {"led": true}: what the hub wants. The device does it, and reports it as its state.
+// {"delta": {"led": true}, "desired": {"led": true}, "version": 5}: what the hub wants. The device does it, and reports
+// it as its state.
 void on_message(char *, byte *payload, unsigned int length) {
-  JsonDocument desired;
-  if (deserializeJson(desired, payload, length) != DeserializationError::Ok || !desired["led"].is<bool>()) return;
-  bool led = desired["led"];
+  JsonDocument message;
+  if (deserializeJson(message, payload, length) != DeserializationError::Ok) return;
+  if (!message["desired"]["led"].is<bool>()) return;
+  bool led = message["desired"]["led"];
   digitalWrite(LED_BUILTIN, led ? HIGH : LOW);
   mqtt.publish(topic("state").c_str(), led ? "{\"led\": true}" : "{\"led\": false}");
 }

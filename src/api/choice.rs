@@ -6,7 +6,7 @@ use actix_web::HttpRequest;
 use twinhub_actors::domain::fleet::Tree;
 use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use twinhub_actors::messages::archive::LoadTwins;
-use twinhub_actors::messages::search::{FindAll, FoundAll, Warning};
+use twinhub_actors::messages::search::{FindAll, FoundAll, QueryWarning};
 use twinhub_actors::store::DeviceQuery;
 
 use super::devices::{Said, asked, filter};
@@ -38,7 +38,7 @@ pub struct Chosen {
     /// Those that were named and that nobody knows.
     pub unknown: Vec<DeviceId>,
     /// What their asker should know of the filter.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<QueryWarning>,
 }
 
 impl Choice {

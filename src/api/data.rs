@@ -16,7 +16,7 @@ use twinhub_actors::messages::archive::{BucketHistory, RawHistory};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use utoipa::ToSchema;
 
-use self::page::Page;
+use self::page::HistoryPage;
 use super::body::{AnyBody, Device};
 use super::device::find;
 use super::paging::limit;
@@ -43,7 +43,7 @@ pub struct Stored {
     /// The very same had been stored before, known by its own time or id.
     repeated: bool,
     message: &'static str,
-    /// How many readings were taken in. With `partial`.
+    /// How many readings were taken in; none of what had been stored before. With `partial`.
     #[serde(skip_serializing_if = "Option::is_none")]
     accepted: Option<usize>,
     /// The readings that were not. With `partial`.
@@ -64,8 +64,8 @@ pub struct RejectedReading {
     error: String,
 }
 
-/// Takes readings in, and answers once they are stored. One that makes no sense has all of them refused, and each
-/// that does not is named; with `partial` the others are taken in.
+/// Takes readings in, and answers once they are stored. If any reading is invalid, none is stored, and each invalid one
+/// is named; with `partial` the valid ones are stored.
 #[utoipa::path(
     post,
     path = "/api/devices/{id}/data",
@@ -101,13 +101,13 @@ pub async fn post_data(
     };
     let cause = Cause::new(Source::Rest, "");
     let taken = state.hub.deliver(id.clone(), input, cause, IfUnknown::Refuse, false).await?;
-    let accepted = count - taken.rejected.len().min(count);
+    let accepted = if taken.repeated { 0 } else { count - taken.rejected.len().min(count) };
     let bad = bad.iter().map(RejectedReading::of).chain(taken.rejected.iter().map(RejectedReading::refused));
     let rejected: Vec<_> = bad.collect();
     let (status, message) = match taken.repeated {
-        _ if !rejected.is_empty() => (StatusCode::MULTI_STATUS, "stored in part"),
-        false => (StatusCode::CREATED, "stored"),
         true => (StatusCode::OK, "stored before"),
+        false if !rejected.is_empty() => (StatusCode::MULTI_STATUS, "stored in part"),
+        false => (StatusCode::CREATED, "stored"),
     };
     let stored = Stored {
         device_id: id.to_string(),
@@ -165,7 +165,7 @@ pub async fn get_data(
     })
 }
 
-fn wanted(mut params: Params) -> Result<(HistoryQuery, Page), FieldError> {
+fn wanted(mut params: Params) -> Result<(HistoryQuery, HistoryPage), FieldError> {
     let interval = params.read("interval", "a duration such as 30s, 5m, 1h or 1d", duration_ms)?;
     let words = "avg, min, max, sum, count, first, last, p50 or p95";
     let aggregate = params.read("agg", words, Aggregate::parse)?;
@@ -183,7 +183,7 @@ fn wanted(mut params: Params) -> Result<(HistoryQuery, Page), FieldError> {
         aggregate: aggregate.unwrap_or_default(),
     };
     let limit = limit(&mut params, USUAL, MOST)?;
-    let page = Page::take(&mut params, limit)?;
+    let page = HistoryPage::take(&mut params, limit)?;
     params.finish()?;
     page.narrow(&mut query);
     Ok((query, page))

@@ -154,7 +154,8 @@ pub async fn patch_device(
     change(&request, device, body, &state).await
 }
 
-/// Removes the device with its data, commands and credentials, and says how much that was.
+/// Removes the device with its data, commands and credentials, and says how much that was. A command that was not
+/// acknowledged reaches nobody any more.
 #[utoipa::path(
     delete,
     path = "/api/devices/{id}",

@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use serde::Serialize;
+use twinhub_actors::clock::new_id_at;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::settings::DeviceSettings;
 use twinhub_actors::domain::twin::Registration;
@@ -11,7 +12,6 @@ use twinhub_actors::domain::{Cause, DeviceId, Input, Json, Object, Timestamp};
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::body::Body;
 use super::groups::check_group;
@@ -221,9 +221,7 @@ pub(super) fn take_sections(
 
 /// An id for a device that brought none: UUIDv7, which sorts by time.
 pub(super) fn make_id(now: Timestamp) -> String {
-    let millis = now.millis().unsigned_abs();
-    let nanos = u32::try_from(millis % 1_000 * 1_000_000).unwrap_or_default(); // below a second
-    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1_000, nanos)).to_string()
+    new_id_at(uuid::NoContext, now).to_string()
 }
 
 impl MqttAccess {
@@ -308,5 +306,7 @@ mod tests {
         let id = |millis| make_id(Timestamp::from_millis(millis));
         assert!(id(1_767_268_800_000) < id(1_767_268_800_001));
         assert!(DeviceId::parse(&id(0)).is_ok());
+        let earlier = id(-86_400_000);
+        assert!(earlier < id(1), "also by a clock that shows a time before 1970: {earlier}");
     }
 }

@@ -271,7 +271,8 @@ pub async fn delete_template(
     params(("id" = String, Path, description = "The template's id"), Listing),
     responses(
         (status = 200, description = "A page of devices", body = [DeviceItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String),
+                ("X-Warnings" = String, description = "As of `/api/devices`"))),
         (status = 404, body = Problem),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )

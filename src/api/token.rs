@@ -1,13 +1,14 @@
 //! Tokens of devices: made here, shown once, kept as a hash.
 
 use std::collections::HashSet;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 use twinhub_actors::Hub;
 use twinhub_actors::domain::DeviceId;
+use twinhub_actors::domain::text::hex;
 use twinhub_actors::messages::archive::FindToken;
 use twinhub_actors::seal::Seal;
 
@@ -86,7 +87,8 @@ impl Drop for Given<'_> {
 #[derive(Clone, Default)]
 pub struct Tokens(Option<Arc<Seal>>);
 
-/// What is in front of what is kept of a token under the key. Without it stands a plain SHA-256, of an earlier version.
+/// What is in front of what is kept of a token under the key. Without it stands a plain SHA-256, of an earlier version;
+/// in many places (twins, events, the journal), so it is not put under the key.
 const KEYED: &str = "hmac1:";
 
 impl Tokens {
@@ -105,8 +107,7 @@ impl Tokens {
         }
     }
 
-    /// Is it the token of which `kept` is kept? Those of an earlier version are taken too: whoever finds one puts
-    /// [`Tokens::hash`] in its place.
+    /// Is it the token of which `kept` is kept? Those of an earlier version are taken too, and stay as they are.
     #[must_use]
     pub fn is_its_own(&self, kept: &str, token: &str) -> bool {
         let expected = if kept.starts_with(KEYED) { self.hash(token) } else { plain(token) };
@@ -122,14 +123,6 @@ impl fmt::Debug for Tokens {
 
 fn plain(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-    }
-    text
 }
 
 #[cfg(test)]

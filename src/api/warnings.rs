@@ -3,14 +3,14 @@
 
 use actix_web::HttpResponseBuilder;
 use twinhub_actors::domain::{Json, Object};
-use twinhub_actors::messages::search::Warning;
+use twinhub_actors::messages::search::QueryWarning;
 
 /// The header of answers that have no place for warnings in them.
 pub const HEADER: &str = "X-Warnings";
 
 /// The warnings as answers show them: `[{"code": "unknown_name", "field": "filter", "detail": "…"}]`.
-pub fn to_json(warnings: &[Warning]) -> Json {
-    let item = |warning: &Warning| {
+pub fn to_json(warnings: &[QueryWarning]) -> Json {
+    let item = |warning: &QueryWarning| {
         let members = [
             ("code", Json::from(warning.code)),
             ("field", warning.field.into()),
@@ -22,14 +22,14 @@ pub fn to_json(warnings: &[Warning]) -> Json {
 }
 
 /// Adds the header where there is something to warn of.
-pub fn tell(response: &mut HttpResponseBuilder, warnings: &[Warning]) {
+pub fn tell(response: &mut HttpResponseBuilder, warnings: &[QueryWarning]) {
     if !warnings.is_empty() {
         response.insert_header((HEADER, ascii(&to_json(warnings).to_string())));
     }
 }
 
 /// Adds the member where there is something to warn of.
-pub fn add(object: &mut Object, warnings: &[Warning]) {
+pub fn add(object: &mut Object, warnings: &[QueryWarning]) {
     if !warnings.is_empty() {
         object.insert("warnings", to_json(warnings));
     }
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn a_header_carries_any_text() {
         let warning =
-            Warning { code: "unknown_name", field: "filter", detail: "no `kühl🌡\n` \"x\"".into() };
+            QueryWarning { code: "unknown_name", field: "filter", detail: "no `kühl🌡\n` \"x\"".into() };
         let told = ascii(&to_json(std::slice::from_ref(&warning)).to_string());
         assert!(told.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{told}");
         let back: serde_json::Value = serde_json::from_str(&told).unwrap();

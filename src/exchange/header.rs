@@ -160,9 +160,7 @@ impl Meaning {
             },
         }
     }
-}
 
-impl Meaning {
     /// A cell of a column of a section, where commas part no cells.
     fn read_any(&mut self, text: &str) -> Result<Option<Json>, Fault> {
         if !self.kept.has_text

@@ -23,8 +23,6 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 pub struct Row {
     /// The line on which it begins, from 1.
     pub line: u64,
-    /// Its bytes as they came.
-    pub raw: Vec<u8>,
     pub fields: Result<Object, Fault>,
 }
 
@@ -36,12 +34,10 @@ pub struct Reader {
     first_line: Option<u64>,
     /// What there is until it is known what it is, and the line on which that begins.
     opening: Vec<u8>,
-    /// The line above the names by which Excel is told the separator, as it came.
-    told: Vec<u8>,
     line: u64,
     separator: u8,
     records: Option<Records>,
-    header: Option<(Header, Vec<u8>)>,
+    header: Option<Header>,
     ended: bool,
 }
 
@@ -50,13 +46,12 @@ impl Reader {
     /// the first line, or in CSV of the one after the header, where this is a part of a larger file.
     #[must_use]
     pub fn new(table: &'static Table, format: Option<Format>, first_line: Option<u64>) -> Self {
-        let (opening, told, line) = (Vec::new(), Vec::new(), 1);
+        let (opening, line) = (Vec::new(), 1);
         Self {
             table,
             format,
             first_line,
             opening,
-            told,
             line,
             separator: SEPARATORS[0],
             records: None,
@@ -87,22 +82,10 @@ impl Reader {
         self.records.as_ref().map_or(self.line, Records::line)
     }
 
-    /// The format, once it is known.
-    #[must_use]
-    pub fn format(&self) -> Option<Format> {
-        self.format
-    }
-
-    /// The line of names, as it came; empty in JSON Lines.
-    #[must_use]
-    pub fn header(&self) -> &[u8] {
-        self.header.as_ref().map(|(_, raw)| &**raw).unwrap_or_default()
-    }
-
     /// The numbers so far that were written with a decimal comma, by column.
     #[must_use]
     pub fn decimal_commas(&self) -> Vec<DecimalCommas> {
-        self.header.iter().flat_map(|(header, _)| header.decimal_commas()).cloned().collect()
+        self.header.iter().flat_map(Header::decimal_commas).cloned().collect()
     }
 
     /// The next row that is there whole.
@@ -117,9 +100,9 @@ impl Reader {
             return Ok(None);
         }
         let record = self.records.as_mut().and_then(Records::next);
-        Ok(record.map(|Record { line, raw, cells }| {
+        Ok(record.map(|Record { line, cells }| {
             let fields = cells.and_then(|cells| self.row(cells));
-            Row { line, raw, fields }
+            Row { line, fields }
         }))
     }
 
@@ -158,9 +141,7 @@ impl Reader {
         let (line, rest) = match told {
             Some((separator, length)) => {
                 self.separator = separator;
-                let (told, rest) = opening.split_at(length);
-                self.told = told.to_vec();
-                (line + 1, rest)
+                (line + 1, &opening[length..])
             }
             None => {
                 self.separator = separator(self.table, opening.trim_ascii_start());
@@ -192,19 +173,19 @@ impl Reader {
     /// False while it is not there whole.
     fn read_header(&mut self) -> Result<bool, FileFault> {
         let Some(records) = &mut self.records else { return Ok(false) };
-        let Some(Record { line, raw, cells, .. }) = records.next() else { return Ok(false) };
+        let Some(Record { line, cells }) = records.next() else { return Ok(false) };
         let names = cells.map_err(|fault| FileFault { line, fault })?;
         let header = Header::read(self.table, &names, line)?.with_decimal_comma(self.separator != b',');
         records.set_columns(header.columns());
         if let Some(first) = self.first_line {
             records.set_line(first);
         }
-        self.header = Some((header, [std::mem::take(&mut self.told), raw].concat()));
+        self.header = Some(header);
         Ok(true)
     }
 
     fn row(&mut self, cells: Vec<String>) -> Result<Object, Fault> {
-        if let Some((header, _)) = &mut self.header {
+        if let Some(header) = &mut self.header {
             return header.row(cells);
         }
         match json(cells.first().map_or("", String::as_str))? {
@@ -268,9 +249,6 @@ mod tests {
             assert!(reader.opening.is_empty());
         }
         reader.push(b"name\n\nP\n");
-        assert_eq!(
-            (reader.next_row().unwrap().map(|row| row.line), reader.header()),
-            (Some(3_003), &b"name\n"[..])
-        );
+        assert_eq!(reader.next_row().unwrap().map(|row| row.line), Some(3_003));
     }
 }

@@ -43,7 +43,10 @@ pub async fn run(table: &'static Table, args: ExportArgs) -> Result<()> {
     if let Some(query) = &args.query {
         path = format!("{path}&{}", query.trim_start_matches(['?', '&']));
     }
-    let pieces = hub.download(&path).await?;
+    let (warnings, pieces) = hub.download(&path).await?;
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
     if is_standard(&args.file) {
         return copy(Box::pin(pieces), &mut std::io::stdout().lock()).await.map(|_| ());
     }

@@ -118,7 +118,7 @@ pub async fn run(table: &'static Table, args: ImportArgs) -> Result<bool> {
             count => reader.push(&piece[..count]),
         }
         while let Some(row) = reader.next_row().map_err(|fault| anyhow!("{name}: {fault}"))? {
-            upload.take(row, &reader);
+            upload.take(row);
             if upload.is_full() {
                 upload.send(&progress.bar).await?;
                 progress.show(read, &upload.report);
@@ -130,7 +130,7 @@ pub async fn run(table: &'static Table, args: ImportArgs) -> Result<bool> {
     }
     upload.send(&progress.bar).await?;
     progress.bar.finish_and_clear();
-    upload.report.finish()
+    upload.report.finish(&reader.decimal_commas())
 }
 
 fn open(path: &Path) -> std::io::Result<(Box<dyn Read>, Option<u64>)> {

@@ -1,6 +1,5 @@
 //! What an import came to: each refused line as it is known, to the screen and to a file, and a count of all.
 
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -8,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use crate::exchange::Fault;
+use crate::exchange::{DecimalCommas, Fault};
 use crate::rules_command::print::line;
 
 /// Refused lines on the screen where a file has all of them.
@@ -28,8 +27,6 @@ pub struct Report {
     /// Refused, and the hub did not say which.
     untold: u64,
     dry_run: bool,
-    /// How decimal commas were read, by column.
-    commas: BTreeMap<String, Value>,
     /// Refused before they were sent, and not told yet.
     waiting: Vec<Value>,
 }
@@ -57,7 +54,6 @@ impl Report {
             shown: 0,
             untold: 0,
             dry_run: false,
-            commas: BTreeMap::new(),
             waiting: Vec::new(),
         })
     }
@@ -89,12 +85,6 @@ impl Report {
         self.untold += count("more_refusals");
         self.dry_run |= answer["dry_run"] == true;
         let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
-        for read in list("decimal_commas") {
-            let column = read["column"].as_str().unwrap_or_default().to_owned();
-            let cells = |read: &Value| read["cells"].as_u64().unwrap_or_default();
-            let sum = cells(&read) + self.commas.get(&column).map_or(0, cells);
-            self.commas.entry(column).or_insert(read)["cells"] = sum.into();
-        }
         let mut refusals = std::mem::take(&mut self.waiting);
         refusals.extend(list("refusals"));
         refusals.sort_by_key(|refused| refused["line"].as_u64());
@@ -117,11 +107,11 @@ impl Report {
         Ok(())
     }
 
-    /// Tells what it came to. False where a line was refused.
+    /// Tells what it came to, and how decimal commas were read. False where a line was refused.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn finish(mut self) -> Result<bool> {
+    pub fn finish(mut self, commas: &[DecimalCommas]) -> Result<bool> {
         self.flush()?;
         if let Some((_, file)) = self.file.as_ref().filter(|_| self.shown > SHOWN) {
             line(&format!("… and {} more, in {file}", self.shown - SHOWN))?;
@@ -129,8 +119,8 @@ impl Report {
         if self.untold > 0 {
             line(&format!("… and {} more, which the hub does not tell one by one", self.untold))?;
         }
-        for (column, read) in &self.commas {
-            line(&commas_told(column, read))?;
+        for read in commas {
+            line(&commas_told(read))?;
         }
         line(&self.summary())?;
         Ok(self.refused == 0)
@@ -177,15 +167,9 @@ impl Report {
 }
 
 /// `desired.setpoint: 120 decimal commas read as numbers, `21,5` as 21.5`
-fn commas_told(column: &str, read: &Value) -> String {
-    let text = |name: &str| read[name].as_str().unwrap_or_default();
-    let cells = read["cells"].as_u64().unwrap_or_default();
-    let (commas, numbers) = if cells == 1 { ("comma", "a number") } else { ("commas", "numbers") };
-    format!(
-        "{column}: {cells} decimal {commas} read as {numbers}, `{}` as {}",
-        text("example"),
-        text("read_as")
-    )
+fn commas_told(DecimalCommas { column, cells, example, read_as }: &DecimalCommas) -> String {
+    let (commas, numbers) = if *cells == 1 { ("comma", "a number") } else { ("commas", "numbers") };
+    format!("{column}: {cells} decimal {commas} read as {numbers}, `{example}` as {read_as}")
 }
 
 /// A file that is added to, and that nobody else can read.
@@ -224,14 +208,15 @@ mod tests {
     }
 
     #[test]
-    fn decimal_commas_are_counted_by_column() {
-        let mut report = Report::new("pumps.csv", None, false).unwrap();
-        let read = json!({ "column": "desired.t", "cells": 2, "example": "21,5", "read_as": "21.5" });
-        for _ in 0..2 {
-            report.take(&json!({ "lines": 2, "created": 2, "decimal_commas": [read] })).unwrap();
-        }
-        let told = commas_told("desired.t", &report.commas["desired.t"]);
-        assert_eq!(told, "desired.t: 4 decimal commas read as numbers, `21,5` as 21.5");
+    fn says_how_decimal_commas_were_read() {
+        let read = |cells| DecimalCommas {
+            column: "desired.t".into(),
+            cells,
+            example: "21,5".into(),
+            read_as: "21.5".into(),
+        };
+        assert_eq!(commas_told(&read(4)), "desired.t: 4 decimal commas read as numbers, `21,5` as 21.5");
+        assert_eq!(commas_told(&read(1)), "desired.t: 1 decimal comma read as a number, `21,5` as 21.5");
     }
 
     #[test]
@@ -245,7 +230,7 @@ mod tests {
             report.take(&json!({ "lines": 1, "refused": 1, "broken_off": { "line": 9, "error": "away" } }));
         let told = broken.unwrap_err().to_string();
         assert!(told.starts_with("pumps.csv: broken off at line 9: away (6 lines: "), "{told}");
-        assert!(!report.finish().unwrap());
+        assert!(!report.finish(&[]).unwrap());
     }
 
     #[test]

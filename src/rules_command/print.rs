@@ -27,8 +27,8 @@ pub fn moment(at: Timestamp) -> String {
     }
 }
 
-/// The same by the clock of `zone`, of a moment in an answer; anything else as it is. What a rule does is told by the
-/// clock that its schedules go by.
+/// A moment in an answer by the clock of `zone`; anything else as it is. What a rule does is told by the clock that its
+/// schedules go by.
 #[must_use]
 pub fn moment_of(text: &str, zone: Tz) -> String {
     let at = Timestamp::parse(text).and_then(|at| DateTime::from_timestamp_millis(at.millis()));
@@ -41,7 +41,7 @@ pub fn zone(name: Option<&str>) -> Tz {
     name.and_then(|name| name.parse().ok()).unwrap_or(Tz::UTC)
 }
 
-/// The same of a moment in an answer; anything else as it is.
+/// A moment in an answer, as [`moment`] writes it; anything else as it is.
 #[must_use]
 pub fn moment_in(text: &str) -> String {
     Timestamp::parse(text).map_or_else(|| text.to_owned(), moment)

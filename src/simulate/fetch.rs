@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use twinhub_actors::domain::text::hex;
 
 use super::firmware::{Download, Fetch};
 
@@ -37,5 +38,5 @@ async fn hash(client: &reqwest::Client, fetch: &Fetch) -> Result<String, String>
         }
         hash.update(&bytes);
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use twinhub_actors::domain::text::hex;
 use twinhub_actors::seal::{KEY_BYTES, Seal};
 
 const NAME: &str = "secret.key";
@@ -53,7 +54,7 @@ fn parse(text: &str) -> Option<[u8; KEY_BYTES]> {
 fn make(path: &Path) -> io::Result<String> {
     let mut key = [0; KEY_BYTES];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
-    let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = hex(&key);
     // Whole or not at all, and on the disk before anything is sealed with it: half a key would lose what it seals.
     let fresh = path.with_extension("key.new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;

@@ -53,6 +53,16 @@ async fn one_bad_reading_takes_no_good_one_with_it() {
     assert_eq!((&told["accepted"], told["rejected"].as_array().unwrap().len()), (&json!(1), 2), "{told}");
     assert_eq!(told["rejected"][0]["field"], "sensor_readings[0].value");
     assert_eq!(values(&history(&hub, "esp", "b").await), [1]);
+
+    let body = json!({"sensor_readings": [{"sensor_type": "a", "value": null}, {"sensor_type": "r", "value": 1}],
+        "message_id": "once"});
+    for (status, accepted, message) in [(207, 1, "stored in part"), (200, 0, "stored before")] {
+        let answer = hub.post("/api/devices/esp/data?partial=true", &body).await;
+        assert_eq!(answer.status(), status);
+        let told: Value = answer.json().await.unwrap();
+        assert_eq!((&told["accepted"], &told["message"]), (&json!(accepted), &json!(message)), "{told}");
+        assert_eq!(told["rejected"].as_array().unwrap().len(), 1, "{told}");
+    }
 }
 
 #[tokio::test]

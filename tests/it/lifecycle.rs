@@ -129,6 +129,31 @@ async fn a_retired_device_keeps_its_history_and_a_removed_one_says_how_much_it_h
     assert_eq!(hub.json("/api/devices/pump-1").await["lifecycle"], "provisioned");
 }
 
+/// A command that the broker has handed over goes with its device: nothing of it reaches who has the id next.
+#[tokio::test]
+async fn a_device_is_not_given_the_commands_of_a_removed_one_with_its_id() {
+    let hub = House::new().start().await;
+    register(&hub, "pump-1").await;
+    let topic = "iot/devices/pump-1/commands";
+    let mut old = Device::connect_to_session(hub.mqtt.unwrap(), "pump-1").await.unwrap();
+    old.subscribe(topic).await.unwrap();
+    old.say("iot/devices/pump-1/status", "online").await;
+    let go = json!({ "command_type": "go", "ttl": "10m", "timeout": "10m" });
+    assert_eq!(hub.post("/api/devices/pump-1/commands", &go).await.status(), StatusCode::ACCEPTED);
+    old.take_unacknowledged(topic).await;
+    drop(old); // without an acknowledgement: its session has the command
+    let removed = hub.request(Method::DELETE, "/api/devices/pump-1").send().await.unwrap();
+    assert!(removed.status().is_success());
+
+    let mut new = Device::connect_to_session(hub.mqtt.unwrap(), "pump-1").await.unwrap();
+    new.subscribe("iot/end").await.unwrap();
+    let mut other = Device::connect(hub.mqtt.unwrap(), "other").await.unwrap();
+    other.say("iot/end", "now").await;
+    let first = within("a message", new.next()).await.unwrap();
+    assert_eq!(first, Said::Message { topic: "iot/end".into(), payload: b"now".to_vec() });
+    assert_eq!(hub.get("/api/devices/pump-1").await.status(), StatusCode::NOT_FOUND);
+}
+
 #[tokio::test]
 async fn a_device_is_not_told_the_configuration_of_a_removed_one_with_its_id() {
     let hub = House::new().start().await;

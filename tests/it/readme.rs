@@ -25,6 +25,7 @@ const NOT_RUN: &[(&str, &str)] = &[
 /// A word that begins a block's command, and what the block must print: an example that runs and finds nothing teaches
 /// nothing.
 const PRINTS: &[(&str, &str)] = &[
+    ("pump-1/desired -C 1", r#"{"delta":{"power":"on"},"desired":{"power":"on"},"version":"#),
     ("/api/devices/pump-1/twin", r#""applied""#),
     ("agg=avg", "12.4"),
     ("text/event-stream", "data:"),
@@ -33,9 +34,9 @@ const PRINTS: &[(&str, &str)] = &[
     ("sort=-reported.battery", r#""pump-1""#),
     ("tree=true", r#""hall-2""#),
     ("/api/templates/pump?dry_run", r#""pump-1""#),
-    ("jobs watch", "1"),
+    ("jobs watch", "done 100 %: 1 of 1 devices"),
     ("rollouts", r#""pump-1""#),
-    ("devices import pumps.csv", "2"),
+    ("devices import pumps.csv", "2 lines: 2 created"),
     ("rules test", "hot for five minutes"),
     ("journal?device=fan", "hall-cool"),
 ];

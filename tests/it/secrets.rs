@@ -105,7 +105,47 @@ async fn secrets_of_templates_are_write_only_too() {
     }
     assert_eq!(shown["rules"]["tell"]["actions"][0]["secret"], json!({ "set": true }));
     let body = json!({ "description": "all of them", "rules": shown["rules"] });
-    let (status, told) = send(&hub, Method::PATCH, "/api/templates/ovens", &body).await;
+    for method in [Method::PATCH, Method::PUT] {
+        let (status, told) = send(&hub, method, "/api/templates/ovens", &body).await;
+        assert_eq!(status, StatusCode::OK, "{told}");
+    }
+    let back = hub.request(Method::POST, "/api/templates/import?existing=update").body(exported);
+    let report: Value = back.send().await.unwrap().json().await.unwrap();
+    assert_eq!((&report["updated"], &report["refused"]), (&json!(1), &json!(0)), "{report}");
+}
+
+#[tokio::test]
+async fn a_password_in_an_address_is_refused_and_one_of_before_is_not_shown() {
+    let house = House::new();
+    let hub = house.start().await;
+    let with = |user: &str| {
+        json!({ "id": "tell", "triggers": [{ "every": "1h" }],
+            "actions": [{ "webhook": format!("https://{user}hooks.example/1") }] })
+    };
+    let (status, told) = send(&hub, Method::POST, RULES, &with("ann:p4ssword@")).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{told}");
+    assert!(told.contains("`https://hooks.example/1`") && told.contains("`Authorization`"), "{told}");
+    let template = json!({ "id": "ovens", "rules": { "tell": { "triggers": with("")["triggers"],
+        "actions": with("ann:p4ssword@")["actions"] } } });
+    let (status, told) = send(&hub, Method::POST, "/api/templates", &template).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{told}");
+    let (status, told) = send(&hub, Method::POST, RULES, &with("")).await;
+    assert_eq!(status, StatusCode::CREATED, "{told}");
+    hub.terminate().await;
+
+    // As an earlier version took it in.
+    let database = Connection::open(house.data.join("twinhub.db")).unwrap();
+    let old = with("ann:p4ssword@").to_string();
+    assert_eq!(database.execute("UPDATE rules SET body = ?1", [&old]).unwrap(), 1);
+    database.close().unwrap();
+    let hub = house.start().await;
+    let path = format!("{RULES}/tell");
+    for shown in [hub.json(&path).await, hub.json(RULES).await] {
+        assert!(!shown.to_string().contains("p4ssword"), "{shown}");
+    }
+    let rule = hub.json(&path).await["rule"].clone();
+    assert_eq!(rule["actions"][0]["webhook"], "https://hooks.example/1");
+    let (status, told) = send(&hub, Method::PUT, &path, &rule).await;
     assert_eq!(status, StatusCode::OK, "{told}");
 }
 
@@ -204,4 +244,15 @@ async fn a_rule_may_not_sign_with_any_variable() {
         let (status, told) = send(&hub, Method::POST, RULES, &signed_with(good)).await;
         assert_eq!(status, StatusCode::CREATED, "{told}");
     }
+    // The same holds for the rules of templates.
+    let template = |name: &str| {
+        let mut rule = signed_with(name);
+        rule.as_object_mut().unwrap().remove("id");
+        json!({ "id": name, "rules": { "tell": rule } })
+    };
+    let (status, told) = send(&hub, Method::POST, "/api/templates", &template("PATH")).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{told}");
+    let (status, told) = send(&hub, Method::POST, "/api/templates", &template("HOOK_KEY")).await;
+    assert_eq!(status, StatusCode::CREATED, "{told}");
+    assert_eq!(hub.json(&format!("{RULES}/template:HOOK_KEY:tell")).await["status"], "running");
 }

@@ -2,6 +2,7 @@
 
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::*;
 use crate::counters::get;

@@ -130,7 +130,7 @@ async fn deliver(
             want_twin: false,
         };
         if post(&around.supervisor, deliver).is_err() {
-            return failed("lost", "the hub is going down".into());
+            return failed("lost", "the hub is shutting down".into());
         }
         match settled.await {
             Ok(Err(NotTaken::Lost)) | Err(_) if around.supervisor.connected() => {
@@ -193,7 +193,7 @@ fn told(told: Option<Told>) -> ActResult {
         Some(Told { alarm, seq }) => {
             ActResult { seq, made: alarm.map(|alarm| alarm.id.to_string().into()), ..ActResult::default() }
         }
-        None => failed("lost", "the hub is going down".into()),
+        None => failed("lost", "the hub is shutting down".into()),
     }
 }
 

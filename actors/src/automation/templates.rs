@@ -6,7 +6,7 @@ use actix::{Context, Handler};
 use tracing::{info, warn};
 
 use super::Automation;
-use crate::domain::rules::file::parse_rule;
+use crate::domain::rules::file::parse_rule_with;
 use crate::domain::rules::{Rule, RuleId};
 use crate::messages::automation::{RuleRefusal, TemplateRules};
 use crate::store::{Automation as Kept, RuleRecord};
@@ -32,7 +32,7 @@ impl Automation {
                 created_at: before.map_or(now, |record| record.created_at),
                 updated_at: now,
             };
-            match parse_rule(body) {
+            match parse_rule_with(body, &self.around.secrets) {
                 Ok((rule, _)) => drop(taken.insert(id.clone(), (rule, record))),
                 Err(problems) => {
                     warn!(rule = %id, ?problems, "a template's rule does not check out, leaving it");

@@ -65,6 +65,14 @@ pub fn order_key(text: &str, most: usize) -> String {
     key
 }
 
+/// Bytes as hexadecimal digits in lower case, two for each.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -54,6 +54,9 @@ use super::json::{Json, Object, Size};
 use super::schedule::Plan;
 use super::settings::DeviceSettings;
 
+/// Why what was under way for a device that was removed came to its end.
+const REMOVED: &str = "the device was removed";
+
 /// A device's live digital twin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Twin {
@@ -325,7 +328,8 @@ impl Twin {
             Input::Wake { hearing, first_id } => self.wake(outcome, hearing, first_id, now, cause),
             Input::ClockMoved { from, to } => self.clock_moved(outcome, (from, to), now, cause),
             Input::Delete => {
-                self.give_firmware_up(outcome, "the device was removed", now, cause);
+                self.cancel_all(outcome, REMOVED, now, cause);
+                self.give_firmware_up(outcome, REMOVED, now, cause);
                 let body = EventBody::Twin(TwinChange::empty(ChangeKind::Deleted));
                 self.happen(outcome, body, now, cause);
             }

@@ -19,11 +19,12 @@ use std::sync::Arc;
 use actix::{Actor, AsyncContext, Context, Handler, Message};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
-use uuid::{ContextV7, Uuid};
+use uuid::ContextV7;
 
 use self::following::Following;
 pub use self::tree_now::TreeNow;
 use super::{Around, Shelf};
+use crate::clock::new_id_at;
 use crate::counters::get;
 use crate::domain::fleet::tree::body_of_change;
 use crate::domain::fleet::{Census, FleetChange, Group, GroupId, RecordChange, RecordKind, Tree};
@@ -161,10 +162,7 @@ impl Groups {
 
     /// The next group's id, in the order of time.
     fn next_id(&self) -> GroupId {
-        let millis = u64::try_from(self.around.clock.now().millis()).unwrap_or(0);
-        let nanos = u32::try_from(millis % 1_000).unwrap_or(0) * 1_000_000; // below 1,000, so it fits
-        let id = Uuid::new_v7(uuid::Timestamp::from_unix(&self.ids, millis / 1_000, nanos));
-        GroupId::made(id)
+        GroupId::made(new_id_at(&self.ids, self.around.clock.now()))
     }
 
     /// Answers with the group once it is counted.

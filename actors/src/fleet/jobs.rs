@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 
 use self::run::Run;
 use super::{Around, Entry, Shelf};
+use crate::counters::get;
 use crate::domain::Cause;
 use crate::domain::fleet::job::TurnTime;
 use crate::domain::fleet::{
@@ -76,14 +77,8 @@ impl Jobs {
         }
     }
 
-    fn take_up(&mut self, records: Vec<Record>) {
-        for record in records {
-            let Some(body) = &record.body else { continue };
-            match Job::parse(body) {
-                Ok(job) => drop(self.jobs.insert(job.id, job)),
-                Err(problem) => error!(job = %record.id, %problem, "cannot read a job, leaving it alone"),
-            }
-        }
+    fn take_up(&mut self, records: &[Record]) {
+        self.jobs.append(&mut parsed(records));
     }
 
     /// Goes on with what was under way when the hub went down.
@@ -220,6 +215,22 @@ impl Jobs {
         self.note(Vec::new(), ctx, |_, _| drop(reply.send(answer)));
     }
 
+    /// Commits fail, and changes of jobs wait for them: what is durable, the store alone knows.
+    fn is_held_up(&self) -> bool {
+        self.unsettled > 0 && get(&self.around.counters.store_failing) == 1
+    }
+
+    /// Answers a question with what the store has.
+    fn answer_stored<T: 'static>(
+        &self,
+        reply: oneshot::Sender<T>,
+        ctx: &mut Context<Self>,
+        answer: impl FnOnce(&BTreeMap<JobId, Job>) -> T + 'static,
+    ) {
+        let records = self.shelf.clone().load().into_actor(self);
+        ctx.spawn(records.map(|records, _, _| drop(reply.send(answer(&parsed(&records)))))); // may have gone
+    }
+
     /// The oldest jobs beyond those that are remembered go.
     fn forget(&mut self, ctx: &mut Context<Self>) {
         let ended = |job: &Job| job.status.is_final() && job.sweeping.is_none();
@@ -231,6 +242,23 @@ impl Jobs {
             self.remove(id, Cause::hub(), ctx, |_, _| {});
         }
     }
+}
+
+fn parsed(records: &[Record]) -> BTreeMap<JobId, Job> {
+    let mut jobs = BTreeMap::new();
+    for record in records {
+        let Some(body) = &record.body else { continue };
+        match Job::parse(body) {
+            Ok(job) => drop(jobs.insert(job.id, job)),
+            Err(problem) => error!(job = %record.id, %problem, "cannot read a job, leaving it alone"),
+        }
+    }
+    jobs
+}
+
+/// A job as it was last written.
+fn as_stored(job: &Job) -> JobTold {
+    JobTold { job: job.clone(), progress: progress::stored(job) }
 }
 
 /// Nothing more comes of it.
@@ -248,7 +276,7 @@ impl Actor for Jobs {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         // Whatever comes waits until it is known what there is.
-        ctx.wait(self.shelf.clone().load().into_actor(self).map(|records, this, _| this.take_up(records)));
+        ctx.wait(self.shelf.clone().load().into_actor(self).map(|records, this, _| this.take_up(&records)));
     }
 }
 
@@ -300,6 +328,9 @@ impl Handler<ShowJob> for Jobs {
     type Result = ();
 
     fn handle(&mut self, ShowJob { id, reply }: ShowJob, ctx: &mut Context<Self>) {
+        if self.is_held_up() {
+            return self.answer_stored(reply, ctx, move |jobs| jobs.get(&id).map(as_stored));
+        }
         self.count_late(id, ctx, Box::new(move |this, ctx| this.answer(reply, this.told(id), ctx)));
     }
 }
@@ -309,15 +340,20 @@ impl Handler<ListJobs> for Jobs {
 
     fn handle(&mut self, list: ListJobs, ctx: &mut Context<Self>) {
         let ListJobs { status, kinds, offset, limit, reply } = list;
-        let is_asked_for = |job: &&Job| {
+        let is_asked_for = move |job: &&Job| {
             (status.is_empty() || status.contains(&job.status))
                 && (kinds.is_empty() || kinds.iter().any(|kind| **kind == *job.action.kind()))
         };
-        let found: Vec<JobId> = self.jobs.values().rev().filter(is_asked_for).map(|job| job.id).collect();
-        let total = found.len();
-        let page = found.into_iter().skip(offset).take(limit);
-        let jobs = page.filter_map(|id| self.told(id)).collect();
-        self.answer(reply, JobPage { jobs, total }, ctx);
+        let page = move |jobs: &BTreeMap<JobId, Job>, told: &dyn Fn(&Job) -> Option<JobTold>| {
+            let found: Vec<&Job> = jobs.values().rev().filter(is_asked_for).collect();
+            let total = found.len();
+            let jobs = found.into_iter().skip(offset).take(limit).filter_map(told).collect();
+            JobPage { jobs, total }
+        };
+        if self.is_held_up() {
+            return self.answer_stored(reply, ctx, move |jobs| page(jobs, &|job| Some(as_stored(job))));
+        }
+        self.answer(reply, page(&self.jobs, &|job| self.told(job.id)), ctx);
     }
 }
 

@@ -16,6 +16,7 @@ use tracing::warn;
 pub use self::shelf::{Entry, Shelf};
 use self::templates::CatalogNow;
 use crate::counters::Counters;
+use crate::domain::rules::file::SecretNames;
 use crate::domain::{Cause, Clock, DeviceId, Input};
 use crate::feed::Feed;
 use crate::journal::Journal;
@@ -37,6 +38,8 @@ pub struct Around {
     pub counters: Arc<Counters>,
     /// The templates as they are now.
     pub catalog: Arc<CatalogNow>,
+    /// What the rules of templates may sign with.
+    pub secrets: SecretNames,
 }
 
 /// The wait before something is tried again; doubled for each further time.

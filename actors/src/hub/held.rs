@@ -6,12 +6,12 @@ use std::time::Duration;
 use actix::Addr;
 use tracing::warn;
 
-use crate::domain::CommandStatus;
 use crate::domain::twin::Ear;
+use crate::domain::{CommandStatus, DeviceId};
 use crate::door::listens;
 use crate::mqtt::subscribers::Subscribers;
 use crate::post::post;
-use crate::store::{CommandQuery, Store};
+use crate::store::{CommandPage, CommandQuery, Store, StoreError};
 use crate::supervisor::Supervisor;
 
 /// Commands that wait are read so many at a time after the start.
@@ -26,10 +26,25 @@ pub(super) async fn waiting_commands(
     supervisor: Addr<Supervisor>,
     subscribers: Arc<Subscribers>,
 ) {
+    let tell = |device: DeviceId| {
+        if subscribers.wait(&device, Ear::Commands) {
+            let _ = post(&supervisor, listens(device, Ear::Commands)); // or the hub is shutting down
+        }
+    };
+    each_waiting(COMMANDS_AT_ONCE, async |query| store.commands(&query).await, tell).await;
+}
+
+/// Tells of the device of each command that waits, however often the store has to be asked. What waits becomes less
+/// meanwhile, so the next page begins where the last one ended in time, and passes over nothing.
+async fn each_waiting(
+    at_once: u64,
+    mut ask: impl AsyncFnMut(CommandQuery) -> Result<CommandPage, StoreError>,
+    mut tell: impl FnMut(DeviceId),
+) {
     let status = vec![CommandStatus::Pending];
-    let mut query = CommandQuery { status, limit: COMMANDS_AT_ONCE, ..CommandQuery::default() };
+    let mut query = CommandQuery { status, limit: at_once, ..CommandQuery::default() };
     loop {
-        let page = match store.commands(&query).await {
+        let CommandPage { commands, total } = match ask(query.clone()).await {
             Ok(page) => page,
             Err(error) => {
                 warn!(%error, "could not look which commands wait, trying again");
@@ -37,14 +52,65 @@ pub(super) async fn waiting_commands(
                 continue;
             }
         };
-        if page.commands.is_empty() {
+        let last = commands.last().map(|record| record.command.created_at);
+        commands.into_iter().for_each(|record| tell(record.device));
+        if total <= query.limit {
             return;
         }
-        query.offset += page.commands.len() as u64;
-        for record in page.commands {
-            if subscribers.wait(&record.device, Ear::Commands) {
-                let _ = post(&supervisor, listens(record.device, Ear::Commands)); // or the hub is going down
-            }
+        if last > query.from {
+            query.from = last;
+        } else {
+            query.limit = query.limit.saturating_mul(2); // more of them are of one moment than fit on a page
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+
+    use super::*;
+    use crate::store::contract::support::{World, asked, commands};
+    use crate::store::{MemoryStore, select};
+
+    /// Half of what a page shows has gone out before the next is read; more are of one moment than fit on a page.
+    #[tokio::test]
+    async fn no_command_is_passed_over_while_others_go() {
+        let mut world = World::new();
+        for n in 0..40 {
+            if n % 8 == 0 {
+                world.wait(1);
+            }
+            let device = format!("d-{n:02}");
+            world.presence(&device, false);
+            world.command(&device, &asked(r#"{"command_type": "go"}"#));
+        }
+        let store = MemoryStore::default();
+        store.commit(&world.batch()).await.unwrap();
+        let all = store.commands(&commands()).await.unwrap().commands;
+        assert_eq!(all.len(), 40);
+        let mut waiting: BTreeMap<_, _> = all
+            .iter()
+            .map(|record| ((record.command.created_at, record.command.id), record.clone()))
+            .collect();
+        let (mut gone, mut told) = (HashSet::new(), HashSet::new());
+        let ask = async |query: CommandQuery| {
+            let found: Vec<_> =
+                waiting.values().filter(|record| select::is_asked_for(&query, record)).cloned().collect();
+            let total = found.len() as u64;
+            let [offset, limit] = [query.offset, query.limit].map(|n| usize::try_from(n).unwrap());
+            let commands: Vec<_> = found.into_iter().skip(offset).take(limit).collect();
+            for record in commands.iter().step_by(2) {
+                waiting.remove(&(record.command.created_at, record.command.id));
+                gone.insert(record.device.clone());
+            }
+            Ok(CommandPage { commands, total })
+        };
+        each_waiting(3, ask, |device| {
+            told.insert(device);
+        })
+        .await;
+        assert!(all.iter().all(|record| told.contains(&record.device)), "{told:?}");
+        assert!(!gone.is_empty());
     }
 }

@@ -48,7 +48,7 @@ impl Hub {
         let found = self.archive.send(LoadTwins(vec![device.clone()]));
         match tokio::time::timeout(self.settings.patience, found).await {
             Ok(Ok(found)) => Ok(found?.into_iter().next().map(Box::new)),
-            Ok(Err(_)) => Err(HubError::Unavailable("the hub is going down")),
+            Ok(Err(_)) => Err(HubError::Unavailable("the hub is shutting down")),
             Err(_) => Err(HubError::Unavailable("the store does not answer")),
         }
     }

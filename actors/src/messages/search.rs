@@ -29,19 +29,19 @@ pub struct FindAll {
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     pub page: DevicePage,
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<QueryWarning>,
 }
 
 /// All that were found, by number, and what their asker should know.
 #[derive(Clone, Debug, Default)]
 pub struct FoundAll {
     pub devices: Vec<(DeviceId, DeviceNumber)>,
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<QueryWarning>,
 }
 
 /// What is allowed, and probably not what was meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
+pub struct QueryWarning {
     /// `unknown_name`: no device has what is named. `quotes_missing`: nor this, which stands where a text may.
     pub code: &'static str,
     /// `filter` or `sort`.

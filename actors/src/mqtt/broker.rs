@@ -182,7 +182,6 @@ impl EmbeddedBroker {
         let listener = listen(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
 
-        intake.subscribers().are_told();
         let wills = Arc::new(Wills::new(Arc::clone(&intake), Arc::clone(&common)));
         let hooks = Arc::new(Hooks::new(Arc::clone(&intake), Arc::clone(&common), Arc::clone(&wills)));
         let connections = Arc::new(Connections::new(settings.most_clients));

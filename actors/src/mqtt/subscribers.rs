@@ -21,7 +21,7 @@ pub struct Subscribers(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// A broker tells. Until one does, nothing is known.
+    /// A broker tells. Where none does, nothing is known.
     told: bool,
     tree: Node,
     /// By topic: which twin is to be told when somebody listens.
@@ -55,9 +55,10 @@ pub struct Subscriptions {
 }
 
 impl Subscribers {
-    /// A broker tells from now on, with [`Subscriptions`], who listens.
-    pub fn are_told(&self) {
-        self.lock().told = true;
+    /// A broker will tell, with [`Subscriptions`], who listens: until it does, nobody.
+    #[must_use]
+    pub fn told_by_broker() -> Self {
+        Self(Mutex::new(Inner { told: true, ..Inner::default() }))
     }
 
     /// A connection that listens to nothing yet.

@@ -44,7 +44,7 @@ impl Desk {
             tray,
             pile: Arc::new(Mutex::new(pile)),
             listening: Arc::default(),
-            subscribers: Arc::default(),
+            subscribers: Arc::new(Subscribers::told_by_broker()),
             notes: Arc::default(),
             known: Arc::default(),
         }

@@ -45,7 +45,7 @@ pub enum Leaf<'a> {
 
 /// An attempt at a command, as its message says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt {
+pub struct CommandAttempt {
     pub command: CommandId,
     /// From 1.
     pub attempt: u8,
@@ -53,12 +53,12 @@ pub struct Attempt {
 
 /// Which attempt at which command a message to a device is; none where it is something else.
 #[must_use]
-pub fn attempt(payload: &[u8]) -> Option<Attempt> {
+pub fn attempt(payload: &[u8]) -> Option<CommandAttempt> {
     let message = Json::parse(payload).ok()?;
     let message = message.as_object()?;
     let command = CommandId::parse(message.get("id")?.as_str()?)?;
     let Json::Number(attempt) = message.get("attempt")? else { return None };
-    Some(Attempt { command, attempt: attempt.as_str().parse().ok()? })
+    Some(CommandAttempt { command, attempt: attempt.as_str().parse().ok()? })
 }
 
 /// Takes a topic apart; none when it is no native one.

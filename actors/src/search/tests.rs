@@ -10,7 +10,7 @@ use crate::domain::{Cause, Input, Object, payload};
 use crate::hub::{Hub, Settings};
 use crate::messages::supervisor::IfUnknown;
 use crate::store::MemoryStore;
-use crate::testkit::{FailingStore, ManualClock};
+use crate::testkit::{FailingStore, Fault, ManualClock};
 
 /// 2026-03-01T06:00:00Z
 const START: i64 = 1_772_344_800_000;
@@ -226,6 +226,28 @@ async fn nothing_is_shown_that_is_not_durable() {
     assert!(matches!(house.page(find("battery == 2", "", 0, 9)).await, Err(HubError::Unavailable(_))));
     house.store.unblock();
     assert_eq!(house.found("battery == 2", "").await, ("b".into(), 1));
+}
+
+/// A question for all is answered from the store, as one for a page is.
+#[actix::test]
+async fn while_commits_fail_all_that_is_durable_is_found() {
+    let house = some(Settings { patience: Duration::from_millis(200), ..Settings::default() }).await;
+    house.found("", "").await;
+    house.store.break_commits(Fault::Failed);
+    let taking = house.hub.deliver(
+        device("b"),
+        Input::Report(object(r#"{"battery": 1}"#)),
+        Cause::hub(),
+        IfUnknown::Begin,
+        false,
+    );
+    assert!(matches!(taking.await, Err(HubError::Unavailable(_))));
+    for (filter, expected) in [("battery == 1", 0), ("battery < 20", 2)] {
+        let find = FindAll { filter: Some(Filter::compile(filter).unwrap()), ..FindAll::default() };
+        let all = house.hub.search.send(find).await.unwrap().unwrap();
+        assert_eq!(all.devices.len(), expected, "{filter}");
+    }
+    house.store.heal();
 }
 
 #[actix::test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::domain::rules::expression::Mention;
 use crate::domain::rules::{Field, Filter};
 use crate::domain::{Timestamp, Twin};
-use crate::messages::search::{Find, Warning};
+use crate::messages::search::{Find, QueryWarning};
 use crate::roster::{Present, Roster};
 
 /// So many twins are asked for names that may have been meant.
@@ -46,12 +46,12 @@ impl Unheard {
     }
 
     /// What to tell of the names that nobody has.
-    pub fn warnings(&self, roster: &Roster) -> Vec<Warning> {
+    pub fn warnings(&self, roster: &Roster) -> Vec<QueryWarning> {
         if !self.looked.load(Ordering::Relaxed) {
             return Vec::new();
         }
         let unheard = self.names.iter().filter(|(_, _, heard)| !heard.load(Ordering::Relaxed));
-        let warning = |(field, name, _): &(&'static str, Mention, AtomicBool)| Warning {
+        let warning = |(field, name, _): &(&'static str, Mention, AtomicBool)| QueryWarning {
             code: if name.may_be_text() { "quotes_missing" } else { "unknown_name" },
             field,
             detail: name.unheard(&near(name, roster)),

@@ -8,7 +8,7 @@
 mod automation;
 pub mod codec;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod fleet;
 pub mod memory;
 mod retained;

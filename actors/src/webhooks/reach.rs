@@ -54,7 +54,7 @@ pub enum Refused {
     Machine(String),
     #[error("`{0}` is a link-local address, where webhooks go only if `webhook-allow` names it")]
     LinkLocal(String),
-    #[error("`{0}` is an address of this machine or its own network, where redirects are not followed to")]
+    #[error("`{0}` is an address of this machine or its own network: redirects are not followed there")]
     Inward(String),
 }
 

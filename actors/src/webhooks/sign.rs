@@ -3,19 +3,16 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::domain::text::hex;
+
 /// `sha256=` and the hex HMAC-SHA256 with `key` of `{timestamp}.{body}`, `timestamp` in Unix seconds as the header
 /// has it. None for a key that HMAC does not take; there is none.
 pub(super) fn signature(key: &str, timestamp: i64, body: &[u8]) -> Option<String> {
-    use std::fmt::Write as _;
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).ok()?;
     mac.update(timestamp.to_string().as_bytes());
     mac.update(b".");
     mac.update(body);
-    let mut text = String::from("sha256=");
-    for byte in mac.finalize().into_bytes() {
-        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-    }
-    Some(text)
+    Some(format!("sha256={}", hex(&mac.finalize().into_bytes())))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use twinhub_actors::backtest::{self, BacktestError, Outcome, Progress, Wish};
 use twinhub_actors::domain::duration::duration_ms;
+use twinhub_actors::domain::rules::file::SecretNames;
 use twinhub_actors::domain::rules::model::Origin;
 use twinhub_actors::domain::rules::{Problem as RuleProblem, Rule, RuleFile, RuleId, RunEntry, file};
 use twinhub_actors::domain::{DeviceId, Json, Object, Timestamp};
@@ -126,13 +127,13 @@ async fn wish(body: Object, state: &WebState) -> Result<Wish, ApiError> {
     let warm_up = warm_up(&mut fields)?;
     let running: Vec<Rule> =
         super::read(state).await?.rules.iter().map(|stands| (*stands.rule).clone()).collect();
-    let rules = rules(&mut fields, &running)?;
+    let rules = rules(&mut fields, &running, &state.hub.settings.secrets)?;
     let tree = state.hub.tree.now();
     Ok(Wish { rules, running, from, to, warm_up, devices, tree })
 }
 
 /// The rules that the body brings along or names.
-fn rules(fields: &mut Fields, running: &[Rule]) -> Result<Vec<Rule>, ApiError> {
+fn rules(fields: &mut Fields, running: &[Rule], secrets: &SecretNames) -> Result<Vec<Rule>, ApiError> {
     let id = fields.text("id")?;
     let id = id.map(|id| RuleId::parse(&id).map_err(|detail| FieldError::bad("id", detail))).transpose()?;
     match (fields.object("rule")?, fields.text("file")?, id) {
@@ -143,12 +144,14 @@ fn rules(fields: &mut Fields, running: &[Rule]) -> Result<Vec<Rule>, ApiError> {
             } else if rule.get("id").is_none() {
                 rule.insert("id", CANDIDATE.into());
             }
-            let (rule, _) = file::parse_rule(&rule).map_err(|problems| wrong(problems, "/rule"))?;
+            let (rule, _) =
+                file::parse_rule_with(&rule, secrets).map_err(|problems| wrong(problems, "/rule"))?;
             Ok(vec![rule])
         }
         (None, Some(text), id) => {
             let origin = Origin::File("backtest".into());
-            let mut rules = RuleFile::parse(&text, &origin).map_err(|problems| wrong(problems, ""))?.rules;
+            let file = RuleFile::parse_with(&text, &origin, secrets);
+            let mut rules = file.map_err(|problems| wrong(problems, ""))?.rules;
             if let Some(id) = id {
                 rules.retain(|rule| rule.id == id);
                 if rules.is_empty() {
@@ -277,7 +280,8 @@ mod tests {
 
     #[test]
     fn says_which_rule_it_lacks() {
-        let wrong = |text: &str| rules(&mut fields(text), &[]).err().unwrap().problem();
+        let wrong =
+            |text: &str| rules(&mut fields(text), &[], &SecretNames::default()).err().unwrap().problem();
         let told = |text: &str| serde_json::to_value(wrong(text)).unwrap();
         assert_eq!(told("{}")["field"], "rule");
         assert_eq!(told(r#"{"rule": {}, "file": "x"}"#)["field"], "file");

@@ -143,6 +143,7 @@ fn run_tests(file: &RuleFile) -> Vec<CheckedTest> {
             name: verdict.name,
             passed: verdict.failure.is_none(),
             failure: verdict.failure,
+            failed_actions: verdict.failed_actions,
         }));
     }
     told

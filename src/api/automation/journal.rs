@@ -89,8 +89,7 @@ pub async fn get_run(Run(id): Run, params: Params, state: Data<WebState>) -> Res
 
 /// Why did the fan start at 03:12, and why did it not? The runs of all rules, the newest first. With `device=` those that
 /// the device fired, those that acted upon it, whatever came of that, and those that would have and did not; `role`
-/// says which. What acted upon an
-/// earlier device of the same id is not among them.
+/// says which. What acted upon an earlier device of the same id is not among them.
 #[utoipa::path(
     get,
     path = "/api/automation/journal",

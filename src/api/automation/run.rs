@@ -180,6 +180,7 @@ impl TestVerdict {
             name: verdict.name.clone(),
             passed: verdict.failure.is_none(),
             failure: verdict.failure.clone(),
+            failed_actions: verdict.failed_actions.clone(),
         }
     }
 }

@@ -15,7 +15,7 @@ const REACH: usize = 100_000;
 
 /// Which page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Page {
+pub(super) struct HistoryPage {
     pub limit: usize,
     start: Start,
 }
@@ -29,7 +29,7 @@ enum Start {
     At(Timestamp, usize),
 }
 
-impl Page {
+impl HistoryPage {
     /// The page that `after` or `page` name, with `limit` items.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ mod tests {
     /// The items of a page, and the `after` of the next.
     fn turn(all: &[i64], limit: u64, after: Option<&str>) -> (Vec<i64>, Option<String>) {
         let mut params = Params::parse(&after.map(|after| format!("after={after}")).unwrap_or_default());
-        let page = Page::take(&mut params, limit).unwrap();
+        let page = HistoryPage::take(&mut params, limit).unwrap();
         let from = match page.start {
             Start::At(at, _) => at.millis(),
             Start::Behind(_) => i64::MIN,

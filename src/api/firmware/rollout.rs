@@ -16,7 +16,7 @@ use twinhub_actors::domain::fleet::{Image, JobAction, Rollout, Tree};
 use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp, Twin};
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_actors::messages::jobs::MakeJob;
-use twinhub_actors::messages::search::Warning;
+use twinhub_actors::messages::search::QueryWarning;
 
 use super::{find, url};
 use crate::api::body::{Body, Named};
@@ -221,7 +221,7 @@ fn why_not(image: &Image, twin: &Twin, down: bool) -> Option<String> {
         .map(|unfit| unfit.to_string())
 }
 
-fn preview(rollout: &Rollout, plan: Plan, warnings: &[Warning]) -> HttpResponse {
+fn preview(rollout: &Rollout, plan: Plan, warnings: &[QueryWarning]) -> HttpResponse {
     let skipped = plan.skipped.iter().take(SHOWN).map(|(id, _, why)| {
         let id = id.as_str();
         Json::Object(

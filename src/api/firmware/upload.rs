@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 use twinhub_actors::domain::fleet::Image;
+use twinhub_actors::domain::text::hex;
 use twinhub_actors::messages::firmware::ImageRefusal;
 
 use super::{add, created, models, new_id, notes, sha256, version};
@@ -111,7 +112,7 @@ async fn receive(mut payload: Payload, path: &Path, limit: u64) -> Result<Came, 
         file.write_all(&bytes).await.map_err(|error| broken(&error))?;
     }
     file.sync_all().await.map_err(|error| broken(&error))?;
-    let sha256: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&hash.finalize());
     Ok(Came { size, sha256: sha256.into() })
 }
 

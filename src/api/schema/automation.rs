@@ -311,6 +311,8 @@ pub struct CheckedTest {
     pub passed: bool,
     /// What was expected, and what came instead.
     pub failure: Option<String>,
+    /// Actions that failed, each with its time and reason; also where the test passed.
+    pub failed_actions: Vec<String>,
 }
 
 /// How a test went.
@@ -320,6 +322,9 @@ pub struct TestVerdict {
     pub passed: bool,
     /// What was expected, and what came instead.
     pub failure: Option<String>,
+    /// Actions that failed, each with its time and reason; also where the test passed.
+    #[schema(example = json!(["5m actions/1 command fan: refused: the device was retired"]))]
+    pub failed_actions: Vec<String>,
 }
 
 /// What is to be replayed: a rule, one that runs by its `id`, or the text of a rule file.

@@ -73,6 +73,17 @@ async fn a_rule_is_made_changed_and_taken_away() {
         "30 is no more than 35"
     );
     assert!(tests[0]["failure"].as_str().unwrap().contains("desired fan"), "{tests}");
+    assert_eq!(tests[0]["failed_actions"], json!([]));
+
+    // What failed on the way is told of a test that passed, too.
+    let told = json!({ "id": "told", "triggers": { "numeric": "a.x", "above": 5 },
+        "actions": [{ "log": "{{ fan.speed }}" }], "tests": [{ "given": { "a.x": 6 }, "expect": ["not log"] }] });
+    send(&hub, Method::POST, "/api/automation/rules", &told, StatusCode::CREATED).await;
+    let tests = "/api/automation/rules/told/test";
+    let tests = send(&hub, Method::POST, tests, &Value::Null, StatusCode::OK).await;
+    assert_eq!(tests[0]["passed"], true, "{tests}");
+    let why = "at the start actions[0] log: template: `fan` has not reported `speed`";
+    assert_eq!(tests[0]["failed_actions"], json!([why]));
 
     let gone = send(&hub, Method::DELETE, "/api/automation/rules/cool", &Value::Null, StatusCode::OK).await;
     assert_eq!(gone["message"], "rule cool is gone");

@@ -110,6 +110,6 @@ async fn a_device_is_told_why_nothing_was_done_to_it() {
         text.contains(r#""why":"condition""#) && text.contains("home.occupied == true does not hold"),
         "{text}"
     );
-    assert!(text.contains(r#""above":28,"#) && !text.contains("28.0"), "{text}");
+    assert!(text.contains(r#""above":28,"#) && !text.contains(r#""above":28.0"#), "{text}");
     assert_eq!(hub.json("/api/automation/rules/cool").await["timezone"], "Europe/Madrid");
 }

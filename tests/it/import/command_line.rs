@@ -44,6 +44,12 @@ async fn the_command_line_takes_files_in_and_out() {
     let one = command(&["devices", "export", "--query", "q=last", "--url", &url], 0).await;
     assert_eq!(one, "{\"claimed\":true,\"device_id\":\"last\",\"name\":\"Last\",\"tags\":{\"floor\":7}}\n");
 
+    let wrong = ["devices", "export", "--query", "filter=type==pump", "--url", &url];
+    let output = run(&wrong, &[]).await;
+    let warned = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && output.stdout.is_empty());
+    assert!(warned.starts_with("warning: ") && warned.contains("`pump`"), "{warned}");
+
     let bad = files.write("bad.csv", "device_id,colour\na,red\n");
     for (args, part) in [
         (

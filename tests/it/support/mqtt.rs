@@ -136,6 +136,16 @@ impl Device {
         }
     }
 
+    /// Waits for a message on this topic, and does not acknowledge it.
+    pub async fn take_unacknowledged(&mut self, topic: &str) {
+        loop {
+            let (first, body) = within("a message", self.packet()).await.unwrap();
+            if first & 0xF0 == 0x30 && body[2..].starts_with(topic.as_bytes()) {
+                return;
+            }
+        }
+    }
+
     async fn packet(&mut self) -> Result<(u8, Vec<u8>)> {
         loop {
             if let Some((first, head, end)) = whole(&self.incoming) {

@@ -5,7 +5,7 @@
 //! `presence` and `command` with nothing behind them. A trigger that says which devices means those.
 
 use crate::domain::json::{Json, Object};
-use crate::domain::rules::file::parse_rule;
+use crate::domain::rules::file::{SecretNames, parse_rule_with};
 use crate::domain::rules::{Problem, RuleId};
 
 /// A template has at most this many rules.
@@ -14,11 +14,11 @@ const MOST: usize = 100;
 const KINDS: [&str; 10] =
     ["numeric", "changed", "event", "presence", "command", "alarm", "cron", "every", "mqtt", "webhook"];
 
-/// Do the rules of a template check out?
+/// Do the rules of a template check out? They may sign with these variables.
 ///
 /// # Errors
 /// Everything that is wrong with them, by pointers into the template.
-pub(super) fn check(template: &str, rules: &Object) -> Result<(), Vec<Problem>> {
+pub(super) fn check(template: &str, rules: &Object, secrets: &SecretNames) -> Result<(), Vec<Problem>> {
     if rules.len() > MOST {
         let message = format!("a template has {MOST} rules at most, this one has {}", rules.len());
         return Err(vec![problem("/rules".into(), message)]);
@@ -41,7 +41,7 @@ pub(super) fn check(template: &str, rules: &Object) -> Result<(), Vec<Problem>> 
             let message = "a rule of a template is called by its name there: it has no `id`";
             problems.push(problem(format!("{place}/id"), message.into()));
         }
-        if let Err(wrong) = parse_rule(&whole(template, &id, rule)) {
+        if let Err(wrong) = parse_rule_with(&whole(template, &id, rule), secrets) {
             let within =
                 |problem: Problem| Problem { pointer: format!("{place}{}", problem.pointer), ..problem };
             problems.extend(wrong.into_iter().map(within));

@@ -11,6 +11,7 @@ use super::snippet;
 use crate::domain::Twin;
 use crate::domain::clock::Timestamp;
 use crate::domain::json::{Json, Object, Size};
+use crate::domain::rules::file::SecretNames;
 use crate::domain::rules::model::Glob;
 use crate::domain::rules::{Problem, RuleId, veil};
 use crate::domain::schedule::{BadSchedule, Plan};
@@ -94,10 +95,24 @@ impl Template {
     /// # Errors
     /// Names what is wrong.
     pub fn read(id: &str, said: &Object, before: Option<&Self>, now: Timestamp) -> Result<Self, BadTemplate> {
+        Self::read_with(id, said, before, now, &SecretNames::default())
+    }
+
+    /// The same, where its rules may sign with other variables too.
+    ///
+    /// # Errors
+    /// As [`Template::read`].
+    pub fn read_with(
+        id: &str,
+        said: &Object,
+        before: Option<&Self>,
+        now: Timestamp,
+        secrets: &SecretNames,
+    ) -> Result<Self, BadTemplate> {
         let mut template = Self::read_any(id, said, before, now)?;
         let rules = before.map(|before| &before.rules);
         template.rules = veil::restore(&template.rules, rules).map_err(BadTemplate::Rules)?;
-        snippet::check(&template.id, &template.rules).map_err(BadTemplate::Rules)?;
+        snippet::check(&template.id, &template.rules, secrets).map_err(BadTemplate::Rules)?;
         Ok(template)
     }
 

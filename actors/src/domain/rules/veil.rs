@@ -3,12 +3,20 @@
 //! Where a webhook has a `secret`, and headers that carry keys (`Authorization` and the like), [`hide`] puts
 //! `{"set": true}`. Whoever sends that back keeps the secret ([`restore`]), as long as the webhook's address stays the
 //! same: a secret never goes to an address that it was not given for.
+//!
+//! A new address may hold no name and password, which lists and logs would show. Those that hold one since before are
+//! shown without, and kept by whoever sends back what was shown.
+
+use std::borrow::Cow;
 
 use super::Problem;
 use crate::domain::{Json, Object};
 
-/// The key under which an action says where it sends.
+/// The key under which an action says where it sends; in the other form of rules, beside its type.
 const WEBHOOK: &str = "webhook";
+const URL: &str = "url";
+/// The header in which a password belongs.
+const AUTHORIZATION: &str = "authorization";
 const SECRET: &str = "secret";
 const HEADERS: &str = "headers";
 const SET: &str = "set";
@@ -20,6 +28,9 @@ const KEYS: [&str; 7] = ["auth", "cookie", "token", "secret", "key", "password",
 pub fn hide(document: &Object) -> Object {
     each(document, &mut |action| {
         let mut shown = action.clone();
+        if let Some((key, address)) = address(action) {
+            shown.insert(key, (&*without_password(address)).into());
+        }
         if matches!(shown.get(SECRET), Some(Json::String(_))) {
             shown.insert(SECRET, set());
         }
@@ -45,10 +56,22 @@ pub fn hide_in_rules(document: &Object) -> Object {
     shown
 }
 
+/// `https://ann:secret@host/path` without who and what.
+#[must_use]
+pub fn without_password(url: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    match authority.rsplit_once('@') {
+        Some((_, place)) => format!("{scheme}://{place}{path}").into(),
+        None => url.into(),
+    }
+}
+
 /// The document with the secrets of `before` where it says `{"set": true}`.
 ///
 /// # Errors
-/// Where there is no secret to keep: of each, where it stands.
+/// Where there is no secret to keep, or an address holds a new password: of each, where it stands.
 pub fn restore(document: &Object, before: Option<&Object>) -> Result<Object, Vec<Problem>> {
     let mut kept = Vec::new();
     if let Some(before) = before {
@@ -57,29 +80,60 @@ pub fn restore(document: &Object, before: Option<&Object>) -> Result<Object, Vec
             action.clone()
         });
     }
-    let mut missing = Vec::new();
+    let known: Vec<String> = kept.iter().filter_map(address).map(|(_, address)| address.to_owned()).collect();
+    let mut problems = Vec::new();
     let restored = each(document, &mut |action| {
-        if !is_veiled(action) {
-            return action.clone();
+        let Some((_, address)) = address(action) else { return action.clone() };
+        let shown = without_password(address);
+        if shown != address && !known.iter().any(|known| known == address) {
+            problems.push(problem(format!(
+                "the address of the webhook `{shown}` holds a name or a password, which lists and logs would show: send it \
+                 in `headers`, as `Authorization`, where it is kept secret"
+            )));
         }
+        let is_veiled = is_veiled(action);
         // Of several to one address the one that has what is asked for; each serves once, in order.
-        let same =
-            kept.iter().position(|old| old.get(WEBHOOK) == action.get(WEBHOOK) && has_all(old, action));
-        let old = same.map(|at| kept.remove(at));
-        if old.is_none() {
-            missing.push(problem(action));
+        let serves = |old: &Object| {
+            is_same_place(old, &shown) && if is_veiled { has_all(old, action) } else { has_password(old) }
+        };
+        let same = kept.iter().position(serves);
+        match same.map(|at| kept.remove(at)) {
+            Some(old) => filled(action, &old),
+            None => {
+                if is_veiled {
+                    problems.push(problem(format!(
+                        "no secret is kept for the webhook `{shown}`: give it again (one is kept only while its address \
+                         stays the same)"
+                    )));
+                }
+                action.clone()
+            }
         }
-        old.map_or_else(|| action.clone(), |old| filled(action, &old))
     });
-    if missing.is_empty() { Ok(restored) } else { Err(missing) }
+    if problems.is_empty() { Ok(restored) } else { Err(problems) }
 }
 
-fn problem(action: &Object) -> Problem {
-    let address = action.get(WEBHOOK).and_then(Json::as_str).unwrap_or_default();
-    let message = format!(
-        "no secret is kept for the webhook `{address}`: give it again (one is kept only while its address stays the same)"
-    );
+fn problem(message: String) -> Problem {
     Problem { line: 0, column: 0, pointer: String::new(), message, hint: None }
+}
+
+/// Where an action sends, and the key under which it says so; none where it sends nothing.
+fn address(action: &Object) -> Option<(&'static str, &str)> {
+    if let Some(address) = action.get(WEBHOOK).and_then(Json::as_str) {
+        return Some((WEBHOOK, address));
+    }
+    let kind = action.get("type").or_else(|| action.get("action_type"))?.as_str()?;
+    kind.eq_ignore_ascii_case(WEBHOOK).then_some(())?;
+    Some((URL, action.get(URL)?.as_str()?))
+}
+
+/// Does it send there, whoever it says it is?
+fn is_same_place(old: &Object, shown: &str) -> bool {
+    address(old).is_some_and(|(_, address)| without_password(address) == shown)
+}
+
+fn has_password(old: &Object) -> bool {
+    address(old).is_some_and(|(_, address)| without_password(address) != address)
 }
 
 fn set() -> Json {
@@ -111,6 +165,13 @@ fn has_all(old: &Object, action: &Object) -> bool {
 
 fn filled(action: &Object, old: &Object) -> Object {
     let mut filled = action.clone();
+    // What is in a header now need not be in the address.
+    if let (Some((key, said)), Some((_, kept))) = (address(action), address(old))
+        && without_password(said) == said
+        && !says_who(action)
+    {
+        filled.insert(key, kept.into());
+    }
     if action.get(SECRET).is_some_and(is_set)
         && let Some(secret) = old.get(SECRET)
     {
@@ -127,6 +188,13 @@ fn filled(action: &Object, old: &Object) -> Object {
     filled
 }
 
+/// Does a header say who sends, in words that are not those kept?
+fn says_who(action: &Object) -> bool {
+    let headers = action.get(HEADERS).and_then(Json::as_object);
+    let mut headers = headers.into_iter().flat_map(Object::iter);
+    headers.any(|(name, value)| name.eq_ignore_ascii_case(AUTHORIZATION) && !is_set(value))
+}
+
 fn carries_key(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     KEYS.iter().any(|part| name.contains(part))
@@ -134,9 +202,9 @@ fn carries_key(name: &str) -> bool {
 
 /// The document with what `change` makes of each webhook in it, in the order of the text.
 fn each(document: &Object, change: &mut dyn FnMut(&Object) -> Object) -> Object {
-    let document = match document.get(WEBHOOK) {
-        Some(Json::String(_)) => change(document),
-        _ => document.clone(),
+    let document = match address(document) {
+        Some(_) => change(document),
+        None => document.clone(),
     };
     let within = |(key, value): (&str, &Json)| (Box::<str>::from(key), inside(value, change));
     document.iter().map(within).collect()
@@ -183,6 +251,44 @@ mod tests {
         assert_eq!(problems.len(), 1);
         assert!(problems[0].message.contains("`https://evil/1`"), "{problems:?}");
         assert!(restore(&hide(&object(RULE)), None).is_err(), "a new rule has nothing to keep");
+    }
+
+    #[test]
+    fn passwords_in_addresses_are_refused_and_those_of_before_are_kept_and_not_shown() {
+        for rule in [
+            r#"{"actions": [{"webhook": "https://ann:s3cret@h/x?a=b@c"}]}"#,
+            r#"{"actions": [{"type": "Webhook", "url": "https://ann:s3cret@h/x?a=b@c"}]}"#,
+        ] {
+            let old = object(rule);
+            let problems = restore(&old, None).unwrap_err();
+            assert!(problems[0].message.contains("`https://h/x?a=b@c`"), "{problems:?}");
+            assert!(problems[0].message.contains("`Authorization`"), "{problems:?}");
+            let shown = hide(&old);
+            assert_eq!(
+                Json::from(shown.clone()).to_string(),
+                Json::from(object(&rule.replace("ann:s3cret@", ""))).to_string()
+            );
+            assert_eq!(
+                restore(&shown, Some(&old)),
+                Ok(old.clone()),
+                "who sends back what was shown keeps it"
+            );
+            assert_eq!(restore(&old, Some(&old)), Ok(old.clone()), "as a change beside it does");
+            let new = object(&rule.replace("ann", "bob"));
+            assert!(restore(&new, Some(&old)).is_err(), "another one is new");
+        }
+        let moved = object(r#"{"webhook": "https://h/x", "headers": {"authorization": "Basic YQ=="}}"#);
+        let old = object(r#"{"webhook": "https://ann:s3cret@h/x"}"#);
+        assert_eq!(restore(&moved, Some(&old)), Ok(moved.clone()), "it is in a header now");
+    }
+
+    #[test]
+    fn addresses_are_shown_without_passwords() {
+        let check = |url: &str, shown: &str| assert_eq!(without_password(url), shown);
+        check("https://ann:s@cret@h:8/p@th?a=b@c", "https://h:8/p@th?a=b@c");
+        check("https://h/p@th", "https://h/p@th");
+        check("https://ann@h", "https://h");
+        check("nonsense", "nonsense");
     }
 
     #[test]

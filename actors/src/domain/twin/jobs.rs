@@ -14,14 +14,11 @@ pub(super) enum Turn {
     Whole(JobId),
     /// It is done when the device has carried out the command, which has this id where it is a new one.
     Command(JobId, CommandId),
-    /// The device is removed: no command of any job will come to its end.
-    Last(Option<JobId>),
 }
 
 impl Turn {
     pub(super) fn of(input: &Input, cause: &Cause) -> Self {
         match (input, cause.job()) {
-            (Input::Delete, job) => Self::Last(job),
             // A task of firmware says by itself how far it has come.
             (Input::Update(_) | Input::WithdrawUpdate { .. }, _) => Self::None,
             (Input::Command { id, .. }, Some(job)) => Self::Command(job, *id),
@@ -40,13 +37,6 @@ impl Twin {
                 let repeated = outcome.repeated;
                 let asked = outcome.commands.iter().find(|command| repeated || command.id == id);
                 outcome.steps.extend(asked.map(|command| step_of(job, command)));
-            }
-            Turn::Last(job) => {
-                let open = self.commands().iter().filter_map(|command| command.cause.job());
-                let lost =
-                    open.map(|job| Step::new(job, StepState::Failed).because("the device was removed"));
-                outcome.steps.extend(lost);
-                outcome.steps.extend(job.map(|job| Step::new(job, StepState::Done)));
             }
         }
         let ended = outcome.events.iter().filter_map(|event| match &event.body {

@@ -1,6 +1,7 @@
 //! Jobs in a hub, over a store that outlives it.
 
 mod crash;
+mod failing;
 mod rollout;
 
 use std::collections::BTreeMap;
@@ -317,7 +318,7 @@ async fn a_command_jobs_end_is_the_end_of_its_commands() {
     house.clock.advance(1_000);
     let told = house.until(job, JobStatus::Done).await;
     assert_eq!(counts(&told), [("done", 1), ("failed", 2)]);
-    let all = ["d0 done", "d1 failed failed: so", "d2 failed the device was removed"];
+    let all = ["d0 done", "d1 failed failed: so", "d2 failed canceled: the device was removed"];
     assert_eq!(house.steps(job, &[]).await, all);
 
     // Those that failed get another command; the one that was removed has no twin to ask.

@@ -238,7 +238,8 @@ impl Changing {
             let detail = format!("the template is called `{id}`, and stays so");
             return Err(BadTemplate::Field { field: "id".into(), detail }.into());
         }
-        let template = Template::read(&id, &said, before.as_deref(), self.around.clock.now())?;
+        let (now, secrets) = (self.around.clock.now(), &self.around.secrets);
+        let template = Template::read_with(&id, &said, before.as_deref(), now, secrets)?;
         Ok((Arc::new(template), before))
     }
 

@@ -208,3 +208,26 @@ async fn a_group_that_is_being_removed_takes_nothing_more_in() {
     let unknown = GroupRefusal::Unknown("b".into());
     assert_eq!(delete(&hub, "b", false).await.unwrap_err(), unknown);
 }
+
+/// The tree is known from the start, and changes by commits alone; the devices need not be counted for it.
+#[actix::test]
+async fn the_tree_can_be_read_while_commits_fail() {
+    let memory = Arc::new(MemoryStore::default());
+    let hub = start(&memory, 2).await;
+    put(&hub, "a", r#"{"name": "A"}"#).await.unwrap();
+    give(&hub, 0, Input::Register(Box::default()), IfUnknown::Begin).await;
+    hub.close().await;
+    let store = FailingStore::around(memory);
+    store.block_lists(); // so that this device is never counted
+    let settings = Settings { patience: Duration::from_millis(50), ..Settings::default() };
+    let clock = ManualClock::at(Timestamp::from_millis(1_000));
+    let hub = Hub::start(store.clone(), clock, settings).await.unwrap();
+    store.break_commits(Fault::Failed);
+    give(&hub, 1, Input::Register(Box::default()), IfUnknown::Begin).await;
+    assert!(hub.is_failing());
+    let (reply, tree) = oneshot::channel();
+    post(&hub.groups, ReadTree { reply }).ok().unwrap();
+    assert!(tree.await.unwrap().get("a").is_some());
+    store.unblock();
+    store.heal();
+}

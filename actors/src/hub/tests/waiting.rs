@@ -7,9 +7,9 @@ use super::*;
 use crate::domain::{
     Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus, EventBody, Kind, Mode, Status,
 };
-use crate::messages::archive::FindCommand;
+use crate::messages::archive::{FindCommand, ListCommands};
 use crate::messages::feed::WatchCommands;
-use crate::store::MemoryStore;
+use crate::store::{CommandQuery, MemoryStore};
 use crate::testkit::ManualClock;
 
 /// 2026-01-01T00:00:00Z, a Thursday.
@@ -251,6 +251,33 @@ async fn a_schedule_runs_also_after_a_restart_and_in_the_right_mode() {
     let twin = scene.settled("a").await;
     assert_eq!((twin.mode, twin.mode_until), (Mode::Schedule, None));
     assert_eq!(twin.desired.get("power").unwrap().value, Json::from("on"), "nine o'clock was skipped");
+}
+
+/// A schedule's command that was missed while the hub was down is due before the broker runs: it goes to nobody then.
+#[actix::test]
+async fn what_is_due_before_the_broker_runs_waits_for_who_listens() {
+    for (broker_tells, expected) in [(true, CommandStatus::Pending), (false, CommandStatus::Sent)] {
+        let mut scene = Scene::new().await;
+        scene.say("a", "status", "online").await;
+        let daily = r#"{"schedule": [{"cron": "0 0 3 * * *", "command": {"command_type": "rinse"}, "missed": "run_once"}]}"#;
+        scene.set("a", daily).await;
+        scene.hub.close().await;
+        scene.clock.advance(24 * HOUR);
+        let settings = Settings { broker_tells, ..Settings::default() };
+        scene = Scene::with(scene.store, scene.clock, settings).await;
+        scene.tick().await;
+        let found = loop {
+            let query = CommandQuery { limit: 1, ..CommandQuery::default() };
+            let page = scene.hub.archive.send(ListCommands(query)).await.unwrap().unwrap();
+            match page.commands.into_iter().next() {
+                Some(record) => break record.command,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        scene.settled("a").await;
+        assert_eq!(scene.command(found.id).await.status, expected, "a broker tells: {broker_tells}");
+        scene.hub.close().await;
+    }
 }
 
 #[actix::test]

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::domain::CommandId;
 use crate::mqtt::Outgoing;
-use crate::mqtt::topics::{self, Attempt, Leaf};
+use crate::mqtt::topics::{self, CommandAttempt, Leaf};
 
 /// The packet type PUBLISH, the high half of the first byte.
 const PUBLISH: u8 = 3;
@@ -44,7 +44,7 @@ impl HandedOver {
         if message.until.is_none() {
             return; // no command
         }
-        if let Some(Attempt { command, .. }) = topics::attempt(&message.payload) {
+        if let Some(CommandAttempt { command, .. }) = topics::attempt(&message.payload) {
             let until = expires_in.and_then(|time| Instant::now().checked_add(time));
             self.lock().insert(command, Handed { payload: message.payload.clone(), until });
         }
@@ -86,7 +86,7 @@ impl HandedOver {
         };
         // In MQTT 5 properties stand before the payload, which is a JSON object that ends the packet.
         let starts = rest.windows(ATTEMPT.len()).position(|window| window == ATTEMPT)?;
-        let Attempt { command, .. } = topics::attempt(&rest[starts..])?;
+        let CommandAttempt { command, .. } = topics::attempt(&rest[starts..])?;
         let live = self.lock();
         let is_live = live.get(&command).is_some_and(|handed| {
             rest.ends_with(&handed.payload) && handed.until.is_none_or(|until| Instant::now() < until)

@@ -30,6 +30,8 @@ pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
             drop(done);
             return Ok(());
         }
+    } else {
+        fence(store, turn.sql(), COMMIT).await?;
     }
     let first_seq = row.as_ref().map(|row| row.first_seq);
     let has_events = first_seq.is_some();
@@ -67,7 +69,7 @@ async fn already_there(sql: &DatabaseTransaction, row: &journal::Model) -> Resul
     match found {
         None => Ok(false),
         Some(found) if found.last_seq == row.last_seq && found.body == row.body => Ok(true),
-        Some(_) => Err(others_from(row.first_seq)),
+        Some(_) => Err(others_from(COMMIT, row.first_seq)),
     }
 }
 
@@ -75,11 +77,31 @@ async fn already_there(sql: &DatabaseTransaction, row: &journal::Model) -> Resul
 async fn conflict(store: &SqlStore, first_seq: Option<i64>) -> Option<StoreError> {
     let first_seq = first_seq?;
     let last = head::last_seq(&store.readers).await.ok()?;
-    (last >= first_seq).then(|| others_from(first_seq))
+    (last >= first_seq).then(|| others_from(COMMIT, first_seq))
 }
 
-fn others_from(seq: i64) -> StoreError {
-    StoreError::Conflict { operation: COMMIT, detail: format!("other events are stored from {seq} on") }
+/// Has another program committed events since this one did? Events run into those in their place; what comes without
+/// any would write over what that program has written.
+///
+/// # Errors
+/// It has, or the store does not say.
+pub(super) async fn fence(
+    store: &SqlStore,
+    sql: &DatabaseTransaction,
+    operation: &'static str,
+) -> Result<(), StoreError> {
+    if store.in_doubt.load(Ordering::Acquire) {
+        return Ok(()); // they may be our own: the next events find out
+    }
+    let own = int(store.tail.last());
+    match head::last_seq(sql).await? {
+        last if last > own => Err(others_from(operation, own + 1)),
+        _ => Ok(()),
+    }
+}
+
+fn others_from(operation: &'static str, seq: i64) -> StoreError {
+    StoreError::Conflict { operation, detail: format!("other events are stored from {seq} on") }
 }
 
 async fn write(
@@ -225,9 +247,11 @@ async fn write_outbox(sql: &DatabaseTransaction, batch: &Batch) -> Result<(), St
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::store::Store;
     use crate::store::contract::support::{Fixture, World, history, open};
+    use crate::store::{RetainedChange, RetainedMessage, RetainedStore as _, Store};
 
     /// A commit's answer got lost, and it took place or not: the next try finds out.
     #[tokio::test]
@@ -261,6 +285,48 @@ mod tests {
         store.in_doubt.store(true, Ordering::Release);
         let error = store.commit(&other.batch()).await.unwrap_err();
         assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+    }
+
+    /// What comes without events (messages that were sent, retained ones) writes over nothing either.
+    #[tokio::test]
+    async fn who_was_overtaken_writes_nothing_any_more() {
+        let fixture = Fixture::sql().await;
+        let store = open(&fixture).await;
+        let mut world = World::new();
+        world.tell("a", r#"{"t": 1}"#);
+        store.commit(&world.batch()).await.unwrap();
+        world.send("x");
+        store.commit(&world.batch()).await.unwrap();
+        let keep = |payload: &'static str| {
+            vec![RetainedChange::Keep(Arc::new(RetainedMessage {
+                topic: "t".into(),
+                payload: payload.into(),
+                qos: 1,
+                properties: "".into(),
+                stored_at: Timestamp::from_millis(0),
+                expires_at: None,
+            }))]
+        };
+        store.change_retained(&keep("ours")).await.unwrap();
+
+        let other = open(&fixture).await;
+        world.tell("a", r#"{"t": 2}"#);
+        other.commit(&world.batch()).await.unwrap();
+        let first = other.outgoing().await.unwrap()[0].id;
+        world.sent(first);
+        let batch = world.batch();
+        assert!(batch.events.is_empty());
+        let error = store.commit(&batch).await.unwrap_err();
+        assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+        let error = store.change_retained(&keep("stale")).await.unwrap_err();
+        assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+        assert_eq!(other.outgoing().await.unwrap().len(), 1);
+        assert_eq!(&*other.retained().await.unwrap()[0].payload, b"ours");
+        // Whether they are its own is found out by the next events.
+        store.in_doubt.store(true, Ordering::Release);
+        store.change_retained(&keep("in doubt")).await.unwrap();
+        other.commit(&batch).await.unwrap();
+        assert_eq!(other.outgoing().await.unwrap(), []);
     }
 
     #[tokio::test]

@@ -9,9 +9,9 @@
 //!
 //! | shape | messages/s | readings/s | on disk | day | last 100 |
 //! |---|--:|--:|--:|--:|--:|
-//! | (a) a row a reading, clustered by series and time, small integer keys | 9,190 | 27,571 | 306 MB | 5.5 ms | 0.03 ms |
-//! | (b) a row a message, readings packed, clustered by device and time | 39,161 | 117,483 | 173 MB | 1.5 ms | 0.01 ms |
-//! | (c) a row a batch, order made behind: this store, the making of order included | 116,335 | 349,004 | 343 MB | 6.3 ms | 0.38 ms |
+//! | (a) a row a reading, by series and time, small keys | 9,190 | 27,571 | 306 MB | 5.5 ms | 0.03 ms |
+//! | (b) a row a message, packed, by device and time | 39,161 | 117,483 | 173 MB | 1.5 ms | 0.01 ms |
+//! | (c) a row a batch, order made behind, with that: this store | 116,335 | 349,004 | 343 MB | 6.3 ms | 0.38 ms |
 //!
 //! (a) and (b) are bare statements by rusqlite; they touch as many pages a batch as it has devices, and each
 //! goes to the log whole. (c) is measured through [`Store`], and keeps more: units, causes, times of receipt,

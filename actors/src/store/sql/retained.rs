@@ -5,6 +5,7 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use sha2::{Digest as _, Sha256};
 
+use super::commit::fence;
 use super::entities::retained::{Column, Entity, Model};
 use super::rows::failed;
 use super::{SqlStore, write};
@@ -30,6 +31,7 @@ impl RetainedStore for SqlStore {
             }
         }
         let turn = self.writer.begin(WRITE).await?;
+        fence(self, turn.sql(), WRITE).await?;
         for some in clear.chunks(write::AT_ONCE) {
             let cleared = Entity::delete_many().filter(Column::TopicHash.is_in(some.iter().cloned()));
             cleared.exec(turn.sql()).await.map_err(failed(WRITE))?;

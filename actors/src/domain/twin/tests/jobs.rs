@@ -111,5 +111,5 @@ fn with_the_device_go_the_turns_that_wait_for_it() {
     let mut scene = Scene::new();
     turn(&mut scene, JOB, &reboot("{}"), id(90));
     let deleted = turn(&mut scene, OTHER, r#"{"delete":true}"#, id(91));
-    assert_eq!(told(&deleted), ["7 failed the device was removed", "8 done"]);
+    assert_eq!(told(&deleted), ["8 done", "7 failed #90 canceled: the device was removed"]);
 }
