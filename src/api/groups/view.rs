@@ -65,8 +65,8 @@ fn devices(counts: &Counts) -> Object {
 fn readings(counts: &Counts) -> Object {
     let mut readings = Object::default();
     for (name, devices, mean) in &counts.readings {
-        let mean = Number::from_f64(*mean).map_or(Json::Null, Json::Number);
-        let of: Object = [("mean", mean), ("count", count(*devices))].into_iter().collect();
+        let of: Object =
+            [("mean", Json::Number(mean.clone())), ("count", count(*devices))].into_iter().collect();
         readings.insert(&**name, of.into());
     }
     readings
@@ -92,7 +92,7 @@ mod tests {
             by_status: [0, 2],
             by_mode: [1, 1],
             by_type: vec![("pump".into(), 2)],
-            readings: vec![("t".into(), 2, 21.5)],
+            readings: vec![("t".into(), 2, Number::from_f64(21.5).unwrap())],
         };
         let path = ["a", id].map(|id| GroupId::parse(id).unwrap()).into();
         let standing = Standing { subtree: own.clone(), own, groups: 3 };
