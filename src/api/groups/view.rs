@@ -1,7 +1,7 @@
 //! Groups as answers show them.
 
 use twinhub_actors::domain::fleet::Counts;
-use twinhub_actors::domain::{Json, Mode, Number, Object, Status};
+use twinhub_actors::domain::{Json, Mode, Object, Status};
 use twinhub_actors::messages::groups::GroupView;
 
 /// A group with its counts.
@@ -80,8 +80,8 @@ fn count(number: u64) -> Json {
 mod tests {
     use std::sync::Arc;
 
-    use twinhub_actors::domain::Timestamp;
     use twinhub_actors::domain::fleet::{Group, GroupId, Standing};
+    use twinhub_actors::domain::{Number, Timestamp};
 
     use super::*;
 
