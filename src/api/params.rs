@@ -7,7 +7,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime};
 use twinhub_actors::domain::Timestamp;
-use twinhub_actors::domain::clock::Written;
+use twinhub_actors::domain::clock::WrittenTime;
 pub use twinhub_actors::domain::duration::duration_ms;
 
 use crate::error::ApiError;
@@ -201,7 +201,7 @@ pub fn moment(text: &str, end: bool) -> Option<Timestamp> {
         let day = if end { date.checked_add_days(Days::new(1))? } else { date };
         return at(day.and_time(NaiveTime::MIN));
     }
-    let written = Written::parse(text).or_else(|| Written::parse(&text.replace(' ', "+")));
+    let written = WrittenTime::parse(text).or_else(|| WrittenTime::parse(&text.replace(' ', "+")));
     written.map(|written| written.at) // one without a zone is read as UTC
 }
 

@@ -8,7 +8,7 @@ use std::num::NonZeroI64;
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-pub use written::Written;
+pub use written::WrittenTime;
 
 /// A moment, in milliseconds since the Unix epoch, UTC. Eight bytes, because a twin holds many; and as it is
 /// kept counted from [`START`], which makes it never zero, one that may be missing takes eight bytes too.
@@ -79,13 +79,13 @@ impl Timestamp {
         (EARLIEST_MS..=LATEST_MS).contains(&millis).then(|| Self::new(millis))
     }
 
-    /// Reads a time as [`Written`] does; none of one without a zone, whose moment nobody knows.
+    /// Reads a time as [`WrittenTime`] does; none of one without a zone, whose moment nobody knows.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Written::parse(text).filter(|written| written.has_zone).map(|written| written.at)
+        WrittenTime::parse(text).filter(|written| written.has_zone).map(|written| written.at)
     }
 
-    /// The same of a date with its time of day alone: where numbers are durations.
+    /// As `parse`, but refuses epoch numbers.
     #[must_use]
     pub fn parse_calendar(text: &str) -> Option<Self> {
         Self::parse(text).filter(|_| text.contains(':'))

@@ -114,7 +114,8 @@ pub enum EventBody {
 /// A change of the twin's document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TwinChange {
-    /// `registered`, `claimed`, `updated`, `reported`, `scheduled`, `skipped`, `lifecycle`, `firmware`, `clock`, `device_clock`, `deleted`.
+    /// `registered`, `claimed`, `updated`, `reported`, `scheduled`, `skipped`, `lifecycle`, `firmware`, `clock`,
+    /// `told`, `device_clock`, `deleted`.
     pub change: ChangeKind,
     /// Merge patch onto the document, by section: `{"reported": {"power": "on"}, "name": "Pump"}`.
     pub patch: Object,

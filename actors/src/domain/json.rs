@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 pub use difference::difference;
+pub use leave_out::StandIn;
 pub use number::{EXACT, Number, compare_whole};
 pub use size::{LARGEST_DOCUMENT, MOST_MEMBERS, Size};
 pub use text::{bare, write_string};
@@ -74,12 +75,18 @@ impl Json {
     }
 
     /// As [`Json::parse`], but a value that no twin can hold (nested too deep, a number out of range) is left out
-    /// of its object or array and put into `bad` with its path: `motor.rpm`.
+    /// of its array, null in its place, and put into `bad` with the beginning of its path: `motor.rpm`. In an object
+    /// `stand_in` says what takes its place, if anything. None where there are more than `most` of them.
     ///
     /// # Errors
-    /// Not UTF-8 or not JSON; nothing of it is used then.
-    pub fn parse_leaving_out(bytes: &[u8], bad: &mut Vec<(String, JsonError)>) -> Result<Self, JsonError> {
-        leave_out::parse(bare(bytes), bad)
+    /// Not UTF-8 or not JSON, or the whole is bad; nothing of it is used then.
+    pub fn parse_leaving_out(
+        bytes: &[u8],
+        stand_in: StandIn,
+        most: usize,
+        bad: &mut Vec<(String, JsonError)>,
+    ) -> Result<Option<Self>, JsonError> {
+        leave_out::parse(bare(bytes), stand_in, most, bad)
     }
 
     /// `levels`: how many it may have below the first.
@@ -107,7 +114,7 @@ impl Json {
             Some(b't') => Self::Bool(true),
             Some(b'f') => Self::Bool(false),
             Some(b'n') => Self::Null,
-            _ => Self::Number(Number::of_json(text).ok_or_else(|| JsonError::OutOfRange(text.to_owned()))?),
+            _ => Self::Number(Number::of_json(text).ok_or_else(|| out_of_range(text))?),
         })
     }
 
@@ -182,6 +189,12 @@ impl Json {
             Self::Object(object) => object.write(out),
         }
     }
+}
+
+/// The beginning of the number's text is quoted: it may be as long as the document.
+fn out_of_range(text: &str) -> JsonError {
+    const SHOWN: usize = 64;
+    JsonError::OutOfRange(text.get(..SHOWN).map_or_else(|| text.to_owned(), |start| format!("{start}…")))
 }
 
 impl Object {

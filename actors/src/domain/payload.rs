@@ -8,16 +8,19 @@
 //! [{"temperature": 23.5, "timestamp": 1767268800}, {"temperature": 23.6, "timestamp": 1767268860}]
 //! {"readings": [{"temperature": 23.5, "timestamp": 1767268800}]}
 //! ```
-//! Nested objects and arrays are flattened with dots; nulls say nothing and are passed over. A reading that makes no
+//! What stands beside `readings` in the last form is a sample like them, and its `units` are those of readings that
+//! name none. Nested objects and arrays are flattened with dots; nulls say nothing and are passed over. A reading that makes no
 //! sense is named and left out, and takes none of the others with it.
 
 mod batch;
 mod flat;
 mod list;
 
-use super::clock::Written;
-use super::json::{Json, JsonError, Object, bare};
-use super::reading::{Claim, Reading, Scalar, Telemetry};
+use std::collections::{HashMap, HashSet};
+
+use super::clock::WrittenTime;
+use super::json::{Json, JsonError, Object, StandIn, bare};
+use super::reading::{ClaimedTime, Reading, Scalar, Telemetry};
 
 pub use flat::scalars;
 
@@ -81,6 +84,10 @@ impl PayloadError {
         }
     }
 
+    fn of_left_out((name, error): (String, JsonError)) -> Self {
+        Self::Value { name: shown(&name), error }
+    }
+
     /// The field that is wrong, where it is one.
     #[must_use]
     pub fn field(&self) -> Option<&str> {
@@ -99,6 +106,22 @@ impl Heard {
         self.samples.iter().map(|sample| sample.readings.len()).sum::<usize>() + self.bad.len()
     }
 
+    /// Puts what was left out of the document in front of what is wrong beside, each place named once.
+    fn name_left_out(&mut self, left_out: Vec<(String, JsonError)>) {
+        // `[3].sensor_readings[0].value` is `3.sensor_readings.0.value`.
+        let path = |name: &str| name.replace('[', ".").replace(']', "").trim_start_matches('.').to_owned();
+        let mut named: HashMap<String, bool> = HashMap::new();
+        for error in &self.bad {
+            let is_time = matches!(error, PayloadError::Timestamp { .. });
+            named.insert(error.field().map(path).unwrap_or_default(), is_time);
+        }
+        let left_out: Vec<_> =
+            left_out.into_iter().filter(|(name, _)| named.get(name) != Some(&true)).collect();
+        let known: HashSet<&str> = left_out.iter().map(|(name, _)| &**name).collect();
+        self.bad.retain(|error| !error.field().is_some_and(|name| known.contains(&*path(name))));
+        self.bad.splice(0..0, left_out.into_iter().map(PayloadError::of_left_out));
+    }
+
     /// As it is given away: not more than may be, and not nothing.
     fn finish(mut self) -> Result<Self, PayloadError> {
         self.samples.retain(|sample| !sample.readings.is_empty());
@@ -115,18 +138,30 @@ impl Heard {
 /// # Errors
 /// Nothing of it can be used. What is wrong with single readings stands in [`Heard::bad`].
 pub fn readings(bytes: &[u8]) -> Result<Heard, PayloadError> {
-    let mut bad = Vec::new();
-    let payload = parse(bytes, &mut bad)?;
-    let mut heard = readings_from(payload);
-    if bad.is_empty() {
+    let mut left_out = Vec::new();
+    let payload = parse(bytes, in_readings, &mut left_out)?;
+    let heard = readings_from(payload);
+    if left_out.is_empty() {
         return heard;
     }
-    if let Err(PayloadError::Empty) = heard {
-        heard = Ok(Heard::default()); // what was in it is named
-    }
-    let mut heard = heard?;
-    heard.bad.splice(0..0, bad);
+    let mut heard = match heard {
+        Err(PayloadError::Empty) => Heard::default(), // what was in it is named
+        heard => heard?,
+    };
+    heard.name_left_out(left_out);
     Ok(heard)
+}
+
+/// What takes the place of a value that was left out of readings: null, so that the reading it belongs to is none; of
+/// a time its text, which is no time.
+fn in_readings(path: &str, text: &str) -> Option<Json> {
+    let names: Vec<&str> = path.split('.').filter(|part| part.parse::<usize>().is_err()).collect();
+    Some(match names[..] {
+        ["timestamp"]
+        | ["readings" | "sensor_readings", "timestamp"]
+        | ["readings", "sensor_readings", "timestamp"] => Json::String(shown(text).into()),
+        _ => Json::Null,
+    })
 }
 
 /// The same for a document already parsed.
@@ -139,7 +174,7 @@ pub fn readings_from(payload: Json) -> Result<Heard, PayloadError> {
             Ok(heard) => heard?.finish(),
             Err(payload) => one(payload, "")?.finish(),
         },
-        Json::Array(items) => batch::read(items, "", None, &None)?.finish(),
+        Json::Array(items) => batch::read(items, "", batch::Envelope::default())?.finish(),
         other => Err(PayloadError::NotAnObject(other.kind())),
     }
 }
@@ -173,7 +208,10 @@ pub fn object(bytes: &[u8]) -> Result<Object, PayloadError> {
 /// # Errors
 /// As [`object`].
 pub fn object_leaving_out(bytes: &[u8], bad: &mut Vec<PayloadError>) -> Result<Object, PayloadError> {
-    match parse(bytes, bad)? {
+    let mut left_out = Vec::new();
+    let parsed = parse(bytes, |_, _| None, &mut left_out)?;
+    bad.extend(left_out.into_iter().map(PayloadError::of_left_out));
+    match parsed {
         Json::Object(object) => Ok(object),
         other => Err(PayloadError::NotAnObject(other.kind())),
     }
@@ -185,21 +223,21 @@ pub fn word(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bare(bytes)).trim_matches('"').to_owned()
 }
 
-fn parse(bytes: &[u8], bad: &mut Vec<PayloadError>) -> Result<Json, PayloadError> {
+fn parse(
+    bytes: &[u8],
+    stand_in: StandIn,
+    left_out: &mut Vec<(String, JsonError)>,
+) -> Result<Json, PayloadError> {
     let error = match Json::parse(bytes) {
         Ok(json) => return Ok(json),
         Err(error @ JsonError::Syntax(_)) => return Err(error.into()),
         Err(error) => error,
     };
-    let mut left_out = Vec::new();
-    let json = Json::parse_leaving_out(bytes, &mut left_out)?;
-    match left_out.len() {
-        0 => return Err(error.into()),
-        1..=MOST_READINGS => {}
-        _ => return Err(PayloadError::TooMany),
+    let json = Json::parse_leaving_out(bytes, stand_in, MOST_READINGS, left_out)?;
+    if left_out.is_empty() {
+        return Err(error.into());
     }
-    bad.extend(left_out.into_iter().map(|(name, error)| PayloadError::Value { name: shown(&name), error }));
-    Ok(json)
+    json.ok_or(PayloadError::TooMany)
 }
 
 /// The readings of an object that is no batch. `place` is where in a batch it stands: `[3].`.
@@ -261,11 +299,11 @@ impl Beside {
 }
 
 /// The time that a value says; none where it is null. `name` is asked only where it is none.
-fn claim(value: Json, name: impl Fn() -> String) -> Result<Option<Claim>, PayloadError> {
+fn claim(value: Json, name: impl Fn() -> String) -> Result<Option<ClaimedTime>, PayloadError> {
     let written = match &value {
         Json::Null => return Ok(None),
-        Json::String(text) => Written::parse(text),
-        Json::Number(number) => Written::epoch(number.as_str()),
+        Json::String(text) => WrittenTime::parse(text),
+        Json::Number(number) => WrittenTime::epoch(number.as_str()),
         _ => None,
     };
     let Some(written) = written else {
@@ -276,7 +314,7 @@ fn claim(value: Json, name: impl Fn() -> String) -> Result<Option<Claim>, Payloa
         Json::String(text) => Some(text),
         other => Some(other.to_string().into()),
     };
-    Ok(Some(Claim { written, as_sent }))
+    Ok(Some(ClaimedTime { written, as_sent }))
 }
 
 fn message_id(value: Option<Json>, place: &str) -> Result<Option<Box<str>>, PayloadError> {
@@ -295,6 +333,11 @@ fn message_id(value: Option<Json>, place: &str) -> Result<Option<Box<str>>, Payl
 /// Checks a reading's name, value and unit.
 fn check(reading: &Reading) -> Result<(), String> {
     check_name(&reading.name)?;
+    check_value(reading)
+}
+
+/// Checks a reading's value and unit.
+fn check_value(reading: &Reading) -> Result<(), String> {
     match &reading.value {
         Scalar::Text(text) if text.len() > LONGEST_TEXT => {
             return Err(format!("a text has {LONGEST_TEXT} bytes at most, this one has {}", text.len()));
@@ -309,22 +352,35 @@ fn check(reading: &Reading) -> Result<(), String> {
     }
 }
 
-/// Can a reading be called so? An error says why not. Control characters would be lines of their own in logs and
-/// files, and nobody could type them in a filter.
+/// Can a reading be called so? An error says why not.
 fn check_name(name: &str) -> Result<(), String> {
+    check_name_of("a reading", name)
+}
+
+/// Can a property be called so? As a reading.
+///
+/// # Errors
+/// Says why not.
+pub fn check_property(name: &str) -> Result<(), String> {
+    check_name_of("a property", name)
+}
+
+/// Control characters would be lines of their own in logs and files, and nobody could type them in a filter.
+fn check_name_of(what: &str, name: &str) -> Result<(), String> {
     if name.is_empty() || name.len() > LONGEST_NAME {
-        return Err(format!("a reading's name has 1 to {LONGEST_NAME} bytes, this one has {}", name.len()));
+        return Err(format!("{what}'s name has 1 to {LONGEST_NAME} bytes, this one has {}", name.len()));
     }
     if name.bytes().any(|byte| byte.is_ascii_control())
         || (!name.is_ascii() && name.chars().any(char::is_control))
     {
-        return Err("a reading's name has no control characters".into());
+        return Err(format!("{what}'s name has no control characters"));
     }
     Ok(())
 }
 
 /// The beginning of a text, as a message can show it.
-fn shown(text: &str) -> String {
+#[must_use]
+pub fn shown(text: &str) -> String {
     let mut shown = String::new();
     for character in text.chars().take(SHOWN) {
         if character.is_control() { shown.extend(character.escape_default()) } else { shown.push(character) }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::clock::{Timestamp, Written};
+use super::clock::{Timestamp, WrittenTime};
 use super::fingerprint::Fingerprint;
 use super::json::{Json, Number};
 
@@ -43,7 +43,7 @@ pub enum Quality {
 pub struct Telemetry {
     pub readings: Vec<Reading>,
     /// When they were taken, if the message says so.
-    pub at: Option<Claim>,
+    pub at: Option<ClaimedTime>,
     /// The message's own id, if it carries one.
     pub message_id: Option<Box<str>>,
     /// Which part of a message this is that brought readings of several moments under one id.
@@ -56,8 +56,8 @@ pub struct Telemetry {
 
 /// When a device says that its readings were taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    pub written: Written,
+pub struct ClaimedTime {
+    pub written: WrittenTime,
     /// The time as it was sent, where `written` does not tell it from others: it is finer than milliseconds.
     pub as_sent: Option<Box<str>>,
 }
@@ -73,7 +73,7 @@ pub struct Window {
 
 const DAY_MS: i64 = 86_400_000;
 /// 2000-01-01: before it no clock of a device, or of the hub, was ever set.
-const FIRST_SET_MS: i64 = 946_684_800_000;
+pub const FIRST_SET_MS: i64 = 946_684_800_000;
 
 impl Default for Window {
     fn default() -> Self {
@@ -96,11 +96,11 @@ impl Window {
     }
 }
 
-impl Claim {
+impl ClaimedTime {
     /// A time with its zone and no more than milliseconds.
     #[must_use]
     pub fn at(at: Timestamp) -> Self {
-        Self { written: Written { at, has_zone: true, is_finer: false }, as_sent: None }
+        Self { written: WrittenTime { at, has_zone: true, is_finer: false }, as_sent: None }
     }
 }
 

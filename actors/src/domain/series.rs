@@ -255,8 +255,8 @@ impl Gathered {
             Aggregate::First | Aggregate::Last => {
                 self.edge.take().map_or_else(|| self.max.clone(), |(_, number)| number)
             }
-            Aggregate::P50 => percentile(&mut self.values, 0.5),
-            Aggregate::P95 => percentile(&mut self.values, 0.95),
+            Aggregate::P50 => percentile(&mut self.values, 50),
+            Aggregate::P95 => percentile(&mut self.values, 95),
         };
         Bucket {
             sensor_type: sensor.into(),
@@ -288,6 +288,15 @@ impl Value {
         self.nearest.total_cmp(&other.nearest).then(self.rest.cmp(&other.rest))
     }
 
+    fn whole(self) -> Option<i128> {
+        /// No counter is larger, and a hundred of them still fit.
+        const MOST: f64 = 1e30;
+        #[expect(clippy::cast_possible_truncation, reason = "whole, and below the limit")]
+        let whole = self.nearest as i128;
+        (self.nearest.fract() == 0.0 && self.nearest.abs() < MOST)
+            .then(|| whole.saturating_add(self.rest.into()))
+    }
+
     fn number(self) -> Number {
         match self.rest {
             0 => finite(self.nearest),
@@ -298,7 +307,7 @@ impl Value {
 }
 
 /// The mean of `count` whole numbers with this sum: to six places behind the point where no double is that exact.
-fn mean(sum: i128, count: u64) -> Number {
+pub(super) fn mean(sum: i128, count: u64) -> Number {
     let count = i128::from(count.max(1));
     let (whole, rest) = (sum.div_euclid(count), sum.rem_euclid(count));
     #[expect(clippy::cast_precision_loss, reason = "both are exact below 2^53")]
@@ -322,20 +331,33 @@ fn mean(sum: i128, count: u64) -> Number {
     Number::parse(text).unwrap_or_else(|| Number::whole(whole.cast_signed()))
 }
 
-/// The value below which the part `rank` of the values lies, between two of them in proportion (what SQL
+/// The value below which so many percent of the values lie, between two of them in proportion (what SQL
 /// calls `percentile_cont`).
-fn percentile(values: &mut [Value], rank: f64) -> Number {
+fn percentile(values: &mut [Value], percent: u32) -> Number {
     values.sort_unstable_by(Value::order);
     let Some(last) = values.len().checked_sub(1) else { return Number::from(0) };
     #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 readings in a bucket")]
-    let place = last as f64 * rank;
+    let place = last as f64 * (f64::from(percent) / 100.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the last")]
     let below = place as usize;
     let (low, high) = (values[below], values[(below + 1).min(last)]);
     if place.fract() == 0.0 || low.order(&high).is_eq() {
         return low.number();
     }
+    if let Some(exact) = between_whole(low, high, (last as u64 * u64::from(percent)) % 100) {
+        return exact;
+    }
     finite(low.nearest + (high.nearest - low.nearest) * place.fract())
+}
+
+/// So many percent of the way from one whole number to another; none where doubles are as exact.
+fn between_whole(low: Value, high: Value, percent: u64) -> Option<Number> {
+    if low.nearest.abs().max(high.nearest.abs()) < EXACT {
+        return None;
+    }
+    let (low, high) = (low.whole()?, high.whole()?);
+    let way = high.checked_sub(low)?.checked_mul(percent.into())?;
+    Some(mean(low.checked_mul(100)?.checked_add(way)?, 100))
 }
 
 /// A sum may leave the range of doubles; JSON cannot say infinity.
@@ -431,6 +453,10 @@ mod tests {
             of("p50", &["9007199254740995", "9007199254740993", "9007199254740991"]),
             "9007199254740993"
         );
+        assert_eq!(of("p50", &["9007199254740992", "9007199254740993"]), "9007199254740992.5");
+        assert_eq!(of("p50", &["18446744073709551615", "18446744073709551613"]), "18446744073709551614");
+        assert_eq!(of("p95", &["-9007199254740993", "-9007199254740995"]), "-9007199254740993.1");
+        assert_eq!(of("p50", &["1e300", "3e300"]), "2e+300");
         assert_eq!(of("sum", &["1e300", "1"]), "1e+300", "what is too long for whole numbers is a double");
         assert_eq!(of("avg", &["1", "2"]), "1.5");
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::duration::duration_ms;
 use super::json::{Json, Object};
-use super::words::Words;
+use super::words::TruthWords;
 
 /// Settings of one device; none means the usual.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -93,7 +93,7 @@ impl DeviceSettings {
                 }
                 ("words", Json::Null) => settings.words = None,
                 ("words", words) => {
-                    Words::check(words).map_err(wrong)?;
+                    TruthWords::check(words).map_err(wrong)?;
                     settings.words = Some(words.clone());
                 }
                 _ => {

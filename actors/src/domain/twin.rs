@@ -231,8 +231,9 @@ impl Twin {
             }
             Input::Telemetry(telemetry) => self.hear_readings(outcome, telemetry, now, cause)?,
             Input::Batch(samples) => self.hear_batch(outcome, samples, now, cause)?,
-            Input::Report(patch) => {
+            Input::Report(mut patch) => {
                 self.check_section("reported", &patch)?;
+                self.check_names(&mut patch, outcome, cause)?;
                 self.come_online(outcome, HEARD, now, cause);
                 self.report("reported", patch, outcome, now, cause);
             }
@@ -243,12 +244,14 @@ impl Twin {
                 self.come_online(outcome, HEARD, now, cause);
                 self.report("failed", reasons, outcome, now, cause);
             }
-            Input::Presence { online: true, details } => {
+            Input::Presence { online: true, mut details } => {
                 self.check_section("reported", &details)?;
+                self.check_names(&mut details, outcome, cause)?;
                 self.say_online(outcome, details, now, cause);
             }
-            Input::Presence { online: false, details } => {
+            Input::Presence { online: false, mut details } => {
                 self.check_section("reported", &details)?;
+                self.check_names(&mut details, outcome, cause)?;
                 self.go_offline(outcome, REPORTED, now, cause);
                 self.tell_details(outcome, details, now, cause);
             }

@@ -7,10 +7,10 @@ const LONGEST: usize = 64;
 
 /// The word for false, and the word for true: `["OFF", "ON"]`. Whoever says `"on"`, `"ON"` or `true` means the same.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Words<'a>(&'a Json, &'a Json);
+pub struct TruthWords<'a>(&'a Json, &'a Json);
 
-impl<'a> Words<'a> {
-    /// The words of a declaration that [`Words::check`] found right.
+impl<'a> TruthWords<'a> {
+    /// The words of a declaration that [`TruthWords::check`] found right.
     #[must_use]
     pub fn of(declared: &'a Json) -> Option<Self> {
         match declared {
@@ -80,8 +80,8 @@ mod tests {
 
     fn check(declared: &str, one: &str, other: &str, expected: bool) {
         let declared: Json = declared.parse().unwrap();
-        Words::check(&declared).unwrap();
-        let words = Words::of(&declared).unwrap();
+        TruthWords::check(&declared).unwrap();
+        let words = TruthWords::of(&declared).unwrap();
         let (one, other) = (one.parse().unwrap(), other.parse().unwrap());
         assert_eq!(words.mean_the_same(&one, &other), expected, "{one} and {other} by {declared}");
         assert_eq!(words.mean_the_same(&other, &one), expected);
@@ -112,7 +112,7 @@ mod tests {
             "1",
             "[1, 1.0]",
         ] {
-            assert!(Words::check(&wrong.parse().unwrap()).is_err(), "{wrong}");
+            assert!(TruthWords::check(&wrong.parse().unwrap()).is_err(), "{wrong}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Groups as answers show them.
 
 use twinhub_actors::domain::fleet::Counts;
-use twinhub_actors::domain::{Json, Mode, Number, Object, Status};
+use twinhub_actors::domain::{Json, Mode, Object, Status};
 use twinhub_actors::messages::groups::GroupView;
 
 /// A group with its counts.
@@ -65,8 +65,8 @@ fn devices(counts: &Counts) -> Object {
 fn readings(counts: &Counts) -> Object {
     let mut readings = Object::default();
     for (name, devices, mean) in &counts.readings {
-        let mean = Number::from_f64(*mean).map_or(Json::Null, Json::Number);
-        let of: Object = [("mean", mean), ("count", count(*devices))].into_iter().collect();
+        let of: Object =
+            [("mean", Json::Number(mean.clone())), ("count", count(*devices))].into_iter().collect();
         readings.insert(&**name, of.into());
     }
     readings
@@ -80,8 +80,8 @@ fn count(number: u64) -> Json {
 mod tests {
     use std::sync::Arc;
 
-    use twinhub_actors::domain::Timestamp;
     use twinhub_actors::domain::fleet::{Group, GroupId, Standing};
+    use twinhub_actors::domain::{Number, Timestamp};
 
     use super::*;
 
@@ -92,7 +92,7 @@ mod tests {
             by_status: [0, 2],
             by_mode: [1, 1],
             by_type: vec![("pump".into(), 2)],
-            readings: vec![("t".into(), 2, 21.5)],
+            readings: vec![("t".into(), 2, Number::from_f64(21.5).unwrap())],
         };
         let path = ["a", id].map(|id| GroupId::parse(id).unwrap()).into();
         let standing = Standing { subtree: own.clone(), own, groups: 3 };

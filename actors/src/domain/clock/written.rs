@@ -4,7 +4,7 @@
 //! |---|---|
 //! | RFC 3339, also with a space for the `T`, a comma, no seconds | `2026-01-01T13:00:00.5+01:00` |
 //! | the same with an offset as ISO 8601 has it | `…+0100`, `…+01` |
-//! | the same without any zone: [`Written::has_zone`] is false | `2026-01-01 12:00:00` |
+//! | the same without any zone: [`WrittenTime::has_zone`] is false | `2026-01-01 12:00:00` |
 //! | epoch seconds, ms, µs or ns, told apart by their size, with or without a fraction | `1767268800.25` |
 
 use chrono::{LocalResult, NaiveDate, TimeDelta, TimeZone as _};
@@ -14,7 +14,7 @@ use super::Timestamp;
 
 /// A time as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct WrittenTime {
     /// The moment; where no zone was written, as if it were UTC.
     pub at: Timestamp,
     pub has_zone: bool,
@@ -22,9 +22,10 @@ pub struct Written {
     pub is_finer: bool,
 }
 
+/// A number with an exponent beyond this is no time.
+const MOST_PLACES: i64 = 40;
 const NS_IN_MS: i128 = 1_000_000;
-/// By the size of an epoch number, what one of it is in ns. Up to the year 5138 each, and no unit says a time after
-/// 1973 with a number that another says one before 5138 with.
+/// By the size of an epoch number, what one of it is in ns. The ranges do not overlap: each unit covers 1973 to 5138.
 const UNITS: [(u128, i128); 4] = [
     (100_000_000_000, 1_000_000_000),
     (100_000_000_000_000, NS_IN_MS),
@@ -32,7 +33,7 @@ const UNITS: [(u128, i128); 4] = [
     (100_000_000_000_000_000_000, 1),
 ];
 
-impl Written {
+impl WrittenTime {
     /// Reads a time from text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -63,6 +64,9 @@ impl Written {
             ns += value * digit;
             is_finer |= digit == 0 && value != 0;
         }
+        if !fraction.is_empty() {
+            ns = to_ms_of_double(ns, unit);
+        }
         Self::of_ns(if is_negative { -ns } else { ns }, is_finer, true)
     }
 
@@ -86,18 +90,32 @@ impl Written {
         Timestamp::from_millis(found.timestamp_millis())
     }
 
+    /// `1.7672688e9`, by its digits: a double would round them.
     fn exponent(text: &str) -> Option<Self> {
-        let number: f64 = text.parse().ok().filter(|_| text.contains(['e', 'E']))?;
-        let size = number.abs();
-        #[expect(clippy::cast_precision_loss, reason = "the limits are powers of ten")]
-        let (_, unit) = UNITS.into_iter().find(|(below, _)| size < *below as f64)?;
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            reason = "below 1e20 ns each"
-        )]
-        let ns = (number * unit as f64) as i128;
-        Self::of_ns(ns, false, true)
+        let (mantissa, exponent) = text.split_once(['e', 'E'])?;
+        let places: i64 = exponent.parse().ok().filter(|places: &i64| places.abs() <= MOST_PLACES)?;
+        let (sign, digits) = match mantissa.strip_prefix('-') {
+            Some(digits) => ("-", digits),
+            None => ("", mantissa.strip_prefix('+').unwrap_or(mantissa)),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let is_number = !whole.is_empty() && [whole, fraction].iter().all(|part| are_digits(part.as_bytes()));
+        if !is_number {
+            return None;
+        }
+        let digits = [whole, fraction].concat();
+        let point = i64::try_from(whole.len()).ok()? + places;
+        let plain = match usize::try_from(point) {
+            Ok(point) if point > 0 => {
+                let (before, behind) = digits.split_at(point.min(digits.len()));
+                let zeros = "0".repeat(point - before.len());
+                let before = format!("{before}{zeros}");
+                let before = before.trim_start_matches('0');
+                format!("{sign}0{before}.{behind}")
+            }
+            _ => format!("{sign}0.{}{digits}", "0".repeat(usize::try_from(-point).ok()?)),
+        };
+        Self::epoch(&plain)
     }
 
     fn of_ns(ns: i128, is_finer: bool, has_zone: bool) -> Option<Self> {
@@ -107,8 +125,19 @@ impl Written {
     }
 }
 
+/// The whole ms above, where the time is so near to it that a double could not tell the two: then a double is what it
+/// was counted in, and came out a little less.
+fn to_ms_of_double(ns: i128, unit: i128) -> i128 {
+    #[expect(clippy::cast_precision_loss, reason = "its size alone is asked")]
+    let value = ns as f64 / unit as f64;
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "far below 1e9 ns")]
+    let error = ((value.next_up() - value) * unit as f64) as i128;
+    let missing = (-ns).rem_euclid(NS_IN_MS);
+    if missing <= error.min(NS_IN_MS / 2) { ns + missing } else { ns }
+}
+
 /// `YYYY-MM-DD`, `T` or a space, `HH:MM[:SS[.fraction]]` and perhaps `Z` or an offset.
-fn calendar(text: &str) -> Option<Written> {
+fn calendar(text: &str) -> Option<WrittenTime> {
     let mut rest = text.as_bytes();
     let year = number(&mut rest, 4)?;
     let month = number(skip(&mut rest, b"-")?, 2)?;
@@ -137,7 +166,7 @@ fn calendar(text: &str) -> Option<Written> {
     let minutes = i64::from(hour) * 60 + i64::from(minute) - offset.unwrap_or(0);
     let days = i64::from(date.to_epoch_days());
     ns += (i128::from(days) * 1_440 + i128::from(minutes)) * 60 * 1_000_000_000;
-    Written::of_ns(ns, is_finer, offset.is_some())
+    WrittenTime::of_ns(ns, is_finer, offset.is_some())
 }
 
 /// What stands behind the time: `Z`, `+01:00`, `+0100`, `+01`, or nothing, which is no zone. In minutes.
@@ -193,7 +222,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &str) {
-        let told = Written::parse(text).map_or_else(String::new, |written| {
+        let told = WrittenTime::parse(text).map_or_else(String::new, |written| {
             let zone = if written.has_zone { "" } else { " no zone" };
             let finer = if written.is_finer { " finer" } else { "" };
             format!("{}{zone}{finer}", written.at)
@@ -233,6 +262,12 @@ mod tests {
             check(text, NOON);
         }
         check("1767268800.25", "2026-01-01T12:00:00.250Z");
+        check("1.767268800123e9", "2026-01-01T12:00:00.123Z");
+        check("17672688001230E-4", "2026-01-01T12:00:00.123Z");
+        check("-5e-1", "1969-12-31T23:59:59.500Z");
+        check("1767268800.1229999065", "2026-01-01T12:00:00.123Z finer");
+        check("1767268800.1227", "2026-01-01T12:00:00.122Z finer");
+        check("1767268800122.9999", "2026-01-01T12:00:00.123Z");
         check("1767268800123.4", "2026-01-01T12:00:00.123Z finer");
         check("1767268800123456", "2026-01-01T12:00:00.123Z finer");
         check("1767268800123456789", "2026-01-01T12:00:00.123Z finer");
@@ -240,9 +275,23 @@ mod tests {
         check("-1", "1969-12-31T23:59:59.000Z");
         check("-0.5", "1969-12-31T23:59:59.500Z");
         check("0", "1970-01-01T00:00:00.000Z");
-        for wrong in
-            ["", "NaN", "inf", "1e300", "yesterday", ".5", "1_000", "100000000000000000000", "--1", "0x10"]
-        {
+        for wrong in [
+            "",
+            "NaN",
+            "inf",
+            "1e300",
+            "1e",
+            "e9",
+            "1e-300",
+            "1.e-x",
+            "1e9e9",
+            "yesterday",
+            ".5",
+            "1_000",
+            "100000000000000000000",
+            "--1",
+            "0x10",
+        ] {
             check(wrong, "");
         }
     }
@@ -272,7 +321,7 @@ mod tests {
     #[test]
     fn a_time_without_a_zone_is_one_of_the_zone_that_is_named() {
         let check = |text: &str, zone: &str, expected: &str| {
-            let at = Written::parse(text).unwrap().in_zone(zone.parse().unwrap());
+            let at = WrittenTime::parse(text).unwrap().in_zone(zone.parse().unwrap());
             assert_eq!(at.to_string(), expected, "{text} in {zone}");
         };
         check("2026-01-01T13:00:00", "Europe/Madrid", NOON);
@@ -283,9 +332,19 @@ mod tests {
     }
 
     proptest! {
+        /// Devices count in doubles, and print them with all their digits.
+        #[test]
+        fn a_double_keeps_its_millisecond(millis in 1_000_000_000_000i64..4_000_000_000_000) {
+            #[expect(clippy::cast_precision_loss, reason = "that is what is tried")]
+            let seconds = millis as f64 / 1_000.0;
+            for text in [format!("{seconds}"), format!("{seconds:.10}"), format!("{seconds:e}")] {
+                prop_assert_eq!(WrittenTime::epoch(&text).unwrap().at.millis(), millis, "{}", text);
+            }
+        }
+
         #[test]
         fn no_text_makes_it_panic(text in prop_oneof![any::<String>(), "[-+0-9TZ:., ]{0,40}", "2026-[-+0-9TZ:., é]{0,30}"]) {
-            if let Some(written) = Written::parse(&text) {
+            if let Some(written) = WrittenTime::parse(&text) {
                 let _ = written.in_zone(Tz::Europe__Madrid);
             }
         }
@@ -296,9 +355,9 @@ mod tests {
             let time = chrono::DateTime::from_timestamp_millis(millis).unwrap().with_timezone(&zone);
             let text = time.to_rfc3339();
             prop_assume!(text.as_bytes().get(4) == Some(&b'-') && !text.starts_with("0000"));
-            prop_assert_eq!(Written::parse(&text).unwrap().at.millis(), millis);
+            prop_assert_eq!(WrittenTime::parse(&text).unwrap().at.millis(), millis);
             if (100_000_000_000..100_000_000_000_000).contains(&millis.unsigned_abs()) {
-                prop_assert_eq!(Written::epoch(&millis.to_string()).unwrap().at.millis(), millis);
+                prop_assert_eq!(WrittenTime::epoch(&millis.to_string()).unwrap().at.millis(), millis);
             }
         }
     }

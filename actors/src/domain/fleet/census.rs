@@ -13,14 +13,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use self::tally::Tally;
+use self::tally::{Measured, Tally};
 use self::words::{Word, Words};
 use super::group::GroupId;
 use super::tree::Tree;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{ChangeKind, Event, EventBody, TwinChange};
 use crate::domain::id::DeviceNumber;
-use crate::domain::json::{Json, Object};
+use crate::domain::json::{Json, Number, Object};
 use crate::domain::reading::{Reading, Scalar};
 use crate::domain::rules::Signal;
 use crate::domain::twin::{Arrival, Mode, Status, Twin};
@@ -50,6 +50,8 @@ struct Reported {
     name: Word,
     is_doubted: bool,
     at: Timestamp,
+    /// What `number` lacks of a counter that no double holds. Here, where it takes no room of its own.
+    rest: i16,
     /// Not a number where it is none: that it is there matters, for a late reading does not take its place.
     number: f64,
 }
@@ -58,7 +60,7 @@ struct Reported {
 #[derive(Clone, Copy)]
 struct Said {
     at: Timestamp,
-    number: f64,
+    number: Measured,
     /// The moment is not believed.
     is_doubted: bool,
     /// How it came, where it is a reading: that may be late.
@@ -87,7 +89,7 @@ pub struct Counts {
     /// In the order of their names; those that no device has are left out.
     pub by_type: Vec<(Arc<str>, u64)>,
     /// Of each reading that is a number how many devices have it, and the mean of their latest.
-    pub readings: Vec<(Arc<str>, u64, f64)>,
+    pub readings: Vec<(Arc<str>, u64, Number)>,
 }
 
 /// A group's devices, and with them those of all groups under it.
@@ -132,7 +134,7 @@ impl Census {
         }
         self.begin(twin.number, group, &twin.profile.device_type, twin.status, twin.mode);
         for property in twin.reported.iter() {
-            let number = property.value.as_f64().unwrap_or(f64::NAN);
+            let number = Measured::of(property.value.as_number());
             let is_doubted = property.claimed_at().is_some();
             let said = Said { at: property.at, number, is_doubted, arrival: None };
             self.set(twin.number, &property.name, said);
@@ -145,7 +147,7 @@ impl Census {
         let Member { group, device_type, status, mode, reported } = member;
         if let Some(tally) = self.tallies.get_mut(&group) {
             tally.take(status, mode, device_type);
-            reported.iter().for_each(|reported| tally.take_reading(reported.name, reported.number));
+            reported.iter().for_each(|reported| tally.take_reading(reported.name, reported.measured()));
             if tally.total == 0 {
                 self.tallies.remove(&group);
             }
@@ -170,8 +172,8 @@ impl Census {
                 // As the twin does it: a value of a moment that nobody believes gives way to what comes after it.
                 let arrival = Arrival { received: event.received_at, claimed: *claimed };
                 for Reading { name, value, .. } in readings {
-                    let value = if let Scalar::Number(number) = value { Some(number.as_f64()) } else { None };
-                    let (number, is_doubted) = (value.unwrap_or(f64::NAN), claimed.is_some());
+                    let value = if let Scalar::Number(number) = value { Some(number) } else { None };
+                    let (number, is_doubted) = (Measured::of(value), claimed.is_some());
                     let said = Said { at: event.at, number, is_doubted, arrival: Some(arrival) };
                     self.set(event.number, name, said);
                 }
@@ -229,7 +231,7 @@ impl Census {
             match value {
                 Json::Null => self.unset(number, name),
                 value => {
-                    let value = value.as_f64().unwrap_or(f64::NAN);
+                    let value = Measured::of(value.as_number());
                     let said = Said { at: received_at, number: value, is_doubted: false, arrival: None };
                     self.set(number, name, said);
                 }
@@ -251,14 +253,17 @@ impl Census {
             if let Entry::Occupied(mut tally) = self.tallies.entry(from) {
                 let left = tally.get_mut();
                 left.take(member.status, member.mode, member.device_type);
-                member.reported.iter().for_each(|reported| left.take_reading(reported.name, reported.number));
+                member
+                    .reported
+                    .iter()
+                    .for_each(|reported| left.take_reading(reported.name, reported.measured()));
                 if left.total == 0 {
                     tally.remove();
                 }
             }
             let tally = self.tallies.entry(to).or_default();
             tally.add(member.status, member.mode, member.device_type);
-            member.reported.iter().for_each(|reported| tally.add_reading(reported.name, reported.number));
+            member.reported.iter().for_each(|reported| tally.add_reading(reported.name, reported.measured()));
         }
         self.words.give_back(from);
     }
@@ -284,16 +289,19 @@ impl Census {
         match known {
             Some(reported) if is_late(reported) => {}
             Some(reported) => {
-                if reported.number.to_bits() != value.to_bits() {
-                    tally.take_reading(reported.name, reported.number);
+                let before = reported.measured();
+                if !before.is_same(value) {
+                    tally.take_reading(reported.name, before);
                     tally.add_reading(reported.name, value);
                 }
-                (reported.at, reported.number, reported.is_doubted) = (at, value, is_doubted);
+                (reported.at, reported.is_doubted) = (at, is_doubted);
+                (reported.number, reported.rest) = (value.nearest, value.rest);
             }
             None => {
                 let name = words.take(name);
                 tally.add_reading(name, value);
-                member.reported.push(Reported { name, is_doubted, at, number: value });
+                let Measured { nearest, rest } = value;
+                member.reported.push(Reported { name, is_doubted, at, rest, number: nearest });
             }
         }
     }
@@ -305,9 +313,15 @@ impl Census {
         let Some(index) = member.reported.iter().position(|reported| reported.name == name) else { return };
         let reported = member.reported.swap_remove(index);
         if let Some(tally) = self.tallies.get_mut(&member.group) {
-            tally.take_reading(name, reported.number);
+            tally.take_reading(name, reported.measured());
         }
         self.words.give_back(name);
+    }
+}
+
+impl Reported {
+    fn measured(&self) -> Measured {
+        Measured { nearest: self.number, rest: self.rest }
     }
 }
 
@@ -368,8 +382,7 @@ impl Census {
         let mut by_type: Vec<_> = tally.by_type.iter().map(|(name, count)| (word(*name), *count)).collect();
         by_type.sort_unstable();
         let readings = tally.readings.iter();
-        let mut readings: Vec<_> =
-            readings.map(|(name, of)| (word(*name), of.count, of.sum.mean(of.count))).collect();
+        let mut readings: Vec<_> = readings.map(|(name, of)| (word(*name), of.count, of.mean())).collect();
         readings.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         let Tally { total, by_status, by_mode, .. } = *tally;
         Counts { total, by_status, by_mode, by_type, readings }

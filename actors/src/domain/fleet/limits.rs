@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::clock::Timestamp;
 use crate::domain::duration::duration_ms;
 use crate::domain::json::{Json, Number, Object};
-use crate::domain::words::Words;
+use crate::domain::words::TruthWords;
 
 /// A reading is overdue after this many of its intervals.
 const INTERVALS: i64 = 3;
@@ -87,8 +87,8 @@ impl Limits {
 
     /// The words for false and true that this reading has.
     #[must_use]
-    pub fn words(&self, reading: &str) -> Option<Words<'_>> {
-        Words::of(self.0.get(reading)?.as_object()?.get("words")?)
+    pub fn words(&self, reading: &str) -> Option<TruthWords<'_>> {
+        TruthWords::of(self.0.get(reading)?.as_object()?.get("words")?)
     }
 
     /// True when nothing is expected of any reading.
@@ -172,7 +172,7 @@ fn check(place: &str, limit: &Object) -> Result<Object, (String, String)> {
                 Some(millis) => format!("{millis}ms").into(),
                 None => return Err(wrong("expected a duration such as 30s or 5m, or seconds")),
             },
-            "words" => match Words::check(value) {
+            "words" => match TruthWords::check(value) {
                 Ok(()) => value.clone(),
                 Err(detail) => return Err(wrong(detail)),
             },

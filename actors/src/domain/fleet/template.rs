@@ -16,7 +16,7 @@ use crate::domain::rules::model::Glob;
 use crate::domain::rules::{Problem, RuleId, veil};
 use crate::domain::schedule::{BadSchedule, Plan};
 use crate::domain::settings::DeviceSettings;
-use crate::domain::words::Words;
+use crate::domain::words::TruthWords;
 
 pub use giving::apply;
 
@@ -357,7 +357,7 @@ fn limits(said: &Object) -> Result<Limits, BadTemplate> {
     let mut limits = object(said, "limits")?;
     if let Some(Json::Object(by_property)) = said.get("words") {
         for (property, words) in by_property.iter().filter(|(_, words)| **words != Json::Null) {
-            Words::check(words).map_err(|detail| field(&format!("words.{property}"), detail))?;
+            TruthWords::check(words).map_err(|detail| field(&format!("words.{property}"), detail))?;
             let declared: Object = [("words", words.clone())].into_iter().collect();
             limits.merge(&[(property, Json::from(declared))].into_iter().collect());
         }
@@ -372,7 +372,7 @@ fn settings(said: &Object) -> Result<DeviceSettings, BadTemplate> {
     match said.get("words") {
         None | Some(Json::Null | Json::Object(_)) => {}
         Some(words) => {
-            Words::check(words).map_err(|detail| field("words", detail))?;
+            TruthWords::check(words).map_err(|detail| field("words", detail))?;
             settings.insert("words", words.clone());
         }
     }

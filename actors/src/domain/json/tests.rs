@@ -95,11 +95,28 @@ fn a_value_that_no_twin_can_hold_is_left_out() {
     let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
     let text = format!("{{\"a\": 1e999, \"b\": {{\"c\": [1, 2e999, {deep}]}}, \"d\": 1}}\0");
     assert!(Json::parse(text.as_bytes()).is_err());
-    let kept = Json::parse_leaving_out(text.as_bytes(), &mut bad).unwrap().to_string();
+    let kept =
+        Json::parse_leaving_out(text.as_bytes(), |_, _| None, 3, &mut bad).unwrap().unwrap().to_string();
     assert!(kept.starts_with(r#"{"b":{"c":[1,null,[["#) && kept.ends_with(r#"]]]},"d":1}"#), "{kept}");
     let places: Vec<_> = bad.iter().map(|(place, _)| place.as_str()).collect();
     assert_eq!(places[..2], ["a", "b.c.1"]);
     assert!(places[2].starts_with("b.c.2.0.0"), "{places:?}");
+}
+
+#[test]
+fn bad_values_without_end_are_not_all_kept() {
+    let long = "k".repeat(512 * 1024);
+    for text in [
+        format!("{{\"{long}\":[{}]}}", vec!["1e999"; 90_000].join(",")),
+        format!("{{\"{long}\":{{{}}}}}", vec!["\"é\":1e999"; 40_000].join(",")),
+    ] {
+        let mut bad = Vec::new();
+        let read = Json::parse_leaving_out(text.as_bytes(), |_, _| None, 1_000, &mut bad).unwrap();
+        assert_eq!((read, bad.len()), (None, 1_001));
+        assert!(bad.iter().all(|(path, _)| path.len() <= 256), "{}", bad[0].0.len());
+    }
+    let number = "9".repeat(100_000);
+    assert!(Json::parse(number.as_bytes()).unwrap_err().to_string().len() < 200);
 }
 
 fn any_wide() -> impl Strategy<Value = serde_json::Value> {

@@ -2,7 +2,7 @@
 
 use super::{Heard, MOST_READINGS, PayloadError, check, claim};
 use crate::domain::json::{Json, Object};
-use crate::domain::reading::{Claim, Reading, Scalar, Telemetry};
+use crate::domain::reading::{ClaimedTime, Reading, Scalar, Telemetry};
 
 /// Takes `items`, and `device_status` of what stands beside them. A reading that says no time is of `whole`'s.
 pub(super) fn read(
@@ -15,7 +15,7 @@ pub(super) fn read(
     if items.len() > MOST_READINGS {
         return Err(PayloadError::TooMany);
     }
-    let mut groups = Groups { whole, samples: Vec::new() };
+    let mut groups = Samples { whole, samples: Vec::new() };
     for (index, item) in items.into_iter().enumerate() {
         match reading(item, || format!("{place}sensor_readings[{index}]")) {
             Ok((reading, at)) => groups.add(reading, at),
@@ -43,14 +43,14 @@ pub(super) fn is_reading(item: &Object) -> bool {
 }
 
 /// Readings by the moment that they are of.
-pub(super) struct Groups {
+pub(super) struct Samples {
     pub whole: Telemetry,
     pub samples: Vec<Telemetry>,
 }
 
-impl Groups {
+impl Samples {
     /// Those of one moment that do not follow each other stay apart: it is seldom, and their order is kept.
-    pub fn add(&mut self, reading: Reading, at: Option<Claim>) {
+    pub fn add(&mut self, reading: Reading, at: Option<ClaimedTime>) {
         let at = at.or_else(|| self.whole.at.clone());
         if let Some(last) = self.samples.last_mut()
             && last.at == at
@@ -74,7 +74,7 @@ impl Groups {
 pub(super) fn reading(
     item: Json,
     place: impl Fn() -> String,
-) -> Result<(Reading, Option<Claim>), PayloadError> {
+) -> Result<(Reading, Option<ClaimedTime>), PayloadError> {
     let at = |field: &str| format!("{}.{field}", place());
     let Json::Object(mut item) = item else {
         return Err(PayloadError::WrongType { name: place(), expected: "an object", found: item.kind() });

@@ -67,10 +67,79 @@ fn reads_batches() {
     // A device may have a reading of that name.
     check(r#"{"readings": [1, 2]}"#, "readings.0=1 readings.1=2");
     check(r#"{"readings": 7}"#, "readings=7");
-    for nothing in ["[]", "[{}]", r#"{"readings": []}"#, r#"[{"timestamp": 1}]"#, "{}"] {
+    for nothing in
+        ["[]", "[{}]", r#"{"readings": [{}]}"#, r#"{"readings": []}"#, r#"[{"timestamp": 1}]"#, "{}"]
+    {
         check(nothing, "no_readings: there are no readings in it");
     }
     check("7", "wrong_type: expected an object, found a number");
+}
+
+#[test]
+fn what_stands_beside_a_batch_is_a_sample_too() {
+    check(
+        r#"{"temperature": 21, "readings": [{"probe": 1, "v": 2}], "device_id": "x", "timestamp": 1767268800}"#,
+        "probe=1 v=2 2026-01-01T12:00:00.000Z\ntemperature=21 2026-01-01T12:00:00.000Z",
+    );
+    check(
+        r#"{"readings": [{"t": 1}, {"t": 2, "units": {"t": "K"}}, {"sensor_type": "m.rpm", "value": 3}],
+            "units": {"t": "°C", "m": {"rpm": "1/min"}}, "t": 4}"#,
+        "t=1°C\nt=2K\nm.rpm=31/min\nt=4°C",
+    );
+    check(
+        &format!(r#"{{"readings": [{{"t": 1, "h": 2}}], "units": {{"t": "{}"}}}}"#, "x".repeat(65)),
+        "h=2\nbad_value: `readings.t`: a unit has 64 bytes at most, this one has 65",
+    );
+    check(r#"{"readings": [{"t": 1}], "units": 7}"#, "t=1\nunits=7");
+}
+
+#[test]
+fn a_bad_first_item_leaves_a_batch_a_batch() {
+    check(
+        r#"{"readings": [null, {"t": 2, "timestamp": 1767268800}]}"#,
+        "t=2 2026-01-01T12:00:00.000Z\nwrong_type: `readings[0]`: expected an object, found null",
+    );
+}
+
+#[test]
+fn a_value_that_was_left_out_is_named_once() {
+    let named = |place: &str| format!("number_out_of_range: `{place}`: the number 1e999 is out of range");
+    let no_time = |place: &str| {
+        format!("bad_timestamp: `{place}`: `\"1e999\"` is no time: RFC 3339, or epoch seconds, ms, µs or ns")
+    };
+    check(
+        r#"{"sensor_readings": [{"sensor_type": "t", "value": 1e999}, {"sensor_type": "h", "value": 1}]}"#,
+        &format!("h=1\n{}", named("sensor_readings.0.value")),
+    );
+    check(
+        r#"[{"sensor_type": "t", "value": 1e999}, 1e999, {"t": 2}]"#,
+        &format!("t=2\n{}\n{}", named("0.value"), named("1")),
+    );
+    check(r#"{"t": 1, "timestamp": 1e999}"#, &no_time("timestamp"));
+    check(r#"[{"t": 1, "timestamp": 1e999}, {"t": 2}]"#, &format!("t=2\n{}", no_time("[0].timestamp")));
+    check(
+        r#"{"sensor_readings": [{"sensor_type": "t", "value": 1, "timestamp": 1e999}], "device_status": "ok"}"#,
+        &format!("device_status=ok\n{}", no_time("sensor_readings[0].timestamp")),
+    );
+    check(r#"{"motor": {"timestamp": 1e999}, "t": 1}"#, &format!("t=1\n{}", named("motor.timestamp")));
+}
+
+#[test]
+fn a_long_name_is_refused_before_it_is_joined_to_others() {
+    let long = "k".repeat(500_000);
+    check(
+        &format!(r#"{{"{long}": [{}], "t": 1}}"#, vec!["[]"; 150_000].join(",")),
+        &format!(
+            "t=1\nbad_value: `{}`: a reading's name has 1 to 256 bytes, this one has 500000",
+            &long[..64]
+        ),
+    );
+    check(&format!(r#"{{"{long}": null, "t": 1}}"#), "t=1");
+    let too_many = "too_many_readings: more than 1000 readings in one message";
+    for nothing in ["null", "[]", "{}"] {
+        check(&format!(r#"{{"a": [{}], "t": 1}}"#, vec![nothing; 10_000].join(",")), too_many);
+        check(&format!(r#"{{"a": [{}], "t": 1}}"#, vec![nothing; 1_001].join(",")), "t=1");
+    }
 }
 
 #[test]
@@ -204,9 +273,9 @@ fn times_that_differ_by_less_than_a_millisecond_are_of_different_messages() {
     let of = |time: &str| {
         telemetry(format!(r#"{{"pulse": 1, "timestamp": {time}}}"#).as_bytes()).unwrap().identity(true)
     };
-    let all: std::collections::HashSet<_> = times.iter().map(|time| of(time)).collect();
+    let all: HashSet<_> = times.iter().map(|time| of(time)).collect();
     assert_eq!(all.len(), times.len());
-    let again: std::collections::HashSet<_> = times.iter().map(|time| of(time)).collect();
+    let again: HashSet<_> = times.iter().map(|time| of(time)).collect();
     assert_eq!(all, again);
 }
 
@@ -218,7 +287,7 @@ fn parts_of_a_message_under_one_id_are_not_repeats_of_each_other() {
     };
     let batch = r#"{"readings": [{"t": 1}, {"t": 1}, {"t": 1, "message_id": "b"}], "message_id": "a"}"#;
     let identities = of(batch);
-    assert_eq!(identities.iter().collect::<std::collections::HashSet<_>>().len(), 3);
+    assert_eq!(identities.iter().collect::<HashSet<_>>().len(), 3);
     assert_eq!(identities, of(batch));
 }
 

@@ -136,6 +136,10 @@ impl Engine {
     /// The next event of the sequence.
     pub fn observe(&mut self, recorded: &Recorded) -> Step {
         let by_new_clock = self.state.moved.and_then(|moved| moved.translate(recorded));
+        let is_over = |moved: moved::Moved| moved.is_over(recorded.event.received_at);
+        if by_new_clock.is_none() && self.state.moved.is_some_and(is_over) {
+            self.state.moved = None;
+        }
         self.observe_in_time(by_new_clock.as_ref().unwrap_or(recorded))
     }
 

@@ -45,7 +45,7 @@ use crate::domain::{DeviceId, Json, Object, Timestamp, Twin};
 pub use self::facts::{Bound, Fact};
 pub use self::filter::{Field, Filter, SortKey};
 pub use self::mention::Mention;
-pub use self::name::HEAD;
+pub use self::name::{HEAD, member};
 
 /// An expression has at most so many bytes.
 pub const LONGEST: usize = 4_096;

@@ -136,7 +136,7 @@ pub enum WhyNot {
     Stopped,
     /// Too many runs stand above it: a circle.
     Depth,
-    /// Its time passed while the hub was down.
+    /// Its time passed while the hub was down, or was jumped over when its clock was set forward.
     Missed,
     /// The evaluation died: a fault of the program.
     Panic,

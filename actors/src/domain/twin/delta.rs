@@ -6,7 +6,7 @@
 use super::{Layers, Properties, Property, Twin};
 use crate::domain::json::{Json, Object};
 use crate::domain::settings::DeviceSettings;
-use crate::domain::words::Words;
+use crate::domain::words::TruthWords;
 
 /// What is reported, and which words mean the same there.
 #[derive(Clone, Copy)]
@@ -137,19 +137,19 @@ impl Comparison<'_> {
 
     /// Do both mean the same by the words that are declared for this place?
     fn means(&self, path: &str, one: &Json, other: &Json) -> bool {
-        if !Words::could_be(one) || !Words::could_be(other) {
+        if !TruthWords::could_be(one) || !TruthWords::could_be(other) {
             return false;
         }
         self.words(path).is_some_and(|words| words.mean_the_same(one, other))
     }
 
     /// The device's own words go before its template's, and those of one property before those of all.
-    fn words(&self, path: &str) -> Option<Words<'_>> {
+    fn words(&self, path: &str) -> Option<TruthWords<'_>> {
         let own = self.layers.map(|layers| &layers.limits);
         let template = self.layers.and_then(|layers| layers.layer.as_deref());
         let of_property = own.and_then(|limits| limits.words(path));
         let own_of_all = || self.settings?.words.as_ref();
-        let of_all = || Words::of(own_of_all().or_else(|| template?.settings.words.as_ref())?);
+        let of_all = || TruthWords::of(own_of_all().or_else(|| template?.settings.words.as_ref())?);
         of_property.or_else(|| template?.limits.words(path)).or_else(of_all)
     }
 }

@@ -30,7 +30,8 @@ pub use view::Moment;
 
 use self::rules::{Decided, Rule, Said};
 use super::change::normal_schedule;
-use super::{Change, Mode, Outcome, Refusal, Twin, presence};
+use super::telemetry::too_large;
+use super::{Change, Mode, Outcome, Refusal, Rejected, Twin, presence};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{Cause, ChangeKind, EventBody};
 use crate::domain::json::{Json, Object};
@@ -91,8 +92,23 @@ impl Twin {
             Speaker::Registration { .. } | Speaker::Claim => false,
         };
         let is_heard = said.speaker == Speaker::Device || is_measured;
-        let readings = if is_measured { said.readings.clone() } else { Vec::new() };
-        let patch = self.compose(said, !readings.is_empty(), now)?;
+        let mut readings = if is_measured { said.readings.clone() } else { Vec::new() };
+        let speaker = said.speaker;
+        let mut patch = self.compose(said, now)?;
+        let nothing = Object::default();
+        let reported = patch.get("reported").and_then(Json::as_object).unwrap_or(&nothing);
+        let without_room = self.without_room_beside(reported, &mut readings);
+        if let Some((_, detail)) = without_room.first()
+            && speaker == Speaker::App
+        {
+            return Err(too_large(detail));
+        }
+        outcome.rejected.extend(without_room.into_iter().map(Rejected::without_room));
+        if !readings.is_empty()
+            && let Some(Json::Object(entry)) = patch.get_mut(ENTRY)
+        {
+            entry.insert("readings", true.into()); // the same message, which is counted once
+        }
         if is_heard {
             self.come_online(outcome, presence::reason::HEARD, now, cause);
         }
@@ -127,7 +143,7 @@ impl Twin {
     }
 
     /// The whole change as one patch; nothing is changed yet.
-    fn compose(&self, said: Dispositivo, with_readings: bool, now: Timestamp) -> Result<Object, Refusal> {
+    fn compose(&self, said: Dispositivo, now: Timestamp) -> Result<Object, Refusal> {
         let sent = said.configuration.unwrap_or_default();
         let configured = sent.get("encendido").and_then(rules::on_or_off);
         let words = Said { estado: said.active, encendido: said.on, configured };
@@ -175,7 +191,7 @@ impl Twin {
         if let Some(active) = decided.estado.filter(|_| is_device || rule != Rule::Manual) {
             reported.insert("power", power(active));
         }
-        let mut entry = self.entry(said.speaker, decided.estado, with_readings);
+        let mut entry = self.entry(said.speaker, decided.estado);
         let had = self.reported.get("parametros").map(|property| &property.value);
         match said.parameters.map(Json::Object).filter(|sent| is_device || Some(sent) != had) {
             Some(parameters) => {
@@ -193,7 +209,7 @@ impl Twin {
         Ok(patch)
     }
 
-    fn entry(&self, speaker: Speaker, decided: Option<bool>, with_readings: bool) -> Object {
+    fn entry(&self, speaker: Speaker, decided: Option<bool>) -> Object {
         let estado = match decided.or_else(|| self.estado()) {
             Some(true) => "activo",
             Some(false) => "inactivo",
@@ -203,9 +219,6 @@ impl Twin {
         if matches!(speaker, Speaker::Device | Speaker::App) {
             let number = i64::try_from(self.log_entries()).unwrap_or(i64::MAX).saturating_add(1);
             entry.insert("entry", number.into());
-        }
-        if with_readings {
-            entry.insert("readings", true.into()); // the same message, which is counted once
         }
         entry
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Outcome, Status, Twin};
 use crate::domain::clock::{CLOCK_JUMP_MS, Timestamp};
 use crate::domain::event::{Cause, EventBody, Source};
+use crate::domain::reading::FIRST_SET_MS;
 use crate::domain::settings::Heartbeat;
 
 /// What is known of a device's comings and goings, once it has gone for the first time.
@@ -81,6 +82,15 @@ impl Rhythm {
         let known = intervals.partition_point(|seconds| *seconds != NONE); // the largest stand last
         // Of an even number the longer of the two in the middle: patience costs less than a false alarm.
         (known >= 2).then(|| i64::from(intervals[known / 2]) * 1_000)
+    }
+
+    /// The longest silence that can be followed by another beat, in ms; none while it knows none.
+    fn longest_ms(&self) -> Option<i64> {
+        match (self.median_ms(), self.0[self.0.len() - 1]) {
+            (None, NONE) => None,
+            (None, only) => Some((i64::from(only) * 1_000 * INTERVALS).max(FIRST_SILENCE_MS)),
+            (Some(median), _) => Some(median.saturating_mul(INTERVALS).max(SHORTEST_SILENCE_MS)),
+        }
     }
 
     fn beat(&mut self, interval_ms: i64) {
@@ -206,9 +216,21 @@ impl Twin {
     pub(super) fn hear(&mut self, now: Timestamp) {
         if let Some(seen) = self.last_seen
             && now > seen
+            && self.can_be_interval(seen, now)
         {
             self.rhythm.beat(now.millis() - seen.millis());
         }
         self.last_seen = self.last_seen.max(Some(now));
+    }
+
+    /// Can the device itself have been silent for so long? If it is online all the while, and by its rhythm would have
+    /// been called silent before, nobody listened (the hub was down) or the hub's clock was set.
+    fn can_be_interval(&self, seen: Timestamp, now: Timestamp) -> bool {
+        if seen.millis() < FIRST_SET_MS && now.millis() >= FIRST_SET_MS {
+            return false; // the first fix of a clock that began in 1970
+        }
+        let is_set = self.settings.as_deref().is_some_and(|settings| settings.heartbeat.is_some());
+        let longest = if is_set { None } else { self.rhythm.longest_ms() };
+        longest.is_none_or(|longest| now.millis() - seen.millis() <= longest)
     }
 }

@@ -1,5 +1,6 @@
 //! The properties of one side of a twin, each with what is known of it beside its value.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::ser::SerializeStruct;
@@ -46,8 +47,9 @@ pub struct Arrival {
 }
 
 /// A value that is dated further ahead than this of what comes now was dated by a clock that nobody believes: such
-/// values were taken before clocks were judged, or while the hub's own clock was ahead.
-const FUTURE_MS: i64 = 86_400_000;
+/// values were taken before clocks were judged. It is more than hubs are told to believe (`device-clock-ahead`, a day
+/// unless it is set), which is no part of an event; whose own clock was ahead, has dated its twins anew.
+const NEVER_BELIEVED_MS: i64 = 31 * 86_400_000;
 
 /// A property as it is stored.
 #[derive(Deserialize)]
@@ -72,7 +74,10 @@ impl Arrival {
     /// time is that of its arrival carries none of its own: the last of those to come is the newest.
     #[must_use]
     pub fn is_late(self, at: Timestamp, known: Timestamp, is_doubted: bool) -> bool {
-        at < known && at != self.received && !is_doubted && known <= self.received.plus_millis(FUTURE_MS)
+        at < known
+            && at != self.received
+            && !is_doubted
+            && known <= self.received.plus_millis(NEVER_BELIEVED_MS)
     }
 
     /// How far the reading can be trusted: not wholly while nobody knows when it was taken.
@@ -136,7 +141,7 @@ impl Properties {
                     property.describe(|seldom| {
                         (seldom.quality, seldom.claimed_at) = (quality, arrival.claimed);
                         if is_new_unit {
-                            seldom.units = seldom.units.with("", unit);
+                            seldom.units = seldom.units.with(&[("", unit)]);
                         }
                     });
                 }
@@ -147,7 +152,7 @@ impl Properties {
                 if quality != Quality::Good || unit.is_some() || arrival.claimed.is_some() {
                     property.describe(|seldom| {
                         (seldom.quality, seldom.claimed_at) = (quality, arrival.claimed);
-                        seldom.units = Units::default().with("", unit);
+                        seldom.units = Units::default().with(&[("", unit)]);
                     });
                 }
                 self.insert(index, property);
@@ -197,17 +202,24 @@ impl Properties {
         self.0 = merged;
     }
 
-    /// Says the unit of what `path` leads to; none takes it away. Of what is not there nothing is remembered.
-    pub(super) fn set_unit(&mut self, path: &str, unit: Option<&str>) {
-        for (head, rest) in heads(path) {
-            if let Ok(index) = self.find(head)
-                && rest.is_none_or(|rest| inside(&self.0[index].value, rest).is_some())
-            {
-                let within = rest.unwrap_or_default();
-                if self.0[index].unit_of(within) != unit {
-                    self.0[index].describe(|seldom| seldom.units = seldom.units.with(within, unit));
-                }
-                return;
+    /// Says the units of what their paths lead to; null takes one away. Of what is not there nothing is remembered.
+    pub(super) fn set_units(&mut self, units: &Object) {
+        let mut changes: BTreeMap<usize, Vec<(&str, Option<&str>)>> = BTreeMap::new();
+        for (path, unit) in units.iter() {
+            let place = heads(path).find_map(|(head, rest)| {
+                let index = self.find(head).ok()?;
+                let is_there = rest.is_none_or(|rest| inside(&self.0[index].value, rest).is_some());
+                is_there.then(|| (index, rest.unwrap_or_default()))
+            });
+            if let Some((index, within)) = place {
+                changes.entry(index).or_default().push((within, unit.as_str()));
+            }
+        }
+        for (index, mut changes) in changes {
+            let property = &mut self.0[index];
+            changes.retain(|(within, unit)| property.unit_of(within) != *unit);
+            if !changes.is_empty() {
+                property.describe(|seldom| seldom.units = seldom.units.with(&changes));
             }
         }
     }
@@ -322,7 +334,19 @@ impl Property {
         }
         self.value = value;
         self.changed_at = at;
+        self.forget_units();
         true
+    }
+
+    /// Drops the units of what does not lie in the value any more.
+    fn forget_units(&mut self) {
+        let is_gone = |path: &str| inside(&self.value, path).is_none();
+        let gone: Vec<Box<str>> =
+            self.inner_units().map(|(path, _)| path).filter(|path| is_gone(path)).map(Into::into).collect();
+        if !gone.is_empty() {
+            let changes: Vec<_> = gone.iter().map(|path| (&**path, None)).collect();
+            self.describe(|seldom| seldom.units = seldom.units.with(&changes));
+        }
     }
 }
 
@@ -435,11 +459,43 @@ mod tests {
             Timestamp::default(),
             None,
         );
-        properties.set_unit("m.rpm", Some("1/min"));
-        properties.set_unit("m.no", Some("V"));
+        let units = |text: &str| text.parse::<Json>().unwrap().as_object().unwrap().clone();
+        properties.set_units(&units(r#"{"m.rpm": "1/min", "m.no": "V"}"#));
         assert_eq!(properties.unit_at("m.rpm"), Some("1/min"));
         assert_eq!(properties.get("m").unwrap().inner_units().count(), 1);
-        properties.set_unit("m.rpm", None);
+        properties.set_units(&units(r#"{"m.rpm": null}"#));
         assert_eq!(properties.unit_at("m.rpm"), None);
+    }
+
+    #[test]
+    fn units_have_an_end_and_go_with_what_they_are_of() {
+        let mut properties = Properties::default();
+        let object = |text: &str| text.parse::<Json>().unwrap().as_object().unwrap().clone();
+        let at = Timestamp::from_millis;
+        let members: Object = (0..500).map(|n| (format!("k{n:03}"), Json::from(n))).collect();
+        properties.merge(&[("m", Json::Object(members))].into_iter().collect(), at(1), None);
+        let units = (0..500).map(|n| (format!("m.k{n:03}"), Json::from("V"))).collect();
+        properties.set_units(&units);
+        assert_eq!(properties.get("m").unwrap().inner_units().count(), 100);
+        properties.set_units(&object(r#"{"m.k000": "A", "m.k499": "A"}"#));
+        assert_eq!(properties.unit_at("m.k000"), Some("A"), "those that are known can be changed");
+        properties.merge(&object(r#"{"m": {"k000": null, "k001": 7}}"#), at(2), None);
+        assert_eq!((properties.unit_at("m.k000"), properties.unit_at("m.k001")), (None, Some("V")));
+        properties.merge(&object(r#"{"m": 5}"#), at(3), None);
+        assert_eq!(properties.get("m").unwrap().inner_units().count(), 0);
+    }
+
+    #[test]
+    fn a_believed_reading_that_is_days_ahead_is_the_newest() {
+        let hour = |n: i64| Timestamp::from_millis(n * 3_600_000);
+        let mut properties = Properties::default();
+        let mut read = |value: i64, at: Timestamp| {
+            let value = crate::domain::reading::Scalar::Number(value.into());
+            let reading = Reading { name: "t".into(), value, unit: None, quality_score: None };
+            properties.read(&reading, at, Arrival { received: hour(1).plus_millis(5), claimed: None })
+        };
+        assert!(read(1, hour(37)));
+        assert!(!read(2, hour(1)), "`device-clock-ahead` may be 2d");
+        assert!(read(3, hour(24 * 40)) && read(4, hour(1)), "nobody believes 40 days");
     }
 }

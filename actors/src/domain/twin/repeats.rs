@@ -46,8 +46,8 @@ const MOST_UNTIMED: usize = 1_024;
 /// A broker or a device that got no answer sends again within this time. Who wakes up with its clock at zero does so
 /// less often, as a rule.
 const UNBELIEVED_FOR_MS: i64 = 10 * 60_000;
-/// No clock that is believed is further ahead, unless the hub is told so.
-const FUTURE_MS: i64 = 366 * 86_400_000;
+/// A time that is further ahead is of a clock that is believed no more: its message is the first to be forgotten.
+const FORGOTTEN_AHEAD_MS: i64 = 366 * 86_400_000;
 
 impl Repeats {
     pub(super) fn repeat(&self, identity: u64, at: Option<Timestamp>) -> Repeat {
@@ -114,7 +114,7 @@ impl Repeats {
     /// A clock that was believed once, and is not any more, has left times that lie years ahead: with them there,
     /// every message of now would be from before what is remembered, and the store asked for each.
     fn leave_future(&mut self, at: Timestamp, received: Timestamp) {
-        let horizon = received.plus_millis(FUTURE_MS);
+        let horizon = received.plus_millis(FORGOTTEN_AHEAD_MS);
         if at <= horizon && self.forgotten_to.is_some_and(|forgotten| forgotten > horizon) {
             self.forgotten_to = Some(horizon);
         }

@@ -1,7 +1,9 @@
 //! How much room a twin has: none of its documents grows without end, whatever door a change comes through.
 
-use super::{Refusal, Twin};
+use super::{Outcome, Refusal, Rejected, Twin};
+use crate::domain::event::{Cause, Source};
 use crate::domain::json::{Json, Object, Size};
+use crate::domain::payload::{check_property, shown};
 use crate::domain::reading::{Reading, Scalar};
 
 /// The documents that are bounded.
@@ -55,10 +57,26 @@ impl Twin {
     /// Takes those out of `readings` that `reported` has no room for, with what is wrong. A reading of a name that is
     /// known costs one look at it.
     pub(super) fn without_room(&self, readings: &mut Vec<Reading>) -> Vec<(Reading, String)> {
+        self.without_room_beside(&Object::default(), readings)
+    }
+
+    /// The same where the message brings this patch of `reported`, too.
+    pub(super) fn without_room_beside(
+        &self,
+        patch: &Object,
+        readings: &mut Vec<Reading>,
+    ) -> Vec<(Reading, String)> {
         if readings.iter().all(|reading| self.growth(reading) == Size::default()) {
             return Vec::new();
         }
-        let (mut size, before) = (self.reported.size(), self.reported.size());
+        let before = self.reported.size();
+        let mut size = before;
+        if !patch.is_empty() {
+            let mut after = self.reported.to_object();
+            after.merge(patch);
+            let after = after.size();
+            size = Size { bytes: size.bytes.max(after.bytes), members: size.members.max(after.members) };
+        }
         let mut refused = Vec::new();
         readings.retain(|reading| {
             let growth = self.growth(reading);
@@ -74,6 +92,30 @@ impl Twin {
             }
         });
         refused
+    }
+
+    /// Takes properties out of a patch of `reported` that nobody could name, as readings may not be called so either.
+    /// What comes over MQTT is taken in otherwise, with those in `outcome`; by other doors it is refused. One of an
+    /// earlier version can be removed.
+    pub(super) fn check_names(
+        &self,
+        patch: &mut Object,
+        outcome: &mut Outcome,
+        cause: &Cause,
+    ) -> Result<(), Refusal> {
+        let mut bad = Vec::new();
+        patch.retain(|name, value| match check_property(name) {
+            Err(detail) if *value != Json::Null => {
+                let refusal = Refusal::Invalid { field: "reported".into(), detail };
+                bad.push(Rejected { name: shown(name).into(), refusal });
+                false
+            }
+            _ => true,
+        });
+        if cause.source == Source::Mqtt {
+            outcome.rejected.append(&mut bad);
+        }
+        bad.into_iter().next().map_or(Ok(()), |first| Err(first.refusal))
     }
 
     fn growth(&self, reading: &Reading) -> Size {

@@ -1,7 +1,7 @@
 //! What few properties have beside their value and its times. Thousands of devices send `°C`, so there is one of each
 //! in memory: what a property pays for is a pointer.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ pub(super) struct Seldom {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Units(Box<[(Box<str>, Box<str>)]>);
+
+/// So many units are kept of what lies in one property: they are no part of the document, whose size has an end.
+const MOST_UNITS: usize = 100;
 
 /// So many are looked up. There are few units; a fleet that makes them up pays for its own.
 const MOST_SHARED: usize = 4_096;
@@ -76,12 +79,20 @@ impl Units {
         self.0.iter().map(|(path, unit)| (&**path, &**unit))
     }
 
-    /// The same with another unit at a path; none takes it away.
-    pub fn with(&self, path: &str, unit: Option<&str>) -> Self {
-        let others = self.0.iter().filter(|(place, _)| **place != *path).cloned();
-        let mut units: Vec<_> = others.chain(unit.map(|unit| (path.into(), unit.into()))).collect();
-        units.sort();
-        Self(units.into())
+    /// The same with other units at these paths; none takes one away. Where there are [`MOST_UNITS`], a new one finds
+    /// no room.
+    pub fn with(&self, changes: &[(&str, Option<&str>)]) -> Self {
+        let mut units: BTreeMap<&str, &str> = self.iter().collect();
+        for (path, unit) in changes {
+            match unit {
+                None => drop(units.remove(path)),
+                Some(unit) if units.len() < MOST_UNITS || units.contains_key(path) => {
+                    units.insert(path, unit);
+                }
+                Some(_) => {}
+            }
+        }
+        Self(units.into_iter().map(|(path, unit)| (path.into(), unit.into())).collect())
     }
 }
 
@@ -90,7 +101,7 @@ mod tests {
     use super::*;
 
     fn celsius() -> Seldom {
-        Seldom { units: Units::default().with("", Some("°C")), ..Seldom::default() }
+        Seldom { units: Units::default().with(&[("", Some("°C"))]), ..Seldom::default() }
     }
 
     #[test]
@@ -102,8 +113,9 @@ mod tests {
 
     #[test]
     fn units_stand_by_path() {
-        let units = Units::default().with("rpm", Some("1/min")).with("", Some("V")).with("rpm", Some("Hz"));
+        let units = Units::default().with(&[("rpm", Some("1/min")), ("", Some("V"))]);
+        let units = units.with(&[("rpm", Some("Hz"))]);
         assert_eq!(units.iter().collect::<Vec<_>>(), [("", "V"), ("rpm", "Hz")]);
-        assert_eq!(units.with("rpm", None).get("rpm"), None);
+        assert_eq!(units.with(&[("rpm", None)]).get("rpm"), None);
     }
 }

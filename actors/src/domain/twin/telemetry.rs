@@ -43,6 +43,13 @@ pub struct Rejected {
     pub refusal: Refusal,
 }
 
+impl Rejected {
+    /// One that `reported` has no room for, and what is wrong.
+    pub(super) fn without_room((reading, detail): (Reading, String)) -> Self {
+        Self { name: reading.name, refusal: too_large(&detail) }
+    }
+}
+
 impl Twin {
     /// Of which moment are these readings?
     ///
@@ -98,11 +105,7 @@ impl Twin {
         {
             return Err(too_large(detail));
         }
-        let rejected = |(reading, detail): (Reading, String)| Rejected {
-            name: reading.name,
-            refusal: too_large(&detail),
-        };
-        outcome.rejected.extend(without_room.into_iter().map(rejected));
+        outcome.rejected.extend(without_room.into_iter().map(Rejected::without_room));
         self.come_online(outcome, HEARD, now, cause);
         self.note_clock(outcome, &telemetry, &filed, now, cause);
         let Filed { at, claimed, identity } = filed;
@@ -195,6 +198,6 @@ impl Twin {
     }
 }
 
-fn too_large(detail: &str) -> Refusal {
+pub(super) fn too_large(detail: &str) -> Refusal {
     Refusal::TooLarge { section: "reported".into(), detail: detail.to_owned() }
 }

@@ -49,7 +49,7 @@ async fn told(hub: &Hub) -> BTreeMap<String, (u64, u64, Option<f64>)> {
     let groups = groups(hub).await.groups.into_iter();
     let line = groups.map(|view| {
         let own = view.standing.own;
-        let mean = own.readings.iter().find(|(name, _, _)| &**name == "t").map(|(_, _, mean)| *mean);
+        let mean = own.readings.iter().find(|(name, _, _)| &**name == "t").map(|(_, _, mean)| mean.as_f64());
         (view.group.id.to_string(), (own.total, own.by_status[Status::Online as usize], mean))
     });
     line.collect()

@@ -136,7 +136,8 @@ fn tree() -> Tree {
 
 /// By words, as it is told, with means rounded: a plain sum has errors of its own.
 fn told(counts: &Counts) -> String {
-    let readings = counts.readings.iter().map(|(name, count, mean)| format!("{name} {count} {mean:.9e}"));
+    let readings =
+        counts.readings.iter().map(|(name, count, mean)| format!("{name} {count} {:.9e}", mean.as_f64()));
     let readings: Vec<_> = readings.collect();
     format!("{} {:?} {:?} {:?} {readings:?}", counts.total, counts.by_status, counts.by_mode, counts.by_type)
 }
@@ -162,7 +163,9 @@ fn count<'a>(twins: impl Iterator<Item = &'a Twin>) -> Counts {
         numbers.sort_by(|one, other| other.abs().total_cmp(&one.abs()).then(one.total_cmp(other)));
         numbers.iter().sum::<f64>() / f64::from(u32::try_from(numbers.len()).unwrap())
     };
-    let readings = numbers.into_iter().map(|(name, numbers)| (name, numbers.len() as u64, mean(numbers)));
+    let readings = numbers
+        .into_iter()
+        .map(|(name, numbers)| (name, numbers.len() as u64, Number::from_f64(mean(numbers)).unwrap()));
     counts.readings = readings.collect();
     counts
 }
@@ -225,6 +228,36 @@ proptest! {
         fleet.follow(&mut census, &fleet.log[from..], &mut seen);
         check(&census, &fleet)?;
     }
+}
+
+#[test]
+fn counters_of_64_bits_keep_their_last_digit() {
+    let mut census = Census::default();
+    let mut mean = |counters: &[&str]| {
+        for (number, counter) in (1..).zip(counters) {
+            let now = Timestamp::from_millis(1_000);
+            let mut twin =
+                Twin::new(DeviceId::parse(&format!("d-{number}")).unwrap(), DeviceNumber(number), now);
+            let group = payload::object(br#"{"group_id": "a"}"#).unwrap();
+            let begin = Input::Register(Box::new(Registration { patch: group }));
+            twin.apply(begin, now, &Cause::hub()).unwrap();
+            let said = payload::object(format!(r#"{{"n": {counter}}}"#).as_bytes()).unwrap();
+            twin.apply(Input::Report(said), now, &Cause::hub()).unwrap();
+            census.know(&twin);
+        }
+        let standing = census.standing(&tree(), &GroupId::parse("a").unwrap());
+        let [(_, count, mean)] = &standing.subtree.readings[..] else { panic!("{standing:?}") };
+        assert_eq!(*count, counters.len() as u64);
+        let mean = mean.as_str().to_owned();
+        (1..).zip(counters).for_each(|(number, _)| census.forget(DeviceNumber(number)));
+        mean
+    };
+    assert_eq!(mean(&["9007199254740993"]), "9007199254740993");
+    assert_eq!(mean(&["9007199254740993", "9007199254740994"]), "9007199254740993.5");
+    assert_eq!(mean(&["18446744073709551615", "18446744073709551613"]), "18446744073709551614");
+    assert_eq!(mean(&["-9007199254740993", "-9007199254740993"]), "-9007199254740993");
+    assert_eq!(mean(&["1e300", "1e300"]), "1e+300");
+    assert_eq!(size_of::<Reported>(), 24, "a million twins have three million of these");
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl Work<'_> {
     }
 
     /// The firing of a trigger by the clock whose time was `due`.
-    fn clock_firing(&self, rule: u32, index: u16, due: Timestamp, at: Timestamp) -> Firing {
+    pub(super) fn clock_firing(&self, rule: u32, index: u16, due: Timestamp, at: Timestamp) -> Firing {
         let trigger = &self.book.rule(rule).triggers[usize::from(index)];
         let word = word(&trigger.kind);
         let missed = if due < at { Json::Bool(true) } else { Json::Null };

@@ -28,7 +28,7 @@ impl Moved {
     /// This moment, if it was read before the clock was set, as the clock shows it now.
     pub fn by_new_clock(self, at: Timestamp) -> Timestamp {
         let beside = |moment: Timestamp| at.millis().abs_diff(moment.millis());
-        if beside(self.from) < beside(self.to) && at.millis() - self.from.millis() < STRAGGLERS_MS {
+        if beside(self.from) < beside(self.to).min(STRAGGLERS_MS.unsigned_abs()) {
             at.plus_millis(self.to.millis() - self.from.millis())
         } else {
             at
@@ -73,9 +73,10 @@ impl Work<'_> {
         if while_down {
             self.restart_latches(to);
         }
-        for rule in self.book.clocks.clone() {
+        let book = self.book;
+        for rule in book.clocks.clone() {
             let before = self.state.levels[rule as usize].clocks.clone();
-            self.set_spans(rule, &before, by, to);
+            let jumped_over = self.set_spans(rule, &before, by, to);
             if by >= 0 {
                 self.catch_up(rule, to, "when the clock was set forward");
                 self.set_spans(rule, &before, by, to);
@@ -83,22 +84,37 @@ impl Work<'_> {
                 self.set_back(rule, to);
             }
             self.state.touch(rule_key(rule));
+            if self.state.is_enabled(book, rule) {
+                for (trigger, due) in jumped_over {
+                    let firing = self.clock_firing(rule, trigger, due, to);
+                    self.fire(firing);
+                    self.drain();
+                }
+            }
         }
         self.drain();
         self.state.retime_all(self.book);
     }
 
-    /// `every` is a span of time whose ends lie on round times: it is not over sooner than it would have been.
-    fn set_spans(&mut self, rule: u32, before: &[Clock], by: i64, now: Timestamp) {
+    /// `every` is a span of time whose ends lie on round times: it is over at the round time that is nearest to when it
+    /// would have been. Gives the triggers whose round time the clock jumped over: those are over now.
+    fn set_spans(&mut self, rule: u32, before: &[Clock], by: i64, now: Timestamp) -> Vec<(u16, Timestamp)> {
         let book = self.book;
+        let mut jumped_over = Vec::new();
         for (clock, before) in self.state.level(rule).clocks.iter_mut().zip(before) {
             let trigger = book.rule(rule).triggers.get(usize::from(clock.trigger));
-            let Some(trigger) = trigger.filter(|t| matches!(t.kind, TriggerKind::Every { .. })) else {
-                continue;
-            };
-            let least = before.next.map_or(now, |next| next.plus_millis(by.saturating_sub(1)).max(now));
+            let Some(trigger) = trigger else { continue };
+            let TriggerKind::Every { every_ms } = trigger.kind else { continue };
+            let end = before.next.map(|next| round(next.plus_millis(by), every_ms));
+            if by > 0
+                && let Some(end) = end.filter(|end| *end <= now)
+            {
+                jumped_over.push((clock.trigger, end));
+            }
+            let least = end.map_or(now, |end| end.plus_millis(-1).max(now));
             (clock.done, clock.next) = (now, next(trigger, least));
         }
+        jumped_over
     }
 
     /// The times of a rule's clocks come again from `now` on, which lies before what they have done: those that came
@@ -120,6 +136,13 @@ impl Work<'_> {
             }
         }
     }
+}
+
+/// The round time that is nearest to `at`; of two the later.
+fn round(at: Timestamp, every_ms: i64) -> Timestamp {
+    let every = every_ms.max(1);
+    let turns = at.millis().saturating_add(every / 2).div_euclid(every);
+    Timestamp::from_millis(turns.saturating_mul(every))
 }
 
 /// All that a scope waits for is so much later, or earlier. What asks the time is looked at by the new one, `now`.

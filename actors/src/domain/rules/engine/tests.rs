@@ -97,7 +97,7 @@ pub(super) fn readings(values: &[(&str, Json)], at: Option<Timestamp>) -> Input 
     let readings = values.iter().map(reading).collect();
     Input::Telemetry(Telemetry {
         readings,
-        at: at.map(crate::domain::reading::Claim::at),
+        at: at.map(crate::domain::reading::ClaimedTime::at),
         ..Telemetry::default()
     })
 }

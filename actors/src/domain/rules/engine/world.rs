@@ -9,7 +9,7 @@ use super::book::{Book, Profile, fits};
 use super::watch::Spot;
 use crate::domain::event::ChangeKind;
 use crate::domain::fleet::Tree;
-use crate::domain::rules::expression::Twins;
+use crate::domain::rules::expression::{Twins, member};
 use crate::domain::rules::model::{Path, Selector};
 use crate::domain::twin::Properties;
 use crate::domain::{DeviceId, DeviceNumber, Event, EventBody, Json, Timestamp, Twin};
@@ -238,8 +238,8 @@ pub(super) fn value_at(twin: &Twin, path: &Path) -> Option<Json> {
     match path {
         Path::Reported(name) => property(&twin.reported, name).map(|(value, _)| value.clone()),
         Path::Desired(name) => property(&twin.desired, name).map(|(value, _)| value.clone()),
-        Path::Tag(name) => member(twin.tags.get(first(name))?, rest(name)).cloned(),
-        Path::Configuration(name) => member(twin.configuration.get(first(name))?, rest(name)).cloned(),
+        Path::Tag(name) => member(&twin.tags, &parts(name)).cloned(),
+        Path::Configuration(name) => member(&twin.configuration, &parts(name)).cloned(),
         Path::Mode => Some(twin.mode.as_str().into()),
         Path::Status => Some(twin.status.as_str().into()),
         Path::Profile(name) => {
@@ -254,17 +254,7 @@ pub(super) fn property<'a>(properties: &'a Properties, path: &str) -> Option<(&'
     properties.at_path(path).map(|(property, value)| (value, property.at))
 }
 
-fn member<'a>(mut value: &'a Json, path: &str) -> Option<&'a Json> {
-    for name in path.split('.').filter(|name| !name.is_empty()) {
-        value = value.as_object()?.get(name)?;
-    }
-    Some(value)
-}
-
-fn first(path: &str) -> &str {
-    path.split('.').next().unwrap_or_default()
-}
-
-fn rest(path: &str) -> &str {
-    path.split_once('.').map_or("", |(_, rest)| rest)
+/// A path in parts, as expressions have it.
+fn parts(path: &str) -> Vec<Box<str>> {
+    path.split('.').filter(|part| !part.is_empty()).map(Into::into).collect()
 }

@@ -9,6 +9,7 @@ use super::operators::LONGEST_TEXT;
 use super::value::{Unknown, Value, span_text};
 use crate::domain::Timestamp;
 use crate::domain::json::EXACT;
+use crate::domain::text::composed;
 
 /// A function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +145,7 @@ impl Function {
     pub fn call<'a>(self, arguments: &[Value<'a>]) -> Option<Result<Value<'a>, Unknown>> {
         let first = arguments.first()?;
         let texts = || match arguments {
-            [Value::Text(a), Value::Text(b)] => Some((a, b)),
+            [Value::Text(a), Value::Text(b)] => Some((composed(a), composed(b))),
             _ => None,
         };
         Some(Ok(match self {

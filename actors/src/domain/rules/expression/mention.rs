@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::filter::look;
 use super::itself::MORE;
 use super::name::{Name, Root, SECTIONS};
+use super::operators::Operator;
 use super::tree::{Kind, Node};
 use super::{HEAD, Scope};
 use crate::domain::twin::UNKNOWN;
@@ -148,10 +149,12 @@ pub(super) fn impossible(source: &str, root: &Node) -> Option<(usize, String)> {
     let mut wrong: Option<(usize, String)> = None;
     root.walk(&mut |node| {
         let Kind::Binary(operator, sides) = &node.kind else { return };
-        if !operator.equates() {
-            return;
-        }
-        for (one, other) in [(&sides.0, &sides.1), (&sides.1, &sides.0)] {
+        let pairs: Vec<(&Node, &Node)> = match (operator, &sides.1.kind) {
+            (Operator::In, Kind::List(items)) => items.iter().map(|item| (&sides.0, item)).collect(),
+            (operator, _) if operator.equates() => vec![(&sides.0, &sides.1), (&sides.1, &sides.0)],
+            _ => return,
+        };
+        for (one, other) in pairs {
             let Kind::Name(name) = &one.kind else { continue };
             let [word] = &*name.path else { continue };
             if name.root != Root::Itself {

@@ -293,7 +293,8 @@ pub(super) fn property<'a>(of: &'a Properties, path: &[Box<str>], now: Timestamp
 }
 
 /// What `path` leads to in an object, nested before flat.
-pub(super) fn member<'a>(object: &'a Object, path: &[Box<str>]) -> Option<&'a Json> {
+#[must_use]
+pub fn member<'a>(object: &'a Object, path: &[Box<str>]) -> Option<&'a Json> {
     strict_member(object, path).or_else(|| {
         // Somewhere a name has dots in it: seldom, so it may cost a text.
         let head = |length: usize| Some((object.get(&path[..length].join("."))?, &path[length..]));

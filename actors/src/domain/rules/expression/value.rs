@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 
 use crate::domain::json::{EXACT, Number, compare_whole};
+use crate::domain::text::composed;
 use crate::domain::{Json, Object, Timestamp};
 
 /// A value.
@@ -131,7 +132,7 @@ impl<'a> Value<'a> {
         let seconds = |ms: i64| ms as f64 / 1_000.0;
         Some(match (self, other) {
             (Self::Int(a), Self::Int(b)) => Some(a.cmp(b)),
-            (Self::Text(a), Self::Text(b)) => Some(a.cmp(b)),
+            (Self::Text(a), Self::Text(b)) => Some(compare_texts(a, b)),
             (Self::Time(a), Self::Time(b)) => Some(a.cmp(b)),
             (Self::Span(a), Self::Span(b)) => Some(a.cmp(b)),
             (Self::Bool(a), Self::Bool(b)) => Some(a.cmp(b)),
@@ -236,6 +237,11 @@ impl<'a> Value<'a> {
             _ => None,
         }
     }
+}
+
+/// A text may be written in several forms (`ü` is one character, or two): they are the same.
+fn compare_texts(a: &str, b: &str) -> Ordering {
+    if a.is_ascii() || b.is_ascii() { a.cmp(b) } else { composed(a).cmp(&composed(b)) }
 }
 
 /// A length of time as CEL writes it: `90s`, `0.5s`.

@@ -12,6 +12,7 @@ use super::select::{Fired, everybody, name, object, place, rule_id, selector};
 use super::shape::{KINDS, TRIGGERS};
 use crate::domain::rules::model::{Cron, Path, Trigger, TriggerKind};
 use crate::domain::schedule::Recurrence;
+use crate::domain::twin::UNKNOWN;
 use crate::domain::{CommandStatus, Json, Kind, Mode, Status};
 
 /// A rule has at most so many.
@@ -144,8 +145,14 @@ fn numeric(c: &mut Checker, map: &Map<'_>) -> Option<TriggerKind> {
 
 fn changed(c: &mut Checker, map: &Map<'_>) -> Option<TriggerKind> {
     let at = place(c, map, "changed");
-    let from = c.json(map, "from");
-    let to = c.json(map, "to");
+    let is_of_status = matches!(at, Some((_, Path::Status)));
+    let read = |value: Json| match value {
+        // The word of earlier versions for a device that was never heard: such a device is offline now.
+        Json::String(word) if is_of_status && *word == *UNKNOWN => Status::Offline.as_str().into(),
+        value => value,
+    };
+    let from = c.json(map, "from").map(read);
+    let to = c.json(map, "to").map(read);
     if let Some(node) = map.get("for")
         && to.is_none()
     {

@@ -10,6 +10,8 @@ use crate::domain::rules::model::Rule;
 use crate::domain::rules::record::{ActionSeen, RunEntry, RunOutcome, WhyNot};
 use crate::domain::{Json, Object, Timestamp};
 
+/// The results of actions that did what they should, or were not to do anything.
+const NO_FAILURE: [&str; 3] = ["ok", "waiting", "skipped"];
 /// So many lines of each kind are shown.
 const MOST_SHOWN: usize = 20;
 
@@ -169,17 +171,11 @@ fn headers(delivery: &Delivery) -> Object {
     delivery.headers.iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect()
 }
 
-/// The actions that ended their runs, or could not be filled in: when, which and why.
+/// The actions that failed, whether their runs went on or not: when, which and why.
 pub(super) fn failed_actions(rule: &Rule, sim: &Sim, start: Timestamp) -> Vec<String> {
     let failed = sim.entries.iter().flat_map(|entry| {
-        let is_last = |place: usize| place + 1 == entry.actions.len();
-        let has_failed = matches!(entry.outcome, RunOutcome::Failed { .. });
-        let actions = entry.actions.iter().enumerate();
-        let failed = actions.filter(move |(place, action)| {
-            !["ok", "waiting", "skipped"].contains(&&*action.result)
-                && (*action.result == *"template" || (has_failed && is_last(*place)))
-        });
-        failed.map(move |(_, action)| (entry, action))
+        let failed = entry.actions.iter().filter(|action| !NO_FAILURE.contains(&&*action.result));
+        failed.map(move |action| (entry, action))
     });
     let tell = |(entry, action): (&RunEntry, &ActionSeen)| {
         let whose = if entry.rule == rule.id { String::new() } else { format!("{} ", entry.rule) };

@@ -53,6 +53,25 @@ rules:
 }
 
 #[test]
+fn an_action_that_failed_is_told_though_its_run_went_on() {
+    let text = r#"
+version: 1
+rules:
+  r:
+    triggers: { numeric: a.x, above: 5 }
+    actions:
+      - { run: nobody, on_error: continue }
+      - { log: done }
+    tests:
+      - { given: { a.x: 6 }, expect: [ log done ] }
+"#;
+    let verdicts = verdicts(text);
+    assert_eq!(verdicts[0].failure, None);
+    let told = "at the start actions[0] run: unknown_rule: there is no rule nobody";
+    assert_eq!(verdicts[0].failed_actions, [told]);
+}
+
+#[test]
 fn a_test_that_fails_says_what_came_instead_and_why() {
     let failure = |expect: &str| {
         let text = format!(

@@ -19,6 +19,8 @@ impl World {
         twin.apply(Input::Report(payload::object(said.as_bytes()).unwrap()), now, &Cause::hub()).unwrap();
         let measured = payload::telemetry(br#"{"pipe": {"flow": 3}, "n": 18446744073709551615}"#).unwrap();
         twin.apply(Input::Telemetry(measured), now, &Cause::hub()).unwrap();
+        let details = payload::object(br#"{"firmware_version": "1.2.0"}"#).unwrap();
+        twin.apply(Input::Presence { online: true, details }, now, &Cause::hub()).unwrap();
         let trigger =
             r#"{"value": 23.50, "device": "fan", "payload": {"a": [1, 2.0]}, "yes": true, "none": null}"#;
         Self { twin, trigger: payload::object(trigger.as_bytes()).unwrap() }
@@ -68,6 +70,8 @@ fn fills_in() {
         "{% if fan.pipe.flow == 3 and fan.n == 18446744073709551615 %}{{ fan.n | tojson }}{% endif %}",
         "18446744073709551615",
     );
+    check("{% if fan.firmware_version == '1.2.0' %}{{ fan.firmware_version }}{% endif %}", "1.2.0");
+    check("{% if fan.status in ['online', 'offline'] and trigger.device != 'unknown' %}x{% endif %}", "x");
     check("{% raw %}{{ x }}{% endraw %}", "{{ x }}");
     check("{{ fan.motor | tojson }}", r#"{"rpm":1200}"#);
 }
@@ -175,6 +179,7 @@ fn what_can_only_fail_is_found_when_the_template_is_read() {
         ("{% for room in fan.list %}{{ rom }}{% endfor %}", "rom }"),
         ("{% for x in fan.list %}{{ x }}{% endfor %}{{ x }}", "x }}{% endfor"),
         ("{% if fan.power == on %}x{% endif %}", "on %"),
+        ("{% for r in rooms %}x{% endfor %}", "rooms"),
         ("{% if true %}{{ fan.speed | default(limit) }}{% endif %}", "limit"),
     ] {
         let bad = Template::compile(text).expect_err(text);
@@ -182,6 +187,16 @@ fn what_can_only_fail_is_found_when_the_template_is_read() {
         if !text.ends_with("{{ x }}") {
             assert_eq!(bad.at, text.find(word).unwrap(), "{text}");
         }
+    }
+    for test in [
+        "fan.status == 'unknown'",
+        "'unknown' != device.status",
+        "twin['fan'].status in ['online', 'unknown']",
+        "fan.status not in ('unknown', 'online')",
+    ] {
+        let text = format!("{{% if {test} %}}x{{% endif %}}");
+        let bad = Template::compile(&text).expect_err(&text);
+        assert!(bad.detail.starts_with("no status is `unknown`"), "{text}: {}", bad.detail);
     }
     let bad = Template::compile("{% for room in fan.list %}{{ rom }}{% endfor %}").unwrap_err();
     assert!(bad.detail.ends_with("did you mean `room`?"), "{}", bad.detail);
@@ -211,6 +226,10 @@ fn all_filters_and_tests_are_there() {
         let text = format!("{{{{ {value} | {filter} }}}}");
         assert!(world.fill(&text).is_ok(), "{text}: {:?}", world.fill(&text));
     }
+    // None that is added is forgotten in the lists, by which templates are checked.
+    let source = include_str!("jinja/environment.rs");
+    assert_eq!(source.matches("env.add_filter(").count(), jinja::FILTERS.len());
+    assert_eq!(source.matches("env.add_test(").count(), jinja::TESTS.len());
     for test in jinja::TESTS {
         let text = format!("{{% if fan.power is {test} %}}{{% endif %}}");
         assert!(world.fill(&text).is_ok(), "{text}");

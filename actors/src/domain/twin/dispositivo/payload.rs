@@ -50,8 +50,9 @@ impl Dispositivo {
             readings: Vec::new(),
             profile: Object::default(),
         };
-        if let Some(parameters) = &said.parameters {
+        if let Some(parameters) = &mut said.parameters {
             said.readings = readings(parameters.clone(), bad)?;
+            parameters.retain(|name, _| payload::check_property(name).is_ok()); // they are in `bad`
         }
         if speaker != Speaker::App {
             said.serial = Some(serial_number(document.remove("serial_number"))?);
@@ -176,6 +177,20 @@ mod tests {
             Speaker::App,
             r#" None Some(false) [] {"modo":"manual"} {"name":"Sala","type":"7"}"#,
         );
+    }
+
+    #[test]
+    fn a_parameter_that_nobody_could_name_is_left_out() {
+        let text = format!(
+            r#"{{"serial_number": "S1", "parametros": {{"a\nb": 1, "": 2, "{}": 3, "t": 4}}}}"#,
+            "x".repeat(60_000)
+        );
+        let document = || payload::object(text.as_bytes()).unwrap();
+        let mut bad = Vec::new();
+        let said = Dispositivo::read_leaving_out(document(), Speaker::Device, &mut bad).unwrap();
+        assert_eq!(Json::from(said.parameters.unwrap()).to_string(), r#"{"t":4}"#);
+        assert_eq!((said.readings.len(), bad.len()), (1, 3));
+        assert!(Dispositivo::read(document(), Speaker::App).is_err());
     }
 
     #[test]

@@ -131,6 +131,42 @@ fn who_waits_for_nothing_hears_nothing_of_it() {
     assert_eq!(scene.set_clock(-7_200), Outcome::default());
 }
 
+/// It is no pause of the device, by which its silence would be judged.
+#[test]
+fn the_step_of_a_clock_is_no_beat() {
+    let beats = |scene: &mut Scene, count: i64| {
+        for _ in 0..count {
+            scene.now += 100;
+            scene.report("{}");
+        }
+    };
+    // Begun in 1970.
+    let mut scene = Scene::new();
+    beats(&mut scene, 2);
+    scene.set_clock(20_000 * DAY);
+    beats(&mut scene, 1);
+    assert_eq!(scene.twin.silence_ms(600_000), Some(600_000), "one interval is known");
+    beats(&mut scene, 1);
+    assert_eq!(scene.twin.silence_ms(600_000), Some(300_000));
+    for known in [2, 3, 6] {
+        let mut scene = self::scene();
+        beats(&mut scene, known);
+        scene.set_clock(7_200);
+        beats(&mut scene, 2);
+        assert_eq!(scene.twin.silence_ms(600_000), Some(300_000), "{known}");
+    }
+    // Who said how long it may be silent has intervals of any length.
+    let mut scene = self::scene();
+    beats(&mut scene, 5);
+    scene.set(r#"{"settings": {"heartbeat": "never"}}"#);
+    for _ in 0..5 {
+        scene.now += 3_600;
+        scene.report("{}");
+    }
+    scene.set(r#"{"settings": {"heartbeat": null}}"#);
+    assert_eq!(scene.twin.silence_ms(600_000), Some(3 * 3_600_000));
+}
+
 #[test]
 fn a_schedule_goes_on_by_the_new_time() {
     for by in MOVES {

@@ -43,6 +43,10 @@ fn each_door_refuses_what_is_too_much() {
         let online = Input::Presence { online: true, details: too_much.clone() };
         assert_eq!(refused(&mut twin, online), "reported");
     }
+    // `parametros` stand there whole, and each of them as a reading too.
+    let app: Object = [("parametros", Json::Object(wide(600)))].into_iter().collect();
+    let app = Dispositivo::read(app, Speaker::App).unwrap();
+    assert_eq!(refused(&mut twin, Input::Dispositivo(Box::new(app))), "reported");
     let nested: Object = [("a", Json::Object(wide(MOST_MEMBERS)))].into_iter().collect();
     assert_eq!(refused(&mut twin, changed("desired", nested)), "desired", "all levels together");
 }
@@ -93,6 +97,49 @@ fn readings_without_room_take_none_of_the_others_with_them() {
         twin.apply(readings(&long.replace("new1", &format!("k00000{n}"))), at(3), &cause()).unwrap();
     }
     assert_eq!(refused(&mut twin, readings(&long)), "reported", "a text that outgrows the document");
+}
+
+#[test]
+fn the_readings_of_parametros_have_an_end() {
+    let mut twin = twin();
+    let mut says = |from: usize, to: usize, now: i64| {
+        let parameters: Object = (from..to).map(|n| (format!("k{n:06}"), Json::from(1))).collect();
+        let said = [("serial_number", "S1".into()), ("parametros", Json::Object(parameters))];
+        let said = Dispositivo::read(said.into_iter().collect(), Speaker::Device).unwrap();
+        let outcome = twin.apply(Input::Dispositivo(Box::new(said)), at(now), &cause()).unwrap();
+        (outcome, twin.clone())
+    };
+    for turn in 0..6 {
+        let (outcome, twin) = says(turn * 300, (turn + 1) * 300, 1);
+        assert!(twin.reported.size().members <= MOST_MEMBERS, "{turn}");
+        assert_eq!(outcome.rejected.is_empty(), turn < 2, "{turn}");
+        assert_eq!(twin.messages, turn as u64 + 1, "each message counts once");
+    }
+}
+
+#[test]
+fn a_property_has_a_name_that_people_can_write() {
+    let long = "x".repeat(60_000);
+    let said = format!(r#"{{"a\nb": 1, "": 2, "{long}": 3, "t": 4}}"#);
+    for online in [true, false] {
+        let presence = Input::Presence { online, details: object(&said) };
+        for input in [Input::Report(object(&said)), presence] {
+            let mut twin = twin();
+            twin.apply(Input::Appear, at(1), &cause()).unwrap();
+            let before = twin.clone();
+            let refusal = twin.apply(input.clone(), at(2), &cause()).unwrap_err();
+            assert!(matches!(&refusal, Refusal::Invalid { field, .. } if field == "reported"), "{refusal:?}");
+            assert_eq!(twin, before);
+            let outcome = twin.apply(input, at(2), &scene::mqtt()).unwrap();
+            let names: Vec<_> = outcome.rejected.iter().map(|rejected| &*rejected.name).collect();
+            assert_eq!(names, ["", "a\\nb", &long[..64]]);
+            assert_eq!(twin.reported.len(), 1);
+        }
+    }
+    let mut twin = twin();
+    twin.reported.merge(&object(r#"{"a\nb": 1}"#), at(1), None);
+    twin.apply(Input::Report(object(r#"{"a\nb": null}"#)), at(2), &cause()).unwrap();
+    assert!(twin.reported.is_empty(), "one of an earlier version can be removed");
 }
 
 #[test]

@@ -69,6 +69,35 @@ fn a_property_called_units_stays_one() {
 }
 
 #[test]
+fn a_table_of_units_is_one_though_not_all_of_it_is_reported_yet() {
+    let mut scene = Scene::online();
+    scene.report(r#"{"temperature": 21, "units": {"temperature": "°C", "humidity": "%"}}"#);
+    assert_eq!(reported(&scene), r#"{"temperature":21}"#);
+    assert_eq!((unit(&scene, "temperature"), unit(&scene, "humidity")), ("°C".into(), "none".into()));
+    scene.report(r#"{"humidity": 40, "units": {"temperature": "°C", "humidity": "%"}}"#);
+    assert_eq!(unit(&scene, "humidity"), "%");
+}
+
+#[test]
+fn a_table_that_was_kept_as_a_property_is_one_no_more() {
+    let mut scene = Scene::online();
+    scene.report(r#"{"units": {"temperature": "°F", "humidity": "%"}}"#);
+    scene.report(r#"{"temperature": 21, "humidity": 40}"#);
+    assert_eq!(
+        reported(&scene),
+        r#"{"humidity":40,"temperature":21,"units":{"humidity":"%","temperature":"°F"}}"#
+    );
+    scene.report(r#"{"units": {"temperature": "°C"}}"#);
+    assert_eq!(reported(&scene), r#"{"humidity":40,"temperature":21}"#);
+    assert_eq!((unit(&scene, "temperature"), unit(&scene, "humidity")), ("°C".into(), "%".into()));
+    // One that is no such table stays what it is.
+    let mut scene = Scene::online();
+    scene.report(r#"{"units": "metric", "temperature": 21}"#);
+    scene.report(r#"{"units": {"temperature": "°C"}}"#);
+    assert_eq!(reported(&scene), r#"{"temperature":21,"units":{"temperature":"°C"}}"#);
+}
+
+#[test]
 fn units_last_with_the_twin() {
     let mut scene = Scene::online();
     scene.report(r#"{"temperature": 21.5, "units": {"temperature": "°C"}}"#);

@@ -182,3 +182,45 @@ fn a_clock_set_back_while_the_hub_was_down_lets_holds_go_on_or_begin_again() {
     assert_eq!(run("hold"), ["120 fired"]);
     assert_eq!(run("restart"), ["300 fired"]);
 }
+
+#[test]
+fn an_every_keeps_to_its_round_times() {
+    let text = "  r: { triggers: { every: 1h }, actions: { log: tick } }";
+    let check = |before: i64, by: i64, expected: &[i64]| {
+        let (deeds, _) = life(text, before, by, 2 * HOUR);
+        let expected: Vec<String> = expected.iter().map(|at| format!("{at} tick")).collect();
+        assert_eq!(deeds, expected, "after {before} moved by {by}");
+    };
+    for by in [6_000, 37_000, -6_000] {
+        let first = (30 * MINUTE - by) / 1_000;
+        check(30 * MINUTE, by, &[first, first + 3_600]);
+    }
+    for by in [-2 * HOUR, 2 * HOUR, DAY] {
+        check(30 * MINUTE, by, &[1_800, 5_400]);
+    }
+    check(HOUR - 2_000, 6_000, &[0, 3_596, 7_196]); // over one o'clock
+    check(HOUR - 2_000, -6_000, &[8, 3_608]);
+    check(HOUR - 2_000, 2 * HOUR + 6_000, &[0, 3_596, 7_196]);
+    check(HOUR + 2_000, -6_000, &[3_604]); // one o'clock was just now
+    let text = "  r: { triggers: { every: 24h }, actions: { log: tick } }";
+    assert_eq!(life(text, HOUR, 6_000, 30 * HOUR).0, [format!("{} tick", 11 * 3_600 - 6)]);
+}
+
+#[test]
+fn what_comes_hours_after_a_clock_was_set_back_is_of_the_new_time() {
+    for meanwhile in [false, true] {
+        let mut sim =
+            world("  r: { triggers: { numeric: a.x, above: 1, for: 5m }, actions: { log: fired } }");
+        sim.pass(MINUTE);
+        let from = sim.now;
+        sim.set_clock(-2 * HOUR);
+        let after = if meanwhile { 2 * HOUR } else { 90 * MINUTE };
+        if meanwhile {
+            sim.now = from.plus_millis(-HOUR);
+            sim.reports("a", "x", 0.0);
+        }
+        sim.now = from.plus_millis(after - 2 * HOUR + 100);
+        sim.reports("a", "x", 5.0);
+        assert_eq!(sim.engine_now(), sim.now, "{meanwhile}");
+    }
+}

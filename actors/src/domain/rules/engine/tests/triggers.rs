@@ -1,6 +1,7 @@
 //! Every trigger.
 
 use super::*;
+use crate::domain::rules::model::Path;
 
 #[test]
 fn numeric() {
@@ -318,6 +319,36 @@ fn the_clock_and_what_comes_from_beyond() {
     tests:
       - given: [ { run: true }, { home.occupied: true }, { run: true } ]
         exactly: [ log done ]
+"#,
+    );
+}
+
+#[test]
+fn a_part_of_tags_is_found_however_it_is_written() {
+    let mut twin = Twin::new(id("a"), DeviceNumber(1), noon());
+    let document = r#"{"x.y": 1, "z": {"w": 2}, "v": {"u.t": 3}}"#.parse::<Json>().unwrap();
+    twin.tags = document.as_object().unwrap().clone();
+    twin.configuration = twin.tags.clone();
+    for (path, expected) in
+        [("x.y", Some(1)), ("z.w", Some(2)), ("v.u.t", Some(3)), ("x", None), ("z.x", None)]
+    {
+        for path in [Path::Tag(path.into()), Path::Configuration(path.into())] {
+            let found = world::value_at(&twin, &path);
+            assert_eq!(found, expected.map(Json::from), "{path:?}");
+        }
+    }
+}
+
+#[test]
+fn the_status_of_before_for_a_device_never_heard_is_offline() {
+    passes(
+        r#"
+  gone:
+    triggers: { changed: meter.status, from: online, to: unknown }
+    actions: { log: gone }
+    tests:
+      - given: [ { meter.status: offline } ]
+        exactly: [ log gone ]
 "#,
     );
 }

@@ -195,6 +195,38 @@ fn says_what_is_wrong_with_a_filter_and_where() {
 }
 
 #[test]
+fn a_slip_in_a_word_of_the_twin_is_found_in_lists_too() {
+    for (text, at) in [
+        ("status == 'onlin'", 10),
+        ("status in ['onlin']", 11),
+        ("!(mode in ['manual', 'manul'])", 21),
+        ("lifecycle in [1]", 14),
+        ("claimed in ['yes']", 12),
+    ] {
+        assert_eq!(filter(text).check().expect_err(text).at, at, "{text}");
+    }
+    for good in ["status in ['online', 'unknown']", "mode in tags.modes", "'a' in tags", "name in ['onlin']"]
+    {
+        assert!(filter(good).check().is_ok(), "{good}");
+    }
+}
+
+#[test]
+fn a_text_is_the_same_in_each_of_its_forms() {
+    let [composed, decomposed] = ["b\u{fc}ro", "bu\u{308}ro"];
+    for (said, asked) in [(composed, decomposed), (decomposed, composed)] {
+        let world = reporting(&format!(r#"{{"room": "{said} 2"}}"#), r#"{"seen": 1}"#);
+        for holds in [
+            format!("room == '{asked} 2' && room in ['{asked} 2'] && !(room != '{asked} 2')"),
+            format!("room.startsWith('{asked}') && room.contains('{asked}')"),
+            format!("room <= '{asked} 2' && room < '{asked} 3'"),
+        ] {
+            assert_eq!(found(&world, &holds), "a", "{holds}");
+        }
+    }
+}
+
+#[test]
 fn a_field_is_one_thing_of_a_twin() {
     let world = world();
     let check = |text: &str, expected: [SortKey; 3]| {

@@ -150,6 +150,8 @@ fn triggers() {
     check("changed: a.b\nfor: 5m", (5, 14), "/triggers/0/for", "say `to`", "");
     check("changed: a.b\nto: 1\nacross_downtime: hold", (6, 26), "/triggers/0/across_downtime", "`for`", "");
     check("changed: a.mode\nto: auto", (5, 13), "/triggers/0/to", "one of `manual`, `schedule`", "");
+    let same = "`from` and `to` are the same";
+    check("changed: a.status\nfrom: offline\nto: unknown", (6, 13), "/triggers/0/to", same, "");
     check("changed: a.version", (4, 18), "/triggers/0/changed", "`reported.version`", "");
     check("changed: a.tags", (4, 18), "/triggers/0/changed", "say which member", "");
     check("changed: a..b", (4, 18), "/triggers/0/changed", "an empty part", "");

@@ -2,10 +2,11 @@
 //! are not, and names that stand for nothing.
 
 use minijinja::machinery::Span;
-use minijinja::machinery::ast::{CallArg, Expr, Stmt};
+use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOp, CompareOpKind, Expr, Stmt};
 
 use super::environment::{FILTERS, TESTS};
 use crate::domain::rules::expression::{Name, Root};
+use crate::domain::twin::UNKNOWN;
 
 /// What `loop` knows within `{% for %}`.
 const LOOP: [&str; 13] = [
@@ -64,7 +65,10 @@ impl<'a> Check<'a> {
                 self.statements(&choice.false_body)
             }
             Stmt::ForLoop(each) => {
-                self.anything(&each.iter)?;
+                match &each.iter {
+                    Expr::Var(_) => self.named_value(&each.iter)?,
+                    other => self.anything(other)?,
+                }
                 let before = self.named.len();
                 self.name(&each.target);
                 self.loops += 1;
@@ -146,12 +150,26 @@ impl<'a> Check<'a> {
             }
             Expr::UnaryOp(of) => self.value(&of.expr),
             Expr::BinOp(of) => {
+                if matches!(of.op, BinOpKind::Eq | BinOpKind::Ne | BinOpKind::In) {
+                    self.no_old_status(&of.left, &of.right)?;
+                }
                 self.value(&of.left)?;
                 self.value(&of.right)
             }
             Expr::Compare(of) => {
                 self.value(&of.expr)?;
-                of.ops.iter().try_for_each(|operation| self.value(&operation.expr))
+                let mut left = &of.expr;
+                for CompareOp { op, expr } in &of.ops {
+                    if matches!(
+                        op,
+                        CompareOpKind::Eq | CompareOpKind::Ne | CompareOpKind::In | CompareOpKind::NotIn
+                    ) {
+                        self.no_old_status(left, expr)?;
+                    }
+                    self.value(expr)?;
+                    left = expr;
+                }
+                Ok(())
             }
             Expr::IfExpr(choice) => {
                 self.value(&choice.test_expr)?;
@@ -195,6 +213,24 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Jinja compares by itself, so the word of earlier versions for a device that was never heard would be one that
+    /// no status ever is.
+    fn no_old_status(&self, one: &Expr<'a>, other: &Expr<'a>) -> Result<(), Wrong> {
+        let is_status = |expr: &Expr<'a>| match chain(expr) {
+            Some((word, path)) => path == ["status"] && !self.is_known(word) && word != "trigger",
+            // twin['fan-1'].status
+            None => matches!(expr, Expr::GetAttr(of) if of.name == "status" && is_twin(&of.expr)),
+        };
+        for (status, asked) in [(one, other), (other, one)] {
+            if is_status(status) && says(asked, UNKNOWN) {
+                let detail = "no status is `unknown`: a device that was never heard is `offline`, and has no \
+                              `last_seen`";
+                return Err(wrong(start(asked), detail.into()));
+            }
+        }
+        Ok(())
+    }
+
     fn arguments(&self, arguments: &[CallArg<'a>]) -> Result<(), Wrong> {
         arguments.iter().try_for_each(|argument| match argument {
             CallArg::Pos(value)
@@ -211,6 +247,20 @@ impl<'a> Check<'a> {
 
     fn near(&self, word: &str) -> String {
         near(word, &self.named)
+    }
+}
+
+fn is_twin(expr: &Expr<'_>) -> bool {
+    matches!(expr, Expr::GetItem(of) if matches!(&of.expr, Expr::Var(name) if name.id == "twin"))
+}
+
+/// Is it this text, or a list with it?
+fn says(expr: &Expr<'_>, text: &str) -> bool {
+    match expr {
+        Expr::Const(constant) => constant.value.as_str() == Some(text),
+        Expr::List(list) => list.items.iter().any(|item| says(item, text)),
+        Expr::Tuple(tuple) => tuple.items.iter().any(|item| says(item, text)),
+        _ => false,
     }
 }
 

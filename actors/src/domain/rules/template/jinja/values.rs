@@ -80,11 +80,14 @@ impl JinjaObject for Device {
             "desired" => return Some(of_object(&nested(&self.twin.desired))),
             word if HEAD.contains(&word) => {}
             word => {
-                return match self.twin.reported.get(word).map(|property| &property.value) {
+                let found = match self.twin.reported.get(word).map(|property| &property.value) {
                     // What it has under dots belongs to it too.
                     None | Some(Json::Object(_)) => nested(&self.twin.reported).get(word).map(of_json),
                     Some(value) => Some(of_json(value)),
                 };
+                if found.is_some() {
+                    return found;
+                }
             }
         }
         let name = Name { root: Root::TriggerDevice, path: [Box::from(word)].into() };
