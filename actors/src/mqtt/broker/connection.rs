@@ -410,7 +410,7 @@ impl Inspect for Connection {
 
     fn goodbye(&self, reason: u8) -> Vec<u8> {
         let welcomed = self.welcomed.load(Ordering::Relaxed);
-        (welcomed && self.is_v5()).then(|| wire::disconnect(reason)).unwrap_or_default()
+        if welcomed && self.is_v5() { wire::disconnect(reason) } else { Vec::new() }
     }
 
     fn inspect(&self, packet: &mut [u8], header: usize) -> Verdict {
