@@ -2,8 +2,9 @@
 //! start a program with a soft limit of 1,024, which it may raise up to the hard limit.
 
 use tracing::{info, warn};
+use twinhub_actors::mqtt::broker::most_strangers;
 
-/// Handles kept for the store, rule files, webhooks, and connections that are refused.
+/// Handles kept for the store, rule files, webhooks, and HTTP connections that are refused.
 const RESERVE: usize = 192;
 /// The default limit of HTTP connections, where there are handles enough.
 const USUAL_HTTP: usize = 16_384;
@@ -43,7 +44,10 @@ fn shares(handles: usize, http: Option<usize>, mqtt: usize) -> Shares {
     let free = handles.saturating_sub(RESERVE);
     let http = http.map_or_else(|| USUAL_HTTP.min(free / 3), |http| http.min(free.saturating_sub(LEAST)));
     let http = http.max(LEAST);
-    Shares { http, mqtt: mqtt.min(free.saturating_sub(http).max(LEAST)) }
+    let left = free.saturating_sub(http);
+    // Sockets that are no clients yet take handles, too.
+    let most = left.saturating_sub(most_strangers(mqtt.min(left))).max(LEAST);
+    Shares { http, mqtt: mqtt.min(most) }
 }
 
 #[cfg(test)]
@@ -57,12 +61,19 @@ mod tests {
         };
         check(1_048_576, None, 16_384, 10_000);
         check(usize::MAX, None, 16_384, 10_000);
-        check(4_096, None, 1_301, 2_603);
-        check(1_024, None, 277, 555);
-        check(1_024, Some(100), 100, 732);
+        check(4_096, None, 1_301, 2_343);
+        check(1_024, None, 277, 500);
+        check(1_024, Some(100), 100, 659);
         check(1_024, Some(5_000), 816, LEAST);
         check(1_048_576, Some(50_000), 50_000, 10_000);
         check(64, None, LEAST, LEAST);
         assert_eq!(shares(4_096, None, 1).mqtt, 1, "fewer than there could be are as many as were asked for");
+        for handles in [300, 500, 1_024, 4_096, 65_536] {
+            let Shares { http, mqtt } = shares(handles, None, 10_000);
+            assert!(
+                RESERVE + http + mqtt + most_strangers(mqtt) <= handles,
+                "{handles}: sockets before their CONNECT"
+            );
+        }
     }
 }

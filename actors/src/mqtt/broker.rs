@@ -13,6 +13,7 @@ mod admission;
 mod connection;
 mod exactly_once;
 mod gate;
+mod half_read;
 mod handed;
 mod hooks;
 mod lanes;
@@ -20,12 +21,13 @@ mod retained;
 mod rights;
 mod sessions;
 mod stream;
+mod wildcards;
 mod wills;
 mod wire;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,10 +42,12 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+pub use self::accept::most_strangers;
 use self::accept::{Connections, Served};
 use self::admission::Admission;
 use self::connection::{Common, MOST_TOPIC_ALIASES};
 use self::exactly_once::ExactlyOnce;
+use self::half_read::HalfRead;
 use self::handed::HandedOver;
 use self::hooks::Hooks;
 use self::lanes::Lanes;
@@ -51,6 +55,7 @@ use self::retained::Retained;
 pub use self::retained::{RetainedFigures, RetainedLimits};
 use self::sessions::Sessions;
 pub use self::sessions::{SessionFigures, SessionLimits, count_dropped};
+use self::wildcards::Wildcards;
 use self::wills::Wills;
 use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
@@ -64,6 +69,10 @@ use crate::store::{RetainedStore, StoreError};
 const PACKET_HEADROOM: usize = 64 * 1024 + 1_024;
 /// Connections that wait to be accepted: a fleet that comes back all at once.
 const BACKLOG: u32 = 4_096;
+/// Messages that the broker crate holds for one client and QoS (0, or 1 and 2) beside its session: what one of QoS 0
+/// sends in a burst while the client's thread does something else, and what a client that takes nothing costs until
+/// the session's limits hold. Those of QoS 1 go on into the session; who publishes them waits for 2 s at most, once.
+const LANE: usize = 256;
 /// Expired sessions are swept this often.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// A session of an absent client is kept this long at most.
@@ -149,22 +158,8 @@ impl EmbeddedBroker {
         intake: impl Intake,
         store: Arc<dyn RetainedStore>,
     ) -> Result<Arc<Self>, BrokerError> {
-        let SessionLimits { messages: max_messages, bytes: max_bytes, .. } = settings.sessions;
-        let backend = MemoryBackend::with_queue_limits(QueueLimits { max_messages, max_bytes });
-        let storage = Arc::new(DynamicStorage::Memory(backend));
-        let router = Arc::new(MessageRouter::with_storage(Arc::clone(&storage)));
-        retained::keep_none(&router).await;
-        let retained = Retained::load(store, settings.retained).await?;
-        let config = config(settings);
-        let common = Arc::new(Common {
-            router,
-            storage,
-            retained,
-            exactly_once: ExactlyOnce::default(),
-            handed: Arc::default(),
-            largest_packet: config.max_packet_size,
-        });
-        Self::listen(settings, Arc::new(intake), common, config)
+        let common = common(settings, store).await?;
+        Self::listen(settings, Arc::new(intake), common, config(settings))
     }
 
     fn listen(
@@ -184,7 +179,7 @@ impl EmbeddedBroker {
 
         let wills = Arc::new(Wills::new(Arc::clone(&intake), Arc::clone(&common)));
         let hooks = Arc::new(Hooks::new(Arc::clone(&intake), Arc::clone(&common), Arc::clone(&wills)));
-        let connections = Arc::new(Connections::new(settings.most_clients));
+        let connections = Arc::new(Connections::new(settings.most_clients, settings.connect_within));
         let admission = Admission { connections: Arc::clone(&connections), intake: Arc::clone(&intake) };
         let served = Served {
             config: Arc::new(config.with_event_handler(hooks)),
@@ -196,7 +191,7 @@ impl EmbeddedBroker {
             common: Arc::clone(&common),
             connect_within: settings.connect_within,
         };
-        let sessions = Arc::new(Sessions::new(settings.sessions, Arc::clone(&common), intake));
+        let sessions = Arc::new(Sessions::new(Arc::clone(&common), Arc::clone(&connections), intake));
         let retained = Arc::clone(&common.retained);
         let handed = Arc::clone(&common.handed);
         handle.spawn(accept::accept(listener, served, Arc::clone(&connections)));
@@ -238,9 +233,10 @@ impl Link for EmbeddedBroker {
         if let Some(seconds) = expires_in.map(whole_seconds) {
             packet = packet.with_message_expiry_interval(seconds);
         }
-        packet.retain = message.retain;
+        // What rules publish is on as many topics as they name.
+        packet.retain = message.retain && (is_configuration(message) || self.retained.has_room(&packet));
         // In its order, as the lanes are: at the first poll.
-        let kept = message.retain.then(|| self.keep(message, &packet));
+        let kept = packet.retain.then(|| self.keep(message, &packet));
         let stopped = || LinkError("the embedded broker has stopped".into());
         self.lanes.route(packet).await.map_err(|_| stopped())?;
         if let Some(kept) = kept {
@@ -294,12 +290,38 @@ impl EmbeddedBroker {
     /// Retains what the hub says. What says that a device is gone takes all of the device's with it.
     fn keep(&self, message: &Outgoing, packet: &PublishPacket) -> oneshot::Receiver<Settled> {
         if let Some(device) = topics::farewell(message) {
-            self.retained.clear_below(&device, Receipt::nobody());
+            self.retained.clear_below(&device);
         }
         let (receipt, kept) = Receipt::channel();
-        self.retained.take(packet, receipt);
+        self.retained.take(packet, Some(receipt));
         kept
     }
+}
+
+/// The configuration of a device: there is one of each.
+fn is_configuration(message: &Outgoing) -> bool {
+    topics::parse(&message.topic).is_some_and(|native| native.leaf == topics::Leaf::Configuration)
+}
+
+/// What connections have in common, with what is retained in `store`.
+async fn common(settings: &BrokerSettings, store: Arc<dyn RetainedStore>) -> Result<Arc<Common>, StoreError> {
+    let SessionLimits { messages: max_messages, bytes: max_bytes, .. } = settings.sessions;
+    let backend = MemoryBackend::with_queue_limits(QueueLimits { max_messages, max_bytes });
+    let storage = Arc::new(DynamicStorage::Memory(backend));
+    let router = Arc::new(MessageRouter::with_storage(Arc::clone(&storage)));
+    retained::keep_none(&router).await;
+    Ok(Arc::new(Common {
+        router,
+        storage,
+        retained: Retained::load(store, settings.retained).await?,
+        exactly_once: ExactlyOnce::default(),
+        wildcards: Wildcards::new(settings.most_clients),
+        half_read: HalfRead::default(),
+        session_limits: settings.sessions,
+        came_back: Mutex::default(),
+        handed: Arc::default(),
+        largest_packet: config(settings).max_packet_size,
+    }))
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -316,7 +338,8 @@ fn config(settings: &BrokerSettings) -> BrokerConfig {
     let mut config = BrokerConfig::new()
         .with_max_clients(settings.most_clients)
         .with_max_packet_size(largest.saturating_add(PACKET_HEADROOM))
-        .with_session_expiry(LONGEST_SESSION);
+        .with_session_expiry(LONGEST_SESSION)
+        .with_client_channel_capacity(LANE);
     config.topic_alias_maximum = MOST_TOPIC_ALIASES;
     config.server_receive_maximum = u16::try_from(gate::MOST_UNSETTLED).ok();
     config.sys_topics_enabled = false;

@@ -51,6 +51,7 @@ struct Node {
 #[derive(Debug)]
 pub struct Subscriptions {
     all: Arc<Subscribers>,
+    /// As the client sent them: `T` and `$share/g/T` are two.
     filters: HashSet<Box<str>>,
 }
 
@@ -110,11 +111,12 @@ impl Subscriptions {
     pub fn add<'a>(&mut self, filters: impl Iterator<Item = &'a str>) -> Vec<(DeviceId, Ear)> {
         let mut heard = Vec::new();
         let mut inner = self.all.lock();
-        for filter in filters.map(unshared).filter(|filter| concerns_devices(filter)) {
-            if self.filters.insert(filter.into()) {
-                inner.tree.add(filter);
+        for sent in filters {
+            let filter = unshared(sent);
+            // Where one listened by this filter before, no twin waits for whom it means.
+            if concerns_devices(filter) && self.filters.insert(sent.into()) && inner.tree.add(filter) {
+                inner.awaken(filter, &mut heard);
             }
-            inner.awaken(filter, &mut heard);
         }
         heard
     }
@@ -122,9 +124,9 @@ impl Subscriptions {
     /// The connection does not listen to these any more.
     pub fn remove<'a>(&mut self, filters: impl Iterator<Item = &'a str>) {
         let mut inner = self.all.lock();
-        for filter in filters.map(unshared) {
+        for filter in filters {
             if self.filters.remove(filter) {
-                inner.tree.remove(filter);
+                inner.tree.remove(unshared(filter));
             }
         }
     }
@@ -134,7 +136,7 @@ impl Drop for Subscriptions {
     fn drop(&mut self) {
         let mut inner = self.all.lock();
         for filter in self.filters.drain() {
-            inner.tree.remove(&filter);
+            inner.tree.remove(unshared(&filter));
         }
     }
 }
@@ -151,16 +153,18 @@ impl Inner {
 }
 
 impl Node {
-    fn add(&mut self, filter: &str) {
+    /// True where it is the first subscription with this filter.
+    fn add(&mut self, filter: &str) -> bool {
         let mut node = self;
         for level in filter.split('/') {
             if level == "#" {
                 node.below += 1;
-                return;
+                return node.below == 1;
             }
             node = node.children.entry(level.into()).or_default();
         }
         node.here += 1;
+        node.here == 1
     }
 
     fn remove(&mut self, filter: &str) {

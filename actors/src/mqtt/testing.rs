@@ -1,6 +1,7 @@
 //! For the tests of the links: a desk where messages pile up until the test settles them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,9 +25,11 @@ pub(super) struct Desk {
     pile: Arc<Mutex<mpsc::UnboundedReceiver<Lying>>>,
     pub(super) listening: Arc<Listening>,
     pub(super) subscribers: Arc<Subscribers>,
-    /// What was refused, as `reason topic`, what nobody reads, and who is heard now.
+    /// What was refused, as `reason topic payload`, what nobody reads, and who is heard now.
     pub(super) notes: Arc<std::sync::Mutex<Vec<String>>>,
     known: Arc<[String]>,
+    /// How often it was asked who is known.
+    pub(super) asked: Arc<AtomicUsize>,
 }
 
 /// A message on the desk.
@@ -47,6 +50,7 @@ impl Desk {
             subscribers: Arc::new(Subscribers::told_by_broker()),
             notes: Arc::default(),
             known: Arc::default(),
+            asked: Arc::default(),
         }
     }
 
@@ -133,8 +137,8 @@ impl Intake for Desk {
         self.tray.send(Lying { message, receipt, room }).ok().unwrap();
     }
 
-    fn refuse(&self, topic: &str, _: &[u8], reason: &'static str, _: String) {
-        self.note(format!("{reason} {topic}"));
+    fn refuse(&self, topic: &str, payload: &[u8], reason: &'static str, _: String) {
+        self.note(format!("{reason} {topic} {}", String::from_utf8_lossy(payload)));
     }
 
     fn unread(&self, topic: &str) {
@@ -152,6 +156,7 @@ impl Intake for Desk {
     }
 
     async fn knows(&self, client: &str) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         self.known.iter().any(|known| known == client)
     }
 

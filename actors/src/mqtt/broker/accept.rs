@@ -1,10 +1,10 @@
 //! Accepts connections, gives each its gate, and has the broker serve it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mqtt5::broker::auth::AuthProvider;
 use mqtt5::broker::client_handler::ClientHandler;
@@ -15,7 +15,7 @@ use mqtt5::broker::storage::DynamicStorage;
 use mqtt5::broker::sys_topics::BrokerStats;
 use mqtt5::broker::transport::BrokerTransport;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, broadcast, oneshot, watch};
 use tracing::{debug, warn};
 
 use super::connection::{Common, Connection};
@@ -23,10 +23,10 @@ use super::gate::Gate;
 use super::hooks::CONNECTION;
 use super::stream::GatedStream;
 
-/// Sockets beyond the clients that are served: those whose CONNECT has not come, or is being refused.
-const MOST_STRANGERS: usize = 1_024;
 /// One in so many places is kept for devices that the hub knows.
 const RESERVE: usize = 10;
+/// A socket whose CONNECT has not come stays this part of the time that it has, however many others wait.
+const STAY: u32 = 10;
 
 /// The wait after the system refused to give a connection, because there are no file handles left.
 const AFTER_REFUSAL: Duration = Duration::from_millis(100);
@@ -44,27 +44,47 @@ pub(super) struct Served {
     pub(super) connect_within: Duration,
 }
 
+/// How many sockets there may be beside `most_clients` clients: those whose CONNECT has not come, or is being answered.
+#[must_use]
+pub fn most_strangers(most_clients: usize) -> usize {
+    (most_clients / 10).clamp(16, 1_024)
+}
+
 /// The connections that there are, and the clients among them.
 pub(super) struct Connections {
     /// Clients that are served at once.
     most: usize,
-    gates: Mutex<HashMap<u64, Arc<Gate>>>,
+    /// Strangers leave after this time where others wait.
+    stay: Duration,
     next: AtomicU64,
-    clients: Mutex<Clients>,
+    state: Mutex<State>,
     /// True as soon as nothing more is taken in.
     stopped: watch::Sender<bool>,
     /// Told once: say goodbye to the client.
     goodbye: broadcast::Sender<()>,
     /// Told as each connection goes.
     gone: Notify,
+    /// Told as a stranger goes, or becomes a client.
+    room: Notify,
 }
 
 #[derive(Default)]
-struct Clients {
-    /// How many connections each has: two for a moment, where one takes its session over.
-    seated: HashMap<String, usize>,
-    count: usize,
+struct State {
+    /// Of all connections, by their keys: a later one has a higher key.
+    gates: HashMap<u64, Arc<Gate>>,
+    /// Those that are no clients yet.
+    strangers: BTreeMap<u64, Stranger>,
+    /// The connections of each client: two for a moment, where one takes its session over.
+    seated: HashMap<String, Vec<u64>>,
+    /// Connections of clients.
+    clients: usize,
     refused: u64,
+}
+
+struct Stranger {
+    since: Instant,
+    /// Makes the connection leave.
+    leave: oneshot::Sender<()>,
 }
 
 /// A connection's place among them, until it is dropped.
@@ -77,6 +97,7 @@ struct Place {
 pub(super) struct Seat {
     connections: Arc<Connections>,
     client: String,
+    key: u64,
 }
 
 /// Accepts until intake is stopped.
@@ -88,7 +109,10 @@ pub(super) async fn accept(listener: TcpListener, served: Served, connections: A
             _ = stopped.wait_for(|stopped| *stopped) => return,
         };
         match accepted {
-            Ok((socket, peer)) => serve(socket, peer, &served, &connections),
+            Ok((socket, peer)) => tokio::select! {
+                () = connections.room() => serve(socket, peer, &served, &connections),
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+            },
             Err(error) => {
                 warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(AFTER_REFUSAL).await;
@@ -98,11 +122,9 @@ pub(super) async fn accept(listener: TcpListener, served: Served, connections: A
 }
 
 fn serve(socket: TcpStream, peer: SocketAddr, served: &Served, connections: &Arc<Connections>) {
-    let connection = Arc::new(Connection::new(Arc::clone(&served.common)));
-    let Some(place) = connections.enter(&connection.gate) else {
-        connections.lock_clients().refused += 1; // no word for it: there are a thousand to be told already
-        return;
-    };
+    let key = connections.next.fetch_add(1, Ordering::Relaxed);
+    let connection = Arc::new(Connection::new(Arc::clone(&served.common), key));
+    let Some((place, leave)) = connections.enter(key, &connection.gate) else { return };
     if let Err(error) = socket.set_nodelay(true) {
         debug!(%peer, %error, "no TCP_NODELAY"); // the client has gone again
     }
@@ -128,6 +150,7 @@ fn serve(socket: TcpStream, peer: SocketAddr, served: &Served, connections: &Arc
                 debug!(%peer, %error, "connection ended");
             },
             () = stays_a_stranger(&stranger, connect_within) => debug!(%peer, "no CONNECT came in time"),
+            Ok(()) = leave => debug!(%peer, "no CONNECT came, and others wait"),
         }
     }));
 }
@@ -141,52 +164,68 @@ async fn stays_a_stranger(connection: &Connection, connect_within: Duration) {
 }
 
 impl Connections {
-    pub(super) fn new(most: usize) -> Self {
+    /// Places for `most` clients. A socket has `connect_within` to become one.
+    pub(super) fn new(most: usize, connect_within: Duration) -> Self {
         Self {
             most,
-            gates: Mutex::default(),
+            stay: connect_within / STAY,
             next: AtomicU64::new(0),
-            clients: Mutex::default(),
+            state: Mutex::default(),
             stopped: watch::Sender::new(false),
             goodbye: broadcast::Sender::new(1),
             gone: Notify::new(),
+            room: Notify::new(),
         }
     }
 
     /// How many sockets there are.
     pub(super) fn count(&self) -> usize {
-        self.lock().len()
+        self.lock().gates.len()
     }
 
     /// How many clients are served, how many can be, and how many were refused since the start.
     pub(super) fn figures(&self) -> (usize, usize, u64) {
-        let clients = self.lock_clients();
-        (clients.count, self.most, clients.refused)
+        let state = self.lock();
+        (state.clients, self.most, state.refused)
     }
 
     /// Has `client` a place, or is there one that anybody may have?
     pub(super) fn has_place(&self, client: &str) -> bool {
-        let clients = self.lock_clients();
-        clients.seated.contains_key(client) || clients.count < self.most - self.most / RESERVE
+        let state = self.lock();
+        state.seated.contains_key(client) || state.clients < self.most - self.most / RESERVE
     }
 
-    /// Gives `client` a place: of those kept for devices too, where it is `known`. None where there is none.
-    pub(super) fn seat(self: &Arc<Self>, client: &str, known: bool) -> Option<Seat> {
-        let mut clients = self.lock_clients();
+    /// Gives `client` a place on the connection `key`: of those kept for devices too, where it is `known`. None where
+    /// there is none, or where the connection is about to leave.
+    pub(super) fn seat(self: &Arc<Self>, key: u64, client: &str, known: bool) -> Option<Seat> {
+        let mut state = self.lock();
         let places = if known { self.most } else { self.most - self.most / RESERVE };
-        if clients.count >= places && !clients.seated.contains_key(client) {
-            clients.refused += 1;
+        let has_place = state.clients < places || state.seated.contains_key(client);
+        if !has_place || state.strangers.remove(&key).is_none() {
+            state.refused += 1;
             return None;
         }
-        clients.count += 1;
-        *clients.seated.entry(client.to_owned()).or_default() += 1;
-        Some(Seat { connections: Arc::clone(self), client: client.to_owned() })
+        state.clients += 1;
+        state.seated.entry(client.to_owned()).or_default().push(key);
+        drop(state);
+        self.room.notify_one();
+        Some(Seat { connections: Arc::clone(self), client: client.to_owned(), key })
+    }
+
+    /// Ends the connections of `client`.
+    pub(super) fn disconnect(&self, client: &str) {
+        let state = self.lock();
+        for key in state.seated.get(client).into_iter().flatten() {
+            if let Some(gate) = state.gates.get(key) {
+                gate.break_off();
+            }
+        }
     }
 
     /// Accepts none and reads from none any more.
     pub(super) fn stop(&self) {
         self.stopped.send_replace(true);
-        for gate in self.lock().values() {
+        for gate in self.lock().gates.values() {
             gate.stop();
         }
     }
@@ -203,33 +242,59 @@ impl Connections {
         }
     }
 
-    fn enter(self: &Arc<Self>, gate: &Arc<Gate>) -> Option<Place> {
-        let key = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut gates = self.lock();
-        if gates.len() >= self.most + MOST_STRANGERS || *self.stopped.borrow() {
+    /// Waits until one more stranger may come.
+    async fn room(&self) {
+        while let Err(full_until) = self.make_room(Instant::now()) {
+            tokio::select! {
+                () = self.room.notified() => {}
+                () = tokio::time::sleep_until(full_until.into()) => {}
+            }
+        }
+    }
+
+    /// Makes room for one more stranger: where there are many, the first of them leaves if it has been there for a
+    /// while. If not, tells when it will have been.
+    fn make_room(&self, now: Instant) -> Result<(), Instant> {
+        let mut state = self.lock();
+        if state.strangers.len() < most_strangers(self.most) {
+            return Ok(());
+        }
+        let Some(first) = state.strangers.first_entry() else { return Ok(()) };
+        let leaves_at = first.get().since + self.stay;
+        if now < leaves_at {
+            return Err(leaves_at);
+        }
+        let _ = first.remove().leave.send(()); // it may be gone already
+        Ok(())
+    }
+
+    /// A stranger comes. The receiver tells when it is to leave, and of an error when it is a client. None where nobody
+    /// may come any more.
+    fn enter(self: &Arc<Self>, key: u64, gate: &Arc<Gate>) -> Option<(Place, oneshot::Receiver<()>)> {
+        let mut state = self.lock();
+        if *self.stopped.borrow() {
             return None;
         }
-        gates.insert(key, Arc::clone(gate));
-        Some(Place { connections: Arc::clone(self), key })
+        let (leave, told) = oneshot::channel();
+        state.gates.insert(key, Arc::clone(gate));
+        state.strangers.insert(key, Stranger { since: Instant::now(), leave });
+        Some((Place { connections: Arc::clone(self), key }, told))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Gate>>> {
-        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_clients(&self) -> MutexGuard<'_, Clients> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while holding the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut clients = self.connections.lock_clients();
-        clients.count -= 1;
-        if let Some(connections) = clients.seated.get_mut(&self.client) {
-            *connections -= 1;
-            if *connections == 0 {
-                clients.seated.remove(&self.client);
+        let mut state = self.connections.lock();
+        state.clients -= 1;
+        if let Some(keys) = state.seated.get_mut(&self.client) {
+            keys.retain(|key| *key != self.key);
+            if keys.is_empty() {
+                state.seated.remove(&self.client);
             }
         }
     }
@@ -237,7 +302,50 @@ impl Drop for Seat {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.connections.lock().remove(&self.key);
+        let mut state = self.connections.lock();
+        state.gates.remove(&self.key);
+        let was_stranger = state.strangers.remove(&self.key).is_some();
+        drop(state);
+        if was_stranger {
+            self.connections.room.notify_one();
+        }
         self.connections.gone.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_stranger_leaves_for_the_next() {
+        let connections = Arc::new(Connections::new(0, Duration::from_secs(10)));
+        let gate = Arc::new(Gate::default());
+        let most = most_strangers(0) as u64;
+        let mut inside: Vec<_> = (0..most).map(|key| connections.enter(key, &gate).unwrap()).collect();
+        let now = Instant::now();
+        assert!(connections.make_room(now).is_err(), "all have just come");
+        let later = now + Duration::from_secs(1);
+        assert_eq!(connections.make_room(later), Ok(()));
+        assert_eq!(inside[0].1.try_recv(), Ok(()));
+        assert!(connections.seat(0, "first", true).is_none(), "it is about to leave");
+        assert!(inside[1].1.try_recv().is_err());
+        let _next = connections.enter(most, &gate).unwrap();
+        drop(inside.remove(1));
+        assert_eq!(connections.make_room(now), Ok(()), "one has gone");
+    }
+
+    #[test]
+    fn a_client_is_no_stranger() {
+        let connections = Arc::new(Connections::new(10, Duration::from_secs(10)));
+        let gate = Arc::new(Gate::default());
+        let most = most_strangers(10) as u64;
+        let mut inside: Vec<_> = (0..most).map(|key| connections.enter(key, &gate).unwrap()).collect();
+        let seat = connections.seat(0, "client", false).unwrap();
+        assert_eq!(connections.make_room(Instant::now()), Ok(()));
+        assert_eq!(inside[0].1.try_recv(), Err(oneshot::error::TryRecvError::Closed), "it stays");
+        assert_eq!((connections.count(), connections.figures()), (16, (1, 10, 0)));
+        drop(seat);
+        assert_eq!(connections.figures(), (0, 10, 0));
     }
 }

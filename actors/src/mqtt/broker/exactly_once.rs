@@ -72,15 +72,22 @@ impl ExactlyOnce {
         }
     }
 
-    /// The client has released the id: the next message with it is another.
-    pub(super) fn release(&self, client: &str, packet_id: u16) {
+    /// The client has released the id: the next message with it is another. True where there was one. Where it is not
+    /// stored yet, whoever repeated it does not hear of it any more.
+    pub(super) fn release(&self, client: &str, packet_id: u16) -> bool {
         let mut sessions = self.lock();
-        if let Some(exchanges) = sessions.get_mut(client) {
-            exchanges.remove(&packet_id);
-            if exchanges.is_empty() {
-                sessions.remove(client);
+        let Some(exchanges) = sessions.get_mut(client) else { return false };
+        let released = exchanges.remove(&packet_id);
+        if exchanges.is_empty() {
+            sessions.remove(client);
+        }
+        drop(sessions);
+        if let Some(Exchange::Storing(waiting)) = &released {
+            for (gate, ticket) in waiting.iter().skip(1) {
+                gate.settle(*ticket, Fate::Lost); // the first is settled when it is stored
             }
         }
+        released.is_some()
     }
 
     /// The client's session is over, or begins anew.

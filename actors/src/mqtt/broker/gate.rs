@@ -38,7 +38,8 @@ pub(super) enum Reading {
     Open,
     /// The hub takes nothing more in; what it took is still acknowledged.
     Stopped,
-    /// A message was lost: only a new connection makes the client send it again.
+    /// The connection ends. A message was lost, and only a new connection makes the client send it again; or the client
+    /// does not take what it asked for.
     Broken,
 }
 
@@ -89,21 +90,22 @@ impl Gate {
         self.lock().refused = Some((packet_id, reason));
     }
 
-    /// Holds the acknowledgement of `packet_id` back until it may go.
-    pub(super) fn hold(&self, packet_id: u16, packet: &[u8]) {
+    /// Holds the acknowledgement of `packet_id` back until it may go. True where it says that the message was refused.
+    pub(super) fn hold(&self, packet_id: u16, packet: &[u8]) -> bool {
         let mut state = self.lock();
         if let Some((_, reason)) = state.refused.take_if(|(id, _)| *id == packet_id) {
             state.line.join_settled(Ack::Held(wire::refused(packet, reason).into()));
-            return;
+            return true;
         }
         if let Some(ack) = state.line.last_mut()
             && ack.is_awaited(packet_id)
         {
             *ack = Ack::Held(packet.into());
         } else {
-            // Of a message that is none of ours, or was refused: it only keeps the order.
+            // Of a message that is none of ours: it only keeps the order.
             state.line.join_settled(Ack::Held(packet.into()));
         }
+        false
     }
 
     /// Moves all that may go to the end of `out`.
@@ -140,6 +142,12 @@ impl Gate {
     pub(super) fn poll_reading(&self, cx: &mut Context<'_>) -> Reading {
         self.task.register(cx.waker());
         self.lock().reading
+    }
+
+    /// Ends the connection, however long its client takes nothing.
+    pub(super) fn break_off(&self) {
+        self.lock().reading = Reading::Broken;
+        self.task.wake();
     }
 
     /// Takes nothing more in.

@@ -10,12 +10,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::wire;
 use crate::domain::CommandId;
 use crate::mqtt::Outgoing;
 use crate::mqtt::topics::{self, CommandAttempt, Leaf};
-
-/// The packet type PUBLISH, the high half of the first byte.
-const PUBLISH: u8 = 3;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -69,20 +67,16 @@ impl HandedOver {
     /// Is this packet to a client a command that is over?
     pub(super) fn check(&self, packet: &[u8]) -> Option<Withheld> {
         let first = *packet.first()?;
-        if first >> 4 != PUBLISH {
+        if first >> 4 != wire::PUBLISH {
             return None;
         }
-        let length_ends = packet.get(1..5)?.iter().position(|byte| byte & 0x80 == 0)?;
-        let body = packet.get(length_ends + 2..)?;
-        let (length, rest) = body.split_first_chunk::<2>()?;
-        let (topic, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
-        let topic = std::str::from_utf8(topic).ok()?;
+        let (topic, rest) = wire::topic(packet)?;
         if topics::parse(topic)?.leaf != Leaf::Commands {
             return None;
         }
         let packet_id = match first & 0b110 {
             0 => None,
-            _ => Some(u16::from_be_bytes(*rest.first_chunk::<2>()?)),
+            _ => Some(wire::packet_id(rest, 0)?),
         };
         // In MQTT 5 properties stand before the payload, which is a JSON object that ends the packet.
         let starts = rest.windows(ATTEMPT.len()).position(|window| window == ATTEMPT)?;

@@ -17,7 +17,7 @@ use super::connection::{Common, Connection};
 use super::gate::Gate;
 use super::rights;
 use super::wills::Wills;
-use super::wire;
+use super::{wildcards, wire};
 use crate::mqtt::dialects;
 use crate::mqtt::intake::{Arrived, Intake, Room};
 use crate::mqtt::line::Fate;
@@ -47,22 +47,21 @@ impl Hooks {
     }
 
     async fn publish(&self, event: ClientPublishEvent) -> PublishAction {
-        let of_a_device = dialects::is_ours(&event.topic);
-        if !of_a_device && dialects::is_hubs(&event.topic) {
-            // Of MQTT 3.1.1: acknowledged, as it has no other answer, and gone.
-            let ClientPublishEvent { client_id, topic, payload, .. } = &event;
-            self.intake.refuse(topic, payload, rights::REASON, rights::refusal(client_id));
-            return PublishAction::Handled;
-        }
         let Ok(connection) = CONNECTION.try_with(Arc::clone) else {
             // Every connection is served inside the scope.
             error!("a connection is served without its gate");
             return std::future::pending().await; // nothing is acknowledged that is not stored
         };
+        let of_a_device = dialects::is_ours(&event.topic);
+        if !of_a_device && dialects::is_hubs(&event.topic) {
+            let ClientPublishEvent { client_id, topic, payload, .. } = &event;
+            self.intake.refuse(topic, payload, rights::REASON, rights::refusal(client_id));
+            self.refuse(&connection, &event, wire::NOT_AUTHORIZED);
+            return PublishAction::Handled;
+        }
         let mut packet = as_sent(&event, &connection);
         if packet.retain && !self.common.retained.has_room(&packet) {
-            if let (true, Some(packet_id)) = (connection.is_v5(), event.packet_id) {
-                connection.gate.refuse(packet_id, wire::QUOTA_EXCEEDED);
+            if self.refuse(&connection, &event, wire::QUOTA_EXCEEDED) {
                 return PublishAction::Handled;
             }
             packet.retain = false; // there is no way to say so: it is delivered all the same
@@ -73,7 +72,7 @@ impl Hooks {
         }
         let exactly_once = event.qos == QoS::ExactlyOnce;
         let Some(packet_id) = event.packet_id.filter(|_| ours || packet.retain || exactly_once) else {
-            self.take(event, &packet, ours, None, Receipt::nobody());
+            self.take(event, &packet, ours, None, None);
             return PublishAction::Transform(packet);
         };
         let gate = &connection.gate;
@@ -87,7 +86,7 @@ impl Hooks {
         let client = Arc::clone(&event.client_id);
         let receipt = self.admit(gate, packet_id, &event);
         let is_first = receipt.is_some();
-        if let Some(receipt) = receipt {
+        if is_first {
             self.take(event, &packet, ours, room, receipt);
         }
         if !exactly_once {
@@ -99,6 +98,16 @@ impl Hooks {
             self.common.router.route_message(&packet, Some(&client)).await;
         }
         PublishAction::Handled
+    }
+
+    /// Has the broker's acknowledgement say why the message is not taken. False where there is no word for it: in
+    /// MQTT 3.1.1, and at QoS 0.
+    fn refuse(&self, connection: &Connection, event: &ClientPublishEvent, reason: u8) -> bool {
+        let Some(packet_id) = event.packet_id.filter(|_| connection.is_v5()) else { return false };
+        connection.gate.refuse(packet_id, reason);
+        // Its client releases none that was refused.
+        self.common.exactly_once.release(&event.client_id, packet_id);
+        true
     }
 
     /// Has the acknowledgement wait at the gate until the receipt is settled. None for a message of QoS 2 that
@@ -119,24 +128,30 @@ impl Hooks {
         })
     }
 
-    /// Hands a message to those who take it: the hub, where it is `ours`, and the retained messages.
+    /// Hands a message to those who take it: the hub, where it is `ours`, and the retained messages. Without a receipt
+    /// nobody waits for it.
     fn take(
         &self,
         event: ClientPublishEvent,
         packet: &PublishPacket,
         ours: bool,
         room: Option<Room>,
-        receipt: Receipt,
+        receipt: Option<Receipt>,
     ) {
         let receipt = match (packet.retain, ours) {
             (true, true) => {
-                let (retained, hub) = both(receipt);
+                let (retained, hub) = receipt.map(both).unzip();
                 self.common.retained.take(packet, retained);
                 hub
             }
             (true, false) => return self.common.retained.take(packet, receipt),
             (false, true) => receipt,
-            (false, false) => return receipt.settle(Ok(Taken::default())),
+            (false, false) => {
+                if let Some(receipt) = receipt {
+                    receipt.settle(Ok(Taken::default()));
+                }
+                return;
+            }
         };
         let message = Arrived {
             topic: event.topic,
@@ -146,7 +161,7 @@ impl Hooks {
             for_rules: true,
             retained: false, // it comes from the device now; the broker keeps a copy for others
         };
-        self.intake.take(message, receipt, room);
+        self.intake.take(message, receipt.unwrap_or_else(Receipt::nobody), room);
     }
 
     /// The connection listens to these now.
@@ -185,9 +200,10 @@ impl BrokerEventHandler for Hooks {
             let Ok(connection) = CONNECTION.try_with(Arc::clone) else { return };
             connection.is(&event.client_id);
             if connection.resumes() {
+                self.common.came_back(&event.client_id);
                 self.resume(&connection, &event.client_id).await;
             } else {
-                self.common.exactly_once.forget(&event.client_id);
+                self.common.forget(&event.client_id);
             }
             connection.set_will(self.wills.note(&event, connection.take_will_packet()));
         })
@@ -205,9 +221,19 @@ impl BrokerEventHandler for Hooks {
     }
 
     fn on_client_unsubscribe(&self, event: ClientUnsubscribeEvent) -> Hook<'_, ()> {
-        let filters = event.topic_filters.iter().map(|filter| &**filter);
-        let _ = CONNECTION.try_with(|connection| connection.listens_no_more(filters));
-        Box::pin(std::future::ready(()))
+        Box::pin(async move {
+            let filters = || event.topic_filters.iter().map(|filter| &**filter);
+            let _ = CONNECTION.try_with(|connection| {
+                connection.listens_no_more(filters());
+                connection.unsubscribed(filters());
+            });
+            if filters().any(wildcards::is_one)
+                && let Ok(Some(session)) = self.common.storage.get_session(&event.client_id).await
+            {
+                let left = session.subscriptions.keys().filter(|filter| wildcards::is_one(filter)).count();
+                self.common.wildcards.set(&event.client_id, left);
+            }
+        })
     }
 
     fn on_client_publish(&self, event: ClientPublishEvent) -> Hook<'_, PublishAction> {
@@ -222,7 +248,7 @@ impl BrokerEventHandler for Hooks {
             });
             let will = will.ok().flatten();
             if matches!(self.common.storage.get_session(&event.client_id).await, Ok(None)) {
-                self.common.exactly_once.forget(&event.client_id);
+                self.common.forget(&event.client_id);
             }
             if let Some(will) = will.filter(|_| event.unexpected) {
                 self.wills.execute(event.client_id, will).await;

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tracing::{error, info};
 
 pub(super) use self::index::Cursor;
-use self::index::{Index, size, size_of_parts};
+use self::index::{Index, Peeked, size, size_of_parts};
 use crate::clock::SystemClock;
 use crate::domain::{Clock as _, Timestamp};
 use crate::receipt::{Receipt, Taken};
@@ -31,6 +31,8 @@ use crate::store::{RetainedChange, RetainedMessage, RetainedStore, StoreError};
 const MOST_IN_COMMIT: usize = 4 << 20;
 /// Topics in one transaction.
 const MOST_CHANGES: usize = 1_000;
+/// What a topic that is to be written takes in memory beside its text, in bytes.
+const OVERHEAD: usize = 64;
 /// The wait before a failed commit is tried again; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -64,11 +66,25 @@ struct State {
     index: Index,
     /// Topics that changed since they were last written.
     unwritten: HashSet<Arc<str>>,
+    /// About what these take in memory, and those that are being written.
+    unwritten_bytes: usize,
+    writing_bytes: usize,
     /// Each with the number of the change it waits for.
     waiting: Vec<(u64, Receipt)>,
-    /// Changes made since the start.
+    /// Changes made since the start, and the last of them that is written.
     made: u64,
+    written: u64,
     refused: u64,
+}
+
+/// How far [`Retained::answer`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    All,
+    /// As many as were taken.
+    Part,
+    /// It has looked at enough, and is to be asked again.
+    Interrupted,
 }
 
 /// How much is retained now, and how often a message was not because there was too much.
@@ -93,8 +109,8 @@ impl Retained {
         Ok(Arc::new(Self { limits, store, state: Mutex::new(state), changed: Notify::new() }))
     }
 
-    /// True where there is room for `packet`, which clients are asked for; the hub's own messages are bounded by
-    /// the number of its devices. Counts those that find none.
+    /// True where there is room for `packet`. Asked for all but the devices' configuration, which is bounded by their
+    /// number. Counts those that find none. Topics that are not written yet count: the store may be failing.
     pub(super) fn has_room(&self, packet: &PublishPacket) -> bool {
         if packet.payload.is_empty() {
             return true;
@@ -103,14 +119,18 @@ impl Retained {
         let before = state.index.get(&packet.topic_name).map_or(0, |before| size(before));
         let parts = (packet.topic_name.len(), packet.payload.len(), packet.properties.encoded_len());
         let fits = packet.payload.len() <= self.limits.message
-            && state.index.bytes() - before + size_of_parts(parts) <= self.limits.total;
+            && state.index.bytes() - before
+                + state.unwritten_bytes
+                + state.writing_bytes
+                + size_of_parts(parts)
+                <= self.limits.total;
         state.refused += u64::from(!fits);
         fits
     }
 
-    /// Takes `packet` as the last retained message of its topic; an empty one clears it. Settles the receipt
-    /// when that is durable.
-    pub(super) fn take(&self, packet: &PublishPacket, receipt: Receipt) {
+    /// Takes `packet` as the last retained message of its topic; an empty one clears it. Settles the receipt, where
+    /// there is one, when that is durable.
+    pub(super) fn take(&self, packet: &PublishPacket, receipt: Option<Receipt>) {
         let mut state = self.lock();
         let topic: Arc<str> = packet.topic_name.as_str().into();
         if packet.payload.is_empty() {
@@ -125,13 +145,13 @@ impl Retained {
     }
 
     /// Clears all topics below `topic`.
-    pub(super) fn clear_below(&self, topic: &str, receipt: Receipt) {
+    pub(super) fn clear_below(&self, topic: &str) {
         let mut state = self.lock();
         let topics = state.index.topics_below(topic);
         for topic in &topics {
             state.index.remove(topic);
         }
-        self.note(state, topics, receipt);
+        self.note(state, topics, None);
     }
 
     /// Clears messages whose time is over.
@@ -141,35 +161,49 @@ impl Retained {
         for topic in &topics {
             state.index.remove(topic);
         }
-        self.note(state, topics, Receipt::nobody());
+        self.note(state, topics, None);
     }
 
     fn note(
         &self,
         mut state: MutexGuard<'_, State>,
         topics: impl IntoIterator<Item = Arc<str>>,
-        receipt: Receipt,
+        receipt: Option<Receipt>,
     ) {
-        state.unwritten.extend(topics);
+        for topic in topics {
+            let bytes = topic.len() + OVERHEAD;
+            if state.unwritten.insert(topic) {
+                state.unwritten_bytes += bytes;
+            }
+        }
         state.made += 1;
         let change = state.made;
-        state.waiting.push((change, receipt));
+        state.waiting.extend(receipt.map(|receipt| (change, receipt)));
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Hands `each` of the messages that `cursor` asks for to `take`, as long as that takes them. True when
-    /// there are no more.
-    pub(super) fn answer(&self, cursor: &mut Cursor, mut take: impl FnMut(PublishPacket) -> bool) -> bool {
+    /// Hands each of the messages that `cursor` asks for to `take`, as long as that takes them, and as long as there are
+    /// `steps` left: each message that is looked at is one.
+    pub(super) fn answer(
+        &self,
+        cursor: &mut Cursor,
+        steps: &mut usize,
+        mut take: impl FnMut(PublishPacket) -> bool,
+    ) -> Answered {
         let now = SystemClock.now();
         let mut state = self.lock();
-        while let Some(message) = state.index.peek(cursor) {
+        loop {
+            let message = match state.index.peek(cursor, steps) {
+                Peeked::Message(message) => message,
+                Peeked::Nothing => return Answered::All,
+                Peeked::Interrupted => return Answered::Interrupted,
+            };
             if message.expires_at.is_none_or(|at| at > now) && !take(packet(&message, now)) {
-                return false;
+                return Answered::Part;
             }
             Index::pass(cursor, &message);
         }
-        true
     }
 
     /// Writes what changed, round by round, until the runtime ends.
@@ -206,9 +240,10 @@ impl Retained {
     /// The topics that changed, and the number of the last change.
     fn next_round(&self) -> Option<(u64, Vec<Arc<str>>)> {
         let mut state = self.lock();
-        if state.waiting.is_empty() {
-            return None; // every change is waited for
+        if state.made == state.written {
+            return None;
         }
+        state.writing_bytes = std::mem::take(&mut state.unwritten_bytes);
         let topics = std::mem::take(&mut state.unwritten).into_iter().collect();
         Some((state.made, topics))
     }
@@ -253,6 +288,8 @@ impl Retained {
 
     fn settle(&self, upto: u64) {
         let mut state = self.lock();
+        state.written = upto;
+        state.writing_bytes = 0;
         let waiting = std::mem::take(&mut state.waiting);
         let (done, wait): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(change, _)| *change <= upto);
         state.waiting = wait;

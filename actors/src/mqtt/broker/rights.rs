@@ -5,7 +5,6 @@ use mqtt5::broker::auth::AuthResult;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 
 use super::connection::Connection;
-use super::hooks::CONNECTION;
 use crate::mqtt::dialects;
 use crate::mqtt::intake::Intake;
 
@@ -27,17 +26,4 @@ pub(super) fn refuse_will(intake: &dyn Intake, connection: &Connection, client: 
         ReasonCode::NotAuthorized,
         "the hub alone speaks on the topic of the will",
     ))
-}
-
-/// May the client publish there?
-pub(super) fn may_publish(intake: &dyn Intake, client: &str, topic: &str) -> bool {
-    if !dialects::is_hubs(topic) {
-        return true;
-    }
-    // Of MQTT 3.1.1 the hook refuses it: the broker would answer in words of MQTT 5.
-    if matches!(CONNECTION.try_with(|connection| connection.is_v5()), Ok(false)) {
-        return true;
-    }
-    intake.refuse(topic, b"", REASON, refusal(client));
-    false
 }

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::gate::{Gate, Reading};
 use super::handed::Withheld;
-use super::wire::{self, Extent, PUBACK, PUBREC};
+use super::wire::{self, Extent, PUBACK, PUBCOMP, PUBREC};
 
 /// Beyond this many bytes that the client has not taken, the broker waits.
 const MOST_UNWRITTEN: usize = 64 * 1024;
@@ -31,16 +31,21 @@ const MOST_UNREAD: usize = 256 * 1_024;
 /// Bytes that are read at once: some ordinary messages. A client that sends more is read by more.
 const ROOM: usize = 1_024;
 const MORE_ROOM: usize = 8 * 1_024;
+/// Bytes of half a packet that are not counted: every connection may hold as many.
+const UNCOUNTED: usize = MORE_ROOM;
 
 /// Looks at a connection's packets.
 pub(super) trait Inspect: Send + Sync {
     fn gate(&self) -> &Gate;
 
-    /// In bytes.
-    fn largest_packet(&self) -> usize;
+    /// In bytes, of the packet that begins with what is in `begun`.
+    fn largest_packet(&self, begun: &[u8]) -> usize;
 
-    /// A packet is larger than that. It is not read.
-    fn too_large(&self) -> Verdict;
+    /// The connection holds `now` bytes of half a packet, after `before`. False where that is too much in all.
+    fn may_hold(&self, before: usize, now: usize) -> bool;
+
+    /// What the client gets as its connection ends for this reason.
+    fn goodbye(&self, reason: u8) -> Vec<u8>;
 
     /// The client sent `packet`, whose fixed header is so long.
     fn inspect(&self, packet: &mut [u8], header: usize) -> Verdict;
@@ -51,8 +56,11 @@ pub(super) trait Inspect: Send + Sync {
     /// Is `packet` of the broker not to go to the client? The broker hears then what the client would have answered.
     fn withholds(&self, packet: &[u8]) -> Option<Withheld>;
 
-    /// The broker has done what there was to do.
-    fn idle(&self);
+    /// The broker says that the exchange of this message is over. True where it is to say so without more ado.
+    fn is_complete(&self, packet_id: u16) -> bool;
+
+    /// The broker has done what there was to do. True where we have more to do, once others had their turn.
+    fn idle(&self) -> bool;
 
     /// What is to go to the client beside what the broker sends. Asked for when the connection ends.
     fn last_words(&self) -> Vec<u8>;
@@ -80,20 +88,37 @@ pub(super) struct GatedStream<S: AsyncRead + AsyncWrite + Unpin> {
     inbox: BytesMut,
     /// The first of these bytes have been inspected.
     inspected: usize,
+    /// Bytes of half a packet, as they were counted last.
+    held: usize,
     /// Bytes to read at once.
     room: usize,
     /// The broker is told that the client has gone.
     ended: bool,
     /// On its way to the client, in order.
     out: BytesMut,
-    /// Acknowledgements of what the client was not given, for the broker.
+    /// Packets of our own for the broker: acknowledgements of what the client was not given, and releases of what it
+    /// was told to send no more of.
     own: BytesMut,
+    /// The message that `own` releases: the broker's answer to that is not for the client.
+    released: Option<u16>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
     pub(super) fn new(socket: S, peer: SocketAddr, inspector: Arc<dyn Inspect>) -> Self {
         let (inbox, out, own) = (BytesMut::new(), BytesMut::new(), BytesMut::new());
-        Self { socket, peer, inspector, inbox, inspected: 0, room: ROOM, ended: false, out, own }
+        Self {
+            socket,
+            peer,
+            inspector,
+            inbox,
+            inspected: 0,
+            held: 0,
+            room: ROOM,
+            ended: false,
+            out,
+            own,
+            released: None,
+        }
     }
 
     /// Writes out what may go. Ready when all of it is with the socket.
@@ -107,6 +132,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
             self.out.advance(written);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// The same for the broker, which waits: not for a client whose connection is to end.
+    fn poll_drain_unless_broken(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.poll_drain(cx) {
+            Poll::Pending if self.inspector.gate().poll_reading(cx) == Reading::Broken => {
+                Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+            }
+            polled => polled,
+        }
     }
 
     /// Gives the broker the next packet, or as much of it as it has asked for. What may go out waits while there is
@@ -126,7 +161,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
             if !self.ended && self.inspect_next() {
                 continue;
             }
-            self.inspector.idle();
+            if self.inspector.idle() {
+                cx.waker().wake_by_ref();
+            }
             if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
                 return Poll::Ready(Err(error));
             }
@@ -136,6 +173,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
             if self.out.len() > MOST_UNWRITTEN {
                 return Poll::Pending; // whoever takes no answers asks no more: the socket wakes us
             }
+            if !self.count_held() {
+                self.end(wire::QUOTA_EXCEEDED);
+                continue;
+            }
             if self.inbox.capacity() - self.inbox.len() < ROOM / 4 {
                 self.inbox.reserve(self.room);
             }
@@ -144,6 +185,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
             self.room = if count >= space { MORE_ROOM } else { ROOM };
             self.ended = count == 0;
         }
+    }
+
+    /// Counts what has come of half a packet. False where it is too much.
+    fn count_held(&mut self) -> bool {
+        let now = self.inbox.len().saturating_sub(UNCOUNTED);
+        let may_hold = now == self.held || self.inspector.may_hold(self.held, now);
+        if may_hold {
+            self.held = now;
+        }
+        may_hold
+    }
+
+    /// Reads nothing more, and tells the client why.
+    fn end(&mut self, reason: u8) {
+        self.inbox = BytesMut::new();
+        self.inspector.gate().release(&mut self.out); // what may go, goes before a DISCONNECT
+        self.out.extend_from_slice(&self.inspector.goodbye(reason));
+        self.ended = true;
     }
 
     /// Gives the broker what was inspected, as much as it has asked for.
@@ -165,9 +224,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
                 self.inspected = self.inbox.len(); // for the broker to find out
                 return true;
             }
-            Extent::Packet { total, .. } if total > self.inspector.largest_packet() => {
-                self.inbox.clear();
-                self.inspector.too_large()
+            Extent::Packet { total, .. } if total > self.inspector.largest_packet(&self.inbox) => {
+                self.end(wire::PACKET_TOO_LARGE);
+                return true;
             }
             Extent::Packet { total, .. } if total > self.inbox.len() => return false,
             Extent::Packet { header, total } => {
@@ -226,26 +285,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GatedStream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GatedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, packet: &[u8]) -> Poll<io::Result<usize>> {
         if self.out.len() > MOST_UNWRITTEN {
-            ready!(self.poll_drain(cx))?;
+            ready!(self.poll_drain_unless_broken(cx))?;
         }
-        self.inspector.sends(packet);
-        if let Some(Withheld { packet_id }) = self.inspector.withholds(packet) {
+        let this = &mut *self;
+        this.inspector.sends(packet);
+        if let Some(Withheld { packet_id }) = this.inspector.withholds(packet) {
             if let Some(packet_id) = packet_id {
-                self.own.extend_from_slice(&[PUBACK << 4, 2]);
-                self.own.extend_from_slice(&packet_id.to_be_bytes());
+                this.own.extend_from_slice(&[PUBACK << 4, 2]);
+                this.own.extend_from_slice(&packet_id.to_be_bytes());
             }
-        } else if let Some(packet_id) = acknowledged(packet) {
-            self.inspector.gate().hold(packet_id, packet);
-        } else {
-            let this = &mut *self;
-            this.inspector.gate().release(&mut this.out); // what may go, goes before a DISCONNECT
-            this.out.extend_from_slice(packet);
+            return Poll::Ready(Ok(packet.len()));
+        }
+        match packet_id(packet) {
+            Some((PUBACK | PUBREC, id)) => {
+                let was_refused = this.inspector.gate().hold(id, packet);
+                if was_refused && packet[0] >> 4 == PUBREC {
+                    // The client is done with this message. The broker has its id until that is released.
+                    this.own.extend_from_slice(&wire::pubrel(id));
+                    this.released = Some(id);
+                }
+            }
+            Some((PUBCOMP, id)) if this.released == Some(id) => this.released = None,
+            completed => {
+                this.inspector.gate().release(&mut this.out); // what may go, goes before a DISCONNECT
+                match completed {
+                    Some((PUBCOMP, id)) if this.inspector.is_complete(id) => {
+                        this.out.extend_from_slice(&wire::pubcomp(id));
+                    }
+                    _ => this.out.extend_from_slice(packet),
+                }
+            }
         }
         Poll::Ready(Ok(packet.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_drain(cx))?;
+        ready!(self.poll_drain_unless_broken(cx))?;
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
@@ -259,6 +334,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GatedStream<S> {
 /// once.
 impl<S: AsyncRead + AsyncWrite + Unpin> Drop for GatedStream<S> {
     fn drop(&mut self) {
+        self.inspector.may_hold(self.held, 0);
         self.out.extend_from_slice(&self.inspector.last_words());
         let mut cx = Context::from_waker(Waker::noop());
         let _ = self.poll_drain(&mut cx); // there is nobody left to tell
@@ -280,13 +356,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> WebSocketTransport for Gat
     }
 }
 
-/// The id of the message that this packet acknowledges.
-fn acknowledged(packet: &[u8]) -> Option<u16> {
-    if !matches!(packet.first()? >> 4, PUBACK | PUBREC) {
+/// The type of a packet that acknowledges a message of the client, and the message's id.
+fn packet_id(packet: &[u8]) -> Option<(u8, u16)> {
+    let kind = packet.first()? >> 4;
+    if !matches!(kind, PUBACK | PUBREC | PUBCOMP) {
         return None;
     }
     let Extent::Packet { header, .. } = wire::extent(packet) else { return None };
-    wire::packet_id(packet, header)
+    Some((kind, wire::packet_id(packet, header)?))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 mod exactly_once;
 mod limits;
-mod raw;
+pub(super) mod raw;
 mod retained;
 
 use super::*;

@@ -15,6 +15,7 @@ use super::connection::Common;
 use super::wire::WillPacket;
 use crate::mqtt::dialects;
 use crate::mqtt::intake::{Arrived, Intake};
+use crate::mqtt::listening::Listening;
 use crate::receipt::Receipt;
 
 /// What is published when a client goes without a word.
@@ -28,6 +29,7 @@ pub(super) struct Will {
 /// See the module.
 pub(super) struct Wills {
     intake: Arc<dyn Intake>,
+    listening: Arc<Listening>,
     common: Arc<Common>,
     /// Delayed ones that wait, by client id.
     waiting: Mutex<HashMap<Arc<str>, AbortHandle>>,
@@ -37,7 +39,8 @@ pub(super) struct Wills {
 
 impl Wills {
     pub(super) fn new(intake: Arc<dyn Intake>, common: Arc<Common>) -> Self {
-        Self { intake, common, waiting: Mutex::default(), closing: AtomicBool::new(false) }
+        let listening = intake.listening();
+        Self { intake, listening, common, waiting: Mutex::default(), closing: AtomicBool::new(false) }
     }
 
     /// A client has come: what it left when it went before does not happen. Gives its will, if it has one.
@@ -75,7 +78,8 @@ impl Wills {
         let task = tokio::spawn(async move {
             tokio::time::sleep(delay).await;
             let due = wills.lock().remove(&client_id).is_some();
-            if due {
+            // It may have come back just before this began to wait.
+            if due && !wills.common.router.is_connected(&client_id).await {
                 wills.publish(packet).await;
             }
         });
@@ -87,12 +91,12 @@ impl Wills {
     async fn publish(&self, packet: PublishPacket) {
         let Common { router, retained, .. } = &*self.common;
         let packet = if packet.retain && retained.has_room(&packet) {
-            retained.take(&packet, Receipt::nobody());
+            retained.take(&packet, None);
             packet
         } else {
             packet.with_retain(false)
         };
-        if dialects::is_ours(&packet.topic_name) {
+        if dialects::is_ours(&packet.topic_name) || self.listening.hears(&packet.topic_name) {
             let message = Arrived {
                 topic: packet.topic_name.as_str().into(),
                 payload: packet.payload.clone(),
@@ -102,6 +106,8 @@ impl Wills {
                 for_rules: true,
             };
             self.intake.take(message, Receipt::nobody(), None);
+        } else {
+            self.intake.unread(&packet.topic_name);
         }
         router.route_message(&packet, None).await;
     }
@@ -116,5 +122,55 @@ impl Wills {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, AbortHandle>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt5::QoS;
+
+    use super::*;
+    use crate::mqtt::broker::{BrokerSettings, common};
+    use crate::mqtt::testing::Desk;
+    use crate::store::MemoryStore;
+
+    async fn wills(desk: &Desk) -> Arc<Wills> {
+        let common = common(&BrokerSettings::default(), Arc::<MemoryStore>::default()).await.unwrap();
+        Arc::new(Wills::new(Arc::new(desk.clone()), common))
+    }
+
+    fn will(topic: &str, delay: u64) -> Will {
+        let packet = PublishPacket::new(topic, &b"offline"[..], QoS::AtLeastOnce);
+        Will { packet, delay: Duration::from_secs(delay) }
+    }
+
+    #[tokio::test]
+    async fn rules_hear_wills_and_what_nobody_hears_is_counted() {
+        let desk = Desk::with_room(10);
+        desk.listening.listen_to(vec!["home/#".into()]);
+        let wills = wills(&desk).await;
+        wills.execute("plug".into(), will("home/plug/online", 0)).await;
+        wills.execute("plug".into(), will("tele/plug/LWT", 0)).await;
+        wills.execute("plug".into(), will("iot/devices/plug/status", 0)).await;
+        for expected in ["home/plug/online", "iot/devices/plug/status"] {
+            assert_eq!(&*desk.next().await.message.topic, expected);
+        }
+        desk.noted(&["unread tele/plug/LWT"]).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delayed_will_of_a_client_that_is_back_does_not_happen() {
+        let desk = Desk::with_room(10);
+        let wills = wills(&desk).await;
+        for client in ["back", "gone"] {
+            wills.execute(client.into(), will(&format!("iot/devices/{client}/status"), 5)).await;
+        }
+        // It came back before its will began to wait, so nobody has called that off.
+        let (lanes, _receivers) = mqtt5::broker::router::DeliveryLanes::channel(1);
+        let (disconnect, _told) = tokio::sync::oneshot::channel();
+        let router = &wills.common.router;
+        router.register_client("back".into(), lanes, router.queue_handle("back"), disconnect).await;
+        assert_eq!(&*desk.next().await.message.topic, "iot/devices/gone/status");
+        assert!(wills.lock().is_empty() && desk.is_empty());
     }
 }

@@ -14,12 +14,14 @@ pub(super) const PUBLISH: u8 = 3;
 pub(super) const PUBACK: u8 = 4;
 pub(super) const PUBREC: u8 = 5;
 pub(super) const PUBREL: u8 = 6;
+pub(super) const PUBCOMP: u8 = 7;
 pub(super) const SUBSCRIBE: u8 = 8;
 const SUBACK: u8 = 9;
 const DISCONNECT: u8 = 14;
 
 /// Reason codes of MQTT 5.
 pub(super) const PROTOCOL_ERROR: u8 = 0x82;
+pub(super) const NOT_AUTHORIZED: u8 = 0x87;
 pub(super) const TOPIC_ALIAS_INVALID: u8 = 0x94;
 pub(super) const PACKET_TOO_LARGE: u8 = 0x95;
 pub(super) const QUOTA_EXCEEDED: u8 = 0x97;
@@ -58,7 +60,7 @@ pub(super) fn extent(bytes: &[u8]) -> Extent {
 
 /// What a CONNECT says.
 #[derive(Debug)]
-pub(super) struct Connect {
+pub(super) struct ConnectPacket {
     pub(super) v5: bool,
     pub(super) will: Option<WillPacket>,
     /// The same packet without the will, where there is one.
@@ -79,7 +81,7 @@ pub(super) struct WillPacket {
 }
 
 /// Reads a CONNECT. None where the broker is to say what is wrong with it.
-pub(super) fn connect(packet: &[u8], header: usize) -> Option<Connect> {
+pub(super) fn connect(packet: &[u8], header: usize) -> Option<ConnectPacket> {
     let mut read = Reader(packet.get(header..)?);
     let (name, level, flags) = (read.text()?, read.byte()?, read.byte()?);
     if name != "MQTT" || !matches!(level, 4 | 5) {
@@ -89,7 +91,7 @@ pub(super) fn connect(packet: &[u8], header: usize) -> Option<Connect> {
     let keep_alive = read.take(2)?;
     let properties = if v5 { read.properties()? } else { &[] };
     let client_id = read.text()?;
-    let mut connect = Connect { v5, will: None, without_will: None };
+    let mut connect = ConnectPacket { v5, will: None, without_will: None };
     if flags & FLAG_WILL == 0 {
         return Some(connect);
     }
@@ -129,7 +131,7 @@ pub(super) fn connect(packet: &[u8], header: usize) -> Option<Connect> {
 
 /// What a PUBLISH says beside its topic and payload.
 #[derive(Debug, Default)]
-pub(super) struct Publish {
+pub(super) struct PublishSaid {
     pub(super) retain: bool,
     /// Without a topic alias.
     pub(super) properties: Properties,
@@ -139,9 +141,9 @@ pub(super) struct Publish {
 }
 
 /// Reads a PUBLISH, as its client sent it. None where the broker is to say what is wrong with it.
-pub(super) fn publish(packet: &[u8], header: usize, v5: bool) -> Option<Publish> {
+pub(super) fn publish(packet: &[u8], header: usize, v5: bool) -> Option<PublishSaid> {
     let flags = packet.first().copied().unwrap_or_default();
-    let mut publish = Publish { retain: flags & 1 != 0, ..Publish::default() };
+    let mut publish = PublishSaid { retain: flags & 1 != 0, ..PublishSaid::default() };
     if !v5 {
         return Some(publish);
     }
@@ -159,6 +161,13 @@ pub(super) fn publish(packet: &[u8], header: usize, v5: bool) -> Option<Publish>
     Some(publish)
 }
 
+/// The topic of a PUBLISH, and what stands behind it.
+pub(super) fn topic(packet: &[u8]) -> Option<(&str, &[u8])> {
+    let Extent::Packet { header, .. } = extent(packet) else { return None };
+    let mut read = Reader(packet.get(header..)?);
+    Some((read.text()?, read.0))
+}
+
 /// Reads a SUBSCRIBE. None where the broker is to say what is wrong with it.
 pub(super) fn subscribe(packet: &[u8], header: usize, v5: bool) -> Option<SubscribePacket> {
     let fixed = FixedHeader::decode(&mut packet.get(..header)?).ok()?;
@@ -166,10 +175,18 @@ pub(super) fn subscribe(packet: &[u8], header: usize, v5: bool) -> Option<Subscr
     SubscribePacket::decode_body_with_version(&mut body, &fixed, if v5 { 5 } else { 4 }).ok()
 }
 
-/// The packet id that a PUBREL begins with.
+/// The packet id that an acknowledgement or a PUBREL begins with.
 pub(super) fn packet_id(packet: &[u8], header: usize) -> Option<u16> {
     let id = packet.get(header..header + 2)?;
     Some(u16::from_be_bytes([id[0], id[1]]))
+}
+
+/// Has the CONNECT that `begun` begins a will? None where that has not come yet.
+pub(super) fn has_will(begun: &[u8]) -> Option<bool> {
+    let Extent::Packet { header, .. } = extent(begun) else { return None };
+    let mut read = Reader(begun.get(header..)?);
+    let (_name, _level, flags) = (read.binary()?, read.byte()?, read.byte()?);
+    Some(flags & FLAG_WILL != 0)
 }
 
 /// Of a CONNACK that lets the client in: it goes on with the session that it had.
@@ -215,6 +232,18 @@ pub(super) fn refused(packet: &[u8], reason: u8) -> Vec<u8> {
     let Extent::Packet { header, .. } = extent(packet) else { return packet.to_vec() };
     let id = packet.get(header..header + 2).unwrap_or_default();
     packet_of(packet[0], &[id, &[reason]].concat())
+}
+
+/// The PUBREL of a message.
+pub(super) fn pubrel(packet_id: u16) -> [u8; 4] {
+    let [high, low] = packet_id.to_be_bytes();
+    [PUBREL << 4 | 0b10, 2, high, low]
+}
+
+/// The PUBCOMP of a message, saying that its exchange is over; the only one that MQTT 3.1.1 has.
+pub(super) fn pubcomp(packet_id: u16) -> [u8; 4] {
+    let [high, low] = packet_id.to_be_bytes();
+    [PUBCOMP << 4, 2, high, low]
 }
 
 /// The filter was taken.

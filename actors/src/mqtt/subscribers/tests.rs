@@ -66,6 +66,36 @@ fn unsubscribed_is_unheard() {
 }
 
 #[test]
+fn a_filter_and_the_same_one_shared_are_two() {
+    let topic = "iot/devices/pump-1/commands";
+    let shared = "$share/pool/iot/devices/pump-1/commands";
+    for (one, other) in
+        [(topic, shared), (shared, topic), (shared, "$share/other/iot/devices/pump-1/commands")]
+    {
+        let all = told();
+        let (mut subscriptions, _) = listening(&all, &[one, other]);
+        subscriptions.remove([one].into_iter());
+        assert_eq!(commands(&all), Audience::Itself, "{other}");
+        subscriptions.remove([other].into_iter());
+        assert_eq!(commands(&all), Audience::Nobody);
+        assert!(all.lock().tree.children.is_empty(), "nothing is left of either");
+    }
+}
+
+#[test]
+fn who_waits_is_looked_for_by_the_first_of_a_filter_alone() {
+    let mut tree = Node::default();
+    for filter in ["iot/#", "iot/+/pump-1", "#", "iot/devices/pump-1/commands"] {
+        assert!(tree.add(filter) && !tree.add(filter), "{filter}");
+        tree.remove(filter);
+        assert!(!tree.add(filter), "{filter}: one is left");
+        tree.remove(filter);
+        tree.remove(filter);
+        assert!(tree.add(filter), "{filter}: none was");
+    }
+}
+
+#[test]
 fn whoever_waits_is_told_once() {
     let all = told();
     assert_eq!(commands(&all), Audience::Nobody);

@@ -25,7 +25,7 @@ pub(super) fn below(topic: &str) -> (Bound<Key>, Bound<Key>) {
 
 /// A topic filter, taken apart.
 #[derive(Clone, Debug)]
-pub(super) struct Filter {
+pub(super) struct RetainedFilter {
     levels: Vec<Level>,
     /// It ends with `#`.
     all_below: bool,
@@ -47,7 +47,7 @@ pub(super) enum Relation {
     Done,
 }
 
-impl Filter {
+impl RetainedFilter {
     /// None for shared subscriptions: they get nothing that was retained (MQTT 5, 4.8.2).
     pub(super) fn parse(filter: &str) -> Option<Self> {
         if parse_shared_subscription(filter).1.is_some() {

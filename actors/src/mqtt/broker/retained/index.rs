@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::filter::{Filter, Key, Relation, below, key};
+use super::filter::{Key, Relation, RetainedFilter, below, key};
 use crate::domain::Timestamp;
 use crate::store::RetainedMessage;
 
@@ -24,14 +24,23 @@ pub(super) struct Index {
 /// What a subscription asks for, and how far it has been answered.
 #[derive(Debug)]
 pub(in crate::mqtt::broker) struct Cursor {
-    filter: Filter,
+    filter: RetainedFilter,
     from: Bound<Key>,
 }
 
 impl Cursor {
     pub(in crate::mqtt::broker) fn new(filter: &str) -> Option<Self> {
-        Some(Self { filter: Filter::parse(filter)?, from: Bound::Unbounded })
+        Some(Self { filter: RetainedFilter::parse(filter)?, from: Bound::Unbounded })
     }
+}
+
+/// What stands next for a cursor.
+#[derive(Debug)]
+pub(super) enum Peeked {
+    Message(Arc<RetainedMessage>),
+    Nothing,
+    /// No step was left.
+    Interrupted,
 }
 
 impl Index {
@@ -78,30 +87,45 @@ impl Index {
         expired.map(|message| Arc::clone(&message.topic)).collect()
     }
 
-    /// The next message that `cursor` asks for; it stays where it is.
-    pub(super) fn peek(&mut self, cursor: &mut Cursor) -> Option<Arc<RetainedMessage>> {
+    /// The next message that `cursor` asks for; it stays where it is. Each that is looked at takes one of `steps`.
+    pub(super) fn peek(&mut self, cursor: &mut Cursor, steps: &mut usize) -> Peeked {
         if let Some(exact) = cursor.filter.exact() {
             if cursor.from != Bound::Unbounded {
-                return None; // it has got the one that there is
+                return Peeked::Nothing; // it has got the one that there is
+            }
+            if !take_step(steps) {
+                return Peeked::Interrupted;
             }
             self.looked_at += 1;
-            return self.messages.get(&exact).cloned();
+            return self
+                .messages
+                .get(&exact)
+                .map_or(Peeked::Nothing, |message| Peeked::Message(Arc::clone(message)));
         }
-        loop {
-            let (topic, message) = self.messages.range((cursor.from.clone(), Bound::Unbounded)).next()?;
+        while take_step(steps) {
+            let next = self.messages.range((cursor.from.clone(), Bound::Unbounded)).next();
+            let Some((topic, message)) = next else { return Peeked::Nothing };
             self.looked_at += 1;
             match cursor.filter.relation(topic) {
-                Relation::Matches => return Some(Arc::clone(message)),
+                Relation::Matches => return Peeked::Message(Arc::clone(message)),
                 Relation::ContinueAt(next) => cursor.from = Bound::Included(next),
-                Relation::Done => return None,
+                Relation::Done => return Peeked::Nothing,
             }
         }
+        Peeked::Interrupted
     }
 
     /// `cursor` has got this message.
     pub(super) fn pass(cursor: &mut Cursor, message: &RetainedMessage) {
         cursor.from = Bound::Excluded(key(&message.topic));
     }
+}
+
+/// False where none is left.
+fn take_step(steps: &mut usize) -> bool {
+    let left = steps.checked_sub(1);
+    *steps = left.unwrap_or_default();
+    left.is_some()
 }
 
 /// About what `message` takes in memory.

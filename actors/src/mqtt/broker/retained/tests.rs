@@ -19,9 +19,9 @@ fn index(topics: &[&str]) -> Index {
 }
 
 fn found(index: &mut Index, filter: &str) -> Vec<String> {
-    let mut found = Vec::new();
+    let (mut found, mut steps) = (Vec::new(), usize::MAX);
     let Some(mut cursor) = Cursor::new(filter) else { return found };
-    while let Some(message) = index.peek(&mut cursor) {
+    while let Peeked::Message(message) = index.peek(&mut cursor, &mut steps) {
         found.push(message.topic.to_string());
         Index::pass(&mut cursor, &message);
     }
@@ -73,6 +73,71 @@ proptest! {
         let plain: Vec<String> = topics.iter().filter(|topic| topic_matches_filter(topic, &filter)).cloned().collect();
         prop_assert_eq!(found, plain);
     }
+}
+
+#[tokio::test]
+async fn a_filter_that_many_branches_lead_nowhere_for_is_looked_up_bit_by_bit() {
+    let store = Arc::new(crate::store::MemoryStore::default());
+    let retained = Retained::load(store, RetainedLimits::default()).await.unwrap();
+    for number in 0..5_000 {
+        let topic = format!("iot/devices/{number}/status");
+        retained.take(&PublishPacket::new(topic, &b"1"[..], QoS::AtMostOnce), None);
+    }
+    let mut cursor = Cursor::new("iot/devices/+/zzz1").unwrap();
+    let mut turns = 1;
+    loop {
+        let (before, mut steps) = (retained.looked_at(), 1_000);
+        let answered = retained.answer(&mut cursor, &mut steps, |_| panic!("there is none"));
+        assert!(retained.looked_at() - before <= 1_000);
+        if answered == Answered::All {
+            break;
+        }
+        assert_eq!((answered, steps), (Answered::Interrupted, 0));
+        turns += 1;
+    }
+    assert!((5..=12).contains(&turns), "it goes on where it was: {turns}");
+}
+
+/// A store that is down.
+struct Down;
+
+#[async_trait::async_trait]
+impl RetainedStore for Down {
+    async fn retained(&self) -> Result<Vec<RetainedMessage>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn change_retained(&self, _: &[RetainedChange]) -> Result<(), StoreError> {
+        Err(StoreError::Failed { operation: "test", detail: String::new() })
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_bounded() {
+    let limits = RetainedLimits { total: 100_000, ..Default::default() };
+    let retained = Retained::load(Arc::new(Down), limits).await.unwrap();
+    let packet = |topic: String, payload: &'static [u8]| PublishPacket::new(topic, payload, QoS::AtMostOnce);
+    for _ in 0..10_000 {
+        retained.take(&packet("a".into(), b"1"), None);
+    }
+    assert!(retained.lock().waiting.is_empty(), "nobody waits for these");
+    let mut topics = 0;
+    while retained.has_room(&packet(format!("t/{topics}"), b"1")) {
+        retained.take(&packet(format!("t/{topics}"), b"1"), None);
+        retained.take(&packet(format!("t/{topics}"), b""), None);
+        topics += 1;
+        assert!(topics < 10_000, "topics that are to be cleared take room, too");
+        if topics == 500 {
+            assert!(retained.next_round().is_some()); // it is being written, for ever
+        }
+    }
+    assert!(topics > 500);
+    let (upto, _) = retained.next_round().unwrap();
+    retained.settle(upto);
+    assert!(
+        retained.next_round().is_none() && retained.has_room(&packet("t".into(), b"1")),
+        "all is written"
+    );
 }
 
 #[test]

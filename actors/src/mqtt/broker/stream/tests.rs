@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
@@ -5,20 +7,31 @@ use crate::mqtt::broker::gate::MOST_UNSETTLED;
 use crate::mqtt::line::Fate;
 use crate::mqtt::testing::within;
 
-/// Lets everything pass.
-struct Passes(Arc<Gate>);
+/// Lets everything pass. Bytes of half packets that are held.
+struct Passes(Arc<Gate>, AtomicUsize);
+
+const MOST_HELD: usize = 20_000;
 
 impl Inspect for Passes {
     fn gate(&self) -> &Gate {
         &self.0
     }
 
-    fn largest_packet(&self) -> usize {
-        1_000
+    fn largest_packet(&self, _: &[u8]) -> usize {
+        100_000
     }
 
-    fn too_large(&self) -> Verdict {
-        Verdict::End(Vec::new())
+    fn may_hold(&self, before: usize, now: usize) -> bool {
+        assert_eq!(self.1.load(Relaxed), before);
+        let may = now <= MOST_HELD;
+        if may {
+            self.1.store(now, Relaxed);
+        }
+        may
+    }
+
+    fn goodbye(&self, reason: u8) -> Vec<u8> {
+        wire::disconnect(reason)
     }
 
     fn inspect(&self, _: &mut [u8], _: usize) -> Verdict {
@@ -32,7 +45,13 @@ impl Inspect for Passes {
         packet.ends_with(b"over").then_some(Withheld { packet_id: Some(9) })
     }
 
-    fn idle(&self) {}
+    fn is_complete(&self, packet_id: u16) -> bool {
+        packet_id == 7
+    }
+
+    fn idle(&self) -> bool {
+        false
+    }
 
     fn last_words(&self) -> Vec<u8> {
         Vec::new()
@@ -42,10 +61,15 @@ impl Inspect for Passes {
 const PINGREQ: [u8; 2] = [0xc0, 0];
 
 fn gated(capacity: usize) -> (GatedStream<DuplexStream>, Arc<Gate>, DuplexStream) {
+    let (stream, passes, client) = passing(capacity);
+    (stream, Arc::clone(&passes.0), client)
+}
+
+fn passing(capacity: usize) -> (GatedStream<DuplexStream>, Arc<Passes>, DuplexStream) {
     let (socket, client) = duplex(capacity);
-    let gate = Arc::new(Gate::default());
+    let passes = Arc::new(Passes(Arc::default(), AtomicUsize::new(0)));
     let peer = SocketAddr::from(([127, 0, 0, 1], 9));
-    (GatedStream::new(socket, peer, Arc::new(Passes(Arc::clone(&gate)))), gate, client)
+    (GatedStream::new(socket, peer, Arc::clone(&passes) as Arc<dyn Inspect>), passes, client)
 }
 
 fn puback(id: u16) -> [u8; 4] {
@@ -225,12 +249,84 @@ fn room_is_bounded_until_something_is_stored() {
 
 #[test]
 fn knows_an_acknowledgement() {
-    assert_eq!(acknowledged(&puback(0x1234)), Some(0x1234));
-    assert_eq!(acknowledged(&[0x50, 2, 0, 1]), Some(1));
-    assert_eq!(acknowledged(&[0x40, 0x82, 0x01, 0, 1]), Some(1));
-    for other in [&[][..], &[0x40], &[0x40, 2, 0], &[0x70, 2, 0, 1], &[0x40, 0x80, 0x80, 0x80, 0x80, 0, 1]] {
-        assert_eq!(acknowledged(other), None, "{other:?}");
+    assert_eq!(packet_id(&puback(0x1234)), Some((PUBACK, 0x1234)));
+    assert_eq!(packet_id(&[0x50, 2, 0, 1]), Some((PUBREC, 1)));
+    assert_eq!(packet_id(&[0x70, 4, 0, 1, 0x92, 0]), Some((PUBCOMP, 1)));
+    assert_eq!(packet_id(&[0x40, 0x82, 0x01, 0, 1]), Some((PUBACK, 1)));
+    for other in [&[][..], &[0x40], &[0x40, 2, 0], &[0x62, 2, 0, 1], &[0x40, 0x80, 0x80, 0x80, 0x80, 0, 1]] {
+        assert_eq!(packet_id(other), None, "{other:?}");
     }
+}
+
+#[tokio::test]
+async fn half_packets_are_held_within_bounds() {
+    let small = [&[0x30, 0xc0, 0xbb, 0x01][..], &[b'x'; 24_000]].concat();
+    let large = [&[0x30, 0xd0, 0x86, 0x03][..], &[b'x'; 50_000]].concat();
+    for (packet, bytes, is_read) in [(small, 20_000, true), (large, 40_000, false)] {
+        let (mut stream, passes, mut client) = passing(100_000);
+        client.write_all(&packet[..bytes]).await.unwrap();
+        let read = within(std::future::poll_fn(|cx| {
+            let mut space = [0; 64];
+            let mut read = ReadBuf::new(&mut space);
+            match Pin::new(&mut stream).poll_read(cx, &mut read) {
+                Poll::Pending => Poll::Ready(None), // all that is there was read
+                Poll::Ready(polled) => Poll::Ready(Some(polled.map(|()| read.filled().len()).unwrap())),
+            }
+        }))
+        .await;
+        assert_eq!(read, if is_read { None } else { Some(0) }, "{bytes}");
+        if is_read {
+            assert_eq!(passes.1.load(Relaxed), bytes - UNCOUNTED);
+            client.write_all(&packet[bytes..]).await.unwrap();
+            let mut whole = vec![0; packet.len()];
+            within(stream.read_exact(&mut whole)).await.unwrap();
+            assert!(whole == packet, "it comes whole, and counts no more when it has gone");
+            assert!(poll_read(&mut stream).is_pending());
+            assert_eq!(passes.1.load(Relaxed), 0);
+            client.write_all(&packet[..bytes]).await.unwrap();
+            assert!(poll_read(&mut stream).is_pending());
+        } else {
+            client_reads(&mut client, &wire::disconnect(wire::QUOTA_EXCEEDED)).await;
+        }
+        assert!(passes.1.load(Relaxed) > 0);
+        drop(stream);
+        assert_eq!(passes.1.load(Relaxed), 0, "it is given back");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_an_exchange_is_told_in_the_clients_words() {
+    let (mut stream, _gate, mut client) = gated(1_024);
+    for id in [7, 8] {
+        broker_writes(&mut stream, &[0x70, 4, 0, id, 0x92, 0]).await;
+    }
+    client_reads(&mut client, &[0x70, 2, 0, 7, 0x70, 4, 0, 8, 0x92, 0]).await;
+}
+
+#[tokio::test]
+async fn the_broker_is_told_to_release_what_was_refused() {
+    let (mut stream, gate, mut client) = gated(1_024);
+    gate.refuse(9, wire::QUOTA_EXCEEDED);
+    broker_writes(&mut stream, &[0x50, 2, 0, 9]).await;
+    client_reads(&mut client, &[0x50, 3, 0, 9, 0x97]).await;
+    let mut heard = [0; 4];
+    within(stream.read_exact(&mut heard)).await.unwrap();
+    assert_eq!(heard, wire::pubrel(9));
+    broker_writes(&mut stream, &wire::pubcomp(9)).await;
+    broker_writes(&mut stream, &wire::pubcomp(9)).await;
+    broker_writes(&mut stream, &[0xd0, 0]).await;
+    client_reads(&mut client, &[&wire::pubcomp(9)[..], &[0xd0, 0]].concat()).await; // the second is the client's
+}
+
+/// The broker writes to a client that takes nothing, and the connection is to end.
+#[tokio::test]
+async fn a_broken_connection_does_not_wait_for_its_client() {
+    let (mut stream, gate, _client) = gated(3);
+    stream.write_all(&[0xd0, 0, 0xd0, 0]).await.unwrap();
+    let flushing = tokio::spawn(async move { stream.flush().await });
+    let breaking = Arc::clone(&gate);
+    std::thread::spawn(move || breaking.break_off()).join().unwrap();
+    assert!(within(flushing).await.unwrap().is_err());
 }
 
 /// The broker gets the acknowledgement of what the client was not given, between two packets of the client.

@@ -12,12 +12,6 @@ fn message(v5: bool, flags: u8) -> Vec<u8> {
     publish(4 | flags, DATA, Some(7), if v5 { &[0] } else { &[] }, b"1")
 }
 
-/// What acknowledges, without the reason and properties that MQTT 5 may have.
-async fn acknowledgement(raw: &mut Raw) -> [u8; 4] {
-    let packet = raw.read().await;
-    [packet[0], 2, packet[2], packet[3]]
-}
-
 #[tokio::test]
 async fn a_message_sent_three_times_before_its_release_is_taken_in_once() {
     for v5 in [false, true] {
@@ -30,16 +24,16 @@ async fn a_message_sent_three_times_before_its_release_is_taken_in_once() {
         assert!(device.until_pong().await.is_empty(), "nothing is acknowledged before it is stored");
         desk.next().await.settle();
         for _ in 0..3 {
-            assert_eq!(acknowledgement(&mut device).await, PUBREC);
+            assert_eq!(device.read().await, PUBREC);
         }
         device.send(&message(v5, DUP)).await;
-        assert_eq!(acknowledgement(&mut device).await, PUBREC, "after it was stored, too");
+        assert_eq!(device.read().await, PUBREC, "after it was stored, too");
         assert!(desk.is_empty());
         device.send(&PUBREL).await;
-        assert_eq!(acknowledgement(&mut device).await, PUBCOMP);
+        assert_eq!(device.read().await, PUBCOMP);
         device.send(&message(v5, 0)).await;
         desk.next().await.settle(); // the id is another message's now
-        assert_eq!(acknowledgement(&mut device).await, PUBREC);
+        assert_eq!(device.read().await, PUBREC);
     }
 }
 
@@ -54,7 +48,7 @@ async fn a_message_sent_again_after_reconnecting_is_taken_in_once() {
             let mut lying = Some(desk.next().await);
             if stored_before {
                 lying.take().unwrap().settle();
-                assert_eq!(acknowledgement(&mut device).await, PUBREC);
+                assert_eq!(device.read().await, PUBREC);
             }
             drop(device);
             let (mut device, resumed) = Raw::connect(&broker, v5, "device", false).await;
@@ -64,12 +58,61 @@ async fn a_message_sent_again_after_reconnecting_is_taken_in_once() {
                 assert!(device.until_pong().await.is_empty(), "the first is not stored yet");
                 lying.settle();
             }
-            assert_eq!(acknowledgement(&mut device).await, PUBREC);
+            assert_eq!(device.read().await, PUBREC);
             assert!(desk.is_empty());
             device.send(&PUBREL).await;
-            assert_eq!(acknowledgement(&mut device).await, PUBCOMP);
+            assert_eq!(device.read().await, PUBCOMP);
         }
     }
+}
+
+#[tokio::test]
+async fn a_release_over_the_next_connection_is_as_good() {
+    for v5 in [false, true] {
+        let desk = Desk::with_room(10);
+        let broker = start(&desk).await;
+        let (mut device, _) = Raw::connect(&broker, v5, "device", false).await;
+        device.send(&message(v5, 0)).await;
+        desk.next().await.settle();
+        assert_eq!(device.read().await, PUBREC);
+        drop(device);
+        let (mut device, resumed) = Raw::connect(&broker, v5, "device", false).await;
+        assert!(resumed);
+        device.send(&PUBREL).await;
+        assert_eq!(device.read().await, PUBCOMP, "MQTT 5: {v5}");
+    }
+}
+
+#[tokio::test]
+async fn a_release_of_nothing_is_answered_in_the_clients_own_version() {
+    let broker = start(&Desk::with_room(10)).await;
+    for (v5, answer) in [(false, &PUBCOMP[..]), (true, &[0x70, 4, 0, 7, 0x92, 0])] {
+        let (mut device, _) = Raw::connect(&broker, v5, "device", true).await;
+        device.send(&PUBREL).await;
+        assert_eq!(device.read().await, answer, "MQTT 5: {v5}");
+    }
+}
+
+/// More of them than the broker takes unreleased: a client releases none that was refused.
+#[tokio::test]
+async fn refused_messages_are_not_waited_for() {
+    let limits = RetainedLimits { message: 0, total: 0 };
+    let settings = BrokerSettings { retained: limits, ..Default::default() };
+    let broker = start_with(&Desk::with_room(10), settings).await;
+    let (mut device, _) = Raw::connect(&broker, true, "device", true).await;
+    for id in 1..=u16::try_from(gate::MOST_UNSETTLED).unwrap() + 10 {
+        device.send(&publish(5, "other/topic", Some(id), &[0], b"1")).await;
+        let [high, low] = id.to_be_bytes();
+        assert_eq!(device.read().await, [0x50, 3, high, low, 0x97]);
+    }
+    assert!(device.until_pong().await.is_empty(), "nothing is completed that the client did not release");
+    let forged = publish(4, "iot/devices/pump-1/commands", Some(7), &[0], b"1");
+    device.send(&forged).await;
+    assert_eq!(device.read().await, [0x50, 3, 0, 7, 0x87]);
+    device.send(&publish(4, "other/topic", Some(7), &[0], b"1")).await;
+    assert_eq!(device.read().await, PUBREC, "the id may be used again");
+    device.send(&PUBREL).await;
+    assert_eq!(device.read().await, PUBCOMP);
 }
 
 #[tokio::test]
@@ -83,13 +126,13 @@ async fn a_lost_message_and_one_of_a_new_session_are_taken_in_anew() {
     let (mut device, _) = Raw::connect(&broker, true, "device", false).await;
     device.send(&message(true, DUP)).await;
     desk.next().await.settle();
-    assert_eq!(acknowledgement(&mut device).await, PUBREC);
+    assert_eq!(device.read().await, PUBREC);
     drop(device);
     let (mut device, resumed) = Raw::connect(&broker, true, "device", true).await;
     assert!(!resumed);
     device.send(&message(true, 0)).await;
     desk.next().await.settle();
-    assert_eq!(acknowledgement(&mut device).await, PUBREC);
+    assert_eq!(device.read().await, PUBREC);
 }
 
 #[tokio::test]
@@ -105,10 +148,10 @@ async fn other_subscribers_hear_it_once() {
     }
     desk.next().await.settle();
     for _ in 0..3 {
-        acknowledgement(&mut device).await;
+        device.read().await;
     }
     device.send(&PUBREL).await;
-    acknowledgement(&mut device).await;
+    device.read().await;
     assert_eq!(app.all().await, [publish(0, DATA, None, &[], b"1")]);
 }
 

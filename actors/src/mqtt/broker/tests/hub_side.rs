@@ -52,7 +52,7 @@ async fn the_hub_alone_speaks_on_its_topics() {
             (true, QoS::ExactlyOnce),
         ] {
             forger.client.try_publish(&topic, qos, retain, "forged").unwrap();
-            expected.push(format!("hub_only_topic {topic}"));
+            expected.push(format!("hub_only_topic {topic} forged"));
             match qos {
                 QoS::AtLeastOnce => {
                     let reason = forger
@@ -105,7 +105,7 @@ async fn the_hub_alone_speaks_on_its_topics_on_mqtt_3_1_1_too() {
         }
     }
     assert_eq!(seen, ["puback", "pubrec", "pubcomp"], "it is answered in its own words");
-    let line = format!("hub_only_topic {COMMANDS}");
+    let line = format!("hub_only_topic {COMMANDS} forged");
     desk.noted(&[&line, &line, &line]).await;
     let (_, hubs) = command(1, 1);
     broker.publish(&hubs, Some(Duration::from_mins(1))).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_last_will_on_a_topic_of_the_hub_is_refused_with_its_connection() {
     options.set_last_will(rumqttc::LastWill::new(COMMANDS, "forged", rumqttc::QoS::AtLeastOnce, true));
     let (_client, mut events) = rumqttc::AsyncClient::new(options, 1);
     assert!(within(events.poll()).await.is_err());
-    let line = format!("hub_only_topic {COMMANDS}");
+    let line = format!("hub_only_topic {COMMANDS} forged");
     desk.noted(&[&line, &line]).await;
 }
 

@@ -1,6 +1,6 @@
 //! How many clients, subscriptions and sessions there may be.
 
-use super::raw::{Raw, connect, publish, subscribe};
+use super::raw::{Raw, connect, packet, publish, subscribe, text};
 use super::*;
 
 /// The word of a CONNACK that lets nobody in.
@@ -61,6 +61,35 @@ async fn a_socket_that_does_not_connect_in_time_is_closed() {
 }
 
 #[tokio::test]
+async fn sockets_that_say_nothing_do_not_keep_clients_out() {
+    let settings =
+        BrokerSettings { most_clients: 10, connect_within: Duration::from_secs(1), ..Default::default() };
+    let broker = start_with(&Desk::with_room(10), settings).await;
+    let mut silent = Vec::new();
+    for _ in 0..most_strangers(10) {
+        silent.push(Raw::open(&broker).await);
+    }
+    let mut client = connects(&broker, "client").await;
+    assert_eq!(silent[0].read_to_end().await, b"", "it left");
+    assert!(client.until_pong().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_connect_has_room_for_a_will_only_where_it_has_one() {
+    let broker = start(&Desk::with_room(10)).await;
+    let long = text(&"x".repeat(60_000));
+    let head = |flags: u8| [&text("MQTT")[..], &[4, flags, 0, 60], &text("client")].concat();
+    let with_will = packet(0x10, &[&head(0x86), &text("topic"), &long, &long]);
+    let mut client = Raw::open(&broker).await;
+    client.send(&with_will).await;
+    assert_eq!(client.read().await, [0x20, 2, 0, 0]);
+    let without = packet(0x10, &[&head(0xc2), &long, &long]);
+    let mut client = Raw::open(&broker).await;
+    client.send(&without[..20]).await;
+    assert_eq!(client.read_to_end().await, b"", "before the rest of it comes");
+}
+
+#[tokio::test]
 async fn a_packet_that_is_too_large_is_not_read() {
     let settings = BrokerSettings {
         largest_payload: 1_000,
@@ -94,6 +123,84 @@ async fn a_client_has_so_many_subscriptions_and_no_more() {
         client.send(&subscribe(v5, 1, &filters[..1])).await;
         assert_eq!(*client.read().await.last().unwrap(), code);
     }
+}
+
+#[tokio::test]
+async fn a_client_has_so_many_filters_with_wildcards_and_no_more() {
+    let broker = start(&Desk::with_room(10)).await;
+    let most = wildcards::MOST_OF_ONE;
+    let filters: Vec<String> = (0..=most).map(|n| format!("t/{n}/#")).collect();
+    let filters: Vec<(&str, u8)> = filters.iter().map(|filter| (&**filter, 0)).collect();
+    let (mut client, _) = Raw::connect(&broker, true, "client", true).await;
+    for (filters, taken) in
+        [(&filters[..], false), (&filters[1..], true), (&filters[..1], false), (&filters[1..3], true)]
+    {
+        client.send(&subscribe(true, 1, filters)).await;
+        assert_eq!(*client.read().await.last().unwrap(), if taken { 0 } else { 0x97 });
+    }
+    client.send(&packet(0xa2, &[&[0, 1, 0], &text(filters[1].0)])).await;
+    client.read().await;
+    assert!(client.until_pong().await.is_empty()); // the hook comes after the UNSUBACK
+    client.send(&subscribe(true, 1, &filters[..1])).await;
+    assert_eq!(*client.read().await.last().unwrap(), 0, "there is room again");
+    assert_eq!(broker.sessions.wildcards(), most);
+    drop(client);
+    within(async {
+        while broker.sessions.wildcards() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// Its own messages: whoever publishes does not wait for itself.
+async fn publishes_to_itself(broker: &EmbeddedBroker, messages: u16, size: usize) -> (Raw, Vec<Vec<u8>>) {
+    let (mut client, _) = Raw::connect(broker, false, "slow", true).await;
+    client.send(&subscribe(false, 1, &[("bulk/#", 1)])).await;
+    client.read().await;
+    let mut heard = Vec::new();
+    for id in 1..=messages {
+        client.send(&publish(2, "bulk/x", Some(id), &[], &vec![b'x'; size])).await;
+        if id % 10 == 0 {
+            heard.extend(client.until_pong().await);
+        }
+    }
+    heard.retain(|packet| packet[0] == 0x32);
+    (client, heard)
+}
+
+#[tokio::test]
+async fn a_client_that_acknowledges_late_loses_nothing() {
+    let broker = start(&Desk::with_room(10)).await;
+    let (mut client, mut heard) = publishes_to_itself(&broker, 500, 10).await;
+    assert!(heard.len() < 500, "its window is full");
+    let mut count = 0;
+    while let Some(packet) = heard.pop() {
+        count += 1;
+        client.send(&[0x40, 2, packet[10], packet[11]]).await;
+        if heard.is_empty() && count < 500 {
+            heard.push(client.read().await);
+        }
+    }
+    assert_eq!(count, 500);
+}
+
+#[tokio::test]
+async fn a_client_that_acknowledges_nothing_is_disconnected_when_there_is_too_much() {
+    let sessions = SessionLimits { total: 250_000, ..Default::default() };
+    let broker = start_with(&Desk::with_room(10), BrokerSettings { sessions, ..Default::default() }).await;
+    let (mut client, _) = publishes_to_itself(&broker, 330, 10).await;
+    assert_eq!(broker.state().connections, 1);
+    let large = (1..=60).flat_map(|id| publish(2, "bulk/x", Some(1_000 + id), &[], &[b'x'; 5_000]));
+    client.send(&large.collect::<Vec<u8>>()).await;
+    within(async {
+        while broker.state().connections > 0 {
+            broker.sessions.look().await;
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    until_figures(&broker, |figures| figures.bytes <= 250_000).await;
 }
 
 /// Clients that subscribed to `bulk/#` and went.
@@ -143,6 +250,19 @@ async fn a_session_holds_so_many_messages_and_bytes() {
 }
 
 #[tokio::test]
+async fn what_replaces_other_messages_in_a_full_session_is_measured() {
+    let sessions = SessionLimits { messages: 10, ..Default::default() };
+    let broker = start_with(&Desk::with_room(10), BrokerSettings { sessions, ..Default::default() }).await;
+    absent(&broker, &["a"]).await;
+    say(&broker, 10, 10).await;
+    let figures = until_figures(&broker, |figures| figures.messages == 10).await;
+    assert!(figures.bytes < 10_000, "{figures:?}");
+    say(&broker, 10, 1_000).await;
+    let figures = until_figures(&broker, |figures| figures.bytes > 10_000).await;
+    assert_eq!(figures.messages, 10);
+}
+
+#[tokio::test]
 async fn all_sessions_together_hold_so_much_and_known_devices_lose_theirs_last() {
     let sessions = SessionLimits { total: 250_000, ..Default::default() };
     let desk = Desk::knowing(&["pump-1"]);
@@ -163,7 +283,11 @@ async fn there_are_so_many_sessions() {
     absent(&broker, &["pump-1", "a", "b", "c", "d"]).await;
     let figures = until_figures(&broker, |figures| figures.sessions <= 3).await;
     assert_eq!((figures.sessions, figures.ended), (3, 2));
-    for (id, kept) in [("pump-1", true), ("a", false), ("b", false), ("c", true), ("d", true)] {
+    assert_eq!(desk.asked.load(Ordering::Relaxed), 3, "no more than had to be");
+    absent(&broker, &["e"]).await;
+    until_figures(&broker, |figures| figures.ended == 3).await;
+    assert_eq!(desk.asked.load(Ordering::Relaxed), 4, "who was known is so still");
+    for (id, kept) in [("pump-1", true), ("d", true), ("e", true), ("a", false), ("b", false), ("c", false)] {
         assert_eq!(Raw::connect(&broker, false, id, false).await.1, kept, "{id}");
     }
 }

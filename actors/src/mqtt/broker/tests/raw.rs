@@ -39,7 +39,7 @@ pub(super) fn publish(flags: u8, topic: &str, id: Option<u16>, properties: &[u8]
     packet(0x30 | flags, &[&text(topic), &id, properties, payload])
 }
 
-pub(super) fn subscribe(v5: bool, id: u8, filters: &[(&str, u8)]) -> Vec<u8> {
+pub(in crate::mqtt::broker) fn subscribe(v5: bool, id: u8, filters: &[(&str, u8)]) -> Vec<u8> {
     let filters: Vec<u8> =
         filters.iter().flat_map(|(filter, options)| [text(filter), vec![*options]].concat()).collect();
     packet(0x82, &[&[0, id], if v5 { &[0] } else { &[] }, &filters])

@@ -158,11 +158,42 @@ async fn retained_messages_are_bounded_in_size_and_in_all() {
 }
 
 #[tokio::test]
+async fn a_filter_is_looked_up_to_its_end_while_its_client_says_nothing() {
+    let broker = start(&Desk::with_room(10)).await;
+    let (mut device, _) = Raw::connect(&broker, false, "device", true).await;
+    for number in 0..3 * connection::MOST_STEPS {
+        device.send(&publish(1, &format!("site/{number}/status"), None, &[], b"online")).await;
+    }
+    retain(&mut device, "site/last/data", "1").await;
+    let (mut app, _) = Raw::connect(&broker, false, "app", true).await;
+    app.send(&subscribe(false, 1, &[("site/+/data", 0)])).await;
+    assert_eq!(app.read().await, [0x90, 3, 0, 1, 0], "SUBACK");
+    assert_eq!(app.read().await, publish(1, "site/last/data", None, &[], b"1"));
+}
+
+#[tokio::test]
+async fn what_rules_retain_is_bounded_and_what_devices_are_to_be_is_not() {
+    let settings =
+        BrokerSettings { retained: RetainedLimits { message: 1_000, total: 2_000 }, ..Default::default() };
+    let broker = start_with(&Desk::with_room(10), settings).await;
+    for (topic, kept) in [("hall/a", 1), ("hall/b", 1), ("iot/devices/pump-1/configuration", 2)] {
+        let payload = "x".repeat(900).into();
+        let message = Outgoing { id: 1, topic: topic.into(), payload, retain: true, until: None };
+        broker.publish(&message, None).await.unwrap();
+        assert_eq!(broker.retained.figures().messages, kept, "{topic}");
+    }
+    assert_eq!(broker.retained.figures().refused, 1);
+}
+
+#[tokio::test]
 async fn a_slow_subscriber_gets_all_that_is_retained_one_after_the_other() {
-    let settings = BrokerSettings {
-        sessions: SessionLimits { messages: 200, bytes: 256 * 1_024, ..Default::default() },
-        ..Default::default()
-    };
+    for (messages, bytes) in [(200, 256 * 1_024), (20, 1 << 20), (1_000, 16 * 1_024)] {
+        slow_subscriber_gets_all(SessionLimits { messages, bytes, ..Default::default() }).await;
+    }
+}
+
+async fn slow_subscriber_gets_all(sessions: SessionLimits) {
+    let settings = BrokerSettings { sessions, ..Default::default() };
     let broker = start_with(&Desk::with_room(10), settings).await;
     let mut device = Client::connect(&broker, "device", |_| {}).await;
     for number in 0..500 {
@@ -210,6 +241,7 @@ async fn retained_as_published_is_obeyed() {
     let (mut app, _) = Raw::connect(&broker, true, "app", true).await;
     app.send(&subscribe(true, 1, &[("as/#", 0x08), ("not/#", 0)])).await;
     app.read().await;
+    assert!(app.until_pong().await.is_empty()); // it has been looked for what is retained
     let (mut device, _) = Raw::connect(&broker, true, "device", true).await;
     for topic in ["as/it", "not/so"] {
         device.send(&publish(1, topic, None, &[0], b"1")).await;
