@@ -148,7 +148,13 @@ impl Application {
             .map_err(|source| StartError::Store { database: config.database.to_string(), source })?;
 
         let shares = handles::share_out(config.http_connections, config.mqtt_connections);
-        let connected = connect(&config, &hub, Arc::clone(&store), shares.mqtt).await?;
+        let connected = match connect(&config, &hub, Arc::clone(&store), shares.mqtt).await {
+            Ok(connected) => connected,
+            Err(error) => {
+                hub.close().await; // what is under way in the store ends before the runtime does
+                return Err(error);
+            }
+        };
         let Connected { link, listens, host, port } = connected;
         let listeners: Vec<_> = std::iter::once(http).chain(listens).collect();
         hub.confine_webhooks(reach(&config, &listeners));
