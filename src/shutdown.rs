@@ -115,7 +115,7 @@ impl Running {
     /// # Errors
     /// The store took nothing in at the end.
     pub async fn shut_down(self) -> Result<(), Unfinished> {
-        let Self { hub, link, web, server, .. } = self;
+        let Self { hub, link, web, server, store, .. } = self;
         let until = Instant::now() + WITHIN;
         let in_order = async {
             link.stop_intake().await;
@@ -128,6 +128,7 @@ impl Running {
         if timeout_at(until, link.close()).await.is_err() {
             warn!("not everyone was told goodbye in time");
         }
+        let _ = timeout_at(until, store.close()).await; // a reader that is still at it holds nobody up
         info!(stored, "shut down");
         if stored { Ok(()) } else { Err(Unfinished::NotCommitted) }
     }

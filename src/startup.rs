@@ -151,7 +151,8 @@ impl Application {
         let connected = match connect(&config, &hub, Arc::clone(&store), shares.mqtt).await {
             Ok(connected) => connected,
             Err(error) => {
-                hub.close().await; // what is under way in the store ends before the runtime does
+                hub.close().await;
+                store.close().await; // what is under way in it ends before the runtime does
                 return Err(error);
             }
         };

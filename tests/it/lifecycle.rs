@@ -142,12 +142,18 @@ async fn a_device_is_not_given_the_commands_of_a_removed_one_with_its_id() {
     assert_eq!(hub.post("/api/devices/pump-1/commands", &go).await.status(), StatusCode::ACCEPTED);
     old.take_unacknowledged(topic).await;
     drop(old); // without an acknowledgement: its session has the command
+    register(&hub, "other").await;
+    let mut other = Device::connect(hub.mqtt.unwrap(), "other").await.unwrap();
+    other.subscribe("iot/devices/other/commands").await.unwrap();
+    other.say("iot/devices/other/status", "online").await;
     let removed = hub.request(Method::DELETE, "/api/devices/pump-1").send().await.unwrap();
     assert!(removed.status().is_success());
+    // What goes out comes after what is taken back, in order.
+    assert_eq!(hub.post("/api/devices/other/commands", &go).await.status(), StatusCode::ACCEPTED);
+    other.take_unacknowledged("iot/devices/other/commands").await;
 
     let mut new = Device::connect_to_session(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     new.subscribe("iot/end").await.unwrap();
-    let mut other = Device::connect(hub.mqtt.unwrap(), "other").await.unwrap();
     other.say("iot/end", "now").await;
     let first = within("a message", new.next()).await.unwrap();
     assert_eq!(first, Said::Message { topic: "iot/end".into(), payload: b"now".to_vec() });

@@ -134,6 +134,13 @@ async fn a_command_that_expired_does_not_reach_a_session_of_an_outside_broker() 
     device.subscribe(COMMANDS).await.unwrap();
     device.say("iot/devices/pump-1/status", "online").await;
     drop(device);
+    // Mosquitto acknowledges before the hub has heard of it.
+    let path = "/api/devices/pump-1/status";
+    eventually("it is online", async || {
+        let status = hub.get(path).await.json::<Value>().await.ok()?;
+        (status["status"] == "online").then_some(())
+    })
+    .await;
     let expired = ask(hub, json!({ "ttl": "1s", "timeout": "30s", "max_attempts": 1 })).await;
     eventually("its time to live is over", async || {
         let found = hub.json(&format!("/api/commands/{}", expired["id"].as_str().unwrap())).await;

@@ -152,7 +152,11 @@ async fn it_drops_out_and_comes_back_and_does_what_it_missed() {
 #[tokio::test]
 async fn it_takes_firmware_and_comes_back_with_it() {
     let hub = House::new().start().await;
-    let options = ["--drop-outs", "0", "--firmware-step", "20ms", "--firmware-failure-rate", "0"];
+    let options = [
+        &["--drop-outs", "0", "--failure-rate", "0"][..],
+        &["--firmware-step", "20ms", "--firmware-failure-rate", "0"],
+    ]
+    .concat();
     let story = async {
         eventually("all are there", async || {
             let online = hub.get("/api/devices?status=online").await;
@@ -174,11 +178,11 @@ async fn it_takes_firmware_and_comes_back_with_it() {
         assert_eq!(done["counts"], json!({ "done": 5, "skipped": 5 }));
         for (device, version) in [("pump-3", "2.0.0"), ("door-1", "2.0.0"), ("climate-0", "1.4.2")] {
             let twin = hub.json(&format!("/api/devices/{device}/twin")).await;
-            assert_eq!(twin["firmware_version"], version, "{device}");
+            assert_eq!(twin["firmware_version"], version, "{device}: {twin}");
         }
         is_online(&hub, "pump-3").await;
         let rebooted = command(&hub, "pump-3", json!({ "command_type": "reboot" })).await;
-        assert_eq!(rebooted["response"]["firmware_version"], "2.0.0");
+        assert_eq!(rebooted["response"]["firmware_version"], "2.0.0", "{rebooted}");
         let events = hub.json("/api/devices/pump-3/events?kind=twin&limit=100&order=asc").await;
         let states =
             events.as_array().unwrap().iter().filter_map(|event| event["data"]["firmware"]["state"].as_str());

@@ -172,8 +172,8 @@ fn check(patch: &mut Object, also: &[&str], twin: &Twin, now: Timestamp) -> Resu
                 let shown: String = text.chars().take(64).collect();
                 return invalid(field, format!("`{shown}` is no address: write {form}"));
             }
-            Json::String(text) if field != "description" && has_control(text) => {
-                return invalid(field, "no control characters, such as the end of a line".into());
+            Json::String(text) if !may_be(field, text) => {
+                return invalid(field, "no control characters, such as a NUL or the end of a line".into());
             }
             Json::String(_) | Json::Null if TEXT_FIELDS.contains(&field) || also.contains(&field) => {}
             other if TEXT_FIELDS.contains(&field) => {
@@ -190,6 +190,14 @@ fn check(patch: &mut Object, also: &[&str], twin: &Twin, now: Timestamp) -> Resu
         patch.remove("template");
     }
     Ok(())
+}
+
+/// Can the field be so? What people read, and nobody looks for by its whole text, may have several lines.
+fn may_be(field: &str, text: &str) -> bool {
+    match field {
+        "name" | "description" => !text.split(['\n', '\r', '\t']).any(has_control),
+        _ => !has_control(text),
+    }
 }
 
 /// Is this an address, where the field is one? Empty means: not said.

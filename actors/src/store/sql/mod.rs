@@ -146,6 +146,13 @@ impl Default for SqlOptions {
 }
 
 impl SqlStore {
+    /// Gives all connections back, once what is under way has come to its end. One that is dropped after the runtime
+    /// has ended panics.
+    pub async fn close(&self) {
+        let _ = self.readers.close_by_ref().await; // it is not used any more either way
+        self.writer.close().await;
+    }
+
     /// Opens the database at `url` (`sqlite:data/twinhub.db`), makes it or brings it up to date, and reads
     /// what is not in order yet into memory.
     ///

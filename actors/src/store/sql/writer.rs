@@ -37,6 +37,13 @@ impl Writer {
         Self { url: url.to_owned(), busy_timeout, connection: Mutex::new(None) }
     }
 
+    /// Waits for its turn, and gives the connection back. The next to write gets another.
+    pub async fn close(&self) {
+        if let Some(connection) = self.connection.lock().await.take() {
+            let _ = connection.close().await; // it is not used any more either way
+        }
+    }
+
     /// Waits for its turn and begins a transaction, for `operation` in error messages.
     pub async fn begin(&self, operation: &'static str) -> Result<Turn<'_>, StoreError> {
         let failed = |error: sea_orm::DbErr| StoreError::Failed { operation, detail: error.to_string() };
