@@ -57,7 +57,7 @@ pub struct Options {
 
     /// Clients that the embedded broker serves at once; a tenth of the places is kept for devices that the hub knows [default: 10000]
     #[arg(long, env = "TWINHUB_MQTT_CONNECTIONS", value_name = "COUNT", value_parser = values::parse_count)]
-    pub mqtt_connections: Option<usize>,
+    pub mqtt_connections: Option<NonZeroUsize>,
 
     /// The largest payload that is taken from a device [default: 1MiB]
     #[arg(long, env = "TWINHUB_MQTT_PAYLOAD_LIMIT", value_name = "SIZE")]
@@ -73,11 +73,11 @@ pub struct Options {
 
     /// Persistent sessions that the embedded broker keeps [default: 10000]
     #[arg(long, env = "TWINHUB_MQTT_SESSIONS", value_name = "COUNT", value_parser = values::parse_count)]
-    pub mqtt_sessions: Option<usize>,
+    pub mqtt_sessions: Option<NonZeroUsize>,
 
     /// Messages that the embedded broker keeps for an absent client [default: 1000]
     #[arg(long, env = "TWINHUB_MQTT_SESSION_MESSAGES", value_name = "COUNT", value_parser = values::parse_count)]
-    pub mqtt_session_messages: Option<usize>,
+    pub mqtt_session_messages: Option<NonZeroUsize>,
 
     /// What the messages for an absent client may take [default: 1MiB]
     #[arg(long, env = "TWINHUB_MQTT_SESSION_LIMIT", value_name = "SIZE")]
@@ -112,7 +112,7 @@ pub struct Options {
     pub hosts: Option<Vec<HostName>>,
 
     /// HTTP connections at once [default: a third of the file handles, 16384 at most]
-    #[arg(long, env = "TWINHUB_HTTP_CONNECTIONS", value_name = "NUMBER")]
+    #[arg(long, env = "TWINHUB_HTTP_CONNECTIONS", value_name = "COUNT", value_parser = values::parse_count)]
     pub http_connections: Option<NonZeroUsize>,
 
     /// What is logged: a level, or a filter such as `info,twinhub_actors=debug` [default: info]
@@ -292,15 +292,21 @@ impl Config {
             listen: given.listen.or(file.listen).unwrap_or_else(|| loopback(HTTP_PORT)),
             mqtt: given.mqtt.or(file.mqtt).unwrap_or_default(),
             mqtt_listen: given.mqtt_listen.or(file.mqtt_listen).unwrap_or_else(|| loopback(MQTT_PORT)),
-            mqtt_connections: given.mqtt_connections.or(file.mqtt_connections).unwrap_or(MQTT_CONNECTIONS),
+            mqtt_connections: given
+                .mqtt_connections
+                .or(file.mqtt_connections)
+                .map_or(MQTT_CONNECTIONS, NonZeroUsize::get),
             mqtt_payload_limit: bytes(given.mqtt_payload_limit, file.mqtt_payload_limit, LARGEST_PAYLOAD),
             mqtt_retained_limit: bytes(given.mqtt_retained_limit, file.mqtt_retained_limit, retained.message),
             mqtt_retained_total: bytes(given.mqtt_retained_total, file.mqtt_retained_total, retained.total),
-            mqtt_sessions: given.mqtt_sessions.or(file.mqtt_sessions).unwrap_or(sessions.count),
+            mqtt_sessions: given
+                .mqtt_sessions
+                .or(file.mqtt_sessions)
+                .map_or(sessions.count, NonZeroUsize::get),
             mqtt_session_messages: given
                 .mqtt_session_messages
                 .or(file.mqtt_session_messages)
-                .unwrap_or(sessions.messages),
+                .map_or(sessions.messages, NonZeroUsize::get),
             mqtt_session_limit: bytes(given.mqtt_session_limit, file.mqtt_session_limit, sessions.bytes),
             mqtt_sessions_total: bytes(given.mqtt_sessions_total, file.mqtt_sessions_total, sessions.total),
             unknown_devices: given.unknown_devices.or(file.unknown_devices).unwrap_or_default(),

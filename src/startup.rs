@@ -63,6 +63,12 @@ pub struct Running {
 pub enum StartError {
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error(
+        "cannot listen on {address}: another program listens there: give the page and the API another address with \
+         --listen {}",
+        next_port(*address, 8_081)
+    )]
+    HttpTaken { address: SocketAddr },
     #[error("cannot use the data folder {}: {source}", path.display())]
     DataDir { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
@@ -76,7 +82,7 @@ pub enum StartError {
     #[error(
         "cannot listen for MQTT on {address}: another program, a broker such as Mosquitto perhaps, listens there: use \
          that broker with --mqtt mqtt://{}, or give the one in here another port with --mqtt-listen {}",
-        called(*address), next_port(*address)
+        called(*address), next_port(*address, 1_884)
     )]
     MqttTaken { address: SocketAddr },
     #[error(transparent)]
@@ -111,9 +117,9 @@ fn called(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// An address that may be free where this one is taken.
-fn next_port(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip(), address.port().checked_add(1).unwrap_or(1_884))
+/// An address that may be free where this one is taken; with the port `usual` where there is none after it.
+fn next_port(address: SocketAddr, usual: u16) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port().checked_add(1).unwrap_or(usual))
 }
 
 impl Application {
@@ -223,7 +229,8 @@ impl Running {
     /// What a person reads who has just started it: where everything is, and what to try.
     #[must_use]
     pub fn banner(&self) -> String {
-        let Self { http, mqtt, data_dir, link, .. } = self;
+        let Self { mqtt, data_dir, link, .. } = self;
+        let http = called(self.http);
         let (broker, publish) = match mqtt {
             Some(address) if address.port() == 1883 => (format!("{address}"), String::new()),
             Some(address) => (format!("{address}"), format!(" -p {}", address.port())),
@@ -315,7 +322,10 @@ fn reachable(address: SocketAddr) -> String {
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })
+    TcpListener::bind(address).map_err(|source| match source.kind() {
+        ErrorKind::AddrInUse => StartError::HttpTaken { address },
+        _ => StartError::Listen { address, source },
+    })
 }
 
 async fn open_store(config: &Config, seal: &Arc<Seal>) -> Result<Arc<SqlStore>, StartError> {
@@ -385,5 +395,10 @@ mod tests {
         check("0.0.0.0:1883", "127.0.0.1:1883", "0.0.0.0:1884");
         check("[::]:1883", "[::1]:1883", "[::]:1884");
         check("192.168.1.5:65535", "192.168.1.5:65535", "192.168.1.5:1884");
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let told = listen(address).unwrap_err().to_string();
+        let other = format!("--listen 127.0.0.1:{}", address.port() + 1);
+        assert!(told.contains("another program listens there") && told.ends_with(&other), "{told}");
     }
 }

@@ -74,6 +74,10 @@ mod tests {
         check("\n# hm\nlisten = 80", "twinhub.toml:3: `listen`: invalid type: integer `80`");
         check("log = 'info'\nretention = 'a while'", "twinhub.toml:2: `retention`: ");
         check("mqtt = 'http://x'", "twinhub.toml:1: `mqtt`: ");
+        for count in ["mqtt-connections", "mqtt-sessions", "mqtt-session-messages", "http-connections"] {
+            let expected = format!("twinhub.toml:1: `{count}`: invalid value: integer `0`");
+            check(&format!("{count} = 0"), &expected);
+        }
         check("open = yes", "twinhub.toml:1: ");
         check("listen =", "twinhub.toml:1: ");
     }

@@ -1,5 +1,6 @@
 //! The values of options: each is read from one text, wherever that stands.
 
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -81,8 +82,8 @@ pub enum LogFormat {
 ///
 /// # Errors
 /// It is none, or 0.
-pub fn parse_count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| format!("`{text}` is no number from 1 on"))
+pub fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number from 1 on"))
 }
 
 impl Limit {
