@@ -121,7 +121,7 @@ impl Engine {
 
     /// The twins that it was told stand later than its place in the sequence: takes them back to before `past`,
     /// which is all that happened in between. To be called after [`Engine::know`], before those events.
-    pub fn rewind<'a>(&mut self, past: impl Iterator<Item = &'a Recorded>) {
+    pub fn rewind<'a>(&mut self, past: impl Iterator<Item = &'a Recorded> + Clone) {
         let now = self.state.now;
         self.world.rewind(past, now, &self.book);
     }

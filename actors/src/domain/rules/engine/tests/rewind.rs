@@ -10,10 +10,20 @@ const RULES: &str = r#"
   m: { triggers: { changed: a.mode, to: manual }, actions: { log: manual } }
 "#;
 
+type Happens = fn(&mut Sim);
+
 /// What happens after the engine was last kept: each a second after the one before.
-fn check(happens: &[fn(&mut Sim)]) {
+fn check(happens: &[Happens]) {
+    check_after(&[|sim| sim.reports("a", "x", 1.0)], happens);
+}
+
+/// The same, and what happened before it was kept: each ten seconds after the one before.
+fn check_after(before: &[Happens], happens: &[Happens]) {
     let mut sim = world(RULES);
-    sim.reports("a", "x", 1.0);
+    for happen in before {
+        sim.pass(10_000);
+        happen(&mut sim);
+    }
     let kept = sim.kept();
     let (place, time) = (sim.log.len(), sim.engine.now());
     let before = sim.entries.len();
@@ -57,6 +67,32 @@ fn what_happened_between_happens_again() {
         let desired: Object = [("y", Json::from(1))].into_iter().collect();
         sim.patch(&id("a"), [("desired", desired.into())].into_iter().collect());
     }]);
+}
+
+/// A reading of so many seconds ago.
+fn late(sim: &mut Sim, value: i64, seconds: i64) {
+    let at = sim.now.plus_millis(-seconds * 1_000);
+    sim.tell(&id("a"), readings(&[("x", value.into())], Some(at)), &device()).unwrap();
+}
+
+/// A reading that came late fired nothing, and fires nothing when it comes again.
+#[test]
+fn what_came_late_is_late_again() {
+    let one: Happens = |sim| sim.reports("a", "x", 1.0);
+    let six: Happens = |sim| sim.reports("a", "x", 6.0);
+    let late_by_some: Happens = |sim| late(sim, 9, 5);
+    let very_late: Happens = |sim| late(sim, 9, 100);
+    for before in [&[one][..], &[one, one], &[six, one], &[one, six], &[six, six]] {
+        for late in [late_by_some, very_late] {
+            check_after(before, &[late]);
+            check_after(before, &[late, late]);
+            check_after(before, &[one, late]);
+            check_after(before, &[six, late, late]);
+        }
+    }
+    // And the one that is there is said again behind it.
+    check_after(&[one], &[very_late, one]);
+    check_after(&[one, one], &[late_by_some, one]);
 }
 
 fn gone() -> EventBody {
