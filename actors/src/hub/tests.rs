@@ -4,6 +4,7 @@ mod crowded;
 mod groups;
 mod jobs;
 mod rules;
+mod upkeep;
 mod waiting;
 
 use std::collections::{HashMap, HashSet};

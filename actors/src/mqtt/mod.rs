@@ -1,6 +1,8 @@
 //! MQTT: the two links (an outside broker by rumqttc, the embedded one), and the dialects they speak.
 
 pub mod broker;
+#[cfg(test)]
+mod contract;
 pub mod dialects;
 pub mod intake;
 mod line;

@@ -79,3 +79,32 @@ impl Rejections {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_are_kept_and_all_are_counted() {
+        let rejections = Rejections::default();
+        for n in 1..=1_005 {
+            rejections.add(Timestamp::from_millis(n), "iot/devices/a/data", b"{", "not_json", n.to_string());
+        }
+        rejections.count("not_json");
+        let kept = rejections.last(usize::MAX);
+        let ends = (kept[0].detail.as_str(), kept.last().unwrap().detail.as_str());
+        assert_eq!((kept.len(), ends), (1_000, ("1005", "6")));
+        assert_eq!(rejections.last(2).len(), 2);
+        assert_eq!(rejections.by_reason(), BTreeMap::from([("not_json", 1_006)]));
+    }
+
+    /// Whoever floods the hub with what cannot be read does not fill its memory.
+    #[test]
+    fn of_a_large_message_the_beginning_is_kept() {
+        let rejections = Rejections::default();
+        rejections.add(Timestamp::default(), &"t".repeat(300), &[0xff; 300], "not_utf8", String::new());
+        let kept = &rejections.last(1)[0];
+        assert_eq!((kept.topic.len(), kept.bytes), (256, 300));
+        assert_eq!(kept.payload, "\u{fffd}".repeat(256));
+    }
+}

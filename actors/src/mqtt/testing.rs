@@ -1,11 +1,15 @@
 //! For the tests of the links: a desk where messages pile up until the test settles them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
 
 use super::intake::{Arrived, Intake, Room};
 use super::listening::Listening;
@@ -30,6 +34,8 @@ pub(super) struct Desk {
     known: Arc<[String]>,
     /// How often it was asked who is known.
     pub(super) asked: Arc<AtomicUsize>,
+    /// How often it was told that the way to the devices is open again.
+    pub(super) opened: Arc<AtomicUsize>,
 }
 
 /// A message on the desk.
@@ -51,6 +57,7 @@ impl Desk {
             notes: Arc::default(),
             known: Arc::default(),
             asked: Arc::default(),
+            opened: Arc::default(),
         }
     }
 
@@ -98,6 +105,11 @@ impl Desk {
         self.notes.lock().unwrap().push(line);
     }
 
+    /// Room for so many more.
+    pub(super) fn make_room(&self, more: usize) {
+        self.room.add_permits(more);
+    }
+
     /// True when nothing lies there now.
     pub(super) fn is_empty(&self) -> bool {
         self.pile.try_lock().is_ok_and(|pile| pile.is_empty())
@@ -107,6 +119,11 @@ impl Desk {
 impl Lying {
     pub(super) fn payload(&self) -> &str {
         std::str::from_utf8(&self.message.payload).unwrap()
+    }
+
+    /// Does it hold room in the hub?
+    pub(super) fn has_room(&self) -> bool {
+        self.room.is_some()
     }
 
     /// It is stored.
@@ -131,7 +148,9 @@ impl Intake for Desk {
         Arc::clone(&self.room).acquire_owned().await.ok()
     }
 
-    fn connected(&self) {}
+    fn connected(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
 
     fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
         self.tray.send(Lying { message, receipt, room }).ok().unwrap();
@@ -196,6 +215,53 @@ impl Intake for Rubber {
 
     fn listening(&self) -> Arc<Listening> {
         Arc::default()
+    }
+}
+
+/// A wire to a broker, that can be cut.
+pub(super) struct Wire {
+    pub(super) address: SocketAddr,
+    plugged: watch::Sender<bool>,
+}
+
+impl Wire {
+    pub(super) async fn to(broker: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let plugged = watch::Sender::new(true);
+        let mut state = plugged.subscribe();
+        tokio::spawn(async move {
+            let mut lines = JoinSet::new();
+            loop {
+                tokio::select! {
+                    accepted = listener.accept() => {
+                        let (mut near, _) = accepted.unwrap();
+                        let plugged = *state.borrow();
+                        if plugged {
+                            lines.spawn(async move {
+                                let mut far = TcpStream::connect(broker).await.unwrap();
+                                copy_bidirectional(&mut near, &mut far).await
+                            });
+                        }
+                    }
+                    changed = state.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                        lines.shutdown().await;
+                    }
+                }
+            }
+        });
+        Self { address, plugged }
+    }
+
+    pub(super) fn cut(&self) {
+        self.plugged.send_replace(false);
+    }
+
+    pub(super) fn mend(&self) {
+        self.plugged.send_replace(true);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod crash;
 mod failing;
+mod pages;
 mod rollout;
 
 use std::collections::BTreeMap;

@@ -5,63 +5,13 @@ use std::net::SocketAddr;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{Event, EventLoop};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 use super::*;
 use crate::mqtt::broker::{BrokerSettings, EmbeddedBroker};
-use crate::mqtt::testing::{Desk, Rubber, within};
+use crate::mqtt::testing::{Desk, Rubber, Wire, within};
 use crate::store::MemoryStore;
 
 const DATA: &str = "iot/devices/pump-1/data";
-
-/// A wire between link and broker.
-struct Wire {
-    address: SocketAddr,
-    plugged: watch::Sender<bool>,
-}
-
-impl Wire {
-    async fn to(broker: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let plugged = watch::Sender::new(true);
-        let mut state = plugged.subscribe();
-        tokio::spawn(async move {
-            let mut lines = JoinSet::new();
-            loop {
-                tokio::select! {
-                    accepted = listener.accept() => {
-                        let (mut near, _) = accepted.unwrap();
-                        let plugged = *state.borrow();
-                        if plugged {
-                            lines.spawn(async move {
-                                let mut far = TcpStream::connect(broker).await.unwrap();
-                                copy_bidirectional(&mut near, &mut far).await
-                            });
-                        }
-                    }
-                    changed = state.changed() => {
-                        if changed.is_err() {
-                            return;
-                        }
-                        lines.shutdown().await;
-                    }
-                }
-            }
-        });
-        Self { address, plugged }
-    }
-
-    fn cut(&self) {
-        self.plugged.send_replace(false);
-    }
-
-    fn mend(&self) {
-        self.plugged.send_replace(true);
-    }
-}
 
 struct Scene {
     broker: Arc<EmbeddedBroker>,
@@ -162,6 +112,7 @@ async fn what_was_not_acknowledged_comes_again() {
     came.retain(|payload| payload != "a");
     assert_eq!(came, ["b", "c"], "what was not acknowledged comes again, and before what came later");
     connected(&scene.link, true).await;
+    assert_eq!(scene.desk.opened.load(Ordering::Relaxed), 2, "nobody could be heard between");
     scene.device_says("d").await;
     assert_eq!(scene.desk.next().await.payload(), "d", "the acknowledgements met their messages");
 }

@@ -9,10 +9,12 @@ mod expiring;
 mod fleet;
 mod life;
 mod lists;
-mod made;
+pub mod made;
 mod migrated;
 mod nobody;
 mod past;
+#[cfg(target_os = "linux")]
+mod power;
 mod random;
 mod retained;
 mod said;

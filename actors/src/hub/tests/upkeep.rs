@@ -1,0 +1,107 @@
+//! What the running hub does by itself: it makes order, lets go of what is old, forgets what was delivered, and calls
+//! nobody silent for a time in which nobody could be heard.
+
+use super::waiting::{NEW_YEAR, Scene};
+use super::*;
+use crate::domain::rules::RunEntry;
+use crate::domain::{DeviceNumber, Status};
+use crate::messages::archive::{FindRun, RawHistory};
+use crate::mqtt::Intake;
+use crate::store::contract::made::{run, run_id};
+use crate::store::contract::support::{World, history};
+use crate::testkit::ManualClock;
+
+const HOUR: i64 = 3_600_000;
+
+/// Waits until it `holds`.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let held = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), held).await.unwrap_or_else(|_| panic!("still not: {what}"));
+}
+
+#[actix::test]
+async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
+    let (folder, hours) = (TempDir::new().unwrap(), Duration::from_hours);
+    let path = folder.path().join("twinhub.db");
+    let options = SqlOptions {
+        keep_journal: hours(24),
+        keep_readings: Some(hours(48)),
+        keep_runs: hours(72),
+        ..SqlOptions::default()
+    };
+    let store = SqlStore::open(&format!("sqlite:{}", path.display()), options).await.unwrap();
+    let clock = ManualClock::at(Timestamp::from_millis(NEW_YEAR));
+    let mut world = World::new();
+    world.now = clock.now();
+    let ran = RunEntry { at: clock.now(), ended_at: None, last_at: clock.now(), ..run(1, "cool", None) };
+    world.automation.runs = vec![ran];
+    store.commit(&world.batch()).await.unwrap();
+    let settings = Settings { maintain_every: Duration::from_millis(1), ..Settings::default() };
+    let scene = Scene::with(FailingStore::around(store), clock, settings).await;
+    scene.say("a", "data", r#"{"t": 1}"#).await;
+
+    let chunks = || {
+        let sql = rusqlite::Connection::open(&path).unwrap();
+        sql.query_row("SELECT count(*) FROM chunks", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    until("order is made", async || chunks() == 1).await;
+    let archive = &scene.hub.archive;
+    let is_pruned = async || {
+        let past = Replay { after: 0, up_to: 1, limit: 1 };
+        archive.send(past).await.unwrap().unwrap().pruned
+    };
+    let readings = async || {
+        let of_first = history(DeviceNumber(1));
+        archive.send(RawHistory(of_first)).await.unwrap().unwrap().len()
+    };
+    let has_run = async || archive.send(FindRun(run_id(1))).await.unwrap().unwrap().is_some();
+    assert!(!is_pruned().await && readings().await == 1 && has_run().await);
+    scene.clock.advance(25 * HOUR);
+    until("the journal is pruned", is_pruned).await;
+    assert!(readings().await == 1 && has_run().await);
+    scene.clock.advance(24 * HOUR);
+    until("the readings are gone", async || readings().await == 0).await;
+    assert!(has_run().await);
+    scene.clock.advance(24 * HOUR);
+    until("the run is gone", async || !has_run().await).await;
+}
+
+/// Or it would go out once more after the next start.
+#[actix::test]
+async fn what_was_delivered_is_forgotten_soon_though_nothing_else_is_committed() {
+    let house = House::new().await;
+    house.taken("a", r#"{"t": 1}"#).await;
+    house.change("a", r#"{"desired": {"power": "on"}}"#, None).await.unwrap();
+    let caught_up = async || {
+        let (reply, done) = oneshot::channel();
+        post(&house.hub.automation, Flush { reply }).unwrap();
+        done.await.unwrap();
+        let progress = house.store.automation().await.unwrap().progress;
+        progress.is_some_and(|progress| progress.seq == get(&house.hub.counters.seq))
+    };
+    until("automation has nothing more to keep", caught_up).await;
+    let before = house.store.commits_tried();
+    assert!(!house.store.outgoing().await.unwrap().is_empty());
+    house.hub.connect(Arc::new(Scripted::default()));
+    until("it is forgotten", async || house.store.outgoing().await.unwrap().is_empty()).await;
+    assert_eq!(house.store.commits_tried(), before + 1, "one for all that was delivered meanwhile");
+}
+
+#[actix::test]
+async fn nobody_is_called_silent_for_an_outage_of_the_broker() {
+    let is_presence = |recorded: &Recorded| matches!(recorded.event.body, EventBody::Presence { .. });
+    let mut scene = Scene::new().await;
+    scene.say("a", "data", r#"{"t": 1}"#).await;
+    scene.set("a", r#"{"settings": {"heartbeat": "90s"}}"#).await;
+    scene.settled("a").await; // its twin has told the timers by then
+    scene.clock.advance(80_000);
+    Intake::connected(&scene.hub.door);
+    scene.clock.advance(89_000);
+    assert_eq!(scene.settled("a").await.status, Status::Online, "it can be heard since 89 s");
+    scene.pass(2_000, is_presence).await;
+    assert_eq!(scene.settled("a").await.status, Status::Offline);
+}
