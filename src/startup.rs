@@ -336,7 +336,7 @@ fn reach(config: &Config, listeners: &[SocketAddr]) -> Reach {
     let called = config.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
     let called = called.and_then(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
     Reach {
-        allow: config.webhook_allow.clone(),
+        allow: config.webhook_allow.iter().map(|place| place.allowed.clone()).collect(),
         listeners: listeners.to_vec(),
         called,
         private_redirects: config.webhook_private_redirects,
