@@ -386,4 +386,20 @@ mod tests {
         check("[::]:1883", "[::1]:1883", "[::]:1884");
         check("192.168.1.5:65535", "192.168.1.5:65535", "192.168.1.5:1884");
     }
+
+    #[actix_web::test]
+    async fn it_is_not_ready_any_more_while_it_shuts_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let any = "127.0.0.1:0".parse().ok();
+        let data_dir = Some(dir.path().join("data"));
+        let options = config::Options { listen: any, mqtt_listen: any, data_dir, ..Default::default() };
+        let running = Application::start(Config::resolve(options).unwrap()).await.unwrap();
+        let url = |path: &str| format!("http://{}{path}", running.http);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let status = async |path: &str| client.get(url(path)).send().await.unwrap().status().as_u16();
+        assert_eq!((status("/ready").await, status("/health").await), (200, 200));
+        running.web.close_sessions(); // as the shutdown does first, while requests are still answered
+        assert_eq!((status("/ready").await, status("/health").await), (503, 200));
+        running.shut_down().await.unwrap();
+    }
 }
