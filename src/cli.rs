@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::api;
-use crate::config::{Config, Options};
+use crate::config::{self, Config, Options};
 use crate::exchange::columns;
 use crate::files_command::{self, FilesArgs, help};
 use crate::jobs_command::{self, JobsArgs};
@@ -58,6 +58,12 @@ enum Command {
     Jobs(JobsArgs),
     /// See or bring up to date the tables of the database
     Migrate(MigrateArgs),
+    /// Print what every option is set to, and where that was said
+    ///
+    /// It takes the options of `serve`, reads the environment and the file as that does, and prints TOML: as a
+    /// configuration file it means the same. Behind each value stands whether a flag, the environment, the file or
+    /// nobody said it. Passwords in URLs are shown as ***.
+    Config(Box<Options>),
     /// Print the description of the HTTP API (OpenAPI 3, JSON)
     Openapi,
 }
@@ -85,10 +91,12 @@ const FAILED: u8 = 1;
 /// Does what the command line says.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return explain(&error),
-    };
+    let parsed = Cli::command().try_get_matches();
+    let (matches, cli) =
+        match parsed.and_then(|matches| Ok((matches.clone(), Cli::from_arg_matches(&matches)?))) {
+            Ok(parsed) => parsed,
+            Err(error) => return explain(&error),
+        };
     let command = cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.options)));
     let done = match command {
         Command::Serve(options) => serve(*options),
@@ -114,6 +122,7 @@ pub fn run() -> ExitCode {
             Err(failed) => Err(failed),
         },
         Command::Migrate(args) => run_migrate(args),
+        Command::Config(options) => print_config(*options, &matches),
         Command::Openapi => {
             print(&api::openapi().to_pretty_json().unwrap_or_default()).map_err(|error| (FAILED, error))
         }
@@ -159,6 +168,13 @@ fn run_migrate(args: MigrateArgs) -> Result<(), (u8, anyhow::Error)> {
         (code, error)
     })?;
     print(&told).map_err(|error| (FAILED, error))
+}
+
+fn print_config(options: Options, matches: &ArgMatches) -> Result<(), (u8, anyhow::Error)> {
+    let given = matches.subcommand_matches("config").unwrap_or(matches);
+    let named = options.config.clone();
+    let report = Config::resolve(options).and_then(|config| config::report(&config, given, named.as_deref()));
+    print(&report.map_err(|error| (MISUSED, error.into()))?).map_err(|error| (FAILED, error))
 }
 
 fn configure(options: Options) -> Result<Config, (u8, anyhow::Error)> {
@@ -212,8 +228,6 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

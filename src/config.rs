@@ -7,6 +7,7 @@ mod database;
 mod difference;
 mod file;
 mod log_filter;
+mod shown;
 mod values;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -19,12 +20,14 @@ use serde::Deserialize;
 use twinhub_actors::domain::reading::Window;
 use twinhub_actors::mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_actors::mqtt::dialects::LARGEST_PAYLOAD;
-use twinhub_actors::webhooks::reach::Allowed;
 
 pub use database::Database;
 pub use file::table as file_table;
 pub use log_filter::LogFilter;
-pub use values::{HostName, Limit, LogFormat, Mqtt, PublicUrl, Size, Span, UnknownDevices, WebOrigin};
+pub use shown::report;
+pub use values::{
+    HostName, Limit, LogFormat, Mqtt, PublicUrl, Size, Span, UnknownDevices, WebOrigin, WebhookPlace,
+};
 
 /// What can be set. Nothing means: not set here.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -127,7 +130,7 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_BODY_LIMIT", value_name = "SIZE")]
     pub body_limit: Option<Size>,
 
-    /// The file with the hub's own key, which seals secrets; hubs of one cluster share it [default: in the data folder]
+    /// The file with the hub's own key, which seals secrets; hubs of one cluster share it [default: secret.key in the data folder]
     #[arg(long, env = "TWINHUB_KEY_FILE", value_name = "FILE")]
     pub key_file: Option<PathBuf>,
 
@@ -138,6 +141,7 @@ pub struct Options {
     /// Where devices find this server, for firmware that it serves [default: http:// and where it listens]
     #[arg(long, env = "TWINHUB_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
+
     /// The largest file that is imported at once [default: 256MiB]
     #[arg(long, env = "TWINHUB_IMPORT_LIMIT", value_name = "SIZE")]
     pub import_limit: Option<Size>,
@@ -168,17 +172,17 @@ pub struct Options {
 
     /// A host, address or network where webhooks may go although it is this machine or link-local; several times
     #[arg(long, env = "TWINHUB_WEBHOOK_ALLOW", value_name = "PLACE", value_delimiter = ',')]
-    pub webhook_allow: Option<Vec<Allowed>>,
+    pub webhook_allow: Option<Vec<WebhookPlace>>,
 
-    /// Let webhooks be redirected to private networks, and from https to http
+    /// Let webhooks be redirected to private networks, and from https to http [default: false]
     #[arg(long, env = "TWINHUB_WEBHOOK_PRIVATE_REDIRECTS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub webhook_private_redirects: Option<bool>,
 
-    /// Let anyone in who can reach the address
+    /// Let anyone in who can reach the address; nobody is asked for a password yet, so it changes nothing [default: false]
     #[arg(long, env = "TWINHUB_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub open: Option<bool>,
 
-    /// Allow addresses that other machines can reach, although anyone there is let in
+    /// Allow addresses that other machines can reach, although anyone there is let in [default: false]
     #[arg(long, env = "TWINHUB_OPEN_TO_NETWORK", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub open_to_network: Option<bool>,
 }
@@ -229,8 +233,11 @@ pub struct Config {
     /// The longest there is: whatever their age.
     pub keep_runs: Duration,
     pub rule_secrets: Vec<String>,
-    pub webhook_allow: Vec<Allowed>,
+    pub webhook_allow: Vec<WebhookPlace>,
     pub webhook_private_redirects: bool,
+    /// Nobody is asked who he is yet, so it changes nothing.
+    pub open: bool,
+    pub open_to_network: bool,
 }
 
 /// Why a configuration does not hold.
@@ -265,6 +272,13 @@ const FIRST_SILENCE: Duration = Duration::from_secs(600);
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 const KEEP_RUNS: Duration = Duration::from_secs(30 * 86_400);
 
+impl Options {
+    /// The variable that other programs call a database by.
+    fn database_url() -> Option<String> {
+        std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty())
+    }
+}
+
 impl Config {
     /// Puts together what was given on the command line and in the environment (`options`), what stands
     /// in the file, and what holds otherwise.
@@ -273,8 +287,7 @@ impl Config {
     /// The file cannot be read or understood, or an address is open to the network and must not be.
     pub fn resolve(options: Options) -> Result<Self, ConfigError> {
         let file = file::read(options.config.as_deref())?;
-        let environment = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty());
-        Self::combine(options, environment, file)
+        Self::combine(options, Options::database_url(), file)
     }
 
     fn combine(given: Options, database_url: Option<String>, file: Options) -> Result<Self, ConfigError> {
@@ -348,22 +361,23 @@ impl Config {
                 .webhook_private_redirects
                 .or(file.webhook_private_redirects)
                 .unwrap_or_default(),
+            open: given.open.or(file.open).unwrap_or_default(),
+            open_to_network: given.open_to_network.or(file.open_to_network).unwrap_or_default(),
             data_dir,
             database,
         };
-        let open_to_network = given.open_to_network.or(file.open_to_network).unwrap_or_default();
-        config.check_addresses(open_to_network)?;
+        config.check_addresses()?;
         Ok(config)
     }
 
     /// Nobody is asked who he is, so only this machine is served unless the user knows and says so.
-    fn check_addresses(&self, open_to_network: bool) -> Result<(), ConfigError> {
+    fn check_addresses(&self) -> Result<(), ConfigError> {
         let mut addresses = vec![("--listen", self.listen)];
         if matches!(self.mqtt, Mqtt::Embedded) {
             addresses.push(("--mqtt-listen", self.mqtt_listen));
         }
         for (option, address) in addresses {
-            if !address.ip().is_loopback() && !open_to_network {
+            if !address.ip().is_loopback() && !self.open_to_network {
                 return Err(ConfigError::OpenToNetwork { option, address });
             }
         }

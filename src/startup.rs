@@ -346,7 +346,7 @@ fn reach(config: &Config, listeners: &[SocketAddr]) -> Reach {
     let called = config.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
     let called = called.and_then(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
     Reach {
-        allow: config.webhook_allow.clone(),
+        allow: config.webhook_allow.iter().map(|place| place.allowed.clone()).collect(),
         listeners: listeners.to_vec(),
         called,
         private_redirects: config.webhook_private_redirects,
@@ -400,5 +400,21 @@ mod tests {
         let told = listen(address).unwrap_err().to_string();
         let other = format!("--listen 127.0.0.1:{}", address.port() + 1);
         assert!(told.contains("another program listens there") && told.ends_with(&other), "{told}");
+    }
+
+    #[actix_web::test]
+    async fn it_is_not_ready_any_more_while_it_shuts_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let any = "127.0.0.1:0".parse().ok();
+        let data_dir = Some(dir.path().join("data"));
+        let options = config::Options { listen: any, mqtt_listen: any, data_dir, ..Default::default() };
+        let running = Application::start(Config::resolve(options).unwrap()).await.unwrap();
+        let url = |path: &str| format!("http://{}{path}", running.http);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let status = async |path: &str| client.get(url(path)).send().await.unwrap().status().as_u16();
+        assert_eq!((status("/ready").await, status("/health").await), (200, 200));
+        running.web.close_sessions(); // as the shutdown does first, while requests are still answered
+        assert_eq!((status("/ready").await, status("/health").await), (503, 200));
+        running.shut_down().await.unwrap();
     }
 }

@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{self, ContentType};
 use actix_web::web::ServiceConfig;
 use utoipa::OpenApi;
+use utoipa::openapi::{PathItem, RefOr};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
@@ -28,7 +29,6 @@ use super::{
         (name = "groups", description = "What devices stand in: a tree, with counts"),
         (name = "data", description = "What devices measure"),
         (name = "alarms", description = "What is wrong, and who has seen it"),
-        (name = "automation", description = "What rules did, and why"),
         (name = "events", description = "What happened, and why"),
         (name = "diagnostics", description = "Why a device is not heard"),
         (name = "operations", description = "How the hub is"),
@@ -60,7 +60,49 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     whole.merge(super::groups::Description::openapi());
     whole.merge(super::jobs::Description::openapi());
     whole.merge(super::templates::Description::openapi());
+    describe_responses(&mut whole);
     whole
+}
+
+/// Says of each response what its status means, where its route says nothing more.
+fn describe_responses(whole: &mut utoipa::openapi::OpenApi) {
+    for path in whole.paths.paths.values_mut() {
+        let PathItem { get, put, post, delete, options, head, patch, trace, .. } = path;
+        for operation in [get, put, post, delete, options, head, patch, trace].into_iter().flatten() {
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    response.description = meaning(status).into();
+                }
+            }
+        }
+    }
+}
+
+/// What a status means, in this API.
+fn meaning(status: &str) -> &'static str {
+    match status {
+        "200" => "What was asked for",
+        "201" => "It was made",
+        "202" => "It is stored, and will be done",
+        "204" => "It was done, and there is nothing to say",
+        "206" => "The part that was asked for",
+        "304" => "It is as it was",
+        "400" => "The request cannot be read",
+        "404" => "There is no such thing",
+        "409" => "It does not go with what is there",
+        "410" => "It is no longer there",
+        "412" => "It is not the version that was named",
+        "413" => "The body is too large",
+        "415" => "The body is of a kind that is not read",
+        "416" => "There is no such part",
+        "422" => "It was read, and makes no sense",
+        "429" => "Too many at once: come again later",
+        "503" => "It cannot be stored, or done, just now: come again later",
+        "504" => "It did not come to an end in time",
+        _ => "It was not done, and the problem document says why",
+    }
 }
 
 pub(super) fn configure(config: &mut ServiceConfig) {
@@ -228,6 +270,22 @@ mod tests {
         assert_eq!(described("NewGroup"), read(&GroupWish::FIELDS));
         assert_eq!(described("GroupChange"), read(&groups::CHANGE));
         assert_eq!(described("NewRollout"), read(&super::super::firmware::ROLLOUT_FIELDS));
+    }
+
+    #[test]
+    fn each_response_says_what_it_means_and_no_tag_is_there_twice() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        let operations = document["paths"].as_object().unwrap().values();
+        let operations = operations.flat_map(|path| path.as_object().unwrap().values());
+        for operation in operations.filter(|operation| operation["responses"].is_object()) {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let description = response["description"].as_str().unwrap_or_default();
+                assert!(!description.is_empty(), "{} {status}", operation["operationId"]);
+            }
+        }
+        let tags: Vec<_> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
+        let once: BTreeSet<_> = tags.iter().map(|tag| tag.as_str()).collect();
+        assert_eq!(once.len(), tags.len(), "{tags:?}");
     }
 
     #[test]

@@ -15,8 +15,8 @@ impl Config {
     pub fn differs_in(&self, other: &Self) -> Vec<String> {
         macro_rules! differing {
             ($($field:ident),* $(,)?) => {{
-                // Each field is named, so that none is forgotten.
-                let Self { window: _, database: _, $($field),* } = self;
+                // Each field is named, so that none is forgotten. What opens the hub says who may start it, no more.
+                let Self { window: _, database: _, open: _, open_to_network: _, $($field),* } = self;
                 [$((key(stringify!($field)), *$field != other.$field)),*]
             }};
         }
@@ -73,9 +73,8 @@ impl Options {
     /// The keys of `file` that do not count, because a flag or the environment says something else; in order.
     #[must_use]
     pub fn override_in(&self, file: &Table) -> Vec<String> {
-        let database_url = std::env::var("DATABASE_URL").is_ok_and(|url| !url.is_empty());
         let mut keys = self.given();
-        if database_url {
+        if Self::database_url().is_some() {
             keys.push("database".into());
         }
         keys.retain(|key| file.contains_key(key));

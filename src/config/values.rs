@@ -1,5 +1,6 @@
 //! The values of options: each is read from one text, wherever that stands.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 use twinhub_actors::domain::reading::Window;
 use twinhub_actors::mqtt::link::BrokerAddress;
+use twinhub_actors::webhooks::reach::Allowed;
 
 /// A length of time: `500ms`, `15m`, `7d`, `1h 30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -45,6 +47,14 @@ pub struct HostName {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct WebOrigin(pub String);
+
+/// Where webhooks may go: what it means, and how it was said.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct WebhookPlace {
+    pub allowed: Allowed,
+    said: String,
+}
 
 /// Which broker the devices speak to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -197,6 +207,26 @@ impl FromStr for HostName {
     }
 }
 
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.under { "*." } else { "" }, self.name)
+    }
+}
+
+impl FromStr for WebhookPlace {
+    type Err = <Allowed as FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self { allowed: text.parse()?, said: text.to_owned() })
+    }
+}
+
+impl fmt::Display for WebhookPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.said)
+    }
+}
+
 impl FromStr for WebOrigin {
     type Err = String;
 
@@ -241,7 +271,7 @@ macro_rules! from_string {
     )*};
 }
 
-from_string!(Span, Limit, Size, PublicUrl, HostName, WebOrigin, Mqtt);
+from_string!(Span, Limit, Size, PublicUrl, HostName, WebOrigin, WebhookPlace, Mqtt);
 
 #[cfg(test)]
 mod tests {

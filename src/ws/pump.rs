@@ -242,3 +242,62 @@ impl Default for Heard {
         Self(Rc::new(Cell::new(Instant::now())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use twinhub_actors::Settings;
+    use twinhub_actors::domain::Timestamp;
+    use twinhub_actors::store::MemoryStore;
+    use twinhub_actors::testkit::ManualClock;
+
+    use super::*;
+
+    /// More than all that a session sends here, which nobody reads.
+    const ROOM: usize = 100;
+
+    async fn pump() -> (Pump, mpsc::Receiver<Out>) {
+        let clock = ManualClock::at(Timestamp::from_millis(0));
+        let hub = Hub::start(Arc::new(MemoryStore::default()), clock, Settings::default()).await.unwrap();
+        let subscriptions = Subscriptions::open(&hub).await.unwrap();
+        let (outlet, frames) = Outlet::new(ROOM, None);
+        let changes = FuturesOrdered::new();
+        (Pump { hub, outlet, subscriptions, prefix: Default::default(), changes }, frames)
+    }
+
+    #[actix_web::test]
+    async fn who_is_silent_is_pinged_and_then_cut_off() {
+        let (pump, mut frames) = pump().await;
+        let (_said, saying) = mpsc::channel(1);
+        let (_closing, closing) = watch::channel(false);
+        tokio::time::pause();
+        let (began, heard) = (Instant::now(), Heard::default());
+        let ended = tokio::time::timeout(10 * SILENT_FOR, pump.run(saying, &heard, closing)).await;
+        assert_eq!(ended.expect("it ends"), Err(Gone));
+        let after = began.elapsed();
+        assert!(after > SILENT_FOR && after <= SILENT_FOR + PING_EVERY, "{after:?}");
+        let mut pings = 0;
+        while let Some(frame) = frames.recv().await {
+            pings += usize::from(matches!(frame, Out::Ping));
+        }
+        assert!(matches!(pings, 4 | 5), "at once, and every quarter of a minute: {pings}");
+    }
+
+    #[actix_web::test]
+    async fn who_answers_now_and_then_stays() {
+        let (pump, _frames) = pump().await;
+        let (_said, saying) = mpsc::channel(1);
+        let (_closing, closing) = watch::channel(false);
+        tokio::time::pause();
+        let heard = Heard::default();
+        let answers = async {
+            for _ in 0..20 {
+                tokio::time::sleep(SILENT_FOR / 2).await;
+                heard.now();
+            }
+        };
+        tokio::select! {
+            ended = pump.run(saying, &heard, closing) => panic!("it was cut off: {ended:?}"),
+            () = answers => {}
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! Ten thousand payloads of garbage: the hub lives, counts and keeps them, and serves the next good one.
 
 use serde_json::Value;
+use twinhub_actors::domain::Timestamp;
+use twinhub_actors::mqtt::rejections::Rejections;
 
 use crate::support::hub::House;
 use crate::support::mqtt::Said;
@@ -73,17 +75,52 @@ fn garbage(dice: &mut Dice, n: u64) -> (String, Vec<u8>) {
     }
 }
 
+/// More than the payload limit, and less than may be retained.
+const TOO_LARGE: usize = 8_000_000;
+/// More than may be retained, too.
+const FAR_TOO_LARGE: usize = 9_000_000;
+
 #[tokio::test]
 async fn a_message_that_is_too_large_costs_its_sender_only() {
     let hub = House::new().start().await;
     let mut greedy = Device::connect(hub.mqtt.unwrap(), "greedy").await.unwrap();
     let mut modest = Device::connect(hub.mqtt.unwrap(), "modest").await.unwrap();
-    let sent = greedy.publish(1, "iot/devices/greedy/data", &vec![b' '; 8_000_000]).await;
-    // Cut off while it writes, or rejected: either way the hub has not read eight megabytes into a twin.
-    if sent.is_ok() {
-        let said = within("an answer", greedy.next()).await;
-        assert!(said.is_err() || said.is_ok_and(|said| said == Said::Acknowledged(1)));
-    }
+    greedy.publish(1, "iot/devices/greedy/data", &vec![b' '; TOO_LARGE]).await.unwrap();
+    let said = within("an answer", greedy.next()).await.unwrap();
+    assert_eq!(said, Said::Acknowledged(1), "or it came again for ever");
+    let rejected = hub.json("/api/diagnostics/rejected").await;
+    assert_eq!(
+        (&rejected[0]["reason"], &rejected[0]["bytes"], &rejected[0]["topic"]),
+        (&"too_large".into(), &TOO_LARGE.into(), &"iot/devices/greedy/data".into())
+    );
+
+    // What is larger still is not even read to its end: it is not acknowledged, and ends the connection.
+    let sent = greedy.publish(2, "iot/devices/greedy/data", &vec![b' '; FAR_TOO_LARGE]).await;
+    let ends = async {
+        sent?;
+        loop {
+            assert_ne!(greedy.next().await?, Said::Acknowledged(2));
+        }
+    };
+    let ended: std::io::Result<()> = within("the connection ends", ends).await;
+    assert!(ended.is_err());
+    let again = Device::connect(hub.mqtt.unwrap(), "greedy").await;
+    again.unwrap().say("iot/devices/greedy/data", r#"{"temperature": 20.5}"#).await;
+
     modest.say("iot/devices/modest/data", r#"{"temperature": 21.5}"#).await;
     assert_eq!(hub.json("/api/devices/modest/twin").await["reported"]["temperature"], 21.5);
+    assert_eq!(hub.metric("twinhub_inputs_committed_total").await, 2, "nothing of the large ones was stored");
+}
+
+#[test]
+fn a_thousand_rejected_messages_are_kept_and_all_are_counted() {
+    let rejections = Rejections::default();
+    for n in 0..3_000_u32 {
+        let detail = format!("number {n}");
+        rejections.add(Timestamp::default(), "iot/devices/fuzzed/data", b"[", "not_json", detail);
+    }
+    let kept = rejections.last(usize::MAX);
+    assert_eq!(kept.len(), 1_000);
+    assert_eq!((&*kept[0].detail, &*kept[999].detail), ("number 2999", "number 2000"), "the newest first");
+    assert_eq!(rejections.by_reason()["not_json"], 3_000);
 }

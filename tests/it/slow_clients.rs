@@ -41,6 +41,7 @@ async fn among_fast_ones() {
         let frame =
             within("the slow one's next frame", from.next()).await.expect("it is not cut off: it reads");
         if frame["type"] == "lagged" {
+            assert!(frame["missed"].as_u64().unwrap() > 0, "{frame}");
             let resume = frame["resume"].as_u64().unwrap();
             resumed = Some(Subscriber::of_readings(hub.http, Some(resume)).await);
         } else {
@@ -48,7 +49,8 @@ async fn among_fast_ones() {
             seen += 1;
         }
     }
-    println!("the slow one lagged {} times", hub.metric("twinhub_subscribers_lagged_total").await);
+    assert!(resumed.is_some(), "it was so slow that it lagged");
+    assert!(hub.metric("twinhub_subscribers_lagged_total").await > 0, "and that was counted");
 
     // The dead one is let go; only the slow one's two sessions stay.
     eventually("the dead one is let go", async || {

@@ -1,0 +1,304 @@
+//! What holds and where it was said, for people: `twinhub config`. What it prints is a configuration file.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args as _, Command, ValueEnum};
+use toml::{Table, Value};
+use twinhub_actors::mqtt::link::BrokerAddress;
+use url::Url;
+
+use super::{Config, ConfigError, Database, Limit, Mqtt, Options, file};
+
+/// What stands in the place of a password.
+const HIDDEN: &str = "***";
+const UNITS_OF_TIME: [(&str, u128); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const UNITS_OF_SIZE: [(&str, u64); 6] = [
+    ("GiB", 1 << 30),
+    ("GB", 1_000_000_000),
+    ("MiB", 1 << 20),
+    ("MB", 1_000_000),
+    ("KiB", 1 << 10),
+    ("kB", 1_000),
+];
+
+/// What an option is set to, without passwords.
+struct Shown {
+    key: &'static str,
+    /// None: it is found out at the start.
+    value: Option<Value>,
+    /// A password was left out of it.
+    hides: bool,
+}
+
+/// All options but `config`, a line each: what holds by `config`, and where in `given` or in the file `named` (or the
+/// usual one) it was said.
+///
+/// # Errors
+/// The file cannot be read or understood.
+pub fn report(config: &Config, given: &ArgMatches, named: Option<&Path>) -> Result<String, ConfigError> {
+    let read = file::table(named)?;
+    let path = named.unwrap_or(Path::new(file::DEFAULT));
+    let mut text = match path.exists() {
+        true => format!("# the file: {}\n", std::path::absolute(path).unwrap_or(path.into()).display()),
+        false => "# there is no configuration file\n".to_owned(),
+    };
+    let usual = usual();
+    for Shown { key, value, hides } in config.shown() {
+        let place = said(key, given, &read);
+        let hidden = if hides { ", without its password" } else { "" };
+        let _ = match value {
+            Some(value) => writeln!(text, "{key} = {value}  # {place}{hidden}"),
+            None => writeln!(text, "# {key}: {}  # {place}", usual.get(key).map_or("none", |usual| usual)),
+        };
+    }
+    Ok(text.trim_end().to_owned())
+}
+
+/// What holds by default, as the help says it.
+fn usual() -> HashMap<String, String> {
+    let command = Options::augment_args(Command::new("twinhub"));
+    let told = |argument: &clap::Arg| {
+        let help = argument.get_help()?.to_string();
+        let usual = help.split_once("[default: ")?.1.strip_suffix(']')?.to_owned();
+        Some((argument.get_long()?.to_owned(), usual))
+    };
+    command.get_arguments().filter_map(told).collect()
+}
+
+/// Where the value of an option comes from.
+fn said(key: &str, given: &ArgMatches, file: &Table) -> String {
+    let variable = format!("TWINHUB_{}", key.replace('-', "_").to_uppercase());
+    match given.value_source(&key.replace('-', "_")) {
+        Some(ValueSource::CommandLine) => "flag".into(),
+        Some(ValueSource::EnvVariable) => format!("environment: {variable}"),
+        _ if key == "database" && Options::database_url().is_some() => "environment: DATABASE_URL".into(),
+        _ if file.contains_key(key) => "file".into(),
+        _ => "default".into(),
+    }
+}
+
+fn text(value: impl ToString) -> Value {
+    Value::String(value.to_string())
+}
+
+fn path(value: &Path) -> Value {
+    text(value.display())
+}
+
+fn word(value: impl ValueEnum) -> Value {
+    text(value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()))
+}
+
+fn count(value: usize) -> Value {
+    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+fn list<T>(values: &[T], show: impl Fn(&T) -> String) -> Value {
+    Value::Array(values.iter().map(|value| Value::String(show(value))).collect())
+}
+
+/// In the largest unit that divides it.
+fn span(time: Duration) -> Value {
+    let (millis, rest) = (time.as_millis(), time.subsec_nanos() % 1_000_000);
+    if rest > 0 {
+        return text(format!("{}ns", time.as_nanos()));
+    }
+    let fits = UNITS_OF_TIME.iter().find(|(_, unit)| millis > 0 && millis.is_multiple_of(*unit));
+    text(fits.map_or("0s".to_owned(), |(name, unit)| format!("{}{name}", millis / unit)))
+}
+
+fn limit(time: Option<Duration>) -> Value {
+    time.map_or_else(|| text("never"), span)
+}
+
+/// A number of milliseconds of which the greatest is `never`.
+fn window(millis: i64) -> Value {
+    limit(u64::try_from(millis).ok().filter(|_| millis != i64::MAX).map(Duration::from_millis))
+}
+
+/// In the unit of which it is the fewest.
+fn size(bytes: u64) -> Value {
+    let fits = UNITS_OF_SIZE.iter().filter(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
+    let fewest = fits.min_by_key(|(_, unit)| bytes / unit);
+    text(fewest.map_or(format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit)))
+}
+
+/// A URL without its password, and whether it has one.
+fn without_password(url: &str) -> (String, bool) {
+    let Ok(mut parsed) = Url::parse(url) else { return (url.to_owned(), false) };
+    if parsed.password().is_none() || parsed.set_password(Some(HIDDEN)).is_err() {
+        return (url.to_owned(), false);
+    }
+    (parsed.to_string(), true)
+}
+
+/// A broker's address without its password, and whether it has one.
+fn broker(mqtt: &Mqtt) -> (String, bool) {
+    let Mqtt::Broker(address) = mqtt else { return ("embedded".into(), false) };
+    let BrokerAddress { credentials: Some((user, password)), .. } = address else {
+        return (address.to_string(), false);
+    };
+    let Ok(mut url) = Url::parse(&address.to_string()) else { return (address.to_string(), true) };
+    let hides = !password.is_empty();
+    let is_set = url.set_username(user).and_then(|()| url.set_password(hides.then_some(HIDDEN)));
+    (if is_set.is_ok() { url.to_string() } else { address.to_string() }, hides)
+}
+
+impl Config {
+    /// Every option but `config`, in the order of the help.
+    fn shown(&self) -> Vec<Shown> {
+        // Each field is named, so that none is forgotten.
+        let Self {
+            listen,
+            data_dir,
+            database,
+            mqtt,
+            mqtt_listen,
+            mqtt_connections,
+            mqtt_payload_limit,
+            mqtt_retained_limit,
+            mqtt_retained_total,
+            mqtt_sessions,
+            mqtt_session_messages,
+            mqtt_session_limit,
+            mqtt_sessions_total,
+            unknown_devices,
+            window: clocks,
+            rules,
+            cors,
+            hosts,
+            http_connections,
+            log,
+            log_format,
+            body_limit,
+            key_file,
+            firmware_limit,
+            public_url,
+            import_limit,
+            idle_after,
+            first_silence,
+            retention,
+            keep_readings,
+            keep_runs,
+            rule_secrets,
+            webhook_allow,
+            webhook_private_redirects,
+            open,
+            open_to_network,
+        } = self;
+        let bytes = |value: &usize| Some(size(*value as u64));
+        let url = |url: &str| {
+            let (url, hides) = without_password(url);
+            (Some(text(url)), hides)
+        };
+        let (database, database_hides) = match database {
+            Database::File(_) => (None, false),
+            Database::Url(database) => url(database),
+        };
+        let (public_url, public_url_hides) = public_url.as_deref().map_or((None, false), url);
+        let (mqtt, mqtt_hides) = broker(mqtt);
+        let all = [
+            ("listen", Some(text(listen))),
+            ("data-dir", Some(path(data_dir))),
+            ("database", database),
+            ("mqtt", Some(text(mqtt))),
+            ("mqtt-listen", Some(text(mqtt_listen))),
+            ("mqtt-connections", Some(count(*mqtt_connections))),
+            ("mqtt-payload-limit", bytes(mqtt_payload_limit)),
+            ("mqtt-retained-limit", bytes(mqtt_retained_limit)),
+            ("mqtt-retained-total", bytes(mqtt_retained_total)),
+            ("mqtt-sessions", Some(count(*mqtt_sessions))),
+            ("mqtt-session-messages", Some(count(*mqtt_session_messages))),
+            ("mqtt-session-limit", bytes(mqtt_session_limit)),
+            ("mqtt-sessions-total", bytes(mqtt_sessions_total)),
+            ("unknown-devices", Some(word(*unknown_devices))),
+            ("device-clock-ahead", Some(window(clocks.ahead_ms))),
+            ("device-clock-behind", Some(window(clocks.behind_ms))),
+            ("rules", rules.as_deref().map(path)),
+            ("cors", Some(list(cors, |origin| origin.0.clone()))),
+            ("hosts", Some(list(hosts, ToString::to_string))),
+            ("http-connections", http_connections.map(count)),
+            ("log", Some(text(log))),
+            ("log-format", Some(word(*log_format))),
+            ("body-limit", bytes(body_limit)),
+            ("key-file", key_file.as_deref().map(path)),
+            ("firmware-limit", Some(size(*firmware_limit))),
+            ("public-url", public_url),
+            ("import-limit", bytes(import_limit)),
+            ("idle-after", idle_after.map(|after| limit(Limit::duration(after)))),
+            ("first-silence", Some(span(*first_silence))),
+            ("retention", Some(span(*retention))),
+            ("keep-readings", Some(limit(*keep_readings))),
+            ("keep-runs", Some(limit(Some(*keep_runs).filter(|time| *time != Duration::MAX)))),
+            ("rule-secrets", Some(list(rule_secrets, Clone::clone))),
+            ("webhook-allow", Some(list(webhook_allow, ToString::to_string))),
+            ("webhook-private-redirects", Some(Value::Boolean(*webhook_private_redirects))),
+            ("open", Some(Value::Boolean(*open))),
+            ("open-to-network", Some(Value::Boolean(*open_to_network))),
+        ];
+        let hiding = [("database", database_hides), ("mqtt", mqtt_hides), ("public-url", public_url_hides)];
+        let hides = |key| hiding.contains(&(key, true));
+        all.into_iter().map(|(key, value)| Shown { key, value, hides: hides(key) }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(file: &str) -> String {
+        let config = Config::combine(Options::default(), None, toml::from_str(file).unwrap()).unwrap();
+        let line = |Shown { key, value, .. }: Shown| Some(format!("{key} = {}\n", value?));
+        config.shown().into_iter().filter_map(line).collect()
+    }
+
+    #[test]
+    fn what_is_printed_is_a_file_that_means_the_same() {
+        for file in [
+            "",
+            "idle-after = '90s'\nretention = '36h'\nbody-limit = '1000001'\nkeep-runs = 'never'\nrules = 'r'",
+            "listen = '[::1]:80'\nwebhook-allow = ['10.0.0.0/8', 'h:9']\nhosts = ['*.b.example']\nopen = true",
+            "device-clock-behind = 'never'\nmqtt = 'mqtts://ann@h'\nfirst-silence = '1ms'\nlog = 'a=debug,info'",
+        ] {
+            let config =
+                |text| Config::combine(Options::default(), None, toml::from_str(text).unwrap()).unwrap();
+            let printed = printed(file);
+            assert!(
+                config(&printed).differs_in(&config(file)).is_empty(),
+                "{file} was printed as\n{printed}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_are_printed_in_the_unit_that_people_would_use() {
+        let check = |value: Value, expected: &str| assert_eq!(value.as_str(), Some(expected));
+        check(span(Duration::from_hours(7 * 24)), "7d");
+        check(span(Duration::from_secs(5_400)), "90m");
+        check(span(Duration::ZERO), "0s");
+        check(span(Duration::from_nanos(1_500)), "1500ns");
+        check(size(512_000_000), "512MB");
+        check(size(1 << 20), "1MiB");
+        check(size(1_000_001), "1000001B");
+    }
+
+    #[test]
+    fn passwords_are_hidden() {
+        let file = "database = 'postgres://ann:secret@h/twins'\nmqtt = 'mqtt://ann:secret@h'\n\
+                    public-url = 'https://ann:secret@hub.example.com'";
+        let printed = printed(file);
+        assert!(!printed.contains("secret"), "{printed}");
+        for line in [
+            "database = \"postgres://ann:***@h/twins\"",
+            "mqtt = \"mqtt://ann:***@h:1883\"",
+            "public-url = \"https://ann:***@hub.example.com/\"",
+        ] {
+            assert!(printed.contains(line), "{line} is not in\n{printed}");
+        }
+    }
+}
