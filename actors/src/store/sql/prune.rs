@@ -22,6 +22,7 @@ const READINGS_EVERY_MS: i64 = 60 * 60 * 1000;
 pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     const PRUNE: &str = "prune journal";
     let until = now.plus_millis(-millis(store.keeping().journal)).millis();
+    // Not all is in order, though order was made just before: commits go on meanwhile.
     let ordered = int(store.tail.view().after());
     loop {
         let oldest: Vec<(i64, i64, i64)> = journal::Entity::find()
@@ -110,6 +111,44 @@ pub fn millis(duration: std::time::Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::contract::support::{SqlFixture, World, history};
+    use crate::store::sql::order::order;
+    use crate::store::{Batch, Store as _};
+
+    /// What is committed while order is made is not in order when the journal is pruned, and by a clock that is wrong
+    /// it may look old: nothing but the journal has its readings yet.
+    #[tokio::test]
+    async fn what_is_not_in_order_yet_stays_however_old_it_is() {
+        let fixture = SqlFixture::new();
+        let store = fixture.open().await;
+        let mut world = World::new();
+        let mut commit = async |value: i64| {
+            world.tell("a", &format!(r#"{{"t": {value}}}"#));
+            let batch: Batch = world.batch();
+            store.commit(&batch).await.unwrap();
+            world.number("a")
+        };
+        commit(1).await;
+        order(&store).await.unwrap();
+        let device = commit(2).await;
+        let later = Timestamp::from_millis(crate::store::contract::support::NOON + 400 * WRONG_MS);
+        let values = async |store: &SqlStore| {
+            let readings = store.raw_history(&history(device)).await.unwrap();
+            readings.iter().map(|reading| format!("{:?}", reading.value)).collect::<Vec<_>>()
+        };
+        let both = values(&store).await;
+        assert_eq!(both.len(), 2);
+        let rows = async || journal::Entity::find().all(&store.readers).await.unwrap().len();
+        assert_eq!(rows().await, 2);
+        journal(&store, later).await.unwrap();
+        assert_eq!(rows().await, 1, "what is in order goes, and nothing else");
+        assert_eq!(values(&store).await, both);
+        assert_eq!(values(&*fixture.open().await).await, both, "also after a crash");
+        order(&store).await.unwrap();
+        journal(&store, later).await.unwrap();
+        assert_eq!(rows().await, 0);
+        assert_eq!(values(&store).await, both);
+    }
 
     #[test]
     fn what_was_written_in_the_future_goes_with_what_stands_behind_it() {

@@ -116,6 +116,22 @@ fn in_manual_mode_entries_are_skipped_and_said_so() {
     assert_eq!(changes(&scene.wait(2 * HOUR)).len(), 1, "at 22:00 it is in schedule mode again");
 }
 
+/// Manual mode until seven does not hold at seven any more.
+#[test]
+fn an_entry_at_the_moment_at_which_manual_mode_ends_runs() {
+    let check = |until: i64, runs: bool| {
+        let mut scene = Scene::new();
+        scene.set(r#"{"schedule": [{"cron": "0 7 * * *", "set": {"power": "on"}}]}"#);
+        set_mode(&mut scene, Mode::Manual, Some(until)).unwrap();
+        let told = changes(&scene.wait(8 * HOUR));
+        assert_eq!(!scene.twin.desired.is_empty(), runs, "until {until}: {told:?}");
+        assert_eq!(told.iter().any(|line| line.contains("manual_mode")), !runs, "until {until}: {told:?}");
+    };
+    check(7 * HOUR - 1, true);
+    check(7 * HOUR, true);
+    check(7 * HOUR + 1, false);
+}
+
 /// The hub was down over the entry and over the end of manual mode: the entry was skipped all the same.
 #[test]
 fn an_entry_within_a_mode_that_has_ended_since_is_skipped() {

@@ -36,6 +36,53 @@ fn one_long_pause_does_not_change_the_rhythm() {
     assert_eq!(scene.twin.silence_ms(0), Some(300_000));
 }
 
+/// Of an even number of intervals the longer of the two in the middle counts.
+#[test]
+fn of_two_rhythms_the_slower_one_is_waited_for() {
+    let check = |pauses: &[i64], expected: i64| {
+        let mut scene = Scene::new();
+        scene.report("{}");
+        for pause in pauses {
+            scene.now += pause;
+            scene.report("{}");
+        }
+        assert_eq!(scene.twin.silence_ms(0), Some(expected * 1_000), "{pauses:?}");
+    };
+    check(&[100, 200], 600);
+    check(&[200, 100], 600);
+    check(&[100, 100, 200, 200], 600);
+    check(&[200, 100, 100], 300);
+    check(&[100, 200, 200, 100, 100], 300);
+}
+
+/// The hub's clock is corrected by a few seconds now and then, which nobody is told of.
+#[test]
+fn when_it_was_heard_does_not_go_back_with_the_clock() {
+    type Word = fn(&mut Scene);
+    let words: [(&str, Word); 4] = [
+        ("readings", |scene| drop(scene.input(readings(r#"{"t": 1}"#), &mqtt()))),
+        ("a report", |scene| drop(scene.report("{}"))),
+        ("a poll", |scene| drop(scene.input(Input::Poll, &cause()))),
+        ("online", |scene| drop(scene.say(true))),
+    ];
+    for (what, word) in words {
+        // That it is online says something new where it was gone.
+        for is_gone in [what == "online", true] {
+            let mut scene = Scene::online();
+            scene.now = 100;
+            scene.report("{}");
+            for (now, expected) in [(97, 100), (200, 200)] {
+                scene.now = now;
+                if is_gone {
+                    scene.say(false);
+                }
+                word(&mut scene);
+                assert_eq!(scene.twin.last_seen, Some(at(expected)), "{what} at {now}, gone: {is_gone}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_device_that_was_never_heard_is_offline_and_says_so_once() {
     let mut scene = Scene::new();

@@ -87,6 +87,22 @@ fn a_value_from_before_the_one_that_is_there_does_nothing() {
     assert_eq!(sim.deeds(), ["60 log beyond"]);
 }
 
+/// The present value lies beyond the threshold, and has not fired: no late one fires for it.
+#[test]
+fn a_late_value_does_not_fire_for_the_present_one() {
+    let mut sim = world("  r: { triggers: { numeric: a.x, above: 1 }, actions: { log: beyond } }");
+    let mut retained = device();
+    retained.retained = true;
+    sim.tell(&id("a"), readings(&[("x", 5.into())], None), &retained).unwrap();
+    let earlier = noon().plus_millis(-1_000);
+    for late in [0, 5, 9] {
+        sim.tell(&id("a"), readings(&[("x", late.into())], Some(earlier)), &device()).unwrap();
+    }
+    assert!(sim.done.is_empty() && sim.entries.is_empty(), "{:?}", sim.journal());
+    sim.reports("a", "x", 5.0);
+    assert_eq!(sim.deeds(), ["0 log beyond"]);
+}
+
 #[test]
 fn a_value_that_is_too_old_fires_nothing() {
     let text = "  r: { triggers: { numeric: a.x, above: 1, max_age: 1m }, actions: { log: beyond } }";
