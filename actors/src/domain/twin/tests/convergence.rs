@@ -49,21 +49,75 @@ fn drift_begins_when_they_part() {
     assert_eq!(scene.twin.drifting_since(), None);
 }
 
+/// What is wished for and said: places, whichever way they are written, and values, some of which are equal.
+const PLACES: [&str; 6] = ["a", "b", "c", "m.x", "m.y", "m.deep.z"];
+const VALUES: [&str; 14] = [
+    "0", "1", "1.0", "1e0", "2.50", "25e-1", "3", "3.0", "30e-1", "\"on\"", "\"ON\"", "\"off\"", "true",
+    "false",
+];
+
 #[derive(Clone, Debug)]
 enum Deed {
-    Desire(u8, Option<u8>),
+    Desire(usize, Option<usize>),
     /// The device reports something of its own accord.
-    Report(u8, u8),
+    Report(usize, usize, Manner),
+    /// It sends a reading that it took so many seconds ago.
+    Late(usize, usize, i64),
     Drop,
     Return,
     /// The connection loses what is published next.
     Lose,
 }
 
+/// In which way a device says what it says.
+#[derive(Clone, Copy, Debug)]
+struct Manner {
+    form: Form,
+    /// It writes an equal number with other digits, and other words that mean the same.
+    is_other: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    /// `{"m": {"x": 1}}`
+    Nested,
+    /// `{"m.x": 1}`
+    Dotted,
+    /// As readings without a time.
+    Undated,
+    /// As readings of now.
+    Dated,
+}
+
+/// What holds for the whole of a device's life.
+#[derive(Clone, Copy, Debug)]
+struct Habit {
+    /// Wishes are written with dots.
+    is_dotted: bool,
+    /// It is declared which words mean the same.
+    has_words: bool,
+    answers: Manner,
+}
+
+fn manner() -> impl Strategy<Value = Manner> {
+    let form = prop_oneof![Just(Form::Nested), Just(Form::Dotted), Just(Form::Undated), Just(Form::Dated)];
+    (form, any::<bool>()).prop_map(|(form, is_other)| Manner { form, is_other })
+}
+
+fn habit() -> impl Strategy<Value = Habit> {
+    (any::<bool>(), any::<bool>(), manner()).prop_map(|(is_dotted, has_words, answers)| Habit {
+        is_dotted,
+        has_words,
+        answers,
+    })
+}
+
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+    let (place, value) = (|| 0..PLACES.len(), || 0..VALUES.len());
     let deed = prop_oneof![
-        4 => (0..3_u8, proptest::option::of(0..4_u8)).prop_map(|(name, value)| Deed::Desire(name, value)),
-        2 => (0..3_u8, 0..4_u8).prop_map(|(name, value)| Deed::Report(name, value)),
+        4 => (place(), proptest::option::weighted(0.8, value())).prop_map(|(place, value)| Deed::Desire(place, value)),
+        2 => (place(), value(), manner()).prop_map(|(place, value, manner)| Deed::Report(place, value, manner)),
+        1 => (place(), value(), 1..60_i64).prop_map(|(place, value, ago)| Deed::Late(place, value, ago)),
         1 => Just(Deed::Drop),
         1 => Just(Deed::Return),
         1 => Just(Deed::Lose),
@@ -71,18 +125,87 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     proptest::collection::vec(deed, 0..40)
 }
 
+/// `value` at `place`, nested.
+fn nested(place: &str, value: &str) -> String {
+    place.rsplit('.').fold(value.to_owned(), |inner, name| format!(r#"{{"{name}": {inner}}}"#))
+}
+
+fn dotted(place: &str, value: &str) -> String {
+    format!(r#"{{"{place}": {value}}}"#)
+}
+
+/// The places of a delta and what is wanted there.
+fn leaves(value: &Json, place: &str, found: &mut Vec<(String, String)>) {
+    match value {
+        Json::Object(members) if !members.is_empty() => {
+            for (name, value) in members.iter() {
+                let place = if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") };
+                leaves(value, &place, found);
+            }
+        }
+        value => found.push((place.to_owned(), value.to_string())),
+    }
+}
+
+/// The same value as another device would write it.
+fn otherwise(value: &str, has_words: bool) -> String {
+    let other = match value {
+        "0" => "0.00",
+        "1" => "1.0",
+        "1.0" => "10e-1",
+        "1e0" => "1",
+        "2.50" => "2.5",
+        "25e-1" => "2.500",
+        "3" => "3.00",
+        "\"on\"" | "\"ON\"" if has_words => "true",
+        "true" if has_words => "\"On\"",
+        "\"off\"" if has_words => "false",
+        "false" if has_words => "\"OFF\"",
+        other => other,
+    };
+    other.to_owned()
+}
+
+fn say(scene: &mut Scene, said: &[(String, String)], manner: Manner, has_words: bool) {
+    let written = |value: &String| if manner.is_other { otherwise(value, has_words) } else { value.clone() };
+    let mut patch = Object::default();
+    for (place, value) in said {
+        let value = written(value);
+        let is_nested = matches!(manner.form, Form::Nested);
+        let one = if is_nested { nested(place, &value) } else { dotted(place, &value) };
+        let mut all = Json::from(std::mem::take(&mut patch));
+        all.merge(&Json::from(object(&one)));
+        let Json::Object(merged) = all else { unreachable!("both are objects") };
+        patch = merged;
+    }
+    let input = match manner.form {
+        Form::Nested | Form::Dotted => Input::Report(patch),
+        Form::Undated => readings(&Json::from(patch).to_string()),
+        Form::Dated => {
+            patch.insert("timestamp", at(scene.now).to_string().into());
+            readings(&Json::from(patch).to_string())
+        }
+    };
+    scene.input(input, &mqtt());
+}
+
 /// A device that does what it is told, but can never set `c` to 3.
-fn obey(scene: &mut Scene, delta: &str) {
-    let (mut did, mut could_not) = (Object::default(), Object::default());
-    for (name, value) in object(delta).iter() {
-        if name == "c" && *value == Json::from(3) {
-            could_not.insert(name, "c cannot be 3".into());
+fn obey(scene: &mut Scene, delta: &str, habit: Habit) {
+    let (mut did, mut could_not) = (Vec::new(), Object::default());
+    let mut wanted = Vec::new();
+    leaves(&Json::from(object(delta)), "", &mut wanted);
+    for (place, value) in wanted {
+        if place == "c" && value.parse() == Ok(3.0) {
+            could_not.insert(&*place, "c cannot be 3".into());
         } else {
-            did.insert(name, value.clone());
+            did.push((place, value));
         }
     }
+    // What has no members is no reading: it can only be reported.
+    let is_reported = did.iter().any(|(_, value)| value == "{}");
+    let manner = if is_reported { Manner { form: Form::Nested, ..habit.answers } } else { habit.answers };
     if !did.is_empty() {
-        scene.input(Input::Report(did), &mqtt());
+        say(scene, &did, manner, habit.has_words);
     }
     if !could_not.is_empty() {
         scene.input(Input::CouldNot(could_not), &mqtt());
@@ -90,21 +213,39 @@ fn obey(scene: &mut Scene, delta: &str) {
 }
 
 proptest! {
-    /// Whatever the order of patches, drop-outs and reports: in the end reported equals desired, or it is
-    /// said why not.
+    /// Whatever the order of patches, drop-outs and reports, and however each is written: in the end reported equals
+    /// desired, or it is said why not.
     #[test]
-    fn in_the_end_they_agree_or_it_is_said_why(deeds in deeds()) {
+    fn in_the_end_they_agree_or_it_is_said_why(deeds in deeds(), habit in habit()) {
         let mut scene = Scene::online();
+        scene.now = 1_000_000_000; // long after any clock was set, so that devices' times are believed
+        scene.set(r#"{"settings": {"heartbeat": "never"}}"#);
+        if habit.has_words {
+            scene.set(r#"{"settings": {"words": ["OFF", "ON"]}}"#);
+        }
+        let written = if habit.is_dotted { dotted } else { nested };
         let (mut connected, mut losing) = (true, false);
         for deed in deeds {
             scene.now += 1;
             let outcome = match deed {
-                Deed::Desire(name, value) => {
-                    let value = value.map_or("null".to_owned(), |value| value.to_string());
-                    scene.desire(&format!(r#"{{"{}": {value}}}"#, ["a", "b", "c"][usize::from(name)]))
+                Deed::Desire(place, value) => {
+                    let value = value.map_or("null", |value| VALUES[value]);
+                    scene.desire(&written(PLACES[place], value))
                 }
-                Deed::Report(name, value) if connected => {
-                    scene.report(&format!(r#"{{"{}": {value}}}"#, ["a", "b", "c"][usize::from(name)]))
+                Deed::Report(place, value, manner) if connected => {
+                    let said = [(PLACES[place].to_owned(), VALUES[value].to_owned())];
+                    say(&mut scene, &said, manner, habit.has_words);
+                    continue;
+                }
+                Deed::Late(place, value, ago) if connected => {
+                    let at = at(scene.now - ago);
+                    let known = scene.twin.reported.get(PLACES[place]).cloned();
+                    let (place, value) = (PLACES[place], VALUES[value]);
+                    scene.input(readings(&format!(r#"{{"{place}": {value}, "timestamp": "{at}"}}"#)), &mqtt());
+                    if let Some(known) = known.filter(|known| known.at > at) {
+                        prop_assert_eq!(scene.twin.reported.get(place), Some(&known), "the twin is past it");
+                    }
+                    continue;
                 }
                 Deed::Drop => {
                     connected = false;
@@ -118,17 +259,18 @@ proptest! {
                     losing = true;
                     continue;
                 }
-                Deed::Report(..) => continue,
+                Deed::Report(..) | Deed::Late(..) => continue,
             };
             if connected && let Some(delta) = told(&outcome) && !std::mem::take(&mut losing) {
-                obey(&mut scene, &delta);
+                obey(&mut scene, &delta, habit);
             }
         }
         // What was lost with a connection is told again on the next one.
+        scene.now += 1;
         scene.say(false);
         let back = scene.say(true);
         if let Some(delta) = told(&back) {
-            obey(&mut scene, &delta);
+            obey(&mut scene, &delta, habit);
         }
         let delta = scene.twin.delta();
         for (name, _) in delta.iter() {
