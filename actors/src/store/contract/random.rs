@@ -9,12 +9,14 @@ use super::said::{Said, any_said, say};
 use super::support::*;
 use super::told::{tell_all, tell_order};
 use crate::domain::series::{Aggregate, HistoryQuery};
-use crate::domain::{CommandId, CommandRequest, DeviceNumber, Mode, Object, Timestamp};
+use crate::domain::{CommandId, CommandRequest, DeviceNumber, Mode, Object, Scalar, Timestamp};
 
 #[derive(Clone, Debug)]
 enum Step {
     /// A device tells a value; its own time is so far in the past, or none.
     Tell(u8, i16, Option<u32>),
+    /// A device that is believed whatever it says tells a value of this moment.
+    TellAt(u8, i16, i64),
     Change(u8, u8),
     Remove(u8),
     /// A device tells as a reading what may be what was desired.
@@ -42,6 +44,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (device(), any::<i16>(), prop::option::weighted(0.3, 0..200_000_000u32))
             .prop_map(|(device, value, age)| Step::Tell(device, value, age)),
+        3 => (device(), any::<i16>(), any_moment()).prop_map(|(device, value, at)| Step::TellAt(device, value, at)),
         2 => (device(), any::<u8>()).prop_map(|(device, value)| Step::Change(device, value % 4)),
         1 => device().prop_map(Step::Remove),
         2 => (device(), 0..4u8).prop_map(|(device, value)| Step::Obey(device, value)),
@@ -58,6 +61,29 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Reopen),
         2 => (0..60u8).prop_map(Step::Crash),
     ]
+}
+
+/// Moments that few think of: before 1970, beyond 2100, at the ends of what can be written, and about noon.
+fn any_moment() -> impl Strategy<Value = i64> {
+    const ENDS: [i64; 2] = [-62_135_596_800_000, 253_402_300_799_999];
+    prop_oneof![
+        3 => NOON - 300_000_000..NOON + 300_000_000,
+        2 => -3_000..3_000i64,
+        2 => -2_000_000_000_000..0i64,
+        2 => 4_102_444_800_000..6_000_000_000_000i64,
+        1 => prop::sample::select(ENDS.to_vec()),
+    ]
+}
+
+/// What is said beside: a text, a boolean or a number.
+fn mixed(value: i16) -> String {
+    match value.rem_euclid(5) {
+        0 => "true".into(),
+        1 => "false".into(),
+        2 => format!(r#""word {value}""#),
+        3 => format!("{value}.0"),
+        _ => format!("{value}e-1"),
+    }
 }
 
 /// What is asked, and under which keys.
@@ -117,7 +143,14 @@ async fn run(steps: &[Step]) -> (World, Fixture, Fixture, Vec<(String, DeviceNum
                 let at = age.map_or_else(String::new, |age| {
                     format!(r#", "timestamp": {}"#, world.now.millis() - i64::from(age))
                 });
-                world.tell(&format!("d{device}"), &format!(r#"{{"v": {quarter}, "n": {value}{at}}}"#));
+                let mixed = mixed(*value);
+                let payload = format!(r#"{{"v": {quarter}, "n": {value}, "mixed": {mixed}{at}}}"#);
+                world.tell(&format!("d{device}"), &payload);
+            }
+            Step::TellAt(device, value, at) => {
+                let (mixed, at) = (mixed(*value), Timestamp::from_millis(*at));
+                let payload = format!(r#"{{"n": {value}, "mixed": {mixed}, "timestamp": "{at}"}}"#);
+                world.tell_believed(&format!("d{device}"), &payload);
             }
             Step::Obey(device, value) => world.tell(&format!("d{device}"), &format!(r#"{{"x": {value}}}"#)),
             Step::Presence(device, online) => world.presence(&format!("d{device}"), *online),
@@ -229,18 +262,27 @@ proptest! {
         interval_ms in prop_oneof![Just(1_000i64), Just(60_000), Just(86_400_000), 1..10_000_000i64],
         newest_first in any::<bool>(),
         limit in prop_oneof![Just(2usize), Just(1_000)],
+        from in prop::option::of(any_moment()),
+        to in prop::option::of(any_moment()),
         word in prop::sample::select(vec!["avg", "min", "max", "sum", "count", "first", "last", "p50", "p95"]),
     ) {
         runtime().block_on(async {
             let (_, _, sql, devices) = run(&steps).await;
             let aggregate = Aggregate::parse(word).unwrap();
+            let (from, to) = (from.map(Timestamp::from_millis), to.map(Timestamp::from_millis));
+            let is_asked = |at: Timestamp| from.is_none_or(|from| from <= at) && to.is_none_or(|to| at < to);
             for (_, device) in devices {
-                let query = HistoryQuery { interval_ms, aggregate, newest_first, limit, ..history(device) };
+                let query = HistoryQuery { from, to, interval_ms, aggregate, newest_first, limit, ..history(device) };
                 let raw = sql.store.raw_history(&history(device)).await.unwrap();
                 let mut naive: BTreeMap<(i64, String), Vec<f64>> = BTreeMap::new();
-                for reading in raw {
+                for reading in raw.into_iter().filter(|reading| is_asked(reading.timestamp)) {
+                    let value = match &reading.value {
+                        Scalar::Number(number) => number.as_f64(),
+                        Scalar::Bool(is_true) => f64::from(u8::from(*is_true)),
+                        Scalar::Text(_) => continue,
+                    };
                     let start = reading.timestamp.millis().div_euclid(interval_ms) * interval_ms;
-                    naive.entry((start, reading.sensor_type)).or_default().push(reading.value.as_f64().unwrap());
+                    naive.entry((start, reading.sensor_type)).or_default().push(value);
                 }
                 let mut expected: Vec<_> = naive
                     .into_iter()

@@ -9,13 +9,14 @@ use tempfile::TempDir;
 
 use crate::domain::event::{EventBody, Source};
 use crate::domain::fleet::Lifecycle;
+use crate::domain::reading::Window;
 use crate::domain::series::{Aggregate, HistoryQuery};
 use crate::domain::twin::Hearing;
 use crate::domain::twin::presence::FIRST_SILENCE_MS;
 use crate::domain::twin::{Change, Registration};
 use crate::domain::{
     Answer, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Event, Input, Json, Mode,
-    Object, Recorded, Timestamp, Twin, payload,
+    Object, Recorded, Telemetry, Timestamp, Twin, payload,
 };
 use crate::mqtt::Outgoing;
 use crate::store::{
@@ -83,6 +84,12 @@ impl World {
     pub fn tell(&mut self, id: &str, payload: &str) {
         let telemetry = payload::telemetry(payload.as_bytes()).unwrap();
         self.input(id, Input::Telemetry(telemetry));
+    }
+
+    /// The same of a device whose time is believed whatever it is.
+    pub fn tell_believed(&mut self, id: &str, payload: &str) {
+        let telemetry = payload::telemetry(payload.as_bytes()).unwrap();
+        self.input(id, Input::Telemetry(Telemetry { window: Window::ANY, ..telemetry }));
     }
 
     pub fn register(&mut self, id: &str, patch: &str) {
