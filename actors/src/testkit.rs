@@ -1,4 +1,6 @@
-//! What tests stand on: a clock moved by hand and a store that fails on demand.
+//! What tests stand on: a clock moved by hand, a store that fails on demand, and waits that come to an end.
+
+mod patience;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -7,6 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
+
+pub use patience::{PATIENCE, until, until_found, within};
 
 use crate::domain::alarm::{Alarm, AlarmId};
 use crate::domain::fleet::{JobId, RecordKind};
@@ -37,6 +41,17 @@ impl ManualClock {
             shows: AtomicI64::new(now.millis()),
             passed: AtomicU64::default(),
             ahead: AtomicI64::default(),
+        })
+    }
+
+    /// Another that shows the same, and goes its own way: who still looks at this one does not move it.
+    #[must_use]
+    pub fn apart(&self) -> Arc<Self> {
+        let same = |value: &AtomicI64| AtomicI64::new(value.load(Ordering::SeqCst));
+        Arc::new(Self {
+            shows: same(&self.shows),
+            passed: AtomicU64::new(self.passed.load(Ordering::SeqCst)),
+            ahead: same(&self.ahead),
         })
     }
 
@@ -129,6 +144,13 @@ impl FailingStore {
     /// All commits fail so, until [`FailingStore::heal`].
     pub fn break_commits(&self, fault: Fault) {
         self.plan().broken = Some(fault);
+    }
+
+    /// Another around the same store, as after a crash: whoever still has this one has nothing committed any more.
+    #[must_use]
+    pub fn cut_off(&self) -> Arc<Self> {
+        self.break_commits(Fault::Failed);
+        Self::around(Arc::clone(&self.inner))
     }
 
     /// All reads and `maintain` fail too, until [`FailingStore::heal`].

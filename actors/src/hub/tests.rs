@@ -28,7 +28,7 @@ use crate::messages::timers::Tick;
 use crate::mqtt::{LinkError, LinkState, Outgoing, Published};
 use crate::receipt::Settled;
 use crate::store::sql::{SqlOptions, SqlStore};
-use crate::testkit::{FailingStore, Fault};
+use crate::testkit::{FailingStore, Fault, until, until_found, within};
 
 /// The system's time, but the next ones who ask for it may die of it: all but the timers, whose thread is
 /// spared.
@@ -56,17 +56,19 @@ impl DeadlyClock {
     /// Spares the thread of the timers: the one that asks at each of their ticks, whoever else asks meanwhile.
     async fn spare_timers(&self, hub: &Hub) {
         let mut always: Option<HashSet<ThreadId>> = None;
-        let timers = loop {
+        let timers = until_found("one thread that always asks for the time", async || {
             self.askers.lock().unwrap().clear();
             hub.timers.send(Tick).await.unwrap();
             let mut askers = self.askers.lock().unwrap().clone();
             askers.retain(|thread| always.as_ref().is_none_or(|before| before.contains(thread)));
             let mut some = askers.iter().copied();
             if let (Some(only), None) = (some.next(), some.next()) {
-                break only;
+                return Some(only);
             }
             always = Some(askers);
-        };
+            None
+        })
+        .await;
         *self.spared.lock().unwrap() = Some(timers);
     }
 }
@@ -120,14 +122,17 @@ impl Link for Scripted {
 
 impl Scripted {
     async fn until(&self, enough: impl Fn(&[String]) -> bool) -> Vec<String> {
-        loop {
-            let changed = self.changed.notified();
-            let published = self.published.lock().unwrap().clone();
-            if enough(&published) {
-                return published;
+        let enough = async {
+            loop {
+                let changed = self.changed.notified();
+                let published = self.published.lock().unwrap().clone();
+                if enough(&published) {
+                    return published;
+                }
+                changed.await;
             }
-            changed.await;
-        }
+        };
+        within("enough is published", enough).await
     }
 }
 
@@ -179,7 +184,7 @@ impl House {
     }
 
     async fn taken(&self, device: &str, payload: &str) -> Taken {
-        self.arrive(device, payload).await.unwrap().unwrap()
+        within("the receipt of a message", self.arrive(device, payload)).await.unwrap().unwrap()
     }
 
     async fn change(&self, device: &str, patch: &str, if_version: Option<u64>) -> Result<Taken, HubError> {
@@ -189,11 +194,14 @@ impl House {
     }
 
     async fn deliver(&self, device: &str, input: Input, if_unknown: IfUnknown) -> Result<Taken, HubError> {
-        self.hub.deliver(id(device), input, Cause::new(Source::Rest, "user:ann"), if_unknown, true).await
+        let delivered =
+            self.hub.deliver(id(device), input, Cause::new(Source::Rest, "user:ann"), if_unknown, true);
+        within("the twin's answer", delivered).await
     }
 
     async fn value(&self, device: &str, name: &str) -> Json {
-        let twin = self.hub.read(&id(device)).await.unwrap().expect("there is such a twin");
+        let twin =
+            within("the twin", self.hub.read(&id(device))).await.unwrap().expect("there is such a twin");
         twin.reported.get(name).map(|property| property.value.clone()).unwrap_or_default()
     }
 
@@ -220,8 +228,8 @@ async fn a_receipt_is_settled_after_the_commit_and_not_before() {
     assert!(futures_util::poll!(reading.as_mut()).is_pending());
     assert!(settled.try_recv().is_err());
     house.store.unblock();
-    assert!(settled.await.unwrap().unwrap().seq.is_some());
-    reading.await.unwrap();
+    assert!(within("the receipt", settled).await.unwrap().unwrap().seq.is_some());
+    within("the read", reading).await.unwrap();
     assert_eq!(house.value("a", "t").await, Json::from(2));
 }
 
@@ -238,7 +246,7 @@ async fn while_the_store_fails_nothing_is_acknowledged_and_afterwards_all_is_the
         assert!(house.hub.is_failing());
         assert!(waiting.try_recv().is_err());
         house.store.heal();
-        waiting.await.unwrap().unwrap();
+        within("the receipt", waiting).await.unwrap().unwrap();
         house.taken("b", r#"{"t": 3}"#).await;
         assert!(!house.hub.is_failing());
         let seqs: Vec<u64> = house.events().await.iter().map(|event| event.seq).collect();
@@ -287,9 +295,10 @@ async fn an_idle_twin_is_put_away_and_comes_back_with_nothing_lost() {
         }
         if round == 10 {
             let counters = Arc::clone(&house.hub.counters);
-            while get(&counters.twins_put_away) < 3 || get(&counters.twins) > 0 {
-                tokio::task::yield_now().await;
-            }
+            until("all three twins are put away", || {
+                !(get(&counters.twins_put_away) < 3 || get(&counters.twins) > 0)
+            })
+            .await;
         }
     }
     let twin = house.hub.read(&id("b")).await.unwrap().unwrap();
@@ -322,12 +331,13 @@ async fn the_feed_has_every_event_once_and_in_order() {
     let waiting: Vec<_> =
         (0..500).map(|n| house.arrive(&format!("d{}", n % 7), &format!(r#"{{"n": {n}}}"#))).collect();
     for settled in waiting {
-        settled.await.unwrap().unwrap();
+        within("the receipt", settled).await.unwrap().unwrap();
     }
     let stored = house.events().await;
     let mut heard = Vec::new();
     while heard.len() < stored.len() {
-        heard.extend(live.events.recv().await.unwrap().iter().cloned());
+        let batch = within("the next events of the feed", live.events.recv()).await.unwrap();
+        heard.extend(batch.iter().cloned());
     }
     assert_eq!(live.seq, 0);
     for (heard, stored) in heard.iter().zip(&stored) {
@@ -385,8 +395,8 @@ async fn a_store_that_cannot_answer_costs_no_message() {
     house.taken("a", r#"{"t": 120, "timestamp": 1767225720}"#).await;
     assert!(late.try_recv().is_err() && repeated.try_recv().is_err());
     house.store.heal();
-    assert!(!late.await.unwrap().unwrap().repeated);
-    assert!(repeated.await.unwrap().unwrap().repeated);
+    assert!(!within("the receipt", late).await.unwrap().unwrap().repeated);
+    assert!(within("the receipt", repeated).await.unwrap().unwrap().repeated);
     assert_eq!(house.hub.rejections.by_reason(), HashMap::new().into_iter().collect());
 }
 
@@ -435,9 +445,10 @@ async fn what_is_to_be_published_survives_failures_and_a_restart_and_keeps_its_o
     link.until(all_and_the_last_last).await;
     // Delivered, and so forgotten with the next commit: another start publishes nothing of it.
     house.taken("a", r#"{"t": 2}"#).await;
-    while !house.store.outgoing().await.unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    until_found("what was delivered is forgotten", async || {
+        (house.store.outgoing().await.unwrap().is_empty()).then_some(())
+    })
+    .await;
 }
 
 #[actix::test]
@@ -449,14 +460,15 @@ async fn closing_commits_what_was_taken_in() {
     // A read goes through the twin's mailbox, so once it waits the journal has been told of all.
     let hub = Arc::clone(&house.hub);
     let read = actix::spawn(async move { hub.read(&id("a")).await });
-    while get(&house.hub.counters.inputs_in_flight) < 48 || house.store.commits_tried() < 2 {
-        tokio::task::yield_now().await;
-    }
+    until("the journal has been told of all", || {
+        !(get(&house.hub.counters.inputs_in_flight) < 48 || house.store.commits_tried() < 2)
+    })
+    .await;
     house.store.unblock();
-    read.await.unwrap().unwrap();
+    within("the answer to a read", read).await.unwrap().unwrap();
     assert!(house.hub.close().await);
     for settled in waiting {
-        settled.await.unwrap().unwrap();
+        within("the receipt", settled).await.unwrap().unwrap();
     }
     let after = house.arrive("a", r#"{"t": 99}"#);
     let house = house.again().await;

@@ -10,7 +10,7 @@ use crate::domain::{Cause, Input, Object, payload};
 use crate::hub::{Hub, Settings};
 use crate::messages::supervisor::IfUnknown;
 use crate::store::MemoryStore;
-use crate::testkit::{FailingStore, Fault, ManualClock};
+use crate::testkit::{FailingStore, Fault, ManualClock, until};
 
 /// 2026-03-01T06:00:00Z
 const START: i64 = 1_772_344_800_000;
@@ -259,9 +259,7 @@ async fn twins_that_come_and_go_meanwhile_are_found_once() {
     for id in &ids {
         house.report(id, r#"{"t": 0}"#).await;
     }
-    while crate::counters::get(&house.hub.counters.twins_put_away) < 30 {
-        tokio::task::yield_now().await;
-    }
+    until("all twins are put away", || crate::counters::get(&house.hub.counters.twins_put_away) >= 30).await;
     for round in 1..=30 {
         let fresh = object(&format!(r#"{{"t": {round}}}"#));
         let changes = futures_util::future::join_all(ids.iter().map(|id| {

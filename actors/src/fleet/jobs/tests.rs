@@ -23,7 +23,7 @@ use crate::messages::jobs::Steer;
 use crate::messages::supervisor::IfUnknown;
 use crate::post::post;
 use crate::store::{Batch, Fleet, JobDevice, JobDeviceQuery, MemoryStore, Store};
-use crate::testkit::{FailingStore, Fault, ManualClock};
+use crate::testkit::{FailingStore, Fault, ManualClock, until, until_found, within};
 
 const NOON: i64 = 1_767_268_800_000;
 
@@ -76,7 +76,7 @@ impl House {
     }
 
     async fn make(&self, action: &str, devices: &[(DeviceId, DeviceNumber)], rate: Option<f64>) -> JobId {
-        self.making(action, devices, rate).await.unwrap().job.id
+        within("the job is made", self.making(action, devices, rate)).await.unwrap().job.id
     }
 
     fn making(
@@ -104,7 +104,7 @@ impl House {
     async fn show(&self, id: JobId) -> Option<JobTold> {
         let (reply, told) = oneshot::channel();
         post(&self.hub.jobs, ShowJob { id, reply }).unwrap();
-        told.await.unwrap()
+        within("the job", told).await.unwrap()
     }
 
     async fn list(&self, status: &[JobStatus], kinds: &[&str]) -> Vec<JobId> {
@@ -112,11 +112,11 @@ impl House {
         let kinds = kinds.iter().map(|kind| (*kind).into()).collect();
         let list = ListJobs { status: status.to_vec(), kinds, offset: 0, limit: usize::MAX, reply };
         post(&self.hub.jobs, list).unwrap();
-        told.await.unwrap().jobs.into_iter().map(|told| told.job.id).collect()
+        within("the jobs", told).await.unwrap().jobs.into_iter().map(|told| told.job.id).collect()
     }
 
     async fn steer(&self, id: JobId, steer: Steer) -> Result<JobTold, JobRefusal> {
-        self.steering(id, steer).await.unwrap()
+        within("what became of the job's steering", self.steering(id, steer)).await.unwrap()
     }
 
     fn steering(&self, id: JobId, steer: Steer) -> oneshot::Receiver<Result<JobTold, JobRefusal>> {
@@ -128,20 +128,33 @@ impl House {
 
     /// Waits until the job stands so, as its events tell.
     async fn until(&mut self, id: JobId, status: JobStatus) -> JobTold {
-        loop {
-            let told = self.show(id).await.unwrap();
-            if told.job.status == status {
-                return told;
+        let reached = async {
+            loop {
+                let told = self.show(id).await.unwrap();
+                if told.job.status == status {
+                    return told;
+                }
+                self.live.recv().await.unwrap();
             }
-            self.live.recv().await.unwrap();
-        }
+        };
+        within(&format!("the job is {}", status.as_str()), reached).await
+    }
+
+    /// Lets time pass, so many ms again and again, until the job is done.
+    async fn pass_until_done(&self, job: JobId, millis: i64) {
+        until_found("the job is done", async || {
+            let is_done = self.show(job).await.unwrap().job.status == JobStatus::Done;
+            self.clock.advance(if is_done { 0 } else { millis });
+            is_done.then_some(())
+        })
+        .await;
     }
 
     /// Waits until so many events came of the job's turns, from now on.
     async fn until_turns(&mut self, id: JobId, count: usize) {
         let mut seen = 0;
         while seen < count {
-            let batch = self.live.recv().await.unwrap();
+            let batch = within("the next turns of the job", self.live.recv()).await.unwrap();
             seen += batch.iter().filter(|event| is_turn(event, id)).count();
         }
     }
@@ -226,10 +239,7 @@ async fn a_job_cut_short_by_a_crash_goes_on_with_those_who_had_no_turn() {
     let before = house.turns(job).await.len();
     assert!((20..120).contains(&before), "{before}");
     for job in [job, other] {
-        while house.show(job).await.unwrap().job.status != JobStatus::Done {
-            house.clock.advance(100);
-            tokio::task::yield_now().await;
-        }
+        house.pass_until_done(job, 100).await;
         assert_eq!(counts(&house.until(job, JobStatus::Done).await), [("done", 120)]);
         let turns = house.turns(job).await;
         assert!(turns.len() == 120 && turns.values().all(|turns| *turns == 1), "{turns:?}");
@@ -312,7 +322,7 @@ async fn a_command_jobs_end_is_the_end_of_its_commands() {
         house.deliver(&format!("d{n}"), answer, IfUnknown::Refuse).await;
     }
     house.clock.advance(1_000);
-    house.live.recv().await.unwrap();
+    within("the job looks at its commands", house.live.recv()).await.unwrap();
     assert_eq!(house.show(job).await.unwrap().job.status, JobStatus::Running, "one has not answered");
     house.deliver("d2", Input::Delete, IfUnknown::Refuse).await;
     house.clock.advance(1_000);
@@ -349,28 +359,6 @@ async fn a_large_job_is_written_down_and_canceled_in_parts() {
 }
 
 #[actix::test]
-async fn a_job_that_takes_long_to_count_comes_to_its_end() {
-    let house = House::new().await;
-    let devices = house.devices(3).await;
-    // Longer than it is waited before it is counted again.
-    house.store.slow_counts(Duration::from_millis(200));
-    let job = house.make(&reboot(), &devices, None).await;
-    let mut answer = house.steering(job, Steer::Cancel);
-    let canceled = loop {
-        match answer.try_recv() {
-            Ok(told) => break told.unwrap(),
-            Err(_) => house.clock.advance(10),
-        }
-        tokio::task::yield_now().await;
-    };
-    assert_eq!(canceled.job.status, JobStatus::Canceled);
-    let job = house.make(ON, &devices, None).await;
-    while house.show(job).await.unwrap().job.status != JobStatus::Done {
-        house.clock.advance(10);
-    }
-}
-
-#[actix::test]
 async fn jobs_at_once_take_turns() {
     let mut house = House::new().await;
     let devices = house.devices(300).await;
@@ -379,7 +367,7 @@ async fn jobs_at_once_take_turns() {
     house.store.unblock();
     let mut ids = Vec::new();
     for job in jobs {
-        ids.push(job.await.unwrap().job.id);
+        ids.push(within("the job is made", job).await.unwrap().job.id);
     }
     for id in &ids {
         house.until(*id, JobStatus::Done).await;
@@ -438,7 +426,7 @@ async fn what_a_crash_left_half_done_is_taken_up() {
     );
     for job in [preparing.id, canceled.id] {
         while !house.steps(job, &[StepState::Queued]).await.is_empty() {
-            house.live.recv().await.unwrap();
+            within("no device is queued", house.live.recv()).await.unwrap();
         }
     }
     assert_eq!(house.steps(canceled.id, &[StepState::Canceled]).await.len(), 3);
@@ -470,7 +458,8 @@ async fn the_oldest_jobs_are_forgotten() {
     let job = house.make(ON, &[], None).await;
     house.until(job, JobStatus::Failed).await;
     while house.list(&[], &[]).await.len() > 1_000 {
-        house.live.recv().await.unwrap(); // the oldest go once the job's devices are written down
+        // They go once the job's devices are written down.
+        within("the oldest jobs are forgotten", house.live.recv()).await.unwrap();
     }
     let left = house.list(&[], &[]).await;
     assert_eq!((left.len(), left[0]), (1_000, job));

@@ -23,7 +23,7 @@ use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateSto
 use crate::post::post;
 use crate::receipt::Receipt;
 use crate::store::{JobDeviceQuery, JobOp, MemoryStore, Store};
-use crate::testkit::{FailingStore, Fault, ManualClock};
+use crate::testkit::{FailingStore, Fault, ManualClock, until_found, within};
 
 const NOON: i64 = 1_767_268_800_000;
 
@@ -61,20 +61,20 @@ impl House {
         let (reply, stood) = oneshot::channel();
         let put = PutTemplate { wish: self.wish(id, said, how), cause: person(), reply };
         post(&self.hub.templates, put).unwrap();
-        stood.await.unwrap()
+        within("what became of a template's change", stood).await.unwrap()
     }
 
     async fn try_out(&self, id: &str, said: &str, offset: usize, limit: usize) -> Trial {
         let (reply, tried) = oneshot::channel();
         let asked = TryTemplate { wish: self.wish(id, said, How::Merge), offset, limit, reply };
         post(&self.hub.templates, asked).unwrap();
-        tried.await.unwrap().unwrap()
+        within("what a template would do", tried).await.unwrap().unwrap()
     }
 
     async fn delete(&self, id: &str, force: bool) -> Result<TemplateGone, TemplateRefusal> {
         let (reply, gone) = oneshot::channel();
         post(&self.hub.templates, DeleteTemplate { id: id.into(), force, cause: person(), reply }).unwrap();
-        gone.await.unwrap()
+        within("what became of a template's end", gone).await.unwrap()
     }
 
     async fn register(&self, device: &str, patch: &str) -> Result<Twin, HubError> {
@@ -107,7 +107,7 @@ impl House {
             for_rules: true,
         };
         self.hub.door.take(message, receipt, None);
-        settled.await.unwrap().unwrap();
+        within("it is settled", settled).await.unwrap().unwrap();
     }
 
     async fn twin(&self, device: &str) -> Twin {
@@ -124,27 +124,30 @@ impl House {
     /// Waits until the job is done, as its events tell.
     async fn done(&mut self, job: Option<JobId>) {
         let id = job.unwrap();
-        loop {
-            let (reply, told) = oneshot::channel();
-            post(&self.hub.jobs, ShowJob { id, reply }).unwrap();
-            if told.await.unwrap().unwrap().job.status == JobStatus::Done {
-                return;
+        let done = async {
+            loop {
+                let (reply, told) = oneshot::channel();
+                post(&self.hub.jobs, ShowJob { id, reply }).unwrap();
+                if within("what an actor tells", told).await.unwrap().unwrap().job.status == JobStatus::Done {
+                    return;
+                }
+                self.live.recv().await.unwrap();
             }
-            self.live.recv().await.unwrap();
-        }
+        };
+        within("the job is done", done).await;
     }
 
     async fn jobs(&self) -> Vec<JobId> {
         let (reply, told) = oneshot::channel();
         let list = ListJobs { status: Vec::new(), kinds: Vec::new(), offset: 0, limit: usize::MAX, reply };
         post(&self.hub.jobs, list).unwrap();
-        told.await.unwrap().jobs.into_iter().map(|told| told.job.id).collect()
+        within("what an actor tells", told).await.unwrap().jobs.into_iter().map(|told| told.job.id).collect()
     }
 
     async fn rules(&self) -> RulesRead {
         let (reply, read) = oneshot::channel();
         post(&self.hub.automation, ReadRules { reply }).unwrap();
-        read.await.unwrap()
+        within("the answer to a read", read).await.unwrap()
     }
 
     async fn rule_names(&self) -> Vec<String> {
@@ -211,7 +214,7 @@ async fn a_device_that_appears_takes_the_template_that_is_meant_for_it() {
     // In one commit: whoever follows never sees it without.
     let mut kinds = Vec::new();
     while kinds.is_empty() {
-        let batch = house.live.recv().await.unwrap();
+        let batch = within("an event of the device", house.live.recv()).await.unwrap();
         let of_device = batch.iter().filter(|recorded| recorded.event.device == id("hall-1"));
         kinds = of_device.map(|recorded| recorded.event.kind().as_str()).collect();
     }
@@ -278,7 +281,10 @@ async fn a_change_is_shown_first_and_comes_to_the_devices_by_a_job() {
     let wish = Wish { if_version: Some(2.into()), ..house.wish("pump", "{}", How::Merge) };
     let (reply, stood) = oneshot::channel();
     post(&house.hub.templates, PutTemplate { wish, cause: person(), reply }).unwrap();
-    assert!(matches!(stood.await.unwrap(), Err(TemplateRefusal::Version { current: 3, .. })));
+    assert!(matches!(
+        within("what became of it", stood).await.unwrap(),
+        Err(TemplateRefusal::Version { current: 3, .. })
+    ));
     assert!(matches!(house.put("pump", PUMP, How::Make).await, Err(TemplateRefusal::Taken(_))));
     assert!(matches!(house.put("fan", PUMP, How::Replace).await, Err(TemplateRefusal::Unknown(_))));
     assert!(matches!(house.put("pump", r#"{"tags": 5}"#, How::Merge).await, Err(TemplateRefusal::Bad(_))));
@@ -333,13 +339,13 @@ async fn a_change_whose_job_was_not_made_is_gone_on_with() {
         secrets: house.hub.settings.secrets.clone(),
     };
     Shelf::new(RecordKind::Template, Arc::new(around)).keep("pump", body, receipt);
-    settled.await.unwrap().unwrap();
+    within("it is settled", settled).await.unwrap().unwrap();
 
     let mut house = house.again().await;
     let job = loop {
         match house.jobs().await[..] {
             [job, ..] if house.jobs().await.len() > jobs => break job,
-            _ => drop(house.live.recv().await),
+            _ => drop(within("one job more", house.live.recv()).await),
         }
     };
     house.done(Some(job)).await;
@@ -372,15 +378,16 @@ async fn a_change_whose_job_was_not_whole_is_gone_on_with() {
             house.put("pump", r#"{"configuration": {"interval": 1}}"#, How::Merge).await.unwrap().job
         };
         let all = JobDeviceQuery::of(broken.unwrap());
-        while house.memory.job_devices(&all).await.unwrap().total < 1_500 {
-            tokio::task::yield_now().await;
-        }
+        until_found("three parts of the job are written down", async || {
+            (house.memory.job_devices(&all).await.unwrap().total >= 1_500).then_some(())
+        })
+        .await;
 
         let mut house = house.again().await;
         let job = loop {
             match house.jobs().await.into_iter().find(|job| Some(*job) > broken) {
                 Some(job) => break job,
-                None => drop(house.live.recv().await),
+                None => drop(within("a job that goes on", house.live.recv()).await),
             }
         };
         house.done(Some(job)).await;
@@ -444,11 +451,11 @@ async fn rules_come_change_and_go_with_their_template() {
     let (reply, told) = oneshot::channel();
     post(&house.hub.automation, DeleteRule { id: hot_id.clone(), cause: person(), reply }).unwrap();
     assert!(
-        matches!(told.await.unwrap(), Err(RuleRefusal::OfTemplate { template, .. }) if &*template == "pump")
+        matches!(within("what an actor tells", told).await.unwrap(), Err(RuleRefusal::OfTemplate { template, .. }) if &*template == "pump")
     );
     let (reply, told) = oneshot::channel();
     post(&house.hub.automation, EnableRule { id: hot_id, enabled: false, cause: person(), reply }).unwrap();
-    told.await.unwrap().unwrap();
+    within("what an actor tells", told).await.unwrap().unwrap();
     house.put("pump", &rules(&format!("{{{}, \"log\": null}}", hot(50))), How::Merge).await.unwrap();
     assert_eq!(house.rule_names().await, ["template:pump:hot false"]);
     let source = house.rules().await.rules[0].sent.clone().unwrap();

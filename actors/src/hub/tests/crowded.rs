@@ -25,9 +25,7 @@ impl House {
 
     /// Waits until the store has been asked to take something in that it had not been asked before.
     async fn is_stuck(&self, before: u64) {
-        while self.store.commits_tried() == before {
-            tokio::task::yield_now().await;
-        }
+        until("the store is asked to take something in", || self.store.commits_tried() != before).await;
     }
 }
 
@@ -48,7 +46,7 @@ async fn without_room_a_message_that_wants_an_answer_waits_and_another_is_counte
     assert!(waiting.iter_mut().all(|settled| settled.try_recv().is_err()), "acknowledged, and not stored");
     house.store.unblock();
     for settled in waiting {
-        assert!(settled.await.unwrap().unwrap().seq.is_some());
+        assert!(within("the receipt", settled).await.unwrap().unwrap().seq.is_some());
     }
     for t in 1..=3 {
         assert_eq!(house.value("a", &format!("q1_{t}")).await, Json::from(t));
@@ -75,9 +73,12 @@ async fn a_read_shows_nothing_that_is_not_stored() {
         tokio::task::yield_now().await;
     }
     house.store.unblock();
-    let twin = reading.await.unwrap().unwrap();
+    let twin = within("the read", reading).await.unwrap().unwrap();
     assert_eq!(twin.reported.get("t").map(|property| property.value.clone()), Some(Json::from(2)));
-    assert!(first.await.unwrap().is_ok() && second.await.unwrap().is_ok());
+    assert!(
+        within("the first receipt", first).await.unwrap().is_ok()
+            && within("the second receipt", second).await.unwrap().is_ok()
+    );
 }
 
 #[actix::test]
@@ -112,7 +113,7 @@ async fn of_a_command_that_changes_twice_in_one_commit_the_last_state_is_kept() 
         house.store.unblock();
     };
     let ((asked, delivered, executed), ()) = tokio::join!(told, unblocked);
-    stuck.await.unwrap().unwrap();
+    within("the receipt", stuck).await.unwrap().unwrap();
     assert!(delivered.is_ok() && executed.is_ok(), "{delivered:?} {executed:?}");
     asked.unwrap();
     let kept = house.hub.archive.send(FindCommand(command)).await.unwrap().unwrap().unwrap();

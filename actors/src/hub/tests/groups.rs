@@ -28,20 +28,20 @@ async fn put(hub: &Hub, id: &str, body: &str) -> Result<GroupStood, GroupRefusal
     let (reply, stood) = oneshot::channel();
     let put = PutGroup { id: GroupId::parse(id).ok(), wish, expect: Expect::Any, cause: cause(), reply };
     post(&hub.groups, put).ok().unwrap();
-    stood.await.unwrap()
+    within("what became of a group's change", stood).await.unwrap()
 }
 
 async fn delete(hub: &Hub, id: &str, force: bool) -> Result<GroupGone, GroupRefusal> {
     let (reply, gone) = oneshot::channel();
     post(&hub.groups, DeleteGroup { id: id.into(), force, cause: cause(), reply }).ok().unwrap();
-    gone.await.unwrap()
+    within("what became of a group's end", gone).await.unwrap()
 }
 
 async fn groups(hub: &Hub) -> GroupPage {
     let (reply, page) = oneshot::channel();
     let query = GroupQuery { limit: usize::MAX, ..GroupQuery::default() };
     post(&hub.groups, ReadGroups { query, reply }).ok().unwrap();
-    page.await.unwrap().unwrap()
+    within("the groups", page).await.unwrap().unwrap()
 }
 
 /// By group: its own devices, and of them those that are online; and the mean of `t`.
@@ -139,16 +139,12 @@ async fn what_devices_name_as_their_group_is_one() {
     let store = Arc::new(MemoryStore::default());
     left_by_an_earlier_version(&store, "Hall 2").await;
     let hub = start(&store, 64).await;
-    while !hub.tree.now().contains("Hall 2") {
-        tokio::task::yield_now().await;
-    }
+    until("the group that a device named", || hub.tree.now().contains("Hall 2")).await;
     assert_eq!(told(&hub).await, [("Hall 2".to_owned(), (1, 0, None))].into());
     // What comes in past the API is treated alike.
     let patch = [("group_id", "attic".into())].into_iter().collect();
     give(&hub, 7, Input::Register(Box::new(Registration { patch })), IfUnknown::Begin).await;
-    while !hub.tree.now().contains("attic") {
-        tokio::task::yield_now().await;
-    }
+    until("the group that a new device named", || hub.tree.now().contains("attic")).await;
     let both: BTreeMap<_, _> =
         [("Hall 2".to_owned(), (1, 0, None)), ("attic".to_owned(), (1, 0, None))].into();
     assert_eq!(told(&hub).await, both);
@@ -173,11 +169,11 @@ async fn the_tree_is_known_before_its_devices_are_counted() {
     assert!(futures_util::poll!(&mut making).is_pending());
     let (reply, tree) = oneshot::channel();
     post(&hub.groups, ReadTree { reply }).ok().unwrap();
-    assert!(tree.await.unwrap().contains("a"), "it is made");
+    assert!(within("the tree", tree).await.unwrap().contains("a"), "it is made");
     assert!(futures_util::poll!(&mut making).is_pending(), "and told with its counts");
     assert_eq!(get(&hub.counters.groups_counted), 0);
     store.unblock();
-    assert!(making.await.unwrap().made);
+    assert!(within("what became of the group", making).await.unwrap().made);
     assert_eq!(get(&hub.counters.groups_counted), 1);
 }
 
@@ -227,7 +223,7 @@ async fn the_tree_can_be_read_while_commits_fail() {
     assert!(hub.is_failing());
     let (reply, tree) = oneshot::channel();
     post(&hub.groups, ReadTree { reply }).ok().unwrap();
-    assert!(tree.await.unwrap().get("a").is_some());
+    assert!(within("the tree", tree).await.unwrap().get("a").is_some());
     store.unblock();
     store.heal();
 }

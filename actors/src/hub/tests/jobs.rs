@@ -26,19 +26,19 @@ impl House {
             prepared,
         };
         post(&self.hub.jobs, make).unwrap();
-        told.await.unwrap().job.id
+        within("what an actor tells", told).await.unwrap().job.id
     }
 
     async fn done(&self, id: JobId) -> JobTold {
-        loop {
+        until_found("the job is done", async || {
             let (reply, told) = oneshot::channel();
             post(&self.hub.jobs, ShowJob { id, reply }).unwrap();
-            let told = told.await.unwrap().unwrap();
-            if told.job.status == JobStatus::Done {
-                return told;
-            }
-            tokio::task::yield_now().await;
-        }
+            within("what an actor tells", told)
+                .await
+                .unwrap()
+                .filter(|told| told.job.status == JobStatus::Done)
+        })
+        .await
     }
 
     async fn told(&self, job: JobId) -> Vec<String> {
@@ -81,7 +81,7 @@ async fn a_device_whose_twin_dies_of_its_turn_is_left_out() {
     let (reply, told) = oneshot::channel();
     let cause = Cause::new(Source::Rest, "");
     post(&house.hub.jobs, SteerJob { id: job, steer: Steer::Retry, cause, reply }).unwrap();
-    assert_eq!(told.await.unwrap().unwrap().job.round, 2);
+    assert_eq!(within("what an actor tells", told).await.unwrap().unwrap().job.round, 2);
     house.done(job).await;
     assert_eq!(house.told(job).await[0], "a done ");
 }

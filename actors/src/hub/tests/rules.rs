@@ -33,13 +33,13 @@ impl Scene {
         };
         let cause = Cause::new(Source::Rest, "user:ann");
         post(&self.hub.automation, PutRule { body, expect, cause, reply }).ok().unwrap();
-        stood.await.unwrap().map(drop)
+        within("what became of a rule's change", stood).await.unwrap().map(drop)
     }
 
     async fn rules(&self) -> RulesRead {
         let (reply, read) = oneshot::channel();
         post(&self.hub.automation, ReadRules { reply }).ok().unwrap();
-        read.await.unwrap()
+        within("the rules", read).await.unwrap()
     }
 
     async fn stands(&self, id: &str) -> bool {
@@ -75,23 +75,24 @@ impl Scene {
     async fn settle(&self) {
         self.tick().await;
         let mut quiet = 0;
-        while quiet < 3 {
+        until_found("the rules have done all that follows", async || {
             let (reply, committed) = oneshot::channel();
             post(&self.hub.journal, Barrier { reply }).ok().unwrap();
-            committed.await.unwrap();
+            within("the commit", committed).await.unwrap();
             let (reply, is_idle) = oneshot::channel();
             post(&self.hub.automation, Look { reply }).ok().unwrap();
             // What the engine does may bring about more: quiet several times in a row.
-            quiet = if is_idle.await.unwrap() { quiet + 1 } else { 0 };
-            tokio::task::yield_now().await;
-        }
+            quiet = if within("what the rules say", is_idle).await.unwrap() { quiet + 1 } else { 0 };
+            (quiet == 3).then_some(())
+        })
+        .await;
     }
 
     /// The hub dies: nothing that is said to the journal after this is kept.
     async fn dies(self, down_for: i64) -> Self {
         let (reply, closed) = oneshot::channel();
         post(&self.hub.journal, Close { reply }).ok().unwrap();
-        closed.await.unwrap();
+        within("the journal is closed", closed).await.unwrap();
         self.clock.advance(down_for);
         Self::over(self.store, self.clock).await
     }
@@ -128,7 +129,7 @@ async fn a_reading_becomes_a_command_and_says_why() {
 
     // The command knows the run, the journal knows the command.
     let record = scene.hub.archive.send(ListCommands(CommandQuery { limit: 1, ..CommandQuery::default() }));
-    let command = record.await.unwrap().unwrap().commands.remove(0).command;
+    let command = within("the command", record).await.unwrap().unwrap().commands.remove(0).command;
     assert_eq!(run.actions[0].made.as_deref(), Some(command.id.to_string().as_str()));
     let asked = scene.seen.iter().find(|recorded| recorded.event.kind() == Kind::Command).unwrap();
     assert_eq!(asked.event.cause.run.as_ref().map(|run| run.id), Some(run.id));
@@ -303,14 +304,13 @@ async fn files_are_followed_and_a_broken_one_changes_nothing() {
     scene.until(changed("changed")).await;
     scene.seen.clear();
     std::fs::write(&file, text("high")).unwrap();
-    let broken = loop {
+    let broken = until_found("the file's problem", async || {
         let read = scene.rules().await;
-        if let Some((path, problems)) = read.broken.first() {
-            assert_eq!(read.rules.len(), 1, "what ran before goes on");
-            break (path.to_string(), problems[0].clone());
-        }
-        tokio::task::yield_now().await;
-    };
+        let (path, problems) = read.broken.first()?;
+        assert_eq!(read.rules.len(), 1, "what ran before goes on");
+        Some((path.to_string(), problems[0].clone()))
+    })
+    .await;
     assert_eq!(broken.0, "a.yaml");
     assert_eq!((broken.1.line, broken.1.column), (6, 16), "{broken:?}");
     scene.say("oven", "data", r#"{"temperature": 250}"#).await;

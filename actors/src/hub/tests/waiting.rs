@@ -44,15 +44,16 @@ impl Scene {
         Self { hub, store, clock, link, events, seen: Vec::new() }
     }
 
-    /// As after a crash: what the old hub still does is not committed any more.
+    /// As after a crash: the old hub is not closed, and nothing of what it still does is committed.
     pub async fn again(self) -> Self {
         self.down_for(0).await
     }
 
+    /// The same, and the next hub starts so many ms later.
     pub async fn down_for(self, millis: i64) -> Self {
-        self.hub.close().await;
-        self.clock.advance(millis);
-        Self::over(self.store, self.clock).await
+        let (store, clock) = (self.store.cut_off(), self.clock.apart());
+        clock.advance(millis);
+        Self::over(store, clock).await
     }
 
     pub async fn say(&self, device: &str, leaf: &str, payload: &str) {
@@ -68,12 +69,13 @@ impl Scene {
             for_rules: true,
         };
         self.hub.door.take(message, receipt, None);
-        settled.await.unwrap().unwrap();
+        within("the receipt of a message", settled).await.unwrap().unwrap();
     }
 
     pub async fn deliver(&self, device: &str, input: Input) -> Result<Taken, HubError> {
         let cause = Cause::new(Source::Rest, "user:ann");
-        self.hub.deliver(id(device), input, cause, IfUnknown::Refuse, true).await
+        let delivered = self.hub.deliver(id(device), input, cause, IfUnknown::Refuse, true);
+        within("the twin's answer", delivered).await
     }
 
     pub async fn set(&self, device: &str, patch: &str) {
@@ -125,24 +127,25 @@ impl Scene {
         self.clock.set(from.plus_millis(by_ms));
         self.hub.clock_watch.send(Tick).await.unwrap();
         self.until(|recorded| recorded.event.kind() == Kind::Hub).await;
-        while self.clock.now() == from {
-            tokio::task::yield_now().await;
-        }
+        until("the clock follows", || self.clock.now() != from).await;
         self.tick().await;
     }
 
     /// Waits until `enough` of what happened since time last passed; in whatever order.
     pub async fn until(&mut self, mut enough: impl FnMut(&Recorded) -> bool) {
-        while !self.seen.iter().any(|recorded| enough(recorded)) {
-            let batch = self.events.recv().await.unwrap();
-            self.seen.extend(batch.iter().cloned());
-        }
+        let Self { events, seen, .. } = self;
+        let enough = async {
+            while !seen.iter().any(|recorded| enough(recorded)) {
+                seen.extend(events.recv().await.unwrap().iter().cloned());
+            }
+        };
+        within("enough has happened", enough).await;
     }
 
     /// All that was told to the twins before is done: they answer in order.
     pub async fn settled(&self, device: &str) -> Box<Twin> {
         self.tick().await;
-        self.hub.read(&id(device)).await.unwrap().unwrap()
+        within("the twin", self.hub.read(&id(device))).await.unwrap().unwrap()
     }
 }
 
@@ -266,14 +269,12 @@ async fn what_is_due_before_the_broker_runs_waits_for_who_listens() {
         let settings = Settings { broker_tells, ..Settings::default() };
         scene = Scene::with(scene.store, scene.clock, settings).await;
         scene.tick().await;
-        let found = loop {
+        let found = until_found("the schedule's command", async || {
             let query = CommandQuery { limit: 1, ..CommandQuery::default() };
             let page = scene.hub.archive.send(ListCommands(query)).await.unwrap().unwrap();
-            match page.commands.into_iter().next() {
-                Some(record) => break record.command,
-                None => tokio::task::yield_now().await,
-            }
-        };
+            page.commands.into_iter().next().map(|record| record.command)
+        })
+        .await;
         scene.settled("a").await;
         assert_eq!(scene.command(found.id).await.status, expected, "a broker tells: {broker_tells}");
         scene.hub.close().await;
@@ -315,9 +316,11 @@ async fn a_clock_that_is_set_back_stops_no_schedule_and_ends_no_command() {
             }
             let now = scene.clock.now();
             let next = |twin: &Twin| twin.plan().unwrap().next().unwrap();
-            while next(scene.settled("a").await.as_ref()) > now.plus_millis(60_000) {
-                tokio::task::yield_now().await; // it is told as soon as the hub is up
-            }
+            // It is told as soon as the hub is up.
+            until_found("the schedule goes on from the new time", async || {
+                (next(scene.settled("a").await.as_ref()) <= now.plus_millis(60_000)).then_some(())
+            })
+            .await;
             scene.say("a", "data", r#"{"t": 2}"#).await;
             scene.pass(60_000, is_change("scheduled")).await;
             let twin = scene.settled("a").await;
@@ -361,9 +364,7 @@ async fn a_clock_that_leaps_ahead_deletes_nothing_for_a_day() {
         scene.say("a", "data", r#"{"t": 2}"#).await; // a commit takes its time
     }
     scene.clock.advance(24 * HOUR);
-    while !is_pruned(&scene).await {
-        tokio::task::yield_now().await;
-    }
+    until_found("the journal is pruned", async || (is_pruned(&scene).await).then_some(())).await;
 }
 
 /// Whoever sees a wrong time may well start the hub again before setting it right.
@@ -387,9 +388,7 @@ async fn a_leap_of_the_clock_is_doubted_by_the_next_start_too() {
         scene.say("a", "data", r#"{"t": 3}"#).await; // a commit takes its time
     }
     scene.clock.advance(24 * HOUR);
-    while !is_pruned(&scene).await {
-        tokio::task::yield_now().await;
-    }
+    until_found("the journal is pruned", async || (is_pruned(&scene).await).then_some(())).await;
 }
 
 /// While the store fails, what is due is not forgotten.
@@ -418,6 +417,6 @@ async fn who_waits_for_one_command_is_told_of_that_one() {
     scene.answer("a", other, AnswerStatus::Executed).await.unwrap();
     let request = Box::new(CommandRequest::new("go", payload::object(b"{}").unwrap()));
     scene.deliver("a", Input::Command { id: mine, request, known: None, is_new: false }).await.unwrap();
-    let first = told.recv().await.unwrap();
+    let first = within("the command's first change", told.recv()).await.unwrap();
     assert!(comes_to(mine, CommandStatus::Pending)(&first), "{first:?}");
 }

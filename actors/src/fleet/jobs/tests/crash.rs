@@ -20,9 +20,10 @@ impl House {
 
     /// Waits until so many of the job's devices are in this state by the store.
     async fn until_stored(&self, job: JobId, state: StepState, count: usize) {
-        while self.steps(job, &[state]).await.len() != count {
-            tokio::task::yield_now().await;
-        }
+        until_found("so many devices are in this state", async || {
+            (self.steps(job, &[state]).await.len() == count).then_some(())
+        })
+        .await;
     }
 }
 
@@ -51,9 +52,7 @@ async fn a_cancel_that_was_cut_short_is_gone_on_with() {
 async fn a_retry_that_was_cut_short_is_gone_on_with() {
     let house = House::new().await;
     let job = house.make(ON, &nobody(), Some(5_000.0)).await;
-    while house.show(job).await.unwrap().job.status != JobStatus::Done {
-        house.clock.advance(100);
-    }
+    house.pass_until_done(job, 100).await;
     house.until_stored(job, StepState::Failed, 1_300).await;
     house.steer_into_crash(job, Steer::Retry);
     house.until_stored(job, StepState::Queued, PART).await;
@@ -92,9 +91,10 @@ async fn a_large_job_is_removed_in_parts() {
     let job = house.make(ON, &nobody(), Some(10.0)).await;
     house.steer(job, Steer::Cancel).await.unwrap();
     house.steer_into_crash(job, Steer::Remove);
-    while house.steps(job, &[]).await.len() != 800 {
-        tokio::task::yield_now().await;
-    }
+    until_found("the first part of the job is gone", async || {
+        (house.steps(job, &[]).await.len() == 800).then_some(())
+    })
+    .await;
 
     let house = house.again().await;
     let tried = house.store.commits_tried();
@@ -108,19 +108,15 @@ async fn a_large_job_is_removed_in_parts() {
 async fn what_a_removal_that_was_cut_short_has_left_can_be_tried_again_and_ends() {
     let house = House::new().await;
     let job = house.make(ON, &nobody(), Some(5_000.0)).await;
-    let until_done = async |house: &House| {
-        while house.show(job).await.unwrap().job.status != JobStatus::Done {
-            house.clock.advance(100);
-        }
-    };
-    until_done(&house).await;
+    house.pass_until_done(job, 100).await;
     house.steer_into_crash(job, Steer::Remove);
-    while house.steps(job, &[]).await.len() != 800 {
-        tokio::task::yield_now().await;
-    }
+    until_found("the first part of the job is gone", async || {
+        (house.steps(job, &[]).await.len() == 800).then_some(())
+    })
+    .await;
 
     let house = house.again().await;
     house.steer(job, Steer::Retry).await.unwrap();
-    until_done(&house).await;
+    house.pass_until_done(job, 100).await;
     assert_eq!(counts(&house.show(job).await.unwrap()), [("failed", 800)]);
 }

@@ -1,4 +1,4 @@
-//! Jobs while the store takes nothing in.
+//! Jobs while the store takes nothing in, or is slow.
 
 use super::*;
 
@@ -10,12 +10,28 @@ async fn while_commits_fail_jobs_are_shown_as_they_are_durable() {
     house.until(job, JobStatus::Done).await;
     house.store.break_commits(Fault::Failed);
     let making = house.making(ON, &devices, None);
-    while get(&house.hub.counters.store_failing) == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("the hub knows that its store fails", || get(&house.hub.counters.store_failing) != 0).await;
     assert_eq!(house.list(&[], &[]).await, [job]);
     assert_eq!(counts(&house.show(job).await.unwrap()), [("done", 3)]);
     house.store.heal();
-    let made = making.await.unwrap().job.id;
+    let made = within("the job is made", making).await.unwrap().job.id;
     assert_eq!(house.list(&[], &[]).await, [made, job]);
+}
+
+#[actix::test]
+async fn a_job_that_takes_long_to_count_comes_to_its_end() {
+    let house = House::new().await;
+    let devices = house.devices(3).await;
+    // Longer than it is waited before it is counted again.
+    house.store.slow_counts(Duration::from_millis(200));
+    let job = house.make(&reboot(), &devices, None).await;
+    let mut answer = house.steering(job, Steer::Cancel);
+    let canceled = until_found("the job is canceled", async || {
+        house.clock.advance(10);
+        answer.try_recv().ok().map(Result::unwrap)
+    })
+    .await;
+    assert_eq!(canceled.job.status, JobStatus::Canceled);
+    let job = house.make(ON, &devices, None).await;
+    house.pass_until_done(job, 10).await;
 }

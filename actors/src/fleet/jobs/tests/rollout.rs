@@ -56,22 +56,27 @@ impl House {
 
     /// Lets time pass until the job stands so.
     async fn until_so(&self, job: JobId, is_so: impl Fn(&JobTold) -> bool) -> JobTold {
-        loop {
+        until_found("the job stands as it should", async || {
             let told = self.show(job).await.unwrap();
             if is_so(&told) {
-                return told;
+                return Some(told);
             }
             self.clock.advance(50);
-            tokio::task::yield_now().await;
-        }
+            None
+        })
+        .await
     }
 
     /// Lets time pass until the device is to come to something.
     async fn until_task(&self, device: &str) {
-        while self.firmware(device).await == "none" {
+        until_found("the device is to come to something", async || {
+            if self.firmware(device).await != "none" {
+                return Some(());
+            }
             self.clock.advance(50);
-            tokio::task::yield_now().await;
-        }
+            None
+        })
+        .await;
     }
 
     async fn until_stage(&self, job: JobId, stage: u32) -> JobTold {
@@ -209,9 +214,10 @@ async fn while_it_is_paused_nobody_is_told() {
     );
     let why = "queued the roll-out is paused";
     let called_back = ["d1", "d2", "d3"].map(|device| format!("{device} {why}"));
-    while house.steps(job, &[StepState::Queued]).await != called_back {
-        tokio::task::yield_now().await;
-    }
+    until_found("three devices are called back", async || {
+        (house.steps(job, &[StepState::Queued]).await == called_back).then_some(())
+    })
+    .await;
     let house = house.again().await;
     for device in ["d1", "d3"] {
         house.come(device, "1").await;
@@ -321,9 +327,10 @@ async fn what_a_crash_left_uncalled_is_called_back() {
         |record: &Record| Job::parse(record.body.as_ref().unwrap()).unwrap().status == JobStatus::Canceled;
     house.store.break_after(move |batch| batch.fleet.records.iter().any(is_canceled));
     drop(house.steering(job, Steer::Cancel));
-    while !house.memory.records(RecordKind::Job).await.unwrap().iter().any(is_canceled) {
-        tokio::task::yield_now().await;
-    }
+    until_found("the store has the job as canceled", async || {
+        (house.memory.records(RecordKind::Job).await.unwrap().iter().any(is_canceled)).then_some(())
+    })
+    .await;
 
     let house = house.again().await;
     let told = house.until_count(job, StepState::Canceled, 3).await;
