@@ -202,12 +202,10 @@ fn obey(scene: &mut Scene, delta: &str, habit: Habit) {
         }
     }
     // What has no members is no reading: it can only be reported.
-    let (empty, did): (Vec<_>, Vec<_>) = did.into_iter().partition(|(_, value)| value == "{}");
-    for said in empty {
-        say(scene, &[said], Manner { form: Form::Nested, is_other: false }, habit.has_words);
-    }
+    let is_reported = did.iter().any(|(_, value)| value == "{}");
+    let manner = if is_reported { Manner { form: Form::Nested, ..habit.answers } } else { habit.answers };
     if !did.is_empty() {
-        say(scene, &did, habit.answers, habit.has_words);
+        say(scene, &did, manner, habit.has_words);
     }
     if !could_not.is_empty() {
         scene.input(Input::CouldNot(could_not), &mqtt());
