@@ -88,6 +88,12 @@ const MISUSED: u8 = 2;
 /// It went wrong on the way.
 const FAILED: u8 = 1;
 
+/// The command line, to be looked at.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Does what the command line says.
 #[must_use]
 pub fn run() -> ExitCode {

@@ -95,7 +95,8 @@ fn kinds(chars: &[char]) -> Vec<Kind> {
 fn in_word(chars: &[char], at: usize) -> bool {
     let before = |back: usize| at.checked_sub(back).map(|at| chars[at]);
     let is_name = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    is_name(before(1)) && !(matches!(before(1), Some('b' | 'c')) && !is_name(before(2)))
+    let is_prefix = matches!(before(1), Some('b' | 'c')) && !is_name(before(2));
+    is_name(before(1)) && !is_prefix
 }
 
 fn find(chars: &[char], from: usize, is_it: impl Fn(char) -> bool) -> usize {

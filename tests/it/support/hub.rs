@@ -69,6 +69,12 @@ impl House {
         self
     }
 
+    /// With one more option that takes no value.
+    pub fn flag(mut self, option: &str) -> Self {
+        self.options.push(option.into());
+        self
+    }
+
     /// With one more variable of its environment.
     pub fn in_environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.into(), value.into()));

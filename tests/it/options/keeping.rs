@@ -1,0 +1,139 @@
+//! Options of how long things are kept and believed.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use crate::support::hub::House;
+use crate::support::pump::register;
+use crate::support::rules::{Rules, report};
+use crate::support::{Hub, Subscriber, eventually, within};
+
+/// The time by a device's clock, which is right.
+#[expect(clippy::disallowed_methods, reason = "devices ask their own clocks")]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// Has a device of its own say something at a time so far from now; the time that it is stored under, as far from now.
+async fn stored(hub: &Hub, device: &str, days: i64) -> i64 {
+    let at = now() + TimeDelta::days(days);
+    register(hub, device).await;
+    report(hub, device, &json!({ "n": 1, "timestamp": at.to_rfc3339() })).await;
+    let readings = hub.json(&format!("/api/devices/{device}/data")).await;
+    let stored: DateTime<Utc> = readings[0]["timestamp"].as_str().unwrap().parse().unwrap();
+    // A few seconds have gone by.
+    ((stored - now()).num_minutes() + 12 * 60).div_euclid(24 * 60)
+}
+
+#[tokio::test]
+async fn times_of_devices_are_believed_within_a_window() {
+    let narrow = House::new().with("--device-clock-ahead", "3d").with("--device-clock-behind", "30d");
+    let hub = narrow.start().await;
+    assert_eq!(stored(&hub, "a-little-ahead", 2).await, 2);
+    assert_eq!(stored(&hub, "far-ahead", 5).await, 0, "the time of arrival");
+    assert_eq!(stored(&hub, "a-little-behind", -20).await, -20);
+    assert_eq!(stored(&hub, "far-behind", -60).await, 0);
+    hub.terminate().await;
+    let wide = House::new().with("--device-clock-ahead", "never").with("--device-clock-behind", "never");
+    let hub = wide.start().await;
+    assert_eq!(stored(&hub, "far-ahead", 5).await, 5);
+    assert_eq!(stored(&hub, "far-behind", -6_000).await, -6_000, "before the ten years that are usual");
+}
+
+#[tokio::test]
+async fn idle_twins_leave_memory() {
+    let (soon, never) =
+        (House::new().with("--idle-after", "1ms"), House::new().with("--idle-after", "never"));
+    let (soon, never) = (soon.start().await, never.start().await);
+    for hub in [&soon, &never] {
+        for device in ["a", "b", "c"] {
+            register(hub, device).await;
+            report(hub, device, &json!({ "n": 1 })).await;
+        }
+    }
+    let in_memory =
+        async |hub: &Hub| hub.json("/health").await["parts"]["twins"]["in_memory"].as_u64().unwrap();
+    eventually("they leave", async || (in_memory(&soon).await == 0).then_some(())).await;
+    assert_eq!(in_memory(&never).await, 3);
+    assert_eq!(soon.json("/api/devices/a/twin").await["reported"]["n"], 1, "and come back");
+}
+
+#[tokio::test]
+async fn a_device_that_spoke_once_is_offline_after_a_silence() {
+    let hub = House::new().with("--first-silence", "1s").start().await;
+    register(&hub, "a").await;
+    report(&hub, "a", &json!({ "n": 1 })).await;
+    eventually("it is offline", async || {
+        (hub.json("/api/devices/a").await["status"] == "offline").then_some(())
+    })
+    .await;
+}
+
+/// What a subscriber is told first that wants all since the first event.
+async fn first_told(hub: &Hub) -> Value {
+    let mut subscriber = Subscriber::connect(hub.http).await;
+    subscriber.send(&json!({ "type": "subscribe", "id": "s", "since": 1 })).await;
+    let subscribed = within("an answer", subscriber.next()).await.unwrap();
+    assert_eq!(subscribed["type"], "subscribed");
+    within("what was", subscriber.next()).await.unwrap()
+}
+
+#[tokio::test]
+async fn old_events_go() {
+    let (short, usual) = (House::new().with("--retention", "1s").start().await, House::new().start().await);
+    for hub in [&short, &usual] {
+        register(hub, "a").await;
+        report(hub, "a", &json!({ "n": 1 })).await;
+    }
+    eventually("nobody can resume from there", async || {
+        (first_told(&short).await["type"] == "resync").then_some(())
+    })
+    .await;
+    assert_eq!(first_told(&usual).await["seq"], 2);
+    assert_eq!(short.json("/api/devices/a/data").await[0]["value"], 1, "readings stay");
+}
+
+#[tokio::test]
+async fn old_readings_go() {
+    let house = House::new();
+    let hub = house.start().await;
+    register(&hub, "a").await;
+    let old = (now() - TimeDelta::days(90)).to_rfc3339();
+    report(&hub, "a", &json!({ "n": 1, "timestamp": old })).await;
+    report(&hub, "a", &json!({ "n": 2 })).await;
+    hub.terminate().await;
+    let readings = async |hub: &Hub| {
+        let readings: Value = hub.json("/api/devices/a/data?sensor_type=n&start_date=2000-01-01").await;
+        readings
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|reading| reading["value"].as_u64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let hub = House::at(&house.data).with("--keep-readings", "never").start().await;
+    assert_eq!(readings(&hub).await, [2, 1]);
+    hub.terminate().await;
+    let hub = House::at(&house.data).with("--keep-readings", "30d").start().await;
+    eventually("the old one goes", async || (readings(&hub).await == [2]).then_some(())).await;
+}
+
+#[tokio::test]
+async fn old_runs_go() {
+    let text = "version: 1\nrules:\n  bell:\n    triggers:\n      - webhook: bell\n    actions:\n      - log: rings\n";
+    let rules = Rules::of("bell.yaml", text);
+    let house = House::new().with("--rules", rules.folder());
+    let hub = house.start().await;
+    assert_eq!(hub.post("/api/automation/webhooks/bell", &json!({})).await.status(), 202);
+    crate::support::rules::done(&hub, "bell").await;
+    hub.terminate().await;
+    let count = async |hub: &Hub| {
+        let runs: Value = hub.json("/api/automation/rules/bell/runs").await;
+        runs.as_array().unwrap().len()
+    };
+    let kept = House::at(&house.data).with("--rules", rules.folder()).start().await;
+    assert_eq!(count(&kept).await, 1);
+    kept.terminate().await;
+    let hub = House::at(&house.data).with("--rules", rules.folder()).with("--keep-runs", "1s").start().await;
+    eventually("it goes", async || (count(&hub).await == 0).then_some(())).await;
+}
