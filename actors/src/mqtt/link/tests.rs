@@ -138,6 +138,32 @@ async fn a_lost_message_comes_again_on_a_new_connection() {
     assert_eq!(scene.desk.next().await.payload(), "d", "the others were acknowledged");
 }
 
+/// What a broker keeps restores state where the hub is new to it. Later it is no news: it was taken in when it came.
+#[tokio::test]
+async fn what_the_broker_keeps_comes_with_a_new_session_alone() {
+    let scene = Scene::set().await;
+    let kept = Outgoing { retain: true, ..outgoing(DATA, "kept") };
+    scene.broker.publish(&kept, None).await.unwrap();
+    let said = scene.desk.next().await;
+    assert_eq!((said.payload(), said.message.retained), ("kept", false));
+    said.settle();
+
+    let address = BrokerAddress::parse(&format!("mqtt://{}", scene.wire.address)).unwrap();
+    let desk = Desk::with_room(10);
+    let other = RumqttcLink::start(&LinkSettings::new(address, "other"), desk.clone()).unwrap();
+    let found = desk.next().await;
+    assert_eq!((found.payload(), found.message.retained), ("kept", true));
+    found.settle();
+    other.publish(&outgoing("some/where", ""), None).await.unwrap(); // behind the acknowledgement
+    scene.wire.cut();
+    connected(&other, false).await;
+    scene.wire.mend();
+    connected(&other, true).await;
+    scene.device_says("later").await;
+    let later = desk.next().await;
+    assert_eq!((later.payload(), later.message.retained), ("later", false));
+}
+
 #[tokio::test]
 async fn a_publish_is_over_when_the_broker_has_it() {
     let scene = Scene::set().await;

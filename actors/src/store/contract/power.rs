@@ -8,13 +8,19 @@ mod disk;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use self::disk::{Act, Chance, Disk, Unsynced, What, acts};
 use super::support::*;
 use crate::domain::series::StoredReading;
-use crate::domain::{Event, Twin};
+use crate::domain::{Event, Timestamp, Twin};
 use crate::mqtt::Outgoing;
-use crate::store::{Batch, CommandRecord, MemoryStore, SqlOptions, SqlStore, Store};
+use crate::store::{
+    Batch, CommandRecord, MemoryStore, RetainedChange, RetainedMessage, RetainedStore, SqlOptions, SqlStore,
+    Store,
+};
 
 /// Tells the process that is recorded where to work.
 const FOLDER: &str = "RECORDED_FOLDER";
@@ -50,7 +56,24 @@ fn next(world: &mut World, step: usize) -> Batch {
     world.batch()
 }
 
-async fn open(folder: &Path) -> std::sync::Arc<SqlStore> {
+/// What the broker is to keep after a batch: the last message of each of three topics.
+fn retained(step: usize) -> Option<RetainedMessage> {
+    (step % 5 == 0).then(|| RetainedMessage {
+        topic: format!("home/{}", step % 3).into(),
+        payload: step.to_string().into(),
+        qos: 1,
+        properties: Bytes::new(),
+        stored_at: Timestamp::from_millis(NOON),
+        expires_at: None,
+    })
+}
+
+fn all_retained(batches: usize) -> Vec<RetainedMessage> {
+    let kept = (0..batches).filter_map(retained).map(|message| (Arc::clone(&message.topic), message));
+    kept.collect::<BTreeMap<_, _>>().into_values().collect()
+}
+
+async fn open(folder: &Path) -> Arc<SqlStore> {
     let url = format!("sqlite:{}", folder.join(DATABASE).display());
     SqlStore::open(&url, SqlOptions::default()).await.unwrap()
 }
@@ -61,6 +84,9 @@ async fn work(folder: &Path) {
     let mut world = World::new();
     for step in 0..BATCHES {
         store.commit(&next(&mut world, step)).await.unwrap();
+        if let Some(message) = retained(step) {
+            store.change_retained(&[RetainedChange::Keep(Arc::new(message))]).await.unwrap();
+        }
         std::fs::write(folder.join(ACKNOWLEDGED), step.to_string()).unwrap();
         if step % 25 == 24 {
             store.maintain(world.now).await.unwrap();
@@ -153,6 +179,10 @@ impl Committed {
         let there = self.batches.iter().take_while(|batch| batch.events.last().unwrap().seq <= seq).count();
         assert!(there >= acknowledged, "{when}: {acknowledged} were acknowledged, and {there} are there");
         assert!(there <= acknowledged + 1, "{when}: {acknowledged} were acknowledged, and one was under way");
+        let mut kept = store.retained().await.unwrap();
+        kept.sort_by(|one, other| one.topic.cmp(&other.topic));
+        let as_said = (acknowledged..=there).any(|batches| kept == all_retained(batches));
+        assert!(as_said, "{when}: {kept:?} is retained");
         let alike = found(&*store).await == *self.after(there).await;
         assert!(alike, "{when}: other things are found than were committed");
         if let (Unsynced::Torn(_), Some(batch)) = (unsynced, self.batches.get(there)) {
