@@ -42,11 +42,11 @@ fn next(world: &mut World, step: usize) -> Batch {
     let device = format!("d{}", step % 5);
     let long = "x".repeat(12_000 + step);
     world.tell(&device, &format!(r#"{{"t": {step}, "long": "{long}"}}"#));
-    if step % 3 == 0 {
+    if step.is_multiple_of(3) {
         world.change(&device, &format!(r#"{{"desired": {{"x": {step}}}}}"#));
         world.send("x");
     }
-    if step % 4 == 0 {
+    if step.is_multiple_of(4) {
         let command = world.command(&device, &asked(r#"{"command_type": "reboot"}"#));
         world.answer(command, r#"{"status": "executed"}"#);
     }
@@ -58,7 +58,7 @@ fn next(world: &mut World, step: usize) -> Batch {
 
 /// What the broker is to keep after a batch: the last message of each of three topics.
 fn retained(step: usize) -> Option<RetainedMessage> {
-    (step % 5 == 0).then(|| RetainedMessage {
+    step.is_multiple_of(5).then(|| RetainedMessage {
         topic: format!("home/{}", step % 3).into(),
         payload: step.to_string().into(),
         qos: 1,
