@@ -9,63 +9,36 @@ fn key(field: &str) -> String {
     field.replace('_', "-")
 }
 
+/// These say who may start the hub, and no more.
+const AT_THE_START: [&str; 2] = ["open", "open-to-network"];
+
 impl Config {
     /// The keys of which the values differ, in order. What is written differently and means the same does not.
     #[must_use]
     pub fn differs_in(&self, other: &Self) -> Vec<String> {
-        macro_rules! differing {
-            ($($field:ident),* $(,)?) => {{
-                // Each field is named, so that none is forgotten. What opens the hub says who may start it, no more.
-                let Self { window: _, database: _, open: _, open_to_network: _, $($field),* } = self;
-                [$((key(stringify!($field)), *$field != other.$field)),*]
-            }};
-        }
-        let plain = differing!(
-            listen,
-            data_dir,
-            mqtt,
-            mqtt_listen,
-            mqtt_connections,
-            mqtt_payload_limit,
-            mqtt_retained_limit,
-            mqtt_retained_total,
-            mqtt_sessions,
-            mqtt_session_messages,
-            mqtt_session_limit,
-            mqtt_sessions_total,
-            unknown_devices,
-            rules,
-            cors,
-            hosts,
-            http_connections,
-            log,
-            log_format,
-            body_limit,
-            key_file,
-            firmware_limit,
-            public_url,
-            import_limit,
-            idle_after,
-            first_silence,
-            retention,
-            keep_readings,
-            keep_runs,
-            rule_secrets,
-            webhook_allow,
-            webhook_private_redirects,
-        );
-        // Without a database of its own the data folder has it, which differs itself then.
-        let is_in_folder = |config: &Self| matches!(config.database, Database::File(_));
-        let same_database = is_in_folder(self) && is_in_folder(other) || self.database == other.database;
-        let special = [
-            ("database".to_owned(), !same_database),
-            ("device-clock-ahead".to_owned(), self.window.ahead_ms != other.window.ahead_ms),
-            ("device-clock-behind".to_owned(), self.window.behind_ms != other.window.behind_ms),
-        ];
-        let differing = plain.into_iter().chain(special).filter(|(_, differs)| *differs);
-        let mut keys: Vec<String> = differing.map(|(key, _)| key).collect();
+        let secrets = self.addresses_that_differ_from(other);
+        let options =
+            self.shown().into_iter().zip(other.shown()).filter(|(one, other)| one.value != other.value);
+        let mut keys: Vec<&str> = options.map(|(one, _)| one.key).chain(secrets).collect();
+        keys.retain(|key| !AT_THE_START.contains(key));
         keys.sort_unstable();
-        keys
+        keys.dedup();
+        keys.into_iter().map(Into::into).collect()
+    }
+
+    /// The keys of addresses that differ, be it in the password, which is not shown.
+    fn addresses_that_differ_from(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+        let is_named = |config: &Self| matches!(config.database, Database::Url(_));
+        // Without a database of its own the data folder has it, which differs itself then.
+        let database = is_named(self) && is_named(other) && self.database != other.database;
+        [
+            ("database", database),
+            ("mqtt", self.mqtt != other.mqtt),
+            ("public-url", self.public_url != other.public_url),
+        ]
+        .into_iter()
+        .filter(|(_, differs)| *differs)
+        .map(|(key, _)| key)
     }
 }
 
@@ -161,6 +134,13 @@ mod tests {
         check("log = 'warn'", before, now, &["cors", "retention"]);
         check("", "retention = '7d'\nbody-limit = '1MiB'", "retention = '168h'\nbody-limit = '1024KiB'", &[]);
         check("", "", "log = 'info'\nretention = '7d'\nunknown-devices = 'accept'", &[]);
+    }
+
+    #[test]
+    fn a_password_is_a_difference_too() {
+        check("", "mqtt = 'mqtt://a:one@h'", "mqtt = 'mqtt://a:two@h'", &["mqtt"]);
+        check("", "database = 'sqlite:a'\nmqtt = 'mqtt://a:one@h'", "mqtt = 'mqtt://a:one@h'", &["database"]);
+        check("", "open = true", "open-to-network = true", &[]);
     }
 
     #[test]

@@ -27,10 +27,10 @@ const UNITS_OF_SIZE: [(&str, u64); 6] = [
 ];
 
 /// What an option is set to, without passwords.
-struct Shown {
-    key: &'static str,
+pub(super) struct Shown {
+    pub key: &'static str,
     /// None: it is found out at the start.
-    value: Option<Value>,
+    pub value: Option<Value>,
     /// A password was left out of it.
     hides: bool,
 }
@@ -151,7 +151,7 @@ fn broker(mqtt: &Mqtt) -> (String, bool) {
 
 impl Config {
     /// Every option but `config`, in the order of the help.
-    fn shown(&self) -> Vec<Shown> {
+    pub(super) fn shown(&self) -> Vec<Shown> {
         // Each field is named, so that none is forgotten.
         let Self {
             listen,

@@ -28,6 +28,11 @@ struct Scene {
     folder: TempDir,
 }
 
+/// What alarms tell of one that they were asked to change.
+async fn became<T>(told: oneshot::Receiver<T>) -> T {
+    within("what became of the alarm", told).await.unwrap()
+}
+
 impl Scene {
     async fn new() -> Self {
         Self::over(TempDir::new().unwrap(), ManualClock::at(Timestamp::from_millis(NEW_YEAR))).await
@@ -145,13 +150,10 @@ async fn two_who_raise_one_at_once_make_one_of_it() {
     let one = scene.raise(of("pump-1"), pump, Severity::Minor);
     let mut other = scene.raise(of("pump-1"), pump, Severity::Major);
     // The actor has both, and answers neither before the commit.
-    until("the alarm is active", || get(&scene.hub.counters.alarms_active) != 0).await;
+    until("the alarm is active", async || get(&scene.hub.counters.alarms_active) != 0).await;
     assert!(other.try_recv().is_err());
     scene.store.unblock();
-    let (one, other) = (
-        within("what became of the alarm", one).await.unwrap(),
-        within("what became of the alarm", other).await.unwrap(),
-    );
+    let (one, other) = (became(one).await, became(other).await);
     let (first, last) = (one.alarm.unwrap(), other.alarm.unwrap());
     assert_eq!((first.id, first.count, last.count), (last.id, 1, 2));
     assert!(one.seq < other.seq);
@@ -177,9 +179,7 @@ async fn two_who_raise_one_at_once_make_one_of_it() {
 #[actix::test]
 async fn an_alarm_of_a_rule_is_no_devices() {
     let scene = Scene::new().await;
-    let told = within("what became of the alarm", scene.raise(of_rule(), DeviceNumber(0), Severity::Major))
-        .await
-        .unwrap();
+    let told = became(scene.raise(of_rule(), DeviceNumber(0), Severity::Major)).await;
     let events = scene.events().await;
     let event = &events.iter().find(|event| Some(event.seq) == told.seq).unwrap().event;
     assert!(event.device.is_none());
@@ -190,42 +190,30 @@ async fn an_alarm_of_a_rule_is_no_devices() {
 async fn what_is_over_can_still_be_acknowledged_and_once_only() {
     let scene = Scene::new().await;
     let pump = scene.device("pump-1").await;
-    let id = within("what became of the alarm", scene.raise(of("pump-1"), pump, Severity::Major))
-        .await
-        .unwrap()
-        .alarm
-        .unwrap()
-        .id;
+    let id = became(scene.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
     scene.clock.advance(60_000);
-    let cleared = within("what became of the alarm", scene.clear_type(of("pump-1"))).await.unwrap();
+    let cleared = became(scene.clear_type(of("pump-1"))).await;
     let alarm = cleared.alarm.unwrap();
     assert_eq!((alarm.id, alarm.active, &*alarm.cleared_by), (id, false, "rule:cool"));
     assert_eq!(alarm.cleared_at, Some(Timestamp::from_millis(NEW_YEAR + 60_000)));
     assert_eq!(get(&scene.hub.counters.alarms_active), 0);
-    let nothing = within("what became of the alarm", scene.clear_type(of("pump-1"))).await.unwrap();
+    let nothing = became(scene.clear_type(of("pump-1"))).await;
     assert_eq!((nothing.alarm, nothing.seq), (None, None));
 
     // It has left memory. Two people see it at once: the first one's word stands.
     let (ann, bob) = (scene.acknowledge(id, "user:ann"), scene.acknowledge(id, "user:bob"));
-    let (ann, bob) = (
-        within("what became of the alarm", ann).await.unwrap().unwrap(),
-        within("what became of the alarm", bob).await.unwrap().unwrap(),
-    );
+    let (ann, bob) = (became(ann).await.unwrap(), became(bob).await.unwrap());
     assert!(ann.seq.is_some() && bob.seq.is_none());
     assert_eq!(ann.alarm, bob.alarm);
     assert_eq!(&*ann.alarm.clone().unwrap().acknowledged_by, "user:ann");
     assert_eq!(scene.stored(id).await, ann.alarm);
-    let again = within("what became of the alarm", scene.clear(id)).await.unwrap().unwrap();
+    let again = became(scene.clear(id)).await.unwrap();
     assert_eq!((again.alarm, again.seq), (ann.alarm, None));
-    assert!(scene.clear(AlarmId(Uuid::nil())).await.unwrap().is_none());
-    assert!(scene.acknowledge(AlarmId(Uuid::nil()), "user:ann").await.unwrap().is_none());
+    assert!(became(scene.clear(AlarmId(Uuid::nil()))).await.is_none());
+    assert!(became(scene.acknowledge(AlarmId(Uuid::nil()), "user:ann")).await.is_none());
     assert_eq!(scene.steps().await, [AlarmStep::Raised, AlarmStep::Cleared, AlarmStep::Acknowledged]);
 
-    let next = within("what became of the alarm", scene.raise(of("pump-1"), pump, Severity::Major))
-        .await
-        .unwrap()
-        .alarm
-        .unwrap();
+    let next = became(scene.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap();
     assert_ne!(next.id, id, "what is raised after it was over is another");
     let ids: Vec<_> = scene.all().await.alarms.iter().map(|alarm| alarm.id).collect();
     assert_eq!(ids, [next.id, id], "the newest first");
@@ -235,21 +223,16 @@ async fn what_is_over_can_still_be_acknowledged_and_once_only() {
 async fn one_that_is_on_its_way_to_the_store_is_as_it_will_be() {
     let scene = Scene::new().await;
     let pump = scene.device("pump-1").await;
-    let id = within("what became of the alarm", scene.raise(of("pump-1"), pump, Severity::Major))
-        .await
-        .unwrap()
-        .alarm
-        .unwrap()
-        .id;
+    let id = became(scene.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
     scene.store.block();
     let cleared = scene.clear(id);
     let seen = scene.acknowledge(id, "user:bob");
     let again = scene.clear(id);
     scene.store.unblock();
-    assert!(within("what became of the alarm", cleared).await.unwrap().unwrap().seq.is_some());
-    let seen = within("what became of the alarm", seen).await.unwrap().unwrap().alarm.unwrap();
+    assert!(became(cleared).await.unwrap().seq.is_some());
+    let seen = became(seen).await.unwrap().alarm.unwrap();
     assert_eq!((seen.active, &*seen.cleared_by, &*seen.acknowledged_by), (false, "user:ann", "user:bob"));
-    assert_eq!(within("what became of the alarm", again).await.unwrap().unwrap().seq, None);
+    assert_eq!(became(again).await.unwrap().seq, None);
     assert_eq!(scene.stored(id).await, Some(seen));
 }
 
@@ -257,29 +240,14 @@ async fn one_that_is_on_its_way_to_the_store_is_as_it_will_be() {
 async fn a_restart_goes_on_counting() {
     let mut scene = Scene::new().await;
     let pump = scene.device("pump-1").await;
-    let id = within("what became of the alarm", scene.raise(of("pump-1"), pump, Severity::Major))
-        .await
-        .unwrap()
-        .alarm
-        .unwrap()
-        .id;
-    within("what became of the alarm", scene.acknowledge(id, "user:ann")).await.unwrap();
-    within("what became of the alarm", scene.raise(of_rule(), DeviceNumber(0), Severity::Info))
-        .await
-        .unwrap();
+    let id = became(scene.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
+    became(scene.acknowledge(id, "user:ann")).await;
+    became(scene.raise(of_rule(), DeviceNumber(0), Severity::Info)).await;
     scene = scene.again().await;
-    let again = within("what became of the alarm", scene.raise(of("pump-1"), pump, Severity::Major))
-        .await
-        .unwrap()
-        .alarm
-        .unwrap();
+    let again = became(scene.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap();
     assert_eq!((again.id, again.count, again.acknowledged), (id, 2, true));
     assert_eq!(get(&scene.hub.counters.alarms_active), 2);
-    let worse = within("what became of the alarm", scene.raise(of("pump-1"), pump, Severity::Critical))
-        .await
-        .unwrap()
-        .alarm
-        .unwrap();
+    let worse = became(scene.raise(of("pump-1"), pump, Severity::Critical)).await.alarm.unwrap();
     assert!(!worse.acknowledged, "it has become worse than what was seen");
 }
 
@@ -287,12 +255,7 @@ async fn a_restart_goes_on_counting() {
 async fn what_comes_before_the_store_answers_waits() {
     let scene = Scene::new().await;
     let pump = scene.device("pump-1").await;
-    let id = within("what became of the alarm", scene.raise(of("pump-1"), pump, Severity::Major))
-        .await
-        .unwrap()
-        .alarm
-        .unwrap()
-        .id;
+    let id = became(scene.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
     let hub = &scene.hub;
     scene.store.break_reads();
     let (store, clock) =
@@ -316,12 +279,8 @@ async fn what_comes_before_the_store_answers_waits() {
     tokio::task::yield_now().await;
     assert!(told.try_recv().is_err());
     scene.store.heal();
-    assert!(within("what became of the alarm", told).await.unwrap().unwrap().seq.is_some());
-    assert_ne!(
-        within("what became of the alarm", raised).await.unwrap().alarm.unwrap().id,
-        id,
-        "it was known to be over"
-    );
+    assert!(became(told).await.unwrap().seq.is_some());
+    assert_ne!(became(raised).await.alarm.unwrap().id, id, "it was known to be over");
 }
 
 #[actix::test]
@@ -332,10 +291,10 @@ async fn while_the_store_fails_nobody_is_told_and_afterwards_all_is_there() {
         scene.store.break_commits(fault);
         let mut one = scene.raise(of("pump-1"), pump, Severity::Major);
         let other = scene.raise(of("pump-1"), pump, Severity::Major);
-        until("the hub knows that its store fails", || scene.hub.is_failing()).await;
+        until("the hub knows that its store fails", async || scene.hub.is_failing()).await;
         assert!(one.try_recv().is_err());
         scene.store.heal();
-        let told = within("what became of the alarm", other).await.unwrap().alarm.unwrap();
+        let told = became(other).await.alarm.unwrap();
         assert_eq!((told.count, scene.all().await.total), (2, 1), "{fault:?}");
         assert_eq!(scene.steps().await, [AlarmStep::Raised, AlarmStep::Repeated], "{fault:?}");
     }
@@ -345,32 +304,17 @@ async fn while_the_store_fails_nobody_is_told_and_afterwards_all_is_there() {
 async fn alarms_of_a_removed_device_go_with_it() {
     let mut scene = Scene::new().await;
     let pump = scene.device("pump-1").await;
-    let id = within("what became of the alarm", scene.raise(of("pump-1"), pump, Severity::Major))
-        .await
-        .unwrap()
-        .alarm
-        .unwrap()
-        .id;
-    let rules = within("what became of the alarm", scene.raise(of_rule(), DeviceNumber(0), Severity::Major))
-        .await
-        .unwrap()
-        .alarm
-        .unwrap()
-        .id;
+    let id = became(scene.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
+    let rules = became(scene.raise(of_rule(), DeviceNumber(0), Severity::Major)).await.alarm.unwrap().id;
     let device = DeviceId::parse("pump-1").unwrap();
     let cause = Cause::new(Source::Rest, "user:ann");
     scene.hub.deliver(device, Input::Delete, cause, IfUnknown::Refuse, false).await.unwrap();
-    until("the removed device's alarm is gone", || get(&scene.hub.counters.alarms_active) <= 1).await;
+    until("the removed device's alarm is gone", async || get(&scene.hub.counters.alarms_active) <= 1).await;
     assert_eq!(scene.stored(id).await, None);
-    let late =
-        within("what became of the alarm", scene.raise(of("pump-1"), pump, Severity::Major)).await.unwrap();
+    let late = became(scene.raise(of("pump-1"), pump, Severity::Major)).await;
     assert_eq!((late.alarm, late.seq), (None, None), "a rule that had not heard of it yet");
     let anew = scene.device("pump-1").await;
-    let alarm = within("what became of the alarm", scene.raise(of("pump-1"), anew, Severity::Major))
-        .await
-        .unwrap()
-        .alarm
-        .unwrap();
+    let alarm = became(scene.raise(of("pump-1"), anew, Severity::Major)).await.alarm.unwrap();
     assert_eq!((alarm.number, alarm.count), (anew, 1));
 
     // One that was on its way when its device was removed is not active for ever.
@@ -385,11 +329,9 @@ async fn alarms_of_a_removed_device_go_with_it() {
     });
     raised.unwrap();
     removed.unwrap();
-    until("the removed device's alarm is gone", || get(&scene.hub.counters.alarms_active) <= 1).await;
+    until("the removed device's alarm is gone", async || get(&scene.hub.counters.alarms_active) <= 1).await;
     scene = scene.again().await;
-    within("what became of the alarm", scene.raise(of_rule(), DeviceNumber(0), Severity::Major))
-        .await
-        .unwrap();
+    became(scene.raise(of_rule(), DeviceNumber(0), Severity::Major)).await;
     assert_eq!(get(&scene.hub.counters.alarms_active), 1);
     assert_eq!(scene.stored(rules).await.unwrap().count, 2);
 }

@@ -296,7 +296,7 @@ async fn an_idle_twin_is_put_away_and_comes_back_with_nothing_lost() {
         }
         if round == 10 {
             let counters = Arc::clone(&house.hub.counters);
-            until("all three twins are put away", || {
+            until("all three twins are put away", async || {
                 !(get(&counters.twins_put_away) < 3 || get(&counters.twins) > 0)
             })
             .await;
@@ -461,7 +461,7 @@ async fn closing_commits_what_was_taken_in() {
     // A read goes through the twin's mailbox, so once it waits the journal has been told of all.
     let hub = Arc::clone(&house.hub);
     let read = actix::spawn(async move { hub.read(&id("a")).await });
-    until("the journal has been told of all", || {
+    until("the journal has been told of all", async || {
         !(get(&house.hub.counters.inputs_in_flight) < 48 || house.store.commits_tried() < 2)
     })
     .await;

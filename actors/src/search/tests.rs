@@ -259,7 +259,8 @@ async fn twins_that_come_and_go_meanwhile_are_found_once() {
     for id in &ids {
         house.report(id, r#"{"t": 0}"#).await;
     }
-    until("all twins are put away", || crate::counters::get(&house.hub.counters.twins_put_away) >= 30).await;
+    until("all twins are put away", async || crate::counters::get(&house.hub.counters.twins_put_away) >= 30)
+        .await;
     for round in 1..=30 {
         let fresh = object(&format!(r#"{{"t": {round}}}"#));
         let changes = futures_util::future::join_all(ids.iter().map(|id| {

@@ -17,12 +17,12 @@ pub async fn within<T>(what: &str, soon: impl Future<Output = T>) -> T {
     }
 }
 
-/// Waits until `is_so`, and lets others go on meanwhile.
+/// Waits until it `is_so`, and lets others go on meanwhile.
 ///
 /// # Panics
 /// As [`within`].
-pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    until_found(what, async || is_so().then_some(())).await;
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    until_found(what, async || is_so().await.then_some(())).await;
 }
 
 /// Waits until `look` finds something, and lets others go on meanwhile.
@@ -55,7 +55,7 @@ mod tests {
     #[tokio::test]
     async fn what_comes_is_handed_on() {
         let mut looks = 0;
-        until("three looks", || {
+        until("three looks", async || {
             looks += 1;
             looks == 3
         })

@@ -1,6 +1,5 @@
 //! What comes while nothing goes on: the store takes nothing in, there is no room, or the broker is slow.
 
-use super::upkeep::until;
 use super::*;
 use crate::domain::{Answer, AnswerStatus, CommandRequest, CommandStatus};
 use crate::messages::archive::FindCommand;

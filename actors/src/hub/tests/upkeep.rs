@@ -13,16 +13,6 @@ use crate::testkit::ManualClock;
 
 const HOUR: i64 = 3_600_000;
 
-/// Waits until it `holds`.
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let held = async {
-        while !holds().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), held).await.unwrap_or_else(|_| panic!("still not: {what}"));
-}
-
 #[actix::test]
 async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
     let (folder, hours) = (TempDir::new().unwrap(), Duration::from_hours);

@@ -127,7 +127,7 @@ impl Scene {
         self.clock.set(from.plus_millis(by_ms));
         self.hub.clock_watch.send(Tick).await.unwrap();
         self.until(|recorded| recorded.event.kind() == Kind::Hub).await;
-        until("the clock follows", || self.clock.now() != from).await;
+        until("the clock follows", async || self.clock.now() != from).await;
         self.tick().await;
     }
 

@@ -10,7 +10,7 @@ async fn while_commits_fail_jobs_are_shown_as_they_are_durable() {
     house.until(job, JobStatus::Done).await;
     house.store.break_commits(Fault::Failed);
     let making = house.making(ON, &devices, None);
-    until("the hub knows that its store fails", || get(&house.hub.counters.store_failing) != 0).await;
+    until("the hub knows that its store fails", async || get(&house.hub.counters.store_failing) != 0).await;
     assert_eq!(house.list(&[], &[]).await, [job]);
     assert_eq!(counts(&house.show(job).await.unwrap()), [("done", 3)]);
     house.store.heal();
