@@ -57,7 +57,8 @@ impl Work<'_> {
                 let cause = self.cause(key, run);
                 self.state.act(Act { id, rule: run.entry.rule.clone(), cause, deed });
             }
-            open.push(Open { nth, line });
+            self.state.asked += 1;
+            open.push(Open { nth, line, order: self.state.asked });
         }
         if open.is_empty() {
             return self.failed(key, action, failed.as_deref().unwrap_or("outranked"));

@@ -132,6 +132,9 @@ impl Work<'_> {
                 for confirm in run.confirms.iter().filter(|confirm| confirm.status.is_none()) {
                     self.state.confirming.extend(confirm.command.map(|command| (command, run.entry.id)));
                 }
+                if let Waits::Acts { open, .. } = &run.waits {
+                    self.state.asked = open.iter().map(|open| open.order).fold(self.state.asked, u64::max);
+                }
                 self.link_wait(key, run);
             }
             for held in scope.held {
@@ -226,7 +229,8 @@ impl Work<'_> {
         self.drain();
     }
 
-    /// Acts that have not been answered, made again from what was written down of them.
+    /// Acts that have not been answered, made again from what was written down of them, in the order in which they
+    /// were asked for.
     pub fn unanswered(&self, scopes: &BTreeMap<Key, Scope>) -> Vec<Act> {
         let mut acts = Vec::new();
         for (key, scope) in scopes {
@@ -240,12 +244,12 @@ impl Work<'_> {
                     let asked = super::deed::Asked { device: line.device.clone(), data: line.data.clone() };
                     if let Some(deed) = self.deed(*key, run, &action.what, &asked, id) {
                         let (rule, cause) = (run.entry.rule.clone(), self.cause(*key, run));
-                        acts.push((run.entry.at, Act { id, rule, cause, deed }));
+                        acts.push((open.order, Act { id, rule, cause, deed }));
                     }
                 }
             }
         }
-        acts.sort_by_key(|(at, act)| (*at, act.id));
+        acts.sort_by_key(|(order, act)| (*order, act.id));
         acts.into_iter().map(|(_, act)| act).collect()
     }
 }

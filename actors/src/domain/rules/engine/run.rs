@@ -77,6 +77,9 @@ pub(super) struct Open {
     pub nth: u32,
     /// Its line among the entry's actions.
     pub line: u32,
+    /// Which of all acts it is that the engine asked for: after a restart they are done again in this order.
+    #[serde(default)]
+    pub order: u64,
 }
 
 /// A command that is waited for.

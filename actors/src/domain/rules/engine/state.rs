@@ -38,6 +38,8 @@ pub(super) struct State {
     pub holds: HashMap<(DeviceId, Hold), Vec<Key>>,
     /// The last runs: by them a circle is told from what hangs on it. Not kept: a circle comes round again.
     last_runs: VecDeque<(RunId, RuleId, Option<RunId>)>,
+    /// So many acts were asked for.
+    pub asked: u64,
     pub jobs: VecDeque<Job>,
     pub out: Step,
     pub counts: Counts,
