@@ -137,7 +137,7 @@ async fn move_one(
     cause: &Cause,
 ) -> Result<bool, String> {
     let to = to.map_or(Json::Null, |to| to.as_str().into());
-    let change = Change { patch: [("group_id", to)].into_iter().collect(), if_version: None };
+    let change = Change { patch: [("group_id", to)].into_iter().collect() };
     let input = Input::Change(Box::new(change));
     match deliver(around, &device, &input, cause, IfUnknown::Refuse).await {
         Ok(_) => Ok(true),

@@ -83,7 +83,7 @@ impl House {
     }
 
     async fn change(&self, device: &str, patch: &str) -> Result<Twin, HubError> {
-        let change = Change { patch: said_of(patch), if_version: None };
+        let change = Change { patch: said_of(patch) };
         self.deliver(device, Input::Change(Box::new(change)), IfUnknown::Refuse).await
     }
 

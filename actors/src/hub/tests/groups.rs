@@ -62,7 +62,7 @@ async fn give(hub: &Hub, device: usize, input: Input, if_unknown: IfUnknown) {
 
 fn change(group: Json) -> Input {
     let patch = [("group_id", group)].into_iter().collect();
-    Input::Change(Box::new(Change { patch, if_version: None }))
+    Input::Change(Box::new(Change { patch }))
 }
 
 #[actix::test]
