@@ -73,7 +73,8 @@ impl House {
 
     async fn delete(&self, id: &str, force: bool) -> Result<TemplateGone, TemplateRefusal> {
         let (reply, gone) = oneshot::channel();
-        post(&self.hub.templates, DeleteTemplate { id: id.into(), force, cause: person(), reply }).unwrap();
+        let delete = DeleteTemplate { id: id.into(), force, if_version: None, cause: person(), reply };
+        post(&self.hub.templates, delete).unwrap();
         within("what became of a template's end", gone).await.unwrap()
     }
 
