@@ -97,6 +97,8 @@ pub struct Automation {
     /// The last that is kept as seen.
     kept: u64,
     news: News,
+    /// Rules of which a change is on its way to the store, and how many changes.
+    changing: BTreeMap<RuleId, usize>,
     /// The rules that people were told of, by name and fingerprint.
     told: BTreeMap<RuleId, u64>,
     /// What is wrong with rules, as the log was told last.
@@ -169,6 +171,7 @@ impl Automation {
             cursor: 0,
             kept: 0,
             news: News::default(),
+            changing: BTreeMap::new(),
             told: BTreeMap::new(),
             told_broken: BTreeSet::new(),
             loud: Sparing::default(),

@@ -216,7 +216,7 @@ impl Door {
         // Where the supervisor is gone the hub is going down; the receipt says so as it is dropped.
         let _ = post(
             &self.0.house.supervisor,
-            Deliver { device, input, cause, receipt, if_unknown, want_twin: false },
+            Deliver { device, input, cause, receipt, if_unknown, if_version: None, want_twin: false },
         );
     }
 
@@ -303,6 +303,7 @@ pub(crate) fn listens(device: DeviceId, ear: Ear) -> Deliver {
         cause: Cause::new(Source::Hub, "subscribed"),
         receipt: Receipt::nobody(),
         if_unknown: IfUnknown::Refuse,
+        if_version: None,
         want_twin: false,
     }
 }

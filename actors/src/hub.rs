@@ -20,7 +20,7 @@ use crate::domain::clock::CLOCK_JUMP_MS;
 use crate::domain::reading::Window;
 use crate::domain::rules::file::SecretNames;
 use crate::domain::twin::presence::FIRST_SILENCE_MS;
-use crate::domain::{Cause, Clock, DeviceId, Input, Refusal};
+use crate::domain::{Cause, Clock, DeviceId, Input, Refusal, Versions};
 use crate::door::{Door, House, UnknownDevices};
 use crate::feed::Feed;
 use crate::fleet;
@@ -422,6 +422,22 @@ impl Hub {
         if_unknown: IfUnknown,
         want_twin: bool,
     ) -> Result<Taken, HubError> {
+        self.deliver_to(None, device, input, cause, if_unknown, want_twin).await
+    }
+
+    /// The same, where the twin is at one of these versions.
+    ///
+    /// # Errors
+    /// As [`Hub::deliver`].
+    pub async fn deliver_to(
+        &self,
+        if_version: Option<Versions>,
+        device: DeviceId,
+        input: Input,
+        cause: Cause,
+        if_unknown: IfUnknown,
+        want_twin: bool,
+    ) -> Result<Taken, HubError> {
         if self.is_failing() {
             return Err(HubError::Unavailable("the store does not take anything in just now"));
         }
@@ -435,6 +451,7 @@ impl Hub {
                     cause: cause.clone(),
                     receipt,
                     if_unknown,
+                    if_version: if_version.clone(),
                     want_twin,
                 };
                 if post(&self.supervisor, deliver).is_err() {

@@ -188,8 +188,9 @@ impl Outbox {
         };
         if let Ok(device) = DeviceId::parse(native.device) {
             let (cause, receipt) = (Cause::hub(), Receipt::nobody());
-            let if_unknown = IfUnknown::Refuse;
-            let _ = post(supervisor, Deliver { device, input, cause, receipt, if_unknown, want_twin: false });
+            let (if_unknown, if_version) = (IfUnknown::Refuse, None);
+            let deliver = Deliver { device, input, cause, receipt, if_unknown, if_version, want_twin: false };
+            let _ = post(supervisor, deliver);
         }
     }
 

@@ -337,10 +337,18 @@ async fn load_with_owners(
 
 fn send(to: &WeakAddr<TwinActor>, message: Waiting) -> Result<(), Box<Waiting>> {
     match message {
-        Waiting::Deliver(Deliver { device, input, cause, receipt, if_unknown, want_twin }) => {
-            post_weak(to, Take { input, cause, receipt, want_twin, if_unknown }).map_err(|take| {
-                let Take { input, cause, receipt, want_twin, if_unknown } = take;
-                Box::new(Waiting::Deliver(Deliver { device, input, cause, receipt, if_unknown, want_twin }))
+        Waiting::Deliver(Deliver { device, input, cause, receipt, if_unknown, if_version, want_twin }) => {
+            post_weak(to, Take { input, cause, receipt, want_twin, if_unknown, if_version }).map_err(|take| {
+                let Take { input, cause, receipt, want_twin, if_unknown, if_version } = take;
+                Box::new(Waiting::Deliver(Deliver {
+                    device,
+                    input,
+                    cause,
+                    receipt,
+                    if_unknown,
+                    if_version,
+                    want_twin,
+                }))
             })
         }
         Waiting::Read(ReadTwin { device, reply }) => post_weak(to, Read { reply })

@@ -286,6 +286,7 @@ impl Timers {
                 }
             }),
             if_unknown: IfUnknown::Refuse,
+            if_version: None,
             want_twin: false,
         };
         let _ = post(supervisor, deliver); // the receipt tells

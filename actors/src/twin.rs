@@ -88,7 +88,7 @@ impl TwinActor {
     }
 
     fn take(&mut self, take: Take, ctx: &mut Context<Self>) {
-        let Take { input, cause, receipt, want_twin, if_unknown } = take;
+        let Take { input, cause, receipt, want_twin, if_unknown, if_version } = take;
         let now = self.around.clock.now();
         let deleted = matches!(input, Input::Delete);
         let (is_of_device, is_of_life) = (input.is_of_device(), matches!(input, Input::SetLifecycle { .. }));
@@ -111,6 +111,7 @@ impl TwinActor {
             }
         };
         let outcome = begun.and_then(|mut outcome| {
+            twin.check_version(if_version.as_ref())?;
             outcome.join(apply(&mut twin, input, now, &cause, listeners, catalog)?);
             Ok(outcome)
         });

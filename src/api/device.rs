@@ -8,7 +8,7 @@ use twinhub_actors::Hub;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::series::{Aggregate, HistoryQuery};
 use twinhub_actors::domain::twin::Change;
-use twinhub_actors::domain::{Cause, DeviceId, Input, Json, Object, Timestamp, Twin};
+use twinhub_actors::domain::{Cause, DeviceId, Input, Json, Object, Timestamp, Twin, Versions};
 use twinhub_actors::messages::archive::{HowMuch, ListCommands, RawHistory};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_actors::store::{CommandQuery, Extent};
@@ -94,7 +94,10 @@ pub struct Removed {
     path = "/api/devices/{id}",
     tag = "devices",
     params(("id" = String, Path, description = "The device's id")),
-    responses((status = 200, body = DeviceDetail), (status = 404, body = Problem))
+    responses(
+        (status = 200, body = DeviceDetail, headers(("ETag" = String, description = "The version, quoted"))),
+        (status = 404, body = Problem),
+    )
 )]
 pub async fn get_device(
     Device(id): Device,
@@ -114,7 +117,7 @@ pub async fn get_device(
     params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`")),
     request_body = DeviceChange,
     responses(
-        (status = 200, body = DeviceDetail),
+        (status = 200, body = DeviceDetail, headers(("ETag" = String, description = "The version, quoted"))),
         (status = 404, body = Problem),
         (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
         (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),
@@ -138,7 +141,7 @@ pub async fn put_device(
     params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`")),
     request_body = DeviceChange,
     responses(
-        (status = 200, body = DeviceDetail),
+        (status = 200, body = DeviceDetail, headers(("ETag" = String, description = "The version, quoted"))),
         (status = 404, body = Problem),
         (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
         (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),
@@ -160,14 +163,23 @@ pub async fn patch_device(
     delete,
     path = "/api/devices/{id}",
     tag = "devices",
-    params(("id" = String, Path)),
-    responses((status = 200, body = Deleted), (status = 404, body = Problem))
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to remove, or a list of versions: `\"3\", \"4\"`")),
+    responses(
+        (status = 200, body = Deleted),
+        (status = 404, body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),
+    )
 )]
-pub async fn delete_device(Device(id): Device, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
-    let cause = Cause::new(Source::Rest, "");
+pub async fn delete_device(
+    request: HttpRequest,
+    Device(id): Device,
+    state: Data<WebState>,
+) -> Result<HttpResponse, ApiError> {
+    let (cause, if_version) = (Cause::new(Source::Rest, ""), if_match(&request)?);
     let number = find(&state, &id).await?.number;
     let Extent { readings, events, commands, alarms } = state.hub.archive.send(HowMuch(number)).await??;
-    state.hub.deliver(id.clone(), Input::Delete, cause, IfUnknown::Refuse, false).await?;
+    state.hub.deliver_to(if_version, id.clone(), Input::Delete, cause, IfUnknown::Refuse, false).await?;
     let message = format!("Device {id} was removed with its data, commands and credentials");
     let removed = Removed { readings, events, commands, alarms };
     let deleted = Deleted { id: id.to_string(), device_id: id.to_string(), deleted: true, removed, message };
@@ -179,10 +191,15 @@ pub(super) async fn find(state: &WebState, id: &DeviceId) -> Result<Box<Twin>, A
     state.hub.read(id).await?.ok_or_else(|| ApiError::no_device(id))
 }
 
-/// Makes a change and gives the twin back as it is after it.
-pub(super) async fn make(state: &WebState, id: DeviceId, change: Change) -> Result<Box<Twin>, ApiError> {
-    let (input, cause) = (Input::Change(Box::new(change)), Cause::new(Source::Rest, ""));
-    let taken = state.hub.deliver(id.clone(), input, cause, IfUnknown::Refuse, true).await?;
+/// Makes a change of a twin that is at one of these versions, and gives it back as it is after it.
+pub(super) async fn make(
+    state: &WebState,
+    id: DeviceId,
+    if_version: Option<Versions>,
+    change: Input,
+) -> Result<Box<Twin>, ApiError> {
+    let (cause, if_unknown) = (Cause::new(Source::Rest, ""), IfUnknown::Refuse);
+    let taken = state.hub.deliver_to(if_version, id.clone(), change, cause, if_unknown, true).await?;
     match taken.twin {
         Some(twin) => Ok(twin),
         None => find(state, &id).await,
@@ -195,9 +212,9 @@ async fn change(
     Body(body): Body,
     state: &WebState,
 ) -> Result<HttpResponse, ApiError> {
-    let change = Change { patch: patch(body)?, if_version: if_match(request)? };
-    check_group(state, &change.patch)?;
-    let twin = make(state, id, change).await?;
+    let (patch, if_version) = (patch(body)?, if_match(request)?);
+    check_group(state, &patch)?;
+    let twin = make(state, id, if_version, Input::Change(Box::new(Change { patch }))).await?;
     detail(state, &twin).await
 }
 

@@ -28,6 +28,7 @@ pub(super) use rollout::FIELDS as ROLLOUT_FIELDS;
 use super::body::{Body, Named};
 use super::paging::Paging;
 use super::params::Params;
+use super::precondition::{if_match_content, tagged};
 use super::reply::{Document, array};
 use super::schema::firmware::{FirmwareItem, FirmwareListing, NewFirmware};
 use super::{get, resource};
@@ -106,7 +107,7 @@ pub async fn list_firmware(
     tag = "firmware",
     request_body = NewFirmware,
     responses(
-        (status = 201, description = "Taken in", body = FirmwareItem),
+        (status = 201, description = "Taken in", body = FirmwareItem, headers(("ETag" = String, description = "The SHA-256 hash, quoted"))),
         (status = 409, description = "There is an image of this version for one of these models", body = Problem),
         (status = 422, description = "A field makes no sense", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
@@ -125,7 +126,10 @@ pub async fn post_firmware(Body(body): Body, state: Data<WebState>) -> Result<Ht
     path = "/api/firmware/{id}",
     tag = "firmware",
     params(("id" = String, Path, description = "The image's id")),
-    responses((status = 200, body = FirmwareItem), (status = 404, body = Problem))
+    responses(
+        (status = 200, body = FirmwareItem, headers(("ETag" = String, description = "The SHA-256 hash, quoted"))),
+        (status = 404, body = Problem),
+    )
 )]
 pub async fn get_firmware(
     Named(id): Named,
@@ -134,7 +138,7 @@ pub async fn get_firmware(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let image = find(&state, id).await?;
-    Ok(Document::of(&item(&image, &state)).send(HttpResponse::Ok()))
+    Ok(Document::of(&item(&image, &state)).send(tagged(HttpResponse::Ok(), &image.sha256)))
 }
 
 /// Removes an image, and its bytes where the hub has them. Devices that are on their way to it may not find it.
@@ -142,21 +146,28 @@ pub async fn get_firmware(
     delete,
     path = "/api/firmware/{id}",
     tag = "firmware",
-    params(("id" = String, Path, description = "The image's id")),
+    params(
+        ("id" = String, Path, description = "The image's id"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the image to remove, or a list of them"),
+    ),
     responses(
         (status = 200, description = "Removed; the image as it was", body = FirmwareItem),
         (status = 404, body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The image is none of those that `If-Match` names", body = Problem),
         (status = 409, description = "A roll-out uses it", body = Problem),
     )
 )]
 pub async fn delete_firmware(
+    request: HttpRequest,
     Named(id): Named,
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
+    let if_hash = if_match_content(&request)?;
     let (cause, (reply, told)) = (Cause::new(Source::Rest, ""), oneshot::channel());
-    let _ = post(&state.hub.firmware, RemoveImage { id, cause, reply }); // without it the answer never comes
+    let _ = post(&state.hub.firmware, RemoveImage { id, if_hash, cause, reply }); // without it the answer never comes
     let image = state.hub.answer(told).await?.map_err(ApiError::Image)?;
     if image.file {
         state.firmware.remove(&image.id);
@@ -181,7 +192,7 @@ async fn add(state: &WebState, image: Image) -> Result<Image, ApiError> {
 }
 
 fn created(image: &Image, state: &WebState) -> HttpResponse {
-    let mut response = HttpResponse::build(StatusCode::CREATED);
+    let mut response = tagged(HttpResponse::build(StatusCode::CREATED), &image.sha256);
     response.insert_header((header::LOCATION, format!("/api/firmware/{}", image.id)));
     Document::of(&item(image, state)).send(response)
 }

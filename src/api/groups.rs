@@ -27,6 +27,7 @@ use super::body::Named;
 use super::devices::{Said, list};
 use super::paging::Paging;
 use super::params::{Params, bad};
+use super::precondition::tagged;
 use super::reply::{Document, array};
 use super::schema::groups::{GroupItem, GroupListing};
 use super::schema::{DeviceItem, Listing};
@@ -102,7 +103,10 @@ pub async fn list_groups(
     path = "/api/groups/{id}",
     tag = "groups",
     params(("id" = String, Path, description = "The group's id")),
-    responses((status = 200, body = GroupItem), (status = 404, body = Problem))
+    responses(
+        (status = 200, body = GroupItem, headers(("ETag" = String, description = "The tag of what is said of it, quoted: counts are not in it"))),
+        (status = 404, body = Problem),
+    )
 )]
 pub async fn get_group(
     Named(id): Named,
@@ -112,7 +116,7 @@ pub async fn get_group(
     params.finish()?;
     let found = ask(&state, |reply| ReadGroup { id: id.clone(), reply }).await?;
     let view: GroupView = found.ok_or_else(|| ApiError::no_group(&id))?;
-    Ok(Document::of(&view::document(&view)).send(HttpResponse::Ok()))
+    Ok(Document::of(&view::document(&view)).send(tagged(HttpResponse::Ok(), &view.group.tag())))
 }
 
 /// The devices of a group and of all groups under it; with `subtree=false` those of the group alone.

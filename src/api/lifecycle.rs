@@ -1,16 +1,15 @@
 //! `/api/devices/{id}/lifecycle`: where a device stands in its life, and people's word on it.
 
-use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
-use twinhub_actors::domain::event::Source;
+use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::domain::fleet::{Lifecycle, Move};
-use twinhub_actors::domain::{Cause, Input, Json, Object, Twin};
-use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_actors::domain::{Input, Json, Object, Twin};
 
 use super::body::{Body, Device};
-use super::device::find;
+use super::device::{find, make};
 use super::params::Params;
+use super::precondition::if_match;
 use super::reply::Document;
 use super::schema::firmware::{DeviceLifecycle, NewLifecycle};
 use super::twin::etag;
@@ -27,7 +26,10 @@ const LONGEST_REASON: usize = 1_024;
     path = "/api/devices/{id}/lifecycle",
     tag = "devices",
     params(("id" = String, Path, description = "The device's id")),
-    responses((status = 200, body = DeviceLifecycle), (status = 404, body = Problem))
+    responses(
+        (status = 200, body = DeviceLifecycle, headers(("ETag" = String, description = "The version, quoted"))),
+        (status = 404, body = Problem),
+    )
 )]
 pub async fn get_lifecycle(
     Device(id): Device,
@@ -44,30 +46,30 @@ pub async fn get_lifecycle(
     put,
     path = "/api/devices/{id}/lifecycle",
     tag = "devices",
-    params(("id" = String, Path, description = "The device's id")),
+    params(
+        ("id" = String, Path, description = "The device's id"),
+        ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`"),
+    ),
     request_body = NewLifecycle,
     responses(
         (status = 200, body = DeviceLifecycle, headers(("ETag" = String, description = "The version, quoted"))),
         (status = 404, body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),
         (status = 409, description = "The device is retired, which is final", body = Problem),
         (status = 422, body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
 pub async fn put_lifecycle(
+    request: HttpRequest,
     Device(id): Device,
     Body(body): Body,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     let (lifecycle, reason) = wanted(body)?;
-    let input = Input::SetLifecycle { state: lifecycle, reason };
-    let cause = Cause::new(Source::Rest, "");
-    let taken = state.hub.deliver(id.clone(), input, cause, IfUnknown::Refuse, true).await?;
-    let twin = match taken.twin {
-        Some(twin) => twin,
-        None => find(&state, &id).await?,
-    };
-    Ok(shown(&twin))
+    let change = Input::SetLifecycle { state: lifecycle, reason };
+    Ok(shown(&*make(&state, id, if_match(&request)?, change).await?))
 }
 
 fn wanted(body: Object) -> Result<(Lifecycle, Box<str>), FieldError> {

@@ -1,16 +1,15 @@
 //! `/api/devices/{id}/mode`: who drives the twin, a person or its schedule and rules.
 
-use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::domain::duration::duration_ms;
-use twinhub_actors::domain::event::Source;
-use twinhub_actors::domain::{Cause, Input, Json, Mode, Object, Timestamp, Twin};
-use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_actors::domain::{Input, Json, Mode, Object, Timestamp, Twin};
 
 use super::body::{Body, Device};
-use super::device::find;
+use super::device::{find, make};
 use super::params::Params;
+use super::precondition::if_match;
 use super::reply::Document;
 use super::schema::steering::{DeviceMode, NewMode};
 use super::twin::etag;
@@ -26,7 +25,10 @@ const DURATION: &str = "a duration such as 30m or 2h, or seconds";
     path = "/api/devices/{id}/mode",
     tag = "twin",
     params(("id" = String, Path, description = "The device's id")),
-    responses((status = 200, body = DeviceMode), (status = 404, body = Problem))
+    responses(
+        (status = 200, body = DeviceMode, headers(("ETag" = String, description = "The version, quoted"))),
+        (status = 404, body = Problem),
+    )
 )]
 pub async fn get_mode(
     Device(id): Device,
@@ -43,29 +45,30 @@ pub async fn get_mode(
     put,
     path = "/api/devices/{id}/mode",
     tag = "twin",
-    params(("id" = String, Path, description = "The device's id")),
+    params(
+        ("id" = String, Path, description = "The device's id"),
+        ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`"),
+    ),
     request_body = NewMode,
     responses(
         (status = 200, body = DeviceMode, headers(("ETag" = String, description = "The version, quoted"))),
         (status = 404, body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),
         (status = 422, body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
 pub async fn put_mode(
+    request: HttpRequest,
     Device(id): Device,
     Body(body): Body,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     let (mode, end) = wanted(body)?;
     let until = end.map(|end| end.moment(state.hub.clock.now()));
-    let (input, cause) = (Input::SetMode { mode, until }, Cause::new(Source::Rest, ""));
-    let taken = state.hub.deliver(id.clone(), input, cause, IfUnknown::Refuse, true).await?;
-    let twin = match taken.twin {
-        Some(twin) => twin,
-        None => find(&state, &id).await?,
-    };
-    Ok(shown(&twin))
+    let change = Input::SetMode { mode, until };
+    Ok(shown(&*make(&state, id, if_match(&request)?, change).await?))
 }
 
 /// When manual mode ends.

@@ -1,8 +1,8 @@
 //! Conditional requests: what `If-Match` and `If-None-Match` name (RFC 9110, 13.1).
 
-use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderName};
-use twinhub_actors::domain::Versions;
+use actix_web::{HttpRequest, HttpResponseBuilder};
+use twinhub_actors::domain::{Tags as ContentTags, Versions};
 
 use crate::error::ApiError;
 
@@ -54,6 +54,26 @@ pub(super) fn if_match(request: &HttpRequest) -> Result<Option<Versions>, ApiErr
             Some(strong.filter_map(|tag| version(tag.text)).collect())
         }
     })
+}
+
+/// The tags of contents that `If-Match` names, as [`if_match`] does of versions.
+///
+/// # Errors
+/// The header is no list of entity tags.
+pub(super) fn if_match_content(request: &HttpRequest) -> Result<Option<ContentTags>, ApiError> {
+    Ok(match if_match_tags(request)? {
+        None | Some(Tags::Any) => None,
+        Some(Tags::List(tags)) => {
+            let strong = tags.iter().filter(|tag| !tag.weak);
+            Some(strong.map(|tag| tag.text.into()).collect())
+        }
+    })
+}
+
+/// The answer with this content's strong tag.
+pub(super) fn tagged(mut response: HttpResponseBuilder, tag: &str) -> HttpResponseBuilder {
+    response.insert_header((header::ETAG, format!("\"{tag}\"")));
+    response
 }
 
 /// What `If-Match` names.

@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::domain::schedule::Plan;
 use twinhub_actors::domain::twin::Change;
-use twinhub_actors::domain::{Json, Twin};
+use twinhub_actors::domain::{Input, Json, Twin};
 
 use super::body::{AnyBody, Device};
 use super::device::{find, make};
@@ -67,8 +67,8 @@ pub async fn put_schedule(
     AnyBody(body): AnyBody,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
-    let change = Change { if_version: if_match(&request)?, ..Change::of_schedule(entries(body)?) };
-    Ok(shown(&*make(&state, id, change).await?, &state))
+    let (change, if_version) = (Change::of_schedule(entries(body)?), if_match(&request)?);
+    Ok(shown(&*make(&state, id, if_version, Input::Change(Box::new(change))).await?, &state))
 }
 
 /// The entries or the timetable, bare or under its name.

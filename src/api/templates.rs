@@ -24,7 +24,7 @@ use super::body::{Body, Named};
 use super::devices::{Said, list};
 use super::paging::Paging;
 use super::params::Params;
-use super::precondition::if_match;
+use super::precondition::{self, if_match};
 use super::reply::{Document, array};
 use super::schema::templates::{
     NewTemplate, TemplateChange, TemplateChanged, TemplateItem, TemplateListing, TemplateRemoved,
@@ -114,7 +114,10 @@ pub async fn list_templates(
     path = "/api/templates/{id}",
     tag = "templates",
     params(("id" = String, Path, description = "The template's id")),
-    responses((status = 200, body = TemplateItem), (status = 404, body = Problem))
+    responses(
+        (status = 200, body = TemplateItem, headers(("ETag" = String, description = "The version, quoted"))),
+        (status = 404, body = Problem),
+    )
 )]
 pub async fn get_template(
     Named(id): Named,
@@ -135,7 +138,8 @@ pub async fn get_template(
     tag = "templates",
     request_body = NewTemplate,
     responses(
-        (status = 201, body = TemplateItem, headers(("Location" = String, description = "Where the template is"))),
+        (status = 201, body = TemplateItem, headers(("Location" = String, description = "Where the template is"),
+            ("ETag" = String, description = "The version, quoted"))),
         (status = 409, description = "There is a template of this id", body = Problem),
         (status = 422, description = "It does not check out; of rules `errors` lists everything that is wrong, each \
             with a JSON pointer into the template", body = Problem),
@@ -176,7 +180,8 @@ pub async fn post_template(
     ),
     request_body = TemplateChange,
     responses(
-        (status = 200, description = "As it is now, with the job; of a dry run what would change", body = TemplateChanged),
+        (status = 200, description = "As it is now, with the job; of a dry run what would change", body = TemplateChanged,
+            headers(("ETag" = String, description = "The version, quoted; none of a dry run"))),
         (status = 404, body = Problem),
         (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
         (status = 412, description = "The template is at none of the versions that `If-Match` names", body = Problem),
@@ -208,7 +213,8 @@ pub async fn put_template(
     ),
     request_body = TemplateChange,
     responses(
-        (status = 200, description = "As it is now, with the job; of a dry run what would change", body = TemplateChanged),
+        (status = 200, description = "As it is now, with the job; of a dry run what would change", body = TemplateChanged,
+            headers(("ETag" = String, description = "The version, quoted; none of a dry run"))),
         (status = 404, body = Problem),
         (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
         (status = 412, description = "The template is at none of the versions that `If-Match` names", body = Problem),
@@ -235,14 +241,18 @@ pub async fn patch_template(
     params(
         ("id" = String, Path, description = "The template's id"),
         ("force" = Option<bool>, Query, description = "Also where devices have it"),
+        ("If-Match" = Option<String>, Header, description = "The version to remove, or a list of versions: `\"3\", \"4\"`"),
     ),
     responses(
         (status = 200, body = TemplateRemoved),
         (status = 404, body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The template is at none of the versions that `If-Match` names", body = Problem),
         (status = 409, description = "Devices have it: `detail` says how many", body = Problem),
     )
 )]
 pub async fn delete_template(
+    request: HttpRequest,
     Named(id): Named,
     mut params: Params,
     state: Data<WebState>,
@@ -250,7 +260,8 @@ pub async fn delete_template(
     let force = params.value("force", "true or false")?.unwrap_or(false);
     params.finish()?;
     let (reply, gone) = oneshot::channel();
-    let delete = DeleteTemplate { id: id.clone(), force, cause: person(), reply };
+    let if_version = if_match(&request)?;
+    let delete = DeleteTemplate { id: id.clone(), force, if_version, cause: person(), reply };
     let TemplateGone { devices, job } =
         changed(&state, gone, || post(&state.hub.templates, delete).is_ok()).await?;
     let told = [
@@ -371,9 +382,8 @@ fn item(template: &Template, devices: u64) -> Object {
     item
 }
 
-fn tagged(mut response: HttpResponseBuilder, template: &Template) -> HttpResponseBuilder {
-    response.insert_header((header::ETAG, format!("\"{}\"", template.version)));
-    response
+fn tagged(response: HttpResponseBuilder, template: &Template) -> HttpResponseBuilder {
+    precondition::tagged(response, &template.version.to_string())
 }
 
 fn dry_run(params: &mut Params) -> Result<bool, ApiError> {

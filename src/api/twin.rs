@@ -4,7 +4,7 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::domain::twin::Change;
-use twinhub_actors::domain::{Object, Twin};
+use twinhub_actors::domain::{Input, Object, Twin};
 
 use super::body::{Body, Device};
 use super::device::{find, make};
@@ -69,8 +69,9 @@ pub async fn patch_twin(
     Body(body): Body,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
-    let change = Change { patch: patch(body)?, if_version: if_match(&request)? };
-    Ok(document(&*make(&state, id, change).await?, &state))
+    let (patch, if_version) = (patch(body)?, if_match(&request)?);
+    let change = Input::Change(Box::new(Change { patch }));
+    Ok(document(&*make(&state, id, if_version, change).await?, &state))
 }
 
 fn patch(body: Object) -> Result<Object, FieldError> {

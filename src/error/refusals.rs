@@ -36,6 +36,9 @@ pub(super) fn of_rule_refusal(refusal: &RuleRefusal) -> (StatusCode, &'static st
         RuleRefusal::Taken(_) => (StatusCode::CONFLICT, "rule_exists"),
         RuleRefusal::InFile { .. } => (StatusCode::CONFLICT, "rule_in_file"),
         RuleRefusal::OfTemplate { .. } => (StatusCode::CONFLICT, "rule_of_template"),
+        RuleRefusal::Version { .. } | RuleRefusal::Changing(_) => {
+            (StatusCode::PRECONDITION_FAILED, "version_mismatch")
+        }
         RuleRefusal::Problems(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
         RuleRefusal::NoWebhook(_) => (StatusCode::NOT_FOUND, "webhook_not_found"),
         RuleRefusal::Store(error) => of_store(error),
@@ -67,6 +70,7 @@ pub(super) fn of_group_refusal(refusal: &GroupRefusal) -> (StatusCode, &'static 
         GroupRefusal::Misplaced(Misplaced::NoName) => (StatusCode::UNPROCESSABLE_ENTITY, "missing_field"),
         GroupRefusal::Misplaced(Misplaced::NoParent(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
         GroupRefusal::Misplaced(Misplaced::Circle(_)) => (StatusCode::CONFLICT, "group_circle"),
+        GroupRefusal::Version { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
         GroupRefusal::NotEmpty { .. } => (StatusCode::CONFLICT, "group_not_empty"),
         GroupRefusal::Leaving(_) => (StatusCode::CONFLICT, "group_leaving"),
         GroupRefusal::Stuck { .. } => (StatusCode::CONFLICT, "group_stuck"),
@@ -77,6 +81,7 @@ pub(super) fn of_image_refusal(refusal: &ImageRefusal) -> (StatusCode, &'static 
     match refusal {
         ImageRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "firmware_not_found"),
         ImageRefusal::Taken { .. } => (StatusCode::CONFLICT, "firmware_exists"),
+        ImageRefusal::Version { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
         ImageRefusal::InUse { .. } => (StatusCode::CONFLICT, "firmware_in_use"),
         ImageRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
     }

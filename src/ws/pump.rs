@@ -16,7 +16,7 @@ use twinhub_actors::Hub;
 use twinhub_actors::counters::add;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::twin::Change;
-use twinhub_actors::domain::{Cause, CommandId, CommandRequest, DeviceId, Input};
+use twinhub_actors::domain::{Cause, CommandId, CommandRequest, DeviceId, Input, Versions};
 use twinhub_actors::messages::supervisor::IfUnknown;
 
 use super::said::{ClientFrame, Subscribe};
@@ -125,11 +125,9 @@ impl Pump {
             }
             ClientFrame::Ping { id } => wire::pong(id.as_deref()),
             ClientFrame::Desired { id, device, patch, if_version } => {
-                let change = Change {
-                    patch: [("desired", patch.into())].into_iter().collect(),
-                    if_version: if_version.map(Into::into),
-                };
-                self.changes.push_back(Box::pin(make(Arc::clone(&self.hub), id, device, change)));
+                let change = Change { patch: [("desired", patch.into())].into_iter().collect() };
+                let if_version = if_version.map(Into::into);
+                self.changes.push_back(Box::pin(make(Arc::clone(&self.hub), id, device, if_version, change)));
                 return Ok(());
             }
             ClientFrame::Command { id, device, request } => {
@@ -204,10 +202,16 @@ impl Pump {
 }
 
 /// Makes a change and gives back the answer to it.
-async fn make(hub: Arc<Hub>, id: Option<Box<str>>, device: DeviceId, change: Change) -> String {
+async fn make(
+    hub: Arc<Hub>,
+    id: Option<Box<str>>,
+    device: DeviceId,
+    if_version: Option<Versions>,
+    change: Change,
+) -> String {
     let cause = Cause::new(Source::WebSocket, "");
     let input = Input::Change(Box::new(change));
-    match hub.deliver(device, input, cause, IfUnknown::Refuse, false).await {
+    match hub.deliver_to(if_version, device, input, cause, IfUnknown::Refuse, false).await {
         Ok(taken) => wire::result(id.as_deref(), taken.seq, taken.version),
         Err(error) => {
             let error = ApiError::from(error);

@@ -47,10 +47,8 @@ pub async fn perform(around: &Around, act: Act, is_new: bool) -> ActResult {
         }
         Deed::Desired { device, set } => {
             let patch: Object = [("desired", Json::Object(set))].into_iter().collect();
-            deliver(around, &device, &cause, || {
-                Input::Change(Box::new(Change { patch: patch.clone(), if_version: None }))
-            })
-            .await
+            deliver(around, &device, &cause, || Input::Change(Box::new(Change { patch: patch.clone() })))
+                .await
         }
         Deed::Mode { device, mode, until } => {
             deliver(around, &device, &cause, || Input::SetMode { mode, until }).await
@@ -127,6 +125,7 @@ async fn deliver(
             cause: cause.clone(),
             receipt,
             if_unknown: IfUnknown::Refuse,
+            if_version: None,
             want_twin: false,
         };
         if post(&around.supervisor, deliver).is_err() {

@@ -14,7 +14,7 @@ use crate::domain::rules::engine::webhook_keys;
 use crate::domain::rules::file::parse_rule_with;
 use crate::domain::rules::model::{Secret, TriggerKind};
 use crate::domain::rules::{Problem, Rule, RuleId, Signal, Twins as _, veil};
-use crate::domain::{Cause, Event, Json};
+use crate::domain::{Cause, Event, Json, Tags, Timestamp};
 use crate::messages::automation::{
     DeleteRule, EnableRule, Expect, PutRule, ReadRules, RuleRefusal, RuleStands, RuleStood, RulesRead, Tell,
 };
@@ -119,7 +119,7 @@ impl Automation {
     }
 
     fn put(&mut self, request: PutRule, ctx: &mut Context<Self>) {
-        let PutRule { body, expect, cause, reply } = request;
+        let PutRule { body, expect, if_tag, cause, reply } = request;
         let id = body.get("id").and_then(Json::as_str).and_then(|id| RuleId::parse(id).ok());
         let before = id.and_then(|id| self.library.record(&id)).and_then(|record| record.body.as_ref());
         let before = before.filter(|_| expect != Expect::New);
@@ -131,11 +131,12 @@ impl Automation {
             Ok((rule, _)) => rule,
             Err(problems) => return refuse(reply, RuleRefusal::Problems(problems)),
         };
-        if let Err(refusal) = self.library.may_put(&rule.id, expect) {
+        let may_put = self.library.may_put(&rule.id, expect).and_then(|()| self.check_tag(&rule.id, if_tag));
+        if let Err(refusal) = may_put {
             return refuse(reply, refusal);
         }
-        let now = self.around.clock.now();
         let before = self.library.record(&rule.id);
+        let now = self.said_at(before);
         let record = RuleRecord {
             id: rule.id.clone(),
             body: Some(body),
@@ -143,9 +144,8 @@ impl Automation {
             created_at: before.map_or(now, |record| record.created_at),
             updated_at: now,
         };
-        let kept = Kept { rules: vec![record.clone()], ..Kept::default() };
         info!(rule = %rule.id, by = %cause.by, "rule taken in");
-        self.commit(Vec::new(), kept, ctx, move |this, settled, ctx| {
+        self.keep(Vec::new(), vec![record.clone()], ctx, move |this, settled, ctx| {
             if settled.is_err() {
                 return refuse(reply, RuleRefusal::Lost);
             }
@@ -159,8 +159,9 @@ impl Automation {
         });
     }
 
-    fn delete(&mut self, DeleteRule { id, cause, reply }: DeleteRule, ctx: &mut Context<Self>) {
-        if let Err(refusal) = self.library.may_put(&id, Expect::There) {
+    fn delete(&mut self, DeleteRule { id, if_tag, cause, reply }: DeleteRule, ctx: &mut Context<Self>) {
+        let may_go = self.library.may_put(&id, Expect::There).and_then(|()| self.check_tag(&id, if_tag));
+        if let Err(refusal) = may_go {
             let _ = reply.send(Err(refusal)); // whoever waited may have gone
             return;
         }
@@ -168,8 +169,7 @@ impl Automation {
         let record =
             RuleRecord { id: id.clone(), body: None, enabled: None, created_at: now, updated_at: now };
         info!(rule = %id, by = %cause.by, "rule removed");
-        let kept = Kept { rules: vec![record], ..Kept::default() };
-        self.commit(Vec::new(), kept, ctx, move |this, settled, ctx| {
+        self.keep(Vec::new(), vec![record], ctx, move |this, settled, ctx| {
             if settled.is_err() {
                 let _ = reply.send(Err(RuleRefusal::Lost)); // whoever waited may have gone
                 return;
@@ -181,14 +181,17 @@ impl Automation {
         });
     }
 
-    fn enable(&mut self, EnableRule { id, enabled, cause, reply }: EnableRule, ctx: &mut Context<Self>) {
+    fn enable(&mut self, enable: EnableRule, ctx: &mut Context<Self>) {
+        let EnableRule { id, enabled, if_tag, cause, reply } = enable;
         if self.library.find(&id).is_none() {
             return refuse(reply, RuleRefusal::Unknown(id));
         }
+        if let Err(refusal) = self.check_tag(&id, if_tag) {
+            return refuse(reply, refusal);
+        }
         let record = self.switched(&id, enabled);
         let event = self.signal(Signal::Enabled { rule: id.clone(), enabled }, cause);
-        let kept = Kept { rules: vec![record.clone()], ..Kept::default() };
-        self.commit(vec![event], kept, ctx, move |this, settled, ctx| {
+        self.keep(vec![event], vec![record.clone()], ctx, move |this, settled, ctx| {
             if settled.is_err() {
                 return refuse(reply, RuleRefusal::Lost);
             }
@@ -201,8 +204,8 @@ impl Automation {
     }
 
     fn switched(&self, id: &RuleId, enabled: bool) -> RuleRecord {
-        let now = self.around.clock.now();
         let before = self.library.record(id);
+        let now = self.said_at(before);
         RuleRecord {
             id: id.clone(),
             body: before.and_then(|record| record.body.clone()),
@@ -210,6 +213,24 @@ impl Automation {
             created_at: before.map_or(now, |record| record.created_at),
             updated_at: now,
         }
+    }
+
+    /// Is the rule one of those that the change is for? A change that is on its way makes another of it, and a rule
+    /// that cannot be read is none.
+    fn check_tag(&self, id: &RuleId, if_tag: Option<Tags>) -> Result<(), RuleRefusal> {
+        let Some(expected) = if_tag else { return Ok(()) };
+        if self.changing.contains_key(id) {
+            return Err(RuleRefusal::Changing(id.clone()));
+        }
+        let current = self.library.find(id).map(|rule| self.stands(rule).tag()).unwrap_or_default();
+        if expected.contain(&current) { Ok(()) } else { Err(RuleRefusal::Version { current, expected }) }
+    }
+
+    /// When something is said of a rule, now: later than what was said before, whatever the clock shows, as its tag
+    /// must be another.
+    fn said_at(&self, before: Option<&RuleRecord>) -> Timestamp {
+        let now = self.around.clock.now();
+        before.map_or(now, |before| now.max(before.updated_at.plus_millis(1)))
     }
 
     /// A rule switches another. Durable with the run that did it.
@@ -245,6 +266,29 @@ impl Automation {
         self.commit(vec![event], Kept::default(), ctx, move |_, settled, _| {
             let seq = settled.ok().and_then(|taken| taken.seq);
             let _ = reply.send(seq.ok_or(RuleRefusal::Lost)); // whoever waited may have gone
+        });
+    }
+
+    /// Commits what is said of rules. Until it goes on they are on their way to be others.
+    pub(super) fn keep(
+        &mut self,
+        events: Vec<Event>,
+        rules: Vec<RuleRecord>,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, Settled, &mut Context<Self>) + 'static,
+    ) {
+        let ids: Vec<RuleId> = rules.iter().map(|record| record.id.clone()).collect();
+        for id in &ids {
+            *self.changing.entry(id.clone()).or_default() += 1;
+        }
+        self.commit(events, Kept { rules, ..Kept::default() }, ctx, move |this, settled, ctx| {
+            for id in &ids {
+                match this.changing.get_mut(id) {
+                    Some(changes) if *changes > 1 => *changes -= 1,
+                    _ => drop(this.changing.remove(id)),
+                }
+            }
+            then(this, settled, ctx);
         });
     }
 

@@ -9,7 +9,7 @@ use super::Automation;
 use crate::domain::rules::file::parse_rule_with;
 use crate::domain::rules::{Rule, RuleId};
 use crate::messages::automation::{RuleRefusal, TemplateRules};
-use crate::store::{Automation as Kept, RuleRecord};
+use crate::store::RuleRecord;
 
 impl Automation {
     fn take_template_rules(
@@ -55,8 +55,8 @@ impl Automation {
             updated_at: now,
         };
         let records = taken.values().map(|(_, record)| record.clone()).chain(gone.iter().map(no_more));
-        let kept = Kept { rules: records.collect(), ..Kept::default() };
-        self.commit(Vec::new(), kept, ctx, move |this, settled, ctx| {
+        let records = records.collect();
+        self.keep(Vec::new(), records, ctx, move |this, settled, ctx| {
             if settled.is_err() {
                 let _ = reply.send(Err(RuleRefusal::Lost)); // whoever waited may have gone
                 return;

@@ -19,6 +19,12 @@ impl Fingerprint {
         self
     }
 
+    /// The hash so far, as the tag of a content: 16 digits.
+    #[must_use]
+    pub fn tag(self) -> Box<str> {
+        format!("{:016x}", self.0).into()
+    }
+
     /// The hash so far.
     #[must_use]
     pub fn value(self) -> u64 {

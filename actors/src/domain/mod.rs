@@ -31,4 +31,4 @@ pub use id::{BadDeviceId, DeviceId, DeviceNumber};
 pub use json::{Json, Number, Object};
 pub use reading::{Quality, Reading, Scalar, Telemetry};
 pub use twin::{Input, Mode, Outcome, Publish, Refusal, Status, Twin};
-pub use versions::Versions;
+pub use versions::{Tags, Versions};

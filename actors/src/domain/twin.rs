@@ -288,7 +288,6 @@ impl Twin {
                 return Err(Refusal::ManualMode);
             }
             Input::Change(change) => {
-                change.check_version(self.version)?;
                 let mut patch = change.into_patch(self, now)?;
                 self.tell_dispositivo(&mut patch);
                 self.update(outcome, ChangeKind::Updated, patch, now, cause);

@@ -1,4 +1,4 @@
-//! The versions that a change may be made to.
+//! The versions that a change may be made to: counted, or where nobody counts them, known by what is in them.
 
 use std::fmt;
 
@@ -28,8 +28,36 @@ impl FromIterator<u64> for Versions {
 
 impl fmt::Display for Versions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some((first, others)) = self.0.split_first() else { return f.write_str("one that was named") };
-        write!(f, "{first}")?;
-        others.iter().try_for_each(|version| write!(f, " or {version}"))
+        list(&self.0, f)
     }
+}
+
+/// Tags of contents, one of which must be the present one for a change to be made. Without any it never is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tags(Box<[Box<str>]>);
+
+impl Tags {
+    /// Is `tag` one of them?
+    #[must_use]
+    pub fn contain(&self, tag: &str) -> bool {
+        self.0.iter().any(|named| **named == *tag)
+    }
+}
+
+impl FromIterator<Box<str>> for Tags {
+    fn from_iter<I: IntoIterator<Item = Box<str>>>(tags: I) -> Self {
+        Self(tags.into_iter().collect())
+    }
+}
+
+impl fmt::Display for Tags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        list(&self.0, f)
+    }
+}
+
+fn list(named: &[impl fmt::Display], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Some((first, others)) = named.split_first() else { return f.write_str("one that was named") };
+    write!(f, "{first}")?;
+    others.iter().try_for_each(|other| write!(f, " or {other}"))
 }

@@ -59,9 +59,18 @@ impl Firmware {
     }
 
     /// Removes one that no roll-out uses, as far as the store knows.
-    fn remove(&mut self, RemoveImage { id, cause, reply }: RemoveImage, ctx: &mut Context<Self>) {
-        if !self.images.contains_key(&id) {
-            let _ = reply.send(Err(ImageRefusal::Unknown(id))); // whoever asked may have gone
+    fn remove(&mut self, remove: RemoveImage, ctx: &mut Context<Self>) {
+        let RemoveImage { id, if_hash, cause, reply } = remove;
+        // What has been taken in never changes: what is found here holds until it goes.
+        let refusal = match (self.images.get(&id), if_hash) {
+            (None, _) => Some(ImageRefusal::Unknown(id.clone())),
+            (Some(image), Some(expected)) if !expected.contain(&image.sha256) => {
+                Some(ImageRefusal::Version { current: image.sha256.clone(), expected })
+            }
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            let _ = reply.send(Err(refusal)); // whoever asked may have gone
             return;
         }
         let jobs = Shelf::new(RecordKind::Job, Arc::clone(&self.around)).load();

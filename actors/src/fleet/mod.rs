@@ -83,6 +83,7 @@ async fn deliver(
             cause: cause.clone(),
             receipt,
             if_unknown,
+            if_version: None,
             want_twin: false,
         };
         if post(&around.supervisor, deliver).is_err() {

@@ -139,10 +139,10 @@ impl Handler<DeleteTemplate> for Templates {
     type Result = ();
 
     fn handle(&mut self, delete: DeleteTemplate, ctx: &mut Context<Self>) {
-        let DeleteTemplate { id, force, cause, reply } = delete;
+        let DeleteTemplate { id, force, if_version, cause, reply } = delete;
         let changing = self.changing();
         let delete = async move {
-            match changing.delete(id, force, cause).await {
+            match changing.delete(id, force, if_version, cause).await {
                 Ok((gone, remainder)) => {
                     let _ = reply.send(Ok(gone)); // whoever asked may have gone
                     changing.wind_up(remainder).await;

@@ -190,13 +190,23 @@ impl House {
 
     async fn change(&self, device: &str, patch: &str, if_version: Option<u64>) -> Result<Taken, HubError> {
         let patch = payload::object(patch.as_bytes()).unwrap();
-        let input = Input::Change(Box::new(Change { patch, if_version: if_version.map(Into::into) }));
-        self.deliver(device, input, IfUnknown::Refuse).await
+        let input = Input::Change(Box::new(Change { patch }));
+        self.deliver_to(if_version, device, input, IfUnknown::Refuse).await
     }
 
     async fn deliver(&self, device: &str, input: Input, if_unknown: IfUnknown) -> Result<Taken, HubError> {
-        let delivered =
-            self.hub.deliver(id(device), input, Cause::new(Source::Rest, "user:ann"), if_unknown, true);
+        self.deliver_to(None, device, input, if_unknown).await
+    }
+
+    async fn deliver_to(
+        &self,
+        if_version: Option<u64>,
+        device: &str,
+        input: Input,
+        if_unknown: IfUnknown,
+    ) -> Result<Taken, HubError> {
+        let (cause, if_version) = (Cause::new(Source::Rest, "user:ann"), if_version.map(Into::into));
+        let delivered = self.hub.deliver_to(if_version, id(device), input, cause, if_unknown, true);
         within("the twin's answer", delivered).await
     }
 

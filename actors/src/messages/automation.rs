@@ -7,9 +7,10 @@ use actix::Message;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use crate::domain::fingerprint::Fingerprint;
 use crate::domain::rules::analysis::Warning;
-use crate::domain::rules::{Problem, Rule, RuleFile, RuleId, Signal};
-use crate::domain::{Cause, Object, Timestamp};
+use crate::domain::rules::{Problem, Rule, RuleFile, RuleId, Signal, veil};
+use crate::domain::{Cause, Json, Object, Tags, Timestamp};
 use crate::store::StoreError;
 
 /// The rule files as they stand now, whole: what is not in here any more is gone.
@@ -62,6 +63,18 @@ pub struct RuleStands {
     pub updated_at: Option<Timestamp>,
 }
 
+impl RuleStands {
+    /// The tag of what people said of it, another with each change of that. It is made of what everybody may see, and
+    /// of when that was said, so that it tells nothing of secrets.
+    #[must_use]
+    pub fn tag(&self) -> Box<str> {
+        let written = self.sent.clone().unwrap_or_else(|| self.rule.source.object());
+        let shown = Json::from(veil::hide(&written)).to_string();
+        let said_at = self.updated_at.map_or_else(String::new, |at| at.to_string());
+        Fingerprint::default().field(shown.as_bytes()).field(said_at.as_bytes()).tag()
+    }
+}
+
 /// Makes or changes a rule over the API. Answered after the commit, when it runs.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -69,6 +82,8 @@ pub struct PutRule {
     /// As it was sent, with its `id` in it.
     pub body: Object,
     pub expect: Expect,
+    /// Only if its tag is one of these.
+    pub if_tag: Option<Tags>,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<RuleStood, RuleRefusal>>,
 }
@@ -93,6 +108,8 @@ pub struct RuleStood {
 #[rtype(result = "()")]
 pub struct DeleteRule {
     pub id: RuleId,
+    /// Only if its tag is one of these.
+    pub if_tag: Option<Tags>,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<(), RuleRefusal>>,
 }
@@ -113,6 +130,8 @@ pub struct TemplateRules {
 pub struct EnableRule {
     pub id: RuleId,
     pub enabled: bool,
+    /// Only if its tag is one of these.
+    pub if_tag: Option<Tags>,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<RuleStood, RuleRefusal>>,
 }
@@ -155,6 +174,11 @@ pub enum RuleRefusal {
         "rule `{id}` is of the template `{template}`: change it there; here it can only be enabled and disabled"
     )]
     OfTemplate { id: RuleId, template: Box<str> },
+    #[error("the rule is at version {current}, not {expected}")]
+    Version { current: Box<str>, expected: Tags },
+    /// Whatever version was asked for, it is another in a moment.
+    #[error("rule `{0}` is being changed")]
+    Changing(RuleId),
     #[error("the rule does not check out")]
     Problems(Vec<Problem>),
     #[error("no rule has a webhook `{0}`")]

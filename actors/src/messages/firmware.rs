@@ -3,8 +3,8 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::domain::Cause;
 use crate::domain::fleet::{Image, JobId};
+use crate::domain::{Cause, Tags};
 
 /// Takes an image in. Answered after the commit.
 #[derive(Debug, Message)]
@@ -20,6 +20,8 @@ pub struct AddImage {
 #[rtype(result = "()")]
 pub struct RemoveImage {
     pub id: Box<str>,
+    /// Only if its SHA-256 hash is one of these.
+    pub if_hash: Option<Tags>,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<Image, ImageRefusal>>,
 }
@@ -57,6 +59,8 @@ pub enum ImageRefusal {
     /// Nobody would know which of the two a device has.
     #[error("image `{id}` has version {version} for the same model")]
     Taken { id: Box<str>, version: Box<str> },
+    #[error("the image has the SHA-256 hash {current}, not {expected}")]
+    Version { current: Box<str>, expected: Tags },
     #[error("image `{id}` is used by roll-out `{job}`")]
     InUse { id: Box<str>, job: JobId },
     #[error("the change was lost on its way")]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::domain::Cause;
 use crate::domain::fleet::{Expect, Group, GroupId, GroupWish, Misplaced, Standing, Tree};
+use crate::domain::{Cause, Tags};
 
 /// Makes or changes a group. Answered after the commit.
 #[derive(Debug, Message)]
@@ -17,6 +17,8 @@ pub struct PutGroup {
     /// Its `id` is not looked at.
     pub wish: GroupWish,
     pub expect: Expect,
+    /// Only if its tag is one of these.
+    pub if_tag: Option<Tags>,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<GroupStood, GroupRefusal>>,
 }
@@ -36,6 +38,8 @@ pub struct DeleteGroup {
     pub id: Box<str>,
     /// Where it is not empty: what stands in it moves to the group above, or to none.
     pub force: bool,
+    /// Only if its tag is one of these.
+    pub if_tag: Option<Tags>,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<GroupGone, GroupRefusal>>,
 }
@@ -114,6 +118,8 @@ pub enum GroupRefusal {
     /// It cannot be as it was wished.
     #[error(transparent)]
     Misplaced(#[from] Misplaced),
+    #[error("the group is at version {current}, not {expected}")]
+    Version { current: Box<str>, expected: Tags },
     #[error("group `{id}` is not empty (devices: {devices}, groups: {groups})")]
     NotEmpty { id: GroupId, devices: u64, groups: u64 },
     #[error("group `{0}` is being removed")]

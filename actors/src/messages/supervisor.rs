@@ -3,7 +3,7 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::domain::{Cause, DeviceId, DeviceNumber, Input, Twin};
+use crate::domain::{Cause, DeviceId, DeviceNumber, Input, Twin, Versions};
 use crate::receipt::Receipt;
 
 /// An input for a twin. The supervisor finds the twin, or starts it, and passes the input on.
@@ -17,6 +17,8 @@ pub struct Deliver {
     pub receipt: Receipt,
     /// What to do when nobody has heard of the device.
     pub if_unknown: IfUnknown,
+    /// Refuse the input with [`crate::domain::Refusal::Version`] unless the twin is at one of these.
+    pub if_version: Option<Versions>,
     /// Give the twin back with the receipt.
     pub want_twin: bool,
 }

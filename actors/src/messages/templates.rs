@@ -48,6 +48,8 @@ pub struct DeleteTemplate {
     pub id: Box<str>,
     /// Also where devices have it.
     pub force: bool,
+    /// Only if it is at one of these versions.
+    pub if_version: Option<Versions>,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<TemplateGone, TemplateRefusal>>,
 }

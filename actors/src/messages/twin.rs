@@ -3,7 +3,7 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::domain::{Cause, Input, Twin};
+use crate::domain::{Cause, Input, Twin, Versions};
 use crate::receipt::Receipt;
 
 use super::supervisor::IfUnknown;
@@ -17,6 +17,8 @@ pub struct Take {
     pub receipt: Receipt,
     pub want_twin: bool,
     pub if_unknown: IfUnknown,
+    /// As of [`super::supervisor::Deliver`].
+    pub if_version: Option<Versions>,
 }
 
 /// Asks for the twin as it stands, every change of it that shows being durable.

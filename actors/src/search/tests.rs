@@ -287,7 +287,7 @@ async fn what_was_removed_is_found_no_more() {
         assert_eq!(house.found("battery == 1", "").await.1, 0);
     }
     // Nor is one found that nobody has spoken of: a twin in memory without a single event.
-    let change = Change { patch: object(r#"{"name": "x"}"#), if_version: None };
+    let change = Change { patch: object(r#"{"name": "x"}"#) };
     let refused = house.hub.deliver(
         device("nobody"),
         Input::Change(Box::new(change)),

@@ -2,17 +2,18 @@
 
 use actix_web::http::header;
 use actix_web::web::Data;
-use actix_web::{HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::rules::RuleId;
 use twinhub_actors::domain::rules::model::Origin;
-use twinhub_actors::domain::{Cause, Json, Object};
+use twinhub_actors::domain::{Cause, Json, Object, Tags};
 use twinhub_actors::messages::automation::{DeleteRule, EnableRule, Expect, PutRule, RuleRefusal, RuleStood};
 
 use super::rules::{find_rule, last_runs};
 use super::{ask, view};
 use crate::api::body::{Body, Rule};
 use crate::api::params::Params;
+use crate::api::precondition::{if_match_content, tagged};
 use crate::api::reply::Document;
 use crate::api::schema::automation::{NewRule, RuleDetail, RuleGone, RuleSwitch};
 use crate::error::{ApiError, Problem};
@@ -49,7 +50,8 @@ const LONGEST_NAME: usize = 64;
     responses(
         (status = 201, description = "It runs. `warnings` says what to look at: rules that write the same, circles, \
             devices that nobody has heard of", body = RuleDetail,
-            headers(("Location" = String, description = "Where the rule is"))),
+            headers(("Location" = String, description = "Where the rule is"),
+                ("ETag" = String, description = "The tag of what is said of it, quoted"))),
         (status = 409, description = "There is a rule of this name", body = Problem),
         (status = 422, description = "It does not check out: `errors` lists everything that is wrong, each with a \
             JSON pointer", body = Problem),
@@ -66,14 +68,14 @@ pub async fn post_rule(
     let stood = match body.get("id") {
         Some(id) => {
             rule_id(id)?;
-            put(&state, body, Expect::New).await?
+            put(&state, body, Expect::New, None).await?
         }
         None => {
             let mut names = names(&body);
             loop {
                 let name = names.next().unwrap_or_else(|| twinhub_actors::clock::new_id().to_string());
                 body.insert("id", name.into());
-                match put(&state, body.clone(), Expect::New).await {
+                match put(&state, body.clone(), Expect::New, None).await {
                     Err(ApiError::Rule(RuleRefusal::Taken(_))) => {}
                     other => break other?,
                 }
@@ -82,7 +84,7 @@ pub async fn post_rule(
     };
     let stood = switched(&state, stood, said).await?;
     let id = &stood.stands.rule.id;
-    let mut response = HttpResponse::Created();
+    let mut response = tagged(HttpResponse::Created(), &stood.stands.tag());
     response.insert_header((header::LOCATION, format!("/api/automation/rules/{id}")));
     Ok(Document::of(&view::whole(&stood.stands, None, &stood.warnings)).send(response))
 }
@@ -93,25 +95,31 @@ pub async fn post_rule(
     put,
     path = "/api/automation/rules/{id}",
     tag = "automation",
-    params(("id" = String, Path, description = "The rule's name")),
+    params(
+        ("id" = String, Path, description = "The rule's name"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the rule to change, or a list of them"),
+    ),
     request_body = NewRule,
     responses(
         (status = 200, description = "It runs as it is now. What waited in it goes on where it does the same as before",
-            body = RuleDetail),
+            body = RuleDetail, headers(("ETag" = String, description = "The tag of what is said of it, quoted"))),
         (status = 404, body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The rule is none of those that `If-Match` names", body = Problem),
         (status = 409, description = "It stands in a file, or is of a template", body = Problem),
         (status = 422, description = "As for a new one", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
 pub async fn put_rule(
+    request: HttpRequest,
     Rule(id): Rule,
     params: Params,
     Body(body): Body,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let said = switch(&body)?;
+    let (said, if_tag) = (switch(&body)?, if_match_content(&request)?);
     if let Some(other) = body.get("id")
         && rule_id(other)? != id
     {
@@ -120,7 +128,7 @@ pub async fn put_rule(
     if let Some(enabled) = said
         && body.iter().all(|(key, _)| key == "id" || SWITCHES.contains(&key))
     {
-        return set_enabled(&state, id, enabled).await;
+        return set_enabled(&state, id, enabled, if_tag).await;
     }
     let (stands, _) = find_rule(&state, &id).await?;
     let mut body = match &stands.rule.origin {
@@ -128,7 +136,7 @@ pub async fn put_rule(
         Origin::Api => whole(stands.sent.as_ref(), &stands.rule.source.object(), body)?,
     };
     body.insert("id", id.as_str().into());
-    let stood = put(&state, body, Expect::There).await?;
+    let stood = put(&state, body, Expect::There, if_tag).await?;
     let stood = switched(&state, stood, said).await?;
     shown(&state, &stood, HttpResponse::Ok()).await
 }
@@ -139,11 +147,21 @@ pub async fn put_rule(
     patch,
     path = "/api/automation/rules/{id}",
     tag = "automation",
-    params(("id" = String, Path, description = "The rule's name")),
+    params(
+        ("id" = String, Path, description = "The rule's name"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the rule to switch, or a list of them"),
+    ),
     request_body = RuleSwitch,
-    responses((status = 200, body = RuleDetail), (status = 404, body = Problem), (status = 422, body = Problem))
+    responses(
+        (status = 200, body = RuleDetail, headers(("ETag" = String, description = "The tag of what is said of it, quoted"))),
+        (status = 404, body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The rule is none of those that `If-Match` names", body = Problem),
+        (status = 422, body = Problem),
+    )
 )]
 pub async fn patch_rule(
+    request: HttpRequest,
     Rule(id): Rule,
     params: Params,
     Body(body): Body,
@@ -152,7 +170,7 @@ pub async fn patch_rule(
     params.finish()?;
     Fields::of(body.clone(), &SWITCHES)?;
     let enabled = switch(&body)?.ok_or_else(|| FieldError::missing("enabled"))?;
-    set_enabled(&state, id, enabled).await
+    set_enabled(&state, id, enabled, if_match_content(&request)?).await
 }
 
 /// Lets a rule run; one that was stopped begins anew.
@@ -160,16 +178,25 @@ pub async fn patch_rule(
     post,
     path = "/api/automation/rules/{id}/enable",
     tag = "automation",
-    params(("id" = String, Path, description = "The rule's name")),
-    responses((status = 200, body = RuleDetail), (status = 404, body = Problem))
+    params(
+        ("id" = String, Path, description = "The rule's name"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the rule to switch, or a list of them"),
+    ),
+    responses(
+        (status = 200, body = RuleDetail, headers(("ETag" = String, description = "The tag of what is said of it, quoted"))),
+        (status = 404, body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The rule is none of those that `If-Match` names", body = Problem),
+    )
 )]
 pub async fn enable_rule(
+    request: HttpRequest,
     Rule(id): Rule,
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    set_enabled(&state, id, true).await
+    set_enabled(&state, id, true, if_match_content(&request)?).await
 }
 
 /// Lets a rule rest. What waits in it is given up.
@@ -177,16 +204,25 @@ pub async fn enable_rule(
     post,
     path = "/api/automation/rules/{id}/disable",
     tag = "automation",
-    params(("id" = String, Path, description = "The rule's name")),
-    responses((status = 200, body = RuleDetail), (status = 404, body = Problem))
+    params(
+        ("id" = String, Path, description = "The rule's name"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the rule to switch, or a list of them"),
+    ),
+    responses(
+        (status = 200, body = RuleDetail, headers(("ETag" = String, description = "The tag of what is said of it, quoted"))),
+        (status = 404, body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The rule is none of those that `If-Match` names", body = Problem),
+    )
 )]
 pub async fn disable_rule(
+    request: HttpRequest,
     Rule(id): Rule,
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    set_enabled(&state, id, false).await
+    set_enabled(&state, id, false, if_match_content(&request)?).await
 }
 
 /// Takes a rule away, with all that waits in it. Its runs stay in the journal.
@@ -194,20 +230,27 @@ pub async fn disable_rule(
     delete,
     path = "/api/automation/rules/{id}",
     tag = "automation",
-    params(("id" = String, Path, description = "The rule's name")),
+    params(
+        ("id" = String, Path, description = "The rule's name"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the rule to remove, or a list of them"),
+    ),
     responses(
         (status = 200, body = RuleGone),
         (status = 404, body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The rule is none of those that `If-Match` names", body = Problem),
         (status = 409, description = "It stands in a file, or is of a template", body = Problem),
     )
 )]
 pub async fn delete_rule(
+    request: HttpRequest,
     Rule(id): Rule,
     params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    ask(&state, |reply| DeleteRule { id: id.clone(), cause: person(), reply }).await??;
+    let if_tag = if_match_content(&request)?;
+    ask(&state, |reply| DeleteRule { id: id.clone(), if_tag, cause: person(), reply }).await??;
     let told = [("id", Json::from(id.as_str())), ("message", format!("rule {id} is gone").into())];
     Ok(Document::of(&told.into_iter().collect()).send(HttpResponse::Ok()))
 }
@@ -217,13 +260,23 @@ pub(super) fn person() -> Cause {
     Cause::new(Source::Rest, "")
 }
 
-async fn set_enabled(state: &WebState, id: RuleId, enabled: bool) -> Result<HttpResponse, ApiError> {
-    let stood = ask(state, |reply| EnableRule { id, enabled, cause: person(), reply }).await??;
+async fn set_enabled(
+    state: &WebState,
+    id: RuleId,
+    enabled: bool,
+    if_tag: Option<Tags>,
+) -> Result<HttpResponse, ApiError> {
+    let stood = ask(state, |reply| EnableRule { id, enabled, if_tag, cause: person(), reply }).await??;
     shown(state, &stood, HttpResponse::Ok()).await
 }
 
-async fn put(state: &WebState, body: Object, expect: Expect) -> Result<RuleStood, ApiError> {
-    Ok(ask(state, |reply| PutRule { body, expect, cause: person(), reply }).await??)
+async fn put(
+    state: &WebState,
+    body: Object,
+    expect: Expect,
+    if_tag: Option<Tags>,
+) -> Result<RuleStood, ApiError> {
+    Ok(ask(state, |reply| PutRule { body, expect, if_tag, cause: person(), reply }).await??)
 }
 
 /// What the body says about running holds, whatever was said before.
@@ -231,7 +284,8 @@ async fn switched(state: &WebState, stood: RuleStood, said: Option<bool>) -> Res
     match said {
         Some(enabled) if enabled != stood.stands.enabled => {
             let id = stood.stands.rule.id.clone();
-            let switched = ask(state, |reply| EnableRule { id, enabled, cause: person(), reply }).await??;
+            let switch = |reply| EnableRule { id, enabled, if_tag: None, cause: person(), reply };
+            let switched = ask(state, switch).await??;
             Ok(RuleStood { stands: switched.stands, warnings: stood.warnings })
         }
         _ => Ok(stood),
@@ -245,6 +299,7 @@ async fn shown(
 ) -> Result<HttpResponse, ApiError> {
     let id = &stood.stands.rule.id;
     let last = last_runs(state, vec![id.clone()]).await?;
+    let response = tagged(response, &stood.stands.tag());
     Ok(Document::of(&view::whole(&stood.stands, last.get(id), &stood.warnings)).send(response))
 }
 

@@ -16,6 +16,7 @@ use crate::api::body::Rule;
 use crate::api::device::find;
 use crate::api::paging::Paging;
 use crate::api::params::{Params, bad};
+use crate::api::precondition::tagged;
 use crate::api::reply::{Document, array};
 use crate::api::schema::automation::{RuleDetail, RuleItem, RuleListing};
 use crate::error::{ApiError, Problem};
@@ -69,7 +70,10 @@ pub async fn list_rules(
     path = "/api/automation/rules/{id}",
     tag = "automation",
     params(("id" = String, Path, description = "The rule's name")),
-    responses((status = 200, body = RuleDetail), (status = 404, body = Problem))
+    responses(
+        (status = 200, body = RuleDetail, headers(("ETag" = String, description = "The tag of what is said of it, quoted"))),
+        (status = 404, body = Problem),
+    )
 )]
 pub async fn get_rule(
     Rule(id): Rule,
@@ -79,7 +83,8 @@ pub async fn get_rule(
     params.finish()?;
     let (stands, read) = find_rule(&state, &id).await?;
     let last = last_runs(&state, vec![id.clone()]).await?;
-    Ok(Document::of(&view::whole(&stands, last.get(&id), &read.warnings)).send(HttpResponse::Ok()))
+    let response = tagged(HttpResponse::Ok(), &stands.tag());
+    Ok(Document::of(&view::whole(&stands, last.get(&id), &read.warnings)).send(response))
 }
 
 /// The rule of this name, and all that was read with it.

@@ -97,7 +97,7 @@ mod tests {
         let patch =
             br#"{"desired": {"power": "on", "a": {"b": 1}}, "tags": {"floor": "2"}, "group_id": "hall"}"#;
         let patch = payload::object(patch).unwrap();
-        let input = Input::Change(Box::new(Change { patch, if_version: None }));
+        let input = Input::Change(Box::new(Change { patch }));
         twin.apply(input, now, &Cause::hub()).unwrap();
         let change = change(&serde_json::from_str(action).unwrap(), &twin);
         assert_eq!(Json::Object(change).to_string(), expected, "{action}");

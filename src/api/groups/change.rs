@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
 use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::fleet::{Expect, GroupId, GroupWish};
-use twinhub_actors::domain::{Cause, Object};
+use twinhub_actors::domain::{Cause, Object, Tags};
 use twinhub_actors::messages::groups::{DeleteGroup, GroupGone, GroupStood, PutGroup};
 use twinhub_actors::post::post;
 use utoipa::ToSchema;
 
 use super::super::body::{Body, Named};
 use super::super::params::Params;
+use super::super::precondition::{if_match_content, tagged};
 use super::super::reply::{self, Document};
 use super::super::schema::groups::{GroupChange, GroupItem, NewGroup};
 use super::{ask, view, wait};
@@ -51,7 +52,10 @@ pub struct GroupDeleted {
     tag = "groups",
     request_body = NewGroup,
     responses(
-        (status = 201, description = "It is made", body = GroupItem),
+        (status = 201, description = "It is made", body = GroupItem, headers(
+            ("Location" = String, description = "Where the group is"),
+            ("ETag" = String, description = "The tag of what is said of it, quoted: counts are not in it"),
+        )),
         (status = 409, description = "The id is taken", body = Problem),
         (status = 422, description = "A field makes no sense, or there is no such parent", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
@@ -67,7 +71,7 @@ pub async fn post_group(
     if wish.name.is_none() {
         return Err(FieldError::missing("name").into());
     }
-    put(&state, wish.id.take(), wish, Expect::New).await
+    put(&state, wish.id.take(), wish, Expect::New, None).await
 }
 
 /// Changes what the body names; the rest stays.
@@ -75,10 +79,15 @@ pub async fn post_group(
     put,
     path = "/api/groups/{id}",
     tag = "groups",
-    params(("id" = String, Path, description = "The group's id")),
+    params(
+        ("id" = String, Path, description = "The group's id"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the group to change, or a list of them"),
+    ),
     request_body = GroupChange,
     responses(
-        (status = 200, body = GroupItem),
+        (status = 200, body = GroupItem, headers(("ETag" = String, description = "The tag of what is said of it, quoted: counts are not in it"))),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The group is none of those that `If-Match` names", body = Problem),
         (status = 404, description = "There is no such group", body = Problem),
         (status = 409, description = "It would stand under itself: `detail` names the circle", body = Problem),
         (status = 422, description = "A field makes no sense, or there is no such parent", body = Problem),
@@ -86,12 +95,13 @@ pub async fn post_group(
     )
 )]
 pub async fn put_group(
+    request: HttpRequest,
     group: Named,
     params: Params,
     body: Body,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
-    change(group, params, body, &state).await
+    change(&request, group, params, body, &state).await
 }
 
 /// Changes what the body names; the rest stays.
@@ -99,10 +109,15 @@ pub async fn put_group(
     patch,
     path = "/api/groups/{id}",
     tag = "groups",
-    params(("id" = String, Path, description = "The group's id")),
+    params(
+        ("id" = String, Path, description = "The group's id"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the group to change, or a list of them"),
+    ),
     request_body = GroupChange,
     responses(
-        (status = 200, body = GroupItem),
+        (status = 200, body = GroupItem, headers(("ETag" = String, description = "The tag of what is said of it, quoted: counts are not in it"))),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The group is none of those that `If-Match` names", body = Problem),
         (status = 404, description = "There is no such group", body = Problem),
         (status = 409, description = "It would stand under itself: `detail` names the circle", body = Problem),
         (status = 422, description = "A field makes no sense, or there is no such parent", body = Problem),
@@ -110,12 +125,13 @@ pub async fn put_group(
     )
 )]
 pub async fn patch_group(
+    request: HttpRequest,
     group: Named,
     params: Params,
     body: Body,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
-    change(group, params, body, &state).await
+    change(&request, group, params, body, &state).await
 }
 
 /// Removes a group that is empty. With `force`, what stands in it moves to the group above first, or to none where it
@@ -127,24 +143,29 @@ pub async fn patch_group(
     params(
         ("id" = String, Path, description = "The group's id"),
         ("force" = Option<bool>, Query, description = "Also where devices or groups stand in it"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the group to remove, or a list of them"),
     ),
     responses(
         (status = 200, body = GroupDeleted),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The group is none of those that `If-Match` names", body = Problem),
         (status = 404, body = Problem),
         (status = 409, description = "Devices or groups stand in it: `detail` says how many", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
 pub async fn delete_group(
+    request: HttpRequest,
     Named(id): Named,
     mut params: Params,
     state: Data<WebState>,
 ) -> Result<HttpResponse, ApiError> {
     let force = params.value("force", "true or false")?.unwrap_or(false);
     params.finish()?;
+    let if_tag = if_match_content(&request)?;
     may_write(&state)?;
     let (cause, (reply, gone)) = (Cause::new(Source::Rest, ""), oneshot::channel());
-    post(&state.hub.groups, DeleteGroup { id, force, cause, reply })
+    post(&state.hub.groups, DeleteGroup { id, force, if_tag, cause, reply })
         .map_err(|_| ApiError::Mailbox(actix::MailboxError::Closed))?;
     let patience = if force { LONGEST_REMOVAL } else { state.hub.settings.patience };
     let GroupGone { group, devices, groups } = wait(&state, patience, gone).await??;
@@ -160,6 +181,7 @@ pub async fn delete_group(
 }
 
 async fn change(
+    request: &HttpRequest,
     Named(id): Named,
     params: Params,
     Body(body): Body,
@@ -168,7 +190,7 @@ async fn change(
     params.finish()?;
     let wish = wish(body, &CHANGE)?;
     let id = GroupId::as_kept(&id).ok_or_else(|| ApiError::no_group(&id))?;
-    put(state, Some(id), wish, Expect::There).await
+    put(state, Some(id), wish, Expect::There, if_match_content(request)?).await
 }
 
 async fn put(
@@ -176,12 +198,14 @@ async fn put(
     id: Option<GroupId>,
     wish: GroupWish,
     expect: Expect,
+    if_tag: Option<Tags>,
 ) -> Result<HttpResponse, ApiError> {
     may_write(state)?;
     let cause = Cause::new(Source::Rest, "");
-    let stood = ask(state, |reply| PutGroup { id, wish, expect, cause, reply }).await??;
+    let stood = ask(state, |reply| PutGroup { id, wish, expect, if_tag, cause, reply }).await??;
     let GroupStood { view: stands, made } = stood;
-    let mut response = if made { HttpResponse::Created() } else { HttpResponse::Ok() };
+    let response = if made { HttpResponse::Created() } else { HttpResponse::Ok() };
+    let mut response = tagged(response, &stands.group.tag());
     if made {
         response.insert_header((header::LOCATION, format!("/api/groups/{}", stands.group.id)));
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::domain::clock::Timestamp;
+use crate::domain::fingerprint::Fingerprint;
 use crate::domain::json::{Json, Object};
 
 /// A group's id: 1 to 128 of `A-Z a-z 0-9 . _ : -`, as a device's.
@@ -156,6 +157,12 @@ impl Group {
         .collect()
     }
 
+    /// The tag of what people say of it: another with each change of that, and the same whoever stands in it.
+    #[must_use]
+    pub fn tag(&self) -> Box<str> {
+        Fingerprint::default().field(Json::from(self.to_object()).to_string().as_bytes()).tag()
+    }
+
     /// A group as [`Group::to_object`] wrote it; none where it was something else that did.
     #[must_use]
     pub fn from_object(object: &Object) -> Option<Self> {
@@ -252,7 +259,10 @@ mod tests {
         let group = Group::new(GroupId::parse("hall").unwrap(), "old", Timestamp::from_millis(0));
         let group = group.changed(read, Timestamp::from_millis(5));
         assert_eq!(Group::from_object(&group.to_object()), Some(group.clone()));
+        let tag = group.tag();
+        assert_eq!(Group::from_object(&group.to_object()).unwrap().tag(), tag);
         let top = group.changed(wish(r#"{"parent_group": null}"#).unwrap(), Timestamp::from_millis(6));
+        assert_ne!(top.tag(), tag);
         assert_eq!((&*top.name, top.parent_group), ("Hall", None));
         assert_eq!(Json::from(top.tags).to_string(), r#"{"floor":2.50}"#);
         assert_eq!(wish(r#"{"parent_group": ""}"#).unwrap().parent_group, Some(None));

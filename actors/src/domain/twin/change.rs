@@ -41,8 +41,6 @@ pub struct Registration {
 pub struct Change {
     /// Merge patch by field and section: `name`, `desired`, `tags`, `configuration`, …; `template` as in a registration.
     pub patch: Object,
-    /// Only if the twin is at one of these versions.
-    pub if_version: Option<Versions>,
 }
 
 /// The text fields of a profile that people may set, in the order of the document.
@@ -124,15 +122,6 @@ impl Registration {
 }
 
 impl Change {
-    pub(super) fn check_version(&self, current: u64) -> Result<(), Refusal> {
-        match &self.if_version {
-            Some(expected) if !expected.contain(current) => {
-                Err(Refusal::Version { current, expected: expected.clone() })
-            }
-            _ => Ok(()),
-        }
-    }
-
     pub(super) fn into_patch(mut self, twin: &Twin, now: Timestamp) -> Result<Object, Refusal> {
         check(&mut self.patch, &[], twin, now)?;
         Ok(self.patch)
@@ -238,6 +227,19 @@ pub(super) fn normal_schedule(entries: &Json, now: Timestamp) -> Result<Json, Re
 }
 
 impl Twin {
+    /// Is it at one of the versions that an input is for? Asked before the input is applied, by whoever applies it.
+    ///
+    /// # Errors
+    /// It is at another.
+    pub fn check_version(&self, if_version: Option<&Versions>) -> Result<(), Refusal> {
+        match if_version {
+            Some(expected) if !expected.contain(self.version) => {
+                Err(Refusal::Version { current: self.version, expected: expected.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What to call it: its name, or its id while it has none.
     #[must_use]
     pub fn display_name(&self) -> &str {

@@ -174,7 +174,7 @@ impl Twin {
                 Err(refusal) => return Err(refusal),
             }
         }
-        let mut patch = Change { patch, if_version: None }.into_patch(self, now)?;
+        let mut patch = Change { patch }.into_patch(self, now)?;
 
         if let Some(mode) = sent.get("modo").and_then(rules::mode).filter(|mode| *mode != self.mode) {
             patch.insert("mode", mode.as_str().into());

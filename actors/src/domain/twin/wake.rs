@@ -164,6 +164,6 @@ impl Change {
     /// A change of the schedule alone: an array of entries, or seed 003's `horarios`.
     #[must_use]
     pub fn of_schedule(entries: Json) -> Self {
-        Self { patch: [("schedule", entries)].into_iter().collect(), if_version: None }
+        Self { patch: [("schedule", entries)].into_iter().collect() }
     }
 }

@@ -36,11 +36,14 @@ struct Removal {
 
 impl Groups {
     fn remove(&mut self, delete: DeleteGroup, ctx: &mut Context<Self>) {
-        let DeleteGroup { id, force, cause, reply } = delete;
+        let DeleteGroup { id, force, if_tag, cause, reply } = delete;
         let refuse = |reply: oneshot::Sender<_>, refusal| drop(reply.send(Err(refusal))); // may have gone
         let Some(id) = self.planned.get(&id).map(|group| group.id.clone()) else {
             return refuse(reply, GroupRefusal::Unknown(id));
         };
+        if let Err(refusal) = self.check_tag(id.as_str(), if_tag) {
+            return refuse(reply, refusal);
+        }
         let (devices, groups) =
             (self.census.devices_of(id.as_str()), self.planned.children(Some(&id)).count() as u64);
         if !force && devices + groups > 0 {
@@ -137,7 +140,7 @@ async fn move_one(
     cause: &Cause,
 ) -> Result<bool, String> {
     let to = to.map_or(Json::Null, |to| to.as_str().into());
-    let change = Change { patch: [("group_id", to)].into_iter().collect(), if_version: None };
+    let change = Change { patch: [("group_id", to)].into_iter().collect() };
     let input = Input::Change(Box::new(change));
     match deliver(around, &device, &input, cause, IfUnknown::Refuse).await {
         Ok(_) => Ok(true),

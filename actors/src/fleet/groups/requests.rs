@@ -7,6 +7,7 @@ use actix::{Context, Handler};
 
 use super::Groups;
 use crate::counters::get;
+use crate::domain::Tags;
 use crate::domain::fleet::{Expect, GroupId, GroupWish, Planned, Tree};
 use crate::domain::text::searched;
 use crate::messages::groups::{
@@ -14,8 +15,15 @@ use crate::messages::groups::{
 };
 
 impl Groups {
-    fn plan(&self, id: Option<GroupId>, wish: GroupWish, expect: Expect) -> Result<Planned, GroupRefusal> {
+    fn plan(
+        &self,
+        id: Option<GroupId>,
+        wish: GroupWish,
+        expect: Expect,
+        if_tag: Option<Tags>,
+    ) -> Result<Planned, GroupRefusal> {
         let id = id.unwrap_or_else(|| self.next_id());
+        self.check_tag(id.as_str(), if_tag)?;
         let planned = self.planned.plan(id, wish, expect, self.around.clock.now())?;
         let group = &planned.group;
         let concerned = [Some(&group.id), group.parent_group.as_ref()];
@@ -24,6 +32,14 @@ impl Groups {
             return Err(GroupRefusal::Leaving(leaving.clone()));
         }
         Ok(planned)
+    }
+
+    /// Is the group, with all that is on its way to the store, one of those that the change is for? Of none that is
+    /// there, others tell.
+    pub(super) fn check_tag(&self, id: &str, if_tag: Option<Tags>) -> Result<(), GroupRefusal> {
+        let (Some(expected), Some(group)) = (if_tag, self.planned.get(id)) else { return Ok(()) };
+        let current = group.tag();
+        if expected.contain(&current) { Ok(()) } else { Err(GroupRefusal::Version { current, expected }) }
     }
 
     fn page(&self, query: &GroupQuery) -> Result<GroupPage, GroupRefusal> {
@@ -77,8 +93,8 @@ impl Handler<PutGroup> for Groups {
     type Result = ();
 
     fn handle(&mut self, put: PutGroup, ctx: &mut Context<Self>) {
-        let PutGroup { id, wish, expect, cause, reply } = put;
-        let Planned { group, is_new, changes } = match self.plan(id, wish, expect) {
+        let PutGroup { id, wish, expect, if_tag, cause, reply } = put;
+        let Planned { group, is_new, changes } = match self.plan(id, wish, expect, if_tag) {
             Ok(planned) => planned,
             Err(refusal) => return drop(reply.send(Err(refusal))), // whoever asked may have gone
         };

@@ -218,6 +218,7 @@ impl Jobs {
             cause: Cause::of_job(job.id),
             receipt,
             if_unknown: IfUnknown::RefuseUnless(turn.number),
+            if_version: None,
             want_twin: false,
         };
         let _ = post(&self.around.supervisor, deliver); // dropped, its receipt says so

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::{Around, Helpers, Shelf, devices};
 use crate::domain::fleet::{BadTemplate, JobAction, JobId, RecordChange, Template};
-use crate::domain::{Cause, Json, Object};
+use crate::domain::{Cause, Json, Object, Versions};
 use crate::messages::automation::TemplateRules;
 use crate::messages::jobs::{JobTold, MakeJob};
 use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateStood, Trial, Wish};
@@ -112,11 +112,13 @@ impl Changing {
         &self,
         id: Box<str>,
         force: bool,
+        if_version: Option<Versions>,
         cause: Cause,
     ) -> Result<(TemplateGone, Remainder), TemplateRefusal> {
         let catalog = &self.around.catalog;
         let before = catalog.now();
         let template = Arc::clone(before.get(&id).ok_or_else(|| TemplateRefusal::Unknown(id.clone()))?);
+        check_version(&template, if_version)?;
         // As long as it may stay, devices that appear take it.
         self.check_free(&id, force).await?;
         // From now on nobody gets it; who has got it meanwhile is found.
@@ -227,10 +229,8 @@ impl Changing {
                 merged
             }
         };
-        if let (Some(before), Some(expected)) = (&before, if_version)
-            && !expected.contain(before.version)
-        {
-            return Err(TemplateRefusal::Version { current: before.version, expected });
+        if let Some(before) = &before {
+            check_version(before, if_version)?;
         }
         if let Some(other) = said.get("id")
             && other.as_str() != Some(&*id)
@@ -322,5 +322,15 @@ impl Changing {
             Ok(Ok(_)) => Ok(()),
             _ => Err(TemplateRefusal::Lost),
         }
+    }
+}
+
+/// Is the template at one of the versions that the change is for?
+fn check_version(template: &Template, if_version: Option<Versions>) -> Result<(), TemplateRefusal> {
+    match if_version {
+        Some(expected) if !expected.contain(template.version) => {
+            Err(TemplateRefusal::Version { current: template.version, expected })
+        }
+        _ => Ok(()),
     }
 }

@@ -73,7 +73,8 @@ impl House {
 
     async fn delete(&self, id: &str, force: bool) -> Result<TemplateGone, TemplateRefusal> {
         let (reply, gone) = oneshot::channel();
-        post(&self.hub.templates, DeleteTemplate { id: id.into(), force, cause: person(), reply }).unwrap();
+        let delete = DeleteTemplate { id: id.into(), force, if_version: None, cause: person(), reply };
+        post(&self.hub.templates, delete).unwrap();
         within("what became of a template's end", gone).await.unwrap()
     }
 
@@ -83,7 +84,7 @@ impl House {
     }
 
     async fn change(&self, device: &str, patch: &str) -> Result<Twin, HubError> {
-        let change = Change { patch: said_of(patch), if_version: None };
+        let change = Change { patch: said_of(patch) };
         self.deliver(device, Input::Change(Box::new(change)), IfUnknown::Refuse).await
     }
 
@@ -449,12 +450,14 @@ async fn rules_come_change_and_go_with_their_template() {
     // Nobody else changes them; but they are switched, and stay so when they change.
     let hot_id = crate::domain::rules::RuleId::parse("template:pump:hot").unwrap();
     let (reply, told) = oneshot::channel();
-    post(&house.hub.automation, DeleteRule { id: hot_id.clone(), cause: person(), reply }).unwrap();
+    let delete = DeleteRule { id: hot_id.clone(), if_tag: None, cause: person(), reply };
+    post(&house.hub.automation, delete).unwrap();
     assert!(
         matches!(within("what an actor tells", told).await.unwrap(), Err(RuleRefusal::OfTemplate { template, .. }) if &*template == "pump")
     );
     let (reply, told) = oneshot::channel();
-    post(&house.hub.automation, EnableRule { id: hot_id, enabled: false, cause: person(), reply }).unwrap();
+    let enable = EnableRule { id: hot_id, enabled: false, if_tag: None, cause: person(), reply };
+    post(&house.hub.automation, enable).unwrap();
     within("what an actor tells", told).await.unwrap().unwrap();
     house.put("pump", &rules(&format!("{{{}, \"log\": null}}", hot(50))), How::Merge).await.unwrap();
     assert_eq!(house.rule_names().await, ["template:pump:hot false"]);

@@ -26,14 +26,23 @@ fn cause() -> Cause {
 async fn put(hub: &Hub, id: &str, body: &str) -> Result<GroupStood, GroupRefusal> {
     let wish = GroupWish::parse(payload::object(body.as_bytes()).unwrap()).unwrap();
     let (reply, stood) = oneshot::channel();
-    let put = PutGroup { id: GroupId::parse(id).ok(), wish, expect: Expect::Any, cause: cause(), reply };
+    let put = PutGroup {
+        id: GroupId::parse(id).ok(),
+        wish,
+        expect: Expect::Any,
+        if_tag: None,
+        cause: cause(),
+        reply,
+    };
     post(&hub.groups, put).ok().unwrap();
     within("what became of a group's change", stood).await.unwrap()
 }
 
 async fn delete(hub: &Hub, id: &str, force: bool) -> Result<GroupGone, GroupRefusal> {
     let (reply, gone) = oneshot::channel();
-    post(&hub.groups, DeleteGroup { id: id.into(), force, cause: cause(), reply }).ok().unwrap();
+    post(&hub.groups, DeleteGroup { id: id.into(), force, if_tag: None, cause: cause(), reply })
+        .ok()
+        .unwrap();
     within("what became of a group's end", gone).await.unwrap()
 }
 
@@ -62,7 +71,7 @@ async fn give(hub: &Hub, device: usize, input: Input, if_unknown: IfUnknown) {
 
 fn change(group: Json) -> Input {
     let patch = [("group_id", group)].into_iter().collect();
-    Input::Change(Box::new(Change { patch, if_version: None }))
+    Input::Change(Box::new(Change { patch }))
 }
 
 #[actix::test]

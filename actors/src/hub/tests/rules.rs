@@ -32,7 +32,7 @@ impl Scene {
             Expect::New
         };
         let cause = Cause::new(Source::Rest, "user:ann");
-        post(&self.hub.automation, PutRule { body, expect, cause, reply }).ok().unwrap();
+        post(&self.hub.automation, PutRule { body, expect, if_tag: None, cause, reply }).ok().unwrap();
         within("what became of a rule's change", stood).await.unwrap().map(drop)
     }
 

@@ -80,7 +80,7 @@ impl Scene {
 
     pub async fn set(&self, device: &str, patch: &str) {
         let patch = payload::object(patch.as_bytes()).unwrap();
-        let change = Change { patch, if_version: None };
+        let change = Change { patch };
         self.deliver(device, Input::Change(Box::new(change))).await.unwrap();
     }
 

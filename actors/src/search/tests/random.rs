@@ -221,7 +221,7 @@ impl House {
                 }
                 Deed::Desire(name, value) => {
                     let patch = object(&format!(r#"{{"desired": {{"{name}": {value}}}}}"#));
-                    Input::Change(Box::new(Change { patch, if_version: None }))
+                    Input::Change(Box::new(Change { patch }))
                 }
                 Deed::Remove if known.is_none() => continue,
                 Deed::Remove => Input::Delete,

@@ -97,7 +97,7 @@ impl World {
     }
 
     pub fn change(&mut self, id: &str, patch: &str) {
-        self.input(id, Input::Change(Box::new(Change { patch: object(patch), if_version: None })));
+        self.input(id, Input::Change(Box::new(Change { patch: object(patch) })));
     }
 
     /// Removes a device, if it is there.

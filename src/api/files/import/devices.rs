@@ -269,7 +269,7 @@ impl Kind for Devices {
 }
 
 fn change(patch: Object) -> Input {
-    Input::Change(Box::new(Change { patch, if_version: None }))
+    Input::Change(Box::new(Change { patch }))
 }
 
 /// What comes before a change of a device that is to be in service.

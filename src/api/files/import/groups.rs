@@ -43,7 +43,8 @@ impl Groups {
             return Err(HubError::Unavailable("the store does not take anything in just now").into());
         }
         let cause = Cause::new(Source::Rest, "");
-        let stood = ask(&self.state, |reply| PutGroup { id, wish, expect, cause, reply }).await??;
+        let stood =
+            ask(&self.state, |reply| PutGroup { id, wish, expect, if_tag: None, cause, reply }).await??;
         Ok(stood.view.group.id.to_string())
     }
 

@@ -60,7 +60,7 @@ impl Fleet {
         let now = Timestamp::from_millis(self.now);
         let pick = |from: &[&'static str], at: &u8| from[usize::from(*at)];
         let object = |text: String| payload::object(text.as_bytes()).unwrap();
-        let change = |text: String| Input::Change(Box::new(Change { patch: object(text), if_version: None }));
+        let change = |text: String| Input::Change(Box::new(Change { patch: object(text) }));
         let input = match what {
             Does::Reads(name, value, at) => {
                 let at = at

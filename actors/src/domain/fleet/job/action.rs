@@ -79,7 +79,7 @@ impl JobAction {
     pub fn input(&self, job: JobId, round: u32, command: CommandId, now: Timestamp) -> Input {
         let change = |section: &str, value: Json| {
             let patch = [(section, value)].into_iter().collect();
-            Input::Change(Box::new(Change { patch, if_version: None }))
+            Input::Change(Box::new(Change { patch }))
         };
         match self {
             Self::Desired(patch) => change("desired", patch.clone().into()),

@@ -66,7 +66,7 @@ impl World {
             })),
         );
         let patch = [("desired", Json::from(object(r#"{"power": "off"}"#)))].into_iter().collect();
-        world.input("fan", Input::Change(Box::new(Change { patch, if_version: None })));
+        world.input("fan", Input::Change(Box::new(Change { patch })));
         world
     }
 

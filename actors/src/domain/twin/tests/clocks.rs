@@ -146,7 +146,7 @@ fn a_time_without_a_zone_is_read_in_that_of_the_device() {
         [("Europe/Madrid", "2026-11-29T11:30:00.000Z"), ("UTC", "2026-11-29T12:30:00.000Z")]
     {
         let set = format!(r#"{{"settings": {{"timezone": "{zone}"}}}}"#);
-        twin.apply(change(&set, None), now(), &cause()).unwrap();
+        twin.apply(change(&set), now(), &cause()).unwrap();
         let outcome = hear(&mut twin, bare, 0);
         assert_eq!(outcome.events.last().unwrap().at.to_string(), expected, "{zone}");
         assert_eq!(twin.messages, 1, "{zone}");

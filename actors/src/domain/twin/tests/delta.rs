@@ -138,7 +138,7 @@ fn declared_words_converge_and_others_stay_exact() {
         let mut scene = Scene::online();
         scene.desire(desired);
         scene.report(r#"{"power": "ON", "m": {"fan": "OFF"}}"#);
-        let change = Change { patch: object(patch), if_version: None };
+        let change = Change { patch: object(patch) };
         scene.input(Input::Change(Box::new(change)), &mqtt());
         assert_eq!(scene.delta(), expected, "{desired} with {patch}");
     };

@@ -138,7 +138,7 @@ fn a_template_comes_with_a_registration_under_what_is_said_there() {
     assert_eq!(scene.shows("configuration"), r#"{"interval":5,"net":{"retry":3,"ssid":"hall"}}"#);
     assert_eq!((scene.twin.plan(), scene.twin.version), (None, 1));
     // A template that nobody put there by its layer is nobody's.
-    let refused = scene.try_input(change(r#"{"template": "fan"}"#, None), &cause());
+    let refused = scene.try_input(change(r#"{"template": "fan"}"#), &cause());
     let Err(Refusal::Invalid { field, detail }) = refused else { panic!("{refused:?}") };
     assert_eq!((&*field, &*detail), ("template", "there is no template `fan`"));
 }
@@ -164,7 +164,7 @@ fn limits_that_cross_are_refused_and_the_difference_is_told() {
     let mut scene = Scene::new();
     scene.lay(Some(PUMP));
     for wrong in [r#"{"t": {"min": 41}}"#, r#"{"t": {"max": -11}}"#] {
-        let refused = scene.try_input(change(&format!(r#"{{"limits": {wrong}}}"#), None), &cause());
+        let refused = scene.try_input(change(&format!(r#"{{"limits": {wrong}}}"#)), &cause());
         assert!(matches!(refused, Err(Refusal::Invalid { field, .. }) if field == "limits.t.min"), "{wrong}");
     }
     scene.set(r#"{"configuration": {"interval": 5}}"#);
@@ -195,13 +195,13 @@ fn limits_are_checked_over_the_template_that_comes_with_them() {
 
     scene.input(register(with(cold.to_object().into(), "{}")), &cause());
     let patch = with(Json::Null, hot);
-    scene.input(Input::Change(Box::new(Change { patch, if_version: None })), &cause());
+    scene.input(Input::Change(Box::new(Change { patch })), &cause());
     assert_eq!(scene.shows("limits"), r#"{"t":{"min":50}}"#, "without the template nothing crosses");
 
     // A crossing that came with another version of the template stands in the way of its own reading alone.
     scene.input(Input::Template { layer: Some(cold), only_of: None }, &cause());
     scene.set(r#"{"limits": {"h": {"unit": "%"}}}"#);
-    let refused = scene.try_input(change(r#"{"limits": {"t": {"min": 45}}}"#, None), &cause());
+    let refused = scene.try_input(change(r#"{"limits": {"t": {"min": 45}}}"#), &cause());
     assert!(matches!(refused, Err(Refusal::Invalid { field, .. }) if field == "limits.t.min"));
     scene.set(r#"{"limits": {"t": null}}"#);
     assert_eq!(scene.shows("limits"), r#"{"h":{"unit":"%"},"t":{"max":40}}"#);
@@ -290,10 +290,10 @@ proptest! {
             let now = at(i64::try_from(second).unwrap());
             let outcome = match input {
                 Ok(text) => {
-                    let said = live.apply(change(&text, None), now, &cause());
+                    let said = live.apply(change(&text), now, &cause());
                     if said.is_ok() {
                         // What crosses the template's limits alone is refused; by itself it may be fine, or not.
-                        alone.apply(change(&text, None), now, &cause()).unwrap();
+                        alone.apply(change(&text), now, &cause()).unwrap();
                     }
                     said
                 }

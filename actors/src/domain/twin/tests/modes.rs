@@ -58,7 +58,7 @@ fn a_persons_word_rules() {
         let mut scene = Scene::online();
         set_mode(&mut scene, mode, None).unwrap();
         let cause = Cause::new(source, "x");
-        let desired = change(r#"{"desired": {"power": "on"}}"#, None);
+        let desired = change(r#"{"desired": {"power": "on"}}"#);
         assert_eq!(scene.try_input(desired, &cause).is_ok(), expected, "{mode:?} {source:?}");
         let request = Box::new(crate::domain::CommandRequest::new("go", Object::default()));
         let command = Input::Command { id: id(900), request, known: None, is_new: false };
@@ -181,7 +181,7 @@ fn a_clock_that_jumps_fires_nothing_twice() {
 fn a_bad_schedule_names_its_place() {
     let mut scene = Scene::new();
     let refused =
-        scene.try_input(change(r#"{"schedule": [{"cron": "0 0 30 2 *", "set": {"a": 1}}]}"#, None), &cause());
+        scene.try_input(change(r#"{"schedule": [{"cron": "0 0 30 2 *", "set": {"a": 1}}]}"#), &cause());
     let Err(Refusal::Invalid { field, .. }) = refused else { panic!("{refused:?}") };
     assert_eq!(field, "schedule[0].cron");
     let horarios = r#"{"schedule": {"lunes": [["07:00", true], ["22:30", false]]}}"#;

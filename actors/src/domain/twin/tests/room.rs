@@ -17,7 +17,7 @@ fn large(bytes: usize) -> Object {
 }
 
 fn changed(section: &str, members: Object) -> Input {
-    Input::Change(Box::new(Change { patch: patch(section, members), if_version: None }))
+    Input::Change(Box::new(Change { patch: patch(section, members) }))
 }
 
 fn refused(twin: &mut Twin, input: Input) -> String {
@@ -146,7 +146,7 @@ fn a_property_has_a_name_that_people_can_write() {
 fn a_schedule_that_would_outgrow_the_twin_is_passed_over() {
     let mut twin = twin();
     let plan = r#"{"schedule": [{"cron": "0 * * * * *", "set": {"power": "on"}}]}"#;
-    twin.apply(change(plan, None), at(1), &cause()).unwrap();
+    twin.apply(change(plan), at(1), &cause()).unwrap();
     twin.apply(changed("desired", wide(MOST_MEMBERS)), at(2), &cause()).unwrap();
     let wake =
         Input::Wake { hearing: Hearing { since: at(0), first_silence_ms: 600_000 }, first_id: scene::id(1) };

@@ -104,11 +104,11 @@ impl Scene {
 
     pub fn desire(&mut self, patch: &str) -> Outcome {
         let patch = [("desired", Json::from(object(patch)))].into_iter().collect();
-        self.input(Input::Change(Box::new(Change { patch, if_version: None })), &cause())
+        self.input(Input::Change(Box::new(Change { patch })), &cause())
     }
 
     pub fn set(&mut self, patch: &str) -> Outcome {
-        self.input(change(patch, None), &cause())
+        self.input(change(patch), &cause())
     }
 
     /// Asks for a command of the type `go`; `more` are further fields. Gives its id.

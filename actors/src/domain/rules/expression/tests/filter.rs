@@ -18,7 +18,7 @@ fn world() -> World {
             "desired": {"motor": {"rpm": 1200, "mode": "eco"}, "signal": -60, "axis.x": 3},
             "schedule": [{"cron": "0 0 7 * * *", "set": {"power": "on"}}]}"#,
     );
-    world.input("fan", Input::Change(Box::new(Change { patch, if_version: None })));
+    world.input("fan", Input::Change(Box::new(Change { patch })));
     world
 }
 

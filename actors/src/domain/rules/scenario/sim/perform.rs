@@ -129,7 +129,7 @@ impl Sim {
             }
             Deed::Desired { device, set } => {
                 let patch = [("desired", Json::Object(set.clone()))].into_iter().collect();
-                self.apply(device, Input::Change(Box::new(Change { patch, if_version: None })), cause)
+                self.apply(device, Input::Change(Box::new(Change { patch })), cause)
             }
             Deed::Mode { device, mode, until } => {
                 self.apply(device, Input::SetMode { mode: *mode, until: *until }, cause)
