@@ -162,7 +162,7 @@ impl Application {
                 return Err(error);
             }
         };
-        let Connected { link, listens, host, port } = connected;
+        let Connected { link, listens, host, port, url } = connected;
         let listeners: Vec<_> = std::iter::once(http).chain(listens).collect();
         hub.confine_webhooks(reach(&config, &listeners));
         hub.connect(Arc::clone(&link));
@@ -170,7 +170,7 @@ impl Application {
         let info = ServerInfo {
             version: env!("CARGO_PKG_VERSION"),
             started_at,
-            mqtt_url: format!("mqtt://{host}:{port}"),
+            mqtt_url: url,
             mqtt_host: host,
             mqtt_port: port,
             http: http.to_string(),
@@ -254,6 +254,8 @@ struct Connected {
     /// Where devices connect to.
     host: String,
     port: u16,
+    /// The same as a URL, without user and password.
+    url: String,
 }
 
 async fn connect(
@@ -271,17 +273,18 @@ async fn connect(
                 EmbeddedBroker::start(&settings, intake, store).await.map_err(StartError::of_broker)?;
             let address = broker.local_addr();
             let (host, port) = (address.ip().to_string(), address.port());
-            Ok(Connected { link: broker, listens: Some(address), host, port })
+            let url = format!("mqtt://{address}");
+            Ok(Connected { link: broker, listens: Some(address), host, port, url })
         }
         Mqtt::Broker(address) => {
             let instance = instance::name(&config.data_dir)
                 .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
-            let (host, port) = (address.host.clone(), address.port);
+            let (host, port, url) = (address.host.clone(), address.port, address.to_string());
             let largest_payload = config.mqtt_payload_limit;
             let link_settings =
                 LinkSettings { largest_payload, ..LinkSettings::new(address.clone(), &instance) };
             let link = RumqttcLink::start(&link_settings, intake)?;
-            Ok(Connected { link, listens: None, host, port })
+            Ok(Connected { link, listens: None, host, port, url })
         }
     }
 }

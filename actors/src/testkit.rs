@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, RwLockReadGuard, watch};
 
-pub use patience::{PATIENCE, until, until_found, within};
+pub use patience::{PATIENCE, ask, close, until, until_found, within};
 
 use crate::domain::alarm::{Alarm, AlarmId};
 use crate::domain::fleet::{JobId, RecordKind};
@@ -104,6 +104,8 @@ pub struct FailingStore {
     plan: Mutex<Plan>,
     blocked: watch::Sender<bool>,
     lists_blocked: watch::Sender<bool>,
+    /// Read by whatever writes, for as long as it does.
+    dead: RwLock<bool>,
 }
 
 /// Says whether a commit is the last that does not fail.
@@ -128,7 +130,7 @@ impl FailingStore {
     #[must_use]
     pub fn around(inner: Arc<dyn Store>) -> Arc<Self> {
         let (blocked, lists_blocked) = (watch::Sender::new(false), watch::Sender::new(false));
-        Arc::new(Self { inner, plan: Mutex::default(), blocked, lists_blocked })
+        Arc::new(Self { inner, plan: Mutex::default(), blocked, lists_blocked, dead: RwLock::default() })
     }
 
     /// The next `count` commits fail so.
@@ -146,10 +148,15 @@ impl FailingStore {
         self.plan().broken = Some(fault);
     }
 
-    /// Another around the same store, as after a crash: whoever still has this one has nothing committed any more.
-    #[must_use]
-    pub fn cut_off(&self) -> Arc<Self> {
-        self.break_commits(Fault::Failed);
+    /// As when the program is killed: once this returns, nothing that its hub still does is written, be it on its way
+    /// already.
+    pub async fn die(&self) {
+        *self.dead.write().await = true;
+    }
+
+    /// Another around the same store, as after a kill: whoever still has this one writes nothing any more.
+    pub async fn cut_off(&self) -> Arc<Self> {
+        self.die().await;
         Self::around(Arc::clone(&self.inner))
     }
 
@@ -208,6 +215,12 @@ impl FailingStore {
         if plan.next.is_empty() { plan.broken } else { Some(plan.next.remove(0)) }
     }
 
+    /// Leave to write while it is held.
+    async fn may_write(&self, operation: &'static str) -> Result<RwLockReadGuard<'_, bool>, StoreError> {
+        let dead = self.dead.read().await;
+        if *dead { Err(failed(operation)) } else { Ok(dead) }
+    }
+
     fn may_read(&self, operation: &'static str) -> Result<(), StoreError> {
         if self.plan().reads_fail { Err(failed(operation)) } else { Ok(()) }
     }
@@ -224,6 +237,7 @@ impl Store for FailingStore {
         let fault = self.next_fault(batch);
         // The sender lives in `self`, so the wait ends with an unblock.
         let _ = self.blocked.subscribe().wait_for(|blocked| !blocked).await;
+        let _alive = self.may_write("commit").await?;
         match fault {
             None => self.inner.commit(batch).await,
             Some(Fault::Failed) => Err(failed("commit")),
@@ -393,11 +407,13 @@ impl Store for FailingStore {
 
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
         self.may_read("maintain")?;
+        let _alive = self.may_write("maintain").await?;
         self.inner.maintain(now).await
     }
 
     async fn doubt(&self, doubt: Doubt) -> Result<(), StoreError> {
         self.may_read("doubt")?;
+        let _alive = self.may_write("doubt").await?;
         self.inner.doubt(doubt).await
     }
 }

@@ -5,7 +5,7 @@ use twinhub_actors::domain::{Cause, DeviceId, Input, Timestamp, payload};
 use twinhub_actors::messages::feed::Subscribe;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_actors::store::MemoryStore;
-use twinhub_actors::testkit::ManualClock;
+use twinhub_actors::testkit::{ManualClock, ask, within};
 use twinhub_actors::{Hub, Settings};
 
 use super::*;
@@ -29,7 +29,7 @@ async fn say(hub: &Hub, count: u64) -> u64 {
         seq = taken.unwrap().seq.unwrap();
     }
     // The feed is told before the receipts are settled, so what it answers now comes after all of it.
-    hub.feed.send(Subscribe).await.unwrap();
+    ask(&hub.feed, Subscribe).await;
     seq
 }
 
@@ -37,7 +37,7 @@ async fn say(hub: &Hub, count: u64) -> u64 {
 async fn hear(subscriptions: &mut Subscriptions, last: u64) -> Vec<u64> {
     let mut heard = Vec::new();
     while heard.last() != Some(&last) {
-        for told in subscriptions.next().await.unwrap() {
+        for told in within("what subscriptions are told", subscriptions.next()).await.unwrap() {
             match told {
                 Told::Event { event, .. } => heard.push(event.seq),
                 other => panic!("{other:?}"),
@@ -82,13 +82,13 @@ async fn who_is_too_slow_is_told_where_to_resume() {
     let first = say(&hub, 1).await;
     assert_eq!(hear(&mut subscriptions, first).await, all(0, first));
     let last = say(&hub, 10 * DEPTH as u64).await;
-    let told = subscriptions.next().await.unwrap();
+    let told = within("what subscriptions are told", subscriptions.next()).await.unwrap();
     let Some(&Told::Lagged { missed, resume }) = told.first() else { panic!("{told:?}") };
     assert_eq!((resume, missed), (first, last - first - DEPTH as u64));
     subscriptions.subscribe("again", Filter::default(), Some(resume), false).unwrap();
     let mut again = Vec::new();
     while again.last() != Some(&last) {
-        for told in subscriptions.next().await.unwrap() {
+        for told in within("what subscriptions are told", subscriptions.next()).await.unwrap() {
             let Told::Event { slots, event } = told else { panic!("{told:?}") };
             if subscriptions.ids(slots).any(|id| id == "again") {
                 again.push(event.seq);
@@ -122,7 +122,7 @@ async fn one_event_for_several_subscriptions_is_told_once() {
         NotSubscribed::Taken
     );
     say(&hub, 1).await;
-    let told = subscriptions.next().await.unwrap();
+    let told = within("what subscriptions are told", subscriptions.next()).await.unwrap();
     let Some(Told::Event { slots, .. }) = told.first() else { panic!("{told:?}") };
     assert_eq!(subscriptions.ids(*slots).collect::<Vec<_>>(), ["a", "b"]);
     assert!(subscriptions.unsubscribe("a") && !subscriptions.unsubscribe("a"));
@@ -134,7 +134,7 @@ async fn a_snapshot_comes_before_the_events() {
     let last = say(&hub, 2).await;
     let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
     subscriptions.subscribe("s", Filter::default(), Some(0), true).unwrap();
-    let told = subscriptions.next().await.unwrap();
+    let told = within("what subscriptions are told", subscriptions.next()).await.unwrap();
     let Some(Told::Snapshot { slot: 0, twins, last: true }) = told.first() else { panic!("{told:?}") };
     assert_eq!(twins.iter().map(|twin| twin.id.as_str()).collect::<Vec<_>>(), ["pump-1"]);
     assert_eq!(hear(&mut subscriptions, last).await, all(0, last));

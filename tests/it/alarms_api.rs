@@ -17,6 +17,7 @@ use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Json};
 use twinhub_actors::messages::alarms::{ClearType, Raise};
 use twinhub_actors::messages::webhooks::Send;
 use twinhub_actors::store::{DeliveryRecord, DeliveryStatus};
+use twinhub_actors::testkit::ask;
 
 use crate::support::hub::House;
 use crate::support::{Subscriber, eventually, within};
@@ -82,7 +83,7 @@ impl Inside {
             cause: cause(),
             reply,
         };
-        self.running.hub.alarms.send(raise).await.unwrap();
+        ask(&self.running.hub.alarms, raise).await;
         within("a commit", told).await.unwrap().alarm.unwrap().id
     }
 }
@@ -209,7 +210,7 @@ async fn an_alarm_is_heard_live_by_who_cares_for_its_device() {
     }
     let (reply, told) = oneshot::channel();
     let clear = ClearType { of: of("greenhouse"), alarm_type: "hot".into(), cause: cause(), reply };
-    inside.running.hub.alarms.send(clear).await.unwrap();
+    ask(&inside.running.hub.alarms, clear).await;
     let told = within("a commit", told).await.unwrap();
     let event = within("a frame", live.next()).await.unwrap();
     assert_eq!((&event["data"]["step"], event["seq"].as_u64()), (&json!("cleared"), told.seq));
@@ -244,7 +245,7 @@ async fn webhooks_are_listed_with_what_became_of_them() {
         ended_at: None,
     };
     let id = delivery.id.to_string();
-    inside.running.hub.webhooks.send(Send { delivery }).await.unwrap();
+    ask(&inside.running.hub.webhooks, Send { delivery }).await;
     let path = format!("/api/automation/webhooks/deliveries?status=failed&run={RUN}");
     let failed = eventually("it is given up", async || inside.json(&path).await.get(0).cloned()).await;
     assert_eq!(

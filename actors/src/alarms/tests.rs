@@ -16,7 +16,7 @@ use crate::messages::archive::{FindAlarm, ListAlarms, Replay};
 use crate::messages::supervisor::IfUnknown;
 use crate::store::AlarmPage;
 use crate::store::sql::{SqlOptions, SqlStore};
-use crate::testkit::{FailingStore, Fault, ManualClock, until, within};
+use crate::testkit::{FailingStore, Fault, ManualClock, ask, until, within};
 
 /// 2026-01-01T00:00:00Z.
 const NEW_YEAR: i64 = 1_767_225_600_000;
@@ -47,6 +47,7 @@ impl Scene {
 
     /// As after a crash.
     async fn again(self) -> Self {
+        self.store.die().await;
         Self::over(self.folder, self.clock).await
     }
 
@@ -102,12 +103,12 @@ impl Scene {
     }
 
     async fn stored(&self, id: AlarmId) -> Option<Alarm> {
-        self.hub.archive.send(FindAlarm(id)).await.unwrap().unwrap()
+        ask(&self.hub.archive, FindAlarm(id)).await.unwrap()
     }
 
     async fn all(&self) -> AlarmPage {
         let query = AlarmQuery { limit: 100, ..AlarmQuery::default() };
-        self.hub.archive.send(ListAlarms(query)).await.unwrap().unwrap()
+        ask(&self.hub.archive, ListAlarms(query)).await.unwrap()
     }
 
     async fn steps(&self) -> Vec<AlarmStep> {
@@ -121,7 +122,7 @@ impl Scene {
 
     async fn events(&self) -> Vec<Arc<Recorded>> {
         let all = Replay { after: 0, up_to: u64::MAX, limit: usize::MAX };
-        self.hub.archive.send(all).await.unwrap().unwrap().events
+        ask(&self.hub.archive, all).await.unwrap().events
     }
 }
 

@@ -29,7 +29,7 @@ use crate::messages::timers::Tick;
 use crate::mqtt::{LinkError, LinkState, Outgoing, Published};
 use crate::receipt::Settled;
 use crate::store::sql::{SqlOptions, SqlStore};
-use crate::testkit::{FailingStore, Fault, until, until_found, within};
+use crate::testkit::{FailingStore, Fault, ask, close, until, until_found, within};
 
 /// The system's time, but the next ones who ask for it may die of it: all but the timers, whose thread is
 /// spared.
@@ -59,7 +59,7 @@ impl DeadlyClock {
         let mut always: Option<HashSet<ThreadId>> = None;
         let timers = until_found("one thread that always asks for the time", async || {
             self.askers.lock().unwrap().clear();
-            hub.timers.send(Tick).await.unwrap();
+            ask(&hub.timers, Tick).await;
             let mut askers = self.askers.lock().unwrap().clone();
             askers.retain(|thread| always.as_ref().is_none_or(|before| before.contains(thread)));
             let mut some = askers.iter().copied();
@@ -165,6 +165,7 @@ impl House {
 
     /// As after a crash: what was not committed is gone.
     async fn again(self) -> Self {
+        self.store.die().await;
         Self::over(self.folder, self.hub.settings.clone()).await
     }
 
@@ -218,7 +219,7 @@ impl House {
 
     async fn events(&self) -> Vec<Arc<Recorded>> {
         let all = Replay { after: 0, up_to: u64::MAX, limit: usize::MAX };
-        self.hub.archive.send(all).await.unwrap().unwrap().events
+        ask(&self.hub.archive, all).await.unwrap().events
     }
 }
 
@@ -338,7 +339,7 @@ async fn repeats_are_stored_once_also_across_a_restart() {
 #[actix::test]
 async fn the_feed_has_every_event_once_and_in_order() {
     let house = House::new().await;
-    let mut live = house.hub.feed.send(Subscribe).await.unwrap();
+    let mut live = ask(&house.hub.feed, Subscribe).await;
     let waiting: Vec<_> =
         (0..500).map(|n| house.arrive(&format!("d{}", n % 7), &format!(r#"{{"n": {n}}}"#))).collect();
     for settled in waiting {
@@ -477,7 +478,7 @@ async fn closing_commits_what_was_taken_in() {
     .await;
     house.store.unblock();
     within("the answer to a read", read).await.unwrap().unwrap();
-    assert!(house.hub.close().await);
+    assert!(close(&house.hub).await);
     for settled in waiting {
         within("the receipt", settled).await.unwrap().unwrap();
     }

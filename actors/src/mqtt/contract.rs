@@ -12,9 +12,10 @@ use tokio::sync::watch;
 
 use super::broker::{BrokerSettings, EmbeddedBroker};
 use super::link::{BrokerAddress, LinkSettings, RumqttcLink};
-use super::testing::{Desk, Lying, Rubber, Wire, within};
+use super::testing::{Desk, Lying, Rubber, Wire};
 use super::{Intake, Link, Outgoing};
 use crate::store::MemoryStore;
+use crate::testkit::{until, within};
 
 const DATA: &str = "iot/devices/pump-1/data";
 
@@ -69,13 +70,18 @@ impl Scene {
     async fn told(&mut self, count: u16) {
         match self.way {
             Way::Embedded => {
-                within(self.acknowledged.wait_for(|acknowledged| *acknowledged >= count)).await.unwrap();
+                within(
+                    "the acknowledgements",
+                    self.acknowledged.wait_for(|acknowledged| *acknowledged >= count),
+                )
+                .await
+                .unwrap();
             }
             Way::Outside => {
                 // There and back on the same connection, behind the acknowledgements.
                 let (topic, payload) = ("some/where".to_owned(), "".into());
                 let message = Outgoing { id: 1, topic, payload, retain: false, until: None };
-                within(self.link.publish(&message, None)).await.unwrap();
+                within("the broker has it", self.link.publish(&message, None)).await.unwrap();
             }
         }
     }
@@ -120,12 +126,7 @@ async fn start_link(wire: &Wire, desk: Desk) -> Arc<RumqttcLink> {
 
 /// Has the hub a connection to whoever sends?
 async fn connected(link: &dyn Link, expected: bool) {
-    within(async {
-        while (link.state().connections > 0) != expected {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("the hub has a connection, or has none", async || (link.state().connections > 0) == expected).await;
 }
 
 /// A device that keeps its session and connects again whenever its connection goes.
@@ -133,8 +134,10 @@ async fn device(broker: SocketAddr) -> (AsyncClient, watch::Receiver<u16>) {
     let mut options = MqttOptions::new("pump-1", "127.0.0.1", broker.port());
     options.set_clean_start(false).set_session_expiry_interval(Some(60));
     let (client, mut events) = AsyncClient::new(options, 1_024);
-    within(async { while !matches!(events.poll().await.unwrap(), Event::Incoming(Packet::ConnAck(_))) {} })
-        .await;
+    within("the device is connected", async {
+        while !matches!(events.poll().await.unwrap(), Event::Incoming(Packet::ConnAck(_))) {}
+    })
+    .await;
     let (count, acknowledged) = watch::channel(0);
     tokio::spawn(poll(events, count));
     (client, acknowledged)
@@ -253,7 +256,7 @@ async fn closing_acknowledges_what_is_stored_and_leaves_the_rest() {
         let [a, b] = [scene.comes().await, scene.comes().await];
         scene.link.stop_intake().await;
         a.settle();
-        within(scene.link.close()).await;
+        within("the link closes", scene.link.close()).await;
         b.settle(); // nobody is told any more
         match way {
             Way::Embedded => {

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::copy_bidirectional;
@@ -17,9 +16,7 @@ use super::subscribers::Subscribers;
 use crate::domain::DeviceId;
 use crate::domain::twin::{Audience, Ear, Listeners as _};
 use crate::receipt::{Receipt, Taken};
-
-/// A test that waits longer than this has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::testkit::{until, within};
 
 /// An intake that settles nothing by itself.
 #[derive(Clone)]
@@ -68,7 +65,7 @@ impl Desk {
 
     /// The next message that came.
     pub(super) async fn next(&self) -> Lying {
-        within(async { self.pile.lock().await.recv().await }).await.unwrap()
+        within("a message", async { self.pile.lock().await.recv().await }).await.unwrap()
     }
 
     /// The next `count` messages that came.
@@ -82,21 +79,14 @@ impl Desk {
 
     /// Waits until what was noted is as `expected` says.
     pub(super) async fn noted(&self, expected: &[&str]) {
-        within(async {
-            while *self.notes.lock().unwrap() != expected {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        until("what was noted", async || *self.notes.lock().unwrap() == expected).await;
     }
 
     /// Who listens to the commands of the device, once it is as `expected`.
     pub(super) async fn hears_commands(&self, device: &str, expected: Audience) {
         let device = DeviceId::parse(device).unwrap();
-        within(async {
-            while self.subscribers.audience(&device, Ear::Commands, Audience::Somebody) != expected {
-                tokio::task::yield_now().await;
-            }
+        until("who listens to commands", async || {
+            self.subscribers.audience(&device, Ear::Commands, Audience::Somebody) == expected
         })
         .await;
     }
@@ -263,9 +253,4 @@ impl Wire {
     pub(super) fn mend(&self) {
         self.plugged.send_replace(true);
     }
-}
-
-/// Waits for what must come soon.
-pub(super) async fn within<T>(soon: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, soon).await.expect("it should have come by now")
 }

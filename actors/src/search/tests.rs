@@ -10,7 +10,7 @@ use crate::domain::{Cause, Input, Object, payload};
 use crate::hub::{Hub, Settings};
 use crate::messages::supervisor::IfUnknown;
 use crate::store::MemoryStore;
-use crate::testkit::{FailingStore, Fault, ManualClock, until};
+use crate::testkit::{FailingStore, Fault, ManualClock, ask, close, until};
 
 /// 2026-03-01T06:00:00Z
 const START: i64 = 1_772_344_800_000;
@@ -32,7 +32,7 @@ impl House {
 
     /// With nothing in memory.
     async fn again(self) -> Self {
-        self.hub.close().await;
+        close(&self.hub).await;
         let hub =
             Hub::start(self.store.clone(), self.clock.clone(), self.hub.settings.clone()).await.unwrap();
         Self { hub, ..self }
@@ -56,7 +56,7 @@ impl House {
     }
 
     async fn page(&self, find: Find) -> Result<DevicePage, HubError> {
-        Ok(self.hub.search.send(find).await.unwrap()?.page)
+        Ok(ask(&self.hub.search, find).await?.page)
     }
 
     /// The ids that are found, sorted by `sort` (`-battery`), and how many there are.
@@ -119,7 +119,7 @@ async fn finds_in_memory_and_in_the_store_alike() {
         assert_eq!(house.page(listed).await.unwrap().twins[0].id, device("b"));
         let query = DeviceQuery { device_type: Some("pump".into()), ..DeviceQuery::default() };
         let all = FindAll { query, filter: Some(Filter::compile("battery < 20").unwrap()) };
-        let all = house.hub.search.send(all).await.unwrap().unwrap().devices;
+        let all = ask(&house.hub.search, all).await.unwrap().devices;
         assert_eq!(all, [(device("a"), DeviceNumber(1))]);
         house = house.again().await;
         // One of them is back in memory, one is gone, one is new.
@@ -244,7 +244,7 @@ async fn while_commits_fail_all_that_is_durable_is_found() {
     assert!(matches!(taking.await, Err(HubError::Unavailable(_))));
     for (filter, expected) in [("battery == 1", 0), ("battery < 20", 2)] {
         let find = FindAll { filter: Some(Filter::compile(filter).unwrap()), ..FindAll::default() };
-        let all = house.hub.search.send(find).await.unwrap().unwrap();
+        let all = ask(&house.hub.search, find).await.unwrap();
         assert_eq!(all.devices.len(), expected, "{filter}");
     }
     house.store.heal();

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use actix::dev::ToEnvelope;
+use actix::{Actor, Addr, Handler, Message};
+
+use crate::hub::Hub;
+
 /// How long a test waits for what comes at once in a program that works, in real time: more than a slow machine needs
 /// that builds something beside.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,6 +44,30 @@ pub async fn until_found<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>
         }
     };
     within(what, looking).await
+}
+
+/// What an actor answers to `message`.
+///
+/// # Panics
+/// As [`within`], naming the message; and where the actor is gone.
+pub async fn ask<A, M>(actor: &Addr<A>, message: M) -> M::Result
+where
+    A: Actor<Context: ToEnvelope<A, M>> + Handler<M>,
+    M: Message<Result: Send> + Send + 'static,
+{
+    let name = std::any::type_name::<M>();
+    match within(&format!("the answer to {name}"), actor.send(message)).await {
+        Ok(answer) => answer,
+        Err(problem) => panic!("no answer to {name}: {problem}"),
+    }
+}
+
+/// Closes a hub in an orderly way. True when all that it took in became durable.
+///
+/// # Panics
+/// As [`within`].
+pub async fn close(hub: &Hub) -> bool {
+    within("the hub closes", hub.close()).await
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::domain::{Json, payload};
 use crate::hub::{Hub, Settings};
 use crate::messages::archive::ListDeliveries;
 use crate::store::MemoryStore;
-use crate::testkit::{FailingStore, ManualClock};
+use crate::testkit::{FailingStore, ManualClock, ask, close, until, until_found, within};
 use receiver::Receiver;
 
 /// 2026-01-01T00:00:00Z.
@@ -64,20 +64,17 @@ impl Scene {
     /// Lets time pass, and has the sender look at the clock.
     async fn pass(&self, millis: i64) {
         self.clock.advance(millis);
-        self.webhooks.send(Tick).await.unwrap();
+        ask(&self.webhooks, Tick).await;
     }
 
     /// The delivery as it is stored, once `is_so`.
     async fn until(&self, id: Uuid, is_so: impl Fn(&DeliveryRecord) -> bool) -> DeliveryRecord {
-        loop {
+        until_found("the delivery stands so", async || {
             let query = DeliveryQuery { limit: 100, ..DeliveryQuery::default() };
-            let page = self.hub.archive.send(ListDeliveries(query)).await.unwrap().unwrap();
-            if let Some(record) = page.deliveries.into_iter().find(|record| record.id == id && is_so(record))
-            {
-                return record;
-            }
-            tokio::task::yield_now().await;
-        }
+            let page = ask(&self.hub.archive, ListDeliveries(query)).await.unwrap();
+            page.deliveries.into_iter().find(|record| record.id == id && is_so(record))
+        })
+        .await
     }
 
     async fn ended(&self, id: Uuid) -> DeliveryRecord {
@@ -281,7 +278,7 @@ async fn an_answer_that_does_not_come_is_none() {
     let read = actix::spawn(async move { request.answer_raw(&long).await });
     let done = scene.ended(id).await;
     assert_eq!((done.status, done.detail.len()), (DeliveryStatus::Delivered, "200 OK: ".len() + 200));
-    assert!(read.await.unwrap() < 8_000_000, "not all of it was read");
+    assert!(within("the connection ends", read).await.unwrap() < 8_000_000, "not all of it was read");
 }
 
 #[actix::test]
@@ -304,9 +301,7 @@ async fn is_signed_where_the_rule_has_a_key_and_never_goes_without() {
     let id = record.id;
     scene.send(record.clone());
     // The rules are not read yet.
-    while asked.load(Ordering::SeqCst) == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("the sender asks for the key", async || asked.load(Ordering::SeqCst) > 0).await;
     assert!(receiver.is_quiet());
     *known.lock().unwrap() = Some("s3cret".into());
     scene.pass(1_500).await;
@@ -337,19 +332,17 @@ async fn a_restart_goes_on_where_it_was() {
     scene.send(record);
     receiver.next().await.answer("503 Service Unavailable", "Retry-After: 600\r\n", "").await;
     scene.until(id, |record| record.attempts == 1).await;
-    assert!(scene.hub.close().await);
+    assert!(close(&scene.hub).await);
     let Scene { store, clock, .. } = scene;
     clock.advance(599_000);
     let scene = Scene::over(store, clock, to_this_machine()).await;
     scene.pass(0).await;
     assert!(receiver.is_quiet());
-    loop {
+    until("the sender tries again", async || {
         scene.pass(1_000).await; // once what waits was read, it is due a second later
-        if get(&scene.hub.counters.webhook_attempts) > 0 {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
+        get(&scene.hub.counters.webhook_attempts) > 0
+    })
+    .await;
     let request = receiver.next().await;
     assert_eq!(request.header("x-twinhub-delivery"), Some(&*id.to_string()));
     request.answer("200 OK", "", "").await;
@@ -416,7 +409,7 @@ async fn going_down_waits_for_the_answers_under_way_and_begins_nothing() {
     scene.pass(60_000).await;
     assert!(rested.try_recv().is_err());
     request.answer("200 OK", "", "").await;
-    rested.await.unwrap();
+    within("the sender rests", rested).await.unwrap();
     assert_eq!(scene.ended(Uuid::from_u128(1)).await.status, DeliveryStatus::Delivered);
     assert!(receiver.is_quiet());
 }

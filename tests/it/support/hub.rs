@@ -260,7 +260,7 @@ impl Hub {
 
     /// Ends it as a power cut would.
     pub async fn kill(mut self) {
-        self.child.kill().await.unwrap();
+        within("it is dead", self.child.kill()).await.unwrap();
     }
 
     /// Asks it to end, as a service manager does.

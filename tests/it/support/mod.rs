@@ -1,5 +1,6 @@
 //! What stories are told with.
 
+pub mod browser;
 pub mod http;
 pub mod hub;
 pub mod mosquitto;
@@ -11,6 +12,7 @@ pub mod websocket;
 
 use std::time::{Duration, Instant};
 
+pub use browser::Browser;
 pub use hub::Hub;
 pub use mosquitto::Mosquitto;
 pub use mqtt::Device;

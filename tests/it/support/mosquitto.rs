@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use super::eventually;
+use super::{eventually, within};
 
 /// A Mosquitto on a port of its own that queues without limits and keeps its sessions over a restart.
 pub struct Mosquitto {
@@ -66,6 +66,6 @@ impl Mosquitto {
         let Some(mut child) = self.child.take() else { return };
         let pid = child.id().expect("it runs").to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
-        child.wait().await.unwrap();
+        within("Mosquitto ends", child.wait()).await.unwrap();
     }
 }

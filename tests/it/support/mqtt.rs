@@ -49,7 +49,7 @@ impl Device {
         body.extend([u8::from(clean) << 1, 0, 0]);
         put_text(&mut body, client_id);
         device.write(0x10, &body).await?;
-        match device.packet().await? {
+        match within("the broker's CONNACK", device.packet()).await? {
             (0x20, body) if body[1] == 0 => Ok(device),
             (first, body) => {
                 Err(Error::new(ErrorKind::InvalidData, format!("no CONNACK: {first:x} {body:?}")))
@@ -91,13 +91,34 @@ impl Device {
         .await;
     }
 
+    /// Publishes at QoS 2, or `again` with the same packet id, and waits until the broker has it.
+    pub async fn begin_exactly_once(&mut self, id: u16, again: bool, topic: &str, payload: &[u8]) {
+        let mut body = Vec::with_capacity(topic.len() + payload.len() + 4);
+        put_text(&mut body, topic);
+        body.extend(id.to_be_bytes());
+        body.extend_from_slice(payload);
+        self.write(if again { 0x3C } else { 0x34 }, &body).await.unwrap();
+        self.waits_for("the broker's PUBREC", 0x50, id).await;
+    }
+
+    /// Gives the packet id of a message of QoS 2 free, and waits until the broker has done so too.
+    pub async fn end_exactly_once(&mut self, id: u16) {
+        self.write(0x62, &id.to_be_bytes()).await.unwrap();
+        self.waits_for("the broker's PUBCOMP", 0x70, id).await;
+    }
+
+    async fn waits_for(&mut self, what: &str, packet: u8, id: u16) {
+        let came = async { while self.packet().await.unwrap() != (packet, id.to_be_bytes().to_vec()) {} };
+        within(what, came).await;
+    }
+
     /// Subscribes at QoS 1.
     pub async fn subscribe(&mut self, filter: &str) -> Result<()> {
         let mut body = vec![0, 1];
         put_text(&mut body, filter);
         body.push(1);
         self.write(0x82, &body).await?;
-        match self.packet().await? {
+        match within("the broker's SUBACK", self.packet()).await? {
             (0x90, body) if body.ends_with(&[1]) => Ok(()),
             (first, body) => {
                 Err(Error::new(ErrorKind::InvalidData, format!("no SUBACK: {first:x} {body:?}")))
@@ -113,7 +134,7 @@ impl Device {
     /// What the broker says next; messages are acknowledged on the way. May be given up half way.
     pub async fn next(&mut self) -> Result<Said> {
         loop {
-            let (first, body) = self.packet().await?;
+            let (first, body) = within("the broker says something", self.packet()).await?;
             match first & 0xF0 {
                 0x40 => {
                     let id = u16::from_be_bytes([body[0], body[1]]);

@@ -43,7 +43,7 @@ impl Subscriber {
     /// The next frame; none once the connection has ended, however it did. May be given up half way.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
-            match self.0.next().await? {
+            match within("a frame of the hub", self.0.next()).await? {
                 Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
                 Ok(Message::Close(_)) | Err(_) => return None,
                 Ok(_) => {}

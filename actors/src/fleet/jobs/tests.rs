@@ -24,7 +24,7 @@ use crate::messages::jobs::Steer;
 use crate::messages::supervisor::IfUnknown;
 use crate::post::post;
 use crate::store::{Batch, Fleet, JobDevice, JobDeviceQuery, MemoryStore, Store};
-use crate::testkit::{FailingStore, Fault, ManualClock, until, until_found, within};
+use crate::testkit::{FailingStore, Fault, ManualClock, ask, until, until_found, within};
 
 const NOON: i64 = 1_767_268_800_000;
 
@@ -45,13 +45,13 @@ impl House {
         let store = FailingStore::around(Arc::clone(&memory) as Arc<dyn Store>);
         let clock = ManualClock::at(Timestamp::from_millis(NOON));
         let hub = Hub::start(store.clone(), clock.clone(), Settings::default()).await.unwrap();
-        let live = hub.feed.send(Subscribe).await.unwrap().events;
+        let live = ask(&hub.feed, Subscribe).await.events;
         Self { hub, memory, store, clock, live }
     }
 
     /// As after a crash: what was not committed is gone.
     async fn again(self) -> Self {
-        self.store.break_commits(Fault::Failed);
+        self.store.die().await;
         Self::over(self.memory).await
     }
 
@@ -163,7 +163,7 @@ impl House {
     /// How many events came of the job's turns, by device.
     async fn turns(&self, id: JobId) -> BTreeMap<String, usize> {
         let all = Replay { after: 0, up_to: u64::MAX, limit: usize::MAX };
-        let events = self.hub.archive.send(all).await.unwrap().unwrap().events;
+        let events = ask(&self.hub.archive, all).await.unwrap().events;
         let mut turns = BTreeMap::new();
         for event in events.iter().filter(|event| is_turn(event, id)) {
             *turns.entry(event.event.device.to_string()).or_default() += 1;
@@ -374,7 +374,7 @@ async fn jobs_at_once_take_turns() {
         house.until(*id, JobStatus::Done).await;
     }
     let all = Replay { after: 0, up_to: u64::MAX, limit: usize::MAX };
-    let events = house.hub.archive.send(all).await.unwrap().unwrap().events;
+    let events = ask(&house.hub.archive, all).await.unwrap().events;
     let order: Vec<JobId> = events
         .iter()
         .filter(|event| !event.event.device.is_none())

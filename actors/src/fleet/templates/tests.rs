@@ -23,7 +23,7 @@ use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateSto
 use crate::post::post;
 use crate::receipt::Receipt;
 use crate::store::{JobDeviceQuery, JobOp, MemoryStore, Store};
-use crate::testkit::{FailingStore, Fault, ManualClock, until_found, within};
+use crate::testkit::{FailingStore, ManualClock, ask, until_found, within};
 
 const NOON: i64 = 1_767_268_800_000;
 
@@ -43,13 +43,13 @@ impl House {
         let store = FailingStore::around(Arc::clone(&memory) as Arc<dyn Store>);
         let clock = ManualClock::at(Timestamp::from_millis(NOON));
         let hub = Hub::start(store.clone(), clock, Settings::default()).await.unwrap();
-        let live = hub.feed.send(Subscribe).await.unwrap().events;
+        let live = ask(&hub.feed, Subscribe).await.events;
         Self { hub, memory, store, live }
     }
 
     /// As after a crash: what was not committed is gone.
     async fn again(self) -> Self {
-        self.store.break_commits(Fault::Failed);
+        self.store.die().await;
         Self::over(self.memory).await
     }
 

@@ -116,7 +116,7 @@ async fn of_a_command_that_changes_twice_in_one_commit_the_last_state_is_kept() 
     within("the receipt", stuck).await.unwrap().unwrap();
     assert!(delivered.is_ok() && executed.is_ok(), "{delivered:?} {executed:?}");
     asked.unwrap();
-    let kept = house.hub.archive.send(FindCommand(command)).await.unwrap().unwrap().unwrap();
+    let kept = ask(&house.hub.archive, FindCommand(command)).await.unwrap().unwrap();
     assert_eq!(kept.command.status, CommandStatus::Executed);
 }
 

@@ -157,7 +157,7 @@ async fn what_devices_name_as_their_group_is_one() {
     let both: BTreeMap<_, _> =
         [("Hall 2".to_owned(), (1, 0, None)), ("attic".to_owned(), (1, 0, None))].into();
     assert_eq!(told(&hub).await, both);
-    hub.close().await;
+    close(&hub).await;
 
     let before = store.records(RecordKind::Group).await.unwrap();
     let hub = start(&store, 64).await;
@@ -221,7 +221,7 @@ async fn the_tree_can_be_read_while_commits_fail() {
     let hub = start(&memory, 2).await;
     put(&hub, "a", r#"{"name": "A"}"#).await.unwrap();
     give(&hub, 0, Input::Register(Box::default()), IfUnknown::Begin).await;
-    hub.close().await;
+    close(&hub).await;
     let store = FailingStore::around(memory);
     store.block_lists(); // so that this device is never counted
     let settings = Settings { patience: Duration::from_millis(50), ..Settings::default() };

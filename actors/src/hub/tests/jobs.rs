@@ -42,7 +42,7 @@ impl House {
     }
 
     async fn told(&self, job: JobId) -> Vec<String> {
-        let page = self.hub.archive.send(ListJobDevices(JobDeviceQuery::of(job))).await.unwrap().unwrap();
+        let page = ask(&self.hub.archive, ListJobDevices(JobDeviceQuery::of(job))).await.unwrap();
         let word = |device: &crate::store::JobDevice| {
             format!("{} {} {}", device.device, device.step.state.as_str(), device.step.detail)
         };

@@ -62,12 +62,12 @@ impl Scene {
 
     async fn runs(&self) -> Vec<RunEntry> {
         let query = RunQuery { limit: 1_000, ..RunQuery::default() };
-        self.hub.archive.send(ListRuns(query)).await.unwrap().unwrap().runs
+        ask(&self.hub.archive, ListRuns(query)).await.unwrap().runs
     }
 
     async fn commands(&self) -> Vec<String> {
         let query = CommandQuery { limit: 1_000, ..CommandQuery::default() };
-        let page = self.hub.archive.send(ListCommands(query)).await.unwrap().unwrap();
+        let page = ask(&self.hub.archive, ListCommands(query)).await.unwrap();
         page.commands.iter().map(|record| record.command.request.command_type.to_string()).collect()
     }
 
@@ -86,15 +86,6 @@ impl Scene {
             (quiet == 3).then_some(())
         })
         .await;
-    }
-
-    /// The hub dies: nothing that is said to the journal after this is kept.
-    async fn dies(self, down_for: i64) -> Self {
-        let (reply, closed) = oneshot::channel();
-        post(&self.hub.journal, Close { reply }).ok().unwrap();
-        within("the journal is closed", closed).await.unwrap();
-        self.clock.advance(down_for);
-        Self::over(self.store, self.clock).await
     }
 }
 
@@ -152,7 +143,7 @@ async fn for_five_minutes_over_a_crash_at_minute_three() {
         scene.settle().await;
         scene.clock.advance(3 * MINUTE);
         // Down for a minute: at minute four it is back.
-        let mut scene = scene.dies(MINUTE).await;
+        let mut scene = scene.down_for(MINUTE).await;
         scene.settle().await;
         scene.clock.advance(fires_after - 1_000);
         scene.settle().await;
@@ -171,7 +162,7 @@ async fn a_crash_before_anything_was_kept_does_nothing_twice() {
     scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
     scene.link.until(|said| said.iter().any(|text| text.contains("\"speed\":80"))).await;
     // The command is durable, and what the engine remembers of it may not be.
-    let scene = scene.dies(0).await;
+    let scene = scene.again().await;
     scene.say("greenhouse", "data", r#"{"temperature": 30}"#).await;
     scene.say("greenhouse", "data", r#"{"temperature": 25}"#).await;
     scene.link.until(|said| said.iter().any(|text| text.contains("\"power\":\"off\""))).await;
@@ -238,7 +229,7 @@ async fn rules_in_a_circle_are_stopped_and_the_rest_goes_on() {
     let alarm = |recorded: &Recorded| matches!(&recorded.event.body, EventBody::Alarm(_));
     scene.until(alarm).await;
     let query = AlarmQuery { active: Some(true), limit: 10, ..AlarmQuery::default() };
-    let alarms = scene.hub.archive.send(ListAlarms(query)).await.unwrap().unwrap().alarms;
+    let alarms = ask(&scene.hub.archive, ListAlarms(query)).await.unwrap().alarms;
     assert_eq!(alarms.len(), 1, "{alarms:?}");
     assert_eq!(&*alarms[0].alarm_type, "rule-stopped");
     let stopped = scene.rules().await.rules.iter().filter(|stands| stands.stopped.is_some()).count();
@@ -407,7 +398,7 @@ async fn live_and_backtest(life: Vec<Happens>) {
     let mut backtest = Backtest::new(engine, Timestamp::from_millis(NEW_YEAR), end.plus_millis(1));
     let mut after = 0;
     loop {
-        let page = scene.hub.archive.send(Past { devices: None, after, limit: 100 }).await.unwrap().unwrap();
+        let page = ask(&scene.hub.archive, Past { devices: None, after, limit: 100 }).await.unwrap();
         let Some(last) = page.last() else { break };
         after = last.seq;
         for recorded in &page {

@@ -42,13 +42,13 @@ async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
     let archive = &scene.hub.archive;
     let is_pruned = async || {
         let past = Replay { after: 0, up_to: 1, limit: 1 };
-        archive.send(past).await.unwrap().unwrap().pruned
+        ask(archive, past).await.unwrap().pruned
     };
     let readings = async || {
         let of_first = history(DeviceNumber(1));
-        archive.send(RawHistory(of_first)).await.unwrap().unwrap().len()
+        ask(archive, RawHistory(of_first)).await.unwrap().len()
     };
-    let has_run = async || archive.send(FindRun(run_id(1))).await.unwrap().unwrap().is_some();
+    let has_run = async || ask(archive, FindRun(run_id(1))).await.unwrap().is_some();
     assert!(!is_pruned().await && readings().await == 1 && has_run().await);
     scene.clock.advance(25 * HOUR);
     until("the journal is pruned", is_pruned).await;

@@ -40,18 +40,18 @@ impl Scene {
         let hub = Hub::start(store.clone(), clock.clone(), settings).await.unwrap();
         let link = Arc::new(Scripted::default());
         hub.connect(link.clone());
-        let events = hub.feed.send(Subscribe).await.unwrap().events;
+        let events = ask(&hub.feed, Subscribe).await.events;
         Self { hub, store, clock, link, events, seen: Vec::new() }
     }
 
-    /// As after a crash: the old hub is not closed, and nothing of what it still does is committed.
+    /// As after a kill: the old hub is not closed, and nothing that it still does is written.
     pub async fn again(self) -> Self {
         self.down_for(0).await
     }
 
     /// The same, and the next hub starts so many ms later.
     pub async fn down_for(self, millis: i64) -> Self {
-        let (store, clock) = (self.store.cut_off(), self.clock.apart());
+        let (store, clock) = (self.store.cut_off().await, self.clock.apart());
         clock.advance(millis);
         Self::over(store, clock).await
     }
@@ -102,13 +102,13 @@ impl Scene {
     }
 
     pub async fn command(&self, id: CommandId) -> Command {
-        self.hub.archive.send(FindCommand(id)).await.unwrap().unwrap().unwrap().command
+        ask(&self.hub.archive, FindCommand(id)).await.unwrap().unwrap().command
     }
 
     /// Lets time pass, and waits until `enough` of what happens from then on.
     pub async fn pass(&mut self, millis: i64, enough: impl FnMut(&Recorded) -> bool) {
         // What happened before is told before this is answered.
-        self.events = self.hub.feed.send(Subscribe).await.unwrap().events;
+        self.events = ask(&self.hub.feed, Subscribe).await.events;
         self.seen.clear();
         self.clock.advance(millis);
         self.tick().await;
@@ -116,16 +116,16 @@ impl Scene {
     }
 
     pub async fn tick(&self) {
-        self.hub.timers.send(Tick).await.unwrap();
+        ask(&self.hub.timers, Tick).await;
     }
 
     /// The clock on the wall is set so many ms ahead, or back, and the hub follows.
     pub async fn set_clock(&mut self, by_ms: i64) {
-        self.events = self.hub.feed.send(Subscribe).await.unwrap().events;
+        self.events = ask(&self.hub.feed, Subscribe).await.events;
         self.seen.clear();
         let from = self.clock.now();
         self.clock.set(from.plus_millis(by_ms));
-        self.hub.clock_watch.send(Tick).await.unwrap();
+        ask(&self.hub.clock_watch, Tick).await;
         self.until(|recorded| recorded.event.kind() == Kind::Hub).await;
         until("the clock follows", async || self.clock.now() != from).await;
         self.tick().await;
@@ -264,20 +264,20 @@ async fn what_is_due_before_the_broker_runs_waits_for_who_listens() {
         scene.say("a", "status", "online").await;
         let daily = r#"{"schedule": [{"cron": "0 0 3 * * *", "command": {"command_type": "rinse"}, "missed": "run_once"}]}"#;
         scene.set("a", daily).await;
-        scene.hub.close().await;
+        close(&scene.hub).await;
         scene.clock.advance(24 * HOUR);
         let settings = Settings { broker_tells, ..Settings::default() };
         scene = Scene::with(scene.store, scene.clock, settings).await;
         scene.tick().await;
         let found = until_found("the schedule's command", async || {
             let query = CommandQuery { limit: 1, ..CommandQuery::default() };
-            let page = scene.hub.archive.send(ListCommands(query)).await.unwrap().unwrap();
+            let page = ask(&scene.hub.archive, ListCommands(query)).await.unwrap();
             page.commands.into_iter().next().map(|record| record.command)
         })
         .await;
         scene.settled("a").await;
         assert_eq!(scene.command(found.id).await.status, expected, "a broker tells: {broker_tells}");
-        scene.hub.close().await;
+        close(&scene.hub).await;
     }
 }
 
@@ -356,7 +356,7 @@ async fn a_clock_that_leaps_ahead_deletes_nothing_for_a_day() {
     scene.say("a", "data", r#"{"t": 1}"#).await;
     let is_pruned = async |scene: &Scene| {
         let past = Replay { after: 0, up_to: 1, limit: 1 };
-        scene.hub.archive.send(past).await.unwrap().unwrap().pruned
+        ask(&scene.hub.archive, past).await.unwrap().pruned
     };
     scene.set_clock(400 * 24 * HOUR).await;
     for _ in 0..50 {
@@ -377,11 +377,11 @@ async fn a_leap_of_the_clock_is_doubted_by_the_next_start_too() {
     scene.say("a", "data", r#"{"t": 1}"#).await;
     scene.set_clock(40 * 24 * HOUR).await;
     scene.say("a", "data", r#"{"t": 2}"#).await; // dated by the wrong time
-    scene.hub.close().await;
+    close(&scene.hub).await;
     let scene = Scene::with(scene.store, scene.clock, settings()).await;
     let is_pruned = async |scene: &Scene| {
         let past = Replay { after: 0, up_to: 1, limit: 1 };
-        scene.hub.archive.send(past).await.unwrap().unwrap().pruned
+        ask(&scene.hub.archive, past).await.unwrap().pruned
     };
     for _ in 0..50 {
         assert!(!is_pruned(&scene).await);
@@ -412,7 +412,7 @@ async fn who_waits_for_one_command_is_told_of_that_one() {
     let mine = CommandId(Uuid::now_v7());
     let (tell, mut told) = mpsc::unbounded_channel();
     let watch = WatchCommands { device: id("a"), command: Some(mine), tell };
-    scene.hub.feed.send(watch).await.unwrap();
+    ask(&scene.hub.feed, watch).await;
     let other = scene.asked("a", GO).await;
     scene.answer("a", other, AnswerStatus::Executed).await.unwrap();
     let request = Box::new(CommandRequest::new("go", payload::object(b"{}").unwrap()));

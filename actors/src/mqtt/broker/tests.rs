@@ -15,8 +15,9 @@ pub(super) mod raw;
 mod retained;
 
 use super::*;
-use crate::mqtt::testing::{Desk, within};
+use crate::mqtt::testing::Desk;
 use crate::store::MemoryStore;
+use crate::testkit::{until, until_found, within};
 
 const DATA: &str = "iot/devices/pump-1/data";
 
@@ -55,7 +56,7 @@ impl Client {
     }
 
     async fn until<T>(&mut self, pick: impl Fn(&Packet) -> Option<T>) -> T {
-        within(async {
+        within("a certain packet of the broker", async {
             loop {
                 if let Event::Incoming(packet) = self.events.poll().await.unwrap()
                     && let Some(picked) = pick(&packet)
@@ -85,7 +86,7 @@ impl Client {
     }
 
     async fn fails(&mut self) {
-        within(async { while self.events.poll().await.is_ok() {} }).await;
+        within("the connection ends", async { while self.events.poll().await.is_ok() {} }).await;
     }
 }
 
@@ -116,7 +117,7 @@ async fn a_puback_means_stored_on_mqtt_3_1_1_too() {
     let mut lying = None;
     let mut seen = Vec::new();
     while seen.len() < 4 {
-        match within(events.poll()).await.unwrap() {
+        match within("a packet of the broker", events.poll()).await.unwrap() {
             Event::Incoming(Packet::SubAck(_)) => {
                 seen.push("suback");
                 lying = Some(desk.take(2).await);
@@ -164,7 +165,7 @@ async fn without_room_the_connection_is_not_read() {
     assert!(desk.is_empty());
     first.settle();
     desk.next().await.settle();
-    assert_eq!(within(polling).await.unwrap(), (1, 2));
+    assert_eq!(within("two acknowledgements", polling).await.unwrap(), (1, 2));
 }
 
 #[tokio::test]
@@ -298,7 +299,7 @@ async fn a_lost_message_comes_again_on_a_new_connection() {
     client.fails().await;
     let acknowledged = tokio::spawn(async move { client.puback().await });
     desk.next().await.settle();
-    within(acknowledged).await.unwrap();
+    within("the acknowledgement", acknowledged).await.unwrap();
 }
 
 /// By hand, byte for byte: rumqttc cannot read a DISCONNECT without properties.
@@ -320,10 +321,10 @@ async fn closing_acknowledges_what_is_stored_and_says_goodbye() {
     broker.stop_intake().await;
     assert!(!broker.state().connected);
     lying.remove(0).settle();
-    within(broker.close()).await;
+    within("the broker closes", broker.close()).await;
 
     let mut read = Vec::new();
-    within(client.read_to_end(&mut read)).await.unwrap();
+    within("the broker ends the connection", client.read_to_end(&mut read)).await.unwrap();
     let goodbye = [0x40, 2, 0, 1, 0xe0, 1, 0x8b]; // PUBACK 1, DISCONNECT: server shutting down
     assert_eq!(read[read.len() - goodbye.len()..], goodbye, "{read:x?}");
     assert!(read[0] == 0x20 && read.len() == 2 + usize::from(read[1]) + goodbye.len(), "{read:x?}");
@@ -338,7 +339,7 @@ async fn connections_are_counted_and_bounded() {
     assert_eq!(broker.state().connections, 1);
     let options = MqttOptions::new("second", "127.0.0.1", broker.local_addr().port());
     let (_client, mut events) = AsyncClient::new(options, 1);
-    assert!(within(events.poll()).await.is_err());
+    assert!(within("a packet of the broker", events.poll()).await.is_err());
     drop(first);
 }
 

@@ -8,8 +8,9 @@ use rumqttc::v5::{Event, EventLoop};
 
 use super::*;
 use crate::mqtt::broker::{BrokerSettings, EmbeddedBroker};
-use crate::mqtt::testing::{Desk, Rubber, Wire, within};
+use crate::mqtt::testing::{Desk, Rubber, Wire};
 use crate::store::MemoryStore;
+use crate::testkit::{until, within};
 
 const DATA: &str = "iot/devices/pump-1/data";
 
@@ -50,12 +51,7 @@ fn outgoing(topic: &str, payload: &str) -> Outgoing {
 }
 
 async fn connected(link: &RumqttcLink, expected: bool) {
-    within(async {
-        while link.state().connected != expected {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("the link is connected, or is not", async || link.state().connected == expected).await;
 }
 
 /// A client that sees what the hub publishes.
@@ -63,7 +59,10 @@ async fn subscriber(broker: &EmbeddedBroker, topic: &str) -> EventLoop {
     let port = broker.local_addr().port();
     let (client, mut events) = AsyncClient::new(MqttOptions::new("device", "127.0.0.1", port), 10);
     client.try_subscribe(topic, QoS::AtLeastOnce).unwrap();
-    while !matches!(within(events.poll()).await.unwrap(), Event::Incoming(Packet::SubAck(_))) {}
+    while !matches!(
+        within("a packet of the broker", events.poll()).await.unwrap(),
+        Event::Incoming(Packet::SubAck(_))
+    ) {}
     events
 }
 
@@ -178,10 +177,10 @@ async fn a_publish_is_over_when_the_broker_has_it() {
             seen += usize::from(matches!(device.poll().await.unwrap(), Event::Incoming(Packet::Publish(_))));
         }
     });
-    for result in within(all).await {
+    for result in within("all is published", all).await {
         result.unwrap();
     }
-    within(seeing).await.unwrap();
+    within("the device sees all", seeing).await.unwrap();
 
     scene.wire.cut();
     connected(&scene.link, false).await;
@@ -189,7 +188,7 @@ async fn a_publish_is_over_when_the_broker_has_it() {
     assert_eq!(error.to_string(), "not connected to the broker");
     scene.wire.mend();
     connected(&scene.link, true).await;
-    within(scene.link.publish(&messages[0], None)).await.unwrap();
+    within("the broker has it", scene.link.publish(&messages[0], None)).await.unwrap();
 }
 
 #[tokio::test]
@@ -201,7 +200,7 @@ async fn closing_acknowledges_what_is_stored_and_leaves_the_rest() {
     scene.link.stop_intake().await;
     scene.device_says("c").await;
     lying.remove(0).settle();
-    within(scene.link.close()).await;
+    within("the link closes", scene.link.close()).await;
     assert!(!scene.link.state().connected);
     assert!(scene.desk.is_empty());
 
@@ -218,15 +217,10 @@ async fn a_link_without_a_broker_closes_all_the_same() {
     let address = BrokerAddress::parse("mqtt://127.0.0.1:1").unwrap();
     let settings = LinkSettings::new(address, "test");
     let link = RumqttcLink::start(&settings, Desk::with_room(1)).unwrap();
-    within(async {
-        while link.state().detail.ends_with("connecting") {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("the link has tried to connect", async || !link.state().detail.ends_with("connecting")).await;
     let detail = link.state().detail;
     assert!(detail.contains("Connection refused"), "{detail}");
-    within(link.close()).await;
+    within("the link closes", link.close()).await;
     let nameless = LinkSettings { client_id: String::new(), ..settings };
     assert!(matches!(RumqttcLink::start(&nameless, Rubber), Err(ConnectError::NoClientId)));
 }

@@ -267,7 +267,7 @@ impl House {
             assert_eq!((found, page.total), (on_page.collect(), numbers.len() as u64), "{shown}");
 
             let all = FindAll { query: ask_all.query, filter: ask_all.filter };
-            let all = self.hub.search.send(all).await.unwrap().unwrap().devices;
+            let all = ask(&self.hub.search, all).await.unwrap().devices;
             let mut by_number = numbers;
             by_number.sort_unstable();
             assert_eq!(all.iter().map(|(_, number)| number.0).collect::<Vec<_>>(), by_number, "{shown}");

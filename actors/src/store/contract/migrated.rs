@@ -1,11 +1,12 @@
 //! A database that an earlier version has made: all that is in it stays.
 
 use sea_orm::Database;
+use tempfile::TempDir;
 use twinhub_migrations::{Migrator, MigratorTrait};
 
 use super::support::*;
 use crate::domain::fleet::Lifecycle;
-use crate::domain::{DeviceNumber, Status};
+use crate::domain::{DeviceNumber, Json, Status};
 use crate::store::{DeviceQuery, DeviceSort, SqlOptions, SqlStore, Store};
 
 /// The tables before there were commands, and their columns.
@@ -98,6 +99,50 @@ async fn what_was_there_before_commands_stays() {
     let waiting = store.deadlines(DeviceNumber(0), 9).await.unwrap();
     let numbers: Vec<DeviceNumber> = waiting.iter().map(|deadline| deadline.number).collect();
     assert_eq!(numbers, [world.number("pump")]);
+}
+
+/// The text of a database that an old program left: nothing of today's program makes it.
+const FROZEN: &str = include_str!("migrated/before_commands.sql");
+
+#[tokio::test]
+async fn a_frozen_database_is_migrated_and_read() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("frozen.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch(FROZEN).unwrap();
+    let url = format!("sqlite:{}", path.display());
+    for _ in 0..2 {
+        let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+        let head = store.head().await.unwrap();
+        assert_eq!((head.seq, head.number, head.outgoing), (11, 4, 1));
+        let twins = store.devices(&list()).await.unwrap().twins;
+        let told: Vec<_> = twins.iter().map(|twin| (twin.id.as_str(), twin.status, twin.messages)).collect();
+        let expected = [("pump", Status::Online, 2), ("fan", Status::Online, 0), ("new", Status::Offline, 0)];
+        assert_eq!(told, expected);
+        let pump = &twins[0];
+        assert_eq!(pump.display_name(), "room 10");
+        assert_eq!(pump.reported.get("t").unwrap().value.to_string(), "24", "also what came last");
+        assert_eq!(pump.desired.get("power").unwrap().value, Json::from("on"));
+        assert_eq!(pump.tags.get("floor"), Some(&Json::from(2)));
+        assert_eq!(store.find_token("ab12").await.unwrap().unwrap().as_str(), "pump");
+        let readings = store.raw_history(&history(pump.number)).await.unwrap();
+        let told: Vec<String> = readings.iter().map(|reading| reading.value.to_string()).collect();
+        assert_eq!(told, ["23.50", "24"]);
+        let events = store.replay(0, u64::MAX, 999).await.unwrap().events;
+        assert_eq!(seqs(&events), (1..=11).collect::<Vec<_>>());
+        assert_eq!(events[3].event.device.as_str(), "gone", "the past of a removed device stays");
+        let waiting = store.outgoing().await.unwrap();
+        assert_eq!(
+            (waiting.len(), &*waiting[0].topic, waiting[0].retain),
+            (1, "iot/devices/pump/desired", true)
+        );
+        let offline = DeviceQuery { status: vec![Status::Offline], ..list() };
+        assert_eq!(store.devices(&offline).await.unwrap().total, 1, "whoever was never heard was `unknown`");
+        let provisioned = DeviceQuery { lifecycle: vec![Lifecycle::Provisioned], ..list() };
+        assert_eq!(store.devices(&provisioned).await.unwrap().total, 1);
+        let found = DeviceQuery { q: Some("b\u{fc}ro".into()), ..list() };
+        assert_eq!(store.devices(&found).await.unwrap().total, 1, "it was stored as it was typed");
+        store.maintain(head.at.unwrap()).await.unwrap();
+    }
 }
 
 /// Fills an old database with what an old program would have written.

@@ -6,6 +6,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use crate::testkit::within;
+
 /// A small HTTP server.
 pub struct Receiver {
     pub address: SocketAddr,
@@ -49,7 +51,7 @@ impl Receiver {
     }
 
     pub async fn next(&mut self) -> Request {
-        self.requests.recv().await.unwrap()
+        within("a request", self.requests.recv()).await.unwrap()
     }
 
     /// True where nobody has asked for anything so far.

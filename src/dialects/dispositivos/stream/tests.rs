@@ -8,7 +8,7 @@ use twinhub_actors::domain::twin::{Dispositivo, Speaker};
 use twinhub_actors::domain::{Cause, Input, Timestamp, payload};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_actors::store::MemoryStore;
-use twinhub_actors::testkit::ManualClock;
+use twinhub_actors::testkit::{ManualClock, within};
 
 use super::*;
 
@@ -50,7 +50,8 @@ async fn open(
 
 /// The next thing said.
 async fn next(chunks: &mut mpsc::Receiver<Bytes>) -> String {
-    String::from_utf8(chunks.recv().await.unwrap().to_vec()).unwrap()
+    let chunk = within("the next thing said", chunks.recv()).await.unwrap();
+    String::from_utf8(chunk.to_vec()).unwrap()
 }
 
 const LONG: Duration = Duration::from_secs(3_600);

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use super::*;
 use crate::mqtt::broker::gate::MOST_UNSETTLED;
 use crate::mqtt::line::Fate;
-use crate::mqtt::testing::within;
+use crate::testkit::within;
 
 /// Lets everything pass. Bytes of half packets that are held.
 struct Passes(Arc<Gate>, AtomicUsize);
@@ -85,7 +85,7 @@ async fn broker_writes(stream: &mut GatedStream<DuplexStream>, packet: &[u8]) {
 
 async fn client_reads(client: &mut DuplexStream, expected: &[u8]) {
     let mut read = vec![0; expected.len()];
-    within(client.read_exact(&mut read)).await.unwrap();
+    within("what the client reads", client.read_exact(&mut read)).await.unwrap();
     assert_eq!(read, expected);
 }
 
@@ -159,8 +159,8 @@ async fn a_socket_that_takes_little_gets_all_in_the_end() {
         expected.extend(puback(id).into_iter().chain([0xd0, 0]));
     }
     let reading = tokio::spawn(async move { client_reads(&mut client, &expected).await });
-    within(stream.flush()).await.unwrap();
-    within(reading).await.unwrap();
+    within("all is written", stream.flush()).await.unwrap();
+    within("all is read", reading).await.unwrap();
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn settling_on_another_thread_wakes_the_reader() {
     std::thread::spawn(move || settling.settle(ticket, Fate::Stored)).join().unwrap();
     client_reads(&mut client, &puback(7)).await;
     client.write_all(&PINGREQ).await.unwrap();
-    assert_eq!(within(serving).await.unwrap().unwrap(), 0xc0);
+    assert_eq!(within("the client's packet", serving).await.unwrap().unwrap(), 0xc0);
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn a_lost_message_breaks_the_connection_without_acknowledgement() {
     assert!(matches!(poll_read(&mut stream), Poll::Ready(Err(_))));
     drop(stream);
     let mut read = Vec::new();
-    within(client.read_to_end(&mut read)).await.unwrap();
+    within("the connection ends", client.read_to_end(&mut read)).await.unwrap();
     assert_eq!(read, b"");
 }
 
@@ -216,7 +216,7 @@ async fn what_is_stored_goes_before_a_last_word() {
     gate.settle(third, Fate::Stored);
     drop(stream);
     let mut read = Vec::new();
-    within(client.read_to_end(&mut read)).await.unwrap();
+    within("the connection ends", client.read_to_end(&mut read)).await.unwrap();
     assert_eq!(read, [&puback(1)[..], &[0xe0, 0], &puback(3)].concat());
 }
 
@@ -227,7 +227,7 @@ async fn a_client_that_goes_is_seen() {
     broker_writes(&mut stream, &puback(7)).await;
     drop(client);
     assert!(
-        matches!(within(stream.read_u8()).await, Err(error) if error.kind() == io::ErrorKind::UnexpectedEof)
+        matches!(within("the connection ends", stream.read_u8()).await, Err(error) if error.kind() == io::ErrorKind::UnexpectedEof)
     );
 }
 
@@ -265,21 +265,24 @@ async fn half_packets_are_held_within_bounds() {
     for (packet, bytes, is_read) in [(small, 20_000, true), (large, 40_000, false)] {
         let (mut stream, passes, mut client) = passing(100_000);
         client.write_all(&packet[..bytes]).await.unwrap();
-        let read = within(std::future::poll_fn(|cx| {
-            let mut space = [0; 64];
-            let mut read = ReadBuf::new(&mut space);
-            match Pin::new(&mut stream).poll_read(cx, &mut read) {
-                Poll::Pending => Poll::Ready(None), // all that is there was read
-                Poll::Ready(polled) => Poll::Ready(Some(polled.map(|()| read.filled().len()).unwrap())),
-            }
-        }))
+        let read = within(
+            "all that is there",
+            std::future::poll_fn(|cx| {
+                let mut space = [0; 64];
+                let mut read = ReadBuf::new(&mut space);
+                match Pin::new(&mut stream).poll_read(cx, &mut read) {
+                    Poll::Pending => Poll::Ready(None), // all that is there was read
+                    Poll::Ready(polled) => Poll::Ready(Some(polled.map(|()| read.filled().len()).unwrap())),
+                }
+            }),
+        )
         .await;
         assert_eq!(read, if is_read { None } else { Some(0) }, "{bytes}");
         if is_read {
             assert_eq!(passes.1.load(Relaxed), bytes - UNCOUNTED);
             client.write_all(&packet[bytes..]).await.unwrap();
             let mut whole = vec![0; packet.len()];
-            within(stream.read_exact(&mut whole)).await.unwrap();
+            within("what the broker reads", stream.read_exact(&mut whole)).await.unwrap();
             assert!(whole == packet, "it comes whole, and counts no more when it has gone");
             assert!(poll_read(&mut stream).is_pending());
             assert_eq!(passes.1.load(Relaxed), 0);
@@ -310,7 +313,7 @@ async fn the_broker_is_told_to_release_what_was_refused() {
     broker_writes(&mut stream, &[0x50, 2, 0, 9]).await;
     client_reads(&mut client, &[0x50, 3, 0, 9, 0x97]).await;
     let mut heard = [0; 4];
-    within(stream.read_exact(&mut heard)).await.unwrap();
+    within("what the broker reads", stream.read_exact(&mut heard)).await.unwrap();
     assert_eq!(heard, wire::pubrel(9));
     broker_writes(&mut stream, &wire::pubcomp(9)).await;
     broker_writes(&mut stream, &wire::pubcomp(9)).await;
@@ -326,7 +329,7 @@ async fn a_broken_connection_does_not_wait_for_its_client() {
     let flushing = tokio::spawn(async move { stream.flush().await });
     let breaking = Arc::clone(&gate);
     std::thread::spawn(move || breaking.break_off()).join().unwrap();
-    assert!(within(flushing).await.unwrap().is_err());
+    assert!(within("the write breaks off", flushing).await.unwrap().is_err());
 }
 
 /// The broker gets the acknowledgement of what the client was not given, between two packets of the client.
@@ -340,6 +343,6 @@ async fn a_command_that_is_over_stops_here() {
     client_reads(&mut client, &[0xd0, 0]).await;
     client.write_all(&PINGREQ[1..]).await.unwrap();
     let mut heard = [0; 6];
-    within(stream.read_exact(&mut heard)).await.unwrap();
+    within("what the broker reads", stream.read_exact(&mut heard)).await.unwrap();
     assert_eq!(heard, [0x40, 2, 0, 9, PINGREQ[0], PINGREQ[1]]);
 }

@@ -97,7 +97,7 @@ async fn the_hub_alone_speaks_on_its_topics_on_mqtt_3_1_1_too() {
     client.try_publish(COMMANDS, QoS::AtMostOnce, false, "forged").unwrap();
     let mut seen = Vec::new();
     while seen.len() < 3 {
-        match within(events.poll()).await.unwrap() {
+        match within("a packet of the broker", events.poll()).await.unwrap() {
             Event::Incoming(Packet::PubAck(_)) => seen.push("puback"),
             Event::Incoming(Packet::PubRec(_)) => seen.push("pubrec"),
             Event::Incoming(Packet::PubComp(_)) => seen.push("pubcomp"),
@@ -119,12 +119,12 @@ async fn a_last_will_on_a_topic_of_the_hub_is_refused_with_its_connection() {
     let mut options = MqttOptions::new("forger", "127.0.0.1", broker.local_addr().port());
     options.set_last_will(LastWill::new(COMMANDS, "forged", QoS::AtLeastOnce, true, None));
     let (_client, mut events) = AsyncClient::new(options, 1);
-    let refused = within(events.poll()).await.unwrap_err().to_string();
+    let refused = within("a packet of the broker", events.poll()).await.unwrap_err().to_string();
     assert!(refused.contains(&format!("{:?}", ConnectReturnCode::NotAuthorized)), "{refused}");
     let mut options = rumqttc::MqttOptions::new("old", "127.0.0.1", broker.local_addr().port());
     options.set_last_will(rumqttc::LastWill::new(COMMANDS, "forged", rumqttc::QoS::AtLeastOnce, true));
     let (_client, mut events) = rumqttc::AsyncClient::new(options, 1);
-    assert!(within(events.poll()).await.is_err());
+    assert!(within("a packet of the broker", events.poll()).await.is_err());
     let line = format!("hub_only_topic {COMMANDS} forged");
     desk.noted(&[&line, &line]).await;
 }

@@ -37,12 +37,7 @@ async fn too_many_clients_are_told_so() {
     // Whoever is there may come back before his old connection is seen to have gone.
     let again = connects(&broker, "client-3").await;
     drop((device, again, clients));
-    within(async {
-        while broker.state().connections > 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("the broker has no connection any more", async || broker.state().connections == 0).await;
     connects(&broker, "one-more").await;
 }
 
@@ -145,12 +140,7 @@ async fn a_client_has_so_many_filters_with_wildcards_and_no_more() {
     assert_eq!(*client.read().await.last().unwrap(), 0, "there is room again");
     assert_eq!(broker.sessions.wildcards(), most);
     drop(client);
-    within(async {
-        while broker.sessions.wildcards() > 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("the broker has no wildcards any more", async || broker.sessions.wildcards() == 0).await;
 }
 
 /// Its own messages: whoever publishes does not wait for itself.
@@ -193,11 +183,9 @@ async fn a_client_that_acknowledges_nothing_is_disconnected_when_there_is_too_mu
     assert_eq!(broker.state().connections, 1);
     let large = (1..=60).flat_map(|id| publish(2, "bulk/x", Some(1_000 + id), &[], &[b'x'; 5_000]));
     client.send(&large.collect::<Vec<u8>>()).await;
-    within(async {
-        while broker.state().connections > 0 {
-            broker.sessions.look().await;
-            tokio::task::yield_now().await;
-        }
+    until("the broker has no connection any more", async || {
+        broker.sessions.look().await;
+        broker.state().connections == 0
     })
     .await;
     until_figures(&broker, |figures| figures.bytes <= 250_000).await;
@@ -215,15 +203,9 @@ async fn absent(broker: &EmbeddedBroker, ids: &[&str]) {
 }
 
 async fn until_figures(broker: &EmbeddedBroker, enough: impl Fn(&SessionFigures) -> bool) -> SessionFigures {
-    within(async {
-        loop {
-            broker.sessions.look().await;
-            let figures = broker.sessions.figures();
-            if enough(&figures) {
-                return figures;
-            }
-            tokio::task::yield_now().await;
-        }
+    until_found("the figures of the sessions", async || {
+        broker.sessions.look().await;
+        Some(broker.sessions.figures()).filter(&enough)
     })
     .await
 }

@@ -66,7 +66,7 @@ impl Raw {
 
     /// The next packet.
     pub(super) async fn read(&mut self) -> Vec<u8> {
-        within(async {
+        within("a packet of the broker", async {
             let mut packet = vec![self.0.read_u8().await.unwrap()];
             let (mut length, mut place) = (0, 0);
             loop {
@@ -89,7 +89,7 @@ impl Raw {
     /// All that comes until the broker ends the connection.
     pub(super) async fn read_to_end(&mut self) -> Vec<u8> {
         let mut read = Vec::new();
-        within(self.0.read_to_end(&mut read)).await.unwrap();
+        within("the broker ends the connection", self.0.read_to_end(&mut read)).await.unwrap();
         read
     }
 
