@@ -9,9 +9,10 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use twinhub_actors::domain::event::Source;
-use twinhub_actors::domain::rules::record::{ConditionSeen, RunKind, TermSeen, TriggerSeen};
-use twinhub_actors::domain::rules::{Kept, RuleId, RunEntry, RunId, RunOutcome};
+use twinhub_actors::domain::cause::Source;
+use twinhub_actors::domain::rules::Kept;
+use twinhub_actors::domain::run::{ConditionSeen, RunKind, TermSeen, TriggerSeen};
+use twinhub_actors::domain::run::{RuleId, RunEntry, RunId, RunOutcome};
 use twinhub_actors::domain::{
     Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar,
     Timestamp,

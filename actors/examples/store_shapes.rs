@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
-use twinhub_actors::domain::event::{ChangeKind, Source, TwinChange};
+use twinhub_actors::domain::cause::Source;
+use twinhub_actors::domain::event::{ChangeKind, TwinChange};
 use twinhub_actors::domain::series::{Aggregate, HistoryQuery};
 use twinhub_actors::domain::{
     Cause, DeviceId, DeviceNumber, Event, EventBody, Number, Reading, Recorded, Scalar, Timestamp, Twin,

@@ -13,10 +13,10 @@ use tracing::warn;
 
 use crate::automation::appending;
 use crate::counters::{Counters, add, down, up};
-use crate::domain::event::Source;
+use crate::domain::cause::Source;
 use crate::domain::json::bare;
 use crate::domain::payload::PayloadError;
-use crate::domain::rules::Signal;
+use crate::domain::run::Signal;
 use crate::domain::twin::{Ear, Rejected};
 use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Input, Json, Refusal};
 use crate::journal::Journal;

@@ -13,6 +13,7 @@ use futures_util::future::{Either, FutureExt as _, ready};
 use tracing::warn;
 
 use crate::counters::{Counters, up};
+use crate::domain::Outgoing;
 use crate::domain::twin::Ear;
 use crate::domain::{Cause, Clock, CommandId, DeviceId, Input};
 use crate::journal::Journal;
@@ -20,7 +21,7 @@ use crate::messages::journal::Sent;
 use crate::messages::outbox::PublishAll;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::mqtt::topics::{self, CommandAttempt, Leaf};
-use crate::mqtt::{Link, LinkError, Outgoing, Published};
+use crate::mqtt::{Link, LinkError, Published};
 use crate::post::post;
 use crate::receipt::Receipt;
 use crate::supervisor::Supervisor;

@@ -12,12 +12,12 @@ use tokio::sync::{RwLock, RwLockReadGuard, watch};
 
 pub use patience::{PATIENCE, ask, close, until, until_found, within};
 
+use crate::domain::Outgoing;
 use crate::domain::alarm::{Alarm, AlarmId};
 use crate::domain::fleet::{JobId, RecordKind};
-use crate::domain::rules::{RuleId, RunEntry, RunId};
+use crate::domain::run::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{Clock, CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
-use crate::mqtt::Outgoing;
 use crate::store::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
     DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts,

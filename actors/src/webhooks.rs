@@ -35,7 +35,7 @@ use uuid::Uuid;
 use self::attempt::{Order, Outcome, Sender};
 use self::reach::Reach;
 use crate::counters::{Counters, up};
-use crate::domain::rules::RuleId;
+use crate::domain::run::RuleId;
 use crate::domain::{Clock, Timestamp};
 use crate::journal::Journal;
 use crate::messages::journal::Append;

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use twinhub_actors::domain::alarm::AlarmId;
 use twinhub_actors::domain::fleet::JobId;
 use twinhub_actors::domain::payload::{self, PayloadError};
-use twinhub_actors::domain::rules::{RuleId, RunId};
+use twinhub_actors::domain::run::{RuleId, RunId};
 use twinhub_actors::domain::{CommandId, DeviceId, Json, Object};
 
 use crate::error::ApiError;

@@ -7,7 +7,7 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::HubError;
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::fleet::{JobAction, Tree};
 use twinhub_actors::domain::{Cause, Json, Object, Timestamp};
 use twinhub_actors::messages::jobs::MakeJob;

@@ -3,7 +3,7 @@
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::twin::Registration;
 use twinhub_actors::domain::{Cause, Input, Json, Object};
 use twinhub_actors::messages::archive::FindSerial;

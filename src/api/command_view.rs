@@ -86,8 +86,8 @@ fn time(at: Timestamp) -> Json {
 
 #[cfg(test)]
 mod tests {
+    use twinhub_actors::domain::cause::Source;
     use twinhub_actors::domain::command::Step;
-    use twinhub_actors::domain::event::Source;
     use twinhub_actors::domain::{Answer, AnswerStatus, CommandId, CommandRequest};
 
     use super::*;

@@ -2,7 +2,7 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::{Cause, CommandStatus, DeviceId, DeviceNumber, Input};
 use twinhub_actors::messages::archive::{FindCommand, ListCommands};
 use twinhub_actors::messages::supervisor::IfUnknown;

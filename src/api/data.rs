@@ -7,7 +7,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::payload::{self, Heard, PayloadError};
 use twinhub_actors::domain::series::{Aggregate, HistoryQuery};
 use twinhub_actors::domain::twin::Rejected;

@@ -2,8 +2,8 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::rules::RunId;
 use twinhub_actors::domain::rules::veil::without_password;
+use twinhub_actors::domain::run::RunId;
 use twinhub_actors::domain::{Json, Object};
 use twinhub_actors::messages::archive::ListDeliveries;
 use twinhub_actors::store::{DeliveryQuery, DeliveryRecord, DeliveryStatus};

@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use twinhub_actors::Hub;
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::series::{Aggregate, HistoryQuery};
 use twinhub_actors::domain::twin::Change;
 use twinhub_actors::domain::{Cause, DeviceId, Input, Json, Object, Timestamp, Twin, Versions};

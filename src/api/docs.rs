@@ -132,7 +132,7 @@ mod tests {
     use twinhub_actors::domain::command::Step;
     use twinhub_actors::domain::fleet::{FirmwareTask, Group, GroupId, GroupWish, Image, Standing};
     use twinhub_actors::domain::rules::engine::Delivery;
-    use twinhub_actors::domain::rules::{RuleId, RunId};
+    use twinhub_actors::domain::run::{RuleId, RunId};
     use twinhub_actors::domain::schedule::Plan;
     use twinhub_actors::domain::{
         Answer, AnswerStatus, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Json,

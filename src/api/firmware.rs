@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::oneshot;
 use tracing::warn;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::fleet::Image;
 use twinhub_actors::domain::fleet::version::{LONGEST_VERSION, Version};
 use twinhub_actors::domain::{Cause, Json, Object};

@@ -5,7 +5,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::fleet::{JobAction, JobId, JobStatus, StepState};
 use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::archive::ListJobDevices;

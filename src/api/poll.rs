@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use tokio::time::Instant;
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::{
     Answer, Cause, Command, CommandStatus, DeviceId, Input, Object, Timestamp, Twin,
 };

@@ -5,7 +5,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use serde::Serialize;
 use twinhub_actors::clock::new_id_at;
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::settings::DeviceSettings;
 use twinhub_actors::domain::twin::Registration;
 use twinhub_actors::domain::{Cause, DeviceId, Input, Json, Object, Timestamp};

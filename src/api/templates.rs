@@ -7,7 +7,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::fleet::template::{FIELDS, Template};
 use twinhub_actors::domain::rules::veil::hide_in_rules;
 use twinhub_actors::domain::text::{order_key, searched};

@@ -11,7 +11,7 @@ mod stream;
 
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, Resource};
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::{Cause, DeviceNumber, Twin};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::store::DeviceQuery;

@@ -8,7 +8,8 @@ use twinhub_actors::automation::files::is_rule_file;
 use twinhub_actors::domain::rules::analysis::{self, Warning};
 use twinhub_actors::domain::rules::file::SecretNames;
 use twinhub_actors::domain::rules::model::Origin;
-use twinhub_actors::domain::rules::{Problem, Rule, RuleFile, RuleId};
+use twinhub_actors::domain::rules::{Problem, Rule, RuleFile};
+use twinhub_actors::domain::run::RuleId;
 
 use super::Failed;
 

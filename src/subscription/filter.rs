@@ -194,7 +194,7 @@ pub fn kinds_named(words: &[Box<str>]) -> Result<Vec<Kind>, FieldError> {
 mod tests {
     use std::sync::Arc;
     use twinhub_actors::domain::alarm::{Alarm, AlarmId, Originator, Raised};
-    use twinhub_actors::domain::rules::RuleId;
+    use twinhub_actors::domain::run::RuleId;
 
     use twinhub_actors::domain::event::EventBody;
     use twinhub_actors::domain::{Cause, DeviceNumber, Event, Status, Timestamp};
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_is_no_devices_is_for_who_names_none() {
-        let signal = twinhub_actors::domain::rules::Signal::Rules {
+        let signal = twinhub_actors::domain::run::Signal::Rules {
             loaded: Vec::new(),
             changed: Vec::new(),
             gone: Vec::new(),

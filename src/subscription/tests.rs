@@ -1,6 +1,6 @@
 //! The engine over a real hub with a store in memory.
 
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::{Cause, DeviceId, Input, Timestamp, payload};
 use twinhub_actors::messages::feed::Subscribe;
 use twinhub_actors::messages::supervisor::IfUnknown;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info};
 use twinhub_actors::Hub;
 use twinhub_actors::counters::add;
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::twin::Change;
 use twinhub_actors::domain::{Cause, CommandId, CommandRequest, DeviceId, Input, Versions};
 use twinhub_actors::messages::supervisor::IfUnknown;

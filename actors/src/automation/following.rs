@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::{Automation, Phase};
 use crate::counters::get;
-use crate::domain::rules::Signal;
+use crate::domain::run::Signal;
 use crate::domain::{EventBody, Recorded, Timestamp};
 use crate::messages::journal::Barrier;
 use crate::post::post;

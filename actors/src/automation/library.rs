@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::domain::rules::file::{SecretNames, parse_rule_with};
 use crate::domain::rules::model::Origin;
-use crate::domain::rules::{Problem, Rule, RuleFile, RuleId};
+use crate::domain::rules::{Problem, Rule, RuleFile};
+use crate::domain::run::RuleId;
 use crate::messages::automation::{Expect, FileRead, RuleRefusal};
 use crate::store::RuleRecord;
 

@@ -13,7 +13,8 @@ use crate::domain::rules::analysis::{Warning, analyse, of_running};
 use crate::domain::rules::engine::webhook_keys;
 use crate::domain::rules::file::parse_rule_with;
 use crate::domain::rules::model::{Secret, TriggerKind};
-use crate::domain::rules::{Problem, Rule, RuleId, Signal, Twins as _, veil};
+use crate::domain::rules::{Problem, Rule, Twins as _, veil};
+use crate::domain::run::{RuleId, Signal};
 use crate::domain::{Cause, Event, Json, Tags, Timestamp};
 use crate::messages::automation::{
     DeleteRule, EnableRule, Expect, PutRule, ReadRules, RuleRefusal, RuleStands, RuleStood, RulesRead, Tell,

@@ -6,8 +6,9 @@ use actix::{Context, Handler};
 use tracing::{info, warn};
 
 use super::Automation;
+use crate::domain::rules::Rule;
 use crate::domain::rules::file::parse_rule_with;
-use crate::domain::rules::{Rule, RuleId};
+use crate::domain::run::RuleId;
 use crate::messages::automation::{RuleRefusal, TemplateRules};
 use crate::store::RuleRecord;
 

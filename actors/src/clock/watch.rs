@@ -13,7 +13,7 @@ use tracing::warn;
 use crate::archive::Archive;
 use crate::automation::appending;
 use crate::domain::clock::CLOCK_JUMP_MS;
-use crate::domain::rules::Signal;
+use crate::domain::run::Signal;
 use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
 use crate::fleet::jobs::Jobs;
 use crate::journal::Journal;

@@ -20,9 +20,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::event::{Cause, Source};
-use super::rules::{RuleId, RunId};
 use super::{DeviceId, DeviceNumber, Json, Object, Timestamp};
+use crate::domain::cause::{Cause, Source};
+use crate::domain::run::{RuleId, RunId};
 
 pub use book::Book;
 pub use change::Raised;

@@ -29,8 +29,8 @@ pub use request::{CommandRequest, HIGHEST_PRIORITY, MOST_ATTEMPTS, USUAL_PRIORIT
 pub use status::{AnswerStatus, CommandStatus, Signal};
 
 use super::clock::Timestamp;
-use super::event::Cause;
 use super::json::{Json, Object};
+use crate::domain::cause::Cause;
 
 /// One command, as far as it has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -24,7 +24,6 @@ mod properties;
 mod repeats;
 mod room;
 mod seldom;
-mod status;
 mod telemetry;
 mod units;
 mod wake;
@@ -42,17 +41,18 @@ pub use path::inside;
 pub use presence::{Hearing, Line, Rhythm};
 pub use properties::{Arrival, Properties, Property};
 pub use repeats::{Repeat, Repeats};
-pub use status::{Mode, Status, UNKNOWN};
 pub use telemetry::{Filed, Rejected, WrongClock};
 
 use super::clock::Timestamp;
 use super::command::Queue;
-use super::event::{Cause, ChangeKind, Event, EventBody, Source, TwinChange};
+use super::event::{ChangeKind, Event, EventBody, TwinChange};
 use super::fleet::{FirmwareTask, Lifecycle};
 use super::id::{DeviceId, DeviceNumber};
 use super::json::{Json, Object, Size};
 use super::schedule::Plan;
 use super::settings::DeviceSettings;
+use super::status::{Mode, Status};
+use crate::domain::cause::{Cause, Source};
 
 /// Why what was under way for a device that was removed came to its end.
 const REMOVED: &str = "the device was removed";

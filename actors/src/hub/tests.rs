@@ -19,14 +19,16 @@ use tokio::sync::oneshot::Receiver;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::domain::event::{ChangeKind, Source};
+use crate::domain::Outgoing;
+use crate::domain::cause::Source;
+use crate::domain::event::ChangeKind;
 use crate::domain::twin::{Change, Registration};
 use crate::domain::{Answer, CommandId, EventBody, Json, Recorded, Timestamp, Twin, TwinChange, payload};
 use crate::door::Arrived;
 use crate::messages::archive::Replay;
 use crate::messages::feed::Subscribe;
 use crate::messages::timers::Tick;
-use crate::mqtt::{LinkError, LinkState, Outgoing, Published};
+use crate::mqtt::{LinkError, LinkState, Published};
 use crate::receipt::Settled;
 use crate::store::sql::{SqlOptions, SqlStore};
 use crate::testkit::{FailingStore, Fault, ask, close, until, until_found, within};

@@ -4,7 +4,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::domain::alarm::{Alarm, AlarmId, Originator, Severity};
-use crate::domain::rules::RuleId;
+use crate::domain::run::RuleId;
 use crate::domain::{Cause, DeviceNumber};
 
 /// Raises an alarm, or counts it where it is active. Answered after the commit.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 
 use crate::domain::alarm::{Alarm, AlarmId};
-use crate::domain::rules::{RuleId, RunEntry, RunId};
+use crate::domain::run::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{CommandId, DeviceId, DeviceNumber, Recorded, Twin};
 use crate::store::{

@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::rules::analysis::Warning;
-use crate::domain::rules::{Problem, Rule, RuleFile, RuleId, Signal, veil};
+use crate::domain::rules::{Problem, Rule, RuleFile, veil};
+use crate::domain::run::{RuleId, Signal};
 use crate::domain::{Cause, Json, Object, Tags, Timestamp};
 use crate::store::StoreError;
 

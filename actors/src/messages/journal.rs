@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicU32;
 use actix::Message;
 use tokio::sync::oneshot;
 
+use crate::domain::Outgoing;
 use crate::domain::{DeviceNumber, Event, Twin};
-use crate::mqtt::Outgoing;
 use crate::receipt::{Receipt, Taken};
 use crate::store::{Automation, CommandRecord, Fleet};
 

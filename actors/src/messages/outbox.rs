@@ -3,7 +3,7 @@
 use actix::Message;
 
 use crate::domain::CommandId;
-use crate::mqtt::Outgoing;
+use crate::domain::Outgoing;
 
 /// Messages that are durable now and are to be published.
 #[derive(Debug, Message)]

@@ -60,8 +60,9 @@ use self::wills::Wills;
 use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
 use super::runtime::OwnRuntime;
-use super::{Link, LinkError, LinkState, Outgoing, Published, topics, whole_seconds};
+use super::{Link, LinkError, LinkState, Published, topics, whole_seconds};
 use crate::domain::CommandId;
+use crate::domain::Outgoing;
 use crate::receipt::{Receipt, Settled};
 use crate::store::{RetainedStore, StoreError};
 

@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use super::broker::{BrokerSettings, EmbeddedBroker};
 use super::link::{BrokerAddress, LinkSettings, RumqttcLink};
 use super::testing::{Desk, Lying, Rubber, Wire};
-use super::{Intake, Link, Outgoing};
+use super::{Intake, Link};
+use crate::domain::Outgoing;
 use crate::store::MemoryStore;
 use crate::testkit::{until, within};
 

@@ -19,24 +19,11 @@ pub mod unread;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
-use crate::domain::{CommandId, Timestamp};
+use crate::domain::{CommandId, Outgoing};
 
 pub use intake::{Arrived, Intake, Room};
 pub use topics::outgoing;
-
-/// A message for a device, as it lies in the outbox.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
-    /// Given once; a later one is larger.
-    pub id: u64,
-    pub topic: String,
-    pub payload: Bytes,
-    pub retain: bool,
-    /// After this it must not go out any more: what it says is no longer wanted.
-    pub until: Option<Timestamp>,
-}
 
 /// The way out to the devices. Both links are one.
 #[async_trait]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Outgoing;
+use crate::domain::Outgoing;
 use crate::domain::{CommandId, DeviceId, Json, Publish};
 
 const ROOT: &str = "iot/devices/";

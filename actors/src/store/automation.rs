@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::alarm::{Alarm, Severity};
+use crate::domain::rules::Kept;
 use crate::domain::rules::engine::Delivery;
-use crate::domain::rules::{Kept, RuleId, RunEntry, RunId};
+use crate::domain::run::{RuleId, RunEntry, RunId};
 use crate::domain::{DeviceNumber, Object, Timestamp};
 
 /// Automation's part of a commit. What is said twice in one batch counts as it was said last.

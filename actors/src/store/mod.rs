@@ -29,14 +29,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::domain::Outgoing;
 use crate::domain::alarm::{Alarm, AlarmId, Severity};
 use crate::domain::fleet::{JobId, Lifecycle, RecordKind};
-use crate::domain::rules::{RuleId, RunEntry, RunId};
+use crate::domain::run::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{
     Command, CommandId, CommandStatus, DeviceId, DeviceNumber, Kind, Mode, Recorded, Status, Timestamp, Twin,
 };
-use crate::mqtt::Outgoing;
 
 /// One group commit: all of it becomes durable, or nothing.
 #[derive(Clone, Debug)]

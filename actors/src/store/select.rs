@@ -7,7 +7,7 @@ use super::{
     EventQuery, RunQuery,
 };
 use crate::domain::alarm::{Alarm, Originator};
-use crate::domain::rules::{RuleId, RunEntry, RunOutcome};
+use crate::domain::run::{RuleId, RunEntry, RunOutcome};
 use crate::domain::series::{HistoryQuery, StoredReading};
 use crate::domain::text::{order_key, searched};
 use crate::domain::twin::presence::SHORTEST_SILENCE_MS;

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::counters::get;
-use crate::domain::rules::RunId;
 use crate::domain::rules::engine::Delivery;
+use crate::domain::run::RunId;
 use crate::domain::{Json, payload};
 use crate::hub::{Hub, Settings};
 use crate::messages::archive::ListDeliveries;

@@ -12,7 +12,8 @@ use twinhub_actors::backtest::{self, BacktestError, Outcome, Progress, Wish};
 use twinhub_actors::domain::duration::duration_ms;
 use twinhub_actors::domain::rules::file::SecretNames;
 use twinhub_actors::domain::rules::model::Origin;
-use twinhub_actors::domain::rules::{Problem as RuleProblem, Rule, RuleFile, RuleId, RunEntry, file};
+use twinhub_actors::domain::rules::{Problem as RuleProblem, Rule, RuleFile, file};
+use twinhub_actors::domain::run::{RuleId, RunEntry};
 use twinhub_actors::domain::{DeviceId, Json, Object, Timestamp};
 use twinhub_actors::messages::automation::RuleRefusal;
 

@@ -3,9 +3,9 @@
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use twinhub_actors::domain::event::Source;
-use twinhub_actors::domain::rules::RuleId;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::rules::model::Origin;
+use twinhub_actors::domain::run::RuleId;
 use twinhub_actors::domain::{Cause, Json, Object, Tags};
 use twinhub_actors::messages::automation::{DeleteRule, EnableRule, Expect, PutRule, RuleRefusal, RuleStood};
 

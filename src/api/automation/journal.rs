@@ -2,7 +2,7 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::rules::{RuleId, RunEntry, RunId};
+use twinhub_actors::domain::run::{RuleId, RunEntry, RunId};
 use twinhub_actors::domain::{DeviceId, Json};
 use twinhub_actors::messages::archive::{FindRun, ListDeliveries, ListRuns};
 use twinhub_actors::store::{DeliveryQuery, RunQuery};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::domain::DeviceId;
-use twinhub_actors::domain::rules::{RuleId, RunEntry};
+use twinhub_actors::domain::run::{RuleId, RunEntry};
 use twinhub_actors::domain::text::{order_key, searched};
 use twinhub_actors::messages::archive::LastRuns;
 use twinhub_actors::messages::automation::{RuleStands, RulesRead};

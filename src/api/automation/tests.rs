@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use twinhub_actors::domain::rules::{RunId, file};
+use twinhub_actors::domain::rules::file;
+use twinhub_actors::domain::run::RunId;
 use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp, payload};
 use twinhub_actors::messages::automation::RuleStands;
 
@@ -58,8 +59,8 @@ fn rules_of_the_other_form_are_shown_as_they_were_sent() {
 
 #[test]
 fn runs_are_described_as_they_are_written() {
-    use twinhub_actors::domain::rules::record::{RunKind, TriggerSeen};
-    use twinhub_actors::domain::rules::{RuleId, RunEntry, RunOutcome, WhyNot};
+    use twinhub_actors::domain::run::{RuleId, RunEntry, RunOutcome, WhyNot};
+    use twinhub_actors::domain::run::{RunKind, TriggerSeen};
 
     let entry = |outcome| RunEntry {
         id: RunId(uuid::Uuid::nil()),

@@ -2,7 +2,8 @@
 
 use twinhub_actors::domain::rules::analysis::Warning;
 use twinhub_actors::domain::rules::model::{Origin, RunMode, TriggerKind};
-use twinhub_actors::domain::rules::{Rule, RunEntry, veil};
+use twinhub_actors::domain::rules::{Rule, veil};
+use twinhub_actors::domain::run::RunEntry;
 use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use twinhub_actors::messages::automation::RuleStands;
 

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use twinhub_actors::domain::Object;
-use twinhub_actors::domain::rules::Signal;
+use twinhub_actors::domain::run::Signal;
 use twinhub_actors::messages::automation::Tell;
 
 use super::ask;

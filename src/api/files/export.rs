@@ -213,7 +213,7 @@ impl Pages {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::event::Source;
+    use twinhub_actors::domain::cause::Source;
     use twinhub_actors::domain::twin::Registration;
     use twinhub_actors::domain::{Cause, Input, Timestamp, payload};
 

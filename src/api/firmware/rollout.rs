@@ -6,8 +6,8 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::HubError;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::duration::duration_ms;
-use twinhub_actors::domain::event::Source;
 use twinhub_actors::domain::fleet::firmware::USUAL_TIMEOUT_MS;
 use twinhub_actors::domain::fleet::rollout::{
     Abort, USUAL_ABORT, USUAL_LIFE_MS, USUAL_STAGES, check_stages, places,

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::fleet::{Expect, GroupId, GroupWish};
 use twinhub_actors::domain::{Cause, Object, Tags};
 use twinhub_actors::messages::groups::{DeleteGroup, GroupGone, GroupStood, PutGroup};

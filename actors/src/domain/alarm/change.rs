@@ -1,7 +1,7 @@
 //! What happens to one alarm.
 
 use super::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
-use crate::domain::rules::{RuleId, RunId};
+use crate::domain::run::{RuleId, RunId};
 use crate::domain::{DeviceNumber, Timestamp};
 
 /// That something is wrong.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::event::RunCause;
+use crate::domain::cause::RunCause;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Command, CommandChange, CommandId, CommandStatus, Step};
+use crate::domain::cause::Cause;
 use crate::domain::clock::Timestamp;
-use crate::domain::event::Cause;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

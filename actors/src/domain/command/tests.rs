@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::event::Source;
+use crate::domain::cause::Source;
 use crate::domain::payload::object;
 
 fn id(number: u128) -> CommandId {

@@ -22,8 +22,9 @@ use crate::domain::event::{ChangeKind, Event, EventBody, TwinChange};
 use crate::domain::id::DeviceNumber;
 use crate::domain::json::{Json, Number, Object};
 use crate::domain::reading::{Reading, Scalar};
-use crate::domain::rules::Signal;
-use crate::domain::twin::{Arrival, Mode, Status, Twin};
+use crate::domain::run::Signal;
+use crate::domain::twin::{Arrival, Twin};
+use crate::domain::{Mode, Status};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]

@@ -5,8 +5,9 @@
 //! `presence` and `command` with nothing behind them. A trigger that says which devices means those.
 
 use crate::domain::json::{Json, Object};
+use crate::domain::rules::Problem;
 use crate::domain::rules::file::{SecretNames, parse_rule_with};
-use crate::domain::rules::{Problem, RuleId};
+use crate::domain::run::RuleId;
 
 /// A template has at most this many rules.
 const MOST: usize = 100;

@@ -11,7 +11,8 @@ mod overlap;
 mod unknown;
 mod writes;
 
-use super::model::{Action, Condition, Rule, RuleId, What};
+use super::model::{Action, Condition, Rule, What};
+use crate::domain::run::RuleId;
 use writes::{Write, writes};
 
 /// So many warnings of a kind are told; beyond that nobody reads them.

@@ -5,11 +5,11 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::RuleId;
 use super::engine::{Act, ActResult, Deed, Engine, Step};
 use super::expression::Twins as _;
-use super::record::{RunEntry, RunId, RunOutcome, WhyNot};
-use super::signal::Signal;
+use crate::domain::run::RuleId;
+use crate::domain::run::Signal;
+use crate::domain::run::{RunEntry, RunId, RunOutcome, WhyNot};
 use crate::domain::{DeviceId, DeviceNumber, EventBody, Mode, Recorded, Timestamp};
 
 /// A replay on a virtual clock. Feed it every event in the order of the sequence, then finish it.

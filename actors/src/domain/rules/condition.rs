@@ -5,8 +5,8 @@ use chrono_tz::Tz;
 
 use super::expression::{Dependency, Scope};
 use super::model::{Condition, TimeOfDay};
-use super::record::{ConditionSeen, TermSeen};
 use crate::domain::Timestamp;
+use crate::domain::run::{ConditionSeen, TermSeen};
 
 impl Condition {
     /// Whether it holds in `scope`, with the parts that were looked at. What the parts before had settled already

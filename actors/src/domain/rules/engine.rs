@@ -1,11 +1,11 @@
 //! The engine: takes the events of the one sequence and the time, and gives back what is to be done.
 //!
 //! # How time goes
-//! Its time goes back only where the hub's clock was set back ([`Signal::ClockMoved`](super::Signal)): then all that
+//! Its time goes back only where the hub's clock was set back ([`Signal::ClockMoved`](crate::domain::run::Signal)): then all that
 //! waits for the end of a span of time waits for as long as before, and the clocks of rules go by the new time. [`Engine::observe`] first lets the time go on to when the event was received, with
 //! all that is due before; [`Engine::advance`] lets it go on where nothing happens. Whatever falls due does so at
 //! its own time, in order, however late it is told: so the same events give the same runs whenever they come.
-//! Only [`Signal::Started`](super::Signal) is different: from `down_since` to it nothing was heard, and what fell
+//! Only [`Signal::Started`](crate::domain::run::Signal) is different: from `down_since` to it nothing was heard, and what fell
 //! due in between is treated as each rule says (`across_downtime`, `missed`).
 //!
 //! # What it keeps
@@ -52,9 +52,10 @@ use self::state::State;
 use self::work::Work;
 use self::world::World;
 use super::expression::Twins;
-use super::model::{Rule, RuleId, TriggerKind};
-use super::signal::Signal;
+use super::model::{Rule, TriggerKind};
 use crate::domain::fleet::Tree;
+use crate::domain::run::RuleId;
+use crate::domain::run::Signal;
 use crate::domain::{EventBody, Recorded, Timestamp, Twin};
 
 pub use self::act::{Act, ActId, ActResult, Deed, Delivery, Entry, Kept, Step, Wanted};
@@ -127,7 +128,7 @@ impl Engine {
     }
 
     /// Whether `rule` runs; remembered, and so kept over a reload. The signal
-    /// [`Enabled`](super::Signal::Enabled) does the same. What comes of it is told with the next step.
+    /// [`Enabled`](crate::domain::run::Signal::Enabled) does the same. What comes of it is told with the next step.
     pub fn set_enabled(&mut self, rule: &RuleId, enabled: bool) {
         let now = self.state.now;
         self.work().enable(rule, enabled, now);

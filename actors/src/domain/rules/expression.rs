@@ -39,7 +39,7 @@ pub(super) use self::name::{Name, Root};
 use self::parser::{Names, Parser};
 use self::tree::{Kind, Node};
 use self::value::Unknown;
-use super::record::TermSeen;
+use crate::domain::run::TermSeen;
 use crate::domain::{DeviceId, Json, Object, Timestamp, Twin};
 
 pub use self::facts::{Bound, Fact};

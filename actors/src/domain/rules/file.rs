@@ -30,8 +30,9 @@ use chrono_tz::Tz;
 use self::check::Checker;
 use self::node::Node;
 use self::yaml::Read;
-use super::model::{Origin, Rule, RuleId};
+use super::model::{Origin, Rule};
 use super::scenario::Test;
+use crate::domain::run::RuleId;
 use crate::domain::{Json, Object};
 
 pub use self::hint::nearest;

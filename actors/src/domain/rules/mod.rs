@@ -12,15 +12,11 @@ pub mod engine;
 pub mod expression;
 pub mod file;
 pub mod model;
-pub mod record;
 pub mod scenario;
-pub mod signal;
 pub mod template;
 pub mod veil;
 
 pub use engine::{Act, ActId, ActResult, Deed, Engine, Kept, Step};
 pub use expression::{BadExpression, Expression, Field, Filter, Scope, SortKey, Twins};
 pub use file::{Problem, RuleFile};
-pub use model::{Rule, RuleId, Selector};
-pub use record::{RunEntry, RunId, RunKind, RunOutcome, TriggerSeen, WhyNot};
-pub use signal::Signal;
+pub use model::{Rule, Selector};

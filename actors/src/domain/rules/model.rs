@@ -1,6 +1,5 @@
 //! A rule, checked: everything in it makes sense by itself. What it refers to may not exist (yet).
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,19 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::expression::Expression;
 use super::template::{JsonTemplate, Template};
 use crate::domain::alarm::Severity;
+use crate::domain::run::RuleId;
 use crate::domain::{CommandStatus, DeviceId, Json, Kind, Mode, Number, Object, Status};
 
-/// What the names of templates' rules begin with.
-const OF_TEMPLATE: &str = "template:";
-/// A template's id has 64 characters, and the whole name 128.
-const LONGEST_OF_TEMPLATE: usize = 54;
 /// No pattern of ids that means something is longer, in bytes.
 const LONGEST_PATTERN: usize = 256;
-
-/// A rule's name, unique over all files and the API: 1 to 128 of `A-Z a-z 0-9 . _ : -`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RuleId(Arc<str>);
 
 /// When this happens, and that holds, do those. What it is made of is shared: a copy costs little.
 #[derive(Clone, Debug)]
@@ -409,46 +400,6 @@ pub enum LogLevel {
     Error,
 }
 
-impl RuleId {
-    /// Takes `text` as a rule's name: made as a device's id is.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        match DeviceId::parse(text) {
-            Ok(_) => Ok(Self(text.into())),
-            Err(error) => Err(error.to_string().replace("a device id", "a rule's name")),
-        }
-    }
-
-    /// The name of a template's rule: `template:pump:hot`.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong with the rule's name there.
-    pub fn of_template(template: &str, name: &str) -> Result<Self, String> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if name.is_empty() || name.len() > LONGEST_OF_TEMPLATE || !name.chars().all(allowed) {
-            return Err(format!(
-                "a rule of a template is called by 1 to {LONGEST_OF_TEMPLATE} of A-Z a-z 0-9 . _ -"
-            ));
-        }
-        Self::parse(&format!("{OF_TEMPLATE}{template}:{name}"))
-    }
-
-    /// The template whose rule this is. Nobody else's rule is called so.
-    #[must_use]
-    pub fn template(&self) -> Option<&str> {
-        let (template, _) = self.0.strip_prefix(OF_TEMPLATE)?.split_once(':')?;
-        Some(template)
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 impl Glob {
     /// A pattern of ids.
     ///
@@ -460,18 +411,6 @@ impl Glob {
         }
         let built = GlobBuilder::new(text).build().map_err(|error| error.kind().to_string())?;
         Ok(Self { text: text.into(), matcher: built.compile_matcher() })
-    }
-}
-
-impl Borrow<str> for RuleId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RuleId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

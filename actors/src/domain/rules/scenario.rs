@@ -12,9 +12,10 @@ pub use test::{Expected, Given, Happening, Test, Wanted};
 
 use self::sim::Sim;
 use super::model::{AlarmBecomes, Rule};
-use super::signal::Signal;
 use crate::domain::alarm::{AlarmStep, Originator};
-use crate::domain::event::{ChangeKind, Source};
+use crate::domain::cause::Source;
+use crate::domain::event::ChangeKind;
+use crate::domain::run::Signal;
 use crate::domain::{
     Cause, DeviceId, EventBody, Input, Object, Reading, Scalar, Status, Telemetry, Timestamp, TwinChange,
 };

@@ -1,9 +1,11 @@
 //! Who listens to what a device is told: where nobody does, it waits and says why, and goes out when somebody does.
 
-use super::{Outcome, Publish, Status, Twin, presence};
+use super::{Outcome, Publish, Twin, presence};
+use crate::domain::Status;
+use crate::domain::cause::Cause;
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{CommandId, CommandStatus, Step};
-use crate::domain::event::{Cause, ChangeKind, EventBody, TwinChange};
+use crate::domain::event::{ChangeKind, EventBody, TwinChange};
 use crate::domain::id::DeviceId;
 use crate::domain::json::Json;
 

@@ -2,12 +2,13 @@
 
 use super::audience::Takes;
 use super::{Listeners, Outcome, Publish, Refusal, Twin, presence};
+use crate::domain::cause::Cause;
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{
     Answer, AnswerStatus, Command, CommandChange, CommandId, CommandRequest, CommandStatus, Queue, Signal,
     Step,
 };
-use crate::domain::event::{Cause, EventBody};
+use crate::domain::event::EventBody;
 
 /// Commands that wait for one device at most.
 const MOST_WAITING: usize = 1_000;
@@ -128,9 +129,9 @@ impl Twin {
         let heard_lately =
             self.last_seen.is_some_and(|seen| now.millis().abs_diff(seen.millis()) < POLL_HEARD_MS)
                 && self.polls;
-        if self.status != super::Status::Online || !heard_lately {
+        if self.status != crate::domain::Status::Online || !heard_lately {
             let body = EventBody::Presence {
-                status: super::Status::Online,
+                status: crate::domain::Status::Online,
                 reason: presence::reason::POLLED.into(),
             };
             self.happen(outcome, body, now, cause);

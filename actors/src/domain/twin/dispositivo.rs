@@ -31,9 +31,11 @@ pub use view::Moment;
 use self::rules::{Decided, Rule, Said};
 use super::change::normal_schedule;
 use super::telemetry::too_large;
-use super::{Change, Mode, Outcome, Refusal, Rejected, Twin, presence};
+use super::{Change, Outcome, Refusal, Rejected, Twin, presence};
+use crate::domain::Mode;
+use crate::domain::cause::Cause;
 use crate::domain::clock::Timestamp;
-use crate::domain::event::{Cause, ChangeKind, EventBody};
+use crate::domain::event::{ChangeKind, EventBody};
 use crate::domain::json::{Json, Object};
 use crate::domain::reading::Reading;
 

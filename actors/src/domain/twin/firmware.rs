@@ -1,8 +1,10 @@
 //! New firmware for the device: it is told, says how far it has come, and is done when it runs it.
 
-use super::{Audience, Ear, Input, Listeners, Outcome, Publish, Refusal, Status, Twin};
+use super::{Audience, Ear, Input, Listeners, Outcome, Publish, Refusal, Twin};
+use crate::domain::Status;
+use crate::domain::cause::Cause;
 use crate::domain::clock::Timestamp;
-use crate::domain::event::{Cause, ChangeKind, Event, EventBody, TwinChange};
+use crate::domain::event::{ChangeKind, Event, EventBody, TwinChange};
 use crate::domain::fleet::firmware::{has_come, is_newer};
 use crate::domain::fleet::{FirmwareReport, FirmwareState, FirmwareTask, JobId, Step, StepState};
 use crate::domain::json::{Json, Object};

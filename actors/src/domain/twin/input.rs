@@ -6,7 +6,6 @@ use super::audience::Ear;
 use super::change::{Change, Registration};
 use super::dispositivo::{Dispositivo, Speaker};
 use super::presence::Hearing;
-use super::status::Mode;
 use super::telemetry::Rejected;
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
@@ -15,6 +14,7 @@ use crate::domain::fleet::{FirmwareReport, FirmwareTask, JobId, Layer, Lifecycle
 use crate::domain::id::DeviceId;
 use crate::domain::json::{Json, Object};
 use crate::domain::reading::Telemetry;
+use crate::domain::status::Mode;
 use crate::domain::versions::Versions;
 
 /// What can come to a twin, from any door.

@@ -2,8 +2,9 @@
 //! is about, so that both become durable together.
 
 use super::{Input, Outcome, Twin};
+use crate::domain::cause::Cause;
 use crate::domain::command::{Command, CommandId, CommandStatus, Step as CommandStep};
-use crate::domain::event::{Cause, EventBody};
+use crate::domain::event::EventBody;
 use crate::domain::fleet::{JobId, Step, StepState};
 
 /// Which job's turn an input is, and what is to be noted of it.

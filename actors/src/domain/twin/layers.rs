@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Refusal, Twin};
+use crate::domain::cause::Cause;
 use crate::domain::clock::Timestamp;
-use crate::domain::event::{Cause, ChangeKind};
+use crate::domain::event::ChangeKind;
 use crate::domain::fleet::layer::{Layer, stored};
 use crate::domain::fleet::limits::Limits;
 use crate::domain::json::{Json, Object};

@@ -1,8 +1,9 @@
 //! A device's life: who is out of service is neither heard nor driven.
 
 use super::{Outcome, Publish, Refusal, Twin, presence};
+use crate::domain::cause::{Cause, Source};
 use crate::domain::clock::Timestamp;
-use crate::domain::event::{Cause, ChangeKind, EventBody, Source, TwinChange};
+use crate::domain::event::{ChangeKind, EventBody, TwinChange};
 use crate::domain::fleet::{Lifecycle, Move};
 use crate::domain::json::{Json, Object};
 use crate::domain::twin::Input;

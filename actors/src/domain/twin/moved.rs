@@ -4,8 +4,9 @@
 //! of its own the last that came.
 
 use super::{Outcome, Twin};
+use crate::domain::cause::Cause;
 use crate::domain::clock::{CLOCK_JUMP_MS, Timestamp};
-use crate::domain::event::{Cause, ChangeKind};
+use crate::domain::event::ChangeKind;
 use crate::domain::json::{Json, Object};
 
 /// What the patch of such a change says: by how many ms the clock was set.

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Status, Twin};
+use super::{Outcome, Twin};
+use crate::domain::Status;
+use crate::domain::cause::{Cause, Source};
 use crate::domain::clock::{CLOCK_JUMP_MS, Timestamp};
-use crate::domain::event::{Cause, EventBody, Source};
+use crate::domain::event::EventBody;
 use crate::domain::reading::FIRST_SET_MS;
 use crate::domain::settings::Heartbeat;
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::path::{heads, inside};
 use super::seldom::{Seldom, Units};
+use crate::domain::cause::Cause;
 use crate::domain::clock::Timestamp;
-use crate::domain::event::Cause;
 use crate::domain::json::{Json, Object, Size};
 use crate::domain::reading::{Quality, Reading};
 

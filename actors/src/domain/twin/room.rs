@@ -1,7 +1,7 @@
 //! How much room a twin has: none of its documents grows without end, whatever door a change comes through.
 
 use super::{Outcome, Refusal, Rejected, Twin};
-use crate::domain::event::{Cause, Source};
+use crate::domain::cause::{Cause, Source};
 use crate::domain::json::{Json, Object, Size};
 use crate::domain::payload::{check_property, shown};
 use crate::domain::reading::{Reading, Scalar};

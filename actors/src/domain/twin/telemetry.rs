@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::presence::reason::HEARD;
 use super::{Outcome, Refusal, Repeat, Twin};
+use crate::domain::cause::Cause;
 use crate::domain::clock::Timestamp;
-use crate::domain::event::{Cause, ChangeKind, EventBody, TwinChange};
+use crate::domain::event::{ChangeKind, EventBody, TwinChange};
 use crate::domain::json::{Json, Object};
 use crate::domain::reading::{Reading, Telemetry};
 

@@ -20,7 +20,7 @@ mod units;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::event::Source;
+use crate::domain::cause::Source;
 use crate::domain::fleet::{FirmwareState, StepState};
 use crate::domain::payload;
 

@@ -1,10 +1,12 @@
 //! What time does to a twin: a mode that ends, a silence too long, a command overdue, an entry of the schedule.
 
 use super::presence::{self, Hearing};
-use super::{Change, Mode, Outcome, Refusal, Twin};
+use super::{Change, Outcome, Refusal, Twin};
+use crate::domain::Mode;
+use crate::domain::cause::{Cause, Source};
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{CommandId, CommandRequest};
-use crate::domain::event::{Cause, ChangeKind, Source};
+use crate::domain::event::ChangeKind;
 use crate::domain::fleet::FirmwareTask;
 use crate::domain::json::{Json, Object};
 use crate::domain::schedule::{Action, Due, DueNow, Plan};

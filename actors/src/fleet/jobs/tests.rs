@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 
 use super::*;
-use crate::domain::event::Source;
+use crate::domain::cause::Source;
 use crate::domain::fleet::{JobAction, Step, StepState};
 use crate::domain::{
     Answer, AnswerStatus, CommandId, CommandRequest, DeviceId, DeviceNumber, EventBody, Input, Json, Object,

@@ -7,7 +7,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::domain::event::Source;
+use crate::domain::cause::Source;
 use crate::domain::fleet::JobId;
 use crate::domain::fleet::JobStatus;
 use crate::domain::payload::object;
@@ -448,7 +448,7 @@ async fn rules_come_change_and_go_with_their_template() {
     assert_eq!(house.rule_names().await, ["template:pump:hot true", "template:pump:log false"]);
 
     // Nobody else changes them; but they are switched, and stay so when they change.
-    let hot_id = crate::domain::rules::RuleId::parse("template:pump:hot").unwrap();
+    let hot_id = crate::domain::run::RuleId::parse("template:pump:hot").unwrap();
     let (reply, told) = oneshot::channel();
     let delete = DeleteRule { id: hot_id.clone(), if_tag: None, cause: person(), reply };
     post(&house.hub.automation, delete).unwrap();

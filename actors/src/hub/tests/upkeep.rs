@@ -3,7 +3,7 @@
 
 use super::waiting::{NEW_YEAR, Scene};
 use super::*;
-use crate::domain::rules::RunEntry;
+use crate::domain::run::RunEntry;
 use crate::domain::{DeviceNumber, Status};
 use crate::messages::archive::{FindRun, RawHistory};
 use crate::mqtt::Intake;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::wire;
 use crate::domain::CommandId;
-use crate::mqtt::Outgoing;
+use crate::domain::Outgoing;
 use crate::mqtt::topics::{self, CommandAttempt, Leaf};
 
 /// See the module.

@@ -4,7 +4,7 @@ use super::{DecodeError, Decoded};
 use crate::domain::fleet::FirmwareReport;
 use crate::domain::json::bare;
 use crate::domain::payload::{self, PayloadError};
-use crate::domain::twin::UNKNOWN;
+use crate::domain::status::UNKNOWN;
 use crate::domain::{Answer, CommandId, DeviceId, Input, Object, Status};
 use crate::mqtt::topics::{self, Leaf, Native};
 

@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::bytes::{Decimal, Reader, checksum};
 use super::{CodecError, FIRST_VERSION, VERSION, head, source, tag};
-use crate::domain::event::{ChangeKind, RunCause, Source, TwinChange};
-use crate::domain::rules::RunId;
+use crate::domain::cause::{RunCause, Source};
+use crate::domain::event::{ChangeKind, TwinChange};
+use crate::domain::run::RunId;
 use crate::domain::{
     Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status,
     Timestamp,

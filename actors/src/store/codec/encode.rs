@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::bytes::{Decimal, checksum, put_signed, put_varint};
 use super::{VERSION, head, source, tag};
-use crate::domain::event::{ChangeKind, Source};
+use crate::domain::cause::Source;
+use crate::domain::event::ChangeKind;
 use crate::domain::{Cause, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status};
 
 /// Writes `events`, in any order of their `seq`; the fewest bytes come from similar neighbours.

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 
 use super::bytes::{Decimal, checksum, put_varint};
 use super::*;
+use crate::domain::cause::Source;
 use crate::domain::command::{CommandChange, Step};
-use crate::domain::event::{ChangeKind, Source, TwinChange};
+use crate::domain::event::{ChangeKind, TwinChange};
 use crate::domain::{
     Answer, AnswerStatus, Cause, CommandId, CommandRequest, CommandStatus, DeviceId, DeviceNumber, Event,
     EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status, Timestamp,

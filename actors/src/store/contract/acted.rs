@@ -2,7 +2,7 @@
 
 use super::made::*;
 use super::support::*;
-use crate::domain::rules::{RunEntry, RunOutcome};
+use crate::domain::run::{RunEntry, RunOutcome};
 use crate::domain::{DeviceId, DeviceNumber};
 use crate::store::RunQuery;
 

@@ -3,7 +3,7 @@
 use super::made::*;
 use super::support::*;
 use crate::domain::alarm::{Alarm, AlarmId};
-use crate::domain::rules::{RunEntry, RunOutcome};
+use crate::domain::run::{RunEntry, RunOutcome};
 use crate::store::{Automation, AutomationState, DeliveryRecord, DeliveryStatus, Progress, RunQuery};
 
 fn progress(seq: u64) -> Option<Progress> {

@@ -6,7 +6,7 @@ use super::made::*;
 use super::support::*;
 use crate::domain::Kind;
 use crate::domain::alarm::Alarm;
-use crate::domain::rules::{RunEntry, RunOutcome};
+use crate::domain::run::{RunEntry, RunOutcome};
 use crate::store::{DeliveryRecord, DeliveryStatus, EventQuery, RunQuery, SqlOptions};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;

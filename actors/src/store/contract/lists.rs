@@ -3,7 +3,7 @@
 use super::made::*;
 use super::support::*;
 use crate::domain::alarm::{Alarm, Severity};
-use crate::domain::rules::{RunEntry, RunOutcome};
+use crate::domain::run::{RunEntry, RunOutcome};
 use crate::domain::{DeviceNumber, Timestamp};
 use crate::store::{AlarmQuery, DeliveryQuery, DeliveryRecord, DeliveryStatus, RunQuery};
 

@@ -5,9 +5,10 @@ use uuid::Uuid;
 use super::support::NOON;
 use crate::domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
 use crate::domain::event::EventBody;
+use crate::domain::rules::Kept;
 use crate::domain::rules::engine::Delivery;
-use crate::domain::rules::record::{ActionSeen, RunKind, TriggerSeen};
-use crate::domain::rules::{Kept, RuleId, RunEntry, RunId, RunOutcome, Signal, WhyNot};
+use crate::domain::run::{ActionSeen, RunKind, TriggerSeen};
+use crate::domain::run::{RuleId, RunEntry, RunId, RunOutcome, Signal, WhyNot};
 use crate::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use crate::store::{
     AlarmQuery, AutomationState, DeliveryQuery, DeliveryRecord, DeliveryStatus, RuleRecord, RunQuery,

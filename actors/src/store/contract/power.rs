@@ -14,9 +14,9 @@ use bytes::Bytes;
 
 use self::disk::{Act, Chance, Disk, Unsynced, What, acts};
 use super::support::*;
+use crate::domain::Outgoing;
 use crate::domain::series::StoredReading;
 use crate::domain::{Event, Timestamp, Twin};
-use crate::mqtt::Outgoing;
 use crate::store::{
     Batch, CommandRecord, MemoryStore, RetainedChange, RetainedMessage, RetainedStore, SqlOptions, SqlStore,
     Store,

@@ -6,7 +6,7 @@ use super::made;
 use super::support::World;
 use crate::domain::DeviceNumber;
 use crate::domain::alarm::{Alarm, Severity};
-use crate::domain::rules::{RunEntry, RunOutcome};
+use crate::domain::run::{RunEntry, RunOutcome};
 use crate::store::{DeliveryRecord, DeliveryStatus, Progress};
 
 /// What automation says; the same number again is the same thing come further.

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::domain::event::{EventBody, Source};
+use crate::domain::Outgoing;
+use crate::domain::cause::Source;
+use crate::domain::event::EventBody;
 use crate::domain::fleet::Lifecycle;
 use crate::domain::reading::Window;
 use crate::domain::series::{Aggregate, HistoryQuery};
@@ -18,7 +20,6 @@ use crate::domain::{
     Answer, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Event, Input, Json, Mode,
     Object, Recorded, Telemetry, Timestamp, Twin, payload,
 };
-use crate::mqtt::Outgoing;
 use crate::store::{
     Automation, Batch, CommandQuery, CommandRecord, DeviceQuery, EventQuery, Fleet, MemoryStore, SqlOptions,
     SqlStore, Store,

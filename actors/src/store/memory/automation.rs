@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
 use crate::domain::alarm::{Alarm, AlarmId};
-use crate::domain::rules::{Kept, RuleId, RunEntry, RunId};
+use crate::domain::rules::Kept;
+use crate::domain::run::{RuleId, RunEntry, RunId};
 use crate::domain::{DeviceId, DeviceNumber, Timestamp};
 use crate::store::{
     AlarmPage, AlarmQuery, Automation, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,

@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
     use crate::domain::DeviceNumber;
-    use crate::domain::rules::RuleId;
+    use crate::domain::run::RuleId;
     use crate::store::contract::support::{Fixture, plan};
 
     #[tokio::test]

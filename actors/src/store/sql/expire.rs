@@ -13,7 +13,7 @@ use super::entities::{alarm, delivery, event, run};
 use super::prune::{self, millis};
 use super::rows::failed;
 use super::{SqlStore, deliveries, events, runs, write};
-use crate::domain::rules::RunEntry;
+use crate::domain::run::RunEntry;
 use crate::domain::{Kind, Timestamp};
 use crate::store::{DeliveryStatus, StoreError};
 

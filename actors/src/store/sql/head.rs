@@ -9,8 +9,8 @@ use super::entities::{journal, meta, outbox, tombstone, twin};
 use super::rows::{self, failed, int, uint};
 use super::tail::{Events, Tail};
 use super::{SqlStore, write};
+use crate::domain::Outgoing;
 use crate::domain::{DeviceNumber, Timestamp};
-use crate::mqtt::Outgoing;
 use crate::store::{Doubt, Head, StoreError};
 
 const OPEN: &str = "read the journal's tail";

@@ -78,12 +78,12 @@ use super::{
     DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts,
     JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
 };
+use crate::domain::Outgoing;
 use crate::domain::alarm::{Alarm, AlarmId};
 use crate::domain::fleet::{JobId, RecordKind};
-use crate::domain::rules::{RuleId, RunEntry, RunId};
+use crate::domain::run::{RuleId, RunEntry, RunId};
 use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
 use crate::domain::{CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
-use crate::mqtt::Outgoing;
 use crate::seal::Seal;
 
 /// What of the store can be set.

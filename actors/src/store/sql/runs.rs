@@ -11,7 +11,7 @@ use super::entities::{run, run_device};
 use super::rows::{self, failed};
 use super::{SqlStore, page, write};
 use crate::domain::DeviceNumber;
-use crate::domain::rules::{RuleId, RunEntry, RunId};
+use crate::domain::run::{RuleId, RunEntry, RunId};
 use crate::store::{RunPage, RunQuery, StoreError, select};
 
 use run::Column as C;

@@ -4,7 +4,7 @@ use std::iter;
 
 use actix_web::web::Data;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::fleet::{Lifecycle, template};
 use twinhub_actors::domain::json::difference;
 use twinhub_actors::domain::twin::{Change, NotTold, Registration};

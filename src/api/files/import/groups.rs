@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use actix_web::web::Data;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::fleet::{Expect, GroupId, GroupWish, Misplaced, Tree};
 use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::groups::{GroupRefusal, PutGroup};

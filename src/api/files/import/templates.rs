@@ -3,7 +3,7 @@
 use actix_web::web::Data;
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::fleet::template::FIELDS;
 use twinhub_actors::domain::{Cause, Object};
 use twinhub_actors::messages::templates::{How, PutTemplate, TemplateRefusal, TryTemplate, Wish as Wanted};

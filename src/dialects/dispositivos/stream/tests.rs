@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, watch};
 use twinhub_actors::Settings;
 use twinhub_actors::counters::get;
-use twinhub_actors::domain::event::Source;
+use twinhub_actors::domain::cause::Source;
 use twinhub_actors::domain::twin::{Dispositivo, Speaker};
 use twinhub_actors::domain::{Cause, Input, Timestamp, payload};
 use twinhub_actors::messages::supervisor::IfUnknown;

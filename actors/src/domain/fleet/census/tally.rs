@@ -4,7 +4,7 @@ use super::sum::ExactSum;
 use super::words::Word;
 use crate::domain::json::{EXACT, Number};
 use crate::domain::series::mean;
-use crate::domain::twin::{Mode, Status};
+use crate::domain::{Mode, Status};
 
 /// Counts by status, mode and type, and sums of what is read.
 #[derive(Clone, Debug, Default, PartialEq)]

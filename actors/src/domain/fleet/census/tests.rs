@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::event::{Cause, Source};
+use crate::domain::cause::{Cause, Source};
 use crate::domain::fleet::Group;
 use crate::domain::id::DeviceId;
 use crate::domain::payload;

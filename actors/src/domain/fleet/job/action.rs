@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::super::rollout::Rollout;
 use super::JobId;
+use crate::domain::Mode;
 use crate::domain::clock::Timestamp;
 use crate::domain::command::{CommandId, CommandRequest};
 use crate::domain::json::{Json, Object};
-use crate::domain::twin::{Change, Input, Mode};
+use crate::domain::twin::{Change, Input};
 
 /// What is done to each device. On the wire an object of one field: `{"desired": {"power": "on"}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

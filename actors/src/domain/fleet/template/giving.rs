@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{Catalog, Template};
-use crate::domain::event::{Cause, ChangeKind, EventBody, Source, TwinChange};
+use crate::domain::cause::{Cause, Source};
+use crate::domain::event::{ChangeKind, EventBody, TwinChange};
 use crate::domain::json::{Json, Object};
 use crate::domain::twin::{Input, Listeners, Outcome, Refusal};
 use crate::domain::{Timestamp, Twin};

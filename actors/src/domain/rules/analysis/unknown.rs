@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{MOST_WARNINGS, Warning, each_action_of, overlap};
 use crate::domain::rules::expression::Dependency;
-use crate::domain::rules::model::{Condition, Rule, RuleId, Selector, What};
+use crate::domain::rules::model::{Condition, Rule, Selector, What};
+use crate::domain::run::RuleId;
 
 /// For so many names the nearest right one is looked for.
 const HINTED: usize = 50;

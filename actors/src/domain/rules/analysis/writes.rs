@@ -2,7 +2,8 @@
 
 use super::{each_action, overlap};
 use crate::domain::alarm::Severity;
-use crate::domain::rules::model::{Action, Rule, RuleId, Selector, What};
+use crate::domain::rules::model::{Action, Rule, Selector, What};
+use crate::domain::run::RuleId;
 use crate::domain::{Json, Mode};
 
 /// An effect of a rule.

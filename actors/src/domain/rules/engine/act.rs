@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::alarm::{Originator, Severity};
-use crate::domain::rules::model::{LogLevel, RuleId, Selector};
-use crate::domain::rules::record::{RunEntry, RunId};
+use crate::domain::rules::model::{LogLevel, Selector};
+use crate::domain::run::RuleId;
+use crate::domain::run::{RunEntry, RunId};
 use crate::domain::{
     Cause, CommandId, CommandRequest, DeviceId, DeviceNumber, Json, Mode, Object, Timestamp,
 };

@@ -11,10 +11,11 @@ use super::scope::Key;
 use super::state::Job;
 use super::work::Work;
 use super::{Act, ActId, ActResult};
-use crate::domain::event::{RunCause, Source};
+use crate::domain::cause::{RunCause, Source};
 use crate::domain::fingerprint::Fingerprint;
-use crate::domain::rules::model::{Action, RuleId, What};
-use crate::domain::rules::record::{RunKind, RunOutcome};
+use crate::domain::rules::model::{Action, What};
+use crate::domain::run::RuleId;
+use crate::domain::run::{RunKind, RunOutcome};
 use crate::domain::{Cause, CommandId, Json, Timestamp};
 
 impl Work<'_> {

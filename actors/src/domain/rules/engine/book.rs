@@ -7,9 +7,8 @@ use super::targets;
 use super::watch::{self, Spot};
 use crate::domain::fleet::Tree;
 use crate::domain::rules::expression::Dependency;
-use crate::domain::rules::model::{
-    Action, AlarmBecomes, Path, Rule, RuleId, Selector, Trigger, TriggerKind, What,
-};
+use crate::domain::rules::model::{Action, AlarmBecomes, Path, Rule, Selector, Trigger, TriggerKind, What};
+use crate::domain::run::RuleId;
 use crate::domain::twin::Tags;
 use crate::domain::{DeviceId, Twin};
 

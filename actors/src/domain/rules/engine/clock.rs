@@ -8,7 +8,7 @@ use super::scope::{Clock, Key};
 use super::sight::word;
 use super::work::Work;
 use crate::domain::rules::model::{AcrossDowntime, Missed, Trigger, TriggerKind};
-use crate::domain::rules::record::WhyNot;
+use crate::domain::run::WhyNot;
 use crate::domain::{DeviceNumber, Json, Timestamp};
 
 /// What was due within so many ms before the hub was up again is on time: a quick restart loses nothing.

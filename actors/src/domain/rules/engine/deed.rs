@@ -8,9 +8,10 @@ use super::work::Work;
 use super::{ActId, Deed, Delivery};
 use crate::domain::alarm::{Originator, Severity};
 use crate::domain::rules::expression::{Scope as Sight, Twins as _};
-use crate::domain::rules::model::{LogLevel, Rule, RuleId, Selector, Webhook, What};
-use crate::domain::rules::record::RunId;
+use crate::domain::rules::model::{LogLevel, Rule, Selector, Webhook, What};
 use crate::domain::rules::template::BadTemplate;
+use crate::domain::run::RuleId;
+use crate::domain::run::RunId;
 use crate::domain::{CommandRequest, DeviceId, DeviceNumber, Json, Mode, Object, Timestamp};
 
 /// What an action asks for of one device, or of none.

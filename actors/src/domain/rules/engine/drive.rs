@@ -7,7 +7,7 @@ use super::scope::Key;
 use super::state::Job;
 use super::work::Work;
 use crate::domain::rules::model::{Action, OnError, What};
-use crate::domain::rules::record::{ActionSeen, RunId, RunKind, RunOutcome};
+use crate::domain::run::{ActionSeen, RunId, RunKind, RunOutcome};
 use crate::domain::{DeviceId, Json, Object, Timestamp};
 
 /// What comes after a step.

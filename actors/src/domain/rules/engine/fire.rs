@@ -4,9 +4,7 @@ use super::program::List;
 use super::run::{Run, Turn, Waits};
 use super::work::{Work, key};
 use super::{ActId, ActResult};
-use crate::domain::rules::record::{
-    ConditionSeen, RunEntry, RunId, RunKind, RunOutcome, TriggerSeen, WhyNot,
-};
+use crate::domain::run::{ConditionSeen, RunEntry, RunId, RunKind, RunOutcome, TriggerSeen, WhyNot};
 use crate::domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp};
 
 use super::state::Job;

@@ -11,8 +11,8 @@ use super::scope::{Key, Level, Scope};
 use super::state::State;
 use super::work::Work;
 use super::{Act, ActId, Kept};
-use crate::domain::rules::model::RuleId;
-use crate::domain::rules::record::RunOutcome;
+use crate::domain::run::RuleId;
+use crate::domain::run::RunOutcome;
 use crate::domain::{DeviceNumber, Json, Timestamp};
 
 /// A scope as it is kept: of device 0 with what is remembered of the rule.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::rules::record::RunId;
+use crate::domain::run::RunId;
 use crate::domain::{Cause, Json, Number, Timestamp};
 
 /// What is remembered of a trigger and a device. One that is armed is not remembered.

@@ -5,7 +5,7 @@ use super::latch::Latch;
 use super::run::{Run, Turn, Waits};
 use super::scope::{Folded, Key};
 use super::work::Work;
-use crate::domain::rules::record::{RunId, RunOutcome, WhyNot};
+use crate::domain::run::{RunId, RunOutcome, WhyNot};
 
 impl Work<'_> {
     pub fn refuse_run(&mut self, key: Key, run: Run, why: WhyNot, detail: &str) -> Refusal {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::program::List;
-use crate::domain::rules::record::{RunEntry, RunId, RunKind};
+use crate::domain::run::{RunEntry, RunId, RunKind};
 use crate::domain::{CommandId, CommandStatus, DeviceId, Timestamp};
 
 /// See the module.

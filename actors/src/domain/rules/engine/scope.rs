@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::latch::Latch;
 use super::run::{Run, earlier};
-use crate::domain::rules::record::{RunId, WhyNot};
+use crate::domain::run::{RunId, WhyNot};
 use crate::domain::{DeviceId, DeviceNumber, Timestamp};
 
 /// Which scope: ordered by device, so that all of one device's stand together.

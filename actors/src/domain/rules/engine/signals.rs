@@ -6,8 +6,8 @@ use super::sight::has;
 use super::watch::Spot;
 use super::work::Work;
 use crate::domain::rules::model::TriggerKind;
-use crate::domain::rules::record::RunKind;
-use crate::domain::rules::signal::Signal;
+use crate::domain::run::RunKind;
+use crate::domain::run::Signal;
 use crate::domain::{DeviceNumber, Json, Recorded};
 
 impl Work<'_> {

@@ -8,8 +8,8 @@ use super::moved::Moved;
 use super::run::earlier;
 use super::scope::{Hold, Key, Level, Scope};
 use super::{Act, ActId, ActResult, Entry, Step};
-use crate::domain::rules::model::RuleId;
-use crate::domain::rules::record::{RunEntry, RunId};
+use crate::domain::run::RuleId;
+use crate::domain::run::{RunEntry, RunId};
 use crate::domain::{CommandId, DeviceId, DeviceNumber, Timestamp};
 
 /// See the module.

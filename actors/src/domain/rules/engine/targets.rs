@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use super::program::List;
 use super::work::Work;
 use crate::domain::DeviceId;
-use crate::domain::rules::RuleId;
 use crate::domain::rules::model::{Action, Rule, Selector, What};
+use crate::domain::run::RuleId;
 
 /// A run is filed under so many devices at most that it left alone: a pattern may fit thousands.
 const MOST: usize = 100;

@@ -14,12 +14,12 @@ mod triggers;
 mod why;
 
 use super::*;
-use crate::domain::event::Source;
+use crate::domain::cause::Source;
 use crate::domain::rules::RuleFile;
 use crate::domain::rules::model::Origin;
-use crate::domain::rules::record::RunOutcome;
-use crate::domain::rules::record::{RunEntry, RunId};
 use crate::domain::rules::scenario::{self, sim::Sim};
+use crate::domain::run::RunOutcome;
+use crate::domain::run::{RunEntry, RunId};
 use crate::domain::{Cause, DeviceId, DeviceNumber, Json, Object};
 use crate::domain::{CommandStatus, Input, Reading, Scalar, Telemetry};
 

@@ -10,7 +10,7 @@ use super::work::{Work, key};
 use super::world::{World, property, value_at};
 use crate::domain::rules::expression::Twins as _;
 use crate::domain::rules::model::{Trigger, TriggerKind};
-use crate::domain::rules::record::{RunId, RunKind, WhyNot};
+use crate::domain::run::{RunId, RunKind, WhyNot};
 use crate::domain::twin::Arrival;
 use crate::domain::{DeviceId, Event, EventBody, Json, Object, Recorded, Timestamp, Twin, TwinChange};
 

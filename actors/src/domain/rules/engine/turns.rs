@@ -6,7 +6,7 @@ use super::scope::Key;
 use super::work::Work;
 use crate::domain::Timestamp;
 use crate::domain::rules::model::RunMode;
-use crate::domain::rules::record::{RunId, RunKind, WhyNot};
+use crate::domain::run::{RunId, RunKind, WhyNot};
 
 /// So many firings wait for a decision at most: the world takes that long over acts only when it is stuck.
 const MOST_UNDECIDED: usize = 1_000;

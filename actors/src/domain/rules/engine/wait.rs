@@ -9,7 +9,7 @@ use super::work::Work;
 use crate::domain::command::{CommandChange, Step as CommandStep};
 use crate::domain::rules::expression::Dependency;
 use crate::domain::rules::model::{Condition, What};
-use crate::domain::rules::record::{RunId, RunOutcome};
+use crate::domain::run::{RunId, RunOutcome};
 use crate::domain::{CommandStatus, DeviceId, Timestamp};
 
 /// A condition about the time is looked at so often, in ms, at whole multiples of it.

@@ -9,7 +9,7 @@ use super::state::{Job, State};
 use super::world::World;
 use crate::domain::rules::expression::Scope as Sight;
 use crate::domain::rules::model::Condition;
-use crate::domain::rules::record::{ConditionSeen, RunId, RunOutcome};
+use crate::domain::run::{ConditionSeen, RunId, RunOutcome};
 use crate::domain::{DeviceId, DeviceNumber, Object, Timestamp};
 
 /// See the module.

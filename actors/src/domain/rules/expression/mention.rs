@@ -9,7 +9,7 @@ use super::name::{Name, Root, SECTIONS};
 use super::operators::Operator;
 use super::tree::{Kind, Node};
 use super::{HEAD, Scope};
-use crate::domain::twin::UNKNOWN;
+use crate::domain::status::UNKNOWN;
 use crate::domain::{Object, Timestamp, Twin};
 
 /// A name is shown by so many of its characters.

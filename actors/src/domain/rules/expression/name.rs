@@ -8,7 +8,8 @@ use super::value::{Unknown, Value};
 use super::{Dependency, Scope, itself};
 use crate::domain::fleet::Version;
 use crate::domain::json::Number;
-use crate::domain::twin::{Properties, UNKNOWN, inside};
+use crate::domain::status::UNKNOWN;
+use crate::domain::twin::{Properties, inside};
 use crate::domain::{DeviceId, Json, Object, Status, Timestamp, Twin};
 
 /// These words after a device address the twin itself; every other word is a property that it reports.

@@ -4,8 +4,8 @@ use super::check::{Checker, items, listed};
 use super::hint::nearest;
 use super::node::{Node, Value};
 use crate::domain::duration::duration_ms;
-use crate::domain::rules::record::WhyNot;
 use crate::domain::rules::scenario::{Expected, Wanted};
+use crate::domain::run::WhyNot;
 use crate::domain::{DeviceId, Json, Mode, Object};
 
 /// What can be expected, and the members that may be said of it.

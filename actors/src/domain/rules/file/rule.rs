@@ -12,8 +12,9 @@ use super::shape::{BREAKER, FILE, RULE};
 use super::tests_of::tests;
 use super::trigger::{gives_device, triggers};
 use super::{MOST_RULES, RuleFile};
-use crate::domain::rules::model::{Breaker, Origin, Rule, RuleId, RunMode, Written};
+use crate::domain::rules::model::{Breaker, Origin, Rule, RunMode, Written};
 use crate::domain::rules::scenario::Test;
+use crate::domain::run::RuleId;
 use crate::domain::{Json, Object};
 
 /// Runs at once or waiting, where the rule does not say.

@@ -3,7 +3,8 @@
 use super::check::{Checker, Map};
 use super::node::{Node, Value};
 use super::shape::{PLACE, WHERE};
-use crate::domain::rules::model::{Glob, Path, RuleId, Selector};
+use crate::domain::rules::model::{Glob, Path, Selector};
+use crate::domain::run::RuleId;
 use crate::domain::{DeviceId, Json, Object};
 
 /// What stands for the device that fired the rule.

@@ -12,7 +12,7 @@ use super::select::{Fired, everybody, name, object, place, rule_id, selector};
 use super::shape::{KINDS, TRIGGERS};
 use crate::domain::rules::model::{Cron, Path, Trigger, TriggerKind};
 use crate::domain::schedule::Recurrence;
-use crate::domain::twin::UNKNOWN;
+use crate::domain::status::UNKNOWN;
 use crate::domain::{CommandStatus, Json, Kind, Mode, Status};
 
 /// A rule has at most so many.

@@ -7,7 +7,7 @@ use super::test::{Expected, Test, Wanted};
 use crate::domain::alarm::Originator;
 use crate::domain::rules::engine::{Deed, Delivery, kind_of_deed, level_word, severity_word};
 use crate::domain::rules::model::Rule;
-use crate::domain::rules::record::{ActionSeen, RunEntry, RunOutcome, WhyNot};
+use crate::domain::run::{ActionSeen, RunEntry, RunOutcome, WhyNot};
 use crate::domain::{Json, Object, Timestamp};
 
 /// The results of actions that did what they should, or were not to do anything.

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use uuid::Builder;
 
 use crate::domain::alarm::{Alarm, AlarmStep, Originator, Severity};
-use crate::domain::event::{ChangeKind, Source};
+use crate::domain::cause::Source;
+use crate::domain::event::ChangeKind;
 use crate::domain::rules::engine::{Act, Deed, Engine, Kept, Step};
-use crate::domain::rules::model::{Rule, RuleId};
-use crate::domain::rules::record::{RunEntry, RunId};
-use crate::domain::rules::signal::Signal;
+use crate::domain::rules::model::Rule;
+use crate::domain::run::RuleId;
+use crate::domain::run::Signal;
+use crate::domain::run::{RunEntry, RunId};
 use crate::domain::twin::Hearing;
 use crate::domain::twin::presence::FIRST_SILENCE_MS;
 use crate::domain::{

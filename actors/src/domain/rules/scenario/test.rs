@@ -11,7 +11,7 @@
 
 use crate::domain::alarm::Severity;
 use crate::domain::rules::model::AlarmBecomes;
-use crate::domain::rules::record::WhyNot;
+use crate::domain::run::WhyNot;
 use crate::domain::{CommandStatus, DeviceId, Json, Mode, Object, Status, Timestamp};
 
 /// A test, read.

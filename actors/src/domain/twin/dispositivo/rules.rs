@@ -1,7 +1,7 @@
 //! Which of `estado` and `encendido` counts: the mode says.
 
+use crate::domain::Mode;
 use crate::domain::json::Json;
-use crate::domain::twin::Mode;
 
 /// By whose rule a message is read: the mode as it is after the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,10 @@
 
 use super::rules::{self, Rule, modo, on_or_off};
 use super::{ENTRY, LAST};
+use crate::domain::Mode;
 use crate::domain::event::{EventBody, TwinChange};
 use crate::domain::json::{Json, Number, Object};
-use crate::domain::twin::{Mode, Properties, Twin};
+use crate::domain::twin::{Properties, Twin};
 
 /// The properties that say more to a twin than to who looks at it through this window.
 const NOT_PARAMETERS: [&str; 2] = ["power", "parametros"];

@@ -9,7 +9,7 @@ fn a_large_patch_does_what_many_small_ones_do() {
     let patch: Object = (0..50)
         .map(|n| (format!("k{n:02}"), if n % 5 == 0 { Json::Null } else { Json::from(n + 1) }))
         .collect();
-    let cause = Cause::new(crate::domain::event::Source::Rest, "user:ann");
+    let cause = Cause::new(crate::domain::cause::Source::Rest, "user:ann");
     let (mut whole, mut single) = (Properties::default(), Properties::default());
     for (properties, by_one) in [(&mut whole, false), (&mut single, true)] {
         for (said, ms) in [(&base, 1), (&patch, 2)] {

@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::{any_json, any_text, same};
 use crate::domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
-use crate::domain::event::{RunCause, Source};
+use crate::domain::cause::{RunCause, Source};
 use crate::domain::json::DEEPEST;
-use crate::domain::rules::record::{ActionSeen, ConditionSeen, RunKind, TermSeen, TriggerSeen};
-use crate::domain::rules::{RuleId, RunEntry, RunId, RunOutcome, Signal, WhyNot};
+use crate::domain::run::{ActionSeen, ConditionSeen, RunKind, TermSeen, TriggerSeen};
+use crate::domain::run::{RuleId, RunEntry, RunId, RunOutcome, Signal, WhyNot};
 use crate::domain::{Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Object, Recorded, Timestamp};
 use crate::store::codec::{decode, encode};
 

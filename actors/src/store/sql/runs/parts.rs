@@ -12,7 +12,7 @@ use super::super::entities::{device, run, run_device};
 use super::super::rows::failed;
 use super::super::write;
 use super::{began, bytes, condition};
-use crate::domain::rules::RunEntry;
+use crate::domain::run::RunEntry;
 use crate::domain::{DeviceId, DeviceNumber};
 use crate::store::{RunQuery, StoreError, select};
 
@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::domain::Timestamp;
-    use crate::domain::rules::RuleId;
+    use crate::domain::run::RuleId;
     use crate::store::contract::support::{Fixture, plan};
 
     #[tokio::test]

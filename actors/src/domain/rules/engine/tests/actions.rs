@@ -268,7 +268,7 @@ fn a_rule_runs_another() {
     let called = &sim.entries[1];
     assert_eq!(
         (called.parent, called.depth, called.kind),
-        (Some(sim.entries[0].id), 1, crate::domain::rules::record::RunKind::Called)
+        (Some(sim.entries[0].id), 1, crate::domain::run::RunKind::Called)
     );
     assert_eq!(sim.entries[0].actions[2].made.as_deref(), Some(called.id.to_string().as_str()));
 }

@@ -1,7 +1,7 @@
 //! Why, and why not.
 
 use super::*;
-use crate::domain::rules::record::{RunKind, WhyNot};
+use crate::domain::run::{RunKind, WhyNot};
 
 #[test]
 fn a_run_knows_whom_it_left_alone() {

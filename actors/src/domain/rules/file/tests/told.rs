@@ -1,8 +1,8 @@
 //! Tests in rules, as they are read.
 
 use super::{file, parse};
-use crate::domain::rules::record::WhyNot;
 use crate::domain::rules::scenario::{Happening, Test, Wanted};
+use crate::domain::run::WhyNot;
 use crate::domain::{CommandStatus, Json, Mode, Status};
 
 fn test(lines: &str) -> Test {

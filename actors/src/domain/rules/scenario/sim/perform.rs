@@ -4,10 +4,10 @@ use uuid::Builder;
 
 use super::Sim;
 use crate::domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
+use crate::domain::cause::Source;
 use crate::domain::command::{Answer, AnswerStatus, CommandChange, Step as CommandStep};
-use crate::domain::event::Source;
 use crate::domain::rules::engine::{ActResult, Deed};
-use crate::domain::rules::signal::Signal;
+use crate::domain::run::Signal;
 use crate::domain::twin::Change;
 use crate::domain::{
     Cause, CommandId, CommandRequest, CommandStatus, DeviceId, DeviceNumber, Event, EventBody, Input, Json,

@@ -6,7 +6,7 @@ use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOp, CompareOpKind, Ex
 
 use super::environment::{FILTERS, TESTS};
 use crate::domain::rules::expression::{Name, Root};
-use crate::domain::twin::UNKNOWN;
+use crate::domain::status::UNKNOWN;
 
 /// What `loop` knows within `{% for %}`.
 const LOOP: [&str; 13] = [

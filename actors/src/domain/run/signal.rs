@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::model::RuleId;
+use super::id::RuleId;
 use crate::domain::{Json, Object, Timestamp};
 
 /// See the module.

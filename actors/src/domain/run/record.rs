@@ -1,19 +1,9 @@
 //! The journal of runs: for every evaluation what fired it, what held and what did not, and what came of it.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use super::model::RuleId;
-use crate::domain::fingerprint::Fingerprint;
+use super::id::{RuleId, RunId};
 use crate::domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp};
-
-/// A run's name. It follows from the rule, the trigger, the device and what fired it, so that the same run made
-/// again after a crash is known to be the same: the commands it asks for carry it as idempotency key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RunId(pub Uuid);
 
 /// An evaluation of a rule: one that ran, or one that did not and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -180,38 +170,6 @@ impl RunEntry {
             }
         }
         data
-    }
-}
-
-impl RunId {
-    /// The run of `rule` that `what` (a place in the sequence, or a moment in ms) fired through its trigger
-    /// `index` for `device` at `at`.
-    #[must_use]
-    pub fn of(rule: &RuleId, index: u16, device: DeviceNumber, what: i64, at: Timestamp) -> Self {
-        let mut fingerprint = Fingerprint::default();
-        fingerprint
-            .field(rule.as_str().as_bytes())
-            .field(&index.to_le_bytes())
-            .field(&device.0.to_le_bytes())
-            .field(&what.to_le_bytes());
-        let mut bytes = [0; 16];
-        bytes[..6].copy_from_slice(&at.millis().to_be_bytes()[2..]);
-        bytes[8..].copy_from_slice(&fingerprint.value().to_be_bytes());
-        // Between the time and the print, so that the two bits that a UUID keeps for itself cost little.
-        bytes[6..8].copy_from_slice(&fingerprint.field(b"more").value().to_be_bytes()[..2]);
-        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
-    }
-
-    /// Reads one.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Uuid::parse_str(text).ok().map(Self)
-    }
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 

@@ -1,0 +1,90 @@
+//! Why something happened: the way it came in by, and who or what was there.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::fleet::JobId;
+use super::run::RunId;
+
+/// What brought an event about: the door it came through, and who or what stood there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// `mqtt`, `rest`, `websocket`, `rule`, `schedule`, `hub` or `job`.
+    pub source: Source,
+    /// The topic, the person (`user:ann`), the rule's name, the job's id.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub by: Arc<str>,
+    /// The rule's run, where one brought it about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Arc<RunCause>>,
+    /// The broker had kept the message: it says how things stood, not that anything happened just now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retained: bool,
+}
+
+/// Where in the chain of rules that set each other off something happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCause {
+    pub id: RunId,
+    /// How many runs stand above this one.
+    pub depth: u8,
+    /// The rule may drive devices in manual mode too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub even_in_manual: bool,
+}
+
+/// The doors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    Mqtt,
+    Rest,
+    WebSocket,
+    Rule,
+    Schedule,
+    Hub,
+    Job,
+}
+
+impl Source {
+    /// The word for it on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::Rest => "rest",
+            Self::WebSocket => "websocket",
+            Self::Rule => "rule",
+            Self::Schedule => "schedule",
+            Self::Hub => "hub",
+            Self::Job => "job",
+        }
+    }
+}
+
+impl Cause {
+    /// A cause.
+    #[must_use]
+    pub fn new(source: Source, by: &str) -> Self {
+        Self { source, by: by.into(), run: None, retained: false }
+    }
+
+    /// A job over many devices.
+    #[must_use]
+    pub fn of_job(job: JobId) -> Self {
+        Self::new(Source::Job, &job.to_string())
+    }
+
+    /// The job that brought it about, where one did.
+    #[must_use]
+    pub fn job(&self) -> Option<JobId> {
+        if self.source == Source::Job { JobId::parse(&self.by) } else { None }
+    }
+
+    /// The hub itself.
+    #[must_use]
+    pub fn hub() -> Self {
+        Self::new(Source::Hub, "")
+    }
+}

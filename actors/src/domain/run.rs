@@ -1,0 +1,10 @@
+//! Runs of rules as the rest of the domain knows them: their names, what is written down of them, and the signals that
+//! come to automation from beyond the twins.
+
+mod id;
+mod record;
+mod signal;
+
+pub use id::{RuleId, RunId};
+pub use record::{ActionSeen, ConditionSeen, RunEntry, RunKind, RunOutcome, TermSeen, TriggerSeen, WhyNot};
+pub use signal::Signal;
