@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
-use twinhub_actors::domain::reading::Window;
 use twinhub_actors::mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_actors::mqtt::dialects::LARGEST_PAYLOAD;
+use twinhub_domain::reading::Window;
 
 pub use database::Database;
 pub use file::table as file_table;

@@ -8,17 +8,17 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::fleet::{BadTemplate, Misplaced};
-use twinhub_actors::domain::json::JsonError;
-use twinhub_actors::domain::payload::PayloadError;
-use twinhub_actors::domain::rules;
-use twinhub_actors::domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
 use twinhub_actors::messages::automation::RuleRefusal;
 use twinhub_actors::messages::firmware::ImageRefusal;
 use twinhub_actors::messages::groups::GroupRefusal;
 use twinhub_actors::messages::jobs::JobRefusal;
 use twinhub_actors::messages::templates::TemplateRefusal;
 use twinhub_actors::store::StoreError;
+use twinhub_domain::fleet::Misplaced;
+use twinhub_domain::json::JsonError;
+use twinhub_domain::payload::PayloadError;
+use twinhub_domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
+use twinhub_rules::device_template::BadTemplate;
 use utoipa::ToSchema;
 
 pub use self::rule::RuleError;
@@ -357,7 +357,7 @@ impl ApiError {
     }
 
     /// What is wrong with the rule, where it is about one.
-    fn problems(&self) -> Option<&[rules::Problem]> {
+    fn problems(&self) -> Option<&[twinhub_rules::Problem]> {
         match self {
             Self::Rule(RuleRefusal::Problems(problems))
             | Self::Template(TemplateRefusal::Bad(BadTemplate::Rules(problems))) => Some(problems),
@@ -415,7 +415,7 @@ fn of_template(refusal: &TemplateRefusal) -> String {
     }
 }
 
-fn first_of(problems: &[rules::Problem], refusal: &impl ToString) -> String {
+fn first_of(problems: &[twinhub_rules::Problem], refusal: &impl ToString) -> String {
     let Some(first) = problems.first() else { return refusal.to_string() };
     let place = if first.pointer.is_empty() { String::new() } else { format!("`{}`: ", first.pointer) };
     format!("{place}{}", first.sentence())

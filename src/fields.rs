@@ -2,7 +2,7 @@
 //! is named. Bodies and WebSocket frames are read with it: serde would lose the digits of numbers on the
 //! way, and does not name the field whose type is wrong.
 
-use twinhub_actors::domain::{Json, Object};
+use twinhub_domain::{Json, Object};
 
 /// What is wrong with one field or query parameter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     fn fields(text: &str) -> Fields {
-        Fields::any(twinhub_actors::domain::payload::object(text.as_bytes()).unwrap())
+        Fields::any(twinhub_domain::payload::object(text.as_bytes()).unwrap())
     }
 
     #[test]

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use twinhub_actors::domain::rules::file::{self, SecretNames};
+use twinhub_rules::file;
+use twinhub_rules::file::SecretNames;
 
 use crate::config::{Config, Options};
 

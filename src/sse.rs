@@ -111,8 +111,8 @@ fn write(out: &mut String, told: &Told) {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::event::EventBody;
-    use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Event, Recorded, Status, Timestamp};
+    use twinhub_domain::event::EventBody;
+    use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event, Recorded, Status, Timestamp};
 
     use super::*;
     use crate::subscription::Slots;

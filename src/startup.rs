@@ -15,8 +15,6 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use tracing::{info, warn};
 use twinhub_actors::clock::HubClock;
-use twinhub_actors::domain::rules::file::SecretNames;
-use twinhub_actors::domain::{Clock as _, Timestamp};
 use twinhub_actors::door::UnknownDevices;
 use twinhub_actors::mqtt::Link;
 use twinhub_actors::mqtt::broker::{
@@ -28,6 +26,8 @@ use twinhub_actors::store::StoreError;
 use twinhub_actors::store::sql::{Keeping, SqlOptions, SqlStore};
 use twinhub_actors::webhooks::reach::Reach;
 use twinhub_actors::{Hub, Settings};
+use twinhub_domain::{Clock as _, Timestamp};
+use twinhub_rules::file::SecretNames;
 
 use crate::api::firmware::{self, Folder};
 use crate::api::token::Tokens;

@@ -9,15 +9,15 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::rules::Kept;
-use twinhub_actors::domain::run::{ConditionSeen, RunKind, TermSeen, TriggerSeen};
-use twinhub_actors::domain::run::{RuleId, RunEntry, RunId, RunOutcome};
-use twinhub_actors::domain::{
+use twinhub_actors::store::{Automation, Batch, Progress, SqlOptions, SqlStore, Store};
+use twinhub_domain::cause::Source;
+use twinhub_domain::run::{ConditionSeen, RunKind, TermSeen, TriggerSeen};
+use twinhub_domain::run::{RuleId, RunEntry, RunId, RunOutcome};
+use twinhub_domain::{
     Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar,
     Timestamp,
 };
-use twinhub_actors::store::{Automation, Batch, Progress, SqlOptions, SqlStore, Store};
+use twinhub_rules::Kept;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 

@@ -3,10 +3,10 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use twinhub_actors::domain::rules::expression::{Expression, Scope, Twins};
-use twinhub_actors::domain::rules::template::Template;
-use twinhub_actors::domain::twin::Input;
-use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp, Twin, payload};
+use twinhub_domain::twin::Input;
+use twinhub_domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp, Twin, payload};
+use twinhub_rules::expression::{Expression, Scope, Twins};
+use twinhub_rules::template::Template;
 
 struct One(Twin);
 

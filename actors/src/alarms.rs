@@ -15,8 +15,6 @@ use uuid::ContextV7;
 
 use crate::clock::new_id_at;
 use crate::counters::Counters;
-use crate::domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Book, Raised, Severity, who};
-use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
 use crate::journal::Journal;
 use crate::messages::alarms::{Acknowledge, Clear, ClearType, Forget, Raise, Told};
 use crate::messages::journal::Append;
@@ -24,6 +22,8 @@ use crate::post::post;
 use crate::receipt::{Receipt, Taken};
 use crate::sparing::Sparing;
 use crate::store::{AlarmQuery, Automation, Store};
+use twinhub_domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Book, Raised, Severity, who};
+use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
 
 /// Alarms read from the store with one query.
 const PAGE: u64 = 1_000;

@@ -9,7 +9,6 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, Spaw
 use tracing::warn;
 
 use crate::clock::retention::RetentionClock;
-use crate::domain::Clock;
 use crate::messages::archive::{
     BucketHistory, FindAlarm, FindCommand, FindEvents, FindRun, FindSerial, FindToken, HowMuch, LastRuns,
     ListAlarms, ListCommands, ListDeliveries, ListDevices, ListJobDevices, ListRuns, LoadTwins, Past,
@@ -17,6 +16,7 @@ use crate::messages::archive::{
 };
 use crate::messages::timers::ClockMoved;
 use crate::store::{Doubt, Head, Store};
+use twinhub_domain::Clock;
 
 /// See the module.
 pub struct Archive {

@@ -23,7 +23,6 @@ mod requests;
 mod starting;
 mod templates;
 
-pub use perform::appending;
 pub(crate) use reading::query_of;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -38,11 +37,6 @@ use self::keeping::News;
 use self::library::Library;
 use crate::alarms::Alarms;
 use crate::counters::{Counters, add, up};
-use crate::domain::rules::analysis::Warning;
-use crate::domain::rules::file::SecretNames;
-use crate::domain::rules::{Act, ActId, ActResult, Deed, Engine, Step};
-use crate::domain::run::RuleId;
-use crate::domain::{Clock, Recorded, Timestamp};
 use crate::feed::Feed;
 use crate::journal::Journal;
 use crate::messages::automation::{Due, Flush, LoadFiles};
@@ -54,6 +48,11 @@ use crate::store::{AutomationState, Store};
 use crate::supervisor::Supervisor;
 use crate::timers::Timers;
 use crate::webhooks::Webhooks;
+use twinhub_domain::run::RuleId;
+use twinhub_domain::{Clock, Recorded, Timestamp};
+use twinhub_rules::analysis::Warning;
+use twinhub_rules::file::SecretNames;
+use twinhub_rules::{Act, ActId, ActResult, Deed, Engine, Step};
 
 /// The place in the sequence is kept so often at least while it moves.
 const KEEP_PLACE_EVERY: Duration = Duration::from_secs(2);

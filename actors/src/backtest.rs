@@ -1,5 +1,5 @@
 //! Backtest: what rules would have done, over the history that is stored. Pages of it are read here, and replayed
-//! by the pure [`Backtest`](crate::domain::rules::backtest::Backtest) on a thread of its own: a week of a
+//! by the pure [`Backtest`](twinhub_rules::backtest::Backtest) on a thread of its own: a week of a
 //! busy hub takes seconds of computing, which no actor may wait for.
 //!
 //! # Where it begins
@@ -18,16 +18,16 @@ use tokio::task::JoinHandle;
 
 use crate::archive::Archive;
 use crate::automation::query_of;
-use crate::domain::fleet::Tree;
-use crate::domain::rules::backtest::{Backtest, Difference, difference};
-use crate::domain::rules::engine::{Engine, Wanted};
-use crate::domain::rules::model::{Action, What};
-use crate::domain::rules::{Rule, Selector, Twins as _};
-use crate::domain::run::{RuleId, RunEntry};
-use crate::domain::series::{Aggregate, HistoryQuery};
-use crate::domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use crate::messages::archive::{FindEvents, ListDevices, LoadTwins, Past, RawHistory};
 use crate::store::{DeviceQuery, EventQuery, Store, StoreError};
+use twinhub_domain::fleet::Tree;
+use twinhub_domain::run::{RuleId, RunEntry};
+use twinhub_domain::series::{Aggregate, HistoryQuery};
+use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
+use twinhub_rules::backtest::{Backtest, Difference, difference};
+use twinhub_rules::engine::{Engine, Wanted};
+use twinhub_rules::model::{Action, What};
+use twinhub_rules::{Rule, Selector, Twins as _};
 
 /// Events read at once.
 const PAGE: usize = 5_000;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::{ClockSequence, ContextV7, Uuid};
 
-use crate::domain::{Clock, Timestamp};
+use twinhub_domain::{Clock, Timestamp};
 
 /// Asks the system each time.
 #[derive(Clone, Copy, Debug, Default)]

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::domain::DeviceNumber;
-use crate::domain::fleet::JobId;
+use twinhub_domain::DeviceNumber;
+use twinhub_domain::fleet::JobId;
 
 /// What happened since the start. Each field only grows, but for those that say `now`.
 #[derive(Debug, Default)]

@@ -11,15 +11,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tracing::warn;
 
-use crate::automation::appending;
 use crate::counters::{Counters, add, down, up};
-use crate::domain::cause::Source;
-use crate::domain::json::bare;
-use crate::domain::payload::PayloadError;
-use crate::domain::run::Signal;
-use crate::domain::twin::{Ear, Rejected};
-use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Input, Json, Refusal};
 use crate::journal::Journal;
+use crate::messages::journal::Append;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::mqtt::Intake;
 use crate::mqtt::dialects::{self, DecodeError, Decoded};
@@ -30,8 +24,14 @@ use crate::mqtt::unread::Unread;
 pub use crate::mqtt::{Arrived, Room};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Settled, Taken};
+use crate::silence::HeardSince;
 use crate::supervisor::Supervisor;
-use crate::timers::HeardSince;
+use twinhub_domain::cause::Source;
+use twinhub_domain::json::bare;
+use twinhub_domain::payload::PayloadError;
+use twinhub_domain::run::Signal;
+use twinhub_domain::twin::{Ear, Rejected};
+use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Input, Json, Refusal};
 
 /// A message that is lost this often, because its twin dies of it, is put aside as rejected.
 const MOST_TRIES: u32 = 4;
@@ -176,7 +176,10 @@ impl Door {
             drop(room);
         });
         // Where the journal is gone the hub is going down; the receipt says so as it is dropped.
-        let _ = post(&self.0.house.journal, appending(vec![event], Vec::new(), Default::default(), receipt));
+        let _ = post(
+            &self.0.house.journal,
+            Append::with_kept(vec![event], Vec::new(), Default::default(), receipt),
+        );
     }
 
     fn attempt(&self, mut attempt: Attempt) {

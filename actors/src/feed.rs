@@ -8,8 +8,8 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler};
 use tokio::sync::broadcast;
 
-use crate::domain::{CommandId, DeviceId, EventBody, Recorded};
 use crate::messages::feed::{Committed, Live, Subscribe, WatchCommands};
+use twinhub_domain::{CommandId, DeviceId, EventBody, Recorded};
 
 /// See the module.
 pub struct Feed {

@@ -11,23 +11,20 @@ use std::time::Duration;
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::HubError;
 use crate::alarms::Alarms;
 use crate::archive::Archive;
 use crate::automation::{Around, Automation, Keys, files};
+use crate::catalog::CatalogNow;
 use crate::clock::watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
-use crate::domain::clock::CLOCK_JUMP_MS;
-use crate::domain::reading::Window;
-use crate::domain::rules::file::SecretNames;
-use crate::domain::twin::presence::FIRST_SILENCE_MS;
-use crate::domain::{Cause, Clock, DeviceId, Input, Refusal, Versions};
 use crate::door::{Door, House, UnknownDevices};
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
 use crate::fleet::groups::{Groups, TreeNow};
 use crate::fleet::jobs::Jobs;
-use crate::fleet::templates::{CatalogNow, Templates};
+use crate::fleet::templates::Templates;
 use crate::journal::Journal;
 use crate::messages::archive::Rest;
 use crate::messages::automation::{Flush, LoadFiles};
@@ -47,12 +44,18 @@ use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Taken};
 use crate::roster::Roster;
 use crate::search::Search;
+use crate::silence::HeardSince;
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
-use crate::timers::{HeardSince, Timers};
+use crate::timers::Timers;
 use crate::twin::{LOOKUPS, Surroundings};
 use crate::webhooks::reach::Reach;
 use crate::webhooks::{self, Webhooks};
+use twinhub_domain::clock::CLOCK_JUMP_MS;
+use twinhub_domain::reading::Window;
+use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
+use twinhub_domain::{Cause, Clock, DeviceId, Input, Versions};
+use twinhub_rules::file::SecretNames;
 
 /// What of the hub can be set.
 #[derive(Clone, Debug)]
@@ -118,18 +121,6 @@ pub struct Hub {
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
     people: Arc<Semaphore>,
-}
-
-/// Why the hub did not do what a person or program asked.
-#[derive(Debug, thiserror::Error)]
-pub enum HubError {
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The store does not take anything in just now, or too much is in flight: try again later.
-    #[error("{0}")]
-    Unavailable(&'static str),
 }
 
 impl Settings {
@@ -263,7 +254,7 @@ impl Hub {
                     store,
                     clock,
                     journal,
-                    supervisor,
+                    supervisor: supervisor.recipient(),
                     timers,
                     alarms,
                     heard,
@@ -338,11 +329,19 @@ impl Hub {
         }
         // The templates before anybody appears who is to take one.
         let (known, templates_known) = oneshot::channel();
-        let begin = BeginTemplates { automation: automation.clone(), jobs: jobs.clone(), known };
+        let begin = BeginTemplates {
+            automation: automation.clone().recipient(),
+            jobs: jobs.clone().recipient(),
+            known,
+        };
         let _ = post(&templates, begin); // they have just started
         let _ = templates_known.await;
         // Rules first: that the hub was down stands in the sequence before anything that comes of it.
-        let begin = Begin { supervisor: supervisor.clone(), automation: automation.clone(), moved };
+        let begin = Begin {
+            supervisor: supervisor.clone().recipient(),
+            automation: automation.clone().recipient(),
+            moved,
+        };
         let _ = post(&timers, begin); // they have just started
         let _ = post(&jobs, BeginJobs); // so have they
         if let Some(moved) = moved {
@@ -405,7 +404,11 @@ impl Hub {
     pub fn connect(&self, link: Arc<dyn Link>) {
         let _ = post(
             &self.outbox,
-            Connect { link, journal: self.journal.clone(), supervisor: self.supervisor.clone() },
+            Connect {
+                link,
+                journal: self.journal.clone().recipient(),
+                supervisor: self.supervisor.clone().recipient(),
+            },
         ); // it lives while we do
     }
 

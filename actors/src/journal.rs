@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use tracing::{error, info};
 
 use crate::counters::{Counters, add, up};
-use crate::domain::{Clock, CommandStatus, Recorded};
 use crate::feed::Feed;
 use crate::messages::feed::Committed;
 use crate::messages::journal::{Append, Barrier, Close, Sent};
@@ -23,6 +22,7 @@ use crate::outbox::Outbox;
 use crate::post::post;
 use crate::receipt::{Receipt, Taken};
 use crate::store::{Automation, Batch, CommandRecord, Fleet, Head, JobOp, Store, StoreError};
+use twinhub_domain::{Clock, CommandStatus, Recorded};
 
 /// The wait before a failed commit is tried again; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(20);

@@ -10,8 +10,6 @@
 //!
 //! `tests/it/architecture.rs` reads the imports and fails where one of these is broken.
 
-pub mod domain;
-
 pub mod messages;
 pub mod receipt;
 
@@ -38,13 +36,17 @@ pub mod backtest;
 pub mod search;
 pub mod store;
 
+pub mod catalog;
 pub mod clock;
 pub mod counters;
+pub mod error;
 pub mod hub;
 pub mod post;
 pub mod seal;
+pub mod silence;
 pub mod sparing;
 pub mod testkit;
 
 pub use clock::SystemClock;
-pub use hub::{Hub, HubError, Settings};
+pub use error::HubError;
+pub use hub::{Hub, Settings};

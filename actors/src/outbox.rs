@@ -8,15 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use futures_util::future::{Either, FutureExt as _, ready};
 use tracing::warn;
 
 use crate::counters::{Counters, up};
-use crate::domain::Outgoing;
-use crate::domain::twin::Ear;
-use crate::domain::{Cause, Clock, CommandId, DeviceId, Input};
-use crate::journal::Journal;
 use crate::messages::journal::Sent;
 use crate::messages::outbox::PublishAll;
 use crate::messages::supervisor::{Deliver, IfUnknown};
@@ -24,7 +20,9 @@ use crate::mqtt::topics::{self, CommandAttempt, Leaf};
 use crate::mqtt::{Link, LinkError, Published};
 use crate::post::post;
 use crate::receipt::Receipt;
-use crate::supervisor::Supervisor;
+use twinhub_domain::Outgoing;
+use twinhub_domain::twin::Ear;
+use twinhub_domain::{Cause, Clock, CommandId, DeviceId, Input};
 
 /// Messages on their way at once: enough to fill a connection, few enough to send again.
 const WINDOW: usize = 64;
@@ -37,9 +35,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 #[rtype(result = "()")]
 pub struct Connect {
     pub link: Arc<dyn Link>,
-    pub journal: Addr<Journal>,
+    pub journal: Recipient<Sent>,
     /// Where twins hear that nobody listens.
-    pub supervisor: Addr<Supervisor>,
+    pub supervisor: Recipient<Deliver>,
 }
 
 /// A message on its way.

@@ -1,54 +1,68 @@
-//! Sending inside the house.
+//! Sending inside the hub.
 
 use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Context, Handler, Message, WeakAddr};
+use actix::{Actor, Addr, Context, Handler, Message, Recipient, WeakAddr};
 
 /// Puts `message` into the mailbox of `to`, past its bound, and gives it back if the actor is gone.
 ///
-/// Past the bound on purpose: what is in flight is bounded once, at the door, so a mailbox cannot pile
-/// up beyond that; and between two actors that send to each other a felt bound would be a deadlock.
+/// Past the bound on purpose: what is in flight is bounded once, where messages come in, so a mailbox cannot pile up
+/// beyond that; and between two actors that send to each other a felt bound would be a deadlock.
 ///
 /// # Errors
 /// The actor has stopped; `message` comes back.
-pub fn post<A, M>(to: &Addr<A>, message: M) -> Result<(), M>
-where
-    A: Actor<Context = Context<A>> + Handler<M>,
-    M: Message + Send + 'static,
-    M::Result: Send,
-    Context<A>: ToEnvelope<A, M>,
-{
-    put(&to.clone(), message)
+pub fn post<M>(to: &impl Mailbox<M>, message: M) -> Result<(), M> {
+    to.put(message)
 }
 
-/// The same for an address that does not keep its actor.
-///
-/// # Errors
-/// The actor has stopped; `message` comes back.
-pub fn post_weak<A, M>(to: &WeakAddr<A>, message: M) -> Result<(), M>
+/// Where a message can be put: an actor's address, or a recipient of this message alone.
+pub trait Mailbox<M> {
+    /// See [`post`].
+    ///
+    /// # Errors
+    /// The actor has stopped; `message` comes back.
+    fn put(&self, message: M) -> Result<(), M>;
+}
+
+impl<A, M> Mailbox<M> for Addr<A>
 where
     A: Actor<Context = Context<A>> + Handler<M>,
     M: Message + Send + 'static,
     M::Result: Send,
     Context<A>: ToEnvelope<A, M>,
 {
-    match to.upgrade() {
-        Some(fresh) => put(&fresh, message),
-        None => Err(message),
+    fn put(&self, message: M) -> Result<(), M> {
+        given_back(self.clone().try_send(message)) // a fresh address has a place of its own, whatever the bound says
     }
 }
 
-/// A fresh address has a place of its own, whatever the bound says.
-fn put<A, M>(fresh: &Addr<A>, message: M) -> Result<(), M>
+/// An address that does not keep its actor.
+impl<A, M> Mailbox<M> for WeakAddr<A>
 where
     A: Actor<Context = Context<A>> + Handler<M>,
     M: Message + Send + 'static,
     M::Result: Send,
     Context<A>: ToEnvelope<A, M>,
 {
-    match fresh.try_send(message) {
-        Ok(()) => Ok(()),
-        Err(actix::prelude::SendError::Full(message) | actix::prelude::SendError::Closed(message)) => {
-            Err(message)
+    fn put(&self, message: M) -> Result<(), M> {
+        match self.upgrade() {
+            Some(fresh) => given_back(fresh.try_send(message)),
+            None => Err(message),
         }
     }
+}
+
+impl<M> Mailbox<M> for Recipient<M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    fn put(&self, message: M) -> Result<(), M> {
+        given_back(self.clone().try_send(message)) // as of an address: a fresh one has a place of its own
+    }
+}
+
+fn given_back<M>(sent: Result<(), actix::prelude::SendError<M>>) -> Result<(), M> {
+    sent.map_err(|error| match error {
+        actix::prelude::SendError::Full(message) | actix::prelude::SendError::Closed(message) => message,
+    })
 }

@@ -4,8 +4,8 @@
 
 use tokio::sync::oneshot;
 
-use crate::domain::twin::Rejected;
-use crate::domain::{Command, Refusal, Twin};
+use twinhub_domain::twin::Rejected;
+use twinhub_domain::{Command, Refusal, Twin};
 
 /// What became of an input.
 pub type Settled = Result<Taken, NotTaken>;

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::domain::{DeviceNumber, Twin};
+use twinhub_domain::{DeviceNumber, Twin};
 
 /// Numbers that share a lock.
 const CHUNK: usize = 1_024;
@@ -195,7 +195,7 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{DeviceId, Timestamp};
+    use twinhub_domain::{DeviceId, Timestamp};
 
     fn own(number: i64) -> Own {
         let id = DeviceId::parse(&format!("d{number}")).unwrap();

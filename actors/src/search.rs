@@ -22,10 +22,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore, oneshot};
 use tokio::time::Instant;
 
+use crate::HubError;
 use crate::counters::Counters;
-use crate::domain::rules::SortKey;
-use crate::domain::{Clock, DeviceNumber, Timestamp, Twin};
-use crate::hub::HubError;
 use crate::journal::Journal;
 use crate::messages::journal::Barrier;
 use crate::messages::search::{Find, FindAll, Found, FoundAll};
@@ -33,6 +31,8 @@ use crate::post::post;
 use crate::roster::{Present, Roster};
 use crate::store::{DevicePage, DeviceQuery, DeviceSort, Store, StoreError, select};
 use best::{Best, Item};
+use twinhub_domain::{Clock, DeviceNumber, Timestamp, Twin};
+use twinhub_rules::SortKey;
 use unheard::Unheard;
 
 /// Searches at once; the others wait. One takes all processors already.

@@ -15,15 +15,15 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::counters::{add, get, up};
-use crate::domain::{DeviceId, DeviceNumber, Refusal, Twin};
 use crate::messages::journal::Barrier;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin, TwinStopped};
 use crate::messages::twin::{PutAway, Read, Take};
-use crate::post::{post, post_weak};
+use crate::post::post;
 use crate::receipt::NotTaken;
 use crate::store::{Store, StoreError};
 use crate::twin::{Surroundings, TwinActor};
 use serials::{Owners, Sorted};
+use twinhub_domain::{DeviceId, DeviceNumber, Refusal, Twin};
 
 /// Twins loaded with one query at most.
 const MOST_IN_LOAD: usize = 500;
@@ -311,7 +311,7 @@ impl Supervisor {
             if too_many == 0 {
                 break;
             }
-            if u64::from(now.saturating_sub(*used)) >= after.as_secs() && post_weak(addr, PutAway).is_ok() {
+            if u64::from(now.saturating_sub(*used)) >= after.as_secs() && post(addr, PutAway).is_ok() {
                 let leaving = Leaving { incarnation: *incarnation, waiting: Vec::new() };
                 *slot = Slot::Leaving(Box::new(leaving));
                 too_many -= 1;
@@ -338,7 +338,7 @@ async fn load_with_owners(
 fn send(to: &WeakAddr<TwinActor>, message: Waiting) -> Result<(), Box<Waiting>> {
     match message {
         Waiting::Deliver(Deliver { device, input, cause, receipt, if_unknown, if_version, want_twin }) => {
-            post_weak(to, Take { input, cause, receipt, want_twin, if_unknown, if_version }).map_err(|take| {
+            post(to, Take { input, cause, receipt, want_twin, if_unknown, if_version }).map_err(|take| {
                 let Take { input, cause, receipt, want_twin, if_unknown, if_version } = take;
                 Box::new(Waiting::Deliver(Deliver {
                     device,
@@ -351,7 +351,7 @@ fn send(to: &WeakAddr<TwinActor>, message: Waiting) -> Result<(), Box<Waiting>> 
                 }))
             })
         }
-        Waiting::Read(ReadTwin { device, reply }) => post_weak(to, Read { reply })
+        Waiting::Read(ReadTwin { device, reply }) => post(to, Read { reply })
             .map_err(|Read { reply }| Box::new(Waiting::Read(ReadTwin { device, reply }))),
     }
 }

@@ -12,17 +12,17 @@ use tokio::sync::{RwLock, RwLockReadGuard, watch};
 
 pub use patience::{PATIENCE, ask, close, until, until_found, within};
 
-use crate::domain::Outgoing;
-use crate::domain::alarm::{Alarm, AlarmId};
-use crate::domain::fleet::{JobId, RecordKind};
-use crate::domain::run::{RuleId, RunEntry, RunId};
-use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
-use crate::domain::{Clock, CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use crate::store::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
     DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts,
     JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
 };
+use twinhub_domain::Outgoing;
+use twinhub_domain::alarm::{Alarm, AlarmId};
+use twinhub_domain::fleet::{JobId, RecordKind};
+use twinhub_domain::run::{RuleId, RunEntry, RunId};
+use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
+use twinhub_domain::{Clock, CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 
 /// A clock that stands still until it is moved.
 #[derive(Debug, Default)]

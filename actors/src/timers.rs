@@ -9,7 +9,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use actix::{
@@ -20,15 +19,15 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::clock::new_id;
-use crate::domain::clock::CLOCK_JUMP_MS;
-use crate::domain::twin::Hearing;
-use crate::domain::{Cause, Clock, CommandId, DeviceId, DeviceNumber, Input, Timestamp};
 use crate::messages::automation::Due;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::messages::timers::{Arm, ArmAutomation, Begin, ClockMoved, Tick};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt};
+use crate::silence::HeardSince;
 use crate::store::{Deadline, Store};
+use twinhub_domain::clock::CLOCK_JUMP_MS;
+use twinhub_domain::{Cause, Clock, CommandId, DeviceId, DeviceNumber, Input, Timestamp};
 
 /// Moments are rounded up to this many ms, so that many share an entry.
 const GRAIN_MS: i64 = 10;
@@ -71,39 +70,6 @@ pub struct Timers {
 enum Sleeper {
     Twin(DeviceId),
     Automation,
-}
-
-/// Since when devices could make themselves heard: the hub's start, or what came between since. And how long one
-/// may be silent whose rhythm is not known.
-#[derive(Debug)]
-pub struct HeardSince {
-    since: AtomicI64,
-    first_silence_ms: i64,
-}
-
-impl HeardSince {
-    /// From `now` on.
-    #[must_use]
-    pub fn new(now: Timestamp, first_silence_ms: i64) -> Arc<Self> {
-        Arc::new(Self { since: AtomicI64::new(now.millis()), first_silence_ms })
-    }
-
-    /// Since when.
-    #[must_use]
-    pub fn since(&self) -> Timestamp {
-        Timestamp::from_millis(self.since.load(Ordering::Relaxed))
-    }
-
-    /// What twins judge a silence by.
-    #[must_use]
-    pub fn hearing(&self) -> Hearing {
-        Hearing { since: self.since(), first_silence_ms: self.first_silence_ms }
-    }
-
-    /// Nobody could before `now`.
-    pub fn begin_again(&self, now: Timestamp) {
-        self.since.store(now.millis(), Ordering::Relaxed);
-    }
 }
 
 impl Timers {

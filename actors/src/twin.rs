@@ -6,20 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Recipient, WrapFuture,
+};
 use tokio::sync::{Semaphore, oneshot};
 use tracing::warn;
 
 use crate::alarms::Alarms;
+use crate::catalog::CatalogNow;
 use crate::counters::{Counters, down, up};
-use crate::domain::fleet::Step;
-use crate::domain::fleet::template::apply;
-use crate::domain::reading::{Telemetry, Window};
-use crate::domain::twin::Repeat;
-use crate::domain::{
-    Clock, Command, CommandId, DeviceId, DeviceNumber, Event, Input, Kind, Outcome, Refusal, Timestamp, Twin,
-};
-use crate::fleet::templates::CatalogNow;
 use crate::journal::Journal;
 use crate::messages::alarms::Forget;
 use crate::messages::journal::{Append, Barrier};
@@ -31,9 +26,16 @@ use crate::mqtt::topics;
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Taken};
 use crate::roster::{Own, Roster};
+use crate::silence::HeardSince;
 use crate::store::{CommandRecord, Fleet, JobOp, Store, StoreError};
-use crate::supervisor::Supervisor;
-use crate::timers::{HeardSince, Timers};
+use crate::timers::Timers;
+use twinhub_domain::fleet::Step;
+use twinhub_domain::reading::{Telemetry, Window};
+use twinhub_domain::twin::Repeat;
+use twinhub_domain::{
+    Clock, Command, CommandId, DeviceId, DeviceNumber, Event, Input, Kind, Outcome, Refusal, Timestamp, Twin,
+};
+use twinhub_rules::device_template::apply;
 
 /// Questions that twins put to the store at once.
 pub const LOOKUPS: usize = 8;
@@ -46,7 +48,7 @@ pub struct Surroundings {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub journal: Addr<Journal>,
-    pub supervisor: Addr<Supervisor>,
+    pub supervisor: Recipient<TwinStopped>,
     pub timers: Addr<Timers>,
     pub alarms: Addr<Alarms>,
     pub heard: Arc<HeardSince>,

@@ -35,8 +35,6 @@ use uuid::Uuid;
 use self::attempt::{Order, Outcome, Sender};
 use self::reach::Reach;
 use crate::counters::{Counters, up};
-use crate::domain::run::RuleId;
-use crate::domain::{Clock, Timestamp};
 use crate::journal::Journal;
 use crate::messages::journal::Append;
 use crate::messages::timers::Tick;
@@ -44,6 +42,8 @@ use crate::messages::webhooks::{Confine, Rest, Send};
 use crate::post::post;
 use crate::receipt::Receipt;
 use crate::store::{Automation, DeliveryQuery, DeliveryRecord, DeliveryStatus, Store};
+use twinhub_domain::run::RuleId;
+use twinhub_domain::{Clock, Timestamp};
 
 /// Gives the key that a rule's step signs with; none where it is not known (yet).
 pub type Keys = Arc<dyn Fn(&RuleId, u32) -> Option<String> + std::marker::Send + Sync>;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use twinhub_actors::SystemClock;
-use twinhub_actors::domain::Clock as _;
+use twinhub_domain::Clock as _;
 
 use crate::Bench;
 use crate::http::Http;

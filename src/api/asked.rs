@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use twinhub_actors::domain::duration::duration_ms;
-use twinhub_actors::domain::{CommandRequest, Json, Object};
+use twinhub_domain::duration::duration_ms;
+use twinhub_domain::{CommandRequest, Json, Object};
 
 use crate::fields::{FieldError, Fields};
 
@@ -53,7 +53,7 @@ pub fn wait(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::payload;
+    use twinhub_domain::payload;
 
     use super::*;
 

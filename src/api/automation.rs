@@ -18,9 +18,9 @@ use actix_web::web::{self, ServiceConfig};
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
 use twinhub_actors::automation::Automation;
-use twinhub_actors::domain::Timestamp;
 use twinhub_actors::messages::automation::{ReadRules, RulesRead};
 use twinhub_actors::post::post;
+use twinhub_domain::Timestamp;
 use utoipa::OpenApi;
 
 use super::{get, resource};

@@ -10,11 +10,12 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
-use twinhub_actors::domain::alarm::AlarmId;
-use twinhub_actors::domain::fleet::JobId;
-use twinhub_actors::domain::payload::{self, PayloadError};
-use twinhub_actors::domain::run::{RuleId, RunId};
-use twinhub_actors::domain::{CommandId, DeviceId, Json, Object};
+use twinhub_domain::alarm::AlarmId;
+use twinhub_domain::fleet::JobId;
+use twinhub_domain::payload;
+use twinhub_domain::payload::PayloadError;
+use twinhub_domain::run::{RuleId, RunId};
+use twinhub_domain::{CommandId, DeviceId, Json, Object};
 
 use crate::error::ApiError;
 use crate::web::WebState;

@@ -7,10 +7,10 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::HubError;
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::fleet::{JobAction, Tree};
-use twinhub_actors::domain::{Cause, Json, Object, Timestamp};
 use twinhub_actors::messages::jobs::MakeJob;
+use twinhub_domain::cause::Source;
+use twinhub_domain::fleet::{JobAction, Tree};
+use twinhub_domain::{Cause, Json, Object, Timestamp};
 
 use super::body::Body;
 use super::choice::{Choice, Chosen};
@@ -187,7 +187,7 @@ fn within(outer: &str, error: FieldError) -> FieldError {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::payload;
+    use twinhub_domain::payload;
 
     use super::*;
 

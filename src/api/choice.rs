@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use actix_web::HttpRequest;
-use twinhub_actors::domain::fleet::Tree;
-use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_actors::messages::search::{FindAll, FoundAll, QueryWarning};
 use twinhub_actors::store::DeviceQuery;
+use twinhub_domain::fleet::Tree;
+use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 
 use super::devices::{Said, asked, filter};
 use super::params::Params;
@@ -179,8 +179,8 @@ fn plain(field: &str, value: &Json) -> Result<String, FieldError> {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::fleet::Lifecycle;
-    use twinhub_actors::domain::{Mode, Status, payload};
+    use twinhub_domain::fleet::Lifecycle;
+    use twinhub_domain::{Mode, Status, payload};
 
     use super::*;
 

@@ -3,11 +3,11 @@
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::twin::Registration;
-use twinhub_actors::domain::{Cause, Input, Json, Object};
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_domain::cause::Source;
+use twinhub_domain::twin::Registration;
+use twinhub_domain::{Cause, Input, Json, Object};
 
 use super::body::Body;
 use super::device::find;
@@ -104,7 +104,7 @@ fn claim(body: Object) -> Result<(Box<str>, Object), FieldError> {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::payload;
+    use twinhub_domain::payload;
 
     use super::*;
 

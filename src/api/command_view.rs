@@ -1,7 +1,7 @@
 //! A command as answers show it.
 
-use twinhub_actors::domain::command::HistoryEntry;
-use twinhub_actors::domain::{Cause, Command, DeviceId, Json, Object, Timestamp};
+use twinhub_domain::command::HistoryEntry;
+use twinhub_domain::{Cause, Command, DeviceId, Json, Object, Timestamp};
 
 /// The command without what happened to it: the form of lists.
 #[must_use]
@@ -86,9 +86,9 @@ fn time(at: Timestamp) -> Json {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::cause::Source;
-    use twinhub_actors::domain::command::Step;
-    use twinhub_actors::domain::{Answer, AnswerStatus, CommandId, CommandRequest};
+    use twinhub_domain::cause::Source;
+    use twinhub_domain::command::Step;
+    use twinhub_domain::{Answer, AnswerStatus, CommandId, CommandRequest};
 
     use super::*;
 

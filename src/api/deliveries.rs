@@ -2,11 +2,11 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::rules::veil::without_password;
-use twinhub_actors::domain::run::RunId;
-use twinhub_actors::domain::{Json, Object};
 use twinhub_actors::messages::archive::ListDeliveries;
 use twinhub_actors::store::{DeliveryQuery, DeliveryRecord, DeliveryStatus};
+use twinhub_domain::run::RunId;
+use twinhub_domain::{Json, Object};
+use twinhub_rules::veil::without_password;
 
 use super::paging::Paging;
 use super::params::Params;

@@ -5,13 +5,13 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use twinhub_actors::Hub;
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::series::{Aggregate, HistoryQuery};
-use twinhub_actors::domain::twin::Change;
-use twinhub_actors::domain::{Cause, DeviceId, Input, Json, Object, Timestamp, Twin, Versions};
 use twinhub_actors::messages::archive::{HowMuch, ListCommands, RawHistory};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_actors::store::{CommandQuery, Extent};
+use twinhub_domain::cause::Source;
+use twinhub_domain::series::{Aggregate, HistoryQuery};
+use twinhub_domain::twin::Change;
+use twinhub_domain::{Cause, DeviceId, Input, Json, Object, Timestamp, Twin, Versions};
 use utoipa::ToSchema;
 
 use super::body::{Body, Device};
@@ -292,7 +292,7 @@ pub(super) fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::payload;
+    use twinhub_domain::payload;
 
     use super::*;
 

@@ -2,14 +2,14 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::fleet::Lifecycle;
-use twinhub_actors::domain::fleet::Tree;
-use twinhub_actors::domain::rules::expression::BadExpression;
-use twinhub_actors::domain::rules::{Field, Filter};
-use twinhub_actors::domain::{Mode, Status, Timestamp};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::search::{Find, Found};
 use twinhub_actors::store::{DeviceQuery, DeviceSort};
+use twinhub_domain::fleet::Lifecycle;
+use twinhub_domain::fleet::Tree;
+use twinhub_domain::{Mode, Status, Timestamp};
+use twinhub_rules::expression::BadExpression;
+use twinhub_rules::{Field, Filter};
 
 use super::paging::Paging;
 use super::params::{Params, bad, duration_ms};

@@ -128,18 +128,18 @@ mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::Value;
-    use twinhub_actors::domain::alarm::{Alarm, AlarmId, Originator, Raised, Severity};
-    use twinhub_actors::domain::command::Step;
-    use twinhub_actors::domain::fleet::{FirmwareTask, Group, GroupId, GroupWish, Image, Standing};
-    use twinhub_actors::domain::rules::engine::Delivery;
-    use twinhub_actors::domain::run::{RuleId, RunId};
-    use twinhub_actors::domain::schedule::Plan;
-    use twinhub_actors::domain::{
+    use twinhub_actors::messages::groups::GroupView;
+    use twinhub_actors::store::{DeliveryRecord, DeliveryStatus};
+    use twinhub_domain::alarm::{Alarm, AlarmId, Originator, Raised, Severity};
+    use twinhub_domain::command::Step;
+    use twinhub_domain::fleet::{FirmwareTask, Group, GroupId, GroupWish, Image, Standing};
+    use twinhub_domain::run::{RuleId, RunId};
+    use twinhub_domain::schedule::Plan;
+    use twinhub_domain::{
         Answer, AnswerStatus, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Json,
         Object, Timestamp, Twin,
     };
-    use twinhub_actors::messages::groups::GroupView;
-    use twinhub_actors::store::{DeliveryRecord, DeliveryStatus};
+    use twinhub_rules::engine::Delivery;
 
     use super::*;
     use crate::api::reply::summary;

@@ -12,12 +12,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::oneshot;
 use tracing::warn;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::fleet::Image;
-use twinhub_actors::domain::fleet::version::{LONGEST_VERSION, Version};
-use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::firmware::{AddImage, FindImage, ListImages, RemoveImage};
 use twinhub_actors::post::post;
+use twinhub_domain::cause::Source;
+use twinhub_domain::fleet::Image;
+use twinhub_domain::fleet::version::{LONGEST_VERSION, Version};
+use twinhub_domain::{Cause, Json, Object};
 use utoipa::OpenApi;
 use uuid::Uuid;
 
@@ -325,7 +325,7 @@ fn remove(path: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::payload;
+    use twinhub_domain::payload;
 
     use super::*;
 

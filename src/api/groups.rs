@@ -15,10 +15,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
 use twinhub_actors::counters;
-use twinhub_actors::domain::{Json, Object};
 use twinhub_actors::fleet::groups::Groups;
 use twinhub_actors::messages::groups::{GroupPage, GroupQuery, GroupView, ReadGroup, ReadGroups};
 use twinhub_actors::post::post;
+use twinhub_domain::{Json, Object};
 use utoipa::OpenApi;
 
 pub(super) use change::wish;

@@ -5,14 +5,14 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::fleet::{JobAction, JobId, JobStatus, StepState};
-use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::archive::ListJobDevices;
 use twinhub_actors::messages::firmware::FindImage;
 use twinhub_actors::messages::jobs::{JobTold, ListJobs, MakeJob, ShowJob, Steer, SteerJob};
 use twinhub_actors::post::post;
 use twinhub_actors::store::{JobDevice, JobDeviceQuery};
+use twinhub_domain::cause::Source;
+use twinhub_domain::fleet::{JobAction, JobId, JobStatus, StepState};
+use twinhub_domain::{Cause, Json, Object};
 use utoipa::OpenApi;
 
 use super::body::JobNamed;
@@ -331,9 +331,9 @@ fn going_down() -> ApiError {
 mod tests {
     use std::collections::BTreeSet;
 
-    use twinhub_actors::domain::fleet::job::Progress;
-    use twinhub_actors::domain::fleet::{Job, Step};
-    use twinhub_actors::domain::{DeviceId, DeviceNumber, Timestamp};
+    use twinhub_domain::fleet::job::Progress;
+    use twinhub_domain::fleet::{Job, Step};
+    use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
 
     use super::*;
 

@@ -3,8 +3,8 @@
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::fleet::{Lifecycle, Move};
-use twinhub_actors::domain::{Input, Json, Object, Twin};
+use twinhub_domain::fleet::{Lifecycle, Move};
+use twinhub_domain::{Input, Json, Object, Twin};
 
 use super::body::{Body, Device};
 use super::device::{find, make};
@@ -98,7 +98,7 @@ fn shown(twin: &Twin) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::payload;
+    use twinhub_domain::payload;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! A device's readings against what they are expected to be.
 
 use serde::Serialize;
-use twinhub_actors::domain::{Json, Object, Timestamp, Twin};
+use twinhub_domain::{Json, Object, Timestamp, Twin};
 use utoipa::ToSchema;
 
 /// A reading of which something is expected.

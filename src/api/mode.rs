@@ -3,8 +3,8 @@
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::duration::duration_ms;
-use twinhub_actors::domain::{Input, Json, Mode, Object, Timestamp, Twin};
+use twinhub_domain::duration::duration_ms;
+use twinhub_domain::{Input, Json, Mode, Object, Timestamp, Twin};
 
 use super::body::{Body, Device};
 use super::device::{find, make};
@@ -152,7 +152,7 @@ fn shown(twin: &Twin) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::payload;
+    use twinhub_domain::payload;
 
     use super::*;
 

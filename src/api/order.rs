@@ -4,10 +4,10 @@ use actix_web::http::header::{self, HeaderName};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::time::Instant;
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::{Cause, Command, CommandId, DeviceId, Input, Object};
 use twinhub_actors::messages::archive::FindCommand;
 use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_domain::cause::Source;
+use twinhub_domain::{Cause, Command, CommandId, DeviceId, Input, Object};
 
 use super::asked;
 use super::body::{Body, Device};

@@ -6,9 +6,9 @@ use std::str::FromStr;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime};
-use twinhub_actors::domain::Timestamp;
-use twinhub_actors::domain::clock::WrittenTime;
-pub use twinhub_actors::domain::duration::duration_ms;
+use twinhub_domain::Timestamp;
+use twinhub_domain::clock::WrittenTime;
+pub use twinhub_domain::duration::duration_ms;
 
 use crate::error::ApiError;
 use crate::fields::FieldError;

@@ -6,11 +6,9 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use tokio::time::Instant;
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::{
-    Answer, Cause, Command, CommandStatus, DeviceId, Input, Object, Timestamp, Twin,
-};
 use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_domain::cause::Source;
+use twinhub_domain::{Answer, Cause, Command, CommandStatus, DeviceId, Input, Object, Timestamp, Twin};
 
 use super::asked;
 use super::body::{Body, DeviceCommand};
@@ -136,8 +134,8 @@ fn next_attempt(twin: &Twin, now: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::command::Step;
-    use twinhub_actors::domain::{CommandId, CommandRequest, payload};
+    use twinhub_domain::command::Step;
+    use twinhub_domain::{CommandId, CommandRequest, payload};
     use uuid::Uuid;
 
     use super::*;

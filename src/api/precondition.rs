@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpRequest, HttpResponseBuilder};
-use twinhub_actors::domain::{Tags as ContentTags, Versions};
+use twinhub_domain::{Tags as ContentTags, Versions};
 
 use crate::error::ApiError;
 

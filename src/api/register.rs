@@ -5,12 +5,12 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use serde::Serialize;
 use twinhub_actors::clock::new_id_at;
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::settings::DeviceSettings;
-use twinhub_actors::domain::twin::Registration;
-use twinhub_actors::domain::{Cause, DeviceId, Input, Json, Object, Timestamp};
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_domain::cause::Source;
+use twinhub_domain::settings::DeviceSettings;
+use twinhub_domain::twin::Registration;
+use twinhub_domain::{Cause, DeviceId, Input, Json, Object, Timestamp};
 use utoipa::ToSchema;
 
 use super::body::Body;
@@ -249,7 +249,7 @@ impl MqttAccess {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::payload;
+    use twinhub_domain::payload;
 
     use super::*;
 

@@ -3,8 +3,8 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
-use twinhub_actors::domain::twin::add_units;
-use twinhub_actors::domain::{Json, Object, Recorded, Timestamp, Twin};
+use twinhub_domain::twin::add_units;
+use twinhub_domain::{Json, Object, Recorded, Timestamp, Twin};
 
 /// A JSON document being written.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ pub fn summary(twin: &Twin, now: Timestamp) -> Object {
 /// Adds `device_id`, `readings`, and `temperature`, `humidity`, `pressure` where the twin has them.
 pub fn add_readings(item: &mut Object, twin: &Twin) {
     item.insert("device_id", twin.id.as_str().into());
-    let reading = |property: &twinhub_actors::domain::twin::Property| {
+    let reading = |property: &twinhub_domain::twin::Property| {
         let members = [
             ("value", property.value.clone()),
             ("timestamp", property.at.to_string().into()),

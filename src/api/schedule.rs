@@ -3,9 +3,9 @@
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::schedule::Plan;
-use twinhub_actors::domain::twin::Change;
-use twinhub_actors::domain::{Input, Json, Twin};
+use twinhub_domain::schedule::Plan;
+use twinhub_domain::twin::Change;
+use twinhub_domain::{Input, Json, Twin};
 
 use super::body::{AnyBody, Device};
 use super::device::{find, make};

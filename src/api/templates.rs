@@ -7,17 +7,17 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::fleet::template::{FIELDS, Template};
-use twinhub_actors::domain::rules::veil::hide_in_rules;
-use twinhub_actors::domain::text::{order_key, searched};
-use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::templates::{
     DeleteTemplate, How, PutTemplate, TemplateGone, TemplateStood, Trial, TryTemplate, Wish,
 };
 use twinhub_actors::post::post;
 use twinhub_actors::store::DeviceQuery;
+use twinhub_domain::cause::Source;
+use twinhub_domain::text::{order_key, searched};
+use twinhub_domain::{Cause, Json, Object};
+use twinhub_rules::device_template::{FIELDS, Template};
+use twinhub_rules::veil::hide_in_rules;
 use utoipa::OpenApi;
 
 use super::body::{Body, Named};
@@ -338,7 +338,7 @@ async fn try_out(state: &WebState, mut params: Params, wish: Wish) -> Result<Htt
     }
     let Trial { template, devices, changed, changes } = state.hub.answer_in(LONGEST_TRIAL, tried).await??;
     let line = |(device, difference): &(_, Object)| {
-        let device: &twinhub_actors::domain::DeviceId = device;
+        let device: &twinhub_domain::DeviceId = device;
         let line = [("device_id", Json::from(device.as_str())), ("changes", difference.clone().into())];
         Json::Object(line.into_iter().collect())
     };

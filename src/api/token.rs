@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 use twinhub_actors::Hub;
-use twinhub_actors::domain::DeviceId;
-use twinhub_actors::domain::text::hex;
 use twinhub_actors::messages::archive::FindToken;
 use twinhub_actors::seal::Seal;
+use twinhub_domain::DeviceId;
+use twinhub_domain::text::hex;
 
 use crate::error::ApiError;
 

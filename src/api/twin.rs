@@ -3,8 +3,8 @@
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::twin::Change;
-use twinhub_actors::domain::{Input, Object, Twin};
+use twinhub_domain::twin::Change;
+use twinhub_domain::{Input, Object, Twin};
 
 use super::body::{Body, Device};
 use super::device::{find, make};
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn other_sections_are_named() {
-        let body = twinhub_actors::domain::payload::object(br#"{"desired": {}, "reported": {}}"#).unwrap();
+        let body = twinhub_domain::payload::object(br#"{"desired": {}, "reported": {}}"#).unwrap();
         assert_eq!(patch(body).unwrap_err().field, "reported");
     }
 }

@@ -2,8 +2,8 @@
 //! those that are a plain list, or a file, have the header `X-Warnings`, with the same array in it.
 
 use actix_web::HttpResponseBuilder;
-use twinhub_actors::domain::{Json, Object};
 use twinhub_actors::messages::search::QueryWarning;
+use twinhub_domain::{Json, Object};
 
 /// The header of answers that have no place for warnings in them.
 pub const HEADER: &str = "X-Warnings";

@@ -6,12 +6,12 @@ use actix::MailboxError;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use twinhub_actors::domain::event::EventBody;
-use twinhub_actors::domain::{CommandId, CommandStatus, DeviceId, Recorded};
 use twinhub_actors::messages::archive::FindCommand;
 use twinhub_actors::messages::feed::WatchCommands;
 use twinhub_actors::post::post;
 use twinhub_actors::store::CommandRecord;
+use twinhub_domain::event::EventBody;
+use twinhub_domain::{CommandId, CommandStatus, DeviceId, Recorded};
 
 use crate::error::ApiError;
 use crate::web::WebState;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
-use twinhub_actors::domain::rules::file::nearest;
+use twinhub_rules::file::nearest;
 
 /// A filter that means something.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -1,5 +1,5 @@
 //! The HTTP side of seed 003: `/dispositivos` and its live stream, in Spanish. A device is a twin, its integer
-//! `id` the twin's number; what the words are on a twin is told in `twinhub_actors::domain::twin::Dispositivo`.
+//! `id` the twin's number; what the words are on a twin is told in `twinhub_domain::twin::Dispositivo`.
 
 mod change;
 mod claim;
@@ -11,10 +11,10 @@ mod stream;
 
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, Resource};
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::{Cause, DeviceNumber, Twin};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::store::DeviceQuery;
+use twinhub_domain::cause::Source;
+use twinhub_domain::{Cause, DeviceNumber, Twin};
 
 use crate::api::get;
 use crate::error::ApiError;

@@ -1,13 +1,14 @@
 //! What the hub's actors refuse, by its status code and the stable word for it.
 
 use actix_web::http::StatusCode;
-use twinhub_actors::domain::Refusal;
-use twinhub_actors::domain::fleet::{BadTemplate, Misplaced};
 use twinhub_actors::messages::automation::RuleRefusal;
 use twinhub_actors::messages::firmware::ImageRefusal;
 use twinhub_actors::messages::groups::GroupRefusal;
 use twinhub_actors::messages::templates::TemplateRefusal;
 use twinhub_actors::store::StoreError;
+use twinhub_domain::Refusal;
+use twinhub_domain::fleet::Misplaced;
+use twinhub_rules::device_template::BadTemplate;
 
 pub(super) fn of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
     match refusal {

@@ -1,8 +1,7 @@
 //! What is wrong with a rule or a file, place by place.
 
 use serde::Serialize;
-use twinhub_actors::domain::payload::PayloadError;
-use twinhub_actors::domain::rules;
+use twinhub_domain::payload::PayloadError;
 use utoipa::ToSchema;
 
 use crate::exchange::FileFault;
@@ -51,7 +50,7 @@ impl RuleError {
 
     /// The problem as it is told.
     #[must_use]
-    pub fn of(problem: &rules::Problem) -> Self {
+    pub fn of(problem: &twinhub_rules::Problem) -> Self {
         let known = |place: u32| (place > 0).then_some(place);
         Self {
             pointer: problem.pointer.clone(),

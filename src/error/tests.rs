@@ -19,7 +19,7 @@ fn says_what_was_wrong() {
     check(&ApiError::no_command("x"), 404, "command_not_found", None);
     check(&ApiError::no_alarm("x"), 404, "alarm_not_found", None);
     check(&ApiError::Hub(HubError::Unavailable("not now")), 503, "unavailable", None);
-    let syntax = twinhub_actors::domain::payload::object(b"{\n  nope").unwrap_err();
+    let syntax = twinhub_domain::payload::object(b"{\n  nope").unwrap_err();
     assert!(syntax.to_string().contains("line 2 column"), "{syntax}");
     check(&ApiError::Payload(syntax), 400, "not_json", None);
 }
@@ -40,7 +40,7 @@ fn names_the_command_that_it_is_about() {
 
 #[test]
 fn names_everything_that_is_wrong_with_a_rule() {
-    let problem = |pointer: &str, hint: Option<&str>| rules::Problem {
+    let problem = |pointer: &str, hint: Option<&str>| twinhub_rules::Problem {
         line: 0,
         column: 0,
         pointer: pointer.into(),

@@ -8,7 +8,7 @@
 //! opens the export. In sections such a text stands in quotes; in columns of text behind a `'`, of which one is taken
 //! off when it comes back.
 
-use twinhub_actors::domain::Json;
+use twinhub_domain::Json;
 
 use super::{Fault, json};
 

@@ -14,8 +14,8 @@ pub mod seen;
 mod tests;
 pub mod writer;
 
-use twinhub_actors::domain::Json;
-use twinhub_actors::domain::json::JsonError;
+use twinhub_domain::Json;
+use twinhub_domain::json::JsonError;
 
 pub use header::DecimalCommas;
 pub use reader::{Reader, Row};

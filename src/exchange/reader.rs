@@ -1,6 +1,6 @@
 //! Rows, read from a body as it comes in.
 
-use twinhub_actors::domain::{Json, Object};
+use twinhub_domain::{Json, Object};
 
 use super::columns::{Table, Use};
 use super::header::{DecimalCommas, Header};

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use twinhub_actors::domain::{Json, Object};
+use twinhub_domain::{Json, Object};
 
 use super::columns::Table;
 use crate::fields::FieldError;

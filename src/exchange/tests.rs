@@ -2,7 +2,7 @@
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
-use twinhub_actors::domain::{Json, Object};
+use twinhub_domain::{Json, Object};
 
 use super::columns::{DEVICES, Shape, Table, Use};
 use super::{Format, Keys, Reader, Writer};
@@ -202,7 +202,7 @@ fn rows_are_counted_by_the_lines_of_the_file() {
 
 #[test]
 fn what_comes_up_too_late_is_not_left_out_silently() {
-    let row = |text: &str| twinhub_actors::domain::payload::object(text.as_bytes()).unwrap();
+    let row = |text: &str| twinhub_domain::payload::object(text.as_bytes()).unwrap();
     let mut keys = Keys::default();
     keys.look(&DEVICES, &row(r#"{"tags": {"a": 1}}"#));
     let writer = Writer::new(&DEVICES, Format::Csv, false, &keys);

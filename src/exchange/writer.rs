@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use twinhub_actors::domain::{Json, Object};
+use twinhub_domain::{Json, Object};
 
 use super::columns::{Column, Shape, Table, Use};
 use super::{Format, cell};

@@ -5,7 +5,7 @@
 use anyhow::Result;
 use indicatif::ProgressBar;
 use serde_json::Value;
-use twinhub_actors::domain::Json;
+use twinhub_domain::Json;
 
 use super::import::ImportArgs;
 use super::report::Report;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use twinhub_actors::domain::rules::Problem;
-use twinhub_actors::domain::rules::analysis::Warning;
+use twinhub_rules::Problem;
+use twinhub_rules::analysis::Warning;
 
 use super::print::{count, line};
 use super::sources::{self, Source};

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 
 use chrono::{DateTime, Local, SecondsFormat, TimeZone};
 use chrono_tz::Tz;
-use twinhub_actors::domain::Timestamp;
+use twinhub_domain::Timestamp;
 
 /// A line.
 ///

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use twinhub_actors::automation::files::is_rule_file;
-use twinhub_actors::domain::rules::analysis::{self, Warning};
-use twinhub_actors::domain::rules::file::SecretNames;
-use twinhub_actors::domain::rules::model::Origin;
-use twinhub_actors::domain::rules::{Problem, Rule, RuleFile};
-use twinhub_actors::domain::run::RuleId;
+use twinhub_domain::run::RuleId;
+use twinhub_rules::analysis;
+use twinhub_rules::analysis::Warning;
+use twinhub_rules::file::SecretNames;
+use twinhub_rules::model::Origin;
+use twinhub_rules::{Problem, Rule, RuleFile};
 
 use super::Failed;
 

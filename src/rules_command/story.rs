@@ -1,7 +1,7 @@
 //! Runs told to people: when, what set them off, why, and what came of it.
 
 use chrono_tz::Tz;
-use twinhub_actors::domain::{Json, Object};
+use twinhub_domain::{Json, Object};
 
 use super::print::moment_of;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use twinhub_actors::domain::rules::scenario;
+use twinhub_rules::scenario;
 
 use super::print::{count, line};
 use super::sources::{self, Source};

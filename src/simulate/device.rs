@@ -2,7 +2,7 @@
 //! Pure: what it hears and the time come in, what it says comes out.
 
 use serde_json::{Value, json};
-use twinhub_actors::domain::Timestamp;
+use twinhub_domain::Timestamp;
 
 use super::dice::Dice;
 use super::firmware::{Download, Fetch, Firmware, Next};

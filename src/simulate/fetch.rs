@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use twinhub_actors::domain::text::hex;
+use twinhub_domain::text::hex;
 
 use super::firmware::{Download, Fetch};
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use serde_json::{Map, Value, json};
-use twinhub_actors::domain::Timestamp;
+use twinhub_domain::Timestamp;
 
 use super::machine::Done;
 

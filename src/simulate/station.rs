@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use twinhub_actors::SystemClock;
-use twinhub_actors::domain::{Clock as _, Timestamp};
 use twinhub_actors::mqtt::topics::{self, Leaf};
+use twinhub_domain::{Clock as _, Timestamp};
 
 use super::agenda::Agenda;
 use super::device::{Device, Said};

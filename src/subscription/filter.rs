@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use twinhub_actors::domain::alarm::Severity;
-use twinhub_actors::domain::{DeviceId, Kind, Recorded, Twin};
+use twinhub_domain::alarm::Severity;
+use twinhub_domain::{DeviceId, Kind, Recorded, Twin};
 
 use super::globs::Globs;
 use super::group::Subtree;
@@ -193,11 +193,11 @@ pub fn kinds_named(words: &[Box<str>]) -> Result<Vec<Kind>, FieldError> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use twinhub_actors::domain::alarm::{Alarm, AlarmId, Originator, Raised};
-    use twinhub_actors::domain::run::RuleId;
+    use twinhub_domain::alarm::{Alarm, AlarmId, Originator, Raised};
+    use twinhub_domain::run::RuleId;
 
-    use twinhub_actors::domain::event::EventBody;
-    use twinhub_actors::domain::{Cause, DeviceNumber, Event, Status, Timestamp};
+    use twinhub_domain::event::EventBody;
+    use twinhub_domain::{Cause, DeviceNumber, Event, Status, Timestamp};
 
     use super::*;
 
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_is_no_devices_is_for_who_names_none() {
-        let signal = twinhub_actors::domain::run::Signal::Rules {
+        let signal = twinhub_domain::run::Signal::Rules {
             loaded: Vec::new(),
             changed: Vec::new(),
             gone: Vec::new(),

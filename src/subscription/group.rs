@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use twinhub_actors::HubError;
-use twinhub_actors::domain::event::{ChangeKind, EventBody, TwinChange};
-use twinhub_actors::domain::fleet::{FleetChange, GroupId, RecordChange, RecordKind, Tree};
-use twinhub_actors::domain::{DeviceId, Recorded, Twin};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::groups::ReadTree;
 use twinhub_actors::post::post;
 use twinhub_actors::store::{DeviceQuery, DeviceSort, StoreError};
 use twinhub_actors::{Hub, archive::Archive};
+use twinhub_domain::event::{ChangeKind, EventBody, TwinChange};
+use twinhub_domain::fleet::{FleetChange, GroupId, RecordChange, RecordKind, Tree};
+use twinhub_domain::{DeviceId, Recorded, Twin};
 
 use super::filter::Filter;
 use crate::error::ApiError;
@@ -173,8 +173,8 @@ pub(super) async fn members_of(
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::fleet::Group;
-    use twinhub_actors::domain::{Cause, DeviceNumber, Event, Json, Status, Timestamp};
+    use twinhub_domain::fleet::Group;
+    use twinhub_domain::{Cause, DeviceNumber, Event, Json, Status, Timestamp};
 
     use super::*;
 

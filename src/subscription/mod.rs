@@ -23,10 +23,10 @@ use tracing::warn;
 use twinhub_actors::Hub;
 use twinhub_actors::archive::Archive;
 use twinhub_actors::counters::{Counters, down, get, up};
-use twinhub_actors::domain::{Recorded, Twin};
 use twinhub_actors::messages::archive::Replay;
 use twinhub_actors::messages::feed::{Live, Subscribe};
 use twinhub_actors::store::Replayed;
+use twinhub_domain::{Recorded, Twin};
 
 use filter::MOST_PATTERNS;
 pub use filter::{Filter, kinds_named};

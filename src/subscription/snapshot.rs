@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use actix::{Addr, MailboxError};
 use tracing::warn;
 use twinhub_actors::archive::Archive;
-use twinhub_actors::domain::{DeviceId, DeviceNumber, Twin};
 use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
 use twinhub_actors::store::{DeviceQuery, StoreError};
+use twinhub_domain::{DeviceId, DeviceNumber, Twin};
 
 use super::filter::Filter;
 

@@ -1,12 +1,12 @@
 //! The engine over a real hub with a store in memory.
 
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::{Cause, DeviceId, Input, Timestamp, payload};
 use twinhub_actors::messages::feed::Subscribe;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_actors::store::MemoryStore;
 use twinhub_actors::testkit::{ManualClock, ask, within};
 use twinhub_actors::{Hub, Settings};
+use twinhub_domain::cause::Source;
+use twinhub_domain::{Cause, DeviceId, Input, Timestamp, payload};
 
 use super::*;
 

@@ -14,10 +14,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info};
 use twinhub_actors::Hub;
 use twinhub_actors::counters::add;
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::twin::Change;
-use twinhub_actors::domain::{Cause, CommandId, CommandRequest, DeviceId, Input, Versions};
 use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_domain::cause::Source;
+use twinhub_domain::twin::Change;
+use twinhub_domain::{Cause, CommandId, CommandRequest, DeviceId, Input, Versions};
 
 use super::said::{ClientFrame, Subscribe};
 use super::wire;
@@ -250,9 +250,9 @@ impl Default for Heard {
 #[cfg(test)]
 mod tests {
     use twinhub_actors::Settings;
-    use twinhub_actors::domain::Timestamp;
     use twinhub_actors::store::MemoryStore;
     use twinhub_actors::testkit::ManualClock;
+    use twinhub_domain::Timestamp;
 
     use super::*;
 

@@ -1,8 +1,9 @@
 //! What a client says: frames, read field by field. One that makes no sense is answered with what is wrong
 //! with it; a field that nobody knows is named first of all.
 
-use twinhub_actors::domain::payload::{self, PayloadError};
-use twinhub_actors::domain::{CommandRequest, DeviceId, Json, Object};
+use twinhub_domain::payload;
+use twinhub_domain::payload::PayloadError;
+use twinhub_domain::{CommandRequest, DeviceId, Json, Object};
 
 use super::wire;
 use crate::api::asked;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use twinhub_actors::domain::json::write_string;
-use twinhub_actors::domain::{Command, Json, Recorded, Timestamp, Twin};
+use twinhub_domain::json::write_string;
+use twinhub_domain::{Command, Json, Recorded, Timestamp, Twin};
 
 /// `{"type":"hello","seq":1234,"server_time":"…"}`
 pub(super) fn hello(seq: u64, now: Timestamp) -> String {
@@ -152,9 +152,9 @@ mod tests {
             snapshot("s", &[], true, Timestamp::default()),
             r#"{"type":"snapshot","id":"s","twins":[],"last":true}"#
         );
-        let id = twinhub_actors::domain::CommandId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
-        let request = twinhub_actors::domain::CommandRequest::new("reboot", Default::default());
-        let command = Command::new(id, request, Timestamp::default(), &twinhub_actors::domain::Cause::hub());
+        let id = twinhub_domain::CommandId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
+        let request = twinhub_domain::CommandRequest::new("reboot", Default::default());
+        let command = Command::new(id, request, Timestamp::default(), &twinhub_domain::Cause::hub());
         assert_eq!(
             accepted(Some("c1"), &command, false),
             format!(

@@ -138,7 +138,7 @@ async fn a_clock_that_is_plainly_wrong_does_not_stop_a_twin() {
     let data = "iot/devices/d/data";
     device.say(data, r#"{"temperature":20}"#).await;
     let first = history(&hub, "d", "temperature").await[0]["timestamp"].clone();
-    let now = twinhub_actors::domain::Timestamp::parse(first.as_str().unwrap()).unwrap().millis() / 1_000;
+    let now = twinhub_domain::Timestamp::parse(first.as_str().unwrap()).unwrap().millis() / 1_000;
     let time = |seconds: i64| now + seconds;
     device.say(data, &format!(r#"{{"temperature":99,"timestamp":{}}}"#, time(10 * 365 * 86_400))).await;
     let twin = hub.json("/api/devices/d/twin").await;

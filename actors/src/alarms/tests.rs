@@ -6,10 +6,6 @@ use uuid::Uuid;
 
 use super::*;
 use crate::counters::get;
-use crate::domain::alarm::{AlarmStep, Originator, Severity};
-use crate::domain::cause::{RunCause, Source};
-use crate::domain::run::{RuleId, RunId};
-use crate::domain::{Input, Recorded};
 use crate::door::Arrived;
 use crate::hub::{Hub, Settings};
 use crate::messages::archive::{FindAlarm, ListAlarms, Replay};
@@ -17,6 +13,10 @@ use crate::messages::supervisor::IfUnknown;
 use crate::store::AlarmPage;
 use crate::store::sql::{SqlOptions, SqlStore};
 use crate::testkit::{FailingStore, Fault, ManualClock, ask, until, within};
+use twinhub_domain::alarm::{AlarmStep, Originator, Severity};
+use twinhub_domain::cause::{RunCause, Source};
+use twinhub_domain::run::{RuleId, RunId};
+use twinhub_domain::{Input, Recorded};
 
 /// 2026-01-01T00:00:00Z.
 const NEW_YEAR: i64 = 1_767_225_600_000;

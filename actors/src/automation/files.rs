@@ -11,11 +11,11 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::Automation;
-use crate::domain::rules::file::SecretNames;
-use crate::domain::rules::model::Origin;
-use crate::domain::rules::{Problem, RuleFile};
 use crate::messages::automation::{FileRead, LoadFiles};
 use crate::post::post;
+use twinhub_rules::file::SecretNames;
+use twinhub_rules::model::Origin;
+use twinhub_rules::{Problem, RuleFile};
 
 /// A change is followed by others, as an editor writes: quiet for so long, it is read.
 const SETTLES_IN: Duration = Duration::from_millis(100);

@@ -8,10 +8,10 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::{Automation, Phase};
 use crate::counters::get;
-use crate::domain::run::Signal;
-use crate::domain::{EventBody, Recorded, Timestamp};
 use crate::messages::journal::Barrier;
 use crate::post::post;
+use twinhub_domain::run::Signal;
+use twinhub_domain::{EventBody, Recorded, Timestamp};
 
 /// A deadline that is told later than this is late.
 const LATE_MS: i64 = 1_000;

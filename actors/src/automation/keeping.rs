@@ -10,17 +10,17 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::Automation;
-use super::perform::appending;
 use crate::counters::up;
-use crate::domain::alarm::{Originator, Severity};
-use crate::domain::cause::{RunCause, Source};
-use crate::domain::rules::Kept;
-use crate::domain::run::{RuleId, RunEntry, RunId, RunOutcome, Signal};
-use crate::domain::{Cause, DeviceId, DeviceNumber, Event, EventBody};
 use crate::messages::alarms::Raise;
+use crate::messages::journal::Append;
 use crate::post::post;
 use crate::receipt::Receipt;
 use crate::store::{self, Progress};
+use twinhub_domain::alarm::{Originator, Severity};
+use twinhub_domain::cause::{RunCause, Source};
+use twinhub_domain::run::{RuleId, RunEntry, RunId, RunOutcome, Signal};
+use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event, EventBody};
+use twinhub_rules::Kept;
 
 /// What is to be kept gathers for so long: one commit for many runs, beside what they ask for.
 const GATHER: Duration = Duration::from_millis(25);
@@ -126,7 +126,7 @@ impl Automation {
         };
         let journal = self.around.journal.clone();
         // The journal does it before all that is told to it later; it tries for ever.
-        let append = appending(events, Vec::new(), kept, Receipt::nobody());
+        let append = Append::with_kept(events, Vec::new(), kept, Receipt::nobody());
         if post(&journal, append).is_err() {
             warn!("the journal is gone, what rules did last is made again at the next start");
         }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::rules::file::{SecretNames, parse_rule_with};
-use crate::domain::rules::model::Origin;
-use crate::domain::rules::{Problem, Rule, RuleFile};
-use crate::domain::run::RuleId;
 use crate::messages::automation::{Expect, FileRead, RuleRefusal};
 use crate::store::RuleRecord;
+use twinhub_domain::run::RuleId;
+use twinhub_rules::file::{SecretNames, parse_rule_with};
+use twinhub_rules::model::Origin;
+use twinhub_rules::{Problem, Rule, RuleFile};
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -9,14 +9,6 @@ use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use super::Around;
-use crate::domain::Outgoing;
-use crate::domain::fingerprint::Fingerprint;
-use crate::domain::rules::engine::Delivery;
-use crate::domain::rules::model::LogLevel;
-use crate::domain::rules::{Act, ActId, ActResult, Deed};
-use crate::domain::run::RuleId;
-use crate::domain::twin::Change;
-use crate::domain::{Cause, CommandId, DeviceId, Event, Input, Json, Object, Refusal};
 use crate::journal::Journal;
 use crate::messages::alarms::{ClearType, Raise, Told};
 use crate::messages::journal::Append;
@@ -25,6 +17,14 @@ use crate::messages::webhooks::Send as SendWebhook;
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Settled, Taken};
 use crate::store::{Automation as Kept, DeliveryRecord, DeliveryStatus};
+use twinhub_domain::Outgoing;
+use twinhub_domain::fingerprint::Fingerprint;
+use twinhub_domain::run::RuleId;
+use twinhub_domain::twin::Change;
+use twinhub_domain::{Cause, CommandId, DeviceId, Event, Input, Json, Object, Refusal};
+use twinhub_rules::engine::Delivery;
+use twinhub_rules::model::LogLevel;
+use twinhub_rules::{Act, ActId, ActResult, Deed};
 
 /// The wait before an act that was lost on its way, because a twin died with it, is done again.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -101,15 +101,8 @@ pub async fn append(
     kept: Kept,
 ) -> Settled {
     let (receipt, settled) = Receipt::channel();
-    let _ = post(journal, appending(events, outgoing, kept, receipt)); // dropped, its receipt says so
+    let _ = post(journal, Append::with_kept(events, outgoing, kept, receipt)); // dropped, its receipt says so
     settled.await.unwrap_or(Err(NotTaken::Lost))
-}
-
-/// What the journal is told, without a twin.
-#[must_use]
-pub fn appending(events: Vec<Event>, outgoing: Vec<Outgoing>, kept: Kept, receipt: Receipt) -> Append {
-    let automation = (!kept.is_empty()).then(|| Box::new(kept));
-    Append { outgoing, automation, ..Append::beside_twins(events, receipt) }
 }
 
 async fn deliver(

@@ -9,18 +9,18 @@ use tracing::{info, warn};
 
 use super::perform::append;
 use super::{Automation, Keys};
-use crate::domain::rules::analysis::{Warning, analyse, of_running};
-use crate::domain::rules::engine::webhook_keys;
-use crate::domain::rules::file::parse_rule_with;
-use crate::domain::rules::model::{Secret, TriggerKind};
-use crate::domain::rules::{Problem, Rule, Twins as _, veil};
-use crate::domain::run::{RuleId, Signal};
-use crate::domain::{Cause, Event, Json, Tags, Timestamp};
 use crate::messages::automation::{
     DeleteRule, EnableRule, Expect, PutRule, ReadRules, RuleRefusal, RuleStands, RuleStood, RulesRead, Tell,
 };
 use crate::receipt::Settled;
 use crate::store::{Automation as Kept, RuleRecord};
+use twinhub_domain::run::{RuleId, Signal};
+use twinhub_domain::{Cause, Event, Json, Tags, Timestamp};
+use twinhub_rules::analysis::{Warning, analyse, of_running};
+use twinhub_rules::engine::webhook_keys;
+use twinhub_rules::file::parse_rule_with;
+use twinhub_rules::model::{Secret, TriggerKind};
+use twinhub_rules::{Problem, Rule, Twins as _, veil};
 
 /// For so long what people should look at is not looked for again.
 const WARNINGS_LAST_MS: u64 = 5_000;

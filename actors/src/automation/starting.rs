@@ -9,13 +9,13 @@ use tracing::{info, warn};
 use super::library::Library;
 use super::reading::{self, Known};
 use super::{Automation, Phase};
-use crate::domain::Cause;
-use crate::domain::clock::CLOCK_JUMP_MS;
-use crate::domain::rules::Engine;
-use crate::domain::run::Signal;
 use crate::messages::automation::LoadFiles;
 use crate::messages::feed::{Live, Subscribe};
 use crate::store::AutomationState;
+use twinhub_domain::Cause;
+use twinhub_domain::clock::CLOCK_JUMP_MS;
+use twinhub_domain::run::Signal;
+use twinhub_rules::Engine;
 
 /// The wait before the store is asked again after it failed.
 const RETRY: Duration = Duration::from_millis(250);

@@ -6,11 +6,11 @@ use actix::{Context, Handler};
 use tracing::{info, warn};
 
 use super::Automation;
-use crate::domain::rules::Rule;
-use crate::domain::rules::file::parse_rule_with;
-use crate::domain::run::RuleId;
 use crate::messages::automation::{RuleRefusal, TemplateRules};
 use crate::store::RuleRecord;
+use twinhub_domain::run::RuleId;
+use twinhub_rules::Rule;
+use twinhub_rules::file::parse_rule_with;
 
 impl Automation {
     fn take_template_rules(

@@ -11,17 +11,17 @@ use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFut
 use tracing::warn;
 
 use crate::archive::Archive;
-use crate::automation::appending;
-use crate::domain::clock::CLOCK_JUMP_MS;
-use crate::domain::run::Signal;
-use crate::domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
 use crate::fleet::jobs::Jobs;
 use crate::journal::Journal;
+use crate::messages::journal::Append;
 use crate::messages::timers::{ClockMoved, Tick};
 use crate::post::post;
 use crate::receipt::Receipt;
 use crate::store;
 use crate::timers::Timers;
+use twinhub_domain::clock::CLOCK_JUMP_MS;
+use twinhub_domain::run::Signal;
+use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
 
 /// How often the clocks are compared.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ pub async fn tell(journal: &Addr<Journal>, ClockMoved { from, to }: ClockMoved, 
     warn!(%from, %to, by_ms, while_down, "the clock was set: schedules and rules go on by the new time");
     let (receipt, settled) = Receipt::channel();
     let event = event(Signal::ClockMoved { from, to, while_down }, to);
-    let append = appending(vec![event], Vec::new(), store::Automation::default(), receipt);
+    let append = Append::with_kept(vec![event], Vec::new(), store::Automation::default(), receipt);
     post(journal, append).is_ok() && settled.await.is_ok_and(|settled| settled.is_ok())
 }
 

@@ -10,12 +10,12 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::{Around, Shelf};
-use crate::domain::Cause;
-use crate::domain::fleet::{Image, Job, JobId, RecordChange, RecordKind, Version};
 use crate::messages::firmware::{AddImage, FindImage, ImagePage, ImageRefusal, ListImages, RemoveImage};
 use crate::post::post;
 use crate::receipt::Receipt;
 use crate::store::Record;
+use twinhub_domain::Cause;
+use twinhub_domain::fleet::{Image, Job, JobId, RecordChange, RecordKind, Version};
 
 /// An image's arrival or removal is durable, or was lost.
 #[derive(Message)]

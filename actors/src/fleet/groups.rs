@@ -26,13 +26,13 @@ pub use self::tree_now::TreeNow;
 use super::{Around, Shelf};
 use crate::clock::new_id_at;
 use crate::counters::get;
-use crate::domain::fleet::tree::body_of_change;
-use crate::domain::fleet::{Census, FleetChange, Group, GroupId, RecordChange, RecordKind, Tree};
-use crate::domain::{Cause, Object};
 use crate::messages::groups::GroupStood;
 use crate::messages::groups::{GroupRefusal, GroupView};
 use crate::post::post;
 use crate::receipt::{Receipt, Taken};
+use twinhub_domain::fleet::tree::body_of_change;
+use twinhub_domain::fleet::{Census, FleetChange, Group, GroupId, RecordChange, RecordKind, Tree};
+use twinhub_domain::{Cause, Object};
 
 /// A change of a group is durable now.
 #[derive(Message)]

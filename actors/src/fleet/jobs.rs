@@ -23,17 +23,17 @@ use tracing::{error, info, warn};
 use self::run::Run;
 use super::{Around, Entry, Shelf};
 use crate::counters::get;
-use crate::domain::Cause;
-use crate::domain::fleet::job::TurnTime;
-use crate::domain::fleet::{
-    Job, JobAction, JobId, JobSignal, JobStatus, RecordChange, RecordKind, StepState,
-};
 use crate::messages::jobs::{
     Begin, JobPage, JobRefusal, JobTold, ListJobs, MakeJob, Rest, ShowJob, SteerJob,
 };
 use crate::messages::timers::ClockMoved;
 use crate::receipt::{Receipt, Settled};
 use crate::store::{JobOp, Record};
+use twinhub_domain::Cause;
+use twinhub_domain::fleet::job::TurnTime;
+use twinhub_domain::fleet::{
+    Job, JobAction, JobId, JobSignal, JobStatus, RecordChange, RecordKind, StepState,
+};
 
 /// Jobs that came to their end are remembered, so many of them.
 const REMEMBERED: usize = 1_000;

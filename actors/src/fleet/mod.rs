@@ -14,10 +14,8 @@ use actix::Addr;
 use tracing::warn;
 
 pub use self::shelf::{Entry, Shelf};
-use self::templates::CatalogNow;
+use crate::catalog::CatalogNow;
 use crate::counters::Counters;
-use crate::domain::rules::file::SecretNames;
-use crate::domain::{Cause, Clock, DeviceId, Input};
 use crate::feed::Feed;
 use crate::journal::Journal;
 use crate::messages::supervisor::{Deliver, IfUnknown};
@@ -26,6 +24,8 @@ use crate::receipt::{NotTaken, Receipt, Settled};
 use crate::search::Search;
 use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
+use twinhub_domain::{Cause, Clock, DeviceId, Input};
+use twinhub_rules::file::SecretNames;
 
 /// What they work with.
 pub struct Around {

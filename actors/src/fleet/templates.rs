@@ -1,5 +1,5 @@
 //! The templates: what devices of a kind have in common. They are read by everybody as they are now
-//! ([`CatalogNow`]); changes come here, one after the other.
+//! ([`CatalogNow`](crate::catalog::CatalogNow)); changes come here, one after the other.
 //!
 //! What a change means to the devices is a job's to do, and the rules of templates are automation's. A template whose
 //! change became durable, and the job for it not yet, says so in its record: after a crash the job is made.
@@ -7,22 +7,19 @@
 mod changing;
 mod devices;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
 use tracing::error;
 
 use self::changing::{Changing, Unfinished};
 use super::{Around, Shelf};
-use crate::automation::Automation;
-use crate::domain::fleet::{Catalog, RecordKind, Template};
-use crate::fleet::jobs::Jobs;
+use crate::messages::automation::TemplateRules;
+use crate::messages::jobs::MakeJob;
 use crate::messages::templates::{Begin, DeleteTemplate, PutTemplate, TryTemplate};
 use crate::store::Record;
-
-/// The templates as they are now, for whoever asks, at once.
-#[derive(Debug, Default)]
-pub struct CatalogNow(RwLock<Arc<Catalog>>);
+use twinhub_domain::fleet::RecordKind;
+use twinhub_rules::device_template::{Catalog, Template};
 
 /// See the module.
 pub struct Templates {
@@ -36,20 +33,8 @@ pub struct Templates {
 /// Who does what templates mean.
 #[derive(Clone)]
 pub(super) struct Helpers {
-    pub automation: Addr<Automation>,
-    pub jobs: Addr<Jobs>,
-}
-
-impl CatalogNow {
-    /// The templates there are.
-    #[must_use]
-    pub fn now(&self) -> Arc<Catalog> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn set(&self, catalog: Catalog) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
-    }
+    pub automation: Recipient<TemplateRules>,
+    pub jobs: Recipient<MakeJob>,
 }
 
 impl Templates {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use actix::Addr;
 use tracing::warn;
 
-use crate::domain::twin::Ear;
-use crate::domain::{CommandStatus, DeviceId};
 use crate::door::listens;
 use crate::mqtt::subscribers::Subscribers;
 use crate::post::post;
 use crate::store::{CommandPage, CommandQuery, Store, StoreError};
 use crate::supervisor::Supervisor;
+use twinhub_domain::twin::Ear;
+use twinhub_domain::{CommandStatus, DeviceId};
 
 /// Commands that wait are read so many at a time after the start.
 const COMMANDS_AT_ONCE: u64 = 1_000;

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Hub, HubError, MOST_TRIES, TRY_AGAIN};
-use crate::domain::{DeviceId, Twin};
+use super::{Hub, MOST_TRIES, TRY_AGAIN};
+use crate::HubError;
 use crate::messages::archive::LoadTwins;
 use crate::messages::supervisor::ReadTwin;
 use crate::post::post;
+use twinhub_domain::{DeviceId, Twin};
 
 /// A twin whose changes are not committed by then is read from the store.
 const SLOW_READ: Duration = Duration::from_secs(1);

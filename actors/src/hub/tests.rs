@@ -19,11 +19,6 @@ use tokio::sync::oneshot::Receiver;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::domain::Outgoing;
-use crate::domain::cause::Source;
-use crate::domain::event::ChangeKind;
-use crate::domain::twin::{Change, Registration};
-use crate::domain::{Answer, CommandId, EventBody, Json, Recorded, Timestamp, Twin, TwinChange, payload};
 use crate::door::Arrived;
 use crate::messages::archive::Replay;
 use crate::messages::feed::Subscribe;
@@ -32,6 +27,13 @@ use crate::mqtt::{LinkError, LinkState, Published};
 use crate::receipt::Settled;
 use crate::store::sql::{SqlOptions, SqlStore};
 use crate::testkit::{FailingStore, Fault, ask, close, until, until_found, within};
+use twinhub_domain::Outgoing;
+use twinhub_domain::cause::Source;
+use twinhub_domain::event::ChangeKind;
+use twinhub_domain::twin::{Change, Registration};
+use twinhub_domain::{
+    Answer, CommandId, EventBody, Json, Recorded, Refusal, Timestamp, Twin, TwinChange, payload,
+};
 
 /// The system's time, but the next ones who ask for it may die of it: all but the timers, whose thread is
 /// spared.

@@ -3,9 +3,9 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::domain::alarm::{Alarm, AlarmId, Originator, Severity};
-use crate::domain::run::RuleId;
-use crate::domain::{Cause, DeviceNumber};
+use twinhub_domain::alarm::{Alarm, AlarmId, Originator, Severity};
+use twinhub_domain::run::RuleId;
+use twinhub_domain::{Cause, DeviceNumber};
 
 /// Raises an alarm, or counts it where it is active. Answered after the commit.
 #[derive(Debug, Message)]

@@ -7,12 +7,12 @@ use actix::Message;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::domain::fingerprint::Fingerprint;
-use crate::domain::rules::analysis::Warning;
-use crate::domain::rules::{Problem, Rule, RuleFile, veil};
-use crate::domain::run::{RuleId, Signal};
-use crate::domain::{Cause, Json, Object, Tags, Timestamp};
 use crate::store::StoreError;
+use twinhub_domain::fingerprint::Fingerprint;
+use twinhub_domain::run::{RuleId, Signal};
+use twinhub_domain::{Cause, Json, Object, Tags, Timestamp};
+use twinhub_rules::analysis::Warning;
+use twinhub_rules::{Problem, Rule, RuleFile, veil};
 
 /// The rule files as they stand now, whole: what is not in here any more is gone.
 #[derive(Debug, Message)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 use tokio::sync::{broadcast, mpsc};
 
-use crate::domain::{CommandId, DeviceId, Recorded};
+use twinhub_domain::{CommandId, DeviceId, Recorded};
 
 /// Events that have just become durable, in order and without a gap after the last.
 #[derive(Clone, Debug, Message)]

@@ -3,8 +3,8 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::domain::fleet::{Image, JobId};
-use crate::domain::{Cause, Tags};
+use twinhub_domain::fleet::{Image, JobId};
+use twinhub_domain::{Cause, Tags};
 
 /// Takes an image in. Answered after the commit.
 #[derive(Debug, Message)]

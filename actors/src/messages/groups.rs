@@ -5,8 +5,8 @@ use std::sync::Arc;
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::domain::fleet::{Expect, Group, GroupId, GroupWish, Misplaced, Standing, Tree};
-use crate::domain::{Cause, Tags};
+use twinhub_domain::fleet::{Expect, Group, GroupId, GroupWish, Misplaced, Standing, Tree};
+use twinhub_domain::{Cause, Tags};
 
 /// Makes or changes a group. Answered after the commit.
 #[derive(Debug, Message)]

@@ -3,9 +3,9 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::domain::fleet::job::Progress;
-use crate::domain::fleet::{Job, JobAction, JobId, JobStatus};
-use crate::domain::{Cause, DeviceId, DeviceNumber, Object};
+use twinhub_domain::fleet::job::Progress;
+use twinhub_domain::fleet::{Job, JobAction, JobId, JobStatus};
+use twinhub_domain::{Cause, DeviceId, DeviceNumber, Object};
 
 /// The hub is whole: jobs that were under way when it went down go on.
 #[derive(Debug, Message)]

@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicU32;
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::domain::Outgoing;
-use crate::domain::{DeviceNumber, Event, Twin};
 use crate::receipt::{Receipt, Taken};
 use crate::store::{Automation, CommandRecord, Fleet};
+use twinhub_domain::Outgoing;
+use twinhub_domain::{DeviceNumber, Event, Twin};
 
 /// A twin's outcome, to be committed; the receipt is settled with `taken` after that.
 #[derive(Debug, Message)]
@@ -36,6 +36,18 @@ pub struct Append {
 }
 
 impl Append {
+    /// Events that no twin brought about, messages to devices, and what automation keeps with them.
+    #[must_use]
+    pub fn with_kept(
+        events: Vec<Event>,
+        outgoing: Vec<Outgoing>,
+        kept: Automation,
+        receipt: Receipt,
+    ) -> Self {
+        let automation = (!kept.is_empty()).then(|| Box::new(kept));
+        Self { outgoing, automation, ..Self::beside_twins(events, receipt) }
+    }
+
     /// Events that no twin brought about.
     #[must_use]
     pub fn beside_twins(events: Vec<Event>, receipt: Receipt) -> Self {

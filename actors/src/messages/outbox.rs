@@ -2,8 +2,8 @@
 
 use actix::Message;
 
-use crate::domain::CommandId;
-use crate::domain::Outgoing;
+use twinhub_domain::CommandId;
+use twinhub_domain::Outgoing;
 
 /// Messages that are durable now and are to be published.
 #[derive(Debug, Message)]

@@ -2,10 +2,10 @@
 
 use actix::Message;
 
-use crate::domain::rules::{Field, Filter};
-use crate::domain::{DeviceId, DeviceNumber};
-use crate::hub::HubError;
+use crate::HubError;
 use crate::store::{DevicePage, DeviceQuery};
+use twinhub_domain::{DeviceId, DeviceNumber};
+use twinhub_rules::{Field, Filter};
 
 /// A page of the twins that `query` asks for and that `filter` is true of, each and all as of the last commit.
 #[derive(Clone, Debug, Default, Message)]

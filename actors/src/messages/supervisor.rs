@@ -3,8 +3,8 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::domain::{Cause, DeviceId, DeviceNumber, Input, Twin, Versions};
 use crate::receipt::Receipt;
+use twinhub_domain::{Cause, DeviceId, DeviceNumber, Input, Twin, Versions};
 
 /// An input for a twin. The supervisor finds the twin, or starts it, and passes the input on.
 #[derive(Debug, Message)]
@@ -17,7 +17,7 @@ pub struct Deliver {
     pub receipt: Receipt,
     /// What to do when nobody has heard of the device.
     pub if_unknown: IfUnknown,
-    /// Refuse the input with [`crate::domain::Refusal::Version`] unless the twin is at one of these.
+    /// Refuse the input with [`twinhub_domain::Refusal::Version`] unless the twin is at one of these.
     pub if_version: Option<Versions>,
     /// Give the twin back with the receipt.
     pub want_twin: bool,
@@ -30,7 +30,7 @@ pub enum IfUnknown {
     Appear,
     /// A person registers it: it begins with this input.
     Begin,
-    /// Refuse the input with [`crate::domain::Refusal::Unknown`].
+    /// Refuse the input with [`twinhub_domain::Refusal::Unknown`].
     Refuse,
     /// The same also where another device has the id by now: it is for the one with this number.
     RefuseUnless(DeviceNumber),

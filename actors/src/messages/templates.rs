@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use actix::{Addr, Message};
+use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 
-use crate::automation::Automation;
-use crate::domain::fleet::{BadTemplate, JobId, Template};
-use crate::domain::{Cause, DeviceId, Object, Versions};
-use crate::fleet::jobs::Jobs;
+use super::automation::TemplateRules;
+use super::jobs::MakeJob;
 use crate::store::StoreError;
+use twinhub_domain::fleet::JobId;
+use twinhub_domain::{Cause, DeviceId, Object, Versions};
+use twinhub_rules::device_template::{BadTemplate, Template};
 
 /// The hub is whole. What was under way when it went down goes on.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Begin {
-    pub automation: Addr<Automation>,
-    pub jobs: Addr<Jobs>,
+    pub automation: Recipient<TemplateRules>,
+    pub jobs: Recipient<MakeJob>,
     /// Told when it is known which templates there are.
     pub known: oneshot::Sender<()>,
 }

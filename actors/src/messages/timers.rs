@@ -1,17 +1,17 @@
 //! What the timers are told.
 
-use actix::{Addr, Message};
+use actix::{Message, Recipient};
 
-use crate::automation::Automation;
-use crate::domain::{DeviceId, Timestamp};
-use crate::supervisor::Supervisor;
+use super::automation::Due;
+use super::supervisor::Deliver;
+use twinhub_domain::{DeviceId, Timestamp};
 
 /// Wake twins through `supervisor` from now on, those first that the store knows to wait.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Begin {
-    pub supervisor: Addr<Supervisor>,
-    pub automation: Addr<Automation>,
+    pub supervisor: Recipient<Deliver>,
+    pub automation: Recipient<Due>,
     /// The clock was set back while the hub was down.
     pub moved: Option<ClockMoved>,
 }

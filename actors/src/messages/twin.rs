@@ -3,8 +3,8 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::domain::{Cause, Input, Twin, Versions};
 use crate::receipt::Receipt;
+use twinhub_domain::{Cause, Input, Twin, Versions};
 
 use super::supervisor::IfUnknown;
 

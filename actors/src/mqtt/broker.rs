@@ -61,10 +61,10 @@ use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
 use super::runtime::OwnRuntime;
 use super::{Link, LinkError, LinkState, Published, topics, whole_seconds};
-use crate::domain::CommandId;
-use crate::domain::Outgoing;
 use crate::receipt::{Receipt, Settled};
 use crate::store::{RetainedStore, StoreError};
+use twinhub_domain::CommandId;
+use twinhub_domain::Outgoing;
 
 /// What topic, properties and header of a packet may take beside its payload.
 const PACKET_HEADROOM: usize = 64 * 1024 + 1_024;

@@ -14,9 +14,9 @@ use super::broker::{BrokerSettings, EmbeddedBroker};
 use super::link::{BrokerAddress, LinkSettings, RumqttcLink};
 use super::testing::{Desk, Lying, Rubber, Wire};
 use super::{Intake, Link};
-use crate::domain::Outgoing;
 use crate::store::MemoryStore;
 use crate::testkit::{until, within};
+use twinhub_domain::Outgoing;
 
 const DATA: &str = "iot/devices/pump-1/data";
 

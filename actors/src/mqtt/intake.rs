@@ -8,9 +8,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::listening::Listening;
 use super::subscribers::Subscribers;
-use crate::domain::DeviceId;
-use crate::domain::twin::Ear;
 use crate::receipt::Receipt;
+use twinhub_domain::DeviceId;
+use twinhub_domain::twin::Ear;
 
 /// A message as a link took it in.
 #[derive(Clone, Debug)]

@@ -29,7 +29,7 @@ use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
 use super::runtime::OwnRuntime;
 use super::{Link, LinkError, LinkState, Published};
-use crate::domain::Outgoing;
+use twinhub_domain::Outgoing;
 
 /// How long the broker keeps the session, with the messages in it, while the hub is away.
 const SESSION_EXPIRY: Duration = Duration::from_hours(7 * 24);

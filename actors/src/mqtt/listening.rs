@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
-use crate::domain::topic::matches;
+use twinhub_domain::topic::matches;
 
 /// See the module.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::{CommandId, Outgoing};
+use twinhub_domain::{CommandId, Outgoing};
 
 pub use intake::{Arrived, Intake, Room};
 pub use topics::outgoing;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use crate::domain::Timestamp;
+use twinhub_domain::Timestamp;
 
 /// How many are kept (API.md).
 const KEPT: usize = 1_000;

@@ -8,9 +8,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::topics::{self, Leaf};
-use crate::domain::DeviceId;
-use crate::domain::topic::matches;
-use crate::domain::twin::{Audience, Ear, Listeners};
+use twinhub_domain::DeviceId;
+use twinhub_domain::topic::matches;
+use twinhub_domain::twin::{Audience, Ear, Listeners};
 
 /// Topics of devices have at most this many levels: a filter with more means none of them.
 const MOST_LEVELS: usize = 6;

@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use super::intake::{Arrived, Intake, Room};
 use super::listening::Listening;
 use super::subscribers::Subscribers;
-use crate::domain::DeviceId;
-use crate::domain::twin::{Audience, Ear, Listeners as _};
 use crate::receipt::{Receipt, Taken};
 use crate::testkit::{until, within};
+use twinhub_domain::DeviceId;
+use twinhub_domain::twin::{Audience, Ear, Listeners as _};
 
 /// An intake that settles nothing by itself.
 #[derive(Clone)]

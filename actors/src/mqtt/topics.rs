@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::domain::Outgoing;
-use crate::domain::{CommandId, DeviceId, Json, Publish};
+use twinhub_domain::Outgoing;
+use twinhub_domain::{CommandId, DeviceId, Json, Publish};
 
 const ROOT: &str = "iot/devices/";
 /// The first level of every native topic.
@@ -150,7 +150,7 @@ pub fn farewell(message: &Outgoing) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Json;
+    use twinhub_domain::Json;
 
     fn check(topic: &str, expected: Option<(&str, Leaf<'_>)>) {
         let found = parse(topic).map(|native| (native.device, native.leaf));

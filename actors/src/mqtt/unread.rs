@@ -8,7 +8,7 @@ use serde::Serialize;
 use tracing::info;
 
 use super::dialects;
-use crate::domain::Timestamp;
+use twinhub_domain::Timestamp;
 
 /// First levels that are counted apart; what comes beyond them is counted together.
 const MOST_LEVELS: usize = 100;

@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use crate::domain::rules::SortKey;
-use crate::domain::{DeviceId, DeviceNumber};
+use twinhub_domain::{DeviceId, DeviceNumber};
+use twinhub_rules::SortKey;
 
 /// Fewer than this are not worth being chosen from.
 const LEAST: usize = 1_024;

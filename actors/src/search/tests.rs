@@ -3,14 +3,14 @@
 mod random;
 
 use super::*;
-use crate::domain::DeviceId;
-use crate::domain::rules::{Field, Filter};
-use crate::domain::twin::{Change, Registration};
-use crate::domain::{Cause, Input, Object, payload};
 use crate::hub::{Hub, Settings};
 use crate::messages::supervisor::IfUnknown;
 use crate::store::MemoryStore;
 use crate::testkit::{FailingStore, Fault, ManualClock, ask, close, until};
+use twinhub_domain::DeviceId;
+use twinhub_domain::twin::{Change, Registration};
+use twinhub_domain::{Cause, Input, Object, payload};
+use twinhub_rules::{Field, Filter};
 
 /// 2026-03-01T06:00:00Z
 const START: i64 = 1_772_344_800_000;

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::domain::rules::expression::Mention;
-use crate::domain::rules::{Field, Filter};
-use crate::domain::{Timestamp, Twin};
 use crate::messages::search::{Find, QueryWarning};
 use crate::roster::{Present, Roster};
+use twinhub_domain::{Timestamp, Twin};
+use twinhub_rules::expression::Mention;
+use twinhub_rules::{Field, Filter};
 
 /// So many twins are asked for names that may have been meant.
 const ASKED: usize = 2_000;

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::alarm::{Alarm, Severity};
-use crate::domain::rules::Kept;
-use crate::domain::rules::engine::Delivery;
-use crate::domain::run::{RuleId, RunEntry, RunId};
-use crate::domain::{DeviceNumber, Object, Timestamp};
+use twinhub_domain::alarm::{Alarm, Severity};
+use twinhub_domain::run::{RuleId, RunEntry, RunId};
+use twinhub_domain::{DeviceNumber, Object, Timestamp};
+use twinhub_rules::Kept;
+use twinhub_rules::engine::Delivery;
 
 /// Automation's part of a commit. What is said twice in one batch counts as it was said last.
 #[derive(Clone, Debug, Default)]

@@ -1,8 +1,8 @@
 //! What is kept of the fleet, and how it is asked for.
 
-pub use crate::domain::fleet::job::JobCounts;
-use crate::domain::fleet::{JobId, RecordKind, Step, StepState};
-use crate::domain::{DeviceId, DeviceNumber, Object, Timestamp};
+pub use twinhub_domain::fleet::job::JobCounts;
+use twinhub_domain::fleet::{JobId, RecordKind, Step, StepState};
+use twinhub_domain::{DeviceId, DeviceNumber, Object, Timestamp};
 
 /// The fleet's part of a commit.
 #[derive(Clone, Debug, Default)]

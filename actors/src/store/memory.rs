@@ -18,12 +18,12 @@ use super::{
     JobCounts, JobDevicePage, JobDeviceQuery, Record, Replayed, RetainedMessage, RunPage, RunQuery, Store,
     StoreError, select,
 };
-use crate::domain::Outgoing;
-use crate::domain::alarm::{Alarm, AlarmId};
-use crate::domain::fleet::{JobId, RecordKind};
-use crate::domain::run::{RuleId, RunEntry, RunId};
-use crate::domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
-use crate::domain::{CommandId, DeviceId, DeviceNumber, EventBody, Kind, Recorded, Timestamp, Twin};
+use twinhub_domain::Outgoing;
+use twinhub_domain::alarm::{Alarm, AlarmId};
+use twinhub_domain::fleet::{JobId, RecordKind};
+use twinhub_domain::run::{RuleId, RunEntry, RunId};
+use twinhub_domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
+use twinhub_domain::{CommandId, DeviceId, DeviceNumber, EventBody, Kind, Recorded, Timestamp, Twin};
 
 /// See the module. Nothing in it ever fails.
 #[derive(Debug, Default)]

@@ -29,12 +29,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::domain::Outgoing;
-use crate::domain::alarm::{Alarm, AlarmId, Severity};
-use crate::domain::fleet::{JobId, Lifecycle, RecordKind};
-use crate::domain::run::{RuleId, RunEntry, RunId};
-use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
-use crate::domain::{
+use twinhub_domain::Outgoing;
+use twinhub_domain::alarm::{Alarm, AlarmId, Severity};
+use twinhub_domain::fleet::{JobId, Lifecycle, RecordKind};
+use twinhub_domain::run::{RuleId, RunEntry, RunId};
+use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
+use twinhub_domain::{
     Command, CommandId, CommandStatus, DeviceId, DeviceNumber, Kind, Mode, Recorded, Status, Timestamp, Twin,
 };
 

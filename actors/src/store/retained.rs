@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::StoreError;
-use crate::domain::Timestamp;
+use twinhub_domain::Timestamp;
 
 /// The last retained message of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,12 +6,12 @@ use super::{
     AlarmQuery, CommandQuery, CommandRecord, Deadline, DeliveryQuery, DeliveryRecord, DeviceQuery,
     EventQuery, RunQuery,
 };
-use crate::domain::alarm::{Alarm, Originator};
-use crate::domain::run::{RuleId, RunEntry, RunOutcome};
-use crate::domain::series::{HistoryQuery, StoredReading};
-use crate::domain::text::{order_key, searched};
-use crate::domain::twin::presence::SHORTEST_SILENCE_MS;
-use crate::domain::{
+use twinhub_domain::alarm::{Alarm, Originator};
+use twinhub_domain::run::{RuleId, RunEntry, RunOutcome};
+use twinhub_domain::series::{HistoryQuery, StoredReading};
+use twinhub_domain::text::{order_key, searched};
+use twinhub_domain::twin::presence::SHORTEST_SILENCE_MS;
+use twinhub_domain::{
     DeviceId, DeviceNumber, Event, EventBody, Json, Recorded, Scalar, Status, Timestamp, Twin,
 };
 
@@ -183,7 +183,7 @@ pub fn deadline(twin: &Twin) -> Option<Deadline> {
 pub fn readings<'a>(
     query: &'a HistoryQuery,
     recorded: &'a Recorded,
-) -> impl Iterator<Item = (usize, &'a crate::domain::Reading)> {
+) -> impl Iterator<Item = (usize, &'a twinhub_domain::Reading)> {
     let readings = match &recorded.event.body {
         EventBody::Telemetry { readings, .. } if in_time(query.from, query.to, recorded.event.at) => {
             &readings[..]

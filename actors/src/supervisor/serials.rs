@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::domain::{DeviceId, Input, Twin};
 use crate::store::{Store, StoreError};
+use twinhub_domain::{DeviceId, Input, Twin};
 
 use super::Waiting;
 

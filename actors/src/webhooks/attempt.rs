@@ -19,8 +19,8 @@ use super::address::{LookUp, Resolver};
 use super::reach::{Reach, Refused};
 use super::retry::Meaning;
 use super::sign::signature;
-use crate::domain::Timestamp;
-use crate::domain::rules::engine::Delivery;
+use twinhub_domain::Timestamp;
+use twinhub_rules::engine::Delivery;
 
 /// Redirects that are followed at most.
 const MOST_REDIRECTS: u32 = 5;

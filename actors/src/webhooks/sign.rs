@@ -3,7 +3,7 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::domain::text::hex;
+use twinhub_domain::text::hex;
 
 /// `sha256=` and the hex HMAC-SHA256 with `key` of `{timestamp}.{body}`, `timestamp` in Unix seconds as the header
 /// has it. None for a key that HMAC does not take; there is none.

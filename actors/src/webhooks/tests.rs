@@ -7,14 +7,14 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::counters::get;
-use crate::domain::rules::engine::Delivery;
-use crate::domain::run::RunId;
-use crate::domain::{Json, payload};
 use crate::hub::{Hub, Settings};
 use crate::messages::archive::ListDeliveries;
 use crate::store::MemoryStore;
 use crate::testkit::{FailingStore, ManualClock, ask, close, until, until_found, within};
 use receiver::Receiver;
+use twinhub_domain::run::RunId;
+use twinhub_domain::{Json, payload};
+use twinhub_rules::engine::Delivery;
 
 /// 2026-01-01T00:00:00Z.
 const NEW_YEAR: i64 = 1_767_225_600_000;

@@ -9,13 +9,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use twinhub_actors::backtest::{self, BacktestError, Outcome, Progress, Wish};
-use twinhub_actors::domain::duration::duration_ms;
-use twinhub_actors::domain::rules::file::SecretNames;
-use twinhub_actors::domain::rules::model::Origin;
-use twinhub_actors::domain::rules::{Problem as RuleProblem, Rule, RuleFile, file};
-use twinhub_actors::domain::run::{RuleId, RunEntry};
-use twinhub_actors::domain::{DeviceId, Json, Object, Timestamp};
 use twinhub_actors::messages::automation::RuleRefusal;
+use twinhub_domain::duration::duration_ms;
+use twinhub_domain::run::{RuleId, RunEntry};
+use twinhub_domain::{DeviceId, Json, Object, Timestamp};
+use twinhub_rules::file::SecretNames;
+use twinhub_rules::model::Origin;
+use twinhub_rules::{Problem as RuleProblem, Rule, RuleFile, file};
 
 use super::run::number;
 use super::{going_down, view};
@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     fn fields(text: &str) -> Fields {
-        Fields::any(twinhub_actors::domain::payload::object(text.as_bytes()).unwrap())
+        Fields::any(twinhub_domain::payload::object(text.as_bytes()).unwrap())
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::rules::model::Origin;
-use twinhub_actors::domain::run::RuleId;
-use twinhub_actors::domain::{Cause, Json, Object, Tags};
 use twinhub_actors::messages::automation::{DeleteRule, EnableRule, Expect, PutRule, RuleRefusal, RuleStood};
+use twinhub_domain::cause::Source;
+use twinhub_domain::run::RuleId;
+use twinhub_domain::{Cause, Json, Object, Tags};
+use twinhub_rules::model::Origin;
 
 use super::rules::{find_rule, last_runs};
 use super::{ask, view};
@@ -382,7 +382,7 @@ mod tests {
     use super::*;
 
     fn object(text: &str) -> Object {
-        twinhub_actors::domain::payload::object(text.as_bytes()).unwrap()
+        twinhub_domain::payload::object(text.as_bytes()).unwrap()
     }
 
     #[test]

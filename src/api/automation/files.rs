@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
-use twinhub_actors::domain::DeviceId;
-use twinhub_actors::domain::rules::model::Origin;
-use twinhub_actors::domain::rules::{Problem as RuleProblem, Rule, RuleFile, analysis, file, scenario};
 use twinhub_actors::messages::archive::LoadTwins;
+use twinhub_domain::DeviceId;
+use twinhub_rules::model::Origin;
+use twinhub_rules::{Problem as RuleProblem, Rule, RuleFile, analysis, file, scenario};
 
 use super::{going_down, tests_begin, view};
 use crate::api::body::Text;

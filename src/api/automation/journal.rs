@@ -2,10 +2,10 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::run::{RuleId, RunEntry, RunId};
-use twinhub_actors::domain::{DeviceId, Json};
 use twinhub_actors::messages::archive::{FindRun, ListDeliveries, ListRuns};
 use twinhub_actors::store::{DeliveryQuery, RunQuery};
+use twinhub_domain::run::{RuleId, RunEntry, RunId};
+use twinhub_domain::{DeviceId, Json};
 
 use super::rules::find_rule;
 use super::view;

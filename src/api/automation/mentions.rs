@@ -1,10 +1,10 @@
 //! Which rules are about a device.
 
-use twinhub_actors::domain::fleet::Tree;
-use twinhub_actors::domain::rules::Rule;
-use twinhub_actors::domain::rules::expression::Dependency;
-use twinhub_actors::domain::rules::model::{Action, Condition, Selector, TriggerKind, What};
-use twinhub_actors::domain::{Json, Twin};
+use twinhub_domain::fleet::Tree;
+use twinhub_domain::{Json, Twin};
+use twinhub_rules::Rule;
+use twinhub_rules::expression::Dependency;
+use twinhub_rules::model::{Action, Condition, Selector, TriggerKind, What};
 
 /// A twin and the groups that it stands in: its own, and all above that.
 pub struct Placed<'a> {

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::domain::DeviceId;
-use twinhub_actors::domain::run::{RuleId, RunEntry};
-use twinhub_actors::domain::text::{order_key, searched};
 use twinhub_actors::messages::archive::LastRuns;
 use twinhub_actors::messages::automation::{RuleStands, RulesRead};
+use twinhub_domain::DeviceId;
+use twinhub_domain::run::{RuleId, RunEntry};
+use twinhub_domain::text::{order_key, searched};
 
 use super::mentions::{Placed, mentions};
 use super::view;

@@ -7,14 +7,14 @@ use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
-use twinhub_actors::domain::event::EventBody;
-use twinhub_actors::domain::rules::{file, scenario};
-use twinhub_actors::domain::run::{RuleId, RunEntry, Signal};
-use twinhub_actors::domain::{Json, Object};
 use twinhub_actors::messages::archive::ListRuns;
 use twinhub_actors::messages::automation::Tell;
 use twinhub_actors::messages::feed::{Live, Subscribe};
 use twinhub_actors::store::RunQuery;
+use twinhub_domain::event::EventBody;
+use twinhub_domain::run::{RuleId, RunEntry, Signal};
+use twinhub_domain::{Json, Object};
+use twinhub_rules::{file, scenario};
 
 use super::change::person;
 use super::rules::find_rule;

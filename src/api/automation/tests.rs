@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use twinhub_actors::domain::rules::file;
-use twinhub_actors::domain::run::RunId;
-use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp, payload};
 use twinhub_actors::messages::automation::RuleStands;
+use twinhub_domain::run::RunId;
+use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp, payload};
+use twinhub_rules::file;
 
 use super::{backtest, view};
 use crate::api::openapi;
@@ -59,8 +59,8 @@ fn rules_of_the_other_form_are_shown_as_they_were_sent() {
 
 #[test]
 fn runs_are_described_as_they_are_written() {
-    use twinhub_actors::domain::run::{RuleId, RunEntry, RunOutcome, WhyNot};
-    use twinhub_actors::domain::run::{RunKind, TriggerSeen};
+    use twinhub_domain::run::{RuleId, RunEntry, RunOutcome, WhyNot};
+    use twinhub_domain::run::{RunKind, TriggerSeen};
 
     let entry = |outcome| RunEntry {
         id: RunId(uuid::Uuid::nil()),

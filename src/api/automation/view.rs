@@ -1,11 +1,11 @@
 //! Rules and runs as answers show them.
 
-use twinhub_actors::domain::rules::analysis::Warning;
-use twinhub_actors::domain::rules::model::{Origin, RunMode, TriggerKind};
-use twinhub_actors::domain::rules::{Rule, veil};
-use twinhub_actors::domain::run::RunEntry;
-use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use twinhub_actors::messages::automation::RuleStands;
+use twinhub_domain::run::RunEntry;
+use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
+use twinhub_rules::analysis::Warning;
+use twinhub_rules::model::{Origin, RunMode, TriggerKind};
+use twinhub_rules::{Rule, veil};
 
 /// The kinds of triggers, by the words they have in files.
 pub const TRIGGERS: [&str; 10] =

@@ -2,9 +2,9 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
-use twinhub_actors::domain::Object;
-use twinhub_actors::domain::run::Signal;
 use twinhub_actors::messages::automation::Tell;
+use twinhub_domain::Object;
+use twinhub_domain::run::Signal;
 
 use super::ask;
 use super::change::person;

@@ -1,8 +1,8 @@
 //! What is to be done, read and checked as the routes for one device do.
 
-use twinhub_actors::domain::fleet::JobAction;
-use twinhub_actors::domain::json::Size;
-use twinhub_actors::domain::{Json, Object};
+use twinhub_domain::fleet::JobAction;
+use twinhub_domain::json::Size;
+use twinhub_domain::{Json, Object};
 
 use super::within;
 use crate::api::asked;
@@ -75,7 +75,7 @@ fn of_mode(wanted: Object) -> Result<JobAction, FieldError> {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::payload;
+    use twinhub_domain::payload;
 
     use super::*;
 

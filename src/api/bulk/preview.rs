@@ -1,10 +1,10 @@
 //! The dry run: whom it would be done to, and what would change.
 
 use actix_web::HttpResponse;
-use twinhub_actors::domain::fleet::JobAction;
-use twinhub_actors::domain::json::difference;
-use twinhub_actors::domain::{DeviceId, Json, Object, Twin};
 use twinhub_actors::messages::archive::LoadTwins;
+use twinhub_domain::fleet::JobAction;
+use twinhub_domain::json::difference;
+use twinhub_domain::{DeviceId, Json, Object, Twin};
 
 use crate::api::choice::Chosen;
 use crate::api::reply::Document;
@@ -85,8 +85,8 @@ fn change(action: &JobAction, twin: &Twin) -> Object {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::twin::Change;
-    use twinhub_actors::domain::{Cause, DeviceNumber, Input, Timestamp, payload};
+    use twinhub_domain::twin::Change;
+    use twinhub_domain::{Cause, DeviceNumber, Input, Timestamp, payload};
 
     use super::*;
 

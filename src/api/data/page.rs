@@ -4,8 +4,8 @@
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
-use twinhub_actors::domain::Timestamp;
-use twinhub_actors::domain::series::HistoryQuery;
+use twinhub_domain::Timestamp;
+use twinhub_domain::series::HistoryQuery;
 
 use crate::api::params::{Params, bad};
 use crate::fields::FieldError;

@@ -8,10 +8,10 @@ use actix_web::http::header;
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::{StreamExt as _, stream};
-use twinhub_actors::domain::{DeviceId, DeviceNumber, Json, Object, Twin};
 use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
 use twinhub_actors::messages::search::{Find, FindAll};
 use twinhub_actors::store::{DeviceQuery, DeviceSort};
+use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Twin};
 
 use crate::api::devices::{self, Said};
 use crate::api::params::{Params, bad};
@@ -213,9 +213,9 @@ impl Pages {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::cause::Source;
-    use twinhub_actors::domain::twin::Registration;
-    use twinhub_actors::domain::{Cause, Input, Timestamp, payload};
+    use twinhub_domain::cause::Source;
+    use twinhub_domain::twin::Registration;
+    use twinhub_domain::{Cause, Input, Timestamp, payload};
 
     use super::*;
 

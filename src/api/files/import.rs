@@ -15,7 +15,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::Stream;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
-use twinhub_actors::domain::Object;
+use twinhub_domain::Object;
 
 use crate::api::body::promised;
 use crate::api::params::{Params, bad};

@@ -6,17 +6,15 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::HubError;
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::duration::duration_ms;
-use twinhub_actors::domain::fleet::firmware::USUAL_TIMEOUT_MS;
-use twinhub_actors::domain::fleet::rollout::{
-    Abort, USUAL_ABORT, USUAL_LIFE_MS, USUAL_STAGES, check_stages, places,
-};
-use twinhub_actors::domain::fleet::{Image, JobAction, Rollout, Tree};
-use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp, Twin};
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_actors::messages::jobs::MakeJob;
 use twinhub_actors::messages::search::QueryWarning;
+use twinhub_domain::cause::Source;
+use twinhub_domain::duration::duration_ms;
+use twinhub_domain::fleet::firmware::USUAL_TIMEOUT_MS;
+use twinhub_domain::fleet::rollout::{Abort, USUAL_ABORT, USUAL_LIFE_MS, USUAL_STAGES, check_stages, places};
+use twinhub_domain::fleet::{Image, JobAction, Rollout, Tree};
+use twinhub_domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp, Twin};
 
 use super::{find, url};
 use crate::api::body::{Body, Named};
@@ -351,7 +349,7 @@ fn millis(length: &Json) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::payload;
+    use twinhub_domain::payload;
 
     use super::*;
 

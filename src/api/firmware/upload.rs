@@ -8,9 +8,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
-use twinhub_actors::domain::fleet::Image;
-use twinhub_actors::domain::text::hex;
 use twinhub_actors::messages::firmware::ImageRefusal;
+use twinhub_domain::fleet::Image;
+use twinhub_domain::text::hex;
 
 use super::{add, created, models, new_id, notes, sha256, version};
 use crate::api::body::promised;

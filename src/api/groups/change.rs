@@ -8,11 +8,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::fleet::{Expect, GroupId, GroupWish};
-use twinhub_actors::domain::{Cause, Object, Tags};
 use twinhub_actors::messages::groups::{DeleteGroup, GroupGone, GroupStood, PutGroup};
 use twinhub_actors::post::post;
+use twinhub_domain::cause::Source;
+use twinhub_domain::fleet::{Expect, GroupId, GroupWish};
+use twinhub_domain::{Cause, Object, Tags};
 use utoipa::ToSchema;
 
 use super::super::body::{Body, Named};

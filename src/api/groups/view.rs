@@ -1,8 +1,8 @@
 //! Groups as answers show them.
 
-use twinhub_actors::domain::fleet::Counts;
-use twinhub_actors::domain::{Json, Mode, Object, Status};
 use twinhub_actors::messages::groups::GroupView;
+use twinhub_domain::fleet::Counts;
+use twinhub_domain::{Json, Mode, Object, Status};
 
 /// A group with its counts.
 #[must_use]
@@ -80,8 +80,8 @@ fn count(number: u64) -> Json {
 mod tests {
     use std::sync::Arc;
 
-    use twinhub_actors::domain::fleet::{Group, GroupId, Standing};
-    use twinhub_actors::domain::{Number, Timestamp};
+    use twinhub_domain::fleet::{Group, GroupId, Standing};
+    use twinhub_domain::{Number, Timestamp};
 
     use super::*;
 

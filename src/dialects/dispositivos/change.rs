@@ -3,10 +3,10 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
-use twinhub_actors::domain::twin::{Dispositivo, Speaker, id_of_serial};
-use twinhub_actors::domain::{DeviceId, Input, Json, Object, Twin};
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_domain::twin::{Dispositivo, Speaker, id_of_serial};
+use twinhub_domain::{DeviceId, Input, Json, Object, Twin};
 
 use super::failed::{Failed, NO_SERIAL};
 use super::{cause, device, find};

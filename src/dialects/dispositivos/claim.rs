@@ -3,9 +3,9 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
-use twinhub_actors::domain::twin::{Dispositivo, Speaker, serial_number};
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_domain::twin::{Dispositivo, Speaker, serial_number};
 
 use super::change::{answer, say};
 use super::failed::{Failed, NEVER_HEARD, NO_SERIAL};

@@ -1,8 +1,8 @@
 //! A device as JSON, its members in the order in which they have always come.
 
-use twinhub_actors::domain::json::write_string;
-use twinhub_actors::domain::twin::Moment;
-use twinhub_actors::domain::{Object, Twin};
+use twinhub_domain::json::write_string;
+use twinhub_domain::twin::Moment;
+use twinhub_domain::{Object, Twin};
 
 /// What a device is called that nobody has named.
 const UNNAMED: [(&str, &str, &str); 3] =
@@ -88,8 +88,8 @@ fn write_member(member: &str, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::twin::{Dispositivo, Speaker};
-    use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Input, Timestamp, payload};
+    use twinhub_domain::twin::{Dispositivo, Speaker};
+    use twinhub_domain::{Cause, DeviceId, DeviceNumber, Input, Timestamp, payload};
 
     use super::*;
 

@@ -3,8 +3,8 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 use twinhub_actors::HubError;
-use twinhub_actors::domain::payload::PayloadError;
-use twinhub_actors::domain::{Json, Object, Refusal};
+use twinhub_domain::payload::PayloadError;
+use twinhub_domain::{Json, Object, Refusal};
 
 use crate::error::ApiError;
 
@@ -131,7 +131,7 @@ fn named(field: &str) -> String {
 mod tests {
     use actix_web::body::to_bytes;
     use actix_web::http::header;
-    use twinhub_actors::domain::{DeviceId, payload};
+    use twinhub_domain::{DeviceId, payload};
 
     use super::*;
 

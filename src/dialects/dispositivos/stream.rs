@@ -16,9 +16,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 use twinhub_actors::Hub;
 use twinhub_actors::counters::add;
-use twinhub_actors::domain::twin::Moment;
-use twinhub_actors::domain::{DeviceId, Recorded, Twin};
 use twinhub_actors::messages::archive::LoadTwins;
+use twinhub_domain::twin::Moment;
+use twinhub_domain::{DeviceId, Recorded, Twin};
 
 use super::device;
 use super::failed::Failed;

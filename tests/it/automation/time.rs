@@ -105,5 +105,5 @@ async fn first_reading(hub: &crate::support::Hub) -> serde_json::Value {
 }
 
 fn millis(at: &serde_json::Value) -> i64 {
-    twinhub_actors::domain::Timestamp::parse(at.as_str().unwrap()).unwrap().millis()
+    twinhub_domain::Timestamp::parse(at.as_str().unwrap()).unwrap().millis()
 }

@@ -11,8 +11,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::Groups;
 use super::reading::{self, Begun};
-use crate::domain::fleet::census::Seen;
-use crate::domain::{DeviceId, DeviceNumber, EventBody, Recorded, Twin};
+use twinhub_domain::fleet::census::Seen;
+use twinhub_domain::{DeviceId, DeviceNumber, EventBody, Recorded, Twin};
 
 /// Twins read at once.
 const TWINS: usize = 500;

@@ -6,10 +6,10 @@ use tokio::sync::broadcast;
 
 use super::super::{Around, again};
 use crate::counters::get;
-use crate::domain::fleet::Census;
-use crate::domain::{DeviceId, DeviceNumber, Recorded, Twin};
 use crate::messages::feed::{Live, Subscribe};
 use crate::store::{DeviceQuery, DeviceSort};
+use twinhub_domain::fleet::Census;
+use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Twin};
 
 /// Devices are looked through so many at a time, by their numbers.
 const STRETCH: i64 = 1_000;

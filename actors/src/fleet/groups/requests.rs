@@ -7,12 +7,12 @@ use actix::{Context, Handler};
 
 use super::Groups;
 use crate::counters::get;
-use crate::domain::Tags;
-use crate::domain::fleet::{Expect, GroupId, GroupWish, Planned, Tree};
-use crate::domain::text::searched;
 use crate::messages::groups::{
     GroupPage, GroupQuery, GroupRefusal, GroupView, PutGroup, ReadGroup, ReadGroups, ReadTree,
 };
+use twinhub_domain::Tags;
+use twinhub_domain::fleet::{Expect, GroupId, GroupWish, Planned, Tree};
+use twinhub_domain::text::searched;
 
 impl Groups {
     fn plan(

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::domain::fleet::{FleetChange, Group, RecordKind, Tree};
 use crate::store::{Store, StoreError};
+use twinhub_domain::fleet::{FleetChange, Group, RecordKind, Tree};
 
 /// See the module.
 #[derive(Debug, Default)]

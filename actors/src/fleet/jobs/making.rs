@@ -4,12 +4,12 @@ use actix::Context;
 use tokio::sync::oneshot;
 
 use super::Jobs;
-use crate::domain::alarm::who;
-use crate::domain::fleet::job::Sweeping;
-use crate::domain::fleet::{Job, JobId, JobSignal, RecordChange, Step, StepState};
-use crate::domain::{Cause, DeviceId, DeviceNumber, Refusal};
 use crate::messages::jobs::{JobTold, MakeJob};
 use crate::store::{JobDevice, JobOp};
+use twinhub_domain::alarm::who;
+use twinhub_domain::fleet::job::Sweeping;
+use twinhub_domain::fleet::{Job, JobId, JobSignal, RecordChange, Step, StepState};
+use twinhub_domain::{Cause, DeviceId, DeviceNumber, Refusal};
 
 /// Devices that are written down with one commit: more would make other traffic wait for it.
 pub(super) const AT_ONCE: usize = 500;

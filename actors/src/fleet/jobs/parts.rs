@@ -5,10 +5,10 @@ use actix::Context;
 
 use super::Jobs;
 use super::making::AT_ONCE;
-use crate::domain::Cause;
-use crate::domain::fleet::RecordChange;
 use crate::messages::jobs::JobTold;
 use crate::store::{JobOp, Sweep};
+use twinhub_domain::Cause;
+use twinhub_domain::fleet::RecordChange;
 
 impl Jobs {
     /// Commits all parts of a sweep but the last, which `last` commits with what else belongs to it.

@@ -11,13 +11,13 @@ use tracing::{error, warn};
 use super::Jobs;
 use super::progress::Counting;
 use super::steering::Wish;
-use crate::domain::fleet::job::Pace;
-use crate::domain::fleet::{JobId, JobStatus, Step, StepState};
-use crate::domain::{Cause, CommandId, DeviceId, DeviceNumber, Timestamp};
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::post::post;
 use crate::receipt::{NotTaken, Receipt, Settled};
 use crate::store::{JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StoreError, Sweep};
+use twinhub_domain::fleet::job::Pace;
+use twinhub_domain::fleet::{JobId, JobStatus, Step, StepState};
+use twinhub_domain::{Cause, CommandId, DeviceId, DeviceNumber, Timestamp};
 
 /// Devices whose turn it is at once, of all jobs. They share a commit, and other traffic waits for that commit:
 /// many more would slow it down, and many fewer the job.

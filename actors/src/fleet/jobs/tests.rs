@@ -11,12 +11,6 @@ use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 
 use super::*;
-use crate::domain::cause::Source;
-use crate::domain::fleet::{JobAction, Step, StepState};
-use crate::domain::{
-    Answer, AnswerStatus, CommandId, CommandRequest, DeviceId, DeviceNumber, EventBody, Input, Json, Object,
-    Recorded, Timestamp,
-};
 use crate::hub::{Hub, Settings};
 use crate::messages::archive::Replay;
 use crate::messages::feed::Subscribe;
@@ -25,6 +19,12 @@ use crate::messages::supervisor::IfUnknown;
 use crate::post::post;
 use crate::store::{Batch, Fleet, JobDevice, JobDeviceQuery, MemoryStore, Store};
 use crate::testkit::{FailingStore, Fault, ManualClock, ask, until, until_found, within};
+use twinhub_domain::cause::Source;
+use twinhub_domain::fleet::{JobAction, Step, StepState};
+use twinhub_domain::{
+    Answer, AnswerStatus, CommandId, CommandRequest, DeviceId, DeviceNumber, EventBody, Input, Json, Object,
+    Recorded, Timestamp,
+};
 
 const NOON: i64 = 1_767_268_800_000;
 
@@ -194,7 +194,7 @@ fn is_turn(event: &Recorded, job: JobId) -> bool {
 
 /// That a command goes out when its device comes is no turn of its own.
 fn is_sent(body: &EventBody) -> bool {
-    matches!(body, EventBody::Command(change) if change.step.status() != crate::domain::CommandStatus::Pending)
+    matches!(body, EventBody::Command(change) if change.step.status() != twinhub_domain::CommandStatus::Pending)
 }
 
 fn counts(told: &JobTold) -> Vec<(&'static str, u64)> {

@@ -7,13 +7,14 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::{Around, Helpers, Shelf, devices};
-use crate::domain::fleet::{BadTemplate, JobAction, JobId, RecordChange, Template};
-use crate::domain::{Cause, Json, Object, Versions};
 use crate::messages::automation::TemplateRules;
 use crate::messages::jobs::{JobTold, MakeJob};
 use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateStood, Trial, Wish};
 use crate::post::post;
 use crate::receipt::Receipt;
+use twinhub_domain::fleet::{JobAction, JobId, RecordChange};
+use twinhub_domain::{Cause, Json, Object, Versions};
+use twinhub_rules::device_template::{BadTemplate, Template};
 
 /// What stands in a record whose change has not come to the devices.
 const UNFINISHED: &str = "unfinished";

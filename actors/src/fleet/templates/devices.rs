@@ -2,11 +2,11 @@
 //! among them, and one that is about to take it finds it as it is now.
 
 use super::Around;
-use crate::domain::{DeviceId, DeviceNumber, Twin};
-use crate::hub::HubError;
+use crate::HubError;
 use crate::messages::search::FindAll;
 use crate::messages::templates::TemplateRefusal;
 use crate::store::DeviceQuery;
+use twinhub_domain::{DeviceId, DeviceNumber, Twin};
 
 /// Twins read at once.
 const PAGE: usize = 1_000;

@@ -7,14 +7,9 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::domain::cause::Source;
-use crate::domain::fleet::JobId;
-use crate::domain::fleet::JobStatus;
-use crate::domain::payload::object;
-use crate::domain::twin::{Change, Registration};
-use crate::domain::{Cause, DeviceId, Input, Json, Object, Recorded, Refusal, Timestamp, Twin};
+use crate::HubError;
 use crate::door::Arrived;
-use crate::hub::{Hub, HubError, Settings};
+use crate::hub::{Hub, Settings};
 use crate::messages::automation::{DeleteRule, EnableRule, ReadRules, RuleRefusal, RulesRead};
 use crate::messages::feed::Subscribe;
 use crate::messages::jobs::{ListJobs, ShowJob};
@@ -24,6 +19,12 @@ use crate::post::post;
 use crate::receipt::Receipt;
 use crate::store::{JobDeviceQuery, JobOp, MemoryStore, Store};
 use crate::testkit::{FailingStore, ManualClock, ask, until_found, within};
+use twinhub_domain::cause::Source;
+use twinhub_domain::fleet::JobId;
+use twinhub_domain::fleet::JobStatus;
+use twinhub_domain::payload::object;
+use twinhub_domain::twin::{Change, Registration};
+use twinhub_domain::{Cause, DeviceId, Input, Json, Object, Recorded, Refusal, Timestamp, Twin};
 
 const NOON: i64 = 1_767_268_800_000;
 
@@ -448,7 +449,7 @@ async fn rules_come_change_and_go_with_their_template() {
     assert_eq!(house.rule_names().await, ["template:pump:hot true", "template:pump:log false"]);
 
     // Nobody else changes them; but they are switched, and stay so when they change.
-    let hot_id = crate::domain::run::RuleId::parse("template:pump:hot").unwrap();
+    let hot_id = twinhub_domain::run::RuleId::parse("template:pump:hot").unwrap();
     let (reply, told) = oneshot::channel();
     let delete = DeleteRule { id: hot_id.clone(), if_tag: None, cause: person(), reply };
     post(&house.hub.automation, delete).unwrap();
@@ -466,7 +467,8 @@ async fn rules_come_change_and_go_with_their_template() {
 
     let wrong = rules(r#"{"hot": {"triggers": [{"numeric": "t"}], "actions": [{"alarm": "hot"}]}}"#);
     let refused = house.put("pump", &wrong, How::Replace).await;
-    let Err(TemplateRefusal::Bad(crate::domain::fleet::BadTemplate::Rules(problems))) = refused else {
+    let Err(TemplateRefusal::Bad(twinhub_rules::device_template::BadTemplate::Rules(problems))) = refused
+    else {
         panic!("{refused:?}")
     };
     assert!(problems[0].pointer.starts_with("/rules/hot/triggers/0"), "{problems:?}");

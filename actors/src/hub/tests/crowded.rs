@@ -1,8 +1,8 @@
 //! What comes while nothing goes on: the store takes nothing in, there is no room, or the broker is slow.
 
 use super::*;
-use crate::domain::{Answer, AnswerStatus, CommandRequest, CommandStatus};
 use crate::messages::archive::FindCommand;
+use twinhub_domain::{Answer, AnswerStatus, CommandRequest, CommandStatus};
 
 fn full(most_in_flight: usize) -> Settings {
     Settings { most_in_flight, ..Settings::default() }

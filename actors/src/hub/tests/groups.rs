@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use super::*;
-use crate::domain::fleet::{Expect, GroupId, GroupWish, RecordKind};
-use crate::domain::{Event, Status};
 use crate::messages::groups::{
     DeleteGroup, GroupGone, GroupPage, GroupQuery, GroupRefusal, GroupStood, PutGroup, ReadGroups, ReadTree,
 };
 use crate::store::{Batch, DeviceQuery, MemoryStore};
 use crate::testkit::{FailingStore, ManualClock};
+use twinhub_domain::fleet::{Expect, GroupId, GroupWish, RecordKind};
+use twinhub_domain::{Event, Status};
 
 async fn start(store: &Arc<MemoryStore>, feed_depth: usize) -> Arc<Hub> {
     let clock = ManualClock::at(Timestamp::from_millis(1_000));
@@ -125,7 +125,7 @@ async fn counts_are_true_whatever_happens_at_once() {
 /// The twin's first events, as an earlier version of the program left them in the store.
 async fn left_by_an_earlier_version(store: &MemoryStore, group: &str) {
     let now = Timestamp::from_millis(0);
-    let mut twin = Twin::new(DeviceId::parse("old").unwrap(), crate::domain::DeviceNumber(1), now);
+    let mut twin = Twin::new(DeviceId::parse("old").unwrap(), twinhub_domain::DeviceNumber(1), now);
     let patch = [("group_id", group.into())].into_iter().collect();
     let outcome = twin.apply(Input::Register(Box::new(Registration { patch })), now, &cause()).unwrap();
     let recorded = |(at, event): (usize, Event)| Arc::new(Recorded::new(at as u64 + 1, event));

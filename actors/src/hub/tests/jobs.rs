@@ -1,10 +1,10 @@
 //! Jobs over a real database, and over twins that die.
 
 use super::*;
-use crate::domain::fleet::{JobId, JobStatus};
 use crate::messages::archive::ListJobDevices;
 use crate::messages::jobs::{JobTold, MakeJob, ShowJob, Steer, SteerJob};
 use crate::store::JobDeviceQuery;
+use twinhub_domain::fleet::{JobId, JobStatus};
 
 impl House {
     async fn job(&self, devices: &[&str]) -> JobId {

@@ -7,15 +7,15 @@ use tempfile::TempDir;
 use super::waiting::{NEW_YEAR, Scene};
 use super::*;
 use crate::automation::look::Look;
-use crate::domain::rules::Engine;
-use crate::domain::rules::backtest::Backtest;
-use crate::domain::rules::file::parse_rule;
-use crate::domain::run::{RunEntry, RunOutcome, Signal};
-use crate::domain::{EventBody, Kind};
 use crate::messages::archive::{ListAlarms, ListCommands, ListRuns, Past};
 use crate::messages::automation::{Expect, PutRule, ReadRules, RuleRefusal, RulesRead};
 use crate::messages::journal::Barrier;
 use crate::store::{AlarmQuery, CommandQuery, RunQuery};
+use twinhub_domain::run::{RunEntry, RunOutcome, Signal};
+use twinhub_domain::{EventBody, Kind};
+use twinhub_rules::Engine;
+use twinhub_rules::backtest::Backtest;
+use twinhub_rules::file::parse_rule;
 
 const MINUTE: i64 = 60_000;
 
@@ -192,7 +192,7 @@ async fn a_store_that_fails_loses_no_run() {
 async fn manual_mode_and_what_goes_through_it() {
     let mut scene = Scene::new().await;
     scene.say("fan", "data", r#"{"speed": 0}"#).await;
-    scene.deliver("fan", Input::SetMode { mode: crate::domain::Mode::Manual, until: None }).await.unwrap();
+    scene.deliver("fan", Input::SetMode { mode: twinhub_domain::Mode::Manual, until: None }).await.unwrap();
     scene.rule(COOL).await;
     scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
     let run = scene.ran(|entry| entry.outcome.is_final()).await;
@@ -378,7 +378,7 @@ async fn live_and_backtest(life: Vec<Happens>) {
                 scene.say(&format!("room-{room}"), "data", &format!(r#"{{"temperature": {value}}}"#)).await;
             }
             Happens::Mode(manual) => {
-                let mode = if manual { crate::domain::Mode::Manual } else { crate::domain::Mode::Schedule };
+                let mode = if manual { twinhub_domain::Mode::Manual } else { twinhub_domain::Mode::Schedule };
                 scene.deliver("fan", Input::SetMode { mode, until: None }).await.unwrap();
             }
             Happens::Passes(millis) => {

@@ -3,13 +3,13 @@
 
 use super::waiting::{NEW_YEAR, Scene};
 use super::*;
-use crate::domain::run::RunEntry;
-use crate::domain::{DeviceNumber, Status};
 use crate::messages::archive::{FindRun, RawHistory};
 use crate::mqtt::Intake;
 use crate::store::contract::made::{run, run_id};
 use crate::store::contract::support::{World, history};
 use crate::testkit::ManualClock;
+use twinhub_domain::run::RunEntry;
+use twinhub_domain::{DeviceNumber, Status};
 
 const HOUR: i64 = 3_600_000;
 

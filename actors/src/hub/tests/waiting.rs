@@ -4,13 +4,13 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{
-    Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus, EventBody, Kind, Mode, Status,
-};
 use crate::messages::archive::{FindCommand, ListCommands};
 use crate::messages::feed::WatchCommands;
 use crate::store::{CommandQuery, MemoryStore};
 use crate::testkit::ManualClock;
+use twinhub_domain::{
+    Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus, EventBody, Kind, Mode, Status,
+};
 
 /// 2026-01-01T00:00:00Z, a Thursday.
 pub const NEW_YEAR: i64 = 1_767_225_600_000;

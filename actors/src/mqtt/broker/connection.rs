@@ -21,9 +21,9 @@ use super::stream::{Inspect, Verdict};
 use super::wildcards::{self, Wildcards};
 use super::wills::Will;
 use super::wire::{self, PublishSaid, WillPacket};
-use crate::domain::DeviceId;
-use crate::domain::twin::Ear;
 use crate::mqtt::subscribers::Subscriptions;
+use twinhub_domain::DeviceId;
+use twinhub_domain::twin::Ear;
 
 /// A client has at most this many subscriptions: a gateway that speaks for hundreds of devices has several for
 /// each. Those with wildcards are matched with every message: see [`wildcards`].

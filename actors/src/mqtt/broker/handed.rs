@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::wire;
-use crate::domain::CommandId;
-use crate::domain::Outgoing;
 use crate::mqtt::topics::{self, CommandAttempt, Leaf};
+use twinhub_domain::CommandId;
+use twinhub_domain::Outgoing;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -105,14 +105,14 @@ const ATTEMPT: &[u8] = br#"{"attempt":"#;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Json, Timestamp};
+    use twinhub_domain::{Json, Timestamp};
 
     const TOPIC: &str = "iot/devices/pump-1/commands";
 
     fn command(number: u128, attempt: i64) -> (CommandId, Outgoing) {
         let id = CommandId(uuid::Uuid::from_u128(number));
         let body = [("id", Json::from(id.to_string())), ("attempt", attempt.into()), ("type", "go".into())];
-        let body = Json::from(body.into_iter().collect::<crate::domain::Object>());
+        let body = Json::from(body.into_iter().collect::<twinhub_domain::Object>());
         let payload = Bytes::from(body.to_string());
         let until = Some(Timestamp::from_millis(0));
         (id, Outgoing { id: 1, topic: TOPIC.into(), payload, retain: false, until })

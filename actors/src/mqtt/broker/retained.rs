@@ -22,9 +22,9 @@ use tracing::{error, info};
 pub(super) use self::index::Cursor;
 use self::index::{Index, Peeked, size, size_of_parts};
 use crate::clock::SystemClock;
-use crate::domain::{Clock as _, Timestamp};
 use crate::receipt::{Receipt, Taken};
 use crate::store::{RetainedChange, RetainedMessage, RetainedStore, StoreError};
+use twinhub_domain::{Clock as _, Timestamp};
 
 /// Bytes of payloads in one transaction: enough for thousands of ordinary messages, and little enough that
 /// telemetry does not wait long for its own.

@@ -1,10 +1,10 @@
 //! Seed 003's dialect: one topic for all devices, which say in the payload who they are. Its HTTP side is
-//! in the program's `dialects`; what its words mean is in [`crate::domain::twin::Dispositivo`].
+//! in the program's `dialects`; what its words mean is in [`twinhub_domain::twin::Dispositivo`].
 
 use super::{DecodeError, Decoded};
-use crate::domain::Input;
-use crate::domain::payload;
-use crate::domain::twin::{Dispositivo, Speaker, id_of_serial, serial_number};
+use twinhub_domain::Input;
+use twinhub_domain::payload;
+use twinhub_domain::twin::{Dispositivo, Speaker, id_of_serial, serial_number};
 
 /// `{"serial_number": "…", "estado": "activo", "parametros": {…}, "configuracion": {…}}`
 pub(super) const TOPIC: &str = "dispositivos/estado";

@@ -5,8 +5,8 @@ mod close;
 mod dispositivos;
 mod native;
 
-use crate::domain::payload::PayloadError;
-use crate::domain::{BadDeviceId, DeviceId, Input};
+use twinhub_domain::payload::PayloadError;
+use twinhub_domain::{BadDeviceId, DeviceId, Input};
 
 /// A payload has at most this many bytes unless it is set otherwise. A reading takes some 30 bytes, so
 /// this is far beyond what one message has to say.

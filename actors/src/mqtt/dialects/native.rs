@@ -1,12 +1,13 @@
 //! The native dialect: the topics of API.md. The Flask guide's `iot/devices/{id}/data` is one of them.
 
 use super::{DecodeError, Decoded};
-use crate::domain::fleet::FirmwareReport;
-use crate::domain::json::bare;
-use crate::domain::payload::{self, PayloadError};
-use crate::domain::status::UNKNOWN;
-use crate::domain::{Answer, CommandId, DeviceId, Input, Object, Status};
 use crate::mqtt::topics::{self, Leaf, Native};
+use twinhub_domain::fleet::FirmwareReport;
+use twinhub_domain::json::bare;
+use twinhub_domain::payload;
+use twinhub_domain::payload::PayloadError;
+use twinhub_domain::status::UNKNOWN;
+use twinhub_domain::{Answer, CommandId, DeviceId, Input, Object, Status};
 
 /// What devices publish.
 pub(super) const SUBSCRIPTIONS: [&str; 7] = [

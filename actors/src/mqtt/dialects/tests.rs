@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::Json;
+use twinhub_domain::Json;
 
 fn check(topic: &str, payload: &[u8], expected: &str) {
     let told = match decode(topic, payload) {

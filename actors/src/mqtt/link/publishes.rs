@@ -9,8 +9,8 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{PubAck, PubAckReason, PublishProperties};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::domain::Outgoing;
 use crate::mqtt::{LinkError, Published, whole_seconds};
+use twinhub_domain::Outgoing;
 
 /// Publishes in flight at most: enough to fill a line of 20 ms at 10,000 a second.
 pub(super) const MOST_PUBLISHES: u16 = 200;

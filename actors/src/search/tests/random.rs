@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::domain::text::order_key;
-use crate::domain::{Mode, Status};
+use twinhub_domain::text::order_key;
+use twinhub_domain::{Mode, Status};
 
 const DEVICES: usize = 12;
 
@@ -234,7 +234,7 @@ impl House {
         let mut documents = Vec::new();
         for n in 0..DEVICES {
             if let Some(twin) = self.hub.read(&device(&format!("d-{n:02}"))).await.unwrap() {
-                let document = crate::domain::Json::from(twin.document(self.clock.now())).to_string();
+                let document = twinhub_domain::Json::from(twin.document(self.clock.now())).to_string();
                 documents.push(serde_json::from_str(&document).unwrap());
             }
         }

@@ -1,7 +1,7 @@
 //! Varints, decimals and the checksum.
 
 use super::CodecError;
-use crate::domain::fingerprint::Fingerprint;
+use twinhub_domain::fingerprint::Fingerprint;
 
 /// Longer decimals do not fit a `u64` for certain, and are kept as text.
 const MOST_DIGITS: usize = 19;

@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::bytes::{Decimal, Reader, checksum};
 use super::{CodecError, FIRST_VERSION, VERSION, head, source, tag};
-use crate::domain::cause::{RunCause, Source};
-use crate::domain::event::{ChangeKind, TwinChange};
-use crate::domain::run::RunId;
-use crate::domain::{
+use twinhub_domain::cause::{RunCause, Source};
+use twinhub_domain::event::{ChangeKind, TwinChange};
+use twinhub_domain::run::RunId;
+use twinhub_domain::{
     Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status,
     Timestamp,
 };

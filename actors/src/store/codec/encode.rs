@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use super::bytes::{Decimal, checksum, put_signed, put_varint};
 use super::{VERSION, head, source, tag};
-use crate::domain::cause::Source;
-use crate::domain::event::ChangeKind;
-use crate::domain::{Cause, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status};
+use twinhub_domain::cause::Source;
+use twinhub_domain::event::ChangeKind;
+use twinhub_domain::{Cause, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status};
 
 /// Writes `events`, in any order of their `seq`; the fewest bytes come from similar neighbours.
 pub fn encode<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> Vec<u8> {

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::bytes::{Decimal, checksum, put_varint};
 use super::*;
-use crate::domain::cause::Source;
-use crate::domain::command::{CommandChange, Step};
-use crate::domain::event::{ChangeKind, TwinChange};
-use crate::domain::{
+use twinhub_domain::cause::Source;
+use twinhub_domain::command::{CommandChange, Step};
+use twinhub_domain::event::{ChangeKind, TwinChange};
+use twinhub_domain::{
     Answer, AnswerStatus, Cause, CommandId, CommandRequest, CommandStatus, DeviceId, DeviceNumber, Event,
     EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status, Timestamp,
 };

@@ -2,9 +2,9 @@
 
 use super::made::*;
 use super::support::*;
-use crate::domain::run::{RunEntry, RunOutcome};
-use crate::domain::{DeviceId, DeviceNumber};
 use crate::store::RunQuery;
+use twinhub_domain::run::{RunEntry, RunOutcome};
+use twinhub_domain::{DeviceId, DeviceNumber};
 
 fn acting(entry: RunEntry, on: &[&str]) -> RunEntry {
     RunEntry { actions: on.iter().map(|device| action(device)).collect(), ..entry }

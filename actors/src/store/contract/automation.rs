@@ -2,9 +2,9 @@
 
 use super::made::*;
 use super::support::*;
-use crate::domain::alarm::{Alarm, AlarmId};
-use crate::domain::run::{RunEntry, RunOutcome};
 use crate::store::{Automation, AutomationState, DeliveryRecord, DeliveryStatus, Progress, RunQuery};
+use twinhub_domain::alarm::{Alarm, AlarmId};
+use twinhub_domain::run::{RunEntry, RunOutcome};
 
 fn progress(seq: u64) -> Option<Progress> {
     Some(Progress { seq, time: after_noon(9) })

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use super::support::*;
-use crate::domain::series::HistoryQuery;
-use crate::domain::{DeviceId, DeviceNumber, Kind, Mode, Status, Timestamp, payload};
 use crate::store::{DeviceQuery, DeviceSort, EventQuery, Store};
+use twinhub_domain::series::HistoryQuery;
+use twinhub_domain::{DeviceId, DeviceNumber, Kind, Mode, Status, Timestamp, payload};
 
 #[tokio::test]
 async fn what_is_committed_is_there_and_stays() {

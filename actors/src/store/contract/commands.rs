@@ -1,8 +1,8 @@
 //! Commands in every store.
 
 use super::support::*;
-use crate::domain::{CommandId, CommandStatus, DeviceNumber, EventBody, Kind, Timestamp};
 use crate::store::{CommandQuery, CommandRecord, EventQuery};
+use twinhub_domain::{CommandId, CommandStatus, DeviceNumber, EventBody, Kind, Timestamp};
 
 use CommandStatus as S;
 

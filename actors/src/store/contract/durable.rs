@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::random::broken_off;
 use super::support::*;
-use crate::domain::Kind;
-use crate::domain::series::HistoryQuery;
 use crate::store::{EventQuery, SqlOptions, SqlStore, StoreError};
+use twinhub_domain::Kind;
+use twinhub_domain::series::HistoryQuery;
 
 #[tokio::test]
 async fn a_commit_broken_off_anywhere_is_made_good_by_trying_again() {

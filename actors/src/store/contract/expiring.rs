@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::made::*;
 use super::support::*;
-use crate::domain::Kind;
-use crate::domain::alarm::Alarm;
-use crate::domain::run::{RunEntry, RunOutcome};
 use crate::store::{DeliveryRecord, DeliveryStatus, EventQuery, RunQuery, SqlOptions};
+use twinhub_domain::Kind;
+use twinhub_domain::alarm::Alarm;
+use twinhub_domain::run::{RunEntry, RunOutcome};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 

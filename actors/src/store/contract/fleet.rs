@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use super::support::*;
-use crate::domain::command::CommandId;
-use crate::domain::fleet::{FleetChange, JobId, RecordChange, RecordKind, Step, StepState};
-use crate::domain::{DeviceId, DeviceNumber, EventBody, Kind, Timestamp};
 use crate::store::{EventQuery, JobDevice, JobDeviceQuery, JobOp, Record, Sweep};
+use twinhub_domain::command::CommandId;
+use twinhub_domain::fleet::{FleetChange, JobId, RecordChange, RecordKind, Step, StepState};
+use twinhub_domain::{DeviceId, DeviceNumber, EventBody, Kind, Timestamp};
 
 const JOB: JobId = JobId(Uuid::from_u128(7));
 const OTHER: JobId = JobId(Uuid::from_u128(8));

@@ -2,8 +2,8 @@
 
 use super::made::alarm;
 use super::support::*;
-use crate::domain::fleet::Lifecycle;
 use crate::store::{DeviceQuery, Extent};
+use twinhub_domain::fleet::Lifecycle;
 
 #[tokio::test]
 async fn devices_are_found_by_where_they_stand_in_their_lives() {

@@ -2,10 +2,10 @@
 
 use super::made::*;
 use super::support::*;
-use crate::domain::alarm::{Alarm, Severity};
-use crate::domain::run::{RunEntry, RunOutcome};
-use crate::domain::{DeviceNumber, Timestamp};
 use crate::store::{AlarmQuery, DeliveryQuery, DeliveryRecord, DeliveryStatus, RunQuery};
+use twinhub_domain::alarm::{Alarm, Severity};
+use twinhub_domain::run::{RunEntry, RunOutcome};
+use twinhub_domain::{DeviceNumber, Timestamp};
 
 #[tokio::test]
 async fn runs_are_filtered_and_paged() {

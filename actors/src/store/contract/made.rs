@@ -3,16 +3,16 @@
 use uuid::Uuid;
 
 use super::support::NOON;
-use crate::domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
-use crate::domain::event::EventBody;
-use crate::domain::rules::Kept;
-use crate::domain::rules::engine::Delivery;
-use crate::domain::run::{ActionSeen, RunKind, TriggerSeen};
-use crate::domain::run::{RuleId, RunEntry, RunId, RunOutcome, Signal, WhyNot};
-use crate::domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use crate::store::{
     AlarmQuery, AutomationState, DeliveryQuery, DeliveryRecord, DeliveryStatus, RuleRecord, RunQuery,
 };
+use twinhub_domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
+use twinhub_domain::event::EventBody;
+use twinhub_domain::run::{ActionSeen, RunKind, TriggerSeen};
+use twinhub_domain::run::{RuleId, RunEntry, RunId, RunOutcome, Signal, WhyNot};
+use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
+use twinhub_rules::Kept;
+use twinhub_rules::engine::Delivery;
 
 pub const NOBODY: DeviceNumber = DeviceNumber(0);
 

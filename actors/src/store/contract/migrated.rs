@@ -5,9 +5,9 @@ use tempfile::TempDir;
 use twinhub_migrations::{Migrator, MigratorTrait};
 
 use super::support::*;
-use crate::domain::fleet::Lifecycle;
-use crate::domain::{DeviceNumber, Json, Status};
 use crate::store::{DeviceQuery, DeviceSort, SqlOptions, SqlStore, Store};
+use twinhub_domain::fleet::Lifecycle;
+use twinhub_domain::{DeviceNumber, Json, Status};
 
 /// The tables before there were commands, and their columns.
 const BEFORE_COMMANDS: [(&str, &str); 9] = [

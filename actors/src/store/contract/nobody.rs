@@ -2,8 +2,8 @@
 
 use super::made::*;
 use super::support::*;
-use crate::domain::{DeviceId, DeviceNumber, Kind};
 use crate::store::{EventQuery, Store};
+use twinhub_domain::{DeviceId, DeviceNumber, Kind};
 
 #[tokio::test]
 async fn what_is_nobodys_makes_no_device() {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::made::*;
 use super::support::*;
-use crate::domain::{DeviceNumber, Recorded};
 use crate::store::Store;
+use twinhub_domain::{DeviceNumber, Recorded};
 
 /// All pages of `limit`, one after the other.
 pub async fn pages(
@@ -125,7 +125,7 @@ async fn goes_back_beyond_the_journal() {
         let theirs = told.iter().filter(|(device, _)| [a, NOBODY].contains(device)).map(|(_, seq)| *seq);
         assert_eq!(found, theirs.chain([kept_from]).collect::<Vec<_>>());
         let all = pages(&*fixture.store, None, 0, limit).await;
-        let readings = all.iter().filter(|e| e.event.kind() == crate::domain::Kind::Telemetry);
+        let readings = all.iter().filter(|e| e.event.kind() == twinhub_domain::Kind::Telemetry);
         assert_eq!(readings.map(|e| e.seq).collect::<Vec<_>>(), [kept_from]);
         assert!(all.len() > 20 && all.is_sorted_by_key(|e| e.seq));
     }

@@ -14,13 +14,13 @@ use bytes::Bytes;
 
 use self::disk::{Act, Chance, Disk, Unsynced, What, acts};
 use super::support::*;
-use crate::domain::Outgoing;
-use crate::domain::series::StoredReading;
-use crate::domain::{Event, Timestamp, Twin};
 use crate::store::{
     Batch, CommandRecord, MemoryStore, RetainedChange, RetainedMessage, RetainedStore, SqlOptions, SqlStore,
     Store,
 };
+use twinhub_domain::Outgoing;
+use twinhub_domain::series::StoredReading;
+use twinhub_domain::{Event, Timestamp, Twin};
 
 /// Tells the process that is recorded where to work.
 const FOLDER: &str = "RECORDED_FOLDER";

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::said::{Said, any_said, say};
 use super::support::*;
 use super::told::{tell_all, tell_order};
-use crate::domain::series::{Aggregate, HistoryQuery};
-use crate::domain::{CommandId, CommandRequest, DeviceNumber, Mode, Object, Scalar, Timestamp};
+use twinhub_domain::series::{Aggregate, HistoryQuery};
+use twinhub_domain::{CommandId, CommandRequest, DeviceNumber, Mode, Object, Scalar, Timestamp};
 
 #[derive(Clone, Debug)]
 enum Step {

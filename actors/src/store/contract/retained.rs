@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::support::{NOON, SqlFixture};
-use crate::domain::Timestamp;
 use crate::store::{MemoryStore, RetainedChange, RetainedMessage, RetainedStore};
+use twinhub_domain::Timestamp;
 
 fn message(topic: &str, payload: &'static [u8], qos: u8) -> RetainedMessage {
     RetainedMessage {

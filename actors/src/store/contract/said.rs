@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::made;
 use super::support::World;
-use crate::domain::DeviceNumber;
-use crate::domain::alarm::{Alarm, Severity};
-use crate::domain::run::{RunEntry, RunOutcome};
 use crate::store::{DeliveryRecord, DeliveryStatus, Progress};
+use twinhub_domain::DeviceNumber;
+use twinhub_domain::alarm::{Alarm, Severity};
+use twinhub_domain::run::{RunEntry, RunOutcome};
 
 /// What automation says; the same number again is the same thing come further.
 #[derive(Clone, Debug)]

@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::domain::Outgoing;
-use crate::domain::cause::Source;
-use crate::domain::event::EventBody;
-use crate::domain::fleet::Lifecycle;
-use crate::domain::reading::Window;
-use crate::domain::series::{Aggregate, HistoryQuery};
-use crate::domain::twin::Hearing;
-use crate::domain::twin::presence::FIRST_SILENCE_MS;
-use crate::domain::twin::{Change, Registration};
-use crate::domain::{
-    Answer, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Event, Input, Json, Mode,
-    Object, Recorded, Telemetry, Timestamp, Twin, payload,
-};
 use crate::store::{
     Automation, Batch, CommandQuery, CommandRecord, DeviceQuery, EventQuery, Fleet, MemoryStore, SqlOptions,
     SqlStore, Store,
+};
+use twinhub_domain::Outgoing;
+use twinhub_domain::cause::Source;
+use twinhub_domain::event::EventBody;
+use twinhub_domain::fleet::Lifecycle;
+use twinhub_domain::reading::Window;
+use twinhub_domain::series::{Aggregate, HistoryQuery};
+use twinhub_domain::twin::Hearing;
+use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
+use twinhub_domain::twin::{Change, Registration};
+use twinhub_domain::{
+    Answer, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Event, Input, Json, Mode,
+    Object, Recorded, Telemetry, Timestamp, Twin, payload,
 };
 
 /// 2026-01-01T12:00:00Z

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::made;
 use super::past::pages;
 use super::support::*;
-use crate::domain::alarm::Severity;
-use crate::domain::series::HistoryQuery;
-use crate::domain::{CommandStatus, DeviceId, DeviceNumber, Kind, Recorded, Timestamp};
 use crate::store::{
     AlarmQuery, CommandQuery, DeliveryQuery, DeliveryStatus, DeviceQuery, DeviceSort, EventQuery, RunQuery,
     Store,
 };
+use twinhub_domain::alarm::Severity;
+use twinhub_domain::series::HistoryQuery;
+use twinhub_domain::{CommandStatus, DeviceId, DeviceNumber, Kind, Recorded, Timestamp};
 
 /// All that must be true to the last commit, whether order has been made since or not.
 pub async fn tell_all(store: &dyn Store, devices: &[(String, DeviceNumber)], now: Timestamp) -> String {

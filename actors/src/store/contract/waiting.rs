@@ -1,8 +1,8 @@
 //! What waits, and who drifts, in every store.
 
 use super::support::*;
-use crate::domain::{DeviceNumber, Mode, Status, Timestamp};
 use crate::store::{Deadline, DeviceQuery, DeviceSort};
+use twinhub_domain::{DeviceNumber, Mode, Status, Timestamp};
 
 const HOUR: i64 = 60 * 60_000;
 

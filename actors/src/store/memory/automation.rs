@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use crate::domain::alarm::{Alarm, AlarmId};
-use crate::domain::rules::Kept;
-use crate::domain::run::{RuleId, RunEntry, RunId};
-use crate::domain::{DeviceId, DeviceNumber, Timestamp};
 use crate::store::{
     AlarmPage, AlarmQuery, Automation, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
     Progress, RuleRecord, RunPage, RunQuery, select,
 };
+use twinhub_domain::alarm::{Alarm, AlarmId};
+use twinhub_domain::run::{RuleId, RunEntry, RunId};
+use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
+use twinhub_rules::Kept;
 
 use super::count;
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::count;
-use crate::domain::DeviceNumber;
-use crate::domain::fleet::{JobId, RecordKind, Step};
 use crate::store::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, Record, Sweep};
+use twinhub_domain::DeviceNumber;
+use twinhub_domain::fleet::{JobId, RecordKind, Step};
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -6,9 +6,9 @@ use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFil
 use super::entities::alarm;
 use super::rows::{self, failed};
 use super::{SqlStore, page, write};
-use crate::domain::Timestamp;
-use crate::domain::alarm::{Alarm, AlarmId, Severity};
 use crate::store::{AlarmPage, AlarmQuery, StoreError, select};
+use twinhub_domain::Timestamp;
+use twinhub_domain::alarm::{Alarm, AlarmId, Severity};
 
 use alarm::Column as C;
 
@@ -105,9 +105,9 @@ mod tests {
     use sea_orm::{DbBackend, QuerySelect, QueryTrait};
 
     use super::*;
-    use crate::domain::DeviceNumber;
-    use crate::domain::run::RuleId;
     use crate::store::contract::support::{Fixture, plan};
+    use twinhub_domain::DeviceNumber;
+    use twinhub_domain::run::RuleId;
 
     #[tokio::test]
     async fn lists_go_by_an_index() {

@@ -9,10 +9,10 @@ use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFil
 use super::entities::{alarm, meta, rule, scope};
 use super::rows::{self, failed, int, uint};
 use super::{SqlStore, alarms, deliveries, head, runs, write};
-use crate::domain::rules::Kept;
-use crate::domain::run::RuleId;
-use crate::domain::{DeviceNumber, Timestamp};
 use crate::store::{Automation, AutomationState, Progress, RuleRecord, StoreError};
+use twinhub_domain::run::RuleId;
+use twinhub_domain::{DeviceNumber, Timestamp};
+use twinhub_rules::Kept;
 
 const READ: &str = "read automation";
 const SCOPES: &str = "write what rules keep";

@@ -15,8 +15,8 @@ use sea_orm::{
 use super::entities::chunk;
 use super::rows::{self, failed, int};
 use super::write;
-use crate::domain::{DeviceNumber, Recorded, Timestamp};
 use crate::store::{StoreError, codec};
+use twinhub_domain::{DeviceNumber, Recorded, Timestamp};
 
 /// Messages in a chunk at most. Some 6 kB for ordinary devices: more makes each addition to a device's last
 /// chunk cost more, fewer makes more rows to look up. In tests few, so that a few messages fill several.
@@ -163,7 +163,7 @@ fn pieces<'a, 'b>(messages: &'a [&'b Recorded]) -> impl Iterator<Item = &'a [&'b
 
 /// About how many bytes a message takes, repeated texts aside.
 fn size(recorded: &Recorded) -> usize {
-    use crate::domain::{EventBody, Scalar};
+    use twinhub_domain::{EventBody, Scalar};
     let EventBody::Telemetry { readings, .. } = &recorded.event.body else { return 0 };
     let text = |value: &Scalar| if let Scalar::Text(text) = value { text.len() } else { 4 };
     readings.iter().map(|reading| 4 + text(&reading.value)).sum()

@@ -8,8 +8,8 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrde
 use super::entities::command;
 use super::rows::{self, failed};
 use super::{SqlStore, page};
-use crate::domain::{CommandId, DeviceNumber};
 use crate::store::{CommandPage, CommandQuery, CommandRecord, StoreError, select};
+use twinhub_domain::{CommandId, DeviceNumber};
 
 const READ: &str = "read commands";
 
@@ -90,8 +90,8 @@ mod tests {
     use sea_orm::{DbBackend, QuerySelect, QueryTrait};
 
     use super::*;
-    use crate::domain::{CommandStatus, Timestamp};
     use crate::store::contract::support::{Fixture, plan};
+    use twinhub_domain::{CommandStatus, Timestamp};
 
     /// What is asked most is answered from an index alone, in its order; and what is asked of a device, from its commands.
     #[tokio::test]

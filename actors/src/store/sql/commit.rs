@@ -9,8 +9,8 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 use super::entities::{chunk, command, device, event, journal, meta, outbox, tag, tombstone, twin};
 use super::rows::{self, failed, int};
 use super::{SqlStore, automation, events, fleet, head, listed, write};
-use crate::domain::{DeviceNumber, EventBody, Timestamp, Twin};
 use crate::store::{Batch, StoreError, codec};
+use twinhub_domain::{DeviceNumber, EventBody, Timestamp, Twin};
 
 const COMMIT: &str = "commit";
 

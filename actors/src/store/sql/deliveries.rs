@@ -5,8 +5,8 @@ use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFil
 
 use super::entities::delivery;
 use super::{SqlStore, page, rows, write};
-use crate::domain::Timestamp;
 use crate::store::{DeliveryPage, DeliveryQuery, DeliveryRecord, DeliveryStatus, StoreError, select};
+use twinhub_domain::Timestamp;
 
 use delivery::Column as C;
 

@@ -9,9 +9,9 @@ use super::entities::{device, tag, twin};
 use super::rows::{self, failed, uint};
 use super::tail::View;
 use super::{SqlStore, write};
-use crate::domain::text::searched;
-use crate::domain::{DeviceId, DeviceNumber, Twin};
 use crate::store::{Deadline, DevicePage, DeviceQuery, DeviceSort, StoreError, select};
+use twinhub_domain::text::searched;
+use twinhub_domain::{DeviceId, DeviceNumber, Twin};
 
 const READ: &str = "read twins";
 

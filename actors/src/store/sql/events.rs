@@ -12,8 +12,8 @@ use super::chunks;
 use super::entities::{chunk, event, journal};
 use super::rows::{self, failed, int, uint};
 use super::tail::View;
-use crate::domain::{DeviceNumber, Event, EventBody, Kind, Recorded};
 use crate::store::{EventQuery, StoreError, select};
+use twinhub_domain::{DeviceNumber, Event, EventBody, Kind, Recorded};
 
 const READ: &str = "read events";
 /// The word for what comes to rules from outside.

@@ -13,9 +13,9 @@ use super::entities::{alarm, delivery, event, run};
 use super::prune::{self, millis};
 use super::rows::failed;
 use super::{SqlStore, deliveries, events, runs, write};
-use crate::domain::run::RunEntry;
-use crate::domain::{Kind, Timestamp};
 use crate::store::{DeliveryStatus, StoreError};
+use twinhub_domain::run::RunEntry;
+use twinhub_domain::{Kind, Timestamp};
 
 /// Runs that are kept of a rule: those that did something, and those that did not run.
 const TELLING: u64 = 1_000;

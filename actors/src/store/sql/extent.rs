@@ -7,8 +7,8 @@ use super::SqlStore;
 use super::entities::{alarm, command, event};
 use super::rows::{self, failed};
 use super::{chunks, page};
-use crate::domain::{DeviceNumber, EventBody, Recorded};
 use crate::store::{Extent, StoreError};
+use twinhub_domain::{DeviceNumber, EventBody, Recorded};
 
 const READ: &str = "count what a device has";
 

@@ -11,12 +11,12 @@ use uuid::Uuid;
 use super::entities::{fleet, job_device};
 use super::rows::{self, failed, int, uint};
 use super::{SqlStore, write};
-use crate::domain::command::CommandId;
-use crate::domain::fleet::{JobId, RecordKind, Step, StepState};
-use crate::domain::{DeviceId, DeviceNumber, Timestamp};
 use crate::store::{
     Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, Record, StoreError, Sweep,
 };
+use twinhub_domain::command::CommandId;
+use twinhub_domain::fleet::{JobId, RecordKind, Step, StepState};
+use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
 
 use job_device::Column as C;
 

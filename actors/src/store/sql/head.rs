@@ -9,9 +9,9 @@ use super::entities::{journal, meta, outbox, tombstone, twin};
 use super::rows::{self, failed, int, uint};
 use super::tail::{Events, Tail};
 use super::{SqlStore, write};
-use crate::domain::Outgoing;
-use crate::domain::{DeviceNumber, Timestamp};
 use crate::store::{Doubt, Head, StoreError};
+use twinhub_domain::Outgoing;
+use twinhub_domain::{DeviceNumber, Timestamp};
 
 const OPEN: &str = "read the journal's tail";
 

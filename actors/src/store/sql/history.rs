@@ -9,9 +9,9 @@ use super::SqlStore;
 use super::chunks;
 use super::entities::chunk;
 use super::rows::{self, failed};
-use crate::domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
-use crate::domain::{DeviceNumber, Recorded, Timestamp};
 use crate::store::{StoreError, select};
+use twinhub_domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
+use twinhub_domain::{DeviceNumber, Recorded, Timestamp};
 
 const READ: &str = "read history";
 /// Messages whose times are nearer to each other than this are looked for together.

@@ -12,8 +12,8 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, Iterable, QueryFilt
 use super::entities::{device, tag};
 use super::rows::failed;
 use super::write;
-use crate::domain::{Json, Twin};
 use crate::store::{StoreError, select};
+use twinhub_domain::{Json, Twin};
 
 use device::Column as C;
 

@@ -78,13 +78,13 @@ use super::{
     DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts,
     JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
 };
-use crate::domain::Outgoing;
-use crate::domain::alarm::{Alarm, AlarmId};
-use crate::domain::fleet::{JobId, RecordKind};
-use crate::domain::run::{RuleId, RunEntry, RunId};
-use crate::domain::series::{Bucket, HistoryQuery, StoredReading};
-use crate::domain::{CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use crate::seal::Seal;
+use twinhub_domain::Outgoing;
+use twinhub_domain::alarm::{Alarm, AlarmId};
+use twinhub_domain::fleet::{JobId, RecordKind};
+use twinhub_domain::run::{RuleId, RunEntry, RunId};
+use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
+use twinhub_domain::{CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 
 /// What of the store can be set.
 #[derive(Clone, Debug)]

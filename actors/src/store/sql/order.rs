@@ -16,8 +16,8 @@ use super::entities::{device, meta, twin};
 use super::rows::{self, failed, int, uint};
 use super::tail::View;
 use super::{SqlStore, listed, write};
-use crate::domain::{DeviceNumber, EventBody, Recorded, Twin};
 use crate::store::StoreError;
+use twinhub_domain::{DeviceNumber, EventBody, Recorded, Twin};
 
 /// Devices and messages in one slice at most: some milliseconds of writing, which is as long as a commit
 /// may have to wait. In tests few, so that a few devices make several slices.

@@ -14,8 +14,8 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Se
 use super::entities::{chunk, event};
 use super::rows::{self, failed, int, uint};
 use super::{SqlStore, chunks, events, replay, write};
-use crate::domain::{DeviceNumber, Recorded};
 use crate::store::{EventQuery, StoreError, select};
+use twinhub_domain::{DeviceNumber, Recorded};
 
 const READ: &str = "read the past";
 

@@ -5,8 +5,8 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use super::entities::{journal, meta, tombstone, twin};
 use super::rows::{failed, int, uint};
 use super::{SqlStore, chunks, head, write};
-use crate::domain::Timestamp;
 use crate::store::StoreError;
+use twinhub_domain::Timestamp;
 
 /// Journal rows deleted in one transaction at most; some hundred kB each.
 const ROWS_AT_ONCE: u64 = 50;

@@ -8,8 +8,8 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use super::SqlStore;
 use super::entities::journal;
 use super::rows::{self, failed, int, uint};
-use crate::domain::Recorded;
 use crate::store::{Replayed, StoreError};
+use twinhub_domain::Recorded;
 
 const REPLAY: &str = "replay";
 

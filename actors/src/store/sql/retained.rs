@@ -9,8 +9,8 @@ use super::commit::fence;
 use super::entities::retained::{Column, Entity, Model};
 use super::rows::failed;
 use super::{SqlStore, write};
-use crate::domain::Timestamp;
 use crate::store::{RetainedChange, RetainedMessage, RetainedStore, StoreError};
+use twinhub_domain::Timestamp;
 
 const READ: &str = "read retained messages";
 const WRITE: &str = "write retained messages";

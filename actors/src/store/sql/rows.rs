@@ -5,9 +5,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::entities::{command, device, twin};
-use crate::domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use crate::store::codec::{self, CodecError};
 use crate::store::{CommandRecord, Deadline, StoreError, select};
+use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 
 /// `last_seen` of a twin that was never heard: before everything, in every database.
 const NEVER: i64 = i64::MIN;

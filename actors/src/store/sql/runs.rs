@@ -10,9 +10,9 @@ use sea_orm::{
 use super::entities::{run, run_device};
 use super::rows::{self, failed};
 use super::{SqlStore, page, write};
-use crate::domain::DeviceNumber;
-use crate::domain::run::{RuleId, RunEntry, RunId};
 use crate::store::{RunPage, RunQuery, StoreError, select};
+use twinhub_domain::DeviceNumber;
+use twinhub_domain::run::{RuleId, RunEntry, RunId};
 
 use run::Column as C;
 use run_device::Column as P;
@@ -182,8 +182,8 @@ mod tests {
     use sea_orm::{DbBackend, QuerySelect, QueryTrait};
 
     use super::*;
-    use crate::domain::Timestamp;
     use crate::store::contract::support::{Fixture, plan};
+    use twinhub_domain::Timestamp;
 
     #[tokio::test]
     async fn lists_read_no_more_than_an_index() {

@@ -10,9 +10,9 @@ use sea_orm::{ColumnTrait, ConnectionTrait, Database, EntityTrait, QueryFilter, 
 use super::entities::{delivery, fleet, meta, rule};
 use super::rows::failed;
 use super::{SqlStore, head, sqlite, write};
-use crate::domain::fleet::RecordKind;
 use crate::seal::{Seal, is_sealed, open};
 use crate::store::StoreError;
+use twinhub_domain::fleet::RecordKind;
 
 const SEAL: &str = "seal secrets";
 /// Rows that are sealed in one transaction.

@@ -12,8 +12,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::domain::{DeviceNumber, Recorded};
 use crate::store::select;
+use twinhub_domain::{DeviceNumber, Recorded};
 
 /// Events in a generation, at which the next one begins. What is being put into order is held until all of it
 /// is: with a million new devices at once that was most of a gigabyte, for two minutes. In tests few.

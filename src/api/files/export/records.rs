@@ -2,8 +2,8 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use twinhub_actors::domain::rules::veil::hide_in_rules;
-use twinhub_actors::domain::{Json, Object};
+use twinhub_domain::{Json, Object};
+use twinhub_rules::veil::hide_in_rules;
 
 use super::{broken_off, file, wanted};
 use crate::api::params::Params;

@@ -4,13 +4,14 @@ use std::iter;
 
 use actix_web::web::Data;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::fleet::{Lifecycle, template};
-use twinhub_actors::domain::json::difference;
-use twinhub_actors::domain::twin::{Change, NotTold, Registration};
-use twinhub_actors::domain::{Cause, DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin};
 use twinhub_actors::messages::archive::{FindSerial, LoadTwins};
 use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_domain::cause::Source;
+use twinhub_domain::fleet::Lifecycle;
+use twinhub_domain::json::difference;
+use twinhub_domain::twin::{Change, NotTold, Registration};
+use twinhub_domain::{Cause, DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin};
+use twinhub_rules::device_template;
 
 use super::{Done, Existing, Kind, Wish};
 use crate::api::groups::check_group;
@@ -245,7 +246,7 @@ impl Devices {
             let _ = twin.apply(Input::Appear, now, &cause); // nothing stands against it
         }
         for input in inputs {
-            template::apply(&mut twin, input, now, &cause, &NotTold, || hub.catalog.now())
+            device_template::apply(&mut twin, input, now, &cause, &NotTold, || hub.catalog.now())
                 .map_err(HubError::Refused)?;
         }
         Ok(())

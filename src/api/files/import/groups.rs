@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use actix_web::web::Data;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::fleet::{Expect, GroupId, GroupWish, Misplaced, Tree};
-use twinhub_actors::domain::{Cause, Json, Object};
 use twinhub_actors::messages::groups::{GroupRefusal, PutGroup};
+use twinhub_domain::cause::Source;
+use twinhub_domain::fleet::{Expect, GroupId, GroupWish, Misplaced, Tree};
+use twinhub_domain::{Cause, Json, Object};
 
 use super::{Done, Existing, Kind, Waiting, Wish};
 use crate::api::groups::{ask, wish};
@@ -134,7 +134,7 @@ fn explain(waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::domain::payload;
+    use twinhub_domain::payload;
 
     use super::*;
 

@@ -8,7 +8,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use twinhub_actors::HubError;
-use twinhub_actors::domain::{Json, Object};
+use twinhub_domain::{Json, Object};
 
 use super::report::{BrokenOff, ImportReport, LineRefused, TokenMade};
 use super::{Done, Kind, Waiting, Wish};
@@ -230,7 +230,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use futures_util::stream;
-    use twinhub_actors::domain::Object;
+    use twinhub_domain::Object;
 
     use super::*;
     use crate::exchange::columns::{DEVICES, Table};

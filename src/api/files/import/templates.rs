@@ -3,11 +3,11 @@
 use actix_web::web::Data;
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
-use twinhub_actors::domain::cause::Source;
-use twinhub_actors::domain::fleet::template::FIELDS;
-use twinhub_actors::domain::{Cause, Object};
 use twinhub_actors::messages::templates::{How, PutTemplate, TemplateRefusal, TryTemplate, Wish as Wanted};
 use twinhub_actors::post::post;
+use twinhub_domain::cause::Source;
+use twinhub_domain::{Cause, Object};
+use twinhub_rules::device_template::FIELDS;
 
 use super::{Done, Existing, Kind, Wish};
 use crate::error::ApiError;

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use twinhub_actors::Hub;
-use twinhub_actors::domain::event::{EventBody, TwinChange};
-use twinhub_actors::domain::twin::id_of_serial;
-use twinhub_actors::domain::{DeviceId, Json, Recorded, Twin};
 use twinhub_actors::messages::archive::FindSerial;
+use twinhub_domain::event::{EventBody, TwinChange};
+use twinhub_domain::twin::id_of_serial;
+use twinhub_domain::{DeviceId, Json, Recorded, Twin};
 
 use crate::dialects::dispositivos::device;
 use crate::error::ApiError;

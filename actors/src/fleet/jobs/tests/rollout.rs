@@ -1,16 +1,16 @@
 //! Roll-outs of firmware, over a store that outlives the hub.
 
 use super::*;
-use crate::domain::clock::Clock as _;
-use crate::domain::fleet::{FirmwareReport, Lifecycle};
-use crate::domain::twin::Hearing;
-use crate::domain::twin::presence::FIRST_SILENCE_MS;
+use twinhub_domain::clock::Clock as _;
+use twinhub_domain::fleet::{FirmwareReport, Lifecycle};
+use twinhub_domain::twin::Hearing;
+use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Everything to version 2 by these stages; broken off when a third has failed, of three at least.
 fn to_two(stages: &[u8], devices: u64) -> String {
-    let places = crate::domain::fleet::rollout::places(stages, devices);
+    let places = twinhub_domain::fleet::rollout::places(stages, devices);
     let expires = Timestamp::from_millis(NOON + DAY_MS);
     format!(
         r#"{{"firmware":{{"image":"i","version":"2","url":"http://hub/f","sha256":"00","size":9,"stages":{stages:?},

@@ -6,8 +6,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::filter::{Key, Relation, RetainedFilter, below, key};
-use crate::domain::Timestamp;
 use crate::store::RetainedMessage;
+use twinhub_domain::Timestamp;
 
 /// What a message takes in memory beside its texts and bytes.
 const OVERHEAD: usize = 200;

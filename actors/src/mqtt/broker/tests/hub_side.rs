@@ -3,8 +3,8 @@
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, PubAckReason, Publish};
 
 use super::*;
-use crate::domain::twin::Audience;
-use crate::domain::{Json, Object, Timestamp};
+use twinhub_domain::twin::Audience;
+use twinhub_domain::{Json, Object, Timestamp};
 
 const COMMANDS: &str = "iot/devices/pump-1/commands";
 

@@ -6,13 +6,13 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::{any_json, any_text, same};
-use crate::domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
-use crate::domain::cause::{RunCause, Source};
-use crate::domain::json::DEEPEST;
-use crate::domain::run::{ActionSeen, ConditionSeen, RunKind, TermSeen, TriggerSeen};
-use crate::domain::run::{RuleId, RunEntry, RunId, RunOutcome, Signal, WhyNot};
-use crate::domain::{Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Object, Recorded, Timestamp};
 use crate::store::codec::{decode, encode};
+use twinhub_domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
+use twinhub_domain::cause::{RunCause, Source};
+use twinhub_domain::json::DEEPEST;
+use twinhub_domain::run::{ActionSeen, ConditionSeen, RunKind, TermSeen, TriggerSeen};
+use twinhub_domain::run::{RuleId, RunEntry, RunId, RunOutcome, Signal, WhyNot};
+use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Object, Recorded, Timestamp};
 
 fn any_time() -> impl Strategy<Value = Timestamp> {
     any::<i64>().prop_map(Timestamp::from_millis)

@@ -12,9 +12,9 @@ use super::super::entities::{device, run, run_device};
 use super::super::rows::failed;
 use super::super::write;
 use super::{began, bytes, condition};
-use crate::domain::run::RunEntry;
-use crate::domain::{DeviceId, DeviceNumber};
 use crate::store::{RunQuery, StoreError, select};
+use twinhub_domain::run::RunEntry;
+use twinhub_domain::{DeviceId, DeviceNumber};
 
 use run_device::Column as P;
 
@@ -103,9 +103,9 @@ mod tests {
     use sea_orm::{DbBackend, QueryTrait};
 
     use super::*;
-    use crate::domain::Timestamp;
-    use crate::domain::run::RuleId;
     use crate::store::contract::support::{Fixture, plan};
+    use twinhub_domain::Timestamp;
+    use twinhub_domain::run::RuleId;
 
     #[tokio::test]
     async fn a_page_of_a_device_is_read_from_an_index() {

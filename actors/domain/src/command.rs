@@ -1,0 +1,324 @@
+//! Commands: what a device is asked to do, and what became of it.
+//!
+//! ```text
+//!            ┌───────── retry, or the device went away ─────────┐
+//!            ▼                                                  │
+//! ask ──▶ pending ──▶ sent ──▶ delivered ──▶ executed │ failed │ rejected
+//!            │          │          │
+//!            │          │          └──▶ timed_out   it had it, and never said what became of it
+//!            │          └──▶ failed                 no answer to the last attempt: a dead letter
+//!            ├──▶ expired                           its time to live ended before a device took it
+//!            ├──▶ superseded                        a newer one with the same key took its place
+//!            └──▶ canceled                          also from sent and delivered: the hub waits no more
+//! ```
+//! The first final status stays. What a device says after that is recorded as late and changes nothing.
+
+mod answer;
+mod id;
+mod queue;
+mod request;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use id::CommandId;
+pub use queue::Queue;
+pub use request::{CommandRequest, HIGHEST_PRIORITY, MOST_ATTEMPTS, USUAL_PRIORITY};
+pub use status::{AnswerStatus, CommandStatus, Signal};
+
+use super::clock::Timestamp;
+use super::json::{Json, Object};
+use crate::cause::Cause;
+
+/// One command, as far as it has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    pub id: CommandId,
+    pub request: CommandRequest,
+    pub status: CommandStatus,
+    /// Why it stands so, where there is something to say: `no answer to 3 attempts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Box<str>>,
+    /// What the device answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<Json>,
+    /// How often it was handed to the device so far.
+    pub attempts: u8,
+    pub created_at: Timestamp,
+    /// No device gets it after this.
+    pub expires_at: Timestamp,
+    /// When it came to its status.
+    pub updated_at: Timestamp,
+    /// While it is pending: not to be sent before this. While it is with the device: when the hub stops
+    /// waiting for an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+    /// Who asked for it.
+    pub cause: Cause,
+    /// All that happened to it, in order; of very many steps the first and the latest.
+    pub history: Vec<HistoryEntry>,
+}
+
+/// One line of a command's history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    pub at: Timestamp,
+    /// The status it came to; for a late answer the status that the device told.
+    pub status: CommandStatus,
+    /// Which attempt it belongs to, from 1; 0 before the first.
+    #[serde(default)]
+    pub attempt: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<Json>,
+    /// It came after the command was final.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
+    pub cause: Cause,
+}
+
+/// What happened to a command: the body of an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommandChange {
+    pub id: CommandId,
+    pub step: Step,
+}
+
+/// The steps a command goes through. Each is an event; a command is the fold of its steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// It was asked for.
+    Queued(Box<CommandRequest>),
+    /// It was handed to the device: attempt number `attempt`.
+    Sent { attempt: u8 },
+    /// It waits again: after an unanswered attempt until `not_before`, or because its device went away.
+    Returned {
+        reason: Box<str>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_before: Option<Timestamp>,
+        /// The attempt does not count: the device was not there for it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        uncounted: bool,
+    },
+    /// The device said what became of it.
+    Answered(Answer),
+    /// The device said so after the command was final.
+    Late(Answer),
+    /// The hub ended it: `failed`, `expired`, `timed_out`, `canceled` or `superseded`.
+    Ended {
+        status: CommandStatus,
+        reason: Box<str>,
+        /// The command that superseded it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<CommandId>,
+    },
+}
+
+/// A device's answer: `{"status": "executed", "response": …, "reason": "…"}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    pub status: AnswerStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<Json>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Box<str>>,
+}
+
+/// A history keeps this many lines at most: the first is what was asked, the rest are the latest.
+const LONGEST_HISTORY: usize = 100;
+
+impl Command {
+    /// A command that was just asked for.
+    #[must_use]
+    pub fn new(id: CommandId, request: CommandRequest, now: Timestamp, cause: &Cause) -> Self {
+        let mut command = Self {
+            id,
+            status: CommandStatus::Pending,
+            reason: None,
+            response: None,
+            attempts: 0,
+            created_at: now,
+            expires_at: now.plus_millis(request.ttl_ms),
+            updated_at: now,
+            due: None,
+            cause: cause.clone(),
+            history: Vec::new(),
+            request,
+        };
+        command.note(CommandStatus::Pending, now, cause, None, None, false);
+        command
+    }
+
+    /// Takes a step after the first.
+    pub fn redo(&mut self, step: &Step, now: Timestamp, cause: &Cause) {
+        match step {
+            Step::Queued(_) => {} // the command began with it
+            Step::Sent { attempt } => {
+                self.attempts = *attempt;
+                self.due = Some(now.plus_millis(self.request.timeout_ms));
+                self.come_to(CommandStatus::Sent, now, cause, None, None);
+            }
+            Step::Returned { reason, not_before, uncounted } => {
+                self.attempts -= u8::from(*uncounted && self.attempts > 0);
+                self.due = *not_before;
+                self.come_to(CommandStatus::Pending, now, cause, Some(reason), None);
+            }
+            Step::Answered(Answer { status, response, reason }) => {
+                self.due =
+                    (*status == AnswerStatus::Delivered).then(|| now.plus_millis(self.request.timeout_ms));
+                self.come_to((*status).into(), now, cause, reason.as_deref(), response.as_ref());
+            }
+            Step::Late(Answer { status, response, reason }) => {
+                if self.response.is_none() {
+                    self.response.clone_from(response);
+                }
+                let (reason, response) = (reason.as_deref(), response.as_ref());
+                self.note((*status).into(), now, cause, reason, response, true);
+            }
+            Step::Ended { status, reason, .. } => {
+                self.due = None;
+                self.come_to(*status, now, cause, Some(reason), None);
+            }
+        }
+    }
+
+    /// Has this answer been recorded before? Devices repeat themselves: delivery is at least once.
+    #[must_use]
+    pub fn has_answer(&self, answer: &Answer) -> bool {
+        let told = CommandStatus::from(answer.status);
+        self.history.iter().any(|line| {
+            line.status == told
+                && line.response == answer.response
+                && line.reason == answer.reason
+                && (line.late || told.is_final() || self.status == told)
+        })
+    }
+
+    /// When something is to be done about it though nobody says anything.
+    #[must_use]
+    pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.status {
+            // Past its wait, what it waits for is its turn and its device: they come by themselves.
+            CommandStatus::Pending => {
+                let due = self.due.filter(|due| *due > now);
+                Some(due.map_or(self.expires_at, |due| due.min(self.expires_at)))
+            }
+            CommandStatus::Sent | CommandStatus::Delivered => self.due,
+            _ => None,
+        }
+    }
+
+    /// What the device is told: `{"id", "type", "parameters", "priority", "expires_at", "attempt"}`.
+    #[must_use]
+    pub fn message(&self) -> Json {
+        let message: Object = [
+            ("id", self.id.to_string().into()),
+            ("type", Json::from(&*self.request.command_type)),
+            ("parameters", self.request.parameters.clone().into()),
+            ("priority", i64::from(self.request.priority).into()),
+            ("expires_at", self.expires_at.to_string().into()),
+            ("attempt", i64::from(self.attempts).into()),
+        ]
+        .into_iter()
+        .collect();
+        message.into()
+    }
+
+    fn come_to(
+        &mut self,
+        status: CommandStatus,
+        now: Timestamp,
+        cause: &Cause,
+        reason: Option<&str>,
+        response: Option<&Json>,
+    ) {
+        self.status = status;
+        self.updated_at = now;
+        self.reason = reason.map(Into::into);
+        if response.is_some() {
+            self.response = response.cloned();
+        }
+        self.note(status, now, cause, reason, response, false);
+    }
+
+    fn note(
+        &mut self,
+        status: CommandStatus,
+        at: Timestamp,
+        cause: &Cause,
+        reason: Option<&str>,
+        response: Option<&Json>,
+        late: bool,
+    ) {
+        if self.history.len() >= LONGEST_HISTORY {
+            self.history.remove(1);
+        }
+        self.history.push(HistoryEntry {
+            at,
+            status,
+            attempt: self.attempts,
+            reason: reason.map(Into::into),
+            response: response.cloned(),
+            late,
+            cause: cause.clone(),
+        });
+    }
+}
+
+impl Step {
+    /// The status that it brings a command to; for a late answer what the device told.
+    #[must_use]
+    pub fn status(&self) -> CommandStatus {
+        match self {
+            Self::Queued(_) | Self::Returned { .. } => CommandStatus::Pending,
+            Self::Sent { .. } => CommandStatus::Sent,
+            Self::Answered(answer) | Self::Late(answer) => answer.status.into(),
+            Self::Ended { status, .. } => *status,
+        }
+    }
+}
+
+impl CommandChange {
+    /// The event's `data` on the wire: `{"command_id": "…", "status": "sent", "attempt": 1}`.
+    #[must_use]
+    pub fn data(&self) -> Object {
+        let mut data: Object =
+            [("command_id", Json::from(self.id.to_string())), ("status", self.step.status().as_str().into())]
+                .into_iter()
+                .collect();
+        match &self.step {
+            Step::Queued(request) => data.merge(&request.to_object()),
+            Step::Sent { attempt } => {
+                data.insert("attempt", i64::from(*attempt).into());
+            }
+            Step::Returned { reason, not_before, .. } => {
+                data.insert("reason", Json::String(reason.clone()));
+                if let Some(not_before) = not_before {
+                    data.insert("not_before", not_before.to_string().into());
+                }
+            }
+            Step::Answered(answer) | Step::Late(answer) => {
+                if let Some(response) = &answer.response {
+                    data.insert("response", response.clone());
+                }
+                if let Some(reason) = &answer.reason {
+                    data.insert("reason", Json::String(reason.clone()));
+                }
+                if matches!(self.step, Step::Late(_)) {
+                    data.insert("late", true.into());
+                }
+            }
+            Step::Ended { reason, by, .. } => {
+                data.insert("reason", Json::String(reason.clone()));
+                if let Some(by) = by {
+                    data.insert("superseded_by", by.to_string().into());
+                }
+            }
+        }
+        data
+    }
+}

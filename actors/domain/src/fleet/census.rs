@@ -1,0 +1,394 @@
+//! The census: how many devices stand in each group, and what they are and read, kept event by event.
+//!
+//! Of each device that stands in a group it remembers what was counted of it, so that an event costs what it
+//! changes, however many devices there are. Of all others it remembers nothing: when one comes into a group, its twin
+//! must be told once. What events say is taken as it stands there, so an event that was seen already does no harm as
+//! long as all that came after it is seen again too.
+
+mod sum;
+mod tally;
+mod words;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use self::tally::{Measured, Tally};
+use self::words::{Word, Words};
+use super::group::GroupId;
+use super::tree::Tree;
+use crate::clock::Timestamp;
+use crate::event::{ChangeKind, Event, EventBody, TwinChange};
+use crate::id::DeviceNumber;
+use crate::json::{Json, Number, Object};
+use crate::reading::{Reading, Scalar};
+use crate::run::Signal;
+use crate::twin::{Arrival, Twin};
+use crate::{Mode, Status};
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Census {
+    members: HashMap<DeviceNumber, Member>,
+    /// By group; of groups without devices none.
+    tallies: HashMap<Word, Tally>,
+    words: Words,
+}
+
+/// What is counted of a device.
+#[derive(Clone, Debug)]
+struct Member {
+    group: Word,
+    device_type: Word,
+    status: Status,
+    mode: Mode,
+    reported: Vec<Reported>,
+}
+
+/// A property that a device reports.
+#[derive(Clone, Copy, Debug)]
+struct Reported {
+    name: Word,
+    is_doubted: bool,
+    at: Timestamp,
+    /// What `number` lacks of a counter that no double holds. Here, where it takes no room of its own.
+    rest: i16,
+    /// Not a number where it is none: that it is there matters, for a late reading does not take its place.
+    number: f64,
+}
+
+/// What a device reports of a property.
+#[derive(Clone, Copy)]
+struct Said {
+    at: Timestamp,
+    number: Measured,
+    /// The moment is not believed.
+    is_doubted: bool,
+    /// How it came, where it is a reading: that may be late.
+    arrival: Option<Arrival>,
+}
+
+/// What an event was to the census.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen<'a> {
+    /// No device came into a group.
+    Nothing,
+    /// A device came into this group.
+    Came(&'a str),
+    /// A device came into a group that nothing is known of: its twin is to be told.
+    Unknown,
+}
+
+/// What there is of some devices, by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counts {
+    pub total: u64,
+    /// In the order of [`Status::ALL`].
+    pub by_status: [u64; Status::ALL.len()],
+    /// In the order of [`Mode::ALL`].
+    pub by_mode: [u64; Mode::ALL.len()],
+    /// In the order of their names; those that no device has are left out.
+    pub by_type: Vec<(Arc<str>, u64)>,
+    /// Of each reading that is a number how many devices have it, and the mean of their latest.
+    pub readings: Vec<(Arc<str>, u64, Number)>,
+}
+
+/// A group's devices, and with them those of all groups under it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Standing {
+    pub own: Counts,
+    pub subtree: Counts,
+    /// Groups under it.
+    pub groups: u64,
+}
+
+impl Census {
+    /// How many devices stand in groups.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// True when no device stands in a group.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The groups that devices stand in.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.tallies.keys().map(|group| &**self.words.text(*group))
+    }
+
+    /// How many devices stand right in this group.
+    #[must_use]
+    pub fn devices_of(&self, group: &str) -> u64 {
+        self.words.find(group).and_then(|group| self.tallies.get(&group)).map_or(0, |tally| tally.total)
+    }
+
+    /// Knows a device by its twin as it stands.
+    pub fn know(&mut self, twin: &Twin) {
+        self.forget(twin.number);
+        let group = twin.profile.text("group_id");
+        if group.is_empty() {
+            return;
+        }
+        self.begin(twin.number, group, &twin.profile.device_type, twin.status, twin.mode);
+        for property in twin.reported.iter() {
+            let number = Measured::of(property.value.as_number());
+            let is_doubted = property.claimed_at().is_some();
+            let said = Said { at: property.at, number, is_doubted, arrival: None };
+            self.set(twin.number, &property.name, said);
+        }
+    }
+
+    /// The device stands in no group any more.
+    pub fn forget(&mut self, number: DeviceNumber) {
+        let Some(member) = self.members.remove(&number) else { return };
+        let Member { group, device_type, status, mode, reported } = member;
+        if let Some(tally) = self.tallies.get_mut(&group) {
+            tally.take(status, mode, device_type);
+            reported.iter().for_each(|reported| tally.take_reading(reported.name, reported.measured()));
+            if tally.total == 0 {
+                self.tallies.remove(&group);
+            }
+        }
+        reported.iter().for_each(|reported| self.words.give_back(reported.name));
+        self.words.give_back(device_type);
+        self.words.give_back(group);
+    }
+
+    /// The next event of the sequence. `is_first`: the device had none before.
+    pub fn see<'a>(&mut self, event: &'a Event, is_first: bool) -> Seen<'a> {
+        let is_member = self.members.contains_key(&event.number);
+        match &event.body {
+            EventBody::Signal(signal) => {
+                if let Signal::ClockMoved { to, .. } = **signal {
+                    self.come_back_to(to);
+                }
+            }
+            EventBody::Twin(change) => return self.see_change(event, change, is_member, is_first),
+            _ if !is_member => {}
+            EventBody::Telemetry { readings, claimed, .. } => {
+                // As the twin does it: a value of a moment that nobody believes gives way to what comes after it.
+                let arrival = Arrival { received: event.received_at, claimed: *claimed };
+                for Reading { name, value, .. } in readings {
+                    let value = if let Scalar::Number(number) = value { Some(number) } else { None };
+                    let (number, is_doubted) = (Measured::of(value), claimed.is_some());
+                    let said = Said { at: event.at, number, is_doubted, arrival: Some(arrival) };
+                    self.set(event.number, name, said);
+                }
+            }
+            EventBody::Presence { status, .. } => self.change(event.number, |member| member.status = *status),
+            EventBody::Command(_) | EventBody::Alarm(_) | EventBody::Rule(_) | EventBody::Fleet(_) => {}
+        }
+        Seen::Nothing
+    }
+
+    /// The hub's clock shows `now`: nothing was said after that.
+    fn come_back_to(&mut self, now: Timestamp) {
+        for reported in self.members.values_mut().flat_map(|member| &mut member.reported) {
+            reported.at = reported.at.min(now);
+        }
+    }
+
+    fn see_change<'a>(
+        &mut self,
+        event: &'a Event,
+        TwinChange { change, patch }: &'a TwinChange,
+        is_member: bool,
+        is_first: bool,
+    ) -> Seen<'a> {
+        let number = event.number;
+        let group = patch.get("group_id").map(|group| group.as_str().unwrap_or_default());
+        if *change == ChangeKind::Deleted || group == Some("") {
+            self.forget(number);
+            return Seen::Nothing;
+        }
+        match group {
+            None if !is_member => return Seen::Nothing,
+            Some(_) if !is_member && !is_first => return Seen::Unknown,
+            Some(group) if !is_member => self.begin(number, group, "", Status::default(), Mode::default()),
+            Some(group) => self.move_to(number, group),
+            None => {}
+        }
+        self.take_patch(number, patch, event.received_at);
+        group.map_or(Seen::Nothing, Seen::Came)
+    }
+
+    fn take_patch(&mut self, number: DeviceNumber, patch: &Object, received_at: Timestamp) {
+        if let Some(mode) = patch.get("mode") {
+            let mode = mode.as_str().and_then(Mode::parse).unwrap_or_default();
+            self.change(number, |member| member.mode = mode);
+        }
+        if let Some(device_type) = patch.get("type") {
+            let new = self.words.take(device_type.as_str().unwrap_or_default());
+            let mut old = new;
+            self.change(number, |member| old = std::mem::replace(&mut member.device_type, new));
+            self.words.give_back(old);
+        }
+        let reported = patch.get("reported").and_then(Json::as_object);
+        for (name, value) in reported.into_iter().flat_map(Object::iter) {
+            match value {
+                Json::Null => self.unset(number, name),
+                value => {
+                    let value = Measured::of(value.as_number());
+                    let said = Said { at: received_at, number: value, is_doubted: false, arrival: None };
+                    self.set(number, name, said);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, number: DeviceNumber, group: &str, device_type: &str, status: Status, mode: Mode) {
+        let (group, device_type) = (self.words.take(group), self.words.take(device_type));
+        self.tallies.entry(group).or_default().add(status, mode, device_type);
+        self.members.insert(number, Member { group, device_type, status, mode, reported: Vec::new() });
+    }
+
+    fn move_to(&mut self, number: DeviceNumber, group: &str) {
+        let Some(member) = self.members.get_mut(&number) else { return };
+        let to = self.words.take(group);
+        let from = std::mem::replace(&mut member.group, to);
+        if from != to {
+            if let Entry::Occupied(mut tally) = self.tallies.entry(from) {
+                let left = tally.get_mut();
+                left.take(member.status, member.mode, member.device_type);
+                member
+                    .reported
+                    .iter()
+                    .for_each(|reported| left.take_reading(reported.name, reported.measured()));
+                if left.total == 0 {
+                    tally.remove();
+                }
+            }
+            let tally = self.tallies.entry(to).or_default();
+            tally.add(member.status, member.mode, member.device_type);
+            member.reported.iter().for_each(|reported| tally.add_reading(reported.name, reported.measured()));
+        }
+        self.words.give_back(from);
+    }
+
+    /// Changes what a member is counted by, but for its group and what it reports.
+    fn change(&mut self, number: DeviceNumber, change: impl FnOnce(&mut Member)) {
+        let Some(member) = self.members.get_mut(&number) else { return };
+        let Some(tally) = self.tallies.get_mut(&member.group) else { return };
+        tally.take(member.status, member.mode, member.device_type);
+        change(member);
+        tally.add(member.status, member.mode, member.device_type);
+    }
+
+    /// Takes what a device reports, unless that is late: a later reading is here already.
+    fn set(&mut self, number: DeviceNumber, name: &str, said: Said) {
+        let Said { at, number: value, is_doubted, arrival } = said;
+        let is_late =
+            |known: &Reported| arrival.is_some_and(|arrival| arrival.is_late(at, known.at, known.is_doubted));
+        let Self { members, tallies, words } = self;
+        let Some(member) = members.get_mut(&number) else { return };
+        let Some(tally) = tallies.get_mut(&member.group) else { return };
+        let known = words.find(name).and_then(|name| member.reported.iter_mut().find(|r| r.name == name));
+        match known {
+            Some(reported) if is_late(reported) => {}
+            Some(reported) => {
+                let before = reported.measured();
+                if !before.is_same(value) {
+                    tally.take_reading(reported.name, before);
+                    tally.add_reading(reported.name, value);
+                }
+                (reported.at, reported.is_doubted) = (at, is_doubted);
+                (reported.number, reported.rest) = (value.nearest, value.rest);
+            }
+            None => {
+                let name = words.take(name);
+                tally.add_reading(name, value);
+                let Measured { nearest, rest } = value;
+                member.reported.push(Reported { name, is_doubted, at, rest, number: nearest });
+            }
+        }
+    }
+
+    /// A device reports this no longer.
+    fn unset(&mut self, number: DeviceNumber, name: &str) {
+        let Some(member) = self.members.get_mut(&number) else { return };
+        let Some(name) = self.words.find(name) else { return };
+        let Some(index) = member.reported.iter().position(|reported| reported.name == name) else { return };
+        let reported = member.reported.swap_remove(index);
+        if let Some(tally) = self.tallies.get_mut(&member.group) {
+            tally.take_reading(name, reported.measured());
+        }
+        self.words.give_back(name);
+    }
+}
+
+impl Reported {
+    fn measured(&self) -> Measured {
+        Measured { nearest: self.number, rest: self.rest }
+    }
+}
+
+/// What is asked of it.
+impl Census {
+    /// What there is of a group and of all under it.
+    #[must_use]
+    pub fn standing(&self, tree: &Tree, group: &GroupId) -> Standing {
+        let mut subtree = Tally::default();
+        let within = tree.walk([group]);
+        for (id, _) in &within {
+            if let Some(tally) = self.tally(id) {
+                subtree.add_all(tally);
+            }
+        }
+        let own = self.tally(group).map(|tally| self.counts(tally)).unwrap_or_default();
+        Standing { own, subtree: self.counts(&subtree), groups: within.len() as u64 - 1 }
+    }
+
+    /// The same of those of these groups that `wanted` asks for, with all under each added up once. `walked` is what
+    /// [`Tree::walk`] gave.
+    #[must_use]
+    pub fn standings(
+        &self,
+        walked: &[(&GroupId, usize)],
+        wanted: impl Fn(&GroupId) -> bool,
+    ) -> HashMap<GroupId, Standing> {
+        let mut standings = HashMap::new();
+        // By depth: what is under the group of the next lesser depth that comes, going backwards.
+        let mut under: Vec<(Tally, u64)> = Vec::new();
+        for (id, depth) in walked.iter().rev() {
+            if under.len() < depth + 2 {
+                under.resize_with(depth + 2, Default::default);
+            }
+            let (mut subtree, groups) = std::mem::take(&mut under[depth + 1]);
+            let own = self.tally(id);
+            if let Some(own) = own {
+                subtree.add_all(own);
+            }
+            if wanted(id) {
+                let own = own.map(|own| self.counts(own)).unwrap_or_default();
+                let standing = Standing { own, subtree: self.counts(&subtree), groups };
+                standings.insert((*id).clone(), standing);
+            }
+            let (above, count) = &mut under[*depth];
+            above.add_all(&subtree);
+            *count += groups + 1;
+        }
+        standings
+    }
+
+    fn tally(&self, group: &GroupId) -> Option<&Tally> {
+        self.tallies.get(&self.words.find(group.as_str())?)
+    }
+
+    fn counts(&self, tally: &Tally) -> Counts {
+        let word = |word: Word| Arc::clone(self.words.text(word));
+        let mut by_type: Vec<_> = tally.by_type.iter().map(|(name, count)| (word(*name), *count)).collect();
+        by_type.sort_unstable();
+        let readings = tally.readings.iter();
+        let mut readings: Vec<_> = readings.map(|(name, of)| (word(*name), of.count, of.mean())).collect();
+        readings.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        let Tally { total, by_status, by_mode, .. } = *tally;
+        Counts { total, by_status, by_mode, by_type, readings }
+    }
+}
+
+#[cfg(test)]
+mod tests;

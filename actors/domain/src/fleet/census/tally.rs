@@ -1,0 +1,160 @@
+//! What there is of a group's devices.
+
+use super::sum::ExactSum;
+use super::words::Word;
+use crate::json::{EXACT, Number};
+use crate::series::mean;
+use crate::{Mode, Status};
+
+/// Counts by status, mode and type, and sums of what is read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tally {
+    pub total: u64,
+    pub by_status: [u64; Status::ALL.len()],
+    pub by_mode: [u64; Mode::ALL.len()],
+    /// By type, in the order of their numbers.
+    pub by_type: Vec<(Word, u64)>,
+    /// By name, in the order of their numbers.
+    pub readings: Vec<(Word, Readings)>,
+}
+
+/// The latest readings of one name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Readings {
+    pub count: u64,
+    sum: ExactSum,
+    /// Those that are whole numbers, and their sum.
+    wholes: u64,
+    whole_sum: i128,
+}
+
+/// A number as it is counted: the nearest double, and what that lacks of a whole number that no double holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    /// Not a number where it is none.
+    pub nearest: f64,
+    pub rest: i16,
+}
+
+impl Measured {
+    pub fn of(number: Option<&Number>) -> Self {
+        let Some(number) = number else { return Self { nearest: f64::NAN, rest: 0 } };
+        let nearest = number.as_f64();
+        #[expect(clippy::cast_possible_truncation, reason = "a double from 2^53 on is whole")]
+        let lacks = |whole: i128| whole.saturating_sub(nearest as i128);
+        let rest = if nearest.abs() >= EXACT { number.as_whole().map_or(0, lacks) } else { 0 };
+        Self { nearest, rest: i16::try_from(rest).unwrap_or(0) }
+    }
+
+    pub fn is_same(self, other: Self) -> bool {
+        self.nearest.to_bits() == other.nearest.to_bits() && self.rest == other.rest
+    }
+
+    /// The whole number that it is, up to counters of 64 bits and some more.
+    fn whole(self) -> Option<i128> {
+        const MOST: f64 = 1e21;
+        #[expect(clippy::cast_possible_truncation, reason = "whole, and below the limit")]
+        let nearest = self.nearest as i128;
+        (self.nearest.fract() == 0.0 && self.nearest.abs() < MOST).then(|| nearest + i128::from(self.rest))
+    }
+}
+
+impl Readings {
+    /// The mean of all: of counters that no double holds, to their last digit.
+    pub fn mean(&self) -> Number {
+        let rounded = self.sum.mean(self.count.max(1));
+        if self.wholes == self.count && rounded.abs() >= EXACT {
+            return mean(self.whole_sum, self.count);
+        }
+        Number::from_f64(rounded).unwrap_or_else(|| Number::from(0)) // the mean of finite numbers is finite
+    }
+
+    fn add(&mut self, number: Measured) {
+        self.count += 1;
+        self.sum.add(number.nearest);
+        if let Some(whole) = number.whole() {
+            self.wholes += 1;
+            self.whole_sum += whole;
+        }
+    }
+
+    fn take(&mut self, number: Measured) {
+        self.count -= 1;
+        self.sum.take(number.nearest);
+        if let Some(whole) = number.whole() {
+            self.wholes -= 1;
+            self.whole_sum -= whole;
+        }
+    }
+
+    fn add_all(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum.add_all(&other.sum);
+        self.wholes += other.wholes;
+        self.whole_sum += other.whole_sum;
+    }
+}
+
+impl Tally {
+    /// A device came.
+    pub fn add(&mut self, status: Status, mode: Mode, device_type: Word) {
+        self.total += 1;
+        self.by_status[status as usize] += 1;
+        self.by_mode[mode as usize] += 1;
+        *at(&mut self.by_type, device_type) += 1;
+    }
+
+    /// A device left. Its readings are taken away one by one.
+    pub fn take(&mut self, status: Status, mode: Mode, device_type: Word) {
+        self.total -= 1;
+        self.by_status[status as usize] -= 1;
+        self.by_mode[mode as usize] -= 1;
+        let left = at(&mut self.by_type, device_type);
+        *left -= 1;
+        if *left == 0 {
+            self.by_type.retain(|(word, _)| *word != device_type);
+        }
+    }
+
+    /// A device reads this; what is no number is not summed up.
+    pub fn add_reading(&mut self, name: Word, number: Measured) {
+        if number.nearest.is_finite() {
+            at(&mut self.readings, name).add(number);
+        }
+    }
+
+    /// It reads it no longer.
+    pub fn take_reading(&mut self, name: Word, number: Measured) {
+        if number.nearest.is_finite() {
+            let readings = at(&mut self.readings, name);
+            readings.take(number);
+            if readings.count == 0 {
+                self.readings.retain(|(word, _)| *word != name);
+            }
+        }
+    }
+
+    /// Adds what there is elsewhere.
+    pub fn add_all(&mut self, other: &Self) {
+        self.total += other.total;
+        self.by_status.iter_mut().zip(other.by_status).for_each(|(count, more)| *count += more);
+        self.by_mode.iter_mut().zip(other.by_mode).for_each(|(count, more)| *count += more);
+        for (word, count) in &other.by_type {
+            *at(&mut self.by_type, *word) += count;
+        }
+        for (word, more) in &other.readings {
+            at(&mut self.readings, *word).add_all(more);
+        }
+    }
+}
+
+fn at<T: Default>(list: &mut Vec<(Word, T)>, word: Word) -> &mut T {
+    let index = match list.binary_search_by_key(&word, |(word, _)| *word) {
+        Ok(index) => index,
+        Err(index) => {
+            list.insert(index, (word, T::default()));
+            index
+        }
+    };
+    &mut list[index].1
+}

@@ -1,0 +1,86 @@
+//! What becomes of a group of which something is wished.
+
+use super::{Misplaced, Tree};
+use crate::clock::Timestamp;
+use crate::fleet::group::{Group, GroupId, GroupWish};
+
+/// Whether the group must be there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    New,
+    There,
+    Any,
+}
+
+/// A group as it is to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    pub group: Group,
+    /// There was none of this id before.
+    pub is_new: bool,
+    /// It is new, or becomes another.
+    pub changes: bool,
+}
+
+impl Tree {
+    /// What the group of this id becomes by a wish. It is put nowhere yet.
+    ///
+    /// # Errors
+    /// It is there, or is not, against what is expected; a new one has no name; or it cannot stand where it is to.
+    pub fn plan(
+        &self,
+        id: GroupId,
+        wish: GroupWish,
+        expect: Expect,
+        now: Timestamp,
+    ) -> Result<Planned, Misplaced> {
+        let before = match (self.get(id.as_str()), expect) {
+            (None, Expect::There) => return Err(Misplaced::Unknown(id)),
+            (Some(_), Expect::New) => return Err(Misplaced::Taken(id)),
+            (before, _) => before,
+        };
+        let group = match (before, &wish.name) {
+            (Some(before), _) => before.changed(wish, now),
+            (None, Some(name)) => Group::new(id, &name.clone(), now).changed(wish, now),
+            (None, None) => return Err(Misplaced::NoName),
+        };
+        self.check(&group)?;
+        let stays = |before: &Group| *before == Group { updated_at: before.updated_at, ..group.clone() };
+        let changes = before.is_none_or(|before| !stays(before));
+        Ok(Planned { is_new: before.is_none(), changes, group })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::payload;
+
+    fn id(id: &str) -> GroupId {
+        GroupId::parse(id).unwrap()
+    }
+
+    #[test]
+    fn a_wish_makes_changes_or_is_refused() {
+        let mut tree = Tree::default();
+        let mut plan = |name: &str, wish: &str, expect: Expect| {
+            let wish = GroupWish::parse(payload::object(wish.as_bytes()).unwrap()).unwrap();
+            let planned = tree.plan(id(name), wish, expect, Timestamp::from_millis(5))?;
+            tree.put(Arc::new(planned.group.clone()));
+            Ok((planned.is_new, planned.changes))
+        };
+        assert_eq!(plan("a", r#"{"name": "A"}"#, Expect::New), Ok((true, true)));
+        assert_eq!(plan("b", r#"{"name": "B", "parent_id": "a"}"#, Expect::Any), Ok((true, true)));
+        assert_eq!(plan("a", r#"{"name": "A"}"#, Expect::Any), Ok((false, false)), "so it is already");
+        assert_eq!(plan("a", r#"{"description": "d"}"#, Expect::There), Ok((false, true)));
+        assert_eq!(plan("a", r#"{"name": "A"}"#, Expect::New), Err(Misplaced::Taken(id("a"))));
+        assert_eq!(plan("c", r#"{"name": "C"}"#, Expect::There), Err(Misplaced::Unknown(id("c"))));
+        assert_eq!(plan("c", "{}", Expect::Any), Err(Misplaced::NoName));
+        let away = plan("c", r#"{"name": "C", "parent_id": "x"}"#, Expect::Any);
+        assert_eq!(away, Err(Misplaced::NoParent(id("x"))));
+        let circle = plan("a", r#"{"parent_id": "b"}"#, Expect::Any).unwrap_err();
+        assert_eq!(circle.to_string(), "group `a` would stand under itself: a → b → a");
+    }
+}

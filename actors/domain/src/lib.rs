@@ -1,0 +1,41 @@
+//! The pure core: what a twin is and how it changes. In reading order.
+//!
+//! Nothing in here knows actix, tokio, a database or MQTT, does input or output, or asks what time
+//! it is: times and ids come in as arguments, and what is to be done comes back as data.
+
+pub mod alarm;
+pub mod cause;
+pub mod clock;
+pub mod command;
+pub mod duration;
+pub mod event;
+pub mod fingerprint;
+pub mod fleet;
+pub mod id;
+pub mod json;
+pub mod outgoing;
+pub mod payload;
+pub mod reading;
+pub mod run;
+pub mod schedule;
+pub mod series;
+pub mod settings;
+pub mod status;
+pub mod text;
+pub mod topic;
+pub mod twin;
+pub mod versions;
+pub mod words;
+
+pub use cause::{Cause, RunCause, Source};
+pub use clock::{Clock, Timestamp};
+pub use command::{Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus};
+pub use event::{Event, EventBody, Kind, Recorded, TwinChange};
+pub use id::{BadDeviceId, DeviceId, DeviceNumber};
+pub use json::{Json, Number, Object};
+pub use outgoing::Outgoing;
+pub use reading::{Quality, Reading, Scalar, Telemetry};
+pub use run::{RuleId, RunEntry, RunId, Signal};
+pub use status::{Mode, Status};
+pub use twin::{Input, Outcome, Publish, Refusal, Twin};
+pub use versions::{Tags, Versions};

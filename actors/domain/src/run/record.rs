@@ -1,0 +1,213 @@
+//! The journal of runs: for every evaluation what fired it, what held and what did not, and what came of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{RuleId, RunId};
+use crate::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp};
+
+/// An evaluation of a rule: one that ran, or one that did not and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunEntry {
+    pub id: RunId,
+    pub rule: RuleId,
+    /// The device that fired it; none for a time, a topic, a person.
+    pub device: Option<DeviceId>,
+    #[serde(default)]
+    pub number: DeviceNumber,
+    pub at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+    pub kind: RunKind,
+    /// What fired it.
+    pub trigger: TriggerSeen,
+    pub conditions: Vec<ConditionSeen>,
+    pub outcome: RunOutcome,
+    pub actions: Vec<ActionSeen>,
+    /// Whom the rule's actions are for, and whom it may have left alone; known while it is being written down, so that
+    /// it is filed under them too. What has acted upon whom, `actions` say.
+    #[serde(skip)]
+    pub targets: Vec<DeviceId>,
+    /// The run that brought about what fired this one.
+    pub parent: Option<RunId>,
+    /// How many runs are above it.
+    pub depth: u8,
+    /// How many times in a row the same was found, this the first, and when last.
+    pub count: u32,
+    pub last_at: Timestamp,
+}
+
+/// Why actions were looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunKind {
+    /// A trigger fired.
+    Trigger,
+    /// What fired it is over: `on_release`.
+    Release,
+    /// A person said so.
+    Manual,
+    /// Another rule said so.
+    Called,
+}
+
+/// What fired.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TriggerSeen {
+    /// Which of the rule's triggers, from 0.
+    pub index: u16,
+    /// `numeric`, `changed`, …; `manual` and `run` where no trigger fired.
+    pub kind: Box<str>,
+    /// What templates and expressions see as `trigger`: `value`, `previous`, `device`, `property`, `at`…
+    pub data: Object,
+    /// The event's place in the sequence; none for a moment in time.
+    pub seq: Option<u64>,
+    pub cause: Option<Cause>,
+}
+
+/// A condition as it was found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConditionSeen {
+    /// As it is written.
+    pub text: Box<str>,
+    /// None: it is not known.
+    pub holds: Option<bool>,
+    /// Its parts that stand between `and` and `or`, with what they were made of.
+    pub terms: Vec<TermSeen>,
+}
+
+/// A part of a condition as it was found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TermSeen {
+    pub text: Box<str>,
+    /// What each name in it stood for; what is not known is left out.
+    pub values: Object,
+    pub holds: Option<bool>,
+    /// Why it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<Box<str>>,
+}
+
+/// What came of an evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// It has not come to its end.
+    Running,
+    Done,
+    /// An action failed, and stopped it.
+    Failed {
+        reason: Box<str>,
+    },
+    /// It was given up: `restart`, `changed`, `disabled`, `stopped`, `device_deleted`.
+    Aborted {
+        reason: Box<str>,
+    },
+    NotRun {
+        why: WhyNot,
+        detail: Box<str>,
+    },
+}
+
+/// Why a rule did not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhyNot {
+    /// A condition does not hold.
+    Condition,
+    /// It is not known whether a condition holds.
+    Unknown,
+    /// The value was too old.
+    Stale,
+    /// It still runs, and its mode is `single`.
+    StillRunning,
+    /// As many wait or run as may.
+    TooMany,
+    Cooldown,
+    /// The breaker has stopped it.
+    Stopped,
+    /// Too many runs stand above it: a circle.
+    Depth,
+    /// Its time passed while the hub was down, or was jumped over when its clock was set forward.
+    Missed,
+    /// The evaluation died: a fault of the program.
+    Panic,
+}
+
+/// An action as it went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActionSeen {
+    /// Where it stands: `actions[0]`, `actions[1].choose[0][2]`.
+    pub path: Box<str>,
+    /// `command`, `desired`, …
+    pub kind: Box<str>,
+    pub device: Option<DeviceId>,
+    /// What was asked for.
+    pub data: Json,
+    pub at: Timestamp,
+    /// `ok`, `waiting`, `skipped`, or the stable word of what was wrong: `manual_mode`, `unknown_device`,
+    /// `outranked`, `not_confirmed`, `timeout`, `template`…
+    pub result: Box<str>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub detail: Box<str>,
+    /// The place in the sequence of what it brought about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// The command or delivery that it asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Box<str>>,
+}
+
+impl RunEntry {
+    /// The entry as people are told of it, on the feed and by the API: as it is kept, but what came of it lies
+    /// flat (`outcome`, and with it `why` and `detail`, or `reason`), and the hub's own number is left out.
+    #[must_use]
+    pub fn data(&self) -> Object {
+        let object = serde_json::to_vec(self).and_then(|bytes| serde_json::from_slice::<Object>(&bytes));
+        let mut data = object.unwrap_or_default(); // never: it is made of texts, numbers and JSON
+        data.remove("number");
+        if let Some(Json::Object(outcome)) = data.remove("outcome") {
+            for (name, value) in outcome.iter() {
+                data.insert(name, value.clone());
+            }
+        }
+        data
+    }
+}
+
+impl RunOutcome {
+    /// Has it come to its end?
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::Running)
+    }
+
+    /// The word for it on the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed { .. } => "failed",
+            Self::Aborted { .. } => "aborted",
+            Self::NotRun { .. } => "not_run",
+        }
+    }
+}
+
+impl WhyNot {
+    /// The word for it on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Condition => "condition",
+            Self::Unknown => "unknown",
+            Self::Stale => "stale",
+            Self::StillRunning => "still_running",
+            Self::TooMany => "too_many",
+            Self::Cooldown => "cooldown",
+            Self::Stopped => "stopped",
+            Self::Depth => "depth",
+            Self::Missed => "missed",
+            Self::Panic => "panic",
+        }
+    }
+}

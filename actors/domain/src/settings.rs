@@ -1,0 +1,201 @@
+//! What can be set for each device.
+
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use super::duration::duration_ms;
+use super::json::{Json, Object};
+use super::words::TruthWords;
+
+/// Settings of one device; none means the usual.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeviceSettings {
+    /// After how long a silence the device counts as offline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Heartbeat>,
+    /// Commands with the device at once: 1 unless set, 100 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u8>,
+    /// The words for false and true that all properties of the device have, where limits name no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Json>,
+    /// The zone of the times that the device sends without one.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "zone_name")]
+    pub timezone: Option<Tz>,
+}
+
+/// A zone by its name.
+mod zone_name {
+    use chrono_tz::Tz;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(zone: &Option<Tz>, serializer: S) -> Result<S::Ok, S::Error> {
+        zone.map(Tz::name).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tz>, D::Error> {
+        // A name that this program does not know any more is no reason not to load the twin.
+        Ok(Option::<String>::deserialize(deserializer)?.and_then(|name| name.parse().ok()))
+    }
+}
+
+/// How long a device may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Heartbeat {
+    Millis(i64),
+    /// For ever: only its own word or its last will says that it is gone.
+    Never,
+}
+
+const MOST_IN_FLIGHT: u8 = 100;
+/// A heartbeat below this would call devices offline for a hiccup of the network.
+const SHORTEST_HEARTBEAT_MS: i64 = 1_000;
+
+impl DeviceSettings {
+    /// What can be set.
+    pub const NAMES: [&str; 4] = ["heartbeat", "in_flight", "timezone", "words"];
+
+    /// The settings after `patch`: `{"heartbeat": "90s" | 90 | "never", "in_flight": 2, "words": ["OFF", "ON"], "timezone":
+    /// "Europe/Madrid"}`; null is the usual.
+    ///
+    /// # Errors
+    /// The setting that is wrong, and what is wrong with it.
+    pub fn patched(&self, patch: &Object) -> Result<Self, (String, String)> {
+        let mut settings = self.clone();
+        for (name, value) in patch.iter() {
+            let wrong = |detail: &str| (format!("settings.{name}"), detail.to_owned());
+            match (name, value) {
+                ("heartbeat", Json::Null) => settings.heartbeat = None,
+                ("heartbeat", value) => {
+                    let heartbeat = heartbeat(value).ok_or_else(|| {
+                        wrong(
+                            "expected a duration of a second or more such as 90s or 5m, seconds, or `never`",
+                        )
+                    })?;
+                    settings.heartbeat = Some(heartbeat);
+                }
+                ("in_flight", Json::Null) => settings.in_flight = None,
+                ("in_flight", value) => {
+                    let count = match value {
+                        Json::Number(number) => number.as_str().parse::<u8>().ok(),
+                        _ => None,
+                    };
+                    let count = count.filter(|count| (1..=MOST_IN_FLIGHT).contains(count));
+                    settings.in_flight =
+                        Some(count.ok_or_else(|| wrong("expected a whole number from 1 to 100"))?);
+                }
+                ("timezone", Json::Null) => settings.timezone = None,
+                ("timezone", value) => {
+                    let zone = value.as_str().and_then(|name| name.parse().ok());
+                    settings.timezone =
+                        Some(zone.ok_or_else(|| wrong("expected UTC or a time zone such as Europe/Madrid"))?);
+                }
+                ("words", Json::Null) => settings.words = None,
+                ("words", words) => {
+                    TruthWords::check(words).map_err(wrong)?;
+                    settings.words = Some(words.clone());
+                }
+                _ => {
+                    return Err(wrong(
+                        "there is no such setting: `heartbeat`, `in_flight`, `timezone` and `words` are",
+                    ));
+                }
+            }
+        }
+        Ok(settings)
+    }
+
+    /// These over `base`: each that is not set here is as it is there.
+    #[must_use]
+    pub fn over(&self, base: &Self) -> Self {
+        Self {
+            heartbeat: self.heartbeat.or(base.heartbeat),
+            in_flight: self.in_flight.or(base.in_flight),
+            timezone: self.timezone.or(base.timezone),
+            words: self.words.clone().or_else(|| base.words.clone()),
+        }
+    }
+
+    /// As the document shows them.
+    #[must_use]
+    pub fn to_object(&self) -> Object {
+        let mut object = Object::default();
+        match self.heartbeat {
+            None => {}
+            Some(Heartbeat::Never) => {
+                object.insert("heartbeat", "never".into());
+            }
+            Some(Heartbeat::Millis(millis)) if millis % 1_000 == 0 => {
+                object.insert("heartbeat", format!("{}s", millis / 1_000).into());
+            }
+            Some(Heartbeat::Millis(millis)) => {
+                object.insert("heartbeat", format!("{millis}ms").into());
+            }
+        }
+        if let Some(count) = self.in_flight {
+            object.insert("in_flight", i64::from(count).into());
+        }
+        if let Some(zone) = self.timezone {
+            object.insert("timezone", zone.name().into());
+        }
+        if let Some(words) = &self.words {
+            object.insert("words", words.clone());
+        }
+        object
+    }
+}
+
+fn heartbeat(value: &Json) -> Option<Heartbeat> {
+    let millis = match value {
+        Json::String(text) if &**text == "never" => return Some(Heartbeat::Never),
+        Json::String(text) => duration_ms(text)?,
+        Json::Number(number) => number.as_str().parse::<i64>().ok()?.checked_mul(1_000)?,
+        _ => return None,
+    };
+    (millis >= SHORTEST_HEARTBEAT_MS).then_some(Heartbeat::Millis(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::object;
+
+    fn check(patch: &str, expected: &str) {
+        let had = DeviceSettings {
+            heartbeat: Some(Heartbeat::Never),
+            in_flight: Some(3),
+            words: None,
+            timezone: None,
+        };
+        let told = match had.patched(&object(patch.as_bytes()).unwrap()) {
+            Ok(settings) => Json::from(settings.to_object()).to_string(),
+            Err((field, _)) => field,
+        };
+        assert_eq!(told, expected, "{patch}");
+    }
+
+    #[test]
+    fn takes_patches_and_names_what_is_wrong() {
+        check("{}", r#"{"heartbeat":"never","in_flight":3}"#);
+        check(r#"{"heartbeat":"5m"}"#, r#"{"heartbeat":"300s","in_flight":3}"#);
+        check(r#"{"heartbeat":90,"in_flight":null}"#, r#"{"heartbeat":"90s"}"#);
+        check(r#"{"heartbeat":"1500ms"}"#, r#"{"heartbeat":"1500ms","in_flight":3}"#);
+        check(r#"{"heartbeat":null,"in_flight":100}"#, r#"{"in_flight":100}"#);
+        for wrong in [r#""soon""#, "0", "-5", "1.5", "true", r#""500ms""#] {
+            check(&format!(r#"{{"heartbeat":{wrong}}}"#), "settings.heartbeat");
+        }
+        for wrong in ["0", "101", "1.5", r#""2""#] {
+            check(&format!(r#"{{"in_flight":{wrong}}}"#), "settings.in_flight");
+        }
+        check(
+            r#"{"timezone":"Europe/Madrid","in_flight":null}"#,
+            r#"{"heartbeat":"never","timezone":"Europe/Madrid"}"#,
+        );
+        check(r#"{"timezone":"Mars"}"#, "settings.timezone");
+        check(r#"{"timezone":1}"#, "settings.timezone");
+        check(r#"{"colour":1}"#, "settings.colour");
+        check(r#"{"words":["OFF","ON"]}"#, r#"{"heartbeat":"never","in_flight":3,"words":["OFF","ON"]}"#);
+        check(r#"{"words":["ON","on"]}"#, "settings.words");
+    }
+}

@@ -1,0 +1,224 @@
+//! From a document in Spanish to what it says. Devices and apps are taken as they are: fields that nobody
+//! knows are passed over, and null is the same as not there.
+
+use super::rules::on_or_off;
+use super::{Dispositivo, Speaker};
+use crate::fingerprint::Fingerprint;
+use crate::id::{BadDeviceId, DeviceId};
+use crate::json::{Json, Object};
+use crate::payload;
+use crate::payload::PayloadError;
+use crate::reading::Reading;
+
+/// The text fields that people may set, and what the twin calls them.
+const TEXTS: [(&str, &str); 4] =
+    [("nombre", "name"), ("tipo", "type"), ("modelo", "model"), ("descripcion", "description")];
+
+/// Readings that would take the place of what the twin itself keeps under these names are called
+/// `parametros.power` and so on.
+const TAKEN: [&str; 2] = ["power", "parametros"];
+
+/// A device's id has at most this many characters of a serial number that cannot be one whole.
+const KEPT: usize = 100;
+
+impl Dispositivo {
+    /// Reads what `speaker` sent.
+    ///
+    /// # Errors
+    /// Names the field that is missing, or is something else than it must be.
+    pub fn read(document: Object, speaker: Speaker) -> Result<Self, PayloadError> {
+        let mut bad = Vec::new();
+        let said = Self::read_leaving_out(document, speaker, &mut bad)?;
+        bad.into_iter().next().map_or(Ok(said), Err)
+    }
+
+    /// The same, but a parameter that is no reading, for its name or text is too long, is none and is named.
+    ///
+    /// # Errors
+    /// As [`Dispositivo::read`].
+    pub fn read_leaving_out(
+        mut document: Object,
+        speaker: Speaker,
+        bad: &mut Vec<PayloadError>,
+    ) -> Result<Self, PayloadError> {
+        let mut said = Self {
+            speaker,
+            serial: None,
+            active: document.remove("estado").as_ref().and_then(on_or_off),
+            on: None,
+            parameters: object(&mut document, "parametros")?,
+            configuration: object(&mut document, "configuracion")?,
+            readings: Vec::new(),
+            profile: Object::default(),
+        };
+        if let Some(parameters) = &mut said.parameters {
+            said.readings = readings(parameters.clone(), bad)?;
+            parameters.retain(|name, _| payload::check_property(name).is_ok()); // they are in `bad`
+        }
+        if speaker != Speaker::App {
+            said.serial = Some(serial_number(document.remove("serial_number"))?);
+        }
+        if speaker != Speaker::Device {
+            said.on = document.remove("encendido").as_ref().and_then(on_or_off);
+            for (field, name) in TEXTS {
+                if let Some(text) = text(document.remove(field), field)? {
+                    said.profile.insert(name, Json::String(text));
+                }
+            }
+        }
+        Ok(said)
+    }
+}
+
+/// The id of the device with this serial number: the serial number itself where it can be one. Where it
+/// cannot, its characters that can, and a hash of the whole that keeps two such devices apart.
+///
+/// # Errors
+/// The serial number is empty.
+pub fn id_of_serial(serial: &str) -> Result<DeviceId, BadDeviceId> {
+    match DeviceId::parse(serial) {
+        Ok(id) => Ok(id),
+        Err(BadDeviceId::Empty) => Err(BadDeviceId::Empty),
+        Err(_) => {
+            let fits = |c: char| if c.is_ascii_alphanumeric() || "._:-".contains(c) { c } else { '-' };
+            let kept: String = serial.chars().take(KEPT).map(fits).collect();
+            let hash = Fingerprint::default().field(serial.as_bytes()).value();
+            DeviceId::parse(&format!("{kept}-{hash:016x}"))
+        }
+    }
+}
+
+/// The serial number of a document, which may be a number.
+///
+/// # Errors
+/// It is missing, empty or neither.
+pub fn serial_number(value: Option<Json>) -> Result<Box<str>, PayloadError> {
+    let name = || "serial_number".to_owned();
+    match text(value, "serial_number")? {
+        Some(serial) if !serial.trim().is_empty() => Ok(serial),
+        Some(_) => Err(PayloadError::BadValue { name: name(), detail: "must not be empty".into() }),
+        None => Err(PayloadError::WrongType { name: name(), expected: "a string", found: "nothing" }),
+    }
+}
+
+fn text(value: Option<Json>, field: &str) -> Result<Option<Box<str>>, PayloadError> {
+    match value {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text)),
+        Some(Json::Number(number)) => Ok(Some(number.as_str().into())),
+        Some(Json::Bool(value)) => Ok(Some(value.to_string().into())),
+        Some(other) => {
+            Err(PayloadError::WrongType { name: field.to_owned(), expected: "a string", found: other.kind() })
+        }
+    }
+}
+
+fn object(document: &mut Object, field: &str) -> Result<Option<Object>, PayloadError> {
+    match document.remove(field) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::Object(object)) => Ok(Some(object)),
+        Some(other) => Err(PayloadError::WrongType {
+            name: field.to_owned(),
+            expected: "an object",
+            found: other.kind(),
+        }),
+    }
+}
+
+fn readings(parameters: Object, bad: &mut Vec<PayloadError>) -> Result<Vec<Reading>, PayloadError> {
+    let mut readings = payload::scalars(parameters, bad)?;
+    for reading in &mut readings {
+        if TAKEN.contains(&&*reading.name) {
+            reading.name = format!("parametros.{}", reading.name).into();
+        }
+    }
+    Ok(readings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, speaker: Speaker, expected: &str) {
+        let said = match Dispositivo::read(payload::object(text.as_bytes()).unwrap(), speaker) {
+            Err(error) => error.to_string(),
+            Ok(said) => {
+                let readings: Vec<_> =
+                    said.readings.iter().map(|r| format!("{}={}", r.name, r.value)).collect();
+                format!(
+                    "{} {:?} {:?} [{}] {} {}",
+                    said.serial.as_deref().unwrap_or_default(),
+                    said.active,
+                    said.on,
+                    readings.join(" "),
+                    Json::from(said.configuration.unwrap_or_default()),
+                    Json::from(said.profile),
+                )
+            }
+        };
+        assert_eq!(said, expected, "{text}");
+    }
+
+    #[test]
+    fn reads_what_devices_and_apps_say() {
+        check(
+            r#"{"serial_number": "S1", "estado": "activo", "parametros": {"temp": 23.40, "door": {"open": true}},
+                "encendido": true, "nombre": "X", "color": 1}"#,
+            Speaker::Device,
+            "S1 Some(true) None [door.open=true temp=23.40] {} {}",
+        );
+        check(
+            r#"{"serial_number": 17, "estado": 0, "configuracion": null, "parametros": {"power": 4.5}}"#,
+            Speaker::Device,
+            "17 Some(false) None [parametros.power=4.5] {} {}",
+        );
+        check(
+            r#"{"estado": "quizás", "encendido": "off", "nombre": "Sala", "modelo": null, "tipo": 7, "id": 9,
+                "serial_number": {}, "reclamado": true, "configuracion": {"modo": "manual"}}"#,
+            Speaker::App,
+            r#" None Some(false) [] {"modo":"manual"} {"name":"Sala","type":"7"}"#,
+        );
+    }
+
+    #[test]
+    fn a_parameter_that_nobody_could_name_is_left_out() {
+        let text = format!(
+            r#"{{"serial_number": "S1", "parametros": {{"a\nb": 1, "": 2, "{}": 3, "t": 4}}}}"#,
+            "x".repeat(60_000)
+        );
+        let document = || payload::object(text.as_bytes()).unwrap();
+        let mut bad = Vec::new();
+        let said = Dispositivo::read_leaving_out(document(), Speaker::Device, &mut bad).unwrap();
+        assert_eq!(Json::from(said.parameters.unwrap()).to_string(), r#"{"t":4}"#);
+        assert_eq!((said.readings.len(), bad.len()), (1, 3));
+        assert!(Dispositivo::read(document(), Speaker::App).is_err());
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        for speaker in [Speaker::Device, Speaker::Claim, Speaker::Registration { claimed: false }] {
+            check("{}", speaker, "`serial_number`: expected a string, found nothing");
+            check(r#"{"serial_number": " "}"#, speaker, "`serial_number`: must not be empty");
+            check(r#"{"serial_number": []}"#, speaker, "`serial_number`: expected a string, found an array");
+        }
+        check(r#"{"parametros": 5}"#, Speaker::App, "`parametros`: expected an object, found a number");
+        check(
+            r#"{"configuracion": "x"}"#,
+            Speaker::App,
+            "`configuracion`: expected an object, found a string",
+        );
+        check(r#"{"nombre": ["x"]}"#, Speaker::App, "`nombre`: expected a string, found an array");
+    }
+
+    #[test]
+    fn a_serial_number_gives_the_same_id_for_ever() {
+        let id = |serial: &str| id_of_serial(serial).map(|id| id.to_string());
+        assert_eq!(id("TMP0603IF1WD").unwrap(), "TMP0603IF1WD");
+        assert_eq!(id("TMP/06 ñ").unwrap(), "TMP-06---5dc855e85294e968");
+        assert_ne!(id("TMP/06 n"), id("TMP-06 n"));
+        let long = "á".repeat(500);
+        assert_eq!(id(&long).unwrap().len(), 117);
+        assert_ne!(id(&long), id(&format!("{long}b")));
+        assert_eq!(id(""), Err(BadDeviceId::Empty));
+    }
+}

@@ -1,0 +1,237 @@
+//! What can come to a twin, and what it can come to.
+
+use std::sync::Arc;
+
+use super::audience::Ear;
+use super::change::{Change, Registration};
+use super::dispositivo::{Dispositivo, Speaker};
+use super::presence::Hearing;
+use super::telemetry::Rejected;
+use crate::clock::Timestamp;
+use crate::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
+use crate::event::Event;
+use crate::fleet::{FirmwareReport, FirmwareTask, JobId, Layer, Lifecycle, Step, StepState};
+use crate::id::DeviceId;
+use crate::json::{Json, Object};
+use crate::reading::Telemetry;
+use crate::status::Mode;
+use crate::versions::Versions;
+
+/// What can come to a twin, from any door.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Heard of for the first time, on MQTT: it registers itself, unclaimed.
+    Appear,
+    /// Readings.
+    Telemetry(Telemetry),
+    /// Readings of several moments that came in one message.
+    Batch(Box<[Telemetry]>),
+    /// A merge patch onto `reported`.
+    Report(Object),
+    /// The device, or its last will, says whether it is there, and perhaps what it is.
+    Presence { online: bool, details: Object },
+    /// The device asks for its desired state.
+    AskDesired,
+    /// A person registers it.
+    Register(Box<Registration>),
+    /// A person takes it as theirs.
+    Claim(Box<Registration>),
+    /// A person or program changes the document.
+    Change(Box<Change>),
+    /// It takes a template's layer, or has a template no more.
+    Template {
+        layer: Option<Arc<Layer>>,
+        /// Only if it has this template now: what is done to all who have it must not reach who has changed meanwhile.
+        only_of: Option<Box<str>>,
+    },
+    /// If it has the template of this id: it takes that as it is now, or has it no more where there is none. Whoever
+    /// knows the templates makes [`Input::Template`] of it.
+    Refresh(Box<str>),
+    /// Somebody asks the device to do something.
+    Command {
+        /// The id it gets if it is a new one.
+        id: CommandId,
+        request: Box<CommandRequest>,
+        /// The command that the store knows to have carried the same idempotency key.
+        known: Option<Box<Command>>,
+        /// Its key cannot have been used before: nobody need look.
+        is_new: bool,
+    },
+    /// The device says what became of a command.
+    Answer {
+        id: CommandId,
+        answer: Box<Answer>,
+        /// The command as the store has it, where it is final and the twin has let it go.
+        known: Option<Box<Command>>,
+    },
+    /// Somebody calls a command back. `known` as with an answer.
+    Cancel { id: CommandId, known: Option<Box<Command>> },
+    /// A device without MQTT asks what it is to do.
+    Poll,
+    /// Somebody listens now to what the device is told there.
+    Listens(Ear),
+    /// The broker had nobody to give this attempt at a command to.
+    CommandUnheard { id: CommandId, attempt: u8 },
+    /// The broker had nobody to give it to.
+    Unheard(Ear),
+    /// Somebody says who drives the twin, and until when where that is a person.
+    SetMode { mode: Mode, until: Option<Timestamp> },
+    /// The device could not become what was desired: why, by property.
+    CouldNot(Object),
+    /// What a device or an app of seed 003 says.
+    Dispositivo(Box<Dispositivo>),
+    /// A person says where it stands in its life, and why.
+    SetLifecycle { state: Lifecycle, reason: Box<str> },
+    /// The device says how far it has come with its firmware.
+    Firmware(Box<FirmwareReport>),
+    /// It is to come to an image.
+    Update(Box<FirmwareTask>),
+    /// It need not come to the image of this roll-out any more, or not now, unless it has begun: its step is `to` then.
+    WithdrawUpdate { job: Option<JobId>, to: StepState, reason: Box<str> },
+    /// The time has come for something that waited.
+    Wake {
+        hearing: Hearing,
+        /// The id of the first command that a schedule asks for now; those after it are counted up.
+        first_id: CommandId,
+    },
+    /// The hub's clock was set: it showed `from`, and then `to`.
+    ClockMoved { from: Timestamp, to: Timestamp },
+    /// Remove it, with all it has.
+    Delete,
+}
+
+/// What an input came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// What happened, in order. Empty when nothing did: a repeat, or a change that changes nothing.
+    pub events: Vec<Event>,
+    /// What the device is to be told after the commit.
+    pub publishes: Vec<Publish>,
+    /// The commands that changed, as they are now; for a repeated request the one that it repeats.
+    pub commands: Vec<Command>,
+    /// How far a job has come with this device.
+    pub steps: Vec<Step>,
+    /// The input was a repeat of one already taken in.
+    pub repeated: bool,
+    /// Readings that were not taken in, while others of the message were.
+    pub rejected: Vec<Rejected>,
+}
+
+impl Outcome {
+    /// What another input came to, right after this.
+    pub fn join(&mut self, later: Self) {
+        let Self { events, publishes, commands, steps, repeated, rejected } = later;
+        let is_configuration = |publish: &Publish| matches!(publish, Publish::Configuration(_));
+        if publishes.iter().any(is_configuration) {
+            self.publishes.retain(|publish| !is_configuration(publish)); // it is told what holds
+        }
+        self.events.extend(events);
+        self.publishes.extend(publishes);
+        self.commands.retain(|before| commands.iter().all(|command| command.id != before.id));
+        self.commands.extend(commands);
+        self.steps.extend(steps);
+        self.repeated |= repeated;
+        self.rejected.extend(rejected);
+    }
+}
+
+/// Something the device is to be told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Publish {
+    /// `{"version": 42, "desired": {…}, "delta": {…}}`
+    Desired(Json),
+    /// The configuration, retained.
+    Configuration(Json),
+    /// The device is gone: nothing in its place, and whoever has the id next is not to hear what was retained.
+    NoConfiguration,
+    /// The image that it is to come to, or that it need not.
+    Firmware(Json),
+    /// A command. After `until` it must not go out any more: the queue decides anew.
+    Command { body: Json, until: Timestamp },
+}
+
+/// Why a twin would not take an input.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the twin is at version {current}, not {expected}")]
+    Version { current: u64, expected: Versions },
+    /// Register meets one that is taken.
+    #[error("device `{0}` is registered already")]
+    Registered(DeviceId),
+    #[error("device `{0}` is claimed already")]
+    Claimed(DeviceId),
+    #[error("there is no device `{0}`")]
+    Unknown(String),
+    #[error("`{field}`: {detail}")]
+    Invalid { field: String, detail: String },
+    /// One of its documents would become too large.
+    #[error("`{section}`: {detail}")]
+    TooLarge { section: String, detail: String },
+    #[error(
+        "`timestamp`: {} says no zone: send one such as Z or +01:00, or set `settings.timezone` of the device or its \
+         template to UTC or a zone such as Europe/Madrid", wall(.0)
+    )]
+    NoZone(Timestamp),
+    #[error("unknown devices are not accepted, and `{0}` is one")]
+    NotAccepted(DeviceId),
+    #[error("there is no command `{0}` for this device")]
+    NoCommand(CommandId),
+    #[error("command `{id}` is {} already", status.as_str())]
+    CommandFinal { id: CommandId, status: CommandStatus },
+    /// The same key came with another request before.
+    #[error("the idempotency key `{key}` belongs to another request, command `{id}`")]
+    KeyTaken { key: String, id: CommandId },
+    #[error("{0} commands wait for this device already")]
+    QueueFull(usize),
+    /// A rule meets a person's word.
+    #[error("the device is in manual mode: rules and schedules do not drive it")]
+    ManualMode,
+    #[error("the device is suspended: it is neither heard nor driven until it is made active")]
+    Suspended,
+    #[error("the device is retired: it is neither heard nor driven any more")]
+    Retired,
+    #[error("the device is on its way to version {0}")]
+    UpdateUnderWay(Box<str>),
+}
+
+impl Input {
+    /// The readings of a message; none where there are none.
+    #[must_use]
+    pub fn of_readings(mut samples: Vec<Telemetry>) -> Option<Self> {
+        match samples.len() {
+            0 | 1 => samples.pop().map(Self::Telemetry),
+            _ => Some(Self::Batch(samples.into())),
+        }
+    }
+
+    /// The device itself says it, by whichever door.
+    #[must_use]
+    pub fn is_of_device(&self) -> bool {
+        match self {
+            Self::Telemetry(_)
+            | Self::Batch(_)
+            | Self::Report(_)
+            | Self::Presence { .. }
+            | Self::AskDesired
+            | Self::Answer { .. }
+            | Self::Poll
+            | Self::CouldNot(_)
+            | Self::Firmware(_) => true,
+            Self::Dispositivo(said) => matches!(said.speaker, Speaker::Device | Speaker::App),
+            _ => false,
+        }
+    }
+}
+
+/// A time as it was written, without the zone that nobody wrote.
+fn wall(at: &Timestamp) -> String {
+    at.to_string().trim_end_matches('Z').to_owned()
+}
+
+impl Refusal {
+    /// The device is out of service.
+    #[must_use]
+    pub fn is_of_service(&self) -> bool {
+        matches!(self, Self::Suspended | Self::Retired)
+    }
+}

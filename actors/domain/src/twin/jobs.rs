@@ -1,0 +1,80 @@
+//! What a twin's outcomes mean to the jobs that are behind them: its part of each job's record, made with what it
+//! is about, so that both become durable together.
+
+use super::{Input, Outcome, Twin};
+use crate::cause::Cause;
+use crate::command::{Command, CommandId, CommandStatus, Step as CommandStep};
+use crate::event::EventBody;
+use crate::fleet::{JobId, Step, StepState};
+
+/// Which job's turn an input is, and what is to be noted of it.
+pub(super) enum Turn {
+    /// No job's.
+    None,
+    /// It is done with the input, also where that changed nothing.
+    Whole(JobId),
+    /// It is done when the device has carried out the command, which has this id where it is a new one.
+    Command(JobId, CommandId),
+}
+
+impl Turn {
+    pub(super) fn of(input: &Input, cause: &Cause) -> Self {
+        match (input, cause.job()) {
+            // A task of firmware says by itself how far it has come.
+            (Input::Update(_) | Input::WithdrawUpdate { .. }, _) => Self::None,
+            (Input::Command { id, .. }, Some(job)) => Self::Command(job, *id),
+            (_, Some(job)) => Self::Whole(job),
+            (_, None) => Self::None,
+        }
+    }
+}
+
+impl Twin {
+    pub(super) fn note_jobs(&self, outcome: &mut Outcome, turn: &Turn) {
+        match *turn {
+            Turn::None => {}
+            Turn::Whole(job) => outcome.steps.push(Step::new(job, StepState::Done)),
+            Turn::Command(job, id) => {
+                let repeated = outcome.repeated;
+                let asked = outcome.commands.iter().find(|command| repeated || command.id == id);
+                outcome.steps.extend(asked.map(|command| step_of(job, command)));
+            }
+        }
+        let ended = outcome.events.iter().filter_map(|event| match &event.body {
+            EventBody::Command(change) => match change.step {
+                CommandStep::Answered(_) | CommandStep::Ended { .. } => Some(change.id),
+                CommandStep::Queued(_)
+                | CommandStep::Sent { .. }
+                | CommandStep::Returned { .. }
+                | CommandStep::Late(_) => None, // its end was noted then
+            },
+            _ => None,
+        });
+        let ended: Vec<CommandId> = ended.collect();
+        let commands = outcome.commands.iter().filter(|command| ended.contains(&command.id));
+        let steps = commands.filter(|command| command.status.is_final());
+        let steps = steps.filter_map(|command| Some(step_of(command.cause.job()?, command)));
+        outcome.steps.extend(steps);
+    }
+}
+
+/// How far a job has come with the device that has this command to carry out.
+fn step_of(job: JobId, command: &Command) -> Step {
+    let step = match command.status {
+        CommandStatus::Pending | CommandStatus::Sent | CommandStatus::Delivered => {
+            Step::new(job, StepState::Asked)
+        }
+        CommandStatus::Executed => Step::new(job, StepState::Done),
+        CommandStatus::Failed
+        | CommandStatus::Rejected
+        | CommandStatus::Expired
+        | CommandStatus::TimedOut
+        | CommandStatus::Canceled
+        | CommandStatus::Superseded => {
+            let (status, reason) = (command.status.as_str(), command.reason.as_deref());
+            let detail = reason.map_or_else(|| status.to_owned(), |reason| format!("{status}: {reason}"));
+            Step::new(job, StepState::Failed).because(detail)
+        }
+    };
+    Step { command: Some(command.id), ..step }
+}

@@ -1,0 +1,412 @@
+//! Layers: what a device says itself lies over what its template says. Everybody reads what comes of both
+//! (`configuration`, `tags`, the plan, the settings); what each of them says is kept apart here, so that a template
+//! can change, or go, and leave what the device said as it was.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Outcome, Refusal, Twin};
+use crate::cause::Cause;
+use crate::clock::Timestamp;
+use crate::event::ChangeKind;
+use crate::fleet::layer::{Layer, stored};
+use crate::fleet::limits::Limits;
+use crate::json::{Json, Object};
+use crate::schedule::Plan;
+use crate::settings::DeviceSettings;
+
+/// What a twin has that has a template, or limits of its own. Boxed: most have neither.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Layers {
+    #[serde(skip_serializing_if = "Option::is_none", with = "stored")]
+    pub(super) layer: Option<Arc<Layer>>,
+    /// What the device said itself. Without a template it stands in the twin alone.
+    #[serde(skip_serializing_if = "Object::is_empty")]
+    configuration: Object,
+    #[serde(skip_serializing_if = "Object::is_empty")]
+    tags: Object,
+    #[serde(skip_serializing_if = "is_usual")]
+    settings: DeviceSettings,
+    /// The twin's plan is its own, also where it is none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    own_schedule: bool,
+    /// The device's own; they stand here also without a template.
+    #[serde(skip_serializing_if = "Limits::is_empty")]
+    pub(super) limits: Limits,
+}
+
+impl Layers {
+    pub(super) fn has_layer(&self) -> bool {
+        self.layer.is_some()
+    }
+
+    pub(super) fn configuration(&self) -> &Object {
+        &self.configuration
+    }
+
+    pub(super) fn tags(&self) -> &Object {
+        &self.tags
+    }
+
+    pub(super) fn own_limits(&self) -> &Object {
+        self.limits.as_object()
+    }
+}
+
+impl Twin {
+    /// The layer of its template, where it has one.
+    #[must_use]
+    pub fn layer(&self) -> Option<&Arc<Layer>> {
+        self.layers.as_deref()?.layer.as_ref()
+    }
+
+    /// The id of its template, where it has one.
+    #[must_use]
+    pub fn template_id(&self) -> Option<&str> {
+        self.layer().map(|layer| &*layer.template)
+    }
+
+    /// What its readings are expected to be, by its own word and its template's.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let Some(layers) = self.layers.as_deref() else { return Limits::default() };
+        match &layers.layer {
+            Some(layer) => layers.limits.over(&layer.limits),
+            None => layers.limits.clone(),
+        }
+    }
+
+    /// What it says itself, in the words of a registration. What its template says is not in it: the template is.
+    #[must_use]
+    pub fn said(&self) -> Object {
+        let layers = self.layers.as_deref();
+        let layered = layers.filter(|layers| layers.layer.is_some());
+        let (configuration, tags, settings) = match layered {
+            Some(own) => (&own.configuration, &own.tags, own.settings.to_object()),
+            None => (&self.configuration, &self.tags, self.settings().to_object()),
+        };
+        let limits = layers.map(|layers| layers.limits.as_object().clone()).unwrap_or_default();
+        let sections = [
+            ("configuration", configuration.clone()),
+            ("tags", tags.clone()),
+            ("settings", settings),
+            ("limits", limits),
+        ];
+        let sections = sections.into_iter().filter(|(_, section)| !section.is_empty());
+        let mut said: Object = sections.map(|(name, section)| (name, Json::Object(section))).collect();
+        let entries = self.plan().map(Plan::entries);
+        let schedule = match layered {
+            Some(own) => own.own_schedule.then(|| entries.unwrap_or_else(|| Json::Array(Box::default()))),
+            None => entries,
+        };
+        if let Some(schedule) = schedule {
+            said.insert("schedule", schedule);
+        }
+        if let Some(template) = self.template_id() {
+            said.insert("template", template.into());
+        }
+        said
+    }
+
+    /// What of the twin would be another with this layer: by section and key what it is and what it would be.
+    #[must_use]
+    pub fn difference(&self, layer: Option<Arc<Layer>>, now: Timestamp) -> Object {
+        let mut after = self.clone();
+        after.take_layer(layer, now);
+        let entries = |twin: &Self| twin.plan().map_or_else(|| Json::Array(Box::default()), Plan::entries);
+        let sections = |twin: &Self| {
+            [
+                ("configuration", twin.configuration.clone()),
+                ("tags", twin.tags.clone()),
+                ("settings", twin.settings().to_object()),
+                ("limits", twin.limits().as_object().clone()),
+                ("", [("schedule", entries(twin))].into_iter().collect()),
+            ]
+        };
+        let mut difference = Object::default();
+        for ((section, before), (_, after)) in sections(self).into_iter().zip(sections(&after)) {
+            let changes = changes(&before, &after);
+            if section.is_empty() {
+                difference.merge(&changes);
+            } else if !changes.is_empty() {
+                difference.insert(section, changes.into());
+            }
+        }
+        difference
+    }
+
+    /// Takes over how `other` is called, grouped, tagged and configured, with its template: who it is, and nothing
+    /// that happened to it.
+    pub fn be_like(&mut self, other: &Self) {
+        self.profile = other.profile.clone();
+        self.claimed = other.claimed;
+        self.tags = other.tags.clone();
+        self.configuration = other.configuration.clone();
+        self.layers.clone_from(&other.layers);
+    }
+
+    /// What of it patterns of rules go by: its tags, with what they come of.
+    #[must_use]
+    pub fn tags_with_layer(&self) -> Tags {
+        let layers = self.layers.as_deref().filter(|layers| layers.layer.is_some());
+        Tags {
+            tags: self.tags.clone(),
+            of: layers.map(|layers| {
+                Box::new(Layers {
+                    layer: layers.layer.clone(),
+                    tags: layers.tags.clone(),
+                    ..Layers::default()
+                })
+            }),
+        }
+    }
+
+    /// A twin of which only these are known.
+    pub fn set_tags_with_layer(&mut self, tags: &Tags) {
+        self.tags = tags.tags.clone();
+        self.layers.clone_from(&tags.of);
+    }
+
+    pub(super) fn template(
+        &mut self,
+        outcome: &mut Outcome,
+        layer: Option<Arc<Layer>>,
+        only_of: Option<Box<str>>,
+        now: Timestamp,
+        cause: &Cause,
+    ) {
+        if only_of.is_some_and(|only| self.template_id() != Some(&*only)) || self.layer() == layer.as_ref() {
+            return;
+        }
+        let section = layer.map_or(Json::Null, |layer| layer.to_object().into());
+        let patch = [("template", section)].into_iter().collect();
+        self.update(outcome, ChangeKind::Updated, patch, now, cause);
+    }
+
+    /// Is this section of an event what it has already?
+    pub(super) fn has_layer(&self, section: &Json) -> bool {
+        self.layer().map(|layer| layer.to_object()).as_ref() == section.as_object()
+    }
+
+    /// Checks limits that a patch brings, over the template that comes with the same patch, or else stays.
+    pub(super) fn check_limits(&self, limits: &Object, patch: &Object) -> Result<(), Refusal> {
+        let own = self.layers.as_deref().map(|layers| layers.limits.clone()).unwrap_or_default();
+        let layer = match patch.get("template") {
+            None => self.layer().cloned(),
+            Some(said) => said.as_object().map(Layer::shared),
+        };
+        let checked = own.patched(limits).and_then(|own| match layer {
+            Some(layer) => own.over(&layer.limits).check_ranges(limits),
+            None => own.check_ranges(limits),
+        });
+        checked.map_err(|(field, detail)| Refusal::Invalid { field, detail })
+    }
+
+    /// Lays what it says itself over another layer; none: over nothing.
+    pub(super) fn take_layer(&mut self, layer: Option<Arc<Layer>>, now: Timestamp) {
+        let mut layers = self.layers.take().unwrap_or_default();
+        if layers.layer.is_none() {
+            layers.configuration = std::mem::take(&mut self.configuration);
+            layers.tags = std::mem::take(&mut self.tags);
+            layers.settings = self.settings();
+            layers.own_schedule = self.plan.is_some();
+        }
+        layers.layer = layer;
+        match layers.layer.as_deref() {
+            Some(layer) => {
+                self.configuration = over(&layers.configuration, &layer.configuration);
+                self.tags = over(&layers.tags, &layer.tags);
+                self.set_settings(laid_over(&layers.settings, &layer.settings));
+                if !layers.own_schedule {
+                    self.set_plan(&layer.schedule, now);
+                }
+            }
+            None => {
+                self.configuration = std::mem::take(&mut layers.configuration);
+                self.tags = std::mem::take(&mut layers.tags);
+                self.set_settings(std::mem::take(&mut layers.settings));
+                if !std::mem::take(&mut layers.own_schedule) {
+                    self.plan = None;
+                }
+            }
+        }
+        self.layers = (*layers != Layers::default()).then_some(layers);
+    }
+
+    pub(super) fn say_configuration(&mut self, patch: &Object) {
+        match self.layered() {
+            Some((layers, layer)) => {
+                layers.configuration.merge(patch);
+                self.configuration = over(&layers.configuration, &layer.configuration);
+            }
+            None => self.configuration.merge(patch),
+        }
+    }
+
+    pub(super) fn say_tags(&mut self, patch: &Object) {
+        match self.layered() {
+            Some((layers, layer)) => {
+                layers.tags.merge(patch);
+                self.tags = over(&layers.tags, &layer.tags);
+            }
+            None => self.tags.merge(patch),
+        }
+    }
+
+    // What follows was checked before it became an event.
+
+    pub(super) fn say_settings(&mut self, patch: &Object) {
+        let settings = match self.layered() {
+            Some((layers, layer)) => {
+                layers.settings = layers.settings.patched(patch).unwrap_or_default();
+                laid_over(&layers.settings, &layer.settings)
+            }
+            None => self.settings().patched(patch).unwrap_or_default(),
+        };
+        self.set_settings(settings);
+    }
+
+    pub(super) fn say_limits(&mut self, patch: &Object) {
+        let mut layers = self.layers.take().unwrap_or_default();
+        layers.limits = layers.limits.patched(patch).unwrap_or_default();
+        self.layers = (*layers != Layers::default()).then_some(layers);
+    }
+
+    pub(super) fn say_schedule(&mut self, entries: &Json, now: Timestamp) {
+        let is_said = *entries != Json::Null;
+        match self.layered() {
+            Some((layers, layer)) if !is_said => {
+                layers.own_schedule = false;
+                self.set_plan(&layer.schedule, now);
+            }
+            Some((layers, _)) => {
+                layers.own_schedule = true;
+                self.plan = plan(entries, now);
+            }
+            None => self.plan = plan(entries, now),
+        }
+    }
+
+    /// What it said itself, and its template's layer.
+    fn layered(&mut self) -> Option<(&mut Layers, Arc<Layer>)> {
+        let layers = self.layers.as_deref_mut()?;
+        let layer = layers.layer.clone()?;
+        Some((layers, layer))
+    }
+
+    fn set_settings(&mut self, settings: DeviceSettings) {
+        self.settings = (!is_usual(&settings)).then(|| Box::new(settings));
+    }
+
+    /// The same entries again are no new plan: what was done of them is done.
+    fn set_plan(&mut self, entries: &Json, now: Timestamp) {
+        let fresh = plan(entries, now);
+        let is_same = matches!((&self.plan, &fresh), (Some(had), Some(new)) if had.has_entries_of(new));
+        if !is_same {
+            self.plan = fresh;
+        }
+    }
+
+    /// As lists and documents show it.
+    pub(super) fn template_shown(&self) -> Json {
+        let Some(layer) = self.layer() else { return Json::Null };
+        let whole = layer.to_object();
+        let shown = ["id", "version"].into_iter().filter_map(|name| Some((name, whole.get(name)?.clone())));
+        Json::Object(shown.collect())
+    }
+
+    /// Which is whose, by section and key: `{"configuration": {"interval": {"from": "template"}}, …}`.
+    pub(super) fn sources(&self) -> impl Iterator<Item = (&'static str, Json)> {
+        let (none, nothing) = (Layers::default(), Layer::default());
+        let layers = self.layers.as_deref().unwrap_or(&none);
+        let (configuration, tags, settings) = match &layers.layer {
+            Some(_) => (&layers.configuration, &layers.tags, layers.settings.to_object()),
+            None => (&self.configuration, &self.tags, self.settings().to_object()),
+        };
+        let base = layers.layer.as_deref().unwrap_or(&nothing);
+        let schedule = match &layers.layer {
+            Some(_) if layers.own_schedule => "device".into(),
+            Some(_) if base.schedule != Json::Null => "template".into(),
+            None if self.plan.is_some() => "device".into(),
+            _ => Json::Null,
+        };
+        [
+            ("configuration", sources(configuration, &base.configuration)),
+            ("tags", sources(tags, &base.tags)),
+            ("settings", sources(&settings, &base.settings.to_object())),
+            ("limits", sources(layers.limits.as_object(), base.limits.as_object())),
+            ("schedule", from(schedule)),
+        ]
+        .into_iter()
+    }
+}
+
+/// A twin's tags, with what they come of: all that is kept of a device that no rule looks at.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tags {
+    pub tags: Object,
+    of: Option<Box<Layers>>,
+}
+
+impl Tags {
+    /// The id of the template.
+    #[must_use]
+    pub fn template(&self) -> Option<&str> {
+        self.of.as_deref()?.layer.as_ref().map(|layer| &*layer.template)
+    }
+}
+
+fn plan(entries: &Json, now: Timestamp) -> Option<Box<Plan>> {
+    Plan::parse(entries, now).ok().flatten().map(Box::new)
+}
+
+/// A template's words stay in its layer, which all its devices share; thousands of twins need no copy.
+fn laid_over(own: &DeviceSettings, base: &DeviceSettings) -> DeviceSettings {
+    DeviceSettings { words: own.words.clone(), ..own.over(base) }
+}
+
+fn over(own: &Object, base: &Object) -> Object {
+    let mut all = base.clone();
+    all.merge(own);
+    all
+}
+
+/// Whose each of the members is that come of both.
+fn sources(own: &Object, base: &Object) -> Json {
+    let source = |key: &str| match (own.get(key), base.get(key)) {
+        (Some(_), None) => "device",
+        (None, _) => "template",
+        (Some(said), Some(under)) => {
+            let mut both = under.clone();
+            both.merge(said);
+            if both == *said { "device" } else { "both" }
+        }
+    };
+    let keys = own.iter().chain(base.iter()).map(|(key, _)| key);
+    Json::Object(keys.map(|key| (key, from(source(key).into()))).collect())
+}
+
+fn from(source: Json) -> Json {
+    Json::Object([("from", source)].into_iter().collect())
+}
+
+/// By key what it was and what it is, null where it is not.
+fn changes(before: &Object, after: &Object) -> Object {
+    let keys = before.iter().chain(after.iter()).map(|(key, _)| key);
+    let mut changes = Object::default();
+    for key in keys {
+        let (was, is) = (before.get(key), after.get(key));
+        if was != is {
+            let change =
+                [("from", was.cloned().unwrap_or_default()), ("to", is.cloned().unwrap_or_default())];
+            changes.insert(key, Json::Object(change.into_iter().collect()));
+        }
+    }
+    changes
+}
+
+fn is_usual(settings: &DeviceSettings) -> bool {
+    *settings == DeviceSettings::default()
+}

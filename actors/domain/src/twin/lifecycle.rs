@@ -1,0 +1,120 @@
+//! A device's life: who is out of service is neither heard nor driven.
+
+use super::{Outcome, Publish, Refusal, Twin, presence};
+use crate::cause::{Cause, Source};
+use crate::clock::Timestamp;
+use crate::event::{ChangeKind, EventBody, TwinChange};
+use crate::fleet::{Lifecycle, Move};
+use crate::json::{Json, Object};
+use crate::twin::Input;
+
+/// The member of an event's patch that says it.
+pub(super) const LIFECYCLE: &str = "lifecycle";
+
+impl Twin {
+    /// Where it stands in its life.
+    #[must_use]
+    pub fn lifecycle(&self) -> Lifecycle {
+        Lifecycle::of(self.standing, self.claimed, self.last_seen.is_some())
+    }
+
+    /// Nothing more comes of it.
+    pub(super) fn is_retired(&self) -> bool {
+        self.standing == Some(Lifecycle::Retired)
+    }
+
+    /// Why it last went; none before it did.
+    #[must_use]
+    pub fn disconnect_reason(&self) -> Option<&str> {
+        match self.lifecycle() {
+            Lifecycle::Suspended => Some(presence::reason::SUSPENDED),
+            Lifecycle::Retired => Some(presence::reason::RETIRED),
+            _ => self.line().map(|line| &*line.disconnect_reason),
+        }
+    }
+
+    /// What a device that is out of service says, and what it is to do, is refused; people may still look after it.
+    pub(super) fn check_service(&self, input: &Input, cause: &Cause) -> Result<(), Refusal> {
+        let Some(refusal) = out_of_service(self.lifecycle()) else { return Ok(()) };
+        let drives = match input {
+            Input::Change(change) => cause.source == Source::Rule || change.patch.get("desired").is_some(),
+            Input::SetMode { .. } => cause.source == Source::Rule || refusal == Refusal::Retired,
+            Input::Command { .. } | Input::Update(_) => true,
+            // Whoever speaks so, a claim with them, may switch it on and say what it has measured.
+            Input::Dispositivo(_) => true,
+            // Either would give it a token.
+            Input::Register(_) | Input::Claim(_) => refusal == Refusal::Retired,
+            other => other.is_of_device(),
+        };
+        if drives { Err(refusal) } else { Ok(()) }
+    }
+
+    /// Nothing is published to a device that is out of service.
+    pub(super) fn mute(&self, publishes: &mut Vec<Publish>) {
+        if self.lifecycle().is_out_of_service() {
+            publishes.clear();
+        }
+    }
+
+    pub(super) fn set_lifecycle(
+        &mut self,
+        outcome: &mut Outcome,
+        state: Lifecycle,
+        reason: Box<str>,
+        (now, cause): (Timestamp, &Cause),
+    ) -> Result<(), Refusal> {
+        let was = self.lifecycle();
+        let Some(step) = Move::to(state) else {
+            let detail = "expected active, suspended or retired: provisioned is who was never heard";
+            return Err(Refusal::Invalid { field: "state".into(), detail: detail.into() });
+        };
+        if was.after(step).is_none() {
+            return Err(out_of_service(was).unwrap_or(Refusal::Retired)); // no other state lets nothing happen
+        }
+        if was == state {
+            return Ok(());
+        }
+        let mut change: Object =
+            [("state", Json::from(state.as_str())), ("was", was.as_str().into())].into_iter().collect();
+        if !reason.is_empty() {
+            change.insert("reason", Json::String(reason));
+        }
+        match state {
+            Lifecycle::Suspended => self.go_offline(outcome, presence::reason::SUSPENDED, now, cause),
+            Lifecycle::Retired => {
+                self.go_offline(outcome, presence::reason::RETIRED, now, cause);
+                self.cancel_all(outcome, "the device was retired", now, cause);
+                self.give_firmware_up(outcome, "the device was retired", now, cause);
+                change.insert("credentials", "removed".into());
+            }
+            Lifecycle::Provisioned | Lifecycle::Active => {}
+        }
+        let patch = [(LIFECYCLE, Json::Object(change))].into_iter().collect();
+        self.happen(
+            outcome,
+            EventBody::Twin(TwinChange { change: ChangeKind::Lifecycle, patch }),
+            now,
+            cause,
+        );
+        Ok(())
+    }
+
+    pub(super) fn redo_lifecycle(&mut self, change: &Json) {
+        let state = change.as_object().and_then(|change| Lifecycle::parse(change.get("state")?.as_str()?));
+        // What would be so anyhow need not be kept.
+        self.standing = None;
+        self.standing = state.filter(|state| *state != self.lifecycle());
+        if state == Some(Lifecycle::Retired) {
+            self.profile.more.remove("token_hash");
+        }
+    }
+}
+
+/// Why a device in this state is neither heard nor driven; none where it is.
+fn out_of_service(state: Lifecycle) -> Option<Refusal> {
+    match state {
+        Lifecycle::Provisioned | Lifecycle::Active => None,
+        Lifecycle::Suspended => Some(Refusal::Suspended),
+        Lifecycle::Retired => Some(Refusal::Retired),
+    }
+}

@@ -1,0 +1,97 @@
+//! What can be seen in rules without running them: rules that write the same thing, circles, rules that can
+//! never fire, names of nobody.
+//!
+//! It says only what it can show: where nobody can tell whether two selectors meet or two conditions hold at once,
+//! it is silent. Ten thousand rules are looked at by what they write and wait for, and not pair by pair.
+
+mod circle;
+mod conflict;
+mod never;
+mod overlap;
+mod unknown;
+mod writes;
+
+use super::model::{Action, Condition, Rule, What};
+use twinhub_domain::run::RuleId;
+use writes::{Write, writes};
+
+/// So many warnings of a kind are told; beyond that nobody reads them.
+const MOST_WARNINGS: usize = 500;
+
+/// Something that people should look at. Never an error.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Warning {
+    /// `conflict`, `circle`, `never`, `unknown_device`, `unknown_group`, `unknown_rule`.
+    pub code: &'static str,
+    /// The rules it is about.
+    pub rules: Vec<RuleId>,
+    /// A sentence.
+    pub message: String,
+}
+
+/// Looks at all rules together. `is_device` tells whether anybody has heard of a device, `is_group` whether there is a
+/// group.
+#[must_use]
+pub fn analyse(
+    rules: &[&Rule],
+    is_device: &dyn Fn(&str) -> bool,
+    is_group: &dyn Fn(&str) -> bool,
+) -> Vec<Warning> {
+    let writes: Vec<Vec<Write<'_>>> = rules.iter().map(|rule| writes(rule)).collect();
+    let mut warnings = conflict::conflicts(rules, &writes);
+    warnings.extend(circle::circles(rules, &writes));
+    warnings.extend(never::never(rules));
+    warnings.extend(unknown::unknown(rules, is_device, is_group));
+    warnings
+}
+
+/// The warnings about rules that run: one that is off conflicts with nobody, and of devices that it alone names
+/// nobody need have heard.
+#[must_use]
+pub fn of_running(mut warnings: Vec<Warning>, runs: &dyn Fn(&RuleId) -> bool) -> Vec<Warning> {
+    warnings.retain_mut(|warning| match warning.code {
+        "circle" => warning.rules.iter().all(runs),
+        "conflict" => warning.rules.iter().filter(|rule| runs(rule)).count() > 1,
+        _ => {
+            warning.rules.retain(|rule| runs(rule));
+            !warning.rules.is_empty()
+        }
+    });
+    warnings
+}
+
+impl Warning {
+    fn new(code: &'static str, rules: impl IntoIterator<Item = RuleId>, message: impl Into<String>) -> Self {
+        Self { code, rules: rules.into_iter().collect(), message: message.into() }
+    }
+}
+
+/// Calls `seen` with every action of a list, those within others too.
+fn each_action<'a>(actions: &'a [Action], seen: &mut dyn FnMut(&'a Action)) {
+    for action in actions {
+        seen(action);
+        if let What::Choose { branches, otherwise } = &action.what {
+            branches.iter().for_each(|(_, actions)| each_action(actions, seen));
+            each_action(otherwise, seen);
+        }
+    }
+}
+
+/// Calls `seen` with every action of a rule.
+fn each_action_of<'a>(rule: &'a Rule, seen: &mut dyn FnMut(&'a Action)) {
+    each_action(&rule.actions, seen);
+    each_action(&rule.on_release, seen);
+}
+
+/// The conditions of a rule that must all hold, those within `all` too.
+fn all_of<'a>(conditions: &'a [Condition], seen: &mut dyn FnMut(&'a Condition)) {
+    for condition in conditions {
+        match condition {
+            Condition::All(parts) => all_of(parts, seen),
+            other => seen(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! Backtest: what rules would have done, over the events of the past.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::engine::{Act, ActResult, Deed, Engine, Step};
+use super::expression::Twins as _;
+use twinhub_domain::run::RuleId;
+use twinhub_domain::run::Signal;
+use twinhub_domain::run::{RunEntry, RunId, RunOutcome, WhyNot};
+use twinhub_domain::{DeviceId, DeviceNumber, EventBody, Mode, Recorded, Timestamp};
+
+/// A replay on a virtual clock. Feed it every event in the order of the sequence, then finish it.
+///
+/// What the rules ask for is answered at once, and does not come about: the past has its own consequences in it.
+/// A device in manual mode refuses, and one that is not there; a command is taken as executed.
+#[derive(Debug)]
+pub struct Backtest {
+    engine: Engine,
+    from: Timestamp,
+    to: Timestamp,
+    runs: Vec<RunEntry>,
+    /// Where each stands in `runs`.
+    places: HashMap<RunId, usize>,
+    stopped: Vec<(RuleId, Box<str>)>,
+}
+
+/// What differs between two sets of runs.
+#[derive(Debug, Default)]
+pub struct Difference {
+    /// Runs of both, by their number.
+    pub same: usize,
+    pub only_first: Vec<RunEntry>,
+    pub only_second: Vec<RunEntry>,
+}
+
+impl Backtest {
+    /// A replay of `engine`'s rules that tells of runs in `from <= at < to`.
+    #[must_use]
+    pub fn new(engine: Engine, from: Timestamp, to: Timestamp) -> Self {
+        Self { engine, from, to, runs: Vec::new(), places: HashMap::new(), stopped: Vec::new() }
+    }
+
+    /// The next event.
+    pub fn observe(&mut self, recorded: &Recorded) {
+        // What was due before is done before, each at its time: the world had answered by then.
+        self.go_to(match &recorded.event.body {
+            EventBody::Signal(signal) => match **signal {
+                Signal::Started { down_since } => down_since,
+                Signal::ClockMoved { from, .. } => from,
+                _ => self.engine.by_new_clock(recorded.event.received_at),
+            },
+            _ => self.engine.by_new_clock(recorded.event.received_at),
+        });
+        let step = self.engine.observe(recorded);
+        if !is_empty(&step) {
+            self.take(step);
+        }
+    }
+
+    /// Rules that were stopped on the way, and why.
+    #[must_use]
+    pub fn stopped(&self) -> &[(RuleId, Box<str>)] {
+        &self.stopped
+    }
+
+    /// Lets the time go on to the end, and gives the entries in their order.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<RunEntry> {
+        self.go_to(self.to.plus_millis(-1)); // what is due at the end itself is not before it
+        self.runs
+    }
+
+    fn go_to(&mut self, until: Timestamp) {
+        while let Some(next) = self.engine.next().filter(|next| *next <= until) {
+            let step = self.engine.advance(next);
+            self.take(step);
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        let Step { acts, entries, stopped } = step;
+        self.stopped.extend(stopped);
+        for entry in entries {
+            self.note(entry.entry);
+        }
+        for act in acts {
+            let result = self.answer(&act);
+            let now = self.engine.now();
+            let step = self.engine.done(act.id, result, now);
+            if !is_empty(&step) {
+                self.take(step);
+            }
+        }
+    }
+
+    fn note(&mut self, entry: RunEntry) {
+        match self.places.get(&entry.id) {
+            Some(place) => self.runs[*place] = entry,
+            None if entry.at >= self.from && entry.at < self.to => {
+                self.places.insert(entry.id, self.runs.len());
+                self.runs.push(entry);
+            }
+            None => {}
+        }
+    }
+
+    fn answer(&self, act: &Act) -> ActResult {
+        let (Deed::Command { device, .. } | Deed::Desired { device, .. } | Deed::Mode { device, .. }) =
+            &act.deed
+        else {
+            return ActResult::default();
+        };
+        let goes_through = act.cause.run.as_ref().is_some_and(|run| run.even_in_manual);
+        let failed = match self.engine.twin(device.as_str()) {
+            None => Some(("unknown_device", format!("there was no device {device}"))),
+            Some(twin)
+                if twin.mode == Mode::Manual && !goes_through && !matches!(act.deed, Deed::Mode { .. }) =>
+            {
+                Some(("manual_mode", "the device was in manual mode".to_owned()))
+            }
+            Some(_) => None,
+        };
+        ActResult { failed: failed.map(|(word, detail)| (word.into(), detail)), ..ActResult::default() }
+    }
+}
+
+fn is_empty(step: &Step) -> bool {
+    step.acts.is_empty() && step.entries.is_empty() && step.stopped.is_empty()
+}
+
+/// What makes a run the same in two sets: the rule, the device, when, and whether it ran or why it did not.
+type Name = (RuleId, Option<DeviceId>, DeviceNumber, Timestamp, Option<&'static str>);
+
+fn name(entry: &RunEntry) -> Name {
+    let why: Option<WhyNot> = match entry.outcome {
+        RunOutcome::NotRun { why, .. } => Some(why),
+        _ => None,
+    };
+    (entry.rule.clone(), entry.device.clone(), entry.number, entry.at, why.map(WhyNot::as_str))
+}
+
+/// Compares what one version of a rule would have done with what another would have.
+#[must_use]
+pub fn difference(first: &[RunEntry], second: &[RunEntry]) -> Difference {
+    let mut by_name: BTreeMap<Name, Vec<&RunEntry>> = BTreeMap::new();
+    for entry in second.iter().rev() {
+        by_name.entry(name(entry)).or_default().push(entry);
+    }
+    let mut difference = Difference::default();
+    for entry in first {
+        match by_name.get_mut(&name(entry)).and_then(Vec::pop) {
+            Some(_) => difference.same += 1,
+            None => difference.only_first.push(entry.clone()),
+        }
+    }
+    let mut left: Vec<&RunEntry> = by_name.into_values().flatten().collect();
+    left.sort_by_key(|entry| (entry.at, entry.id));
+    difference.only_second = left.into_iter().cloned().collect();
+    difference
+}

@@ -1,0 +1,328 @@
+//! The rules, and by what they are found: devices, patterns, topics, the clock.
+
+use std::collections::HashMap;
+
+use super::program::{List, Op, compile};
+use super::targets;
+use super::watch::{self, Spot};
+use crate::expression::Dependency;
+use crate::model::{Action, AlarmBecomes, Path, Rule, Selector, Trigger, TriggerKind, What};
+use twinhub_domain::fleet::Tree;
+use twinhub_domain::run::RuleId;
+use twinhub_domain::twin::Tags;
+use twinhub_domain::{DeviceId, Twin};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    /// In the order of their names.
+    pub rules: Vec<Rule>,
+    programs: Vec<Programs>,
+    /// By rule: its place in the order in which rules have their turn, the highest priority first.
+    rank: Vec<u32>,
+    by_rank: Vec<u32>,
+    /// Devices that rules name, and the triggers that do.
+    pub named: HashMap<DeviceId, Vec<Spot>>,
+    /// Patterns that rules look for, each once.
+    pub patterns: Vec<Pattern>,
+    /// Where each stands, by its text.
+    places: HashMap<String, usize>,
+    /// Does a pattern go by what devices are, and not by their ids?
+    pub by_profile: bool,
+    /// Does one go by the groups that they stand in?
+    pub by_group: bool,
+    pub topics: Vec<Spot>,
+    pub webhooks: Vec<Spot>,
+    /// Triggers that listen to everybody's alarms.
+    pub alarms: Vec<Spot>,
+    /// Rules with a trigger by the clock.
+    pub clocks: Vec<u32>,
+    /// Do priorities differ?
+    pub is_ranked: bool,
+}
+
+/// A pattern and the triggers that look for it.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    pub selector: Selector,
+    pub spots: Vec<Spot>,
+}
+
+#[derive(Debug)]
+struct Programs {
+    actions: Box<[Op]>,
+    on_release: Box<[Op]>,
+    /// By what each chooses devices.
+    targets: [Box<[Selector]>; 2],
+}
+
+/// By what patterns find a device.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Profile {
+    /// The group that it stands in, and all above that.
+    pub groups: Box<[Box<str>]>,
+    pub device_type: Box<str>,
+    pub tags: Tags,
+}
+
+impl Book {
+    pub fn new(mut rules: Vec<Rule>) -> Self {
+        rules.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut by_rank: Vec<u32> = (0..number(rules.len())).collect();
+        by_rank.sort_by_key(|rule| -i32::from(rules[index(*rule)].priority)); // stable: then by name
+        let mut rank = vec![0; rules.len()];
+        for (place, rule) in by_rank.iter().enumerate() {
+            rank[index(*rule)] = number(place);
+        }
+        let is_ranked = rules.windows(2).any(|pair| pair[0].priority != pair[1].priority);
+        let programs = rules
+            .iter()
+            .map(|rule| Programs {
+                actions: compile(&rule.actions),
+                on_release: compile(&rule.on_release),
+                targets: [targets::of(&rule.actions, &rules), targets::of(&rule.on_release, &rules)],
+            })
+            .collect();
+        let mut book = Self { rules, programs, rank, by_rank, is_ranked, ..Self::default() };
+        let rules = std::mem::take(&mut book.rules);
+        for (at, rule) in rules.iter().enumerate() {
+            book.index_rule(number(at), rule);
+        }
+        book.rules = rules;
+        for spots in book.named.values_mut() {
+            spots.shrink_to_fit();
+        }
+        book
+    }
+
+    pub fn rule(&self, rule: u32) -> &Rule {
+        &self.rules[index(rule)]
+    }
+
+    pub fn trigger(&self, spot: Spot) -> &Trigger {
+        &self.rule(spot.rule).triggers[usize::from(spot.trigger)]
+    }
+
+    pub fn program(&self, rule: u32, list: List) -> &[Op] {
+        let programs = &self.programs[index(rule)];
+        match list {
+            List::Actions => &programs.actions,
+            List::OnRelease => &programs.on_release,
+        }
+    }
+
+    /// By what a list of the rule's actions chooses devices.
+    pub fn targets(&self, rule: u32, list: List) -> &[Selector] {
+        let [of_actions, of_release] = &self.programs[index(rule)].targets;
+        match list {
+            List::Actions => of_actions,
+            List::OnRelease => of_release,
+        }
+    }
+
+    pub fn find(&self, id: &RuleId) -> Option<u32> {
+        self.rules.binary_search_by(|rule| rule.id.cmp(id)).ok().map(number)
+    }
+
+    pub fn rank(&self, rule: u32) -> u32 {
+        self.rank[index(rule)]
+    }
+
+    pub fn of_rank(&self, rank: u32) -> u32 {
+        self.by_rank[index(rank)]
+    }
+
+    /// Everything that watches a device, in the order that [`watch::sort`] gives it.
+    pub fn watch(&self, id: &DeviceId, profile: &Profile) -> Vec<Spot> {
+        let mut spots = self.named.get(id).cloned().unwrap_or_default();
+        for pattern in &self.patterns {
+            if !pattern.spots.is_empty() && fits(&pattern.selector, id, profile) {
+                spots.extend(&pattern.spots);
+            }
+        }
+        watch::sort(&mut spots, self);
+        spots.shrink_to_fit();
+        spots
+    }
+
+    /// Must the engine know this device's twin?
+    pub fn needs(&self, id: &DeviceId, profile: &Profile) -> bool {
+        self.named.contains_key(id)
+            || self.patterns.iter().any(|pattern| fits(&pattern.selector, id, profile))
+    }
+
+    /// Patterns that another book has not.
+    pub fn new_patterns(&self, before: &Self) -> Vec<Selector> {
+        let fresh = self.places.iter().filter(|(text, _)| !before.places.contains_key(*text));
+        let mut fresh: Vec<usize> = fresh.map(|(_, place)| *place).collect();
+        fresh.sort_unstable();
+        fresh.into_iter().map(|place| self.patterns[place].selector.clone()).collect()
+    }
+
+    fn index_rule(&mut self, rule: u32, content: &Rule) {
+        for (at, trigger) in content.triggers.iter().enumerate() {
+            let Ok(at) = u16::try_from(at) else { break };
+            self.index_trigger(rule, at, trigger);
+        }
+        content.conditions.iter().for_each(|condition| self.name(&condition.dependencies()));
+        self.name_actions(&content.actions);
+        self.name_actions(&content.on_release);
+    }
+
+    fn index_trigger(&mut self, rule: u32, trigger: u16, content: &Trigger) {
+        let spot = |class| Spot { rule, trigger, class };
+        let (of, class) = match &content.kind {
+            TriggerKind::Numeric { of, .. } => (of, watch::REPORTED),
+            TriggerKind::Changed { of, path: Path::Reported(_), .. } => (of, watch::REPORTED),
+            TriggerKind::Changed { of, .. } => (of, watch::DOCUMENT),
+            TriggerKind::Event { of, .. } => (of, watch::EVENT),
+            TriggerKind::Presence { of, .. } => (of, watch::PRESENCE),
+            TriggerKind::Command { of, .. } => (of, watch::COMMAND),
+            TriggerKind::Alarm { of: Some(of), .. } => (of, watch::ALARM),
+            TriggerKind::Alarm { of: None, .. } => return self.alarms.push(spot(watch::ALARM)),
+            TriggerKind::Mqtt { .. } => return self.topics.push(spot(watch::NONE)),
+            TriggerKind::Webhook { .. } => return self.webhooks.push(spot(watch::NONE)),
+            TriggerKind::Cron { .. } | TriggerKind::Every { .. } => {
+                if self.clocks.last() != Some(&rule) {
+                    self.clocks.push(rule);
+                }
+                return;
+            }
+        };
+        self.look_for(of, Some(spot(class)));
+    }
+
+    fn look_for(&mut self, of: &Selector, spot: Option<Spot>) {
+        match of {
+            Selector::Device(id) => self.named.entry(id.clone()).or_default().extend(spot),
+            Selector::Trigger => {}
+            Selector::Glob(_) | Selector::Where { .. } => {
+                self.by_profile |= matches!(of, Selector::Where { .. });
+                self.by_group |= matches!(of, Selector::Where { group: Some(_), .. });
+                let text = text(of);
+                let next = self.patterns.len();
+                let place = *self.places.entry(text).or_insert(next);
+                if place == next {
+                    self.patterns.push(Pattern { selector: of.clone(), spots: Vec::new() });
+                }
+                self.patterns[place].spots.extend(spot);
+            }
+        }
+    }
+
+    fn name(&mut self, dependencies: &[Dependency]) {
+        for dependency in dependencies {
+            if let Dependency::Device(id) = dependency {
+                self.named.entry(id.clone()).or_default();
+            }
+        }
+    }
+
+    fn name_actions(&mut self, actions: &[Action]) {
+        for action in actions {
+            match &action.what {
+                What::Command { to, parameters, .. } => {
+                    self.look_for(to, None);
+                    self.name(&parameters.dependencies());
+                }
+                What::Desired { to, set } => {
+                    self.look_for(to, None);
+                    self.name(&set.dependencies());
+                }
+                What::Mode { of, .. } => self.look_for(of, None),
+                What::Alarm { message, of, .. } => {
+                    of.iter().for_each(|of| self.look_for(of, None));
+                    self.name(&message.dependencies());
+                }
+                What::Clear { of, .. } => of.iter().for_each(|of| self.look_for(of, None)),
+                What::Publish { topic, payload, .. } => {
+                    self.name(&topic.dependencies());
+                    self.name(&payload.dependencies());
+                }
+                What::Webhook(webhook) => {
+                    self.name(&webhook.url.dependencies());
+                    webhook.headers.iter().for_each(|(_, value)| self.name(&value.dependencies()));
+                    webhook.body.iter().for_each(|body| self.name(&body.dependencies()));
+                }
+                What::Log { message, .. } => self.name(&message.dependencies()),
+                What::Wait { until, .. } => self.name(&until.dependencies()),
+                What::Choose { branches, otherwise } => {
+                    for (condition, actions) in branches {
+                        self.name(&condition.dependencies());
+                        self.name_actions(actions);
+                    }
+                    self.name_actions(otherwise);
+                }
+                What::Delay { .. } | What::Run { .. } | What::Enable { .. } | What::Disable { .. } => {}
+            }
+        }
+    }
+}
+
+/// Does this selector choose this device? One that means the device that fired chooses none.
+pub(super) fn fits(selector: &Selector, id: &DeviceId, profile: &Profile) -> bool {
+    match selector {
+        Selector::Device(named) => named == id,
+        Selector::Glob(glob) => glob.matcher.is_match(id.as_str()),
+        Selector::Where { group, device_type, tags, template } => {
+            group.as_ref().is_none_or(|group| profile.groups.contains(group))
+                && device_type.as_ref().is_none_or(|wanted| *wanted == profile.device_type)
+                && template.as_ref().is_none_or(|wanted| profile.tags.template() == Some(&**wanted))
+                && tags.iter().all(|(name, wanted)| {
+                    profile.tags.tags.get(name).is_some_and(|value| match value.as_str() {
+                        Some(text) => *text == **wanted,
+                        None => value.to_string() == **wanted,
+                    })
+                })
+        }
+        Selector::Trigger => false,
+    }
+}
+
+/// A selector as a text that two of the same have alike.
+fn text(selector: &Selector) -> String {
+    match selector {
+        Selector::Device(id) => format!("={id}"),
+        Selector::Glob(glob) => format!("*{}", glob.text),
+        Selector::Where { group, device_type, tags, template } => {
+            format!("?{group:?} {device_type:?} {tags:?} {template:?}")
+        }
+        Selector::Trigger => String::new(),
+    }
+}
+
+impl Profile {
+    pub fn of(twin: &Twin, tree: &Tree) -> Self {
+        Self {
+            groups: Self::groups_of(twin, tree),
+            device_type: twin.profile.device_type.clone(),
+            tags: twin.tags_with_layer(),
+        }
+    }
+
+    /// The groups of a twin from its own upward; of one in no group none.
+    pub fn groups_of(twin: &Twin, tree: &Tree) -> Box<[Box<str>]> {
+        let group = twin.profile.text("group_id");
+        if group.is_empty() { Box::default() } else { tree.upward(group).map(Into::into).collect() }
+    }
+}
+
+/// Whether an alarm's step is what a trigger looks for.
+pub(super) fn becomes(step: twinhub_domain::alarm::AlarmStep) -> Option<AlarmBecomes> {
+    use twinhub_domain::alarm::AlarmStep;
+    match step {
+        AlarmStep::Raised => Some(AlarmBecomes::Raised),
+        AlarmStep::Cleared => Some(AlarmBecomes::Cleared),
+        AlarmStep::Acknowledged => Some(AlarmBecomes::Acknowledged),
+        AlarmStep::Repeated => None,
+    }
+}
+
+fn index(rule: u32) -> usize {
+    rule as usize
+}
+
+/// There are never four thousand million rules.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,25 @@
+//! What of a rule's program those must know who send its webhooks.
+
+use super::program::{self, List, Op};
+use crate::model::{Rule, Secret, What};
+
+/// The keys that a rule's webhooks are signed with, by the step that sends them (`Delivery::step`): those of
+/// `on_release` count on from the last of `actions`.
+#[must_use]
+pub fn webhook_keys(rule: &Rule) -> Vec<(u32, Secret)> {
+    let (mut keys, mut first) = (Vec::new(), 0);
+    for list in [List::Actions, List::OnRelease] {
+        let actions = list.of(rule);
+        let program = program::compile(actions);
+        for (step, op) in (first..).zip(program.iter()) {
+            let Op::Do(place) = op else { continue };
+            if let Some(What::Webhook(webhook)) = place.action(actions).map(|action| &action.what)
+                && let Some(secret) = &webhook.secret
+            {
+                keys.push((step, secret.clone()));
+            }
+        }
+        first += u32::try_from(program.len()).unwrap_or_default();
+    }
+    keys
+}

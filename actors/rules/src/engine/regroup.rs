@@ -1,0 +1,96 @@
+//! The tree of groups, as it stands at the engine's place in the sequence, and who fits when it changes.
+
+use std::sync::Arc;
+
+use super::book::{Book, Profile};
+use super::watch::Spot;
+use super::world::{Other, World};
+use twinhub_domain::fleet::{FleetChange, Tree};
+use twinhub_domain::{DeviceId, DeviceNumber, Timestamp, Twin};
+
+impl World {
+    /// The groups are these. To be told before twins are.
+    pub fn know_groups(&mut self, tree: Arc<Tree>) {
+        self.tree = tree;
+    }
+
+    /// The tree changes. Gives the triggers that do not watch a device any more.
+    pub fn regroup(
+        &mut self,
+        change: &FleetChange,
+        now: Timestamp,
+        book: &Book,
+    ) -> Vec<(Spot, DeviceNumber)> {
+        if !self.tree.moves(change) {
+            Arc::make_mut(&mut self.tree).redo(change);
+            return Vec::new();
+        }
+        // Who stands somewhere under it does so before and after.
+        let stands = |twin: &Twin| {
+            let group = twin.profile.text("group_id");
+            !group.is_empty() && self.tree.is_within(group, &change.id)
+        };
+        let known = self.devices.iter().filter(|(_, known)| known.twin.as_deref().is_some_and(stands));
+        let known = known.map(|(id, _)| id.clone()).collect();
+        let others = self.others.iter().filter(|(_, other)| {
+            other.as_ref().is_some_and(|other| other.profile.groups.contains(&change.id))
+        });
+        let others = others.map(|(number, _)| *number).collect();
+        Arc::make_mut(&mut self.tree).redo(change);
+        self.fit_again(known, others, now, book)
+    }
+
+    /// Takes the tree back to before these events, which are all that changed it up to where it stands.
+    pub fn ungroup(&mut self, past: &[&FleetChange], now: Timestamp, book: &Book) {
+        if past.is_empty() {
+            return;
+        }
+        for change in past.iter().rev() {
+            Arc::make_mut(&mut self.tree).undo(change);
+        }
+        let known = self.devices.iter().filter(|(_, known)| known.twin.is_some());
+        let known = known.map(|(id, _)| id.clone()).collect();
+        let others = self.others.iter().filter(|(_, other)| other.is_some());
+        let others = others.map(|(number, _)| *number).collect();
+        self.fit_again(known, others, now, book); // nothing waits yet
+    }
+
+    /// These devices stand elsewhere in the tree now. Gives the triggers that do not watch them any more.
+    fn fit_again(
+        &mut self,
+        mut known: Vec<DeviceId>,
+        mut others: Vec<DeviceNumber>,
+        now: Timestamp,
+        book: &Book,
+    ) -> Vec<(Spot, DeviceNumber)> {
+        let mut gone = Vec::new();
+        known.sort_unstable();
+        for id in known {
+            let Some(device) = self.devices.get_mut(&id) else { continue };
+            let Some(twin) = device.twin.as_deref() else { continue };
+            let (number, profile) = (twin.number, Profile::of(twin, &self.tree));
+            let before = std::mem::replace(&mut device.watch, book.watch(&id, &profile));
+            gone.extend(
+                before.into_iter().filter(|spot| !device.watch.contains(spot)).map(|spot| (spot, number)),
+            );
+            if !book.needs(&id, &profile) {
+                self.devices.remove(&id);
+                self.others.insert(number, Other::of(id, profile, book));
+            }
+        }
+        others.sort_unstable();
+        for number in others {
+            let Some(Some(other)) = self.others.get_mut(&number) else { continue };
+            if let Some(group) = other.profile.groups.first() {
+                other.profile.groups = self.tree.upward(group).map(Into::into).collect();
+            }
+            if book.needs(&other.id, &other.profile) {
+                let mut twin = Twin::new(other.id.clone(), number, now);
+                other.tell(&mut twin);
+                self.others.remove(&number);
+                self.know(twin, book);
+            }
+        }
+        gone
+    }
+}

@@ -1,0 +1,181 @@
+//! Twins taken back to an earlier place in the sequence.
+//!
+//! After a kill the store has the twins as they were last, and the engine goes on at a place a little before that.
+//! What the events in between changed must not have been there yet, or they would change nothing when they come
+//! again, and fire nothing. Of a property that the first of them said, it is known when it last became another: so
+//! it is known whether that event made it so. What it was before is not; then it is taken out, and was not known.
+
+use std::collections::HashSet;
+
+use super::book::Book;
+use super::world::{World, is_deletion};
+use twinhub_domain::event::ChangeKind;
+use twinhub_domain::twin::{Arrival, Properties};
+use twinhub_domain::{
+    DeviceId, DeviceNumber, Event, EventBody, Json, Mode, Object, Reading, Recorded, Scalar, Status,
+    Timestamp, Twin, TwinChange,
+};
+
+impl World {
+    /// Takes the twins back to before these events, which are all that happened up to where they stand.
+    pub fn rewind<'a>(
+        &mut self,
+        past: impl Iterator<Item = &'a Recorded> + Clone,
+        now: Timestamp,
+        book: &Book,
+    ) {
+        let moments: HashSet<_> = past.clone().flat_map(|recorded| moments(&recorded.event)).collect();
+        let mut seen: HashSet<(DeviceId, Box<str>)> = HashSet::new();
+        let mut regrouped = Vec::new();
+        for recorded in past {
+            let event = &recorded.event;
+            if let EventBody::Fleet(change) = &event.body {
+                regrouped.push(&**change);
+            }
+            let Some(known) = self.devices.get_mut(&event.device) else { continue };
+            let Some(twin) = known.twin.as_deref_mut() else { continue };
+            if matches!(&event.body, EventBody::Twin(change) if change.change == ChangeKind::Registered)
+                && twin.created_at >= event.received_at
+            {
+                known.twin = None; // it did not exist
+            } else if !is_deletion(event) {
+                let is_first = &mut |name: &str| seen.insert((event.device.clone(), name.into()));
+                take_back(twin, event, is_first, &moments);
+            }
+        }
+        self.ungroup(&regrouped, now, book);
+    }
+}
+
+/// The properties that the events to take back said: of which device, which, and of which moment.
+type Moments<'a> = HashSet<(DeviceNumber, Section, &'a str, Timestamp)>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Section {
+    Reported,
+    Desired,
+}
+
+/// What an event said, and of which moment.
+fn moments(event: &Event) -> Vec<(DeviceNumber, Section, &str, Timestamp)> {
+    let of = |section, name, at| (event.number, section, name, at);
+    match &event.body {
+        EventBody::Telemetry { readings, .. } => {
+            readings.iter().map(|reading| of(Section::Reported, &*reading.name, event.at)).collect()
+        }
+        EventBody::Twin(TwinChange { patch, .. }) => {
+            let sections = [("reported", Section::Reported), ("desired", Section::Desired)];
+            let said = sections
+                .into_iter()
+                .filter_map(|(name, section)| Some((section, patch.get(name)?.as_object()?)));
+            said.flat_map(|(section, said)| said.iter().map(move |(name, _)| (section, name)))
+                .map(|(section, name)| of(section, name, event.received_at))
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Takes back what an event said, where `is_first` says that none before it did.
+fn take_back(twin: &mut Twin, event: &Event, is_first: &mut dyn FnMut(&str) -> bool, moments: &Moments<'_>) {
+    match &event.body {
+        EventBody::Telemetry { readings, .. } => {
+            for reading in readings.iter().filter(|reading| is_first(&format!("reported.{}", reading.name))) {
+                let value = Json::from(reading.value.clone());
+                let is_said = |at| moments.contains(&(event.number, Section::Reported, &*reading.name, at));
+                property(&mut twin.reported, &reading.name, (&value, event.at, true), &is_said);
+            }
+        }
+        EventBody::Presence { status, reason } => {
+            // A device that asks for its commands says that it is there again and again.
+            if is_first("status") && &**reason != twinhub_domain::twin::presence::reason::POLLED {
+                twin.status = if *status == Status::Online { Status::Offline } else { Status::Online };
+            }
+        }
+        EventBody::Twin(TwinChange { patch, .. }) => {
+            for (section, value) in patch.iter() {
+                take_section_back(twin, section, value, event, is_first, moments);
+            }
+        }
+        EventBody::Command(_)
+        | EventBody::Alarm(_)
+        | EventBody::Rule(_)
+        | EventBody::Fleet(_)
+        | EventBody::Signal(_) => {}
+    }
+}
+
+fn take_section_back(
+    twin: &mut Twin,
+    section: &str,
+    value: &Json,
+    event: &Event,
+    is_first: &mut dyn FnMut(&str) -> bool,
+    moments: &Moments<'_>,
+) {
+    let members = value.as_object().into_iter().flat_map(Object::iter);
+    match section {
+        "reported" | "desired" => {
+            for (name, value) in members.filter(|(name, _)| is_first(&format!("{section}.{name}"))) {
+                let (properties, of) = match section {
+                    "reported" => (&mut twin.reported, Section::Reported),
+                    _ => (&mut twin.desired, Section::Desired),
+                };
+                let is_said = |at| moments.contains(&(event.number, of, name, at));
+                property(properties, name, (value, event.received_at, false), &is_said);
+            }
+        }
+        "tags" | "configuration" => {
+            for (name, _) in members.filter(|(name, _)| is_first(&format!("{section}.{name}"))) {
+                let members = if section == "tags" { &mut twin.tags } else { &mut twin.configuration };
+                members.remove(name);
+            }
+        }
+        "mode" if is_first("mode") => {
+            twin.mode = match value.as_str().and_then(Mode::parse).unwrap_or_default() {
+                Mode::Manual => Mode::Schedule,
+                Mode::Schedule => Mode::Manual,
+            };
+        }
+        _ => {} // who it is changes seldom, and is said when it does
+    }
+}
+
+/// A property as it was before an event said `value` of the moment `at`. `is_said`: one of the events to take back said
+/// it of that moment.
+fn property(
+    properties: &mut Properties,
+    name: &str,
+    (value, at, is_reading): (&Json, Timestamp, bool),
+    is_said: &dyn Fn(Timestamp) -> bool,
+) {
+    let Some(found) = properties.get(name) else { return };
+    let (changed_at, now_is) = (found.changed_at, found.value.clone());
+    if !is_said(found.at) {
+        return; // it was said so before all of them: they were late, and the twin past them
+    }
+    // A reading of an earlier moment than the value that is there, and it did not change that: it was late.
+    let is_late = is_reading && at < found.at && changed_at < at && now_is != *value;
+    let gone: Object = [(name, Json::Null)].into_iter().collect();
+    properties.merge(&gone, at, None);
+    // It was made so by this event; or by a later one: then whether this one changed it nobody knows, and it did not.
+    let (was, before) = match () {
+        () if changed_at == at => return,
+        () if changed_at < at || !is_said(changed_at) => (now_is, changed_at),
+        () => (value.clone(), at.plus_millis(-1)),
+    };
+    set(properties, name, &was, before);
+    if is_late {
+        set(properties, name, &was, at.plus_millis(1)); // it was said again, later than this
+    }
+}
+
+fn set(properties: &mut Properties, name: &str, value: &Json, at: Timestamp) {
+    match Scalar::from_json(value.clone()) {
+        Some(value) => {
+            let reading = Reading { name: name.into(), value, unit: None, quality_score: None };
+            properties.read(&reading, at, Arrival { received: at, claimed: None });
+        }
+        None => properties.merge(&[(name, value.clone())].into_iter().collect(), at, None),
+    }
+}

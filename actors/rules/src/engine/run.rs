@@ -1,0 +1,137 @@
+//! A run under way, as it is kept.
+
+use serde::{Deserialize, Serialize};
+
+use super::program::List;
+use twinhub_domain::run::{RunEntry, RunId, RunKind};
+use twinhub_domain::{CommandId, CommandStatus, DeviceId, Timestamp};
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Run {
+    pub entry: RunEntry,
+    pub list: List,
+    /// The step of the program that it stands at.
+    pub at: u32,
+    pub waits: Waits,
+    /// The trigger whose latch it was fired by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latch: Option<u16>,
+    /// It makes up for a time that passed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub made_up: bool,
+    /// By so many ms the hub's clock was set since it was fired.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shifted_ms: i64,
+    /// Commands of this step that are to be executed before it goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confirms: Vec<Confirm>,
+}
+
+/// What a run waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Waits {
+    /// Its turn.
+    Turn(Turn),
+    /// These acts of its step to be answered.
+    Acts {
+        open: Vec<Open>,
+        /// The stable word of the first that failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<Box<str>>,
+    },
+    Delay {
+        until: Timestamp,
+    },
+    /// Its commands to be executed.
+    Confirm {
+        until: Timestamp,
+    },
+    /// A condition to hold.
+    Condition {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+        /// When to look again though nothing happens: a condition about the time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        look: Option<Timestamp>,
+    },
+}
+
+/// Why it is not its turn yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Turn {
+    /// A run is about to come to its end or to a wait: what becomes of this one is decided then. So how long
+    /// the hub takes over an act changes nothing.
+    Undecided,
+    /// It stands in the queue.
+    Queued,
+    /// It is what is done when this run's trigger is over.
+    After(RunId),
+}
+
+/// An act that is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Open {
+    pub nth: u32,
+    /// Its line among the entry's actions.
+    pub line: u32,
+    /// Which of all acts it is that the engine asked for: after a restart they are done again in this order.
+    #[serde(default)]
+    pub order: u64,
+}
+
+/// A command that is waited for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Confirm {
+    pub nth: u32,
+    pub line: u32,
+    pub device: DeviceId,
+    pub command: Option<CommandId>,
+    /// What became of it.
+    pub status: Option<CommandStatus>,
+}
+
+impl Run {
+    /// When it was fired, by the clock as it goes now.
+    pub fn fired_at(&self) -> Timestamp {
+        self.entry.at.plus_millis(self.shifted_ms)
+    }
+
+    /// When it goes on though nothing happens.
+    pub fn due(&self) -> Option<Timestamp> {
+        match self.waits {
+            Waits::Turn(_) | Waits::Acts { .. } => None,
+            Waits::Delay { until } | Waits::Confirm { until } => Some(until),
+            Waits::Condition { until, look } => earlier(until, look),
+        }
+    }
+
+    /// Has it begun?
+    pub fn is_going(&self) -> bool {
+        !matches!(self.waits, Waits::Turn(_))
+    }
+
+    /// Is it going on with its rule's actions?
+    pub fn is_main(&self) -> bool {
+        self.is_going() && self.entry.kind != RunKind::Release
+    }
+
+    /// Is it about to come to its end or to a wait?
+    pub fn is_hurrying(&self) -> bool {
+        self.is_main() && matches!(self.waits, Waits::Acts { .. })
+    }
+}
+
+fn is_zero(millis: &i64) -> bool {
+    *millis == 0
+}
+
+/// The earlier of two, where there are any.
+pub(super) fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

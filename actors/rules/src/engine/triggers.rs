@@ -1,0 +1,243 @@
+//! What an event fires: the triggers that it may concern, found before the twin takes it in, and looked at after.
+
+use super::book::Book;
+use super::fire::Firing;
+use super::latch::{Latch, Pending, Stands};
+use super::scope::Key;
+use super::sight::{alarm_data, changed_data, command_data, event_data, stale, stands, state_data, word};
+use super::watch::{self, Spot};
+use super::work::{Work, key};
+use super::world::{World, property, value_at};
+use crate::expression::Twins as _;
+use crate::model::{Trigger, TriggerKind};
+use twinhub_domain::run::{RunId, RunKind, WhyNot};
+use twinhub_domain::twin::Arrival;
+use twinhub_domain::{DeviceId, Event, EventBody, Json, Object, Recorded, Timestamp, Twin, TwinChange};
+
+/// A trigger that an event may concern, and what it looks at as it was before.
+pub(super) struct Hit {
+    spot: Spot,
+    before: Option<Json>,
+    /// The event is a reading that came late: the twin is past it.
+    is_late: bool,
+    /// The type of the command that came further, where it is known.
+    command_type: Option<Box<str>>,
+}
+
+/// The triggers that an event may concern. To be called before the twin takes it in.
+pub(super) fn collect(world: &World, book: &Book, event: &Event) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    if event.cause.retained {
+        return hits; // it says how things stood
+    }
+    let known = world.devices.get(&event.device);
+    let twin = known.and_then(|known| known.twin.as_deref());
+    let watch = known.map_or(&[][..], |known| &known.watch);
+    let mut add = |spot: Spot, before: Option<Json>, is_late: bool, command_type: Option<Box<str>>| {
+        hits.push(Hit { spot, before, is_late, command_type });
+    };
+    let arrival = match event.body {
+        EventBody::Telemetry { claimed, .. } => Some(Arrival { received: event.received_at, claimed }),
+        _ => None,
+    };
+    let mut reported = |name: &str| {
+        let is_late = |twin: &Twin, arrival| {
+            // The hub's clock may have been set back since the twin was last heard.
+            let set_back = twin.is_ahead_of(event.received_at);
+            twin.reported.get(name).is_some_and(|property| {
+                let known = if set_back { property.at.min(event.received_at) } else { property.at };
+                Arrival::is_late(arrival, event.at, known, property.claimed_at().is_some())
+            })
+        };
+        for spot in watch::of_property(watch, name, book) {
+            let before = twin.and_then(|twin| property(&twin.reported, watch::property(spot, book)));
+            let is_late = twin.zip(arrival).is_some_and(|(twin, arrival)| is_late(twin, arrival));
+            add(spot, before.map(|(value, _)| value.clone()), is_late, None);
+        }
+    };
+    match &event.body {
+        EventBody::Telemetry { readings, .. } => readings.iter().for_each(|reading| reported(&reading.name)),
+        EventBody::Twin(TwinChange { patch, .. }) => {
+            let changed = patch.get("reported").and_then(Json::as_object);
+            changed.into_iter().flat_map(Object::iter).for_each(|(name, _)| reported(name));
+        }
+        _ => {}
+    }
+    if matches!(event.body, EventBody::Twin(_) | EventBody::Presence { .. }) {
+        for spot in watch::of_class(watch, watch::DOCUMENT) {
+            if let TriggerKind::Changed { path, .. } = &book.trigger(*spot).kind {
+                let before = twin.and_then(|twin| value_at(twin, path));
+                add(*spot, before, false, None);
+            }
+        }
+    }
+    match &event.body {
+        EventBody::Presence { .. } => {
+            let before = twin.map(|twin| Json::from(twin.status.as_str()));
+            let spots = watch::of_class(watch, watch::PRESENCE);
+            spots.iter().for_each(|spot| add(*spot, before.clone(), false, None));
+        }
+        EventBody::Command(change) => {
+            let spots = watch::of_class(watch, watch::COMMAND);
+            let known = || twin.and_then(|twin| twin.command(change.id));
+            let named = if spots.is_empty() { None } else { known().map(|c| c.request.command_type.clone()) };
+            spots.iter().for_each(|spot| add(*spot, None, false, named.clone()));
+        }
+        EventBody::Alarm(_) => {
+            let spots = watch::of_class(watch, watch::ALARM).iter().chain(&book.alarms);
+            spots.for_each(|spot| add(*spot, None, false, None));
+        }
+        _ => {}
+    }
+    for spot in watch::of_class(watch, watch::EVENT) {
+        add(*spot, None, false, None);
+    }
+    if hits.len() > 1 {
+        hits.sort_by_key(|hit| (book.rank(hit.spot.rule), hit.spot.trigger));
+        hits.dedup_by_key(|hit| (hit.spot.rule, hit.spot.trigger));
+    }
+    hits
+}
+
+impl Work<'_> {
+    /// Looks at the triggers that an event may concern, now that the twin has taken it in.
+    pub fn look_at_hits(&mut self, hits: Vec<Hit>, recorded: &Recorded) {
+        for hit in hits {
+            if self.state.is_enabled(self.book, hit.spot.rule) {
+                self.look_at_hit(hit, recorded);
+                self.drain();
+            }
+        }
+    }
+
+    fn look_at_hit(&mut self, hit: Hit, recorded: &Recorded) {
+        let event = &recorded.event;
+        let book = self.book;
+        let trigger = book.trigger(hit.spot);
+        let device = (!event.device.is_none()).then(|| (event.device.clone(), event.number));
+        let fired = match (&trigger.kind, &event.body) {
+            (TriggerKind::Numeric { .. }, _) => {
+                if hit.is_late {
+                    return;
+                }
+                return self.look_at_state(&hit, trigger, true, recorded);
+            }
+            (TriggerKind::Changed { path, from, to, .. }, _) => {
+                let value = self.world.twin(event.device.as_str()).and_then(|twin| value_at(twin, path));
+                let is_from = from.is_none() || *from == hit.before;
+                if to.is_some() {
+                    let comes = value != hit.before && is_from;
+                    return self.look_at_state(&hit, trigger, comes, recorded);
+                }
+                if value == hit.before || !is_from {
+                    return;
+                }
+                Some(changed_data(trigger, &event.device, path, value, hit.before, event.at))
+            }
+            (TriggerKind::Presence { status, .. }, EventBody::Presence { .. }) => {
+                let comes = hit.before.as_ref().and_then(Json::as_str) != Some(status.as_str());
+                return self.look_at_state(&hit, trigger, comes, recorded);
+            }
+            (TriggerKind::Event { kinds, data: wanted, .. }, _) => event_data(trigger, kinds, wanted, event),
+            (TriggerKind::Command { .. }, EventBody::Command(change)) => {
+                command_data(trigger, change, hit.command_type, event)
+            }
+            (TriggerKind::Alarm { .. }, EventBody::Alarm(change)) => alarm_data(trigger, change, event),
+            _ => None,
+        };
+        if let Some(data) = fired {
+            let word = word(&trigger.kind);
+            let Spot { rule, trigger: index, .. } = hit.spot;
+            let firing = Firing::new(rule, index, word, device, data, event.received_at);
+            self.fire(firing.by(recorded.seq, &event.cause));
+        }
+    }
+
+    /// A trigger that looks at a state. `comes`: the state may have come about with this event.
+    fn look_at_state(&mut self, hit: &Hit, trigger: &Trigger, comes: bool, recorded: &Recorded) {
+        let event = &recorded.event;
+        let (index, at) = (hit.spot.trigger, event.received_at);
+        let key = Key { device: event.number, rule: hit.spot.rule };
+        let Some(twin) = self.world.twin(event.device.as_str()) else { return };
+        let stands = stands(trigger, twin);
+        let latch = self.state.scopes.get(&key).and_then(|scope| scope.latch(index));
+        let previous = hit.before.clone();
+        let firing = || {
+            let device = Some((event.device.clone(), event.number));
+            let data = state_data(trigger, twin, previous, at);
+            Firing::new(key.rule, index, word(&trigger.kind), device, data, at).by(recorded.seq, &event.cause)
+        };
+        match (latch, stands) {
+            (None, Some(Stands::Holds)) if comes => match trigger.for_ms {
+                Some(for_ms) => {
+                    let pending = Pending {
+                        since: at,
+                        until: at.plus_millis(for_ms),
+                        seq: recorded.seq,
+                        cause: event.cause.clone(),
+                        previous: hit.before.clone(),
+                    };
+                    let latch = Latch::Pending(Box::new(pending));
+                    self.state.scope(key, Some(&event.device)).set_latch(index, Some(latch));
+                }
+                None => self.fire_latch(firing(), stale(trigger, twin, at)),
+            },
+            (Some(Latch::Pending(_)), stands) if stands != Some(Stands::Holds) => {
+                self.state.scope(key, None).set_latch(index, None);
+            }
+            (Some(Latch::Fired { ran }), Some(Stands::Over)) => {
+                let ran = *ran;
+                self.state.scope(key, None).set_latch(index, None);
+                self.release(firing(), ran);
+            }
+            _ => {}
+        }
+    }
+
+    /// A trigger fires that is armed. What is too old fires nothing, and leaves it armed.
+    fn fire_latch(&mut self, mut firing: Firing, stale: Option<String>) {
+        if let Some(why) = stale {
+            return self.pass_over(firing, WhyNot::Stale, why);
+        }
+        firing.latch = true;
+        let key = key(firing.rule, firing.device.as_ref());
+        let device = firing.device.as_ref().map(|(id, _)| id);
+        self.state.scope(key, device).set_latch(firing.index, Some(Latch::Fired { ran: None }));
+        self.fire(firing);
+    }
+
+    /// What a trigger fired for is over.
+    fn release(&mut self, mut firing: Firing, ran: Option<RunId>) {
+        let Some(ran) = ran else { return };
+        if !self.book.rule(firing.rule).on_release.is_empty() {
+            firing.kind = RunKind::Release;
+            firing.latch = true;
+            firing.after = Some(ran);
+            self.fire(firing);
+        }
+    }
+
+    /// A `for` is over: does it still hold?
+    pub fn latch_is_due(
+        &mut self,
+        key: Key,
+        index: u16,
+        pending: Pending,
+        device: Option<DeviceId>,
+        at: Timestamp,
+    ) {
+        let book = self.book;
+        self.state.scope(key, None).set_latch(index, None);
+        let trigger = book.rule(key.rule).triggers.get(usize::from(index));
+        let (Some(device), Some(trigger)) = (device, trigger) else { return };
+        let Some(twin) = self.world.twin(device.as_str()) else { return };
+        if stands(trigger, twin) != Some(Stands::Holds) {
+            return;
+        }
+        let stale = stale(trigger, twin, at);
+        let mut data = state_data(trigger, twin, pending.previous, at);
+        data.insert("since", pending.since.to_string().into());
+        let firing = Firing::new(key.rule, index, word(&trigger.kind), Some((device, key.device)), data, at);
+        self.fire_latch(firing.by(pending.seq, &pending.cause), stale);
+    }
+}

@@ -1,0 +1,402 @@
+//! Evaluation: Kleene's logic above, values below.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::operators::{Operator, Problem};
+use super::tree::{Each, Kind, Node};
+use super::value::{Unknown, Value};
+use super::{Scope, TermSeen};
+use twinhub_domain::Object;
+use twinhub_domain::fleet::Version;
+
+/// An evaluation takes at most so many steps: a millisecond's worth. Only what goes through lists comes near it.
+const MOST_STEPS: u32 = 20_000;
+
+/// What it costs beyond a step to find what a name stands for, and to read its number;
+const NAME: u32 = 3;
+/// and to keep a value in a list, which is copied once more when the list is whole.
+const KEPT: u32 = 2;
+
+/// See the module.
+pub struct Evaluation<'s, 'a> {
+    text: &'s str,
+    scope: &'s Scope<'a>,
+    steps: u32,
+    locals: Vec<Value<'a>>,
+    /// What the names of the term that is being evaluated stood for.
+    values: Object,
+    /// None: nobody will ask why, and nothing is written down. A filter is evaluated so for each of thousands.
+    terms: Option<Vec<TermSeen>>,
+}
+
+type Known<'a> = Result<Value<'a>, Unknown>;
+
+impl<'s, 'a> Evaluation<'s, 'a> {
+    pub fn new(text: &'s str, scope: &'s Scope<'a>) -> Self {
+        Self { terms: Some(Vec::new()), ..Self::quiet(text, scope) }
+    }
+
+    /// One that writes nothing down, and says of nothing why it is not known.
+    pub fn quiet(text: &'s str, scope: &'s Scope<'a>) -> Self {
+        Self { text, scope, steps: MOST_STEPS, locals: Vec::new(), values: Object::default(), terms: None }
+    }
+
+    /// The terms that were looked at.
+    pub fn into_terms(self) -> Vec<TermSeen> {
+        self.terms.unwrap_or_default()
+    }
+
+    /// Whether `node` holds; its terms are written down.
+    pub fn condition(&mut self, node: &'a Node) -> Option<bool> {
+        match &node.kind {
+            Kind::Not(of) => self.condition(of).map(|holds| !holds),
+            Kind::And(parts) => self.chain(parts, false),
+            Kind::Or(parts) => self.chain(parts, true),
+            Kind::Choose(parts) => {
+                let (condition, yes, no) = &**parts;
+                match self.condition(condition) {
+                    Some(true) => self.condition(yes),
+                    Some(false) => self.condition(no),
+                    None => {
+                        let (yes, no) = (self.condition(yes), self.condition(no));
+                        yes.filter(|_| yes == no)
+                    }
+                }
+            }
+            _ => self.term(node),
+        }
+    }
+
+    /// A chain that is settled by the first part that comes to `settled`.
+    fn chain(&mut self, parts: &'a [Node], settled: bool) -> Option<bool> {
+        let mut holds = Some(!settled);
+        for part in parts {
+            match self.condition(part) {
+                Some(found) if found == settled => return Some(settled),
+                Some(_) => {}
+                None => holds = None,
+            }
+        }
+        holds
+    }
+
+    fn term(&mut self, node: &'a Node) -> Option<bool> {
+        let found = self.truth(node);
+        let Some(terms) = &mut self.terms else { return found.ok() };
+        let values = std::mem::take(&mut self.values);
+        let (holds, unknown) = match found {
+            Ok(holds) => (Some(holds), None),
+            Err(Unknown(why)) => (None, Some(why.into())),
+        };
+        terms.push(TermSeen { text: node.text(self.text).into(), values, holds, unknown });
+        holds
+    }
+
+    fn truth(&mut self, node: &'a Node) -> Result<bool, Unknown> {
+        match self.value(node)? {
+            Value::Bool(holds) => Ok(holds),
+            other => Err(self.not_a(node, &other, "true or false")),
+        }
+    }
+
+    /// What `node` comes to, to be shown as a whole.
+    pub fn whole(&mut self, node: &'a Node) -> Known<'a> {
+        let value = self.value(node)?;
+        self.spend(cost(&value))?;
+        Ok(value)
+    }
+
+    /// What `node` comes to.
+    fn value(&mut self, node: &'a Node) -> Known<'a> {
+        self.spend(1)?;
+        match &node.kind {
+            Kind::Null => Ok(Value::Null),
+            Kind::Bool(value) => Ok(Value::Bool(*value)),
+            Kind::Int(value) => Ok(Value::Int(*value)),
+            Kind::Double(value) => Ok(Value::Double(*value)),
+            Kind::Text(text) => self.own_text(text),
+            Kind::Name(name) => {
+                self.spend(NAME)?;
+                let text = node.text(self.text);
+                let found = name.find(self.scope);
+                let found = found.ok_or_else(|| self.unknown(|| name.why(self.scope, text).0))?;
+                let value = found.value();
+                if let Value::Array(_) | Value::Object(_) = value {
+                    self.spend(16)?; // it is shown as a whole
+                }
+                if self.terms.is_some() && self.values.get(text).is_none() {
+                    self.values.insert(text, found.to_json());
+                }
+                Ok(value)
+            }
+            Kind::Local(which) => {
+                let local = self.locals.get(usize::from(*which));
+                if let Some(Value::Text(Cow::Owned(text))) = local {
+                    let bytes = text.len(); // they are copied
+                    self.spend(steps_of(bytes))?;
+                }
+                let local = self.locals.get(usize::from(*which)).cloned();
+                local.ok_or_else(|| "nothing has that name".into()) // never: the parser saw to it
+            }
+            Kind::List(items) => {
+                let items: Result<Vec<_>, _> = items.iter().map(|item| self.value(item)).collect();
+                Ok(Value::List(items?.into()))
+            }
+            Kind::Map(entries) => {
+                let mut map = Vec::with_capacity(entries.len());
+                for (key, value) in entries {
+                    map.push((self.value(key)?, self.value(value)?));
+                }
+                Ok(Value::Map(map.into()))
+            }
+            Kind::Member(parts) => {
+                let of = self.value(&parts.0)?;
+                let key = Value::Text(Cow::Borrowed(&parts.1));
+                self.member(&parts.0, &of, &key, &parts.1)
+            }
+            Kind::Index(parts) => self.index(&parts.0, &parts.1),
+            Kind::Has(of) => self.has(of),
+            Kind::Not(of) => Ok(Value::Bool(!self.truth(of)?)),
+            Kind::Negate(of) => match self.value(of)? {
+                Value::Int(value) => {
+                    value.checked_neg().map(Value::Int).ok_or_else(|| "the number becomes too large".into())
+                }
+                Value::Double(value) => Ok(Value::Double(-value)),
+                Value::Span(ms) => Ok(Value::Span(ms.saturating_neg())),
+                other => Err(self.not_a(of, &other, "a number")),
+            },
+            Kind::Binary(operator, parts) => self.binary(*operator, &parts.0, &parts.1),
+            Kind::And(parts) => self.inner_chain(parts, false),
+            Kind::Or(parts) => self.inner_chain(parts, true),
+            Kind::Choose(parts) => {
+                if self.truth(&parts.0)? {
+                    self.value(&parts.1)
+                } else {
+                    self.value(&parts.2)
+                }
+            }
+            Kind::Call(function, arguments) => {
+                let values: Result<Vec<_>, _> = arguments.iter().map(|node| self.value(node)).collect();
+                let values = values?;
+                values.iter().try_for_each(|value| self.spend(cost(value)))?;
+                function.call(&values).unwrap_or_else(|| {
+                    let kinds: Vec<_> = arguments
+                        .iter()
+                        .zip(&values)
+                        .map(|(node, value)| format!("`{}` is {}", node.text(self.text), value.kind()))
+                        .collect();
+                    Err(Unknown(format!("`{}` cannot be: {}", node.text(self.text), kinds.join(", "))))
+                })
+            }
+            Kind::Matches(parts) => match self.value(&parts.0)? {
+                Value::Text(text) => {
+                    self.spend(cost(&Value::Text(text.clone())))?;
+                    Ok(Value::Bool(parts.1.is_match(&text)))
+                }
+                other => Err(self.not_a(&parts.0, &other, "text")),
+            },
+            Kind::Each(each, parts) => self.each(*each, &parts.0, &parts.1),
+        }
+    }
+
+    fn own_text(&mut self, text: &'a str) -> Known<'a> {
+        self.spend(steps_of(text.len()))?;
+        Ok(Value::Text(Cow::Borrowed(text)))
+    }
+
+    fn binary(&mut self, operator: Operator, left: &'a Node, right: &'a Node) -> Known<'a> {
+        let (a, b) = (self.value(left)?, self.value(right)?);
+        self.spend(cost(&a).saturating_add(cost(&b)))?;
+        if is_version(left) || is_version(right) {
+            self.spend(4)?;
+            if let Some(holds) = operator.of_versions(&a, &b) {
+                return Ok(Value::Bool(holds));
+            }
+        }
+        operator.apply(&a, &b).map_err(|problem| {
+            let (left_text, right_text) = (left.text(self.text), right.text(self.text));
+            self.unknown(|| match problem {
+                Problem::Other(why) => format!("`{left_text}` with `{right_text}`: {why}"),
+                Problem::NotIn => format!("`{right_text}` is {}, not a list", b.kind()),
+                Problem::Types => match (&left.kind, &right.kind) {
+                    // What is written out is right; what came is not.
+                    (other, literal) if is_literal(literal) && !is_literal(other) => {
+                        format!("`{left_text}` is {}, not {}", a.kind(), b.kind())
+                    }
+                    (literal, other) if is_literal(literal) && !is_literal(other) => {
+                        format!("`{right_text}` is {}, not {}", b.kind(), a.kind())
+                    }
+                    _ => format!("`{left_text}` is {} and `{right_text}` is {}", a.kind(), b.kind()),
+                },
+            })
+        })
+    }
+
+    /// As [`Evaluation::chain`], within a value.
+    fn inner_chain(&mut self, parts: &'a [Node], settled: bool) -> Known<'a> {
+        let mut unknown = None;
+        for part in parts {
+            match self.truth(part) {
+                Ok(found) if found == settled => return Ok(Value::Bool(settled)),
+                Ok(_) => {}
+                Err(why) => unknown = unknown.or(Some(why)),
+            }
+        }
+        unknown.map_or(Ok(Value::Bool(!settled)), Err)
+    }
+
+    fn member(&self, node: &'a Node, of: &Value<'a>, key: &Value<'a>, shown: &str) -> Known<'a> {
+        let text = node.text(self.text);
+        match of {
+            Value::Object(_) | Value::Map(_) => {
+                of.get(key).ok_or_else(|| self.unknown(|| format!("`{text}` has no `{shown}`")))
+            }
+            other => Err(self.not_a(node, other, "an object")),
+        }
+    }
+
+    fn index(&mut self, of: &'a Node, index: &'a Node) -> Known<'a> {
+        let (value, key) = (self.value(of)?, self.value(index)?);
+        let text = of.text(self.text);
+        match (&value, &key) {
+            (Value::Array(_) | Value::List(_), Value::Int(index)) => {
+                let item = usize::try_from(*index).ok().and_then(|index| value.item(index));
+                item.ok_or_else(|| self.unknown(|| format!("`{text}` has no item {index}")))
+            }
+            (Value::Array(_) | Value::List(_), other) => Err(self.not_a(index, other, "a whole number")),
+            _ => self.member(of, &value, &key, index.text(self.text)),
+        }
+    }
+
+    /// Is it there? What it is in may be missing too.
+    fn has(&mut self, of: &'a Node) -> Known<'a> {
+        let found = match &of.kind {
+            Kind::Name(name) => {
+                let text = of.text(self.text);
+                let found = name.find(self.scope);
+                if let Some(found) = found.as_ref().filter(|_| self.terms.is_some()) {
+                    self.values.insert(text, found.to_json());
+                }
+                found.is_some()
+            }
+            _ => self.value(of).is_ok(),
+        };
+        self.spend(0)?; // what cost too much has not been found missing
+        Ok(Value::Bool(found))
+    }
+
+    fn each(&mut self, each: Each, range: &'a Node, body: &'a Node) -> Known<'a> {
+        let of = self.value(range)?;
+        self.spend(cost(&of))?;
+        let Some(items) = of.range() else { return Err(self.not_a(range, &of, "a list")) };
+        let (mut kept, mut count, mut unknown) = (Vec::new(), 0, None);
+        for item in items {
+            self.spend(1)?;
+            self.locals.push(item.clone());
+            let found = if each == Each::Map { self.value(body) } else { self.truth(body).map(Value::Bool) };
+            self.locals.pop();
+            match (each, found) {
+                (Each::All, Ok(Value::Bool(false))) => return Ok(Value::Bool(false)),
+                (Each::Exists, Ok(Value::Bool(true))) => return Ok(Value::Bool(true)),
+                (Each::ExistsOne, Ok(Value::Bool(true))) => count += 1,
+                (Each::Filter, Ok(Value::Bool(true))) => {
+                    self.spend(KEPT)?;
+                    kept.push(item);
+                }
+                (Each::Map, Ok(value)) => {
+                    self.spend(KEPT)?;
+                    kept.push(value);
+                }
+                (_, Ok(_)) => {}
+                (_, Err(why)) => unknown = unknown.or(Some(why)),
+            }
+        }
+        if let Some(why) = unknown {
+            return Err(why);
+        }
+        Ok(match each {
+            Each::All => Value::Bool(true),
+            Each::Exists => Value::Bool(false),
+            Each::ExistsOne => Value::Bool(count == 1),
+            Each::Map | Each::Filter => Value::List(Rc::from(kept)),
+        })
+    }
+
+    fn not_a(&self, node: &'a Node, value: &Value<'_>, wanted: &str) -> Unknown {
+        self.unknown(|| format!("`{}` is {}, not {wanted}", node.text(self.text), value.kind()))
+    }
+
+    /// Not known, and `why` where that is asked for.
+    fn unknown(&self, why: impl FnOnce() -> String) -> Unknown {
+        Unknown(if self.terms.is_some() { why() } else { String::new() })
+    }
+
+    fn spend(&mut self, steps: u32) -> Result<(), Unknown> {
+        match self.steps.checked_sub(steps).filter(|left| *left > 0) {
+            Some(left) => {
+                self.steps = left;
+                Ok(())
+            }
+            None => {
+                self.steps = 0;
+                Err("it goes through too much: it costs too much time".into())
+            }
+        }
+    }
+}
+
+/// Does it name a version? Such a text is compared as one: `1.2.0` comes before `1.10.0`.
+fn is_version(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Name(name) => name.is_version(),
+        Kind::Member(parts) => Version::is_named(&parts.1),
+        _ => false,
+    }
+}
+
+fn is_literal(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Bool(_) | Kind::Int(_) | Kind::Double(_) | Kind::Text(_) | Kind::List(_) | Kind::Map(_)
+    )
+}
+
+/// What it costs to copy so many bytes, or to look through them, in steps.
+fn steps_of(bytes: usize) -> u32 {
+    u32::try_from(bytes / 64).unwrap_or(u32::MAX)
+}
+
+/// What it costs to look all of a value through, in steps. Lists may share their items, so that looking through
+/// them costs more than they take: it is counted as it would be done.
+fn cost(value: &Value<'_>) -> u32 {
+    let mut left = MOST_STEPS;
+    count(value, &mut left);
+    MOST_STEPS - left
+}
+
+fn count(value: &Value<'_>, left: &mut u32) {
+    let mut many = |size: usize| {
+        *left = left.saturating_sub(u32::try_from(size).unwrap_or(u32::MAX));
+        *left > 0
+    };
+    match value {
+        Value::Text(text) => {
+            many(text.len() / 64); // as `steps_of`
+        }
+        Value::Array(items) if many(items.len()) => {
+            items.iter().for_each(|item| count(&Value::of(item), left));
+        }
+        Value::Object(object) if many(object.len()) => {
+            object.iter().for_each(|(_, item)| count(&Value::of(item), left));
+        }
+        Value::List(items) if many(items.len()) => items.iter().for_each(|item| count(item, left)),
+        Value::Map(entries) if many(entries.len()) => {
+            for (key, value) in entries.iter() {
+                count(key, left);
+                count(value, left);
+            }
+        }
+        _ => {}
+    }
+}

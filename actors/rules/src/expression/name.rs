@@ -1,0 +1,328 @@
+//! Names: what they stand for, and where that is found.
+
+use std::borrow::Cow;
+
+use super::operators::Operator;
+use super::tree::{Kind, Node};
+use super::value::{Unknown, Value};
+use super::{Dependency, Scope, itself};
+use twinhub_domain::fleet::Version;
+use twinhub_domain::json::Number;
+use twinhub_domain::status::UNKNOWN;
+use twinhub_domain::twin::{Properties, inside};
+use twinhub_domain::{DeviceId, Json, Object, Status, Timestamp, Twin};
+
+/// These words after a device address the twin itself; every other word is a property that it reports.
+pub const HEAD: [&str; 15] = [
+    "reported",
+    "desired",
+    "tags",
+    "configuration",
+    "mode",
+    "status",
+    "name",
+    "type",
+    "id",
+    "version",
+    "last_seen",
+    "group_id",
+    "template",
+    "claimed",
+    "age",
+];
+
+/// What a device said of itself, unless it reports a property by that name.
+const FIRMWARE: &str = "firmware_version";
+
+/// These words of [`HEAD`] hold others.
+pub(super) const SECTIONS: [&str; 4] = ["reported", "desired", "tags", "configuration"];
+
+/// A name: `pump.power`, `trigger.value`, `now`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    pub root: Root,
+    /// What stands behind it, part by part.
+    pub path: Box<[Box<str>]>,
+}
+
+/// What a name begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Root {
+    Device(DeviceId),
+    /// The device that fired the rule.
+    TriggerDevice,
+    /// The twin that a filter looks at.
+    Itself,
+    Trigger,
+    Now,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub enum Found<'a> {
+    /// With its digits as they came.
+    Json(&'a Json),
+    Value(Value<'a>),
+}
+
+impl Name {
+    /// The name that begins with the word `root`, if that is enough to say so.
+    pub fn root_of(word: &str) -> Option<Root> {
+        match word {
+            "trigger" => Some(Root::Trigger),
+            "now" => Some(Root::Now),
+            "device" => Some(Root::TriggerDevice),
+            id => DeviceId::parse(id).ok().map(Root::Device),
+        }
+    }
+
+    /// Does it name a value? Otherwise, a sentence that says what is missing.
+    pub fn check(&self, text: &str) -> Result<(), String> {
+        match (&self.root, self.path.first().map(|first| &**first)) {
+            (Root::Now, None) => Ok(()),
+            (Root::Now, Some(_)) => {
+                Err("`now` is a time and has no parts: its hour is now.getHours(\"Europe/Berlin\")".into())
+            }
+            (Root::Trigger, None) => {
+                Err("`trigger` is not a value: write trigger.value, trigger.device, trigger.property…".into())
+            }
+            (Root::Itself, None) => Err(format!("`{text}` is the twin itself: write {text}.power, or power")),
+            (Root::Itself, Some(first)) => itself::check(first, self.path.len(), text),
+            (_, None) => Err(format!(
+                "`{text}` is a device and not a value: write {text}.power, {text}.status… (an id with `-` \
+                 in it is written twin['{text}-1'], a text \"{text}\")"
+            )),
+            (Root::Device(_) | Root::TriggerDevice, Some(section))
+                if self.path.len() == 1 && SECTIONS[..2].contains(&section) =>
+            {
+                Err(format!("`{text}` has many properties: name one, {text}.power"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Does it stand for a version? `firmware_version`, `tags.hw_version`.
+    pub fn is_version(&self) -> bool {
+        self.path.last().is_some_and(|last| Version::is_named(last))
+    }
+
+    /// Whose twin it looks at.
+    pub fn dependency(&self) -> Option<Dependency> {
+        match &self.root {
+            Root::Device(id) => Some(Dependency::Device(id.clone())),
+            Root::TriggerDevice => Some(Dependency::TriggerDevice),
+            Root::Itself | Root::Trigger | Root::Now => None,
+        }
+    }
+
+    /// What it stands for in `scope`; none where that is not known.
+    pub fn find<'a>(&self, scope: &Scope<'a>) -> Option<Found<'a>> {
+        match &self.root {
+            Root::Now => Some(Value::Time(scope.now).into()),
+            Root::Trigger => in_trigger(scope.trigger, &self.path),
+            Root::Itself => itself::find(scope.twins.twin(scope.device?.as_str())?, &self.path, scope.now),
+            Root::TriggerDevice | Root::Device(_) => in_twin(self.twin(scope).ok()?, &self.path, scope.now),
+        }
+    }
+
+    /// Why that is not known. `text` is the name as it is written.
+    pub fn why(&self, scope: &Scope<'_>, text: &str) -> Unknown {
+        let path = &*self.path;
+        if self.root == Root::Trigger {
+            return Unknown(format!("what fired this rule has no `{}`", path.join(".")));
+        }
+        match self.twin(scope) {
+            Ok(twin) => Unknown(why_not_in(twin, path, text)),
+            Err(unknown) => unknown,
+        }
+    }
+
+    fn twin<'a>(&self, scope: &Scope<'a>) -> Result<&'a Twin, Unknown> {
+        let device = match &self.root {
+            Root::Device(id) => id.as_str(),
+            _ => scope.device.ok_or_else(|| Unknown("no device has fired this rule".into()))?.as_str(),
+        };
+        scope.twins.twin(device).ok_or_else(|| Unknown(format!("there is no device `{device}`")))
+    }
+}
+
+impl<'a> Found<'a> {
+    /// To calculate with.
+    pub fn value(&self) -> Value<'a> {
+        match self {
+            Self::Json(json) => Value::of(json),
+            Self::Value(value) => value.clone(),
+        }
+    }
+
+    /// To be shown.
+    pub fn to_json(&self) -> Json {
+        match self {
+            Self::Json(json) => (*json).clone(),
+            Self::Value(value) => value.to_json(),
+        }
+    }
+}
+
+impl<'a> From<Value<'a>> for Found<'a> {
+    fn from(value: Value<'a>) -> Self {
+        Self::Value(value)
+    }
+}
+
+fn in_trigger<'a>(trigger: &'a Object, path: &[Box<str>]) -> Option<Found<'a>> {
+    let found = member(trigger, path)?;
+    Some(match (path, found) {
+        ([at], Json::String(text)) if **at == *"at" => {
+            Timestamp::parse(text).map_or(Found::Json(found), |at| Value::Time(at).into())
+        }
+        _ => Found::Json(found),
+    })
+}
+
+/// What `path` stands for in `twin`. Seldom known things cost nothing to say so: a filter asks each of thousands.
+pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
+    let (first, rest) = path.split_first()?;
+    if !rest.is_empty() && !SECTIONS.contains(&&**first) && HEAD.contains(&&**first) {
+        return None; // it has no parts
+    }
+    let value = match &**first {
+        "reported" => return property(&twin.reported, rest, now),
+        "desired" => return property(&twin.desired, rest, now),
+        "tags" if rest.is_empty() => Value::Object(&twin.tags),
+        "configuration" if rest.is_empty() => Value::Object(&twin.configuration),
+        "tags" => return member(&twin.tags, rest).map(Found::Json),
+        "configuration" => return member(&twin.configuration, rest).map(Found::Json),
+        "mode" => word(twin.mode.as_str())?,
+        "status" => word(twin.status.as_str())?,
+        "name" => word(twin.display_name())?,
+        "type" => word(&twin.profile.device_type)?,
+        "group_id" => word(twin.profile.text("group_id"))?,
+        "template" => word(twin.template_id().unwrap_or_default())?,
+        "id" => word(twin.id.as_str())?,
+        "version" => Value::Int(twin.version.into()),
+        "claimed" => Value::Bool(twin.claimed),
+        "last_seen" => Value::Time(twin.last_seen?),
+        "age" => seconds(twin.last_seen?, now),
+        _ => {
+            return property(&twin.reported, path, now).or_else(|| match path {
+                // What it said of itself, by its status or its registration.
+                [name] if **name == *FIRMWARE => word(twin.profile.text(FIRMWARE)).map(Found::from),
+                _ => None,
+            });
+        }
+    };
+    Some(value.into())
+}
+
+/// Why [`in_twin`] found nothing.
+fn why_not_in(twin: &Twin, path: &[Box<str>], text: &str) -> String {
+    let id = &twin.id;
+    let Some((first, rest)) = path.split_first() else {
+        return format!("`{text}` is a device and not a value");
+    };
+    match &**first {
+        "reported" => format!("`{id}` has not reported `{}`", rest.join(".")),
+        "desired" => format!("`{id}` has no desired `{}`", rest.join(".")),
+        "tags" => format!("`{id}` has no tag `{}`", rest.join(".")),
+        "configuration" => format!("the configuration of `{id}` has no `{}`", rest.join(".")),
+        known if HEAD.contains(&known) && !rest.is_empty() => format!("`{first}` of `{id}` has no parts"),
+        "last_seen" | "age" => format!("`{id}` has never been heard"),
+        known if HEAD.contains(&known) => format!("`{id}` has no `{first}`"),
+        _ => format!("`{id}` has not reported `{}`", path.join(".")),
+    }
+}
+
+/// Where a status is compared with the word of earlier versions for a device that was never heard, it is compared
+/// with `offline`, which such a device is now. A property that a device reports by this name stays what it is.
+pub fn read_old_status(operator: Operator, one: &mut Node, other: &mut Node) {
+    if !operator.equates() && operator != Operator::In {
+        return;
+    }
+    let asked = match (is_status(one), is_status(other)) {
+        (true, false) => other,
+        (false, true) => one,
+        _ => return,
+    };
+    let read = |node: &mut Node| {
+        if let Kind::Text(word) = &mut node.kind
+            && **word == *UNKNOWN
+        {
+            *word = Status::Offline.as_str().into();
+        }
+    };
+    match &mut asked.kind {
+        Kind::List(items) => items.iter_mut().for_each(read),
+        _ => read(asked),
+    }
+}
+
+fn is_status(node: &Node) -> bool {
+    let Kind::Name(name) = &node.kind else { return false };
+    let is_of_twin = matches!(name.root, Root::Itself | Root::Device(_) | Root::TriggerDevice);
+    is_of_twin && matches!(&*name.path, [word] if **word == *"status")
+}
+
+/// A word that a twin has; none where it has none.
+pub(super) fn word(word: &str) -> Option<Value<'_>> {
+    (!word.is_empty()).then_some(Value::Text(Cow::Borrowed(word)))
+}
+
+/// What `path` leads to, nested before flat (`motor.rpm` may be a member of one property, or one by itself), or what is
+/// known of the property that it lies in.
+pub(super) fn property<'a>(of: &'a Properties, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
+    if let [name] = path {
+        // One part is one name, also where it has dots in it: `reported['motor.rpm']`.
+        let named = of.get(name).map(|property| &property.value);
+        let found = named.or_else(|| of.at_path(name).map(|(_, value)| value));
+        return found.map(Found::Json);
+    }
+    let joined = path.join(".");
+    if let Some((_, value)) = of.at_path(&joined) {
+        return Some(Found::Json(value));
+    }
+    let (of_what, word) = joined.rsplit_once('.')?;
+    let (property, _) = of.at_path(of_what)?;
+    Some(Found::Value(match word {
+        "quality" => Value::Text(Cow::Borrowed(property.quality().as_str())),
+        "unit" => Value::Text(Cow::Borrowed(of.unit_at(of_what)?)),
+        "age" => seconds(property.at, now),
+        "at" => Value::Time(property.at),
+        "changed_at" => Value::Time(property.changed_at),
+        _ => return None,
+    }))
+}
+
+/// What `path` leads to in an object, nested before flat.
+#[must_use]
+pub fn member<'a>(object: &'a Object, path: &[Box<str>]) -> Option<&'a Json> {
+    strict_member(object, path).or_else(|| {
+        // Somewhere a name has dots in it: seldom, so it may cost a text.
+        let head = |length: usize| Some((object.get(&path[..length].join("."))?, &path[length..]));
+        (1..=path.len()).filter_map(head).find_map(|(found, rest)| match rest {
+            [] => Some(found),
+            rest => inside(found, &rest.join(".")),
+        })
+    })
+}
+
+fn strict_member<'a>(object: &'a Object, path: &[Box<str>]) -> Option<&'a Json> {
+    let (first, rest) = path.split_first()?;
+    let found = object.get(first)?;
+    match (rest, found) {
+        ([], found) => Some(found),
+        (rest, Json::Object(inner)) => strict_member(inner, rest),
+        _ => None,
+    }
+}
+
+/// How long ago, in seconds; a clock ahead of ours counts as just now.
+fn seconds<'a>(at: Timestamp, now: Timestamp) -> Value<'a> {
+    let ms = now.millis().saturating_sub(at.millis()).max(0);
+    let text = format!("{}.{:03}", ms / 1_000, ms % 1_000);
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    match (text.parse(), Number::parse(text)) {
+        (Ok(whole), _) => Value::Int(whole),
+        (_, number) => Value::Double(number.map_or(0.0, |number| number.as_f64())),
+    }
+}

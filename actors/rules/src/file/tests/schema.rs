@@ -1,0 +1,145 @@
+//! The schema and the checker are one.
+
+use serde_json::Value;
+
+use super::{SHIPPED, rules};
+use crate::file::schema;
+use crate::file::shape::{ACTIONS, ALL_SHAPES, CONDITIONS, Kind, TRIGGERS};
+use crate::file::yaml;
+use twinhub_domain::Json;
+
+/// The part of JSON Schema that ours uses. The error says where.
+fn validate(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
+    let Some(schema) = schema.as_object() else { return Ok(()) };
+    let fail = |what: &str| Err(format!("{at}: {what}: {value}"));
+    for (keyword, said) in schema {
+        match keyword.as_str() {
+            "$ref" => {
+                let target = root.pointer(&said.as_str().unwrap()[1..]).expect("a definition");
+                validate(root, target, value, at)?;
+            }
+            "anyOf" => {
+                let tried: Vec<_> =
+                    said.as_array().unwrap().iter().map(|one| validate(root, one, value, at)).collect();
+                if tried.iter().all(Result::is_err) {
+                    return Err(tried.into_iter().map(|one| one.unwrap_err()).collect::<Vec<_>>().join("\n"));
+                }
+            }
+            "type" => {
+                let is = |name: &Value| match name.as_str().unwrap() {
+                    "object" => value.is_object(),
+                    "array" => value.is_array(),
+                    "string" => value.is_string(),
+                    "boolean" => value.is_boolean(),
+                    "number" => value.is_number(),
+                    "integer" => value.is_i64() || value.is_u64(),
+                    other => panic!("{other}"),
+                };
+                let fits = said.as_array().map_or_else(|| is(said), |names| names.iter().any(is));
+                if !fits {
+                    return fail(&format!("is no {said}"));
+                }
+            }
+            "enum" if !said.as_array().unwrap().contains(value) => return fail("is no such word"),
+            "const" if said != value => return fail("is another"),
+            "minimum" if value.as_i64() < said.as_i64() => return fail("is too small"),
+            "maximum" if value.as_i64() > said.as_i64() => return fail("is too large"),
+            "required" => {
+                for key in said.as_array().unwrap() {
+                    if value.is_object() && value.get(key.as_str().unwrap()).is_none() {
+                        return fail(&format!("lacks {key}"));
+                    }
+                }
+            }
+            "properties" => {
+                for (key, inner) in value.as_object().into_iter().flatten() {
+                    if let Some(schema) = said.get(key) {
+                        validate(root, schema, inner, &format!("{at}/{key}"))?;
+                    }
+                }
+            }
+            "additionalProperties" => {
+                for (key, inner) in value.as_object().into_iter().flatten() {
+                    let known = schema.get("properties").is_some_and(|known| known.get(key).is_some());
+                    let patterned = schema.contains_key("patternProperties") && key.contains('.');
+                    match said {
+                        Value::Bool(false) if !known && !patterned => return fail(&format!("has {key}")),
+                        Value::Object(_) if !known => validate(root, said, inner, &format!("{at}/{key}"))?,
+                        _ => {}
+                    }
+                }
+            }
+            "items" => {
+                for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+                    validate(root, said, item, &format!("{at}/{index}"))?;
+                }
+            }
+            "enum" | "const" | "minimum" | "maximum" | "pattern" | "format" | "description" | "title"
+            | "$schema" | "$defs" | "patternProperties" | "propertyNames" => {}
+            other => panic!("{other} is not in this validator"),
+        }
+    }
+    Ok(())
+}
+
+fn as_value(text: &str) -> Value {
+    let json: Json = yaml::read(text).unwrap().root.unwrap().to_json();
+    serde_json::from_str(&json.to_string()).unwrap()
+}
+
+#[test]
+fn the_shipped_rules_fit_the_schema() {
+    let schema = schema();
+    for (name, text) in SHIPPED {
+        validate(&schema, &schema, &as_value(text), name).unwrap();
+        for rule in rules(text) {
+            let source = serde_json::from_str(&Json::from(rule.source.object()).to_string()).unwrap();
+            validate(&schema, &schema["$defs"]["rule"], &source, name).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_the_checker_refuses() {
+    let schema = schema();
+    for text in [
+        "rules: { r: { actions: { log: x }, mode: singel } }",
+        "rules: { r: { actions: { log: x }, trigers: { every: 5m } } }",
+        "rules: { r: { actions: { loge: x } } }",
+        "rules: { r: { triggers: { every: 5m } } }",
+        "rules: { r: { actions: { command: fan } } }",
+        "rules: { r: { actions: { log: x }, mode: queued, max: 101 } }",
+        "version: 2",
+    ] {
+        assert!(validate(&schema, &schema, &as_value(text), "").is_err(), "{text}");
+        assert!(super::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn every_key_of_the_tables_is_in_the_schema() {
+    let schema = schema();
+    for shape in ALL_SHAPES {
+        let properties = &schema["$defs"][shape.name]["properties"];
+        for field in shape.fields {
+            assert!(properties.get(field.key).is_some(), "{}: {}", shape.name, field.key);
+            if let Kind::Map(inner) = field.kind {
+                assert!(ALL_SHAPES.iter().any(|shape| std::ptr::eq(*shape, inner)), "{}", inner.name);
+            }
+        }
+        let text = schema.to_string();
+        assert!(text.contains(&format!("#/$defs/{}\"", shape.name)), "nothing leads to {}", shape.name);
+    }
+}
+
+#[test]
+fn key_words_are_nobody_elses_keys() {
+    for family in [&TRIGGERS[..], &ACTIONS[..], &CONDITIONS[..]] {
+        for shape in family {
+            for other in family {
+                let is_taken = other.fields[1..].iter().any(|field| field.key == shape.word());
+                assert!(!is_taken, "{} is a key of {}", shape.word(), other.what);
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Automation, pure: rules from text to what they do, and device templates with their rules. In reading order.
+//!
+//! A rule file is read into checked [`Rule`]s ([`file`]); its conditions are expressions ([`expression`]) and
+//! its messages templates ([`template`]). The [`engine`] takes the events of the one sequence and the time, and
+//! gives back what is to be done and why it did so, or why not: no clock, no input or output. So a test in a
+//! rule file ([`scenario`]) and a backtest ([`backtest`]) run the very code that runs live.
+
+pub mod analysis;
+pub mod backtest;
+pub mod condition;
+pub mod device_template;
+pub mod engine;
+pub mod expression;
+pub mod file;
+pub mod model;
+pub mod scenario;
+pub mod template;
+pub mod veil;
+
+pub use device_template::{BadTemplate, Catalog, Template};
+pub use engine::{Act, ActId, ActResult, Deed, Engine, Kept, Step};
+pub use expression::{BadExpression, Expression, Field, Filter, Scope, SortKey, Twins};
+pub use file::{Problem, RuleFile};
+pub use model::{Rule, Selector};

@@ -1,0 +1,431 @@
+//! A rule, checked: everything in it makes sense by itself. What it refers to may not exist (yet).
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::Weekday;
+use chrono_tz::Tz;
+use globset::{GlobBuilder, GlobMatcher};
+use serde::{Deserialize, Serialize};
+
+use super::expression::Expression;
+use super::template::{JsonTemplate, Template};
+use twinhub_domain::alarm::Severity;
+use twinhub_domain::run::RuleId;
+use twinhub_domain::{CommandStatus, DeviceId, Json, Kind, Mode, Number, Object, Status};
+
+/// No pattern of ids that means something is longer, in bytes.
+const LONGEST_PATTERN: usize = 256;
+
+/// When this happens, and that holds, do those. What it is made of is shared: a copy costs little.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub id: RuleId,
+    /// What people call it; empty where it has only its id.
+    pub alias: Box<str>,
+    pub description: Box<str>,
+    pub origin: Origin,
+    /// As it is written. Whether it runs is also said by people and other rules, and remembered apart.
+    pub enabled: bool,
+    pub mode: RunMode,
+    /// Runs at once (parallel) or waiting (queued) at most, for each device that triggers it.
+    pub max: u16,
+    /// While a rule of a higher priority holds a property, one of a lower does not write it.
+    pub priority: i16,
+    /// It may drive devices in manual mode too.
+    pub even_in_manual: bool,
+    /// After a run it rests for so many ms, for each device that triggers it.
+    pub cooldown: Option<i64>,
+    pub breaker: Breaker,
+    pub on_error: OnError,
+    pub triggers: Arc<[Trigger]>,
+    /// All must hold.
+    pub conditions: Arc<[Condition]>,
+    pub actions: Arc<[Action]>,
+    /// Done when what triggered it is over, if it ran for it.
+    pub on_release: Arc<[Action]>,
+    /// The same for two rules that do the same: timers live on over a reload while it stays. Alias,
+    /// description, tests, whether it is enabled and where it stands do not count.
+    pub fingerprint: u64,
+    /// The rule as it was written, as JSON: what the API answers.
+    pub source: Written,
+}
+
+impl Rule {
+    /// The zone by whose clock it goes: its own, or that of its first schedule. `source` is its source.
+    #[must_use]
+    pub fn zone(&self, source: &Object) -> Tz {
+        let own = source.get("timezone").and_then(Json::as_str).and_then(|name| name.parse().ok());
+        let of_schedule = || {
+            self.triggers.iter().find_map(|trigger| match &trigger.kind {
+                TriggerKind::Cron { cron, .. } => Some(cron.zone),
+                _ => None,
+            })
+        };
+        own.or_else(of_schedule).unwrap_or(Tz::UTC)
+    }
+}
+
+/// A document as it was written, seldom looked at: as text it takes a third of the memory that its parts take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written(Arc<str>);
+
+impl Written {
+    /// The document with all it says.
+    #[must_use]
+    pub fn object(&self) -> Object {
+        serde_json::from_str(&self.0).unwrap_or_default() // it was an object when it was written
+    }
+}
+
+impl From<Object> for Written {
+    fn from(object: Object) -> Self {
+        Self(Json::Object(object).to_string().into())
+    }
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Object::default().into()
+    }
+}
+
+/// Where a rule comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// A rule file, by its path below the rules folder: read-only for the API.
+    File(Arc<str>),
+    Api,
+    /// A template, by its id: it changes with that, and is read-only for the API.
+    Template(Arc<str>),
+}
+
+/// What a trigger does to a rule that still runs for the same device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunMode {
+    /// It is passed over.
+    #[default]
+    Single,
+    /// The run is given up and begins anew.
+    Restart,
+    /// It waits until the run is over.
+    Queued,
+    /// Both run.
+    Parallel,
+}
+
+/// What an action that fails does to those after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    #[default]
+    Stop,
+    Continue,
+}
+
+/// What a deadline becomes over a time in which the hub was down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AcrossDowntime {
+    /// It stays: the time went on.
+    #[default]
+    Hold,
+    /// It begins again at the start.
+    Restart,
+}
+
+/// More runs than these for one device within this time stop the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    pub runs: u16,
+    pub within_ms: i64,
+}
+
+/// What fires a rule.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    /// What conditions and messages call it (`trigger.id`); empty where it has none.
+    pub id: Box<str>,
+    pub kind: TriggerKind,
+    /// It must hold for so many ms before it fires. Only `numeric`, `changed` with `to`, and `presence`.
+    pub for_ms: Option<i64>,
+    pub across_downtime: AcrossDowntime,
+}
+
+/// The kinds of triggers.
+#[derive(Clone, Debug)]
+pub enum TriggerKind {
+    /// A number goes beyond a threshold. With both, it lies between them (`above` < `below`) or outside.
+    Numeric {
+        of: Selector,
+        property: Box<str>,
+        above: Option<Number>,
+        below: Option<Number>,
+        /// Armed again only when the value has come back this far. Without it: when it is not beyond any more.
+        release: Option<Number>,
+        /// Older values than this, in ms, fire nothing.
+        max_age: Option<i64>,
+    },
+    /// Something in the twin's document changes.
+    Changed { of: Selector, path: Path, from: Option<Json>, to: Option<Json> },
+    /// Anything happens.
+    Event {
+        of: Selector,
+        /// Empty: any.
+        kinds: Vec<Kind>,
+        /// Members that the event's `data` must have.
+        data: Object,
+    },
+    /// A device comes or goes.
+    Presence { of: Selector, status: Status },
+    /// A command comes to one of these states.
+    Command { of: Selector, command_type: Option<Box<str>>, status: Vec<CommandStatus> },
+    /// An alarm is raised, cleared or acknowledged.
+    Alarm {
+        of: Option<Selector>,
+        alarm_type: Option<Box<str>>,
+        at_least: Option<Severity>,
+        becomes: AlarmBecomes,
+    },
+    /// At these times of the clock on the wall.
+    Cron { cron: Cron, missed: Missed, missed_within_ms: Option<i64> },
+    /// At every whole multiple of so many ms since 1970-01-01T00:00Z.
+    Every { every_ms: i64 },
+    /// A message on a topic (`+` and `#` as in MQTT). Retained ones fire nothing.
+    Mqtt { topic: Box<str>, payload: Option<Json> },
+    /// A request to `/api/automation/webhooks/{name}`.
+    Webhook { name: Box<str> },
+}
+
+/// When a cron trigger fires.
+#[derive(Clone, Debug)]
+pub struct Cron {
+    /// As it was written.
+    pub text: Box<str>,
+    /// Whose clock on the wall.
+    pub zone: Tz,
+    pub recurrence: Arc<twinhub_domain::schedule::Recurrence>,
+}
+
+/// What is done about times that passed while the hub was down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missed {
+    #[default]
+    Skip,
+    /// The last of them is made up for.
+    RunOnce,
+    /// Each of them is, in order.
+    RunAll,
+}
+
+/// What becomes of an alarm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlarmBecomes {
+    #[default]
+    Raised,
+    Cleared,
+    Acknowledged,
+}
+
+/// A place in a twin's document.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// A property that the device reports; deeper members by dots.
+    Reported(Box<str>),
+    Desired(Box<str>),
+    Tag(Box<str>),
+    Configuration(Box<str>),
+    Mode,
+    Status,
+    /// A text of the head: `name`, `type`, `group_id`, `firmware_version`…
+    Profile(Box<str>),
+}
+
+/// Which devices.
+#[derive(Clone, Debug)]
+pub enum Selector {
+    Device(DeviceId),
+    /// By id: `*`, `?`, `[a-z]`, `{a,b}`.
+    Glob(Glob),
+    /// By what they are; all that is said must fit.
+    Where {
+        group: Option<Box<str>>,
+        device_type: Option<Box<str>>,
+        tags: Vec<(Box<str>, Box<str>)>,
+        /// Those that have this template.
+        template: Option<Box<str>>,
+    },
+    /// The one that fired the rule (in actions only): `trigger.device`.
+    Trigger,
+}
+
+/// A pattern of ids, compiled.
+#[derive(Clone, Debug)]
+pub struct Glob {
+    pub text: Box<str>,
+    pub matcher: GlobMatcher,
+}
+
+/// What must hold.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    Expression(Expression),
+    /// The time of day, from `after` (inclusive) to `before` (exclusive), over midnight where `after` is later.
+    Time {
+        after: Option<TimeOfDay>,
+        before: Option<TimeOfDay>,
+        weekdays: Vec<Weekday>,
+        zone: Tz,
+    },
+    All(Vec<Condition>),
+    Any(Vec<Condition>),
+    Not(Box<Condition>),
+}
+
+/// Seconds since midnight on the clock on the wall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimeOfDay(pub u32);
+
+/// Something that is done.
+#[derive(Clone, Debug)]
+pub struct Action {
+    pub what: What,
+    /// Where it says so itself; else the rule does.
+    pub on_error: Option<OnError>,
+}
+
+/// The kinds of actions.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// Ask devices to do something. With `confirm` the next action waits so many ms for it to be executed.
+    Command {
+        to: Selector,
+        command_type: Box<str>,
+        parameters: JsonTemplate,
+        options: Object,
+        confirm: Option<i64>,
+    },
+    /// Merge onto `desired`.
+    Desired {
+        to: Selector,
+        set: JsonTemplate,
+    },
+    /// Who drives the device.
+    Mode {
+        of: Selector,
+        mode: Mode,
+        for_ms: Option<i64>,
+    },
+    /// Raise an alarm, of the device that fired the rule unless `of` says another; of the rule where none did.
+    Alarm {
+        alarm_type: Box<str>,
+        severity: Severity,
+        message: Template,
+        of: Option<Selector>,
+    },
+    Clear {
+        alarm_type: Box<str>,
+        of: Option<Selector>,
+    },
+    Publish {
+        topic: Template,
+        payload: JsonTemplate,
+        retain: bool,
+    },
+    Webhook(Webhook),
+    Delay {
+        ms: i64,
+    },
+    /// Go on as soon as it holds. After `timeout` the run ends, or goes on where `on_error` says `continue`.
+    Wait {
+        until: Condition,
+        timeout: Option<i64>,
+    },
+    /// The first branch that holds.
+    Choose {
+        branches: Vec<(Condition, Vec<Action>)>,
+        otherwise: Vec<Action>,
+    },
+    /// Run another rule's actions, its conditions holding.
+    Run {
+        rule: RuleId,
+    },
+    Enable {
+        rule: RuleId,
+    },
+    Disable {
+        rule: RuleId,
+    },
+    Log {
+        level: LogLevel,
+        message: Template,
+    },
+}
+
+/// A request outward.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    pub url: Template,
+    /// `POST`, `PUT`, `PATCH`, `DELETE` or `GET`.
+    pub method: Box<str>,
+    pub headers: Vec<(Box<str>, Template)>,
+    /// Sent as JSON; none: the run's head.
+    pub body: Option<JsonTemplate>,
+    /// The key that the body is signed with.
+    pub secret: Option<Secret>,
+    /// For each attempt, in ms.
+    pub timeout_ms: i64,
+    pub max_attempts: u16,
+}
+
+/// A key, or the name of the environment variable that holds it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    Text(Box<str>),
+    Environment(Box<str>),
+}
+
+/// How loud a log line is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Debug,
+    #[default]
+    Info,
+    Warn,
+    Error,
+}
+
+impl Glob {
+    /// A pattern of ids.
+    ///
+    /// # Errors
+    /// Says why it is none.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > LONGEST_PATTERN {
+            return Err(format!("longer than {LONGEST_PATTERN} bytes"));
+        }
+        let built = GlobBuilder::new(text).build().map_err(|error| error.kind().to_string())?;
+        Ok(Self { text: text.into(), matcher: built.compile_matcher() })
+    }
+}
+
+impl Default for Breaker {
+    /// Six a second for ten seconds: no rule that steers a thing means that.
+    fn default() -> Self {
+        Self { runs: 60, within_ms: 10_000 }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("Text(…)"),
+            Self::Environment(name) => f.debug_tuple("Environment").field(name).finish(),
+        }
+    }
+}

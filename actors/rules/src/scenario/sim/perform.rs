@@ -1,0 +1,184 @@
+//! What the world does with what the rules ask for.
+
+use uuid::Builder;
+
+use super::Sim;
+use crate::engine::{ActResult, Deed};
+use twinhub_domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
+use twinhub_domain::cause::Source;
+use twinhub_domain::command::{Answer, AnswerStatus, CommandChange, Step as CommandStep};
+use twinhub_domain::run::Signal;
+use twinhub_domain::twin::Change;
+use twinhub_domain::{
+    Cause, CommandId, CommandRequest, CommandStatus, DeviceId, DeviceNumber, Event, EventBody, Input, Json,
+    Object, Refusal,
+};
+
+impl Sim {
+    /// An alarm is raised, cleared or acknowledged.
+    pub fn alarm(
+        &mut self,
+        of: Originator,
+        alarm_type: &str,
+        step: AlarmStep,
+        more: (Severity, &str),
+        cause: &Cause,
+    ) {
+        let id = AlarmId(Builder::from_custom_bytes(self.name(1)).into_uuid());
+        let (device, number) = match &of {
+            Originator::Device(id) => (id.clone(), self.make(id).number),
+            Originator::Rule(_) => (DeviceId::none(), DeviceNumber(0)),
+        };
+        let now = self.now;
+        let alarm = self.alarms.entry((of.clone(), alarm_type.into())).or_insert_with(|| Alarm {
+            id,
+            originator: of,
+            number,
+            alarm_type: alarm_type.into(),
+            severity: more.0,
+            message: "".into(),
+            active: false,
+            acknowledged: false,
+            raised_at: now,
+            last_at: now,
+            count: 0,
+            cleared_at: None,
+            cleared_by: "".into(),
+            acknowledged_at: None,
+            acknowledged_by: "".into(),
+            rule: None,
+            run: cause.run.as_ref().map(|run| run.id),
+        });
+        let step = match step {
+            AlarmStep::Raised | AlarmStep::Repeated => {
+                let was_active = std::mem::replace(&mut alarm.active, true);
+                (alarm.severity, alarm.message, alarm.last_at) = (more.0, more.1.into(), now);
+                alarm.count += 1;
+                if was_active { AlarmStep::Repeated } else { AlarmStep::Raised }
+            }
+            AlarmStep::Cleared if !alarm.active => return,
+            AlarmStep::Cleared => {
+                (alarm.active, alarm.cleared_at, alarm.count) = (false, Some(now), 0);
+                AlarmStep::Cleared
+            }
+            AlarmStep::Acknowledged => {
+                (alarm.acknowledged, alarm.acknowledged_at) = (true, Some(now));
+                AlarmStep::Acknowledged
+            }
+        };
+        let body = EventBody::Alarm(Box::new(AlarmChange { step, alarm: alarm.clone() }));
+        self.append(Event { device, number, at: now, received_at: now, body, cause: cause.clone() });
+    }
+
+    /// The newest command of a device, of this type where one is said; made where there is none.
+    pub fn command(&mut self, id: &DeviceId, command_type: Option<&str>, status: CommandStatus) {
+        let cause = Cause::new(Source::Rest, "");
+        let is_of = |of: &str| command_type.is_none_or(|wanted| wanted == of);
+        let twin = self.make(id);
+        let newest = twin.commands().iter().rev().find(|command| is_of(&command.request.command_type));
+        let command = match newest.map(|command| command.id) {
+            Some(command) => command,
+            None => {
+                let request = CommandRequest::new(command_type.unwrap_or("test"), Object::default());
+                let command = CommandId(Builder::from_custom_bytes(self.name(2)).into_uuid());
+                let body = CommandStep::Queued(Box::new(request));
+                self.happen(
+                    id,
+                    EventBody::Command(Box::new(CommandChange { id: command, step: body })),
+                    &cause,
+                );
+                command
+            }
+        };
+        self.answer(id, command, status);
+        self.settle();
+    }
+
+    fn answer(&mut self, id: &DeviceId, command: CommandId, status: CommandStatus) {
+        let answer = |status| CommandStep::Answered(Answer { status, response: None, reason: None });
+        let step = match status {
+            CommandStatus::Pending => return,
+            CommandStatus::Sent => CommandStep::Sent { attempt: 1 },
+            CommandStatus::Delivered => answer(AnswerStatus::Delivered),
+            CommandStatus::Executed => answer(AnswerStatus::Executed),
+            CommandStatus::Failed => answer(AnswerStatus::Failed),
+            CommandStatus::Rejected => answer(AnswerStatus::Rejected),
+            status => CommandStep::Ended { status, reason: "the test says so".into(), by: None },
+        };
+        let now = self.now;
+        let Some(twin) = self.twins.get_mut(id) else { return };
+        let body = EventBody::Command(Box::new(CommandChange { id: command, step }));
+        let cause = Cause::new(Source::Mqtt, "");
+        let (device, number) = (twin.id.clone(), twin.number);
+        let event = Event { device, number, at: now, received_at: now, body, cause };
+        twin.redo(&event);
+        self.append(event);
+    }
+
+    pub(super) fn perform(&mut self, deed: &Deed, cause: &Cause) -> ActResult {
+        let outcome = match deed {
+            Deed::Command { device, request } => {
+                let id = CommandId(Builder::from_custom_bytes(self.name(4)).into_uuid());
+                let asked =
+                    Input::Command { id, request: Box::new(request.clone()), known: None, is_new: true };
+                let outcome = self.apply(device, asked, cause);
+                if let Ok(Some(command)) = outcome {
+                    self.answer(device, command, self.commands);
+                }
+                outcome
+            }
+            Deed::Desired { device, set } => {
+                let patch = [("desired", Json::Object(set.clone()))].into_iter().collect();
+                self.apply(device, Input::Change(Box::new(Change { patch })), cause)
+            }
+            Deed::Mode { device, mode, until } => {
+                self.apply(device, Input::SetMode { mode: *mode, until: *until }, cause)
+            }
+            Deed::Raise { of, alarm_type, severity, message, .. } => {
+                if let Originator::Device(id) = of
+                    && !self.twins.contains_key(id)
+                {
+                    return fail("unknown_device", "there is no such device");
+                }
+                self.alarm(of.clone(), alarm_type, AlarmStep::Raised, (*severity, message), cause);
+                Ok(None)
+            }
+            Deed::Clear { of, alarm_type } => {
+                let is_known = self.alarms.contains_key(&(of.clone(), alarm_type.clone()));
+                if is_known {
+                    let more = (Severity::Info, "");
+                    self.alarm(of.clone(), alarm_type, AlarmStep::Cleared, more, cause);
+                }
+                Ok(None)
+            }
+            Deed::Enable { rule, enabled } => {
+                self.append(Event {
+                    device: DeviceId::none(),
+                    number: DeviceNumber(0),
+                    at: self.now,
+                    received_at: self.now,
+                    body: EventBody::Signal(Box::new(Signal::Enabled {
+                        rule: rule.clone(),
+                        enabled: *enabled,
+                    })),
+                    cause: cause.clone(),
+                });
+                Ok(None)
+            }
+            Deed::Publish { .. } | Deed::Webhook(_) | Deed::Log { .. } => Ok(None),
+        };
+        match outcome {
+            Ok(command) => {
+                let command = command.filter(|_| matches!(deed, Deed::Command { .. }));
+                ActResult { seq: Some(self.log.len() as u64), command, ..ActResult::default() }
+            }
+            Err(Refusal::ManualMode) => fail("manual_mode", &Refusal::ManualMode.to_string()),
+            Err(Refusal::Unknown(id)) => fail("unknown_device", &format!("there is no device {id}")),
+            Err(refusal) => fail("refused", &refusal.to_string()),
+        }
+    }
+}
+
+pub(super) fn fail(word: &str, detail: &str) -> ActResult {
+    ActResult { failed: Some((word.into(), detail.to_owned())), ..ActResult::default() }
+}

@@ -1,0 +1,167 @@
+//! A rule's test, as it was read from a file: what happens when, and what must come of it.
+//!
+//! # How it is run
+//! - The clock stands at [`Test::start`] (the runner's own where it is none) when the test begins; every `at_ms`
+//!   is counted from there.
+//! - Every device that the file's rules or the test name by their id is there from the beginning: claimed,
+//!   online, in mode `schedule`, without properties. Then `initially` holds: it changes twins and fires nothing.
+//! - What is `given` happens in order. What has the same time happens in the order of the list.
+//! - The last values hold: the time goes on to `until_ms`, and what falls due by then is part of the test.
+//! - What a rule asks for is done. A command is answered at once as `commands` says.
+
+use crate::model::AlarmBecomes;
+use twinhub_domain::alarm::Severity;
+use twinhub_domain::run::WhyNot;
+use twinhub_domain::{CommandStatus, DeviceId, Json, Mode, Object, Status, Timestamp};
+
+/// A test, read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Test {
+    /// What it is called; its number (`1`) where it has no name.
+    pub name: String,
+    /// What the clock says when it begins; none: what the runner likes best.
+    pub start: Option<Timestamp>,
+    /// How twins are before it begins. Only `Reported`, `Twin` and `Status`.
+    pub initially: Vec<Happening>,
+    /// What happens, in order of time.
+    pub given: Vec<Given>,
+    /// The test ends so many ms after its start. Where the file does not say: after the last of `given`, the
+    /// longest `for`, `delay`, `confirm` and `timeout` of the rule and the longest `every` of the test.
+    pub until_ms: i64,
+    /// What becomes of each command a rule asks for, at once. `Pending`: nothing does.
+    pub commands: CommandStatus,
+    /// What must come of it. Those that are not `not` and no [`Wanted::NotRun`] must come in this
+    /// order; others may come between them unless `exactly`. None at all: nothing may be done.
+    pub expect: Vec<Expected>,
+    /// Nothing but what is expected may be done.
+    pub exactly: bool,
+}
+
+/// Something that happens in a test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    /// After the start of the test, in ms.
+    pub at_ms: i64,
+    pub what: Happening,
+}
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happening {
+    /// The device reports these, in one message: plain values as readings, the others as they are.
+    Reported {
+        device: DeviceId,
+        values: Object,
+    },
+    /// The twin's document changes: a merge patch by section (`desired`, `tags`, `configuration`, `mode`, `name`,
+    /// `type`, `group_id`…).
+    Twin {
+        device: DeviceId,
+        patch: Object,
+    },
+    /// The device comes or goes.
+    Status {
+        device: DeviceId,
+        status: Status,
+    },
+    /// The newest command of the device (of this type) comes to this state. Where there is none, one is made.
+    Command {
+        device: DeviceId,
+        command_type: Option<Box<str>>,
+        status: CommandStatus,
+    },
+    /// An alarm of the device, or of the rule where there is no device.
+    Alarm {
+        device: Option<DeviceId>,
+        alarm_type: Box<str>,
+        severity: Severity,
+        becomes: AlarmBecomes,
+    },
+    Mqtt {
+        topic: Box<str>,
+        payload: Json,
+    },
+    Webhook {
+        name: Box<str>,
+        body: Json,
+    },
+    /// A person runs the rule by hand, its conditions holding.
+    Run,
+    /// The hub is down for so many ms, and then starts again with what it had kept.
+    Down {
+        ms: i64,
+    },
+}
+
+/// Something that must come of it, or must not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expected {
+    /// As it is written, for messages: `command fan`, `not stale`.
+    pub text: Box<str>,
+    /// It must not be done, by any rule, at any time.
+    pub not: bool,
+    pub what: Wanted,
+    /// Exactly then, in ms after the start.
+    pub at_ms: Option<i64>,
+    /// Members that it must have; of objects in it again those that are said. By action: `command`: `type`,
+    /// `parameters`; `desired`: `set`; `alarm`: `severity`, `message`, `device`; `clear`: `device`; `publish`:
+    /// `payload`, `retain`; `webhook`: `method`, `body`; `log`: `level`, `message`.
+    pub details: Object,
+}
+
+/// What is looked for. What is none is not looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wanted {
+    Command {
+        device: Option<DeviceId>,
+    },
+    Desired {
+        device: Option<DeviceId>,
+    },
+    /// `mode fan manual`.
+    Mode {
+        device: Option<DeviceId>,
+        mode: Option<Mode>,
+    },
+    Alarm {
+        alarm_type: Option<Box<str>>,
+    },
+    Clear {
+        alarm_type: Option<Box<str>>,
+    },
+    Publish {
+        topic: Option<Box<str>>,
+    },
+    /// By a part of its URL.
+    Webhook {
+        url: Option<Box<str>>,
+    },
+    /// By a part of its message.
+    Log {
+        message: Option<Box<str>>,
+    },
+    Enable {
+        rule: Option<Box<str>>,
+    },
+    Disable {
+        rule: Option<Box<str>>,
+    },
+    /// The rule was looked at and did not run, for this reason (`not condition`, `not stale`). `not` is false.
+    /// It stands apart from the order of the others.
+    NotRun(WhyNot),
+}
+
+impl Default for Test {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            start: None,
+            initially: Vec::new(),
+            given: Vec::new(),
+            until_ms: 0,
+            commands: CommandStatus::Executed,
+            expect: Vec::new(),
+            exactly: false,
+        }
+    }
+}
