@@ -1,7 +1,9 @@
 //! twinhub's actors: the twins, and everything that lives beside them. In reading order.
 //!
 //! # Invariants, each an absence
-//! - [`domain`] knows no actix, tokio, database or MQTT, does no input or output, never asks the time.
+//! - `twinhub-domain` and `twinhub-rules`, on which this crate stands, know no actix, tokio, database or MQTT: their
+//!   manifests do not name them. They do no input or output and never ask the time.
+//! - [`messages`] import no actor but name recipients, so the imports are the graph of who may wait for whom.
 //! - Entities never leave [`store`]. `twinhub-migrations` imports nothing of ours.
 //! - Nothing in this crate knows HTTP, but [`webhooks`], which is a client of it.
 //! - No actor waits (`send().await`) on one that may be waiting on it.

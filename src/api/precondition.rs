@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpRequest, HttpResponseBuilder};
-use twinhub_domain::{Tags as ContentTags, Versions};
+use twinhub_domain::{EntityTags, Versions};
 
 use crate::error::ApiError;
 
@@ -60,7 +60,7 @@ pub(super) fn if_match(request: &HttpRequest) -> Result<Option<Versions>, ApiErr
 ///
 /// # Errors
 /// The header is no list of entity tags.
-pub(super) fn if_match_content(request: &HttpRequest) -> Result<Option<ContentTags>, ApiError> {
+pub(super) fn if_match_content(request: &HttpRequest) -> Result<Option<EntityTags>, ApiError> {
     Ok(match if_match_tags(request)? {
         None | Some(Tags::Any) => None,
         Some(Tags::List(tags)) => {

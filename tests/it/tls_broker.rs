@@ -28,7 +28,9 @@ async fn whom_an_authority_vouches_for_is_trusted_and_nobody_else() {
         .start()
         .await;
     let stored = async |n: i64| {
-        let mut device = Device::connect(devices, "pump-1").await.unwrap();
+        // Mosquitto opens its doors one after the other.
+        let mut device =
+            eventually("devices can connect", async || Device::connect(devices, "pump-1").await.ok()).await;
         device.say("iot/devices/pump-1/data", &format!(r#"{{"n": {n}}}"#)).await;
         eventually("the reading is stored", async || {
             let found: Value = hub.get("/api/devices/pump-1/data").await.json().await.ok()?;

@@ -38,4 +38,4 @@ pub use reading::{Quality, Reading, Scalar, Telemetry};
 pub use run::{RuleId, RunEntry, RunId, Signal};
 pub use status::{Mode, Status};
 pub use twin::{Input, Outcome, Publish, Refusal, Twin};
-pub use versions::{Tags, Versions};
+pub use versions::{EntityTags, Versions};

@@ -32,11 +32,11 @@ impl fmt::Display for Versions {
     }
 }
 
-/// Tags of contents, one of which must be the present one for a change to be made. Without any it never is.
+/// Entity tags, one of which must be the present one for a change to be made. Without any it never is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tags(Box<[Box<str>]>);
+pub struct EntityTags(Box<[Box<str>]>);
 
-impl Tags {
+impl EntityTags {
     /// Is `tag` one of them?
     #[must_use]
     pub fn contain(&self, tag: &str) -> bool {
@@ -44,13 +44,13 @@ impl Tags {
     }
 }
 
-impl FromIterator<Box<str>> for Tags {
+impl FromIterator<Box<str>> for EntityTags {
     fn from_iter<I: IntoIterator<Item = Box<str>>>(tags: I) -> Self {
         Self(tags.into_iter().collect())
     }
 }
 
-impl fmt::Display for Tags {
+impl fmt::Display for EntityTags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         list(&self.0, f)
     }

@@ -15,7 +15,7 @@ use crate::messages::automation::{
 use crate::receipt::Settled;
 use crate::store::{Automation as Kept, RuleRecord};
 use twinhub_domain::run::{RuleId, Signal};
-use twinhub_domain::{Cause, Event, Json, Tags, Timestamp};
+use twinhub_domain::{Cause, EntityTags, Event, Json, Timestamp};
 use twinhub_rules::analysis::{Warning, analyse, of_running};
 use twinhub_rules::engine::webhook_keys;
 use twinhub_rules::file::parse_rule_with;
@@ -218,7 +218,7 @@ impl Automation {
 
     /// Is the rule one of those that the change is for? A change that is on its way makes another of it, and a rule
     /// that cannot be read is none.
-    fn check_tag(&self, id: &RuleId, if_tag: Option<Tags>) -> Result<(), RuleRefusal> {
+    fn check_tag(&self, id: &RuleId, if_tag: Option<EntityTags>) -> Result<(), RuleRefusal> {
         let Some(expected) = if_tag else { return Ok(()) };
         if self.changing.contains_key(id) {
             return Err(RuleRefusal::Changing(id.clone()));

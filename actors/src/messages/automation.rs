@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::store::StoreError;
 use twinhub_domain::fingerprint::Fingerprint;
 use twinhub_domain::run::{RuleId, Signal};
-use twinhub_domain::{Cause, Json, Object, Tags, Timestamp};
+use twinhub_domain::{Cause, EntityTags, Json, Object, Timestamp};
 use twinhub_rules::analysis::Warning;
 use twinhub_rules::{Problem, Rule, RuleFile, veil};
 
@@ -84,7 +84,7 @@ pub struct PutRule {
     pub body: Object,
     pub expect: Expect,
     /// Only if its tag is one of these.
-    pub if_tag: Option<Tags>,
+    pub if_tag: Option<EntityTags>,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<RuleStood, RuleRefusal>>,
 }
@@ -110,7 +110,7 @@ pub struct RuleStood {
 pub struct DeleteRule {
     pub id: RuleId,
     /// Only if its tag is one of these.
-    pub if_tag: Option<Tags>,
+    pub if_tag: Option<EntityTags>,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<(), RuleRefusal>>,
 }
@@ -132,7 +132,7 @@ pub struct EnableRule {
     pub id: RuleId,
     pub enabled: bool,
     /// Only if its tag is one of these.
-    pub if_tag: Option<Tags>,
+    pub if_tag: Option<EntityTags>,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<RuleStood, RuleRefusal>>,
 }
@@ -176,7 +176,7 @@ pub enum RuleRefusal {
     )]
     OfTemplate { id: RuleId, template: Box<str> },
     #[error("the rule is at version {current}, not {expected}")]
-    Version { current: Box<str>, expected: Tags },
+    Version { current: Box<str>, expected: EntityTags },
     /// Whatever version was asked for, it is another in a moment.
     #[error("rule `{0}` is being changed")]
     Changing(RuleId),

@@ -4,7 +4,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use twinhub_domain::fleet::{Image, JobId};
-use twinhub_domain::{Cause, Tags};
+use twinhub_domain::{Cause, EntityTags};
 
 /// Takes an image in. Answered after the commit.
 #[derive(Debug, Message)]
@@ -21,7 +21,7 @@ pub struct AddImage {
 pub struct RemoveImage {
     pub id: Box<str>,
     /// Only if its SHA-256 hash is one of these.
-    pub if_hash: Option<Tags>,
+    pub if_hash: Option<EntityTags>,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<Image, ImageRefusal>>,
 }
@@ -60,7 +60,7 @@ pub enum ImageRefusal {
     #[error("image `{id}` has version {version} for the same model")]
     Taken { id: Box<str>, version: Box<str> },
     #[error("the image has the SHA-256 hash {current}, not {expected}")]
-    Version { current: Box<str>, expected: Tags },
+    Version { current: Box<str>, expected: EntityTags },
     #[error("image `{id}` is used by roll-out `{job}`")]
     InUse { id: Box<str>, job: JobId },
     #[error("the change was lost on its way")]

@@ -6,7 +6,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use twinhub_domain::fleet::{Expect, Group, GroupId, GroupWish, Misplaced, Standing, Tree};
-use twinhub_domain::{Cause, Tags};
+use twinhub_domain::{Cause, EntityTags};
 
 /// Makes or changes a group. Answered after the commit.
 #[derive(Debug, Message)]
@@ -18,7 +18,7 @@ pub struct PutGroup {
     pub wish: GroupWish,
     pub expect: Expect,
     /// Only if its tag is one of these.
-    pub if_tag: Option<Tags>,
+    pub if_tag: Option<EntityTags>,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<GroupStood, GroupRefusal>>,
 }
@@ -39,7 +39,7 @@ pub struct DeleteGroup {
     /// Where it is not empty: what stands in it moves to the group above, or to none.
     pub force: bool,
     /// Only if its tag is one of these.
-    pub if_tag: Option<Tags>,
+    pub if_tag: Option<EntityTags>,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<GroupGone, GroupRefusal>>,
 }
@@ -119,7 +119,7 @@ pub enum GroupRefusal {
     #[error(transparent)]
     Misplaced(#[from] Misplaced),
     #[error("the group is at version {current}, not {expected}")]
-    Version { current: Box<str>, expected: Tags },
+    Version { current: Box<str>, expected: EntityTags },
     #[error("group `{id}` is not empty (devices: {devices}, groups: {groups})")]
     NotEmpty { id: GroupId, devices: u64, groups: u64 },
     #[error("group `{0}` is being removed")]

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use twinhub_actors::messages::automation::{DeleteRule, EnableRule, Expect, PutRule, RuleRefusal, RuleStood};
 use twinhub_domain::cause::Source;
 use twinhub_domain::run::RuleId;
-use twinhub_domain::{Cause, Json, Object, Tags};
+use twinhub_domain::{Cause, EntityTags, Json, Object};
 use twinhub_rules::model::Origin;
 
 use super::rules::{find_rule, last_runs};
@@ -264,7 +264,7 @@ async fn set_enabled(
     state: &WebState,
     id: RuleId,
     enabled: bool,
-    if_tag: Option<Tags>,
+    if_tag: Option<EntityTags>,
 ) -> Result<HttpResponse, ApiError> {
     let stood = ask(state, |reply| EnableRule { id, enabled, if_tag, cause: person(), reply }).await??;
     shown(state, &stood, HttpResponse::Ok()).await
@@ -274,7 +274,7 @@ async fn put(
     state: &WebState,
     body: Object,
     expect: Expect,
-    if_tag: Option<Tags>,
+    if_tag: Option<EntityTags>,
 ) -> Result<RuleStood, ApiError> {
     Ok(ask(state, |reply| PutRule { body, expect, if_tag, cause: person(), reply }).await??)
 }

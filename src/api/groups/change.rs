@@ -12,7 +12,7 @@ use twinhub_actors::messages::groups::{DeleteGroup, GroupGone, GroupStood, PutGr
 use twinhub_actors::post::post;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::{Expect, GroupId, GroupWish};
-use twinhub_domain::{Cause, Object, Tags};
+use twinhub_domain::{Cause, EntityTags, Object};
 use utoipa::ToSchema;
 
 use super::super::body::{Body, Named};
@@ -198,7 +198,7 @@ async fn put(
     id: Option<GroupId>,
     wish: GroupWish,
     expect: Expect,
-    if_tag: Option<Tags>,
+    if_tag: Option<EntityTags>,
 ) -> Result<HttpResponse, ApiError> {
     may_write(state)?;
     let cause = Cause::new(Source::Rest, "");

@@ -10,7 +10,7 @@ use crate::counters::get;
 use crate::messages::groups::{
     GroupPage, GroupQuery, GroupRefusal, GroupView, PutGroup, ReadGroup, ReadGroups, ReadTree,
 };
-use twinhub_domain::Tags;
+use twinhub_domain::EntityTags;
 use twinhub_domain::fleet::{Expect, GroupId, GroupWish, Planned, Tree};
 use twinhub_domain::text::searched;
 
@@ -20,7 +20,7 @@ impl Groups {
         id: Option<GroupId>,
         wish: GroupWish,
         expect: Expect,
-        if_tag: Option<Tags>,
+        if_tag: Option<EntityTags>,
     ) -> Result<Planned, GroupRefusal> {
         let id = id.unwrap_or_else(|| self.next_id());
         self.check_tag(id.as_str(), if_tag)?;
@@ -36,7 +36,7 @@ impl Groups {
 
     /// Is the group, with all that is on its way to the store, one of those that the change is for? Of none that is
     /// there, others tell.
-    pub(super) fn check_tag(&self, id: &str, if_tag: Option<Tags>) -> Result<(), GroupRefusal> {
+    pub(super) fn check_tag(&self, id: &str, if_tag: Option<EntityTags>) -> Result<(), GroupRefusal> {
         let (Some(expected), Some(group)) = (if_tag, self.planned.get(id)) else { return Ok(()) };
         let current = group.tag();
         if expected.contain(&current) { Ok(()) } else { Err(GroupRefusal::Version { current, expected }) }
