@@ -20,6 +20,7 @@ mod dispositivos;
 mod event_stream;
 mod firmware;
 mod first_device;
+mod frames;
 mod garbage;
 mod groups;
 mod history;
