@@ -420,4 +420,63 @@ mod tests {
         assert_eq!((status("/ready").await, status("/health").await), (503, 200));
         running.shut_down().await.unwrap();
     }
+
+    #[actix_web::test]
+    async fn what_is_kept_and_for_how_long_can_change_while_it_runs() {
+        use serde_json::{Value, json};
+        use twinhub_actors::store::Store as _;
+
+        const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
+        let dir = tempfile::tempdir().unwrap();
+        let rule = "version: 1\nrules:\n  bell:\n    triggers:\n      - webhook: bell\n    actions:\n      - log: rings\n";
+        std::fs::write(dir.path().join("bell.yaml"), rule).unwrap();
+        let any = "127.0.0.1:0".parse().ok();
+        let options = config::Options {
+            listen: any,
+            mqtt_listen: any,
+            data_dir: Some(dir.path().join("data")),
+            rules: Some(dir.path().to_owned()),
+            ..Default::default()
+        };
+        let running = Application::start(Config::resolve(options.clone()).unwrap()).await.unwrap();
+        let url = |path: &str| format!("http://{}{path}", running.http);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let post = async |path: &str, body: Value| {
+            let answer = client.post(url(path)).json(&body).send().await.unwrap();
+            assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+        };
+        let list = async |path: &str| {
+            let list: Value = client.get(url(path)).send().await.unwrap().json().await.unwrap();
+            list.as_array().unwrap().clone()
+        };
+        post("/api/devices", json!({ "device_id": "a", "name": "A" })).await;
+        post("/api/devices/a/data", json!({ "n": 1 })).await;
+        post("/api/automation/webhooks/bell", json!({})).await;
+        let runs = "/api/automation/rules/bell/runs";
+        tokio::time::timeout(HOUR / 60, async {
+            while list(runs).await.first().is_none_or(|run| run["outcome"] != "done") {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .expect("the rule runs");
+
+        // What is left in so many hours: of the journal, of the readings and of the runs.
+        let began = HubClock::new().now();
+        let left_in = async |hours: i64| {
+            running.store.maintain(began.plus_millis(hours * 3_600_000)).await.unwrap();
+            let pruned = running.store.replay(0, u64::MAX, 1).await.unwrap().pruned;
+            (!pruned, list("/api/devices/a/data").await.len(), list(runs).await.len())
+        };
+        assert_eq!(left_in(3).await, (true, 1, 1));
+        let short = config::Options {
+            retention: Some(config::Span(HOUR)),
+            keep_readings: Some(Limit::After(HOUR)),
+            keep_runs: Some(Limit::After(HOUR)),
+            ..options
+        };
+        running.change(&Config::resolve(short).unwrap());
+        assert_eq!(left_in(6).await, (false, 0, 0));
+        running.shut_down().await.unwrap();
+    }
 }

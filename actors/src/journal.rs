@@ -51,6 +51,8 @@ pub struct Journal {
     committed: u64,
     barriers: VecDeque<(u64, oneshot::Sender<()>)>,
     closed: bool,
+    /// Told when it is closed and nothing is left to commit.
+    closing: Vec<oneshot::Sender<()>>,
 }
 
 /// A group on its way to the store, and what is owed to its senders.
@@ -94,11 +96,18 @@ impl Journal {
             committed: 0,
             barriers: VecDeque::new(),
             closed: false,
+            closing: Vec::new(),
         }
     }
 
     fn commit_next(&mut self, ctx: &mut Context<Self>) {
-        if self.committing || (self.waiting.is_empty() && !self.sent_is_due) {
+        if self.committing {
+            return;
+        }
+        if self.waiting.is_empty() && !self.sent_is_due {
+            for reply in self.closing.drain(..) {
+                let _ = reply.send(()); // whoever waited may have gone
+            }
             return;
         }
         self.committing = true;
@@ -128,6 +137,7 @@ impl Journal {
         self.sent.clear();
         self.sent_is_due = false;
         self.barriers.clear();
+        self.closing.clear();
         self.counters.store_failing.store(1, Ordering::Release);
         self.counters.store_lost.set();
     }
@@ -331,9 +341,12 @@ impl Handler<Close> for Journal {
     type Result = ();
 
     fn handle(&mut self, Close { reply }: Close, ctx: &mut Context<Self>) {
+        if self.counters.store_lost.is_set() {
+            return; // dropped: what is waited for never comes
+        }
         self.closed = true;
+        self.closing.push(reply);
         self.sent_is_due = !self.sent.is_empty();
         self.commit_next(ctx);
-        self.wait_for_all(reply);
     }
 }

@@ -106,6 +106,41 @@ async fn a_place_that_nobody_reached_is_another_past() {
     let (seq, told) = subscriptions.subscribe("s", Filter::default(), Some(last + 9), false).unwrap();
     assert_eq!(seq, last);
     assert!(matches!(told, Some(Told::Resync { seq, .. }) if seq == last), "{told:?}");
+    let (seq, told) = subscriptions.subscribe("here", Filter::default(), Some(last), false).unwrap();
+    assert!(seq == last && told.is_none(), "who has all of it has lost nothing: {told:?}");
+}
+
+/// The session has heard less than the client, who was on another one before.
+#[actix_web::test]
+async fn what_the_client_has_heard_elsewhere_is_not_told_again() {
+    let hub = hub().await;
+    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    let past = say(&hub, DEPTH as u64 - 1).await;
+    subscriptions.subscribe("s", Filter::default(), Some(past - 1), false).unwrap();
+    assert_eq!(hear(&mut subscriptions, past).await, [past]);
+}
+
+#[actix_web::test]
+async fn of_a_past_that_is_gone_only_those_are_told_who_lack_some_of_it() {
+    let hub = hub().await;
+    let last = say(&hub, 10).await;
+    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    for (id, since) in [("lacks", last - 4), ("has", last - 3)] {
+        subscriptions.subscribe(id, Filter::default(), Some(since), false).unwrap();
+    }
+    let page = Replay { after: last - 3, up_to: last, limit: PAGE };
+    let Replayed { events, .. } = hub.archive.send(page).await.unwrap().unwrap();
+    let told = subscriptions.catch_up(Replayed { events, pruned: true });
+    let resync = |told: &Told| match told {
+        Told::Resync { slots, seq } => Some((*slots, *seq)),
+        _ => None,
+    };
+    assert_eq!(told.first().and_then(resync), Some((Slots::one(0), last)), "{told:?}");
+    let has = told.iter().filter_map(|told| match told {
+        Told::Event { slots, event } if *slots == Slots::one(1) => Some(event.seq),
+        _ => None,
+    });
+    assert_eq!(has.collect::<Vec<_>>(), all(last - 3, last));
 }
 
 #[actix_web::test]

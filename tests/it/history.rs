@@ -55,6 +55,31 @@ async fn the_history_has_next_pages() {
 }
 
 #[tokio::test]
+async fn the_last_page_of_events_leads_nowhere() {
+    let hub = House::new().start().await;
+    hub.post("/api/devices", &json!({ "device_id": "a", "name": "A" })).await;
+    for n in 0..5 {
+        hub.post("/api/devices/a/data", &json!({ "x": n })).await;
+    }
+    let page = async |path: &str| {
+        let response = hub.get(path).await;
+        let link = response.headers().get("Link").map(|link| link.to_str().unwrap().to_owned());
+        (link, response.json::<Vec<Value>>().await.unwrap())
+    };
+    let (mut sizes, mut next) =
+        (Vec::new(), Some("/api/devices/a/events?kind=telemetry&order=asc&limit=2".to_owned()));
+    while let Some(path) = next {
+        let (link, events) = page(&path).await;
+        sizes.push(events.len());
+        let link = link.as_deref().map(|link| link.strip_suffix("; rel=\"next\"").unwrap());
+        next = link.map(|link| link.trim_matches(['<', '>']).to_owned());
+    }
+    assert_eq!(sizes, [2, 2, 1]);
+    let (link, events) = page("/api/devices/a/events?kind=telemetry&limit=2").await;
+    assert_eq!((link, events.len()), (None, 2), "the newest first is no place to read on from");
+}
+
+#[tokio::test]
 async fn names_with_control_characters_are_refused() {
     let hub = House::new().start().await;
     hub.post("/api/devices", &json!({ "device_id": "a", "name": "A" })).await;

@@ -21,6 +21,7 @@ mod event_stream;
 mod exactly_once;
 mod firmware;
 mod first_device;
+mod frames;
 mod garbage;
 mod groups;
 mod history;

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::support::http::{Answer, ask};
 use crate::support::hub::{House, Hub};
+use crate::support::receiver::Receiver;
+use crate::support::rules::Rules;
 use crate::support::{Device, eventually};
 
 const RULE: &str = "version: 1\nrules:\n  hot:\n    triggers:\n      - numeric: room.temperature\n        above: 30\n    \
@@ -150,6 +152,41 @@ async fn sighup_lets_in_other_pages_and_hosts_and_bodies_of_other_sizes() {
     assert_eq!(allowed("http://friend.example").await, refused);
     assert_eq!(posted("/api/devices", 101).await, 400);
     device.say("iot/devices/room/data", &reading).await;
+}
+
+#[tokio::test]
+async fn sighup_lets_webhooks_reach_other_places() {
+    let mut receiver = Receiver::start(&[]).await;
+    let text = format!(
+        "version: 1\nrules:\n  tell:\n    triggers:\n      - webhook: bell\n    actions:\n      - webhook: \"http://{}/hook\"\n",
+        receiver.address
+    );
+    let (rules, dir) = (Rules::of("tell.yaml", &text), tempfile::tempdir().unwrap());
+    let file = dir.path().join("hub.toml");
+    std::fs::write(&file, "").unwrap();
+    let house = House::new().with("--config", file.to_str().unwrap()).with("--rules", rules.folder());
+    let hub = house.start().await;
+    let ring = async || {
+        assert_eq!(hub.post("/api/automation/webhooks/bell", &json!({})).await.status(), 202);
+    };
+    let count = async |status: &str| {
+        let path = format!("/api/automation/webhooks/deliveries?status={status}");
+        hub.json(&path).await.as_array().unwrap().len()
+    };
+    ring().await;
+    eventually("it is given up", async || (count("failed").await == 1).then_some(())).await;
+
+    std::fs::write(&file, "webhook-allow = ['127.0.0.1']\n").unwrap();
+    let told = reloaded(&hub, 1).await;
+    assert_eq!(told["changed"], "webhook-allow", "{told}");
+    ring().await;
+    assert_eq!(receiver.next().await.line(), "POST /hook");
+    eventually("it is delivered", async || (count("delivered").await == 1).then_some(())).await;
+
+    std::fs::write(&file, "").unwrap();
+    reloaded(&hub, 2).await;
+    ring().await;
+    eventually("the next one is given up", async || (count("failed").await == 2).then_some(())).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ mod waiting;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::ThreadId;
 
 use async_trait::async_trait;
@@ -102,6 +102,9 @@ struct Scripted {
     published: Mutex<Vec<String>>,
     failures: AtomicU32,
     changed: Notify,
+    recalled: Mutex<Vec<CommandId>>,
+    /// Nobody subscribes there.
+    deaf: AtomicBool,
 }
 
 #[async_trait]
@@ -113,7 +116,11 @@ impl Link for Scripted {
         }
         self.published.lock().unwrap().push(String::from_utf8(message.payload.to_vec()).unwrap());
         self.changed.notify_waiters();
-        Ok(Published::Taken)
+        Ok(if self.deaf.load(Ordering::SeqCst) { Published::Unheard } else { Published::Taken })
+    }
+
+    fn recall(&self, command: CommandId) {
+        self.recalled.lock().unwrap().push(command);
     }
 
     fn state(&self) -> LinkState {

@@ -40,6 +40,11 @@ impl Subscriber {
         self.0.send(Message::text(frame.to_string())).await.unwrap();
     }
 
+    /// Sends what is no whole text.
+    pub async fn send_raw(&mut self, message: Message) {
+        self.0.send(message).await.unwrap();
+    }
+
     /// The next frame; none once the connection has ended, however it did. May be given up half way.
     pub async fn next(&mut self) -> Option<Value> {
         loop {

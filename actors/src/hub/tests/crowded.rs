@@ -41,7 +41,8 @@ async fn without_room_a_message_that_wants_an_answer_waits_and_another_is_counte
         (1..=3).map(|t| house.arrive_at(false, &format!(r#"{{"q1_{t}": {t}}}"#))).collect();
     house.is_stuck(tried).await;
     for t in 1..=2 {
-        let gone = house.arrive_at(true, &format!(r#"{{"q0_{t}": {t}}}"#)).await.unwrap().unwrap();
+        let gone = house.arrive_at(true, &format!(r#"{{"q0_{t}": {t}}}"#));
+        let gone = within("it is counted and gone", gone).await.unwrap().unwrap();
         assert_eq!(gone.seq, None, "it was not stored");
         assert_eq!(get(&house.hub.counters.messages_shed), t);
     }
@@ -55,7 +56,7 @@ async fn without_room_a_message_that_wants_an_answer_waits_and_another_is_counte
     }
     assert_eq!(house.value("a", "q0_1").await, Json::Null);
     until("there is room again", async || house.hub.door.try_room().is_some()).await;
-    let kept = house.arrive_at(true, r#"{"q0": 1}"#).await.unwrap().unwrap();
+    let kept = within("it is stored", house.arrive_at(true, r#"{"q0": 1}"#)).await.unwrap().unwrap();
     assert!(kept.seq.is_some(), "there was room");
 }
 

@@ -4,12 +4,14 @@
 use super::waiting::{NEW_YEAR, Scene};
 use super::*;
 use crate::messages::archive::{FindRun, RawHistory};
+use crate::messages::journal::Barrier;
 use crate::mqtt::Intake;
 use crate::store::contract::made::{run, run_id};
 use crate::store::contract::support::{World, history};
 use crate::testkit::ManualClock;
+use twinhub_domain::fleet::{FirmwareState, FirmwareTask};
 use twinhub_domain::run::RunEntry;
-use twinhub_domain::{DeviceNumber, Status};
+use twinhub_domain::{CommandRequest, CommandStatus, DeviceNumber, Status};
 
 const HOUR: i64 = 3_600_000;
 
@@ -66,19 +68,137 @@ async fn what_was_delivered_is_forgotten_soon_though_nothing_else_is_committed()
     let house = House::new().await;
     house.taken("a", r#"{"t": 1}"#).await;
     house.change("a", r#"{"desired": {"power": "on"}}"#, None).await.unwrap();
-    let caught_up = async || {
-        let (reply, done) = oneshot::channel();
-        post(&house.hub.automation, Flush { reply }).unwrap();
-        done.await.unwrap();
-        let progress = house.store.automation().await.unwrap().progress;
-        progress.is_some_and(|progress| progress.seq == get(&house.hub.counters.seq))
-    };
-    until("automation has nothing more to keep", caught_up).await;
+    house.is_caught_up().await;
     let before = house.store.commits_tried();
     assert!(!house.store.outgoing().await.unwrap().is_empty());
     house.hub.connect(Arc::new(Scripted::default()));
     until("it is forgotten", async || house.store.outgoing().await.unwrap().is_empty()).await;
     assert_eq!(house.store.commits_tried(), before + 1, "one for all that was delivered meanwhile");
+}
+
+#[actix::test]
+async fn what_was_delivered_is_forgotten_before_the_hub_is_closed() {
+    let house = House::new().await;
+    house.taken("a", r#"{"t": 1}"#).await;
+    house.change("a", r#"{"desired": {"power": "on"}}"#, None).await.unwrap();
+    house.is_caught_up().await;
+    let before = house.store.commits_tried();
+    house.store.block();
+    house.hub.connect(Arc::new(Scripted::default()));
+    until("it is to be forgotten", async || house.store.commits_tried() > before).await;
+    let (reply, mut closed) = oneshot::channel();
+    post(&house.hub.journal, Close { reply }).unwrap();
+    let (reply, looked) = oneshot::channel();
+    post(&house.hub.journal, Barrier { reply }).unwrap();
+    within("the journal looks at both", looked).await.unwrap();
+    assert!(closed.try_recv().is_err(), "closed, and the store has not heard of it");
+    house.store.unblock();
+    within("the journal closes", closed).await.unwrap();
+    assert!(house.store.outgoing().await.unwrap().is_empty());
+}
+
+#[actix::test]
+async fn nothing_is_taken_after_the_close() {
+    let house = House::new().await;
+    house.taken("a", r#"{"t": 1}"#).await;
+    assert!(house.hub.close().await);
+    let last = get(&house.hub.counters.seq);
+    let late = house.change("a", r#"{"desired": {"power": "on"}}"#, None).await;
+    assert!(matches!(late, Err(HubError::Unavailable(_))), "{late:?}");
+    assert_eq!(house.store.head().await.unwrap().seq, last);
+}
+
+impl House {
+    /// Waits until automation has nothing more to keep of what has happened.
+    async fn is_caught_up(&self) {
+        let caught_up = async || {
+            let (reply, done) = oneshot::channel();
+            post(&self.hub.automation, Flush { reply }).unwrap();
+            within("automation keeps what it has", done).await.unwrap();
+            let progress = self.store.automation().await.unwrap().progress;
+            progress.is_some_and(|progress| progress.seq == get(&self.hub.counters.seq))
+        };
+        until("automation has nothing more to keep", caught_up).await;
+    }
+
+    /// Asks for a command of the device.
+    async fn command(&self, device: &str) -> CommandId {
+        let command = CommandId(uuid::Uuid::now_v7());
+        let request = CommandRequest::parse(payload::object(br#"{"command_type": "go"}"#).unwrap()).unwrap();
+        let asked = Input::Command { id: command, request: Box::new(request), known: None, is_new: false };
+        self.deliver(device, asked, IfUnknown::Refuse).await.unwrap();
+        command
+    }
+
+    async fn cancel(&self, device: &str, command: CommandId) {
+        let cancel = Input::Cancel { id: command, known: None };
+        self.deliver(device, cancel, IfUnknown::Refuse).await.unwrap();
+    }
+}
+
+#[actix::test]
+async fn the_link_is_told_of_commands_that_are_over() {
+    let house = House::new().await;
+    let link = Arc::new(Scripted::default());
+    house.hub.connect(link.clone());
+    house.taken("a", r#"{"t": 1}"#).await;
+    let command = house.command("a").await;
+    let id = command.to_string();
+    link.until(|published| published.iter().any(|message| message.contains(&id))).await;
+    assert!(link.recalled.lock().unwrap().is_empty(), "it is on its way");
+    house.cancel("a", command).await;
+    until("it is called back", async || *link.recalled.lock().unwrap() == [command]).await;
+}
+
+#[actix::test]
+async fn a_command_that_is_over_before_it_goes_out_does_not_go_out() {
+    let house = House::new().await;
+    house.taken("a", r#"{"t": 1}"#).await;
+    let first = house.command("a").await;
+    house.cancel("a", first).await;
+    let second = house.command("a").await;
+    let link = Arc::new(Scripted::default());
+    house.hub.connect(link.clone());
+    let out =
+        link.until(|published| published.iter().any(|message| message.contains(&second.to_string()))).await;
+    assert!(!out.iter().any(|message| message.contains(&first.to_string())), "{out:?}");
+    assert_eq!(get(&house.hub.counters.messages_stale), 1);
+}
+
+#[actix::test]
+async fn an_update_and_a_command_that_nobody_heard_of_wait_again() {
+    let house = House::new().await;
+    let link = Arc::new(Scripted::default());
+    link.deaf.store(true, Ordering::SeqCst);
+    house.hub.connect(link.clone());
+    house.taken("a", r#"{"t": 1}"#).await;
+    let task = FirmwareTask {
+        job: None,
+        image: "i".into(),
+        version: "2".into(),
+        models: Vec::new(),
+        url: "http://hub/f".into(),
+        sha256: "00".into(),
+        size: 9,
+        state: FirmwareState::Queued,
+        percent: None,
+        at: Timestamp::default(),
+        furthest: None,
+        reason: "".into(),
+        timeout_ms: HOUR,
+        expires: None,
+        down: false,
+    };
+    house.deliver("a", Input::Update(Box::new(task)), IfUnknown::Refuse).await.unwrap();
+    house.command("a").await;
+    link.until(|published| published.iter().any(|message| message.contains("http://hub/f"))).await;
+    until("both wait", async || {
+        let twin = house.hub.read(&id("a")).await.unwrap().unwrap();
+        let command = &twin.commands()[0];
+        let update = twin.firmware().unwrap();
+        (command.status, command.attempts, update.state) == (CommandStatus::Pending, 0, FirmwareState::Queued)
+    })
+    .await;
 }
 
 #[actix::test]

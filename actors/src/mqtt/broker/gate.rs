@@ -165,3 +165,20 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_acknowledgement_that_never_comes_keeps_no_other_waiting() {
+        let gate = Gate::default();
+        let (first, second) = (gate.admit(1), gate.admit(2)); // the broker says nothing to the first
+        gate.hold(2, b"second");
+        gate.settle(first, Fate::Stored);
+        gate.settle(second, Fate::Stored);
+        let mut out = BytesMut::new();
+        gate.release(&mut out);
+        assert_eq!(&out[..], b"second");
+    }
+}

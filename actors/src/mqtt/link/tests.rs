@@ -116,6 +116,39 @@ async fn what_was_not_acknowledged_comes_again() {
     assert_eq!(scene.desk.next().await.payload(), "d", "the acknowledgements met their messages");
 }
 
+/// The same packet id means another message there.
+#[tokio::test]
+async fn what_is_stored_too_late_acknowledges_nothing_of_a_new_session() {
+    let scene = Scene::set().await;
+    scene.device_says("old").await;
+    let old = scene.desk.next().await;
+    scene.wire.cut();
+    connected(&scene.link, false).await;
+    // Whoever begins anew under the same name ends the session.
+    let broker = scene.broker.local_addr();
+    let address = BrokerAddress::parse(&format!("mqtt://{broker}")).unwrap();
+    let name = LinkSettings::new(address, "test").client_id;
+    let (_client, mut events) = AsyncClient::new(MqttOptions::new(name, "127.0.0.1", broker.port()), 10);
+    while !matches!(within("a connection", events.poll()).await.unwrap(), Event::Incoming(Packet::ConnAck(_)))
+    {
+    }
+    drop(events);
+    scene.wire.mend();
+    connected(&scene.link, true).await;
+    scene.device_says("new").await;
+    let new = scene.desk.next().await;
+    assert_eq!(new.payload(), "new");
+    old.settle();
+    // There and back on the same connection, behind an acknowledgement if there was one.
+    scene.link.publish(&outgoing("some/where", ""), None).await.unwrap();
+    scene.wire.cut();
+    connected(&scene.link, false).await;
+    scene.wire.mend();
+    connected(&scene.link, true).await;
+    scene.device_says("later").await;
+    assert_eq!(scene.desk.next().await.payload(), "new", "nobody has acknowledged it");
+}
+
 /// What was lost on its way to the store is not acknowledged, while what stands around it is.
 #[tokio::test]
 async fn a_lost_message_comes_again_on_a_new_connection() {

@@ -99,7 +99,8 @@ async fn what_is_old_goes() {
     assert_eq!(at(7).await, (all.clone(), both.clone(), 3, vec![told, signal, of_rule]));
     assert_eq!(at(9).await, (all, both.clone(), 1, vec![told, signal, of_rule]));
     assert_eq!(at(31).await, (vec![counted, running.clone()], both.clone(), 1, vec![signal, of_rule]));
-    assert_eq!(at(61).await, (vec![running.clone()], both, 1, vec![of_rule]));
+    assert_eq!(at(61).await, (vec![running.clone()], both.clone(), 1, vec![of_rule]));
+    assert_eq!(at(366).await, (vec![running.clone()], both, 1, vec![of_rule]), "by when it was cleared");
     assert_eq!(at(367).await, (vec![running], vec![rule_alarm(2, "cool")], 1, vec![of_rule]));
 }
 

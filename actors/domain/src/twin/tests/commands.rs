@@ -159,7 +159,7 @@ fn what_nobody_asked_for_is_refused() {
 #[test]
 fn a_queue_has_an_end() {
     let mut scene = Scene::new();
-    for _ in 0..1_000 {
+    for _ in 0..999 {
         // Without the scene's own check of the whole fold, which would take a thousand times a thousand.
         let request = Box::new(crate::CommandRequest::new("go", Object::default()));
         let number = u32::try_from(scene.twin.commands().len()).unwrap();
@@ -168,13 +168,42 @@ fn a_queue_has_an_end() {
             .apply(Input::Command { id: id(number), request, known: None, is_new: false }, at(0), &cause())
             .unwrap();
     }
-    let request = Box::new(crate::CommandRequest::new("go", Object::default()));
-    let full = scene.twin.apply(
-        Input::Command { id: id(5_000), request, known: None, is_new: false },
-        at(0),
-        &cause(),
-    );
-    assert_eq!(full, Err(Refusal::QueueFull(1_000)));
+    let mut ask = |number: u32, supersedes: Option<&str>| {
+        let mut request = Box::new(crate::CommandRequest::new("go", Object::default()));
+        request.supersedes = supersedes.map(Into::into);
+        let input = Input::Command { id: id(number), request, known: None, is_new: false };
+        scene.twin.apply(input, at(0), &cause()).map(drop)
+    };
+    assert_eq!(ask(5_000, Some("speed")), Ok(()));
+    assert_eq!(ask(5_001, None), Err(Refusal::QueueFull(1_000)));
+    assert_eq!(ask(5_002, Some("light")), Err(Refusal::QueueFull(1_000)));
+    assert_eq!(ask(5_003, Some("speed")), Ok(()), "it takes the place of the one before");
+    assert_eq!(scene.twin.commands().len(), 1_000);
+}
+
+/// Where the device comes back at the very moment, before the hub's own timer has looked.
+#[test]
+fn a_command_is_not_sent_when_its_time_to_live_is_over() {
+    let check = |comes_back: i64, expected: usize| {
+        let mut scene = Scene::online();
+        scene.say(false);
+        scene.ask(r#"{"ttl": "60s"}"#);
+        scene.now = comes_back;
+        assert_eq!(published(&scene.say(true)).len(), expected, "{comes_back}");
+    };
+    check(59, 1);
+    check(60, 0);
+}
+
+/// QoS 1 messages can come in another order where a device has several connections.
+#[test]
+fn an_acknowledgement_behind_its_own_answer_says_nothing() {
+    let mut scene = Scene::online();
+    let id = scene.ask("{}");
+    scene.answer(id, "executed");
+    let behind = scene.answer(id, "delivered");
+    assert_eq!((behind.repeated, behind.commands[0].id, behind.events.len()), (true, id, 0));
+    assert_eq!(scene.way(id), "pending sent executed");
 }
 
 /// A device without MQTT asks for what it is to do, and may ask again when an answer got lost.

@@ -55,6 +55,24 @@ fn of_two_rhythms_the_slower_one_is_waited_for() {
     check(&[100, 200, 200, 100, 100], 300);
 }
 
+/// After one interval, of which ten minutes are the least that is called a silence.
+#[test]
+fn a_pause_of_which_nobody_knows_whose_it_was_is_no_interval() {
+    let check = |pauses: [i64; 2], expected: i64| {
+        let mut scene = Scene::new();
+        scene.report("{}");
+        for pause in pauses {
+            scene.now += pause;
+            scene.report("{}");
+        }
+        assert_eq!(scene.twin.silence_ms(7_000), Some(expected * 1_000), "{pauses:?}");
+    };
+    check([100, 600], 1_800);
+    check([100, 601], 7); // it knows one interval alone
+    check([300, 900], 2_700);
+    check([300, 901], 7);
+}
+
 /// The hub's clock is corrected by a few seconds now and then, which nobody is told of.
 #[test]
 fn when_it_was_heard_does_not_go_back_with_the_clock() {

@@ -1,9 +1,12 @@
 //! Look-ups against the plain way: every topic, matched one by one.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use mqtt5::topic_matches_filter;
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::MemoryStore;
 
 fn kept(topic: &str) -> Arc<RetainedMessage> {
     let packet = PublishPacket::new(topic, &b"1"[..], QoS::AtMostOnce);
@@ -77,7 +80,7 @@ proptest! {
 
 #[tokio::test]
 async fn a_filter_that_many_branches_lead_nowhere_for_is_looked_up_bit_by_bit() {
-    let store = Arc::new(crate::store::MemoryStore::default());
+    let store = Arc::new(MemoryStore::default());
     let retained = Retained::load(store, RetainedLimits::default()).await.unwrap();
     for number in 0..5_000 {
         let topic = format!("iot/devices/{number}/status");
@@ -165,4 +168,43 @@ fn a_packet_comes_out_as_it_went_in() {
     assert!(later.retain && later.topic_name == sent.topic_name && later.payload == sent.payload);
     assert_eq!(later.properties.get_user_property_value("k"), Some("v"));
     assert_eq!(later.properties.get_content_type().as_deref(), Some("text/plain"));
+}
+
+#[tokio::test]
+async fn what_is_over_is_not_told_though_it_is_not_swept_away_yet() {
+    let store = Arc::<MemoryStore>::default();
+    let keep = |topic: &str, end: Option<i64>| {
+        let expires_at = end.map(Timestamp::from_millis);
+        RetainedChange::Keep(Arc::new(RetainedMessage { expires_at, ..(*kept(topic)).clone() }))
+    };
+    let changes = [keep("a/over", Some(1)), keep("a/lasts", Some(i64::MAX)), keep("a/stays", None)];
+    store.change_retained(&changes).await.unwrap();
+    let retained = Retained::load(store, RetainedLimits::default()).await.unwrap();
+    let (mut told, mut steps) = (Vec::new(), usize::MAX);
+    let answered = retained.answer(&mut Cursor::new("a/#").unwrap(), &mut steps, |packet| {
+        told.push(packet.topic_name.clone());
+        true
+    });
+    assert_eq!((answered, told), (Answered::All, vec!["a/lasts".to_owned(), "a/stays".to_owned()]));
+}
+
+#[tokio::test]
+async fn what_comes_during_a_commit_is_acknowledged_after_the_next_one() {
+    let store = Arc::<MemoryStore>::default();
+    let retained = Retained::load(store, RetainedLimits::default()).await.unwrap();
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let take = |topic: &str| {
+        let acknowledged = Arc::clone(&acknowledged);
+        let receipt = Receipt::new(move |settled| {
+            acknowledged.fetch_add(usize::from(settled.is_ok()), Ordering::Relaxed);
+        });
+        retained.take(&PublishPacket::new(topic, &b"1"[..], QoS::AtLeastOnce), Some(receipt));
+    };
+    take("a");
+    for (comes, expected) in [("b", 1), ("c", 2)] {
+        let (upto, _) = retained.next_round().unwrap();
+        take(comes);
+        retained.settle(upto);
+        assert_eq!(acknowledged.load(Ordering::Relaxed), expected, "{comes} is not written yet");
+    }
 }
