@@ -174,6 +174,9 @@ async fn a_lost_message_comes_again_on_a_new_connection() {
 #[tokio::test]
 async fn what_the_broker_keeps_comes_with_a_new_session_alone() {
     let scene = Scene::set().await;
+    // What comes says that the broker is done with the subscription, and with what it keeps for that.
+    scene.device_says("first").await;
+    scene.desk.next().await.settle();
     let kept = Outgoing { retain: true, ..outgoing(DATA, "kept") };
     scene.broker.publish(&kept, None).await.unwrap();
     let said = scene.desk.next().await;

@@ -89,7 +89,9 @@ enum Form {
     Dated,
 }
 
-/// What holds for the whole of a device's life.
+/// What holds for the whole of a device's life. It says what has members either nested or with dots: a nested report
+/// dates the whole of an object anew, also the members that it leaves out, so what was said of those with dots in
+/// between would seem older than it is.
 #[derive(Clone, Copy, Debug)]
 struct Habit {
     /// Wishes are written with dots.
@@ -110,6 +112,23 @@ fn habit() -> impl Strategy<Value = Habit> {
         has_words,
         answers,
     })
+}
+
+impl Habit {
+    fn is_nested(self) -> bool {
+        matches!(self.answers.form, Form::Nested)
+    }
+
+    /// The manner in which it says something of this place.
+    fn manner(self, place: &str, manner: Manner) -> Manner {
+        let is_nested = matches!(manner.form, Form::Nested);
+        let form = if place.contains('.') && is_nested != self.is_nested() {
+            self.answers.form
+        } else {
+            manner.form
+        };
+        Manner { form, ..manner }
+    }
 }
 
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
@@ -234,9 +253,11 @@ proptest! {
                 }
                 Deed::Report(place, value, manner) if connected => {
                     let said = [(PLACES[place].to_owned(), VALUES[value].to_owned())];
-                    say(&mut scene, &said, manner, habit.has_words);
+                    say(&mut scene, &said, habit.manner(PLACES[place], manner), habit.has_words);
                     continue;
                 }
+                // A reading has dots.
+                Deed::Late(place, ..) if habit.is_nested() && PLACES[place].contains('.') => continue,
                 Deed::Late(place, value, ago) if connected => {
                     let at = at(scene.now - ago);
                     let known = scene.twin.reported.get(PLACES[place]).cloned();
