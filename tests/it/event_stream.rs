@@ -65,3 +65,19 @@ async fn a_browser_that_reconnects_gets_what_it_has_not_seen() {
     let refused = request.header("Last-Event-ID", "yesterday").send().await.unwrap();
     assert_eq!(refused.status(), 422);
 }
+
+/// A stream that is cut off looks like a fault of the network.
+#[tokio::test]
+async fn a_stream_ends_in_order_when_the_hub_shuts_down() {
+    let hub = House::new().start().await;
+    hub.post("/api/devices", &json!({ "device_id": "a", "name": "A" })).await;
+    hub.post("/api/devices/a/data", &json!({ "n": 1 })).await;
+    let mut stream = Stream::open(&hub, "&since=0", None).await;
+    stream.ids(1).await;
+    let ended = tokio::spawn(async move {
+        while stream.response.chunk().await?.is_some() {}
+        Ok::<_, reqwest::Error>(())
+    });
+    assert_eq!(hub.terminate().await.code(), Some(0));
+    within("the stream ends", ended).await.unwrap().unwrap();
+}
