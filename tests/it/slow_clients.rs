@@ -6,12 +6,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::hub::House;
-use crate::support::mqtt::Said;
 use crate::support::{Device, Subscriber, eventually, within};
 
 /// Enough to fill every buffer between the hub and a client that does not read.
 const MESSAGES: u64 = 12_000;
 const TEXT: usize = 2_000;
+/// After so many messages the slow one takes as many as [`SIP`].
+const PAUSE: u64 = 500;
+const SIP: u64 = 32;
 /// Few at once, so that there are more commits than the feed keeps for a subscriber.
 const WINDOW: usize = 4;
 
@@ -24,35 +26,26 @@ async fn among_fast_ones() {
             .into_iter()
             .map(|subscriber| tokio::spawn(follow(subscriber)))
             .collect();
-    let mut slow = Subscriber::of_readings(hub.http, None).await;
+    let slow = Subscriber::of_readings(hub.http, None).await;
     let dead = deaf(hub.http).await;
 
-    publish(hub.mqtt.unwrap()).await;
+    let mut slow = Slow { hub: hub.http, session: slow, seen: 0, has_lagged: false };
+    let mut device = Device::connect(hub.mqtt.unwrap(), "busy").await.unwrap();
+    for n in 0..MESSAGES {
+        publish(&mut device, n).await;
+        if n % PAUSE == PAUSE - 1 {
+            slow.read((slow.seen + SIP).min(n)).await;
+        }
+    }
+    settle(&mut device).await;
     for subscriber in fast {
         assert_eq!(within("a fast one sees all", subscriber).await.unwrap(), MESSAGES);
     }
-
-    // The slow one reads now: events without a gap. Where it is told that it lags, all the rest is to be
-    // had from where it is told to resume.
-    let mut seen = 0;
-    let mut resumed = None;
-    while seen < MESSAGES {
-        let from = resumed.as_mut().unwrap_or(&mut slow);
-        let frame =
-            within("the slow one's next frame", from.next()).await.expect("it is not cut off: it reads");
-        if frame["type"] == "lagged" {
-            assert!(frame["missed"].as_u64().unwrap() > 0, "{frame}");
-            let resume = frame["resume"].as_u64().unwrap();
-            resumed = Some(Subscriber::of_readings(hub.http, Some(resume)).await);
-        } else {
-            assert_eq!(frame["data"]["n"], seen, "without a gap or a repeat");
-            seen += 1;
-        }
-    }
-    assert!(resumed.is_some(), "it was so slow that it lagged");
+    slow.read(MESSAGES).await;
+    assert!(slow.has_lagged, "it was so slow that it lagged");
     assert!(hub.metric("twinhub_subscribers_lagged_total").await > 0, "and that was counted");
 
-    // The dead one is let go; only the slow one's two sessions stay.
+    // The dead one is let go; only the slow one's sessions stay.
     eventually("the dead one is let go", async || {
         (hub.metric("twinhub_subscribers").await <= 2).then_some(())
     })
@@ -71,19 +64,47 @@ async fn follow(mut subscriber: Subscriber) -> u64 {
     seen
 }
 
-async fn publish(broker: SocketAddr) {
-    let mut device = Device::connect(broker, "busy").await.unwrap();
-    let text = "x".repeat(TEXT);
-    let mut acknowledged = 0;
-    for n in 0..MESSAGES {
-        while device.unacknowledged() >= WINDOW {
-            acknowledged += u64::from(matches!(device.next().await.unwrap(), Said::Acknowledged(_)));
+/// A subscriber that takes a few events now and then: who takes none for half a minute is cut off.
+struct Slow {
+    hub: SocketAddr,
+    session: Subscriber,
+    seen: u64,
+    has_lagged: bool,
+}
+
+impl Slow {
+    /// Reads on until it has seen so many events, without a gap. Where it is told that it lags, all the rest is to be
+    /// had from where it is told to resume.
+    async fn read(&mut self, until: u64) {
+        while self.seen < until {
+            let frame = within("the slow one's next frame", self.session.next()).await;
+            let frame = frame.expect("it is not cut off: it reads");
+            if frame["type"] == "lagged" {
+                assert!(frame["missed"].as_u64().unwrap() > 0, "{frame}");
+                let resume = frame["resume"].as_u64().unwrap();
+                self.session = Subscriber::of_readings(self.hub, Some(resume)).await;
+                self.has_lagged = true;
+            } else {
+                assert_eq!(frame["data"]["n"], self.seen, "without a gap or a repeat");
+                self.seen += 1;
+            }
         }
-        let payload = format!(r#"{{"n":{n},"text":"{text}"}}"#);
-        device.publish(n, "iot/devices/busy/data", payload.as_bytes()).await.unwrap();
     }
-    while acknowledged < MESSAGES {
-        acknowledged += u64::from(matches!(device.next().await.unwrap(), Said::Acknowledged(_)));
+}
+
+/// Publishes message `n`, with no more than [`WINDOW`] on their way.
+async fn publish(device: &mut Device, n: u64) {
+    while device.unacknowledged() >= WINDOW {
+        device.next().await.unwrap();
+    }
+    let payload = format!(r#"{{"n":{n},"text":"{}"}}"#, "x".repeat(TEXT));
+    device.publish(n, "iot/devices/busy/data", payload.as_bytes()).await.unwrap();
+}
+
+/// Waits until all that it published is acknowledged.
+async fn settle(device: &mut Device) {
+    while device.unacknowledged() > 0 {
+        device.next().await.unwrap();
     }
 }
 
