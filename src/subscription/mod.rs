@@ -269,7 +269,6 @@ impl Subscriptions {
             let slots = self.having(lost);
             for one in self.slots.iter_mut().flatten().filter(|one| lost(one)) {
                 one.behind = None;
-                one.after = cursor;
             }
             told.push(Told::Resync { slots, seq: cursor });
         }
