@@ -38,6 +38,8 @@ pub(super) struct Counting {
     under_way: bool,
     /// Asked for again while it was under way.
     again: bool,
+    /// A sweep is in `counts` and on its way to the store: what the store counts meanwhile is older.
+    is_ahead: bool,
     /// What waits for a count that is begun from now on.
     waiting: Vec<Then>,
     told: JobCounts,
@@ -55,6 +57,7 @@ impl Counting {
             rests_until: Instant::now(),
             under_way: false,
             again: false,
+            is_ahead: false,
             waiting: Vec::new(),
             told_ms: 0,
             speed: Speed::default(),
@@ -67,12 +70,19 @@ impl Counting {
         is_time && !self.under_way && changes.is_none_or(|changes| self.as_of != Some(changes))
     }
 
-    /// What was in one state is in another now.
+    /// What was in one state is in another now, and soon in the store.
     pub(super) fn sweep(&mut self, sweeping: Sweeping) {
+        self.is_ahead = true;
+        self.again = self.under_way;
         let (from, to, _) = sweeping.change();
         if let Some(count) = self.counts.remove(&from) {
             *self.counts.entry(to).or_default() += count;
         }
+    }
+
+    /// The store has the sweep too.
+    pub(super) fn swept(&mut self) {
+        self.is_ahead = false;
     }
 }
 
@@ -130,6 +140,9 @@ impl Jobs {
         if run.counting.under_way {
             run.counting.again = true;
             return;
+        }
+        if run.counting.is_ahead {
+            return; // it is counted once the store has it
         }
         run.counting.under_way = true;
         run.counting.at_ms = self.around.clock.uptime_ms();

@@ -204,6 +204,9 @@ impl Jobs {
             run.counting.sweep(sweeping);
         }
         self.put(id, RecordChange::Changed, vec![last], cause, ctx, move |this, ctx| {
+            if let Some(run) = this.runs.get_mut(&id) {
+                run.counting.swept();
+            }
             then(this, ctx);
             this.ready(id, ctx);
             this.count(id, ctx);

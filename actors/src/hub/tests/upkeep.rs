@@ -98,6 +98,18 @@ async fn what_was_delivered_is_forgotten_before_the_hub_is_closed() {
 }
 
 #[actix::test]
+async fn what_was_delivered_just_before_the_close_is_forgotten_with_it() {
+    let house = House::new().await;
+    house.taken("a", r#"{"t": 1}"#).await;
+    house.change("a", r#"{"desired": {"power": "on"}}"#, None).await.unwrap();
+    house.is_caught_up().await;
+    house.hub.connect(Arc::new(Scripted::default()));
+    until("all is delivered", async || get(&house.hub.counters.outbox_waiting) == 0).await;
+    assert!(close(&house.hub).await);
+    assert!(house.store.outgoing().await.unwrap().is_empty());
+}
+
+#[actix::test]
 async fn nothing_is_taken_after_the_close() {
     let house = House::new().await;
     house.taken("a", r#"{"t": 1}"#).await;
