@@ -26,7 +26,7 @@ async fn among_fast_ones() {
             .into_iter()
             .map(|subscriber| tokio::spawn(follow(subscriber)))
             .collect();
-    let slow = Subscriber::of_readings(hub.http, None).await;
+    let slow = Slow::session(hub.http, None).await;
     let dead = deaf(hub.http).await;
 
     let mut slow = Slow { hub: hub.http, session: slow, seen: 0, has_lagged: false };
@@ -73,6 +73,12 @@ struct Slow {
 }
 
 impl Slow {
+    /// With so little room that the hub notices each sip: a system says that there is room again when a part of all
+    /// of it is free.
+    async fn session(hub: SocketAddr, since: Option<u64>) -> Subscriber {
+        Subscriber::of_readings_with_little_room(hub, since, 32 * 1_024).await
+    }
+
     /// Reads on until it has seen so many events, without a gap. Where it is told that it lags, all the rest is to be
     /// had from where it is told to resume.
     async fn read(&mut self, until: u64) {
@@ -82,7 +88,7 @@ impl Slow {
             if frame["type"] == "lagged" {
                 assert!(frame["missed"].as_u64().unwrap() > 0, "{frame}");
                 let resume = frame["resume"].as_u64().unwrap();
-                self.session = Subscriber::of_readings(self.hub, Some(resume)).await;
+                self.session = Self::session(self.hub, Some(resume)).await;
                 self.has_lagged = true;
             } else {
                 assert_eq!(frame["data"]["n"], self.seen, "without a gap or a repeat");

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, client_async};
@@ -17,7 +17,10 @@ pub struct Subscriber(WebSocketStream<TcpStream>);
 impl Subscriber {
     /// Connects, and is greeted.
     pub async fn connect(hub: SocketAddr) -> Self {
-        let stream = TcpStream::connect(hub).await.unwrap();
+        Self::greeted(hub, TcpStream::connect(hub).await.unwrap()).await
+    }
+
+    async fn greeted(hub: SocketAddr, stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         let (socket, _) =
             within("a WebSocket", client_async(format!("ws://{hub}/api/ws"), stream)).await.unwrap();
@@ -28,7 +31,19 @@ impl Subscriber {
 
     /// Connects and subscribes to readings after `since`, or from now on.
     pub async fn of_readings(hub: SocketAddr, since: Option<u64>) -> Self {
-        let mut subscriber = Self::connect(hub).await;
+        Self::connect(hub).await.subscribed(since).await
+    }
+
+    /// The same from a machine that takes so few bytes that it has not read yet.
+    pub async fn of_readings_with_little_room(hub: SocketAddr, since: Option<u64>, bytes: u32) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(bytes).unwrap();
+        let stream = socket.connect(hub).await.unwrap();
+        Self::greeted(hub, stream).await.subscribed(since).await
+    }
+
+    async fn subscribed(self, since: Option<u64>) -> Self {
+        let mut subscriber = self;
         subscriber
             .send(&json!({ "type": "subscribe", "id": "s", "kinds": ["telemetry"], "since": since }))
             .await;
