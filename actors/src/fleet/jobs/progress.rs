@@ -70,6 +70,21 @@ impl Counting {
         is_time && !self.under_way && changes.is_none_or(|changes| self.as_of != Some(changes))
     }
 
+    /// May a count begin? One that is under way is followed by another, and what is on its way to the store is counted
+    /// once it is there.
+    fn begin(&mut self) -> bool {
+        self.again = self.under_way;
+        let may_begin = !self.under_way && !self.is_ahead;
+        self.under_way |= may_begin;
+        may_begin
+    }
+
+    /// A count has its answer. True where that is told; else it is counted again.
+    fn end(&mut self) -> bool {
+        self.under_way = false;
+        !std::mem::take(&mut self.again)
+    }
+
     /// What was in one state is in another now, and soon in the store.
     pub(super) fn sweep(&mut self, sweeping: Sweeping) {
         self.is_ahead = true;
@@ -137,14 +152,9 @@ impl Jobs {
     /// Counts how far a job has come with its devices by now: what was under way is not told, and it is counted anew.
     pub(super) fn count(&mut self, id: JobId, ctx: &mut Context<Self>) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        if run.counting.under_way {
-            run.counting.again = true;
+        if !run.counting.begin() {
             return;
         }
-        if run.counting.is_ahead {
-            return; // it is counted once the store has it
-        }
-        run.counting.under_way = true;
         run.counting.at_ms = self.around.clock.uptime_ms();
         let began = Instant::now();
         // Both before the store is asked: what it answers is no older.
@@ -163,10 +173,9 @@ impl Jobs {
         };
         ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
             let Some(run) = this.run(id, serial) else { return };
-            run.counting.under_way = false;
             run.counting.rests_until =
                 Instant::now() + began.elapsed().saturating_mul(REST).min(LONGEST_REST);
-            if std::mem::take(&mut run.counting.again) {
+            if !run.counting.end() {
                 return this.count(id, ctx);
             }
             let (counts, of_stage) = match counts {
@@ -286,5 +295,20 @@ mod tests {
         ] {
             assert_eq!(counting.is_due(now_ms, now, changes), expected, "at {now_ms} after {changes:?}");
         }
+    }
+
+    /// Or a job that is canceled would be shown with devices that are queued.
+    #[test]
+    fn what_was_counted_before_a_sweep_is_stored_is_not_told() {
+        let counts: JobCounts = [(StepState::Done, 8), (StepState::Queued, 52)].into_iter().collect();
+        let mut counting = Counting::new(counts);
+        assert!(counting.begin());
+        counting.sweep(Sweeping::Cancel);
+        assert_eq!(counting.counts, [(StepState::Done, 8), (StepState::Canceled, 52)].into_iter().collect());
+        assert!(!counting.end(), "it was counted before");
+        assert!(!counting.begin(), "the store does not have it yet");
+        counting.swept();
+        assert!(counting.begin());
+        assert!(counting.end());
     }
 }
