@@ -263,7 +263,8 @@ async fn there_are_so_many_sessions() {
     let desk = Desk::knowing(&["pump-1"]);
     let broker = start_with(&desk, BrokerSettings { sessions, ..Default::default() }).await;
     absent(&broker, &["pump-1", "a", "b", "c", "d"]).await;
-    let figures = until_figures(&broker, |figures| figures.sessions <= 3).await;
+    // A client that went a moment ago may still count as there: what has been ended says when all are looked at.
+    let figures = until_figures(&broker, |figures| figures.ended >= 2).await;
     assert_eq!((figures.sessions, figures.ended), (3, 2));
     assert_eq!(desk.asked.load(Ordering::Relaxed), 3, "no more than had to be");
     absent(&broker, &["e"]).await;
