@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
-use twinhub_actors::mqtt::broker::{RetainedLimits, SessionLimits};
-use twinhub_actors::mqtt::dialects::LARGEST_PAYLOAD;
 use twinhub_domain::reading::Window;
+use twinhub_mqtt::broker::{RetainedLimits, SessionLimits};
+use twinhub_mqtt::dialects::LARGEST_PAYLOAD;
 
 pub use database::Database;
 pub use file::table as file_table;
@@ -118,7 +118,7 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_HTTP_CONNECTIONS", value_name = "COUNT", value_parser = values::parse_count)]
     pub http_connections: Option<NonZeroUsize>,
 
-    /// What is logged: a level, or a filter such as `info,twinhub_actors=debug` [default: info]
+    /// What is logged: a level, or a filter such as `info,twinhub_mqtt=debug` [default: info]
     #[arg(long, env = "TWINHUB_LOG", value_name = "LEVEL")]
     pub log: Option<LogFilter>,
 

@@ -13,12 +13,12 @@ use twinhub_actors::messages::firmware::ImageRefusal;
 use twinhub_actors::messages::groups::GroupRefusal;
 use twinhub_actors::messages::jobs::JobRefusal;
 use twinhub_actors::messages::templates::TemplateRefusal;
-use twinhub_actors::store::StoreError;
 use twinhub_domain::fleet::Misplaced;
 use twinhub_domain::json::JsonError;
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
 use twinhub_rules::device_template::BadTemplate;
+use twinhub_store::StoreError;
 use utoipa::ToSchema;
 
 pub use self::rule::RuleError;

@@ -23,7 +23,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use twinhub_actors::mqtt::link::BrokerAddress;
+use twinhub_mqtt::link::BrokerAddress;
 
 use crate::shutdown;
 use device::Device;

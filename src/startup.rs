@@ -16,18 +16,17 @@ use actix_web::web::Data;
 use tracing::{info, warn};
 use twinhub_actors::clock::HubClock;
 use twinhub_actors::door::UnknownDevices;
-use twinhub_actors::mqtt::Link;
-use twinhub_actors::mqtt::broker::{
-    BrokerError, BrokerSettings, EmbeddedBroker, RetainedLimits, SessionLimits,
-};
-use twinhub_actors::mqtt::link::{ConnectError, LinkSettings, RumqttcLink};
-use twinhub_actors::seal::Seal;
-use twinhub_actors::store::StoreError;
-use twinhub_actors::store::sql::{Keeping, SqlOptions, SqlStore};
+use twinhub_actors::retained::RetainedInStore;
 use twinhub_actors::webhooks::reach::Reach;
 use twinhub_actors::{Hub, Settings};
 use twinhub_domain::{Clock as _, Timestamp};
+use twinhub_mqtt::Link;
+use twinhub_mqtt::broker::{BrokerError, BrokerSettings, EmbeddedBroker, RetainedLimits, SessionLimits};
+use twinhub_mqtt::link::{ConnectError, LinkSettings, RumqttcLink};
 use twinhub_rules::file::SecretNames;
+use twinhub_store::StoreError;
+use twinhub_store::seal::Seal;
+use twinhub_store::sql::{Keeping, SqlOptions, SqlStore};
 
 use crate::api::firmware::{self, Folder};
 use crate::api::token::Tokens;
@@ -269,8 +268,14 @@ async fn connect(
     match &config.mqtt {
         Mqtt::Embedded => {
             let settings = BrokerSettings { most_clients, ..broker_settings(config) };
-            let broker =
-                EmbeddedBroker::start(&settings, intake, store).await.map_err(StartError::of_broker)?;
+            let broker = EmbeddedBroker::start(
+                &settings,
+                intake,
+                Arc::new(RetainedInStore(store)),
+                Arc::clone(&hub.clock),
+            )
+            .await
+            .map_err(StartError::of_broker)?;
             let address = broker.local_addr();
             let (host, port) = (address.ip().to_string(), address.port());
             let url = format!("mqtt://{address}");
@@ -424,7 +429,7 @@ mod tests {
     #[actix_web::test]
     async fn what_is_kept_and_for_how_long_can_change_while_it_runs() {
         use serde_json::{Value, json};
-        use twinhub_actors::store::Store as _;
+        use twinhub_store::Store as _;
 
         const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
         let dir = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, reload};
-use twinhub_actors::mqtt::broker;
+use twinhub_mqtt::broker;
 
 use crate::config::{LogFilter, LogFormat};
 

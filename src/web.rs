@@ -28,8 +28,8 @@ use tokio::sync::watch;
 use tracing::debug;
 use twinhub_actors::Hub;
 use twinhub_actors::counters::get;
-use twinhub_actors::mqtt::Link;
 use twinhub_domain::Timestamp;
+use twinhub_mqtt::Link;
 
 pub use connections::{HttpConnections, LiveSession};
 pub use hosts::Hosts;

@@ -9,7 +9,6 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use twinhub_actors::store::{Automation, Batch, Progress, SqlOptions, SqlStore, Store};
 use twinhub_domain::cause::Source;
 use twinhub_domain::run::{ConditionSeen, RunKind, TermSeen, TriggerSeen};
 use twinhub_domain::run::{RuleId, RunEntry, RunId, RunOutcome};
@@ -18,6 +17,7 @@ use twinhub_domain::{
     Timestamp,
 };
 use twinhub_rules::Kept;
+use twinhub_store::{Automation, Batch, Progress, SqlOptions, SqlStore, Store};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 

@@ -12,7 +12,6 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use twinhub_actors::store::{Batch, CommandQuery, CommandRecord, SqlOptions, SqlStore, Store};
 use twinhub_domain::Outgoing;
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::Kind;
@@ -21,6 +20,7 @@ use twinhub_domain::{
     Answer, Cause, CommandId, CommandRequest, CommandStatus, DeviceId, DeviceNumber, Input, Json, Object,
     Recorded, Timestamp, Twin, payload,
 };
+use twinhub_store::{Batch, CommandQuery, CommandRecord, SqlOptions, SqlStore, Store};
 use uuid::Uuid;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;

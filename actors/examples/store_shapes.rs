@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
-use twinhub_actors::store::{Batch, SqlOptions, SqlStore, Store};
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::{ChangeKind, TwinChange};
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::{
     Cause, DeviceId, DeviceNumber, Event, EventBody, Number, Reading, Recorded, Scalar, Timestamp, Twin,
 };
+use twinhub_store::{Batch, SqlOptions, SqlStore, Store};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 

@@ -19,11 +19,11 @@ use crate::journal::Journal;
 use crate::messages::alarms::{Acknowledge, Clear, ClearType, Forget, Raise, Told};
 use crate::messages::journal::Append;
 use crate::post::post;
-use crate::receipt::{Receipt, Taken};
 use crate::sparing::Sparing;
-use crate::store::{AlarmQuery, Automation, Store};
 use twinhub_domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Book, Raised, Severity, who};
+use twinhub_domain::receipt::{Receipt, Taken};
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
+use twinhub_store::{AlarmQuery, Automation, Store};
 
 /// Alarms read from the store with one query.
 const PAGE: u64 = 1_000;

@@ -15,8 +15,8 @@ use crate::messages::archive::{
     RawHistory, Replay, Rest,
 };
 use crate::messages::timers::ClockMoved;
-use crate::store::{Doubt, Head, Store};
 use twinhub_domain::Clock;
+use twinhub_store::{Doubt, Head, Store};
 
 /// See the module.
 pub struct Archive {

@@ -41,18 +41,18 @@ use crate::feed::Feed;
 use crate::journal::Journal;
 use crate::messages::automation::{Due, Flush, LoadFiles};
 use crate::messages::timers::ArmAutomation;
-use crate::mqtt::listening::Listening;
 use crate::post::post;
 use crate::sparing::Sparing;
-use crate::store::{AutomationState, Store};
 use crate::supervisor::Supervisor;
 use crate::timers::Timers;
 use crate::webhooks::Webhooks;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Clock, Recorded, Timestamp};
+use twinhub_mqtt::listening::Listening;
 use twinhub_rules::analysis::Warning;
 use twinhub_rules::file::SecretNames;
 use twinhub_rules::{Act, ActId, ActResult, Deed, Engine, Step};
+use twinhub_store::{AutomationState, Store};
 
 /// The place in the sequence is kept so often at least while it moves.
 const KEEP_PLACE_EVERY: Duration = Duration::from_secs(2);

@@ -19,7 +19,6 @@ use tokio::task::JoinHandle;
 use crate::archive::Archive;
 use crate::automation::query_of;
 use crate::messages::archive::{FindEvents, ListDevices, LoadTwins, Past, RawHistory};
-use crate::store::{DeviceQuery, EventQuery, Store, StoreError};
 use twinhub_domain::fleet::Tree;
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::series::{Aggregate, HistoryQuery};
@@ -28,6 +27,7 @@ use twinhub_rules::backtest::{Backtest, Difference, difference};
 use twinhub_rules::engine::{Engine, Wanted};
 use twinhub_rules::model::{Action, What};
 use twinhub_rules::{Rule, Selector, Twins as _};
+use twinhub_store::{DeviceQuery, EventQuery, Store, StoreError};
 
 /// Events read at once.
 const PAGE: usize = 5_000;

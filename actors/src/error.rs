@@ -2,7 +2,7 @@
 
 use twinhub_domain::Refusal;
 
-use crate::store::StoreError;
+use twinhub_store::StoreError;
 
 /// Why the hub did not do what a person or program asked.
 #[derive(Debug, thiserror::Error)]

@@ -34,18 +34,12 @@ use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::messages::templates::Begin as BeginTemplates;
 use crate::messages::timers::{Begin, ClockMoved};
 use crate::messages::webhooks::{Confine, Rest as RestWebhooks};
-use crate::mqtt::Link;
-use crate::mqtt::listening::Listening;
-use crate::mqtt::rejections::Rejections;
-use crate::mqtt::subscribers::Subscribers;
-use crate::mqtt::unread::Unread;
 use crate::outbox::{Connect, Outbox};
 use crate::post::post;
-use crate::receipt::{NotTaken, Receipt, Taken};
+use crate::receipt;
 use crate::roster::Roster;
 use crate::search::Search;
 use crate::silence::HeardSince;
-use crate::store::{Store, StoreError};
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::Timers;
 use crate::twin::{LOOKUPS, Surroundings};
@@ -53,9 +47,16 @@ use crate::webhooks::reach::Reach;
 use crate::webhooks::{self, Webhooks};
 use twinhub_domain::clock::CLOCK_JUMP_MS;
 use twinhub_domain::reading::Window;
+use twinhub_domain::receipt::{NotTaken, Taken};
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 use twinhub_domain::{Cause, Clock, DeviceId, Input, Versions};
+use twinhub_mqtt::Link;
+use twinhub_mqtt::listening::Listening;
+use twinhub_mqtt::rejections::Rejections;
+use twinhub_mqtt::subscribers::Subscribers;
+use twinhub_mqtt::unread::Unread;
 use twinhub_rules::file::SecretNames;
+use twinhub_store::{Store, StoreError};
 
 /// What of the hub can be set.
 #[derive(Clone, Debug)]
@@ -447,7 +448,7 @@ impl Hub {
         let in_time = tokio::time::timeout(self.settings.patience, async {
             let _room = self.people.acquire().await; // never closed
             for _ in 0..MOST_TRIES {
-                let (receipt, settled) = Receipt::channel();
+                let (receipt, settled) = receipt::channel();
                 let deliver = Deliver {
                     device: device.clone(),
                     input: input.clone(),

@@ -20,9 +20,9 @@ use crate::messages::journal::{Append, Barrier, Close, Sent};
 use crate::messages::outbox::PublishAll;
 use crate::outbox::Outbox;
 use crate::post::post;
-use crate::receipt::{Receipt, Taken};
-use crate::store::{Automation, Batch, CommandRecord, Fleet, Head, JobOp, Store, StoreError};
+use twinhub_domain::receipt::{Receipt, Taken};
 use twinhub_domain::{Clock, CommandStatus, Recorded};
+use twinhub_store::{Automation, Batch, CommandRecord, Fleet, Head, JobOp, Store, StoreError};
 
 /// The wait before a failed commit is tried again; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(20);

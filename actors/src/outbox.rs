@@ -16,13 +16,14 @@ use crate::counters::{Counters, up};
 use crate::messages::journal::Sent;
 use crate::messages::outbox::PublishAll;
 use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::mqtt::topics::{self, CommandAttempt, Leaf};
-use crate::mqtt::{Link, LinkError, Published};
 use crate::post::post;
-use crate::receipt::Receipt;
 use twinhub_domain::Outgoing;
+use twinhub_domain::receipt::Receipt;
 use twinhub_domain::twin::Ear;
 use twinhub_domain::{Cause, Clock, CommandId, DeviceId, Input};
+use twinhub_mqtt::topics;
+use twinhub_mqtt::topics::{CommandAttempt, Leaf};
+use twinhub_mqtt::{Link, LinkError, Published};
 
 /// Messages on their way at once: enough to fill a connection, few enough to send again.
 const WINDOW: usize = 64;

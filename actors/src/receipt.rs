@@ -1,85 +1,15 @@
-//! The receipt: what an input carries from its door to the commit, and what releases the PUBACK, answers
-//! the REST caller or resolves a test's wait. It is settled once. One that is dropped unsettled, because
-//! an actor died with it, settles itself as [`NotTaken::Lost`]: nothing is ever left waiting.
+//! Receipts to wait for.
 
 use tokio::sync::oneshot;
 
-use twinhub_domain::twin::Rejected;
-use twinhub_domain::{Command, Refusal, Twin};
+use twinhub_domain::receipt::{Receipt, Settled};
 
-/// What became of an input.
-pub type Settled = Result<Taken, NotTaken>;
-
-/// The input is durable.
-#[derive(Debug, Default)]
-pub struct Taken {
-    /// The place of its last event in the sequence; none where nothing happened.
-    pub seq: Option<u64>,
-    /// The twin's version after it.
-    pub version: u64,
-    /// It had been taken in before.
-    pub repeated: bool,
-    /// The twin after it, where the sender asked for it.
-    pub twin: Option<Box<Twin>>,
-    /// The commands that it changed, as they are after it.
-    pub commands: Vec<Command>,
-    /// Readings of it that were not taken in, while others were.
-    pub rejected: Vec<Rejected>,
-}
-
-/// The input changed nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum NotTaken {
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// What held it died. It may be sent again.
-    #[error("the input was lost on its way")]
-    Lost,
-}
-
-/// Settles an input. See the module.
-pub struct Receipt(Option<Box<dyn FnOnce(Settled) + Send>>);
-
-impl Receipt {
-    /// A receipt that calls `settle`, once, on whatever thread it is settled.
-    pub fn new(settle: impl FnOnce(Settled) + Send + 'static) -> Self {
-        Self(Some(Box::new(settle)))
-    }
-
-    /// A receipt to wait for.
-    #[must_use]
-    pub fn channel() -> (Self, oneshot::Receiver<Settled>) {
-        let (sender, receiver) = oneshot::channel();
-        let receipt = Self::new(move |settled| {
-            let _ = sender.send(settled); // whoever waited may have gone
-        });
-        (receipt, receiver)
-    }
-
-    /// A receipt that nobody looks at.
-    #[must_use]
-    pub fn nobody() -> Self {
-        Self(None)
-    }
-
-    /// Says what became of the input.
-    pub fn settle(mut self, settled: Settled) {
-        if let Some(settle) = self.0.take() {
-            settle(settled);
-        }
-    }
-}
-
-impl Drop for Receipt {
-    fn drop(&mut self) {
-        if let Some(settle) = self.0.take() {
-            settle(Err(NotTaken::Lost));
-        }
-    }
-}
-
-impl std::fmt::Debug for Receipt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Receipt")
-    }
+/// A receipt, and what comes of it.
+#[must_use]
+pub fn channel() -> (Receipt, oneshot::Receiver<Settled>) {
+    let (sender, receiver) = oneshot::channel();
+    let receipt = Receipt::new(move |settled| {
+        let _ = sender.send(settled); // whoever waited may have gone
+    });
+    (receipt, receiver)
 }

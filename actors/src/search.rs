@@ -29,10 +29,10 @@ use crate::messages::journal::Barrier;
 use crate::messages::search::{Find, FindAll, Found, FoundAll};
 use crate::post::post;
 use crate::roster::{Present, Roster};
-use crate::store::{DevicePage, DeviceQuery, DeviceSort, Store, StoreError, select};
 use best::{Best, Item};
 use twinhub_domain::{Clock, DeviceNumber, Timestamp, Twin};
 use twinhub_rules::SortKey;
+use twinhub_store::{DevicePage, DeviceQuery, DeviceSort, Store, StoreError, select};
 use unheard::Unheard;
 
 /// Searches at once; the others wait. One takes all processors already.

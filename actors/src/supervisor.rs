@@ -19,11 +19,11 @@ use crate::messages::journal::Barrier;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin, TwinStopped};
 use crate::messages::twin::{PutAway, Read, Take};
 use crate::post::post;
-use crate::receipt::NotTaken;
-use crate::store::{Store, StoreError};
 use crate::twin::{Surroundings, TwinActor};
 use serials::{Owners, Sorted};
+use twinhub_domain::receipt::NotTaken;
 use twinhub_domain::{DeviceId, DeviceNumber, Refusal, Twin};
+use twinhub_store::{Store, StoreError};
 
 /// Twins loaded with one query at most.
 const MOST_IN_LOAD: usize = 500;

@@ -23,11 +23,11 @@ use crate::messages::automation::Due;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::messages::timers::{Arm, ArmAutomation, Begin, ClockMoved, Tick};
 use crate::post::post;
-use crate::receipt::{NotTaken, Receipt};
 use crate::silence::HeardSince;
-use crate::store::{Deadline, Store};
 use twinhub_domain::clock::CLOCK_JUMP_MS;
+use twinhub_domain::receipt::{NotTaken, Receipt};
 use twinhub_domain::{Cause, Clock, CommandId, DeviceId, DeviceNumber, Input, Timestamp};
+use twinhub_store::{Deadline, Store};
 
 /// Moments are rounded up to this many ms, so that many share an entry.
 const GRAIN_MS: i64 = 10;

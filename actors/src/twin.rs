@@ -21,21 +21,21 @@ use crate::messages::journal::{Append, Barrier};
 use crate::messages::supervisor::{IfUnknown, TwinStopped};
 use crate::messages::timers::Arm;
 use crate::messages::twin::{PutAway, Read, Take};
-use crate::mqtt::subscribers::Subscribers;
-use crate::mqtt::topics;
 use crate::post::post;
-use crate::receipt::{NotTaken, Receipt, Taken};
 use crate::roster::{Own, Roster};
 use crate::silence::HeardSince;
-use crate::store::{CommandRecord, Fleet, JobOp, Store, StoreError};
 use crate::timers::Timers;
 use twinhub_domain::fleet::Step;
 use twinhub_domain::reading::{Telemetry, Window};
+use twinhub_domain::receipt::{NotTaken, Receipt, Taken};
 use twinhub_domain::twin::Repeat;
 use twinhub_domain::{
     Clock, Command, CommandId, DeviceId, DeviceNumber, Event, Input, Kind, Outcome, Refusal, Timestamp, Twin,
 };
+use twinhub_mqtt::subscribers::Subscribers;
+use twinhub_mqtt::topics;
 use twinhub_rules::device_template::apply;
+use twinhub_store::{CommandRecord, Fleet, JobOp, Store, StoreError};
 
 /// Questions that twins put to the store at once.
 pub const LOOKUPS: usize = 8;

@@ -40,10 +40,10 @@ use crate::messages::journal::Append;
 use crate::messages::timers::Tick;
 use crate::messages::webhooks::{Confine, Rest, Send};
 use crate::post::post;
-use crate::receipt::Receipt;
-use crate::store::{Automation, DeliveryQuery, DeliveryRecord, DeliveryStatus, Store};
+use twinhub_domain::receipt::Receipt;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Clock, Timestamp};
+use twinhub_store::{Automation, DeliveryQuery, DeliveryRecord, DeliveryStatus, Store};
 
 /// Gives the key that a rule's step signs with; none where it is not known (yet).
 pub type Keys = Arc<dyn Fn(&RuleId, u32) -> Option<String> + std::marker::Send + Sync>;

@@ -7,11 +7,11 @@ use twinhub_actors::HubError;
 use twinhub_actors::messages::alarms::{Acknowledge, Clear, Told};
 use twinhub_actors::messages::archive::{FindAlarm, ListAlarms};
 use twinhub_actors::post::post;
-use twinhub_actors::store::AlarmQuery;
 use twinhub_domain::alarm::{Alarm, AlarmId, Severity};
 use twinhub_domain::cause::Source;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Cause, DeviceId, DeviceNumber};
+use twinhub_store::AlarmQuery;
 
 use super::body::{AlarmNamed, Device};
 use super::device::find;

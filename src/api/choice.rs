@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use actix_web::HttpRequest;
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_actors::messages::search::{FindAll, FoundAll, QueryWarning};
-use twinhub_actors::store::DeviceQuery;
 use twinhub_domain::fleet::Tree;
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
+use twinhub_store::DeviceQuery;
 
 use super::devices::{Said, asked, filter};
 use super::params::Params;

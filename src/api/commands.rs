@@ -4,9 +4,9 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::{FindCommand, ListCommands};
 use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_actors::store::{CommandQuery, CommandRecord};
 use twinhub_domain::cause::Source;
 use twinhub_domain::{Cause, CommandStatus, DeviceId, DeviceNumber, Input};
+use twinhub_store::{CommandQuery, CommandRecord};
 
 use super::body::{Command, Device};
 use super::command_view::{summary, whole};

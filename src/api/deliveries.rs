@@ -3,10 +3,10 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::ListDeliveries;
-use twinhub_actors::store::{DeliveryQuery, DeliveryRecord, DeliveryStatus};
 use twinhub_domain::run::RunId;
 use twinhub_domain::{Json, Object};
 use twinhub_rules::veil::without_password;
+use twinhub_store::{DeliveryQuery, DeliveryRecord, DeliveryStatus};
 
 use super::paging::Paging;
 use super::params::Params;

@@ -7,11 +7,11 @@ use serde::Serialize;
 use twinhub_actors::Hub;
 use twinhub_actors::messages::archive::{HowMuch, ListCommands, RawHistory};
 use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_actors::store::{CommandQuery, Extent};
 use twinhub_domain::cause::Source;
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::twin::Change;
 use twinhub_domain::{Cause, DeviceId, Input, Json, Object, Timestamp, Twin, Versions};
+use twinhub_store::{CommandQuery, Extent};
 use utoipa::ToSchema;
 
 use super::body::{Body, Device};

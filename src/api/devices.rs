@@ -4,12 +4,12 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::search::{Find, Found};
-use twinhub_actors::store::{DeviceQuery, DeviceSort};
 use twinhub_domain::fleet::Lifecycle;
 use twinhub_domain::fleet::Tree;
 use twinhub_domain::{Mode, Status, Timestamp};
 use twinhub_rules::expression::BadExpression;
 use twinhub_rules::{Field, Filter};
+use twinhub_store::{DeviceQuery, DeviceSort};
 
 use super::paging::Paging;
 use super::params::{Params, bad, duration_ms};

@@ -129,7 +129,6 @@ mod tests {
 
     use serde_json::Value;
     use twinhub_actors::messages::groups::GroupView;
-    use twinhub_actors::store::{DeliveryRecord, DeliveryStatus};
     use twinhub_domain::alarm::{Alarm, AlarmId, Originator, Raised, Severity};
     use twinhub_domain::command::Step;
     use twinhub_domain::fleet::{FirmwareTask, Group, GroupId, GroupWish, Image, Standing};
@@ -140,6 +139,7 @@ mod tests {
         Object, Timestamp, Twin,
     };
     use twinhub_rules::engine::Delivery;
+    use twinhub_store::{DeliveryRecord, DeliveryStatus};
 
     use super::*;
     use crate::api::reply::summary;

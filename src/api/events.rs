@@ -6,9 +6,9 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::FindEvents;
-use twinhub_actors::store::EventQuery;
 use twinhub_domain::alarm::Severity;
 use twinhub_domain::{DeviceId, DeviceNumber, Kind, Recorded};
+use twinhub_store::EventQuery;
 
 use super::alarms::SEVERITIES;
 use super::body::Device;

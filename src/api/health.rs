@@ -5,8 +5,8 @@ use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use serde::Serialize;
 use twinhub_actors::counters::get;
-use twinhub_actors::mqtt::broker::BrokerFigures;
 use twinhub_domain::Timestamp;
+use twinhub_mqtt::broker::BrokerFigures;
 use utoipa::ToSchema;
 
 use super::device::uptime_seconds;

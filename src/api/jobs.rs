@@ -9,10 +9,10 @@ use twinhub_actors::messages::archive::ListJobDevices;
 use twinhub_actors::messages::firmware::FindImage;
 use twinhub_actors::messages::jobs::{JobTold, ListJobs, MakeJob, ShowJob, Steer, SteerJob};
 use twinhub_actors::post::post;
-use twinhub_actors::store::{JobDevice, JobDeviceQuery};
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::{JobAction, JobId, JobStatus, StepState};
 use twinhub_domain::{Cause, Json, Object};
+use twinhub_store::{JobDevice, JobDeviceQuery};
 use utoipa::OpenApi;
 
 use super::body::JobNamed;

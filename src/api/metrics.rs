@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use twinhub_actors::counters::{Counters, get};
-use twinhub_actors::mqtt::broker::BrokerFigures;
+use twinhub_mqtt::broker::BrokerFigures;
 
 use super::device::uptime_seconds;
 use crate::error::ApiError;

@@ -4,8 +4,8 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde::Serialize;
 use twinhub_actors::messages::archive::FindEvents;
-use twinhub_actors::store::EventQuery;
 use twinhub_domain::{Json, Kind, Status, Timestamp, Twin};
+use twinhub_store::EventQuery;
 use utoipa::ToSchema;
 
 use super::body::Device;

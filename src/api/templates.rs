@@ -12,12 +12,12 @@ use twinhub_actors::messages::templates::{
     DeleteTemplate, How, PutTemplate, TemplateGone, TemplateStood, Trial, TryTemplate, Wish,
 };
 use twinhub_actors::post::post;
-use twinhub_actors::store::DeviceQuery;
 use twinhub_domain::cause::Source;
 use twinhub_domain::text::{order_key, searched};
 use twinhub_domain::{Cause, Json, Object};
 use twinhub_rules::device_template::{FIELDS, Template};
 use twinhub_rules::veil::hide_in_rules;
+use twinhub_store::DeviceQuery;
 use utoipa::OpenApi;
 
 use super::body::{Body, Named};

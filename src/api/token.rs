@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 use twinhub_actors::Hub;
 use twinhub_actors::messages::archive::FindToken;
-use twinhub_actors::seal::Seal;
 use twinhub_domain::DeviceId;
 use twinhub_domain::text::hex;
+use twinhub_store::seal::Seal;
 
 use crate::error::ApiError;
 

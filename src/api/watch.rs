@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use twinhub_actors::messages::archive::FindCommand;
 use twinhub_actors::messages::feed::WatchCommands;
 use twinhub_actors::post::post;
-use twinhub_actors::store::CommandRecord;
 use twinhub_domain::event::EventBody;
 use twinhub_domain::{CommandId, CommandStatus, DeviceId, Recorded};
+use twinhub_store::CommandRecord;
 
 use crate::error::ApiError;
 use crate::web::WebState;

@@ -1,4 +1,4 @@
-//! What is logged, as people say it: a level, or a list such as `info,twinhub_actors=debug`. Read strictly: the
+//! What is logged, as people say it: a level, or a list such as `info,twinhub_mqtt=debug`. Read strictly: the
 //! library takes every word that it does not know for a part of some program, and then logs nothing of any other.
 
 use std::fmt;
@@ -14,7 +14,15 @@ pub struct LogFilter(String);
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Our own parts. Others (`sqlx`, `actix_web`) may be named too.
-const OURS: [&str; 3] = ["twinhub", "twinhub_actors", "twinhub_migrations"];
+const OURS: [&str; 7] = [
+    "twinhub",
+    "twinhub_actors",
+    "twinhub_domain",
+    "twinhub_migrations",
+    "twinhub_mqtt",
+    "twinhub_rules",
+    "twinhub_store",
+];
 
 impl LogFilter {
     /// As the library reads it.
@@ -60,7 +68,7 @@ impl TryFrom<String> for LogFilter {
 }
 
 fn expected() -> String {
-    format!("one of {}, or parts with their levels such as info,twinhub_actors=debug", LEVELS.join(", "))
+    format!("one of {}, or parts with their levels such as info,twinhub_mqtt=debug", LEVELS.join(", "))
 }
 
 /// The directives, between commas that are not inside of brackets (`part[span{field=1,other=2}]=debug`).
@@ -113,13 +121,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_crate_that_logs_is_a_part() {
+        let manifest: toml::Table = include_str!("../../Cargo.toml").parse().unwrap();
+        let crates =
+            manifest["dependencies"].as_table().unwrap().keys().filter(|name| name.starts_with("twinhub-"));
+        let mut crates: Vec<_> = crates.map(|name| name.replace('-', "_")).collect();
+        crates.push("twinhub".into());
+        crates.sort();
+        assert_eq!(crates, OURS);
+    }
+
+    #[test]
     fn levels_and_parts_with_levels_are_taken() {
         for (text, read) in [
             ("info", "info"),
             ("WARN", "WARN"),
             ("off", "off"),
-            (" info , twinhub_actors=debug ", "info,twinhub_actors=debug"),
-            ("twinhub_actors::mqtt::broker=trace", "twinhub_actors::mqtt::broker=trace"),
+            (" info , twinhub_mqtt=debug ", "info,twinhub_mqtt=debug"),
+            ("twinhub_mqtt::broker=trace", "twinhub_mqtt::broker=trace"),
             ("warn,sqlx=debug,actix_web=info,", "warn,sqlx=debug,actix_web=info"),
             ("twinhub[request{id=1,path=2}]=debug", "twinhub[request{id=1,path=2}]=debug"),
             ("sea_orm=warn,tokio=info,mqtt5=warn", "sea_orm=warn,tokio=info,mqtt5=warn"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, Command, ValueEnum};
 use toml::{Table, Value};
-use twinhub_actors::mqtt::link::BrokerAddress;
+use twinhub_mqtt::link::BrokerAddress;
 use url::Url;
 
 use super::{Config, ConfigError, Database, Limit, Mqtt, Options, file};

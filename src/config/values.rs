@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Deserialize;
-use twinhub_actors::mqtt::link::BrokerAddress;
 use twinhub_actors::webhooks::reach::Allowed;
 use twinhub_domain::reading::Window;
+use twinhub_mqtt::link::BrokerAddress;
 
 /// A length of time: `500ms`, `15m`, `7d`, `1h 30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -12,9 +12,9 @@ mod stream;
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, Resource};
 use twinhub_actors::messages::archive::ListDevices;
-use twinhub_actors::store::DeviceQuery;
 use twinhub_domain::cause::Source;
 use twinhub_domain::{Cause, DeviceNumber, Twin};
+use twinhub_store::DeviceQuery;
 
 use crate::api::get;
 use crate::error::ApiError;

@@ -5,10 +5,10 @@ use twinhub_actors::messages::automation::RuleRefusal;
 use twinhub_actors::messages::firmware::ImageRefusal;
 use twinhub_actors::messages::groups::GroupRefusal;
 use twinhub_actors::messages::templates::TemplateRefusal;
-use twinhub_actors::store::StoreError;
 use twinhub_domain::Refusal;
 use twinhub_domain::fleet::Misplaced;
 use twinhub_rules::device_template::BadTemplate;
+use twinhub_store::StoreError;
 
 pub(super) fn of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
     match refusal {

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use twinhub_actors::SystemClock;
 use twinhub_actors::backtest::{self, Progress, Wish};
 use twinhub_actors::fleet::groups::TreeNow;
-use twinhub_actors::store::sql::{SqlOptions, SqlStore};
 use twinhub_domain::duration::duration_ms;
 use twinhub_domain::{Clock as _, DeviceId, Json, Object, Timestamp};
 use twinhub_rules::Rule;
+use twinhub_store::sql::{SqlOptions, SqlStore};
 
 use super::print::{count, line, moment_of};
 use super::story::{items, member, number};

@@ -10,7 +10,7 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use rumqttc::{NetworkOptions, Transport};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use twinhub_actors::mqtt::link::BrokerAddress;
+use twinhub_mqtt::link::BrokerAddress;
 
 use super::device::Said;
 use super::tally::Tally;

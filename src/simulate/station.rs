@@ -10,8 +10,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use twinhub_actors::SystemClock;
-use twinhub_actors::mqtt::topics::{self, Leaf};
 use twinhub_domain::{Clock as _, Timestamp};
+use twinhub_mqtt::topics;
+use twinhub_mqtt::topics::Leaf;
 
 use super::agenda::Agenda;
 use super::device::{Device, Said};

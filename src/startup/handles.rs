@@ -2,7 +2,7 @@
 //! start a program with a soft limit of 1,024, which it may raise up to the hard limit.
 
 use tracing::{info, warn};
-use twinhub_actors::mqtt::broker::most_strangers;
+use twinhub_mqtt::broker::most_strangers;
 
 /// Handles kept for the store, rule files, webhooks, and HTTP connections that are refused.
 const RESERVE: usize = 192;

@@ -6,8 +6,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use twinhub_actors::seal::{KEY_BYTES, Seal};
 use twinhub_domain::text::hex;
+use twinhub_store::seal::{KEY_BYTES, Seal};
 
 const NAME: &str = "secret.key";
 

@@ -7,11 +7,11 @@ use twinhub_actors::HubError;
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::groups::ReadTree;
 use twinhub_actors::post::post;
-use twinhub_actors::store::{DeviceQuery, DeviceSort, StoreError};
 use twinhub_actors::{Hub, archive::Archive};
 use twinhub_domain::event::{ChangeKind, EventBody, TwinChange};
 use twinhub_domain::fleet::{FleetChange, GroupId, RecordChange, RecordKind, Tree};
 use twinhub_domain::{DeviceId, Recorded, Twin};
+use twinhub_store::{DeviceQuery, DeviceSort, StoreError};
 
 use super::filter::Filter;
 use crate::error::ApiError;

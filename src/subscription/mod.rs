@@ -25,8 +25,8 @@ use twinhub_actors::archive::Archive;
 use twinhub_actors::counters::{Counters, down, get, up};
 use twinhub_actors::messages::archive::Replay;
 use twinhub_actors::messages::feed::{Live, Subscribe};
-use twinhub_actors::store::Replayed;
 use twinhub_domain::{Recorded, Twin};
+use twinhub_store::Replayed;
 
 use filter::MOST_PATTERNS;
 pub use filter::{Filter, kinds_named};

@@ -6,8 +6,8 @@ use actix::{Addr, MailboxError};
 use tracing::warn;
 use twinhub_actors::archive::Archive;
 use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
-use twinhub_actors::store::{DeviceQuery, StoreError};
 use twinhub_domain::{DeviceId, DeviceNumber, Twin};
+use twinhub_store::{DeviceQuery, StoreError};
 
 use super::filter::Filter;
 

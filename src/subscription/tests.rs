@@ -2,11 +2,11 @@
 
 use twinhub_actors::messages::feed::Subscribe;
 use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_actors::store::MemoryStore;
-use twinhub_actors::testkit::{ManualClock, ask, within};
 use twinhub_actors::{Hub, Settings};
 use twinhub_domain::cause::Source;
 use twinhub_domain::{Cause, DeviceId, Input, Timestamp, payload};
+use twinhub_store::MemoryStore;
+use twinhub_testkit::{ManualClock, ask, within};
 
 use super::*;
 

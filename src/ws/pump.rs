@@ -250,9 +250,9 @@ impl Default for Heard {
 #[cfg(test)]
 mod tests {
     use twinhub_actors::Settings;
-    use twinhub_actors::store::MemoryStore;
-    use twinhub_actors::testkit::ManualClock;
     use twinhub_domain::Timestamp;
+    use twinhub_store::MemoryStore;
+    use twinhub_testkit::ManualClock;
 
     use super::*;
 

@@ -11,13 +11,13 @@ use twinhub::config::{Config, Options};
 use twinhub::startup::{Application, Running};
 use twinhub_actors::messages::alarms::{ClearType, Raise};
 use twinhub_actors::messages::webhooks::Send;
-use twinhub_actors::store::{DeliveryRecord, DeliveryStatus};
-use twinhub_actors::testkit::ask;
 use twinhub_domain::alarm::{AlarmId, Originator, Severity};
 use twinhub_domain::cause::{RunCause, Source};
 use twinhub_domain::run::{RuleId, RunId};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Json};
 use twinhub_rules::engine::Delivery;
+use twinhub_store::{DeliveryRecord, DeliveryStatus};
+use twinhub_testkit::ask;
 
 use crate::support::hub::House;
 use crate::support::{Subscriber, eventually, within};

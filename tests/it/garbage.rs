@@ -1,8 +1,8 @@
 //! Ten thousand payloads of garbage: the hub lives, counts and keeps them, and serves the next good one.
 
 use serde_json::Value;
-use twinhub_actors::mqtt::rejections::Rejections;
 use twinhub_domain::Timestamp;
+use twinhub_mqtt::rejections::Rejections;
 
 use crate::support::hub::House;
 use crate::support::mqtt::Said;

@@ -16,6 +16,8 @@ pub mod json;
 pub mod outgoing;
 pub mod payload;
 pub mod reading;
+pub mod receipt;
+pub mod retained;
 pub mod run;
 pub mod schedule;
 pub mod series;

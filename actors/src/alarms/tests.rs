@@ -10,13 +10,14 @@ use crate::door::Arrived;
 use crate::hub::{Hub, Settings};
 use crate::messages::archive::{FindAlarm, ListAlarms, Replay};
 use crate::messages::supervisor::IfUnknown;
-use crate::store::AlarmPage;
-use crate::store::sql::{SqlOptions, SqlStore};
-use crate::testkit::{FailingStore, Fault, ManualClock, ask, until, within};
+use crate::receipt;
 use twinhub_domain::alarm::{AlarmStep, Originator, Severity};
 use twinhub_domain::cause::{RunCause, Source};
 use twinhub_domain::run::{RuleId, RunId};
 use twinhub_domain::{Input, Recorded};
+use twinhub_store::AlarmPage;
+use twinhub_store::sql::{SqlOptions, SqlStore};
+use twinhub_testkit::{FailingStore, Fault, ManualClock, ask, until, within};
 
 /// 2026-01-01T00:00:00Z.
 const NEW_YEAR: i64 = 1_767_225_600_000;
@@ -52,7 +53,7 @@ impl Scene {
     }
 
     async fn device(&self, name: &str) -> DeviceNumber {
-        let (receipt, settled) = Receipt::channel();
+        let (receipt, settled) = receipt::channel();
         let topic = format!("iot/devices/{name}/data").into();
         let message = Arrived {
             topic,

@@ -14,13 +14,13 @@ use crate::counters::up;
 use crate::messages::alarms::Raise;
 use crate::messages::journal::Append;
 use crate::post::post;
-use crate::receipt::Receipt;
-use crate::store::{self, Progress};
 use twinhub_domain::alarm::{Originator, Severity};
 use twinhub_domain::cause::{RunCause, Source};
+use twinhub_domain::receipt::Receipt;
 use twinhub_domain::run::{RuleId, RunEntry, RunId, RunOutcome, Signal};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event, EventBody};
 use twinhub_rules::Kept;
+use twinhub_store::Progress;
 
 /// What is to be kept gathers for so long: one commit for many runs, beside what they ask for.
 const GATHER: Duration = Duration::from_millis(25);
@@ -34,7 +34,7 @@ pub(super) struct News {
     pub events: Vec<Event>,
     pub scopes: Vec<Kept>,
     /// What one rule said of another.
-    pub rules: Vec<store::RuleRecord>,
+    pub rules: Vec<twinhub_store::RuleRecord>,
 }
 
 impl Automation {
@@ -117,12 +117,12 @@ impl Automation {
         }
         let News { entries, events, scopes, rules } = std::mem::take(&mut self.news);
         self.kept = self.cursor;
-        let kept = store::Automation {
+        let kept = twinhub_store::Automation {
             progress: Some(Progress { seq: self.cursor, time: self.engine.now() }),
             kept: scopes,
             runs: entries.into_values().collect(),
             rules,
-            ..store::Automation::default()
+            ..twinhub_store::Automation::default()
         };
         let journal = self.around.journal.clone();
         // The journal does it before all that is told to it later; it tries for ever.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::messages::automation::{Expect, FileRead, RuleRefusal};
-use crate::store::RuleRecord;
 use twinhub_domain::run::RuleId;
 use twinhub_rules::file::{SecretNames, parse_rule_with};
 use twinhub_rules::model::Origin;
 use twinhub_rules::{Problem, Rule, RuleFile};
+use twinhub_store::RuleRecord;
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -15,16 +15,17 @@ use crate::messages::journal::Append;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::messages::webhooks::Send as SendWebhook;
 use crate::post::post;
-use crate::receipt::{NotTaken, Receipt, Settled, Taken};
-use crate::store::{Automation as Kept, DeliveryRecord, DeliveryStatus};
+use crate::receipt;
 use twinhub_domain::Outgoing;
 use twinhub_domain::fingerprint::Fingerprint;
+use twinhub_domain::receipt::{NotTaken, Settled, Taken};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::twin::Change;
 use twinhub_domain::{Cause, CommandId, DeviceId, Event, Input, Json, Object, Refusal};
 use twinhub_rules::engine::Delivery;
 use twinhub_rules::model::LogLevel;
 use twinhub_rules::{Act, ActId, ActResult, Deed};
+use twinhub_store::{Automation as Kept, DeliveryRecord, DeliveryStatus};
 
 /// The wait before an act that was lost on its way, because a twin died with it, is done again.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -100,7 +101,7 @@ pub async fn append(
     outgoing: Vec<Outgoing>,
     kept: Kept,
 ) -> Settled {
-    let (receipt, settled) = Receipt::channel();
+    let (receipt, settled) = receipt::channel();
     let _ = post(journal, Append::with_kept(events, outgoing, kept, receipt)); // dropped, its receipt says so
     settled.await.unwrap_or(Err(NotTaken::Lost))
 }
@@ -112,7 +113,7 @@ async fn deliver(
     mut input: impl FnMut() -> Input,
 ) -> ActResult {
     loop {
-        let (receipt, settled) = Receipt::channel();
+        let (receipt, settled) = receipt::channel();
         let deliver = Deliver {
             device: device.clone(),
             input: input(),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use crate::store::{DeviceQuery, DeviceSort, Store, StoreError};
 use twinhub_domain::fleet::{Group, RecordKind, Tree};
 use twinhub_domain::{Recorded, Twin};
 use twinhub_rules::Selector;
 use twinhub_rules::engine::Wanted;
+use twinhub_store::{DeviceQuery, DeviceSort, Store, StoreError};
 
 /// Twins read at once.
 const PAGE: u64 = 1_000;

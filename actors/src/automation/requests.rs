@@ -12,8 +12,7 @@ use super::{Automation, Keys};
 use crate::messages::automation::{
     DeleteRule, EnableRule, Expect, PutRule, ReadRules, RuleRefusal, RuleStands, RuleStood, RulesRead, Tell,
 };
-use crate::receipt::Settled;
-use crate::store::{Automation as Kept, RuleRecord};
+use twinhub_domain::receipt::Settled;
 use twinhub_domain::run::{RuleId, Signal};
 use twinhub_domain::{Cause, EntityTags, Event, Json, Timestamp};
 use twinhub_rules::analysis::{Warning, analyse, of_running};
@@ -21,6 +20,7 @@ use twinhub_rules::engine::webhook_keys;
 use twinhub_rules::file::parse_rule_with;
 use twinhub_rules::model::{Secret, TriggerKind};
 use twinhub_rules::{Problem, Rule, Twins as _, veil};
+use twinhub_store::{Automation as Kept, RuleRecord};
 
 /// For so long what people should look at is not looked for again.
 const WARNINGS_LAST_MS: u64 = 5_000;

@@ -11,11 +11,11 @@ use super::reading::{self, Known};
 use super::{Automation, Phase};
 use crate::messages::automation::LoadFiles;
 use crate::messages::feed::{Live, Subscribe};
-use crate::store::AutomationState;
 use twinhub_domain::Cause;
 use twinhub_domain::clock::CLOCK_JUMP_MS;
 use twinhub_domain::run::Signal;
 use twinhub_rules::Engine;
+use twinhub_store::AutomationState;
 
 /// The wait before the store is asked again after it failed.
 const RETRY: Duration = Duration::from_millis(250);

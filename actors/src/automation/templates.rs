@@ -7,10 +7,10 @@ use tracing::{info, warn};
 
 use super::Automation;
 use crate::messages::automation::{RuleRefusal, TemplateRules};
-use crate::store::RuleRecord;
 use twinhub_domain::run::RuleId;
 use twinhub_rules::Rule;
 use twinhub_rules::file::parse_rule_with;
+use twinhub_store::RuleRecord;
 
 impl Automation {
     fn take_template_rules(

@@ -3,8 +3,8 @@
 //! whoever sets the clock right by then has lost nothing. The store keeps how far the clock is doubted: who sees a wrong
 //! time may well start the hub again before setting it right.
 
-use crate::store::Doubt;
 use twinhub_domain::Timestamp;
+use twinhub_store::Doubt;
 
 /// A leap by so much is not believed at once, and so long is waited before it is. In ms.
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;

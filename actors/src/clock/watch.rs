@@ -16,8 +16,7 @@ use crate::journal::Journal;
 use crate::messages::journal::Append;
 use crate::messages::timers::{ClockMoved, Tick};
 use crate::post::post;
-use crate::receipt::Receipt;
-use crate::store;
+use crate::receipt;
 use crate::timers::Timers;
 use twinhub_domain::clock::CLOCK_JUMP_MS;
 use twinhub_domain::run::Signal;
@@ -68,9 +67,9 @@ impl ClockWatch {
 pub async fn tell(journal: &Addr<Journal>, ClockMoved { from, to }: ClockMoved, while_down: bool) -> bool {
     let by_ms = to.millis().saturating_sub(from.millis());
     warn!(%from, %to, by_ms, while_down, "the clock was set: schedules and rules go on by the new time");
-    let (receipt, settled) = Receipt::channel();
+    let (receipt, settled) = receipt::channel();
     let event = event(Signal::ClockMoved { from, to, while_down }, to);
-    let append = Append::with_kept(vec![event], Vec::new(), store::Automation::default(), receipt);
+    let append = Append::with_kept(vec![event], Vec::new(), twinhub_store::Automation::default(), receipt);
     post(journal, append).is_ok() && settled.await.is_ok_and(|settled| settled.is_ok())
 }
 

@@ -12,10 +12,10 @@ use tracing::warn;
 use super::{Around, Shelf};
 use crate::messages::firmware::{AddImage, FindImage, ImagePage, ImageRefusal, ListImages, RemoveImage};
 use crate::post::post;
-use crate::receipt::Receipt;
-use crate::store::Record;
 use twinhub_domain::Cause;
 use twinhub_domain::fleet::{Image, Job, JobId, RecordChange, RecordKind, Version};
+use twinhub_domain::receipt::Receipt;
+use twinhub_store::Record;
 
 /// An image's arrival or removal is durable, or was lost.
 #[derive(Message)]

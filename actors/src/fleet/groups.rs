@@ -29,9 +29,9 @@ use crate::counters::get;
 use crate::messages::groups::GroupStood;
 use crate::messages::groups::{GroupRefusal, GroupView};
 use crate::post::post;
-use crate::receipt::{Receipt, Taken};
 use twinhub_domain::fleet::tree::body_of_change;
 use twinhub_domain::fleet::{Census, FleetChange, Group, GroupId, RecordChange, RecordKind, Tree};
+use twinhub_domain::receipt::{Receipt, Taken};
 use twinhub_domain::{Cause, Object};
 
 /// A change of a group is durable now.

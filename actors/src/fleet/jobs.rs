@@ -27,13 +27,14 @@ use crate::messages::jobs::{
     Begin, JobPage, JobRefusal, JobTold, ListJobs, MakeJob, Rest, ShowJob, SteerJob,
 };
 use crate::messages::timers::ClockMoved;
-use crate::receipt::{Receipt, Settled};
-use crate::store::{JobOp, Record};
+use crate::receipt;
 use twinhub_domain::Cause;
 use twinhub_domain::fleet::job::TurnTime;
 use twinhub_domain::fleet::{
     Job, JobAction, JobId, JobSignal, JobStatus, RecordChange, RecordKind, StepState,
 };
+use twinhub_domain::receipt::Settled;
+use twinhub_store::{JobOp, Record};
 
 /// Jobs that came to their end are remembered, so many of them.
 const REMEMBERED: usize = 1_000;
@@ -178,7 +179,7 @@ impl Jobs {
         // What it is in the middle of is nobody's business, and a crash must not make it forgotten.
         let (id, kept) = (told.job.id.to_string(), told.job.to_object());
         let entry = Entry { id: &id, change, kept, told: told.document() };
-        let (receipt, settled) = Receipt::channel();
+        let (receipt, settled) = receipt::channel();
         self.shelf.put_entry(entry, ops, cause, receipt);
         self.unsettled += 1;
         let settled = settled.into_actor(self);
@@ -197,7 +198,7 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        let (receipt, settled) = Receipt::channel();
+        let (receipt, settled) = receipt::channel();
         self.shelf.note(ops, receipt);
         ctx.spawn(settled.into_actor(self).map(|settled, this, ctx| {
             if is_durable(&settled) {

@@ -20,12 +20,13 @@ use crate::feed::Feed;
 use crate::journal::Journal;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::post::post;
-use crate::receipt::{NotTaken, Receipt, Settled};
+use crate::receipt;
 use crate::search::Search;
-use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
+use twinhub_domain::receipt::{NotTaken, Settled};
 use twinhub_domain::{Cause, Clock, DeviceId, Input};
 use twinhub_rules::file::SecretNames;
+use twinhub_store::{Store, StoreError};
 
 /// What they work with.
 pub struct Around {
@@ -76,7 +77,7 @@ async fn deliver(
 ) -> Settled {
     let mut wait = FIRST_WAIT;
     for _ in 0..MOST_TRIES {
-        let (receipt, settled) = Receipt::channel();
+        let (receipt, settled) = receipt::channel();
         let deliver = Deliver {
             device: device.clone(),
             input: input.clone(),

@@ -7,11 +7,11 @@ use tokio::sync::oneshot;
 use super::{Around, again};
 use crate::messages::journal::{Append, Barrier};
 use crate::post::post;
-use crate::receipt::Receipt;
-use crate::store::{Fleet, JobOp, Record};
 use twinhub_domain::fleet::{FleetChange, RecordChange, RecordKind};
+use twinhub_domain::receipt::Receipt;
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event, EventBody, Object};
 use twinhub_rules::veil::hide_in_rules;
+use twinhub_store::{Fleet, JobOp, Record};
 
 /// A change of a record, as it is kept and as it is told: what is for the hub alone is in the first.
 pub struct Entry<'a> {

@@ -17,9 +17,9 @@ use super::{Around, Shelf};
 use crate::messages::automation::TemplateRules;
 use crate::messages::jobs::MakeJob;
 use crate::messages::templates::{Begin, DeleteTemplate, PutTemplate, TryTemplate};
-use crate::store::Record;
 use twinhub_domain::fleet::RecordKind;
 use twinhub_rules::device_template::{Catalog, Template};
+use twinhub_store::Record;
 
 /// See the module.
 pub struct Templates {

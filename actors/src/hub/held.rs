@@ -7,12 +7,12 @@ use actix::Addr;
 use tracing::warn;
 
 use crate::door::listens;
-use crate::mqtt::subscribers::Subscribers;
 use crate::post::post;
-use crate::store::{CommandPage, CommandQuery, Store, StoreError};
 use crate::supervisor::Supervisor;
 use twinhub_domain::twin::Ear;
 use twinhub_domain::{CommandStatus, DeviceId};
+use twinhub_mqtt::subscribers::Subscribers;
+use twinhub_store::{CommandPage, CommandQuery, Store, StoreError};
 
 /// Commands that wait are read so many at a time after the start.
 const COMMANDS_AT_ONCE: u64 = 1_000;
@@ -69,26 +69,37 @@ async fn each_waiting(
 mod tests {
     use std::collections::{BTreeMap, HashSet};
 
+    use uuid::Uuid;
+
     use super::*;
-    use crate::store::contract::support::{World, asked, commands};
-    use crate::store::{MemoryStore, select};
+    use twinhub_domain::{Cause, Command, CommandId, CommandRequest, DeviceNumber, Json, Timestamp};
+    use twinhub_store::{CommandRecord, select};
+
+    /// A command that waits.
+    fn pending(n: u8, created_at: Timestamp) -> CommandRecord {
+        let Ok(Json::Object(request)) = r#"{"command_type": "go"}"#.parse() else { unreachable!() };
+        let command = Command {
+            id: CommandId(Uuid::from_u128(u128::from(n))),
+            request: CommandRequest::parse(request).unwrap(),
+            status: CommandStatus::Pending,
+            reason: None,
+            response: None,
+            attempts: 0,
+            created_at,
+            expires_at: created_at.plus_millis(60_000),
+            updated_at: created_at,
+            due: None,
+            cause: Cause::hub(),
+            history: Vec::new(),
+        };
+        let device = DeviceId::parse(&format!("d-{n:02}")).unwrap();
+        CommandRecord { device, number: DeviceNumber(i64::from(n) + 1), command }
+    }
 
     /// Half of what a page shows has gone out before the next is read; more are of one moment than fit on a page.
     #[tokio::test]
     async fn no_command_is_passed_over_while_others_go() {
-        let mut world = World::new();
-        for n in 0..40 {
-            if n % 8 == 0 {
-                world.wait(1);
-            }
-            let device = format!("d-{n:02}");
-            world.presence(&device, false);
-            world.command(&device, &asked(r#"{"command_type": "go"}"#));
-        }
-        let store = MemoryStore::default();
-        store.commit(&world.batch()).await.unwrap();
-        let all = store.commands(&commands()).await.unwrap().commands;
-        assert_eq!(all.len(), 40);
+        let all: Vec<_> = (0..40).map(|n| pending(n, Timestamp::from_millis(i64::from(n / 8)))).collect();
         let mut waiting: BTreeMap<_, _> = all
             .iter()
             .map(|record| ((record.command.created_at, record.command.id), record.clone()))

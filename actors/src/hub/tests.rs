@@ -1,6 +1,7 @@
 //! The actors together, over a real database in a folder of the test's own.
 
 mod crowded;
+mod deadly_clock;
 mod groups;
 mod jobs;
 mod rules;
@@ -10,7 +11,6 @@ mod waiting;
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread::ThreadId;
 
 use async_trait::async_trait;
 use tempfile::TempDir;
@@ -18,83 +18,24 @@ use tokio::sync::Notify;
 use tokio::sync::oneshot::Receiver;
 
 use super::*;
-use crate::clock::SystemClock;
 use crate::door::Arrived;
 use crate::messages::archive::Replay;
 use crate::messages::feed::Subscribe;
 use crate::messages::timers::Tick;
-use crate::mqtt::{LinkError, LinkState, Published};
-use crate::receipt::Settled;
-use crate::store::sql::{SqlOptions, SqlStore};
-use crate::testkit::{FailingStore, Fault, ask, close, until, until_found, within};
+use crate::receipt;
+use crate::testkit::close;
+use deadly_clock::DeadlyClock;
 use twinhub_domain::Outgoing;
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::ChangeKind;
+use twinhub_domain::receipt::Settled;
 use twinhub_domain::twin::{Change, Registration};
 use twinhub_domain::{
     Answer, CommandId, EventBody, Json, Recorded, Refusal, Timestamp, Twin, TwinChange, payload,
 };
-
-/// The system's time, but the next ones who ask for it may die of it: all but the timers, whose thread is
-/// spared.
-#[derive(Default)]
-struct DeadlyClock {
-    kills: AtomicU32,
-    spared: Mutex<Option<ThreadId>>,
-    /// Whoever asked so far.
-    askers: Mutex<HashSet<ThreadId>>,
-    /// Only this one may die, where one is given.
-    doomed: Mutex<Option<ThreadId>>,
-}
-
-impl DeadlyClock {
-    fn kill_next(&self, askers: u32) {
-        self.kills.store(askers, Ordering::SeqCst);
-    }
-
-    /// The same, but only those on this thread.
-    fn kill_next_on(&self, thread: ThreadId, askers: u32) {
-        *self.doomed.lock().unwrap() = Some(thread);
-        self.kill_next(askers);
-    }
-
-    /// Spares the thread of the timers: the one that asks at each of their ticks, whoever else asks meanwhile.
-    async fn spare_timers(&self, hub: &Hub) {
-        let mut always: Option<HashSet<ThreadId>> = None;
-        let timers = until_found("one thread that always asks for the time", async || {
-            self.askers.lock().unwrap().clear();
-            ask(&hub.timers, Tick).await;
-            let mut askers = self.askers.lock().unwrap().clone();
-            askers.retain(|thread| always.as_ref().is_none_or(|before| before.contains(thread)));
-            let mut some = askers.iter().copied();
-            if let (Some(only), None) = (some.next(), some.next()) {
-                return Some(only);
-            }
-            always = Some(askers);
-            None
-        })
-        .await;
-        *self.spared.lock().unwrap() = Some(timers);
-    }
-}
-
-impl Clock for DeadlyClock {
-    fn now(&self) -> Timestamp {
-        let asking = Some(std::thread::current().id());
-        self.askers.lock().unwrap().extend(asking);
-        let doomed = *self.doomed.lock().unwrap();
-        if asking != *self.spared.lock().unwrap() && (doomed.is_none() || doomed == asking) {
-            let armed =
-                self.kills.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-            assert!(armed.is_err(), "the test kills who asks for the time");
-        }
-        SystemClock.now()
-    }
-
-    fn uptime_ms(&self) -> u64 {
-        SystemClock.uptime_ms()
-    }
-}
+use twinhub_mqtt::{LinkError, LinkState, Published};
+use twinhub_store::sql::{SqlOptions, SqlStore};
+use twinhub_testkit::{FailingStore, Fault, ask, until, until_found, within};
 
 /// A way out that writes down what is published, and fails on demand.
 #[derive(Default)]
@@ -181,7 +122,7 @@ impl House {
     }
 
     fn arrive(&self, device: &str, payload: &str) -> Receiver<Settled> {
-        let (receipt, settled) = Receipt::channel();
+        let (receipt, settled) = receipt::channel();
         let topic = format!("iot/devices/{device}/data").into();
         let payload = payload.to_owned().into();
         let message = Arrived {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use actix::Message;
 
-use crate::store::{
-    AlarmPage, AlarmQuery, CommandPage, CommandQuery, CommandRecord, DeliveryPage, DeliveryQuery, DevicePage,
-    DeviceQuery, EventQuery, Extent, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery, StoreError,
-};
 use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{CommandId, DeviceId, DeviceNumber, Recorded, Twin};
+use twinhub_store::{
+    AlarmPage, AlarmQuery, CommandPage, CommandQuery, CommandRecord, DeliveryPage, DeliveryQuery, DevicePage,
+    DeviceQuery, EventQuery, Extent, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery, StoreError,
+};
 
 /// A page of devices.
 #[derive(Debug, Message)]

@@ -7,12 +7,12 @@ use actix::Message;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::store::StoreError;
 use twinhub_domain::fingerprint::Fingerprint;
 use twinhub_domain::run::{RuleId, Signal};
 use twinhub_domain::{Cause, EntityTags, Json, Object, Timestamp};
 use twinhub_rules::analysis::Warning;
 use twinhub_rules::{Problem, Rule, RuleFile, veil};
+use twinhub_store::StoreError;
 
 /// The rule files as they stand now, whole: what is not in here any more is gone.
 #[derive(Debug, Message)]

@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicU32;
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::receipt::{Receipt, Taken};
-use crate::store::{Automation, CommandRecord, Fleet};
 use twinhub_domain::Outgoing;
+use twinhub_domain::receipt::{Receipt, Taken};
 use twinhub_domain::{DeviceNumber, Event, Twin};
+use twinhub_store::{Automation, CommandRecord, Fleet};
 
 /// A twin's outcome, to be committed; the receipt is settled with `taken` after that.
 #[derive(Debug, Message)]

@@ -3,9 +3,9 @@
 use actix::Message;
 
 use crate::HubError;
-use crate::store::{DevicePage, DeviceQuery};
 use twinhub_domain::{DeviceId, DeviceNumber};
 use twinhub_rules::{Field, Filter};
+use twinhub_store::{DevicePage, DeviceQuery};
 
 /// A page of the twins that `query` asks for and that `filter` is true of, each and all as of the last commit.
 #[derive(Clone, Debug, Default, Message)]

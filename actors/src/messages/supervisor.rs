@@ -3,7 +3,7 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::receipt::Receipt;
+use twinhub_domain::receipt::Receipt;
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Input, Twin, Versions};
 
 /// An input for a twin. The supervisor finds the twin, or starts it, and passes the input on.

@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 
 use super::automation::TemplateRules;
 use super::jobs::MakeJob;
-use crate::store::StoreError;
 use twinhub_domain::fleet::JobId;
 use twinhub_domain::{Cause, DeviceId, Object, Versions};
 use twinhub_rules::device_template::{BadTemplate, Template};
+use twinhub_store::StoreError;
 
 /// The hub is whole. What was under way when it went down goes on.
 #[derive(Debug, Message)]

@@ -3,7 +3,7 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::receipt::Receipt;
+use twinhub_domain::receipt::Receipt;
 use twinhub_domain::{Cause, Input, Twin, Versions};
 
 use super::supervisor::IfUnknown;

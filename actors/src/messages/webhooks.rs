@@ -3,8 +3,8 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::store::DeliveryRecord;
 use crate::webhooks::reach::Reach;
+use twinhub_store::DeliveryRecord;
 
 /// A request outward that is durable now: send it, as often as it takes. One that is known is not sent twice.
 #[derive(Debug, Message)]

@@ -5,12 +5,13 @@ mod random;
 use super::*;
 use crate::hub::{Hub, Settings};
 use crate::messages::supervisor::IfUnknown;
-use crate::store::MemoryStore;
-use crate::testkit::{FailingStore, Fault, ManualClock, ask, close, until};
+use crate::testkit::close;
 use twinhub_domain::DeviceId;
 use twinhub_domain::twin::{Change, Registration};
 use twinhub_domain::{Cause, Input, Object, payload};
 use twinhub_rules::{Field, Filter};
+use twinhub_store::MemoryStore;
+use twinhub_testkit::{FailingStore, Fault, ManualClock, ask, until};
 
 /// 2026-03-01T06:00:00Z
 const START: i64 = 1_772_344_800_000;

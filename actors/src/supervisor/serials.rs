@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::store::{Store, StoreError};
 use twinhub_domain::{DeviceId, Input, Twin};
+use twinhub_store::{Store, StoreError};
 
 use super::Waiting;
 

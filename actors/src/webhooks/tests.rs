@@ -9,12 +9,13 @@ use super::*;
 use crate::counters::get;
 use crate::hub::{Hub, Settings};
 use crate::messages::archive::ListDeliveries;
-use crate::store::MemoryStore;
-use crate::testkit::{FailingStore, ManualClock, ask, close, until, until_found, within};
+use crate::testkit::close;
 use receiver::Receiver;
 use twinhub_domain::run::RunId;
 use twinhub_domain::{Json, payload};
 use twinhub_rules::engine::Delivery;
+use twinhub_store::MemoryStore;
+use twinhub_testkit::{FailingStore, ManualClock, ask, until, until_found, within};
 
 /// 2026-01-01T00:00:00Z.
 const NEW_YEAR: i64 = 1_767_225_600_000;

@@ -3,9 +3,9 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::{FindRun, ListDeliveries, ListRuns};
-use twinhub_actors::store::{DeliveryQuery, RunQuery};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::{DeviceId, Json};
+use twinhub_store::{DeliveryQuery, RunQuery};
 
 use super::rules::find_rule;
 use super::view;

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use twinhub_actors::messages::archive::ListRuns;
 use twinhub_actors::messages::automation::Tell;
 use twinhub_actors::messages::feed::{Live, Subscribe};
-use twinhub_actors::store::RunQuery;
 use twinhub_domain::event::EventBody;
 use twinhub_domain::run::{RuleId, RunEntry, Signal};
 use twinhub_domain::{Json, Object};
 use twinhub_rules::{file, scenario};
+use twinhub_store::RunQuery;
 
 use super::change::person;
 use super::rules::find_rule;

@@ -10,8 +10,8 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::{StreamExt as _, stream};
 use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
 use twinhub_actors::messages::search::{Find, FindAll};
-use twinhub_actors::store::{DeviceQuery, DeviceSort};
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Twin};
+use twinhub_store::{DeviceQuery, DeviceSort};
 
 use crate::api::devices::{self, Said};
 use crate::api::params::{Params, bad};

@@ -5,8 +5,8 @@ use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
 use twinhub_actors::messages::archive::ListDevices;
-use twinhub_actors::store::DeviceQuery;
 use twinhub_domain::{DeviceNumber, Twin};
+use twinhub_store::DeviceQuery;
 
 use super::failed::Failed;
 use super::{device, find};

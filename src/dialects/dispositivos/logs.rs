@@ -8,9 +8,9 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use twinhub_actors::messages::archive::FindEvents;
-use twinhub_actors::store::EventQuery;
 use twinhub_domain::twin::Moment;
 use twinhub_domain::{DeviceNumber, Json, Kind, Object, Recorded};
+use twinhub_store::EventQuery;
 
 use super::failed::Failed;
 use super::{device, find};

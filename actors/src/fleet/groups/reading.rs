@@ -7,9 +7,9 @@ use tokio::sync::broadcast;
 use super::super::{Around, again};
 use crate::counters::get;
 use crate::messages::feed::{Live, Subscribe};
-use crate::store::{DeviceQuery, DeviceSort};
 use twinhub_domain::fleet::Census;
 use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Twin};
+use twinhub_store::{DeviceQuery, DeviceSort};
 
 /// Devices are looked through so many at a time, by their numbers.
 const STRETCH: i64 = 1_000;

@@ -13,11 +13,11 @@ use super::super::{Around, again, deliver};
 use super::Groups;
 use crate::messages::groups::{DeleteGroup, GroupGone, GroupRefusal};
 use crate::messages::supervisor::IfUnknown;
-use crate::receipt::NotTaken;
-use crate::store::{DeviceQuery, DeviceSort};
 use twinhub_domain::fleet::{Group, GroupId, RecordChange};
+use twinhub_domain::receipt::NotTaken;
 use twinhub_domain::twin::Change;
 use twinhub_domain::{Cause, DeviceId, Input, Json, Refusal};
+use twinhub_store::{DeviceQuery, DeviceSort};
 
 /// Devices under way at once: enough to share commits, and few beside what comes from elsewhere.
 const MOVING: usize = 64;

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::store::{Store, StoreError};
 use twinhub_domain::fleet::{FleetChange, Group, RecordKind, Tree};
+use twinhub_store::{Store, StoreError};
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -5,11 +5,11 @@ use tokio::sync::oneshot;
 
 use super::Jobs;
 use crate::messages::jobs::{JobTold, MakeJob};
-use crate::store::{JobDevice, JobOp};
 use twinhub_domain::alarm::who;
 use twinhub_domain::fleet::job::Sweeping;
 use twinhub_domain::fleet::{Job, JobId, JobSignal, RecordChange, Step, StepState};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Refusal};
+use twinhub_store::{JobDevice, JobOp};
 
 /// Devices that are written down with one commit: more would make other traffic wait for it.
 pub(super) const AT_ONCE: usize = 500;

@@ -6,9 +6,9 @@ use actix::Context;
 use super::Jobs;
 use super::making::AT_ONCE;
 use crate::messages::jobs::JobTold;
-use crate::store::{JobOp, Sweep};
 use twinhub_domain::Cause;
 use twinhub_domain::fleet::RecordChange;
+use twinhub_store::{JobOp, Sweep};
 
 impl Jobs {
     /// Commits all parts of a sweep but the last, which `last` commits with what else belongs to it.

@@ -9,10 +9,10 @@ use tracing::warn;
 
 use super::Jobs;
 use super::run::Run;
-use crate::store::{JobCounts, StoreError};
 use twinhub_domain::fleet::job::{Progress, Speed, Sweeping};
 use twinhub_domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, StepState};
 use twinhub_domain::{Cause, Timestamp};
+use twinhub_store::{JobCounts, StoreError};
 
 /// A job is counted so often at most: counting reads all its devices.
 const COUNT_EVERY_MS: u64 = 250;

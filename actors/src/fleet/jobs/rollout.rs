@@ -15,11 +15,11 @@ use super::Jobs;
 use super::run::Run;
 use crate::fleet::{Around, again, deliver};
 use crate::messages::supervisor::IfUnknown;
-use crate::store::{JobDevice, JobDeviceQuery, Sweep};
 use twinhub_domain::fleet::job::{JobCounts, Sweeping};
 use twinhub_domain::fleet::rollout::Next;
 use twinhub_domain::fleet::{JobAction, JobId, JobSignal, JobStatus, RecordChange, Rollout, StepState};
 use twinhub_domain::{Cause, Input};
+use twinhub_store::{JobDevice, JobDeviceQuery, Sweep};
 
 /// Tasks that are called back at once.
 const AT_ONCE: usize = 64;

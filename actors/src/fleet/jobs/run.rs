@@ -13,11 +13,12 @@ use super::progress::Counting;
 use super::steering::Wish;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::post::post;
-use crate::receipt::{NotTaken, Receipt, Settled};
-use crate::store::{JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StoreError, Sweep};
+use crate::receipt;
 use twinhub_domain::fleet::job::Pace;
 use twinhub_domain::fleet::{JobId, JobStatus, Step, StepState};
+use twinhub_domain::receipt::{NotTaken, Settled};
 use twinhub_domain::{Cause, CommandId, DeviceId, DeviceNumber, Timestamp};
+use twinhub_store::{JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StoreError, Sweep};
 
 /// Devices whose turn it is at once, of all jobs. They share a commit, and other traffic waits for that commit:
 /// many more would slow it down, and many fewer the job.
@@ -206,7 +207,7 @@ impl Jobs {
 
     fn hand_out(&self, turn: Turn, ctx: &mut Context<Self>) {
         let Some(job) = self.jobs.get(&turn.job) else { return };
-        let (receipt, settled) = Receipt::channel();
+        let (receipt, settled) = receipt::channel();
         let deliver = Deliver {
             device: turn.device.clone(),
             input: job.action.input(

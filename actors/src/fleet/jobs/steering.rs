@@ -10,10 +10,10 @@ use super::Jobs;
 use super::making::AT_ONCE;
 use super::run::Run;
 use crate::messages::jobs::{JobRefusal, JobTold, Steer, SteerJob};
-use crate::store::{JobOp, Sweep};
 use twinhub_domain::Cause;
 use twinhub_domain::fleet::job::Sweeping;
 use twinhub_domain::fleet::{JobId, JobSignal, JobStatus, RecordChange, StepState};
+use twinhub_store::{JobOp, Sweep};
 
 /// Something that a person wants of a job.
 pub(super) struct Wish {

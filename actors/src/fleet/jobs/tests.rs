@@ -17,14 +17,14 @@ use crate::messages::feed::Subscribe;
 use crate::messages::jobs::Steer;
 use crate::messages::supervisor::IfUnknown;
 use crate::post::post;
-use crate::store::{Batch, Fleet, JobDevice, JobDeviceQuery, MemoryStore, Store};
-use crate::testkit::{FailingStore, Fault, ManualClock, ask, until, until_found, within};
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::{JobAction, Step, StepState};
 use twinhub_domain::{
     Answer, AnswerStatus, CommandId, CommandRequest, DeviceId, DeviceNumber, EventBody, Input, Json, Object,
     Recorded, Timestamp,
 };
+use twinhub_store::{Batch, Fleet, JobDevice, JobDeviceQuery, MemoryStore, Store};
+use twinhub_testkit::{FailingStore, Fault, ManualClock, ask, until, until_found, within};
 
 const NOON: i64 = 1_767_268_800_000;
 
@@ -480,7 +480,7 @@ fn batch(at: Timestamp, fleet: Fleet) -> Batch {
         removed: Vec::new(),
         commands: Vec::new(),
         outgoing: Vec::new(),
-        automation: crate::store::Automation::default(),
+        automation: twinhub_store::Automation::default(),
         fleet,
         sent: Vec::new(),
     }

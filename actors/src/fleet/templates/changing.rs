@@ -11,7 +11,7 @@ use crate::messages::automation::TemplateRules;
 use crate::messages::jobs::{JobTold, MakeJob};
 use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateStood, Trial, Wish};
 use crate::post::post;
-use crate::receipt::Receipt;
+use crate::receipt;
 use twinhub_domain::fleet::{JobAction, JobId, RecordChange};
 use twinhub_domain::{Cause, Json, Object, Versions};
 use twinhub_rules::device_template::{BadTemplate, Template};
@@ -307,7 +307,7 @@ impl Changing {
         body: Object,
         cause: Cause,
     ) -> Result<(), TemplateRefusal> {
-        let (receipt, settled) = Receipt::channel();
+        let (receipt, settled) = receipt::channel();
         self.shelf.put(id, change, body, Vec::new(), cause, receipt);
         match settled.await {
             Ok(Ok(_)) => Ok(()),
@@ -317,7 +317,7 @@ impl Changing {
 
     /// The same without a word of it.
     async fn keep(&self, id: &str, body: Object) -> Result<(), TemplateRefusal> {
-        let (receipt, settled) = Receipt::channel();
+        let (receipt, settled) = receipt::channel();
         self.shelf.keep(id, body, receipt);
         match settled.await {
             Ok(Ok(_)) => Ok(()),

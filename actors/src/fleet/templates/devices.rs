@@ -5,8 +5,8 @@ use super::Around;
 use crate::HubError;
 use crate::messages::search::FindAll;
 use crate::messages::templates::TemplateRefusal;
-use crate::store::DeviceQuery;
 use twinhub_domain::{DeviceId, DeviceNumber, Twin};
+use twinhub_store::DeviceQuery;
 
 /// Twins read at once.
 const PAGE: usize = 1_000;

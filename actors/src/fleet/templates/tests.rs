@@ -16,15 +16,15 @@ use crate::messages::jobs::{ListJobs, ShowJob};
 use crate::messages::supervisor::IfUnknown;
 use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateStood, Trial, Wish};
 use crate::post::post;
-use crate::receipt::Receipt;
-use crate::store::{JobDeviceQuery, JobOp, MemoryStore, Store};
-use crate::testkit::{FailingStore, ManualClock, ask, until_found, within};
+use crate::receipt;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::JobId;
 use twinhub_domain::fleet::JobStatus;
 use twinhub_domain::payload::object;
 use twinhub_domain::twin::{Change, Registration};
 use twinhub_domain::{Cause, DeviceId, Input, Json, Object, Recorded, Refusal, Timestamp, Twin};
+use twinhub_store::{JobDeviceQuery, JobOp, MemoryStore, Store};
+use twinhub_testkit::{FailingStore, ManualClock, ask, until_found, within};
 
 const NOON: i64 = 1_767_268_800_000;
 
@@ -99,7 +99,7 @@ impl House {
     }
 
     async fn say(&self, device: &str, topic: &str, payload: &str) {
-        let (receipt, settled) = Receipt::channel();
+        let (receipt, settled) = receipt::channel();
         let message = Arrived {
             topic: format!("iot/devices/{device}/{topic}").into(),
             payload: payload.to_owned().into(),
@@ -328,7 +328,7 @@ async fn a_change_whose_job_was_not_made_is_gone_on_with() {
     let after = Template::read("pump", &said, Some(before), Timestamp::from_millis(NOON)).unwrap();
     let mut body = after.document();
     body.insert("unfinished", "roll_out".into());
-    let (receipt, settled) = Receipt::channel();
+    let (receipt, settled) = receipt::channel();
     let around = Around {
         store: house.memory.clone(),
         clock: house.hub.clock.clone(),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::messages::archive::FindCommand;
+use crate::receipt;
 use twinhub_domain::{Answer, AnswerStatus, CommandRequest, CommandStatus};
 
 fn full(most_in_flight: usize) -> Settings {
@@ -10,7 +11,7 @@ fn full(most_in_flight: usize) -> Settings {
 
 impl House {
     fn arrive_at(&self, fire_and_forget: bool, payload: &str) -> Receiver<Settled> {
-        let (receipt, settled) = Receipt::channel();
+        let (receipt, settled) = receipt::channel();
         let message = Arrived {
             topic: "iot/devices/a/data".into(),
             payload: payload.to_owned().into(),

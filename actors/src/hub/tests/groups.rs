@@ -8,10 +8,10 @@ use super::*;
 use crate::messages::groups::{
     DeleteGroup, GroupGone, GroupPage, GroupQuery, GroupRefusal, GroupStood, PutGroup, ReadGroups, ReadTree,
 };
-use crate::store::{Batch, DeviceQuery, MemoryStore};
-use crate::testkit::{FailingStore, ManualClock};
 use twinhub_domain::fleet::{Expect, GroupId, GroupWish, RecordKind};
 use twinhub_domain::{Event, Status};
+use twinhub_store::{Batch, DeviceQuery, MemoryStore};
+use twinhub_testkit::{FailingStore, ManualClock};
 
 async fn start(store: &Arc<MemoryStore>, feed_depth: usize) -> Arc<Hub> {
     let clock = ManualClock::at(Timestamp::from_millis(1_000));
@@ -136,8 +136,8 @@ async fn left_by_an_earlier_version(store: &MemoryStore, group: &str) {
         removed: Vec::new(),
         commands: Vec::new(),
         outgoing: Vec::new(),
-        automation: crate::store::Automation::default(),
-        fleet: crate::store::Fleet::default(),
+        automation: twinhub_store::Automation::default(),
+        fleet: twinhub_store::Fleet::default(),
         sent: Vec::new(),
     };
     store.commit(&batch).await.unwrap();

@@ -3,8 +3,8 @@
 use super::*;
 use crate::messages::archive::ListJobDevices;
 use crate::messages::jobs::{JobTold, MakeJob, ShowJob, Steer, SteerJob};
-use crate::store::JobDeviceQuery;
 use twinhub_domain::fleet::{JobId, JobStatus};
+use twinhub_store::JobDeviceQuery;
 
 impl House {
     async fn job(&self, devices: &[&str]) -> JobId {
@@ -43,7 +43,7 @@ impl House {
 
     async fn told(&self, job: JobId) -> Vec<String> {
         let page = ask(&self.hub.archive, ListJobDevices(JobDeviceQuery::of(job))).await.unwrap();
-        let word = |device: &crate::store::JobDevice| {
+        let word = |device: &twinhub_store::JobDevice| {
             format!("{} {} {}", device.device, device.step.state.as_str(), device.step.detail)
         };
         page.devices.iter().map(word).collect()

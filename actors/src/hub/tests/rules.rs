@@ -10,12 +10,13 @@ use crate::automation::look::Look;
 use crate::messages::archive::{ListAlarms, ListCommands, ListRuns, Past};
 use crate::messages::automation::{Expect, PutRule, ReadRules, RuleRefusal, RulesRead};
 use crate::messages::journal::Barrier;
-use crate::store::{AlarmQuery, CommandQuery, RunQuery};
+use crate::receipt;
 use twinhub_domain::run::{RunEntry, RunOutcome, Signal};
 use twinhub_domain::{EventBody, Kind};
 use twinhub_rules::Engine;
 use twinhub_rules::backtest::Backtest;
 use twinhub_rules::file::parse_rule;
+use twinhub_store::{AlarmQuery, CommandQuery, RunQuery};
 
 const MINUTE: i64 = 60_000;
 
@@ -247,7 +248,7 @@ async fn topics_of_others_set_rules_off_and_kept_messages_do_not() {
         .rule(r#"{"id": "bell", "triggers": [{"mqtt": "house/+/bell"}], "actions": [{"log": "{{ trigger.topic }}"}]}"#)
         .await;
     let say = |retained| {
-        let (receipt, settled) = Receipt::channel();
+        let (receipt, settled) = receipt::channel();
         let (topic, payload) = ("house/front/bell".into(), r#"{"n": 1}"#.into());
         let (for_twins, for_rules) = (true, true);
         let message = Arrived { topic, payload, fire_and_forget: false, retained, for_twins, for_rules };
@@ -272,8 +273,8 @@ async fn files_are_followed_and_a_broken_one_changes_nothing() {
         )
     };
     std::fs::write(&file, text("100")).unwrap();
-    let clock = crate::testkit::ManualClock::at(Timestamp::from_millis(NEW_YEAR));
-    let store = FailingStore::around(Arc::new(crate::store::MemoryStore::default()));
+    let clock = twinhub_testkit::ManualClock::at(Timestamp::from_millis(NEW_YEAR));
+    let store = FailingStore::around(Arc::new(twinhub_store::MemoryStore::default()));
     let settings = Settings { rules: Some(folder.path().to_owned()), ..Settings::default() };
     let mut scene = Scene::with(store, clock, settings).await;
     scene.say("oven", "data", r#"{"temperature": 150}"#).await;

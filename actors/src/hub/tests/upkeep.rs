@@ -5,15 +5,59 @@ use super::waiting::{NEW_YEAR, Scene};
 use super::*;
 use crate::messages::archive::{FindRun, RawHistory};
 use crate::messages::journal::Barrier;
-use crate::mqtt::Intake;
-use crate::store::contract::made::{run, run_id};
-use crate::store::contract::support::{World, history};
-use crate::testkit::ManualClock;
 use twinhub_domain::fleet::{FirmwareState, FirmwareTask};
-use twinhub_domain::run::RunEntry;
-use twinhub_domain::{CommandRequest, CommandStatus, DeviceNumber, Status};
+use twinhub_domain::run::{RuleId, RunEntry, RunId, RunKind, RunOutcome, TriggerSeen};
+use twinhub_domain::series::{Aggregate, HistoryQuery};
+use twinhub_domain::{CommandRequest, CommandStatus, DeviceNumber, Object, Status};
+use twinhub_mqtt::Intake;
+use twinhub_store::{Automation, Batch, Fleet};
+use twinhub_testkit::ManualClock;
+use uuid::Uuid;
 
 const HOUR: i64 = 3_600_000;
+
+/// A run that is done.
+fn run(at: Timestamp) -> RunEntry {
+    RunEntry {
+        id: RunId(Uuid::from_u128(1)),
+        rule: RuleId::parse("cool").unwrap(),
+        device: None,
+        number: DeviceNumber(0),
+        at,
+        ended_at: None,
+        kind: RunKind::Trigger,
+        trigger: TriggerSeen {
+            index: 0,
+            kind: "numeric".into(),
+            data: Object::default(),
+            seq: None,
+            cause: None,
+        },
+        conditions: Vec::new(),
+        outcome: RunOutcome::Done,
+        actions: Vec::new(),
+        targets: Vec::new(),
+        parent: None,
+        depth: 0,
+        count: 1,
+        last_at: at,
+    }
+}
+
+/// A batch of nothing.
+fn empty(at: Timestamp) -> Batch {
+    Batch {
+        at,
+        events: Arc::new([]),
+        twins: Vec::new(),
+        removed: Vec::new(),
+        commands: Vec::new(),
+        outgoing: Vec::new(),
+        automation: Automation::default(),
+        fleet: Fleet::default(),
+        sent: Vec::new(),
+    }
+}
 
 #[actix::test]
 async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
@@ -27,11 +71,10 @@ async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
     };
     let store = SqlStore::open(&format!("sqlite:{}", path.display()), options).await.unwrap();
     let clock = ManualClock::at(Timestamp::from_millis(NEW_YEAR));
-    let mut world = World::new();
-    world.now = clock.now();
-    let ran = RunEntry { at: clock.now(), ended_at: None, last_at: clock.now(), ..run(1, "cool", None) };
-    world.automation.runs = vec![ran];
-    store.commit(&world.batch()).await.unwrap();
+    let ran = run(clock.now());
+    let id = ran.id;
+    let automation = Automation { runs: vec![ran], ..Automation::default() };
+    store.commit(&Batch { automation, ..empty(clock.now()) }).await.unwrap();
     let settings = Settings { maintain_every: Duration::from_millis(1), ..Settings::default() };
     let scene = Scene::with(FailingStore::around(store), clock, settings).await;
     scene.say("a", "data", r#"{"t": 1}"#).await;
@@ -47,10 +90,19 @@ async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
         ask(archive, past).await.unwrap().pruned
     };
     let readings = async || {
-        let of_first = history(DeviceNumber(1));
+        let of_first = HistoryQuery {
+            device: DeviceNumber(1),
+            from: None,
+            to: None,
+            sensors: Vec::new(),
+            limit: 10,
+            newest_first: false,
+            interval_ms: 0,
+            aggregate: Aggregate::Avg,
+        };
         ask(archive, RawHistory(of_first)).await.unwrap().len()
     };
-    let has_run = async || ask(archive, FindRun(run_id(1))).await.unwrap().is_some();
+    let has_run = async || ask(archive, FindRun(id)).await.unwrap().is_some();
     assert!(!is_pruned().await && readings().await == 1 && has_run().await);
     scene.clock.advance(25 * HOUR);
     until("the journal is pruned", is_pruned).await;
@@ -135,7 +187,7 @@ impl House {
 
     /// Asks for a command of the device.
     async fn command(&self, device: &str) -> CommandId {
-        let command = CommandId(uuid::Uuid::now_v7());
+        let command = CommandId(Uuid::now_v7());
         let request = CommandRequest::parse(payload::object(br#"{"command_type": "go"}"#).unwrap()).unwrap();
         let asked = Input::Command { id: command, request: Box::new(request), known: None, is_new: false };
         self.deliver(device, asked, IfUnknown::Refuse).await.unwrap();

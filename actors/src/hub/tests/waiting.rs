@@ -6,11 +6,12 @@ use uuid::Uuid;
 use super::*;
 use crate::messages::archive::{FindCommand, ListCommands};
 use crate::messages::feed::WatchCommands;
-use crate::store::{CommandQuery, MemoryStore};
-use crate::testkit::ManualClock;
+use crate::receipt;
 use twinhub_domain::{
     Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus, EventBody, Kind, Mode, Status,
 };
+use twinhub_store::{CommandQuery, MemoryStore};
+use twinhub_testkit::ManualClock;
 
 /// 2026-01-01T00:00:00Z, a Thursday.
 pub const NEW_YEAR: i64 = 1_767_225_600_000;
@@ -57,7 +58,7 @@ impl Scene {
     }
 
     pub async fn say(&self, device: &str, leaf: &str, payload: &str) {
-        let (receipt, settled) = Receipt::channel();
+        let (receipt, settled) = receipt::channel();
         let topic = format!("iot/devices/{device}/{leaf}").into();
         let payload = payload.to_owned().into();
         let message = Arrived {

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::testkit::within;
+use twinhub_testkit::within;
 
 /// A small HTTP server.
 pub struct Receiver {

@@ -4,11 +4,11 @@ use tokio::sync::{mpsc, watch};
 use twinhub_actors::Settings;
 use twinhub_actors::counters::get;
 use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_actors::store::MemoryStore;
-use twinhub_actors::testkit::{ManualClock, within};
 use twinhub_domain::cause::Source;
 use twinhub_domain::twin::{Dispositivo, Speaker};
 use twinhub_domain::{Cause, Input, Timestamp, payload};
+use twinhub_store::MemoryStore;
+use twinhub_testkit::{ManualClock, within};
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! The hub goes down between the parts in which many of a job's devices are changed.
 
 use super::*;
-use crate::store::Sweep;
+use twinhub_store::Sweep;
 
 /// As many devices as are written down in three parts; nobody knows them, so each fails at its turn.
 const MANY: i64 = 1_300;

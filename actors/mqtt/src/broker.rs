@@ -1,0 +1,393 @@
+//! The embedded broker: `mqtt5`, with our own door in front of it.
+//!
+//! Its own listener would have a connection wait for one commit per message. So we accept connections
+//! ourselves and give the broker each one as a [`stream::GatedStream`]: a message goes to the hub from the
+//! broker's publish hook ([`hooks`]) and to the other subscribers at once, and only the PUBACK waits, at the
+//! connection's [`gate`], until the message is stored.
+//!
+//! Sessions live in memory: they outlast a connection, not the program. Retained messages are in the store
+//! ([`retained`]). The broker crate sees neither retained messages nor wills: both are ours.
+
+mod accept;
+mod admission;
+mod connection;
+mod exactly_once;
+mod gate;
+mod half_read;
+mod handed;
+mod hooks;
+mod lanes;
+mod persistence;
+mod retained;
+mod rights;
+mod sessions;
+mod stream;
+mod wildcards;
+mod wills;
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mqtt5::QoS;
+use mqtt5::broker::config::BrokerConfig;
+use mqtt5::broker::resource_monitor::{ResourceLimits, ResourceMonitor};
+use mqtt5::broker::router::MessageRouter;
+use mqtt5::broker::storage::{DynamicStorage, MemoryBackend, QueueLimits, StorageBackend};
+use mqtt5::broker::sys_topics::BrokerStats;
+use mqtt5::packet::publish::PublishPacket;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+pub use self::accept::most_strangers;
+use self::accept::{Connections, Served};
+use self::admission::Admission;
+use self::connection::{Common, MOST_TOPIC_ALIASES};
+use self::exactly_once::ExactlyOnce;
+use self::half_read::HalfRead;
+use self::handed::HandedOver;
+use self::hooks::Hooks;
+use self::lanes::Lanes;
+pub use self::persistence::{PersistenceError, RetainedPersistence};
+use self::retained::Retained;
+pub use self::retained::{RetainedFigures, RetainedLimits};
+use self::sessions::Sessions;
+pub use self::sessions::{SessionFigures, SessionLimits, count_dropped};
+use self::wildcards::Wildcards;
+use self::wills::Wills;
+use super::dialects::LARGEST_PAYLOAD;
+use super::intake::Intake;
+use super::runtime::OwnRuntime;
+use super::{Link, LinkError, LinkState, Published, topics, whole_seconds};
+use twinhub_domain::receipt::{Receipt, Settled};
+use twinhub_domain::{Clock, CommandId, Outgoing};
+
+/// What topic, properties and header of a packet may take beside its payload.
+const PACKET_HEADROOM: usize = 64 * 1024 + 1_024;
+/// Connections that wait to be accepted: a fleet that comes back all at once.
+const BACKLOG: u32 = 4_096;
+/// Messages that the broker crate holds for one client and QoS (0, or 1 and 2) beside its session: what one of QoS 0
+/// sends in a burst while the client's thread does something else, and what a client that takes nothing costs until
+/// the session's limits hold. Those of QoS 1 go on into the session; who publishes them waits for 2 s at most, once.
+const LANE: usize = 256;
+/// Expired sessions are swept this often.
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
+/// A session of an absent client is kept this long at most.
+const LONGEST_SESSION: Duration = Duration::from_hours(7 * 24);
+/// How long [`Link::close`] waits for connections to take their last words.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// What of the broker can be set.
+#[derive(Clone, Debug)]
+pub struct BrokerSettings {
+    /// Where it listens. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Clients that are served at once; a tenth of the places is kept for devices that the hub knows. Others
+    /// are refused.
+    pub most_clients: usize,
+    /// A socket whose CONNECT has not come by then is closed.
+    pub connect_within: Duration,
+    pub retained: RetainedLimits,
+    pub sessions: SessionLimits,
+    /// What the door takes, in bytes. Payloads of more than twice as many, and of more than may be retained,
+    /// cost the client its connection.
+    pub largest_payload: usize,
+    /// Threads of its own.
+    pub threads: usize,
+}
+
+impl Default for BrokerSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            most_clients: 10_000,
+            connect_within: Duration::from_secs(10),
+            retained: RetainedLimits::default(),
+            sessions: SessionLimits::default(),
+            largest_payload: LARGEST_PAYLOAD,
+            threads: 2,
+        }
+    }
+}
+
+/// Why the broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    #[error("cannot listen for MQTT on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("cannot start the MQTT broker's threads: {0}")]
+    Threads(std::io::Error),
+    #[error("cannot read the retained messages: {0}")]
+    Retained(#[from] PersistenceError),
+}
+
+/// How the embedded broker stands, for health and metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BrokerFigures {
+    /// Clients that can be served at once.
+    pub most_connections: u64,
+    /// Clients refused since the start because there were too many.
+    pub connections_refused: u64,
+    pub retained: RetainedFigures,
+    pub sessions: SessionFigures,
+}
+
+/// See the module.
+pub struct EmbeddedBroker {
+    address: SocketAddr,
+    lanes: Lanes,
+    handed: Arc<HandedOver>,
+    wills: Arc<Wills>,
+    connections: Arc<Connections>,
+    retained: Arc<Retained>,
+    sessions: Arc<Sessions>,
+    accepting: AtomicBool,
+    runtime: OwnRuntime,
+}
+
+impl EmbeddedBroker {
+    /// Starts a broker whose devices' messages go to `intake`, and whose retained messages
+    /// are kept in `store` and expire by `clock`.
+    ///
+    /// # Errors
+    /// The address is taken or not ours, the system gives no threads, or the store does not answer.
+    pub async fn start(
+        settings: &BrokerSettings,
+        intake: impl Intake,
+        store: Arc<dyn RetainedPersistence>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, BrokerError> {
+        let common = common(settings, store, clock).await?;
+        Self::listen(settings, Arc::new(intake), common, config(settings))
+    }
+
+    fn listen(
+        settings: &BrokerSettings,
+        intake: Arc<dyn Intake>,
+        common: Arc<Common>,
+        config: BrokerConfig,
+    ) -> Result<Arc<Self>, BrokerError> {
+        let runtime =
+            OwnRuntime::new("twinhub-mqtt", settings.threads.max(1)).map_err(BrokerError::Threads)?;
+        let handle = runtime.handle().clone();
+        let _inside = handle.enter();
+        let address = settings.listen;
+        let failed = |source| BrokerError::Listen { address, source };
+        let listener = listen(address).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+
+        let wills = Arc::new(Wills::new(Arc::clone(&intake), Arc::clone(&common)));
+        let hooks = Arc::new(Hooks::new(Arc::clone(&intake), Arc::clone(&common), Arc::clone(&wills)));
+        let connections = Arc::new(Connections::new(settings.most_clients, settings.connect_within));
+        let admission = Admission { connections: Arc::clone(&connections), intake: Arc::clone(&intake) };
+        let served = Served {
+            config: Arc::new(config.with_event_handler(hooks)),
+            router: Arc::clone(&common.router),
+            auth: Arc::new(admission),
+            storage: Arc::clone(&common.storage),
+            stats: Arc::new(BrokerStats::new()),
+            resources: Arc::new(ResourceMonitor::new(unlimited())),
+            common: Arc::clone(&common),
+            connect_within: settings.connect_within,
+        };
+        let sessions = Arc::new(Sessions::new(Arc::clone(&common), Arc::clone(&connections), intake));
+        let retained = Arc::clone(&common.retained);
+        let handed = Arc::clone(&common.handed);
+        handle.spawn(accept::accept(listener, served, Arc::clone(&connections)));
+        handle.spawn(Arc::clone(&retained).write());
+        handle.spawn(sweep(Arc::clone(&common), Arc::clone(&sessions)));
+        handle.spawn(look_through(Arc::clone(&sessions)));
+        info!(%address, "embedded broker listens");
+        let accepting = AtomicBool::new(true);
+        let lanes = Lanes::new(&common.router, &handle);
+        Ok(Arc::new(Self {
+            address,
+            lanes,
+            handed,
+            wills,
+            connections,
+            retained,
+            sessions,
+            accepting,
+            runtime,
+        }))
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+#[async_trait]
+impl Link for EmbeddedBroker {
+    async fn publish(
+        &self,
+        message: &Outgoing,
+        expires_in: Option<Duration>,
+    ) -> Result<Published, LinkError> {
+        self.handed.note(message, expires_in);
+        let mut packet = PublishPacket::new(message.topic.clone(), message.payload.clone(), QoS::AtLeastOnce);
+        if let Some(seconds) = expires_in.map(whole_seconds) {
+            packet = packet.with_message_expiry_interval(seconds);
+        }
+        // What rules publish is on as many topics as they name.
+        packet.retain = message.retain && (is_configuration(message) || self.retained.has_room(&packet));
+        // In its order, as the lanes are: at the first poll.
+        let kept = packet.retain.then(|| self.keep(message, &packet));
+        let stopped = || LinkError("the embedded broker has stopped".into());
+        self.lanes.route(packet).await.map_err(|_| stopped())?;
+        if let Some(kept) = kept {
+            kept.await.map_err(|_| stopped())?.map_err(|_| stopped())?;
+        }
+        Ok(Published::Taken) // who listens was known before
+    }
+
+    fn recall(&self, command: CommandId) {
+        self.handed.forget(command);
+    }
+
+    fn state(&self) -> LinkState {
+        let (clients, most, connections_refused) = self.connections.figures();
+        LinkState {
+            connected: self.accepting.load(Ordering::Acquire),
+            detail: format!("embedded broker on {}", self.address),
+            connections: clients as u64,
+            withheld: self.handed.withheld(),
+            warning: None,
+            broker: Some(BrokerFigures {
+                most_connections: most as u64,
+                connections_refused,
+                retained: self.retained.figures(),
+                sessions: self.sessions.figures(),
+            }),
+        }
+    }
+
+    async fn stop_intake(&self) {
+        self.accepting.store(false, Ordering::Release);
+        self.wills.stop();
+        self.connections.stop();
+    }
+
+    async fn close(&self) {
+        self.stop_intake().await;
+        let connections = Arc::clone(&self.connections);
+        let closed = self
+            .runtime
+            .handle()
+            .spawn(async move { tokio::time::timeout(CLOSE_WITHIN, connections.close()).await.is_ok() });
+        if !closed.await.unwrap_or(true) {
+            warn!(connections = self.connections.count(), "connections did not close in time");
+        }
+        self.runtime.shut_down();
+    }
+}
+
+impl EmbeddedBroker {
+    /// Retains what the hub says. What says that a device is gone takes all of the device's with it.
+    fn keep(&self, message: &Outgoing, packet: &PublishPacket) -> oneshot::Receiver<Settled> {
+        if let Some(device) = topics::farewell(message) {
+            self.retained.clear_below(&device);
+        }
+        let (settle, kept) = oneshot::channel();
+        let receipt = Receipt::new(move |settled| {
+            let _ = settle.send(settled); // whoever waited may have gone
+        });
+        self.retained.take(packet, Some(receipt));
+        kept
+    }
+}
+
+/// The configuration of a device: there is one of each.
+fn is_configuration(message: &Outgoing) -> bool {
+    topics::parse(&message.topic).is_some_and(|native| native.leaf == topics::Leaf::Configuration)
+}
+
+/// What connections have in common, with what is retained in `store`.
+async fn common(
+    settings: &BrokerSettings,
+    store: Arc<dyn RetainedPersistence>,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<Common>, PersistenceError> {
+    let SessionLimits { messages: max_messages, bytes: max_bytes, .. } = settings.sessions;
+    let backend = MemoryBackend::with_queue_limits(QueueLimits { max_messages, max_bytes });
+    let storage = Arc::new(DynamicStorage::Memory(backend));
+    let router = Arc::new(MessageRouter::with_storage(Arc::clone(&storage)));
+    retained::keep_none(&router).await;
+    Ok(Arc::new(Common {
+        router,
+        storage,
+        retained: Retained::load(store, clock, settings.retained).await?,
+        exactly_once: ExactlyOnce::default(),
+        wildcards: Wildcards::new(settings.most_clients),
+        half_read: HalfRead::default(),
+        session_limits: settings.sessions,
+        came_back: Mutex::default(),
+        handed: Arc::default(),
+        largest_packet: config(settings).max_packet_size,
+    }))
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A port is free again as soon as the program before has ended, not a minute later.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn config(settings: &BrokerSettings) -> BrokerConfig {
+    // Somewhat larger payloads than the hub takes are rejected at its door, where people see it.
+    let largest = settings.largest_payload.saturating_mul(2).max(settings.retained.message);
+    let mut config = BrokerConfig::new()
+        .with_max_clients(settings.most_clients)
+        .with_max_packet_size(largest.saturating_add(PACKET_HEADROOM))
+        .with_session_expiry(LONGEST_SESSION)
+        .with_client_channel_capacity(LANE);
+    config.topic_alias_maximum = MOST_TOPIC_ALIASES;
+    config.server_receive_maximum = u16::try_from(gate::MOST_UNSETTLED).ok();
+    config.sys_topics_enabled = false;
+    config
+}
+
+/// [`Connections`] bounds their number; rates are bounded by back-pressure.
+fn unlimited() -> ResourceLimits {
+    ResourceLimits {
+        max_connections: usize::MAX,
+        max_connections_per_ip: usize::MAX,
+        max_message_rate_per_client: 0,
+        max_bandwidth_per_client: 0,
+        max_connection_rate: u32::MAX,
+        rate_limit_window: Duration::from_secs(1),
+    }
+}
+
+async fn sweep(common: Arc<Common>, sessions: Arc<Sessions>) {
+    let mut tick = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tick.tick().await;
+        common.retained.sweep();
+        common.handed.sweep();
+        if let Err(error) = common.storage.cleanup_expired().await {
+            warn!(%error, "expired sessions were not swept");
+        }
+        sessions.sweep(&common.router).await;
+    }
+}
+
+async fn look_through(sessions: Arc<Sessions>) {
+    let mut tick = tokio::time::interval(sessions::LOOK_EVERY);
+    loop {
+        tick.tick().await;
+        sessions.look().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,493 @@
+//! What we know of a connection, from the packets that pass and from what the broker tells the hooks.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use futures_util::FutureExt as _;
+use mqtt5::QoS;
+use mqtt5::broker::router::MessageRouter;
+use mqtt5::broker::storage::{DynamicStorage, QueueHandle, QueuedMessage, StorageBackend as _};
+use mqtt5::packet::subscribe::{RetainHandling, SubscribePacket};
+
+use super::accept::Seat;
+use super::exactly_once::ExactlyOnce;
+use super::gate::Gate;
+use super::half_read::HalfRead;
+use super::handed::{HandedOver, Withheld};
+use super::retained::{Answered, Cursor, Retained};
+use super::sessions::SessionLimits;
+use super::stream::{Inspect, Verdict};
+use super::wildcards::{self, Wildcards};
+use super::wills::Will;
+use super::wire::{self, PublishSaid, WillPacket};
+use crate::subscribers::Subscriptions;
+use twinhub_domain::DeviceId;
+use twinhub_domain::twin::Ear;
+
+/// A client has at most this many subscriptions: a gateway that speaks for hundreds of devices has several for
+/// each. Those with wildcards are matched with every message: see [`wildcards`].
+pub(super) const MOST_SUBSCRIPTIONS: usize = 1_000;
+/// How many topic aliases a connection may set; each holds a topic in memory.
+pub(super) const MOST_TOPIC_ALIASES: u16 = 64;
+/// A CONNECT is at most so large, in bytes: names and passwords take a small part of it.
+const LARGEST_CONNECT: usize = 64 * 1024;
+/// What a will may add: the largest payload that there can be, and a topic.
+const LARGEST_WILL: usize = 66 * 1024;
+
+/// Retained messages go into the session's queue when it is empty: so many at once, and so many bytes. They and what
+/// comes meanwhile must not push each other out of it, so they take half of what it may hold at most.
+const MOST_FED: usize = 64;
+const MOST_BYTES_FED: usize = 128 * 1024;
+/// What a queued message takes beside its footprint, in bytes.
+const QUEUE_ENTRY: usize = 128;
+/// Retained messages that are looked at in one go, while others wait for them and for the connection's thread.
+pub(super) const MOST_STEPS: usize = 1_000;
+
+/// What connections have in common.
+pub(super) struct Common {
+    pub(super) router: Arc<MessageRouter>,
+    pub(super) storage: Arc<DynamicStorage>,
+    pub(super) retained: Arc<Retained>,
+    pub(super) exactly_once: ExactlyOnce,
+    pub(super) wildcards: Wildcards,
+    pub(super) half_read: HalfRead,
+    pub(super) session_limits: SessionLimits,
+    /// Clients that came back to their sessions since these were looked through.
+    pub(super) came_back: Mutex<HashSet<Arc<str>>>,
+    /// Commands that are with the broker.
+    pub(super) handed: Arc<HandedOver>,
+    pub(super) largest_packet: usize,
+}
+
+impl Common {
+    /// The client's session goes on, and may hold other messages by now.
+    pub(super) fn came_back(&self, client: &Arc<str>) {
+        lock(&self.came_back).insert(Arc::clone(client));
+    }
+
+    /// Those that came back since this was called last.
+    pub(super) fn take_came_back(&self) -> HashSet<Arc<str>> {
+        std::mem::take(&mut *lock(&self.came_back))
+    }
+
+    /// The client's session is over, or begins anew.
+    pub(super) fn forget(&self, client: &str) {
+        self.exactly_once.forget(client);
+        self.wildcards.forget(client);
+    }
+}
+
+/// See the module.
+pub(super) struct Connection {
+    pub(super) gate: Arc<Gate>,
+    key: u64,
+    common: Arc<Common>,
+    /// Its CONNECT has come.
+    introduced: AtomicBool,
+    /// Its CONNACK has gone.
+    welcomed: AtomicBool,
+    resumes: AtomicBool,
+    v5: AtomicBool,
+    /// The message that its last PUBREL released, where there was one; no message has the id 0.
+    released: AtomicU16,
+    /// The topic aliases that it has set: a bit for each.
+    aliases: AtomicU64,
+    client: OnceLock<Client>,
+    said: Mutex<Said>,
+    will: Mutex<Option<Will>>,
+    seat: Mutex<Option<Seat>>,
+    /// What it listens to of what the hub says to devices.
+    listens: Mutex<Option<Subscriptions>>,
+    /// What is to go to the client before the connection ends.
+    last_words: Mutex<Vec<u8>>,
+    /// Each for another filter of its session.
+    asked: Mutex<VecDeque<RetainedRequest>>,
+    /// False while nothing is in `asked`.
+    feeding: AtomicBool,
+}
+
+struct Client {
+    id: Arc<str>,
+    queue: QueueHandle,
+}
+
+/// What its last packets said beyond what the broker tells.
+#[derive(Default)]
+struct Said {
+    publish: Option<PublishSaid>,
+    subscribe: Option<Subscribe>,
+    will: Option<WillPacket>,
+}
+
+/// A SUBSCRIBE, and which of its filters the session did not have.
+pub(super) struct Subscribe {
+    packet: SubscribePacket,
+    is_new: Vec<bool>,
+}
+
+/// A filter that was granted, and how far it has been answered with retained messages.
+struct RetainedRequest {
+    filter: Box<str>,
+    cursor: Cursor,
+    qos: QoS,
+    id: Option<u32>,
+}
+
+impl Connection {
+    /// The connection that is known by `key`.
+    pub(super) fn new(common: Arc<Common>, key: u64) -> Self {
+        Self {
+            key,
+            gate: Arc::default(),
+            common,
+            introduced: AtomicBool::default(),
+            welcomed: AtomicBool::default(),
+            resumes: AtomicBool::default(),
+            v5: AtomicBool::default(),
+            released: AtomicU16::default(),
+            aliases: AtomicU64::default(),
+            client: OnceLock::new(),
+            said: Mutex::default(),
+            will: Mutex::default(),
+            seat: Mutex::default(),
+            listens: Mutex::default(),
+            last_words: Mutex::default(),
+            asked: Mutex::default(),
+            feeding: AtomicBool::default(),
+        }
+    }
+
+    /// The broker has let it in as this client.
+    pub(super) fn is(&self, id: &Arc<str>) {
+        let queue = self.common.router.queue_handle(id);
+        let _ = self.client.set(Client { id: Arc::clone(id), queue }); // told once
+    }
+
+    /// It goes on with the session that the client had.
+    pub(super) fn resumes(&self) -> bool {
+        self.resumes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_v5(&self) -> bool {
+        self.v5.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn key(&self) -> u64 {
+        self.key
+    }
+
+    /// Has its CONNECT come?
+    pub(super) fn is_introduced(&self) -> bool {
+        self.introduced.load(Ordering::Relaxed)
+    }
+
+    /// It counts among the clients until it ends.
+    pub(super) fn take_seat(&self, seat: Seat) {
+        *lock(&self.seat) = Some(seat);
+    }
+
+    /// What is to go to the client before the connection ends.
+    pub(super) fn say_last(&self, packet: Vec<u8>) {
+        *lock(&self.last_words) = packet;
+    }
+
+    /// What the PUBLISH said that the broker has at hand now.
+    pub(super) fn take_publish(&self) -> Option<PublishSaid> {
+        lock(&self.said).publish.take()
+    }
+
+    pub(super) fn take_will_packet(&self) -> Option<WillPacket> {
+        lock(&self.said).will.take()
+    }
+
+    /// The topic and payload of the will that its CONNECT brought.
+    pub(super) fn will_on<T>(&self, look: impl FnOnce(&WillPacket) -> Option<T>) -> Option<T> {
+        lock(&self.said).will.as_ref().and_then(look)
+    }
+
+    /// It listens to these now. Gives the devices whose twins waited for it.
+    pub(super) fn listens<'a>(
+        &self,
+        new: impl FnOnce() -> Subscriptions,
+        filters: impl Iterator<Item = &'a str>,
+    ) -> Vec<(DeviceId, Ear)> {
+        lock(&self.listens).get_or_insert_with(new).add(filters)
+    }
+
+    /// It does not listen to these any more.
+    pub(super) fn listens_no_more<'a>(&self, filters: impl Iterator<Item = &'a str>) {
+        if let Some(listens) = &mut *lock(&self.listens) {
+            listens.remove(filters);
+        }
+    }
+
+    /// It listens to nothing any more.
+    pub(super) fn hears_nothing(&self) {
+        *lock(&self.listens) = None;
+    }
+
+    pub(super) fn set_will(&self, will: Option<Will>) {
+        *lock(&self.will) = will;
+    }
+
+    pub(super) fn take_will(&self) -> Option<Will> {
+        lock(&self.will).take()
+    }
+
+    /// The broker has answered the last SUBSCRIBE: `granted` tells of each filter.
+    pub(super) fn subscribed(&self, granted: impl Iterator<Item = bool>) {
+        let Some(Subscribe { packet, is_new }) = lock(&self.said).subscribe.take() else { return };
+        let id = packet.properties.get_subscription_identifier();
+        let mut requests = Vec::new();
+        let mut filters = HashSet::new();
+        let granted: Vec<bool> = granted.collect();
+        // From behind: the last word on a filter counts.
+        for ((filter, is_new), granted) in packet.filters.iter().zip(is_new).zip(granted).rev() {
+            if !filters.insert(&*filter.filter) {
+                continue;
+            }
+            let wanted = match filter.options.retain_handling {
+                RetainHandling::SendAtSubscribe => true,
+                RetainHandling::SendAtSubscribeIfNew => is_new,
+                RetainHandling::DoNotSend => false,
+            };
+            if granted
+                && wanted
+                && let Some(cursor) = Cursor::new(&filter.filter)
+            {
+                let (filter, qos) = (filter.filter.as_str().into(), filter.options.qos);
+                requests.push(RetainedRequest { filter, cursor, qos, id });
+            }
+        }
+        let mut asked = lock(&self.asked);
+        asked.retain(|before| !filters.contains(&*before.filter));
+        asked.extend(requests.into_iter().rev());
+        self.feeding.store(!asked.is_empty(), Ordering::Relaxed);
+    }
+
+    /// The broker has taken these filters out of the session.
+    pub(super) fn unsubscribed<'a>(&self, filters: impl Iterator<Item = &'a str>) {
+        let filters: HashSet<&str> = filters.collect();
+        let mut asked = lock(&self.asked);
+        asked.retain(|before| !filters.contains(&*before.filter));
+        self.feeding.store(!asked.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Puts retained messages that were asked for into the session's queue, as the client takes them. True where there
+    /// are more to look for now.
+    fn feed(&self) -> bool {
+        let Some(Client { id: client, queue }) = self.client.get() else { return false };
+        if !queue.is_empty() {
+            return false; // we are asked again when the client has taken that
+        }
+        let SessionLimits { messages, bytes: most_bytes, .. } = self.common.session_limits;
+        let most = MOST_FED.min((messages / 2).max(1));
+        let most_bytes = MOST_BYTES_FED.min(most_bytes / 2);
+        let mut asked = lock(&self.asked);
+        let (mut fed, mut bytes, mut steps) = (0, 0, MOST_STEPS);
+        let mut interrupted = false;
+        while let Some(RetainedRequest { cursor, qos, id, .. }) = asked.front_mut() {
+            let answered = self.common.retained.answer(cursor, &mut steps, |mut packet| {
+                if fed == most {
+                    return false;
+                }
+                packet.qos = if (packet.qos as u8) < *qos as u8 { packet.qos } else { *qos };
+                if let Some(id) = id {
+                    packet.properties.set_subscription_identifier(*id);
+                }
+                let qos = packet.qos;
+                let message = QueuedMessage::new(packet, client.to_string(), qos, None);
+                let size = message.footprint() + QUEUE_ENTRY;
+                if bytes + size > most_bytes && fed > 0 {
+                    return false; // a large one goes alone
+                }
+                (fed, bytes) = (fed + 1, bytes + size);
+                queue.push(message);
+                true
+            });
+            match answered {
+                Answered::All => drop(asked.pop_front()),
+                Answered::Part => break,
+                Answered::Interrupted => {
+                    interrupted = true;
+                    break;
+                }
+            }
+        }
+        self.feeding.store(!asked.is_empty(), Ordering::Relaxed);
+        drop(asked);
+        if fed > 0 {
+            queue.notify();
+        }
+        interrupted
+    }
+
+    fn inspect_connect(&self, packet: &[u8], header: usize) -> Verdict {
+        self.introduced.store(true, Ordering::Relaxed);
+        let Some(connect) = wire::connect(packet, header) else { return Verdict::Pass };
+        self.v5.store(connect.v5, Ordering::Relaxed);
+        lock(&self.said).will = connect.will;
+        connect.without_will.map_or(Verdict::Pass, Verdict::Replace)
+    }
+
+    fn inspect_publish(&self, packet: &mut [u8], header: usize) -> Verdict {
+        let publish = wire::publish(packet, header, self.is_v5());
+        if let Some(publish) = &publish {
+            if let Some(reason) = self.bad_alias(publish) {
+                return Verdict::End(wire::disconnect(reason));
+            }
+            if publish.retain {
+                packet[0] &= !1; // ours to keep: see `retained`
+            }
+        }
+        lock(&self.said).publish = publish;
+        Verdict::Pass
+    }
+
+    /// Why a topic alias cannot be followed: the broker would say nothing of it.
+    fn bad_alias(&self, publish: &PublishSaid) -> Option<u8> {
+        let Some(alias) = publish.alias else { return publish.only_alias.then_some(wire::PROTOCOL_ERROR) };
+        if alias == 0 || alias > MOST_TOPIC_ALIASES {
+            return Some(wire::TOPIC_ALIAS_INVALID);
+        }
+        let bit = 1 << (alias - 1);
+        if publish.only_alias {
+            return (self.aliases.load(Ordering::Relaxed) & bit == 0).then_some(wire::PROTOCOL_ERROR);
+        }
+        self.aliases.fetch_or(bit, Ordering::Relaxed);
+        None
+    }
+
+    fn inspect_subscribe(&self, packet: &[u8], header: usize) -> Verdict {
+        let (Some(packet), Some(client)) = (wire::subscribe(packet, header, self.is_v5()), self.client.get())
+        else {
+            return Verdict::Pass;
+        };
+        // The memory backend answers at once.
+        let session = self.common.storage.get_session(&client.id).now_or_never();
+        let had =
+            session.and_then(Result::ok).flatten().map(|session| session.subscriptions).unwrap_or_default();
+        let is_new: Vec<bool> =
+            packet.filters.iter().map(|filter| !had.contains_key(&filter.filter)).collect();
+        let new: HashSet<&str> = packet
+            .filters
+            .iter()
+            .zip(&is_new)
+            .filter_map(|(filter, is_new)| is_new.then_some(&*filter.filter))
+            .collect();
+        let many = packet.filters.len() > MOST_SUBSCRIPTIONS || had.len() + new.len() > MOST_SUBSCRIPTIONS;
+        let all = had.keys().map(String::as_str).chain(new);
+        if many
+            || !self.common.wildcards.set(&client.id, all.filter(|filter| wildcards::is_one(filter)).count())
+        {
+            let answer = wire::no_subscription(self.is_v5(), packet.packet_id, packet.filters.len());
+            return Verdict::Answer(answer);
+        }
+        lock(&self.said).subscribe = Some(Subscribe { packet, is_new });
+        Verdict::Pass
+    }
+}
+
+impl Inspect for Connection {
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn largest_packet(&self, begun: &[u8]) -> usize {
+        if self.is_introduced() {
+            return self.common.largest_packet;
+        }
+        match wire::has_will(begun) {
+            Some(false) => LARGEST_CONNECT,
+            Some(true) | None => LARGEST_CONNECT + LARGEST_WILL,
+        }
+    }
+
+    fn may_hold(&self, before: usize, now: usize) -> bool {
+        self.common.half_read.change(before, now, self.client.get().is_none())
+    }
+
+    fn goodbye(&self, reason: u8) -> Vec<u8> {
+        let welcomed = self.welcomed.load(Ordering::Relaxed);
+        if welcomed && self.is_v5() { wire::disconnect(reason) } else { Vec::new() }
+    }
+
+    fn inspect(&self, packet: &mut [u8], header: usize) -> Verdict {
+        match packet[0] >> 4 {
+            wire::PUBLISH => self.inspect_publish(packet, header),
+            wire::PUBREL => {
+                if let (Some(client), Some(id)) = (self.client.get(), wire::packet_id(packet, header)) {
+                    let was_known = self.common.exactly_once.release(&client.id, id);
+                    self.released.store(if was_known { id } else { 0 }, Ordering::Relaxed);
+                }
+                Verdict::Pass
+            }
+            wire::SUBSCRIBE => self.inspect_subscribe(packet, header),
+            wire::CONNECT if !self.is_introduced() => self.inspect_connect(packet, header),
+            _ => Verdict::Pass,
+        }
+    }
+
+    fn sends(&self, packet: &[u8]) {
+        if packet.first().is_none_or(|first| first >> 4 != wire::CONNACK) {
+            return;
+        }
+        if let Some(resumes) = wire::resumes(packet) {
+            self.welcomed.store(true, Ordering::Relaxed);
+            self.resumes.store(resumes, Ordering::Relaxed);
+        }
+    }
+
+    fn withholds(&self, packet: &[u8]) -> Option<Withheld> {
+        self.common.handed.check(packet)
+    }
+
+    /// The broker knows of no message that a connection before this one brought, and says so, to clients of MQTT 3.1.1
+    /// too, which have no word for it.
+    fn is_complete(&self, packet_id: u16) -> bool {
+        !self.is_v5() || self.released.load(Ordering::Relaxed) == packet_id
+    }
+
+    fn idle(&self) -> bool {
+        self.feeding.load(Ordering::Relaxed) && self.feed()
+    }
+
+    fn last_words(&self) -> Vec<u8> {
+        std::mem::take(&mut *lock(&self.last_words))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while holding one of these.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::tests::raw::subscribe;
+    use crate::broker::{BrokerSettings, common};
+    use crate::testing::{MemoryPersistence, still};
+
+    #[tokio::test]
+    async fn what_is_asked_for_again_takes_the_place_of_what_was_asked() {
+        let common =
+            common(&BrokerSettings::default(), Arc::<MemoryPersistence>::default(), still()).await.unwrap();
+        let connection = Connection::new(common, 0);
+        connection.is(&"app".into());
+        let ask = |filters: &[&str]| {
+            let filters: Vec<(&str, u8)> = filters.iter().map(|filter| (*filter, 0)).collect();
+            let mut packet = subscribe(false, 1, &filters);
+            assert_eq!(connection.inspect(&mut packet, 2), Verdict::Pass);
+            connection.subscribed(std::iter::repeat_n(true, filters.len()));
+            lock(&connection.asked).iter().map(|request| request.filter.to_string()).collect::<Vec<_>>()
+        };
+        for _ in 0..3 {
+            assert_eq!(ask(&["a/#", "b", "b", "c/+"]), ["a/#", "b", "c/+"]);
+        }
+        assert_eq!(ask(&["b"]), ["a/#", "c/+", "b"]);
+        connection.unsubscribed(["a/#", "never/asked"].into_iter());
+        assert_eq!(ask(&[]), ["c/+", "b"]);
+    }
+}

@@ -1,0 +1,107 @@
+//! QoS 2 inward: a message counts once, however often its client sends it before the PUBREL, over the same
+//! connection or over the next one of its session (MQTT 5, 4.3.3).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::gate::{Gate, MOST_UNSETTLED};
+use crate::line::{Fate, Ticket};
+
+/// Messages of one session at most. Whoever releases none of so many is not served any more.
+const MOST_UNRELEASED: usize = MOST_UNSETTLED;
+
+/// Who waits for a message's fate, to acknowledge it or not.
+pub(super) type Waiting = (Arc<Gate>, Ticket);
+
+/// The messages of each session that came and whose PUBREL has not.
+#[derive(Debug, Default)]
+pub(super) struct ExactlyOnce(Mutex<HashMap<Arc<str>, HashMap<u16, Exchange>>>);
+
+#[derive(Debug)]
+enum Exchange {
+    /// On its way to the store, with those that wait for it.
+    Storing(Vec<Waiting>),
+    Stored,
+}
+
+impl ExactlyOnce {
+    /// A message came, acknowledged by `waiting`. True where it came for the first time; then
+    /// [`ExactlyOnce::settle`] is to be told of its fate. A repeated one is acknowledged with the first, and one
+    /// too many never: its connection ends.
+    pub(super) fn begin(&self, client: &Arc<str>, packet_id: u16, waiting: Waiting) -> bool {
+        let mut sessions = self.lock();
+        let exchanges = sessions.entry(Arc::clone(client)).or_default();
+        let is_full = exchanges.len() >= MOST_UNRELEASED;
+        match exchanges.get_mut(&packet_id) {
+            None if !is_full => {
+                exchanges.insert(packet_id, Exchange::Storing(vec![waiting]));
+                return true;
+            }
+            None => {
+                drop(sessions);
+                waiting.0.settle(waiting.1, Fate::Lost);
+            }
+            Some(Exchange::Storing(others)) => others.push(waiting),
+            Some(Exchange::Stored) => {
+                drop(sessions);
+                waiting.0.settle(waiting.1, Fate::Stored);
+            }
+        }
+        false
+    }
+
+    /// The message that came first is stored, or lost: then it may come again.
+    pub(super) fn settle(&self, client: &Arc<str>, packet_id: u16, first: Waiting, fate: Fate) {
+        let mut sessions = self.lock();
+        let exchanges = sessions.get_mut(client);
+        let mut waiting = vec![first];
+        if let Some(exchanges) = exchanges
+            && let Some(Exchange::Storing(others)) = exchanges.get_mut(&packet_id)
+            // Another exchange has the id where the session was forgotten meanwhile.
+            && others.first().is_some_and(|(gate, ticket)| Arc::ptr_eq(gate, &waiting[0].0) && *ticket == waiting[0].1)
+        {
+            waiting = std::mem::take(others);
+            match fate {
+                Fate::Stored => drop(exchanges.insert(packet_id, Exchange::Stored)),
+                Fate::Lost => drop(exchanges.remove(&packet_id)),
+            }
+        }
+        drop(sessions);
+        for (gate, ticket) in waiting {
+            gate.settle(ticket, fate);
+        }
+    }
+
+    /// The client has released the id: the next message with it is another. True where there was one. Where it is not
+    /// stored yet, whoever repeated it does not hear of it any more.
+    pub(super) fn release(&self, client: &str, packet_id: u16) -> bool {
+        let mut sessions = self.lock();
+        let Some(exchanges) = sessions.get_mut(client) else { return false };
+        let released = exchanges.remove(&packet_id);
+        if exchanges.is_empty() {
+            sessions.remove(client);
+        }
+        drop(sessions);
+        if let Some(Exchange::Storing(waiting)) = &released {
+            for (gate, ticket) in waiting.iter().skip(1) {
+                gate.settle(*ticket, Fate::Lost); // the first is settled when it is stored
+            }
+        }
+        released.is_some()
+    }
+
+    /// The client's session is over, or begins anew.
+    pub(super) fn forget(&self, client: &str) {
+        self.lock().remove(client);
+    }
+
+    /// The clients whose sessions have messages in here.
+    pub(super) fn clients(&self) -> Vec<Arc<str>> {
+        self.lock().keys().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, HashMap<u16, Exchange>>> {
+        // Nothing panics while holding the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,289 @@
+//! Where the broker calls us: at each publish, and as clients come and go.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mqtt5::QoS;
+use mqtt5::broker::events::{
+    BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent, ClientPublishEvent, ClientSubscribeEvent,
+    ClientUnsubscribeEvent, PublishAction,
+};
+use mqtt5::broker::storage::StorageBackend as _;
+use mqtt5::packet::publish::PublishPacket;
+use tracing::error;
+
+use super::connection::{Common, Connection};
+use super::gate::Gate;
+use super::rights;
+use super::wills::Wills;
+use super::{wildcards, wire};
+use crate::dialects;
+use crate::intake::{Arrived, Intake, Room};
+use crate::line::Fate;
+use crate::listening::Listening;
+use twinhub_domain::receipt::{Receipt, Settled, Taken};
+
+tokio::task_local! {
+    /// The connection whose task this is. The broker calls the hooks from the task that runs the
+    /// connection, and tells them only the client id, which two connections may share for a moment.
+    pub(super) static CONNECTION: Arc<Connection>;
+}
+
+type Hook<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// See the module.
+pub(super) struct Hooks {
+    intake: Arc<dyn Intake>,
+    listening: Arc<Listening>,
+    common: Arc<Common>,
+    wills: Arc<Wills>,
+}
+
+impl Hooks {
+    pub(super) fn new(intake: Arc<dyn Intake>, common: Arc<Common>, wills: Arc<Wills>) -> Self {
+        let listening = intake.listening();
+        Self { intake, listening, common, wills }
+    }
+
+    async fn publish(&self, event: ClientPublishEvent) -> PublishAction {
+        let Ok(connection) = CONNECTION.try_with(Arc::clone) else {
+            // Every connection is served inside the scope.
+            error!("a connection is served without its gate");
+            return std::future::pending().await; // nothing is acknowledged that is not stored
+        };
+        let of_a_device = dialects::is_ours(&event.topic);
+        if !of_a_device && dialects::is_hubs(&event.topic) {
+            let ClientPublishEvent { client_id, topic, payload, .. } = &event;
+            self.intake.refuse(topic, payload, rights::REASON, rights::refusal(client_id));
+            self.refuse(&connection, &event, wire::NOT_AUTHORIZED);
+            return PublishAction::Handled;
+        }
+        let mut packet = as_sent(&event, &connection);
+        if packet.retain && !self.common.retained.has_room(&packet) {
+            if self.refuse(&connection, &event, wire::QUOTA_EXCEEDED) {
+                return PublishAction::Handled;
+            }
+            packet.retain = false; // there is no way to say so: it is delivered all the same
+        }
+        let ours = of_a_device || self.listening.hears(&event.topic);
+        if !ours {
+            self.intake.unread(&event.topic);
+        }
+        let exactly_once = event.qos == QoS::ExactlyOnce;
+        let Some(packet_id) = event.packet_id.filter(|_| ours || packet.retain || exactly_once) else {
+            self.take(event, &packet, ours, None, None);
+            return PublishAction::Transform(packet);
+        };
+        let gate = &connection.gate;
+        let room = if ours { self.room(gate).await } else { None };
+        if (ours && room.is_none()) || !poll_fn(|cx| gate.poll_room(cx)).await {
+            // Nothing is taken in any more. The acknowledgement that the broker writes now waits at the gate
+            // for what never comes, so the client sends the message again to the next hub.
+            let _withheld = gate.admit(packet_id);
+            return PublishAction::Handled;
+        }
+        let client = Arc::clone(&event.client_id);
+        let receipt = self.admit(gate, packet_id, &event);
+        let is_first = receipt.is_some();
+        if is_first {
+            self.take(event, &packet, ours, room, receipt);
+        }
+        if !exactly_once {
+            return PublishAction::Transform(packet);
+        }
+        // The broker would hold it until its PUBREL, for as long as the session lasts. It may go to others at
+        // once, as long as that is once (MQTT 5, figure 4.3): then its id is all that has to be held.
+        if is_first {
+            self.common.router.route_message(&packet, Some(&client)).await;
+        }
+        PublishAction::Handled
+    }
+
+    /// Has the broker's acknowledgement say why the message is not taken. False where there is no word for it: in
+    /// MQTT 3.1.1, and at QoS 0.
+    fn refuse(&self, connection: &Connection, event: &ClientPublishEvent, reason: u8) -> bool {
+        let Some(packet_id) = event.packet_id.filter(|_| connection.is_v5()) else { return false };
+        connection.gate.refuse(packet_id, reason);
+        // Its client releases none that was refused.
+        self.common.exactly_once.release(&event.client_id, packet_id);
+        true
+    }
+
+    /// Has the acknowledgement wait at the gate until the receipt is settled. None for a message of QoS 2 that
+    /// came before: it is acknowledged with the first.
+    fn admit(&self, gate: &Arc<Gate>, packet_id: u16, event: &ClientPublishEvent) -> Option<Receipt> {
+        let fate = |settled: Settled| if settled.is_ok() { Fate::Stored } else { Fate::Lost };
+        let ticket = gate.admit(packet_id);
+        let gate = Arc::clone(gate);
+        if event.qos != QoS::ExactlyOnce {
+            return Some(Receipt::new(move |settled| gate.settle(ticket, fate(settled))));
+        }
+        let (client, common) = (Arc::clone(&event.client_id), Arc::clone(&self.common));
+        let waiting = (Arc::clone(&gate), ticket);
+        common.exactly_once.begin(&client, packet_id, waiting.clone()).then(|| {
+            Receipt::new(move |settled| {
+                common.exactly_once.settle(&client, packet_id, waiting, fate(settled));
+            })
+        })
+    }
+
+    /// Hands a message to those who take it: the hub, where it is `ours`, and the retained messages. Without a receipt
+    /// nobody waits for it.
+    fn take(
+        &self,
+        event: ClientPublishEvent,
+        packet: &PublishPacket,
+        ours: bool,
+        room: Option<Room>,
+        receipt: Option<Receipt>,
+    ) {
+        let receipt = match (packet.retain, ours) {
+            (true, true) => {
+                let (retained, hub) = receipt.map(both).unzip();
+                self.common.retained.take(packet, retained);
+                hub
+            }
+            (true, false) => return self.common.retained.take(packet, receipt),
+            (false, true) => receipt,
+            (false, false) => {
+                if let Some(receipt) = receipt {
+                    receipt.settle(Ok(Taken::default()));
+                }
+                return;
+            }
+        };
+        let message = Arrived {
+            topic: event.topic,
+            payload: event.payload,
+            fire_and_forget: event.packet_id.is_none(),
+            for_twins: true,
+            for_rules: true,
+            retained: false, // it comes from the device now; the broker keeps a copy for others
+        };
+        self.intake.take(message, receipt.unwrap_or_else(Receipt::nobody), room);
+    }
+
+    /// The connection listens to these now.
+    fn listens<'a>(&self, connection: &Connection, filters: impl Iterator<Item = &'a str>) {
+        let heard = connection.listens(|| self.intake.subscribers().connection(), filters);
+        if !heard.is_empty() {
+            self.intake.heard(heard);
+        }
+    }
+
+    /// A session that goes on has what it listened to before.
+    async fn resume(&self, connection: &Connection, client_id: &str) {
+        if let Ok(Some(session)) = self.common.storage.get_session(client_id).await {
+            self.listens(connection, session.subscriptions.keys().map(String::as_str));
+        }
+    }
+
+    /// Back-pressure: the connection is not read while this waits. None when the hub takes nothing more in.
+    async fn room(&self, gate: &Gate) -> Option<Room> {
+        if !poll_fn(|cx| gate.poll_room(cx)).await {
+            return None;
+        }
+        if let Some(room) = self.intake.try_room() {
+            return Some(room);
+        }
+        tokio::select! {
+            room = self.intake.room() => room,
+            () = poll_fn(|cx| gate.poll_closed(cx)) => None,
+        }
+    }
+}
+
+impl BrokerEventHandler for Hooks {
+    fn on_client_connect(&self, event: ClientConnectEvent) -> Hook<'_, ()> {
+        Box::pin(async move {
+            let Ok(connection) = CONNECTION.try_with(Arc::clone) else { return };
+            connection.is(&event.client_id);
+            if connection.resumes() {
+                self.common.came_back(&event.client_id);
+                self.resume(&connection, &event.client_id).await;
+            } else {
+                self.common.forget(&event.client_id);
+            }
+            connection.set_will(self.wills.note(&event, connection.take_will_packet()));
+        })
+    }
+
+    fn on_client_subscribe(&self, event: ClientSubscribeEvent) -> Hook<'_, ()> {
+        let all = &event.subscriptions;
+        let granted = all.iter().map(|subscription| wire::is_granted(subscription.result));
+        let _ = CONNECTION.try_with(|connection| {
+            connection.subscribed(granted);
+            let granted = all.iter().filter(|subscription| wire::is_granted(subscription.result));
+            self.listens(connection, granted.map(|subscription| &*subscription.topic_filter));
+        });
+        Box::pin(std::future::ready(()))
+    }
+
+    fn on_client_unsubscribe(&self, event: ClientUnsubscribeEvent) -> Hook<'_, ()> {
+        Box::pin(async move {
+            let filters = || event.topic_filters.iter().map(|filter| &**filter);
+            let _ = CONNECTION.try_with(|connection| {
+                connection.listens_no_more(filters());
+                connection.unsubscribed(filters());
+            });
+            if filters().any(wildcards::is_one)
+                && let Ok(Some(session)) = self.common.storage.get_session(&event.client_id).await
+            {
+                let left = session.subscriptions.keys().filter(|filter| wildcards::is_one(filter)).count();
+                self.common.wildcards.set(&event.client_id, left);
+            }
+        })
+    }
+
+    fn on_client_publish(&self, event: ClientPublishEvent) -> Hook<'_, PublishAction> {
+        Box::pin(self.publish(event))
+    }
+
+    fn on_client_disconnect(&self, event: ClientDisconnectEvent) -> Hook<'_, ()> {
+        Box::pin(async move {
+            let will = CONNECTION.try_with(|connection| {
+                connection.hears_nothing();
+                connection.take_will()
+            });
+            let will = will.ok().flatten();
+            if matches!(self.common.storage.get_session(&event.client_id).await, Ok(None)) {
+                self.common.forget(&event.client_id);
+            }
+            if let Some(will) = will.filter(|_| event.unexpected) {
+                self.wills.execute(event.client_id, will).await;
+            }
+        })
+    }
+}
+
+/// The packet as its client sent it. The broker has added a property of its own by now, and does not tell its
+/// hooks of the others.
+fn as_sent(event: &ClientPublishEvent, connection: &Connection) -> PublishPacket {
+    let said = connection.take_publish().unwrap_or_default();
+    let mut packet = PublishPacket::new(&*event.topic, event.payload.clone(), event.qos);
+    packet.packet_id = event.packet_id;
+    packet.retain = said.retain;
+    packet.properties = said.properties;
+    packet
+}
+
+/// Two receipts of a message that two take: it is stored when both have stored it.
+fn both(whole: Receipt) -> (Receipt, Receipt) {
+    let rest = Arc::new(Mutex::new(Some((whole, None))));
+    let part = || {
+        let rest = Arc::clone(&rest);
+        Receipt::new(move |settled: Settled| {
+            let mut slot = rest.lock().unwrap_or_else(PoisonError::into_inner);
+            match slot.take() {
+                Some((whole, None)) => *slot = Some((whole, Some(settled))),
+                Some((whole, Some(first))) => {
+                    drop(slot);
+                    whole.settle(first.and(settled));
+                }
+                None => {} // both have settled
+            }
+        })
+    };
+    (part(), part())
+}

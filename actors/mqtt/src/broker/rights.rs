@@ -1,0 +1,29 @@
+//! Who may publish what. Nobody has an identity yet; what needs none is that the hub alone speaks on the topics on
+//! which devices listen to it.
+
+use mqtt5::broker::auth::AuthResult;
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+
+use super::connection::Connection;
+use crate::dialects;
+use crate::intake::Intake;
+
+/// The stable word for it among rejected messages.
+pub(super) const REASON: &str = "hub_only_topic";
+
+/// Why a publish is refused.
+pub(super) fn refusal(client: &str) -> String {
+    format!("the hub alone speaks on this topic, and `{client}` published to it")
+}
+
+/// None where a client with this last will may connect.
+pub(super) fn refuse_will(intake: &dyn Intake, connection: &Connection, client: &str) -> Option<AuthResult> {
+    let (topic, payload) = connection
+        .will_on(|will| dialects::is_hubs(&will.topic).then(|| (will.topic.clone(), will.payload.clone())))?;
+    let detail = format!("the last will of `{client}` is on a topic on which the hub alone speaks");
+    intake.refuse(&topic, &payload, REASON, detail);
+    Some(AuthResult::fail_with_reason(
+        ReasonCode::NotAuthorized,
+        "the hub alone speaks on the topic of the will",
+    ))
+}

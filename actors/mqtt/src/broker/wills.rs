@@ -1,0 +1,177 @@
+//! Last wills. The broker would publish them past its publish hook, and with a property of its own; so it does
+//! not see them (`wire::connect` takes them out of the CONNECT), and the hub publishes them, by the same rules
+//! (MQTT 5, 3.1.2.5 and 3.1.3.2.2).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mqtt5::broker::events::ClientConnectEvent;
+use mqtt5::packet::publish::PublishPacket;
+use tokio::task::AbortHandle;
+
+use super::connection::Common;
+use super::wire::WillPacket;
+use crate::dialects;
+use crate::intake::{Arrived, Intake};
+use crate::listening::Listening;
+use twinhub_domain::receipt::Receipt;
+
+/// What is published when a client goes without a word.
+#[derive(Debug)]
+pub(super) struct Will {
+    packet: PublishPacket,
+    /// Zero: at once.
+    delay: Duration,
+}
+
+/// See the module.
+pub(super) struct Wills {
+    intake: Arc<dyn Intake>,
+    listening: Arc<Listening>,
+    common: Arc<Common>,
+    /// Delayed ones that wait, by client id.
+    waiting: Mutex<HashMap<Arc<str>, AbortHandle>>,
+    /// The hub closes the connections itself: no device has gone.
+    closing: AtomicBool,
+}
+
+impl Wills {
+    pub(super) fn new(intake: Arc<dyn Intake>, common: Arc<Common>) -> Self {
+        let listening = intake.listening();
+        Self { intake, listening, common, waiting: Mutex::default(), closing: AtomicBool::new(false) }
+    }
+
+    /// A client has come: what it left when it went before does not happen. Gives its will, if it has one.
+    pub(super) fn note(&self, event: &ClientConnectEvent, will: Option<WillPacket>) -> Option<Will> {
+        if let Some(waiting) = self.lock().remove(&event.client_id) {
+            waiting.abort();
+        }
+        let WillPacket { topic, payload, qos, retain, delay, properties } = will?;
+        let mut packet = PublishPacket::new(topic, payload, qos).with_retain(retain);
+        packet.properties = properties;
+        // A will waits no longer than its session lasts.
+        let delay = Duration::from_secs(delay.min(event.session_expiry_interval).into());
+        Some(Will { packet, delay })
+    }
+
+    /// The client has gone without a word.
+    pub(super) async fn execute(self: &Arc<Self>, client_id: Arc<str>, Will { packet, delay }: Will) {
+        if self.closing.load(Ordering::Acquire) {
+            return;
+        }
+        if self.common.router.is_connected(&client_id).await {
+            // It is back already where a new connection took its session over: the device has not gone, and
+            // what it says now stays. The standard has others hear the will all the same.
+            if delay.is_zero() {
+                self.common.router.route_message(&packet.with_retain(false), None).await;
+            }
+            return;
+        }
+        if delay.is_zero() {
+            return self.publish(packet).await;
+        }
+        let wills = Arc::clone(self);
+        let key = Arc::clone(&client_id);
+        let mut waiting = self.lock();
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            let due = wills.lock().remove(&client_id).is_some();
+            // It may have come back just before this began to wait.
+            if due && !wills.common.router.is_connected(&client_id).await {
+                wills.publish(packet).await;
+            }
+        });
+        if let Some(earlier) = waiting.insert(key, task.abort_handle()) {
+            earlier.abort();
+        }
+    }
+
+    async fn publish(&self, packet: PublishPacket) {
+        let Common { router, retained, .. } = &*self.common;
+        let packet = if packet.retain && retained.has_room(&packet) {
+            retained.take(&packet, None);
+            packet
+        } else {
+            packet.with_retain(false)
+        };
+        if dialects::is_ours(&packet.topic_name) || self.listening.hears(&packet.topic_name) {
+            let message = Arrived {
+                topic: packet.topic_name.as_str().into(),
+                payload: packet.payload.clone(),
+                fire_and_forget: false,
+                retained: false,
+                for_twins: true,
+                for_rules: true,
+            };
+            self.intake.take(message, Receipt::nobody(), None);
+        } else {
+            self.intake.unread(&packet.topic_name);
+        }
+        router.route_message(&packet, None).await;
+    }
+
+    /// From now on clients go because the hub does.
+    pub(super) fn stop(&self) {
+        self.closing.store(true, Ordering::Release);
+        for (_, waiting) in self.lock().drain() {
+            waiting.abort();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, AbortHandle>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt5::QoS;
+
+    use super::*;
+    use crate::broker::{BrokerSettings, common};
+    use crate::testing::Desk;
+    use crate::testing::{MemoryPersistence, still};
+
+    async fn wills(desk: &Desk) -> Arc<Wills> {
+        let common =
+            common(&BrokerSettings::default(), Arc::<MemoryPersistence>::default(), still()).await.unwrap();
+        Arc::new(Wills::new(Arc::new(desk.clone()), common))
+    }
+
+    fn will(topic: &str, delay: u64) -> Will {
+        let packet = PublishPacket::new(topic, &b"offline"[..], QoS::AtLeastOnce);
+        Will { packet, delay: Duration::from_secs(delay) }
+    }
+
+    #[tokio::test]
+    async fn rules_hear_wills_and_what_nobody_hears_is_counted() {
+        let desk = Desk::with_room(10);
+        desk.listening.listen_to(vec!["home/#".into()]);
+        let wills = wills(&desk).await;
+        wills.execute("plug".into(), will("home/plug/online", 0)).await;
+        wills.execute("plug".into(), will("tele/plug/LWT", 0)).await;
+        wills.execute("plug".into(), will("iot/devices/plug/status", 0)).await;
+        for expected in ["home/plug/online", "iot/devices/plug/status"] {
+            assert_eq!(&*desk.next().await.message.topic, expected);
+        }
+        desk.noted(&["unread tele/plug/LWT"]).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delayed_will_of_a_client_that_is_back_does_not_happen() {
+        let desk = Desk::with_room(10);
+        let wills = wills(&desk).await;
+        for client in ["back", "gone"] {
+            wills.execute(client.into(), will(&format!("iot/devices/{client}/status"), 5)).await;
+        }
+        // It came back before its will began to wait, so nobody has called that off.
+        let (lanes, _receivers) = mqtt5::broker::router::DeliveryLanes::channel(1);
+        let (disconnect, _told) = tokio::sync::oneshot::channel();
+        let router = &wills.common.router;
+        router.register_client("back".into(), lanes, router.queue_handle("back"), disconnect).await;
+        assert_eq!(&*desk.next().await.message.topic, "iot/devices/gone/status");
+        assert!(wills.lock().is_empty() && desk.is_empty());
+    }
+}

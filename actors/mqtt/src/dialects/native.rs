@@ -1,0 +1,105 @@
+//! The native dialect: the topics of API.md. The Flask guide's `iot/devices/{id}/data` is one of them.
+
+use super::{DecodeError, Decoded};
+use crate::topics;
+use crate::topics::{Leaf, Native};
+use twinhub_domain::fleet::FirmwareReport;
+use twinhub_domain::json::bare;
+use twinhub_domain::payload;
+use twinhub_domain::payload::PayloadError;
+use twinhub_domain::status::UNKNOWN;
+use twinhub_domain::{Answer, CommandId, DeviceId, Input, Object, Status};
+
+/// What devices publish.
+pub(super) const SUBSCRIPTIONS: [&str; 7] = [
+    "iot/devices/+/data",
+    "iot/devices/+/state",
+    "iot/devices/+/status",
+    "iot/devices/+/get",
+    "iot/devices/+/desired/failed",
+    "iot/devices/+/commands/+",
+    "iot/devices/+/firmware",
+];
+
+/// What stands behind the device in what devices publish, but for answers to commands.
+pub(super) const LEAVES: [&str; 6] = ["data", "state", "status", "get", "desired/failed", "firmware"];
+
+/// A status word that is quoted in an error is cut to this many characters.
+const SHOWN: usize = 64;
+
+pub(super) fn knows(topic: &str) -> bool {
+    topics::parse(topic).is_some_and(|native| is_inbound(native.leaf))
+}
+
+/// True where the hub speaks to a device.
+pub(super) fn is_hubs(topic: &str) -> bool {
+    topics::parse(topic).is_some_and(|native| !is_inbound(native.leaf))
+}
+
+/// None where the topic is not of this dialect.
+pub(super) fn decode(topic: &str, payload: &[u8]) -> Option<Result<Decoded, DecodeError>> {
+    let native = topics::parse(topic).filter(|native| is_inbound(native.leaf))?;
+    Some(decode_native(native, payload))
+}
+
+fn is_inbound(leaf: Leaf<'_>) -> bool {
+    match leaf {
+        Leaf::Data | Leaf::State | Leaf::Status | Leaf::Get | Leaf::CouldNot | Leaf::Answer(_) => true,
+        Leaf::Firmware => true,
+        Leaf::Desired | Leaf::Commands | Leaf::Configuration | Leaf::Update => false,
+    }
+}
+
+fn decode_native(native: Native<'_>, payload: &[u8]) -> Result<Decoded, DecodeError> {
+    let device = DeviceId::parse(native.device)?;
+    let mut bad = Vec::new();
+    let input = match native.leaf {
+        Leaf::Data => {
+            let heard = payload::readings(payload)?;
+            bad = heard.bad;
+            match Input::of_readings(heard.samples) {
+                Some(input) => input,
+                None => return Err(DecodeError::Readings(bad)),
+            }
+        }
+        Leaf::State => Input::Report(payload::object_leaving_out(payload, &mut bad)?),
+        Leaf::Status => presence(payload)?,
+        Leaf::Get => Input::AskDesired,
+        Leaf::CouldNot => Input::CouldNot(payload::object(payload)?),
+        Leaf::Answer(command) => {
+            let id = CommandId::parse(command)
+                .ok_or_else(|| DecodeError::BadCommandId(command.chars().take(SHOWN).collect()))?;
+            Input::Answer { id, answer: Box::new(Answer::read(payload)?), known: None }
+        }
+        Leaf::Firmware => Input::Firmware(Box::new(FirmwareReport::read(payload)?)),
+        Leaf::Desired | Leaf::Commands | Leaf::Configuration | Leaf::Update => {
+            return Err(DecodeError::BadTopic);
+        }
+    };
+    Ok(Decoded { device, input, bad })
+}
+
+/// `online`, `offline`, or `{"status": "online", "firmware_version": "…"}`.
+fn presence(payload: &[u8]) -> Result<Input, DecodeError> {
+    let payload = bare(payload);
+    if !payload.starts_with(b"{") {
+        let online = online(&payload::word(payload))?;
+        return Ok(Input::Presence { online, details: Object::default() });
+    }
+    let mut details = payload::object(payload)?;
+    let status = details.remove("status").unwrap_or_default();
+    let word = status.as_str().ok_or(PayloadError::WrongType {
+        name: "status".into(),
+        expected: "a string",
+        found: status.kind(),
+    })?;
+    Ok(Input::Presence { online: online(word)?, details })
+}
+
+fn online(word: &str) -> Result<bool, DecodeError> {
+    match Status::parse(&word.to_ascii_lowercase()).filter(|_| !word.eq_ignore_ascii_case(UNKNOWN)) {
+        Some(Status::Online) => Ok(true),
+        Some(Status::Offline) => Ok(false),
+        None => Err(DecodeError::BadStatus(word.chars().take(SHOWN).collect())),
+    }
+}

@@ -1,0 +1,67 @@
+//! Where a link brings the messages that it took from a broker. The door is one; a test has its own.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::listening::Listening;
+use super::subscribers::Subscribers;
+use twinhub_domain::DeviceId;
+use twinhub_domain::receipt::Receipt;
+use twinhub_domain::twin::Ear;
+
+/// A message as a link took it in.
+#[derive(Clone, Debug)]
+pub struct Arrived {
+    pub topic: Arc<str>,
+    pub payload: Bytes,
+    /// QoS 0: nobody waits for an acknowledgement, and it is shed where there is no room.
+    pub fire_and_forget: bool,
+    /// The broker had kept it: it restores state and fires nothing.
+    pub retained: bool,
+    /// It came by a subscription for devices' twins, by one for rules, or by both.
+    pub for_twins: bool,
+    pub for_rules: bool,
+}
+
+/// Room for one message in flight, given back when dropped.
+pub type Room = OwnedSemaphorePermit;
+
+/// Takes messages in. Called from the threads of the links.
+#[async_trait]
+pub trait Intake: Send + Sync + 'static {
+    /// Room for one more message, if there is any now. Asked first: it is cheaper than to wait.
+    fn try_room(&self) -> Option<Room>;
+
+    /// Waits for room for one more message. None if there will be none any more.
+    async fn room(&self) -> Option<Room>;
+
+    /// The way to the devices is open again. Nobody could make themselves heard before.
+    fn connected(&self);
+
+    /// Takes a message in; never waits. `receipt` is settled, on whatever thread, with `Ok` when the
+    /// message is to be acknowledged, and as lost when it must come again.
+    fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>);
+
+    /// A client published where it must not: counted and kept for people to see, and nothing else comes of it.
+    fn refuse(&self, topic: &str, payload: &[u8], reason: &'static str, detail: String);
+
+    /// A message on a topic that nobody reads.
+    fn unread(&self, topic: &str);
+
+    /// Who is connected and listens: a broker that knows tells it.
+    fn subscribers(&self) -> Arc<Subscribers>;
+
+    /// What is said to these devices there is heard now.
+    fn heard(&self, devices: Vec<(DeviceId, Ear)>);
+
+    /// Is a client of this name a device that the hub has?
+    async fn knows(&self, _client: &str) -> bool {
+        false
+    }
+
+    /// The topics that it wants beside those of the dialects.
+    fn listening(&self) -> Arc<Listening>;
+}

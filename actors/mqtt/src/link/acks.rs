@@ -1,0 +1,82 @@
+//! Acknowledgements of messages from an outside broker: settled on any thread, sent in the order in which
+//! the messages came, and only on the connection on which they came.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rumqttc::v5::AsyncClient;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Publish;
+
+use crate::line::{Fate, Line};
+use twinhub_domain::receipt::Receipt;
+
+/// See the module.
+pub(super) struct Acks {
+    client: AsyncClient,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    line: Line<Unacknowledged>,
+    /// Counts connections. Packet ids mean something on their own connection only.
+    epoch: u64,
+}
+
+/// All of a message that its acknowledgement needs.
+#[derive(Clone, Copy)]
+struct Unacknowledged {
+    packet_id: u16,
+    qos: QoS,
+}
+
+impl Acks {
+    pub(super) fn new(client: AsyncClient) -> Arc<Self> {
+        Arc::new(Self { client, state: Mutex::default() })
+    }
+
+    /// A receipt that acknowledges `publish` when it is settled as stored, unless its connection has gone
+    /// by then: the broker sends it again.
+    pub(super) fn receipt(self: &Arc<Self>, publish: &Publish) -> Receipt {
+        let mut state = self.lock();
+        let epoch = state.epoch;
+        let ticket = state.line.join(Unacknowledged { packet_id: publish.pkid, qos: publish.qos });
+        drop(state);
+        let acks = Arc::clone(self);
+        Receipt::new(move |settled| {
+            let mut state = acks.lock();
+            let fate = if settled.is_ok() { Fate::Stored } else { Fate::Lost };
+            if state.epoch == epoch && state.line.settle(ticket, fate) {
+                acks.send(&mut state);
+            }
+        })
+    }
+
+    /// Sends what is settled and found no place in the request queue before.
+    pub(super) fn send_waiting(&self) {
+        self.send(&mut self.lock());
+    }
+
+    /// The connection has gone. When this returns, no acknowledgement of it is queued any more.
+    pub(super) fn forget(&self) {
+        let mut state = self.lock();
+        state.epoch += 1;
+        state.line.clear();
+    }
+
+    fn send(&self, state: &mut State) {
+        while let Some((fate, &Unacknowledged { packet_id, qos })) = state.line.first_settled() {
+            if fate == Fate::Stored {
+                let publish = Publish { pkid: packet_id, qos, ..Publish::default() };
+                if self.client.try_ack(&publish).is_err() {
+                    return; // the queue is full: the poll loop makes room and calls again
+                }
+            }
+            state.line.leave();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

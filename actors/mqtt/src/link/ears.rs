@@ -1,0 +1,88 @@
+//! The subscriptions for rules: each filter has a number of its own, which the broker tells with every message.
+//!
+//! Filters may overlap, those of rules and those of the dialects, and a broker may then deliver a message once or
+//! once for each. By the numbers every copy is known for what it is, and a message counts once for the twins and
+//! once for the rules either way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rumqttc::v5::AsyncClient;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{Filter, Publish, RetainForwardRule, SubscribeProperties};
+use tokio::sync::Notify;
+use tracing::warn;
+
+use crate::listening::Listening;
+
+/// The number of the dialects' subscriptions.
+pub(super) const DIALECTS: usize = 1;
+/// The number of the first filter of rules.
+const FIRST: usize = 2;
+
+/// For whom a copy of a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct For {
+    pub twins: bool,
+    pub rules: bool,
+}
+
+/// What a subscription with this number, or without one, is sent with.
+pub(super) fn numbered(id: Option<usize>) -> SubscribeProperties {
+    SubscribeProperties { id, user_properties: Vec::new() }
+}
+
+/// For whom this copy is. A broker that tells no numbers is taken at its word.
+pub(super) fn whom(publish: &Publish, topic: &str, listening: &Listening) -> For {
+    let ids = publish.properties.as_ref().map_or(&[][..], |properties| &properties.subscription_identifiers);
+    if ids.is_empty() {
+        return For { twins: true, rules: true };
+    }
+    let first = listening.first(topic).map(|place| place + FIRST);
+    For {
+        // What a dialect knows comes by the dialects' subscriptions always, whatever else it comes by.
+        twins: ids.contains(&DIALECTS),
+        rules: first.is_some_and(|first| ids.contains(&first)),
+    }
+}
+
+/// Subscribes to what rules listen to, with `numbers` where the broker knows them, whenever `connected` tells of a new connection and whenever it changes.
+pub(super) async fn follow(
+    client: AsyncClient,
+    listening: Arc<Listening>,
+    connected: Arc<Notify>,
+    numbers: Arc<AtomicBool>,
+) {
+    let mut changes = listening.changes();
+    let mut asked_for: Vec<String> = Vec::new();
+    loop {
+        tokio::select! {
+            () = connected.notified() => asked_for.clear(), // what a broker keeps of it does not count
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+        let (filters, numbers) = (listening.filters(), numbers.load(Ordering::Relaxed));
+        for gone in asked_for.iter().filter(|asked| !filters.contains(asked)) {
+            if client.unsubscribe(gone.clone()).await.is_err() {
+                return; // the link is closed
+            }
+        }
+        for (place, path) in filters.iter().enumerate() {
+            if asked_for.get(place) == Some(path) {
+                continue; // under the same number
+            }
+            let filter = Filter {
+                path: path.clone(),
+                qos: QoS::AtLeastOnce,
+                retain_forward_rule: RetainForwardRule::Never, // what is kept fires nothing
+                ..Filter::default()
+            };
+            let subscribed = client
+                .subscribe_many_with_properties([filter], numbered(numbers.then_some(place + FIRST)))
+                .await;
+            if subscribed.is_err() {
+                return warn!(%path, "the link is closed, no rule listens any more");
+            }
+        }
+        asked_for = filters.to_vec();
+    }
+}

@@ -1,0 +1,286 @@
+//! For the tests of the links: a desk where messages pile up until the test settles them.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::broker::{PersistenceError, RetainedPersistence};
+use super::intake::{Arrived, Intake, Room};
+use super::listening::Listening;
+use super::subscribers::Subscribers;
+use twinhub_domain::receipt::{Receipt, Taken};
+use twinhub_domain::retained::{RetainedChange, RetainedMessage};
+use twinhub_domain::twin::{Audience, Ear, Listeners as _};
+use twinhub_domain::{DeviceId, Timestamp};
+use twinhub_testkit::{ManualClock, until, within};
+
+/// A clock that stands still.
+pub(super) fn still() -> Arc<ManualClock> {
+    ManualClock::at(Timestamp::from_millis(1_000_000))
+}
+
+/// Keeps retained messages for as long as the test has it.
+#[derive(Default)]
+pub(super) struct MemoryPersistence(std::sync::Mutex<HashMap<Arc<str>, RetainedMessage>>);
+
+#[async_trait]
+impl RetainedPersistence for MemoryPersistence {
+    async fn retained(&self) -> Result<Vec<RetainedMessage>, PersistenceError> {
+        Ok(self.0.lock().unwrap().values().cloned().collect())
+    }
+
+    async fn change_retained(&self, changes: &[RetainedChange]) -> Result<(), PersistenceError> {
+        let mut kept = self.0.lock().unwrap();
+        for change in changes {
+            match change {
+                RetainedChange::Keep(message) => kept.insert(Arc::clone(&message.topic), (**message).clone()),
+                RetainedChange::Clear(topic) => kept.remove(topic),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// An intake that settles nothing by itself.
+#[derive(Clone)]
+pub(super) struct Desk {
+    room: Arc<Semaphore>,
+    tray: mpsc::UnboundedSender<Lying>,
+    pile: Arc<Mutex<mpsc::UnboundedReceiver<Lying>>>,
+    pub(super) listening: Arc<Listening>,
+    pub(super) subscribers: Arc<Subscribers>,
+    /// What was refused, as `reason topic payload`, what nobody reads, and who is heard now.
+    pub(super) notes: Arc<std::sync::Mutex<Vec<String>>>,
+    known: Arc<[String]>,
+    /// How often it was asked who is known.
+    pub(super) asked: Arc<AtomicUsize>,
+    /// How often it was told that the way to the devices is open again.
+    pub(super) opened: Arc<AtomicUsize>,
+}
+
+/// A message on the desk.
+pub(super) struct Lying {
+    pub(super) message: Arrived,
+    receipt: Receipt,
+    room: Option<Room>,
+}
+
+impl Desk {
+    pub(super) fn with_room(room: usize) -> Self {
+        let (tray, pile) = mpsc::unbounded_channel();
+        Self {
+            room: Arc::new(Semaphore::new(room)),
+            tray,
+            pile: Arc::new(Mutex::new(pile)),
+            listening: Arc::default(),
+            subscribers: Arc::new(Subscribers::told_by_broker()),
+            notes: Arc::default(),
+            known: Arc::default(),
+            asked: Arc::default(),
+            opened: Arc::default(),
+        }
+    }
+
+    /// One that has these devices.
+    pub(super) fn knowing(devices: &[&str]) -> Self {
+        Self { known: devices.iter().map(|device| (*device).to_owned()).collect(), ..Self::with_room(10) }
+    }
+
+    /// The next message that came.
+    pub(super) async fn next(&self) -> Lying {
+        within("a message", async { self.pile.lock().await.recv().await }).await.unwrap()
+    }
+
+    /// The next `count` messages that came.
+    pub(super) async fn take(&self, count: usize) -> Vec<Lying> {
+        let mut lying = Vec::new();
+        for _ in 0..count {
+            lying.push(self.next().await);
+        }
+        lying
+    }
+
+    /// Waits until what was noted is as `expected` says.
+    pub(super) async fn noted(&self, expected: &[&str]) {
+        until("what was noted", async || *self.notes.lock().unwrap() == expected).await;
+    }
+
+    /// Who listens to the commands of the device, once it is as `expected`.
+    pub(super) async fn hears_commands(&self, device: &str, expected: Audience) {
+        let device = DeviceId::parse(device).unwrap();
+        until("who listens to commands", async || {
+            self.subscribers.audience(&device, Ear::Commands, Audience::Somebody) == expected
+        })
+        .await;
+    }
+
+    fn note(&self, line: String) {
+        self.notes.lock().unwrap().push(line);
+    }
+
+    /// Room for so many more.
+    pub(super) fn make_room(&self, more: usize) {
+        self.room.add_permits(more);
+    }
+
+    /// True when nothing lies there now.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pile.try_lock().is_ok_and(|pile| pile.is_empty())
+    }
+}
+
+impl Lying {
+    pub(super) fn payload(&self) -> &str {
+        std::str::from_utf8(&self.message.payload).unwrap()
+    }
+
+    /// Does it hold room in the hub?
+    pub(super) fn has_room(&self) -> bool {
+        self.room.is_some()
+    }
+
+    /// It is stored.
+    pub(super) fn settle(self) {
+        self.receipt.settle(Ok(Taken::default()));
+        drop(self.room);
+    }
+
+    /// It is lost.
+    pub(super) fn lose(self) {
+        drop(self.receipt);
+    }
+}
+
+#[async_trait]
+impl Intake for Desk {
+    fn try_room(&self) -> Option<Room> {
+        Arc::clone(&self.room).try_acquire_owned().ok()
+    }
+
+    async fn room(&self) -> Option<Room> {
+        Arc::clone(&self.room).acquire_owned().await.ok()
+    }
+
+    fn connected(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
+        self.tray.send(Lying { message, receipt, room }).ok().unwrap();
+    }
+
+    fn refuse(&self, topic: &str, payload: &[u8], reason: &'static str, _: String) {
+        self.note(format!("{reason} {topic} {}", String::from_utf8_lossy(payload)));
+    }
+
+    fn unread(&self, topic: &str) {
+        self.note(format!("unread {topic}"));
+    }
+
+    fn subscribers(&self) -> Arc<Subscribers> {
+        Arc::clone(&self.subscribers)
+    }
+
+    fn heard(&self, devices: Vec<(DeviceId, Ear)>) {
+        for (device, ear) in devices {
+            self.note(format!("{device} hears {ear:?}"));
+        }
+    }
+
+    async fn knows(&self, client: &str) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.known.iter().any(|known| known == client)
+    }
+
+    fn listening(&self) -> Arc<Listening> {
+        Arc::clone(&self.listening)
+    }
+}
+
+/// An intake that settles everything at once.
+pub(super) struct Rubber;
+
+#[async_trait]
+impl Intake for Rubber {
+    fn try_room(&self) -> Option<Room> {
+        Arc::new(Semaphore::new(1)).try_acquire_owned().ok()
+    }
+
+    async fn room(&self) -> Option<Room> {
+        self.try_room()
+    }
+
+    fn connected(&self) {}
+
+    fn take(&self, _: Arrived, receipt: Receipt, _: Option<Room>) {
+        receipt.settle(Ok(Taken::default()));
+    }
+
+    fn refuse(&self, _: &str, _: &[u8], _: &'static str, _: String) {}
+
+    fn unread(&self, _: &str) {}
+
+    fn subscribers(&self) -> Arc<Subscribers> {
+        Arc::default()
+    }
+
+    fn heard(&self, _: Vec<(DeviceId, Ear)>) {}
+
+    fn listening(&self) -> Arc<Listening> {
+        Arc::default()
+    }
+}
+
+/// A wire to a broker, that can be cut.
+pub(super) struct Wire {
+    pub(super) address: SocketAddr,
+    plugged: watch::Sender<bool>,
+}
+
+impl Wire {
+    pub(super) async fn to(broker: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let plugged = watch::Sender::new(true);
+        let mut state = plugged.subscribe();
+        tokio::spawn(async move {
+            let mut lines = JoinSet::new();
+            loop {
+                tokio::select! {
+                    accepted = listener.accept() => {
+                        let (mut near, _) = accepted.unwrap();
+                        let plugged = *state.borrow();
+                        if plugged {
+                            lines.spawn(async move {
+                                let mut far = TcpStream::connect(broker).await.unwrap();
+                                copy_bidirectional(&mut near, &mut far).await
+                            });
+                        }
+                    }
+                    changed = state.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                        lines.shutdown().await;
+                    }
+                }
+            }
+        });
+        Self { address, plugged }
+    }
+
+    pub(super) fn cut(&self) {
+        self.plugged.send_replace(false);
+    }
+
+    pub(super) fn mend(&self) {
+        self.plugged.send_replace(true);
+    }
+}

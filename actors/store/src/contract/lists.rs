@@ -1,0 +1,150 @@
+//! Lists of what automation keeps, filtered and by pages, in every store.
+
+use super::made::*;
+use super::support::*;
+use crate::{AlarmQuery, DeliveryQuery, DeliveryRecord, DeliveryStatus, RunQuery};
+use twinhub_domain::alarm::{Alarm, Severity};
+use twinhub_domain::run::{RunEntry, RunOutcome};
+use twinhub_domain::{DeviceNumber, Timestamp};
+
+#[tokio::test]
+async fn runs_are_filtered_and_paged() {
+    for mut fixture in Fixture::both().await {
+        let mut world = World::new();
+        world.register("a", "{}");
+        world.register("b", "{}");
+        let (a, b) = (("a", world.number("a")), ("b", world.number("b")));
+        let failed = RunOutcome::Failed { reason: "timeout".into() };
+        let parent = Some(run_id(1));
+        world.automation.runs = vec![
+            run(1, "cool", Some(a)),
+            dull(2, "cool", Some(a)),
+            RunEntry { outcome: failed, ..run(3, "heat", Some(a)) },
+            RunEntry { parent, ..run(4, "heat", Some(b)) },
+            RunEntry { parent, ..dull(5, "cool", Some(b)) },
+            RunEntry { outcome: RunOutcome::Running, ended_at: None, ..run(6, "cool", None) },
+        ];
+        fixture.commit(&world.batch()).await;
+        for _ in 0..2 {
+            let check = async |query: RunQuery, expected: &[u32], total: u64| {
+                let page = fixture.store.runs(&query).await.unwrap();
+                let ids: Vec<_> = page.runs.iter().map(|entry| entry.id).collect();
+                let expected: Vec<_> = expected.iter().map(|n| run_id(u128::from(*n))).collect();
+                assert_eq!((ids, page.total), (expected, total), "{query:?}");
+            };
+            check(runs(), &[1, 2, 3, 4, 5, 6], 6).await;
+            check(RunQuery { newest_first: true, limit: 2, ..runs() }, &[6, 5], 6).await;
+            check(RunQuery { newest_first: true, limit: 2, offset: 4, ..runs() }, &[2, 1], 6).await;
+            check(RunQuery { offset: 9, ..runs() }, &[], 6).await;
+            check(RunQuery { offset: u64::MAX, limit: u64::MAX, ..runs() }, &[], 6).await;
+            check(RunQuery { limit: 0, ..runs() }, &[], 6).await;
+            let cool = || RunQuery { rule: Some(rule("cool")), ..runs() };
+            check(cool(), &[1, 2, 5, 6], 4).await;
+            check(RunQuery { newest_first: true, ..cool() }, &[6, 5, 2, 1], 4).await;
+            check(RunQuery { rule: Some(rule("none")), ..runs() }, &[], 0).await;
+            let of = |device: DeviceNumber| RunQuery { device: Some(device), ..runs() };
+            check(of(a.1), &[1, 2, 3], 3).await;
+            check(RunQuery { rule: Some(rule("cool")), ..of(b.1) }, &[5], 1).await;
+            check(RunQuery { parent, ..runs() }, &[4, 5], 2).await;
+            let came_to = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+            check(RunQuery { outcomes: came_to(&["not_run"]), ..runs() }, &[2, 5], 2).await;
+            check(RunQuery { outcomes: came_to(&["failed", "running"]), ..runs() }, &[3, 6], 2).await;
+            check(RunQuery { outcomes: came_to(&["done", "failed"]), ..of(a.1) }, &[1, 3], 2).await;
+            check(RunQuery { outcomes: came_to(&["nonsense"]), ..cool() }, &[], 0).await;
+            let (from, to) = (Some(after_noon(2)), Some(after_noon(5)));
+            check(RunQuery { from, to, ..runs() }, &[2, 3, 4], 3).await;
+            check(RunQuery { from, to, ..cool() }, &[2], 1).await;
+            check(RunQuery { from, to: None, ..of(a.1) }, &[2, 3], 2).await;
+            fixture.reopen().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn alarms_are_filtered_and_the_newest_come_first() {
+    for mut fixture in Fixture::both().await {
+        let mut world = World::new();
+        world.register("a", "{}");
+        world.register("b", "{}");
+        let (a, b) = (("a", world.number("a")), ("b", world.number("b")));
+        let over = |n: u32| Alarm { active: false, cleared_at: Some(after_noon(50)), ..alarm(n, "hot", a) };
+        world.automation.alarms = vec![
+            over(1),
+            Alarm { severity: Severity::Info, rule: Some(rule("cool")), ..alarm(2, "hot", b) },
+            Alarm { severity: Severity::Critical, acknowledged: true, ..alarm(3, "cold", a) },
+            Alarm { rule: Some(rule("cool")), ..over(4) },
+            rule_alarm(5, "cool"),
+        ];
+        fixture.commit(&world.batch()).await;
+        for _ in 0..2 {
+            let check = async |query: AlarmQuery, expected: &[u32], total: u64| {
+                let page = fixture.store.alarms(&query).await.unwrap();
+                let raised: Vec<Timestamp> = page.alarms.iter().map(|alarm| alarm.raised_at).collect();
+                let expected: Vec<_> = expected.iter().map(|n| after_noon(i64::from(*n))).collect();
+                assert_eq!((raised, page.total), (expected, total), "{query:?}");
+            };
+            check(alarms(), &[5, 4, 3, 2, 1], 5).await;
+            check(AlarmQuery { limit: 2, offset: 1, ..alarms() }, &[4, 3], 5).await;
+            check(AlarmQuery { offset: 5, ..alarms() }, &[], 5).await;
+            check(AlarmQuery { limit: 0, ..alarms() }, &[], 5).await;
+            check(AlarmQuery { active: Some(true), ..alarms() }, &[5, 3, 2], 3).await;
+            check(AlarmQuery { active: Some(false), ..alarms() }, &[4, 1], 2).await;
+            check(AlarmQuery { acknowledged: Some(true), ..alarms() }, &[3], 1).await;
+            let unseen = AlarmQuery { active: Some(true), acknowledged: Some(false), ..alarms() };
+            check(unseen, &[5, 2], 2).await;
+            check(AlarmQuery { at_least: Some(Severity::Major), ..alarms() }, &[5, 4, 3, 1], 4).await;
+            check(AlarmQuery { at_least: Some(Severity::Critical), ..alarms() }, &[3], 1).await;
+            check(AlarmQuery { at_least: Some(Severity::Info), ..alarms() }, &[5, 4, 3, 2, 1], 5).await;
+            check(AlarmQuery { device: Some(a.1), ..alarms() }, &[4, 3, 1], 3).await;
+            check(AlarmQuery { rule: Some(rule("cool")), ..alarms() }, &[5, 4, 2], 3).await;
+            check(AlarmQuery { alarm_type: Some("cold".into()), ..alarms() }, &[3], 1).await;
+            let (from, to) = (Some(after_noon(2)), Some(after_noon(4)));
+            check(AlarmQuery { from, to, ..alarms() }, &[3, 2], 2).await;
+            check(AlarmQuery { from, to, device: Some(b.1), active: Some(true), ..alarms() }, &[2], 1).await;
+            fixture.reopen().await;
+        }
+        // Raised again by another rule, and worse.
+        world.automation.alarms = vec![Alarm {
+            severity: Severity::Critical,
+            rule: Some(rule("heat")),
+            count: 2,
+            ..alarm(2, "hot", b)
+        }];
+        fixture.commit(&world.batch()).await;
+        let worse = AlarmQuery { rule: Some(rule("heat")), at_least: Some(Severity::Critical), ..alarms() };
+        assert_eq!(fixture.store.alarms(&worse).await.unwrap().alarms[0].count, 2);
+    }
+}
+
+#[tokio::test]
+async fn deliveries_are_filtered_and_the_newest_come_first() {
+    for mut fixture in Fixture::both().await {
+        let mut world = World::new();
+        let with = |status, record| DeliveryRecord { status, ..record };
+        world.automation.deliveries = vec![
+            delivery(1, run_id(1)),
+            with(DeliveryStatus::Failed, delivery(2, run_id(1))),
+            with(DeliveryStatus::Delivered, delivery(3, run_id(2))),
+            delivery(4, run_id(2)),
+        ];
+        fixture.commit(&world.batch()).await;
+        world.automation.deliveries = vec![with(DeliveryStatus::Delivered, delivery(1, run_id(1)))];
+        fixture.commit(&world.batch()).await;
+        for _ in 0..2 {
+            let check = async |query: DeliveryQuery, expected: &[u128], total: u64| {
+                let page = fixture.store.deliveries(&query).await.unwrap();
+                let ids: Vec<u128> = page.deliveries.iter().map(|record| record.id.as_u128()).collect();
+                assert_eq!((&ids[..], page.total), (expected, total), "{query:?}");
+            };
+            check(deliveries(), &[4, 3, 2, 1], 4).await;
+            check(DeliveryQuery { limit: 1, offset: 2, ..deliveries() }, &[2], 4).await;
+            check(DeliveryQuery { status: Some(DeliveryStatus::Waiting), ..deliveries() }, &[4], 1).await;
+            check(DeliveryQuery { status: Some(DeliveryStatus::Delivered), ..deliveries() }, &[3, 1], 2)
+                .await;
+            let run = Some(run_id(1));
+            check(DeliveryQuery { run, ..deliveries() }, &[2, 1], 2).await;
+            check(DeliveryQuery { run, status: Some(DeliveryStatus::Failed), ..deliveries() }, &[2], 1).await;
+            fixture.reopen().await;
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! A database that an earlier version has made: all that is in it stays.
+
+use sea_orm::Database;
+use tempfile::TempDir;
+use twinhub_migrations::{Migrator, MigratorTrait};
+
+use super::support::*;
+use crate::{DeviceQuery, DeviceSort, SqlOptions, SqlStore, Store};
+use twinhub_domain::fleet::Lifecycle;
+use twinhub_domain::{DeviceNumber, Json, Status};
+
+/// The tables before there were commands, and their columns.
+const BEFORE_COMMANDS: [(&str, &str); 9] = [
+    ("journal", "first_seq, last_seq, at, first_at, last_at, body"),
+    ("outbox", "id, topic, payload, retain"),
+    ("meta", "name, value"),
+    ("twins", "number, seq, ordered_seq, state"),
+    (
+        "devices",
+        "number, id, serial_number, name, type, group_id, status, mode, claimed, last_seen, created_at, \
+         updated_at, search",
+    ),
+    ("tags", "device, name, value"),
+    ("tombstones", "device, seq"),
+    ("chunks", "device, first_at, first_seq, last_at, last_seq, count, body"),
+    ("events", "seq, device, kind, at, body"),
+];
+/// What a twin's state did not say then.
+const NOT_YET_SAID: [&str; 3] = ["rhythm", "line", "unmet"];
+
+#[tokio::test]
+async fn what_was_there_before_commands_stays() {
+    let fixture = Fixture::sql().await;
+    let mut world = World::new();
+    world.register(
+        "pump",
+        r#"{"name": "room 10", "token_hash": "ab12", "tags": {"floor": 2}, "desired": {"power": "on"}}"#,
+    );
+    world.tell("pump", r#"{"t": 23.50}"#);
+    world.tell("gone", r#"{"t": 1}"#);
+    world.presence("fan", true);
+    world.register("new", "{\"name\": \"room 2 Bu\u{308}ro\"}");
+    world.send("iot/devices/pump/desired");
+    fixture.commit(&world.batch()).await;
+    fixture.store.maintain(world.now).await.unwrap();
+    world.remove("gone");
+    world.tell("pump", r#"{"t": 24}"#);
+    fixture.commit(&world.batch()).await;
+
+    let old = fixture.path().with_file_name("old.db");
+    let url = format!("sqlite:{}?mode=rwc", old.display());
+    let before = Database::connect(&url).await.unwrap();
+    Migrator::up(&before, Some(3)).await.unwrap();
+    before.close().await.unwrap();
+    copy(&fixture.path(), &old);
+
+    for _ in 0..2 {
+        let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+        let (new, old) = (store.head().await.unwrap(), fixture.store.head().await.unwrap());
+        assert_eq!((new.seq, new.number, new.outgoing), (old.seq, old.number, old.outgoing));
+        let mut twins = store.devices(&list()).await.unwrap().twins;
+        assert_eq!(twins.len(), 3);
+        let provisioned = DeviceQuery { lifecycle: vec![Lifecycle::Provisioned], ..list() };
+        assert_eq!(store.devices(&provisioned).await.unwrap().twins[0].id.as_str(), "new");
+        let active = DeviceQuery { lifecycle: vec![Lifecycle::Active], ..list() };
+        assert_eq!(store.devices(&active).await.unwrap().total, 2);
+        assert_eq!((twins[0].status, twins[0].messages), (Status::Online, 2));
+        assert_eq!(twins.remove(0).reported, world.twins["pump"].reported);
+        let tagged = DeviceQuery { tags: vec![("floor".into(), "2".into())], ..list() };
+        assert_eq!(store.devices(&tagged).await.unwrap().total, 1);
+        let readings = store.raw_history(&history(world.number("pump"))).await.unwrap();
+        let told: Vec<String> = readings.iter().map(|reading| reading.value.to_string()).collect();
+        assert_eq!(told, ["23.50", "24"]);
+        let replayed = store.replay(0, u64::MAX, 999).await.unwrap().events;
+        assert_eq!(seqs(&replayed), seqs(&fixture.store.replay(0, u64::MAX, 999).await.unwrap().events));
+        assert_eq!(store.outgoing().await.unwrap(), fixture.store.outgoing().await.unwrap());
+        assert_eq!(store.commands(&commands()).await.unwrap().total, 0);
+        assert_eq!(store.find_token("ab12").await.unwrap().unwrap().as_str(), "pump");
+        let by_name = DeviceQuery { sort: DeviceSort::Name, ..list() };
+        let names: Vec<String> = store
+            .devices(&by_name)
+            .await
+            .unwrap()
+            .twins
+            .iter()
+            .map(|twin| twin.display_name().into())
+            .collect();
+        assert_eq!(names, ["fan", "room 2 Bu\u{308}ro", "room 10"]);
+        let found = DeviceQuery { q: Some("b\u{fc}ro".into()), ..list() };
+        assert_eq!(store.devices(&found).await.unwrap().total, 1, "it was stored as it was typed");
+        assert_eq!(store.deadlines(DeviceNumber(0), 9).await.unwrap(), [], "nothing is known to wait yet");
+    }
+
+    // With the next message its row is as any other.
+    let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+    world.tell("pump", r#"{"t": 25}"#);
+    store.commit(&world.batch()).await.unwrap();
+    store.maintain(world.now).await.unwrap();
+    let waiting = store.deadlines(DeviceNumber(0), 9).await.unwrap();
+    let numbers: Vec<DeviceNumber> = waiting.iter().map(|deadline| deadline.number).collect();
+    assert_eq!(numbers, [world.number("pump")]);
+}
+
+/// The text of a database that an old program left: nothing of today's program makes it.
+const FROZEN: &str = include_str!("migrated/before_commands.sql");
+
+#[tokio::test]
+async fn a_frozen_database_is_migrated_and_read() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("frozen.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch(FROZEN).unwrap();
+    let url = format!("sqlite:{}", path.display());
+    for _ in 0..2 {
+        let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+        let head = store.head().await.unwrap();
+        assert_eq!((head.seq, head.number, head.outgoing), (11, 4, 1));
+        let twins = store.devices(&list()).await.unwrap().twins;
+        let told: Vec<_> = twins.iter().map(|twin| (twin.id.as_str(), twin.status, twin.messages)).collect();
+        let expected = [("pump", Status::Online, 2), ("fan", Status::Online, 0), ("new", Status::Offline, 0)];
+        assert_eq!(told, expected);
+        let pump = &twins[0];
+        assert_eq!(pump.display_name(), "room 10");
+        assert_eq!(pump.reported.get("t").unwrap().value.to_string(), "24", "also what came last");
+        assert_eq!(pump.desired.get("power").unwrap().value, Json::from("on"));
+        assert_eq!(pump.tags.get("floor"), Some(&Json::from(2)));
+        assert_eq!(store.find_token("ab12").await.unwrap().unwrap().as_str(), "pump");
+        let readings = store.raw_history(&history(pump.number)).await.unwrap();
+        let told: Vec<String> = readings.iter().map(|reading| reading.value.to_string()).collect();
+        assert_eq!(told, ["23.50", "24"]);
+        let events = store.replay(0, u64::MAX, 999).await.unwrap().events;
+        assert_eq!(seqs(&events), [1, 2, 3, 7, 8, 9, 10, 11], "a removed device's past goes with it");
+        assert_eq!(events[6].event.device.as_str(), "gone", "and that it was removed stays");
+        let waiting = store.outgoing().await.unwrap();
+        assert_eq!(
+            (waiting.len(), &*waiting[0].topic, waiting[0].retain),
+            (1, "iot/devices/pump/desired", true)
+        );
+        let offline = DeviceQuery { status: vec![Status::Offline], ..list() };
+        assert_eq!(store.devices(&offline).await.unwrap().total, 1, "whoever was never heard was `unknown`");
+        let provisioned = DeviceQuery { lifecycle: vec![Lifecycle::Provisioned], ..list() };
+        assert_eq!(store.devices(&provisioned).await.unwrap().total, 1);
+        let found = DeviceQuery { q: Some("b\u{fc}ro".into()), ..list() };
+        assert_eq!(store.devices(&found).await.unwrap().total, 1, "it was stored as it was typed");
+        store.maintain(head.at.unwrap()).await.unwrap();
+    }
+}
+
+/// Fills an old database with what an old program would have written.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let sql = rusqlite::Connection::open(to).unwrap();
+    sql.execute("ATTACH ?1 AS new", [from.to_str().unwrap()]).unwrap();
+    for (table, columns) in BEFORE_COMMANDS {
+        let copy = format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}");
+        sql.execute(&copy, []).unwrap();
+    }
+    // What a search looked into was as it was typed.
+    sql.execute("UPDATE devices SET search = replace(search, '\u{fc}', 'u\u{308}')", []).unwrap();
+    for name in NOT_YET_SAID {
+        sql.execute("UPDATE twins SET state = json_remove(state, '$.' || ?1)", [name]).unwrap();
+    }
+}

@@ -1,0 +1,392 @@
+//! The store: what the hub knows durably, behind one trait. Entities and SQL stay in here.
+//!
+//! A twin's readings are the many, so a message's events go into the journal (one row a batch, whole) and
+//! nothing else is written with it; by-device order and the twins' rows are made behind from the same
+//! events ([`Store::maintain`]). Everything read is true to the last commit all the same: what is not in
+//! order yet is held in memory, and is read again from the journal at start.
+
+mod automation;
+pub mod codec;
+#[cfg(test)]
+mod contract;
+mod fleet;
+pub mod memory;
+mod retained;
+pub mod seal;
+pub mod select;
+pub mod sql;
+
+pub use automation::{
+    AlarmPage, AlarmQuery, Automation, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
+    DeliveryStatus, Progress, RuleRecord, RunPage, RunQuery,
+};
+pub use fleet::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, Record, Sweep};
+pub use memory::MemoryStore;
+pub use retained::RetainedStore;
+pub use sql::{Keeping, SqlOptions, SqlStore};
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use twinhub_domain::Outgoing;
+use twinhub_domain::alarm::{Alarm, AlarmId, Severity};
+use twinhub_domain::fleet::{JobId, Lifecycle, RecordKind};
+use twinhub_domain::run::{RuleId, RunEntry, RunId};
+use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
+use twinhub_domain::{
+    Command, CommandId, CommandStatus, DeviceId, DeviceNumber, Kind, Mode, Recorded, Status, Timestamp, Twin,
+};
+
+/// One group commit: all of it becomes durable, or nothing.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub at: Timestamp,
+    /// In the order of their `seq`, without a gap after the last batch. May be empty.
+    pub events: Arc<[Arc<Recorded>]>,
+    /// Rows to write now: twins of which more than readings changed, as they are after the event `seq`.
+    pub twins: Vec<(u64, Twin)>,
+    /// Devices to remove with everything they have but the runs of rules for them, and the `seq` of the event that says so.
+    pub removed: Vec<(u64, DeviceNumber)>,
+    /// Commands that changed, each once, as they are after the batch.
+    pub commands: Vec<CommandRecord>,
+    pub outgoing: Vec<Outgoing>,
+    pub automation: Automation,
+    pub fleet: Fleet,
+    /// Outgoing messages that were delivered and can be forgotten.
+    pub sent: Vec<u64>,
+}
+
+/// A command, and whose it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommandRecord {
+    pub device: DeviceId,
+    pub number: DeviceNumber,
+    pub command: Command,
+}
+
+/// Which commands. They come in the order in which they were asked for, or backwards.
+#[derive(Clone, Debug, Default)]
+pub struct CommandQuery {
+    pub device: Option<DeviceNumber>,
+    /// Empty means all.
+    pub status: Vec<CommandStatus>,
+    pub command_type: Option<String>,
+    /// By the time at which they were asked for: from here on, inclusive.
+    pub from: Option<Timestamp>,
+    /// Up to here, exclusive.
+    pub to: Option<Timestamp>,
+    pub newest_first: bool,
+    pub offset: u64,
+    pub limit: u64,
+}
+
+/// A page of a list of commands.
+#[derive(Clone, Debug, Default)]
+pub struct CommandPage {
+    pub commands: Vec<CommandRecord>,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
+/// When a twin is to be woken, as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    pub device: DeviceId,
+    pub number: DeviceNumber,
+    /// For what it knows to wait for: [`Twin::wake_at`].
+    pub wake_at: Option<Timestamp>,
+    /// While it is online: when it was last heard, and after how many ms of silence it counts as offline.
+    pub silence: Option<(Timestamp, i64)>,
+}
+
+/// Where the store stands, for the start.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// The last `seq` given, 0 when none was.
+    pub seq: u64,
+    /// The largest device number given, 0 when none was.
+    pub number: i64,
+    /// The largest id of an outgoing message given, 0 when none was.
+    pub outgoing: u64,
+    /// The last moment that the store knows of; none where nothing was written.
+    pub at: Option<Timestamp>,
+    /// How far the clock was doubted last.
+    pub doubt: Doubt,
+}
+
+/// A leap ahead of the clock that is not believed yet: nothing is deleted by it. Nothing, where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Doubt {
+    /// By how many ms the clock is ahead of the time that is believed.
+    pub ahead_ms: i64,
+    /// For how many ms of running it has been doubted.
+    pub for_ms: u64,
+}
+
+/// Which devices, in which order, which part of them.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceQuery {
+    /// Their numbers: from this one up to and with that.
+    pub numbers: Option<(DeviceNumber, DeviceNumber)>,
+    /// Any of these; empty means all.
+    pub status: Vec<Status>,
+    /// Only those that have not come to what is desired since this moment or longer.
+    pub drifting_since: Option<Timestamp>,
+    pub device_type: Option<String>,
+    /// In any of these groups; empty means wherever.
+    pub groups: Vec<String>,
+    /// In some group, or in none.
+    pub grouped: Option<bool>,
+    pub claimed: Option<bool>,
+    pub mode: Option<Mode>,
+    /// Any of these; empty means all.
+    pub lifecycle: Vec<Lifecycle>,
+    /// Tags that must have exactly this text (numbers and booleans by their JSON text).
+    pub tags: Vec<(String, String)>,
+    /// Those that have this template.
+    pub template: Option<String>,
+    /// Part of the id, name or serial number, whatever the case.
+    pub q: Option<String>,
+    pub sort: DeviceSort,
+    pub descending: bool,
+    pub offset: u64,
+    pub limit: u64,
+}
+
+impl DeviceQuery {
+    /// A search looks into this many characters of a device's names: what is longer is part of none.
+    pub const LONGEST_Q: usize = select::SEARCHED;
+    /// More groups than this are not named in one question to a database.
+    pub const MOST_GROUPS: usize = 1_000;
+
+    /// Does a store's list answer it, true to the last commit? It may be behind in what readings alone change, and does
+    /// not take any number of groups.
+    #[must_use]
+    pub fn is_for_lists(&self) -> bool {
+        self.drifting_since.is_none()
+            && !matches!(self.sort, DeviceSort::LastSeen | DeviceSort::UpdatedAt)
+            && self.groups.len() <= Self::MOST_GROUPS
+    }
+
+    /// Does it ask for all devices?
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        let Self { numbers, status, drifting_since, device_type, groups, grouped, .. } = self;
+        let Self { claimed, mode, lifecycle, tags, template, q, .. } = self;
+        numbers.is_none()
+            && status.is_empty()
+            && drifting_since.is_none()
+            && device_type.is_none()
+            && groups.is_empty()
+            && grouped.is_none()
+            && claimed.is_none()
+            && mode.is_none()
+            && lifecycle.is_empty()
+            && tags.is_empty()
+            && template.is_none()
+            && q.is_none()
+    }
+}
+
+/// The order of a list of devices. Ties are broken by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceSort {
+    #[default]
+    Number,
+    Id,
+    Name,
+    Type,
+    Status,
+    LastSeen,
+    CreatedAt,
+    UpdatedAt,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Default)]
+pub struct DevicePage {
+    pub twins: Vec<Twin>,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
+/// Which events.
+#[derive(Clone, Debug, Default)]
+pub struct EventQuery {
+    pub device: Option<DeviceNumber>,
+    /// Empty means all.
+    pub kinds: Vec<Kind>,
+    /// Of alarms, those of this severity or worse alone; what is no alarm has none.
+    pub at_least: Option<Severity>,
+    /// By the event's `at`: from here on, inclusive.
+    pub from: Option<Timestamp>,
+    /// Up to here, exclusive.
+    pub to: Option<Timestamp>,
+    /// Only what came after this `seq`.
+    pub since: Option<u64>,
+    /// So many of them are passed over first.
+    pub offset: usize,
+    pub limit: usize,
+    pub newest_first: bool,
+}
+
+/// How much there is of a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    pub readings: u64,
+    /// Those of the log: all that is no telemetry.
+    pub events: u64,
+    pub commands: u64,
+    pub alarms: u64,
+}
+
+/// A stretch of the sequence.
+#[derive(Clone, Debug, Default)]
+pub struct Replayed {
+    /// In order, without a gap; all there is up to the `up_to` asked for, unless `limit` cut it.
+    pub events: Vec<Arc<Recorded>>,
+    /// The past asked for is gone: the first event still there has a `seq` above `after + 1`.
+    pub pruned: bool,
+}
+
+/// Why the store did not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing of it was done.
+    #[error("{operation}: {detail}")]
+    Failed { operation: &'static str, detail: String },
+    /// It may have been done.
+    #[error("{operation}, and it is not known whether it was done: {detail}")]
+    Unknown { operation: &'static str, detail: String },
+    /// What is stored does not make sense to this program.
+    #[error("{operation}: the stored data are damaged: {detail}")]
+    Damaged { operation: &'static str, detail: String },
+    /// Other events stand where this batch's were to go: another program writes to the same store. Nothing of the
+    /// batch was done, and no later try can succeed.
+    #[error("{operation}: another program has written to the same store: {detail}")]
+    Conflict { operation: &'static str, detail: String },
+}
+
+/// A durable store.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Where the store stands.
+    async fn head(&self) -> Result<Head, StoreError>;
+
+    /// Makes `batch` durable, whole. Committing a batch again whose first event is there already (after
+    /// an answer got lost) does nothing and is fine; so [`StoreError::Unknown`] is answered by trying again.
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// The twins with these ids, as of the last commit, in no order; unknown ones are left out.
+    async fn load(&self, ids: &[DeviceId]) -> Result<Vec<Twin>, StoreError>;
+
+    /// A page of devices, each as of the last commit. `last_seen`, `updated_at` and the drift in filters and
+    /// orders may be behind by as much as [`Store::maintain`] is in what readings alone have changed.
+    async fn devices(&self, query: &DeviceQuery) -> Result<DevicePage, StoreError>;
+
+    /// The numbers of all devices that `query` asks for, in their order; what it says of order and page is left
+    /// aside. The drift may be behind as it may in [`Store::devices`].
+    async fn numbers(&self, query: &DeviceQuery) -> Result<Vec<DeviceNumber>, StoreError>;
+
+    /// The twins with these numbers, as of the last commit, in no order; unknown ones are left out.
+    async fn twins(&self, numbers: &[DeviceNumber]) -> Result<Vec<Twin>, StoreError>;
+
+    /// The device with this serial number, or with this id and no serial number.
+    async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError>;
+
+    /// The device whose token has this hash.
+    async fn find_token(&self, hash: &str) -> Result<Option<DeviceId>, StoreError>;
+
+    /// Raw readings.
+    async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError>;
+
+    /// Readings by interval.
+    async fn bucket_history(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, StoreError>;
+
+    /// The identities of those `messages` (their own time and identity) that there are of this device.
+    async fn has_messages(
+        &self,
+        device: DeviceNumber,
+        messages: &[(Timestamp, u64)],
+    ) -> Result<HashSet<u64>, StoreError>;
+
+    /// How much there is of this device. Reads all its readings: it may take a second for a long history.
+    async fn extent(&self, device: DeviceNumber) -> Result<Extent, StoreError>;
+
+    /// Events, filtered.
+    async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError>;
+
+    /// Events with `after < seq <= up_to`, in order, `limit` at most.
+    async fn replay(&self, after: u64, up_to: u64, limit: usize) -> Result<Replayed, StoreError>;
+
+    /// A page of commands, each as of the last commit.
+    async fn commands(&self, query: &CommandQuery) -> Result<CommandPage, StoreError>;
+
+    /// The command with this id.
+    async fn command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError>;
+
+    /// The latest command of this device that carried this idempotency key.
+    async fn command_with_key(
+        &self,
+        device: DeviceNumber,
+        key: &str,
+    ) -> Result<Option<CommandRecord>, StoreError>;
+
+    /// What waits: devices with a number after `after` that have a deadline, by number, `limit` at most. May
+    /// be behind by as much as [`Store::maintain`] is in what readings alone have changed.
+    async fn deadlines(&self, after: DeviceNumber, limit: u64) -> Result<Vec<Deadline>, StoreError>;
+
+    /// What automation left when it was last committed.
+    async fn automation(&self) -> Result<AutomationState, StoreError>;
+
+    /// Events of these devices and those that are no device's, with `seq > after`, in order, for a backtest:
+    /// `limit` of them, and fewer only where there are no more. Telemetry goes as far back as readings are
+    /// kept. No devices: of all, telemetry as far back as the journal goes. A page of some devices reads
+    /// a stretch of readings of each beyond what it gives, so pages for many should be larger: 50,000 do for
+    /// a hundred.
+    async fn past(
+        &self,
+        devices: Option<&[DeviceNumber]>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Arc<Recorded>>, StoreError>;
+
+    /// A page of runs.
+    async fn runs(&self, query: &RunQuery) -> Result<RunPage, StoreError>;
+
+    /// The run with this id.
+    async fn run(&self, id: RunId) -> Result<Option<RunEntry>, StoreError>;
+
+    /// Of each of these rules the last run that did not end in `not_run`, where there is one.
+    async fn last_runs(&self, rules: &[RuleId]) -> Result<Vec<RunEntry>, StoreError>;
+
+    /// A page of alarms.
+    async fn alarms(&self, query: &AlarmQuery) -> Result<AlarmPage, StoreError>;
+
+    /// The alarm with this id.
+    async fn alarm(&self, id: AlarmId) -> Result<Option<Alarm>, StoreError>;
+
+    /// A page of requests outward.
+    async fn deliveries(&self, query: &DeliveryQuery) -> Result<DeliveryPage, StoreError>;
+
+    /// All groups, templates, images or jobs, by their ids.
+    async fn records(&self, kind: RecordKind) -> Result<Vec<Record>, StoreError>;
+
+    /// A page of a job's devices.
+    async fn job_devices(&self, query: &JobDeviceQuery) -> Result<JobDevicePage, StoreError>;
+
+    /// How many of a job's devices, from this place on up to that (exclusive; none: of all), are in which state.
+    async fn job_counts(&self, job: JobId, places: Option<(u64, u64)>) -> Result<JobCounts, StoreError>;
+
+    /// Messages that were committed and not yet [`Batch::sent`], in order.
+    async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError>;
+
+    /// Puts what was committed since the last time into order, and prunes what is older than the
+    /// retention. Called now and then, and at shutdown; may take a while, and holds nobody up.
+    async fn maintain(&self, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Keeps how far the clock is doubted, for the next start.
+    async fn doubt(&self, doubt: Doubt) -> Result<(), StoreError>;
+}

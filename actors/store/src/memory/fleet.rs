@@ -1,0 +1,94 @@
+//! What is kept of the fleet, in memory.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::count;
+use crate::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, Record, Sweep};
+use twinhub_domain::DeviceNumber;
+use twinhub_domain::fleet::{JobId, RecordKind, Step};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Kept {
+    records: BTreeMap<(RecordKind, Box<str>), Record>,
+    jobs: HashMap<JobId, HashMap<DeviceNumber, JobDevice>>,
+}
+
+impl Kept {
+    /// Takes in what was committed.
+    pub fn take(&mut self, Fleet { records, jobs }: &Fleet) {
+        for record in records {
+            let key = (record.kind, record.id.clone());
+            if record.body.is_some() {
+                self.records.insert(key, record.clone());
+                continue;
+            }
+            self.records.remove(&key);
+            if let (RecordKind::Job, Some(job)) = (record.kind, JobId::parse(&record.id)) {
+                self.jobs.remove(&job);
+            }
+        }
+        for op in jobs {
+            match op {
+                JobOp::Devices(devices) => {
+                    for device in devices {
+                        let of_job = self.jobs.entry(device.step.job).or_default();
+                        of_job.entry(device.number).or_insert_with(|| device.clone());
+                    }
+                }
+                JobOp::Step { number, at, step } => {
+                    let device = self.jobs.get_mut(&step.job).and_then(|devices| devices.get_mut(number));
+                    if let Some(device) = device.filter(|device| device.step.state.gives_way_to(step.state)) {
+                        (device.step, device.at) = (step.clone(), *at);
+                    }
+                }
+                JobOp::Sweep(sweep) => self.sweep(sweep),
+                JobOp::Forget { job, places: (from, to) } => {
+                    if let Some(devices) = self.jobs.get_mut(job) {
+                        devices.retain(|_, device| !(*from..*to).contains(&device.place));
+                    }
+                }
+            }
+        }
+    }
+
+    fn sweep(&mut self, Sweep { job, from, places, to, detail, at }: &Sweep) {
+        let query =
+            JobDeviceQuery { states: from.clone(), places: Some(*places), ..JobDeviceQuery::of(*job) };
+        let devices = self.jobs.get_mut(job).into_iter().flat_map(HashMap::values_mut);
+        for device in devices.filter(|device| is_asked_for(&query, device)) {
+            device.step = Step::new(*job, *to).because(detail.clone());
+            device.at = *at;
+        }
+    }
+
+    pub fn records(&self, kind: RecordKind) -> Vec<Record> {
+        self.records.values().filter(|record| record.kind == kind).cloned().collect()
+    }
+
+    pub fn job_devices(&self, query: &JobDeviceQuery) -> JobDevicePage {
+        let all = self.jobs.get(&query.job).into_iter().flat_map(HashMap::values);
+        let mut found: Vec<&JobDevice> = all.filter(|device| is_asked_for(query, device)).collect();
+        found.sort_by_key(|device| device.place);
+        let total = if query.counted { found.len() as u64 } else { 0 };
+        let page = found.into_iter().skip(count(query.offset)).take(count(query.limit));
+        JobDevicePage { devices: page.cloned().collect(), total }
+    }
+
+    pub fn job_counts(&self, job: JobId, places: Option<(u64, u64)>) -> JobCounts {
+        let query = JobDeviceQuery { places, ..JobDeviceQuery::of(job) };
+        let mut counts = JobCounts::new();
+        for device in self.jobs.get(&job).into_iter().flat_map(HashMap::values) {
+            if is_asked_for(&query, device) {
+                *counts.entry(device.step.state).or_default() += 1;
+            }
+        }
+        counts
+    }
+}
+
+fn is_asked_for(query: &JobDeviceQuery, device: &JobDevice) -> bool {
+    (query.states.is_empty() || query.states.contains(&device.step.state))
+        && query.device.is_none_or(|number| device.number == number)
+        && query.places.is_none_or(|(from, to)| (from..to).contains(&device.place))
+}

@@ -1,0 +1,179 @@
+//! Automation's part of a commit, and what the engine takes up from it at start.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter};
+
+use super::entities::{alarm, meta, rule, scope};
+use super::rows::{self, failed, int, uint};
+use super::{SqlStore, alarms, deliveries, head, runs, write};
+use crate::{Automation, AutomationState, Progress, RuleRecord, StoreError};
+use twinhub_domain::run::RuleId;
+use twinhub_domain::{DeviceNumber, Timestamp};
+use twinhub_rules::Kept;
+
+const READ: &str = "read automation";
+const SCOPES: &str = "write what rules keep";
+const RULES: &str = "write rules";
+/// Pairs of rule and device in one condition.
+const PAIRS_AT_ONCE: usize = 100;
+
+/// See [`crate::Store::automation`].
+pub async fn state(store: &SqlStore) -> Result<AutomationState, StoreError> {
+    let sql = &store.readers;
+    let seq = head::meta_value(sql, meta::AUTOMATION_SEQ).await?;
+    let time = head::meta_value(sql, meta::AUTOMATION_TIME).await?;
+    let progress =
+        seq.zip(time).map(|(seq, time)| Progress { seq: uint(seq), time: Timestamp::from_millis(time) });
+    let scopes = scope::Entity::find().all(sql).await.map_err(failed(READ))?;
+    let kept: Result<Vec<Kept>, _> = scopes.into_iter().map(to_kept).collect();
+    let records = rule::Entity::find().all(sql).await.map_err(failed(READ))?;
+    let rules: Result<Vec<RuleRecord>, _> = records.into_iter().map(|row| to_record(store, row)).collect();
+    Ok(AutomationState { progress, kept: kept?, rules: rules? })
+}
+
+/// Writes it with the rest of the batch. `is_gone` says of which devices there is nothing any more.
+pub async fn write(
+    store: &SqlStore,
+    sql: &DatabaseTransaction,
+    automation: &Automation,
+    is_gone: impl Fn(DeviceNumber) -> bool,
+) -> Result<(), StoreError> {
+    let Automation { progress, kept, runs, alarms, rules, deliveries } = automation;
+    let scopes = latest(kept, |kept| (&kept.rule, kept.device));
+    write_scopes(sql, scopes.filter(|kept| !is_gone(kept.device))).await?;
+    write_rules(store, sql, latest(rules, |record| &record.id)).await?;
+    runs::write(sql, latest(runs, |entry| entry.id), &is_gone).await?;
+    alarms::write(sql, latest(alarms, |alarm| alarm.id).filter(|alarm| !is_gone(alarm.number))).await?;
+    deliveries::write(store, sql, latest(deliveries, |record| record.id)).await?;
+    if let Some(Progress { seq, time }) = progress {
+        let row = |name: &str, value| meta::Model { name: name.to_owned(), value };
+        let rows = vec![row(meta::AUTOMATION_SEQ, int(*seq)), row(meta::AUTOMATION_TIME, time.millis())];
+        let overwrite = OnConflict::column(meta::Column::Name).update_column(meta::Column::Value).to_owned();
+        write::insert(sql, "write how far rules have come", rows, Some(overwrite)).await?;
+    }
+    store.expiring.note(runs);
+    Ok(())
+}
+
+/// A device goes: its alarms, and what rules keep of it. Its runs stay, and are no device's.
+pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreError> {
+    const FORGET: &str = "remove device";
+    scope::Entity::delete_many()
+        .filter(scope::Column::Device.eq(device))
+        .exec(sql)
+        .await
+        .map_err(failed(FORGET))?;
+    alarm::Entity::delete_many()
+        .filter(alarm::Column::Device.eq(device))
+        .exec(sql)
+        .await
+        .map_err(failed(FORGET))?;
+    runs::forget(sql, device).await
+}
+
+async fn write_scopes<'a>(
+    sql: &DatabaseTransaction,
+    scopes: impl Iterator<Item = &'a Kept>,
+) -> Result<(), StoreError> {
+    let (mut kept, mut over) = (Vec::new(), Vec::new());
+    for Kept { rule, device, fingerprint, body } in scopes {
+        let (rule, device) = (rule.as_str().to_owned(), device.0);
+        match body {
+            Some(body) => {
+                let (fingerprint, body) = (fingerprint.cast_signed(), body.to_string());
+                kept.push(scope::Model { rule, device, fingerprint, body });
+            }
+            None => over.push((rule, device)),
+        }
+    }
+    for some in over.chunks(PAIRS_AT_ONCE) {
+        let any = some.iter().fold(Condition::any(), |any, (rule, device)| {
+            let both = Condition::all()
+                .add(scope::Column::Rule.eq(rule.as_str()))
+                .add(scope::Column::Device.eq(*device));
+            any.add(both)
+        });
+        scope::Entity::delete_many().filter(any).exec(sql).await.map_err(failed(SCOPES))?;
+    }
+    let overwrite = OnConflict::columns([scope::Column::Rule, scope::Column::Device])
+        .update_columns([scope::Column::Fingerprint, scope::Column::Body])
+        .to_owned();
+    write::insert(sql, SCOPES, kept, Some(overwrite)).await
+}
+
+async fn write_rules<'a>(
+    store: &SqlStore,
+    sql: &DatabaseTransaction,
+    records: impl Iterator<Item = &'a RuleRecord>,
+) -> Result<(), StoreError> {
+    let (mut known, mut gone) = (Vec::new(), Vec::new());
+    for RuleRecord { id, body, enabled, created_at, updated_at } in records {
+        let id = id.as_str().to_owned();
+        if body.is_none() && enabled.is_none() {
+            gone.push(id);
+            continue;
+        }
+        let mut text = String::new();
+        if let Some(body) = body {
+            body.write(&mut text);
+        }
+        known.push(rule::Model {
+            id,
+            body: store.sealed(text)?,
+            enabled: *enabled,
+            created_at: created_at.millis(),
+            updated_at: updated_at.millis(),
+        });
+    }
+    for some in gone.chunks(write::AT_ONCE) {
+        let of_some = rule::Column::Id.is_in(some.iter().map(String::as_str));
+        rule::Entity::delete_many().filter(of_some).exec(sql).await.map_err(failed(RULES))?;
+    }
+    let overwrite = OnConflict::column(rule::Column::Id)
+        .update_columns([
+            rule::Column::Body,
+            rule::Column::Enabled,
+            rule::Column::CreatedAt,
+            rule::Column::UpdatedAt,
+        ])
+        .to_owned();
+    write::insert(sql, RULES, known, Some(overwrite)).await
+}
+
+/// Each thing once, as it was said last.
+fn latest<'a, T, K: Eq + Hash>(said: &'a [T], key: impl Fn(&'a T) -> K) -> impl Iterator<Item = &'a T> {
+    let last: HashMap<K, usize> = said.iter().enumerate().map(|(place, one)| (key(one), place)).collect();
+    let mut places: Vec<usize> = last.into_values().collect();
+    places.sort_unstable();
+    places.into_iter().filter_map(|place| said.get(place))
+}
+
+fn to_kept(row: scope::Model) -> Result<Kept, StoreError> {
+    let place = || format!("of rule {} and device {}", row.rule, row.device);
+    Ok(Kept {
+        rule: rule_id(&row.rule)?,
+        device: DeviceNumber(row.device),
+        fingerprint: row.fingerprint.cast_unsigned(),
+        body: Some(rows::from_json(READ, place, &row.body)?),
+    })
+}
+
+fn to_record(store: &SqlStore, row: rule::Model) -> Result<RuleRecord, StoreError> {
+    let place = || format!("of rule {}", row.id);
+    let text = store.opened(&row.body)?;
+    let body = if text.is_empty() { None } else { Some(rows::from_json(READ, place, &text)?) };
+    Ok(RuleRecord {
+        id: rule_id(&row.id)?,
+        body,
+        enabled: row.enabled,
+        created_at: Timestamp::from_millis(row.created_at),
+        updated_at: Timestamp::from_millis(row.updated_at),
+    })
+}
+
+fn rule_id(text: &str) -> Result<RuleId, StoreError> {
+    RuleId::parse(text).map_err(|detail| StoreError::Damaged { operation: READ, detail })
+}

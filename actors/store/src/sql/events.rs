@@ -1,0 +1,288 @@
+//! The log: events of one device, or of all, by their place in the sequence.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use sea_orm::sea_query::{Expr, ExprTrait, Func};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
+
+use super::SqlStore;
+use super::chunks;
+use super::entities::{chunk, event, journal};
+use super::rows::{self, failed, int, uint};
+use super::tail::View;
+use crate::{EventQuery, StoreError, select};
+use twinhub_domain::{DeviceNumber, Event, EventBody, Kind, Recorded};
+
+const READ: &str = "read events";
+/// The word for what comes to rules from outside.
+pub const SIGNAL: &str = "signal";
+
+/// See [`crate::Store::events`].
+pub async fn events(store: &SqlStore, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError> {
+    let view = store.tail.view();
+    // Readings have no severity.
+    let of_any = query.kinds.is_empty() || query.kinds.contains(&Kind::Telemetry);
+    let telemetry = of_any && query.at_least.is_none();
+    let in_rows = query.device.is_some() && !telemetry && query.at_least.is_none();
+    if query.offset > 0 && !in_rows {
+        // Gathered from several places: what is passed over must be read to be counted.
+        let limit = query.limit.saturating_add(query.offset);
+        let mut found =
+            gather(store, &EventQuery { offset: 0, limit, ..query.clone() }, &view, telemetry).await?;
+        found.drain(..query.offset.min(found.len()));
+        return Ok(found);
+    }
+    gather(store, query, &view, telemetry).await
+}
+
+async fn gather(
+    store: &SqlStore,
+    query: &EventQuery,
+    view: &View,
+    telemetry: bool,
+) -> Result<Vec<Arc<Recorded>>, StoreError> {
+    match query.device {
+        Some(device) => of_device(store, query, view, device, telemetry).await,
+        None if telemetry => of_all(store, query, view).await,
+        None => {
+            Ok(by_row(store, query, 0, view.last()).await?.into_iter().filter(|e| view.tells(e)).collect())
+        }
+    }
+}
+
+/// Telemetry comes from the tail and from chunks, everything else from its own rows.
+async fn of_device(
+    store: &SqlStore,
+    query: &EventQuery,
+    view: &View,
+    device: DeviceNumber,
+    telemetry: bool,
+) -> Result<Vec<Arc<Recorded>>, StoreError> {
+    let mut found = by_row(store, query, 0, view.last()).await?;
+    if telemetry {
+        let is_telemetry = |recorded: &Recorded| matches!(recorded.event.body, EventBody::Telemetry { .. });
+        let tail = view.of_device(device).into_iter();
+        found.extend(tail.filter(|recorded| is_telemetry(recorded) && select::wants(query, recorded)));
+        let mut rows =
+            chunks_by_seq(query, view, device).stream(&store.readers).await.map_err(failed(READ))?;
+        while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+            if is_enough_without(query, &found, &row) {
+                break;
+            }
+            let events = rows::events(READ, row.first_seq, &row.body)?.into_iter();
+            found.extend(events.filter(|e| e.seq <= view.after() && select::wants(query, e)).map(Arc::new));
+        }
+    }
+    sort(query, &mut found);
+    found.truncate(query.limit);
+    Ok(found)
+}
+
+/// From the journal, batch by batch; what it no longer has, from the rows, without the telemetry.
+async fn of_all(store: &SqlStore, query: &EventQuery, view: &View) -> Result<Vec<Arc<Recorded>>, StoreError> {
+    let kept_from = first_kept(store).await?.unwrap_or_else(|| view.last() + 1);
+    let mut found = Vec::new();
+    if !query.newest_first {
+        found = by_row(store, query, 0, kept_from - 1).await?;
+    }
+    if found.len() < query.limit {
+        let mut rows =
+            journal_by_seq(query, view, kept_from).stream(&store.readers).await.map_err(failed(READ))?;
+        while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+            let mut events = rows::events(READ, row.first_seq, &row.body)?;
+            events.retain(|e| e.seq <= view.last() && select::wants(query, e) && view.tells(e));
+            if query.newest_first {
+                events.reverse();
+            }
+            found.extend(events.into_iter().map(Arc::new));
+            if found.len() >= query.limit {
+                break;
+            }
+        }
+    }
+    if query.newest_first && found.len() < query.limit {
+        found.extend(by_row(store, query, 0, kept_from - 1).await?);
+    }
+    found.retain(|recorded| view.tells(recorded));
+    found.truncate(query.limit);
+    Ok(found)
+}
+
+/// Events that have a row of their own, `after < seq <= up_to`.
+pub async fn by_row(
+    store: &SqlStore,
+    query: &EventQuery,
+    after: u64,
+    up_to: u64,
+) -> Result<Vec<Arc<Recorded>>, StoreError> {
+    if query.device.is_some() || query.kinds.is_empty() {
+        return rows_of(store, query, None, after, up_to).await;
+    }
+    // Each kind by itself: so the first of them are found in order by the index, however few they are.
+    let mut found = Vec::new();
+    for word in words(&query.kinds) {
+        found.extend(rows_of(store, query, Some(word), after, up_to).await?);
+    }
+    sort(query, &mut found);
+    found.truncate(query.limit);
+    Ok(found)
+}
+
+/// The words by which rows know these kinds: what comes to rules from outside has one of its own, because it
+/// is kept longer than what they made of it.
+fn words(kinds: &[Kind]) -> BTreeSet<&'static str> {
+    let words = |kind: &Kind| {
+        let signal = (*kind == Kind::Rule).then_some(SIGNAL);
+        std::iter::once(kind.as_str()).chain(signal)
+    };
+    kinds.iter().flat_map(words).collect()
+}
+
+/// The word by which a row knows its event's kind.
+pub fn word(event: &Event) -> &'static str {
+    match event.body {
+        EventBody::Signal(_) if event.kind() == Kind::Rule => SIGNAL,
+        _ => event.kind().as_str(),
+    }
+}
+
+async fn rows_of(
+    store: &SqlStore,
+    query: &EventQuery,
+    word: Option<&'static str>,
+    after: u64,
+    up_to: u64,
+) -> Result<Vec<Arc<Recorded>>, StoreError> {
+    let mut found = Vec::new();
+    let mut rows =
+        select_rows(query, word, after, up_to).stream(&store.readers).await.map_err(failed(READ))?;
+    while found.len() < query.limit
+        && let Some(row) = rows.try_next().await.map_err(failed(READ))?
+    {
+        let events = rows::events(READ, row.seq, &row.body)?.into_iter();
+        // How severe it is, its body tells.
+        let wanted = |event: &Recorded| query.at_least.is_none() || select::wants(query, event);
+        found.extend(events.filter(wanted).map(Arc::new));
+    }
+    Ok(found)
+}
+
+/// In order. A device's kinds are looked for among its own rows: no index has this expression.
+fn select_rows(
+    query: &EventQuery,
+    word: Option<&'static str>,
+    after: u64,
+    up_to: u64,
+) -> Select<event::Entity> {
+    let kind = || Func::coalesce([Expr::col(event::Column::Kind), Expr::val("")]);
+    let of_kinds = match word {
+        Some(word) => Some(event::Column::Kind.eq(word)),
+        None if query.kinds.is_empty() => None,
+        None => Some(kind().is_in(words(&query.kinds))),
+    };
+    let after = std::cmp::max(after, query.since.unwrap_or(0));
+    let condition = Condition::all()
+        .add(event::Column::Seq.gt(int(after)))
+        .add(event::Column::Seq.lte(int(up_to)))
+        .add_option(query.device.map(|device| event::Column::Device.eq(device.0)))
+        .add_option(of_kinds)
+        .add_option(query.from.map(|from| event::Column::At.gte(from.millis())))
+        .add_option(query.to.map(|to| event::Column::At.lt(to.millis())));
+    let order = if query.newest_first { Order::Desc } else { Order::Asc };
+    let rows = event::Entity::find().filter(condition).order_by(event::Column::Seq, order);
+    if query.at_least.is_some() {
+        return rows; // how many must be looked at, nobody knows before
+    }
+    rows.offset(rows::bound(query.offset as u64)).limit(rows::bound(query.limit as u64))
+}
+
+/// By the end that is met first, so no later row has anything beyond that end.
+fn chunks_by_seq(query: &EventQuery, view: &View, device: DeviceNumber) -> Select<chunk::Entity> {
+    let rows = chunks::in_time(device, query.from, query.to)
+        .filter(chunk::Column::FirstSeq.lte(int(view.after())))
+        .filter(chunk::Column::LastSeq.gt(int(query.since.unwrap_or(0))));
+    if query.newest_first {
+        rows.order_by_desc(chunk::Column::LastSeq)
+    } else {
+        rows.order_by_asc(chunk::Column::FirstSeq)
+    }
+}
+
+fn is_enough_without(query: &EventQuery, found: &[Arc<Recorded>], next: &chunk::Model) -> bool {
+    let is_before_next =
+        |seq: u64| if query.newest_first { seq > uint(next.last_seq) } else { seq < uint(next.first_seq) };
+    found.len() >= query.limit
+        && found.iter().filter(|recorded| is_before_next(recorded.seq)).count() >= query.limit
+}
+
+fn journal_by_seq(query: &EventQuery, view: &View, kept_from: u64) -> Select<journal::Entity> {
+    let mut rows = journal::Entity::find()
+        .filter(journal::Column::FirstSeq.gte(int(kept_from)))
+        .filter(journal::Column::FirstSeq.lte(int(view.last())));
+    if let Some(since) = query.since {
+        rows = rows.filter(journal::Column::LastSeq.gt(int(since)));
+    }
+    if let Some(from) = query.from {
+        rows = rows.filter(journal::Column::LastAt.gte(from.millis()));
+    }
+    if let Some(to) = query.to {
+        rows = rows.filter(journal::Column::FirstAt.lt(to.millis()));
+    }
+    if query.newest_first {
+        rows.order_by_desc(journal::Column::FirstSeq)
+    } else {
+        rows.order_by_asc(journal::Column::FirstSeq)
+    }
+}
+
+/// The first `seq` in the journal.
+pub async fn first_kept(store: &SqlStore) -> Result<Option<u64>, StoreError> {
+    let first: Option<i64> = journal::Entity::find()
+        .select_only()
+        .column(journal::Column::FirstSeq)
+        .order_by_asc(journal::Column::FirstSeq)
+        .limit(1)
+        .into_tuple()
+        .one(&store.readers)
+        .await
+        .map_err(failed(READ))?;
+    Ok(first.map(uint))
+}
+
+fn sort(query: &EventQuery, events: &mut [Arc<Recorded>]) {
+    events.sort_unstable_by_key(|recorded| recorded.seq);
+    if query.newest_first {
+        events.reverse();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{DbBackend, QueryTrait};
+
+    use super::*;
+    use crate::contract::support::{Fixture, plan};
+
+    #[tokio::test]
+    async fn rows_are_found_in_order_by_an_index() {
+        let fixture = Fixture::sql().await;
+        let device = Some(DeviceNumber(1));
+        let kinds = vec![Kind::Rule, Kind::Alarm];
+        let all = || EventQuery { limit: 20, ..EventQuery::default() };
+        for (query, word, index) in [
+            (all(), None, "PRIMARY KEY"),
+            (all(), Some("alarm"), "events_kind_seq"),
+            (EventQuery { device, ..all() }, None, "events_device_seq"),
+            (EventQuery { device, kinds, ..all() }, None, "events_device_seq"),
+        ] {
+            for newest_first in [false, true] {
+                let query = EventQuery { newest_first, ..query.clone() };
+                let rows = select_rows(&query, word, 5, 500);
+                let plan = plan(&fixture, &rows.build(DbBackend::Sqlite).to_string());
+                assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{query:?}: {plan}");
+            }
+        }
+    }
+}

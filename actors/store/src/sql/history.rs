@@ -1,0 +1,151 @@
+//! Readings over time: chunks and the tail as one.
+
+use std::collections::HashSet;
+
+use futures_util::TryStreamExt;
+use sea_orm::{QueryOrder, Select};
+
+use super::SqlStore;
+use super::chunks;
+use super::entities::chunk;
+use super::rows::{self, failed};
+use crate::{StoreError, select};
+use twinhub_domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
+use twinhub_domain::{DeviceNumber, Recorded, Timestamp};
+
+const READ: &str = "read history";
+/// Messages whose times are nearer to each other than this are looked for together.
+const TOGETHER_MS: i64 = 3_600_000;
+
+/// See [`crate::Store::raw_history`].
+pub async fn raw(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {
+    let mut found = Found { query, messages: Vec::new(), readings: 0 };
+    let view = store.tail.view();
+    for recorded in view.of_device(query.device) {
+        found.add(&recorded);
+    }
+    let mut rows = ordered_chunks(query).stream(&store.readers).await.map_err(failed(READ))?;
+    while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+        if found.is_enough_without(&row) {
+            break;
+        }
+        for recorded in rows::events(READ, row.first_seq, &row.body)? {
+            if recorded.seq <= view.after() {
+                found.add(&recorded);
+            }
+        }
+    }
+    Ok(found.finish())
+}
+
+/// See [`crate::Store::bucket_history`].
+pub async fn buckets(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<Bucket>, StoreError> {
+    let mut fold = BucketFold::new(query);
+    let view = store.tail.view();
+    let add = |fold: &mut BucketFold, recorded: &Recorded| {
+        for (index, reading) in select::readings(query, recorded) {
+            fold.add(&reading.name, (recorded.event.at, recorded.seq, index), &reading.value);
+        }
+    };
+    for recorded in view.of_device(query.device) {
+        add(&mut fold, &recorded);
+    }
+    let mut rows = ordered_chunks(query).stream(&store.readers).await.map_err(failed(READ))?;
+    while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+        let enough = if query.newest_first {
+            fold.has_after(Timestamp::from_millis(row.last_at), query.limit)
+        } else {
+            fold.has_before(Timestamp::from_millis(row.first_at), query.limit)
+        };
+        if enough {
+            break;
+        }
+        for recorded in rows::events(READ, row.first_seq, &row.body)? {
+            if recorded.seq <= view.after() {
+                add(&mut fold, &recorded);
+            }
+        }
+    }
+    Ok(fold.finish(query.newest_first, query.limit))
+}
+
+/// See [`crate::Store::has_messages`].
+pub async fn has_messages(
+    store: &SqlStore,
+    device: DeviceNumber,
+    messages: &[(Timestamp, u64)],
+) -> Result<HashSet<u64>, StoreError> {
+    let mut wanted: HashSet<_> = messages.iter().copied().collect();
+    let view = store.tail.view();
+    let mut found: HashSet<u64> =
+        view.of_device(device).iter().filter_map(|recorded| select::message(recorded, &wanted)).collect();
+    wanted.retain(|(_, identity)| !found.contains(identity));
+    let mut times: Vec<Timestamp> = wanted.iter().map(|(at, _)| *at).collect();
+    times.sort_unstable();
+    // What lies far apart is asked for apart: what is between may be years of readings.
+    for near in times.chunk_by(|one, next| next.millis() - one.millis() < TOGETHER_MS) {
+        let (Some(first), Some(last)) = (near.first(), near.last()) else { continue };
+        // What chunks hold from beyond the view's `after` was in the view: no need to tell them apart.
+        let mut rows = chunks::in_time(device, Some(*first), Some(last.plus_millis(1)))
+            .stream(&store.readers)
+            .await
+            .map_err(failed(READ))?;
+        while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+            let after = near.partition_point(|at| at.millis() < row.first_at);
+            if near.get(after).is_some_and(|at| at.millis() <= row.last_at) {
+                let events = rows::events(READ, row.first_seq, &row.body)?;
+                found.extend(events.iter().filter_map(|recorded| select::message(recorded, &wanted)));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// One statement, so that all its rows are of one moment even while chunks are written anew. Rows come by
+/// the end that is met first, so no later row has anything beyond that end. Nothing is asked but the time:
+/// one more condition, and SQLite takes the index for that and sorts.
+fn ordered_chunks(query: &HistoryQuery) -> Select<chunk::Entity> {
+    let select = chunks::in_time(query.device, query.from, query.to);
+    if query.newest_first {
+        select.order_by_desc(chunk::Column::LastAt)
+    } else {
+        select.order_by_asc(chunk::Column::FirstAt)
+    }
+}
+
+/// Messages found so far.
+struct Found<'a> {
+    query: &'a HistoryQuery,
+    messages: Vec<((Timestamp, u64), Vec<StoredReading>)>,
+    readings: usize,
+}
+
+impl Found<'_> {
+    fn add(&mut self, recorded: &Recorded) {
+        let readings = select::stored_readings(self.query, recorded);
+        if !readings.is_empty() {
+            self.readings += readings.len();
+            self.messages.push(((recorded.event.at, recorded.seq), readings));
+        }
+    }
+
+    /// Is the limit reached by messages that nothing in `next`, or after it, can come before?
+    fn is_enough_without(&self, next: &chunk::Model) -> bool {
+        if self.readings < self.query.limit {
+            return false;
+        }
+        let is_before_next = |at: Timestamp| {
+            if self.query.newest_first { at.millis() > next.last_at } else { at.millis() < next.first_at }
+        };
+        let before = self.messages.iter().filter(|((at, _), _)| is_before_next(*at));
+        before.map(|(_, readings)| readings.len()).sum::<usize>() >= self.query.limit
+    }
+
+    fn finish(mut self) -> Vec<StoredReading> {
+        self.messages.sort_by_key(|(place, _)| *place);
+        if self.query.newest_first {
+            self.messages.reverse();
+        }
+        self.messages.into_iter().flat_map(|(_, readings)| readings).take(self.query.limit).collect()
+    }
+}

@@ -1,0 +1,169 @@
+//! What is older than its retention goes.
+
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use super::entities::{journal, meta, tombstone, twin};
+use super::rows::{failed, int, uint};
+use super::{SqlStore, chunks, head, write};
+use crate::StoreError;
+use twinhub_domain::Timestamp;
+
+/// Journal rows deleted in one transaction at most; some hundred kB each.
+const ROWS_AT_ONCE: u64 = 50;
+/// Devices whose old readings are deleted in one transaction.
+const DEVICES_AT_ONCE: i64 = 1_000;
+/// What was written so far in the future was written by a clock that was wrong.
+pub const WRONG_MS: i64 = 24 * 60 * 60 * 1000;
+/// Readings expire by the chunk, so there is no need to look more often.
+const READINGS_EVERY_MS: i64 = 60 * 60 * 1000;
+
+/// Deletes journal rows that are in order and older than their retention, and tombstones that no row of
+/// the journal needs.
+pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
+    const PRUNE: &str = "prune journal";
+    let until = now.plus_millis(-millis(store.keeping().journal)).millis();
+    // Not all is in order, though order was made just before: commits go on meanwhile.
+    let ordered = int(store.tail.view().after());
+    loop {
+        let oldest: Vec<(i64, i64, i64)> = journal::Entity::find()
+            .select_only()
+            .columns([journal::Column::FirstSeq, journal::Column::LastSeq, journal::Column::At])
+            .order_by_asc(journal::Column::FirstSeq)
+            .limit(ROWS_AT_ONCE)
+            .into_tuple()
+            .all(&store.readers)
+            .await
+            .map_err(failed(PRUNE))?;
+        let Some((first, last)) = last_old(&oldest, ordered, until, now) else { return Ok(()) };
+        let turn = store.writer.begin(PRUNE).await?;
+        journal::Entity::delete_many()
+            .filter(journal::Column::FirstSeq.lte(first))
+            .exec(turn.sql())
+            .await
+            .map_err(failed(PRUNE))?;
+        forget_tombstones(turn.sql(), last).await?;
+        let done = turn.finish().await?;
+        store.tail.forget_removed(uint(last));
+        drop(done);
+    }
+}
+
+/// The last row that is old, of the `oldest` (their first and last places, and when they were written), as far as
+/// all before it may go too. What was written in the future, by a clock that was set back since, is as old as what
+/// stands behind it.
+fn last_old(oldest: &[(i64, i64, i64)], ordered: i64, until: i64, now: Timestamp) -> Option<(i64, i64)> {
+    let latest = now.plus_millis(WRONG_MS).millis();
+    let may_go = oldest.iter().take_while(|(_, last, at)| *last <= ordered && (*at < until || *at > latest));
+    may_go.filter(|(.., at)| *at < until).last().map(|(first, last, _)| (*first, *last))
+}
+
+/// Deletes chunks of readings that ended before the retention, where there is one.
+pub async fn readings(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
+    let Some(keep) = store.keeping().readings else { return Ok(()) };
+    {
+        let mut last = store.readings_pruned.lock().await;
+        if last.is_some_and(|last| (0..READINGS_EVERY_MS).contains(&(now.millis() - last.millis()))) {
+            return Ok(());
+        }
+        *last = Some(now);
+    }
+    let until = now.plus_millis(-millis(keep));
+    let last = head::largest(&store.readers, twin::Entity, twin::Column::Number).await?;
+    let mut from = 0;
+    while from <= last {
+        let turn = store.writer.begin("delete old readings").await?;
+        chunks::delete_old(turn.sql(), (from, from + DEVICES_AT_ONCE), until).await?;
+        drop(turn.finish().await?);
+        from += DEVICES_AT_ONCE;
+    }
+    Ok(())
+}
+
+/// The number of a device that nothing else remembers must not be given again.
+async fn forget_tombstones(sql: &sea_orm::DatabaseTransaction, until: i64) -> Result<(), StoreError> {
+    const FORGET: &str = "forget removed devices";
+    let gone: Option<i64> = tombstone::Entity::find()
+        .filter(tombstone::Column::Seq.lte(until))
+        .select_only()
+        .column(tombstone::Column::Device)
+        .order_by_desc(tombstone::Column::Device)
+        .limit(1)
+        .into_tuple()
+        .one(sql)
+        .await
+        .map_err(failed(FORGET))?;
+    let Some(largest) = gone else { return Ok(()) };
+    let before = head::meta_value(sql, meta::FORGOTTEN_NUMBER).await?.unwrap_or_default();
+    write::meta(sql, meta::FORGOTTEN_NUMBER, largest.max(before)).await?;
+    tombstone::Entity::delete_many()
+        .filter(tombstone::Column::Seq.lte(until))
+        .exec(sql)
+        .await
+        .map(drop)
+        .map_err(failed(FORGET))
+}
+
+/// As times are counted.
+pub fn millis(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::support::{SqlFixture, World, history};
+    use crate::sql::order::order;
+    use crate::{Batch, Store as _};
+
+    /// What is committed while order is made is not in order when the journal is pruned, and by a clock that is wrong
+    /// it may look old: nothing but the journal has its readings yet.
+    #[tokio::test]
+    async fn what_is_not_in_order_yet_stays_however_old_it_is() {
+        let fixture = SqlFixture::new();
+        let store = fixture.open().await;
+        let mut world = World::new();
+        let mut commit = async |value: i64| {
+            world.tell("a", &format!(r#"{{"t": {value}}}"#));
+            let batch: Batch = world.batch();
+            store.commit(&batch).await.unwrap();
+            world.number("a")
+        };
+        commit(1).await;
+        order(&store).await.unwrap();
+        let device = commit(2).await;
+        let later = Timestamp::from_millis(crate::contract::support::NOON + 400 * WRONG_MS);
+        let values = async |store: &SqlStore| {
+            let readings = store.raw_history(&history(device)).await.unwrap();
+            readings.iter().map(|reading| format!("{:?}", reading.value)).collect::<Vec<_>>()
+        };
+        let both = values(&store).await;
+        assert_eq!(both.len(), 2);
+        let rows = async || journal::Entity::find().all(&store.readers).await.unwrap().len();
+        assert_eq!(rows().await, 2);
+        journal(&store, later).await.unwrap();
+        assert_eq!(rows().await, 1, "what is in order goes, and nothing else");
+        assert_eq!(values(&store).await, both);
+        assert_eq!(values(&*fixture.open().await).await, both, "also after a crash");
+        order(&store).await.unwrap();
+        journal(&store, later).await.unwrap();
+        assert_eq!(rows().await, 0);
+        assert_eq!(values(&store).await, both);
+    }
+
+    #[test]
+    fn what_was_written_in_the_future_goes_with_what_stands_behind_it() {
+        const DAY: i64 = 24 * 60 * 60 * 1000;
+        let check = |days: &[i64], expected: Option<i64>| {
+            let rows: Vec<_> = (1..).zip(days).map(|(seq, day)| (seq, seq, day * DAY)).collect();
+            let now = Timestamp::from_millis(100 * DAY);
+            let last = last_old(&rows, 1_000, 93 * DAY, now).map(|(first, _)| first);
+            assert_eq!(last, expected, "{days:?}");
+        };
+        check(&[], None);
+        check(&[90, 92, 94, 99], Some(2));
+        check(&[94, 1, 2], None); // a clock that began in 1970, a moment ago
+        check(&[900, 901, 99], None); // a clock that was ahead: nobody knows when, but yesterday is not old
+        check(&[900, 901, 92, 99], Some(3));
+        check(&[900, 90, 901, 99], Some(2));
+    }
+}

@@ -1,0 +1,222 @@
+//! Runs of rules: each a row, as far as it has come.
+
+mod parts;
+
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, Order, QueryFilter, QueryOrder, Select,
+};
+
+use super::entities::{run, run_device};
+use super::rows::{self, failed};
+use super::{SqlStore, page, write};
+use crate::{RunPage, RunQuery, StoreError, select};
+use twinhub_domain::DeviceNumber;
+use twinhub_domain::run::{RuleId, RunEntry, RunId};
+
+use run::Column as C;
+use run_device::Column as P;
+
+pub use parts::delete_orphans;
+
+const READ: &str = "read runs";
+const WRITE: &str = "write runs";
+/// Rules whose last runs are asked for in one statement: each is a question of its own in there.
+const RULES_AT_ONCE: usize = 50;
+
+/// See [`crate::Store::runs`].
+pub async fn runs(store: &SqlStore, query: &RunQuery) -> Result<RunPage, StoreError> {
+    let (total, ids) = match query.device {
+        Some(device) => {
+            let selected = parts::select(query, device);
+            let total = page::count(store, READ, selected.clone(), P::Run).await?;
+            (total, ids(store, query, total, parts::sorted(selected, &order(query)), P::Run).await?)
+        }
+        None => {
+            let selected = run::Entity::find().filter(condition(query)).filter(began(query, C::Began));
+            let total = page::count(store, READ, selected.clone(), C::Id).await?;
+            (total, ids(store, query, total, sorted(selected, &order(query)), C::Id).await?)
+        }
+    };
+    let rows = page::with_ids::<run::Entity>(store, READ, C::Id, &ids).await?;
+    let runs: Result<Vec<RunEntry>, _> = rows.iter().map(to_run).collect();
+    // One that a commit has just brought further may be no more what was asked for.
+    let runs = runs?.into_iter().filter(|entry| select::is_run(query, entry)).collect();
+    Ok(RunPage { runs, total })
+}
+
+async fn ids<E: EntityTrait>(
+    store: &SqlStore,
+    query: &RunQuery,
+    total: u64,
+    sorted: Select<E>,
+    id: E::Column,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    if query.offset >= total || query.limit == 0 {
+        return Ok(Vec::new());
+    }
+    page::ids(store, READ, sorted, id, (query.offset, query.limit)).await
+}
+
+/// See [`crate::Store::run`].
+pub async fn run(store: &SqlStore, id: RunId) -> Result<Option<RunEntry>, StoreError> {
+    let row = run::Entity::find_by_id(bytes(id)).one(&store.readers).await.map_err(failed(READ))?;
+    row.as_ref().map(to_run).transpose()
+}
+
+/// See [`crate::Store::last_runs`].
+pub async fn last_runs(store: &SqlStore, rules: &[RuleId]) -> Result<Vec<RunEntry>, StoreError> {
+    let mut last = Vec::with_capacity(rules.len());
+    for some in rules.chunks(RULES_AT_ONCE) {
+        let rows = run::Entity::find().filter(are_last(some)).all(&store.readers).await;
+        for row in rows.map_err(failed(READ))? {
+            last.push(to_run(&row)?);
+        }
+    }
+    Ok(last)
+}
+
+/// Writes runs, each once; `is_gone` says of which devices there is nothing any more. What it began with stays
+/// as it was told first.
+pub async fn write(
+    sql: &DatabaseTransaction,
+    runs: impl Iterator<Item = &RunEntry>,
+    is_gone: impl Fn(DeviceNumber) -> bool,
+) -> Result<(), StoreError> {
+    let runs: Vec<&RunEntry> = runs.collect();
+    parts::write(sql, &runs, &is_gone).await?;
+    let (mut telling, mut dull) = (Vec::new(), Vec::new());
+    for entry in runs {
+        let number = if is_gone(entry.number) { select::NOBODY } else { entry.number };
+        let row = of_run(entry, number)?;
+        if row.telling { telling.push(row) } else { dull.push(row) }
+    }
+    let overwrite =
+        |columns: &[C]| OnConflict::column(C::Id).update_columns(columns.iter().copied()).to_owned();
+    write::insert(sql, WRITE, telling, Some(overwrite(&[C::Outcome, C::LastAt, C::Body]))).await?;
+    // Counted again and again: no index is written for that.
+    write::insert(sql, WRITE, dull, Some(overwrite(&[C::LastAt, C::Body]))).await
+}
+
+/// A device goes: what it fired is no device's then.
+pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreError> {
+    const FORGET: &str = "remove device";
+    run::Entity::update_many()
+        .col_expr(C::Device, 0i64.into())
+        .filter(C::Device.eq(device))
+        .filter(C::Id.in_subquery(parts::of(device)))
+        .exec(sql)
+        .await
+        .map_err(failed(FORGET))?;
+    parts::forget(sql, device).await
+}
+
+fn of_run(entry: &RunEntry, number: DeviceNumber) -> Result<run::Model, StoreError> {
+    let RunEntry { id, rule, at, ended_at, outcome, parent, last_at, .. } = entry;
+    Ok(run::Model {
+        id: bytes(*id),
+        rule: rule.as_str().to_owned(),
+        device: number.0,
+        began: at.millis(),
+        last_at: (*at).max(*last_at).max(ended_at.unwrap_or(*at)).millis(),
+        outcome: outcome.as_str().to_owned(),
+        telling: select::is_telling(entry),
+        parent: parent.map(bytes),
+        body: rows::json(WRITE, entry)?,
+    })
+}
+
+fn to_run(row: &run::Model) -> Result<RunEntry, StoreError> {
+    let place = || format!("of rule {}, at {}", row.rule, row.began);
+    let mut entry: RunEntry = rows::from_json(READ, place, &row.body)?;
+    entry.number = DeviceNumber(row.device); // none, where the device was removed since
+    Ok(entry)
+}
+
+fn bytes(id: RunId) -> Vec<u8> {
+    id.0.as_bytes().to_vec()
+}
+
+fn condition(query: &RunQuery) -> Condition {
+    let RunQuery { rule, parent, outcomes, .. } = query;
+    Condition::all()
+        .add_option(rule.as_ref().map(|rule| C::Rule.eq(rule.as_str())))
+        .add_option(parent.map(|parent| C::Parent.eq(bytes(parent))))
+        .add_option((!outcomes.is_empty()).then(|| C::Outcome.is_in(outcomes.iter().map(String::as_str))))
+}
+
+/// By the time that `column` tells.
+fn began(query: &RunQuery, column: impl ColumnTrait) -> Condition {
+    Condition::all()
+        .add_option(query.from.map(|from| column.gte(from.millis())))
+        .add_option(query.to.map(|to| column.lt(to.millis())))
+}
+
+fn order(query: &RunQuery) -> Order {
+    if query.newest_first { Order::Desc } else { Order::Asc }
+}
+
+/// Both columns in one direction, as the indexes have them.
+fn sorted(selected: Select<run::Entity>, order: &Order) -> Select<run::Entity> {
+    selected.order_by(C::Began, order.clone()).order_by(C::Id, order.clone())
+}
+
+/// A look into the index for each rule.
+fn are_last(rules: &[RuleId]) -> Expr {
+    let last = |rule: &RuleId| -> SelectStatement {
+        Query::select()
+            .column(C::Id)
+            .from(run::Entity)
+            .and_where(C::Rule.eq(rule.as_str()))
+            .and_where(C::Telling.eq(true))
+            .order_by(C::Began, Order::Desc)
+            .order_by(C::Id, Order::Desc)
+            .limit(1)
+            .to_owned()
+    };
+    Expr::col(C::Id).is_in(rules.iter().map(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{DbBackend, QuerySelect, QueryTrait};
+
+    use super::*;
+    use crate::contract::support::{Fixture, plan};
+    use twinhub_domain::Timestamp;
+
+    #[tokio::test]
+    async fn lists_read_no_more_than_an_index() {
+        let fixture = Fixture::sql().await;
+        let rule = || RuleId::parse("cool").ok();
+        let time = Some(Timestamp::from_millis(0));
+        let all = RunQuery::default;
+        let failed = || vec!["failed".to_owned()];
+        for (query, index) in [
+            (all(), "COVERING INDEX runs_began"),
+            (RunQuery { from: time, to: time, ..all() }, "COVERING INDEX runs_began"),
+            (RunQuery { outcomes: failed(), ..all() }, "COVERING INDEX runs_began"),
+        ] {
+            for order in [Order::Asc, Order::Desc] {
+                let all = run::Entity::find().filter(condition(&query)).filter(began(&query, C::Began));
+                let page = sorted(all, &order);
+                let page = page.select_only().column(C::Id).limit(20);
+                let plan = plan(&fixture, &page.build(DbBackend::Sqlite).to_string());
+                assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{query:?}: {plan}");
+            }
+        }
+        let child = RunQuery { parent: Some(RunId(uuid::Uuid::nil())), ..all() };
+        for (query, index) in
+            [(RunQuery { rule: rule(), outcomes: failed(), ..all() }, "runs_rule_"), (child, "runs_parent")]
+        {
+            let few = run::Entity::find().filter(condition(&query));
+            let plan = plan(&fixture, &few.build(DbBackend::Sqlite).to_string());
+            assert!(plan.contains(index), "{query:?}: {plan}");
+        }
+        let rules: Vec<RuleId> = rule().into_iter().chain(RuleId::parse("heat")).collect();
+        let last = run::Entity::find().filter(are_last(&rules));
+        let plan = plan(&fixture, &last.build(DbBackend::Sqlite).to_string());
+        assert!(plan.contains("runs_rule_telling_began_id (rule=? AND telling=?)"), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE FOR ORDER BY") && !plan.contains("SCAN runs"), "{plan}");
+    }
+}

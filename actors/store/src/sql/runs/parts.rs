@@ -1,0 +1,145 @@
+//! Which devices had a part in a run: a row for each, written once and gone with its run or its device.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, DeleteMany, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
+    Select,
+};
+
+use super::super::entities::{device, run, run_device};
+use super::super::rows::failed;
+use super::super::write;
+use super::{began, bytes, condition};
+use crate::{RunQuery, StoreError, select};
+use twinhub_domain::run::RunEntry;
+use twinhub_domain::{DeviceId, DeviceNumber};
+
+use run_device::Column as P;
+
+const WRITE: &str = "write the devices of runs";
+
+/// Those of `device` that are asked for. The runs themselves are looked into only where that has to be.
+pub fn select(query: &RunQuery, device: DeviceNumber) -> Select<run_device::Entity> {
+    let parts = run_device::Entity::find().filter(P::Device.eq(device.0)).filter(began(query, P::Began));
+    let of_runs = condition(query);
+    if of_runs.is_empty() { parts } else { parts.inner_join(run::Entity).filter(of_runs) }
+}
+
+/// As the index has them.
+pub fn sorted(selected: Select<run_device::Entity>, order: &Order) -> Select<run_device::Entity> {
+    selected.order_by(P::Began, order.clone()).order_by(P::Run, order.clone())
+}
+
+/// The runs that a device had a part in.
+pub fn of(device: i64) -> SelectStatement {
+    Query::select().column(P::Run).from(run_device::Entity).and_where(P::Device.eq(device)).take()
+}
+
+/// Writes who fired `runs` and whom they acted upon. What is there stays: who had a part once has it for good.
+pub async fn write(
+    sql: &DatabaseTransaction,
+    runs: &[&RunEntry],
+    is_gone: impl Fn(DeviceNumber) -> bool,
+) -> Result<(), StoreError> {
+    let ids: HashSet<&DeviceId> = runs.iter().flat_map(|entry| select::acted_on(entry)).collect();
+    let numbers = numbers(sql, ids).await?;
+    let mut rows = Vec::new();
+    for entry in runs {
+        let acted_on = select::acted_on(entry).filter_map(|id| numbers.get(id.as_str()).copied());
+        let parts: BTreeSet<DeviceNumber> = acted_on.chain([entry.number]).collect();
+        for part in parts.into_iter().filter(|part| *part != select::NOBODY && !is_gone(*part)) {
+            rows.push(run_device::Model { run: bytes(entry.id), device: part.0, began: entry.at.millis() });
+        }
+    }
+    let keep = OnConflict::columns([P::Run, P::Device]).do_nothing_on([P::Run, P::Device]).to_owned();
+    write::insert(sql, WRITE, rows, Some(keep)).await
+}
+
+/// A device goes.
+pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreError> {
+    let of_device = run_device::Entity::delete_many().filter(P::Device.eq(device));
+    of_device.exec(sql).await.map(drop).map_err(failed("remove device"))
+}
+
+/// Deletes those of `runs` that there are no more.
+pub async fn delete_orphans(sql: &DatabaseTransaction, runs: Vec<Vec<u8>>) -> Result<(), StoreError> {
+    orphans(runs).exec(sql).await.map(drop).map_err(failed("delete the devices of old runs"))
+}
+
+fn orphans(runs: Vec<Vec<u8>>) -> DeleteMany<run_device::Entity> {
+    let run = Query::select()
+        .expr(Expr::val(1))
+        .from(run::Entity)
+        .and_where(Expr::col((run::Entity, run::Column::Id)).equals((run_device::Entity, P::Run)))
+        .take();
+    run_device::Entity::delete_many().filter(P::Run.is_in(runs)).filter(Expr::exists(run).not())
+}
+
+/// Of those that there are as this is committed.
+async fn numbers(
+    sql: &DatabaseTransaction,
+    ids: HashSet<&DeviceId>,
+) -> Result<HashMap<String, DeviceNumber>, StoreError> {
+    let ids: Vec<&str> = ids.into_iter().map(DeviceId::as_str).collect();
+    let mut numbers = HashMap::with_capacity(ids.len());
+    for some in ids.chunks(write::AT_ONCE) {
+        let found: Vec<(String, i64)> = device::Entity::find()
+            .filter(device::Column::Id.is_in(some.iter().copied()))
+            .select_only()
+            .columns([device::Column::Id, device::Column::Number])
+            .into_tuple()
+            .all(sql)
+            .await
+            .map_err(failed(WRITE))?;
+        numbers.extend(found.into_iter().map(|(id, number)| (id, DeviceNumber(number))));
+    }
+    Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{DbBackend, QueryTrait};
+
+    use super::*;
+    use crate::contract::support::{Fixture, plan};
+    use twinhub_domain::Timestamp;
+    use twinhub_domain::run::RuleId;
+
+    #[tokio::test]
+    async fn a_page_of_a_device_is_read_from_an_index() {
+        let fixture = Fixture::sql().await;
+        let time = Some(Timestamp::from_millis(0));
+        let all = RunQuery::default;
+        let page = |query: &RunQuery, order: &Order| {
+            let page = sorted(select(query, DeviceNumber(1)), order).select_only().column(P::Run).limit(20);
+            plan(&fixture, &page.build(DbBackend::Sqlite).to_string())
+        };
+        for order in [Order::Asc, Order::Desc] {
+            for query in [all(), RunQuery { from: time, ..all() }, RunQuery { from: time, to: time, ..all() }]
+            {
+                let plan = page(&query, &order);
+                assert!(plan.contains("COVERING INDEX run_devices_device_began_run"), "{query:?}: {plan}");
+                assert!(!plan.contains("TEMP B-TREE") && !plan.contains("runs"), "{query:?}: {plan}");
+            }
+            let failed = RunQuery { outcomes: vec!["failed".into()], ..all() };
+            let plan = page(&failed, &order);
+            assert!(plan.contains("COVERING INDEX run_devices_device_began_run"), "{plan}");
+            assert!(plan.contains("SEARCH runs") && !plan.contains("TEMP B-TREE"), "{plan}");
+        }
+        let of_both = RunQuery { rule: RuleId::parse("cool").ok(), ..all() };
+        let plan = page(&of_both, &Order::Desc);
+        assert!(!plan.contains("SCAN"), "{plan}");
+    }
+
+    #[tokio::test]
+    async fn what_is_written_and_deleted_is_found_by_an_index() {
+        let fixture = Fixture::sql().await;
+        let of_device = plan(&fixture, &of(1).to_string(sea_orm::sea_query::SqliteQueryBuilder));
+        assert!(of_device.contains("COVERING INDEX run_devices_device_began_run"), "{of_device}");
+        let orphans = orphans(vec![vec![0; 16], vec![1; 16]]).build(DbBackend::Sqlite).to_string();
+        let orphans = plan(&fixture, &orphans);
+        assert!(orphans.contains("PRIMARY KEY (run=?)") && !orphans.contains("SCAN"), "{orphans}");
+    }
+}

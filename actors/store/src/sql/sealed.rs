@@ -1,0 +1,111 @@
+//! Rows that may hold secrets (rules, templates, requests outward) are sealed with the hub's key, so that whoever has
+//! a copy of the database alone has none of them.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ColumnTrait, ConnectionTrait, Database, EntityTrait, QueryFilter, TransactionTrait};
+
+use super::entities::{delivery, fleet, meta, rule};
+use super::rows::failed;
+use super::{SqlStore, head, sqlite, write};
+use crate::StoreError;
+use crate::seal::{Seal, is_sealed, open};
+use twinhub_domain::fleet::RecordKind;
+
+const SEAL: &str = "seal secrets";
+/// Rows that are sealed in one transaction.
+const AT_ONCE: usize = 500;
+
+impl SqlStore {
+    /// The text as it is written.
+    pub(super) fn sealed(&self, text: String) -> Result<String, StoreError> {
+        match &self.seal {
+            Some(seal) if !text.is_empty() => seal.seal(&text).map_err(bad),
+            _ => Ok(text),
+        }
+    }
+
+    /// The text as it was before it was written.
+    pub(super) fn opened<'a>(&self, text: &'a str) -> Result<Cow<'a, str>, StoreError> {
+        open(self.seal.as_deref(), text).map_err(bad)
+    }
+}
+
+fn bad(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged { operation: SEAL, detail: error.to_string() }
+}
+
+/// Checks that the database was sealed with no other key, and seals what was written before there was one.
+pub async fn take_up(url: &str, busy_timeout: Duration, seal: &Seal) -> Result<(), StoreError> {
+    // A connection of its own: on it what is written over is wiped.
+    let sql = Database::connect(sqlite::writer(url, busy_timeout)).await.map_err(failed(SEAL))?;
+    match head::meta_value(&sql, meta::KEY_CHECK).await? {
+        Some(check) if check == seal.check() => {}
+        Some(_) => {
+            let detail =
+                "the database was sealed with another key: start with the one that it had (`secret.key`)";
+            return Err(bad(detail));
+        }
+        None => {
+            let row = meta::Model { name: meta::KEY_CHECK.to_owned(), value: seal.check() };
+            let keep = OnConflict::column(meta::Column::Name).do_nothing().to_owned();
+            let turn = sql.begin().await.map_err(failed(SEAL))?;
+            write::insert(&turn, SEAL, vec![row], Some(keep)).await?;
+            turn.commit().await.map_err(failed(SEAL))?;
+        }
+    }
+    sql.execute_unprepared("PRAGMA secure_delete = ON").await.map_err(failed(SEAL))?;
+    let clear = |text: &String| !text.is_empty() && !is_sealed(text);
+    let rules = rule::Entity::find().all(&sql).await.map_err(failed(SEAL))?;
+    let rules: Vec<_> = rules.into_iter().filter(|row| clear(&row.body)).collect();
+    let of_templates = fleet::Column::Kind.eq(RecordKind::Template.as_str());
+    let templates = fleet::Entity::find().filter(of_templates).all(&sql).await.map_err(failed(SEAL))?;
+    let templates: Vec<_> = templates.into_iter().filter(|row| clear(&row.body)).collect();
+    let in_clear = delivery::Column::Body.starts_with("{");
+    let deliveries = delivery::Entity::find().filter(in_clear).all(&sql).await.map_err(failed(SEAL))?;
+    if rules.is_empty() && templates.is_empty() && deliveries.is_empty() {
+        return sql.close().await.map_err(failed(SEAL));
+    }
+    tracing::info!(
+        rules = rules.len(),
+        templates = templates.len(),
+        deliveries = deliveries.len(),
+        "sealing what was kept in clear"
+    );
+    let turn = sql.begin().await.map_err(failed(SEAL))?;
+    for row in rules {
+        rule::Entity::update_many()
+            .col_expr(rule::Column::Body, Expr::value(seal.seal(&row.body).map_err(bad)?))
+            .filter(rule::Column::Id.eq(row.id))
+            .exec(&turn)
+            .await
+            .map_err(failed(SEAL))?;
+    }
+    for row in templates {
+        fleet::Entity::update_many()
+            .col_expr(fleet::Column::Body, Expr::value(seal.seal(&row.body).map_err(bad)?))
+            .filter(fleet::Column::Kind.eq(row.kind))
+            .filter(fleet::Column::Id.eq(row.id))
+            .exec(&turn)
+            .await
+            .map_err(failed(SEAL))?;
+    }
+    turn.commit().await.map_err(failed(SEAL))?;
+    for some in deliveries.chunks(AT_ONCE) {
+        let turn = sql.begin().await.map_err(failed(SEAL))?;
+        for row in some {
+            delivery::Entity::update_many()
+                .col_expr(delivery::Column::Body, Expr::value(seal.seal(&row.body).map_err(bad)?))
+                .filter(delivery::Column::Id.eq(row.id.clone()))
+                .exec(&turn)
+                .await
+                .map_err(failed(SEAL))?;
+        }
+        turn.commit().await.map_err(failed(SEAL))?;
+    }
+    // The log before the pages still has them.
+    sql.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.map_err(failed(SEAL))?;
+    sql.close().await.map_err(failed(SEAL))
+}
