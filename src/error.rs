@@ -36,9 +36,6 @@ pub enum ApiError {
     Hub(#[from] HubError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An actor does not answer: the hub is going down.
-    #[error("the hub does not answer just now")]
-    Mailbox(#[from] actix::MailboxError),
     #[error(transparent)]
     Payload(#[from] PayloadError),
     /// Readings that make no sense, while others may.
@@ -56,7 +53,7 @@ pub enum ApiError {
     #[error("there is nothing at {0}")]
     NoRoute(String),
     #[error("{path} takes {allow}, not {method}")]
-    Method { path: String, method: String, allow: &'static str },
+    Method { path: String, method: String, allow: String },
     #[error("a body has {limit} bytes at most")]
     TooLarge { limit: usize },
     #[error("the body did not arrive whole: {0}")]
@@ -109,6 +106,9 @@ pub enum ApiError {
     Busy(&'static str),
     #[error("{0}")]
     Fault(&'static str),
+    /// A handler asks for a grant on a route that stands in no table.
+    #[error("this route has no permission")]
+    NoGrant,
     #[error("requests from {0} are not allowed here")]
     Origin(String),
     /// A page of another site loads this, and the request carries no `Origin`.
@@ -245,8 +245,9 @@ impl ApiError {
         match self {
             Self::Hub(HubError::Refused(refusal)) => of_refusal(refusal),
             Self::Hub(HubError::Store(error)) | Self::Store(error) => of_store(error),
+            Self::Hub(HubError::Forbidden(_)) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Hub(HubError::ShuttingDown) => (StatusCode::SERVICE_UNAVAILABLE, "going_down"),
             Self::Hub(HubError::Unavailable(_)) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            Self::Mailbox(_) => (StatusCode::SERVICE_UNAVAILABLE, "going_down"),
             Self::Payload(PayloadError::Json(JsonError::Syntax(_))) => (StatusCode::BAD_REQUEST, "not_json"),
             Self::Payload(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.reason()),
             Self::Readings(errors) => {
@@ -287,6 +288,7 @@ impl ApiError {
             Self::IfMatch(_) => (StatusCode::BAD_REQUEST, "bad_if_match"),
             Self::SerialTaken { .. } => (StatusCode::CONFLICT, "serial_number_taken"),
             Self::TokenTaken => (StatusCode::CONFLICT, "auth_token_taken"),
+            Self::NoGrant => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Origin(_) => (StatusCode::FORBIDDEN, "origin_not_allowed"),
             Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
             Self::UntoldPage => (StatusCode::FORBIDDEN, "page_not_told"),
@@ -328,7 +330,7 @@ impl ApiError {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
         }
         if let Self::Method { allow, .. } = self {
-            response.insert_header((header::ALLOW, *allow));
+            response.insert_header((header::ALLOW, allow.as_str()));
         }
         if let Self::ContentEncoding(_) = self {
             response.insert_header((header::ACCEPT_ENCODING, "identity"));

@@ -6,7 +6,6 @@
 //! changes nothing, and neither does a key that a flag or the environment overrides.
 
 use tracing::{error, info, warn};
-use twinhub_actors::automation::files;
 
 use crate::config::{self, Config, ConfigError, Options};
 use crate::startup::Running;
@@ -100,7 +99,7 @@ impl Reload {
     async fn reload_rules(&self, running: &Running) {
         let Some(folder) = &self.started.rules else { return };
         let hub = &running.hub;
-        if !files::load(folder, &hub.settings.secrets, &hub.automation, false).await {
+        if !hub.reload_rules(folder).await {
             return; // it has said why
         }
         let broken = hub.counters.broken_rules.list();

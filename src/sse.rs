@@ -1,7 +1,6 @@
 //! Server-sent events, `/api/events` for who asks for `text/event-stream`: the same engine as WebSocket,
 //! one subscription a connection.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header;
@@ -9,11 +8,12 @@ use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
 use tokio::time::MissedTickBehavior;
+use twinhub_actors::HubError;
 use twinhub_actors::counters::add;
 
 use crate::error::ApiError;
+use crate::http::Access;
 use crate::subscription::{Ended, Filter, Gone, Outlet, Subscriptions, Told, in_group};
-use crate::web::WebState;
 
 /// How often a comment keeps proxies from closing a quiet stream.
 const PING_EVERY: Duration = Duration::from_secs(15);
@@ -28,24 +28,24 @@ const CHUNK: usize = 32;
 /// There is no such group, no room, or the hub is going down.
 pub async fn open(
     request: &HttpRequest,
-    state: Arc<WebState>,
+    access: Access,
     mut filter: Filter,
     group: Option<String>,
     since: Option<u64>,
 ) -> Result<HttpResponse, ApiError> {
-    let session = state.connections.hold(request)?;
-    let Ok(mut subscriptions) = Subscriptions::open(&state.hub).await else {
-        return Err(ApiError::Mailbox(actix::MailboxError::Closed));
+    let session = access.state.connections.hold(request)?;
+    let Ok(mut subscriptions) = Subscriptions::open(&access).await else {
+        return Err(ApiError::from(HubError::ShuttingDown));
     };
     if let Some(group) = group {
-        filter = in_group(&state.hub, filter, &group, subscriptions.seq()).await?;
+        filter = in_group(&access, filter, &group, subscriptions.seq()).await?;
     }
     // The first of a session is never too many, nor is its id taken.
     let begun = subscriptions.subscribe("sse", filter, since, false).ok();
     let (outlet, chunks) = Outlet::new(ROOM, Some(session));
     let first = begun.and_then(|(_, told)| told);
     actix_rt::spawn(async move {
-        let _ = pump(&state, subscriptions, &outlet, first).await; // it ends when the client has gone
+        let _ = pump(&access, subscriptions, &outlet, first).await; // it ends when the client has gone
     });
     let body = stream::unfold(chunks, async |mut chunks| {
         Some((Ok::<_, actix_web::Error>(chunks.recv().await?), chunks))
@@ -58,18 +58,18 @@ pub async fn open(
 }
 
 async fn pump(
-    state: &WebState,
+    access: &Access,
     mut subscriptions: Subscriptions,
     outlet: &Outlet<Bytes>,
     first: Option<Told>,
 ) -> Result<(), Gone> {
-    let mut closing = state.closing();
+    let mut closing = access.state.closing();
     let mut tick = tokio::time::interval(PING_EVERY); // the first comment comes at once, and opens the stream
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told: Vec<Told> = first.into_iter().collect();
     loop {
         for chunk in told.chunks(CHUNK) {
-            add(&state.hub.counters.frames_out, chunk.len() as u64);
+            add(&access.counters().frames_out, chunk.len() as u64);
             let mut text = String::with_capacity(chunk.len() * 256);
             chunk.iter().for_each(|told| write(&mut text, told));
             outlet.send(text.into()).await?;
@@ -111,6 +111,8 @@ fn write(out: &mut String, told: &Told) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use twinhub_domain::event::EventBody;
     use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event, Recorded, Status, Timestamp};
 

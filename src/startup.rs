@@ -14,11 +14,13 @@ use std::sync::Arc;
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use tracing::{info, warn};
+use twinhub_actors::access::{Caller, Permissions};
 use twinhub_actors::clock::HubClock;
 use twinhub_actors::door::UnknownDevices;
 use twinhub_actors::retained::RetainedInStore;
 use twinhub_actors::webhooks::reach::Reach;
 use twinhub_actors::{Hub, Settings};
+use twinhub_domain::cause::Source;
 use twinhub_domain::{Clock as _, Timestamp};
 use twinhub_mqtt::Link;
 use twinhub_mqtt::broker::{BrokerError, BrokerSettings, EmbeddedBroker, RetainedLimits, SessionLimits};
@@ -31,9 +33,10 @@ use twinhub_store::sql::{Keeping, SqlOptions, SqlStore};
 use crate::api::firmware::{self, Folder};
 use crate::api::token::Tokens;
 use crate::config::{self, Config, Limit, Mqtt};
+use crate::http::{self, Policy};
 use crate::startup::key::KeyError;
 use crate::startup::lock::{LockError, Locks};
-use crate::web::{self, Policy, ServerInfo, WebSettings, WebState};
+use crate::state::{ServerInfo, WebSettings, WebState};
 
 /// Builds what runs.
 pub struct Application;
@@ -180,13 +183,16 @@ impl Application {
             most_connections: shares.http,
             firmware: Folder::new(config.data_dir.join("firmware")),
             tokens: Tokens::new(seal),
+            anonymous: Permissions::all(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
         };
-        if let Err(error) = firmware::tidy(&hub, &web_settings.firmware).await {
+        if let Err(error) =
+            firmware::tidy(&hub.of(Caller::Program, Source::Hub), &web_settings.firmware).await
+        {
             warn!(%error, "could not look for what broken uploads have left");
         }
         let web = WebState::new(Arc::clone(&hub), Arc::clone(&link), info, &web_settings);
-        let (server, _) = web::serve(listener, &web, &web_settings).map_err(StartError::Serve)?;
+        let (server, _) = http::serve(listener, &web, &web_settings).map_err(StartError::Serve)?;
         let handle = server.handle();
         actix_rt::spawn(server);
 

@@ -12,11 +12,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::Addr;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::archive::Archive;
+use crate::HubError;
+use crate::access::Grant;
 use crate::automation::query_of;
 use crate::messages::archive::{FindEvents, ListDevices, LoadTwins, Past, RawHistory};
 use twinhub_domain::fleet::Tree;
@@ -86,8 +86,8 @@ pub struct Outcome {
 pub enum BacktestError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the hub is shutting down")]
-    GoingDown,
+    #[error(transparent)]
+    Hub(HubError),
     #[error("the replay died of a fault of the program")]
     Died,
 }
@@ -315,25 +315,25 @@ fn share(start: Timestamp, at: Timestamp, to: Timestamp) -> f64 {
     if whole > 0.0 { (part(start, at) / whole).min(1.0) } else { 1.0 }
 }
 
-impl History for Addr<Archive> {
+impl History for Grant {
     async fn past(&self, asked: Past) -> Result<Vec<Arc<Recorded>>, BacktestError> {
-        Ok(self.send(asked).await??)
+        Ok(self.ask(asked).await??)
     }
 
     async fn load(&self, ids: Vec<DeviceId>) -> Result<Vec<Twin>, BacktestError> {
-        Ok(self.send(LoadTwins(ids)).await??)
+        Ok(self.ask(LoadTwins(ids)).await??)
     }
 
     async fn devices(&self, query: DeviceQuery) -> Result<Vec<Twin>, BacktestError> {
-        Ok(self.send(ListDevices(query)).await??.twins)
+        Ok(self.ask(ListDevices(query)).await??.twins)
     }
 
     async fn first_reading(&self, query: HistoryQuery) -> Result<Option<u64>, BacktestError> {
-        Ok(self.send(RawHistory(query)).await??.first().map(|reading| reading.seq))
+        Ok(self.ask(RawHistory(query)).await??.first().map(|reading| reading.seq))
     }
 
     async fn first_event(&self, query: EventQuery) -> Result<Option<u64>, BacktestError> {
-        Ok(self.send(FindEvents(query)).await??.first().map(|event| event.seq))
+        Ok(self.ask(FindEvents(query)).await??.first().map(|event| event.seq))
     }
 }
 
@@ -359,8 +359,11 @@ impl<S: Store> History for Arc<S> {
     }
 }
 
-impl From<actix::MailboxError> for BacktestError {
-    fn from(_: actix::MailboxError) -> Self {
-        Self::GoingDown
+impl From<HubError> for BacktestError {
+    fn from(error: HubError) -> Self {
+        match error {
+            HubError::Store(error) => Self::Store(error),
+            error => Self::Hub(error),
+        }
     }
 }

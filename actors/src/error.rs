@@ -1,7 +1,7 @@
 //! Why the hub did not do what was asked of it.
 
+use crate::access::Permission;
 use twinhub_domain::Refusal;
-
 use twinhub_store::StoreError;
 
 /// Why the hub did not do what a person or program asked.
@@ -11,6 +11,12 @@ pub enum HubError {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The caller lacks this permission.
+    #[error("this takes the permission `{0}`")]
+    Forbidden(Permission),
+    /// Its actors have gone.
+    #[error("the hub is shutting down")]
+    ShuttingDown,
     /// The store does not take anything in just now, or too much is in flight: try again later.
     #[error("{0}")]
     Unavailable(&'static str),

@@ -3,13 +3,16 @@
 
 mod held;
 mod reading;
+mod settings;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{Semaphore, oneshot};
+
+pub use settings::Settings;
 
 use crate::HubError;
 use crate::alarms::Alarms;
@@ -18,7 +21,7 @@ use crate::automation::{Around, Automation, Keys, files};
 use crate::catalog::CatalogNow;
 use crate::clock::watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
-use crate::door::{Door, House, UnknownDevices};
+use crate::door::{Door, House};
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
@@ -46,112 +49,54 @@ use crate::twin::{LOOKUPS, Surroundings};
 use crate::webhooks::reach::Reach;
 use crate::webhooks::{self, Webhooks};
 use twinhub_domain::clock::CLOCK_JUMP_MS;
-use twinhub_domain::reading::Window;
 use twinhub_domain::receipt::{NotTaken, Taken};
-use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 use twinhub_domain::{Cause, Clock, DeviceId, Input, Versions};
 use twinhub_mqtt::Link;
 use twinhub_mqtt::listening::Listening;
 use twinhub_mqtt::rejections::Rejections;
 use twinhub_mqtt::subscribers::Subscribers;
 use twinhub_mqtt::unread::Unread;
-use twinhub_rules::file::SecretNames;
 use twinhub_store::{Store, StoreError};
 
-/// What of the hub can be set.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    pub unknown_devices: UnknownDevices,
-    /// Inputs in flight at most; beyond it QoS 1 waits and QoS 0 is shed.
-    pub most_in_flight: usize,
-    /// Events in one commit at most.
-    pub most_in_commit: usize,
-    /// A twin that was idle for this long leaves memory; none: never. Twins beyond
-    /// [`Settings::idle_above`] in memory are needed before any goes.
-    pub idle_after: Option<Duration>,
-    pub idle_above: u64,
-    /// After how long a silence a device counts as offline while fewer than two of its intervals are known.
-    pub first_silence: Duration,
-    /// How often what was committed is put into order.
-    pub maintain_every: Duration,
-    /// How long a person's change may wait for its commit before the answer is 503.
-    pub patience: Duration,
-    /// Threads that the twins are spread over.
-    pub arbiters: usize,
-    /// Batches that a live subscriber may fall behind before it is told that it lags.
-    pub feed_depth: usize,
-    /// Where rule files are; none: rules come over the API alone.
-    pub rules: Option<PathBuf>,
-    /// Which times of devices are believed.
-    pub window: Window,
-    /// Where webhooks may go.
-    pub webhooks: Reach,
-    /// What rules may sign with.
-    pub secrets: SecretNames,
-    /// The broker tells who listens, as the embedded one does. Before it runs, nobody does: what is due for a device at
-    /// the start of the hub waits for its subscription.
-    pub broker_tells: bool,
-}
-
-/// See the module.
+/// The actors. Whoever stands before them uses a [`Grant`](crate::access::Grant), which [`Hub::of`] gives.
 pub struct Hub {
-    pub supervisor: Addr<Supervisor>,
-    pub journal: Addr<Journal>,
-    pub feed: Addr<Feed>,
-    pub archive: Addr<Archive>,
-    pub search: Addr<Search>,
-    pub outbox: Addr<Outbox>,
-    pub timers: Addr<Timers>,
-    pub clock_watch: Addr<ClockWatch>,
-    pub automation: Addr<Automation>,
-    pub alarms: Addr<Alarms>,
-    pub webhooks: Addr<Webhooks>,
-    pub groups: Addr<Groups>,
+    pub(crate) supervisor: Addr<Supervisor>,
+    pub(crate) journal: Addr<Journal>,
+    pub(crate) feed: Addr<Feed>,
+    pub(crate) archive: Addr<Archive>,
+    pub(crate) search: Addr<Search>,
+    pub(crate) outbox: Addr<Outbox>,
+    pub(crate) timers: Addr<Timers>,
+    pub(crate) clock_watch: Addr<ClockWatch>,
+    pub(crate) automation: Addr<Automation>,
+    pub(crate) alarms: Addr<Alarms>,
+    pub(crate) webhooks: Addr<Webhooks>,
+    pub(crate) groups: Addr<Groups>,
     /// The tree of groups as it was last committed.
-    pub tree: Arc<TreeNow>,
-    pub templates: Addr<Templates>,
-    pub firmware: Addr<Firmware>,
-    pub jobs: Addr<Jobs>,
+    pub(crate) tree: Arc<TreeNow>,
+    pub(crate) templates: Addr<Templates>,
+    pub(crate) firmware: Addr<Firmware>,
+    pub(crate) jobs: Addr<Jobs>,
     /// The templates as they are now.
-    pub catalog: Arc<CatalogNow>,
+    pub(crate) catalog: Arc<CatalogNow>,
     pub door: Door,
     pub counters: Arc<Counters>,
-    pub rejections: Arc<Rejections>,
+    pub(crate) rejections: Arc<Rejections>,
     /// MQTT messages that nobody reads.
-    pub unread: Arc<Unread>,
+    pub(crate) unread: Arc<Unread>,
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
     people: Arc<Semaphore>,
 }
 
-impl Settings {
-    /// [`Settings::first_silence`] in ms.
-    #[must_use]
-    pub fn first_silence_ms(&self) -> i64 {
-        i64::try_from(self.first_silence.as_millis()).unwrap_or(i64::MAX)
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            unknown_devices: UnknownDevices::Accept,
-            most_in_flight: 20_000,
-            most_in_commit: 4_000,
-            idle_after: Some(Duration::from_secs(900)),
-            idle_above: 100_000,
-            first_silence: Duration::from_millis(FIRST_SILENCE_MS.unsigned_abs()),
-            maintain_every: Duration::from_secs(2),
-            patience: Duration::from_secs(5),
-            arbiters: std::thread::available_parallelism().map_or(1, usize::from),
-            feed_depth: 1_024,
-            rules: None,
-            window: Window::default(),
-            webhooks: Reach::default(),
-            secrets: SecretNames::default(),
-            broker_tells: false,
-        }
-    }
+/// Which of the actors run that the health of the hub is told by.
+#[derive(Clone, Copy, Debug)]
+pub struct Alive {
+    pub feed: bool,
+    pub supervisor: bool,
+    pub automation: bool,
+    /// What watches the clock, and what waits by it.
+    pub clock: bool,
 }
 
 /// A person's change that is lost on its way, because its twin died, is tried this often.
@@ -288,6 +233,7 @@ impl Hub {
                 counters: Arc::clone(&counters),
                 catalog: Arc::clone(&catalog),
                 secrets: settings.secrets.clone(),
+                longest_rest: settings.longest_rest,
             });
             let beside = Arbiter::new().handle();
             let (of_groups, of_templates) = (Arc::clone(&around), Arc::clone(&around));
@@ -401,6 +347,11 @@ impl Hub {
         let _ = post(&self.webhooks, Confine(reach)); // gone, nothing is sent any more
     }
 
+    /// Reads the rule files in `folder` anew. True when automation has them; else the log says why.
+    pub async fn reload_rules(&self, folder: &Path) -> bool {
+        files::load(folder, &self.settings.secrets, &self.automation, false).await
+    }
+
     /// Gives the hub its way out to the devices.
     pub fn connect(&self, link: Arc<dyn Link>) {
         let _ = post(
@@ -470,6 +421,17 @@ impl Hub {
             Err(HubError::Unavailable("the change was lost on its way"))
         });
         in_time.await.unwrap_or(Err(HubError::Unavailable("the change was not made durable in time")))
+    }
+
+    /// Which of the actors run.
+    #[must_use]
+    pub fn alive(&self) -> Alive {
+        Alive {
+            feed: self.feed.connected(),
+            supervisor: self.supervisor.connected(),
+            automation: self.automation.connected(),
+            clock: self.timers.connected() && self.clock_watch.connected(),
+        }
     }
 
     /// True while commits fail.

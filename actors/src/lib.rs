@@ -38,6 +38,7 @@ pub mod archive;
 pub mod backtest;
 pub mod search;
 
+pub mod access;
 pub mod catalog;
 pub mod clock;
 pub mod counters;

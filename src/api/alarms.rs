@@ -1,16 +1,11 @@
 //! Alarms: what is wrong, what was, and who has seen it.
 
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use tokio::sync::oneshot;
-use twinhub_actors::HubError;
 use twinhub_actors::messages::alarms::{Acknowledge, Clear, Told};
 use twinhub_actors::messages::archive::{FindAlarm, ListAlarms};
-use twinhub_actors::post::post;
 use twinhub_domain::alarm::{Alarm, AlarmId, Severity};
-use twinhub_domain::cause::Source;
 use twinhub_domain::run::RuleId;
-use twinhub_domain::{Cause, DeviceId, DeviceNumber};
+use twinhub_domain::{DeviceId, DeviceNumber};
 use twinhub_store::AlarmQuery;
 
 use super::body::{AlarmNamed, Device};
@@ -21,7 +16,7 @@ use super::reply::{Document, array};
 use super::schema::alarms::{AlarmItem, AlarmListing};
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
-use crate::web::WebState;
+use crate::http::Access;
 
 /// The words for severities, as errors say them.
 pub const SEVERITIES: &str = "info, warning, minor, major or critical";
@@ -42,16 +37,16 @@ pub const SEVERITIES: &str = "info, warning, minor, major or critical";
 pub async fn list_alarms(
     request: HttpRequest,
     mut params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let device = match params.text("device")? {
         Some(id) => {
             let id = DeviceId::parse(&id).map_err(|error| bad("device", error.to_string()))?;
-            Some(find(&state, &id).await?.number)
+            Some(find(&access, &id).await?.number)
         }
         None => None,
     };
-    list(&request, params, &state, device).await
+    list(&request, params, &access, device).await
 }
 
 /// The alarms of one device.
@@ -71,10 +66,10 @@ pub async fn list_device_alarms(
     request: HttpRequest,
     Device(device): Device,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let number = find(&state, &device).await?.number;
-    list(&request, params, &state, Some(number)).await
+    let number = find(&access, &device).await?.number;
+    list(&request, params, &access, Some(number)).await
 }
 
 /// One alarm.
@@ -88,10 +83,10 @@ pub async fn list_device_alarms(
 pub async fn get_alarm(
     AlarmNamed(id): AlarmNamed,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let found = state.hub.archive.send(FindAlarm(id)).await??;
+    let found = access.ask(FindAlarm(id)).await??;
     Ok(shown(&found.ok_or_else(|| ApiError::no_alarm(id))?))
 }
 
@@ -110,11 +105,11 @@ pub async fn get_alarm(
 pub async fn acknowledge_alarm(
     AlarmNamed(id): AlarmNamed,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let (cause, (reply, told)) = (Cause::new(Source::Rest, ""), oneshot::channel());
-    changed(&state, id, told, || post(&state.hub.alarms, Acknowledge { id, cause, reply }).is_ok()).await
+    let cause = access.cause();
+    changed(access.change(|reply| Acknowledge { id, cause, reply }).await?, id)
 }
 
 /// Says that it is over. What raises it again makes a new one. One that was over before stays as it is.
@@ -132,26 +127,15 @@ pub async fn acknowledge_alarm(
 pub async fn clear_alarm(
     AlarmNamed(id): AlarmNamed,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let (cause, (reply, told)) = (Cause::new(Source::Rest, ""), oneshot::channel());
-    changed(&state, id, told, || post(&state.hub.alarms, Clear { id, cause, reply }).is_ok()).await
+    let cause = access.cause();
+    changed(access.change(|reply| Clear { id, cause, reply }).await?, id)
 }
 
-async fn changed(
-    state: &WebState,
-    id: AlarmId,
-    told: oneshot::Receiver<Option<Told>>,
-    ask: impl FnOnce() -> bool,
-) -> Result<HttpResponse, ApiError> {
-    if state.hub.is_failing() {
-        return Err(HubError::Unavailable("the store does not take anything in just now").into());
-    }
-    if !ask() {
-        return Err(ApiError::Mailbox(actix::MailboxError::Closed));
-    }
-    let alarm = state.hub.answer(told).await?.and_then(|told| told.alarm);
+fn changed(told: Option<Told>, id: AlarmId) -> Result<HttpResponse, ApiError> {
+    let alarm = told.and_then(|told| told.alarm);
     Ok(shown(&alarm.ok_or_else(|| ApiError::no_alarm(id))?))
 }
 
@@ -162,13 +146,13 @@ fn shown(alarm: &Alarm) -> HttpResponse {
 async fn list(
     request: &HttpRequest,
     mut params: Params,
-    state: &WebState,
+    access: &Access,
     device: Option<DeviceNumber>,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
     let query = AlarmQuery { device, offset: paging.offset(), limit: paging.limit, ..query(params)? };
-    let page = state.hub.archive.send(ListAlarms(query)).await??;
+    let page = access.ask(ListAlarms(query)).await??;
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, page.total);
     Ok(array(response, &page.alarms, |alarm, out| alarm.document().write(out)))

@@ -18,7 +18,7 @@ use twinhub_domain::run::{RuleId, RunId};
 use twinhub_domain::{CommandId, DeviceId, Json, Object};
 
 use crate::error::ApiError;
-use crate::web::WebState;
+use crate::state::WebState;
 
 /// A body must have arrived within this time.
 const BODY_WITHIN: Duration = Duration::from_secs(30);

@@ -4,13 +4,10 @@ pub(super) mod action;
 mod preview;
 
 use actix_web::http::header;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::HubError;
 use twinhub_actors::messages::jobs::MakeJob;
-use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::{JobAction, Tree};
-use twinhub_domain::{Cause, Json, Object, Timestamp};
+use twinhub_domain::{Json, Object, Timestamp};
 
 use super::body::Body;
 use super::choice::{Choice, Chosen};
@@ -21,7 +18,7 @@ use super::schema::jobs::{BulkPreview, JobItem, NewBulk};
 use super::warnings;
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// The fields of a body.
 pub(super) const FIELDS: [&str; 8] =
@@ -64,40 +61,38 @@ pub async fn post_bulk(
     request: HttpRequest,
     params: Params,
     Body(body): Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let wanted = wanted(body, &state.hub.tree.now(), state.hub.clock.now())?;
+    let wanted = wanted(body, &access.tree(), access.now())?;
     if let JobAction::Template(Some(id)) = &wanted.action
-        && state.hub.catalog.now().get(id).is_none()
+        && access.catalog().get(id).is_none()
     {
         return Err(FieldError::bad("action.template", format!("there is no template `{id}`")).into());
     }
     if let JobAction::Group(Some(id)) = &wanted.action
-        && !state.hub.tree.now().contains(id)
+        && !access.tree().contains(id)
     {
         return Err(FieldError::bad("action.group", format!("there is no group `{id}`")).into());
     }
-    let matched = wanted.choice.devices(&request, &state).await?;
+    let matched = wanted.choice.devices(&request, &access).await?;
     if wanted.dry_run {
-        return preview::preview(&state, &wanted.action, matched).await;
+        return preview::preview(&access, &wanted.action, matched).await;
     }
     refuse_slips(&matched)?;
     if wanted.action == JobAction::Delete {
         confirm(wanted.confirm_count, matched.devices.len() as u64)?;
     }
-    if state.hub.is_failing() {
-        return Err(HubError::Unavailable("the store does not take anything in just now").into());
-    }
+    access.check_store()?;
     let Chosen { devices, unknown, warnings } = matched;
-    let told = jobs::make(&state, |reply, prepared| MakeJob {
+    let told = jobs::make(&access, |reply, prepared| MakeJob {
         action: wanted.action,
         description: wanted.description,
         rate: wanted.rate,
         devices,
         skipped: Vec::new(),
         unknown: unknown.clone(),
-        cause: Cause::new(Source::Rest, ""),
+        cause: access.cause(),
         reply,
         prepared,
     })

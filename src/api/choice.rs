@@ -13,7 +13,7 @@ use super::devices::{Said, asked, filter};
 use super::params::Params;
 use crate::error::ApiError;
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// The fields that say which devices.
 pub const FIELDS: [&str; 3] = ["ids", "filter", "where"];
@@ -73,18 +73,19 @@ impl Choice {
     ///
     /// # Errors
     /// The store does not answer, or what was found is not durable in time.
-    pub async fn devices(self, request: &HttpRequest, state: &WebState) -> Result<Chosen, ApiError> {
+    pub async fn devices(self, request: &HttpRequest, access: &Access) -> Result<Chosen, ApiError> {
         let ids = match self {
             Self::Found(find) => {
-                let _turn = if find.filter.is_some() { Some(state.turns.take(request).await?) } else { None };
-                let FoundAll { devices, warnings } = state.hub.search.send(*find).await??;
+                let _turn =
+                    if find.filter.is_some() { Some(access.state.turns.take(request).await?) } else { None };
+                let FoundAll { devices, warnings } = access.ask(*find).await??;
                 return Ok(Chosen { devices, unknown: Vec::new(), warnings });
             }
             Self::Ids(ids) => ids,
         };
         let mut numbers: HashMap<DeviceId, DeviceNumber> = HashMap::with_capacity(ids.len());
         for some in ids.chunks(AT_ONCE) {
-            let twins = state.hub.archive.send(LoadTwins(some.to_vec())).await??;
+            let twins = access.ask(LoadTwins(some.to_vec())).await??;
             numbers.extend(twins.into_iter().map(|twin| (twin.id, twin.number)));
         }
         let mut chosen = Chosen::default();

@@ -1,13 +1,11 @@
 //! Devices that were seen on MQTT and are nobody's yet, and the taking of one.
 
 use actix_web::http::header;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use twinhub_actors::access::Order;
 use twinhub_actors::messages::archive::FindSerial;
-use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_domain::cause::Source;
 use twinhub_domain::twin::Registration;
-use twinhub_domain::{Cause, Input, Json, Object};
+use twinhub_domain::{Input, Json, Object};
 
 use super::body::Body;
 use super::device::find;
@@ -19,7 +17,7 @@ use super::reply::{Document, add_readings};
 use super::schema::{Claim, DeviceItem, Listing, TwinDocument};
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// Devices that were heard of on MQTT and that nobody has registered or claimed.
 #[utoipa::path(
@@ -32,9 +30,9 @@ use crate::web::WebState;
 pub async fn list_unclaimed(
     request: HttpRequest,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    list(&request, params, &state, Said { claimed: Some(false), ..Said::default() }).await
+    list(&request, params, &access, Said { claimed: Some(false), ..Said::default() }).await
 }
 
 /// Claims the device with this serial number, or with this id while it has none.
@@ -50,23 +48,22 @@ pub async fn list_unclaimed(
         (status = 422, body = Problem),
     )
 )]
-pub async fn claim_device(Body(body): Body, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+pub async fn claim_device(Body(body): Body, access: Access) -> Result<HttpResponse, ApiError> {
     let (serial, mut patch) = claim(body)?;
-    check_group(&state, &patch)?;
-    let Some(found) = state.hub.archive.send(FindSerial(serial.to_string())).await?? else {
+    check_group(&access, &patch)?;
+    let Some(found) = access.ask(FindSerial(serial.to_string())).await?? else {
         return Err(ApiError::NotFound { what: "device with serial number", name: serial.into() });
     };
     if found.profile.serial_number.is_empty() {
         patch.insert("serial_number", Json::String(serial)); // found by its id: now it is said
     }
     let input = Input::Claim(Box::new(Registration { patch }));
-    let cause = Cause::new(Source::Rest, "");
-    let taken = state.hub.deliver(found.id.clone(), input, cause, IfUnknown::Refuse, true).await?;
+    let taken = access.deliver(Order::new(found.id.clone(), input).with_twin()).await?;
     let twin = match taken.twin {
         Some(twin) => twin,
-        None => find(&state, &found.id).await?,
+        None => find(&access, &found.id).await?,
     };
-    let mut document = twin.document(state.hub.clock.now());
+    let mut document = twin.document(access.now());
     add_readings(&mut document, &twin);
     let mut response = HttpResponse::Ok();
     response.insert_header((header::ETAG, format!("\"{}\"", twin.version)));

@@ -1,11 +1,9 @@
 //! Commands as lists and one by one: what waits, what became of the others, and calling one back.
 
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use twinhub_actors::access::Order;
 use twinhub_actors::messages::archive::{FindCommand, ListCommands};
-use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_domain::cause::Source;
-use twinhub_domain::{Cause, CommandStatus, DeviceId, DeviceNumber, Input};
+use twinhub_domain::{CommandStatus, DeviceId, DeviceNumber, Input};
 use twinhub_store::{CommandQuery, CommandRecord};
 
 use super::body::{Command, Device};
@@ -19,7 +17,7 @@ use super::reply::{Document, array};
 use super::schema::commands::{CommandDetail, CommandItem, CommandListing};
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
-use crate::web::{self, WebState};
+use crate::http::{Access, check_poll};
 
 const STATUSES: &str = "pending, sent, delivered, executed, failed, rejected, expired, timed_out, canceled or \
      superseded";
@@ -40,16 +38,16 @@ const STATUSES: &str = "pending, sent, delivered, executed, failed, rejected, ex
 pub async fn list_commands(
     request: HttpRequest,
     mut params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let device = match params.text("device")? {
         Some(id) => {
             let id = DeviceId::parse(&id).map_err(|error| bad("device", error.to_string()))?;
-            Some(find(&state, &id).await?.number)
+            Some(find(&access, &id).await?.number)
         }
         None => None,
     };
-    list(&request, params, &state, device).await
+    list(&request, params, &access, device).await
 }
 
 /// The commands of one device. With `wait` it is the device itself that asks, over HTTP: it gets what it
@@ -79,14 +77,14 @@ pub async fn list_device_commands(
     request: HttpRequest,
     Device(device): Device,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     if params.has("wait") {
-        web::check_poll(&request)?;
-        return poll::wait_for_commands(&state, device, params).await;
+        check_poll(&request)?;
+        return poll::wait_for_commands(&access, device, params).await;
     }
-    let number = find(&state, &device).await?.number;
-    list(&request, params, &state, Some(number)).await
+    let number = find(&access, &device).await?.number;
+    list(&request, params, &access, Some(number)).await
 }
 
 /// One command, with all that happened to it.
@@ -100,10 +98,10 @@ pub async fn list_device_commands(
 pub async fn get_command(
     Command(id): Command,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let found = state.hub.archive.send(FindCommand(id)).await??;
+    let found = access.ask(FindCommand(id)).await??;
     let CommandRecord { device, command, .. } = found.ok_or_else(|| ApiError::no_command(id))?;
     Ok(Document::of(&whole(&device, &command)).send(HttpResponse::Ok()))
 }
@@ -123,13 +121,12 @@ pub async fn get_command(
 pub async fn cancel_command(
     Command(id): Command,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let found = state.hub.archive.send(FindCommand(id)).await??;
+    let found = access.ask(FindCommand(id)).await??;
     let device = found.ok_or_else(|| ApiError::no_command(id))?.device;
-    let (input, cause) = (Input::Cancel { id, known: None }, Cause::new(Source::Rest, ""));
-    let taken = state.hub.deliver(device.clone(), input, cause, IfUnknown::Refuse, false).await?;
+    let taken = access.deliver(Order::new(device.clone(), Input::Cancel { id, known: None })).await?;
     let command = asked_for(id, false, taken.commands)?;
     Ok(Document::of(&whole(&device, &command)).send(HttpResponse::Ok()))
 }
@@ -137,13 +134,13 @@ pub async fn cancel_command(
 async fn list(
     request: &HttpRequest,
     mut params: Params,
-    state: &WebState,
+    access: &Access,
     device: Option<DeviceNumber>,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
     let query = CommandQuery { device, offset: paging.offset(), limit: paging.limit, ..query(params)? };
-    let page = state.hub.archive.send(ListCommands(query)).await??;
+    let page = access.ask(ListCommands(query)).await??;
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, page.total);
     Ok(array(response, &page.commands, |CommandRecord { device, command, .. }, out| {

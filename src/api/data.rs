@@ -3,18 +3,16 @@
 mod page;
 
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use twinhub_actors::HubError;
+use twinhub_actors::access::Order;
 use twinhub_actors::messages::archive::{BucketHistory, RawHistory};
-use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_domain::cause::Source;
 use twinhub_domain::payload;
 use twinhub_domain::payload::{Heard, PayloadError};
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::twin::Rejected;
-use twinhub_domain::{Cause, DeviceNumber, Input};
+use twinhub_domain::{DeviceNumber, Input};
 use utoipa::ToSchema;
 
 use self::page::HistoryPage;
@@ -26,7 +24,7 @@ use super::reply;
 use super::schema::{History, HistoryAnswer, ReadingsBody};
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
-use crate::web::WebState;
+use crate::http::Access;
 
 /// Readings in an answer when nothing is said; a day in 5-minute means is 288 for each sensor.
 const USUAL: u64 = 1_000;
@@ -89,7 +87,7 @@ pub async fn post_data(
     Device(id): Device,
     mut params: Params,
     AnyBody(body): AnyBody,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let partial = params.value("partial", "true or false")?.unwrap_or(false);
     params.finish()?;
@@ -100,8 +98,7 @@ pub async fn post_data(
         Some(input) if partial || bad.is_empty() => input,
         _ => return Err(ApiError::Readings(bad)),
     };
-    let cause = Cause::new(Source::Rest, "");
-    let taken = state.hub.deliver(id.clone(), input, cause, IfUnknown::Refuse, false).await?;
+    let taken = access.deliver(Order::new(id.clone(), input)).await?;
     let accepted = if taken.repeated { 0 } else { count - taken.rejected.len().min(count) };
     let bad = bad.iter().map(RejectedReading::of).chain(taken.rejected.iter().map(RejectedReading::refused));
     let rejected: Vec<_> = bad.collect();
@@ -151,17 +148,17 @@ pub async fn get_data(
     request: HttpRequest,
     Device(id): Device,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let (wanted, page) = wanted(params)?;
-    let device = find(&state, &id).await?.number;
+    let device = find(&access, &id).await?.number;
     let query = HistoryQuery { device, ..wanted };
     Ok(if query.interval_ms == 0 {
-        let found = state.hub.archive.send(RawHistory(query)).await??;
+        let found = access.ask(RawHistory(query)).await??;
         page.answer(&request, &all, &found, |reading| reading.timestamp)
     } else {
-        let found = state.hub.archive.send(BucketHistory(query)).await??;
+        let found = access.ask(BucketHistory(query)).await??;
         page.answer(&request, &all, &found, |bucket| bucket.timestamp)
     })
 }

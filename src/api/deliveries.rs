@@ -1,6 +1,5 @@
 //! Webhooks that rules sent, and what became of them.
 
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::ListDeliveries;
 use twinhub_domain::run::RunId;
@@ -14,7 +13,7 @@ use super::reply::array;
 use super::schema::alarms::{DeliveryItem, DeliveryListing};
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
-use crate::web::WebState;
+use crate::http::Access;
 
 /// Webhooks that rules sent, the newest first: those that wait, and what became of the others.
 #[utoipa::path(
@@ -31,12 +30,12 @@ use crate::web::WebState;
 pub async fn list_deliveries(
     request: HttpRequest,
     mut params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
     let query = DeliveryQuery { offset: paging.offset(), limit: paging.limit, ..query(params)? };
-    let page = state.hub.archive.send(ListDeliveries(query)).await??;
+    let page = access.ask(ListDeliveries(query)).await??;
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, page.total);
     Ok(array(response, &page.deliveries, |record, out| item(record).write(out)))

@@ -1,16 +1,14 @@
 //! `/api/devices/{id}`: one device with what it did lately; changed and removed.
 
 use actix_web::http::{StatusCode, header};
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
-use twinhub_actors::Hub;
+use twinhub_actors::access::Grant;
+use twinhub_actors::access::Order;
 use twinhub_actors::messages::archive::{HowMuch, ListCommands, RawHistory};
-use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_domain::cause::Source;
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::twin::Change;
-use twinhub_domain::{Cause, DeviceId, Input, Json, Object, Timestamp, Twin, Versions};
+use twinhub_domain::{DeviceId, Input, Json, Object, Timestamp, Twin, Versions};
 use twinhub_store::{CommandQuery, Extent};
 use utoipa::ToSchema;
 
@@ -25,7 +23,7 @@ use super::schema::{DeviceChange, DeviceDetail};
 use super::twin::etag;
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// Readings shown with a device.
 const RECENT: usize = 20;
@@ -102,11 +100,11 @@ pub struct Removed {
 pub async fn get_device(
     Device(id): Device,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let twin = find(&state, &id).await?;
-    detail(&state, &twin).await
+    let twin = find(&access, &id).await?;
+    detail(&access, &twin).await
 }
 
 /// Changes what the body names; the rest stays.
@@ -128,9 +126,9 @@ pub async fn put_device(
     request: HttpRequest,
     device: Device,
     body: Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    change(&request, device, body, &state).await
+    change(&request, device, body, &access).await
 }
 
 /// Changes what the body names; the rest stays.
@@ -152,9 +150,9 @@ pub async fn patch_device(
     request: HttpRequest,
     device: Device,
     body: Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    change(&request, device, body, &state).await
+    change(&request, device, body, &access).await
 }
 
 /// Removes the device with its data, commands and credentials, and says how much that was. A command that was not
@@ -174,12 +172,12 @@ pub async fn patch_device(
 pub async fn delete_device(
     request: HttpRequest,
     Device(id): Device,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let (cause, if_version) = (Cause::new(Source::Rest, ""), if_match(&request)?);
-    let number = find(&state, &id).await?.number;
-    let Extent { readings, events, commands, alarms } = state.hub.archive.send(HowMuch(number)).await??;
-    state.hub.deliver_to(if_version, id.clone(), Input::Delete, cause, IfUnknown::Refuse, false).await?;
+    let if_version = if_match(&request)?;
+    let number = find(&access, &id).await?.number;
+    let Extent { readings, events, commands, alarms } = access.ask(HowMuch(number)).await??;
+    access.deliver(Order::new(id.clone(), Input::Delete).if_version(if_version)).await?;
     let message = format!("Device {id} was removed with its data, commands and credentials");
     let removed = Removed { readings, events, commands, alarms };
     let deleted = Deleted { id: id.to_string(), device_id: id.to_string(), deleted: true, removed, message };
@@ -187,22 +185,21 @@ pub async fn delete_device(
 }
 
 /// The twin of this id, or the 404 that names it.
-pub(super) async fn find(state: &WebState, id: &DeviceId) -> Result<Box<Twin>, ApiError> {
-    state.hub.read(id).await?.ok_or_else(|| ApiError::no_device(id))
+pub(super) async fn find(access: &Access, id: &DeviceId) -> Result<Box<Twin>, ApiError> {
+    access.read(id).await?.ok_or_else(|| ApiError::no_device(id))
 }
 
 /// Makes a change of a twin that is at one of these versions, and gives it back as it is after it.
 pub(super) async fn make(
-    state: &WebState,
+    access: &Access,
     id: DeviceId,
     if_version: Option<Versions>,
     change: Input,
 ) -> Result<Box<Twin>, ApiError> {
-    let (cause, if_unknown) = (Cause::new(Source::Rest, ""), IfUnknown::Refuse);
-    let taken = state.hub.deliver_to(if_version, id.clone(), change, cause, if_unknown, true).await?;
+    let taken = access.deliver(Order::new(id.clone(), change).if_version(if_version).with_twin()).await?;
     match taken.twin {
         Some(twin) => Ok(twin),
-        None => find(state, &id).await,
+        None => find(access, &id).await,
     }
 }
 
@@ -210,12 +207,12 @@ async fn change(
     request: &HttpRequest,
     Device(id): Device,
     Body(body): Body,
-    state: &WebState,
+    access: &Access,
 ) -> Result<HttpResponse, ApiError> {
     let (patch, if_version) = (patch(body)?, if_match(request)?);
-    check_group(state, &patch)?;
-    let twin = make(state, id, if_version, Input::Change(Box::new(Change { patch }))).await?;
-    detail(state, &twin).await
+    check_group(access, &patch)?;
+    let twin = make(access, id, if_version, Input::Change(Box::new(Change { patch }))).await?;
+    detail(access, &twin).await
 }
 
 /// The change that a body asks for.
@@ -231,7 +228,7 @@ pub(super) fn patch(body: Object) -> Result<Object, FieldError> {
     Ok(patch)
 }
 
-async fn detail(state: &WebState, twin: &Twin) -> Result<HttpResponse, ApiError> {
+async fn detail(access: &Access, twin: &Twin) -> Result<HttpResponse, ApiError> {
     let recent = HistoryQuery {
         device: twin.number,
         from: None,
@@ -242,23 +239,23 @@ async fn detail(state: &WebState, twin: &Twin) -> Result<HttpResponse, ApiError>
         interval_ms: 0,
         aggregate: Aggregate::default(),
     };
-    let recent = state.hub.archive.send(RawHistory(recent)).await??;
+    let recent = access.ask(RawHistory(recent)).await??;
     let commands = CommandQuery {
         device: Some(twin.number),
         newest_first: true,
         limit: RECENT_COMMANDS,
         ..CommandQuery::default()
     };
-    let commands = state.hub.archive.send(ListCommands(commands)).await??.commands;
+    let commands = access.ask(ListCommands(commands)).await??.commands;
     let commands = commands.iter().map(|record| summary(&record.device, &record.command).into()).collect();
-    let mut document = twin.document(state.hub.clock.now());
+    let mut document = twin.document(access.now());
     add_readings(&mut document, twin);
     document.insert("recent_commands", Json::Array(commands));
     let mut response = HttpResponse::Ok();
     response.insert_header((header::ETAG, etag(twin)));
     Ok(Document::of(&document)
         .with("recent_data", &recent)
-        .with("metrics", &DeviceMetrics::of(twin, state.hub.clock.now()))
+        .with("metrics", &DeviceMetrics::of(twin, access.now()))
         .send(response))
 }
 
@@ -277,9 +274,9 @@ impl DeviceMetrics {
 }
 
 /// How long the hub has run, whatever its clock was set to meanwhile.
-pub(super) fn uptime_seconds(hub: &Hub) -> f64 {
+pub(super) fn uptime_seconds(hub: &Grant) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "an uptime is far below 2^53 ms")]
-    let millis = hub.clock.uptime_ms() as f64;
+    let millis = hub.uptime_ms() as f64;
     millis / 1_000.0
 }
 

@@ -1,6 +1,5 @@
 //! `GET /api/devices`: who is there.
 
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::search::{Find, Found};
@@ -18,7 +17,7 @@ use super::schema::{DeviceItem, Listing};
 use super::warnings;
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
-use crate::web::WebState;
+use crate::http::Access;
 
 /// The orders that a list can be asked for; a `-` before one turns it round.
 const SORTS: [(&str, DeviceSort); 9] = [
@@ -51,9 +50,9 @@ const SORTS: [(&str, DeviceSort); 9] = [
 pub async fn list_devices(
     request: HttpRequest,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    list(&request, params, &state, Said::default()).await
+    list(&request, params, &access, Said::default()).await
 }
 
 /// What is said already, and not by parameters.
@@ -67,22 +66,23 @@ pub(super) struct Said<'a> {
 pub(super) async fn list(
     request: &HttpRequest,
     mut params: Params,
-    state: &WebState,
+    access: &Access,
     said: Said<'_>,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
-    let tree = state.hub.tree.now();
-    let now = state.hub.clock.now();
+    let tree = access.tree();
+    let now = access.now();
     let mut find = asked(params, said, &tree, now)?;
     (find.query.offset, find.query.limit) = (paging.offset(), paging.limit);
     let Found { page, warnings } =
         if find.filter.is_none() && find.sort.is_none() && find.query.is_for_lists() {
             // Its indexes are made for it.
-            Found { page: state.hub.archive.send(ListDevices(find.query)).await??, warnings: Vec::new() }
+            Found { page: access.ask(ListDevices(find.query)).await??, warnings: Vec::new() }
         } else {
-            let _turn = if find.filter.is_some() { Some(state.turns.take(request).await?) } else { None };
-            state.hub.search.send(find).await??
+            let _turn =
+                if find.filter.is_some() { Some(access.state.turns.take(request).await?) } else { None };
+            access.ask(find).await??
         };
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, page.total);

@@ -3,14 +3,13 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
 
 use super::paging::{self, limit};
 use super::params::Params;
 use super::reply;
 use super::schema::{RejectedItem, UnreadItem};
 use crate::error::{ApiError, Problem};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// The last messages that could not be read, newest first; 1,000 are kept.
 #[utoipa::path(
@@ -24,10 +23,10 @@ use crate::web::WebState;
         (status = 422, body = Problem),
     )
 )]
-pub async fn list_rejected(mut params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+pub async fn list_rejected(mut params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     let limit = limit(&mut params, 20, paging::MOST)?;
     params.finish()?;
-    let rejections = &state.hub.rejections;
+    let rejections = &access.rejections();
     #[expect(clippy::cast_possible_truncation, reason = "at most 1,000")]
     let last = rejections.last(limit as usize);
     let total: u64 = rejections.by_reason().values().sum();
@@ -45,9 +44,9 @@ pub async fn list_rejected(mut params: Params, state: Data<WebState>) -> Result<
             headers(("X-Total-Count" = u64, description = "How many messages there were since the start"))),
     )
 )]
-pub async fn list_unread(params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+pub async fn list_unread(params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let unread = &state.hub.unread;
+    let unread = &access.unread();
     Ok(counted(reply::json(StatusCode::OK, &unread.levels()), unread.total()))
 }
 

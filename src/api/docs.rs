@@ -4,15 +4,14 @@ use std::sync::LazyLock;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{self, ContentType};
-use actix_web::web::ServiceConfig;
+use actix_web::web::{self, ServiceConfig};
+use twinhub_actors::access::Permission;
 use utoipa::OpenApi;
+use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::{PathItem, RefOr};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{
-    alarms, claims, commands, data, deliveries, device, devices, diagnostics, events, health, lifecycle,
-    metrics, mode, order, poll, register, schedule, status, twin,
-};
+use crate::http::routes::{Method, Operation};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,19 +31,10 @@ use super::{
         (name = "events", description = "What happened, and why"),
         (name = "diagnostics", description = "Why a device is not heard"),
         (name = "operations", description = "How the hub is"),
+        (name = "firmware", description = "What devices run, and how they are brought to something newer"),
+        (name = "jobs", description = "One thing done to many devices, and what became of each"),
+        (name = "templates", description = "What devices of a kind have in common"),
     ),
-    paths(
-        devices::list_devices, register::register_device, claims::list_unclaimed, claims::claim_device,
-        device::get_device, device::put_device, device::patch_device, device::delete_device,
-        status::get_device_status, twin::get_twin, twin::patch_twin, data::post_data, data::get_data,
-        lifecycle::get_lifecycle, lifecycle::put_lifecycle, mode::get_mode, mode::put_mode, schedule::get_schedule, schedule::put_schedule,
-        order::post_command, commands::list_device_commands, poll::post_answer,
-        commands::list_commands, commands::get_command, commands::cancel_command,
-        alarms::list_alarms, alarms::get_alarm, alarms::acknowledge_alarm, alarms::clear_alarm,
-        alarms::list_device_alarms, deliveries::list_deliveries,
-        events::list_events, events::list_device_events, diagnostics::list_rejected, diagnostics::list_unread,
-        health::get_health, health::get_ready, metrics::get_metrics,
-    )
 )]
 struct Description;
 
@@ -54,6 +44,7 @@ const DESCRIPTION: &str = "/api/openapi.json";
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut whole = Description::openapi();
+    whole.merge(super::Description::openapi());
     whole.merge(super::automation::Description::openapi());
     whole.merge(super::files::Description::openapi());
     whole.merge(super::firmware::Description::openapi());
@@ -61,6 +52,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     whole.merge(super::jobs::Description::openapi());
     whole.merge(super::templates::Description::openapi());
     describe_responses(&mut whole);
+    name_permissions(&mut whole);
     whole
 }
 
@@ -76,6 +68,24 @@ fn describe_responses(whole: &mut utoipa::openapi::OpenApi) {
                     response.description = meaning(status).into();
                 }
             }
+        }
+    }
+}
+
+/// Says of each operation which permission it takes.
+fn name_permissions(whole: &mut utoipa::openapi::OpenApi) {
+    for Operation { path, method, permission, .. } in super::all_operations() {
+        let Some(item) = whole.paths.paths.get_mut(&path) else { continue }; // it is not described
+        let operation = match method {
+            Method::Get | Method::Stream => &mut item.get,
+            Method::Post => &mut item.post,
+            Method::Put => &mut item.put,
+            Method::Patch => &mut item.patch,
+            Method::Delete => &mut item.delete,
+        };
+        if let Some(operation) = operation {
+            let extension = Extensions::builder().add("x-permission", permission.as_str()).build();
+            operation.extensions.get_or_insert_default().merge(extension);
         }
     }
 }
@@ -105,12 +115,18 @@ fn meaning(status: &str) -> &'static str {
     }
 }
 
-pub(super) fn configure(config: &mut ServiceConfig) {
+/// The routes of the document, and of the page without its last stroke.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::plain(Permission::Monitor, Method::Get, DESCRIPTION, || web::to(get_description)),
+        Operation::plain(Permission::Monitor, Method::Get, "/docs", || web::to(to_the_page)),
+    ]
+}
+
+/// Serves the page's files.
+pub(crate) fn configure(config: &mut ServiceConfig) {
     let of_page = Config::from(DESCRIPTION).validator_url("none").try_it_out_enabled(true);
-    config
-        .service(super::resource(DESCRIPTION, "GET, HEAD").route(super::get().to(get_description)))
-        .service(super::resource("/docs", "GET, HEAD").route(super::get().to(to_the_page)))
-        .service(SwaggerUi::new("/docs/{_:.*}").config(of_page));
+    config.service(SwaggerUi::new("/docs/{_:.*}").config(of_page));
 }
 
 /// Made when somebody first asks for it: it takes megabytes to make, and most hubs are never asked.
@@ -143,7 +159,7 @@ mod tests {
 
     use super::*;
     use crate::api::reply::summary;
-    use crate::api::{asked, command_view, groups};
+    use crate::api::{asked, claims, command_view, deliveries, device, groups, register};
 
     fn described(schema: &str) -> BTreeSet<String> {
         let document = serde_json::to_value(openapi()).unwrap();

@@ -1,9 +1,6 @@
 //! `GET /api/events` and `/api/devices/{id}/events`: what happened, as a list or as it happens.
 
-use std::sync::Arc;
-
 use actix_web::http::header;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::FindEvents;
 use twinhub_domain::alarm::Severity;
@@ -19,9 +16,9 @@ use super::reply::{array, write_event};
 use super::schema::{EventItem, EventListing};
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
+use crate::http::Access;
 use crate::sse;
 use crate::subscription::{Filter, kinds_named};
-use crate::web::WebState;
 
 /// Events in an answer when nothing is said.
 const USUAL: u64 = 20;
@@ -51,19 +48,19 @@ const USUAL: u64 = 20;
 pub async fn list_events(
     request: HttpRequest,
     mut params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     if wants_stream(&request) {
-        return stream(&request, params, state).await;
+        return stream(&request, params, access).await;
     }
     let device = match params.text("device")? {
         Some(id) => {
             let id = DeviceId::parse(&id).map_err(|error| bad("device", error.to_string()))?;
-            Some(find(&state, &id).await?.number)
+            Some(find(&access, &id).await?.number)
         }
         None => None,
     };
-    list(&request, params, &state, device).await
+    list(&request, params, &access, device).await
 }
 
 /// Events of one device.
@@ -78,22 +75,22 @@ pub async fn list_device_events(
     request: HttpRequest,
     Device(id): Device,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let device = find(&state, &id).await?.number;
-    list(&request, params, &state, Some(device)).await
+    let device = find(&access, &id).await?.number;
+    list(&request, params, &access, Some(device)).await
 }
 
 async fn list(
     request: &HttpRequest,
     params: Params,
-    state: &WebState,
+    access: &Access,
     device: Option<DeviceNumber>,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let query = EventQuery { device, ..wanted(params)? };
     let next_page = (!query.newest_first).then_some(query.limit);
-    let events = state.hub.archive.send(FindEvents(query)).await??;
+    let events = access.ask(FindEvents(query)).await??;
     let mut response = HttpResponse::Ok();
     if let Some(last) = events.last()
         && next_page == Some(events.len())
@@ -138,11 +135,7 @@ fn severity(params: &mut Params) -> Result<Option<Severity>, FieldError> {
     params.read("severity", SEVERITIES, Severity::parse)
 }
 
-async fn stream(
-    request: &HttpRequest,
-    mut params: Params,
-    state: Data<WebState>,
-) -> Result<HttpResponse, ApiError> {
+async fn stream(request: &HttpRequest, mut params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     let since = params.value("since", "a sequence number")?;
     let resumed = request.headers().get("Last-Event-ID").and_then(|id| id.to_str().ok()).unwrap_or_default();
     let resumed = match resumed {
@@ -160,7 +153,7 @@ async fn stream(
     })?;
     let filter = filter.at_least(at_least);
     // A browser that reconnects repeats the address with its old `since`, and says where it got to.
-    sse::open(request, Arc::clone(&state), filter, group, resumed.or(since)).await
+    sse::open(request, access, filter, group, resumed.or(since)).await
 }
 
 /// Does it ask for server-sent events?

@@ -4,32 +4,14 @@
 mod export;
 mod import;
 
-use actix_web::web::{self, ServiceConfig};
-use utoipa::OpenApi;
+use self::export::records;
+use crate::http::routes::routes;
 
-use super::resource;
-
-/// Its part of the description.
-#[derive(OpenApi)]
-#[openapi(paths(
-    export::export_devices,
-    import::import_devices,
-    export::records::export_groups,
-    import::import_groups,
-    export::records::export_templates,
-    import::import_templates,
-))]
-pub(super) struct Description;
-
-/// The routes.
-pub(super) fn configure(config: &mut ServiceConfig) {
-    config
-        .service(resource("/api/devices/export", "GET").route(web::get().to(export::export_devices)))
-        .service(resource("/api/devices/import", "POST").route(web::post().to(import::import_devices)))
-        .service(resource("/api/groups/export", "GET").route(web::get().to(export::records::export_groups)))
-        .service(resource("/api/groups/import", "POST").route(web::post().to(import::import_groups)))
-        .service(
-            resource("/api/templates/export", "GET").route(web::get().to(export::records::export_templates)),
-        )
-        .service(resource("/api/templates/import", "POST").route(web::post().to(import::import_templates)));
+routes! {
+    Export(stream): export::export_devices,
+    Manage: import::import_devices,
+    Export(stream): records::export_groups,
+    Administer: import::import_groups,
+    Export(stream): records::export_templates,
+    Automate: import::import_templates,
 }

@@ -7,18 +7,13 @@ mod upload;
 use std::path::Path;
 
 use actix_web::http::{StatusCode, header};
-use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use tokio::sync::oneshot;
 use tracing::warn;
-use twinhub_actors::HubError;
+use twinhub_actors::access::Grant;
 use twinhub_actors::messages::firmware::{AddImage, FindImage, ListImages, RemoveImage};
-use twinhub_actors::post::post;
-use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::Image;
 use twinhub_domain::fleet::version::{LONGEST_VERSION, Version};
-use twinhub_domain::{Cause, Json, Object};
-use utoipa::OpenApi;
+use twinhub_domain::{Json, Object};
 use uuid::Uuid;
 
 pub use file::Folder;
@@ -31,10 +26,10 @@ use super::params::Params;
 use super::precondition::{if_match_content, tagged};
 use super::reply::{Document, array};
 use super::schema::firmware::{FirmwareItem, FirmwareListing, NewFirmware};
-use super::{get, resource};
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
+use crate::http::routes::routes;
 
 /// The fields of an image by URL.
 pub(super) const FIELDS: [&str; 7] = ["version", "model", "models", "url", "sha256", "size", "notes"];
@@ -44,31 +39,14 @@ const LONGEST_MODEL: usize = 128;
 const LONGEST_URL: usize = 2_048;
 const LONGEST_NOTES: usize = 16_384;
 
-#[derive(OpenApi)]
-#[openapi(
-    tags((name = "firmware", description = "What devices run, and how they are brought to something newer")),
-    paths(
-        list_firmware, post_firmware, upload::upload_firmware, get_firmware, delete_firmware, file::get_file,
-        rollout::post_rollout,
-    )
-)]
-pub struct Description;
-
-pub(super) fn configure(config: &mut ServiceConfig) {
-    config
-        .service(
-            resource("/api/firmware", "GET, HEAD, POST")
-                .route(get().to(list_firmware))
-                .route(web::post().to(post_firmware)),
-        )
-        .service(resource("/api/firmware/upload", "POST").route(web::post().to(upload::upload_firmware)))
-        .service(
-            resource("/api/firmware/{id}", "GET, HEAD, DELETE")
-                .route(get().to(get_firmware))
-                .route(web::delete().to(delete_firmware)),
-        )
-        .service(resource("/api/firmware/{id}/rollouts", "POST").route(web::post().to(rollout::post_rollout)))
-        .service(resource("/api/firmware/{id}/file", "GET, HEAD").route(get().to(file::get_file)));
+routes! {
+    Read: self::list_firmware,
+    Firmware: self::post_firmware,
+    Firmware: upload::upload_firmware,
+    Read: self::get_firmware,
+    Firmware: self::delete_firmware,
+    Manage: rollout::post_rollout,
+    Report: file::get_file,
 }
 
 /// The images, the newest first.
@@ -86,7 +64,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 pub async fn list_firmware(
     request: HttpRequest,
     mut params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
@@ -94,10 +72,10 @@ pub async fn list_firmware(
     params.finish()?;
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let list = ListImages { model, version, offset: size(paging.offset()), limit: size(paging.limit) };
-    let page = state.hub.firmware.send(list).await?;
+    let page = access.ask(list).await?;
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, page.total as u64);
-    Ok(array(response, &page.images, |image, out| item(image, &state).write(out)))
+    Ok(array(response, &page.images, |image, out| item(image, &access).write(out)))
 }
 
 /// Takes in an image that lies elsewhere. What is there is not looked at: devices check it by its hash.
@@ -113,11 +91,11 @@ pub async fn list_firmware(
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
-pub async fn post_firmware(Body(body): Body, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+pub async fn post_firmware(Body(body): Body, access: Access) -> Result<HttpResponse, ApiError> {
     let wanted = wanted(body)?;
-    let image = Image { id: new_id(), created_at: state.hub.clock.now(), ..wanted };
-    let image = add(&state, image).await?;
-    Ok(created(&image, &state))
+    let image = Image { id: new_id(), created_at: access.now(), ..wanted };
+    let image = add(&access, image).await?;
+    Ok(created(&image, &access))
 }
 
 /// One image.
@@ -134,11 +112,11 @@ pub async fn post_firmware(Body(body): Body, state: Data<WebState>) -> Result<Ht
 pub async fn get_firmware(
     Named(id): Named,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let image = find(&state, id).await?;
-    Ok(Document::of(&item(&image, &state)).send(tagged(HttpResponse::Ok(), &image.sha256)))
+    let image = find(&access, id).await?;
+    Ok(Document::of(&item(&image, &access)).send(tagged(HttpResponse::Ok(), &image.sha256)))
 }
 
 /// Removes an image, and its bytes where the hub has them. Devices that are on their way to it may not find it.
@@ -162,52 +140,48 @@ pub async fn delete_firmware(
     request: HttpRequest,
     Named(id): Named,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let if_hash = if_match_content(&request)?;
-    let (cause, (reply, told)) = (Cause::new(Source::Rest, ""), oneshot::channel());
-    let _ = post(&state.hub.firmware, RemoveImage { id, if_hash, cause, reply }); // without it the answer never comes
-    let image = state.hub.answer(told).await?.map_err(ApiError::Image)?;
+    let cause = access.cause();
+    let removed = access.change(|reply| RemoveImage { id, if_hash, cause, reply }).await?;
+    let image = removed.map_err(ApiError::Image)?;
     if image.file {
-        state.firmware.remove(&image.id);
+        access.state.firmware.remove(&image.id);
     }
-    Ok(Document::of(&item(&image, &state)).send(HttpResponse::Ok()))
+    Ok(Document::of(&item(&image, &access)).send(HttpResponse::Ok()))
 }
 
 /// The image of this id, or the 404 that names it.
-pub(super) async fn find(state: &WebState, id: Box<str>) -> Result<Image, ApiError> {
-    let found = state.hub.firmware.send(FindImage(id.clone())).await?;
+pub(super) async fn find(access: &Access, id: Box<str>) -> Result<Image, ApiError> {
+    let found = access.ask(FindImage(id.clone())).await?;
     found.ok_or_else(|| ApiError::NotFound { what: "firmware image", name: id.into() })
 }
 
 /// Makes an image durable.
-async fn add(state: &WebState, image: Image) -> Result<Image, ApiError> {
-    if state.hub.is_failing() {
-        return Err(HubError::Unavailable("the store does not take anything in just now").into());
-    }
-    let (cause, (reply, told)) = (Cause::new(Source::Rest, ""), oneshot::channel());
-    let _ = post(&state.hub.firmware, AddImage { image, cause, reply }); // without it the answer never comes
-    state.hub.answer(told).await?.map_err(ApiError::Image)
+async fn add(access: &Access, image: Image) -> Result<Image, ApiError> {
+    let cause = access.cause();
+    access.change(|reply| AddImage { image, cause, reply }).await?.map_err(ApiError::Image)
 }
 
-fn created(image: &Image, state: &WebState) -> HttpResponse {
+fn created(image: &Image, access: &Access) -> HttpResponse {
     let mut response = tagged(HttpResponse::build(StatusCode::CREATED), &image.sha256);
     response.insert_header((header::LOCATION, format!("/api/firmware/{}", image.id)));
-    Document::of(&item(image, state)).send(response)
+    Document::of(&item(image, access)).send(response)
 }
 
 /// An image as it is shown: of one whose bytes the hub has, with the address that devices get.
-fn item(image: &Image, state: &WebState) -> Object {
+fn item(image: &Image, access: &Access) -> Object {
     let mut item = image.to_object();
-    item.insert("url", Json::String(url(image, state)));
+    item.insert("url", Json::String(url(image, access)));
     item
 }
 
 /// Where devices find it.
-pub(super) fn url(image: &Image, state: &WebState) -> Box<str> {
+pub(super) fn url(image: &Image, access: &Access) -> Box<str> {
     if image.file {
-        return format!("{}/api/firmware/{}/file", state.info.public_url, image.id).into();
+        return format!("{}/api/firmware/{}/file", access.state.info.public_url, image.id).into();
     }
     image.url.clone()
 }
@@ -302,9 +276,9 @@ fn notes(text: Box<str>) -> Result<Box<str>, FieldError> {
 ///
 /// # Errors
 /// The images cannot be asked for.
-pub async fn tidy(hub: &twinhub_actors::Hub, folder: &Folder) -> Result<(), ApiError> {
+pub async fn tidy(hub: &Grant, folder: &Folder) -> Result<(), ApiError> {
     let all = ListImages { limit: usize::MAX, ..ListImages::default() };
-    let images = hub.firmware.send(all).await?.images;
+    let images = hub.ask(all).await?.images;
     let is_known = |name: &str| images.iter().any(|image| image.file && &*image.id == name);
     for path in folder.files() {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();

@@ -9,17 +9,15 @@ pub(super) use change::CHANGE;
 use std::time::Duration;
 
 use actix::dev::ToEnvelope;
-use actix::{Context, Handler, Message};
-use actix_web::web::{self, Data, ServiceConfig};
+use actix::{Context, Handler};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
+use twinhub_actors::access::Ask;
 use twinhub_actors::counters;
 use twinhub_actors::fleet::groups::Groups;
 use twinhub_actors::messages::groups::{GroupPage, GroupQuery, GroupView, ReadGroup, ReadGroups};
-use twinhub_actors::post::post;
 use twinhub_domain::{Json, Object};
-use utoipa::OpenApi;
 
 pub(super) use change::wish;
 
@@ -31,39 +29,19 @@ use super::precondition::tagged;
 use super::reply::{Document, array};
 use super::schema::groups::{GroupItem, GroupListing};
 use super::schema::{DeviceItem, Listing};
-use super::{get, resource};
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
-use crate::web::WebState;
+use crate::http::Access;
+use crate::http::routes::routes;
 
-/// The part of the description that is about groups.
-#[derive(OpenApi)]
-#[openapi(paths(
-    list_groups,
-    get_group,
-    list_group_devices,
-    change::post_group,
-    change::put_group,
-    change::patch_group,
-    change::delete_group,
-))]
-pub(super) struct Description;
-
-pub(super) fn configure(config: &mut ServiceConfig) {
-    config
-        .service(
-            resource("/api/groups", "GET, HEAD, POST")
-                .route(get().to(list_groups))
-                .route(web::post().to(change::post_group)),
-        )
-        .service(
-            resource("/api/groups/{id}", "GET, HEAD, PUT, PATCH, DELETE")
-                .route(get().to(get_group))
-                .route(web::put().to(change::put_group))
-                .route(web::patch().to(change::patch_group))
-                .route(web::delete().to(change::delete_group)),
-        )
-        .service(resource("/api/groups/{id}/devices", "GET, HEAD").route(get().to(list_group_devices)));
+routes! {
+    Read: self::list_groups,
+    Manage: change::post_group,
+    Read: self::get_group,
+    Manage: change::put_group,
+    Manage: change::patch_group,
+    Manage: change::delete_group,
+    Read: self::list_group_devices,
 }
 
 /// The groups, each before those under it, with counts of their devices true to the last commit.
@@ -82,13 +60,13 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 pub async fn list_groups(
     request: HttpRequest,
     mut params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
     let query = query(params, paging)?;
     let nested = query.nested;
-    let GroupPage { groups, total } = ask(&state, |reply| ReadGroups { query, reply }).await??;
+    let GroupPage { groups, total } = ask(&access, |reply| ReadGroups { query, reply }).await??;
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, total);
     Ok(match nested {
@@ -108,13 +86,9 @@ pub async fn list_groups(
         (status = 404, body = Problem),
     )
 )]
-pub async fn get_group(
-    Named(id): Named,
-    params: Params,
-    state: Data<WebState>,
-) -> Result<HttpResponse, ApiError> {
+pub async fn get_group(Named(id): Named, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let found = ask(&state, |reply| ReadGroup { id: id.clone(), reply }).await?;
+    let found = ask(&access, |reply| ReadGroup { id: id.clone(), reply }).await?;
     let view: GroupView = found.ok_or_else(|| ApiError::no_group(&id))?;
     Ok(Document::of(&view::document(&view)).send(tagged(HttpResponse::Ok(), &view.group.tag())))
 }
@@ -137,21 +111,21 @@ pub async fn list_group_devices(
     request: HttpRequest,
     Named(id): Named,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    if !state.hub.tree.now().contains(&id) {
+    if !access.tree().contains(&id) {
         return Err(ApiError::no_group(&id));
     }
-    list(&request, params, &state, Said { group: Some(&id), ..Said::default() }).await
+    list(&request, params, &access, Said { group: Some(&id), ..Said::default() }).await
 }
 
 /// A device may stand only in a group that is there: looks at what `patch` says of it.
 ///
 /// # Errors
 /// Says that there is no such group.
-pub(super) fn check_group(state: &WebState, patch: &Object) -> Result<(), FieldError> {
+pub(super) fn check_group(access: &Access, patch: &Object) -> Result<(), FieldError> {
     match patch.get("group_id").and_then(Json::as_str) {
-        Some(group) if !group.is_empty() && !state.hub.tree.now().contains(group) => {
+        Some(group) if !group.is_empty() && !access.tree().contains(group) => {
             Err(FieldError::bad("group_id", format!("there is no group `{group}`")))
         }
         _ => Ok(()), // that it is a text, the twin itself says
@@ -177,25 +151,25 @@ fn query(mut params: Params, paging: Paging) -> Result<GroupQuery, FieldError> {
 
 /// Asks the groups, and waits for the answer as long as people are patient.
 pub(super) async fn ask<M, T>(
-    state: &WebState,
+    access: &Access,
     message: impl FnOnce(oneshot::Sender<T>) -> M,
 ) -> Result<T, ApiError>
 where
-    M: Message<Result = ()> + Send + 'static,
+    M: Ask<To = Groups>,
     Groups: Handler<M>,
     Context<Groups>: ToEnvelope<Groups, M>,
 {
     let (reply, answer) = oneshot::channel();
-    post(&state.hub.groups, message(reply)).map_err(|_| ApiError::Mailbox(actix::MailboxError::Closed))?;
-    wait(state, state.hub.settings.patience, answer).await
+    access.post(message(reply))?;
+    wait(access, access.settings().patience, answer).await
 }
 
 /// Waits for an answer of the groups. With very many devices they take a while after a start to count them; what is
 /// asked meanwhile is answered then, and a change is made before that.
-async fn wait<T>(state: &WebState, patience: Duration, answer: oneshot::Receiver<T>) -> Result<T, ApiError> {
-    let answered = state.hub.answer_in(patience, answer).await;
+async fn wait<T>(access: &Access, patience: Duration, answer: oneshot::Receiver<T>) -> Result<T, ApiError> {
+    let answered = access.answer_in(patience, answer).await;
     match answered {
-        Err(HubError::Unavailable(_)) if counters::get(&state.hub.counters.groups_counted) == 0 => {
+        Err(HubError::Unavailable(_)) if counters::get(&access.counters().groups_counted) == 0 => {
             let why =
                 "the groups' devices are still being counted after the start: a change may be made by now";
             Err(HubError::Unavailable(why).into())

@@ -2,7 +2,6 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
 use serde::Serialize;
 use twinhub_actors::counters::get;
 use twinhub_domain::Timestamp;
@@ -11,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::device::uptime_seconds;
 use super::reply;
-use crate::web::WebState;
+use crate::http::Access;
 
 /// How the hub is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -144,8 +143,8 @@ pub struct Readiness {
 
 /// How the hub and its parts are. Always 200: it lives, and `status` says how well.
 #[utoipa::path(get, path = "/health", tag = "operations", responses((status = 200, body = Health)))]
-pub async fn get_health(state: Data<WebState>) -> HttpResponse {
-    reply::json(StatusCode::OK, &Health::of(&state))
+pub async fn get_health(access: Access) -> HttpResponse {
+    reply::json(StatusCode::OK, &Health::of(&access))
 }
 
 /// 200 when requests can be served and what they say be stored; 503 while not.
@@ -155,23 +154,23 @@ pub async fn get_health(state: Data<WebState>) -> HttpResponse {
     tag = "operations",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness))
 )]
-pub async fn get_ready(state: Data<WebState>) -> HttpResponse {
-    let ready = state.is_ready();
+pub async fn get_ready(access: Access) -> HttpResponse {
+    let ready = access.state.is_ready();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     reply::json(status, &Readiness { ready })
 }
 
 impl Health {
-    fn of(state: &WebState) -> Self {
-        let parts = Parts::of(state);
+    fn of(access: &Access) -> Self {
+        let parts = Parts::of(access);
         let Parts { store, mqtt, http, twins, feed, automation } = &parts;
         let well = [store.status, mqtt.status, http.status, twins.status, feed.status, automation.status];
-        let started_at = state.info.started_at;
+        let started_at = access.state.info.started_at;
         Self {
             status: if well.iter().all(|status| *status == "ok") { "ok" } else { "degraded" },
-            version: state.info.version,
+            version: access.state.info.version,
             started_at,
-            uptime_seconds: uptime_seconds(&state.hub),
+            uptime_seconds: uptime_seconds(access),
             parts,
         }
     }
@@ -200,12 +199,13 @@ impl BrokerPart {
 }
 
 impl Parts {
-    fn of(state: &WebState) -> Self {
-        let counters = &state.hub.counters;
-        let link = state.link.state();
+    fn of(access: &Access) -> Self {
+        let (counters, alive) = (access.counters(), access.alive());
+        let link = access.state.link.state();
         let or = |well: bool, word: &'static str| if well { "ok" } else { word };
         let commits = get(&counters.commits);
-        let (connections, most_connections) = (state.connections.count(), state.connections.most());
+        let (connections, most_connections) =
+            (access.state.connections.count(), access.state.connections.most());
         let broken = counters.broken_rules.list();
         #[expect(clippy::cast_precision_loss, reason = "a mean to look at")]
         let commit_ms = (get(&counters.commit_micros) / commits.max(1)) as f64 / 1_000.0;
@@ -227,24 +227,24 @@ impl Parts {
                     Some(broker) if link.connected && link.connections >= broker.most_connections => "full",
                     _ => or(link.connected, "down"),
                 },
-                url: state.info.mqtt_url.clone(),
+                url: access.state.info.mqtt_url.clone(),
                 detail: link.detail,
                 connections: link.connections,
                 broker: link.broker.map(|broker| BrokerPart::of(link.connections, broker)),
                 outbox_waiting: get(&counters.outbox_waiting),
                 messages_shed: get(&counters.messages_shed),
                 messages_rejected: get(&counters.messages_rejected),
-                messages_unread: state.hub.unread.total(),
+                messages_unread: access.unread().total(),
                 warning: link.warning,
             },
             http: HttpPart {
                 status: or(connections < most_connections - most_connections / 10, "crowded"),
                 connections,
                 most_connections,
-                refused: state.connections.refused(),
+                refused: access.state.connections.refused(),
             },
             automation: AutomationPart {
-                status: match (state.hub.automation.connected(), broken.is_empty()) {
+                status: match (alive.automation, broken.is_empty()) {
                     (false, _) => "down",
                     (true, false) => "broken",
                     (true, true) => "ok",
@@ -254,12 +254,12 @@ impl Parts {
                 runs: get(&counters.rule_runs),
             },
             twins: TwinsPart {
-                status: or(state.hub.supervisor.connected(), "down"),
+                status: or(alive.supervisor, "down"),
                 in_memory: get(&counters.twins),
                 restarted: get(&counters.twins_restarted),
             },
             feed: FeedPart {
-                status: or(state.hub.feed.connected(), "down"),
+                status: or(alive.feed, "down"),
                 subscribers: get(&counters.subscribers),
                 lagged: get(&counters.subscribers_lagged),
             },

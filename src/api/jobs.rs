@@ -1,19 +1,14 @@
 //! `/api/jobs`: what is done to many devices, how far it has come, and what became of each of them.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::oneshot;
-use twinhub_actors::HubError;
 use twinhub_actors::messages::archive::ListJobDevices;
 use twinhub_actors::messages::firmware::FindImage;
 use twinhub_actors::messages::jobs::{JobTold, ListJobs, MakeJob, ShowJob, Steer, SteerJob};
-use twinhub_actors::post::post;
-use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::{JobAction, JobId, JobStatus, StepState};
-use twinhub_domain::{Cause, Json, Object};
+use twinhub_domain::{Json, Object};
 use twinhub_store::{JobDevice, JobDeviceQuery};
-use utoipa::OpenApi;
 
 use super::body::JobNamed;
 use super::bulk;
@@ -21,9 +16,9 @@ use super::paging::Paging;
 use super::params::Params;
 use super::reply::{self, Document, array};
 use super::schema::jobs::{JobDeviceItem, JobItem, JobListing, JobRemoved};
-use super::{get, resource};
 use crate::error::{ApiError, Problem};
-use crate::web::WebState;
+use crate::http::Access;
+use crate::http::routes::routes;
 
 const STATUSES: &str = "preparing, running, paused, done, canceled or failed";
 /// What of a roll-out is called done.
@@ -31,32 +26,16 @@ const UPDATED: &str = "updated";
 const STATES: &str = "queued, asked, notified, downloading, downloaded, verified, updating, done, updated, \
      failed, skipped or canceled";
 
-/// The part of the description that is about jobs.
-#[derive(OpenApi)]
-#[openapi(
-    tags((name = "jobs", description = "One thing done to many devices, and what became of each")),
-    paths(
-        bulk::post_bulk, list_jobs, get_job, remove_job, list_job_devices, pause_job, resume_job, cancel_job,
-        retry_job,
-    )
-)]
-pub(super) struct Description;
-
-/// Before the routes of one device, which take any word for its id.
-pub(super) fn configure(config: &mut ServiceConfig) {
-    config
-        .service(resource("/api/devices/bulk", "POST").route(web::post().to(bulk::post_bulk)))
-        .service(resource("/api/jobs", "GET, HEAD").route(get().to(list_jobs)))
-        .service(
-            resource("/api/jobs/{id}", "GET, HEAD, DELETE")
-                .route(get().to(get_job))
-                .route(web::delete().to(remove_job)),
-        )
-        .service(resource("/api/jobs/{id}/devices", "GET, HEAD").route(get().to(list_job_devices)))
-        .service(resource("/api/jobs/{id}/pause", "POST").route(web::post().to(pause_job)))
-        .service(resource("/api/jobs/{id}/resume", "POST").route(web::post().to(resume_job)))
-        .service(resource("/api/jobs/{id}/cancel", "POST").route(web::post().to(cancel_job)))
-        .service(resource("/api/jobs/{id}/retry", "POST").route(web::post().to(retry_job)));
+routes! {
+    Manage: bulk::post_bulk,
+    Read: self::list_jobs,
+    Read: self::get_job,
+    Manage: self::remove_job,
+    Read: self::list_job_devices,
+    Manage: self::pause_job,
+    Manage: self::resume_job,
+    Manage: self::cancel_job,
+    Manage: self::retry_job,
 }
 
 /// The jobs, the newest first. The last 1,000 that came to their end are remembered.
@@ -74,7 +53,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 pub async fn list_jobs(
     request: HttpRequest,
     mut params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
@@ -85,8 +64,8 @@ pub async fn list_jobs(
     let (reply, page) = oneshot::channel();
     let limit = usize::try_from(paging.limit).unwrap_or(usize::MAX);
     let offset = usize::try_from(paging.offset()).unwrap_or(usize::MAX);
-    post(&state.hub.jobs, ListJobs { status, kinds, offset, limit, reply }).map_err(|_| going_down())?;
-    let page = state.hub.answer(page).await?;
+    access.post(ListJobs { status, kinds, offset, limit, reply })?;
+    let page = access.answer(page).await?;
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, page.total as u64);
     Ok(array(response, &page.jobs, |told, out| told.document().write(out)))
@@ -103,10 +82,10 @@ pub async fn list_jobs(
 pub async fn get_job(
     JobNamed(id): JobNamed,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    Ok(shown(&find(&state, id).await?))
+    Ok(shown(&find(&access, id).await?))
 }
 
 /// The devices of a job in the order of their turns, with what became of each.
@@ -132,17 +111,17 @@ pub async fn list_job_devices(
     request: HttpRequest,
     JobNamed(id): JobNamed,
     mut params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
     let state_of = |word: &str| StepState::parse(if word == UPDATED { "done" } else { word });
-    let states = params.words("state", STATES, state_of)?;
+    let states = params.words("access", STATES, state_of)?;
     params.finish()?;
-    let is_rollout = find(&state, id).await?.job.action.rollout().is_some();
+    let is_rollout = find(&access, id).await?.job.action.rollout().is_some();
     let (offset, limit) = (paging.offset(), paging.limit);
     let query = JobDeviceQuery { states, offset, limit, ..JobDeviceQuery::of(id) };
-    let page = state.hub.archive.send(ListJobDevices(query)).await??;
+    let page = access.ask(ListJobDevices(query)).await??;
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, page.total);
     Ok(array(response, &page.devices, |device, out| item(device, is_rollout).write(out)))
@@ -162,12 +141,8 @@ pub async fn list_job_devices(
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
-pub async fn pause_job(
-    job: JobNamed,
-    params: Params,
-    state: Data<WebState>,
-) -> Result<HttpResponse, ApiError> {
-    steered(job, params, &state, Steer::Pause).await
+pub async fn pause_job(job: JobNamed, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+    steered(job, params, &access, Steer::Pause).await
 }
 
 /// Goes on with a job that is paused.
@@ -183,12 +158,8 @@ pub async fn pause_job(
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
-pub async fn resume_job(
-    job: JobNamed,
-    params: Params,
-    state: Data<WebState>,
-) -> Result<HttpResponse, ApiError> {
-    steered(job, params, &state, Steer::Resume).await
+pub async fn resume_job(job: JobNamed, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+    steered(job, params, &access, Steer::Resume).await
 }
 
 /// Calls a job off: devices that had no turn yet get none. What was handed to devices before stays, and commands
@@ -205,12 +176,8 @@ pub async fn resume_job(
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
-pub async fn cancel_job(
-    job: JobNamed,
-    params: Params,
-    state: Data<WebState>,
-) -> Result<HttpResponse, ApiError> {
-    steered(job, params, &state, Steer::Cancel).await
+pub async fn cancel_job(job: JobNamed, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+    steered(job, params, &access, Steer::Cancel).await
 }
 
 /// Gives the devices that failed another turn. A roll-out waits as long for devices that are away as it did before.
@@ -227,18 +194,14 @@ pub async fn cancel_job(
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
-pub async fn retry_job(
-    job: JobNamed,
-    params: Params,
-    state: Data<WebState>,
-) -> Result<HttpResponse, ApiError> {
-    let asked = find(&state, job.0).await?.job;
+pub async fn retry_job(job: JobNamed, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+    let asked = find(&access, job.0).await?.job;
     if let Some(rollout) = asked.action.rollout().filter(|_| asked.status.is_final())
-        && state.hub.firmware.send(FindImage(rollout.image.clone())).await?.is_none()
+        && access.ask(FindImage(rollout.image.clone())).await?.is_none()
     {
         return Err(ApiError::ImageRemoved(rollout.image.to_string()));
     }
-    steered(job, params, &state, Steer::Retry).await
+    steered(job, params, &access, Steer::Retry).await
 }
 
 /// Forgets a job that has come to its end, with what became of each device.
@@ -257,10 +220,10 @@ pub async fn retry_job(
 pub async fn remove_job(
     JobNamed(id): JobNamed,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    steer(&state, id, Steer::Remove).await?;
+    steer(&access, id, Steer::Remove).await?;
     Ok(reply::json(StatusCode::OK, &JobRemoved { id: id.to_string(), deleted: true }))
 }
 
@@ -270,38 +233,34 @@ pub async fn remove_job(
 /// # Errors
 /// It was not made durable in time.
 pub(super) async fn make(
-    state: &WebState,
+    access: &Access,
     make: impl FnOnce(oneshot::Sender<JobTold>, oneshot::Sender<JobTold>) -> MakeJob,
 ) -> Result<JobTold, ApiError> {
     let ((reply, told), (prepared, whole)) = (oneshot::channel(), oneshot::channel());
-    post(&state.hub.jobs, make(reply, prepared)).map_err(|_| going_down())?;
-    let told = state.hub.answer(told).await?;
-    Ok(state.hub.answer(whole).await.unwrap_or(told))
+    access.post(make(reply, prepared))?;
+    let told = access.answer(told).await?;
+    Ok(access.answer(whole).await.unwrap_or(told))
 }
 
 async fn steered(
     JobNamed(id): JobNamed,
     params: Params,
-    state: &WebState,
+    access: &Access,
     how: Steer,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    Ok(shown(&steer(state, id, how).await?))
+    Ok(shown(&steer(access, id, how).await?))
 }
 
-async fn steer(state: &WebState, id: JobId, steer: Steer) -> Result<JobTold, ApiError> {
-    if state.hub.is_failing() {
-        return Err(HubError::Unavailable("the store does not take anything in just now").into());
-    }
-    let (cause, (reply, told)) = (Cause::new(Source::Rest, ""), oneshot::channel());
-    post(&state.hub.jobs, SteerJob { id, steer, cause, reply }).map_err(|_| going_down())?;
-    Ok(state.hub.answer(told).await??)
+async fn steer(access: &Access, id: JobId, steer: Steer) -> Result<JobTold, ApiError> {
+    let cause = access.cause();
+    Ok(access.change(|reply| SteerJob { id, steer, cause, reply }).await??)
 }
 
-async fn find(state: &WebState, id: JobId) -> Result<JobTold, ApiError> {
+async fn find(access: &Access, id: JobId) -> Result<JobTold, ApiError> {
     let (reply, told) = oneshot::channel();
-    post(&state.hub.jobs, ShowJob { id, reply }).map_err(|_| going_down())?;
-    state.hub.answer(told).await?.ok_or_else(|| ApiError::no_job(id))
+    access.post(ShowJob { id, reply })?;
+    access.answer(told).await?.ok_or_else(|| ApiError::no_job(id))
 }
 
 fn shown(told: &JobTold) -> HttpResponse {
@@ -321,10 +280,6 @@ fn item(JobDevice { device, step, at, .. }: &JobDevice, is_rollout: bool) -> Obj
     ]
     .into_iter()
     .collect()
-}
-
-fn going_down() -> ApiError {
-    ApiError::Mailbox(actix::MailboxError::Closed)
 }
 
 #[cfg(test)]

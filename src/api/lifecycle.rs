@@ -1,7 +1,6 @@
 //! `/api/devices/{id}/lifecycle`: where a device stands in its life, and people's word on it.
 
 use actix_web::http::header;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_domain::fleet::{Lifecycle, Move};
 use twinhub_domain::{Input, Json, Object, Twin};
@@ -15,7 +14,7 @@ use super::schema::firmware::{DeviceLifecycle, NewLifecycle};
 use super::twin::etag;
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// A reason has at most this many bytes.
 const LONGEST_REASON: usize = 1_024;
@@ -34,10 +33,10 @@ const LONGEST_REASON: usize = 1_024;
 pub async fn get_lifecycle(
     Device(id): Device,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    Ok(shown(&*find(&state, &id).await?))
+    Ok(shown(&*find(&access, &id).await?))
 }
 
 /// Takes the device out of service or into it again. A suspended one is neither heard nor driven until it is made
@@ -65,11 +64,11 @@ pub async fn put_lifecycle(
     request: HttpRequest,
     Device(id): Device,
     Body(body): Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let (lifecycle, reason) = wanted(body)?;
     let change = Input::SetLifecycle { state: lifecycle, reason };
-    Ok(shown(&*make(&state, id, if_match(&request)?, change).await?))
+    Ok(shown(&*make(&access, id, if_match(&request)?, change).await?))
 }
 
 fn wanted(body: Object) -> Result<(Lifecycle, Box<str>), FieldError> {

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use actix_web::HttpResponse;
-use actix_web::web::Data;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -15,7 +14,7 @@ use twinhub_mqtt::broker::BrokerFigures;
 
 use super::device::uptime_seconds;
 use crate::error::ApiError;
-use crate::web::WebState;
+use crate::http::Access;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -26,9 +25,9 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
     tag = "operations",
     responses((status = 200, body = String, content_type = "application/openmetrics-text"))
 )]
-pub async fn get_metrics(state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+pub async fn get_metrics(access: Access) -> Result<HttpResponse, ApiError> {
     let mut registry = Registry::with_prefix("twinhub");
-    registry.register_collector(Box::new(Scrape(state)));
+    registry.register_collector(Box::new(Scrape(access)));
     let mut text = String::with_capacity(4096);
     // Writing to a String cannot fail, and what is written is numbers.
     let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
@@ -36,7 +35,7 @@ pub async fn get_metrics(state: Data<WebState>) -> Result<HttpResponse, ApiError
 }
 
 /// The state at one scrape.
-struct Scrape(Data<WebState>);
+struct Scrape(Access);
 
 impl fmt::Debug for Scrape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,15 +45,15 @@ impl fmt::Debug for Scrape {
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let counters = &self.0.hub.counters;
-        for (name, help, value) in grown(counters) {
+        let counters = self.0.counters();
+        for (name, help, value) in grown(&counters) {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
         }
-        for (name, help, value) in present(counters) {
+        for (name, help, value) in present(&counters) {
             gauge(&mut encoder, name, help, value)?;
         }
-        let connections = &self.0.connections;
+        let connections = &self.0.state.connections;
         for (name, help, value) in [
             (
                 "http_connections_closed",
@@ -76,7 +75,7 @@ impl Collector for Scrape {
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
         }
         gauge(&mut encoder, "http_connections", "Open HTTP connections", connections.count() as u64)?;
-        let link = self.0.link.state();
+        let link = self.0.state.link.state();
         gauge(
             &mut encoder,
             "mqtt_connected",
@@ -100,18 +99,18 @@ impl Collector for Scrape {
         let spent = ConstCounter::new(seconds);
         let help = "Time that commits took";
         spent.encode(encoder.encode_descriptor("commit_seconds", help, None, spent.metric_type())?)?;
-        let uptime = ConstGauge::new(uptime_seconds(&self.0.hub));
+        let uptime = ConstGauge::new(uptime_seconds(&self.0));
         let help = "Time since the start";
         uptime.encode(encoder.encode_descriptor("uptime_seconds", help, None, uptime.metric_type())?)?;
         let help = "Messages and single readings that could not be read, by reason";
         let mut by_reason = encoder.encode_descriptor("rejected", help, None, MetricType::Counter)?;
-        for (reason, count) in self.0.hub.rejections.by_reason() {
+        for (reason, count) in self.0.rejections().by_reason() {
             let labels = [("reason", reason)];
             ConstCounter::new(count).encode(by_reason.encode_family(&labels)?)?;
         }
         let help = "Messages on topics that nobody reads, by their first level";
         let mut by_level = encoder.encode_descriptor("messages_unread", help, None, MetricType::Counter)?;
-        for level in self.0.hub.unread.levels() {
+        for level in self.0.unread().levels() {
             // A client chose it, and the encoder writes it as it is.
             let shown = level.first_level.replace(|c: char| matches!(c, '"' | '\\') || c.is_control(), "_");
             let labels = [("first_level", shown)];

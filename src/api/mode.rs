@@ -1,7 +1,6 @@
 //! `/api/devices/{id}/mode`: who drives the twin, a person or its schedule and rules.
 
 use actix_web::http::header;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_domain::duration::duration_ms;
 use twinhub_domain::{Input, Json, Mode, Object, Timestamp, Twin};
@@ -15,7 +14,7 @@ use super::schema::steering::{DeviceMode, NewMode};
 use super::twin::etag;
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 const DURATION: &str = "a duration such as 30m or 2h, or seconds";
 
@@ -30,13 +29,9 @@ const DURATION: &str = "a duration such as 30m or 2h, or seconds";
         (status = 404, body = Problem),
     )
 )]
-pub async fn get_mode(
-    Device(id): Device,
-    params: Params,
-    state: Data<WebState>,
-) -> Result<HttpResponse, ApiError> {
+pub async fn get_mode(Device(id): Device, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    Ok(shown(&*find(&state, &id).await?))
+    Ok(shown(&*find(&access, &id).await?))
 }
 
 /// Says who drives the twin. In `manual` a person's word holds, for good or as long as `for` or `until`
@@ -63,12 +58,12 @@ pub async fn put_mode(
     request: HttpRequest,
     Device(id): Device,
     Body(body): Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let (mode, end) = wanted(body)?;
-    let until = end.map(|end| end.moment(state.hub.clock.now()));
+    let until = end.map(|end| end.moment(access.now()));
     let change = Input::SetMode { mode, until };
-    Ok(shown(&*make(&state, id, if_match(&request)?, change).await?))
+    Ok(shown(&*make(&access, id, if_match(&request)?, change).await?))
 }
 
 /// When manual mode ends.

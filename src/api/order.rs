@@ -1,13 +1,12 @@
 //! `POST /api/devices/{id}/commands`: a device is asked to do something, and perhaps waited for.
 
 use actix_web::http::header::{self, HeaderName};
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::time::Instant;
+use twinhub_actors::HubError;
+use twinhub_actors::access::Order;
 use twinhub_actors::messages::archive::FindCommand;
-use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_domain::cause::Source;
-use twinhub_domain::{Cause, Command, CommandId, DeviceId, Input, Object};
+use twinhub_domain::{Command, CommandId, DeviceId, Input, Object};
 
 use super::asked;
 use super::body::{Body, Device};
@@ -18,7 +17,7 @@ use super::schema::commands::{CommandAccepted, NewCommand};
 use super::watch::Watch;
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
-use crate::web::WebState;
+use crate::http::Access;
 
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
@@ -55,7 +54,7 @@ pub async fn post_command(
     Device(device): Device,
     mut params: Params,
     Body(body): Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let wait = params.read("wait", asked::WAIT, asked::wait)?.filter(|wait| !wait.is_zero());
     params.finish()?;
@@ -64,17 +63,16 @@ pub async fn post_command(
 
     let until = wait.map(|wait| Instant::now() + wait);
     let id = CommandId(twinhub_actors::clock::new_id());
-    let watch = until.map(|_| Watch::begin(&state, &device, Some(id))).transpose()?;
+    let watch = until.map(|_| Watch::begin(&access, &device, Some(id))).transpose()?;
     let input = Input::Command { id, request: Box::new(asked), known: None, is_new: false };
-    let cause = Cause::new(Source::Rest, "");
-    let taken = state.hub.deliver(device.clone(), input, cause, IfUnknown::Refuse, false).await?;
+    let taken = access.deliver(Order::new(device.clone(), input)).await?;
     let command = asked_for(id, taken.repeated, taken.commands)?;
 
     let mut response =
         if taken.repeated || wait.is_some() { HttpResponse::Ok() } else { HttpResponse::Accepted() };
     response.insert_header((header::LOCATION, format!("/api/commands/{}", command.id)));
     let shown = match (until, watch) {
-        (Some(until), Some(watch)) => final_form(&state, &device, watch, id, command, until).await?,
+        (Some(until), Some(watch)) => final_form(&access, &device, watch, id, command, until).await?,
         _ => summary(&device, &command),
     };
     Ok(Document::of(&shown).with("repeated", &taken.repeated).send(response))
@@ -87,11 +85,11 @@ pub async fn post_command(
 pub(crate) fn asked_for(id: CommandId, repeated: bool, commands: Vec<Command>) -> Result<Command, ApiError> {
     let mut commands = commands.into_iter();
     let found = commands.find(|command| repeated || command.id == id);
-    found.ok_or(ApiError::Mailbox(actix::MailboxError::Closed))
+    found.ok_or(ApiError::from(HubError::ShuttingDown))
 }
 
 async fn final_form(
-    state: &WebState,
+    access: &Access,
     device: &DeviceId,
     mut watch: Watch,
     watched: CommandId,
@@ -101,11 +99,11 @@ async fn final_form(
     let (id, mut status) = (command.id, command.status);
     if id != watched && !status.is_final() {
         // It repeats another one, of which nothing was heard so far: watch first, then look.
-        watch = Watch::begin(state, device, Some(id))?;
-        let found = state.hub.archive.send(FindCommand(id)).await??;
+        watch = Watch::begin(access, device, Some(id))?;
+        let found = access.ask(FindCommand(id)).await??;
         status = found.map_or(status, |record| record.command.status);
     }
-    let record = watch.until_final(state, id, status, until).await?;
+    let record = watch.until_final(access, id, status, until).await?;
     Ok(whole(&record.device, &record.command))
 }
 

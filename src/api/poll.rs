@@ -4,11 +4,9 @@
 use std::time::Duration;
 
 use actix_web::HttpResponse;
-use actix_web::web::Data;
 use tokio::time::Instant;
-use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_domain::cause::Source;
-use twinhub_domain::{Answer, Cause, Command, CommandStatus, DeviceId, Input, Object, Timestamp, Twin};
+use twinhub_actors::access::Order;
+use twinhub_domain::{Answer, Command, CommandStatus, DeviceId, Input, Object, Timestamp, Twin};
 
 use super::asked;
 use super::body::{Body, DeviceCommand};
@@ -20,7 +18,7 @@ use super::schema::commands::{CommandAnswer, CommandAnswered};
 use super::watch::Watch;
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// A device that waits is heard this often at least.
 const HEARD_EVERY: Duration = Duration::from_secs(15);
@@ -30,22 +28,22 @@ const HEARD_EVERY: Duration = Duration::from_secs(15);
 /// # Errors
 /// A parameter makes no sense, there is no such device, or the hub cannot take the poll in.
 pub(super) async fn wait_for_commands(
-    state: &WebState,
+    access: &Access,
     device: DeviceId,
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
     let until = Instant::now() + wanted(params)?;
-    let mut watch = Watch::begin(state, &device, None)?;
+    let mut watch = Watch::begin(access, &device, None)?;
     loop {
         watch.forget();
-        let (input, cause) = (Input::Poll, Cause::new(Source::Rest, "poll"));
-        let taken = state.hub.deliver(device.clone(), input, cause, IfUnknown::Refuse, true).await?;
+        let poll = Order::new(device.clone(), Input::Poll).because("poll").with_twin();
+        let taken = access.deliver(poll).await?;
         let now = Instant::now();
         if !taken.commands.is_empty() || now >= until || watch.is_over() {
             let commands = in_sending_order(taken.commands);
             return Ok(array(HttpResponse::Ok(), &commands, |command, out| command.message().write(out)));
         }
-        let next_attempt = taken.twin.and_then(|twin| next_attempt(&twin, state.hub.clock.now()));
+        let next_attempt = taken.twin.and_then(|twin| next_attempt(&twin, access.now()));
         let pause = next_attempt.map_or(HEARD_EVERY, |wait| wait.min(HEARD_EVERY));
         watch.next(until.min(now + pause)).await;
         if Instant::now() >= until || watch.is_over() {
@@ -76,12 +74,11 @@ pub async fn post_answer(
     DeviceCommand(device, id): DeviceCommand,
     params: Params,
     Body(body): Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let input = Input::Answer { id, answer: Box::new(answer(body)?), known: None };
-    let cause = Cause::new(Source::Rest, "");
-    let taken = state.hub.deliver(device.clone(), input, cause, IfUnknown::Refuse, false).await?;
+    let taken = access.deliver(Order::new(device.clone(), input)).await?;
     let command = asked_for(id, taken.repeated, taken.commands)?;
     let late = !taken.repeated && command.history.last().is_some_and(|line| line.late);
     Ok(Document::of(&whole(&device, &command))
@@ -135,7 +132,7 @@ fn next_attempt(twin: &Twin, now: Timestamp) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use twinhub_domain::command::Step;
-    use twinhub_domain::{CommandId, CommandRequest, payload};
+    use twinhub_domain::{Cause, CommandId, CommandRequest, payload};
     use uuid::Uuid;
 
     use super::*;

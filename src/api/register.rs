@@ -2,15 +2,14 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
-use actix_web::web::Data;
 use serde::Serialize;
+use twinhub_actors::access::Order;
 use twinhub_actors::clock::new_id_at;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_domain::cause::Source;
 use twinhub_domain::settings::DeviceSettings;
 use twinhub_domain::twin::Registration;
-use twinhub_domain::{Cause, DeviceId, Input, Json, Object, Timestamp};
+use twinhub_domain::{DeviceId, Input, Json, Object, Timestamp};
 use utoipa::ToSchema;
 
 use super::body::Body;
@@ -19,7 +18,8 @@ use super::schema::NewDevice;
 use super::{reply, token};
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::{ServerInfo, WebState};
+use crate::http::Access;
+use crate::state::ServerInfo;
 
 /// A registration's answer: all that the device needs to connect.
 #[derive(Debug, Serialize, ToSchema)]
@@ -109,15 +109,15 @@ pub(super) const FIELDS: [&str; 16] = [
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
-pub async fn register_device(Body(body): Body, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+pub async fn register_device(Body(body): Body, access: Access) -> Result<HttpResponse, ApiError> {
     let Wanted { id, name, serial, token, mut patch } = wanted(body)?;
-    check_group(&state, &patch)?;
+    check_group(&access, &patch)?;
     let id = match id {
         Some(id) => id,
-        None => DeviceId::parse(&make_id(state.hub.clock.now()))?,
+        None => DeviceId::parse(&make_id(access.now()))?,
     };
     if let Some(serial) = serial {
-        let holder = state.hub.archive.send(FindSerial(serial.to_string())).await??;
+        let holder = access.ask(FindSerial(serial.to_string())).await??;
         if let Some(holder) = holder.filter(|twin| twin.id != id) {
             return Err(ApiError::SerialTaken { serial: serial.into(), device: holder.id.to_string() });
         }
@@ -129,18 +129,18 @@ pub async fn register_device(Body(body): Body, state: Data<WebState>) -> Result<
     };
     // One that is made here is long and random, and nobody else's.
     let _given = if is_chosen {
-        Some(state.giving.begin(&state.hub, &state.tokens, &token, &id).await?)
+        Some(access.state.giving.begin(&access, &access.state.tokens, &token, &id).await?)
     } else {
         None
     };
-    patch.insert("token_hash", state.tokens.hash(&token).into());
+    patch.insert("token_hash", access.state.tokens.hash(&token).into());
     let registration = Input::Register(Box::new(Registration { patch }));
-    let cause = Cause::new(Source::Rest, "");
-    let taken = state.hub.deliver(id.clone(), registration, cause, IfUnknown::Begin, false).await?;
+    let registration = Order::new(id.clone(), registration).if_unknown(IfUnknown::Begin);
+    let taken = access.deliver(registration).await?;
     let registered = Registered {
         name: name.into(),
         auth_token: token,
-        mqtt: MqttAccess::of(&id, &state.info),
+        mqtt: MqttAccess::of(&id, &access.state.info),
         version: taken.version,
         message: "Device added successfully",
         device_id: id.to_string(),

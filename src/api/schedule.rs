@@ -1,7 +1,6 @@
 //! `/api/devices/{id}/schedule`: what the device does by itself, and when it will next.
 
 use actix_web::http::header;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_domain::schedule::Plan;
 use twinhub_domain::twin::Change;
@@ -16,7 +15,7 @@ use super::schema::steering::{NewSchedule, ScheduleEntry};
 use super::twin::etag;
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// The names under which a schedule may stand in an object; the second is the timetable's own.
 const WRAPPERS: [&str; 2] = ["schedule", "horarios"];
@@ -35,10 +34,10 @@ const WRAPPERS: [&str; 2] = ["schedule", "horarios"];
 pub async fn get_schedule(
     Device(id): Device,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    Ok(shown(&*find(&state, &id).await?, &state))
+    Ok(shown(&*find(&access, &id).await?, &access))
 }
 
 /// Sets the device's schedule as a whole: an array of entries, or a timetable by days. An empty one takes
@@ -65,10 +64,10 @@ pub async fn put_schedule(
     request: HttpRequest,
     Device(id): Device,
     AnyBody(body): AnyBody,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let (change, if_version) = (Change::of_schedule(entries(body)?), if_match(&request)?);
-    Ok(shown(&*make(&state, id, if_version, Input::Change(Box::new(change))).await?, &state))
+    Ok(shown(&*make(&access, id, if_version, Input::Change(Box::new(change))).await?, &access))
 }
 
 /// The entries or the timetable, bare or under its name.
@@ -87,10 +86,10 @@ fn entries(body: Json) -> Result<Json, FieldError> {
     }
 }
 
-fn shown(twin: &Twin, state: &WebState) -> HttpResponse {
+fn shown(twin: &Twin, access: &Access) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((header::ETAG, etag(twin)));
-    let entries = match twin.plan().map(|plan: &Plan| plan.document(state.hub.clock.now())) {
+    let entries = match twin.plan().map(|plan: &Plan| plan.document(access.now())) {
         Some(Json::Array(entries)) => entries,
         _ => Box::default(),
     };

@@ -1,7 +1,6 @@
 //! `GET /api/devices/{id}/status`: is it there, is it well, what is it doing.
 
 use actix_web::HttpResponse;
-use actix_web::web::Data;
 use serde::Serialize;
 use twinhub_actors::messages::archive::FindEvents;
 use twinhub_domain::{Json, Kind, Status, Timestamp, Twin};
@@ -14,7 +13,7 @@ use super::limits::{ReadingHealth, Unhealthy, judged};
 use super::params::Params;
 use super::reply::Document;
 use crate::error::{ApiError, Problem};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// Rates are of this stretch of time before now, in ms.
 const WINDOW_MS: i64 = 5 * 60 * 1_000;
@@ -127,11 +126,11 @@ pub struct DeviceHealth {
 pub async fn get_device_status(
     Device(id): Device,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let twin = find(&state, &id).await?;
-    let now = state.hub.clock.now();
+    let twin = find(&access, &id).await?;
+    let now = access.now();
     let recent = EventQuery {
         device: Some(twin.number),
         kinds: vec![Kind::Telemetry],
@@ -140,11 +139,11 @@ pub async fn get_device_status(
         newest_first: true,
         ..EventQuery::default()
     };
-    let messages = state.hub.archive.send(FindEvents(recent)).await??.len();
+    let messages = access.ask(FindEvents(recent)).await??.len();
     let since = now.plus_millis(-WINDOW_MS);
     let is_its = |topic: &str| topic.split('/').any(|part| part == id.as_str());
     let errors =
-        state.hub.rejections.last(usize::MAX).iter().filter(|r| r.at >= since && is_its(&r.topic)).count();
+        access.rejections().last(usize::MAX).iter().filter(|r| r.at >= since && is_its(&r.topic)).count();
     let readings = judged(&twin, now);
     let status = [
         ("id", id.as_str().into()),
@@ -158,11 +157,11 @@ pub async fn get_device_status(
     Ok(Document::of(&status.into_iter().collect())
         .with("version", &twin.version)
         .with("connectivity", &Connectivity::of(&twin, now))
-        .with("connection", &Connection::of(&twin, state.hub.settings.first_silence_ms(), now))
+        .with("connection", &Connection::of(&twin, access.settings().first_silence_ms(), now))
         .with("commands", &Waiting::of(&twin))
         .with("convergence", &Convergence::of(&twin, now))
         .with("health", &DeviceHealth::of(&twin, messages, errors, readings, now))
-        .with("refused_messages", &state.hub.counters.out_of_service.of(twin.number))
+        .with("refused_messages", &access.counters().out_of_service.of(twin.number))
         .send(HttpResponse::Ok()))
 }
 

@@ -3,22 +3,17 @@
 use std::time::Duration;
 
 use actix_web::http::header;
-use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use tokio::sync::oneshot;
-use twinhub_actors::HubError;
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::templates::{
     DeleteTemplate, How, PutTemplate, TemplateGone, TemplateStood, Trial, TryTemplate, Wish,
 };
-use twinhub_actors::post::post;
-use twinhub_domain::cause::Source;
 use twinhub_domain::text::{order_key, searched};
-use twinhub_domain::{Cause, Json, Object};
+use twinhub_domain::{Json, Object};
 use twinhub_rules::device_template::{FIELDS, Template};
 use twinhub_rules::veil::hide_in_rules;
 use twinhub_store::DeviceQuery;
-use utoipa::OpenApi;
 
 use super::body::{Body, Named};
 use super::devices::{Said, list};
@@ -30,37 +25,19 @@ use super::schema::templates::{
     NewTemplate, TemplateChange, TemplateChanged, TemplateItem, TemplateListing, TemplateRemoved,
 };
 use super::schema::{DeviceItem, Listing};
-use super::{get, resource};
 use crate::error::{ApiError, Problem};
 use crate::fields::Fields;
-use crate::web::WebState;
+use crate::http::Access;
+use crate::http::routes::routes;
 
-/// The part of the description that is about templates.
-#[derive(OpenApi)]
-#[openapi(
-    tags((name = "templates", description = "What devices of a kind have in common")),
-    paths(
-        list_templates, get_template, post_template, put_template, patch_template, delete_template,
-        list_template_devices,
-    )
-)]
-pub(super) struct Description;
-
-pub(super) fn configure(config: &mut ServiceConfig) {
-    config
-        .service(
-            resource("/api/templates", "GET, HEAD, POST")
-                .route(get().to(list_templates))
-                .route(web::post().to(post_template)),
-        )
-        .service(
-            resource("/api/templates/{id}", "GET, HEAD, PUT, PATCH, DELETE")
-                .route(get().to(get_template))
-                .route(web::put().to(put_template))
-                .route(web::patch().to(patch_template))
-                .route(web::delete().to(delete_template)),
-        )
-        .service(resource("/api/templates/{id}/devices", "GET, HEAD").route(get().to(list_template_devices)));
+routes! {
+    Read: self::list_templates,
+    Automate: self::post_template,
+    Read: self::get_template,
+    Automate: self::put_template,
+    Automate: self::patch_template,
+    Automate: self::delete_template,
+    Read: self::list_template_devices,
 }
 
 /// Devices that a dry run shows at most on a page; 10 where nothing is said.
@@ -85,13 +62,13 @@ const LONGEST_TRIAL: Duration = Duration::from_secs(600);
 pub async fn list_templates(
     request: HttpRequest,
     mut params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
     let q = params.text("q")?.map(|text| searched(&text));
     params.finish()?;
-    let catalog = state.hub.catalog.now();
+    let catalog = access.catalog();
     let says = |template: &&Template| {
         let part = |text: &str| q.as_deref().is_none_or(|q| searched(text).contains(q));
         part(&template.id) || part(&template.name) || part(&template.description)
@@ -101,7 +78,7 @@ pub async fn list_templates(
     let (offset, limit) = (count(paging.offset()), count(paging.limit));
     let mut items = Vec::new();
     for template in found.iter().skip(offset).take(limit) {
-        items.push(item(template, devices_of(&state, &template.id).await?));
+        items.push(item(template, devices_of(&access, &template.id).await?));
     }
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, found.len() as u64);
@@ -122,12 +99,12 @@ pub async fn list_templates(
 pub async fn get_template(
     Named(id): Named,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let catalog = state.hub.catalog.now();
+    let catalog = access.catalog();
     let template = catalog.get(&id).ok_or_else(|| ApiError::no_template(&id))?;
-    let devices = devices_of(&state, &id).await?;
+    let devices = devices_of(&access, &id).await?;
     Ok(Document::of(&item(template, devices)).send(tagged(HttpResponse::Ok(), template)))
 }
 
@@ -149,17 +126,17 @@ pub async fn get_template(
 pub async fn post_template(
     mut params: Params,
     Body(body): Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let is_dry = dry_run(&mut params)?;
     let mut fields = Fields::of(body.clone(), &FIELDS)?;
     let id = fields.needed_text("id")?;
     let wish = Wish { id: id.clone(), said: body, how: How::Make, if_version: None };
     if is_dry {
-        return try_out(&state, params, wish).await;
+        return try_out(&access, params, wish).await;
     }
     params.finish()?;
-    let TemplateStood { template, devices, .. } = put(&state, wish).await?;
+    let TemplateStood { template, devices, .. } = put(&access, wish).await?;
     let mut response = tagged(HttpResponse::Created(), &template);
     response.insert_header((header::LOCATION, format!("/api/templates/{id}")));
     Ok(Document::of(&item(&template, devices)).send(response))
@@ -194,9 +171,9 @@ pub async fn put_template(
     named: Named,
     params: Params,
     body: Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    change(&request, named, params, body, &state, How::Replace).await
+    change(&request, named, params, body, &access, How::Replace).await
 }
 
 /// Changes what the body names, as a merge patch (RFC 7396); the rest as with PUT.
@@ -227,9 +204,9 @@ pub async fn patch_template(
     named: Named,
     params: Params,
     body: Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    change(&request, named, params, body, &state, How::Merge).await
+    change(&request, named, params, body, &access, How::Merge).await
 }
 
 /// Removes a template, with its rules. One that devices have is kept, unless it is forced: then a job takes it off
@@ -255,15 +232,13 @@ pub async fn delete_template(
     request: HttpRequest,
     Named(id): Named,
     mut params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let force = params.value("force", "true or false")?.unwrap_or(false);
     params.finish()?;
-    let (reply, gone) = oneshot::channel();
-    let if_version = if_match(&request)?;
-    let delete = DeleteTemplate { id: id.clone(), force, if_version, cause: person(), reply };
-    let TemplateGone { devices, job } =
-        changed(&state, gone, || post(&state.hub.templates, delete).is_ok()).await?;
+    let (if_version, cause, template) = (if_match(&request)?, access.cause(), id.clone());
+    let delete = |reply| DeleteTemplate { id: template, force, if_version, cause, reply };
+    let TemplateGone { devices, job } = access.change(delete).await??;
     let told = [
         ("id", Json::from(&*id)),
         ("deleted", true.into()),
@@ -292,12 +267,12 @@ pub async fn list_template_devices(
     request: HttpRequest,
     Named(id): Named,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    if state.hub.catalog.now().get(&id).is_none() {
+    if access.catalog().get(&id).is_none() {
         return Err(ApiError::no_template(&id));
     }
-    list(&request, params.with("template", &id), &state, Said::default()).await
+    list(&request, params.with("template", &id), &access, Said::default()).await
 }
 
 async fn change(
@@ -305,38 +280,35 @@ async fn change(
     Named(id): Named,
     mut params: Params,
     Body(body): Body,
-    state: &WebState,
+    access: &Access,
     how: How,
 ) -> Result<HttpResponse, ApiError> {
     let is_dry = dry_run(&mut params)?;
     Fields::of(body.clone(), &FIELDS)?;
     let wish = Wish { id, said: body, how, if_version: if_match(request)? };
     if is_dry {
-        return try_out(state, params, wish).await;
+        return try_out(access, params, wish).await;
     }
     params.finish()?;
-    let TemplateStood { template, devices, job } = put(state, wish).await?;
+    let TemplateStood { template, devices, job } = put(access, wish).await?;
     let job = job.map(|job| job.to_string());
     Ok(Document::of(&item(&template, devices)).with("job", &job).send(tagged(HttpResponse::Ok(), &template)))
 }
 
-async fn put(state: &WebState, wish: Wish) -> Result<TemplateStood, ApiError> {
-    let (reply, stood) = oneshot::channel();
-    let put = PutTemplate { wish, cause: person(), reply };
-    changed(state, stood, || post(&state.hub.templates, put).is_ok()).await
+async fn put(access: &Access, wish: Wish) -> Result<TemplateStood, ApiError> {
+    let cause = access.cause();
+    Ok(access.change(|reply| PutTemplate { wish, cause, reply }).await??)
 }
 
-async fn try_out(state: &WebState, mut params: Params, wish: Wish) -> Result<HttpResponse, ApiError> {
+async fn try_out(access: &Access, mut params: Params, wish: Wish) -> Result<HttpResponse, ApiError> {
     let limit = super::paging::limit(&mut params, USUALLY_SHOWN, MOST_SHOWN)?;
     let page: u64 = params.value("page", "a page number from 1")?.unwrap_or(1);
     params.finish()?;
     let offset = count(page.saturating_sub(1).saturating_mul(limit));
     let (reply, tried) = oneshot::channel();
     let asked = TryTemplate { wish, offset, limit: count(limit), reply };
-    if post(&state.hub.templates, asked).is_err() {
-        return Err(ApiError::Mailbox(actix::MailboxError::Closed));
-    }
-    let Trial { template, devices, changed, changes } = state.hub.answer_in(LONGEST_TRIAL, tried).await??;
+    access.post(asked)?;
+    let Trial { template, devices, changed, changes } = access.answer_in(LONGEST_TRIAL, tried).await??;
     let line = |(device, difference): &(_, Object)| {
         let device: &twinhub_domain::DeviceId = device;
         let line = [("device_id", Json::from(device.as_str())), ("changes", difference.clone().into())];
@@ -353,26 +325,9 @@ async fn try_out(state: &WebState, mut params: Params, wish: Wish) -> Result<Htt
     Ok(Document::of(&told.into_iter().collect()).send(HttpResponse::Ok()))
 }
 
-async fn changed<T, E>(
-    state: &WebState,
-    told: oneshot::Receiver<Result<T, E>>,
-    ask: impl FnOnce() -> bool,
-) -> Result<T, ApiError>
-where
-    ApiError: From<E>,
-{
-    if state.hub.is_failing() {
-        return Err(HubError::Unavailable("the store does not take anything in just now").into());
-    }
-    if !ask() {
-        return Err(ApiError::Mailbox(actix::MailboxError::Closed));
-    }
-    Ok(state.hub.answer(told).await??)
-}
-
-async fn devices_of(state: &WebState, id: &str) -> Result<u64, ApiError> {
+async fn devices_of(access: &Access, id: &str) -> Result<u64, ApiError> {
     let query = DeviceQuery { template: Some(id.to_owned()), ..DeviceQuery::default() };
-    Ok(state.hub.archive.send(ListDevices(query)).await??.total)
+    Ok(access.ask(ListDevices(query)).await??.total)
 }
 
 /// The template as lists show it.
@@ -388,10 +343,6 @@ fn tagged(response: HttpResponseBuilder, template: &Template) -> HttpResponseBui
 
 fn dry_run(params: &mut Params) -> Result<bool, ApiError> {
     Ok(params.value("dry_run", "true or false")?.unwrap_or(false))
-}
-
-fn person() -> Cause {
-    Cause::new(Source::Rest, "")
 }
 
 fn number(count: u64) -> Json {

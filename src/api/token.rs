@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
-use twinhub_actors::Hub;
+use twinhub_actors::access::Grant;
 use twinhub_actors::messages::archive::FindToken;
 use twinhub_domain::DeviceId;
 use twinhub_domain::text::hex;
@@ -51,7 +51,7 @@ impl Giving {
     /// Another device has it, or is being given it.
     pub async fn begin(
         &self,
-        hub: &Hub,
+        hub: &Grant,
         tokens: &Tokens,
         token: &str,
         device: &DeviceId,
@@ -63,7 +63,7 @@ impl Giving {
         let given = Given { giving: self, hash: hash.clone() };
         // A device of an earlier version is known by the plain hash.
         for kept in [hash, plain(token)] {
-            match hub.archive.send(FindToken(kept)).await?? {
+            match hub.ask(FindToken(kept)).await?? {
                 Some(holder) if holder != *device => return Err(ApiError::TokenTaken),
                 _ => {}
             }

@@ -1,7 +1,6 @@
 //! `/api/devices/{id}/twin`: the twin's document, changed by merge patch, by one writer at a time.
 
 use actix_web::http::header;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_domain::twin::Change;
 use twinhub_domain::{Input, Object, Twin};
@@ -14,7 +13,7 @@ use super::reply::Document;
 use super::schema::{TwinDocument, TwinPatch};
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// The sections that a patch may have.
 const SECTIONS: [&str; 3] = ["desired", "tags", "configuration"];
@@ -35,16 +34,16 @@ pub async fn get_twin(
     request: HttpRequest,
     Device(id): Device,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let twin = find(&state, &id).await?;
+    let twin = find(&access, &id).await?;
     let version = twin.version.to_string();
     let is_known = if_none_match_tags(&request).is_some_and(|tags| tags.match_weakly(&version));
     Ok(if is_known {
         HttpResponse::NotModified().insert_header((header::ETAG, etag(&twin))).finish()
     } else {
-        document(&twin, &state)
+        document(&twin, &access)
     })
 }
 
@@ -67,11 +66,11 @@ pub async fn patch_twin(
     request: HttpRequest,
     Device(id): Device,
     Body(body): Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let (patch, if_version) = (patch(body)?, if_match(&request)?);
     let change = Input::Change(Box::new(Change { patch }));
-    Ok(document(&*make(&state, id, if_version, change).await?, &state))
+    Ok(document(&*make(&access, id, if_version, change).await?, &access))
 }
 
 fn patch(body: Object) -> Result<Object, FieldError> {
@@ -85,10 +84,10 @@ fn patch(body: Object) -> Result<Object, FieldError> {
     Ok(patch)
 }
 
-fn document(twin: &Twin, state: &WebState) -> HttpResponse {
+fn document(twin: &Twin, access: &Access) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((header::ETAG, etag(twin)));
-    Document::of(&twin.document(state.hub.clock.now())).send(response)
+    Document::of(&twin.document(access.now())).send(response)
 }
 
 /// The version as a tag: `"42"`.

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use actix::MailboxError;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use twinhub_actors::messages::archive::FindCommand;
 use twinhub_actors::messages::feed::WatchCommands;
-use twinhub_actors::post::post;
 use twinhub_domain::event::EventBody;
 use twinhub_domain::{CommandId, CommandStatus, DeviceId, Recorded};
 use twinhub_store::CommandRecord;
 
 use crate::error::ApiError;
-use crate::web::WebState;
+use crate::http::Access;
 
 /// Somebody who waits. The feed forgets it when it is dropped, so one who gives up leaves nothing behind.
 pub struct Watch {
@@ -29,11 +27,10 @@ impl Watch {
     ///
     /// # Errors
     /// The hub is going down.
-    pub fn begin(state: &WebState, device: &DeviceId, command: Option<CommandId>) -> Result<Self, ApiError> {
+    pub fn begin(access: &Access, device: &DeviceId, command: Option<CommandId>) -> Result<Self, ApiError> {
         let (tell, heard) = mpsc::unbounded_channel();
-        post(&state.hub.feed, WatchCommands { device: device.clone(), command, tell })
-            .map_err(|_| ApiError::Mailbox(MailboxError::Closed))?;
-        Ok(Self { heard, closing: state.closing() })
+        access.post(WatchCommands { device: device.clone(), command, tell })?;
+        Ok(Self { heard, closing: access.state.closing() })
     }
 
     /// Waits until something happens. None when `until` has come first, or the hub goes down.
@@ -64,14 +61,14 @@ impl Watch {
     /// It is not by `until`: [`ApiError::CommandNotFinished`]. Or the store does not answer.
     pub async fn until_final(
         mut self,
-        state: &WebState,
+        access: &Access,
         id: CommandId,
         mut status: CommandStatus,
         until: Instant,
     ) -> Result<CommandRecord, ApiError> {
         loop {
             if status.is_final() {
-                let found = state.hub.archive.send(FindCommand(id)).await??;
+                let found = access.ask(FindCommand(id)).await??;
                 return found.ok_or_else(|| ApiError::no_command(id)); // its device was removed
             }
             let Some(recorded) = self.next(until).await else {

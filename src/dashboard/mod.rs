@@ -2,9 +2,10 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::ServiceConfig;
+use actix_web::web;
+use twinhub_actors::access::Permission;
 
-use crate::api::{get, resource};
+use crate::http::routes::{Method, Operation};
 
 /// Everything comes from here; nothing is run or styled that is not in our files.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -19,14 +20,16 @@ const FILES: [(&str, &str, &str); 4] = [
 ];
 
 /// The page's routes.
-pub fn configure(config: &mut ServiceConfig) {
-    for (path, content_type, text) in FILES {
-        config.service(resource(path, "GET, HEAD").route(get().to(move || async move {
+pub(crate) fn operations() -> Vec<Operation> {
+    let serve = |(path, content_type, text): (&'static str, &'static str, &'static str)| {
+        let answer = move || async move {
             HttpResponse::Ok()
                 .content_type(content_type)
                 .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
                 .insert_header((header::CACHE_CONTROL, "no-cache"))
                 .body(text)
-        })));
-    }
+        };
+        Operation::plain(Permission::Public, Method::Get, path, move || web::to(answer))
+    };
+    FILES.into_iter().map(serve).collect()
 }

@@ -9,55 +9,47 @@ mod list;
 mod logs;
 mod stream;
 
-use actix_web::web::{self, Data, Path, ServiceConfig};
-use actix_web::{HttpRequest, Resource};
+use actix_web::ResponseError as _;
+use actix_web::web::{self, Path, ServiceConfig};
+use twinhub_actors::access::Permission;
 use twinhub_actors::messages::archive::ListDevices;
-use twinhub_domain::cause::Source;
-use twinhub_domain::{Cause, DeviceNumber, Twin};
+use twinhub_domain::{DeviceNumber, Twin};
 use twinhub_store::DeviceQuery;
 
-use crate::api::get;
 use crate::error::ApiError;
-use crate::web::WebState;
+use crate::http::Access;
+use crate::http::routes::{self, Method, Operation};
 use failed::Failed;
 
 /// The routes.
-pub fn configure(config: &mut ServiceConfig) {
-    config
-        .service(
-            resource("/dispositivos", "GET, HEAD, POST")
-                .route(get().to(list::all))
-                .route(web::post().to(change::add)),
-        )
-        .service(resource("/dispositivos/no-reclamados", "GET, HEAD").route(get().to(list::unclaimed)))
-        .service(resource("/dispositivos/reclamar", "POST").route(web::post().to(claim::claim)))
-        .service(
-            resource("/dispositivos/{id}", "GET, HEAD, PUT")
-                .route(get().to(list::one))
-                .route(web::put().to(change::put)),
-        )
-        .service(resource("/dispositivos/{id}/logs", "GET, HEAD").route(get().to(logs::logs)))
-        .service(resource("/stream/dispositivos", "GET").route(web::get().to(stream::stream)));
+pub(super) fn operations() -> Vec<Operation> {
+    use Method::{Get, Post, Put, Stream};
+    use Permission::{Manage, Read};
+    vec![
+        Operation::plain(Read, Get, "/dispositivos", || web::to(list::all)),
+        Operation::plain(Manage, Post, "/dispositivos", || web::to(change::add)),
+        Operation::plain(Read, Get, "/dispositivos/no-reclamados", || web::to(list::unclaimed)),
+        Operation::plain(Manage, Post, "/dispositivos/reclamar", || web::to(claim::claim)),
+        Operation::plain(Read, Get, "/dispositivos/{id}", || web::to(list::one)),
+        Operation::plain(Manage, Put, "/dispositivos/{id}", || web::to(change::put)),
+        Operation::plain(Read, Get, "/dispositivos/{id}/logs", || web::to(logs::logs)),
+        Operation::plain(Read, Stream, "/stream/dispositivos", || web::to(stream::stream)),
+    ]
 }
 
-/// A resource that refuses other methods in this dialect.
-fn resource(path: &str, allow: &'static str) -> Resource {
-    web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
-        let (path, method) = (request.path().to_owned(), request.method().to_string());
-        Err::<&str, _>(Failed::from(ApiError::Method { path, method, allow }))
-    }))
+/// Serves them. What is refused is refused in this dialect.
+pub(super) fn configure(config: &mut ServiceConfig) {
+    routes::configure(config, operations(), |error| Failed::from(error).error_response());
 }
 
 /// The twin of the number in the path, or the 404 that names it.
-async fn find(state: &Data<WebState>, id: &Path<String>) -> Result<Twin, Failed> {
+async fn find(access: &Access, id: &Path<String>) -> Result<Twin, Failed> {
     let unknown = || Failed::from(ApiError::no_device(id));
     let number = id.parse().map(DeviceNumber).map_err(|_| unknown())?;
     let query = DeviceQuery { numbers: Some((number, number)), limit: 1, ..DeviceQuery::default() };
-    let found = state.hub.archive.send(ListDevices(query)).await??;
+    let found = access.ask(ListDevices(query)).await??;
     found.twins.into_iter().next().ok_or_else(unknown)
 }
 
-/// What brings changes by these routes about.
-fn cause() -> Cause {
-    Cause::new(Source::Rest, "dispositivos")
-}
+/// What causes say of changes by these routes.
+const BY: &str = "dispositivos";

@@ -1,11 +1,19 @@
 //! Dialects: the routes of other systems, word for word, on the same twins. One file a system, with what it
-//! is made of in a folder of its name; the MQTT side of each is in `actors/src/mqtt/dialects`.
+//! is made of in a folder of its name; the MQTT side of each is in `actors/mqtt/src/dialects`.
 
 mod dispositivos;
 
 use actix_web::web::ServiceConfig;
 
+use crate::http::routes::Operation;
+
 /// The routes of every dialect.
+#[must_use]
+pub fn all_operations() -> Vec<Operation> {
+    dispositivos::operations()
+}
+
+/// Serves them.
 pub fn configure(config: &mut ServiceConfig) {
     dispositivos::configure(config);
 }

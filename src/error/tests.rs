@@ -61,6 +61,6 @@ fn tells_when_to_come_again_and_what_is_allowed() {
     let response = ApiError::Hub(HubError::Unavailable("not now")).error_response();
     assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), "1");
     assert_eq!(response.headers().get(header::CONTENT_TYPE).unwrap(), PROBLEM_JSON);
-    let method = ApiError::Method { path: "/health".into(), method: "PUT".into(), allow: "GET" };
+    let method = ApiError::Method { path: "/health".into(), method: "PUT".into(), allow: "GET".into() };
     assert_eq!(method.error_response().headers().get(header::ALLOW).unwrap(), "GET");
 }

@@ -4,10 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use twinhub_actors::HubError;
+use twinhub_actors::access::Grant;
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::groups::ReadTree;
-use twinhub_actors::post::post;
-use twinhub_actors::{Hub, archive::Archive};
 use twinhub_domain::event::{ChangeKind, EventBody, TwinChange};
 use twinhub_domain::fleet::{FleetChange, GroupId, RecordChange, RecordKind, Tree};
 use twinhub_domain::{DeviceId, Recorded, Twin};
@@ -119,19 +118,18 @@ impl Subtree {
 ///
 /// # Errors
 /// There is no such group, or the store does not answer.
-pub async fn in_group(hub: &Hub, filter: Filter, group: &str, as_of: u64) -> Result<Filter, ApiError> {
+pub async fn in_group(hub: &Grant, filter: Filter, group: &str, as_of: u64) -> Result<Filter, ApiError> {
     let (reply, tree) = tokio::sync::oneshot::channel();
-    let going_down = || ApiError::Mailbox(actix::MailboxError::Closed);
-    post(&hub.groups, ReadTree { reply }).map_err(|_| going_down())?;
-    let tree = match tokio::time::timeout(hub.settings.patience, tree).await {
-        Ok(tree) => tree.map_err(|_| going_down())?,
+    hub.post(ReadTree { reply })?;
+    let tree = match tokio::time::timeout(hub.settings().patience, tree).await {
+        Ok(tree) => tree.map_err(|_| HubError::ShuttingDown)?,
         Err(_) => return Err(HubError::Unavailable("the groups are not read yet").into()),
     };
     if !tree.contains(group) {
         return Err(ApiError::no_group(group));
     }
     let mut subtree = Subtree::new(group, tree, as_of);
-    let members = members_of(&hub.archive, subtree.unread()).await??;
+    let members = members_of(hub, subtree.unread()).await??;
     subtree.meet(members);
     Ok(filter.within(subtree))
 }
@@ -141,9 +139,9 @@ pub async fn in_group(hub: &Hub, filter: Filter, group: &str, as_of: u64) -> Res
 /// # Errors
 /// The store failed; or the hub goes down.
 pub(super) async fn members_of(
-    archive: &actix::Addr<Archive>,
+    hub: &Grant,
     groups: &[Box<str>],
-) -> Result<Result<Vec<(DeviceId, Box<str>)>, StoreError>, actix::MailboxError> {
+) -> Result<Result<Vec<(DeviceId, Box<str>)>, StoreError>, HubError> {
     let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
     let mut members = Vec::new();
     let mut offset = 0;
@@ -155,7 +153,7 @@ pub(super) async fn members_of(
             limit: PAGE,
             ..DeviceQuery::default()
         };
-        let page = match archive.send(ListDevices(query)).await? {
+        let page = match hub.ask(ListDevices(query)).await? {
             Ok(page) => page.twins,
             Err(error) => return Ok(Err(error)),
         };

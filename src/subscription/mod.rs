@@ -16,12 +16,10 @@ mod snapshot;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Addr;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tracing::warn;
-use twinhub_actors::Hub;
-use twinhub_actors::archive::Archive;
+use twinhub_actors::access::Grant;
 use twinhub_actors::counters::{Counters, down, get, up};
 use twinhub_actors::messages::archive::Replay;
 use twinhub_actors::messages::feed::{Live, Subscribe};
@@ -43,7 +41,7 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// The subscriptions of one session. See the module.
 pub struct Subscriptions {
-    archive: Addr<Archive>,
+    hub: Grant,
     counters: Arc<Counters>,
     live: broadcast::Receiver<Arc<[Arc<Recorded>]>>,
     cursor: u64,
@@ -119,18 +117,11 @@ impl Subscriptions {
     ///
     /// # Errors
     /// The hub is going down.
-    pub async fn open(hub: &Hub) -> Result<Self, Ended> {
-        let Live { seq, events } = hub.feed.send(Subscribe).await.map_err(|_| Ended)?;
-        let counters = Arc::clone(&hub.counters);
+    pub async fn open(hub: &Grant) -> Result<Self, Ended> {
+        let Live { seq, events } = hub.ask(Subscribe).await.map_err(|_| Ended)?;
+        let counters = hub.counters();
         up(&counters.subscribers);
-        Ok(Self {
-            archive: hub.archive.clone(),
-            counters,
-            live: events,
-            cursor: seq,
-            detained: false,
-            slots: Vec::new(),
-        })
+        Ok(Self { hub: hub.clone(), counters, live: events, cursor: seq, detained: false, slots: Vec::new() })
     }
 
     /// Everything up to this place has passed.
@@ -221,7 +212,7 @@ impl Subscriptions {
     /// Groups have come under the one that a subscription is about: reads who stands in them.
     async fn meet(&mut self, slot: usize) -> Result<(), Ended> {
         let Some(one) = &mut self.slots[slot] else { return Ok(()) };
-        match group::members_of(&self.archive, one.filter.unread()).await.map_err(|_| Ended)? {
+        match group::members_of(&self.hub, one.filter.unread()).await.map_err(|_| Ended)? {
             Ok(members) => one.filter.meet(members),
             Err(error) => {
                 warn!(%error, "reading a group's devices failed, trying again");
@@ -235,7 +226,7 @@ impl Subscriptions {
         let Some(Subscription { filter, snapshot: Some(snapshot), .. }) = &mut self.slots[slot] else {
             return Ok(Vec::new());
         };
-        let Some(page) = snapshot.page(&self.archive, filter).await.map_err(|_| Ended)? else {
+        let Some(page) = snapshot.page(&self.hub, filter).await.map_err(|_| Ended)? else {
             tokio::time::sleep(RETRY).await;
             return Ok(Vec::new());
         };
@@ -249,7 +240,7 @@ impl Subscriptions {
 
     async fn replay(&mut self, after: u64) -> Result<Vec<Told>, Ended> {
         let page = Replay { after, up_to: self.cursor, limit: PAGE };
-        let replayed = match self.archive.send(page).await.map_err(|_| Ended)? {
+        let replayed = match self.hub.ask(page).await.map_err(|_| Ended)? {
             Ok(replayed) => replayed,
             Err(error) => {
                 warn!(%error, "replay failed, trying again");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::info;
 
-use crate::web::LiveSession;
+use crate::http::LiveSession;
 
 /// Who takes nothing for this long, while something waits for him, is gone.
 const STALLED_AFTER: Duration = Duration::from_secs(30);

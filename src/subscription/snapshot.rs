@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use actix::{Addr, MailboxError};
 use tracing::warn;
-use twinhub_actors::archive::Archive;
+use twinhub_actors::HubError;
+use twinhub_actors::access::Grant;
 use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
 use twinhub_domain::{DeviceId, DeviceNumber, Twin};
 use twinhub_store::{DeviceQuery, StoreError};
@@ -31,43 +31,35 @@ pub(super) struct Page {
 
 impl Snapshot {
     /// The next page; none when the store failed, and is to be asked again.
-    pub(super) async fn page(
-        &mut self,
-        archive: &Addr<Archive>,
-        filter: &Filter,
-    ) -> Result<Option<Page>, MailboxError> {
+    pub(super) async fn page(&mut self, hub: &Grant, filter: &Filter) -> Result<Option<Page>, HubError> {
         let page = match filter.named() {
-            Some(ids) => self.named(archive, ids, filter).await?,
-            None => self.listed(archive, filter).await?,
+            Some(ids) => self.named(hub, ids, filter).await?,
+            None => self.listed(hub, filter).await?,
         };
         Ok(page.inspect_err(|error| warn!(%error, "reading a snapshot failed, trying again")).ok())
     }
 
     async fn named(
         &mut self,
-        archive: &Addr<Archive>,
+        hub: &Grant,
         ids: &HashSet<DeviceId>,
         filter: &Filter,
-    ) -> Result<Result<Page, StoreError>, MailboxError> {
+    ) -> Result<Result<Page, StoreError>, HubError> {
         let ids = ids.iter().cloned().collect(); // bounded by the filter
-        Ok(archive.send(LoadTwins(ids)).await?.map(|mut twins| {
+        Ok(hub.ask(LoadTwins(ids)).await?.map(|mut twins| {
             twins.retain(|twin| filter.takes_twin(twin));
             Page { twins, last: true }
         }))
     }
 
-    async fn listed(
-        &mut self,
-        archive: &Addr<Archive>,
-        filter: &Filter,
-    ) -> Result<Result<Page, StoreError>, MailboxError> {
+    async fn listed(&mut self, hub: &Grant, filter: &Filter) -> Result<Result<Page, StoreError>, HubError> {
         let query = DeviceQuery {
             groups: filter.groups(),
             offset: self.offset,
             limit: PAGE as u64,
             ..DeviceQuery::default()
         };
-        let page = match archive.send(ListDevices(query)).await? {
+        let page = match hub.ask(ListDevices(query)).await? {
             Ok(page) => page,
             Err(error) => return Ok(Err(error)),
         };

@@ -1,35 +1,37 @@
 //! The engine over a real hub with a store in memory.
 
+use twinhub_actors::access::{Caller, Order};
 use twinhub_actors::messages::feed::Subscribe;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_actors::{Hub, Settings};
 use twinhub_domain::cause::Source;
-use twinhub_domain::{Cause, DeviceId, Input, Timestamp, payload};
+use twinhub_domain::{DeviceId, Input, Timestamp, payload};
 use twinhub_store::MemoryStore;
-use twinhub_testkit::{ManualClock, ask, within};
+use twinhub_testkit::{ManualClock, within};
 
 use super::*;
 
 /// Batches that the live feed holds for a subscriber here: few, so that it overflows soon.
 const DEPTH: usize = 4;
 
-async fn hub() -> Arc<Hub> {
+async fn hub() -> Grant {
     let clock = ManualClock::at(Timestamp::from_millis(0));
     let settings = Settings { feed_depth: DEPTH, arbiters: 1, ..Settings::default() };
-    Hub::start(Arc::new(MemoryStore::default()), clock, settings).await.unwrap()
+    let hub = Hub::start(Arc::new(MemoryStore::default()), clock, settings).await.unwrap();
+    hub.of(Caller::Program, Source::Rest)
 }
 
 /// Says `count` things, one a commit, and gives the place of the last.
-async fn say(hub: &Hub, count: u64) -> u64 {
+async fn say(hub: &Grant, count: u64) -> u64 {
     let mut seq = 0;
     for _ in 0..count {
         let reading = payload::telemetry(br#"{"t": 1}"#).unwrap();
-        let (device, cause) = (DeviceId::parse("pump-1").unwrap(), Cause::new(Source::Rest, ""));
-        let taken = hub.deliver(device, Input::Telemetry(reading), cause, IfUnknown::Appear, false).await;
+        let reading = Order::new(DeviceId::parse("pump-1").unwrap(), Input::Telemetry(reading));
+        let taken = hub.deliver(reading.if_unknown(IfUnknown::Appear)).await;
         seq = taken.unwrap().seq.unwrap();
     }
     // The feed is told before the receipts are settled, so what it answers now comes after all of it.
-    ask(&hub.feed, Subscribe).await;
+    within("the feed's answer", hub.ask(Subscribe)).await.unwrap();
     seq
 }
 
@@ -129,7 +131,7 @@ async fn of_a_past_that_is_gone_only_those_are_told_who_lack_some_of_it() {
         subscriptions.subscribe(id, Filter::default(), Some(since), false).unwrap();
     }
     let page = Replay { after: last - 3, up_to: last, limit: PAGE };
-    let Replayed { events, .. } = hub.archive.send(page).await.unwrap().unwrap();
+    let Replayed { events, .. } = hub.ask(page).await.unwrap().unwrap();
     let told = subscriptions.catch_up(Replayed { events, pruned: true });
     let resync = |told: &Told| match told {
         Told::Resync { slots, seq } => Some((*slots, *seq)),

@@ -6,22 +6,24 @@ mod said;
 mod session;
 mod wire;
 
-use actix_web::web::{Data, Payload};
+use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use twinhub_actors::access::Permission;
 
 use crate::error::ApiError;
-use crate::web::WebState;
+use crate::http::Access;
+use crate::http::routes::{Method, Operation};
+
+/// The route.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![Operation::plain(Permission::Read, Method::Stream, "/api/ws", || web::to(open))]
+}
 
 /// `GET /api/ws`: opens a session.
 ///
 /// # Errors
 /// It is no WebSocket handshake. (Handshakes from other sites were refused before.)
-pub async fn open(
-    request: HttpRequest,
-    payload: Payload,
-    state: Data<WebState>,
-) -> Result<HttpResponse, ApiError> {
-    let place = state.connections.hold(&request)?;
-    session::start(&request, payload, state.into_inner(), place)
-        .map_err(|error| ApiError::Handshake(error.to_string()))
+pub async fn open(request: HttpRequest, payload: Payload, access: Access) -> Result<HttpResponse, ApiError> {
+    let place = access.state.connections.hold(&request)?;
+    session::start(&request, payload, access, place).map_err(|error| ApiError::Handshake(error.to_string()))
 }

@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -12,19 +11,18 @@ use futures_util::stream::FuturesOrdered;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info};
-use twinhub_actors::Hub;
+use twinhub_actors::access::{Grant, Order};
 use twinhub_actors::counters::add;
-use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::cause::Source;
 use twinhub_domain::twin::Change;
-use twinhub_domain::{Cause, CommandId, CommandRequest, DeviceId, Input, Versions};
+use twinhub_domain::{CommandId, CommandRequest, DeviceId, Input, Versions};
 
 use super::said::{ClientFrame, Subscribe};
 use super::wire;
 use crate::api::order::asked_for;
 use crate::error::ApiError;
+use crate::http::Access;
 use crate::subscription::{Ended, Gone, Outlet, Slots, Subscriptions, Told, in_group};
-use crate::web::WebState;
 
 /// Frames that are passed to the actor at once.
 pub(super) const BUNDLE: usize = 32;
@@ -49,24 +47,24 @@ pub(super) struct Heard(Rc<Cell<Instant>>);
 
 /// Runs until the client leaves, is cut off, or the hub goes down.
 pub(super) async fn run(
-    state: &WebState,
+    access: &Access,
     outlet: Outlet<Out>,
     saying: mpsc::Receiver<ClientFrame>,
     heard: Heard,
 ) {
-    let Ok(subscriptions) = Subscriptions::open(&state.hub).await else {
+    let Ok(subscriptions) = Subscriptions::open(access).await else {
         let _ = outlet.send(Out::GoingDown).await; // nobody may be there any more
         return;
     };
-    let hub = Arc::clone(&state.hub);
+    let hub = access.grant().by_way_of(Source::WebSocket);
     let pump =
         Pump { hub, outlet, subscriptions, prefix: Default::default(), changes: FuturesOrdered::new() };
-    let Err(Gone) = pump.run(saying, &heard, state.closing()).await else { return };
+    let Err(Gone) = pump.run(saying, &heard, access.state.closing()).await else { return };
     debug!("websocket client left");
 }
 
 struct Pump {
-    hub: Arc<Hub>,
+    hub: Grant,
     outlet: Outlet<Out>,
     subscriptions: Subscriptions,
     /// How the last event frame began: nearly always the next one begins the same.
@@ -84,7 +82,7 @@ impl Pump {
     ) -> Result<(), Gone> {
         let mut tick = tokio::time::interval(PING_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.text(wire::hello(self.subscriptions.seq(), self.hub.clock.now())).await?;
+        self.text(wire::hello(self.subscriptions.seq(), self.hub.now())).await?;
         loop {
             // Every branch loses nothing when another one is first.
             tokio::select! {
@@ -127,11 +125,11 @@ impl Pump {
             ClientFrame::Desired { id, device, patch, if_version } => {
                 let change = Change { patch: [("desired", patch.into())].into_iter().collect() };
                 let if_version = if_version.map(Into::into);
-                self.changes.push_back(Box::pin(make(Arc::clone(&self.hub), id, device, if_version, change)));
+                self.changes.push_back(Box::pin(make(self.hub.clone(), id, device, if_version, change)));
                 return Ok(());
             }
             ClientFrame::Command { id, device, request } => {
-                self.changes.push_back(Box::pin(ask(Arc::clone(&self.hub), id, device, request)));
+                self.changes.push_back(Box::pin(ask(self.hub.clone(), id, device, request)));
                 return Ok(());
             }
         };
@@ -180,7 +178,7 @@ impl Pump {
             }
             Told::Snapshot { slot, twins, last } => {
                 let id = subscriptions.ids(Slots::one(*slot)).next().unwrap_or_default();
-                wire::snapshot(id, twins, *last, self.hub.clock.now())
+                wire::snapshot(id, twins, *last, self.hub.now())
             }
             Told::Lagged { missed, resume } => wire::lagged(*missed, *resume),
             Told::Resync { slots, seq } => wire::resync(*seq, subscriptions.ids(*slots)),
@@ -196,22 +194,21 @@ impl Pump {
     }
 
     async fn send(&self, frames: Vec<String>) -> Result<(), Gone> {
-        add(&self.hub.counters.frames_out, frames.len() as u64);
+        add(&self.hub.counters().frames_out, frames.len() as u64);
         self.outlet.send(Out::Texts(frames)).await
     }
 }
 
 /// Makes a change and gives back the answer to it.
 async fn make(
-    hub: Arc<Hub>,
+    hub: Grant,
     id: Option<Box<str>>,
     device: DeviceId,
     if_version: Option<Versions>,
     change: Change,
 ) -> String {
-    let cause = Cause::new(Source::WebSocket, "");
     let input = Input::Change(Box::new(change));
-    match hub.deliver_to(if_version, device, input, cause, IfUnknown::Refuse, false).await {
+    match hub.deliver(Order::new(device, input).if_version(if_version)).await {
         Ok(taken) => wire::result(id.as_deref(), taken.seq, taken.version),
         Err(error) => {
             let error = ApiError::from(error);
@@ -221,11 +218,10 @@ async fn make(
 }
 
 /// Asks a device to do something and gives back the answer: that it is stored.
-async fn ask(hub: Arc<Hub>, id: Option<Box<str>>, device: DeviceId, request: Box<CommandRequest>) -> String {
+async fn ask(hub: Grant, id: Option<Box<str>>, device: DeviceId, request: Box<CommandRequest>) -> String {
     let command = CommandId(twinhub_actors::clock::new_id());
-    let cause = Cause::new(Source::WebSocket, "");
     let input = Input::Command { id: command, request, known: None, is_new: false };
-    let taken = hub.deliver(device, input, cause, IfUnknown::Refuse, false).await.map_err(ApiError::from);
+    let taken = hub.deliver(Order::new(device, input)).await.map_err(ApiError::from);
     let asked =
         taken.and_then(|taken| Ok((asked_for(command, taken.repeated, taken.commands)?, taken.repeated)));
     match asked {
@@ -249,7 +245,10 @@ impl Default for Heard {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_actors::Settings;
+    use std::sync::Arc;
+
+    use twinhub_actors::access::Caller;
+    use twinhub_actors::{Hub, Settings};
     use twinhub_domain::Timestamp;
     use twinhub_store::MemoryStore;
     use twinhub_testkit::ManualClock;
@@ -262,6 +261,7 @@ mod tests {
     async fn pump() -> (Pump, mpsc::Receiver<Out>) {
         let clock = ManualClock::at(Timestamp::from_millis(0));
         let hub = Hub::start(Arc::new(MemoryStore::default()), clock, Settings::default()).await.unwrap();
+        let hub = hub.of(Caller::Anonymous, Source::WebSocket);
         let subscriptions = Subscriptions::open(&hub).await.unwrap();
         let (outlet, frames) = Outlet::new(ROOM, None);
         let changes = FuturesOrdered::new();

@@ -4,8 +4,6 @@
 //! from the pump's bounded channel, and only when its connection has room to be polled. The same stall
 //! stops its timers, so heartbeats and the cutting off of dead connections are the pump's.
 
-use std::sync::Arc;
-
 use actix::{Actor, ActorContext, StreamHandler};
 use actix_http::ws::Item;
 use actix_web::web::{BytesMut, Payload};
@@ -17,8 +15,8 @@ use tokio::sync::mpsc;
 use super::pump::{self, Heard, Out};
 use super::said::{self, ClientFrame};
 use super::wire;
+use crate::http::{Access, LiveSession};
 use crate::subscription::Outlet;
-use crate::web::{self, WebState};
 
 /// A message, in one frame or several, has at most this many bytes.
 const LONGEST_MESSAGE: usize = 1024 * 1024;
@@ -42,8 +40,8 @@ struct Session {
 pub(super) fn start(
     request: &HttpRequest,
     payload: Payload,
-    state: Arc<WebState>,
-    place: web::LiveSession,
+    access: Access,
+    place: LiveSession,
 ) -> Result<HttpResponse, actix_web::Error> {
     let (outlet, frames) = Outlet::new(ROOM_OUT, Some(place));
     let (said, saying) = mpsc::channel(ROOM_IN);
@@ -55,7 +53,7 @@ pub(super) fn start(
     actix_rt::spawn(async move {
         // Without its frames the actor would not live: they are its first message.
         if address.send(Frames(frames)).await.is_ok() {
-            pump::run(&state, outlet, saying, heard).await;
+            pump::run(&access, outlet, saying, heard).await;
         }
     });
     Ok(response)

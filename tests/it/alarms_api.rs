@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
+use actix::dev::ToEnvelope;
+use actix::{Context, Handler};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use twinhub::config::{Config, Options};
 use twinhub::startup::{Application, Running};
+use twinhub_actors::access::{Ask, Caller};
 use twinhub_actors::messages::alarms::{ClearType, Raise};
 use twinhub_actors::messages::webhooks::Send;
 use twinhub_domain::alarm::{AlarmId, Originator, Severity};
@@ -17,7 +20,6 @@ use twinhub_domain::run::{RuleId, RunId};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Json};
 use twinhub_rules::engine::Delivery;
 use twinhub_store::{DeliveryRecord, DeliveryStatus};
-use twinhub_testkit::ask;
 
 use crate::support::hub::House;
 use crate::support::{Subscriber, eventually, within};
@@ -83,13 +85,22 @@ impl Inside {
             cause: cause(),
             reply,
         };
-        ask(&self.running.hub.alarms, raise).await;
+        post(&self.running, raise);
         within("a commit", told).await.unwrap().alarm.unwrap().id
     }
 }
 
 fn cool() -> RuleId {
     RuleId::parse("cool").unwrap()
+}
+
+/// Has an actor do something, as the program itself does.
+fn post<M: Ask>(running: &Running, message: M)
+where
+    M::To: Handler<M>,
+    Context<M::To>: ToEnvelope<M::To, M>,
+{
+    running.hub.of(Caller::Program, Source::Hub).post(message).unwrap();
 }
 
 fn cause() -> Cause {
@@ -210,7 +221,7 @@ async fn an_alarm_is_heard_live_by_who_cares_for_its_device() {
     }
     let (reply, told) = oneshot::channel();
     let clear = ClearType { of: of("greenhouse"), alarm_type: "hot".into(), cause: cause(), reply };
-    ask(&inside.running.hub.alarms, clear).await;
+    post(&inside.running, clear);
     let told = within("a commit", told).await.unwrap();
     let event = within("a frame", live.next()).await.unwrap();
     assert_eq!((&event["data"]["step"], event["seq"].as_u64()), (&json!("cleared"), told.seq));
@@ -245,7 +256,7 @@ async fn webhooks_are_listed_with_what_became_of_them() {
         ended_at: None,
     };
     let id = delivery.id.to_string();
-    ask(&inside.running.hub.webhooks, Send { delivery }).await;
+    post(&inside.running, Send { delivery });
     let path = format!("/api/automation/webhooks/deliveries?status=failed&run={RUN}");
     let failed = eventually("it is given up", async || inside.json(&path).await.get(0).cloned()).await;
     assert_eq!(

@@ -1,6 +1,7 @@
 //! Slow and dead clients among fast ones: each costs nobody but itself.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -11,8 +12,10 @@ use crate::support::{Device, Subscriber, eventually, within};
 /// Enough to fill every buffer between the hub and a client that does not read.
 const MESSAGES: u64 = 12_000;
 const TEXT: usize = 2_000;
-/// After so many messages the slow one takes as many as [`SIP`].
+/// After so many messages the slow one takes as many as [`SIP`]; after this time too: one that takes nothing for half
+/// a minute is cut off, and a slow machine may need that long.
 const PAUSE: u64 = 500;
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const SIP: u64 = 32;
 /// Few at once, so that there are more commits than the feed keeps for a subscriber.
 const WINDOW: usize = 4;
@@ -31,10 +34,12 @@ async fn among_fast_ones() {
 
     let mut slow = Slow { hub: hub.http, session: slow, seen: 0, has_lagged: false };
     let mut device = Device::connect(hub.mqtt.unwrap(), "busy").await.unwrap();
+    let mut since = Instant::now();
     for n in 0..MESSAGES {
         publish(&mut device, n).await;
-        if n % PAUSE == PAUSE - 1 {
+        if n % PAUSE == PAUSE - 1 || since.elapsed() > LONGEST_PAUSE {
             slow.read((slow.seen + SIP).min(n)).await;
+            since = Instant::now();
         }
     }
     settle(&mut device).await;

@@ -41,6 +41,8 @@ pub struct Around {
     pub catalog: Arc<CatalogNow>,
     /// What the rules of templates may sign with.
     pub secrets: SecretNames,
+    /// See [`Settings::longest_rest`](crate::Settings::longest_rest).
+    pub longest_rest: Duration,
 }
 
 /// The wait before something is tried again; doubled for each further time.

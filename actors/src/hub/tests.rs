@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::sync::oneshot::Receiver;
 
 use super::*;
-use crate::door::Arrived;
+use crate::door::{Arrived, UnknownDevices};
 use crate::messages::archive::Replay;
 use crate::messages::feed::Subscribe;
 use crate::messages::timers::Tick;

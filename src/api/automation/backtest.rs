@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix_web::http::header;
-use actix_web::web::{Bytes, Data};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use twinhub_rules::model::Origin;
 use twinhub_rules::{Problem as RuleProblem, Rule, RuleFile, file};
 
 use super::run::number;
-use super::{going_down, view};
+use super::view;
 use crate::api::body::Body;
 use crate::api::events::wants_stream;
 use crate::api::params::{MOMENT, Params, moment};
@@ -26,7 +26,7 @@ use crate::api::reply::Document;
 use crate::api::schema::automation::{BacktestResult, NewBacktest};
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// The fields of a request.
 pub const FIELDS: [&str; 7] = ["rule", "id", "file", "from", "to", "devices", "warm_up"];
@@ -61,15 +61,15 @@ pub async fn post_backtest(
     request: HttpRequest,
     params: Params,
     Body(body): Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let wish = wish(body, &state).await?;
+    let wish = wish(body, &access).await?;
     let permit =
         AT_ONCE.try_acquire().map_err(|_| ApiError::Busy("other backtests are under way: try again"))?;
     if !wants_stream(&request) {
         // Whoever goes away ends it: this is dropped then.
-        let found = backtest::run(&state.hub.archive, wish.clone(), |_| {}).await?;
+        let found = backtest::run(&access.grant(), wish.clone(), |_| {}).await?;
         drop(permit);
         return Ok(Document::of(&shown(&wish, &found)).send(HttpResponse::Ok()));
     }
@@ -79,7 +79,7 @@ pub async fn post_backtest(
         let gone = frames.clone();
         tokio::select! {
             () = gone.closed() => {}
-            () = stream(state, wish, frames) => {}
+            () = stream(access, wish, frames) => {}
         }
     });
     let body = futures_util::stream::poll_fn(move |context| {
@@ -92,7 +92,7 @@ pub async fn post_backtest(
         .streaming(body))
 }
 
-async fn stream(state: Data<WebState>, wish: Wish, frames: mpsc::Sender<Bytes>) {
+async fn stream(access: Access, wish: Wish, frames: mpsc::Sender<Bytes>) {
     let mut told = Instant::now();
     let progress = |progress: Progress| {
         if told.elapsed() >= TELL_EVERY {
@@ -102,7 +102,7 @@ async fn stream(state: Data<WebState>, wish: Wish, frames: mpsc::Sender<Bytes>) 
             let _ = frames.try_send(frame("progress", &data)); // the next says more
         }
     };
-    let last = match backtest::run(&state.hub.archive, wish.clone(), progress).await {
+    let last = match backtest::run(&access.grant(), wish.clone(), progress).await {
         Ok(found) => frame("result", &Json::from(shown(&wish, &found)).to_string()),
         Err(error) => {
             let problem = ApiError::from(error).problem();
@@ -116,9 +116,9 @@ fn frame(event: &str, data: &str) -> Bytes {
     format!("event: {event}\ndata: {data}\n\n").into()
 }
 
-async fn wish(body: Object, state: &WebState) -> Result<Wish, ApiError> {
+async fn wish(body: Object, access: &Access) -> Result<Wish, ApiError> {
     let mut fields = Fields::of(body, &FIELDS)?;
-    let now = state.hub.clock.now();
+    let now = access.now();
     let to = time(&mut fields, "to", true)?.unwrap_or(now);
     let from = time(&mut fields, "from", false)?.unwrap_or_else(|| to.plus_millis(-USUAL_MS));
     if from >= to {
@@ -127,9 +127,9 @@ async fn wish(body: Object, state: &WebState) -> Result<Wish, ApiError> {
     let devices = fields.texts("devices")?.map(device_ids).transpose()?;
     let warm_up = warm_up(&mut fields)?;
     let running: Vec<Rule> =
-        super::read(state).await?.rules.iter().map(|stands| (*stands.rule).clone()).collect();
-    let rules = rules(&mut fields, &running, &state.hub.settings.secrets)?;
-    let tree = state.hub.tree.now();
+        super::read(access).await?.rules.iter().map(|stands| (*stands.rule).clone()).collect();
+    let rules = rules(&mut fields, &running, &access.settings().secrets)?;
+    let tree = access.tree();
     Ok(Wish { rules, running, from, to, warm_up, devices, tree })
 }
 
@@ -254,7 +254,7 @@ impl From<BacktestError> for ApiError {
     fn from(error: BacktestError) -> Self {
         match error {
             BacktestError::Store(error) => Self::Store(error),
-            BacktestError::GoingDown => going_down(),
+            BacktestError::Hub(error) => Self::Hub(error),
             BacktestError::Died => Self::Fault("the replay died of a fault of the program"),
         }
     }

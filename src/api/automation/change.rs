@@ -1,12 +1,10 @@
 //! Rules made, changed, switched and taken away over the API.
 
 use actix_web::http::header;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use twinhub_actors::messages::automation::{DeleteRule, EnableRule, Expect, PutRule, RuleRefusal, RuleStood};
-use twinhub_domain::cause::Source;
 use twinhub_domain::run::RuleId;
-use twinhub_domain::{Cause, EntityTags, Json, Object};
+use twinhub_domain::{EntityTags, Json, Object};
 use twinhub_rules::model::Origin;
 
 use super::rules::{find_rule, last_runs};
@@ -18,7 +16,7 @@ use crate::api::reply::Document;
 use crate::api::schema::automation::{NewRule, RuleDetail, RuleGone, RuleSwitch};
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// The names under which it is said whether a rule runs: ours, and those that other programs use.
 const SWITCHES: [&str; 3] = ["enabled", "enabled_status", "is_enabled"];
@@ -61,28 +59,28 @@ const LONGEST_NAME: usize = 64;
 pub async fn post_rule(
     params: Params,
     Body(mut body): Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let said = switch(&body)?;
     let stood = match body.get("id") {
         Some(id) => {
             rule_id(id)?;
-            put(&state, body, Expect::New, None).await?
+            put(&access, body, Expect::New, None).await?
         }
         None => {
             let mut names = names(&body);
             loop {
                 let name = names.next().unwrap_or_else(|| twinhub_actors::clock::new_id().to_string());
                 body.insert("id", name.into());
-                match put(&state, body.clone(), Expect::New, None).await {
+                match put(&access, body.clone(), Expect::New, None).await {
                     Err(ApiError::Rule(RuleRefusal::Taken(_))) => {}
                     other => break other?,
                 }
             }
         }
     };
-    let stood = switched(&state, stood, said).await?;
+    let stood = switched(&access, stood, said).await?;
     let id = &stood.stands.rule.id;
     let mut response = tagged(HttpResponse::Created(), &stood.stands.tag());
     response.insert_header((header::LOCATION, format!("/api/automation/rules/{id}")));
@@ -116,7 +114,7 @@ pub async fn put_rule(
     Rule(id): Rule,
     params: Params,
     Body(body): Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let (said, if_tag) = (switch(&body)?, if_match_content(&request)?);
@@ -128,17 +126,17 @@ pub async fn put_rule(
     if let Some(enabled) = said
         && body.iter().all(|(key, _)| key == "id" || SWITCHES.contains(&key))
     {
-        return set_enabled(&state, id, enabled, if_tag).await;
+        return set_enabled(&access, id, enabled, if_tag).await;
     }
-    let (stands, _) = find_rule(&state, &id).await?;
+    let (stands, _) = find_rule(&access, &id).await?;
     let mut body = match &stands.rule.origin {
         Origin::File(_) | Origin::Template(_) => body, // it is told so
         Origin::Api => whole(stands.sent.as_ref(), &stands.rule.source.object(), body)?,
     };
     body.insert("id", id.as_str().into());
-    let stood = put(&state, body, Expect::There, if_tag).await?;
-    let stood = switched(&state, stood, said).await?;
-    shown(&state, &stood, HttpResponse::Ok()).await
+    let stood = put(&access, body, Expect::There, if_tag).await?;
+    let stood = switched(&access, stood, said).await?;
+    shown(&access, &stood, HttpResponse::Ok()).await
 }
 
 /// Says whether a rule runs. This is remembered over a restart, for rules of files too; a rule that was stopped
@@ -165,12 +163,12 @@ pub async fn patch_rule(
     Rule(id): Rule,
     params: Params,
     Body(body): Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     Fields::of(body.clone(), &SWITCHES)?;
     let enabled = switch(&body)?.ok_or_else(|| FieldError::missing("enabled"))?;
-    set_enabled(&state, id, enabled, if_match_content(&request)?).await
+    set_enabled(&access, id, enabled, if_match_content(&request)?).await
 }
 
 /// Lets a rule run; one that was stopped begins anew.
@@ -193,10 +191,10 @@ pub async fn enable_rule(
     request: HttpRequest,
     Rule(id): Rule,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    set_enabled(&state, id, true, if_match_content(&request)?).await
+    set_enabled(&access, id, true, if_match_content(&request)?).await
 }
 
 /// Lets a rule rest. What waits in it is given up.
@@ -219,10 +217,10 @@ pub async fn disable_rule(
     request: HttpRequest,
     Rule(id): Rule,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    set_enabled(&state, id, false, if_match_content(&request)?).await
+    set_enabled(&access, id, false, if_match_content(&request)?).await
 }
 
 /// Takes a rule away, with all that waits in it. Its runs stay in the journal.
@@ -246,46 +244,42 @@ pub async fn delete_rule(
     request: HttpRequest,
     Rule(id): Rule,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let if_tag = if_match_content(&request)?;
-    ask(&state, |reply| DeleteRule { id: id.clone(), if_tag, cause: person(), reply }).await??;
+    ask(&access, |reply| DeleteRule { id: id.clone(), if_tag, cause: access.cause(), reply }).await??;
     let told = [("id", Json::from(id.as_str())), ("message", format!("rule {id} is gone").into())];
     Ok(Document::of(&told.into_iter().collect()).send(HttpResponse::Ok()))
 }
 
-/// A person or program did it.
-pub(super) fn person() -> Cause {
-    Cause::new(Source::Rest, "")
-}
-
 async fn set_enabled(
-    state: &WebState,
+    access: &Access,
     id: RuleId,
     enabled: bool,
     if_tag: Option<EntityTags>,
 ) -> Result<HttpResponse, ApiError> {
-    let stood = ask(state, |reply| EnableRule { id, enabled, if_tag, cause: person(), reply }).await??;
-    shown(state, &stood, HttpResponse::Ok()).await
+    let stood =
+        ask(access, |reply| EnableRule { id, enabled, if_tag, cause: access.cause(), reply }).await??;
+    shown(access, &stood, HttpResponse::Ok()).await
 }
 
 async fn put(
-    state: &WebState,
+    access: &Access,
     body: Object,
     expect: Expect,
     if_tag: Option<EntityTags>,
 ) -> Result<RuleStood, ApiError> {
-    Ok(ask(state, |reply| PutRule { body, expect, if_tag, cause: person(), reply }).await??)
+    Ok(ask(access, |reply| PutRule { body, expect, if_tag, cause: access.cause(), reply }).await??)
 }
 
 /// What the body says about running holds, whatever was said before.
-async fn switched(state: &WebState, stood: RuleStood, said: Option<bool>) -> Result<RuleStood, ApiError> {
+async fn switched(access: &Access, stood: RuleStood, said: Option<bool>) -> Result<RuleStood, ApiError> {
     match said {
         Some(enabled) if enabled != stood.stands.enabled => {
             let id = stood.stands.rule.id.clone();
-            let switch = |reply| EnableRule { id, enabled, if_tag: None, cause: person(), reply };
-            let switched = ask(state, switch).await??;
+            let switch = |reply| EnableRule { id, enabled, if_tag: None, cause: access.cause(), reply };
+            let switched = ask(access, switch).await??;
             Ok(RuleStood { stands: switched.stands, warnings: stood.warnings })
         }
         _ => Ok(stood),
@@ -293,12 +287,12 @@ async fn switched(state: &WebState, stood: RuleStood, said: Option<bool>) -> Res
 }
 
 async fn shown(
-    state: &WebState,
+    access: &Access,
     stood: &RuleStood,
     response: HttpResponseBuilder,
 ) -> Result<HttpResponse, ApiError> {
     let id = &stood.stands.rule.id;
-    let last = last_runs(state, vec![id.clone()]).await?;
+    let last = last_runs(access, vec![id.clone()]).await?;
     let response = tagged(response, &stood.stands.tag());
     Ok(Document::of(&view::whole(&stood.stands, last.get(id), &stood.warnings)).send(response))
 }

@@ -5,19 +5,19 @@ use std::sync::LazyLock;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
+use twinhub_actors::HubError;
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_domain::DeviceId;
 use twinhub_rules::model::Origin;
 use twinhub_rules::{Problem as RuleProblem, Rule, RuleFile, analysis, file, scenario};
 
-use super::{going_down, tests_begin, view};
+use super::{tests_begin, view};
 use crate::api::body::Text;
 use crate::api::params::Params;
 use crate::api::reply::{self, array};
 use crate::api::schema::automation::{BrokenFile, Checked, CheckedTest, WarningItem};
 use crate::error::{ApiError, Problem, RuleError};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// Rule files that do not check out, with all that is wrong in them. What ran before they were broken runs on.
 #[utoipa::path(
@@ -26,9 +26,9 @@ use crate::web::WebState;
     tag = "automation",
     responses((status = 200, body = [BrokenFile]))
 )]
-pub async fn list_broken_files(params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+pub async fn list_broken_files(params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let read = super::read(&state).await?;
+    let read = super::read(&access).await?;
     let broken: Vec<_> = read
         .broken
         .iter()
@@ -44,9 +44,9 @@ pub async fn list_broken_files(params: Params, state: Data<WebState>) -> Result<
     tag = "automation",
     responses((status = 200, body = [WarningItem]))
 )]
-pub async fn list_warnings(params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+pub async fn list_warnings(params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let read = super::read(&state).await?;
+    let read = super::read(&access).await?;
     Ok(array(HttpResponse::Ok(), &read.warnings, |warning, out| view::warning(warning).write(out)))
 }
 
@@ -72,21 +72,17 @@ pub async fn get_schema(params: Params) -> Result<HttpResponse, ApiError> {
     request_body(content = String, description = "The text of a rule file", content_type = "application/yaml"),
     responses((status = 200, body = Checked), (status = 413, body = Problem))
 )]
-pub async fn check_file(
-    params: Params,
-    Text(text): Text,
-    state: Data<WebState>,
-) -> Result<HttpResponse, ApiError> {
+pub async fn check_file(params: Params, Text(text): Text, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let running = super::read(&state).await?.rules;
-    let secrets = state.hub.settings.secrets.clone();
+    let running = super::read(&access).await?.rules;
+    let secrets = access.settings().secrets.clone();
     let parsed = actix_web::web::block(move || {
         RuleFile::parse_with(&text, &Origin::File("check".into()), &secrets).map(|file| {
             let tests = run_tests(&file);
             (file, tests)
         })
     });
-    let (file, tests) = match parsed.await.map_err(|_| going_down())? {
+    let (file, tests) = match parsed.await.map_err(|_| ApiError::from(HubError::ShuttingDown))? {
         Ok(checked) => checked,
         Err(problems) => {
             let checked = Checked { ok: false, problems: errors(&problems), ..Checked::default() };
@@ -96,7 +92,7 @@ pub async fn check_file(
     let mut rules: Vec<&Rule> = file.rules.iter().collect();
     let own: HashSet<_> = rules.iter().map(|rule| rule.id.clone()).collect();
     rules.extend(running.iter().map(|stands| &*stands.rule).filter(|rule| !own.contains(&rule.id)));
-    let warnings = warnings(&state, &rules).await?;
+    let warnings = warnings(&access, &rules).await?;
     let checked = Checked {
         ok: true,
         rules: file.rules.iter().map(|rule| rule.id.to_string()).collect(),
@@ -112,7 +108,7 @@ pub async fn check_file(
 }
 
 /// What is to be said of these rules, knowing which devices and groups there are.
-async fn warnings(state: &WebState, rules: &[&Rule]) -> Result<Vec<analysis::Warning>, ApiError> {
+async fn warnings(access: &Access, rules: &[&Rule]) -> Result<Vec<analysis::Warning>, ApiError> {
     // First every name that it asks for, then the answer.
     let asked = std::cell::RefCell::new(HashSet::new());
     let _ = analysis::analyse(
@@ -124,9 +120,9 @@ async fn warnings(state: &WebState, rules: &[&Rule]) -> Result<Vec<analysis::War
         &|_| true,
     );
     let ids = asked.into_inner().iter().filter_map(|id| DeviceId::parse(id).ok()).collect();
-    let known = state.hub.archive.send(LoadTwins(ids)).await??;
+    let known = access.ask(LoadTwins(ids)).await??;
     let known: HashSet<_> = known.iter().map(|twin| twin.id.as_str()).collect();
-    let tree = state.hub.tree.now();
+    let tree = access.tree();
     Ok(analysis::analyse(rules, &|id| known.contains(id), &|id| tree.contains(id)))
 }
 

@@ -1,6 +1,5 @@
 //! The journal of runs: what rules did, and why; what they did not do, and why not.
 
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::{FindRun, ListDeliveries, ListRuns};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
@@ -18,7 +17,7 @@ use crate::api::reply::{Document, array};
 use crate::api::schema::automation::{JournalListing, RunDetail, RunItem};
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
-use crate::web::WebState;
+use crate::http::Access;
 
 const OUTCOMES: [&str; 5] = ["running", "done", "failed", "aborted", "not_run"];
 /// Runs above a run that are told at most: the breaker lets no chain grow this long.
@@ -43,12 +42,12 @@ pub async fn list_rule_runs(
     request: HttpRequest,
     Rule(id): Rule,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let response = list(&request, params, &state, Some(id.clone())).await?;
+    let response = list(&request, params, &access, Some(id.clone())).await?;
     // A rule that is gone leaves its runs behind: only one that never was is not found.
     if response.headers().get("X-Total-Count").is_some_and(|total| total == "0") {
-        find_rule(&state, &id).await?;
+        find_rule(&access, &id).await?;
     }
     Ok(response)
 }
@@ -62,24 +61,23 @@ pub async fn list_rule_runs(
     params(("run" = String, Path, description = "The run's id")),
     responses((status = 200, body = RunDetail), (status = 404, body = Problem))
 )]
-pub async fn get_run(Run(id): Run, params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
+pub async fn get_run(Run(id): Run, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let archive = &state.hub.archive;
-    let found = archive.send(FindRun(id)).await??;
+    let found = access.ask(FindRun(id)).await??;
     let run = found.ok_or_else(|| ApiError::NotFound { what: "run", name: id.to_string() })?;
     let mut above: Vec<RunEntry> = Vec::new();
     let mut parent = run.parent;
     while let Some(id) = parent
         && above.len() < MOST_ABOVE
     {
-        let Some(entry) = archive.send(FindRun(id)).await?? else { break }; // older than runs are kept
+        let Some(entry) = access.ask(FindRun(id)).await?? else { break }; // older than runs are kept
         parent = entry.parent;
         above.push(entry);
     }
     let of_run = RunQuery { parent: Some(id), limit: MOST_BELOW, ..RunQuery::default() };
-    let below = archive.send(ListRuns(of_run)).await??.runs;
+    let below = access.ask(ListRuns(of_run)).await??.runs;
     let sent = DeliveryQuery { run: Some(id), limit: MOST_BELOW, ..DeliveryQuery::default() };
-    let deliveries = archive.send(ListDeliveries(sent)).await??.deliveries;
+    let deliveries = access.ask(ListDeliveries(sent)).await??.deliveries;
     let mut object = view::run(&run);
     object.insert("above", runs(&above));
     object.insert("below", runs(&below));
@@ -108,22 +106,22 @@ pub async fn get_run(Run(id): Run, params: Params, state: Data<WebState>) -> Res
 pub async fn list_journal(
     request: HttpRequest,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    list(&request, params, &state, None).await
+    list(&request, params, &access, None).await
 }
 
 async fn list(
     request: &HttpRequest,
     mut params: Params,
-    state: &WebState,
+    access: &Access,
     rule: Option<RuleId>,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
     let (device, query) = query(params, rule)?;
     let device = match device {
-        Some(id) => Some((find(state, &id).await?.number, id)),
+        Some(id) => Some((find(access, &id).await?.number, id)),
         None => None,
     };
     let device = device.as_ref().map(|(number, id)| (id, *number));
@@ -133,7 +131,7 @@ async fn list(
         limit: paging.limit,
         ..query
     };
-    let page = state.hub.archive.send(ListRuns(query)).await??;
+    let page = access.ask(ListRuns(query)).await??;
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, page.total);
     Ok(array(response, &page.runs, |entry, out| view::run_of(entry, device).write(out)))

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::LastRuns;
 use twinhub_actors::messages::automation::{RuleStands, RulesRead};
@@ -21,7 +20,7 @@ use crate::api::reply::{Document, array};
 use crate::api::schema::automation::{RuleDetail, RuleItem, RuleListing};
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
-use crate::web::WebState;
+use crate::http::Access;
 
 /// Rules of all files and of the API, by name: whether each runs, and how it ran last.
 #[utoipa::path(
@@ -39,24 +38,24 @@ use crate::web::WebState;
 pub async fn list_rules(
     request: HttpRequest,
     mut params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
     let filter = Filter::take(params)?;
     let device = match &filter.device {
-        Some(id) => Some(find(&state, id).await?),
+        Some(id) => Some(find(&access, id).await?),
         None => None,
     };
-    let RulesRead { rules, warnings, .. } = super::read(&state).await?;
-    let tree = state.hub.tree.now();
+    let RulesRead { rules, warnings, .. } = super::read(&access).await?;
+    let tree = access.tree();
     let placed = device.as_deref().map(|twin| Placed::new(twin, &tree));
     let mut fitting: Vec<_> =
         rules.into_iter().filter(|stands| filter.takes(stands, placed.as_ref())).collect();
     fitting.sort_by_cached_key(|stands| order_key(stands.rule.id.as_str(), usize::MAX));
     #[expect(clippy::cast_possible_truncation, reason = "what is beyond the end is empty anyway")]
     let page: Vec<_> = fitting.iter().skip(paging.offset() as usize).take(paging.limit as usize).collect();
-    let last = last_runs(&state, page.iter().map(|stands| stands.rule.id.clone()).collect()).await?;
+    let last = last_runs(&access, page.iter().map(|stands| stands.rule.id.clone()).collect()).await?;
     let mut response = HttpResponse::Ok();
     paging.tell(&mut response, request.path(), &all, fitting.len() as u64);
     Ok(array(response, &page, |stands, out| {
@@ -75,31 +74,27 @@ pub async fn list_rules(
         (status = 404, body = Problem),
     )
 )]
-pub async fn get_rule(
-    Rule(id): Rule,
-    params: Params,
-    state: Data<WebState>,
-) -> Result<HttpResponse, ApiError> {
+pub async fn get_rule(Rule(id): Rule, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let (stands, read) = find_rule(&state, &id).await?;
-    let last = last_runs(&state, vec![id.clone()]).await?;
+    let (stands, read) = find_rule(&access, &id).await?;
+    let last = last_runs(&access, vec![id.clone()]).await?;
     let response = tagged(HttpResponse::Ok(), &stands.tag());
     Ok(Document::of(&view::whole(&stands, last.get(&id), &read.warnings)).send(response))
 }
 
 /// The rule of this name, and all that was read with it.
-pub(super) async fn find_rule(state: &WebState, id: &RuleId) -> Result<(RuleStands, RulesRead), ApiError> {
-    let read = super::read(state).await?;
+pub(super) async fn find_rule(access: &Access, id: &RuleId) -> Result<(RuleStands, RulesRead), ApiError> {
+    let read = super::read(access).await?;
     let found = read.rules.iter().find(|stands| stands.rule.id == *id).cloned();
     Ok((found.ok_or_else(|| ApiError::no_rule(id))?, read))
 }
 
 /// The last run of each of these rules, where it has one.
 pub(super) async fn last_runs(
-    state: &WebState,
+    access: &Access,
     rules: Vec<RuleId>,
 ) -> Result<HashMap<RuleId, RunEntry>, ApiError> {
-    let last = state.hub.archive.send(LastRuns(rules)).await??;
+    let last = access.ask(LastRuns(rules)).await??;
     Ok(last.into_iter().map(|run| (run.rule.clone(), run)).collect())
 }
 

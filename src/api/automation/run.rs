@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
+use twinhub_actors::HubError;
 use twinhub_actors::messages::archive::ListRuns;
 use twinhub_actors::messages::automation::Tell;
 use twinhub_actors::messages::feed::{Live, Subscribe};
@@ -16,9 +16,8 @@ use twinhub_domain::{Json, Object};
 use twinhub_rules::{file, scenario};
 use twinhub_store::RunQuery;
 
-use super::change::person;
 use super::rules::find_rule;
-use super::{ask, going_down, tests_begin, view};
+use super::{ask, tests_begin, view};
 use crate::api::asked;
 use crate::api::body::{OptionalBody, Rule};
 use crate::api::params::Params;
@@ -26,7 +25,7 @@ use crate::api::reply::{self, Document};
 use crate::api::schema::automation::{RunAsked, RunDetail, RunWish, TestVerdict};
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// How often the journal of runs is looked at while somebody waits: what only counts a repeat is not told.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -54,24 +53,24 @@ pub async fn run_rule(
     Rule(id): Rule,
     mut params: Params,
     OptionalBody(body): OptionalBody,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let wait = params.read("wait", asked::WAIT, asked::wait)?.filter(|wait| !wait.is_zero());
     params.finish()?;
     let unconditional = unconditional(body)?;
     // Listen first: what is asked for after this cannot be missed.
     let live = match wait {
-        Some(_) => Some(state.hub.feed.send(Subscribe).await?),
+        Some(_) => Some(access.ask(Subscribe).await?),
         None => None,
     };
     let until = Instant::now() + wait.unwrap_or_default();
     let signal = Signal::Run { rule: id.clone(), unconditional };
-    let seq = ask(&state, |reply| Tell { signal, cause: person(), reply }).await??;
+    let seq = ask(&access, |reply| Tell { signal, cause: access.cause(), reply }).await??;
     let Some(live) = live else {
         let told: Object = [("rule", Json::from(id.as_str())), ("seq", number(seq))].into_iter().collect();
         return Ok(Document::of(&told).send(HttpResponse::Accepted()));
     };
-    let entry = ended(&state, live, &id, seq, until).await?;
+    let entry = ended(&access, live, &id, seq, until).await?;
     Ok(Document::of(&view::run(&entry)).send(HttpResponse::Ok()))
 }
 
@@ -83,14 +82,10 @@ pub async fn run_rule(
     params(("id" = String, Path, description = "The rule's name")),
     responses((status = 200, body = [TestVerdict]), (status = 404, body = Problem))
 )]
-pub async fn test_rule(
-    Rule(id): Rule,
-    params: Params,
-    state: Data<WebState>,
-) -> Result<HttpResponse, ApiError> {
+pub async fn test_rule(Rule(id): Rule, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let (stands, read) = find_rule(&state, &id).await?;
-    let secrets = state.hub.settings.secrets.clone();
+    let (stands, read) = find_rule(&access, &id).await?;
+    let secrets = access.settings().secrets.clone();
     let verdicts = actix_web::web::block(move || {
         let mut source = stands.rule.source.object();
         source.insert("id", stands.rule.id.as_str().into());
@@ -99,26 +94,26 @@ pub async fn test_rule(
         let of = rules.iter().position(|rule| rule.id == stands.rule.id).unwrap_or_default();
         scenario::run(&rules, of, &tests.iter().collect::<Vec<_>>(), tests_begin())
     });
-    let verdicts = verdicts.await.map_err(|_| going_down())?;
+    let verdicts = verdicts.await.map_err(|_| ApiError::from(HubError::ShuttingDown))?;
     let told: Vec<_> = verdicts.iter().map(TestVerdict::of).collect();
     Ok(reply::json(StatusCode::OK, &told))
 }
 
 /// The run that event `seq` asked for, at its end.
 async fn ended(
-    state: &WebState,
+    access: &Access,
     mut live: Live,
     rule: &RuleId,
     seq: u64,
     until: Instant,
 ) -> Result<RunEntry, ApiError> {
-    let mut closing = state.closing();
+    let mut closing = access.state.closing();
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.tick().await; // the first is at once
     loop {
         tokio::select! {
             biased;
-            _ = closing.wait_for(|closing| *closing) => return Err(going_down()),
+            _ = closing.wait_for(|closing| *closing) => return Err(HubError::ShuttingDown.into()),
             () = tokio::time::sleep_until(until) => {
                 return Err(ApiError::RunNotFinished { rule: rule.to_string(), seq });
             }
@@ -133,10 +128,10 @@ async fn ended(
                     }
                 }
                 Err(RecvError::Lagged(_)) => {} // the journal of runs has it
-                Err(RecvError::Closed) => return Err(going_down()),
+                Err(RecvError::Closed) => return Err(HubError::ShuttingDown.into()),
             },
             _ = look.tick() => {
-                if let Some(entry) = last(state, rule).await?.filter(|entry| is_end(entry, rule, seq)) {
+                if let Some(entry) = last(access, rule).await?.filter(|entry| is_end(entry, rule, seq)) {
                     return Ok(entry);
                 }
             }
@@ -150,9 +145,9 @@ fn is_end(entry: &RunEntry, rule: &RuleId, seq: u64) -> bool {
     entry.rule == *rule && entry.trigger.seq == Some(seq) && entry.outcome.is_final()
 }
 
-async fn last(state: &WebState, rule: &RuleId) -> Result<Option<RunEntry>, ApiError> {
+async fn last(access: &Access, rule: &RuleId) -> Result<Option<RunEntry>, ApiError> {
     let query = RunQuery { rule: Some(rule.clone()), newest_first: true, limit: 1, ..RunQuery::default() };
-    Ok(state.hub.archive.send(ListRuns(query)).await??.runs.into_iter().next())
+    Ok(access.ask(ListRuns(query)).await??.runs.into_iter().next())
 }
 
 /// No body, an empty object, or `{"unconditional": true}`.

@@ -1,20 +1,19 @@
 //! `POST /api/automation/webhooks/{name}`: something out there happened.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use twinhub_actors::messages::automation::Tell;
 use twinhub_domain::Object;
 use twinhub_domain::run::Signal;
 
 use super::ask;
-use super::change::person;
 use super::run::number;
 use crate::api::body::OptionalBody;
 use crate::api::params::Params;
 use crate::api::reply::Document;
 use crate::api::schema::automation::Told;
 use crate::error::{ApiError, Problem};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// Sets off the rules with a `webhook` trigger of this name. They see the body, any JSON, as `trigger.payload`.
 #[utoipa::path(
@@ -34,11 +33,11 @@ pub async fn post_webhook(
     name: Path<String>,
     params: Params,
     OptionalBody(body): OptionalBody,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let signal = Signal::Webhook { name: name.into_inner().into(), body: body.unwrap_or_default() };
-    let seq = ask(&state, |reply| Tell { signal, cause: person(), reply }).await??;
+    let seq = ask(&access, |reply| Tell { signal, cause: access.cause(), reply }).await??;
     let told: Object = [("seq", number(seq))].into_iter().collect();
     Ok(Document::of(&told).send(HttpResponse::Accepted()))
 }

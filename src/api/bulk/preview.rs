@@ -10,7 +10,7 @@ use crate::api::choice::Chosen;
 use crate::api::reply::Document;
 use crate::api::warnings;
 use crate::error::ApiError;
-use crate::web::WebState;
+use crate::http::Access;
 
 /// Devices that are shown.
 const SHOWN: usize = 10;
@@ -19,14 +19,10 @@ const SHOWN: usize = 10;
 ///
 /// # Errors
 /// The store does not answer.
-pub async fn preview(
-    state: &WebState,
-    action: &JobAction,
-    matched: Chosen,
-) -> Result<HttpResponse, ApiError> {
+pub async fn preview(access: &Access, action: &JobAction, matched: Chosen) -> Result<HttpResponse, ApiError> {
     let Chosen { devices, unknown, warnings } = matched;
     let first: Vec<DeviceId> = devices.iter().take(SHOWN).map(|(id, _)| id.clone()).collect();
-    let twins = state.hub.archive.send(LoadTwins(first.clone())).await??;
+    let twins = access.ask(LoadTwins(first.clone())).await??;
     let shown = first.iter().filter_map(|id| twins.iter().find(|twin| twin.id == *id));
     let shown: Vec<Json> = shown.map(|twin| Json::Object(item(action, twin))).collect();
     let mut object: Object = [

@@ -5,7 +5,7 @@ pub(super) mod records;
 use std::sync::Arc;
 
 use actix_web::http::header;
-use actix_web::web::{Bytes, Data};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::{StreamExt as _, stream};
 use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
@@ -22,7 +22,7 @@ use crate::error::{ApiError, Problem};
 use crate::exchange::columns::{DEVICES, Shape, Table, Use};
 use crate::exchange::{Format, Keys, Writer};
 use crate::fields::FieldError;
-use crate::web::WebState;
+use crate::http::Access;
 
 /// Devices that are read at once: by number, and by id.
 const PAGE: u64 = 1_000;
@@ -30,7 +30,7 @@ const SHORT_PAGE: usize = 500;
 
 /// Devices by number, page by page: all that match, however many there are.
 struct Pages {
-    state: Data<WebState>,
+    access: Access,
     which: Which,
 }
 
@@ -58,26 +58,25 @@ enum Which {
 pub async fn export_devices(
     request: HttpRequest,
     mut params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let (format, all) = wanted(&mut params)?;
     if params.has("sort") {
         return Err(bad("sort", "an export is in the order of numbers").into());
     }
-    let Find { query, filter, .. } =
-        devices::asked(params, Said::default(), &state.hub.tree.now(), state.hub.clock.now())?;
+    let Find { query, filter, .. } = devices::asked(params, Said::default(), &access.tree(), access.now())?;
     let mut warnings = Vec::new();
     let which = match filter {
         None => Which::by_number(query),
         Some(_) => {
-            let _turn = state.turns.take(&request).await?;
-            let found = state.hub.search.send(FindAll { query, filter }).await??;
+            let _turn = access.state.turns.take(&request).await?;
+            let found = access.ask(FindAll { query, filter }).await??;
             warnings = found.warnings;
             Which::Found(found.devices.into_iter().map(|(id, _)| id).collect(), 0)
         }
     };
-    let templates = state.hub.catalog.now().iter().next().is_some();
-    let mut pages = Pages { state: state.clone(), which: which.clone() };
+    let templates = access.catalog().iter().next().is_some();
+    let mut pages = Pages { access: access.clone(), which: which.clone() };
     let mut keys = Keys::default();
     if format == Format::Csv {
         // The names of all columns stand first, so all devices are looked through twice.
@@ -187,10 +186,9 @@ impl Which {
 impl Pages {
     /// The next devices; none after the last.
     async fn next(&mut self) -> Result<Option<Vec<Twin>>, ApiError> {
-        let archive = &self.state.hub.archive;
         match &mut self.which {
             Which::Query(query) => {
-                let page = archive.send(ListDevices(query.clone())).await??;
+                let page = self.access.ask(ListDevices(query.clone())).await??;
                 let Some(last) = page.twins.last() else { return Ok(None) };
                 if let Some((from, _)) = &mut query.numbers {
                     *from = DeviceNumber(last.number.0 + 1);
@@ -203,7 +201,7 @@ impl Pages {
                     return Ok(None);
                 }
                 *place += these.len();
-                let mut twins = archive.send(LoadTwins(these)).await??;
+                let mut twins = self.access.ask(LoadTwins(these)).await??;
                 twins.sort_unstable_by_key(|twin| twin.number);
                 Ok(Some(twins))
             }
@@ -213,7 +211,6 @@ impl Pages {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::cause::Source;
     use twinhub_domain::twin::Registration;
     use twinhub_domain::{Cause, Input, Timestamp, payload};
 
@@ -227,7 +224,7 @@ mod tests {
             "desired": {"power": "on"}, "schedule": [{"cron": "0 7 * * *", "set": {"power": "off"}}], "model": ""}"#;
         let patch = payload::object(text.as_bytes()).unwrap();
         let input = Input::Register(Box::new(Registration { patch }));
-        twin.apply(input, now, &Cause::new(Source::Rest, "")).unwrap();
+        twin.apply(input, now, &Cause::hub()).unwrap();
         let row = row(&twin, false);
         let said: Vec<_> = row.iter().map(|(name, _)| name).collect();
         let expected = [

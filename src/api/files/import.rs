@@ -10,7 +10,7 @@ mod templates;
 use std::collections::HashMap;
 
 use actix_web::http::{StatusCode, header};
-use actix_web::web::{Data, Payload};
+use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::Stream;
 use tokio::sync::oneshot;
@@ -26,7 +26,7 @@ use crate::error::{ApiError, Problem};
 use crate::exchange::columns::Table;
 use crate::exchange::{Fault, FileFault, Format, MOST_DETAILS};
 use crate::fields::FieldError;
-use crate::web::WebState;
+use crate::http::Access;
 use devices::Devices;
 use groups::Groups;
 pub use report::ImportReport;
@@ -114,11 +114,11 @@ pub async fn import_devices(
     request: HttpRequest,
     params: Params,
     body: Payload,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let wish = wish(params)?;
-    let devices = Devices::new(state.clone(), &wish);
-    import(&request, wish, devices, body, &state).await
+    let devices = Devices::new(access.clone(), &wish);
+    import(&request, wish, devices, body, &access).await
 }
 
 /// Takes groups in, each line as POST, or with `existing=update` PUT, takes one in. They may stand in any order.
@@ -138,11 +138,11 @@ pub async fn import_groups(
     request: HttpRequest,
     params: Params,
     body: Payload,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let wish = wish(params)?.without_tokens()?;
-    let groups = Groups::new(state.clone(), &wish);
-    import(&request, wish, groups, body, &state).await
+    let groups = Groups::new(access.clone(), &wish);
+    import(&request, wish, groups, body, &access).await
 }
 
 /// Takes templates in, each line as POST, or with `existing=update` PATCH, takes one in.
@@ -162,11 +162,11 @@ pub async fn import_templates(
     request: HttpRequest,
     params: Params,
     body: Payload,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let wish = wish(params)?.without_tokens()?;
-    let templates = Templates::new(state.clone(), &wish);
-    import(&request, wish, templates, body, &state).await
+    let templates = Templates::new(access.clone(), &wish);
+    import(&request, wish, templates, body, &access).await
 }
 
 /// Takes in what a request brings.
@@ -175,9 +175,9 @@ async fn import<K: Kind>(
     mut wish: Wish,
     kind: K,
     mut body: Payload,
-    state: &WebState,
+    access: &Access,
 ) -> Result<HttpResponse, ApiError> {
-    let limit = state.policy().import_limit;
+    let limit = access.state.policy().import_limit;
     if promised(request).is_some_and(|length| length > limit as u64) {
         return Err(ApiError::TooLarge { limit });
     }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use actix_web::body::SizedStream;
 use actix_web::http::header::{self, ContentDisposition, DispositionParam, DispositionType, EntityTag};
 use actix_web::http::{Method, StatusCode};
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, Stream};
@@ -19,7 +18,7 @@ use crate::api::body::Named;
 use crate::api::params::Params;
 use crate::api::precondition::{if_match_tags, if_none_match_tags};
 use crate::error::{ApiError, Problem};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// Bytes that are read of a file at once.
 const PIECE: usize = 64 * 1024;
@@ -83,10 +82,10 @@ pub async fn get_file(
     request: HttpRequest,
     Named(id): Named,
     params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let image = find(&state, id).await?;
+    let image = find(&access, id).await?;
     if !image.file {
         return Err(ApiError::NotFound { what: "file of firmware image", name: image.id.into() });
     }
@@ -103,7 +102,7 @@ pub async fn get_file(
         Asked::Part { from, length } => (StatusCode::PARTIAL_CONTENT, from, length),
         Asked::Nothing => return Err(ApiError::NoSuchRange { size: image.size }),
     };
-    let file = open(&state.firmware.file(&image.id), image.size, from).await.map_err(|error| {
+    let file = open(&access.state.firmware.file(&image.id), image.size, from).await.map_err(|error| {
         warn!(image = %image.id, %error, "a firmware file cannot be read");
         ApiError::Fault("the image's file cannot be read")
     })?;

@@ -3,18 +3,15 @@
 use std::collections::HashMap;
 
 use actix_web::http::header;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::HubError;
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_actors::messages::jobs::MakeJob;
 use twinhub_actors::messages::search::QueryWarning;
-use twinhub_domain::cause::Source;
 use twinhub_domain::duration::duration_ms;
 use twinhub_domain::fleet::firmware::USUAL_TIMEOUT_MS;
 use twinhub_domain::fleet::rollout::{Abort, USUAL_ABORT, USUAL_LIFE_MS, USUAL_STAGES, check_stages, places};
 use twinhub_domain::fleet::{Image, JobAction, Rollout, Tree};
-use twinhub_domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp, Twin};
+use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp, Twin};
 
 use super::{find, url};
 use crate::api::body::{Body, Named};
@@ -28,7 +25,7 @@ use crate::api::schema::jobs::JobItem;
 use crate::api::warnings;
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// The fields of a body.
 pub(in crate::api) const FIELDS: [&str; 11] = [
@@ -107,21 +104,21 @@ pub async fn post_rollout(
     Named(id): Named,
     params: Params,
     Body(body): Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let now = state.hub.clock.now();
-    let wanted = wanted(body, &state.hub.tree.now(), now)?;
-    let image = find(&state, id).await?;
-    let matched = wanted.choice.devices(&request, &state).await?;
+    let now = access.now();
+    let wanted = wanted(body, &access.tree(), now)?;
+    let image = find(&access, id).await?;
+    let matched = wanted.choice.devices(&request, &access).await?;
     if !wanted.dry_run {
         refuse_slips(&matched)?;
     }
     let warnings = matched.warnings.clone();
-    let plan = plan(&state, &image, matched, wanted.allow_downgrade).await?;
+    let plan = plan(&access, &image, matched, wanted.allow_downgrade).await?;
     let rollout = Rollout {
         places: places(&wanted.stages, plan.devices.len() as u64),
-        url: url(&image, &state),
+        url: url(&image, &access),
         image: image.id,
         version: image.version,
         models: image.models,
@@ -137,17 +134,15 @@ pub async fn post_rollout(
     if wanted.dry_run {
         return Ok(preview(&rollout, plan, &warnings));
     }
-    if state.hub.is_failing() {
-        return Err(HubError::Unavailable("the store does not take anything in just now").into());
-    }
-    let told = jobs::make(&state, |reply, prepared| MakeJob {
+    access.check_store()?;
+    let told = jobs::make(&access, |reply, prepared| MakeJob {
         action: JobAction::Firmware(Box::new(rollout)),
         description: wanted.description,
         rate: wanted.rate,
         devices: plan.devices,
         skipped: plan.skipped,
         unknown: Vec::new(),
-        cause: Cause::new(Source::Rest, ""),
+        cause: access.cause(),
         reply,
         prepared,
     })
@@ -161,11 +156,11 @@ pub async fn post_rollout(
 
 /// Sorts those who are meant: first those that are there, so that a stage tries the image at once, then those that are
 /// away; all in their order.
-async fn plan(state: &WebState, image: &Image, matched: Chosen, down: bool) -> Result<Plan, ApiError> {
+async fn plan(access: &Access, image: &Image, matched: Chosen, down: bool) -> Result<Plan, ApiError> {
     let (mut plan, mut there, mut away) = (Plan::default(), Part::default(), Part::default());
     for some in matched.devices.chunks(AT_ONCE) {
         let ids = some.iter().map(|(id, _)| id.clone()).collect();
-        let twins = state.hub.archive.send(LoadTwins(ids)).await??;
+        let twins = access.ask(LoadTwins(ids)).await??;
         let mut twins: HashMap<DeviceId, Twin> =
             twins.into_iter().map(|twin| (twin.id.clone(), twin)).collect();
         for (id, number) in some {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use actix_web::web::{Data, Payload};
+use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
@@ -19,7 +19,7 @@ use crate::api::schema::firmware::{FirmwareItem, Upload};
 use crate::api::steady::Steady;
 use crate::error::{ApiError, Problem};
 use crate::fields::FieldError;
-use crate::web::WebState;
+use crate::http::Access;
 
 /// How a file is called that is not whole yet; no id begins so.
 pub(super) const UNFINISHED: &str = ".upload-";
@@ -44,15 +44,16 @@ pub async fn upload_firmware(
     request: HttpRequest,
     params: Params,
     payload: Payload,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let (wanted, hash) = wanted(params)?;
-    let limit = state.policy().firmware_limit;
+    let limit = access.state.policy().firmware_limit;
     if promised(&request).is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
     let id = new_id();
-    let unfinished = Unfinished::begin(state.firmware.path(), &id).await.map_err(|error| broken(&error))?;
+    let unfinished =
+        Unfinished::begin(access.state.firmware.path(), &id).await.map_err(|error| broken(&error))?;
     let Came { size, sha256: found } = receive(payload, &unfinished.path, limit).await?;
     if size == 0 {
         return Err(FieldError::bad("body", "an image has one byte at least").into());
@@ -60,22 +61,15 @@ pub async fn upload_firmware(
     if hash.is_some_and(|hash| hash != found) {
         return Err(bad("sha256", format!("what came hashes to {found}")).into());
     }
-    let file = state.firmware.file(&id);
+    let file = access.state.firmware.file(&id);
     unfinished.finish(&file).await.map_err(|error| broken(&error))?;
-    let image = Image {
-        id: id.clone(),
-        size,
-        sha256: found,
-        file: true,
-        created_at: state.hub.clock.now(),
-        ..wanted
-    };
-    match add(&state, image).await {
-        Ok(image) => Ok(created(&image, &state)),
+    let image = Image { id: id.clone(), size, sha256: found, file: true, created_at: access.now(), ..wanted };
+    match add(&access, image).await {
+        Ok(image) => Ok(created(&image, &access)),
         Err(error) => {
             // Where it is not known whether it was taken in, there may be an image that needs the file.
             if matches!(&error, ApiError::Image(refusal) if *refusal != ImageRefusal::Lost) {
-                state.firmware.remove(&id);
+                access.state.firmware.remove(&id);
             }
             Err(error)
         }

@@ -3,16 +3,12 @@
 use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tokio::sync::oneshot;
-use twinhub_actors::HubError;
 use twinhub_actors::messages::groups::{DeleteGroup, GroupGone, GroupStood, PutGroup};
-use twinhub_actors::post::post;
-use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::{Expect, GroupId, GroupWish};
-use twinhub_domain::{Cause, EntityTags, Object};
+use twinhub_domain::{EntityTags, Object};
 use utoipa::ToSchema;
 
 use super::super::body::{Body, Named};
@@ -23,7 +19,7 @@ use super::super::schema::groups::{GroupChange, GroupItem, NewGroup};
 use super::{ask, view, wait};
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// The fields of a change.
 pub const CHANGE: [&str; 5] = ["name", "description", "parent_group", "parent_id", "tags"];
@@ -61,17 +57,13 @@ pub struct GroupDeleted {
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
-pub async fn post_group(
-    params: Params,
-    Body(body): Body,
-    state: Data<WebState>,
-) -> Result<HttpResponse, ApiError> {
+pub async fn post_group(params: Params, Body(body): Body, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let mut wish = wish(body, &GroupWish::FIELDS)?;
     if wish.name.is_none() {
         return Err(FieldError::missing("name").into());
     }
-    put(&state, wish.id.take(), wish, Expect::New, None).await
+    put(&access, wish.id.take(), wish, Expect::New, None).await
 }
 
 /// Changes what the body names; the rest stays.
@@ -99,9 +91,9 @@ pub async fn put_group(
     group: Named,
     params: Params,
     body: Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    change(&request, group, params, body, &state).await
+    change(&request, group, params, body, &access).await
 }
 
 /// Changes what the body names; the rest stays.
@@ -129,9 +121,9 @@ pub async fn patch_group(
     group: Named,
     params: Params,
     body: Body,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    change(&request, group, params, body, &state).await
+    change(&request, group, params, body, &access).await
 }
 
 /// Removes a group that is empty. With `force`, what stands in it moves to the group above first, or to none where it
@@ -158,17 +150,16 @@ pub async fn delete_group(
     request: HttpRequest,
     Named(id): Named,
     mut params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let force = params.value("force", "true or false")?.unwrap_or(false);
     params.finish()?;
     let if_tag = if_match_content(&request)?;
-    may_write(&state)?;
-    let (cause, (reply, gone)) = (Cause::new(Source::Rest, ""), oneshot::channel());
-    post(&state.hub.groups, DeleteGroup { id, force, if_tag, cause, reply })
-        .map_err(|_| ApiError::Mailbox(actix::MailboxError::Closed))?;
-    let patience = if force { LONGEST_REMOVAL } else { state.hub.settings.patience };
-    let GroupGone { group, devices, groups } = wait(&state, patience, gone).await??;
+    may_write(&access)?;
+    let (cause, (reply, gone)) = (access.cause(), oneshot::channel());
+    access.post(DeleteGroup { id, force, if_tag, cause, reply })?;
+    let patience = if force { LONGEST_REMOVAL } else { access.settings().patience };
+    let GroupGone { group, devices, groups } = wait(&access, patience, gone).await??;
     let deleted = GroupDeleted {
         message: format!("Group {} was removed", group.id),
         id: group.id.to_string(),
@@ -185,24 +176,24 @@ async fn change(
     Named(id): Named,
     params: Params,
     Body(body): Body,
-    state: &WebState,
+    access: &Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let wish = wish(body, &CHANGE)?;
     let id = GroupId::as_kept(&id).ok_or_else(|| ApiError::no_group(&id))?;
-    put(state, Some(id), wish, Expect::There, if_match_content(request)?).await
+    put(access, Some(id), wish, Expect::There, if_match_content(request)?).await
 }
 
 async fn put(
-    state: &WebState,
+    access: &Access,
     id: Option<GroupId>,
     wish: GroupWish,
     expect: Expect,
     if_tag: Option<EntityTags>,
 ) -> Result<HttpResponse, ApiError> {
-    may_write(state)?;
-    let cause = Cause::new(Source::Rest, "");
-    let stood = ask(state, |reply| PutGroup { id, wish, expect, if_tag, cause, reply }).await??;
+    may_write(access)?;
+    let cause = access.cause();
+    let stood = ask(access, |reply| PutGroup { id, wish, expect, if_tag, cause, reply }).await??;
     let GroupStood { view: stands, made } = stood;
     let response = if made { HttpResponse::Created() } else { HttpResponse::Ok() };
     let mut response = tagged(response, &stands.group.tag());
@@ -218,9 +209,7 @@ pub(in crate::api) fn wish(body: Object, known: &[&str]) -> Result<GroupWish, Fi
     GroupWish::parse(body).map_err(|(field, detail)| FieldError::bad(&field, detail))
 }
 
-fn may_write(state: &WebState) -> Result<(), ApiError> {
-    if state.hub.is_failing() {
-        return Err(HubError::Unavailable("the store does not take anything in just now").into());
-    }
+fn may_write(access: &Access) -> Result<(), ApiError> {
+    access.check_store()?;
     Ok(())
 }

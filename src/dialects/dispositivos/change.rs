@@ -2,60 +2,63 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
+use twinhub_actors::access::Order;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::twin::{Dispositivo, Speaker, id_of_serial};
 use twinhub_domain::{DeviceId, Input, Json, Object, Twin};
 
 use super::failed::{Failed, NO_SERIAL};
-use super::{cause, device, find};
+use super::{BY, device, find};
 use crate::api::body::Body;
 use crate::error::ApiError;
-use crate::web::WebState;
+use crate::http::Access;
 
-pub async fn add(body: Result<Body, Failed>, state: Data<WebState>) -> Result<HttpResponse, Failed> {
+pub async fn add(body: Result<Body, Failed>, access: Access) -> Result<HttpResponse, Failed> {
     let document = document(body)?;
     let claimed = document.get("reclamado") == Some(&Json::Bool(true));
     let said = Dispositivo::read(document, Speaker::Registration { claimed })?;
     let Some(serial) = said.serial.clone() else {
         return Err(Failed::told(ApiError::no_device(""), NO_SERIAL)); // `read` has seen to it
     };
-    if let Some(holder) = state.hub.archive.send(FindSerial(serial.to_string())).await?? {
+    if let Some(holder) = access.ask(FindSerial(serial.to_string())).await?? {
         let device = holder.id.to_string();
         return Err(ApiError::SerialTaken { serial: serial.into(), device }.into());
     }
-    let twin = say(&state, id_of_serial(&serial)?, said, IfUnknown::Begin).await?;
+    let twin = say(&access, id_of_serial(&serial)?, said, IfUnknown::Begin).await?;
     Ok(answer(StatusCode::CREATED, "Dispositivo agregado", &twin, []))
 }
 
 pub async fn put(
     id: Path<String>,
     body: Result<Body, Failed>,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, Failed> {
     let said = Dispositivo::read(document(body)?, Speaker::App)?;
-    let known = find(&state, &id).await?;
-    let twin = say(&state, known.id, said, IfUnknown::Refuse).await?;
-    let state = [
+    let known = find(&access, &id).await?;
+    let twin = say(&access, known.id, said, IfUnknown::Refuse).await?;
+    let access = [
         ("estado", Json::from(device::estado(twin.estado()))),
         ("configuracion", twin.configuracion().into()),
     ];
-    Ok(answer(StatusCode::OK, "Dispositivo actualizado", &twin, state))
+    Ok(answer(StatusCode::OK, "Dispositivo actualizado", &twin, access))
 }
 
 /// Delivers it, and gives the twin back as it is after it.
 pub(super) async fn say(
-    state: &WebState,
+    access: &Access,
     device: DeviceId,
     said: Dispositivo,
     if_unknown: IfUnknown,
 ) -> Result<Box<Twin>, Failed> {
     let input = Input::Dispositivo(Box::new(said));
-    let taken = state.hub.deliver(device.clone(), input, cause(), if_unknown, true).await?;
+    let taken = access
+        .deliver(Order::new(device.clone(), input).because(BY).if_unknown(if_unknown).with_twin())
+        .await?;
     match taken.twin {
         Some(twin) => Ok(twin),
-        None => state.hub.read(&device).await?.ok_or_else(|| ApiError::no_device(device).into()),
+        None => access.read(&device).await?.ok_or_else(|| ApiError::no_device(device).into()),
     }
 }
 

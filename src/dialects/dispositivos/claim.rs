@@ -2,7 +2,6 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::twin::{Dispositivo, Speaker, serial_number};
@@ -11,16 +10,16 @@ use super::change::{answer, say};
 use super::failed::{Failed, NEVER_HEARD, NO_SERIAL};
 use crate::api::body::Body;
 use crate::error::ApiError;
-use crate::web::WebState;
+use crate::http::Access;
 
-pub async fn claim(body: Result<Body, Failed>, state: Data<WebState>) -> Result<HttpResponse, Failed> {
+pub async fn claim(body: Result<Body, Failed>, access: Access) -> Result<HttpResponse, Failed> {
     let Body(document) = body?;
     let serial = serial_number(document.get("serial_number").cloned())
         .map_err(|error| Failed::told(error, NO_SERIAL))?;
     let said = Dispositivo::read(document, Speaker::Claim)?;
-    let Some(found) = state.hub.archive.send(FindSerial(serial.to_string())).await?? else {
+    let Some(found) = access.ask(FindSerial(serial.to_string())).await?? else {
         return Err(Failed::told(ApiError::no_device(serial), NEVER_HEARD));
     };
-    let twin = say(&state, found.id, said, IfUnknown::Refuse).await?;
+    let twin = say(&access, found.id, said, IfUnknown::Refuse).await?;
     Ok(answer(StatusCode::OK, "Dispositivo reclamado correctamente", &twin, []))
 }

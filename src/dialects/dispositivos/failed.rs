@@ -52,7 +52,7 @@ impl Failed {
         }
         match &self.cause {
             ApiError::Hub(HubError::Refused(refusal)) => of_refusal(refusal),
-            ApiError::Hub(_) | ApiError::Store(_) | ApiError::Mailbox(_) => (NOT_NOW.into(), true),
+            ApiError::Hub(_) | ApiError::Store(_) => (NOT_NOW.into(), true),
             ApiError::Payload(error) => of_payload(error),
             ApiError::Field(error) => (format!("Parámetro inválido: {}", error.field), true),
             ApiError::NotFound { .. } => ("Dispositivo no encontrado".into(), false),

@@ -1,7 +1,7 @@
 //! `GET /dispositivos`, `GET /dispositivos/no-reclamados`, `GET /dispositivos/{id}`: all that there are, in one
 //! answer however many, and one.
 
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::{Bytes, Path};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
 use twinhub_actors::messages::archive::ListDevices;
@@ -10,7 +10,7 @@ use twinhub_store::DeviceQuery;
 
 use super::failed::Failed;
 use super::{device, find};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// Devices read, and sent, at once.
 const PAGE: u64 = 500;
@@ -18,16 +18,16 @@ const PAGE: u64 = 500;
 /// How a device is written into a list.
 type Write = fn(&Twin, &mut String);
 
-pub async fn all(state: Data<WebState>) -> Result<HttpResponse, Failed> {
-    list(state, None, device::write).await
+pub async fn all(access: Access) -> Result<HttpResponse, Failed> {
+    list(access, None, device::write).await
 }
 
-pub async fn unclaimed(state: Data<WebState>) -> Result<HttpResponse, Failed> {
-    list(state, Some(false), device::write_unclaimed).await
+pub async fn unclaimed(access: Access) -> Result<HttpResponse, Failed> {
+    list(access, Some(false), device::write_unclaimed).await
 }
 
-pub async fn one(id: Path<String>, state: Data<WebState>) -> Result<HttpResponse, Failed> {
-    let twin = find(&state, &id).await?;
+pub async fn one(id: Path<String>, access: Access) -> Result<HttpResponse, Failed> {
+    let twin = find(&access, &id).await?;
     let mut body = String::with_capacity(512);
     device::write(&twin, &mut body);
     Ok(json(HttpResponse::Ok()).body(body))
@@ -35,10 +35,10 @@ pub async fn one(id: Path<String>, state: Data<WebState>) -> Result<HttpResponse
 
 /// The first page is read before the answer begins, so that a store that fails is still an error; the others
 /// while it is sent.
-async fn list(state: Data<WebState>, claimed: Option<bool>, write: Write) -> Result<HttpResponse, Failed> {
-    let first = page(&state, claimed, None).await?;
+async fn list(access: Access, claimed: Option<bool>, write: Write) -> Result<HttpResponse, Failed> {
+    let first = page(&access, claimed, None).await?;
     let rest = stream::unfold(Some((first, true)), move |page_to_send| {
-        let state = state.clone();
+        let access = access.clone();
         async move {
             let (twins, is_first) = page_to_send?;
             let mut text = written(&twins, is_first, write);
@@ -46,7 +46,7 @@ async fn list(state: Data<WebState>, claimed: Option<bool>, write: Write) -> Res
                 text.push(']');
                 return Some((Ok(Bytes::from(text)), None));
             }
-            let next = page(&state, claimed, twins.last().map(|twin| twin.number)).await;
+            let next = page(&access, claimed, twins.last().map(|twin| twin.number)).await;
             Some(match next {
                 Ok(next) => (Ok(Bytes::from(text)), Some((next, false))),
                 Err(failed) => (Err(failed), None), // the answer breaks off, which no client takes for its end
@@ -57,14 +57,14 @@ async fn list(state: Data<WebState>, claimed: Option<bool>, write: Write) -> Res
 }
 
 async fn page(
-    state: &WebState,
+    access: &Access,
     claimed: Option<bool>,
     after: Option<DeviceNumber>,
 ) -> Result<Vec<Twin>, Failed> {
     let first = after.map_or(DeviceNumber(i64::MIN), |after| DeviceNumber(after.0.saturating_add(1)));
     let numbers = Some((first, DeviceNumber(i64::MAX)));
     let query = DeviceQuery { numbers, claimed, limit: PAGE, ..DeviceQuery::default() };
-    Ok(state.hub.archive.send(ListDevices(query)).await??.twins)
+    Ok(access.ask(ListDevices(query)).await??.twins)
 }
 
 fn written(twins: &[Twin], is_first: bool, write: Write) -> String {

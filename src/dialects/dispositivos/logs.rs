@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use twinhub_actors::messages::archive::FindEvents;
 use twinhub_domain::twin::Moment;
 use twinhub_domain::{DeviceNumber, Json, Kind, Object, Recorded};
@@ -16,7 +16,7 @@ use super::failed::Failed;
 use super::{device, find};
 use crate::api::params::Params;
 use crate::fields::FieldError;
-use crate::web::WebState;
+use crate::http::Access;
 
 /// Lines on a page when nothing is said.
 const USUAL: u64 = 50;
@@ -31,15 +31,11 @@ struct Page {
     per_page: u64,
 }
 
-pub async fn logs(
-    id: Path<String>,
-    mut params: Params,
-    state: Data<WebState>,
-) -> Result<HttpResponse, Failed> {
+pub async fn logs(id: Path<String>, mut params: Params, access: Access) -> Result<HttpResponse, Failed> {
     let page = Page::take(&mut params)?;
-    let twin = find(&state, &id).await?;
+    let twin = find(&access, &id).await?;
     let total = twin.log_entries();
-    let lines = read(&state, twin.number, page, total).await?;
+    let lines = read(&access, twin.number, page, total).await?;
     let data = lines.iter().filter_map(|recorded| line(recorded)).map(Json::from).collect();
     let answer: Object = [
         ("page", number(page.page)),
@@ -54,7 +50,7 @@ pub async fn logs(
 }
 
 async fn read(
-    state: &WebState,
+    access: &Access,
     device: DeviceNumber,
     page: Page,
     total: u64,
@@ -73,7 +69,7 @@ async fn read(
             newest_first: true,
             ..EventQuery::default()
         };
-        let events = state.hub.archive.send(FindEvents(query)).await??;
+        let events = access.ask(FindEvents(query)).await??;
         let (is_last, found) = (events.len() < limit, events.into_iter());
         lines.extend(found.filter(|recorded| entry(recorded).is_some_and(|entry| entry <= newest)));
         if is_last || lines.len() >= limit {

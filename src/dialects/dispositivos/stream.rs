@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header;
-use actix_web::web::{Bytes, Data};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
-use twinhub_actors::Hub;
+use twinhub_actors::HubError;
+use twinhub_actors::access::Grant;
 use twinhub_actors::counters::add;
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_domain::twin::Moment;
@@ -24,8 +25,8 @@ use super::device;
 use super::failed::Failed;
 use crate::api::params::Params;
 use crate::error::ApiError;
+use crate::http::Access;
 use crate::subscription::{Ended, Filter, Gone, Outlet, Subscriptions, Told};
-use crate::web::WebState;
 use watch::Watch;
 
 /// After so long a silence a ping says that the line still stands.
@@ -42,7 +43,7 @@ const PING: Bytes = Bytes::from_static(b"event: ping\ndata: {}\n\n");
 
 /// What one client's stream is made of.
 struct Stream {
-    hub: Arc<Hub>,
+    hub: Grant,
     closing: Receiver<bool>,
     ping_after: Duration,
 }
@@ -50,14 +51,14 @@ struct Stream {
 pub async fn stream(
     request: HttpRequest,
     mut params: Params,
-    state: Data<WebState>,
+    access: Access,
 ) -> Result<HttpResponse, Failed> {
-    let session = state.connections.hold(&request)?;
-    let subscriptions = subscribe(&state.hub, None).await?;
+    let session = access.state.connections.hold(&request)?;
+    let subscriptions = subscribe(&access, None).await?;
     // Whose the serial number is, is asked after that: what changes from now on, the events say.
-    let watch = Watch::new(&state.hub, params.text("serial")?, params.text("reclamado")?).await?;
+    let watch = Watch::new(&access, params.text("serial")?, params.text("reclamado")?).await?;
     let (outlet, chunks) = Outlet::new(ROOM, Some(session));
-    let stream = Stream { hub: Arc::clone(&state.hub), closing: state.closing(), ping_after: PING_AFTER };
+    let stream = Stream { hub: access.grant(), closing: access.state.closing(), ping_after: PING_AFTER };
     actix_rt::spawn(async move {
         let _ = stream.pump(subscriptions, &outlet, watch).await; // it ends when the client has gone
     });
@@ -72,9 +73,9 @@ pub async fn stream(
 }
 
 /// Subscribes to what changes devices, after the event `since` or from now on.
-async fn subscribe(hub: &Hub, since: Option<u64>) -> Result<Subscriptions, ApiError> {
+async fn subscribe(hub: &Grant, since: Option<u64>) -> Result<Subscriptions, ApiError> {
     let Ok(mut subscriptions) = Subscriptions::open(hub).await else {
-        return Err(ApiError::Mailbox(actix::MailboxError::Closed));
+        return Err(ApiError::from(HubError::ShuttingDown));
     };
     let filter = Filter::new(None, Some(&["twin".into()]))?;
     let _ = subscriptions.subscribe("dispositivos", filter, since, false); // the first is never one too many
@@ -129,7 +130,7 @@ impl Stream {
                 let Some(twins) = twins else { return Ok(()) };
                 let (lines, text) = updates(&twins, chunk, &watch);
                 if lines > 0 {
-                    add(&hub.counters.frames_out, lines);
+                    add(&hub.counters().frames_out, lines);
                     outlet.send(text.into()).await?;
                     silent_until = Instant::now() + ping_after;
                 }
@@ -139,12 +140,12 @@ impl Stream {
 }
 
 /// The twins that these events are of; none when the hub goes down.
-async fn load(hub: &Hub, events: &[Arc<Recorded>]) -> Option<HashMap<DeviceId, Twin>> {
+async fn load(hub: &Grant, events: &[Arc<Recorded>]) -> Option<HashMap<DeviceId, Twin>> {
     let mut ids: Vec<DeviceId> = events.iter().map(|recorded| recorded.event.device.clone()).collect();
     ids.sort_unstable();
     ids.dedup();
     loop {
-        match hub.archive.send(LoadTwins(ids.clone())).await.ok()? {
+        match hub.ask(LoadTwins(ids.clone())).await.ok()? {
             Ok(twins) => return Some(twins.into_iter().map(|twin| (twin.id.clone(), twin)).collect()),
             Err(error) => {
                 warn!(%error, "reading devices for a stream failed, trying again");

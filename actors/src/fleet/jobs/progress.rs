@@ -16,9 +16,9 @@ use twinhub_store::{JobCounts, StoreError};
 
 /// A job is counted so often at most: counting reads all its devices.
 const COUNT_EVERY_MS: u64 = 250;
-/// And the store counts for a twentieth of the time at most, unless one would know nothing for longer than this.
+/// And the store counts for a twentieth of the time at most, unless it would rest for longer than
+/// [`Settings::longest_rest`](crate::Settings::longest_rest).
 const REST: u32 = 20;
-const LONGEST_REST: Duration = Duration::from_secs(30);
 /// It is told of so often at most.
 const TELL_EVERY_MS: u64 = 1_000;
 /// So often it is looked at whether something is to be counted or told.
@@ -172,9 +172,9 @@ impl Jobs {
             Ok::<_, StoreError>((store.job_counts(id, None).await?, of_stage))
         };
         ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
+            let rest = began.elapsed().saturating_mul(REST).min(this.around.longest_rest);
             let Some(run) = this.run(id, serial) else { return };
-            run.counting.rests_until =
-                Instant::now() + began.elapsed().saturating_mul(REST).min(LONGEST_REST);
+            run.counting.rests_until = Instant::now() + rest;
             if !run.counting.end() {
                 return this.count(id, ctx);
             }

@@ -18,7 +18,8 @@ pub(super) async fn of(around: &Around, id: &str) -> Result<Vec<(DeviceId, Devic
     let found = found.map_err(|_| TemplateRefusal::Lost)?.map_err(|error| match error {
         HubError::Store(error) => TemplateRefusal::Store(error),
         HubError::Unavailable(why) => TemplateRefusal::Unavailable(why),
-        HubError::Refused(_) => TemplateRefusal::Lost, // a search refuses nothing
+        // A search refuses nothing.
+        HubError::Refused(_) | HubError::Forbidden(_) | HubError::ShuttingDown => TemplateRefusal::Lost,
     })?;
     Ok(found.devices)
 }

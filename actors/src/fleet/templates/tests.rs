@@ -338,6 +338,7 @@ async fn a_change_whose_job_was_not_made_is_gone_on_with() {
         search: house.hub.search.clone(),
         counters: house.hub.counters.clone(),
         catalog: house.hub.catalog.clone(),
+        longest_rest: std::time::Duration::ZERO,
         secrets: house.hub.settings.secrets.clone(),
     };
     Shelf::new(RecordKind::Template, Arc::new(around)).keep("pump", body, receipt);

@@ -52,7 +52,8 @@ impl House {
 
 #[actix::test]
 async fn a_device_whose_twin_dies_of_its_turn_is_left_out() {
-    let house = House::with(Settings { arbiters: 1, ..Settings::default() }).await;
+    let house =
+        House::with(Settings { arbiters: 1, longest_rest: Duration::ZERO, ..Settings::default() }).await;
     house.taken("b", r#"{"t": 1}"#).await;
     let others = [*house.clock.spared.lock().unwrap(), Some(std::thread::current().id())];
     // Twins have one thread, and it asks for each message; automation may ask at the same time, and not each time.

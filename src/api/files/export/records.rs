@@ -1,7 +1,6 @@
 //! What is few enough to be exported at once.
 
 use actix_web::HttpResponse;
-use actix_web::web::Data;
 use twinhub_domain::{Json, Object};
 use twinhub_rules::veil::hide_in_rules;
 
@@ -11,7 +10,7 @@ use crate::api::schema::files::Exporting;
 use crate::error::{ApiError, Problem};
 use crate::exchange::columns::{GROUPS, TEMPLATES, Table};
 use crate::exchange::{Keys, Writer};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// All templates, in the form in which they can be imported again.
 #[utoipa::path(
@@ -24,8 +23,8 @@ use crate::web::WebState;
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
 )]
-pub async fn export_templates(params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
-    let catalog = state.hub.catalog.now();
+pub async fn export_templates(params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+    let catalog = access.catalog();
     whole(params, &TEMPLATES, catalog.iter().map(|template| hide_in_rules(&template.document())))
 }
 
@@ -40,8 +39,8 @@ pub async fn export_templates(params: Params, state: Data<WebState>) -> Result<H
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
 )]
-pub async fn export_groups(params: Params, state: Data<WebState>) -> Result<HttpResponse, ApiError> {
-    let tree = state.hub.tree.now();
+pub async fn export_groups(params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+    let tree = access.tree();
     whole(params, &GROUPS, tree.iter().map(|group| group.to_object()))
 }
 

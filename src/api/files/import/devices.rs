@@ -2,15 +2,14 @@
 
 use std::iter;
 
-use actix_web::web::Data;
 use twinhub_actors::HubError;
+use twinhub_actors::access::Order;
 use twinhub_actors::messages::archive::{FindSerial, LoadTwins};
 use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::Lifecycle;
 use twinhub_domain::json::difference;
 use twinhub_domain::twin::{Change, NotTold, Registration};
-use twinhub_domain::{Cause, DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin};
+use twinhub_domain::{DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin};
 use twinhub_rules::device_template;
 
 use super::{Done, Existing, Kind, Wish};
@@ -20,11 +19,11 @@ use crate::api::{device, token};
 use crate::error::ApiError;
 use crate::exchange::columns::{DEVICES, Table};
 use crate::fields::{FieldError, Fields};
-use crate::web::WebState;
+use crate::http::Access;
 
 /// See the module.
 pub struct Devices {
-    state: Data<WebState>,
+    access: Access,
     existing: Existing,
     dry_run: bool,
     tokens: bool,
@@ -41,20 +40,20 @@ struct Line {
 
 impl Devices {
     /// Takes devices in as it is wished.
-    pub fn new(state: Data<WebState>, wish: &Wish) -> Self {
-        Self { state, existing: wish.existing, dry_run: wish.dry_run, tokens: wish.tokens }
+    pub fn new(access: Access, wish: &Wish) -> Self {
+        Self { access, existing: wish.existing, dry_run: wish.dry_run, tokens: wish.tokens }
     }
 
     /// Who has this serial number.
     async fn holder(&self, row: &Object) -> Result<Option<Twin>, ApiError> {
         match row.get("serial_number").and_then(Json::as_str).filter(|serial| !serial.is_empty()) {
-            Some(serial) => Ok(self.state.hub.archive.send(FindSerial(serial.to_owned())).await??),
+            Some(serial) => Ok(self.access.ask(FindSerial(serial.to_owned())).await??),
             None => Ok(None),
         }
     }
 
     async fn find(&self, id: &DeviceId) -> Result<Option<Twin>, ApiError> {
-        Ok(self.state.hub.archive.send(LoadTwins(vec![id.clone()])).await??.pop())
+        Ok(self.access.ask(LoadTwins(vec![id.clone()])).await??.pop())
     }
 
     /// Which device a line is about: the one that it names, or the one that has its serial number.
@@ -70,14 +69,14 @@ impl Devices {
                 Err(taken(&holder))
             }
             (None, Some(holder)) => Ok(holder.id),
-            (None, None) => Ok(DeviceId::parse(&make_id(self.state.hub.clock.now()))?),
+            (None, None) => Ok(DeviceId::parse(&make_id(self.access.now()))?),
         }
     }
 
     async fn register(&self, row: &Object, line: Line) -> Result<Done, ApiError> {
         let Line { claimed, lifecycle, desired, rest } = line;
         let Wanted { id, token, mut patch, .. } = wanted(rest)?;
-        check_group(&self.state, &patch)?;
+        check_group(&self.access, &patch)?;
         let id = self.device(id, row).await?;
         if let Some(desired) = desired {
             patch.insert("desired", desired.into());
@@ -93,13 +92,13 @@ impl Devices {
             None if self.tokens && !self.dry_run => Some(token::make()?),
             _ => None,
         };
-        let (hub, tokens) = (&self.state.hub, &self.state.tokens);
+        let (hub, tokens) = (&self.access, &self.access.state.tokens);
         let given = match &token {
-            Some(token) => Some(self.state.giving.begin(hub, tokens, token, &id).await?),
+            Some(token) => Some(self.access.state.giving.begin(hub, tokens, token, &id).await?),
             None => None,
         };
         if let Some(token) = token.as_deref().or(made.as_deref()) {
-            patch.insert("token_hash", self.state.tokens.hash(token).into());
+            patch.insert("token_hash", self.access.state.tokens.hash(token).into());
         }
         // A new device is in service without a word.
         let register = Input::Register(Box::new(Registration { patch }));
@@ -156,14 +155,14 @@ impl Devices {
         row.remove("claimed");
         if let Some(Json::String(token)) = row.remove("auth_token") {
             let is_its_own =
-                |twin: &Twin| self.state.tokens.is_its_own(twin.profile.text("token_hash"), &token);
+                |twin: &Twin| self.access.state.tokens.is_its_own(twin.profile.text("token_hash"), &token);
             if !self.find(id).await?.as_ref().is_some_and(is_its_own) {
                 let detail = "the device is there already, with another token, and keeps it";
                 return Err(FieldError::bad("auth_token", detail).into());
             }
         }
         let mut patch = device::patch(row)?;
-        check_group(&self.state, &patch)?;
+        check_group(&self.access, &patch)?;
         let (before, after) = (into_service(lifecycle), out_of_service(lifecycle));
         if after.is_some() {
             self.leave_out_what_is_desired_already(id, &mut patch).await?;
@@ -220,8 +219,7 @@ impl Devices {
             return self.try_out(id, inputs, if_unknown).await;
         }
         for input in inputs {
-            let cause = Cause::new(Source::Rest, "");
-            self.state.hub.deliver(id.clone(), input, cause, if_unknown, false).await?;
+            self.access.deliver(Order::new(id.clone(), input).if_unknown(if_unknown)).await?;
             if_unknown = IfUnknown::Refuse; // it is known from now on
         }
         Ok(())
@@ -234,8 +232,8 @@ impl Devices {
         inputs: Vec<Input>,
         if_unknown: IfUnknown,
     ) -> Result<(), ApiError> {
-        let (hub, cause) = (&self.state.hub, Cause::new(Source::Rest, ""));
-        let now = hub.clock.now();
+        let (hub, cause) = (&self.access, self.access.cause());
+        let now = hub.now();
         let found = self.find(id).await?;
         let is_known = found.is_some();
         let mut twin = found.unwrap_or_else(|| Twin::new(id.clone(), DeviceNumber::default(), now));
@@ -246,7 +244,7 @@ impl Devices {
             let _ = twin.apply(Input::Appear, now, &cause); // nothing stands against it
         }
         for input in inputs {
-            device_template::apply(&mut twin, input, now, &cause, &NotTold, || hub.catalog.now())
+            device_template::apply(&mut twin, input, now, &cause, &NotTold, || hub.catalog())
                 .map_err(HubError::Refused)?;
         }
         Ok(())

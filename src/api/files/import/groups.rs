@@ -5,12 +5,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use actix_web::web::Data;
-use twinhub_actors::HubError;
 use twinhub_actors::messages::groups::{GroupRefusal, PutGroup};
-use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::{Expect, GroupId, GroupWish, Misplaced, Tree};
-use twinhub_domain::{Cause, Json, Object};
+use twinhub_domain::{Json, Object};
 
 use super::{Done, Existing, Kind, Waiting, Wish};
 use crate::api::groups::{ask, wish};
@@ -18,11 +15,11 @@ use crate::error::ApiError;
 use crate::exchange::Fault;
 use crate::exchange::columns::{GROUPS, Table};
 use crate::fields::FieldError;
-use crate::web::WebState;
+use crate::http::Access;
 
 /// See the module.
 pub struct Groups {
-    state: Data<WebState>,
+    access: Access,
     existing: Existing,
     /// As the tree would be, where nothing is to be changed.
     trial: Option<RefCell<Tree>>,
@@ -30,21 +27,19 @@ pub struct Groups {
 
 impl Groups {
     /// Takes groups in as it is wished.
-    pub fn new(state: Data<WebState>, wish: &Wish) -> Self {
-        let trial = wish.dry_run.then(|| RefCell::new(Tree::clone(&state.hub.tree.now())));
-        Self { state, existing: wish.existing, trial }
+    pub fn new(access: Access, wish: &Wish) -> Self {
+        let trial = wish.dry_run.then(|| RefCell::new(Tree::clone(&access.tree())));
+        Self { access, existing: wish.existing, trial }
     }
 
     async fn put(&self, id: Option<GroupId>, wish: GroupWish, expect: Expect) -> Result<String, ApiError> {
         if let Some(trial) = &self.trial {
             return self.try_out(&mut trial.borrow_mut(), id, wish, expect).map_err(ApiError::from);
         }
-        if self.state.hub.is_failing() {
-            return Err(HubError::Unavailable("the store does not take anything in just now").into());
-        }
-        let cause = Cause::new(Source::Rest, "");
+        self.access.check_store()?;
+        let cause = self.access.cause();
         let stood =
-            ask(&self.state, |reply| PutGroup { id, wish, expect, if_tag: None, cause, reply }).await??;
+            ask(&self.access, |reply| PutGroup { id, wish, expect, if_tag: None, cause, reply }).await??;
         Ok(stood.view.group.id.to_string())
     }
 
@@ -56,7 +51,7 @@ impl Groups {
         expect: Expect,
     ) -> Result<String, GroupRefusal> {
         let Some(id) = id else { return Ok(String::new()) }; // it would get one, and nothing can stand under it
-        let planned = tree.plan(id.clone(), wish, expect, self.state.hub.clock.now())?;
+        let planned = tree.plan(id.clone(), wish, expect, self.access.now())?;
         tree.put(Arc::new(planned.group));
         Ok(id.to_string())
     }

@@ -218,9 +218,8 @@ impl<K: Kind> Run<K> {
 fn is_outage(error: &ApiError) -> bool {
     matches!(
         error,
-        ApiError::Hub(HubError::Unavailable(_) | HubError::Store(_))
+        ApiError::Hub(HubError::Unavailable(_) | HubError::Store(_) | HubError::ShuttingDown)
             | ApiError::Store(_)
-            | ApiError::Mailbox(_)
     )
 }
 

@@ -1,48 +1,41 @@
 //! Templates, taken in: each line as one that is posted or patched is.
 
-use actix_web::web::Data;
 use tokio::sync::oneshot;
-use twinhub_actors::HubError;
 use twinhub_actors::messages::templates::{How, PutTemplate, TemplateRefusal, TryTemplate, Wish as Wanted};
-use twinhub_actors::post::post;
-use twinhub_domain::cause::Source;
-use twinhub_domain::{Cause, Object};
+use twinhub_domain::Object;
 use twinhub_rules::device_template::FIELDS;
 
 use super::{Done, Existing, Kind, Wish};
 use crate::error::ApiError;
 use crate::exchange::columns::{TEMPLATES, Table};
 use crate::fields::Fields;
-use crate::web::WebState;
+use crate::http::Access;
 
 /// See the module.
 pub struct Templates {
-    state: Data<WebState>,
+    access: Access,
     existing: Existing,
     dry_run: bool,
 }
 
 impl Templates {
     /// Takes templates in as it is wished.
-    pub fn new(state: Data<WebState>, wish: &Wish) -> Self {
-        Self { state, existing: wish.existing, dry_run: wish.dry_run }
+    pub fn new(access: Access, wish: &Wish) -> Self {
+        Self { access, existing: wish.existing, dry_run: wish.dry_run }
     }
 
     async fn put(&self, id: &str, said: Object, how: How) -> Result<(), ApiError> {
-        let hub = &self.state.hub;
-        if hub.is_failing() {
-            return Err(HubError::Unavailable("the store does not take anything in just now").into());
-        }
+        let hub = &self.access;
+        hub.check_store()?;
         let wish = Wanted { id: id.into(), said, how, if_version: None };
-        let gone = || ApiError::Mailbox(actix::MailboxError::Closed);
         if self.dry_run {
             let (reply, tried) = oneshot::channel();
-            post(&hub.templates, TryTemplate { wish, offset: 0, limit: 0, reply }).map_err(|_| gone())?;
+            hub.post(TryTemplate { wish, offset: 0, limit: 0, reply })?;
             hub.answer(tried).await??;
         } else {
             let (reply, stood) = oneshot::channel();
-            let put = PutTemplate { wish, cause: Cause::new(Source::Rest, ""), reply };
-            post(&hub.templates, put).map_err(|_| gone())?;
+            let put = PutTemplate { wish, cause: hub.cause(), reply };
+            hub.post(put)?;
             hub.answer(stood).await??;
         }
         Ok(())

@@ -1,12 +1,13 @@
 //! The stream over a real hub with a store in memory.
 
 use tokio::sync::{mpsc, watch};
-use twinhub_actors::Settings;
+use twinhub_actors::access::{Caller, Order};
 use twinhub_actors::counters::get;
 use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_actors::{Hub, Settings};
 use twinhub_domain::cause::Source;
 use twinhub_domain::twin::{Dispositivo, Speaker};
-use twinhub_domain::{Cause, Input, Timestamp, payload};
+use twinhub_domain::{Input, Timestamp, payload};
 use twinhub_store::MemoryStore;
 use twinhub_testkit::{ManualClock, within};
 
@@ -15,23 +16,25 @@ use super::*;
 /// Batches that the live feed holds for a subscriber here: few, so that it overflows soon.
 const DEPTH: usize = 2;
 
-async fn hub() -> Arc<Hub> {
+async fn hub() -> Grant {
     let clock = ManualClock::at(Timestamp::from_millis(0));
     let settings = Settings { feed_depth: DEPTH, arbiters: 1, ..Settings::default() };
-    Hub::start(Arc::new(MemoryStore::default()), clock, settings).await.unwrap()
+    let hub = Hub::start(Arc::new(MemoryStore::default()), clock, settings).await.unwrap();
+    hub.of(Caller::Program, Source::Mqtt)
 }
 
-async fn say(hub: &Hub, serial: &str, text: &str) {
+async fn say(hub: &Grant, serial: &str, text: &str) {
     let mut document = payload::object(text.as_bytes()).unwrap();
     document.insert("serial_number", serial.into());
     let said = Dispositivo::read(document, Speaker::Device).unwrap();
     let (device, input) = (DeviceId::parse(serial).unwrap(), Input::Dispositivo(Box::new(said)));
-    let cause = Cause::new(Source::Mqtt, "dispositivos/estado");
-    hub.deliver(device, input, cause, IfUnknown::Appear, false).await.unwrap();
+    hub.deliver(Order::new(device, input).because("dispositivos/estado").if_unknown(IfUnknown::Appear))
+        .await
+        .unwrap();
 }
 
 async fn open(
-    hub: &Arc<Hub>,
+    hub: &Grant,
     serial: Option<&str>,
     claimed: Option<&str>,
     ping_after: Duration,
@@ -40,7 +43,7 @@ async fn open(
     let wanted = Watch::new(hub, serial.map(Into::into), claimed.map(Into::into)).await.unwrap();
     let (outlet, chunks) = Outlet::new(1, None);
     let (open, closing) = watch::channel(false);
-    let stream = Stream { hub: Arc::clone(hub), closing, ping_after };
+    let stream = Stream { hub: hub.clone(), closing, ping_after };
     actix_rt::spawn(async move {
         let _ = stream.pump(subscriptions, &outlet, wanted).await;
         drop(open);
@@ -106,7 +109,7 @@ async fn filters_hold_and_who_is_slow_misses_nothing() {
     assert_eq!(all, expected.collect::<Vec<_>>());
     assert_eq!(next(&mut claimed).await, "event: hello\ndata: {}\n\n");
     assert!(claimed.try_recv().is_err(), "nobody is claimed");
-    assert!(get(&hub.counters.subscribers_lagged) > 0, "they fell behind the feed on the way");
+    assert!(get(&hub.counters().subscribers_lagged) > 0, "they fell behind the feed on the way");
 }
 
 /// The next `count` devices with their number.

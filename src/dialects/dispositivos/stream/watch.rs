@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use twinhub_actors::Hub;
+use twinhub_actors::access::Grant;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_domain::event::{EventBody, TwinChange};
 use twinhub_domain::twin::id_of_serial;
@@ -40,11 +40,11 @@ impl Watch {
     ///
     /// # Errors
     /// The store does not say whose the serial number is.
-    pub async fn new(hub: &Hub, serial: Option<String>, claimed: Option<String>) -> Result<Self, ApiError> {
+    pub async fn new(hub: &Grant, serial: Option<String>, claimed: Option<String>) -> Result<Self, ApiError> {
         let mut its = HashSet::new();
         if let Some(serial) = &serial {
             its.extend(id_of_serial(serial).ok());
-            its.extend(hub.archive.send(FindSerial(serial.clone())).await??.map(|twin| twin.id));
+            its.extend(hub.ask(FindSerial(serial.clone())).await??.map(|twin| twin.id));
         }
         let claimed = match claimed.as_deref() {
             Some("true") => Some(true),

@@ -1,16 +1,18 @@
-//! The web server: state, routes and middleware put together, and the listener.
+//! The web server: routes and middleware put together, and the listener.
 
+mod access;
 mod connections;
 mod guard;
 mod hosts;
 mod origin;
 mod policy;
+pub mod routes;
 mod sending;
 mod stream;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_cors::Cors;
@@ -23,23 +25,18 @@ use actix_web::dev::{AppConfig, Extensions};
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{Data, ServiceConfig};
-use actix_web::{App, web};
-use tokio::sync::watch;
+use actix_web::{App, ResponseError as _, web};
 use tracing::debug;
-use twinhub_actors::Hub;
-use twinhub_actors::counters::get;
-use twinhub_domain::Timestamp;
-use twinhub_mqtt::Link;
 
+pub use access::Access;
 pub use connections::{HttpConnections, LiveSession};
 pub use hosts::Hosts;
 pub use origin::{Origins, check_poll};
 pub use policy::Policy;
 
+use self::routes::Operation;
 use self::stream::CuttableStream;
-use crate::api::firmware::Folder;
-use crate::api::token::{Giving, Tokens};
-use crate::api::turns::SearchTurns;
+use crate::state::{WebSettings, WebState};
 use crate::{api, dashboard, dialects, error, ws};
 
 /// A client that takes longer than this to send a request's head is cut off.
@@ -55,108 +52,24 @@ const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 /// How long requests may still take when the server stops, in seconds: the whole shutdown has five.
 const STOP_WITHIN_SECONDS: u64 = 2;
 
-/// What of the web server can be set.
-#[derive(Clone, Debug)]
-pub struct WebSettings {
-    /// What is let in at first.
-    pub policy: Policy,
-    /// The limit of connections at once.
-    pub most_connections: usize,
-    /// Where firmware images lie.
-    pub firmware: Folder,
-    /// What devices' tokens are known by.
-    pub tokens: Tokens,
-    /// Threads that serve requests.
-    pub workers: usize,
+/// The routes of the hub itself: API, live events and page.
+fn own_operations() -> Vec<Operation> {
+    [api::all_operations(), ws::operations(), dashboard::operations()].into_iter().flatten().collect()
 }
 
-/// What the server tells about itself.
-#[derive(Clone, Debug)]
-pub struct ServerInfo {
-    pub version: &'static str,
-    pub started_at: Timestamp,
-    /// Where devices connect to, as they are told when they are registered.
-    pub mqtt_host: String,
-    pub mqtt_port: u16,
-    /// `mqtt://127.0.0.1:1883`
-    pub mqtt_url: String,
-    /// Where this server listens: `127.0.0.1:8080`.
-    pub http: String,
-    /// Where devices find it: `http://192.168.1.5:8080`.
-    pub public_url: String,
-}
-
-/// What handlers hold.
-pub struct WebState {
-    pub hub: Arc<Hub>,
-    pub link: Arc<dyn Link>,
-    pub info: ServerInfo,
-    pub connections: Arc<HttpConnections>,
-    pub firmware: Folder,
-    /// Whose search goes on.
-    pub turns: SearchTurns,
-    /// Tokens that devices are being given.
-    pub giving: Giving,
-    pub tokens: Tokens,
-    policy: RwLock<Arc<Policy>>,
-    closing: watch::Sender<bool>,
-}
-
-impl WebState {
-    /// The state over a started hub.
-    #[must_use]
-    pub fn new(hub: Arc<Hub>, link: Arc<dyn Link>, info: ServerInfo, settings: &WebSettings) -> Data<Self> {
-        Data::new(Self {
-            hub,
-            link,
-            connections: HttpConnections::new(settings.most_connections),
-            info,
-            firmware: settings.firmware.clone(),
-            turns: SearchTurns::default(),
-            giving: Giving::default(),
-            tokens: settings.tokens.clone(),
-            policy: RwLock::new(Arc::new(settings.policy.clone())),
-            closing: watch::Sender::new(false),
-        })
-    }
-
-    /// What is let in now.
-    #[must_use]
-    pub fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Lets in what `policy` says from now on. Requests and sessions that are in already stay.
-    pub fn change(&self, policy: Policy) {
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
-    }
-
-    /// Ends WebSocket sessions, with 1001 and a reason, and event streams. Requests are still served.
-    pub fn close_sessions(&self) {
-        self.closing.send_replace(true);
-    }
-
-    /// Becomes true when sessions are to end.
-    #[must_use]
-    pub fn closing(&self) -> watch::Receiver<bool> {
-        self.closing.subscribe()
-    }
-
-    /// True when requests can be served, and what they say be stored.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        !*self.closing.borrow() && self.hub.feed.connected() && get(&self.hub.counters.store_failing) == 0
-    }
+/// All routes.
+#[must_use]
+pub fn all_operations() -> Vec<Operation> {
+    own_operations().into_iter().chain(dialects::all_operations()).collect()
 }
 
 /// All routes, over `state`.
 pub fn configure(config: &mut ServiceConfig, state: Data<WebState>) {
     config
         .app_data(state)
-        .service(api::resource("/api/ws", "GET").route(web::get().to(ws::open)))
-        .configure(api::configure)
+        .configure(|config| routes::configure(config, own_operations(), |error| error.error_response()))
         .configure(dialects::configure)
-        .configure(dashboard::configure)
+        .configure(api::docs::configure)
         .default_service(web::to(error::no_route));
 }
 

@@ -1,0 +1,316 @@
+//! What one caller may do with the hub.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::dev::ToEnvelope;
+use actix::{Context, MailboxError};
+use tokio::sync::oneshot;
+
+use super::messages::Addresses;
+use super::{Ask, Caller, Permission, Permissions};
+use crate::HubError;
+use crate::counters::Counters;
+use crate::hub::{Alive, Hub, Settings};
+use crate::messages::supervisor::IfUnknown;
+use crate::post::post;
+use twinhub_domain::cause::Source;
+use twinhub_domain::fleet::Tree;
+use twinhub_domain::receipt::Taken;
+use twinhub_domain::{Cause, DeviceId, Input, Timestamp, Twin, Versions};
+use twinhub_mqtt::rejections::Rejections;
+use twinhub_mqtt::unread::Unread;
+use twinhub_rules::Catalog;
+
+/// The hub, as one caller may use it.
+#[derive(Clone)]
+pub struct Grant {
+    hub: Arc<Hub>,
+    caller: Caller,
+    /// By which way they came.
+    source: Source,
+    permissions: Permissions,
+}
+
+/// An input for a device, and what its sender makes it depend on.
+#[derive(Clone, Debug)]
+pub struct Order {
+    device: DeviceId,
+    input: Input,
+    because: &'static str,
+    if_unknown: IfUnknown,
+    if_version: Option<Versions>,
+    want_twin: bool,
+}
+
+impl Order {
+    /// For a device that there is.
+    #[must_use]
+    pub fn new(device: DeviceId, input: Input) -> Self {
+        let (if_unknown, if_version) = (IfUnknown::Refuse, None);
+        Self { device, input, because: "", if_unknown, if_version, want_twin: false }
+    }
+
+    /// What is to be done where there is no such device.
+    #[must_use]
+    pub fn if_unknown(self, if_unknown: IfUnknown) -> Self {
+        Self { if_unknown, ..self }
+    }
+
+    /// Only if the twin is at one of these versions, where some are named.
+    #[must_use]
+    pub fn if_version(self, if_version: Option<Versions>) -> Self {
+        Self { if_version, ..self }
+    }
+
+    /// The answer has the twin with it.
+    #[must_use]
+    pub fn with_twin(self) -> Self {
+        Self { want_twin: true, ..self }
+    }
+
+    /// What the cause says of a caller who has no name: `poll`.
+    #[must_use]
+    pub fn because(self, because: &'static str) -> Self {
+        Self { because, ..self }
+    }
+}
+
+impl Hub {
+    /// What `caller`, who came by way of `source`, may do: all there is, until it is confined.
+    #[must_use]
+    pub fn of(self: &Arc<Self>, caller: Caller, source: Source) -> Grant {
+        Grant { hub: Arc::clone(self), caller, source, permissions: Permissions::all() }
+    }
+}
+
+impl Grant {
+    /// The same with no more than `permissions`.
+    #[must_use]
+    pub fn confined_to(self, permissions: Permissions) -> Self {
+        Self { permissions, ..self }
+    }
+
+    /// The same by another way.
+    #[must_use]
+    pub fn by_way_of(self, source: Source) -> Self {
+        Self { source, ..self }
+    }
+
+    /// Who calls.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The cause of what the caller does.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        self.caller.cause(self.source)
+    }
+
+    /// Goes on where the caller has `permission`.
+    ///
+    /// # Errors
+    /// They do not: [`HubError::Forbidden`].
+    pub fn demand(&self, permission: Permission) -> Result<(), HubError> {
+        match self.permissions.contain(permission) {
+            true => Ok(()),
+            false => Err(HubError::Forbidden(permission)),
+        }
+    }
+
+    /// What an actor answers to `message`.
+    ///
+    /// # Errors
+    /// The caller may not have it sent, or the actor is gone.
+    pub async fn ask<M: Ask>(&self, message: M) -> Result<M::Result, HubError>
+    where
+        Context<M::To>: ToEnvelope<M::To, M>,
+    {
+        self.demand(M::PERMISSION)?;
+        let answer = M::address(Addresses(&self.hub)).send(message).await;
+        answer.map_err(|_: MailboxError| HubError::ShuttingDown)
+    }
+
+    /// Hands `message` on to its actor, whose answer comes by a sender in it.
+    ///
+    /// # Errors
+    /// As [`Grant::ask`].
+    pub fn post<M: Ask>(&self, message: M) -> Result<(), HubError>
+    where
+        Context<M::To>: ToEnvelope<M::To, M>,
+    {
+        self.demand(M::PERMISSION)?;
+        post(M::address(Addresses(&self.hub)), message).map_err(|_| HubError::ShuttingDown)
+    }
+
+    /// Has an actor make a change, and gives its answer, which comes once the change is durable.
+    ///
+    /// # Errors
+    /// As [`Grant::ask`]; the store does not take anything in; or no answer came in time, and the change may be made
+    /// later all the same.
+    pub async fn change<M: Ask, T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> M,
+    ) -> Result<T, HubError>
+    where
+        Context<M::To>: ToEnvelope<M::To, M>,
+    {
+        self.demand(M::PERMISSION)?;
+        self.check_store()?;
+        let (reply, answer) = oneshot::channel();
+        self.post(message(reply))?;
+        self.answer(answer).await
+    }
+
+    /// Has a twin take an input in, and answers after the commit.
+    ///
+    /// # Errors
+    /// The caller may not, the twin refused it, or it could not be made durable in time. It may become durable later
+    /// all the same: nobody has been told so.
+    pub async fn deliver(&self, order: Order) -> Result<Taken, HubError> {
+        self.demand(permission_for(&order.input))?;
+        let Order { device, input, because, if_unknown, if_version, want_twin } = order;
+        let mut cause = self.cause();
+        if cause.by.is_empty() {
+            cause.by = because.into();
+        }
+        self.hub.deliver_to(if_version, device, input, cause, if_unknown, want_twin).await
+    }
+
+    /// The twin as it stands, all that it shows being durable; none if there is none.
+    ///
+    /// # Errors
+    /// The caller may not read it, or the store does not answer in time.
+    pub async fn read(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
+        self.demand(Permission::Read)?;
+        self.hub.read(device).await
+    }
+
+    /// See [`Hub::answer`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn answer<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, HubError> {
+        self.hub.answer(answer).await
+    }
+
+    /// See [`Hub::answer_in`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn answer_in<T>(
+        &self,
+        patience: Duration,
+        answer: oneshot::Receiver<T>,
+    ) -> Result<T, HubError> {
+        self.hub.answer_in(patience, answer).await
+    }
+
+    /// True while commits fail.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.hub.is_failing()
+    }
+
+    /// Goes on where the store takes something in.
+    ///
+    /// # Errors
+    /// Commits fail just now.
+    pub fn check_store(&self) -> Result<(), HubError> {
+        match self.is_failing() {
+            true => Err(HubError::Unavailable("the store does not take anything in just now")),
+            false => Ok(()),
+        }
+    }
+
+    /// The time of the hub's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.hub.clock.now()
+    }
+
+    /// For how many ms the hub has run, whatever its clock was set to meanwhile.
+    #[must_use]
+    pub fn uptime_ms(&self) -> u64 {
+        self.hub.clock.uptime_ms()
+    }
+
+    /// How the hub was set.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.hub.settings
+    }
+
+    /// The hub's counters.
+    #[must_use]
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.hub.counters)
+    }
+
+    /// The tree of groups as it was last committed.
+    #[must_use]
+    pub fn tree(&self) -> Arc<Tree> {
+        self.hub.tree.now()
+    }
+
+    /// The templates as they are now.
+    #[must_use]
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.hub.catalog.now()
+    }
+
+    /// Which of the hub's actors run.
+    #[must_use]
+    pub fn alive(&self) -> Alive {
+        self.hub.alive()
+    }
+
+    /// Messages that were refused.
+    #[must_use]
+    pub fn rejections(&self) -> &Rejections {
+        &self.hub.rejections
+    }
+
+    /// MQTT messages that nobody reads.
+    #[must_use]
+    pub fn unread(&self) -> &Unread {
+        &self.hub.unread
+    }
+}
+
+/// What it takes to have a twin take `input` in.
+fn permission_for(input: &Input) -> Permission {
+    match input {
+        Input::Telemetry(_)
+        | Input::Batch(_)
+        | Input::Report(_)
+        | Input::Presence { .. }
+        | Input::AskDesired
+        | Input::Answer { .. }
+        | Input::Poll
+        | Input::CouldNot(_)
+        | Input::Dispositivo(_)
+        | Input::Firmware(_) => Permission::Report,
+        Input::Change(_)
+        | Input::Command { .. }
+        | Input::Cancel { .. }
+        | Input::SetMode { .. }
+        | Input::Update(_)
+        | Input::WithdrawUpdate { .. } => Permission::Operate,
+        Input::Register(_)
+        | Input::Claim(_)
+        | Input::Template { .. }
+        | Input::Refresh(_)
+        | Input::SetLifecycle { .. }
+        | Input::Delete => Permission::Manage,
+        // What the hub alone says.
+        Input::Appear
+        | Input::Listens(_)
+        | Input::CommandUnheard { .. }
+        | Input::Unheard(_)
+        | Input::Wake { .. }
+        | Input::ClockMoved { .. } => Permission::Administer,
+    }
+}

@@ -1,0 +1,94 @@
+//! Which messages a caller may have sent to which actor, and the permission that each takes.
+
+use actix::dev::ToEnvelope;
+use actix::{Actor, Addr, Context, Handler, Message};
+
+use super::Permission;
+use crate::alarms::Alarms;
+use crate::archive::Archive;
+use crate::automation::Automation;
+use crate::feed::Feed;
+use crate::fleet::firmware::Firmware;
+use crate::fleet::groups::Groups;
+use crate::fleet::jobs::Jobs;
+use crate::fleet::templates::Templates;
+use crate::hub::Hub;
+use crate::messages::{
+    alarms, archive, automation, feed, firmware, groups, jobs, search, templates, webhooks,
+};
+use crate::search::Search;
+use crate::webhooks::Webhooks;
+
+/// A message that a caller may have sent, by a [`Grant`](super::Grant) that has its permission.
+pub trait Ask: Message<Result: Send> + Send + Sized + 'static {
+    /// What it takes at least. A route may take more.
+    const PERMISSION: Permission;
+    /// The actor that it goes to.
+    type To: Actor<Context = Context<Self::To>> + Handler<Self>;
+
+    /// The actor's address.
+    fn address(hub: Addresses<'_>) -> &Addr<Self::To>
+    where
+        Context<Self::To>: ToEnvelope<Self::To, Self>;
+}
+
+/// The hub's addresses, which nobody outside of this crate can look into.
+#[derive(Clone, Copy)]
+pub struct Addresses<'a>(pub(super) &'a Hub);
+
+macro_rules! asks {
+    ($($address:ident: $actor:ty { $($permission:ident: $($message:path),+;)+ })+) => {$($($(
+        impl Ask for $message {
+            const PERMISSION: Permission = Permission::$permission;
+            type To = $actor;
+
+            fn address(hub: Addresses<'_>) -> &Addr<$actor> {
+                &hub.0.$address
+            }
+        }
+    )+)+)+};
+}
+
+asks! {
+    alarms: Alarms {
+        Operate: alarms::Acknowledge, alarms::Clear, alarms::Raise, alarms::ClearType;
+    }
+    archive: Archive {
+        Read: archive::ListDevices, archive::FindSerial, archive::RawHistory, archive::BucketHistory,
+            archive::FindEvents, archive::HowMuch, archive::Replay, archive::LoadTwins, archive::ListCommands,
+            archive::FindCommand, archive::ListRuns, archive::FindRun, archive::LastRuns, archive::ListAlarms,
+            archive::FindAlarm, archive::ListDeliveries, archive::ListJobDevices;
+        Export: archive::Past;
+        Manage: archive::FindToken;
+    }
+    automation: Automation {
+        Read: automation::ReadRules;
+        Trigger: automation::Tell;
+        Operate: automation::EnableRule;
+        Automate: automation::PutRule, automation::DeleteRule;
+    }
+    feed: Feed {
+        Read: feed::Subscribe, feed::WatchCommands;
+    }
+    firmware: Firmware {
+        Read: firmware::FindImage, firmware::ListImages;
+        Firmware: firmware::AddImage, firmware::RemoveImage;
+    }
+    groups: Groups {
+        Read: groups::ReadGroup, groups::ReadGroups, groups::ReadTree;
+        Manage: groups::PutGroup, groups::DeleteGroup;
+    }
+    jobs: Jobs {
+        Read: jobs::ShowJob, jobs::ListJobs;
+        Manage: jobs::MakeJob, jobs::SteerJob;
+    }
+    search: Search {
+        Read: search::Find, search::FindAll;
+    }
+    webhooks: Webhooks {
+        Administer: webhooks::Send;
+    }
+    templates: Templates {
+        Automate: templates::PutTemplate, templates::TryTemplate, templates::DeleteTemplate;
+    }
+}

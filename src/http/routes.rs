@@ -1,0 +1,181 @@
+//! The table of routes. A row says the permission that a route takes, its handler, and by the handler's description its
+//! path and method. From the rows come the resources, the `Allow` header, the 405s and the OpenAPI document; there is no
+//! other way to have a route.
+
+use std::collections::BTreeMap;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _, Route, guard};
+use twinhub_actors::access::Permission;
+use utoipa::openapi::HttpMethod;
+
+use crate::error::ApiError;
+use crate::state::WebState;
+
+/// A row of the table.
+pub struct Operation {
+    /// What it takes.
+    pub permission: Permission,
+    /// `/api/devices/{id}`
+    pub path: String,
+    pub method: Method,
+    route: Box<dyn FnOnce() -> Route>,
+}
+
+/// How a route is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    /// GET, and HEAD: the same without the body.
+    Get,
+    /// GET alone: its answer goes on and on, so a HEAD would be dear or never end.
+    Stream,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+/// How a resource refuses a method that it does not take.
+pub type Refuse = fn(ApiError) -> HttpResponse;
+
+impl Method {
+    /// The methods as `Allow` names them.
+    #[must_use]
+    pub fn allow(self) -> &'static str {
+        match self {
+            Self::Get => "GET, HEAD",
+            Self::Stream => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    fn guard(self) -> Box<dyn guard::Guard> {
+        match self {
+            Self::Get => Box::new(guard::Any(guard::Get()).or(guard::Head())),
+            Self::Stream => Box::new(guard::Get()),
+            Self::Post => Box::new(guard::Post()),
+            Self::Put => Box::new(guard::Put()),
+            Self::Patch => Box::new(guard::Patch()),
+            Self::Delete => Box::new(guard::Delete()),
+        }
+    }
+}
+
+impl Operation {
+    /// A route that the OpenAPI document describes, as `D`.
+    pub fn described<D: utoipa::Path>(
+        permission: Permission,
+        is_stream: bool,
+        route: impl FnOnce() -> Route + 'static,
+    ) -> Self {
+        let method = match D::methods().first() {
+            Some(HttpMethod::Post) => Method::Post,
+            Some(HttpMethod::Put) => Method::Put,
+            Some(HttpMethod::Patch) => Method::Patch,
+            Some(HttpMethod::Delete) => Method::Delete,
+            _ if is_stream => Method::Stream,
+            _ => Method::Get,
+        };
+        Self { permission, path: D::path(), method, route: Box::new(route) }
+    }
+
+    /// A route that it does not.
+    pub fn plain(
+        permission: Permission,
+        method: Method,
+        path: &str,
+        route: impl FnOnce() -> Route + 'static,
+    ) -> Self {
+        Self { permission, path: path.to_owned(), method, route: Box::new(route) }
+    }
+
+    fn into_route(self) -> Route {
+        let permission = self.permission;
+        let admit = move |request, next| admit(permission, request, next);
+        let guard = self.method.guard();
+        (self.route)().guard(guard::fn_guard(move |context| guard.check(context))).wrap(from_fn(admit))
+    }
+}
+
+/// Lets a request in whose caller has the permission, and hands the handler their grant.
+async fn admit(
+    permission: Permission,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let Some(state) = request.app_data::<Data<WebState>>() else { return Err(ApiError::NoGrant.into()) };
+    let grant = state.grant(request.request());
+    if let Err(error) = grant.demand(permission) {
+        let refused = ApiError::from(error).error_response();
+        return Ok(request.into_response(refused));
+    }
+    request.extensions_mut().insert(grant);
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+/// Serves these routes. A path that is told word by word goes before one with a parameter in its place.
+pub fn configure(config: &mut ServiceConfig, operations: Vec<Operation>, refuse: Refuse) {
+    let mut resources: BTreeMap<Vec<(bool, String)>, Vec<Operation>> = BTreeMap::new();
+    for operation in operations {
+        let parts = operation.path.split('/').map(|part| (part.starts_with('{'), part.to_owned()));
+        resources.entry(parts.collect()).or_default().push(operation);
+    }
+    for mut operations in resources.into_values() {
+        operations.sort_by_key(|operation| operation.method);
+        let allow: Vec<_> = operations.iter().map(|operation| operation.method.allow()).collect();
+        let allow = allow.join(", ");
+        let path = operations[0].path.clone(); // there is one at least
+        let resource = operations.into_iter().fold(web::resource(path), |resource, operation| {
+            resource.route(operation.into_route()) // each with its guard
+        });
+        config.service(resource.default_service(web::to(move |request: HttpRequest| {
+            let (path, method) = (request.path().to_owned(), request.method().to_string());
+            let refused = refuse(ApiError::Method { path, method, allow: allow.clone() });
+            async move { refused }
+        })));
+    }
+}
+
+/// A table: rows `Permission: module::handler`, of handlers that `#[utoipa::path]` describes. It makes a function
+/// `operations` and a `Description` for the OpenAPI document. `Permission(stream)` is for an answer that goes on and on.
+macro_rules! routes {
+    ($($permission:ident $(($stream:ident))?: $module:ident::$handler:ident),+ $(,)?) => {
+        pastey::paste! {
+            /// The routes of this table.
+            pub(crate) fn operations() -> Vec<$crate::http::routes::Operation> {
+                vec![$(
+                    $crate::http::routes::Operation::described::<$module::[<__path_ $handler>]>(
+                        twinhub_actors::access::Permission::$permission,
+                        $crate::http::routes::is_stream!($($stream)?),
+                        || actix_web::web::to($module::$handler),
+                    )
+                ),+]
+            }
+
+            #[derive(utoipa::OpenApi)]
+            #[openapi(paths($($module::$handler),+))]
+            pub(crate) struct Description;
+        }
+    };
+}
+
+/// True for `stream`.
+macro_rules! is_stream {
+    () => {
+        false
+    };
+    (stream) => {
+        true
+    };
+}
+
+pub(crate) use {is_stream, routes};
+
+#[cfg(test)]
+mod tests;
