@@ -164,6 +164,9 @@ pub struct Problem {
     /// How far that command has come.
     #[serde(skip_serializing_if = "Option::is_none")]
     command_status: Option<&'static str>,
+    /// The id of the request, as in the log and in `X-Request-Id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
     /// Everything that is wrong with a rule, where it was one, with a file, or with readings.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<RuleError>>,
@@ -227,6 +230,7 @@ impl ApiError {
             field: self.field(),
             command_id: command_id.map(|id| id.to_string()),
             command_status: command_status.flatten().map(CommandStatus::as_str),
+            request_id: crate::http::current_id(),
             errors: match self {
                 Self::File(file) => Some(vec![RuleError::of_file(file)]),
                 Self::Readings(errors) => Some(errors.iter().map(RuleError::of_reading).collect()),

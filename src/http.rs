@@ -6,6 +6,7 @@ mod guard;
 mod hosts;
 mod origin;
 mod policy;
+mod requests;
 pub mod routes;
 mod sending;
 mod stream;
@@ -33,6 +34,7 @@ pub use connections::{HttpConnections, LiveSession};
 pub use hosts::Hosts;
 pub use origin::{Origins, check_poll};
 pub use policy::Policy;
+pub use requests::current_id;
 
 use self::routes::Operation;
 use self::stream::CuttableStream;
@@ -100,6 +102,7 @@ pub fn serve(
             .wrap(from_fn(guard::inner))
             .wrap(cors(state.clone()))
             .wrap(from_fn(guard::outer))
+            .wrap(from_fn(requests::trace))
             .configure(move |config| configure(config, state))
             .into_factory()
             .map_err(|error: actix_web::Error| error.error_response());
@@ -145,6 +148,6 @@ fn cors(state: Data<WebState>) -> Cors {
         })
         .allowed_methods(METHODS)
         .allow_any_header()
-        .expose_headers(["ETag", "Link", "Location", "X-Total-Count", "X-Warnings"])
+        .expose_headers(["ETag", "Link", "Location", "X-Request-Id", "X-Total-Count", "X-Warnings"])
         .max_age(3600)
 }

@@ -48,7 +48,7 @@ pub fn start(filter: &LogFilter, format: LogFormat) -> Result<(), ParseError> {
     let registry = tracing_subscriber::registry().with(DroppedMessages.with_filter(dropped_messages()));
     // Starting it twice in one process (tests do) leaves the first in place.
     let started = if json {
-        let log = log.json().flatten_event(true).with_current_span(false).with_span_list(false);
+        let log = log.json().flatten_event(true).with_current_span(true).with_span_list(false);
         registry.with(log.with_filter(filter)).try_init()
     } else {
         registry.with(log.with_ansi(on_terminal).with_filter(filter)).try_init()

@@ -1,11 +1,10 @@
 //! The program's clocks. In here alone the system is asked for the time.
 //!
 //! The hub has a clock of its own, [`HubClock`]: it counts on by the system's clock that nobody sets, and takes over
-//! what the clock on the wall shows at one moment that the hub chooses ([`watch`]), after everybody who must know has
+//! what the clock on the wall shows at one moment that the hub chooses ([`clock_watch`](crate::clock_watch)), after everybody who must know has
 //! been told. So nobody in the hub meets a time that has leapt without a word.
 
 pub mod retention;
-pub mod watch;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicI64, Ordering};

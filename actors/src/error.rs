@@ -1,6 +1,6 @@
 //! Why the hub did not do what was asked of it.
 
-use crate::access::Permission;
+use crate::caller::Permission;
 use twinhub_domain::Refusal;
 use twinhub_store::StoreError;
 

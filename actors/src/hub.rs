@@ -19,7 +19,7 @@ use crate::alarms::Alarms;
 use crate::archive::Archive;
 use crate::automation::{Around, Automation, Keys, files};
 use crate::catalog::CatalogNow;
-use crate::clock::watch::{self, ClockWatch};
+use crate::clock_watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
 use crate::door::{Door, House};
 use crate::feed::Feed;
@@ -39,6 +39,7 @@ use crate::messages::timers::{Begin, ClockMoved};
 use crate::messages::webhooks::{Confine, Rest as RestWebhooks};
 use crate::outbox::{Connect, Outbox};
 use crate::post::post;
+use crate::reach::Reach;
 use crate::receipt;
 use crate::roster::Roster;
 use crate::search::Search;
@@ -46,7 +47,6 @@ use crate::silence::HeardSince;
 use crate::supervisor::{Idle, Supervisor};
 use crate::timers::Timers;
 use crate::twin::{LOOKUPS, Surroundings};
-use crate::webhooks::reach::Reach;
 use crate::webhooks::{self, Webhooks};
 use twinhub_domain::clock::CLOCK_JUMP_MS;
 use twinhub_domain::receipt::{NotTaken, Taken};
@@ -156,7 +156,7 @@ impl Hub {
         let moved = head.at.filter(|last| last.millis() - now.millis() > CLOCK_JUMP_MS);
         let moved = moved.map(|last| ClockMoved { from: last, to: now });
         if let Some(moved) = moved {
-            watch::tell(&journal, moved, true).await;
+            clock_watch::tell(&journal, moved, true).await;
         }
         // On this thread too: they are few.
         let alarms = {

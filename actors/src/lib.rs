@@ -4,7 +4,9 @@
 //! - `twinhub-domain` and `twinhub-rules` know no actix, tokio, database or MQTT, `twinhub-mqtt` no database and no
 //!   actor, `twinhub-store` no MQTT and no actor, this crate neither database nor MQTT library: their manifests do not
 //!   name them. The first two do no input or output and never ask the time.
-//! - [`messages`] import no actor but name recipients, so the imports are the graph of who may wait for whom.
+//! - [`messages`] import no actor but name recipients, so the imports are the graph of who may wait for whom; it has no
+//!   circle.
+//! - Nobody outside of this crate reaches an actor but by a [`Grant`](access::Grant), which has the caller's permissions.
 //! - Entities never leave `twinhub-store`. `twinhub-migrations` imports nothing of ours.
 //! - Nothing in this crate knows HTTP, but [`webhooks`], which is a client of it.
 //! - No actor waits (`send().await`) on one that may be waiting on it.
@@ -39,12 +41,15 @@ pub mod backtest;
 pub mod search;
 
 pub mod access;
+pub mod caller;
 pub mod catalog;
 pub mod clock;
+pub mod clock_watch;
 pub mod counters;
 pub mod error;
 pub mod hub;
 pub mod post;
+pub mod reach;
 pub mod silence;
 pub mod sparing;
 #[cfg(test)]

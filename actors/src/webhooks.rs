@@ -15,9 +15,8 @@
 //! The address that a rule names may be on the Internet or in the house: that is what rules at home are for. This
 //! machine and this hub itself are not, unless an operator allows it, and a redirect is another's word: see [`reach`].
 
-mod address;
 mod attempt;
-pub mod reach;
+mod resolver;
 mod retry;
 mod sign;
 
@@ -33,13 +32,13 @@ use url::Url;
 use uuid::Uuid;
 
 use self::attempt::{Order, Outcome, Sender};
-use self::reach::Reach;
 use crate::counters::{Counters, up};
 use crate::journal::Journal;
 use crate::messages::journal::Append;
 use crate::messages::timers::Tick;
 use crate::messages::webhooks::{Confine, Rest, Send};
 use crate::post::post;
+use crate::reach::Reach;
 use twinhub_domain::receipt::Receipt;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Clock, Timestamp};
@@ -111,7 +110,7 @@ impl Webhooks {
             journal,
             counters,
             keys,
-            sender: Arc::new(Sender::new(address::system(), reach)),
+            sender: Arc::new(Sender::new(resolver::system(), reach)),
             loaded: false,
             jobs: HashMap::new(),
             waiting: BTreeSet::new(),
@@ -346,7 +345,7 @@ impl Handler<Confine> for Webhooks {
 
     fn handle(&mut self, Confine(reach): Confine, _: &mut Context<Self>) {
         // Connections that are open were made by the old word: they go with the old sender.
-        self.sender = Arc::new(Sender::new(address::system(), reach));
+        self.sender = Arc::new(Sender::new(resolver::system(), reach));
     }
 }
 

@@ -116,7 +116,7 @@ pub async fn list_job_devices(
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
     let state_of = |word: &str| StepState::parse(if word == UPDATED { "done" } else { word });
-    let states = params.words("access", STATES, state_of)?;
+    let states = params.words("state", STATES, state_of)?;
     params.finish()?;
     let is_rollout = find(&access, id).await?.job.action.rollout().is_some();
     let (offset, limit) = (paging.offset(), paging.limit);

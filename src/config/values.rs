@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Deserialize;
-use twinhub_actors::webhooks::reach::Allowed;
+use twinhub_actors::reach::Allowed;
 use twinhub_domain::reading::Window;
 use twinhub_mqtt::link::BrokerAddress;
 

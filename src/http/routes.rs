@@ -12,6 +12,7 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _,
 use twinhub_actors::access::Permission;
 use utoipa::openapi::HttpMethod;
 
+use super::requests;
 use crate::error::ApiError;
 use crate::state::WebState;
 
@@ -111,6 +112,7 @@ async fn admit(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let Some(state) = request.app_data::<Data<WebState>>() else { return Err(ApiError::NoGrant.into()) };
     let grant = state.grant(request.request());
+    requests::name(request.match_pattern(), grant.caller());
     if let Err(error) = grant.demand(permission) {
         let refused = ApiError::from(error).error_response();
         return Ok(request.into_response(refused));

@@ -91,3 +91,30 @@ async fn malformed_requests_are_answered_and_counted() {
     }
     assert_eq!(hub.metric("twinhub_http_malformed_total").await, 4);
 }
+
+/// What a client is told of a request that failed leads to what the log says of it, and the other way round.
+#[tokio::test]
+async fn a_request_is_known_by_its_id_in_the_answer_the_problem_and_the_log() {
+    let hub = House::new().with("--log", "info,twinhub::http=debug").start().await;
+    let host = format!("Host: {}", hub.http);
+    let own = ask(hub.http, &["GET /api/devices/nobody HTTP/1.1", &host, "X-Request-Id: my-1"], "").await;
+    assert_eq!((own.status, own.header("x-request-id")), (404, Some("my-1")));
+    assert!(own.body.contains(r#""request_id":"my-1""#), "{own:?}");
+    let line = hub.logs("my-1").await;
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["status"], &line["path"]), (&404.into(), &"/api/devices/nobody".into()));
+    let span = &line["span"];
+    assert_eq!(
+        (&span["id"], &span["route"], &span["caller"], &span["method"]),
+        (&"my-1".into(), &"/api/devices/{id}".into(), &"anonymous".into(), &"GET".into()),
+    );
+
+    let made = ask(hub.http, &["GET /api/devices HTTP/1.1", &host, "X-Request-Id: not an id"], "").await;
+    let id = made.header("x-request-id").unwrap();
+    assert_eq!((id.len(), made.status), (32, 200));
+    // One that is refused before it is routed has one too.
+    let foreign =
+        ask(hub.http, &["GET /api/devices HTTP/1.1", "Host: evil.example", "X-Request-Id: my-2"], "").await;
+    assert_eq!((foreign.status, foreign.header("x-request-id")), (421, Some("my-2")));
+    assert!(foreign.body.contains(r#""request_id":"my-2""#), "{foreign:?}");
+}

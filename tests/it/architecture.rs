@@ -2,7 +2,7 @@
 
 mod code;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Text that must not stand in the files under some folders.
@@ -261,6 +261,44 @@ fn the_crates_know_each_other_one_way() {
             assert!(!never.iter().any(|of| name.starts_with(of)), "{path}: {name}");
         }
     }
+}
+
+/// So the imports of the actors' crate are the graph of who may wait for whom, and nobody waits for himself.
+#[test]
+fn no_circle_of_imports_is_among_the_rooms_of_the_actors() {
+    const ROOT: &str = "actors/src";
+    let files = sources(ROOT);
+    let tests = places_of_tests(&files);
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in files.iter().filter(|file| !file.ancestors().any(|place| tests.contains(place))) {
+        let name = relative(file);
+        let room = name[ROOT.len() + 1..].split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        if room == "lib" {
+            continue;
+        }
+        for (_, line) in code_of(file) {
+            for (at, _) in line.match_indices("crate::") {
+                let named: String =
+                    line[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let named = match &*named {
+                    "HubError" => "error",
+                    "Hub" | "Settings" => "hub",
+                    "SystemClock" => "clock",
+                    named => named,
+                };
+                if named != room && !named.is_empty() {
+                    imports.entry(room.clone()).or_default().insert(named.to_owned());
+                }
+            }
+        }
+    }
+    assert!(imports["hub"].contains("supervisor") && imports["messages"].contains("error"), "{imports:?}");
+    // Rooms that import none of those that are left are taken away until nothing is left but circles.
+    while let Some(free) = imports.iter().find(|(_, of)| !of.iter().any(|room| imports.contains_key(room))) {
+        let free = free.0.clone();
+        imports.remove(&free);
+    }
+    assert!(imports.is_empty(), "in a circle, or above one: {imports:#?}");
 }
 
 /// What stands under `[dependencies]` of a manifest.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::door::UnknownDevices;
-use crate::webhooks::reach::Reach;
+use crate::reach::Reach;
 use twinhub_domain::reading::Window;
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 use twinhub_rules::file::SecretNames;

@@ -3,7 +3,7 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::webhooks::reach::Reach;
+use crate::reach::Reach;
 use twinhub_store::DeliveryRecord;
 
 /// A request outward that is durable now: send it, as often as it takes. One that is known is not sent twice.

@@ -15,10 +15,10 @@ use tokio::time::{Instant, timeout_at};
 use url::Host;
 use uuid::Uuid;
 
-use super::address::{LookUp, Resolver};
-use super::reach::{Reach, Refused};
+use super::resolver::{LookUp, Resolver};
 use super::retry::Meaning;
 use super::sign::signature;
+use crate::reach::{Reach, Refused};
 use twinhub_domain::Timestamp;
 use twinhub_rules::engine::Delivery;
 

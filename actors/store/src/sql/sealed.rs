@@ -109,3 +109,75 @@ pub async fn take_up(url: &str, busy_timeout: Duration, seal: &Seal) -> Result<(
     sql.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.map_err(failed(SEAL))?;
     sql.close().await.map_err(failed(SEAL))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use tempfile::TempDir;
+    use twinhub_domain::Timestamp;
+
+    use super::*;
+    use crate::contract::made;
+    use crate::contract::support::{NOON, World, object};
+    use crate::{Record, SqlOptions, SqlStore, Store as _};
+
+    async fn open(folder: &TempDir, seal: Option<Arc<Seal>>) -> Result<Arc<SqlStore>, StoreError> {
+        let url = format!("sqlite:{}", folder.path().join("twinhub.db").display());
+        SqlStore::open(&url, SqlOptions { seal, ..SqlOptions::default() }).await
+    }
+
+    /// What stands in the tables, by table and id.
+    fn written(folder: &TempDir) -> BTreeMap<String, String> {
+        let sql = rusqlite::Connection::open(folder.path().join("twinhub.db")).unwrap();
+        let all = "SELECT 'rule ' || id, body FROM rules UNION ALL SELECT 'fleet ' || id, body FROM fleet
+                   UNION ALL SELECT 'delivery ' || hex(id), body FROM deliveries";
+        let mut rows = sql.prepare(all).unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    /// Each kind alone, and with rows of the others that are sealed already; what is sealed is not sealed once more.
+    #[tokio::test]
+    async fn what_is_kept_in_clear_is_sealed_once_whatever_kind_it_is_of() {
+        for kinds in [&["rule"][..], &["template"], &["delivery"], &["rule", "template", "delivery"]] {
+            let (folder, seal) = (TempDir::new().unwrap(), Arc::new(Seal::new(&[7; 32])));
+            let store = open(&folder, None).await.unwrap();
+            let mut world = World::new();
+            for kind in kinds {
+                match *kind {
+                    "rule" => {
+                        let rule = made::record("cool", Some(r#"{"a": 1}"#), Some(true));
+                        world.automation.rules.push(rule);
+                    }
+                    "delivery" => world.automation.deliveries.push(made::delivery(1, made::run_id(1))),
+                    _ => world.fleet.records.push(Record {
+                        kind: RecordKind::Template,
+                        id: "pump".into(),
+                        body: Some(object(r#"{"a": 1}"#)),
+                        updated_at: Timestamp::from_millis(NOON),
+                    }),
+                }
+            }
+            store.commit(&world.batch()).await.unwrap();
+            drop(store);
+            assert!(written(&folder).values().all(|body| body.starts_with('{')), "{kinds:?}");
+
+            drop(open(&folder, Some(Arc::clone(&seal))).await.unwrap());
+            let sealed = written(&folder);
+            assert_eq!(sealed.len(), kinds.len());
+            assert!(sealed.values().all(|body| is_sealed(body)), "{sealed:?}");
+            let store = open(&folder, Some(seal)).await.unwrap();
+            assert_eq!(written(&folder), sealed, "{kinds:?}");
+            let rules = store.automation().await.unwrap().rules;
+            assert!(rules.iter().all(|rule| rule.body == Some(object(r#"{"a": 1}"#))), "{rules:?}");
+            drop(store);
+
+            let Err(error) = open(&folder, Some(Arc::new(Seal::new(&[8; 32])))).await else {
+                panic!("another key opens it");
+            };
+            assert!(error.to_string().contains("another key"), "{error}");
+        }
+    }
+}

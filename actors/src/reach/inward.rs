@@ -1,53 +1,6 @@
-//! Addresses, and the names that stand for them. A name is resolved here, and what was looked at is what is connected
-//! to; so a name that says one thing when it is checked and another when it is used gains nothing.
+//! Which addresses are not of the Internet.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-
-use futures_util::future::BoxFuture;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-
-use super::reach::Reach;
-
-/// Asks for the addresses of a name.
-pub(super) type LookUp = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
-
-/// Resolves names to addresses where requests may go.
-pub(super) struct Resolver {
-    pub look_up: LookUp,
-    pub reach: Arc<Reach>,
-    /// The port that is connected to.
-    pub port: u16,
-    /// Another sent us there.
-    pub redirected: bool,
-}
-
-/// Asks the system.
-pub(super) fn system() -> LookUp {
-    Arc::new(|name| {
-        Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.map(|a| a.ip()).collect()) })
-    })
-}
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let found = (self.look_up)(name.as_str().to_owned());
-        let (reach, port, redirected) = (Arc::clone(&self.reach), self.port, self.redirected);
-        Box::pin(async move {
-            let found = found.await?;
-            let check = |ip: &IpAddr| reach.check(name.as_str(), *ip, port, redirected);
-            let (good, bad): (Vec<_>, Vec<_>) = found.into_iter().partition(|ip| check(ip).is_ok());
-            if good.is_empty()
-                && let Some(refused) = bad.iter().find_map(|ip| check(ip).err())
-            {
-                return Err(refused.into());
-            }
-            // Port 0 stands for the one in the address.
-            Ok(Box::new(good.into_iter().map(|ip| SocketAddr::new(ip, 0))) as Addrs)
-        })
-    }
-}
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Is it an address of this machine, of a network that is not the Internet, or of nobody: loopback, private,
 /// link-local, unique-local, shared (carrier-grade NAT), multicast, reserved? An IPv6 address that carries one of
@@ -165,28 +118,5 @@ mod tests {
         ] {
             assert!(!is_inward(outward.parse().unwrap()), "{outward}");
         }
-    }
-
-    async fn resolve(addresses: &[&str], redirected: bool) -> Result<Vec<String>, String> {
-        let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
-        let look_up: LookUp = Arc::new(move |_| {
-            let addresses = addresses.clone();
-            Box::pin(async move { Ok(addresses) })
-        });
-        let resolver = Resolver { look_up, reach: Arc::default(), port: 80, redirected };
-        let found = resolver.resolve("hook.example".parse().unwrap()).await;
-        found.map(|all| all.map(|a| a.ip().to_string()).collect()).map_err(|error| error.to_string())
-    }
-
-    /// What is given back is all that is connected to.
-    #[tokio::test]
-    async fn gives_only_addresses_that_were_checked() {
-        assert_eq!(resolve(&["8.8.8.8", "127.0.0.1", "::1"], true).await.unwrap(), ["8.8.8.8"]);
-        assert_eq!(resolve(&["10.0.0.1", "127.0.0.1"], false).await.unwrap(), ["10.0.0.1"]);
-        let refused = resolve(&["10.0.0.1", "fd00::1"], true).await.unwrap_err();
-        assert!(refused.starts_with("`hook.example` is an address of this machine"), "{refused}");
-        let refused = resolve(&["127.0.0.1"], false).await.unwrap_err();
-        assert!(refused.contains("`webhook-allow`"), "{refused}");
-        assert!(resolve(&[], true).await.unwrap().is_empty());
     }
 }

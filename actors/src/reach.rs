@@ -9,13 +9,15 @@
 //!
 //! Addresses are compared as what they lead to: `::ffff:127.0.0.1` and `64:ff9b::7f00:1` are `127.0.0.1`.
 
+mod inward;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::str::FromStr;
 
 use serde::Deserialize;
 use url::Host;
 
-use super::address::{carried, is_inward};
+use self::inward::{carried, is_inward};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
