@@ -13,7 +13,8 @@ use tracing::info;
 
 use super::Jobs;
 use super::run::Run;
-use crate::fleet::{Around, again, deliver};
+use crate::backoff::until_answered;
+use crate::fleet::{Around, deliver};
 use crate::messages::supervisor::IfUnknown;
 use twinhub_domain::fleet::job::{JobCounts, Sweeping};
 use twinhub_domain::fleet::rollout::Next;
@@ -178,7 +179,7 @@ async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, input: Input) {
     loop {
         let states = [StepState::Queued, StepState::Notified];
         let query = JobDeviceQuery::stretch(job, &states, (from, reach), PAGE);
-        let page = again("whom a roll-out calls back", || around.store.job_devices(&query)).await;
+        let page = until_answered("whom a roll-out calls back", || around.store.job_devices(&query)).await;
         let Some(last) = page.devices.last() else { return };
         from = last.place + 1;
         let call_back = |JobDevice { device, number, .. }| async move {
