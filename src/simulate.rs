@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use twinhub_mqtt::link::BrokerAddress;
 
+use crate::config::Span;
 use crate::shutdown;
 use device::Device;
 use station::Station;
@@ -223,11 +224,8 @@ fn drop_outs(text: &str) -> Result<f64, String> {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if time <= LONGEST_TIME => Ok(time),
-        Ok(_) => Err("expected a day at most".into()),
-        Err(_) => Err("expected a length of time such as 200ms, 10s or 5m".into()),
-    }
+    let Span(time) = text.parse()?;
+    if time <= LONGEST_TIME { Ok(time) } else { Err("expected a day at most".into()) }
 }
 
 fn within(text: &str, range: RangeInclusive<f64>) -> Option<f64> {

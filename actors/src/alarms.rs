@@ -7,12 +7,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use tracing::{info, warn};
 use uuid::ContextV7;
 
+use crate::backoff::until_answered;
 use crate::clock::new_id_at;
 use crate::counters::Counters;
 use crate::journal::Journal;
@@ -27,9 +27,6 @@ use twinhub_store::{AlarmQuery, Automation, Store};
 
 /// Alarms read from the store with one query.
 const PAGE: u64 = 1_000;
-/// The wait before the store is asked again after it failed; doubled for each further time.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// What an alarm was told is durable now.
 #[derive(Message)]
@@ -228,39 +225,20 @@ impl Alarms {
 /// All that are active, the newest first, however often the store has to be asked.
 async fn load(store: Arc<dyn Store>) -> Vec<Alarm> {
     let mut alarms = Vec::new();
-    let mut wait = FIRST_WAIT;
     loop {
         let offset = alarms.len() as u64;
         let query = AlarmQuery { active: Some(true), offset, limit: PAGE, ..AlarmQuery::default() };
-        match store.alarms(&query).await {
-            Ok(page) => {
-                let is_last = (page.alarms.len() as u64) < PAGE;
-                alarms.extend(page.alarms);
-                if is_last {
-                    return alarms;
-                }
-            }
-            Err(error) => {
-                warn!(%error, "could not read the active alarms, trying again");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
-            }
+        let page = until_answered("the active alarms", || store.alarms(&query)).await;
+        let is_last = (page.alarms.len() as u64) < PAGE;
+        alarms.extend(page.alarms);
+        if is_last {
+            return alarms;
         }
     }
 }
 
 async fn look_up(store: Arc<dyn Store>, id: AlarmId) -> Option<Alarm> {
-    let mut wait = FIRST_WAIT;
-    loop {
-        match store.alarm(id).await {
-            Ok(found) => return found,
-            Err(error) => {
-                warn!(alarm_id = %id, %error, "could not look up an alarm, trying again");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
-            }
-        }
-    }
+    until_answered("an alarm", || store.alarm(id)).await
 }
 
 impl Actor for Alarms {

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tracing::warn;
 
+use crate::backoff::{Backoff, TWIN};
 use crate::counters::{Counters, add, down, up};
 use crate::journal::Journal;
 use crate::messages::journal::Append;
@@ -35,9 +36,7 @@ use twinhub_mqtt::unread::Unread;
 pub use twinhub_mqtt::{Arrived, Room};
 
 /// A message that is lost this often, because its twin dies of it, is put aside as rejected.
-const MOST_TRIES: u32 = 4;
-/// The wait before the second try; doubled for each further one.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
+const TRIES: Backoff = TWIN.at_most(4);
 
 /// A store that does not say by then whether it has a device is not waited for.
 const KNOWN_WITHIN: Duration = Duration::from_secs(2);
@@ -241,17 +240,17 @@ impl Door {
             Err(NotTaken::Refused(refusal)) => {
                 self.put_aside(attempt, reason(&refusal), refusal.to_string());
             }
-            Err(NotTaken::Lost) if attempt.tries >= MOST_TRIES => {
-                let detail = format!("its twin died of it {} times", attempt.tries);
-                self.put_aside(attempt, "poison", detail);
-            }
             Err(NotTaken::Lost) => {
+                let Some(wait) = TRIES.wait(attempt.tries) else {
+                    let detail = format!("its twin died of it {} times", attempt.tries);
+                    return self.put_aside(attempt, "poison", detail);
+                };
                 let Some(runtime) = runtime.filter(|_| self.0.house.supervisor.connected()) else {
                     return; // going down: the receipt is dropped and the message must come again
                 };
                 let door = self.clone();
                 runtime.spawn(async move {
-                    tokio::time::sleep(FIRST_WAIT * 2u32.saturating_pow(attempt.tries - 1)).await;
+                    tokio::time::sleep(wait).await;
                     warn!(topic = %attempt.message.topic, tries = attempt.tries, "message lost on its way, trying again");
                     attempt.tries += 1;
                     door.attempt(attempt);

@@ -18,9 +18,11 @@ use crate::HubError;
 use crate::alarms::Alarms;
 use crate::archive::Archive;
 use crate::automation::{Around, Automation, Keys, files};
+use crate::backoff::{Backoff, TWIN};
 use crate::catalog::CatalogNow;
 use crate::clock_watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
+use crate::delivery;
 use crate::door::{Door, House};
 use crate::feed::Feed;
 use crate::fleet;
@@ -40,7 +42,6 @@ use crate::messages::webhooks::{Confine, Rest as RestWebhooks};
 use crate::outbox::{Connect, Outbox};
 use crate::post::post;
 use crate::reach::Reach;
-use crate::receipt;
 use crate::roster::Roster;
 use crate::search::Search;
 use crate::silence::HeardSince;
@@ -100,9 +101,7 @@ pub struct Alive {
 }
 
 /// A person's change that is lost on its way, because its twin died, is tried this often.
-const MOST_TRIES: u32 = 3;
-/// The wait between two tries: a twin that died starts again within it.
-const TRY_AGAIN: Duration = Duration::from_millis(150);
+const TRIES: Backoff = TWIN.at_most(3);
 /// Changes by people and programs in flight at most; who comes beyond it waits.
 const PEOPLE: usize = 10_000;
 /// How long closing waits for a store that fails. What is not committed then was never acknowledged.
@@ -398,27 +397,19 @@ impl Hub {
         }
         let in_time = tokio::time::timeout(self.settings.patience, async {
             let _room = self.people.acquire().await; // never closed
-            for _ in 0..MOST_TRIES {
-                let (receipt, settled) = receipt::channel();
-                let deliver = Deliver {
-                    device: device.clone(),
-                    input: input.clone(),
-                    cause: cause.clone(),
-                    receipt,
-                    if_unknown,
-                    if_version: if_version.clone(),
-                    want_twin,
-                };
-                if post(&self.supervisor, deliver).is_err() {
-                    break;
-                }
-                match settled.await {
-                    Ok(Ok(taken)) => return Ok(taken),
-                    Ok(Err(NotTaken::Refused(refusal))) => return Err(HubError::Refused(refusal)),
-                    Ok(Err(NotTaken::Lost)) | Err(_) => tokio::time::sleep(TRY_AGAIN).await,
-                }
-            }
-            Err(HubError::Unavailable("the change was lost on its way"))
+            let settled = delivery::deliver(&self.supervisor, TRIES, |receipt| Deliver {
+                device: device.clone(),
+                input: input.clone(),
+                cause: cause.clone(),
+                receipt,
+                if_unknown,
+                if_version: if_version.clone(),
+                want_twin,
+            });
+            settled.await.map_err(|lost| match lost {
+                NotTaken::Refused(refusal) => HubError::Refused(refusal),
+                NotTaken::Lost => HubError::Unavailable("the change was lost on its way"),
+            })
         });
         in_time.await.unwrap_or(Err(HubError::Unavailable("the change was not made durable in time")))
     }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, info};
 
+use crate::backoff::Backoff;
 use crate::counters::{Counters, add, up};
 use crate::feed::Feed;
 use crate::messages::feed::Committed;
@@ -25,8 +26,7 @@ use twinhub_domain::{Clock, CommandStatus, Recorded};
 use twinhub_store::{Automation, Batch, CommandRecord, Fleet, Head, JobOp, Store, StoreError};
 
 /// The wait before a failed commit is tried again; doubled for each further one.
-const FIRST_WAIT: Duration = Duration::from_millis(20);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+const COMMIT: Backoff = Backoff::doubling(Duration::from_millis(20), Duration::from_secs(1));
 /// What was delivered is forgotten with whatever is committed next, or after this alone: a commit for it at
 /// once would stand in the way of the device's answer, which is on its way just then.
 const SENT_WAIT: Duration = Duration::from_millis(100);
@@ -267,7 +267,7 @@ async fn commit(store: &dyn Store, batch: &Batch, counters: &Counters) -> Result
     if nothing {
         return Ok(()); // repeats alone: they had only to wait for their originals
     }
-    let mut wait = FIRST_WAIT;
+    let mut tries = 0;
     loop {
         let began = Instant::now();
         match store.commit(batch).await {
@@ -288,8 +288,8 @@ async fn commit(store: &dyn Store, batch: &Batch, counters: &Counters) -> Result
                 if counters.store_failing.swap(1, Ordering::AcqRel) == 0 {
                     error!(%problem, events = batch.events.len(), "commit failed, trying again until it is done");
                 }
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
+                tries += 1;
+                tokio::time::sleep(COMMIT.wait(tries).unwrap_or(COMMIT.longest)).await;
             }
         }
     }

@@ -36,6 +36,9 @@ pub mod webhooks;
 
 pub mod fleet;
 
+mod backoff;
+mod delivery;
+
 pub mod archive;
 pub mod backtest;
 pub mod search;

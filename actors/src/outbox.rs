@@ -12,6 +12,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Reci
 use futures_util::future::{Either, FutureExt as _, ready};
 use tracing::warn;
 
+use crate::backoff::Backoff;
 use crate::counters::{Counters, up};
 use crate::messages::journal::Sent;
 use crate::messages::outbox::PublishAll;
@@ -27,9 +28,8 @@ use twinhub_mqtt::{Link, LinkError, Published};
 
 /// Messages on their way at once: enough to fill a connection, few enough to send again.
 const WINDOW: usize = 64;
-/// The wait after a failure; doubled for each further one.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Publishing again after a failure.
+const PUBLISH: Backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(5));
 
 /// Gives the outbox its way out, and its way back to the journal.
 #[derive(Message)]
@@ -63,7 +63,8 @@ pub struct Outbox {
     in_flight: usize,
     /// The wait that a failure asks for before anything more is sent.
     failed: Option<Duration>,
-    wait: Duration,
+    /// Failures since something was acknowledged.
+    failures: u32,
 }
 
 impl Outbox {
@@ -79,7 +80,7 @@ impl Outbox {
             window: VecDeque::new(),
             in_flight: 0,
             failed: None,
-            wait: FIRST_WAIT,
+            failures: 0,
         }
     }
 
@@ -139,14 +140,14 @@ impl Outbox {
                 if self.failed.is_none() {
                     warn!(%error, "could not publish, trying again");
                 }
-                self.failed = Some(self.wait);
+                self.failed = PUBLISH.wait(self.failures.saturating_add(1));
             }
         }
         self.forget_acknowledged();
         match self.failed {
             None => self.pump(ctx),
             Some(wait) if self.in_flight == 0 => {
-                self.wait = (self.wait * 2).min(LONGEST_WAIT);
+                self.failures = self.failures.saturating_add(1);
                 for (message, _) in self.window.drain(..).rev() {
                     self.queue.push_front(message);
                 }
@@ -168,7 +169,7 @@ impl Outbox {
         if ids.is_empty() {
             return;
         }
-        self.wait = FIRST_WAIT;
+        self.failures = 0;
         if let Some(Connect { journal, .. }) = &self.way {
             let _ = post(journal, Sent { ids }); // a hub that goes down publishes them once more
         }

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::backoff::{Backoff, STORE_AGAIN};
 use crate::counters::{add, get, up};
 use crate::messages::journal::Barrier;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin, TwinStopped};
@@ -31,12 +32,9 @@ const MOST_IN_LOAD: usize = 500;
 /// place in a second queue, for nothing.
 const MAILBOX: usize = 0;
 /// The wait before a twin that died starts again; doubled for each death within [`QUIET`].
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const RESTART: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::from_secs(10));
 /// A twin that lived this long is forgiven its earlier deaths.
 const QUIET: Duration = Duration::from_secs(60);
-/// The wait before the store is asked again after it failed.
-const STORE_WAIT: Duration = Duration::from_millis(250);
 
 /// When twins leave memory.
 #[derive(Clone, Copy, Debug)]
@@ -175,7 +173,7 @@ impl Supervisor {
             Ok(loaded) => loaded,
             Err(error) => {
                 warn!(%error, twins = ids.len(), "could not load twins, trying again");
-                let retry = tokio::time::sleep(STORE_WAIT).into_actor(self);
+                let retry = tokio::time::sleep(STORE_AGAIN).into_actor(self);
                 ctx.spawn(retry.map(move |(), this, ctx| {
                     this.to_load.extend(ids);
                     this.load(ctx);
@@ -288,7 +286,7 @@ impl Supervisor {
         self.deaths.retain(|_, deaths| now - deaths.last < QUIET);
         match self.deaths.get(device) {
             None => Duration::ZERO,
-            Some(deaths) => (FIRST_WAIT * 2u32.saturating_pow(deaths.count - 1)).min(LONGEST_WAIT),
+            Some(deaths) => RESTART.wait(deaths.count).unwrap_or(RESTART.longest),
         }
     }
 

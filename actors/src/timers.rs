@@ -16,8 +16,8 @@ use actix::{
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::warn;
 
+use crate::backoff::until_answered;
 use crate::clock::new_id;
 use crate::messages::automation::Due;
 use crate::messages::supervisor::{Deliver, IfUnknown};
@@ -43,7 +43,6 @@ const BETWEEN_TURNS: Duration = Duration::from_millis(20);
 const AGAIN_MS: i64 = 1_000;
 /// Deadlines read from the store with one query.
 const PAGE: u64 = 10_000;
-const STORE_WAIT: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub struct Timers {
@@ -95,17 +94,7 @@ impl Timers {
     /// Reads the deadlines that the store knows, page by page.
     fn load(&mut self, after: DeviceNumber, ctx: &mut Context<Self>) {
         let store = Arc::clone(&self.store);
-        let page = async move {
-            loop {
-                match store.deadlines(after, PAGE).await {
-                    Ok(page) => return page,
-                    Err(error) => {
-                        warn!(%error, "could not read what waits, trying again");
-                        tokio::time::sleep(STORE_WAIT).await;
-                    }
-                }
-            }
-        };
+        let page = async move { until_answered("what waits", || store.deadlines(after, PAGE)).await };
         ctx.spawn(page.into_actor(self).map(|page, this, ctx| {
             let Some(last) = page.last().map(|deadline| deadline.number) else { return this.loaded(ctx) };
             for deadline in page {

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Recipient, WrapFuture,
@@ -13,6 +12,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tracing::warn;
 
 use crate::alarms::Alarms;
+use crate::backoff::until_answered;
 use crate::catalog::CatalogNow;
 use crate::counters::{Counters, down, up};
 use crate::journal::Journal;
@@ -39,9 +39,6 @@ use twinhub_store::{CommandRecord, Fleet, JobOp, Store, StoreError};
 
 /// Questions that twins put to the store at once.
 pub const LOOKUPS: usize = 8;
-/// The wait before a question is put again; doubled for each further time.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// What every twin needs, shared by all: a twin itself carries one pointer to it.
 pub struct Surroundings {
@@ -330,19 +327,11 @@ impl Question {
     /// Asks until there is an answer: a store that is slow or away must cost nobody a message. So many ask at
     /// once as the store answers at once, or the last of thousands would wait for longer than it waits.
     async fn ask(self, around: &Surroundings, device: &DeviceId, number: DeviceNumber) -> Known {
-        let mut wait = FIRST_WAIT;
-        loop {
-            let turn = around.lookups.acquire().await; // never closed
-            match self.look_up(&*around.store, number).await {
-                Ok(known) => return known,
-                Err(error) => {
-                    warn!(device_id = %device, %error, "could not look up what an input is about, trying again");
-                }
-            }
-            drop(turn);
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
-        }
+        until_answered(device.as_str(), || async {
+            let _turn = around.lookups.acquire().await; // never closed, and given back before the wait
+            self.look_up(&*around.store, number).await
+        })
+        .await
     }
 
     async fn look_up(&self, store: &dyn Store, number: DeviceNumber) -> Result<Known, StoreError> {

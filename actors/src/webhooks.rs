@@ -32,6 +32,7 @@ use url::Url;
 use uuid::Uuid;
 
 use self::attempt::{Order, Outcome, Sender};
+use crate::backoff::until_answered;
 use crate::counters::{Counters, up};
 use crate::journal::Journal;
 use crate::messages::journal::Append;
@@ -54,7 +55,6 @@ const MOST_TO_A_HOST: usize = 2;
 const MOST_WITHOUT_KEY: u16 = 8;
 /// Deliveries read from the store with one query.
 const PAGE: u64 = 500;
-const STORE_WAIT: Duration = Duration::from_millis(500);
 
 /// An attempt's outcome is stored.
 #[derive(Message)]
@@ -297,21 +297,12 @@ async fn load(store: Arc<dyn Store>) -> Vec<DeliveryRecord> {
     let mut found: Vec<DeliveryRecord> = Vec::new();
     loop {
         let (status, offset) = (Some(DeliveryStatus::Waiting), found.len() as u64);
-        match store
-            .deliveries(&DeliveryQuery { status, offset, limit: PAGE, ..DeliveryQuery::default() })
-            .await
-        {
-            Ok(page) => {
-                let is_last = (page.deliveries.len() as u64) < PAGE;
-                found.extend(page.deliveries);
-                if is_last {
-                    return found;
-                }
-            }
-            Err(error) => {
-                warn!(%error, "could not read the webhooks that wait, trying again");
-                tokio::time::sleep(STORE_WAIT).await;
-            }
+        let query = DeliveryQuery { status, offset, limit: PAGE, ..DeliveryQuery::default() };
+        let page = until_answered("the webhooks that wait", || store.deliveries(&query)).await;
+        let is_last = (page.deliveries.len() as u64) < PAGE;
+        found.extend(page.deliveries);
+        if is_last {
+            return found;
         }
     }
 }

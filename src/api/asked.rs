@@ -41,12 +41,12 @@ pub fn idempotency_key(field: &str, key: &str) -> Result<Box<str>, FieldError> {
     Err(FieldError::bad(field, format!("1 to {LONGEST_KEY} characters of visible ASCII, without spaces")))
 }
 
-/// How long somebody waits: `5s`, `500ms`, `1m`, or bare seconds; a minute at most.
+/// How long somebody waits: a duration, or bare seconds; a minute at most.
 #[must_use]
 pub fn wait(text: &str) -> Option<Duration> {
     let wait = match text.parse::<u32>() {
         Ok(seconds) => Duration::from_secs(seconds.into()),
-        Err(_) => Duration::from_millis(u64::try_from(duration_ms(text)?).ok()?),
+        Err(_) => Duration::from_millis(u64::try_from(duration_ms(text).ok()?).ok()?),
     };
     (wait <= LONGEST_WAIT).then_some(wait)
 }
@@ -101,7 +101,9 @@ mod tests {
         check("5s", Some(5_000));
         check("5", Some(5_000));
         check("0", Some(0));
+        check("0s", Some(0));
         check("250ms", Some(250));
+        check("PT5S", Some(5_000));
         check("1m", Some(60_000));
         check("61s", None);
         check("2m", None);

@@ -19,7 +19,7 @@ use self::page::HistoryPage;
 use super::body::{AnyBody, Device};
 use super::device::find;
 use super::paging::limit;
-use super::params::{Params, bad, duration_ms};
+use super::params::{Params, bad};
 use super::reply;
 use super::schema::{History, HistoryAnswer, ReadingsBody};
 use crate::error::{ApiError, Problem};
@@ -164,7 +164,7 @@ pub async fn get_data(
 }
 
 fn wanted(mut params: Params) -> Result<(HistoryQuery, HistoryPage), FieldError> {
-    let interval = params.read("interval", "a duration such as 30s, 5m, 1h or 1d", duration_ms)?;
+    let interval = params.duration("interval")?;
     let words = "avg, min, max, sum, count, first, last, p50 or p95";
     let aggregate = params.read("agg", words, Aggregate::parse)?;
     if interval.is_none() && aggregate.is_some() {

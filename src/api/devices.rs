@@ -11,7 +11,7 @@ use twinhub_rules::{Field, Filter};
 use twinhub_store::{DeviceQuery, DeviceSort};
 
 use super::paging::Paging;
-use super::params::{Params, bad, duration_ms};
+use super::params::{Params, bad};
 use super::reply::{array, summary};
 use super::schema::{DeviceItem, Listing};
 use super::warnings;
@@ -111,9 +111,7 @@ pub(super) fn asked(
     let query = DeviceQuery {
         numbers: None,
         status: params.words("status", "online or offline", Status::parse)?,
-        drifting_since: params
-            .read("drift", "a duration such as 10m", duration_ms)?
-            .map(|drift| now.plus_millis(-drift)),
+        drifting_since: params.duration("drift")?.map(|drift| now.plus_millis(-drift)),
         device_type: params.text("type")?,
         template: params.text("template")?,
         groups: match group {

@@ -2,7 +2,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_domain::duration::duration_ms;
+use twinhub_domain::duration::{EXAMPLES, GivenDuration};
 use twinhub_domain::{Input, Json, Mode, Object, Timestamp, Twin};
 
 use super::body::{Body, Device};
@@ -15,8 +15,6 @@ use super::twin::etag;
 use crate::error::{ApiError, Problem};
 use crate::fields::{FieldError, Fields};
 use crate::http::Access;
-
-const DURATION: &str = "a duration such as 30m or 2h, or seconds";
 
 /// Who drives the twin.
 #[utoipa::path(
@@ -104,23 +102,16 @@ pub(super) fn wanted(body: Object) -> Result<(Mode, Option<End>), FieldError> {
         (Some(_), Some(_)) => {
             return Err(FieldError::bad("for", "says the same as `until`: give one of them"));
         }
-        (Some(length), None) => Some(End::After(millis(&length)?)),
+        (Some(length), None) => {
+            let given = GivenDuration::of(&length).map_err(|error| {
+                FieldError::bad("for", format!("expected a duration such as {EXAMPLES}, or seconds: {error}"))
+            })?;
+            Some(End::After(given.ms()))
+        }
         (None, Some(text)) => Some(End::At(moment(&text)?)),
         (None, None) => None,
     };
     Ok((mode, end))
-}
-
-fn millis(length: &Json) -> Result<i64, FieldError> {
-    let millis = match length {
-        Json::String(text) => duration_ms(text),
-        Json::Number(seconds) => seconds.as_str().parse::<i64>().ok().and_then(|n| n.checked_mul(1_000)),
-        _ => None,
-    };
-    millis.filter(|millis| *millis > 0).ok_or_else(|| {
-        let shown: String = length.to_string().chars().take(64).collect();
-        FieldError::bad("for", format!("expected {DURATION}, found {shown}"))
-    })
 }
 
 fn moment(text: &str) -> Result<Timestamp, FieldError> {
@@ -169,6 +160,9 @@ mod tests {
         check(r#"{"mode": "manual", "for": null}"#, "manual -");
         check(r#"{"mode": "manual", "for": "2h"}"#, "manual 1970-01-01T02:00:00.000Z");
         check(r#"{"mode": "manual", "for": 90}"#, "manual 1970-01-01T00:01:30.000Z");
+        check(r#"{"mode": "manual", "for": 1.5}"#, "manual 1970-01-01T00:00:01.500Z");
+        check(r#"{"mode": "manual", "for": "1h 30m"}"#, "manual 1970-01-01T01:30:00.000Z");
+        check(r#"{"mode": "manual", "for": "PT1H30M"}"#, "manual 1970-01-01T01:30:00.000Z");
         check(
             r#"{"mode": "manual", "until": "1970-01-02T01:00:00+01:00"}"#,
             "manual 1970-01-02T00:00:00.000Z",
@@ -186,7 +180,7 @@ mod tests {
             r#"{"mode": "schedule", "until": "1970-01-02T00:00:00Z"}"#,
             "`until`: only manual mode has an end",
         );
-        for wrong in [r#""soon""#, "0", "-5", "1.5", "true", r#""5""#] {
+        for wrong in [r#""soon""#, "0", "-5", "true", r#""5""#, r#""0s""#, r#""1 month""#] {
             check(&format!(r#"{{"mode": "manual", "for": {wrong}}}"#), "`for`: expected a duration");
         }
         check(r#"{"mode": "manual", "until": "tomorrow"}"#, "`until`: expected an RFC 3339 time");

@@ -8,7 +8,7 @@ use actix_web::{FromRequest, HttpRequest};
 use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime};
 use twinhub_domain::Timestamp;
 use twinhub_domain::clock::WrittenTime;
-pub use twinhub_domain::duration::duration_ms;
+use twinhub_domain::duration::{EXAMPLES, positive_ms};
 
 use crate::error::ApiError;
 use crate::fields::FieldError;
@@ -100,6 +100,16 @@ impl Params {
         let Some(text) = self.text(name)? else { return Ok(None) };
         let shown: String = text.chars().take(64).collect();
         read(&text).map(Some).ok_or_else(|| bad(name, format!("expected {expected}, found `{shown}`")))
+    }
+
+    /// A duration of more than nothing, in ms.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn duration(&mut self, name: &str) -> Result<Option<i64>, FieldError> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let ms = positive_ms(&text);
+        ms.map(Some).map_err(|error| bad(name, format!("expected a duration such as {EXAMPLES}: {error}")))
     }
 
     /// Values of some type, parted by commas or given often: any of them will do. None means all.
@@ -227,6 +237,17 @@ mod tests {
         assert_eq!(error.to_string(), "`limit`: expected a whole number, found `many`");
         assert_eq!(params.text("q").unwrap_err().detail, "is given twice");
         assert_eq!(params.newest_first(true).unwrap_err().field, "order");
+        let mut params = Params::parse("a=1h+30m&b=5&c=0s");
+        assert_eq!(params.duration("a"), Ok(Some(5_400_000)));
+        assert!(
+            params
+                .duration("b")
+                .unwrap_err()
+                .detail
+                .ends_with("`5` has no unit: write 5s for seconds, 5m for minutes")
+        );
+        assert_eq!(params.duration("c").unwrap_err().field, "c");
+        assert_eq!(params.duration("d"), Ok(None));
     }
 
     #[test]

@@ -386,7 +386,7 @@ pub struct Listing {
     status: Option<String>,
     /// `provisioned`, `active`, `suspended` or `retired`; one or several.
     lifecycle: Option<String>,
-    /// Only devices that have not come to all that is desired for so long: `30s`, `10m`, `1h`, `7d`.
+    /// Only devices that have not come to all that is desired for so long: a duration.
     #[param(example = "10m")]
     drift: Option<String>,
     r#type: Option<String>,
@@ -431,7 +431,8 @@ pub struct History {
     end_date: Option<String>,
     /// One or several, parted by commas.
     sensor_type: Option<String>,
-    /// `30s`, `5m`, `1h`, `1d`: clock-aligned stretches.
+    /// A duration: clock-aligned stretches.
+    #[param(example = "5m")]
     interval: Option<String>,
     /// `avg` (by default), `min`, `max`, `sum`, `count`, `first`, `last`, `p50` or `p95`.
     agg: Option<String>,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, Command, ValueEnum};
 use toml::{Table, Value};
+use twinhub_domain::duration::duration_text;
 use twinhub_mqtt::link::BrokerAddress;
 use url::Url;
 
@@ -15,8 +16,6 @@ use super::{Config, ConfigError, Database, Limit, Mqtt, Options, file};
 
 /// What stands in the place of a password.
 const HIDDEN: &str = "***";
-const UNITS_OF_TIME: [(&str, u128); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const UNITS_OF_SIZE: [(&str, u64); 6] = [
     ("GiB", 1 << 30),
     ("GB", 1_000_000_000),
@@ -102,14 +101,8 @@ fn list<T>(values: &[T], show: impl Fn(&T) -> String) -> Value {
     Value::Array(values.iter().map(|value| Value::String(show(value))).collect())
 }
 
-/// In the largest unit that divides it.
 fn span(time: Duration) -> Value {
-    let (millis, rest) = (time.as_millis(), time.subsec_nanos() % 1_000_000);
-    if rest > 0 {
-        return text(format!("{}ns", time.as_nanos()));
-    }
-    let fits = UNITS_OF_TIME.iter().find(|(_, unit)| millis > 0 && millis.is_multiple_of(*unit));
-    text(fits.map_or("0s".to_owned(), |(name, unit)| format!("{}{name}", millis / unit)))
+    text(duration_text(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)))
 }
 
 fn limit(time: Option<Duration>) -> Value {
@@ -279,9 +272,8 @@ mod tests {
     fn values_are_printed_in_the_unit_that_people_would_use() {
         let check = |value: Value, expected: &str| assert_eq!(value.as_str(), Some(expected));
         check(span(Duration::from_hours(7 * 24)), "7d");
-        check(span(Duration::from_secs(5_400)), "90m");
+        check(span(Duration::from_secs(5_400)), "1h 30m");
         check(span(Duration::ZERO), "0s");
-        check(span(Duration::from_nanos(1_500)), "1500ns");
         check(size(512_000_000), "512MB");
         check(size(1 << 20), "1MiB");
         check(size(1_000_001), "1000001B");

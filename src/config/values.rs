@@ -8,15 +8,16 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Deserialize;
 use twinhub_actors::reach::Allowed;
+use twinhub_domain::duration::{EXAMPLES, duration_ms};
 use twinhub_domain::reading::Window;
 use twinhub_mqtt::link::BrokerAddress;
 
-/// A length of time: `500ms`, `15m`, `7d`, `1h 30m`.
+/// A duration: `500ms`, `15m`, `7d`, `1h 30m`, `PT1H30M`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Span(pub Duration);
 
-/// A length of time after which something happens, or `never`.
+/// A duration after which something happens, or `never`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Limit {
@@ -123,9 +124,9 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text)
-            .map(Self)
-            .map_err(|error| format!("`{text}` is no length of time such as 15m or 7d: {error}"))
+        let ms =
+            duration_ms(text).map_err(|error| format!("expected a duration such as {EXAMPLES}: {error}"))?;
+        Ok(Self(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))) // never less than nothing
     }
 }
 
@@ -278,12 +279,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_of_time() {
+    fn durations() {
         assert_eq!("15m".parse(), Ok(Span(Duration::from_secs(900))));
         assert_eq!("7d".parse(), Ok(Span(Duration::from_secs(7 * 86_400))));
         assert_eq!("never".parse(), Ok(Limit::Never));
         assert_eq!("1h 30m".parse(), Ok(Limit::After(Duration::from_secs(5_400))));
-        assert!("soon".parse::<Span>().unwrap_err().starts_with("`soon` is no length of time"));
+        for text in ["1h 30m", "1h30m", "90min", "90 minutes", "1.5h", "PT1H30M"] {
+            assert_eq!(text.parse(), Ok(Span(Duration::from_secs(5_400))), "{text}");
+        }
+        assert_eq!("0".parse(), Ok(Span(Duration::ZERO)));
+        let error = "5".parse::<Span>().unwrap_err();
+        assert!(
+            error.starts_with("expected a duration such as 90s, 1h 30m or PT1H30M: `5` has no unit"),
+            "{error}"
+        );
     }
 
     #[test]

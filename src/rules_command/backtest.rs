@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use twinhub_actors::SystemClock;
 use twinhub_actors::backtest::{self, Progress, Wish};
 use twinhub_actors::fleet::groups::TreeNow;
-use twinhub_domain::duration::duration_ms;
+use twinhub_domain::duration::{duration_ms, positive_ms};
 use twinhub_domain::{Clock as _, DeviceId, Json, Object, Timestamp};
 use twinhub_rules::Rule;
 use twinhub_store::sql::{SqlOptions, SqlStore};
@@ -128,8 +128,15 @@ pub async fn run(args: BacktestArgs, config: Config) -> Result<bool, Failed> {
 
 /// A moment, or how long ago.
 fn time(option: &str, text: &str, now: Timestamp, end: bool) -> Result<Timestamp, Failed> {
-    let at = duration_ms(text).map(|millis| now.plus_millis(-millis)).or_else(|| moment(text, end));
-    at.ok_or_else(|| Failed::Misused(anyhow!("{option} {text}: expected {MOMENT}, or how long ago, as 7d")))
+    let Some(at) = moment(text, end) else {
+        return match duration_ms(text) {
+            Ok(ms) => Ok(now.plus_millis(-ms)),
+            Err(error) => Err(Failed::Misused(anyhow!(
+                "{option} {text}: expected {MOMENT}, or how long ago, as 7d: {error}"
+            ))),
+        };
+    };
+    Ok(at)
 }
 
 async fn remote(args: &BacktestArgs, text: &str, from: Timestamp, to: Timestamp) -> Result<Json, Failed> {
@@ -182,8 +189,8 @@ async fn offline(
     }
     let warm_up = match args.warm_up.as_str() {
         "all" => None,
-        text => Some(duration_ms(text).ok_or_else(|| {
-            Failed::Misused(anyhow!("--warm-up {text}: expected a length of time such as 1d, or all"))
+        text => Some(positive_ms(text).map_err(|error| {
+            Failed::Misused(anyhow!("--warm-up {text}: expected a duration such as 1d, or all: {error}"))
         })?),
     };
     let id = |text: &String| {

@@ -127,7 +127,7 @@ async fn settings_and_schedules_come_with_the_device() {
     let created: Value = created.json().await.unwrap();
     assert_eq!(created["mqtt"]["topics"]["commands"], "iot/devices/pump-1/commands");
     let device = hub.json("/api/devices/pump-1").await;
-    assert_eq!(device["settings"], json!({ "heartbeat": "300s", "in_flight": 2 }));
+    assert_eq!(device["settings"], json!({ "heartbeat": "5m", "in_flight": 2 }));
     assert_eq!(device["configuration"], json!({ "colour": "red" }), "other settings are the device's own");
     assert_eq!(device["schedule"][0]["cron"], "0 0 7 * * Mon");
     assert_eq!(hub.json("/api/devices/pump-1/status").await["connection"]["heartbeat_seconds"], 300.0);

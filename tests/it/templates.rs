@@ -61,7 +61,7 @@ async fn a_template_is_given_changed_over_what_devices_say_and_taken_away() {
 
     let a = twin(&hub, "a").await;
     assert_eq!(a["configuration"], json!({ "interval": 60, "net": { "ssid": "hall", "retry": 9 } }));
-    assert_eq!(a["settings"], json!({ "heartbeat": "300s", "in_flight": 2 }));
+    assert_eq!(a["settings"], json!({ "heartbeat": "5m", "in_flight": 2 }));
     assert_eq!(a["limits"]["t"], json!({ "min": -10, "max": 35, "unit": "°C", "interval": "60s" }));
     assert_eq!(
         a["metadata"]["configuration"],

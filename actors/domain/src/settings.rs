@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::duration::duration_ms;
+use super::duration::{BadDuration, GivenDuration, duration_text, within};
 use super::json::{Json, Object};
 use super::words::TruthWords;
 
@@ -40,12 +40,34 @@ mod zone_name {
 }
 
 /// How long a device may be silent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Heartbeat {
+    /// As earlier versions stored it.
     Millis(i64),
     /// For ever: only its own word or its last will says that it is gone.
     Never,
+    Given(GivenDuration),
+}
+
+impl Heartbeat {
+    /// In ms; none for ever.
+    #[must_use]
+    pub fn ms(&self) -> Option<i64> {
+        match self {
+            Self::Millis(ms) => Some(*ms),
+            Self::Never => None,
+            Self::Given(given) => Some(given.ms()),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Millis(ms) => duration_text(*ms),
+            Self::Never => "never".into(),
+            Self::Given(given) => given.text().into(),
+        }
+    }
 }
 
 const MOST_IN_FLIGHT: u8 = 100;
@@ -68,11 +90,10 @@ impl DeviceSettings {
             match (name, value) {
                 ("heartbeat", Json::Null) => settings.heartbeat = None,
                 ("heartbeat", value) => {
-                    let heartbeat = heartbeat(value).ok_or_else(|| {
-                        wrong(
-                            "expected a duration of a second or more such as 90s or 5m, seconds, or `never`",
-                        )
-                    })?;
+                    let expected =
+                        "expected a duration of a second or more such as 90s or 5m, seconds, or `never`";
+                    let heartbeat =
+                        heartbeat(value).map_err(|error| wrong(&format!("{expected}: {error}")))?;
                     settings.heartbeat = Some(heartbeat);
                 }
                 ("in_flight", Json::Null) => settings.in_flight = None,
@@ -110,7 +131,7 @@ impl DeviceSettings {
     #[must_use]
     pub fn over(&self, base: &Self) -> Self {
         Self {
-            heartbeat: self.heartbeat.or(base.heartbeat),
+            heartbeat: self.heartbeat.clone().or_else(|| base.heartbeat.clone()),
             in_flight: self.in_flight.or(base.in_flight),
             timezone: self.timezone.or(base.timezone),
             words: self.words.clone().or_else(|| base.words.clone()),
@@ -121,17 +142,8 @@ impl DeviceSettings {
     #[must_use]
     pub fn to_object(&self) -> Object {
         let mut object = Object::default();
-        match self.heartbeat {
-            None => {}
-            Some(Heartbeat::Never) => {
-                object.insert("heartbeat", "never".into());
-            }
-            Some(Heartbeat::Millis(millis)) if millis % 1_000 == 0 => {
-                object.insert("heartbeat", format!("{}s", millis / 1_000).into());
-            }
-            Some(Heartbeat::Millis(millis)) => {
-                object.insert("heartbeat", format!("{millis}ms").into());
-            }
+        if let Some(heartbeat) = &self.heartbeat {
+            object.insert("heartbeat", heartbeat.text().into());
         }
         if let Some(count) = self.in_flight {
             object.insert("in_flight", i64::from(count).into());
@@ -146,14 +158,13 @@ impl DeviceSettings {
     }
 }
 
-fn heartbeat(value: &Json) -> Option<Heartbeat> {
-    let millis = match value {
-        Json::String(text) if &**text == "never" => return Some(Heartbeat::Never),
-        Json::String(text) => duration_ms(text)?,
-        Json::Number(number) => number.as_str().parse::<i64>().ok()?.checked_mul(1_000)?,
-        _ => return None,
-    };
-    (millis >= SHORTEST_HEARTBEAT_MS).then_some(Heartbeat::Millis(millis))
+fn heartbeat(value: &Json) -> Result<Heartbeat, BadDuration> {
+    if value.as_str() == Some("never") {
+        return Ok(Heartbeat::Never);
+    }
+    let given = GivenDuration::of(value)?;
+    within(given.ms(), SHORTEST_HEARTBEAT_MS..=i64::MAX)?;
+    Ok(Heartbeat::Given(given))
 }
 
 #[cfg(test)]
@@ -176,13 +187,23 @@ mod tests {
     }
 
     #[test]
+    fn a_heartbeat_of_earlier_versions_is_read() {
+        let settings: DeviceSettings = serde_json::from_str(r#"{"heartbeat": {"millis": 300000}}"#).unwrap();
+        assert_eq!(settings.heartbeat.as_ref().and_then(Heartbeat::ms), Some(300_000));
+        assert_eq!(Json::from(settings.to_object()).to_string(), r#"{"heartbeat":"5m"}"#);
+    }
+
+    #[test]
     fn takes_patches_and_names_what_is_wrong() {
         check("{}", r#"{"heartbeat":"never","in_flight":3}"#);
-        check(r#"{"heartbeat":"5m"}"#, r#"{"heartbeat":"300s","in_flight":3}"#);
-        check(r#"{"heartbeat":90,"in_flight":null}"#, r#"{"heartbeat":"90s"}"#);
+        check(r#"{"heartbeat":"5m"}"#, r#"{"heartbeat":"5m","in_flight":3}"#);
+        check(r#"{"heartbeat":"90s","in_flight":null}"#, r#"{"heartbeat":"90s"}"#);
+        check(r#"{"heartbeat":"PT1H","in_flight":null}"#, r#"{"heartbeat":"PT1H"}"#);
+        check(r#"{"heartbeat":90,"in_flight":null}"#, r#"{"heartbeat":"1m 30s"}"#);
+        check(r#"{"heartbeat":1.5,"in_flight":null}"#, r#"{"heartbeat":"1s 500ms"}"#);
         check(r#"{"heartbeat":"1500ms"}"#, r#"{"heartbeat":"1500ms","in_flight":3}"#);
         check(r#"{"heartbeat":null,"in_flight":100}"#, r#"{"in_flight":100}"#);
-        for wrong in [r#""soon""#, "0", "-5", "1.5", "true", r#""500ms""#] {
+        for wrong in [r#""soon""#, "0", "-5", "true", r#""500ms""#] {
             check(&format!(r#"{{"heartbeat":{wrong}}}"#), "settings.heartbeat");
         }
         for wrong in ["0", "101", "1.5", r#""2""#] {

@@ -1,7 +1,5 @@
 //! Doing what the engine says: each act goes to whoever does it, and comes back with how it went.
 
-use std::time::Duration;
-
 use actix::Addr;
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -9,6 +7,8 @@ use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use super::Around;
+use crate::backoff;
+use crate::delivery;
 use crate::journal::Journal;
 use crate::messages::alarms::{ClearType, Raise, Told};
 use crate::messages::journal::Append;
@@ -26,9 +26,6 @@ use twinhub_rules::engine::Delivery;
 use twinhub_rules::model::LogLevel;
 use twinhub_rules::{Act, ActId, ActResult, Deed};
 use twinhub_store::{Automation as Kept, DeliveryRecord, DeliveryStatus};
-
-/// The wait before an act that was lost on its way, because a twin died with it, is done again.
-const AGAIN: Duration = Duration::from_millis(200);
 
 /// Does `act`, and waits until what it brought about is durable. `is_new`: the run was not made before, so
 /// nobody need look whether it was done already.
@@ -106,33 +103,23 @@ pub async fn append(
     settled.await.unwrap_or(Err(NotTaken::Lost))
 }
 
+/// What becomes of what a device is told, however often its twin dies of it.
 async fn deliver(
     around: &Around,
     device: &DeviceId,
     cause: &Cause,
     mut input: impl FnMut() -> Input,
 ) -> ActResult {
-    loop {
-        let (receipt, settled) = receipt::channel();
-        let deliver = Deliver {
-            device: device.clone(),
-            input: input(),
-            cause: cause.clone(),
-            receipt,
-            if_unknown: IfUnknown::Refuse,
-            if_version: None,
-            want_twin: false,
-        };
-        if post(&around.supervisor, deliver).is_err() {
-            return failed("lost", "the hub is shutting down".into());
-        }
-        match settled.await {
-            Ok(Err(NotTaken::Lost)) | Err(_) if around.supervisor.connected() => {
-                tokio::time::sleep(AGAIN).await;
-            }
-            settled => return result(settled.unwrap_or(Err(NotTaken::Lost))),
-        }
-    }
+    let settled = delivery::deliver(&around.supervisor, backoff::TWIN, |receipt| Deliver {
+        device: device.clone(),
+        input: input(),
+        cause: cause.clone(),
+        receipt,
+        if_unknown: IfUnknown::Refuse,
+        if_version: None,
+        want_twin: false,
+    });
+    result(settled.await)
 }
 
 /// The delivery is durable before it is sent; the run goes on without waiting for the answer.

@@ -1,22 +1,20 @@
 //! What the engine must know before it goes on, read from the store however often that takes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tracing::warn;
 
+use crate::backoff::until_answered;
 use twinhub_domain::fleet::{Group, RecordKind, Tree};
 use twinhub_domain::{Recorded, Twin};
 use twinhub_rules::Selector;
 use twinhub_rules::engine::Wanted;
-use twinhub_store::{DeviceQuery, DeviceSort, Store, StoreError};
+use twinhub_store::{DeviceQuery, DeviceSort, Store};
 
 /// Twins read at once.
 const PAGE: u64 = 1_000;
 /// Events read at once.
 const EVENTS: usize = 5_000;
-/// The wait before the store is asked again after it failed.
-const RETRY: Duration = Duration::from_millis(250);
 
 /// Twins for the engine.
 #[derive(Default)]
@@ -26,7 +24,7 @@ pub struct Known {
 
 /// The tree of groups, as of the last commit.
 pub async fn groups(store: &dyn Store) -> Tree {
-    let records = again(|| store.records(RecordKind::Group)).await;
+    let records = until_answered("the groups", || store.records(RecordKind::Group)).await;
     Tree::new(records.iter().filter_map(|record| Group::from_object(record.body.as_ref()?)))
 }
 
@@ -35,14 +33,14 @@ pub async fn twins(store: &dyn Store, wanted: Wanted, tree: &Tree) -> Known {
     let Wanted { devices, selectors } = wanted;
     let mut known = Known::default();
     for ids in devices.chunks(usize::try_from(PAGE).unwrap_or(usize::MAX)) {
-        known.twins.extend(again(|| store.load(ids)).await);
+        known.twins.extend(until_answered("the twins of rules", || store.load(ids)).await);
     }
     for selector in narrowest(selectors) {
         let mut offset = 0;
         loop {
             let query =
                 DeviceQuery { offset, limit: PAGE, sort: DeviceSort::Number, ..query_of(&selector, tree) };
-            let page = again(|| store.devices(&query)).await;
+            let page = until_answered("the devices of rules", || store.devices(&query)).await;
             let count = page.twins.len() as u64;
             known.twins.extend(page.twins.into_iter().filter(|twin| is_of(&selector, twin)));
             offset += count;
@@ -90,7 +88,8 @@ pub fn query_of(selector: &Selector, tree: &Tree) -> DeviceQuery {
 pub async fn events(store: &dyn Store, mut after: u64, up_to: u64) -> Vec<Arc<Recorded>> {
     let mut past = Vec::new();
     while after < up_to {
-        let replayed = again(|| store.replay(after, up_to, EVENTS)).await;
+        let replayed =
+            until_answered("the events that rules missed", || store.replay(after, up_to, EVENTS)).await;
         if replayed.pruned {
             warn!(after, "events that rules had not seen are gone by retention");
         }
@@ -101,19 +100,4 @@ pub async fn events(store: &dyn Store, mut after: u64, up_to: u64) -> Vec<Arc<Re
         past.extend(replayed.events);
     }
     past
-}
-
-async fn again<T, F>(mut ask: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    loop {
-        match ask().await {
-            Ok(answer) => return answer,
-            Err(error) => {
-                warn!(%error, "rules wait for the store");
-                tokio::time::sleep(RETRY).await;
-            }
-        }
-    }
 }

@@ -1,14 +1,14 @@
 //! How automation begins, and begins again with other rules: what it needs is read from the store first.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::library::Library;
 use super::reading::{self, Known};
 use super::{Automation, Phase};
+use crate::backoff::until_answered;
 use crate::messages::automation::LoadFiles;
 use crate::messages::feed::{Live, Subscribe};
 use twinhub_domain::Cause;
@@ -17,24 +17,11 @@ use twinhub_domain::run::Signal;
 use twinhub_rules::Engine;
 use twinhub_store::AutomationState;
 
-/// The wait before the store is asked again after it failed.
-const RETRY: Duration = Duration::from_millis(250);
-
 impl Automation {
     /// Asks what was kept.
     pub(super) fn ask_store(&mut self, ctx: &mut Context<Self>) {
         let around = Arc::clone(&self.around);
-        let asked = async move {
-            loop {
-                match around.store.automation().await {
-                    Ok(state) => return state,
-                    Err(error) => {
-                        warn!(%error, "could not read what rules left, trying again");
-                        tokio::time::sleep(RETRY).await;
-                    }
-                }
-            }
-        };
+        let asked = async move { until_answered("what rules left", || around.store.automation()).await };
         ctx.spawn(asked.into_actor(self).map(|kept, this, ctx| {
             if let Phase::Starting { state, .. } = &mut this.phase {
                 *state = Some(kept);

@@ -14,19 +14,19 @@ use actix::Addr;
 use tracing::warn;
 
 pub use self::shelf::{Entry, Shelf};
+use crate::backoff::TWIN;
 use crate::catalog::CatalogNow;
 use crate::counters::Counters;
+use crate::delivery;
 use crate::feed::Feed;
 use crate::journal::Journal;
 use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::post::post;
-use crate::receipt;
 use crate::search::Search;
 use crate::supervisor::Supervisor;
 use twinhub_domain::receipt::{NotTaken, Settled};
 use twinhub_domain::{Cause, Clock, DeviceId, Input};
 use twinhub_rules::file::SecretNames;
-use twinhub_store::{Store, StoreError};
+use twinhub_store::Store;
 
 /// What they work with.
 pub struct Around {
@@ -45,29 +45,8 @@ pub struct Around {
     pub longest_rest: Duration,
 }
 
-/// The wait before something is tried again; doubled for each further time.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// An input that is lost on its way, because its twin died, is delivered so often.
 const MOST_TRIES: u32 = 8;
-
-/// The store's answer, however often it has to be asked for `what`.
-async fn again<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    let mut wait = FIRST_WAIT;
-    loop {
-        match ask().await {
-            Ok(answer) => return answer,
-            Err(error) => {
-                warn!(what, %error, "the fleet waits for the store");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
-            }
-        }
-    }
-}
 
 /// What becomes of an input, however often it is lost on its way; but a twin that dies of it each time is left alone.
 async fn deliver(
@@ -77,29 +56,18 @@ async fn deliver(
     cause: &Cause,
     if_unknown: IfUnknown,
 ) -> Settled {
-    let mut wait = FIRST_WAIT;
-    for _ in 0..MOST_TRIES {
-        let (receipt, settled) = receipt::channel();
-        let deliver = Deliver {
-            device: device.clone(),
-            input: input.clone(),
-            cause: cause.clone(),
-            receipt,
-            if_unknown,
-            if_version: None,
-            want_twin: false,
-        };
-        if post(&around.supervisor, deliver).is_err() {
-            return Err(NotTaken::Lost); // the hub goes down
-        }
-        match settled.await {
-            Ok(Err(NotTaken::Lost)) | Err(_) => {
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
-            }
-            Ok(settled) => return settled,
-        }
+    let settled = delivery::deliver(&around.supervisor, TWIN.at_most(MOST_TRIES), |receipt| Deliver {
+        device: device.clone(),
+        input: input.clone(),
+        cause: cause.clone(),
+        receipt,
+        if_unknown,
+        if_version: None,
+        want_twin: false,
+    })
+    .await;
+    if matches!(settled, Err(NotTaken::Lost)) && around.supervisor.connected() {
+        warn!(device_id = %device, by = %cause.by, "a device's twin dies of what it is told, leaving it out");
     }
-    warn!(device_id = %device, by = %cause.by, "a device's twin dies of what it is told, leaving it out");
-    Err(NotTaken::Lost)
+    settled
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{Around, again};
+use super::Around;
+use crate::backoff::until_answered;
 use crate::messages::journal::{Append, Barrier};
 use crate::post::post;
 use twinhub_domain::fleet::{FleetChange, RecordChange, RecordKind};
@@ -38,7 +39,7 @@ impl Shelf {
     /// All that is on it, however often the store has to be asked.
     pub async fn load(self) -> Vec<Record> {
         let what = format!("what is kept of each {}", self.kind.as_str());
-        again(&what, || self.around.store.records(self.kind)).await
+        until_answered(&what, || self.around.store.records(self.kind)).await
     }
 
     /// Puts a record there as `body`, or takes it away where `change` says so, tells of it, and commits `jobs` with

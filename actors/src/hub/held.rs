@@ -1,11 +1,11 @@
 //! What waits for devices when the hub starts.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::Addr;
 use tracing::warn;
 
+use crate::backoff::STORE;
 use crate::door::listens;
 use crate::post::post;
 use crate::supervisor::Supervisor;
@@ -16,8 +16,6 @@ use twinhub_store::{CommandPage, CommandQuery, Store, StoreError};
 
 /// Commands that wait are read so many at a time after the start.
 const COMMANDS_AT_ONCE: u64 = 1_000;
-/// The wait before that is tried again.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Has the devices that commands wait for told as soon as somebody listens to them: after a start nobody else knows
 /// that they wait.
@@ -43,15 +41,18 @@ async fn each_waiting(
 ) {
     let status = vec![CommandStatus::Pending];
     let mut query = CommandQuery { status, limit: at_once, ..CommandQuery::default() };
+    let mut tries = 0;
     loop {
         let CommandPage { commands, total } = match ask(query.clone()).await {
             Ok(page) => page,
             Err(error) => {
+                tries += 1;
                 warn!(%error, "could not look which commands wait, trying again");
-                tokio::time::sleep(LOOK_AGAIN).await;
+                tokio::time::sleep(STORE.wait(tries).unwrap_or(STORE.longest)).await;
                 continue;
             }
         };
+        tries = 0;
         let last = commands.last().map(|record| record.command.created_at);
         commands.into_iter().for_each(|record| tell(record.device));
         if total <= query.limit {

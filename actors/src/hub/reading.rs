@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Hub, MOST_TRIES, TRY_AGAIN};
+use super::{Hub, TRIES};
 use crate::HubError;
 use crate::messages::archive::LoadTwins;
 use crate::messages::supervisor::ReadTwin;
@@ -31,15 +31,16 @@ impl Hub {
     }
 
     async fn read_live(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
-        for _ in 0..MOST_TRIES {
+        for tries in 1.. {
             let (reply, twin) = oneshot::channel();
             if post(&self.supervisor, ReadTwin { device: device.clone(), reply }).is_err() {
                 break;
             }
-            match twin.await {
-                Ok(twin) => return Ok(twin),
-                Err(_) => tokio::time::sleep(TRY_AGAIN).await, // its twin died with the question
+            if let Ok(twin) = twin.await {
+                return Ok(twin);
             }
+            let Some(wait) = TRIES.wait(tries) else { break }; // its twin died with the question
+            tokio::time::sleep(wait).await;
         }
         Err(HubError::Unavailable("the twin does not answer"))
     }

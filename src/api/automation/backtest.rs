@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use twinhub_actors::backtest::{self, BacktestError, Outcome, Progress, Wish};
 use twinhub_actors::messages::automation::RuleRefusal;
-use twinhub_domain::duration::duration_ms;
+use twinhub_domain::duration::{EXAMPLES, positive_ms};
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::{DeviceId, Json, Object, Timestamp};
 use twinhub_rules::file::SecretNames;
@@ -207,12 +207,9 @@ fn time(fields: &mut Fields, name: &str, end: bool) -> Result<Option<Timestamp>,
 fn warm_up(fields: &mut Fields) -> Result<Option<i64>, FieldError> {
     match fields.text("warm_up")?.as_deref() {
         None | Some("all") => Ok(None),
-        Some(text) => {
-            let millis = duration_ms(text);
-            millis
-                .map(Some)
-                .ok_or_else(|| FieldError::bad("warm_up", "expected a duration such as 1d, or `all`"))
-        }
+        Some(text) => positive_ms(text).map(Some).map_err(|error| {
+            FieldError::bad("warm_up", format!("expected a duration such as {EXAMPLES}, or `all`: {error}"))
+        }),
     }
 }
 

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_actors::messages::jobs::MakeJob;
 use twinhub_actors::messages::search::QueryWarning;
-use twinhub_domain::duration::duration_ms;
+use twinhub_domain::duration::{GivenDuration, within};
 use twinhub_domain::fleet::firmware::USUAL_TIMEOUT_MS;
 use twinhub_domain::fleet::rollout::{Abort, USUAL_ABORT, USUAL_LIFE_MS, USUAL_STAGES, check_stages, places};
 use twinhub_domain::fleet::{Image, JobAction, Rollout, Tree};
@@ -250,11 +250,10 @@ fn wanted(body: Object, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldErro
     let timeout_ms = match fields.take("timeout") {
         None => USUAL_TIMEOUT_MS,
         Some(timeout) => {
-            millis(&timeout).filter(|millis| *millis >= SHORTEST_TIMEOUT_MS).ok_or_else(|| {
-                FieldError::bad(
-                    "timeout",
-                    "expected a duration of a second or more such as 30m or 2h, or seconds",
-                )
+            let given = GivenDuration::of(&timeout).map(|given| given.ms());
+            given.and_then(|ms| within(ms, SHORTEST_TIMEOUT_MS..=i64::MAX)).map_err(|error| {
+                let expected = "expected a duration of a second or more such as 30m or 2h, or seconds";
+                FieldError::bad("timeout", format!("{expected}: {error}"))
             })?
         }
     };
@@ -321,24 +320,19 @@ fn abort(given: Option<Json>) -> Result<Option<Abort>, FieldError> {
 }
 
 fn expires(given: Option<Json>, now: Timestamp) -> Result<Timestamp, FieldError> {
-    let at = match &given {
-        None => Some(now.plus_millis(USUAL_LIFE_MS)),
-        Some(Json::String(text)) if text.contains(':') => Timestamp::parse_calendar(text),
-        Some(given) => millis(given).map(|millis| now.plus_millis(millis)),
+    let bad = |why: &str| {
+        let expected = "expected a duration such as 7d, seconds, or an RFC 3339 time that is to come";
+        FieldError::bad("expires", format!("{expected}{why}"))
     };
-    at.filter(|at| *at > now).ok_or_else(|| {
-        FieldError::bad(
-            "expires",
-            "expected a duration such as 7d, seconds, or an RFC 3339 time that is to come",
-        )
-    })
-}
-
-fn millis(length: &Json) -> Option<i64> {
-    match length {
-        Json::String(text) => duration_ms(text),
-        Json::Number(seconds) => seconds.as_str().parse::<i64>().ok().and_then(|n| n.checked_mul(1_000)),
-        _ => None,
+    match &given {
+        None => Ok(now.plus_millis(USUAL_LIFE_MS)),
+        Some(Json::String(text)) if text.contains(':') => {
+            Timestamp::parse_calendar(text).filter(|at| *at > now).ok_or_else(|| bad(""))
+        }
+        Some(given) => {
+            let given = GivenDuration::of(given).map_err(|error| bad(&format!(": {error}")))?;
+            Ok(now.plus_millis(given.ms()))
+        }
     }
 }
 
@@ -382,6 +376,8 @@ mod tests {
         check(r#", "abort": {"max": 1}"#, "abort.max");
         check(r#", "timeout": "soon""#, "timeout");
         check(r#", "timeout": "10ms""#, "timeout");
+        check(r#", "timeout": "0s""#, "timeout");
+        check(r#", "expires": 0"#, "expires");
         check(r#", "expires": "1969-01-01T00:00:00Z""#, "expires");
         check(r#", "expires": "soon""#, "expires");
         check(r#", "rate": 0"#, "rate");

@@ -342,7 +342,7 @@ pub struct NewBacktest {
     to: Option<String>,
     /// Only these devices.
     devices: Option<Vec<String>>,
-    /// How much of what was before `from` is replayed, so that the twins are as they were: `1d`, or `all`, which
+    /// How much of what was before `from` is replayed, so that the twins are as they were: a duration, or `all`, which
     /// is what is done when nothing is said.
     warm_up: Option<String>,
 }

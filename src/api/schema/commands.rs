@@ -29,7 +29,7 @@ pub struct CommandItem {
     attempts: u8,
     max_attempts: u8,
     /// How long the device may still get it, from its beginning.
-    #[schema(example = "24h")]
+    #[schema(example = "1d")]
     ttl: String,
     /// How long each attempt waits for an answer.
     #[schema(example = "30s")]
@@ -109,10 +109,10 @@ pub struct NewCommand {
     /// 0 to 9, 5 by default; higher ones go first.
     #[schema(maximum = 9)]
     priority: Option<u8>,
-    /// How long the device may still get it: `30s`, `5m`, `1h`, or seconds; a day by default.
+    /// How long the device may still get it: a duration, or seconds; a day by default.
     #[schema(example = "1h")]
     ttl: Option<String>,
-    /// How long each attempt waits for an answer; 30 s by default.
+    /// How long each attempt waits for an answer: a duration, or seconds; `30s` by default.
     #[schema(example = "30s")]
     timeout: Option<String>,
     /// 1 to 20, 3 by default.

@@ -128,10 +128,10 @@ pub struct NewRollout {
     abort: Option<Object>,
     /// Also devices that run something newer, or that do not say what they run.
     allow_downgrade: Option<bool>,
-    /// After how long without any progress a device has failed: `1h` by default.
+    /// After how long without any progress a device has failed: a duration, or seconds; `1h` by default.
     #[schema(example = "1h")]
     timeout: Option<String>,
-    /// Who has not begun by then has failed: a duration or a time; `7d` by default.
+    /// Who has not begun by then has failed: a duration, seconds, or a time; `7d` by default.
     #[schema(example = "7d")]
     expires: Option<String>,
     /// Devices a second at most.

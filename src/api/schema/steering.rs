@@ -7,7 +7,7 @@ use super::Object;
 /// What is set for one device; what is not said is as usual.
 #[derive(ToSchema)]
 pub struct DeviceSettings {
-    /// After how long a silence it counts as offline: `90s`, `5m`, seconds, or `never`. Three of its median
+    /// After how long a silence it counts as offline: a duration, seconds, or `never`. Three of its median
     /// intervals by default, a minute at least.
     #[schema(example = "5m")]
     heartbeat: Option<String>,
@@ -41,7 +41,7 @@ pub struct DeviceMode {
 pub struct NewMode {
     /// `manual` or `schedule`.
     mode: String,
-    /// `30m`, `2h`, or seconds.
+    /// A duration, or seconds.
     r#for: Option<String>,
     #[schema(format = DateTime)]
     until: Option<String>,

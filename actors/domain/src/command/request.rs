@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::duration::duration_ms;
+use crate::duration::{BadDuration, EXAMPLES, GivenDuration, LONGEST_MS, within};
 use crate::json::{Json, Object};
 
 /// What is asked, as the API takes it once it is checked.
@@ -38,7 +38,6 @@ const USUAL_TIMEOUT_MS: i64 = 30_000;
 const USUAL_ATTEMPTS: u8 = 3;
 const LONGEST_TYPE: usize = 128;
 const LONGEST_KEY: usize = 128;
-const LONGEST_MS: i64 = 366 * 24 * 60 * 60 * 1_000;
 /// More attempts than this are no patience any more.
 pub const MOST_ATTEMPTS: u8 = 20;
 
@@ -68,7 +67,7 @@ impl CommandRequest {
     }
 
     /// Reads `{command_type, parameters, priority, ttl, timeout, max_attempts, supersedes}`. Durations are
-    /// text such as `30s`, or numbers of seconds.
+    /// texts such as `1h 30m`, or numbers of seconds.
     ///
     /// # Errors
     /// The field that is wrong, and what is wrong with it; a field that nobody knows first of all.
@@ -104,8 +103,8 @@ impl CommandRequest {
         }
         for (field, millis) in [("ttl", &mut request.ttl_ms), ("timeout", &mut request.timeout_ms)] {
             if let Some(value) = take(field) {
-                *millis = duration(&value).filter(|millis| *millis <= LONGEST_MS).ok_or_else(|| {
-                    bad(field, expected("a duration such as 30s, 5m or 1h, 366 days at most", &value))
+                *millis = duration(&value).map_err(|error| {
+                    bad(field, format!("expected a duration such as {EXAMPLES}, or seconds: {error}"))
                 })?;
             }
         }
@@ -147,17 +146,8 @@ fn whole(value: &Json, least: u8, most: u8) -> Option<u8> {
     number.as_str().parse().ok().filter(|number| (least..=most).contains(number))
 }
 
-fn duration(value: &Json) -> Option<i64> {
-    match value {
-        Json::String(text) => duration_ms(text),
-        // A bare number is seconds, as elsewhere in the field.
-        Json::Number(number) => {
-            let millis = (number.as_f64() * 1_000.0).round();
-            #[expect(clippy::cast_possible_truncation, reason = "within the limits just checked")]
-            (1.0..1e15).contains(&millis).then_some(millis as i64)
-        }
-        _ => None,
-    }
+fn duration(value: &Json) -> Result<i64, BadDuration> {
+    within(GivenDuration::of(value)?.ms(), 1..=LONGEST_MS)
 }
 
 /// Says what is there: texts and numbers as they are, of anything larger what it is.

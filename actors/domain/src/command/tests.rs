@@ -107,11 +107,13 @@ fn reads_requests_and_names_what_is_wrong() {
     refused(&go(r#""priority": 10"#), "priority: expected a whole number from 0 to 9, found 10");
     refused(&go(r#""priority": -1"#), "priority: expected a whole number from 0 to 9, found -1");
     refused(&go(r#""max_attempts": 0"#), "max_attempts: expected a whole number from 1 to 20, found 0");
-    let duration = "expected a duration such as 30s, 5m or 1h, 366 days at most, found";
-    refused(&go(r#""ttl": "soon""#), &format!("ttl: {duration} \"soon\""));
-    refused(&go(r#""ttl": "367d""#), &format!("ttl: {duration} \"367d\""));
-    refused(&go(r#""timeout": 0"#), &format!("timeout: {duration} 0"));
-    refused(&go(r#""timeout": 1e300"#), &format!("timeout: {duration} 1e300"));
+    let duration = "expected a duration such as 90s, 1h 30m or PT1H30M, or seconds";
+    let unreadable = "`soon` is no number with its unit, as 90s, 1h 30m or PT1H30M";
+    refused(&go(r#""ttl": "soon""#), &format!("ttl: {duration}: {unreadable}"));
+    refused(&go(r#""ttl": "367d""#), &format!("ttl: {duration}: 367d is too long: write 366d or less"));
+    refused(&go(r#""timeout": 0"#), &format!("timeout: {duration}: 0 is too short: write 1s or more"));
+    let long = "it is longer than can be counted: write 1h, 30d";
+    refused(&go(r#""timeout": 1e300"#), &format!("timeout: {duration}: {long}"));
     refused(&go(r#""supersedes": """#), "supersedes: must have 1 to 128 bytes");
 }
 

@@ -6,6 +6,7 @@ use super::image::{Unfit, is_for, is_up};
 use super::job::{JobId, Step, StepState};
 use super::version::Version;
 use crate::clock::Timestamp;
+use crate::duration::duration_text;
 use crate::json::{Json, Object};
 use crate::payload;
 use crate::payload::PayloadError;
@@ -194,7 +195,7 @@ impl FirmwareTask {
     /// Why it has failed, at its deadline.
     #[must_use]
     pub fn overdue(&self) -> String {
-        let minutes = self.timeout_ms / 60_000;
+        let timeout = duration_text(self.timeout_ms);
         match self.state {
             FirmwareState::Queued if self.expires <= Some(self.at) && self.expires.is_some() => {
                 "the roll-out's time was over before its turn came".into()
@@ -205,8 +206,8 @@ impl FirmwareTask {
             {
                 "it was told, and had not begun in time".into()
             }
-            FirmwareState::Notified => format!("it was told, and has not begun for {minutes} min"),
-            state => format!("no progress for {minutes} min: the last was `{}`", state.as_str()),
+            FirmwareState::Notified => format!("it was told, and has not begun for {timeout}"),
+            state => format!("no progress for {timeout}: the last was `{}`", state.as_str()),
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::duration::duration_ms;
+use crate::duration::{EXAMPLES, GivenDuration, positive_ms};
 use crate::json::{Json, Number, Object};
 use crate::words::TruthWords;
 
@@ -115,7 +115,7 @@ impl<'a> Limit<'a> {
             min: limit.get("min").and_then(Json::as_number),
             max: limit.get("max").and_then(Json::as_number),
             unit: limit.get("unit").and_then(Json::as_str),
-            interval_ms: limit.get("interval").and_then(interval),
+            interval_ms: limit.get("interval").and_then(interval_ms),
         }
     }
 
@@ -167,10 +167,12 @@ fn check(place: &str, limit: &Object) -> Result<Object, (String, String)> {
                 Some(unit) if !unit.trim().is_empty() && unit.len() <= LONGEST_UNIT => value.clone(),
                 _ => return Err(wrong("expected a unit such as °C, of 1 to 32 bytes")),
             },
-            "interval" => match interval(value) {
-                Some(millis) if millis % 1_000 == 0 => format!("{}s", millis / 1_000).into(),
-                Some(millis) => format!("{millis}ms").into(),
-                None => return Err(wrong("expected a duration such as 30s or 5m, or seconds")),
+            "interval" => match GivenDuration::of(value) {
+                Ok(given) => given.text().into(),
+                Err(error) => {
+                    let detail = format!("expected a duration such as {EXAMPLES}, or seconds: {error}");
+                    return Err(wrong(&detail));
+                }
             },
             "words" => match TruthWords::check(value) {
                 Ok(()) => value.clone(),
@@ -187,14 +189,8 @@ fn check(place: &str, limit: &Object) -> Result<Object, (String, String)> {
     Ok(checked)
 }
 
-fn interval(value: &Json) -> Option<i64> {
-    match value {
-        Json::String(text) => duration_ms(text),
-        Json::Number(number) => {
-            number.as_str().parse::<i64>().ok()?.checked_mul(1_000).filter(|millis| *millis > 0)
-        }
-        _ => None,
-    }
+fn interval_ms(value: &Json) -> Option<i64> {
+    positive_ms(value.as_str()?).ok()
 }
 
 #[cfg(test)]
@@ -217,7 +213,7 @@ mod tests {
 
     #[test]
     fn takes_patches_and_names_what_is_wrong() {
-        check("{}", r#"{"p":{"unit":"bar"},"t":{"interval":"60s","max":40,"min":-10.50}}"#);
+        check("{}", r#"{"p":{"unit":"bar"},"t":{"interval":"1m","max":40,"min":-10.50}}"#);
         check(
             r#"{"t": {"max": null, "interval": "1500ms"}, "p": null}"#,
             r#"{"t":{"interval":"1500ms","min":-10.50}}"#,

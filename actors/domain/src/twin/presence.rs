@@ -8,7 +8,6 @@ use crate::cause::{Cause, Source};
 use crate::clock::{CLOCK_JUMP_MS, Timestamp};
 use crate::event::EventBody;
 use crate::reading::FIRST_SET_MS;
-use crate::settings::Heartbeat;
 
 /// What is known of a device's comings and goings, once it has gone for the first time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -150,9 +149,8 @@ impl Twin {
     /// which fewer than two intervals are known.
     #[must_use]
     pub fn silence_ms(&self, first_silence_ms: i64) -> Option<i64> {
-        match self.settings.as_deref().and_then(|settings| settings.heartbeat) {
-            Some(Heartbeat::Never) => None,
-            Some(Heartbeat::Millis(millis)) => Some(millis),
+        match self.settings.as_deref().and_then(|settings| settings.heartbeat.as_ref()) {
+            Some(heartbeat) => heartbeat.ms(),
             None => Some(self.rhythm.median_ms().map_or(first_silence_ms, |median| {
                 median.saturating_mul(INTERVALS).max(SHORTEST_SILENCE_MS)
             })),

@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 use super::operators::LONGEST_TEXT;
 use super::value::{Unknown, Value, span_text};
 use twinhub_domain::Timestamp;
+use twinhub_domain::duration::duration_ms;
 use twinhub_domain::json::EXACT;
 use twinhub_domain::text::composed;
 
@@ -283,8 +284,13 @@ impl Part {
     }
 }
 
-/// A length of time in ms: `5m`, `1h30m`, `1.5s`, `-10s`, `2d`. Units as CEL has them, and days.
+/// The ms of a duration as CEL writes it, where it may be negative and finer than a ms (`1h30m`, `-10s`, `100us`), or as
+/// it is written everywhere else (`1h 30m`, `PT1H30M`).
 pub fn span_ms(text: &str) -> Option<i64> {
+    cel_ms(text).or_else(|| duration_ms(text).ok())
+}
+
+fn cel_ms(text: &str) -> Option<i64> {
     let (sign, mut rest) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
     if rest == "0" {
         return Some(0);

@@ -177,6 +177,10 @@ fn holds_or_not() {
     check("now.getHours() == 6 && now.getHours('Europe/Berlin') == 7 && now.getDayOfWeek() == 0", true);
     check("now > timestamp('2026-03-01T06:09:59Z') && now.getMonth() == 2 && now.getDate() == 1", true);
     check("duration('1h30m') == duration('90m') && duration('90m').getHours() == 1", true);
+    check(
+        "duration('1h 30m') == duration('PT1H30M') && duration('2 minutes') == duration('-1m') + duration('3m')",
+        true,
+    );
     // Choices.
     check("(pump.open ? pump.speed : pump.temperature) == 28.5", true);
     check("pump.open ? false : pump.power == 'on'", true);

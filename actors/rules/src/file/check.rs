@@ -8,18 +8,19 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as Unfit, StrDeserializer};
 
 use super::Problem;
-use super::hint::{nearest, nearest_key, said_as_duration};
+use super::hint::{nearest, nearest_key};
 use super::node::{Key, Node, Value};
 use super::secrets::SecretNames;
 use super::shape::{ACTIONS, CONDITIONS, Field, Kind, Shape, TRIGGERS};
 use super::yaml::Flaw;
-use twinhub_domain::duration::duration_ms;
+use twinhub_domain::duration::{BadDuration, LONGEST_MS, amount_ms, file_duration_ms, within};
 use twinhub_domain::{DeviceId, Json, Number};
 
 /// More problems than this are one: the wrong file.
 const MOST_PROBLEMS: usize = 1_000;
-/// 366 days, in ms: longer is a slip.
-pub(super) const LONGEST_MS: i64 = 366 * 86_400_000;
+/// The keys of a duration that is a map: `{ hours: 1, minutes: 30 }`.
+pub(super) const UNIT_KEYS: [&str; 6] = ["weeks", "days", "hours", "minutes", "seconds", "milliseconds"];
+const DURATION: &str = "a duration such as 90s, 1h 30m, 00:05:00 or { minutes: 5 }";
 
 /// Everything that was found.
 #[derive(Debug, Default)]
@@ -266,19 +267,51 @@ impl Checker {
         within
     }
 
-    /// The length of time at `key`, in ms.
+    /// The duration at `key`, in ms.
     pub fn duration(&mut self, map: &Map<'_>, key: &str) -> Option<i64> {
         let (field, node) = map.field(key)?;
-        if matches!(field.kind, Kind::Offset) && matches!(node.as_text(), Some("0" | "0s")) {
-            return Some(0);
+        self.duration_of(node, if matches!(field.kind, Kind::Offset) { 0 } else { 1 })
+    }
+
+    /// A duration of so many ms at least.
+    pub fn duration_of(&mut self, node: &Node, least: i64) -> Option<i64> {
+        let read = match &node.value {
+            Value::Scalar(scalar) if !scalar.is_null() => file_duration_ms(&scalar.text),
+            Value::Map(entries) => self.units(entries)?,
+            _ => {
+                self.expected(node, DURATION);
+                return None;
+            }
+        };
+        match read.and_then(|ms| within(ms, least..=LONGEST_MS)) {
+            Ok(ms) => Some(ms),
+            Err(error) => {
+                self.flaw(node, format!("expected {DURATION}: {error}"));
+                None
+            }
         }
-        let text = node.as_text().unwrap_or_default();
-        let within = duration_ms(text).filter(|ms| *ms <= LONGEST_MS);
-        if within.is_none() {
-            let hint = said_as_duration(text).filter(|said| said != text);
-            self.expected_hint(node, "a time such as 30s, 5m or 1h (366d at most)", hint);
+    }
+
+    /// The duration that is a map of numbers by their units. None: a key is wrong, and that was told.
+    fn units(&mut self, entries: &[(Key, Node)]) -> Option<Result<i64, BadDuration>> {
+        let mut total = if entries.is_empty() { Err(BadDuration::Empty) } else { Ok(0_i64) };
+        for (key, value) in entries {
+            if !UNIT_KEYS.contains(&&*key.text) {
+                let shown: String = key.text.chars().take(64).collect();
+                let message =
+                    format!("`{shown}` is no unit of a duration: {} are", listed(UNIT_KEYS.into_iter()));
+                self.flaw_key(key, message, nearest(&key.text, UNIT_KEYS.into_iter()).map(str::to_owned));
+                return None;
+            }
+            let Some(number) = value.as_text() else {
+                self.expected(value, "a number");
+                return None;
+            };
+            total = total.and_then(|total| {
+                total.checked_add(amount_ms(number, &key.text)?).ok_or(BadDuration::Uncountable)
+            });
         }
-        within
+        Some(total)
     }
 
     /// The word at `key`, one of those in the table, as what it stands for.

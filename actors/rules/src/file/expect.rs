@@ -4,7 +4,6 @@ use super::check::{Checker, items, listed};
 use super::hint::nearest;
 use super::node::{Node, Value};
 use crate::scenario::{Expected, Wanted};
-use twinhub_domain::duration::duration_ms;
 use twinhub_domain::run::WhyNot;
 use twinhub_domain::{DeviceId, Json, Mode, Object};
 
@@ -53,10 +52,7 @@ fn one(c: &mut Checker, node: &Node) -> Option<Expected> {
     let mut deed = None;
     for (key, value) in entries {
         if &*key.text == "at" {
-            at_ms = value.as_text().and_then(|text| if text == "0" { Some(0) } else { duration_ms(text) });
-            if at_ms.is_none() {
-                c.expected(value, "a time after the start such as 9m");
-            }
+            at_ms = c.duration_of(value, 0);
         } else if deed.is_none() {
             deed = Some((key, value));
         } else {

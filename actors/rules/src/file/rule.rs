@@ -91,7 +91,7 @@ pub(super) fn rule(
         max: max(c, &map, mode),
         priority: c.whole(&map, "priority").and_then(|number| i16::try_from(number).ok()).unwrap_or(0),
         even_in_manual: c.bool(&map, "even_in_manual").unwrap_or(false),
-        cooldown: c.duration(&map, "cooldown"),
+        cooldown: c.duration(&map, "cooldown").filter(|ms| *ms > 0),
         breaker: breaker(c, &map),
         on_error: c.word(&map, "on_error").unwrap_or_default(),
         triggers: triggers.into(),

@@ -2,6 +2,7 @@
 
 use serde_json::{Map as Members, Value, json};
 
+use super::check::UNIT_KEYS;
 use super::shape::{ACTIONS, ALL_SHAPES, CONDITIONS, FILE, Kind, STEP, Shape, TRIGGERS};
 
 /// The JSON Schema of rule files, for editors. One rule alone, as the API takes it, is `#/$defs/rule`.
@@ -18,11 +19,33 @@ pub fn schema() -> Value {
     })];
     conditions.extend(refs(&CONDITIONS));
     definitions.insert("condition".into(), json!({ "anyOf": conditions }));
+    definitions.insert("duration".into(), duration());
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "twinhub rules",
         "$ref": format!("#/$defs/{}", FILE.name),
         "$defs": definitions,
+    })
+}
+
+/// Everything that is read as a duration, but for numbers that are too large or too fine.
+fn duration() -> Value {
+    const NUMBER: &str = r"[0-9]+(\.[0-9]+)?";
+    const UNIT: &str = "(ms|msec|millis|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|wks?|weeks?)";
+    const TIME: &str = r"T([0-9.]+H)?([0-9.]+M)?([0-9.]+S)?";
+    const CLOCK: &str = r"[0-9]+:[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,3})?";
+    let pattern = format!("^(({NUMBER} *{UNIT} *)+|P([0-9.]+W)?([0-9.]+D)?({TIME})?|{CLOCK}|{NUMBER})$");
+    let units: Members<String, Value> = UNIT_KEYS
+        .iter()
+        .map(|unit| ((*unit).to_owned(), json!({ "type": "number", "minimum": 0 })))
+        .collect();
+    json!({
+        "description": "90s, 1h 30m, PT1H30M (ISO 8601), 00:05:00, a number of seconds, or { minutes: 5 }; 366 days at most.",
+        "anyOf": [
+            { "type": "string", "pattern": pattern },
+            { "type": "number", "minimum": 0 },
+            { "type": "object", "properties": units, "minProperties": 1, "additionalProperties": false },
+        ],
     })
 }
 
@@ -54,15 +77,13 @@ fn of_shape(shape: &Shape) -> Value {
 }
 
 fn of_kind(kind: Kind) -> Value {
-    const DURATION: &str = "^[0-9]+(ms|s|m|h|d)$";
     match kind {
         Kind::Text | Kind::Template => json!({ "type": ["string", "number", "boolean"] }),
         Kind::Name => json!({ "type": ["string", "integer"], "pattern": "^[A-Za-z0-9._:-]{1,128}$" }),
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::Number => json!({ "type": "number" }),
         Kind::Whole(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
-        Kind::Duration => json!({ "type": "string", "pattern": DURATION }),
-        Kind::Offset => json!({ "anyOf": [{ "const": 0 }, { "type": "string", "pattern": DURATION }] }),
+        Kind::Duration | Kind::Offset => json!({ "$ref": "#/$defs/duration" }),
         Kind::Moment => json!({ "type": "string", "format": "date-time" }),
         Kind::TimeOfDay => json!({ "type": "string", "pattern": "^[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2})?$" }),
         Kind::Weekdays => json!({ "anyOf": [{ "type": "string" }, list(json!({ "type": "string" }))] }),

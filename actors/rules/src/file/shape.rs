@@ -37,9 +37,9 @@ pub(super) enum Kind {
     Number,
     /// A whole number from and to.
     Whole(i64, i64),
-    /// `30s`, `5m`, `1h`; at most 366 days.
+    /// A duration of 1 ms to 366 days.
     Duration,
-    /// The same, or 0.
+    /// The same, or 0: waiting for nothing makes sense there.
     Offset,
     /// A moment, RFC 3339.
     Moment,
@@ -144,7 +144,7 @@ pub(super) static RULE: Shape = Shape {
             "While a rule of a higher priority holds a property, one of a lower does not write it; 0 without it.",
         ),
         may("even_in_manual", Kind::Bool, "It drives devices in manual mode too."),
-        may("cooldown", Kind::Duration, "How long it rests after a run, for each device."),
+        may("cooldown", Kind::Offset, "How long it rests after a run, for each device; 0s: not at all."),
         may("breaker", Kind::Map(&BREAKER), "More runs than these for one device stop the rule."),
         may(
             "on_error",

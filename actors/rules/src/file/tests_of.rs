@@ -21,13 +21,14 @@
 //! one value after the other, each `every` time; the step is over with its last. `down` lets the step be over when
 //! the hub is up again. See [`Test`] for what then follows.
 
-use super::check::{Checker, LONGEST_MS, Map, items};
+use super::check::{Checker, Map, items};
 use super::expect::expected;
 use super::node::{Node, Value};
 use super::shape::{REPORTED, STEP, STEP_ALARM, STEP_COMMAND, STEP_MQTT, STEP_WEBHOOK, TEST};
 use crate::model::{Action, Condition, Rule, What};
 use crate::scenario::{Given, Happening, Test};
 use twinhub_domain::alarm::Severity;
+use twinhub_domain::duration::LONGEST_MS;
 use twinhub_domain::{CommandStatus, DeviceId, Json, Mode, Object, Status, Timestamp};
 
 /// A rule has at most so many.

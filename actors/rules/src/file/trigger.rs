@@ -83,7 +83,7 @@ fn trigger(c: &mut Checker, node: &Node, rule_zone: Tz) -> Option<Trigger> {
         {
             c.flaw(node, "`across_downtime` says what becomes of `for`, and there is none");
         }
-        (c.duration(&map, "for"), across.unwrap_or_default())
+        (c.duration(&map, "for").filter(|ms| *ms > 0), across.unwrap_or_default())
     } else {
         (None, Default::default())
     };

@@ -7,6 +7,7 @@ use super::test::{Expected, Test, Wanted};
 use crate::engine::{Deed, Delivery, kind_of_deed, level_word, severity_word};
 use crate::model::Rule;
 use twinhub_domain::alarm::Originator;
+use twinhub_domain::duration::duration_text;
 use twinhub_domain::run::{ActionSeen, RunEntry, RunOutcome, WhyNot};
 use twinhub_domain::{Json, Object, Timestamp};
 
@@ -259,14 +260,5 @@ fn after(at: Timestamp, start: Timestamp) -> String {
     if ms == 0 {
         return "at the start".to_owned();
     }
-    let parts = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
-    let mut left = ms;
-    let mut words = Vec::new();
-    for (unit, name) in parts {
-        if left >= unit {
-            words.push(format!("{}{name}", left / unit));
-            left %= unit;
-        }
-    }
-    format!("after {}", words.join(" "))
+    format!("after {}", duration_text(ms))
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
-use super::super::{Around, again};
+use super::super::Around;
+use crate::backoff::until_answered;
 use crate::counters::get;
 use crate::messages::feed::{Live, Subscribe};
 use twinhub_domain::fleet::Census;
@@ -29,7 +30,7 @@ pub struct Begun {
 pub async fn everything(around: &Around) -> Option<Begun> {
     // Heard first, read then: what is read may be ahead of what is heard, and does no harm.
     let Live { seq, events } = around.feed.send(Subscribe).await.ok()?;
-    let highest = again("the largest device number", || around.store.head()).await.number;
+    let highest = until_answered("the largest device number", || around.store.head()).await.number;
     let mut census = Census::default();
     let mut first = 1;
     while first <= highest {
@@ -41,7 +42,7 @@ pub async fn everything(around: &Around) -> Option<Begun> {
             limit: u64::MAX,
             ..DeviceQuery::default()
         };
-        let page = again("who stands in groups", || around.store.devices(&query)).await;
+        let page = until_answered("who stands in groups", || around.store.devices(&query)).await;
         page.twins.iter().for_each(|twin| census.know(twin));
         first = last + 1;
     }
@@ -50,7 +51,7 @@ pub async fn everything(around: &Around) -> Option<Begun> {
 
 /// The twins of these ids.
 pub async fn twins(around: &Around, ids: Vec<DeviceId>) -> Vec<Twin> {
-    again("devices that came into groups", || around.store.load(&ids)).await
+    until_answered("devices that came into groups", || around.store.load(&ids)).await
 }
 
 /// The events after this place, as far as there are any now. None where the past is gone.
@@ -58,7 +59,8 @@ pub async fn missed(around: &Around, mut after: u64) -> Option<Vec<Arc<Recorded>
     let up_to = get(&around.counters.seq);
     let mut missed = Vec::new();
     while after < up_to {
-        let replayed = again("what groups have missed", || around.store.replay(after, up_to, EVENTS)).await;
+        let replayed =
+            until_answered("what groups have missed", || around.store.replay(after, up_to, EVENTS)).await;
         if replayed.pruned {
             return None;
         }

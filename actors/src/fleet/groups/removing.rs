@@ -9,8 +9,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::sync::oneshot;
 
-use super::super::{Around, again, deliver};
+use super::super::{Around, deliver};
 use super::Groups;
+use crate::backoff::until_answered;
 use crate::messages::groups::{DeleteGroup, GroupGone, GroupRefusal};
 use crate::messages::supervisor::IfUnknown;
 use twinhub_domain::fleet::{Group, GroupId, RecordChange};
@@ -120,7 +121,8 @@ async fn move_all(
     let mut all = 0;
     loop {
         // Those that were moved are not there any more, so it is the first page again.
-        let page = again("who stands in a group that is removed", || around.store.devices(&query)).await;
+        let page =
+            until_answered("who stands in a group that is removed", || around.store.devices(&query)).await;
         if page.twins.is_empty() {
             return Ok(all);
         }

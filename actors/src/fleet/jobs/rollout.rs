@@ -13,7 +13,8 @@ use tracing::info;
 
 use super::Jobs;
 use super::run::Run;
-use crate::fleet::{Around, again, deliver};
+use crate::backoff::until_answered;
+use crate::fleet::{Around, deliver};
 use crate::messages::supervisor::IfUnknown;
 use twinhub_domain::fleet::job::{JobCounts, Sweeping};
 use twinhub_domain::fleet::rollout::Next;
@@ -144,7 +145,11 @@ impl Jobs {
     pub(super) fn hold_back(&mut self, id: JobId, ctx: &mut Context<Self>) {
         self.hold(id, true);
         self.withdraw(id, StepState::Queued, ctx, move |this, ctx| {
-            this.count_then(id, ctx, Box::new(move |this, ctx| this.ready(id, ctx)));
+            let ready = move |this: &mut Self, ctx: &mut Context<Self>| {
+                this.ready(id, ctx);
+                this.count(id, ctx); // what failed meanwhile was not judged
+            };
+            this.count_then(id, ctx, Box::new(ready));
         });
     }
 
@@ -178,7 +183,7 @@ async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, input: Input) {
     loop {
         let states = [StepState::Queued, StepState::Notified];
         let query = JobDeviceQuery::stretch(job, &states, (from, reach), PAGE);
-        let page = again("whom a roll-out calls back", || around.store.job_devices(&query)).await;
+        let page = until_answered("whom a roll-out calls back", || around.store.job_devices(&query)).await;
         let Some(last) = page.devices.last() else { return };
         from = last.place + 1;
         let call_back = |JobDevice { device, number, .. }| async move {

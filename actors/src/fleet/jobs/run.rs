@@ -11,6 +11,7 @@ use tracing::{error, warn};
 use super::Jobs;
 use super::progress::Counting;
 use super::steering::Wish;
+use crate::backoff::{STORE_AGAIN, TWIN};
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::post::post;
 use crate::receipt;
@@ -33,12 +34,8 @@ const PAGE: u64 = 1_000;
 const FEW: usize = 200;
 /// A turn that is lost on its way, because its twin died, is tried so often.
 const MOST_TRIES: u32 = 4;
-/// The wait before it is tried again: a twin that died starts again within it.
-const TRY_AGAIN: Duration = Duration::from_millis(150);
 /// Devices that are queued still after all had their turn are gone through again so often.
 const MOST_PASSES: u32 = 3;
-/// The wait before the store is asked again after it failed.
-const STORE_WAIT: Duration = Duration::from_millis(250);
 /// A turn may come so late by a coarse clock.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
@@ -240,12 +237,12 @@ impl Jobs {
                 self.give_up(turn, state, &refusal.to_string(), ctx);
             }
             Err(NotTaken::Lost) if !self.begun => {} // the hub goes down
-            Err(NotTaken::Lost) if turn.tries < MOST_TRIES => {
-                let wait = TRY_AGAIN * turn.tries;
-                turn.tries += 1;
-                ctx.run_later(wait, move |this, ctx| this.hand_out(turn, ctx));
-            }
             Err(NotTaken::Lost) => {
+                if let Some(wait) = TWIN.at_most(MOST_TRIES).wait(turn.tries) {
+                    turn.tries += 1;
+                    ctx.run_later(wait, move |this, ctx| this.hand_out(turn, ctx));
+                    return;
+                }
                 error!(job = %turn.job, device_id = %turn.device, "a device's twin dies of a job, leaving it out");
                 let why = format!("its twin died of it {} times: see the log", turn.tries);
                 self.give_up(turn, StepState::Failed, &why, ctx);
@@ -304,7 +301,7 @@ impl Jobs {
             Ok(page) => page,
             Err(error) => {
                 warn!(job = %id, %error, "could not read a job's devices, trying again");
-                ctx.run_later(STORE_WAIT, move |this, ctx| {
+                ctx.run_later(STORE_AGAIN, move |this, ctx| {
                     if let Some(run) = this.run(id, serial) {
                         run.reading = false;
                     }

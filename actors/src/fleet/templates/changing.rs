@@ -1,12 +1,12 @@
 //! A change of the templates, from the wish to the job that brings it to the devices.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::{Around, Helpers, Shelf, devices};
+use crate::backoff::until_answered;
 use crate::messages::automation::TemplateRules;
 use crate::messages::jobs::{JobTold, MakeJob};
 use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateStood, Trial, Wish};
@@ -20,8 +20,6 @@ use twinhub_rules::device_template::{BadTemplate, Template};
 const UNFINISHED: &str = "unfinished";
 const ROLL_OUT: &str = "roll_out";
 const REMOVE: &str = "remove";
-/// The wait before the store is asked again after it failed.
-const RETRY: Duration = Duration::from_millis(250);
 
 /// See the module.
 pub(super) struct Changing {
@@ -247,16 +245,13 @@ impl Changing {
     /// Makes the job that brings a template as it is now, or that it is no more, to the devices that have it. The
     /// change itself is durable, so this is tried for as long as it takes.
     async fn bring(&self, id: &str, why: &str, cause: Cause) -> Result<Bringing, TemplateRefusal> {
-        let devices = loop {
+        let devices = until_answered("who has a template", || async {
             match devices::of(&self.around, id).await {
-                Ok(devices) => break devices,
-                Err(TemplateRefusal::Lost) => return Err(TemplateRefusal::Lost), // the hub goes down
-                Err(error) => {
-                    warn!(template = id, %error, "could not read who has a template, trying again");
-                    tokio::time::sleep(RETRY).await;
-                }
+                Err(TemplateRefusal::Lost) => Ok(Err(TemplateRefusal::Lost)), // the hub is shutting down
+                read => read.map(Ok),
             }
-        };
+        })
+        .await?;
         let count = devices.len() as u64;
         let Some(helpers) = self.helpers.as_ref().filter(|_| count > 0) else {
             return Ok(Bringing { devices: count, job: None, prepared: None });

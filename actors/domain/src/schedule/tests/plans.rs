@@ -252,7 +252,8 @@ fn says_which_field_does_not_fit() {
     );
     check(
         &command(r#""ttl":"5""#),
-        "`schedule[0].command.ttl`: expected a duration such as 30s, 5m or 1h, 366 days at most, found \"5\"",
+        "`schedule[0].command.ttl`: expected a duration such as 90s, 1h 30m or PT1H30M, or seconds: `5` has no unit: write 5s for seconds, \
+         5m for minutes",
     );
     check(
         &command(r#""max_attempts":0"#),

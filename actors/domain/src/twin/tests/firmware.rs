@@ -154,21 +154,21 @@ fn who_stalls_has_failed_and_who_never_comes_is_away() {
         give(scene, 1, "2");
     };
     check(&away, 24 * HOUR, "away: it was not there in time");
-    check(&online, HOUR, "it was told, and has not begun for 60 min");
+    check(&online, HOUR, "it was told, and has not begun for 1h");
     let updating = |scene: &mut Scene| {
         online(scene);
         says(scene, r#"{"state": "updating"}"#);
         scene.wait(HOUR / 2);
         comes_with(scene, "1"); // which is no progress
     };
-    check(&updating, HOUR / 2, "no progress for 60 min: the last was `updating`");
+    check(&updating, HOUR / 2, "no progress for 1h: the last was `updating`");
     let progress = |scene: &mut Scene| {
         online(scene);
         says(scene, r#"{"state": "downloading", "percent": 1}"#);
         scene.wait(HOUR / 2);
         says(scene, r#"{"state": "downloading", "percent": 2}"#);
     };
-    check(&progress, HOUR, "no progress for 60 min: the last was `downloading`");
+    check(&progress, HOUR, "no progress for 1h: the last was `downloading`");
     let again_and_again = |scene: &mut Scene| {
         online(scene);
         says(scene, r#"{"state": "downloading", "percent": 30}"#);
@@ -180,7 +180,7 @@ fn who_stalls_has_failed_and_who_never_comes_is_away() {
             says(scene, r#"{"state": "downloading", "percent": 30}"#);
         }
     };
-    check(&again_and_again, HOUR / 4, "no progress for 60 min: the last was `downloading`");
+    check(&again_and_again, HOUR / 4, "no progress for 1h: the last was `downloading`");
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn who_says_its_versions_is_done_when_it_says_the_new_one() {
     updated(&mut scene);
     comes_with(&mut scene, "1.0.0"); // its bootloader has gone back
     let outcomes = scene.wait(HOUR);
-    let failed = "failed no progress for 60 min: the last was `updating`";
+    let failed = "failed no progress for 1h: the last was `updating`";
     assert_eq!(steps(outcomes.last().unwrap()), [failed]);
 }
 

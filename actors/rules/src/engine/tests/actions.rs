@@ -45,6 +45,19 @@ fn deeds() {
 fn delays_waits_and_choices() {
     passes(
         r#"
+  nothing-to-wait-for:
+    triggers: { numeric: hall.t, above: 28, for: 0s }
+    cooldown: 0s
+    actions:
+      - { delay: 0s }
+      - { log: warm }
+      - { wait: { until: hall.closed == true, timeout: 0s }, on_error: continue }
+      - { log: on }
+      - { wait: { until: hall.closed == true, timeout: { seconds: 0 } } }
+      - { log: never }
+    tests:
+      - given: { hall.t: [29, 27, 29], every: 00:01:00 }
+        exactly: [ { log warm: , at: 0 }, { log on: , at: 0s }, { log warm: , at: PT2M }, { log on: , at: "00:02:00" } ]
   delay:
     triggers: { changed: motion.seen, to: true }
     mode: restart

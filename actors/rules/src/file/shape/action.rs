@@ -108,7 +108,10 @@ pub(in super::super) static REQUEST: Shape = Shape {
 pub(in super::super) static DELAY: Shape = Shape {
     name: "delay_action",
     what: "a delay action",
-    fields: &[must("delay", Kind::Duration, "Go on after this time. It survives restarts."), ACTION_ON_ERROR],
+    fields: &[
+        must("delay", Kind::Offset, "Go on after this time. It survives restarts. 0s: at once."),
+        ACTION_ON_ERROR,
+    ],
 };
 
 pub(in super::super) static WAIT: Shape = Shape {
@@ -118,8 +121,8 @@ pub(in super::super) static WAIT: Shape = Shape {
         must("wait", Kind::Wait, "Go on as soon as this holds."),
         may(
             "timeout",
-            Kind::Duration,
-            "After this time the run ends, or goes on where `on_error` says continue.",
+            Kind::Offset,
+            "After this time the run ends, or goes on where `on_error` says continue. 0s: unless it holds already.",
         ),
         ACTION_ON_ERROR,
     ],
@@ -132,8 +135,8 @@ pub(in super::super) static UNTIL: Shape = Shape {
         must("until", Kind::Conditions, "Go on as soon as this holds."),
         may(
             "timeout",
-            Kind::Duration,
-            "After this time the run ends, or goes on where `on_error` says continue.",
+            Kind::Offset,
+            "After this time the run ends, or goes on where `on_error` says continue. 0s: unless it holds already.",
         ),
     ],
 };

@@ -3,7 +3,8 @@
 use super::*;
 
 const TRIGGER_ID: Field = may("id", Kind::Text, "What conditions and messages call it: trigger.id.");
-const FOR: Field = may("for", Kind::Duration, "It must stay so for this long. It survives restarts.");
+const FOR: Field =
+    may("for", Kind::Offset, "It must stay so for this long. It survives restarts. 0s: it fires at once.");
 const ACROSS_DOWNTIME: Field = may(
     "across_downtime",
     Kind::Word(ACROSS),

@@ -75,14 +75,47 @@ fn values_of_a_rule() {
     check("mode: queued\nmax: 0", ACTIONS, (4, 10), "/max", "a whole number from 1 to 100, found 0", "");
     check("max: 3", ACTIONS, (3, 10), "/max", "goes with `mode: queued`", "");
     check("priority: high", ACTIONS, (3, 15), "/priority", "a whole number from -1000 to 1000", "");
-    check("cooldown: 300", ACTIONS, (3, 15), "/cooldown", "a time such as 30s", "5m");
-    check("cooldown: \"00:05:00\"", ACTIONS, (3, 15), "/cooldown", "a time such as 30s", "5m");
-    check("cooldown: 1h30m", ACTIONS, (3, 15), "/cooldown", "a time such as 30s", "90m");
-    check("cooldown: 5 minutes", ACTIONS, (3, 15), "/cooldown", "a time such as 30s", "5m");
-    check("cooldown: 0s", ACTIONS, (3, 15), "/cooldown", "a time such as 30s", "");
-    check("cooldown: 400d", ACTIONS, (3, 15), "/cooldown", "366d at most", "");
+    check(
+        "cooldown: 5 minuets",
+        ACTIONS,
+        (3, 15),
+        "/cooldown",
+        "90s, 1h 30m, 00:05:00 or { minutes: 5 }: `minuets`",
+        "",
+    );
+    check("cooldown: 00:05", ACTIONS, (3, 15), "/cooldown", "`00:05` is no HH:MM:SS: write 00:05:00", "");
+    check("cooldown: 1month", ACTIONS, (3, 15), "/cooldown", "a month has no fixed length: write days", "");
+    check("cooldown: -5", ACTIONS, (3, 15), "/cooldown", "`-5` is negative", "");
+    check("cooldown: 400d", ACTIONS, (3, 15), "/cooldown", "400d is too long: write 366d or less", "");
+    check("cooldown: [5m]", ACTIONS, (3, 15), "/cooldown", "expected a duration such as 90s", "");
+    check("cooldown: {}", ACTIONS, (3, 15), "/cooldown", "it is empty", "");
+    check(
+        "cooldown: { minute: 5 }",
+        ACTIONS,
+        (3, 17),
+        "/cooldown/minute",
+        "no unit of a duration: `weeks`",
+        "minutes",
+    );
+    check("cooldown: { minutes: -5 }", ACTIONS, (3, 15), "/cooldown", "`-5` is negative", "");
+    check("cooldown: { minutes: [5] }", ACTIONS, (3, 26), "/cooldown/minutes", "expected a number", "");
+    check(
+        "breaker: { runs: 5, within: 0s }",
+        ACTIONS,
+        (3, 33),
+        "/breaker/within",
+        "0 is too short: write 1s",
+        "",
+    );
     check("timezone: Europe/Belrin", ACTIONS, (3, 15), "/timezone", "a time zone", "Europe/Berlin");
-    check("breaker: { runs: 5, within: soon }", ACTIONS, (3, 33), "/breaker/within", "a time such as", "");
+    check(
+        "breaker: { runs: 5, within: soon }",
+        ACTIONS,
+        (3, 33),
+        "/breaker/within",
+        "`soon` is no number",
+        "",
+    );
     check("alias: [a]", ACTIONS, (3, 12), "/alias", "expected a text, found a list", "");
     check_file("version: 2\nrules: {}\n", &[(1, 10, "/version", "expected 1, found 2", "")]);
     check_file("rules: [a]\n", &[(1, 8, "/rules", "rules by their ids, found a list", "")]);
@@ -230,7 +263,7 @@ fn actions() {
         "from 0 to 9, found 10",
         "",
     );
-    check("command: fan\ntype: set\nttl: 10", (6, 14), "/actions/0/ttl", "a time such as", "10s");
+    check("command: fan\ntype: set\nttl: 0", (6, 14), "/actions/0/ttl", "0 is too short: write 1s", "");
     check("command: trigger.device\ntype: set", (4, 18), "/actions/0/command", "no trigger of this rule", "");
     check(
         "command: fan\ntype: set\nseverity: major",
@@ -283,7 +316,7 @@ fn more_actions() {
         "`PATH` is no variable for rules",
         "TWINHUB_SECRET_PATH",
     );
-    check("delay: a while", (4, 16), "/actions/0/delay", "a time such as", "");
+    check("delay: a while", (4, 16), "/actions/0/delay", "`a while` is no number with its unit", "");
     check(
         "wait: { until: a.b, timout: 5m }",
         (4, 29),
@@ -344,7 +377,13 @@ fn tests_in_rules() {
         "can be said",
         "type",
     );
-    check("expect: { command fan: , at: soon }", (4, 38), "/tests/0/expect/at", "a time after the start", "");
+    check(
+        "expect: { command fan: , at: soon }",
+        (4, 38),
+        "/tests/0/expect/at",
+        "`soon` is no number with its unit",
+        "",
+    );
     check("expect: log\nexactly: log", (5, 18), "/tests/0/exactly", "say the same thing", "");
 }
 
@@ -379,7 +418,7 @@ rules:
     triggers:
       - numeric: greenhouse.temperature
         abov: 28
-        for: 5 m
+        for: 5 x
     actions:
       - command: fan
       - desired: fan
@@ -395,7 +434,7 @@ rules:
             (1, 10, "/version", "expected 1", ""),
             (5, 9, "/rules/cool/triggers/0", "needs `above` or `below`", ""),
             (6, 9, "/rules/cool/triggers/0/abov", "no key", "above"),
-            (7, 14, "/rules/cool/triggers/0/for", "a time such as", "5m"),
+            (7, 14, "/rules/cool/triggers/0/for", "`x` is no unit", ""),
             (9, 9, "/rules/cool/actions/0", "needs `type`", ""),
             (11, 14, "/rules/cool/actions/1/set", "a map of keys", ""),
             (13, 11, "/rules/warm/mode", "one of `single`", "parallel"),

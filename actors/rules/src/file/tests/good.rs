@@ -105,6 +105,35 @@ fn what_a_rule_says_of_itself() {
 }
 
 #[test]
+fn durations_as_people_write_them() {
+    for written in [
+        "5m",
+        "300s",
+        "5 minutes",
+        "0h 5m",
+        "PT5M",
+        "\"00:05:00\"",
+        "00:05:00",
+        "0:05:00.000",
+        "300",
+        "\"300\"",
+        "{ minutes: 5 }",
+        "{ hours: 0, minutes: 4, seconds: 59.5, milliseconds: 500 }",
+        "\n        minutes: 5",
+    ] {
+        let read = rule(&format!("actions:\n  - delay: {written}"));
+        assert!(matches!(read.actions[0].what, What::Delay { ms: 300_000 }), "{written}: {:?}", read.actions);
+    }
+    // Waiting for nothing is not waiting.
+    let rule = rule(
+        "triggers: { numeric: a.t, above: 5, for: 0s }\ncooldown: 0\nactions: [ { delay: 0s }, { wait: a.t > 1, timeout: 00:00:00 } ]",
+    );
+    assert_eq!((rule.triggers[0].for_ms, rule.cooldown), (None, None));
+    assert!(matches!(rule.actions[0].what, What::Delay { ms: 0 }));
+    assert!(matches!(rule.actions[1].what, What::Wait { timeout: Some(0), .. }));
+}
+
+#[test]
 fn every_trigger() {
     let TriggerKind::Numeric { of: Selector::Glob(glob), property, .. } =
         trigger("numeric: pump-*.motor.temp\nbelow: -1.5e1")

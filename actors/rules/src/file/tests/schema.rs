@@ -42,8 +42,16 @@ fn validate(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(),
             }
             "enum" if !said.as_array().unwrap().contains(value) => return fail("is no such word"),
             "const" if said != value => return fail("is another"),
-            "minimum" if value.as_i64() < said.as_i64() => return fail("is too small"),
+            "minimum" if value.as_f64() < said.as_f64() => return fail("is too small"),
             "maximum" if value.as_i64() > said.as_i64() => return fail("is too large"),
+            "minProperties" => {
+                if value
+                    .as_object()
+                    .is_some_and(|map| map.len() < usize::try_from(said.as_u64().unwrap()).unwrap())
+                {
+                    return fail("has too few keys");
+                }
+            }
             "required" => {
                 for key in said.as_array().unwrap() {
                     if value.is_object() && value.get(key.as_str().unwrap()).is_none() {
@@ -113,6 +121,71 @@ fn the_schema_refuses_what_the_checker_refuses() {
     ] {
         assert!(validate(&schema, &schema, &as_value(text), "").is_err(), "{text}");
         assert!(super::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn the_schema_reads_durations_as_the_checker_does() {
+    let schema = schema();
+    let duration = &schema["$defs"]["duration"];
+    let pattern = regex::Regex::new(duration["anyOf"][0]["pattern"].as_str().unwrap()).unwrap();
+    let check = |written: &str, is_good: bool| {
+        let text = format!("rules: {{ r: {{ actions: {{ log: x }}, cooldown: {written} }} }}");
+        assert_eq!(super::parse(&text).is_ok(), is_good, "{written}");
+        let value = &as_value(&text)["rules"]["r"]["cooldown"];
+        let fits = match value.as_str() {
+            Some(text) => pattern.is_match(text),
+            None => validate(&schema, duration, value, "").is_ok(),
+        };
+        assert_eq!(fits, is_good, "{written}");
+    };
+    for good in [
+        "500ms",
+        "90s",
+        "1h 30m",
+        "1h30m",
+        "5 minutes",
+        "2min 1sec",
+        "1.5h",
+        "2w",
+        "PT1H30M",
+        "P1DT2H",
+        "P2W",
+        "PT0.5S",
+        "00:05:00",
+        "0:00:01.500",
+        "\"300\"",
+        "300",
+        "1.5",
+        "0",
+        "0s",
+        "{ minutes: 5 }",
+        "{ hours: 1, seconds: 0.5 }",
+    ] {
+        check(good, true);
+    }
+    for wrong in [
+        "soon",
+        "5x",
+        "5M",
+        "-5m",
+        "-5",
+        "1h 30",
+        "5us",
+        "P1M",
+        "P1H",
+        "1e3m",
+        "\"\"",
+        "00:60:00",
+        "00:05",
+        "[5m]",
+        "true",
+        "{}",
+        "{ minute: 5 }",
+        "{ minutes: -5 }",
+        "{ minutes: [5] }",
+    ] {
+        check(wrong, false);
     }
 }
 

@@ -256,6 +256,29 @@ async fn it_is_broken_off_also_while_it_is_paused() {
     assert_eq!(told.job.reason.as_deref(), Some(why));
 }
 
+/// Nothing more comes of these devices, so nothing else would have it looked at.
+#[actix::test]
+async fn it_is_broken_off_for_what_failed_while_its_tasks_were_called_back() {
+    let house = House::new().await;
+    let devices = house.devices(3).await;
+    for device in ["d0", "d1"] {
+        house.come(device, "1").await;
+    }
+    let job = house.make(&to_two(&[100], 3), &devices, None).await;
+    house.until_count(job, StepState::Notified, 2).await;
+    for device in ["d0", "d1"] {
+        house.report(device, "downloading").await;
+    }
+    house.store.break_reads(); // so the tasks are not called back yet
+    house.steer(job, Steer::Pause).await.unwrap();
+    for device in ["d0", "d1"] {
+        house.report(device, "failed").await;
+    }
+    house.store.heal();
+    let told = house.until_so(job, |told| told.progress.count(StepState::Canceled) == 1).await;
+    assert_eq!(told.job.status, JobStatus::Failed);
+}
+
 #[actix::test]
 async fn what_had_no_turn_in_time_has_failed_and_what_is_tried_again_has_as_long_as_before() {
     let house = House::new().await;

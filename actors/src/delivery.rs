@@ -1,0 +1,35 @@
+//! Handing an input to a twin and having its receipt, by way of the supervisor. Written once, for all who wait for it.
+
+use actix::Addr;
+
+use crate::backoff::Backoff;
+use crate::messages::supervisor::Deliver;
+use crate::post::post;
+use crate::receipt;
+use crate::supervisor::Supervisor;
+use twinhub_domain::receipt::{NotTaken, Receipt, Settled};
+
+/// What becomes of an input that is lost on its way each time that its twin dies, and is handed out again as `backoff`
+/// says. Lost for good is what a twin dies of too often, or what comes while the hub shuts down.
+pub async fn deliver(
+    supervisor: &Addr<Supervisor>,
+    backoff: Backoff,
+    mut input: impl FnMut(Receipt) -> Deliver,
+) -> Settled {
+    let mut tries = 0;
+    loop {
+        let (receipt, settled) = receipt::channel();
+        if post(supervisor, input(receipt)).is_err() {
+            return Err(NotTaken::Lost); // the hub is shutting down
+        }
+        match settled.await {
+            Ok(Err(NotTaken::Lost)) | Err(_) => {}
+            Ok(settled) => return settled,
+        }
+        tries += 1;
+        match backoff.wait(tries).filter(|_| supervisor.connected()) {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return Err(NotTaken::Lost),
+        }
+    }
+}
