@@ -3,8 +3,8 @@
 
 mod held;
 mod reading;
+mod settings;
 
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::automation::{Around, Automation, Keys, files};
 use crate::catalog::CatalogNow;
 use crate::clock::watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
-use crate::door::{Door, House, UnknownDevices};
+use crate::door::{Door, House};
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
@@ -46,52 +46,17 @@ use crate::twin::{LOOKUPS, Surroundings};
 use crate::webhooks::reach::Reach;
 use crate::webhooks::{self, Webhooks};
 use twinhub_domain::clock::CLOCK_JUMP_MS;
-use twinhub_domain::reading::Window;
 use twinhub_domain::receipt::{NotTaken, Taken};
-use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 use twinhub_domain::{Cause, Clock, DeviceId, Input, Versions};
 use twinhub_mqtt::Link;
+use twinhub_mqtt::dialects::Dialects;
 use twinhub_mqtt::listening::Listening;
 use twinhub_mqtt::rejections::Rejections;
 use twinhub_mqtt::subscribers::Subscribers;
 use twinhub_mqtt::unread::Unread;
-use twinhub_rules::file::SecretNames;
 use twinhub_store::{Store, StoreError};
 
-/// What of the hub can be set.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    pub unknown_devices: UnknownDevices,
-    /// Inputs in flight at most; beyond it QoS 1 waits and QoS 0 is shed.
-    pub most_in_flight: usize,
-    /// Events in one commit at most.
-    pub most_in_commit: usize,
-    /// A twin that was idle for this long leaves memory; none: never. Twins beyond
-    /// [`Settings::idle_above`] in memory are needed before any goes.
-    pub idle_after: Option<Duration>,
-    pub idle_above: u64,
-    /// After how long a silence a device counts as offline while fewer than two of its intervals are known.
-    pub first_silence: Duration,
-    /// How often what was committed is put into order.
-    pub maintain_every: Duration,
-    /// How long a person's change may wait for its commit before the answer is 503.
-    pub patience: Duration,
-    /// Threads that the twins are spread over.
-    pub arbiters: usize,
-    /// Batches that a live subscriber may fall behind before it is told that it lags.
-    pub feed_depth: usize,
-    /// Where rule files are; none: rules come over the API alone.
-    pub rules: Option<PathBuf>,
-    /// Which times of devices are believed.
-    pub window: Window,
-    /// Where webhooks may go.
-    pub webhooks: Reach,
-    /// What rules may sign with.
-    pub secrets: SecretNames,
-    /// The broker tells who listens, as the embedded one does. Before it runs, nobody does: what is due for a device at
-    /// the start of the hub waits for its subscription.
-    pub broker_tells: bool,
-}
+pub use self::settings::Settings;
 
 /// See the module.
 pub struct Hub {
@@ -122,36 +87,6 @@ pub struct Hub {
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
     people: Arc<Semaphore>,
-}
-
-impl Settings {
-    /// [`Settings::first_silence`] in ms.
-    #[must_use]
-    pub fn first_silence_ms(&self) -> i64 {
-        i64::try_from(self.first_silence.as_millis()).unwrap_or(i64::MAX)
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            unknown_devices: UnknownDevices::Accept,
-            most_in_flight: 20_000,
-            most_in_commit: 4_000,
-            idle_after: Some(Duration::from_secs(900)),
-            idle_above: 100_000,
-            first_silence: Duration::from_millis(FIRST_SILENCE_MS.unsigned_abs()),
-            maintain_every: Duration::from_secs(2),
-            patience: Duration::from_secs(5),
-            arbiters: std::thread::available_parallelism().map_or(1, usize::from),
-            feed_depth: 1_024,
-            rules: None,
-            window: Window::default(),
-            webhooks: Reach::default(),
-            secrets: SecretNames::default(),
-            broker_tells: false,
-        }
-    }
 }
 
 /// A person's change that is lost on its way, because its twin died, is tried this often.
@@ -234,6 +169,7 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let roster = Arc::new(Roster::default());
+        let dialects = Arc::new(Dialects::new(settings.dialects.clone()));
         let subscribers = Arc::new(match settings.broker_tells {
             true => Subscribers::told_by_broker(),
             false => Subscribers::default(),
@@ -249,7 +185,7 @@ impl Hub {
             let (timers, heard, alarms) = (timers.clone(), Arc::clone(&heard), alarms.clone());
             let (counters, roster) = (Arc::clone(&counters), Arc::clone(&roster));
             let catalog = Arc::clone(&catalog);
-            let subscribers = Arc::clone(&subscribers);
+            let (subscribers, dialects) = (Arc::clone(&subscribers), Arc::clone(&dialects));
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
                     store,
@@ -261,6 +197,7 @@ impl Hub {
                     heard,
                     catalog,
                     roster,
+                    dialects,
                     subscribers,
                     lookups: Semaphore::new(LOOKUPS),
                     window: settings.window,
@@ -358,6 +295,7 @@ impl Hub {
         let house = House {
             supervisor: supervisor.clone(),
             journal: journal.clone(),
+            dialects,
             rejections: Arc::clone(&rejections),
             unread: Arc::clone(&unread),
             subscribers: Arc::clone(&subscribers),

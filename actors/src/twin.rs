@@ -32,8 +32,8 @@ use twinhub_domain::twin::Repeat;
 use twinhub_domain::{
     Clock, Command, CommandId, DeviceId, DeviceNumber, Event, Input, Kind, Outcome, Refusal, Timestamp, Twin,
 };
+use twinhub_mqtt::dialects::Dialects;
 use twinhub_mqtt::subscribers::Subscribers;
-use twinhub_mqtt::topics;
 use twinhub_rules::device_template::apply;
 use twinhub_store::{CommandRecord, Fleet, JobOp, Store, StoreError};
 
@@ -55,6 +55,8 @@ pub struct Surroundings {
     /// The templates that devices can have.
     pub catalog: Arc<CatalogNow>,
     pub roster: Arc<Roster>,
+    /// What devices speak.
+    pub dialects: Arc<Dialects>,
     /// Who listens to what devices are told.
     pub subscribers: Arc<Subscribers>,
     /// Room for questions to the store.
@@ -186,7 +188,8 @@ impl TwinActor {
         // A repeat has changed none of the commands it gives back.
         let changed = if repeated { Vec::new() } else { commands };
         let record = |command| CommandRecord { device: twin.id.clone(), number: twin.number, command };
-        let outgoing = publishes.into_iter().map(|p| topics::outgoing(0, &twin.id, p)).collect();
+        let outgoing =
+            publishes.iter().flat_map(|publish| self.around.dialects.encode(&twin.id, publish)).collect();
         self.pending.fetch_add(1, Ordering::AcqRel);
         let append = Append {
             events,

@@ -2,6 +2,7 @@
 
 mod crowded;
 mod deadly_clock;
+mod dialects;
 mod groups;
 mod jobs;
 mod rules;
@@ -18,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::sync::oneshot::Receiver;
 
 use super::*;
-use crate::door::Arrived;
+use crate::door::{Arrived, UnknownDevices};
 use crate::messages::archive::Replay;
 use crate::messages::feed::Subscribe;
 use crate::messages::timers::Tick;

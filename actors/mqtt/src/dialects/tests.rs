@@ -3,9 +3,18 @@ use proptest::prelude::*;
 use super::*;
 use twinhub_domain::Json;
 
+fn decode(topic: &str, payload: &[u8]) -> Result<Decoded, DecodeError> {
+    Dialects::default().decode(LARGEST_PAYLOAD, topic, payload)
+}
+
+fn only(decoded: Decoded) -> (DeviceId, Input, Vec<PayloadError>) {
+    let Ok([(device, input)]) = decoded.inputs.into_inner() else { panic!("one input") };
+    (device, input, decoded.bad)
+}
+
 fn check(topic: &str, payload: &[u8], expected: &str) {
-    let told = match decode(topic, payload) {
-        Ok(Decoded { device, input, bad }) => match input {
+    let told = match decode(topic, payload).map(only) {
+        Ok((device, input, bad)) => match input {
             _ if !bad.is_empty() => {
                 let bad: Vec<_> = bad.iter().map(|error| format!("{}: {error}", error.reason())).collect();
                 format!("{device} but {}", bad.join(", "))
@@ -127,15 +136,17 @@ fn devices_of_one_topic_say_who_they_are() {
 
 #[test]
 fn a_payload_has_a_limit() {
-    let error = decode_within(4, "iot/devices/p/data", b"12345").unwrap_err();
+    let error = Dialects::default().decode(4, "iot/devices/p/data", b"12345").unwrap_err();
     assert_eq!(error.reason(), "too_large");
     assert_eq!(error.to_string(), "a payload has 4 bytes at most, this one has 5");
-    assert!(decode_within(8, "iot/devices/p/data", br#"{"t": 1}"#).is_ok());
+    assert!(Dialects::default().decode(8, "iot/devices/p/data", br#"{"t": 1}"#).is_ok());
 }
 
 #[test]
 fn ours_is_what_a_subscription_brings() {
-    for filter in subscriptions() {
+    let dialects = Dialects::default();
+    let is_ours = |topic: &str| dialects.is_ours(topic);
+    for filter in dialects.filters() {
         assert!(is_ours(&filter.replace('+', "pump-1")), "{filter}");
         assert!(is_ours(&filter.replace('+', "no good")), "{filter}: to be rejected, not ignored");
     }
@@ -161,6 +172,6 @@ proptest! {
         ],
     ) {
         let _ = decode(&topic, &payload);
-        let _ = is_ours(&topic);
+        let _ = Dialects::default().is_ours(&topic);
     }
 }

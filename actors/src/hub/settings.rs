@@ -1,0 +1,79 @@
+//! What of the hub can be set.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::door::UnknownDevices;
+use crate::webhooks::reach::Reach;
+use twinhub_domain::reading::Window;
+use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
+use twinhub_mqtt::dialects::AddedDialects;
+use twinhub_rules::file::SecretNames;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub unknown_devices: UnknownDevices,
+    /// Inputs in flight at most; beyond it QoS 1 waits and QoS 0 is shed.
+    pub most_in_flight: usize,
+    /// Events in one commit at most.
+    pub most_in_commit: usize,
+    /// A twin that was idle for this long leaves memory; none: never. Twins beyond
+    /// [`Settings::idle_above`] in memory are needed before any goes.
+    pub idle_after: Option<Duration>,
+    pub idle_above: u64,
+    /// After how long a silence a device counts as offline while fewer than two of its intervals are known.
+    pub first_silence: Duration,
+    /// How often what was committed is put into order.
+    pub maintain_every: Duration,
+    /// How long a person's change may wait for its commit before the answer is 503.
+    pub patience: Duration,
+    /// Threads that the twins are spread over.
+    pub arbiters: usize,
+    /// Batches that a live subscriber may fall behind before it is told that it lags.
+    pub feed_depth: usize,
+    /// Where rule files are; none: rules come over the API alone.
+    pub rules: Option<PathBuf>,
+    /// Which times of devices are believed.
+    pub window: Window,
+    /// Where webhooks may go.
+    pub webhooks: Reach,
+    /// What rules may sign with.
+    pub secrets: SecretNames,
+    /// The broker tells who listens, as the embedded one does. Before it runs, nobody does: what is due for a device at
+    /// the start of the hub waits for its subscription.
+    pub broker_tells: bool,
+    /// Dialects beside those that every hub has.
+    pub dialects: AddedDialects,
+}
+
+impl Settings {
+    /// [`Settings::first_silence`] in ms.
+    #[must_use]
+    pub fn first_silence_ms(&self) -> i64 {
+        i64::try_from(self.first_silence.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            unknown_devices: UnknownDevices::Accept,
+            most_in_flight: 20_000,
+            most_in_commit: 4_000,
+            idle_after: Some(Duration::from_secs(900)),
+            idle_above: 100_000,
+            first_silence: Duration::from_millis(FIRST_SILENCE_MS.unsigned_abs()),
+            maintain_every: Duration::from_secs(2),
+            patience: Duration::from_secs(5),
+            arbiters: std::thread::available_parallelism().map_or(1, usize::from),
+            feed_depth: 1_024,
+            rules: None,
+            window: Window::default(),
+            webhooks: Reach::default(),
+            secrets: SecretNames::default(),
+            broker_tells: false,
+            dialects: AddedDialects::default(),
+        }
+    }
+}
