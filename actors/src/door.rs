@@ -6,12 +6,13 @@ mod delivery;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Addr;
+use actix::{Addr, Recipient};
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::counters::{Counters, up};
 use crate::journal::Journal;
+use crate::messages::dialects::Interpret;
 use crate::messages::journal::Append;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
 use crate::post::post;
@@ -26,7 +27,6 @@ use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Inp
 use twinhub_mqtt::Intake;
 use twinhub_mqtt::dialects::Dialects;
 use twinhub_mqtt::listening::Listening;
-use twinhub_mqtt::rejections::Rejections;
 use twinhub_mqtt::subscribers::Subscribers;
 use twinhub_mqtt::unread::Unread;
 
@@ -52,7 +52,6 @@ pub struct Door(Arc<Inner>);
 
 struct Inner {
     house: House,
-    delivery: Delivery,
     room: Arc<Semaphore>,
 }
 
@@ -62,9 +61,12 @@ pub struct House {
     pub supervisor: Addr<Supervisor>,
     /// For messages that are no device's.
     pub journal: Addr<Journal>,
+    /// For messages that each can be read by itself.
+    pub delivery: Delivery,
+    /// For all others.
+    pub interpreter: Recipient<Interpret>,
     /// What devices speak.
     pub dialects: Arc<Dialects>,
-    pub rejections: Arc<Rejections>,
     /// Messages that nobody reads.
     pub unread: Arc<Unread>,
     /// Who listens to what the hub says.
@@ -77,23 +79,20 @@ pub struct House {
 }
 
 impl Door {
-    /// A door before `house` with room for `most_in_flight` inputs.
+    /// A door before `house` with room for `most_in_flight` messages.
     #[must_use]
-    pub fn new(house: House, unknown: UnknownDevices, most_in_flight: usize) -> Self {
-        let House { supervisor, dialects, rejections, counters, clock, .. } = house.clone();
-        let deps = DeliveryDeps { supervisor, dialects, rejections, counters, clock };
-        let delivery = Delivery::new(deps, unknown);
-        Self(Arc::new(Inner { house, delivery, room: Arc::new(Semaphore::new(most_in_flight)) }))
+    pub fn new(house: House, most_in_flight: usize) -> Self {
+        Self(Arc::new(Inner { house, room: Arc::new(Semaphore::new(most_in_flight)) }))
     }
 
     /// What becomes of devices that nobody has registered from now on.
     pub fn treat_unknown(&self, unknown: UnknownDevices) {
-        self.0.delivery.treat_unknown(unknown);
+        self.0.house.delivery.treat_unknown(unknown);
     }
 
     /// Payloads of more than `bytes` are refused from now on; 1 MiB unless this is called.
     pub fn limit_payloads(&self, bytes: usize) {
-        self.0.delivery.limit_payloads(bytes);
+        self.0.house.delivery.limit_payloads(bytes);
     }
 
     /// Room for one more input, if there is any now.
@@ -127,10 +126,23 @@ impl Door {
             self.signal(&message, Receipt::nobody(), None);
         }
         if message.for_twins {
-            self.0.delivery.take(message, receipt, room);
+            self.read(message, receipt, room);
         } else {
             receipt.settle(Ok(Taken::default())); // what nobody listens to any more
         }
+    }
+
+    /// A message for twins goes to its dialect.
+    fn read(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
+        let House { delivery, dialects, interpreter, .. } = &self.0.house;
+        let Some(dialect) = dialects.stateful_for(&message.topic) else {
+            return delivery.take(message, receipt, room);
+        };
+        if let Err(error) = delivery.check_size(&message) {
+            return delivery.reject(&message, error, receipt);
+        }
+        // Where the interpreter is gone the hub is going down; the receipt says so as it is dropped.
+        let _ = post(interpreter, Interpret { dialect, message, receipt, room });
     }
 
     /// A message that rules listen to. What the broker had kept fires none, and is not even told.
@@ -195,7 +207,7 @@ impl Intake for Door {
 
     fn refuse(&self, topic: &str, payload: &[u8], reason: &'static str, detail: String) {
         up(&self.0.house.counters.messages_in);
-        self.0.delivery.note_rejected(topic, payload, reason, detail);
+        self.0.house.delivery.note_rejected(topic, payload, reason, detail);
     }
 
     fn unread(&self, topic: &str) {

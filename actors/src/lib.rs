@@ -17,6 +17,7 @@ pub mod messages;
 pub mod receipt;
 
 pub mod door;
+pub mod interpreter;
 pub mod retained;
 
 pub mod automation;
@@ -38,6 +39,7 @@ pub mod archive;
 pub mod backtest;
 pub mod search;
 
+pub mod binding;
 pub mod catalog;
 pub mod clock;
 pub mod counters;

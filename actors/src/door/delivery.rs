@@ -56,8 +56,8 @@ pub struct DeliveryDeps {
 /// One input of a message on its way.
 struct Attempt {
     message: Arrived,
-    /// Which of the message's inputs it is.
-    place: usize,
+    source: Source,
+    again: Again,
     receipt: Receipt,
     /// Held while the message is in flight.
     room: Option<Room>,
@@ -65,6 +65,14 @@ struct Attempt {
     tries: u32,
     /// Readings in the message that make no sense: told once its first input is in.
     bad: Vec<PayloadError>,
+}
+
+/// How an input comes again that was lost.
+enum Again {
+    /// The message is decoded once more: it is the input at this place.
+    Decode(usize),
+    /// A dialect that has a state would not say the same again.
+    Copy(Box<(DeviceId, Input)>),
 }
 
 impl Delivery {
@@ -98,8 +106,15 @@ impl Delivery {
         self.0.deps.dialects.decode(self.0.largest_payload.load(Ordering::Relaxed), topic, payload)
     }
 
-    /// A message that could not be read.
-    fn reject(&self, message: &Arrived, error: DecodeError, receipt: Receipt) {
+    /// # Errors
+    /// Its payload has more bytes than are taken.
+    pub fn check_size(&self, message: &Arrived) -> Result<(), DecodeError> {
+        let (bytes, limit) = (message.payload.len(), self.0.largest_payload.load(Ordering::Relaxed));
+        if bytes > limit { Err(DecodeError::TooLarge { bytes, limit }) } else { Ok(()) }
+    }
+
+    /// A message that could not be read is counted, kept for people to see, and need not come again.
+    pub fn reject(&self, message: &Arrived, error: DecodeError, receipt: Receipt) {
         match error {
             DecodeError::Readings(bad) => {
                 up(&self.0.deps.counters.messages_rejected);
@@ -111,30 +126,51 @@ impl Delivery {
     }
 
     fn deliver(&self, message: Arrived, decoded: Decoded, receipt: Receipt, room: Option<Room>) {
-        let Decoded { mut inputs, mut bad } = decoded;
+        let Decoded { mut inputs, bad } = decoded;
         if inputs.len() == 1
             && let Some((device, input)) = inputs.pop()
         {
-            let alone = Attempt { message, place: 0, receipt, room, tries: 1, bad };
+            let (source, again) = (Source::Mqtt, Again::Decode(0));
+            let alone = Attempt { message, source, again, receipt, room, tries: 1, bad };
             return self.send(device, input, alone); // most are so
-        }
-        if inputs.is_empty() {
-            self.name_bad(&message, bad.iter().map(|error| (error.reason(), error.to_string())));
         }
         let whole = Receipt::new(move |settled| {
             receipt.settle(settled);
             drop(room);
         });
+        self.deliver_each(&message, Source::Mqtt, Decoded { inputs, bad }, whole, |place, _| {
+            Again::Decode(place)
+        });
+    }
+
+    /// Delivers what a dialect that has a state made of a message, or of something else that happened.
+    pub fn deliver_interpreted(&self, message: Arrived, source: Source, decoded: Decoded, receipt: Receipt) {
+        let copy = |_, input: &(DeviceId, Input)| Again::Copy(Box::new(input.clone()));
+        self.deliver_each(&message, source, decoded, receipt, copy);
+    }
+
+    fn deliver_each(
+        &self,
+        message: &Arrived,
+        source: Source,
+        Decoded { inputs, mut bad }: Decoded,
+        whole: Receipt,
+        again: impl Fn(usize, &(DeviceId, Input)) -> Again,
+    ) {
+        if inputs.is_empty() {
+            self.name_bad(message, bad.iter().map(|error| (error.reason(), error.to_string())));
+        }
         let parts = whole.split(inputs.len());
-        for (place, ((device, input), receipt)) in inputs.into_iter().zip(parts).enumerate() {
-            let (message, bad) = (message.clone(), std::mem::take(&mut bad));
-            self.send(device, input, Attempt { message, place, receipt, room: None, tries: 1, bad });
+        for (place, (input, receipt)) in inputs.into_iter().zip(parts).enumerate() {
+            let (message, again, bad) = (message.clone(), again(place, &input), std::mem::take(&mut bad));
+            let (device, input) = input;
+            self.send(device, input, Attempt { message, source, again, receipt, room: None, tries: 1, bad });
         }
     }
 
     fn send(&self, device: DeviceId, input: Input, attempt: Attempt) {
         let cause = Cause {
-            source: Source::Mqtt,
+            source: attempt.source,
             by: Arc::clone(&attempt.message.topic),
             run: None,
             retained: attempt.message.retained,
@@ -192,13 +228,16 @@ impl Delivery {
         }
     }
 
-    /// Reads the message once more: it means the same as before.
     fn try_again(&self, attempt: Attempt) {
-        match self.decode(&attempt.message) {
-            Ok(Decoded { inputs, .. }) => match inputs.into_iter().nth(attempt.place) {
-                Some((device, input)) => self.send(device, input, attempt),
-                None => attempt.receipt.settle(Ok(Taken::default())),
-            },
+        let found = match &attempt.again {
+            Again::Copy(input) => Ok(Some((**input).clone())),
+            Again::Decode(place) => {
+                self.decode(&attempt.message).map(|decoded| decoded.inputs.into_iter().nth(*place))
+            }
+        };
+        match found {
+            Ok(Some((device, input))) => self.send(device, input, attempt),
+            Ok(None) => attempt.receipt.settle(Ok(Taken::default())), // it means the same, so there is one
             Err(error) => self.reject(&attempt.message, error, attempt.receipt),
         }
     }

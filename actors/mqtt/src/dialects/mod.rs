@@ -6,13 +6,18 @@ mod close;
 mod dispositivos;
 mod native;
 mod registry;
+mod stateful;
 
 use smallvec::SmallVec;
 
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::{BadDeviceId, DeviceId, Input, Outgoing, Publish};
 
-pub use registry::{AddedDialects, Dialects};
+pub use registry::{AddedDialects, Dialects, Hearing, MakeStateful, StatefulId};
+pub use stateful::{
+    BadBindingId, Binding, BindingId, DialectEvent, DialectMessage, Effects, Encoded, LONGEST_BINDING_ID,
+    LONGEST_NAME, StatefulDialect, Voice,
+};
 
 /// A payload has at most this many bytes unless it is set otherwise. A reading takes some 30 bytes, so
 /// this is far beyond what one message has to say.

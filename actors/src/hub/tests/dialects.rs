@@ -1,9 +1,11 @@
 //! Dialects that are put in from outside.
 
 use super::*;
-use twinhub_domain::Publish;
 use twinhub_domain::fleet::Lifecycle;
-use twinhub_mqtt::dialects::{AddedDialects, DecodeError, Decoded, Dialect};
+use twinhub_domain::{Object, Publish};
+use twinhub_mqtt::dialects::{
+    AddedDialects, Binding, BindingId, DecodeError, Decoded, Dialect, DialectEvent, Effects, StatefulDialect,
+};
 
 /// A dialect in which one message says what several devices report: `{"a": {"t": 1}, "b": {"t": 2}}`. Devices whose
 /// id begins with `x-` are told in it what they are to do.
@@ -52,9 +54,13 @@ fn speaking() -> Settings {
 
 impl House {
     fn rows(&self, payload: &str) -> Receiver<Settled> {
+        self.arrive_on("rows", payload)
+    }
+
+    fn arrive_on(&self, topic: &str, payload: &str) -> Receiver<Settled> {
         let (receipt, settled) = receipt::channel();
         let message = Arrived {
-            topic: "rows".into(),
+            topic: topic.into(),
             payload: payload.to_owned().into(),
             fire_and_forget: false,
             retained: false,
@@ -116,4 +122,74 @@ async fn a_device_is_told_things_in_the_dialect_that_it_speaks() {
     assert_eq!(published[..2], ["x-1 1", "x-1 2"]);
     let native = payload::object(published[2].as_bytes()).unwrap();
     assert_eq!(native.get("delta").unwrap().to_string(), r#"{"power":"on"}"#);
+}
+
+/// Counts its messages, which one device reports, and keeps the count. It panics on `boom`.
+#[derive(Default)]
+struct Counting(i64);
+
+impl StatefulDialect for Counting {
+    fn name(&self) -> &'static str {
+        "counting"
+    }
+
+    fn filters(&self) -> Vec<String> {
+        vec!["count".into()]
+    }
+
+    fn take(&mut self, event: DialectEvent, _: Timestamp) -> Result<Effects, DecodeError> {
+        let mut effects = Effects::default();
+        match event {
+            DialectEvent::Started(kept) => {
+                let kept = kept.into_iter().next().and_then(|binding| binding.body);
+                self.0 = kept.map_or(0, |body| body.get("count").unwrap().to_string().parse().unwrap());
+            }
+            DialectEvent::Message(message) => {
+                self.0 += 1;
+                assert_ne!(&*message.payload, b"boom", "the test says so");
+                let count: Object = [("count", self.0.into())].into_iter().collect();
+                effects.inputs.push((id("counter"), Input::Report(count.clone())));
+                effects.keep.push(Binding { id: BindingId::parse("all").unwrap(), body: Some(count) });
+            }
+            _ => {}
+        }
+        Ok(effects)
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
+#[actix::test]
+async fn a_dialect_that_panics_begins_again_with_what_it_kept() {
+    let dialects = AddedDialects::default().with_stateful(Counting::default);
+    let house = House::with(Settings { dialects, ..Settings::default() }).await;
+    for payload in ["one", "boom", "two"] {
+        within("the receipt", house.arrive_on("count", payload)).await.unwrap().unwrap();
+    }
+    assert_eq!(house.hub.rejections.by_reason().into_iter().collect::<Vec<_>>(), [("poison", 1)]);
+    assert_eq!(house.value("counter", "count").await, Json::from(2));
+    let house = house.again().await;
+    within("the receipt", house.arrive_on("count", "three")).await.unwrap().unwrap();
+    assert_eq!(house.value("counter", "count").await, Json::from(3), "after a crash, too");
+}
+
+/// What a dialect kept is durable no later than what depends on it, however the store fails.
+#[actix::test]
+async fn a_binding_is_there_wherever_what_depends_on_it_is() {
+    for fault in [Fault::Failed, Fault::UnknownDone, Fault::UnknownNotDone] {
+        let dialects = AddedDialects::default().with_stateful(Counting::default);
+        let house = House::with(Settings { dialects, most_in_commit: 1, ..Settings::default() }).await;
+        house.store.fail_next(2, fault);
+        within("the receipt", house.arrive_on("count", "one")).await.unwrap().unwrap();
+        house.store.break_after(|batch| !batch.fleet.is_empty());
+        let mut second = house.arrive_on("count", "two");
+        until("the binding is durable and nothing else", async || house.hub.is_failing()).await;
+        assert!(second.try_recv().is_err(), "{fault:?}: not acknowledged");
+        let house = house.again().await;
+        assert_eq!(house.value("counter", "count").await, Json::from(1), "{fault:?}");
+        within("the receipt", house.arrive_on("count", "two")).await.unwrap().unwrap();
+        assert_eq!(house.value("counter", "count").await, Json::from(3), "{fault:?}");
+    }
 }
