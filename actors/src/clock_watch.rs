@@ -12,6 +12,7 @@ use tracing::warn;
 
 use crate::archive::Archive;
 use crate::fleet::jobs::Jobs;
+use crate::interpreter::Interpreter;
 use crate::journal::Journal;
 use crate::messages::journal::Append;
 use crate::messages::timers::{ClockMoved, Tick};
@@ -32,6 +33,7 @@ pub struct ClockWatch {
     pub timers: Addr<Timers>,
     pub archive: Addr<Archive>,
     pub jobs: Addr<Jobs>,
+    pub interpreter: Addr<Interpreter>,
     /// A move is being told of.
     pub is_moving: bool,
 }
@@ -50,12 +52,13 @@ impl ClockWatch {
         let from = self.clock.now();
         let moved = ClockMoved { from, to: from.plus_millis(by_ms) };
         let (journal, jobs, timers) = (self.journal.clone(), self.jobs.clone(), self.timers.clone());
-        let archive = self.archive.clone();
+        let (archive, interpreter) = (self.archive.clone(), self.interpreter.clone());
         let follow = async move {
             if tell(&journal, moved, false).await {
                 // Before the clock follows: nothing is to be deleted, or to expire, in between. Who is gone is shutting down.
                 let _ = archive.send(moved).await;
                 let _ = jobs.send(moved).await;
+                let _ = interpreter.send(moved).await;
                 let _ = timers.send(moved).await;
             }
         };

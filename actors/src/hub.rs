@@ -23,13 +23,14 @@ use crate::catalog::CatalogNow;
 use crate::clock_watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
 use crate::delivery;
-use crate::door::{Door, House};
+use crate::door::{Delivery, DeliveryDeps, Door, House};
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
 use crate::fleet::groups::{Groups, TreeNow};
 use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
+use crate::interpreter::{BeginInterpreting, Interpreter, InterpreterDeps};
 use crate::journal::Journal;
 use crate::messages::archive::Rest;
 use crate::messages::automation::{Flush, LoadFiles};
@@ -53,6 +54,7 @@ use twinhub_domain::clock::CLOCK_JUMP_MS;
 use twinhub_domain::receipt::{NotTaken, Taken};
 use twinhub_domain::{Cause, Clock, DeviceId, Input, Versions};
 use twinhub_mqtt::Link;
+use twinhub_mqtt::dialects::Dialects;
 use twinhub_mqtt::listening::Listening;
 use twinhub_mqtt::rejections::Rejections;
 use twinhub_mqtt::subscribers::Subscribers;
@@ -178,6 +180,14 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let roster = Arc::new(Roster::default());
+        let dialects = Arc::new(Dialects::new(&settings.dialects));
+        let interpreter = {
+            let (dialects, clock) = (Arc::clone(&dialects), Arc::clone(&clock));
+            let deps = InterpreterDeps { dialects, journal: journal.clone(), timers: timers.clone(), clock };
+            let interpreter = Interpreter::load(&*store, &settings.dialects, deps).await?;
+            // A thread of its own: one that has much to read holds nobody else up.
+            Interpreter::start_in_arbiter(&Arbiter::new().handle(), move |_| interpreter)
+        };
         let subscribers = Arc::new(match settings.broker_tells {
             true => Subscribers::told_by_broker(),
             false => Subscribers::default(),
@@ -193,7 +203,8 @@ impl Hub {
             let (timers, heard, alarms) = (timers.clone(), Arc::clone(&heard), alarms.clone());
             let (counters, roster) = (Arc::clone(&counters), Arc::clone(&roster));
             let catalog = Arc::clone(&catalog);
-            let subscribers = Arc::clone(&subscribers);
+            let (subscribers, dialects) = (Arc::clone(&subscribers), Arc::clone(&dialects));
+            let interpreter = interpreter.clone().recipient();
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
                     store,
@@ -205,6 +216,8 @@ impl Hub {
                     heard,
                     catalog,
                     roster,
+                    dialects,
+                    interpreter,
                     subscribers,
                     lookups: Semaphore::new(LOOKUPS),
                     window: settings.window,
@@ -245,8 +258,10 @@ impl Hub {
             )
         };
         let listening = Arc::new(Listening::default());
-        let waiting =
-            held::waiting_commands(Arc::clone(&store), supervisor.clone(), Arc::clone(&subscribers));
+        let waiting = {
+            let (subscribers, dialects) = (Arc::clone(&subscribers), Arc::clone(&dialects));
+            held::waiting_commands(Arc::clone(&store), supervisor.clone(), subscribers, dialects)
+        };
         let automation = {
             let around = Around {
                 store,
@@ -282,28 +297,40 @@ impl Hub {
         };
         let _ = post(&templates, begin); // they have just started
         let _ = templates_known.await;
+        let delivery = {
+            let (dialects, rejections) = (Arc::clone(&dialects), Arc::clone(&rejections));
+            let (counters, clock) = (Arc::clone(&counters), Arc::clone(&clock));
+            let deps = DeliveryDeps { supervisor: supervisor.clone(), dialects, rejections, counters, clock };
+            Delivery::new(deps, settings.unknown_devices)
+        };
+        let _ = post(&interpreter, BeginInterpreting { delivery: delivery.clone() }); // it has just started
         // Rules first: that the hub was down stands in the sequence before anything that comes of it.
         let begin = Begin {
             supervisor: supervisor.clone().recipient(),
             automation: automation.clone().recipient(),
+            dialects: interpreter.clone().recipient(),
             moved,
         };
         let _ = post(&timers, begin); // they have just started
         let _ = post(&jobs, BeginJobs); // so have they
         if let Some(moved) = moved {
             let _ = post(&jobs, moved);
+            let _ = post(&interpreter, moved);
         }
         let clock_watch = {
             let (clock, journal) = (Arc::clone(&clock), journal.clone());
             let (timers, archive, jobs) = (timers.clone(), archive.clone(), jobs.clone());
-            let watch = ClockWatch { clock, journal, timers, archive, jobs, is_moving: false };
+            let interpreter = interpreter.clone();
+            let watch = ClockWatch { clock, journal, timers, archive, jobs, interpreter, is_moving: false };
             ClockWatch::start_in_arbiter(&durable, move |_| watch)
         };
         actix::spawn(waiting);
         let house = House {
             supervisor: supervisor.clone(),
             journal: journal.clone(),
-            rejections: Arc::clone(&rejections),
+            delivery,
+            interpreter: interpreter.recipient(),
+            dialects,
             unread: Arc::clone(&unread),
             subscribers: Arc::clone(&subscribers),
             counters: Arc::clone(&counters),
@@ -311,7 +338,7 @@ impl Hub {
             heard,
             listening,
         };
-        let door = Door::new(house, settings.unknown_devices, settings.most_in_flight);
+        let door = Door::new(house, settings.most_in_flight);
         let people = Arc::new(Semaphore::new(PEOPLE));
         Ok(Arc::new(Self {
             supervisor,

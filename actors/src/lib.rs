@@ -19,6 +19,7 @@ pub mod messages;
 pub mod receipt;
 
 pub mod door;
+pub mod interpreter;
 pub mod retained;
 
 pub mod automation;
@@ -44,6 +45,7 @@ pub mod backtest;
 pub mod search;
 
 pub mod access;
+pub mod binding;
 pub mod caller;
 pub mod catalog;
 pub mod clock;

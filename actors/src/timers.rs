@@ -1,5 +1,5 @@
 //! The one timer wheel. Everything that waits, a schedule's next run, a command's time-out, a mode's end, a
-//! silence, waits as one entry here: a moment and whom to wake then: a device, or automation. The twin itself knows what is
+//! silence, waits as one entry here: a moment and whom to wake then: a device, automation, or the dialects. The twin itself knows what is
 //! due, so an entry too many does no harm, and none is ever taken out.
 //!
 //! The deadlines are durable with the twins' rows, and are read from there at start. A moment here is the
@@ -20,8 +20,9 @@ use tokio::time::Instant;
 use crate::backoff::until_answered;
 use crate::clock::new_id;
 use crate::messages::automation::Due;
+use crate::messages::dialects::DialectsDue;
 use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::messages::timers::{Arm, ArmAutomation, Begin, ClockMoved, Tick};
+use crate::messages::timers::{Arm, ArmAutomation, ArmDialects, Begin, ClockMoved, Tick};
 use crate::post::post;
 use crate::silence::HeardSince;
 use twinhub_domain::clock::CLOCK_JUMP_MS;
@@ -69,6 +70,7 @@ pub struct Timers {
 enum Sleeper {
     Twin(DeviceId),
     Automation,
+    Dialects,
 }
 
 impl Timers {
@@ -153,7 +155,8 @@ impl Timers {
             }
         }
         self.to_tell.extend(devices.iter().map(|device| (device.clone(), moved)));
-        let everybody = devices.into_iter().map(Sleeper::Twin).chain([Sleeper::Automation]);
+        let everybody =
+            devices.into_iter().map(Sleeper::Twin).chain([Sleeper::Automation, Sleeper::Dialects]);
         self.wheel.insert(now, everybody.collect());
         self.sleep(ctx);
     }
@@ -198,6 +201,7 @@ impl Timers {
                 match who {
                     Sleeper::Twin(device) => self.wake(device, ctx),
                     Sleeper::Automation => self.tell_automation(),
+                    Sleeper::Dialects => self.tell_dialects(),
                 }
             }
         }
@@ -207,6 +211,12 @@ impl Timers {
     fn tell_automation(&self) {
         if let Some(Begin { automation, .. }) = &self.begun {
             let _ = post(automation, Due); // gone, it reads its deadlines at the next start
+        }
+    }
+
+    fn tell_dialects(&self) {
+        if let Some(Begin { dialects, .. }) = &self.begun {
+            let _ = post(dialects, DialectsDue); // gone, they begin again with the hub
         }
     }
 
@@ -337,6 +347,15 @@ impl Handler<ArmAutomation> for Timers {
 
     fn handle(&mut self, ArmAutomation { at }: ArmAutomation, ctx: &mut Context<Self>) {
         self.arm(Sleeper::Automation, at);
+        self.sleep(ctx);
+    }
+}
+
+impl Handler<ArmDialects> for Timers {
+    type Result = ();
+
+    fn handle(&mut self, ArmDialects { at }: ArmDialects, ctx: &mut Context<Self>) {
+        self.arm(Sleeper::Dialects, at);
         self.sleep(ctx);
     }
 }

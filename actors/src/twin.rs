@@ -13,10 +13,12 @@ use tracing::warn;
 
 use crate::alarms::Alarms;
 use crate::backoff::until_answered;
+use crate::binding::record;
 use crate::catalog::CatalogNow;
 use crate::counters::{Counters, down, up};
 use crate::journal::Journal;
 use crate::messages::alarms::Forget;
+use crate::messages::dialects::Spoken;
 use crate::messages::journal::{Append, Barrier};
 use crate::messages::supervisor::{IfUnknown, TwinStopped};
 use crate::messages::timers::Arm;
@@ -30,12 +32,13 @@ use twinhub_domain::reading::{Telemetry, Window};
 use twinhub_domain::receipt::{NotTaken, Receipt, Taken};
 use twinhub_domain::twin::Repeat;
 use twinhub_domain::{
-    Clock, Command, CommandId, DeviceId, DeviceNumber, Event, Input, Kind, Outcome, Refusal, Timestamp, Twin,
+    Clock, Command, CommandId, DeviceId, DeviceNumber, Event, Input, Kind, Outcome, Outgoing, Publish,
+    Refusal, Timestamp, Twin,
 };
+use twinhub_mqtt::dialects::{Dialects, Encoded, Hearing};
 use twinhub_mqtt::subscribers::Subscribers;
-use twinhub_mqtt::topics;
 use twinhub_rules::device_template::apply;
-use twinhub_store::{CommandRecord, Fleet, JobOp, Store, StoreError};
+use twinhub_store::{CommandRecord, Fleet, JobOp, Record, Store, StoreError};
 
 /// Questions that twins put to the store at once.
 pub const LOOKUPS: usize = 8;
@@ -52,6 +55,10 @@ pub struct Surroundings {
     /// The templates that devices can have.
     pub catalog: Arc<CatalogNow>,
     pub roster: Arc<Roster>,
+    /// What devices speak.
+    pub dialects: Arc<Dialects>,
+    /// Hears of what is said in dialects that have a state.
+    pub interpreter: Recipient<Spoken>,
     /// Who listens to what devices are told.
     pub subscribers: Arc<Subscribers>,
     /// Room for questions to the store.
@@ -97,7 +104,8 @@ impl TwinActor {
         }
         // Held until the journal has been told: who has seen what it does can then wait for its commit.
         let mut twin = self.twin.write();
-        let (catalog, listeners) = (|| self.around.catalog.now(), &*self.around.subscribers);
+        let Surroundings { subscribers, dialects, .. } = &*self.around;
+        let (catalog, listeners) = (|| self.around.catalog.now(), &Hearing { subscribers, dialects });
         let was_new = twin.is_new();
         let begun = match (twin.is_new(), if_unknown) {
             (_, IfUnknown::RefuseUnless(number)) if twin.number != number => {
@@ -183,7 +191,11 @@ impl TwinActor {
         // A repeat has changed none of the commands it gives back.
         let changed = if repeated { Vec::new() } else { commands };
         let record = |command| CommandRecord { device: twin.id.clone(), number: twin.number, command };
-        let outgoing = publishes.into_iter().map(|p| topics::outgoing(0, &twin.id, p)).collect();
+        let mut fleet = self.fleet(twin.number, steps);
+        let mut outgoing = Vec::with_capacity(publishes.len());
+        for publish in publishes {
+            self.say(&twin.id, publish, &mut outgoing, &mut fleet.records);
+        }
         self.pending.fetch_add(1, Ordering::AcqRel);
         let append = Append {
             events,
@@ -192,7 +204,7 @@ impl TwinActor {
             commands: changed.into_iter().map(record).collect(),
             outgoing,
             automation: None,
-            fleet: self.fleet(twin.number, steps),
+            fleet: (!fleet.is_empty()).then(|| Box::new(fleet)),
             receipt,
             taken,
             pending: Arc::clone(&self.pending),
@@ -205,13 +217,32 @@ impl TwinActor {
         }
     }
 
-    fn fleet(&self, number: DeviceNumber, steps: Vec<Step>) -> Option<Box<Fleet>> {
+    fn fleet(&self, number: DeviceNumber, steps: Vec<Step>) -> Fleet {
         if steps.is_empty() {
-            return None;
+            return Fleet::default();
         }
         let at = self.around.clock.now();
         let jobs = steps.into_iter().map(|step| JobOp::Step { number, at, step }).collect();
-        Some(Box::new(Fleet { jobs, ..Fleet::default() }))
+        Fleet { jobs, ..Fleet::default() }
+    }
+
+    /// Says something in the dialect that the device speaks. What that has to keep of it is committed with it.
+    fn say(
+        &self,
+        device: &DeviceId,
+        publish: Publish,
+        outgoing: &mut Vec<Outgoing>,
+        records: &mut Vec<Record>,
+    ) {
+        let Surroundings { dialects, clock, interpreter, .. } = &*self.around;
+        let (dialect, Encoded { messages, keep }) = dialects.encode(device, &publish);
+        outgoing.extend(messages);
+        let Some(dialect) = dialect else { return };
+        let (name, now) = (dialects.name(dialect), clock.now());
+        records.extend(keep.iter().map(|binding| record(name, binding, now)));
+        // Before the journal, and so before the device can answer.
+        let spoken = Spoken { dialect, device: device.clone(), publish, kept: keep };
+        let _ = post(interpreter, spoken); // gone, the hub shuts down
     }
 
     /// What only the store can tell of an input: has this old message been here; what became of a command that

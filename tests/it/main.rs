@@ -33,6 +33,7 @@ mod lifecycle;
 mod mqtt_hub;
 mod one_hub;
 mod options;
+mod own_dialect;
 mod page;
 mod preconditions;
 mod racing_writers;

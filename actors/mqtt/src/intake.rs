@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::dialects::Dialects;
 use super::listening::Listening;
 use super::subscribers::Subscribers;
 use twinhub_domain::DeviceId;
@@ -61,6 +62,9 @@ pub trait Intake: Send + Sync + 'static {
     async fn knows(&self, _client: &str) -> bool {
         false
     }
+
+    /// What devices speak.
+    fn dialects(&self) -> Arc<Dialects>;
 
     /// The topics that it wants beside those of the dialects.
     fn listening(&self) -> Arc<Listening>;

@@ -23,7 +23,6 @@ use async_trait::async_trait;
 use twinhub_domain::{CommandId, Outgoing};
 
 pub use intake::{Arrived, Intake, Room};
-pub use topics::outgoing;
 
 /// The way out to the devices. Both links are one.
 #[async_trait]

@@ -145,6 +145,7 @@ impl RumqttcLink {
             client: client.clone(),
             shared: Arc::clone(&shared),
             backoff: Backoff::default(),
+            dialects: shared.intake.dialects(),
             listening,
             listens,
             numbers,

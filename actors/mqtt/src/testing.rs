@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::broker::{PersistenceError, RetainedPersistence};
+use super::dialects::Dialects;
 use super::intake::{Arrived, Intake, Room};
 use super::listening::Listening;
 use super::subscribers::Subscribers;
@@ -199,6 +200,10 @@ impl Intake for Desk {
         self.known.iter().any(|known| known == client)
     }
 
+    fn dialects(&self) -> Arc<Dialects> {
+        Arc::default()
+    }
+
     fn listening(&self) -> Arc<Listening> {
         Arc::clone(&self.listening)
     }
@@ -232,6 +237,10 @@ impl Intake for Rubber {
     }
 
     fn heard(&self, _: Vec<(DeviceId, Ear)>) {}
+
+    fn dialects(&self) -> Arc<Dialects> {
+        Arc::default()
+    }
 
     fn listening(&self) -> Arc<Listening> {
         Arc::default()

@@ -11,7 +11,7 @@ pub const FIRST_LEVEL: &str = "iot";
 
 /// A native topic, taken apart. The device is as the topic has it, not yet checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Native<'a> {
+pub struct NativeTopic<'a> {
     pub device: &'a str,
     pub leaf: Leaf<'a>,
 }
@@ -63,7 +63,7 @@ pub fn attempt(payload: &[u8]) -> Option<CommandAttempt> {
 
 /// Takes a topic apart; none when it is no native one.
 #[must_use]
-pub fn parse(topic: &str) -> Option<Native<'_>> {
+pub fn parse(topic: &str) -> Option<NativeTopic<'_>> {
     let (device, leaf) = topic.strip_prefix(ROOT)?.split_once('/')?;
     let leaf = match leaf {
         "data" => Leaf::Data,
@@ -81,7 +81,7 @@ pub fn parse(topic: &str) -> Option<Native<'_>> {
             _ => return None,
         },
     };
-    Some(Native { device, leaf })
+    Some(NativeTopic { device, leaf })
 }
 
 /// The topic of `device` for `leaf`.
@@ -128,11 +128,11 @@ pub fn outgoing_topic(device: &DeviceId, publish: &Publish) -> (String, bool) {
 
 /// The message that tells `device` what `publish` says.
 #[must_use]
-pub fn outgoing(id: u64, device: &DeviceId, publish: Publish) -> Outgoing {
-    let (topic, retain) = outgoing_topic(device, &publish);
+pub fn outgoing(id: u64, device: &DeviceId, publish: &Publish) -> Outgoing {
+    let (topic, retain) = outgoing_topic(device, publish);
     let (body, until) = match publish {
         Publish::Desired(body) | Publish::Configuration(body) | Publish::Firmware(body) => (Some(body), None),
-        Publish::Command { body, until } => (Some(body), Some(until)),
+        Publish::Command { body, until } => (Some(body), Some(*until)),
         Publish::NoConfiguration => (None, None), // a broker lets go of what it keeps when nothing takes its place
     };
     let payload = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
@@ -191,14 +191,14 @@ mod tests {
     fn desired_passes_and_configuration_stays() {
         let device = DeviceId::parse("pump-1").unwrap();
         let body = || Json::from("x");
-        let desired = outgoing(7, &device, Publish::Desired(body()));
+        let desired = outgoing(7, &device, &Publish::Desired(body()));
         assert_eq!((desired.id, desired.retain), (7, false));
         assert_eq!(desired.topic, "iot/devices/pump-1/desired");
         assert_eq!(&*desired.payload, br#""x""#);
-        let configuration = outgoing(8, &device, Publish::Configuration(body()));
+        let configuration = outgoing(8, &device, &Publish::Configuration(body()));
         assert_eq!((configuration.id, configuration.retain), (8, true));
         assert_eq!(configuration.topic, "iot/devices/pump-1/configuration");
-        let gone = outgoing(9, &device, Publish::NoConfiguration);
+        let gone = outgoing(9, &device, &Publish::NoConfiguration);
         assert_eq!(farewell(&gone).as_deref(), Some("iot/devices/pump-1"));
         assert_eq!((farewell(&configuration), farewell(&desired)), (None, None));
         assert_eq!((gone.topic, gone.retain, &*gone.payload), (configuration.topic, true, &b""[..]));

@@ -14,9 +14,10 @@ use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
 use crate::hub::Hub;
 use crate::messages::{
-    alarms, archive, automation, feed, firmware, groups, jobs, search, templates, webhooks,
+    alarms, archive, automation, feed, firmware, groups, jobs, search, templates, timers, webhooks,
 };
 use crate::search::Search;
+use crate::timers::Timers;
 use crate::webhooks::Webhooks;
 
 /// A message that a caller may have sent, by a [`Grant`](super::Grant) that has its permission.
@@ -84,6 +85,9 @@ asks! {
     }
     search: Search {
         Read: search::Find, search::FindAll;
+    }
+    timers: Timers {
+        Administer: timers::Tick;
     }
     webhooks: Webhooks {
         Administer: webhooks::Send;

@@ -11,6 +11,7 @@ use crate::post::post;
 use crate::supervisor::Supervisor;
 use twinhub_domain::twin::Ear;
 use twinhub_domain::{CommandStatus, DeviceId};
+use twinhub_mqtt::dialects::Dialects;
 use twinhub_mqtt::subscribers::Subscribers;
 use twinhub_store::{CommandPage, CommandQuery, Store, StoreError};
 
@@ -23,9 +24,11 @@ pub(super) async fn waiting_commands(
     store: Arc<dyn Store>,
     supervisor: Addr<Supervisor>,
     subscribers: Arc<Subscribers>,
+    dialects: Arc<Dialects>,
 ) {
     let tell = |device: DeviceId| {
-        if subscribers.wait(&device, Ear::Commands) {
+        // Nobody tells who listens to the topics of other dialects.
+        if !dialects.is_told_natively(&device) || subscribers.wait(&device, Ear::Commands) {
             let _ = post(&supervisor, listens(device, Ear::Commands)); // or the hub is shutting down
         }
     };

@@ -7,6 +7,7 @@ use crate::door::UnknownDevices;
 use crate::reach::Reach;
 use twinhub_domain::reading::Window;
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
+use twinhub_mqtt::dialects::AddedDialects;
 use twinhub_rules::file::SecretNames;
 
 /// What of the hub can be set.
@@ -44,6 +45,8 @@ pub struct Settings {
     /// The broker tells who listens, as the embedded one does. Before it runs, nobody does: what is due for a device at
     /// the start of the hub waits for its subscription.
     pub broker_tells: bool,
+    /// Dialects beside those that every hub has.
+    pub dialects: AddedDialects,
 }
 
 impl Settings {
@@ -73,6 +76,7 @@ impl Default for Settings {
             webhooks: Reach::default(),
             secrets: SecretNames::default(),
             broker_tells: false,
+            dialects: AddedDialects::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod crowded;
 mod deadly_clock;
+mod dialects;
 mod groups;
 mod jobs;
 mod rules;

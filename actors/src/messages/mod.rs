@@ -3,6 +3,7 @@
 pub mod alarms;
 pub mod archive;
 pub mod automation;
+pub mod dialects;
 pub mod feed;
 pub mod firmware;
 pub mod groups;

@@ -3,6 +3,7 @@
 use actix::{Message, Recipient};
 
 use super::automation::Due;
+use super::dialects::DialectsDue;
 use super::supervisor::Deliver;
 use twinhub_domain::{DeviceId, Timestamp};
 
@@ -12,6 +13,7 @@ use twinhub_domain::{DeviceId, Timestamp};
 pub struct Begin {
     pub supervisor: Recipient<Deliver>,
     pub automation: Recipient<Due>,
+    pub dialects: Recipient<DialectsDue>,
     /// The clock was set back while the hub was down.
     pub moved: Option<ClockMoved>,
 }
@@ -36,6 +38,13 @@ pub struct Arm {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct ArmAutomation {
+    pub at: Timestamp,
+}
+
+/// Tell the dialects that have a state at `at`, or soon after.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ArmDialects {
     pub at: Timestamp,
 }
 

@@ -13,7 +13,7 @@ pub struct Fleet {
     pub jobs: Vec<JobOp>,
 }
 
-/// A group, a template, an image or a job, as it is now.
+/// A group, a template, an image, a job or a dialect's binding, as it is now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     pub kind: RecordKind,

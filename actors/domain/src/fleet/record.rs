@@ -13,6 +13,8 @@ pub enum RecordKind {
     Template,
     Firmware,
     Job,
+    /// What a dialect has to know after a restart. No event tells of it.
+    Dialect,
 }
 
 /// What became of one of them.
@@ -45,6 +47,7 @@ impl RecordKind {
             Self::Template => "template",
             Self::Firmware => "firmware",
             Self::Job => "job",
+            Self::Dialect => "dialect",
         }
     }
 

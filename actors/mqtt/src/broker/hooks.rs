@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use mqtt5::QoS;
 use mqtt5::broker::events::{
@@ -18,7 +18,7 @@ use super::gate::Gate;
 use super::rights;
 use super::wills::Wills;
 use super::{wildcards, wire};
-use crate::dialects;
+use crate::dialects::Dialects;
 use crate::intake::{Arrived, Intake, Room};
 use crate::line::Fate;
 use crate::listening::Listening;
@@ -35,6 +35,7 @@ type Hook<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// See the module.
 pub(super) struct Hooks {
     intake: Arc<dyn Intake>,
+    dialects: Arc<Dialects>,
     listening: Arc<Listening>,
     common: Arc<Common>,
     wills: Arc<Wills>,
@@ -42,8 +43,8 @@ pub(super) struct Hooks {
 
 impl Hooks {
     pub(super) fn new(intake: Arc<dyn Intake>, common: Arc<Common>, wills: Arc<Wills>) -> Self {
-        let listening = intake.listening();
-        Self { intake, listening, common, wills }
+        let (dialects, listening) = (intake.dialects(), intake.listening());
+        Self { intake, dialects, listening, common, wills }
     }
 
     async fn publish(&self, event: ClientPublishEvent) -> PublishAction {
@@ -52,8 +53,8 @@ impl Hooks {
             error!("a connection is served without its gate");
             return std::future::pending().await; // nothing is acknowledged that is not stored
         };
-        let of_a_device = dialects::is_ours(&event.topic);
-        if !of_a_device && dialects::is_hubs(&event.topic) {
+        let of_a_device = self.dialects.is_ours(&event.topic);
+        if !of_a_device && self.dialects.is_hubs(&event.topic) {
             let ClientPublishEvent { client_id, topic, payload, .. } = &event;
             self.intake.refuse(topic, payload, rights::REASON, rights::refusal(client_id));
             self.refuse(&connection, &event, wire::NOT_AUTHORIZED);
@@ -140,9 +141,9 @@ impl Hooks {
     ) {
         let receipt = match (packet.retain, ours) {
             (true, true) => {
-                let (retained, hub) = receipt.map(both).unzip();
-                self.common.retained.take(packet, retained);
-                hub
+                let mut parts = receipt.map(|receipt| receipt.split(2)).unwrap_or_default();
+                self.common.retained.take(packet, parts.pop());
+                parts.pop()
             }
             (true, false) => return self.common.retained.take(packet, receipt),
             (false, true) => receipt,
@@ -266,24 +267,4 @@ fn as_sent(event: &ClientPublishEvent, connection: &Connection) -> PublishPacket
     packet.retain = said.retain;
     packet.properties = said.properties;
     packet
-}
-
-/// Two receipts of a message that two take: it is stored when both have stored it.
-fn both(whole: Receipt) -> (Receipt, Receipt) {
-    let rest = Arc::new(Mutex::new(Some((whole, None))));
-    let part = || {
-        let rest = Arc::clone(&rest);
-        Receipt::new(move |settled: Settled| {
-            let mut slot = rest.lock().unwrap_or_else(PoisonError::into_inner);
-            match slot.take() {
-                Some((whole, None)) => *slot = Some((whole, Some(settled))),
-                Some((whole, Some(first))) => {
-                    drop(slot);
-                    whole.settle(first.and(settled));
-                }
-                None => {} // both have settled
-            }
-        })
-    };
-    (part(), part())
 }

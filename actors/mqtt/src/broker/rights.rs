@@ -5,7 +5,6 @@ use mqtt5::broker::auth::AuthResult;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 
 use super::connection::Connection;
-use crate::dialects;
 use crate::intake::Intake;
 
 /// The stable word for it among rejected messages.
@@ -18,8 +17,9 @@ pub(super) fn refusal(client: &str) -> String {
 
 /// None where a client with this last will may connect.
 pub(super) fn refuse_will(intake: &dyn Intake, connection: &Connection, client: &str) -> Option<AuthResult> {
+    let dialects = intake.dialects();
     let (topic, payload) = connection
-        .will_on(|will| dialects::is_hubs(&will.topic).then(|| (will.topic.clone(), will.payload.clone())))?;
+        .will_on(|will| dialects.is_hubs(&will.topic).then(|| (will.topic.clone(), will.payload.clone())))?;
     let detail = format!("the last will of `{client}` is on a topic on which the hub alone speaks");
     intake.refuse(&topic, &payload, REASON, detail);
     Some(AuthResult::fail_with_reason(

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::connection::Common;
 use super::wire::WillPacket;
-use crate::dialects;
+use crate::dialects::Dialects;
 use crate::intake::{Arrived, Intake};
 use crate::listening::Listening;
 use twinhub_domain::receipt::Receipt;
@@ -29,6 +29,7 @@ pub(super) struct Will {
 /// See the module.
 pub(super) struct Wills {
     intake: Arc<dyn Intake>,
+    dialects: Arc<Dialects>,
     listening: Arc<Listening>,
     common: Arc<Common>,
     /// Delayed ones that wait, by client id.
@@ -39,8 +40,9 @@ pub(super) struct Wills {
 
 impl Wills {
     pub(super) fn new(intake: Arc<dyn Intake>, common: Arc<Common>) -> Self {
-        let listening = intake.listening();
-        Self { intake, listening, common, waiting: Mutex::default(), closing: AtomicBool::new(false) }
+        let (dialects, listening) = (intake.dialects(), intake.listening());
+        let (waiting, closing) = (Mutex::default(), AtomicBool::new(false));
+        Self { intake, dialects, listening, common, waiting, closing }
     }
 
     /// A client has come: what it left when it went before does not happen. Gives its will, if it has one.
@@ -96,7 +98,7 @@ impl Wills {
         } else {
             packet.with_retain(false)
         };
-        if dialects::is_ours(&packet.topic_name) || self.listening.hears(&packet.topic_name) {
+        if self.dialects.is_ours(&packet.topic_name) || self.listening.hears(&packet.topic_name) {
             let message = Arrived {
                 topic: packet.topic_name.as_str().into(),
                 payload: packet.payload.clone(),

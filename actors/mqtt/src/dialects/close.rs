@@ -17,7 +17,7 @@ pub(super) fn hint(topic: &str) -> Option<String> {
     let device = trimmed.get(2).copied().unwrap_or("{id}");
     let rest = trimmed.get(3..).unwrap_or_default().join("/");
     let meant = format!("iot/devices/{device}/{}", rest.to_lowercase());
-    if meant != topic && native::knows(&meant) {
+    if meant != topic && native::takes(&meant) {
         return Some(format!("`{meant}` is read"));
     }
     let leaf = native::LEAVES.iter().find(|leaf| is_close(&rest, leaf));

@@ -1,24 +1,76 @@
-//! Dialects: conventions of topics and payloads, one file each. A message goes to the first that knows
-//! its topic, and comes out as an input for a twin.
+//! Dialects: conventions of topics and payloads, one file each. A message goes to the first that takes
+//! its topic, and comes out as inputs for twins; what a twin wants published leaves in the dialect that its device
+//! speaks.
 
 mod close;
 mod dispositivos;
 mod native;
+mod registry;
+mod stateful;
+
+use smallvec::SmallVec;
 
 use twinhub_domain::payload::PayloadError;
-use twinhub_domain::{BadDeviceId, DeviceId, Input};
+use twinhub_domain::{BadDeviceId, DeviceId, Input, Outgoing, Publish};
+
+pub use registry::{AddedDialects, Dialects, Hearing, MakeStateful, StatefulId};
+pub use stateful::{
+    BadBindingId, Binding, BindingId, DialectEvent, DialectMessage, Effects, Encoded, LONGEST_BINDING_ID,
+    LONGEST_NAME, StatefulDialect, Voice,
+};
 
 /// A payload has at most this many bytes unless it is set otherwise. A reading takes some 30 bytes, so
 /// this is far beyond what one message has to say.
 pub const LARGEST_PAYLOAD: usize = 1 << 20;
 
+/// A convention of topics and payloads in which each message is read by itself.
+pub trait Dialect: Send + Sync {
+    /// The topic filters that bring every message of it.
+    fn filters(&self) -> Vec<String>;
+
+    /// Do its devices publish on this topic? True for all that [`Dialect::decode`] takes.
+    fn takes(&self, topic: &str) -> bool;
+
+    /// Does the hub alone speak on this topic, to its devices?
+    fn is_hubs(&self, _topic: &str) -> bool {
+        false
+    }
+
+    /// Reads a message; none where it does not take the topic.
+    ///
+    /// # Errors
+    /// Says what was wrong with it, and where.
+    fn decode(&self, topic: &str, payload: &[u8]) -> Option<Result<Decoded, DecodeError>>;
+
+    /// Is this device one that is told things in this dialect? The first dialect that says so has it, and the native
+    /// one where none does.
+    fn speaks_to(&self, _device: &DeviceId) -> bool {
+        false
+    }
+
+    /// The messages that tell `device` what its twin wants published. The journal gives them their ids.
+    fn encode(&self, device: &DeviceId, publish: &Publish) -> Vec<Outgoing>;
+}
+
+/// The inputs of a message, with the devices that they are for: one, most often.
+pub type Inputs = SmallVec<[(DeviceId, Input); 1]>;
+
 /// What a message means.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Decoded {
-    pub device: DeviceId,
-    pub input: Input,
-    /// Readings in it that make no sense, and are not in `input`.
+    pub inputs: Inputs,
+    /// Readings in it that make no sense, and are not in `inputs`.
     pub bad: Vec<PayloadError>,
+}
+
+impl Decoded {
+    /// A message that means one thing, for one device.
+    #[must_use]
+    pub fn one(device: DeviceId, input: Input, bad: Vec<PayloadError>) -> Self {
+        let mut inputs = Inputs::new();
+        inputs.push((device, input));
+        Self { inputs, bad }
+    }
 }
 
 /// Why a message was not understood.
@@ -39,6 +91,9 @@ pub enum DecodeError {
     BadCommandId(String),
     #[error("a payload has {limit} bytes at most, this one has {bytes}")]
     TooLarge { bytes: usize, limit: usize },
+    /// What a dialect alone can say of its messages; `reason` is the stable word that they are counted by.
+    #[error("{detail}")]
+    Other { reason: &'static str, detail: String },
 }
 
 impl DecodeError {
@@ -53,55 +108,15 @@ impl DecodeError {
             Self::BadStatus(_) => "bad_status",
             Self::BadCommandId(_) => "bad_command_id",
             Self::TooLarge { .. } => "too_large",
+            Self::Other { reason, .. } => reason,
         }
     }
-}
-
-/// The topic filters that bring every message that a dialect knows. None overlaps another: a broker
-/// may deliver a message once for each filter that it matches.
-#[must_use]
-pub fn subscriptions() -> Vec<&'static str> {
-    [&native::SUBSCRIPTIONS[..], &dispositivos::SUBSCRIPTIONS].concat()
-}
-
-/// True where a dialect knows the topic. On the embedded broker all else is other people's traffic.
-#[must_use]
-pub fn is_ours(topic: &str) -> bool {
-    native::knows(topic) || dispositivos::knows(topic)
-}
-
-/// True where the hub speaks to devices: nobody else may, where the broker is ours to say so. The dialect of
-/// `dispositivos` tells its devices nothing over MQTT.
-#[must_use]
-pub fn is_hubs(topic: &str) -> bool {
-    native::is_hubs(topic)
 }
 
 /// What may be meant by a topic that nobody reads; none where it is not close to any that is read.
 #[must_use]
 pub fn hint(topic: &str) -> Option<String> {
     close::hint(topic)
-}
-
-/// Reads a message whose payload has at most [`LARGEST_PAYLOAD`] bytes.
-///
-/// # Errors
-/// As [`decode_within`].
-pub fn decode(topic: &str, payload: &[u8]) -> Result<Decoded, DecodeError> {
-    decode_within(LARGEST_PAYLOAD, topic, payload)
-}
-
-/// Reads a message whose payload has at most `limit` bytes.
-///
-/// # Errors
-/// Says what was wrong with it, and where.
-pub fn decode_within(limit: usize, topic: &str, payload: &[u8]) -> Result<Decoded, DecodeError> {
-    if payload.len() > limit {
-        return Err(DecodeError::TooLarge { bytes: payload.len(), limit });
-    }
-    native::decode(topic, payload)
-        .or_else(|| dispositivos::decode(topic, payload))
-        .unwrap_or(Err(DecodeError::BadTopic))
 }
 
 #[cfg(test)]

@@ -1,17 +1,20 @@
 //! The native dialect: the topics of API.md. The Flask guide's `iot/devices/{id}/data` is one of them.
 
-use super::{DecodeError, Decoded};
+use super::{DecodeError, Decoded, Dialect};
 use crate::topics;
-use crate::topics::{Leaf, Native};
+use crate::topics::{Leaf, NativeTopic};
 use twinhub_domain::fleet::FirmwareReport;
 use twinhub_domain::json::bare;
 use twinhub_domain::payload;
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::status::UNKNOWN;
-use twinhub_domain::{Answer, CommandId, DeviceId, Input, Object, Status};
+use twinhub_domain::{Answer, CommandId, DeviceId, Input, Object, Outgoing, Publish, Status};
+
+/// See the module.
+pub(super) struct Native;
 
 /// What devices publish.
-pub(super) const SUBSCRIPTIONS: [&str; 7] = [
+const SUBSCRIPTIONS: [&str; 7] = [
     "iot/devices/+/data",
     "iot/devices/+/state",
     "iot/devices/+/status",
@@ -27,19 +30,31 @@ pub(super) const LEAVES: [&str; 6] = ["data", "state", "status", "get", "desired
 /// A status word that is quoted in an error is cut to this many characters.
 const SHOWN: usize = 64;
 
-pub(super) fn knows(topic: &str) -> bool {
+impl Dialect for Native {
+    fn filters(&self) -> Vec<String> {
+        SUBSCRIPTIONS.map(str::to_owned).to_vec()
+    }
+
+    fn takes(&self, topic: &str) -> bool {
+        takes(topic)
+    }
+
+    fn is_hubs(&self, topic: &str) -> bool {
+        topics::parse(topic).is_some_and(|native| !is_inbound(native.leaf))
+    }
+
+    fn decode(&self, topic: &str, payload: &[u8]) -> Option<Result<Decoded, DecodeError>> {
+        let native = topics::parse(topic).filter(|native| is_inbound(native.leaf))?;
+        Some(decode(native, payload))
+    }
+
+    fn encode(&self, device: &DeviceId, publish: &Publish) -> Vec<Outgoing> {
+        vec![topics::outgoing(0, device, publish)]
+    }
+}
+
+pub(super) fn takes(topic: &str) -> bool {
     topics::parse(topic).is_some_and(|native| is_inbound(native.leaf))
-}
-
-/// True where the hub speaks to a device.
-pub(super) fn is_hubs(topic: &str) -> bool {
-    topics::parse(topic).is_some_and(|native| !is_inbound(native.leaf))
-}
-
-/// None where the topic is not of this dialect.
-pub(super) fn decode(topic: &str, payload: &[u8]) -> Option<Result<Decoded, DecodeError>> {
-    let native = topics::parse(topic).filter(|native| is_inbound(native.leaf))?;
-    Some(decode_native(native, payload))
 }
 
 fn is_inbound(leaf: Leaf<'_>) -> bool {
@@ -50,7 +65,7 @@ fn is_inbound(leaf: Leaf<'_>) -> bool {
     }
 }
 
-fn decode_native(native: Native<'_>, payload: &[u8]) -> Result<Decoded, DecodeError> {
+fn decode(native: NativeTopic<'_>, payload: &[u8]) -> Result<Decoded, DecodeError> {
     let device = DeviceId::parse(native.device)?;
     let mut bad = Vec::new();
     let input = match native.leaf {
@@ -76,7 +91,7 @@ fn decode_native(native: Native<'_>, payload: &[u8]) -> Result<Decoded, DecodeEr
             return Err(DecodeError::BadTopic);
         }
     };
-    Ok(Decoded { device, input, bad })
+    Ok(Decoded::one(device, input, bad))
 }
 
 /// `online`, `offline`, or `{"status": "online", "firmware_version": "…"}`.

@@ -1,11 +1,22 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
-use twinhub_domain::Json;
+use twinhub_domain::{Json, Timestamp};
+
+fn decode(topic: &str, payload: &[u8]) -> Result<Decoded, DecodeError> {
+    Dialects::default().decode(LARGEST_PAYLOAD, topic, payload)
+}
+
+fn only(decoded: Decoded) -> (DeviceId, Input, Vec<PayloadError>) {
+    let Ok([(device, input)]) = decoded.inputs.into_inner() else { panic!("one input") };
+    (device, input, decoded.bad)
+}
 
 fn check(topic: &str, payload: &[u8], expected: &str) {
-    let told = match decode(topic, payload) {
-        Ok(Decoded { device, input, bad }) => match input {
+    let told = match decode(topic, payload).map(only) {
+        Ok((device, input, bad)) => match input {
             _ if !bad.is_empty() => {
                 let bad: Vec<_> = bad.iter().map(|error| format!("{}: {error}", error.reason())).collect();
                 format!("{device} but {}", bad.join(", "))
@@ -127,15 +138,17 @@ fn devices_of_one_topic_say_who_they_are() {
 
 #[test]
 fn a_payload_has_a_limit() {
-    let error = decode_within(4, "iot/devices/p/data", b"12345").unwrap_err();
+    let error = Dialects::default().decode(4, "iot/devices/p/data", b"12345").unwrap_err();
     assert_eq!(error.reason(), "too_large");
     assert_eq!(error.to_string(), "a payload has 4 bytes at most, this one has 5");
-    assert!(decode_within(8, "iot/devices/p/data", br#"{"t": 1}"#).is_ok());
+    assert!(Dialects::default().decode(8, "iot/devices/p/data", br#"{"t": 1}"#).is_ok());
 }
 
 #[test]
 fn ours_is_what_a_subscription_brings() {
-    for filter in subscriptions() {
+    let dialects = Dialects::default();
+    let is_ours = |topic: &str| dialects.is_ours(topic);
+    for filter in dialects.filters() {
         assert!(is_ours(&filter.replace('+', "pump-1")), "{filter}");
         assert!(is_ours(&filter.replace('+', "no good")), "{filter}: to be rejected, not ignored");
     }
@@ -151,6 +164,86 @@ fn ours_is_what_a_subscription_brings() {
     }
 }
 
+/// A dialect on one filter, which has a state.
+struct On(&'static str, &'static str);
+
+impl StatefulDialect for On {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn filters(&self) -> Vec<String> {
+        vec![self.1.into()]
+    }
+
+    fn hub_filters(&self) -> Vec<String> {
+        vec![format!("hub/{}", self.1)]
+    }
+
+    fn take(&mut self, _: DialectEvent, _: Timestamp) -> Result<Effects, DecodeError> {
+        Ok(Effects::default())
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
+/// Tells every device its own name.
+struct Name;
+
+impl Voice for Name {
+    fn encode(&self, device: &DeviceId, _: &Publish) -> Encoded {
+        let topic = device.to_string();
+        let message = Outgoing { id: 0, topic, payload: Default::default(), retain: false, until: None };
+        Encoded { messages: vec![message], keep: Vec::new() }
+    }
+}
+
+#[test]
+fn the_first_dialect_that_takes_a_topic_has_it() {
+    let added = AddedDialects::default()
+        .with_stateful(|| On("all", "iot/#"))
+        .with_stateful(|| On("some", "tele/+/state"))
+        .with_stateful(|| On("more", "tele/#"));
+    let dialects = Dialects::new(&added);
+    assert_eq!(dialects.filters(), ["dispositivos/estado", "iot/#", "tele/#"], "none within another");
+    let check = |topic: &str, expected: Option<&str>| {
+        assert_eq!(dialects.stateful_for(topic).map(|id| dialects.name(id)), expected, "{topic}");
+    };
+    check("iot/devices/p/data", None);
+    check("iot/devices/p/desired", Some("all"));
+    check("tele/plug/state", Some("some"));
+    check("tele/plug/sensor", Some("more"));
+    check("home/kitchen", None);
+    assert!(dialects.is_ours("tele/plug/sensor") && !dialects.is_ours("hub/tele/plug"));
+    assert!(dialects.is_hubs("hub/tele/plug") && dialects.is_hubs("iot/devices/p/desired"));
+    assert!(!dialects.is_hubs("tele/plug/sensor"));
+}
+
+#[test]
+fn a_device_is_told_things_as_it_speaks() {
+    let added = AddedDialects::default().with_stateful(|| On("a", "a")).with_stateful(|| On("b", "b"));
+    let dialects = Dialects::new(&added);
+    let [a, b] = dialects.stateful_ids().collect::<Vec<_>>()[..] else { panic!("two") };
+    let device = DeviceId::parse("lamp").unwrap();
+    let speaks = |expected: Option<StatefulId>| {
+        let (dialect, Encoded { messages, .. }) = dialects.encode(&device, &Publish::Desired(Json::Null));
+        let topic = if expected.is_some() { "lamp" } else { "iot/devices/lamp/desired" };
+        assert_eq!((dialect, &*messages[0].topic), (expected, topic));
+        assert_eq!(dialects.is_told_natively(&device), expected.is_none());
+    };
+    speaks(None);
+    dialects.set_voices(a, &[(device.clone(), Some(Arc::new(Name)))]);
+    speaks(Some(a));
+    dialects.set_voices(b, &[(device.clone(), None)]);
+    speaks(Some(a)); // it was not b's to give up
+    dialects.set_voices(b, &[(device.clone(), Some(Arc::new(Name)))]);
+    speaks(Some(b));
+    dialects.set_voices(b, &[(device.clone(), None)]);
+    speaks(None);
+}
+
 proptest! {
     #[test]
     fn no_message_makes_it_panic(
@@ -161,6 +254,6 @@ proptest! {
         ],
     ) {
         let _ = decode(&topic, &payload);
-        let _ = is_ours(&topic);
+        let _ = Dialects::default().is_ours(&topic);
     }
 }

@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 use super::backoff::Backoff;
 use super::ears::{self, For};
 use super::{Shared, dropped};
-use crate::dialects;
+use crate::dialects::Dialects;
 use crate::intake::Arrived;
 use crate::listening::Listening;
 use twinhub_domain::receipt::Receipt;
@@ -27,6 +27,7 @@ pub(super) struct Poller {
     pub(super) client: AsyncClient,
     pub(super) shared: Arc<Shared>,
     pub(super) backoff: Backoff,
+    pub(super) dialects: Arc<Dialects>,
     pub(super) listening: Arc<Listening>,
     /// Told of each new connection: rules subscribe to what they listen to.
     pub(super) listens: Arc<Notify>,
@@ -112,8 +113,8 @@ impl Poller {
 
     /// Subscribes again each time: the broker may have lost the session, and says so only to those who look.
     fn connected(&mut self, ack: &ConnAck) -> Result<(), String> {
-        let filters = dialects::subscriptions().into_iter().map(|path| Filter {
-            path: path.to_owned(),
+        let filters = self.dialects.filters().into_iter().map(|path| Filter {
+            path,
             qos: QoS::AtLeastOnce,
             // What the broker keeps was taken in when it came; it is news to a new session only.
             retain_forward_rule: RetainForwardRule::OnNewSubscribe,
@@ -148,7 +149,7 @@ impl Poller {
             }
             return Ok(());
         }
-        for (code, filter) in ack.return_codes.iter().zip(dialects::subscriptions()) {
+        for (code, filter) in ack.return_codes.iter().zip(self.dialects.filters()) {
             if !matches!(code, SubscribeReasonCode::Success(_)) {
                 return Err(format!("the broker refuses the subscription to {filter}: {code:?}"));
             }

@@ -1,0 +1,254 @@
+//! The dialects of a hub, in order.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use super::dispositivos::Dispositivos;
+use super::native::Native;
+use super::stateful::{Encoded, LONGEST_NAME, StatefulDialect, Voice};
+use super::{DecodeError, Decoded, Dialect};
+use crate::subscribers::Subscribers;
+use twinhub_domain::topic::matches;
+use twinhub_domain::twin::{Audience, Ear, Listeners};
+use twinhub_domain::{DeviceId, Publish};
+
+/// Dialects beside those that every hub has.
+#[derive(Clone, Default)]
+pub struct AddedDialects {
+    stateless: Vec<Arc<dyn Dialect>>,
+    stateful: Vec<MakeStateful>,
+}
+
+/// Makes a stateful dialect that has not begun. It is made again where it panicked.
+pub type MakeStateful = Arc<dyn Fn() -> Box<dyn StatefulDialect> + Send + Sync>;
+
+impl AddedDialects {
+    /// These, and `dialect`.
+    #[must_use]
+    pub fn with(mut self, dialect: impl Dialect + 'static) -> Self {
+        self.stateless.push(Arc::new(dialect));
+        self
+    }
+
+    /// These, and the stateful one that `make` makes.
+    ///
+    /// # Panics
+    /// Its name is too long or has a `/`, or another has it.
+    #[must_use]
+    pub fn with_stateful<D: StatefulDialect + 'static>(
+        mut self,
+        make: impl Fn() -> D + Send + Sync + 'static,
+    ) -> Self {
+        let make: MakeStateful = Arc::new(move || Box::new(make()));
+        let name = make().name();
+        let is_fit = (1..=LONGEST_NAME).contains(&name.len()) && !name.contains('/');
+        assert!(is_fit, "`{name}` cannot name a dialect in the store");
+        assert!(self.stateful.iter().all(|other| other().name() != name), "two dialects are called `{name}`");
+        self.stateful.push(make);
+        self
+    }
+
+    /// Those that have a state, in order.
+    #[must_use]
+    pub fn stateful(&self) -> &[MakeStateful] {
+        &self.stateful
+    }
+}
+
+impl fmt::Debug for AddedDialects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stateful: Vec<_> = self.stateful.iter().map(|make| make().name()).collect();
+        f.debug_struct("AddedDialects")
+            .field("stateless", &self.stateless.len())
+            .field("stateful", &stateful)
+            .finish()
+    }
+}
+
+/// See the module.
+pub struct Dialects {
+    /// The native one first: its messages are the many.
+    stateless: Vec<Arc<dyn Dialect>>,
+    stateful: Vec<Topics>,
+    /// How devices that speak a stateful dialect are told things.
+    voices: RwLock<Voices>,
+}
+
+type Voices = HashMap<DeviceId, (StatefulId, Arc<dyn Voice>)>;
+
+/// Which of the stateful dialects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatefulId(usize);
+
+/// Where a stateful dialect is spoken.
+struct Topics {
+    name: &'static str,
+    filters: Vec<String>,
+    hub_filters: Vec<String>,
+}
+
+/// Who listens to what a device is told: as the broker tells where that is said natively. Of topics of other dialects
+/// nothing is known.
+pub struct Hearing<'a> {
+    pub subscribers: &'a Subscribers,
+    pub dialects: &'a Dialects,
+}
+
+impl Listeners for Hearing<'_> {
+    fn audience(&self, device: &DeviceId, ear: Ear, wanted: Audience) -> Audience {
+        if self.dialects.is_told_natively(device) {
+            self.subscribers.audience(device, ear, wanted)
+        } else {
+            Audience::Unknown
+        }
+    }
+}
+
+impl StatefulId {
+    /// Its place among them, from 0.
+    #[must_use]
+    pub fn place(self) -> usize {
+        self.0
+    }
+}
+
+impl Default for Dialects {
+    fn default() -> Self {
+        Self::new(&AddedDialects::default())
+    }
+}
+
+impl Dialects {
+    /// The dialects that every hub has, and then those `added`.
+    #[must_use]
+    pub fn new(added: &AddedDialects) -> Self {
+        let mut stateless: Vec<Arc<dyn Dialect>> = vec![Arc::new(Native), Arc::new(Dispositivos)];
+        stateless.extend(added.stateless.iter().cloned());
+        let topics = |make: &MakeStateful| {
+            let dialect = make();
+            Topics { name: dialect.name(), filters: dialect.filters(), hub_filters: dialect.hub_filters() }
+        };
+        let stateful = added.stateful.iter().map(topics).collect();
+        Self { stateless, stateful, voices: RwLock::default() }
+    }
+
+    /// The topic filters that bring every message that a dialect takes. None lies within another: a broker may
+    /// deliver a message once for each filter that it matches.
+    #[must_use]
+    pub fn filters(&self) -> Vec<String> {
+        let stateful = self.stateful.iter().flat_map(|topics| topics.filters.iter().cloned());
+        let all: Vec<String> =
+            self.stateless.iter().flat_map(|dialect| dialect.filters()).chain(stateful).collect();
+        let mut kept: Vec<String> = Vec::with_capacity(all.len());
+        for (place, filter) in all.iter().enumerate() {
+            let within = |(other_place, other): (usize, &String)| {
+                matches(other, filter) && (other != filter || other_place < place)
+            };
+            if !all.iter().enumerate().any(within) {
+                kept.push(filter.clone());
+            }
+        }
+        kept
+    }
+
+    /// True where a dialect takes the topic. On the embedded broker all else is other people's traffic.
+    #[must_use]
+    pub fn is_ours(&self, topic: &str) -> bool {
+        self.stateless.iter().any(|dialect| dialect.takes(topic))
+            || self.stateful.iter().any(|topics| is_one(&topics.filters, topic))
+    }
+
+    /// True where the hub speaks to devices: nobody else may, where the broker is ours to say so.
+    #[must_use]
+    pub fn is_hubs(&self, topic: &str) -> bool {
+        self.stateless.iter().any(|dialect| dialect.is_hubs(topic))
+            || self.stateful.iter().any(|topics| is_one(&topics.hub_filters, topic))
+    }
+
+    /// The stateful dialect that takes the topic; none where a stateless one does, or none.
+    #[must_use]
+    pub fn stateful_for(&self, topic: &str) -> Option<StatefulId> {
+        if self.stateful.is_empty() || self.stateless.iter().any(|dialect| dialect.takes(topic)) {
+            return None;
+        }
+        self.stateful.iter().position(|topics| is_one(&topics.filters, topic)).map(StatefulId)
+    }
+
+    /// The stateful dialects, in order.
+    pub fn stateful_ids(&self) -> impl Iterator<Item = StatefulId> + use<> {
+        (0..self.stateful.len()).map(StatefulId)
+    }
+
+    /// The name of a stateful dialect.
+    #[must_use]
+    pub fn name(&self, dialect: StatefulId) -> &'static str {
+        self.stateful.get(dialect.0).map_or("", |topics| topics.name)
+    }
+
+    /// Reads a message in a stateless dialect whose payload has at most `limit` bytes.
+    ///
+    /// # Errors
+    /// Says what was wrong with it, and where.
+    pub fn decode(&self, limit: usize, topic: &str, payload: &[u8]) -> Result<Decoded, DecodeError> {
+        if payload.len() > limit {
+            return Err(DecodeError::TooLarge { bytes: payload.len(), limit });
+        }
+        let read = self.stateless.iter().find_map(|dialect| dialect.decode(topic, payload));
+        read.unwrap_or(Err(DecodeError::BadTopic))
+    }
+
+    /// What tells `device` that which its twin wants published, in the dialect that it speaks; and which one that is
+    /// where it has a state.
+    #[must_use]
+    pub fn encode(&self, device: &DeviceId, publish: &Publish) -> (Option<StatefulId>, Encoded) {
+        if let Some((dialect, voice)) = self.voice(device) {
+            return (Some(dialect), voice.encode(device, publish));
+        }
+        let speaking = self.stateless.iter().find(|dialect| dialect.speaks_to(device));
+        let messages = match speaking {
+            Some(dialect) => dialect.encode(device, publish),
+            None => Native.encode(device, publish),
+        };
+        (None, Encoded { messages, keep: Vec::new() })
+    }
+
+    /// Is the device told things on the native topics?
+    #[must_use]
+    pub fn is_told_natively(&self, device: &DeviceId) -> bool {
+        !self.voices().contains_key(device) && !self.stateless.iter().any(|dialect| dialect.speaks_to(device))
+    }
+
+    /// How these devices of `dialect` are told things from now on. A device that another dialect has told before is now
+    /// this one's; one is given up by the dialect alone that has it.
+    pub fn set_voices(&self, dialect: StatefulId, voices: &[(DeviceId, Option<Arc<dyn Voice>>)]) {
+        if voices.is_empty() {
+            return;
+        }
+        let mut present = self.voices.write().unwrap_or_else(PoisonError::into_inner);
+        for (device, voice) in voices {
+            match voice {
+                Some(voice) => {
+                    present.insert(device.clone(), (dialect, Arc::clone(voice)));
+                }
+                None if present.get(device).is_some_and(|(owner, _)| *owner == dialect) => {
+                    present.remove(device);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn voice(&self, device: &DeviceId) -> Option<(StatefulId, Arc<dyn Voice>)> {
+        self.voices().get(device).cloned()
+    }
+
+    fn voices(&self) -> RwLockReadGuard<'_, Voices> {
+        // Nothing panics while holding the lock.
+        self.voices.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_one(filters: &[String], topic: &str) -> bool {
+    filters.iter().any(|filter| matches(filter, topic))
+}

@@ -1,0 +1,13 @@
+//! What stateful dialects have to know after a restart, as the store keeps it.
+
+use twinhub_domain::Timestamp;
+use twinhub_domain::fleet::RecordKind;
+use twinhub_mqtt::dialects::Binding;
+use twinhub_store::Record;
+
+/// A binding of the dialect of this name, as the store keeps it.
+#[must_use]
+pub fn record(dialect: &str, Binding { id, body }: &Binding, now: Timestamp) -> Record {
+    let id = format!("{dialect}/{}", id.as_str()).into();
+    Record { kind: RecordKind::Dialect, id, body: body.clone(), updated_at: now }
+}

@@ -1,0 +1,285 @@
+//! Delivery: brings the inputs of a message to their twins, tries again those that were lost on their way, and puts
+//! aside those that are refused. The message is acknowledged when all of them are durable or put aside.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use actix::Addr;
+use tokio::runtime::Handle;
+use tracing::warn;
+
+use super::UnknownDevices;
+use crate::backoff::{Backoff, TWIN};
+use crate::counters::{Counters, add, down, up};
+use crate::messages::supervisor::{Deliver, IfUnknown};
+use crate::post::post;
+use crate::supervisor::Supervisor;
+use twinhub_domain::cause::Source;
+use twinhub_domain::payload::PayloadError;
+use twinhub_domain::receipt::{NotTaken, Receipt, Settled, Taken};
+use twinhub_domain::twin::Rejected;
+use twinhub_domain::{Cause, Clock, DeviceId, Input, Refusal};
+use twinhub_mqtt::dialects;
+use twinhub_mqtt::dialects::{DecodeError, Decoded, Dialects};
+use twinhub_mqtt::rejections::Rejections;
+use twinhub_mqtt::{Arrived, Room};
+
+/// An input that is lost this often, because its twin dies of it, is put aside as rejected.
+const TRIES: Backoff = TWIN.at_most(4);
+/// Readings of one message that are named each; of more it is said how many there are.
+const MOST_NAMED: usize = 50;
+
+/// See the module.
+#[derive(Clone)]
+pub struct Delivery(Arc<Inner>);
+
+struct Inner {
+    deps: DeliveryDeps,
+    /// Devices that nobody has registered are refused.
+    refuses_unknown: AtomicBool,
+    /// In bytes.
+    largest_payload: AtomicUsize,
+}
+
+/// What a delivery works with.
+#[derive(Clone)]
+pub struct DeliveryDeps {
+    pub supervisor: Addr<Supervisor>,
+    pub dialects: Arc<Dialects>,
+    pub rejections: Arc<Rejections>,
+    pub counters: Arc<Counters>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// One input of a message on its way.
+struct Attempt {
+    message: Arrived,
+    source: Source,
+    again: Again,
+    receipt: Receipt,
+    /// Held while the message is in flight.
+    room: Option<Room>,
+    /// Which try this is, from 1.
+    tries: u32,
+    /// Readings in the message that make no sense: told once its first input is in.
+    bad: Vec<PayloadError>,
+}
+
+/// How an input comes again that was lost.
+enum Again {
+    /// The message is decoded once more: it is the input at this place.
+    Decode(usize),
+    /// A dialect that has a state would not say the same again.
+    Copy(Box<(DeviceId, Input)>),
+}
+
+impl Delivery {
+    /// A delivery that does so with devices that nobody has registered.
+    #[must_use]
+    pub fn new(deps: DeliveryDeps, unknown: UnknownDevices) -> Self {
+        let largest_payload = AtomicUsize::new(dialects::LARGEST_PAYLOAD);
+        let refuses_unknown = AtomicBool::new(unknown == UnknownDevices::Reject);
+        Self(Arc::new(Inner { deps, refuses_unknown, largest_payload }))
+    }
+
+    /// What becomes of devices that nobody has registered from now on.
+    pub fn treat_unknown(&self, unknown: UnknownDevices) {
+        self.0.refuses_unknown.store(unknown == UnknownDevices::Reject, Ordering::Relaxed);
+    }
+
+    /// Payloads of more than `bytes` are refused from now on; 1 MiB unless this is called.
+    pub fn limit_payloads(&self, bytes: usize) {
+        self.0.largest_payload.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Decodes a message and delivers what it means.
+    pub fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
+        match self.decode(&message) {
+            Ok(decoded) => self.deliver(message, decoded, receipt, room),
+            Err(error) => self.reject(&message, error, receipt),
+        }
+    }
+
+    fn decode(&self, Arrived { topic, payload, .. }: &Arrived) -> Result<Decoded, DecodeError> {
+        self.0.deps.dialects.decode(self.0.largest_payload.load(Ordering::Relaxed), topic, payload)
+    }
+
+    /// # Errors
+    /// Its payload has more bytes than are taken.
+    pub fn check_size(&self, message: &Arrived) -> Result<(), DecodeError> {
+        let (bytes, limit) = (message.payload.len(), self.0.largest_payload.load(Ordering::Relaxed));
+        if bytes > limit { Err(DecodeError::TooLarge { bytes, limit }) } else { Ok(()) }
+    }
+
+    /// A message that could not be read is counted, kept for people to see, and need not come again.
+    pub fn reject(&self, message: &Arrived, error: DecodeError, receipt: Receipt) {
+        match error {
+            DecodeError::Readings(bad) => {
+                up(&self.0.deps.counters.messages_rejected);
+                self.name_bad(message, bad.iter().map(|error| (error.reason(), error.to_string())));
+                receipt.settle(Ok(Taken::default()));
+            }
+            error => self.put_aside(message, receipt, error.reason(), error.to_string()),
+        }
+    }
+
+    fn deliver(&self, message: Arrived, decoded: Decoded, receipt: Receipt, room: Option<Room>) {
+        let Decoded { mut inputs, bad } = decoded;
+        if inputs.len() == 1
+            && let Some((device, input)) = inputs.pop()
+        {
+            let (source, again) = (Source::Mqtt, Again::Decode(0));
+            let alone = Attempt { message, source, again, receipt, room, tries: 1, bad };
+            return self.send(device, input, alone); // most are so
+        }
+        let whole = Receipt::new(move |settled| {
+            receipt.settle(settled);
+            drop(room);
+        });
+        self.deliver_each(&message, Source::Mqtt, Decoded { inputs, bad }, whole, |place, _| {
+            Again::Decode(place)
+        });
+    }
+
+    /// Delivers what a dialect that has a state made of a message, or of something else that happened.
+    pub fn deliver_interpreted(&self, message: Arrived, source: Source, decoded: Decoded, receipt: Receipt) {
+        let copy = |_, input: &(DeviceId, Input)| Again::Copy(Box::new(input.clone()));
+        self.deliver_each(&message, source, decoded, receipt, copy);
+    }
+
+    fn deliver_each(
+        &self,
+        message: &Arrived,
+        source: Source,
+        Decoded { inputs, mut bad }: Decoded,
+        whole: Receipt,
+        again: impl Fn(usize, &(DeviceId, Input)) -> Again,
+    ) {
+        if inputs.is_empty() {
+            self.name_bad(message, bad.iter().map(|error| (error.reason(), error.to_string())));
+        }
+        let parts = whole.split(inputs.len());
+        for (place, (input, receipt)) in inputs.into_iter().zip(parts).enumerate() {
+            let (message, again, bad) = (message.clone(), again(place, &input), std::mem::take(&mut bad));
+            let (device, input) = input;
+            self.send(device, input, Attempt { message, source, again, receipt, room: None, tries: 1, bad });
+        }
+    }
+
+    fn send(&self, device: DeviceId, input: Input, attempt: Attempt) {
+        let cause = Cause {
+            source: attempt.source,
+            by: Arc::clone(&attempt.message.topic),
+            run: None,
+            retained: attempt.message.retained,
+        };
+        let refuses = self.0.refuses_unknown.load(Ordering::Relaxed);
+        let if_unknown = if refuses { IfUnknown::Refuse } else { IfUnknown::Appear };
+        let delivery = self.clone();
+        // The receipt is settled on any thread; a second try is timed by the runtime of the first.
+        let runtime = Handle::try_current().ok();
+        add(&self.0.deps.counters.inputs_in_flight, 1);
+        let receipt = Receipt::new(move |settled| {
+            down(&delivery.0.deps.counters.inputs_in_flight);
+            delivery.settled(attempt, settled, runtime);
+        });
+        // Where the supervisor is gone the hub is going down; the receipt says so as it is dropped.
+        let _ = post(
+            &self.0.deps.supervisor,
+            Deliver { device, input, cause, receipt, if_unknown, if_version: None, want_twin: false },
+        );
+    }
+
+    fn settled(&self, mut attempt: Attempt, settled: Settled, runtime: Option<Handle>) {
+        match settled {
+            Ok(taken) => {
+                if !attempt.bad.is_empty() || !taken.rejected.is_empty() {
+                    let bad = attempt.bad.iter().map(|error| (error.reason(), error.to_string()));
+                    let rejected = taken
+                        .rejected
+                        .iter()
+                        .map(|Rejected { name, refusal }| (reason(refusal), format!("`{name}`: {refusal}")));
+                    self.name_bad(&attempt.message, bad.chain(rejected));
+                }
+                attempt.receipt.settle(Ok(taken));
+                drop(attempt.room);
+            }
+            Err(NotTaken::Refused(refusal)) => {
+                self.put_aside(&attempt.message, attempt.receipt, reason(&refusal), refusal.to_string());
+            }
+            Err(NotTaken::Lost) => {
+                let Some(wait) = TRIES.wait(attempt.tries) else {
+                    let detail = format!("its twin died of it {} times", attempt.tries);
+                    return self.put_aside(&attempt.message, attempt.receipt, "poison", detail);
+                };
+                let Some(runtime) = runtime.filter(|_| self.0.deps.supervisor.connected()) else {
+                    return; // going down: the receipt is dropped and the message must come again
+                };
+                let delivery = self.clone();
+                runtime.spawn(async move {
+                    tokio::time::sleep(wait).await;
+                    warn!(topic = %attempt.message.topic, tries = attempt.tries, "message lost on its way, trying again");
+                    attempt.tries += 1;
+                    delivery.try_again(attempt);
+                });
+            }
+        }
+    }
+
+    fn try_again(&self, attempt: Attempt) {
+        let found = match &attempt.again {
+            Again::Copy(input) => Ok(Some((**input).clone())),
+            Again::Decode(place) => {
+                self.decode(&attempt.message).map(|decoded| decoded.inputs.into_iter().nth(*place))
+            }
+        };
+        match found {
+            Ok(Some((device, input))) => self.send(device, input, attempt),
+            Ok(None) => attempt.receipt.settle(Ok(Taken::default())), // it means the same, so there is one
+            Err(error) => self.reject(&attempt.message, error, attempt.receipt),
+        }
+    }
+
+    /// Keeps for people to see what was wrong with single readings of a message.
+    fn name_bad(
+        &self,
+        Arrived { topic, payload, .. }: &Arrived,
+        bad: impl Iterator<Item = (&'static str, String)>,
+    ) {
+        let DeliveryDeps { counters, rejections, clock, .. } = &self.0.deps;
+        let now = clock.now();
+        for (count, (reason, detail)) in bad.enumerate() {
+            up(&counters.readings_rejected);
+            if count < MOST_NAMED {
+                rejections.add(now, topic, payload, reason, detail);
+            } else {
+                rejections.count(reason);
+            }
+        }
+    }
+
+    /// Keeps what was wrong for people to see; the sender is told that the message has arrived, or it
+    /// would come again and again.
+    fn put_aside(&self, message: &Arrived, receipt: Receipt, reason: &'static str, detail: String) {
+        self.note_rejected(&message.topic, &message.payload, reason, detail);
+        receipt.settle(Ok(Taken::default()));
+    }
+
+    /// Counts a message that is rejected, and keeps what was wrong for people to see.
+    pub fn note_rejected(&self, topic: &str, payload: &[u8], reason: &'static str, detail: String) {
+        let DeliveryDeps { counters, rejections, clock, .. } = &self.0.deps;
+        up(&counters.messages_rejected);
+        rejections.add(clock.now(), topic, payload, reason, detail);
+    }
+}
+
+/// The stable word for why a twin refused what a device said.
+fn reason(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Suspended => "suspended",
+        Refusal::Retired => "retired",
+        Refusal::TooLarge { .. } => "document_too_large",
+        Refusal::NoZone(_) => "bad_timestamp",
+        _ => "refused",
+    }
+}

@@ -1,0 +1,340 @@
+//! The interpreter: runs the stateful dialects between the links and the supervisor, wakes them by their deadlines and
+//! performs what comes of it.
+//!
+//! What depends on a binding is never durable before it: bindings are told to the journal first, and the journal commits
+//! in order and leaves nothing out. A message is acknowledged when its bindings and all of its inputs are durable.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message};
+use bytes::Bytes;
+use tracing::{error, warn};
+
+use crate::binding::record;
+use crate::door::Delivery;
+use crate::journal::Journal;
+use crate::messages::dialects::{DialectsDue, EffectsCommitted, Interpret, Spoken};
+use crate::messages::journal::Append;
+use crate::messages::timers::{ArmDialects, ClockMoved};
+use crate::post::post;
+use crate::timers::Timers;
+use twinhub_domain::cause::Source;
+use twinhub_domain::fleet::RecordKind;
+use twinhub_domain::receipt::Receipt;
+use twinhub_domain::{Clock, Object, Timestamp};
+use twinhub_mqtt::dialects::{
+    AddedDialects, Binding, BindingId, DecodeError, Decoded, DialectEvent, DialectMessage, Dialects, Effects,
+    MakeStateful, StatefulDialect, StatefulId,
+};
+use twinhub_mqtt::{Arrived, Room};
+use twinhub_store::{Fleet, Record, Store, StoreError};
+
+/// A deadline is waited for at least this long, in ms: one that stands in the past would come again at once.
+const SOONEST_MS: i64 = 10;
+
+/// Gives the interpreter its way to the twins. What came of the dialects before is performed then.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct BeginInterpreting {
+    pub delivery: Delivery,
+}
+
+/// What the interpreter works with.
+pub struct InterpreterDeps {
+    pub dialects: Arc<Dialects>,
+    pub journal: Addr<Journal>,
+    pub timers: Addr<Timers>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// See the module.
+pub struct Interpreter {
+    deps: InterpreterDeps,
+    running: Vec<Running>,
+    /// None before [`BeginInterpreting`].
+    delivery: Option<Delivery>,
+    /// What is to be performed then.
+    early: Vec<(StatefulId, Effects, Origin)>,
+    /// When the timers are to tell it, as far as they know.
+    armed: Option<Timestamp>,
+}
+
+/// A stateful dialect while it runs.
+struct Running {
+    make: MakeStateful,
+    /// None: it panics as it begins.
+    machine: Option<Box<dyn StatefulDialect>>,
+    /// All that it has kept. It begins with that again where it panicked.
+    kept: BTreeMap<BindingId, Object>,
+}
+
+/// Where an event came from, and who waits for what comes of it.
+struct Origin {
+    /// The message; where there was none, an empty one with the dialect's name as its topic.
+    message: Arrived,
+    source: Source,
+    receipt: Receipt,
+    room: Option<Room>,
+}
+
+/// Nothing came of an event.
+enum Failed {
+    Rejected(DecodeError),
+    Panicked,
+}
+
+impl Interpreter {
+    /// An interpreter whose dialects have begun with what the store has kept: they know what they knew, and devices
+    /// are told things in them, before anything else starts.
+    ///
+    /// # Errors
+    /// The store does not say what is kept.
+    pub async fn load(
+        store: &dyn Store,
+        added: &AddedDialects,
+        deps: InterpreterDeps,
+    ) -> Result<Self, StoreError> {
+        let mut this = Self { deps, running: Vec::new(), delivery: None, early: Vec::new(), armed: None };
+        if added.stateful().is_empty() {
+            return Ok(this);
+        }
+        let records = store.records(RecordKind::Dialect).await?;
+        for (id, make) in this.deps.dialects.stateful_ids().zip(added.stateful()) {
+            let name = this.deps.dialects.name(id);
+            let own = records.iter().filter_map(|record| {
+                let binding = record.id.strip_prefix(name)?.strip_prefix('/')?;
+                Some((BindingId::parse(binding).ok()?, record.body.clone()?))
+            });
+            let mut running = Running { make: Arc::clone(make), machine: None, kept: own.collect() };
+            let effects = running.begin(name, this.deps.clock.now());
+            this.deps.dialects.set_voices(id, &effects.voices);
+            this.running.push(running);
+            this.early.push((id, effects, Origin::of_dialect(name)));
+        }
+        Ok(this)
+    }
+
+    fn take(&mut self, id: StatefulId, event: DialectEvent, origin: Origin, ctx: &Context<Self>) {
+        let now = self.deps.clock.now();
+        let Some(running) = self.running.get_mut(id.place()) else { return };
+        match running.take(event, now) {
+            Ok(effects) => self.perform(id, effects, origin, ctx),
+            Err(Failed::Rejected(error)) => self.reject(id, origin, error),
+            Err(Failed::Panicked) => {
+                let name = self.deps.dialects.name(id);
+                error!(dialect = name, topic = %origin.message.topic, "a dialect panicked, it begins again with what it kept");
+                let effects = running.begin(name, now);
+                let detail = "the dialect panicked on this message".to_owned();
+                self.reject(id, origin, DecodeError::Other { reason: "poison", detail });
+                self.perform(id, effects, Origin::of_dialect(name), ctx);
+            }
+        }
+    }
+
+    fn perform(&mut self, id: StatefulId, effects: Effects, origin: Origin, ctx: &Context<Self>) {
+        let Some(delivery) = self.delivery.clone() else { return self.early.push((id, effects, origin)) };
+        let Effects { keep, voices, inputs, bad, publishes, tell_committed } = effects;
+        let Origin { message, source, receipt, room } = origin;
+        let me = ctx.address();
+        let whole = Receipt::new(move |settled| {
+            if let Some(number) = tell_committed.filter(|_| settled.is_ok()) {
+                let _ = post(&me, EffectsCommitted { dialect: id, number }); // or the hub is shutting down
+            }
+            receipt.settle(settled);
+            drop(room);
+        });
+        let records = self.records(id, keep);
+        let is_appended = !records.is_empty() || !publishes.is_empty();
+        let mut parts = whole.split(1 + usize::from(is_appended));
+        if is_appended && let Some(receipt) = parts.pop() {
+            let fleet = (!records.is_empty()).then(|| Box::new(Fleet { records, jobs: Vec::new() }));
+            let append = Append { fleet, outgoing: publishes, ..Append::beside_twins(Vec::new(), receipt) };
+            let _ = post(&self.deps.journal, append); // without it the hub shuts down, and the receipt tells
+        }
+        // What twins say by these voices is told to the journal after the bindings, too.
+        self.deps.dialects.set_voices(id, &voices);
+        if let Some(receipt) = parts.pop() {
+            delivery.deliver_interpreted(message, source, Decoded { inputs, bad }, receipt);
+        }
+        self.arm();
+    }
+
+    /// The bindings as the store keeps them.
+    fn records(&mut self, id: StatefulId, keep: Vec<Binding>) -> Vec<Record> {
+        let (name, now) = (self.deps.dialects.name(id), self.deps.clock.now());
+        let records = keep.iter().map(|binding| record(name, binding, now)).collect();
+        if let Some(running) = self.running.get_mut(id.place()) {
+            running.keep(keep);
+        }
+        records
+    }
+
+    fn reject(&mut self, id: StatefulId, origin: Origin, error: DecodeError) {
+        let Origin { message, source, receipt, room } = origin;
+        match &self.delivery {
+            Some(delivery) if source == Source::Mqtt => delivery.reject(&message, error, receipt),
+            _ => warn!(dialect = self.deps.dialects.name(id), %error, "a dialect failed without a message"),
+        }
+        drop(room);
+        self.arm();
+    }
+
+    /// Has the timers tell when the first deadline comes.
+    fn arm(&mut self) {
+        let machines = self.running.iter().filter_map(|running| running.machine.as_ref());
+        let Some(first) = machines.filter_map(|machine| machine.deadline()).min() else { return };
+        if self.armed.is_none_or(|armed| first < armed) {
+            self.armed = Some(first);
+            let at = first.max(self.deps.clock.now().plus_millis(SOONEST_MS));
+            let _ = post(&self.deps.timers, ArmDialects { at }); // gone, it is asked again at the next start
+        }
+    }
+
+    fn tell_each(
+        &mut self,
+        ctx: &Context<Self>,
+        event: impl Fn(&dyn StatefulDialect) -> Option<DialectEvent>,
+    ) {
+        for id in self.deps.dialects.stateful_ids() {
+            let machine = self.running.get(id.place()).and_then(|running| running.machine.as_deref());
+            if let Some(event) = machine.and_then(&event) {
+                let origin = Origin::of_dialect(self.deps.dialects.name(id));
+                self.take(id, event, origin, ctx);
+            }
+        }
+    }
+}
+
+impl Running {
+    /// Begins, or begins again, with what is kept.
+    fn begin(&mut self, name: &str, now: Timestamp) -> Effects {
+        let bindings =
+            self.kept.iter().map(|(id, body)| Binding { id: id.clone(), body: Some(body.clone()) });
+        let bindings = bindings.collect();
+        self.machine = catch_unwind(AssertUnwindSafe(|| (self.make)())).ok();
+        match self.take(DialectEvent::Started(bindings), now) {
+            Ok(effects) => effects,
+            Err(Failed::Rejected(error)) => {
+                warn!(dialect = name, %error, "a dialect does not begin with what it kept");
+                Effects::default()
+            }
+            Err(Failed::Panicked) => {
+                error!(dialect = name, "a dialect panics as it begins, its messages are rejected");
+                self.machine = None;
+                Effects::default()
+            }
+        }
+    }
+
+    fn take(&mut self, event: DialectEvent, now: Timestamp) -> Result<Effects, Failed> {
+        let Some(machine) = &mut self.machine else { return Err(Failed::Rejected(not_running())) };
+        // A machine that panicked is thrown away.
+        match catch_unwind(AssertUnwindSafe(|| machine.take(event, now))) {
+            Ok(taken) => taken.map_err(Failed::Rejected),
+            Err(_) => Err(Failed::Panicked),
+        }
+    }
+
+    fn keep(&mut self, bindings: Vec<Binding>) {
+        for Binding { id, body } in bindings {
+            match body {
+                Some(body) => self.kept.insert(id, body),
+                None => self.kept.remove(&id),
+            };
+        }
+    }
+}
+
+impl Origin {
+    /// An event that no message brought.
+    fn of_dialect(name: &str) -> Self {
+        let message = Arrived {
+            topic: name.into(),
+            payload: Bytes::new(),
+            fire_and_forget: false,
+            retained: false,
+            for_twins: true,
+            for_rules: false,
+        };
+        Self { message, source: Source::Hub, receipt: Receipt::nobody(), room: None }
+    }
+}
+
+fn not_running() -> DecodeError {
+    DecodeError::Other { reason: "dialect_failed", detail: "the dialect panics as it begins".into() }
+}
+
+impl Actor for Interpreter {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(0); // bounded at the door, see `post`
+    }
+}
+
+impl Handler<BeginInterpreting> for Interpreter {
+    type Result = ();
+
+    fn handle(&mut self, BeginInterpreting { delivery }: BeginInterpreting, ctx: &mut Context<Self>) {
+        self.delivery = Some(delivery);
+        for (id, effects, origin) in std::mem::take(&mut self.early) {
+            self.perform(id, effects, origin, ctx);
+        }
+    }
+}
+
+impl Handler<Interpret> for Interpreter {
+    type Result = ();
+
+    fn handle(&mut self, interpret: Interpret, ctx: &mut Context<Self>) {
+        let Interpret { dialect, message, receipt, room } = interpret;
+        let Arrived { topic, payload, retained, .. } = message.clone();
+        let event = DialectEvent::Message(DialectMessage { topic, payload, retained });
+        self.take(dialect, event, Origin { message, source: Source::Mqtt, receipt, room }, ctx);
+    }
+}
+
+impl Handler<Spoken> for Interpreter {
+    type Result = ();
+
+    fn handle(&mut self, spoken: Spoken, ctx: &mut Context<Self>) {
+        let Spoken { dialect, device, publish, kept } = spoken;
+        if let Some(running) = self.running.get_mut(dialect.place()) {
+            running.keep(kept.clone());
+        }
+        let origin = Origin::of_dialect(self.deps.dialects.name(dialect));
+        self.take(dialect, DialectEvent::Published { device, publish, kept }, origin, ctx);
+    }
+}
+
+impl Handler<EffectsCommitted> for Interpreter {
+    type Result = ();
+
+    fn handle(&mut self, EffectsCommitted { dialect, number }: EffectsCommitted, ctx: &mut Context<Self>) {
+        let origin = Origin::of_dialect(self.deps.dialects.name(dialect));
+        self.take(dialect, DialectEvent::Committed(number), origin, ctx);
+    }
+}
+
+impl Handler<DialectsDue> for Interpreter {
+    type Result = ();
+
+    fn handle(&mut self, _: DialectsDue, ctx: &mut Context<Self>) {
+        self.armed = None;
+        let now = self.deps.clock.now();
+        let is_due = |machine: &dyn StatefulDialect| machine.deadline().is_some_and(|at| at <= now);
+        self.tell_each(ctx, |machine| is_due(machine).then_some(DialectEvent::Due));
+        self.arm(); // woken too early, it waits on
+    }
+}
+
+impl Handler<ClockMoved> for Interpreter {
+    type Result = ();
+
+    fn handle(&mut self, ClockMoved { from, to }: ClockMoved, ctx: &mut Context<Self>) {
+        self.armed = None; // the timers tell everybody, who then waits anew
+        self.tell_each(ctx, |_| Some(DialectEvent::ClockMoved { from, to }));
+    }
+}

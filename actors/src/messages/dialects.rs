@@ -1,0 +1,43 @@
+//! What the interpreter of the stateful dialects is told.
+
+use actix::Message;
+
+use twinhub_domain::receipt::Receipt;
+use twinhub_domain::{DeviceId, Publish};
+use twinhub_mqtt::dialects::{Binding, StatefulId};
+use twinhub_mqtt::{Arrived, Room};
+
+/// A message in a stateful dialect. The receipt is settled when all that comes of it is durable.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Interpret {
+    pub dialect: StatefulId,
+    pub message: Arrived,
+    pub receipt: Receipt,
+    /// Held while the message is in flight.
+    pub room: Option<Room>,
+}
+
+/// A device that speaks a stateful dialect is being told this; `kept` is committed with it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Spoken {
+    pub dialect: StatefulId,
+    pub device: DeviceId,
+    pub publish: Publish,
+    pub kept: Vec<Binding>,
+}
+
+/// All that came of an event is durable.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct EffectsCommitted {
+    pub dialect: StatefulId,
+    /// As the dialect gave it.
+    pub number: u64,
+}
+
+/// A deadline of a dialect has come, as far as the timers know.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct DialectsDue;
