@@ -104,6 +104,7 @@ pub struct FailingStore {
     plan: Mutex<Plan>,
     blocked: watch::Sender<bool>,
     lists_blocked: watch::Sender<bool>,
+    job_devices_blocked: watch::Sender<bool>,
     /// Read by whatever writes, for as long as it does.
     dead: RwLock<bool>,
 }
@@ -129,8 +130,14 @@ impl FailingStore {
     /// Wraps `inner`, and does not fail yet.
     #[must_use]
     pub fn around(inner: Arc<dyn Store>) -> Arc<Self> {
-        let (blocked, lists_blocked) = (watch::Sender::new(false), watch::Sender::new(false));
-        Arc::new(Self { inner, plan: Mutex::default(), blocked, lists_blocked, dead: RwLock::default() })
+        Arc::new(Self {
+            inner,
+            plan: Mutex::default(),
+            blocked: watch::Sender::new(false),
+            lists_blocked: watch::Sender::new(false),
+            job_devices_blocked: watch::Sender::new(false),
+            dead: RwLock::default(),
+        })
     }
 
     /// The next `count` commits fail so.
@@ -189,10 +196,16 @@ impl FailingStore {
         self.lists_blocked.send_replace(true);
     }
 
+    /// Lists of a job's devices wait until [`FailingStore::unblock`].
+    pub fn block_job_devices(&self) {
+        self.job_devices_blocked.send_replace(true);
+    }
+
     /// What waits goes on.
     pub fn unblock(&self) {
         self.blocked.send_replace(false);
         self.lists_blocked.send_replace(false);
+        self.job_devices_blocked.send_replace(false);
     }
 
     /// How often a commit was tried.
@@ -390,6 +403,7 @@ impl Store for FailingStore {
 
     async fn job_devices(&self, query: &JobDeviceQuery) -> Result<JobDevicePage, StoreError> {
         self.may_read("job_devices")?;
+        let _ = self.job_devices_blocked.subscribe().wait_for(|blocked| !blocked).await; // as for commits
         self.inner.job_devices(query).await
     }
 

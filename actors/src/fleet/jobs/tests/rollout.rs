@@ -269,12 +269,12 @@ async fn it_is_broken_off_for_what_failed_while_its_tasks_were_called_back() {
     for device in ["d0", "d1"] {
         house.report(device, "downloading").await;
     }
-    house.store.break_reads(); // so the tasks are not called back yet
+    house.store.block_job_devices(); // so the tasks are not called back yet
     house.steer(job, Steer::Pause).await.unwrap();
     for device in ["d0", "d1"] {
         house.report(device, "failed").await;
     }
-    house.store.heal();
+    house.store.unblock();
     let told = house.until_so(job, |told| told.progress.count(StepState::Canceled) == 1).await;
     assert_eq!(told.job.status, JobStatus::Failed);
 }
