@@ -260,18 +260,19 @@ async fn it_is_broken_off_also_while_it_is_paused() {
 #[actix::test]
 async fn it_is_broken_off_for_what_failed_while_its_tasks_were_called_back() {
     let house = House::new().await;
-    let devices = house.devices(3).await;
-    for device in ["d0", "d1"] {
+    let devices = house.devices(4).await;
+    for device in ["d0", "d1", "d2"] {
         house.come(device, "1").await;
     }
-    let job = house.make(&to_two(&[100], 3), &devices, None).await;
-    house.until_count(job, StepState::Notified, 2).await;
-    for device in ["d0", "d1"] {
+    let job = house.make(&to_two(&[100], 4), &devices, None).await;
+    house.until_count(job, StepState::Notified, 3).await;
+    for device in ["d0", "d1", "d2"] {
         house.report(device, "downloading").await;
     }
     house.store.block_job_devices(); // so the tasks are not called back yet
     house.steer(job, Steer::Pause).await.unwrap();
-    for device in ["d0", "d1"] {
+    house.come("d0", "2").await;
+    for device in ["d1", "d2"] {
         house.report(device, "failed").await;
     }
     house.store.unblock();
