@@ -15,7 +15,7 @@ const TEXT: usize = 2_000;
 /// After so many messages the slow one takes as many as [`SIP`]; after this time too: one that takes nothing for half
 /// a minute is cut off, and a slow machine may need that long.
 const PAUSE: u64 = 500;
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const SIP: u64 = 32;
 /// Few at once, so that there are more commits than the feed keeps for a subscriber.
 const WINDOW: usize = 4;

@@ -103,6 +103,13 @@ impl Sessions {
         figures
     }
 
+    /// Is this client known to be gone?
+    #[cfg(test)]
+    pub(super) async fn knows_as_absent(&self, client: &str) -> bool {
+        let session = self.common.storage.get_session(client).await.unwrap();
+        session.is_some_and(|session| !session.connected) && !self.common.router.is_connected(client).await
+    }
+
     #[cfg(test)]
     pub(super) fn wildcards(&self) -> usize {
         self.common.wildcards.count()
