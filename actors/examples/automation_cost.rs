@@ -119,17 +119,7 @@ impl Hub {
             let event = Event { device: device.clone(), number, at, received_at: at, body, cause };
             events.push(Arc::new(Recorded::new(self.seq, event)));
         }
-        Ok(Batch {
-            at: at(self.seq),
-            events: events.into(),
-            twins: Vec::new(),
-            removed: Vec::new(),
-            commands: Vec::new(),
-            outgoing: Vec::new(),
-            automation,
-            fleet: Default::default(),
-            sent: Vec::new(),
-        })
+        Ok(Batch { events: events.into(), automation, ..Batch::empty(at(self.seq)) })
     }
 }
 

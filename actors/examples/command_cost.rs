@@ -156,17 +156,7 @@ impl Hub {
 
     fn batch(&mut self) -> Batch {
         self.now = self.now.plus_millis(10);
-        Batch {
-            at: self.now,
-            events: Arc::new([]),
-            twins: Vec::new(),
-            removed: Vec::new(),
-            commands: Vec::new(),
-            outgoing: Vec::new(),
-            automation: Default::default(),
-            fleet: Default::default(),
-            sent: Vec::new(),
-        }
+        Batch::empty(self.now)
     }
 
     /// As the twin's actor and the journal do it.

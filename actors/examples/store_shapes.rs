@@ -279,17 +279,7 @@ async fn register(store: &SqlStore) -> Outcome<u64> {
 
 fn of(events: Arc<[Arc<Recorded>]>, twins: Vec<(u64, Twin)>) -> Batch {
     let at = events.last().map_or_else(Timestamp::default, |last| last.event.received_at);
-    Batch {
-        at,
-        events,
-        twins,
-        removed: Vec::new(),
-        commands: Vec::new(),
-        outgoing: Vec::new(),
-        automation: Default::default(),
-        fleet: Default::default(),
-        sent: Vec::new(),
-    }
+    Batch { events, twins, ..Batch::empty(at) }
 }
 
 fn event(message: &Message) -> Event {

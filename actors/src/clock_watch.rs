@@ -17,11 +17,11 @@ use crate::journal::Journal;
 use crate::messages::journal::Append;
 use crate::messages::timers::{ClockMoved, Tick};
 use crate::post::post;
-use crate::receipt;
 use crate::timers::Timers;
 use twinhub_domain::clock::CLOCK_JUMP_MS;
 use twinhub_domain::run::Signal;
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
+use twinhub_mqtt::receipt;
 
 /// How often the clocks are compared.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);

@@ -5,9 +5,9 @@ use actix::Addr;
 use crate::backoff::Backoff;
 use crate::messages::supervisor::Deliver;
 use crate::post::post;
-use crate::receipt;
 use crate::supervisor::Supervisor;
 use twinhub_domain::receipt::{NotTaken, Receipt, Settled};
+use twinhub_mqtt::receipt;
 
 /// What becomes of an input that is lost on its way each time that its twin dies, and is handed out again as `backoff`
 /// says. Lost for good is what a twin dies of too often, or what comes while the hub shuts down.

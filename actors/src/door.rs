@@ -1,7 +1,7 @@
 //! The door: where messages of devices come in, whichever link brought them. It bounds what is in flight and says for
-//! whom a message is; what is for twins goes on by its [`Delivery`].
+//! whom a message is; what is for twins goes on by its [`InputDelivery`].
 
-mod delivery;
+mod input_delivery;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ use twinhub_mqtt::listening::Listening;
 use twinhub_mqtt::subscribers::Subscribers;
 use twinhub_mqtt::unread::Unread;
 
-pub use self::delivery::{Delivery, DeliveryDeps};
+pub use self::input_delivery::{InputDelivery, InputDeliveryDeps};
 pub use twinhub_mqtt::{Arrived, Room};
 
 /// A store that does not say by then whether it has a device is not waited for.
@@ -62,7 +62,7 @@ pub struct House {
     /// For messages that are no device's.
     pub journal: Addr<Journal>,
     /// For messages that each can be read by itself.
-    pub delivery: Delivery,
+    pub delivery: InputDelivery,
     /// For all others.
     pub interpreter: Recipient<Interpret>,
     /// What devices speak.

@@ -23,7 +23,7 @@ use crate::catalog::CatalogNow;
 use crate::clock_watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
 use crate::delivery;
-use crate::door::{Delivery, DeliveryDeps, Door, House};
+use crate::door::{Door, House, InputDelivery, InputDeliveryDeps};
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
@@ -300,8 +300,9 @@ impl Hub {
         let delivery = {
             let (dialects, rejections) = (Arc::clone(&dialects), Arc::clone(&rejections));
             let (counters, clock) = (Arc::clone(&counters), Arc::clone(&clock));
-            let deps = DeliveryDeps { supervisor: supervisor.clone(), dialects, rejections, counters, clock };
-            Delivery::new(deps, settings.unknown_devices)
+            let deps =
+                InputDeliveryDeps { supervisor: supervisor.clone(), dialects, rejections, counters, clock };
+            InputDelivery::new(deps, settings.unknown_devices)
         };
         let _ = post(&interpreter, BeginInterpreting { delivery: delivery.clone() }); // it has just started
         // Rules first: that the hub was down stands in the sequence before anything that comes of it.

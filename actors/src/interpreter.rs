@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tracing::{error, warn};
 
 use crate::binding::record;
-use crate::door::Delivery;
+use crate::door::InputDelivery;
 use crate::journal::Journal;
 use crate::messages::dialects::{DialectsDue, EffectsCommitted, Interpret, Spoken};
 use crate::messages::journal::Append;
@@ -28,6 +28,7 @@ use twinhub_mqtt::dialects::{
     AddedDialects, Binding, BindingId, DecodeError, Decoded, DialectEvent, DialectMessage, Dialects, Effects,
     MakeStateful, StatefulDialect, StatefulId,
 };
+use twinhub_mqtt::receipt;
 use twinhub_mqtt::{Arrived, Room};
 use twinhub_store::{Fleet, Record, Store, StoreError};
 
@@ -38,7 +39,7 @@ const SOONEST_MS: i64 = 10;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct BeginInterpreting {
-    pub delivery: Delivery,
+    pub delivery: InputDelivery,
 }
 
 /// What the interpreter works with.
@@ -49,12 +50,12 @@ pub struct InterpreterDeps {
     pub clock: Arc<dyn Clock>,
 }
 
-/// See the module.
+/// The actor that runs the stateful dialects.
 pub struct Interpreter {
     deps: InterpreterDeps,
     running: Vec<Running>,
     /// None before [`BeginInterpreting`].
-    delivery: Option<Delivery>,
+    delivery: Option<InputDelivery>,
     /// What is to be performed then.
     early: Vec<(StatefulId, Effects, Origin)>,
     /// When the timers are to tell it, as far as they know.
@@ -147,7 +148,7 @@ impl Interpreter {
         });
         let records = self.records(id, keep);
         let is_appended = !records.is_empty() || !publishes.is_empty();
-        let mut parts = whole.split(1 + usize::from(is_appended));
+        let mut parts = receipt::split(whole, 1 + usize::from(is_appended));
         if is_appended && let Some(receipt) = parts.pop() {
             let fleet = (!records.is_empty()).then(|| Box::new(Fleet { records, jobs: Vec::new() }));
             let append = Append { fleet, outgoing: publishes, ..Append::beside_twins(Vec::new(), receipt) };

@@ -16,7 +16,6 @@
 //! `tests/it/architecture.rs` reads the manifests and the imports, and fails where one of these is broken.
 
 pub mod messages;
-pub mod receipt;
 
 pub mod door;
 pub mod interpreter;

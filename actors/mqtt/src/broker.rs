@@ -61,9 +61,10 @@ use self::wildcards::Wildcards;
 use self::wills::Wills;
 use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
+use super::receipt;
 use super::runtime::OwnRuntime;
 use super::{Link, LinkError, LinkState, Published, topics, whole_seconds};
-use twinhub_domain::receipt::{Receipt, Settled};
+use twinhub_domain::receipt::Settled;
 use twinhub_domain::{Clock, CommandId, Outgoing};
 
 /// What topic, properties and header of a packet may take beside its payload.
@@ -295,10 +296,7 @@ impl EmbeddedBroker {
         if let Some(device) = topics::farewell(message) {
             self.retained.clear_below(&device);
         }
-        let (settle, kept) = oneshot::channel();
-        let receipt = Receipt::new(move |settled| {
-            let _ = settle.send(settled); // whoever waited may have gone
-        });
+        let (receipt, kept) = receipt::channel();
         self.retained.take(packet, Some(receipt));
         kept
     }

@@ -8,6 +8,7 @@ pub mod intake;
 mod line;
 pub mod link;
 pub mod listening;
+pub mod receipt;
 pub mod rejections;
 mod runtime;
 pub mod subscribers;

@@ -27,13 +27,13 @@ use crate::messages::jobs::{
     Begin, JobPage, JobRefusal, JobTold, ListJobs, MakeJob, Rest, ShowJob, SteerJob,
 };
 use crate::messages::timers::ClockMoved;
-use crate::receipt;
 use twinhub_domain::Cause;
 use twinhub_domain::fleet::job::TurnTime;
 use twinhub_domain::fleet::{
     Job, JobAction, JobId, JobSignal, JobStatus, RecordChange, RecordKind, StepState,
 };
 use twinhub_domain::receipt::Settled;
+use twinhub_mqtt::receipt;
 use twinhub_store::{JobOp, Record};
 
 /// Jobs that came to their end are remembered, so many of them.

@@ -23,7 +23,6 @@ use crate::door::{Arrived, UnknownDevices};
 use crate::messages::archive::Replay;
 use crate::messages::feed::Subscribe;
 use crate::messages::timers::Tick;
-use crate::receipt;
 use crate::testkit::close;
 use deadly_clock::DeadlyClock;
 use twinhub_domain::Outgoing;
@@ -34,6 +33,7 @@ use twinhub_domain::twin::{Change, Registration};
 use twinhub_domain::{
     Answer, CommandId, EventBody, Json, Recorded, Refusal, Timestamp, Twin, TwinChange, payload,
 };
+use twinhub_mqtt::receipt;
 use twinhub_mqtt::{LinkError, LinkState, Published};
 use twinhub_store::sql::{SqlOptions, SqlStore};
 use twinhub_testkit::{FailingStore, Fault, ask, until, until_found, within};

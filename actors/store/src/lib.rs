@@ -58,6 +58,24 @@ pub struct Batch {
     pub sent: Vec<u64>,
 }
 
+impl Batch {
+    /// A batch of nothing.
+    #[must_use]
+    pub fn empty(at: Timestamp) -> Self {
+        Self {
+            at,
+            events: Arc::new([]),
+            twins: Vec::new(),
+            removed: Vec::new(),
+            commands: Vec::new(),
+            outgoing: Vec::new(),
+            automation: Automation::default(),
+            fleet: Fleet::default(),
+            sent: Vec::new(),
+        }
+    }
+}
+
 /// A command, and whose it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommandRecord {

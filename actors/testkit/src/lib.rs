@@ -447,11 +447,6 @@ mod tests {
 
     fn empty() -> Batch {
         Batch {
-            at: Timestamp::default(),
-            events: Arc::new([]),
-            twins: Vec::new(),
-            removed: Vec::new(),
-            commands: Vec::new(),
             outgoing: vec![Outgoing {
                 id: 1,
                 topic: "t".into(),
@@ -459,9 +454,7 @@ mod tests {
                 retain: false,
                 until: None,
             }],
-            automation: twinhub_store::Automation::default(),
-            fleet: twinhub_store::Fleet::default(),
-            sent: Vec::new(),
+            ..Batch::empty(Timestamp::default())
         }
     }
 

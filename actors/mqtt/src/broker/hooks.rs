@@ -22,6 +22,7 @@ use crate::dialects::Dialects;
 use crate::intake::{Arrived, Intake, Room};
 use crate::line::Fate;
 use crate::listening::Listening;
+use crate::receipt::split;
 use twinhub_domain::receipt::{Receipt, Settled, Taken};
 
 tokio::task_local! {
@@ -141,7 +142,7 @@ impl Hooks {
     ) {
         let receipt = match (packet.retain, ours) {
             (true, true) => {
-                let mut parts = receipt.map(|receipt| receipt.split(2)).unwrap_or_default();
+                let mut parts = receipt.map(|receipt| split(receipt, 2)).unwrap_or_default();
                 self.common.retained.take(packet, parts.pop());
                 parts.pop()
             }

@@ -66,7 +66,7 @@ impl fmt::Debug for AddedDialects {
     }
 }
 
-/// See the module.
+/// The dialects that a hub speaks, in the order in which they are asked.
 pub struct Dialects {
     /// The native one first: its messages are the many.
     stateless: Vec<Arc<dyn Dialect>>,

@@ -14,11 +14,11 @@ use super::steering::Wish;
 use crate::backoff::{STORE_AGAIN, TWIN};
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::post::post;
-use crate::receipt;
 use twinhub_domain::fleet::job::Pace;
 use twinhub_domain::fleet::{JobId, JobStatus, Step, StepState};
 use twinhub_domain::receipt::{NotTaken, Settled};
 use twinhub_domain::{Cause, CommandId, DeviceId, DeviceNumber, Timestamp};
+use twinhub_mqtt::receipt;
 use twinhub_store::{JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StoreError, Sweep};
 
 /// Devices whose turn it is at once, of all jobs. They share a commit, and other traffic waits for that commit:

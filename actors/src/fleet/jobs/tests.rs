@@ -475,15 +475,5 @@ fn id_of(place: u64) -> DeviceId {
 }
 
 fn batch(at: Timestamp, fleet: Fleet) -> Batch {
-    Batch {
-        at,
-        events: Arc::new([]),
-        twins: Vec::new(),
-        removed: Vec::new(),
-        commands: Vec::new(),
-        outgoing: Vec::new(),
-        automation: twinhub_store::Automation::default(),
-        fleet,
-        sent: Vec::new(),
-    }
+    Batch { fleet, ..Batch::empty(at) }
 }

@@ -11,9 +11,9 @@ use crate::messages::automation::TemplateRules;
 use crate::messages::jobs::{JobTold, MakeJob};
 use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateStood, Trial, Wish};
 use crate::post::post;
-use crate::receipt;
 use twinhub_domain::fleet::{JobAction, JobId, RecordChange};
 use twinhub_domain::{Cause, Json, Object, Versions};
+use twinhub_mqtt::receipt;
 use twinhub_rules::device_template::{BadTemplate, Template};
 
 /// What stands in a record whose change has not come to the devices.

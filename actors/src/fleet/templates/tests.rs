@@ -16,13 +16,13 @@ use crate::messages::jobs::{ListJobs, ShowJob};
 use crate::messages::supervisor::IfUnknown;
 use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateStood, Trial, Wish};
 use crate::post::post;
-use crate::receipt;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::JobId;
 use twinhub_domain::fleet::JobStatus;
 use twinhub_domain::payload::object;
 use twinhub_domain::twin::{Change, Registration};
 use twinhub_domain::{Cause, DeviceId, Input, Json, Object, Recorded, Refusal, Timestamp, Twin};
+use twinhub_mqtt::receipt;
 use twinhub_store::{JobDeviceQuery, JobOp, MemoryStore, Store};
 use twinhub_testkit::{FailingStore, ManualClock, ask, until_found, within};
 

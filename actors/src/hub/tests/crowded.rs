@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::messages::archive::FindCommand;
-use crate::receipt;
 use twinhub_domain::{Answer, AnswerStatus, CommandRequest, CommandStatus};
+use twinhub_mqtt::receipt;
 
 fn full(most_in_flight: usize) -> Settings {
     Settings { most_in_flight, ..Settings::default() }

@@ -129,17 +129,8 @@ async fn left_by_an_earlier_version(store: &MemoryStore, group: &str) {
     let patch = [("group_id", group.into())].into_iter().collect();
     let outcome = twin.apply(Input::Register(Box::new(Registration { patch })), now, &cause()).unwrap();
     let recorded = |(at, event): (usize, Event)| Arc::new(Recorded::new(at as u64 + 1, event));
-    let batch = Batch {
-        at: now,
-        events: outcome.events.into_iter().enumerate().map(recorded).collect(),
-        twins: vec![(1, twin)],
-        removed: Vec::new(),
-        commands: Vec::new(),
-        outgoing: Vec::new(),
-        automation: twinhub_store::Automation::default(),
-        fleet: twinhub_store::Fleet::default(),
-        sent: Vec::new(),
-    };
+    let events = outcome.events.into_iter().enumerate().map(recorded).collect();
+    let batch = Batch { events, twins: vec![(1, twin)], ..Batch::empty(now) };
     store.commit(&batch).await.unwrap();
 }
 

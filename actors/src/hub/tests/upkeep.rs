@@ -10,7 +10,7 @@ use twinhub_domain::run::{RuleId, RunEntry, RunId, RunKind, RunOutcome, TriggerS
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::{CommandRequest, CommandStatus, DeviceNumber, Object, Status};
 use twinhub_mqtt::Intake;
-use twinhub_store::{Automation, Batch, Fleet};
+use twinhub_store::{Automation, Batch};
 use twinhub_testkit::ManualClock;
 use uuid::Uuid;
 
@@ -44,21 +44,6 @@ fn run(at: Timestamp) -> RunEntry {
     }
 }
 
-/// A batch of nothing.
-fn empty(at: Timestamp) -> Batch {
-    Batch {
-        at,
-        events: Arc::new([]),
-        twins: Vec::new(),
-        removed: Vec::new(),
-        commands: Vec::new(),
-        outgoing: Vec::new(),
-        automation: Automation::default(),
-        fleet: Fleet::default(),
-        sent: Vec::new(),
-    }
-}
-
 #[actix::test]
 async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
     let (folder, hours) = (TempDir::new().unwrap(), Duration::from_hours);
@@ -74,7 +59,7 @@ async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
     let ran = run(clock.now());
     let id = ran.id;
     let automation = Automation { runs: vec![ran], ..Automation::default() };
-    store.commit(&Batch { automation, ..empty(clock.now()) }).await.unwrap();
+    store.commit(&Batch { automation, ..Batch::empty(clock.now()) }).await.unwrap();
     let settings = Settings { maintain_every: Duration::from_millis(1), ..Settings::default() };
     let scene = Scene::with(FailingStore::around(store), clock, settings).await;
     scene.say("a", "data", r#"{"t": 1}"#).await;

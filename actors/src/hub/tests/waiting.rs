@@ -6,10 +6,10 @@ use uuid::Uuid;
 use super::*;
 use crate::messages::archive::{FindCommand, ListCommands};
 use crate::messages::feed::WatchCommands;
-use crate::receipt;
 use twinhub_domain::{
     Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus, EventBody, Kind, Mode, Status,
 };
+use twinhub_mqtt::receipt;
 use twinhub_store::{CommandQuery, MemoryStore};
 use twinhub_testkit::ManualClock;
 

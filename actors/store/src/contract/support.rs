@@ -49,17 +49,7 @@ pub struct World {
 impl World {
     pub fn new() -> Self {
         let now = Timestamp::from_millis(NOON);
-        let pending = Batch {
-            at: now,
-            events: Arc::new([]),
-            twins: Vec::new(),
-            removed: Vec::new(),
-            commands: Vec::new(),
-            outgoing: Vec::new(),
-            automation: Default::default(),
-            fleet: Default::default(),
-            sent: Vec::new(),
-        };
+        let pending = Batch::empty(now);
         let (twins, commands) = (BTreeMap::new(), BTreeMap::new());
         let (automation, fleet, events) = (Automation::default(), Fleet::default(), Vec::new());
         Self {

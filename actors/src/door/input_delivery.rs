@@ -1,4 +1,4 @@
-//! Delivery: brings the inputs of a message to their twins, tries again those that were lost on their way, and puts
+//! Input delivery: brings the inputs of a message to their twins, tries again those that were lost on their way, and puts
 //! aside those that are refused. The message is acknowledged when all of them are durable or put aside.
 
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use twinhub_domain::twin::Rejected;
 use twinhub_domain::{Cause, Clock, DeviceId, Input, Refusal};
 use twinhub_mqtt::dialects;
 use twinhub_mqtt::dialects::{DecodeError, Decoded, Dialects};
+use twinhub_mqtt::receipt;
 use twinhub_mqtt::rejections::Rejections;
 use twinhub_mqtt::{Arrived, Room};
 
@@ -29,12 +30,12 @@ const TRIES: Backoff = TWIN.at_most(4);
 /// Readings of one message that are named each; of more it is said how many there are.
 const MOST_NAMED: usize = 50;
 
-/// See the module.
+/// Brings the inputs of messages to their twins.
 #[derive(Clone)]
-pub struct Delivery(Arc<Inner>);
+pub struct InputDelivery(Arc<Inner>);
 
 struct Inner {
-    deps: DeliveryDeps,
+    deps: InputDeliveryDeps,
     /// Devices that nobody has registered are refused.
     refuses_unknown: AtomicBool,
     /// In bytes.
@@ -43,7 +44,7 @@ struct Inner {
 
 /// What a delivery works with.
 #[derive(Clone)]
-pub struct DeliveryDeps {
+pub struct InputDeliveryDeps {
     pub supervisor: Addr<Supervisor>,
     pub dialects: Arc<Dialects>,
     pub rejections: Arc<Rejections>,
@@ -73,10 +74,10 @@ enum Again {
     Copy(Box<(DeviceId, Input)>),
 }
 
-impl Delivery {
+impl InputDelivery {
     /// A delivery that does so with devices that nobody has registered.
     #[must_use]
-    pub fn new(deps: DeliveryDeps, unknown: UnknownDevices) -> Self {
+    pub fn new(deps: InputDeliveryDeps, unknown: UnknownDevices) -> Self {
         let largest_payload = AtomicUsize::new(dialects::LARGEST_PAYLOAD);
         let refuses_unknown = AtomicBool::new(unknown == UnknownDevices::Reject);
         Self(Arc::new(Inner { deps, refuses_unknown, largest_payload }))
@@ -158,7 +159,7 @@ impl Delivery {
         if inputs.is_empty() {
             self.name_bad(message, bad.iter().map(|error| (error.reason(), error.to_string())));
         }
-        let parts = whole.split(inputs.len());
+        let parts = receipt::split(whole, inputs.len());
         for (place, (input, receipt)) in inputs.into_iter().zip(parts).enumerate() {
             let (message, again, bad) = (message.clone(), again(place, &input), std::mem::take(&mut bad));
             let (device, input) = input;
@@ -246,7 +247,7 @@ impl Delivery {
         Arrived { topic, payload, .. }: &Arrived,
         bad: impl Iterator<Item = (&'static str, String)>,
     ) {
-        let DeliveryDeps { counters, rejections, clock, .. } = &self.0.deps;
+        let InputDeliveryDeps { counters, rejections, clock, .. } = &self.0.deps;
         let now = clock.now();
         for (count, (reason, detail)) in bad.enumerate() {
             up(&counters.readings_rejected);
@@ -267,7 +268,7 @@ impl Delivery {
 
     /// Counts a message that is rejected, and keeps what was wrong for people to see.
     pub fn note_rejected(&self, topic: &str, payload: &[u8], reason: &'static str, detail: String) {
-        let DeliveryDeps { counters, rejections, clock, .. } = &self.0.deps;
+        let InputDeliveryDeps { counters, rejections, clock, .. } = &self.0.deps;
         up(&counters.messages_rejected);
         rejections.add(clock.now(), topic, payload, reason, detail);
     }
