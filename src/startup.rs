@@ -30,8 +30,8 @@ use twinhub_store::StoreError;
 use twinhub_store::seal::Seal;
 use twinhub_store::sql::{Keeping, SqlOptions, SqlStore};
 
+use crate::api::devices::token::Tokens;
 use crate::api::firmware::{self, Folder};
-use crate::api::token::Tokens;
 use crate::config::{self, Config, Limit, Mqtt};
 use crate::http::{self, Policy};
 use crate::startup::key::KeyError;

@@ -11,9 +11,9 @@ use twinhub_domain::Timestamp;
 use twinhub_domain::cause::Source;
 use twinhub_mqtt::Link;
 
+use crate::api::devices::token::{Giving, Tokens};
 use crate::api::firmware::Folder;
-use crate::api::token::{Giving, Tokens};
-use crate::api::turns::SearchTurns;
+use crate::http::turns::SearchTurns;
 use crate::http::{HttpConnections, Policy};
 
 /// What of the web server can be set.

@@ -45,13 +45,7 @@ const DESCRIPTION: &str = "/api/openapi.json";
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut whole = Description::openapi();
-    whole.merge(super::Description::openapi());
-    whole.merge(super::automation::Description::openapi());
-    whole.merge(super::files::Description::openapi());
-    whole.merge(super::firmware::Description::openapi());
-    whole.merge(super::groups::Description::openapi());
-    whole.merge(super::jobs::Description::openapi());
-    whole.merge(super::templates::Description::openapi());
+    super::describe(&mut whole);
     describe_responses(&mut whole);
     name_permissions(&mut whole);
     whole
@@ -159,8 +153,11 @@ mod tests {
     use twinhub_store::{DeliveryRecord, DeliveryStatus};
 
     use super::*;
-    use crate::api::reply::summary;
-    use crate::api::{asked, claims, command_view, deliveries, device, groups, register};
+    use crate::api::automation::deliveries;
+    use crate::api::commands::{request, view};
+    use crate::api::devices::{claims, device, register};
+    use crate::api::groups;
+    use crate::http::reply::summary;
 
     fn described(schema: &str) -> BTreeSet<String> {
         let document = serde_json::to_value(openapi()).unwrap();
@@ -189,7 +186,7 @@ mod tests {
         let (reason, response) = (Some("why".into()), Some(Json::Null));
         let answer = Answer { status: AnswerStatus::Executed, response, reason };
         command.redo(&Step::Late(answer), Timestamp::default(), &Cause::hub());
-        let mut whole = command_view::whole(&device, &command);
+        let mut whole = view::whole(&device, &command);
         let Some(Json::Array(history)) = whole.remove("history") else { panic!("no history") };
         assert_eq!(described("CommandItem"), written(&whole));
         assert_eq!(described("CommandLine"), written(history.last().unwrap().as_object().unwrap()));
@@ -282,7 +279,7 @@ mod tests {
         assert_eq!(described("NewDevice"), read(&register::FIELDS));
         assert_eq!(described("DeviceChange"), read(&device::FIELDS));
         assert_eq!(described("Claim"), read(&claims::FIELDS));
-        assert_eq!(described("NewCommand"), read(&asked::FIELDS));
+        assert_eq!(described("NewCommand"), read(&request::FIELDS));
         assert_eq!(described("NewFirmware"), read(&super::super::firmware::FIELDS));
         assert_eq!(described("NewGroup"), read(&GroupWish::FIELDS));
         assert_eq!(described("GroupChange"), read(&groups::CHANGE));

@@ -16,8 +16,8 @@ use twinhub_actors::messages::archive::ListDevices;
 use twinhub_domain::{DeviceNumber, Twin};
 use twinhub_store::DeviceQuery;
 
-use crate::error::ApiError;
 use crate::http::Access;
+use crate::http::problem::ApiError;
 use crate::http::routes::{self, Method, Operation};
 use failed::Failed;
 

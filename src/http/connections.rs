@@ -22,7 +22,7 @@ use futures_util::task::AtomicWaker;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, warn};
 
-use crate::error::ApiError;
+use crate::http::problem::ApiError;
 
 /// From three quarters of `most` on, connections idle for this long are closed.
 const QUIET_FOR: Duration = Duration::from_secs(5);

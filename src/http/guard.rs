@@ -12,7 +12,7 @@ use actix_web::web::Data;
 use super::connections;
 use super::sending::watched;
 use super::{Policy, WebState};
-use crate::error::ApiError;
+use crate::http::problem::ApiError;
 
 /// The content security policy of responses that are no page: nothing is run, loaded or framed.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";

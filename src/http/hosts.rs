@@ -7,7 +7,7 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::{Version, header};
 
 use crate::config::HostName;
-use crate::error::ApiError;
+use crate::http::problem::ApiError;
 
 /// The host names of this hub, besides addresses and `localhost`.
 #[derive(Clone, Debug, Default)]

@@ -12,7 +12,7 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::http::uri::Authority;
 
 use crate::config::WebOrigin;
-use crate::error::ApiError;
+use crate::http::problem::ApiError;
 
 /// The origins that are let in besides our own.
 #[derive(Clone, Debug, Default)]

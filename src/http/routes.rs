@@ -13,7 +13,7 @@ use twinhub_actors::access::Permission;
 use utoipa::openapi::HttpMethod;
 
 use super::requests;
-use crate::error::ApiError;
+use crate::http::problem::ApiError;
 use crate::state::WebState;
 
 /// A row of the table.

@@ -54,7 +54,7 @@ const ABSENCES: &[Absence] = &[
     },
     Absence {
         within: &["src"],
-        but: &["src/migrate.rs"],
+        but: &["src/cli/migrate.rs"],
         never: &["sea_orm"],
         because: "the database is known to the store, and to the command that migrates it",
     },
@@ -71,7 +71,7 @@ const ABSENCES: &[Absence] = &[
         because: "the actors know no HTTP",
     },
     Absence {
-        within: &["src/api", "src/dialects", "src/ws", "src/subscription", "src/sse.rs"],
+        within: &["src/api", "src/dialects", "src/live"],
         but: &[],
         never: &["sea_orm", "twinhub_migrations", "store::sql", "SELECT ", "rumqttc", "mqtt5"],
         because: "the API sends messages to actors: it knows neither SQL nor MQTT",
@@ -87,16 +87,16 @@ const ABSENCES: &[Absence] = &[
         but: &[
             "actors/src/webhooks.rs",
             "actors/src/webhooks/",
-            "src/remote.rs",
-            "src/simulate.rs",
-            "src/simulate/",
+            "src/cli/remote.rs",
+            "src/cli/simulate.rs",
+            "src/cli/simulate/",
         ],
         never: &["reqwest"],
         because: "requests outward are sent by the sender of webhooks alone, by the command that asks a hub, and by devices that are played",
     },
     Absence {
         within: &["src"],
-        but: &["src/error.rs", "src/error/", "src/api/health.rs"], // that it is not ready is no error
+        but: &["src/http/problem.rs", "src/http/problem/", "src/api/ops/health.rs"], // that it is not ready is no error
         never: &[
             "BAD_REQUEST",
             "UNAUTHORIZED",
@@ -118,7 +118,7 @@ const ABSENCES: &[Absence] = &[
             "Conflict()",
             "InternalServerError()",
         ],
-        because: "src/error.rs and its folder alone name the status codes of errors",
+        because: "src/http/problem.rs and its folder alone name the status codes of errors",
     },
     Absence {
         within: &["actors/src/messages"],

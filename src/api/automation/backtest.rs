@@ -19,14 +19,14 @@ use twinhub_rules::{Problem as RuleProblem, Rule, RuleFile, file};
 
 use super::run::number;
 use super::view;
-use crate::api::body::Body;
+use crate::api::automation::schema::{BacktestResult, NewBacktest};
 use crate::api::events::wants_stream;
-use crate::api::params::{MOMENT, Params, moment};
-use crate::api::reply::Document;
-use crate::api::schema::automation::{BacktestResult, NewBacktest};
-use crate::error::{ApiError, Problem};
-use crate::fields::{FieldError, Fields};
 use crate::http::Access;
+use crate::http::extract::body::Body;
+use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::params::{MOMENT, Params, moment};
+use crate::http::problem::{ApiError, Problem};
+use crate::http::reply::Document;
 
 /// The fields of a request.
 pub const FIELDS: [&str; 7] = ["rule", "id", "file", "from", "to", "devices", "warm_up"];

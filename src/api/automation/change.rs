@@ -9,14 +9,14 @@ use twinhub_rules::model::Origin;
 
 use super::rules::{find_rule, last_runs};
 use super::{ask, view};
-use crate::api::body::{Body, Rule};
-use crate::api::params::Params;
-use crate::api::precondition::{if_match_content, tagged};
-use crate::api::reply::Document;
-use crate::api::schema::automation::{NewRule, RuleDetail, RuleGone, RuleSwitch};
-use crate::error::{ApiError, Problem};
-use crate::fields::{FieldError, Fields};
+use crate::api::automation::schema::{NewRule, RuleDetail, RuleGone, RuleSwitch};
 use crate::http::Access;
+use crate::http::extract::body::{Body, Rule};
+use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::params::Params;
+use crate::http::extract::precondition::{if_match_content, tagged};
+use crate::http::problem::{ApiError, Problem};
+use crate::http::reply::Document;
 
 /// The names under which it is said whether a rule runs: ours, and those that other programs use.
 const SWITCHES: [&str; 3] = ["enabled", "enabled_status", "is_enabled"];

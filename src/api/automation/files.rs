@@ -12,12 +12,13 @@ use twinhub_rules::model::Origin;
 use twinhub_rules::{Problem as RuleProblem, Rule, RuleFile, analysis, file, scenario};
 
 use super::{tests_begin, view};
-use crate::api::body::Text;
-use crate::api::params::Params;
-use crate::api::reply::{self, array};
-use crate::api::schema::automation::{BrokenFile, Checked, CheckedTest, WarningItem};
-use crate::error::{ApiError, Problem, RuleError};
+use crate::api::automation::schema::{BrokenFile, Checked, CheckedTest, WarningItem};
 use crate::http::Access;
+use crate::http::extract::body::Text;
+use crate::http::extract::params::Params;
+use crate::http::problem::{ApiError, Problem, RuleError};
+use crate::http::reply;
+use crate::http::reply::array;
 
 /// Rule files that do not check out, with all that is wrong in them. What ran before they were broken runs on.
 #[utoipa::path(

@@ -8,16 +8,16 @@ use twinhub_store::{DeliveryQuery, RunQuery};
 
 use super::rules::find_rule;
 use super::view;
-use crate::api::body::{Rule, Run};
-use crate::api::deliveries::item;
-use crate::api::device::find;
-use crate::api::paging::Paging;
-use crate::api::params::{Params, bad};
-use crate::api::reply::{Document, array};
-use crate::api::schema::automation::{JournalListing, RunDetail, RunItem};
-use crate::error::{ApiError, Problem};
-use crate::fields::FieldError;
+use crate::api::automation::deliveries::item;
+use crate::api::automation::schema::{JournalListing, RunDetail, RunItem};
+use crate::api::devices::device::find;
 use crate::http::Access;
+use crate::http::extract::body::{Rule, Run};
+use crate::http::extract::fields::FieldError;
+use crate::http::extract::paging::Paging;
+use crate::http::extract::params::{Params, bad};
+use crate::http::problem::{ApiError, Problem};
+use crate::http::reply::{Document, array};
 
 const OUTCOMES: [&str; 5] = ["running", "done", "failed", "aborted", "not_run"];
 /// Runs above a run that are told at most: the breaker lets no chain grow this long.

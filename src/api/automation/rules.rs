@@ -11,16 +11,16 @@ use twinhub_domain::text::{order_key, searched};
 
 use super::mentions::{Placed, mentions};
 use super::view;
-use crate::api::body::Rule;
-use crate::api::device::find;
-use crate::api::paging::Paging;
-use crate::api::params::{Params, bad};
-use crate::api::precondition::tagged;
-use crate::api::reply::{Document, array};
-use crate::api::schema::automation::{RuleDetail, RuleItem, RuleListing};
-use crate::error::{ApiError, Problem};
-use crate::fields::FieldError;
+use crate::api::automation::schema::{RuleDetail, RuleItem, RuleListing};
+use crate::api::devices::device::find;
 use crate::http::Access;
+use crate::http::extract::body::Rule;
+use crate::http::extract::fields::FieldError;
+use crate::http::extract::paging::Paging;
+use crate::http::extract::params::{Params, bad};
+use crate::http::extract::precondition::tagged;
+use crate::http::problem::{ApiError, Problem};
+use crate::http::reply::{Document, array};
 
 /// Rules of all files and of the API, by name: whether each runs, and how it ran last.
 #[utoipa::path(

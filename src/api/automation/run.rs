@@ -18,14 +18,15 @@ use twinhub_store::RunQuery;
 
 use super::rules::find_rule;
 use super::{ask, tests_begin, view};
-use crate::api::asked;
-use crate::api::body::{OptionalBody, Rule};
-use crate::api::params::Params;
-use crate::api::reply::{self, Document};
-use crate::api::schema::automation::{RunAsked, RunDetail, RunWish, TestVerdict};
-use crate::error::{ApiError, Problem};
-use crate::fields::{FieldError, Fields};
+use crate::api::automation::schema::{RunAsked, RunDetail, RunWish, TestVerdict};
+use crate::api::commands::request;
 use crate::http::Access;
+use crate::http::extract::body::{OptionalBody, Rule};
+use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::params::Params;
+use crate::http::problem::{ApiError, Problem};
+use crate::http::reply;
+use crate::http::reply::Document;
 
 /// How often the journal of runs is looked at while somebody waits: what only counts a repeat is not told.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -55,7 +56,7 @@ pub async fn run_rule(
     OptionalBody(body): OptionalBody,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let wait = params.read("wait", asked::WAIT, asked::wait)?.filter(|wait| !wait.is_zero());
+    let wait = params.read("wait", request::WAIT, request::wait)?.filter(|wait| !wait.is_zero());
     params.finish()?;
     let unconditional = unconditional(body)?;
     // Listen first: what is asked for after this cannot be missed.

@@ -8,12 +8,12 @@ use twinhub_domain::run::Signal;
 
 use super::ask;
 use super::run::number;
-use crate::api::body::OptionalBody;
-use crate::api::params::Params;
-use crate::api::reply::Document;
-use crate::api::schema::automation::Told;
-use crate::error::{ApiError, Problem};
+use crate::api::automation::schema::Told;
 use crate::http::Access;
+use crate::http::extract::body::OptionalBody;
+use crate::http::extract::params::Params;
+use crate::http::problem::{ApiError, Problem};
+use crate::http::reply::Document;
 
 /// Sets off the rules with a `webhook` trigger of this name. They see the body, any JSON, as `trigger.payload`.
 #[utoipa::path(

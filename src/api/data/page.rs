@@ -7,8 +7,8 @@ use serde::Serialize;
 use twinhub_domain::Timestamp;
 use twinhub_domain::series::HistoryQuery;
 
-use crate::api::params::{Params, bad};
-use crate::fields::FieldError;
+use crate::http::extract::fields::FieldError;
+use crate::http::extract::params::{Params, bad};
 
 /// Items that `page` can reach: each page is read from the beginning.
 const REACH: usize = 100_000;

@@ -13,16 +13,17 @@ use twinhub_actors::messages::search::{Find, FindAll};
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Twin};
 use twinhub_store::{DeviceQuery, DeviceSort};
 
-use crate::api::devices::{self, Said};
-use crate::api::params::{Params, bad};
-use crate::api::schema::Listing;
-use crate::api::schema::files::Exporting;
-use crate::api::warnings;
-use crate::error::{ApiError, Problem};
-use crate::exchange::columns::{DEVICES, Shape, Table, Use};
-use crate::exchange::{Format, Keys, Writer};
-use crate::fields::FieldError;
+use crate::api::devices::list;
+use crate::api::devices::list::Said;
+use crate::api::devices::schema::Listing;
+use crate::api::files::schema::Exporting;
 use crate::http::Access;
+use crate::http::extract::fields::FieldError;
+use crate::http::extract::params::{Params, bad};
+use crate::http::problem::{ApiError, Problem};
+use crate::http::warnings;
+use crate::import_export::columns::{DEVICES, Shape, Table, Use};
+use crate::import_export::{Format, Keys, Writer};
 
 /// Devices that are read at once: by number, and by id.
 const PAGE: u64 = 1_000;
@@ -64,7 +65,7 @@ pub async fn export_devices(
     if params.has("sort") {
         return Err(bad("sort", "an export is in the order of numbers").into());
     }
-    let Find { query, filter, .. } = devices::asked(params, Said::default(), &access.tree(), access.now())?;
+    let Find { query, filter, .. } = list::asked(params, Said::default(), &access.tree(), access.now())?;
     let mut warnings = Vec::new();
     let which = match filter {
         None => Which::by_number(query),

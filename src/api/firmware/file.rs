@@ -14,11 +14,11 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tracing::warn;
 
 use super::{find, remove};
-use crate::api::body::Named;
-use crate::api::params::Params;
-use crate::api::precondition::{if_match_tags, if_none_match_tags};
-use crate::error::{ApiError, Problem};
 use crate::http::Access;
+use crate::http::extract::body::Named;
+use crate::http::extract::params::Params;
+use crate::http::extract::precondition::{if_match_tags, if_none_match_tags};
+use crate::http::problem::{ApiError, Problem};
 
 /// Bytes that are read of a file at once.
 const PIECE: usize = 64 * 1024;

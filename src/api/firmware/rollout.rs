@@ -14,18 +14,18 @@ use twinhub_domain::fleet::{Image, JobAction, Rollout, Tree};
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp, Twin};
 
 use super::{find, url};
-use crate::api::body::{Body, Named};
-use crate::api::bulk::{description, rate, refuse_slips};
-use crate::api::choice::{Choice, Chosen};
+use crate::api::firmware::schema::{NewRollout, RolloutPreview};
 use crate::api::jobs;
-use crate::api::params::Params;
-use crate::api::reply::Document;
-use crate::api::schema::firmware::{NewRollout, RolloutPreview};
-use crate::api::schema::jobs::JobItem;
-use crate::api::warnings;
-use crate::error::{ApiError, Problem};
-use crate::fields::{FieldError, Fields};
+use crate::api::jobs::bulk::{description, rate, refuse_slips};
+use crate::api::jobs::schema::JobItem;
+use crate::api::jobs::selection::{Choice, Chosen};
 use crate::http::Access;
+use crate::http::extract::body::{Body, Named};
+use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::params::Params;
+use crate::http::problem::{ApiError, Problem};
+use crate::http::reply::Document;
+use crate::http::warnings;
 
 /// The fields of a body.
 pub(in crate::api) const FIELDS: [&str; 11] = [

@@ -13,13 +13,13 @@ use twinhub_domain::fleet::Image;
 use twinhub_domain::text::hex;
 
 use super::{add, created, models, new_id, notes, sha256, version};
-use crate::api::body::promised;
-use crate::api::params::{Params, bad};
-use crate::api::schema::firmware::{FirmwareItem, Upload};
-use crate::api::steady::Steady;
-use crate::error::{ApiError, Problem};
-use crate::fields::FieldError;
+use crate::api::firmware::schema::{FirmwareItem, Upload};
 use crate::http::Access;
+use crate::http::extract::body::promised;
+use crate::http::extract::fields::FieldError;
+use crate::http::extract::params::{Params, bad};
+use crate::http::extract::steady::Steady;
+use crate::http::problem::{ApiError, Problem};
 
 /// How a file is called that is not whole yet; no id begins so.
 pub(super) const UNFINISHED: &str = ".upload-";

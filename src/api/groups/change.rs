@@ -11,15 +11,16 @@ use twinhub_domain::fleet::{Expect, GroupId, GroupWish};
 use twinhub_domain::{EntityTags, Object};
 use utoipa::ToSchema;
 
-use super::super::body::{Body, Named};
-use super::super::params::Params;
-use super::super::precondition::{if_match_content, tagged};
-use super::super::reply::{self, Document};
-use super::super::schema::groups::{GroupChange, GroupItem, NewGroup};
 use super::{ask, view, wait};
-use crate::error::{ApiError, Problem};
-use crate::fields::{FieldError, Fields};
+use crate::api::groups::schema::{GroupChange, GroupItem, NewGroup};
 use crate::http::Access;
+use crate::http::extract::body::{Body, Named};
+use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::params::Params;
+use crate::http::extract::precondition::{if_match_content, tagged};
+use crate::http::problem::{ApiError, Problem};
+use crate::http::reply;
+use crate::http::reply::Document;
 
 /// The fields of a change.
 pub const CHANGE: [&str; 5] = ["name", "description", "parent_group", "parent_id", "tags"];
@@ -204,7 +205,7 @@ async fn put(
 }
 
 /// What a body with these fields says of a group.
-pub(in crate::api) fn wish(body: Object, known: &[&str]) -> Result<GroupWish, FieldError> {
+pub(crate) fn wish(body: Object, known: &[&str]) -> Result<GroupWish, FieldError> {
     let body = Fields::of(body, known)?.rest();
     GroupWish::parse(body).map_err(|(field, detail)| FieldError::bad(&field, detail))
 }

@@ -11,9 +11,9 @@ use twinhub_domain::{DeviceId, Input, Json, Object, Twin};
 
 use super::failed::{Failed, NO_SERIAL};
 use super::{BY, device, find};
-use crate::api::body::Body;
-use crate::error::ApiError;
 use crate::http::Access;
+use crate::http::extract::body::Body;
+use crate::http::problem::ApiError;
 
 pub async fn add(body: Result<Body, Failed>, access: Access) -> Result<HttpResponse, Failed> {
     let document = document(body)?;

@@ -8,9 +8,9 @@ use twinhub_domain::twin::{Dispositivo, Speaker, serial_number};
 
 use super::change::{answer, say};
 use super::failed::{Failed, NEVER_HEARD, NO_SERIAL};
-use crate::api::body::Body;
-use crate::error::ApiError;
 use crate::http::Access;
+use crate::http::extract::body::Body;
+use crate::http::problem::ApiError;
 
 pub async fn claim(body: Result<Body, Failed>, access: Access) -> Result<HttpResponse, Failed> {
     let Body(document) = body?;

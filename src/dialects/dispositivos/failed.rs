@@ -6,7 +6,7 @@ use twinhub_actors::HubError;
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::{Json, Object, Refusal};
 
-use crate::error::ApiError;
+use crate::http::problem::ApiError;
 
 /// Why a request was not done, to be told in Spanish.
 #[derive(Debug, thiserror::Error)]

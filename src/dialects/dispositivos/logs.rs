@@ -14,9 +14,9 @@ use twinhub_store::EventQuery;
 
 use super::failed::Failed;
 use super::{device, find};
-use crate::api::params::Params;
-use crate::fields::FieldError;
 use crate::http::Access;
+use crate::http::extract::fields::FieldError;
+use crate::http::extract::params::Params;
 
 /// Lines on a page when nothing is said.
 const USUAL: u64 = 50;

@@ -23,10 +23,10 @@ use twinhub_domain::{DeviceId, Recorded, Twin};
 
 use super::device;
 use super::failed::Failed;
-use crate::api::params::Params;
-use crate::error::ApiError;
 use crate::http::Access;
-use crate::subscription::{Ended, Filter, Gone, Outlet, Subscriptions, Told};
+use crate::http::extract::params::Params;
+use crate::http::problem::ApiError;
+use crate::live::subscription::{Ended, Filter, Gone, Outlet, Subscriptions, Told};
 use watch::Watch;
 
 /// After so long a silence a ping says that the line still stands.

@@ -16,8 +16,8 @@ use twinhub_store::MemoryStore;
 use twinhub_testkit::{ManualClock, within};
 
 use super::*;
+use crate::api::devices::token::Tokens;
 use crate::api::firmware::Folder;
-use crate::api::token::Tokens;
 use crate::config::{Config, Options};
 use crate::http::{Policy, all_operations};
 use crate::state::{ServerInfo, WebSettings};

@@ -86,9 +86,18 @@ struct State {
 /// An absent client's session.
 struct Absent {
     client: String,
+    /// The number of its connection: the broker crate counts them up.
     token: u64,
+    /// When it went, in ms since 1970.
     since: Option<u64>,
     bytes: usize,
+}
+
+impl Absent {
+    /// Sorts who has been absent longest first. Two can go in the same millisecond: the one that came first goes first.
+    fn age(&self) -> (Option<u64>, u64) {
+        (self.since, self.token)
+    }
 }
 
 impl Sessions {
@@ -204,7 +213,7 @@ impl Sessions {
                 });
             }
         }
-        absent.sort_by_key(|session| session.since);
+        absent.sort_by_key(Absent::age);
         let (mut ended, mut bytes) = (0, bytes);
         let mut known = Vec::new();
         for devices_too in [false, true] {
@@ -292,4 +301,22 @@ async fn end_session(storage: &DynamicStorage, client: &str, token: u64) {
     };
     // It has changed hands meanwhile: then it is not absent.
     let _ = storage.update_session(client, token, ends).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_went_in_the_same_millisecond_is_told_apart_by_who_came_first() {
+        let of = |client: &str, token, since| Absent {
+            client: client.to_owned(),
+            token,
+            since: Some(since),
+            bytes: 0,
+        };
+        let mut absent = [of("d", 4, 7), of("c", 3, 7), of("b", 5, 6), of("a", 1, 8)];
+        absent.sort_by_key(Absent::age);
+        assert_eq!(absent.map(|session| session.client), ["b", "c", "d", "a"]);
+    }
 }

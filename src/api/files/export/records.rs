@@ -5,12 +5,12 @@ use twinhub_domain::{Json, Object};
 use twinhub_rules::veil::hide_in_rules;
 
 use super::{broken_off, file, wanted};
-use crate::api::params::Params;
-use crate::api::schema::files::Exporting;
-use crate::error::{ApiError, Problem};
-use crate::exchange::columns::{GROUPS, TEMPLATES, Table};
-use crate::exchange::{Keys, Writer};
+use crate::api::files::schema::Exporting;
 use crate::http::Access;
+use crate::http::extract::params::Params;
+use crate::http::problem::{ApiError, Problem};
+use crate::import_export::columns::{GROUPS, TEMPLATES, Table};
+use crate::import_export::{Keys, Writer};
 
 /// All templates, in the form in which they can be imported again.
 #[utoipa::path(

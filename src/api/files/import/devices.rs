@@ -13,13 +13,14 @@ use twinhub_domain::{DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin}
 use twinhub_rules::device_template;
 
 use super::{Done, Existing, Kind, Wish};
+use crate::api::devices::register;
+use crate::api::devices::register::{Wanted, make_id, wanted};
+use crate::api::devices::{device, token};
 use crate::api::groups::check_group;
-use crate::api::register::{self, Wanted, make_id, wanted};
-use crate::api::{device, token};
-use crate::error::ApiError;
-use crate::exchange::columns::{DEVICES, Table};
-use crate::fields::{FieldError, Fields};
 use crate::http::Access;
+use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::problem::ApiError;
+use crate::import_export::columns::{DEVICES, Table};
 
 /// See the module.
 pub struct Devices {
@@ -302,7 +303,7 @@ fn line(row: Object) -> Result<Line, FieldError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::columns::Use;
+    use crate::import_export::columns::Use;
 
     #[test]
     fn all_that_can_be_registered_and_changed_can_be_imported() {

@@ -11,11 +11,11 @@ use twinhub_domain::{Json, Object};
 
 use super::{Done, Existing, Kind, Waiting, Wish};
 use crate::api::groups::{ask, wish};
-use crate::error::ApiError;
-use crate::exchange::Fault;
-use crate::exchange::columns::{GROUPS, Table};
-use crate::fields::FieldError;
 use crate::http::Access;
+use crate::http::extract::fields::FieldError;
+use crate::http::problem::ApiError;
+use crate::import_export::Fault;
+use crate::import_export::columns::{GROUPS, Table};
 
 /// See the module.
 pub struct Groups {

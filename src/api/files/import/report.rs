@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::exchange::{DecimalCommas, Fault};
+use crate::import_export::{DecimalCommas, Fault};
 
 /// What became of the lines of a file.
 #[derive(Debug, Default, Serialize, ToSchema)]

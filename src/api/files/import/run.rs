@@ -12,10 +12,10 @@ use twinhub_domain::{Json, Object};
 
 use super::report::{BrokenOff, ImportReport, LineRefused, TokenMade};
 use super::{Done, Kind, Waiting, Wish};
-use crate::api::steady::Steady;
-use crate::error::ApiError;
-use crate::exchange::seen::Seen;
-use crate::exchange::{Fault, FileFault, Reader, Row};
+use crate::http::extract::steady::Steady;
+use crate::http::problem::ApiError;
+use crate::import_export::seen::Seen;
+use crate::import_export::{Fault, FileFault, Reader, Row};
 
 /// Lines under way at once. They share commits, so this many are about as fast as more, and leave the hub time
 /// for others.
@@ -232,8 +232,8 @@ mod tests {
     use twinhub_domain::Object;
 
     use super::*;
-    use crate::exchange::columns::{DEVICES, Table};
-    use crate::fields::FieldError;
+    use crate::http::extract::fields::FieldError;
+    use crate::import_export::columns::{DEVICES, Table};
 
     /// Takes in what has its `model` in already, or none.
     #[derive(Default)]

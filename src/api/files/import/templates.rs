@@ -6,10 +6,10 @@ use twinhub_domain::Object;
 use twinhub_rules::device_template::FIELDS;
 
 use super::{Done, Existing, Kind, Wish};
-use crate::error::ApiError;
-use crate::exchange::columns::{TEMPLATES, Table};
-use crate::fields::Fields;
 use crate::http::Access;
+use crate::http::extract::fields::Fields;
+use crate::http::problem::ApiError;
+use crate::import_export::columns::{TEMPLATES, Table};
 
 /// See the module.
 pub struct Templates {

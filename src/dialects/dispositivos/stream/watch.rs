@@ -9,7 +9,7 @@ use twinhub_domain::twin::id_of_serial;
 use twinhub_domain::{DeviceId, Json, Recorded, Twin};
 
 use crate::dialects::dispositivos::device;
-use crate::error::ApiError;
+use crate::http::problem::ApiError;
 
 /// The parts of a twin that show in a device.
 const SHOWN: [&str; 10] = [

@@ -1,0 +1,120 @@
+//! Shapes of alarms, and of webhooks that rules sent.
+#![expect(dead_code, reason = "described, never made")]
+
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::schema::Object;
+
+/// An alarm: of one originator and type there is one active at most; raised again, it counts.
+#[derive(ToSchema)]
+pub struct AlarmItem {
+    #[schema(example = "01890a5d-ac96-774b-bcce-b302099a8057")]
+    id: String,
+    /// The device that it is about; null where it is about a rule.
+    #[schema(example = "greenhouse")]
+    device_id: Option<String>,
+    /// The rule that it is about; null where it is about a device.
+    rule_id: Option<String>,
+    #[schema(example = "greenhouse-hot")]
+    r#type: String,
+    /// `info`, `warning`, `minor`, `major` or `critical`: as it was raised last.
+    #[schema(example = "major")]
+    severity: String,
+    #[schema(example = "Greenhouse 29.5 °C")]
+    message: String,
+    /// `active` or `cleared`.
+    #[schema(example = "active")]
+    status: String,
+    /// Somebody has seen it. Raised again and worse, it is to be seen again.
+    acknowledged: bool,
+    #[schema(format = DateTime)]
+    raised_at: String,
+    /// When it was raised last.
+    #[schema(format = DateTime)]
+    last_at: String,
+    /// How often it was raised.
+    count: u32,
+    #[schema(format = DateTime)]
+    cleared_at: Option<String>,
+    /// `user:ann`, `rule:greenhouse-cool`, or the door: `rest`.
+    cleared_by: Option<String>,
+    #[schema(format = DateTime)]
+    acknowledged_at: Option<String>,
+    acknowledged_by: Option<String>,
+    /// The rule that raised it last.
+    #[schema(example = "greenhouse-cool")]
+    rule: Option<String>,
+    /// That rule's run.
+    run: Option<String>,
+}
+
+/// A webhook that a rule sent.
+#[derive(ToSchema)]
+pub struct DeliveryItem {
+    /// As the receiver gets it in `X-Twinhub-Delivery`.
+    #[schema(example = "01890a5d-ac96-774b-bcce-b302099a8057")]
+    id: String,
+    #[schema(example = "greenhouse-cool")]
+    rule_id: String,
+    run_id: String,
+    #[schema(example = "https://hooks.example/greenhouse")]
+    url: String,
+    #[schema(example = "POST")]
+    method: String,
+    /// Any JSON.
+    body: Object,
+    /// It carries a signature.
+    signed: bool,
+    /// `waiting`, `delivered` or `failed`.
+    #[schema(example = "delivered")]
+    status: String,
+    attempts: u16,
+    max_attempts: u16,
+    /// When it is tried (again), while it waits.
+    #[schema(format = DateTime)]
+    next_at: Option<String>,
+    /// What the receiver answered last, or why it could not be reached.
+    #[schema(example = "503 Service Unavailable: come back later")]
+    detail: Option<String>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    ended_at: Option<String>,
+}
+
+/// Which alarms, which page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AlarmListing {
+    active: Option<bool>,
+    acknowledged: Option<bool>,
+    /// Of this severity or worse: `info`, `warning`, `minor`, `major` or `critical`.
+    #[param(example = "major")]
+    severity: Option<String>,
+    /// The alarm's type.
+    r#type: Option<String>,
+    /// The rule that raised it.
+    rule: Option<String>,
+    /// By when it was raised first; inclusive. RFC 3339, a date, or epoch seconds.
+    from: Option<String>,
+    /// Exclusive; a date means to the end of that day.
+    to: Option<String>,
+    /// From 1.
+    page: Option<u64>,
+    /// 20 by default, 1,000 at most.
+    limit: Option<u64>,
+}
+
+/// Which webhooks, which page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DeliveryListing {
+    /// `waiting`, `delivered` or `failed`.
+    status: Option<String>,
+    /// The run that sent it.
+    run: Option<String>,
+    /// From 1.
+    page: Option<u64>,
+    /// 20 by default, 1,000 at most.
+    limit: Option<u64>,
+}

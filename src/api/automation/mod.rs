@@ -1,0 +1,87 @@
+//! `/api/automation`: rules, what they did and did not do and why, and what they would have done.
+
+pub(crate) mod backtest;
+mod change;
+pub(crate) mod deliveries;
+mod files;
+mod journal;
+mod mentions;
+mod rules;
+pub(crate) mod run;
+pub mod schema;
+#[cfg(test)]
+mod tests;
+pub(crate) mod view;
+mod webhooks;
+
+use actix::dev::ToEnvelope;
+use actix::{Context, Handler};
+use tokio::sync::oneshot;
+use twinhub_actors::HubError;
+use twinhub_actors::access::Ask;
+use twinhub_actors::automation::Automation;
+use twinhub_actors::messages::automation::{ReadRules, RulesRead};
+use twinhub_domain::Timestamp;
+
+use crate::http::Access;
+use crate::http::problem::ApiError;
+use crate::http::routes::routes;
+
+routes! {
+    Read: rules::list_rules,
+    Automate: change::post_rule,
+    Read: rules::get_rule,
+    Automate: change::put_rule,
+    Automate: change::patch_rule,
+    Automate: change::delete_rule,
+    Operate: change::enable_rule,
+    Operate: change::disable_rule,
+    Operate: run::run_rule,
+    Read: run::test_rule,
+    Read: journal::list_rule_runs,
+    Read: journal::get_run,
+    Read: journal::list_journal,
+    Read: files::list_broken_files,
+    Read: files::list_warnings,
+    Read: files::get_schema,
+    Read: files::check_file,
+    Trigger: webhooks::post_webhook,
+    Export: backtest::post_backtest,
+    Administer: deliveries::list_deliveries,
+}
+
+/// When the tests in rule files begin, so that they go the same on every day: Monday, 5 January 2026, 00:00 UTC.
+#[must_use]
+pub(crate) fn tests_begin() -> Timestamp {
+    Timestamp::from_millis(1_767_571_200_000)
+}
+
+/// Asks automation, and waits for the answer as long as people are patient.
+///
+/// # Errors
+/// The caller may not, the hub is shutting down, or the store does not take anything in.
+pub(crate) async fn ask<M, T>(
+    access: &Access,
+    message: impl FnOnce(oneshot::Sender<T>) -> M,
+) -> Result<T, ApiError>
+where
+    M: Ask<To = Automation>,
+    Automation: Handler<M>,
+    Context<Automation>: ToEnvelope<Automation, M>,
+{
+    let (reply, answer) = oneshot::channel();
+    access.post(message(reply))?;
+    match tokio::time::timeout(access.settings().patience, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) => Err(HubError::ShuttingDown.into()),
+        Err(_) => Err(HubError::Unavailable("automation does not answer in time").into()),
+    }
+}
+
+/// The rules and the files as they stand.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) async fn read(access: &Access) -> Result<RulesRead, ApiError> {
+    ask(access, |reply| ReadRules { reply }).await
+}

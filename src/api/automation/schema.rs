@@ -1,0 +1,423 @@
+//! Shapes of rules, of what they did, and of what they would have done.
+#![expect(dead_code, reason = "described, never made")]
+
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::schema::Object;
+use crate::http::problem::RuleError;
+
+/// A rule.
+#[derive(ToSchema)]
+pub struct RuleItem {
+    #[schema(example = "greenhouse-cool")]
+    id: String,
+    alias: String,
+    /// Its alias, or its id.
+    #[schema(example = "Cool the greenhouse")]
+    name: String,
+    description: String,
+    enabled: bool,
+    /// The same as `enabled`.
+    is_enabled: bool,
+    /// The same as `enabled`.
+    enabled_status: bool,
+    /// `running`, `disabled`, or `stopped` by the breaker or a fault.
+    #[schema(example = "running")]
+    status: String,
+    /// Why it was stopped.
+    stopped_reason: Option<String>,
+    /// `file`, `api` or `template`.
+    #[schema(example = "file")]
+    origin: String,
+    /// Below the rules folder.
+    #[schema(example = "greenhouse.yaml")]
+    file: Option<String>,
+    /// Whose it is; it changes with that alone.
+    template: Option<String>,
+    /// `single`, `restart`, `queued` or `parallel`.
+    mode: String,
+    /// By whose clock it goes: its own `timezone`, its file's, or that of its first schedule; `UTC` without any.
+    #[schema(example = "Europe/Berlin")]
+    timezone: String,
+    priority: i16,
+    /// Their kinds.
+    #[schema(example = json!(["numeric"]))]
+    triggers: Vec<String>,
+    /// What sets it off and what must hold, as it was written.
+    trigger_conditions: Object,
+    /// As they were written.
+    actions: Vec<Object>,
+    last_run: Option<LastRun>,
+    /// When it ran last.
+    #[schema(format = DateTime)]
+    last_triggered: Option<String>,
+    /// When its next time trigger is due.
+    #[schema(format = DateTime)]
+    next_at: Option<String>,
+    /// What people should look at.
+    warnings: Vec<WarningItem>,
+    /// Null for a rule of a file that nobody has switched.
+    #[schema(format = DateTime)]
+    created_at: Option<String>,
+    #[schema(format = DateTime)]
+    updated_at: Option<String>,
+}
+
+/// How a rule ran last.
+#[derive(ToSchema)]
+pub struct LastRun {
+    id: String,
+    #[schema(format = DateTime)]
+    at: String,
+    /// `running`, `done`, `failed` or `aborted`.
+    outcome: String,
+    /// The device that set it off.
+    device: Option<String>,
+}
+
+/// A rule with all that is written in it.
+#[derive(ToSchema)]
+pub struct RuleDetail {
+    #[schema(inline)]
+    #[serde(flatten)]
+    item: RuleItem,
+    /// As it was written.
+    rule: Object,
+}
+
+/// A rule: the shape of rule files (`/api/automation/schema.json`), or the form `name, trigger_conditions, actions,
+/// schedule, enabled_status`.
+#[derive(ToSchema)]
+#[schema(example = json!({
+    "id": "greenhouse-cool",
+    "triggers": [{"numeric": "greenhouse.temperature", "above": 28, "release": 26, "for": "5m"}],
+    "conditions": ["fan.mode != \"manual\""],
+    "actions": [{"command": "fan", "type": "set", "parameters": {"power": "on"}}],
+}))]
+pub struct NewRule {
+    /// 1 to 128 of `A-Z a-z 0-9 . _ : -`; made from the name when none is given.
+    id: Option<String>,
+    alias: Option<String>,
+    description: Option<String>,
+    enabled: Option<bool>,
+    /// `single` (by default), `restart`, `queued` or `parallel`.
+    mode: Option<String>,
+    triggers: Option<Vec<Object>>,
+    /// Expressions, or objects with `all`, `any`, `not` or `time`; all must hold.
+    conditions: Option<Vec<Object>>,
+    actions: Option<Vec<Object>>,
+    on_release: Option<Vec<Object>>,
+    /// Of the other form.
+    name: Option<String>,
+    /// Of the other form: conditions nested in `and` and `or`.
+    trigger_conditions: Option<Object>,
+    /// Of the other form.
+    schedule: Option<Object>,
+    /// Of the other form.
+    enabled_status: Option<bool>,
+}
+
+/// Whether a rule runs.
+#[derive(ToSchema)]
+pub struct RuleSwitch {
+    enabled: bool,
+}
+
+/// A rule was taken away.
+#[derive(ToSchema)]
+pub struct RuleGone {
+    id: String,
+    message: String,
+}
+
+/// How a rule is to be run.
+#[derive(ToSchema)]
+pub struct RunWish {
+    /// Leave its conditions aside.
+    unconditional: Option<bool>,
+}
+
+/// A run that was asked for.
+#[derive(ToSchema)]
+pub struct RunAsked {
+    rule: String,
+    /// The place in the sequence of what asked for it; the run names it as `trigger.seq`.
+    seq: u64,
+}
+
+/// Something was taken in.
+#[derive(ToSchema)]
+pub struct Told {
+    /// Its place in the sequence.
+    seq: u64,
+}
+
+/// A run, or why there was none.
+#[derive(ToSchema)]
+pub struct RunItem {
+    #[schema(example = "0198a5dd-ac96-774b-bcce-b302099a8057")]
+    id: String,
+    #[schema(example = "greenhouse-cool")]
+    rule: String,
+    /// The device that set it off; null for a time, a topic, a person.
+    #[schema(example = "greenhouse")]
+    device: Option<String>,
+    #[schema(format = DateTime)]
+    at: String,
+    #[schema(format = DateTime)]
+    ended_at: Option<String>,
+    /// `trigger`, `release` (what set it off is over), `manual` (a person said so) or `called` (another rule did).
+    #[schema(example = "trigger")]
+    kind: String,
+    trigger: TriggerItem,
+    conditions: Vec<ConditionItem>,
+    /// `running`, `done`, `failed`, `aborted` or `not_run`.
+    #[schema(example = "not_run")]
+    outcome: String,
+    /// Of `not_run`: `condition`, `unknown`, `stale`, `still_running`, `too_many`, `cooldown`, `stopped`, `depth`,
+    /// `missed` or `panic`.
+    #[schema(example = "condition")]
+    why: Option<String>,
+    /// Of `not_run`: the same as a sentence.
+    detail: Option<String>,
+    /// Of `failed` and `aborted`.
+    reason: Option<String>,
+    actions: Vec<ActionItem>,
+    /// The run that brought about what set this one off.
+    parent: Option<String>,
+    /// How many runs stand above it.
+    depth: u8,
+    /// How many times in a row the same was found.
+    count: u32,
+    /// When it was found last.
+    #[schema(format = DateTime)]
+    last_at: String,
+    /// Only where runs are listed with `device=`: `fired`, that device set it off; `acted_on`, an action was done to it,
+    /// or tried; `left_alone`, the rule has an action for it that was not done. Of several the first.
+    #[schema(example = "acted_on", nullable = false)]
+    role: Option<String>,
+}
+
+/// What set a rule off.
+#[derive(ToSchema)]
+pub struct TriggerItem {
+    /// Which of its triggers, from 0.
+    index: u16,
+    #[schema(example = "numeric")]
+    kind: String,
+    /// What the rule sees as `trigger`.
+    #[schema(example = json!({"value": 28.5, "property": "temperature"}))]
+    data: Object,
+    /// The event's place in the sequence.
+    seq: Option<u64>,
+    cause: Option<Object>,
+}
+
+/// A condition as it was found.
+#[derive(ToSchema)]
+pub struct ConditionItem {
+    #[schema(example = "fan.mode != \"manual\"")]
+    text: String,
+    /// Null: it is not known.
+    holds: Option<bool>,
+    terms: Vec<TermItem>,
+}
+
+/// A part of a condition as it was found.
+#[derive(ToSchema)]
+pub struct TermItem {
+    text: String,
+    /// What each name in it stood for.
+    #[schema(example = json!({"fan.mode": "manual"}))]
+    values: Object,
+    holds: Option<bool>,
+    /// Why it is not known.
+    unknown: Option<String>,
+}
+
+/// An action as it went.
+#[derive(ToSchema)]
+pub struct ActionItem {
+    #[schema(example = "actions[0]")]
+    path: String,
+    #[schema(example = "command")]
+    kind: String,
+    device: Option<String>,
+    /// What was asked for.
+    data: Object,
+    #[schema(format = DateTime)]
+    at: String,
+    /// `ok`, `waiting`, `skipped`, or what was wrong: `manual_mode`, `unknown_device`, `outranked`…
+    #[schema(example = "ok")]
+    result: String,
+    detail: Option<String>,
+    /// The place in the sequence of what it brought about.
+    seq: Option<u64>,
+    /// The command, alarm or delivery that it made.
+    made: Option<String>,
+}
+
+/// A run with its causes and effects.
+#[derive(ToSchema)]
+pub struct RunDetail {
+    #[schema(inline)]
+    #[serde(flatten)]
+    item: RunItem,
+    /// The runs that brought it about, the nearest first.
+    above: Vec<RunItem>,
+    /// The runs that it brought about.
+    below: Vec<RunItem>,
+    /// The requests that it sent.
+    deliveries: Vec<Object>,
+}
+
+/// Something that people should look at.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WarningItem {
+    /// `conflict`, `circle`, `never`, `unknown_device`, `unknown_group` or `unknown_rule`.
+    #[schema(example = "conflict")]
+    pub code: &'static str,
+    /// The rules that it is about.
+    pub rules: Vec<String>,
+    pub message: String,
+}
+
+/// A rule file that does not check out.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BrokenFile {
+    /// Below the rules folder.
+    #[schema(example = "greenhouse.yaml")]
+    pub path: String,
+    pub problems: Vec<RuleError>,
+}
+
+/// What a rule file was found to be.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct Checked {
+    /// It checks out; its tests may fail all the same.
+    pub ok: bool,
+    /// The names of its rules.
+    pub rules: Vec<String>,
+    pub problems: Vec<RuleError>,
+    pub warnings: Vec<WarningItem>,
+    pub tests: Vec<CheckedTest>,
+}
+
+/// A test in a rule file, and how it went.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CheckedTest {
+    pub rule: String,
+    pub name: String,
+    pub passed: bool,
+    /// What was expected, and what came instead.
+    pub failure: Option<String>,
+    /// Actions that failed, each with its time and reason; also where the test passed.
+    pub failed_actions: Vec<String>,
+}
+
+/// How a test went.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TestVerdict {
+    pub name: String,
+    pub passed: bool,
+    /// What was expected, and what came instead.
+    pub failure: Option<String>,
+    /// Actions that failed, each with its time and reason; also where the test passed.
+    #[schema(example = json!(["5m actions/1 command fan: refused: the device was retired"]))]
+    pub failed_actions: Vec<String>,
+}
+
+/// What is to be replayed: a rule, one that runs by its `id`, or the text of a rule file.
+#[derive(ToSchema)]
+#[schema(example = json!({"id": "greenhouse-cool", "from": "2026-01-01", "to": "2026-01-08"}))]
+pub struct NewBacktest {
+    rule: Option<Object>,
+    /// A rule that runs; with `file` which of its rules.
+    id: Option<String>,
+    /// The text of a rule file, YAML or JSON.
+    file: Option<String>,
+    /// Runs from here on, inclusive: RFC 3339, a date, epoch seconds; seven days ago by default.
+    from: Option<String>,
+    /// Up to here, exclusive; now by default.
+    to: Option<String>,
+    /// Only these devices.
+    devices: Option<Vec<String>>,
+    /// How much of what was before `from` is replayed, so that the twins are as they were: a duration, or `all`, which
+    /// is what is done when nothing is said.
+    warm_up: Option<String>,
+}
+
+/// What rules would have done.
+#[derive(ToSchema)]
+pub struct BacktestResult {
+    #[schema(format = DateTime)]
+    from: String,
+    #[schema(format = DateTime)]
+    to: String,
+    rules: Vec<String>,
+    /// 10,000 at most.
+    runs: Vec<RunItem>,
+    /// True where there are more runs than are listed.
+    truncated: bool,
+    /// By outcome: `{"done": 3, "not_run": 10}`.
+    counts: Object,
+    /// Beside what the version that runs would have done; null where none runs.
+    compared: Option<Compared>,
+    /// How many events were replayed.
+    events: u64,
+    took_ms: u64,
+}
+
+/// Two versions of a rule over the same past.
+#[derive(ToSchema)]
+pub struct Compared {
+    /// Runs of both.
+    same: u64,
+    only_candidate: Vec<RunItem>,
+    only_running: Vec<RunItem>,
+}
+
+/// Which rules, which page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RuleListing {
+    /// Rules that look at this device or do something to it.
+    device: Option<String>,
+    /// With a trigger of one of these kinds: `numeric`, `changed`, `event`, `presence`, `command`, `alarm`, `cron`,
+    /// `every`, `mqtt`, `webhook`.
+    r#type: Option<String>,
+    enabled: Option<bool>,
+    /// `running`, `disabled` or `stopped`.
+    status: Option<String>,
+    /// `file`, `api` or `template`.
+    origin: Option<String>,
+    /// Part of the id, alias or description.
+    q: Option<String>,
+    /// From 1.
+    page: Option<u64>,
+    /// 20 by default, 1,000 at most.
+    limit: Option<u64>,
+}
+
+/// Which runs, which page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct JournalListing {
+    /// A device's id: runs that it set off, and runs with an action for it.
+    device: Option<String>,
+    /// One or several of `running`, `done`, `failed`, `aborted`, `not_run`.
+    outcome: Option<String>,
+    /// Runs that this run brought about.
+    parent: Option<String>,
+    /// Inclusive.
+    from: Option<String>,
+    /// Exclusive; a date means to the end of that day.
+    to: Option<String>,
+    /// `desc` (by default) or `asc`.
+    order: Option<String>,
+    /// From 1.
+    page: Option<u64>,
+    /// 20 by default, 1,000 at most.
+    limit: Option<u64>,
+}

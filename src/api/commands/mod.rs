@@ -1,0 +1,20 @@
+//! Commands: devices are asked to do something, and answer.
+
+pub(crate) mod create;
+mod list;
+mod poll;
+pub(crate) mod request;
+pub mod schema;
+pub(crate) mod view;
+pub(crate) mod watch;
+
+use crate::http::routes::routes;
+
+routes! {
+    Read: list::list_device_commands,
+    Operate: create::post_command,
+    Report: poll::post_answer,
+    Read: list::list_commands,
+    Read: list::get_command,
+    Operate: list::cancel_command,
+}

@@ -1,0 +1,191 @@
+//! The device's end of commands over HTTP, for devices without MQTT: a long poll takes them, a POST
+//! answers them.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use tokio::time::Instant;
+use twinhub_actors::access::Order;
+use twinhub_domain::{Answer, Command, CommandStatus, DeviceId, Input, Object, Timestamp, Twin};
+
+use super::watch::Watch;
+use crate::api::commands::create::asked_for;
+use crate::api::commands::request;
+use crate::api::commands::schema::{CommandAnswer, CommandAnswered};
+use crate::api::commands::view::whole;
+use crate::http::Access;
+use crate::http::extract::body::{Body, DeviceCommand};
+use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::params::{Params, bad};
+use crate::http::problem::{ApiError, Problem};
+use crate::http::reply::{Document, array};
+
+/// A device that waits is heard this often at least.
+const HEARD_EVERY: Duration = Duration::from_secs(15);
+
+/// Gives the device what it is to do, as soon as there is something.
+///
+/// # Errors
+/// A parameter makes no sense, there is no such device, or the hub cannot take the poll in.
+pub(crate) async fn wait_for_commands(
+    access: &Access,
+    device: DeviceId,
+    params: Params,
+) -> Result<HttpResponse, ApiError> {
+    let until = Instant::now() + wanted(params)?;
+    let mut watch = Watch::begin(access, &device, None)?;
+    loop {
+        watch.forget();
+        let poll = Order::new(device.clone(), Input::Poll).because("poll").with_twin();
+        let taken = access.deliver(poll).await?;
+        let now = Instant::now();
+        if !taken.commands.is_empty() || now >= until || watch.is_over() {
+            let commands = in_sending_order(taken.commands);
+            return Ok(array(HttpResponse::Ok(), &commands, |command, out| command.message().write(out)));
+        }
+        let next_attempt = taken.twin.and_then(|twin| next_attempt(&twin, access.now()));
+        let pause = next_attempt.map_or(HEARD_EVERY, |wait| wait.min(HEARD_EVERY));
+        watch.next(until.min(now + pause)).await;
+        if Instant::now() >= until || watch.is_over() {
+            return Ok(array(HttpResponse::Ok(), &[], |_: &Command, _| ()));
+        }
+    }
+}
+
+/// The device says what became of a command.
+#[utoipa::path(
+    post,
+    path = "/api/devices/{id}/commands/{command_id}",
+    tag = "commands",
+    params(
+        ("id" = String, Path, description = "The device's id"),
+        ("command_id" = String, Path, description = "The command's id"),
+    ),
+    request_body = CommandAnswer,
+    responses(
+        (status = 200, description = "It is stored; `late` where the command was final before, `repeated` where the \
+            device has said so before", body = CommandAnswered),
+        (status = 404, description = "No such device, or it has no such command", body = Problem),
+        (status = 422, description = "A field makes no sense", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn post_answer(
+    DeviceCommand(device, id): DeviceCommand,
+    params: Params,
+    Body(body): Body,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let input = Input::Answer { id, answer: Box::new(answer(body)?), known: None };
+    let taken = access.deliver(Order::new(device.clone(), input)).await?;
+    let command = asked_for(id, taken.repeated, taken.commands)?;
+    let late = !taken.repeated && command.history.last().is_some_and(|line| line.late);
+    Ok(Document::of(&whole(&device, &command))
+        .with("late", &late)
+        .with("repeated", &taken.repeated)
+        .send(HttpResponse::Ok()))
+}
+
+/// How long the device waits. Only `status=pending` goes with it: who waits is the device, and what
+/// waits for it is handed out.
+fn wanted(mut params: Params) -> Result<Duration, FieldError> {
+    let wait = params.read("wait", request::WAIT, request::wait)?.unwrap_or_default();
+    if params.list("status") != ["pending"] {
+        let detail = "with `wait` it must be `pending`: the device asks what it is to do";
+        return Err(bad("status", detail));
+    }
+    for name in ["type", "from", "to", "page", "limit", "order"] {
+        if params.has(name) {
+            return Err(bad(name, "does not go with `wait`: the device gets all that it is to do"));
+        }
+    }
+    params.finish()?;
+    Ok(wait)
+}
+
+fn answer(body: Object) -> Result<Answer, ApiError> {
+    let body = Fields::of(body, &["status", "response", "reason"])?.rest();
+    if body.get("status").is_none() {
+        return Err(FieldError::missing("status").into());
+    }
+    Ok(Answer::parse(body)?)
+}
+
+/// Those sent together by priority, then age, as they were sent; those sent before come before.
+fn in_sending_order(mut commands: Vec<Command>) -> Vec<Command> {
+    commands.sort_by_key(|command| {
+        let Command { updated_at, created_at, id, request, .. } = command;
+        (*updated_at, std::cmp::Reverse(request.priority), *created_at, *id)
+    });
+    commands
+}
+
+/// How long until a command that waits after an unanswered attempt may be sent again. Nothing happens
+/// then that the hub would tell.
+fn next_attempt(twin: &Twin, now: Timestamp) -> Option<Duration> {
+    let waiting = twin.commands().iter().filter(|command| command.status == CommandStatus::Pending);
+    let due = waiting.filter_map(|command| command.due).filter(|due| *due > now).min()?;
+    u64::try_from(due.millis() - now.millis()).ok().map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_domain::command::Step;
+    use twinhub_domain::{Cause, CommandId, CommandRequest, payload};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn only_the_device_waits() {
+        let check = |text: &str, expected: Result<u64, &str>| {
+            let wanted = wanted(Params::parse(text));
+            let wanted = wanted.as_ref().map(Duration::as_secs).map_err(|error| &*error.field);
+            assert_eq!(wanted, expected, "{text}");
+        };
+        check("status=pending&wait=20s", Ok(20));
+        check("status=pending&wait=20", Ok(20));
+        check("status=pending&wait=0", Ok(0));
+        check("status=pending&wait=61s", Err("wait"));
+        check("status=pending&wait=soon", Err("wait"));
+        check("status=failed&wait=20s", Err("status"));
+        check("status=pending,sent&wait=20s", Err("status"));
+        check("wait=20s", Err("status"));
+        check("status=pending&wait=1s&limit=5", Err("limit"));
+        check("status=pending&wait=1s&colour=red", Err("colour"));
+    }
+
+    #[test]
+    fn reads_answers() {
+        let read = |text: &str| answer(payload::object(text.as_bytes()).unwrap());
+        assert_eq!(
+            read(r#"{"status": "executed", "response": 1.50}"#).unwrap().response.unwrap().to_string(),
+            "1.50"
+        );
+        let check = |text: &str, code: &str, message: &str| {
+            let error = read(text).unwrap_err();
+            assert_eq!(error.code(), code, "{text}");
+            assert!(error.to_string().starts_with(message), "{text}: {error}");
+        };
+        check("{}", "missing_field", "`status`: must be given");
+        check(r#"{"statsu": "executed"}"#, "unknown_field", "`statsu`: ");
+        check(r#"{"status": "done"}"#, "bad_value", "`status`: `done` is none of");
+        check(r#"{"status": "failed", "reason": 5}"#, "wrong_type", "`reason`: expected a string");
+    }
+
+    #[test]
+    fn gives_in_the_order_of_sending() {
+        let sent = |n: u128, priority: u8, at: i64| {
+            let mut request = CommandRequest::new("x", Object::default());
+            request.priority = priority;
+            let id = CommandId(Uuid::from_u128(n));
+            let mut command = Command::new(id, request, Timestamp::from_millis(0), &Cause::hub());
+            command.redo(&Step::Sent { attempt: 1 }, Timestamp::from_millis(at), &Cause::hub());
+            command
+        };
+        let commands = in_sending_order(vec![sent(1, 5, 20), sent(2, 9, 20), sent(3, 0, 10), sent(4, 9, 20)]);
+        let order: Vec<_> = commands.iter().map(|command| command.id.0.as_u128()).collect();
+        assert_eq!(order, [3, 2, 4, 1]);
+    }
+}

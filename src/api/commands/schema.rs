@@ -1,0 +1,156 @@
+//! Shapes of commands.
+#![expect(dead_code, reason = "described, never made")]
+
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::schema::Object;
+
+/// A command.
+#[derive(ToSchema)]
+pub struct CommandItem {
+    #[schema(example = "01890a5d-ac96-774b-bcce-b302099a8057")]
+    id: String,
+    #[schema(example = "pump-1")]
+    device_id: String,
+    #[schema(example = "set_speed")]
+    command_type: String,
+    parameters: Object,
+    /// `pending`, `sent`, `delivered`, `executed`, `failed`, `rejected`, `expired`, `timed_out`, `canceled` or
+    /// `superseded`.
+    #[schema(example = "executed")]
+    status: String,
+    /// Why it stands so, where there is something to say.
+    #[schema(example = "no answer to 3 attempts")]
+    reason: Option<String>,
+    /// What the device answered; any JSON.
+    response: Option<Object>,
+    /// 0 to 9; higher ones go first.
+    priority: u8,
+    /// How often it was handed to the device so far.
+    attempts: u8,
+    max_attempts: u8,
+    /// How long the device may still get it, from its beginning.
+    #[schema(example = "1d")]
+    ttl: String,
+    /// How long each attempt waits for an answer.
+    #[schema(example = "30s")]
+    timeout: String,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// When it came to its status.
+    #[schema(format = DateTime)]
+    updated_at: String,
+    /// Of those that wait with the same key, the newest alone is kept.
+    supersedes: Option<String>,
+    idempotency_key: Option<String>,
+    /// Who asked for it: `{"source": "rest", "by": "user:ann"}`.
+    cause: Object,
+}
+
+/// A command with all that happened to it.
+#[derive(ToSchema)]
+pub struct CommandDetail {
+    #[schema(inline)]
+    #[serde(flatten)]
+    command: CommandItem,
+    history: Vec<CommandLine>,
+}
+
+/// One thing that happened to a command.
+#[derive(ToSchema)]
+pub struct CommandLine {
+    #[schema(format = DateTime)]
+    at: String,
+    /// The status it came to; for a late answer what the device told.
+    status: String,
+    /// Which attempt it belongs to, from 1; 0 before the first.
+    attempt: u8,
+    reason: Option<String>,
+    response: Option<Object>,
+    /// It came after the command was final.
+    late: Option<bool>,
+    cause: Object,
+}
+
+/// A command that is stored.
+#[derive(ToSchema)]
+pub struct CommandAccepted {
+    #[schema(inline)]
+    #[serde(flatten)]
+    command: CommandItem,
+    /// The same key and body came before: this is the command of then.
+    repeated: bool,
+    /// With `wait`.
+    history: Option<Vec<CommandLine>>,
+}
+
+/// A command after its device's answer.
+#[derive(ToSchema)]
+pub struct CommandAnswered {
+    #[schema(inline)]
+    #[serde(flatten)]
+    command: CommandItem,
+    history: Vec<CommandLine>,
+    /// The command was final before.
+    late: bool,
+    /// The device has said so before.
+    repeated: bool,
+}
+
+/// What a device is to do.
+#[derive(ToSchema)]
+#[schema(example = json!({"command_type": "set_speed", "parameters": {"rpm": 1200}, "ttl": "1h"}))]
+pub struct NewCommand {
+    /// 1 to 128 bytes.
+    #[schema(example = "set_speed")]
+    command_type: String,
+    parameters: Option<Object>,
+    /// 0 to 9, 5 by default; higher ones go first.
+    #[schema(maximum = 9)]
+    priority: Option<u8>,
+    /// How long the device may still get it: a duration, or seconds; a day by default.
+    #[schema(example = "1h")]
+    ttl: Option<String>,
+    /// How long each attempt waits for an answer: a duration, or seconds; `30s` by default.
+    #[schema(example = "30s")]
+    timeout: Option<String>,
+    /// 1 to 20, 3 by default.
+    #[schema(minimum = 1, maximum = 20)]
+    max_attempts: Option<u8>,
+    /// Of those that wait with the same key, the newest alone is kept: the latest setpoint wins.
+    supersedes: Option<String>,
+}
+
+/// What became of a command, as its device says.
+#[derive(ToSchema)]
+#[schema(example = json!({"status": "executed", "response": {"rpm": 1200}}))]
+pub struct CommandAnswer {
+    /// `delivered`, `executed`, `failed` or `rejected`.
+    status: String,
+    /// Any JSON.
+    response: Option<Object>,
+    reason: Option<String>,
+}
+
+/// Which commands, in which order, which page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct CommandListing {
+    /// One or several, parted by commas.
+    #[param(example = "pending,sent")]
+    status: Option<String>,
+    /// The `command_type`.
+    r#type: Option<String>,
+    /// By when it was asked for; inclusive. RFC 3339, a date, or epoch seconds.
+    from: Option<String>,
+    /// Exclusive; a date means to the end of that day.
+    to: Option<String>,
+    /// `desc` (newest first, by default) or `asc`.
+    order: Option<String>,
+    /// From 1.
+    page: Option<u64>,
+    /// 20 by default, 1,000 at most.
+    limit: Option<u64>,
+}

@@ -1,0 +1,84 @@
+//! Waiting for what becomes of commands, without asking again and again.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use twinhub_actors::messages::archive::FindCommand;
+use twinhub_actors::messages::feed::WatchCommands;
+use twinhub_domain::event::EventBody;
+use twinhub_domain::{CommandId, CommandStatus, DeviceId, Recorded};
+use twinhub_store::CommandRecord;
+
+use crate::http::Access;
+use crate::http::problem::ApiError;
+
+/// Somebody who waits. The feed forgets it when it is dropped, so one who gives up leaves nothing behind.
+pub struct Watch {
+    heard: UnboundedReceiver<Arc<Recorded>>,
+    /// Nobody is kept waiting when the hub goes down.
+    closing: watch::Receiver<bool>,
+}
+
+impl Watch {
+    /// Hears of `command`, or of all commands of `device`, from now on: what is asked of the hub after this
+    /// cannot be missed.
+    ///
+    /// # Errors
+    /// The hub is going down.
+    pub fn begin(access: &Access, device: &DeviceId, command: Option<CommandId>) -> Result<Self, ApiError> {
+        let (tell, heard) = mpsc::unbounded_channel();
+        access.post(WatchCommands { device: device.clone(), command, tell })?;
+        Ok(Self { heard, closing: access.state.closing() })
+    }
+
+    /// Waits until something happens. None when `until` has come first, or the hub goes down.
+    pub async fn next(&mut self, until: Instant) -> Option<Arc<Recorded>> {
+        let Self { heard, closing } = self;
+        tokio::select! {
+            biased;
+            _ = closing.wait_for(|closing| *closing) => None,
+            recorded = heard.recv() => recorded,
+            () = tokio::time::sleep_until(until) => None,
+        }
+    }
+
+    /// What has happened so far is known.
+    pub fn forget(&mut self) {
+        while self.heard.try_recv().is_ok() {}
+    }
+
+    /// True when there is nothing to wait for any more: the hub goes down.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Waits until the command `id`, which was `status` when it was last seen, is final.
+    ///
+    /// # Errors
+    /// It is not by `until`: [`ApiError::CommandNotFinished`]. Or the store does not answer.
+    pub async fn until_final(
+        mut self,
+        access: &Access,
+        id: CommandId,
+        mut status: CommandStatus,
+        until: Instant,
+    ) -> Result<CommandRecord, ApiError> {
+        loop {
+            if status.is_final() {
+                let found = access.ask(FindCommand(id)).await??;
+                return found.ok_or_else(|| ApiError::no_command(id)); // its device was removed
+            }
+            let Some(recorded) = self.next(until).await else {
+                return Err(ApiError::CommandNotFinished { id, status });
+            };
+            if let EventBody::Command(change) = &recorded.event.body
+                && change.id == id
+            {
+                status = change.step.status();
+            }
+        }
+    }
+}

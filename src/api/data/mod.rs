@@ -1,0 +1,226 @@
+//! `/api/devices/{id}/data`: readings in, and the history of them, page by page.
+
+mod page;
+pub mod schema;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use twinhub_actors::HubError;
+use twinhub_actors::access::Order;
+use twinhub_actors::messages::archive::{BucketHistory, RawHistory};
+use twinhub_domain::payload;
+use twinhub_domain::payload::{Heard, PayloadError};
+use twinhub_domain::series::{Aggregate, HistoryQuery};
+use twinhub_domain::twin::Rejected;
+use twinhub_domain::{DeviceNumber, Input};
+use utoipa::ToSchema;
+
+use self::page::HistoryPage;
+use crate::api::data::schema::{History, HistoryAnswer, ReadingsBody};
+use crate::api::devices::device::find;
+use crate::http::Access;
+use crate::http::extract::body::{AnyBody, Device};
+use crate::http::extract::fields::FieldError;
+use crate::http::extract::paging::limit;
+use crate::http::extract::params::{Params, bad};
+use crate::http::problem::{ApiError, Problem};
+use crate::http::reply;
+use crate::http::routes::routes;
+
+routes! {
+    Read: self::get_data,
+    Report: self::post_data,
+}
+
+/// Readings in an answer when nothing is said; a day in 5-minute means is 288 for each sensor.
+const USUAL: u64 = 1_000;
+/// Readings in an answer at most.
+const MOST: u64 = 10_000;
+
+/// Readings that were stored.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Stored {
+    device_id: String,
+    /// The place in the one sequence, of a batch that of its last; null where nothing new was in it.
+    seq: Option<u64>,
+    /// Of the twin after it.
+    version: u64,
+    /// The very same had been stored before, known by its own time or id.
+    repeated: bool,
+    message: &'static str,
+    /// How many readings were taken in; none of what had been stored before. With `partial`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<usize>,
+    /// The readings that were not. With `partial`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected: Option<Vec<RejectedReading>>,
+}
+
+/// A reading that was not taken in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RejectedReading {
+    /// Where it stands in the body, or its name: `sensor_readings[0].value`.
+    #[schema(example = "sensor_readings[0].value")]
+    field: String,
+    /// A stable word for programs.
+    #[schema(example = "wrong_type")]
+    code: &'static str,
+    /// What is wrong with it.
+    error: String,
+}
+
+/// Takes readings in, and answers once they are stored. If any reading is invalid, none is stored, and each invalid one
+/// is named; with `partial` the valid ones are stored.
+#[utoipa::path(
+    post,
+    path = "/api/devices/{id}/data",
+    tag = "data",
+    params(
+        ("id" = String, Path),
+        ("partial" = Option<bool>, Query, description = "Take the good readings in although others are bad"),
+    ),
+    request_body = ReadingsBody,
+    responses(
+        (status = 201, description = "Stored", body = Stored),
+        (status = 200, description = "Had been stored before", body = Stored),
+        (status = 207, description = "Stored in part (with `partial`)", body = Stored),
+        (status = 404, description = "No such device: register it first", body = Problem),
+        (status = 422, description = "A reading makes no sense: all that do not are named", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn post_data(
+    Device(id): Device,
+    mut params: Params,
+    AnyBody(body): AnyBody,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
+    let partial = params.value("partial", "true or false")?.unwrap_or(false);
+    params.finish()?;
+    let Heard { mut samples, bad } = payload::readings_from(body)?;
+    samples.iter_mut().for_each(|sample| sample.strict = !partial);
+    let count: usize = samples.iter().map(|sample| sample.readings.len()).sum();
+    let input = match Input::of_readings(samples) {
+        Some(input) if partial || bad.is_empty() => input,
+        _ => return Err(ApiError::Readings(bad)),
+    };
+    let taken = access.deliver(Order::new(id.clone(), input)).await?;
+    let accepted = if taken.repeated { 0 } else { count - taken.rejected.len().min(count) };
+    let bad = bad.iter().map(RejectedReading::of).chain(taken.rejected.iter().map(RejectedReading::refused));
+    let rejected: Vec<_> = bad.collect();
+    let (status, message) = match taken.repeated {
+        true => (StatusCode::OK, "stored before"),
+        false if !rejected.is_empty() => (StatusCode::MULTI_STATUS, "stored in part"),
+        false => (StatusCode::CREATED, "stored"),
+    };
+    let stored = Stored {
+        device_id: id.to_string(),
+        seq: taken.seq,
+        version: taken.version,
+        repeated: taken.repeated,
+        message,
+        accepted: partial.then_some(accepted),
+        rejected: partial.then_some(rejected),
+    };
+    Ok(reply::json(status, &stored))
+}
+
+impl RejectedReading {
+    fn of(error: &PayloadError) -> Self {
+        let field = error.field().unwrap_or_default().to_owned();
+        Self { field, code: error.reason(), error: error.to_string() }
+    }
+
+    fn refused(Rejected { name, refusal }: &Rejected) -> Self {
+        let error = ApiError::from(HubError::Refused(refusal.clone()));
+        Self { field: name.to_string(), code: error.code(), error: error.to_string() }
+    }
+}
+
+/// The device's history: readings as they came, or with `interval` what is made of each stretch of time.
+#[utoipa::path(
+    get,
+    path = "/api/devices/{id}/data",
+    tag = "data",
+    params(("id" = String, Path), History),
+    responses(
+        (status = 200, description = "Readings; with `interval` buckets instead", body = HistoryAnswer,
+            headers(("Link" = String, description = "`first`, and `next` where there is more: RFC 8288"))),
+        (status = 404, body = Problem),
+        (status = 422, body = Problem),
+    )
+)]
+pub async fn get_data(
+    request: HttpRequest,
+    Device(id): Device,
+    params: Params,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
+    let all = params.all().to_vec();
+    let (wanted, page) = wanted(params)?;
+    let device = find(&access, &id).await?.number;
+    let query = HistoryQuery { device, ..wanted };
+    Ok(if query.interval_ms == 0 {
+        let found = access.ask(RawHistory(query)).await??;
+        page.answer(&request, &all, &found, |reading| reading.timestamp)
+    } else {
+        let found = access.ask(BucketHistory(query)).await??;
+        page.answer(&request, &all, &found, |bucket| bucket.timestamp)
+    })
+}
+
+fn wanted(mut params: Params) -> Result<(HistoryQuery, HistoryPage), FieldError> {
+    let interval = params.duration("interval")?;
+    let words = "avg, min, max, sum, count, first, last, p50 or p95";
+    let aggregate = params.read("agg", words, Aggregate::parse)?;
+    if interval.is_none() && aggregate.is_some() {
+        return Err(bad("agg", "needs an interval"));
+    }
+    let mut query = HistoryQuery {
+        device: DeviceNumber::default(),
+        from: params.start_time("start_date")?,
+        to: params.end_time("end_date")?,
+        sensors: params.list("sensor_type"),
+        limit: 0,
+        newest_first: params.newest_first(true)?,
+        interval_ms: interval.unwrap_or(0),
+        aggregate: aggregate.unwrap_or_default(),
+    };
+    let limit = limit(&mut params, USUAL, MOST)?;
+    let page = HistoryPage::take(&mut params, limit)?;
+    params.finish()?;
+    page.narrow(&mut query);
+    Ok((query, page))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_is_wanted() {
+        let (query, page) = wanted(Params::parse(
+            "start_date=2026-01-01&end_date=2026-01-01&sensor_type=temperature,humidity&interval=5m&agg=p95",
+        ))
+        .unwrap();
+        let hours = (query.to.unwrap().millis() - query.from.unwrap().millis()) / 3_600_000;
+        assert_eq!((hours, query.interval_ms, query.aggregate), (24, 300_000, Aggregate::P95));
+        assert_eq!(query.sensors, ["temperature", "humidity"]);
+        assert_eq!((page.limit, query.newest_first), (1_000, true));
+    }
+
+    #[test]
+    fn names_the_parameter_that_is_wrong() {
+        let wrong = |text: &str| wanted(Params::parse(text)).unwrap_err().field;
+        assert_eq!(wrong("interval=5"), "interval");
+        assert_eq!(wrong("interval=5m&agg=mean"), "agg");
+        assert_eq!(wrong("agg=avg"), "agg");
+        assert_eq!(wrong("start_date=soon"), "start_date");
+        assert_eq!(wrong("limit=10001"), "limit");
+        assert_eq!(wrong("page=0"), "page");
+        assert_eq!(wrong("page=101"), "page");
+        assert_eq!(wrong("after=soon"), "after");
+        assert_eq!(wrong("page=2&after=1.1"), "page");
+    }
+}

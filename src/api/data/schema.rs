@@ -1,0 +1,110 @@
+//! Readings as the description tells of them.
+#![expect(dead_code, reason = "described, never made")]
+
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::schema::Object;
+
+/// Readings of one moment, or a batch of them: at most 1,000 readings in all.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum ReadingsBody {
+    One(Readings),
+    Batch(Vec<Readings>),
+}
+
+/// Readings: flat, by name, or as a list. Numbers, booleans and texts; nested ones are joined with dots.
+#[derive(ToSchema)]
+#[schema(example = json!({"temperature": 23.5, "humidity": 55, "pressure": 1013.25}))]
+pub struct Readings {
+    /// When they were taken: RFC 3339 (also `+0100`, or without a zone where `settings.timezone` says which), or epoch
+    /// seconds, ms, µs or ns. Left out, it is now. One that no clock can mean is kept as `claimed_at`, and it is now.
+    timestamp: Option<String>,
+    /// By which a repeat is known.
+    message_id: Option<String>,
+    /// Units by name, for the flat form.
+    units: Option<Object>,
+    sensor_readings: Option<Vec<SensorReading>>,
+    /// A batch: each item as a body of its own, or one of `sensor_readings`.
+    readings: Option<Vec<Object>>,
+    device_status: Option<String>,
+}
+
+/// A reading of the list form.
+#[derive(ToSchema)]
+pub struct SensorReading {
+    #[schema(example = "temperature")]
+    sensor_type: String,
+    /// A number, a boolean or a text.
+    #[schema(example = 23.5)]
+    value: f64,
+    #[schema(example = "°C")]
+    unit: Option<String>,
+    /// 0 to 100.
+    quality_score: Option<u8>,
+    /// When it was taken, where that is not `timestamp` of the whole.
+    timestamp: Option<String>,
+}
+
+/// A reading as it was stored.
+#[derive(ToSchema)]
+pub struct ReadingItem {
+    sensor_type: String,
+    /// A number, a boolean or a text.
+    #[schema(example = 23.5)]
+    value: f64,
+    unit: Option<String>,
+    quality_score: Option<u8>,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// The time that the device said, where that cannot be: `timestamp` is when the reading came then.
+    #[schema(format = DateTime)]
+    claimed_at: Option<String>,
+    seq: u64,
+}
+
+/// One sensor's readings within one clock-aligned interval.
+#[derive(ToSchema)]
+pub struct BucketItem {
+    sensor_type: String,
+    /// The start of the interval.
+    #[schema(format = DateTime)]
+    timestamp: String,
+    value: f64,
+    count: u64,
+    min: f64,
+    max: f64,
+}
+
+/// A history: readings, or buckets where an interval was asked for.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum HistoryAnswer {
+    Readings(Vec<ReadingItem>),
+    Buckets(Vec<BucketItem>),
+}
+
+/// Which stretch of a history, and what to make of it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct History {
+    /// Inclusive. RFC 3339, a date, or epoch seconds.
+    start_date: Option<String>,
+    /// Exclusive; a date means to the end of that day.
+    end_date: Option<String>,
+    /// One or several, parted by commas.
+    sensor_type: Option<String>,
+    /// A duration: clock-aligned stretches.
+    #[param(example = "5m")]
+    interval: Option<String>,
+    /// `avg` (by default), `min`, `max`, `sum`, `count`, `first`, `last`, `p50` or `p95`.
+    agg: Option<String>,
+    /// 1,000 by default, 10,000 at most.
+    limit: Option<u64>,
+    /// `desc` (by default) or `asc`.
+    order: Option<String>,
+    /// Where the page before ended, as its `Link` with `rel="next"` says it.
+    after: Option<String>,
+    /// From 1, in place of `after`: the first 100,000 readings can be reached so.
+    page: Option<u64>,
+}

@@ -1,0 +1,121 @@
+//! Devices that were seen on MQTT and are nobody's yet, and the taking of one.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
+use twinhub_actors::access::Order;
+use twinhub_actors::messages::archive::FindSerial;
+use twinhub_domain::twin::Registration;
+use twinhub_domain::{Input, Json, Object};
+
+use super::device::find;
+use super::register::{take_sections, take_template};
+use super::schema::{Claim, DeviceItem, Listing};
+use crate::api::devices::list::{Said, list};
+use crate::api::groups::check_group;
+use crate::api::twin::schema::TwinDocument;
+use crate::http::Access;
+use crate::http::extract::body::Body;
+use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::params::Params;
+use crate::http::problem::{ApiError, Problem};
+use crate::http::reply::{Document, add_readings};
+
+/// Devices that were heard of on MQTT and that nobody has registered or claimed.
+#[utoipa::path(
+    get,
+    path = "/api/devices/unclaimed",
+    tag = "devices",
+    params(Listing),
+    responses((status = 200, body = [DeviceItem]), (status = 422, body = Problem))
+)]
+pub async fn list_unclaimed(
+    request: HttpRequest,
+    params: Params,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
+    list(&request, params, &access, Said { claimed: Some(false), ..Said::default() }).await
+}
+
+/// Claims the device with this serial number, or with this id while it has none.
+#[utoipa::path(
+    post,
+    path = "/api/devices/claim",
+    tag = "devices",
+    request_body = Claim,
+    responses(
+        (status = 200, description = "It is yours", body = TwinDocument),
+        (status = 404, description = "No such device was seen", body = Problem),
+        (status = 409, description = "It is someone's already", body = Problem),
+        (status = 422, body = Problem),
+    )
+)]
+pub async fn claim_device(Body(body): Body, access: Access) -> Result<HttpResponse, ApiError> {
+    let (serial, mut patch) = claim(body)?;
+    check_group(&access, &patch)?;
+    let Some(found) = access.ask(FindSerial(serial.to_string())).await?? else {
+        return Err(ApiError::NotFound { what: "device with serial number", name: serial.into() });
+    };
+    if found.profile.serial_number.is_empty() {
+        patch.insert("serial_number", Json::String(serial)); // found by its id: now it is said
+    }
+    let input = Input::Claim(Box::new(Registration { patch }));
+    let taken = access.deliver(Order::new(found.id.clone(), input).with_twin()).await?;
+    let twin = match taken.twin {
+        Some(twin) => twin,
+        None => find(&access, &found.id).await?,
+    };
+    let mut document = twin.document(access.now());
+    add_readings(&mut document, &twin);
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::ETAG, format!("\"{}\"", twin.version)));
+    Ok(Document::of(&document).with("message", &"Device claimed").send(response))
+}
+
+/// The fields of a claim.
+pub(crate) const FIELDS: [&str; 11] = [
+    "serial_number",
+    "name",
+    "type",
+    "description",
+    "model",
+    "group_id",
+    "tags",
+    "configuration",
+    "settings",
+    "limits",
+    "template",
+];
+
+fn claim(body: Object) -> Result<(Box<str>, Object), FieldError> {
+    let mut fields = Fields::of(body, &FIELDS)?;
+    let serial = fields.needed_text("serial_number")?;
+    let mut patch = Object::default();
+    for field in ["name", "type", "description", "model", "group_id"] {
+        if let Some(text) = fields.text(field)? {
+            patch.insert(field, Json::String(text));
+        }
+    }
+    take_template(&mut fields, &mut patch);
+    take_sections(&mut fields, &mut patch, &["tags", "limits"])?;
+    Ok((serial, patch))
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_domain::payload;
+
+    use super::*;
+
+    #[test]
+    fn reads_a_claim() {
+        let read = |text: &str| claim(payload::object(text.as_bytes()).unwrap());
+        let (serial, patch) = read(r#"{"serial_number": "TMP0603IF1WD", "name": "Hall"}"#).unwrap();
+        assert_eq!(
+            (&*serial, Json::Object(patch).to_string()),
+            ("TMP0603IF1WD", r#"{"name":"Hall"}"#.into())
+        );
+        assert_eq!(read(r#"{"name": "Hall"}"#).unwrap_err().field, "serial_number");
+        assert_eq!(read(r#"{"serial_number": "x", "owner": "me"}"#).unwrap_err().field, "owner");
+        assert_eq!(read(r#"{"serial_nunber": "x"}"#).unwrap_err().field, "serial_nunber");
+    }
+}

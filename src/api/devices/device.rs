@@ -1,0 +1,321 @@
+//! `/api/devices/{id}`: one device with what it did lately; changed and removed.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use twinhub_actors::access::Grant;
+use twinhub_actors::access::Order;
+use twinhub_actors::messages::archive::{HowMuch, ListCommands, RawHistory};
+use twinhub_domain::series::{Aggregate, HistoryQuery};
+use twinhub_domain::twin::Change;
+use twinhub_domain::{DeviceId, Input, Json, Object, Timestamp, Twin, Versions};
+use twinhub_store::{CommandQuery, Extent};
+use utoipa::ToSchema;
+
+use super::register::take_sections;
+use super::schema::{DeviceChange, DeviceDetail};
+use crate::api::commands::view::summary;
+use crate::api::groups::check_group;
+use crate::api::twin::document::etag;
+use crate::http::Access;
+use crate::http::extract::body::{Body, Device};
+use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::params::Params;
+use crate::http::extract::precondition::if_match;
+use crate::http::problem::{ApiError, Problem};
+use crate::http::reply;
+use crate::http::reply::{Document, add_readings};
+
+/// Readings shown with a device.
+const RECENT: usize = 20;
+/// Commands shown with a device.
+const RECENT_COMMANDS: u64 = 10;
+
+/// The text fields that may be changed; null takes one away.
+const TEXTS: [&str; 8] =
+    ["name", "serial_number", "type", "description", "model", "ip_address", "mac_address", "group_id"];
+
+/// The fields of a change.
+pub(crate) const FIELDS: [&str; 15] = [
+    "name",
+    "serial_number",
+    "type",
+    "description",
+    "model",
+    "ip_address",
+    "mac_address",
+    "group_id",
+    "tags",
+    "desired",
+    "configuration",
+    "settings",
+    "schedule",
+    "limits",
+    "template",
+];
+
+/// How much a device says.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeviceMetrics {
+    /// Messages taken in since the device began.
+    messages: u64,
+    /// Properties that it reports.
+    reported_properties: usize,
+    /// Since it was last heard; null when it never was.
+    seconds_since_last_seen: Option<f64>,
+    /// Messages a minute on average, since the device began.
+    messages_per_minute: f64,
+}
+
+/// A removal's answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Deleted {
+    id: String,
+    device_id: String,
+    deleted: bool,
+    removed: Removed,
+    message: String,
+}
+
+/// How much there was of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Removed {
+    readings: u64,
+    /// All of its log that is no reading.
+    events: u64,
+    commands: u64,
+    alarms: u64,
+}
+
+/// The twin with its recent data, recent commands and metrics.
+#[utoipa::path(
+    get,
+    path = "/api/devices/{id}",
+    tag = "devices",
+    params(("id" = String, Path, description = "The device's id")),
+    responses(
+        (status = 200, body = DeviceDetail, headers(("ETag" = String, description = "The version, quoted"))),
+        (status = 404, body = Problem),
+    )
+)]
+pub async fn get_device(
+    Device(id): Device,
+    params: Params,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
+    params.finish()?;
+    let twin = find(&access, &id).await?;
+    detail(&access, &twin).await
+}
+
+/// Changes what the body names; the rest stays.
+#[utoipa::path(
+    put,
+    path = "/api/devices/{id}",
+    tag = "devices",
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`")),
+    request_body = DeviceChange,
+    responses(
+        (status = 200, body = DeviceDetail, headers(("ETag" = String, description = "The version, quoted"))),
+        (status = 404, body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),
+        (status = 422, body = Problem),
+    )
+)]
+pub async fn put_device(
+    request: HttpRequest,
+    device: Device,
+    body: Body,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
+    change(&request, device, body, &access).await
+}
+
+/// Changes what the body names; the rest stays.
+#[utoipa::path(
+    patch,
+    path = "/api/devices/{id}",
+    tag = "devices",
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`")),
+    request_body = DeviceChange,
+    responses(
+        (status = 200, body = DeviceDetail, headers(("ETag" = String, description = "The version, quoted"))),
+        (status = 404, body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),
+        (status = 422, body = Problem),
+    )
+)]
+pub async fn patch_device(
+    request: HttpRequest,
+    device: Device,
+    body: Body,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
+    change(&request, device, body, &access).await
+}
+
+/// Removes the device with its data, commands and credentials, and says how much that was. A command that was not
+/// acknowledged reaches nobody any more.
+#[utoipa::path(
+    delete,
+    path = "/api/devices/{id}",
+    tag = "devices",
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The version to remove, or a list of versions: `\"3\", \"4\"`")),
+    responses(
+        (status = 200, body = Deleted),
+        (status = 404, body = Problem),
+        (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
+        (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),
+    )
+)]
+pub async fn delete_device(
+    request: HttpRequest,
+    Device(id): Device,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
+    let if_version = if_match(&request)?;
+    let number = find(&access, &id).await?.number;
+    let Extent { readings, events, commands, alarms } = access.ask(HowMuch(number)).await??;
+    access.deliver(Order::new(id.clone(), Input::Delete).if_version(if_version)).await?;
+    let message = format!("Device {id} was removed with its data, commands and credentials");
+    let removed = Removed { readings, events, commands, alarms };
+    let deleted = Deleted { id: id.to_string(), device_id: id.to_string(), deleted: true, removed, message };
+    Ok(reply::json(StatusCode::OK, &deleted))
+}
+
+/// The twin of this id, or the 404 that names it.
+pub(crate) async fn find(access: &Access, id: &DeviceId) -> Result<Box<Twin>, ApiError> {
+    access.read(id).await?.ok_or_else(|| ApiError::no_device(id))
+}
+
+/// Makes a change of a twin that is at one of these versions, and gives it back as it is after it.
+pub(crate) async fn make(
+    access: &Access,
+    id: DeviceId,
+    if_version: Option<Versions>,
+    change: Input,
+) -> Result<Box<Twin>, ApiError> {
+    let taken = access.deliver(Order::new(id.clone(), change).if_version(if_version).with_twin()).await?;
+    match taken.twin {
+        Some(twin) => Ok(twin),
+        None => find(access, &id).await,
+    }
+}
+
+async fn change(
+    request: &HttpRequest,
+    Device(id): Device,
+    Body(body): Body,
+    access: &Access,
+) -> Result<HttpResponse, ApiError> {
+    let (patch, if_version) = (patch(body)?, if_match(request)?);
+    check_group(access, &patch)?;
+    let twin = make(access, id, if_version, Input::Change(Box::new(Change { patch }))).await?;
+    detail(access, &twin).await
+}
+
+/// The change that a body asks for.
+pub(crate) fn patch(body: Object) -> Result<Object, FieldError> {
+    let mut fields = Fields::of(body, &FIELDS)?;
+    let mut patch = Object::default();
+    for field in TEXTS.into_iter().chain(["template"]) {
+        if let Some(value) = fields.take_even_null(field) {
+            patch.insert(field, value); // that it is a text, the twin itself says
+        }
+    }
+    take_sections(&mut fields, &mut patch, &["tags", "desired", "limits"])?;
+    Ok(patch)
+}
+
+async fn detail(access: &Access, twin: &Twin) -> Result<HttpResponse, ApiError> {
+    let recent = HistoryQuery {
+        device: twin.number,
+        from: None,
+        to: None,
+        sensors: Vec::new(),
+        limit: RECENT,
+        newest_first: true,
+        interval_ms: 0,
+        aggregate: Aggregate::default(),
+    };
+    let recent = access.ask(RawHistory(recent)).await??;
+    let commands = CommandQuery {
+        device: Some(twin.number),
+        newest_first: true,
+        limit: RECENT_COMMANDS,
+        ..CommandQuery::default()
+    };
+    let commands = access.ask(ListCommands(commands)).await??.commands;
+    let commands = commands.iter().map(|record| summary(&record.device, &record.command).into()).collect();
+    let mut document = twin.document(access.now());
+    add_readings(&mut document, twin);
+    document.insert("recent_commands", Json::Array(commands));
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::ETAG, etag(twin)));
+    Ok(Document::of(&document)
+        .with("recent_data", &recent)
+        .with("metrics", &DeviceMetrics::of(twin, access.now()))
+        .send(response))
+}
+
+impl DeviceMetrics {
+    fn of(twin: &Twin, now: Timestamp) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a rate to look at")]
+        let messages = twin.messages as f64;
+        let minutes = seconds_between(twin.created_at, now) / 60.0;
+        Self {
+            messages: twin.messages,
+            reported_properties: twin.reported.len(),
+            seconds_since_last_seen: twin.last_seen.map(|at| seconds_between(at, now)),
+            messages_per_minute: messages / minutes.max(1.0),
+        }
+    }
+}
+
+/// How long the hub has run, whatever its clock was set to meanwhile.
+pub(crate) fn uptime_seconds(hub: &Grant) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "an uptime is far below 2^53 ms")]
+    let millis = hub.uptime_ms() as f64;
+    millis / 1_000.0
+}
+
+/// Seconds from one moment to another, none when it lies behind.
+pub(crate) fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of ten thousand years are below 2^53")]
+    let millis = (to.millis() - from.millis()).max(0) as f64;
+    millis / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_domain::payload;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<String, FieldError> {
+        patch(payload::object(text.as_bytes()).unwrap()).map(|patch| Json::Object(patch).to_string())
+    }
+
+    #[test]
+    fn reads_what_seed_004_sends() {
+        assert_eq!(
+            read(r#"{"name": "P", "description": "d", "settings": {"x": null}, "group_id": null}"#).unwrap(),
+            r#"{"configuration":{"x":null},"description":"d","group_id":null,"name":"P"}"#
+        );
+        assert_eq!(
+            read(r#"{"settings": {"heartbeat": null}, "schedule": null}"#).unwrap(),
+            r#"{"schedule":null,"settings":{"heartbeat":null}}"#
+        );
+        assert_eq!(read("{}").unwrap(), "{}");
+    }
+
+    #[test]
+    fn names_what_cannot_be_changed() {
+        for field in ["id", "version", "status", "reported", "token_hash", "claimed"] {
+            let error = read(&format!(r#"{{"{field}": "x"}}"#)).unwrap_err();
+            assert_eq!((&*error.field, error.code), (field, "unknown_field"));
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! `/api/devices`: devices are registered, claimed, listed, changed and removed.
+
+pub(crate) mod claims;
+pub(crate) mod device;
+mod lifecycle;
+pub(crate) mod limits;
+pub(crate) mod list;
+pub(crate) mod register;
+pub mod schema;
+mod status;
+pub mod token;
+
+use crate::http::routes::routes;
+
+routes! {
+    Read: list::list_devices,
+    Manage: register::register_device,
+    Read: claims::list_unclaimed,
+    Manage: claims::claim_device,
+    Read: device::get_device,
+    Manage: device::put_device,
+    Manage: device::patch_device,
+    Manage: device::delete_device,
+    Read: status::get_device_status,
+    Read: lifecycle::get_lifecycle,
+    Manage: lifecycle::put_lifecycle,
+}

@@ -1,0 +1,313 @@
+//! `POST /api/devices`: a device is registered, and told how to connect.
+
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+use serde::Serialize;
+use twinhub_actors::access::Order;
+use twinhub_actors::clock::new_id_at;
+use twinhub_actors::messages::archive::FindSerial;
+use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_domain::settings::DeviceSettings;
+use twinhub_domain::twin::Registration;
+use twinhub_domain::{DeviceId, Input, Json, Object, Timestamp};
+use utoipa::ToSchema;
+
+use super::schema::NewDevice;
+use super::token;
+use crate::api::groups::check_group;
+use crate::http::Access;
+use crate::http::extract::body::Body;
+use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::problem::{ApiError, Problem};
+use crate::http::reply;
+use crate::state::ServerInfo;
+
+/// A registration's answer: all that the device needs to connect.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Registered {
+    #[schema(example = "pump-1")]
+    id: String,
+    device_id: String,
+    name: String,
+    /// Shown this once.
+    auth_token: String,
+    mqtt: MqttAccess,
+    /// Of the twin after it, as in its `ETag`.
+    version: u64,
+    message: &'static str,
+}
+
+/// Where and how a device speaks MQTT.
+#[derive(Debug, Serialize, ToSchema)]
+struct MqttAccess {
+    #[schema(example = "127.0.0.1")]
+    host: String,
+    port: u16,
+    /// The device's id; its password is the token.
+    username: String,
+    topics: MqttTopics,
+}
+
+/// The device's topics.
+#[derive(Debug, Serialize, ToSchema)]
+struct MqttTopics {
+    data: String,
+    state: String,
+    status: String,
+    get: String,
+    desired: String,
+    commands: String,
+    /// Where it answers each.
+    command_answers: String,
+    configuration: String,
+    /// Where it says how far it has come with new firmware.
+    firmware: String,
+    /// Where it is told of it.
+    firmware_update: String,
+}
+
+/// A registration, read from a body.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub id: Option<DeviceId>,
+    pub name: Box<str>,
+    pub serial: Option<Box<str>>,
+    pub token: Option<Box<str>>,
+    /// Merge patch onto the new twin.
+    pub patch: Object,
+}
+
+/// The fields of a registration.
+pub(crate) const FIELDS: [&str; 16] = [
+    "name",
+    "device_id",
+    "auth_token",
+    "serial_number",
+    "type",
+    "description",
+    "model",
+    "ip_address",
+    "mac_address",
+    "group_id",
+    "tags",
+    "configuration",
+    "settings",
+    "schedule",
+    "limits",
+    "template",
+];
+
+/// Registers a device. An id that was only seen on MQTT so far is adopted with all that it has said.
+#[utoipa::path(
+    post,
+    path = "/api/devices",
+    tag = "devices",
+    request_body = NewDevice,
+    responses(
+        (status = 201, description = "Registered; the token is shown this once", body = Registered),
+        (status = 409, description = "The id, the serial number or the token is taken", body = Problem),
+        (status = 422, description = "A field makes no sense", body = Problem),
+        (status = 503, description = "The store does not take anything in", body = Problem),
+    )
+)]
+pub async fn register_device(Body(body): Body, access: Access) -> Result<HttpResponse, ApiError> {
+    let Wanted { id, name, serial, token, mut patch } = wanted(body)?;
+    check_group(&access, &patch)?;
+    let id = match id {
+        Some(id) => id,
+        None => DeviceId::parse(&make_id(access.now()))?,
+    };
+    if let Some(serial) = serial {
+        let holder = access.ask(FindSerial(serial.to_string())).await??;
+        if let Some(holder) = holder.filter(|twin| twin.id != id) {
+            return Err(ApiError::SerialTaken { serial: serial.into(), device: holder.id.to_string() });
+        }
+    }
+    let is_chosen = token.is_some();
+    let token = match token {
+        Some(token) => token.into(),
+        None => token::make()?,
+    };
+    // One that is made here is long and random, and nobody else's.
+    let _given = if is_chosen {
+        Some(access.state.giving.begin(&access, &access.state.tokens, &token, &id).await?)
+    } else {
+        None
+    };
+    patch.insert("token_hash", access.state.tokens.hash(&token).into());
+    let registration = Input::Register(Box::new(Registration { patch }));
+    let registration = Order::new(id.clone(), registration).if_unknown(IfUnknown::Begin);
+    let taken = access.deliver(registration).await?;
+    let registered = Registered {
+        name: name.into(),
+        auth_token: token,
+        mqtt: MqttAccess::of(&id, &access.state.info),
+        version: taken.version,
+        message: "Device added successfully",
+        device_id: id.to_string(),
+        id: id.to_string(),
+    };
+    let mut response = reply::json(StatusCode::CREATED, &registered);
+    if let Ok(location) = format!("/api/devices/{id}").parse() {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// The registration that a body asks for.
+pub(crate) fn wanted(body: Object) -> Result<Wanted, FieldError> {
+    let mut fields = Fields::of(body, &FIELDS)?;
+    let name = fields.needed_text("name")?;
+    let id = fields.text("device_id")?;
+    let id = id.map(|id| DeviceId::parse(&id)).transpose();
+    let id = id.map_err(|error| FieldError::bad("device_id", error.to_string()))?;
+    let token = fields.text("auth_token")?;
+    if token.as_ref().is_some_and(|token| !(token::SHORTEST..=token::LONGEST).contains(&token.len())) {
+        let detail = format!("{} to {} bytes", token::SHORTEST, token::LONGEST);
+        return Err(FieldError::bad("auth_token", detail));
+    }
+    let mut patch: Object = [("name", Json::String(name.clone()))].into_iter().collect();
+    for field in ["serial_number", "type", "description", "model", "ip_address", "mac_address", "group_id"] {
+        if let Some(text) = fields.text(field)? {
+            patch.insert(field, Json::String(text));
+        }
+    }
+    take_template(&mut fields, &mut patch);
+    take_sections(&mut fields, &mut patch, &["tags", "limits"])?;
+    let serial = patch.get("serial_number").and_then(Json::as_str).filter(|s| !s.is_empty()).map(Into::into);
+    Ok(Wanted { id, name, serial, token, patch })
+}
+
+/// Moves the template's id into `patch`. Null means none, also where one is meant for the device.
+pub(crate) fn take_template(fields: &mut Fields, patch: &mut Object) {
+    if let Some(template) = fields.take_even_null("template") {
+        patch.insert("template", template); // whether there is one, the twin itself says
+    }
+}
+
+/// Moves the object fields called `sections` into `patch`, and with them `configuration`, `schedule` and
+/// `settings`. Of the settings the hub keeps its own; all others are merged into the configuration, for
+/// who calls that one so.
+pub(crate) fn take_sections(
+    fields: &mut Fields,
+    patch: &mut Object,
+    sections: &[&str],
+) -> Result<(), FieldError> {
+    for section in sections {
+        if let Some(object) = fields.object(section)? {
+            patch.insert(*section, object.into());
+        }
+    }
+    if let Some(schedule) = fields.take_even_null("schedule") {
+        patch.insert("schedule", schedule); // whether it is one, the twin itself says
+    }
+    let mut configuration = fields.object("configuration")?;
+    let mut settings = Object::default();
+    for (name, value) in fields.object("settings")?.iter().flat_map(Object::iter) {
+        // All are merge patches, so a null must stay one: entries are put in as they are.
+        let place = match DeviceSettings::NAMES.contains(&name) {
+            true => &mut settings,
+            false => configuration.get_or_insert_default(),
+        };
+        place.insert(name, value.clone());
+    }
+    if let Some(configuration) = configuration {
+        patch.insert("configuration", configuration.into());
+    }
+    if !settings.is_empty() {
+        patch.insert("settings", settings.into());
+    }
+    Ok(())
+}
+
+/// An id for a device that brought none: UUIDv7, which sorts by time.
+pub(crate) fn make_id(now: Timestamp) -> String {
+    new_id_at(uuid::NoContext, now).to_string()
+}
+
+impl MqttAccess {
+    fn of(id: &DeviceId, info: &ServerInfo) -> Self {
+        let topic = |last: &str| format!("iot/devices/{id}/{last}");
+        Self {
+            host: info.mqtt_host.clone(),
+            port: info.mqtt_port,
+            username: id.to_string(),
+            topics: MqttTopics {
+                data: topic("data"),
+                state: topic("state"),
+                status: topic("status"),
+                get: topic("get"),
+                desired: topic("desired"),
+                commands: topic("commands"),
+                command_answers: topic("commands/{command_id}"),
+                configuration: topic("configuration"),
+                firmware: topic("firmware"),
+                firmware_update: topic("firmware/update"),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_domain::payload;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Wanted, FieldError> {
+        wanted(payload::object(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn reads_what_the_seeds_send() {
+        let seed_000 = read(r#"{"device_id": "test_device", "name": "Test Sensor"}"#).unwrap();
+        assert_eq!(seed_000.id.unwrap().as_str(), "test_device");
+        let seed_004 = read(
+            r#"{"name": "Pump", "type": "pump", "description": "in the hall", "ip_address": "10.0.0.7",
+                "auth_token": "correct horse battery"}"#,
+        );
+        assert_eq!(seed_004.unwrap().token.as_deref(), Some("correct horse battery"));
+    }
+
+    #[test]
+    fn settings_are_ours_or_configuration() {
+        let check = |text: &str, expected: &str| {
+            let mut patch = read(text).unwrap().patch;
+            patch.remove("name");
+            assert_eq!(Json::from(patch).to_string(), expected, "{text}");
+        };
+        check(
+            r#"{"name": "P", "configuration": {"a": 1, "b": 2}, "settings": {"b": 3.0}}"#,
+            r#"{"configuration":{"a":1,"b":3.0}}"#,
+        );
+        check(
+            r#"{"name": "P", "settings": {"heartbeat": "90s", "in_flight": null, "colour": "red"}}"#,
+            r#"{"configuration":{"colour":"red"},"settings":{"heartbeat":"90s","in_flight":null}}"#,
+        );
+        let words = r#"{"settings":{"timezone":"UTC","words":["OFF","ON"]}}"#;
+        check(r#"{"name": "P", "settings": {"words": ["OFF", "ON"], "timezone": "UTC"}}"#, words);
+        check(r#"{"name": "P", "settings": {"in_flight": 2}}"#, r#"{"settings":{"in_flight":2}}"#);
+        check(r#"{"name": "P", "settings": {}, "schedule": []}"#, r#"{"schedule":[]}"#);
+    }
+
+    #[test]
+    fn names_the_field_that_is_wrong() {
+        let wrong = |text: &str| read(text).unwrap_err().field;
+        assert_eq!(wrong("{}"), "name");
+        assert_eq!(wrong(r#"{"nam": "P"}"#), "nam");
+        assert_eq!(wrong(r#"{"name": "P", "device_id": "a b"}"#), "device_id");
+        assert_eq!(wrong(r#"{"name": "P", "type": 1}"#), "type");
+        assert_eq!(wrong(r#"{"name": "P", "auth_token": "short"}"#), "auth_token");
+        assert_eq!(wrong(r#"{"name": "P", "tags": []}"#), "tags");
+        assert_eq!(wrong(r#"{"name": "P", "token_hash": "x"}"#), "token_hash");
+    }
+
+    #[test]
+    fn ids_made_sort_by_time() {
+        let id = |millis| make_id(Timestamp::from_millis(millis));
+        assert!(id(1_767_268_800_000) < id(1_767_268_800_001));
+        assert!(DeviceId::parse(&id(0)).is_ok());
+        let earlier = id(-86_400_000);
+        assert!(earlier < id(1), "also by a clock that shows a time before 1970: {earlier}");
+    }
+}

@@ -1,0 +1,216 @@
+//! Devices as the description tells of them.
+#![expect(dead_code, reason = "described, never made")]
+
+use utoipa::{IntoParams, ToSchema};
+
+use super::device::DeviceMetrics;
+use super::status::{Connection, Connectivity, Convergence, DeviceHealth, Waiting};
+use crate::api::commands::schema::CommandItem;
+use crate::api::data::schema::ReadingItem;
+use crate::api::schema::Object;
+use crate::api::templates::schema::TemplateOfDevice;
+use crate::api::twin::schema::{ScheduleEntry, TwinDocument};
+
+/// A device as lists show it.
+#[derive(ToSchema)]
+pub struct DeviceItem {
+    #[schema(example = "pump-1")]
+    id: String,
+    device_id: String,
+    /// The hub's own small number for it.
+    number: i64,
+    serial_number: String,
+    name: String,
+    #[schema(example = "pump")]
+    r#type: String,
+    model: String,
+    description: String,
+    group_id: Option<String>,
+    owner_id: Option<String>,
+    ip_address: Option<String>,
+    mac_address: Option<String>,
+    firmware_version: Option<String>,
+    tags: Object,
+    configuration: Object,
+    template: Option<TemplateOfDevice>,
+    /// False while it was only seen on MQTT.
+    claimed: bool,
+    /// `provisioned`, `active`, `suspended` or `retired`.
+    lifecycle: String,
+    /// `online` or `offline`. One that was never heard is offline, and its `last_seen` is null.
+    status: String,
+    #[schema(format = DateTime)]
+    last_seen: Option<String>,
+    /// `manual` or `schedule`.
+    mode: String,
+    #[schema(format = DateTime)]
+    mode_until: Option<String>,
+    version: u64,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+    /// What it last reported: `{"temperature": {"value": 23.5, "timestamp": "…", "quality": "good", "unit": "°C"}}`;
+    /// `unit` where it named one, `units` by path where it named some of what lies in an object.
+    readings: Object,
+    /// °C, where it reports one.
+    temperature: Option<f64>,
+    /// %, where it reports one.
+    humidity: Option<f64>,
+    /// hPa, where it reports one.
+    pressure: Option<f64>,
+}
+
+/// A device with what it did lately: the twin, and this.
+#[derive(ToSchema)]
+pub struct DeviceDetail {
+    #[schema(inline)]
+    #[serde(flatten)]
+    twin: TwinDocument,
+    device_id: String,
+    readings: Object,
+    /// The last 20 readings, newest first.
+    recent_data: Vec<ReadingItem>,
+    /// The last 10, newest first.
+    recent_commands: Vec<CommandItem>,
+    metrics: DeviceMetrics,
+}
+
+/// Connectivity, health, mode and operational state.
+#[derive(ToSchema)]
+pub struct DeviceStatus {
+    id: String,
+    device_id: String,
+    lifecycle: String,
+    status: String,
+    mode: String,
+    #[schema(format = DateTime)]
+    mode_until: Option<String>,
+    /// What it reports.
+    operational_state: Object,
+    version: u64,
+    connectivity: Connectivity,
+    connection: Connection,
+    commands: Waiting,
+    convergence: Convergence,
+    health: DeviceHealth,
+    /// Messages refused since the device went out of service, or since the hub started.
+    refused_messages: u64,
+}
+
+/// A registration.
+#[derive(ToSchema)]
+pub struct NewDevice {
+    #[schema(example = "Pump in the hall")]
+    name: String,
+    /// 1 to 128 of `A-Z a-z 0-9 . _ : -`; made when none is given.
+    #[schema(example = "pump-1")]
+    device_id: Option<String>,
+    serial_number: Option<String>,
+    r#type: Option<String>,
+    description: Option<String>,
+    model: Option<String>,
+    ip_address: Option<String>,
+    mac_address: Option<String>,
+    /// 16 to 256 bytes; made when none is given.
+    auth_token: Option<String>,
+    group_id: Option<String>,
+    tags: Option<Object>,
+    configuration: Option<Object>,
+    /// `heartbeat`, `in_flight` and `timezone` are the hub's; all others are merged into `configuration`.
+    settings: Option<Object>,
+    /// Entries, or a timetable by days; see `…/schedule`.
+    schedule: Option<Vec<ScheduleEntry>>,
+    /// By reading what it is expected to be, over what its template says.
+    limits: Option<Object>,
+    /// The id of its template. Null means none, also where one is meant for it.
+    template: Option<String>,
+}
+
+/// A change of a device; what is left out stays, null takes away.
+#[derive(ToSchema)]
+pub struct DeviceChange {
+    name: Option<String>,
+    serial_number: Option<String>,
+    r#type: Option<String>,
+    description: Option<String>,
+    model: Option<String>,
+    ip_address: Option<String>,
+    mac_address: Option<String>,
+    group_id: Option<String>,
+    tags: Option<Object>,
+    desired: Option<Object>,
+    configuration: Option<Object>,
+    /// `heartbeat`, `in_flight` and `timezone` are the hub's; all others are merged into `configuration`.
+    settings: Option<Object>,
+    /// Entries, or a timetable by days; see `…/schedule`.
+    schedule: Option<Vec<ScheduleEntry>>,
+    /// By reading what it is expected to be, over what its template says.
+    limits: Option<Object>,
+    /// The id of its template. Null means none, also where one is meant for it.
+    template: Option<String>,
+}
+
+/// A claim.
+#[derive(ToSchema)]
+pub struct Claim {
+    #[schema(example = "TMP0603IF1WD")]
+    serial_number: String,
+    name: Option<String>,
+    r#type: Option<String>,
+    description: Option<String>,
+    model: Option<String>,
+    group_id: Option<String>,
+    tags: Option<Object>,
+    configuration: Option<Object>,
+    /// `heartbeat`, `in_flight` and `timezone` are the hub's; all others are merged into `configuration`.
+    settings: Option<Object>,
+    /// By reading what it is expected to be, over what its template says.
+    limits: Option<Object>,
+    /// The id of its template. Null means none, also where one is meant for it.
+    template: Option<String>,
+}
+
+/// Which devices, in which order, which page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Listing {
+    /// `online` or `offline`; one or several, parted by commas or given often.
+    #[param(example = "offline")]
+    status: Option<String>,
+    /// `provisioned`, `active`, `suspended` or `retired`; one or several.
+    lifecycle: Option<String>,
+    /// Only devices that have not come to all that is desired for so long: a duration.
+    #[param(example = "10m")]
+    drift: Option<String>,
+    r#type: Option<String>,
+    /// Those of this group and of all groups under it.
+    group: Option<String>,
+    /// `false`: those of `group` itself alone.
+    subtree: Option<bool>,
+    /// The id of a template: those that have it.
+    template: Option<String>,
+    claimed: Option<bool>,
+    /// `manual` or `schedule`.
+    mode: Option<String>,
+    /// Part of the id, name or serial number, 600 characters at most. (And `tag.<name>=<value>` for tags.)
+    q: Option<String>,
+    /// An expression (CEL, as in conditions of rules) over everything in the twin: `battery` or `reported.battery`,
+    /// `desired.x`, `delta.x`, `tag.floor`, `configuration.x`, `settings.x`, `limits.x`, `firmware.state`, `status`,
+    /// `lifecycle`, `mode`, `type`, `name`, `group_id`, `template`, `id`, `number`, `version`, `claimed`,
+    /// `last_seen`, `age` (seconds), `model`, `serial_number`, `firmware_version`, `description`, `ip_address`,
+    /// `mac_address`, `owner_id`, `created_at`, `updated_at`, `mode_until`, `drifting_since`, `schedule`, `now`;
+    /// `.quality`, `.unit`, `.age`, `.at` and `.changed_at` after a property, `.sync` after a desired one; `has(x)`. Found is
+    /// what it is true of: what a twin does not have makes a comparison neither true nor false.
+    #[param(example = r#"reported.battery < 20 && status == "online" && tag.floor == "2""#)]
+    filter: Option<String>,
+    /// `number`, `id`, `name`, `type`, `status`, `last_seen`, `created_at`, `updated_at`, or anything that a filter
+    /// can name: `reported.temperature`, `tags.floor`; `-` turns it round. Numbers come before texts, and devices
+    /// that do not have it last, in both directions.
+    #[param(example = "-reported.temperature")]
+    sort: Option<String>,
+    /// From 1.
+    page: Option<u64>,
+    /// 20 by default, 1,000 at most.
+    limit: Option<u64>,
+}

@@ -1,0 +1,158 @@
+//! Tokens of devices: made here, shown once, kept as a hash.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
+use twinhub_actors::access::Grant;
+use twinhub_actors::messages::archive::FindToken;
+use twinhub_domain::DeviceId;
+use twinhub_domain::text::hex;
+use twinhub_store::seal::Seal;
+
+use crate::http::problem::ApiError;
+
+/// Bytes of chance in a token: 192 bits cannot be guessed.
+const BYTES: usize = 24;
+
+/// A token has at least this many characters when a person chose it.
+pub const SHORTEST: usize = 16;
+/// And at most this many.
+pub const LONGEST: usize = 256;
+
+/// A new token: 48 hexadecimal digits.
+///
+/// # Errors
+/// The system gives no random numbers.
+pub fn make() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes)?;
+    Ok(hex(&bytes))
+}
+
+/// The tokens that are being given just now: two devices must not be given the same one at the same moment, while the
+/// store knows of neither.
+#[derive(Debug, Default)]
+pub struct Giving(Mutex<HashSet<String>>);
+
+/// A token that is being given, until this is dropped.
+#[derive(Debug)]
+pub struct Given<'a> {
+    giving: &'a Giving,
+    hash: String,
+}
+
+impl Giving {
+    /// Begins to give `device` this token.
+    ///
+    /// # Errors
+    /// Another device has it, or is being given it.
+    pub async fn begin(
+        &self,
+        hub: &Grant,
+        tokens: &Tokens,
+        token: &str,
+        device: &DeviceId,
+    ) -> Result<Given<'_>, ApiError> {
+        let hash = tokens.hash(token);
+        if !self.hashes().insert(hash.clone()) {
+            return Err(ApiError::TokenTaken);
+        }
+        let given = Given { giving: self, hash: hash.clone() };
+        // A device of an earlier version is known by the plain hash.
+        for kept in [hash, plain(token)] {
+            match hub.ask(FindToken(kept)).await?? {
+                Some(holder) if holder != *device => return Err(ApiError::TokenTaken),
+                _ => {}
+            }
+        }
+        Ok(given)
+    }
+
+    fn hashes(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Given<'_> {
+    fn drop(&mut self) {
+        self.giving.hashes().remove(&self.hash);
+    }
+}
+
+/// What tokens are known by: HMAC-SHA-256 under the hub's own key, so that a copy of the database alone is worth
+/// nothing for guessing, not even tokens that people chose.
+#[derive(Clone, Default)]
+pub struct Tokens(Option<Arc<Seal>>);
+
+/// What is in front of what is kept of a token under the key. Without it stands a plain SHA-256, of an earlier version;
+/// in many places (twins, events, the journal), so it is not put under the key.
+const KEYED: &str = "hmac1:";
+
+impl Tokens {
+    /// Known by this key.
+    #[must_use]
+    pub fn new(seal: Arc<Seal>) -> Self {
+        Self(Some(seal))
+    }
+
+    /// What is kept of a token.
+    #[must_use]
+    pub fn hash(&self, token: &str) -> String {
+        match &self.0 {
+            Some(seal) => format!("{KEYED}{}", hex(&seal.token(token))),
+            None => plain(token),
+        }
+    }
+
+    /// Is it the token of which `kept` is kept? Those of an earlier version are taken too, and stay as they are.
+    #[must_use]
+    pub fn is_its_own(&self, kept: &str, token: &str) -> bool {
+        let expected = if kept.starts_with(KEYED) { self.hash(token) } else { plain(token) };
+        bool::from(kept.as_bytes().ct_eq(expected.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+fn plain(token: &str) -> String {
+    hex(&Sha256::digest(token.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_long_and_differ() {
+        let (one, two) = (make().unwrap(), make().unwrap());
+        assert_eq!(one.len(), BYTES * 2);
+        assert_ne!(one, two);
+    }
+
+    /// The one-block message of FIPS 180-2, appendix B.1.
+    #[test]
+    fn hashes_as_the_standard_says() {
+        assert_eq!(plain("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn tokens_are_known_by_the_key_and_those_of_before_too() {
+        let (ours, other) = ([1, 2].map(|byte| Tokens::new(Arc::new(Seal::new(&[byte; 32])))), "another");
+        let [ours, elsewhere] = ours;
+        let kept = ours.hash("correct horse battery");
+        assert!(kept.starts_with("hmac1:") && kept.len() == 70, "{kept}");
+        assert!(ours.is_its_own(&kept, "correct horse battery"));
+        assert!(!ours.is_its_own(&kept, other));
+        assert!(!elsewhere.is_its_own(&kept, "correct horse battery"), "without the key it says nothing");
+        assert!(ours.is_its_own(&plain("correct horse battery"), "correct horse battery"));
+        assert!(!ours.is_its_own(&plain("correct horse battery"), other));
+        assert!(!ours.is_its_own("", other));
+    }
+}

@@ -1,0 +1,105 @@
+//! Shapes of groups.
+#![expect(dead_code, reason = "described, never made")]
+
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::schema::Object;
+
+/// A group, with what stands in it.
+#[derive(ToSchema)]
+pub struct GroupItem {
+    #[schema(example = "hall-2")]
+    id: String,
+    #[schema(example = "Hall 2")]
+    name: String,
+    description: String,
+    /// The group that it stands under; null at the top.
+    #[schema(example = "plant")]
+    parent_group: Option<String>,
+    /// The ids from the top down to its own. Not of those in `children`: they stand where they are told.
+    #[schema(example = json!(["plant", "hall-2"]))]
+    path: Option<Vec<String>>,
+    tags: Object,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+    /// Devices that stand right in it: `devices.total`.
+    device_count: u64,
+    devices: DeviceCounts,
+    /// The means of the latest readings of its devices, by name: of those that are numbers.
+    #[schema(value_type = Object, example = json!({"temperature": {"mean": 21.4, "count": 12}}))]
+    readings: Object,
+    subtree: SubtreeCounts,
+    /// With `tree=true`: the groups right under it, in the same form.
+    children: Option<Vec<Object>>,
+}
+
+/// How many devices there are, and of which.
+#[derive(ToSchema)]
+pub struct DeviceCounts {
+    total: u64,
+    #[schema(value_type = Object, example = json!({"online": 10, "offline": 2}))]
+    by_status: Object,
+    #[schema(value_type = Object, example = json!({"manual": 2, "schedule": 10}))]
+    by_mode: Object,
+    /// Devices without a type count as `""`.
+    #[schema(value_type = Object, example = json!({"pump": 8, "fan": 4}))]
+    by_type: Object,
+}
+
+/// What stands in a group and in all groups under it.
+#[derive(ToSchema)]
+pub struct SubtreeCounts {
+    /// Groups under it, at any depth.
+    groups: u64,
+    #[schema(inline)]
+    #[serde(flatten)]
+    devices: DeviceCounts,
+    #[schema(value_type = Object)]
+    readings: Object,
+}
+
+/// A new group.
+#[derive(ToSchema)]
+pub struct NewGroup {
+    /// 1 to 128 of `A-Z a-z 0-9 . _ : -`; made when none is given.
+    #[schema(example = "hall-2")]
+    id: Option<String>,
+    #[schema(example = "Hall 2")]
+    name: String,
+    description: Option<String>,
+    /// The id of the group that it stands under.
+    #[schema(example = "plant")]
+    parent_group: Option<String>,
+    /// The same by another name: one of them is said.
+    parent_id: Option<String>,
+    tags: Option<Object>,
+}
+
+/// A change of a group; what is left out stays, null takes away.
+#[derive(ToSchema)]
+pub struct GroupChange {
+    name: Option<String>,
+    description: Option<String>,
+    /// Null: to the top.
+    parent_group: Option<String>,
+    parent_id: Option<String>,
+    tags: Option<Object>,
+}
+
+/// Which groups.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct GroupListing {
+    /// Those right under this one.
+    parent: Option<String>,
+    /// Part of the id, name or description.
+    q: Option<String>,
+    /// Nested: those at the top, or right under `parent`, each with its `children`.
+    tree: Option<bool>,
+    /// From 1.
+    page: Option<u64>,
+    /// 20 by default, 1,000 at most.
+    limit: Option<u64>,
+}

@@ -1,0 +1,120 @@
+//! The dry run: whom it would be done to, and what would change.
+
+use actix_web::HttpResponse;
+use twinhub_actors::messages::archive::LoadTwins;
+use twinhub_domain::fleet::JobAction;
+use twinhub_domain::json::difference;
+use twinhub_domain::{DeviceId, Json, Object, Twin};
+
+use crate::api::jobs::selection::Chosen;
+use crate::http::Access;
+use crate::http::problem::ApiError;
+use crate::http::reply::Document;
+use crate::http::warnings;
+
+/// Devices that are shown.
+const SHOWN: usize = 10;
+
+/// Tells how many there are, and of the first few what would change.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn preview(access: &Access, action: &JobAction, matched: Chosen) -> Result<HttpResponse, ApiError> {
+    let Chosen { devices, unknown, warnings } = matched;
+    let first: Vec<DeviceId> = devices.iter().take(SHOWN).map(|(id, _)| id.clone()).collect();
+    let twins = access.ask(LoadTwins(first.clone())).await??;
+    let shown = first.iter().filter_map(|id| twins.iter().find(|twin| twin.id == *id));
+    let shown: Vec<Json> = shown.map(|twin| Json::Object(item(action, twin))).collect();
+    let mut object: Object = [
+        ("dry_run", Json::Bool(true)),
+        ("kind", action.kind().into()),
+        ("first", Json::Array(shown.into())),
+        ("unknown", Json::Array(unknown.iter().map(|id| Json::from(id.as_str())).collect())),
+    ]
+    .into_iter()
+    .collect();
+    warnings::add(&mut object, &warnings);
+    Ok(Document::of(&object).with("total", &devices.len()).send(HttpResponse::Ok()))
+}
+
+fn item(action: &JobAction, twin: &Twin) -> Object {
+    [
+        ("id", Json::from(twin.id.as_str())),
+        ("device_id", twin.id.as_str().into()),
+        ("name", twin.display_name().into()),
+        ("change", change(action, twin).into()),
+    ]
+    .into_iter()
+    .collect()
+}
+
+/// What would change, as a merge patch onto the twin; empty where all is so already. Of what is no change of the
+/// document, what would be done.
+fn change(action: &JobAction, twin: &Twin) -> Object {
+    let patched = |section: &str, current: &Object, patch: &Object| {
+        let difference = difference(current, patch);
+        (!difference.is_empty()).then(|| (section.to_owned(), Json::Object(difference)))
+    };
+    let changed = match action {
+        JobAction::Desired(patch) => patched("desired", &twin.desired.to_object(), patch),
+        JobAction::Tags(patch) => patched("tags", &twin.tags, patch),
+        JobAction::Configuration(patch) => patched("configuration", &twin.configuration, patch),
+        JobAction::Group(group) => {
+            let wanted = group.as_deref().unwrap_or_default();
+            let group = group.clone().map_or(Json::Null, Json::String);
+            (twin.profile.text("group_id") != wanted).then(|| ("group_id".to_owned(), group))
+        }
+        JobAction::Template(template) => {
+            let wanted = template.clone().map_or(Json::Null, Json::String);
+            (twin.template_id() != template.as_deref()).then(|| ("template".to_owned(), wanted))
+        }
+        JobAction::Refresh(template) => Some(("template".to_owned(), Json::String(template.clone()))),
+        JobAction::Mode { mode, until, for_ms } => (for_ms.is_some()
+            || (*mode, *until) != (twin.mode, twin.mode_until))
+            .then(|| ("mode".to_owned(), mode.as_str().into())),
+        JobAction::Command(request) => Some(("command".to_owned(), Json::from(&*request.command_type))),
+        JobAction::Firmware(_) => None, // a roll-out has a dry run of its own
+        JobAction::Delete => Some(("delete".to_owned(), Json::Bool(true))),
+    };
+    changed.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_domain::twin::Change;
+    use twinhub_domain::{Cause, DeviceNumber, Input, Timestamp, payload};
+
+    use super::*;
+
+    /// What the action would change on a twin that is so already.
+    fn check(action: &str, expected: &str) {
+        let now = Timestamp::from_millis(0);
+        let mut twin = Twin::new(DeviceId::parse("pump-1").unwrap(), DeviceNumber(1), now);
+        let patch =
+            br#"{"desired": {"power": "on", "a": {"b": 1}}, "tags": {"floor": "2"}, "group_id": "hall"}"#;
+        let patch = payload::object(patch).unwrap();
+        let input = Input::Change(Box::new(Change { patch }));
+        twin.apply(input, now, &Cause::hub()).unwrap();
+        let change = change(&serde_json::from_str(action).unwrap(), &twin);
+        assert_eq!(Json::Object(change).to_string(), expected, "{action}");
+    }
+
+    #[test]
+    fn only_what_would_change_is_told() {
+        check(r#"{"desired":{"power":"on","a":{"b":1}}}"#, "{}");
+        check(
+            r#"{"desired":{"power":"off","a":{"b":1,"c":2}}}"#,
+            r#"{"desired":{"a":{"c":2},"power":"off"}}"#,
+        );
+        check(r#"{"tags":{"floor":null,"wing":null}}"#, r#"{"tags":{"floor":null}}"#);
+        check(r#"{"configuration":{"x":1}}"#, r#"{"configuration":{"x":1}}"#);
+        check(r#"{"group":"hall"}"#, "{}");
+        check(r#"{"group":null}"#, r#"{"group_id":null}"#);
+        check(r#"{"template":null}"#, "{}");
+        check(r#"{"template":"pump"}"#, r#"{"template":"pump"}"#);
+        check(r#"{"mode":{"mode":"schedule"}}"#, "{}");
+        check(r#"{"mode":{"mode":"manual"}}"#, r#"{"mode":"manual"}"#);
+        check(r#"{"mode":{"mode":"manual","for_ms":1000}}"#, r#"{"mode":"manual"}"#);
+        check(r#"{"delete":true}"#, r#"{"delete":true}"#);
+    }
+}

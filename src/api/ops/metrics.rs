@@ -1,0 +1,213 @@
+//! `/metrics`: the counters, in the text that Prometheus reads.
+
+use std::fmt;
+
+use actix_web::HttpResponse;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use twinhub_actors::counters::{Counters, get};
+use twinhub_mqtt::broker::BrokerFigures;
+
+use crate::api::devices::device::uptime_seconds;
+use crate::http::Access;
+use crate::http::problem::ApiError;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The counters in the OpenMetrics text format.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operations",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text"))
+)]
+pub async fn get_metrics(access: Access) -> Result<HttpResponse, ApiError> {
+    let mut registry = Registry::with_prefix("twinhub");
+    registry.register_collector(Box::new(Scrape(access)));
+    let mut text = String::with_capacity(4096);
+    // Writing to a String cannot fail, and what is written is numbers.
+    let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+    Ok(HttpResponse::Ok().content_type(OPEN_METRICS).body(text))
+}
+
+/// The state at one scrape.
+struct Scrape(Access);
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrape")
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let counters = self.0.counters();
+        for (name, help, value) in grown(&counters) {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        for (name, help, value) in present(&counters) {
+            gauge(&mut encoder, name, help, value)?;
+        }
+        let connections = &self.0.state.connections;
+        for (name, help, value) in [
+            (
+                "http_connections_closed",
+                "Idle HTTP connections closed to make room",
+                connections.closed_quiet(),
+            ),
+            (
+                "http_connections_refused",
+                "HTTP requests and live sessions refused because of the connection limit",
+                connections.refused(),
+            ),
+            (
+                "http_malformed",
+                "HTTP connections that ended with a malformed request",
+                connections.malformed(),
+            ),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        gauge(&mut encoder, "http_connections", "Open HTTP connections", connections.count() as u64)?;
+        let link = self.0.state.link.state();
+        gauge(
+            &mut encoder,
+            "mqtt_connected",
+            "1 while the link to the devices is up",
+            link.connected.into(),
+        )?;
+        gauge(&mut encoder, "mqtt_connections", "MQTT connections held", link.connections)?;
+        let withheld = ConstCounter::new(link.withheld);
+        let help = "Commands that were over and were kept from their devices";
+        withheld.encode(encoder.encode_descriptor(
+            "commands_withheld",
+            help,
+            None,
+            withheld.metric_type(),
+        )?)?;
+        if let Some(broker) = link.broker {
+            encode_broker(&mut encoder, &broker)?;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a duration to look at")]
+        let seconds = get(&counters.commit_micros) as f64 / 1e6;
+        let spent = ConstCounter::new(seconds);
+        let help = "Time that commits took";
+        spent.encode(encoder.encode_descriptor("commit_seconds", help, None, spent.metric_type())?)?;
+        let uptime = ConstGauge::new(uptime_seconds(&self.0));
+        let help = "Time since the start";
+        uptime.encode(encoder.encode_descriptor("uptime_seconds", help, None, uptime.metric_type())?)?;
+        let help = "Messages and single readings that could not be read, by reason";
+        let mut by_reason = encoder.encode_descriptor("rejected", help, None, MetricType::Counter)?;
+        for (reason, count) in self.0.rejections().by_reason() {
+            let labels = [("reason", reason)];
+            ConstCounter::new(count).encode(by_reason.encode_family(&labels)?)?;
+        }
+        let help = "Messages on topics that nobody reads, by their first level";
+        let mut by_level = encoder.encode_descriptor("messages_unread", help, None, MetricType::Counter)?;
+        for level in self.0.unread().levels() {
+            // A client chose it, and the encoder writes it as it is.
+            let shown = level.first_level.replace(|c: char| matches!(c, '"' | '\\') || c.is_control(), "_");
+            let labels = [("first_level", shown)];
+            ConstCounter::new(level.count).encode(by_level.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// How the embedded broker stands.
+fn encode_broker(encoder: &mut DescriptorEncoder<'_>, broker: &BrokerFigures) -> fmt::Result {
+    let BrokerFigures { most_connections, connections_refused, retained, sessions } = broker;
+    let now: [Named; 6] = [
+        ("mqtt_connections_limit", "MQTT clients that can be served at once", *most_connections),
+        ("mqtt_retained_messages", "Retained messages", retained.messages),
+        ("mqtt_retained_bytes", "About what retained messages take in memory", retained.bytes),
+        ("mqtt_sessions", "MQTT sessions of absent clients", sessions.sessions),
+        ("mqtt_session_messages", "Messages that wait in MQTT sessions", sessions.messages),
+        ("mqtt_session_bytes", "About what these take in memory", sessions.bytes),
+    ];
+    for (name, help, value) in now {
+        gauge(encoder, name, help, value)?;
+    }
+    let since: [Named; 4] = [
+        (
+            "mqtt_connections_refused",
+            "MQTT clients refused because there were too many",
+            *connections_refused,
+        ),
+        ("mqtt_retained_refused", "Messages not retained because there was no room", retained.refused),
+        ("mqtt_sessions_ended", "MQTT sessions ended because there was no room", sessions.ended),
+        ("mqtt_session_dropped", "Messages dropped because their MQTT session was full", sessions.dropped),
+    ];
+    for (name, help, value) in since {
+        let counter = ConstCounter::new(value);
+        counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+    }
+    Ok(())
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let gauge = ConstGauge::new(value);
+    gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+}
+
+type Named = (&'static str, &'static str, u64);
+
+/// What only grows.
+fn grown(c: &Counters) -> [Named; 26] {
+    [
+        ("messages_in", "MQTT messages that came, whatever became of them", get(&c.messages_in)),
+        ("inputs_committed", "Inputs taken in and committed", get(&c.inputs_committed)),
+        ("inputs_repeated", "Inputs known as repeats", get(&c.inputs_repeated)),
+        ("inputs_refused", "Inputs that a twin refused", get(&c.inputs_refused)),
+        (
+            "messages_out_of_service",
+            "Messages refused because their devices are suspended or retired",
+            get(&c.messages_out_of_service),
+        ),
+        ("messages_shed", "QoS 0 messages shed because too much was in flight", get(&c.messages_shed)),
+        ("messages_rejected", "Messages that could not be read", get(&c.messages_rejected)),
+        ("readings_rejected", "Single readings that made no sense", get(&c.readings_rejected)),
+        ("events", "Events committed", get(&c.events)),
+        ("commits", "Group commits done", get(&c.commits)),
+        ("commits_failed", "Group commits that failed", get(&c.commits_failed)),
+        ("twins_restarted", "Twins started again because they had died", get(&c.twins_restarted)),
+        ("twins_put_away", "Idle twins that left memory", get(&c.twins_put_away)),
+        ("messages_out", "Messages published to devices", get(&c.messages_out)),
+        (
+            "messages_stale",
+            "Messages to devices that did not go out because their time was over",
+            get(&c.messages_stale),
+        ),
+        ("frames_out", "Frames sent to live subscribers", get(&c.frames_out)),
+        ("subscribers_lagged", "Times a live subscriber was told that it lags", get(&c.subscribers_lagged)),
+        ("webhook_attempts", "Attempts at webhooks, whatever became of them", get(&c.webhook_attempts)),
+        ("webhooks_delivered", "Webhooks that were delivered", get(&c.webhooks_delivered)),
+        ("webhooks_failed", "Webhooks that were given up", get(&c.webhooks_failed)),
+        ("rule_loads", "Times that rules were taken in anew", get(&c.rule_loads)),
+        ("rule_runs", "Runs of rules that came to an end", get(&c.rule_runs)),
+        ("rule_refusals", "Evaluations of rules that came to nothing", get(&c.rule_refusals)),
+        ("rule_acts", "Things that rules did", get(&c.rule_acts)),
+        ("job_changes", "Times that jobs came further with their devices", get(&c.job_changes)),
+        ("last_seq", "The last place given in the sequence", get(&c.seq)),
+    ]
+}
+
+/// What is so now.
+fn present(c: &Counters) -> [Named; 8] {
+    [
+        ("inputs_in_flight", "Inputs on their way to a commit", get(&c.inputs_in_flight)),
+        ("store_failing", "1 while the store fails", get(&c.store_failing)),
+        ("alarms_active", "Alarms that are active", get(&c.alarms_active)),
+        ("webhooks_waiting", "Webhooks that wait to be taken", get(&c.webhooks_waiting)),
+        ("twins", "Twins in memory", get(&c.twins)),
+        ("outbox_waiting", "Messages for devices that wait", get(&c.outbox_waiting)),
+        ("rules", "Rules", get(&c.rules)),
+        ("subscribers", "Live subscribers", get(&c.subscribers)),
+    ]
+}

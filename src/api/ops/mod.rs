@@ -1,0 +1,16 @@
+//! Operations: how the hub is, and why a device is not heard.
+
+mod diagnostics;
+mod health;
+pub(crate) mod metrics;
+pub mod schema;
+
+use crate::http::routes::routes;
+
+routes! {
+    Administer: diagnostics::list_rejected,
+    Administer: diagnostics::list_unread,
+    Public: health::get_health,
+    Public: health::get_ready,
+    Monitor: metrics::get_metrics,
+}

@@ -1,0 +1,160 @@
+//! Shapes of templates.
+#![expect(dead_code, reason = "described, never made")]
+
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::schema::Object;
+use crate::api::twin::schema::{DeviceSettings, ScheduleEntry};
+
+/// What a device has of its template.
+#[derive(ToSchema)]
+pub struct TemplateOfDevice {
+    #[schema(example = "pump")]
+    id: String,
+    /// The version of the template by which what devices take last changed.
+    version: u64,
+}
+
+/// Which devices take a template by themselves when they appear, or when it becomes known what they are. All that is
+/// said must fit.
+#[derive(ToSchema)]
+pub struct TemplateMatch {
+    #[schema(example = "pump")]
+    r#type: Option<String>,
+    /// A pattern of ids: `*`, `?`, `[a-z]`, `{a,b}`.
+    #[schema(example = "pump-*")]
+    id: Option<String>,
+    model: Option<String>,
+    /// Of several that fit, the one with the highest wins, then the one that says more; 0 where nothing is said.
+    priority: Option<i32>,
+}
+
+/// A new template.
+#[derive(ToSchema)]
+pub struct NewTemplate {
+    /// 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    #[schema(example = "pump")]
+    id: String,
+    name: Option<String>,
+    description: Option<String>,
+    applies_to: Option<TemplateMatch>,
+    configuration: Option<Object>,
+    /// Entries, or a timetable by days.
+    schedule: Option<Vec<ScheduleEntry>>,
+    tags: Option<Object>,
+    /// By reading what it is expected to be: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`,
+    /// each if it is known; `{"power": {"words": ["OFF", "ON"]}}`: its words for false and true.
+    limits: Option<Object>,
+    settings: Option<DeviceSettings>,
+    /// The words for false and true of all properties, `["OFF", "ON"]`, or by property: `{"power": ["OFF", "ON"]}`. Short
+    /// for `settings.words` and for `words` in `limits`, where they are kept.
+    words: Option<Object>,
+    /// By name rules as in rule files. A trigger that says no device means those that have the template.
+    rules: Option<Object>,
+}
+
+/// A template as it is to be (PUT), or what is to be another of it (PATCH).
+#[derive(ToSchema)]
+pub struct TemplateChange {
+    id: Option<String>,
+    name: Option<String>,
+    description: Option<String>,
+    applies_to: Option<TemplateMatch>,
+    configuration: Option<Object>,
+    schedule: Option<Vec<ScheduleEntry>>,
+    tags: Option<Object>,
+    limits: Option<Object>,
+    settings: Option<DeviceSettings>,
+    words: Option<Object>,
+    rules: Option<Object>,
+}
+
+/// A template.
+#[derive(ToSchema)]
+pub struct TemplateItem {
+    id: String,
+    name: String,
+    description: String,
+    applies_to: Option<TemplateMatch>,
+    configuration: Object,
+    /// Null where it has none.
+    schedule: Option<Vec<ScheduleEntry>>,
+    tags: Object,
+    limits: Object,
+    settings: DeviceSettings,
+    rules: Object,
+    /// Grows by one with every change; the `ETag`.
+    version: u64,
+    /// The version by which what devices take last changed: those that are up to date show it.
+    layer_version: u64,
+    /// How many devices have it.
+    device_count: u64,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+}
+
+/// A template after a change, or what a change would do.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum TemplateChanged {
+    Changed(TemplateWithJob),
+    DryRun(TemplateTrial),
+}
+
+/// A template after a change.
+#[derive(ToSchema)]
+pub struct TemplateWithJob {
+    #[schema(inline)]
+    #[serde(flatten)]
+    template: TemplateItem,
+    /// The job that brings the change to the devices; null where none has anything to take.
+    job: Option<String>,
+}
+
+/// What a change would do.
+#[derive(ToSchema)]
+pub struct TemplateTrial {
+    dry_run: bool,
+    /// As it would be.
+    template: TemplateItem,
+    /// How many devices have it.
+    device_count: u64,
+    /// How many of them would be another.
+    changed_count: u64,
+    /// Some of these, in the order of their numbers.
+    changes: Vec<TemplateDifference>,
+}
+
+/// What would be another of a device.
+#[derive(ToSchema)]
+pub struct TemplateDifference {
+    device_id: String,
+    /// By section and key: `{"configuration": {"interval": {"from": 60, "to": 30}}}`; `schedule` as a whole.
+    changes: Object,
+}
+
+/// A template that is gone.
+#[derive(ToSchema)]
+pub struct TemplateRemoved {
+    id: String,
+    deleted: bool,
+    /// How many devices had it.
+    device_count: u64,
+    /// The job that takes it off them.
+    job: Option<String>,
+    message: String,
+}
+
+/// Which templates.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct TemplateListing {
+    /// Part of the id, name or description.
+    q: Option<String>,
+    /// From 1.
+    page: Option<u64>,
+    /// 20 by default, 1,000 at most.
+    limit: Option<u64>,
+}

@@ -1,0 +1,17 @@
+//! `/api/devices/{id}/twin`, its mode and its schedule: what a device is, and what it should be.
+
+pub(crate) mod document;
+pub(crate) mod mode;
+mod schedule;
+pub mod schema;
+
+use crate::http::routes::routes;
+
+routes! {
+    Read: document::get_twin,
+    Operate: document::patch_twin,
+    Read: mode::get_mode,
+    Operate: mode::put_mode,
+    Read: schedule::get_schedule,
+    Operate: schedule::put_schedule,
+}

@@ -1,0 +1,148 @@
+//! Shapes of what drives a device: settings, modes and schedules.
+#![expect(dead_code, reason = "described, never made")]
+
+use utoipa::ToSchema;
+
+use crate::api::firmware::schema::DeviceFirmware;
+use crate::api::schema::Object;
+use crate::api::templates::schema::TemplateOfDevice;
+
+/// What is set for one device; what is not said is as usual.
+#[derive(ToSchema)]
+pub struct DeviceSettings {
+    /// After how long a silence it counts as offline: a duration, seconds, or `never`. Three of its median
+    /// intervals by default, a minute at least.
+    #[schema(example = "5m")]
+    heartbeat: Option<String>,
+    /// Commands with the device at once: 1 by default, 100 at most.
+    #[schema(maximum = 100)]
+    in_flight: Option<u8>,
+    /// The zone of the times that it sends without one: `UTC`, or a name as below. Unset, such times are refused.
+    #[schema(example = "Europe/Madrid")]
+    timezone: Option<String>,
+    /// The words for false and true that its properties have: with `["OFF", "ON"]`, desired `true` and reported `"on"` are
+    /// the same. Two different texts or numbers; `words` in `limits` are those of one property.
+    #[schema(example = json!(["OFF", "ON"]))]
+    words: Option<Vec<String>>,
+}
+
+/// Who drives the twin.
+#[derive(ToSchema)]
+pub struct DeviceMode {
+    device_id: String,
+    /// `manual` or `schedule`.
+    mode: String,
+    /// When manual mode ends by itself.
+    #[schema(format = DateTime)]
+    mode_until: Option<String>,
+    version: u64,
+}
+
+/// Who is to drive the twin; `for` and `until` are two ways to say when manual mode ends.
+#[derive(ToSchema)]
+#[schema(example = json!({"mode": "manual", "for": "2h"}))]
+pub struct NewMode {
+    /// `manual` or `schedule`.
+    mode: String,
+    /// A duration, or seconds.
+    r#for: Option<String>,
+    #[schema(format = DateTime)]
+    until: Option<String>,
+}
+
+/// An entry of a schedule.
+#[derive(ToSchema)]
+pub struct ScheduleEntry {
+    /// Seconds first; five fields are taken too. Days of the week by name.
+    #[schema(example = "0 0 7 * * Mon-Fri")]
+    cron: String,
+    #[schema(example = "Europe/Madrid")]
+    timezone: Option<String>,
+    /// A merge patch onto `desired`; or else `command`.
+    #[schema(example = json!({"power": "on"}))]
+    set: Option<Object>,
+    /// A command, as it is sent to the device's commands; or else `set`.
+    command: Option<Object>,
+    /// What becomes of a run that was missed: `skip` (by default) or `run_once`.
+    missed: Option<String>,
+    enabled: Option<bool>,
+    /// The next three, RFC 3339, UTC. Shown, and passed over where it is sent.
+    next_runs: Vec<String>,
+}
+
+/// A schedule as a whole: entries, or a timetable by days in Spanish or English.
+#[derive(ToSchema)]
+#[schema(example = json!([{"cron": "0 0 7 * * Mon-Fri", "timezone": "Europe/Madrid", "set": {"power": "on"}}]))]
+#[serde(untagged)]
+pub enum NewSchedule {
+    Entries(Vec<ScheduleEntry>),
+    /// Entries or a timetable under a name.
+    Named {
+        schedule: Object,
+    },
+    /// `{"lunes": [["07:00", true], ["22:30", false]], "timezone": "Europe/Madrid"}`
+    Timetable(Object),
+}
+
+/// A twin.
+#[derive(ToSchema)]
+pub struct TwinDocument {
+    #[schema(example = "pump-1")]
+    id: String,
+    number: i64,
+    serial_number: String,
+    name: String,
+    r#type: String,
+    model: String,
+    description: String,
+    group_id: Option<String>,
+    owner_id: Option<String>,
+    ip_address: Option<String>,
+    mac_address: Option<String>,
+    firmware_version: Option<String>,
+    tags: Object,
+    configuration: Object,
+    template: Option<TemplateOfDevice>,
+    claimed: bool,
+    lifecycle: String,
+    status: String,
+    #[schema(format = DateTime)]
+    last_seen: Option<String>,
+    mode: String,
+    #[schema(format = DateTime)]
+    mode_until: Option<String>,
+    /// Grows by one with every change; the `ETag`.
+    version: u64,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+    /// What the device says it is.
+    reported: Object,
+    /// What people and rules want it to be.
+    desired: Object,
+    /// What of `desired` it has not reported. Equal numbers are equal however they are written, `motor.rpm` and
+    /// `{"motor": {"rpm": …}}` are one place, and declared `words` mean the same.
+    delta: Object,
+    /// `{"reported": {"temperature": {"reported_at", "changed_at", "quality", "unit", "claimed_at"}}, "desired": {"power": {"at", "by",
+    /// "sync"}}}`: `unit` where one was named (`units` by path within an object), `claimed_at` where the device's time is not believed; and of `configuration`, `tags`, `settings`, `limits` and `schedule` whose each is:
+    /// `{"configuration": {"interval": {"from": "device" | "template" | "both"}}}`
+    metadata: Object,
+    schedule: Vec<Object>,
+    settings: DeviceSettings,
+    /// What its readings are expected to be: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`,
+    /// and their words for false and true: `{"power": {"words": ["OFF", "ON"]}}`
+    limits: Object,
+    firmware: DeviceFirmware,
+    /// Null while the device's clock is right: `{"state": "wrong", "claimed_at", "since"}`.
+    clock: Option<Object>,
+}
+
+/// A merge patch (RFC 7396) onto the twin.
+#[derive(ToSchema)]
+#[schema(example = json!({"desired": {"power": "on"}}))]
+pub struct TwinPatch {
+    desired: Option<Object>,
+    tags: Option<Object>,
+    configuration: Option<Object>,
+}

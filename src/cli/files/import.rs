@@ -1,0 +1,187 @@
+//! `import`: a file into a running hub, a few thousand lines at a time.
+
+use std::fs::File;
+use std::io::{IsTerminal as _, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::is_standard;
+use super::report::Report;
+use super::upload::Upload;
+use crate::cli::remote::{HUB, Remote};
+use crate::import_export::columns::Table;
+use crate::import_export::{Format, Reader};
+
+/// What is imported, and how.
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// The file; `-` is the standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// What it is [default: what its name or its first bytes say]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<FileFormat>,
+    /// What becomes of a line about something that is there already
+    #[arg(long, value_name = "WHAT", default_value = "refuse")]
+    pub existing: Existing,
+    /// Change nothing: say what would be refused
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Make tokens for new devices; they are added to the report, which nobody else can read then
+    #[arg(long, requires = "report")]
+    pub tokens: bool,
+    /// Write every refused line with its reason to this file, as JSON Lines
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// The hub that takes it in
+    #[arg(long, value_name = "URL", env = "TWINHUB_URL", default_value = HUB)]
+    url: String,
+}
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FileFormat {
+    /// A JSON object a line
+    Jsonl,
+    /// Comma-separated values with a line of names above
+    Csv,
+}
+
+/// What becomes of a line about something that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Existing {
+    /// The line is refused
+    Refuse,
+    /// What the line says is changed, the rest stays
+    Update,
+    /// The line is passed over
+    Skip,
+}
+
+/// Bytes that are read at once.
+const PIECE: usize = 64 << 10;
+/// How often somebody without a terminal is told how far it is.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
+
+impl FileFormat {
+    /// What a file of this name is.
+    pub fn of_name(path: &Path) -> Option<Self> {
+        match path.extension()?.to_ascii_lowercase().to_str()? {
+            "csv" | "tsv" => Some(Self::Csv),
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            _ => None,
+        }
+    }
+}
+
+impl From<FileFormat> for Format {
+    fn from(format: FileFormat) -> Self {
+        match format {
+            FileFormat::Jsonl => Self::Jsonl,
+            FileFormat::Csv => Self::Csv,
+        }
+    }
+}
+
+impl Existing {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Update => "update",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// Imports. False where a line was refused.
+pub async fn run(table: &'static Table, args: ImportArgs) -> Result<bool> {
+    let hub = Remote::new(&args.url)?;
+    let name = if is_standard(&args.file) { "stdin".into() } else { args.file.display().to_string() };
+    let (mut input, size) = open(&args.file).with_context(|| format!("cannot read {name}"))?;
+    let format = args.format.or_else(|| FileFormat::of_name(&args.file)).map(Format::from);
+    let mut reader = Reader::new(table, format, None);
+    let report = Report::new(&name, args.report.as_deref(), args.tokens)?;
+    let mut upload = Upload::new(table, hub, &args, report);
+    let mut progress = Progress::new(size);
+    let mut piece = vec![0; PIECE];
+    let mut read = 0;
+    loop {
+        let count = input.read(&mut piece).with_context(|| format!("cannot read {name}"))?;
+        read += count as u64;
+        match count {
+            0 => reader.end(),
+            count => reader.push(&piece[..count]),
+        }
+        while let Some(row) = reader.next_row().map_err(|fault| anyhow!("{name}: {fault}"))? {
+            upload.take(row);
+            if upload.is_full() {
+                upload.send(&progress.bar).await?;
+                progress.show(read, &upload.report);
+            }
+        }
+        if count == 0 {
+            break;
+        }
+    }
+    upload.send(&progress.bar).await?;
+    progress.bar.finish_and_clear();
+    upload.report.finish(&reader.decimal_commas())
+}
+
+fn open(path: &Path) -> std::io::Result<(Box<dyn Read>, Option<u64>)> {
+    if is_standard(path) {
+        return Ok((Box::new(std::io::stdin().lock()), None));
+    }
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    Ok((Box::new(file), metadata.is_file().then_some(metadata.len())))
+}
+
+/// How far it is: a bar on a terminal, a line now and then elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    began: Instant,
+    told: Instant,
+}
+
+impl Progress {
+    fn new(size: Option<u64>) -> Self {
+        let (bar, template) = match size {
+            Some(size) => (ProgressBar::new(size), "{bar:40} {percent:>3} %  {msg}, {eta} left"),
+            None => (ProgressBar::new_spinner(), "{spinner} {msg}"),
+        };
+        let style = ProgressStyle::with_template(template);
+        let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, began: Instant::now(), told: Instant::now() }
+    }
+
+    fn show(&mut self, read: u64, report: &Report) {
+        let rate = u128::from(report.lines) * 1_000 / self.began.elapsed().as_millis().max(1);
+        let told = format!("{} lines, {rate}/s, {} refused", report.lines, report.refused);
+        if !std::io::stderr().is_terminal() && self.told.elapsed() >= TOLD_EVERY {
+            self.told = Instant::now();
+            eprintln!("{told}");
+        }
+        self.bar.set_position(read);
+        self.bar.set_message(told);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_what_files_are() {
+        let of = |name: &str| FileFormat::of_name(Path::new(name));
+        assert_eq!(of("pumps.csv"), Some(FileFormat::Csv));
+        assert_eq!(of("a.b/PUMPS.JSONL"), Some(FileFormat::Jsonl));
+        assert_eq!(of("pumps.txt"), None);
+        assert_eq!(of("-"), None);
+    }
+}

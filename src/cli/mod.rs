@@ -1,0 +1,287 @@
+//! The command line: what can be asked of the program, and who does it.
+
+pub mod files;
+pub mod jobs;
+pub mod migrate;
+pub mod remote;
+pub mod rules;
+pub mod simulate;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use self::files::{FilesArgs, help};
+use self::jobs::JobsArgs;
+use self::rules::{Failed, RulesArgs};
+use self::simulate::SimulateArgs;
+use crate::api;
+use crate::config::{self, Config, Options};
+use crate::import_export::columns;
+use crate::reload::Reload;
+use crate::shutdown::HangUp;
+use crate::startup::private;
+use crate::{memory, startup, telemetry};
+
+/// A live digital twin of every IoT device, in one program.
+///
+/// Devices speak MQTT to it, people and programs REST, WebSocket and SSE. Without a command it serves.
+/// Every option is a key of twinhub.toml too, without the dashes in front, and an environment variable;
+/// a flag wins over the environment, the environment over the file.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve (what is done without a command)
+    Serve(Box<Options>),
+    /// Play a fleet of devices that measure, obey and drop out
+    Simulate(SimulateArgs),
+    /// Check, list and test rules, and try them on the past
+    Rules(RulesArgs),
+    /// Import devices from a file, and export them to one
+    #[command(mut_subcommand("import", help::import_devices), mut_subcommand("export", help::export_devices))]
+    Devices(FilesArgs),
+    /// Import groups from a file, and export them to one
+    #[command(mut_subcommand("import", help::import_groups), mut_subcommand("export", help::export_groups))]
+    Groups(FilesArgs),
+    /// Import templates from a file, and export them to one
+    #[command(
+        mut_subcommand("import", help::import_templates),
+        mut_subcommand("export", help::export_templates)
+    )]
+    Templates(FilesArgs),
+    /// List, watch and steer what is done to many devices
+    Jobs(JobsArgs),
+    /// See or bring up to date the tables of the database
+    Migrate(MigrateArgs),
+    /// Print what every option is set to, and where that was said
+    ///
+    /// It takes the options of `serve`, reads the environment and the file as that does, and prints TOML: as a
+    /// configuration file it means the same. Behind each value stands whether a flag, the environment, the file or
+    /// nobody said it. Passwords in URLs are shown as ***.
+    Config(Box<Options>),
+    /// Print the description of the HTTP API (OpenAPI 3, JSON)
+    Openapi,
+}
+
+#[derive(Args)]
+struct MigrateArgs {
+    #[command(subcommand)]
+    action: migrate::Action,
+    /// The configuration file [default: twinhub.toml, if there is one]
+    #[arg(long, env = "TWINHUB_CONFIG", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The folder that holds everything twinhub keeps [default: data]
+    #[arg(long, env = "TWINHUB_DATA_DIR", value_name = "DIR", global = true)]
+    data_dir: Option<PathBuf>,
+    /// The database; DATABASE_URL is read too [default: SQLite in the data folder]
+    #[arg(long, env = "TWINHUB_DATABASE", value_name = "URL", hide_env_values = true, global = true)]
+    database: Option<String>,
+}
+
+/// What was asked cannot be done as it was asked: a bad option, a taken port, a file that is not there.
+const MISUSED: u8 = 2;
+/// It went wrong on the way.
+const FAILED: u8 = 1;
+
+/// The command line, to be looked at.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn run() -> ExitCode {
+    let parsed = Cli::command().try_get_matches();
+    let (matches, cli) =
+        match parsed.and_then(|matches| Ok((matches.clone(), Cli::from_arg_matches(&matches)?))) {
+            Ok(parsed) => parsed,
+            Err(error) => return explain(&error),
+        };
+    let command = cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.options)));
+    let done = match command {
+        Command::Serve(options) => serve(*options),
+        Command::Simulate(args) => async_main(simulate::run(args)).map_err(|error| (FAILED, error)),
+        Command::Rules(args) => match ended(async_main(rules::run(args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Jobs(args) => match ended(async_main(jobs::run(args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Devices(args) => match ended(async_main(files::run(&columns::DEVICES, args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Groups(args) => match ended(async_main(files::run(&columns::GROUPS, args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Templates(args) => match ended(async_main(files::run(&columns::TEMPLATES, args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Migrate(args) => run_migrate(args),
+        Command::Config(options) => print_config(*options, &matches),
+        Command::Openapi => {
+            print(&api::openapi().to_pretty_json().unwrap_or_default()).map_err(|error| (FAILED, error))
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, error)) => {
+            eprintln!("twinhub: {}", one_line(&told(&error)));
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// How a command ended that says itself what is not as it should be.
+fn ended(done: Result<bool, Failed>) -> Result<ExitCode, (u8, anyhow::Error)> {
+    match done {
+        Ok(true) => Ok(ExitCode::SUCCESS),
+        Ok(false) => Ok(ExitCode::from(FAILED)),
+        Err(Failed::Misused(error)) => Err((MISUSED, error)),
+        Err(Failed::Broke(error)) => Err((FAILED, error)),
+    }
+}
+
+fn serve(options: Options) -> Result<(), (u8, anyhow::Error)> {
+    private::from_now_on();
+    let config = configure(options.clone())?;
+    async_main(async {
+        let hang_up = HangUp::new();
+        let mut reload = Reload::new(options, config.clone());
+        let running = startup::Application::start(config).await.map_err(|error| (MISUSED, error.into()))?;
+        print(&running.banner()).map_err(|error| (FAILED, error))?;
+        actix_rt::spawn(memory::give_back());
+        running.until_signal(hang_up, &mut reload).await.map_err(|error| (FAILED, error.into()))
+    })
+}
+
+fn run_migrate(args: MigrateArgs) -> Result<(), (u8, anyhow::Error)> {
+    private::from_now_on();
+    let MigrateArgs { action, config, data_dir, database } = args;
+    let config = configure(Options { config, data_dir, database, ..Options::default() })?;
+    let told = async_main(migrate::run(&config.database, action)).map_err(|error| {
+        let code = if migrate::is_locked(&error) { MISUSED } else { FAILED };
+        (code, error)
+    })?;
+    print(&told).map_err(|error| (FAILED, error))
+}
+
+fn print_config(options: Options, matches: &ArgMatches) -> Result<(), (u8, anyhow::Error)> {
+    let given = matches.subcommand_matches("config").unwrap_or(matches);
+    let named = options.config.clone();
+    let report = Config::resolve(options).and_then(|config| config::report(&config, given, named.as_deref()));
+    print(&report.map_err(|error| (MISUSED, error.into()))?).map_err(|error| (FAILED, error))
+}
+
+fn configure(options: Options) -> Result<Config, (u8, anyhow::Error)> {
+    let config = Config::resolve(options).map_err(|error| (MISUSED, error.into()))?;
+    telemetry::start(&config.log, config.log_format)
+        .with_context(|| format!("--log {}", config.log))
+        .map_err(|error| (MISUSED, error))?;
+    Ok(config)
+}
+
+/// Actors live in an actix system, so all of the program does.
+fn async_main<T>(main: impl Future<Output = T>) -> T {
+    actix_rt::System::new().block_on(main)
+}
+
+/// The error and its causes, none of them twice: some name their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
+
+/// To standard output; a reader that has gone (`twinhub openapi | head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Help and version as they are; of an error the first sentence, which names the option.
+fn explain(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print(); // nobody is left to tell when standard output is closed
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    let sentence = text.split("\n\n").next().unwrap_or_default();
+    let sentence = sentence.strip_prefix("error: ").unwrap_or(sentence);
+    eprintln!("twinhub: {} (try --help)", one_line(sentence));
+    ExitCode::from(MISUSED)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_needs_no_word_for_it() {
+        let Cli { command: None, options } =
+            Cli::parse_from(["twinhub", "--listen", "127.0.0.1:1", "--open"])
+        else {
+            panic!("no command was given")
+        };
+        assert_eq!(options.listen, "127.0.0.1:1".parse().ok());
+        assert_eq!(options.open, Some(true));
+        assert!(matches!(Cli::parse_from(["twinhub", "serve"]).command, Some(Command::Serve(_))));
+    }
+
+    #[test]
+    fn files_of_each_kind_are_explained_by_their_own() {
+        for what in ["devices", "groups", "templates"] {
+            let help = |action| {
+                let error = Cli::try_parse_from(["twinhub", what, action, "--help"]).err().unwrap();
+                error.render().to_string()
+            };
+            assert!(help("import").contains(&format!("twinhub {what} import ")), "{}", help("import"));
+            assert!(help("export").contains(&format!("twinhub {what} export ")), "{}", help("export"));
+            let has = |action, option| help(action).contains(option);
+            let (tokens, query) = (has("import", "--tokens"), has("export", "--query"));
+            assert_eq!((tokens, query), (what == "devices", what == "devices"), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_option_is_told_in_one_line() {
+        let error = Cli::try_parse_from(["twinhub", "--listen", "here"]).err().unwrap();
+        let line = one_line(error.render().to_string().split("\n\n").next().unwrap());
+        assert_eq!(
+            line,
+            "error: invalid value 'here' for '--listen <ADDRESS>': invalid socket address syntax"
+        );
+    }
+}

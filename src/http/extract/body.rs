@@ -1,0 +1,247 @@
+//! What requests bring along: the body as JSON, and the device and command that the path names.
+
+use std::future::{Ready, ready};
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::web::{Bytes, BytesMut, Data, Path};
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::StreamExt as _;
+use futures_util::future::LocalBoxFuture;
+use serde::de::DeserializeOwned;
+use twinhub_domain::alarm::AlarmId;
+use twinhub_domain::fleet::JobId;
+use twinhub_domain::payload;
+use twinhub_domain::payload::PayloadError;
+use twinhub_domain::run::{RuleId, RunId};
+use twinhub_domain::{CommandId, DeviceId, Json, Object};
+
+use crate::http::problem::ApiError;
+use crate::state::WebState;
+
+/// A body must have arrived within this time.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+
+/// A JSON object from the request's body. The content type does not matter.
+#[derive(Debug)]
+pub struct Body(pub Object);
+
+/// Any JSON from the request's body.
+#[derive(Debug)]
+pub struct AnyBody(pub Json);
+
+/// The device that the path names; its id is well formed.
+#[derive(Debug)]
+pub struct Device(pub DeviceId);
+
+/// The command that the path names.
+#[derive(Debug)]
+pub struct Command(pub CommandId);
+
+/// The alarm that the path names.
+#[derive(Debug)]
+pub struct AlarmNamed(pub AlarmId);
+
+/// The device that the path names, and the command that it names behind it.
+#[derive(Debug)]
+pub struct DeviceCommand(pub DeviceId, pub CommandId);
+
+/// The rule that the path names.
+#[derive(Debug)]
+pub struct Rule(pub RuleId);
+
+/// The job that the path names.
+#[derive(Debug)]
+pub struct JobNamed(pub JobId);
+
+/// The run that the path names.
+#[derive(Debug)]
+pub struct Run(pub RunId);
+
+/// What the path names by any text: a group, a template, an image. Whether there is one, its actor says.
+#[derive(Debug)]
+pub struct Named(pub Box<str>);
+
+/// Any JSON from the request's body, which may be empty.
+#[derive(Debug)]
+pub struct OptionalBody(pub Option<Json>);
+
+/// Any text from the request's body.
+#[derive(Debug)]
+pub struct Text(pub String);
+
+impl FromRequest for Body {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = read(request, payload);
+        Box::pin(async move { Ok(Self(payload::object(&bytes.await?)?)) })
+    }
+}
+
+impl FromRequest for AnyBody {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = read(request, payload);
+        Box::pin(async move { Ok(Self(Json::parse(&bytes.await?).map_err(PayloadError::from)?)) })
+    }
+}
+
+/// The whole body, in time and not longer than allowed.
+fn read(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> impl Future<Output = Result<Bytes, ApiError>> + use<> {
+    let limit = request.app_data::<Data<WebState>>().map_or(0, |state| state.policy().body_limit);
+    let length = promised(request);
+    let payload = payload.take();
+    async move {
+        if length.is_some_and(|length| length > limit as u64) {
+            return Err(ApiError::TooLarge { limit });
+        }
+        tokio::time::timeout(BODY_WITHIN, gather(payload, limit)).await.map_err(|_| ApiError::SlowBody)?
+    }
+}
+
+/// The length of the body as its `Content-Length` says.
+pub(crate) fn promised(request: &HttpRequest) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn gather(mut payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = payload.next().await {
+        let piece = piece.map_err(|error| ApiError::Body(error.to_string()))?;
+        if bytes.len() + piece.len() > limit {
+            return Err(ApiError::TooLarge { limit });
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.freeze())
+}
+
+impl FromRequest for Device {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(names::<String>(request, payload).and_then(|id| Ok(Self(DeviceId::parse(&id)?))))
+    }
+}
+
+impl FromRequest for Command {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(names::<String>(request, payload).and_then(|id| Ok(Self(command(&id)?))))
+    }
+}
+
+impl FromRequest for AlarmNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let named = names::<String>(request, payload);
+        // What is no id of ours is no alarm's.
+        ready(named.and_then(|id| Ok(Self(AlarmId::parse(&id).ok_or_else(|| ApiError::no_alarm(id))?))))
+    }
+}
+
+impl FromRequest for DeviceCommand {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let named = names::<(String, String)>(request, payload);
+        ready(named.and_then(|(device, id)| Ok(Self(DeviceId::parse(&device)?, command(&id)?))))
+    }
+}
+
+impl FromRequest for OptionalBody {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = read(request, payload);
+        Box::pin(async move {
+            let bytes = bytes.await?;
+            if bytes.trim_ascii().is_empty() {
+                return Ok(Self(None));
+            }
+            Ok(Self(Some(Json::parse(&bytes).map_err(PayloadError::from)?)))
+        })
+    }
+}
+
+impl FromRequest for Rule {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let id = names::<String>(request, payload);
+        // What is no name is no rule's.
+        ready(id.and_then(|id| RuleId::parse(&id).map(Self).map_err(|_| ApiError::no_rule(id))))
+    }
+}
+
+impl FromRequest for JobNamed {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let id = names::<String>(request, payload);
+        // What is no id of ours is no job's.
+        ready(id.and_then(|id| Ok(Self(JobId::parse(&id).ok_or_else(|| ApiError::no_job(id))?))))
+    }
+}
+
+impl FromRequest for Run {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let id = names::<String>(request, payload);
+        ready(
+            id.and_then(|id| RunId::parse(&id).map(Self).ok_or(ApiError::NotFound { what: "run", name: id })),
+        )
+    }
+}
+
+impl FromRequest for Named {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(names::<String>(request, payload).map(|name| Self(name.into())))
+    }
+}
+
+impl FromRequest for Text {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = read(request, payload);
+        Box::pin(async move {
+            let text = String::from_utf8(bytes.await?.to_vec());
+            text.map(Self).map_err(|_| ApiError::Body("it is no UTF-8".into()))
+        })
+    }
+}
+
+/// What the path names, one text or several.
+fn names<T: DeserializeOwned + 'static>(request: &HttpRequest, payload: &mut Payload) -> Result<T, ApiError> {
+    let path = Path::<T>::from_request(request, payload).into_inner();
+    path.map(Path::into_inner).map_err(|_| ApiError::NoRoute(request.path().to_owned()))
+}
+
+/// What is no id of ours is no command's.
+fn command(id: &str) -> Result<CommandId, ApiError> {
+    CommandId::parse(id).ok_or_else(|| ApiError::no_command(id))
+}

@@ -1,0 +1,9 @@
+//! What handlers take out of a request, each with an error that names what is wrong and where.
+
+pub mod access;
+pub(crate) mod body;
+pub mod fields;
+pub(crate) mod paging;
+pub(crate) mod params;
+pub(crate) mod precondition;
+pub(crate) mod steady;

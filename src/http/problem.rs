@@ -1,0 +1,462 @@
+//! What goes wrong on the way in, and how it is told: RFC 9457 problem documents. The only place that
+//! names status codes of errors.
+
+mod refusals;
+mod rule;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
+use serde::Serialize;
+use twinhub_actors::HubError;
+use twinhub_actors::messages::automation::RuleRefusal;
+use twinhub_actors::messages::firmware::ImageRefusal;
+use twinhub_actors::messages::groups::GroupRefusal;
+use twinhub_actors::messages::jobs::JobRefusal;
+use twinhub_actors::messages::templates::TemplateRefusal;
+use twinhub_domain::fleet::Misplaced;
+use twinhub_domain::json::JsonError;
+use twinhub_domain::payload::PayloadError;
+use twinhub_domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
+use twinhub_rules::device_template::BadTemplate;
+use twinhub_store::StoreError;
+use utoipa::ToSchema;
+
+pub use self::rule::RuleError;
+
+use self::refusals::{
+    of_group_refusal, of_image_refusal, of_refusal, of_rule_refusal, of_store, of_template_refusal,
+};
+use crate::http::extract::fields::FieldError;
+use crate::import_export::{Fault, FileFault};
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// Readings that make no sense, while others may.
+    #[error("{}", of_readings(.0))]
+    Readings(Vec<PayloadError>),
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// Nothing of a file can be read.
+    #[error(transparent)]
+    File(#[from] FileFault),
+    #[error("`id`: {0}")]
+    DeviceId(#[from] BadDeviceId),
+    #[error("there is no {what} `{name}`")]
+    NotFound { what: &'static str, name: String },
+    #[error("there is nothing at {0}")]
+    NoRoute(String),
+    #[error("{path} takes {allow}, not {method}")]
+    Method { path: String, method: String, allow: String },
+    #[error("a body has {limit} bytes at most")]
+    TooLarge { limit: usize },
+    #[error("the body did not arrive whole: {0}")]
+    Body(String),
+    #[error("the body did not arrive in time")]
+    SlowBody,
+    /// `If-Match` is malformed.
+    #[error("If-Match must be `*` or a list of entity tags such as \"3\", \"4\": {0}")]
+    IfMatch(String),
+    #[error("serial number `{serial}` belongs to device `{device}`")]
+    SerialTaken { serial: String, device: String },
+    /// Who has it is not said: that would help who tries tokens.
+    #[error("the `auth_token` belongs to another device")]
+    TokenTaken,
+    /// Somebody waited for the end of a command, and it has not come; the command goes on.
+    #[error("command `{id}` is {} still: it goes on", status.as_str())]
+    CommandNotFinished { id: CommandId, status: CommandStatus },
+    /// A rule was not taken, found or changed.
+    #[error("{}", of_rule(.0))]
+    Rule(#[from] RuleRefusal),
+    /// A job would not be steered so.
+    #[error(transparent)]
+    Job(#[from] JobRefusal),
+    /// The number of devices to remove is not the one that was confirmed.
+    #[error("{matched} is the number of devices that would be removed, not {confirmed}: none was")]
+    NotConfirmed { confirmed: u64, matched: u64 },
+    /// A template was not taken, found or removed.
+    #[error("{}", of_template(.0))]
+    Template(#[from] TemplateRefusal),
+    /// A group was not made, found, changed or removed.
+    #[error(transparent)]
+    Group(#[from] GroupRefusal),
+    /// Somebody waited for the end of a run, and it has not come; the run goes on.
+    #[error("the run that was asked for as event {seq} of rule `{rule}` has not come to its end: it goes on")]
+    RunNotFinished { rule: String, seq: u64 },
+    /// A firmware image was not taken or removed.
+    #[error(transparent)]
+    Image(ImageRefusal),
+    /// A file has fewer bytes than were asked for.
+    #[error("the file has {size} bytes: there is no such range in it")]
+    NoSuchRange { size: u64 },
+    /// A file is none of those that were asked for.
+    #[error("If-Match does not name this file, whose tag is {0}")]
+    OtherFile(String),
+    /// A roll-out cannot be tried again.
+    #[error("firmware image `{0}` was removed: devices could not get it any more")]
+    ImageRemoved(String),
+    /// As many of these run as may.
+    #[error("{0}")]
+    Busy(&'static str),
+    #[error("{0}")]
+    Fault(&'static str),
+    /// A handler asks for a grant on a route that stands in no table.
+    #[error("this route has no permission")]
+    NoGrant,
+    #[error("requests from {0} are not allowed here")]
+    Origin(String),
+    /// A page of another site loads this, and the request carries no `Origin`.
+    #[error("requests from pages of other sites are refused unless the option `cors` lists their origin")]
+    CrossSite,
+    /// A browser polls for a device, and does not tell for which page.
+    #[error(
+        "a browser takes no commands for a device unless it tells for which page, which over plain http it does at \
+         localhost only: a device is to send another `User-Agent` than a browser's"
+    )]
+    UntoldPage,
+    /// The `Host` header, or the request's target, names another host.
+    #[error("`{0}` is not a host name of this hub: use its address, or add the name to the option `hosts`")]
+    Host(String),
+    /// A header that a request may carry once came several times.
+    #[error("there are several `{0}` headers")]
+    RepeatedHeader(&'static str),
+    /// The body has this `Content-Encoding`.
+    #[error("the content encoding `{0}` is not supported: send the body uncompressed")]
+    ContentEncoding(String),
+    /// The limit of connections, or of live sessions, is reached.
+    #[error("too many connections, try again later")]
+    TooManyConnections,
+    #[error("this is a WebSocket: {0}")]
+    Handshake(String),
+    #[error("the system gives no random numbers: {0}")]
+    NoChance(#[from] getrandom::Error),
+}
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// `urn:twinhub:problem:` and the code.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:twinhub:problem:device_not_found")]
+    kind: String,
+    /// The status in words.
+    title: &'static str,
+    status: u16,
+    /// What was wrong with this request.
+    detail: String,
+    /// A stable word for programs.
+    #[schema(example = "device_not_found")]
+    code: &'static str,
+    /// The short message; the same as `detail`.
+    error: String,
+    /// The field or parameter that was wrong, where it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// The command that it is about, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_id: Option<String>,
+    /// How far that command has come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_status: Option<&'static str>,
+    /// The id of the request, as in the log and in `X-Request-Id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+    /// Everything that is wrong with a rule, where it was one, with a file, or with readings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<RuleError>>,
+}
+
+/// How long a client should wait where the store does not take anything in, in seconds.
+const RETRY_AFTER: &str = "1";
+const PROBLEM_JSON: &str = "application/problem+json";
+
+impl ApiError {
+    /// There is no device with this id.
+    pub fn no_device(id: impl ToString) -> Self {
+        Self::NotFound { what: "device", name: id.to_string() }
+    }
+
+    /// There is no command with this id.
+    pub fn no_command(id: impl ToString) -> Self {
+        Self::NotFound { what: "command", name: id.to_string() }
+    }
+
+    /// There is no alarm with this id.
+    pub fn no_alarm(id: impl ToString) -> Self {
+        Self::NotFound { what: "alarm", name: id.to_string() }
+    }
+
+    /// There is no job with this id.
+    pub fn no_job(id: impl ToString) -> Self {
+        Self::NotFound { what: "job", name: id.to_string() }
+    }
+
+    /// There is no group with this id.
+    #[must_use]
+    pub fn no_group(id: &str) -> Self {
+        Self::Group(GroupRefusal::Unknown(id.into()))
+    }
+
+    /// There is no rule of this name.
+    pub fn no_rule(id: impl ToString) -> Self {
+        Self::NotFound { what: "rule", name: id.to_string() }
+    }
+
+    /// There is no template of this id.
+    #[must_use]
+    pub fn no_template(id: &str) -> Self {
+        Self::Template(TemplateRefusal::Unknown(id.into()))
+    }
+
+    /// The problem document for this.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let (status, code) = self.status_and_code();
+        let (command_id, command_status) = self.command().unzip();
+        let detail = self.to_string();
+        Problem {
+            kind: format!("urn:twinhub:problem:{code}"),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            code,
+            error: detail.clone(),
+            detail,
+            field: self.field(),
+            command_id: command_id.map(|id| id.to_string()),
+            command_status: command_status.flatten().map(CommandStatus::as_str),
+            request_id: crate::http::current_id(),
+            errors: match self {
+                Self::File(file) => Some(vec![RuleError::of_file(file)]),
+                Self::Readings(errors) => Some(errors.iter().map(RuleError::of_reading).collect()),
+                _ => self.problems().map(|problems| problems.iter().map(RuleError::of).collect()),
+            },
+        }
+    }
+
+    /// The stable word for this, which WebSocket's error frames carry too.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.status_and_code().1
+    }
+
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Hub(HubError::Refused(refusal)) => of_refusal(refusal),
+            Self::Hub(HubError::Store(error)) | Self::Store(error) => of_store(error),
+            Self::Hub(HubError::Forbidden(_)) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Hub(HubError::ShuttingDown) => (StatusCode::SERVICE_UNAVAILABLE, "going_down"),
+            Self::Hub(HubError::Unavailable(_)) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Payload(PayloadError::Json(JsonError::Syntax(_))) => (StatusCode::BAD_REQUEST, "not_json"),
+            Self::Payload(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.reason()),
+            Self::Readings(errors) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, errors.first().map_or("no_readings", PayloadError::reason))
+            }
+            Self::Field(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.code),
+            Self::File(file) => (StatusCode::UNPROCESSABLE_ENTITY, file.fault.code),
+            Self::DeviceId(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_device_id"),
+            Self::NotFound { what: "device", .. } => (StatusCode::NOT_FOUND, "device_not_found"),
+            Self::NotFound { what: "command", .. } => (StatusCode::NOT_FOUND, "command_not_found"),
+            Self::NotFound { what: "alarm", .. } => (StatusCode::NOT_FOUND, "alarm_not_found"),
+            Self::NotFound { what: "rule", .. } => (StatusCode::NOT_FOUND, "rule_not_found"),
+            Self::NotFound { what: "job", .. } | Self::Job(JobRefusal::Unknown(_)) => {
+                (StatusCode::NOT_FOUND, "job_not_found")
+            }
+            Self::Job(JobRefusal::Status { .. }) => (StatusCode::CONFLICT, "job_status"),
+            Self::Job(JobRefusal::NothingFailed) => (StatusCode::CONFLICT, "nothing_failed"),
+            Self::NotConfirmed { .. } => (StatusCode::CONFLICT, "count_differs"),
+            Self::NotFound { what: "run", .. } => (StatusCode::NOT_FOUND, "run_not_found"),
+            Self::NotFound { what: "firmware image", .. } => (StatusCode::NOT_FOUND, "firmware_not_found"),
+            Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Image(refusal) => of_image_refusal(refusal),
+            Self::NoSuchRange { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "no_such_range"),
+            Self::OtherFile(_) => (StatusCode::PRECONDITION_FAILED, "other_file"),
+            Self::ImageRemoved(_) => (StatusCode::CONFLICT, "firmware_removed"),
+            Self::Rule(refusal) => of_rule_refusal(refusal),
+            Self::Template(refusal) => of_template_refusal(refusal),
+            Self::Group(refusal) => of_group_refusal(refusal),
+            Self::RunNotFinished { .. } => (StatusCode::GATEWAY_TIMEOUT, "run_not_finished"),
+            Self::Fault(_) => (StatusCode::INTERNAL_SERVER_ERROR, "fault"),
+            Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
+            Self::CommandNotFinished { .. } => (StatusCode::GATEWAY_TIMEOUT, "command_not_finished"),
+            Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no_such_route"),
+            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::Body(_) => (StatusCode::BAD_REQUEST, "bad_body"),
+            Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "slow_body"),
+            Self::IfMatch(_) => (StatusCode::BAD_REQUEST, "bad_if_match"),
+            Self::SerialTaken { .. } => (StatusCode::CONFLICT, "serial_number_taken"),
+            Self::TokenTaken => (StatusCode::CONFLICT, "auth_token_taken"),
+            Self::NoGrant => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::Origin(_) => (StatusCode::FORBIDDEN, "origin_not_allowed"),
+            Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
+            Self::UntoldPage => (StatusCode::FORBIDDEN, "page_not_told"),
+            Self::Host(_) => (StatusCode::MISDIRECTED_REQUEST, "host_not_allowed"),
+            Self::RepeatedHeader(_) => (StatusCode::BAD_REQUEST, "repeated_header"),
+            Self::ContentEncoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding"),
+            Self::TooManyConnections => (StatusCode::SERVICE_UNAVAILABLE, "too_many_connections"),
+            Self::Handshake(_) => (StatusCode::BAD_REQUEST, "not_a_websocket"),
+            Self::NoChance(_) => (StatusCode::INTERNAL_SERVER_ERROR, "no_random_numbers"),
+        }
+    }
+
+    /// The status in a dialect, whose clients have never heard of 422: what makes no sense is 400 there.
+    #[must_use]
+    pub fn dialect_status(&self) -> StatusCode {
+        match self.status_and_code().0 {
+            StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+            status => status,
+        }
+    }
+
+    /// The answer in a dialect, which says in `body`, as JSON, what is wrong.
+    #[must_use]
+    pub fn in_dialect(&self, body: String) -> HttpResponse {
+        self.answer(self.dialect_status()).content_type("application/json").body(body)
+    }
+
+    /// The answer's head.
+    fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
+        let foreseen = matches!(
+            self,
+            Self::CommandNotFinished { .. } | Self::RunNotFinished { .. } | Self::TooManyConnections
+        );
+        if status.is_server_error() && !foreseen {
+            tracing::warn!(error = %self, status = status.as_u16(), "request failed");
+        }
+        let mut response = HttpResponse::build(status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+        }
+        if let Self::Method { allow, .. } = self {
+            response.insert_header((header::ALLOW, allow.as_str()));
+        }
+        if let Self::ContentEncoding(_) = self {
+            response.insert_header((header::ACCEPT_ENCODING, "identity"));
+        }
+        if let Self::NoSuchRange { size } = self {
+            response.insert_header((header::CONTENT_RANGE, format!("bytes */{size}")));
+        }
+        if let Self::CommandNotFinished { id, .. } = self {
+            response.insert_header((header::LOCATION, format!("/api/commands/{id}")));
+        }
+        response
+    }
+
+    /// The command that it is about, and how far that has come.
+    fn command(&self) -> Option<(CommandId, Option<CommandStatus>)> {
+        match self {
+            Self::CommandNotFinished { id, status }
+            | Self::Hub(HubError::Refused(Refusal::CommandFinal { id, status })) => {
+                Some((*id, Some(*status)))
+            }
+            Self::Hub(HubError::Refused(Refusal::KeyTaken { id, .. } | Refusal::NoCommand(id))) => {
+                Some((*id, None))
+            }
+            _ => None,
+        }
+    }
+
+    /// What is wrong with the rule, where it is about one.
+    fn problems(&self) -> Option<&[twinhub_rules::Problem]> {
+        match self {
+            Self::Rule(RuleRefusal::Problems(problems))
+            | Self::Template(TemplateRefusal::Bad(BadTemplate::Rules(problems))) => Some(problems),
+            _ => None,
+        }
+    }
+
+    fn field(&self) -> Option<String> {
+        match self {
+            Self::Rule(RuleRefusal::Problems(problems))
+            | Self::Template(TemplateRefusal::Bad(BadTemplate::Rules(problems))) => {
+                problems.first().map(|first| first.pointer.clone())
+            }
+            Self::Template(TemplateRefusal::Bad(BadTemplate::Field { field, .. })) => Some(field.clone()),
+            Self::Hub(HubError::Refused(Refusal::Invalid { field, .. })) => Some(field.clone()),
+            Self::TokenTaken => Some("auth_token".into()),
+            Self::Field(error) => Some(error.field.clone()),
+            Self::Group(GroupRefusal::Misplaced(Misplaced::NoParent(_) | Misplaced::Circle(_))) => {
+                Some("parent_group".into())
+            }
+            Self::Group(GroupRefusal::Misplaced(Misplaced::NoName)) => Some("name".into()),
+            Self::File(file) => file.fault.field.clone(),
+            Self::DeviceId(_) => Some("id".into()),
+            Self::Payload(error) => error.field().map(Into::into),
+            Self::Readings(errors) => errors.first().and_then(PayloadError::field).map(Into::into),
+            Self::Hub(HubError::Refused(Refusal::TooLarge { section, .. })) => Some(section.clone()),
+            Self::Hub(HubError::Refused(Refusal::NoZone(_))) => Some("timestamp".into()),
+            _ => None,
+        }
+    }
+}
+
+/// The first that is wrong with readings, and how many more are.
+fn of_readings(errors: &[PayloadError]) -> String {
+    let first = errors.first().map(ToString::to_string).unwrap_or_default();
+    match errors.len() {
+        0 | 1 => first,
+        count => format!("{first} (and {} more)", count - 1),
+    }
+}
+
+/// The refusal as a sentence; of a rule that does not check out the first thing that is wrong.
+fn of_rule(refusal: &RuleRefusal) -> String {
+    match refusal {
+        RuleRefusal::Problems(problems) => first_of(problems, refusal),
+        _ => refusal.to_string(),
+    }
+}
+
+/// The same of a template.
+fn of_template(refusal: &TemplateRefusal) -> String {
+    match refusal {
+        TemplateRefusal::Bad(BadTemplate::Rules(problems)) => first_of(problems, refusal),
+        _ => refusal.to_string(),
+    }
+}
+
+fn first_of(problems: &[twinhub_rules::Problem], refusal: &impl ToString) -> String {
+    let Some(first) = problems.first() else { return refusal.to_string() };
+    let place = if first.pointer.is_empty() { String::new() } else { format!("`{}`: ", first.pointer) };
+    format!("{place}{}", first.sentence())
+}
+
+/// The refusal of one line of many.
+impl From<ApiError> for Fault {
+    fn from(error: ApiError) -> Self {
+        Self { column: None, field: error.field(), code: error.code(), error: error.to_string() }
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status_and_code().0
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let body = serde_json::to_string(&self.problem()).unwrap_or_default(); // texts and a number
+        self.answer(self.status_code()).content_type(PROBLEM_JSON).body(body)
+    }
+}
+
+/// Answers what no route takes.
+pub async fn no_route(request: HttpRequest) -> ApiError {
+    ApiError::NoRoute(request.path().to_owned())
+}
+
+impl actix_web::Responder for ApiError {
+    type Body = actix_web::body::BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        self.error_response()
+    }
+}
+
+#[cfg(test)]
+mod tests;

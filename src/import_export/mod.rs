@@ -1,0 +1,147 @@
+//! What goes out of a hub and comes in again: rows of fields, as JSON Lines or as CSV. The API and the command
+//! line share it; it knows neither.
+//!
+//! A body is cut into records ([`records`]), each of which becomes one row ([`Reader`]): an object such as
+//! a registration's body. So what is imported is read, and refused, as what is posted.
+
+pub mod cell;
+pub mod columns;
+mod header;
+mod reader;
+mod records;
+pub mod seen;
+#[cfg(test)]
+mod tests;
+pub mod writer;
+
+use twinhub_domain::Json;
+use twinhub_domain::json::JsonError;
+
+pub use header::DecimalCommas;
+pub use reader::{Reader, Row};
+pub use writer::{Keys, Writer};
+
+use crate::http::extract::fields::FieldError;
+
+/// Refusals of an import that are told one by one, at most.
+pub const MOST_DETAILS: usize = 100_000;
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object a line.
+    Jsonl,
+    /// Comma-separated values, with a line of names above them.
+    Csv,
+}
+
+/// What is wrong with a line, or with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The character of the line, from 1, where it is known.
+    pub column: Option<usize>,
+    /// The field or the column, where it is about one.
+    pub field: Option<String>,
+    /// The stable word.
+    pub code: &'static str,
+    pub error: String,
+}
+
+/// What is wrong with a file as a whole: nothing of it can be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}{}: {}", column(.fault), .fault.error)]
+pub struct FileFault {
+    /// From 1.
+    pub line: u64,
+    pub fault: Fault,
+}
+
+impl Format {
+    /// The format of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "csv" => Some(Self::Csv),
+            _ => None,
+        }
+    }
+
+    /// The format that a media type names; none where it names none, or another.
+    #[must_use]
+    pub fn of_media_type(media_type: &str) -> Option<Self> {
+        match media_type.split(';').next()?.trim().to_ascii_lowercase().as_str() {
+            "application/x-ndjson"
+            | "application/ndjson"
+            | "application/jsonl"
+            | "application/x-jsonlines" => Some(Self::Jsonl),
+            "text/csv" => Some(Self::Csv),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+        }
+    }
+
+    /// Its media type.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Jsonl => "application/x-ndjson",
+            Self::Csv => "text/csv; charset=utf-8",
+        }
+    }
+}
+
+impl Fault {
+    /// A fault of a line, and of no field of it.
+    pub fn of_line(code: &'static str, error: impl Into<String>) -> Self {
+        Self { column: None, field: None, code, error: error.into() }
+    }
+
+    /// The same, at this character.
+    #[must_use]
+    pub fn at(self, column: usize) -> Self {
+        Self { column: Some(column), ..self }
+    }
+
+    /// What is wrong, without the name of the field in front.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        let named = self
+            .field
+            .as_deref()
+            .and_then(|field| self.error.strip_prefix('`')?.strip_prefix(field)?.strip_prefix("`: "));
+        named.unwrap_or(&self.error)
+    }
+}
+
+impl From<FieldError> for Fault {
+    fn from(error: FieldError) -> Self {
+        Self { column: None, error: error.to_string(), field: Some(error.field), code: error.code }
+    }
+}
+
+/// Reads JSON that stands in one line.
+fn json(text: &str) -> Result<Json, Fault> {
+    Json::parse(text.as_bytes()).map_err(|error| match &error {
+        JsonError::Syntax(syntax) => {
+            let told = syntax.to_string();
+            let told = told.rsplit_once(" at line ").map_or(&*told, |(told, _)| told);
+            // Counted in bytes there, and by people in characters.
+            let column = text.get(..syntax.column()).map_or(syntax.column(), |before| before.chars().count());
+            Fault::of_line("not_json", format!("not JSON: {told}")).at(column.max(1))
+        }
+        _ => Fault::of_line("bad_json", error.to_string()),
+    })
+}
+
+fn column(fault: &Fault) -> String {
+    fault.column.map_or_else(String::new, |column| format!(", column {column}"))
+}

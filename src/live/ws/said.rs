@@ -1,0 +1,242 @@
+//! What a client says: frames, read field by field. One that makes no sense is answered with what is wrong
+//! with it; a field that nobody knows is named first of all.
+
+use twinhub_domain::payload;
+use twinhub_domain::payload::PayloadError;
+use twinhub_domain::{CommandRequest, DeviceId, Json, Object};
+
+use super::wire;
+use crate::api::commands::request;
+use crate::http::extract::fields::{FieldError, Fields};
+use crate::live::subscription::Filter;
+
+/// Ids of frames and subscriptions have at most this many bytes: they are told with every event.
+const LONGEST_ID: usize = 128;
+
+const SUBSCRIBE: [&str; 5] = ["devices", "kinds", "group", "since", "snapshot"];
+const DESIRED: [&str; 3] = ["device_id", "patch", "if_version"];
+/// Beside what REST's body has.
+const COMMAND: [&str; 3] = ["device_id", "idempotency_key", "wait"];
+
+/// What a client says.
+#[derive(Debug)]
+pub(super) enum ClientFrame {
+    Subscribe(Subscribe),
+    Unsubscribe { id: Box<str> },
+    Desired { id: Option<Box<str>>, device: DeviceId, patch: Object, if_version: Option<u64> },
+    Command { id: Option<Box<str>>, device: DeviceId, request: Box<CommandRequest> },
+    Ping { id: Option<Box<str>> },
+}
+
+/// A wish to hear.
+#[derive(Debug)]
+pub(super) struct Subscribe {
+    pub id: Box<str>,
+    pub filter: Filter,
+    pub group: Option<Box<str>>,
+    pub since: Option<u64>,
+    pub snapshot: bool,
+}
+
+/// A frame that was not understood.
+#[derive(Debug, PartialEq)]
+pub(super) struct BadFrame {
+    id: Option<Box<str>>,
+    code: &'static str,
+    error: String,
+}
+
+/// Reads a frame.
+///
+/// # Errors
+/// Names what is wrong, with the frame's id where it has one.
+pub(super) fn parse(text: &[u8]) -> Result<ClientFrame, BadFrame> {
+    let mut fields = Fields::any(payload::object(text).map_err(|error| BadFrame::unread(&error))?);
+    let id = fields.text("id").map_err(|error| BadFrame::of(None, error))?;
+    if id.as_ref().is_some_and(|id| id.len() > LONGEST_ID || id.is_empty()) {
+        let error = FieldError::bad("id", format!("1 to {LONGEST_ID} bytes"));
+        return Err(BadFrame::of(None, error));
+    }
+    let known = id.clone();
+    by_type(id, fields).map_err(|error| BadFrame::of(known, error))
+}
+
+fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<ClientFrame, FieldError> {
+    let Some(kind) = fields.text("type")? else {
+        // It may be there under another name.
+        fields.only(&[&SUBSCRIBE[..], &DESIRED, &COMMAND, &request::FIELDS].concat())?;
+        return Err(FieldError::missing("type"));
+    };
+    let needed = |id: Option<Box<str>>| id.ok_or_else(|| FieldError::missing("id"));
+    match &*kind {
+        "subscribe" => {
+            let mut fields = fields.only(&SUBSCRIBE)?;
+            Ok(ClientFrame::Subscribe(Subscribe {
+                id: needed(id)?,
+                filter: Filter::new(fields.texts("devices")?.as_deref(), fields.texts("kinds")?.as_deref())?,
+                group: fields.text("group")?,
+                since: fields.count("since")?,
+                snapshot: fields.flag("snapshot")?.unwrap_or(false),
+            }))
+        }
+        "unsubscribe" => {
+            fields.only(&[])?;
+            Ok(ClientFrame::Unsubscribe { id: needed(id)? })
+        }
+        "desired" => {
+            let mut fields = fields.only(&DESIRED)?;
+            Ok(ClientFrame::Desired {
+                id,
+                device: device(&mut fields)?,
+                patch: fields.object("patch")?.ok_or_else(|| FieldError::missing("patch"))?,
+                if_version: fields.count("if_version")?,
+            })
+        }
+        "command" => command(id, fields.only(&[&COMMAND[..], &request::FIELDS].concat())?),
+        "ping" => {
+            fields.only(&[])?;
+            Ok(ClientFrame::Ping { id })
+        }
+        other => {
+            let detail = format!(
+                "`{}` is none of subscribe, unsubscribe, desired, command, ping",
+                other.escape_debug()
+            );
+            Err(FieldError { code: "unknown_type", ..FieldError::bad("type", detail) })
+        }
+    }
+}
+
+fn command(id: Option<Box<str>>, mut fields: Fields) -> Result<ClientFrame, FieldError> {
+    let device = device(&mut fields)?;
+    let key = fields.text("idempotency_key")?;
+    let key = key.map(|key| request::idempotency_key("idempotency_key", &key)).transpose()?;
+    // Taken as REST takes it, and nobody is kept waiting: events of the kind `command` tell what becomes of it.
+    match fields.take("wait") {
+        None => {}
+        Some(Json::String(text)) if request::wait(&text).is_some() => {}
+        Some(Json::Number(seconds)) if request::wait(seconds.as_str()).is_some() => {}
+        Some(_) => return Err(FieldError::bad("wait", format!("expected {}", request::WAIT))),
+    }
+    let mut request = request::request(fields.rest())?;
+    request.idempotency_key = key;
+    Ok(ClientFrame::Command { id, device, request: Box::new(request) })
+}
+
+fn device(fields: &mut Fields) -> Result<DeviceId, FieldError> {
+    let device = fields.needed_text("device_id")?;
+    DeviceId::parse(&device).map_err(|error| FieldError::bad("device_id", error.to_string()))
+}
+
+impl ClientFrame {
+    /// The id that answers carry.
+    pub(super) fn id(&self) -> Option<&str> {
+        match self {
+            Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe { id } => Some(id),
+            Self::Desired { id, .. } | Self::Command { id, .. } | Self::Ping { id } => id.as_deref(),
+        }
+    }
+}
+
+impl BadFrame {
+    fn unread(error: &PayloadError) -> Self {
+        Self { id: None, code: error.reason(), error: error.to_string() }
+    }
+
+    fn of(id: Option<Box<str>>, error: FieldError) -> Self {
+        Self { id, error: error.to_string(), code: error.code }
+    }
+
+    /// The answer to it.
+    pub(super) fn frame(&self) -> String {
+        wire::error(self.id.as_deref(), self.code, &self.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let answer = match parse(text.as_bytes()) {
+            Ok(frame) => format!("{} {:?}", frame.id().unwrap_or("-"), std::mem::discriminant(&frame)),
+            Err(bad) => bad.frame(),
+        };
+        assert!(answer.starts_with(expected), "{text}: {answer}");
+    }
+
+    #[test]
+    fn reads_what_clients_say() {
+        check(
+            r#"{"type":"subscribe","id":"s1","devices":["pump-*"],"kinds":["telemetry"],"since":12}"#,
+            "s1 ",
+        );
+        check(r#"{"type":"subscribe","id":"s1","group":"hall","snapshot":true}"#, "s1 ");
+        check(r#"{"type":"unsubscribe","id":"s1"}"#, "s1 ");
+        check(r#"{"type":"desired","id":"d1","device_id":"a","patch":{"power":"on"},"if_version":7}"#, "d1 ");
+        check(r#"{"type":"command","id":"c1","device_id":"a","command_type":"reboot","wait":"5s"}"#, "c1 ");
+        check(r#"{"type":"ping"}"#, "- ");
+    }
+
+    #[test]
+    fn says_what_it_does_not_understand() {
+        check("[]", r#"{"type":"error","code":"wrong_type","error":"expected an object, found an array"}"#);
+        check("{", r#"{"type":"error","code":"not_json","#);
+        check(r#"{"id":"x"}"#, r#"{"type":"error","id":"x","code":"missing_field","error":"`type`: must be"#);
+        check(r#"{"type":"dance","id":"x"}"#, r#"{"type":"error","id":"x","code":"unknown_type""#);
+        check(
+            r#"{"type":"command","id":"c"}"#,
+            r#"{"type":"error","id":"c","code":"missing_field","error":"`device_id`"#,
+        );
+        check(r#"{"type":"subscribe"}"#, r#"{"type":"error","code":"missing_field","error":"`id`"#);
+        check(
+            r#"{"type":"subscribe","id":"s","device":["a"]}"#,
+            r#"{"type":"error","id":"s","code":"unknown_field","error":"`device`"#,
+        );
+        check(
+            r#"{"tpye":"ping","id":"x"}"#,
+            r#"{"type":"error","id":"x","code":"unknown_field","error":"`tpye`"#,
+        );
+        check(
+            r#"{"type":"subscribe","kind":"x"}"#,
+            r#"{"type":"error","code":"unknown_field","error":"`kind`"#,
+        );
+        check(
+            r#"{"type":"desired","device":"a"}"#,
+            r#"{"type":"error","code":"unknown_field","error":"`device`"#,
+        );
+        check(r#"{"type":"ping","seq":1}"#, r#"{"type":"error","code":"unknown_field","error":"`seq`"#);
+        check(
+            r#"{"type":"command","device_id":"a","comand_type":"reboot"}"#,
+            r#"{"type":"error","code":"unknown_field","error":"`comand_type`"#,
+        );
+        check(
+            r#"{"type":"subscribe","id":"s","since":-1}"#,
+            r#"{"type":"error","id":"s","code":"bad_field""#,
+        );
+    }
+    #[test]
+    fn commands_are_asked_for_as_over_rest() {
+        let read = |more: &str| {
+            let text = format!(r#"{{"type":"command","id":"c1","device_id":"a","command_type":"go"{more}}}"#);
+            parse(text.as_bytes())
+        };
+        let Ok(ClientFrame::Command { request, .. }) =
+            read(r#","parameters":{"x":1.50},"priority":9,"ttl":60,"idempotency_key":"k""#)
+        else {
+            panic!("no command");
+        };
+        assert_eq!(Json::from(request.parameters.clone()).to_string(), r#"{"x":1.50}"#);
+        assert_eq!((request.priority, request.ttl_ms), (9, 60_000));
+        assert_eq!(request.idempotency_key.as_deref(), Some("k"));
+        for (more, field) in [
+            (r#","priority":10"#, "`priority`"),
+            (r#","idempotency_key":"a b""#, "`idempotency_key`"),
+            (r#","wait":"2m""#, "`wait`"),
+            (r#","wait":true"#, "`wait`"),
+        ] {
+            let frame = read(more).unwrap_err().frame();
+            assert!(frame.contains(&format!(r#""code":"bad_field","error":"{field}"#)), "{more}: {frame}");
+        }
+    }
+}

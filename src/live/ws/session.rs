@@ -1,0 +1,154 @@
+//! The one place that touches actix-web-actors: an actor that translates between frames and the pump.
+//!
+//! The crate's outgoing queue is unbounded, so nothing is pushed at this actor: it takes what it sends
+//! from the pump's bounded channel, and only when its connection has room to be polled. The same stall
+//! stops its timers, so heartbeats and the cutting off of dead connections are the pump's.
+
+use actix::{Actor, ActorContext, StreamHandler};
+use actix_http::ws::Item;
+use actix_web::web::{BytesMut, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError, WebsocketContext};
+use futures_util::stream;
+use tokio::sync::mpsc;
+
+use super::pump::{self, Heard, Out};
+use super::said::{self, ClientFrame};
+use super::wire;
+use crate::http::{Access, LiveSession};
+use crate::live::subscription::Outlet;
+
+/// A message, in one frame or several, has at most this many bytes.
+const LONGEST_MESSAGE: usize = 1024 * 1024;
+/// Bundles of frames between pump and connection: with [`pump::BUNDLE`] frames each, 256 frames.
+const ROOM_OUT: usize = 8;
+/// Messages of the client that wait for the pump.
+const ROOM_IN: usize = 64;
+
+/// See the module.
+struct Session {
+    said: mpsc::Sender<ClientFrame>,
+    heard: Heard,
+    /// The parts of a message so far.
+    parts: Option<BytesMut>,
+}
+
+/// Answers the handshake, and starts the actor and its pump.
+///
+/// # Errors
+/// It is no handshake.
+pub(super) fn start(
+    request: &HttpRequest,
+    payload: Payload,
+    access: Access,
+    place: LiveSession,
+) -> Result<HttpResponse, actix_web::Error> {
+    let (outlet, frames) = Outlet::new(ROOM_OUT, Some(place));
+    let (said, saying) = mpsc::channel(ROOM_IN);
+    let heard = Heard::default();
+    let session = Session { said, heard: heard.clone(), parts: None };
+    let (address, response) = ws::WsResponseBuilder::new(session, request, payload)
+        .frame_size(LONGEST_MESSAGE)
+        .start_with_addr()?;
+    actix_rt::spawn(async move {
+        // Without its frames the actor would not live: they are its first message.
+        if address.send(Frames(frames)).await.is_ok() {
+            pump::run(&access, outlet, saying, heard).await;
+        }
+    });
+    Ok(response)
+}
+
+/// Hands the actor what it is to send.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct Frames(mpsc::Receiver<Out>);
+
+impl Actor for Session {
+    type Context = WebsocketContext<Self>;
+}
+
+impl actix::Handler<Frames> for Session {
+    type Result = ();
+
+    fn handle(&mut self, Frames(frames): Frames, ctx: &mut Self::Context) {
+        let frames = stream::unfold(frames, async |mut frames| Some((frames.recv().await?, frames)));
+        <Self as StreamHandler<Out>>::add_stream(frames, ctx);
+    }
+}
+
+/// What goes out. When the pump ends, so does the actor.
+impl StreamHandler<Out> for Session {
+    fn handle(&mut self, out: Out, ctx: &mut Self::Context) {
+        match out {
+            Out::Texts(texts) => texts.into_iter().for_each(|text| ctx.text(text)),
+            Out::Ping => ctx.ping(b""),
+            Out::GoingDown => close(ctx, CloseCode::Away, "the hub is going down"),
+        }
+    }
+}
+
+/// What comes in.
+impl StreamHandler<Result<Message, ProtocolError>> for Session {
+    fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
+        self.heard.now();
+        match message {
+            Ok(Message::Text(text)) => self.say(text.into_bytes().as_ref(), ctx),
+            Ok(Message::Continuation(item)) => self.part(item, ctx),
+            Ok(Message::Binary(_)) => close(ctx, CloseCode::Unsupported, "frames are JSON text"),
+            Ok(Message::Ping(payload)) => ctx.pong(&payload),
+            Ok(Message::Pong(_) | Message::Nop) => {}
+            Ok(Message::Close(reason)) => {
+                ctx.close(reason);
+                ctx.stop();
+            }
+            Err(ProtocolError::Overflow) => too_long(ctx),
+            Err(ProtocolError::Io(_)) => close(ctx, CloseCode::Invalid, "no UTF-8 text"),
+            Err(error) => close(ctx, CloseCode::Protocol, &error.to_string()),
+        }
+    }
+}
+
+impl Session {
+    fn say(&mut self, text: &[u8], ctx: &mut WebsocketContext<Self>) {
+        let said = match said::parse(text) {
+            Ok(ClientFrame::Ping { id }) => return ctx.text(wire::pong(id.as_deref())),
+            Ok(frame) => frame,
+            Err(error) => return ctx.text(error.frame()),
+        };
+        if let Err(mpsc::error::TrySendError::Full(frame)) = self.said.try_send(said) {
+            ctx.text(wire::error(frame.id(), "busy", "too many frames wait, slow down"));
+        }
+    }
+
+    fn part(&mut self, item: Item, ctx: &mut WebsocketContext<Self>) {
+        let (part, last) = match item {
+            Item::FirstText(part) => {
+                self.parts = Some(BytesMut::new());
+                (part, false)
+            }
+            Item::FirstBinary(_) => return close(ctx, CloseCode::Unsupported, "frames are JSON text"),
+            Item::Continue(part) => (part, false),
+            Item::Last(part) => (part, true),
+        };
+        let Some(parts) = &mut self.parts else {
+            return close(ctx, CloseCode::Protocol, "a continuation of nothing");
+        };
+        if parts.len() + part.len() > LONGEST_MESSAGE {
+            return too_long(ctx);
+        }
+        parts.extend_from_slice(&part);
+        if last && let Some(message) = self.parts.take() {
+            self.say(&message, ctx);
+        }
+    }
+}
+
+fn too_long(ctx: &mut WebsocketContext<Session>) {
+    close(ctx, CloseCode::Size, "a message has 1 MiB at most");
+}
+
+fn close(ctx: &mut WebsocketContext<Session>, code: CloseCode, why: &str) {
+    ctx.close(Some(CloseReason { code, description: Some(why.to_owned()) }));
+    ctx.stop();
+}
