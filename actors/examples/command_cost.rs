@@ -186,6 +186,7 @@ impl Hub {
                 payload: vec![b'x'; 200].into(),
                 retain: false,
                 until: Some(self.now),
+                purpose: None,
             });
         }
         Ok(())

@@ -18,12 +18,10 @@ use crate::messages::journal::Sent;
 use crate::messages::outbox::PublishAll;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::post::post;
-use twinhub_domain::Outgoing;
 use twinhub_domain::receipt::Receipt;
 use twinhub_domain::twin::Ear;
-use twinhub_domain::{Cause, Clock, CommandId, DeviceId, Input};
+use twinhub_domain::{Cause, Clock, CommandAttempt, CommandId, Input, Outgoing, Purpose, PurposeKind};
 use twinhub_mqtt::topics;
-use twinhub_mqtt::topics::{CommandAttempt, Leaf};
 use twinhub_mqtt::{Link, LinkError, Published};
 
 /// Messages on their way at once: enough to fill a connection, few enough to send again.
@@ -44,8 +42,6 @@ pub struct Connect {
 /// A message on its way.
 struct Waiting {
     message: Outgoing,
-    /// Which attempt at which command it is.
-    attempt: Option<CommandAttempt>,
     /// It is not to go out any more.
     over: AtomicBool,
 }
@@ -71,7 +67,11 @@ impl Outbox {
     /// An outbox with what the store has kept.
     #[must_use]
     pub fn new(kept: Vec<Outgoing>, clock: Arc<dyn Clock>, counters: Arc<Counters>) -> Self {
-        let queue = kept.into_iter().map(Waiting::new).collect();
+        let with_purpose = |mut message: Outgoing| {
+            message.purpose = message.purpose.take().or_else(|| topics::purpose(&message).map(Box::new));
+            Waiting::new(message)
+        };
+        let queue = kept.into_iter().map(with_purpose).collect();
         Self {
             way: None,
             clock,
@@ -178,21 +178,18 @@ impl Outbox {
     /// The twin takes back what it thinks that its device was told.
     fn tell_unheard(&self, sent: &Waiting) {
         let Some(Connect { supervisor, .. }) = &self.way else { return };
-        let Some(native) = topics::parse(&sent.message.topic) else { return };
-        let input = match (native.leaf, sent.attempt) {
-            (Leaf::Commands, Some(CommandAttempt { command: id, attempt })) => {
+        let Some(Purpose { device, kind }) = sent.message.purpose.as_deref().cloned() else { return };
+        let input = match kind {
+            PurposeKind::Command(CommandAttempt { command: id, attempt }) => {
                 Input::CommandUnheard { id, attempt }
             }
-            (Leaf::Desired, _) => Input::Unheard(Ear::Desired),
-            (Leaf::Update, _) => Input::Unheard(Ear::Firmware),
-            _ => return,
+            PurposeKind::Desired => Input::Unheard(Ear::Desired),
+            PurposeKind::Firmware => Input::Unheard(Ear::Firmware),
         };
-        if let Ok(device) = DeviceId::parse(native.device) {
-            let (cause, receipt) = (Cause::hub(), Receipt::nobody());
-            let (if_unknown, if_version) = (IfUnknown::Refuse, None);
-            let deliver = Deliver { device, input, cause, receipt, if_unknown, if_version, want_twin: false };
-            let _ = post(supervisor, deliver);
-        }
+        let (cause, receipt) = (Cause::hub(), Receipt::nobody());
+        let (if_unknown, if_version) = (IfUnknown::Refuse, None);
+        let deliver = Deliver { device, input, cause, receipt, if_unknown, if_version, want_twin: false };
+        let _ = post(supervisor, deliver);
     }
 
     /// What waits for these commands does not go out any more, and the broker lets go of what it has of them.
@@ -201,7 +198,7 @@ impl Outbox {
         let over: HashSet<CommandId> = over.iter().copied().collect();
         let waiting = self.queue.iter().chain(self.window.iter().map(|(waiting, _)| waiting));
         for waiting in waiting {
-            if waiting.attempt.is_some_and(|attempt| over.contains(&attempt.command)) {
+            if waiting.message.attempt().is_some_and(|attempt| over.contains(&attempt.command)) {
                 waiting.over.store(true, Ordering::Relaxed);
             }
         }
@@ -215,9 +212,7 @@ impl Outbox {
 
 impl Waiting {
     fn new(message: Outgoing) -> Arc<Self> {
-        // Of all messages commands alone have a time.
-        let attempt = message.until.and_then(|_| topics::attempt(&message.payload));
-        Arc::new(Self { message, attempt, over: AtomicBool::new(false) })
+        Arc::new(Self { message, over: AtomicBool::new(false) })
     }
 }
 

@@ -236,7 +236,8 @@ impl TwinActor {
     ) {
         let Surroundings { dialects, clock, interpreter, .. } = &*self.around;
         let (dialect, Encoded { messages, keep }) = dialects.encode(device, &publish);
-        outgoing.extend(messages);
+        let purpose = publish.purpose(device).map(Box::new);
+        outgoing.extend(messages.into_iter().map(|message| Outgoing { purpose: purpose.clone(), ..message }));
         let Some(dialect) = dialect else { return };
         let (name, now) = (dialects.name(dialect), clock.now());
         records.extend(keep.iter().map(|binding| record(name, binding, now)));

@@ -11,6 +11,7 @@ mod m0006_fleet;
 mod m0007_retained;
 mod m0008_order;
 mod m0009_offline;
+mod m0010_purpose;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_retained::Migration),
             Box::new(m0008_order::Migration),
             Box::new(m0009_offline::Migration),
+            Box::new(m0010_purpose::Migration),
         ]
     }
 }

@@ -87,11 +87,15 @@ impl Ground {
 impl Running {
     async fn bridge(&self) -> Device {
         let mut bridge = Device::connect(self.broker, "bridge").await.unwrap();
+        Self::listen(&mut bridge).await;
+        bridge
+    }
+
+    async fn listen(bridge: &mut Device) {
         bridge.subscribe("lamps/b/known").await.unwrap();
         bridge.subscribe("lamps/b/+/set").await.unwrap();
         bridge.subscribe("lamps/b/+/do").await.unwrap();
         bridge.subscribe("lamps/b/+/ask").await.unwrap();
-        bridge
     }
 
     async fn twin(&self, device: &str) -> Twin {
@@ -195,6 +199,33 @@ async fn a_dialect_that_remembers_speaks_both_ways(ground: Ground) {
     running.reports("hall", "on").await;
     bridge.say("lamps/b/1/done", "blink").await;
     running.reaches(second, CommandStatus::Executed).await;
+    running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_command_that_is_called_back_reaches_no_device_in_any_dialect() {
+    let ground = Ground::with(None);
+    let running = ground.start().await;
+    // Its session waits for it while it is away.
+    let mut bridge = Device::connect_to_session(running.broker, "bridge").await.unwrap();
+    Running::listen(&mut bridge).await;
+    bridge.say("lamps/b/list", r#"{"1": "kitchen", "2": "hall"}"#).await;
+    assert_eq!(comes(&mut bridge).await, "lamps/b/known ");
+    for (short, device) in [("1", "kitchen"), ("2", "hall")] {
+        bridge.say(&format!("lamps/b/{short}/is"), "on").await;
+        running.reports(device, "on").await;
+    }
+    drop(bridge);
+    // They wait in the bridge's session, where the broker cannot take them out.
+    let over = running.blink("kitchen").await;
+    running.reaches(over, CommandStatus::Sent).await;
+    let wanted = running.blink("hall").await;
+    running.reaches(wanted, CommandStatus::Sent).await;
+    running.deliver("kitchen", Input::Cancel { id: over, known: None }).await;
+    running.reaches(over, CommandStatus::Canceled).await;
+    let mut bridge = Device::connect_to_session(running.broker, "bridge").await.unwrap();
+    assert_eq!(comes(&mut bridge).await, "lamps/b/2/do blink");
+    assert_eq!(running.link.state().withheld, 1);
     running.stop().await;
 }
 

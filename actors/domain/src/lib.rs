@@ -35,7 +35,7 @@ pub use command::{Answer, AnswerStatus, Command, CommandId, CommandRequest, Comm
 pub use event::{Event, EventBody, Kind, Recorded, TwinChange};
 pub use id::{BadDeviceId, DeviceId, DeviceNumber};
 pub use json::{Json, Number, Object};
-pub use outgoing::Outgoing;
+pub use outgoing::{CommandAttempt, Outgoing, Purpose, PurposeKind};
 pub use reading::{Quality, Reading, Scalar, Telemetry};
 pub use run::{RuleId, RunEntry, RunId, Signal};
 pub use status::{Mode, Status};

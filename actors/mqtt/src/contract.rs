@@ -81,7 +81,7 @@ impl Scene {
             Way::Outside => {
                 // There and back on the same connection, behind the acknowledgements.
                 let (topic, payload) = ("some/where".to_owned(), "".into());
-                let message = Outgoing { id: 1, topic, payload, retain: false, until: None };
+                let message = Outgoing { id: 1, topic, payload, retain: false, until: None, purpose: None };
                 within("the broker has it", self.link.publish(&message, None)).await.unwrap();
             }
         }

@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 
-use twinhub_domain::Outgoing;
-use twinhub_domain::{CommandId, DeviceId, Json, Publish};
+use twinhub_domain::{CommandAttempt, CommandId, DeviceId, Json, Outgoing, Publish, Purpose, PurposeKind};
 
 const ROOT: &str = "iot/devices/";
 /// The first level of every native topic.
@@ -43,14 +42,6 @@ pub enum Leaf<'a> {
     Update,
 }
 
-/// An attempt at a command, as its message says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommandAttempt {
-    pub command: CommandId,
-    /// From 1.
-    pub attempt: u8,
-}
-
 /// Which attempt at which command a message to a device is; none where it is something else.
 #[must_use]
 pub fn attempt(payload: &[u8]) -> Option<CommandAttempt> {
@@ -59,6 +50,19 @@ pub fn attempt(payload: &[u8]) -> Option<CommandAttempt> {
     let command = CommandId::parse(message.get("id")?.as_str()?)?;
     let Json::Number(attempt) = message.get("attempt")? else { return None };
     Some(CommandAttempt { command, attempt: attempt.as_str().parse().ok()? })
+}
+
+/// The purpose of a native message that an earlier version has put into the outbox, without a word on it.
+#[must_use]
+pub fn purpose(message: &Outgoing) -> Option<Purpose> {
+    let native = parse(&message.topic)?;
+    let kind = match native.leaf {
+        Leaf::Desired => PurposeKind::Desired,
+        Leaf::Update => PurposeKind::Firmware,
+        Leaf::Commands => PurposeKind::Command(attempt(&message.payload)?),
+        _ => return None,
+    };
+    Some(Purpose { device: DeviceId::parse(native.device).ok()?, kind })
 }
 
 /// Takes a topic apart; none when it is no native one.
@@ -132,11 +136,12 @@ pub fn outgoing(id: u64, device: &DeviceId, publish: &Publish) -> Outgoing {
     let (topic, retain) = outgoing_topic(device, publish);
     let (body, until) = match publish {
         Publish::Desired(body) | Publish::Configuration(body) | Publish::Firmware(body) => (Some(body), None),
-        Publish::Command { body, until } => (Some(body), Some(*until)),
+        Publish::Command { body, until, .. } => (Some(body), Some(*until)),
         Publish::NoConfiguration => (None, None), // a broker lets go of what it keeps when nothing takes its place
     };
     let payload = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-    Outgoing { id, topic, payload, retain, until }
+    let purpose = publish.purpose(device).map(Box::new);
+    Outgoing { id, topic, payload, retain, until, purpose }
 }
 
 /// The root of a device's topics, where `message` is the last that is ever said to it: it was deleted.
@@ -201,6 +206,9 @@ mod tests {
         let gone = outgoing(9, &device, &Publish::NoConfiguration);
         assert_eq!(farewell(&gone).as_deref(), Some("iot/devices/pump-1"));
         assert_eq!((farewell(&configuration), farewell(&desired)), (None, None));
+        for message in [&desired, &configuration, &gone] {
+            assert_eq!(purpose(message), message.purpose.as_deref().cloned(), "{}", message.topic);
+        }
         assert_eq!((gone.topic, gone.retain, &*gone.payload), (configuration.topic, true, &b""[..]));
     }
 }

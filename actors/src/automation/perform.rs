@@ -73,7 +73,7 @@ pub async fn perform(around: &Around, act: Act, is_new: bool) -> ActResult {
                 Json::String(text) => Bytes::from(String::from(text)),
                 other => Bytes::from(other.to_string()),
             };
-            let outgoing = vec![Outgoing { id: 0, topic, payload, retain, until: None }];
+            let outgoing = vec![Outgoing { id: 0, topic, payload, retain, until: None, purpose: None }];
             result(append(&around.journal, Vec::new(), outgoing, Kept::default()).await)
         }
         Deed::Webhook(delivery) => webhook(around, id, rule, *delivery).await,

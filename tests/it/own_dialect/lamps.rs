@@ -167,7 +167,7 @@ impl Voice for LampVoice {
                 let wanted = wanted.and_then(Json::as_str);
                 encoded.messages.extend(wanted.map(|on| message(format!("{}/set", self.root), on, None)));
             }
-            Publish::Command { body, until } => {
+            Publish::Command { body, until, .. } => {
                 let kind = body.as_object().unwrap().get("type").unwrap().as_str().unwrap();
                 encoded.messages.push(message(format!("{}/do", self.root), kind, Some(*until)));
                 encoded.keep.push(binding(&format!("command/{}", id_of(body)), Some(device.as_str().into())));
@@ -187,7 +187,7 @@ fn binding(id: &str, device: Option<Json>) -> Binding {
 }
 
 fn message(topic: String, payload: &str, until: Option<Timestamp>) -> Outgoing {
-    Outgoing { id: 0, topic, payload: payload.to_owned().into(), retain: false, until }
+    Outgoing { id: 0, topic, payload: payload.to_owned().into(), retain: false, until, purpose: None }
 }
 
 fn one(name: &str, value: Json) -> Object {

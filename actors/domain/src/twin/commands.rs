@@ -9,6 +9,7 @@ use crate::command::{
     Step,
 };
 use crate::event::EventBody;
+use crate::outgoing::CommandAttempt;
 
 /// Commands that wait for one device at most.
 const MOST_WAITING: usize = 1_000;
@@ -161,7 +162,8 @@ impl Twin {
             if let Some(command) = self.command(id) {
                 // Neither an attempt that is over nor a command whose time to live is over is handed over.
                 let until = command.due.unwrap_or(now).min(command.expires_at);
-                outcome.publishes.push(Publish::Command { body: command.message(), until });
+                let attempt = CommandAttempt { command: id, attempt: command.attempts };
+                outcome.publishes.push(Publish::Command { attempt, body: command.message(), until });
             }
         }
     }

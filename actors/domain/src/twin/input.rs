@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::fleet::{FirmwareReport, FirmwareTask, JobId, Layer, Lifecycle, Step, StepState};
 use crate::id::DeviceId;
 use crate::json::{Json, Object};
+use crate::outgoing::{CommandAttempt, Purpose, PurposeKind};
 use crate::reading::Telemetry;
 use crate::status::Mode;
 use crate::versions::Versions;
@@ -147,7 +148,21 @@ pub enum Publish {
     /// The image that it is to come to, or that it need not.
     Firmware(Json),
     /// A command. After `until` it must not go out any more: the queue decides anew.
-    Command { body: Json, until: Timestamp },
+    Command { attempt: CommandAttempt, body: Json, until: Timestamp },
+}
+
+impl Publish {
+    /// Why `device` is told it, where its twin asks what becomes of the message.
+    #[must_use]
+    pub fn purpose(&self, device: &DeviceId) -> Option<Purpose> {
+        let kind = match self {
+            Self::Desired(_) => PurposeKind::Desired,
+            Self::Firmware(_) => PurposeKind::Firmware,
+            Self::Command { attempt, .. } => PurposeKind::Command(*attempt),
+            Self::Configuration(_) | Self::NoConfiguration => return None,
+        };
+        Some(Purpose { device: device.clone(), kind })
+    }
 }
 
 /// Why a twin would not take an input.

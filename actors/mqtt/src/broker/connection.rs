@@ -440,7 +440,7 @@ impl Inspect for Connection {
     }
 
     fn withholds(&self, packet: &[u8]) -> Option<Withheld> {
-        self.common.handed.check(packet)
+        self.common.handed.check(packet, self.is_v5())
     }
 
     /// The broker knows of no message that a connection before this one brought, and says so, to clients of MQTT 3.1.1

@@ -10,16 +10,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use self::foreign::ForeignCommands;
 use super::wire;
 use crate::topics;
-use crate::topics::{CommandAttempt, Leaf};
-use twinhub_domain::CommandId;
-use twinhub_domain::Outgoing;
+use crate::topics::Leaf;
+use twinhub_domain::{CommandAttempt, CommandId, Outgoing};
 
-/// See the module.
+mod foreign;
+
+/// The commands that the broker has.
 #[derive(Debug, Default)]
 pub(super) struct HandedOver {
     live: Mutex<HashMap<CommandId, Handed>>,
+    foreign: ForeignCommands,
     withheld: AtomicU64,
 }
 
@@ -40,24 +43,26 @@ pub(super) struct Withheld {
 impl HandedOver {
     /// Notes a command before the broker gets it. Its earlier attempt is over.
     pub(super) fn note(&self, message: &Outgoing, expires_in: Option<Duration>) {
-        if message.until.is_none() {
-            return; // no command
-        }
-        if let Some(CommandAttempt { command, .. }) = topics::attempt(&message.payload) {
-            let until = expires_in.and_then(|time| Instant::now().checked_add(time));
+        let Some(CommandAttempt { command, .. }) = message.attempt() else { return };
+        let until = expires_in.and_then(|time| Instant::now().checked_add(time));
+        if topics::parse(&message.topic).is_some_and(|native| native.leaf == Leaf::Commands) {
             self.lock().insert(command, Handed { payload: message.payload.clone(), until });
+        } else {
+            self.foreign.note(command, &message.topic, &message.payload, until);
         }
     }
 
     /// The command is over.
     pub(super) fn forget(&self, command: CommandId) {
         self.lock().remove(&command);
+        self.foreign.end(command);
     }
 
     /// Lets go of what is over by itself.
     pub(super) fn sweep(&self) {
         let now = Instant::now();
         self.lock().retain(|_, handed| handed.until.is_none_or(|until| until > now));
+        self.foreign.sweep(now);
     }
 
     /// Messages kept from devices so far.
@@ -65,20 +70,24 @@ impl HandedOver {
         self.withheld.load(Ordering::Relaxed)
     }
 
-    /// Is this packet to a client a command that is over?
-    pub(super) fn check(&self, packet: &[u8]) -> Option<Withheld> {
+    /// Is this packet to a client, of MQTT 5 or before, a command that is over?
+    pub(super) fn check(&self, packet: &[u8], is_v5: bool) -> Option<Withheld> {
         let first = *packet.first()?;
         if first >> 4 != wire::PUBLISH {
             return None;
         }
         let (topic, rest) = wire::topic(packet)?;
-        if topics::parse(topic)?.leaf != Leaf::Commands {
-            return None;
-        }
         let packet_id = match first & 0b110 {
             0 => None,
             _ => Some(wire::packet_id(rest, 0)?),
         };
+        if topics::parse(topic).is_none_or(|native| native.leaf != Leaf::Commands) {
+            let is_over = self.foreign.is_over(topic, || {
+                let rest = rest.get(if packet_id.is_some() { 2 } else { 0 }..)?;
+                if is_v5 { wire::after_properties(rest) } else { Some(rest) }
+            });
+            return is_over.then(|| self.withhold(packet_id));
+        }
         // In MQTT 5 properties stand before the payload, which is a JSON object that ends the packet.
         let starts = rest.windows(ATTEMPT.len()).position(|window| window == ATTEMPT)?;
         let CommandAttempt { command, .. } = topics::attempt(&rest[starts..])?;
@@ -87,11 +96,12 @@ impl HandedOver {
             rest.ends_with(&handed.payload) && handed.until.is_none_or(|until| Instant::now() < until)
         });
         drop(live);
-        if is_live {
-            return None;
-        }
+        (!is_live).then(|| self.withhold(packet_id))
+    }
+
+    fn withhold(&self, packet_id: Option<u16>) -> Withheld {
         self.withheld.fetch_add(1, Ordering::Relaxed);
-        Some(Withheld { packet_id })
+        Withheld { packet_id }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<CommandId, Handed>> {
@@ -106,7 +116,7 @@ const ATTEMPT: &[u8] = br#"{"attempt":"#;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use twinhub_domain::{Json, Timestamp};
+    use twinhub_domain::{DeviceId, Json, Purpose, PurposeKind, Timestamp};
 
     const TOPIC: &str = "iot/devices/pump-1/commands";
 
@@ -116,7 +126,10 @@ mod tests {
         let body = Json::from(body.into_iter().collect::<twinhub_domain::Object>());
         let payload = Bytes::from(body.to_string());
         let until = Some(Timestamp::from_millis(0));
-        (id, Outgoing { id: 1, topic: TOPIC.into(), payload, retain: false, until })
+        let device = DeviceId::parse("pump-1").unwrap();
+        let attempt = CommandAttempt { command: id, attempt: u8::try_from(attempt).unwrap() };
+        let purpose = Some(Box::new(Purpose { device, kind: PurposeKind::Command(attempt) }));
+        (id, Outgoing { id: 1, topic: TOPIC.into(), payload, retain: false, until, purpose })
     }
 
     /// A PUBLISH at QoS 1 with the id 7, of MQTT 5 with a property where asked.
@@ -138,18 +151,51 @@ mod tests {
             let handed = HandedOver::default();
             let (id, first) = command(1, 1);
             handed.note(&first, Some(Duration::from_mins(1)));
-            assert_eq!(handed.check(&packet(&first, v5)), None, "it lives");
+            assert_eq!(handed.check(&packet(&first, v5), v5), None, "it lives");
             let (_, second) = command(1, 2);
             handed.note(&second, Some(Duration::from_mins(1)));
             let withheld = Some(Withheld { packet_id: Some(7) });
-            assert_eq!(handed.check(&packet(&first, v5)), withheld, "its next attempt took its place");
-            assert_eq!(handed.check(&packet(&second, v5)), None);
+            assert_eq!(handed.check(&packet(&first, v5), v5), withheld, "its next attempt took its place");
+            assert_eq!(handed.check(&packet(&second, v5), v5), None);
             handed.forget(id);
-            assert_eq!(handed.check(&packet(&second, v5)), withheld);
+            assert_eq!(handed.check(&packet(&second, v5), v5), withheld);
             let (_, expired) = command(2, 1);
             handed.note(&expired, Some(Duration::ZERO));
-            assert_eq!(handed.check(&packet(&expired, v5)), withheld);
+            assert_eq!(handed.check(&packet(&expired, v5), v5), withheld);
             assert_eq!(handed.withheld(), 3);
+        }
+    }
+
+    #[test]
+    fn a_command_in_another_dialect_is_withheld_by_its_topic_and_payload() {
+        for v5 in [false, true] {
+            let handed = HandedOver::default();
+            let foreign = |number: u128, payload: &'static str| {
+                let (id, native) = command(number, 1);
+                (id, Outgoing { topic: "cmnd/lamp/POWER".into(), payload: payload.into(), ..native })
+            };
+            let withheld = Some(Withheld { packet_id: Some(7) });
+            let ((on, first), (off, second)) = (foreign(1, "ON"), foreign(2, "OFF"));
+            for message in [&first, &second] {
+                handed.note(message, Some(Duration::from_mins(1)));
+                assert_eq!(handed.check(&packet(message, v5), v5), None, "it lives");
+            }
+            handed.forget(on);
+            assert_eq!(handed.check(&packet(&first, v5), v5), withheld);
+            assert_eq!(handed.check(&packet(&second, v5), v5), None, "the other one is not over");
+            let (_, elsewhere) = foreign(1, "ON");
+            let elsewhere = Outgoing { topic: "cmnd/fan/POWER".into(), ..elsewhere };
+            assert_eq!(handed.check(&packet(&elsewhere, v5), v5), None, "nor is what another device is told");
+            let (_, ends_alike) = foreign(9, "SOON");
+            assert_eq!(handed.check(&packet(&ends_alike, v5), v5), None);
+            let (_, again) = foreign(3, "ON");
+            handed.note(&again, Some(Duration::from_mins(1)));
+            assert_eq!(handed.check(&packet(&first, v5), v5), None, "one that says the same is not over");
+            handed.forget(off);
+            assert_eq!(handed.check(&packet(&second, v5), v5), withheld);
+            let (_, expired) = foreign(4, "TOGGLE");
+            handed.note(&expired, Some(Duration::ZERO));
+            assert_eq!(handed.check(&packet(&expired, v5), v5), withheld);
         }
     }
 
@@ -172,7 +218,7 @@ mod tests {
             b"\x32".to_vec(),
             Vec::new(),
         ] {
-            assert_eq!(handed.check(&passes), None, "{passes:?}");
+            assert_eq!(handed.check(&passes, false), None, "{passes:?}");
         }
     }
 }

@@ -274,7 +274,14 @@ async fn the_hub_publishes_and_what_is_retained_stays() {
     let desk = Desk::with_room(10);
     let broker = start(&desk).await;
     let topic = "iot/devices/pump-1/configuration";
-    let message = Outgoing { id: 1, topic: topic.into(), payload: "{}".into(), retain: true, until: None };
+    let message = Outgoing {
+        id: 1,
+        topic: topic.into(),
+        payload: "{}".into(),
+        retain: true,
+        until: None,
+        purpose: None,
+    };
     broker.publish(&message, None).await.unwrap();
     let mut device = Client::connect(&broker, "pump-1", |_| {}).await;
     device.client.try_subscribe(topic, QoS::AtLeastOnce).unwrap();

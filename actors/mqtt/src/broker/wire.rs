@@ -181,6 +181,13 @@ pub(super) fn packet_id(packet: &[u8], header: usize) -> Option<u16> {
     Some(u16::from_be_bytes([id[0], id[1]]))
 }
 
+/// What follows the properties that `bytes` begin with.
+pub(super) fn after_properties(bytes: &[u8]) -> Option<&[u8]> {
+    let mut read = Reader(bytes);
+    read.properties()?;
+    Some(read.0)
+}
+
 /// Has the CONNECT that `begun` begins a will? None where that has not come yet.
 pub(super) fn has_will(begun: &[u8]) -> Option<bool> {
     let Extent::Packet { header, .. } = extent(begun) else { return None };

@@ -48,7 +48,8 @@ pub trait Dialect: Send + Sync {
         false
     }
 
-    /// The messages that tell `device` what its twin wants published. The journal gives them their ids.
+    /// The messages that tell `device` what its twin wants published. The journal gives them their ids, the twin
+    /// their purpose.
     fn encode(&self, device: &DeviceId, publish: &Publish) -> Vec<Outgoing>;
 }
 

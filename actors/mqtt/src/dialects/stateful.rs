@@ -86,7 +86,7 @@ pub trait Voice: Send + Sync {
 /// What a voice makes of something to be published.
 #[derive(Clone, Debug, Default)]
 pub struct Encoded {
-    /// The journal gives them their ids.
+    /// The journal gives them their ids, the twin their purpose.
     pub messages: Vec<Outgoing>,
     /// Under ids that are new, such as a command's: the dialect may be changing those that it knows meanwhile. It hears
     /// of them with [`DialectEvent::Published`].

@@ -195,7 +195,8 @@ struct Name;
 impl Voice for Name {
     fn encode(&self, device: &DeviceId, _: &Publish) -> Encoded {
         let topic = device.to_string();
-        let message = Outgoing { id: 0, topic, payload: Default::default(), retain: false, until: None };
+        let message =
+            Outgoing { id: 0, topic, payload: Default::default(), retain: false, until: None, purpose: None };
         Encoded { messages: vec![message], keep: Vec::new() }
     }
 }

@@ -48,7 +48,14 @@ impl Scene {
 }
 
 fn outgoing(topic: &str, payload: &str) -> Outgoing {
-    Outgoing { id: 1, topic: topic.into(), payload: payload.to_owned().into(), retain: false, until: None }
+    Outgoing {
+        id: 1,
+        topic: topic.into(),
+        payload: payload.to_owned().into(),
+        retain: false,
+        until: None,
+        purpose: None,
+    }
 }
 
 async fn connected(link: &RumqttcLink, expected: bool) {

@@ -43,6 +43,7 @@ impl Dialect for Rows {
             payload: format!("{device} {n}").into(),
             retain: false,
             until: None,
+            purpose: None,
         };
         vec![message(1), message(2)]
     }

@@ -11,7 +11,6 @@ use crate::{
     Automation, Batch, CommandQuery, CommandRecord, DeviceQuery, EventQuery, Fleet, MemoryStore, SqlOptions,
     SqlStore, Store,
 };
-use twinhub_domain::Outgoing;
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::EventBody;
 use twinhub_domain::fleet::Lifecycle;
@@ -24,6 +23,7 @@ use twinhub_domain::{
     Answer, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Event, Input, Json, Mode,
     Object, Recorded, Telemetry, Timestamp, Twin, payload,
 };
+use twinhub_domain::{Outgoing, Purpose};
 
 /// 2026-01-01T12:00:00Z
 pub const NOON: i64 = 1_767_268_800_000;
@@ -188,6 +188,11 @@ impl World {
             payload,
             retain: true,
             until,
+            purpose: Purpose::parse(&format!(
+                "pump-1 command {} 3",
+                uuid::Uuid::from_u128(self.outgoing.into())
+            ))
+            .map(Box::new),
         });
         self.outgoing
     }

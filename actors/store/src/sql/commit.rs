@@ -10,7 +10,7 @@ use super::entities::{chunk, command, device, event, journal, meta, outbox, tag,
 use super::rows::{self, failed, int};
 use super::{SqlStore, automation, events, fleet, head, listed, write};
 use crate::{Batch, StoreError, codec};
-use twinhub_domain::{DeviceNumber, EventBody, Timestamp, Twin};
+use twinhub_domain::{DeviceNumber, EventBody, Purpose, Timestamp, Twin};
 
 const COMMIT: &str = "commit";
 
@@ -228,6 +228,7 @@ async fn write_outbox(sql: &DatabaseTransaction, batch: &Batch) -> Result<(), St
         payload: message.payload.to_vec(),
         retain: message.retain,
         until: message.until.map(Timestamp::millis),
+        purpose: message.purpose.as_deref().map(Purpose::to_string),
     });
     // A batch without events may come again: what it brought is there then.
     let keep = OnConflict::column(outbox::Column::Id).do_nothing().to_owned();

@@ -10,8 +10,7 @@ use super::rows::{self, failed, int, uint};
 use super::tail::{Events, Tail};
 use super::{SqlStore, write};
 use crate::{Doubt, Head, StoreError};
-use twinhub_domain::Outgoing;
-use twinhub_domain::{DeviceNumber, Timestamp};
+use twinhub_domain::{DeviceNumber, Outgoing, Purpose, Timestamp};
 
 const OPEN: &str = "read the journal's tail";
 
@@ -85,6 +84,7 @@ pub async fn outgoing(sql: &impl ConnectionTrait) -> Result<Vec<Outgoing>, Store
         payload: row.payload.into(),
         retain: row.retain,
         until: row.until.map(Timestamp::from_millis),
+        purpose: row.purpose.as_deref().and_then(Purpose::parse).map(Box::new),
     };
     Ok(rows.into_iter().map(message).collect())
 }

@@ -9,7 +9,7 @@ fn an_online_device_gets_it_at_once() {
     let mut scene = Scene::online();
     let asked =
         scene.try_ask(r#"{"command_type": "set_speed", "parameters": {"rpm": 1450.0}}"#, None).unwrap();
-    let Publish::Command { body, until } = &asked.publishes[0] else { panic!("{asked:?}") };
+    let Publish::Command { body, until, .. } = &asked.publishes[0] else { panic!("{asked:?}") };
     let id = asked.commands[0].id;
     assert_eq!(*until, at(30));
     assert_eq!(

@@ -4,7 +4,7 @@ use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, PubAckReason, Publish};
 
 use super::*;
 use twinhub_domain::twin::Audience;
-use twinhub_domain::{Json, Object, Timestamp};
+use twinhub_domain::{CommandAttempt, Json, Object, Purpose, PurposeKind, Timestamp};
 
 const COMMANDS: &str = "iot/devices/pump-1/commands";
 
@@ -14,7 +14,10 @@ fn command(number: u128, attempt: i64) -> (CommandId, Outgoing) {
     let fields = [("id", Json::from(id.to_string())), ("attempt", attempt.into()), ("type", "go".into())];
     let body = Json::from(fields.into_iter().collect::<Object>());
     let (topic, payload) = (COMMANDS.into(), bytes::Bytes::from(body.to_string()));
-    (id, Outgoing { id: 1, topic, payload, retain: false, until: Some(Timestamp::from_millis(0)) })
+    let attempt = CommandAttempt { command: id, attempt: u8::try_from(attempt).unwrap() };
+    let device = DeviceId::parse("pump-1").unwrap();
+    let purpose = Some(Box::new(Purpose { device, kind: PurposeKind::Command(attempt) }));
+    (id, Outgoing { id: 1, topic, payload, retain: false, until: Some(Timestamp::from_millis(0)), purpose })
 }
 
 fn lasting(options: &mut MqttOptions) {

@@ -178,7 +178,8 @@ async fn what_rules_retain_is_bounded_and_what_devices_are_to_be_is_not() {
     let broker = start_with(&Desk::with_room(10), settings).await;
     for (topic, kept) in [("hall/a", 1), ("hall/b", 1), ("iot/devices/pump-1/configuration", 2)] {
         let payload = "x".repeat(900).into();
-        let message = Outgoing { id: 1, topic: topic.into(), payload, retain: true, until: None };
+        let message =
+            Outgoing { id: 1, topic: topic.into(), payload, retain: true, until: None, purpose: None };
         broker.publish(&message, None).await.unwrap();
         assert_eq!(broker.retained.figures().messages, kept, "{topic}");
     }

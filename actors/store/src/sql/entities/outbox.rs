@@ -12,6 +12,8 @@ pub struct Model {
     pub retain: bool,
     /// After this, in ms since the epoch, it must not go out any more.
     pub until: Option<i64>,
+    /// The text of its purpose; none for one that no twin asks about.
+    pub purpose: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
