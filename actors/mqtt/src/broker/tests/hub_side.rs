@@ -4,7 +4,7 @@ use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, PubAckReason, Publish};
 
 use super::*;
 use twinhub_domain::twin::Audience;
-use twinhub_domain::{CommandAttempt, Json, Object, Purpose, PurposeKind, Timestamp};
+use twinhub_domain::{CommandAttempt, DeviceId, Json, Object, Purpose, PurposeKind, Timestamp};
 
 const COMMANDS: &str = "iot/devices/pump-1/commands";
 

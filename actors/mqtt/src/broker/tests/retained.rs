@@ -73,6 +73,7 @@ async fn a_deleted_device_leaves_nothing_retained() {
         payload: payload.into(),
         retain: true,
         until: None,
+        purpose: None,
     };
     broker.publish(&configuration("{}"), None).await.unwrap();
     assert_eq!(store.retained().await.unwrap().len(), 3, "published is stored");
