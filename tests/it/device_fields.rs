@@ -52,7 +52,8 @@ async fn a_field_of_the_table_is_in_all_places() {
             continue;
         }
         assert_eq!(hub.json(&path).await[name], value, "{name} in the document");
-        let filter = format!("{name} == \"{value}\"").replace(' ', "%20").replace('"', "%22").replace('=', "%3D");
+        let filter =
+            format!("{name} == \"{value}\"").replace(' ', "%20").replace('"', "%22").replace('=', "%3D");
         let found = hub.json(&format!("/api/devices?filter={filter}&sort={name}")).await;
         assert_eq!(found[0]["id"], id, "{name} in a filter: {found}");
         let export = hub.get("/api/devices/export").await.text().await.unwrap();
