@@ -12,9 +12,11 @@
 //! command, alarm, rule, signal, fleet = length JSON
 //! reading   = tag:u8 name:text [scale:u8] value [unit:text] [quality:u8]
 //! ```
-//! A change of a twin is its kind and its document. A template stands in it as `{id, version, layer}`, the last by its
-//! name: the layer itself is kept once. A number is stored as its decimal digits and its scale where that gives back the very text it came as
+//! A number is stored as its decimal digits and its scale where that gives back the very text it came as
 //! (`23.50` is 2350 and 2), and as text otherwise (`1e3`). A message of three readings takes some 25 bytes.
+//!
+//! A change of a twin is its kind and its document by section. A template stands there as `{id, version, layer}`: by
+//! the name of its layer, which is kept once beside the events.
 
 mod bytes;
 mod decode;
@@ -27,7 +29,7 @@ pub use encode::encode;
 
 /// The first byte of a blob. A reader knows this one and those before it.
 /// Version 1 knew no rules: no `run`, no alarm, rule or signal. Version 2 knew no fleet, and no jobs as causes. Version
-/// 3 believed every clock of a device. Version 4 had the whole layer of a template in each event that gave it to a device.
+/// 3 believed every clock of a device. Version 4 had a template's layer whole in each event that gave it to a device.
 const VERSION: u8 = 5;
 const FIRST_VERSION: u8 = 1;
 
