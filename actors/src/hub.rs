@@ -6,7 +6,7 @@ mod reading;
 mod settings;
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
@@ -221,6 +221,7 @@ impl Hub {
                     subscribers,
                     lookups: Semaphore::new(LOOKUPS),
                     window: settings.window,
+                    common: Mutex::default(),
                     counters,
                 })
             })

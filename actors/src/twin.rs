@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 use std::future::pending;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Recipient, WrapFuture,
@@ -30,7 +30,7 @@ use crate::timers::Timers;
 use twinhub_domain::fleet::Step;
 use twinhub_domain::reading::{Telemetry, Window};
 use twinhub_domain::receipt::{NotTaken, Receipt, Taken};
-use twinhub_domain::twin::Repeat;
+use twinhub_domain::twin::{Common, Repeat};
 use twinhub_domain::{
     Clock, Command, CommandId, DeviceId, DeviceNumber, Event, Input, Kind, Outcome, Outgoing, Publish,
     Refusal, Timestamp, Twin,
@@ -65,7 +65,18 @@ pub struct Surroundings {
     pub lookups: Semaphore,
     /// Which times of devices are believed.
     pub window: Window,
+    /// What the twins in memory have in common.
+    pub common: Mutex<Common>,
     pub counters: Arc<Counters>,
+}
+
+impl Surroundings {
+    /// Has a twin hold what others have, too, together with them. Most have nothing new of it: they need no turn.
+    fn share(&self, twin: &mut Twin) {
+        if !twin.is_shared() {
+            twin.share(&mut self.common.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
 }
 
 /// See the module.
@@ -85,8 +96,15 @@ pub struct TwinActor {
 impl TwinActor {
     /// An actor for `twin`, as the store knows it. `incarnation` comes back when it stops.
     #[must_use]
-    pub fn new(twin: Twin, incarnation: u32, around: Arc<Surroundings>) -> Self {
+    pub fn new(mut twin: Twin, incarnation: u32, around: Arc<Surroundings>) -> Self {
         up(&around.counters.twins);
+        // As it was read, what it shares with others is its own.
+        let catalog = around.catalog.now();
+        twin.share_layer(|own| match catalog.get(&own.template) {
+            Some(template) if template.layer == own => Arc::clone(&template.layer),
+            _ => own,
+        });
+        around.share(&mut twin);
         let number = twin.number;
         let twin = Own::new(twin);
         around.roster.enter(number, &twin);
@@ -127,6 +145,7 @@ impl TwinActor {
             // Woken too early, as most are: nobody waits to hear that nothing came of it.
             Ok(outcome) if woken && outcome == Outcome::default() => receipt.settle(Ok(Taken::default())),
             Ok(outcome) => {
+                self.around.share(&mut twin);
                 self.commit(&twin, outcome, deleted, receipt, want_twin);
                 if deleted {
                     // Whoever looks from now on finds nobody, before the first is told of it.

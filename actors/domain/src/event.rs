@@ -14,9 +14,8 @@ use super::json::{Json, Object};
 use super::reading::{Reading, Scalar};
 use super::run::{RunEntry, Signal};
 use crate::Status;
-
-/// The field of a registration that nobody is told: what the device's token hashes to.
-const SECRET: &str = "token_hash";
+use crate::twin::fields::TOKEN_HASH;
+use crate::twin::patch::Patch;
 
 /// The kinds of events that a subscriber can choose from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,8 +77,8 @@ pub struct TwinChange {
     /// `registered`, `claimed`, `updated`, `reported`, `scheduled`, `skipped`, `lifecycle`, `firmware`, `clock`,
     /// `told`, `device_clock`, `deleted`.
     pub change: ChangeKind,
-    /// Merge patch onto the document, by section: `{"reported": {"power": "on"}, "name": "Pump"}`.
-    pub patch: Object,
+    /// What of it becomes another.
+    pub patch: Patch,
 }
 
 /// The ways in which a document changes.
@@ -155,7 +154,7 @@ impl TwinChange {
     /// A change that is told by its kind alone.
     #[must_use]
     pub fn empty(change: ChangeKind) -> Self {
-        Self { change, patch: Object::default() }
+        Self { change, patch: Patch::default() }
     }
 }
 
@@ -218,8 +217,8 @@ impl Event {
                 readings.iter().map(|r| (r.name.clone(), Json::from(r.value.clone()))).collect()
             }
             EventBody::Twin(TwinChange { change, patch }) => {
-                let mut data = patch.clone();
-                data.remove(SECRET);
+                let mut data = patch.to_object();
+                data.remove(TOKEN_HASH); // nobody is told
                 data.insert("change", change.as_str().into());
                 data
             }

@@ -43,6 +43,10 @@ pub struct Plan {
     again: Option<Box<Again>>,
 }
 
+/// The entries of a schedule as events carry them: checked, each in full. There may be none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entries(Box<[Json]>);
+
 /// Times that come again, because the clock was put back: after `from`, up to `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Again {
@@ -91,6 +95,39 @@ pub struct DueNow {
     pub skipped: Vec<Due>,
     /// Once these are dealt with, [`Plan::passed`] takes this.
     pub done: Timestamp,
+}
+
+impl Entries {
+    /// Checks and normalises a schedule, as [`Plan::parse`] does.
+    ///
+    /// # Errors
+    /// Names the field that does not fit.
+    pub fn read(json: &Json, now: Timestamp) -> Result<Self, BadSchedule> {
+        match Plan::parse(json, now)?.map(|plan| plan.entries()) {
+            Some(Json::Array(entries)) => Ok(Self(entries)),
+            _ => Ok(Self(Box::default())),
+        }
+    }
+
+    /// Entries that were checked before they were stored; none where they make no sense any more.
+    #[must_use]
+    pub fn stored(json: &Json) -> Option<Self> {
+        let Json::Array(entries) = json else { return None };
+        Plan::parse(json, Timestamp::default()).ok()?;
+        Some(Self(entries.clone()))
+    }
+
+    /// The entries, as an array.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        Json::Array(self.0.clone())
+    }
+
+    /// The plan of them, set at `now`; none where there are none.
+    #[must_use]
+    pub fn plan(&self, now: Timestamp) -> Option<Plan> {
+        Plan::parse(&self.to_json(), now).ok().flatten() // checked before
+    }
 }
 
 impl Plan {

@@ -11,6 +11,7 @@ mod convergence;
 mod delta;
 mod dispositivo;
 mod document;
+pub mod fields;
 mod firmware;
 mod fold;
 mod input;
@@ -18,6 +19,7 @@ mod jobs;
 mod layers;
 mod lifecycle;
 mod moved;
+pub mod patch;
 mod path;
 pub mod presence;
 mod properties;
@@ -35,13 +37,16 @@ pub use change::{Change, Profile, Registration};
 pub use convergence::{Note, SyncState, Unmet};
 pub use dispositivo::{Dispositivo, Moment, Speaker, id_of_serial, serial_number};
 pub use document::add_units;
+pub use fields::Field;
 pub use input::{Input, Outcome, Publish, Refusal};
-pub use layers::{Layers, Tags};
+pub use layers::{Layers, NoTemplates, Tags, Templates};
+pub use patch::{Part, Patch, WrongClock};
 pub use path::inside;
 pub use presence::{Hearing, Line, Rhythm};
 pub use properties::{Arrival, Properties, Property};
 pub use repeats::{Repeat, Repeats};
-pub use telemetry::{Filed, Rejected, WrongClock};
+pub use seldom::Common;
+pub use telemetry::{Filed, Rejected};
 
 use super::clock::Timestamp;
 use super::command::Queue;
@@ -181,16 +186,17 @@ impl Twin {
     /// # Errors
     /// Refuses what does not fit, and has then changed nothing.
     pub fn apply(&mut self, input: Input, now: Timestamp, cause: &Cause) -> Result<Outcome, Refusal> {
-        self.apply_before(&NotTold, input, now, cause)
+        self.apply_before(&NotTold, &NoTemplates, input, now, cause)
     }
 
-    /// The same, where it is known who listens to what the device is told.
+    /// The same, where it is known who listens to what the device is told, and which templates there are.
     ///
     /// # Errors
     /// As [`Twin::apply`].
     pub fn apply_before(
         &mut self,
         listeners: &dyn Listeners,
+        templates: &dyn Templates,
         input: Input,
         now: Timestamp,
         cause: &Cause,
@@ -199,7 +205,7 @@ impl Twin {
         self.check_service(&input, cause)?;
         let (turn, asks) = (jobs::Turn::of(&input, cause), firmware::asks(&input));
         let is_removal = matches!(input, Input::Delete);
-        self.take(&mut outcome, input, now, cause)?;
+        self.take(&mut outcome, templates, input, now, cause)?;
         if self.firmware.is_some() {
             self.settle_firmware(&mut outcome, asks, listeners, now, cause);
         }
@@ -217,6 +223,7 @@ impl Twin {
     fn take(
         &mut self,
         outcome: &mut Outcome,
+        templates: &dyn Templates,
         input: Input,
         now: Timestamp,
         cause: &Cause,
@@ -235,14 +242,16 @@ impl Twin {
                 self.check_section("reported", &patch)?;
                 self.check_names(&mut patch, outcome, cause)?;
                 self.come_online(outcome, HEARD, now, cause);
-                self.report("reported", patch, outcome, now, cause);
+                self.report(patch, outcome, now, cause);
             }
             Input::CouldNot(reasons) => {
                 if let Some(detail) = reasons.size().excess(Size::default()) {
                     return Err(Refusal::TooLarge { section: "failed".into(), detail });
                 }
                 self.come_online(outcome, HEARD, now, cause);
-                self.report("failed", reasons, outcome, now, cause);
+                let patch = [Part::Failed(reasons)].into_iter().collect();
+                let body = EventBody::Twin(TwinChange { change: ChangeKind::Reported, patch });
+                self.happen(outcome, body, now, cause);
             }
             Input::Presence { online: true, mut details } => {
                 self.check_section("reported", &details)?;
@@ -265,14 +274,14 @@ impl Twin {
                 if !self.is_new() && self.claimed {
                     return Err(Refusal::Registered(self.id.clone()));
                 }
-                let patch = registration.into_patch(self, now)?;
+                let patch = registration.into_patch(self, templates, now)?;
                 self.update(outcome, ChangeKind::Registered, patch, now, cause);
             }
             Input::Claim(registration) => {
                 if self.claimed {
                     return Err(Refusal::Claimed(self.id.clone()));
                 }
-                let patch = registration.into_patch(self, now)?;
+                let patch = registration.into_patch(self, templates, now)?;
                 self.update(outcome, ChangeKind::Claimed, patch, now, cause);
             }
             Input::Template { layer, only_of } => self.template(outcome, layer, only_of, now, cause),
@@ -288,7 +297,7 @@ impl Twin {
                 return Err(Refusal::ManualMode);
             }
             Input::Change(change) => {
-                let mut patch = change.into_patch(self, now)?;
+                let mut patch = change.into_patch(self, templates, now)?;
                 self.tell_dispositivo(&mut patch);
                 self.update(outcome, ChangeKind::Updated, patch, now, cause);
             }
@@ -356,25 +365,15 @@ impl Twin {
         }
     }
 
-    fn report(
-        &mut self,
-        section: &str,
-        mut patch: Object,
-        outcome: &mut Outcome,
-        now: Timestamp,
-        cause: &Cause,
-    ) {
-        let units = if section == "reported" { self.take_units(&mut patch) } else { None };
-        let runs = patch.get(firmware::VERSION).filter(|_| section == "reported").cloned();
-        let runs = runs
-            .filter(|runs| runs.as_str().is_some_and(|runs| runs != self.profile.text(firmware::VERSION)));
-        let mut patch: Object = [(section, Json::Object(patch))].into_iter().collect();
-        if let Some(runs) = runs {
-            patch.insert(firmware::VERSION, runs);
-        }
-        if let Some(units) = units {
-            patch.insert(units::UNITS, units.into());
-        }
+    /// The device reports this of its state.
+    fn report(&mut self, mut reported: Object, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
+        let units = self.take_units(&mut reported);
+        let runs = reported.get(firmware::VERSION).and_then(Json::as_str);
+        let runs = runs.filter(|runs| *runs != self.profile.text(firmware::VERSION));
+        let mut patch: Patch =
+            runs.and_then(|runs| Part::text(firmware::VERSION, runs)).into_iter().collect();
+        patch.extend(units.map(Part::Units));
+        patch.set(Part::Reported(reported));
         let body = EventBody::Twin(TwinChange { change: ChangeKind::Reported, patch });
         self.happen(outcome, body, now, cause);
     }
@@ -393,21 +392,20 @@ impl Twin {
         outcome.publishes.extend(self.publish_configuration());
     }
 
-    /// A change made of a patch by section, with what the device is to be told of it.
+    /// A change of the document, with what the device is to be told of it.
     fn update(
         &mut self,
         outcome: &mut Outcome,
         change: ChangeKind,
-        patch: Object,
+        patch: Patch,
         now: Timestamp,
         cause: &Cause,
     ) {
-        let (desired, mut configuration) =
-            (patch.get("desired").is_some(), patch.get("configuration").is_some());
+        let (desired, mut configuration) = (patch.desired().is_some(), patch.configuration().is_some());
         if patch.is_empty() && !self.is_new() {
             return;
         }
-        let before = patch.get("template").map(|_| self.configuration.clone());
+        let before = patch.template().map(|_| self.configuration.clone());
         let body = EventBody::Twin(TwinChange { change, patch });
         self.happen(outcome, body, now, cause);
         if desired {

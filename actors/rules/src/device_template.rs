@@ -130,7 +130,7 @@ impl Template {
         let time = |name| document.get(name).and_then(Json::as_str).and_then(Timestamp::parse);
         template.version = whole("version");
         let layer = Layer { version: whole("layer_version"), ..(*template.layer).clone() };
-        template.layer = Layer::shared(&layer.to_object());
+        template.layer = Arc::new(layer);
         template.created_at = time("created_at").unwrap_or_default();
         template.updated_at = time("updated_at").unwrap_or_default();
         Ok(template)
@@ -150,7 +150,7 @@ impl Template {
         };
         let layer = match before {
             Some(before) if layer.gives_the_same(&before.layer) => Arc::clone(&before.layer),
-            _ => shared(&layer)?,
+            _ => Arc::new(checked(layer)?),
         };
         Ok(Self {
             id: id.into(),
@@ -381,7 +381,8 @@ fn settings(said: &Object) -> Result<DeviceSettings, BadTemplate> {
     settings.map_err(|(field, detail)| BadTemplate::Field { field, detail })
 }
 
-fn shared(layer: &Layer) -> Result<Arc<Layer>, BadTemplate> {
+/// The layer, if it is no larger than devices' rows can take.
+fn checked(layer: Layer) -> Result<Layer, BadTemplate> {
     let object = layer.to_object();
     let mut text = String::new();
     object.write(&mut text);
@@ -398,7 +399,7 @@ fn shared(layer: &Layer) -> Result<Arc<Layer>, BadTemplate> {
             return bad(section, detail);
         }
     }
-    Ok(Layer::shared(&object))
+    Ok(layer)
 }
 
 /// A section without its nulls: a template has nothing that they could take away.

@@ -16,6 +16,7 @@ use twinhub_domain::alarm::{AlarmStep, Originator};
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::ChangeKind;
 use twinhub_domain::run::Signal;
+use twinhub_domain::twin::{Part, Patch};
 use twinhub_domain::{
     Cause, DeviceId, EventBody, Input, Object, Reading, Scalar, Status, Telemetry, Timestamp, TwinChange,
 };
@@ -92,11 +93,13 @@ fn set_up(sim: &mut Sim, happening: &Happening) {
                 sim.set_up(device, EventBody::Telemetry { readings, identity: None, claimed: None });
             }
             if !others.is_empty() {
-                let patch = [("reported", others.into())].into_iter().collect();
+                let patch = [Part::Reported(others)].into_iter().collect();
                 sim.set_up(device, twin(ChangeKind::Reported, patch));
             }
         }
-        Happening::Twin { device, patch } => sim.set_up(device, twin(ChangeKind::Updated, patch.clone())),
+        Happening::Twin { device, patch } => {
+            sim.set_up(device, twin(ChangeKind::Updated, Patch::read(patch.clone())));
+        }
         Happening::Status { device, status } => {
             sim.set_up(device, EventBody::Presence { status: *status, reason: "test".into() });
         }

@@ -10,6 +10,7 @@ pub mod codec;
 #[cfg(test)]
 mod contract;
 mod fleet;
+pub mod layers;
 pub mod memory;
 mod retained;
 pub mod seal;

@@ -7,7 +7,7 @@ use twinhub_actors::access::Grant;
 use twinhub_actors::access::Order;
 use twinhub_actors::messages::archive::{HowMuch, ListCommands, RawHistory};
 use twinhub_domain::series::{Aggregate, HistoryQuery};
-use twinhub_domain::twin::Change;
+use twinhub_domain::twin::{Change, Field};
 use twinhub_domain::{DeviceId, Input, Json, Object, Timestamp, Twin, Versions};
 use twinhub_store::{CommandQuery, Extent};
 use utoipa::ToSchema;
@@ -30,10 +30,6 @@ use crate::http::reply::{Document, add_readings};
 const RECENT: usize = 20;
 /// Commands shown with a device.
 const RECENT_COMMANDS: u64 = 10;
-
-/// The text fields that may be changed; null takes one away.
-const TEXTS: [&str; 8] =
-    ["name", "serial_number", "type", "description", "model", "ip_address", "mac_address", "group_id"];
 
 /// The fields of a change.
 pub(crate) const FIELDS: [&str; 15] = [
@@ -220,9 +216,9 @@ async fn change(
 pub(crate) fn patch(body: Object) -> Result<Object, FieldError> {
     let mut fields = Fields::of(body, &FIELDS)?;
     let mut patch = Object::default();
-    for field in TEXTS.into_iter().chain(["template"]) {
+    for field in Field::changeable().chain(["template"]) {
         if let Some(value) = fields.take_even_null(field) {
-            patch.insert(field, value); // that it is a text, the twin itself says
+            patch.insert(field, value); // null takes it away; that it is a text otherwise, the twin itself says
         }
     }
     take_sections(&mut fields, &mut patch, &["tags", "desired", "limits"])?;

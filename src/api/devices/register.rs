@@ -8,7 +8,7 @@ use twinhub_actors::clock::new_id_at;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::settings::DeviceSettings;
-use twinhub_domain::twin::Registration;
+use twinhub_domain::twin::{Field, Registration};
 use twinhub_domain::{DeviceId, Input, Json, Object, Timestamp};
 use utoipa::ToSchema;
 
@@ -167,7 +167,7 @@ pub(crate) fn wanted(body: Object) -> Result<Wanted, FieldError> {
         return Err(FieldError::bad("auth_token", detail));
     }
     let mut patch: Object = [("name", Json::String(name.clone()))].into_iter().collect();
-    for field in ["serial_number", "type", "description", "model", "ip_address", "mac_address", "group_id"] {
+    for field in Field::changeable().filter(|field| *field != "name") {
         if let Some(text) = fields.text(field)? {
             patch.insert(field, Json::String(text));
         }

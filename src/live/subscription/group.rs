@@ -78,9 +78,9 @@ impl Subtree {
 
     fn moves(&mut self, device: &DeviceId, TwinChange { change, patch }: &TwinChange) -> bool {
         let was = self.members.contains_key(device);
-        let group = match patch.get("group_id") {
+        let group = match patch.text("group_id") {
             _ if *change == ChangeKind::Deleted => "",
-            Some(group) => group.as_str().unwrap_or_default(),
+            Some(group) => group,
             None => return was,
         };
         let is = self.is_within(group);
@@ -172,6 +172,7 @@ pub(super) async fn members_of(
 #[cfg(test)]
 mod tests {
     use twinhub_domain::fleet::Group;
+    use twinhub_domain::twin::Patch;
     use twinhub_domain::{Cause, DeviceNumber, Event, Json, Status, Timestamp};
 
     use super::*;
@@ -202,7 +203,7 @@ mod tests {
     }
 
     fn moved(seq: u64, device: &str, group: Json) -> Recorded {
-        let patch = [("group_id", group)].into_iter().collect();
+        let patch = Patch::read([("group_id", group)].into_iter().collect());
         event(seq, device, EventBody::Twin(TwinChange { change: ChangeKind::Updated, patch }))
     }
 

@@ -23,7 +23,7 @@ use crate::id::DeviceNumber;
 use crate::json::{Json, Number, Object};
 use crate::reading::{Reading, Scalar};
 use crate::run::Signal;
-use crate::twin::{Arrival, Twin};
+use crate::twin::{Arrival, Patch, Twin};
 use crate::{Mode, Status};
 
 /// See the module.
@@ -200,7 +200,7 @@ impl Census {
         is_first: bool,
     ) -> Seen<'a> {
         let number = event.number;
-        let group = patch.get("group_id").map(|group| group.as_str().unwrap_or_default());
+        let group = patch.text("group_id");
         if *change == ChangeKind::Deleted || group == Some("") {
             self.forget(number);
             return Seen::Nothing;
@@ -216,19 +216,17 @@ impl Census {
         group.map_or(Seen::Nothing, Seen::Came)
     }
 
-    fn take_patch(&mut self, number: DeviceNumber, patch: &Object, received_at: Timestamp) {
-        if let Some(mode) = patch.get("mode") {
-            let mode = mode.as_str().and_then(Mode::parse).unwrap_or_default();
+    fn take_patch(&mut self, number: DeviceNumber, patch: &Patch, received_at: Timestamp) {
+        if let Some(mode) = patch.mode() {
             self.change(number, |member| member.mode = mode);
         }
-        if let Some(device_type) = patch.get("type") {
-            let new = self.words.take(device_type.as_str().unwrap_or_default());
+        if let Some(device_type) = patch.text("type") {
+            let new = self.words.take(device_type);
             let mut old = new;
             self.change(number, |member| old = std::mem::replace(&mut member.device_type, new));
             self.words.give_back(old);
         }
-        let reported = patch.get("reported").and_then(Json::as_object);
-        for (name, value) in reported.into_iter().flat_map(Object::iter) {
+        for (name, value) in patch.reported().into_iter().flat_map(Object::iter) {
             match value {
                 Json::Null => self.unset(number, name),
                 value => {

@@ -1,5 +1,7 @@
 //! How far a device has come with new firmware.
 
+mod step;
+
 use serde::{Deserialize, Serialize};
 
 use super::image::{Unfit, is_for, is_up};
@@ -10,6 +12,8 @@ use crate::duration::duration_text;
 use crate::json::{Json, Object};
 use crate::payload;
 use crate::payload::PayloadError;
+
+pub use step::FirmwareStep;
 
 /// How far a device has come with an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -177,6 +181,13 @@ impl FirmwareTask {
         } else if self.furthest.is_none_or(|before| (state, percent) > (before.state, before.percent)) {
             self.furthest = Some(Furthest { state, percent, at });
         }
+    }
+
+    /// As it stands when it is given to a device at `at`: with nothing done.
+    #[must_use]
+    pub fn begun(self, at: Timestamp) -> Self {
+        let (state, percent, furthest, reason) = (FirmwareState::Queued, None, None, "".into());
+        Self { state, percent, at, furthest, reason, ..self }
     }
 
     /// When it has failed if nothing happens before; none where it waits for a device for ever, or is over.

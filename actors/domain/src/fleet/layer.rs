@@ -1,10 +1,7 @@
-//! The layer: the part of a template that devices take, under what they say themselves.
-//!
-//! Thousands of twins have the same one, so there is one of each in memory, wherever it is read from: a twin's row,
-//! an event, the template itself.
+//! The layer: the part of a template that devices take, under what they say themselves. All devices of a template hold
+//! the same one; who reads layers from somewhere sees to it that each is read once.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
@@ -28,16 +25,12 @@ pub struct Layer {
     pub settings: DeviceSettings,
 }
 
-/// The layers in memory by their text. Those that no twin has any more are swept out as new ones come.
-static LAYERS: LazyLock<Mutex<HashMap<Box<str>, Weak<Layer>>>> = LazyLock::new(Mutex::default);
-
 impl Layer {
-    /// As events carry it and rows keep it: `{"id", "version", "configuration", …}`, each section if there is one.
+    /// As it is kept: `{"id", "version", "configuration", …}`, each section if there is one.
     #[must_use]
     pub fn to_object(&self) -> Object {
-        let Self { template, version, configuration, schedule, tags, limits, settings } = self;
-        let mut object: Object =
-            [("id", Json::from(&**template)), ("version", int(*version))].into_iter().collect();
+        let Self { configuration, schedule, tags, limits, settings, .. } = self;
+        let mut object = self.shown();
         let settings = settings.to_object();
         let sections = [
             ("configuration", configuration),
@@ -54,40 +47,30 @@ impl Layer {
         object
     }
 
-    /// The layer that [`Layer::to_object`] wrote; the one in memory, where there is one.
+    /// As documents and events show it: `{"id", "version"}`.
     #[must_use]
-    pub fn shared(object: &Object) -> Arc<Self> {
-        let mut text = String::new();
-        object.write(&mut text);
-        let mut layers = LAYERS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(layer) = layers.get(&*text).and_then(Weak::upgrade) {
-            return layer;
-        }
-        let layer = Arc::new(Self::of(object));
-        layers.retain(|_, layer| layer.strong_count() > 0);
-        layers.insert(text.into(), Arc::downgrade(&layer));
-        layer
+    pub fn shown(&self) -> Object {
+        [("id", Json::from(&*self.template)), ("version", int(self.version))].into_iter().collect()
     }
 
-    /// What says nothing of itself is as it is without a template.
-    fn of(object: &Object) -> Self {
+    /// The layer that [`Layer::to_object`] wrote. A section that says nothing of itself is as it is without a template;
+    /// none where it does not say of which template it is.
+    #[must_use]
+    pub fn read(object: &Object) -> Option<Self> {
         let section = |name| object.get(name).and_then(Json::as_object);
         let patched = |section: Option<&Object>| {
             section.and_then(|section| Limits::default().patched(section).ok()).unwrap_or_default()
         };
         let settings = section("settings").and_then(|said| DeviceSettings::default().patched(said).ok());
-        Self {
-            template: object.get("id").and_then(Json::as_str).unwrap_or_default().into(),
-            version: match object.get("version") {
-                Some(Json::Number(number)) => number.as_str().parse().unwrap_or_default(),
-                _ => 0,
-            },
+        Some(Self {
+            template: object.get("id")?.as_str()?.into(),
+            version: object.get("version")?.as_number()?.as_str().parse().ok()?,
             configuration: section("configuration").cloned().unwrap_or_default(),
             schedule: object.get("schedule").cloned().unwrap_or_default(),
             tags: section("tags").cloned().unwrap_or_default(),
             limits: patched(section("limits")),
             settings: settings.unwrap_or_default(),
-        }
+        })
     }
 
     /// Do devices get the same from both, whichever version they are of?
@@ -109,7 +92,10 @@ pub(crate) mod stored {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<Layer>>, D::Error> {
         let Some(raw) = Option::<Box<RawValue>>::deserialize(deserializer)? else { return Ok(None) };
         let object: Object = serde_json::from_str(raw.get()).map_err(de::Error::custom)?;
-        Ok(Some(Layer::shared(&object)))
+        match Layer::read(&object) {
+            Some(layer) => Ok(Some(Arc::new(layer))),
+            None => Err(de::Error::custom("a layer does not say of which template it is")),
+        }
     }
 }
 
@@ -124,18 +110,20 @@ mod tests {
     use crate::payload::object;
 
     #[test]
-    fn there_is_one_of_each() {
+    fn it_is_read_as_it_is_written() {
         let text = r#"{"id": "pump", "version": 3, "configuration": {"a": 1.50}, "tags": {"floor": "2"},
             "limits": {"t": {"max": 40}}, "settings": {"heartbeat": "90s"}, "schedule": []}"#;
-        let read = || Layer::shared(&object(text.as_bytes()).unwrap());
-        let (one, other) = (read(), read());
-        assert!(Arc::ptr_eq(&one, &other));
-        assert!(Arc::ptr_eq(&one, &Layer::shared(&one.to_object())), "and it is written as it is read");
-        let later = Layer { version: 4, ..(*one).clone() };
-        assert!(later.gives_the_same(&one) && !Arc::ptr_eq(&Layer::shared(&later.to_object()), &one));
+        let one = Layer::read(&object(text.as_bytes()).unwrap()).unwrap();
+        assert_eq!(
+            Json::from(one.to_object()).to_string().len(),
+            text.split_whitespace().collect::<String>().len()
+        );
+        assert_eq!(Layer::read(&one.to_object()), Some(one.clone()));
+        let later = Layer { version: 4, ..one.clone() };
+        assert!(later.gives_the_same(&one) && later != one);
         assert!(!Layer { tags: Object::default(), ..later }.gives_the_same(&one));
-        drop((one, other));
-        let bare = Layer::shared(&object(br#"{"id": "x", "version": 1}"#).unwrap());
+        let bare = Layer::read(&object(br#"{"id": "x", "version": 1}"#).unwrap()).unwrap();
         assert_eq!(Json::from(bare.to_object()).to_string(), r#"{"id":"x","version":1}"#);
+        assert_eq!(Layer::read(&object(br#"{"version": 1}"#).unwrap()), None);
     }
 }

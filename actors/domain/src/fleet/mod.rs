@@ -14,7 +14,7 @@ pub mod tree;
 pub mod version;
 
 pub use census::{Census, Counts, Standing};
-pub use firmware::{FirmwareReport, FirmwareState, FirmwareTask};
+pub use firmware::{FirmwareReport, FirmwareState, FirmwareStep, FirmwareTask};
 pub use group::{BadGroupId, Group, GroupId, GroupWish};
 pub use image::{Image, Unfit};
 pub use job::{Job, JobAction, JobId, JobSignal, JobStatus, Step, StepState};

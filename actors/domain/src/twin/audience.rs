@@ -1,13 +1,12 @@
 //! Who listens to what a device is told: where nobody does, it waits and says why, and goes out when somebody does.
 
-use super::{Outcome, Publish, Twin, presence};
+use super::{Outcome, Part, Publish, Twin, presence};
 use crate::Status;
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 use crate::command::{CommandId, CommandStatus, Step};
 use crate::event::{ChangeKind, EventBody, TwinChange};
 use crate::id::DeviceId;
-use crate::json::Json;
 
 /// What a device can listen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,9 +43,6 @@ impl Listeners for NotTold {
         Audience::Unknown
     }
 }
-
-/// The member of an event's patch that says whether the device could hear what is desired of it.
-pub(super) const TOLD: &str = "told";
 
 /// Why a command waits.
 const NOBODY_LISTENS: &str = "nobody subscribes to the device's commands";
@@ -149,7 +145,7 @@ impl Twin {
     }
 
     fn say_told(&mut self, outcome: &mut Outcome, told: bool, now: Timestamp, cause: &Cause) {
-        let patch = [(TOLD, Json::Bool(told))].into_iter().collect();
+        let patch = [Part::Told(told)].into_iter().collect();
         self.happen(outcome, EventBody::Twin(TwinChange { change: ChangeKind::Told, patch }), now, cause);
     }
 }

@@ -29,9 +29,9 @@ pub use payload::{id_of_serial, serial_number};
 pub use view::Moment;
 
 use self::rules::{Decided, Rule, Said};
-use super::change::normal_schedule;
+use super::change::schedule;
 use super::telemetry::too_large;
-use super::{Change, Outcome, Refusal, Rejected, Twin, presence};
+use super::{Change, NoTemplates, Outcome, Part, Patch, Refusal, Rejected, Twin, presence};
 use crate::Mode;
 use crate::cause::Cause;
 use crate::clock::Timestamp;
@@ -98,7 +98,7 @@ impl Twin {
         let speaker = said.speaker;
         let mut patch = self.compose(said, now)?;
         let nothing = Object::default();
-        let reported = patch.get("reported").and_then(Json::as_object).unwrap_or(&nothing);
+        let reported = patch.reported().unwrap_or(&nothing);
         let without_room = self.without_room_beside(reported, &mut readings);
         if let Some((_, detail)) = without_room.first()
             && speaker == Speaker::App
@@ -107,9 +107,10 @@ impl Twin {
         }
         outcome.rejected.extend(without_room.into_iter().map(Rejected::without_room));
         if !readings.is_empty()
-            && let Some(Json::Object(entry)) = patch.get_mut(ENTRY)
+            && let Some(Json::Object(mut entry)) = patch.note(ENTRY).cloned()
         {
             entry.insert("readings", true.into()); // the same message, which is counted once
+            patch.set_note(ENTRY, entry.into());
         }
         if is_heard {
             self.come_online(outcome, presence::reason::HEARD, now, cause);
@@ -145,7 +146,7 @@ impl Twin {
     }
 
     /// The whole change as one patch; nothing is changed yet.
-    fn compose(&self, said: Dispositivo, now: Timestamp) -> Result<Object, Refusal> {
+    fn compose(&self, said: Dispositivo, now: Timestamp) -> Result<Patch, Refusal> {
         let sent = said.configuration.unwrap_or_default();
         let configured = sent.get("encendido").and_then(rules::on_or_off);
         let words = Said { estado: said.active, encendido: said.on, configured };
@@ -166,7 +167,8 @@ impl Twin {
             patch.insert("configuration", configuration.into());
         }
         if let Some(horarios) = sent.get("horarios") {
-            match normal_schedule(&horarios::timetable(horarios), now) {
+            let said = schedule(&horarios::timetable(horarios), now);
+            match said.map(|entries| entries.map_or(Json::Null, |entries| entries.to_json())) {
                 Ok(entries) if entries == self.entries() => {}
                 Ok(entries) => {
                     patch.insert("schedule", entries);
@@ -176,15 +178,14 @@ impl Twin {
                 Err(refusal) => return Err(refusal),
             }
         }
-        let mut patch = Change { patch }.into_patch(self, now)?;
+        let mut patch = Change { patch }.into_patch(self, &NoTemplates, now)?;
 
         if let Some(mode) = sent.get("modo").and_then(rules::mode).filter(|mode| *mode != self.mode) {
-            patch.insert("mode", mode.as_str().into());
-            patch.insert("mode_until", Json::Null);
+            patch.extend([Part::Mode(mode), Part::ModeUntil(None)]);
         }
         match said.speaker {
             Speaker::Claim | Speaker::Registration { claimed: true } => {
-                patch.insert("claimed", true.into());
+                patch.set(Part::Claimed(true));
             }
             _ => {}
         }
@@ -205,9 +206,9 @@ impl Twin {
         }
         if !reported.is_empty() {
             self.check_section("reported", &reported)?;
-            patch.insert("reported", reported.into());
+            patch.set(Part::Reported(reported));
         }
-        patch.insert(ENTRY, entry.into());
+        patch.set_note(ENTRY, entry.into());
         Ok(patch)
     }
 
@@ -287,31 +288,28 @@ impl Twin {
 
     /// Says in a change that came by another door what this dialect's devices look for: in which mode they
     /// are, and in manual mode whether they are to be on. Devices that never used the words are spared them.
-    pub(super) fn tell_dispositivo(&self, patch: &mut Object) {
-        let mut words = match patch.get("configuration") {
-            Some(Json::Object(words)) => words.clone(),
-            _ => Object::default(),
-        };
+    pub(super) fn tell_dispositivo(&self, patch: &mut Patch) {
+        let mut words = patch.configuration().cloned().unwrap_or_default();
         let (had, mut said) = (words.len(), |name: &str, value: Json| {
             let kept = self.configuration.get(name);
             if words.get(name).is_none() && kept.is_some_and(|kept| *kept != value) {
                 words.insert(name, value);
             }
         });
-        let mode = patch.get("mode").and_then(Json::as_str).and_then(Mode::parse);
+        let mode = patch.mode();
         if let Some(mode) = mode
             && self.configuration.get("modo").and_then(rules::mode).is_some()
         {
             said("modo", rules::modo(mode).into());
         }
-        let wanted = patch.get("desired").and_then(Json::as_object).and_then(|desired| desired.get("power"));
+        let wanted = patch.desired().and_then(|desired| desired.get("power"));
         if let Some(on) = wanted.and_then(rules::on_or_off)
             && mode.unwrap_or(self.mode) == Mode::Manual
         {
             said("encendido", on.into());
         }
         if words.len() > had {
-            patch.insert("configuration", words.into());
+            patch.set(Part::Configuration(words));
         }
     }
 }
@@ -336,8 +334,8 @@ impl Speaker {
 }
 
 /// Is this the second event of one message, the readings being the first?
-pub(super) fn came_with_readings(patch: &Object) -> bool {
-    patch.get(ENTRY).and_then(Json::as_object).is_some_and(|entry| entry.get("readings").is_some())
+pub(super) fn came_with_readings(patch: &Patch) -> bool {
+    patch.note(ENTRY).and_then(Json::as_object).is_some_and(|entry| entry.get("readings").is_some())
 }
 
 /// The merge patch after which `new` stands where `had` stood, whole: what is gone is named with null.

@@ -1,5 +1,6 @@
 //! The twin as a JSON document, as DESIGN shows it.
 
+use super::fields::{FIELDS, Shown};
 use super::{Properties, Property, SyncState, Twin};
 use crate::clock::Timestamp;
 use crate::json::{Json, Object};
@@ -32,7 +33,6 @@ impl Twin {
         let mut head: Object = [
             ("id", self.id.as_str().into()),
             ("number", self.number.0.into()),
-            ("name", self.display_name().into()),
             ("claimed", self.claimed.into()),
             ("lifecycle", self.lifecycle().as_str().into()),
             ("status", self.status.as_str().into()),
@@ -50,11 +50,21 @@ impl Twin {
         .collect();
         #[expect(clippy::cast_possible_wrap, reason = "one change a nanosecond wraps in 292 years")]
         head.insert("version", (self.version as i64).into());
-        for field in ["serial_number", "type", "model", "description"] {
-            head.insert(field, profile.text(field).into());
-        }
-        for field in ["group_id", "owner_id", "ip_address", "mac_address", "firmware_version"] {
-            head.insert(field, or_null(profile.text(field)));
+        for field in &FIELDS {
+            let text = profile.text(field.name);
+            let shown = match field.shown {
+                Shown::AsText => text.into(),
+                Shown::OrId => {
+                    if text.is_empty() {
+                        self.id.as_str().into()
+                    } else {
+                        text.into()
+                    }
+                }
+                Shown::OrNull => or_null(text),
+                Shown::Hidden => continue,
+            };
+            head.insert(field.name, shown);
         }
         head
     }

@@ -1,16 +1,14 @@
 //! New firmware for the device: it is told, says how far it has come, and is done when it runs it.
 
-use super::{Audience, Ear, Input, Listeners, Outcome, Publish, Refusal, Twin};
+use super::{Audience, Ear, Input, Listeners, Outcome, Part, Patch, Publish, Refusal, Twin};
 use crate::Status;
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 use crate::event::{ChangeKind, Event, EventBody, TwinChange};
 use crate::fleet::firmware::{has_come, is_newer};
-use crate::fleet::{FirmwareReport, FirmwareState, FirmwareTask, JobId, Step, StepState};
+use crate::fleet::{FirmwareReport, FirmwareState, FirmwareStep, FirmwareTask, JobId, Step, StepState};
 use crate::json::{Json, Object};
 
-/// The member of an event's patch that says it.
-pub(super) const FIRMWARE: &str = "firmware";
 /// The field of the profile, and of what devices report, that says what runs.
 pub(super) const VERSION: &str = "firmware_version";
 
@@ -55,8 +53,7 @@ impl Twin {
                 outcome.steps.push(Step::new(job, StepState::Canceled).because(why));
             }
         }
-        let given = FirmwareTask { state: FirmwareState::Queued, ..task }.given();
-        self.say_firmware(outcome, given, None, now, cause);
+        self.say_firmware(outcome, Some(FirmwareStep::given(task)), None, now, cause);
         self.tell_step(outcome);
         Ok(())
     }
@@ -74,8 +71,8 @@ impl Twin {
             return;
         };
         let (was_told, cancel) = (task.state == FirmwareState::Notified, task.message(true));
-        let change = withdrawal(task, reason);
-        self.say_firmware(outcome, change, None, now, cause);
+        let withdrawn = withdrawal(task, reason);
+        self.say_firmware(outcome, Some(withdrawn), None, now, cause);
         outcome.steps.extend(job.map(|job| Step::new(job, to).because(reason)));
         if was_told {
             outcome.publishes.push(Publish::Firmware(cancel));
@@ -110,9 +107,9 @@ impl Twin {
         if task.state == FirmwareState::Notified && self.is_reachable() {
             outcome.publishes.push(Publish::Firmware(task.message(true)));
         }
-        let change = withdrawal(task, reason);
+        let withdrawn = withdrawal(task, reason);
         outcome.steps.extend(job.map(|job| Step::new(job, StepState::Skipped).because(reason)));
-        self.say_firmware(outcome, change, None, now, cause);
+        self.say_firmware(outcome, Some(withdrawn), None, now, cause);
     }
 
     /// A device that goes before it has begun is told again when it returns.
@@ -135,11 +132,11 @@ impl Twin {
         let runs = self.profile.text(VERSION);
         match self.firmware().and_then(|task| news(task, runs, &report)) {
             Some((state, percent, reason)) => {
-                let change = self.change_of(state, percent, &reason);
-                self.say_firmware(outcome, change, version, now, cause);
+                let step = self.step_to(state, percent, &reason);
+                self.say_firmware(outcome, step, version, now, cause);
                 self.tell_step(outcome);
             }
-            None if version.is_some() => self.say_firmware(outcome, Object::default(), version, now, cause),
+            None if version.is_some() => self.say_firmware(outcome, None, version, now, cause),
             None => {}
         }
     }
@@ -198,23 +195,14 @@ impl Twin {
         }
     }
 
-    pub(super) fn redo_firmware(&mut self, change: &Object, now: Timestamp) {
-        if let Some(task) = FirmwareTask::from_given(change, now) {
-            self.firmware = Some(Box::new(task));
-            return;
-        }
-        let text = |name| change.get(name).and_then(Json::as_str);
-        let Some(word) = text("state") else { return };
-        match (&mut self.firmware, FirmwareState::parse(word)) {
-            (Some(task), Some(state)) => {
-                let percent = match change.get("percent") {
-                    Some(Json::Number(percent)) => percent.as_str().parse().ok(),
-                    _ => None,
-                };
-                task.come_to(state, percent, now);
-                task.reason = text("reason").unwrap_or_default().into();
+    pub(super) fn redo_firmware(&mut self, step: &FirmwareStep, now: Timestamp) {
+        match (step, &mut self.firmware) {
+            (FirmwareStep::Given(task), _) => self.firmware = Some(Box::new((**task).clone().begun(now))),
+            (FirmwareStep::Came { state, percent, reason, .. }, Some(task)) => {
+                task.come_to(*state, *percent, now);
+                task.reason = reason.clone();
             }
-            _ => self.firmware = None, // withdrawn
+            (FirmwareStep::Came { .. } | FirmwareStep::Withdrawn { .. }, _) => self.firmware = None,
         }
     }
 
@@ -226,42 +214,29 @@ impl Twin {
         now: Timestamp,
         cause: &Cause,
     ) {
-        let change = self.change_of(state, percent, reason);
-        self.say_firmware(outcome, change, None, now, cause);
+        let step = self.step_to(state, percent, reason);
+        self.say_firmware(outcome, step, None, now, cause);
         self.tell_step(outcome);
     }
 
-    fn change_of(&self, state: FirmwareState, percent: Option<u8>, reason: &str) -> Object {
-        let mut change: Object = [("state", Json::from(state.as_str()))].into_iter().collect();
-        if let Some(task) = self.firmware() {
-            change.insert("version", Json::String(task.version.clone()));
-            change.insert("job", task.job.map_or(Json::Null, |job| job.to_string().into()));
-        }
-        if let Some(percent) = percent {
-            change.insert("percent", i64::from(percent).into());
-        }
-        if !reason.is_empty() {
-            change.insert("reason", reason.into());
-        }
-        change
+    /// The step by which its update comes to a state; none where it has none.
+    fn step_to(&self, state: FirmwareState, percent: Option<u8>, reason: &str) -> Option<FirmwareStep> {
+        let task = self.firmware()?;
+        let (version, job) = (task.version.clone(), task.job);
+        Some(FirmwareStep::Came { state, percent, version, job, reason: reason.into() })
     }
 
     /// What happened, and with it what the device says that it runs.
     fn say_firmware(
         &mut self,
         outcome: &mut Outcome,
-        change: Object,
+        step: Option<FirmwareStep>,
         runs: Option<Box<str>>,
         now: Timestamp,
         cause: &Cause,
     ) {
-        let mut patch = Object::default();
-        if !change.is_empty() {
-            patch.insert(FIRMWARE, change.into());
-        }
-        if let Some(runs) = runs {
-            patch.insert(VERSION, Json::String(runs));
-        }
+        let mut patch: Patch = step.map(|step| Part::Firmware(Box::new(step))).into_iter().collect();
+        patch.extend(runs.and_then(|runs| Part::text(VERSION, &runs)));
         self.happen(outcome, EventBody::Twin(TwinChange { change: ChangeKind::Firmware, patch }), now, cause);
     }
 
@@ -293,12 +268,8 @@ fn keep_last(steps: &mut Vec<Step>) {
     steps.reverse();
 }
 
-fn withdrawal(task: &FirmwareTask, reason: &str) -> Object {
-    let job = task.job.map_or(Json::Null, |job| job.to_string().into());
-    let version = Json::String(task.version.clone());
-    [("state", "withdrawn".into()), ("version", version), ("job", job), ("reason", reason.into())]
-        .into_iter()
-        .collect()
+fn withdrawal(task: &FirmwareTask, reason: &str) -> FirmwareStep {
+    FirmwareStep::Withdrawn { version: task.version.clone(), job: task.job, reason: reason.into() }
 }
 
 /// Where a report brings the device that `runs` this as far as is known, how far and why; none where it says nothing

@@ -1,21 +1,13 @@
 //! The fold: the one way in which a twin changes. Whatever comes in becomes events, and events come here,
 //! now and again whenever the twin is made from what the journal has.
 
-use super::audience::TOLD;
 use super::dispositivo::{ENTRY, came_with_readings};
-use super::firmware::FIRMWARE;
-use super::lifecycle::LIFECYCLE;
-use super::moved::CLOCK_MOVED;
 use super::properties::Arrival;
-use super::telemetry::CLOCK;
-use super::units::UNITS;
-use super::{Twin, presence};
-use crate::Mode;
+use super::{Part, Patch, Twin, presence};
 use crate::cause::{Cause, Source};
 use crate::clock::Timestamp;
 use crate::command::{Command, Step};
 use crate::event::{ChangeKind, Event, EventBody, TwinChange};
-use crate::fleet::Layer;
 use crate::json::Json;
 use crate::reading::Reading;
 
@@ -97,64 +89,62 @@ impl Twin {
             self.hear(now);
             self.messages += u64::from(!came_with_readings(patch));
         }
-        if let Some(layer) = patch.get("template") {
-            self.take_layer(layer.as_object().map(Layer::shared), now); // the rest of the patch lies over it
+        if let Some(layer) = patch.template() {
+            self.take_layer(layer.cloned(), now); // the rest of the patch lies over it
         }
         if *change == ChangeKind::Firmware && cause.source == Source::Mqtt {
             self.last_seen = self.last_seen.max(Some(now));
         }
-        for (section, value) in patch.iter() {
-            match (section, value) {
-                ("reported", Json::Object(patch)) => self.reported.merge(patch, now, None),
-                ("desired", Json::Object(patch)) => self.desired.merge(patch, now, Some(cause)),
-                ("tags", Json::Object(patch)) => self.say_tags(patch),
-                ("configuration", Json::Object(patch)) => self.say_configuration(patch),
-                ("limits", Json::Object(patch)) => self.say_limits(patch),
-                ("template", _) => {}
-                (TOLD, Json::Bool(true)) => self.mark_told(now),
-                (TOLD, _) => self.mark_untold(),
-                ("claimed", Json::Bool(claimed)) => self.claimed = *claimed,
-                (LIFECYCLE, change) => self.redo_lifecycle(change),
-                (CLOCK, said) => self.redo_clock(said),
-                (FIRMWARE, Json::Object(change)) => self.redo_firmware(change, now),
-                (field, value) => self.redo_field(field, value, now),
+        for part in patch.parts() {
+            self.redo_part(part, now, cause);
+        }
+        self.conclude(patch, now);
+    }
+
+    fn redo_part(&mut self, part: &Part, now: Timestamp, cause: &Cause) {
+        match part {
+            Part::Text(field, text) => self.profile.set(field, text.as_deref().unwrap_or_default()),
+            Part::Claimed(claimed) => self.claimed = *claimed,
+            Part::Lifecycle(step) => self.redo_lifecycle(step),
+            Part::Mode(mode) => self.mode = *mode,
+            Part::ModeUntil(until) => self.mode_until = *until,
+            Part::Reported(patch) => self.reported.merge(patch, now, None),
+            Part::Desired(patch) => self.desired.merge(patch, now, Some(cause)),
+            Part::Tags(patch) => self.say_tags(patch),
+            Part::Configuration(patch) => self.say_configuration(patch),
+            Part::Settings(patch) => self.say_settings(patch),
+            Part::Limits(patch) => self.say_limits(patch),
+            Part::Schedule(entries) => self.say_schedule(entries.as_ref(), now),
+            Part::ScheduleDone(done) => {
+                if let Some(plan) = &mut self.plan {
+                    plan.passed(*done);
+                }
             }
-        }
-        let section = |name| patch.get(name).and_then(Json::as_object);
-        let has = |names: &[&str]| names.iter().any(|name| patch.get(name).is_some());
-        if let Some(units) = section(UNITS) {
-            self.say_units(units);
-        }
-        // The last three may declare which words mean the same.
-        if section("reported").is_some()
-            || section("desired").is_some()
-            || has(&["template", "limits", "settings"])
-        {
-            self.follow(section("desired"), now);
-        }
-        if let Some(reasons) = section("failed") {
-            self.mark_failed(reasons, now);
-        }
-        if let Some(entry) = section(ENTRY) {
-            self.redo_dispositivo(entry);
+            Part::Told(true) => self.mark_told(now),
+            Part::Told(false) => self.mark_untold(),
+            Part::DeviceClock(clock) => self.clock = clock.clone().map(Box::new),
+            Part::ClockMoved(by) => self.shift(*by),
+            Part::Firmware(step) => self.redo_firmware(step, now),
+            Part::Template(_) => {}                 // it came before all else
+            Part::Failed(_) | Part::Units(_) => {}  // they come after all else
+            Part::Skipped(_) | Part::Note(..) => {} // told, and no state of the document
         }
     }
 
-    fn redo_field(&mut self, field: &str, value: &Json, now: Timestamp) {
-        let time = || value.as_str().and_then(Timestamp::parse);
-        match (field, value) {
-            ("mode", value) => self.mode = value.as_str().and_then(Mode::parse).unwrap_or_default(),
-            ("mode_until", _) => self.mode_until = time(),
-            ("schedule", entries) => self.say_schedule(entries, now),
-            ("schedule_done", _) => {
-                if let (Some(plan), Some(done)) = (&mut self.plan, time()) {
-                    plan.passed(done);
-                }
-            }
-            ("settings", Json::Object(patch)) => self.say_settings(patch),
-            (CLOCK_MOVED, by) => self.shift(by),
-            ("failed" | "skipped" | ENTRY | UNITS, _) => {} // told, and no state of the document
-            (field, value) => self.profile.set(field, value),
+    /// What follows from all parts together.
+    fn conclude(&mut self, patch: &Patch, now: Timestamp) {
+        if let Some(Part::Units(units)) = patch.get("units") {
+            self.say_units(units);
+        }
+        // The last three may declare which words mean the same.
+        if ["reported", "desired", "template", "limits", "settings"].iter().any(|name| patch.says(name)) {
+            self.follow(patch.desired(), now);
+        }
+        if let Some(Part::Failed(reasons)) = patch.get("failed") {
+            self.mark_failed(reasons, now);
+        }
+        if let Some(entry) = patch.note(ENTRY).and_then(Json::as_object) {
+            self.redo_dispositivo(entry);
         }
     }
 }

@@ -6,15 +6,30 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Refusal, Twin};
+use super::{Outcome, Part, Refusal, Twin};
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 use crate::event::ChangeKind;
 use crate::fleet::layer::{Layer, stored};
 use crate::fleet::limits::Limits;
 use crate::json::{Json, Object};
-use crate::schedule::Plan;
+use crate::schedule::{Entries, Plan};
 use crate::settings::DeviceSettings;
+
+/// Knows the templates' layers.
+pub trait Templates {
+    /// The layer of the template of this id; none where there is no such template.
+    fn layer(&self, id: &str) -> Option<Arc<Layer>>;
+}
+
+/// There are no templates.
+pub struct NoTemplates;
+
+impl Templates for NoTemplates {
+    fn layer(&self, _: &str) -> Option<Arc<Layer>> {
+        None
+    }
+}
 
 /// What a twin has that has a template, or limits of its own. Boxed: most have neither.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -60,6 +75,13 @@ impl Twin {
     #[must_use]
     pub fn layer(&self) -> Option<&Arc<Layer>> {
         self.layers.as_deref()?.layer.as_ref()
+    }
+
+    /// Takes the layer that `share` gives in the place of its own, which says the same.
+    pub fn share_layer(&mut self, share: impl FnOnce(Arc<Layer>) -> Arc<Layer>) {
+        if let Some(layer) = self.layers.as_deref_mut().and_then(|layers| layers.layer.as_mut()) {
+            *layer = share(Arc::clone(layer));
+        }
     }
 
     /// The id of its template, where it has one.
@@ -180,23 +202,13 @@ impl Twin {
         if only_of.is_some_and(|only| self.template_id() != Some(&*only)) || self.layer() == layer.as_ref() {
             return;
         }
-        let section = layer.map_or(Json::Null, |layer| layer.to_object().into());
-        let patch = [("template", section)].into_iter().collect();
+        let patch = [Part::Template(layer)].into_iter().collect();
         self.update(outcome, ChangeKind::Updated, patch, now, cause);
     }
 
-    /// Is this section of an event what it has already?
-    pub(super) fn has_layer(&self, section: &Json) -> bool {
-        self.layer().map(|layer| layer.to_object()).as_ref() == section.as_object()
-    }
-
-    /// Checks limits that a patch brings, over the template that comes with the same patch, or else stays.
-    pub(super) fn check_limits(&self, limits: &Object, patch: &Object) -> Result<(), Refusal> {
+    /// Checks limits that a change brings, over the layer that it will have.
+    pub(super) fn check_limits(&self, limits: &Object, layer: Option<&Layer>) -> Result<(), Refusal> {
         let own = self.layers.as_deref().map(|layers| layers.limits.clone()).unwrap_or_default();
-        let layer = match patch.get("template") {
-            None => self.layer().cloned(),
-            Some(said) => said.as_object().map(Layer::shared),
-        };
         let checked = own.patched(limits).and_then(|own| match layer {
             Some(layer) => own.over(&layer.limits).check_ranges(limits),
             None => own.check_ranges(limits),
@@ -255,37 +267,44 @@ impl Twin {
         }
     }
 
-    // What follows was checked before it became an event.
+    // What follows was checked before it became an event. What a later version of the program finds wrong with it
+    // changes nothing.
 
     pub(super) fn say_settings(&mut self, patch: &Object) {
         let settings = match self.layered() {
             Some((layers, layer)) => {
-                layers.settings = layers.settings.patched(patch).unwrap_or_default();
+                let Ok(own) = layers.settings.patched(patch) else { return };
+                layers.settings = own;
                 laid_over(&layers.settings, &layer.settings)
             }
-            None => self.settings().patched(patch).unwrap_or_default(),
+            None => match self.settings().patched(patch) {
+                Ok(settings) => settings,
+                Err(_) => return,
+            },
         };
         self.set_settings(settings);
     }
 
     pub(super) fn say_limits(&mut self, patch: &Object) {
         let mut layers = self.layers.take().unwrap_or_default();
-        layers.limits = layers.limits.patched(patch).unwrap_or_default();
+        if let Ok(limits) = layers.limits.patched(patch) {
+            layers.limits = limits;
+        }
         self.layers = (*layers != Layers::default()).then_some(layers);
     }
 
-    pub(super) fn say_schedule(&mut self, entries: &Json, now: Timestamp) {
-        let is_said = *entries != Json::Null;
+    pub(super) fn say_schedule(&mut self, entries: Option<&Entries>, now: Timestamp) {
+        let own = entries.and_then(|entries| entries.plan(now)).map(Box::new);
         match self.layered() {
-            Some((layers, layer)) if !is_said => {
+            Some((layers, layer)) if entries.is_none() => {
                 layers.own_schedule = false;
                 self.set_plan(&layer.schedule, now);
             }
             Some((layers, _)) => {
                 layers.own_schedule = true;
-                self.plan = plan(entries, now);
+                self.plan = own;
             }
-            None => self.plan = plan(entries, now),
+            None => self.plan = own,
         }
     }
 
@@ -311,10 +330,7 @@ impl Twin {
 
     /// As lists and documents show it.
     pub(super) fn template_shown(&self) -> Json {
-        let Some(layer) = self.layer() else { return Json::Null };
-        let whole = layer.to_object();
-        let shown = ["id", "version"].into_iter().filter_map(|name| Some((name, whole.get(name)?.clone())));
-        Json::Object(shown.collect())
+        self.layer().map_or(Json::Null, |layer| layer.shown().into())
     }
 
     /// Which is whose, by section and key: `{"configuration": {"interval": {"from": "template"}}, …}`.

@@ -5,11 +5,9 @@ use crate::cause::{Cause, Source};
 use crate::clock::Timestamp;
 use crate::event::{ChangeKind, EventBody, TwinChange};
 use crate::fleet::{Lifecycle, Move};
-use crate::json::{Json, Object};
 use crate::twin::Input;
-
-/// The member of an event's patch that says it.
-pub(super) const LIFECYCLE: &str = "lifecycle";
+use crate::twin::fields::TOKEN_HASH;
+use crate::twin::patch::{LifecycleStep, Part};
 
 impl Twin {
     /// Where it stands in its life.
@@ -74,22 +72,18 @@ impl Twin {
         if was == state {
             return Ok(());
         }
-        let mut change: Object =
-            [("state", Json::from(state.as_str())), ("was", was.as_str().into())].into_iter().collect();
-        if !reason.is_empty() {
-            change.insert("reason", Json::String(reason));
-        }
         match state {
             Lifecycle::Suspended => self.go_offline(outcome, presence::reason::SUSPENDED, now, cause),
             Lifecycle::Retired => {
                 self.go_offline(outcome, presence::reason::RETIRED, now, cause);
                 self.cancel_all(outcome, "the device was retired", now, cause);
                 self.give_firmware_up(outcome, "the device was retired", now, cause);
-                change.insert("credentials", "removed".into());
             }
             Lifecycle::Provisioned | Lifecycle::Active => {}
         }
-        let patch = [(LIFECYCLE, Json::Object(change))].into_iter().collect();
+        let credentials_removed = state == Lifecycle::Retired;
+        let step = LifecycleStep { state, was: Some(was), reason, credentials_removed };
+        let patch = [Part::Lifecycle(Box::new(step))].into_iter().collect();
         self.happen(
             outcome,
             EventBody::Twin(TwinChange { change: ChangeKind::Lifecycle, patch }),
@@ -99,13 +93,12 @@ impl Twin {
         Ok(())
     }
 
-    pub(super) fn redo_lifecycle(&mut self, change: &Json) {
-        let state = change.as_object().and_then(|change| Lifecycle::parse(change.get("state")?.as_str()?));
+    pub(super) fn redo_lifecycle(&mut self, LifecycleStep { state, .. }: &LifecycleStep) {
         // What would be so anyhow need not be kept.
         self.standing = None;
-        self.standing = state.filter(|state| *state != self.lifecycle());
-        if state == Some(Lifecycle::Retired) {
-            self.profile.more.remove("token_hash");
+        self.standing = Some(*state).filter(|state| *state != self.lifecycle());
+        if *state == Lifecycle::Retired {
+            self.profile.more.remove(TOKEN_HASH);
         }
     }
 }

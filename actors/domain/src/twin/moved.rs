@@ -3,14 +3,10 @@
 //! not stand in the way of what comes now: the state is the newest that can be believed, and of what carries no time
 //! of its own the last that came.
 
-use super::{Outcome, Twin};
+use super::{Outcome, Part, Patch, Twin};
 use crate::cause::Cause;
 use crate::clock::{CLOCK_JUMP_MS, Timestamp};
 use crate::event::ChangeKind;
-use crate::json::{Json, Object};
-
-/// What the patch of such a change says: by how many ms the clock was set.
-pub(super) const CLOCK_MOVED: &str = "clock_moved";
 
 impl Twin {
     /// Has the hub's clock been set back since this twin was last changed or heard, as far as `now` tells?
@@ -29,13 +25,13 @@ impl Twin {
         cause: &Cause,
     ) {
         let by = to.millis().saturating_sub(from.millis());
-        let mut patch = Object::default();
+        let mut patch = Patch::default();
         let waits = self.queue.is_some() || self.firmware().is_some_and(|task| task.deadline().is_some());
         if waits {
-            patch.insert(CLOCK_MOVED, by.into());
+            patch.set(Part::ClockMoved(by));
         }
         if let Some(until) = self.mode_until.filter(|until| is_span(*until, from, by)) {
-            patch.insert("mode_until", until.plus_millis(by).to_string().into());
+            patch.set(Part::ModeUntil(Some(until.plus_millis(by))));
         }
         if !patch.is_empty() {
             self.update(outcome, ChangeKind::Clock, patch, now, cause);
@@ -44,9 +40,7 @@ impl Twin {
     }
 
     /// All that waits for the end of a span of time is so many ms later, or earlier.
-    pub(super) fn shift(&mut self, by: &Json) {
-        let Json::Number(by) = by else { return };
-        let Ok(by) = by.as_str().parse::<i64>() else { return };
+    pub(super) fn shift(&mut self, by: i64) {
         if let Some(queue) = &mut self.queue {
             queue.shift(by);
         }

@@ -7,7 +7,7 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::path::{heads, inside};
-use super::seldom::{Seldom, Units};
+use super::seldom::{Common, Seldom, Units};
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 use crate::json::{Json, Object, Size};
@@ -224,6 +224,14 @@ impl Properties {
         }
     }
 
+    pub(super) fn is_shared(&self) -> bool {
+        self.0.iter().filter_map(|property| property.seldom.as_ref()).all(Seldom::is_shared)
+    }
+
+    pub(super) fn share(&mut self, common: &mut Common) {
+        self.0.iter_mut().filter_map(|property| property.seldom.as_mut()).for_each(|own| common.share(own));
+    }
+
     /// Nothing is dated after `now`.
     pub fn no_later_than(&mut self, now: Timestamp) {
         for property in &mut self.0 {
@@ -324,7 +332,7 @@ impl Property {
     fn describe(&mut self, change: impl FnOnce(&mut Seldom)) {
         let mut seldom = self.seldom.as_deref().cloned().unwrap_or_default();
         change(&mut seldom);
-        self.seldom = (seldom != Seldom::default()).then(|| seldom.share());
+        self.seldom = (seldom != Seldom::default()).then(|| Arc::new(seldom));
     }
 
     fn set(&mut self, value: Json, at: Timestamp) -> bool {

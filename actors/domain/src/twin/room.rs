@@ -1,23 +1,26 @@
 //! How much room a twin has: none of its documents grows without end, whatever door a change comes through.
 
-use super::{Outcome, Refusal, Rejected, Twin};
+use super::{Outcome, Part, Patch, Refusal, Rejected, Twin};
 use crate::cause::{Cause, Source};
 use crate::json::{Json, Object, Size};
 use crate::payload::{check_property, shown};
 use crate::reading::{Reading, Scalar};
 
-/// The documents that are bounded.
-const BOUNDED: [&str; 5] = ["reported", "desired", "tags", "configuration", "limits"];
 /// What replaces a value and is no longer than this makes no document notably larger: no number is longer.
 const SHORT: usize = 32;
 
 impl Twin {
     /// Refuses a patch by section of which one would make its document too large. What its template says is not
     /// counted: that has its own bounds.
-    pub(super) fn check_room(&self, patch: &Object) -> Result<(), Refusal> {
-        for section in BOUNDED {
-            if let Some(Json::Object(patch)) = patch.get(section) {
-                self.check_section(section, patch)?;
+    pub(super) fn check_room(&self, patch: &Patch) -> Result<(), Refusal> {
+        for part in patch.parts() {
+            match part {
+                Part::Reported(members)
+                | Part::Desired(members)
+                | Part::Tags(members)
+                | Part::Configuration(members)
+                | Part::Limits(members) => self.check_section(part.name(), members)?,
+                _ => {}
             }
         }
         Ok(())

@@ -1,11 +1,12 @@
 //! What few properties have beside their value and its times. Thousands of devices send `°C`, so there is one of each
-//! in memory: what a property pays for is a pointer.
+//! in memory where many twins are: what a property pays for is a pointer.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Twin;
 use crate::clock::Timestamp;
 use crate::reading::Quality;
 
@@ -31,36 +32,55 @@ const MOST_UNITS: usize = 100;
 /// So many are looked up. There are few units; a fleet that makes them up pays for its own.
 const MOST_SHARED: usize = 4_096;
 
-static SHARED: LazyLock<Mutex<Shared>> = LazyLock::new(Mutex::default);
-
-#[derive(Default)]
-struct Shared {
+/// Values that properties of many twins have, each once. Whoever holds many twins has one of these.
+#[derive(Debug, Default)]
+pub struct Common {
     known: HashSet<Arc<Seldom>>,
     /// Those that found no room. As many as there is room for, and the unused are swept out once more.
     turned_away: usize,
 }
 
-impl Seldom {
-    /// The one in memory, where there is one.
-    pub fn share(self) -> Arc<Self> {
-        if self.by.is_some() || self.claimed_at.is_some() {
-            return Arc::new(self); // these differ more than units do
+impl Common {
+    /// The one in memory that is the same, where there is one.
+    pub(super) fn share(&mut self, own: &mut Arc<Seldom>) {
+        if own.is_shared() {
+            return;
         }
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = shared.known.get(&self) {
-            return Arc::clone(known);
+        if let Some(known) = self.known.get(own) {
+            *own = Arc::clone(known);
+            return;
         }
-        let fresh = Arc::new(self);
-        if shared.known.len() >= MOST_SHARED && shared.turned_away.is_multiple_of(MOST_SHARED) {
-            shared.known.retain(|known| Arc::strong_count(known) > 1);
+        if self.known.len() >= MOST_SHARED && self.turned_away.is_multiple_of(MOST_SHARED) {
+            self.known.retain(|known| Arc::strong_count(known) > 1);
         }
-        if shared.known.len() < MOST_SHARED {
-            shared.turned_away = 0;
-            shared.known.insert(Arc::clone(&fresh));
+        if self.known.len() < MOST_SHARED {
+            self.turned_away = 0;
+            self.known.insert(Arc::clone(own));
         } else {
-            shared.turned_away += 1;
+            self.turned_away += 1;
         }
-        fresh
+    }
+}
+
+impl Seldom {
+    /// Nothing is to be gained by looking for another that is the same: this one is held by several, or differs from
+    /// all others, as who said something when does.
+    pub fn is_shared(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1 || self.by.is_some() || self.claimed_at.is_some()
+    }
+}
+
+impl Twin {
+    /// Has each value of its properties that other twins may have been looked for among those of others?
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.reported.is_shared() && self.desired.is_shared()
+    }
+
+    /// Lets it hold the values of its properties together with the twins that have the same.
+    pub fn share(&mut self, common: &mut Common) {
+        self.reported.share(common);
+        self.desired.share(common);
     }
 }
 
@@ -106,9 +126,38 @@ mod tests {
 
     #[test]
     fn there_is_one_of_each_unit_in_memory() {
-        assert!(Arc::ptr_eq(&celsius().share(), &celsius().share()));
-        let other = Seldom { quality: Quality::Bad, ..celsius() };
-        assert!(!Arc::ptr_eq(&celsius().share(), &other.share()));
+        let mut common = Common::default();
+        let mut share = |seldom: Seldom| {
+            let mut own = Arc::new(seldom);
+            common.share(&mut own);
+            own
+        };
+        let (one, same) = (share(celsius()), share(celsius()));
+        assert!(Arc::ptr_eq(&one, &same) && one.is_shared());
+        let other = share(Seldom { quality: Quality::Bad, ..celsius() });
+        assert!(!Arc::ptr_eq(&one, &other));
+        let said = || Seldom { by: Some("user:ann".into()), ..celsius() };
+        assert!(!Arc::ptr_eq(&share(said()), &share(said())), "who said it differs more than units do");
+    }
+
+    #[test]
+    fn what_nobody_has_any_more_makes_room() {
+        let mut common = Common::default();
+        let unit = |n: usize| Seldom {
+            units: Units::default().with(&[("", Some(&format!("u{n}")))]),
+            ..Seldom::default()
+        };
+        let mut kept = Arc::new(unit(0));
+        common.share(&mut kept);
+        for n in 1..3 * MOST_SHARED {
+            common.share(&mut Arc::new(unit(n)));
+            assert!(common.known.len() <= MOST_SHARED);
+        }
+        assert!(common.known.contains(&kept), "what somebody has stays");
+        let (mut one, mut same) = (Arc::new(celsius()), Arc::new(celsius()));
+        common.share(&mut one);
+        common.share(&mut same);
+        assert!(Arc::ptr_eq(&one, &same));
     }
 
     #[test]

@@ -3,18 +3,13 @@
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
-
 use super::presence::reason::HEARD;
-use super::{Outcome, Refusal, Repeat, Twin};
+use super::{Outcome, Part, Refusal, Repeat, Twin, WrongClock};
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 use crate::event::{ChangeKind, EventBody, TwinChange};
-use crate::json::{Json, Object};
+use crate::json::Json;
 use crate::reading::{Reading, Telemetry};
-
-/// The section of an event that says that a device's clock went wrong, or right again (null).
-pub(super) const CLOCK: &str = "device_clock";
 
 /// Of which moment readings are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +20,6 @@ pub struct Filed {
     pub claimed: Option<Timestamp>,
     /// By what a repeat of them is known.
     pub identity: Option<u64>,
-}
-
-/// A device's clock that is plainly wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WrongClock {
-    /// What it said when it was first found wrong.
-    pub claimed_at: Timestamp,
-    /// When that was.
-    pub since: Timestamp,
 }
 
 /// A reading that was not taken in, while others of its message were.
@@ -162,29 +148,18 @@ impl Twin {
         now: Timestamp,
         cause: &Cause,
     ) {
-        let said = match (filed.claimed, &self.clock) {
-            (Some(claimed), None) => {
-                let said =
-                    [("claimed_at", Json::from(claimed.to_string())), ("since", now.to_string().into())];
-                Json::Object(said.into_iter().collect())
-            }
-            (None, Some(_)) if telemetry.at.is_some() => Json::Null,
+        let clock = match (filed.claimed, &self.clock) {
+            (Some(claimed_at), None) => Some(WrongClock { claimed_at, since: now }),
+            (None, Some(_)) if telemetry.at.is_some() => None,
             _ => return,
         };
-        let patch: Object = [(CLOCK, said)].into_iter().collect();
+        let patch = [Part::DeviceClock(clock)].into_iter().collect();
         self.happen(
             outcome,
             EventBody::Twin(TwinChange { change: ChangeKind::DeviceClock, patch }),
             now,
             cause,
         );
-    }
-
-    pub(super) fn redo_clock(&mut self, said: &Json) {
-        let time = |name| said.as_object()?.get(name)?.as_str().and_then(Timestamp::parse);
-        self.clock = time("claimed_at")
-            .zip(time("since"))
-            .map(|(claimed_at, since)| Box::new(WrongClock { claimed_at, since }));
     }
 
     /// As the document shows it: null while the clock is right.

@@ -5,8 +5,8 @@ use super::{Properties, Twin};
 use crate::json::{Json, Object};
 use crate::payload::{LONGEST_NAME, LONGEST_UNIT};
 
-/// The member of a report that names units, and the section of an event that carries them.
-pub(super) const UNITS: &str = "units";
+/// The member of a report that names units.
+const UNITS: &str = "units";
 
 impl Twin {
     /// Takes the units out of what is reported. They are a table of units if each is a short text or null, and one of

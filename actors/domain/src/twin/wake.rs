@@ -1,5 +1,6 @@
 //! What time does to a twin: a mode that ends, a silence too long, a command overdue, an entry of the schedule.
 
+use super::patch::{Part, Patch, Skip};
 use super::presence::{self, Hearing};
 use super::{Change, Outcome, Refusal, Twin};
 use crate::Mode;
@@ -8,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::command::{CommandId, CommandRequest};
 use crate::event::ChangeKind;
 use crate::fleet::FirmwareTask;
-use crate::json::{Json, Object};
+use crate::json::Json;
 use crate::schedule::{Action, Due, DueNow, Plan};
 
 impl Twin {
@@ -81,8 +82,7 @@ impl Twin {
         now: Timestamp,
         cause: &Cause,
     ) {
-        let until = until.map_or(Json::Null, |until| until.to_string().into());
-        let mut patch = [("mode", mode.as_str().into()), ("mode_until", until)].into_iter().collect();
+        let mut patch = [Part::Mode(mode), Part::ModeUntil(until)].into_iter().collect();
         self.tell_dispositivo(&mut patch);
         self.update(outcome, ChangeKind::Updated, patch, now, cause);
     }
@@ -102,7 +102,7 @@ impl Twin {
         let is_suspended = self.lifecycle().is_out_of_service();
         let is_manual = |due: &Due| is_suspended || manual_until.is_some_and(|until| due.at < until);
         let (refused, runs): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_manual);
-        let not_run: Vec<Json> = skipped
+        let not_run: Box<[Skip]> = skipped
             .iter()
             .map(|due| passed_over(due, "missed"))
             .chain(
@@ -111,22 +111,22 @@ impl Twin {
                     .map(|due| passed_over(due, if is_suspended { "suspended" } else { "manual_mode" })),
             )
             .collect();
-        let mark = || ("schedule_done", Json::from(done.to_string()));
+        let mark = Part::ScheduleDone(done);
         if !not_run.is_empty() {
-            let patch = [mark(), ("skipped", Json::Array(not_run.into()))].into_iter().collect();
+            let patch = [mark.clone(), Part::Skipped(not_run)].into_iter().collect();
             self.update(outcome, ChangeKind::Skipped, patch, now, &Cause::new(Source::Schedule, ""));
         }
         let mut next_id = 0;
         for due in &runs {
             let cause = Cause::new(Source::Schedule, &format!("entry {}: {}", due.entry, due.cron));
-            let mut patch: Object = [mark()].into_iter().collect();
+            let mut patch: Patch = [mark.clone()].into_iter().collect();
             let mut kind = ChangeKind::Scheduled;
             if let Action::Set(desired) = &due.action {
                 if self.check_section("desired", desired).is_ok() {
-                    patch.insert("desired", desired.clone().into());
+                    patch.set(Part::Desired(desired.clone()));
                 } else {
                     kind = ChangeKind::Skipped;
-                    patch.insert("skipped", Json::Array([passed_over(due, "too_large")].into()));
+                    patch.set(Part::Skipped([passed_over(due, "too_large")].into()));
                 }
             }
             self.update(outcome, kind, patch, now, &cause);
@@ -139,21 +139,14 @@ impl Twin {
         }
         if runs.is_empty() && skipped.is_empty() && refused.is_empty() {
             // Nothing came of it, but the plan must go on or it would be asked for ever.
-            let patch = [mark()].into_iter().collect();
+            let patch = [mark].into_iter().collect();
             self.update(outcome, ChangeKind::Skipped, patch, now, &Cause::new(Source::Schedule, ""));
         }
     }
 }
 
-fn passed_over(due: &Due, reason: &str) -> Json {
-    let line: Object = [
-        ("entry", Json::from(i64::try_from(due.entry).unwrap_or(i64::MAX))),
-        ("at", due.at.to_string().into()),
-        ("reason", reason.into()),
-    ]
-    .into_iter()
-    .collect();
-    line.into()
+fn passed_over(due: &Due, reason: &str) -> Skip {
+    Skip { entry: due.entry, at: due.at, reason: reason.into() }
 }
 
 /// A person's word: rules do not drive a twin in manual mode, unless they are made to. A schedule is asked in [`Twin::wake`].

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Catalog, Template};
 use twinhub_domain::cause::{Cause, Source};
 use twinhub_domain::event::{ChangeKind, EventBody, TwinChange};
-use twinhub_domain::json::{Json, Object};
-use twinhub_domain::twin::{Input, Listeners, Outcome, Refusal};
+use twinhub_domain::fleet::Layer;
+use twinhub_domain::twin::{Input, Listeners, Outcome, Refusal, Templates};
 use twinhub_domain::{Timestamp, Twin};
 
 /// What a device is, by which templates are found for it.
@@ -27,10 +27,12 @@ pub fn apply(
     catalog: impl Fn() -> Arc<Catalog>,
 ) -> Result<Outcome, Refusal> {
     let is_said = says_template(&input);
-    if is_said {
-        catalog().resolve(&mut input)?;
+    if let Input::Refresh(id) = input {
+        let layer = catalog().layer(&id);
+        input = Input::Template { layer, only_of: Some(id) };
     }
-    let mut outcome = twin.apply_before(listeners, input, now, cause)?;
+    let templates = AsTheyAre(&catalog);
+    let mut outcome = twin.apply_before(listeners, &templates, input, now, cause)?;
     let is_told = || outcome.events.iter().any(|event| is_telling(&event.body));
     if !is_said
         && twin.layer().is_none()
@@ -38,30 +40,23 @@ pub fn apply(
         && let Some(template) = catalog().matching(twin)
     {
         let cause = Cause::new(Source::Hub, &format!("template {}", template.id));
-        outcome.join(twin.apply_before(listeners, give(template), now, &cause)?);
+        outcome.join(twin.apply_before(listeners, &templates, give(template), now, &cause)?);
     }
     Ok(outcome)
 }
 
-impl Catalog {
-    /// Puts layers where ids stand.
-    fn resolve(&self, input: &mut Input) -> Result<(), Refusal> {
-        if let Input::Refresh(id) = input {
-            let layer = self.get(id).map(|template| Arc::clone(&template.layer));
-            *input = Input::Template { layer, only_of: Some(id.clone()) };
-        }
-        let Some(patch) = patch_of(input) else { return Ok(()) };
-        let invalid = |detail: String| Err(Refusal::Invalid { field: "template".into(), detail });
-        let layer = match patch.get("template") {
-            None | Some(Json::Null) => return Ok(()),
-            Some(Json::String(id)) => match self.get(id) {
-                Some(template) => template.layer.to_object(),
-                None => return invalid(format!("there is no template `{id}`")),
-            },
-            Some(other) => return invalid(format!("expected a template's id, found {}", other.kind())),
-        };
-        patch.insert("template", layer.into());
-        Ok(())
+impl Templates for Catalog {
+    fn layer(&self, id: &str) -> Option<Arc<Layer>> {
+        self.get(id).map(|template| Arc::clone(&template.layer))
+    }
+}
+
+/// The templates as they are when they are asked for.
+struct AsTheyAre<'a, F>(&'a F);
+
+impl<F: Fn() -> Arc<Catalog>> Templates for AsTheyAre<'_, F> {
+    fn layer(&self, id: &str) -> Option<Arc<Layer>> {
+        (self.0)().layer(id)
     }
 }
 
@@ -77,14 +72,6 @@ fn says_template(input: &Input) -> bool {
     }
 }
 
-fn patch_of(input: &mut Input) -> Option<&mut Object> {
-    match input {
-        Input::Register(registration) | Input::Claim(registration) => Some(&mut registration.patch),
-        Input::Change(change) => Some(&mut change.patch),
-        _ => None,
-    }
-}
-
 fn give(template: &Template) -> Input {
     Input::Template { layer: Some(Arc::clone(&template.layer)), only_of: None }
 }
@@ -93,5 +80,5 @@ fn give(template: &Template) -> Input {
 fn is_telling(body: &EventBody) -> bool {
     let EventBody::Twin(TwinChange { change, patch }) = body else { return false };
     matches!(change, ChangeKind::Registered | ChangeKind::Claimed)
-        || TELLING.iter().any(|field| patch.get(field).is_some())
+        || TELLING.iter().any(|field| patch.says(field))
 }

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::book::Book;
 use super::world::{World, is_deletion};
 use twinhub_domain::event::ChangeKind;
-use twinhub_domain::twin::{Arrival, Properties};
+use twinhub_domain::twin::{Arrival, Part, Properties};
 use twinhub_domain::{
     DeviceId, DeviceNumber, Event, EventBody, Json, Mode, Object, Reading, Recorded, Scalar, Status,
     Timestamp, Twin, TwinChange,
@@ -64,10 +64,8 @@ fn moments(event: &Event) -> Vec<(DeviceNumber, Section, &str, Timestamp)> {
             readings.iter().map(|reading| of(Section::Reported, &*reading.name, event.at)).collect()
         }
         EventBody::Twin(TwinChange { patch, .. }) => {
-            let sections = [("reported", Section::Reported), ("desired", Section::Desired)];
-            let said = sections
-                .into_iter()
-                .filter_map(|(name, section)| Some((section, patch.get(name)?.as_object()?)));
+            let sections = [(Section::Reported, patch.reported()), (Section::Desired, patch.desired())];
+            let said = sections.into_iter().filter_map(|(section, said)| Some((section, said?)));
             said.flat_map(|(section, said)| said.iter().map(move |(name, _)| (section, name)))
                 .map(|(section, name)| of(section, name, event.received_at))
                 .collect()
@@ -93,8 +91,8 @@ fn take_back(twin: &mut Twin, event: &Event, is_first: &mut dyn FnMut(&str) -> b
             }
         }
         EventBody::Twin(TwinChange { patch, .. }) => {
-            for (section, value) in patch.iter() {
-                take_section_back(twin, section, value, event, is_first, moments);
+            for part in patch.parts() {
+                take_part_back(twin, part, event, is_first, moments);
             }
         }
         EventBody::Command(_)
@@ -105,34 +103,34 @@ fn take_back(twin: &mut Twin, event: &Event, is_first: &mut dyn FnMut(&str) -> b
     }
 }
 
-fn take_section_back(
+fn take_part_back(
     twin: &mut Twin,
-    section: &str,
-    value: &Json,
+    part: &Part,
     event: &Event,
     is_first: &mut dyn FnMut(&str) -> bool,
     moments: &Moments<'_>,
 ) {
-    let members = value.as_object().into_iter().flat_map(Object::iter);
-    match section {
-        "reported" | "desired" => {
-            for (name, value) in members.filter(|(name, _)| is_first(&format!("{section}.{name}"))) {
-                let (properties, of) = match section {
-                    "reported" => (&mut twin.reported, Section::Reported),
+    let mut first = |name: &str| is_first(&format!("{}.{name}", part.name()));
+    match part {
+        Part::Reported(said) | Part::Desired(said) => {
+            for (name, value) in said.iter().filter(|(name, _)| first(name)) {
+                let (properties, of) = match part {
+                    Part::Reported(_) => (&mut twin.reported, Section::Reported),
                     _ => (&mut twin.desired, Section::Desired),
                 };
                 let is_said = |at| moments.contains(&(event.number, of, name, at));
                 property(properties, name, (value, event.received_at, false), &is_said);
             }
         }
-        "tags" | "configuration" => {
-            for (name, _) in members.filter(|(name, _)| is_first(&format!("{section}.{name}"))) {
-                let members = if section == "tags" { &mut twin.tags } else { &mut twin.configuration };
-                members.remove(name);
-            }
+        Part::Tags(said) => {
+            said.iter().filter(|(name, _)| first(name)).for_each(|(name, _)| drop(twin.tags.remove(name)));
         }
-        "mode" if is_first("mode") => {
-            twin.mode = match value.as_str().and_then(Mode::parse).unwrap_or_default() {
+        Part::Configuration(said) => {
+            let names = said.iter().map(|(name, _)| name).filter(|name| first(name));
+            names.for_each(|name| drop(twin.configuration.remove(name)));
+        }
+        Part::Mode(mode) if is_first("mode") => {
+            twin.mode = match mode {
                 Mode::Manual => Mode::Schedule,
                 Mode::Schedule => Mode::Manual,
             };

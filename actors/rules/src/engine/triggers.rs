@@ -58,7 +58,7 @@ pub(super) fn collect(world: &World, book: &Book, event: &Event) -> Vec<Hit> {
     match &event.body {
         EventBody::Telemetry { readings, .. } => readings.iter().for_each(|reading| reported(&reading.name)),
         EventBody::Twin(TwinChange { patch, .. }) => {
-            let changed = patch.get("reported").and_then(Json::as_object);
+            let changed = patch.reported();
             changed.into_iter().flat_map(Object::iter).for_each(|(name, _)| reported(name));
         }
         _ => {}

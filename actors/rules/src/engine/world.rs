@@ -11,7 +11,7 @@ use crate::expression::{Twins, member};
 use crate::model::{Path, Selector};
 use twinhub_domain::event::ChangeKind;
 use twinhub_domain::fleet::Tree;
-use twinhub_domain::twin::Properties;
+use twinhub_domain::twin::{Common, Properties};
 use twinhub_domain::{DeviceId, DeviceNumber, Event, EventBody, Json, Timestamp, Twin};
 
 /// See the module.
@@ -24,6 +24,8 @@ pub(super) struct World {
     wanted: Wanted,
     /// The groups as they stand at this place in the sequence.
     pub tree: Arc<Tree>,
+    /// What the twins have in common.
+    common: Common,
 }
 
 /// A device that a rule looks at.
@@ -94,7 +96,7 @@ impl World {
         }
     }
 
-    pub fn know(&mut self, twin: Twin, book: &Book) {
+    pub fn know(&mut self, mut twin: Twin, book: &Book) {
         let profile = Profile::of(&twin, &self.tree);
         if !book.needs(&twin.id, &profile) {
             if !book.patterns.is_empty() {
@@ -104,6 +106,7 @@ impl World {
         }
         self.others.remove(&twin.number);
         let watch = book.watch(&twin.id, &profile);
+        twin.share(&mut self.common);
         self.devices.insert(twin.id.clone(), Known { twin: Some(Box::new(twin)), watch });
     }
 
@@ -166,6 +169,7 @@ impl World {
             return Vec::new();
         }
         twin.redo(event);
+        twin.share(&mut self.common);
         if !book.by_profile || !changes_profile(event) {
             return Vec::new();
         }
@@ -226,7 +230,7 @@ pub(super) fn is_deletion(event: &Event) -> bool {
 fn changes_profile(event: &Event) -> bool {
     let EventBody::Twin(change) = &event.body else { return false };
     change.change == ChangeKind::Deleted
-        || ["type", "group_id", "tags", "template"].iter().any(|field| change.patch.get(field).is_some())
+        || ["type", "group_id", "tags", "template"].iter().any(|field| change.patch.says(field))
 }
 
 fn fresh(event: &Event) -> Box<Twin> {

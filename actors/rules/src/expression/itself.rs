@@ -1,26 +1,30 @@
 //! Names in a filter: all of them are of the one twin that is looked at. The words of [`HEAD`] stand for themselves
-//! there, and so do those of [`MORE`]; every other word is a property that it reports, as it is behind a device in a
+//! there, and so do those of [`more`]; every other word is a property that it reports, as it is behind a device in a
 //! rule.
 
 use std::borrow::Cow;
 
 use super::HEAD;
-use super::name::{Found, Root, SECTIONS, in_twin, member, property, word};
+use super::name::{FIRMWARE, Found, Root, SECTIONS, in_twin, member, property, word};
 use super::tree::{Kind, Node};
 use super::value::Value;
+use twinhub_domain::twin::fields::{Field, Shown};
 use twinhub_domain::twin::{Properties, inside};
 use twinhub_domain::{Json, Object, Scalar, Timestamp, Twin};
 
-/// Words of a filter beside those of [`HEAD`]: what else the document shows.
-pub const MORE: [&str; 18] = [
+/// Words of a filter beside those of [`HEAD`]: what else the document shows, and all text fields that it shows.
+pub fn more() -> impl Iterator<Item = &'static str> {
+    MORE.into_iter().chain(Field::shown().filter(|field| !HEAD.contains(field)))
+}
+
+/// Is this a word of a filter beside those of [`HEAD`]?
+pub fn is_more(word: &str) -> bool {
+    MORE.contains(&word) || is_text(word) && !HEAD.contains(&word)
+}
+
+/// Those of them that are no text fields.
+const MORE: [&str; 11] = [
     "number",
-    "serial_number",
-    "model",
-    "description",
-    "firmware_version",
-    "ip_address",
-    "mac_address",
-    "owner_id",
     "created_at",
     "updated_at",
     "mode_until",
@@ -36,7 +40,7 @@ pub const MORE: [&str; 18] = [
 /// The twin itself: `device.power` is `power`.
 pub const ITSELF: &str = "device";
 
-/// These words of [`MORE`] hold others.
+/// These of them hold others.
 const MORE_SECTIONS: [&str; 4] = ["delta", "settings", "limits", "firmware"];
 
 /// What a name begins with whose first word is this. An error says what to write in its place.
@@ -84,7 +88,7 @@ pub fn tag_as_text(source: &str, one: &mut Node, other: &mut Node) {
 
 /// Does a name of so many parts make sense whose first is `first`? An error says why not.
 pub fn check(first: &str, parts: usize, text: &str) -> Result<(), String> {
-    let known = HEAD.contains(&first) || MORE.contains(&first);
+    let known = HEAD.contains(&first) || is_more(first);
     if parts == 1 || !known || SECTIONS.contains(&first) || MORE_SECTIONS.contains(&first) {
         return Ok(());
     }
@@ -111,17 +115,21 @@ pub fn find<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Fou
         ("updated_at", _) => Value::Time(twin.updated_at),
         ("mode_until", _) => Value::Time(twin.mode_until?),
         ("drifting_since", _) => Value::Time(twin.drifting_since()?),
-        ("serial_number" | "model" | "description" | "ip_address" | "mac_address" | "owner_id", _) => {
-            word(twin.profile.text(first))?
-        }
         ("schedule", _) => Value::owned(twin.plan()?.entries()),
         ("settings", rest) => part_of(&twin.settings().to_object(), rest)?,
         ("limits", rest) => part_of(twin.limits().as_object(), rest)?,
         ("firmware", rest) => part_of(&twin.firmware_shown(), rest)?,
         ("lifecycle", _) => word(twin.lifecycle().as_str())?,
+        (FIRMWARE, _) => return in_twin(twin, path, now), // it may be reported, too
+        (field, _) if is_text(field) && !HEAD.contains(&field) => word(twin.profile.text(field))?,
         _ => return in_twin(twin, path, now),
     };
     Some(value.into())
+}
+
+/// A text field of the device that its document shows.
+fn is_text(word: &str) -> bool {
+    Field::of(word).is_some_and(|field| field.shown != Shown::Hidden)
 }
 
 /// The text of a tag; none of what is no scalar.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::filter::look;
-use super::itself::MORE;
+use super::itself::{is_more, more};
 use super::name::{Name, Root, SECTIONS};
 use super::operators::Operator;
 use super::tree::{Kind, Node};
@@ -65,11 +65,8 @@ impl Mention {
             Place::Tags => format!("no device has a tag `{shown}`"),
             Place::Configuration => format!("no device has `{shown}` in its configuration"),
         };
-        let words = HEAD
-            .iter()
-            .chain(&MORE)
-            .copied()
-            .filter(|_| place == Place::Reported && self.name.path.len() == 1);
+        let is_word = place == Place::Reported && self.name.path.len() == 1;
+        let words: Vec<&str> = HEAD.into_iter().chain(more()).filter(|_| is_word).collect();
         let near = nearest(&word, names.iter().map(|name| &**name).chain(words));
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         let quotes =
@@ -126,7 +123,7 @@ fn may_be_missing(name: &Name) -> bool {
     let [first, rest @ ..] = &*name.path else { return false };
     let has_parts = SECTIONS.contains(&&**first) || **first == *"tag";
     name.root == Root::Itself
-        && if has_parts { !rest.is_empty() } else { !HEAD.contains(&&**first) && !MORE.contains(&&**first) }
+        && if has_parts { !rest.is_empty() } else { !HEAD.contains(&&**first) && !is_more(first) }
 }
 
 /// The nearest of `names`: a slip of the fingers in every four letters, or one more word before or behind it.

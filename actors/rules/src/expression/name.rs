@@ -32,7 +32,7 @@ pub const HEAD: [&str; 15] = [
 ];
 
 /// What a device said of itself, unless it reports a property by that name.
-const FIRMWARE: &str = "firmware_version";
+pub(super) const FIRMWARE: &str = "firmware_version";
 
 /// These words of [`HEAD`] hold others.
 pub(super) const SECTIONS: [&str; 4] = ["reported", "desired", "tags", "configuration"];

@@ -15,8 +15,8 @@ use twinhub_domain::event::ChangeKind;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::run::Signal;
 use twinhub_domain::run::{RunEntry, RunId};
-use twinhub_domain::twin::Hearing;
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
+use twinhub_domain::twin::{Hearing, Patch};
 use twinhub_domain::{
     Cause, CommandId, CommandStatus, DeviceId, DeviceNumber, Event, EventBody, Input, Object, Recorded,
     Refusal, Timestamp, Twin, TwinChange,
@@ -334,6 +334,7 @@ impl Sim {
 
     /// The document of a twin changes, whoever may do that.
     pub fn patch(&mut self, id: &DeviceId, patch: Object) {
+        let patch = Patch::read(patch);
         let body = EventBody::Twin(TwinChange { change: ChangeKind::Updated, patch });
         self.happen(id, body, &Cause::new(Source::Rest, "user:test"));
     }

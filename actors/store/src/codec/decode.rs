@@ -6,10 +6,13 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::bytes::{Decimal, Reader, checksum};
-use super::{CodecError, FIRST_VERSION, VERSION, head, source, tag};
+use super::{CodecError, FIRST_VERSION, LAYER, VERSION, head, source, tag};
+use crate::layers::Layers;
 use twinhub_domain::cause::{RunCause, Source};
 use twinhub_domain::event::{ChangeKind, TwinChange};
+use twinhub_domain::fleet::Layer;
 use twinhub_domain::run::RunId;
+use twinhub_domain::twin::{Part, Patch};
 use twinhub_domain::{
     Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status,
     Timestamp,
@@ -23,9 +26,11 @@ const MOST_TEXT: usize = 1 << 30;
 
 /// Reads what [`super::encode`] wrote.
 ///
+/// The layers of templates that events name are among `layers`.
+///
 /// # Errors
 /// Says why the bytes are no events; nothing of them is used then.
-pub fn decode(blob: &[u8]) -> Result<Vec<Recorded>, CodecError> {
+pub fn decode(blob: &[u8], layers: &Layers) -> Result<Vec<Recorded>, CodecError> {
     match blob.first() {
         None => return Err(CodecError::Short),
         Some(FIRST_VERSION..=VERSION) => {}
@@ -38,7 +43,7 @@ pub fn decode(blob: &[u8]) -> Result<Vec<Recorded>, CodecError> {
     let mut bytes = Reader(checked.get(1..).ok_or(CodecError::Short)?);
     let count = bytes.count()?;
     let texts = texts(&mut bytes)?;
-    let mut decoder = Decoder { bytes, texts, text_left: MOST_TEXT, number_text: String::new() };
+    let mut decoder = Decoder { bytes, texts, text_left: MOST_TEXT, number_text: String::new(), layers };
     let mut events: Vec<Recorded> = Vec::with_capacity(count.min(decoder.bytes.left() / SHORTEST_EVENT + 1));
     for _ in 0..count {
         let event = decoder.event(events.last())?;
@@ -60,6 +65,7 @@ struct Decoder<'a> {
     texts: Vec<Text<'a>>,
     text_left: usize,
     number_text: String,
+    layers: &'a Layers,
 }
 
 /// A text of the blob, and what was made of it: a thousand events share one cause.
@@ -105,7 +111,8 @@ impl<'a> Decoder<'a> {
             head::TELEMETRY => self.telemetry(bits & head::IDENTITY != 0, claimed)?,
             head::TWIN => {
                 let change = change_of(self.bytes.byte()?)?;
-                EventBody::Twin(TwinChange { change, patch: self.object(0)? })
+                let document = self.object(0)?;
+                EventBody::Twin(TwinChange { change, patch: self.patch(document)? })
             }
             head::PRESENCE => {
                 let status = status_of(self.bytes.byte()?)?;
@@ -159,6 +166,22 @@ impl<'a> Decoder<'a> {
         let length = self.bytes.count()?;
         let value = serde_json::from_slice(self.bytes.take(length)?);
         value.map(Box::new).map_err(|_| CodecError::Nonsense(nonsense))
+    }
+
+    /// The change in a document. Version 4 has a template's layer whole in it.
+    fn patch(&self, mut document: Object) -> Result<Patch, CodecError> {
+        let Some(Json::Object(template)) = document.get("template") else { return Ok(Patch::read(document)) };
+        let layer = match template.get(LAYER).and_then(Json::as_str) {
+            Some(key) => self.layers.find(key).ok_or_else(|| CodecError::Layer(key.into()))?,
+            None => match Layer::read(template) {
+                Some(layer) => self.layers.share(Arc::new(layer)),
+                None => return Ok(Patch::read(document)),
+            },
+        };
+        document.remove("template");
+        let mut patch = Patch::read(document);
+        patch.set(Part::Template(Some(layer)));
+        Ok(patch)
     }
 
     fn telemetry(&mut self, has_identity: bool, claimed: Option<Timestamp>) -> Result<EventBody, CodecError> {

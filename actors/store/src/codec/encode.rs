@@ -4,20 +4,33 @@ use ahash::AHashMap;
 use serde::Serialize;
 
 use super::bytes::{Decimal, checksum, put_signed, put_varint};
-use super::{VERSION, head, source, tag};
+use super::{LAYER, VERSION, head, source, tag};
+use crate::layers::key;
 use twinhub_domain::cause::Source;
-use twinhub_domain::event::ChangeKind;
+use twinhub_domain::event::{ChangeKind, TwinChange};
 use twinhub_domain::{Cause, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status};
 
 /// Writes `events`, in any order of their `seq`; the fewest bytes come from similar neighbours.
 pub fn encode<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> Vec<u8> {
+    let events: Vec<(&Recorded, Option<Object>)> =
+        events.into_iter().map(|recorded| (recorded, document(&recorded.event.body))).collect();
     let mut writer = Writer::default();
-    let mut count = 0;
-    for recorded in events {
-        writer.event(recorded);
-        count += 1;
+    for (recorded, document) in &events {
+        writer.event(recorded, document.as_ref());
     }
-    writer.finish(count)
+    writer.finish(events.len() as u64)
+}
+
+/// What a change of a twin is stored as.
+fn document(body: &EventBody) -> Option<Object> {
+    let EventBody::Twin(TwinChange { patch, .. }) = body else { return None };
+    let mut document = patch.to_object();
+    if let Some(Some(layer)) = patch.template() {
+        let mut template = layer.shown();
+        template.insert(LAYER, Json::String(key(layer)));
+        document.insert("template", template.into());
+    }
+    Some(document)
 }
 
 #[derive(Default)]
@@ -29,7 +42,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn event(&mut self, recorded: &'a Recorded) {
+    fn event(&mut self, recorded: &'a Recorded, document: Option<&'a Object>) {
         let Event { device, number, at, received_at, body, cause } = &recorded.event;
         let (seq_before, received_before) =
             self.before.map_or((0, 0), |before| (before.seq, before.event.received_at.millis()));
@@ -69,7 +82,7 @@ impl<'a> Writer<'a> {
             put_signed(&mut self.out, number.0);
             self.cause(cause);
         }
-        self.body(body);
+        self.body(body, document);
         self.before = Some(recorded);
     }
 
@@ -90,7 +103,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn body(&mut self, body: &'a EventBody) {
+    fn body(&mut self, body: &'a EventBody, document: Option<&'a Object>) {
         match body {
             EventBody::Telemetry { readings, identity, .. } => {
                 if let Some(identity) = identity {
@@ -103,7 +116,9 @@ impl<'a> Writer<'a> {
             }
             EventBody::Twin(change) => {
                 self.out.push(change_code(change.change));
-                self.object(&change.patch);
+                if let Some(document) = document {
+                    self.object(document);
+                }
             }
             EventBody::Presence { status, reason } => {
                 self.out.push(status_code(*status));

@@ -14,6 +14,9 @@
 //! ```
 //! A number is stored as its decimal digits and its scale where that gives back the very text it came as
 //! (`23.50` is 2350 and 2), and as text otherwise (`1e3`). A message of three readings takes some 25 bytes.
+//!
+//! A change of a twin is its kind and its document by section. A template stands there as `{id, version, layer}`: by
+//! the name of its layer, which is kept once beside the events.
 
 mod bytes;
 mod decode;
@@ -26,8 +29,8 @@ pub use encode::encode;
 
 /// The first byte of a blob. A reader knows this one and those before it.
 /// Version 1 knew no rules: no `run`, no alarm, rule or signal. Version 2 knew no fleet, and no jobs as causes. Version
-/// 3 believed every clock of a device.
-const VERSION: u8 = 4;
+/// 3 believed every clock of a device. Version 4 had a template's layer whole in each event that gave it to a device.
+const VERSION: u8 = 5;
 const FIRST_VERSION: u8 = 1;
 
 /// Why bytes are no events.
@@ -39,9 +42,14 @@ pub enum CodecError {
     Checksum,
     #[error("they end too early")]
     Short,
+    #[error("the layer {0} of a template is not there")]
+    Layer(Box<str>),
     #[error("{0}")]
     Nonsense(&'static str),
 }
+
+/// The member of a template in an event that names its layer, see [`crate::layers::key`].
+const LAYER: &str = "layer";
 
 /// The bits of an event's head.
 mod head {

@@ -1,16 +1,24 @@
 mod automation;
+mod layers;
 
 use proptest::prelude::*;
 
 use super::bytes::{Decimal, checksum, put_varint};
 use super::*;
+use crate::layers::Layers;
 use twinhub_domain::cause::Source;
 use twinhub_domain::command::{CommandChange, Step};
 use twinhub_domain::event::{ChangeKind, TwinChange};
+use twinhub_domain::twin::Patch;
 use twinhub_domain::{
     Answer, AnswerStatus, Cause, CommandId, CommandRequest, CommandStatus, DeviceId, DeviceNumber, Event,
     EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status, Timestamp,
 };
+
+/// Of events that name no layer.
+fn decode(blob: &[u8]) -> Result<Vec<Recorded>, CodecError> {
+    super::decode(blob, &Layers::default())
+}
 
 fn same(one: &[Recorded], other: &[Recorded]) -> bool {
     // Numbers are equal by value; what is stored must be equal by digit.
@@ -128,7 +136,7 @@ fn what_version_1_wrote_is_read() {
         unit: Some("°C".into()),
         quality_score: Some(90),
     };
-    let patch: Object = [("desired", Json::from("on"))].into_iter().collect();
+    let patch = Patch::read([("desired", Json::from("on"))].into_iter().collect());
     let id = CommandId(uuid::Uuid::from_u128(7));
     let bodies = [
         EventBody::Telemetry { readings: vec![reading], identity: Some(99), claimed: None },
@@ -287,7 +295,7 @@ fn any_body() -> impl Strategy<Value = EventBody> {
         3 => (prop::collection::vec(any_reading(), 0..5), any::<Option<u64>>(), any_claim())
             .prop_map(|(readings, identity, claimed)| EventBody::Telemetry { readings, identity, claimed }),
         1 => (change, prop::collection::vec(("[a-z]{0,4}", any_json()), 0..4)).prop_map(|(change, patch)| {
-            EventBody::Twin(TwinChange { change, patch: patch.into_iter().collect::<Object>() })
+            EventBody::Twin(TwinChange { change, patch: Patch::read(patch.into_iter().collect()) })
         }),
         1 => (status, ".{0,9}").prop_map(|(status, reason)| EventBody::Presence { status, reason: reason.into() }),
         1 => any_step().prop_map(|(id, step)| EventBody::Command(Box::new(CommandChange { id, step }))),

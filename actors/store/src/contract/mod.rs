@@ -19,5 +19,6 @@ mod random;
 mod retained;
 mod said;
 pub mod support;
+mod templated;
 mod told;
 mod waiting;

@@ -13,12 +13,12 @@ use crate::{
 };
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::EventBody;
-use twinhub_domain::fleet::Lifecycle;
+use twinhub_domain::fleet::{Layer, Lifecycle};
 use twinhub_domain::reading::Window;
 use twinhub_domain::series::{Aggregate, HistoryQuery};
-use twinhub_domain::twin::Hearing;
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 use twinhub_domain::twin::{Change, Registration};
+use twinhub_domain::twin::{Hearing, NotTold, Templates};
 use twinhub_domain::{
     Answer, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Event, Input, Json, Mode,
     Object, Recorded, Telemetry, Timestamp, Twin, payload,
@@ -33,6 +33,8 @@ pub struct World {
     pub now: Timestamp,
     pub seq: u64,
     pub twins: BTreeMap<String, Twin>,
+    /// By their ids.
+    pub templates: Shelf,
     /// The commands of the devices that there are, as far as they have come.
     pub commands: BTreeMap<CommandId, CommandRecord>,
     numbers: i64,
@@ -46,6 +48,24 @@ pub struct World {
     events: Vec<Arc<Recorded>>,
 }
 
+/// The layers of templates.
+#[derive(Default)]
+pub struct Shelf(BTreeMap<String, Arc<Layer>>);
+
+impl Shelf {
+    /// Makes a template of this layer, or changes it.
+    pub fn put(&mut self, layer: &str) {
+        let layer = Layer::read(&object(layer)).unwrap();
+        self.0.insert(layer.template.to_string(), Arc::new(layer));
+    }
+}
+
+impl Templates for Shelf {
+    fn layer(&self, id: &str) -> Option<Arc<Layer>> {
+        self.0.get(id).cloned()
+    }
+}
+
 impl World {
     pub fn new() -> Self {
         let now = Timestamp::from_millis(NOON);
@@ -56,6 +76,7 @@ impl World {
             now,
             seq: 0,
             twins,
+            templates: Shelf::default(),
             commands,
             numbers: 0,
             outgoing: 0,
@@ -233,7 +254,8 @@ impl World {
             }
         }
         let twin = self.twins.get_mut(id).unwrap();
-        let Ok(outcome) = twin.apply(input, self.now, &cause) else { return };
+        let taken = twin.apply_before(&NotTold, &self.templates, input, self.now, &cause);
+        let Ok(outcome) = taken else { return };
         if !outcome.repeated {
             for command in outcome.commands {
                 let record = CommandRecord { device: twin.id.clone(), number: twin.number, command };
@@ -301,6 +323,10 @@ impl Fixture {
         if let Some((dir, options)) = &self.sql {
             self.store = open_in(dir, options).await;
         }
+    }
+
+    pub fn is_sql(&self) -> bool {
+        self.sql.is_some()
     }
 
     pub fn path(&self) -> std::path::PathBuf {

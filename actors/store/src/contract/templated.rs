@@ -1,7 +1,10 @@
 //! Who has which template, in every store.
 
+use std::sync::Arc;
+
 use super::support::*;
-use crate::DeviceQuery;
+use crate::{DeviceQuery, Store};
+use twinhub_domain::{EventBody, Json};
 
 #[tokio::test]
 async fn lists_those_of_a_template() {
@@ -10,9 +13,11 @@ async fn lists_those_of_a_template() {
         for device in ["a", "b", "c", "d"] {
             world.register(device, "{}");
         }
-        world.change("a", r#"{"template": {"id": "pump", "version": 1, "tags": {"floor": "2"}}}"#);
-        world.change("b", r#"{"template": {"id": "fan", "version": 1}}"#);
-        world.change("c", r#"{"template": {"id": "pump", "version": 1, "tags": {"floor": "2"}}, "tags": {"floor": "3"}}"#);
+        world.templates.put(r#"{"id": "pump", "version": 1, "tags": {"floor": "2"}}"#);
+        world.templates.put(r#"{"id": "fan", "version": 1}"#);
+        world.change("a", r#"{"template": "pump"}"#);
+        world.change("b", r#"{"template": "fan"}"#);
+        world.change("c", r#"{"template": "pump", "tags": {"floor": "3"}}"#);
         fixture.commit(&world.batch()).await;
         let of = |template: &str, tags: &[(&str, &str)]| DeviceQuery {
             template: Some(template.to_owned()),
@@ -33,11 +38,78 @@ async fn lists_those_of_a_template() {
             fixture.reopen().await;
         }
         world.change("a", r#"{"template": null}"#);
-        world.change("b", r#"{"template": {"id": "pump", "version": 2}}"#);
+        world.templates.put(r#"{"id": "pump", "version": 2}"#);
+        world.change("b", r#"{"template": "pump"}"#);
         fixture.commit(&world.batch()).await;
         let page = fixture.store.devices(&of("pump", &[])).await.unwrap();
         let twins: Vec<(&str, u64)> =
             page.twins.iter().map(|twin| (twin.id.as_str(), twin.layer().unwrap().version)).collect();
         assert_eq!(twins, [("b", 2), ("c", 1)]);
     }
+}
+
+/// What events say of a template's layer is there, and each layer once, whatever became of the template since.
+#[tokio::test]
+async fn a_layer_is_kept_once_and_found_by_the_events_that_have_it() {
+    for mut fixture in Fixture::both().await {
+        let mut world = World::new();
+        for device in ["a", "b"] {
+            world.register(device, "{}");
+        }
+        let layers = [
+            r#"{"id": "pump", "version": 1, "configuration": {"interval": 60.0}}"#,
+            r#"{"id": "pump", "version": 2, "configuration": {"interval": 30}}"#,
+            r#"{"id": "pump", "version": 1, "configuration": {"interval": 7}}"#, // made anew
+        ];
+        for layer in layers {
+            world.templates.put(layer);
+            world.change("a", r#"{"template": "pump"}"#);
+            world.change("b", r#"{"template": "pump"}"#);
+            fixture.commit(&world.batch()).await;
+        }
+        world.change("a", r#"{"template": null}"#);
+        fixture.commit(&world.batch()).await;
+        let intervals = async |store: &dyn Store| {
+            let replayed = store.replay(0, u64::MAX, 100).await.unwrap();
+            assert!(!replayed.pruned);
+            let mut found = Vec::new();
+            for recorded in replayed.events {
+                let EventBody::Twin(change) = &recorded.event.body else { continue };
+                if let Some(Some(layer)) = change.patch.template() {
+                    found.push(Json::from(layer.configuration.clone()).to_string());
+                }
+            }
+            found
+        };
+        let expected = ["60.0", "60.0", "30", "30", "7", "7"].map(|said| format!(r#"{{"interval":{said}}}"#));
+        if fixture.is_sql() {
+            assert_eq!(rows_of_layers(&fixture), 3);
+        }
+        for _ in 0..2 {
+            assert_eq!(intervals(&*fixture.store).await, expected);
+            let twins = fixture.store.twins(&[world.number("a"), world.number("b")]).await.unwrap();
+            assert_eq!(twins, [world.twins["a"].clone(), world.twins["b"].clone()]);
+            fixture.reopen().await;
+        }
+    }
+}
+
+/// Rows have a layer whole: of the twins that are read each has the same.
+#[tokio::test]
+async fn twins_that_are_read_share_their_layer() {
+    let mut fixture = Fixture::sql().await;
+    let mut world = World::new();
+    world.templates.put(r#"{"id": "pump", "version": 1, "tags": {"floor": "2"}}"#);
+    for device in ["a", "b"] {
+        world.register(device, r#"{"template": "pump"}"#);
+    }
+    fixture.commit(&world.batch()).await;
+    fixture.reopen().await;
+    let twins = fixture.store.twins(&[world.number("a"), world.number("b")]).await.unwrap();
+    assert!(Arc::ptr_eq(twins[0].layer().unwrap(), twins[1].layer().unwrap()));
+}
+
+fn rows_of_layers(fixture: &Fixture) -> i64 {
+    let sql = rusqlite::Connection::open(fixture.path()).unwrap();
+    sql.query_row("SELECT count(*) FROM fleet WHERE kind = 'layer'", [], |row| row.get(0)).unwrap()
 }

@@ -82,7 +82,7 @@ pub async fn prepare(
         let open =
             last.filter(|chunk| chunk.count < int(MOST_MESSAGES as u64) && chunk.body.len() < MOST_BYTES);
         let before = match &open {
-            Some(chunk) => rows::events("read chunk", chunk.first_seq, &chunk.body)?,
+            Some(chunk) => rows::messages("read chunk", chunk.first_seq, &chunk.body)?,
             None => Vec::new(),
         };
         let mut messages: Vec<&Recorded> = before.iter().chain(of_day.iter().map(|event| &**event)).collect();

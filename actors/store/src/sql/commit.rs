@@ -7,6 +7,7 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::entities::{chunk, command, device, event, journal, meta, outbox, tag, tombstone, twin};
+use super::layers::{self, Fresh};
 use super::rows::{self, failed, int};
 use super::{SqlStore, automation, events, fleet, head, listed, write};
 use crate::{Batch, StoreError, codec};
@@ -35,13 +36,17 @@ pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
     }
     let first_seq = row.as_ref().map(|row| row.first_seq);
     let has_events = first_seq.is_some();
-    if let Err(error) = write(store, turn.sql(), batch, row).await {
-        drop(turn); // with nothing written
-        return Err(conflict(store, first_seq).await.unwrap_or(error));
-    }
+    let fresh = match write(store, turn.sql(), batch, row).await {
+        Ok(fresh) => fresh,
+        Err(error) => {
+            drop(turn); // with nothing written
+            return Err(conflict(store, first_seq).await.unwrap_or(error));
+        }
+    };
     // Set before, not after, so that a caller that goes away while we wait leaves the doubt behind.
     store.in_doubt.fetch_or(has_events, Ordering::AcqRel);
     let done = turn.finish().await?;
+    fresh.into_iter().for_each(|(key, layer)| store.layers.keep(key, layer));
     store.tail.append(&batch.events, &batch.removed);
     if has_events {
         store.in_doubt.store(false, Ordering::Release);
@@ -109,7 +114,8 @@ async fn write(
     sql: &DatabaseTransaction,
     batch: &Batch,
     journal: Option<journal::Model>,
-) -> Result<(), StoreError> {
+) -> Result<Fresh, StoreError> {
+    let fresh = layers::write(store, sql, batch).await?;
     write::insert(sql, "write journal", journal.into_iter().collect(), None).await?;
     let removed: HashMap<DeviceNumber, u64> =
         batch.removed.iter().map(|(seq, number)| (*number, *seq)).collect();
@@ -120,7 +126,8 @@ async fn write(
     let is_gone = |number| removed.contains_key(&number) || store.tail.removed(number).is_some();
     automation::write(store, sql, &batch.automation, is_gone).await?;
     fleet::write(store, sql, &batch.fleet).await?;
-    write_outbox(sql, batch).await
+    write_outbox(sql, batch).await?;
+    Ok(fresh)
 }
 
 /// Of a twin that is there more than once, the last.

@@ -140,7 +140,7 @@ async fn read(store: &SqlStore, view: &View, numbers: Vec<i64>) -> Result<Vec<Tw
             .await
             .map_err(failed(READ))?;
         for row in rows {
-            let mut twin = rows::to_twin(&row)?;
+            let mut twin = rows::to_twin(&row, &store.layers)?;
             for recorded in view.of_device(twin.number).iter().filter(|e| e.seq > uint(row.seq)) {
                 twin.redo(&recorded.event);
             }

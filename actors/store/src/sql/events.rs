@@ -71,7 +71,7 @@ async fn of_device(
             if is_enough_without(query, &found, &row) {
                 break;
             }
-            let events = rows::events(READ, row.first_seq, &row.body)?.into_iter();
+            let events = rows::messages(READ, row.first_seq, &row.body)?.into_iter();
             found.extend(events.filter(|e| e.seq <= view.after() && select::wants(query, e)).map(Arc::new));
         }
     }
@@ -91,7 +91,7 @@ async fn of_all(store: &SqlStore, query: &EventQuery, view: &View) -> Result<Vec
         let mut rows =
             journal_by_seq(query, view, kept_from).stream(&store.readers).await.map_err(failed(READ))?;
         while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
-            let mut events = rows::events(READ, row.first_seq, &row.body)?;
+            let mut events = store.events(READ, row.first_seq, &row.body).await?;
             events.retain(|e| e.seq <= view.last() && select::wants(query, e) && view.tells(e));
             if query.newest_first {
                 events.reverse();
@@ -161,7 +161,7 @@ async fn rows_of(
     while found.len() < query.limit
         && let Some(row) = rows.try_next().await.map_err(failed(READ))?
     {
-        let events = rows::events(READ, row.seq, &row.body)?.into_iter();
+        let events = store.events(READ, row.seq, &row.body).await?.into_iter();
         // How severe it is, its body tells.
         let wanted = |event: &Recorded| query.at_least.is_none() || select::wants(query, event);
         found.extend(events.filter(wanted).map(Arc::new));

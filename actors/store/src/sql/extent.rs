@@ -31,7 +31,7 @@ async fn readings(store: &SqlStore, device: DeviceNumber) -> Result<u64, StoreEr
     let mut count = view.of_device(device).iter().map(|recorded| readings_of(recorded)).sum();
     let mut rows = chunks::in_time(device, None, None).stream(&store.readers).await.map_err(failed(READ))?;
     while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
-        let events = rows::events(READ, row.first_seq, &row.body)?;
+        let events = rows::messages(READ, row.first_seq, &row.body)?;
         count += events.iter().filter(|e| e.seq <= view.after()).map(readings_of).sum::<u64>();
         tokio::task::yield_now().await; // a year of them is work for a second
     }

@@ -9,6 +9,7 @@ use super::entities::{journal, meta, outbox, tombstone, twin};
 use super::rows::{self, failed, int, uint};
 use super::tail::{Events, Tail};
 use super::{SqlStore, write};
+use crate::layers::Layers;
 use crate::{Doubt, Head, StoreError};
 use twinhub_domain::{DeviceNumber, Outgoing, Purpose, Timestamp};
 
@@ -44,7 +45,7 @@ pub async fn doubt(store: &SqlStore, Doubt { ahead_ms, for_ms }: Doubt) -> Resul
 }
 
 /// Reads what is not in order yet from the journal.
-pub async fn load_tail(sql: &impl ConnectionTrait) -> Result<Tail, StoreError> {
+pub async fn load_tail(sql: &impl ConnectionTrait, layers: &Layers) -> Result<Tail, StoreError> {
     let ordered = meta_value(sql, meta::ORDERED_SEQ).await?.unwrap_or_default();
     let removed: HashMap<DeviceNumber, u64> = tombstone::Entity::find()
         .all(sql)
@@ -64,8 +65,8 @@ pub async fn load_tail(sql: &impl ConnectionTrait) -> Result<Tail, StoreError> {
             .await
             .map_err(failed(OPEN))?;
         let Some(row) = row else { return Ok(tail) };
-        let events: Events =
-            rows::events(OPEN, row.first_seq, &row.body)?.into_iter().map(Arc::new).collect();
+        let events = rows::events(OPEN, row.first_seq, &row.body, layers)?;
+        let events: Events = events.into_iter().map(Arc::new).collect();
         tail.append(&events, &[]);
         after = row.last_seq;
     }

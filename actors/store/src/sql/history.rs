@@ -29,7 +29,7 @@ pub async fn raw(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<StoredRea
         if found.is_enough_without(&row) {
             break;
         }
-        for recorded in rows::events(READ, row.first_seq, &row.body)? {
+        for recorded in rows::messages(READ, row.first_seq, &row.body)? {
             if recorded.seq <= view.after() {
                 found.add(&recorded);
             }
@@ -60,7 +60,7 @@ pub async fn buckets(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<Bucke
         if enough {
             break;
         }
-        for recorded in rows::events(READ, row.first_seq, &row.body)? {
+        for recorded in rows::messages(READ, row.first_seq, &row.body)? {
             if recorded.seq <= view.after() {
                 add(&mut fold, &recorded);
             }
@@ -93,7 +93,7 @@ pub async fn has_messages(
         while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
             let after = near.partition_point(|at| at.millis() < row.first_at);
             if near.get(after).is_some_and(|at| at.millis() <= row.last_at) {
-                let events = rows::events(READ, row.first_seq, &row.body)?;
+                let events = rows::messages(READ, row.first_seq, &row.body)?;
                 found.extend(events.iter().filter_map(|recorded| select::message(recorded, &wanted)));
             }
         }

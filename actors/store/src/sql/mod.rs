@@ -44,6 +44,7 @@ mod extent;
 mod fleet;
 mod head;
 mod history;
+mod layers;
 mod listed;
 mod order;
 mod page;
@@ -78,6 +79,7 @@ use super::{
     DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts,
     JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
 };
+use crate::layers::Layers;
 use crate::seal::Seal;
 use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId};
@@ -122,6 +124,7 @@ pub struct SqlStore {
     writer: Writer,
     readers: DatabaseConnection,
     tail: Tail,
+    layers: Layers,
     /// A commit's answer got lost: before the next, it must be found out whether it took place.
     in_doubt: AtomicBool,
     /// One at a time puts things into order.
@@ -173,11 +176,14 @@ impl SqlStore {
         if let Some(seal) = &options.seal {
             sealed::take_up(url, options.busy_timeout, seal).await?;
         }
-        let tail = head::load_tail(&readers).await?;
+        let layers = Layers::default();
+        layers::load(&readers, &layers).await?;
+        let tail = head::load_tail(&readers, &layers).await?;
         Ok(Arc::new(Self {
             writer: Writer::new(url, options.busy_timeout),
             readers,
             tail,
+            layers,
             in_doubt: AtomicBool::new(false),
             maintaining: Mutex::new(()),
             readings_pruned: Mutex::new(None),

@@ -102,7 +102,7 @@ async fn order_slice(
         // A device of which nothing is in order yet has no chunks to look for.
         let reader = (ordered > 0).then_some(&store.readers);
         let chunks = chunks::prepare(reader, device, readings).await?;
-        let rows = fold(row.as_ref(), &events, frozen.last())?;
+        let rows = fold(store, row.as_ref(), &events, frozen.last())?;
         if rows.is_some() || !chunks.is_empty() {
             prepared.push(Prepared { number: device, rows, chunks });
         }
@@ -157,14 +157,19 @@ async fn come_to(
 }
 
 /// The rows with `events` folded onto them; none where they have them all.
-fn fold(row: Option<&ComeTo>, events: &[Arc<Recorded>], ordered: u64) -> Result<Option<Rows>, StoreError> {
+fn fold(
+    store: &SqlStore,
+    row: Option<&ComeTo>,
+    events: &[Arc<Recorded>],
+    ordered: u64,
+) -> Result<Option<Rows>, StoreError> {
     let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(None) };
     let before = row.map(|row| row.seq);
     if before.is_some_and(|before| uint(before) >= last.seq) {
         return Ok(None);
     }
     let mut twin = match row.and_then(|row| row.behind.as_ref()) {
-        Some(row) => rows::to_twin(row)?,
+        Some(row) => rows::to_twin(row, &store.layers)?,
         None => Twin::new(first.event.device.clone(), first.event.number, first.event.received_at),
     };
     for event in events.iter().filter(|event| before.is_none_or(|before| event.seq > uint(before))) {

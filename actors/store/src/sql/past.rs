@@ -114,14 +114,14 @@ impl Window {
                 self.until = rows.last().map_or(self.until, |row| uint(row.seq));
             }
             for row in rows {
-                found.extend(rows::events(READ, row.seq, &row.body)?);
+                found.extend(store.events(READ, row.seq, &row.body).await?);
             }
         }
         for some in devices.chunks(write::AT_ONCE) {
             for select in [self.reaching_in(some), self.beginning(some)] {
                 // One statement after the other, whole: a stream would keep the log from being cut meanwhile.
                 for row in select.all(&store.readers).await.map_err(failed(READ))? {
-                    found.extend(rows::events(READ, row.first_seq, &row.body)?);
+                    found.extend(rows::messages(READ, row.first_seq, &row.body)?);
                 }
             }
         }

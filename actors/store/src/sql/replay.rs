@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::SqlStore;
 use super::entities::journal;
-use super::rows::{self, failed, int, uint};
+use super::rows::{failed, int, uint};
 use crate::{Replayed, StoreError};
 use twinhub_domain::Recorded;
 
@@ -37,7 +37,7 @@ pub async fn replay(store: &SqlStore, after: u64, up_to: u64, limit: usize) -> R
         if uint(row.last_seq) <= after {
             continue;
         }
-        for recorded in rows::events(REPLAY, row.first_seq, &row.body)? {
+        for recorded in store.events(REPLAY, row.first_seq, &row.body).await? {
             if recorded.seq > after && recorded.seq <= up_to && view.tells(&recorded) {
                 events.push(Arc::new(recorded));
             }

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use super::entities::{command, device, twin};
 use crate::codec;
 use crate::codec::CodecError;
+use crate::layers::Layers;
 use crate::{CommandRecord, Deadline, StoreError, select};
 use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 
@@ -49,12 +50,13 @@ pub fn of_device(twin: &Twin) -> device::Model {
 }
 
 /// The twin in a row.
-pub fn to_twin(row: &twin::Model) -> Result<Twin, StoreError> {
+pub fn to_twin(row: &twin::Model, layers: &Layers) -> Result<Twin, StoreError> {
     let mut twin: Twin = serde_json::from_str(&row.state).map_err(|error| StoreError::Damaged {
         operation: "read twin",
         detail: format!("number {}: {error}", row.number),
     })?;
     twin.settle();
+    twin.share_layer(|layer| layers.share(layer)); // a row has it whole: thousands have the same
     Ok(twin)
 }
 
@@ -117,11 +119,21 @@ pub fn from_json<T: DeserializeOwned>(
 }
 
 /// The events in a blob; `operation` and `place` are for the error.
-pub fn events(operation: &'static str, place: i64, blob: &[u8]) -> Result<Vec<Recorded>, StoreError> {
-    codec::decode(blob).map_err(|error: CodecError| StoreError::Damaged {
+pub fn events(
+    operation: &'static str,
+    place: i64,
+    blob: &[u8],
+    layers: &Layers,
+) -> Result<Vec<Recorded>, StoreError> {
+    codec::decode(blob, layers).map_err(|error: CodecError| StoreError::Damaged {
         operation,
         detail: format!("at {place}: {error}"),
     })
+}
+
+/// The messages in a chunk of readings: they name no layers.
+pub fn messages(operation: &'static str, place: i64, blob: &[u8]) -> Result<Vec<Recorded>, StoreError> {
+    events(operation, place, blob, &Layers::default())
 }
 
 /// Databases have no unsigned numbers; nobody counts to 2^63.

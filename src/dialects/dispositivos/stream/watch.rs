@@ -6,7 +6,7 @@ use twinhub_actors::access::Grant;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_domain::event::{EventBody, TwinChange};
 use twinhub_domain::twin::id_of_serial;
-use twinhub_domain::{DeviceId, Json, Recorded, Twin};
+use twinhub_domain::{DeviceId, Recorded, Twin};
 
 use crate::dialects::dispositivos::device;
 use crate::http::problem::ApiError;
@@ -58,14 +58,14 @@ impl Watch {
     pub fn may_be(&mut self, recorded: &Recorded) -> bool {
         let EventBody::Twin(TwinChange { patch, .. }) = &recorded.event.body else { return false };
         if let Some(wanted) = &self.serial {
-            if patch.get("serial_number").and_then(Json::as_str) == Some(wanted) {
+            if patch.text("serial_number") == Some(wanted) {
                 self.its.insert(recorded.event.device.clone());
             }
             if !self.its.contains(&recorded.event.device) {
                 return false;
             }
         }
-        patch.iter().any(|(part, _)| SHOWN.contains(&part))
+        patch.parts().any(|part| SHOWN.contains(&part.name()))
     }
 
     /// Is it one of those asked for?

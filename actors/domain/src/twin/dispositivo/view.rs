@@ -99,8 +99,8 @@ impl Moment {
     #[must_use]
     pub fn of(body: &EventBody) -> Option<Self> {
         let EventBody::Twin(TwinChange { patch, .. }) = body else { return None };
-        let entry = patch.get(ENTRY).and_then(Json::as_object)?;
-        let reported = patch.get("reported").and_then(Json::as_object);
+        let entry = patch.note(ENTRY).and_then(Json::as_object)?;
+        let reported = patch.reported();
         let parameters = entry.get("parametros").or_else(|| reported?.get("parametros"));
         Some(Self {
             entry: entry.get("entry").and_then(whole),

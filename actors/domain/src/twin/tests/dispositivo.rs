@@ -50,7 +50,7 @@ fn kinds(outcome: &Outcome) -> String {
 
 fn patch(outcome: &Outcome) -> String {
     let EventBody::Twin(change) = &outcome.events.last().unwrap().body else { panic!("{outcome:?}") };
-    format!("{} {}", change.change.as_str(), Json::from(change.patch.clone()))
+    format!("{} {}", change.change.as_str(), Json::from(change.patch.to_object()))
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn changes(outcomes: &[Outcome]) -> Vec<String> {
     let events = outcomes.iter().flat_map(|outcome| &outcome.events);
     let told = events.filter_map(|event| match &event.body {
         EventBody::Twin(TwinChange { change, patch }) => {
-            Some(format!("{} {} by {}", change.as_str(), Json::from(patch.clone()), event.cause.by))
+            Some(format!("{} {} by {}", change.as_str(), Json::from(patch.to_object()), event.cause.by))
         }
         _ => None,
     });

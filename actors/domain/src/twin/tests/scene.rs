@@ -1,7 +1,10 @@
 //! A twin with a clock, and words for what happens to it.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::command::{Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus};
+use crate::fleet::Layer;
 use crate::json::Json;
 
 /// See the module. Time is in seconds from the start.
@@ -12,6 +15,7 @@ pub struct Scene {
     pub heard_since: i64,
     /// Who listens to what the device is told.
     pub audience: Audience,
+    pub templates: Vec<Arc<Layer>>,
     made: u32,
     /// What happened, all of it: the twin must be its fold.
     pub events: Vec<Event>,
@@ -33,10 +37,16 @@ impl Listeners for Audience {
     }
 }
 
+impl Templates for Vec<Arc<Layer>> {
+    fn layer(&self, id: &str) -> Option<Arc<Layer>> {
+        self.iter().find(|layer| *layer.template == *id).cloned()
+    }
+}
+
 impl Scene {
     pub fn new() -> Self {
-        let (events, stored, audience) = (Vec::new(), Vec::new(), Audience::Unknown);
-        Self { twin: twin(), now: 0, heard_since: 0, audience, made: 0, events, stored }
+        let (events, stored, audience, templates) = (Vec::new(), Vec::new(), Audience::Unknown, Vec::new());
+        Self { twin: twin(), now: 0, heard_since: 0, audience, templates, made: 0, events, stored }
     }
 
     fn hearing(&self) -> Hearing {
@@ -52,8 +62,9 @@ impl Scene {
 
     pub fn try_input(&mut self, input: Input, cause: &Cause) -> Result<Outcome, Refusal> {
         let input = self.with_known(input);
-        let outcome = self.twin.apply_before(&self.audience, input, at(self.now), cause)?;
+        let outcome = self.twin.apply_before(&self.audience, &self.templates, input, at(self.now), cause)?;
         self.events.extend(outcome.events.iter().cloned());
+        outcome.events.iter().for_each(check_form);
         if !outcome.repeated {
             for command in &outcome.commands {
                 self.stored.retain(|stored| stored.id != command.id);
@@ -196,4 +207,14 @@ pub fn told(outcome: &Outcome) -> Option<String> {
         _ => None,
     });
     bodies.next_back().map(|body| body.get("delta").unwrap().to_string())
+}
+
+/// What an event says as JSON is read as what it was, but for a template, which shows by its id.
+fn check_form(event: &Event) {
+    let EventBody::Twin(TwinChange { patch, .. }) = &event.body else { return };
+    let mut read = Patch::read(patch.to_object());
+    if let Some(layer) = patch.template() {
+        read.set(Part::Template(layer.cloned()));
+    }
+    assert_eq!(&read, patch);
 }

@@ -1,11 +1,11 @@
-//! Groups, templates, firmware images and jobs.
+//! Groups, templates with the layers they have had, firmware images and jobs.
 
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, DeriveEntityModel)]
 #[sea_orm(table_name = "fleet")]
 pub struct Model {
-    /// `group`, `template`, `firmware`, `job`.
+    /// `group`, `template`, `layer`, `firmware`, `job`, `dialect`.
     #[sea_orm(primary_key, auto_increment = false)]
     pub kind: String,
     #[sea_orm(primary_key, auto_increment = false)]
