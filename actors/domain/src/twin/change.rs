@@ -23,7 +23,7 @@ pub struct Profile {
     #[serde(rename = "type", skip_serializing_if = "str::is_empty")]
     pub device_type: Box<str>,
     /// All that is seldom said: `model`, `description`, `group_id`, `owner_id`, `ip_address`,
-    /// `mac_address`, `firmware_version`, `token_hash`.
+    /// `mac_address`, `firmware_version`, `token_hash`; and the notes of dialects.
     #[serde(skip_serializing_if = "Object::is_empty")]
     pub more: Object,
 }

@@ -2,10 +2,10 @@
 //! now and again whenever the twin is made from what the journal has.
 
 use super::audience::TOLD;
-use super::dispositivo::{ENTRY, came_with_readings};
 use super::firmware::FIRMWARE;
 use super::lifecycle::LIFECYCLE;
 use super::moved::CLOCK_MOVED;
+use super::notes::{came_with_readings, notes};
 use super::properties::Arrival;
 use super::telemetry::CLOCK;
 use super::units::UNITS;
@@ -135,8 +135,8 @@ impl Twin {
         if let Some(reasons) = section("failed") {
             self.mark_failed(reasons, now);
         }
-        if let Some(entry) = section(ENTRY) {
-            self.redo_dispositivo(entry);
+        for (name, note) in notes(patch) {
+            self.redo_note(name, note);
         }
     }
 
@@ -153,7 +153,7 @@ impl Twin {
             }
             ("settings", Json::Object(patch)) => self.say_settings(patch),
             (CLOCK_MOVED, by) => self.shift(by),
-            ("failed" | "skipped" | ENTRY | UNITS, _) => {} // told, and no state of the document
+            ("failed" | "skipped" | UNITS, _) | (_, Json::Object(_)) => {} // told, and no state of the document
             (field, value) => self.profile.set(field, value),
         }
     }
