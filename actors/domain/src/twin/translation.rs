@@ -137,11 +137,10 @@ impl Twin {
     /// Says a native change in the configuration, too, in the words by which devices of other dialects look for it
     /// there. Whoever sets such a word with the change means it.
     pub(super) fn echo(&self, listeners: &dyn Listeners, patch: &mut Object) {
-        let echo = listeners.echo(self, patch);
-        if echo.is_empty() {
+        let mut configuration = listeners.echo(self, patch);
+        if configuration.is_empty() {
             return;
         }
-        let mut configuration = echo;
         if let Some(Json::Object(said)) = patch.get("configuration") {
             for (name, value) in said.iter() {
                 configuration.insert(name, value.clone());
