@@ -7,6 +7,8 @@
 //! - [`messages`] import no actor but name recipients, so the imports are the graph of who may wait for whom; it has no
 //!   circle.
 //! - Nobody outside of this crate reaches an actor but by a [`Grant`](access::Grant), which has the caller's permissions.
+//! - No word of a dialect stands in this crate, `twinhub-domain`, `twinhub-rules` or `twinhub-store`: dialects translate
+//!   at the edge, in the twin's turn where the twin has to be asked.
 //! - Entities never leave `twinhub-store`. `twinhub-migrations` imports nothing of ours.
 //! - Nothing in this crate knows HTTP, but [`webhooks`], which is a client of it.
 //! - No actor waits (`send().await`) on one that may be waiting on it.

@@ -1,5 +1,6 @@
 //! The HTTP side of seed 003: `/dispositivos` and its live stream, in Spanish. A device is a twin, its integer
-//! `id` the twin's number; what the words are on a twin is told in `twinhub_domain::twin::Dispositivo`.
+//! `id` the twin's number; what the words are on a twin is told in
+//! [`twinhub_mqtt::dialects::dispositivos`].
 
 mod change;
 mod claim;

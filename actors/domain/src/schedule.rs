@@ -5,14 +5,15 @@
 
 mod entry;
 mod expression;
-mod horarios;
 mod recurrence;
+mod timetable;
 
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use self::entry::{Entry, Missed};
 pub use self::recurrence::Recurrence;
+pub use self::timetable::weekday;
 use super::clock::{CLOCK_JUMP_MS, Timestamp};
 use super::json::{Json, Object};
 
@@ -153,7 +154,7 @@ impl Plan {
         let rows = match json {
             Json::Null => return Ok(None),
             Json::Array(items) => number(items),
-            Json::Object(timetable) => horarios::entries(timetable)?,
+            Json::Object(timetable) => timetable::entries(timetable)?,
             other => {
                 let detail =
                     format!("expected an array of entries or an object of days, found {}", other.kind());

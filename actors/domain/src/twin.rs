@@ -9,7 +9,6 @@ mod change;
 mod commands;
 mod convergence;
 mod delta;
-mod dispositivo;
 mod document;
 pub mod fields;
 mod firmware;
@@ -19,6 +18,7 @@ mod jobs;
 mod layers;
 mod lifecycle;
 mod moved;
+mod notes;
 pub mod patch;
 mod path;
 pub mod presence;
@@ -27,6 +27,7 @@ mod repeats;
 mod room;
 mod seldom;
 mod telemetry;
+mod translation;
 mod units;
 mod wake;
 
@@ -35,7 +36,6 @@ use serde::{Deserialize, Serialize};
 pub use audience::{Audience, Ear, Listeners, NotTold};
 pub use change::{Change, Profile, Registration};
 pub use convergence::{Note, SyncState, Unmet};
-pub use dispositivo::{Dispositivo, Moment, Speaker, id_of_serial, serial_number};
 pub use document::add_units;
 pub use fields::Field;
 pub use input::{Input, Outcome, Publish, Refusal};
@@ -47,6 +47,7 @@ pub use properties::{Arrival, Properties, Property};
 pub use repeats::{Repeat, Repeats};
 pub use seldom::Common;
 pub use telemetry::{Filed, Rejected};
+pub use translation::{Meaning, Speaker, Translation};
 
 use super::clock::Timestamp;
 use super::command::Queue;
@@ -205,7 +206,7 @@ impl Twin {
         self.check_service(&input, cause)?;
         let (turn, asks) = (jobs::Turn::of(&input, cause), firmware::asks(&input));
         let is_removal = matches!(input, Input::Delete);
-        self.take(&mut outcome, templates, input, now, cause)?;
+        self.take(&mut outcome, listeners, templates, input, now, cause)?;
         if self.firmware.is_some() {
             self.settle_firmware(&mut outcome, asks, listeners, now, cause);
         }
@@ -223,6 +224,7 @@ impl Twin {
     fn take(
         &mut self,
         outcome: &mut Outcome,
+        listeners: &dyn Listeners,
         templates: &dyn Templates,
         input: Input,
         now: Timestamp,
@@ -298,10 +300,10 @@ impl Twin {
             }
             Input::Change(change) => {
                 let mut patch = change.into_patch(self, templates, now)?;
-                self.tell_dispositivo(&mut patch);
+                self.echo(listeners, &mut patch);
                 self.update(outcome, ChangeKind::Updated, patch, now, cause);
             }
-            Input::SetMode { mode, until } => self.set_mode(outcome, mode, until, now, cause)?,
+            Input::SetMode { mode, until } => self.set_mode(outcome, listeners, (mode, until), now, cause)?,
             Input::Command { id, request, known, .. } => {
                 self.ask(outcome, id, request, known, (now, cause))?;
             }
@@ -335,8 +337,10 @@ impl Twin {
             Input::WithdrawUpdate { job, to, reason } => {
                 self.withdraw_update(outcome, job, (to, &reason), now, cause);
             }
-            Input::Dispositivo(said) => self.dispositivo(outcome, *said, now, cause)?,
-            Input::Wake { hearing, first_id } => self.wake(outcome, hearing, first_id, now, cause),
+            Input::Translate(message) => self.translate(outcome, &*message, now, cause)?,
+            Input::Wake { hearing, first_id } => {
+                self.wake(outcome, listeners, (hearing, first_id), now, cause);
+            }
             Input::ClockMoved { from, to } => self.clock_moved(outcome, (from, to), now, cause),
             Input::Delete => {
                 self.cancel_all(outcome, REMOVED, now, cause);

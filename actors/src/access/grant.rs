@@ -291,7 +291,7 @@ fn permission_for(input: &Input) -> Permission {
         | Input::Answer { .. }
         | Input::Poll
         | Input::CouldNot(_)
-        | Input::Dispositivo(_)
+        | Input::Translate(_)
         | Input::Firmware(_) => Permission::Report,
         Input::Change(_)
         | Input::Command { .. }

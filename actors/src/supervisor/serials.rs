@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use twinhub_domain::{DeviceId, Input, Twin};
+use twinhub_domain::{DeviceId, Twin};
 use twinhub_store::{Store, StoreError};
 
 use super::Waiting;
@@ -64,10 +64,7 @@ pub(super) fn sort(
 
 fn serial(message: &Waiting) -> Option<Box<str>> {
     match message {
-        Waiting::Deliver(deliver) => match &deliver.input {
-            Input::Dispositivo(said) if said.goes_by_serial() => said.serial.clone(),
-            _ => None,
-        },
+        Waiting::Deliver(deliver) => deliver.input.serial().map(Into::into),
         Waiting::Read(_) => None,
     }
 }

@@ -1,13 +1,16 @@
 //! `POST /dispositivos` adds a device, `PUT /dispositivos/{id}` changes one.
 
+use std::sync::Arc;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Path;
 use twinhub_actors::access::Order;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_domain::twin::{Dispositivo, Speaker, id_of_serial};
+use twinhub_domain::twin::Speaker;
 use twinhub_domain::{DeviceId, Input, Json, Object, Twin};
+use twinhub_mqtt::dialects::dispositivos::{Dispositivo, View, id_of_serial};
 
 use super::failed::{Failed, NO_SERIAL};
 use super::{BY, device, find};
@@ -38,11 +41,12 @@ pub async fn put(
     let said = Dispositivo::read(document(body)?, Speaker::App)?;
     let known = find(&access, &id).await?;
     let twin = say(&access, known.id, said, IfUnknown::Refuse).await?;
-    let access = [
-        ("estado", Json::from(device::estado(twin.estado()))),
-        ("configuracion", twin.configuracion().into()),
+    let view = View::of(&twin);
+    let shown = [
+        ("estado", Json::from(device::estado(view.estado()))),
+        ("configuracion", view.configuracion().into()),
     ];
-    Ok(answer(StatusCode::OK, "Dispositivo actualizado", &twin, access))
+    Ok(answer(StatusCode::OK, "Dispositivo actualizado", &twin, shown))
 }
 
 /// Delivers it, and gives the twin back as it is after it.
@@ -52,7 +56,7 @@ pub(super) async fn say(
     said: Dispositivo,
     if_unknown: IfUnknown,
 ) -> Result<Box<Twin>, Failed> {
-    let input = Input::Dispositivo(Box::new(said));
+    let input = Input::Translate(Arc::new(said));
     let taken = access
         .deliver(Order::new(device.clone(), input).because(BY).if_unknown(if_unknown).with_twin())
         .await?;

@@ -4,7 +4,8 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_domain::twin::{Dispositivo, Speaker, serial_number};
+use twinhub_domain::twin::Speaker;
+use twinhub_mqtt::dialects::dispositivos::{Dispositivo, serial_number};
 
 use super::change::{answer, say};
 use super::failed::{Failed, NEVER_HEARD, NO_SERIAL};

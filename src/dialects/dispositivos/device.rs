@@ -1,8 +1,8 @@
 //! A device as JSON, its members in the order in which they have always come.
 
 use twinhub_domain::json::write_string;
-use twinhub_domain::twin::Moment;
 use twinhub_domain::{Object, Twin};
+use twinhub_mqtt::dialects::dispositivos::{Moment, View};
 
 /// What a device is called that nobody has named.
 const UNNAMED: [(&str, &str, &str); 3] =
@@ -59,13 +59,14 @@ fn write_head(twin: &Twin, out: &mut String) {
 }
 
 fn write_state(twin: &Twin, moment: Option<&Moment>, out: &mut String) {
-    let active = moment.map_or_else(|| twin.estado(), |moment| moment.active);
+    let view = View::of(twin);
+    let active = moment.map_or_else(|| view.estado(), |moment| moment.active);
     write_text("estado", estado(active), out);
     match moment.and_then(|moment| moment.parameters.as_ref()) {
         Some(parameters) => write_object("parametros", parameters, out),
-        None => write_object("parametros", &twin.parametros(), out),
+        None => write_object("parametros", &view.parametros(), out),
     }
-    write_object("configuracion", &twin.configuracion(), out);
+    write_object("configuracion", &view.configuracion(), out);
     out.push_str(if twin.claimed { r#","reclamado":true"# } else { r#","reclamado":false"# });
 }
 
@@ -88,8 +89,11 @@ fn write_member(member: &str, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::twin::{Dispositivo, Speaker};
+    use std::sync::Arc;
+
+    use twinhub_domain::twin::Speaker;
     use twinhub_domain::{Cause, DeviceId, DeviceNumber, Input, Timestamp, payload};
+    use twinhub_mqtt::dialects::dispositivos::Dispositivo;
 
     use super::*;
 
@@ -99,7 +103,7 @@ mod tests {
 
     fn said(twin: &mut Twin, text: &str, speaker: Speaker) {
         let said = Dispositivo::read(payload::object(text.as_bytes()).unwrap(), speaker).unwrap();
-        twin.apply(Input::Dispositivo(Box::new(said)), Timestamp::default(), &Cause::hub()).unwrap();
+        twin.apply(Input::Translate(Arc::new(said)), Timestamp::default(), &Cause::hub()).unwrap();
     }
 
     fn written(write: impl Fn(&mut String)) -> String {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use actix_web::web::Path;
 use twinhub_actors::messages::archive::FindEvents;
-use twinhub_domain::twin::Moment;
 use twinhub_domain::{DeviceNumber, Json, Kind, Object, Recorded};
+use twinhub_mqtt::dialects::dispositivos::{Moment, View};
 use twinhub_store::EventQuery;
 
 use super::failed::Failed;
@@ -34,7 +34,7 @@ struct Page {
 pub async fn logs(id: Path<String>, mut params: Params, access: Access) -> Result<HttpResponse, Failed> {
     let page = Page::take(&mut params)?;
     let twin = find(&access, &id).await?;
-    let total = twin.log_entries();
+    let total = View::of(&twin).log_entries();
     let lines = read(&access, twin.number, page, total).await?;
     let data = lines.iter().filter_map(|recorded| line(recorded)).map(Json::from).collect();
     let answer: Object = [

@@ -18,8 +18,8 @@ use twinhub_actors::HubError;
 use twinhub_actors::access::Grant;
 use twinhub_actors::counters::add;
 use twinhub_actors::messages::archive::LoadTwins;
-use twinhub_domain::twin::Moment;
 use twinhub_domain::{DeviceId, Recorded, Twin};
+use twinhub_mqtt::dialects::dispositivos::Moment;
 
 use super::device;
 use super::failed::Failed;

@@ -1,12 +1,13 @@
 //! Who listens to what a device is told: where nobody does, it waits and says why, and goes out when somebody does.
 
-use super::{Outcome, Part, Publish, Twin, presence};
+use super::{Outcome, Part, Patch, Publish, Twin, presence};
 use crate::Status;
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 use crate::command::{CommandId, CommandStatus, Step};
 use crate::event::{ChangeKind, EventBody, TwinChange};
 use crate::id::DeviceId;
+use crate::json::Object;
 
 /// What a device can listen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,11 +29,17 @@ pub enum Audience {
     Itself,
 }
 
-/// Knows who listens.
+/// Knows who listens, and in which words.
 pub trait Listeners {
     /// Who listens to what `device` is told. Where that is less than is `wanted`, the twin is to be told with
     /// [`super::Input::Listens`] as soon as it is more.
     fn audience(&self, device: &DeviceId, ear: Ear, wanted: Audience) -> Audience;
+
+    /// What a native change of `twin` is called in the configuration of a device that looks for it there: a merge
+    /// patch onto the first level of `configuration`. Nothing where the device speaks no such dialect.
+    fn echo(&self, _twin: &Twin, _patch: &Patch) -> Object {
+        Object::default()
+    }
 }
 
 /// A broker that does not tell.

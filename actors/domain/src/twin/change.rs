@@ -24,7 +24,7 @@ pub struct Profile {
     /// `type` on the wire: `pump`, `thermostat`.
     #[serde(rename = "type", skip_serializing_if = "str::is_empty")]
     pub device_type: Box<str>,
-    /// All other fields of [`FIELDS`](super::fields::FIELDS), which are seldom said.
+    /// All other fields of [`FIELDS`](super::fields::FIELDS), which are seldom said; and the notes of dialects.
     #[serde(skip_serializing_if = "Object::is_empty")]
     pub more: Object,
 }

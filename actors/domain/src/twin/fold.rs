@@ -1,14 +1,13 @@
 //! The fold: the one way in which a twin changes. Whatever comes in becomes events, and events come here,
 //! now and again whenever the twin is made from what the journal has.
 
-use super::dispositivo::{ENTRY, came_with_readings};
+use super::notes::came_with_readings;
 use super::properties::Arrival;
 use super::{Part, Patch, Twin, presence};
 use crate::cause::{Cause, Source};
 use crate::clock::Timestamp;
 use crate::command::{Command, Step};
 use crate::event::{ChangeKind, Event, EventBody, TwinChange};
-use crate::json::Json;
 use crate::reading::Reading;
 
 impl Twin {
@@ -143,8 +142,8 @@ impl Twin {
         if let Some(Part::Failed(reasons)) = patch.get("failed") {
             self.mark_failed(reasons, now);
         }
-        if let Some(entry) = patch.note(ENTRY).and_then(Json::as_object) {
-            self.redo_dispositivo(entry);
+        for (name, note) in patch.notes() {
+            self.redo_note(name, note);
         }
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::audience::Ear;
 use super::change::{Change, Registration};
-use super::dispositivo::{Dispositivo, Speaker};
 use super::presence::Hearing;
 use super::telemetry::Rejected;
+use super::translation::{Speaker, Translation};
 use crate::clock::Timestamp;
 use crate::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
 use crate::event::Event;
@@ -79,8 +79,8 @@ pub enum Input {
     SetMode { mode: Mode, until: Option<Timestamp> },
     /// The device could not become what was desired: why, by property.
     CouldNot(Object),
-    /// What a device or an app of seed 003 says.
-    Dispositivo(Box<Dispositivo>),
+    /// Somebody speaks in a dialect in which the twin has to be asked what it means.
+    Translate(Arc<dyn Translation>),
     /// A person says where it stands in its life, and why.
     SetLifecycle { state: Lifecycle, reason: Box<str> },
     /// The device says how far it has come with its firmware.
@@ -232,7 +232,7 @@ impl Input {
             | Self::Poll
             | Self::CouldNot(_)
             | Self::Firmware(_) => true,
-            Self::Dispositivo(said) => matches!(said.speaker, Speaker::Device | Speaker::App),
+            Self::Translate(message) => matches!(message.speaker(), Speaker::Device | Speaker::App),
             _ => false,
         }
     }

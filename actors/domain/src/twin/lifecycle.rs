@@ -39,7 +39,7 @@ impl Twin {
             Input::SetMode { .. } => cause.source == Source::Rule || refusal == Refusal::Retired,
             Input::Command { .. } | Input::Update(_) => true,
             // Whoever speaks so, a claim with them, may switch it on and say what it has measured.
-            Input::Dispositivo(_) => true,
+            Input::Translate(_) => true,
             // Either would give it a token.
             Input::Register(_) | Input::Claim(_) => refusal == Refusal::Retired,
             other => other.is_of_device(),

@@ -91,6 +91,30 @@ pub struct WrongClock {
     pub since: Timestamp,
 }
 
+/// The names of all parts but texts and notes: no dialect's note has one of them.
+const NAMES: [&str; 20] = [
+    "claimed",
+    "clock_moved",
+    "configuration",
+    "desired",
+    "device_clock",
+    "failed",
+    "firmware",
+    "lifecycle",
+    "limits",
+    "mode",
+    "mode_until",
+    "reported",
+    "schedule",
+    "schedule_done",
+    "settings",
+    "skipped",
+    "tags",
+    "template",
+    "told",
+    "units",
+];
+
 impl Patch {
     /// True where nothing changes.
     #[must_use]
@@ -170,6 +194,19 @@ impl Patch {
     #[must_use]
     pub fn note(&self, name: &str) -> Option<&Json> {
         if let Part::Note(_, note) = self.get(name)? { Some(note) } else { None }
+    }
+
+    /// The notes of dialects, by name.
+    pub fn notes(&self) -> impl Iterator<Item = (&str, &Object)> {
+        self.0.iter().filter_map(|part| match part {
+            // What makes no sense under a name of the core's is no dialect's.
+            Part::Note(name, Json::Object(note))
+                if !NAMES.contains(&&**name) && Field::of(name).is_none() =>
+            {
+                Some((&**name, note))
+            }
+            _ => None,
+        })
     }
 
     /// Notes something under a name that no part of the document has.

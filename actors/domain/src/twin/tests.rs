@@ -6,7 +6,6 @@ mod clocks;
 mod commands;
 mod convergence;
 mod delta;
-mod dispositivo;
 mod firmware;
 mod jobs;
 mod layers;
@@ -15,6 +14,7 @@ mod modes;
 mod presence;
 mod room;
 mod scene;
+mod translation;
 mod units;
 
 use proptest::prelude::*;
@@ -244,6 +244,7 @@ fn any_input() -> impl Strategy<Value = Input> {
             },
             n => firmware::report(&format!(r#"{{"state": "{}"}}"#, FirmwareState::ALL[n].as_str())),
         }),
+        translation::any(),
     ]
 }
 

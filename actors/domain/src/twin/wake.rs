@@ -2,7 +2,7 @@
 
 use super::patch::{Part, Patch, Skip};
 use super::presence::{self, Hearing};
-use super::{Change, Outcome, Refusal, Twin};
+use super::{Change, Listeners, Outcome, Refusal, Twin};
 use crate::Mode;
 use crate::cause::{Cause, Source};
 use crate::clock::Timestamp;
@@ -27,8 +27,8 @@ impl Twin {
     pub(super) fn set_mode(
         &mut self,
         outcome: &mut Outcome,
-        mode: Mode,
-        until: Option<Timestamp>,
+        listeners: &dyn Listeners,
+        (mode, until): (Mode, Option<Timestamp>),
         now: Timestamp,
         cause: &Cause,
     ) -> Result<(), Refusal> {
@@ -43,7 +43,7 @@ impl Twin {
             _ => {}
         }
         if (mode, until) != (self.mode, self.mode_until) {
-            self.change_mode(outcome, mode, until, now, cause);
+            self.change_mode(outcome, listeners, (mode, until), now, cause);
         }
         Ok(())
     }
@@ -52,8 +52,8 @@ impl Twin {
     pub(super) fn wake(
         &mut self,
         outcome: &mut Outcome,
-        hearing: Hearing,
-        first_id: CommandId,
+        listeners: &dyn Listeners,
+        (hearing, first_id): (Hearing, CommandId),
         now: Timestamp,
         cause: &Cause,
     ) {
@@ -64,7 +64,7 @@ impl Twin {
         };
         if self.mode_until.is_some_and(|until| until <= now) {
             let ended = Cause::new(Source::Hub, "mode_until");
-            self.change_mode(outcome, Mode::Schedule, None, now, &ended);
+            self.change_mode(outcome, listeners, (Mode::Schedule, None), now, &ended);
         }
         if self.silent_at(hearing, now).is_some_and(|at| at <= now) {
             self.go_offline(outcome, presence::reason::SILENT, now, cause);
@@ -77,13 +77,13 @@ impl Twin {
     fn change_mode(
         &mut self,
         outcome: &mut Outcome,
-        mode: Mode,
-        until: Option<Timestamp>,
+        listeners: &dyn Listeners,
+        (mode, until): (Mode, Option<Timestamp>),
         now: Timestamp,
         cause: &Cause,
     ) {
         let mut patch = [Part::Mode(mode), Part::ModeUntil(until)].into_iter().collect();
-        self.tell_dispositivo(&mut patch);
+        self.echo(listeners, &mut patch);
         self.update(outcome, ChangeKind::Updated, patch, now, cause);
     }
 
@@ -156,7 +156,7 @@ pub(super) fn refuses_rules(twin: &Twin, cause: &Cause) -> bool {
 }
 
 impl Change {
-    /// A change of the schedule alone: an array of entries, or seed 003's `horarios`.
+    /// A change of the schedule alone: an array of entries, or a timetable by days.
     #[must_use]
     pub fn of_schedule(entries: Json) -> Self {
         Self { patch: [("schedule", entries)].into_iter().collect() }

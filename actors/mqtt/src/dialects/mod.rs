@@ -1,9 +1,9 @@
 //! Dialects: conventions of topics and payloads, one file each. A message goes to the first that takes
 //! its topic, and comes out as inputs for twins; what a twin wants published leaves in the dialect that its device
-//! speaks.
+//! speaks. Where the twin has to be asked what a message means, the input is a `Translation`, which the twin calls.
 
 mod close;
-mod dispositivos;
+pub mod dispositivos;
 mod native;
 mod registry;
 mod stateful;
@@ -11,7 +11,7 @@ mod stateful;
 use smallvec::SmallVec;
 
 use twinhub_domain::payload::PayloadError;
-use twinhub_domain::{BadDeviceId, DeviceId, Input, Outgoing, Publish};
+use twinhub_domain::{BadDeviceId, DeviceId, Input, Object, Outgoing, Publish, Twin};
 
 pub use registry::{AddedDialects, Dialects, Hearing, MakeStateful, StatefulId};
 pub use stateful::{
@@ -51,6 +51,12 @@ pub trait Dialect: Send + Sync {
     /// The messages that tell `device` what its twin wants published. The journal gives them their ids, the twin
     /// their purpose.
     fn encode(&self, device: &DeviceId, publish: &Publish) -> Vec<Outgoing>;
+
+    /// What a native change of `twin` is called in the configuration of a device that looks for it there: a merge
+    /// patch onto the first level of `configuration`. Asked in the twin's turn, of every twin.
+    fn echo(&self, _twin: &Twin, _patch: &Object) -> Object {
+        Object::default()
+    }
 }
 
 /// The inputs of a message, with the devices that they are for: one, most often.

@@ -11,7 +11,7 @@ use super::{DecodeError, Decoded, Dialect};
 use crate::subscribers::Subscribers;
 use twinhub_domain::topic::matches;
 use twinhub_domain::twin::{Audience, Ear, Listeners};
-use twinhub_domain::{DeviceId, Publish};
+use twinhub_domain::{DeviceId, Object, Publish, Twin};
 
 /// Dialects beside those that every hub has.
 #[derive(Clone, Default)]
@@ -88,7 +88,7 @@ struct Topics {
     hub_filters: Vec<String>,
 }
 
-/// Who listens to what a device is told: as the broker tells where that is said natively. Of topics of other dialects
+/// Who listens to what a device is told, and in which words: as the broker tells where that is said natively. Of topics of other dialects
 /// nothing is known.
 pub struct Hearing<'a> {
     pub subscribers: &'a Subscribers,
@@ -102,6 +102,10 @@ impl Listeners for Hearing<'_> {
         } else {
             Audience::Unknown
         }
+    }
+
+    fn echo(&self, twin: &Twin, patch: &Object) -> Object {
+        self.dialects.echo(twin, patch)
     }
 }
 
@@ -211,6 +215,16 @@ impl Dialects {
             None => Native.encode(device, publish),
         };
         (None, Encoded { messages, keep: Vec::new() })
+    }
+
+    /// What a native change of `twin` is called in the configuration, in all dialects that have words for it there.
+    #[must_use]
+    pub fn echo(&self, twin: &Twin, patch: &Object) -> Object {
+        let mut echo = Object::default();
+        for dialect in &self.stateless {
+            echo.merge(&dialect.echo(twin, patch));
+        }
+        echo
     }
 
     /// Is the device told things on the native topics?

@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::dispositivos::View;
 use super::*;
-use twinhub_domain::{Json, Timestamp};
+use twinhub_domain::{Cause, DeviceNumber, Json, Timestamp, Twin};
 
 fn decode(topic: &str, payload: &[u8]) -> Result<Decoded, DecodeError> {
     Dialects::default().decode(LARGEST_PAYLOAD, topic, payload)
@@ -31,12 +32,13 @@ fn check(topic: &str, payload: &[u8], expected: &str) {
                 format!("{device} online={online} {}", Json::from(details))
             }
             Input::AskDesired => format!("{device} asks"),
-            Input::Dispositivo(said) => format!(
-                "{device} is {} {:?} {}",
-                said.serial.as_deref().unwrap_or_default(),
-                said.active,
-                Json::from(said.parameters.unwrap_or_default()),
-            ),
+            Input::Translate(message) => {
+                let serial = message.serial().unwrap_or_default().to_owned();
+                let mut twin = Twin::new(device.clone(), DeviceNumber(1), Timestamp::default());
+                twin.apply(Input::Translate(message), Timestamp::default(), &Cause::hub()).unwrap();
+                let view = View::of(&twin);
+                format!("{device} is {serial} {:?} {}", view.estado(), Json::from(view.parametros()))
+            }
             other => format!("{device} {other:?}"),
         },
         Err(error) => format!("{}: {error}", error.reason()),

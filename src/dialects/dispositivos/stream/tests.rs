@@ -6,8 +6,9 @@ use twinhub_actors::counters::get;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_actors::{Hub, Settings};
 use twinhub_domain::cause::Source;
-use twinhub_domain::twin::{Dispositivo, Speaker};
+use twinhub_domain::twin::Speaker;
 use twinhub_domain::{Input, Timestamp, payload};
+use twinhub_mqtt::dialects::dispositivos::Dispositivo;
 use twinhub_store::MemoryStore;
 use twinhub_testkit::{ManualClock, within};
 
@@ -27,7 +28,7 @@ async fn say(hub: &Grant, serial: &str, text: &str) {
     let mut document = payload::object(text.as_bytes()).unwrap();
     document.insert("serial_number", serial.into());
     let said = Dispositivo::read(document, Speaker::Device).unwrap();
-    let (device, input) = (DeviceId::parse(serial).unwrap(), Input::Dispositivo(Box::new(said)));
+    let (device, input) = (DeviceId::parse(serial).unwrap(), Input::Translate(Arc::new(said)));
     hub.deliver(Order::new(device, input).because("dispositivos/estado").if_unknown(IfUnknown::Appear))
         .await
         .unwrap();

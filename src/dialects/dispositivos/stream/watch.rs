@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use twinhub_actors::access::Grant;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_domain::event::{EventBody, TwinChange};
-use twinhub_domain::twin::id_of_serial;
 use twinhub_domain::{DeviceId, Recorded, Twin};
+use twinhub_mqtt::dialects::dispositivos::id_of_serial;
 
 use crate::dialects::dispositivos::device;
 use crate::http::problem::ApiError;

@@ -1,6 +1,7 @@
 //! A device's life: who is out of service is neither heard nor driven.
 
 use super::scene::{Scene, id, mqtt};
+use super::translation::said;
 use super::*;
 use crate::Answer;
 use crate::command::CommandStatus;
@@ -59,10 +60,6 @@ fn what_an_old_row_says_comes_out_right() {
 fn who_is_out_of_service_is_neither_heard_nor_driven() {
     let request = || Box::new(crate::CommandRequest::new("go", Object::default()));
     let answer = Answer::read(b"executed").unwrap();
-    let spanish = |speaker| {
-        let said = object(r#"{"serial_number": "S1", "configuracion": {"encendido": true}}"#);
-        Input::Dispositivo(Box::new(Dispositivo::read(said, speaker).unwrap()))
-    };
     let inputs: [(&str, Input, Source, [bool; 2]); 21] = [
         ("telemetry", readings(r#"{"t": 1}"#), Source::Mqtt, [false, false]),
         ("telemetry over HTTP", readings(r#"{"t": 1}"#), Source::Rest, [false, false]),
@@ -105,9 +102,9 @@ fn who_is_out_of_service_is_neither_heard_nor_driven() {
         ("a rule's mode", Input::SetMode { mode: Mode::Manual, until: None }, Source::Rule, [false, false]),
         ("a person's mode", Input::SetMode { mode: Mode::Manual, until: None }, Source::Rest, [true, false]),
         ("a claim", Input::Claim(Box::default()), Source::Rest, [true, false]),
-        ("what it says in Spanish", spanish(Speaker::Device), Source::Mqtt, [false, false]),
-        ("what its app says", spanish(Speaker::App), Source::Rest, [false, false]),
-        ("its app's claim", spanish(Speaker::Claim), Source::Rest, [false, false]),
+        ("what it says in a dialect", said(Speaker::Device, "{}"), Source::Mqtt, [false, false]),
+        ("what its app says", said(Speaker::App, "{}"), Source::Rest, [false, false]),
+        ("its app's claim", said(Speaker::Claim, "{}"), Source::Rest, [false, false]),
         (
             "that it wakes",
             Input::Wake { hearing: Hearing { since: at(0), first_silence_ms: 600_000 }, first_id: id(9) },

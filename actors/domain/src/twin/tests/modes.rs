@@ -184,8 +184,8 @@ fn a_bad_schedule_names_its_place() {
         scene.try_input(change(r#"{"schedule": [{"cron": "0 0 30 2 *", "set": {"a": 1}}]}"#), &cause());
     let Err(Refusal::Invalid { field, .. }) = refused else { panic!("{refused:?}") };
     assert_eq!(field, "schedule[0].cron");
-    let horarios = r#"{"schedule": {"lunes": [["07:00", true], ["22:30", false]]}}"#;
-    scene.set(horarios);
+    let timetable = r#"{"schedule": {"lunes": [["07:00", true], ["22:30", false]]}}"#;
+    scene.set(timetable);
     assert_eq!(scene.twin.document(at(0)).get("schedule").unwrap().to_string().matches("cron").count(), 2);
     scene.set(r#"{"schedule": []}"#);
     assert_eq!(scene.twin.plan(), None);

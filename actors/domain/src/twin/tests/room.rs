@@ -1,5 +1,6 @@
 //! Room: no document of a twin grows without end, whichever door a change comes through.
 
+use super::translation::said;
 use super::*;
 use crate::json::{LARGEST_DOCUMENT, MOST_MEMBERS};
 
@@ -43,10 +44,11 @@ fn each_door_refuses_what_is_too_much() {
         let online = Input::Presence { online: true, details: too_much.clone() };
         assert_eq!(refused(&mut twin, online), "reported");
     }
-    // `parametros` stand there whole, and each of them as a reading too.
-    let app: Object = [("parametros", Json::Object(wide(600)))].into_iter().collect();
-    let app = Dispositivo::read(app, Speaker::App).unwrap();
-    assert_eq!(refused(&mut twin, Input::Dispositivo(Box::new(app))), "reported");
+    let app = said(Speaker::App, &format!(r#"{{"reported": {}}}"#, Json::from(wide(MOST_MEMBERS + 1))));
+    assert_eq!(refused(&mut twin, app), "reported");
+    // What it reports and what it measures stand there side by side.
+    let both = format!(r#"{{"reported": {{"all": {0}}}, "readings": {0}}}"#, Json::from(wide(600)));
+    assert_eq!(refused(&mut twin, said(Speaker::App, &both)), "reported");
     let nested: Object = [("a", Json::Object(wide(MOST_MEMBERS)))].into_iter().collect();
     assert_eq!(refused(&mut twin, changed("desired", nested)), "desired", "all levels together");
 }
@@ -100,20 +102,15 @@ fn readings_without_room_take_none_of_the_others_with_them() {
 }
 
 #[test]
-fn the_readings_of_parametros_have_an_end() {
+fn a_device_that_says_too_much_in_a_dialect_is_heard_all_the_same() {
     let mut twin = twin();
-    let mut says = |from: usize, to: usize, now: i64| {
-        let parameters: Object = (from..to).map(|n| (format!("k{n:06}"), Json::from(1))).collect();
-        let said = [("serial_number", "S1".into()), ("parametros", Json::Object(parameters))];
-        let said = Dispositivo::read(said.into_iter().collect(), Speaker::Device).unwrap();
-        let outcome = twin.apply(Input::Dispositivo(Box::new(said)), at(now), &cause()).unwrap();
-        (outcome, twin.clone())
-    };
-    for turn in 0..6 {
-        let (outcome, twin) = says(turn * 300, (turn + 1) * 300, 1);
+    for turn in 0..3 {
+        let readings: Object =
+            (turn * 600..turn * 600 + 600).map(|n| (format!("k{n:06}"), Json::from(1))).collect();
+        let says = said(Speaker::Device, &format!(r#"{{"readings": {}}}"#, Json::from(readings)));
+        let outcome = twin.apply(says, at(1), &cause()).unwrap();
         assert!(twin.reported.size().members <= MOST_MEMBERS, "{turn}");
-        assert_eq!(outcome.rejected.is_empty(), turn < 2, "{turn}");
-        assert_eq!(twin.messages, turn as u64 + 1, "each message counts once");
+        assert_eq!(outcome.rejected.len(), [0, 200, 600][turn], "{turn}");
     }
 }
 

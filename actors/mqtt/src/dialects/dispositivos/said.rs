@@ -2,13 +2,11 @@
 //! knows are passed over, and null is the same as not there.
 
 use super::rules::on_or_off;
-use super::{Dispositivo, Speaker};
-use crate::fingerprint::Fingerprint;
-use crate::id::{BadDeviceId, DeviceId};
-use crate::json::{Json, Object};
-use crate::payload;
-use crate::payload::PayloadError;
-use crate::reading::Reading;
+use super::serial::{serial_number, text};
+use twinhub_domain::payload;
+use twinhub_domain::payload::PayloadError;
+use twinhub_domain::twin::Speaker;
+use twinhub_domain::{Json, Object, Reading};
 
 /// The text fields that people may set, and what the twin calls them.
 const TEXTS: [(&str, &str); 4] =
@@ -18,8 +16,25 @@ const TEXTS: [(&str, &str); 4] =
 /// `parametros.power` and so on.
 const TAKEN: [&str; 2] = ["power", "parametros"];
 
-/// A device's id has at most this many characters of a serial number that cannot be one whole.
-const KEPT: usize = 100;
+/// What a device or an app of seed 003 says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispositivo {
+    pub speaker: Speaker,
+    /// Whose number it is; an app names the device otherwise.
+    pub serial: Option<Box<str>>,
+    /// `estado`: active or not; none where it was left out or was neither.
+    pub active: Option<bool>,
+    /// `encendido` beside it.
+    pub on: Option<bool>,
+    /// Replaced as a whole by whoever sends it.
+    pub parameters: Option<Object>,
+    /// Merged: `modo`, `encendido`, `horarios` and whatever else.
+    pub configuration: Option<Object>,
+    /// What the parameters measure.
+    pub(super) readings: Vec<Reading>,
+    /// `name`, `type`, `model`, `description` as the twin calls them.
+    pub(super) profile: Object,
+}
 
 impl Dispositivo {
     /// Reads what `speaker` sent.
@@ -67,49 +82,6 @@ impl Dispositivo {
             }
         }
         Ok(said)
-    }
-}
-
-/// The id of the device with this serial number: the serial number itself where it can be one. Where it
-/// cannot, its characters that can, and a hash of the whole that keeps two such devices apart.
-///
-/// # Errors
-/// The serial number is empty.
-pub fn id_of_serial(serial: &str) -> Result<DeviceId, BadDeviceId> {
-    match DeviceId::parse(serial) {
-        Ok(id) => Ok(id),
-        Err(BadDeviceId::Empty) => Err(BadDeviceId::Empty),
-        Err(_) => {
-            let fits = |c: char| if c.is_ascii_alphanumeric() || "._:-".contains(c) { c } else { '-' };
-            let kept: String = serial.chars().take(KEPT).map(fits).collect();
-            let hash = Fingerprint::default().field(serial.as_bytes()).value();
-            DeviceId::parse(&format!("{kept}-{hash:016x}"))
-        }
-    }
-}
-
-/// The serial number of a document, which may be a number.
-///
-/// # Errors
-/// It is missing, empty or neither.
-pub fn serial_number(value: Option<Json>) -> Result<Box<str>, PayloadError> {
-    let name = || "serial_number".to_owned();
-    match text(value, "serial_number")? {
-        Some(serial) if !serial.trim().is_empty() => Ok(serial),
-        Some(_) => Err(PayloadError::BadValue { name: name(), detail: "must not be empty".into() }),
-        None => Err(PayloadError::WrongType { name: name(), expected: "a string", found: "nothing" }),
-    }
-}
-
-fn text(value: Option<Json>, field: &str) -> Result<Option<Box<str>>, PayloadError> {
-    match value {
-        None | Some(Json::Null) => Ok(None),
-        Some(Json::String(text)) => Ok(Some(text)),
-        Some(Json::Number(number)) => Ok(Some(number.as_str().into())),
-        Some(Json::Bool(value)) => Ok(Some(value.to_string().into())),
-        Some(other) => {
-            Err(PayloadError::WrongType { name: field.to_owned(), expected: "a string", found: other.kind() })
-        }
     }
 }
 
@@ -208,17 +180,5 @@ mod tests {
             "`configuracion`: expected an object, found a string",
         );
         check(r#"{"nombre": ["x"]}"#, Speaker::App, "`nombre`: expected a string, found an array");
-    }
-
-    #[test]
-    fn a_serial_number_gives_the_same_id_for_ever() {
-        let id = |serial: &str| id_of_serial(serial).map(|id| id.to_string());
-        assert_eq!(id("TMP0603IF1WD").unwrap(), "TMP0603IF1WD");
-        assert_eq!(id("TMP/06 ñ").unwrap(), "TMP-06---5dc855e85294e968");
-        assert_ne!(id("TMP/06 n"), id("TMP-06 n"));
-        let long = "á".repeat(500);
-        assert_eq!(id(&long).unwrap().len(), 117);
-        assert_ne!(id(&long), id(&format!("{long}b")));
-        assert_eq!(id(""), Err(BadDeviceId::Empty));
     }
 }

@@ -6,7 +6,8 @@
 //! [{"dias": ["lunes", "martes"], "inicio": "22:00", "fin": "06:00"}, {"dias": "todos", "inicio": "12:00", "fin": "13:00"}]
 //! ```
 
-use crate::json::{Json, Object};
+use twinhub_domain::schedule::weekday;
+use twinhub_domain::{Json, Object};
 
 /// What the days are called in the timetable that comes out, Monday first.
 const WEEK: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
@@ -50,7 +51,7 @@ fn of_days(timetable: &Object) -> Option<Json> {
     let mut rows = Rows::default();
     let mut others = Object::default();
     for (name, said) in timetable.iter() {
-        match (day(name), said) {
+        match (weekday(name), said) {
             (Some(day), Json::Array(said)) => {
                 for row in said {
                     match row.as_object() {
@@ -98,24 +99,11 @@ fn days(named: Option<&Json>) -> Option<Vec<usize>> {
     match named {
         None | Some(Json::Null) => Some(all()),
         Some(Json::String(name)) if is_all(name) => Some(all()),
-        Some(Json::String(name)) => Some(vec![day(name)?]),
+        Some(Json::String(name)) => Some(vec![weekday(name)?]),
         Some(Json::Array(names)) if names.iter().any(|name| name.as_str().is_some_and(is_all)) => Some(all()),
-        Some(Json::Array(names)) => names.iter().map(|name| day(name.as_str()?)).collect(),
+        Some(Json::Array(names)) => names.iter().map(|name| weekday(name.as_str()?)).collect(),
         Some(_) => None,
     }
-}
-
-fn day(name: &str) -> Option<usize> {
-    Some(match name.trim().to_lowercase().as_str() {
-        "lunes" | "monday" | "mon" => 0,
-        "martes" | "tuesday" | "tue" => 1,
-        "miercoles" | "miércoles" | "wednesday" | "wed" => 2,
-        "jueves" | "thursday" | "thu" => 3,
-        "viernes" | "friday" | "fri" => 4,
-        "sabado" | "sábado" | "saturday" | "sat" => 5,
-        "domingo" | "sunday" | "sun" => 6,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

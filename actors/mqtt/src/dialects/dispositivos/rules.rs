@@ -1,7 +1,6 @@
 //! Which of `estado` and `encendido` counts: the mode says.
 
-use crate::Mode;
-use crate::json::Json;
+use twinhub_domain::{Json, Mode};
 
 /// By whose rule a message is read: the mode as it is after the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

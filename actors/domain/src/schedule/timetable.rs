@@ -1,4 +1,4 @@
-//! The weekly timetable by days, in Spanish or English: `{"lunes": [["07:00", true], ["22:30", false]]}`.
+//! The weekly timetable by days, which people write in Spanish or English: `{"lunes": [["07:00", true], ["22:30", false]]}`.
 
 use super::BadSchedule;
 use crate::json::{Json, Object};
@@ -14,7 +14,7 @@ const DAYS: [(&str, &[&str]); 7] = [
     ("Sun", &["domingo", "sunday", "sun"]),
 ];
 
-/// The keys that name the time zone.
+/// The keys that name the time zone, in both languages.
 const ZONE_KEYS: [&str; 2] = ["timezone", "zona_horaria"];
 
 /// A timetable's rows as entries, Monday's first, each with where it stands: `schedule.lunes[0]`.
@@ -33,8 +33,7 @@ pub(super) fn entries(timetable: &Object) -> Result<Vec<(String, Json)>, BadSche
             continue;
         }
         let field = format!("schedule.{key}");
-        let name = fold(key);
-        let Some(day) = DAYS.iter().position(|(_, names)| names.contains(&&*name)) else {
+        let Some(day) = weekday(key) else {
             return Err(BadSchedule::new(field, "is no day of the week, such as lunes or monday"));
         };
         let Json::Array(rows) = rows else {
@@ -50,6 +49,13 @@ pub(super) fn entries(timetable: &Object) -> Result<Vec<(String, Json)>, BadSche
         }
     }
     Ok(week.into_iter().flatten().collect())
+}
+
+/// The day of the week of this name, from 0 for Monday.
+#[must_use]
+pub fn weekday(name: &str) -> Option<usize> {
+    let name = fold(name);
+    DAYS.iter().position(|(_, names)| names.contains(&&*name))
 }
 
 fn zone(timetable: &Object) -> Result<Option<&Json>, BadSchedule> {

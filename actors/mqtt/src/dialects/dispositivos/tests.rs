@@ -1,16 +1,102 @@
 //! Seed 003's devices and app, on a twin.
 
-use super::scene::{Scene, mqtt, told};
-use super::*;
-use crate::event::EventBody;
-use crate::twin::{Moment, Speaker};
+use proptest::prelude::*;
 
-fn said(text: &str, speaker: Speaker) -> Input {
-    Input::Dispositivo(Box::new(Dispositivo::read(object(text), speaker).unwrap()))
+use super::*;
+use twinhub_domain::cause::Source;
+use twinhub_domain::event::{ChangeKind, EventBody};
+use twinhub_domain::json::MOST_MEMBERS;
+use twinhub_domain::twin::{Audience, Change, Ear, Listeners};
+use twinhub_domain::{
+    Cause, DeviceNumber, Event, Json, Mode, Outcome, Refusal, Status, Timestamp, TwinChange,
+};
+
+/// A twin with a clock, which goes on by a millisecond with every message.
+struct Scene {
+    twin: Twin,
+    now: i64,
+    /// What happened, all of it: the twin must be its fold.
+    events: Vec<Event>,
+}
+
+/// A broker that does not tell who listens, for devices of this dialect alone.
+struct Alone;
+
+impl Listeners for Alone {
+    fn audience(&self, _: &DeviceId, _: Ear, _: Audience) -> Audience {
+        Audience::Unknown
+    }
+
+    fn echo(&self, twin: &Twin, patch: &Object) -> Object {
+        Dispositivos.echo(twin, patch)
+    }
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self { twin: twin(), now: 0, events: Vec::new() }
+    }
+
+    fn try_input(&mut self, input: Input, cause: &Cause) -> Result<Outcome, Refusal> {
+        self.now += 1;
+        let before = self.twin.clone();
+        let outcome = match self.twin.apply_before(&Alone, input, Timestamp::from_millis(self.now), cause) {
+            Ok(outcome) => outcome,
+            Err(refusal) => {
+                assert_eq!(self.twin, before, "a refusal changes nothing");
+                return Err(refusal);
+            }
+        };
+        self.events.extend(outcome.events.iter().cloned());
+        let mut again = twin();
+        self.events.iter().for_each(|event| again.redo(event));
+        assert_eq!(again, self.twin, "a twin is the fold of its events");
+        Ok(outcome)
+    }
+
+    fn input(&mut self, input: Input, cause: &Cause) -> Outcome {
+        self.try_input(input, cause).unwrap()
+    }
+
+    fn report(&mut self, patch: &str) -> Outcome {
+        self.input(Input::Report(object(patch)), &native())
+    }
+
+    fn set(&mut self, patch: &str) -> Outcome {
+        self.input(Input::Change(Box::new(Change { patch: object(patch) })), &cause())
+    }
+
+    fn say_online(&mut self, online: bool) -> Outcome {
+        self.input(Input::Presence { online, details: Object::default() }, &native())
+    }
+
+    fn log_entries(&self) -> u64 {
+        View::of(&self.twin).log_entries()
+    }
+}
+
+fn twin() -> Twin {
+    Twin::new(DeviceId::parse("pump-1").unwrap(), DeviceNumber(1), Timestamp::default())
+}
+
+fn object(text: &str) -> Object {
+    payload::object(text.as_bytes()).unwrap()
+}
+
+fn cause() -> Cause {
+    Cause::new(Source::Rest, "user:ann")
 }
 
 fn topic() -> Cause {
-    Cause::new(Source::Mqtt, "dispositivos/estado")
+    Cause::new(Source::Mqtt, TOPIC)
+}
+
+fn native() -> Cause {
+    Cause::new(Source::Mqtt, "iot/devices/pump-1/state")
+}
+
+fn said(text: &str, speaker: Speaker) -> Input {
+    Input::Translate(Arc::new(Dispositivo::read(object(text), speaker).unwrap()))
 }
 
 /// A device that has spoken once: `estado` and `parametros` are of then.
@@ -22,26 +108,24 @@ fn heard(estado: &str) -> Scene {
 }
 
 fn device(scene: &mut Scene, text: &str) -> Outcome {
-    scene.now += 1;
     let mut document = object(text);
     document.insert("serial_number", "S1".into());
     let said = Dispositivo::read(document, Speaker::Device).unwrap();
-    scene.input(Input::Dispositivo(Box::new(said)), &topic())
+    scene.input(Input::Translate(Arc::new(said)), &topic())
 }
 
 fn put(scene: &mut Scene, text: &str) -> Outcome {
-    scene.now += 1;
     scene.input(said(text, Speaker::App), &cause())
 }
 
 fn seen(scene: &Scene) -> String {
-    let twin = &scene.twin;
-    let estado = match twin.estado() {
+    let view = View::of(&scene.twin);
+    let estado = match view.estado() {
         Some(true) => "activo",
         Some(false) => "inactivo",
         None => "desconocido",
     };
-    format!("{estado} {} {}", Json::from(twin.parametros()), Json::from(twin.configuracion()))
+    format!("{estado} {} {}", Json::from(view.parametros()), Json::from(view.configuracion()))
 }
 
 fn kinds(outcome: &Outcome) -> String {
@@ -51,6 +135,15 @@ fn kinds(outcome: &Outcome) -> String {
 fn patch(outcome: &Outcome) -> String {
     let EventBody::Twin(change) = &outcome.events.last().unwrap().body else { panic!("{outcome:?}") };
     format!("{} {}", change.change.as_str(), Json::from(change.patch.to_object()))
+}
+
+/// The delta that the device is told last.
+fn told(outcome: &Outcome) -> Option<String> {
+    let mut bodies = outcome.publishes.iter().filter_map(|publish| match publish {
+        Publish::Desired(body) => body.as_object(),
+        _ => None,
+    });
+    bodies.next_back().map(|body| body.get("delta").unwrap().to_string())
 }
 
 #[test]
@@ -74,7 +167,7 @@ fn a_message_is_heard_measured_and_logged() {
         patch(&bare),
         r#"reported {"dispositivo":{"entry":3,"estado":"activo","parametros":{"door":{"open":true},"temp":23.40}}}"#
     );
-    assert_eq!((scene.twin.messages, scene.twin.log_entries()), (3, 3));
+    assert_eq!((scene.twin.messages, scene.log_entries()), (3, 3));
 }
 
 #[test]
@@ -120,9 +213,9 @@ fn in_manual_mode_the_app_decides_and_the_device_is_told_until_it_reports() {
     assert_eq!(told(&outcome).as_deref(), Some(r#"{"power":"on"}"#));
     assert_eq!(scene.twin.reported.get("power").unwrap().value, "off".into(), "the device has the word");
 
-    scene.say(false);
+    scene.say_online(false);
     assert_eq!(
-        told(&scene.say(true)).as_deref(),
+        told(&scene.say_online(true)).as_deref(),
         Some(r#"{"power":"on"}"#),
         "once more: it may have missed it"
     );
@@ -150,7 +243,6 @@ fn in_schedule_mode_the_state_decides() {
     device(&mut scene, r#"{"estado": "activo"}"#);
     assert_eq!(scene.twin.configuration.get("encendido"), Some(&true.into()));
     // Reported in the native way.
-    scene.now += 1;
     scene.report(r#"{"power": "off"}"#);
     assert_eq!(seen(&scene), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
 }
@@ -179,9 +271,8 @@ fn what_changes_by_other_doors_is_seen() {
     assert_eq!(scene.twin.configuration.get("modo"), Some(&"horario".into()));
     assert!(matches!(outcome.publishes[..], [Publish::Configuration(_)]), "{:?}", outcome.publishes);
     scene.input(mode(Mode::Manual), &cause());
-    scene.desire(r#"{"power": "on"}"#);
+    scene.set(r#"{"desired": {"power": "on"}}"#);
     assert_eq!(scene.twin.configuration.get("encendido"), Some(&true.into()));
-    scene.now += 1;
     scene.report(r#"{"power": "on"}"#);
     assert_eq!(seen(&scene), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
     scene.set(r#"{"configuration": {"encendido": false}, "desired": {"power": "on"}}"#);
@@ -194,9 +285,11 @@ fn what_changes_by_other_doors_is_seen() {
 
 #[test]
 fn a_native_device_is_seen_too() {
-    let mut scene = Scene::online();
+    let mut scene = Scene::new();
+    scene.say_online(true);
     assert_eq!(seen(&scene), "desconocido {} {}");
-    scene.input(readings(r#"{"temperature": 21.5, "power": 40}"#), &mqtt());
+    let readings = payload::telemetry(br#"{"temperature": 21.5, "power": 40}"#).unwrap();
+    scene.input(Input::Telemetry(readings), &native());
     assert_eq!(seen(&scene), r#"desconocido {"temperature":21.5} {}"#);
     scene.report(r#"{"power": "on"}"#);
     put(&mut scene, r#"{"nombre": "Bomba"}"#);
@@ -213,7 +306,7 @@ fn a_timetable_becomes_the_schedule() {
     );
     assert!(patch(&set).contains(r#""schedule":[{"cron":"0 0 7 * * Mon""#), "{}", patch(&set));
     assert_eq!(
-        scene.twin.configuracion().get("horarios").unwrap().to_string(),
+        View::of(&scene.twin).configuracion().get("horarios").unwrap().to_string(),
         r#"{"lunes":[["07:00",true],["22:30",false]]}"#
     );
     let again =
@@ -225,7 +318,7 @@ fn a_timetable_becomes_the_schedule() {
     assert!(refused.to_string().starts_with("`schedule.lunes[0]`: "), "{refused}");
     // A device is heard all the same.
     device(&mut scene, r#"{"estado": "inactivo", "configuracion": {"horarios": {"hoy": 1}}}"#);
-    assert_eq!(scene.twin.estado(), Some(false));
+    assert_eq!(View::of(&scene.twin).estado(), Some(false));
     assert!(scene.twin.plan().is_some());
 
     put(
@@ -235,7 +328,7 @@ fn a_timetable_becomes_the_schedule() {
     let entries = scene.twin.plan().unwrap().entries();
     assert!(matches!(&entries, Json::Array(entries) if entries.len() == 14), "{entries}");
     put(&mut scene, r#"{"configuracion": {"horarios": null}}"#);
-    assert!(scene.twin.plan().is_none() && scene.twin.configuracion().get("horarios").is_none());
+    assert!(scene.twin.plan().is_none() && View::of(&scene.twin).configuracion().get("horarios").is_none());
 }
 
 #[test]
@@ -248,7 +341,7 @@ fn claims_and_registrations() {
     assert_eq!((scene.twin.claimed, scene.twin.display_name()), (true, "Sensor Temp"));
     assert_eq!(scene.twin.profile.text("description"), "Termómetro");
     assert_eq!(seen(&scene), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
-    assert_eq!(scene.twin.log_entries(), 1, "a claim is no line of the log");
+    assert_eq!(scene.log_entries(), 1, "a claim is no line of the log");
     assert_eq!(
         scene.try_input(said(claim, Speaker::Claim), &cause()),
         Err(Refusal::Claimed(scene.twin.id.clone()))
@@ -263,7 +356,10 @@ fn claims_and_registrations() {
         let registration = Speaker::Registration { claimed };
         scene
             .input(said(r#"{"serial_number": "S2", "nombre": "N", "estado": "on"}"#, registration), &cause());
-        assert_eq!((scene.twin.claimed, scene.twin.estado(), scene.twin.version), (claimed, Some(true), 1));
+        assert_eq!(
+            (scene.twin.claimed, View::of(&scene.twin).estado(), scene.twin.version),
+            (claimed, Some(true), 1)
+        );
     }
 }
 
@@ -276,6 +372,66 @@ fn another_s_serial_number_is_refused() {
     assert_eq!(seen(&scene), r#"activo {"temp":23.4} {}"#);
 }
 
+/// `parametros` stand in `reported` whole, and each of them as a reading too.
+#[test]
+fn parameters_have_an_end() {
+    let parameters = |from: usize, to: usize| -> String {
+        let parameters: Object = (from..to).map(|n| (format!("k{n:06}"), Json::from(1))).collect();
+        format!(r#"{{"parametros": {}}}"#, Json::from(parameters))
+    };
+    let mut scene = Scene::new();
+    for turn in 0..6 {
+        let outcome = device(&mut scene, &parameters(turn * 300, (turn + 1) * 300));
+        assert!(scene.twin.reported.size().members <= MOST_MEMBERS, "{turn}");
+        assert_eq!(outcome.rejected.is_empty(), turn < 2, "{turn}");
+        assert_eq!(scene.twin.messages, turn as u64 + 1, "each message counts once");
+    }
+    let refused = heard("activo").try_input(said(&parameters(0, 600), Speaker::App), &cause());
+    assert!(
+        matches!(&refused, Err(Refusal::TooLarge { section, .. }) if section == "reported"),
+        "{refused:?}"
+    );
+}
+
+/// Events and rows as earlier versions stored them.
+#[test]
+fn what_earlier_versions_stored_is_read() {
+    let mut twin = twin();
+    let mut redo = |change, patch: &str| {
+        twin.redo(&Event {
+            device: twin.id.clone(),
+            number: twin.number,
+            at: Timestamp::from_millis(5),
+            received_at: Timestamp::from_millis(5),
+            body: EventBody::Twin(TwinChange { change, patch: object(patch) }),
+            cause: topic(),
+        });
+    };
+    redo(
+        ChangeKind::Reported,
+        r#"{"dispositivo": {"entry": 1, "estado": "inactivo", "readings": true}, "serial_number": "S1",
+            "reported": {"parametros": {"door": {"open": true}}, "power": "off"}}"#,
+    );
+    redo(
+        ChangeKind::Updated,
+        r#"{"configuration": {"encendido": true, "modo": "manual"}, "desired": {"power": "on"}, "mode": "manual",
+            "mode_until": null, "dispositivo": {"entry": 2, "estado": "activo", "parametros": {"door": {"open": true}}}}"#,
+    );
+    redo(ChangeKind::Claimed, r#"{"claimed": true, "dispositivo": {"estado": "activo", "parametros": {}}}"#);
+    assert_eq!(twin.messages, 0, "the readings of the message are counted");
+    let kept = r#""more":{"dispositivo":{"at":5,"entry":2,"estado":"activo"}}"#;
+    let row = serde_json::to_string(&twin).unwrap();
+    assert!(row.contains(kept), "{row}");
+
+    let twin: Twin = serde_json::from_str(&row).unwrap();
+    let view = View::of(&twin);
+    assert_eq!(
+        (view.estado(), view.log_entries()),
+        (Some(true), 2),
+        "the app's word, until the device reports"
+    );
+}
+
 proptest! {
     /// Whatever is said in whatever order, the twin is the fold of its events, every message and PUT is a
     /// line, and the last line says what is seen.
@@ -286,8 +442,8 @@ proptest! {
             let outcome = if *is_device { device(&mut scene, document) } else { put(&mut scene, document) };
             let moment = Moment::of(&outcome.events.last().unwrap().body).unwrap();
             prop_assert_eq!(moment.entry, Some(index as u64 + 1));
-            prop_assert_eq!(moment.active, scene.twin.estado());
-            prop_assert_eq!(moment.parameters.unwrap(), scene.twin.parametros());
+            prop_assert_eq!(moment.active, View::of(&scene.twin).estado());
+            prop_assert_eq!(moment.parameters.unwrap(), View::of(&scene.twin).parametros());
         }
     }
 }
