@@ -37,7 +37,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use self::announcements::Announcements;
-use self::following::{Following, Next};
+use self::following::{EventFollower, NextStep};
 use self::library::Library;
 use self::pending::{PendingWrites, signal_event};
 use crate::alarms::Alarms;
@@ -94,7 +94,7 @@ pub struct Automation {
     library: Library,
     engine: Engine,
     phase: Phase,
-    following: Following,
+    following: EventFollower,
     pending: PendingWrites,
     announcements: Announcements,
 }
@@ -129,7 +129,7 @@ struct Asked {
     at: Timestamp,
     /// By the clock that only counts.
     uptime_ms: u64,
-    /// [`Following::moves`] then.
+    /// [`EventFollower::moves`] then.
     moves: u32,
 }
 
@@ -143,7 +143,7 @@ impl Automation {
             library: Library::default(),
             engine: Engine::new(now),
             phase: Phase::Starting { state: None, files: None, later: Vec::new() },
-            following: Following::default(),
+            following: EventFollower::default(),
             pending: PendingWrites::default(),
             announcements: Announcements::default(),
         }
@@ -250,12 +250,12 @@ impl Automation {
     fn go_on(&mut self, ctx: &mut Context<Self>) {
         while matches!(self.phase, Phase::Running) {
             match self.following.next(&self.engine, self.around.clock.uptime_ms()) {
-                Some(Next::See(recorded)) => {
+                Some(NextStep::See(recorded)) => {
                     if recorded.seq > self.following.cursor {
                         self.see(&recorded, true, ctx);
                     }
                 }
-                Some(Next::Advance(to)) => {
+                Some(NextStep::Advance(to)) => {
                     let step = self.engine.advance(to);
                     self.take(step, true, ctx);
                     self.gather(ctx);

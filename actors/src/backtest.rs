@@ -25,7 +25,7 @@ use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use twinhub_rules::action::{Action, Reference, each_action};
 use twinhub_rules::backtest::{Backtest, Difference, difference};
-use twinhub_rules::engine::{Engine, Wanted};
+use twinhub_rules::engine::{Engine, MissingTwins};
 use twinhub_rules::{Rule, Selector, Twins as _};
 use twinhub_store::{DeviceQuery, EventQuery, Store, StoreError};
 
@@ -236,7 +236,7 @@ fn calls(actions: &[Action], found: &mut Vec<RuleId>) {
 /// The twins that the engines look at, each once, as they stand now.
 async fn twins(history: &impl History, engines: &[Engine], wish: &Wish) -> Result<Vec<Twin>, BacktestError> {
     let mut found = Vec::new();
-    for Wanted { devices, selectors } in engines.iter().map(Engine::wants) {
+    for MissingTwins { devices, selectors } in engines.iter().map(Engine::wants) {
         found.extend(history.load(devices).await?);
         for selector in selectors {
             let mut offset = 0;

@@ -26,10 +26,10 @@ mod wait;
 mod webhook;
 
 use crate::analysis::WriteKind;
-use crate::engine::{ActionContext, Asked, Effect, Fault};
+use crate::engine::{ActionContext, ActionFault, ActionRequest, Effect};
 use crate::file::action::Setting;
 use crate::file::check::{Checker, Map};
-use crate::file::fingerprint::Print;
+use crate::file::fingerprint::FingerprintWriter;
 use crate::file::shape::Shape;
 use crate::model::{Condition, OnError, Selector};
 use crate::template::{JsonTemplate, Template};
@@ -65,7 +65,7 @@ pub struct Action {
 pub(crate) trait Behaviour {
     /// Writes down all that distinguishes it from another action of its kind. Kept state is found by that: what is
     /// written for an action of earlier versions never changes.
-    fn fingerprint(&self, print: &mut Print);
+    fn fingerprint(&self, print: &mut FingerprintWriter);
 
     /// Calls `seen` with everything in it that refers to something beyond it.
     fn references<'a>(&'a self, _seen: &mut dyn FnMut(Reference<'a>)) {}
@@ -79,7 +79,7 @@ pub(crate) trait Behaviour {
     }
 
     /// Fills it in: what it asks for, of each device.
-    fn ask(&self, _context: &ActionContext<'_>) -> Result<Vec<Asked>, Fault> {
+    fn ask(&self, _context: &ActionContext<'_>) -> Result<Vec<ActionRequest>, ActionFault> {
         Ok(Vec::new())
     }
 

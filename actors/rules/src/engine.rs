@@ -79,10 +79,12 @@ use twinhub_domain::{EventBody, Recorded, Timestamp, Twin};
 
 pub use self::effect::{Delivery, Effect};
 pub use self::keys::webhook_keys;
-pub use self::output::{EffectId, EffectRequest, EffectResult, EngineOutput, Entry, Kept, Wanted};
+pub use self::output::{
+    EffectId, EffectRequest, EffectResult, EngineOutput, Entry, MissingTwins, ScopeSnapshot,
+};
 pub use self::state::Counts;
 
-pub(crate) use self::action_context::{ActionContext, Asked, Fault};
+pub(crate) use self::action_context::{ActionContext, ActionFault, ActionRequest};
 pub(crate) use self::effect::{EXPECTABLE, Expectable, Subject};
 
 /// The rules at work.
@@ -113,7 +115,7 @@ impl Engine {
 
     /// The twins that its rules look at and that it does not know yet. Also asked after an exchange while it runs.
     #[must_use]
-    pub fn wants(&self) -> Wanted {
+    pub fn wants(&self) -> MissingTwins {
         self.world.wanted()
     }
 
@@ -135,7 +137,7 @@ impl Engine {
     }
 
     /// Takes up what was kept. To be called after [`Engine::exchange`] and [`Engine::know`], before any event.
-    pub fn restore(&mut self, kept: Vec<Kept>) {
+    pub fn restore(&mut self, kept: Vec<ScopeSnapshot>) {
         self.state.restore(&self.index, kept);
     }
 
@@ -222,7 +224,7 @@ impl Engine {
     }
 
     /// Scopes that changed since this was last asked.
-    pub fn take_changes(&mut self) -> Vec<Kept> {
+    pub fn take_changes(&mut self) -> Vec<ScopeSnapshot> {
         self.state.take_changes(&self.index)
     }
 

@@ -20,7 +20,7 @@ pub mod veil;
 
 pub use action::{Action, ActionKind};
 pub use device_template::{BadTemplate, Catalog, Template};
-pub use engine::{Effect, EffectId, EffectRequest, EffectResult, Engine, EngineOutput, Kept};
+pub use engine::{Effect, EffectId, EffectRequest, EffectResult, Engine, EngineOutput, ScopeSnapshot};
 pub use expression::{BadExpression, Expression, Field, Filter, Scope, SortKey, Twins};
 pub use file::{Problem, RuleFile};
 pub use model::{Rule, Selector};

@@ -23,7 +23,7 @@ type Batch = Arc<[Arc<Recorded>]>;
 
 /// How far the engine has come with what happens, and what it sees next.
 #[derive(Default)]
-pub(super) struct Following {
+pub(super) struct EventFollower {
     /// None while it is read from.
     pub live: Option<broadcast::Receiver<Batch>>,
     /// Events that came and were not seen yet.
@@ -45,12 +45,12 @@ pub(super) struct Following {
 }
 
 /// What the engine does next.
-pub(super) enum Next {
+pub(super) enum NextStep {
     See(Arc<Recorded>),
     Advance(Timestamp),
 }
 
-impl Following {
+impl EventFollower {
     /// The feed, to be read from; none while it is, and where enough waits to be seen.
     pub fn feed(&mut self) -> Option<broadcast::Receiver<Batch>> {
         if self.queue.len() >= ENOUGH { None } else { self.live.take() }
@@ -68,7 +68,7 @@ impl Following {
     }
 
     /// What the engine does next, as far as everything before it was seen.
-    pub fn next(&mut self, engine: &Engine, uptime_ms: u64) -> Option<Next> {
+    pub fn next(&mut self, engine: &Engine, uptime_ms: u64) -> Option<NextStep> {
         let (until, is_event) = match (self.queue.front(), self.due) {
             (Some(recorded), _) => (time_before(engine, recorded), true),
             (None, Some((now, seq))) if self.cursor >= seq => (engine.by_new_clock(now), false),
@@ -77,11 +77,11 @@ impl Following {
         let late = engine.next().filter(|next| until.millis() - next.millis() > LATE_MS);
         match late {
             Some(_) if self.holds_time(uptime_ms) => None,
-            Some(late) => Some(Next::Advance(late)),
-            None if is_event => self.queue.pop_front().map(Next::See),
+            Some(late) => Some(NextStep::Advance(late)),
+            None if is_event => self.queue.pop_front().map(NextStep::See),
             None => {
                 self.due = None;
-                Some(Next::Advance(until))
+                Some(NextStep::Advance(until))
             }
         }
     }
@@ -158,17 +158,17 @@ mod tests {
         Arc::new(Recorded::new(seq, event))
     }
 
-    fn shown(next: Option<Next>) -> String {
+    fn shown(next: Option<NextStep>) -> String {
         match next {
             None => "nothing".to_owned(),
-            Some(Next::See(recorded)) => format!("see {}", recorded.seq),
-            Some(Next::Advance(to)) => format!("advance {}", to.millis()),
+            Some(NextStep::See(recorded)) => format!("see {}", recorded.seq),
+            Some(NextStep::Advance(to)) => format!("advance {}", to.millis()),
         }
     }
 
     #[test]
     fn a_late_deadline_comes_before_the_event() {
-        let mut following = Following::default();
+        let mut following = EventFollower::default();
         following.queue.extend([event(1, at(60_500)), event(2, at(90_000))]);
         let engine = engine();
         assert_eq!(shown(following.next(&engine, 0)), "see 1", "half a second is on time");
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn time_goes_on_once_all_before_was_seen() {
-        let mut following = Following { due: Some((at(500), 3)), ..Following::default() };
+        let mut following = EventFollower { due: Some((at(500), 3)), ..EventFollower::default() };
         let engine = engine();
         assert_eq!(shown(following.next(&engine, 0)), "nothing");
         following.cursor = 3;

@@ -18,7 +18,7 @@ use twinhub_domain::cause::{RunCause, Source};
 use twinhub_domain::receipt::Receipt;
 use twinhub_domain::run::{RuleId, RunEntry, RunId, RunOutcome, Signal};
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
-use twinhub_rules::Kept;
+use twinhub_rules::ScopeSnapshot;
 use twinhub_store::{Automation, Progress, RuleRecord};
 
 /// What the alarm of a rule that was stopped is called.
@@ -29,7 +29,7 @@ const STOPPED: &str = "rule-stopped";
 pub(super) struct PendingWrites {
     entries: BTreeMap<RunId, RunEntry>,
     pub events: Vec<Event>,
-    pub scopes: Vec<Kept>,
+    pub scopes: Vec<ScopeSnapshot>,
     /// What one rule said of another.
     pub rules: Vec<RuleRecord>,
     /// The last place in the sequence that was written as seen.

@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 use uuid::ContextV7;
 
-use self::following::Following;
+use self::following::CensusFollower;
 pub use self::tree_now::TreeNow;
 use super::{Around, Shelf};
 use crate::clock::new_id_at;
@@ -64,7 +64,7 @@ pub struct Groups {
     planned: Tree,
     /// Groups that are being emptied, to be removed.
     leaving: HashSet<GroupId>,
-    following: Following,
+    following: CensusFollower,
     waiting: Vec<Waits>,
     ids: ContextV7,
 }
@@ -79,7 +79,7 @@ impl Groups {
             planned: Tree::clone(&tree.now()),
             tree,
             leaving: HashSet::new(),
-            following: Following::default(),
+            following: CensusFollower::default(),
             waiting: Vec::new(),
             ids: ContextV7::new(),
         }

@@ -2,10 +2,10 @@
 
 use super::{Behaviour, Reference};
 use crate::analysis::WriteKind;
-use crate::engine::{ActionContext, Asked, Effect, Fault};
+use crate::engine::{ActionContext, ActionFault, ActionRequest, Effect};
 use crate::file::action::{Setting, device, template};
 use crate::file::check::{Checker, Map};
-use crate::file::fingerprint::Print;
+use crate::file::fingerprint::FingerprintWriter;
 use crate::file::select::name;
 use crate::file::shape::{ACTION_ON_ERROR, Kind, SEVERITIES, Shape, may, must};
 use crate::model::Selector;
@@ -57,13 +57,13 @@ impl AlarmAction {
 }
 
 impl Behaviour for AlarmAction {
-    fn fingerprint(&self, print: &mut Print) {
+    fn fingerprint(&self, print: &mut FingerprintWriter) {
         let Self { alarm_type, severity, message, of } = self;
         print.text("alarm");
         print.text(alarm_type);
         print.debug(severity);
         print.text(message.text());
-        print.each(of.as_slice(), Print::selector);
+        print.each(of.as_slice(), FingerprintWriter::selector);
     }
 
     fn references<'a>(&'a self, seen: &mut dyn FnMut(Reference<'a>)) {
@@ -76,7 +76,7 @@ impl Behaviour for AlarmAction {
         seen(WriteKind::Raise { alarm_type: &self.alarm_type, severity: self.severity }, Some(of));
     }
 
-    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<Asked>, Fault> {
+    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<ActionRequest>, ActionFault> {
         let message = context.text(&self.message)?;
         context.alarmed(self.of.as_ref(), |device| self.raise(context, device, message.clone()))
     }

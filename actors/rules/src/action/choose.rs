@@ -4,7 +4,7 @@ use super::{Action, Behaviour, Reference, longest_ms};
 use crate::file::action::{MOST, Setting, actions, needed};
 use crate::file::check::{Checker, Map, items};
 use crate::file::condition::together;
-use crate::file::fingerprint::Print;
+use crate::file::fingerprint::FingerprintWriter;
 use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, may, must};
 use crate::model::Condition;
 
@@ -59,14 +59,14 @@ impl ChooseAction {
 }
 
 impl Behaviour for ChooseAction {
-    fn fingerprint(&self, print: &mut Print) {
+    fn fingerprint(&self, print: &mut FingerprintWriter) {
         let Self { branches, otherwise } = self;
         print.text("choose");
         print.each(branches, |print, (when, actions)| {
             print.condition(when);
-            print.each(actions, Print::action);
+            print.each(actions, FingerprintWriter::action);
         });
-        print.each(otherwise, Print::action);
+        print.each(otherwise, FingerprintWriter::action);
     }
 
     fn references<'a>(&'a self, seen: &mut dyn FnMut(Reference<'a>)) {

@@ -2,10 +2,10 @@
 
 use super::{Behaviour, Reference};
 use crate::analysis::WriteKind;
-use crate::engine::{ActionContext, Asked, Effect, Fault};
+use crate::engine::{ActionContext, ActionFault, ActionRequest, Effect};
 use crate::file::action::{Setting, device};
 use crate::file::check::{Checker, Map};
-use crate::file::fingerprint::Print;
+use crate::file::fingerprint::FingerprintWriter;
 use crate::file::select::name;
 use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, may, must};
 use crate::model::Selector;
@@ -41,11 +41,11 @@ impl ClearAction {
 }
 
 impl Behaviour for ClearAction {
-    fn fingerprint(&self, print: &mut Print) {
+    fn fingerprint(&self, print: &mut FingerprintWriter) {
         let Self { alarm_type, of } = self;
         print.text("clear");
         print.text(alarm_type);
-        print.each(of.as_slice(), Print::selector);
+        print.each(of.as_slice(), FingerprintWriter::selector);
     }
 
     fn references<'a>(&'a self, seen: &mut dyn FnMut(Reference<'a>)) {
@@ -57,7 +57,7 @@ impl Behaviour for ClearAction {
         seen(WriteKind::Clear { alarm_type: &self.alarm_type }, Some(of));
     }
 
-    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<Asked>, Fault> {
+    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<ActionRequest>, ActionFault> {
         context.alarmed(self.of.as_ref(), |device| self.clear(context, device))
     }
 

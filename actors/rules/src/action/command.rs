@@ -2,10 +2,10 @@
 
 use super::{Behaviour, Reference};
 use crate::analysis::WriteKind;
-use crate::engine::{ActionContext, Asked, Effect, Fault};
+use crate::engine::{ActionContext, ActionFault, ActionRequest, Effect};
 use crate::file::action::{Setting, device, filled_map};
 use crate::file::check::{Checker, Map};
-use crate::file::fingerprint::Print;
+use crate::file::fingerprint::FingerprintWriter;
 use crate::file::select::name;
 use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, may, must};
 use crate::model::Selector;
@@ -77,7 +77,7 @@ impl CommandAction {
 }
 
 impl Behaviour for CommandAction {
-    fn fingerprint(&self, print: &mut Print) {
+    fn fingerprint(&self, print: &mut FingerprintWriter) {
         let Self { to, command_type, parameters, options, confirm } = self;
         print.text("command");
         print.selector(to);
@@ -101,7 +101,7 @@ impl Behaviour for CommandAction {
         self.confirm.unwrap_or(0)
     }
 
-    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<Asked>, Fault> {
+    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<ActionRequest>, ActionFault> {
         let mut fields = self.options.clone();
         fields.insert("command_type", Json::from(&*self.command_type));
         fields.insert("parameters", context.document(&self.parameters)?);

@@ -3,7 +3,7 @@
 use super::Behaviour;
 use crate::file::action::Setting;
 use crate::file::check::{Checker, Map};
-use crate::file::fingerprint::Print;
+use crate::file::fingerprint::FingerprintWriter;
 use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, must};
 
 /// Goes on after a time.
@@ -28,7 +28,7 @@ impl DelayAction {
 }
 
 impl Behaviour for DelayAction {
-    fn fingerprint(&self, print: &mut Print) {
+    fn fingerprint(&self, print: &mut FingerprintWriter) {
         let Self { ms } = self;
         print.text("delay");
         print.debug(ms);

@@ -2,10 +2,10 @@
 
 use super::{Behaviour, Reference};
 use crate::analysis::WriteKind;
-use crate::engine::{ActionContext, Asked, Effect, Fault};
+use crate::engine::{ActionContext, ActionFault, ActionRequest, Effect};
 use crate::file::action::{Setting, device, filled_map};
 use crate::file::check::{Checker, Map};
-use crate::file::fingerprint::Print;
+use crate::file::fingerprint::FingerprintWriter;
 use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, must};
 use crate::model::Selector;
 use crate::template::{JsonTemplate, has_placeholders};
@@ -42,7 +42,7 @@ impl DesiredAction {
 }
 
 impl Behaviour for DesiredAction {
-    fn fingerprint(&self, print: &mut Print) {
+    fn fingerprint(&self, print: &mut FingerprintWriter) {
         let Self { to, set } = self;
         print.text("desired");
         print.selector(to);
@@ -62,7 +62,7 @@ impl Behaviour for DesiredAction {
         }
     }
 
-    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<Asked>, Fault> {
+    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<ActionRequest>, ActionFault> {
         match context.document(&self.set)? {
             Json::Object(set) => {
                 context.each(&self.to, |device| Effect::Desired { device, set: set.clone() })

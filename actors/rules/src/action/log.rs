@@ -1,10 +1,10 @@
 //! `log`: writes a line into the hub's log.
 
 use super::{Behaviour, Reference};
-use crate::engine::{ActionContext, Asked, Effect, Fault};
+use crate::engine::{ActionContext, ActionFault, ActionRequest, Effect};
 use crate::file::action::{Setting, template};
 use crate::file::check::{Checker, Map};
-use crate::file::fingerprint::Print;
+use crate::file::fingerprint::FingerprintWriter;
 use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, may, must};
 use crate::model::LogLevel;
 use crate::template::Template;
@@ -36,7 +36,7 @@ impl LogAction {
 }
 
 impl Behaviour for LogAction {
-    fn fingerprint(&self, print: &mut Print) {
+    fn fingerprint(&self, print: &mut FingerprintWriter) {
         let Self { level, message } = self;
         print.text("log");
         print.debug(level);
@@ -47,8 +47,8 @@ impl Behaviour for LogAction {
         seen(Reference::Text(&self.message));
     }
 
-    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<Asked>, Fault> {
-        Ok(Asked::once(Effect::Log { level: self.level, message: context.text(&self.message)? }))
+    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<ActionRequest>, ActionFault> {
+        Ok(ActionRequest::once(Effect::Log { level: self.level, message: context.text(&self.message)? }))
     }
 
     fn read_back(&self, _: &ActionContext<'_>, _: Option<DeviceId>, data: &Object) -> Option<Effect> {

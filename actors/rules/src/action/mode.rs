@@ -2,10 +2,10 @@
 
 use super::{Behaviour, Reference};
 use crate::analysis::WriteKind;
-use crate::engine::{ActionContext, Asked, Effect, Fault};
+use crate::engine::{ActionContext, ActionFault, ActionRequest, Effect};
 use crate::file::action::{Setting, device};
 use crate::file::check::{Checker, Map};
-use crate::file::fingerprint::Print;
+use crate::file::fingerprint::FingerprintWriter;
 use crate::file::shape::{ACTION_ON_ERROR, Kind, MODES, Shape, may, must};
 use crate::model::Selector;
 use twinhub_domain::{DeviceId, Json, Mode, Object, Timestamp};
@@ -44,7 +44,7 @@ impl ModeAction {
 }
 
 impl Behaviour for ModeAction {
-    fn fingerprint(&self, print: &mut Print) {
+    fn fingerprint(&self, print: &mut FingerprintWriter) {
         let Self { of, mode, for_ms } = self;
         print.text("mode");
         print.selector(of);
@@ -59,7 +59,7 @@ impl Behaviour for ModeAction {
         seen(WriteKind::Mode(self.mode), Some(&self.of));
     }
 
-    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<Asked>, Fault> {
+    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<ActionRequest>, ActionFault> {
         let until = self.for_ms.map(|ms| context.now().plus_millis(ms));
         context.each(&self.of, |device| Effect::Mode { device, mode: self.mode, until })
     }

@@ -2,10 +2,10 @@
 
 use super::{Behaviour, Reference};
 use crate::analysis::WriteKind;
-use crate::engine::{ActionContext, Asked, Effect, Fault};
+use crate::engine::{ActionContext, ActionFault, ActionRequest, Effect};
 use crate::file::action::{Setting, document, template};
 use crate::file::check::{Checker, Map};
-use crate::file::fingerprint::Print;
+use crate::file::fingerprint::FingerprintWriter;
 use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, may, must};
 use crate::model::Selector;
 use crate::template::{JsonTemplate, Template, has_placeholder};
@@ -53,7 +53,7 @@ impl PublishAction {
 }
 
 impl Behaviour for PublishAction {
-    fn fingerprint(&self, print: &mut Print) {
+    fn fingerprint(&self, print: &mut FingerprintWriter) {
         let Self { topic, payload, retain } = self;
         print.text("publish");
         print.text(topic.text());
@@ -73,13 +73,13 @@ impl Behaviour for PublishAction {
         }
     }
 
-    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<Asked>, Fault> {
+    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<ActionRequest>, ActionFault> {
         let topic = context.text(&self.topic)?;
         if topic.is_empty() || topic.contains(['+', '#', '\0']) {
             return Err(("bad_topic".into(), format!("`{topic}` is no topic to publish to")));
         }
         let payload = context.document(&self.payload)?;
-        Ok(Asked::once(Effect::Publish { topic, payload, retain: self.retain }))
+        Ok(ActionRequest::once(Effect::Publish { topic, payload, retain: self.retain }))
     }
 
     fn read_back(&self, _: &ActionContext<'_>, _: Option<DeviceId>, data: &Object) -> Option<Effect> {

@@ -2,10 +2,10 @@
 
 use super::{Behaviour, Reference};
 use crate::analysis::WriteKind;
-use crate::engine::{ActionContext, Asked, Fault};
+use crate::engine::{ActionContext, ActionFault, ActionRequest};
 use crate::file::action::Setting;
 use crate::file::check::{Checker, Map};
-use crate::file::fingerprint::Print;
+use crate::file::fingerprint::FingerprintWriter;
 use crate::file::select::rule_id;
 use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, must};
 use crate::model::Selector;
@@ -30,7 +30,7 @@ impl RunAction {
 }
 
 impl Behaviour for RunAction {
-    fn fingerprint(&self, print: &mut Print) {
+    fn fingerprint(&self, print: &mut FingerprintWriter) {
         let Self { rule } = self;
         print.text("run");
         print.text(rule.as_str());
@@ -44,7 +44,7 @@ impl Behaviour for RunAction {
         seen(WriteKind::Run { rule: &self.rule }, None);
     }
 
-    fn ask(&self, _: &ActionContext<'_>) -> Result<Vec<Asked>, Fault> {
-        Ok(vec![Asked::run(self.rule.clone())])
+    fn ask(&self, _: &ActionContext<'_>) -> Result<Vec<ActionRequest>, ActionFault> {
+        Ok(vec![ActionRequest::run(self.rule.clone())])
     }
 }

@@ -1,10 +1,10 @@
 //! `enable` and `disable`: have another rule run from now on, or not.
 
 use super::{Behaviour, Reference};
-use crate::engine::{ActionContext, Asked, Effect, Fault};
+use crate::engine::{ActionContext, ActionFault, ActionRequest, Effect};
 use crate::file::action::Setting;
 use crate::file::check::{Checker, Map};
-use crate::file::fingerprint::Print;
+use crate::file::fingerprint::FingerprintWriter;
 use crate::file::select::rule_id;
 use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, must};
 use twinhub_domain::run::RuleId;
@@ -47,7 +47,7 @@ impl DisableAction {
 }
 
 impl Behaviour for EnableAction {
-    fn fingerprint(&self, print: &mut Print) {
+    fn fingerprint(&self, print: &mut FingerprintWriter) {
         let Self { rule } = self;
         print.text("enable");
         print.text(rule.as_str());
@@ -57,8 +57,8 @@ impl Behaviour for EnableAction {
         seen(Reference::Switches(&self.rule));
     }
 
-    fn ask(&self, _: &ActionContext<'_>) -> Result<Vec<Asked>, Fault> {
-        Ok(Asked::once(switch(&self.rule, true)))
+    fn ask(&self, _: &ActionContext<'_>) -> Result<Vec<ActionRequest>, ActionFault> {
+        Ok(ActionRequest::once(switch(&self.rule, true)))
     }
 
     fn read_back(&self, _: &ActionContext<'_>, _: Option<DeviceId>, _: &Object) -> Option<Effect> {
@@ -67,7 +67,7 @@ impl Behaviour for EnableAction {
 }
 
 impl Behaviour for DisableAction {
-    fn fingerprint(&self, print: &mut Print) {
+    fn fingerprint(&self, print: &mut FingerprintWriter) {
         let Self { rule } = self;
         print.text("disable");
         print.text(rule.as_str());
@@ -77,8 +77,8 @@ impl Behaviour for DisableAction {
         seen(Reference::Switches(&self.rule));
     }
 
-    fn ask(&self, _: &ActionContext<'_>) -> Result<Vec<Asked>, Fault> {
-        Ok(Asked::once(switch(&self.rule, false)))
+    fn ask(&self, _: &ActionContext<'_>) -> Result<Vec<ActionRequest>, ActionFault> {
+        Ok(ActionRequest::once(switch(&self.rule, false)))
     }
 
     fn read_back(&self, _: &ActionContext<'_>, _: Option<DeviceId>, _: &Object) -> Option<Effect> {

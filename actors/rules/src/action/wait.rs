@@ -4,7 +4,7 @@ use super::{Behaviour, Reference};
 use crate::file::action::Setting;
 use crate::file::check::{Checker, Map};
 use crate::file::condition::together;
-use crate::file::fingerprint::Print;
+use crate::file::fingerprint::FingerprintWriter;
 use crate::file::shape::{ACTION_ON_ERROR, Field, Kind, Shape, may, must};
 use crate::model::Condition;
 
@@ -55,7 +55,7 @@ impl WaitAction {
 }
 
 impl Behaviour for WaitAction {
-    fn fingerprint(&self, print: &mut Print) {
+    fn fingerprint(&self, print: &mut FingerprintWriter) {
         let Self { until, timeout } = self;
         print.text("wait");
         print.condition(until);

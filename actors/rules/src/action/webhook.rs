@@ -3,10 +3,10 @@
 use url::Url;
 
 use super::{Behaviour, Reference};
-use crate::engine::{ActionContext, Asked, Delivery, Effect, Fault};
+use crate::engine::{ActionContext, ActionFault, ActionRequest, Delivery, Effect};
 use crate::file::action::{Setting, document, template};
 use crate::file::check::{Checker, Map};
-use crate::file::fingerprint::Print;
+use crate::file::fingerprint::FingerprintWriter;
 use crate::file::node::Node;
 use crate::file::secrets::SecretNames;
 use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, may, must};
@@ -86,14 +86,14 @@ impl WebhookAction {
         })
     }
 
-    fn deliver(&self, context: &ActionContext<'_>, url: String, body: Json) -> Result<Effect, Fault> {
+    fn deliver(&self, context: &ActionContext<'_>, url: String, body: Json) -> Result<Effect, ActionFault> {
         // As of the firing: after a restart they are made again.
         let headers =
             self.headers.iter().map(|(name, value)| Ok((name.clone(), context.text_as_fired(value)?)));
         Ok(Effect::Webhook(Box::new(Delivery {
             url,
             method: self.method.clone(),
-            headers: headers.collect::<Result<_, Fault>>()?,
+            headers: headers.collect::<Result<_, ActionFault>>()?,
             body,
             signed_by: self.secret.is_some().then(|| context.rule().clone()),
             step: context.step(),
@@ -104,7 +104,7 @@ impl WebhookAction {
 }
 
 impl Behaviour for WebhookAction {
-    fn fingerprint(&self, print: &mut Print) {
+    fn fingerprint(&self, print: &mut FingerprintWriter) {
         let Self { url, method, headers, body, secret, timeout_ms, max_attempts } = self;
         print.text("webhook");
         print.text(url.text());
@@ -134,13 +134,13 @@ impl Behaviour for WebhookAction {
         self.body.iter().for_each(|body| seen(Reference::Document(body)));
     }
 
-    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<Asked>, Fault> {
+    fn ask(&self, context: &ActionContext<'_>) -> Result<Vec<ActionRequest>, ActionFault> {
         let url = context.text(&self.url)?;
         let body = match &self.body {
             Some(body) => context.document(body)?,
             None => context.head().into(),
         };
-        Ok(Asked::once(self.deliver(context, url, body)?))
+        Ok(ActionRequest::once(self.deliver(context, url, body)?))
     }
 
     fn read_back(&self, context: &ActionContext<'_>, _: Option<DeviceId>, data: &Object) -> Option<Effect> {

@@ -21,38 +21,38 @@ pub(crate) struct ActionContext<'a> {
 
 /// What an action asks for of one device, or of none.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ActionRequest {
     pub device: Option<DeviceId>,
-    pub what: AskedFor,
+    pub what: Requested,
 }
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub(crate) enum AskedFor {
+pub(crate) enum Requested {
     Effect(Effect),
     /// Another rule is to run.
     Run(RuleId),
 }
 
 /// The stable word of what is wrong, and a sentence.
-pub(crate) type Fault = (Box<str>, String);
+pub(crate) type ActionFault = (Box<str>, String);
 
-impl Asked {
+impl ActionRequest {
     /// Of no device.
     pub fn once(effect: Effect) -> Vec<Self> {
-        vec![Self { device: None, what: AskedFor::Effect(effect) }]
+        vec![Self { device: None, what: Requested::Effect(effect) }]
     }
 
     /// That another rule runs.
     pub fn run(rule: RuleId) -> Self {
-        Self { device: None, what: AskedFor::Run(rule) }
+        Self { device: None, what: Requested::Run(rule) }
     }
 
     /// What the journal of runs shows of it.
     pub fn data(&self) -> Object {
         match &self.what {
-            AskedFor::Effect(effect) => effect.data(),
-            AskedFor::Run(rule) => [("rule", Json::from(rule.as_str()))].into_iter().collect(),
+            Requested::Effect(effect) => effect.data(),
+            Requested::Run(rule) => [("rule", Json::from(rule.as_str()))].into_iter().collect(),
         }
     }
 }
@@ -71,24 +71,29 @@ impl ActionContext<'_> {
     }
 
     /// Fills a text in.
-    pub fn text(&self, template: &Template) -> Result<String, Fault> {
+    pub fn text(&self, template: &Template) -> Result<String, ActionFault> {
         template.fill(&self.scope(self.now)).map_err(fault)
     }
 
     /// Fills a text in as of the moment when the run was fired.
-    pub fn text_as_fired(&self, template: &Template) -> Result<String, Fault> {
+    pub fn text_as_fired(&self, template: &Template) -> Result<String, ActionFault> {
         template.fill(&self.scope(self.entry.at)).map_err(fault)
     }
 
     /// Fills a document in.
-    pub fn document(&self, template: &JsonTemplate) -> Result<Json, Fault> {
+    pub fn document(&self, template: &JsonTemplate) -> Result<Json, ActionFault> {
         template.fill(&self.scope(self.now)).map_err(fault)
     }
 
     /// Asks for an effect on each device that `of` means.
-    pub fn each(&self, of: &Selector, effect: impl Fn(DeviceId) -> Effect) -> Result<Vec<Asked>, Fault> {
+    pub fn each(
+        &self,
+        of: &Selector,
+        effect: impl Fn(DeviceId) -> Effect,
+    ) -> Result<Vec<ActionRequest>, ActionFault> {
         let ids = self.choose(of)?.into_iter();
-        let asked = ids.map(|id| Asked { device: Some(id.clone()), what: AskedFor::Effect(effect(id)) });
+        let asked =
+            ids.map(|id| ActionRequest { device: Some(id.clone()), what: Requested::Effect(effect(id)) });
         Ok(asked.collect())
     }
 
@@ -98,14 +103,14 @@ impl ActionContext<'_> {
         &self,
         of: Option<&Selector>,
         effect: impl Fn(Option<&DeviceId>) -> Effect,
-    ) -> Result<Vec<Asked>, Fault> {
+    ) -> Result<Vec<ActionRequest>, ActionFault> {
         let devices = match of {
             Some(of) => self.choose(of)?.into_iter().map(Some).collect(),
             None => vec![self.entry.device.clone()],
         };
         let asked = |device: Option<DeviceId>| {
-            let what = AskedFor::Effect(effect(device.as_ref()));
-            Asked { device, what }
+            let what = Requested::Effect(effect(device.as_ref()));
+            ActionRequest { device, what }
         };
         Ok(devices.into_iter().map(asked).collect())
     }
@@ -137,7 +142,7 @@ impl ActionContext<'_> {
         .collect()
     }
 
-    fn choose(&self, of: &Selector) -> Result<Vec<DeviceId>, Fault> {
+    fn choose(&self, of: &Selector) -> Result<Vec<DeviceId>, ActionFault> {
         let of_trigger = self.entry.device.as_ref();
         if matches!(of, Selector::Trigger) && of_trigger.is_none() {
             return Err(("no_device".into(), "no device fired the rule".to_owned()));
@@ -152,6 +157,6 @@ impl ActionContext<'_> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err gives it away")]
-fn fault(bad: BadTemplate) -> Fault {
+fn fault(bad: BadTemplate) -> ActionFault {
     ("template".into(), bad.to_string())
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kept;
+use super::ScopeSnapshot;
 use super::clock::{clocks, next};
 use super::index::RuleIndex;
 use super::scope::{RuleState, ScopeKey, ScopeState};
@@ -33,27 +33,27 @@ struct OfRule {
 
 impl EngineState {
     /// The scopes that changed, as they are stored.
-    pub fn take_changes(&mut self, index: &RuleIndex) -> Vec<Kept> {
+    pub fn take_changes(&mut self, index: &RuleIndex) -> Vec<ScopeSnapshot> {
         let dirty = std::mem::take(&mut self.scopes.dirty);
         let kept = dirty.into_iter().map(|(rule, device)| {
             let Some(place) = index.find(&rule) else {
-                return Kept { rule, device, fingerprint: 0, body: None };
+                return ScopeSnapshot { rule, device, fingerprint: 0, body: None };
             };
             let scope = self.scopes.get(ScopeKey { device, rule: place });
             let of_rule = (device.0 == 0).then(|| OfRule::of(self.scopes.rule(place)));
             let of_rule = of_rule.filter(|of_rule| *of_rule != OfRule::default());
             let body = (scope.is_some() || of_rule.is_some()).then(|| to_json(scope, of_rule)).flatten();
-            Kept { fingerprint: index.rule(place).fingerprint, rule, device, body }
+            ScopeSnapshot { fingerprint: index.rule(place).fingerprint, rule, device, body }
         });
         kept.collect()
     }
 
     /// Takes up what was stored.
-    pub fn restore(&mut self, index: &RuleIndex, kept: Vec<Kept>) {
+    pub fn restore(&mut self, index: &RuleIndex, kept: Vec<ScopeSnapshot>) {
         for rule in &mut self.scopes.rules {
             rule.is_new = true;
         }
-        for Kept { rule, device, fingerprint, body } in kept {
+        for ScopeSnapshot { rule, device, fingerprint, body } in kept {
             let Some(place) = index.find(&rule) else {
                 self.scopes.dirty.insert((rule, device)); // nobody asks for it any more
                 continue;

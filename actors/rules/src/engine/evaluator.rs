@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::action_context::{ActionContext, Asked, Fault};
+use super::action_context::{ActionContext, ActionFault, ActionRequest};
 use super::index::RuleIndex;
 use super::run::RunState;
 use super::scope::ScopeKey;
@@ -46,7 +46,7 @@ impl Evaluator<'_> {
         run: &RunState,
         action: &ActionKind,
         now: Timestamp,
-    ) -> Result<Vec<Asked>, Fault> {
+    ) -> Result<Vec<ActionRequest>, ActionFault> {
         let context = self.context(key, run, now);
         self.guard(key.rule, || action.behaviour().ask(&context))
             .unwrap_or_else(|_| Err(("panic".into(), "it died: a fault of the program".to_owned())))

@@ -60,7 +60,7 @@ pub struct EffectResult {
 
 /// What of the engine is stored: of one rule and one device.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Kept {
+pub struct ScopeSnapshot {
     pub rule: RuleId,
     /// 0: what is no device's.
     pub device: DeviceNumber,
@@ -72,7 +72,7 @@ pub struct Kept {
 
 /// Which twins the engine must know before it can go on.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct MissingTwins {
     pub devices: Vec<DeviceId>,
     /// Patterns: every device that they match.
     pub selectors: Vec<Selector>,

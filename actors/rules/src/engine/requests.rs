@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::action_context::{Asked, AskedFor};
+use super::action_context::{ActionRequest, Requested};
 use super::evaluator::Evaluator;
 use super::firing::{BY_RULE, Firing, data};
 use super::program::Place;
-use super::run::{Confirm, Line, Open, RunState, Waits};
+use super::run::{ActionLine, Confirm, Open, RunState, Waits};
 use super::run_loop::{After, RunLoop};
 use super::scope::{Hold, ScopeKey};
 use super::scopes::Scopes;
@@ -27,19 +27,20 @@ impl RunLoop<'_> {
         run: &mut RunState,
         place: &Place,
         action: &Action,
-        asked: Vec<Asked>,
+        asked: Vec<ActionRequest>,
         at: Timestamp,
     ) -> After {
         let word = action.kind.word();
         if asked.is_empty() {
-            run.line(Line::new(place, word, Json::Null, "skipped"), at).detail = "no device fits".into();
+            run.line(ActionLine::new(place, word, Json::Null, "skipped"), at).detail =
+                "no device fits".into();
             return After::Next;
         }
         let (mut open, mut failed) = (Vec::new(), None);
         run.confirms.clear();
         for (nth, mut asked) in (0u32..).zip(asked) {
             let (held, is_some_left) = self.arbitrate(key, &mut asked);
-            let line = Line::new(place, word, asked.data().into(), "waiting");
+            let line = ActionLine::new(place, word, asked.data().into(), "waiting");
             let line = run.line(line.of(asked.device.clone()), at);
             if let Some(held) = held {
                 line.detail = format!("outranked: {held}").into();
@@ -52,8 +53,8 @@ impl RunLoop<'_> {
             let line = u32::try_from(run.entry.actions.len() - 1).unwrap_or(u32::MAX);
             let id = EffectId { run: run.entry.id, step: run.at, nth };
             match asked.what {
-                AskedFor::Run(rule) => self.call(run, &rule, id, at),
-                AskedFor::Effect(effect) => {
+                Requested::Run(rule) => self.call(run, &rule, id, at),
+                Requested::Effect(effect) => {
                     if let (Some(_), Some(device)) = (confirm_of(action), asked.device) {
                         run.confirms.push(Confirm { nth, line, device, command: None, status: None });
                     }
@@ -73,17 +74,17 @@ impl RunLoop<'_> {
 
     /// Leaves out of what is asked what a rule of higher priority holds. Gives a sentence on what that was; with
     /// nothing left, there is nothing to ask.
-    fn arbitrate(&mut self, key: ScopeKey, asked: &mut Asked) -> (Option<String>, bool) {
+    fn arbitrate(&mut self, key: ScopeKey, asked: &mut ActionRequest) -> (Option<String>, bool) {
         let Some(device) = asked.device.clone().filter(|_| self.index.is_ranked) else { return (None, true) };
         match &mut asked.what {
-            AskedFor::Effect(Effect::Command { request, .. }) => {
+            Requested::Effect(Effect::Command { request, .. }) => {
                 let command_type = &request.command_type;
                 match self.hold(key, (&device, Hold::Command(command_type.clone()))) {
                     Some(holder) => (Some(format!("{holder} holds {command_type} of {device}")), false),
                     None => (None, true),
                 }
             }
-            AskedFor::Effect(Effect::Desired { set, .. }) => {
+            Requested::Effect(Effect::Desired { set, .. }) => {
                 let names: Vec<Box<str>> = set.iter().map(|(name, _)| name.into()).collect();
                 let mut refused = Vec::new();
                 for name in names {

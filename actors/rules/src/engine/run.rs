@@ -94,7 +94,7 @@ pub(super) struct Confirm {
 }
 
 /// A line of a run's entry.
-pub(super) struct Line<'a> {
+pub(super) struct ActionLine<'a> {
     place: &'a Place,
     /// The word for its action.
     kind: &'a str,
@@ -103,7 +103,7 @@ pub(super) struct Line<'a> {
     result: &'a str,
 }
 
-impl<'a> Line<'a> {
+impl<'a> ActionLine<'a> {
     /// One about no device.
     pub fn new(place: &'a Place, kind: &'a str, data: Json, result: &'a str) -> Self {
         Self { place, kind, device: None, data, result }
@@ -117,8 +117,8 @@ impl<'a> Line<'a> {
 
 impl RunState {
     /// Writes a line into the run's entry.
-    pub fn line(&mut self, line: Line<'_>, at: Timestamp) -> &mut ActionSeen {
-        let Line { place, kind, device, data, result } = line;
+    pub fn line(&mut self, line: ActionLine<'_>, at: Timestamp) -> &mut ActionSeen {
+        let ActionLine { place, kind, device, data, result } = line;
         let (path, kind, result) = (place.path(self.list), kind.into(), result.into());
         let detail = "".into();
         let line = ActionSeen { path, kind, device, data, at, result, detail, seq: None, made: None };

@@ -3,7 +3,7 @@
 use super::evaluator::Evaluator;
 use super::index::RuleIndex;
 use super::program::{Op, Place};
-use super::run::{Line, RunState, Waits};
+use super::run::{ActionLine, RunState, Waits};
 use super::scope::ScopeKey;
 use super::state::{EngineState, Followup};
 use super::targets;
@@ -41,7 +41,7 @@ impl<'a> RunLoop<'a> {
                 None => After::End(RunOutcome::Done),
                 Some(Op::Jump(to)) => After::At(*to),
                 Some(Op::NoBranch(place)) => {
-                    let line = run.line(Line::new(place, "choose", Json::Null, "skipped"), at);
+                    let line = run.line(ActionLine::new(place, "choose", Json::Null, "skipped"), at);
                     line.detail = "no branch holds".into();
                     After::Next
                 }
@@ -102,7 +102,7 @@ impl<'a> RunLoop<'a> {
             Ok(seen) if seen.holds == Some(true) => {
                 let taken = [("branch", Json::from(i64::from(branch))), ("if", Json::String(seen.text))];
                 let taken: Object = taken.into_iter().collect();
-                run.line(Line::new(choose, "choose", taken.into(), "ok"), at);
+                run.line(ActionLine::new(choose, "choose", taken.into(), "ok"), at);
                 After::Next
             }
             Ok(_) => After::At(otherwise),
@@ -122,7 +122,7 @@ impl<'a> RunLoop<'a> {
             ActionKind::Delay(DelayAction { ms }) => {
                 let until = at.plus_millis(*ms);
                 let data: Object = [("until", Json::from(until.to_string()))].into_iter().collect();
-                run.line(Line::new(place, word, data.into(), "waiting"), at);
+                run.line(ActionLine::new(place, word, data.into(), "waiting"), at);
                 run.waits = Waits::Delay { until };
                 After::Waits
             }
@@ -132,7 +132,7 @@ impl<'a> RunLoop<'a> {
                 };
                 let holds = seen.holds == Some(true);
                 let data: Object = [("until", Json::String(seen.text))].into_iter().collect();
-                run.line(Line::new(place, word, data.into(), if holds { "ok" } else { "waiting" }), at);
+                run.line(ActionLine::new(place, word, data.into(), if holds { "ok" } else { "waiting" }), at);
                 if holds {
                     return After::Next;
                 }
@@ -143,7 +143,7 @@ impl<'a> RunLoop<'a> {
             kind => match self.evaluator().ask(key, run, kind, at) {
                 Err((fault, detail)) => {
                     let died = &*fault == "panic";
-                    run.line(Line::new(place, word, Json::Null, &fault), at).detail = detail.into();
+                    run.line(ActionLine::new(place, word, Json::Null, &fault), at).detail = detail.into();
                     if died { self.die(key, at) } else { self.failed(key, action, &fault) }
                 }
                 Ok(asked) => self.request(key, run, place, action, asked, at),

@@ -8,7 +8,7 @@ use super::index::RuleIndex;
 use super::latch::Latch;
 use super::run::earlier;
 use super::scope::{Hold, RuleState, ScopeKey, ScopeState};
-use super::timers::Timers;
+use super::timers::ScopeTimers;
 use crate::model::AcrossDowntime;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
@@ -19,7 +19,7 @@ pub(super) struct Scopes {
     pub by_key: BTreeMap<ScopeKey, ScopeState>,
     /// By rule.
     pub rules: Vec<RuleState>,
-    timers: Timers,
+    timers: ScopeTimers,
     /// What the scopes hold.
     pub holds: Holds,
     /// Scopes that were changed and not looked after yet.

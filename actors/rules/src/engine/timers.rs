@@ -8,13 +8,13 @@ use twinhub_domain::{DeviceNumber, Timestamp};
 
 /// A deadline for each scope that has one.
 #[derive(Debug, Default)]
-pub(super) struct Timers {
+pub(super) struct ScopeTimers {
     /// With the rank of the rule.
     queue: BTreeSet<(Timestamp, u32, DeviceNumber)>,
     due: HashMap<ScopeKey, Timestamp>,
 }
 
-impl Timers {
+impl ScopeTimers {
     /// When anything is due.
     pub fn next(&self) -> Option<Timestamp> {
         self.queue.first().map(|(at, ..)| *at)

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Wanted;
+use super::MissingTwins;
 use super::index::{Profile, RuleIndex, fits};
 use super::watch::TriggerRef;
 use crate::expression::{Twins, member};
@@ -21,7 +21,7 @@ pub(super) struct World {
     /// Devices that fit no pattern. Empty where there are no patterns.
     pub others: HashMap<DeviceNumber, Option<Box<Other>>>,
     /// What is still to be told.
-    wanted: Wanted,
+    wanted: MissingTwins,
     /// The groups as they stand at this place in the sequence.
     pub tree: Arc<Tree>,
 }
@@ -78,10 +78,10 @@ impl World {
                 template: None,
             });
         }
-        self.wanted = Wanted { devices: missing, selectors };
+        self.wanted = MissingTwins { devices: missing, selectors };
     }
 
-    pub fn wanted(&self) -> Wanted {
+    pub fn wanted(&self) -> MissingTwins {
         let mut wanted = self.wanted.clone();
         wanted.devices.retain(|id| self.devices.get(id).is_some_and(|known| known.twin.is_none()));
         wanted
@@ -90,7 +90,7 @@ impl World {
     /// Events come: what was not told by now does not exist.
     pub fn begin(&mut self) {
         if !self.wanted.selectors.is_empty() || !self.wanted.devices.is_empty() {
-            self.wanted = Wanted::default();
+            self.wanted = MissingTwins::default();
         }
     }
 

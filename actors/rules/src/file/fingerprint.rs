@@ -30,20 +30,20 @@ pub(super) fn fingerprint(rule: &Rule) -> u64 {
         fingerprint: _,
         source: _,
     } = rule;
-    let mut print = Print::default();
+    let mut print = FingerprintWriter::default();
     print.text(id.as_str());
     print.debug(&(mode, max, priority, even_in_manual, cooldown, breaker, on_error));
-    print.each(triggers, Print::trigger);
-    print.each(conditions, Print::condition);
-    print.each(actions, Print::action);
-    print.each(on_release, Print::action);
+    print.each(triggers, FingerprintWriter::trigger);
+    print.each(conditions, FingerprintWriter::condition);
+    print.each(actions, FingerprintWriter::action);
+    print.each(on_release, FingerprintWriter::action);
     print.0.value()
 }
 
 #[derive(Default)]
-pub(crate) struct Print(Fingerprint);
+pub(crate) struct FingerprintWriter(Fingerprint);
 
-impl Print {
+impl FingerprintWriter {
     pub(crate) fn text(&mut self, text: &str) {
         self.0.field(text.as_bytes());
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use uuid::Builder;
 
-use crate::engine::{Effect, EffectRequest, EffectResult, Engine, EngineOutput, Kept};
+use crate::engine::{Effect, EffectRequest, EffectResult, Engine, EngineOutput, ScopeSnapshot};
 use crate::model::Rule;
 use twinhub_domain::alarm::{Alarm, AlarmStep, Originator, Severity};
 use twinhub_domain::cause::Source;
@@ -31,7 +31,7 @@ pub(crate) struct Sim {
     rules: Vec<Rule>,
     twins: BTreeMap<DeviceId, Twin>,
     alarms: HashMap<(Originator, Box<str>), Alarm>,
-    kept: BTreeMap<(RuleId, DeviceNumber), Kept>,
+    kept: BTreeMap<(RuleId, DeviceNumber), ScopeSnapshot>,
     pub now: Timestamp,
     names: u64,
     /// What becomes of a command.
@@ -203,7 +203,7 @@ impl Sim {
     }
 
     #[cfg(test)]
-    pub fn kept(&self) -> Vec<Kept> {
+    pub fn kept(&self) -> Vec<ScopeSnapshot> {
         self.kept.values().cloned().collect()
     }
 

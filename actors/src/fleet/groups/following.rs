@@ -20,7 +20,7 @@ type Batch = Arc<[Arc<Recorded>]>;
 
 /// The census, and how far it has come.
 #[derive(Default)]
-pub(super) struct Following {
+pub(super) struct CensusFollower {
     pub census: Census,
     /// None while it is read from.
     pub live: Option<broadcast::Receiver<Batch>>,
@@ -51,7 +51,7 @@ struct Numbers {
     passed: BTreeSet<i64>,
 }
 
-impl Following {
+impl CensusFollower {
     /// Nothing is counted yet. What the one before waited for is not wanted any more.
     pub fn anew(&mut self) {
         let census = std::mem::take(&mut self.census);

@@ -12,7 +12,7 @@ use twinhub_store::{JobDevice, JobOp};
 pub(super) const AT_ONCE: usize = 500;
 
 /// What is still to be written down of a job.
-pub(super) struct Parts {
+pub(super) struct JobParts {
     pub id: JobId,
     rows: std::vec::IntoIter<JobDevice>,
     pub cause: Cause,
@@ -20,7 +20,7 @@ pub(super) struct Parts {
     pub prepared: oneshot::Sender<JobTold>,
 }
 
-impl Parts {
+impl JobParts {
     /// The job that is asked for, and what is to be written down of it.
     pub fn new(id: JobId, make: MakeJob, now: Timestamp) -> (Job, Self) {
         let MakeJob { action, description, rate, devices, skipped, unknown, cause, reply, prepared } = make;

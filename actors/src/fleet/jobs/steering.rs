@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use super::Jobs;
-use super::making::{AT_ONCE, Parts};
+use super::making::{AT_ONCE, JobParts};
 use super::rollout::withdraw;
 use super::run::Run;
 use crate::messages::jobs::{JobRefusal, JobTold, MakeJob, Steer, SteerJob};
@@ -234,7 +234,7 @@ impl Jobs {
 
     pub(super) fn make(&mut self, make: MakeJob, ctx: &mut Context<Self>) {
         let id = JobId(crate::clock::new_id());
-        let (job, parts) = Parts::new(id, make, self.around.clock.now());
+        let (job, parts) = JobParts::new(id, make, self.around.clock.now());
         self.table.jobs.insert(id, job);
         let mut run = self.table.new_run(id);
         run.writing = true;
@@ -243,7 +243,7 @@ impl Jobs {
     }
 
     /// Writes the next part down. With the last the job runs.
-    fn write_part(&mut self, mut parts: Parts, change: RecordChange, ctx: &mut Context<Self>) {
+    fn write_part(&mut self, mut parts: JobParts, change: RecordChange, ctx: &mut Context<Self>) {
         let (id, cause) = (parts.id, parts.cause.clone());
         let (part, is_last) = parts.next();
         let ops = vec![part];
