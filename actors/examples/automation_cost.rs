@@ -16,7 +16,7 @@ use twinhub_domain::{
     Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar,
     Timestamp,
 };
-use twinhub_rules::Kept;
+use twinhub_rules::ScopeSnapshot;
 use twinhub_store::{Automation, Batch, Progress, SqlOptions, SqlStore, Store};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -172,7 +172,7 @@ fn begin(automation: &mut Automation, n: u64, outcome: RunOutcome) -> Vec<EventB
         last_at: at(n),
     };
     let body = Some(Json::Object(object(r#"{"latches": [true], "ran_at": 1767225600000}"#)));
-    automation.kept.push(Kept { rule, device: number, fingerprint: 7, body });
+    automation.kept.push(ScopeSnapshot { rule, device: number, fingerprint: 7, body });
     automation.runs.push(entry.clone());
     vec![EventBody::Rule(Box::new(entry))]
 }

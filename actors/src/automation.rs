@@ -11,12 +11,13 @@
 //! for the journal, and for the feed to come as far. So the live run is the one that a backtest makes of the same
 //! events.
 
+mod announcements;
 pub mod files;
 mod following;
-mod keeping;
 mod library;
 #[cfg(test)]
 pub mod look;
+mod pending;
 mod perform;
 mod reading;
 mod requests;
@@ -25,35 +26,41 @@ mod templates;
 
 pub(crate) use reading::query_of;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
-use tokio::sync::broadcast;
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::oneshot;
+use tracing::warn;
 
-use self::keeping::News;
+use self::announcements::Announcements;
+use self::following::{EventFollower, NextStep};
 use self::library::Library;
+use self::pending::{PendingWrites, signal_event};
 use crate::alarms::Alarms;
-use crate::counters::{Counters, add, up};
+use crate::counters::{Counters, add, get, up};
 use crate::feed::Feed;
 use crate::journal::Journal;
 use crate::messages::automation::{Due, Flush, LoadFiles};
+use crate::messages::journal::Barrier;
 use crate::messages::timers::ArmAutomation;
 use crate::post::post;
-use crate::sparing::Sparing;
 use crate::supervisor::Supervisor;
 use crate::timers::Timers;
 use crate::webhooks::Webhooks;
-use twinhub_domain::run::RuleId;
-use twinhub_domain::{Clock, Recorded, Timestamp};
+use twinhub_domain::run::{RuleId, Signal};
+use twinhub_domain::{Cause, Clock, Event, Recorded, Timestamp};
 use twinhub_mqtt::listening::Listening;
 use twinhub_rules::analysis::Warning;
 use twinhub_rules::file::SecretNames;
-use twinhub_rules::{Act, ActId, ActResult, Deed, Engine, Step};
-use twinhub_store::{AutomationState, Store};
+use twinhub_rules::{Effect, EffectId, EffectRequest, EffectResult, Engine, EngineOutput};
+use twinhub_store::{AutomationState, Progress, Store};
 
+/// What is to be kept gathers for so long: one commit for many runs, beside what they ask for.
+const GATHER: Duration = Duration::from_millis(25);
 /// The place in the sequence is kept so often at least while it moves.
 const KEEP_PLACE_EVERY: Duration = Duration::from_secs(2);
 
@@ -79,47 +86,17 @@ pub struct Around {
 /// Keys by rule and step.
 pub type Keys = BTreeMap<(RuleId, u32), String>;
 
-type Batch = Arc<[Arc<Recorded>]>;
 type Later = Box<dyn FnOnce(&mut Automation, &mut Context<Automation>)>;
 
-/// See the module.
+/// The rules, live.
 pub struct Automation {
     around: Arc<Around>,
     library: Library,
     engine: Engine,
     phase: Phase,
-    /// None while it is read from.
-    live: Option<broadcast::Receiver<Batch>>,
-    /// Events that came and were not seen yet.
-    queue: VecDeque<Arc<Recorded>>,
-    /// The last event that the engine has seen.
-    cursor: u64,
-    /// The last that is kept as seen.
-    kept: u64,
-    news: News,
-    /// Rules of which a change is on its way to the store, and how many changes.
-    changing: BTreeMap<RuleId, usize>,
-    /// The rules that people were told of, by name and fingerprint.
-    told: BTreeMap<RuleId, u64>,
-    /// What is wrong with rules, as the log was told last.
-    told_broken: BTreeSet<String>,
-    /// Failed runs in the log.
-    loud: Sparing,
-    /// What people should look at, and when that was found, on the clock that only counts.
-    warned: Option<(u64, Vec<Warning>)>,
-    /// Acts that were not answered yet.
-    under_way: usize,
-    /// Since when they hold the time back, on the clock that only counts.
-    held_since: Option<u64>,
-    /// What is new is kept in a moment.
-    gathering: bool,
-    /// The moment that the engine's time is to go on to, once it has seen everything up to there in the sequence.
-    due: Option<(Timestamp, u64)>,
-    /// It waits for the journal before the time goes on.
-    comes_due: bool,
-    armed: Option<Timestamp>,
-    /// How often it has seen that the clock was set.
-    moves: u32,
+    following: EventFollower,
+    pending: PendingWrites,
+    announcements: Announcements,
 }
 
 enum Phase {
@@ -136,23 +113,23 @@ enum Phase {
     Running,
 }
 
-/// An act was done.
+/// An effect was done.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Done {
-    act: ActId,
-    result: ActResult,
+    id: EffectId,
+    result: EffectResult,
     asked: Asked,
 }
 
-/// When an act was asked for.
+/// When an effect was asked for.
 #[derive(Clone, Copy)]
 struct Asked {
     /// By the engine's time.
     at: Timestamp,
     /// By the clock that only counts.
     uptime_ms: u64,
-    /// [`Automation::moves`] then.
+    /// [`EventFollower::moves`] then.
     moves: u32,
 }
 
@@ -166,23 +143,9 @@ impl Automation {
             library: Library::default(),
             engine: Engine::new(now),
             phase: Phase::Starting { state: None, files: None, later: Vec::new() },
-            live: None,
-            queue: VecDeque::new(),
-            cursor: 0,
-            kept: 0,
-            news: News::default(),
-            changing: BTreeMap::new(),
-            told: BTreeMap::new(),
-            told_broken: BTreeSet::new(),
-            loud: Sparing::default(),
-            warned: None,
-            under_way: 0,
-            held_since: None,
-            gathering: false,
-            due: None,
-            comes_due: false,
-            armed: None,
-            moves: 0,
+            following: EventFollower::default(),
+            pending: PendingWrites::default(),
+            announcements: Announcements::default(),
         }
     }
 
@@ -212,40 +175,38 @@ impl Automation {
     }
 
     /// Does what a step of the engine came to, and all that follows from it at once.
-    fn take(&mut self, step: Step, is_new: bool, ctx: &mut Context<Self>) {
+    fn take(&mut self, step: EngineOutput, is_new: bool, ctx: &mut Context<Self>) {
         let mut steps = vec![step];
-        while let Some(Step { acts, entries, stopped }) = steps.pop() {
+        while let Some(EngineOutput { effects, entries, stopped }) = steps.pop() {
             for entry in entries {
-                self.note(entry.entry, entry.tell);
+                self.pending.note(&self.around, entry.entry, entry.tell);
             }
             for (rule, why) in stopped {
-                self.tell_stopped(&rule, why);
+                self.pending.stopped(&self.around, &rule, why);
             }
-            for act in acts {
-                match act.deed {
-                    Deed::Enable { rule, enabled } => self.enable_by_rule(rule, enabled, &act.cause),
-                    Deed::Log { level, message } => perform::log(&act.rule, level, &message),
-                    _ => {
-                        self.perform(act, is_new, ctx);
-                        continue;
-                    }
+            for request in effects {
+                if let Effect::Enable { rule, enabled } = &request.effect {
+                    self.enable_by_rule(rule.clone(), *enabled, &request.cause);
+                } else if !perform::at_once(&request) {
+                    self.perform(request, is_new, ctx);
+                    continue;
                 }
                 // Done at once: what fires next, in the same breath, finds it so.
-                steps.push(self.engine.done(act.id, ActResult::default(), self.engine.now()));
+                steps.push(self.engine.done(request.id, EffectResult::default(), self.engine.now()));
             }
         }
     }
 
-    fn perform(&mut self, act: Act, is_new: bool, ctx: &Context<Self>) {
-        self.under_way += 1;
-        let (around, me, id) = (Arc::clone(&self.around), ctx.address(), act.id);
+    fn perform(&mut self, request: EffectRequest, is_new: bool, ctx: &Context<Self>) {
+        self.following.under_way += 1;
+        let (around, me, id) = (Arc::clone(&self.around), ctx.address(), request.id);
         let uptime_ms = around.clock.uptime_ms();
-        let asked = Asked { at: self.engine.now(), uptime_ms, moves: self.moves };
+        let asked = Asked { at: self.engine.now(), uptime_ms, moves: self.following.moves };
         up(&around.counters.rule_acts);
         // Beside the actor: it would look at all of them again whenever one of them moves.
         actix_rt::spawn(async move {
-            let result = perform::perform(&around, act, is_new).await;
-            let _ = post(&me, Done { act: id, result, asked }); // gone, it does it again at the next start
+            let result = perform::perform(&around, request, is_new).await;
+            let _ = post(&me, Done { id, result, asked }); // gone, it does it again at the next start
         });
     }
 
@@ -255,11 +216,108 @@ impl Automation {
         self.gather(ctx);
         self.pull(ctx);
         if let Some(next) = self.engine.next()
-            && self.armed.is_none_or(|armed| next < armed)
+            && self.following.arm(next)
         {
-            self.armed = Some(next);
             let _ = post(&self.around.timers, ArmAutomation { at: next }); // it goes with us
         }
+    }
+
+    /// Waits for the next batch of the feed.
+    fn pull(&mut self, ctx: &mut Context<Self>) {
+        if !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        let Some(mut live) = self.following.feed() else { return };
+        let next = async move {
+            let got = live.recv().await;
+            (live, got)
+        };
+        ctx.spawn(next.into_actor(self).map(|(live, got), this, ctx| {
+            this.following.live = Some(live);
+            match got {
+                Ok(batch) => {
+                    this.following.take(&batch);
+                    this.after(ctx);
+                }
+                Err(RecvError::Lagged(_)) => this.catch_up(ctx),
+                Err(RecvError::Closed) => return, // the hub is shutting down
+            }
+            this.pull(ctx);
+        }));
+    }
+
+    /// The engine sees what waits to be seen, and its time goes on as far as everything was seen.
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
+        while matches!(self.phase, Phase::Running) {
+            match self.following.next(&self.engine, self.around.clock.uptime_ms()) {
+                Some(NextStep::See(recorded)) => {
+                    if recorded.seq > self.following.cursor {
+                        self.see(&recorded, true, ctx);
+                    }
+                }
+                Some(NextStep::Advance(to)) => {
+                    let step = self.engine.advance(to);
+                    self.take(step, true, ctx);
+                    self.gather(ctx);
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// The engine sees the next event.
+    fn see(&mut self, recorded: &Recorded, is_new: bool, ctx: &mut Context<Self>) {
+        self.following.see(recorded);
+        let step = self.engine.observe(recorded);
+        self.take(step, is_new, ctx);
+    }
+
+    /// A deadline is due: the engine's time goes on once it has seen all that happened before.
+    fn come_due(&mut self, ctx: &mut Context<Self>) {
+        self.following.armed = None;
+        let now = self.around.clock.now();
+        self.following.comes_due = true;
+        let (reply, committed) = oneshot::channel();
+        let _ = post(&self.around.journal, Barrier { reply }); // gone, the wait ends
+        ctx.spawn(committed.into_actor(self).map(move |committed, this, ctx| {
+            this.following.comes_due = false;
+            if committed.is_ok() {
+                this.following.due = Some((now, get(&this.around.counters.seq)));
+                this.when_ready(ctx, Self::after);
+            }
+        }));
+    }
+
+    /// What is new is kept in a moment, with all that comes until then.
+    fn gather(&mut self, ctx: &mut Context<Self>) {
+        self.pending.scopes.extend(self.engine.take_changes());
+        if !self.pending.is_empty() && !self.pending.is_scheduled {
+            self.pending.is_scheduled = true;
+            ctx.run_later(GATHER, |this, _| {
+                this.pending.is_scheduled = false;
+                this.save();
+            });
+        }
+    }
+
+    /// Commits what is new, with the place up to which it is true.
+    fn save(&mut self) {
+        self.pending.scopes.extend(self.engine.take_changes());
+        let progress = Progress { seq: self.following.cursor, time: self.engine.now() };
+        let Some(append) = self.pending.take(progress) else { return };
+        // The journal does it before all that is told to it later; it tries for ever.
+        if post(&self.around.journal, append).is_err() {
+            warn!("the journal is gone, what rules did last is made again at the next start");
+        }
+    }
+
+    /// What people should look at in the rules as they stand.
+    fn warnings(&mut self) -> Vec<Warning> {
+        self.announcements.warnings(&self.engine, self.around.clock.uptime_ms())
+    }
+
+    fn signal(&self, signal: Signal, cause: Cause) -> Event {
+        signal_event(&*self.around.clock, signal, cause)
     }
 }
 
@@ -280,14 +338,14 @@ impl Actor for Automation {
 impl Handler<Done> for Automation {
     type Result = ();
 
-    fn handle(&mut self, Done { act, result, asked }: Done, ctx: &mut Context<Self>) {
-        self.under_way -= 1;
+    fn handle(&mut self, Done { id, result, asked }: Done, ctx: &mut Context<Self>) {
+        self.following.under_way -= 1;
         // So long after the engine's own time as it took: that may be behind the clock's. Where the clock was set since,
         // that time is no more.
         let took = self.around.clock.uptime_ms().saturating_sub(asked.uptime_ms);
         let done_at = asked.at.plus_millis(i64::try_from(took).unwrap_or(i64::MAX));
-        let now = if asked.moves == self.moves { done_at } else { self.engine.now() };
-        let step = self.engine.done(act, result, now);
+        let now = if asked.moves == self.following.moves { done_at } else { self.engine.now() };
+        let step = self.engine.done(id, result, now);
         self.take(step, true, ctx);
         self.after(ctx);
     }

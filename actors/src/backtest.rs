@@ -23,9 +23,9 @@ use twinhub_domain::fleet::Tree;
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
+use twinhub_rules::action::{Action, Reference, each_action};
 use twinhub_rules::backtest::{Backtest, Difference, difference};
-use twinhub_rules::engine::{Engine, Wanted};
-use twinhub_rules::model::{Action, What};
+use twinhub_rules::engine::{Engine, MissingTwins};
 use twinhub_rules::{Rule, Selector, Twins as _};
 use twinhub_store::{DeviceQuery, EventQuery, Store, StoreError};
 
@@ -224,22 +224,19 @@ fn with_called(mut rules: Vec<Rule>, running: &[Rule]) -> Vec<Rule> {
 }
 
 fn calls(actions: &[Action], found: &mut Vec<RuleId>) {
-    for action in actions {
-        match &action.what {
-            What::Run { rule } => found.push(rule.clone()),
-            What::Choose { branches, otherwise } => {
-                branches.iter().for_each(|(_, actions)| calls(actions, found));
-                calls(otherwise, found);
+    each_action(actions, &mut |action| {
+        action.kind.references(&mut |reference| {
+            if let Reference::Runs(rule) = reference {
+                found.push(rule.clone());
             }
-            _ => {}
-        }
-    }
+        });
+    });
 }
 
 /// The twins that the engines look at, each once, as they stand now.
 async fn twins(history: &impl History, engines: &[Engine], wish: &Wish) -> Result<Vec<Twin>, BacktestError> {
     let mut found = Vec::new();
-    for Wanted { devices, selectors } in engines.iter().map(Engine::wants) {
+    for MissingTwins { devices, selectors } in engines.iter().map(Engine::wants) {
         found.extend(history.load(devices).await?);
         for selector in selectors {
             let mut offset = 0;

@@ -11,9 +11,12 @@ mod overlap;
 mod unknown;
 mod writes;
 
-use super::model::{Action, Condition, Rule, What};
+use super::action::{Action, each_action};
+use super::model::{Condition, Rule};
 use twinhub_domain::run::RuleId;
 use writes::{Write, writes};
+
+pub(crate) use writes::WriteKind;
 
 /// So many warnings of a kind are told; beyond that nobody reads them.
 const MOST_WARNINGS: usize = 500;
@@ -63,17 +66,6 @@ pub fn of_running(mut warnings: Vec<Warning>, runs: &dyn Fn(&RuleId) -> bool) ->
 impl Warning {
     fn new(code: &'static str, rules: impl IntoIterator<Item = RuleId>, message: impl Into<String>) -> Self {
         Self { code, rules: rules.into_iter().collect(), message: message.into() }
-    }
-}
-
-/// Calls `seen` with every action of a list, those within others too.
-fn each_action<'a>(actions: &'a [Action], seen: &mut dyn FnMut(&'a Action)) {
-    for action in actions {
-        seen(action);
-        if let What::Choose { branches, otherwise } = &action.what {
-            branches.iter().for_each(|(_, actions)| each_action(actions, seen));
-            each_action(otherwise, seen);
-        }
     }
 }
 

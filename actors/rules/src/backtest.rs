@@ -5,7 +5,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::engine::{Act, ActResult, Deed, Engine, Step};
+use super::engine::{Effect, EffectRequest, EffectResult, Engine, EngineOutput};
 use super::expression::Twins as _;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::run::Signal;
@@ -80,16 +80,16 @@ impl Backtest {
         }
     }
 
-    fn take(&mut self, step: Step) {
-        let Step { acts, entries, stopped } = step;
+    fn take(&mut self, step: EngineOutput) {
+        let EngineOutput { effects, entries, stopped } = step;
         self.stopped.extend(stopped);
         for entry in entries {
             self.note(entry.entry);
         }
-        for act in acts {
-            let result = self.answer(&act);
+        for request in effects {
+            let result = self.answer(&request);
             let now = self.engine.now();
-            let step = self.engine.done(act.id, result, now);
+            let step = self.engine.done(request.id, result, now);
             if !is_empty(&step) {
                 self.take(step);
             }
@@ -107,28 +107,24 @@ impl Backtest {
         }
     }
 
-    fn answer(&self, act: &Act) -> ActResult {
-        let (Deed::Command { device, .. } | Deed::Desired { device, .. } | Deed::Mode { device, .. }) =
-            &act.deed
-        else {
-            return ActResult::default();
-        };
-        let goes_through = act.cause.run.as_ref().is_some_and(|run| run.even_in_manual);
+    fn answer(&self, EffectRequest { effect, cause, .. }: &EffectRequest) -> EffectResult {
+        let Some(device) = effect.device() else { return EffectResult::default() };
+        let goes_through = cause.run.as_ref().is_some_and(|run| run.even_in_manual);
         let failed = match self.engine.twin(device.as_str()) {
             None => Some(("unknown_device", format!("there was no device {device}"))),
             Some(twin)
-                if twin.mode == Mode::Manual && !goes_through && !matches!(act.deed, Deed::Mode { .. }) =>
+                if twin.mode == Mode::Manual && !goes_through && !matches!(effect, Effect::Mode { .. }) =>
             {
                 Some(("manual_mode", "the device was in manual mode".to_owned()))
             }
             Some(_) => None,
         };
-        ActResult { failed: failed.map(|(word, detail)| (word.into(), detail)), ..ActResult::default() }
+        EffectResult { failed: failed.map(|(word, detail)| (word.into(), detail)), ..EffectResult::default() }
     }
 }
 
-fn is_empty(step: &Step) -> bool {
-    step.acts.is_empty() && step.entries.is_empty() && step.stopped.is_empty()
+fn is_empty(step: &EngineOutput) -> bool {
+    step.effects.is_empty() && step.entries.is_empty() && step.stopped.is_empty()
 }
 
 /// What makes a run the same in two sets: the rule, the device, when, and whether it ran or why it did not.

@@ -13,33 +13,51 @@
 //! changed are told by [`Engine::take_changes`], to be kept with the place in the sequence up to which they are
 //! true. Started anew from them, with the events after that place, it makes the same runs again, by the same
 //! names.
+//!
+//! # Its parts
+//! - The index of the rules: `index`, with `program`, `targets`, `watch` and `keys`.
+//! - The twins and groups: `world`, `regroup`, `rewind`.
+//! - The memory: `state`, of `scopes` (with `scope`, `timers`, `holds`) and `run_index`; `checkpoint` stores it and takes
+//!   it up.
+//! - What fires: `triggers` (with `trigger_context` and `latch`), `signals`, `clock`.
+//! - What becomes of a firing: `firing`, `arbitration`, `refusal`.
+//! - How a run goes on: `run_loop`, `requests`, `waiting`; `evaluator` and `action_context` are what it reads.
+//! - One step of all that, and how the time goes on: `stepper`, `due`, `moved`.
+//! - What is said: `output`, `effect`.
 
-mod act;
-mod acts;
-mod book;
+mod action_context;
+mod arbitration;
+mod checkpoint;
 mod clock;
-mod deed;
-mod drive;
-mod fire;
-mod kept;
+mod due;
+mod effect;
+mod evaluator;
+mod firing;
+mod holds;
+mod index;
 mod keys;
 mod latch;
 mod moved;
+mod output;
 mod program;
-mod refuse;
+mod refusal;
 mod regroup;
+mod requests;
 mod rewind;
 mod run;
+mod run_index;
+mod run_loop;
 mod scope;
-mod sight;
+mod scopes;
 mod signals;
 mod state;
+mod stepper;
 mod targets;
+mod timers;
+mod trigger_context;
 mod triggers;
-mod turns;
-mod wait;
+mod waiting;
 mod watch;
-mod work;
 mod world;
 
 #[cfg(test)]
@@ -47,9 +65,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use self::book::Book;
-use self::state::State;
-use self::work::Work;
+use self::evaluator::Evaluator;
+use self::index::RuleIndex;
+use self::state::EngineState;
+use self::stepper::Stepper;
 use self::world::World;
 use super::expression::Twins;
 use super::model::{Rule, TriggerKind};
@@ -58,17 +77,22 @@ use twinhub_domain::run::RuleId;
 use twinhub_domain::run::Signal;
 use twinhub_domain::{EventBody, Recorded, Timestamp, Twin};
 
-pub use self::act::{Act, ActId, ActResult, Deed, Delivery, Entry, Kept, Step, Wanted};
-pub(super) use self::deed::{kind_of_deed, level_word, severity_word};
+pub use self::effect::{Delivery, Effect};
 pub use self::keys::webhook_keys;
+pub use self::output::{
+    EffectId, EffectRequest, EffectResult, EngineOutput, Entry, MissingTwins, ScopeSnapshot,
+};
 pub use self::state::Counts;
 
-/// See the module.
+pub(crate) use self::action_context::{ActionContext, ActionFault, ActionRequest};
+pub(crate) use self::effect::{EXPECTABLE, Expectable, Subject};
+
+/// The rules at work.
 #[derive(Debug, Default)]
 pub struct Engine {
-    book: Book,
+    index: RuleIndex,
     world: World,
-    state: State,
+    state: EngineState,
 }
 
 impl Engine {
@@ -82,19 +106,16 @@ impl Engine {
 
     /// Takes these rules in place of those it has. Rules with the same fingerprint keep all that waits; runs of
     /// others are given up, and entries say so.
-    pub fn exchange(&mut self, rules: Vec<Rule>) -> Step {
-        let before = std::mem::replace(&mut self.book, Book::new(rules));
-        self.world.turn_to(&self.book, &before);
-        let (levels, scopes) =
-            (std::mem::take(&mut self.state.levels), std::mem::take(&mut self.state.scopes));
-        let now = self.state.now;
-        self.work().take_over(&before, levels, scopes, now);
-        self.say()
+    pub fn exchange(&mut self, rules: Vec<Rule>) -> EngineOutput {
+        let before = std::mem::replace(&mut self.index, RuleIndex::new(rules));
+        self.world.turn_to(&self.index, &before);
+        self.state.take_over(&self.index, &before, self.state.now);
+        self.output()
     }
 
     /// The twins that its rules look at and that it does not know yet. Also asked after an exchange while it runs.
     #[must_use]
-    pub fn wants(&self) -> Wanted {
+    pub fn wants(&self) -> MissingTwins {
         self.world.wanted()
     }
 
@@ -112,30 +133,30 @@ impl Engine {
 
     /// A twin as it stands at the engine's place in the sequence.
     pub fn know(&mut self, twin: Twin) {
-        self.world.know(twin, &self.book);
+        self.world.know(twin, &self.index);
     }
 
     /// Takes up what was kept. To be called after [`Engine::exchange`] and [`Engine::know`], before any event.
-    pub fn restore(&mut self, kept: Vec<Kept>) {
-        self.work().restore(kept);
+    pub fn restore(&mut self, kept: Vec<ScopeSnapshot>) {
+        self.state.restore(&self.index, kept);
     }
 
     /// The twins that it was told stand later than its place in the sequence: takes them back to before `past`,
     /// which is all that happened in between. To be called after [`Engine::know`], before those events.
     pub fn rewind<'a>(&mut self, past: impl Iterator<Item = &'a Recorded> + Clone) {
         let now = self.state.now;
-        self.world.rewind(past, now, &self.book);
+        self.world.rewind(past, now, &self.index);
     }
 
     /// Whether `rule` runs; remembered, and so kept over a reload. The signal
     /// [`Enabled`](twinhub_domain::run::Signal::Enabled) does the same. What comes of it is told with the next step.
     pub fn set_enabled(&mut self, rule: &RuleId, enabled: bool) {
         let now = self.state.now;
-        self.work().enable(rule, enabled, now);
+        self.stepper().enable(rule, enabled, now);
     }
 
     /// The next event of the sequence.
-    pub fn observe(&mut self, recorded: &Recorded) -> Step {
+    pub fn observe(&mut self, recorded: &Recorded) -> EngineOutput {
         let by_new_clock = self.state.moved.and_then(|moved| moved.translate(recorded));
         let is_over = |moved: moved::Moved| moved.is_over(recorded.event.received_at);
         if by_new_clock.is_none() && self.state.moved.is_some_and(is_over) {
@@ -150,50 +171,50 @@ impl Engine {
         self.state.moved.map_or(at, |moved| moved.by_new_clock(at))
     }
 
-    fn observe_in_time(&mut self, recorded: &Recorded) -> Step {
+    fn observe_in_time(&mut self, recorded: &Recorded) -> EngineOutput {
         self.world.begin();
         let event = &recorded.event;
         match &event.body {
             EventBody::Signal(signal) => {
-                let mut work = self.work();
+                let mut stepper = self.stepper();
                 if !matches!(**signal, Signal::Started { .. } | Signal::ClockMoved { .. }) {
-                    work.advance(event.received_at);
+                    stepper.advance(event.received_at);
                 }
-                work.signal(signal, recorded);
+                stepper.signal(signal, recorded);
             }
             _ if event.device.is_none() => {
-                self.work().advance(event.received_at);
+                self.stepper().advance(event.received_at);
                 self.look_at(recorded);
             }
             _ => {
-                self.work().advance(event.received_at);
-                if self.world.meet(event, &self.book) || !self.book.alarms.is_empty() {
+                self.stepper().advance(event.received_at);
+                if self.world.meet(event, &self.index) || !self.index.alarms.is_empty() {
                     self.look_at(recorded);
                 }
             }
         }
-        self.say()
+        self.output()
     }
 
     /// Lets the time go on to `now`.
-    pub fn advance(&mut self, now: Timestamp) -> Step {
-        self.work().advance(now);
-        self.say()
+    pub fn advance(&mut self, now: Timestamp) -> EngineOutput {
+        self.stepper().advance(now);
+        self.output()
     }
 
-    /// An act was done, or could not be.
-    pub fn done(&mut self, act: ActId, result: ActResult, now: Timestamp) -> Step {
+    /// An effect that was asked for was done, or could not be.
+    pub fn done(&mut self, id: EffectId, result: EffectResult, now: Timestamp) -> EngineOutput {
         let now = now.max(self.state.now);
-        let mut work = self.work();
-        work.answer(act, result, now);
-        work.drain();
-        self.say()
+        let mut stepper = self.stepper();
+        stepper.run_loop().answer(id, result, now);
+        stepper.drain();
+        self.output()
     }
 
     /// When something is next due.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
-        self.state.next()
+        self.state.scopes.next()
     }
 
     /// Its time.
@@ -203,22 +224,21 @@ impl Engine {
     }
 
     /// Scopes that changed since this was last asked.
-    pub fn take_changes(&mut self) -> Vec<Kept> {
-        self.state.take_changes(&self.book)
+    pub fn take_changes(&mut self) -> Vec<ScopeSnapshot> {
+        self.state.take_changes(&self.index)
     }
 
-    /// Acts that have not been answered: to be done again after a restart, by the same names.
+    /// Effects whose requests have not been answered: to be done again after a restart, by the same names.
     #[must_use]
-    pub fn unanswered(&self) -> Vec<Act> {
-        let mut nothing = State::default(); // it only looks
-        let work = Work { book: &self.book, world: &self.world, state: &mut nothing };
-        work.unanswered(&self.state.scopes)
+    pub fn unanswered(&self) -> Vec<EffectRequest> {
+        let evaluator = Evaluator { index: &self.index, world: &self.world, dies: None };
+        evaluator.unanswered(&self.state.scopes)
     }
 
     /// Is a rule listening to this topic?
     #[must_use]
     pub fn listens_to(&self, topic: &str) -> bool {
-        self.book.topics.iter().any(|spot| match &self.book.trigger(*spot).kind {
+        self.index.topics.iter().any(|trigger| match &self.index.trigger(*trigger).kind {
             TriggerKind::Mqtt { topic: filter, .. } => signals::topic_fits(filter, topic),
             _ => false,
         })
@@ -227,7 +247,7 @@ impl Engine {
     /// Has a rule a webhook of this name?
     #[must_use]
     pub fn has_webhook(&self, name: &str) -> bool {
-        self.book.webhooks.iter().any(|spot| match &self.book.trigger(*spot).kind {
+        self.index.webhooks.iter().any(|trigger| match &self.index.trigger(*trigger).kind {
             TriggerKind::Webhook { name: of } => **of == *name,
             _ => false,
         })
@@ -236,26 +256,26 @@ impl Engine {
     /// The rules, in the order of their names.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
-        &self.book.rules
+        &self.index.rules
     }
 
     /// Whether a rule runs, as it and people say; none where there is no such rule.
     #[must_use]
     pub fn is_enabled(&self, rule: &RuleId) -> Option<bool> {
-        Some(self.state.is_enabled(&self.book, self.book.find(rule)?))
+        Some(self.state.is_enabled(&self.index, self.index.find(rule)?))
     }
 
     /// Why a rule was stopped, where it was.
     #[must_use]
     pub fn stopped(&self, rule: &RuleId) -> Option<&str> {
-        self.state.levels[self.book.find(rule)? as usize].stopped.as_deref()
+        self.state.scopes.rule(self.index.find(rule)?).stopped.as_deref()
     }
 
     /// When a rule's next trigger by the clock is due, while it is enabled.
     #[must_use]
     pub fn next_of(&self, rule: &RuleId) -> Option<Timestamp> {
-        let rule = self.book.find(rule)?;
-        self.state.levels[rule as usize].due().filter(|_| self.state.is_enabled(&self.book, rule))
+        let rule = self.index.find(rule)?;
+        self.state.scopes.rule(rule).due().filter(|_| self.state.is_enabled(&self.index, rule))
     }
 
     /// How much it has done since it began.
@@ -270,37 +290,34 @@ impl Engine {
         self.state.dies = Some(rule.clone());
     }
 
-    fn work(&mut self) -> Work<'_> {
-        Work { book: &self.book, world: &self.world, state: &mut self.state }
+    fn stepper(&mut self) -> Stepper<'_> {
+        Stepper { index: &self.index, world: &self.world, state: &mut self.state }
     }
 
     /// An event of a device that a rule may look at.
     fn look_at(&mut self, recorded: &Recorded) {
         let event = &recorded.event;
-        let hits = triggers::collect(&self.world, &self.book, event);
-        let gone = self.world.fold(event, &self.book);
-        let mut work = self.work();
+        let hits = triggers::collect(&self.world, &self.index, event);
+        let gone = self.world.fold(event, &self.index);
+        let mut stepper = self.stepper();
         if world::is_deletion(event) {
-            work.forget_device(event.number, event.received_at);
+            stepper.forget_device(event.number, event.received_at);
         }
-        for (spot, number) in gone {
-            work.unwatch(spot, number);
+        for (trigger_ref, number) in gone {
+            stepper.unwatch(trigger_ref, number);
         }
-        work.look_at_hits(hits, recorded);
+        stepper.look_at_hits(hits, recorded);
         if let EventBody::Command(change) = &event.body {
-            work.command_came(change, event.received_at);
-            work.drain();
+            stepper.command_came(change, event.received_at);
         }
-        if !work.state.waiting.is_empty() {
-            work.look_again(&event.device, event.received_at);
-        }
+        stepper.look_again(&event.device, event.received_at);
         // Where its time was ahead of the event's, what this began may be due.
-        let now = work.state.now;
-        work.advance(now);
+        let now = stepper.state.now;
+        stepper.advance(now);
     }
 
-    fn say(&mut self) -> Step {
-        std::mem::take(&mut self.state.out)
+    fn output(&mut self) -> EngineOutput {
+        std::mem::take(&mut self.state.output)
     }
 }
 

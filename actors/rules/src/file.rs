@@ -7,20 +7,19 @@
 //! Of YAML everything works but tags and merge keys (`<<`), which are refused. Words without quotes stay words:
 //! `on`, `off`, `yes`, `no` are texts, and so are `007` and `22:30`; only `true` and `false` are booleans.
 
-mod action;
-mod check;
-mod condition;
+pub(crate) mod action;
+pub(crate) mod check;
+pub(crate) mod condition;
 mod expect;
-mod fingerprint;
+pub(crate) mod fingerprint;
 mod hint;
-mod node;
-mod outward;
+pub(crate) mod node;
 mod rule;
 mod schema;
-mod secrets;
+pub(crate) mod secrets;
 mod seed;
-mod select;
-mod shape;
+pub(crate) mod select;
+pub(crate) mod shape;
 mod tests_of;
 mod trigger;
 mod yaml;

@@ -5,6 +5,7 @@
 //! gives back what is to be done and why it did so, or why not: no clock, no input or output. So a test in a
 //! rule file ([`scenario`]) and a backtest ([`backtest`]) run the very code that runs live.
 
+pub mod action;
 pub mod analysis;
 pub mod backtest;
 pub mod condition;
@@ -17,8 +18,9 @@ pub mod scenario;
 pub mod template;
 pub mod veil;
 
+pub use action::{Action, ActionKind};
 pub use device_template::{BadTemplate, Catalog, Template};
-pub use engine::{Act, ActId, ActResult, Deed, Engine, Kept, Step};
+pub use engine::{Effect, EffectId, EffectRequest, EffectResult, Engine, EngineOutput, ScopeSnapshot};
 pub use expression::{BadExpression, Expression, Field, Filter, Scope, SortKey, Twins};
 pub use file::{Problem, RuleFile};
 pub use model::{Rule, Selector};

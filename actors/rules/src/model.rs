@@ -8,11 +8,11 @@ use chrono_tz::Tz;
 use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
+use super::action::Action;
 use super::expression::Expression;
-use super::template::{JsonTemplate, Template};
 use twinhub_domain::alarm::Severity;
 use twinhub_domain::run::RuleId;
-use twinhub_domain::{CommandStatus, DeviceId, Json, Kind, Mode, Number, Object, Status};
+use twinhub_domain::{CommandStatus, DeviceId, Json, Kind, Number, Object, Status};
 
 /// No pattern of ids that means something is longer, in bytes.
 const LONGEST_PATTERN: usize = 256;
@@ -289,98 +289,6 @@ pub enum Condition {
 /// Seconds since midnight on the clock on the wall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimeOfDay(pub u32);
-
-/// Something that is done.
-#[derive(Clone, Debug)]
-pub struct Action {
-    pub what: What,
-    /// Where it says so itself; else the rule does.
-    pub on_error: Option<OnError>,
-}
-
-/// The kinds of actions.
-#[derive(Clone, Debug)]
-pub enum What {
-    /// Ask devices to do something. With `confirm` the next action waits so many ms for it to be executed.
-    Command {
-        to: Selector,
-        command_type: Box<str>,
-        parameters: JsonTemplate,
-        options: Object,
-        confirm: Option<i64>,
-    },
-    /// Merge onto `desired`.
-    Desired {
-        to: Selector,
-        set: JsonTemplate,
-    },
-    /// Who drives the device.
-    Mode {
-        of: Selector,
-        mode: Mode,
-        for_ms: Option<i64>,
-    },
-    /// Raise an alarm, of the device that fired the rule unless `of` says another; of the rule where none did.
-    Alarm {
-        alarm_type: Box<str>,
-        severity: Severity,
-        message: Template,
-        of: Option<Selector>,
-    },
-    Clear {
-        alarm_type: Box<str>,
-        of: Option<Selector>,
-    },
-    Publish {
-        topic: Template,
-        payload: JsonTemplate,
-        retain: bool,
-    },
-    Webhook(Webhook),
-    Delay {
-        ms: i64,
-    },
-    /// Go on as soon as it holds. After `timeout` the run ends, or goes on where `on_error` says `continue`.
-    Wait {
-        until: Condition,
-        timeout: Option<i64>,
-    },
-    /// The first branch that holds.
-    Choose {
-        branches: Vec<(Condition, Vec<Action>)>,
-        otherwise: Vec<Action>,
-    },
-    /// Run another rule's actions, its conditions holding.
-    Run {
-        rule: RuleId,
-    },
-    Enable {
-        rule: RuleId,
-    },
-    Disable {
-        rule: RuleId,
-    },
-    Log {
-        level: LogLevel,
-        message: Template,
-    },
-}
-
-/// A request outward.
-#[derive(Clone, Debug)]
-pub struct Webhook {
-    pub url: Template,
-    /// `POST`, `PUT`, `PATCH`, `DELETE` or `GET`.
-    pub method: Box<str>,
-    pub headers: Vec<(Box<str>, Template)>,
-    /// Sent as JSON; none: the run's head.
-    pub body: Option<JsonTemplate>,
-    /// The key that the body is signed with.
-    pub secret: Option<Secret>,
-    /// For each attempt, in ms.
-    pub timeout_ms: i64,
-    pub max_attempts: u16,
-}
 
 /// A key, or the name of the environment variable that holds it.
 #[derive(Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ pub mod test;
 #[cfg(test)]
 mod tests;
 
-pub use test::{Expected, Given, Happening, Test, Wanted};
+pub use test::{Expectation, Expected, Given, Happening, Test};
 
 use self::sim::Sim;
 use super::model::{AlarmBecomes, Rule};

@@ -314,6 +314,21 @@ impl BadTemplate {
     }
 }
 
+/// Does a text look as if there were something to fill in?
+pub(crate) fn has_placeholder(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%")
+}
+
+/// Does a text in this document look so?
+pub(crate) fn has_placeholders(json: &Json) -> bool {
+    match json {
+        Json::String(text) => has_placeholder(text),
+        Json::Array(items) => items.iter().any(has_placeholders),
+        Json::Object(object) => object.iter().any(|(_, value)| has_placeholders(value)),
+        _ => false,
+    }
+}
+
 /// A value within a text: texts without quotation marks, numbers with their digits.
 fn print(value: &Json, out: &mut String) {
     match value {

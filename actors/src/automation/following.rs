@@ -3,15 +3,14 @@
 //! When it is late, after a stall or a sleep of the machine, it goes from deadline to deadline, and what comes of one
 //! is done before the next: then too it does what it would have done in time.
 
-use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
-use tokio::sync::{broadcast, oneshot};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::{Automation, Phase};
-use crate::counters::get;
-use crate::messages::journal::Barrier;
-use crate::post::post;
+use tokio::sync::broadcast;
+
 use twinhub_domain::run::Signal;
 use twinhub_domain::{EventBody, Recorded, Timestamp};
+use twinhub_rules::Engine;
 
 /// A deadline that is told later than this is late.
 const LATE_MS: i64 = 1_000;
@@ -20,34 +19,46 @@ const LONGEST_HOLD_MS: u64 = 2_000;
 /// No more is read from the feed while so many events wait to be seen.
 const ENOUGH: usize = 10_000;
 
-impl Automation {
-    /// Waits for the next batch of the feed.
-    pub(super) fn pull(&mut self, ctx: &mut Context<Self>) {
-        if !matches!(self.phase, Phase::Running) || self.queue.len() >= ENOUGH {
-            return;
-        }
-        let Some(mut live) = self.live.take() else { return }; // it is waited for already
-        let next = async move {
-            let got = live.recv().await;
-            (live, got)
-        };
-        ctx.spawn(next.into_actor(self).map(|(live, got), this, ctx| {
-            this.live = Some(live);
-            match got {
-                Ok(batch) => {
-                    this.queue.extend(batch.iter().cloned());
-                    this.take_more();
-                    this.after(ctx);
-                }
-                Err(broadcast::error::RecvError::Lagged(_)) => this.catch_up(ctx),
-                Err(broadcast::error::RecvError::Closed) => return, // the hub goes down
-            }
-            this.pull(ctx);
-        }));
+type Batch = Arc<[Arc<Recorded>]>;
+
+/// How far the engine has come with what happens, and what it sees next.
+#[derive(Default)]
+pub(super) struct EventFollower {
+    /// None while it is read from.
+    pub live: Option<broadcast::Receiver<Batch>>,
+    /// Events that came and were not seen yet.
+    pub queue: VecDeque<Arc<Recorded>>,
+    /// The last event that the engine has seen.
+    pub cursor: u64,
+    /// Effects that were asked for and not answered yet.
+    pub under_way: usize,
+    /// Since when they hold the time back, on the clock that only counts.
+    held_since: Option<u64>,
+    /// The moment that the engine's time is to go on to, once it has seen everything up to there in the sequence.
+    pub due: Option<(Timestamp, u64)>,
+    /// It waits for the journal before the time goes on.
+    pub comes_due: bool,
+    /// The deadline that the timers know.
+    pub armed: Option<Timestamp>,
+    /// How often it has seen that the clock was set.
+    pub moves: u32,
+}
+
+/// What the engine does next.
+pub(super) enum NextStep {
+    See(Arc<Recorded>),
+    Advance(Timestamp),
+}
+
+impl EventFollower {
+    /// The feed, to be read from; none while it is, and where enough waits to be seen.
+    pub fn feed(&mut self) -> Option<broadcast::Receiver<Batch>> {
+        if self.queue.len() >= ENOUGH { None } else { self.live.take() }
     }
 
-    /// What has come meanwhile, without a wait between.
-    fn take_more(&mut self) {
+    /// A batch has come, and perhaps more meanwhile.
+    pub fn take(&mut self, batch: &Batch) {
+        self.queue.extend(batch.iter().cloned());
         while let Some(live) = &mut self.live
             && self.queue.len() < ENOUGH
             && let Ok(batch) = live.try_recv()
@@ -56,95 +67,125 @@ impl Automation {
         }
     }
 
-    /// The engine sees what waits to be seen, and its time goes on as far as everything was seen.
-    pub(super) fn go_on(&mut self, ctx: &mut Context<Self>) {
-        while matches!(self.phase, Phase::Running) {
-            let next = self.engine.next();
-            if let Some(recorded) = self.queue.front() {
-                let until = self.time_before(recorded);
-                match next.filter(|next| *next <= until && until.millis() - next.millis() > LATE_MS) {
-                    Some(_) if self.holds_time() => return,
-                    Some(late) => self.advance(late, ctx),
-                    None => {
-                        let Some(recorded) = self.queue.pop_front() else { return }; // it is there
-                        if recorded.seq > self.cursor {
-                            self.see(&recorded, true, ctx);
-                        }
-                    }
-                }
-            } else if let Some((now, seq)) = self.due
-                && self.cursor >= seq
-            {
-                let now = self.engine.by_new_clock(now);
-                match next.filter(|next| now.millis() - next.millis() > LATE_MS) {
-                    Some(_) if self.holds_time() => return,
-                    Some(late) => self.advance(late, ctx),
-                    None => {
-                        self.due = None;
-                        self.advance(now, ctx);
-                    }
-                }
-            } else {
-                return;
+    /// What the engine does next, as far as everything before it was seen.
+    pub fn next(&mut self, engine: &Engine, uptime_ms: u64) -> Option<NextStep> {
+        let (until, is_event) = match (self.queue.front(), self.due) {
+            (Some(recorded), _) => (time_before(engine, recorded), true),
+            (None, Some((now, seq))) if self.cursor >= seq => (engine.by_new_clock(now), false),
+            _ => return None,
+        };
+        let late = engine.next().filter(|next| until.millis() - next.millis() > LATE_MS);
+        match late {
+            Some(_) if self.holds_time(uptime_ms) => None,
+            Some(late) => Some(NextStep::Advance(late)),
+            None if is_event => self.queue.pop_front().map(NextStep::See),
+            None => {
+                self.due = None;
+                Some(NextStep::Advance(until))
             }
         }
     }
 
-    /// The engine sees the next event.
-    pub(super) fn see(&mut self, recorded: &Recorded, is_new: bool, ctx: &mut Context<Self>) {
+    /// The engine is about to see this event.
+    pub fn see(&mut self, recorded: &Recorded) {
         self.cursor = recorded.seq;
         if let EventBody::Signal(signal) = &recorded.event.body
             && matches!(**signal, Signal::ClockMoved { .. })
         {
             self.moves = self.moves.wrapping_add(1);
         }
-        let step = self.engine.observe(recorded);
-        self.take(step, is_new, ctx);
-    }
-
-    fn advance(&mut self, to: Timestamp, ctx: &mut Context<Self>) {
-        let step = self.engine.advance(to);
-        self.take(step, true, ctx);
-        self.gather(ctx);
     }
 
     /// Late as it is, what was asked for is done first, unless that takes too long.
-    fn holds_time(&mut self) -> bool {
+    fn holds_time(&mut self, uptime_ms: u64) -> bool {
         if self.under_way == 0 {
             self.held_since = None;
             return false;
         }
-        let now = self.around.clock.uptime_ms();
-        let since = *self.held_since.get_or_insert(now);
-        now.saturating_sub(since) < LONGEST_HOLD_MS
+        let since = *self.held_since.get_or_insert(uptime_ms);
+        uptime_ms.saturating_sub(since) < LONGEST_HOLD_MS
     }
 
-    /// A deadline is due: the engine's time goes on once it has seen all that happened before.
-    pub(super) fn come_due(&mut self, ctx: &mut Context<Self>) {
-        self.armed = None;
-        let now = self.around.clock.now();
-        self.comes_due = true;
-        let (reply, committed) = oneshot::channel();
-        let _ = post(&self.around.journal, Barrier { reply }); // gone, the wait ends
-        ctx.spawn(committed.into_actor(self).map(move |committed, this, ctx| {
-            this.comes_due = false;
-            if committed.is_ok() {
-                this.due = Some((now, get(&this.around.counters.seq)));
-                this.when_ready(ctx, Self::after);
-            }
-        }));
-    }
-
-    /// Up to when the engine's time goes on before it sees this.
-    fn time_before(&self, recorded: &Recorded) -> Timestamp {
-        let received = || self.engine.by_new_clock(recorded.event.received_at);
-        match &recorded.event.body {
-            EventBody::Signal(signal) => match **signal {
-                Signal::Started { down_since } => down_since,
-                Signal::ClockMoved { from, .. } => from,
-                _ => received(),
-            },
-            _ => received(),
+    /// Should the timers be told of this deadline?
+    pub fn arm(&mut self, next: Timestamp) -> bool {
+        let is_sooner = self.armed.is_none_or(|armed| next < armed);
+        if is_sooner {
+            self.armed = Some(next);
         }
+        is_sooner
+    }
+}
+
+/// Up to when the engine's time goes on before it sees this.
+fn time_before(engine: &Engine, recorded: &Recorded) -> Timestamp {
+    let received = || engine.by_new_clock(recorded.event.received_at);
+    match &recorded.event.body {
+        EventBody::Signal(signal) => match **signal {
+            Signal::Started { down_since } => down_since,
+            Signal::ClockMoved { from, .. } => from,
+            _ => received(),
+        },
+        _ => received(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event};
+    use twinhub_rules::RuleFile;
+    use twinhub_rules::model::Origin;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millis(ms)
+    }
+
+    /// An engine at the beginning of time with a rule that is due each minute.
+    fn engine() -> Engine {
+        let text = "rules: { r: { triggers: { every: 1m }, actions: { log: x } } }";
+        let mut engine = Engine::new(at(0));
+        engine.exchange(RuleFile::parse(text, &Origin::Api).unwrap().rules);
+        engine
+    }
+
+    fn event(seq: u64, received_at: Timestamp) -> Arc<Recorded> {
+        let body = EventBody::Signal(Box::new(Signal::Run {
+            rule: twinhub_domain::run::RuleId::parse("r").unwrap(),
+            unconditional: false,
+        }));
+        let (device, number) = (DeviceId::none(), DeviceNumber::default());
+        let event = Event { device, number, at: received_at, received_at, body, cause: Cause::hub() };
+        Arc::new(Recorded::new(seq, event))
+    }
+
+    fn shown(next: Option<NextStep>) -> String {
+        match next {
+            None => "nothing".to_owned(),
+            Some(NextStep::See(recorded)) => format!("see {}", recorded.seq),
+            Some(NextStep::Advance(to)) => format!("advance {}", to.millis()),
+        }
+    }
+
+    #[test]
+    fn a_late_deadline_comes_before_the_event() {
+        let mut following = EventFollower::default();
+        following.queue.extend([event(1, at(60_500)), event(2, at(90_000))]);
+        let engine = engine();
+        assert_eq!(shown(following.next(&engine, 0)), "see 1", "half a second is on time");
+        assert_eq!(shown(following.next(&engine, 0)), "advance 60000");
+        following.under_way = 1;
+        assert_eq!(shown(following.next(&engine, 10)), "nothing", "what was asked for comes first");
+        assert_eq!(shown(following.next(&engine, 2_009)), "nothing");
+        assert_eq!(shown(following.next(&engine, 2_010)), "advance 60000", "but not for ever");
+    }
+
+    #[test]
+    fn time_goes_on_once_all_before_was_seen() {
+        let mut following = EventFollower { due: Some((at(500), 3)), ..EventFollower::default() };
+        let engine = engine();
+        assert_eq!(shown(following.next(&engine, 0)), "nothing");
+        following.cursor = 3;
+        assert_eq!(shown(following.next(&engine, 0)), "advance 500");
+        assert_eq!(shown(following.next(&engine, 0)), "nothing");
     }
 }

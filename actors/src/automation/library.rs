@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::messages::automation::{Expect, FileRead, RuleRefusal};
 use twinhub_domain::run::RuleId;
+use twinhub_domain::{Object, Timestamp};
 use twinhub_rules::file::{SecretNames, parse_rule_with};
 use twinhub_rules::model::Origin;
 use twinhub_rules::{Problem, Rule, RuleFile};
@@ -19,6 +20,8 @@ pub struct Library {
     records: BTreeMap<RuleId, RuleRecord>,
     /// Rules of the API that this program cannot read any more.
     unread: BTreeMap<RuleId, Vec<Problem>>,
+    /// Rules of which a change is on its way to the store, and how many changes.
+    changing: BTreeMap<RuleId, usize>,
 }
 
 /// A rule file: the version that runs, and what is wrong with the one that stands there.
@@ -165,4 +168,46 @@ impl Library {
         self.records.remove(id);
         self.made.remove(id);
     }
+
+    /// Changes of these rules are on their way to the store.
+    pub fn begin_change(&mut self, ids: &[RuleId]) {
+        for id in ids {
+            *self.changing.entry(id.clone()).or_default() += 1;
+        }
+    }
+
+    /// They have come there, or got lost.
+    pub fn end_change(&mut self, ids: &[RuleId]) {
+        for id in ids {
+            match self.changing.get_mut(id) {
+                Some(changes) if *changes > 1 => *changes -= 1,
+                _ => drop(self.changing.remove(id)),
+            }
+        }
+    }
+
+    /// Is a change of this rule on its way?
+    pub fn is_changing(&self, id: &RuleId) -> bool {
+        self.changing.contains_key(id)
+    }
+
+    /// A rule with this body, said now. Whether it runs it says itself.
+    pub fn said(&self, id: &RuleId, body: Option<Object>, now: Timestamp) -> RuleRecord {
+        let before = self.record(id);
+        let now = said_at(before, now);
+        let created_at = before.map_or(now, |record| record.created_at);
+        RuleRecord { id: id.clone(), body, enabled: None, created_at, updated_at: now }
+    }
+
+    /// The rule switched, now.
+    pub fn switched(&self, id: &RuleId, enabled: bool, now: Timestamp) -> RuleRecord {
+        let body = self.record(id).and_then(|record| record.body.clone());
+        RuleRecord { enabled: Some(enabled), ..self.said(id, body, now) }
+    }
+}
+
+/// When something is said of a rule, now: later than what was said before, whatever the clock shows, as its tag must be
+/// another.
+fn said_at(before: Option<&RuleRecord>, now: Timestamp) -> Timestamp {
+    before.map_or(now, |before| now.max(before.updated_at.plus_millis(1)))
 }

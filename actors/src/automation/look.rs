@@ -22,13 +22,13 @@ impl Handler<Look> for Automation {
             self.after(ctx);
             self.save();
         }
-        let seen_all = self.cursor >= get(&self.around.counters.seq);
+        let seen_all = self.following.cursor >= get(&self.around.counters.seq);
         let idle = ready
-            && self.under_way == 0
-            && !self.comes_due
-            && self.due.is_none()
-            && self.queue.is_empty()
-            && self.kept == self.cursor;
+            && self.following.under_way == 0
+            && !self.following.comes_due
+            && self.following.due.is_none()
+            && self.following.queue.is_empty()
+            && self.pending.written == self.following.cursor;
         reply.send(idle && seen_all).unwrap();
     }
 }

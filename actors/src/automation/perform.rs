@@ -1,4 +1,4 @@
-//! Doing what the engine says: each act goes to whoever does it, and comes back with how it went.
+//! Performing effects: each goes to whoever does it, and comes back with how it went.
 
 use actix::Addr;
 use bytes::Bytes;
@@ -24,15 +24,26 @@ use twinhub_domain::{Cause, CommandId, DeviceId, Event, Input, Json, Object, Ref
 use twinhub_mqtt::receipt;
 use twinhub_rules::engine::Delivery;
 use twinhub_rules::model::LogLevel;
-use twinhub_rules::{Act, ActId, ActResult, Deed};
+use twinhub_rules::{Effect, EffectId, EffectRequest, EffectResult};
 use twinhub_store::{Automation as Kept, DeliveryRecord, DeliveryStatus};
 
-/// Does `act`, and waits until what it brought about is durable. `is_new`: the run was not made before, so
+/// Does at once what takes no time; false where it takes some.
+pub fn at_once(request: &EffectRequest) -> bool {
+    match &request.effect {
+        Effect::Log { level, message } => {
+            log(&request.rule, *level, message);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Does what is asked for, and waits until what it brought about is durable. `is_new`: the run was not made before, so
 /// nobody need look whether it was done already.
-pub async fn perform(around: &Around, act: Act, is_new: bool) -> ActResult {
-    let Act { id, rule, cause, deed } = act;
-    match deed {
-        Deed::Command { device, request } => {
+pub async fn perform(around: &Around, request: EffectRequest, is_new: bool) -> EffectResult {
+    let EffectRequest { id, rule, cause, effect } = request;
+    match effect {
+        Effect::Command { device, request } => {
             let mut is_new = is_new;
             deliver(around, &device, &cause, || {
                 Input::Command {
@@ -44,15 +55,15 @@ pub async fn perform(around: &Around, act: Act, is_new: bool) -> ActResult {
             })
             .await
         }
-        Deed::Desired { device, set } => {
+        Effect::Desired { device, set } => {
             let patch: Object = [("desired", Json::Object(set))].into_iter().collect();
             deliver(around, &device, &cause, || Input::Change(Box::new(Change { patch: patch.clone() })))
                 .await
         }
-        Deed::Mode { device, mode, until } => {
+        Effect::Mode { device, mode, until } => {
             deliver(around, &device, &cause, || Input::SetMode { mode, until }).await
         }
-        Deed::Raise { of, number, alarm_type, severity, message } => told(
+        Effect::Raise { of, number, alarm_type, severity, message } => told(
             post_and_wait(&around.alarms, |reply| Raise {
                 of,
                 number,
@@ -65,10 +76,10 @@ pub async fn perform(around: &Around, act: Act, is_new: bool) -> ActResult {
             })
             .await,
         ),
-        Deed::Clear { of, alarm_type } => {
+        Effect::Clear { of, alarm_type } => {
             told(post_and_wait(&around.alarms, |reply| ClearType { of, alarm_type, cause, reply }).await)
         }
-        Deed::Publish { topic, payload, retain } => {
+        Effect::Publish { topic, payload, retain } => {
             let payload = match payload {
                 Json::String(text) => Bytes::from(String::from(text)),
                 other => Bytes::from(other.to_string()),
@@ -76,13 +87,13 @@ pub async fn perform(around: &Around, act: Act, is_new: bool) -> ActResult {
             let outgoing = vec![Outgoing { id: 0, topic, payload, retain, until: None, purpose: None }];
             result(append(&around.journal, Vec::new(), outgoing, Kept::default()).await)
         }
-        Deed::Webhook(delivery) => webhook(around, id, rule, *delivery).await,
-        Deed::Enable { .. } | Deed::Log { .. } => ActResult::default(), // the actor does them itself, at once
+        Effect::Webhook(delivery) => webhook(around, id, rule, *delivery).await,
+        Effect::Enable { .. } | Effect::Log { .. } => EffectResult::default(), // done at once
     }
 }
 
 /// What a rule has to say to the log.
-pub fn log(rule: &RuleId, level: LogLevel, message: &str) {
+fn log(rule: &RuleId, level: LogLevel, message: &str) {
     match level {
         LogLevel::Debug => debug!(%rule, "{message}"),
         LogLevel::Info => info!(%rule, "{message}"),
@@ -109,7 +120,7 @@ async fn deliver(
     device: &DeviceId,
     cause: &Cause,
     mut input: impl FnMut() -> Input,
-) -> ActResult {
+) -> EffectResult {
     let settled = delivery::deliver(&around.supervisor, backoff::TWIN, |receipt| Deliver {
         device: device.clone(),
         input: input(),
@@ -123,12 +134,12 @@ async fn deliver(
 }
 
 /// The delivery is durable before it is sent; the run goes on without waiting for the answer.
-async fn webhook(around: &Around, act: ActId, rule: RuleId, delivery: Delivery) -> ActResult {
+async fn webhook(around: &Around, id: EffectId, rule: RuleId, delivery: Delivery) -> EffectResult {
     let now = around.clock.now();
     let record = DeliveryRecord {
-        id: delivery_id(act),
+        id: delivery_id(id),
         rule,
-        run: act.run,
+        run: id.run,
         delivery,
         status: DeliveryStatus::Waiting,
         attempts: 0,
@@ -143,12 +154,12 @@ async fn webhook(around: &Around, act: ActId, rule: RuleId, delivery: Delivery) 
     if settled.is_ok() {
         let _ = post(&around.webhooks, SendWebhook { delivery: record }); // read from the store at the next start
     }
-    ActResult { made, ..result(settled) }
+    EffectResult { made, ..result(settled) }
 }
 
-/// The same act makes the same delivery.
-fn delivery_id(act: ActId) -> Uuid {
-    let text = act.to_string();
+/// The same request makes the same delivery.
+fn delivery_id(id: EffectId) -> Uuid {
+    let text = id.to_string();
     let mut print = Fingerprint::default();
     let high = print.field(text.as_bytes()).value();
     let low = print.field(b"delivery").value();
@@ -169,27 +180,27 @@ where
     told.await.ok()
 }
 
-fn told(told: Option<Told>) -> ActResult {
+fn told(told: Option<Told>) -> EffectResult {
     match told {
-        Some(Told { alarm, seq }) => {
-            ActResult { seq, made: alarm.map(|alarm| alarm.id.to_string().into()), ..ActResult::default() }
-        }
-        None => failed("lost", "the hub is shutting down".into()),
+        Some(Told { alarm, seq }) => EffectResult {
+            seq,
+            made: alarm.map(|alarm| alarm.id.to_string().into()),
+            ..EffectResult::default()
+        },
+        None => EffectResult::failed("lost", "the hub is shutting down"),
     }
 }
 
-fn result(settled: Settled) -> ActResult {
+fn result(settled: Settled) -> EffectResult {
     match settled {
-        Ok(Taken { seq, commands, .. }) => {
-            ActResult { seq, command: commands.first().map(|command| command.id), ..ActResult::default() }
-        }
-        Err(NotTaken::Refused(refusal)) => failed(word(&refusal), refusal.to_string()),
-        Err(NotTaken::Lost) => failed("lost", "it was lost on its way".into()),
+        Ok(Taken { seq, commands, .. }) => EffectResult {
+            seq,
+            command: commands.first().map(|command| command.id),
+            ..EffectResult::default()
+        },
+        Err(NotTaken::Refused(refusal)) => EffectResult::failed(word(&refusal), refusal.to_string()),
+        Err(NotTaken::Lost) => EffectResult::failed("lost", "it was lost on its way"),
     }
-}
-
-fn failed(word: &str, detail: String) -> ActResult {
-    ActResult { failed: Some((word.into(), detail)), ..ActResult::default() }
 }
 
 /// The stable word for a refusal, as the journal of runs has it.

@@ -8,7 +8,7 @@ use crate::backoff::until_answered;
 use twinhub_domain::fleet::{Group, RecordKind, Tree};
 use twinhub_domain::{Recorded, Twin};
 use twinhub_rules::Selector;
-use twinhub_rules::engine::Wanted;
+use twinhub_rules::engine::MissingTwins;
 use twinhub_store::{DeviceQuery, DeviceSort, Store};
 
 /// Twins read at once.
@@ -29,8 +29,8 @@ pub async fn groups(store: &dyn Store) -> Tree {
 }
 
 /// The twins that `wanted` names or matches, as of the last commit.
-pub async fn twins(store: &dyn Store, wanted: Wanted, tree: &Tree) -> Known {
-    let Wanted { devices, selectors } = wanted;
+pub async fn twins(store: &dyn Store, wanted: MissingTwins, tree: &Tree) -> Known {
+    let MissingTwins { devices, selectors } = wanted;
     let mut known = Known::default();
     for ids in devices.chunks(usize::try_from(PAGE).unwrap_or(usize::MAX)) {
         known.twins.extend(until_answered("the twins of rules", || store.load(ids)).await);

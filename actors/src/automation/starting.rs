@@ -1,20 +1,22 @@
 //! How automation begins, and begins again with other rules: what it needs is read from the store first.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::library::Library;
 use super::reading::{self, Known};
-use super::{Automation, Phase};
+use super::{Automation, Keys, Phase};
 use crate::backoff::until_answered;
 use crate::messages::automation::LoadFiles;
 use crate::messages::feed::{Live, Subscribe};
 use twinhub_domain::Cause;
 use twinhub_domain::clock::CLOCK_JUMP_MS;
 use twinhub_domain::run::Signal;
-use twinhub_rules::Engine;
+use twinhub_rules::engine::webhook_keys;
+use twinhub_rules::model::{Secret, TriggerKind};
+use twinhub_rules::{Engine, Rule};
 use twinhub_store::AutomationState;
 
 impl Automation {
@@ -55,22 +57,22 @@ impl Automation {
         };
         ctx.spawn(read.into_actor(self).map(move |read, this, ctx| {
             let Some((seq, events, tree, known, past)) = read else { return }; // the hub goes down
-            this.live = Some(events);
+            this.following.live = Some(events);
             this.engine.know_groups(tree);
             this.know(known);
             this.engine.restore(kept);
             // The store has the twins as they were last; the engine goes on a little before that.
             this.engine.rewind(past.iter().map(|recorded| &**recorded));
             let again = this.engine.unanswered();
-            this.cursor = after.unwrap_or(seq);
-            this.kept = this.cursor;
+            this.following.cursor = after.unwrap_or(seq);
+            this.pending.written = this.following.cursor;
             // These may have been acted upon before the hub went down: whoever is asked again knows it.
             for recorded in &past {
                 this.see(recorded, false, ctx);
             }
-            this.cursor = seq;
-            for act in again {
-                this.perform(act, false, ctx);
+            this.following.cursor = seq;
+            for request in again {
+                this.perform(request, false, ctx);
             }
             if progress.is_some() {
                 let (seen, now) = (this.engine.now(), this.around.clock.now());
@@ -84,7 +86,7 @@ impl Automation {
                 };
                 let event = this.signal(signal, Cause::hub());
                 // Before all else: what was due meanwhile is not to pass for something that falls due now.
-                this.news.events.insert(0, event);
+                this.pending.events.insert(0, event);
                 this.save();
             }
             this.tell_of_change();
@@ -130,15 +132,40 @@ impl Automation {
             Phase::Running => Vec::new(),
         };
         self.phase = Phase::Reading { later };
-        let after = self.queue.back().map_or(self.cursor, |last| last.seq);
+        let after = self.following.queue.back().map_or(self.following.cursor, |last| last.seq);
         let around = Arc::clone(&self.around);
         let up_to = crate::counters::get(&around.counters.seq);
         let read = async move { reading::events(&*around.store, after, up_to).await };
         ctx.spawn(read.into_actor(self).map(move |past, this, ctx| {
             // What waits in the queue already comes before, and what is there twice is seen once.
-            this.queue.extend(past);
+            this.following.queue.extend(past);
             this.run(ctx);
         }));
+    }
+
+    /// Takes `rules` in place of those that run.
+    fn take_rules(&mut self, rules: Vec<Rule>, ctx: &mut Context<Self>) {
+        self.around.count_rules(rules.len());
+        self.around.listening.listen_to(topics(&rules));
+        *self.around.keys.write().unwrap_or_else(PoisonError::into_inner) = keys(&rules);
+        let step = self.engine.exchange(rules);
+        self.announcements.forget_warnings();
+        self.announcements.broken(&self.library, &self.around.counters);
+        for record in self.library.records() {
+            if let Some(enabled) = record.enabled {
+                self.engine.set_enabled(&record.id, enabled);
+            }
+        }
+        self.take(step, true, ctx);
+    }
+
+    /// Tells what has changed since it was told last, once it is known whom the rules speak of.
+    fn tell_of_change(&mut self) {
+        let uptime_ms = self.around.clock.uptime_ms();
+        if let Some(signal) = self.announcements.change(&self.engine, uptime_ms) {
+            let event = self.signal(signal, Cause::hub());
+            self.pending.events.push(event);
+        }
     }
 
     fn know(&mut self, Known { twins }: Known) {
@@ -166,4 +193,35 @@ impl Handler<LoadFiles> for Automation {
             });
         });
     }
+}
+
+/// The topics that rules listen to.
+fn topics(rules: &[Rule]) -> Vec<String> {
+    let triggers = rules.iter().flat_map(|rule| rule.triggers.iter());
+    triggers
+        .filter_map(|trigger| match &trigger.kind {
+            TriggerKind::Mqtt { topic, .. } => Some(topic.to_string()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The keys that webhooks are signed with. One that the environment does not have signs nothing, and is said.
+fn keys(rules: &[Rule]) -> Keys {
+    let mut keys = Keys::new();
+    for rule in rules {
+        for (step, secret) in webhook_keys(rule) {
+            let key = match secret {
+                Secret::Text(text) => Some(text.to_string()),
+                Secret::Environment(name) => std::env::var(&*name).ok(),
+            };
+            match key {
+                Some(key) => {
+                    keys.insert((rule.id.clone(), step), key);
+                }
+                None => warn!(rule = %rule.id, "the environment has no key for its webhook"),
+            }
+        }
+    }
+    keys
 }

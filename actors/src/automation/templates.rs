@@ -1,27 +1,34 @@
-//! The rules of templates: they stand beside those of the API, and change with their templates alone.
+//! The rules of templates: they stand beside those of the API, and change with their templates alone. Pure.
 
 use std::collections::BTreeMap;
 
-use actix::{Context, Handler};
-use tracing::{info, warn};
+use tracing::warn;
 
-use super::Automation;
-use crate::messages::automation::{RuleRefusal, TemplateRules};
+use super::library::Library;
 use twinhub_domain::run::RuleId;
+use twinhub_domain::{Object, Timestamp};
 use twinhub_rules::Rule;
-use twinhub_rules::file::parse_rule_with;
+use twinhub_rules::file::{SecretNames, parse_rule_with};
 use twinhub_store::RuleRecord;
 
-impl Automation {
-    fn take_template_rules(
-        &mut self,
-        TemplateRules { rules, reply }: TemplateRules,
-        ctx: &mut Context<Self>,
-    ) {
-        let now = self.around.clock.now();
+/// What becomes of the rules of templates when they are others.
+pub(super) struct TemplateChanges {
+    pub taken: BTreeMap<RuleId, (Rule, RuleRecord)>,
+    pub gone: Vec<RuleId>,
+    now: Timestamp,
+}
+
+impl TemplateChanges {
+    /// The rules of all templates are these now.
+    pub fn new(
+        library: &Library,
+        rules: &BTreeMap<RuleId, Object>,
+        secrets: &SecretNames,
+        now: Timestamp,
+    ) -> Self {
         let mut taken: BTreeMap<RuleId, (Rule, RuleRecord)> = BTreeMap::new();
-        for (id, body) in &rules {
-            let before = self.library.record(id);
+        for (id, body) in rules {
+            let before = library.record(id);
             if before.is_some_and(|record| record.body.as_ref() == Some(body)) {
                 continue;
             }
@@ -33,57 +40,44 @@ impl Automation {
                 created_at: before.map_or(now, |record| record.created_at),
                 updated_at: now,
             };
-            match parse_rule_with(body, &self.around.secrets) {
+            match parse_rule_with(body, secrets) {
                 Ok((rule, _)) => drop(taken.insert(id.clone(), (rule, record))),
                 Err(problems) => {
                     warn!(rule = %id, ?problems, "a template's rule does not check out, leaving it");
                 }
             }
         }
-        let known = self.library.records().map(|record| &record.id);
-        let gone: Vec<RuleId> =
-            known.filter(|id| id.template().is_some() && !rules.contains_key(*id)).cloned().collect();
-        if taken.is_empty() && gone.is_empty() {
-            let _ = reply.send(Ok(())); // whoever waited may have gone
-            return;
-        }
-        info!(taken = taken.len(), gone = gone.len(), "rules of templates changed");
+        let known = library.records().map(|record| &record.id);
+        let gone = known.filter(|id| id.template().is_some() && !rules.contains_key(*id)).cloned().collect();
+        Self { taken, gone, now }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.taken.is_empty() && self.gone.is_empty()
+    }
+
+    /// What is to be stored.
+    pub fn records(&self) -> Vec<RuleRecord> {
         let no_more = |id: &RuleId| RuleRecord {
             id: id.clone(),
             body: None,
             enabled: None,
-            created_at: now,
-            updated_at: now,
+            created_at: self.now,
+            updated_at: self.now,
         };
-        let records = taken.values().map(|(_, record)| record.clone()).chain(gone.iter().map(no_more));
-        let records = records.collect();
-        self.keep(Vec::new(), records, ctx, move |this, settled, ctx| {
-            if settled.is_err() {
-                let _ = reply.send(Err(RuleRefusal::Lost)); // whoever waited may have gone
-                return;
-            }
-            let mut as_written = Vec::new();
-            for (rule, record) in taken.into_values() {
-                as_written.extend(record.enabled.is_none().then(|| (rule.id.clone(), rule.enabled)));
-                this.library.put(rule, record);
-            }
-            for id in &gone {
-                this.library.remove(id);
-            }
-            this.exchange(ctx, move |this, _| {
-                for (id, enabled) in as_written {
-                    this.engine.set_enabled(&id, enabled);
-                }
-                let _ = reply.send(Ok(())); // whoever waited may have gone
-            });
-        });
+        self.taken.values().map(|(_, record)| record.clone()).chain(self.gone.iter().map(no_more)).collect()
     }
-}
 
-impl Handler<TemplateRules> for Automation {
-    type Result = ();
-
-    fn handle(&mut self, request: TemplateRules, ctx: &mut Context<Self>) {
-        self.when_ready(ctx, |this, ctx| this.take_template_rules(request, ctx));
+    /// Takes them into the library. Gives the rules that nobody has switched, and whether they run.
+    pub fn apply(self, library: &mut Library) -> Vec<(RuleId, bool)> {
+        let mut as_written = Vec::new();
+        for (rule, record) in self.taken.into_values() {
+            as_written.extend(record.enabled.is_none().then(|| (rule.id.clone(), rule.enabled)));
+            library.put(rule, record);
+        }
+        for id in &self.gone {
+            library.remove(id);
+        }
+        as_written
     }
 }

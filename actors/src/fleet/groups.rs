@@ -15,13 +15,16 @@ mod tree_now;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use uuid::ContextV7;
 
-use self::following::Following;
+use self::following::CensusFollower;
 pub use self::tree_now::TreeNow;
 use super::{Around, Shelf};
 use crate::clock::new_id_at;
@@ -30,9 +33,9 @@ use crate::messages::groups::GroupStood;
 use crate::messages::groups::{GroupRefusal, GroupView};
 use crate::post::post;
 use twinhub_domain::fleet::tree::body_of_change;
-use twinhub_domain::fleet::{Census, FleetChange, Group, GroupId, RecordChange, RecordKind, Tree};
+use twinhub_domain::fleet::{FleetChange, Group, GroupId, RecordChange, RecordKind, Tree};
 use twinhub_domain::receipt::{Receipt, Taken};
-use twinhub_domain::{Cause, Object};
+use twinhub_domain::{Cause, EventBody, Object, Recorded};
 
 /// A change of a group is durable now.
 #[derive(Message)]
@@ -45,6 +48,8 @@ struct Settled {
 
 /// What is done once a change is durable and others see it.
 type Then = Box<dyn FnOnce(&mut Groups, &mut Context<Groups>) + Send>;
+
+type Batch = Arc<[Arc<Recorded>]>;
 
 /// Something that must be true to the place in the sequence beside it.
 type Waits = (u64, Box<dyn FnOnce(&mut Groups, &mut Context<Groups>)>);
@@ -59,8 +64,7 @@ pub struct Groups {
     planned: Tree,
     /// Groups that are being emptied, to be removed.
     leaving: HashSet<GroupId>,
-    census: Census,
-    following: Following,
+    following: CensusFollower,
     waiting: Vec<Waits>,
     ids: ContextV7,
 }
@@ -75,11 +79,103 @@ impl Groups {
             planned: Tree::clone(&tree.now()),
             tree,
             leaving: HashSet::new(),
-            census: Census::default(),
-            following: Following::default(),
+            following: CensusFollower::default(),
             waiting: Vec::new(),
             ids: ContextV7::new(),
         }
+    }
+
+    /// Counts all that there is, and follows from there.
+    fn read_all(&mut self, ctx: &mut Context<Self>) {
+        self.following.anew();
+        let around = Arc::clone(&self.around);
+        let read = async move { reading::everything(&around).await };
+        ctx.spawn(read.into_actor(self).map(|begun, this, ctx| {
+            let Some(begun) = begun else { return }; // the hub is shutting down
+            this.following.begin(begun);
+            this.around.counters.groups_counted.store(1, Ordering::Relaxed);
+            let groups: Vec<Box<str>> = this.following.census.groups().map(Into::into).collect();
+            groups.iter().for_each(|group| this.adopt(group, ctx));
+            this.after(ctx);
+        }));
+    }
+
+    fn after(&mut self, ctx: &mut Context<Self>) {
+        self.read_twins(ctx);
+        self.serve(ctx);
+        self.pull(ctx);
+    }
+
+    /// Waits for the next batch of the feed.
+    fn pull(&mut self, ctx: &mut Context<Self>) {
+        let Some(mut live) = self.following.live.take() else { return }; // it is waited for already
+        let next = async move {
+            let got = live.recv().await;
+            (live, got)
+        };
+        ctx.spawn(next.into_actor(self).map(|(mut live, got), this, ctx| {
+            let mut got = got.map_err(|error| matches!(error, RecvError::Closed));
+            while let Ok(batch) = &got {
+                batch.iter().for_each(|recorded| this.see(recorded, ctx));
+                // What has come meanwhile, without a wait between.
+                got = match live.try_recv() {
+                    Ok(batch) => Ok(batch),
+                    Err(TryRecvError::Lagged(_)) => Err(false),
+                    Err(_) => break,
+                };
+            }
+            match got {
+                Err(true) => return, // the hub is shutting down
+                Err(false) => return this.catch_up(live, ctx),
+                Ok(_) => {}
+            }
+            this.following.live = Some(live);
+            this.after(ctx);
+        }));
+    }
+
+    /// Reads what the feed has dropped because the census was behind.
+    fn catch_up(&mut self, live: Receiver<Batch>, ctx: &mut Context<Self>) {
+        let Some(after) = self.following.cursor else { return };
+        let around = Arc::clone(&self.around);
+        let read = async move { reading::missed(&around, after).await };
+        ctx.spawn(read.into_actor(self).map(move |missed, this, ctx| {
+            let Some(missed) = missed else { return this.read_all(ctx) };
+            missed.iter().for_each(|recorded| this.see(recorded, ctx));
+            this.following.live = Some(live);
+            this.after(ctx);
+        }));
+    }
+
+    /// The next event, unless it was seen already.
+    fn see(&mut self, recorded: &Arc<Recorded>, ctx: &mut Context<Self>) {
+        if !self.following.is_next(recorded.seq) {
+            return;
+        }
+        if let EventBody::Fleet(change) = &recorded.event.body {
+            self.tree.redo(recorded.seq, change); // of groups alone
+        }
+        if let Some(group) = self.following.count(recorded) {
+            self.adopt(&group, ctx);
+        }
+    }
+
+    /// Reads the twins of those who came into a group, some at a time.
+    fn read_twins(&mut self, ctx: &mut Context<Self>) {
+        let Some(some) = self.following.next_to_read() else { return };
+        let (begun, around) = (self.following.begun, Arc::clone(&self.around));
+        let read = async move {
+            let ids = some.iter().map(|(id, _)| id.clone()).collect();
+            let twins = reading::twins(&around, ids).await;
+            (some, twins)
+        };
+        ctx.spawn(read.into_actor(self).map(move |(asked, twins), this, ctx| {
+            if this.following.begun == begun {
+                let groups = this.following.know(asked, &twins);
+                groups.iter().for_each(|group| this.adopt(group, ctx));
+                this.after(ctx);
+            }
+        }));
     }
 
     /// Does it once the census has seen all that is committed now.
@@ -156,7 +252,7 @@ impl Groups {
     fn view(&self, id: &GroupId) -> Option<GroupView> {
         let tree = self.tree.now();
         let group = Arc::clone(tree.get(id.as_str())?);
-        let standing = self.census.standing(&tree, id);
+        let standing = self.following.census.standing(&tree, id);
         Some(GroupView { group, path: tree.path(id.as_str()), depth: 0, standing })
     }
 

@@ -6,21 +6,23 @@
 //! twice. What no twin can say (there is no such device, it would not) the jobs write down themselves.
 
 mod making;
-mod parts;
 mod progress;
 mod rollout;
 mod run;
 mod steering;
+mod table;
+mod turns;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::fut::ActorFutureExt;
 use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
-use self::run::Run;
+use self::making::AT_ONCE;
+use self::table::JobTable;
 use super::{Around, Entry, Shelf};
 use crate::counters::get;
 use crate::messages::jobs::{
@@ -29,9 +31,7 @@ use crate::messages::jobs::{
 use crate::messages::timers::ClockMoved;
 use twinhub_domain::Cause;
 use twinhub_domain::fleet::job::TurnTime;
-use twinhub_domain::fleet::{
-    Job, JobAction, JobId, JobSignal, JobStatus, RecordChange, RecordKind, StepState,
-};
+use twinhub_domain::fleet::{Job, JobAction, JobId, JobStatus, RecordChange, RecordKind};
 use twinhub_domain::receipt::Settled;
 use twinhub_mqtt::receipt;
 use twinhub_store::{JobOp, Record};
@@ -39,18 +39,13 @@ use twinhub_store::{JobOp, Record};
 /// Jobs that came to their end are remembered, so many of them.
 const REMEMBERED: usize = 1_000;
 
-/// See the module.
+/// The actor of all jobs.
 pub struct Jobs {
     shelf: Shelf,
     around: Arc<Around>,
-    jobs: BTreeMap<JobId, Job>,
-    /// Of jobs that are not at their end, or some of whose devices are not.
-    runs: HashMap<JobId, Run>,
-    /// The job whose device had the last turn.
-    served: Option<JobId>,
+    table: JobTable,
     /// Changes of jobs that are on their way to the store.
     unsettled: usize,
-    made_runs: u64,
     turns: TurnTime,
     /// Nobody gets a turn just now, so that other traffic has its own.
     resting: bool,
@@ -65,12 +60,9 @@ impl Jobs {
     pub fn new(around: Arc<Around>) -> Self {
         Self {
             shelf: Shelf::new(RecordKind::Job, Arc::clone(&around)),
+            table: JobTable::new(Arc::clone(&around.clock)),
             around,
-            jobs: BTreeMap::new(),
-            runs: HashMap::new(),
-            served: None,
             unsettled: 0,
-            made_runs: 0,
             turns: TurnTime::default(),
             resting: false,
             ticking: false,
@@ -79,75 +71,37 @@ impl Jobs {
     }
 
     fn take_up(&mut self, records: &[Record]) {
-        self.jobs.append(&mut parsed(records));
+        self.table.jobs.append(&mut parsed(records));
     }
 
     /// Goes on with what was under way when the hub went down.
     fn go_on(&mut self, ctx: &mut Context<Self>) {
         self.begun = true;
-        let ids: Vec<JobId> = self.jobs.keys().copied().collect();
+        let ids: Vec<JobId> = self.table.jobs.keys().copied().collect();
         for id in ids {
-            if self.runs.contains_key(&id) {
+            if self.table.runs.contains_key(&id) {
                 continue; // made since, by a template that goes on
             }
-            let Some(job) = self.jobs.get(&id) else { continue };
+            let Some(job) = self.table.jobs.get(&id) else { continue };
             let (status, sweeping) = (job.status, job.sweeping);
-            if status.is_final() && sweeping.is_none() && self.told(id).is_none_or(|told| is_over(&told)) {
+            if status.is_final()
+                && sweeping.is_none()
+                && self.table.told(id).is_none_or(|told| is_over(&told))
+            {
                 continue;
             }
             info!(job = %id, status = status.as_str(), "going on with a job");
-            let run = self.new_run(id);
-            self.runs.insert(id, run);
+            let run = self.table.new_run(id);
+            self.table.runs.insert(id, run);
             match (status, sweeping) {
                 (JobStatus::Preparing, _) => self.break_off(id, ctx),
                 (_, Some(sweeping)) => self.sweep(id, sweeping, Cause::of_job(id), ctx),
-                (JobStatus::Paused, _) if self.rollout(id).is_some() => self.hold_back(id, ctx),
+                (JobStatus::Paused, _) if self.table.rollout(id).is_some() => self.hold_back(id, ctx),
                 _ => self.count(id, ctx),
             }
         }
         self.feed(ctx);
         self.tick_later(ctx);
-    }
-
-    /// As far as a job has come.
-    fn told(&self, id: JobId) -> Option<JobTold> {
-        let job = self.jobs.get(&id)?.clone();
-        let progress = match self.runs.get(&id) {
-            Some(run) => run.progress(&job, self.around.clock.now()),
-            None => progress::stored(&job),
-        };
-        Some(JobTold { job, progress })
-    }
-
-    /// Makes of a job what `signal` makes of it; false where it does not fit.
-    fn signal(&mut self, id: JobId, signal: JobSignal, reason: Option<&str>) -> bool {
-        let now = self.around.clock.now();
-        let fits = self.jobs.get_mut(&id).is_some_and(|job| job.take(signal, reason, now));
-        if fits {
-            self.log(id, signal);
-        }
-        fits
-    }
-
-    /// Jobs that begin, stand still and end are in the log.
-    fn log(&self, id: JobId, signal: JobSignal) {
-        let Some(JobTold { job, progress }) = self.told(id) else { return };
-        let (action, status, devices) = (job.action.kind(), job.status.as_str(), job.total);
-        let failed = progress.count(StepState::Failed);
-        match signal {
-            JobSignal::Prepared | JobSignal::Retry => info!(job = %id, action, devices, "job began"),
-            JobSignal::Pause => info!(job = %id, action, "job paused"),
-            JobSignal::Resume => info!(job = %id, action, "job resumed"),
-            JobSignal::Finish | JobSignal::Cancel | JobSignal::BreakOff | JobSignal::Abort
-                if failed > 0 || job.status == JobStatus::Failed =>
-            {
-                let reason = job.reason.as_deref();
-                warn!(job = %id, action, status, devices, failed, reason, "job ended");
-            }
-            JobSignal::Finish | JobSignal::Cancel | JobSignal::BreakOff | JobSignal::Abort => {
-                info!(job = %id, action, status, devices, "job ended");
-            }
-        }
     }
 
     /// Writes down a job as it is now, tells of it, and commits `ops` with it. Then `then` goes on.
@@ -160,9 +114,9 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        let Some(mut told) = self.told(id) else { return };
+        let Some(mut told) = self.table.told(id) else { return };
         told.job.counts.clone_from(&told.progress.counts);
-        self.jobs.insert(id, told.job.clone());
+        self.table.jobs.insert(id, told.job.clone());
         self.write(&told, change, ops, cause, ctx, then);
     }
 
@@ -189,6 +143,24 @@ impl Jobs {
                 then(this, ctx);
             }
         }));
+    }
+
+    /// Takes a job out of the store, from this place of its devices on. The record goes last: after a crash the job
+    /// is there still, and can be removed again.
+    pub(super) fn take_out(
+        &mut self,
+        told: JobTold,
+        from: u64,
+        cause: Cause,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        let to = from + AT_ONCE as u64;
+        if to >= told.job.total {
+            return self.write(&told, RecordChange::Removed, Vec::new(), cause, ctx, then);
+        }
+        let part = JobOp::Forget { job: told.job.id, places: (from, to) };
+        self.note(vec![part], ctx, move |this, ctx| this.take_out(told, to, cause, ctx, then));
     }
 
     /// Commits what becomes of a job's devices. Then `then` goes on.
@@ -234,12 +206,7 @@ impl Jobs {
 
     /// The oldest jobs beyond those that are remembered go.
     fn forget(&mut self, ctx: &mut Context<Self>) {
-        let ended = |job: &Job| job.status.is_final() && job.sweeping.is_none();
-        let mut over: Vec<_> =
-            self.jobs.values().filter(|job| ended(job)).map(|job| (job.ended_at, job.id)).collect();
-        let too_many = over.len().saturating_sub(REMEMBERED);
-        over.sort_unstable();
-        for (_, id) in over.into_iter().take(too_many) {
+        for id in self.table.oldest_beyond(REMEMBERED) {
             self.remove(id, Cause::hub(), ctx, |_, _| {});
         }
     }
@@ -295,12 +262,12 @@ impl Handler<ClockMoved> for Jobs {
 
     fn handle(&mut self, ClockMoved { from, to }: ClockMoved, ctx: &mut Context<Self>) {
         let by_ms = to.millis().saturating_sub(from.millis());
-        let ids: Vec<JobId> = self.runs.keys().copied().collect();
+        let ids: Vec<JobId> = self.table.runs.keys().copied().collect();
         for id in ids {
-            if let Some(run) = self.runs.get_mut(&id) {
+            if let Some(run) = self.table.runs.get_mut(&id) {
                 run.patient_until = run.patient_until.map(|until| until.plus_millis(by_ms));
             }
-            let job = self.jobs.get_mut(&id).filter(|job| !job.status.is_final());
+            let job = self.table.jobs.get_mut(&id).filter(|job| !job.status.is_final());
             if let Some(JobAction::Firmware(rollout)) = job.map(|job| &mut job.action) {
                 rollout.expires = rollout.expires.plus_millis(by_ms);
                 self.put(id, RecordChange::Changed, Vec::new(), Cause::hub(), ctx, |_, _| {});
@@ -332,7 +299,7 @@ impl Handler<ShowJob> for Jobs {
         if self.is_held_up() {
             return self.answer_stored(reply, ctx, move |jobs| jobs.get(&id).map(as_stored));
         }
-        self.count_late(id, ctx, Box::new(move |this, ctx| this.answer(reply, this.told(id), ctx)));
+        self.count_late(id, ctx, Box::new(move |this, ctx| this.answer(reply, this.table.told(id), ctx)));
     }
 }
 
@@ -354,7 +321,7 @@ impl Handler<ListJobs> for Jobs {
         if self.is_held_up() {
             return self.answer_stored(reply, ctx, move |jobs| page(jobs, &|job| Some(as_stored(job))));
         }
-        self.answer(reply, page(&self.jobs, &|job| self.told(job.id)), ctx);
+        self.answer(reply, page(&self.table.jobs, &|job| self.table.told(job.id)), ctx);
     }
 }
 
@@ -362,7 +329,7 @@ impl Handler<SteerJob> for Jobs {
     type Result = ();
 
     fn handle(&mut self, asked: SteerJob, ctx: &mut Context<Self>) {
-        if self.jobs.contains_key(&asked.id) {
+        if self.table.jobs.contains_key(&asked.id) {
             self.steer(asked, ctx);
         } else {
             let refusal = JobRefusal::Unknown(asked.id);

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use twinhub_domain::alarm::{Alarm, Severity};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::{DeviceNumber, Object, Timestamp};
-use twinhub_rules::Kept;
+use twinhub_rules::ScopeSnapshot;
 use twinhub_rules::engine::Delivery;
 
 /// Automation's part of a commit. What is said twice in one batch counts as it was said last.
@@ -15,7 +15,7 @@ pub struct Automation {
     /// The place in the sequence up to which the engine has come, and its time.
     pub progress: Option<Progress>,
     /// Scopes of the engine that changed. Those of removed devices are not taken any more.
-    pub kept: Vec<Kept>,
+    pub kept: Vec<ScopeSnapshot>,
     /// Runs, new or come further. Rule, device, beginning and parent of a run stay as they were told first, and so
     /// does whether it ran at all. A run whose device is removed stays and is no device's (number 0) then.
     pub runs: Vec<RunEntry>,
@@ -145,7 +145,7 @@ pub struct DeliveryPage {
 #[derive(Clone, Debug, Default)]
 pub struct AutomationState {
     pub progress: Option<Progress>,
-    pub kept: Vec<Kept>,
+    pub kept: Vec<ScopeSnapshot>,
     pub rules: Vec<RuleRecord>,
 }
 

@@ -453,6 +453,7 @@ mod tests {
                 payload: "p".into(),
                 retain: false,
                 until: None,
+                purpose: None,
             }],
             ..Batch::empty(Timestamp::default())
         }

@@ -3,8 +3,9 @@
 use twinhub_domain::fleet::Tree;
 use twinhub_domain::{Json, Twin};
 use twinhub_rules::Rule;
+use twinhub_rules::action::{Action, Reference, each_action};
 use twinhub_rules::expression::Dependency;
-use twinhub_rules::model::{Action, Condition, Selector, TriggerKind, What};
+use twinhub_rules::model::{Condition, Selector, TriggerKind};
 
 /// A twin and the groups that it stands in: its own, and all above that.
 pub struct Placed<'a> {
@@ -56,23 +57,17 @@ fn of_condition(condition: &Condition, twin: &Placed<'_>) -> bool {
 }
 
 fn of_actions(actions: &[Action], twin: &Placed<'_>) -> bool {
-    actions.iter().any(|action| match &action.what {
-        What::Command { to, .. } | What::Desired { to, .. } => selects(to, twin),
-        What::Mode { of, .. } => selects(of, twin),
-        What::Alarm { of, .. } | What::Clear { of, .. } => of.as_ref().is_some_and(|of| selects(of, twin)),
-        What::Wait { until, .. } => of_condition(until, twin),
-        What::Choose { branches, otherwise } => {
-            of_actions(otherwise, twin)
-                || branches.iter().any(|(when, then)| of_condition(when, twin) || of_actions(then, twin))
-        }
-        What::Publish { .. }
-        | What::Webhook(_)
-        | What::Delay { .. }
-        | What::Run { .. }
-        | What::Enable { .. }
-        | What::Disable { .. }
-        | What::Log { .. } => false,
-    })
+    let mut found = false;
+    each_action(actions, &mut |action| {
+        action.kind.references(&mut |reference| {
+            found |= match reference {
+                Reference::Devices(of) => selects(of, twin),
+                Reference::Condition(condition) => of_condition(condition, twin),
+                _ => false,
+            };
+        });
+    });
+    found
 }
 
 /// The device that fired is found with the trigger that it fires.

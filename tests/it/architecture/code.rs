@@ -38,6 +38,62 @@ const ITEMS: [&str; 15] = [
 /// Items that end with a semicolon, whatever braces are in them.
 const TO_SEMICOLON: [&str; 5] = ["use", "const", "static", "type", "let"];
 
+impl Code {
+    /// The types that have an `impl` of their own here, or one of an actor's `Handler`, once for each.
+    pub fn implemented(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut lines = self.lines.iter().map(|(_, line)| line.as_str());
+        while let Some(line) = lines.next() {
+            let mut head = match line.strip_prefix("impl") {
+                Some(rest) if rest.starts_with([' ', '<']) => rest.to_owned(),
+                _ => continue,
+            };
+            while !head.contains('{')
+                && let Some(line) = lines.next()
+            {
+                head.push(' ');
+                head.push_str(line.trim());
+            }
+            found.extend(implemented(&head));
+        }
+        found
+    }
+}
+
+/// The type that an `impl` with this head is counted for: what follows the word `impl`.
+fn implemented(head: &str) -> Option<String> {
+    let head = match head.strip_prefix('<') {
+        Some(_) => &head[generics_end(head)..],
+        None => head,
+    };
+    let head = head.trim_start();
+    let of = match head.split_once(" for ") {
+        Some((name, of)) if name.starts_with("Handler<") => of,
+        Some(_) => return None,
+        None => head,
+    };
+    let path: String = of.chars().take_while(|c| c.is_alphanumeric() || "_:".contains(*c)).collect();
+    path.rsplit("::").next().map(str::to_owned)
+}
+
+/// Behind the angle bracket that closes the first one.
+fn generics_end(text: &str) -> usize {
+    let mut depth = 0_i32;
+    let mut before = ' ';
+    for (at, c) in text.char_indices() {
+        match c {
+            '<' => depth += 1,
+            '>' if before != '-' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+        before = c;
+    }
+    text.len()
+}
+
 /// Reads `text`.
 pub fn read(text: &str) -> Code {
     let chars: Vec<char> = text.chars().collect();
@@ -234,4 +290,14 @@ fn modules_that_are_there_for_tests_alone_are_known() {
     let modules =
         read("#[cfg(test)]\nmod tests;\nmod a;\n#[cfg(test)]\npub(crate) mod dice;\n#[cfg(test)]\nmod b {}");
     assert_eq!(modules.test_modules, ["tests", "dice"]);
+}
+
+#[test]
+fn types_are_counted_where_they_are_implemented() {
+    let check = |text: &str, expected: &[&str]| assert_eq!(read(text).implemented(), expected, "{text}");
+    check("impl A {}\nimpl<T> B<T> {}\nimpl C<'_> {", &["A", "B", "C"]);
+    check("impl<F: Fn() -> Vec<u8>> D<F>\nwhere\n    F: Copy,\n{", &["D"]);
+    check("impl super::E {}\n// impl F {}\n#[cfg(test)]\nimpl G {}", &["E"]);
+    check("impl Clone for H {}\nimpl Handler<M> for I {}\nimpl<M> Handler<M> for J<M> {}", &["I", "J"]);
+    check("    impl K {}\nimplement!(L);", &[]);
 }

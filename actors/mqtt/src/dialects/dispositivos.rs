@@ -36,7 +36,7 @@ pub use view::{Moment, View};
 use super::native::Native;
 use super::{DecodeError, Decoded, Dialect};
 use twinhub_domain::payload;
-use twinhub_domain::twin::Speaker;
+use twinhub_domain::twin::{Patch, Speaker};
 use twinhub_domain::{DeviceId, Input, Object, Outgoing, Publish, Twin};
 
 /// `{"serial_number": "…", "estado": "activo", "parametros": {…}, "configuracion": {…}}`
@@ -66,7 +66,7 @@ impl Dialect for Dispositivos {
         Native.encode(device, publish)
     }
 
-    fn echo(&self, twin: &Twin, patch: &Object) -> Object {
+    fn echo(&self, twin: &Twin, patch: &Patch) -> Object {
         echo::of(twin, patch)
     }
 }

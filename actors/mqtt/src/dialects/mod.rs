@@ -11,6 +11,7 @@ mod stateful;
 use smallvec::SmallVec;
 
 use twinhub_domain::payload::PayloadError;
+use twinhub_domain::twin::Patch;
 use twinhub_domain::{BadDeviceId, DeviceId, Input, Object, Outgoing, Publish, Twin};
 
 pub use registry::{AddedDialects, Dialects, Hearing, MakeStateful, StatefulId};
@@ -54,7 +55,7 @@ pub trait Dialect: Send + Sync {
 
     /// What a native change of `twin` is called in the configuration of a device that looks for it there: a merge
     /// patch onto the first level of `configuration`. Asked in the twin's turn, of every twin.
-    fn echo(&self, _twin: &Twin, _patch: &Object) -> Object {
+    fn echo(&self, _twin: &Twin, _patch: &Patch) -> Object {
         Object::default()
     }
 }

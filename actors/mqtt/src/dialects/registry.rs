@@ -10,7 +10,7 @@ use super::stateful::{Encoded, LONGEST_NAME, StatefulDialect, Voice};
 use super::{DecodeError, Decoded, Dialect};
 use crate::subscribers::Subscribers;
 use twinhub_domain::topic::matches;
-use twinhub_domain::twin::{Audience, Ear, Listeners};
+use twinhub_domain::twin::{Audience, Ear, Listeners, Patch};
 use twinhub_domain::{DeviceId, Object, Publish, Twin};
 
 /// Dialects beside those that every hub has.
@@ -104,7 +104,7 @@ impl Listeners for Hearing<'_> {
         }
     }
 
-    fn echo(&self, twin: &Twin, patch: &Object) -> Object {
+    fn echo(&self, twin: &Twin, patch: &Patch) -> Object {
         self.dialects.echo(twin, patch)
     }
 }
@@ -219,7 +219,7 @@ impl Dialects {
 
     /// What a native change of `twin` is called in the configuration, in all dialects that have words for it there.
     #[must_use]
-    pub fn echo(&self, twin: &Twin, patch: &Object) -> Object {
+    pub fn echo(&self, twin: &Twin, patch: &Patch) -> Object {
         let mut echo = Object::default();
         for dialect in &self.stateless {
             echo.merge(&dialect.echo(twin, patch));

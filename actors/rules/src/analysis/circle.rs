@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::overlap;
-use super::writes::{Effect, Write};
+use super::writes::{Write, WriteKind};
 use super::{MOST_WARNINGS, Warning};
 use crate::model::{AlarmBecomes, Path, Rule, Selector, Trigger, TriggerKind};
 use twinhub_domain::{Json, Kind};
@@ -64,10 +64,10 @@ fn edges(rules: &[&Rule], writes: &[Vec<Write<'_>>]) -> Vec<Vec<usize>> {
     let mut edges = vec![Vec::new(); rules.len()];
     for (from, its) in writes.iter().enumerate() {
         for write in its {
-            if let Effect::Run { rule } = &write.effect {
+            if let WriteKind::Run { rule } = &write.kind {
                 edges[from].extend(by_name.get(rule.as_str()));
             }
-            for topic in topics(&write.effect) {
+            for topic in topics(&write.kind) {
                 let Some(listeners) = listeners.get(&topic) else { continue };
                 let mut set_off = |(rule, trigger): &Listener| {
                     left = left.saturating_sub(1);
@@ -123,15 +123,15 @@ fn listeners<'a>(rules: &[&'a Rule]) -> HashMap<Topic<'a>, Listeners<'a>> {
     listeners
 }
 
-fn topics<'a>(effect: &Effect<'a>) -> Vec<Topic<'a>> {
+fn topics<'a>(effect: &WriteKind<'a>) -> Vec<Topic<'a>> {
     match effect {
         // What is wanted of a device is what it will report.
-        Effect::Desired { name, .. } => vec![Topic::Desired(name), Topic::Reported(name), Topic::Event],
-        Effect::Command { .. } => vec![Topic::Command, Topic::Event],
-        Effect::Mode(_) => vec![Topic::Mode, Topic::Event],
-        Effect::Raise { .. } | Effect::Clear { .. } => vec![Topic::Alarm, Topic::Event],
-        Effect::Publish { .. } => vec![Topic::Mqtt],
-        Effect::Run { .. } => Vec::new(),
+        WriteKind::Desired { name, .. } => vec![Topic::Desired(name), Topic::Reported(name), Topic::Event],
+        WriteKind::Command { .. } => vec![Topic::Command, Topic::Event],
+        WriteKind::Mode(_) => vec![Topic::Mode, Topic::Event],
+        WriteKind::Raise { .. } | WriteKind::Clear { .. } => vec![Topic::Alarm, Topic::Event],
+        WriteKind::Publish { .. } => vec![Topic::Mqtt],
+        WriteKind::Run { .. } => Vec::new(),
     }
 }
 
@@ -140,12 +140,12 @@ fn sets_off(write: &Write<'_>, trigger: &Trigger) -> bool {
     let reaches = |of: &Selector| write.to.iter().any(|to| overlap::selectors(to, of));
     let fits =
         |to: &Option<Json>, value: Option<&Json>| !matches!((to, value), (Some(to), Some(v)) if to != v);
-    match (&write.effect, &trigger.kind) {
-        (Effect::Desired { value, .. }, TriggerKind::Changed { of, to, from, .. }) => {
+    match (&write.kind, &trigger.kind) {
+        (WriteKind::Desired { value, .. }, TriggerKind::Changed { of, to, from, .. }) => {
             let stays = matches!((from, value), (Some(from), Some(value)) if from == *value);
             reaches(of) && fits(to, *value) && !stays
         }
-        (Effect::Desired { value, .. }, TriggerKind::Numeric { of, above, below, .. }) => {
+        (WriteKind::Desired { value, .. }, TriggerKind::Numeric { of, above, below, .. }) => {
             let beyond = |value: &Json| {
                 let bound = overlap::thresholds(above.as_ref(), below.as_ref());
                 let is = crate::expression::Bound::Is(value.clone());
@@ -153,14 +153,14 @@ fn sets_off(write: &Write<'_>, trigger: &Trigger) -> bool {
             };
             reaches(of) && value.is_none_or(beyond)
         }
-        (Effect::Mode(mode), TriggerKind::Changed { of, to, .. }) => {
+        (WriteKind::Mode(mode), TriggerKind::Changed { of, to, .. }) => {
             reaches(of) && fits(to, Some(&mode.as_str().into()))
         }
-        (Effect::Command { command_type, .. }, TriggerKind::Command { of, command_type: wanted, .. }) => {
+        (WriteKind::Command { command_type, .. }, TriggerKind::Command { of, command_type: wanted, .. }) => {
             reaches(of) && wanted.as_ref().is_none_or(|wanted| **wanted == **command_type)
         }
         (
-            Effect::Raise { alarm_type, severity },
+            WriteKind::Raise { alarm_type, severity },
             TriggerKind::Alarm { of, alarm_type: wanted, at_least, becomes: AlarmBecomes::Raised },
         ) => {
             of.as_ref().is_none_or(reaches)
@@ -168,18 +168,18 @@ fn sets_off(write: &Write<'_>, trigger: &Trigger) -> bool {
                 && at_least.is_none_or(|least| *severity >= least)
         }
         (
-            Effect::Clear { alarm_type },
+            WriteKind::Clear { alarm_type },
             TriggerKind::Alarm { of, alarm_type: wanted, becomes: AlarmBecomes::Cleared, .. },
         ) => of.as_ref().is_none_or(reaches) && wanted.as_ref().is_none_or(|wanted| **wanted == **alarm_type),
-        (Effect::Publish { topic }, TriggerKind::Mqtt { topic: filter, .. }) => {
+        (WriteKind::Publish { topic }, TriggerKind::Mqtt { topic: filter, .. }) => {
             overlap::topic_matches(filter, topic)
         }
         (effect, TriggerKind::Event { of, kinds, data }) => {
             let kind = match effect {
-                Effect::Desired { .. } | Effect::Mode(_) => Kind::Twin,
-                Effect::Command { .. } => Kind::Command,
-                Effect::Raise { .. } | Effect::Clear { .. } => Kind::Alarm,
-                Effect::Publish { .. } | Effect::Run { .. } => return false,
+                WriteKind::Desired { .. } | WriteKind::Mode(_) => Kind::Twin,
+                WriteKind::Command { .. } => Kind::Command,
+                WriteKind::Raise { .. } | WriteKind::Clear { .. } => Kind::Alarm,
+                WriteKind::Publish { .. } | WriteKind::Run { .. } => return false,
             };
             (kinds.is_empty() || kinds.contains(&kind)) && data.is_empty() && reaches(of)
         }

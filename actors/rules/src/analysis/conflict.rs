@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::overlap;
-use super::writes::{Effect, Write};
+use super::writes::{Write, WriteKind};
 use super::{MOST_WARNINGS, Warning};
 use crate::model::{Rule, Selector};
 use twinhub_domain::{Json, Mode};
@@ -37,7 +37,7 @@ pub fn conflicts(rules: &[&Rule], writes: &[Vec<Write<'_>>]) -> Vec<Warning> {
     let mut places: HashMap<Key<'_>, Writers<'_>> = HashMap::new();
     for (rule, its) in writes.iter().enumerate() {
         for (write, it) in its.iter().enumerate() {
-            let Some(key) = key(&it.effect) else { continue };
+            let Some(key) = key(&it.kind) else { continue };
             let writers = places.entry(key).or_default();
             for to in &it.to {
                 match to {
@@ -68,7 +68,7 @@ impl Writers<'_> {
     fn differ(&self, writes: &[Vec<Write<'_>>]) -> bool {
         let mut all =
             self.by_device.values().flatten().chain(self.by_pattern.iter().map(|(writer, _)| writer));
-        let effect = |writer: &Writer| &writes[writer.rule][writer.write].effect;
+        let effect = |writer: &Writer| &writes[writer.rule][writer.write].kind;
         let Some(first) = all.next() else { return false };
         all.any(|other| !same(effect(first), effect(other)))
     }
@@ -139,7 +139,7 @@ impl Search<'_> {
         if a_write.release != b_write.release {
             return; // the one is done when what fired them begins, the other when it is over
         }
-        let (a_effect, b_effect) = (&a_write.effect, &b_write.effect);
+        let (a_effect, b_effect) = (&a_write.kind, &b_write.kind);
         if one.priority != other.priority || same(a_effect, b_effect) || !meet(one, other) {
             return;
         }
@@ -172,22 +172,25 @@ fn meet(a: &Rule, b: &Rule) -> bool {
     })
 }
 
-fn key<'a>(effect: &Effect<'a>) -> Option<Key<'a>> {
+fn key<'a>(effect: &WriteKind<'a>) -> Option<Key<'a>> {
     Some(match effect {
-        Effect::Desired { name, .. } => Key::Desired(name),
-        Effect::Command { command_type, .. } => Key::Command(command_type),
-        Effect::Mode(_) => Key::Mode,
-        Effect::Raise { .. } | Effect::Clear { .. } | Effect::Publish { .. } | Effect::Run { .. } => {
+        WriteKind::Desired { name, .. } => Key::Desired(name),
+        WriteKind::Command { command_type, .. } => Key::Command(command_type),
+        WriteKind::Mode(_) => Key::Mode,
+        WriteKind::Raise { .. }
+        | WriteKind::Clear { .. }
+        | WriteKind::Publish { .. }
+        | WriteKind::Run { .. } => {
             return None;
         }
     })
 }
 
-fn same(a: &Effect<'_>, b: &Effect<'_>) -> bool {
+fn same(a: &WriteKind<'_>, b: &WriteKind<'_>) -> bool {
     match (a, b) {
-        (Effect::Desired { template: a, .. }, Effect::Desired { template: b, .. })
-        | (Effect::Command { parameters: a, .. }, Effect::Command { parameters: b, .. }) => a == b,
-        (Effect::Mode(a), Effect::Mode(b)) => a == b,
+        (WriteKind::Desired { template: a, .. }, WriteKind::Desired { template: b, .. })
+        | (WriteKind::Command { parameters: a, .. }, WriteKind::Command { parameters: b, .. }) => a == b,
+        (WriteKind::Mode(a), WriteKind::Mode(b)) => a == b,
         _ => false,
     }
 }
@@ -200,16 +203,16 @@ fn place_text(key: &Key<'_>) -> String {
     }
 }
 
-fn value_text(effect: &Effect<'_>) -> String {
+fn value_text(effect: &WriteKind<'_>) -> String {
     const SHOWN: usize = 60;
     let json = |json: &Json| {
         let text = json.to_string();
         if text.chars().count() <= SHOWN { text } else { text.chars().take(SHOWN).chain(['…']).collect() }
     };
     match effect {
-        Effect::Desired { template, .. } => json(template),
-        Effect::Command { parameters, .. } => json(parameters),
-        Effect::Mode(mode) => Mode::as_str(*mode).into(),
+        WriteKind::Desired { template, .. } => json(template),
+        WriteKind::Command { parameters, .. } => json(parameters),
+        WriteKind::Mode(mode) => Mode::as_str(*mode).into(),
         _ => String::new(),
     }
 }

@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 
 use super::*;
 use crate::Expression;
+use crate::action::{ActionKind, AlarmAction, ClearAction, CommandAction, DesiredAction, RunAction};
 use crate::model::{
     AlarmBecomes, Breaker, Cron, Glob, Missed, OnError, Origin, Path, RunMode, Selector, TimeOfDay, Trigger,
     TriggerKind,
@@ -16,8 +17,8 @@ use twinhub_domain::alarm::Severity;
 use twinhub_domain::schedule::Recurrence;
 use twinhub_domain::{DeviceId, Json, Number, Object, Status};
 
-fn rule(id: &str, triggers: Vec<TriggerKind>, conditions: &[&str], actions: Vec<What>) -> Rule {
-    let action = |what| Action { what, on_error: None };
+fn rule(id: &str, triggers: Vec<TriggerKind>, conditions: &[&str], actions: Vec<ActionKind>) -> Rule {
+    let action = |kind| Action { kind, on_error: None };
     let trigger = |kind| Trigger { id: "".into(), kind, for_ms: None, across_downtime: Default::default() };
     Rule {
         id: RuleId::parse(id).unwrap(),
@@ -109,22 +110,24 @@ fn alarmed(alarm_type: &str) -> TriggerKind {
     TriggerKind::Alarm { of: None, alarm_type: Some(alarm_type.into()), at_least: None, becomes }
 }
 
-fn desired(device: &str, set: &str) -> What {
-    What::Desired { to: of(device), set: json(set) }
+fn desired(device: &str, set: &str) -> ActionKind {
+    ActionKind::Desired(DesiredAction { to: of(device), set: json(set) })
 }
 
-fn command(device: &str, parameters: &str) -> What {
+fn command(device: &str, parameters: &str) -> ActionKind {
     let (command_type, parameters) = ("set".into(), json(parameters));
-    What::Command { to: of(device), command_type, parameters, options: Object::default(), confirm: None }
+    let (to, options) = (of(device), Object::default());
+    ActionKind::Command(CommandAction { to, command_type, parameters, options, confirm: None })
 }
 
-fn raise(alarm_type: &str) -> What {
+fn raise(alarm_type: &str) -> ActionKind {
     let message = Template::compile("{{ trigger.value }}").unwrap();
-    What::Alarm { alarm_type: alarm_type.into(), severity: Severity::Major, message, of: None }
+    let (alarm_type, severity) = (alarm_type.into(), Severity::Major);
+    ActionKind::Alarm(AlarmAction { alarm_type, severity, message, of: None })
 }
 
-fn run(rule: &str) -> What {
-    What::Run { rule: RuleId::parse(rule).unwrap() }
+fn run(rule: &str) -> ActionKind {
+    ActionKind::Run(RunAction { rule: RuleId::parse(rule).unwrap() })
 }
 
 fn check(rules: &[Rule], expected: &[&str]) {
@@ -202,7 +205,7 @@ fn conflicts() {
     pair(first, hot("b", 30.0, off()), &[]);
     // What one does when it is over is not what it does when it begins, nor what the other does then.
     let mut cooled = hot("a", 28.0, on());
-    cooled.on_release = vec![Action { what: off(), on_error: None }].into();
+    cooled.on_release = vec![Action { kind: off(), on_error: None }].into();
     pair(cooled, hot("b", 30.0, on()), &[]);
     // The device that fired.
     let each =
@@ -246,9 +249,13 @@ fn circles() {
     let on_device = |id: &str, waits: &str, raises: &str| {
         let mut of_x = rule(id, vec![alarmed(waits)], &[], vec![]);
         let message = Template::compile("x").unwrap();
-        let what =
-            What::Alarm { alarm_type: raises.into(), severity: Severity::Major, message, of: Some(of("x")) };
-        push(&mut of_x.actions, Action { what, on_error: None });
+        let kind = ActionKind::Alarm(AlarmAction {
+            alarm_type: raises.into(),
+            severity: Severity::Major,
+            message,
+            of: Some(of("x")),
+        });
+        push(&mut of_x.actions, Action { kind, on_error: None });
         of_x
     };
     check(&[on_device("a", "late", "hot"), on_device("b", "hot", "late")], &["circle a b"]);
@@ -304,11 +311,11 @@ fn names_of_nobody() {
         rule("a", vec![above("greenhuose", "y", 1.0)], &["fan.mode != 'manual'"], vec![run("cool-al")]);
     push(
         &mut broken.actions,
-        Action { what: desired("fna", r#"{"x": "{{ greenhouse.y }}"}"#), on_error: None },
+        Action { kind: desired("fna", r#"{"x": "{{ greenhouse.y }}"}"#), on_error: None },
     );
     let good = rule("cool-all", vec![above("greenhouse", "y", 1.0)], &["fan.x"], vec![]);
-    push(&mut broken.actions, Action { what: desired("group:upstairs", "{}"), on_error: None });
-    push(&mut broken.actions, Action { what: desired("group:attic", "{}"), on_error: None });
+    push(&mut broken.actions, Action { kind: desired("group:upstairs", "{}"), on_error: None });
+    push(&mut broken.actions, Action { kind: desired("group:attic", "{}"), on_error: None });
     let found = analyse(&[&broken, &good], &|id| id == "greenhouse" || id == "fan", &|id| id == "attic");
     let messages: Vec<_> = found.iter().map(|warning| (warning.code, warning.message.as_str())).collect();
     assert_eq!(
@@ -338,10 +345,10 @@ fn the_examples_are_as_they_should_be() {
             Condition::Expression(Expression::compile("greenhouse.override == true").unwrap()),
         ]),
     );
-    let clear = What::Clear { alarm_type: "greenhouse-hot".into(), of: None };
+    let clear = ActionKind::Clear(ClearAction { alarm_type: "greenhouse-hot".into(), of: None });
     cool.on_release = vec![
-        Action { what: desired("fan", r#"{"power": "off"}"#), on_error: None },
-        Action { what: clear, on_error: None },
+        Action { kind: desired("fan", r#"{"power": "off"}"#), on_error: None },
+        Action { kind: clear, on_error: None },
     ]
     .into();
     let night = rule(

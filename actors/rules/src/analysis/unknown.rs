@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{MOST_WARNINGS, Warning, each_action_of, overlap};
+use crate::action::Reference;
 use crate::expression::Dependency;
-use crate::model::{Condition, Rule, Selector, What};
+use crate::model::{Condition, Rule, Selector};
 use twinhub_domain::run::RuleId;
 
 /// For so many names the nearest right one is looked for.
@@ -28,11 +29,11 @@ pub fn unknown(
             devices.entry(id.to_owned()).or_default().insert(&rule.id);
         });
         each_action_of(rule, &mut |action| {
-            if let What::Run { rule: other } | What::Enable { rule: other } | What::Disable { rule: other } =
-                &action.what
-            {
-                others.entry(other).or_default().insert(&rule.id);
-            }
+            action.kind.references(&mut |reference| {
+                if let Reference::Runs(other) | Reference::Switches(other) = reference {
+                    others.entry(other).or_default().insert(&rule.id);
+                }
+            });
         });
     }
     let (known, unknown): (Vec<_>, Vec<_>) = devices.iter().partition(|(id, _)| is_device(id));
@@ -67,18 +68,12 @@ fn hint<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
 /// Calls `seen` with everything by which a rule chooses devices.
 fn each_selector<'a>(rule: &'a Rule, seen: &mut dyn FnMut(&'a Selector)) {
     rule.triggers.iter().filter_map(|trigger| overlap::selector_of(&trigger.kind)).for_each(&mut *seen);
-    each_action_of(rule, &mut |action| match &action.what {
-        What::Command { to: of, .. } | What::Desired { to: of, .. } | What::Mode { of, .. } => seen(of),
-        What::Alarm { of, .. } | What::Clear { of, .. } => of.iter().for_each(&mut *seen),
-        What::Publish { .. }
-        | What::Webhook(_)
-        | What::Wait { .. }
-        | What::Choose { .. }
-        | What::Log { .. }
-        | What::Delay { .. }
-        | What::Run { .. }
-        | What::Enable { .. }
-        | What::Disable { .. } => {}
+    each_action_of(rule, &mut |action| {
+        action.kind.references(&mut |reference| {
+            if let Reference::Devices(of) = reference {
+                seen(of);
+            }
+        });
     });
 }
 
@@ -100,27 +95,12 @@ fn each_device(rule: &Rule, seen: &mut dyn FnMut(&str)) {
         dependencies(condition.dependencies(), seen);
     };
     rule.conditions.iter().for_each(|part| condition(part, seen));
-    each_action_of(rule, &mut |action| match &action.what {
-        What::Command { parameters, .. } => dependencies(parameters.dependencies(), seen),
-        What::Desired { set, .. } => dependencies(set.dependencies(), seen),
-        What::Alarm { message, .. } => dependencies(message.dependencies(), seen),
-        What::Publish { topic, payload, .. } => {
-            dependencies(topic.dependencies(), seen);
-            dependencies(payload.dependencies(), seen);
-        }
-        What::Webhook(webhook) => {
-            dependencies(webhook.url.dependencies(), seen);
-            webhook.headers.iter().for_each(|(_, value)| dependencies(value.dependencies(), seen));
-            webhook.body.iter().for_each(|body| dependencies(body.dependencies(), seen));
-        }
-        What::Wait { until, .. } => condition(until, seen),
-        What::Choose { branches, .. } => branches.iter().for_each(|(part, _)| condition(part, seen)),
-        What::Log { message, .. } => dependencies(message.dependencies(), seen),
-        What::Mode { .. }
-        | What::Clear { .. }
-        | What::Delay { .. }
-        | What::Run { .. }
-        | What::Enable { .. }
-        | What::Disable { .. } => {}
+    each_action_of(rule, &mut |action| {
+        action.kind.references(&mut |reference| match reference {
+            Reference::Text(text) => dependencies(text.dependencies(), seen),
+            Reference::Document(document) => dependencies(document.dependencies(), seen),
+            Reference::Condition(part) => condition(part, seen),
+            Reference::Devices(_) | Reference::Actions(_) | Reference::Runs(_) | Reference::Switches(_) => {}
+        });
     });
 }

@@ -1,7 +1,8 @@
 //! What rules write: every effect that another rule could meet.
 
-use super::{each_action, overlap};
-use crate::model::{Action, Rule, Selector, What};
+use super::overlap;
+use crate::action::each_action;
+use crate::model::{Rule, Selector};
 use twinhub_domain::alarm::Severity;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Json, Mode};
@@ -9,7 +10,7 @@ use twinhub_domain::{Json, Mode};
 /// An effect of a rule.
 #[derive(Clone, Debug)]
 pub struct Write<'a> {
-    pub effect: Effect<'a>,
+    pub kind: WriteKind<'a>,
     /// Whom it reaches; empty where it is no device's.
     pub to: Vec<&'a Selector>,
     /// It is done when what fired the rule is over.
@@ -18,7 +19,7 @@ pub struct Write<'a> {
 
 /// The kinds of effects.
 #[derive(Clone, Debug)]
-pub enum Effect<'a> {
+pub enum WriteKind<'a> {
     /// A property of `desired`; no value: it is filled in.
     Desired {
         name: &'a str,
@@ -49,39 +50,15 @@ pub enum Effect<'a> {
 /// A rule's effects, those of `on_release` too.
 pub fn writes(rule: &Rule) -> Vec<Write<'_>> {
     let mut writes = Vec::new();
-    each_action(&rule.actions, &mut |action| add(rule, action, false, &mut writes));
-    each_action(&rule.on_release, &mut |action| add(rule, action, true, &mut writes));
-    writes
-}
-
-fn add<'a>(rule: &'a Rule, action: &'a Action, release: bool, writes: &mut Vec<Write<'a>>) {
-    let mut push = |effect, to| writes.push(Write { effect, to, release });
-    match &action.what {
-        What::Desired { to, set } => {
-            let Json::Object(properties) = set.json() else { return };
-            for (name, template) in properties.iter() {
-                let value = Some(template).filter(|template| !filled_in(template));
-                push(Effect::Desired { name, value, template }, devices(rule, to));
-            }
-        }
-        What::Command { to, command_type, parameters, .. } => {
-            push(Effect::Command { command_type, parameters: parameters.json() }, devices(rule, to));
-        }
-        What::Mode { of, mode, .. } => push(Effect::Mode(*mode), devices(rule, of)),
-        What::Alarm { alarm_type, severity, of, .. } => {
-            let of = of.as_ref().unwrap_or(&Selector::Trigger);
-            push(Effect::Raise { alarm_type, severity: *severity }, devices(rule, of));
-        }
-        What::Clear { alarm_type, of } => {
-            let of = of.as_ref().unwrap_or(&Selector::Trigger);
-            push(Effect::Clear { alarm_type }, devices(rule, of));
-        }
-        What::Publish { topic, .. } if topic.is_plain() => {
-            push(Effect::Publish { topic: topic.text() }, Vec::new());
-        }
-        What::Run { rule } => push(Effect::Run { rule }, Vec::new()),
-        _ => {}
+    for (actions, release) in [(&rule.actions, false), (&rule.on_release, true)] {
+        each_action(actions, &mut |action| {
+            action.kind.behaviour().writes(&mut |kind, to| {
+                let to = to.map(|to| devices(rule, to)).unwrap_or_default();
+                writes.push(Write { kind, to, release });
+            });
+        });
     }
+    writes
 }
 
 /// The devices that a selector of an action means: `trigger.device` is one that fires the rule.
@@ -91,15 +68,5 @@ fn devices<'a>(rule: &'a Rule, selector: &'a Selector) -> Vec<&'a Selector> {
             rule.triggers.iter().filter_map(|trigger| overlap::selector_of(&trigger.kind)).collect()
         }
         other => vec![other],
-    }
-}
-
-/// Is there something to fill in?
-fn filled_in(json: &Json) -> bool {
-    match json {
-        Json::String(text) => text.contains("{{") || text.contains("{%"),
-        Json::Array(items) => items.iter().any(filled_in),
-        Json::Object(object) => object.iter().any(|(_, value)| filled_in(value)),
-        _ => false,
     }
 }

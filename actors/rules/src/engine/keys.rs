@@ -1,7 +1,8 @@
 //! What of a rule's program those must know who send its webhooks.
 
 use super::program::{self, List, Op};
-use crate::model::{Rule, Secret, What};
+use crate::action::ActionKind;
+use crate::model::{Rule, Secret};
 
 /// The keys that a rule's webhooks are signed with, by the step that sends them (`Delivery::step`): those of
 /// `on_release` count on from the last of `actions`.
@@ -13,7 +14,7 @@ pub fn webhook_keys(rule: &Rule) -> Vec<(u32, Secret)> {
         let program = program::compile(actions);
         for (step, op) in (first..).zip(program.iter()) {
             let Op::Do(place) = op else { continue };
-            if let Some(What::Webhook(webhook)) = place.action(actions).map(|action| &action.what)
+            if let Some(ActionKind::Webhook(webhook)) = place.action(actions).map(|action| &action.kind)
                 && let Some(secret) = &webhook.secret
             {
                 keys.push((step, secret.clone()));

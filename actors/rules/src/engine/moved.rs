@@ -5,12 +5,12 @@
 //! Set back, the clocks go on from the new time. Times that came once in between do not come again; those that came
 //! more often do, for a rule that runs every minute is not to be silent for two hours.
 
-use super::clock::{next, rule_key};
+use super::clock::{self, next};
 use super::latch::Latch;
 use super::run::Waits;
-use super::scope::{Clock, Key, Scope};
-use super::work::Work;
-use crate::model::TriggerKind;
+use super::scope::{Clock, RuleState, ScopeState};
+use super::stepper::Stepper;
+use crate::model::{Trigger, TriggerKind};
 use twinhub_domain::schedule::CLOCK_WRONG_MS;
 use twinhub_domain::{Recorded, Timestamp};
 
@@ -55,7 +55,7 @@ impl Moved {
     }
 }
 
-impl Work<'_> {
+impl Stepper<'_> {
     /// The clock showed `from` and was set to `to`.
     pub fn moved(&mut self, from: Timestamp, to: Timestamp, while_down: bool) {
         self.advance(from);
@@ -63,77 +63,77 @@ impl Work<'_> {
         let by = to.millis().saturating_sub(from.millis());
         self.state.now = to;
         self.state.moved = Some(Moved { from, to });
-        let keys: Vec<Key> = self.state.scopes.keys().copied().collect();
-        for key in keys {
-            if let Some(scope) = self.state.scopes.get_mut(&key) {
+        for key in self.state.scopes.keys() {
+            if let Some(scope) = self.state.scopes.get_mut(key) {
                 shift(scope, by, to);
             }
-            self.state.touch(key);
         }
         if while_down {
-            self.restart_latches(to);
+            self.state.scopes.restart_latches(self.index, to);
         }
-        let book = self.book;
-        for rule in book.clocks.clone() {
-            let before = self.state.levels[rule as usize].clocks.clone();
-            let jumped_over = self.set_spans(rule, &before, by, to);
+        let index = self.index;
+        for rule in index.clocks.iter().copied() {
+            let triggers = &index.rule(rule).triggers;
+            let before = self.state.scopes.rule(rule).clocks.clone();
+            let jumped_over = set_spans(self.state.scopes.rule_mut(rule), triggers, &before, by, to);
             if by >= 0 {
                 self.catch_up(rule, to, "when the clock was set forward");
-                self.set_spans(rule, &before, by, to);
+                set_spans(self.state.scopes.rule_mut(rule), triggers, &before, by, to);
             } else {
-                self.set_back(rule, to);
+                set_back(self.state.scopes.rule_mut(rule), triggers, to);
             }
-            self.state.touch(rule_key(rule));
-            if self.state.is_enabled(book, rule) {
-                for (trigger, due) in jumped_over {
-                    let firing = self.clock_firing(rule, trigger, due, to);
-                    self.fire(firing);
+            if self.state.is_enabled(index, rule) {
+                for (number, due) in jumped_over {
+                    self.state.fire(clock::firing(index, rule, number, due, to));
                     self.drain();
                 }
             }
         }
         self.drain();
-        self.state.retime_all(self.book);
+        self.state.scopes.set_timers(index);
     }
+}
 
-    /// `every` is a span of time whose ends lie on round times: it is over at the round time that is nearest to when it
-    /// would have been. Gives the triggers whose round time the clock jumped over: those are over now.
-    fn set_spans(&mut self, rule: u32, before: &[Clock], by: i64, now: Timestamp) -> Vec<(u16, Timestamp)> {
-        let book = self.book;
-        let mut jumped_over = Vec::new();
-        for (clock, before) in self.state.level(rule).clocks.iter_mut().zip(before) {
-            let trigger = book.rule(rule).triggers.get(usize::from(clock.trigger));
-            let Some(trigger) = trigger else { continue };
-            let TriggerKind::Every { every_ms } = trigger.kind else { continue };
-            let end = before.next.map(|next| round(next.plus_millis(by), every_ms));
-            if by > 0
-                && let Some(end) = end.filter(|end| *end <= now)
-            {
-                jumped_over.push((clock.trigger, end));
-            }
-            let least = end.map_or(now, |end| end.plus_millis(-1).max(now));
-            (clock.done, clock.next) = (now, next(trigger, least));
+/// `every` is a span of time whose ends lie on round times: it is over at the round time that is nearest to when it
+/// would have been. Gives the triggers whose round time the clock jumped over: those are over now.
+fn set_spans(
+    rule: &mut RuleState,
+    triggers: &[Trigger],
+    before: &[Clock],
+    by: i64,
+    now: Timestamp,
+) -> Vec<(u16, Timestamp)> {
+    let mut jumped_over = Vec::new();
+    for (clock, before) in rule.clocks.iter_mut().zip(before) {
+        let Some(trigger) = triggers.get(usize::from(clock.trigger)) else { continue };
+        let TriggerKind::Every { every_ms } = trigger.kind else { continue };
+        let end = before.next.map(|next| round(next.plus_millis(by), every_ms));
+        if by > 0
+            && let Some(end) = end.filter(|end| *end <= now)
+        {
+            jumped_over.push((clock.trigger, end));
         }
-        jumped_over
+        let least = end.map_or(now, |end| end.plus_millis(-1).max(now));
+        (clock.done, clock.next) = (now, next(trigger, least));
     }
+    jumped_over
+}
 
-    /// The times of a rule's clocks come again from `now` on, which lies before what they have done: those that came
-    /// once in between are not to come twice, those that came more often are not to be silent until then.
-    fn set_back(&mut self, rule: u32, now: Timestamp) {
-        let book = self.book;
-        for clock in &mut self.state.level(rule).clocks {
-            let trigger = book.rule(rule).triggers.get(usize::from(clock.trigger));
-            let Some(trigger) = trigger.filter(|t| matches!(t.kind, TriggerKind::Cron { .. })) else {
-                continue;
-            };
-            let is_done = |at: &Timestamp| *at <= clock.done;
-            let first = next(trigger, now);
-            let came_once =
-                first.filter(is_done).is_some_and(|at| !next(trigger, at).as_ref().is_some_and(is_done));
-            let was_wrong = clock.done.millis() - now.millis() > CLOCK_WRONG_MS;
-            if !came_once || was_wrong {
-                (clock.done, clock.next) = (now, first);
-            }
+/// The times of a rule's clocks come again from `now` on, which lies before what they have done: those that came
+/// once in between are not to come twice, those that came more often are not to be silent until then.
+fn set_back(rule: &mut RuleState, triggers: &[Trigger], now: Timestamp) {
+    for clock in &mut rule.clocks {
+        let trigger = triggers.get(usize::from(clock.trigger));
+        let Some(trigger) = trigger.filter(|t| matches!(t.kind, TriggerKind::Cron { .. })) else {
+            continue;
+        };
+        let is_done = |at: &Timestamp| *at <= clock.done;
+        let first = next(trigger, now);
+        let came_once =
+            first.filter(is_done).is_some_and(|at| !next(trigger, at).as_ref().is_some_and(is_done));
+        let was_wrong = clock.done.millis() - now.millis() > CLOCK_WRONG_MS;
+        if !came_once || was_wrong {
+            (clock.done, clock.next) = (now, first);
         }
     }
 }
@@ -146,7 +146,7 @@ fn round(at: Timestamp, every_ms: i64) -> Timestamp {
 }
 
 /// All that a scope waits for is so much later, or earlier. What asks the time is looked at by the new one, `now`.
-fn shift(scope: &mut Scope, by: i64, now: Timestamp) {
+fn shift(scope: &mut ScopeState, by: i64, now: Timestamp) {
     let later = |at: &mut Timestamp| *at = at.plus_millis(by);
     for (_, latch) in &mut scope.latches {
         if let Latch::Pending(pending) = latch {

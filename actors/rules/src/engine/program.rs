@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, Condition, Rule, What};
+use crate::action::{Action, ActionKind, ChooseAction};
+use crate::model::{Condition, Rule};
 
 /// Which of a rule's lists of actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +67,7 @@ fn add(actions: &[Action], above: &[u16], ops: &mut Vec<Op>) {
     for (index, action) in actions.iter().enumerate() {
         let here: Vec<u16> = above.iter().copied().chain([small(index)]).collect();
         let place = Place(here.as_slice().into());
-        let What::Choose { branches, otherwise } = &action.what else {
+        let ActionKind::Choose(ChooseAction { branches, otherwise }) = &action.kind else {
             ops.push(Op::Do(place));
             continue;
         };
@@ -111,7 +112,7 @@ impl Place {
         let (first, rest) = self.0.split_first()?;
         let mut action = list.get(usize::from(*first))?;
         for pair in rest.chunks_exact(2) {
-            let What::Choose { branches, otherwise } = &action.what else { return None };
+            let ActionKind::Choose(ChooseAction { branches, otherwise }) = &action.kind else { return None };
             let actions = match pair[0] {
                 OTHERWISE => otherwise,
                 branch => &branches.get(usize::from(branch))?.1,
@@ -123,8 +124,8 @@ impl Place {
 
     /// The condition of a branch of the `choose` that stands here.
     pub fn condition<'a>(&self, list: &'a [Action], branch: u16) -> Option<&'a Condition> {
-        match &self.action(list)?.what {
-            What::Choose { branches, .. } => Some(&branches.get(usize::from(branch))?.0),
+        match &self.action(list)?.kind {
+            ActionKind::Choose(ChooseAction { branches, .. }) => Some(&branches.get(usize::from(branch))?.0),
             _ => None,
         }
     }
@@ -147,17 +148,17 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::action::DelayAction;
     use crate::expression::Expression;
-    use crate::model::Action;
 
     fn delay(ms: i64) -> Action {
-        Action { what: What::Delay { ms }, on_error: None }
+        Action { kind: ActionKind::Delay(DelayAction { ms }), on_error: None }
     }
 
     fn choose(branches: Vec<Vec<Action>>, otherwise: Vec<Action>) -> Action {
         let condition = || Condition::Expression(Expression::compile("true").unwrap());
         let branches = branches.into_iter().map(|actions| (condition(), actions)).collect();
-        Action { what: What::Choose { branches, otherwise }, on_error: None }
+        Action { kind: ActionKind::Choose(ChooseAction { branches, otherwise }), on_error: None }
     }
 
     #[test]
@@ -176,8 +177,8 @@ mod tests {
                 Op::Do(place) => Some(format!(
                     "{} {:?}",
                     place.path(List::Actions),
-                    place.action(&actions).map(|action| match action.what {
-                        What::Delay { ms } => ms,
+                    place.action(&actions).map(|action| match action.kind {
+                        ActionKind::Delay(DelayAction { ms }) => ms,
                         _ => 0,
                     })
                 )),

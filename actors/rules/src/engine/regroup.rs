@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::book::{Book, Profile};
-use super::watch::Spot;
+use super::index::{Profile, RuleIndex};
+use super::watch::TriggerRef;
 use super::world::{Other, World};
 use twinhub_domain::fleet::{FleetChange, Tree};
 use twinhub_domain::{DeviceId, DeviceNumber, Timestamp, Twin};
@@ -19,8 +19,8 @@ impl World {
         &mut self,
         change: &FleetChange,
         now: Timestamp,
-        book: &Book,
-    ) -> Vec<(Spot, DeviceNumber)> {
+        index: &RuleIndex,
+    ) -> Vec<(TriggerRef, DeviceNumber)> {
         if !self.tree.moves(change) {
             Arc::make_mut(&mut self.tree).redo(change);
             return Vec::new();
@@ -37,11 +37,11 @@ impl World {
         });
         let others = others.map(|(number, _)| *number).collect();
         Arc::make_mut(&mut self.tree).redo(change);
-        self.fit_again(known, others, now, book)
+        self.fit_again(known, others, now, index)
     }
 
     /// Takes the tree back to before these events, which are all that changed it up to where it stands.
-    pub fn ungroup(&mut self, past: &[&FleetChange], now: Timestamp, book: &Book) {
+    pub fn ungroup(&mut self, past: &[&FleetChange], now: Timestamp, index: &RuleIndex) {
         if past.is_empty() {
             return;
         }
@@ -52,7 +52,7 @@ impl World {
         let known = known.map(|(id, _)| id.clone()).collect();
         let others = self.others.iter().filter(|(_, other)| other.is_some());
         let others = others.map(|(number, _)| *number).collect();
-        self.fit_again(known, others, now, book); // nothing waits yet
+        self.fit_again(known, others, now, index); // nothing waits yet
     }
 
     /// These devices stand elsewhere in the tree now. Gives the triggers that do not watch them any more.
@@ -61,21 +61,24 @@ impl World {
         mut known: Vec<DeviceId>,
         mut others: Vec<DeviceNumber>,
         now: Timestamp,
-        book: &Book,
-    ) -> Vec<(Spot, DeviceNumber)> {
+        index: &RuleIndex,
+    ) -> Vec<(TriggerRef, DeviceNumber)> {
         let mut gone = Vec::new();
         known.sort_unstable();
         for id in known {
             let Some(device) = self.devices.get_mut(&id) else { continue };
             let Some(twin) = device.twin.as_deref() else { continue };
             let (number, profile) = (twin.number, Profile::of(twin, &self.tree));
-            let before = std::mem::replace(&mut device.watch, book.watch(&id, &profile));
+            let before = std::mem::replace(&mut device.watch, index.watch(&id, &profile));
             gone.extend(
-                before.into_iter().filter(|spot| !device.watch.contains(spot)).map(|spot| (spot, number)),
+                before
+                    .into_iter()
+                    .filter(|trigger_ref| !device.watch.contains(trigger_ref))
+                    .map(|trigger_ref| (trigger_ref, number)),
             );
-            if !book.needs(&id, &profile) {
+            if !index.needs(&id, &profile) {
                 self.devices.remove(&id);
-                self.others.insert(number, Other::of(id, profile, book));
+                self.others.insert(number, Other::of(id, profile, index));
             }
         }
         others.sort_unstable();
@@ -84,11 +87,11 @@ impl World {
             if let Some(group) = other.profile.groups.first() {
                 other.profile.groups = self.tree.upward(group).map(Into::into).collect();
             }
-            if book.needs(&other.id, &other.profile) {
+            if index.needs(&other.id, &other.profile) {
                 let mut twin = Twin::new(other.id.clone(), number, now);
                 other.tell(&mut twin);
                 self.others.remove(&number);
-                self.know(twin, book);
+                self.know(twin, index);
             }
         }
         gone

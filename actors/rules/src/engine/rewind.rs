@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::book::Book;
+use super::index::RuleIndex;
 use super::world::{World, is_deletion};
 use twinhub_domain::event::ChangeKind;
 use twinhub_domain::twin::{Arrival, Part, Properties};
@@ -22,7 +22,7 @@ impl World {
         &mut self,
         past: impl Iterator<Item = &'a Recorded> + Clone,
         now: Timestamp,
-        book: &Book,
+        index: &RuleIndex,
     ) {
         let moments: HashSet<_> = past.clone().flat_map(|recorded| moments(&recorded.event)).collect();
         let mut seen: HashSet<(DeviceId, Box<str>)> = HashSet::new();
@@ -43,7 +43,7 @@ impl World {
                 take_back(twin, event, is_first, &moments);
             }
         }
-        self.ungroup(&regrouped, now, book);
+        self.ungroup(&regrouped, now, index);
     }
 }
 

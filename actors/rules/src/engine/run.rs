@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::program::List;
-use twinhub_domain::run::{RunEntry, RunId, RunKind};
-use twinhub_domain::{CommandId, CommandStatus, DeviceId, Timestamp};
+use super::program::{List, Place};
+use twinhub_domain::run::{ActionSeen, RunEntry, RunId, RunKind};
+use twinhub_domain::{CommandId, CommandStatus, DeviceId, Json, Timestamp};
 
-/// See the module.
+/// A run that has not come to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Run {
+pub(super) struct RunState {
     pub entry: RunEntry,
     pub list: List,
     /// The step of the program that it stands at.
@@ -33,8 +33,8 @@ pub(super) struct Run {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Waits {
     /// Its turn.
-    Turn(Turn),
-    /// These acts of its step to be answered.
+    Turn(TurnWait),
+    /// What it asked for in its step to be answered.
     Acts {
         open: Vec<Open>,
         /// The stable word of the first that failed.
@@ -61,9 +61,9 @@ pub(super) enum Waits {
 /// Why it is not its turn yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Turn {
+pub(super) enum TurnWait {
     /// A run is about to come to its end or to a wait: what becomes of this one is decided then. So how long
-    /// the hub takes over an act changes nothing.
+    /// the hub takes over an effect changes nothing.
     Undecided,
     /// It stands in the queue.
     Queued,
@@ -71,13 +71,13 @@ pub(super) enum Turn {
     After(RunId),
 }
 
-/// An act that is not answered.
+/// A request that is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Open {
     pub nth: u32,
     /// Its line among the entry's actions.
     pub line: u32,
-    /// Which of all acts it is that the engine asked for: after a restart they are done again in this order.
+    /// Which of all effects it is that the engine asked for: after a restart they are done again in this order.
     #[serde(default)]
     pub order: u64,
 }
@@ -93,7 +93,48 @@ pub(super) struct Confirm {
     pub status: Option<CommandStatus>,
 }
 
-impl Run {
+/// A line of a run's entry.
+pub(super) struct ActionLine<'a> {
+    place: &'a Place,
+    /// The word for its action.
+    kind: &'a str,
+    device: Option<DeviceId>,
+    data: Json,
+    result: &'a str,
+}
+
+impl<'a> ActionLine<'a> {
+    /// One about no device.
+    pub fn new(place: &'a Place, kind: &'a str, data: Json, result: &'a str) -> Self {
+        Self { place, kind, device: None, data, result }
+    }
+
+    /// The same about a device.
+    pub fn of(self, device: Option<DeviceId>) -> Self {
+        Self { device, ..self }
+    }
+}
+
+impl RunState {
+    /// Writes a line into the run's entry.
+    pub fn line(&mut self, line: ActionLine<'_>, at: Timestamp) -> &mut ActionSeen {
+        let ActionLine { place, kind, device, data, result } = line;
+        let (path, kind, result) = (place.path(self.list), kind.into(), result.into());
+        let detail = "".into();
+        let line = ActionSeen { path, kind, device, data, at, result, detail, seq: None, made: None };
+        self.entry.actions.push(line);
+        let last = self.entry.actions.len() - 1;
+        &mut self.entry.actions[last]
+    }
+
+    /// Writes into the last line of the entry how it went.
+    pub fn settle_line(&mut self, result: &str, detail: &str) {
+        if let Some(line) = self.entry.actions.last_mut() {
+            line.result = result.into();
+            line.detail = detail.into();
+        }
+    }
+
     /// When it was fired, by the clock as it goes now.
     pub fn fired_at(&self) -> Timestamp {
         self.entry.at.plus_millis(self.shifted_ms)

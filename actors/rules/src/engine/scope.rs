@@ -3,22 +3,22 @@
 use serde::{Deserialize, Serialize};
 
 use super::latch::Latch;
-use super::run::{Run, earlier};
+use super::run::{RunState, earlier};
 use twinhub_domain::run::{RunId, WhyNot};
 use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
 
 /// Which scope: ordered by device, so that all of one device's stand together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key {
+pub(super) struct ScopeKey {
     /// 0: what is no device's.
     pub device: DeviceNumber,
-    /// The rule's place in the book.
+    /// The rule's place in the index.
     pub rule: u32,
 }
 
 /// What is remembered of a rule and a device. One that is as it was at first is not kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Scope {
+pub(super) struct ScopeState {
     /// The device's id; none for what is no device's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceId>,
@@ -27,7 +27,7 @@ pub(super) struct Scope {
     pub latches: Vec<(u16, Latch)>,
     /// Those that go on and those that wait for their turn, in the order in which they were fired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub runs: Vec<Run>,
+    pub runs: Vec<RunState>,
     /// It rests until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_until: Option<Timestamp>,
@@ -65,7 +65,7 @@ pub(super) struct Folded {
 
 /// What is remembered of a rule as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Level {
+pub(super) struct RuleState {
     /// What people and other rules said.
     pub enabled: Option<bool>,
     /// Why it was stopped.
@@ -84,7 +84,19 @@ pub(super) struct Clock {
     pub next: Option<Timestamp>,
 }
 
-impl Scope {
+impl ScopeKey {
+    /// The scope of a rule and a device, or of what is no device's.
+    pub fn new(rule: u32, device: Option<&(DeviceId, DeviceNumber)>) -> Self {
+        Self { device: device.map_or(DeviceNumber(0), |(_, number)| *number), rule }
+    }
+
+    /// The scope of what is no device's.
+    pub fn of_rule(rule: u32) -> Self {
+        Self::new(rule, None)
+    }
+}
+
+impl ScopeState {
     /// Is there nothing worth remembering in it?
     pub fn is_empty(&self) -> bool {
         let Self { device: _, latches, runs, rests_until, recent, folded, held } = self;
@@ -102,7 +114,7 @@ impl Scope {
             Latch::Pending(pending) => Some(pending.until),
             Latch::Fired { .. } => None,
         });
-        latches.chain(self.runs.iter().filter_map(Run::due)).min()
+        latches.chain(self.runs.iter().filter_map(RunState::due)).min()
     }
 
     /// The latch of a trigger; none: it is armed.
@@ -135,7 +147,7 @@ impl Scope {
     }
 }
 
-impl Level {
+impl RuleState {
     /// When one of its triggers is due next.
     pub fn due(&self) -> Option<Timestamp> {
         self.clocks.iter().fold(None, |due, clock| earlier(due, clock.next))

@@ -1,97 +1,76 @@
-//! Signals: what comes from beyond the twins.
+//! What signals fire: messages on topics, webhooks, and people who run a rule.
 
-use super::fire::{BY_HAND, Firing, data};
-use super::scope::Key;
-use super::sight::has;
-use super::watch::Spot;
-use super::work::Work;
+use super::firing::{BY_HAND, Firing, data};
+use super::index::RuleIndex;
+use super::trigger_context::has;
+use super::watch::TriggerRef;
 use crate::model::TriggerKind;
-use twinhub_domain::run::RunKind;
-use twinhub_domain::run::Signal;
-use twinhub_domain::{DeviceNumber, Json, Recorded};
+use twinhub_domain::run::{RunKind, Signal};
+use twinhub_domain::{EventBody, Json, Recorded};
 
-impl Work<'_> {
-    /// Takes a signal in.
-    pub fn signal(&mut self, signal: &Signal, recorded: &Recorded) {
-        let event = &recorded.event;
-        let at = event.received_at;
-        match signal {
-            Signal::Started { down_since } => return self.started(*down_since, at),
-            Signal::ClockMoved { from, to, while_down } => return self.moved(*from, *to, *while_down),
-            Signal::Mqtt { topic, payload } if !event.cause.retained => {
-                for spot in self.book.topics.clone() {
-                    let TriggerKind::Mqtt { topic: filter, payload: wanted } = &self.book.trigger(spot).kind
-                    else {
-                        continue;
-                    };
-                    let fits = topic_fits(filter, topic)
-                        && wanted.as_ref().is_none_or(|wanted| payload_fits(payload, wanted));
-                    if fits {
-                        let seen = [
-                            ("topic", Json::from(&**topic)),
-                            ("payload", payload.clone()),
-                            ("value", payload.clone()),
-                            ("at", at.to_string().into()),
-                        ];
-                        self.fire_signal(spot, "mqtt", seen, recorded);
-                    }
+/// What a signal fires. `runs` tells whether a rule does.
+pub(super) fn fired(index: &RuleIndex, runs: &dyn Fn(u32) -> bool, recorded: &Recorded) -> Vec<Firing> {
+    let event = &recorded.event;
+    let EventBody::Signal(signal) = &event.body else { return Vec::new() };
+    let at = Json::from(event.received_at.to_string());
+    match &**signal {
+        Signal::Mqtt { topic, payload } if !event.cause.retained => {
+            let fits = |found: &&TriggerRef| match &index.trigger(**found).kind {
+                TriggerKind::Mqtt { topic: filter, payload: wanted } => {
+                    topic_fits(filter, topic)
+                        && wanted.as_ref().is_none_or(|wanted| payload_fits(payload, wanted))
                 }
-            }
-            Signal::Webhook { name, body } => {
-                for spot in self.book.webhooks.clone() {
-                    let TriggerKind::Webhook { name: of } = &self.book.trigger(spot).kind else { continue };
-                    if of == name {
-                        let seen = [
-                            ("name", Json::from(&**name)),
-                            ("payload", body.clone()),
-                            ("value", body.clone()),
-                            ("at", at.to_string().into()),
-                        ];
-                        self.fire_signal(spot, "webhook", seen, recorded);
-                    }
-                }
-            }
-            Signal::Run { rule, unconditional } => {
-                if let Some(rule) = self.book.find(rule) {
-                    let device = (!event.device.is_none()).then(|| (event.device.clone(), event.number));
-                    let name = device.as_ref().map_or(Json::Null, |(id, _)| id.as_str().into());
-                    let seen = data("", "manual", [("device", name), ("at", at.to_string().into())]);
-                    let firing = Firing::new(rule, BY_HAND, "manual", device, seen, at);
-                    let mut firing = firing.by(recorded.seq, &event.cause);
-                    firing.kind = RunKind::Manual;
-                    firing.unconditional = *unconditional;
-                    self.fire(firing);
-                }
-            }
-            Signal::Enabled { rule, enabled } => self.enable(rule, *enabled, at),
-            Signal::Mqtt { .. } | Signal::Rules { .. } | Signal::Stopped { .. } => {}
+                _ => false,
+            };
+            let seen = [
+                ("topic", Json::from(&**topic)),
+                ("payload", payload.clone()),
+                ("value", payload.clone()),
+                ("at", at),
+            ];
+            let found = index.topics.iter().filter(fits).filter(|found| runs(found.rule));
+            found.map(|found| firing(index, *found, "mqtt", seen.clone(), recorded)).collect()
         }
-        self.drain();
+        Signal::Webhook { name, body } => {
+            let fits = |found: &&TriggerRef| match &index.trigger(**found).kind {
+                TriggerKind::Webhook { name: of } => of == name,
+                _ => false,
+            };
+            let seen = [
+                ("name", Json::from(&**name)),
+                ("payload", body.clone()),
+                ("value", body.clone()),
+                ("at", at),
+            ];
+            let found = index.webhooks.iter().filter(fits).filter(|found| runs(found.rule));
+            found.map(|found| firing(index, *found, "webhook", seen.clone(), recorded)).collect()
+        }
+        Signal::Run { rule, unconditional } => {
+            let Some(rule) = index.find(rule) else { return Vec::new() };
+            let device = (!event.device.is_none()).then(|| (event.device.clone(), event.number));
+            let name = device.as_ref().map_or(Json::Null, |(id, _)| id.as_str().into());
+            let seen = data("", "manual", [("device", name), ("at", at)]);
+            let firing = Firing::new(rule, BY_HAND, "manual", device, seen, event.received_at);
+            let mut firing = firing.by(recorded.seq, &event.cause);
+            firing.kind = RunKind::Manual;
+            firing.unconditional = *unconditional;
+            vec![firing]
+        }
+        _ => Vec::new(),
     }
+}
 
-    fn fire_signal<const N: usize>(
-        &mut self,
-        spot: Spot,
-        word: &'static str,
-        seen: [(&'static str, Json); N],
-        recorded: &Recorded,
-    ) {
-        if self.state.is_enabled(self.book, spot.rule) {
-            let event = &recorded.event;
-            let seen = data(&self.book.trigger(spot).id, word, seen);
-            let firing = Firing::new(spot.rule, spot.trigger, word, None, seen, event.received_at);
-            self.fire(firing.by(recorded.seq, &event.cause));
-            self.drain();
-        }
-    }
-
-    /// A trigger does not watch a device any more: it fits its pattern no longer.
-    pub fn unwatch(&mut self, spot: Spot, device: DeviceNumber) {
-        if let Some(scope) = self.state.present(Key { rule: spot.rule, device }) {
-            scope.set_latch(spot.trigger, None);
-        }
-        self.state.settle(self.book);
-    }
+fn firing<const N: usize>(
+    index: &RuleIndex,
+    found: TriggerRef,
+    word: &'static str,
+    seen: [(&'static str, Json); N],
+    recorded: &Recorded,
+) -> Firing {
+    let event = &recorded.event;
+    let seen = data(&index.trigger(found).id, word, seen);
+    let firing = Firing::new(found.rule, found.trigger, word, None, seen, event.received_at);
+    firing.by(recorded.seq, &event.cause)
 }
 
 /// Is it this payload, or an object that has all of its members?

@@ -1,66 +1,50 @@
 //! All that the engine remembers beside the twins, and what it is about to say.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use super::book::Book;
-use super::fire::Firing;
+use super::firing::Firing;
+use super::index::RuleIndex;
 use super::moved::Moved;
-use super::run::earlier;
-use super::scope::{Hold, Key, Level, Scope};
-use super::{Act, ActId, ActResult, Entry, Step};
-use twinhub_domain::run::RuleId;
-use twinhub_domain::run::{RunEntry, RunId};
-use twinhub_domain::{CommandId, DeviceId, DeviceNumber, Timestamp};
+use super::run::{RunState, Waits};
+use super::run_index::RunIndex;
+use super::scope::ScopeKey;
+use super::scopes::Scopes;
+use super::waiting::waited_for;
+use super::{EffectId, EffectResult, EngineOutput, Entry};
+use twinhub_domain::Timestamp;
+use twinhub_domain::run::{RuleId, RunEntry, RunId, RunOutcome, WhyNot};
 
-/// See the module.
+/// The engine's memory.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct EngineState {
     pub now: Timestamp,
     /// The clock was set a moment ago.
     pub moved: Option<Moved>,
-    pub scopes: BTreeMap<Key, Scope>,
-    /// By rule.
-    pub levels: Vec<Level>,
-    /// When which scope is next due; those of one moment in the order in which rules have their turn.
-    timers: BTreeSet<(Timestamp, u32, DeviceNumber)>,
-    due: HashMap<Key, Timestamp>,
-    /// Scopes that were changed and not looked after yet.
-    touched: BTreeSet<Key>,
-    /// Scopes whose kept form is behind.
-    pub dirty: BTreeSet<(RuleId, DeviceNumber)>,
-    /// Where the runs are that have not come to their end.
-    pub running: HashMap<RunId, Key>,
-    /// Runs that wait for a condition, by the device that it looks at.
-    pub waiting: HashMap<DeviceId, BTreeSet<(u32, DeviceNumber, RunId)>>,
-    /// Runs that wait for a command to be executed.
-    pub confirming: HashMap<CommandId, RunId>,
-    /// Who holds what.
-    pub holds: HashMap<(DeviceId, Hold), Vec<Key>>,
-    /// The last runs: by them a circle is told from what hangs on it. Not kept: a circle comes round again.
-    last_runs: VecDeque<(RunId, RuleId, Option<RunId>)>,
-    /// So many acts were asked for.
+    pub scopes: Scopes,
+    pub runs: RunIndex,
+    /// So many effects were asked for.
     pub asked: u64,
-    pub jobs: VecDeque<Job>,
-    pub out: Step,
+    /// What is still to be done within a step.
+    pub followups: VecDeque<Followup>,
+    pub output: EngineOutput,
     pub counts: Counts,
     /// A rule that dies when it is looked at.
     #[cfg(test)]
     pub dies: Option<RuleId>,
 }
 
-/// So many of the last runs are remembered.
-const MOST_LAST_RUNS: usize = 1_024;
-
-/// What is still to be done within a step.
+/// Something that is still to be done within a step.
 #[derive(Debug)]
-pub(super) enum Job {
+pub(super) enum Followup {
     Fire(Box<Firing>),
+    /// Nothing comes of a firing, and why.
+    PassOver(Box<Firing>, WhyNot, String),
     /// The run goes on, at its own time.
     Drive(RunId, Timestamp),
-    /// An act that is done in here was done.
-    Answer(ActId, ActResult, Timestamp),
+    /// An effect that is done in here was done.
+    Answer(EffectId, EffectResult, Timestamp),
     /// Runs of a scope may have their turn.
-    Turns(Key, Timestamp),
+    Turns(ScopeKey, Timestamp),
 }
 
 /// How much the engine has done since it began.
@@ -72,170 +56,156 @@ pub struct Counts {
     pub runs: u64,
 }
 
-impl State {
-    /// Does this rule die when it is looked at? Only in tests.
+impl EngineState {
+    /// The rule that dies when it is looked at: in tests alone there is one.
     #[cfg(test)]
-    pub fn dies(&self, rule: &RuleId) -> bool {
-        self.dies.as_ref() == Some(rule)
+    pub fn dies(&self) -> Option<&RuleId> {
+        self.dies.as_ref()
     }
 
     #[cfg(not(test))]
-    pub fn dies(&self, _rule: &RuleId) -> bool {
-        false
+    #[expect(clippy::unused_self, reason = "in tests it is used")]
+    pub fn dies(&self) -> Option<&RuleId> {
+        None
     }
 
-    /// A scope, to be changed.
-    pub fn scope(&mut self, key: Key, device: Option<&DeviceId>) -> &mut Scope {
-        self.touched.insert(key);
-        let scope = self.scopes.entry(key).or_default();
-        if scope.device.is_none() {
-            scope.device = device.cloned();
-        }
-        scope
+    pub fn is_enabled(&self, index: &RuleIndex, rule: u32) -> bool {
+        self.scopes.is_enabled(index, rule)
     }
 
-    /// A scope that is there, to be changed.
-    pub fn present(&mut self, key: Key) -> Option<&mut Scope> {
-        let scope = self.scopes.get_mut(&key)?;
-        self.touched.insert(key);
-        Some(scope)
+    pub fn settle(&mut self, index: &RuleIndex) {
+        self.scopes.settle(index, self.now);
     }
 
-    /// What is remembered of a rule, to be changed.
-    pub fn level(&mut self, rule: u32) -> &mut Level {
-        self.touched.insert(Key { device: DeviceNumber(0), rule });
-        &mut self.levels[rule as usize]
+    pub fn follow_up(&mut self, followup: Followup) {
+        self.followups.push_back(followup);
     }
 
-    pub fn touch(&mut self, key: Key) {
-        self.touched.insert(key);
-    }
-
-    /// Does the rule run?
-    pub fn is_enabled(&self, book: &Book, rule: u32) -> bool {
-        self.levels[rule as usize].enabled.unwrap_or(book.rule(rule).enabled)
-    }
-
-    /// Looks after the scopes that were changed: their timers, what they hold, whether they are worth keeping.
-    pub fn settle(&mut self, book: &Book) {
-        while let Some(key) = self.touched.pop_first() {
-            self.dirty.insert((book.rule(key.rule).id.clone(), key.device));
-            if let Some(scope) = self.scopes.get_mut(&key) {
-                scope.tidy(self.now, book.rule(key.rule).breaker.within_ms);
-                if !scope.held.is_empty() && !scope.is_holding() {
-                    for held in std::mem::take(&mut scope.held) {
-                        let_go(&mut self.holds, held, key);
-                    }
-                }
-                if scope.is_empty() {
-                    self.scopes.remove(&key);
-                }
-            }
-            self.retime(book, key);
-        }
-    }
-
-    /// The scope that is due first, up to `until`, and when.
-    pub fn pop_due(&mut self, book: &Book, until: Timestamp) -> Option<(Timestamp, Key)> {
-        let (at, rank, device) = *self.timers.first()?;
-        if at > until {
-            return None;
-        }
-        self.timers.pop_first();
-        let key = Key { device, rule: book.of_rank(rank) };
-        self.due.remove(&key);
-        self.touched.insert(key); // it gets its next time when it is looked after
-        Some((at, key))
-    }
-
-    /// When anything is due.
-    pub fn next(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(at, ..)| *at)
-    }
-
-    pub fn hold(&mut self, key: Key, held: (DeviceId, Hold)) {
-        let scope = self.scope(key, None);
-        if !scope.held.contains(&held) {
-            scope.held.push(held.clone());
-            self.holds.entry(held).or_default().push(key);
-        }
-    }
-
-    pub fn remember(&mut self, entry: &RunEntry) {
-        if self.last_runs.len() >= MOST_LAST_RUNS {
-            self.last_runs.pop_front();
-        }
-        self.last_runs.push_back((entry.id, entry.rule.clone(), entry.parent));
-    }
-
-    /// A run's rule and what brought it about, where it is remembered.
-    pub fn parent_of(&self, id: RunId) -> Option<(&RuleId, Option<RunId>)> {
-        let found = self.last_runs.iter().rev().find(|(run, ..)| *run == id)?;
-        Some((&found.1, found.2))
-    }
-
-    /// Drops a scope with all that points to it.
-    pub fn forget(&mut self, key: Key) -> Option<Scope> {
-        self.touched.insert(key);
-        let scope = self.scopes.remove(&key)?;
-        for held in &scope.held {
-            let_go(&mut self.holds, held.clone(), key);
-        }
-        Some(scope)
+    pub fn fire(&mut self, firing: Firing) {
+        self.follow_up(Followup::Fire(Box::new(firing)));
     }
 
     /// Says an entry; one that has been said within this step is said once, as it is now.
     pub fn say(&mut self, entry: RunEntry, tell: bool) {
-        match self.out.entries.iter_mut().rev().find(|said| said.entry.id == entry.id) {
+        match self.output.entries.iter_mut().rev().find(|said| said.entry.id == entry.id) {
             Some(said) => {
                 said.tell |= tell;
                 let targets = std::mem::take(&mut said.entry.targets);
                 said.entry = entry;
                 said.entry.targets.extend(targets);
             }
-            None => self.out.entries.push(Entry { entry, tell }),
+            None => self.output.entries.push(Entry { entry, tell }),
         }
     }
 
-    pub fn act(&mut self, act: Act) {
-        self.out.acts.push(act);
+    /// Takes a run out of its scope.
+    pub fn take_run(&mut self, id: RunId) -> Option<(ScopeKey, RunState)> {
+        let key = self.runs.scope_of(id)?;
+        let scope = self.scopes.get_mut(key)?;
+        let place = scope.runs.iter().position(|run| run.entry.id == id)?;
+        Some((key, scope.runs.remove(place)))
     }
 
-    /// Makes the timers anew: the rules have other numbers now.
-    pub fn retime_all(&mut self, book: &Book) {
-        self.timers.clear();
-        self.due.clear();
-        let mut keys: Vec<Key> = self.scopes.keys().copied().collect();
-        keys.extend(book.clocks.iter().map(|rule| Key { device: DeviceNumber(0), rule: *rule }));
-        for key in keys {
-            self.retime(book, key);
+    /// Puts a run into its scope, where it was by the order in which the runs were fired.
+    pub fn put_run(&mut self, key: ScopeKey, run: RunState) {
+        self.runs.add(run.entry.id, key);
+        let device = run.entry.device.clone();
+        let scope = self.scopes.entry(key, device.as_ref());
+        let order = |run: &RunState| run.fired_at();
+        let place =
+            scope.runs.iter().rposition(|other| order(other) <= order(&run)).map_or(0, |place| place + 1);
+        scope.runs.insert(place, run);
+    }
+
+    /// Remembers by device what a run waits for.
+    pub fn link_wait(&mut self, index: &RuleIndex, key: ScopeKey, run: &RunState) {
+        let on = waited_for(index, key, run);
+        self.runs.wait(run.entry.id, index.rank(key.rule), key.device, on);
+    }
+
+    /// Forgets where a run was and what it waited for.
+    pub fn unlink(&mut self, run: &RunState) {
+        self.runs.remove(run.entry.id);
+        for command in run.confirms.iter().filter_map(|confirm| confirm.command) {
+            self.runs.end_confirm(command);
         }
+        self.runs.end_wait(run.entry.id);
     }
 
-    fn retime(&mut self, book: &Book, key: Key) {
-        let level = if key.device.0 == 0 { self.levels[key.rule as usize].due() } else { None };
-        let due = earlier(level, self.scopes.get(&key).and_then(Scope::due));
-        let rank = book.rank(key.rule);
-        let before = match due {
-            Some(due) => self.due.insert(key, due),
-            None => self.due.remove(&key),
-        };
-        if before != due {
-            if let Some(before) = before {
-                self.timers.remove(&(before, rank, key.device));
+    /// Finds again by what the runs are found, and who holds what.
+    pub fn link_all(&mut self, index: &RuleIndex) {
+        self.runs.clear();
+        self.scopes.holds.clear();
+        for (key, scope) in &self.scopes.by_key {
+            for run in &scope.runs {
+                self.runs.add(run.entry.id, *key);
+                for confirm in run.confirms.iter().filter(|confirm| confirm.status.is_none()) {
+                    confirm.command.into_iter().for_each(|command| self.runs.confirm(command, run.entry.id));
+                }
+                if let Waits::Acts { open, .. } = &run.waits {
+                    self.asked = open.iter().map(|open| open.order).fold(self.asked, u64::max);
+                }
+                let on = waited_for(index, *key, run);
+                self.runs.wait(run.entry.id, index.rank(key.rule), key.device, on);
             }
-            if let Some(due) = due {
-                self.timers.insert((due, rank, key.device));
+            for held in &scope.held {
+                self.scopes.holds.add(*key, held.clone());
             }
         }
     }
-}
 
-fn let_go(holds: &mut HashMap<(DeviceId, Hold), Vec<Key>>, held: (DeviceId, Hold), key: Key) {
-    if let Some(keys) = holds.get_mut(&held) {
-        keys.retain(|holder| *holder != key);
-        if keys.is_empty() {
-            holds.remove(&held);
+    /// Gives up those runs of a scope that `which` says.
+    pub fn abort_where(
+        &mut self,
+        key: ScopeKey,
+        reason: &str,
+        at: Timestamp,
+        which: impl Fn(&RunState) -> bool,
+    ) {
+        let Some(scope) = self.scopes.get_mut(key) else { return };
+        let (given_up, stay): (Vec<RunState>, _) =
+            std::mem::take(&mut scope.runs).into_iter().partition(|run| which(run));
+        scope.runs = stay;
+        for run in given_up {
+            self.abort(run, reason, at);
         }
+    }
+
+    /// Gives up all runs of a scope.
+    pub fn abort_all(&mut self, key: ScopeKey, reason: &str, at: Timestamp) {
+        self.abort_where(key, reason, at, |_| true);
+    }
+
+    /// Gives up a run that has been taken out of its scope.
+    fn abort(&mut self, mut run: RunState, reason: &str, at: Timestamp) {
+        self.unlink(&run);
+        run.entry.outcome = RunOutcome::Aborted { reason: reason.into() };
+        for line in &mut run.entry.actions {
+            if &*line.result == "waiting" {
+                line.result = "skipped".into();
+                line.detail = "the run was given up".into();
+            }
+        }
+        run.entry.ended_at = Some(at);
+        self.say(run.entry, true);
+    }
+
+    /// Stops a rule alone, with all that goes on of it.
+    pub fn stop(&mut self, index: &RuleIndex, rule: u32, why: &str, at: Timestamp) {
+        let state = self.scopes.rule_mut(rule);
+        if state.stopped.is_some() {
+            return;
+        }
+        state.stopped = Some(why.into());
+        self.output.stopped.push((index.rule(rule).id.clone(), why.into()));
+        for key in self.scopes.keys_of(rule) {
+            self.abort_all(key, "stopped", at);
+        }
+    }
+
+    /// Forgets a scope, and gives up all that goes on in it.
+    pub fn forget(&mut self, key: ScopeKey, reason: &str, at: Timestamp) {
+        self.abort_all(key, reason, at);
+        self.scopes.forget(key);
     }
 }

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use super::index::RuleIndex;
 use super::program::List;
-use super::work::Work;
-use crate::model::{Action, Rule, Selector, What};
+use super::world::World;
+use crate::action::{Action, Reference, each_action};
+use crate::model::{Rule, Selector};
 use twinhub_domain::DeviceId;
 use twinhub_domain::run::RuleId;
 
@@ -31,50 +33,35 @@ pub(super) fn of(actions: &[Action], rules: &[Rule]) -> Box<[Selector]> {
 }
 
 fn collect<'a>(actions: &'a [Action], found: &mut Vec<&'a Selector>, run: &mut BTreeSet<&'a RuleId>) {
-    for action in actions {
-        match &action.what {
-            What::Command { to: of, .. } | What::Desired { to: of, .. } | What::Mode { of, .. } => {
-                found.push(of);
-            }
-            What::Alarm { of, .. } | What::Clear { of, .. } => found.extend(of),
-            What::Choose { branches, otherwise } => {
-                branches.iter().for_each(|(_, actions)| collect(actions, found, run));
-                collect(otherwise, found, run);
-            }
-            What::Run { rule } => {
+    each_action(actions, &mut |action| {
+        action.kind.references(&mut |reference| match reference {
+            Reference::Devices(Selector::Trigger) => {}
+            Reference::Devices(of) => found.push(of),
+            Reference::Runs(rule) => {
                 run.insert(rule);
             }
-            What::Publish { .. }
-            | What::Webhook(_)
-            | What::Wait { .. }
-            | What::Log { .. }
-            | What::Delay { .. }
-            | What::Enable { .. }
-            | What::Disable { .. } => {}
-        }
-    }
-    found.retain(|of| !matches!(of, Selector::Trigger));
+            _ => {}
+        });
+    });
 }
 
-impl Work<'_> {
-    /// The devices that the actions of a list name: one of them may stand in a branch that was not taken.
-    pub fn named_targets(&self, rule: u32, list: List) -> Vec<DeviceId> {
-        let named = self.book.targets(rule, list).iter().filter_map(|of| match of {
-            Selector::Device(id) => Some(id.clone()),
-            _ => None,
-        });
-        named.take(MOST).collect()
-    }
+/// The devices that the actions of a list name: one of them may stand in a branch that was not taken.
+pub(super) fn named(index: &RuleIndex, rule: u32, list: List) -> Vec<DeviceId> {
+    let named = index.targets(rule, list).iter().filter_map(|of| match of {
+        Selector::Device(id) => Some(id.clone()),
+        _ => None,
+    });
+    named.take(MOST).collect()
+}
 
-    /// The devices that the actions of a list are for, each once.
-    pub fn targets(&self, rule: u32, list: List) -> Vec<DeviceId> {
-        let mut found = BTreeSet::new();
-        for selector in self.book.targets(rule, list) {
-            found.extend(self.world.choose(selector, None));
-            if found.len() >= MOST {
-                break;
-            }
+/// The devices that the actions of a list are for, each once.
+pub(super) fn all(index: &RuleIndex, world: &World, rule: u32, list: List) -> Vec<DeviceId> {
+    let mut found = BTreeSet::new();
+    for selector in index.targets(rule, list) {
+        found.extend(world.choose(selector, None));
+        if found.len() >= MOST {
+            break;
         }
-        found.into_iter().take(MOST).collect()
     }
+    found.into_iter().take(MOST).collect()
 }

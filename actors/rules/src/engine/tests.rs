@@ -118,16 +118,11 @@ impl Sim {
     /// What was done, as short texts with seconds after noon: `300 command fan`.
     pub(super) fn deeds(&self) -> Vec<String> {
         let text = |done: &scenario::sim::Done| {
-            let what = match &done.deed {
-                Deed::Command { device, .. } => format!("command {device}"),
-                Deed::Desired { device, set } => format!("desired {device} {}", Json::from(set.clone())),
-                Deed::Mode { device, mode, .. } => format!("mode {device} {}", mode.as_str()),
-                Deed::Raise { alarm_type, .. } => format!("alarm {alarm_type}"),
-                Deed::Clear { alarm_type, .. } => format!("clear {alarm_type}"),
-                Deed::Publish { topic, .. } => format!("publish {topic}"),
-                Deed::Webhook(delivery) => format!("webhook {}", delivery.url),
-                Deed::Enable { rule, enabled } => format!("enable {rule} {enabled}"),
-                Deed::Log { message, .. } => format!("log {message}"),
+            let what = match &done.effect {
+                Effect::Desired { device, set } => format!("desired {device} {}", Json::from(set.clone())),
+                Effect::Mode { device, mode, .. } => format!("mode {device} {}", mode.as_str()),
+                Effect::Enable { rule, enabled } => format!("enable {rule} {enabled}"),
+                other => format!("{} {}", other.word(), other.subject()),
             };
             let seconds = (done.at.millis() - noon().millis()) / 1_000;
             let failed = done.failed.as_ref().map_or(String::new(), |word| format!(" ({word})"));
@@ -166,7 +161,7 @@ fn a_rule_that_is_not_known_is_nobody() {
 #[test]
 fn an_act_is_named_and_found_again_by_its_name() {
     let run = RunId::of(&rule_id("r"), 0, DeviceNumber(7), 5, noon());
-    let act = ActId { run, step: 3, nth: 2 };
-    assert_eq!(deed::parse_act(&act.to_string()), Some(act));
-    assert_eq!(deed::parse_act("door"), None);
+    let act = EffectId { run, step: 3, nth: 2 };
+    assert_eq!(EffectId::parse(&act.to_string()), Some(act));
+    assert_eq!(EffectId::parse("door"), None);
 }

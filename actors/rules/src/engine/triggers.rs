@@ -1,12 +1,14 @@
-//! What an event fires: the triggers that it may concern, found before the twin takes it in, and looked at after.
+//! The triggers that an event may concern: found before the twin takes it in, and looked at after.
 
-use super::book::Book;
-use super::fire::Firing;
+use super::firing::Firing;
+use super::index::RuleIndex;
 use super::latch::{Latch, Pending, Stands};
-use super::scope::Key;
-use super::sight::{alarm_data, changed_data, command_data, event_data, stale, stands, state_data, word};
-use super::watch::{self, Spot};
-use super::work::{Work, key};
+use super::scope::ScopeKey;
+use super::state::{EngineState, Followup};
+use super::trigger_context::{
+    alarm_data, changed_data, command_data, event_data, stale, stands, state_data, word,
+};
+use super::watch::{self, TriggerRef};
 use super::world::{World, property, value_at};
 use crate::expression::Twins as _;
 use crate::model::{Trigger, TriggerKind};
@@ -16,7 +18,7 @@ use twinhub_domain::{DeviceId, Event, EventBody, Json, Object, Recorded, Timesta
 
 /// A trigger that an event may concern, and what it looks at as it was before.
 pub(super) struct Hit {
-    spot: Spot,
+    trigger_ref: TriggerRef,
     before: Option<Json>,
     /// The event is a reading that came late: the twin is past it.
     is_late: bool,
@@ -25,7 +27,7 @@ pub(super) struct Hit {
 }
 
 /// The triggers that an event may concern. To be called before the twin takes it in.
-pub(super) fn collect(world: &World, book: &Book, event: &Event) -> Vec<Hit> {
+pub(super) fn collect(world: &World, index: &RuleIndex, event: &Event) -> Vec<Hit> {
     let mut hits = Vec::new();
     if event.cause.retained {
         return hits; // it says how things stood
@@ -33,9 +35,10 @@ pub(super) fn collect(world: &World, book: &Book, event: &Event) -> Vec<Hit> {
     let known = world.devices.get(&event.device);
     let twin = known.and_then(|known| known.twin.as_deref());
     let watch = known.map_or(&[][..], |known| &known.watch);
-    let mut add = |spot: Spot, before: Option<Json>, is_late: bool, command_type: Option<Box<str>>| {
-        hits.push(Hit { spot, before, is_late, command_type });
-    };
+    let mut add =
+        |trigger_ref: TriggerRef, before: Option<Json>, is_late: bool, command_type: Option<Box<str>>| {
+            hits.push(Hit { trigger_ref, before, is_late, command_type });
+        };
     let arrival = match event.body {
         EventBody::Telemetry { claimed, .. } => Some(Arrival { received: event.received_at, claimed }),
         _ => None,
@@ -49,10 +52,10 @@ pub(super) fn collect(world: &World, book: &Book, event: &Event) -> Vec<Hit> {
                 Arrival::is_late(arrival, event.at, known, property.claimed_at().is_some())
             })
         };
-        for spot in watch::of_property(watch, name, book) {
-            let before = twin.and_then(|twin| property(&twin.reported, watch::property(spot, book)));
+        for trigger_ref in watch::of_property(watch, name, index) {
+            let before = twin.and_then(|twin| property(&twin.reported, watch::property(trigger_ref, index)));
             let is_late = twin.zip(arrival).is_some_and(|(twin, arrival)| is_late(twin, arrival));
-            add(spot, before.map(|(value, _)| value.clone()), is_late, None);
+            add(trigger_ref, before.map(|(value, _)| value.clone()), is_late, None);
         }
     };
     match &event.body {
@@ -64,57 +67,57 @@ pub(super) fn collect(world: &World, book: &Book, event: &Event) -> Vec<Hit> {
         _ => {}
     }
     if matches!(event.body, EventBody::Twin(_) | EventBody::Presence { .. }) {
-        for spot in watch::of_class(watch, watch::DOCUMENT) {
-            if let TriggerKind::Changed { path, .. } = &book.trigger(*spot).kind {
+        for trigger_ref in watch::of_class(watch, watch::DOCUMENT) {
+            if let TriggerKind::Changed { path, .. } = &index.trigger(*trigger_ref).kind {
                 let before = twin.and_then(|twin| value_at(twin, path));
-                add(*spot, before, false, None);
+                add(*trigger_ref, before, false, None);
             }
         }
     }
     match &event.body {
         EventBody::Presence { .. } => {
             let before = twin.map(|twin| Json::from(twin.status.as_str()));
-            let spots = watch::of_class(watch, watch::PRESENCE);
-            spots.iter().for_each(|spot| add(*spot, before.clone(), false, None));
+            let trigger_refs = watch::of_class(watch, watch::PRESENCE);
+            trigger_refs.iter().for_each(|trigger_ref| add(*trigger_ref, before.clone(), false, None));
         }
         EventBody::Command(change) => {
-            let spots = watch::of_class(watch, watch::COMMAND);
+            let trigger_refs = watch::of_class(watch, watch::COMMAND);
             let known = || twin.and_then(|twin| twin.command(change.id));
-            let named = if spots.is_empty() { None } else { known().map(|c| c.request.command_type.clone()) };
-            spots.iter().for_each(|spot| add(*spot, None, false, named.clone()));
+            let named =
+                if trigger_refs.is_empty() { None } else { known().map(|c| c.request.command_type.clone()) };
+            trigger_refs.iter().for_each(|trigger_ref| add(*trigger_ref, None, false, named.clone()));
         }
         EventBody::Alarm(_) => {
-            let spots = watch::of_class(watch, watch::ALARM).iter().chain(&book.alarms);
-            spots.for_each(|spot| add(*spot, None, false, None));
+            let trigger_refs = watch::of_class(watch, watch::ALARM).iter().chain(&index.alarms);
+            trigger_refs.for_each(|trigger_ref| add(*trigger_ref, None, false, None));
         }
         _ => {}
     }
-    for spot in watch::of_class(watch, watch::EVENT) {
-        add(*spot, None, false, None);
+    for trigger_ref in watch::of_class(watch, watch::EVENT) {
+        add(*trigger_ref, None, false, None);
     }
     if hits.len() > 1 {
-        hits.sort_by_key(|hit| (book.rank(hit.spot.rule), hit.spot.trigger));
-        hits.dedup_by_key(|hit| (hit.spot.rule, hit.spot.trigger));
+        hits.sort_by_key(|hit| (index.rank(hit.trigger_ref.rule), hit.trigger_ref.trigger));
+        hits.dedup_by_key(|hit| (hit.trigger_ref.rule, hit.trigger_ref.trigger));
     }
     hits
 }
 
-impl Work<'_> {
-    /// Looks at the triggers that an event may concern, now that the twin has taken it in.
-    pub fn look_at_hits(&mut self, hits: Vec<Hit>, recorded: &Recorded) {
-        for hit in hits {
-            if self.state.is_enabled(self.book, hit.spot.rule) {
-                self.look_at_hit(hit, recorded);
-                self.drain();
-            }
-        }
-    }
+/// Looks at triggers, and fires them.
+pub(super) struct Triggers<'a> {
+    pub index: &'a RuleIndex,
+    pub world: &'a World,
+    pub state: &'a mut EngineState,
+}
 
-    fn look_at_hit(&mut self, hit: Hit, recorded: &Recorded) {
+impl Triggers<'_> {
+    /// Looks at a trigger that an event may concern, now that the twin has taken it in.
+    pub fn look_at(&mut self, hit: Hit, recorded: &Recorded) {
         let event = &recorded.event;
-        let book = self.book;
-        let trigger = book.trigger(hit.spot);
-        let device = (!event.device.is_none()).then(|| (event.device.clone(), event.number));
+        if !self.state.is_enabled(self.index, hit.trigger_ref.rule) {
+            return;
+        }
+        let trigger = self.index.trigger(hit.trigger_ref);
         let fired = match (&trigger.kind, &event.body) {
             (TriggerKind::Numeric { .. }, _) => {
                 if hit.is_late {
@@ -147,25 +150,27 @@ impl Work<'_> {
         };
         if let Some(data) = fired {
             let word = word(&trigger.kind);
-            let Spot { rule, trigger: index, .. } = hit.spot;
-            let firing = Firing::new(rule, index, word, device, data, event.received_at);
-            self.fire(firing.by(recorded.seq, &event.cause));
+            let device = (!event.device.is_none()).then(|| (event.device.clone(), event.number));
+            let TriggerRef { rule, trigger, .. } = hit.trigger_ref;
+            let firing = Firing::new(rule, trigger, word, device, data, event.received_at);
+            self.state.fire(firing.by(recorded.seq, &event.cause));
         }
     }
 
     /// A trigger that looks at a state. `comes`: the state may have come about with this event.
     fn look_at_state(&mut self, hit: &Hit, trigger: &Trigger, comes: bool, recorded: &Recorded) {
         let event = &recorded.event;
-        let (index, at) = (hit.spot.trigger, event.received_at);
-        let key = Key { device: event.number, rule: hit.spot.rule };
+        let (number, at) = (hit.trigger_ref.trigger, event.received_at);
+        let key = ScopeKey { device: event.number, rule: hit.trigger_ref.rule };
         let Some(twin) = self.world.twin(event.device.as_str()) else { return };
         let stands = stands(trigger, twin);
-        let latch = self.state.scopes.get(&key).and_then(|scope| scope.latch(index));
+        let latch = self.state.scopes.get(key).and_then(|scope| scope.latch(number));
         let previous = hit.before.clone();
         let firing = || {
             let device = Some((event.device.clone(), event.number));
             let data = state_data(trigger, twin, previous, at);
-            Firing::new(key.rule, index, word(&trigger.kind), device, data, at).by(recorded.seq, &event.cause)
+            let word = word(&trigger.kind);
+            Firing::new(key.rule, number, word, device, data, at).by(recorded.seq, &event.cause)
         };
         match (latch, stands) {
             (None, Some(Stands::Holds)) if comes => match trigger.for_ms {
@@ -178,16 +183,16 @@ impl Work<'_> {
                         previous: hit.before.clone(),
                     };
                     let latch = Latch::Pending(Box::new(pending));
-                    self.state.scope(key, Some(&event.device)).set_latch(index, Some(latch));
+                    self.state.scopes.entry(key, Some(&event.device)).set_latch(number, Some(latch));
                 }
                 None => self.fire_latch(firing(), stale(trigger, twin, at)),
             },
             (Some(Latch::Pending(_)), stands) if stands != Some(Stands::Holds) => {
-                self.state.scope(key, None).set_latch(index, None);
+                self.state.scopes.entry(key, None).set_latch(number, None);
             }
             (Some(Latch::Fired { ran }), Some(Stands::Over)) => {
                 let ran = *ran;
-                self.state.scope(key, None).set_latch(index, None);
+                self.state.scopes.entry(key, None).set_latch(number, None);
                 self.release(firing(), ran);
             }
             _ => {}
@@ -197,38 +202,38 @@ impl Work<'_> {
     /// A trigger fires that is armed. What is too old fires nothing, and leaves it armed.
     fn fire_latch(&mut self, mut firing: Firing, stale: Option<String>) {
         if let Some(why) = stale {
-            return self.pass_over(firing, WhyNot::Stale, why);
+            return self.state.follow_up(Followup::PassOver(Box::new(firing), WhyNot::Stale, why));
         }
         firing.latch = true;
-        let key = key(firing.rule, firing.device.as_ref());
+        let key = ScopeKey::new(firing.rule, firing.device.as_ref());
         let device = firing.device.as_ref().map(|(id, _)| id);
-        self.state.scope(key, device).set_latch(firing.index, Some(Latch::Fired { ran: None }));
-        self.fire(firing);
+        let latch = Latch::Fired { ran: None };
+        self.state.scopes.entry(key, device).set_latch(firing.index, Some(latch));
+        self.state.fire(firing);
     }
 
     /// What a trigger fired for is over.
     fn release(&mut self, mut firing: Firing, ran: Option<RunId>) {
         let Some(ran) = ran else { return };
-        if !self.book.rule(firing.rule).on_release.is_empty() {
+        if !self.index.rule(firing.rule).on_release.is_empty() {
             firing.kind = RunKind::Release;
             firing.latch = true;
             firing.after = Some(ran);
-            self.fire(firing);
+            self.state.fire(firing);
         }
     }
 
     /// A `for` is over: does it still hold?
     pub fn latch_is_due(
         &mut self,
-        key: Key,
-        index: u16,
+        key: ScopeKey,
+        number: u16,
         pending: Pending,
         device: Option<DeviceId>,
         at: Timestamp,
     ) {
-        let book = self.book;
-        self.state.scope(key, None).set_latch(index, None);
-        let trigger = book.rule(key.rule).triggers.get(usize::from(index));
+        self.state.scopes.entry(key, None).set_latch(number, None);
+        let trigger = self.index.rule(key.rule).triggers.get(usize::from(number));
         let (Some(device), Some(trigger)) = (device, trigger) else { return };
         let Some(twin) = self.world.twin(device.as_str()) else { return };
         if stands(trigger, twin) != Some(Stands::Holds) {
@@ -237,7 +242,8 @@ impl Work<'_> {
         let stale = stale(trigger, twin, at);
         let mut data = state_data(trigger, twin, pending.previous, at);
         data.insert("since", pending.since.to_string().into());
-        let firing = Firing::new(key.rule, index, word(&trigger.kind), Some((device, key.device)), data, at);
+        let device = Some((device, key.device));
+        let firing = Firing::new(key.rule, number, word(&trigger.kind), device, data, at);
         self.fire_latch(firing.by(pending.seq, &pending.cause), stale);
     }
 }

@@ -1,11 +1,11 @@
 //! What watches a device: one short list, sorted so that a reading finds its triggers by its name.
 
-use super::book::Book;
+use super::index::RuleIndex;
 use crate::model::{Path, TriggerKind};
 
 /// A trigger of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Spot {
+pub(super) struct TriggerRef {
     pub rule: u32,
     pub trigger: u16,
     /// What it looks at: one of the numbers below.
@@ -25,33 +25,37 @@ pub(super) const EVENT: u8 = 5;
 pub(super) const NONE: u8 = 6;
 
 /// By class, then by property, then in the order in which rules have their turn.
-pub(super) fn sort(spots: &mut [Spot], book: &Book) {
-    let key = |spot: &Spot| (spot.class, property(*spot, book), book.rank(spot.rule), spot.trigger);
-    spots.sort_by(|a, b| key(a).cmp(&key(b)));
+pub(super) fn sort(trigger_refs: &mut [TriggerRef], index: &RuleIndex) {
+    let key = |trigger_ref: &TriggerRef| {
+        (trigger_ref.class, property(*trigger_ref, index), index.rank(trigger_ref.rule), trigger_ref.trigger)
+    };
+    trigger_refs.sort_by(|a, b| key(a).cmp(&key(b)));
 }
 
 /// Those of one class.
-pub(super) fn of_class(spots: &[Spot], class: u8) -> &[Spot] {
-    let from = spots.partition_point(|spot| spot.class < class);
-    let to = spots.partition_point(|spot| spot.class <= class);
-    &spots[from..to]
+pub(super) fn of_class(trigger_refs: &[TriggerRef], class: u8) -> &[TriggerRef] {
+    let from = trigger_refs.partition_point(|trigger_ref| trigger_ref.class < class);
+    let to = trigger_refs.partition_point(|trigger_ref| trigger_ref.class <= class);
+    &trigger_refs[from..to]
 }
 
 /// Those that look at the reported property `name`, or at something in it.
 pub(super) fn of_property<'a>(
-    spots: &'a [Spot],
+    trigger_refs: &'a [TriggerRef],
     name: &'a str,
-    book: &'a Book,
-) -> impl Iterator<Item = Spot> + 'a {
-    let reported = of_class(spots, REPORTED);
-    let from = reported.partition_point(|spot| property(*spot, book) < name);
-    let starts = reported[from..].iter().copied().take_while(move |s| property(*s, book).starts_with(name));
-    starts.filter(move |spot| matches!(property(*spot, book).as_bytes().get(name.len()), None | Some(b'.')))
+    index: &'a RuleIndex,
+) -> impl Iterator<Item = TriggerRef> + 'a {
+    let reported = of_class(trigger_refs, REPORTED);
+    let from = reported.partition_point(|trigger_ref| property(*trigger_ref, index) < name);
+    let starts = reported[from..].iter().copied().take_while(move |s| property(*s, index).starts_with(name));
+    starts.filter(move |trigger_ref| {
+        matches!(property(*trigger_ref, index).as_bytes().get(name.len()), None | Some(b'.'))
+    })
 }
 
 /// The reported property that a trigger looks at; empty for others.
-pub(super) fn property(spot: Spot, book: &Book) -> &str {
-    match &book.trigger(spot).kind {
+pub(super) fn property(trigger_ref: TriggerRef, index: &RuleIndex) -> &str {
+    match &index.trigger(trigger_ref).kind {
         TriggerKind::Numeric { property, .. }
         | TriggerKind::Changed { path: Path::Reported(property), .. } => property,
         _ => "",

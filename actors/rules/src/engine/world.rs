@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Wanted;
-use super::book::{Book, Profile, fits};
-use super::watch::Spot;
+use super::MissingTwins;
+use super::index::{Profile, RuleIndex, fits};
+use super::watch::TriggerRef;
 use crate::expression::{Twins, member};
 use crate::model::{Path, Selector};
 use twinhub_domain::event::ChangeKind;
@@ -21,7 +21,7 @@ pub(super) struct World {
     /// Devices that fit no pattern. Empty where there are no patterns.
     pub others: HashMap<DeviceNumber, Option<Box<Other>>>,
     /// What is still to be told.
-    wanted: Wanted,
+    wanted: MissingTwins,
     /// The groups as they stand at this place in the sequence.
     pub tree: Arc<Tree>,
     /// What the twins have in common.
@@ -33,7 +33,7 @@ pub(super) struct World {
 pub(super) struct Known {
     /// None: nobody has heard of it yet.
     pub twin: Option<Box<Twin>>,
-    pub watch: Vec<Spot>,
+    pub watch: Vec<TriggerRef>,
 }
 
 #[derive(Debug)]
@@ -44,34 +44,34 @@ pub(super) struct Other {
 
 impl World {
     /// Looks at what these rules look at, from now on.
-    pub fn turn_to(&mut self, book: &Book, before: &Book) {
+    pub fn turn_to(&mut self, index: &RuleIndex, before: &RuleIndex) {
         let mut devices = std::mem::take(&mut self.devices);
-        for id in book.named.keys() {
+        for id in index.named.keys() {
             devices.entry(id.clone()).or_default();
         }
         let profiled =
             |twin: &Option<Box<Twin>>| twin.as_ref().map(|t| Profile::of(t, &self.tree)).unwrap_or_default();
         for (id, mut known) in devices {
             let profile = profiled(&known.twin);
-            if book.needs(&id, &profile) {
-                known.watch = book.watch(&id, &profile);
+            if index.needs(&id, &profile) {
+                known.watch = index.watch(&id, &profile);
                 self.devices.insert(id, known);
-            } else if let (Some(twin), false) = (known.twin, book.patterns.is_empty()) {
-                self.others.insert(twin.number, Other::of(id, profile, book));
+            } else if let (Some(twin), false) = (known.twin, index.patterns.is_empty()) {
+                self.others.insert(twin.number, Other::of(id, profile, index));
             }
         }
         self.others.retain(|_, other| match other {
-            Some(other) => book.by_profile && !book.needs(&other.id, &other.profile),
-            None => !book.by_profile,
+            Some(other) => index.by_profile && !index.needs(&other.id, &other.profile),
+            None => !index.by_profile,
         });
-        if book.patterns.is_empty() {
+        if index.patterns.is_empty() {
             self.others = HashMap::new();
         }
         let missing = self.devices.iter().filter(|(_, known)| known.twin.is_none());
         let mut missing: Vec<DeviceId> = missing.map(|(id, _)| id.clone()).collect();
         missing.sort();
-        let mut selectors = book.new_patterns(before);
-        if book.by_profile && !before.by_profile {
+        let mut selectors = index.new_patterns(before);
+        if index.by_profile && !before.by_profile {
             // Who fits later must be known by what else it is: all are looked at once.
             selectors.push(Selector::Where {
                 group: None,
@@ -80,10 +80,10 @@ impl World {
                 template: None,
             });
         }
-        self.wanted = Wanted { devices: missing, selectors };
+        self.wanted = MissingTwins { devices: missing, selectors };
     }
 
-    pub fn wanted(&self) -> Wanted {
+    pub fn wanted(&self) -> MissingTwins {
         let mut wanted = self.wanted.clone();
         wanted.devices.retain(|id| self.devices.get(id).is_some_and(|known| known.twin.is_none()));
         wanted
@@ -92,33 +92,33 @@ impl World {
     /// Events come: what was not told by now does not exist.
     pub fn begin(&mut self) {
         if !self.wanted.selectors.is_empty() || !self.wanted.devices.is_empty() {
-            self.wanted = Wanted::default();
+            self.wanted = MissingTwins::default();
         }
     }
 
-    pub fn know(&mut self, mut twin: Twin, book: &Book) {
+    pub fn know(&mut self, mut twin: Twin, index: &RuleIndex) {
         let profile = Profile::of(&twin, &self.tree);
-        if !book.needs(&twin.id, &profile) {
-            if !book.patterns.is_empty() {
-                self.others.insert(twin.number, Other::of(twin.id, profile, book));
+        if !index.needs(&twin.id, &profile) {
+            if !index.patterns.is_empty() {
+                self.others.insert(twin.number, Other::of(twin.id, profile, index));
             }
             return;
         }
         self.others.remove(&twin.number);
-        let watch = book.watch(&twin.id, &profile);
+        let watch = index.watch(&twin.id, &profile);
         twin.share(&mut self.common);
         self.devices.insert(twin.id.clone(), Known { twin: Some(Box::new(twin)), watch });
     }
 
     /// Sees to it that the device of this event is known, if a rule looks at it. Gives whether one does.
-    pub fn meet(&mut self, event: &Event, book: &Book) -> bool {
+    pub fn meet(&mut self, event: &Event, index: &RuleIndex) -> bool {
         if let Some(known) = self.devices.get_mut(&event.device) {
             if known.twin.is_none() {
                 known.twin = Some(fresh(event));
             }
             return true;
         }
-        if book.patterns.is_empty() {
+        if index.patterns.is_empty() {
             return false;
         }
         if is_deletion(event) {
@@ -131,38 +131,38 @@ impl World {
             Some(Some(other)) => {
                 let mut twin = fresh(event);
                 other.tell(&mut twin);
-                self.meet_new(twin, event, book)
+                self.meet_new(twin, event, index)
             }
-            _ => self.meet_new(fresh(event), event, book),
+            _ => self.meet_new(fresh(event), event, index),
         }
     }
 
-    fn meet_new(&mut self, twin: Box<Twin>, event: &Event, book: &Book) -> bool {
+    fn meet_new(&mut self, twin: Box<Twin>, event: &Event, index: &RuleIndex) -> bool {
         let mut after = twin.clone();
         after.redo(event);
         let profile = Profile::of(&after, &self.tree);
-        if !book.needs(&event.device, &profile) {
-            self.others.insert(event.number, Other::of(event.device.clone(), profile, book));
+        if !index.needs(&event.device, &profile) {
+            self.others.insert(event.number, Other::of(event.device.clone(), profile, index));
             return false;
         }
         self.others.remove(&event.number);
-        let watch = book.watch(&event.device, &profile);
+        let watch = index.watch(&event.device, &profile);
         self.devices.insert(event.device.clone(), Known { twin: Some(twin), watch });
         true
     }
 
     /// Folds the event into its device's twin, or into the tree of groups. Gives the triggers that do not watch a
     /// device any more.
-    pub fn fold(&mut self, event: &Event, book: &Book) -> Vec<(Spot, DeviceNumber)> {
+    pub fn fold(&mut self, event: &Event, index: &RuleIndex) -> Vec<(TriggerRef, DeviceNumber)> {
         if let EventBody::Fleet(change) = &event.body {
-            return self.regroup(change, event.received_at, book);
+            return self.regroup(change, event.received_at, index);
         }
         let Some(known) = self.devices.get_mut(&event.device) else { return Vec::new() };
         let Some(twin) = &mut known.twin else { return Vec::new() };
         if is_deletion(event) {
-            if book.named.contains_key(&event.device) {
+            if index.named.contains_key(&event.device) {
                 known.twin = None;
-                known.watch = book.watch(&event.device, &Profile::default());
+                known.watch = index.watch(&event.device, &Profile::default());
             } else {
                 self.devices.remove(&event.device);
             }
@@ -170,16 +170,16 @@ impl World {
         }
         twin.redo(event);
         twin.share(&mut self.common);
-        if !book.by_profile || !changes_profile(event) {
+        if !index.by_profile || !changes_profile(event) {
             return Vec::new();
         }
         let profile = Profile::of(twin, &self.tree);
-        let before = std::mem::replace(&mut known.watch, book.watch(&event.device, &profile));
-        let gone = before.into_iter().filter(|spot| !known.watch.contains(spot));
-        let gone = gone.map(|spot| (spot, event.number)).collect();
-        if !book.needs(&event.device, &profile) {
+        let before = std::mem::replace(&mut known.watch, index.watch(&event.device, &profile));
+        let gone = before.into_iter().filter(|trigger_ref| !known.watch.contains(trigger_ref));
+        let gone = gone.map(|trigger_ref| (trigger_ref, event.number)).collect();
+        if !index.needs(&event.device, &profile) {
             self.devices.remove(&event.device);
-            self.others.insert(event.number, Other::of(event.device.clone(), profile, book));
+            self.others.insert(event.number, Other::of(event.device.clone(), profile, index));
         }
         gone
     }
@@ -209,8 +209,8 @@ impl Twins for World {
 
 impl Other {
     /// By their ids alone devices fit a pattern or never do: then there is nothing to remember.
-    pub fn of(id: DeviceId, profile: Profile, book: &Book) -> Option<Box<Self>> {
-        book.by_profile.then(|| Box::new(Self { id, profile }))
+    pub fn of(id: DeviceId, profile: Profile, index: &RuleIndex) -> Option<Box<Self>> {
+        index.by_profile.then(|| Box::new(Self { id, profile }))
     }
 
     /// Makes a new twin what the device is known to be.

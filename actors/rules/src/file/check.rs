@@ -11,20 +11,21 @@ use super::Problem;
 use super::hint::{nearest, nearest_key};
 use super::node::{Key, Node, Value};
 use super::secrets::SecretNames;
-use super::shape::{ACTIONS, CONDITIONS, Field, Kind, Shape, TRIGGERS};
+use super::shape::{CONDITIONS, Field, Kind, Shape, TRIGGERS};
 use super::yaml::Flaw;
+use crate::action::ACTIONS;
 use twinhub_domain::duration::{BadDuration, LONGEST_MS, amount_ms, file_duration_ms, within};
 use twinhub_domain::{DeviceId, Json, Number};
 
 /// More problems than this are one: the wrong file.
 const MOST_PROBLEMS: usize = 1_000;
 /// The keys of a duration that is a map: `{ hours: 1, minutes: 30 }`.
-pub(super) const UNIT_KEYS: [&str; 6] = ["weeks", "days", "hours", "minutes", "seconds", "milliseconds"];
+pub(crate) const UNIT_KEYS: [&str; 6] = ["weeks", "days", "hours", "minutes", "seconds", "milliseconds"];
 const DURATION: &str = "a duration such as 90s, 1h 30m, 00:05:00 or { minutes: 5 }";
 
 /// Everything that was found.
 #[derive(Debug, Default)]
-pub(super) struct Checker {
+pub(crate) struct Checker {
     found: Vec<Flaw>,
     /// How many more there were.
     more: usize,
@@ -33,7 +34,7 @@ pub(super) struct Checker {
 
 /// A map that has the keys it may have.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Map<'n> {
+pub(crate) struct Map<'n> {
     pub node: &'n Node,
     pub shape: &'static Shape,
 }
@@ -366,7 +367,7 @@ impl Checker {
 }
 
 /// One or a list of them.
-pub(super) fn items(node: &Node) -> &[Node] {
+pub(crate) fn items(node: &Node) -> &[Node] {
     match &node.value {
         Value::List(items) => items,
         _ => std::slice::from_ref(node),
@@ -374,7 +375,7 @@ pub(super) fn items(node: &Node) -> &[Node] {
 }
 
 /// `` `a`, `b`, `c` ``.
-pub(super) fn listed<'a>(words: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn listed<'a>(words: impl Iterator<Item = &'a str>) -> String {
     words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
@@ -391,7 +392,7 @@ fn as_deserializer(text: &str) -> StrDeserializer<'_, Unfit> {
 fn unknown(key: &str, shape: &'static Shape) -> (String, Option<String>) {
     let shown: String = key.chars().take(64).collect();
     let keys = || shape.fields.iter().map(|field| field.key);
-    for family in [&TRIGGERS[..], &ACTIONS[..], &CONDITIONS[..]] {
+    for family in [&TRIGGERS[..], ACTIONS, &CONDITIONS[..]] {
         if !family.iter().any(|member| std::ptr::eq(*member, shape)) {
             continue;
         }

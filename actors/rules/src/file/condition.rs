@@ -18,7 +18,7 @@ const WEEK: [Weekday; 7] =
 const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 /// One condition or a list of them.
-pub(super) fn conditions(c: &mut Checker, node: &Node, zone: Tz) -> Vec<Condition> {
+pub(crate) fn conditions(c: &mut Checker, node: &Node, zone: Tz) -> Vec<Condition> {
     let items = items(node);
     if let Some(beyond) = items.get(MOST) {
         c.flaw(beyond, format!("{MOST} conditions at most stand side by side"));
@@ -28,7 +28,7 @@ pub(super) fn conditions(c: &mut Checker, node: &Node, zone: Tz) -> Vec<Conditio
 }
 
 /// The conditions at `key`, all of which must hold, as one.
-pub(super) fn together(c: &mut Checker, map: &Map<'_>, key: &str, zone: Tz) -> Option<Condition> {
+pub(crate) fn together(c: &mut Checker, map: &Map<'_>, key: &str, zone: Tz) -> Option<Condition> {
     let node = map.get(key)?;
     let mut all = conditions(c, node, zone);
     match all.len() {
@@ -44,7 +44,7 @@ pub(super) fn together(c: &mut Checker, map: &Map<'_>, key: &str, zone: Tz) -> O
 }
 
 /// One condition.
-pub(super) fn condition(c: &mut Checker, node: &Node, zone: Tz) -> Option<Condition> {
+pub(crate) fn condition(c: &mut Checker, node: &Node, zone: Tz) -> Option<Condition> {
     match &node.value {
         Value::Scalar(scalar) if !scalar.is_null() => match Expression::compile(&scalar.text) {
             Ok(expression) => Some(Condition::Expression(expression)),
@@ -171,7 +171,7 @@ fn weekday(text: &str) -> Option<usize> {
 }
 
 /// The time zone at `timezone`.
-pub(super) fn zone(c: &mut Checker, map: &Map<'_>) -> Option<Tz> {
+pub(crate) fn zone(c: &mut Checker, map: &Map<'_>) -> Option<Tz> {
     let node = map.get("timezone")?;
     let text = c.text_of(node)?;
     let zone = text.parse().ok();

@@ -3,23 +3,14 @@
 use super::check::{Checker, items, listed};
 use super::hint::nearest;
 use super::node::{Node, Value};
-use crate::scenario::{Expected, Wanted};
+use crate::engine::{EXPECTABLE, Expectable, Subject};
+use crate::scenario::{Expectation, Expected};
 use twinhub_domain::run::WhyNot;
 use twinhub_domain::{DeviceId, Json, Mode, Object};
 
-/// What can be expected, and the members that may be said of it.
-const DEEDS: [(&str, &[&str]); 10] = [
-    ("command", &["type", "parameters", "priority", "ttl_ms", "timeout_ms", "max_attempts", "supersedes"]),
-    ("desired", &["set"]),
-    ("mode", &["mode"]),
-    ("alarm", &["severity", "message", "device"]),
-    ("clear", &["device"]),
-    ("publish", &["payload", "retain"]),
-    ("webhook", &["method", "headers", "body"]),
-    ("log", &["level", "message"]),
-    ("enable", &[]),
-    ("disable", &[]),
-];
+/// What is wrong, a sentence, and perhaps what was meant.
+type Unclear = (String, Option<String>);
+
 /// Why a rule did not run.
 const REASONS: [WhyNot; 10] = [
     WhyNot::Condition,
@@ -49,12 +40,12 @@ fn one(c: &mut Checker, node: &Node) -> Option<Expected> {
         return Some(Expected { text: text.into(), not, what, at_ms: None, details: Object::default() });
     };
     let mut at_ms = None;
-    let mut deed = None;
+    let mut effect = None;
     for (key, value) in entries {
         if &*key.text == "at" {
             at_ms = c.duration_of(value, 0);
-        } else if deed.is_none() {
-            deed = Some((key, value));
+        } else if effect.is_none() {
+            effect = Some((key, value));
         } else {
             c.flaw_key(
                 key,
@@ -63,7 +54,7 @@ fn one(c: &mut Checker, node: &Node) -> Option<Expected> {
             );
         }
     }
-    let Some((key, value)) = deed else {
+    let Some((key, value)) = effect else {
         c.expected(node, "something that is done, such as `command fan`");
         return None;
     };
@@ -82,7 +73,7 @@ fn details(c: &mut Checker, text: &str, node: &Node) -> Object {
         return Object::default();
     };
     let word = text.split_whitespace().find(|word| *word != "not").unwrap_or_default();
-    let known = DEEDS.iter().find(|(deed, _)| *deed == word).map(|(_, members)| *members).unwrap_or_default();
+    let known = EXPECTABLE.iter().find(|of| of.word == word).map(|of| of.members).unwrap_or_default();
     for (key, _) in entries {
         if !known.contains(&&*key.text) {
             let shown: String = key.text.chars().take(64).collect();
@@ -95,50 +86,51 @@ fn details(c: &mut Checker, text: &str, node: &Node) -> Object {
 }
 
 /// Reads the text. The error is a sentence, and perhaps what was meant.
-fn read(text: &str) -> Result<(bool, Wanted), (String, Option<String>)> {
+fn read(text: &str) -> Result<(bool, Expectation), Unclear> {
     let text = text.trim();
     let (not, text) = text.strip_prefix("not ").map_or((false, text), |rest| (true, rest.trim()));
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let rest = rest.trim();
     let said: Option<Box<str>> = Some(rest).filter(|rest| !rest.is_empty()).map(Into::into);
     if not && let Some(why) = REASONS.into_iter().find(|why| why.as_str() == text) {
-        return Ok((false, Wanted::NotRun(why)));
+        return Ok((false, Expectation::NotRun(why)));
     }
-    let device = || match said.as_deref().map(DeviceId::parse) {
-        None => Ok(None),
-        Some(Ok(id)) => Ok(Some(id)),
-        Some(Err(error)) => Err((error.to_string(), None)),
+    let Some(Expectable { word, subject, .. }) = EXPECTABLE.iter().find(|of| of.word == word) else {
+        let effects = EXPECTABLE.iter().map(|of| of.word);
+        let reasons = REASONS.iter().map(|why| why.as_str());
+        let shown: String = word.chars().take(64).collect();
+        let message = format!(
+            "`{shown}` is nothing that a rule does: it is one of {}, or `not` and one of them or of {}",
+            listed(effects.clone()),
+            listed(reasons.clone())
+        );
+        return Err((message, nearest(word, effects.chain(reasons)).map(str::to_owned)));
     };
-    let what = match word {
-        "command" => Wanted::Command { device: device()? },
-        "desired" => Wanted::Desired { device: device()? },
-        "mode" => mode(rest)?,
-        "alarm" => Wanted::Alarm { alarm_type: said },
-        "clear" => Wanted::Clear { alarm_type: said },
-        "publish" => Wanted::Publish { topic: said },
-        "webhook" => Wanted::Webhook { url: said },
-        "log" => Wanted::Log { message: said },
-        "enable" => Wanted::Enable { rule: said },
-        "disable" => Wanted::Disable { rule: said },
-        other => {
-            let deeds = DEEDS.iter().map(|(deed, _)| *deed);
-            let reasons = REASONS.iter().map(|why| why.as_str());
-            let shown: String = other.chars().take(64).collect();
-            let message = format!(
-                "`{shown}` is nothing that a rule does: it is one of {}, or `not` and one of them or of {}",
-                listed(deeds.clone()),
-                listed(reasons.clone())
-            );
-            return Err((message, nearest(other, deeds.chain(reasons)).map(str::to_owned)));
+    let (subject, by_part, mode) = match subject {
+        Subject::Device => (device(rest)?, false, None),
+        Subject::DeviceAndMode => {
+            let (device, mode) = device_and_mode(rest)?;
+            (device, false, mode)
         }
+        Subject::Text => (said, false, None),
+        Subject::PartOfText => (said, true, None),
     };
-    Ok((not, what))
+    Ok((not, Expectation::Effect { word, subject, by_part, mode }))
+}
+
+/// A device's id, or nothing.
+fn device(text: &str) -> Result<Option<Box<str>>, Unclear> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let id = DeviceId::parse(text).map_err(|error| (error.to_string(), None))?;
+    Ok(Some(id.as_str().into()))
 }
 
 /// `fan manual`, `fan`, or nothing.
-fn mode(text: &str) -> Result<Wanted, (String, Option<String>)> {
+fn device_and_mode(text: &str) -> Result<(Option<Box<str>>, Option<Mode>), Unclear> {
     let mut words = text.split_whitespace();
-    let device = words.next().map(DeviceId::parse).transpose().map_err(|error| (error.to_string(), None))?;
+    let device = device(words.next().unwrap_or_default())?;
     let mode = match words.next() {
         None => None,
         Some(word) => {
@@ -149,5 +141,5 @@ fn mode(text: &str) -> Result<Wanted, (String, Option<String>)> {
             )
         }
     };
-    Ok(Wanted::Mode { device, mode })
+    Ok((device, mode))
 }

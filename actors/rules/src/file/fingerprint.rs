@@ -2,9 +2,8 @@
 //!
 //! Everything is taken apart by name, so that a member that comes to the model cannot be forgotten here.
 
-use crate::model::{
-    Action, Condition, Glob, Path, Rule, Secret, Selector, Trigger, TriggerKind, Webhook, What,
-};
+use crate::action::Action;
+use crate::model::{Condition, Glob, Path, Rule, Selector, Trigger, TriggerKind};
 use twinhub_domain::Number;
 use twinhub_domain::fingerprint::Fingerprint;
 use twinhub_domain::json::EXACT;
@@ -31,30 +30,30 @@ pub(super) fn fingerprint(rule: &Rule) -> u64 {
         fingerprint: _,
         source: _,
     } = rule;
-    let mut print = Print::default();
+    let mut print = FingerprintWriter::default();
     print.text(id.as_str());
     print.debug(&(mode, max, priority, even_in_manual, cooldown, breaker, on_error));
-    print.each(triggers, Print::trigger);
-    print.each(conditions, Print::condition);
-    print.each(actions, Print::action);
-    print.each(on_release, Print::action);
+    print.each(triggers, FingerprintWriter::trigger);
+    print.each(conditions, FingerprintWriter::condition);
+    print.each(actions, FingerprintWriter::action);
+    print.each(on_release, FingerprintWriter::action);
     print.0.value()
 }
 
 #[derive(Default)]
-struct Print(Fingerprint);
+pub(crate) struct FingerprintWriter(Fingerprint);
 
-impl Print {
-    fn text(&mut self, text: &str) {
+impl FingerprintWriter {
+    pub(crate) fn text(&mut self, text: &str) {
         self.0.field(text.as_bytes());
     }
 
     /// For numbers, words of ours and what is made of them: their debug form is one to one.
-    fn debug(&mut self, value: &impl std::fmt::Debug) {
+    pub(crate) fn debug(&mut self, value: &impl std::fmt::Debug) {
         self.text(&format!("{value:?}"));
     }
 
-    fn each<T>(&mut self, items: &[T], of_one: impl Fn(&mut Self, &T)) {
+    pub(crate) fn each<T>(&mut self, items: &[T], of_one: impl Fn(&mut Self, &T)) {
         self.debug(&items.len());
         for item in items {
             of_one(self, item);
@@ -129,7 +128,7 @@ impl Print {
         }
     }
 
-    fn object(&mut self, object: &twinhub_domain::Object) {
+    pub(crate) fn object(&mut self, object: &twinhub_domain::Object) {
         let mut text = String::new();
         object.write(&mut text);
         self.text(&text);
@@ -139,7 +138,7 @@ impl Print {
         self.debug(path);
     }
 
-    fn selector(&mut self, selector: &Selector) {
+    pub(crate) fn selector(&mut self, selector: &Selector) {
         match selector {
             Selector::Device(id) => {
                 self.text("device");
@@ -160,7 +159,7 @@ impl Print {
         }
     }
 
-    fn condition(&mut self, condition: &Condition) {
+    pub(crate) fn condition(&mut self, condition: &Condition) {
         match condition {
             Condition::Expression(expression) => {
                 self.text("expression");
@@ -186,105 +185,9 @@ impl Print {
         }
     }
 
-    fn action(&mut self, action: &Action) {
-        let Action { what, on_error } = action;
+    pub(crate) fn action(&mut self, action: &Action) {
+        let Action { kind, on_error } = action;
         self.debug(on_error);
-        match what {
-            What::Command { to, command_type, parameters, options, confirm } => {
-                self.text("command");
-                self.selector(to);
-                self.text(command_type);
-                self.text(&parameters.json().to_string());
-                self.object(options);
-                self.debug(confirm);
-            }
-            What::Desired { to, set } => {
-                self.text("desired");
-                self.selector(to);
-                self.text(&set.json().to_string());
-            }
-            What::Mode { of, mode, for_ms } => {
-                self.text("mode");
-                self.selector(of);
-                self.debug(&(mode, for_ms));
-            }
-            What::Alarm { alarm_type, severity, message, of } => {
-                self.text("alarm");
-                self.text(alarm_type);
-                self.debug(severity);
-                self.text(message.text());
-                self.each(of.as_slice(), Self::selector);
-            }
-            What::Clear { alarm_type, of } => {
-                self.text("clear");
-                self.text(alarm_type);
-                self.each(of.as_slice(), Self::selector);
-            }
-            What::Publish { topic, payload, retain } => {
-                self.text("publish");
-                self.text(topic.text());
-                self.text(&payload.json().to_string());
-                self.debug(retain);
-            }
-            What::Webhook(webhook) => self.webhook(webhook),
-            What::Delay { ms } => {
-                self.text("delay");
-                self.debug(ms);
-            }
-            What::Wait { until, timeout } => {
-                self.text("wait");
-                self.condition(until);
-                self.debug(timeout);
-            }
-            What::Choose { branches, otherwise } => {
-                self.text("choose");
-                self.each(branches, |print, (when, actions)| {
-                    print.condition(when);
-                    print.each(actions, Self::action);
-                });
-                self.each(otherwise, Self::action);
-            }
-            What::Run { rule } => {
-                self.text("run");
-                self.text(rule.as_str());
-            }
-            What::Enable { rule } => {
-                self.text("enable");
-                self.text(rule.as_str());
-            }
-            What::Disable { rule } => {
-                self.text("disable");
-                self.text(rule.as_str());
-            }
-            What::Log { level, message } => {
-                self.text("log");
-                self.debug(level);
-                self.text(message.text());
-            }
-        }
-    }
-
-    fn webhook(&mut self, webhook: &Webhook) {
-        let Webhook { url, method, headers, body, secret, timeout_ms, max_attempts } = webhook;
-        self.text("webhook");
-        self.text(url.text());
-        self.text(method);
-        self.each(headers, |print, (name, value)| {
-            print.text(name);
-            print.text(value.text());
-        });
-        self.text(&body.as_ref().map_or_else(String::new, |body| body.json().to_string()));
-        match secret {
-            None => self.text("none"),
-            Some(Secret::Text(key)) => {
-                self.text("text");
-                self.text(key);
-            }
-            Some(Secret::Environment(name)) => {
-                self.text("environment");
-                self.text(name);
-            }
-        }
-        self.debug(&(timeout_ms, max_attempts));
+        kind.behaviour().fingerprint(self);
     }
 }

@@ -7,7 +7,7 @@ use twinhub_domain::{Json, Number, Object};
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Its place in the order of the text, keys being counted too.
     pub id: u32,
     /// From 1; 0 where it came without a text.
@@ -18,7 +18,7 @@ pub(super) struct Node {
 
 /// The kinds of values.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Scalar(Scalar),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
@@ -28,7 +28,7 @@ pub(super) enum Value {
 
 /// A text, or what looks like one before it is known what it is to be.
 #[derive(Clone, Debug)]
-pub(super) struct Scalar {
+pub(crate) struct Scalar {
     pub text: Box<str>,
     /// It stands there without quotes, so it may be a number, a boolean or nothing.
     pub plain: bool,
@@ -39,7 +39,7 @@ pub(super) struct Scalar {
 
 /// A key and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
+pub(crate) struct Key {
     pub id: u32,
     pub line: u32,
     pub column: u32,

@@ -3,14 +3,15 @@
 use serde_json::{Map as Members, Value, json};
 
 use super::check::UNIT_KEYS;
-use super::shape::{ACTIONS, ALL_SHAPES, CONDITIONS, FILE, Kind, STEP, Shape, TRIGGERS};
+use super::shape::{self, CONDITIONS, FILE, Kind, STEP, Shape, TRIGGERS};
+use crate::action::ACTIONS;
 
 /// The JSON Schema of rule files, for editors. One rule alone, as the API takes it, is `#/$defs/rule`.
 #[must_use]
 pub fn schema() -> Value {
     let mut definitions: Members<String, Value> =
-        ALL_SHAPES.iter().map(|shape| (shape.name.to_owned(), of_shape(shape))).collect();
-    for (name, family) in [("trigger", &TRIGGERS[..]), ("action", &ACTIONS[..])] {
+        shape::all().map(|shape| (shape.name.to_owned(), of_shape(shape))).collect();
+    for (name, family) in [("trigger", &TRIGGERS[..]), ("action", ACTIONS)] {
         definitions.insert(name.into(), json!({ "anyOf": refs(family) }));
     }
     let mut conditions = vec![json!({

@@ -25,7 +25,7 @@ impl SecretNames {
     }
 
     /// The name that would do.
-    pub(super) fn instead_of(name: &str) -> String {
+    pub(crate) fn instead_of(name: &str) -> String {
         format!("{PREFIX}{}", name.trim_start_matches('_').to_uppercase())
     }
 }

@@ -12,7 +12,7 @@ const TRIGGER_DEVICE: &str = "trigger.device";
 
 /// Whether `trigger.device` may be said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fired {
+pub(crate) enum Fired {
     /// In an action of a rule that a device can fire.
     ByDevice,
     /// In an action, and no trigger of the rule gives a device.
@@ -22,12 +22,12 @@ pub(super) enum Fired {
 }
 
 /// Every device.
-pub(super) fn everybody() -> Option<Selector> {
+pub(crate) fn everybody() -> Option<Selector> {
     Glob::parse("*").ok().map(Selector::Glob)
 }
 
 /// Which devices: an id, a pattern, `{group, type, tag, template}`, or `trigger.device`.
-pub(super) fn selector(c: &mut Checker, node: &Node, fired: Fired) -> Option<Selector> {
+pub(crate) fn selector(c: &mut Checker, node: &Node, fired: Fired) -> Option<Selector> {
     if matches!(node.value, Value::Map(_)) {
         return by_nature(c, node);
     }
@@ -49,7 +49,7 @@ pub(super) fn selector(c: &mut Checker, node: &Node, fired: Fired) -> Option<Sel
 }
 
 /// Which devices and which place in their twins: `pump.temperature`, `{device, property}`.
-pub(super) fn place(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<(Selector, Path)> {
+pub(crate) fn place(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<(Selector, Path)> {
     let node = map.get(key)?;
     if matches!(node.value, Value::Map(_)) {
         let long = c.map(node, &PLACE)?;
@@ -152,7 +152,7 @@ fn by_nature(c: &mut Checker, node: &Node) -> Option<Selector> {
 }
 
 /// The rule's name at `key`.
-pub(super) fn rule_id(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<RuleId> {
+pub(crate) fn rule_id(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<RuleId> {
     let node = map.get(key)?;
     let text = c.text_of(node)?;
     match RuleId::parse(text) {
@@ -165,7 +165,7 @@ pub(super) fn rule_id(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<RuleI
 }
 
 /// The name of an alarm's type or a command's type: 1 to 128 bytes.
-pub(super) fn name(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<Box<str>> {
+pub(crate) fn name(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<Box<str>> {
     let node = map.get(key)?;
     let text = c.text_of(node)?;
     if text.trim().is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
@@ -176,7 +176,7 @@ pub(super) fn name(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<Box<str>
 }
 
 /// The document at `key`, which must be a map.
-pub(super) fn object(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<Object> {
+pub(crate) fn object(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<Object> {
     let node = map.get(key)?;
     let Json::Object(object) = node.to_json() else {
         c.expected(node, "a map of keys and values");

@@ -1,15 +1,15 @@
 //! What may stand where: the tables by which files are checked and of which the JSON Schema is made.
-mod action;
 mod test;
 mod trigger;
 
-pub(super) use action::*;
-pub(super) use test::*;
-pub(super) use trigger::*;
+pub(crate) use test::*;
+pub(crate) use trigger::*;
+
+use crate::action::{ACTIONS, BRANCH, UNTIL};
 
 /// A map with these keys and no others.
 #[derive(Debug)]
-pub(super) struct Shape {
+pub(crate) struct Shape {
     /// Its name in the schema.
     pub name: &'static str,
     /// What it is, in messages: `a numeric trigger`.
@@ -19,7 +19,7 @@ pub(super) struct Shape {
 
 /// A key and what may stand there.
 #[derive(Debug)]
-pub(super) struct Field {
+pub(crate) struct Field {
     pub key: &'static str,
     pub kind: Kind,
     pub needed: bool,
@@ -28,7 +28,7 @@ pub(super) struct Field {
 
 /// What may stand at a key. Null is nothing, everywhere.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Any text; a number or a boolean is taken as it is written.
     Text,
     /// A name of a rule or a webhook.
@@ -86,17 +86,24 @@ pub(super) enum Kind {
     Map(&'static Shape),
 }
 
-const fn may(key: &'static str, kind: Kind, about: &'static str) -> Field {
+pub(crate) const fn may(key: &'static str, kind: Kind, about: &'static str) -> Field {
     Field { key, kind, needed: false, about }
 }
 
-const fn must(key: &'static str, kind: Kind, about: &'static str) -> Field {
+pub(crate) const fn must(key: &'static str, kind: Kind, about: &'static str) -> Field {
     Field { key, kind, needed: true, about }
 }
 
-pub(super) const SEVERITIES: &[&str] = &["info", "warning", "minor", "major", "critical"];
-pub(super) const KINDS: &[&str] = &["telemetry", "twin", "command", "presence", "alarm", "rule"];
-pub(super) const STATUSES: &[&str] = &[
+/// What every action may say.
+pub(crate) const ACTION_ON_ERROR: Field = may(
+    "on_error",
+    Kind::Word(ON_ERROR),
+    "Whether the run goes on where this fails; without it as the rule says.",
+);
+
+pub(crate) const SEVERITIES: &[&str] = &["info", "warning", "minor", "major", "critical"];
+pub(crate) const KINDS: &[&str] = &["telemetry", "twin", "command", "presence", "alarm", "rule"];
+pub(crate) const STATUSES: &[&str] = &[
     "pending",
     "sent",
     "delivered",
@@ -111,9 +118,9 @@ pub(super) const STATUSES: &[&str] = &[
 const ON_ERROR: &[&str] = &["stop", "continue"];
 const ACROSS: &[&str] = &["hold", "restart"];
 const ALARM_STEPS: &[&str] = &["raised", "cleared", "acknowledged"];
-const MODES: &[&str] = &["manual", "schedule"];
+pub(crate) const MODES: &[&str] = &["manual", "schedule"];
 
-pub(super) static FILE: Shape = Shape {
+pub(crate) static FILE: Shape = Shape {
     name: "file",
     what: "a rule file",
     fields: &[
@@ -123,7 +130,7 @@ pub(super) static FILE: Shape = Shape {
     ],
 };
 
-pub(super) static RULE: Shape = Shape {
+pub(crate) static RULE: Shape = Shape {
     name: "rule",
     what: "a rule",
     fields: &[
@@ -159,7 +166,7 @@ pub(super) static RULE: Shape = Shape {
     ],
 };
 
-pub(super) static BREAKER: Shape = Shape {
+pub(crate) static BREAKER: Shape = Shape {
     name: "breaker",
     what: "a breaker",
     fields: &[
@@ -169,7 +176,7 @@ pub(super) static BREAKER: Shape = Shape {
 };
 
 /// A property of devices, the long way.
-pub(super) static PLACE: Shape = Shape {
+pub(crate) static PLACE: Shape = Shape {
     name: "place",
     what: "a place in a twin",
     fields: &[
@@ -179,7 +186,7 @@ pub(super) static PLACE: Shape = Shape {
 };
 
 /// Devices by what they are.
-pub(super) static WHERE: Shape = Shape {
+pub(crate) static WHERE: Shape = Shape {
     name: "devices",
     what: "a choice of devices",
     fields: &[
@@ -192,15 +199,15 @@ pub(super) static WHERE: Shape = Shape {
 };
 
 /// The conditions that are no expression.
-pub(super) static CONDITIONS: [&Shape; 4] = [&TIMED, &ALL, &ANY, &NOT];
+pub(crate) static CONDITIONS: [&Shape; 4] = [&TIMED, &ALL, &ANY, &NOT];
 
-pub(super) static TIMED: Shape = Shape {
+pub(crate) static TIMED: Shape = Shape {
     name: "time_condition",
     what: "a condition",
     fields: &[must("time", Kind::Map(&TIME), "The time of day.")],
 };
 
-pub(super) static TIME: Shape = Shape {
+pub(crate) static TIME: Shape = Shape {
     name: "time",
     what: "a time condition",
     fields: &[
@@ -211,26 +218,26 @@ pub(super) static TIME: Shape = Shape {
     ],
 };
 
-pub(super) static ALL: Shape = Shape {
+pub(crate) static ALL: Shape = Shape {
     name: "all_condition",
     what: "a condition",
     fields: &[must("all", Kind::Conditions, "All of them hold.")],
 };
 
-pub(super) static ANY: Shape = Shape {
+pub(crate) static ANY: Shape = Shape {
     name: "any_condition",
     what: "a condition",
     fields: &[must("any", Kind::Conditions, "One of them holds.")],
 };
 
-pub(super) static NOT: Shape = Shape {
+pub(crate) static NOT: Shape = Shape {
     name: "not_condition",
     what: "a condition",
     fields: &[must("not", Kind::Condition, "It does not hold.")],
 };
 
-/// All of them.
-pub(super) static ALL_SHAPES: [&Shape; 43] = [
+/// All of them but the actions, which [`ACTIONS`] lists.
+static SHAPES: &[&Shape] = &[
     &FILE,
     &RULE,
     &BREAKER,
@@ -251,22 +258,8 @@ pub(super) static ALL_SHAPES: [&Shape; 43] = [
     &ALL,
     &ANY,
     &NOT,
-    &COMMAND,
-    &DESIRED,
-    &MODE,
-    &ALARM,
-    &CLEAR,
-    &PUBLISH,
-    &REQUEST,
-    &DELAY,
-    &WAIT,
     &UNTIL,
-    &CHOOSE,
     &BRANCH,
-    &RUN,
-    &ENABLE,
-    &DISABLE,
-    &LOG,
     &TEST,
     &STEP,
     &REPORTED,
@@ -275,6 +268,11 @@ pub(super) static ALL_SHAPES: [&Shape; 43] = [
     &STEP_ALARM,
     &STEP_COMMAND,
 ];
+
+/// All of them.
+pub(crate) fn all() -> impl Iterator<Item = &'static Shape> {
+    SHAPES.iter().chain(ACTIONS).copied()
+}
 
 impl Shape {
     /// The field of this key.

@@ -1,6 +1,7 @@
 //! Good files and broken ones, the other form, the schema, and anything at all.
 
 mod broken;
+mod fingerprints;
 mod fuzz;
 mod good;
 mod schema;

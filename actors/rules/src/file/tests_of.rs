@@ -25,7 +25,8 @@ use super::check::{Checker, Map, items};
 use super::expect::expected;
 use super::node::{Node, Value};
 use super::shape::{REPORTED, STEP, STEP_ALARM, STEP_COMMAND, STEP_MQTT, STEP_WEBHOOK, TEST};
-use crate::model::{Action, Condition, Rule, What};
+use crate::action::longest_ms;
+use crate::model::Rule;
 use crate::scenario::{Given, Happening, Test};
 use twinhub_domain::alarm::Severity;
 use twinhub_domain::duration::LONGEST_MS;
@@ -334,20 +335,6 @@ fn longest(rule: &Rule) -> i64 {
     of_triggers
         .max()
         .unwrap_or(0)
-        .saturating_add(waited(&rule.actions))
-        .saturating_add(waited(&rule.on_release))
-}
-
-fn waited(actions: &[Action]) -> i64 {
-    let of_one = |action: &Action| match &action.what {
-        What::Delay { ms } => *ms,
-        What::Wait { timeout, until: _ } => timeout.unwrap_or(0),
-        What::Command { confirm, .. } => confirm.unwrap_or(0),
-        What::Choose { branches, otherwise } => {
-            let inner = |(_, actions): &(Condition, Vec<Action>)| waited(actions);
-            branches.iter().map(inner).max().unwrap_or(0).max(waited(otherwise))
-        }
-        _ => 0,
-    };
-    actions.iter().map(of_one).fold(0, i64::saturating_add)
+        .saturating_add(longest_ms(&rule.actions))
+        .saturating_add(longest_ms(&rule.on_release))
 }

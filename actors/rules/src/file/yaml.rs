@@ -28,7 +28,7 @@ pub(super) struct Read {
 
 /// Something wrong with the value or key of this id.
 #[derive(Debug)]
-pub(super) struct Flaw {
+pub(crate) struct Flaw {
     pub id: u32,
     /// By whose pointer it is told: its own, but for what is not in the tree.
     pub of: u32,

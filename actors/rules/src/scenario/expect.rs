@@ -3,13 +3,12 @@
 use std::fmt::Write as _;
 
 use super::sim::{Done, Sim};
-use super::test::{Expected, Test, Wanted};
-use crate::engine::{Deed, Delivery, kind_of_deed, level_word, severity_word};
+use super::test::{Expectation, Expected, Test};
+use crate::engine::Effect;
 use crate::model::Rule;
-use twinhub_domain::alarm::Originator;
 use twinhub_domain::duration::duration_text;
 use twinhub_domain::run::{ActionSeen, RunEntry, RunOutcome, WhyNot};
-use twinhub_domain::{Json, Object, Timestamp};
+use twinhub_domain::{Json, Mode, Object, Timestamp};
 
 /// The results of actions that did what they should, or were not to do anything.
 const NO_FAILURE: [&str; 3] = ["ok", "waiting", "skipped"];
@@ -35,7 +34,7 @@ fn find_wrong(test: &Test, rule: &Rule, sim: &Sim, start: Timestamp) -> Vec<Stri
     let mut matched = Vec::new();
     let mut in_order = 0;
     for expected in others {
-        if let Wanted::NotRun(why) = &expected.what {
+        if let Expectation::NotRun(why) = &expected.what {
             if !was_not_run(expected, *why, rule, sim, start) {
                 wrong.push(format!("expected {}, which never was so", expected.text));
             }
@@ -95,29 +94,15 @@ fn does_fit(expected: &Expected, done: &Done, start: Timestamp) -> bool {
     if done.failed.is_some() || expected.at_ms.is_some_and(|ms| start.plus_millis(ms) != done.at) {
         return false;
     }
-    let is = |wanted: &Option<Box<str>>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
-    let has =
-        |wanted: &Option<Box<str>>, found: &str| wanted.as_deref().is_none_or(|part| found.contains(part));
-    let kind = match (&expected.what, &done.deed) {
-        (Wanted::Command { device }, Deed::Command { device: of, .. })
-        | (Wanted::Desired { device }, Deed::Desired { device: of, .. }) => {
-            device.as_ref().is_none_or(|device| device == of)
-        }
-        (Wanted::Mode { device, mode }, Deed::Mode { device: of, mode: to, .. }) => {
-            device.as_ref().is_none_or(|device| device == of) && mode.is_none_or(|mode| mode == *to)
-        }
-        (Wanted::Alarm { alarm_type: wanted }, Deed::Raise { alarm_type, .. })
-        | (Wanted::Clear { alarm_type: wanted }, Deed::Clear { alarm_type, .. }) => is(wanted, alarm_type),
-        (Wanted::Publish { topic: wanted }, Deed::Publish { topic, .. }) => is(wanted, topic),
-        (Wanted::Webhook { url }, Deed::Webhook(delivery)) => has(url, &delivery.url),
-        (Wanted::Log { message: wanted }, Deed::Log { message, .. }) => has(wanted, message),
-        (Wanted::Enable { rule: wanted }, Deed::Enable { rule, enabled: true })
-        | (Wanted::Disable { rule: wanted }, Deed::Enable { rule, enabled: false }) => {
-            is(wanted, rule.as_str())
-        }
-        _ => false,
-    };
-    kind && has_members(&details(&done.deed), &expected.details)
+    is_meant(&expected.what, &done.effect) && has_members(&done.effect.details(), &expected.details)
+}
+
+fn is_meant(expectation: &Expectation, effect: &Effect) -> bool {
+    let Expectation::Effect { word, subject, by_part, mode } = expectation else { return false };
+    let found = effect.subject();
+    let is_subject = |wanted: &str| if *by_part { found.contains(wanted) } else { found == wanted };
+    let is_mode = |wanted: Mode| matches!(effect, Effect::Mode { mode, .. } if *mode == wanted);
+    effect.word() == *word && subject.as_deref().is_none_or(is_subject) && mode.is_none_or(is_mode)
 }
 
 /// Has `found` all that is wanted? Of objects in it, again what is wanted of those.
@@ -126,50 +111,6 @@ fn has_members(found: &Object, wanted: &Object) -> bool {
         (Some(Json::Object(found)), Json::Object(wanted)) => has_members(found, wanted),
         (found, wanted) => found == Some(wanted),
     })
-}
-
-/// What a deed says, by the names that tests know.
-fn details(deed: &Deed) -> Object {
-    let text = |text: &str| Json::from(text);
-    let of = |of: &Originator| match of {
-        Originator::Device(id) => ("device", Json::from(id.as_str())),
-        Originator::Rule(rule) => ("rule", rule.as_str().into()),
-    };
-    let members = match deed {
-        Deed::Command { device, request } => {
-            let mut details = request.to_object();
-            details.insert("device", text(device.as_str()));
-            details.insert("type", text(&request.command_type));
-            return details;
-        }
-        Deed::Desired { device, set } => vec![("device", text(device.as_str())), ("set", set.clone().into())],
-        Deed::Mode { device, mode, .. } => {
-            vec![("device", text(device.as_str())), ("mode", text(mode.as_str()))]
-        }
-        Deed::Raise { of: whom, alarm_type, severity, message, .. } => vec![
-            of(whom),
-            ("type", text(alarm_type)),
-            ("severity", text(severity_word(*severity))),
-            ("message", text(message)),
-        ],
-        Deed::Clear { of: whom, alarm_type } => vec![of(whom), ("type", text(alarm_type))],
-        Deed::Publish { topic, payload, retain } => {
-            vec![("topic", text(topic)), ("payload", payload.clone()), ("retain", (*retain).into())]
-        }
-        Deed::Webhook(delivery) => vec![
-            ("url", text(&delivery.url)),
-            ("method", text(&delivery.method)),
-            ("headers", headers(delivery).into()),
-            ("body", delivery.body.clone()),
-        ],
-        Deed::Enable { rule, .. } => vec![("rule", text(rule.as_str()))],
-        Deed::Log { level, message } => vec![("level", text(level_word(*level))), ("message", text(message))],
-    };
-    members.into_iter().collect()
-}
-
-fn headers(delivery: &Delivery) -> Object {
-    delivery.headers.iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect()
 }
 
 /// The actions that failed, whether their runs went on or not: when, which and why.
@@ -196,7 +137,7 @@ fn describe(wrong: &[String], rule: &Rule, sim: &Sim, start: Timestamp) -> Strin
         text.push_str(" nothing");
     }
     for done in sim.done.iter().take(MOST_SHOWN) {
-        let _ = write!(text, "\n  {} {}", after(done.at, start), show_bare(done));
+        let _ = write!(text, "\n  {} {}", after(done.at, start), done.effect.summary());
         if let Some(word) = &done.failed {
             let _ = write!(text, " ({word})");
         }
@@ -228,30 +169,7 @@ fn describe(wrong: &[String], rule: &Rule, sim: &Sim, start: Timestamp) -> Strin
 }
 
 fn show(done: &Done, start: Timestamp) -> String {
-    format!("{} {}", show_bare(done), after(done.at, start))
-}
-
-fn show_bare(done: &Done) -> String {
-    let details = details(&done.deed);
-    let whom = |name: &str| details.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
-    let (name, rest) = match &done.deed {
-        Deed::Command { .. } => {
-            (whom("device"), format!("{} {}", whom("type"), member(&details, "parameters")))
-        }
-        Deed::Desired { .. } => (whom("device"), member(&details, "set")),
-        Deed::Mode { .. } => (whom("device"), whom("mode")),
-        Deed::Raise { .. } => (whom("type"), format!("({}) {}", whom("severity"), whom("message"))),
-        Deed::Clear { .. } => (whom("type"), String::new()),
-        Deed::Publish { .. } => (whom("topic"), member(&details, "payload")),
-        Deed::Webhook(_) => (whom("url"), member(&details, "body")),
-        Deed::Enable { .. } => (whom("rule"), String::new()),
-        Deed::Log { .. } => (whom("message"), String::new()),
-    };
-    format!("{} {name} {rest}", kind_of_deed(&done.deed)).trim_end().to_owned()
-}
-
-fn member(details: &Object, name: &str) -> String {
-    details.get(name).map(ToString::to_string).unwrap_or_default()
+    format!("{} {}", done.effect.summary(), after(done.at, start))
 }
 
 /// A moment as people count it in a test: `after 5m 30s`.

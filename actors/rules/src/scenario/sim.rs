@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use uuid::Builder;
 
-use crate::engine::{Act, Deed, Engine, Kept, Step};
+use crate::engine::{Effect, EffectRequest, EffectResult, Engine, EngineOutput, ScopeSnapshot};
 use crate::model::Rule;
 use twinhub_domain::alarm::{Alarm, AlarmStep, Originator, Severity};
 use twinhub_domain::cause::Source;
@@ -22,8 +22,8 @@ use twinhub_domain::{
     Refusal, Timestamp, Twin, TwinChange,
 };
 
-/// More acts than these come of rules that set each other off for ever.
-const MOST_ACTS: usize = 100_000;
+/// More effects than these come of rules that set each other off for ever.
+const MOST_EFFECTS: usize = 100_000;
 
 /// See the module.
 pub(crate) struct Sim {
@@ -31,7 +31,7 @@ pub(crate) struct Sim {
     rules: Vec<Rule>,
     twins: BTreeMap<DeviceId, Twin>,
     alarms: HashMap<(Originator, Box<str>), Alarm>,
-    kept: BTreeMap<(RuleId, DeviceNumber), Kept>,
+    kept: BTreeMap<(RuleId, DeviceNumber), ScopeSnapshot>,
     pub now: Timestamp,
     names: u64,
     /// What becomes of a command.
@@ -54,7 +54,7 @@ pub(crate) struct Sim {
 #[derive(Clone, Debug)]
 pub(crate) struct Done {
     pub at: Timestamp,
-    pub deed: Deed,
+    pub effect: Effect,
     /// What was wrong.
     pub failed: Option<Box<str>>,
 }
@@ -196,14 +196,14 @@ impl Sim {
         self.twins.values().for_each(|twin| engine.know(twin.clone()));
         engine.restore(self.kept.values().cloned().collect());
         self.engine = engine;
-        for act in self.engine.unanswered() {
-            self.act(act);
+        for request in self.engine.unanswered() {
+            self.request(request);
         }
         self.settle();
     }
 
     #[cfg(test)]
-    pub fn kept(&self) -> Vec<Kept> {
+    pub fn kept(&self) -> Vec<ScopeSnapshot> {
         self.kept.values().cloned().collect()
     }
 
@@ -270,18 +270,18 @@ impl Sim {
     /// What is left of an event's work if the hub dies of it. Only where the twins stand where the engine does: of
     /// several events at once, upon the last.
     #[cfg(test)]
-    fn survive(&mut self, seq: u64, step: Step) -> Step {
+    fn survive(&mut self, seq: u64, step: EngineOutput) -> EngineOutput {
         if !self.queue.is_empty() || !self.dies_within.remove(&seq) {
             return step;
         }
-        self.take(Step { acts: Vec::new(), ..step });
+        self.take(EngineOutput { effects: Vec::new(), ..step });
         self.keep();
         self.restart();
-        Step::default()
+        EngineOutput::default()
     }
 
-    fn take(&mut self, step: Step) {
-        let Step { acts, entries, stopped } = step;
+    fn take(&mut self, step: EngineOutput) {
+        let EngineOutput { effects, entries, stopped } = step;
         for entry in entries {
             let entry = entry.entry;
             match self.places.get(&entry.id) {
@@ -297,18 +297,18 @@ impl Sim {
             self.alarm(of, "rule-stopped", AlarmStep::Raised, (Severity::Major, &why), &Cause::hub());
             self.stopped.push((rule, why));
         }
-        acts.into_iter().for_each(|act| self.act(act));
+        effects.into_iter().for_each(|request| self.request(request));
     }
 
-    fn act(&mut self, act: Act) {
-        let Act { id, cause, deed, .. } = act;
-        let result = if self.done.len() < MOST_ACTS {
-            self.perform(&deed, &cause)
+    fn request(&mut self, request: EffectRequest) {
+        let EffectRequest { id, cause, effect, .. } = request;
+        let result = if self.done.len() < MOST_EFFECTS {
+            self.perform(&effect, &cause)
         } else {
-            perform::fail("too_many", "the rules never come to an end")
+            EffectResult::failed("too_many", "the rules never come to an end")
         };
         let failed = result.failed.as_ref().map(|(word, _)| word.clone());
-        self.done.push(Done { at: self.now, deed, failed });
+        self.done.push(Done { at: self.now, effect, failed });
         let step = self.engine.done(id, result, self.now);
         self.take(step);
     }

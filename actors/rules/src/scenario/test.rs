@@ -30,7 +30,7 @@ pub struct Test {
     pub until_ms: i64,
     /// What becomes of each command a rule asks for, at once. `Pending`: nothing does.
     pub commands: CommandStatus,
-    /// What must come of it. Those that are not `not` and no [`Wanted::NotRun`] must come in this
+    /// What must come of it. Those that are not `not` and no [`Expectation::NotRun`] must come in this
     /// order; others may come between them unless `exactly`. None at all: nothing may be done.
     pub expect: Vec<Expected>,
     /// Nothing but what is expected may be done.
@@ -100,7 +100,7 @@ pub struct Expected {
     pub text: Box<str>,
     /// It must not be done, by any rule, at any time.
     pub not: bool,
-    pub what: Wanted,
+    pub what: Expectation,
     /// Exactly then, in ms after the start.
     pub at_ms: Option<i64>,
     /// Members that it must have; of objects in it again those that are said. By action: `command`: `type`,
@@ -109,42 +109,17 @@ pub struct Expected {
     pub details: Object,
 }
 
-/// What is looked for. What is none is not looked at.
+/// What is looked for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Wanted {
-    Command {
-        device: Option<DeviceId>,
-    },
-    Desired {
-        device: Option<DeviceId>,
-    },
-    /// `mode fan manual`.
-    Mode {
-        device: Option<DeviceId>,
+pub enum Expectation {
+    /// An effect with this word.
+    Effect {
+        word: &'static str,
+        /// What it is about; none: anything. The URL of a webhook and the message of a log are named by a part.
+        subject: Option<Box<str>>,
+        by_part: bool,
+        /// `mode fan manual`.
         mode: Option<Mode>,
-    },
-    Alarm {
-        alarm_type: Option<Box<str>>,
-    },
-    Clear {
-        alarm_type: Option<Box<str>>,
-    },
-    Publish {
-        topic: Option<Box<str>>,
-    },
-    /// By a part of its URL.
-    Webhook {
-        url: Option<Box<str>>,
-    },
-    /// By a part of its message.
-    Log {
-        message: Option<Box<str>>,
-    },
-    Enable {
-        rule: Option<Box<str>>,
-    },
-    Disable {
-        rule: Option<Box<str>>,
     },
     /// The rule was looked at and did not run, for this reason (`not condition`, `not stale`). `not` is false.
     /// It stands apart from the order of the others.

@@ -46,7 +46,7 @@ impl Groups {
             return refuse(reply, refusal);
         }
         let (devices, groups) =
-            (self.census.devices_of(id.as_str()), self.planned.children(Some(&id)).count() as u64);
+            (self.following.census.devices_of(id.as_str()), self.planned.children(Some(&id)).count() as u64);
         if !force && devices + groups > 0 {
             return refuse(reply, GroupRefusal::NotEmpty { id, devices, groups });
         }
@@ -72,7 +72,7 @@ impl Groups {
             self.commit(moved, removal.cause.clone(), ctx, Box::new(|_, _| ()));
             removal.groups += 1;
         }
-        if self.census.devices_of(removal.id.as_str()) == 0 {
+        if self.following.census.devices_of(removal.id.as_str()) == 0 {
             return self.take_out(removal, ctx);
         }
         let (around, id, cause) = (Arc::clone(&self.around), removal.id.clone(), removal.cause.clone());

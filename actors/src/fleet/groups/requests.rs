@@ -71,7 +71,7 @@ impl Groups {
             }
         };
         let wanted: HashSet<&GroupId> = page.into_iter().collect();
-        let mut standings = self.census.standings(&walked, |id| wanted.contains(id));
+        let mut standings = self.following.census.standings(&walked, |id| wanted.contains(id));
         let views = walked.iter().filter_map(|(id, depth)| {
             let standing = standings.remove(*id)?;
             let group = Arc::clone(tree.get(id.as_str())?);

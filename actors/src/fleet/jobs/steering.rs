@@ -1,19 +1,29 @@
-//! Pausing, resuming, canceling, trying again and forgetting.
+//! What becomes of jobs: they are made, paused, resumed, canceled, tried again and forgotten, and roll-outs go on stage by
+//! stage, or are broken off.
 //!
 //! What changes many of a job's devices at once waits until none of them has its turn: a device that is done must not
 //! be called canceled because the word for that was on its way first.
 
-use actix::Context;
+use std::sync::Arc;
+
+use actix::fut::ActorFutureExt;
+use actix::{AsyncContext, Context, WrapFuture};
 use tokio::sync::oneshot;
+use tracing::info;
 
 use super::Jobs;
-use super::making::AT_ONCE;
+use super::making::{AT_ONCE, JobParts};
+use super::rollout::withdraw;
 use super::run::Run;
-use crate::messages::jobs::{JobRefusal, JobTold, Steer, SteerJob};
-use twinhub_domain::Cause;
-use twinhub_domain::fleet::job::Sweeping;
-use twinhub_domain::fleet::{JobId, JobSignal, JobStatus, RecordChange, StepState};
+use crate::messages::jobs::{JobRefusal, JobTold, MakeJob, Steer, SteerJob};
+use twinhub_domain::fleet::job::{JobCounts, Sweeping};
+use twinhub_domain::fleet::rollout::Next;
+use twinhub_domain::fleet::{JobAction, JobId, JobSignal, JobStatus, RecordChange, StepState};
+use twinhub_domain::{Cause, Input};
 use twinhub_store::{JobOp, Sweep};
+
+/// Why a job that is for no device has failed.
+const NOBODY: &str = "no device matched: nothing was done";
 
 /// Something that a person wants of a job.
 pub(super) struct Wish {
@@ -26,17 +36,18 @@ impl Jobs {
     pub(super) fn steer(&mut self, asked: SteerJob, ctx: &mut Context<Self>) {
         let SteerJob { id, steer, cause, reply } = asked;
         let wish = Wish { steer, cause, reply };
-        match self.runs.get_mut(&id) {
+        match self.table.runs.get_mut(&id) {
             Some(run) => {
                 run.wishes.push_back(wish);
                 self.grant_wishes(id, ctx);
-                if self.runs.get(&id).is_some_and(Run::is_through) {
+                if self.table.runs.get(&id).is_some_and(Run::is_through) {
                     self.count(id, ctx); // it may have come to its end while it was paused
                 }
                 self.feed(ctx);
             }
             None if steer == Steer::Retry => {
-                let then = move |this: &mut Self, ctx: &mut Context<Self>| match this.runs.get_mut(&id) {
+                let then = move |this: &mut Self, ctx: &mut Context<Self>| match this.table.runs.get_mut(&id)
+                {
                     Some(run) => {
                         run.wishes.push_back(wish); // others were faster
                         this.grant_wishes(id, ctx);
@@ -51,7 +62,7 @@ impl Jobs {
 
     /// Does what is wanted of a job, as far as it can be done now.
     pub(super) fn grant_wishes(&mut self, id: JobId, ctx: &mut Context<Self>) {
-        while let (Some(run), Some(job)) = (self.runs.get_mut(&id), self.jobs.get(&id)) {
+        while let (Some(run), Some(job)) = (self.table.runs.get_mut(&id), self.table.jobs.get(&id)) {
             if run.writing || job.status == JobStatus::Preparing {
                 return;
             }
@@ -73,7 +84,7 @@ impl Jobs {
             }
             run.writing = true;
             let then = move |this: &mut Self, ctx: &mut Context<Self>| {
-                if let Some(run) = this.runs.get_mut(&id) {
+                if let Some(run) = this.table.runs.get_mut(&id) {
                     run.writing = false;
                 }
                 this.grant(id, wish, ctx);
@@ -85,7 +96,7 @@ impl Jobs {
     }
 
     fn grant(&mut self, id: JobId, wish: Wish, ctx: &mut Context<Self>) {
-        let Some(told) = self.told(id) else {
+        let Some(told) = self.table.told(id) else {
             return self.answer(wish.reply, Err(JobRefusal::Unknown(id)), ctx);
         };
         let status = told.job.status;
@@ -103,18 +114,18 @@ impl Jobs {
         if signal == JobSignal::Retry && told.progress.count(StepState::Failed) == 0 {
             return self.answer(wish.reply, Err(JobRefusal::NothingFailed), ctx);
         }
-        let _ = self.signal(id, signal, None); // it fits
-        let sweeping = self.jobs.get(&id).and_then(|job| job.sweeping);
+        let _ = self.table.signal(id, signal, None); // it fits
+        let sweeping = self.table.jobs.get(&id).and_then(|job| job.sweeping);
         let Wish { cause, reply, .. } = wish;
         let answer = move |this: &mut Self, _: &mut Context<Self>| {
-            if let Some(told) = this.told(id) {
+            if let Some(told) = this.table.told(id) {
                 let _ = reply.send(Ok(told)); // whoever asked may have gone
             }
         };
         match sweeping {
             Some(sweeping) => self.begin_sweep(id, sweeping, cause, ctx, answer),
-            None if signal == JobSignal::Pause && self.rollout(id).is_some() => {
-                self.begin_anew(id);
+            None if signal == JobSignal::Pause && self.table.rollout(id).is_some() => {
+                self.table.begin_anew(id);
                 // It is paused with that, and calling many tasks back takes its time.
                 self.put(id, RecordChange::Changed, Vec::new(), cause, ctx, move |this, ctx| {
                     answer(this, ctx);
@@ -132,10 +143,10 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        let Some(told) = self.told(id) else { return };
-        self.jobs.remove(&id);
+        let Some(told) = self.table.told(id) else { return };
+        self.table.jobs.remove(&id);
         self.around.counters.changes_of_jobs.forget(id);
-        if let Some(run) = self.runs.remove(&id) {
+        if let Some(run) = self.table.runs.remove(&id) {
             for wish in run.wishes {
                 self.answer(wish.reply, Err(JobRefusal::Unknown(id)), ctx);
             }
@@ -157,10 +168,10 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        self.begin_anew(id);
-        let total = self.jobs.get(&id).map_or(0, |job| job.total);
-        let withdraws = sweeping == Sweeping::Cancel && self.has_tasks(id);
-        let (sweep, of_last) = (self.change_of(id, sweeping), cause.clone());
+        self.table.begin_anew(id);
+        let total = self.table.jobs.get(&id).map_or(0, |job| job.total);
+        let withdraws = sweeping == Sweeping::Cancel && self.table.has_tasks(id);
+        let (sweep, of_last) = (self.table.change_of(id, sweeping), cause.clone());
         let last = move |this: &mut Self, last: JobOp, ctx: &mut Context<Self>| {
             this.end_sweep(id, sweeping, last, of_last, ctx, then);
         };
@@ -178,14 +189,22 @@ impl Jobs {
         });
     }
 
-    /// Those who are queued when many were changed are read anew; till then nobody has a turn.
-    fn begin_anew(&mut self, id: JobId) {
-        let mut run = self.new_run(id);
-        if let Some(before) = self.runs.remove(&id) {
-            run.wishes = before.wishes;
+    /// Commits all parts of a sweep but the last, which `last` commits with what else belongs to it.
+    pub(super) fn sweep_parts(
+        &mut self,
+        sweep: Sweep,
+        ctx: &mut Context<Self>,
+        last: impl FnOnce(&mut Self, JobOp, &mut Context<Self>) + 'static,
+    ) {
+        let (from, end) = sweep.places;
+        let total = self.table.jobs.get(&sweep.job).map_or(0, |job| job.total);
+        let to = from.saturating_add(AT_ONCE as u64);
+        if to >= end.min(total) {
+            return last(self, JobOp::Sweep(sweep), ctx);
         }
-        run.writing = true;
-        self.runs.insert(id, run);
+        let part = Sweep { places: (from, to), ..sweep.clone() };
+        let rest = Sweep { places: (to, end), ..sweep };
+        self.note(vec![JobOp::Sweep(part)], ctx, move |this, ctx| this.sweep_parts(rest, ctx, last));
     }
 
     fn end_sweep(
@@ -197,14 +216,14 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        if let Some(job) = self.jobs.get_mut(&id) {
+        if let Some(job) = self.table.jobs.get_mut(&id) {
             job.sweeping = None;
         }
-        if let Some(run) = self.runs.get_mut(&id) {
+        if let Some(run) = self.table.runs.get_mut(&id) {
             run.counting.sweep(sweeping);
         }
         self.put(id, RecordChange::Changed, vec![last], cause, ctx, move |this, ctx| {
-            if let Some(run) = this.runs.get_mut(&id) {
+            if let Some(run) = this.table.runs.get_mut(&id) {
                 run.counting.swept();
             }
             then(this, ctx);
@@ -213,18 +232,191 @@ impl Jobs {
         });
     }
 
-    /// Devices may have tasks of it that they have not begun with.
-    fn has_tasks(&self, id: JobId) -> bool {
-        self.jobs.get(&id).is_some_and(|job| job.action.rollout().is_some() && job.started_at.is_some())
+    pub(super) fn make(&mut self, make: MakeJob, ctx: &mut Context<Self>) {
+        let id = JobId(crate::clock::new_id());
+        let (job, parts) = JobParts::new(id, make, self.around.clock.now());
+        self.table.jobs.insert(id, job);
+        let mut run = self.table.new_run(id);
+        run.writing = true;
+        self.table.runs.insert(id, run);
+        self.write_part(parts, RecordChange::Made, ctx);
     }
 
-    fn change_of(&self, id: JobId, sweeping: Sweeping) -> Sweep {
-        let (from, to, detail) = sweeping.change();
-        let at = self.around.clock.now();
-        // One that was broken off says why.
-        let reason = self.jobs.get(&id).and_then(|job| job.reason.clone());
-        let detail = reason.filter(|_| sweeping == Sweeping::Cancel).unwrap_or_else(|| detail.into());
-        Sweep { job: id, from: vec![from], places: (0, u64::MAX), to, detail, at }
+    /// Writes the next part down. With the last the job runs.
+    fn write_part(&mut self, mut parts: JobParts, change: RecordChange, ctx: &mut Context<Self>) {
+        let (id, cause) = (parts.id, parts.cause.clone());
+        let (part, is_last) = parts.next();
+        let ops = vec![part];
+        let is_for_nobody = self.table.jobs.get(&id).is_some_and(|job| job.total == 0);
+        let then = move |this: &mut Self, ctx: &mut Context<Self>| {
+            if let (Some(reply), Some(told)) = (parts.reply.take(), this.table.told(id)) {
+                let _ = reply.send(told); // whoever asked may have gone
+            }
+            if !is_last {
+                return this.write_part(parts, RecordChange::Changed, ctx);
+            }
+            if let Some(told) = this.table.told(id) {
+                let _ = parts.prepared.send(told); // so may have whoever waited
+            }
+            this.ready(id, ctx);
+            if is_for_nobody {
+                this.end(id, ctx);
+            }
+        };
+        if is_for_nobody {
+            // Whoever asked meant somebody: this must not look as if it had been done.
+            let _ = self.table.signal(id, JobSignal::BreakOff, Some(NOBODY)); // it was being prepared
+            if let Some(job) = self.table.jobs.get_mut(&id) {
+                job.sweeping = None; // there is nobody to be called back
+            }
+        } else if is_last {
+            let _ = self.table.signal(id, JobSignal::Prepared, None); // it was being prepared
+        }
+        if is_last || change == RecordChange::Made {
+            self.put(id, change, ops, cause, ctx, then);
+        } else {
+            self.note(ops, ctx, then);
+        }
+    }
+
+    /// The hub went down while it was being made. Nobody had a turn, and it is not known who else was to have one.
+    pub(super) fn break_off(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        const WHY: &str = "the hub stopped while the job was being made: nothing was done";
+        let _ = self.table.signal(id, JobSignal::BreakOff, Some(WHY)); // it was being prepared
+        self.sweep(id, Sweeping::Cancel, Cause::of_job(id), ctx);
+    }
+
+    /// It is known how far it has come with its stage and with all of it: does it go on?
+    pub(super) fn judge(
+        &mut self,
+        id: JobId,
+        through: bool,
+        of_stage: &JobCounts,
+        of_all: &JobCounts,
+        ctx: &mut Context<Self>,
+    ) {
+        let now = self.around.clock.now();
+        let Some((rollout, stage)) = self.table.rollout(id) else { return };
+        let next = rollout.next(stage, through, of_stage, of_all, rollout.expires <= now);
+        if let Some(run) = self.table.runs.get_mut(&id).filter(|_| !matches!(next, Next::Widen(_))) {
+            run.patient_until = None;
+        }
+        match next {
+            Next::Wait => {}
+            Next::Stage(next) => {
+                info!(job = %id, stage = next, "the next stage of a roll-out begins");
+                if let Some(job) = self.table.jobs.get_mut(&id) {
+                    job.stage = Some(next);
+                }
+                self.go_further(id, ctx);
+            }
+            Next::Widen(devices) => self.widen(id, devices, ctx),
+            Next::Abort(why) => {
+                if let Some(run) = self.table.runs.get_mut(&id) {
+                    run.aborting = Some(why);
+                }
+                self.abort(id, ctx);
+            }
+        }
+    }
+
+    /// Has further devices join a stage in which nobody is there, once one of those had the time to come in which a
+    /// device must show progress. Before that it waits: a fleet that is away as a whole for a moment would have its
+    /// task as a whole, and all of it would begin at once when it returns.
+    fn widen(&mut self, id: JobId, devices: u64, ctx: &mut Context<Self>) {
+        let now = self.around.clock.now();
+        let (Some(run), Some(job)) = (self.table.runs.get_mut(&id), self.table.jobs.get_mut(&id)) else {
+            return;
+        };
+        let (JobAction::Firmware(rollout), Some(stage)) = (&mut job.action, job.stage) else { return };
+        if *run.patient_until.get_or_insert(now.plus_millis(rollout.timeout_ms)) > now {
+            return;
+        }
+        run.patient_until = None;
+        info!(job = %id, stage, devices, "nobody of a roll-out's stage is there, others join it");
+        rollout.widen(stage, devices);
+        self.go_further(id, ctx);
+    }
+
+    /// More devices may have their turns, once that is durable.
+    fn go_further(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        if let Some(run) = self.table.runs.get_mut(&id) {
+            run.read_further();
+        }
+        self.table.hold(id, true);
+        self.put(id, RecordChange::Changed, Vec::new(), Cause::of_job(id), ctx, move |this, ctx| {
+            this.table.hold(id, false);
+            this.ready(id, ctx);
+            this.count(id, ctx);
+        });
+    }
+
+    /// Breaks a roll-out off that is to be, once none of its devices has its turn.
+    pub(super) fn abort(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        let Some(run) = self.table.runs.get_mut(&id).filter(|run| run.in_flight == 0) else { return };
+        let Some(why) = run.aborting.take() else { return };
+        info!(job = %id, %why, "a roll-out is broken off");
+        if self.table.signal(id, JobSignal::Abort, Some(&format!("aborted: {why}"))) {
+            self.sweep(id, Sweeping::Cancel, Cause::of_job(id), ctx);
+        }
+    }
+
+    /// Has those fail that a roll-out never came to before its time was over. Those that have their task fail by
+    /// themselves.
+    pub(super) fn expire(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        let now = self.around.clock.now();
+        let is_running = self.table.jobs.get(&id).is_some_and(|job| job.status == JobStatus::Running);
+        let is_over = self.table.rollout(id).is_some_and(|(rollout, _)| rollout.expires <= now);
+        // Nothing else changes many of them meanwhile.
+        let may = |run: &&mut Run| !run.expired && !run.writing && run.aborting.is_none();
+        let Some(run) = self.table.runs.get_mut(&id).filter(|run| is_running && is_over && may(run)) else {
+            return;
+        };
+        (run.expired, run.writing) = (true, true);
+        let sweep = Sweep {
+            job: id,
+            from: vec![StepState::Queued],
+            places: (run.give_rest_up(), u64::MAX),
+            to: StepState::Failed,
+            detail: "the roll-out's time was over before its turn came".into(),
+            at: now,
+        };
+        self.sweep_parts(sweep, ctx, move |this, last, ctx| {
+            this.note(vec![last], ctx, move |this, ctx| {
+                this.ready(id, ctx);
+                this.count(id, ctx);
+            });
+        });
+    }
+
+    /// Calls back what devices of a paused roll-out have not begun with: those that are away would be told of it when
+    /// they return. They have their turn anew when it goes on.
+    pub(super) fn hold_back(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        self.table.hold(id, true);
+        self.withdraw(id, StepState::Queued, ctx, move |this, ctx| {
+            let ready = move |this: &mut Self, ctx: &mut Context<Self>| {
+                this.ready(id, ctx);
+                this.count(id, ctx); // what failed meanwhile was not judged
+            };
+            this.count_then(id, ctx, Box::new(ready));
+        });
+    }
+
+    /// Calls back what devices have not begun with, which are `to` be in this state, and then goes on.
+    pub(super) fn withdraw(
+        &self,
+        id: JobId,
+        to: StepState,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        let reason = self.table.jobs.get(&id).and_then(|job| job.reason.clone());
+        let usual =
+            if to == StepState::Queued { "the roll-out is paused" } else { "the roll-out was canceled" };
+        let input =
+            Input::WithdrawUpdate { job: Some(id), to, reason: reason.unwrap_or_else(|| usual.into()) };
+        let withdrawn = withdraw(Arc::clone(&self.around), id, self.table.reach(id), input);
+        ctx.spawn(withdrawn.into_actor(self).map(|(), this, ctx| then(this, ctx)));
     }
 }
 

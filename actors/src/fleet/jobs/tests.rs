@@ -18,7 +18,7 @@ use crate::messages::jobs::Steer;
 use crate::messages::supervisor::IfUnknown;
 use crate::post::post;
 use twinhub_domain::cause::Source;
-use twinhub_domain::fleet::{JobAction, Step, StepState};
+use twinhub_domain::fleet::{JobAction, JobSignal, Step, StepState};
 use twinhub_domain::{
     Answer, AnswerStatus, CommandId, CommandRequest, DeviceId, DeviceNumber, EventBody, Input, Json, Object,
     Recorded, Timestamp,

@@ -11,7 +11,7 @@ use twinhub_domain::event::EventBody;
 use twinhub_domain::run::{ActionSeen, RunKind, TriggerSeen};
 use twinhub_domain::run::{RuleId, RunEntry, RunId, RunOutcome, Signal, WhyNot};
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
-use twinhub_rules::Kept;
+use twinhub_rules::ScopeSnapshot;
 use twinhub_rules::engine::Delivery;
 
 pub const NOBODY: DeviceNumber = DeviceNumber(0);
@@ -131,9 +131,9 @@ pub fn delivery(n: u32, of: RunId) -> DeliveryRecord {
     }
 }
 
-pub fn kept(of: &str, device: DeviceNumber, body: Option<&str>) -> Kept {
+pub fn kept(of: &str, device: DeviceNumber, body: Option<&str>) -> ScopeSnapshot {
     let body = body.map(|body| body.parse().unwrap());
-    Kept { rule: rule(of), device, fingerprint: u64::MAX - 7, body }
+    ScopeSnapshot { rule: rule(of), device, fingerprint: u64::MAX - 7, body }
 }
 
 pub fn record(of: &str, body: Option<&str>, enabled: Option<bool>) -> RuleRecord {

@@ -11,7 +11,7 @@ use crate::{
 use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
-use twinhub_rules::Kept;
+use twinhub_rules::ScopeSnapshot;
 
 use super::count;
 
@@ -19,7 +19,7 @@ use super::count;
 #[derive(Debug, Default)]
 pub struct Automated {
     progress: Option<Progress>,
-    kept: BTreeMap<(RuleId, DeviceNumber), Kept>,
+    kept: BTreeMap<(RuleId, DeviceNumber), ScopeSnapshot>,
     rules: BTreeMap<RuleId, RuleRecord>,
     runs: BTreeMap<RunId, RunEntry>,
     /// Which devices had a part in which runs.

@@ -12,7 +12,7 @@ use super::{SqlStore, alarms, deliveries, head, runs, write};
 use crate::{Automation, AutomationState, Progress, RuleRecord, StoreError};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{DeviceNumber, Timestamp};
-use twinhub_rules::Kept;
+use twinhub_rules::ScopeSnapshot;
 
 const READ: &str = "read automation";
 const SCOPES: &str = "write what rules keep";
@@ -28,7 +28,7 @@ pub async fn state(store: &SqlStore) -> Result<AutomationState, StoreError> {
     let progress =
         seq.zip(time).map(|(seq, time)| Progress { seq: uint(seq), time: Timestamp::from_millis(time) });
     let scopes = scope::Entity::find().all(sql).await.map_err(failed(READ))?;
-    let kept: Result<Vec<Kept>, _> = scopes.into_iter().map(to_kept).collect();
+    let kept: Result<Vec<ScopeSnapshot>, _> = scopes.into_iter().map(to_kept).collect();
     let records = rule::Entity::find().all(sql).await.map_err(failed(READ))?;
     let rules: Result<Vec<RuleRecord>, _> = records.into_iter().map(|row| to_record(store, row)).collect();
     Ok(AutomationState { progress, kept: kept?, rules: rules? })
@@ -76,10 +76,10 @@ pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreE
 
 async fn write_scopes<'a>(
     sql: &DatabaseTransaction,
-    scopes: impl Iterator<Item = &'a Kept>,
+    scopes: impl Iterator<Item = &'a ScopeSnapshot>,
 ) -> Result<(), StoreError> {
     let (mut kept, mut over) = (Vec::new(), Vec::new());
-    for Kept { rule, device, fingerprint, body } in scopes {
+    for ScopeSnapshot { rule, device, fingerprint, body } in scopes {
         let (rule, device) = (rule.as_str().to_owned(), device.0);
         match body {
             Some(body) => {
@@ -151,9 +151,9 @@ fn latest<'a, T, K: Eq + Hash>(said: &'a [T], key: impl Fn(&'a T) -> K) -> impl 
     places.into_iter().filter_map(|place| said.get(place))
 }
 
-fn to_kept(row: scope::Model) -> Result<Kept, StoreError> {
+fn to_kept(row: scope::Model) -> Result<ScopeSnapshot, StoreError> {
     let place = || format!("of rule {} and device {}", row.rule, row.device);
-    Ok(Kept {
+    Ok(ScopeSnapshot {
         rule: rule_id(&row.rule)?,
         device: DeviceNumber(row.device),
         fingerprint: row.fingerprint.cast_unsigned(),

@@ -77,7 +77,7 @@ pub fn any() -> impl Strategy<Value = Input> {
 fn patches(outcome: &Outcome) -> Vec<String> {
     let patches = outcome.events.iter().filter_map(|event| match &event.body {
         EventBody::Twin(change) => {
-            Some(format!("{} {}", change.change.as_str(), Json::from(change.patch.clone())))
+            Some(format!("{} {}", change.change.as_str(), Json::from(change.patch.to_object())))
         }
         _ => None,
     });
@@ -203,8 +203,7 @@ fn no_section_is_taken_for_a_note() {
         EventBody::Twin(change) => Some(&change.patch),
         _ => None,
     });
-    let notes: Vec<Vec<&str>> =
-        patches.map(|patch| notes::notes(patch).map(|(name, _)| name).collect()).collect();
+    let notes: Vec<Vec<&str>> = patches.map(|patch| patch.notes().map(|(name, _)| name).collect()).collect();
     assert!(notes.len() > 5 && notes.concat().is_empty(), "{notes:?}");
 }
 
@@ -216,8 +215,8 @@ impl Listeners for Echoes {
         Audience::Unknown
     }
 
-    fn echo(&self, _: &Twin, patch: &Object) -> Object {
-        patch.get("mode").map(|mode| ("way", mode.clone())).into_iter().collect()
+    fn echo(&self, _: &Twin, patch: &Patch) -> Object {
+        patch.mode().map(|mode| ("way", Json::from(mode.as_str()))).into_iter().collect()
     }
 }
 
@@ -225,7 +224,7 @@ impl Listeners for Echoes {
 fn a_native_change_is_said_in_the_words_of_dialects_too() {
     let mut twin = twin();
     let mut apply = |input, now| {
-        twin.apply_before(&Echoes, input, at(now), &cause()).unwrap();
+        twin.apply_before(&Echoes, &NoTemplates, input, at(now), &cause()).unwrap();
         twin.configuration.get("way").and_then(Json::as_str).map(str::to_owned)
     };
     assert_eq!(apply(change(r#"{"tags": {"a": 1}}"#), 1), None);

@@ -6,7 +6,7 @@ use super::*;
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::{ChangeKind, EventBody};
 use twinhub_domain::json::MOST_MEMBERS;
-use twinhub_domain::twin::{Audience, Change, Ear, Listeners};
+use twinhub_domain::twin::{Audience, Change, Ear, Listeners, NoTemplates};
 use twinhub_domain::{
     Cause, DeviceNumber, Event, Json, Mode, Outcome, Refusal, Status, Timestamp, TwinChange,
 };
@@ -27,7 +27,7 @@ impl Listeners for Alone {
         Audience::Unknown
     }
 
-    fn echo(&self, twin: &Twin, patch: &Object) -> Object {
+    fn echo(&self, twin: &Twin, patch: &Patch) -> Object {
         Dispositivos.echo(twin, patch)
     }
 }
@@ -40,7 +40,13 @@ impl Scene {
     fn try_input(&mut self, input: Input, cause: &Cause) -> Result<Outcome, Refusal> {
         self.now += 1;
         let before = self.twin.clone();
-        let outcome = match self.twin.apply_before(&Alone, input, Timestamp::from_millis(self.now), cause) {
+        let outcome = match self.twin.apply_before(
+            &Alone,
+            &NoTemplates,
+            input,
+            Timestamp::from_millis(self.now),
+            cause,
+        ) {
             Ok(outcome) => outcome,
             Err(refusal) => {
                 assert_eq!(self.twin, before, "a refusal changes nothing");
@@ -403,7 +409,7 @@ fn what_earlier_versions_stored_is_read() {
             number: twin.number,
             at: Timestamp::from_millis(5),
             received_at: Timestamp::from_millis(5),
-            body: EventBody::Twin(TwinChange { change, patch: object(patch) }),
+            body: EventBody::Twin(TwinChange { change, patch: Patch::read(object(patch)) }),
             cause: topic(),
         });
     };

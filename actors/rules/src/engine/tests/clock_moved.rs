@@ -15,8 +15,8 @@ fn deeds_since(sim: &Sim, set_at: Timestamp, after: usize) -> Vec<String> {
     let seconds = |at: Timestamp| (at.millis() - set_at.millis()).div_euclid(1_000);
     sim.done[after..]
         .iter()
-        .map(|done| match &done.deed {
-            Deed::Log { message, .. } => format!("{} {message}", seconds(done.at)),
+        .map(|done| match &done.effect {
+            Effect::Log { message, .. } => format!("{} {message}", seconds(done.at)),
             other => format!("{other:?}"),
         })
         .collect()
@@ -77,7 +77,7 @@ fn clocks_go_by_the_new_time_within_seconds() {
     let text = "  e: { triggers: { every: 10s }, actions: { log: e } }\n  c: { triggers: { cron: \"* * * * *\" }, actions: { log: c } }";
     for by in MOVES {
         let (deeds, _) = life(text, 25_000, by, 2 * MINUTE);
-        let of = |word: &str| deeds.iter().filter(|deed| deed.ends_with(word)).count();
+        let of = |word: &str| deeds.iter().filter(|effect| effect.ends_with(word)).count();
         assert!((11..=12).contains(&of(" e")), "moved by {by}: every ten seconds in two minutes: {deeds:?}");
         assert!((2..=3).contains(&of(" c")), "moved by {by}: each minute, for two: {deeds:?}");
     }

@@ -102,8 +102,8 @@ fn night(missed: &str, start: &str, down: &str, up: &str) -> Vec<String> {
     let mut seen: Vec<String> = sim
         .done
         .iter()
-        .map(|done| match &done.deed {
-            Deed::Log { message, .. } => format!("{} at {}", message, done.at),
+        .map(|done| match &done.effect {
+            Effect::Log { message, .. } => format!("{} at {}", message, done.at),
             other => format!("{other:?}"),
         })
         .collect();
@@ -198,7 +198,7 @@ fn a_rule_that_came_while_the_hub_was_down_missed_nothing() {
         cause: Cause::hub(),
     };
     let step = engine.observe(&Recorded::new(1, event));
-    assert!(step.acts.is_empty() && step.entries.is_empty());
+    assert!(step.effects.is_empty() && step.entries.is_empty());
     assert_eq!(engine.next_of(&rule_id("r")), Some(noon().plus_millis(25 * 3_600_000)));
 }
 

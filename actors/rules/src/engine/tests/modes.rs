@@ -139,9 +139,9 @@ fn how_long_an_act_takes_changes_nothing() {
     };
     let first = tell(&mut engine, 1);
     let second = tell(&mut engine, 2);
-    assert_eq!((first.acts.len(), second.acts.len(), second.entries.len()), (1, 0, 0));
-    let step = engine.done(first.acts[0].id, ActResult::default(), noon().plus_millis(5));
-    assert_eq!(step.acts.len(), 1, "the second has its turn");
+    assert_eq!((first.effects.len(), second.effects.len(), second.entries.len()), (1, 0, 0));
+    let step = engine.done(first.effects[0].id, EffectResult::default(), noon().plus_millis(5));
+    assert_eq!(step.effects.len(), 1, "the second has its turn");
     assert_eq!(step.entries.len(), 2);
     assert_eq!(step.entries[1].entry.at, noon().plus_millis(2));
     assert_eq!(engine.unanswered().len(), 1);

@@ -123,7 +123,9 @@ fn cross(sim: &mut Sim) -> Vec<String> {
     }
     let deeds = sim.deeds().into_iter();
     deeds
-        .filter_map(|deed| deed.strip_prefix("0 ").map(|deed| deed.split(" {").next().unwrap().to_owned()))
+        .filter_map(|effect| {
+            effect.strip_prefix("0 ").map(|effect| effect.split(" {").next().unwrap().to_owned())
+        })
         .collect()
 }
 

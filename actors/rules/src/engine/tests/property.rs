@@ -103,7 +103,7 @@ fn ids(sim: &Sim) -> Vec<(String, String)> {
 /// What was done, by time: a hub that died of its work takes that up in another order.
 fn acts(sim: &Sim) -> Vec<String> {
     let mut acts: Vec<_> =
-        sim.done.iter().map(|done| format!("{} {:?} {:?}", done.at, done.deed, done.failed)).collect();
+        sim.done.iter().map(|done| format!("{} {:?} {:?}", done.at, done.effect, done.failed)).collect();
     acts.sort();
     acts
 }

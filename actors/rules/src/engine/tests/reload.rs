@@ -87,8 +87,12 @@ fn kept_state_of_another_rule_is_not_taken_up() {
         let mut engine = Engine::new(noon());
         engine.exchange(rules);
         engine.know(Twin::new(id("a"), DeviceNumber(1), noon()));
-        let kept =
-            Kept { rule: rule_id("r"), device: DeviceNumber(1), fingerprint, body: Some(body.clone()) };
+        let kept = ScopeSnapshot {
+            rule: rule_id("r"),
+            device: DeviceNumber(1),
+            fingerprint,
+            body: Some(body.clone()),
+        };
         engine.restore(vec![kept]);
         assert_eq!(engine.next().is_some(), expected);
         assert_eq!(engine.take_changes().iter().any(|kept| kept.body.is_none()), !expected);

@@ -45,7 +45,7 @@ fn check_after(before: &[Happens], happens: &[Happens]) {
                     ids.push(entry.entry.id);
                 }
             }
-            steps.extend(step.acts.iter().map(|act| engine.done(act.id, ActResult::default(), noon())));
+            steps.extend(step.effects.iter().map(|act| engine.done(act.id, EffectResult::default(), noon())));
         }
     }
     let live: Vec<_> = sim.entries[before..].iter().map(|entry| entry.id).collect();

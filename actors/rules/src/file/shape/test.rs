@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(in super::super) static TEST: Shape = Shape {
+pub(crate) static TEST: Shape = Shape {
     name: "test",
     what: "a test",
     fields: &[
@@ -29,7 +29,7 @@ pub(in super::super) static TEST: Shape = Shape {
 };
 
 /// A step of a test; beside these it has `device.property` with a value or a list of values.
-pub(in super::super) static STEP: Shape = Shape {
+pub(crate) static STEP: Shape = Shape {
     name: "step",
     what: "a step of a test",
     fields: &[
@@ -46,19 +46,19 @@ pub(in super::super) static STEP: Shape = Shape {
     ],
 };
 
-pub(in super::super) static REPORTED: Shape = Shape {
+pub(crate) static REPORTED: Shape = Shape {
     name: "step_reported",
     what: "what a device reports",
     fields: &[must("device", Kind::Text, "The device."), must("values", Kind::Object, "The properties.")],
 };
 
-pub(in super::super) static STEP_MQTT: Shape = Shape {
+pub(crate) static STEP_MQTT: Shape = Shape {
     name: "step_mqtt",
     what: "a message",
     fields: &[must("topic", Kind::Text, "Its topic."), may("payload", Kind::Json, "The message.")],
 };
 
-pub(in super::super) static STEP_WEBHOOK: Shape = Shape {
+pub(crate) static STEP_WEBHOOK: Shape = Shape {
     name: "step_webhook",
     what: "a request",
     fields: &[
@@ -67,7 +67,7 @@ pub(in super::super) static STEP_WEBHOOK: Shape = Shape {
     ],
 };
 
-pub(in super::super) static STEP_ALARM: Shape = Shape {
+pub(crate) static STEP_ALARM: Shape = Shape {
     name: "step_alarm",
     what: "an alarm",
     fields: &[
@@ -78,7 +78,7 @@ pub(in super::super) static STEP_ALARM: Shape = Shape {
     ],
 };
 
-pub(in super::super) static STEP_COMMAND: Shape = Shape {
+pub(crate) static STEP_COMMAND: Shape = Shape {
     name: "step_command",
     what: "a command",
     fields: &[

@@ -12,10 +12,10 @@ const ACROSS_DOWNTIME: Field = may(
 );
 
 /// The triggers, each with its key word first.
-pub(in super::super) static TRIGGERS: [&Shape; 10] =
+pub(crate) static TRIGGERS: [&Shape; 10] =
     [&NUMERIC, &CHANGED, &EVENT, &PRESENCE, &COMMANDED, &ALARMED, &CRON, &EVERY, &MQTT, &WEBHOOK];
 
-pub(in super::super) static NUMERIC: Shape = Shape {
+pub(crate) static NUMERIC: Shape = Shape {
     name: "numeric_trigger",
     what: "a numeric trigger",
     fields: &[
@@ -34,7 +34,7 @@ pub(in super::super) static NUMERIC: Shape = Shape {
     ],
 };
 
-pub(in super::super) static CHANGED: Shape = Shape {
+pub(crate) static CHANGED: Shape = Shape {
     name: "changed_trigger",
     what: "a changed trigger",
     fields: &[
@@ -51,7 +51,7 @@ pub(in super::super) static CHANGED: Shape = Shape {
     ],
 };
 
-pub(in super::super) static EVENT: Shape = Shape {
+pub(crate) static EVENT: Shape = Shape {
     name: "event_trigger",
     what: "an event trigger",
     fields: &[
@@ -66,7 +66,7 @@ pub(in super::super) static EVENT: Shape = Shape {
     ],
 };
 
-pub(in super::super) static PRESENCE: Shape = Shape {
+pub(crate) static PRESENCE: Shape = Shape {
     name: "presence_trigger",
     what: "a presence trigger",
     fields: &[
@@ -78,7 +78,7 @@ pub(in super::super) static PRESENCE: Shape = Shape {
     ],
 };
 
-pub(in super::super) static COMMANDED: Shape = Shape {
+pub(crate) static COMMANDED: Shape = Shape {
     name: "command_trigger",
     what: "a command trigger",
     fields: &[
@@ -93,7 +93,7 @@ pub(in super::super) static COMMANDED: Shape = Shape {
     ],
 };
 
-pub(in super::super) static ALARMED: Shape = Shape {
+pub(crate) static ALARMED: Shape = Shape {
     name: "alarm_trigger",
     what: "an alarm trigger",
     fields: &[
@@ -105,7 +105,7 @@ pub(in super::super) static ALARMED: Shape = Shape {
     ],
 };
 
-pub(in super::super) static CRON: Shape = Shape {
+pub(crate) static CRON: Shape = Shape {
     name: "cron_trigger",
     what: "a cron trigger",
     fields: &[
@@ -121,13 +121,13 @@ pub(in super::super) static CRON: Shape = Shape {
     ],
 };
 
-pub(in super::super) static EVERY: Shape = Shape {
+pub(crate) static EVERY: Shape = Shape {
     name: "every_trigger",
     what: "an every trigger",
     fields: &[must("every", Kind::Duration, "Again and again after this time; at least 1s."), TRIGGER_ID],
 };
 
-pub(in super::super) static MQTT: Shape = Shape {
+pub(crate) static MQTT: Shape = Shape {
     name: "mqtt_trigger",
     what: "an mqtt trigger",
     fields: &[
@@ -137,7 +137,7 @@ pub(in super::super) static MQTT: Shape = Shape {
     ],
 };
 
-pub(in super::super) static WEBHOOK: Shape = Shape {
+pub(crate) static WEBHOOK: Shape = Shape {
     name: "webhook_trigger",
     what: "a webhook trigger",
     fields: &[must("webhook", Kind::Name, "Its name in /api/automation/webhooks/{name}."), TRIGGER_ID],

@@ -4,10 +4,14 @@ use chrono::Weekday;
 use chrono_tz::Tz;
 
 use super::{SHIPPED, file, object, parse, rule, rules};
+use crate::action::{
+    ActionKind, AlarmAction, ChooseAction, ClearAction, CommandAction, DelayAction, DesiredAction,
+    DisableAction, EnableAction, ModeAction, PublishAction, RunAction, WaitAction,
+};
 use crate::file::{LARGEST, parse_rule};
 use crate::model::{
     AcrossDowntime, AlarmBecomes, Breaker, Condition, Missed, OnError, Path, RunMode, Secret, Selector,
-    TimeOfDay, TriggerKind, What,
+    TimeOfDay, TriggerKind,
 };
 use crate::scenario;
 use twinhub_domain::alarm::Severity;
@@ -22,11 +26,11 @@ fn trigger(lines: &str) -> TriggerKind {
 }
 
 /// The one action of a rule that a device fires.
-fn action(lines: &str) -> What {
+fn action(lines: &str) -> ActionKind {
     let text =
         format!("triggers: {{ presence: a, becomes: online }}\nactions:\n  {}", lines.replace('\n', "\n  "));
     let rule = rule(&text);
-    rule.actions[0].what.clone()
+    rule.actions[0].kind.clone()
 }
 
 fn condition(text: &str) -> Condition {
@@ -76,14 +80,18 @@ fn a_whole_rule() {
     assert_eq!((device.as_str(), &**property), ("greenhouse", "temperature"));
     let number = Number::parse;
     assert_eq!((above, below, release, *max_age), (&number("28"), &None, &number("26"), Some(900_000)));
-    let What::Command { command_type, parameters, options, confirm, .. } = &rule.actions[0].what else {
+    let ActionKind::Command(CommandAction { command_type, parameters, options, confirm, .. }) =
+        &rule.actions[0].kind
+    else {
         panic!("{:?}", rule.actions[0]);
     };
     assert_eq!((&**command_type, *confirm), ("set", Some(30_000)));
     // Quoted or not, a word stays one.
     assert_eq!(parameters.json().to_string(), r#"{"power":"on","speed":80}"#);
     assert_eq!(Json::from(options.clone()).to_string(), r#"{"ttl":"600000ms"}"#);
-    let What::Alarm { severity: Severity::Major, message, of: None, .. } = &rule.actions[1].what else {
+    let ActionKind::Alarm(AlarmAction { severity: Severity::Major, message, of: None, .. }) =
+        &rule.actions[1].kind
+    else {
         panic!("{:?}", rule.actions[1]);
     };
     assert_eq!(message.text(), "Greenhouse {{ trigger.value }} °C");
@@ -122,15 +130,19 @@ fn durations_as_people_write_them() {
         "\n        minutes: 5",
     ] {
         let read = rule(&format!("actions:\n  - delay: {written}"));
-        assert!(matches!(read.actions[0].what, What::Delay { ms: 300_000 }), "{written}: {:?}", read.actions);
+        assert!(
+            matches!(read.actions[0].kind, ActionKind::Delay(DelayAction { ms: 300_000 })),
+            "{written}: {:?}",
+            read.actions
+        );
     }
     // Waiting for nothing is not waiting.
     let rule = rule(
         "triggers: { numeric: a.t, above: 5, for: 0s }\ncooldown: 0\nactions: [ { delay: 0s }, { wait: a.t > 1, timeout: 00:00:00 } ]",
     );
     assert_eq!((rule.triggers[0].for_ms, rule.cooldown), (None, None));
-    assert!(matches!(rule.actions[0].what, What::Delay { ms: 0 }));
-    assert!(matches!(rule.actions[1].what, What::Wait { timeout: Some(0), .. }));
+    assert!(matches!(rule.actions[0].kind, ActionKind::Delay(DelayAction { ms: 0 })));
+    assert!(matches!(rule.actions[1].kind, ActionKind::Wait(WaitAction { timeout: Some(0), .. })));
 }
 
 #[test]
@@ -241,26 +253,26 @@ fn every_condition() {
 fn every_action() {
     assert!(matches!(
         action("command: trigger.device\ntype: reboot\npriority: 9\nmax_attempts: 1\nsupersedes: k\ntimeout: 5s"),
-        What::Command { to: Selector::Trigger, options, confirm: None, .. } if options.len() == 4
+        ActionKind::Command(CommandAction { to: Selector::Trigger, options, confirm: None, .. }) if options.len() == 4
     ));
     assert!(matches!(
         action("desired: { type: lamp }\nset: { on: yes, level: 007 }"),
-        What::Desired { set, .. } if set.json().to_string() == r#"{"level":"007","on":"yes"}"#
+        ActionKind::Desired(DesiredAction { set, .. }) if set.json().to_string() == r#"{"level":"007","on":"yes"}"#
     ));
     assert!(matches!(
         action("mode: fan\nto: manual\nfor: 2h"),
-        What::Mode { mode: Mode::Manual, for_ms: Some(7_200_000), .. }
+        ActionKind::Mode(ModeAction { mode: Mode::Manual, for_ms: Some(7_200_000), .. })
     ));
     assert!(matches!(
         action("alarm: hot\ndevice: \"*\""),
-        What::Alarm { severity: Severity::Warning, message, of: Some(_), .. } if message.text() == "hot"
+        ActionKind::Alarm(AlarmAction { severity: Severity::Warning, message, of: Some(_), .. }) if message.text() == "hot"
     ));
-    assert!(matches!(action("clear: hot"), What::Clear { of: None, .. }));
+    assert!(matches!(action("clear: hot"), ActionKind::Clear(ClearAction { of: None, .. })));
     assert!(matches!(
         action("publish: a/b\npayload: [1, on]\nretain: true"),
-        What::Publish { retain: true, payload, .. } if payload.json().to_string() == r#"[1,"on"]"#
+        ActionKind::Publish(PublishAction { retain: true, payload, .. }) if payload.json().to_string() == r#"[1,"on"]"#
     ));
-    let What::Webhook(webhook) = action(
+    let ActionKind::Webhook(webhook) = action(
         "webhook: https://example.org/{{ trigger.device }}\nmethod: PUT\nheaders: { X-B: 1, X-A: x }\n\
          body: { a: 1 }\nsecret_env: TWINHUB_SECRET_HOOK\ntimeout: 2s\nmax_attempts: 2",
     ) else {
@@ -269,16 +281,16 @@ fn every_action() {
     assert_eq!((&*webhook.method, webhook.timeout_ms, webhook.max_attempts), ("PUT", 2_000, 2));
     assert_eq!(webhook.headers.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["X-A", "X-B"]);
     assert!(matches!(webhook.secret, Some(Secret::Environment(name)) if &*name == "TWINHUB_SECRET_HOOK"));
-    assert!(matches!(action("delay: 10s"), What::Delay { ms: 10_000 }));
+    assert!(matches!(action("delay: 10s"), ActionKind::Delay(DelayAction { ms: 10_000 })));
     assert!(matches!(
         action("wait: { until: a.b, timeout: 5m }"),
-        What::Wait { until: Condition::Expression(_), timeout: Some(300_000) }
+        ActionKind::Wait(WaitAction { until: Condition::Expression(_), timeout: Some(300_000) })
     ));
     assert!(matches!(
         action("wait: { any: [a.b, c.d] }\ntimeout: 5m"),
-        What::Wait { until: Condition::Any(_), timeout: Some(300_000) }
+        ActionKind::Wait(WaitAction { until: Condition::Any(_), timeout: Some(300_000) })
     ));
-    let What::Choose { branches, otherwise } = action(
+    let ActionKind::Choose(ChooseAction { branches, otherwise }) = action(
         "choose:\n  - when: [a.b, c.d]\n    do: [ { log: one }, { delay: 1s } ]\n  - { when: e.f, do: { log: two } }\n\
          else: { log: three }",
     ) else {
@@ -286,9 +298,9 @@ fn every_action() {
     };
     assert_eq!((branches.len(), branches[0].1.len(), otherwise.len()), (2, 2, 1));
     assert!(matches!(&branches[0].0, Condition::All(all) if all.len() == 2));
-    assert!(matches!(action("run: other"), What::Run { rule } if rule.as_str() == "other"));
-    assert!(matches!(action("enable: other"), What::Enable { .. }));
-    assert!(matches!(action("disable: other"), What::Disable { .. }));
+    assert!(matches!(action("run: other"), ActionKind::Run(RunAction { rule }) if rule.as_str() == "other"));
+    assert!(matches!(action("enable: other"), ActionKind::Enable(EnableAction { .. })));
+    assert!(matches!(action("disable: other"), ActionKind::Disable(DisableAction { .. })));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Tests in rules, as they are read.
 
 use super::{file, parse};
-use crate::scenario::{Happening, Test, Wanted};
+use crate::scenario::{Expectation, Happening, Test};
 use twinhub_domain::run::WhyNot;
 use twinhub_domain::{CommandStatus, Json, Mode, Status};
 
@@ -76,11 +76,16 @@ fn expectations() {
     assert!(test.exactly);
     assert_eq!(test.until_ms, 3_600_000);
     let [fan, later, not, stale, mode, log, alarm] = &test.expect[..] else { panic!("{test:?}") };
-    assert!(!fan.not && matches!(&fan.what, Wanted::Command { device: Some(id) } if id.as_str() == "fan"));
+    assert!(
+        !fan.not
+            && matches!(&fan.what, Expectation::Effect { word: "command", subject: Some(id), .. } if &**id == "fan")
+    );
     assert_eq!((later.at_ms, later.details.len(), &*later.text), (Some(540_000), 1, "command fan"));
-    assert!(not.not && matches!(not.what, Wanted::Desired { device: None }));
-    assert!(!stale.not && stale.what == Wanted::NotRun(WhyNot::Stale));
-    assert!(matches!(&mode.what, Wanted::Mode { mode: Some(Mode::Manual), .. }));
-    assert!(matches!(&log.what, Wanted::Log { message: Some(text) } if &**text == "it is hot"));
-    assert!(matches!(&alarm.what, Wanted::Alarm { alarm_type: None }));
+    assert!(not.not && matches!(not.what, Expectation::Effect { word: "desired", subject: None, .. }));
+    assert!(!stale.not && stale.what == Expectation::NotRun(WhyNot::Stale));
+    assert!(matches!(&mode.what, Expectation::Effect { word: "mode", mode: Some(Mode::Manual), .. }));
+    assert!(
+        matches!(&log.what, Expectation::Effect { word: "log", subject: Some(text), .. } if &**text == "it is hot")
+    );
+    assert!(matches!(&alarm.what, Expectation::Effect { word: "alarm", subject: None, .. }));
 }

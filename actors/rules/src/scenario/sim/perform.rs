@@ -3,7 +3,7 @@
 use uuid::Builder;
 
 use super::Sim;
-use crate::engine::{ActResult, Deed};
+use crate::engine::{Effect, EffectResult};
 use twinhub_domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
 use twinhub_domain::cause::Source;
 use twinhub_domain::command::{Answer, AnswerStatus, CommandChange, Step as CommandStep};
@@ -115,9 +115,9 @@ impl Sim {
         self.append(event);
     }
 
-    pub(super) fn perform(&mut self, deed: &Deed, cause: &Cause) -> ActResult {
-        let outcome = match deed {
-            Deed::Command { device, request } => {
+    pub(super) fn perform(&mut self, effect: &Effect, cause: &Cause) -> EffectResult {
+        let outcome = match effect {
+            Effect::Command { device, request } => {
                 let id = CommandId(Builder::from_custom_bytes(self.name(4)).into_uuid());
                 let asked =
                     Input::Command { id, request: Box::new(request.clone()), known: None, is_new: true };
@@ -127,23 +127,23 @@ impl Sim {
                 }
                 outcome
             }
-            Deed::Desired { device, set } => {
+            Effect::Desired { device, set } => {
                 let patch = [("desired", Json::Object(set.clone()))].into_iter().collect();
                 self.apply(device, Input::Change(Box::new(Change { patch })), cause)
             }
-            Deed::Mode { device, mode, until } => {
+            Effect::Mode { device, mode, until } => {
                 self.apply(device, Input::SetMode { mode: *mode, until: *until }, cause)
             }
-            Deed::Raise { of, alarm_type, severity, message, .. } => {
+            Effect::Raise { of, alarm_type, severity, message, .. } => {
                 if let Originator::Device(id) = of
                     && !self.twins.contains_key(id)
                 {
-                    return fail("unknown_device", "there is no such device");
+                    return EffectResult::failed("unknown_device", "there is no such device");
                 }
                 self.alarm(of.clone(), alarm_type, AlarmStep::Raised, (*severity, message), cause);
                 Ok(None)
             }
-            Deed::Clear { of, alarm_type } => {
+            Effect::Clear { of, alarm_type } => {
                 let is_known = self.alarms.contains_key(&(of.clone(), alarm_type.clone()));
                 if is_known {
                     let more = (Severity::Info, "");
@@ -151,7 +151,7 @@ impl Sim {
                 }
                 Ok(None)
             }
-            Deed::Enable { rule, enabled } => {
+            Effect::Enable { rule, enabled } => {
                 self.append(Event {
                     device: DeviceId::none(),
                     number: DeviceNumber(0),
@@ -165,20 +165,18 @@ impl Sim {
                 });
                 Ok(None)
             }
-            Deed::Publish { .. } | Deed::Webhook(_) | Deed::Log { .. } => Ok(None),
+            Effect::Publish { .. } | Effect::Webhook(_) | Effect::Log { .. } => Ok(None),
         };
         match outcome {
             Ok(command) => {
-                let command = command.filter(|_| matches!(deed, Deed::Command { .. }));
-                ActResult { seq: Some(self.log.len() as u64), command, ..ActResult::default() }
+                let command = command.filter(|_| matches!(effect, Effect::Command { .. }));
+                EffectResult { seq: Some(self.log.len() as u64), command, ..EffectResult::default() }
             }
-            Err(Refusal::ManualMode) => fail("manual_mode", &Refusal::ManualMode.to_string()),
-            Err(Refusal::Unknown(id)) => fail("unknown_device", &format!("there is no device {id}")),
-            Err(refusal) => fail("refused", &refusal.to_string()),
+            Err(Refusal::ManualMode) => EffectResult::failed("manual_mode", Refusal::ManualMode.to_string()),
+            Err(Refusal::Unknown(id)) => {
+                EffectResult::failed("unknown_device", format!("there is no device {id}"))
+            }
+            Err(refusal) => EffectResult::failed("refused", refusal.to_string()),
         }
     }
-}
-
-pub(super) fn fail(word: &str, detail: &str) -> ActResult {
-    ActResult { failed: Some((word.into(), detail.to_owned())), ..ActResult::default() }
 }

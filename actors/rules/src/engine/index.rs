@@ -1,20 +1,21 @@
-//! The rules, and by what they are found: devices, patterns, topics, the clock.
+//! The index of rules: by devices, patterns, topics and the clock, each rule with its programs.
 
 use std::collections::HashMap;
 
 use super::program::{List, Op, compile};
 use super::targets;
-use super::watch::{self, Spot};
+use super::watch::{self, TriggerRef};
+use crate::action::{Action, Reference};
 use crate::expression::Dependency;
-use crate::model::{Action, AlarmBecomes, Path, Rule, Selector, Trigger, TriggerKind, What};
+use crate::model::{AlarmBecomes, Path, Rule, Selector, Trigger, TriggerKind};
 use twinhub_domain::fleet::Tree;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::twin::Tags;
 use twinhub_domain::{DeviceId, Twin};
 
-/// See the module.
+/// The rules and by what they are found.
 #[derive(Debug, Default)]
-pub(super) struct Book {
+pub(super) struct RuleIndex {
     /// In the order of their names.
     pub rules: Vec<Rule>,
     programs: Vec<Programs>,
@@ -22,7 +23,7 @@ pub(super) struct Book {
     rank: Vec<u32>,
     by_rank: Vec<u32>,
     /// Devices that rules name, and the triggers that do.
-    pub named: HashMap<DeviceId, Vec<Spot>>,
+    pub named: HashMap<DeviceId, Vec<TriggerRef>>,
     /// Patterns that rules look for, each once.
     pub patterns: Vec<Pattern>,
     /// Where each stands, by its text.
@@ -31,10 +32,10 @@ pub(super) struct Book {
     pub by_profile: bool,
     /// Does one go by the groups that they stand in?
     pub by_group: bool,
-    pub topics: Vec<Spot>,
-    pub webhooks: Vec<Spot>,
+    pub topics: Vec<TriggerRef>,
+    pub webhooks: Vec<TriggerRef>,
     /// Triggers that listen to everybody's alarms.
-    pub alarms: Vec<Spot>,
+    pub alarms: Vec<TriggerRef>,
     /// Rules with a trigger by the clock.
     pub clocks: Vec<u32>,
     /// Do priorities differ?
@@ -45,7 +46,7 @@ pub(super) struct Book {
 #[derive(Debug)]
 pub(super) struct Pattern {
     pub selector: Selector,
-    pub spots: Vec<Spot>,
+    pub trigger_refs: Vec<TriggerRef>,
 }
 
 #[derive(Debug)]
@@ -65,14 +66,14 @@ pub(super) struct Profile {
     pub tags: Tags,
 }
 
-impl Book {
+impl RuleIndex {
     pub fn new(mut rules: Vec<Rule>) -> Self {
         rules.sort_by(|a, b| a.id.cmp(&b.id));
         let mut by_rank: Vec<u32> = (0..number(rules.len())).collect();
-        by_rank.sort_by_key(|rule| -i32::from(rules[index(*rule)].priority)); // stable: then by name
+        by_rank.sort_by_key(|rule| -i32::from(rules[place(*rule)].priority)); // stable: then by name
         let mut rank = vec![0; rules.len()];
-        for (place, rule) in by_rank.iter().enumerate() {
-            rank[index(*rule)] = number(place);
+        for (at, rule) in by_rank.iter().enumerate() {
+            rank[place(*rule)] = number(at);
         }
         let is_ranked = rules.windows(2).any(|pair| pair[0].priority != pair[1].priority);
         let programs = rules
@@ -83,37 +84,54 @@ impl Book {
                 targets: [targets::of(&rule.actions, &rules), targets::of(&rule.on_release, &rules)],
             })
             .collect();
-        let mut book = Self { rules, programs, rank, by_rank, is_ranked, ..Self::default() };
-        let rules = std::mem::take(&mut book.rules);
+        let mut built = Self { rules, programs, rank, by_rank, is_ranked, ..Self::default() };
+        let rules = std::mem::take(&mut built.rules);
         for (at, rule) in rules.iter().enumerate() {
-            book.index_rule(number(at), rule);
+            built.index_rule(number(at), rule);
         }
-        book.rules = rules;
-        for spots in book.named.values_mut() {
-            spots.shrink_to_fit();
+        built.rules = rules;
+        for trigger_refs in built.named.values_mut() {
+            trigger_refs.shrink_to_fit();
         }
-        book
+        built
     }
 
     pub fn rule(&self, rule: u32) -> &Rule {
-        &self.rules[index(rule)]
+        &self.rules[place(rule)]
     }
 
-    pub fn trigger(&self, spot: Spot) -> &Trigger {
-        &self.rule(spot.rule).triggers[usize::from(spot.trigger)]
+    pub fn trigger(&self, trigger_ref: TriggerRef) -> &Trigger {
+        &self.rule(trigger_ref.rule).triggers[usize::from(trigger_ref.trigger)]
     }
 
     pub fn program(&self, rule: u32, list: List) -> &[Op] {
-        let programs = &self.programs[index(rule)];
+        let programs = &self.programs[place(rule)];
         match list {
             List::Actions => &programs.actions,
             List::OnRelease => &programs.on_release,
         }
     }
 
+    /// The action that a run of this rule and list stands at.
+    pub fn action(&self, rule: u32, list: List, step: u32) -> Option<&Action> {
+        match self.program(rule, list).get(step as usize)? {
+            Op::Do(place) => place.action(list.of(self.rule(rule))),
+            _ => None,
+        }
+    }
+
+    /// The step of a run of this rule and list, counted over both of the rule's programs.
+    pub fn step_of_both(&self, rule: u32, list: List, step: u32) -> u32 {
+        let before = match list {
+            List::Actions => 0,
+            List::OnRelease => self.program(rule, List::Actions).len(),
+        };
+        step.saturating_add(number(before))
+    }
+
     /// By what a list of the rule's actions chooses devices.
     pub fn targets(&self, rule: u32, list: List) -> &[Selector] {
-        let [of_actions, of_release] = &self.programs[index(rule)].targets;
+        let [of_actions, of_release] = &self.programs[place(rule)].targets;
         match list {
             List::Actions => of_actions,
             List::OnRelease => of_release,
@@ -125,24 +143,24 @@ impl Book {
     }
 
     pub fn rank(&self, rule: u32) -> u32 {
-        self.rank[index(rule)]
+        self.rank[place(rule)]
     }
 
     pub fn of_rank(&self, rank: u32) -> u32 {
-        self.by_rank[index(rank)]
+        self.by_rank[place(rank)]
     }
 
     /// Everything that watches a device, in the order that [`watch::sort`] gives it.
-    pub fn watch(&self, id: &DeviceId, profile: &Profile) -> Vec<Spot> {
-        let mut spots = self.named.get(id).cloned().unwrap_or_default();
+    pub fn watch(&self, id: &DeviceId, profile: &Profile) -> Vec<TriggerRef> {
+        let mut trigger_refs = self.named.get(id).cloned().unwrap_or_default();
         for pattern in &self.patterns {
-            if !pattern.spots.is_empty() && fits(&pattern.selector, id, profile) {
-                spots.extend(&pattern.spots);
+            if !pattern.trigger_refs.is_empty() && fits(&pattern.selector, id, profile) {
+                trigger_refs.extend(&pattern.trigger_refs);
             }
         }
-        watch::sort(&mut spots, self);
-        spots.shrink_to_fit();
-        spots
+        watch::sort(&mut trigger_refs, self);
+        trigger_refs.shrink_to_fit();
+        trigger_refs
     }
 
     /// Must the engine know this device's twin?
@@ -151,7 +169,7 @@ impl Book {
             || self.patterns.iter().any(|pattern| fits(&pattern.selector, id, profile))
     }
 
-    /// Patterns that another book has not.
+    /// Patterns that another index has not.
     pub fn new_patterns(&self, before: &Self) -> Vec<Selector> {
         let fresh = self.places.iter().filter(|(text, _)| !before.places.contains_key(*text));
         let mut fresh: Vec<usize> = fresh.map(|(_, place)| *place).collect();
@@ -170,7 +188,7 @@ impl Book {
     }
 
     fn index_trigger(&mut self, rule: u32, trigger: u16, content: &Trigger) {
-        let spot = |class| Spot { rule, trigger, class };
+        let trigger_ref = |class| TriggerRef { rule, trigger, class };
         let (of, class) = match &content.kind {
             TriggerKind::Numeric { of, .. } => (of, watch::REPORTED),
             TriggerKind::Changed { of, path: Path::Reported(_), .. } => (of, watch::REPORTED),
@@ -179,9 +197,9 @@ impl Book {
             TriggerKind::Presence { of, .. } => (of, watch::PRESENCE),
             TriggerKind::Command { of, .. } => (of, watch::COMMAND),
             TriggerKind::Alarm { of: Some(of), .. } => (of, watch::ALARM),
-            TriggerKind::Alarm { of: None, .. } => return self.alarms.push(spot(watch::ALARM)),
-            TriggerKind::Mqtt { .. } => return self.topics.push(spot(watch::NONE)),
-            TriggerKind::Webhook { .. } => return self.webhooks.push(spot(watch::NONE)),
+            TriggerKind::Alarm { of: None, .. } => return self.alarms.push(trigger_ref(watch::ALARM)),
+            TriggerKind::Mqtt { .. } => return self.topics.push(trigger_ref(watch::NONE)),
+            TriggerKind::Webhook { .. } => return self.webhooks.push(trigger_ref(watch::NONE)),
             TriggerKind::Cron { .. } | TriggerKind::Every { .. } => {
                 if self.clocks.last() != Some(&rule) {
                     self.clocks.push(rule);
@@ -189,12 +207,12 @@ impl Book {
                 return;
             }
         };
-        self.look_for(of, Some(spot(class)));
+        self.look_for(of, Some(trigger_ref(class)));
     }
 
-    fn look_for(&mut self, of: &Selector, spot: Option<Spot>) {
+    fn look_for(&mut self, of: &Selector, trigger_ref: Option<TriggerRef>) {
         match of {
-            Selector::Device(id) => self.named.entry(id.clone()).or_default().extend(spot),
+            Selector::Device(id) => self.named.entry(id.clone()).or_default().extend(trigger_ref),
             Selector::Trigger => {}
             Selector::Glob(_) | Selector::Where { .. } => {
                 self.by_profile |= matches!(of, Selector::Where { .. });
@@ -203,9 +221,9 @@ impl Book {
                 let next = self.patterns.len();
                 let place = *self.places.entry(text).or_insert(next);
                 if place == next {
-                    self.patterns.push(Pattern { selector: of.clone(), spots: Vec::new() });
+                    self.patterns.push(Pattern { selector: of.clone(), trigger_refs: Vec::new() });
                 }
-                self.patterns[place].spots.extend(spot);
+                self.patterns[place].trigger_refs.extend(trigger_ref);
             }
         }
     }
@@ -220,41 +238,14 @@ impl Book {
 
     fn name_actions(&mut self, actions: &[Action]) {
         for action in actions {
-            match &action.what {
-                What::Command { to, parameters, .. } => {
-                    self.look_for(to, None);
-                    self.name(&parameters.dependencies());
-                }
-                What::Desired { to, set } => {
-                    self.look_for(to, None);
-                    self.name(&set.dependencies());
-                }
-                What::Mode { of, .. } => self.look_for(of, None),
-                What::Alarm { message, of, .. } => {
-                    of.iter().for_each(|of| self.look_for(of, None));
-                    self.name(&message.dependencies());
-                }
-                What::Clear { of, .. } => of.iter().for_each(|of| self.look_for(of, None)),
-                What::Publish { topic, payload, .. } => {
-                    self.name(&topic.dependencies());
-                    self.name(&payload.dependencies());
-                }
-                What::Webhook(webhook) => {
-                    self.name(&webhook.url.dependencies());
-                    webhook.headers.iter().for_each(|(_, value)| self.name(&value.dependencies()));
-                    webhook.body.iter().for_each(|body| self.name(&body.dependencies()));
-                }
-                What::Log { message, .. } => self.name(&message.dependencies()),
-                What::Wait { until, .. } => self.name(&until.dependencies()),
-                What::Choose { branches, otherwise } => {
-                    for (condition, actions) in branches {
-                        self.name(&condition.dependencies());
-                        self.name_actions(actions);
-                    }
-                    self.name_actions(otherwise);
-                }
-                What::Delay { .. } | What::Run { .. } | What::Enable { .. } | What::Disable { .. } => {}
-            }
+            action.kind.references(&mut |reference| match reference {
+                Reference::Devices(of) => self.look_for(of, None),
+                Reference::Text(text) => self.name(&text.dependencies()),
+                Reference::Document(document) => self.name(&document.dependencies()),
+                Reference::Condition(condition) => self.name(&condition.dependencies()),
+                Reference::Actions(within) => self.name_actions(within),
+                Reference::Runs(_) | Reference::Switches(_) => {}
+            });
         }
     }
 }
@@ -318,7 +309,7 @@ pub(super) fn becomes(step: twinhub_domain::alarm::AlarmStep) -> Option<AlarmBec
     }
 }
 
-fn index(rule: u32) -> usize {
+fn place(rule: u32) -> usize {
     rule as usize
 }
 

@@ -1,16 +1,18 @@
 //! A trigger has fired: does its rule run?
 
+use super::arbitration::Arbiter;
+use super::evaluator::Evaluator;
+use super::index::RuleIndex;
 use super::program::List;
-use super::run::{Run, Turn, Waits};
-use super::work::{Work, key};
-use super::{ActId, ActResult};
+use super::run::{RunState, TurnWait, Waits};
+use super::scope::ScopeKey;
+use super::state::Followup;
+use super::{EffectId, EffectResult};
 use twinhub_domain::run::{ConditionSeen, RunEntry, RunId, RunKind, RunOutcome, TriggerSeen, WhyNot};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp};
 
-use super::state::Job;
-
 /// So many runs stand above a run at most: deeper, rules set each other off in a circle.
-pub(super) const DEEPEST: u8 = 8;
+const DEEPEST: u8 = 8;
 
 /// In place of a trigger's number in a run's name, where no trigger fired it.
 pub(super) const BY_HAND: u16 = u16::MAX;
@@ -39,7 +41,7 @@ pub(super) struct Firing {
     /// It makes up for a time that passed: it waits for its turn, whatever the mode, and the breaker lets it be.
     pub made_up: bool,
     /// The act that is answered with what comes of it.
-    pub caller: Option<ActId>,
+    pub caller: Option<EffectId>,
     /// It is done after this run: what that ran for is over.
     pub after: Option<RunId>,
 }
@@ -83,80 +85,16 @@ impl Firing {
         self.what = i64::try_from(seq).unwrap_or(i64::MAX);
         self
     }
-}
 
-impl Work<'_> {
-    /// Decides what becomes of a firing, and answers whoever asked for it.
-    pub fn fire(&mut self, firing: Firing) {
-        let caller = firing.caller;
-        let at = firing.at;
-        let result = self.decide_firing(firing);
-        if let Some(caller) = caller {
-            let (made, failed) = match result {
-                Ok(run) => (Some(run.to_string().into()), None),
-                Err((why, detail, _)) => {
-                    (None, Some(("skipped".into(), format!("{}: {detail}", why.as_str()))))
-                }
-            };
-            let result = ActResult { made, failed, ..ActResult::default() };
-            self.state.jobs.push_back(Job::Answer(caller, result, at));
-        }
-    }
-
-    /// A firing of which nothing comes, and why.
-    pub fn pass_over(&mut self, firing: Firing, why: WhyNot, detail: String) {
-        self.state.counts.evaluations += 1;
-        let key = key(firing.rule, firing.device.as_ref());
-        let run = self.run_of(firing);
-        self.refuse(key, run, &(why, detail, None));
-    }
-
-    fn decide_firing(&mut self, firing: Firing) -> Result<RunId, Refusal> {
-        self.state.counts.evaluations += 1;
-        let (rule, at) = (firing.rule, firing.at);
-        let (unconditional, after) = (firing.unconditional, firing.after);
-        let key = key(rule, firing.device.as_ref());
-        let mut run = self.run_of(firing);
-        if run.entry.depth >= DEEPEST {
-            let refusal = (
-                WhyNot::Depth,
-                format!("{} runs stand above it: rules go in a circle", run.entry.depth),
-                None,
-            );
-            let is_in_circle = self.is_above(&run.entry);
-            self.refuse(key, run, &refusal);
-            if is_in_circle {
-                self.stop(rule, "rules set each other off in a circle", at);
-            }
-            return Err(refusal);
-        }
-        if let Some(why) = self.state.levels[rule as usize].stopped.clone() {
-            let refusal = (WhyNot::Stopped, why.into_string(), None);
-            self.refuse(key, run, &refusal);
-            return Err(refusal);
-        }
-        if let Some(after) = after {
-            return Ok(self.put_after(key, run, after, at));
-        }
-        if !unconditional && let Err(refusal) = self.ask_conditions(rule, &mut run.entry) {
-            self.refuse(key, run, &refusal);
-            if refusal.0 == WhyNot::Panic {
-                self.stop(rule, "a condition died: a fault of the program", at);
-            }
-            return Err(refusal);
-        }
-        let id = run.entry.id;
-        self.mark_latch(key, &run, Some(id));
-        self.decide(key, run, at, false).map(|()| id)
-    }
-
-    fn run_of(&self, firing: Firing) -> Run {
-        let Firing { rule, device, kind, index, word, data, seq, cause, what, at, .. } = firing;
-        let rule = self.book.rule(rule);
+    /// The run that it may become.
+    fn into_run(self, index: &RuleIndex) -> RunState {
+        let latch = self.latch.then_some(self.index);
+        let Self { rule, device, kind, index: trigger, word, data, seq, cause, what, at, made_up, .. } = self;
+        let rule = index.rule(rule);
         let (id, number) = device.unzip();
         let number = number.unwrap_or_default();
         let above = cause.as_ref().and_then(|cause| cause.run.as_deref());
-        let named = if kind == RunKind::Release { index | OVER } else { index };
+        let named = if kind == RunKind::Release { trigger | OVER } else { trigger };
         let entry = RunEntry {
             id: RunId::of(&rule.id, named, number, what, at),
             rule: rule.id.clone(),
@@ -168,7 +106,7 @@ impl Work<'_> {
             parent: above.map(|above| above.id),
             depth: above.map_or(0, |above| above.depth.saturating_add(1)),
             trigger: TriggerSeen {
-                index: if index >= BY_RULE { 0 } else { index },
+                index: if trigger >= BY_RULE { 0 } else { trigger },
                 kind: word.into(),
                 data,
                 seq,
@@ -181,46 +119,99 @@ impl Work<'_> {
             count: 1,
             last_at: at,
         };
-        Run {
+        RunState {
             entry,
             list: if kind == RunKind::Release { List::OnRelease } else { List::Actions },
             at: 0,
-            waits: Waits::Turn(Turn::Undecided),
-            latch: firing.latch.then_some(index),
-            made_up: firing.made_up,
+            waits: Waits::Turn(TurnWait::Undecided),
+            latch,
+            made_up,
             shifted_ms: 0,
             confirms: Vec::new(),
         }
     }
+}
+
+impl Arbiter<'_> {
+    /// Decides what becomes of a firing, and answers whoever asked for it.
+    pub fn fire(&mut self, firing: Firing) {
+        let caller = firing.caller;
+        let at = firing.at;
+        let result = self.decide_firing(firing);
+        if let Some(caller) = caller {
+            let result = match result {
+                Ok(run) => EffectResult { made: Some(run.to_string().into()), ..EffectResult::default() },
+                Err((why, detail, _)) => {
+                    EffectResult::failed("skipped", format!("{}: {detail}", why.as_str()))
+                }
+            };
+            self.state.follow_up(Followup::Answer(caller, result, at));
+        }
+    }
+
+    /// A firing of which nothing comes, and why.
+    pub fn pass_over(&mut self, firing: Firing, why: WhyNot, detail: String) {
+        self.state.counts.evaluations += 1;
+        let key = ScopeKey::new(firing.rule, firing.device.as_ref());
+        let run = firing.into_run(self.index);
+        self.refuse(key, run, &(why, detail, None));
+    }
+
+    fn decide_firing(&mut self, firing: Firing) -> Result<RunId, Refusal> {
+        self.state.counts.evaluations += 1;
+        let (rule, at) = (firing.rule, firing.at);
+        let (unconditional, after) = (firing.unconditional, firing.after);
+        let key = ScopeKey::new(rule, firing.device.as_ref());
+        let mut run = firing.into_run(self.index);
+        if run.entry.depth >= DEEPEST {
+            let refusal = (
+                WhyNot::Depth,
+                format!("{} runs stand above it: rules go in a circle", run.entry.depth),
+                None,
+            );
+            let is_in_circle = self.state.runs.is_in_circle(&run.entry);
+            self.refuse(key, run, &refusal);
+            if is_in_circle {
+                self.state.stop(self.index, rule, "rules set each other off in a circle", at);
+            }
+            return Err(refusal);
+        }
+        if let Some(why) = self.state.scopes.rule(rule).stopped.clone() {
+            let refusal = (WhyNot::Stopped, why.into_string(), None);
+            self.refuse(key, run, &refusal);
+            return Err(refusal);
+        }
+        if let Some(after) = after {
+            return Ok(self.put_after(key, run, after, at));
+        }
+        if !unconditional && let Err(refusal) = self.ask_conditions(rule, &mut run.entry) {
+            self.refuse(key, run, &refusal);
+            if refusal.0 == WhyNot::Panic {
+                self.state.stop(self.index, rule, "a condition died: a fault of the program", at);
+            }
+            return Err(refusal);
+        }
+        let id = run.entry.id;
+        self.mark_latch(key, &run, Some(id));
+        self.decide(key, run, at, false).map(|()| id)
+    }
 
     fn ask_conditions(&self, rule: u32, entry: &mut RunEntry) -> Result<(), Refusal> {
-        let conditions = &self.book.rule(rule).conditions;
+        let conditions = &self.index.rule(rule).conditions;
+        let evaluator = Evaluator { index: self.index, world: self.world, dies: self.state.dies() };
         let mut refusal = None;
         if conditions.is_empty() {
             // A rule without conditions can die in a test, too.
-            self.guard(rule, || ()).map_err(|_| died())?;
+            evaluator.guard(rule, || ()).map_err(|_| died())?;
         }
         for (index, condition) in conditions.iter().enumerate() {
-            let sight = (&entry.trigger.data, entry.device.as_ref());
-            let seen = self.look(rule, condition, sight, entry.at).map_err(|_| died())?;
+            let seen = evaluator.condition(rule, condition, entry, entry.at).map_err(|_| died())?;
             if refusal.is_none() && seen.holds != Some(true) {
                 refusal = Some(refusal_of(&seen, u16::try_from(index).unwrap_or(u16::MAX)));
             }
             entry.conditions.push(seen);
         }
         refusal.map_or(Ok(()), Err)
-    }
-
-    /// Does a run of its own rule stand above it? Then it is in the circle, and not only at its end.
-    fn is_above(&self, entry: &RunEntry) -> bool {
-        let mut above = entry.parent;
-        while let Some((rule, parent)) = above.and_then(|id| self.state.parent_of(id)) {
-            if *rule == entry.rule {
-                return true;
-            }
-            above = parent;
-        }
-        false
     }
 }
 

@@ -1,31 +1,34 @@
 //! Rules that did not run, and why; the same again is counted.
 
-use super::fire::Refusal;
+use super::arbitration::Arbiter;
+use super::firing::Refusal;
 use super::latch::Latch;
-use super::run::{Run, Turn, Waits};
-use super::scope::{Folded, Key};
-use super::work::Work;
+use super::run::{RunState, TurnWait, Waits};
+use super::scope::{Folded, ScopeKey};
+use super::targets;
 use twinhub_domain::run::{RunId, RunOutcome, WhyNot};
 
-impl Work<'_> {
-    pub fn refuse_run(&mut self, key: Key, run: Run, why: WhyNot, detail: &str) -> Refusal {
+impl Arbiter<'_> {
+    pub fn refuse_run(&mut self, key: ScopeKey, run: RunState, why: WhyNot, detail: &str) -> Refusal {
         let refusal = (why, detail.to_owned(), None);
         self.refuse(key, run, &refusal);
         refusal
     }
 
     /// Says that a rule did not run. The same again is counted where it was said first.
-    pub fn refuse(&mut self, key: Key, run: Run, (why, detail, condition): &Refusal) {
+    pub fn refuse(&mut self, key: ScopeKey, run: RunState, (why, detail, condition): &Refusal) {
         self.mark_latch(key, &run, None);
-        self.state.running.remove(&run.entry.id);
+        self.state.runs.remove(run.entry.id);
         let device = run.entry.device.clone();
         let id = run.entry.id;
         let list = run.list;
         let mut entry = run.entry;
         entry.outcome = RunOutcome::NotRun { why: *why, detail: detail.as_str().into() };
-        let scope = self.state.scope(key, device.as_ref());
+        let scope = self.state.scopes.entry(key, device.as_ref());
         // What was to be done after it is not: it did not run.
-        scope.runs.retain(|other| !matches!(other.waits, Waits::Turn(Turn::After(before)) if before == id));
+        scope
+            .runs
+            .retain(|other| !matches!(other.waits, Waits::Turn(TurnWait::After(before)) if before == id));
         let index = entry.trigger.index;
         let same =
             |folded: &Folded| folded.why == *why && folded.condition == *condition && folded.index == index;
@@ -43,15 +46,19 @@ impl Work<'_> {
             }
         }
         // Whom patterns choose is looked for once: those of the first are those of all that are counted with it.
-        entry.targets = if tell { self.targets(key.rule, list) } else { self.named_targets(key.rule, list) };
+        entry.targets = if tell {
+            targets::all(self.index, self.world, key.rule, list)
+        } else {
+            targets::named(self.index, key.rule, list)
+        };
         entry.ended_at = Some(entry.last_at);
         self.state.say(entry, tell);
     }
 
     /// Writes down at a run's latch whether it ran.
-    pub fn mark_latch(&mut self, key: Key, run: &Run, ran: Option<RunId>) {
+    pub fn mark_latch(&mut self, key: ScopeKey, run: &RunState, ran: Option<RunId>) {
         let Some(trigger) = run.latch else { return };
-        let Some(scope) = self.state.present(key) else { return };
+        let Some(scope) = self.state.scopes.get_mut(key) else { return };
         let is_of_run = |of: &Option<RunId>| of.is_none() || *of == Some(run.entry.id);
         if let Some(Latch::Fired { ran: before }) = scope.latch(trigger)
             && is_of_run(before)

@@ -1,7 +1,7 @@
-//! What a trigger sees: how things stand, and what `trigger` becomes in conditions and messages.
+//! The context of a trigger: how what it looks at stands, and what `trigger` is in conditions and messages.
 
-use super::book::becomes;
-use super::fire::data;
+use super::firing::data;
+use super::index::becomes;
 use super::latch::{Stands, threshold};
 use super::world::{property, value_at};
 use crate::model::{Path, Trigger, TriggerKind};
@@ -163,7 +163,7 @@ pub(super) fn alarm_data(trigger: &Trigger, change: &AlarmChange, event: &Event)
     };
     let said: Object = [
         ("type", Json::from(&*alarm.alarm_type)),
-        ("severity", super::deed::severity_word(alarm.severity).into()),
+        ("severity", super::effect::severity_word(alarm.severity).into()),
         ("message", Json::from(&*alarm.message)),
         ("id", alarm.id.to_string().into()),
         of.clone(),

@@ -1,28 +1,44 @@
-//! Whose turn it is: run modes, cooldown, the breaker, the queue.
+//! The arbitration of runs: run modes, cooldown, the breaker, the queue.
 
-use super::fire::Refusal;
-use super::run::{Run, Turn, Waits};
-use super::scope::Key;
-use super::work::Work;
+use super::firing::Refusal;
+use super::index::RuleIndex;
+use super::run::{RunState, TurnWait, Waits};
+use super::run_loop::RunLoop;
+use super::scope::ScopeKey;
+use super::state::EngineState;
+use super::world::World;
 use crate::model::RunMode;
 use twinhub_domain::Timestamp;
 use twinhub_domain::run::{RunId, RunKind, WhyNot};
 
-/// So many firings wait for a decision at most: the world takes that long over acts only when it is stuck.
+/// So many firings wait for a decision at most: the world takes that long over effects only when it is stuck.
 const MOST_UNDECIDED: usize = 1_000;
 
-impl Work<'_> {
+/// Decides which firings become runs, and when.
+pub(super) struct Arbiter<'a> {
+    pub index: &'a RuleIndex,
+    pub world: &'a World,
+    pub state: &'a mut EngineState,
+}
+
+impl Arbiter<'_> {
     /// What the mode, the cooldown and the breaker say to a run whose conditions hold. `again`: it has waited for
     /// this decision.
-    pub fn decide(&mut self, key: Key, mut run: Run, at: Timestamp, again: bool) -> Result<(), Refusal> {
-        let rule = self.book.rule(key.rule);
+    pub fn decide(
+        &mut self,
+        key: ScopeKey,
+        mut run: RunState,
+        at: Timestamp,
+        again: bool,
+    ) -> Result<(), Refusal> {
+        let rule = self.index.rule(key.rule);
         let max = usize::from(rule.max.max(1));
         let (mut going, mut queued, mut undecided) = (0, 0, 0);
-        if let Some(scope) = self.state.scopes.get(&key) {
+        if let Some(scope) = self.state.scopes.get(key) {
             for other in &scope.runs {
                 match other.waits {
-                    Waits::Turn(Turn::Queued) => queued += 1,
-                    Waits::Turn(Turn::Undecided) => undecided += 1,
+                    Waits::Turn(TurnWait::Queued) => queued += 1,
+                    Waits::Turn(TurnWait::Undecided) => undecided += 1,
                     _ => going += usize::from(other.is_main()),
                 }
             }
@@ -31,10 +47,10 @@ impl Work<'_> {
             if undecided >= MOST_UNDECIDED {
                 return Err(self.refuse_run(key, run, WhyNot::TooMany, "the hub does not come after"));
             }
-            self.put_run(key, run);
+            self.state.put_run(key, run);
             return Ok(());
         }
-        let rests_until = self.state.scopes.get(&key).and_then(|scope| scope.rests_until);
+        let rests_until = self.state.scopes.get(key).and_then(|scope| scope.rests_until);
         if let Some(until) = rests_until.filter(|until| *until > run.fired_at())
             && run.entry.kind != RunKind::Manual
         {
@@ -53,36 +69,36 @@ impl Work<'_> {
                 return Err(self.refuse_run(key, run, WhyNot::TooMany, &format!("{queued} wait already")));
             }
             RunMode::Queued if going > 0 => {
-                run.waits = Waits::Turn(Turn::Queued);
+                run.waits = Waits::Turn(TurnWait::Queued);
                 self.state.say(run.entry.clone(), true);
-                self.put_run(key, run);
+                self.state.put_run(key, run);
                 return Ok(());
             }
-            RunMode::Restart => self.abort_where(key, "restart", at, Run::is_main),
+            RunMode::Restart => self.state.abort_where(key, "restart", at, RunState::is_main),
             RunMode::Single | RunMode::Queued | RunMode::Parallel => {}
         }
         self.begin(key, run, at)
     }
 
     /// Is a run about to come to its end or to a wait, so that what is to become of others is not clear yet?
-    fn is_unsettled(&self, key: Key) -> bool {
-        let Some(scope) = self.state.scopes.get(&key) else { return false };
-        let rule = self.book.rule(key.rule);
-        let hurries = scope.runs.iter().any(Run::is_hurrying);
+    fn is_unsettled(&self, key: ScopeKey) -> bool {
+        let Some(scope) = self.state.scopes.get(key) else { return false };
+        let rule = self.index.rule(key.rule);
+        let hurries = scope.runs.iter().any(RunState::is_hurrying);
         let going = scope.runs.iter().filter(|run| run.is_main()).count();
         hurries && (rule.mode != RunMode::Parallel || going >= usize::from(rule.max.max(1)))
     }
 
-    fn begin(&mut self, key: Key, mut run: Run, at: Timestamp) -> Result<(), Refusal> {
-        let breaker = self.book.rule(key.rule).breaker;
+    fn begin(&mut self, key: ScopeKey, mut run: RunState, at: Timestamp) -> Result<(), Refusal> {
+        let breaker = self.index.rule(key.rule).breaker;
         let from = run.fired_at().plus_millis(-breaker.within_ms);
         let device = run.entry.device.clone();
-        let scope = self.state.scope(key, device.as_ref());
+        let scope = self.state.scopes.entry(key, device.as_ref());
         scope.recent.retain(|began| *began > from);
         if !run.made_up && scope.recent.len() >= usize::from(breaker.runs) {
             let why = format!("{} runs within {} s", scope.recent.len(), breaker.within_ms / 1_000);
             let refusal = self.refuse_run(key, run, WhyNot::Stopped, &why);
-            self.stop(key.rule, &why, at);
+            self.state.stop(self.index, key.rule, &why, at);
             return Err(refusal);
         }
         if !run.made_up {
@@ -91,29 +107,29 @@ impl Work<'_> {
         scope.folded = None;
         if let Some(latch) = run.latch {
             // What it ran for was over, and is there again.
-            let over = |other: &Run| other.entry.kind == RunKind::Release && other.latch == Some(latch);
-            self.abort_where(key, "restart", at, over);
+            let over = |other: &RunState| other.entry.kind == RunKind::Release && other.latch == Some(latch);
+            self.state.abort_where(key, "restart", at, over);
         }
         self.state.counts.runs += 1;
-        self.state.remember(&run.entry);
+        self.state.runs.remember(&run.entry);
         run.waits = Waits::Acts { open: Vec::new(), failed: None };
         self.start(key, run, at);
         Ok(())
     }
 
-    fn start(&mut self, key: Key, run: Run, at: Timestamp) {
+    fn start(&mut self, key: ScopeKey, run: RunState, at: Timestamp) {
         let id = run.entry.id;
         self.state.say(run.entry.clone(), true);
-        self.put_run(key, run);
-        self.drive(id, at);
+        self.state.put_run(key, run);
+        self.run_loop().drive(id, at);
     }
 
-    pub fn put_after(&mut self, key: Key, mut run: Run, after: RunId, at: Timestamp) -> RunId {
+    pub fn put_after(&mut self, key: ScopeKey, mut run: RunState, after: RunId, at: Timestamp) -> RunId {
         let id = run.entry.id;
-        let goes_on = |run: &Run| run.entry.id == after;
-        if self.state.scopes.get(&key).is_some_and(|scope| scope.runs.iter().any(goes_on)) {
-            run.waits = Waits::Turn(Turn::After(after));
-            self.put_run(key, run);
+        let goes_on = |run: &RunState| run.entry.id == after;
+        if self.state.scopes.get(key).is_some_and(|scope| scope.runs.iter().any(goes_on)) {
+            run.waits = Waits::Turn(TurnWait::After(after));
+            self.state.put_run(key, run);
         } else {
             run.waits = Waits::Acts { open: Vec::new(), failed: None };
             self.start(key, run, at);
@@ -122,15 +138,15 @@ impl Work<'_> {
     }
 
     /// Lets those begin whose turn has come.
-    pub fn give_turns(&mut self, key: Key, at: Timestamp) {
+    pub fn give_turns(&mut self, key: ScopeKey, at: Timestamp) {
         while let Some(id) = self.next_turn(key) {
-            let Some((_, mut run)) = self.take_run(id) else { return };
+            let Some((_, mut run)) = self.state.take_run(id) else { return };
             match run.waits {
-                Waits::Turn(Turn::Undecided) => {
+                Waits::Turn(TurnWait::Undecided) => {
                     // What comes of it is told by its entry.
                     let _ = self.decide(key, run, at, true);
                 }
-                Waits::Turn(Turn::Queued) => {
+                Waits::Turn(TurnWait::Queued) => {
                     let _ = self.begin(key, run, at);
                 }
                 _ => {
@@ -141,27 +157,20 @@ impl Work<'_> {
         }
     }
 
-    fn next_turn(&self, key: Key) -> Option<RunId> {
-        let runs = &self.state.scopes.get(&key)?.runs;
-        let is_busy = runs.iter().any(Run::is_main);
+    fn next_turn(&self, key: ScopeKey) -> Option<RunId> {
+        let runs = &self.state.scopes.get(key)?.runs;
+        let is_busy = runs.iter().any(RunState::is_main);
         let is_unsettled = self.is_unsettled(key);
-        let may = |run: &&Run| match run.waits {
-            Waits::Turn(Turn::Undecided) => !is_unsettled,
-            Waits::Turn(Turn::Queued) => !is_busy,
-            Waits::Turn(Turn::After(before)) => !runs.iter().any(|other| other.entry.id == before),
+        let may = |run: &&RunState| match run.waits {
+            Waits::Turn(TurnWait::Undecided) => !is_unsettled,
+            Waits::Turn(TurnWait::Queued) => !is_busy,
+            Waits::Turn(TurnWait::After(before)) => !runs.iter().any(|other| other.entry.id == before),
             _ => false,
         };
         runs.iter().find(may).map(|run| run.entry.id)
     }
 
-    /// Gives up those runs of a scope that `which` says.
-    pub fn abort_where(&mut self, key: Key, reason: &str, at: Timestamp, which: impl Fn(&Run) -> bool) {
-        let Some(scope) = self.state.present(key) else { return };
-        let (given_up, stay) = std::mem::take(&mut scope.runs).into_iter().partition(|run| which(run));
-        scope.runs = stay;
-        let given_up: Vec<Run> = given_up;
-        for run in given_up {
-            self.abort(run, reason, at);
-        }
+    fn run_loop(&mut self) -> RunLoop<'_> {
+        RunLoop { index: self.index, world: self.world, state: self.state }
     }
 }

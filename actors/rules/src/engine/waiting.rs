@@ -1,13 +1,14 @@
 //! Runs that wait: for a time, for a condition, for a command to be executed.
 
-use super::deed::parse_act;
-use super::drive::settle_line;
-use super::run::{Run, Waits};
-use super::scope::Key;
-use super::state::Job;
-use super::work::Work;
+use super::EffectId;
+use super::index::RuleIndex;
+use super::run::{RunState, Waits};
+use super::run_loop::RunLoop;
+use super::scope::ScopeKey;
+use super::state::Followup;
+use crate::action::{ActionKind, WaitAction};
 use crate::expression::Dependency;
-use crate::model::{Condition, What};
+use crate::model::Condition;
 use twinhub_domain::command::{CommandChange, Step as CommandStep};
 use twinhub_domain::run::{RunId, RunOutcome};
 use twinhub_domain::{CommandStatus, DeviceId, Timestamp};
@@ -35,53 +36,62 @@ fn asks_the_time(condition: &Condition) -> bool {
     }
 }
 
-impl Work<'_> {
+/// The devices that the condition looks at that a run waits for; none where it waits for something else.
+pub(super) fn waited_for(index: &RuleIndex, key: ScopeKey, run: &RunState) -> Vec<DeviceId> {
+    if !matches!(run.waits, Waits::Condition { .. }) {
+        return Vec::new();
+    }
+    let action = index.action(key.rule, run.list, run.at).map(|action| &action.kind);
+    let Some(ActionKind::Wait(WaitAction { until, .. })) = action else { return Vec::new() };
+    let ids = until.dependencies().into_iter().filter_map(|dependency| match dependency {
+        Dependency::Device(id) => Some(id),
+        Dependency::TriggerDevice => run.entry.device.clone(),
+    });
+    ids.collect()
+}
+
+impl RunLoop<'_> {
     /// The time of a run has come.
     pub fn run_is_due(&mut self, id: RunId, at: Timestamp) {
-        let Some((key, mut run)) = self.take_run(id) else { return };
+        let Some((key, mut run)) = self.state.take_run(id) else { return };
         match run.waits {
             Waits::Delay { .. } => {
-                settle_line(&mut run, "ok", "");
+                run.settle_line("ok", "");
                 self.go_on(key, run, at);
             }
             Waits::Confirm { .. } => self.not_confirmed(key, run, at),
             Waits::Condition { until, .. } => {
                 self.look_at_wait(key, run, until.is_some_and(|until| until <= at), at);
             }
-            Waits::Turn(_) | Waits::Acts { .. } => self.put_run(key, run),
+            Waits::Turn(_) | Waits::Acts { .. } => self.state.put_run(key, run),
         }
     }
 
-    /// Something happened to a device: runs may have waited for it.
-    pub fn look_again(&mut self, device: &DeviceId, at: Timestamp) {
-        let Some(waiting) = self.state.waiting.get(device) else { return };
-        let ids: Vec<RunId> = waiting.iter().map(|(_, _, id)| *id).collect();
-        for id in ids {
-            if let Some((key, run)) = self.take_run(id) {
-                self.look_at_wait(key, run, false, at);
-            }
-            self.drain();
+    /// Something happened to a device that the condition of a run looks at.
+    pub fn look_again(&mut self, id: RunId, at: Timestamp) {
+        if let Some((key, run)) = self.state.take_run(id) {
+            self.look_at_wait(key, run, false, at);
         }
     }
 
-    fn look_at_wait(&mut self, key: Key, mut run: Run, is_late: bool, at: Timestamp) {
-        let Some(What::Wait { until, .. }) = self.action(key, &run).map(|action| &action.what) else {
-            return self.put_run(key, run);
+    fn look_at_wait(&mut self, key: ScopeKey, mut run: RunState, is_late: bool, at: Timestamp) {
+        let action = self.action(key, &run).map(|action| &action.kind);
+        let Some(ActionKind::Wait(WaitAction { until, .. })) = action else {
+            return self.state.put_run(key, run);
         };
-        let seen = self.look(key.rule, until, (&run.entry.trigger.data, run.entry.device.as_ref()), at);
-        match seen {
+        match self.evaluator().condition(key.rule, until, &run.entry, at) {
             Err(_) => {
                 self.finish(key, run, RunOutcome::Failed { reason: "panic".into() }, at);
-                self.stop(key.rule, "an action died: a fault of the program", at);
+                self.die(key, at);
             }
             Ok(seen) if seen.holds == Some(true) => {
-                self.unlink_wait(&run);
-                settle_line(&mut run, "ok", "");
+                self.state.runs.end_wait(run.entry.id);
+                run.settle_line("ok", "");
                 self.go_on(key, run, at);
             }
             Ok(seen) if is_late => {
-                self.unlink_wait(&run);
-                settle_line(&mut run, "timeout", &format!("{} did not come to hold", seen.text));
+                self.state.runs.end_wait(run.entry.id);
+                run.settle_line("timeout", &format!("{} did not come to hold", seen.text));
                 self.fail_step(key, run, "timeout", at);
             }
             Ok(_) => {
@@ -90,76 +100,40 @@ impl Work<'_> {
                 {
                     *look = next_look(until, at);
                 }
-                self.put_run(key, run);
+                self.state.put_run(key, run);
             }
         }
-    }
-
-    /// Remembers by device what a run waits for.
-    pub fn link_wait(&mut self, key: Key, run: &Run) {
-        let name = (self.book.rank(key.rule), key.device, run.entry.id);
-        for device in self.waits_for(key, run) {
-            self.state.waiting.entry(device).or_default().insert(name);
-        }
-    }
-
-    pub fn unlink_wait(&mut self, run: &Run) {
-        let Some(rule) = self.book.find(&run.entry.rule) else { return };
-        let key = Key { rule, device: run.entry.number };
-        let name = (self.book.rank(rule), key.device, run.entry.id);
-        for device in self.waits_for(key, run) {
-            if let Some(waiting) = self.state.waiting.get_mut(&device) {
-                waiting.remove(&name);
-                if waiting.is_empty() {
-                    self.state.waiting.remove(&device);
-                }
-            }
-        }
-    }
-
-    fn waits_for(&self, key: Key, run: &Run) -> Vec<DeviceId> {
-        if !matches!(run.waits, Waits::Condition { .. }) {
-            return Vec::new();
-        }
-        let Some(What::Wait { until, .. }) = self.action(key, run).map(|action| &action.what) else {
-            return Vec::new();
-        };
-        let ids = until.dependencies().into_iter().filter_map(|dependency| match dependency {
-            Dependency::Device(id) => Some(id),
-            Dependency::TriggerDevice => run.entry.device.clone(),
-        });
-        ids.collect()
     }
 
     /// A command came further: it may be one that a run waits for.
     pub fn command_came(&mut self, change: &CommandChange, at: Timestamp) {
         if let CommandStep::Queued(request) = &change.step
-            && let Some(act) = request.idempotency_key.as_deref().and_then(parse_act)
-            && let Some((key, mut run)) = self.take_run(act.run)
+            && let Some(effect) = request.idempotency_key.as_deref().and_then(EffectId::parse)
+            && let Some((key, mut run)) = self.state.take_run(effect.run)
         {
-            for confirm in run.confirms.iter_mut().filter(|c| c.nth == act.nth && run.at == act.step) {
+            for confirm in run.confirms.iter_mut().filter(|c| c.nth == effect.nth && run.at == effect.step) {
                 confirm.command = Some(change.id);
-                self.state.confirming.insert(change.id, act.run);
+                self.state.runs.confirm(change.id, effect.run);
             }
-            self.put_run(key, run);
+            self.state.put_run(key, run);
         }
         let status = change.step.status();
         if !status.is_final() || matches!(change.step, CommandStep::Late(_)) {
             return;
         }
-        let Some(id) = self.state.confirming.remove(&change.id) else { return };
-        let Some((key, mut run)) = self.take_run(id) else { return };
+        let Some(id) = self.state.runs.end_confirm(change.id) else { return };
+        let Some((key, mut run)) = self.state.take_run(id) else { return };
         for confirm in run.confirms.iter_mut().filter(|confirm| confirm.command == Some(change.id)) {
             confirm.status = Some(status);
         }
         match run.waits {
             Waits::Confirm { .. } => self.confirmed(key, run, at),
-            _ => self.put_run(key, run),
+            _ => self.state.put_run(key, run),
         }
     }
 
     /// Goes on where all commands were executed; gives up where one cannot be any more.
-    pub fn confirmed(&mut self, key: Key, run: Run, at: Timestamp) {
+    pub fn confirmed(&mut self, key: ScopeKey, run: RunState, at: Timestamp) {
         let failed =
             |status: Option<CommandStatus>| status.is_some_and(|status| status != CommandStatus::Executed);
         if run.confirms.iter().any(|confirm| failed(confirm.status)) {
@@ -168,15 +142,15 @@ impl Work<'_> {
             self.go_on(key, run, at);
         } else {
             self.state.say(run.entry.clone(), false);
-            self.state.jobs.push_back(Job::Turns(key, at));
-            self.put_run(key, run);
+            self.state.follow_up(Followup::Turns(key, at));
+            self.state.put_run(key, run);
         }
     }
 
-    fn not_confirmed(&mut self, key: Key, mut run: Run, at: Timestamp) {
+    fn not_confirmed(&mut self, key: ScopeKey, mut run: RunState, at: Timestamp) {
         for confirm in std::mem::take(&mut run.confirms) {
             if let Some(command) = confirm.command {
-                self.state.confirming.remove(&command);
+                self.state.runs.end_confirm(command);
             }
             let Some(line) = run.entry.actions.get_mut(confirm.line as usize) else { continue };
             match confirm.status {

@@ -1,0 +1,409 @@
+//! The turns of devices: they are read from the store page by page and get their turns one by one, a few of them at
+//! once; jobs that run at once take turns. How far the jobs have come is counted in the store when something was
+//! committed, and told now and then.
+
+use std::time::{Duration, Instant};
+
+use actix::fut::ActorFutureExt;
+use actix::{AsyncContext, Context, WrapFuture};
+use tracing::{error, warn};
+
+use super::Jobs;
+use super::progress::TELL_EVERY_MS;
+use super::run::Run;
+use crate::backoff::{STORE_AGAIN, TWIN};
+use crate::messages::supervisor::{Deliver, IfUnknown};
+use crate::post::post;
+use twinhub_domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, Step, StepState};
+use twinhub_domain::receipt::{NotTaken, Settled};
+use twinhub_domain::{Cause, CommandId, DeviceId, DeviceNumber};
+use twinhub_mqtt::receipt;
+use twinhub_store::{JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StoreError, Sweep};
+
+/// Devices whose turn it is at once, of all jobs. They share a commit, and other traffic waits for that commit:
+/// many more would slow it down, and many fewer the job.
+const AT_ONCE: usize = 16;
+/// Between two handfuls of turns jobs rest so many times as long as a turn takes, so that most commits are other
+/// traffic's alone. Where the hub is busy a turn takes longer, and jobs give way the more.
+const REST: f64 = 1.5;
+const LONGEST_REST: Duration = Duration::from_millis(100);
+/// Devices read from the store with one query.
+const PAGE: u64 = 1_000;
+/// The next page is read when so few are left.
+const FEW: usize = 200;
+/// A turn that is lost on its way, because its twin died, is tried so often.
+const MOST_TRIES: u32 = 4;
+/// Devices that are queued still after all had their turn are gone through again so often.
+const MOST_PASSES: u32 = 3;
+/// A turn may come so late by a coarse clock.
+const SHORTEST_WAIT: Duration = Duration::from_millis(5);
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// The store counts for a twentieth of the time at most, unless it would rest for longer than
+/// [`Settings::longest_rest`](crate::Settings::longest_rest).
+const COUNT_REST: u32 = 20;
+/// So often it is looked at whether something is to be counted or told.
+const TICK: Duration = Duration::from_millis(125);
+
+/// What goes on after a count.
+pub(super) type Then = Box<dyn FnOnce(&mut Jobs, &mut Context<Jobs>)>;
+
+/// A device's turn.
+#[derive(Clone)]
+struct Turn {
+    job: JobId,
+    device: DeviceId,
+    number: DeviceNumber,
+    tries: u32,
+}
+
+impl Jobs {
+    /// All its devices are written down, and none is changed but by its turn: it may run.
+    pub(super) fn ready(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        if let Some(run) = self.table.runs.get_mut(&id) {
+            run.writing = false;
+        }
+        self.grant_wishes(id, ctx);
+        self.feed(ctx);
+        self.tick_later(ctx);
+    }
+
+    /// Hands out as many turns as may be, one to each job after the other, and rests.
+    pub(super) fn feed(&mut self, ctx: &mut Context<Self>) {
+        if !self.begun || self.resting {
+            return;
+        }
+        let mut running = self.table.running();
+        for id in &running {
+            self.read_on(*id, ctx);
+        }
+        let mut in_flight = self.table.in_flight();
+        while in_flight < AT_ONCE && !running.is_empty() {
+            let id = self.table.serve(&running);
+            match self.next_turn(id, ctx) {
+                Some(turn) => {
+                    in_flight += 1;
+                    self.resting = true;
+                    self.hand_out(turn, ctx);
+                }
+                None => running.retain(|other| *other != id),
+            }
+        }
+        if self.resting {
+            ctx.run_later(self.turns.times(REST).min(LONGEST_REST), |this, ctx| {
+                this.resting = false;
+                this.feed(ctx);
+            });
+        }
+    }
+
+    fn next_turn(&mut self, id: JobId, ctx: &mut Context<Self>) -> Option<Turn> {
+        let run = self.table.runs.get_mut(&id)?;
+        if run.next.is_empty() {
+            return None;
+        }
+        if run.pace.take(self.around.clock.uptime_ms(), 1) == 0 {
+            if !run.waiting_for_pace {
+                run.waiting_for_pace = true;
+                let wait = Duration::from_millis(run.pace.wait_ms().unwrap_or_default());
+                ctx.run_later(wait.clamp(SHORTEST_WAIT, LONGEST_WAIT), move |this, ctx| {
+                    if let Some(run) = this.table.runs.get_mut(&id) {
+                        run.waiting_for_pace = false;
+                    }
+                    this.feed(ctx);
+                });
+            }
+            return None;
+        }
+        let (_, device, number) = run.next.pop_front()?;
+        run.in_flight += 1;
+        Some(Turn { job: id, device, number, tries: 1 })
+    }
+
+    fn hand_out(&self, turn: Turn, ctx: &mut Context<Self>) {
+        let Some(job) = self.table.jobs.get(&turn.job) else { return };
+        let (receipt, settled) = receipt::channel();
+        let deliver = Deliver {
+            device: turn.device.clone(),
+            input: job.action.input(
+                job.id,
+                job.round,
+                CommandId(crate::clock::new_id()),
+                self.around.clock.now(),
+            ),
+            cause: Cause::of_job(job.id),
+            receipt,
+            if_unknown: IfUnknown::RefuseUnless(turn.number),
+            if_version: None,
+            want_twin: false,
+        };
+        let _ = post(&self.around.supervisor, deliver); // dropped, its receipt says so
+        let (settled, since) = (settled.into_actor(self), Instant::now());
+        ctx.spawn(settled.map(move |settled, this, ctx| {
+            this.turns.one_took(since.elapsed());
+            this.settled(turn, settled.unwrap_or(Err(NotTaken::Lost)), ctx);
+        }));
+    }
+
+    fn settled(&mut self, mut turn: Turn, settled: Settled, ctx: &mut Context<Self>) {
+        match settled {
+            Ok(_) => self.turn_is_over(turn.job, ctx),
+            Err(NotTaken::Refused(refusal)) => {
+                // That a device is not to be updated now says nothing of the image.
+                let is_rollout = self.table.rollout(turn.job).is_some();
+                let state = if is_rollout { StepState::Skipped } else { StepState::Failed };
+                self.give_up(turn, state, &refusal.to_string(), ctx);
+            }
+            Err(NotTaken::Lost) if !self.begun => {} // the hub goes down
+            Err(NotTaken::Lost) => {
+                if let Some(wait) = TWIN.at_most(MOST_TRIES).wait(turn.tries) {
+                    turn.tries += 1;
+                    ctx.run_later(wait, move |this, ctx| this.hand_out(turn, ctx));
+                    return;
+                }
+                error!(job = %turn.job, device_id = %turn.device, "a device's twin dies of a job, leaving it out");
+                let why = format!("its twin died of it {} times: see the log", turn.tries);
+                self.give_up(turn, StepState::Failed, &why, ctx);
+            }
+        }
+    }
+
+    fn give_up(&self, turn: Turn, state: StepState, why: &str, ctx: &mut Context<Self>) {
+        let step = Step::new(turn.job, state).because(why);
+        let op = JobOp::Step { number: turn.number, at: self.around.clock.now(), step };
+        self.note(vec![op], ctx, move |this, ctx| this.turn_is_over(turn.job, ctx));
+    }
+
+    fn turn_is_over(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        let Some(run) = self.table.runs.get_mut(&id) else { return };
+        run.in_flight -= 1;
+        if run.in_flight == 0 {
+            self.abort(id, ctx);
+            self.grant_wishes(id, ctx);
+        }
+        if self.table.runs.get(&id).is_some_and(Run::is_through) {
+            self.count(id, ctx);
+        }
+        self.feed(ctx);
+    }
+
+    /// Reads the next devices, if it is time to.
+    fn read_on(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        let reach = self.table.reach(id);
+        let Some(run) = self.table.runs.get_mut(&id) else { return };
+        if run.reading || run.all_read || run.next.len() > FEW {
+            return;
+        }
+        run.reading = true;
+        let store = self.around.store.clone();
+        let query = JobDeviceQuery::stretch(id, &[StepState::Queued], (run.read_to, reach), PAGE);
+        let (serial, page) = (run.serial, async move { store.job_devices(&query).await });
+        ctx.spawn(page.into_actor(self).map(move |page, this, ctx| {
+            this.page_read((id, serial), page, ctx);
+        }));
+    }
+
+    fn page_read(
+        &mut self,
+        (id, serial): (JobId, u64),
+        page: Result<JobDevicePage, StoreError>,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(run) = self.table.run(id, serial) else { return };
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                warn!(job = %id, %error, "could not read a job's devices, trying again");
+                ctx.run_later(STORE_AGAIN, move |this, ctx| {
+                    if let Some(run) = this.table.run(id, serial) {
+                        run.reading = false;
+                    }
+                    this.feed(ctx);
+                });
+                return;
+            }
+        };
+        run.reading = false;
+        run.all_read = (page.devices.len() as u64) < PAGE;
+        for JobDevice { device, number, place, .. } in page.devices {
+            run.read_to = place + 1;
+            run.next.push_back((place, device, number));
+        }
+        if run.is_through() {
+            self.count(id, ctx);
+        }
+        self.feed(ctx);
+    }
+
+    /// All had their turn, and some are queued still: they get another.
+    pub(super) fn pass_again(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        let Some(run) = self.table.runs.get_mut(&id) else { return };
+        (run.read_to, run.all_read) = (0, false);
+        run.passes += 1;
+        if run.passes <= MOST_PASSES {
+            return self.feed(ctx);
+        }
+        error!(job = %id, "devices had their turns and are queued still, giving them up");
+        run.writing = true;
+        let sweep = Sweep {
+            job: id,
+            from: vec![StepState::Queued],
+            places: (0, u64::MAX),
+            to: StepState::Failed,
+            detail: "nothing came of its turns".into(),
+            at: self.around.clock.now(),
+        };
+        self.sweep_parts(sweep, ctx, move |this, last, ctx| {
+            this.note(vec![last], ctx, move |this, ctx| this.ready(id, ctx));
+        });
+    }
+
+    pub(super) fn tick_later(&mut self, ctx: &mut Context<Self>) {
+        if self.ticking || self.table.runs.is_empty() {
+            return;
+        }
+        self.ticking = true;
+        ctx.run_later(TICK, |this, ctx| {
+            this.ticking = false;
+            this.tick(ctx);
+            this.tick_later(ctx);
+        });
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let (uptime_ms, now) = (self.around.clock.uptime_ms(), self.around.clock.now());
+        let instant = tokio::time::Instant::now();
+        let ids: Vec<JobId> = self.table.runs.keys().copied().collect();
+        for id in ids {
+            self.expire(id, ctx);
+            let changes = self.around.counters.changes_of_jobs.of(id);
+            let is_due = |run: &Run| {
+                // Where somebody was waited for long enough, that nothing changed is news.
+                let has_waited = run.patient_until.is_some_and(|until| until <= now);
+                run.counting.is_due(uptime_ms, instant, (!has_waited).then_some(changes))
+            };
+            if self.table.runs.get(&id).is_some_and(is_due) {
+                self.count(id, ctx);
+            }
+        }
+    }
+
+    /// Counts how far a job has come with its devices by now: what was under way is not told, and it is counted anew.
+    pub(super) fn count(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        let Some(run) = self.table.runs.get_mut(&id) else { return };
+        if !run.counting.begin() {
+            return;
+        }
+        run.counting.at_ms = self.around.clock.uptime_ms();
+        let began = tokio::time::Instant::now();
+        // Both before the store is asked: what it answers is no older.
+        let changes = &self.around.counters.changes_of_jobs;
+        changes.watch(id);
+        let (changes, is_through) = (changes.of(id), run.is_through());
+        let (serial, store) = (run.serial, self.around.store.clone());
+        let stage = self.table.rollout(id).map(|(rollout, stage)| rollout.stage(stage));
+        let counts = async move {
+            let of_stage = match stage {
+                Some(stage) => store.job_counts(id, Some(stage)).await?,
+                None => JobCounts::new(),
+            };
+            // After the stage: nobody is in it who is not in all of it.
+            Ok::<_, StoreError>((store.job_counts(id, None).await?, of_stage))
+        };
+        ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
+            let rest = began.elapsed().saturating_mul(COUNT_REST).min(this.around.longest_rest);
+            let Some(run) = this.table.run(id, serial) else { return };
+            run.counting.rests_until = tokio::time::Instant::now() + rest;
+            if !run.counting.end() {
+                return this.count(id, ctx);
+            }
+            let (counts, of_stage) = match counts {
+                Ok(counts) => counts,
+                Err(error) => {
+                    warn!(job = %id, %error, "could not count a job's devices, trying again");
+                    run.counting.as_of = None; // before long
+                    return;
+                }
+            };
+            run.counting.as_of = Some(changes);
+            run.counting.counts = counts;
+            let waiting = std::mem::take(&mut run.counting.waiting);
+            this.counted(id, is_through, &of_stage, ctx);
+            for then in waiting {
+                then(this, ctx);
+            }
+        }));
+    }
+
+    /// Calls `then` when it is known how far the job has come by now.
+    pub(super) fn count_then(&mut self, id: JobId, ctx: &mut Context<Self>, then: Then) {
+        let Some(run) = self.table.runs.get_mut(&id) else { return };
+        run.counting.waiting.push(then);
+        self.count(id, ctx);
+    }
+
+    /// Calls `then` when it is known how a job without a run stands. Of a roll-out that can still change: a device that
+    /// had failed may come up with the version after all, and nobody counts that by himself any more.
+    pub(super) fn count_late(&mut self, id: JobId, ctx: &mut Context<Self>, then: Then) {
+        let has_failed = |job: &Job| job.counts.contains_key(&StepState::Failed);
+        let may_change = |job: &Job| job.action.rollout().is_some() && has_failed(job);
+        if self.table.runs.contains_key(&id) || !self.table.jobs.get(&id).is_some_and(may_change) {
+            return then(self, ctx);
+        }
+        let store = self.around.store.clone();
+        let counts = async move { store.job_counts(id, None).await };
+        ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
+            match (counts, this.table.jobs.get_mut(&id)) {
+                (Ok(counts), Some(job)) if !this.table.runs.contains_key(&id) && job.counts != counts => {
+                    job.counts = counts;
+                }
+                (Err(error), _) => {
+                    warn!(job = %id, %error, "could not count how a roll-out stands, telling what was counted last");
+                    return then(this, ctx);
+                }
+                _ => return then(this, ctx),
+            }
+            this.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, then);
+        }));
+    }
+
+    /// `is_through`: every device had had its turn before it was counted.
+    fn counted(&mut self, id: JobId, is_through: bool, of_stage: &JobCounts, ctx: &mut Context<Self>) {
+        let (now_ms, now) = (self.around.clock.uptime_ms(), self.around.clock.now());
+        let (Some(run), Some(job)) = (self.table.runs.get_mut(&id), self.table.jobs.get(&id)) else { return };
+        let progress = run.progress(job, now);
+        run.counting.speed.note(now_ms, progress.ended());
+        let is_free = run.in_flight == 0 && !run.writing && run.wishes.is_empty();
+        // Of one whose removal a crash has cut short there are fewer than it had.
+        let all_ended = progress.under_way() == 0 && progress.count(StepState::Queued) == 0;
+        let is_running = job.status == JobStatus::Running;
+        if is_running && is_free && is_through && all_ended {
+            let _ = self.table.signal(id, JobSignal::Finish, None); // it runs
+            return self.end(id, ctx);
+        }
+        if job.status.is_final() && is_free && progress.under_way() == 0 {
+            return self.end(id, ctx);
+        }
+        let (is_rollout, is_paused) = (job.action.rollout().is_some(), job.status == JobStatus::Paused);
+        if is_running && is_free && is_through && !is_rollout && progress.count(StepState::Queued) > 0 {
+            return self.pass_again(id, ctx);
+        }
+        if is_rollout && (is_running || is_paused) && !run.writing && run.aborting.is_none() {
+            self.judge(id, is_running && is_free && is_through, of_stage, &progress.counts, ctx);
+        }
+        let Some(run) = self.table.runs.get_mut(&id) else { return };
+        if run.counting.told != progress.counts && now_ms >= run.counting.told_ms + TELL_EVERY_MS {
+            run.counting.told = progress.counts;
+            run.counting.told_ms = now_ms;
+            self.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, |_, _| {});
+        }
+    }
+
+    /// Nothing more comes of it: it is told of for the last time.
+    pub(super) fn end(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        self.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, |_, _| {});
+        self.table.runs.remove(&id);
+        self.around.counters.changes_of_jobs.forget(id);
+        self.forget(ctx);
+    }
+}
