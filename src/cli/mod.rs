@@ -25,7 +25,7 @@ use crate::import_export::columns;
 use crate::reload::Reload;
 use crate::shutdown::HangUp;
 use crate::startup::private;
-use crate::{memory, startup, telemetry};
+use crate::{live, memory, startup, telemetry};
 
 /// A live digital twin of every IoT device, in one program.
 ///
@@ -73,6 +73,8 @@ enum CliCommand {
     Config(Box<Options>),
     /// Print the description of the HTTP API (OpenAPI 3, JSON)
     Openapi,
+    /// Print the description of the WebSocket and of the event stream (AsyncAPI 3, JSON)
+    Asyncapi,
 }
 
 #[derive(Args)]
@@ -139,6 +141,7 @@ pub fn run() -> ExitCode {
         CliCommand::Openapi => {
             print(&api::openapi().to_pretty_json().unwrap_or_default()).map_err(|error| (FAILED, error))
         }
+        CliCommand::Asyncapi => print(&format!("{:#}", live::asyncapi())).map_err(|error| (FAILED, error)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

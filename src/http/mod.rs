@@ -42,9 +42,8 @@ pub use requests::current_id;
 
 use self::routes::Operation;
 use self::stream::CuttableStream;
-use crate::live::ws;
 use crate::state::{WebSettings, WebState};
-use crate::{api, dashboard, dialects};
+use crate::{api, dashboard, dialects, live};
 
 /// A client that takes longer than this to send a request's head is disconnected.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -61,7 +60,7 @@ const STOP_WITHIN_SECONDS: u64 = 2;
 
 /// The routes of the hub itself: API, live events and page.
 fn own_operations() -> Vec<Operation> {
-    [api::all_operations(), ws::operations(), dashboard::operations()].into_iter().flatten().collect()
+    [api::all_operations(), live::operations(), dashboard::operations()].into_iter().flatten().collect()
 }
 
 /// All routes.
