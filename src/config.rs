@@ -1,4 +1,4 @@
-//! The configuration: what can be set, where it is set, and what holds when nobody sets it.
+//! The configuration: the options, their sources and their defaults.
 //!
 //! Every option has one name and three places: a flag, an environment variable, a key of the
 //! configuration file. Flags win over the environment, the environment over the file.
@@ -29,7 +29,7 @@ pub use values::{
     HostName, Limit, LogFormat, Mqtt, PublicUrl, Size, Span, UnknownDevices, WebOrigin, WebhookPlace,
 };
 
-/// What can be set. Nothing means: not set here.
+/// The options. None means: not set here.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Options {
@@ -70,7 +70,7 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_MQTT_RETAINED_LIMIT", value_name = "SIZE")]
     pub mqtt_retained_limit: Option<Size>,
 
-    /// What the embedded broker's retained messages may take in all [default: 256MiB]
+    /// The memory of the embedded broker's retained messages, in all [default: 256MiB]
     #[arg(long, env = "TWINHUB_MQTT_RETAINED_TOTAL", value_name = "SIZE")]
     pub mqtt_retained_total: Option<Size>,
 
@@ -82,23 +82,23 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_MQTT_SESSION_MESSAGES", value_name = "COUNT", value_parser = values::parse_count)]
     pub mqtt_session_messages: Option<NonZeroUsize>,
 
-    /// What the messages for an absent client may take [default: 1MiB]
+    /// The memory of the messages for an absent client [default: 1MiB]
     #[arg(long, env = "TWINHUB_MQTT_SESSION_LIMIT", value_name = "SIZE")]
     pub mqtt_session_limit: Option<Size>,
 
-    /// What the messages for all absent clients may take [default: 256MiB]
+    /// The memory of the messages for all absent clients [default: 256MiB]
     #[arg(long, env = "TWINHUB_MQTT_SESSIONS_TOTAL", value_name = "SIZE")]
     pub mqtt_sessions_total: Option<Size>,
 
-    /// What becomes of devices that nobody has registered [default: accept]
+    /// The treatment of devices that are not registered [default: accept]
     #[arg(long, env = "TWINHUB_UNKNOWN_DEVICES", value_name = "POLICY")]
     pub unknown_devices: Option<UnknownDevices>,
 
-    /// How far ahead of ours a device's clock may be and still be believed, or `never` to believe any [default: 1d]
+    /// The lead of a device's clock that is still believed, or `never` to believe any [default: 1d]
     #[arg(long, env = "TWINHUB_DEVICE_CLOCK_AHEAD", value_name = "TIME")]
     pub device_clock_ahead: Option<Limit>,
 
-    /// How old a reading may be at the registration of its device, or `never` for any age [default: 3652d]
+    /// The age that a reading may have at the registration of its device, or `never` for any age [default: 3652d]
     #[arg(long, env = "TWINHUB_DEVICE_CLOCK_BEHIND", value_name = "TIME")]
     pub device_clock_behind: Option<Limit>,
 
@@ -118,11 +118,11 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_HTTP_CONNECTIONS", value_name = "COUNT", value_parser = values::parse_count)]
     pub http_connections: Option<NonZeroUsize>,
 
-    /// What is logged: a level, or a filter such as `info,twinhub_mqtt=debug` [default: info]
+    /// The log: a level, or a filter such as `info,twinhub_mqtt=debug` [default: info]
     #[arg(long, env = "TWINHUB_LOG", value_name = "LEVEL")]
     pub log: Option<LogFilter>,
 
-    /// How it is logged; auto is text on a terminal and JSON elsewhere [default: auto]
+    /// The format of the log; auto is text on a terminal and JSON elsewhere [default: auto]
     #[arg(long, env = "TWINHUB_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 
@@ -146,7 +146,7 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_IMPORT_LIMIT", value_name = "SIZE")]
     pub import_limit: Option<Size>,
 
-    /// How long a twin may be idle before it leaves memory, or `never` [default: 15m, from 100,000 twins on]
+    /// The time that a twin may be idle before it leaves memory, or `never` [default: 15m, from 100,000 twins on]
     #[arg(long, env = "TWINHUB_IDLE_AFTER", value_name = "TIME")]
     pub idle_after: Option<Limit>,
 
@@ -154,15 +154,15 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_FIRST_SILENCE", value_name = "TIME")]
     pub first_silence: Option<Span>,
 
-    /// How far back a subscriber can resume, that is: how long events are kept [default: 7d]
+    /// The time that events are kept: so far back a subscriber can resume [default: 7d]
     #[arg(long, env = "TWINHUB_RETENTION", value_name = "TIME")]
     pub retention: Option<Span>,
 
-    /// How long readings are kept, or `never` to keep them for good [default: never]
+    /// The time that readings are kept, or `never` to keep them for good [default: never]
     #[arg(long, env = "TWINHUB_KEEP_READINGS", value_name = "TIME")]
     pub keep_readings: Option<Limit>,
 
-    /// How long runs of rules are kept, the last 1,000 of each rule at most; or `never` for no such time [default: 30d]
+    /// The time that runs of rules are kept, the last 1,000 of each rule at most; or `never` for no such time [default: 30d]
     #[arg(long, env = "TWINHUB_KEEP_RUNS", value_name = "TIME")]
     pub keep_runs: Option<Limit>,
 
@@ -178,7 +178,7 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_WEBHOOK_PRIVATE_REDIRECTS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub webhook_private_redirects: Option<bool>,
 
-    /// Let anyone in who can reach the address; nobody is asked for a password yet, so it changes nothing [default: false]
+    /// Let anyone in who can reach the address; no password is asked for yet, so it changes nothing [default: false]
     #[arg(long, env = "TWINHUB_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub open: Option<bool>,
 
@@ -187,7 +187,7 @@ pub struct Options {
     pub open_to_network: Option<bool>,
 }
 
-/// What holds: every option with a value.
+/// The configuration: every option with a value.
 #[derive(Clone)]
 pub struct Config {
     pub listen: SocketAddr,
@@ -205,7 +205,7 @@ pub struct Config {
     pub mqtt_session_limit: usize,
     pub mqtt_sessions_total: usize,
     pub unknown_devices: UnknownDevices,
-    /// Which times of devices are believed.
+    /// The times of devices that are believed.
     pub window: Window,
     /// The folder with the rule files; none: there are none.
     pub rules: Option<PathBuf>,
@@ -235,12 +235,12 @@ pub struct Config {
     pub rule_secrets: Vec<String>,
     pub webhook_allow: Vec<WebhookPlace>,
     pub webhook_private_redirects: bool,
-    /// Nobody is asked who he is yet, so it changes nothing.
+    /// Callers have no name yet, so it changes nothing.
     pub open: bool,
     pub open_to_network: bool,
 }
 
-/// Why a configuration does not hold.
+/// The fault of a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("cannot read {}: {source}", path.display())]
@@ -370,7 +370,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Nobody is asked who he is, so only this machine is served unless the user knows and says so.
+    /// Callers have no name, so only this machine is served unless the user knows and says so.
     fn check_addresses(&self) -> Result<(), ConfigError> {
         let mut addresses = vec![("--listen", self.listen)];
         if matches!(self.mqtt, Mqtt::Embedded) {
@@ -450,10 +450,10 @@ mod tests {
 
     #[test]
     fn an_address_that_others_can_reach_has_to_be_asked_for() {
-        let told = |given| combine(given, None, "").err().unwrap().to_string();
-        assert!(told("listen = '0.0.0.0:80'").starts_with("--listen 0.0.0.0:80 can be reached"));
-        assert!(told("mqtt-listen = '[::]:1883'").starts_with("--mqtt-listen [::]:1883 can be reached"));
-        assert!(told("listen = '0.0.0.0:80'\nopen = true").starts_with("--listen"));
+        let text = |given| combine(given, None, "").err().unwrap().to_string();
+        assert!(text("listen = '0.0.0.0:80'").starts_with("--listen 0.0.0.0:80 can be reached"));
+        assert!(text("mqtt-listen = '[::]:1883'").starts_with("--mqtt-listen [::]:1883 can be reached"));
+        assert!(text("listen = '0.0.0.0:80'\nopen = true").starts_with("--listen"));
         assert!(combine("listen = '0.0.0.0:80'\nopen-to-network = true", None, "").is_ok());
         assert!(combine("listen = '[::1]:80'", None, "").is_ok());
     }

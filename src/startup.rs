@@ -60,7 +60,7 @@ pub struct Running {
     pub(crate) store: Arc<SqlStore>,
 }
 
-/// Why the application did not start.
+/// The reason why the application did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("cannot listen on {address}: {source}")]
@@ -109,7 +109,7 @@ impl StartError {
     }
 }
 
-/// How this machine calls what listens on `address`: what listens everywhere is at loopback too.
+/// The address under which this machine reaches a listener on `address`: one that listens everywhere is at loopback too.
 fn called(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -130,7 +130,7 @@ impl Application {
     /// # Errors
     /// Names the port, file or folder that cannot be had.
     pub async fn start(config: Config) -> Result<Running, StartError> {
-        // The locks first: whoever starts a second twinhub is told who has the data before anything is touched.
+        // The locks first: a second twinhub names the owner of the data before it touches anything.
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
         let locks = Locks::take(&config.data_dir, &config.database)?;
@@ -231,7 +231,7 @@ impl Running {
         hub.confine_webhooks(reach(config, &listeners));
     }
 
-    /// What a person reads who has just started it: where everything is, and what to try.
+    /// The text for a person who has just started the hub: the addresses, and commands to try.
     #[must_use]
     pub fn banner(&self) -> String {
         let Self { mqtt, data_dir, link, .. } = self;
@@ -400,10 +400,10 @@ mod tests {
     #[test]
     fn a_taken_port_comes_with_addresses_that_can_be_used() {
         let check = |address: &str, broker: &str, other: &str| {
-            let told = StartError::MqttTaken { address: address.parse().unwrap() }.to_string();
-            assert!(told.contains(&format!("cannot listen for MQTT on {address}: ")), "{told}");
-            assert!(told.contains(&format!("--mqtt mqtt://{broker}, or")), "{told}");
-            assert!(told.ends_with(&format!("--mqtt-listen {other}")), "{told}");
+            let text = StartError::MqttTaken { address: address.parse().unwrap() }.to_string();
+            assert!(text.contains(&format!("cannot listen for MQTT on {address}: ")), "{text}");
+            assert!(text.contains(&format!("--mqtt mqtt://{broker}, or")), "{text}");
+            assert!(text.ends_with(&format!("--mqtt-listen {other}")), "{text}");
         };
         check("127.0.0.1:1883", "127.0.0.1:1883", "127.0.0.1:1884");
         check("0.0.0.0:1883", "127.0.0.1:1883", "0.0.0.0:1884");
@@ -411,9 +411,9 @@ mod tests {
         check("192.168.1.5:65535", "192.168.1.5:65535", "192.168.1.5:1884");
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let told = listen(address).unwrap_err().to_string();
+        let text = listen(address).unwrap_err().to_string();
         let other = format!("--listen 127.0.0.1:{}", address.port() + 1);
-        assert!(told.contains("another program listens there") && told.ends_with(&other), "{told}");
+        assert!(text.contains("another program listens there") && text.ends_with(&other), "{text}");
     }
 
     #[actix_web::test]

@@ -1,4 +1,4 @@
-//! What handlers hold, and what it is made of.
+//! The state of the web server that all handlers share.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -16,29 +16,29 @@ use crate::api::firmware::Folder;
 use crate::http::turns::SearchTurns;
 use crate::http::{HttpConnections, Policy};
 
-/// What of the web server can be set.
+/// The settings of the web server.
 #[derive(Clone, Debug)]
 pub struct WebSettings {
-    /// What is let in at first.
+    /// The policy at the start.
     pub policy: Policy,
     /// The limit of connections at once.
     pub most_connections: usize,
     /// Where firmware images lie.
     pub firmware: Folder,
-    /// What devices' tokens are known by.
+    /// The store of devices' token hashes.
     pub tokens: Tokens,
-    /// What callers may do who are not asked who they are.
+    /// The permissions of callers without a name.
     pub anonymous: Permissions,
     /// Threads that serve requests.
     pub workers: usize,
 }
 
-/// What the server tells about itself.
+/// Facts about the server, for its own answers.
 #[derive(Clone, Debug)]
 pub struct ServerInfo {
     pub version: &'static str,
     pub started_at: Timestamp,
-    /// Where devices connect to, as they are told when they are registered.
+    /// The host that devices connect to, as a registration answers it.
     pub mqtt_host: String,
     pub mqtt_port: u16,
     /// `mqtt://127.0.0.1:1883`
@@ -49,14 +49,14 @@ pub struct ServerInfo {
     pub public_url: String,
 }
 
-/// What handlers hold.
+/// The state that all handlers share.
 pub struct WebState {
     hub: Arc<Hub>,
     pub link: Arc<dyn Link>,
     pub info: ServerInfo,
     pub connections: Arc<HttpConnections>,
     pub firmware: Folder,
-    /// Whose search goes on.
+    /// The turns of searches, by address.
     pub turns: SearchTurns,
     /// Tokens that devices are being given.
     pub giving: Giving,
@@ -85,13 +85,13 @@ impl WebState {
         })
     }
 
-    /// What is let in now.
+    /// The present policy.
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Lets in what `policy` says from now on. Requests and sessions that are in already stay.
+    /// Replaces the policy. Requests and sessions that are in already stay.
     pub fn change(&self, policy: Policy) {
         *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
@@ -107,13 +107,13 @@ impl WebState {
         self.closing.subscribe()
     }
 
-    /// True when requests can be served, and what they say be stored.
+    /// True when requests can be served, and changes stored.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         !*self.closing.borrow() && self.hub.alive().feed && !self.hub.is_failing()
     }
 
-    /// What whoever sent `request` may do with the hub. Nobody is asked who they are today.
+    /// The grant of the caller that sent `request`. Callers have no name yet.
     #[must_use]
     pub fn grant(&self, _request: &HttpRequest) -> Grant {
         self.hub.of(Caller::Anonymous, Source::Rest).confined_to(self.anonymous)

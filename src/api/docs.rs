@@ -19,7 +19,8 @@ use crate::http::routes::{Method, Operation};
         title = "twinhub",
         description = "A live digital twin of every IoT device. Times are RFC 3339, UTC, milliseconds. \
             Durations are `90s`, `1h 30m`, `5 minutes` or ISO 8601 (`PT1H30M`), with the units `ms`, `s`, `m`, `h`, `d`, `w`. Errors are \
-            RFC 9457 problem documents. Live events: WebSocket at `/api/ws`, server-sent events at `/api/events`.",
+            RFC 9457 problem documents. Live events: WebSocket at `/api/ws`, server-sent events at `/api/events`; AsyncAPI 3 describes both \
+            at `/api/asyncapi.json`.",
     ),
     tags(
         (name = "devices", description = "Who is there"),

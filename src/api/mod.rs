@@ -7,15 +7,15 @@ pub(crate) mod commands;
 mod data;
 pub(crate) mod devices;
 pub(crate) mod docs;
-mod events;
+pub(crate) mod events;
 mod files;
 pub(crate) mod firmware;
 mod groups;
 pub(crate) mod jobs;
 mod ops;
-mod schema;
+pub(crate) mod schema;
 mod templates;
-mod twin;
+pub(crate) mod twin;
 
 pub use docs::openapi;
 

@@ -8,37 +8,37 @@ mod upload;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::rules::Failed;
+use crate::cli::rules::CommandFailed;
 use crate::import_export::columns::Table;
 
-/// What is done with files of one kind of thing.
+/// The commands for files of one kind of thing.
 #[derive(Args, Debug)]
 pub struct FilesArgs {
     #[command(subcommand)]
-    action: Action,
+    action: FilesAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum FilesAction {
     /// Take in a file, line by line: JSON Lines or CSV
     Import(import::ImportArgs),
     /// Write a file that can be imported again
     Export(export::ExportArgs),
 }
 
-/// Does it. False where a line was refused: it was said already.
+/// Carries it out. False where a line was refused and reported.
 ///
 /// # Errors
 /// A file cannot be read, or the hub be reached.
-pub async fn run(table: &'static Table, args: FilesArgs) -> Result<bool, Failed> {
+pub async fn run(table: &'static Table, args: FilesArgs) -> Result<bool, CommandFailed> {
     let done = match args.action {
-        Action::Import(args) => import::run(table, args).await,
-        Action::Export(args) => export::run(table, args).await.map(|()| true),
+        FilesAction::Import(args) => import::run(table, args).await,
+        FilesAction::Export(args) => export::run(table, args).await.map(|()| true),
     };
-    done.map_err(Failed::Misused) // that a line was refused is no such failure
+    done.map_err(CommandFailed::Misused) // that a line was refused is no such failure
 }
 
-/// What a file is called in what is said: `-` is the standard input or output.
+/// Is this file the standard input or output, `-`?
 fn is_standard(file: &std::path::Path) -> bool {
     file.as_os_str() == "-"
 }

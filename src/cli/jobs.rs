@@ -7,51 +7,51 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use crate::cli::remote::{HUB, Remote};
-use crate::cli::rules::Failed;
+use crate::cli::rules::CommandFailed;
 use crate::cli::rules::print::{line, moment_in, table};
 
-/// What is done with jobs.
+/// The command `jobs`.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub struct JobsArgs {
     #[command(subcommand)]
-    action: Action,
+    action: JobsAction,
     /// The hub that is asked
     #[arg(long, value_name = "URL", env = "TWINHUB_URL", default_value = HUB, global = true)]
     url: String,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum JobsAction {
     /// List the jobs, the newest first
-    List(ListArgs),
+    List(ListJobsArgs),
     /// Show a job, and the devices that it failed with
-    Show(Named),
+    Show(JobArgs),
     /// Follow a job to its end
-    Watch(Named),
+    Watch(JobArgs),
     /// Have no further device get its turn
-    Pause(Named),
+    Pause(JobArgs),
     /// Go on with a job that is paused
-    Resume(Named),
+    Resume(JobArgs),
     /// Call a job off: devices that had no turn yet get none
-    Cancel(Named),
+    Cancel(JobArgs),
     /// Give the devices that failed another turn
-    Retry(Named),
+    Retry(JobArgs),
 }
 
 #[derive(Args, Debug)]
-struct ListArgs {
+struct ListJobsArgs {
     /// Only jobs that are preparing, running, paused, done, canceled or failed
     #[arg(long, value_name = "STATUS")]
     status: Option<String>,
-    /// How many
+    /// The number of jobs
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     limit: u16,
 }
 
 /// A job.
 #[derive(Args, Debug)]
-struct Named {
+struct JobArgs {
     /// The job's id
     #[arg(value_name = "ID")]
     id: String,
@@ -67,7 +67,7 @@ Examples:
 Exit status: 0 all is well, 1 devices failed or the job was canceled (watch and show), or the hub says no,
 2 it could not be done as it was asked.";
 
-/// Devices that a job failed with are told, so many of them.
+/// Failed devices that are listed, at most.
 const FAILED_SHOWN: usize = 10;
 const HEADS: [&str; 7] = ["JOB", "STATUS", "DOES", "DEVICES", "FAILED", "%", "CREATED"];
 
@@ -75,21 +75,21 @@ const HEADS: [&str; 7] = ["JOB", "STATUS", "DOES", "DEVICES", "FAILED", "%", "CR
 ///
 /// # Errors
 /// The hub cannot be reached, or says no.
-pub async fn run(JobsArgs { action, url }: JobsArgs) -> Result<bool, Failed> {
-    let hub = Remote::new(&url).map_err(Failed::Misused)?;
+pub async fn run(JobsArgs { action, url }: JobsArgs) -> Result<bool, CommandFailed> {
+    let hub = Remote::new(&url).map_err(CommandFailed::Misused)?;
     let done = match action {
-        Action::List(args) => list(&hub, &args).await.map(|()| true),
-        Action::Show(Named { id }) => show(&hub, &id).await,
-        Action::Watch(Named { id }) => watch::run(&hub, &id).await,
-        Action::Pause(Named { id }) => steer(&hub, &id, "pause").await,
-        Action::Resume(Named { id }) => steer(&hub, &id, "resume").await,
-        Action::Cancel(Named { id }) => steer(&hub, &id, "cancel").await,
-        Action::Retry(Named { id }) => steer(&hub, &id, "retry").await,
+        JobsAction::List(args) => list(&hub, &args).await.map(|()| true),
+        JobsAction::Show(JobArgs { id }) => show(&hub, &id).await,
+        JobsAction::Watch(JobArgs { id }) => watch::run(&hub, &id).await,
+        JobsAction::Pause(JobArgs { id }) => steer(&hub, &id, "pause").await,
+        JobsAction::Resume(JobArgs { id }) => steer(&hub, &id, "resume").await,
+        JobsAction::Cancel(JobArgs { id }) => steer(&hub, &id, "cancel").await,
+        JobsAction::Retry(JobArgs { id }) => steer(&hub, &id, "retry").await,
     };
-    done.map_err(Failed::Broke)
+    done.map_err(CommandFailed::Broke)
 }
 
-async fn list(hub: &Remote, ListArgs { status, limit }: &ListArgs) -> Result<()> {
+async fn list(hub: &Remote, ListJobsArgs { status, limit }: &ListJobsArgs) -> Result<()> {
     let status = status.as_deref().map(|status| format!("&status={}", escaped(status))).unwrap_or_default();
     let (jobs, total) = hub.get(&format!("/api/jobs?limit={limit}{status}")).await?;
     let rows: Vec<_> = jobs.as_array().into_iter().flatten().map(row).collect();
@@ -150,20 +150,20 @@ fn progress(job: &Value) -> String {
     let number = |value: &Value| value.as_u64().unwrap_or_default();
     let status = job["status"].as_str().unwrap_or_default();
     let (percent, total, ended) = (number(&job["percent"]), number(&job["total"]), ended(job));
-    let mut told = format!("{status} {percent} %: {ended} of {total} devices");
+    let mut text = format!("{status} {percent} %: {ended} of {total} devices");
     for state in ["failed", "skipped", "canceled"] {
         let count = number(&job["counts"][state]);
         if count > 0 {
-            told.push_str(&format!(", {count} {state}"));
+            text.push_str(&format!(", {count} {state}"));
         }
     }
     if let (Some(speed), "running") = (job["devices_per_second"].as_f64(), status) {
-        told.push_str(&format!(", {speed} a second"));
+        text.push_str(&format!(", {speed} a second"));
     }
     if let (Some(eta), "running") = (job["eta"].as_str(), status) {
-        told.push_str(&format!(", done at {}", moment_in(eta)));
+        text.push_str(&format!(", done at {}", moment_in(eta)));
     }
-    told
+    text
 }
 
 /// With how many devices it has come to an end.

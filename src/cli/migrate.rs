@@ -8,9 +8,9 @@ use twinhub_migrations::{MigrationStatus, Migrator, MigratorTrait as _};
 use crate::config::Database;
 use crate::startup::lock::{LockError, Locks};
 
-/// What is done.
+/// The action of `migrate`.
 #[derive(Clone, Copy, Debug, Subcommand)]
-pub enum Action {
+pub enum MigrateAction {
     /// List the steps and whether each is done
     Status,
     /// Do the steps that are not done yet
@@ -21,13 +21,13 @@ pub enum Action {
 ///
 /// # Errors
 /// The database cannot be reached, a hub uses it ([`LockError`]), or a step failed.
-pub async fn run(database: &Database, action: Action) -> Result<String> {
-    if let (Database::File(path), Action::Status) = (database, action)
+pub async fn run(database: &Database, action: MigrateAction) -> Result<String> {
+    if let (Database::File(path), MigrateAction::Status) = (database, action)
         && !path.exists()
     {
         bail!("there is no database at {} yet", path.display());
     }
-    if let (Database::File(path), Action::Up) = (database, action)
+    if let (Database::File(path), MigrateAction::Up) = (database, action)
         && let Some(dir) = path.parent()
     {
         std::fs::create_dir_all(dir)
@@ -35,19 +35,19 @@ pub async fn run(database: &Database, action: Action) -> Result<String> {
     }
     // The tables of a hub that runs must not change under it.
     let _locks = match action {
-        Action::Up => Some(Locks::of_database(database)?),
-        Action::Status => None,
+        MigrateAction::Up => Some(Locks::of_database(database)?),
+        MigrateAction::Status => None,
     };
     let connection = sea_orm::Database::connect(database.url())
         .await
         .with_context(|| format!("cannot use the database {database}"))?;
-    if matches!(action, Action::Up) {
+    if matches!(action, MigrateAction::Up) {
         Migrator::up(&connection, None).await.context("a step failed")?;
     }
     status(&connection).await
 }
 
-/// Is it that somebody else has the database just now?
+/// Is the database in use by another process?
 #[must_use]
 pub fn is_locked(error: &anyhow::Error) -> bool {
     error.downcast_ref::<LockError>().is_some()

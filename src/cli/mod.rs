@@ -1,4 +1,4 @@
-//! The command line: what can be asked of the program, and who does it.
+//! The command line: the commands of the program.
 
 pub mod files;
 pub mod jobs;
@@ -17,7 +17,7 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 
 use self::files::{FilesArgs, help};
 use self::jobs::JobsArgs;
-use self::rules::{Failed, RulesArgs};
+use self::rules::{CommandFailed, RulesArgs};
 use self::simulate::SimulateArgs;
 use crate::api;
 use crate::config::{self, Config, Options};
@@ -25,7 +25,7 @@ use crate::import_export::columns;
 use crate::reload::Reload;
 use crate::shutdown::HangUp;
 use crate::startup::private;
-use crate::{memory, startup, telemetry};
+use crate::{live, memory, startup, telemetry};
 
 /// A live digital twin of every IoT device, in one program.
 ///
@@ -36,13 +36,13 @@ use crate::{memory, startup, telemetry};
 #[command(version, args_conflicts_with_subcommands = true, max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
     #[command(flatten)]
     options: Options,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum CliCommand {
     /// Serve (what is done without a command)
     Serve(Box<Options>),
     /// Play a fleet of devices that measure, obey and drop out
@@ -65,20 +65,22 @@ enum Command {
     Jobs(JobsArgs),
     /// See or bring up to date the tables of the database
     Migrate(MigrateArgs),
-    /// Print what every option is set to, and where that was said
+    /// Print the value of every option, and its source
     ///
     /// It takes the options of `serve`, reads the environment and the file as that does, and prints TOML: as a
-    /// configuration file it means the same. Behind each value stands whether a flag, the environment, the file or
-    /// nobody said it. Passwords in URLs are shown as ***.
+    /// configuration file it means the same. A comment behind each value names its source: a flag, the environment,
+    /// the file or the default. Passwords in URLs are shown as ***.
     Config(Box<Options>),
     /// Print the description of the HTTP API (OpenAPI 3, JSON)
     Openapi,
+    /// Print the description of the WebSocket and of the event stream (AsyncAPI 3, JSON)
+    Asyncapi,
 }
 
 #[derive(Args)]
 struct MigrateArgs {
     #[command(subcommand)]
-    action: migrate::Action,
+    action: migrate::MigrateAction,
     /// The configuration file [default: twinhub.toml, if there is one]
     #[arg(long, env = "TWINHUB_CONFIG", value_name = "FILE", global = true)]
     config: Option<PathBuf>,
@@ -90,9 +92,9 @@ struct MigrateArgs {
     database: Option<String>,
 }
 
-/// What was asked cannot be done as it was asked: a bad option, a taken port, a file that is not there.
+/// The exit code of a command that cannot be carried out: a bad option, a taken port, a missing file.
 const MISUSED: u8 = 2;
-/// It went wrong on the way.
+/// The exit code of a command that failed on the way.
 const FAILED: u8 = 1;
 
 /// The command line, to be looked at.
@@ -101,7 +103,7 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Does what the command line says.
+/// Carries out the command line.
 #[must_use]
 pub fn run() -> ExitCode {
     let parsed = Cli::command().try_get_matches();
@@ -110,52 +112,53 @@ pub fn run() -> ExitCode {
             Ok(parsed) => parsed,
             Err(error) => return explain(&error),
         };
-    let command = cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.options)));
+    let command = cli.command.unwrap_or_else(|| CliCommand::Serve(Box::new(cli.options)));
     let done = match command {
-        Command::Serve(options) => serve(*options),
-        Command::Simulate(args) => async_main(simulate::run(args)).map_err(|error| (FAILED, error)),
-        Command::Rules(args) => match ended(async_main(rules::run(args))) {
+        CliCommand::Serve(options) => serve(*options),
+        CliCommand::Simulate(args) => async_main(simulate::run(args)).map_err(|error| (FAILED, error)),
+        CliCommand::Rules(args) => match ended(async_main(rules::run(args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },
-        Command::Jobs(args) => match ended(async_main(jobs::run(args))) {
+        CliCommand::Jobs(args) => match ended(async_main(jobs::run(args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },
-        Command::Devices(args) => match ended(async_main(files::run(&columns::DEVICES, args))) {
+        CliCommand::Devices(args) => match ended(async_main(files::run(&columns::DEVICES, args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },
-        Command::Groups(args) => match ended(async_main(files::run(&columns::GROUPS, args))) {
+        CliCommand::Groups(args) => match ended(async_main(files::run(&columns::GROUPS, args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },
-        Command::Templates(args) => match ended(async_main(files::run(&columns::TEMPLATES, args))) {
+        CliCommand::Templates(args) => match ended(async_main(files::run(&columns::TEMPLATES, args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },
-        Command::Migrate(args) => run_migrate(args),
-        Command::Config(options) => print_config(*options, &matches),
-        Command::Openapi => {
+        CliCommand::Migrate(args) => run_migrate(args),
+        CliCommand::Config(options) => print_config(*options, &matches),
+        CliCommand::Openapi => {
             print(&api::openapi().to_pretty_json().unwrap_or_default()).map_err(|error| (FAILED, error))
         }
+        CliCommand::Asyncapi => print(&format!("{:#}", live::asyncapi())).map_err(|error| (FAILED, error)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err((code, error)) => {
-            eprintln!("twinhub: {}", one_line(&told(&error)));
+            eprintln!("twinhub: {}", one_line(&error_text(&error)));
             ExitCode::from(code)
         }
     }
 }
 
-/// How a command ended that says itself what is not as it should be.
-fn ended(done: Result<bool, Failed>) -> Result<ExitCode, (u8, anyhow::Error)> {
+/// The exit code of a command that reports its own findings.
+fn ended(done: Result<bool, CommandFailed>) -> Result<ExitCode, (u8, anyhow::Error)> {
     match done {
         Ok(true) => Ok(ExitCode::SUCCESS),
         Ok(false) => Ok(ExitCode::from(FAILED)),
-        Err(Failed::Misused(error)) => Err((MISUSED, error)),
-        Err(Failed::Broke(error)) => Err((FAILED, error)),
+        Err(CommandFailed::Misused(error)) => Err((MISUSED, error)),
+        Err(CommandFailed::Broke(error)) => Err((FAILED, error)),
     }
 }
 
@@ -176,11 +179,11 @@ fn run_migrate(args: MigrateArgs) -> Result<(), (u8, anyhow::Error)> {
     private::from_now_on();
     let MigrateArgs { action, config, data_dir, database } = args;
     let config = configure(Options { config, data_dir, database, ..Options::default() })?;
-    let told = async_main(migrate::run(&config.database, action)).map_err(|error| {
+    let report = async_main(migrate::run(&config.database, action)).map_err(|error| {
         let code = if migrate::is_locked(&error) { MISUSED } else { FAILED };
         (code, error)
     })?;
-    print(&told).map_err(|error| (FAILED, error))
+    print(&report).map_err(|error| (FAILED, error))
 }
 
 fn print_config(options: Options, matches: &ArgMatches) -> Result<(), (u8, anyhow::Error)> {
@@ -203,15 +206,15 @@ fn async_main<T>(main: impl Future<Output = T>) -> T {
     actix_rt::System::new().block_on(main)
 }
 
-/// The error and its causes, none of them twice: some name their cause themselves.
-fn told(error: &anyhow::Error) -> String {
-    let mut told = error.to_string();
+/// The texts of the error and its causes, none of them twice: some errors name their cause themselves.
+fn error_text(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !told.contains(&cause) {
-            told = format!("{told}: {cause}");
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
         }
     }
-    told
+    text
 }
 
 /// To standard output; a reader that has gone (`twinhub openapi | head`) is no error.
@@ -225,7 +228,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 /// Help and version as they are; of an error the first sentence, which names the option.
 fn explain(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        let _ = error.print(); // nobody is left to tell when standard output is closed
+        let _ = error.print(); // standard output may be closed
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();
@@ -257,7 +260,7 @@ mod tests {
         };
         assert_eq!(options.listen, "127.0.0.1:1".parse().ok());
         assert_eq!(options.open, Some(true));
-        assert!(matches!(Cli::parse_from(["twinhub", "serve"]).command, Some(Command::Serve(_))));
+        assert!(matches!(Cli::parse_from(["twinhub", "serve"]).command, Some(CliCommand::Serve(_))));
     }
 
     #[test]
@@ -276,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_option_is_told_in_one_line() {
+    fn wrong_option_is_reported_in_one_line() {
         let error = Cli::try_parse_from(["twinhub", "--listen", "here"]).err().unwrap();
         let line = one_line(error.render().to_string().split("\n\n").next().unwrap());
         assert_eq!(

@@ -10,7 +10,7 @@ pub const HUB: &str = "http://127.0.0.1:8080";
 /// Where answers that are a list or a file have warnings.
 const WARNINGS: &str = "X-Warnings";
 
-/// See the module.
+/// A hub that is asked over HTTP.
 pub struct Remote {
     client: reqwest::Client,
     url: String,
@@ -116,8 +116,8 @@ impl Remote {
             return Ok(response);
         }
         let text = response.text().await.unwrap_or_default();
-        let said = serde_json::from_str::<Value>(&text).unwrap_or_default();
-        Err(refused(&said).unwrap_or_else(|| anyhow!("the hub at {} says {status}", self.url)))
+        let problem = serde_json::from_str::<Value>(&text).unwrap_or_default();
+        Err(refused(&problem).unwrap_or_else(|| anyhow!("the hub at {} says {status}", self.url)))
     }
 }
 
@@ -127,13 +127,13 @@ pub fn is_away(error: &anyhow::Error) -> bool {
     error.downcast_ref::<reqwest::Error>().is_some()
 }
 
-/// What the header with warnings says; nothing where it makes no sense.
+/// The warnings of a header; none where it makes no sense.
 fn warned(header: &str) -> Vec<String> {
     let warnings: Vec<Value> = serde_json::from_str(header).unwrap_or_default();
     warnings.iter().filter_map(|warning| Some(warning["detail"].as_str()?.to_owned())).collect()
 }
 
-/// What a problem document says.
+/// The error of a problem document.
 #[must_use]
 pub fn refused(problem: &Value) -> Option<anyhow::Error> {
     let errors = problem["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -185,10 +185,11 @@ mod tests {
 
     #[test]
     fn tells_what_the_hub_said() {
-        let told = |text: &str| refused(&serde_json::from_str(text).unwrap()).map(|error| error.to_string());
-        assert_eq!(told(r#"{"error": "no"}"#).as_deref(), Some("no"));
+        let message =
+            |text: &str| refused(&serde_json::from_str(text).unwrap()).map(|error| error.to_string());
+        assert_eq!(message(r#"{"error": "no"}"#).as_deref(), Some("no"));
         let problem = r#"{"error": "no", "errors": [{"pointer": "/a", "message": "bad"}]}"#;
-        assert_eq!(told(problem).as_deref(), Some("/a: bad"));
-        assert_eq!(told("{}"), None);
+        assert_eq!(message(problem).as_deref(), Some("/a: bad"));
+        assert_eq!(message("{}"), None);
     }
 }

@@ -4,8 +4,8 @@ mod backtest;
 mod check;
 mod list;
 pub(crate) mod print;
+mod run_report;
 mod sources;
-mod story;
 mod test;
 
 use std::path::PathBuf;
@@ -17,12 +17,12 @@ use twinhub_rules::file::SecretNames;
 
 use crate::config::{Config, Options};
 
-/// What is done with rules.
+/// The command `rules`.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub struct RulesArgs {
     #[command(subcommand)]
-    action: Action,
+    action: RulesAction,
     /// The configuration file [default: twinhub.toml, if there is one]
     #[arg(long, env = "TWINHUB_CONFIG", value_name = "FILE", global = true)]
     config: Option<PathBuf>,
@@ -32,11 +32,11 @@ pub struct RulesArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum RulesAction {
     /// Say everything that is wrong in rule files, with line and column
     Check(check::CheckArgs),
     /// List the rules that run, and how each ran last
-    List(list::ListArgs),
+    List(list::ListRulesArgs),
     /// Run the tests that are written in rule files
     Test(test::TestArgs),
     /// Say what a rule would have done, and how that differs from the version that runs
@@ -58,44 +58,44 @@ Examples:
 Exit status: 0 all is well (warnings are), 1 a file does not check out or a test failed,
 2 it could not be done as it was asked.";
 
-/// What rules may sign with, by the configuration.
+/// The secrets that rules may sign with, by the configuration.
 fn secrets(config: &Config) -> SecretNames {
     SecretNames::with(&config.rule_secrets)
 }
 
-/// Why it was not done.
+/// The reason why a command failed.
 #[derive(Debug)]
-pub enum Failed {
-    /// What was asked cannot be done as it was asked.
+pub enum CommandFailed {
+    /// The command cannot be carried out.
     Misused(anyhow::Error),
     /// It went wrong on the way.
     Broke(anyhow::Error),
 }
 
-/// Does it. False where a file does not check out or a test failed: it was said already.
+/// Carries it out. False where a file does not check out or a test failed, which was reported.
 ///
 /// # Errors
 /// A file cannot be read, or the hub be reached.
-pub async fn run(args: RulesArgs) -> Result<bool, Failed> {
+pub async fn run(args: RulesArgs) -> Result<bool, CommandFailed> {
     let RulesArgs { action, config, rules } = args;
     // A file that cannot be understood is told by whoever needs it; the schema needs none.
-    if matches!(action, Action::Schema) {
+    if matches!(action, RulesAction::Schema) {
         let text = serde_json::to_string_pretty(&file::schema()).unwrap_or_default();
-        print::line(&text).map_err(Failed::Broke)?;
+        print::line(&text).map_err(CommandFailed::Broke)?;
         return Ok(true);
     }
     let configure = |options: Options| {
         Config::resolve(Options { config: config.clone(), rules: rules.clone(), ..options })
-            .map_err(|error| Failed::Misused(error.into()))
+            .map_err(|error| CommandFailed::Misused(error.into()))
     };
     match action {
-        Action::Check(args) => check::run(&args, &configure(Options::default())?),
-        Action::Test(args) => test::run(&args, &configure(Options::default())?),
-        Action::List(args) => list::run(args, &configure(Options::default())?).await,
-        Action::Backtest(args) => {
+        RulesAction::Check(args) => check::run(&args, &configure(Options::default())?),
+        RulesAction::Test(args) => test::run(&args, &configure(Options::default())?),
+        RulesAction::List(args) => list::run(args, &configure(Options::default())?).await,
+        RulesAction::Backtest(args) => {
             let config = configure(args.options())?;
             backtest::run(args, config).await
         }
-        Action::Schema => Ok(true), // above
+        RulesAction::Schema => Ok(true), // above
     }
 }

@@ -2,16 +2,16 @@
 //! desired of it, drops out and comes back.
 
 mod agenda;
+mod desired;
 mod device;
-mod dice;
 mod fetch;
 mod firmware;
 mod line;
 mod machine;
 mod orders;
+mod rng;
 mod station;
 mod tally;
-mod wishes;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -27,36 +27,36 @@ use twinhub_mqtt::link::BrokerAddress;
 
 use crate::config::Span;
 use crate::shutdown;
-use device::Device;
+use device::SimulatedDevice;
 use station::Station;
-use tally::Tally;
+use tally::FleetCounters;
 
-/// What the fleet is like.
+/// The arguments of `simulate`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = HELP)]
 pub struct SimulateArgs {
-    /// How many devices there are
+    /// The number of devices
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     devices: u32,
-    /// How many messages they send in a second, all together
+    /// Messages that they send in a second, all together
     #[arg(long, value_name = "N", default_value_t = 50.0, value_parser = rate)]
     rate: f64,
     /// The broker they speak to
     #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883", value_parser = BrokerAddress::parse)]
     mqtt: BrokerAddress,
-    /// How long a device takes to carry out a command
+    /// The time that a device takes to carry out a command
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = time)]
     answer_delay: Duration,
     /// The share of commands that a device fails at, or rejects: from 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.02, value_parser = share)]
     failure_rate: f64,
-    /// How often a device drops out in a minute, by chance; 0 is never
+    /// Drop-outs of a device in a minute, by chance; 0 is never
     #[arg(long, value_name = "N", default_value_t = 0.01, value_parser = drop_outs)]
     drop_outs: f64,
-    /// How long it is away then, give or take a half
+    /// The time that it is away then, give or take a half
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     away: Duration,
-    /// How long a device takes for each step of an update of its firmware
+    /// The time that a device takes for each step of an update of its firmware
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = time)]
     firmware_step: Duration,
     /// The share of updates that fail: from 0 to 1
@@ -93,8 +93,8 @@ It takes firmware for the models sim-climate, sim-door and sim-pump: says how fa
 has come, really fetches images of 4 MiB at most over HTTP and checks their hash, and
 comes back with the new version after a moment.";
 
-/// What all stations share.
-struct Fleet {
+/// The state that all stations share.
+struct SimulatedFleet {
     broker: BrokerAddress,
     /// The time between two messages of one device.
     period: Duration,
@@ -109,7 +109,7 @@ struct Fleet {
     firmware_failure_rate: f64,
     http: reqwest::Client,
     began: Instant,
-    tally: Arc<Tally>,
+    tally: Arc<FleetCounters>,
 }
 
 /// More connections than this and devices share one, as behind a gateway: a system gives a program 1,024
@@ -119,7 +119,7 @@ const MOST_CONNECTIONS: u32 = 900;
 const CONNECT_EVERY: Duration = Duration::from_millis(1);
 /// No device says more than a thousand messages a second.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
-/// How long the fleet is given to say goodbye.
+/// The time that the fleet has to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
 const RATES: RangeInclusive<f64> = 0.001..=1_000_000.0;
 /// A minute.
@@ -131,7 +131,7 @@ const LONGEST_TIME: Duration = Duration::from_secs(86_400);
 /// # Errors
 /// No device ever reached the broker.
 pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
-    let fleet = Arc::new(Fleet::new(&args));
+    let fleet = Arc::new(SimulatedFleet::new(&args));
     let (end, ended) = watch::channel(false);
     let mut stations = JoinSet::new();
     for (place, devices) in (0..).zip(deal(&args, &fleet)) {
@@ -159,7 +159,7 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl Fleet {
+impl SimulatedFleet {
     fn new(args: &SimulateArgs) -> Self {
         let SimulateArgs { devices, rate, answer_delay, failure_rate, drop_outs, away, .. } = *args;
         let SimulateArgs { firmware_step, firmware_failure_rate, .. } = *args;
@@ -181,17 +181,17 @@ impl Fleet {
 
 /// Deals the devices out to connections, each with the time of its first message: evenly spread over a
 /// period, so that a fleet does not do everything at once.
-fn deal(args: &SimulateArgs, fleet: &Fleet) -> Vec<Vec<(Instant, Device)>> {
+fn deal(args: &SimulateArgs, fleet: &SimulatedFleet) -> Vec<Vec<(Instant, SimulatedDevice)>> {
     let device = |index| {
         let first = fleet.began + fleet.period.mul_f64(f64::from(index) / f64::from(args.devices));
-        (first, Device::new(args.seed, index))
+        (first, SimulatedDevice::new(args.seed, index))
     };
     let connections = args.devices.min(MOST_CONNECTIONS);
     let step = connections as usize; // 900 at most
     (0..connections).map(|first| (first..args.devices).step_by(step).map(device).collect()).collect()
 }
 
-async fn show(bar: &ProgressBar, fleet: &Fleet) {
+async fn show(bar: &ProgressBar, fleet: &SimulatedFleet) {
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
         tick.tick().await;
@@ -205,7 +205,7 @@ fn style() -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-/// Where a device says something, or is told it.
+/// The topic of a device.
 fn topic(device: &str, about: &str) -> String {
     format!("iot/devices/{device}/{about}")
 }

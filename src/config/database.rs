@@ -3,12 +3,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// See the module.
+/// The place of the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Database {
     /// A SQLite file of this name.
     File(PathBuf),
-    /// Whatever this URL names.
+    /// The database of this URL.
     Url(String),
 }
 

@@ -1,4 +1,4 @@
-//! How configurations differ, by the keys of their options.
+//! The difference of two configurations, by the keys of their options.
 
 use toml::Table;
 
@@ -9,7 +9,7 @@ fn key(field: &str) -> String {
     field.replace('_', "-")
 }
 
-/// These say who may start the hub, and no more.
+/// Options that only permit the start of the hub.
 const AT_THE_START: [&str; 2] = ["open", "open-to-network"];
 
 impl Config {

@@ -63,9 +63,9 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &str) {
-        let told = parse::<Options>(Path::new("twinhub.toml"), text).unwrap_err().to_string();
-        assert!(told.starts_with(expected), "{told}");
-        assert!(!told.contains('\n'), "{told}");
+        let error = parse::<Options>(Path::new("twinhub.toml"), text).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+        assert!(!error.contains('\n'), "{error}");
     }
 
     #[test]

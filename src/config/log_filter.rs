@@ -1,4 +1,4 @@
-//! What is logged, as people say it: a level, or a list such as `info,twinhub_mqtt=debug`. Read strictly: the
+//! The filter of the log: a level, or a list such as `info,twinhub_mqtt=debug`. Read strictly: the
 //! library takes every word that it does not know for a part of some program, and then logs nothing of any other.
 
 use std::fmt;
@@ -161,9 +161,9 @@ mod tests {
             ("what=ever=it", &["`it` in `what=ever=it` is no level"]),
             ("5", &["`5` is no level"]),
         ] {
-            let told = text.parse::<LogFilter>().unwrap_err();
+            let error = text.parse::<LogFilter>().unwrap_err();
             for part in parts {
-                assert!(told.contains(part), "{text}: `{part}` is not in: {told}");
+                assert!(error.contains(part), "{text}: `{part}` is not in: {error}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What holds and where it was said, for people: `twinhub config`. What it prints is a configuration file.
+//! The configuration as `twinhub config` prints it: a configuration file with the source of each value.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use url::Url;
 
 use super::{Config, ConfigError, Database, Limit, Mqtt, Options, file};
 
-/// What stands in the place of a password.
+/// The text in the place of a password.
 const HIDDEN: &str = "***";
 const UNITS_OF_SIZE: [(&str, u64); 6] = [
     ("GiB", 1 << 30),
@@ -25,8 +25,8 @@ const UNITS_OF_SIZE: [(&str, u64); 6] = [
     ("kB", 1_000),
 ];
 
-/// What an option is set to, without passwords.
-pub(super) struct Shown {
+/// The value of an option, without passwords.
+pub(super) struct ShownOption {
     pub key: &'static str,
     /// None: it is found out at the start.
     pub value: Option<Value>,
@@ -34,8 +34,8 @@ pub(super) struct Shown {
     hides: bool,
 }
 
-/// All options but `config`, a line each: what holds by `config`, and where in `given` or in the file `named` (or the
-/// usual one) it was said.
+/// All options but `config`, a line each: the value in `config`, and its source in `given` or in the file `named` (or the
+/// usual one).
 ///
 /// # Errors
 /// The file cannot be read or understood.
@@ -47,8 +47,8 @@ pub fn report(config: &Config, given: &ArgMatches, named: Option<&Path>) -> Resu
         false => "# there is no configuration file\n".to_owned(),
     };
     let usual = usual();
-    for Shown { key, value, hides } in config.shown() {
-        let place = said(key, given, &read);
+    for ShownOption { key, value, hides } in config.shown() {
+        let place = source(key, given, &read);
         let hidden = if hides { ", without its password" } else { "" };
         let _ = match value {
             Some(value) => writeln!(text, "{key} = {value}  # {place}{hidden}"),
@@ -58,19 +58,19 @@ pub fn report(config: &Config, given: &ArgMatches, named: Option<&Path>) -> Resu
     Ok(text.trim_end().to_owned())
 }
 
-/// What holds by default, as the help says it.
+/// The default values, as the help has them.
 fn usual() -> HashMap<String, String> {
     let command = Options::augment_args(Command::new("twinhub"));
-    let told = |argument: &clap::Arg| {
+    let default = |argument: &clap::Arg| {
         let help = argument.get_help()?.to_string();
         let usual = help.split_once("[default: ")?.1.strip_suffix(']')?.to_owned();
         Some((argument.get_long()?.to_owned(), usual))
     };
-    command.get_arguments().filter_map(told).collect()
+    command.get_arguments().filter_map(default).collect()
 }
 
 /// Where the value of an option comes from.
-fn said(key: &str, given: &ArgMatches, file: &Table) -> String {
+fn source(key: &str, given: &ArgMatches, file: &Table) -> String {
     let variable = format!("TWINHUB_{}", key.replace('-', "_").to_uppercase());
     match given.value_source(&key.replace('-', "_")) {
         Some(ValueSource::CommandLine) => "flag".into(),
@@ -144,7 +144,7 @@ fn broker(mqtt: &Mqtt) -> (String, bool) {
 
 impl Config {
     /// Every option but `config`, in the order of the help.
-    pub(super) fn shown(&self) -> Vec<Shown> {
+    pub(super) fn shown(&self) -> Vec<ShownOption> {
         // Each field is named, so that none is forgotten.
         let Self {
             listen,
@@ -236,7 +236,7 @@ impl Config {
         ];
         let hiding = [("database", database_hides), ("mqtt", mqtt_hides), ("public-url", public_url_hides)];
         let hides = |key| hiding.contains(&(key, true));
-        all.into_iter().map(|(key, value)| Shown { key, value, hides: hides(key) }).collect()
+        all.into_iter().map(|(key, value)| ShownOption { key, value, hides: hides(key) }).collect()
     }
 }
 
@@ -246,7 +246,7 @@ mod tests {
 
     fn printed(file: &str) -> String {
         let config = Config::combine(Options::default(), None, toml::from_str(file).unwrap()).unwrap();
-        let line = |Shown { key, value, .. }: Shown| Some(format!("{key} = {}\n", value?));
+        let line = |ShownOption { key, value, .. }: ShownOption| Some(format!("{key} = {}\n", value?));
         config.shown().into_iter().filter_map(line).collect()
     }
 

@@ -49,15 +49,15 @@ pub struct HostName {
 #[serde(try_from = "String")]
 pub struct WebOrigin(pub String);
 
-/// Where webhooks may go: what it means, and how it was said.
+/// The hosts that webhooks may go to, with the text that was given.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct WebhookPlace {
     pub allowed: Allowed,
-    said: String,
+    text: String,
 }
 
-/// Which broker the devices speak to.
+/// The broker that the devices speak to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Mqtt {
@@ -68,7 +68,7 @@ pub enum Mqtt {
     Broker(BrokerAddress),
 }
 
-/// What becomes of a device that nobody has registered.
+/// The treatment of devices that are not registered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownDevices {
@@ -79,7 +79,7 @@ pub enum UnknownDevices {
     Reject,
 }
 
-/// How the log is written.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -108,7 +108,7 @@ impl Limit {
     }
 }
 
-/// Which times of devices are believed: how far ahead their clocks may be, and how old readings at registration.
+/// The window of times that are believed: the lead of a device's clock, and the age of readings at registration.
 #[must_use]
 pub fn window(ahead: Option<Limit>, behind: Option<Limit>) -> Window {
     let millis = |limit: Option<Limit>, usual: i64| match limit {
@@ -218,13 +218,13 @@ impl FromStr for WebhookPlace {
     type Err = <Allowed as FromStr>::Err;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self { allowed: text.parse()?, said: text.to_owned() })
+        Ok(Self { allowed: text.parse()?, text: text.to_owned() })
     }
 }
 
 impl fmt::Display for WebhookPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.said)
+        f.write_str(&self.text)
     }
 }
 

@@ -6,7 +6,7 @@
 //! sessions are limited to seven eighths of `most`. A connection beyond `most` is answered 503, or, on the
 //! monitoring routes, served, and closed.
 //!
-//! One address has half of `most` at most, so that nobody shuts out all others by connections that are at work. Loopback
+//! One address has half of `most` at most, so that no client shuts out all others by connections that are at work. Loopback
 //! has no such limit: a reverse proxy there stands for everybody.
 
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ const QUIET_FOR_WHEN_FULL: Duration = Duration::from_secs(1);
 const STALLED_AFTER_MS: u64 = 30_000;
 /// Connections of one address beyond its share that are still accepted, to be answered 503.
 const ANSWERED_BEYOND_SHARE: usize = 16;
-/// How often idle connections are looked for, besides on each new connection.
+/// The interval of looks for idle connections, besides one on each new connection.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The connections of a server.
@@ -40,39 +40,39 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct HttpConnections {
     most: usize,
     started: Instant,
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
     /// Live sessions: WebSockets and event streams.
     sessions: AtomicUsize,
-    counts: Counts,
+    counts: ConnectionCounts,
 }
 
 /// Totals since the start.
 #[derive(Debug, Default)]
-struct Counts {
+struct ConnectionCounts {
     closed_quiet: AtomicU64,
     refused: AtomicU64,
     malformed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenConnections {
     next: u64,
     connections: HashMap<u64, Arc<HttpConnection>>,
-    /// How many of them were told to close and have not closed yet.
+    /// The number of connections that were told to close and have not closed yet.
     leaving: usize,
-    /// How many of them each address has, those included that were told to close.
+    /// The number of connections by address, those included that were told to close.
     of_address: HashMap<IpAddr, usize>,
 }
 
 /// The shared state of one connection. Its socket belongs to its task alone.
 #[derive(Debug)]
 pub struct HttpConnection {
-    /// Whose it is; none of loopback.
+    /// The client's address; none of loopback.
     address: Option<IpAddr>,
     /// The server's start.
     started: Instant,
     cut: AtomicBool,
-    /// It was closed to make room; guarded by the lock of [`Open`].
+    /// It was closed to make room; guarded by the lock of [`OpenConnections`].
     leaving: AtomicBool,
     /// It came when `most` connections were open, or half as many of its address.
     beyond: AtomicBool,
@@ -87,7 +87,7 @@ pub struct HttpConnection {
 
 /// A connection's place among them, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPlace {
     connections: Arc<HttpConnections>,
     key: u64,
     pub(super) connection: Arc<HttpConnection>,
@@ -120,35 +120,35 @@ impl HttpConnections {
             started: Instant::now(),
             open: Mutex::default(),
             sessions: AtomicUsize::new(0),
-            counts: Counts::default(),
+            counts: ConnectionCounts::default(),
         })
     }
 
-    /// How many there are at most.
+    /// The limit of connections.
     #[must_use]
     pub fn most(&self) -> usize {
         self.most
     }
 
-    /// How many there are.
+    /// The number of connections.
     #[must_use]
     pub fn count(&self) -> usize {
         self.lock().connections.len()
     }
 
-    /// How many idle connections were closed to make room.
+    /// The number of idle connections that were closed to make room.
     #[must_use]
     pub fn closed_quiet(&self) -> u64 {
         self.counts.closed_quiet.load(Ordering::Relaxed)
     }
 
-    /// How many requests and live sessions were refused because of the limit.
+    /// The number of requests and live sessions that were refused because of the limit.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.counts.refused.load(Ordering::Relaxed)
     }
 
-    /// How many connections ended with a malformed request.
+    /// The number of connections that ended with a malformed request.
     #[must_use]
     pub fn malformed(&self) -> u64 {
         self.counts.malformed.load(Ordering::Relaxed)
@@ -178,7 +178,7 @@ impl HttpConnections {
     }
 
     /// Registers a new connection from `address`, and closes idle ones where it is crowded.
-    pub(super) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Place {
+    pub(super) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> ConnectionPlace {
         let address = address.and_then(counted_as);
         let mut open = self.make_room();
         let has_share = address.is_some_and(|address| self.has_share(&mut open, address));
@@ -195,22 +195,22 @@ impl HttpConnections {
                 connection.cut();
             }
         }
-        Place { connections: Arc::clone(self), key, connection }
+        ConnectionPlace { connections: Arc::clone(self), key, connection }
     }
 
-    /// How many connections one address has at most.
+    /// The limit of connections of one address.
     fn share(&self) -> usize {
         self.most.div_ceil(2)
     }
 
     /// Has the address its share? Idle connections of its own are closed then.
-    fn has_share(&self, open: &mut Open, address: IpAddr) -> bool {
+    fn has_share(&self, open: &mut OpenConnections, address: IpAddr) -> bool {
         let share = self.share();
         if open.of_address.get(&address).is_none_or(|there| *there < share) {
             return false;
         }
         let is_its = |one: &HttpConnection| one.address == Some(address);
-        let staying = |open: &Open| {
+        let staying = |open: &OpenConnections| {
             open.connections
                 .values()
                 .filter(|one| is_its(one) && !one.leaving.load(Ordering::Relaxed))
@@ -249,7 +249,7 @@ impl HttpConnections {
         }
     }
 
-    fn make_room(&self) -> MutexGuard<'_, Open> {
+    fn make_room(&self) -> MutexGuard<'_, OpenConnections> {
         let now = self.now();
         let mut open = self.lock();
         let gone = open.make_room(self.most, now);
@@ -261,13 +261,13 @@ impl HttpConnections {
         since(self.started)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, OpenConnections> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Open {
-    /// How many are open and were not told to close.
+impl OpenConnections {
+    /// The number of open connections that were not told to close.
     fn staying(&self) -> usize {
         self.connections.len() - self.leaving
     }
@@ -376,8 +376,8 @@ fn since(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Whose connections are counted together: those of one address, or of one IPv6 network, as one host has it whole. None
-/// of loopback.
+/// The address that a client's connections are counted under: its own, or that of its IPv6 network, as one host has it
+/// whole. None of loopback.
 fn counted_as(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {
         address if address.is_loopback() => None,
@@ -388,7 +388,7 @@ fn counted_as(address: IpAddr) -> Option<IpAddr> {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         let mut open = self.connections.lock();
         open.connections.remove(&self.key);
@@ -420,7 +420,7 @@ impl Drop for Sending {
 }
 
 impl LiveSession {
-    /// Closes the connection under whoever serves it.
+    /// Closes the connection under the task that serves it.
     pub fn cut(&self) {
         if let Some(connection) = &self.connection {
             connection.cut();

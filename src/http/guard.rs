@@ -105,11 +105,11 @@ fn complete(headers: &mut HeaderMap, of_docs: bool) {
 /// Makes what the CORS middleware says what browsers are to hear: to an origin that `*` lets in `*`, which never comes with
 /// credentials, and to one that is not let in nothing.
 fn tell_origin(headers: &mut HeaderMap, policy: &Policy) {
-    let Some(told) = headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN) else {
+    let Some(allowed) = headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN) else {
         headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
         return;
     };
-    if told.to_str().is_ok_and(|origin| policy.origins.by_wildcard(origin)) {
+    if allowed.to_str().is_ok_and(|origin| policy.origins.by_wildcard(origin)) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }
 }

@@ -1,4 +1,4 @@
-//! Which web pages may send requests. Browsers let a page of any site send simple requests, load our routes as
+//! The web pages that may send requests. Browsers let a page of any site send simple requests, load our routes as
 //! images and open WebSockets. Such a request is told by its `Origin`, or, without one, by `Sec-Fetch-Site`.
 //!
 //! Browsers send `Sec-Fetch-Site` to https and to loopback only. To `http://192.168.1.5:8080` an image of a foreign page
@@ -23,9 +23,9 @@ pub struct Origins {
     public: Option<String>,
 }
 
-/// The parts of a request that tell which page sent it.
+/// The parts of a request that name the page that sent it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Asked<'a> {
+struct RequestSource<'a> {
     /// It is GET or HEAD.
     reads: bool,
     path: &'a str,
@@ -61,7 +61,7 @@ impl Origins {
         self.any && origin != "null"
     }
 
-    /// May a page of `origin` talk to us, whom it calls `host`?
+    /// May a page of `origin` send requests to us, under the name `host`?
     #[must_use]
     pub fn lets_in(&self, origin: &str, host: &str) -> bool {
         let ours =
@@ -80,7 +80,7 @@ impl Origins {
             return Err(ApiError::RepeatedHeader("Origin"));
         }
         let origin = headers.get(header::ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
-        let asked = Asked {
+        let asked = RequestSource {
             reads: matches!(*request.method(), Method::GET | Method::HEAD),
             path: request.path(),
             host: host(request).unwrap_or_default(),
@@ -92,7 +92,7 @@ impl Origins {
         self.judge(asked)
     }
 
-    fn judge(&self, asked: Asked<'_>) -> Result<(), ApiError> {
+    fn judge(&self, asked: RequestSource<'_>) -> Result<(), ApiError> {
         if let Some(origin) = asked.origin {
             let lets_in = self.lets_in(origin, asked.host);
             return if lets_in { Ok(()) } else { Err(ApiError::Origin(origin.to_owned())) };
@@ -107,7 +107,7 @@ impl Origins {
     }
 }
 
-impl Asked<'_> {
+impl RequestSource<'_> {
     /// A top-level navigation to one of our pages.
     fn opens_a_page(self) -> bool {
         let is_page = self.path == "/" || self.path == "/docs" || self.path.starts_with("/docs/");
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(polls(&[]), Ok(()));
     }
 
-    const IMAGE: Asked<'static> = Asked {
+    const IMAGE: RequestSource<'static> = RequestSource {
         reads: true,
         path: "/api/devices/pump-1/commands",
         host: "hub.local:8080",
@@ -226,9 +226,10 @@ mod tests {
         mode: Some("no-cors"),
         dest: Some("image"),
     };
-    const LINK: Asked<'static> = Asked { path: "/", mode: Some("navigate"), dest: Some("document"), ..IMAGE };
+    const LINK: RequestSource<'static> =
+        RequestSource { path: "/", mode: Some("navigate"), dest: Some("document"), ..IMAGE };
 
-    fn judge(asked: Asked<'_>, expected: Result<(), &str>) {
+    fn judge(asked: RequestSource<'_>, expected: Result<(), &str>) {
         let judged = origins(&["http://friend.example"]).judge(asked);
         assert_eq!(judged.as_ref().copied().map_err(ApiError::code), expected, "{asked:?}");
     }
@@ -236,38 +237,38 @@ mod tests {
     #[test]
     fn what_another_site_loads_is_refused() {
         judge(IMAGE, Err("cross_site"));
-        judge(Asked { site: Some("same-site"), ..IMAGE }, Err("cross_site"));
-        judge(Asked { site: Some("Cross-Site"), ..IMAGE }, Err("cross_site"));
-        judge(Asked { site: Some("?"), ..IMAGE }, Err("cross_site"));
-        judge(Asked { path: "/", ..IMAGE }, Err("cross_site"));
-        judge(Asked { site: Some("same-origin"), ..IMAGE }, Ok(()));
-        judge(Asked { site: Some("none"), ..LINK }, Ok(()));
-        judge(Asked { site: None, mode: None, dest: None, ..IMAGE }, Ok(()));
+        judge(RequestSource { site: Some("same-site"), ..IMAGE }, Err("cross_site"));
+        judge(RequestSource { site: Some("Cross-Site"), ..IMAGE }, Err("cross_site"));
+        judge(RequestSource { site: Some("?"), ..IMAGE }, Err("cross_site"));
+        judge(RequestSource { path: "/", ..IMAGE }, Err("cross_site"));
+        judge(RequestSource { site: Some("same-origin"), ..IMAGE }, Ok(()));
+        judge(RequestSource { site: Some("none"), ..LINK }, Ok(()));
+        judge(RequestSource { site: None, mode: None, dest: None, ..IMAGE }, Ok(()));
     }
 
     #[test]
     fn what_names_its_origin_is_judged_by_that() {
         for reads in [true, false] {
-            let from = |origin| Asked { origin: Some(origin), mode: Some("cors"), reads, ..IMAGE };
+            let from = |origin| RequestSource { origin: Some(origin), mode: Some("cors"), reads, ..IMAGE };
             judge(from("http://friend.example"), Ok(()));
             judge(from("http://hub.local:8080"), Ok(()));
             judge(from("http://evil.example"), Err("origin_not_allowed"));
             judge(from("null"), Err("origin_not_allowed"));
-            judge(Asked { site: None, ..from("http://evil.example") }, Err("origin_not_allowed"));
+            judge(RequestSource { site: None, ..from("http://evil.example") }, Err("origin_not_allowed"));
         }
     }
 
     #[test]
     fn a_link_to_a_page_is_followed_and_one_to_anything_else_is_not() {
         for path in ["/", "/docs", "/docs/", "/docs/index.html"] {
-            judge(Asked { path, ..LINK }, Ok(()));
-            judge(Asked { path, site: Some("same-site"), ..LINK }, Ok(()));
-            judge(Asked { path, dest: Some("iframe"), ..LINK }, Err("cross_site"));
-            judge(Asked { path, mode: Some("no-cors"), ..LINK }, Err("cross_site"));
-            judge(Asked { path, reads: false, ..LINK }, Err("cross_site"));
+            judge(RequestSource { path, ..LINK }, Ok(()));
+            judge(RequestSource { path, site: Some("same-site"), ..LINK }, Ok(()));
+            judge(RequestSource { path, dest: Some("iframe"), ..LINK }, Err("cross_site"));
+            judge(RequestSource { path, mode: Some("no-cors"), ..LINK }, Err("cross_site"));
+            judge(RequestSource { path, reads: false, ..LINK }, Err("cross_site"));
         }
         for path in ["/api/devices", "/api/devices/p/commands", "/health", "/docsx", "/dispositivos", "//"] {
-            judge(Asked { path, ..LINK }, Err("cross_site"));
+            judge(RequestSource { path, ..LINK }, Err("cross_site"));
         }
     }
 }

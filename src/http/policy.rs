@@ -1,10 +1,10 @@
-//! What the web server lets in: which pages and hosts, and how large bodies may be. SIGHUP puts another policy in its
-//! place, which holds for requests that come from then on.
+//! The policy of the web server: the pages and hosts that it lets in, and the limits of bodies. SIGHUP puts
+//! another policy in its place, which holds for requests that come from then on.
 
 use super::{Hosts, Origins};
 use crate::config::Config;
 
-/// See the module.
+/// The pages, hosts and bodies that the web server lets in.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// The pages that are let in.

@@ -1,5 +1,4 @@
-//! What goes wrong on the way in, and how it is told: RFC 9457 problem documents. The only place that
-//! names status codes of errors.
+//! Errors of requests, and their RFC 9457 problem documents. The only place that names status codes of errors.
 
 mod refusals;
 mod rule;
@@ -29,7 +28,7 @@ use self::refusals::{
 use crate::http::extract::fields::FieldError;
 use crate::import_export::{Fault, FileFault};
 
-/// Why a request was not done.
+/// The reason why a request was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     #[error(transparent)]
@@ -65,10 +64,10 @@ pub enum ApiError {
     IfMatch(String),
     #[error("serial number `{serial}` belongs to device `{device}`")]
     SerialTaken { serial: String, device: String },
-    /// Who has it is not said: that would help who tries tokens.
+    /// The other device is not named: that would help a caller that tries tokens.
     #[error("the `auth_token` belongs to another device")]
     TokenTaken,
-    /// Somebody waited for the end of a command, and it has not come; the command goes on.
+    /// A caller waited for the end of a command, and it has not come; the command goes on.
     #[error("command `{id}` is {} still: it goes on", status.as_str())]
     CommandNotFinished { id: CommandId, status: CommandStatus },
     /// A rule was not taken, found or changed.
@@ -114,7 +113,7 @@ pub enum ApiError {
     /// A page of another site loads this, and the request carries no `Origin`.
     #[error("requests from pages of other sites are refused unless the option `cors` lists their origin")]
     CrossSite,
-    /// A browser polls for a device, and does not tell for which page.
+    /// A browser polls for a device without naming its page.
     #[error(
         "a browser takes no commands for a device unless it tells for which page, which over plain http it does at \
          localhost only: a device is to send another `User-Agent` than a browser's"
@@ -148,7 +147,7 @@ pub struct Problem {
     /// The status in words.
     title: &'static str,
     status: u16,
-    /// What was wrong with this request.
+    /// The fault of this request.
     detail: String,
     /// A stable word for programs.
     #[schema(example = "device_not_found")]
@@ -161,7 +160,7 @@ pub struct Problem {
     /// The command that it is about, where it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     command_id: Option<String>,
-    /// How far that command has come.
+    /// The present status of that command.
     #[serde(skip_serializing_if = "Option::is_none")]
     command_status: Option<&'static str>,
     /// The id of the request, as in the log and in `X-Request-Id`.
@@ -172,7 +171,7 @@ pub struct Problem {
     errors: Option<Vec<RuleError>>,
 }
 
-/// How long a client should wait where the store does not take anything in, in seconds.
+/// The wait before a client should try again while the store takes nothing in, in seconds.
 const RETRY_AFTER: &str = "1";
 const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -362,7 +361,7 @@ impl ApiError {
         }
     }
 
-    /// What is wrong with the rule, where it is about one.
+    /// The faults of the rule, where it is about one.
     fn problems(&self) -> Option<&[twinhub_rules::Problem]> {
         match self {
             Self::Rule(RuleRefusal::Problems(problems))

@@ -18,7 +18,7 @@ use crate::state::WebState;
 
 /// A row of the table.
 pub struct Operation {
-    /// What it takes.
+    /// The permission that it takes.
     pub permission: Permission,
     /// `/api/devices/{id}`
     pub path: String,
@@ -26,7 +26,7 @@ pub struct Operation {
     route: Box<dyn FnOnce() -> Route>,
 }
 
-/// How a route is asked.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
     /// GET, and HEAD: the same without the body.
@@ -39,7 +39,7 @@ pub enum Method {
     Delete,
 }
 
-/// How a resource refuses a method that it does not take.
+/// The refusal of a method that a resource does not take.
 pub type Refuse = fn(ApiError) -> HttpResponse;
 
 impl Method {
@@ -121,7 +121,7 @@ async fn admit(
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
-/// Serves these routes. A path that is told word by word goes before one with a parameter in its place.
+/// Serves these routes. A path of plain words goes before one with a parameter in its place.
 pub fn configure(config: &mut ServiceConfig, operations: Vec<Operation>, refuse: Refuse) {
     let mut resources: BTreeMap<Vec<(bool, String)>, Vec<Operation>> = BTreeMap::new();
     for operation in operations {

@@ -1,5 +1,5 @@
 //! A connection's byte stream, which other tasks can close although its own task holds the socket, also while
-//! that waits for a client that reads nothing. A second handle on the socket is not needed for it.
+//! that task waits for a client that reads nothing. It needs no second handle on the socket.
 
 use std::io;
 use std::pin::Pin;
@@ -8,16 +8,16 @@ use std::task::{Context, Poll};
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connections::Place;
+use super::connections::ConnectionPlace;
 
-/// See the module.
+/// A connection's byte stream, with its place among the server's connections.
 pub(super) struct CuttableStream {
     socket: TcpStream,
-    pub(super) place: Place,
+    pub(super) place: ConnectionPlace,
 }
 
 impl CuttableStream {
-    pub(super) fn new(socket: TcpStream, place: Place) -> Self {
+    pub(super) fn new(socket: TcpStream, place: ConnectionPlace) -> Self {
         Self { socket, place }
     }
 

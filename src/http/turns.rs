@@ -1,5 +1,5 @@
-//! Turns for what is dear: of each caller one such request goes on at a time, so that whoever sends many of them waits
-//! for himself and for nobody else.
+//! Turns for expensive requests: of each caller one goes on at a time, so that a caller that sends many of them waits for
+//! its own alone.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// With more addresses than this, those that wait for nothing are forgotten.
 const MANY: usize = 256;
 
-/// Who has a turn, by address.
+/// The turns, by address.
 #[derive(Debug, Default)]
 pub struct SearchTurns(Mutex<HashMap<IpAddr, Weak<Semaphore>>>);
 
@@ -28,7 +28,7 @@ pub struct SearchTurn {
 }
 
 impl SearchTurns {
-    /// Waits for the turn of whoever sends this request.
+    /// Waits for the turn of this request's caller.
     ///
     /// # Errors
     /// Others from the same address take all the time there is.

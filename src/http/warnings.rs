@@ -59,9 +59,9 @@ mod tests {
     fn a_header_carries_any_text() {
         let warning =
             QueryWarning { code: "unknown_name", field: "filter", detail: "no `kühl🌡\n` \"x\"".into() };
-        let told = ascii(&to_json(std::slice::from_ref(&warning)).to_string());
-        assert!(told.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{told}");
-        let back: serde_json::Value = serde_json::from_str(&told).unwrap();
+        let text = ascii(&to_json(std::slice::from_ref(&warning)).to_string());
+        assert!(text.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{text}");
+        let back: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(back[0]["detail"], warning.detail);
         assert_eq!(back[0]["code"], "unknown_name");
     }

@@ -4,15 +4,15 @@
 //! boolean, `"21.5"` a text, `{"a": 1}` an object, `null` nothing. Anything else is the text itself. An empty
 //! cell says nothing at all. Where commas part no cells, `21,5` is a number too, in a column whose other cells are.
 //!
-//! No text begins as a formula does: what a device says of itself would be carried out in the spreadsheet of whoever
-//! opens the export. In sections such a text stands in quotes; in columns of text behind a `'`, of which one is taken
-//! off when it comes back.
+//! No text begins as a formula does: the text of a device would be carried out in the spreadsheet that opens the export.
+//! In sections such a text stands in quotes; in columns of text behind a `'`, of which one is taken off when it comes
+//! back.
 
 use twinhub_domain::Json;
 
 use super::{Fault, json};
 
-/// What a cell says; none where it is empty.
+/// The value of a cell; none where it is empty.
 ///
 /// # Errors
 /// It begins as JSON does and is none: who means the text itself writes it as a JSON text.
@@ -46,7 +46,7 @@ pub fn write(value: &Json) -> String {
     match value {
         // A text is as it is wherever that is read as the same text.
         Json::String(text)
-            if !is_formula(text) && read(text).is_ok_and(|said| said.as_ref() == Some(value)) =>
+            if !is_formula(text) && read(text).is_ok_and(|found| found.as_ref() == Some(value)) =>
         {
             text.to_string()
         }
@@ -119,11 +119,11 @@ mod tests {
     #[test]
     fn cells_are_what_they_look_like() {
         let check = |cell: &str, expected: &str| {
-            let told = match read(cell) {
-                Ok(said) => said.map_or("nothing".into(), |value| value.to_string()),
+            let shown = match read(cell) {
+                Ok(value) => value.map_or("nothing".into(), |value| value.to_string()),
                 Err(fault) => fault.code.into(),
             };
-            assert_eq!(told, expected, "{cell}");
+            assert_eq!(shown, expected, "{cell}");
         };
         check("", "nothing");
         check("  ", "nothing");

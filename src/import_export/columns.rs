@@ -1,13 +1,13 @@
-//! What rows of each kind are made of.
+//! The columns of each kind of row.
 
 /// A kind of thing that is exported and imported.
 #[derive(Debug)]
 pub struct Table {
     /// As in addresses: `devices`.
     pub name: &'static str,
-    /// What names one of them.
+    /// The field that identifies a row.
     pub key: &'static str,
-    /// What may stand in one line of a file alone.
+    /// Fields whose value may be in one line of a file alone.
     pub unique: &'static [&'static str],
     /// A file is taken in as a whole: a line may need one that stands behind it.
     pub whole: bool,
@@ -23,7 +23,7 @@ pub struct Column {
     pub use_of: Use,
 }
 
-/// How a field stands in a cell of CSV.
+/// The form of a field in a cell of CSV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// The text itself, whatever it looks like.
@@ -38,13 +38,13 @@ pub enum Shape {
     Section,
 }
 
-/// Who makes use of a field.
+/// The directions in which a field is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// It is exported, and taken in again.
     Both,
     /// It is exported where all is asked for, and passed over when it comes in: the hub itself says it.
-    Told,
+    ExportOnly,
     /// It is taken in, and never shown.
     Taken,
 }
@@ -61,8 +61,8 @@ const fn both(name: &'static str, shape: Shape) -> Column {
     Column { name, shape, use_of: Use::Both }
 }
 
-const fn told(name: &'static str) -> Column {
-    Column { name, shape: Shape::Text, use_of: Use::Told }
+const fn export_only(name: &'static str) -> Column {
+    Column { name, shape: Shape::Text, use_of: Use::ExportOnly }
 }
 
 /// Devices.
@@ -91,13 +91,13 @@ pub static DEVICES: Table = Table {
         both("desired", Shape::Section),
         both("schedule", Shape::Json),
         Column { name: "auth_token", shape: Shape::Text, use_of: Use::Taken },
-        told("firmware_version"),
-        told("status"),
-        told("mode"),
-        told("last_seen"),
-        told("version"),
-        told("created_at"),
-        told("updated_at"),
+        export_only("firmware_version"),
+        export_only("status"),
+        export_only("mode"),
+        export_only("last_seen"),
+        export_only("version"),
+        export_only("created_at"),
+        export_only("updated_at"),
     ],
 };
 
@@ -118,9 +118,9 @@ pub static TEMPLATES: Table = Table {
         both("settings", Shape::Section),
         both("schedule", Shape::Json),
         both("rules", Shape::Section),
-        told("version"),
-        told("created_at"),
-        told("updated_at"),
+        export_only("version"),
+        export_only("created_at"),
+        export_only("updated_at"),
     ],
 };
 
@@ -136,7 +136,7 @@ pub static GROUPS: Table = Table {
         both("description", Shape::Text),
         both("parent_group", Shape::Name),
         both("tags", Shape::Section),
-        told("created_at"),
-        told("updated_at"),
+        export_only("created_at"),
+        export_only("updated_at"),
     ],
 };

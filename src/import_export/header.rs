@@ -8,10 +8,10 @@ use super::columns::{Column, Shape, Table, Use};
 use super::{Fault, FileFault, cell, json};
 use crate::http::extract::fields::FieldError;
 
-/// What the columns of a file are for, in their order.
+/// The meanings of a file's columns, in their order.
 #[derive(Debug)]
 pub struct Header {
-    meanings: Vec<Meaning>,
+    meanings: Vec<ColumnMeaning>,
     /// Commas part no cells, so that one may stand in a number.
     decimal_comma: bool,
 }
@@ -27,29 +27,29 @@ pub struct DecimalCommas {
     pub read_as: String,
 }
 
-/// What the cells of a column have been so far. As long as all are numbers, one with a decimal comma is one too.
+/// The kinds of cells in a column so far. As long as all are numbers, one with a decimal comma is one too.
 #[derive(Debug, Default)]
-struct Kept {
+struct CellKinds {
     has_text: bool,
     commas: Option<DecimalCommas>,
 }
 
-/// What a column is for.
+/// The meaning of a column.
 #[derive(Debug)]
-struct Meaning {
+struct ColumnMeaning {
     column: &'static Column,
     /// The key in it, where the column is one of a section.
     key: Option<String>,
     /// As it is called: `tags.floor`.
     name: String,
-    kept: Kept,
+    kept: CellKinds,
 }
 
 impl Header {
     /// The header that `names` make, which stand on `line`.
     ///
     /// # Errors
-    /// Names the first column that nobody knows, or that is there twice.
+    /// Names the first column that is unknown, or that is there twice.
     pub fn read(table: &'static Table, names: &[String], line: u64) -> Result<Self, FileFault> {
         let mut meanings = Vec::with_capacity(names.len());
         let mut places = HashMap::new();
@@ -92,7 +92,7 @@ impl Header {
         self.meanings.iter().filter_map(|meaning| meaning.kept.commas.as_ref())
     }
 
-    /// How many columns there are.
+    /// The number of columns.
     pub fn columns(&self) -> usize {
         self.meanings.len()
     }
@@ -104,8 +104,8 @@ impl Header {
     pub fn row(&mut self, cells: Vec<String>) -> Result<Object, Fault> {
         let columns = self.columns();
         if cells.len() != columns {
-            let told = format!("{}, and {}", count(cells.len(), "cell"), count(columns, "column"));
-            return Err(Fault::of_line("bad_line", told));
+            let detail = format!("{}, and {}", count(cells.len(), "cell"), count(columns, "column"));
+            return Err(Fault::of_line("bad_line", detail));
         }
         let mut row = Object::default();
         let mut sections: Vec<(&str, Object)> = Vec::new();
@@ -130,7 +130,7 @@ impl Header {
     }
 }
 
-impl Meaning {
+impl ColumnMeaning {
     fn read(&mut self, text: String, decimal_comma: bool) -> Result<Option<Json>, Fault> {
         if decimal_comma && self.key.is_some() {
             return self.read_any(&text);
@@ -140,7 +140,7 @@ impl Meaning {
             Fault { column: None, field: Some(self.name.clone()), code: "bad_field", error: detail }
         };
         match (self.column.use_of, self.column.shape) {
-            (Use::Told, _) => Ok(None),
+            (Use::ExportOnly, _) => Ok(None),
             (_, Shape::Text) => Ok((!text.is_empty()).then(|| cell::read_text(&text).into())),
             (_, Shape::Name) => cell::read_name(&text).map_err(of_field),
             (_, Shape::Section) if self.key.is_some() => cell::read(&text).map_err(of_field),
@@ -186,8 +186,9 @@ fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn meaning(table: &'static Table, name: &str) -> Result<Meaning, String> {
-    let meaning = |column, key| Meaning { column, key, name: name.to_owned(), kept: Kept::default() };
+fn meaning(table: &'static Table, name: &str) -> Result<ColumnMeaning, String> {
+    let meaning =
+        |column, key| ColumnMeaning { column, key, name: name.to_owned(), kept: CellKinds::default() };
     if let Some(column) = table.column(name) {
         return Ok(meaning(column, None));
     }
@@ -197,7 +198,7 @@ fn meaning(table: &'static Table, name: &str) -> Result<Meaning, String> {
         let key = cell::read_key(key).map_err(|fault| format!("`{name}`: {}", fault.error))?;
         return Ok(meaning(column, Some(key)));
     }
-    let known = table.columns.iter().filter(|column| column.use_of != Use::Told);
+    let known = table.columns.iter().filter(|column| column.use_of != Use::ExportOnly);
     let known: Vec<_> = known
         .map(|column| match column.shape {
             Shape::Section => format!("{}.…", column.name),

@@ -1,4 +1,4 @@
-//! What goes out of a hub and comes in again: rows of fields, as JSON Lines or as CSV. The API and the command
+//! Export and import: rows of fields, as JSON Lines or as CSV. The API and the command
 //! line share it; it knows neither.
 //!
 //! A body is cut into records ([`records`]), each of which becomes one row ([`Reader`]): an object such as
@@ -23,10 +23,10 @@ pub use writer::{Keys, Writer};
 
 use crate::http::extract::fields::FieldError;
 
-/// Refusals of an import that are told one by one, at most.
+/// Refusals of an import that are reported one by one, at most.
 pub const MOST_DETAILS: usize = 100_000;
 
-/// How rows are written.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A JSON object a line.
@@ -35,7 +35,7 @@ pub enum Format {
     Csv,
 }
 
-/// What is wrong with a line, or with a file.
+/// The fault of a line, or of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The character of the line, from 1, where it is known.
@@ -47,7 +47,7 @@ pub struct Fault {
     pub error: String,
 }
 
-/// What is wrong with a file as a whole: nothing of it can be read.
+/// The fault of a file as a whole: no row of it can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}{}: {}", column(.fault), .fault.error)]
 pub struct FileFault {
@@ -111,7 +111,7 @@ impl Fault {
         Self { column: Some(column), ..self }
     }
 
-    /// What is wrong, without the name of the field in front.
+    /// The fault without the name of the field in front.
     #[must_use]
     pub fn detail(&self) -> &str {
         let named = self
@@ -132,11 +132,11 @@ impl From<FieldError> for Fault {
 fn json(text: &str) -> Result<Json, Fault> {
     Json::parse(text.as_bytes()).map_err(|error| match &error {
         JsonError::Syntax(syntax) => {
-            let told = syntax.to_string();
-            let told = told.rsplit_once(" at line ").map_or(&*told, |(told, _)| told);
+            let detail = syntax.to_string();
+            let detail = detail.rsplit_once(" at line ").map_or(&*detail, |(detail, _)| detail);
             // Counted in bytes there, and by people in characters.
             let column = text.get(..syntax.column()).map_or(syntax.column(), |before| before.chars().count());
-            Fault::of_line("not_json", format!("not JSON: {told}")).at(column.max(1))
+            Fault::of_line("not_json", format!("not JSON: {detail}")).at(column.max(1))
         }
         _ => Fault::of_line("bad_json", error.to_string()),
     })

@@ -9,7 +9,7 @@ use super::{Fault, FileFault, Format, json};
 
 /// Separators of cells: spreadsheets write the one that their country's decimal comma leaves free.
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
-/// What files begin with that are no text, and what they are.
+/// The first bytes of files that are no text, with the advice for each.
 const MAGIC: [(&[u8], &str); 4] = [
     (b"\xff\xfe", "this is UTF-16: save it as UTF-8"),
     (b"\xfe\xff", "this is UTF-16: save it as UTF-8"),
@@ -32,7 +32,7 @@ pub struct Reader {
     table: &'static Table,
     format: Option<Format>,
     first_line: Option<u64>,
-    /// What there is until it is known what it is, and the line on which that begins.
+    /// The body until its format is known, and the line on which it begins.
     opening: Vec<u8>,
     line: u64,
     separator: u8,
@@ -110,10 +110,10 @@ impl Reader {
     fn open(&mut self) -> Result<bool, FileFault> {
         self.pass_over_empty_lines();
         let line = self.line;
-        let refuse = |code, told: &str| Err(FileFault { line, fault: Fault::of_line(code, told) });
+        let refuse = |code, detail: &str| Err(FileFault { line, fault: Fault::of_line(code, detail) });
         let bytes = &self.opening;
-        if let Some((_, told)) = MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)) {
-            return refuse("not_text", told);
+        if let Some((_, detail)) = MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+            return refuse("not_text", detail);
         }
         let first = bytes.trim_ascii_start();
         let line_end = first.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
@@ -121,8 +121,8 @@ impl Reader {
             return Ok(false);
         }
         if first.starts_with(b"[") && self.format != Some(Format::Csv) {
-            let told = "this is one JSON array: an object a line is read, as `jq -c '.[]'` makes of it";
-            return refuse("not_lines", told);
+            let detail = "this is one JSON array: an object a line is read, as `jq -c '.[]'` makes of it";
+            return refuse("not_lines", detail);
         }
         let guessed = if first.starts_with(b"{") { Format::Jsonl } else { Format::Csv };
         let format = *self.format.get_or_insert(guessed);
@@ -130,15 +130,15 @@ impl Reader {
             Format::Jsonl => self.first_line.unwrap_or(1) + (line - 1),
             Format::Csv => line,
         };
-        let told = if format == Format::Csv { told_separator(&self.opening) } else { None };
+        let named = if format == Format::Csv { named_separator(&self.opening) } else { None };
         if !self.ended
-            && told.is_some_and(|(_, length)| self.opening.len() == length)
+            && named.is_some_and(|(_, length)| self.opening.len() == length)
             && self.opening.ends_with(b"\r")
         {
             return Ok(false); // the rest of its end may be on its way
         }
         let opening = std::mem::take(&mut self.opening);
-        let (line, rest) = match told {
+        let (line, rest) = match named {
             Some((separator, length)) => {
                 self.separator = separator;
                 (line + 1, &opening[length..])
@@ -157,7 +157,7 @@ impl Reader {
         Ok(true)
     }
 
-    /// However many there are, none of them is kept.
+    /// Drops empty lines, however many.
     fn pass_over_empty_lines(&mut self) {
         if self.opening.starts_with(MARK) {
             self.opening.drain(..MARK.len());
@@ -190,21 +190,21 @@ impl Reader {
         }
         match json(cells.first().map_or("", String::as_str))? {
             Json::Object(mut row) => {
-                for column in self.table.columns.iter().filter(|column| column.use_of == Use::Told) {
+                for column in self.table.columns.iter().filter(|column| column.use_of == Use::ExportOnly) {
                     row.remove(column.name);
                 }
                 Ok(row)
             }
             other => {
-                let told = format!("expected an object, found {}", other.kind());
-                Err(Fault::of_line("not_an_object", told))
+                let detail = format!("expected an object, found {}", other.kind());
+                Err(Fault::of_line("not_an_object", detail))
             }
         }
     }
 }
 
 /// The separator that the line `sep=;` tells, which Excel reads and writes above the names; and how long that line is.
-fn told_separator(text: &[u8]) -> Option<(u8, usize)> {
+fn named_separator(text: &[u8]) -> Option<(u8, usize)> {
     let end = text.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(text.len());
     let line = text[..end].trim_ascii_start();
     let line = line.strip_prefix(b"\"").map_or(line, |line| line.strip_suffix(b"\"").unwrap_or(line));

@@ -28,10 +28,10 @@ pub struct Record {
 pub struct Records {
     /// The separator of cells; none in JSON Lines.
     separator: Option<u8>,
-    /// How many cells a record has, once that is known.
+    /// The number of cells of a record, once it is known.
     columns: Option<usize>,
     buffer: Vec<u8>,
-    /// So much of it is done with.
+    /// The number of bytes that are done with.
     start: usize,
     /// The number of the line that begins there.
     line: u64,
@@ -40,8 +40,8 @@ pub struct Records {
     skipping: bool,
 }
 
-/// What stands at the beginning of what is there.
-enum Found {
+/// The first thing in the buffer.
+enum FirstRecord {
     /// Nothing whole yet.
     More,
     /// A record of so many bytes, its line end with them.
@@ -125,10 +125,10 @@ impl Records {
                 Some(separator) => find_cells(rest, separator, self.columns, self.ended),
             };
             let (length, cells) = match found {
-                Found::More => return None,
-                Found::Whole(length, cells) => (length, texts(rest, &cells)),
-                Found::Broken(length, fault) => (length, Err(fault)),
-                Found::TooLong => {
+                FirstRecord::More => return None,
+                FirstRecord::Whole(length, cells) => (length, texts(rest, &cells)),
+                FirstRecord::Broken(length, fault) => (length, Err(fault)),
+                FirstRecord::TooLong => {
                     self.skipping = true;
                     (rest.len(), Err(too_long()))
                 }
@@ -159,7 +159,7 @@ pub fn empty_line(bytes: &[u8], ended: bool) -> Option<usize> {
 #[must_use]
 pub fn first(bytes: &[u8], separator: u8) -> Option<Vec<String>> {
     match find_cells(bytes, separator, None, true) {
-        Found::Whole(_, cells) => texts(bytes, &cells).ok(),
+        FirstRecord::Whole(_, cells) => texts(bytes, &cells).ok(),
         _ => None,
     }
 }
@@ -191,19 +191,19 @@ fn line_breaks(bytes: &[u8]) -> u64 {
     count
 }
 
-fn find_line(bytes: &[u8], ended: bool) -> Found {
+fn find_line(bytes: &[u8], ended: bool) -> FirstRecord {
     match line_length(bytes, ended) {
         Some(length) if length <= LONGEST => {
             let place = 0..bytes[..length].trim_ascii_end().len();
-            Found::Whole(length, vec![Cell { place, quoted: false }])
+            FirstRecord::Whole(length, vec![Cell { place, quoted: false }])
         }
-        None if bytes.len() <= LONGEST => Found::More,
-        Some(length) => Found::Broken(length, too_long()),
-        None => Found::TooLong,
+        None if bytes.len() <= LONGEST => FirstRecord::More,
+        Some(length) => FirstRecord::Broken(length, too_long()),
+        None => FirstRecord::TooLong,
     }
 }
 
-fn find_cells(bytes: &[u8], separator: u8, columns: Option<usize>, ended: bool) -> Found {
+fn find_cells(bytes: &[u8], separator: u8, columns: Option<usize>, ended: bool) -> FirstRecord {
     let is_line_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let mut cells = Vec::new();
     let mut at = 0;
@@ -232,7 +232,7 @@ fn find_cells(bytes: &[u8], separator: u8, columns: Option<usize>, ended: bool) 
         let whole = match bytes.get(end) {
             Some(byte) if *byte == separator => None,
             Some(b'\n' | b'\r') => {
-                let Some(length) = end_of_line(bytes, end, ended) else { return Found::More };
+                let Some(length) = end_of_line(bytes, end, ended) else { return FirstRecord::More };
                 Some(length)
             }
             None if ended => Some(end),
@@ -246,7 +246,7 @@ fn find_cells(bytes: &[u8], separator: u8, columns: Option<usize>, ended: bool) 
         }
         match whole {
             None => at = end + 1,
-            Some(length) if length <= LONGEST => return Found::Whole(length, cells),
+            Some(length) if length <= LONGEST => return FirstRecord::Whole(length, cells),
             Some(_) => return broken(bytes, ended, too_long()),
         }
     }
@@ -268,27 +268,27 @@ fn closing_quote(bytes: &[u8], mut at: usize, ended: bool) -> Option<Result<usiz
 }
 
 /// A record that is not there whole; unless it is too long for that.
-fn more(bytes: &[u8], at: usize, ended: bool) -> Found {
+fn more(bytes: &[u8], at: usize, ended: bool) -> FirstRecord {
     match line_length(bytes, ended) {
-        _ if bytes.len() <= LONGEST => Found::More,
-        None => Found::TooLong,
+        _ if bytes.len() <= LONGEST => FirstRecord::More,
+        None => FirstRecord::TooLong,
         Some(_) if bytes.get(at) == Some(&b'"') => misquoted(bytes, None, at, NEVER_CLOSED, ended),
-        Some(length) => Found::Broken(length, too_long()),
+        Some(length) => FirstRecord::Broken(length, too_long()),
     }
 }
 
 /// The first line is lost, and those after it are not: so it is told of the first quote that is not closed in it,
 /// wherever else what that takes in makes no sense.
-fn misquoted(bytes: &[u8], over_lines: Option<usize>, at: usize, told: &str, ended: bool) -> Found {
-    let (at, told) = over_lines.map_or((at, told), |quote| (quote, OVER_LINES));
-    broken(bytes, ended, Fault::of_line("bad_quotes", told).at(character(bytes, at)))
+fn misquoted(bytes: &[u8], over_lines: Option<usize>, at: usize, detail: &str, ended: bool) -> FirstRecord {
+    let (at, detail) = over_lines.map_or((at, detail), |quote| (quote, OVER_LINES));
+    broken(bytes, ended, Fault::of_line("bad_quotes", detail).at(character(bytes, at)))
 }
 
-fn broken(bytes: &[u8], ended: bool, fault: Fault) -> Found {
+fn broken(bytes: &[u8], ended: bool, fault: Fault) -> FirstRecord {
     match line_length(bytes, ended) {
-        Some(length) => Found::Broken(length, fault),
-        None if bytes.len() <= LONGEST => Found::More,
-        None => Found::TooLong,
+        Some(length) => FirstRecord::Broken(length, fault),
+        None if bytes.len() <= LONGEST => FirstRecord::More,
+        None => FirstRecord::TooLong,
     }
 }
 
@@ -296,7 +296,7 @@ fn too_long() -> Fault {
     Fault::of_line("too_long", format!("a line has {LONGEST} bytes at most"))
 }
 
-/// Which character of the first line this byte begins, from 1.
+/// The character of the first line that this byte begins, from 1.
 fn character(bytes: &[u8], at: usize) -> usize {
     String::from_utf8_lossy(&bytes[..at]).chars().count() + 1
 }
@@ -307,8 +307,8 @@ fn texts(bytes: &[u8], cells: &[Cell]) -> Result<Vec<String>, Fault> {
         Ok(text) => Ok(text.to_owned()),
         Err(error) => {
             let at = cell.place.start + error.valid_up_to();
-            let told = format!("not UTF-8: the byte 0x{:02X}", bytes[at]);
-            let fault = Fault::of_line("not_utf8", told);
+            let detail = format!("not UTF-8: the byte 0x{:02X}", bytes[at]);
+            let fault = Fault::of_line("not_utf8", detail);
             // Of a further line no character is told: the record is known by its first.
             if line_length(&bytes[..at], false).is_some() {
                 Err(fault)
@@ -330,10 +330,10 @@ mod tests {
     }
 
     fn cut_by(mut records: Records, body: &[u8], size: usize) -> String {
-        let mut told = Vec::new();
+        let mut detail = Vec::new();
         let mut take = |records: &mut Records| {
             while let Some(record) = records.next() {
-                told.push(match record.cells {
+                detail.push(match record.cells {
                     Ok(cells) => format!("{}: {}", record.line, cells.join("|").replace('\n', "↵")),
                     Err(fault) => format!("{}: {} {:?}", record.line, fault.code, fault.column.unwrap_or(0)),
                 });
@@ -345,7 +345,7 @@ mod tests {
         }
         records.end();
         take(&mut records);
-        told.join("\n")
+        detail.join("\n")
     }
 
     fn check(format: Format, body: &[u8], expected: &[&str]) {

@@ -1,4 +1,4 @@
-//! What may stand in one line of a file alone: of two lines with the same name the first counts, or it would be
+//! Values that may be in one line of a file alone: of two lines with the same name the first counts, or it would be
 //! a matter of luck which one does.
 
 use std::collections::HashMap;

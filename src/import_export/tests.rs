@@ -1,4 +1,4 @@
-//! What is written is read as the same; what is wrong is named.
+//! Rows are read as they were written; faults are named.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use super::{Format, Keys, Reader, Writer};
 /// The rows of a body that comes in pieces of `size` bytes, one in a line; or what is wrong with all of it.
 fn read(body: &[u8], format: Option<Format>, first_line: Option<u64>, size: usize) -> String {
     let mut reader = Reader::new(&DEVICES, format, first_line);
-    let mut told = Vec::new();
+    let mut shown = Vec::new();
     let mut pieces: Vec<Option<&[u8]>> = body.chunks(size).map(Some).collect();
     pieces.push(None);
     for piece in pieces {
@@ -20,7 +20,7 @@ fn read(body: &[u8], format: Option<Format>, first_line: Option<u64>, size: usiz
         }
         loop {
             match reader.next_row() {
-                Ok(Some(row)) => told.push(match row.fields {
+                Ok(Some(row)) => shown.push(match row.fields {
                     Ok(fields) => format!("{}: {}", row.line, Json::Object(fields)),
                     Err(fault) => {
                         format!("{}: {} {}", row.line, fault.field.as_deref().unwrap_or("-"), fault.code)
@@ -31,7 +31,7 @@ fn read(body: &[u8], format: Option<Format>, first_line: Option<u64>, size: usiz
             }
         }
     }
-    told.join("\n")
+    shown.join("\n")
 }
 
 fn check(body: &[u8], expected: &[&str]) {
@@ -58,8 +58,8 @@ fn says_itself_what_it_is() {
 #[test]
 fn excel_tells_its_separator() {
     let row = r#"3: {"name":"P","tags":{"floor":2}}"#;
-    for told in ["sep=;", "SEP=;", "\"sep=;\"", " sep=;"] {
-        check(format!("{told}\r\nname;tags.floor\r\nP;2\r\n").as_bytes(), &[row]);
+    for first in ["sep=;", "SEP=;", "\"sep=;\"", " sep=;"] {
+        check(format!("{first}\r\nname;tags.floor\r\nP;2\r\n").as_bytes(), &[row]);
     }
     check(b"\xef\xbb\xbfsep=;\nname;tags.floor\nP;2\n", &[row]);
     check(b"sep=|\nname|tags.floor\nP|2\n", &[row]);
@@ -85,10 +85,10 @@ fn a_decimal_comma_is_a_number_among_numbers() {
     let mut reader = Reader::new(&DEVICES, None, None);
     reader.push(b"name;desired.t\nP;21,50\nQ;7\nR;1,5\n");
     while reader.next_row().unwrap().is_some() {}
-    let told: Vec<_> = reader.decimal_commas();
-    assert_eq!(told.len(), 1);
-    assert_eq!((&*told[0].column, told[0].cells), ("desired.t", 2));
-    assert_eq!((&*told[0].example, &*told[0].read_as), ("21,50", "21.50"));
+    let commas: Vec<_> = reader.decimal_commas();
+    assert_eq!(commas.len(), 1);
+    assert_eq!((&*commas[0].column, commas[0].cells), ("desired.t", 2));
+    assert_eq!((&*commas[0].example, &*commas[0].read_as), ("21,50", "21.50"));
 }
 
 #[test]
@@ -145,9 +145,9 @@ fn names_the_line_that_is_wrong() {
 fn cells_and_columns_are_counted() {
     let mut reader = Reader::new(&DEVICES, None, None);
     reader.push(b"name,type\nP\nQ,R,S\n");
-    let told: Vec<_> =
+    let shown: Vec<_> =
         std::iter::from_fn(|| reader.next_row().unwrap()).map(|row| row.fields.unwrap_err().error).collect();
-    assert_eq!(told, ["1 cell, and 2 columns", "3 cells, and 2 columns"]);
+    assert_eq!(shown, ["1 cell, and 2 columns", "3 cells, and 2 columns"]);
 }
 
 #[test]
@@ -165,21 +165,24 @@ fn a_quote_that_is_not_closed_costs_no_good_lines() {
 
 #[test]
 fn names_what_is_wrong_with_all_of_it() {
-    let told = |body: &[u8], begin: &str| {
+    let refused = |body: &[u8], begin: &str| {
         for size in [1, 4096] {
-            let told = read(body, None, None, size);
-            assert!(told.starts_with(begin), "{told} for {begin}");
+            let shown = read(body, None, None, size);
+            assert!(shown.starts_with(begin), "{shown} for {begin}");
         }
     };
-    told(b"name,colour\n", "line 1, column 2: there is no column `colour` among devices: device_id, name,");
-    told(b"\nname,type,name\n", "line 2, column 3: `name` is the name of column 1 already");
-    told(b"tags.a,tags\n", "line 1, column 2: column 1 has something of `tags` as well");
-    told(b"name,\n", "line 1, column 2: a column has no name");
-    told(b"name,tags.\"\n", "line 1, column 2: `tags.\"`: not JSON: EOF while parsing a string");
-    told(b"n\xe4me\n", "line 1, column 2: not UTF-8: the byte 0xE4");
-    told(b"\xff\xfen\0a\0", "line 1: this is UTF-16");
-    told(b"PK\x03\x04\n", "line 1: this is a spreadsheet");
-    told(b"[{\"name\": \"P\"}]", "line 1: this is one JSON array");
+    refused(
+        b"name,colour\n",
+        "line 1, column 2: there is no column `colour` among devices: device_id, name,",
+    );
+    refused(b"\nname,type,name\n", "line 2, column 3: `name` is the name of column 1 already");
+    refused(b"tags.a,tags\n", "line 1, column 2: column 1 has something of `tags` as well");
+    refused(b"name,\n", "line 1, column 2: a column has no name");
+    refused(b"name,tags.\"\n", "line 1, column 2: `tags.\"`: not JSON: EOF while parsing a string");
+    refused(b"n\xe4me\n", "line 1, column 2: not UTF-8: the byte 0xE4");
+    refused(b"\xff\xfen\0a\0", "line 1: this is UTF-16");
+    refused(b"PK\x03\x04\n", "line 1: this is a spreadsheet");
+    refused(b"[{\"name\": \"P\"}]", "line 1: this is one JSON array");
 }
 
 #[test]
@@ -302,7 +305,7 @@ proptest! {
         }
     }
 
-    /// What devices say of themselves is not carried out in the spreadsheet of whoever looks at it.
+    /// A device's text is never a formula in a spreadsheet.
     #[test]
     fn no_cell_is_a_formula(rows in vec(row(), 1..5)) {
         let body = written(&DEVICES, Format::Csv, &rows);
@@ -314,7 +317,7 @@ proptest! {
         }
     }
 
-    /// Whatever comes, it is told and nothing breaks; and pieces make no difference.
+    /// Every line is a row or a fault, however the body is cut into pieces.
     #[test]
     fn anything_is_taken_or_told(body in vec(prop_oneof![Just(b'"'), Just(b','), Just(b'\n'), Just(b'\r'), any::<u8>()], 0..80), size in 1_usize..20) {
         let body = [&b"name,tags.a\n"[..], &body].concat();

@@ -18,13 +18,13 @@ pub struct Keys(BTreeMap<&'static str, BTreeSet<Box<str>>>);
 #[derive(Debug)]
 pub struct Writer {
     /// Of CSV; none: JSON Lines.
-    columns: Option<Vec<Place>>,
+    columns: Option<Vec<CellSource>>,
     fields: Vec<&'static Column>,
 }
 
 /// A column of CSV.
 #[derive(Debug)]
-struct Place {
+struct CellSource {
     column: &'static Column,
     key: Option<Box<str>>,
 }
@@ -56,12 +56,12 @@ impl Writer {
     pub fn new(table: &'static Table, format: Format, all: bool, keys: &Keys) -> Self {
         let is_written = |column: &&Column| match column.use_of {
             Use::Both => true,
-            Use::Told => all,
+            Use::ExportOnly => all,
             Use::Taken => false,
         };
         let fields: Vec<&Column> = table.columns.iter().filter(is_written).collect();
-        let places = |column: &&'static Column| -> Vec<Place> {
-            let place = |key| Place { column, key };
+        let places = |column: &&'static Column| -> Vec<CellSource> {
+            let place = |key| CellSource { column, key };
             match keys.0.get(column.name) {
                 Some(keys) if column.shape == Shape::Section && keys.len() <= MOST_KEYS => {
                     keys.iter().map(|key| place(Some(key.clone()))).collect()
@@ -74,11 +74,11 @@ impl Writer {
         Self { columns, fields }
     }
 
-    /// What stands before the first row.
+    /// The text before the first row.
     #[must_use]
     pub fn header(&self) -> Vec<u8> {
         let Some(columns) = &self.columns else { return Vec::new() };
-        let name = |place: &Place| match &place.key {
+        let name = |place: &CellSource| match &place.key {
             Some(key) => format!("{}.{}", place.column.name, cell::write_key(key)),
             None => place.column.name.to_owned(),
         };
@@ -98,7 +98,7 @@ impl Writer {
             return Ok(text.into_bytes());
         };
         self.foreseen(columns, row)?;
-        let cells = columns.iter().map(|Place { column, key }| {
+        let cells = columns.iter().map(|CellSource { column, key }| {
             let value = row.get(column.name);
             match (key, value) {
                 (_, None) => String::new(),
@@ -114,7 +114,7 @@ impl Writer {
         Ok(line(cells))
     }
 
-    fn foreseen(&self, columns: &[Place], row: &Object) -> Result<(), Unforeseen> {
+    fn foreseen(&self, columns: &[CellSource], row: &Object) -> Result<(), Unforeseen> {
         for column in self.fields.iter().filter(|column| column.shape == Shape::Section) {
             let Some(section) = row.get(column.name).and_then(Json::as_object) else { continue };
             let mut of_section = columns.iter().filter(|place| place.column == *column);

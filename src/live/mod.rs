@@ -1,6 +1,16 @@
-//! What happens, as it happens: subscriptions to twins and events, and the ways in which they reach people and
-//! programs.
+//! Live events: subscriptions to twins and events, and the transports that bring them to people and programs.
 
+mod asyncapi;
+pub(crate) mod pump;
 pub mod sse;
 pub mod subscription;
 pub mod ws;
+
+pub use asyncapi::asyncapi;
+
+use crate::http::routes::Operation;
+
+/// The routes of live events and of their description; server-sent events are a form of `/api/events`.
+pub(crate) fn operations() -> Vec<Operation> {
+    [ws::operations(), asyncapi::operations()].into_iter().flatten().collect()
+}

@@ -1,31 +1,33 @@
-//! Server-sent events, `/api/events` for who asks for `text/event-stream`: the same engine as WebSocket,
-//! one subscription a connection.
+//! Server-sent events, `/api/events` with `Accept: text/event-stream`: one subscription a connection.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
-use tokio::time::MissedTickBehavior;
+use serde::Serialize;
+use tokio::sync::mpsc;
 use twinhub_actors::HubError;
-use twinhub_actors::counters::add;
+use utoipa::ToSchema;
 
+use super::pump::{self, Frames, PingSchedule, Transport, TransportReply};
 use crate::http::Access;
 use crate::http::problem::ApiError;
-use crate::live::subscription::{Ended, Filter, Gone, Outlet, Subscriptions, Told, in_group};
+use crate::live::subscription::{Ended, Filter, LiveSubscriptions, Notification, Outlet, in_group};
 
-/// How often a comment keeps proxies from closing a quiet stream.
+/// The interval of comments, which keep proxies from closing a quiet stream. The first one comes at once, and opens it.
 const PING_EVERY: Duration = Duration::from_secs(15);
-/// Chunks between the subscription and the connection; a chunk holds what one batch brought.
-const ROOM: usize = 8;
+/// Chunks between the subscription and the connection; a chunk holds one bundle of events.
+pub(crate) const ROOM: usize = 8;
 /// Events in a chunk at most.
-const CHUNK: usize = 32;
+pub(crate) const CHUNK: usize = 32;
 
 /// Opens a stream of the events that `filter` takes, of `group` alone where it names one, after `since` or from now on.
 ///
 /// # Errors
-/// There is no such group, no room, or the hub is going down.
+/// There is no such group, no room, or the hub is shutting down.
 pub async fn open(
     request: &HttpRequest,
     access: Access,
@@ -34,7 +36,7 @@ pub async fn open(
     since: Option<u64>,
 ) -> Result<HttpResponse, ApiError> {
     let session = access.state.connections.hold(request)?;
-    let Ok(mut subscriptions) = Subscriptions::open(&access).await else {
+    let Ok(mut subscriptions) = LiveSubscriptions::open(&access).await else {
         return Err(ApiError::from(HubError::ShuttingDown));
     };
     if let Some(group) = group {
@@ -43,70 +45,105 @@ pub async fn open(
     // The first of a session is never too many, nor is its id taken.
     let begun = subscriptions.subscribe("sse", filter, since, false).ok();
     let (outlet, chunks) = Outlet::new(ROOM, Some(session));
-    let first = begun.and_then(|(_, told)| told);
+    let first = begun.and_then(|(_, first)| first);
+    let closing = access.state.closing();
     actix_rt::spawn(async move {
-        let _ = pump(&access, subscriptions, &outlet, first).await; // it ends when the client has gone
+        let _ = pump::run(EventStream, outlet, subscriptions, first, closing).await; // it ends when the client has left
     });
+    Ok(respond("text/event-stream", "no-store", chunks))
+}
+
+/// A response that streams `chunks` of events as they come.
+pub(crate) fn respond(
+    content_type: &'static str,
+    cache_control: &'static str,
+    chunks: mpsc::Receiver<Bytes>,
+) -> HttpResponse {
     let body = stream::unfold(chunks, async |mut chunks| {
         Some((Ok::<_, actix_web::Error>(chunks.recv().await?), chunks))
     });
-    Ok(HttpResponse::Ok()
-        .content_type("text/event-stream")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
+    HttpResponse::Ok()
+        .content_type(content_type)
+        .insert_header((header::CACHE_CONTROL, cache_control))
         .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(body))
+        .streaming(body)
 }
 
-async fn pump(
-    access: &Access,
-    mut subscriptions: Subscriptions,
-    outlet: &Outlet<Bytes>,
-    first: Option<Told>,
-) -> Result<(), Gone> {
-    let mut closing = access.state.closing();
-    let mut tick = tokio::time::interval(PING_EVERY); // the first comment comes at once, and opens the stream
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told: Vec<Told> = first.into_iter().collect();
-    loop {
-        for chunk in told.chunks(CHUNK) {
-            add(&access.counters().frames_out, chunk.len() as u64);
-            let mut text = String::with_capacity(chunk.len() * 256);
-            chunk.iter().for_each(|told| write(&mut text, told));
-            outlet.send(text.into()).await?;
+/// Events as server-sent events, each with its place as `id`.
+struct EventStream;
+
+impl Transport for EventStream {
+    type Item = Bytes;
+    type Request = Infallible;
+
+    const BUNDLE: usize = CHUNK;
+
+    fn heartbeat(&self) -> PingSchedule {
+        PingSchedule::Every(PING_EVERY)
+    }
+
+    async fn write(
+        &mut self,
+        notifications: impl Iterator<Item = Notification>,
+        _: &LiveSubscriptions,
+    ) -> Result<Option<Frames<Bytes>>, Ended> {
+        let mut text = String::with_capacity(notifications.size_hint().0 * 256);
+        let mut count = 0;
+        for notification in notifications {
+            write(&mut text, &notification);
+            count += 1;
         }
-        told.clear();
-        tokio::select! {
-            biased;
-            _ = closing.wait_for(|closing| *closing) => return Ok(()),
-            () = outlet.left() => return Err(Gone),
-            _ = tick.tick() => {
-                outlet.offer(Bytes::from_static(b": ping\n\n")); // where there is no room, plenty is coming
-            }
-            next = subscriptions.next() => match next {
-                Ok(next) => told = next,
-                Err(Ended) => return Ok(()),
-            },
-        }
+        Ok(Some(Frames { count, item: text.into() }))
+    }
+
+    fn ping(&mut self) -> Option<Bytes> {
+        Some(Bytes::from_static(b": ping\n\n"))
+    }
+
+    async fn answer(&mut self, request: Infallible, _: &mut LiveSubscriptions) -> TransportReply<Bytes> {
+        match request {}
     }
 }
 
-fn write(out: &mut String, told: &Told) {
+/// The data of a `lagged` message: the client is too slow, and events were skipped.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LaggedData {
+    /// The number of skipped events.
+    missed: u64,
+    /// A stream since this place brings them.
+    resume: u64,
+}
+
+/// The data of a `resync` message: the past asked for is gone.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ResyncData {
+    /// Later events come after this place.
+    seq: u64,
+}
+
+fn write(out: &mut String, notification: &Notification) {
     use std::fmt::Write as _;
     // Writing to a String cannot fail. JSON text has no line breaks, so each `data` is one line.
-    let _ = match told {
-        Told::Event { event, .. } => write!(
+    let _ = match notification {
+        Notification::Event { event, .. } => write!(
             out,
             "id: {}\nevent: {}\ndata: {{{}}}\n\n",
             event.seq,
             event.event.kind().as_str(),
             event.json_members()
         ),
-        Told::Lagged { missed, resume } => {
-            write!(out, "event: lagged\ndata: {{\"missed\":{missed},\"resume\":{resume}}}\n\n")
+        &Notification::Lagged { missed, resume } => {
+            write!(out, "event: lagged\ndata: {}\n\n", text_of(&LaggedData { missed, resume }))
         }
-        Told::Resync { seq, .. } => write!(out, "id: {seq}\nevent: resync\ndata: {{\"seq\":{seq}}}\n\n"),
-        Told::Snapshot { .. } => Ok(()), // never asked for here
+        &Notification::Resync { seq, .. } => {
+            write!(out, "id: {seq}\nevent: resync\ndata: {}\n\n", text_of(&ResyncData { seq }))
+        }
+        Notification::Snapshot { .. } => Ok(()), // never asked for here
     };
+}
+
+fn text_of(data: &impl Serialize) -> String {
+    serde_json::to_string(data).unwrap_or_default() // numbers: JSON can write them all
 }
 
 #[cfg(test)]
@@ -120,7 +157,7 @@ mod tests {
     use crate::live::subscription::Slots;
 
     #[test]
-    fn an_event_carries_its_place() {
+    fn event_carries_its_place() {
         let at = Timestamp::from_millis(0);
         let event = Event {
             device: DeviceId::parse("pump-1").unwrap(),
@@ -131,9 +168,29 @@ mod tests {
             cause: Cause::hub(),
         };
         let mut out = String::new();
-        write(&mut out, &Told::Event { slots: Slots::one(0), event: Arc::new(Recorded::new(7, event)) });
+        write(
+            &mut out,
+            &Notification::Event { slots: Slots::one(0), event: Arc::new(Recorded::new(7, event)) },
+        );
         assert!(out.starts_with("id: 7\nevent: presence\ndata: {\"seq\":7,"), "{out}");
         assert!(out.ends_with("}\n\n"));
         assert_eq!(out.lines().count(), 4, "the reason's line break is escaped");
+    }
+
+    #[test]
+    fn gaps_are_told_where_the_client_can_resume() {
+        let written = |notification| {
+            let mut out = String::new();
+            write(&mut out, &notification);
+            out
+        };
+        assert_eq!(
+            written(Notification::Lagged { missed: 17, resume: 1240 }),
+            "event: lagged\ndata: {\"missed\":17,\"resume\":1240}\n\n"
+        );
+        assert_eq!(
+            written(Notification::Resync { slots: Slots::one(0), seq: 5 }),
+            "id: 5\nevent: resync\ndata: {\"seq\":5}\n\n"
+        );
     }
 }

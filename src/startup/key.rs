@@ -11,7 +11,7 @@ use twinhub_store::seal::{KEY_BYTES, Seal};
 
 const NAME: &str = "secret.key";
 
-/// Why there is no key.
+/// The reason why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     #[error("cannot use the key file {}: {source}", path.display())]
@@ -90,11 +90,11 @@ mod tests {
     fn a_key_that_is_named_must_be_there_and_whole() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("k");
-        let told = |path: &Path| load(Some(path), dir.path()).err().unwrap().to_string();
-        assert!(told(&path).starts_with("cannot use the key file "));
+        let text = |path: &Path| load(Some(path), dir.path()).err().unwrap().to_string();
+        assert!(text(&path).starts_with("cannot use the key file "));
         for bad in ["", "abc", &"g".repeat(64), &"a".repeat(63), &"é".repeat(32)] {
             fs::write(&path, bad).unwrap();
-            assert!(told(&path).contains("is not 64 hexadecimal digits"), "{bad}");
+            assert!(text(&path).contains("is not 64 hexadecimal digits"), "{bad}");
         }
     }
 }

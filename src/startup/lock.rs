@@ -3,7 +3,7 @@
 //!
 //! The data folder has the file `lock`. A SQLite database, which need not lie in that folder, has a file beside it
 //! (`twinhub.db.lock`), so that two hubs with folders of their own cannot use one database either. Each lock file
-//! holds the process id of whoever has it.
+//! holds the process id of its owner.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -14,16 +14,16 @@ use crate::config::Database;
 
 /// The lock's name in the data folder.
 const IN_FOLDER: &str = "lock";
-/// What is added to the name of a database's file.
+/// The ending that is added to the name of a database's file.
 const BESIDE_DATABASE: &str = ".lock";
 
-/// What is held while it lives.
+/// The locks that are held while it lives.
 #[derive(Debug)]
 pub struct Locks {
     held: Vec<File>,
 }
 
-/// Why a lock cannot be had.
+/// The reason why the locks cannot be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     #[error("{what} {} is in use by another twinhub{}: {remedy}", path.display(), by(holder.as_deref()))]
@@ -65,7 +65,7 @@ impl Locks {
     }
 }
 
-/// Why one lock file cannot be had.
+/// The reason why one lock file cannot be taken.
 enum Why {
     Held(Option<String>),
     Unusable(PathBuf, io::Error),
@@ -139,13 +139,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let database = dir.path().join("twinhub.db");
         let first = take(dir.path(), &database).unwrap();
-        let told = take(dir.path(), &database).unwrap_err();
+        let text = take(dir.path(), &database).unwrap_err();
         let expected = format!(
             "the data folder {} is in use by another twinhub (process {}): end that one first",
             dir.path().display(),
             std::process::id()
         );
-        assert!(told.starts_with(&expected), "{told}");
+        assert!(text.starts_with(&expected), "{text}");
         drop(first);
         drop(take(dir.path(), &database).unwrap());
     }
@@ -172,8 +172,8 @@ mod tests {
         std::os::unix::fs::symlink(&database, &link).unwrap();
         let url = Database::Url(format!("sqlite://{}?mode=rwc", link.display()));
         let first = Locks::take(&one, &url).unwrap();
-        let told = take(&other, &database).unwrap_err();
-        assert!(told.starts_with(&format!("the database {} is in use", database.display())), "{told}");
+        let text = take(&other, &database).unwrap_err();
+        assert!(text.starts_with(&format!("the database {} is in use", database.display())), "{text}");
         drop(first);
         drop(take(&other, &database).unwrap());
     }

@@ -1,4 +1,4 @@
-//! What the hub keeps is its owner's alone: nobody else may read its folder and its files, or write to them.
+//! The hub's folder and files are private: no other user may read them, or write to them.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -17,16 +17,16 @@ const OURS: [&str; 5] = ["instance", "instance.new", "lock", "secret.key", "secr
 const IMAGES: &str = "firmware";
 /// A file system's own folder, where one is mounted as the data folder. It says nothing of what else is there.
 const LOST: &str = "lost+found";
-/// What a database's file is followed by in the names of its parts.
+/// The endings of the names of a database's files.
 const PARTS: [&str; 5] = ["", "-wal", "-shm", "-journal", ".lock"];
 
-/// From now on nobody else may read what this process makes. A folder that is there already stays as it is, so this
+/// From now on no other user may read the files that this process makes. A folder that is there already stays as it is, so this
 /// comes before anything is made, and [`tighten`] after.
 pub fn from_now_on() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Takes from others what an earlier version, or somebody's hand, has let them read. Of a folder that holds other
+/// Closes files to other users that an earlier version, or a person, has let them read. Of a folder that holds other
 /// things too only our own files. What the owner may do with a file stays as it is.
 pub fn tighten(data_dir: &Path, database: &Database) {
     let mut paths = Vec::new();

@@ -34,7 +34,8 @@ const RUN: &[(&str, &str, &str)] = &[
     ("migrate status", "command_line.rs", "tables_are_made_and_their_steps_listed"),
     ("migrate up", "command_line.rs", "tables_are_made_and_their_steps_listed"),
     ("config", "command_line.rs", "what_holds_is_printed"),
-    ("openapi", "first_device.rs", "the_page_the_documentation_and_the_description_are_there"),
+    ("openapi", "first_device.rs", "the_page_the_documentation_and_the_descriptions_are_there"),
+    ("asyncapi", "first_device.rs", "the_page_the_documentation_and_the_descriptions_are_there"),
 ];
 
 /// All commands that have none below them: `rules check`.

@@ -344,7 +344,7 @@ async fn a_websocket_asks_and_hears_what_becomes_of_it() {
 
     let frame = json!({
         "type": "command", "id": "c1", "device_id": "pump-1", "command_type": "open", "parameters": { "to": 1 },
-        "priority": 9, "ttl": "1h", "timeout": 20, "max_attempts": 2, "supersedes": "valve", "idempotency_key": "k",
+        "priority": 9, "ttl": "1h", "timeout": "20s", "max_attempts": 2, "supersedes": "valve", "idempotency_key": "k",
     });
     live.send(&frame).await;
     let (result, event) = two(&mut live).await;

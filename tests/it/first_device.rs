@@ -31,7 +31,7 @@ async fn what_it_prints_at_the_start_is_all_one_needs() {
 }
 
 #[tokio::test]
-async fn the_page_the_documentation_and_the_description_are_there() {
+async fn the_page_the_documentation_and_the_descriptions_are_there() {
     let hub = House::new().start().await;
     for (name, kind) in [("page ", "text/html"), ("API ", "text/html")] {
         let url = hub.banner.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap().trim();
@@ -42,6 +42,11 @@ async fn the_page_the_documentation_and_the_description_are_there() {
     let described = hub.json("/api/openapi.json").await;
     assert!(described["paths"]["/api/devices/{id}/twin"]["patch"].is_object());
     let printed = crate::support::hub::run(&["openapi"], &[]).await;
+    let printed: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert_eq!(printed, described);
+    let described = hub.json("/api/asyncapi.json").await;
+    assert_eq!(described["channels"]["session"]["address"], "/api/ws");
+    let printed = crate::support::hub::run(&["asyncapi"], &[]).await;
     let printed: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
     assert_eq!(printed, described);
 }

@@ -15,16 +15,16 @@ use crate::cli::remote::{HUB, Remote};
 use crate::import_export::Format;
 use crate::import_export::columns::Table;
 
-/// What is exported, and where to.
+/// The arguments of `export`.
 #[derive(Args, Debug)]
 pub struct ExportArgs {
     /// The file; `-` is the standard output
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
-    /// How it is written [default: as the file's name says, or jsonl]
+    /// The format of the file [default: as the file's name says, or jsonl]
     #[arg(long, value_name = "FORMAT")]
     format: Option<FileFormat>,
-    /// With what only the hub says, too: an import passes over it
+    /// With the columns that only the hub writes: an import passes over them
     #[arg(long)]
     all: bool,
     /// Only those that the list shows with these parameters: `type=pump&tag.floor=2`

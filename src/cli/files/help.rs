@@ -1,4 +1,4 @@
-//! What `--help` shows below the options: the same for all kinds, but for the lines that one would write.
+//! The examples that `--help` shows below the options: the same for all kinds, but for the lines of the files.
 
 use clap::Command;
 

@@ -11,27 +11,27 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::is_standard;
 use super::report::Report;
-use super::upload::Upload;
+use super::upload::FileUpload;
 use crate::cli::remote::{HUB, Remote};
 use crate::import_export::columns::Table;
 use crate::import_export::{Format, Reader};
 
-/// What is imported, and how.
+/// The arguments of `import`.
 #[derive(Args, Debug)]
 pub struct ImportArgs {
     /// The file; `-` is the standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// What it is [default: what its name or its first bytes say]
+    /// The format of the file [default: as its name or its first bytes say]
     #[arg(long, value_name = "FORMAT")]
     format: Option<FileFormat>,
-    /// What becomes of a line about something that is there already
+    /// The treatment of a line about something that is there already
     #[arg(long, value_name = "WHAT", default_value = "refuse")]
-    pub existing: Existing,
+    pub existing: ExistingRows,
     /// Change nothing: say what would be refused
     #[arg(long)]
     pub dry_run: bool,
-    /// Make tokens for new devices; they are added to the report, which nobody else can read then
+    /// Make tokens for new devices; they are added to the report, which other users cannot read then
     #[arg(long, requires = "report")]
     pub tokens: bool,
     /// Write every refused line with its reason to this file, as JSON Lines
@@ -42,7 +42,7 @@ pub struct ImportArgs {
     url: String,
 }
 
-/// What a file is.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FileFormat {
     /// A JSON object a line
@@ -51,12 +51,12 @@ pub enum FileFormat {
     Csv,
 }
 
-/// What becomes of a line about something that is there already.
+/// The treatment of a line about something that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Existing {
+pub enum ExistingRows {
     /// The line is refused
     Refuse,
-    /// What the line says is changed, the rest stays
+    /// The fields of the line are changed, the rest stays
     Update,
     /// The line is passed over
     Skip,
@@ -64,11 +64,11 @@ pub enum Existing {
 
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
-/// How often somebody without a terminal is told how far it is.
-const TOLD_EVERY: Duration = Duration::from_secs(5);
+/// The interval of progress lines where there is no terminal.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 impl FileFormat {
-    /// What a file of this name is.
+    /// The format of a file of this name.
     pub fn of_name(path: &Path) -> Option<Self> {
         match path.extension()?.to_ascii_lowercase().to_str()? {
             "csv" | "tsv" => Some(Self::Csv),
@@ -87,7 +87,7 @@ impl From<FileFormat> for Format {
     }
 }
 
-impl Existing {
+impl ExistingRows {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -106,8 +106,8 @@ pub async fn run(table: &'static Table, args: ImportArgs) -> Result<bool> {
     let format = args.format.or_else(|| FileFormat::of_name(&args.file)).map(Format::from);
     let mut reader = Reader::new(table, format, None);
     let report = Report::new(&name, args.report.as_deref(), args.tokens)?;
-    let mut upload = Upload::new(table, hub, &args, report);
-    let mut progress = Progress::new(size);
+    let mut upload = FileUpload::new(table, hub, &args, report);
+    let mut progress = ImportProgress::new(size);
     let mut piece = vec![0; PIECE];
     let mut read = 0;
     loop {
@@ -142,14 +142,14 @@ fn open(path: &Path) -> std::io::Result<(Box<dyn Read>, Option<u64>)> {
     Ok((Box::new(file), metadata.is_file().then_some(metadata.len())))
 }
 
-/// How far it is: a bar on a terminal, a line now and then elsewhere.
-struct Progress {
+/// The progress: a bar on a terminal, a line now and then elsewhere.
+struct ImportProgress {
     bar: ProgressBar,
     began: Instant,
-    told: Instant,
+    shown: Instant,
 }
 
-impl Progress {
+impl ImportProgress {
     fn new(size: Option<u64>) -> Self {
         let (bar, template) = match size {
             Some(size) => (ProgressBar::new(size), "{bar:40} {percent:>3} %  {msg}, {eta} left"),
@@ -157,18 +157,18 @@ impl Progress {
         };
         let style = ProgressStyle::with_template(template);
         let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, began: Instant::now(), told: Instant::now() }
+        Self { bar, began: Instant::now(), shown: Instant::now() }
     }
 
     fn show(&mut self, read: u64, report: &Report) {
         let rate = u128::from(report.lines) * 1_000 / self.began.elapsed().as_millis().max(1);
-        let told = format!("{} lines, {rate}/s, {} refused", report.lines, report.refused);
-        if !std::io::stderr().is_terminal() && self.told.elapsed() >= TOLD_EVERY {
-            self.told = Instant::now();
-            eprintln!("{told}");
+        let shown = format!("{} lines, {rate}/s, {} refused", report.lines, report.refused);
+        if !std::io::stderr().is_terminal() && self.shown.elapsed() >= PROGRESS_EVERY {
+            self.shown = Instant::now();
+            eprintln!("{shown}");
         }
         self.bar.set_position(read);
-        self.bar.set_message(told);
+        self.bar.set_message(shown);
     }
 }
 

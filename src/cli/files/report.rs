@@ -1,4 +1,4 @@
-//! What an import came to: each refused line as it is known, to the screen and to a file, and a count of all.
+//! The report of an import: each refused line as it is known, to the screen and to a file, and a count of all.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write as _};
@@ -13,9 +13,9 @@ use crate::import_export::{DecimalCommas, Fault};
 /// Refused lines on the screen where a file has all of them.
 const SHOWN: u64 = 50;
 
-/// See the module.
+/// The report of one import.
 pub struct Report {
-    /// What the imported file is called.
+    /// The name of the imported file.
     name: String,
     file: Option<(BufWriter<File>, String)>,
     pub lines: u64,
@@ -27,12 +27,12 @@ pub struct Report {
     /// Refused, and the hub did not say which.
     untold: u64,
     dry_run: bool,
-    /// Refused before they were sent, and not told yet.
+    /// Refused before they were sent, and not reported yet.
     waiting: Vec<Value>,
 }
 
 impl Report {
-    /// About the file called `name`; written to `file`, too. Tokens in it are for nobody else's eyes, and told only
+    /// About the file called `name`; written to `file`, too. Tokens in it are private, and shown only
     /// once: what the file has of an import that was broken off stays there.
     ///
     /// # Errors
@@ -70,8 +70,8 @@ impl Report {
         self.refused += 1;
     }
 
-    /// What the hub says of the lines that were sent; nothing where none were. What was refused here is told
-    /// with them, in the order of the lines.
+    /// Takes the hub's report of the lines that were sent; none where none were. Lines that were refused here are
+    /// reported with them, in the order of the lines.
     ///
     /// # Errors
     /// It cannot be written, or the hub has broken off.
@@ -92,7 +92,7 @@ impl Report {
             self.write(refused)?;
             self.shown += 1;
             if self.file.is_none() || self.shown <= SHOWN {
-                line(&self.told(refused))?;
+                line(&self.refusal(refused))?;
             }
         }
         for made in list("tokens") {
@@ -127,7 +127,7 @@ impl Report {
     }
 
     /// `pumps.csv:17: settings.heartbeat: expected …`
-    fn told(&self, refused: &Value) -> String {
+    fn refusal(&self, refused: &Value) -> String {
         let number = &refused["line"];
         let column = refused["column"].as_u64().map_or_else(String::new, |column| format!(":{column}"));
         let text = |name: &str| refused[name].as_str().unwrap_or_default().to_owned();
@@ -147,12 +147,12 @@ impl Report {
             (self.skipped, "skipped"),
             (self.refused, "refused"),
         ];
-        let told =
+        let counts =
             counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
-        let told: Vec<_> = told.collect();
+        let counts: Vec<_> = counts.collect();
         let lines = if self.lines == 1 { "line" } else { "lines" };
-        let told = if told.is_empty() { "nothing to do".into() } else { told.join(", ") };
-        format!("{} {lines}: {told}", self.lines)
+        let counts = if counts.is_empty() { "nothing to do".into() } else { counts.join(", ") };
+        format!("{} {lines}: {counts}", self.lines)
     }
 
     fn write(&mut self, value: &Value) -> Result<()> {
@@ -172,7 +172,7 @@ fn commas_told(DecimalCommas { column, cells, example, read_as }: &DecimalCommas
     format!("{column}: {cells} decimal {commas} read as {numbers}, `{example}` as {read_as}")
 }
 
-/// A file that is added to, and that nobody else can read.
+/// A file that is added to, and that other users cannot read.
 fn secret(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn says_where_and_what() {
         let report = Report::new("pumps.csv", None, false).unwrap();
-        let check = |refused: Value, expected: &str| assert_eq!(report.told(&refused), expected);
+        let check = |refused: Value, expected: &str| assert_eq!(report.refusal(&refused), expected);
         check(
             json!({ "line": 17, "field": "group_id", "error": "`group_id`: there is no group `hall`" }),
             "pumps.csv:17: group_id: there is no group `hall`",
@@ -228,8 +228,8 @@ mod tests {
         assert_eq!(report.summary(), "5 lines: 3 created, 1 skipped, 1 refused");
         let broken =
             report.take(&json!({ "lines": 1, "refused": 1, "broken_off": { "line": 9, "error": "away" } }));
-        let told = broken.unwrap_err().to_string();
-        assert!(told.starts_with("pumps.csv: broken off at line 9: away (6 lines: "), "{told}");
+        let error = broken.unwrap_err().to_string();
+        assert!(error.starts_with("pumps.csv: broken off at line 9: away (6 lines: "), "{error}");
         assert!(!report.finish(&[]).unwrap());
     }
 

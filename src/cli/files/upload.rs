@@ -21,8 +21,8 @@ const BYTES: usize = 8 << 20;
 /// As what they are sent.
 const FORMAT: Format = Format::Jsonl;
 
-/// See the module.
-pub struct Upload {
+/// The upload of one file.
+pub struct FileUpload {
     table: &'static Table,
     hub: Remote,
     /// Where they go, with all but the number of the first line.
@@ -36,7 +36,7 @@ pub struct Upload {
     pub report: Report,
 }
 
-impl Upload {
+impl FileUpload {
     /// To this hub, as it is asked for.
     pub fn new(table: &'static Table, hub: Remote, args: &ImportArgs, report: Report) -> Self {
         let details = if table.whole { MOST_DETAILS } else { LINES };
@@ -115,21 +115,21 @@ mod tests {
     use crate::import_export::columns::DEVICES;
 
     #[derive(Parser)]
-    struct Line {
+    struct ImportCommand {
         #[command(flatten)]
         args: ImportArgs,
     }
 
     /// The bodies that go out, of a file whose first request is full after `first` rows.
     fn bodies(file: &str, first: usize) -> Vec<(u64, String)> {
-        let Line { args } = Line::parse_from(["import", "pumps.csv"]);
+        let ImportCommand { args } = ImportCommand::parse_from(["import", "pumps.csv"]);
         let report = Report::new("pumps.csv", None, false).unwrap();
-        let mut upload = Upload::new(&DEVICES, Remote::new(HUB).unwrap(), &args, report);
+        let mut upload = FileUpload::new(&DEVICES, Remote::new(HUB).unwrap(), &args, report);
         let mut reader = Reader::new(&DEVICES, None, None);
         reader.push(file.as_bytes());
         reader.end();
         let mut bodies = Vec::new();
-        let mut send = |upload: &mut Upload| {
+        let mut send = |upload: &mut FileUpload| {
             bodies.push((upload.first, String::from_utf8(std::mem::take(&mut upload.body)).unwrap()));
             upload.lines = 0;
         };

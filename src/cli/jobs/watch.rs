@@ -23,7 +23,7 @@ const LINE_EVERY: u32 = 5;
 /// # Errors
 /// The hub cannot be reached, or says no.
 pub async fn run(hub: &Remote, id: &str) -> Result<bool> {
-    let mut shown = Shown::new(std::io::stderr().is_terminal());
+    let mut shown = ProgressView::new(std::io::stderr().is_terminal());
     // A wrong id is told at once, and so is a hub that is not there at all.
     let mut job = read(hub, id).await?;
     let mut away = 0;
@@ -50,14 +50,14 @@ pub async fn run(hub: &Remote, id: &str) -> Result<bool> {
     }
 }
 
-/// What whoever watches sees.
-enum Shown {
+/// The form in which progress is shown.
+enum ProgressView {
     Bar(ProgressBar),
     /// The last line, and how often there was something newer since.
     Lines(String, u32),
 }
 
-impl Shown {
+impl ProgressView {
     fn new(on_terminal: bool) -> Self {
         if !on_terminal {
             return Self::Lines(String::new(), 0);
@@ -110,12 +110,12 @@ impl Shown {
 /// Beside the bar.
 fn message(job: &Value) -> String {
     let status = job["status"].as_str().unwrap_or_default();
-    let mut told = format!("{} of {} {status}", ended(job), job["total"]);
+    let mut text = format!("{} of {} {status}", ended(job), job["total"]);
     if failed(job) > 0 {
-        told.push_str(&format!(", {} failed", failed(job)));
+        text.push_str(&format!(", {} failed", failed(job)));
     }
     if let Some(speed) = job["devices_per_second"].as_f64() {
-        told.push_str(&format!(", {speed}/s"));
+        text.push_str(&format!(", {speed}/s"));
     }
-    told
+    text
 }

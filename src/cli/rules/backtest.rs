@@ -20,8 +20,8 @@ use twinhub_rules::Rule;
 use twinhub_store::sql::{SqlOptions, SqlStore};
 
 use super::print::{count, line, moment_of};
-use super::story::{items, member, number};
-use super::{Failed, check, secrets, sources, story};
+use super::run_report::{items, member, number};
+use super::{CommandFailed, check, run_report, secrets, sources};
 use crate::api::automation::backtest::shown;
 use crate::cli::remote::{HUB, Remote, refused};
 use crate::config::{Config, Database, Options};
@@ -31,7 +31,7 @@ use crate::startup::lock::Locks;
 /// By whose clocks rules go, by their names.
 type Zones = HashMap<String, Tz>;
 
-/// What is tried on which past.
+/// The arguments of `rules backtest`.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub struct BacktestArgs {
@@ -50,7 +50,7 @@ pub struct BacktestArgs {
     /// Only this device; may be given several times
     #[arg(long = "device", value_name = "ID")]
     devices: Vec<String>,
-    /// How much of what was before is replayed, so that the twins are as they were: 1d, or all
+    /// The time before that is replayed, so that the twins are as they were: 1d, or all
     #[arg(long, value_name = "TIME", default_value = "all")]
     warm_up: String,
     /// Leave out the times that it would not have run
@@ -79,7 +79,7 @@ the version that runs would have made as well, and those that one of the two wou
 (+ only the file's, - only the running one's). With --database it is compared with the rules folder.";
 
 impl BacktestArgs {
-    /// What of it is configuration.
+    /// The arguments that are options of the configuration.
     pub fn options(&self) -> Options {
         let database = self.database.clone().filter(|url| !url.is_empty());
         Options { database, data_dir: self.data_dir.clone(), ..Options::default() }
@@ -87,8 +87,8 @@ impl BacktestArgs {
 }
 
 /// Replays and tells. False where the file does not check out.
-pub async fn run(args: BacktestArgs, config: Config) -> Result<bool, Failed> {
-    let say = |text: &str| line(text).map_err(Failed::Broke);
+pub async fn run(args: BacktestArgs, config: Config) -> Result<bool, CommandFailed> {
+    let say = |text: &str| line(text).map_err(CommandFailed::Broke);
     let sources = sources::read(std::slice::from_ref(&args.file), None, &secrets(&config))?;
     let wrong = check::problems(&sources);
     if !wrong.is_empty() {
@@ -103,7 +103,7 @@ pub async fn run(args: BacktestArgs, config: Config) -> Result<bool, Failed> {
         .collect();
     if rules.is_empty() {
         let what = args.rule.as_deref().map_or("rule".into(), |rule| format!("rule `{rule}`"));
-        return Err(Failed::Misused(anyhow!("there is no {what} in {}", args.file.display())));
+        return Err(CommandFailed::Misused(anyhow!("there is no {what} in {}", args.file.display())));
     }
     let zones: Zones =
         rules.iter().map(|rule| (rule.id.to_string(), rule.zone(&rule.source.object()))).collect();
@@ -114,7 +114,7 @@ pub async fn run(args: BacktestArgs, config: Config) -> Result<bool, Failed> {
     };
     let from = time("--from", &args.from, now, false)?;
     if from >= to {
-        return Err(Failed::Misused(anyhow!("--from must be before --to")));
+        return Err(CommandFailed::Misused(anyhow!("--from must be before --to")));
     }
     let result = if args.database.is_some() {
         offline(&args, rules, from, to, &config).await?
@@ -122,16 +122,16 @@ pub async fn run(args: BacktestArgs, config: Config) -> Result<bool, Failed> {
         let text = sources.into_iter().next().map(|source| source.text).unwrap_or_default();
         remote(&args, &text, from, to).await?
     };
-    tell(&result, &zones, args.runs_only).map_err(Failed::Broke)?;
+    print_result(&result, &zones, args.runs_only).map_err(CommandFailed::Broke)?;
     Ok(true)
 }
 
 /// A moment, or how long ago.
-fn time(option: &str, text: &str, now: Timestamp, end: bool) -> Result<Timestamp, Failed> {
+fn time(option: &str, text: &str, now: Timestamp, end: bool) -> Result<Timestamp, CommandFailed> {
     let Some(at) = moment(text, end) else {
         return match duration_ms(text) {
             Ok(ms) => Ok(now.plus_millis(-ms)),
-            Err(error) => Err(Failed::Misused(anyhow!(
+            Err(error) => Err(CommandFailed::Misused(anyhow!(
                 "{option} {text}: expected {MOMENT}, or how long ago, as 7d: {error}"
             ))),
         };
@@ -139,8 +139,13 @@ fn time(option: &str, text: &str, now: Timestamp, end: bool) -> Result<Timestamp
     Ok(at)
 }
 
-async fn remote(args: &BacktestArgs, text: &str, from: Timestamp, to: Timestamp) -> Result<Json, Failed> {
-    let hub = Remote::new(&args.url).map_err(Failed::Misused)?;
+async fn remote(
+    args: &BacktestArgs,
+    text: &str,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Json, CommandFailed> {
+    let hub = Remote::new(&args.url).map_err(CommandFailed::Misused)?;
     let mut wish = json!({
         "file": text, "from": from.to_string(), "to": to.to_string(), "warm_up": args.warm_up,
     });
@@ -151,10 +156,10 @@ async fn remote(args: &BacktestArgs, text: &str, from: Timestamp, to: Timestamp)
         wish["devices"] = args.devices.clone().into();
     }
     let bar = progress_bar();
-    let frames = hub.stream("/api/automation/backtest", &wish).await.map_err(Failed::Broke)?;
+    let frames = hub.stream("/api/automation/backtest", &wish).await.map_err(CommandFailed::Broke)?;
     let mut frames = Box::pin(frames);
     while let Some(frame) = frames.next().await {
-        let frame = frame.context("the hub broke off").map_err(Failed::Broke)?;
+        let frame = frame.context("the hub broke off").map_err(CommandFailed::Broke)?;
         let data: Value = serde_json::from_str(&frame.data).unwrap_or_default();
         match frame.event.as_str() {
             "progress" => {
@@ -164,15 +169,15 @@ async fn remote(args: &BacktestArgs, text: &str, from: Timestamp, to: Timestamp)
             "result" => {
                 bar.finish_and_clear();
                 // With the digits of its numbers.
-                return serde_json::from_str(&frame.data).map_err(|error| Failed::Broke(error.into()));
+                return serde_json::from_str(&frame.data).map_err(|error| CommandFailed::Broke(error.into()));
             }
             _ => {
                 let error = refused(&data).unwrap_or_else(|| anyhow!("the hub says: {data}"));
-                return Err(Failed::Broke(error));
+                return Err(CommandFailed::Broke(error));
             }
         }
     }
-    Err(Failed::Broke(anyhow!("the hub broke off")))
+    Err(CommandFailed::Broke(anyhow!("the hub broke off")))
 }
 
 async fn offline(
@@ -181,20 +186,22 @@ async fn offline(
     from: Timestamp,
     to: Timestamp,
     config: &Config,
-) -> Result<Json, Failed> {
+) -> Result<Json, CommandFailed> {
     if let Database::File(path) = &config.database
         && !path.exists()
     {
-        return Err(Failed::Misused(anyhow!("there is no database at {}", path.display())));
+        return Err(CommandFailed::Misused(anyhow!("there is no database at {}", path.display())));
     }
     let warm_up = match args.warm_up.as_str() {
         "all" => None,
         text => Some(positive_ms(text).map_err(|error| {
-            Failed::Misused(anyhow!("--warm-up {text}: expected a duration such as 1d, or all: {error}"))
+            CommandFailed::Misused(anyhow!(
+                "--warm-up {text}: expected a duration such as 1d, or all: {error}"
+            ))
         })?),
     };
     let id = |text: &String| {
-        DeviceId::parse(text).map_err(|error| Failed::Misused(anyhow!("--device {text}: {error}")))
+        DeviceId::parse(text).map_err(|error| CommandFailed::Misused(anyhow!("--device {text}: {error}")))
     };
     let devices = args.devices.iter().map(id).collect::<Result<Vec<_>, _>>()?;
     let running = match &config.rules {
@@ -212,27 +219,28 @@ async fn offline(
     let store = SqlStore::open(&config.database.url(), options)
         .await
         .with_context(|| format!("cannot use the database {}", config.database))
-        .map_err(Failed::Broke)?;
+        .map_err(CommandFailed::Broke)?;
     drop(locks);
-    let tree = TreeNow::load(&*store).await.context("cannot read the groups").map_err(Failed::Broke)?.now();
+    let tree =
+        TreeNow::load(&*store).await.context("cannot read the groups").map_err(CommandFailed::Broke)?.now();
     let devices = (!devices.is_empty()).then_some(devices);
     let wish = Wish { rules, running, from, to, warm_up, devices, tree };
     let bar = progress_bar();
     let progress = |Progress { events, share, .. }: Progress| show(&bar, share, events);
     let outcome = backtest::run(&store, wish.clone(), progress).await;
     bar.finish_and_clear();
-    let outcome = outcome.map_err(|error| Failed::Broke(error.into()))?;
+    let outcome = outcome.map_err(|error| CommandFailed::Broke(error.into()))?;
     Ok(shown(&wish, &outcome).into())
 }
 
-fn tell(result: &Json, zones: &Zones, runs_only: bool) -> anyhow::Result<()> {
+fn print_result(result: &Json, zones: &Zones, runs_only: bool) -> anyhow::Result<()> {
     let is_told = |run: &&Json| !(runs_only && member(run, "outcome").as_str() == Some("not_run"));
-    let story = |run: &Json| {
+    let report = |run: &Json| {
         let zone = member(run, "rule").as_str().and_then(|rule| zones.get(rule).copied());
-        story::run(run, zone.unwrap_or(Tz::UTC))
+        run_report::run(run, zone.unwrap_or(Tz::UTC))
     };
     for run in items(member(result, "runs")).iter().filter(is_told) {
-        line(&story(run))?;
+        line(&report(run))?;
     }
     if *member(result, "truncated") == Json::Bool(true) {
         line("… and more")?;
@@ -240,7 +248,7 @@ fn tell(result: &Json, zones: &Zones, runs_only: bool) -> anyhow::Result<()> {
     let compared = member(result, "compared");
     for (sign, runs) in [("+", "only_candidate"), ("-", "only_running")] {
         for run in items(member(compared, runs)).iter().filter(is_told) {
-            line(&format!("{sign} {}", story(run).replace('\n', "\n  ")))?;
+            line(&format!("{sign} {}", report(run).replace('\n', "\n  ")))?;
         }
     }
     // Of rules with several clocks none is that of all.

@@ -8,25 +8,25 @@ use twinhub_rules::Problem;
 use twinhub_rules::analysis::Warning;
 
 use super::print::{count, line};
-use super::sources::{self, Source};
-use super::{Failed, secrets};
+use super::sources::{self, RuleSource};
+use super::{CommandFailed, secrets};
 use crate::config::Config;
 use crate::http::problem::RuleError;
 
-/// Which files, and how it is told.
+/// The arguments of `rules check`.
 #[derive(Args, Debug)]
 pub struct CheckArgs {
     /// Files, and folders with files [default: the rules folder]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// How it is told
+    /// The format of the report
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    format: Format,
+    format: ReportFormat,
 }
 
-/// How something is told.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum ReportFormat {
     /// For people, as compilers do
     Text,
     /// For programs
@@ -34,31 +34,34 @@ pub enum Format {
 }
 
 /// Checks. False where something is wrong.
-pub fn run(args: &CheckArgs, config: &Config) -> Result<bool, Failed> {
+pub fn run(args: &CheckArgs, config: &Config) -> Result<bool, CommandFailed> {
     let sources = sources::read(&args.paths, config.rules.clone(), &secrets(config))?;
     let warnings = sources::warnings(&sources);
-    let told = match args.format {
-        Format::Text => text(&sources, &warnings),
-        Format::Json => serde_json::to_string_pretty(&document(&sources, &warnings)).unwrap_or_default(),
+    let report = match args.format {
+        ReportFormat::Text => text(&sources, &warnings),
+        ReportFormat::Json => {
+            serde_json::to_string_pretty(&document(&sources, &warnings)).unwrap_or_default()
+        }
     };
-    line(&told).map_err(Failed::Broke)?;
+    line(&report).map_err(CommandFailed::Broke)?;
     Ok(sources.iter().all(|source| source.read.is_ok()))
 }
 
-/// What is wrong in these files, as compilers say it.
+/// The problems of these files, as compilers report them.
 #[must_use]
-pub fn problems(sources: &[Source]) -> Vec<String> {
-    let wrong = sources.iter().flat_map(|source| found(source).iter().map(|problem| source.tell(problem)));
+pub fn problems(sources: &[RuleSource]) -> Vec<String> {
+    let wrong =
+        sources.iter().flat_map(|source| found(source).iter().map(|problem| source.describe(problem)));
     wrong.collect()
 }
 
-fn text(sources: &[Source], warnings: &[Warning]) -> String {
+fn text(sources: &[RuleSource], warnings: &[Warning]) -> String {
     let mut lines = problems(sources);
     let wrong = lines.len();
     for warning in warnings {
         let message = format!("warning: {}", warning.message);
         let of = warning.rules.first().and_then(|rule| {
-            let has = |source: &&Source| {
+            let has = |source: &&RuleSource| {
                 source.read.as_ref().is_ok_and(|file| file.rules.iter().any(|other| other.id == *rule))
             };
             sources.iter().find(has).map(|source| (source, source.place_of(rule)))
@@ -80,7 +83,7 @@ fn text(sources: &[Source], warnings: &[Warning]) -> String {
     lines.join("\n")
 }
 
-fn document(sources: &[Source], warnings: &[Warning]) -> Value {
+fn document(sources: &[RuleSource], warnings: &[Warning]) -> Value {
     let files: Vec<_> = sources
         .iter()
         .map(|source| {
@@ -95,6 +98,6 @@ fn document(sources: &[Source], warnings: &[Warning]) -> Value {
     json!({ "ok": sources.iter().all(|source| source.read.is_ok()), "files": files, "warnings": warnings })
 }
 
-fn found(source: &Source) -> &[Problem] {
+fn found(source: &RuleSource) -> &[Problem] {
     source.read.as_ref().err().map_or(&[], Vec::as_slice)
 }

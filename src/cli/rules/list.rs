@@ -4,14 +4,14 @@ use clap::Args;
 use serde_json::Value;
 
 use super::print::{count, line, moment_of, table, zone};
-use super::{Failed, check, secrets, sources};
+use super::{CommandFailed, check, secrets, sources};
 use crate::api::automation::view::kind_of;
 use crate::cli::remote::{HUB, Remote};
 use crate::config::Config;
 
-/// Whose rules.
+/// The arguments of `rules list`.
 #[derive(Args, Debug)]
-pub struct ListArgs {
+pub struct ListRulesArgs {
     /// The hub that is asked
     #[arg(long, value_name = "URL", env = "TWINHUB_URL", default_value = HUB)]
     url: String,
@@ -25,8 +25,8 @@ const PAGE: usize = 1_000;
 const HEADS: [&str; 6] = ["RULE", "STATUS", "TRIGGERS", "LAST RUN", "NEXT", "FROM"];
 
 /// Lists. False where a file does not check out.
-pub async fn run(args: ListArgs, config: &Config) -> Result<bool, Failed> {
-    let say = |text: &str| line(text).map_err(Failed::Broke);
+pub async fn run(args: ListRulesArgs, config: &Config) -> Result<bool, CommandFailed> {
+    let say = |text: &str| line(text).map_err(CommandFailed::Broke);
     if args.offline {
         let sources = sources::read(&[], config.rules.clone(), &secrets(config))?;
         let mut rows = Vec::new();
@@ -50,11 +50,11 @@ pub async fn run(args: ListArgs, config: &Config) -> Result<bool, Failed> {
         wrong.iter().try_for_each(|problem| say(problem))?;
         return Ok(wrong.is_empty());
     }
-    let hub = Remote::new(&args.url).map_err(Failed::Misused)?;
+    let hub = Remote::new(&args.url).map_err(CommandFailed::Misused)?;
     let mut rules = Vec::new();
     for page in 1.. {
         let path = format!("/api/automation/rules?page={page}&limit={PAGE}");
-        let (found, total) = hub.get(&path).await.map_err(Failed::Broke)?;
+        let (found, total) = hub.get(&path).await.map_err(CommandFailed::Broke)?;
         let Value::Array(found) = found else { break };
         let is_last = found.is_empty();
         rules.extend(found);
@@ -63,7 +63,7 @@ pub async fn run(args: ListArgs, config: &Config) -> Result<bool, Failed> {
         }
     }
     say(&table(HEADS, &rules.iter().map(row).collect::<Vec<_>>(), "no rules"))?;
-    let (broken, _) = hub.get("/api/automation/files").await.map_err(Failed::Broke)?;
+    let (broken, _) = hub.get("/api/automation/files").await.map_err(CommandFailed::Broke)?;
     let broken: Vec<_> =
         broken.as_array().into_iter().flatten().filter_map(|file| file["path"].as_str()).collect();
     if !broken.is_empty() {

@@ -18,7 +18,7 @@ pub fn line(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// A moment by the clock on the wall of whoever reads it, with its zone: `2026-03-01 03:12:05.120+01:00`.
+/// A moment in the time zone of this machine, with the zone: `2026-03-01 03:12:05.120+01:00`.
 #[must_use]
 pub fn moment(at: Timestamp) -> String {
     match DateTime::from_timestamp_millis(at.millis()) {

@@ -12,13 +12,13 @@ use twinhub_rules::file::SecretNames;
 use twinhub_rules::model::Origin;
 use twinhub_rules::{Problem, Rule, RuleFile};
 
-use super::Failed;
+use super::CommandFailed;
 
 /// Folders in folders are followed this far.
 const DEEPEST: usize = 8;
 
 /// A rule file.
-pub struct Source {
+pub struct RuleSource {
     /// As people name it: `rules/hall.yaml`.
     pub path: String,
     pub text: String,
@@ -33,10 +33,10 @@ pub fn read(
     paths: &[PathBuf],
     folder: Option<PathBuf>,
     secrets: &SecretNames,
-) -> Result<Vec<Source>, Failed> {
+) -> Result<Vec<RuleSource>, CommandFailed> {
     let named = match (paths, folder) {
         ([], None) => {
-            return Err(Failed::Misused(anyhow!(
+            return Err(CommandFailed::Misused(anyhow!(
                 "there is no folder `rules` here: name files, or say --rules DIR"
             )));
         }
@@ -45,9 +45,10 @@ pub fn read(
     };
     let mut files = Vec::new();
     for path in named {
-        find(&path, DEEPEST, true, &mut files).map_err(Failed::Misused)?;
+        find(&path, DEEPEST, true, &mut files).map_err(CommandFailed::Misused)?;
     }
-    let mut sources = files.iter().map(|path| Source::read(path, secrets)).collect::<Result<Vec<_>, _>>()?;
+    let mut sources =
+        files.iter().map(|path| RuleSource::read(path, secrets)).collect::<Result<Vec<_>, _>>()?;
     refuse_doubles(&mut sources);
     Ok(sources)
 }
@@ -75,11 +76,12 @@ fn find(path: &Path, deeper: usize, named: bool, found: &mut Vec<PathBuf>) -> an
     Ok(())
 }
 
-impl Source {
-    fn read(path: &Path, secrets: &SecretNames) -> Result<Self, Failed> {
+impl RuleSource {
+    fn read(path: &Path, secrets: &SecretNames) -> Result<Self, CommandFailed> {
         let shown = path.display().to_string();
-        let bytes =
-            std::fs::read(path).with_context(|| format!("cannot read {shown}")).map_err(Failed::Misused)?;
+        let bytes = std::fs::read(path)
+            .with_context(|| format!("cannot read {shown}"))
+            .map_err(CommandFailed::Misused)?;
         Ok(match String::from_utf8(bytes) {
             Ok(text) => Self::of(shown, text, secrets),
             Err(_) => Self {
@@ -95,8 +97,8 @@ impl Source {
         Self { path, text, read }
     }
 
-    /// What is wrong, as compilers say it, with the line that it is in.
-    pub fn tell(&self, problem: &Problem) -> String {
+    /// A problem as compilers report it, with its line.
+    pub fn describe(&self, problem: &Problem) -> String {
         self.point(problem.line, problem.column, &problem.sentence())
     }
 
@@ -130,8 +132,8 @@ impl Source {
     }
 }
 
-/// A name stands for one rule: whoever comes second is wrong.
-fn refuse_doubles(sources: &mut [Source]) {
+/// A name stands for one rule: the second one of it is wrong.
+fn refuse_doubles(sources: &mut [RuleSource]) {
     let mut taken: HashMap<RuleId, String> = HashMap::new();
     for source in sources {
         let Ok(file) = &source.read else { continue };
@@ -154,9 +156,9 @@ fn refuse_doubles(sources: &mut [Source]) {
     }
 }
 
-/// What people should look at in the rules of all files. Which devices and groups there are is not known here.
+/// The warnings about the rules of all files. The devices and groups are not known here.
 #[must_use]
-pub fn warnings(sources: &[Source]) -> Vec<Warning> {
+pub fn warnings(sources: &[RuleSource]) -> Vec<Warning> {
     let rules: Vec<&Rule> =
         sources.iter().filter_map(|source| source.read.as_ref().ok()).flat_map(|file| &file.rules).collect();
     analysis::analyse(&rules, &|_| true, &|_| true)
@@ -170,8 +172,8 @@ fn at(line: u32, column: u32, pointer: &str, message: String) -> Problem {
 mod tests {
     use super::*;
 
-    fn source(text: &str) -> Source {
-        Source { path: "rules/x.yaml".into(), text: text.into(), read: Ok(RuleFile::default()) }
+    fn source(text: &str) -> RuleSource {
+        RuleSource { path: "rules/x.yaml".into(), text: text.into(), read: Ok(RuleFile::default()) }
     }
 
     #[test]
@@ -180,11 +182,11 @@ mod tests {
         let mut problem = at(5, 9, "/rules/x/triggers/0/abve", "unknown key `abve`".into());
         problem.hint = Some("above".into());
         assert_eq!(
-            source.tell(&problem),
+            source.describe(&problem),
             "rules/x.yaml:5:9: unknown key `abve`, did you mean `above`?\n  5 |       - abve: 28\n    |         ^^^^"
         );
-        assert_eq!(source.tell(&at(0, 0, "", "no text".into())), "rules/x.yaml: no text");
-        assert_eq!(source.tell(&at(99, 1, "", "gone".into())), "rules/x.yaml: gone");
+        assert_eq!(source.describe(&at(0, 0, "", "no text".into())), "rules/x.yaml: no text");
+        assert_eq!(source.describe(&at(99, 1, "", "gone".into())), "rules/x.yaml: gone");
     }
 
     #[test]
@@ -198,11 +200,11 @@ mod tests {
 
     #[test]
     fn says_which_folder_is_missing() {
-        let told = |failed| match failed {
-            Failed::Misused(error) | Failed::Broke(error) => format!("{error:#}"),
+        let text = |failed| match failed {
+            CommandFailed::Misused(error) | CommandFailed::Broke(error) => format!("{error:#}"),
         };
-        assert!(told(read(&[], None, &SecretNames::default()).err().unwrap()).contains("--rules DIR"));
+        assert!(text(read(&[], None, &SecretNames::default()).err().unwrap()).contains("--rules DIR"));
         let missing = read(&["/no/such/x.yaml".into()], None, &SecretNames::default()).err().unwrap();
-        assert!(told(missing).starts_with("cannot read /no/such/x.yaml: "));
+        assert!(text(missing).starts_with("cannot read /no/such/x.yaml: "));
     }
 }

@@ -6,12 +6,12 @@ use clap::Args;
 use twinhub_rules::scenario;
 
 use super::print::{count, line};
-use super::sources::{self, Source};
-use super::{Failed, check, secrets};
+use super::sources::{self, RuleSource};
+use super::{CommandFailed, check, secrets};
 use crate::api::automation::tests_begin;
 use crate::config::Config;
 
-/// Which files.
+/// The arguments of `rules test`.
 #[derive(Args, Debug)]
 pub struct TestArgs {
     /// Files, and folders with files [default: the rules folder]
@@ -23,9 +23,9 @@ pub struct TestArgs {
 }
 
 /// Runs the tests. False where one failed, or a file does not check out.
-pub fn run(args: &TestArgs, config: &Config) -> Result<bool, Failed> {
+pub fn run(args: &TestArgs, config: &Config) -> Result<bool, CommandFailed> {
     let sources = sources::read(&args.paths, config.rules.clone(), &secrets(config))?;
-    let say = |text: &str| line(text).map_err(Failed::Broke);
+    let say = |text: &str| line(text).map_err(CommandFailed::Broke);
     let wrong = check::problems(&sources);
     wrong.iter().try_for_each(|problem| say(problem))?;
     let (mut passed, mut failed) = (0, 0);
@@ -60,7 +60,7 @@ struct Tested {
     failed_actions: Vec<String>,
 }
 
-fn test(source: &Source, only: Option<&str>) -> Vec<Tested> {
+fn test(source: &RuleSource, only: Option<&str>) -> Vec<Tested> {
     let Ok(file) = &source.read else { return Vec::new() };
     let mut tested = Vec::new();
     for (index, rule) in file.rules.iter().enumerate() {

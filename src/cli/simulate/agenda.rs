@@ -1,10 +1,10 @@
-//! What is to be done when: tasks in the order of their times.
+//! The agenda: tasks in the order of their times.
 
 use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-/// See the module. Tasks of the same moment come in the order in which they were put down.
+/// Tasks in the order of their times. Tasks of the same moment come in the order in which they were put down.
 pub(super) struct Agenda<T> {
     tasks: BTreeMap<(Instant, u64), T>,
     next: u64,

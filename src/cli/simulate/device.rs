@@ -1,24 +1,24 @@
-//! A device of the fleet: a machine that measures, does as it is told once, and follows what is desired.
+//! A device of the fleet: a machine that measures, carries out each command once, and follows its desired state.
 //! Pure: what it hears and the time come in, what it says comes out.
 
 use serde_json::{Value, json};
 use twinhub_domain::Timestamp;
 
-use super::dice::Dice;
-use super::firmware::{Download, Fetch, Firmware, Next};
-use super::machine::{DAY, Done, Machine, round};
-use super::orders::{Orders, Taken};
-use super::wishes::{Followed, Wishes};
+use super::desired::{DesiredState, Followed};
+use super::firmware::{Download, Fetch, FirmwareStep, FirmwareUpdater};
+use super::machine::{CommandOutcome, DAY, Machine, round};
+use super::orders::{CommandArrival, ReceivedCommands};
+use super::rng::Rng;
 
-/// See the module.
+/// One device of the fleet.
 #[derive(Clone, Debug)]
-pub(super) struct Device {
+pub(super) struct SimulatedDevice {
     pub(super) id: String,
-    dice: Dice,
+    rng: Rng,
     machine: Machine,
-    orders: Orders,
-    wishes: Wishes,
-    firmware: Firmware,
+    orders: ReceivedCommands,
+    desired: DesiredState,
+    firmware: FirmwareUpdater,
     /// When it last measured, in seconds since the fleet's midnight.
     last: f64,
     /// Percent.
@@ -27,58 +27,58 @@ pub(super) struct Device {
 
 /// Something it says, on its topic `…/{about}`.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Said {
+pub(super) struct DeviceMessage {
     pub(super) about: String,
     pub(super) payload: String,
     pub(super) retain: bool,
 }
 
-/// What it does about a command.
+/// Its reaction to a command.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Reaction {
-    pub(super) says: Vec<Said>,
+    pub(super) messages: Vec<DeviceMessage>,
     /// The command to be carried out when its time has come.
     pub(super) carry_out: Option<String>,
 }
 
-impl Device {
+impl SimulatedDevice {
     /// Number `index` of the fleet that `seed` describes.
     pub(super) fn new(seed: u64, index: u32) -> Self {
-        let mut dice = Dice::new(seed, index);
-        let machine = Machine::new(index, &mut dice);
-        let battery = dice.between(40.0, 100.0);
+        let mut rng = Rng::new(seed, index);
+        let machine = Machine::new(index, &mut rng);
+        let battery = rng.between(40.0, 100.0);
         Self {
             id: format!("{}-{index}", machine.kind()),
-            dice,
+            rng,
             machine,
-            orders: Orders::default(),
-            wishes: Wishes::default(),
-            firmware: Firmware::new(),
+            orders: ReceivedCommands::default(),
+            desired: DesiredState::default(),
+            firmware: FirmwareUpdater::new(),
             last: 0.0,
             battery,
         }
     }
 
-    /// What it says when it comes: that it is there, what it may have said in vain before its connection
-    /// broke at `broken_at`, what it is, and what is desired of it?
-    pub(super) fn greet(&self, broken_at: Option<Timestamp>) -> Vec<Said> {
+    /// Its messages on connecting: its presence, the answers that may have been lost when the connection broke at
+    /// `broken_at`, its state, and a request for the desired state.
+    pub(super) fn greet(&self, broken_at: Option<Timestamp>) -> Vec<DeviceMessage> {
         let (version, model) = (self.firmware.version(), format!("sim-{}", self.machine.kind()));
         let online = json!({ "status": "online", "firmware_version": version, "model": model });
-        let mut says = vec![Said { retain: true, ..say("status", &online) }];
+        let mut messages = vec![DeviceMessage { retain: true, ..say("status", &online) }];
         if let Some(broken_at) = broken_at {
-            says.extend(self.orders.perhaps_unheard(broken_at).map(|(id, said)| answer(id, said)));
+            messages.extend(self.orders.perhaps_unheard(broken_at).map(|(id, report)| answer(id, report)));
         }
-        says.push(self.report());
-        says.push(Said { about: "get".into(), payload: String::new(), retain: false });
-        says
+        messages.push(self.report());
+        messages.push(DeviceMessage { about: "get".into(), payload: String::new(), retain: false });
+        messages
     }
 
-    /// What it measures at `time`, in seconds since the fleet's midnight.
-    pub(super) fn measure(&mut self, time: f64) -> Said {
+    /// Its readings at `time`, in seconds since the fleet's midnight.
+    pub(super) fn measure(&mut self, time: f64) -> DeviceMessage {
         let passed = (time - self.last).clamp(0.0, DAY);
         self.last = time;
         self.battery = (self.battery - passed / DAY).max(1.0);
-        let mut readings = self.machine.measure(time, passed, &mut self.dice);
+        let mut readings = self.machine.measure(time, passed, &mut self.rng);
         if !matches!(self.machine, Machine::Pump { .. }) {
             readings.insert("battery".into(), round(self.battery, 1).into()); // a pump has a cable
         }
@@ -88,100 +88,107 @@ impl Device {
     /// Hears a command.
     pub(super) fn hear_command(&mut self, message: &[u8], now: Timestamp) -> Reaction {
         match self.orders.take(message, now) {
-            Taken::Unreadable => Reaction::default(),
-            Taken::Answer { id, answer: said } => {
-                Reaction { says: vec![answer(&id, &said)], carry_out: None }
+            CommandArrival::Unreadable => Reaction::default(),
+            CommandArrival::Answer { id, answer: report } => {
+                Reaction { messages: vec![answer(&id, &report)], carry_out: None }
             }
-            Taken::New { id, answer: said } => {
-                Reaction { says: vec![answer(&id, &said)], carry_out: Some(id) }
+            CommandArrival::New { id, answer: report } => {
+                Reaction { messages: vec![answer(&id, &report)], carry_out: Some(id) }
             }
         }
     }
 
     /// Carries a command out, unless that was done, and says what became of it. At `failure_rate` (0 to 1)
     /// it has bad luck: it cannot, or it will not.
-    pub(super) fn carry_out(&mut self, command: &str, failure_rate: f64, now: Timestamp) -> Vec<Said> {
-        let Self { orders, machine, dice, firmware, .. } = self;
+    pub(super) fn carry_out(
+        &mut self,
+        command: &str,
+        failure_rate: f64,
+        now: Timestamp,
+    ) -> Vec<DeviceMessage> {
+        let Self { orders, machine, rng, firmware, .. } = self;
         let before = machine.state();
-        let said = orders.carry_out(command, now, |command_type, parameters| {
-            match (dice.chance(failure_rate), dice.chance(0.5)) {
-                (false, _) if command_type == "reboot" => {
-                    Done::Executed(json!({ "restarted": true, "firmware_version": firmware.version() }))
-                }
+        let report = orders.carry_out(command, now, |command_type, parameters| {
+            match (rng.chance(failure_rate), rng.chance(0.5)) {
+                (false, _) if command_type == "reboot" => CommandOutcome::Executed(
+                    json!({ "restarted": true, "firmware_version": firmware.version() }),
+                ),
                 (false, _) => machine.run(command_type, parameters),
-                (true, true) => Done::Failed(machine.mishap().into()),
-                (true, false) => Done::Rejected("it is being serviced".into()),
+                (true, true) => CommandOutcome::Failed(machine.mishap().into()),
+                (true, false) => CommandOutcome::Rejected("it is being serviced".into()),
             }
         });
-        let Some(said) = said else { return Vec::new() };
-        let mut says = vec![answer(command, &said)];
+        let Some(report) = report else { return Vec::new() };
+        let mut messages = vec![answer(command, &report)];
         if self.machine.state() != before {
-            says.push(self.report());
+            messages.push(self.report());
         }
-        says
+        messages
     }
 
     /// Hears what is desired of it; nothing to say where that is old or was so already.
-    pub(super) fn hear_desired(&mut self, message: &[u8]) -> Vec<Said> {
-        let Followed::Now { reported, failed } = self.wishes.follow(&mut self.machine, message) else {
+    pub(super) fn hear_desired(&mut self, message: &[u8]) -> Vec<DeviceMessage> {
+        let Followed::Now { reported, failed } = self.desired.follow(&mut self.machine, message) else {
             return Vec::new();
         };
         [("state", reported), ("desired/failed", failed)]
             .into_iter()
-            .filter(|(_, said)| !said.is_empty())
-            .map(|(about, said)| say(about, &Value::Object(said)))
+            .filter(|(_, report)| !report.is_empty())
+            .map(|(about, report)| say(about, &Value::Object(report)))
             .collect()
     }
 
     /// Hears that it is to come to other firmware: what it has to fetch, where it begins, and what it says.
-    pub(super) fn hear_update(&mut self, message: &[u8]) -> Option<(Fetch, Said)> {
+    pub(super) fn hear_update(&mut self, message: &[u8]) -> Option<(Fetch, DeviceMessage)> {
         let fetch = self.firmware.hear(message)?;
         let begins = say("firmware", &json!({ "state": "downloading", "percent": 0, "job": fetch.job }));
         Some((fetch, begins))
     }
 
-    /// What came of a download.
+    /// Takes the outcome of a download.
     pub(super) fn fetched(&mut self, job: &str, came: Download) {
         self.firmware.fetched(job, came);
     }
 
     /// Comes further with its firmware: what it says, and whether it goes on, restarts or is through.
-    pub(super) fn update(&mut self, failure_rate: f64) -> (Option<Said>, Next) {
-        let next = self.firmware.step(failure_rate, &mut self.dice);
-        let said = match &next {
-            Next::Say(said) | Next::Last(said) | Next::Restart(said) => Some(say("firmware", said)),
-            Next::Wait | Next::Nothing => None,
+    pub(super) fn update(&mut self, failure_rate: f64) -> (Option<DeviceMessage>, FirmwareStep) {
+        let next = self.firmware.step(failure_rate, &mut self.rng);
+        let report = match &next {
+            FirmwareStep::Say(report) | FirmwareStep::Last(report) | FirmwareStep::Restart(report) => {
+                Some(say("firmware", report))
+            }
+            FirmwareStep::Wait | FirmwareStep::Nothing => None,
         };
-        (said, next)
+        (report, next)
     }
 
     /// The broker was lost: there may be another hub behind it when it is back, one that counts the versions
     /// of what it desires from the beginning.
     pub(super) fn lose_broker(&mut self) {
-        self.wishes.begin_anew();
+        self.desired.begin_anew();
     }
 
     /// After how many seconds it drops out, `per_minute` times a minute on average; none: never.
     pub(super) fn drops_out_after(&mut self, per_minute: f64) -> Option<f64> {
-        self.dice.wait(per_minute)
+        self.rng.wait(per_minute)
     }
 
     /// For how much of the usual absence it is away: from a half to one and a half.
     pub(super) fn absence(&mut self) -> f64 {
-        self.dice.between(0.5, 1.5)
+        self.rng.between(0.5, 1.5)
     }
 
-    fn report(&self) -> Said {
-        say("state", &Value::Object(self.wishes.state(&self.machine)))
+    fn report(&self) -> DeviceMessage {
+        say("state", &Value::Object(self.desired.state(&self.machine)))
     }
 }
 
-fn answer(command: &str, answer: &Value) -> Said {
+fn answer(command: &str, answer: &Value) -> DeviceMessage {
     say(&format!("commands/{command}"), answer)
 }
 
-fn say(about: &str, payload: &Value) -> Said {
-    Said { about: about.into(), payload: payload.to_string(), retain: false }
+fn say(about: &str, payload: &Value) -> DeviceMessage {
+    DeviceMessage { about: about.into(), payload: payload.to_string(), retain: false }
 }
 
 #[cfg(test)]

@@ -1,20 +1,20 @@
-//! What a device runs, and how it comes to something newer. Pure: what it is told and what came of its download come
-//! in, what it says comes out.
+//! The firmware of a device, and its updates. Pure: tasks and the outcome of its download come in, its reports come
+//! out.
 
 use serde_json::{Value, json};
 
-use super::dice::Dice;
 use super::machine::FIRMWARE;
+use super::rng::Rng;
 
 /// Percent that it says as it downloads.
 const PERCENTS: [u8; 4] = [25, 50, 75, 100];
 
-/// See the module.
+/// The firmware of one device.
 #[derive(Clone, Debug)]
-pub(super) struct Firmware {
+pub(super) struct FirmwareUpdater {
     version: String,
     update: Option<Update>,
-    /// The roll-out that it has begun with last: told again of it, it does nothing.
+    /// The roll-out that it began last: a second message about it has no effect.
     begun: Option<String>,
 }
 
@@ -25,20 +25,20 @@ struct Update {
     version: String,
     sha256: String,
     stage: Stage,
-    /// What came of the download, where it is a real one.
+    /// The outcome of the download, where it is a real one.
     download: Download,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Stage {
-    /// It has said so many of [`PERCENTS`].
+    /// The number of [`PERCENTS`] that it has reported.
     Downloading(usize),
     Downloaded,
     Verified,
     Updating,
 }
 
-/// What is known of the image's bytes.
+/// The state of the image's bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Download {
     /// They only seem to come.
@@ -49,7 +49,7 @@ pub(super) enum Download {
     Broken(String),
 }
 
-/// What it has to fetch.
+/// A download that it has to make.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Fetch {
     pub(super) job: String,
@@ -57,9 +57,9 @@ pub(super) struct Fetch {
     pub(super) size: u64,
 }
 
-/// What it does next.
+/// Its next step.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Next {
+pub(super) enum FirmwareStep {
     /// It says this, and goes on.
     Say(Value),
     /// It says this, and that is all.
@@ -72,29 +72,29 @@ pub(super) enum Next {
     Nothing,
 }
 
-impl Firmware {
+impl FirmwareUpdater {
     pub(super) fn new() -> Self {
         Self { version: FIRMWARE.into(), update: None, begun: None }
     }
 
-    /// What it runs.
+    /// The version that it runs.
     pub(super) fn version(&self) -> &str {
         &self.version
     }
 
     /// Hears that it is to come to an image, or that it need not: what it has to fetch, where it begins.
     pub(super) fn hear(&mut self, message: &[u8]) -> Option<Fetch> {
-        let told: Value = serde_json::from_slice(message).ok()?;
-        let text = |name: &str| told[name].as_str().map(str::to_owned);
+        let task: Value = serde_json::from_slice(message).ok()?;
+        let text = |name: &str| task[name].as_str().map(str::to_owned);
         let job = text("job").unwrap_or_default();
-        if told["cancel"] == true || self.update.is_some() || self.begun.as_ref() == Some(&job) {
+        if task["cancel"] == true || self.update.is_some() || self.begun.as_ref() == Some(&job) {
             return None; // it begins at once, so there is never anything to be called back
         }
         let (version, url, sha256) = (text("version")?, text("url")?, text("sha256")?);
         let (stage, download) = (Stage::Downloading(0), Download::Pretended);
         self.begun = Some(job.clone()).filter(|job| !job.is_empty());
         self.update = Some(Update { job: job.clone(), version, sha256, stage, download });
-        Some(Fetch { job, url, size: told["size"].as_u64().unwrap_or(u64::MAX) })
+        Some(Fetch { job, url, size: task["size"].as_u64().unwrap_or(u64::MAX) })
     }
 
     /// The bytes really come, or came, or did not.
@@ -105,33 +105,35 @@ impl Firmware {
     }
 
     /// Takes the next step, at `failure_rate` (0 to 1) into the wrong direction.
-    pub(super) fn step(&mut self, failure_rate: f64, dice: &mut Dice) -> Next {
-        let Some(update) = &mut self.update else { return Next::Nothing };
-        let said = |state: &str| json!({ "state": state, "job": update.job });
+    pub(super) fn step(&mut self, failure_rate: f64, rng: &mut Rng) -> FirmwareStep {
+        let Some(update) = &mut self.update else { return FirmwareStep::Nothing };
+        let report = |state: &str| json!({ "state": state, "job": update.job });
         let stage = match (update.stage, &update.download) {
             (Stage::Downloading(_), Download::Broken(why)) => {
                 let why = format!("the download broke: {why}");
                 return self.fail(&why);
             }
-            (Stage::Downloading(said), _) if said < PERCENTS.len() => {
-                let percent = PERCENTS[said];
-                update.stage = Stage::Downloading(said + 1);
-                return Next::Say(json!({ "state": "downloading", "percent": percent, "job": update.job }));
+            (Stage::Downloading(report), _) if report < PERCENTS.len() => {
+                let percent = PERCENTS[report];
+                update.stage = Stage::Downloading(report + 1);
+                return FirmwareStep::Say(
+                    json!({ "state": "downloading", "percent": percent, "job": update.job }),
+                );
             }
-            (Stage::Downloading(_), Download::UnderWay) => return Next::Wait,
+            (Stage::Downloading(_), Download::UnderWay) => return FirmwareStep::Wait,
             (Stage::Downloading(_), _) => Stage::Downloaded,
             (Stage::Downloaded, Download::Came(hash)) if *hash != update.sha256 => {
                 let why = format!("what came hashes to {hash}");
                 return self.fail(&why);
             }
             (Stage::Downloaded, _) => Stage::Verified,
-            (Stage::Verified, _) if dice.chance(failure_rate) => {
+            (Stage::Verified, _) if rng.chance(failure_rate) => {
                 return self.fail("the flash memory does not take it");
             }
             (Stage::Verified, _) => Stage::Updating,
-            (Stage::Updating, _) => return Next::Nothing, // it has restarted
+            (Stage::Updating, _) => return FirmwareStep::Nothing, // it has restarted
         };
-        let told = said(match stage {
+        let progress = report(match stage {
             Stage::Downloading(_) => "downloading",
             Stage::Downloaded => "downloaded",
             Stage::Verified => "verified",
@@ -139,17 +141,17 @@ impl Firmware {
         });
         update.stage = stage;
         if stage != Stage::Updating {
-            return Next::Say(told);
+            return FirmwareStep::Say(progress);
         }
         self.version.clone_from(&update.version);
         self.update = None;
-        Next::Restart(told)
+        FirmwareStep::Restart(progress)
     }
 
-    fn fail(&mut self, why: &str) -> Next {
+    fn fail(&mut self, why: &str) -> FirmwareStep {
         let job = self.update.take().map(|update| update.job);
         self.begun = None; // told to, it tries again
-        Next::Last(json!({ "state": "failed", "reason": why, "job": job }))
+        FirmwareStep::Last(json!({ "state": "failed", "reason": why, "job": job }))
     }
 }
 
@@ -160,33 +162,33 @@ mod tests {
     const TOLD: &[u8] = br#"{"job":"j","version":"2.0.0","url":"http://h/f","sha256":"aa","size":9}"#;
 
     /// All that it says until it is through, with what came of its download.
-    fn way(firmware: &mut Firmware, failure_rate: f64, download: &Download) -> Vec<String> {
-        let mut dice = Dice::new(1, 0);
-        let mut told = Vec::new();
+    fn way(firmware: &mut FirmwareUpdater, failure_rate: f64, download: &Download) -> Vec<String> {
+        let mut rng = Rng::new(1, 0);
+        let mut shown = Vec::new();
         firmware.fetched("j", download.clone());
         loop {
-            match firmware.step(failure_rate, &mut dice) {
-                Next::Say(said) => told.push(said),
-                Next::Last(said) | Next::Restart(said) => {
-                    told.push(said);
+            match firmware.step(failure_rate, &mut rng) {
+                FirmwareStep::Say(report) => shown.push(report),
+                FirmwareStep::Last(report) | FirmwareStep::Restart(report) => {
+                    shown.push(report);
                     break;
                 }
-                Next::Wait | Next::Nothing => break,
+                FirmwareStep::Wait | FirmwareStep::Nothing => break,
             }
         }
-        let word = |said: &Value| {
-            format!("{} {} {}", said["state"], said["percent"], said["reason"])
+        let word = |report: &Value| {
+            format!("{} {} {}", report["state"], report["percent"], report["reason"])
                 .replace(['"'], "")
                 .replace(" null", "")
         };
-        told.iter().map(word).collect()
+        shown.iter().map(word).collect()
     }
 
     #[test]
     fn goes_through_all_of_it() {
         let downloading = ["downloading 25", "downloading 50", "downloading 75", "downloading 100"];
         let check = |failure_rate: f64, download: Download, rest: &[&str], version: &str| {
-            let mut firmware = Firmware::new();
+            let mut firmware = FirmwareUpdater::new();
             let fetch = firmware.hear(TOLD).unwrap();
             assert_eq!(fetch, Fetch { job: "j".into(), url: "http://h/f".into(), size: 9 });
             let expected: Vec<_> = downloading.iter().chain(rest).copied().collect();
@@ -199,7 +201,7 @@ mod tests {
         check(0.0, Download::UnderWay, &[], FIRMWARE);
         let worn = ["downloaded", "verified", "failed the flash memory does not take it"];
         check(1.0, Download::Pretended, &worn, FIRMWARE);
-        let mut firmware = Firmware::new();
+        let mut firmware = FirmwareUpdater::new();
         firmware.hear(TOLD).unwrap();
         let broken = way(&mut firmware, 0.0, &Download::Broken("404".into()));
         assert_eq!(broken, ["failed the download broke: 404"]);
@@ -207,14 +209,14 @@ mod tests {
 
     #[test]
     fn begins_once() {
-        let mut firmware = Firmware::new();
+        let mut firmware = FirmwareUpdater::new();
         assert!(firmware.hear(TOLD).is_some());
         assert_eq!(firmware.hear(TOLD), None, "told again");
         way(&mut firmware, 0.0, &Download::Pretended);
         assert_eq!(firmware.hear(TOLD), None, "and after it is done");
         assert_eq!(firmware.hear(br#"{"cancel":true,"job":"k","version":"3"}"#), None);
         assert_eq!(firmware.hear(b"nonsense"), None);
-        assert_eq!(firmware.step(0.0, &mut Dice::new(1, 0)), Next::Nothing);
+        assert_eq!(firmware.step(0.0, &mut Rng::new(1, 0)), FirmwareStep::Nothing);
         let other = br#"{"job":"k","version":"3","url":"x","sha256":"a","size":1}"#;
         assert!(firmware.hear(other).is_some(), "another roll-out");
     }

@@ -12,32 +12,32 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use twinhub_mqtt::link::BrokerAddress;
 
-use super::device::Said;
-use super::tally::Tally;
+use super::device::DeviceMessage;
+use super::tally::FleetCounters;
 
 /// A connection, perhaps still in the making. Dropped, it breaks without a word, and the broker speaks
 /// the will.
-pub(super) struct Line {
-    heard: mpsc::Receiver<Heard>,
-    out: mpsc::Sender<Out>,
+pub(super) struct BrokerLine {
+    incoming: mpsc::Receiver<Incoming>,
+    out: mpsc::Sender<LineRequest>,
     client: AsyncClient,
     polling: JoinHandle<()>,
     writing: JoinHandle<()>,
 }
 
-/// What comes over the line.
-pub(super) enum Heard {
+/// A message of the line.
+pub(super) enum Incoming {
     Connected,
     Message { topic: String, payload: Vec<u8> },
 }
 
-enum Out {
+enum LineRequest {
     Subscribe(Vec<Filter>),
-    Publish { topic: String, said: Said },
+    Publish { topic: String, message: DeviceMessage },
 }
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// Requests that wait in the client, and messages that wait to be heard.
+/// Requests that wait in the client, and messages that wait to be read.
 const ROOM: usize = 100;
 /// Messages that wait to be written, for each device: what it says when it comes, and some answers.
 const ROOM_A_DEVICE: usize = 8;
@@ -49,46 +49,51 @@ const FILTERS_AT_ONCE: usize = 100;
 /// Larger messages than the hub takes itself are not for us.
 const LARGEST_PACKET: u32 = 1 << 20;
 
-impl Line {
+impl BrokerLine {
     /// Begins to connect as `device`, whose will is `offline`, for so many devices.
-    pub(super) fn open(broker: &BrokerAddress, device: &str, devices: usize, tally: Arc<Tally>) -> Self {
+    pub(super) fn open(
+        broker: &BrokerAddress,
+        device: &str,
+        devices: usize,
+        tally: Arc<FleetCounters>,
+    ) -> Self {
         let (client, eventloop) = AsyncClient::new(options(broker, device), ROOM);
-        let (tell, heard) = mpsc::channel(ROOM);
+        let (sender, incoming) = mpsc::channel(ROOM);
         let (out, wanted) = mpsc::channel(ROOM + ROOM_A_DEVICE * devices);
         // Polled by a task of its own: to give up a poll half way would lose a connection in the making.
-        let polling = tokio::spawn(poll(eventloop, tell, tally));
+        let polling = tokio::spawn(poll(eventloop, sender, tally));
         let writing = tokio::spawn(write(client.clone(), wanted));
-        Self { heard, out, client, polling, writing }
+        Self { incoming, out, client, polling, writing }
     }
 
-    /// What comes next; none once the connection is broken. May be given up half way.
-    pub(super) async fn next(&mut self) -> Option<Heard> {
-        self.heard.recv().await
+    /// The next message; none once the connection is broken. May be given up half way.
+    pub(super) async fn next(&mut self) -> Option<Incoming> {
+        self.incoming.recv().await
     }
 
     /// Subscribes to all of `topics` at QoS 1.
     pub(super) fn subscribe(&self, topics: impl Iterator<Item = String>) {
         let filters: Vec<Filter> = topics.map(|topic| Filter::new(topic, QoS::AtLeastOnce)).collect();
         for some in filters.chunks(FILTERS_AT_ONCE) {
-            let _ = self.out.try_send(Out::Subscribe(some.to_vec())); // nothing waits before it
+            let _ = self.out.try_send(LineRequest::Subscribe(some.to_vec())); // nothing waits before it
         }
     }
 
     /// Publishes at QoS 1; false where too much waits already.
-    pub(super) fn say(&self, topic: String, said: Said) -> bool {
-        self.out.try_send(Out::Publish { topic, said }).is_ok()
+    pub(super) fn say(&self, topic: String, message: DeviceMessage) -> bool {
+        self.out.try_send(LineRequest::Publish { topic, message }).is_ok()
     }
 
     /// The same where there is plenty of room; a device that is not listened to measures on.
-    pub(super) fn mention(&self, topic: String, said: Said) -> bool {
-        self.out.capacity() > self.out.max_capacity() / 2 && self.say(topic, said)
+    pub(super) fn mention(&self, topic: String, message: DeviceMessage) -> bool {
+        self.out.capacity() > self.out.max_capacity() / 2 && self.say(topic, message)
     }
 
-    /// Says what is left to say, and hangs up. What waited to be written is not said any more.
-    pub(super) async fn hang_up(mut self, last: impl Iterator<Item = (String, Said)>) {
+    /// Sends the last messages and disconnects. Messages that wait to be written are dropped.
+    pub(super) async fn hang_up(mut self, last: impl Iterator<Item = (String, DeviceMessage)>) {
         self.writing.abort();
-        self.heard.close(); // nobody listens any more, and the line must not wait for that
-        for (topic, Said { payload, retain, .. }) in last {
+        self.incoming.close(); // nobody listens any more, and the line must not wait for that
+        for (topic, DeviceMessage { payload, retain, .. }) in last {
             let _ = self.client.publish(topic, QoS::AtLeastOnce, retain, payload).await;
         }
         let _ = self.client.disconnect().await; // where the broker has gone there is nobody to tell
@@ -96,7 +101,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for BrokerLine {
     fn drop(&mut self) {
         self.writing.abort();
         self.polling.abort();
@@ -124,11 +129,11 @@ fn options(broker: &BrokerAddress, device: &str) -> MqttOptions {
 }
 
 /// Moves the connection until it breaks, and tells what comes.
-async fn poll(mut eventloop: EventLoop, tell: mpsc::Sender<Heard>, tally: Arc<Tally>) {
+async fn poll(mut eventloop: EventLoop, sender: mpsc::Sender<Incoming>, tally: Arc<FleetCounters>) {
     while let Ok(event) = eventloop.poll().await {
-        let heard = match event {
-            Event::Incoming(Packet::ConnAck(_)) => Heard::Connected,
-            Event::Incoming(Packet::Publish(publish)) => Heard::Message {
+        let incoming = match event {
+            Event::Incoming(Packet::ConnAck(_)) => Incoming::Connected,
+            Event::Incoming(Packet::Publish(publish)) => Incoming::Message {
                 topic: String::from_utf8_lossy(&publish.topic).into_owned(),
                 payload: publish.payload.to_vec(),
             },
@@ -138,16 +143,16 @@ async fn poll(mut eventloop: EventLoop, tell: mpsc::Sender<Heard>, tally: Arc<Ta
             }
             _ => continue,
         };
-        let _ = tell.send(heard).await; // while it says goodbye nobody listens any more
+        let _ = sender.send(incoming).await; // while it says goodbye nobody listens any more
     }
 }
 
 /// Hands on what is to go out, in order, as fast as the connection takes it.
-async fn write(client: AsyncClient, mut wanted: mpsc::Receiver<Out>) {
+async fn write(client: AsyncClient, mut wanted: mpsc::Receiver<LineRequest>) {
     while let Some(out) = wanted.recv().await {
         let done = match out {
-            Out::Subscribe(filters) => client.subscribe_many(filters).await,
-            Out::Publish { topic, said: Said { payload, retain, .. } } => {
+            LineRequest::Subscribe(filters) => client.subscribe_many(filters).await,
+            LineRequest::Publish { topic, message: DeviceMessage { payload, retain, .. } } => {
                 client.publish(topic, QoS::AtLeastOnce, retain, payload).await
             }
         };

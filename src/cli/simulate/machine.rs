@@ -1,11 +1,11 @@
-//! What the devices of the fleet are: their physics, what can be set on them and what they can do. Pure:
-//! the time comes in, readings and words come out.
+//! The machines of the fleet: their physics, their settings and their commands. Pure: the time comes in, readings and
+//! words come out.
 
 use std::f64::consts::TAU;
 
 use serde_json::{Map, Value, json};
 
-use super::dice::Dice;
+use super::rng::Rng;
 
 /// One machine.
 #[derive(Clone, Debug)]
@@ -14,11 +14,11 @@ pub(super) enum Machine {
     Climate { mean: f64, drift: f64, humidity: f64, target: f64 },
     /// A door, mostly closed.
     Door { open: bool, opened: u32, locked: bool },
-    /// A pump that does as it is told, and warms up while it runs.
+    /// A pump that is switched by commands, and warms up while it runs.
     Pump { running: bool, temperature: f64 },
 }
 
-/// What became of a wish for one property.
+/// The outcome of setting one property.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Set {
     Done,
@@ -28,14 +28,14 @@ pub(super) enum Set {
     NotMine,
 }
 
-/// What became of a command.
+/// The outcome of a command.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Done {
-    /// What it answers.
+pub(super) enum CommandOutcome {
+    /// Its response.
     Executed(Value),
-    /// Why it could not.
+    /// The reason.
     Failed(String),
-    /// Why it would not.
+    /// The reason.
     Rejected(String),
 }
 
@@ -46,15 +46,15 @@ pub(super) const DAY: f64 = 86_400.0;
 const WARMEST: f64 = 15.0 * 3_600.0;
 /// A room comes two thirds of the way to its target in this many seconds.
 const HEATING: f64 = 1_800.0;
-/// What a thermostat can be set to, in °C.
+/// The settings of a thermostat, in °C.
 const TARGETS: std::ops::RangeInclusive<f64> = 5.0..=35.0;
 
 impl Machine {
     /// Number `index` of a fleet. Of ten, five are rooms, three doors, two pumps.
-    pub(super) fn new(index: u32, dice: &mut Dice) -> Self {
+    pub(super) fn new(index: u32, rng: &mut Rng) -> Self {
         match index % 10 {
             0 | 2 | 4 | 6 | 8 => {
-                let (mean, humidity) = (dice.between(18.0, 24.0), dice.between(35.0, 60.0));
+                let (mean, humidity) = (rng.between(18.0, 24.0), rng.between(35.0, 60.0));
                 let target = round(mean, 1);
                 Self::Climate { mean: target, drift: 0.0, humidity, target }
             }
@@ -63,7 +63,7 @@ impl Machine {
         }
     }
 
-    /// What kind it is: the first part of its id.
+    /// Its kind: the first part of its id.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Climate { .. } => "climate",
@@ -72,14 +72,14 @@ impl Machine {
         }
     }
 
-    /// What it measures at `time`, in seconds since the fleet's midnight, `passed` seconds after it last did.
-    pub(super) fn measure(&mut self, time: f64, passed: f64, dice: &mut Dice) -> Map<String, Value> {
+    /// Its readings at `time`, in seconds since the fleet's midnight, `passed` seconds after it last did.
+    pub(super) fn measure(&mut self, time: f64, passed: f64, rng: &mut Rng) -> Map<String, Value> {
         let readings = match self {
             Self::Climate { mean, drift, humidity, target } => {
                 *mean += (*target - *mean) * (1.0 - (-passed / HEATING).exp());
                 // Drift is drawn back to nothing within the hour; so it wanders, but not away.
-                *drift += -*drift * (passed / 3_600.0).min(1.0) + 0.02 * passed.sqrt() * dice.normal();
-                *humidity = (*humidity + 0.05 * passed.sqrt() * dice.normal()).clamp(20.0, 80.0);
+                *drift += -*drift * (passed / 3_600.0).min(1.0) + 0.02 * passed.sqrt() * rng.normal();
+                *humidity = (*humidity + 0.05 * passed.sqrt() * rng.normal()).clamp(20.0, 80.0);
                 let day = 2.5 * (TAU * (time - WARMEST) / DAY).cos();
                 json!({
                     "temperature": round(*mean + day + *drift, 2),
@@ -90,7 +90,7 @@ impl Machine {
             Self::Door { open, opened, locked } => {
                 // Open for half a minute now and then, about every ten.
                 let mean = if *open { 30.0 } else { 600.0 };
-                if !*locked && dice.chance(1.0 - (-passed / mean).exp()) {
+                if !*locked && rng.chance(1.0 - (-passed / mean).exp()) {
                     *open = !*open;
                     *opened += u32::from(*open);
                 }
@@ -99,10 +99,10 @@ impl Machine {
             Self::Pump { running, temperature } => {
                 let aim = if *running { 55.0 } else { 20.0 };
                 *temperature += (aim - *temperature) * (1.0 - (-passed / 300.0).exp());
-                let flow = if *running { 12.0 + 0.3 * dice.normal() } else { 0.0 };
+                let flow = if *running { 12.0 + 0.3 * rng.normal() } else { 0.0 };
                 json!({
                     "flow": round(flow, 2),
-                    "motor": { "temperature": round(*temperature + 0.1 * dice.normal(), 1) },
+                    "motor": { "temperature": round(*temperature + 0.1 * rng.normal(), 1) },
                     "units": { "flow": "l/min", "motor.temperature": "°C" },
                 })
             }
@@ -110,7 +110,7 @@ impl Machine {
         object(readings)
     }
 
-    /// What can be set on it, as it is now.
+    /// Its settings.
     pub(super) fn state(&self) -> Map<String, Value> {
         object(match self {
             Self::Climate { target, .. } => json!({ "target": target }),
@@ -144,26 +144,30 @@ impl Machine {
     }
 
     /// Does what a command says.
-    pub(super) fn run(&mut self, command_type: &str, parameters: &Map<String, Value>) -> Done {
+    pub(super) fn run(&mut self, command_type: &str, parameters: &Map<String, Value>) -> CommandOutcome {
         match (&mut *self, command_type) {
-            (_, "identify") => Done::Executed(json!({ "blinked": 3 })),
-            (_, "reboot") => Done::Executed(json!({ "restarted": true, "firmware_version": FIRMWARE })),
+            (_, "identify") => CommandOutcome::Executed(json!({ "blinked": 3 })),
+            (_, "reboot") => {
+                CommandOutcome::Executed(json!({ "restarted": true, "firmware_version": FIRMWARE }))
+            }
             (Self::Pump { .. }, "start") => self.command_set("power", &json!("on")),
             (Self::Pump { .. }, "stop") => self.command_set("power", &json!("off")),
             (Self::Door { .. }, "lock") => self.command_set("lock", &json!("locked")),
             (Self::Door { .. }, "unlock") => self.command_set("lock", &json!("unlocked")),
-            (Self::Door { locked: true, .. }, "open") => Done::Failed("the door is locked".into()),
+            (Self::Door { locked: true, .. }, "open") => CommandOutcome::Failed("the door is locked".into()),
             (Self::Door { open, opened, .. }, "open" | "close") => {
                 *opened += u32::from(command_type == "open" && !*open);
                 *open = command_type == "open";
-                Done::Executed(json!({ "open": *open, "openings": *opened }))
+                CommandOutcome::Executed(json!({ "open": *open, "openings": *opened }))
             }
             _ => match command_type.strip_prefix("set_").filter(|name| self.state().contains_key(*name)) {
                 Some(name) => match parameters.get(name) {
                     Some(value) => self.command_set(name, value),
-                    None => Done::Rejected(format!("`{command_type}` takes the parameter `{name}`")),
+                    None => {
+                        CommandOutcome::Rejected(format!("`{command_type}` takes the parameter `{name}`"))
+                    }
                 },
-                None => Done::Rejected(format!(
+                None => CommandOutcome::Rejected(format!(
                     "a {} does not know `{command_type}`: it knows {}",
                     self.kind(),
                     self.known_commands()
@@ -172,7 +176,7 @@ impl Machine {
         }
     }
 
-    /// Why it fails when its luck has run out.
+    /// The reason of a failure by chance.
     pub(super) fn mishap(&self) -> &'static str {
         match self {
             Self::Climate { .. } => "the valve does not move",
@@ -181,11 +185,11 @@ impl Machine {
         }
     }
 
-    fn command_set(&mut self, name: &str, value: &Value) -> Done {
+    fn command_set(&mut self, name: &str, value: &Value) -> CommandOutcome {
         match self.set(name, value) {
-            Set::Done => Done::Executed(Value::Object(self.state())),
-            Set::Impossible(why) => Done::Rejected(why),
-            Set::NotMine => Done::Rejected(format!("a {} has no `{name}`", self.kind())),
+            Set::Done => CommandOutcome::Executed(Value::Object(self.state())),
+            Set::Impossible(why) => CommandOutcome::Rejected(why),
+            Set::NotMine => CommandOutcome::Rejected(format!("a {} has no `{name}`", self.kind())),
         }
     }
 

@@ -15,40 +15,40 @@ use twinhub_mqtt::topics;
 use twinhub_mqtt::topics::Leaf;
 
 use super::agenda::Agenda;
-use super::device::{Device, Said};
+use super::device::{DeviceMessage, SimulatedDevice};
 use super::fetch;
-use super::firmware::{Download, Fetch, Next};
-use super::line::{Heard, Line};
-use super::{Fleet, topic};
+use super::firmware::{Download, Fetch, FirmwareStep};
+use super::line::{BrokerLine, Incoming};
+use super::{SimulatedFleet, topic};
 
-/// See the module.
+/// A part of the fleet behind one connection.
 pub(super) struct Station {
-    fleet: Arc<Fleet>,
-    members: Vec<Member>,
+    fleet: Arc<SimulatedFleet>,
+    members: Vec<StationMember>,
     by_id: HashMap<String, usize>,
     agenda: Agenda<Task>,
-    /// Downloads that were begun tell here what came of them.
-    tell: mpsc::UnboundedSender<Fetched>,
+    /// The way in for the outcome of downloads.
+    sender: mpsc::UnboundedSender<Fetched>,
     fetched: mpsc::UnboundedReceiver<Fetched>,
 }
 
-/// What came of a device's download.
+/// The outcome of a device's download.
 struct Fetched {
     place: usize,
     job: String,
     came: Download,
 }
 
-struct Member {
-    device: Device,
+struct StationMember {
+    device: SimulatedDevice,
     is_away: bool,
     /// When it was last cut off.
     broken_at: Option<Timestamp>,
-    /// Commands that fell due while it was away: nobody would have heard the answer.
+    /// Commands that fell due while it was away: the answer would have been lost.
     waiting: Vec<String>,
 }
 
-/// What a device does by itself; the number is its place at the station.
+/// A task of a device; the number is its place at the station.
 enum Task {
     Measure(usize),
     CarryOut(usize, String),
@@ -60,8 +60,8 @@ enum Task {
     Restart(usize),
 }
 
-/// How a connection ended.
-enum Ended {
+/// The end of a connection.
+enum ConnectionEnd {
     /// The fleet is done.
     Done,
     /// It dropped out on purpose for this long.
@@ -72,20 +72,25 @@ enum Ended {
 
 /// The wait before the next try to reach a broker that is not there.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
-/// How long a device takes to start with new firmware.
+/// The time that a device takes to start with new firmware.
 const RESTART: Duration = Duration::from_secs(1);
 /// The fleet's day begins with the program; it is eight in the morning there.
 const MORNING: f64 = 8.0 * 3_600.0;
 
 impl Station {
     /// A station of `devices`, each with the time of its first message; there is at least one.
-    pub(super) fn new(fleet: Arc<Fleet>, devices: Vec<(Instant, Device)>) -> Self {
+    pub(super) fn new(fleet: Arc<SimulatedFleet>, devices: Vec<(Instant, SimulatedDevice)>) -> Self {
         let by_id = devices.iter().enumerate().map(|(place, (_, device))| (device.id.clone(), place));
         let by_id = by_id.collect();
-        let (tell, fetched) = mpsc::unbounded_channel();
-        let mut station = Self { fleet, members: Vec::new(), by_id, agenda: Agenda::new(), tell, fetched };
+        let (sender, fetched) = mpsc::unbounded_channel();
+        let mut station = Self { fleet, members: Vec::new(), by_id, agenda: Agenda::new(), sender, fetched };
         for (place, (first, device)) in devices.into_iter().enumerate() {
-            station.members.push(Member { device, is_away: false, broken_at: None, waiting: Vec::new() });
+            station.members.push(StationMember {
+                device,
+                is_away: false,
+                broken_at: None,
+                waiting: Vec::new(),
+            });
             station.agenda.put(first, Task::Measure(place));
             station.plan_drop_out(place, Duration::ZERO);
         }
@@ -97,9 +102,9 @@ impl Station {
         tokio::time::sleep_until(connect_at).await;
         loop {
             let wait = match self.connection(&mut ended).await {
-                Ended::Done => return,
-                Ended::DropOut(wait) => wait,
-                Ended::Failed => {
+                ConnectionEnd::Done => return,
+                ConnectionEnd::DropOut(wait) => wait,
+                ConnectionEnd::Failed => {
                     self.fleet.tally.failed.fetch_add(1, Relaxed);
                     self.members.iter_mut().for_each(|member| member.device.lose_broker());
                     TRY_AGAIN
@@ -112,21 +117,21 @@ impl Station {
         }
     }
 
-    async fn connection(&mut self, ended: &mut watch::Receiver<bool>) -> Ended {
+    async fn connection(&mut self, ended: &mut watch::Receiver<bool>) -> ConnectionEnd {
         let Self { fleet, members, .. } = self;
         let first = &members[0].device.id; // no station is without a device
-        let mut line = Line::open(&fleet.broker, first, members.len(), Arc::clone(&fleet.tally));
+        let mut line = BrokerLine::open(&fleet.broker, first, members.len(), Arc::clone(&fleet.tally));
         let mut connected = false;
         let ended = loop {
             tokio::select! {
-                _ = ended.wait_for(|ended| *ended) => break Ended::Done,
-                heard = line.next() => match heard {
-                    Some(Heard::Connected) => {
+                _ = ended.wait_for(|ended| *ended) => break ConnectionEnd::Done,
+                incoming = line.next() => match incoming {
+                    Some(Incoming::Connected) => {
                         connected = true;
                         self.arrive(&line);
                     }
-                    Some(Heard::Message { topic, payload }) => self.hear(&line, &topic, &payload),
-                    None => break Ended::Failed,
+                    Some(Incoming::Message { topic, payload }) => self.hear(&line, &topic, &payload),
+                    None => break ConnectionEnd::Failed,
                 },
                 Some(Fetched { place, job, came }) = self.fetched.recv() => {
                     self.members[place].device.fetched(&job, came);
@@ -142,8 +147,8 @@ impl Station {
             let now = SystemClock.now();
             let here = || self.members.iter().filter(|member| !member.is_away);
             self.fleet.tally.here.fetch_sub(here().count() as u64, Relaxed);
-            if matches!(ended, Ended::Done) {
-                let goodbye = |member: &Member| (topic(&member.device.id, "status"), offline());
+            if matches!(ended, ConnectionEnd::Done) {
+                let goodbye = |member: &StationMember| (topic(&member.device.id, "status"), offline());
                 line.hang_up(here().map(goodbye)).await;
             }
             self.members.iter_mut().for_each(|member| member.broken_at = Some(now));
@@ -152,7 +157,7 @@ impl Station {
     }
 
     /// The connection is there: everybody listens before saying so, or would miss the first word.
-    fn arrive(&mut self, line: &Line) {
+    fn arrive(&mut self, line: &BrokerLine) {
         let ids = self.members.iter().map(|member| &member.device.id);
         line.subscribe(
             ids.flat_map(|id| ["desired", "commands", "firmware/update"].map(|about| topic(id, about))),
@@ -164,13 +169,13 @@ impl Station {
         }
     }
 
-    fn greet(&mut self, line: &Line, place: usize) {
+    fn greet(&mut self, line: &BrokerLine, place: usize) {
         self.fleet.tally.here.fetch_add(1, Relaxed);
-        let Member { device, broken_at, .. } = &self.members[place];
+        let StationMember { device, broken_at, .. } = &self.members[place];
         self.say(line, place, device.greet(*broken_at));
     }
 
-    fn hear(&mut self, line: &Line, topic: &str, payload: &[u8]) {
+    fn hear(&mut self, line: &BrokerLine, topic: &str, payload: &[u8]) {
         let Some(native) = topics::parse(topic) else { return };
         let Some(place) = self.by_id.get(native.device).copied() else { return };
         let member = &mut self.members[place];
@@ -179,10 +184,10 @@ impl Station {
         }
         match native.leaf {
             Leaf::Desired => {
-                let says = member.device.hear_desired(payload);
-                if !says.is_empty() {
+                let messages = member.device.hear_desired(payload);
+                if !messages.is_empty() {
                     self.fleet.tally.followed.fetch_add(1, Relaxed);
-                    self.say(line, place, says);
+                    self.say(line, place, messages);
                     self.measure(line, place);
                 }
             }
@@ -192,7 +197,7 @@ impl Station {
                     let at = Instant::now() + self.fleet.answer_delay;
                     self.agenda.put(at, Task::CarryOut(place, command));
                 }
-                self.say(line, place, reaction.says);
+                self.say(line, place, reaction.messages);
             }
             Leaf::Update => {
                 let Some((wanted, begins)) = member.device.hear_update(payload) else { return };
@@ -205,7 +210,7 @@ impl Station {
     }
 
     /// Does what is due; tells where that ends the connection.
-    fn act(&mut self, line: &Line, at: Instant, task: Task) -> Option<Ended> {
+    fn act(&mut self, line: &BrokerLine, at: Instant, task: Task) -> Option<ConnectionEnd> {
         let (Task::Measure(place)
         | Task::CarryOut(place, _)
         | Task::DropOut(place)
@@ -226,9 +231,9 @@ impl Station {
             }
             Task::CarryOut(_, command) if member.is_away => member.waiting.push(command),
             Task::CarryOut(_, command) => {
-                let says = member.device.carry_out(&command, self.fleet.failure_rate, now);
+                let messages = member.device.carry_out(&command, self.fleet.failure_rate, now);
                 self.fleet.tally.answered.fetch_add(1, Relaxed);
-                self.say(line, place, says);
+                self.say(line, place, messages);
             }
             Task::DropOut(_) if member.is_away => self.plan_drop_out(place, RESTART),
             Task::DropOut(_) => {
@@ -241,17 +246,17 @@ impl Station {
                 self.agenda.put(Instant::now() + self.fleet.firmware_step, task);
             }
             Task::Update(_) => {
-                let (said, next) = member.device.update(self.fleet.firmware_failure_rate);
-                self.say(line, place, said.into_iter().collect());
+                let (message, next) = member.device.update(self.fleet.firmware_failure_rate);
+                self.say(line, place, message.into_iter().collect());
                 match next {
-                    Next::Say(_) | Next::Wait => {
+                    FirmwareStep::Say(_) | FirmwareStep::Wait => {
                         self.agenda.put(Instant::now() + self.fleet.firmware_step, Task::Update(place));
                     }
                     // After what it says has gone out.
-                    Next::Restart(_) => {
+                    FirmwareStep::Restart(_) => {
                         self.agenda.put(Instant::now() + self.fleet.firmware_step, Task::Restart(place));
                     }
-                    Next::Last(_) | Next::Nothing => {}
+                    FirmwareStep::Last(_) | FirmwareStep::Nothing => {}
                 }
             }
             Task::Restart(_) => {
@@ -272,9 +277,15 @@ impl Station {
     }
 
     /// It goes for so long. Alone on its connection, it breaks that.
-    fn leave(&mut self, line: &Line, place: usize, away: Duration, now: Timestamp) -> Option<Ended> {
+    fn leave(
+        &mut self,
+        line: &BrokerLine,
+        place: usize,
+        away: Duration,
+        now: Timestamp,
+    ) -> Option<ConnectionEnd> {
         if self.members.len() == 1 {
-            return Some(Ended::DropOut(away));
+            return Some(ConnectionEnd::DropOut(away));
         }
         let member = &mut self.members[place];
         (member.is_away, member.broken_at) = (true, Some(now));
@@ -290,14 +301,14 @@ impl Station {
             return;
         }
         self.members[place].device.fetched(&wanted.job, Download::UnderWay);
-        let (client, tell) = (self.fleet.http.clone(), self.tell.clone());
+        let (client, sender) = (self.fleet.http.clone(), self.sender.clone());
         tokio::spawn(async move {
             let came = fetch::fetch(&client, &wanted).await;
-            let _ = tell.send(Fetched { place, job: wanted.job, came }); // the fleet may be done
+            let _ = sender.send(Fetched { place, job: wanted.job, came }); // the fleet may be done
         });
     }
 
-    fn measure(&mut self, line: &Line, place: usize) {
+    fn measure(&mut self, line: &BrokerLine, place: usize) {
         let time = MORNING + self.fleet.began.elapsed().as_secs_f64();
         let device = &mut self.members[place].device;
         let readings = device.measure(time);
@@ -306,9 +317,9 @@ impl Station {
         }
     }
 
-    fn say(&self, line: &Line, place: usize, says: Vec<Said>) {
-        for said in says {
-            if line.say(topic(&self.members[place].device.id, &said.about), said) {
+    fn say(&self, line: &BrokerLine, place: usize, messages: Vec<DeviceMessage>) {
+        for message in messages {
+            if line.say(topic(&self.members[place].device.id, &message.about), message) {
                 self.fleet.tally.sent.fetch_add(1, Relaxed);
             }
         }
@@ -322,6 +333,6 @@ impl Station {
     }
 }
 
-fn offline() -> Said {
-    Said { about: "status".into(), payload: "offline".into(), retain: true }
+fn offline() -> DeviceMessage {
+    DeviceMessage { about: "status".into(), payload: "offline".into(), retain: true }
 }

@@ -1,11 +1,11 @@
-//! What the fleet did, counted by all of it.
+//! Counters of the whole fleet.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// The counts so far.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct FleetCounters {
     /// Devices that are there now.
     pub(super) here: AtomicU64,
     pub(super) sent: AtomicU64,
@@ -21,7 +21,7 @@ pub(super) struct Tally {
     pub(super) failed: AtomicU64,
 }
 
-impl Tally {
+impl FleetCounters {
     /// All of it in a line, after `elapsed`.
     pub(super) fn line(&self, elapsed: Duration) -> String {
         let get = |counter: &AtomicU64| counter.load(Relaxed);

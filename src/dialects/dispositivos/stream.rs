@@ -4,19 +4,16 @@
 mod watch;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::stream;
-use tokio::sync::watch::Receiver;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 use tracing::warn;
 use twinhub_actors::HubError;
 use twinhub_actors::access::Grant;
-use twinhub_actors::counters::add;
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_domain::{DeviceId, Recorded, Twin};
 use twinhub_mqtt::dialects::dispositivos::Moment;
@@ -26,25 +23,23 @@ use super::failed::Failed;
 use crate::http::Access;
 use crate::http::extract::params::Params;
 use crate::http::problem::ApiError;
-use crate::live::subscription::{Ended, Filter, Gone, Outlet, Subscriptions, Told};
+use crate::live::pump::{self, Frames, PingSchedule, Transport, TransportReply};
+use crate::live::sse::{self, CHUNK, ROOM};
+use crate::live::subscription::{Ended, Filter, LiveSubscriptions, Notification, Outlet};
 use watch::Watch;
 
 /// After so long a silence a ping says that the line still stands.
 const PING_AFTER: Duration = Duration::from_secs(25);
-/// Chunks between the subscription and the connection; a chunk holds what one batch brought.
-const ROOM: usize = 8;
-/// Devices in a chunk at most.
-const CHUNK: usize = 32;
 /// The wait before the store is asked again after it failed.
 const RETRY: Duration = Duration::from_millis(500);
 
 const HELLO: Bytes = Bytes::from_static(b"event: hello\ndata: {}\n\n");
 const PING: Bytes = Bytes::from_static(b"event: ping\ndata: {}\n\n");
 
-/// What one client's stream is made of.
-struct Stream {
+/// One client's stream of devices.
+struct DeviceStream {
     hub: Grant,
-    closing: Receiver<bool>,
+    watch: Watch,
     ping_after: Duration,
 }
 
@@ -54,92 +49,76 @@ pub async fn stream(
     access: Access,
 ) -> Result<HttpResponse, Failed> {
     let session = access.state.connections.hold(&request)?;
-    let subscriptions = subscribe(&access, None).await?;
+    let subscriptions = subscribe(&access).await?;
     // Whose the serial number is, is asked after that: what changes from now on, the events say.
     let watch = Watch::new(&access, params.text("serial")?, params.text("reclamado")?).await?;
     let (outlet, chunks) = Outlet::new(ROOM, Some(session));
-    let stream = Stream { hub: access.grant(), closing: access.state.closing(), ping_after: PING_AFTER };
+    let stream = DeviceStream { hub: access.grant(), watch, ping_after: PING_AFTER };
+    let closing = access.state.closing();
     actix_rt::spawn(async move {
-        let _ = stream.pump(subscriptions, &outlet, watch).await; // it ends when the client has gone
+        let _ = pump::run(stream, outlet, subscriptions, None, closing).await; // it ends when the client has left
     });
-    let body = stream::unfold(chunks, async |mut chunks| {
-        Some((Ok::<_, actix_web::Error>(chunks.recv().await?), chunks))
-    });
-    Ok(HttpResponse::Ok()
-        .content_type("text/event-stream; charset=utf-8") // clients that are not told take it for Latin-1
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(body))
+    // Clients that are not told the character set take it for Latin-1.
+    Ok(sse::respond("text/event-stream; charset=utf-8", "no-cache", chunks))
 }
 
-/// Subscribes to what changes devices, after the event `since` or from now on.
-async fn subscribe(hub: &Grant, since: Option<u64>) -> Result<Subscriptions, ApiError> {
-    let Ok(mut subscriptions) = Subscriptions::open(hub).await else {
+/// Subscribes to what changes devices, from now on. These clients know of no place to resume at: where one is too
+/// slow, the subscription resumes by itself, and nothing is missed.
+async fn subscribe(hub: &Grant) -> Result<LiveSubscriptions, ApiError> {
+    let Ok(subscriptions) = LiveSubscriptions::open(hub).await else {
         return Err(ApiError::from(HubError::ShuttingDown));
     };
+    let mut subscriptions = subscriptions.resuming();
     let filter = Filter::new(None, Some(&["twin".into()]))?;
-    let _ = subscriptions.subscribe("dispositivos", filter, since, false); // the first is never one too many
+    let _ = subscriptions.subscribe("dispositivos", filter, None, false); // the first is never one too many
     Ok(subscriptions)
 }
 
-impl Stream {
-    async fn pump(
-        mut self,
-        mut subscriptions: Subscriptions,
-        outlet: &Outlet<Bytes>,
-        mut watch: Watch,
-    ) -> Result<(), Gone> {
-        let Self { hub, closing, ping_after } = &mut self;
-        let ping_after = *ping_after;
-        outlet.send(HELLO).await?;
-        let mut silent_until = Instant::now() + ping_after;
-        loop {
-            let told = tokio::select! {
-                biased;
-                _ = closing.wait_for(|closing| *closing) => return Ok(()),
-                () = outlet.left() => return Err(Gone),
-                () = sleep_until(silent_until) => {
-                    outlet.offer(PING); // where there is no room, plenty is coming
-                    silent_until = Instant::now() + ping_after;
-                    continue;
-                }
-                next = subscriptions.next() => match next {
-                    Ok(told) => told,
-                    Err(Ended) => return Ok(()),
-                },
-            };
-            let mut changed = Vec::with_capacity(told.len());
-            for told in told {
-                match told {
-                    Told::Event { event, .. } => changed.extend(watch.may_be(&event).then_some(event)),
-                    Told::Lagged { resume, .. } => {
-                        // These clients know of no place to resume at: it is done for them, and nothing is missed.
-                        let Ok(resumed) = subscribe(hub, Some(resume)).await else { return Ok(()) };
-                        subscriptions = resumed;
-                        break;
-                    }
-                    Told::Resync { .. } | Told::Snapshot { .. } => {} // what is gone, is gone; the rest comes
-                }
-            }
-            for chunk in changed.chunks(CHUNK) {
-                let twins = tokio::select! {
-                    _ = closing.wait_for(|closing| *closing) => return Ok(()),
-                    () = outlet.left() => return Err(Gone),
-                    twins = load(hub, chunk) => twins,
-                };
-                let Some(twins) = twins else { return Ok(()) };
-                let (lines, text) = updates(&twins, chunk, &watch);
-                if lines > 0 {
-                    add(&hub.counters().frames_out, lines);
-                    outlet.send(text.into()).await?;
-                    silent_until = Instant::now() + ping_after;
-                }
+impl Transport for DeviceStream {
+    type Item = Bytes;
+    type Request = Infallible;
+
+    const BUNDLE: usize = CHUNK;
+
+    fn heartbeat(&self) -> PingSchedule {
+        PingSchedule::AfterSilence(self.ping_after)
+    }
+
+    fn greeting(&mut self, _: &LiveSubscriptions) -> Option<Frames<Bytes>> {
+        Some(Frames { count: 0, item: HELLO })
+    }
+
+    fn wants(&mut self, notification: &Notification) -> bool {
+        match notification {
+            Notification::Event { event, .. } => self.watch.may_be(event),
+            // Past events that are gone are not missed: later ones bring the whole device.
+            Notification::Lagged { .. } | Notification::Resync { .. } | Notification::Snapshot { .. } => {
+                false
             }
         }
     }
+
+    async fn write(
+        &mut self,
+        notifications: impl Iterator<Item = Notification>,
+        _: &LiveSubscriptions,
+    ) -> Result<Option<Frames<Bytes>>, Ended> {
+        let events: Vec<_> = notifications.filter_map(Notification::into_event).collect();
+        let twins = load(&self.hub, &events).await.ok_or(Ended)?;
+        let (count, text) = updates(&twins, &events, &self.watch);
+        Ok((count > 0).then(|| Frames { count, item: text.into() }))
+    }
+
+    fn ping(&mut self) -> Option<Bytes> {
+        Some(PING)
+    }
+
+    async fn answer(&mut self, request: Infallible, _: &mut LiveSubscriptions) -> TransportReply<Bytes> {
+        match request {}
+    }
 }
 
-/// The twins that these events are of; none when the hub goes down.
+/// The twins of these events; none when the hub is shutting down.
 async fn load(hub: &Grant, events: &[Arc<Recorded>]) -> Option<HashMap<DeviceId, Twin>> {
     let mut ids: Vec<DeviceId> = events.iter().map(|recorded| recorded.event.device.clone()).collect();
     ids.sort_unstable();

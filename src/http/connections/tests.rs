@@ -1,16 +1,16 @@
 use super::*;
 
-fn cut(places: &[Place]) -> Vec<usize> {
-    let is_cut = |place: &Place| place.connection.cut.load(Ordering::Relaxed);
+fn cut(places: &[ConnectionPlace]) -> Vec<usize> {
+    let is_cut = |place: &ConnectionPlace| place.connection.cut.load(Ordering::Relaxed);
     (0..places.len()).filter(|&place| is_cut(&places[place])).collect()
 }
 
-fn beyond(places: &[Place]) -> usize {
+fn beyond(places: &[ConnectionPlace]) -> usize {
     places.iter().filter(|place| place.connection.is_beyond()).count()
 }
 
 /// `count` connections of which each has been quiet for as long as it is there, 1 s longer than the next.
-fn entered(connections: &Arc<HttpConnections>, count: usize) -> Vec<Place> {
+fn entered(connections: &Arc<HttpConnections>, count: usize) -> Vec<ConnectionPlace> {
     let places: Vec<_> = (0..count).map(|_| connections.enter(None)).collect();
     for (place, since) in places.iter().zip(0..) {
         place.connection.quiet_since.store(since * 1_000, Ordering::Relaxed);

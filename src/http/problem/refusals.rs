@@ -1,4 +1,4 @@
-//! What the hub's actors refuse, by its status code and the stable word for it.
+//! Refusals of the hub's actors, each with its status code and its stable word.
 
 use actix_web::http::StatusCode;
 use twinhub_actors::messages::automation::RuleRefusal;

@@ -1,4 +1,4 @@
-//! What goes wrong is told with its status, its word and the field that is wrong.
+//! Problem documents have the status, the stable word and the field that is wrong.
 
 use super::*;
 

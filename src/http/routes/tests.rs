@@ -64,7 +64,7 @@ async fn state(folder: &TempDir, anonymous: Permissions) -> Data<WebState> {
     WebState::new(hub, std::sync::Arc::new(Nowhere), info, &settings)
 }
 
-/// What a caller with these permissions is answered on each route.
+/// The status that a caller with these permissions gets on each route.
 async fn walk(anonymous: Permissions) -> Vec<(Operation, StatusCode)> {
     let folder = TempDir::new().unwrap();
     let state = state(&folder, anonymous).await;
@@ -121,7 +121,7 @@ fn no_route_is_there_twice() {
     }
 }
 
-/// A route that is told word by word must not be taken for a device of that name.
+/// A route of plain words must not be taken for a device of that name.
 #[test]
 fn all_that_is_described_is_served_and_the_other_way_round() {
     let document = serde_json::to_value(crate::api::openapi()).unwrap();

@@ -1,4 +1,4 @@
-//! What a subscriber wants to hear of.
+//! The filter of a subscription.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,29 +17,29 @@ pub(super) const MOST_PATTERNS: usize = 256;
 const LONGEST_PATTERN: usize = 256;
 /// Ids in one subscription at most: a look into a set, however many.
 const MOST_IDS: usize = 1_000;
-/// What makes a pattern of an id.
+/// The characters that make a pattern of an id.
 const META: [char; 8] = ['*', '?', '[', ']', '{', '}', '!', '\\'];
 
-/// What a subscriber wants to hear of. Left out means all.
+/// The events of a subscription. A part that is left out lets all pass.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    devices: Devices,
+    devices: DeviceFilter,
     kinds: Kinds,
     /// Alarms of this severity or worse, and nothing else.
     at_least: Option<Severity>,
     group: Option<Subtree>,
 }
 
-/// Which devices.
+/// The devices of a subscription.
 #[derive(Clone, Debug, Default)]
-enum Devices {
+enum DeviceFilter {
     #[default]
     All,
-    /// Those of these ids, and those that one of the patterns fits.
+    /// Devices of these ids, and devices that one of the patterns fits.
     These { ids: HashSet<DeviceId>, globs: Option<Arc<Globs>> },
 }
 
-/// Which kinds, a bit each.
+/// A set of kinds, a bit each.
 #[derive(Clone, Copy, Debug)]
 struct Kinds(u16);
 
@@ -50,14 +50,14 @@ impl Filter {
     /// A pattern or kind that makes no sense, by its field: `devices`, `kinds`.
     pub fn new(devices: Option<&[Box<str>]>, kinds: Option<&[Box<str>]>) -> Result<Self, FieldError> {
         Ok(Self {
-            devices: devices.map_or(Ok(Devices::All), Devices::parse)?,
+            devices: devices.map_or(Ok(DeviceFilter::All), DeviceFilter::parse)?,
             kinds: kinds.map_or(Ok(Kinds::default()), Kinds::parse)?,
             at_least: None,
             group: None,
         })
     }
 
-    /// Only alarms of this severity or worse, where one is given: what is no alarm has none.
+    /// Only alarms of this severity or worse, where one is given: other events have no severity.
     #[must_use]
     pub fn at_least(mut self, severity: Option<Severity>) -> Self {
         self.at_least = severity;
@@ -91,16 +91,16 @@ impl Filter {
     /// The devices, where each is named by its id.
     #[must_use]
     pub fn named(&self) -> Option<&HashSet<DeviceId>> {
-        if let Devices::These { ids, globs: None } = &self.devices { Some(ids) } else { None }
+        if let DeviceFilter::These { ids, globs: None } = &self.devices { Some(ids) } else { None }
     }
 
-    /// How many patterns it has.
+    /// The number of its patterns.
     pub(super) fn patterns(&self) -> usize {
-        if let Devices::These { globs: Some(globs), .. } = &self.devices { globs.len() } else { 0 }
+        if let DeviceFilter::These { globs: Some(globs), .. } = &self.devices { globs.len() } else { 0 }
     }
 
-    /// Is this event one of them? A device that leaves the group is heard leaving. What is no device's goes to
-    /// those alone who name no devices.
+    /// Does this event pass? The event by which a device leaves the group does. Events without a device pass
+    /// only where no devices are named.
     pub fn takes(&mut self, recorded: &Recorded) -> bool {
         let event = &recorded.event;
         let in_group = self.group.as_mut().is_none_or(|group| group.passes(recorded));
@@ -110,14 +110,14 @@ impl Filter {
             && self.devices.has(&event.device)
     }
 
-    /// Is this twin one of them? Kinds do not matter to a snapshot.
+    /// Does this twin pass? Kinds do not matter to a snapshot.
     #[must_use]
     pub fn takes_twin(&self, twin: &Twin) -> bool {
         self.devices.has(&twin.id) && self.group.as_ref().is_none_or(|group| group.has(twin))
     }
 }
 
-impl Devices {
+impl DeviceFilter {
     fn parse(texts: &[Box<str>]) -> Result<Self, FieldError> {
         let bad = |detail: String| FieldError::bad("devices", detail);
         if texts.iter().any(|text| &**text == "*") {
@@ -146,7 +146,7 @@ impl Devices {
     fn has(&self, device: &DeviceId) -> bool {
         match self {
             Self::All => true,
-            // What is no device's is for who names none: `**` would fit the empty name.
+            // Events without a device pass only where no devices are named: `**` would fit the empty name.
             Self::These { ids, globs } => {
                 ids.contains(device)
                     || !device.is_none() && globs.as_ref().is_some_and(|globs| globs.fit(device.as_str()))
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_devices_is_for_who_names_none() {
+    fn events_without_a_device_pass_only_where_none_is_named() {
         let signal = twinhub_domain::run::Signal::Rules {
             loaded: Vec::new(),
             changed: Vec::new(),
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_devices_goes_to_who_names_none() {
+    fn alarms_without_a_device_pass_only_where_none_is_named() {
         let check = |devices: Option<&[&str]>, of: DeviceId, expected: bool| {
             let mut filter = Filter::new(devices.map(words).as_deref(), None).unwrap();
             assert_eq!(filter.takes(&alarm(of, Severity::Major)), expected, "{devices:?}");
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_makes_no_sense() {
+    fn names_the_part_that_makes_no_sense() {
         assert_eq!(Filter::new(Some(&words(&["pump-[1"])), None).unwrap_err().field, "devices");
         assert_eq!(Filter::new(Some(&words(&["a/b"])), None).unwrap_err().field, "devices");
         let many = |pattern: &str, count: usize| {

@@ -41,7 +41,7 @@ impl Globs {
         Ok(globs)
     }
 
-    /// How many patterns there are.
+    /// The number of patterns.
     pub fn len(&self) -> usize {
         self.patterns.len()
     }

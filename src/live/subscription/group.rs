@@ -1,4 +1,4 @@
-//! Subscriptions to a group and all under it: who belongs to it, kept true by the events that pass.
+//! Subscriptions to a group and all under it: the devices in it, kept true by the events that pass.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const PAGE: u64 = 1_000;
 pub(super) struct Subtree {
     id: Box<str>,
     tree: Arc<Tree>,
-    /// By device the group that it stands in.
+    /// By device, the group that it is in.
     members: HashMap<DeviceId, Box<str>>,
     /// It is as of this event, or later; earlier events change nothing of it.
     as_of: u64,
@@ -54,12 +54,12 @@ impl Subtree {
         self.unread.clear();
     }
 
-    /// Does this twin stand in it?
+    /// Is this twin in it?
     pub fn has(&self, twin: &Twin) -> bool {
         self.is_within(twin.profile.text("group_id"))
     }
 
-    /// Is this event one of its devices, or of its groups? What leaves it is heard leaving.
+    /// Is this event one of its devices, or of its groups? The event by which one leaves it is.
     pub fn passes(&mut self, recorded: &Recorded) -> bool {
         let event = &recorded.event;
         let is_news = recorded.seq > self.as_of;
@@ -103,7 +103,7 @@ impl Subtree {
         }
         let after = groups(self);
         self.members.retain(|_, group| after.contains(&**group));
-        // In a group that was just made nobody stands.
+        // A group that was just made is empty.
         if change.change != RecordChange::Made {
             self.unread.extend(after.difference(&before).map(|id| Box::from(id.as_str())));
         }
@@ -134,10 +134,10 @@ pub async fn in_group(hub: &Grant, filter: Filter, group: &str, as_of: u64) -> R
     Ok(filter.within(subtree))
 }
 
-/// The devices that stand right in these groups, each with its own, as of the last commit.
+/// The devices of these groups, without those under them, each with its group, as of the last commit.
 ///
 /// # Errors
-/// The store failed; or the hub goes down.
+/// The store failed; or the hub is shutting down.
 pub(super) async fn members_of(
     hub: &Grant,
     groups: &[Box<str>],
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_devices_and_no_groups_is_left_out() {
+    fn other_records_are_left_out() {
         let template = FleetChange {
             what: RecordKind::Template,
             id: "hall".into(),

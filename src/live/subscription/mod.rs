@@ -1,11 +1,11 @@
 //! Subscriptions: the past from the store and then the present from the feed, in one sequence without a
-//! gap or a repeat. One engine; WebSocket and SSE are its two ways out.
+//! gap or a repeat. One engine for all transports.
 //!
-//! A set of subscriptions stands at one place in the sequence, its `cursor`: everything up to it has
-//! been taken from the live feed. A subscription that wants more of the past is *behind*, and is read up
-//! to the cursor from the store while the live feed waits in its channel. Should the channel overflow
-//! meanwhile, the cursor moves on and what was missed is read from the store as well, so nobody lags by
-//! catching up. One that overflows while nothing else was to do is too slow, and is told so.
+//! A set of subscriptions has one place in the sequence, its `cursor`: all events up to it have been
+//! taken from the live feed. A subscription that wants more of the past is *behind*: it is read from the store up
+//! to the cursor while the live feed waits in its channel. Should the channel overflow meanwhile, the cursor moves
+//! on and the missed events are read from the store as well, so catching up never causes a lag. A session whose
+//! channel overflows while it reads the live feed is too slow, and gets a `lagged` notification.
 
 mod filter;
 mod globs;
@@ -39,14 +39,16 @@ const PAGE: usize = 500;
 /// The wait before the store is asked again after it failed.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The subscriptions of one session. See the module.
-pub struct Subscriptions {
+/// The subscriptions of one session, at one place in the sequence.
+pub struct LiveSubscriptions {
     hub: Grant,
     counters: Arc<Counters>,
     live: broadcast::Receiver<Arc<[Arc<Recorded>]>>,
     cursor: u64,
-    /// Something else than the live feed was seen to since the last live batch.
+    /// The store was read since the last live batch: an overflow meanwhile is no fault of the subscriber.
     detained: bool,
+    /// Missed events are read from the store, without a `lagged` notification.
+    resumes: bool,
     slots: Vec<Option<Subscription>>,
 }
 
@@ -54,25 +56,33 @@ pub struct Subscriptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Slots(u64);
 
-/// Something a session is told.
+/// A notification for a session.
 #[derive(Debug)]
-pub enum Told {
-    /// An event, and which subscriptions it is for.
+pub enum Notification {
+    /// An event, and the subscriptions that take it.
     Event { slots: Slots, event: Arc<Recorded> },
-    /// Twins as they stand. `last` says that it was all.
+    /// A page of twins in their present state; `last` is true on the last page.
     Snapshot { slot: usize, twins: Vec<Twin>, last: bool },
-    /// `missed` events passed unseen; they can be had with a subscription since `resume`.
+    /// `missed` events were skipped; a subscription since `resume` brings them.
     Lagged { missed: u64, resume: u64 },
-    /// The past asked for is gone: what comes now comes after `seq`.
+    /// The past asked for is gone: later events come after `seq`.
     Resync { slots: Slots, seq: u64 },
 }
 
-/// The feed has ended: the hub goes down.
+impl Notification {
+    /// The event, where it is one.
+    #[must_use]
+    pub fn into_event(self) -> Option<Arc<Recorded>> {
+        if let Self::Event { event, .. } = self { Some(event) } else { None }
+    }
+}
+
+/// The feed has ended: the hub is shutting down.
 #[derive(Debug, thiserror::Error)]
-#[error("the hub is going down")]
+#[error("the hub is shutting down")]
 pub struct Ended;
 
-/// Why there is no further subscription.
+/// The reason why there is no further subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotSubscribed {
     #[error("a session has {MOST_SUBSCRIPTIONS} subscriptions at most")]
@@ -98,40 +108,54 @@ impl NotSubscribed {
 struct Subscription {
     id: Box<str>,
     filter: Filter,
-    /// Nothing up to here is wanted.
+    /// Events up to this place are not wanted.
     after: u64,
-    /// Everything up to here was told; the rest, up to the cursor, is in the store.
+    /// Events up to this place were sent; later ones, up to the cursor, are in the store.
     behind: Option<u64>,
     snapshot: Option<Snapshot>,
 }
 
 impl Subscription {
-    /// It knows what it needs to look at the next event.
+    /// True when all devices of its group are known, so that the next event can be filtered.
     fn is_ready(&self) -> bool {
         self.filter.unread().is_empty()
     }
 }
 
-impl Subscriptions {
+impl LiveSubscriptions {
     /// No subscriptions yet, at the feed's present place.
     ///
     /// # Errors
-    /// The hub is going down.
+    /// The hub is shutting down.
     pub async fn open(hub: &Grant) -> Result<Self, Ended> {
         let Live { seq, events } = hub.ask(Subscribe).await.map_err(|_| Ended)?;
         let counters = hub.counters();
         up(&counters.subscribers);
-        Ok(Self { hub: hub.clone(), counters, live: events, cursor: seq, detained: false, slots: Vec::new() })
+        let (hub, slots) = (hub.clone(), Vec::new());
+        Ok(Self { hub, counters, live: events, cursor: seq, detained: false, resumes: false, slots })
     }
 
-    /// Everything up to this place has passed.
+    /// The same, but a subscriber that is too slow gets no `lagged` notification: the missed events are read from the store.
+    #[must_use]
+    pub fn resuming(mut self) -> Self {
+        self.resumes = true;
+        self
+    }
+
+    /// The hub's counters.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The place in the sequence up to which all events have passed.
     #[must_use]
     pub fn seq(&self) -> u64 {
         self.cursor
     }
 
-    /// Begins a subscription called `id`, after the event `since`, or from now on. Answers the place
-    /// that it begins after.
+    /// Begins a subscription called `id`, after the event `since`, or from now on. Returns the place
+    /// that it begins after, and a notification that comes first.
     ///
     /// # Errors
     /// There are too many, or too many patterns in them, or there is one of that id.
@@ -141,7 +165,7 @@ impl Subscriptions {
         filter: Filter,
         since: Option<u64>,
         snapshot: bool,
-    ) -> Result<(u64, Option<Told>), NotSubscribed> {
+    ) -> Result<(u64, Option<Notification>), NotSubscribed> {
         if self.slots.iter().flatten().any(|one| *one.id == *id) {
             return Err(NotSubscribed::Taken);
         }
@@ -158,7 +182,7 @@ impl Subscriptions {
             None => return Err(NotSubscribed::TooMany),
         };
         let committed = get(&self.counters.seq).max(self.cursor);
-        // A place that nobody has reached belongs to another past: to a store that was put back.
+        // A place beyond the last commit belongs to another past: to a store that was restored.
         let resync = since.is_some_and(|since| since > committed);
         let after = since.filter(|_| !resync).unwrap_or(self.cursor);
         self.slots[slot] = Some(Subscription {
@@ -168,8 +192,8 @@ impl Subscriptions {
             behind: Some(after).filter(|after| *after < self.cursor),
             snapshot: snapshot.then(Snapshot::default),
         });
-        let told = resync.then(|| Told::Resync { slots: Slots::one(slot), seq: self.cursor });
-        Ok((after, told))
+        let first = resync.then(|| Notification::Resync { slots: Slots::one(slot), seq: self.cursor });
+        Ok((after, first))
     }
 
     /// Ends a subscription. False when there was none of that id.
@@ -185,11 +209,11 @@ impl Subscriptions {
         slots.iter().filter_map(|slot| self.slots.get(slot)?.as_ref()).map(|one| &*one.id)
     }
 
-    /// What comes next; may be nothing. Dropping it half-way loses nothing.
+    /// The next notifications; there may be none. Dropping it half-way loses nothing.
     ///
     /// # Errors
     /// The feed has ended.
-    pub async fn next(&mut self) -> Result<Vec<Told>, Ended> {
+    pub async fn next(&mut self) -> Result<Vec<Notification>, Ended> {
         let unread =
             |slot: &Option<Subscription>| slot.as_ref().is_some_and(|one| !one.filter.unread().is_empty());
         if let Some(slot) = self.slots.iter().position(unread) {
@@ -209,7 +233,7 @@ impl Subscriptions {
         self.live().await
     }
 
-    /// Groups have come under the one that a subscription is about: reads who stands in them.
+    /// Reads the devices of groups that have come under a subscription's group.
     async fn meet(&mut self, slot: usize) -> Result<(), Ended> {
         let Some(one) = &mut self.slots[slot] else { return Ok(()) };
         match group::members_of(&self.hub, one.filter.unread()).await.map_err(|_| Ended)? {
@@ -222,7 +246,7 @@ impl Subscriptions {
         Ok(())
     }
 
-    async fn snapshot(&mut self, slot: usize) -> Result<Vec<Told>, Ended> {
+    async fn snapshot(&mut self, slot: usize) -> Result<Vec<Notification>, Ended> {
         let Some(Subscription { filter, snapshot: Some(snapshot), .. }) = &mut self.slots[slot] else {
             return Ok(Vec::new());
         };
@@ -235,10 +259,10 @@ impl Subscriptions {
         {
             one.snapshot = None;
         }
-        Ok(vec![Told::Snapshot { slot, twins: page.twins, last: page.last }])
+        Ok(vec![Notification::Snapshot { slot, twins: page.twins, last: page.last }])
     }
 
-    async fn replay(&mut self, after: u64) -> Result<Vec<Told>, Ended> {
+    async fn replay(&mut self, after: u64) -> Result<Vec<Notification>, Ended> {
         let page = Replay { after, up_to: self.cursor, limit: PAGE };
         let replayed = match self.hub.ask(page).await.map_err(|_| Ended)? {
             Ok(replayed) => replayed,
@@ -251,8 +275,8 @@ impl Subscriptions {
         Ok(self.catch_up(replayed))
     }
 
-    fn catch_up(&mut self, Replayed { events, pruned }: Replayed) -> Vec<Told> {
-        let mut told = Vec::with_capacity(events.len());
+    fn catch_up(&mut self, Replayed { events, pruned }: Replayed) -> Vec<Notification> {
+        let mut notifications = Vec::with_capacity(events.len());
         let cursor = self.cursor;
         if pruned {
             let first = events.first().map_or(cursor + 1, |event| event.seq);
@@ -261,23 +285,23 @@ impl Subscriptions {
             for one in self.slots.iter_mut().flatten().filter(|one| lost(one)) {
                 one.behind = None;
             }
-            told.push(Told::Resync { slots, seq: cursor });
+            notifications.push(Notification::Resync { slots, seq: cursor });
         }
         let reached = events.last().map_or(cursor, |event| event.seq);
         for event in events {
             let seq = event.seq;
             let slots = self.taking(&event, |one| one.is_ready() && one.behind.is_some_and(|b| b < seq));
-            told.extend((!slots.is_empty()).then_some(Told::Event { slots, event }));
+            notifications.extend((!slots.is_empty()).then_some(Notification::Event { slots, event }));
         }
         for one in self.slots.iter_mut().flatten() {
             if one.is_ready() {
                 one.behind = one.behind.map(|behind| behind.max(reached)).filter(|behind| *behind < cursor);
             }
         }
-        told
+        notifications
     }
 
-    async fn live(&mut self) -> Result<Vec<Told>, Ended> {
+    async fn live(&mut self) -> Result<Vec<Notification>, Ended> {
         let batch = loop {
             match self.live.recv().await {
                 Ok(batch) => break batch,
@@ -288,21 +312,23 @@ impl Subscriptions {
         Ok(self.take_live(&batch))
     }
 
-    fn take_live(&mut self, batch: &[Arc<Recorded>]) -> Vec<Told> {
+    fn take_live(&mut self, batch: &[Arc<Recorded>]) -> Vec<Notification> {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Vec::new() };
-        let mut told = Vec::with_capacity(batch.len());
+        let mut notifications = Vec::with_capacity(batch.len());
         let missed = first.seq.saturating_sub(self.cursor + 1);
-        if missed > 0 && self.detained {
+        if missed > 0 && !self.detained {
+            up(&self.counters.subscribers_lagged);
+        }
+        if missed > 0 && (self.detained || self.resumes) {
             let cursor = self.cursor;
             for one in self.slots.iter_mut().flatten() {
                 one.behind = Some(cursor.max(one.after));
             }
             self.cursor = last.seq; // this batch is read with the rest: it is durable
-            return told;
+            return notifications;
         }
         if missed > 0 {
-            up(&self.counters.subscribers_lagged);
-            told.push(Told::Lagged { missed, resume: self.cursor });
+            notifications.push(Notification::Lagged { missed, resume: self.cursor });
         }
         self.detained = false;
         for event in batch {
@@ -310,10 +336,11 @@ impl Subscriptions {
                 continue;
             }
             let slots = self.taking(event, |one| one.is_ready() && one.after < event.seq);
-            told.extend((!slots.is_empty()).then(|| Told::Event { slots, event: Arc::clone(event) }));
+            notifications
+                .extend((!slots.is_empty()).then(|| Notification::Event { slots, event: Arc::clone(event) }));
         }
         self.cursor = self.cursor.max(last.seq);
-        told
+        notifications
     }
 
     fn taking(&mut self, event: &Recorded, wants: impl Fn(&Subscription) -> bool) -> Slots {
@@ -344,7 +371,7 @@ impl Subscriptions {
     }
 }
 
-impl Drop for Subscriptions {
+impl Drop for LiveSubscriptions {
     fn drop(&mut self) {
         down(&self.counters.subscribers);
     }

@@ -1,4 +1,4 @@
-//! The bounded way out to one subscriber, with the watchdog that cuts off who takes nothing.
+//! The bounded way out to one subscriber, with the watchdog that disconnects one that reads nothing.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use tracing::info;
 
 use crate::http::LiveSession;
 
-/// Who takes nothing for this long, while something waits for him, is gone.
+/// A subscriber that reads nothing for this long, while something waits for it, is disconnected.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
 
 /// The bounded way out to one subscriber.
 ///
-/// What reads the other end lives inside the connection's own task, and is not polled while its TCP
-/// stalls: so it is this end that notices, and it closes the connection itself.
+/// The other end is read inside the connection's own task, which is not polled while its TCP stalls: so this end
+/// notices, and it closes the connection itself.
 pub struct Outlet<T> {
     items: mpsc::Sender<T>,
     session: Option<LiveSession>,
@@ -35,12 +35,12 @@ impl<T> Outlet<T> {
     /// Passes `item` on, once there is room.
     ///
     /// # Errors
-    /// The subscriber left, or took nothing for 30 s and was cut off.
+    /// The subscriber left, or read nothing for 30 s and was disconnected.
     pub async fn send(&self, item: T) -> Result<(), Gone> {
         match tokio::time::timeout(STALLED_AFTER, self.items.send(item)).await {
             Ok(sent) => sent.map_err(|_| Gone),
             Err(_) => {
-                info!(after = ?STALLED_AFTER, "subscriber takes nothing, cut off");
+                info!(after = ?STALLED_AFTER, "subscriber reads nothing, disconnected");
                 self.cut();
                 Err(Gone)
             }
@@ -57,7 +57,7 @@ impl<T> Outlet<T> {
         self.items.closed().await;
     }
 
-    /// Closes the connection under whoever reads the other end.
+    /// Closes the connection under the reader of the other end.
     pub fn cut(&self) {
         if let Some(session) = &self.session {
             session.cut();
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_is_cut_off() {
+    async fn subscriber_that_reads_nothing_is_disconnected() {
         let (outlet, _receiver) = Outlet::new(1, None);
         assert_eq!(outlet.send(1).await, Ok(()));
         let started = tokio::time::Instant::now();
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_left_is_gone() {
+    async fn subscriber_that_left_is_gone() {
         let (outlet, receiver) = Outlet::new(1, None);
         drop(receiver);
         outlet.left().await;

@@ -1,4 +1,4 @@
-//! Twins as they stand, page by page, for subscribers that begin with a snapshot.
+//! Twins in their present state, page by page, for subscriptions that begin with a snapshot.
 
 use std::collections::HashSet;
 
@@ -11,27 +11,31 @@ use twinhub_store::{DeviceQuery, StoreError};
 
 use super::filter::Filter;
 
-/// Twins read, and told, at once.
+/// Twins read, and sent, at once.
 const PAGE: usize = 200;
 
-/// How far a snapshot has come.
+/// The progress of a snapshot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Snapshot {
     offset: u64,
-    /// The last twin told. Devices that go while it is read shift the pages: nobody is told twice.
+    /// The last twin sent. Devices that are removed meanwhile shift the pages: no twin is sent twice.
     last: Option<DeviceNumber>,
     total: u64,
 }
 
 /// A page of it.
-pub(super) struct Page {
+pub(super) struct SnapshotPage {
     pub twins: Vec<Twin>,
     pub last: bool,
 }
 
 impl Snapshot {
     /// The next page; none when the store failed, and is to be asked again.
-    pub(super) async fn page(&mut self, hub: &Grant, filter: &Filter) -> Result<Option<Page>, HubError> {
+    pub(super) async fn page(
+        &mut self,
+        hub: &Grant,
+        filter: &Filter,
+    ) -> Result<Option<SnapshotPage>, HubError> {
         let page = match filter.named() {
             Some(ids) => self.named(hub, ids, filter).await?,
             None => self.listed(hub, filter).await?,
@@ -44,15 +48,19 @@ impl Snapshot {
         hub: &Grant,
         ids: &HashSet<DeviceId>,
         filter: &Filter,
-    ) -> Result<Result<Page, StoreError>, HubError> {
+    ) -> Result<Result<SnapshotPage, StoreError>, HubError> {
         let ids = ids.iter().cloned().collect(); // bounded by the filter
         Ok(hub.ask(LoadTwins(ids)).await?.map(|mut twins| {
             twins.retain(|twin| filter.takes_twin(twin));
-            Page { twins, last: true }
+            SnapshotPage { twins, last: true }
         }))
     }
 
-    async fn listed(&mut self, hub: &Grant, filter: &Filter) -> Result<Result<Page, StoreError>, HubError> {
+    async fn listed(
+        &mut self,
+        hub: &Grant,
+        filter: &Filter,
+    ) -> Result<Result<SnapshotPage, StoreError>, HubError> {
         let query = DeviceQuery {
             groups: filter.groups(),
             offset: self.offset,
@@ -66,16 +74,16 @@ impl Snapshot {
         let gone = self.total.saturating_sub(page.total);
         self.total = page.total;
         if gone > 0 && self.offset > 0 {
-            // Some went: step back by as many, what was told already is passed over below.
+            // Some went: step back by as many, twins that were sent already are passed over below.
             self.offset = self.offset.saturating_sub(gone);
-            return Ok(Ok(Page { twins: Vec::new(), last: false }));
+            return Ok(Ok(SnapshotPage { twins: Vec::new(), last: false }));
         }
         let last = (page.twins.len() as u64) < PAGE as u64;
         self.offset += page.twins.len() as u64;
-        let told = self.last;
-        self.last = page.twins.iter().map(|twin| twin.number).max().max(told);
+        let sent = self.last;
+        self.last = page.twins.iter().map(|twin| twin.number).max().max(sent);
         let mut twins = page.twins;
-        twins.retain(|twin| Some(twin.number) > told && filter.takes_twin(twin));
-        Ok(Ok(Page { twins, last }))
+        twins.retain(|twin| Some(twin.number) > sent && filter.takes_twin(twin));
+        Ok(Ok(SnapshotPage { twins, last }))
     }
 }

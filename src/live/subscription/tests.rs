@@ -21,7 +21,7 @@ async fn hub() -> Grant {
     hub.of(Caller::Program, Source::Rest)
 }
 
-/// Says `count` things, one a commit, and gives the place of the last.
+/// Stores `count` readings, one a commit, and returns the place of the last.
 async fn say(hub: &Grant, count: u64) -> u64 {
     let mut seq = 0;
     for _ in 0..count {
@@ -30,18 +30,18 @@ async fn say(hub: &Grant, count: u64) -> u64 {
         let taken = hub.deliver(reading.if_unknown(IfUnknown::Appear)).await;
         seq = taken.unwrap().seq.unwrap();
     }
-    // The feed is told before the receipts are settled, so what it answers now comes after all of it.
+    // The feed gets events before the receipts are settled, so its answer now comes after all of them.
     within("the feed's answer", hub.ask(Subscribe)).await.unwrap();
     seq
 }
 
-/// Hears until `last`, and gives the places heard.
-async fn hear(subscriptions: &mut Subscriptions, last: u64) -> Vec<u64> {
+/// Takes events until `last`, and returns their places.
+async fn hear(subscriptions: &mut LiveSubscriptions, last: u64) -> Vec<u64> {
     let mut heard = Vec::new();
     while heard.last() != Some(&last) {
-        for told in within("what subscriptions are told", subscriptions.next()).await.unwrap() {
-            match told {
-                Told::Event { event, .. } => heard.push(event.seq),
+        for notification in within("a notification", subscriptions.next()).await.unwrap() {
+            match notification {
+                Notification::Event { event, .. } => heard.push(event.seq),
                 other => panic!("{other:?}"),
             }
         }
@@ -57,7 +57,7 @@ fn all(after: u64, last: u64) -> Vec<u64> {
 async fn the_past_and_then_the_present_without_a_gap_or_a_repeat() {
     let hub = hub().await;
     let past = say(&hub, 10).await;
-    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
     assert_eq!(subscriptions.seq(), past);
     subscriptions.subscribe("s", Filter::default(), Some(3), false).unwrap();
     assert_eq!(hear(&mut subscriptions, past).await, all(3, past));
@@ -66,10 +66,10 @@ async fn the_past_and_then_the_present_without_a_gap_or_a_repeat() {
 }
 
 #[actix_web::test]
-async fn nobody_lags_by_catching_up() {
+async fn catching_up_causes_no_lag() {
     let hub = hub().await;
     let past = say(&hub, 5).await;
-    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
     subscriptions.subscribe("s", Filter::default(), Some(0), false).unwrap();
     assert_eq!(hear(&mut subscriptions, past).await, all(0, past));
     let last = say(&hub, 10 * DEPTH as u64).await; // the feed has overflowed meanwhile
@@ -77,21 +77,23 @@ async fn nobody_lags_by_catching_up() {
 }
 
 #[actix_web::test]
-async fn who_is_too_slow_is_told_where_to_resume() {
+async fn slow_session_gets_the_place_to_resume() {
     let hub = hub().await;
-    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
     subscriptions.subscribe("s", Filter::default(), None, false).unwrap();
     let first = say(&hub, 1).await;
     assert_eq!(hear(&mut subscriptions, first).await, all(0, first));
     let last = say(&hub, 10 * DEPTH as u64).await;
-    let told = within("what subscriptions are told", subscriptions.next()).await.unwrap();
-    let Some(&Told::Lagged { missed, resume }) = told.first() else { panic!("{told:?}") };
+    let notifications = within("a notification", subscriptions.next()).await.unwrap();
+    let Some(&Notification::Lagged { missed, resume }) = notifications.first() else {
+        panic!("{notifications:?}")
+    };
     assert_eq!((resume, missed), (first, last - first - DEPTH as u64));
     subscriptions.subscribe("again", Filter::default(), Some(resume), false).unwrap();
     let mut again = Vec::new();
     while again.last() != Some(&last) {
-        for told in within("what subscriptions are told", subscriptions.next()).await.unwrap() {
-            let Told::Event { slots, event } = told else { panic!("{told:?}") };
+        for notification in within("a notification", subscriptions.next()).await.unwrap() {
+            let Notification::Event { slots, event } = notification else { panic!("{notification:?}") };
             if subscriptions.ids(slots).any(|id| id == "again") {
                 again.push(event.seq);
             }
@@ -101,54 +103,66 @@ async fn who_is_too_slow_is_told_where_to_resume() {
 }
 
 #[actix_web::test]
-async fn a_place_that_nobody_reached_is_another_past() {
+async fn resuming_session_reads_missed_events_from_the_store() {
     let hub = hub().await;
-    let last = say(&hub, 2).await;
-    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
-    let (seq, told) = subscriptions.subscribe("s", Filter::default(), Some(last + 9), false).unwrap();
-    assert_eq!(seq, last);
-    assert!(matches!(told, Some(Told::Resync { seq, .. }) if seq == last), "{told:?}");
-    let (seq, told) = subscriptions.subscribe("here", Filter::default(), Some(last), false).unwrap();
-    assert!(seq == last && told.is_none(), "who has all of it has lost nothing: {told:?}");
+    let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap().resuming();
+    subscriptions.subscribe("s", Filter::default(), None, false).unwrap();
+    let first = say(&hub, 1).await;
+    assert_eq!(hear(&mut subscriptions, first).await, all(0, first));
+    let last = say(&hub, 10 * DEPTH as u64).await;
+    assert_eq!(hear(&mut subscriptions, last).await, all(first, last));
+    assert_eq!(get(&hub.counters().subscribers_lagged), 1);
 }
 
-/// The session has heard less than the client, who was on another one before.
 #[actix_web::test]
-async fn what_the_client_has_heard_elsewhere_is_not_told_again() {
+async fn place_beyond_the_last_commit_is_another_past() {
     let hub = hub().await;
-    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    let last = say(&hub, 2).await;
+    let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
+    let (seq, first) = subscriptions.subscribe("s", Filter::default(), Some(last + 9), false).unwrap();
+    assert_eq!(seq, last);
+    assert!(matches!(first, Some(Notification::Resync { seq, .. }) if seq == last), "{first:?}");
+    let (seq, first) = subscriptions.subscribe("here", Filter::default(), Some(last), false).unwrap();
+    assert!(seq == last && first.is_none(), "nothing is missing: {first:?}");
+}
+
+/// The session is behind the client, which had another one before.
+#[actix_web::test]
+async fn events_before_since_are_not_sent_again() {
+    let hub = hub().await;
+    let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
     let past = say(&hub, DEPTH as u64 - 1).await;
     subscriptions.subscribe("s", Filter::default(), Some(past - 1), false).unwrap();
     assert_eq!(hear(&mut subscriptions, past).await, [past]);
 }
 
 #[actix_web::test]
-async fn of_a_past_that_is_gone_only_those_are_told_who_lack_some_of_it() {
+async fn pruned_past_resyncs_only_subscriptions_that_miss_some_of_it() {
     let hub = hub().await;
     let last = say(&hub, 10).await;
-    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
     for (id, since) in [("lacks", last - 4), ("has", last - 3)] {
         subscriptions.subscribe(id, Filter::default(), Some(since), false).unwrap();
     }
     let page = Replay { after: last - 3, up_to: last, limit: PAGE };
     let Replayed { events, .. } = hub.ask(page).await.unwrap().unwrap();
-    let told = subscriptions.catch_up(Replayed { events, pruned: true });
-    let resync = |told: &Told| match told {
-        Told::Resync { slots, seq } => Some((*slots, *seq)),
+    let notifications = subscriptions.catch_up(Replayed { events, pruned: true });
+    let resync = |notification: &Notification| match notification {
+        Notification::Resync { slots, seq } => Some((*slots, *seq)),
         _ => None,
     };
-    assert_eq!(told.first().and_then(resync), Some((Slots::one(0), last)), "{told:?}");
-    let has = told.iter().filter_map(|told| match told {
-        Told::Event { slots, event } if *slots == Slots::one(1) => Some(event.seq),
+    assert_eq!(notifications.first().and_then(resync), Some((Slots::one(0), last)), "{notifications:?}");
+    let has = notifications.iter().filter_map(|notification| match notification {
+        Notification::Event { slots, event } if *slots == Slots::one(1) => Some(event.seq),
         _ => None,
     });
     assert_eq!(has.collect::<Vec<_>>(), all(last - 3, last));
 }
 
 #[actix_web::test]
-async fn one_event_for_several_subscriptions_is_told_once() {
+async fn one_event_for_several_subscriptions_is_sent_once() {
     let hub = hub().await;
-    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
     for id in ["a", "b"] {
         subscriptions.subscribe(id, Filter::default(), None, false).unwrap();
     }
@@ -159,8 +173,8 @@ async fn one_event_for_several_subscriptions_is_told_once() {
         NotSubscribed::Taken
     );
     say(&hub, 1).await;
-    let told = within("what subscriptions are told", subscriptions.next()).await.unwrap();
-    let Some(Told::Event { slots, .. }) = told.first() else { panic!("{told:?}") };
+    let notifications = within("a notification", subscriptions.next()).await.unwrap();
+    let Some(Notification::Event { slots, .. }) = notifications.first() else { panic!("{notifications:?}") };
     assert_eq!(subscriptions.ids(*slots).collect::<Vec<_>>(), ["a", "b"]);
     assert!(subscriptions.unsubscribe("a") && !subscriptions.unsubscribe("a"));
 }
@@ -169,10 +183,12 @@ async fn one_event_for_several_subscriptions_is_told_once() {
 async fn a_snapshot_comes_before_the_events() {
     let hub = hub().await;
     let last = say(&hub, 2).await;
-    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
     subscriptions.subscribe("s", Filter::default(), Some(0), true).unwrap();
-    let told = within("what subscriptions are told", subscriptions.next()).await.unwrap();
-    let Some(Told::Snapshot { slot: 0, twins, last: true }) = told.first() else { panic!("{told:?}") };
+    let notifications = within("a notification", subscriptions.next()).await.unwrap();
+    let Some(Notification::Snapshot { slot: 0, twins, last: true }) = notifications.first() else {
+        panic!("{notifications:?}")
+    };
     assert_eq!(twins.iter().map(|twin| twin.id.as_str()).collect::<Vec<_>>(), ["pump-1"]);
     assert_eq!(hear(&mut subscriptions, last).await, all(0, last));
 }
@@ -180,7 +196,7 @@ async fn a_snapshot_comes_before_the_events() {
 #[actix_web::test]
 async fn all_subscriptions_of_a_session_share_its_patterns() {
     let hub = hub().await;
-    let mut subscriptions = Subscriptions::open(&hub).await.unwrap();
+    let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
     let patterns = |count: usize| -> Filter {
         let texts: Vec<Box<str>> = (0..count).map(|n| format!("*-{n}").into()).collect();
         Filter::new(Some(&texts), None).unwrap()

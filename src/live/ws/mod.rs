@@ -1,10 +1,17 @@
 //! WebSocket, `/api/ws`: the handshake. A session is an actor that only translates frames
-//! ([`session`]) and a pump that does everything else ([`pump`]), on the same worker.
+//! ([`session`]) and a pump that does everything else ([`transport`]), on the same worker.
 
-mod pump;
-mod said;
+mod changes;
+mod frames;
+mod request;
+mod schema;
 mod session;
-mod wire;
+mod transport;
+
+pub(super) use frames::{EventFrame, HubFrame};
+#[cfg(test)]
+pub(super) use request::{REQUESTS, is_read};
+pub(super) use schema::ClientFrame;
 
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};

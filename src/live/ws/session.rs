@@ -1,8 +1,8 @@
 //! The one place that touches actix-web-actors: an actor that translates between frames and the pump.
 //!
-//! The crate's outgoing queue is unbounded, so nothing is pushed at this actor: it takes what it sends
+//! The crate's outgoing queue is unbounded, so nothing is pushed at this actor: it takes frames
 //! from the pump's bounded channel, and only when its connection has room to be polled. The same stall
-//! stops its timers, so heartbeats and the cutting off of dead connections are the pump's.
+//! stops its timers, so the pump sends heartbeats and disconnects dead clients.
 
 use actix::{Actor, ActorContext, StreamHandler};
 use actix_http::ws::Item;
@@ -12,23 +12,23 @@ use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError,
 use futures_util::stream;
 use tokio::sync::mpsc;
 
-use super::pump::{self, Heard, Out};
-use super::said::{self, ClientFrame};
-use super::wire;
+use super::frames;
+use super::request::{self, RequestFrame};
+use super::transport::{self, LastHeard, SocketItem};
 use crate::http::{Access, LiveSession};
 use crate::live::subscription::Outlet;
 
 /// A message, in one frame or several, has at most this many bytes.
 const LONGEST_MESSAGE: usize = 1024 * 1024;
-/// Bundles of frames between pump and connection: with [`pump::BUNDLE`] frames each, 256 frames.
+/// Bundles of frames between pump and connection: with [`transport::BUNDLE`] frames each, 256 frames.
 const ROOM_OUT: usize = 8;
-/// Messages of the client that wait for the pump.
+/// Request frames of the client that wait for the pump.
 const ROOM_IN: usize = 64;
 
-/// See the module.
+/// The actor of one connection.
 struct Session {
-    said: mpsc::Sender<ClientFrame>,
-    heard: Heard,
+    requests: mpsc::Sender<RequestFrame>,
+    last_heard: LastHeard,
     /// The parts of a message so far.
     parts: Option<BytesMut>,
 }
@@ -44,56 +44,56 @@ pub(super) fn start(
     place: LiveSession,
 ) -> Result<HttpResponse, actix_web::Error> {
     let (outlet, frames) = Outlet::new(ROOM_OUT, Some(place));
-    let (said, saying) = mpsc::channel(ROOM_IN);
-    let heard = Heard::default();
-    let session = Session { said, heard: heard.clone(), parts: None };
+    let (sender, requests) = mpsc::channel(ROOM_IN);
+    let last_heard = LastHeard::default();
+    let session = Session { requests: sender, last_heard: last_heard.clone(), parts: None };
     let (address, response) = ws::WsResponseBuilder::new(session, request, payload)
         .frame_size(LONGEST_MESSAGE)
         .start_with_addr()?;
     actix_rt::spawn(async move {
         // Without its frames the actor would not live: they are its first message.
-        if address.send(Frames(frames)).await.is_ok() {
-            pump::run(&access, outlet, saying, heard).await;
+        if address.send(TakeFrames(frames)).await.is_ok() {
+            transport::run(&access, outlet, requests, last_heard).await;
         }
     });
     Ok(response)
 }
 
-/// Hands the actor what it is to send.
+/// Hands the actor the frames that it sends.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
-struct Frames(mpsc::Receiver<Out>);
+struct TakeFrames(mpsc::Receiver<SocketItem>);
 
 impl Actor for Session {
     type Context = WebsocketContext<Self>;
 }
 
-impl actix::Handler<Frames> for Session {
+impl actix::Handler<TakeFrames> for Session {
     type Result = ();
 
-    fn handle(&mut self, Frames(frames): Frames, ctx: &mut Self::Context) {
+    fn handle(&mut self, TakeFrames(frames): TakeFrames, ctx: &mut Self::Context) {
         let frames = stream::unfold(frames, async |mut frames| Some((frames.recv().await?, frames)));
-        <Self as StreamHandler<Out>>::add_stream(frames, ctx);
+        <Self as StreamHandler<SocketItem>>::add_stream(frames, ctx);
     }
 }
 
-/// What goes out. When the pump ends, so does the actor.
-impl StreamHandler<Out> for Session {
-    fn handle(&mut self, out: Out, ctx: &mut Self::Context) {
+/// Outgoing frames. When the pump ends, so does the actor.
+impl StreamHandler<SocketItem> for Session {
+    fn handle(&mut self, out: SocketItem, ctx: &mut Self::Context) {
         match out {
-            Out::Texts(texts) => texts.into_iter().for_each(|text| ctx.text(text)),
-            Out::Ping => ctx.ping(b""),
-            Out::GoingDown => close(ctx, CloseCode::Away, "the hub is going down"),
+            SocketItem::Texts(texts) => texts.into_iter().for_each(|text| ctx.text(text)),
+            SocketItem::Ping => ctx.ping(b""),
+            SocketItem::ShuttingDown => close(ctx, CloseCode::Away, "the hub is shutting down"),
         }
     }
 }
 
-/// What comes in.
+/// Incoming messages.
 impl StreamHandler<Result<Message, ProtocolError>> for Session {
     fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
-        self.heard.now();
+        self.last_heard.now();
         match message {
-            Ok(Message::Text(text)) => self.say(text.into_bytes().as_ref(), ctx),
+            Ok(Message::Text(text)) => self.take(text.into_bytes().as_ref(), ctx),
             Ok(Message::Continuation(item)) => self.part(item, ctx),
             Ok(Message::Binary(_)) => close(ctx, CloseCode::Unsupported, "frames are JSON text"),
             Ok(Message::Ping(payload)) => ctx.pong(&payload),
@@ -110,14 +110,14 @@ impl StreamHandler<Result<Message, ProtocolError>> for Session {
 }
 
 impl Session {
-    fn say(&mut self, text: &[u8], ctx: &mut WebsocketContext<Self>) {
-        let said = match said::parse(text) {
-            Ok(ClientFrame::Ping { id }) => return ctx.text(wire::pong(id.as_deref())),
+    fn take(&mut self, text: &[u8], ctx: &mut WebsocketContext<Self>) {
+        let frame = match request::parse(text) {
+            Ok(RequestFrame::Ping { id }) => return ctx.text(frames::pong(id.as_deref())),
             Ok(frame) => frame,
             Err(error) => return ctx.text(error.frame()),
         };
-        if let Err(mpsc::error::TrySendError::Full(frame)) = self.said.try_send(said) {
-            ctx.text(wire::error(frame.id(), "busy", "too many frames wait, slow down"));
+        if let Err(mpsc::error::TrySendError::Full(frame)) = self.requests.try_send(frame) {
+            ctx.text(frames::error(frame.id(), "busy", "too many frames wait, slow down"));
         }
     }
 
@@ -139,7 +139,7 @@ impl Session {
         }
         parts.extend_from_slice(&part);
         if last && let Some(message) = self.parts.take() {
-            self.say(&message, ctx);
+            self.take(&message, ctx);
         }
     }
 }

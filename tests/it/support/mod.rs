@@ -1,5 +1,6 @@
 //! What stories are told with.
 
+pub mod asyncapi;
 pub mod browser;
 pub mod http;
 pub mod hub;

@@ -1,5 +1,6 @@
-//! A WebSocket subscriber.
+//! A WebSocket subscriber. It holds each frame, its own and the hub's, against the AsyncAPI document.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -9,10 +10,14 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::within;
+use super::{asyncapi, within};
 
 /// A session.
-pub struct Subscriber(WebSocketStream<TcpStream>);
+pub struct Subscriber {
+    socket: WebSocketStream<TcpStream>,
+    /// By id, how a request frame differs from the document: such frames are refused.
+    sent: HashMap<String, Option<String>>,
+}
 
 impl Subscriber {
     /// Connects, and is greeted.
@@ -24,7 +29,7 @@ impl Subscriber {
         stream.set_nodelay(true).unwrap();
         let (socket, _) =
             within("a WebSocket", client_async(format!("ws://{hub}/api/ws"), stream)).await.unwrap();
-        let mut subscriber = Self(socket);
+        let mut subscriber = Self { socket, sent: HashMap::new() };
         assert_eq!(subscriber.next().await.unwrap()["type"], "hello");
         subscriber
     }
@@ -52,22 +57,46 @@ impl Subscriber {
     }
 
     pub async fn send(&mut self, frame: &Value) {
-        self.0.send(Message::text(frame.to_string())).await.unwrap();
+        if let Some(id) = frame["id"].as_str() {
+            self.sent.insert(id.to_owned(), asyncapi::difference_of_request(frame));
+        }
+        self.socket.send(Message::text(frame.to_string())).await.unwrap();
     }
 
     /// Sends what is no whole text.
     pub async fn send_raw(&mut self, message: Message) {
-        self.0.send(message).await.unwrap();
+        self.socket.send(message).await.unwrap();
     }
 
     /// The next frame; none once the connection has ended, however it did. May be given up half way.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
-            match within("a frame of the hub", self.0.next()).await? {
-                Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
+            match within("a frame of the hub", self.socket.next()).await? {
+                Ok(Message::Text(text)) => {
+                    let frame = serde_json::from_str(&text).unwrap();
+                    self.check(&frame);
+                    return Some(frame);
+                }
                 Ok(Message::Close(_)) | Err(_) => return None,
                 Ok(_) => {}
             }
+        }
+    }
+
+    /// The frame is as the document says, and so was the request that it answers.
+    fn check(&self, frame: &Value) {
+        if let Some(difference) = asyncapi::difference(frame) {
+            panic!("a frame that is not described: {difference}");
+        }
+        let sent = frame["id"].as_str().and_then(|id| self.sent.get(id));
+        match (sent, frame["code"].as_str()) {
+            (Some(None), Some("unknown_field" | "missing_field" | "unknown_type")) => {
+                panic!("the document lets through what the hub refuses: {frame}")
+            }
+            (Some(Some(difference)), None) => {
+                panic!("the hub takes what the document refuses: {difference}")
+            }
+            _ => {}
         }
     }
 
@@ -75,7 +104,7 @@ impl Subscriber {
     pub async fn closed(mut self) -> Option<CloseFrame> {
         within("the hub closes", async {
             loop {
-                match self.0.next().await {
+                match self.socket.next().await {
                     Some(Ok(Message::Close(frame))) => return frame,
                     Some(Ok(_)) => {}
                     Some(Err(_)) | None => return None,

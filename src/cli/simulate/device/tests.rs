@@ -6,50 +6,50 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_millis(second * 1_000)
 }
 
-fn pump() -> Device {
-    Device::new(1, 3)
+fn pump() -> SimulatedDevice {
+    SimulatedDevice::new(1, 3)
 }
 
 /// `about payload`, one line each.
-fn lines(says: &[Said]) -> Vec<String> {
-    says.iter().map(|said| format!("{} {}", said.about, said.payload)).collect()
+fn lines(messages: &[DeviceMessage]) -> Vec<String> {
+    messages.iter().map(|report| format!("{} {}", report.about, report.payload)).collect()
 }
 
 fn day(seed: u64, index: u32) -> Vec<Value> {
-    let mut device = Device::new(seed, index);
+    let mut device = SimulatedDevice::new(seed, index);
     let minutes = (0..1_440).map(|minute| device.measure(f64::from(minute) * 60.0).payload);
     minutes.map(|readings| serde_json::from_str(&readings).unwrap()).collect()
 }
 
 #[test]
 fn greets_with_what_it_is() {
-    let says = pump().greet(None);
+    let messages = pump().greet(None);
     assert_eq!(
-        lines(&says),
+        lines(&messages),
         [
             r#"status {"firmware_version":"1.4.2","model":"sim-pump","status":"online"}"#,
             r#"state {"power":"off"}"#,
             "get "
         ]
     );
-    assert_eq!(says.iter().map(|said| said.retain).collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(messages.iter().map(|report| report.retain).collect::<Vec<_>>(), [true, false, false]);
 }
 
 #[test]
 fn does_as_it_is_told_once_and_answers_again() {
     let mut pump = pump();
     let first = pump.hear_command(START, at(1));
-    assert_eq!(lines(&first.says), [r#"commands/c1 {"status":"delivered"}"#]);
+    assert_eq!(lines(&first.messages), [r#"commands/c1 {"status":"delivered"}"#]);
     assert_eq!(first.carry_out.as_deref(), Some("c1"));
 
     let again = pump.hear_command(START, at(1));
-    assert_eq!(again, Reaction { says: first.says, carry_out: None });
+    assert_eq!(again, Reaction { messages: first.messages, carry_out: None });
 
     let executed = r#"commands/c1 {"response":{"power":"on"},"status":"executed"}"#;
     assert_eq!(lines(&pump.carry_out("c1", 0.0, at(2))), [executed, r#"state {"power":"on"}"#]);
     assert_eq!(pump.carry_out("c1", 0.0, at(2)), []);
     let once_more = pump.hear_command(START, at(3));
-    assert_eq!((lines(&once_more.says), once_more.carry_out), (vec![executed.to_owned()], None));
+    assert_eq!((lines(&once_more.messages), once_more.carry_out), (vec![executed.to_owned()], None));
 
     assert_eq!(lines(&pump.greet(Some(at(4))))[1], executed, "it may not have been heard");
     assert_eq!(pump.greet(Some(at(4_000))).len(), 3, "it was heard long ago");
@@ -63,12 +63,12 @@ fn bad_luck_has_a_reason_and_changes_nothing() {
     for number in 0..100 {
         let message = format!(r#"{{"id":"{number}","type":"start"}}"#);
         let id = pump.hear_command(message.as_bytes(), at(1)).carry_out.unwrap();
-        let says = lines(&pump.carry_out(&id, 1.0, at(2)));
-        assert_eq!(says.len(), 1, "no state has changed");
-        let said: Value = serde_json::from_str(says[0].split_once(' ').unwrap().1).unwrap();
-        assert!(!said["reason"].as_str().unwrap().is_empty());
-        failed += usize::from(said["status"] == "failed");
-        rejected += usize::from(said["status"] == "rejected");
+        let messages = lines(&pump.carry_out(&id, 1.0, at(2)));
+        assert_eq!(messages.len(), 1, "no state has changed");
+        let report: Value = serde_json::from_str(messages[0].split_once(' ').unwrap().1).unwrap();
+        assert!(!report["reason"].as_str().unwrap().is_empty());
+        failed += usize::from(report["status"] == "failed");
+        rejected += usize::from(report["status"] == "rejected");
     }
     assert!(failed > 20 && rejected > 20 && failed + rejected == 100, "{failed} and {rejected}");
 }
@@ -76,9 +76,9 @@ fn bad_luck_has_a_reason_and_changes_nothing() {
 #[test]
 fn follows_what_is_desired() {
     let mut pump = pump();
-    let says = pump.hear_desired(br#"{"version":5,"desired":{"power":"on","flow":1},"delta":{}}"#);
+    let messages = pump.hear_desired(br#"{"version":5,"desired":{"power":"on","flow":1},"delta":{}}"#);
     assert_eq!(
-        lines(&says),
+        lines(&messages),
         [r#"state {"power":"on"}"#, r#"desired/failed {"flow":"flow is measured, not set"}"#]
     );
     assert_eq!(pump.hear_desired(br#"{"version":4,"desired":{"power":"off"},"delta":{}}"#), []);
@@ -121,7 +121,7 @@ fn doors_open_and_close_again() {
 
 #[test]
 fn drops_out_as_often_as_it_should() {
-    let mut device = Device::new(1, 0);
+    let mut device = SimulatedDevice::new(1, 0);
     let waits: Vec<f64> = (0..1_000).filter_map(|_| device.drops_out_after(2.0)).collect();
     let minutes = waits.iter().sum::<f64>() / 60.0;
     assert!((400.0..600.0).contains(&minutes), "a thousand times in {minutes} minutes");

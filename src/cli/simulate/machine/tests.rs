@@ -4,24 +4,24 @@ const ROOM: u32 = 0;
 const DOOR: u32 = 1;
 const PUMP: u32 = 3;
 
-fn machine(index: u32) -> (Machine, Dice) {
-    let mut dice = Dice::new(1, index);
-    (Machine::new(index, &mut dice), dice)
+fn machine(index: u32) -> (Machine, Rng) {
+    let mut rng = Rng::new(1, index);
+    (Machine::new(index, &mut rng), rng)
 }
 
 /// Runs `commands` (a type, or a type and its parameters) one after the other; what became of the last.
 fn run(index: u32, commands: &[&str]) -> String {
     let (mut machine, _) = machine(index);
-    let mut told = String::new();
+    let mut shown = String::new();
     for command in commands {
         let (name, parameters) = command.split_once(' ').unwrap_or((command, "{}"));
-        told = match machine.run(name, &serde_json::from_str(parameters).unwrap()) {
-            Done::Executed(response) => format!("executed {response}"),
-            Done::Failed(why) => format!("failed {why}"),
-            Done::Rejected(why) => format!("rejected {why}"),
+        shown = match machine.run(name, &serde_json::from_str(parameters).unwrap()) {
+            CommandOutcome::Executed(response) => format!("executed {response}"),
+            CommandOutcome::Failed(why) => format!("failed {why}"),
+            CommandOutcome::Rejected(why) => format!("rejected {why}"),
         };
     }
-    told
+    shown
 }
 
 #[test]
@@ -60,15 +60,15 @@ fn is_set_to_what_it_can_be() {
     let check = |index, name: &str, value: Value, expected: Result<&str, &str>| {
         let (mut machine, _) = machine(index);
         let before = machine.state();
-        let told = match machine.set(name, &value) {
+        let shown = match machine.set(name, &value) {
             Set::Done => Ok(Value::Object(machine.state()).to_string()),
             Set::Impossible(why) => Err(why),
             Set::NotMine => Err("not mine".to_owned()),
         };
-        if told.is_err() {
+        if shown.is_err() {
             assert_eq!(machine.state(), before, "what is refused changes nothing");
         }
-        assert_eq!(told.as_deref().map_err(String::as_str), expected, "{name}: {value}");
+        assert_eq!(shown.as_deref().map_err(String::as_str), expected, "{name}: {value}");
     };
     check(PUMP, "power", json!("on"), Ok(r#"{"power":"on"}"#));
     check(PUMP, "power", json!(true), Err("power is `on` or `off`, not true"));
@@ -84,25 +84,25 @@ fn is_set_to_what_it_can_be() {
 
 #[test]
 fn pumps_warm_up_when_they_run_and_rooms_when_they_are_heated() {
-    let (mut pump, mut dice) = machine(PUMP);
-    assert_eq!(pump.measure(0.0, 0.0, &mut dice)["flow"], 0.0);
+    let (mut pump, mut rng) = machine(PUMP);
+    assert_eq!(pump.measure(0.0, 0.0, &mut rng)["flow"], 0.0);
     assert_eq!(pump.set("power", &json!("on")), Set::Done);
-    let later = pump.measure(900.0, 900.0, &mut dice);
+    let later = pump.measure(900.0, 900.0, &mut rng);
     assert!(later["flow"].as_f64().unwrap() > 10.0);
     assert!(later["motor"]["temperature"].as_f64().unwrap() > 45.0);
 
-    let (mut room, mut dice) = machine(ROOM);
-    let before = room.measure(0.0, 0.0, &mut dice)["temperature"].as_f64().unwrap();
+    let (mut room, mut rng) = machine(ROOM);
+    let before = room.measure(0.0, 0.0, &mut rng)["temperature"].as_f64().unwrap();
     assert_eq!(room.set("target", &json!(33)), Set::Done);
-    let after = room.measure(DAY, DAY, &mut dice)["temperature"].as_f64().unwrap();
+    let after = room.measure(DAY, DAY, &mut rng)["temperature"].as_f64().unwrap();
     assert!(after > before + 5.0, "{before} → {after} °C at the same hour");
 }
 
 #[test]
 fn a_locked_door_stays_shut() {
-    let (mut door, mut dice) = machine(DOOR);
+    let (mut door, mut rng) = machine(DOOR);
     assert_eq!(door.set("lock", &json!("locked")), Set::Done);
     for minute in 0..1_440 {
-        assert_eq!(door.measure(f64::from(minute) * 60.0, 60.0, &mut dice)["open"], false);
+        assert_eq!(door.measure(f64::from(minute) * 60.0, 60.0, &mut rng)["open"], false);
     }
 }

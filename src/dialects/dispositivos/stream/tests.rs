@@ -1,6 +1,6 @@
 //! The stream over a real hub with a store in memory.
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use twinhub_actors::access::{Caller, Order};
 use twinhub_actors::counters::get;
 use twinhub_actors::messages::supervisor::IfUnknown;
@@ -40,13 +40,13 @@ async fn open(
     claimed: Option<&str>,
     ping_after: Duration,
 ) -> mpsc::Receiver<Bytes> {
-    let subscriptions = subscribe(hub, None).await.unwrap();
-    let wanted = Watch::new(hub, serial.map(Into::into), claimed.map(Into::into)).await.unwrap();
+    let subscriptions = subscribe(hub).await.unwrap();
+    let watch = Watch::new(hub, serial.map(Into::into), claimed.map(Into::into)).await.unwrap();
     let (outlet, chunks) = Outlet::new(1, None);
-    let (open, closing) = watch::channel(false);
-    let stream = Stream { hub: hub.clone(), closing, ping_after };
+    let (open, closing) = tokio::sync::watch::channel(false);
+    let stream = DeviceStream { hub: hub.clone(), watch, ping_after };
     actix_rt::spawn(async move {
-        let _ = stream.pump(subscriptions, &outlet, wanted).await;
+        let _ = pump::run(stream, outlet, subscriptions, None, closing).await;
         drop(open);
     });
     chunks

@@ -1,15 +1,15 @@
-//! Chance from a seed: the same seed gives the same throws, on every machine.
+//! Random numbers from a seed: the same seed gives the same numbers, on every machine.
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): a counter, well stirred.
 #[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
+pub(super) struct Rng(u64);
 
-impl Dice {
-    /// The dice of device `index` in the fleet `seed`.
+impl Rng {
+    /// The random numbers of device `index` in the fleet `seed`.
     pub(super) fn new(seed: u64, index: u32) -> Self {
-        let mut dice = Self(seed ^ (u64::from(index) << 32));
-        dice.next(); // so that seeds that lie together part at once
-        dice
+        let mut rng = Self(seed ^ (u64::from(index) << 32));
+        rng.next(); // so that seeds that lie together part at once
+        rng
     }
 
     fn next(&mut self) -> u64 {
@@ -32,7 +32,7 @@ impl Dice {
         self.between(0.0, 1.0) < chance
     }
 
-    /// About normal around 0 with deviation 1: the sum of twelve even throws.
+    /// About normal around 0 with deviation 1: the sum of twelve even numbers.
     pub(super) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.between(-0.5, 0.5)).sum()
     }

@@ -1,33 +1,33 @@
-//! What is desired of a device: it becomes what it can, in the order of the versions, and says what it
-//! cannot. Pure.
+//! The desired state of a device: it sets the properties that it can, in the order of the versions, and reports the
+//! others as failed. Pure.
 
 use serde_json::{Map, Value};
 
 use super::machine::{Machine, Set};
 
-/// What a device knows of what is desired of it.
+/// The desired state as a device knows it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wishes {
+pub(super) struct DesiredState {
     /// The version that it last followed.
     version: u64,
-    /// What was desired that its machine knows nothing of: it keeps and reports that as it is.
+    /// Desired properties that its machine does not have: it keeps and reports them as they are.
     others: Map<String, Value>,
 }
 
-/// What comes of a message.
+/// The outcome of a message.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Followed {
     Unreadable,
     /// It is older than what was followed before.
     PassedOver,
-    /// What to report, and what it cannot become and why. Both empty: it was so already, and reported.
+    /// The properties to report, and those that failed with the reason. Both empty: it was so already, and reported.
     Now {
         reported: Map<String, Value>,
         failed: Map<String, Value>,
     },
 }
 
-impl Wishes {
+impl DesiredState {
     /// Follows a message such as `{"version": 42, "desired": {…}, "delta": {…}}`. All of `desired` counts,
     /// not the `delta` alone: that was made from what the hub had heard by then, and a report may have
     /// crossed it on the way.
@@ -66,7 +66,7 @@ impl Wishes {
         Followed::Now { reported, failed }
     }
 
-    /// Forgets which version it followed last: who counts them may have begun anew.
+    /// Forgets the last version: the hub may have begun to count anew.
     pub(super) fn begin_anew(&mut self) {
         self.version = 0;
     }
@@ -81,7 +81,7 @@ impl Wishes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dice::Dice;
+    use super::super::rng::Rng;
     use super::*;
 
     /// The pump, off, follows `messages`; what comes of the last.
@@ -90,11 +90,11 @@ mod tests {
     }
 
     fn follow(index: u32, messages: &[&str]) -> String {
-        let mut machine = Machine::new(index, &mut Dice::new(1, index));
-        let mut wishes = Wishes::default();
-        let mut told = String::new();
+        let mut machine = Machine::new(index, &mut Rng::new(1, index));
+        let mut desired = DesiredState::default();
+        let mut shown = String::new();
         for message in messages {
-            told = match wishes.follow(&mut machine, message.as_bytes()) {
+            shown = match desired.follow(&mut machine, message.as_bytes()) {
                 Followed::Unreadable => "unreadable".into(),
                 Followed::PassedOver => "passed over".into(),
                 Followed::Now { reported, failed } => {
@@ -102,7 +102,7 @@ mod tests {
                 }
             };
         }
-        told
+        shown
     }
 
     const ON_2: &str = r#"{"version":2,"desired":{"power":"on"},"delta":{"power":"on"}}"#;
@@ -136,11 +136,11 @@ mod tests {
         check(&[off_3, ON_2], "passed over");
         check(&[off_3, ON_2, off_3], "{} {}");
 
-        let mut machine = Machine::new(3, &mut Dice::new(1, 3));
-        let mut wishes = Wishes::default();
-        assert_ne!(wishes.follow(&mut machine, off_3.as_bytes()), Followed::PassedOver);
-        wishes.begin_anew();
-        assert_ne!(wishes.follow(&mut machine, ON_2.as_bytes()), Followed::PassedOver);
+        let mut machine = Machine::new(3, &mut Rng::new(1, 3));
+        let mut desired = DesiredState::default();
+        assert_ne!(desired.follow(&mut machine, off_3.as_bytes()), Followed::PassedOver);
+        desired.begin_anew();
+        assert_ne!(desired.follow(&mut machine, ON_2.as_bytes()), Followed::PassedOver);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Runs told to people: when, what set them off, why, and what came of it.
+//! The report of a run for people: its time, its trigger, the values of its conditions, and its outcome.
 
 use chrono_tz::Tz;
 use twinhub_domain::{Json, Object};
@@ -68,22 +68,22 @@ pub fn run(run: &Json, zone: Tz) -> String {
     lines.join("\n")
 }
 
-/// What set it off: `numeric temperature 28.50`.
+/// The trigger of the run: `numeric temperature 28.50`.
 fn trigger(run: &Json) -> String {
     let trigger = member(run, "trigger");
     let kind = member(trigger, "kind").as_str().unwrap_or_default();
-    let mut told = match member(run, "kind").as_str() {
+    let mut trigger_text = match member(run, "kind").as_str() {
         Some("release") => format!("release of {kind}"),
         _ => kind.to_owned(),
     };
     for name in ["property", "topic", "value"] {
         match member(member(trigger, "data"), name) {
             Json::Null => {}
-            Json::String(text) => told.push_str(&format!(" {text}")),
-            other => told.push_str(&format!(" {other}")),
+            Json::String(text) => trigger_text.push_str(&format!(" {text}")),
+            other => trigger_text.push_str(&format!(" {other}")),
         }
     }
-    told
+    trigger_text
 }
 
 fn outcome(run: &Json) -> String {
@@ -104,7 +104,7 @@ fn holds(holds: &Json) -> &'static str {
     }
 }
 
-/// What the names in it stood for, and why it is not known.
+/// The values of the names in a term, and the reason where it is unknown.
 fn term_seen(term: &Json) -> String {
     let values = member(term, "values").as_object().into_iter().flat_map(Object::iter);
     let mut seen: Vec<_> = values.map(|(name, value)| format!("{name} = {value}")).collect();
@@ -118,14 +118,14 @@ mod tests {
 
     use super::*;
 
-    fn told(run: &Value, zone: Tz) -> String {
+    fn reported(run: &Value, zone: Tz) -> String {
         let text = run.to_string().replace("28.5,", "28.50,").replace("28.5}", "28.50}");
         super::run(&text.parse().unwrap(), zone)
     }
 
     #[test]
     fn tells_a_run_with_its_reasons() {
-        let told = told(
+        let text = reported(
             &json!({
                 "at": "2026-03-01T03:12:05.000Z", "rule": "cool", "device": "greenhouse", "kind": "trigger", "count": 1,
                 "trigger": { "kind": "numeric", "data": { "property": "temperature", "value": 28.5 } },
@@ -136,7 +136,7 @@ mod tests {
             }),
             Tz::Europe__Madrid,
         );
-        let lines: Vec<_> = told.lines().collect();
+        let lines: Vec<_> = text.lines().collect();
         assert_eq!(
             lines[0],
             "2026-03-01 04:12:05.000+01:00  cool  greenhouse  numeric temperature 28.50: done"
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn tells_why_not_and_how_often() {
-        let told = told(
+        let text = reported(
             &json!({
                 "at": "2026-03-01T03:12:05.000Z", "last_at": "2026-03-01T04:00:00.000Z", "rule": "cool", "device": null,
                 "kind": "release", "count": 12, "trigger": { "kind": "cron", "data": {} },
@@ -158,11 +158,11 @@ mod tests {
             Tz::UTC,
         );
         assert!(
-            told.contains(
+            text.contains(
                 "release of cron: not run, unknown: `a.b` is not known, 12 times until 2026-03-01 04:00:00.000+00:00"
             ),
-            "{told}"
+            "{text}"
         );
-        assert!(told.contains("unknown  a.b") && told.contains("not known: no twin `a`"), "{told}");
+        assert!(text.contains("unknown  a.b") && text.contains("not known: no twin `a`"), "{text}");
     }
 }

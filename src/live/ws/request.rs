@@ -1,36 +1,36 @@
-//! What a client says: frames, read field by field. One that makes no sense is answered with what is wrong
-//! with it; a field that nobody knows is named first of all.
+//! Request frames, read field by field. A frame that makes no sense is answered with the field that is wrong and the
+//! reason; an unknown field is named first of all.
 
 use twinhub_domain::payload;
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::{CommandRequest, DeviceId, Json, Object};
 
-use super::wire;
+use super::frames;
 use crate::api::commands::request;
 use crate::http::extract::fields::{FieldError, Fields};
 use crate::live::subscription::Filter;
 
-/// Ids of frames and subscriptions have at most this many bytes: they are told with every event.
+/// Ids of frames and subscriptions have at most this many bytes: they are sent with every event.
 const LONGEST_ID: usize = 128;
 
 const SUBSCRIBE: [&str; 5] = ["devices", "kinds", "group", "since", "snapshot"];
 const DESIRED: [&str; 3] = ["device_id", "patch", "if_version"];
-/// Beside what REST's body has.
+/// Beside the fields of REST's body.
 const COMMAND: [&str; 3] = ["device_id", "idempotency_key", "wait"];
 
-/// What a client says.
+/// A request of the client.
 #[derive(Debug)]
-pub(super) enum ClientFrame {
-    Subscribe(Subscribe),
+pub(super) enum RequestFrame {
+    Subscribe(SubscribeRequest),
     Unsubscribe { id: Box<str> },
     Desired { id: Option<Box<str>>, device: DeviceId, patch: Object, if_version: Option<u64> },
     Command { id: Option<Box<str>>, device: DeviceId, request: Box<CommandRequest> },
     Ping { id: Option<Box<str>> },
 }
 
-/// A wish to hear.
+/// A request for a subscription.
 #[derive(Debug)]
-pub(super) struct Subscribe {
+pub(super) struct SubscribeRequest {
     pub id: Box<str>,
     pub filter: Filter,
     pub group: Option<Box<str>>,
@@ -38,7 +38,7 @@ pub(super) struct Subscribe {
     pub snapshot: bool,
 }
 
-/// A frame that was not understood.
+/// A frame that makes no sense.
 #[derive(Debug, PartialEq)]
 pub(super) struct BadFrame {
     id: Option<Box<str>>,
@@ -49,8 +49,8 @@ pub(super) struct BadFrame {
 /// Reads a frame.
 ///
 /// # Errors
-/// Names what is wrong, with the frame's id where it has one.
-pub(super) fn parse(text: &[u8]) -> Result<ClientFrame, BadFrame> {
+/// Names the field and the reason, with the frame's id where it has one.
+pub(super) fn parse(text: &[u8]) -> Result<RequestFrame, BadFrame> {
     let mut fields = Fields::any(payload::object(text).map_err(|error| BadFrame::unread(&error))?);
     let id = fields.text("id").map_err(|error| BadFrame::of(None, error))?;
     if id.as_ref().is_some_and(|id| id.len() > LONGEST_ID || id.is_empty()) {
@@ -61,7 +61,7 @@ pub(super) fn parse(text: &[u8]) -> Result<ClientFrame, BadFrame> {
     by_type(id, fields).map_err(|error| BadFrame::of(known, error))
 }
 
-fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<ClientFrame, FieldError> {
+fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<RequestFrame, FieldError> {
     let Some(kind) = fields.text("type")? else {
         // It may be there under another name.
         fields.only(&[&SUBSCRIBE[..], &DESIRED, &COMMAND, &request::FIELDS].concat())?;
@@ -71,7 +71,7 @@ fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<ClientFrame, Fiel
     match &*kind {
         "subscribe" => {
             let mut fields = fields.only(&SUBSCRIBE)?;
-            Ok(ClientFrame::Subscribe(Subscribe {
+            Ok(RequestFrame::Subscribe(SubscribeRequest {
                 id: needed(id)?,
                 filter: Filter::new(fields.texts("devices")?.as_deref(), fields.texts("kinds")?.as_deref())?,
                 group: fields.text("group")?,
@@ -81,11 +81,11 @@ fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<ClientFrame, Fiel
         }
         "unsubscribe" => {
             fields.only(&[])?;
-            Ok(ClientFrame::Unsubscribe { id: needed(id)? })
+            Ok(RequestFrame::Unsubscribe { id: needed(id)? })
         }
         "desired" => {
             let mut fields = fields.only(&DESIRED)?;
-            Ok(ClientFrame::Desired {
+            Ok(RequestFrame::Desired {
                 id,
                 device: device(&mut fields)?,
                 patch: fields.object("patch")?.ok_or_else(|| FieldError::missing("patch"))?,
@@ -95,7 +95,7 @@ fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<ClientFrame, Fiel
         "command" => command(id, fields.only(&[&COMMAND[..], &request::FIELDS].concat())?),
         "ping" => {
             fields.only(&[])?;
-            Ok(ClientFrame::Ping { id })
+            Ok(RequestFrame::Ping { id })
         }
         other => {
             let detail = format!(
@@ -107,11 +107,11 @@ fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<ClientFrame, Fiel
     }
 }
 
-fn command(id: Option<Box<str>>, mut fields: Fields) -> Result<ClientFrame, FieldError> {
+fn command(id: Option<Box<str>>, mut fields: Fields) -> Result<RequestFrame, FieldError> {
     let device = device(&mut fields)?;
     let key = fields.text("idempotency_key")?;
     let key = key.map(|key| request::idempotency_key("idempotency_key", &key)).transpose()?;
-    // Taken as REST takes it, and nobody is kept waiting: events of the kind `command` tell what becomes of it.
+    // Read as REST reads it, and without effect: events of the kind `command` tell the outcome.
     match fields.take("wait") {
         None => {}
         Some(Json::String(text)) if request::wait(&text).is_some() => {}
@@ -120,7 +120,7 @@ fn command(id: Option<Box<str>>, mut fields: Fields) -> Result<ClientFrame, Fiel
     }
     let mut request = request::request(fields.rest())?;
     request.idempotency_key = key;
-    Ok(ClientFrame::Command { id, device, request: Box::new(request) })
+    Ok(RequestFrame::Command { id, device, request: Box::new(request) })
 }
 
 fn device(fields: &mut Fields) -> Result<DeviceId, FieldError> {
@@ -128,11 +128,11 @@ fn device(fields: &mut Fields) -> Result<DeviceId, FieldError> {
     DeviceId::parse(&device).map_err(|error| FieldError::bad("device_id", error.to_string()))
 }
 
-impl ClientFrame {
+impl RequestFrame {
     /// The id that answers carry.
     pub(super) fn id(&self) -> Option<&str> {
         match self {
-            Self::Subscribe(Subscribe { id, .. }) | Self::Unsubscribe { id } => Some(id),
+            Self::Subscribe(SubscribeRequest { id, .. }) | Self::Unsubscribe { id } => Some(id),
             Self::Desired { id, .. } | Self::Command { id, .. } | Self::Ping { id } => id.as_deref(),
         }
     }
@@ -149,8 +149,24 @@ impl BadFrame {
 
     /// The answer to it.
     pub(super) fn frame(&self) -> String {
-        wire::error(self.id.as_deref(), self.code, &self.error)
+        frames::error(self.id.as_deref(), self.code, &self.error)
     }
+}
+
+/// The types of request frames, each with its members beside `type` and `id`.
+#[cfg(test)]
+pub(in crate::live) const REQUESTS: &[(&str, &[&[&str]])] = &[
+    ("subscribe", &[&SUBSCRIBE]),
+    ("unsubscribe", &[]),
+    ("desired", &[&DESIRED]),
+    ("command", &[&COMMAND, &request::FIELDS]),
+    ("ping", &[]),
+];
+
+/// True for a frame that makes sense.
+#[cfg(test)]
+pub(in crate::live) fn is_read(text: &str) -> bool {
+    parse(text.as_bytes()).is_ok()
 }
 
 #[cfg(test)]
@@ -166,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_clients_say() {
+    fn reads_request_frames() {
         check(
             r#"{"type":"subscribe","id":"s1","devices":["pump-*"],"kinds":["telemetry"],"since":12}"#,
             "s1 ",
@@ -179,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_it_does_not_understand() {
+    fn names_the_field_that_makes_no_sense() {
         check("[]", r#"{"type":"error","code":"wrong_type","error":"expected an object, found an array"}"#);
         check("{", r#"{"type":"error","code":"not_json","#);
         check(r#"{"id":"x"}"#, r#"{"type":"error","id":"x","code":"missing_field","error":"`type`: must be"#);
@@ -216,12 +232,12 @@ mod tests {
         );
     }
     #[test]
-    fn commands_are_asked_for_as_over_rest() {
+    fn reads_commands_as_rest_does() {
         let read = |more: &str| {
             let text = format!(r#"{{"type":"command","id":"c1","device_id":"a","command_type":"go"{more}}}"#);
             parse(text.as_bytes())
         };
-        let Ok(ClientFrame::Command { request, .. }) =
+        let Ok(RequestFrame::Command { request, .. }) =
             read(r#","parameters":{"x":1.50},"priority":9,"ttl":60,"idempotency_key":"k""#)
         else {
             panic!("no command");

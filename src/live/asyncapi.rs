@@ -1,0 +1,142 @@
+//! `/api/asyncapi.json`: the AsyncAPI 3 document of the WebSocket and of the event stream, made from the structs of
+//! their frames.
+
+mod examples;
+mod messages;
+
+use std::sync::LazyLock;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::ContentType;
+use actix_web::web;
+use serde_json::{Map, Value, json};
+use twinhub_actors::access::Permission;
+
+use self::messages::Messages;
+use super::sse::{LaggedData, ResyncData};
+use super::ws::{ClientFrame, EventFrame, HubFrame};
+use crate::api::events::schema::EventItem;
+use crate::http::routes::{Method, Operation};
+
+const DOCUMENT: &str = "/api/asyncapi.json";
+
+/// The AsyncAPI version that the document is of.
+const VERSION: &str = "3.0.0";
+
+const DESCRIPTION: &str = "Live events of twinhub, a live digital twin of every IoT device. The requests of HTTP are \
+    described beside it, at `/api/openapi.json`. Every event has a place in one sequence, `seq`: a client that was \
+    away asks for the events since the last place it has seen, and misses none.";
+
+const SESSION_DESCRIPTION: &str = "JSON texts of 1 MiB at most, both ways. A session has 64 subscriptions at most. \
+    When the hub shuts down it closes with 1001.";
+
+const EVENTS_DESCRIPTION: &str = "One subscription a connection, for requests with `Accept: text/event-stream`. The \
+    payload of a message is its `data`. A comment comes every 15 s.";
+
+/// The channel of `/api/ws`.
+const SESSION: &str = "session";
+/// The channel of `/api/events`.
+const EVENTS: &str = "events";
+
+/// The AsyncAPI document.
+#[must_use]
+pub fn asyncapi() -> Value {
+    let mut messages = Messages::default();
+    let requests = messages.frames::<ClientFrame>();
+    messages.refuse_unknown_members(&requests);
+    let mut frames = messages.frames::<HubFrame<'static>>();
+    frames.push(messages.add::<EventFrame>("event", "An event of one or several subscriptions."));
+    let stream = [
+        messages.add::<EventItem>("streamed_event", "An event. Its `id` is its place, its `event` the kind."),
+        messages.add::<LaggedData>(
+            "streamed_lagged",
+            "The client is too slow: `event: lagged`. Events were skipped.",
+        ),
+        messages.add::<ResyncData>("streamed_resync", "The past asked for is gone: `event: resync`."),
+    ];
+    let (schemas, messages) = messages.finish();
+    let session: Vec<_> = requests.iter().chain(&frames).cloned().collect();
+    json!({
+        "asyncapi": VERSION,
+        "info": { "title": "twinhub", "version": env!("CARGO_PKG_VERSION"), "description": DESCRIPTION },
+        "defaultContentType": "application/json",
+        "servers": {
+            "websocket": { "host": "127.0.0.1:8080", "protocol": "ws", "description": "The default address of the hub." },
+            "http": { "host": "127.0.0.1:8080", "protocol": "http", "description": "The same address." },
+        },
+        "channels": {
+            SESSION: {
+                "address": "/api/ws",
+                "title": "WebSocket session",
+                "description": SESSION_DESCRIPTION,
+                "servers": [{ "$ref": "#/servers/websocket" }],
+                "messages": references(&session, "#/components/messages/"),
+            },
+            EVENTS: {
+                "address": "/api/events",
+                "title": "Server-sent events",
+                "description": EVENTS_DESCRIPTION,
+                "servers": [{ "$ref": "#/servers/http" }],
+                "messages": references(&stream, "#/components/messages/"),
+            },
+        },
+        "operations": {
+            "request": operation("receive", SESSION, &requests, "Request frames of the client."),
+            "notify": operation("send", SESSION, &frames, "Answers and notifications of the hub."),
+            "stream": stream_operation(&stream),
+        },
+        "components": { "schemas": schemas, "messages": messages },
+    })
+}
+
+fn operation(action: &str, channel: &str, messages: &[String], summary: &str) -> Value {
+    let in_channel = format!("#/channels/{channel}/messages/");
+    let messages: Vec<_> =
+        messages.iter().map(|name| json!({ "$ref": format!("{in_channel}{name}") })).collect();
+    json!({
+        "action": action,
+        "channel": { "$ref": format!("#/channels/{channel}") },
+        "summary": summary,
+        "messages": messages,
+    })
+}
+
+fn stream_operation(messages: &[String]) -> Value {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    let query = json!({
+        "type": "object",
+        "properties": {
+            "device": text("Devices by id or by pattern, parted by commas; all by default."),
+            "group": text("Devices of this group, and of all groups under it, alone."),
+            "kind": text("Kinds of events, parted by commas; all by default."),
+            "severity": text("Alarms of this severity or worse alone."),
+            "since": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "Events after this place, then the live ones. The header `Last-Event-ID` goes before it.",
+            },
+        },
+    });
+    let mut operation = operation("send", EVENTS, messages, "Events as they happen.");
+    operation["bindings"] = json!({ "http": { "method": "GET", "query": query, "bindingVersion": "0.3.0" } });
+    operation
+}
+
+/// The members of an object that refers to each of `names`.
+fn references(names: &[String], to: &str) -> Map<String, Value> {
+    names.iter().map(|name| (name.clone(), json!({ "$ref": format!("{to}{name}") }))).collect()
+}
+
+/// The route of the document.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![Operation::plain(Permission::Monitor, Method::Get, DOCUMENT, || web::to(get_document))]
+}
+
+/// Made at the first request: most hubs never get one.
+async fn get_document() -> HttpResponse {
+    static TEXT: LazyLock<String> = LazyLock::new(|| asyncapi().to_string());
+    HttpResponse::Ok().content_type(ContentType::json()).body(TEXT.as_str())
+}
+
+#[cfg(test)]
+mod tests;

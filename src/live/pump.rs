@@ -1,0 +1,253 @@
+//! The pump of one live subscriber: one loop that takes notifications from its subscriptions, answers its requests,
+//! pings it and says goodbye. Each way out (WebSocket, server-sent events, …) is a [`Transport`], which only writes.
+//!
+//! A pump runs in a task of its own, outside of the connection's: a stalled connection cannot stop it.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until};
+use twinhub_actors::counters::add;
+
+use super::subscription::{Ended, Gone, LiveSubscriptions, Notification, Outlet};
+
+/// The protocol of one subscriber: how notifications become frames.
+pub(crate) trait Transport {
+    /// The unit that passes through the outlet: a frame, or several.
+    type Item;
+    /// A request of the client; [`Infallible`] where it makes none.
+    type Request;
+
+    /// Notifications in one item at most.
+    const BUNDLE: usize;
+
+    /// When the client is pinged.
+    fn heartbeat(&self) -> PingSchedule;
+
+    /// The first item of the session, where there is one.
+    fn greeting(&mut self, _subscriptions: &LiveSubscriptions) -> Option<Frames<Self::Item>> {
+        None
+    }
+
+    /// Is this notification for the client? Asked once for each, in order.
+    fn wants(&mut self, _notification: &Notification) -> bool {
+        true
+    }
+
+    /// Writes [`BUNDLE`](Self::BUNDLE) notifications or fewer; none when nothing comes of them.
+    ///
+    /// It may wait (for the store, say). Then it is given up as soon as the client leaves or the hub shuts down.
+    ///
+    /// # Errors
+    /// The hub is shutting down.
+    async fn write(
+        &mut self,
+        notifications: impl Iterator<Item = Notification>,
+        subscriptions: &LiveSubscriptions,
+    ) -> Result<Option<Frames<Self::Item>>, Ended>;
+
+    /// A ping; none when the client has been silent for too long, and is to be disconnected.
+    fn ping(&mut self) -> Option<Self::Item>;
+
+    /// The last item when the hub shuts down, where there is one.
+    fn goodbye(&self) -> Option<Self::Item> {
+        None
+    }
+
+    /// Waits for the client's next request. Dropping it half-way loses nothing.
+    ///
+    /// # Errors
+    /// The client has left.
+    async fn request(&mut self, outlet: &Outlet<Self::Item>) -> Result<Self::Request, Gone> {
+        outlet.left().await;
+        Err(Gone)
+    }
+
+    /// Answers a request.
+    async fn answer(
+        &mut self,
+        request: Self::Request,
+        subscriptions: &mut LiveSubscriptions,
+    ) -> TransportReply<Self::Item>;
+}
+
+/// When a client is pinged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PingSchedule {
+    /// At once, and from then on at this interval.
+    Every(Duration),
+    /// After this long without a frame.
+    AfterSilence(Duration),
+}
+
+/// An item for the outlet, with the number of frames that the metrics count for it.
+#[derive(Debug)]
+pub(crate) struct Frames<T> {
+    pub count: u64,
+    pub item: T,
+}
+
+/// The answer to a request, and the notifications that follow it.
+#[derive(Debug)]
+pub(crate) struct TransportReply<T> {
+    pub frames: Option<Frames<T>>,
+    pub notifications: Vec<Notification>,
+}
+
+/// Runs until the client leaves, is disconnected, or the hub shuts down. It begins with the `first` notifications.
+///
+/// # Errors
+/// The client left, or was disconnected.
+pub(crate) async fn run<T: Transport>(
+    transport: T,
+    outlet: Outlet<T::Item>,
+    subscriptions: LiveSubscriptions,
+    first: Option<Notification>,
+    closing: watch::Receiver<bool>,
+) -> Result<(), Gone> {
+    let mut pump = Pump { transport, outlet, subscriptions, closing };
+    match pump.run(first).await {
+        Err(Stop::Gone) => Err(Gone),
+        Err(Stop::ShuttingDown) => match pump.transport.goodbye() {
+            Some(goodbye) => pump.outlet.send(goodbye).await,
+            None => Ok(()),
+        },
+        Ok(never) => match never {},
+    }
+}
+
+struct Pump<T: Transport> {
+    transport: T,
+    outlet: Outlet<T::Item>,
+    subscriptions: LiveSubscriptions,
+    closing: watch::Receiver<bool>,
+}
+
+/// The reason why a pump stops.
+enum Stop {
+    Gone,
+    ShuttingDown,
+}
+
+impl<T: Transport> Pump<T> {
+    async fn run(&mut self, first: Option<Notification>) -> Result<Infallible, Stop> {
+        if let Some(greeting) = self.transport.greeting(&self.subscriptions) {
+            self.send(greeting).await?;
+        }
+        let heartbeat = self.transport.heartbeat();
+        let mut ping = pin!(sleep_until(heartbeat.first()));
+        self.notify(first.into_iter().collect(), heartbeat, ping.as_mut()).await?;
+        loop {
+            let Self { transport, outlet, subscriptions, closing } = self;
+            // Every branch loses nothing when another one is first.
+            let notifications = tokio::select! {
+                biased;
+                () = closed(closing) => return Err(Stop::ShuttingDown),
+                () = ping.as_mut() => {
+                    let Some(item) = transport.ping() else {
+                        outlet.cut();
+                        return Err(Stop::Gone);
+                    };
+                    outlet.offer(item); // where there is no room, plenty is on its way already
+                    ping.as_mut().reset(heartbeat.next());
+                    continue;
+                }
+                request = transport.request(outlet) => {
+                    let reply = transport.answer(request?, subscriptions).await;
+                    if let Some(frames) = reply.frames {
+                        self.send(frames).await?;
+                        heartbeat.sent(ping.as_mut());
+                    }
+                    reply.notifications
+                }
+                next = subscriptions.next() => next?,
+            };
+            self.notify(notifications, heartbeat, ping.as_mut()).await?;
+        }
+    }
+
+    /// Sends these notifications, in bundles. Each is dropped as it is written, so a slow client holds none of them.
+    async fn notify(
+        &mut self,
+        mut notifications: Vec<Notification>,
+        heartbeat: PingSchedule,
+        mut ping: Pin<&mut Sleep>,
+    ) -> Result<(), Stop> {
+        notifications.retain(|notification| self.transport.wants(notification));
+        let mut notifications = notifications.into_iter();
+        while notifications.len() > 0 {
+            let bundle = notifications.by_ref().take(T::BUNDLE);
+            let frames = tokio::select! {
+                biased;
+                frames = self.transport.write(bundle, &self.subscriptions) => frames?,
+                () = closed(&mut self.closing) => return Err(Stop::ShuttingDown),
+                () = self.outlet.left() => return Err(Stop::Gone),
+            };
+            if let Some(frames) = frames {
+                self.send(frames).await?;
+                heartbeat.sent(ping.as_mut());
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&self, frames: Frames<T::Item>) -> Result<(), Gone> {
+        add(&self.subscriptions.counters().frames_out, frames.count);
+        self.outlet.send(frames.item).await
+    }
+}
+
+/// Waits until sessions are to end, or the state that says so is gone.
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
+impl PingSchedule {
+    fn first(self) -> Instant {
+        match self {
+            Self::Every(_) => Instant::now(),
+            Self::AfterSilence(silence) => Instant::now() + silence,
+        }
+    }
+
+    fn next(self) -> Instant {
+        let (Self::Every(wait) | Self::AfterSilence(wait)) = self;
+        Instant::now() + wait
+    }
+
+    /// A frame was sent: silence begins anew.
+    fn sent(self, ping: Pin<&mut Sleep>) {
+        if let Self::AfterSilence(_) = self {
+            ping.reset(self.next());
+        }
+    }
+}
+
+impl<T> TransportReply<T> {
+    /// These frames alone.
+    pub(crate) fn frames(frames: Frames<T>) -> Self {
+        Self { frames: Some(frames), notifications: Vec::new() }
+    }
+
+    /// No frame: the answer comes later.
+    pub(crate) fn later() -> Self {
+        Self { frames: None, notifications: Vec::new() }
+    }
+}
+
+impl From<Gone> for Stop {
+    fn from(Gone: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+impl From<Ended> for Stop {
+    fn from(Ended: Ended) -> Self {
+        Self::ShuttingDown
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! The frames of the hub, written as text.
+
+use serde::ser::SerializeSeq as _;
+use serde::{Serialize, Serializer};
+use twinhub_domain::json::write_string;
+use twinhub_domain::{Command, Recorded, Timestamp, Twin};
+use utoipa::ToSchema;
+
+use crate::api::events::schema::EventItem;
+use crate::api::twin::schema::TwinDocument;
+
+/// A frame of the hub, but for events: of these all readers share the text.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum HubFrame<'a> {
+    /// The first frame of a session.
+    Hello {
+        /// The last event that has passed.
+        seq: u64,
+        #[schema(value_type = String, format = DateTime)]
+        server_time: Timestamp,
+    },
+    /// A subscription has begun.
+    Subscribed {
+        id: &'a str,
+        /// Events after this place come.
+        seq: u64,
+    },
+    /// A subscription has ended.
+    Unsubscribed { id: &'a str },
+    /// A page of twins in their present state.
+    Snapshot {
+        /// The subscription's.
+        id: &'a str,
+        #[schema(value_type = Vec<TwinDocument>)]
+        twins: TwinPage<'a>,
+        /// True on the last page.
+        last: bool,
+    },
+    /// The client is too slow: events were skipped. A subscription since `resume` brings them.
+    Lagged {
+        /// The number of skipped events, those of other subscribers included.
+        missed: u64,
+        resume: u64,
+    },
+    /// The past asked for is not stored any more, or belongs to another store. Later events come after `seq`.
+    Resync {
+        seq: u64,
+        /// The ids of the subscriptions.
+        sub: Vec<&'a str>,
+    },
+    /// The answer to `desired` (`status` is `ok`, with `version`) and to `command` (`status` is `accepted`, with
+    /// `command_id`): it is committed.
+    Result {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        id: Option<&'a str>,
+        #[schema(inline)]
+        status: ResultStatus,
+        /// The event of the change, where there is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        seq: Option<u64>,
+        /// The twin's version after the change.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        version: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        command_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        command_status: Option<&'a str>,
+        /// The same key came before: this is the command of then.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        repeated: Option<bool>,
+    },
+    /// A request frame was refused.
+    Error {
+        /// The frame's, where it has one that can be read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        id: Option<&'a str>,
+        /// A stable word, such as `unknown_field`.
+        code: &'a str,
+        /// A sentence for people.
+        error: &'a str,
+    },
+    /// The answer to `ping`.
+    Pong {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        id: Option<&'a str>,
+    },
+}
+
+/// The outcome of a request.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResultStatus {
+    Ok,
+    Accepted,
+}
+
+/// An event, in the order of the sequence.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, never made: all readers of an event share its text")]
+pub struct EventFrame {
+    #[schema(inline)]
+    r#type: EventType,
+    /// The ids of the subscriptions that take it.
+    sub: Vec<String>,
+    #[serde(flatten)]
+    event: EventItem,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "described, never made: all readers of an event share its text")]
+enum EventType {
+    Event,
+}
+
+/// Twins that are written one by one.
+pub struct TwinPage<'a> {
+    twins: &'a [Twin],
+    now: Timestamp,
+}
+
+impl Serialize for TwinPage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut items = serializer.serialize_seq(Some(self.twins.len()))?;
+        for twin in self.twins {
+            items.serialize_element(&twin.document(self.now))?;
+        }
+        items.end()
+    }
+}
+
+impl HubFrame<'_> {
+    fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default() // texts and numbers: JSON can write them all
+    }
+}
+
+pub(super) fn hello(seq: u64, now: Timestamp) -> String {
+    HubFrame::Hello { seq, server_time: now }.text()
+}
+
+pub(super) fn subscribed(id: &str, seq: u64) -> String {
+    HubFrame::Subscribed { id, seq }.text()
+}
+
+pub(super) fn unsubscribed(id: &str) -> String {
+    HubFrame::Unsubscribed { id }.text()
+}
+
+pub(super) fn snapshot(id: &str, twins: &[Twin], last: bool, now: Timestamp) -> String {
+    HubFrame::Snapshot { id, twins: TwinPage { twins, now }, last }.text()
+}
+
+/// The beginning of an event frame for these subscriptions; the event's own members follow.
+pub(super) fn event_prefix<'a>(subscriptions: impl Iterator<Item = &'a str>) -> String {
+    let mut prefix = String::from(r#"{"type":"event","sub":["#);
+    for (index, id) in subscriptions.enumerate() {
+        if index > 0 {
+            prefix.push(',');
+        }
+        write_string(&mut prefix, id);
+    }
+    prefix.push_str("],");
+    prefix
+}
+
+/// `{"type":"event","sub":["s1"],"seq":1235,…}`
+pub(super) fn event(prefix: &str, event: &Recorded) -> String {
+    let members = event.json_members();
+    let mut frame = String::with_capacity(prefix.len() + members.len() + 1);
+    frame.push_str(prefix);
+    frame.push_str(members);
+    frame.push('}');
+    frame
+}
+
+pub(super) fn lagged(missed: u64, resume: u64) -> String {
+    HubFrame::Lagged { missed, resume }.text()
+}
+
+pub(super) fn resync<'a>(seq: u64, subscriptions: impl Iterator<Item = &'a str>) -> String {
+    HubFrame::Resync { seq, sub: subscriptions.collect() }.text()
+}
+
+/// The answer to a change of a twin.
+pub(super) fn result(id: Option<&str>, seq: Option<u64>, version: u64) -> String {
+    HubFrame::Result {
+        id,
+        status: ResultStatus::Ok,
+        seq,
+        version: Some(version),
+        command_id: None,
+        command_status: None,
+        repeated: None,
+    }
+    .text()
+}
+
+/// The answer to a command that is stored.
+pub(super) fn accepted(id: Option<&str>, command: &Command, repeated: bool) -> String {
+    HubFrame::Result {
+        id,
+        status: ResultStatus::Accepted,
+        seq: None,
+        version: None,
+        command_id: Some(command.id.to_string()),
+        command_status: Some(command.status.as_str()),
+        repeated: Some(repeated),
+    }
+    .text()
+}
+
+pub(super) fn error(id: Option<&str>, code: &str, error: &str) -> String {
+    HubFrame::Error { id, code, error }.text()
+}
+
+pub(super) fn pong(id: Option<&str>) -> String {
+    HubFrame::Pong { id }.text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_frames() {
+        assert_eq!(
+            hello(7, Timestamp::default()),
+            format!(r#"{{"type":"hello","seq":7,"server_time":"{}"}}"#, Timestamp::default())
+        );
+        assert_eq!(lagged(17, 1240), r#"{"type":"lagged","missed":17,"resume":1240}"#);
+        assert_eq!(subscribed("s\"1", 3), r#"{"type":"subscribed","id":"s\"1","seq":3}"#);
+        assert_eq!(unsubscribed("s1"), r#"{"type":"unsubscribed","id":"s1"}"#);
+        assert_eq!(event_prefix(["a", "b"].into_iter()), r#"{"type":"event","sub":["a","b"],"#);
+        assert_eq!(resync(5, ["a"].into_iter()), r#"{"type":"resync","seq":5,"sub":["a"]}"#);
+        assert_eq!(
+            snapshot("s", &[], true, Timestamp::default()),
+            r#"{"type":"snapshot","id":"s","twins":[],"last":true}"#
+        );
+        assert_eq!(
+            result(Some("d1"), Some(9), 3),
+            r#"{"type":"result","id":"d1","status":"ok","seq":9,"version":3}"#
+        );
+        assert_eq!(result(None, None, 3), r#"{"type":"result","status":"ok","version":3}"#);
+        let id = twinhub_domain::CommandId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
+        let request = twinhub_domain::CommandRequest::new("reboot", Default::default());
+        let command = Command::new(id, request, Timestamp::default(), &twinhub_domain::Cause::hub());
+        assert_eq!(
+            accepted(Some("c1"), &command, false),
+            format!(
+                r#"{{"type":"result","id":"c1","status":"accepted","command_id":"{id}","command_status":"pending","repeated":false}}"#
+            )
+        );
+        assert_eq!(
+            error(None, "busy", "slow\ndown"),
+            r#"{"type":"error","code":"busy","error":"slow\ndown"}"#
+        );
+        assert_eq!(pong(None), r#"{"type":"pong"}"#);
+        assert_eq!(pong(Some("p")), r#"{"type":"pong","id":"p"}"#);
+    }
+
+    /// Numbers keep the digits that the device sent, as in the twin's own text.
+    #[test]
+    fn snapshot_writes_twins_as_they_are_written_elsewhere() {
+        use twinhub_domain::{DeviceId, DeviceNumber, Json};
+        let now = Timestamp::default();
+        let mut twin = Twin::new(DeviceId::parse("pump-1").unwrap(), DeviceNumber(1), now);
+        twin.tags = [("n", "1.50".parse::<Json>().unwrap())].into_iter().collect();
+        let expected = Json::from(twin.document(now)).to_string();
+        assert!(expected.contains("1.50"), "{expected}");
+        assert_eq!(
+            snapshot("s", &[twin], false, now),
+            format!(r#"{{"type":"snapshot","id":"s","twins":[{expected}],"last":false}}"#)
+        );
+    }
+}

@@ -1,0 +1,305 @@
+//! The WebSocket side of the pump: writes notifications as frames, and does what request frames ask for. It lives
+//! outside of the actor, and passes frames to it through a bounded outlet.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesOrdered;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::{debug, info};
+use twinhub_actors::access::Grant;
+use twinhub_domain::cause::Source;
+use twinhub_domain::twin::Change;
+
+use super::request::{RequestFrame, SubscribeRequest};
+use super::{changes, frames};
+use crate::http::Access;
+use crate::http::problem::ApiError;
+use crate::live::pump::{self, Frames, PingSchedule, Transport, TransportReply};
+use crate::live::subscription::{Ended, Gone, LiveSubscriptions, Notification, Outlet, Slots, in_group};
+
+/// Frames that are passed to the actor at once.
+pub(super) const BUNDLE: usize = 32;
+/// The interval of pings.
+const PING_EVERY: Duration = Duration::from_secs(15);
+/// A client that sends nothing, and answers no ping, for this long is disconnected.
+const SILENT_FOR: Duration = Duration::from_secs(60);
+/// Changes of one session that wait for their commit. Beyond it the client's next frames wait, and then it gets `busy`.
+const MOST_AT_ONCE: usize = 64;
+
+/// An item for the actor to send.
+pub(super) enum SocketItem {
+    Texts(Vec<String>),
+    Ping,
+    /// Close with 1001, and a reason.
+    ShuttingDown,
+}
+
+/// The time when the client was last heard. Actor and pump live on one thread.
+#[derive(Clone)]
+pub(super) struct LastHeard(Rc<Cell<Instant>>);
+
+/// Runs until the client leaves, is disconnected, or the hub shuts down.
+pub(super) async fn run(
+    access: &Access,
+    outlet: Outlet<SocketItem>,
+    requests: mpsc::Receiver<RequestFrame>,
+    last_heard: LastHeard,
+) {
+    let Ok(subscriptions) = LiveSubscriptions::open(access).await else {
+        let _ = outlet.send(SocketItem::ShuttingDown).await; // the client may have left
+        return;
+    };
+    let socket = WebSocket::new(access.grant().by_way_of(Source::WebSocket), requests, last_heard);
+    let Err(Gone) = pump::run(socket, outlet, subscriptions, None, access.state.closing()).await else {
+        return;
+    };
+    debug!("websocket client left");
+}
+
+struct WebSocket {
+    hub: Grant,
+    requests: mpsc::Receiver<RequestFrame>,
+    last_heard: LastHeard,
+    /// The beginning of the last event frame: nearly always the next one begins the same.
+    prefix: (Slots, String),
+    /// Answers to changes that wait for their commit.
+    changes: FuturesOrdered<LocalBoxFuture<'static, String>>,
+}
+
+/// The next thing that asks for an answer.
+enum SessionRequest {
+    Frame(RequestFrame),
+    /// A change is committed, or refused: this is the answer.
+    Settled(String),
+}
+
+impl Transport for WebSocket {
+    type Item = SocketItem;
+    type Request = SessionRequest;
+
+    const BUNDLE: usize = BUNDLE;
+
+    fn heartbeat(&self) -> PingSchedule {
+        PingSchedule::Every(PING_EVERY)
+    }
+
+    fn greeting(&mut self, subscriptions: &LiveSubscriptions) -> Option<Frames<SocketItem>> {
+        Some(one(frames::hello(subscriptions.seq(), self.hub.now())))
+    }
+
+    async fn write(
+        &mut self,
+        notifications: impl Iterator<Item = Notification>,
+        subscriptions: &LiveSubscriptions,
+    ) -> Result<Option<Frames<SocketItem>>, Ended> {
+        let mut texts = Vec::with_capacity(notifications.size_hint().0);
+        texts.extend(notifications.map(|notification| self.frame(&notification, subscriptions)));
+        Ok(Some(Frames { count: texts.len() as u64, item: SocketItem::Texts(texts) }))
+    }
+
+    fn ping(&mut self) -> Option<SocketItem> {
+        if self.last_heard.0.get().elapsed() > SILENT_FOR {
+            info!("websocket client is silent, disconnected");
+            return None;
+        }
+        Some(SocketItem::Ping)
+    }
+
+    fn goodbye(&self) -> Option<SocketItem> {
+        Some(SocketItem::ShuttingDown)
+    }
+
+    async fn request(&mut self, _: &Outlet<SocketItem>) -> Result<SessionRequest, Gone> {
+        tokio::select! {
+            biased;
+            frame = self.requests.recv(), if self.changes.len() < MOST_AT_ONCE => {
+                frame.map(SessionRequest::Frame).ok_or(Gone) // the actor has ended with its connection
+            }
+            Some(answer) = self.changes.next(), if !self.changes.is_empty() => Ok(SessionRequest::Settled(answer)),
+            else => std::future::pending().await, // not reached: one of the two is always open
+        }
+    }
+
+    async fn answer(
+        &mut self,
+        request: SessionRequest,
+        subscriptions: &mut LiveSubscriptions,
+    ) -> TransportReply<SocketItem> {
+        let frame = match request {
+            SessionRequest::Frame(frame) => frame,
+            SessionRequest::Settled(answer) => return reply(answer),
+        };
+        match frame {
+            RequestFrame::Subscribe(request) => self.subscribe(request, subscriptions).await,
+            RequestFrame::Unsubscribe { id } if subscriptions.unsubscribe(&id) => {
+                self.prefix = Default::default(); // its slot may be another's next
+                reply(frames::unsubscribed(&id))
+            }
+            RequestFrame::Unsubscribe { id } => {
+                reply(frames::error(Some(&id), "not_subscribed", "there is no subscription of this id"))
+            }
+            RequestFrame::Ping { id } => reply(frames::pong(id.as_deref())),
+            RequestFrame::Desired { id, device, patch, if_version } => {
+                let change = Change { patch: [("desired", patch.into())].into_iter().collect() };
+                let if_version = if_version.map(Into::into);
+                let answer = changes::change(self.hub.clone(), id, device, if_version, change);
+                self.changes.push_back(Box::pin(answer));
+                TransportReply::later()
+            }
+            RequestFrame::Command { id, device, request } => {
+                let answer = changes::command(self.hub.clone(), id, device, request);
+                self.changes.push_back(Box::pin(answer));
+                TransportReply::later()
+            }
+        }
+    }
+}
+
+impl WebSocket {
+    fn new(hub: Grant, requests: mpsc::Receiver<RequestFrame>, last_heard: LastHeard) -> Self {
+        Self { hub, requests, last_heard, prefix: Default::default(), changes: FuturesOrdered::new() }
+    }
+
+    async fn subscribe(
+        &mut self,
+        request: SubscribeRequest,
+        subscriptions: &mut LiveSubscriptions,
+    ) -> TransportReply<SocketItem> {
+        let SubscribeRequest { id, mut filter, group, since, snapshot } = request;
+        if let Some(group) = group {
+            filter = match in_group(&self.hub, filter, &group, subscriptions.seq()).await {
+                Ok(filter) => filter,
+                Err(error) => return reply(refusal(Some(&id), &error)),
+            };
+        }
+        self.prefix = Default::default(); // a slot may have another id now
+        match subscriptions.subscribe(&id, filter, since, snapshot) {
+            Ok((seq, first)) => {
+                let frames = Some(one(frames::subscribed(&id, seq)));
+                TransportReply { frames, notifications: first.into_iter().collect() }
+            }
+            Err(error) => reply(frames::error(Some(&id), error.code(), &error.to_string())),
+        }
+    }
+
+    fn frame(&mut self, notification: &Notification, subscriptions: &LiveSubscriptions) -> String {
+        match notification {
+            Notification::Event { slots, event } => {
+                if self.prefix.0 != *slots {
+                    self.prefix = (*slots, frames::event_prefix(subscriptions.ids(*slots)));
+                }
+                frames::event(&self.prefix.1, event)
+            }
+            Notification::Snapshot { slot, twins, last } => {
+                let id = subscriptions.ids(Slots::one(*slot)).next().unwrap_or_default();
+                frames::snapshot(id, twins, *last, self.hub.now())
+            }
+            Notification::Lagged { missed, resume } => frames::lagged(*missed, *resume),
+            Notification::Resync { slots, seq } => frames::resync(*seq, subscriptions.ids(*slots)),
+        }
+    }
+}
+
+fn one(frame: String) -> Frames<SocketItem> {
+    Frames { count: 1, item: SocketItem::Texts(vec![frame]) }
+}
+
+fn reply(frame: String) -> TransportReply<SocketItem> {
+    TransportReply::frames(one(frame))
+}
+
+/// The answer to a request that was refused.
+pub(super) fn refusal(id: Option<&str>, error: &ApiError) -> String {
+    frames::error(id, error.code(), &error.to_string())
+}
+
+impl LastHeard {
+    /// The client was heard now.
+    pub(super) fn now(&self) {
+        self.0.set(Instant::now());
+    }
+}
+
+impl Default for LastHeard {
+    fn default() -> Self {
+        Self(Rc::new(Cell::new(Instant::now())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::watch;
+    use twinhub_actors::access::Caller;
+    use twinhub_actors::{Hub, Settings};
+    use twinhub_domain::Timestamp;
+    use twinhub_store::MemoryStore;
+    use twinhub_testkit::ManualClock;
+
+    use super::*;
+
+    /// More than all frames that a session sends here before they are read.
+    const ROOM: usize = 100;
+
+    async fn session(last_heard: &LastHeard) -> (impl Future<Output = Result<(), Gone>>, Peer) {
+        let clock = ManualClock::at(Timestamp::from_millis(0));
+        let hub = Hub::start(Arc::new(MemoryStore::default()), clock, Settings::default()).await.unwrap();
+        let hub = hub.of(Caller::Anonymous, Source::WebSocket);
+        let subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
+        let (outlet, frames) = Outlet::new(ROOM, None);
+        let (requests_in, requests) = mpsc::channel(1);
+        let (open, closing) = watch::channel(false);
+        let socket = WebSocket::new(hub, requests, last_heard.clone());
+        let pump = pump::run(socket, outlet, subscriptions, None, closing);
+        (pump, Peer { frames, _requests: requests_in, _open: open })
+    }
+
+    /// The other ends of a session.
+    struct Peer {
+        frames: mpsc::Receiver<SocketItem>,
+        _requests: mpsc::Sender<RequestFrame>,
+        _open: watch::Sender<bool>,
+    }
+
+    #[actix_web::test]
+    async fn silent_client_is_pinged_and_then_disconnected() {
+        let last_heard = LastHeard::default();
+        let (pump, mut peer) = session(&last_heard).await;
+        tokio::time::pause();
+        last_heard.now();
+        let began = Instant::now();
+        let ended = tokio::time::timeout(10 * SILENT_FOR, pump).await;
+        assert_eq!(ended.expect("it ends"), Err(Gone));
+        let after = began.elapsed();
+        assert!(after > SILENT_FOR && after <= SILENT_FOR + PING_EVERY, "{after:?}");
+        let mut pings = 0;
+        while let Some(frame) = peer.frames.recv().await {
+            pings += usize::from(matches!(frame, SocketItem::Ping));
+        }
+        assert!(matches!(pings, 4 | 5), "at once, and every quarter of a minute: {pings}");
+    }
+
+    #[actix_web::test]
+    async fn client_that_answers_now_and_then_stays() {
+        let last_heard = LastHeard::default();
+        let (pump, _peer) = session(&last_heard).await;
+        tokio::time::pause();
+        last_heard.now();
+        let answers = async {
+            for _ in 0..20 {
+                tokio::time::sleep(SILENT_FOR / 2).await;
+                last_heard.now();
+            }
+        };
+        tokio::select! {
+            ended = pump => panic!("it was disconnected: {ended:?}"),
+            () = answers => {}
+        }
+    }
+}
