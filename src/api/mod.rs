@@ -13,7 +13,7 @@ pub(crate) mod firmware;
 mod groups;
 pub(crate) mod jobs;
 mod ops;
-mod schema;
+pub(crate) mod schema;
 mod templates;
 mod twin;
 

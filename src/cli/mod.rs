@@ -136,9 +136,7 @@ pub fn run() -> ExitCode {
         },
         Command::Migrate(args) => run_migrate(args),
         Command::Config(options) => print_config(*options, &matches),
-        Command::Openapi => {
-            print(&api::openapi().to_pretty_json().unwrap_or_default()).map_err(|error| (FAILED, error))
-        }
+        Command::Openapi => print(&format!("{:#}", api::openapi())).map_err(|error| (FAILED, error)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! What stories are told with.
 
 pub mod browser;
+mod described;
 pub mod http;
 pub mod hub;
 pub mod mosquitto;
