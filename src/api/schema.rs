@@ -1,4 +1,74 @@
 //! What several resources' descriptions have in common.
 
+pub(crate) mod words;
+
+use utoipa::ToSchema;
+
+use self::words::Source;
+
 /// Any JSON object.
 pub struct Object;
+
+/// The door that something came in by, and who or what stood there.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, never made")]
+pub struct CauseItem {
+    source: Source,
+    /// The topic, the person (`user:ann`), the rule's name, the job's id; left out where nobody is known.
+    #[schema(nullable = false, example = "user:ann")]
+    by: Option<String>,
+}
+
+/// The same of an event.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, never made")]
+pub struct EventCause {
+    source: Source,
+    #[schema(nullable = false, example = "iot/devices/pump-1/data")]
+    by: Option<String>,
+    /// The rule's run, where one brought it about.
+    #[schema(nullable = false)]
+    run: Option<String>,
+    /// How many runs stand above that.
+    #[schema(nullable = false)]
+    depth: Option<u8>,
+    /// The broker had kept the message: it says how things stood, not that anything happened just now.
+    #[schema(nullable = false)]
+    retained: Option<bool>,
+}
+
+/// The same of what set a rule off.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, never made")]
+pub struct TriggerCause {
+    source: Source,
+    #[schema(nullable = false)]
+    by: Option<String>,
+    #[schema(nullable = false)]
+    run: Option<RunOfCause>,
+    #[schema(nullable = false)]
+    retained: Option<bool>,
+}
+
+/// A run that brought something about.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, never made")]
+pub struct RunOfCause {
+    id: String,
+    /// How many runs stand above it.
+    depth: u8,
+    /// The rule may drive devices in manual mode too.
+    #[schema(nullable = false)]
+    even_in_manual: Option<bool>,
+}
+
+/// A reading's value.
+#[derive(ToSchema)]
+#[schema(example = 23.5)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "described, never made")]
+pub enum ScalarValue {
+    Number(f64),
+    Boolean(bool),
+    Text(String),
+}

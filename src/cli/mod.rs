@@ -138,9 +138,7 @@ pub fn run() -> ExitCode {
         },
         CliCommand::Migrate(args) => run_migrate(args),
         CliCommand::Config(options) => print_config(*options, &matches),
-        CliCommand::Openapi => {
-            print(&api::openapi().to_pretty_json().unwrap_or_default()).map_err(|error| (FAILED, error))
-        }
+        CliCommand::Openapi => print(&format!("{:#}", api::openapi())).map_err(|error| (FAILED, error)),
         CliCommand::Asyncapi => print(&format!("{:#}", live::asyncapi())).map_err(|error| (FAILED, error)),
     };
     match done {

@@ -156,24 +156,29 @@ pub struct Problem {
     error: String,
     /// The field or parameter that was wrong, where it was one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     field: Option<String>,
     /// The command that it is about, where it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     command_id: Option<String>,
     /// The present status of that command.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<crate::api::schema::words::CommandStatus>, nullable = false)]
     command_status: Option<&'static str>,
     /// The id of the request, as in the log and in `X-Request-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     request_id: Option<String>,
     /// Everything that is wrong with a rule, where it was one, with a file, or with readings.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     errors: Option<Vec<RuleError>>,
 }
 
 /// The wait before a client should try again while the store takes nothing in, in seconds.
 const RETRY_AFTER: &str = "1";
-const PROBLEM_JSON: &str = "application/problem+json";
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 impl ApiError {
     /// There is no device with this id.

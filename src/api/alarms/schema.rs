@@ -3,7 +3,7 @@
 
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::schema::Object;
+use crate::api::schema::words::{AlarmStatus, DeliveryStatus, Severity};
 
 /// An alarm: of one originator and type there is one active at most; raised again, it counts.
 #[derive(ToSchema)]
@@ -17,14 +17,11 @@ pub struct AlarmItem {
     rule_id: Option<String>,
     #[schema(example = "greenhouse-hot")]
     r#type: String,
-    /// `info`, `warning`, `minor`, `major` or `critical`: as it was raised last.
-    #[schema(example = "major")]
-    severity: String,
+    /// As it was raised last.
+    severity: Severity,
     #[schema(example = "Greenhouse 29.5 °C")]
     message: String,
-    /// `active` or `cleared`.
-    #[schema(example = "active")]
-    status: String,
+    status: AlarmStatus,
     /// Somebody has seen it. Raised again and worse, it is to be seen again.
     acknowledged: bool,
     #[schema(format = DateTime)]
@@ -62,12 +59,10 @@ pub struct DeliveryItem {
     #[schema(example = "POST")]
     method: String,
     /// Any JSON.
-    body: Object,
+    body: serde_json::Value,
     /// It carries a signature.
     signed: bool,
-    /// `waiting`, `delivered` or `failed`.
-    #[schema(example = "delivered")]
-    status: String,
+    status: DeliveryStatus,
     attempts: u16,
     max_attempts: u16,
     /// When it is tried (again), while it waits.

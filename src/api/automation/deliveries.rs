@@ -15,6 +15,9 @@ use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::array;
 
+pub(in crate::api) const STATUSES: [DeliveryStatus; 3] =
+    [DeliveryStatus::Waiting, DeliveryStatus::Delivered, DeliveryStatus::Failed];
+
 /// Webhooks that rules sent, the newest first: those that wait, and what became of the others.
 #[utoipa::path(
     get,
@@ -52,11 +55,10 @@ fn query(mut params: Params) -> Result<DeliveryQuery, FieldError> {
 }
 
 fn status(word: &str) -> Option<DeliveryStatus> {
-    let all = [DeliveryStatus::Waiting, DeliveryStatus::Delivered, DeliveryStatus::Failed];
-    all.into_iter().find(|status| self::word(*status) == word)
+    STATUSES.into_iter().find(|status| self::word(*status) == word)
 }
 
-fn word(status: DeliveryStatus) -> &'static str {
+pub(in crate::api) fn word(status: DeliveryStatus) -> &'static str {
     match status {
         DeliveryStatus::Waiting => "waiting",
         DeliveryStatus::Delivered => "delivered",

@@ -56,7 +56,7 @@ pub async fn list_warnings(params: Params, access: Access) -> Result<HttpRespons
     get,
     path = "/api/automation/schema.json",
     tag = "automation",
-    responses((status = 200, description = "A JSON Schema", content_type = "application/schema+json"))
+    responses((status = 200, description = "A JSON Schema", body = Object, content_type = "application/schema+json"))
 )]
 pub async fn get_schema(params: Params) -> Result<HttpResponse, ApiError> {
     static TEXT: LazyLock<String> =

@@ -19,7 +19,7 @@ use crate::http::extract::params::{Params, bad};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::{Document, array};
 
-const OUTCOMES: [&str; 5] = ["running", "done", "failed", "aborted", "not_run"];
+pub(in crate::api) const OUTCOMES: [&str; 5] = ["running", "done", "failed", "aborted", "not_run"];
 /// Runs above a run that are told at most: the breaker lets no chain grow this long.
 const MOST_ABOVE: usize = 16;
 /// Runs directly below a run that are told at most.

@@ -4,7 +4,7 @@ pub(crate) mod backtest;
 mod change;
 pub(crate) mod deliveries;
 mod files;
-mod journal;
+pub(crate) mod journal;
 mod mentions;
 mod rules;
 pub(crate) mod run;

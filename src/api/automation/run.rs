@@ -18,7 +18,7 @@ use twinhub_store::RunQuery;
 
 use super::rules::find_rule;
 use super::{ask, tests_begin, view};
-use crate::api::automation::schema::{RunAsked, RunDetail, RunWish, TestVerdict};
+use crate::api::automation::schema::{RunAsked, RunItem, RunWish, TestVerdict};
 use crate::api::commands::request;
 use crate::http::Access;
 use crate::http::extract::body::{OptionalBody, Rule};
@@ -44,7 +44,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
     request_body = Option<RunWish>,
     responses(
         (status = 202, description = "It is stored, and will be looked at", body = RunAsked),
-        (status = 200, description = "With `wait`: the run, or why there was none", body = RunDetail),
+        (status = 200, description = "With `wait`: the run, or why there was none", body = RunItem),
         (status = 404, body = Problem),
         (status = 422, body = Problem),
         (status = 504, description = "It has not come to its end in time, and goes on", body = Problem),

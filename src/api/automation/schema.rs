@@ -1,10 +1,16 @@
 //! Shapes of rules, of what they did, and of what they would have done.
 #![expect(dead_code, reason = "described, never made")]
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::schema::Object;
+use crate::api::alarms::schema::DeliveryItem;
+use crate::api::schema::words::{
+    RuleMode, RuleOrigin, RuleStatus, RunKind, RunOutcome, RunRole, TriggerKind, WhyNot,
+};
+use crate::api::schema::{Object, TriggerCause};
 use crate::http::problem::RuleError;
 
 /// A rule.
@@ -22,32 +28,26 @@ pub struct RuleItem {
     is_enabled: bool,
     /// The same as `enabled`.
     enabled_status: bool,
-    /// `running`, `disabled`, or `stopped` by the breaker or a fault.
-    #[schema(example = "running")]
-    status: String,
+    status: RuleStatus,
     /// Why it was stopped.
     stopped_reason: Option<String>,
-    /// `file`, `api` or `template`.
-    #[schema(example = "file")]
-    origin: String,
+    origin: RuleOrigin,
     /// Below the rules folder.
     #[schema(example = "greenhouse.yaml")]
     file: Option<String>,
     /// Whose it is; it changes with that alone.
     template: Option<String>,
-    /// `single`, `restart`, `queued` or `parallel`.
-    mode: String,
+    mode: RuleMode,
     /// By whose clock it goes: its own `timezone`, its file's, or that of its first schedule; `UTC` without any.
     #[schema(example = "Europe/Berlin")]
     timezone: String,
     priority: i16,
     /// Their kinds.
-    #[schema(example = json!(["numeric"]))]
-    triggers: Vec<String>,
+    triggers: Vec<TriggerKind>,
     /// What sets it off and what must hold, as it was written.
-    trigger_conditions: Object,
+    trigger_conditions: serde_json::Value,
     /// As they were written.
-    actions: Vec<Object>,
+    actions: serde_json::Value,
     last_run: Option<LastRun>,
     /// When it ran last.
     #[schema(format = DateTime)]
@@ -70,8 +70,7 @@ pub struct LastRun {
     id: String,
     #[schema(format = DateTime)]
     at: String,
-    /// `running`, `done`, `failed` or `aborted`.
-    outcome: String,
+    outcome: RunOutcome,
     /// The device that set it off.
     device: Option<String>,
 }
@@ -167,21 +166,18 @@ pub struct RunItem {
     at: String,
     #[schema(format = DateTime)]
     ended_at: Option<String>,
-    /// `trigger`, `release` (what set it off is over), `manual` (a person said so) or `called` (another rule did).
-    #[schema(example = "trigger")]
-    kind: String,
+    kind: RunKind,
     trigger: TriggerItem,
     conditions: Vec<ConditionItem>,
-    /// `running`, `done`, `failed`, `aborted` or `not_run`.
-    #[schema(example = "not_run")]
-    outcome: String,
-    /// Of `not_run`: `condition`, `unknown`, `stale`, `still_running`, `too_many`, `cooldown`, `stopped`, `depth`,
-    /// `missed` or `panic`.
-    #[schema(example = "condition")]
-    why: Option<String>,
-    /// Of `not_run`: the same as a sentence.
+    outcome: RunOutcome,
+    /// Of `not_run` alone.
+    #[schema(nullable = false)]
+    why: Option<WhyNot>,
+    /// Of `not_run` alone: the same as a sentence.
+    #[schema(nullable = false)]
     detail: Option<String>,
-    /// Of `failed` and `aborted`.
+    /// Of `failed` and `aborted` alone.
+    #[schema(nullable = false)]
     reason: Option<String>,
     actions: Vec<ActionItem>,
     /// The run that brought about what set this one off.
@@ -193,10 +189,9 @@ pub struct RunItem {
     /// When it was found last.
     #[schema(format = DateTime)]
     last_at: String,
-    /// Only where runs are listed with `device=`: `fired`, that device set it off; `acted_on`, an action was done to it,
-    /// or tried; `left_alone`, the rule has an action for it that was not done. Of several the first.
-    #[schema(example = "acted_on", nullable = false)]
-    role: Option<String>,
+    /// Of several the first. Only where runs are listed with `device=`.
+    #[schema(nullable = false)]
+    role: Option<RunRole>,
 }
 
 /// What set a rule off.
@@ -211,7 +206,7 @@ pub struct TriggerItem {
     data: Object,
     /// The event's place in the sequence.
     seq: Option<u64>,
-    cause: Option<Object>,
+    cause: Option<TriggerCause>,
 }
 
 /// A condition as it was found.
@@ -233,6 +228,7 @@ pub struct TermItem {
     values: Object,
     holds: Option<bool>,
     /// Why it is not known.
+    #[schema(nullable = false)]
     unknown: Option<String>,
 }
 
@@ -244,17 +240,20 @@ pub struct ActionItem {
     #[schema(example = "command")]
     kind: String,
     device: Option<String>,
-    /// What was asked for.
-    data: Object,
+    /// What was asked for; null of a kind that asks for nothing more.
+    data: serde_json::Value,
     #[schema(format = DateTime)]
     at: String,
     /// `ok`, `waiting`, `skipped`, or what was wrong: `manual_mode`, `unknown_device`, `outranked`…
     #[schema(example = "ok")]
     result: String,
+    #[schema(nullable = false)]
     detail: Option<String>,
     /// The place in the sequence of what it brought about.
+    #[schema(nullable = false)]
     seq: Option<u64>,
     /// The command, alarm or delivery that it made.
+    #[schema(nullable = false)]
     made: Option<String>,
 }
 
@@ -269,7 +268,7 @@ pub struct RunDetail {
     /// The runs that it brought about.
     below: Vec<RunItem>,
     /// The requests that it sent.
-    deliveries: Vec<Object>,
+    deliveries: Vec<DeliveryItem>,
 }
 
 /// Something that people should look at.
@@ -361,7 +360,7 @@ pub struct BacktestResult {
     /// True where there are more runs than are listed.
     truncated: bool,
     /// By outcome: `{"done": 3, "not_run": 10}`.
-    counts: Object,
+    counts: BTreeMap<String, u64>,
     /// Beside what the version that runs would have done; null where none runs.
     compared: Option<Compared>,
     /// How many events were replayed.

@@ -39,14 +39,15 @@ const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
         (status = 202, description = "It is stored, and will be sent", body = CommandAccepted,
             headers(("Location" = String, description = "Where the command is"))),
         (status = 200, description = "With `wait`: what became of it, with its history. Without: the same command \
-            was asked for before", body = CommandAccepted),
+            was asked for before", body = CommandAccepted,
+            headers(("Location" = String, description = "Where the command is"))),
         (status = 404, description = "No such device", body = Problem),
         (status = 409, description = "The key came with another body before", body = Problem),
         (status = 422, description = "A field makes no sense", body = Problem),
         (status = 429, description = "Too many commands wait for this device", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
         (status = 504, description = "It is stored and goes on, and was not final in time; `command_id` names it",
-            body = Problem),
+            body = Problem, headers(("Location" = String, description = "Where the command is"))),
     )
 )]
 pub async fn post_command(

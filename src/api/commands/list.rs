@@ -8,7 +8,7 @@ use twinhub_store::{CommandQuery, CommandRecord};
 
 use super::poll;
 use crate::api::commands::create::asked_for;
-use crate::api::commands::schema::{CommandDetail, CommandItem, CommandListing};
+use crate::api::commands::schema::{CommandDetail, CommandItem, CommandListing, CommandsListed};
 use crate::api::commands::view::{summary, whole};
 use crate::api::devices::device::find;
 use crate::http::extract::body::{Command, Device};
@@ -65,11 +65,11 @@ pub async fn list_commands(
             long to wait for something to do: `20s`, or seconds; 60 s at most"),
     ),
     responses(
-        (status = 200, description = "A page of commands; with `wait` what the device is to do: `{id, type, \
-            parameters, priority, expires_at, attempt}`", body = [CommandItem],
+        (status = 200, description = "A page of commands; with `wait` what the device is to do", body = CommandsListed,
             headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
         (status = 403, description = "With `wait`: a browser asks, and does not tell for which page", body = Problem),
         (status = 404, description = "No such device", body = Problem),
+        (status = 409, description = "With `wait`: the device is out of service", body = Problem),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
 )]

@@ -3,7 +3,8 @@
 
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::schema::Object;
+use crate::api::schema::words::CommandStatus;
+use crate::api::schema::{CauseItem, Object};
 
 /// A command.
 #[derive(ToSchema)]
@@ -15,15 +16,12 @@ pub struct CommandItem {
     #[schema(example = "set_speed")]
     command_type: String,
     parameters: Object,
-    /// `pending`, `sent`, `delivered`, `executed`, `failed`, `rejected`, `expired`, `timed_out`, `canceled` or
-    /// `superseded`.
-    #[schema(example = "executed")]
-    status: String,
+    status: CommandStatus,
     /// Why it stands so, where there is something to say.
     #[schema(example = "no answer to 3 attempts")]
     reason: Option<String>,
-    /// What the device answered; any JSON.
-    response: Option<Object>,
+    /// What the device answered: any JSON, null where it has not.
+    response: serde_json::Value,
     /// 0 to 9; higher ones go first.
     priority: u8,
     /// How often it was handed to the device so far.
@@ -45,8 +43,8 @@ pub struct CommandItem {
     /// Of those that wait with the same key, the newest alone is kept.
     supersedes: Option<String>,
     idempotency_key: Option<String>,
-    /// Who asked for it: `{"source": "rest", "by": "user:ann"}`.
-    cause: Object,
+    /// Who asked for it.
+    cause: CauseItem,
 }
 
 /// A command with all that happened to it.
@@ -64,14 +62,18 @@ pub struct CommandLine {
     #[schema(format = DateTime)]
     at: String,
     /// The status it came to; for a late answer what the device told.
-    status: String,
+    status: CommandStatus,
     /// Which attempt it belongs to, from 1; 0 before the first.
     attempt: u8,
+    #[schema(nullable = false)]
     reason: Option<String>,
-    response: Option<Object>,
+    /// Any JSON, where the device answered with some.
+    #[schema(required = false)]
+    response: serde_json::Value,
     /// It came after the command was final.
+    #[schema(nullable = false)]
     late: Option<bool>,
-    cause: Object,
+    cause: CauseItem,
 }
 
 /// A command that is stored.
@@ -83,6 +85,7 @@ pub struct CommandAccepted {
     /// The same key and body came before: this is the command of then.
     repeated: bool,
     /// With `wait`.
+    #[schema(nullable = false)]
     history: Option<Vec<CommandLine>>,
 }
 
@@ -97,6 +100,28 @@ pub struct CommandAnswered {
     late: bool,
     /// The device has said so before.
     repeated: bool,
+}
+
+/// A command as its device gets it that polls.
+#[derive(ToSchema)]
+pub struct CommandToDo {
+    id: String,
+    /// The `command_type`.
+    r#type: String,
+    parameters: Object,
+    priority: u8,
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// From 1.
+    attempt: u8,
+}
+
+/// A page of commands; with `wait` what the device is to do.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum CommandsListed {
+    Commands(Vec<CommandItem>),
+    ToDo(Vec<CommandToDo>),
 }
 
 /// What a device is to do.

@@ -51,9 +51,11 @@ pub struct Stored {
     message: &'static str,
     /// How many readings were taken in; none of what had been stored before. With `partial`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     accepted: Option<usize>,
     /// The readings that were not. With `partial`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     rejected: Option<Vec<RejectedReading>>,
 }
 

@@ -3,7 +3,7 @@
 
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::schema::Object;
+use crate::api::schema::{Object, ScalarValue};
 
 /// Readings of one moment, or a batch of them: at most 1,000 readings in all.
 #[derive(ToSchema)]
@@ -51,14 +51,14 @@ pub struct SensorReading {
 pub struct ReadingItem {
     sensor_type: String,
     /// A number, a boolean or a text.
-    #[schema(example = 23.5)]
-    value: f64,
+    value: ScalarValue,
     unit: Option<String>,
     quality_score: Option<u8>,
     #[schema(format = DateTime)]
     timestamp: String,
     /// The time that the device said, where that cannot be: `timestamp` is when the reading came then.
     #[schema(format = DateTime)]
+    #[schema(nullable = false)]
     claimed_at: Option<String>,
     seq: u64,
 }

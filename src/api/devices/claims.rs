@@ -9,10 +9,9 @@ use twinhub_domain::{Input, Json, Object};
 
 use super::device::find;
 use super::register::{take_sections, take_template};
-use super::schema::{Claim, DeviceItem, Listing};
+use super::schema::{Claim, DeviceClaimed, DeviceItem, Listing};
 use crate::api::devices::list::{Said, list};
 use crate::api::groups::check_group;
-use crate::api::twin::schema::TwinDocument;
 use crate::http::Access;
 use crate::http::extract::body::Body;
 use crate::http::extract::fields::{FieldError, Fields};
@@ -26,7 +25,12 @@ use crate::http::reply::{Document, add_readings};
     path = "/api/devices/unclaimed",
     tag = "devices",
     params(Listing),
-    responses((status = 200, body = [DeviceItem]), (status = 422, body = Problem))
+    responses(
+        (status = 200, description = "A page of devices", body = [DeviceItem],
+            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String),
+                ("X-Warnings" = String, description = "As of `/api/devices`"))),
+        (status = 422, body = Problem),
+    )
 )]
 pub async fn list_unclaimed(
     request: HttpRequest,
@@ -43,7 +47,8 @@ pub async fn list_unclaimed(
     tag = "devices",
     request_body = Claim,
     responses(
-        (status = 200, description = "It is yours", body = TwinDocument),
+        (status = 200, description = "It is yours", body = DeviceClaimed,
+            headers(("ETag" = String, description = "The version, quoted"))),
         (status = 404, description = "No such device was seen", body = Problem),
         (status = 409, description = "It is someone's already", body = Problem),
         (status = 422, body = Problem),

@@ -10,7 +10,7 @@ pub struct ReadingHealth {
     #[schema(example = "temperature")]
     reading: String,
     /// As last reported; null when it never was.
-    #[schema(value_type = Option<f64>)]
+    #[schema(value_type = serde_json::Value)]
     value: Option<Json>,
     /// That it last named.
     unit: Option<String>,

@@ -104,7 +104,8 @@ pub(crate) const FIELDS: [&str; 16] = [
     tag = "devices",
     request_body = NewDevice,
     responses(
-        (status = 201, description = "Registered; the token is shown this once", body = Registered),
+        (status = 201, description = "Registered; the token is shown this once", body = Registered,
+            headers(("Location" = String, description = "Where the device is"))),
         (status = 409, description = "The id, the serial number or the token is taken", body = Problem),
         (status = 422, description = "A field makes no sense", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),

@@ -1,6 +1,8 @@
 //! Devices as the description tells of them.
 #![expect(dead_code, reason = "described, never made")]
 
+use std::collections::BTreeMap;
+
 use utoipa::{IntoParams, ToSchema};
 
 use super::device::DeviceMetrics;
@@ -8,6 +10,7 @@ use super::status::{Connection, Connectivity, Convergence, DeviceHealth, Waiting
 use crate::api::commands::schema::CommandItem;
 use crate::api::data::schema::ReadingItem;
 use crate::api::schema::Object;
+use crate::api::schema::words::{Lifecycle, Mode, Presence, Quality};
 use crate::api::templates::schema::TemplateOfDevice;
 use crate::api::twin::schema::{ScheduleEntry, TwinDocument};
 
@@ -35,14 +38,11 @@ pub struct DeviceItem {
     template: Option<TemplateOfDevice>,
     /// False while it was only seen on MQTT.
     claimed: bool,
-    /// `provisioned`, `active`, `suspended` or `retired`.
-    lifecycle: String,
-    /// `online` or `offline`. One that was never heard is offline, and its `last_seen` is null.
-    status: String,
+    lifecycle: Lifecycle,
+    status: Presence,
     #[schema(format = DateTime)]
     last_seen: Option<String>,
-    /// `manual` or `schedule`.
-    mode: String,
+    mode: Mode,
     #[schema(format = DateTime)]
     mode_until: Option<String>,
     version: u64,
@@ -50,15 +50,33 @@ pub struct DeviceItem {
     created_at: String,
     #[schema(format = DateTime)]
     updated_at: String,
-    /// What it last reported: `{"temperature": {"value": 23.5, "timestamp": "…", "quality": "good", "unit": "°C"}}`;
-    /// `unit` where it named one, `units` by path where it named some of what lies in an object.
-    readings: Object,
+    /// What it last reported, by name.
+    readings: BTreeMap<String, LatestReading>,
     /// °C, where it reports one.
-    temperature: Option<f64>,
+    #[schema(required = false)]
+    temperature: serde_json::Value,
     /// %, where it reports one.
-    humidity: Option<f64>,
+    #[schema(required = false)]
+    humidity: serde_json::Value,
     /// hPa, where it reports one.
-    pressure: Option<f64>,
+    #[schema(required = false)]
+    pressure: serde_json::Value,
+}
+
+/// A property as the device reported it last.
+#[derive(ToSchema)]
+pub struct LatestReading {
+    /// Any JSON: a number, mostly.
+    value: serde_json::Value,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    quality: Quality,
+    /// Where it named one.
+    #[schema(nullable = false, example = "°C")]
+    unit: Option<String>,
+    /// By path, where it named some of what lies in an object.
+    #[schema(nullable = false)]
+    units: Option<BTreeMap<String, String>>,
 }
 
 /// A device with what it did lately: the twin, and this.
@@ -68,7 +86,14 @@ pub struct DeviceDetail {
     #[serde(flatten)]
     twin: TwinDocument,
     device_id: String,
-    readings: Object,
+    readings: BTreeMap<String, LatestReading>,
+    /// As in the list, where it reports one.
+    #[schema(required = false)]
+    temperature: serde_json::Value,
+    #[schema(required = false)]
+    humidity: serde_json::Value,
+    #[schema(required = false)]
+    pressure: serde_json::Value,
     /// The last 20 readings, newest first.
     recent_data: Vec<ReadingItem>,
     /// The last 10, newest first.
@@ -76,14 +101,31 @@ pub struct DeviceDetail {
     metrics: DeviceMetrics,
 }
 
+/// A device that was claimed: the twin, and this.
+#[derive(ToSchema)]
+pub struct DeviceClaimed {
+    #[schema(inline)]
+    #[serde(flatten)]
+    twin: TwinDocument,
+    device_id: String,
+    readings: BTreeMap<String, LatestReading>,
+    #[schema(required = false)]
+    temperature: serde_json::Value,
+    #[schema(required = false)]
+    humidity: serde_json::Value,
+    #[schema(required = false)]
+    pressure: serde_json::Value,
+    message: String,
+}
+
 /// Connectivity, health, mode and operational state.
 #[derive(ToSchema)]
 pub struct DeviceStatus {
     id: String,
     device_id: String,
-    lifecycle: String,
-    status: String,
-    mode: String,
+    lifecycle: Lifecycle,
+    status: Presence,
+    mode: Mode,
     #[schema(format = DateTime)]
     mode_until: Option<String>,
     /// What it reports.

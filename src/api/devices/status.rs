@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::device::{find, seconds_between};
 use super::limits::{ReadingHealth, Unhealthy, judged};
+use crate::api::schema::words;
 use crate::http::Access;
 use crate::http::extract::body::Device;
 use crate::http::extract::params::Params;
@@ -28,7 +29,7 @@ const SIGNAL: [&str; 5] = ["signal", "signal_strength", "rssi", "wifi_rssi", "li
 /// Connectivity: what presence says and when the device was heard are two facts.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Connectivity {
-    #[schema(example = "online")]
+    #[schema(value_type = words::Presence)]
     status: &'static str,
     connected: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -85,8 +86,7 @@ pub struct Convergence {
 pub struct UnmetProperty {
     #[schema(example = "power")]
     property: String,
-    /// `pending`, `sent`, `failed` or `stale`.
-    #[schema(example = "sent")]
+    #[schema(value_type = words::Sync)]
     sync: &'static str,
     #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
@@ -104,10 +104,10 @@ pub struct DeviceHealth {
     /// Seconds since the device was last heard; null when it never was.
     staleness: Option<f64>,
     /// As reported.
-    #[schema(value_type = Option<f64>)]
+    #[schema(value_type = serde_json::Value)]
     battery: Option<Json>,
     /// As reported.
-    #[schema(value_type = Option<f64>)]
+    #[schema(value_type = serde_json::Value)]
     signal: Option<Json>,
     /// Readings that are not as expected.
     unhealthy: Unhealthy,

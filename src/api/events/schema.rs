@@ -1,17 +1,18 @@
 //! Events as the description tells of them.
 #![expect(dead_code, reason = "described, never made")]
 
+use std::collections::BTreeMap;
+
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::schema::Object;
+use crate::api::schema::words::EventKind;
+use crate::api::schema::{EventCause, Object};
 
 /// An event.
 #[derive(ToSchema)]
 pub struct EventItem {
     seq: u64,
-    /// `telemetry`, `twin`, `command`, `presence`, `alarm`, `rule`, `fleet` (groups, templates, firmware), `job`
-    /// or `hub` (its clock was set: `{"signal": "clock_moved", "from", "to", "by_ms"}`).
-    kind: String,
+    kind: EventKind,
     /// Null where it is no device's: of rules that a time or a person set off, and of what comes to rules from
     /// beyond the devices.
     device_id: Option<String>,
@@ -21,10 +22,13 @@ pub struct EventItem {
     /// `/api/automation/runs/{id}` shows it, or `{"signal": …}`.
     data: Object,
     /// Of telemetry, the units of the readings that named one: `{"temperature": "°C"}`.
-    units: Option<Object>,
-    /// What brought it about: `{"source": "mqtt", "by": "iot/devices/pump-1/data"}`. Where a rule did, `run` is
-    /// its run, and `depth` how many runs stand above that.
-    cause: Object,
+    #[schema(nullable = false)]
+    units: Option<BTreeMap<String, String>>,
+    /// Of telemetry, the time that the device said, where that is not believed: `at` is when it came then.
+    #[schema(nullable = false, format = DateTime)]
+    claimed_at: Option<String>,
+    /// What brought it about.
+    cause: EventCause,
 }
 
 /// Which events.

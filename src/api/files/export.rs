@@ -51,7 +51,7 @@ enum Which {
     tag = "devices",
     params(Exporting, Listing),
     responses(
-        (status = 200, description = "A device a line, by number; `sort`, `page` and `limit` are not taken", body = String, content_type = "application/x-ndjson",
+        (status = 200, description = "A device a line, by number; `sort`, `page` and `limit` are not taken", content((String = "application/x-ndjson"), (String = "text/csv")),
             headers(("X-Warnings" = String, description = "As of `/api/devices`"))),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )

@@ -67,11 +67,13 @@ impl Folder {
         ("If-Range" = Option<String>, Header, description = "The `ETag` of what came before: all of it comes where it \
             is another one"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of what is there already"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of what is wanted"),
     ),
     responses(
         (status = 200, body = Vec<u8>, content_type = "application/octet-stream",
             headers(("ETag" = String, description = "The SHA-256 hash"))),
-        (status = 206, description = "The range that was asked for"),
+        (status = 206, description = "The range that was asked for", body = Vec<u8>, content_type = "application/octet-stream",
+            headers(("ETag" = String, description = "The SHA-256 hash"))),
         (status = 304, description = "It is what is there already"),
         (status = 404, description = "No such image, or it lies elsewhere", body = Problem),
         (status = 412, description = "It is none of those that `If-Match` names", body = Problem),

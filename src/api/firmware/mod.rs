@@ -86,7 +86,9 @@ pub async fn list_firmware(
     tag = "firmware",
     request_body = NewFirmware,
     responses(
-        (status = 201, description = "Taken in", body = FirmwareItem, headers(("ETag" = String, description = "The SHA-256 hash, quoted"))),
+        (status = 201, description = "Taken in", body = FirmwareItem,
+            headers(("ETag" = String, description = "The SHA-256 hash, quoted"),
+                ("Location" = String, description = "Where the image is"))),
         (status = 409, description = "There is an image of this version for one of these models", body = Problem),
         (status = 422, description = "A field makes no sense", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),

@@ -5,6 +5,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::jobs::schema::QueryWarning;
 use crate::api::schema::Object;
+use crate::api::schema::words::{FirmwareState, Lifecycle};
 
 /// What a device runs, and how far it has come with what it is to run.
 #[derive(ToSchema)]
@@ -13,19 +14,24 @@ pub struct DeviceFirmware {
     #[schema(example = "1.4.2")]
     version: Option<String>,
     /// What it is to come to, or was last; left out with all that follows where there never was anything.
+    #[schema(nullable = false)]
     target: Option<String>,
-    /// `queued`, `notified`, `downloading`, `downloaded`, `verified`, `updating`, `updated` or `failed`.
-    state: Option<String>,
+    #[schema(nullable = false)]
+    state: Option<FirmwareState>,
     /// How far it has come within the state.
+    #[schema(default = json!(null))]
     percent: Option<u8>,
     /// When it came to the state.
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, nullable = false)]
     at: Option<String>,
     /// Why it failed.
+    #[schema(default = json!(null))]
     reason: Option<String>,
     /// The image's id.
+    #[schema(nullable = false)]
     image: Option<String>,
     /// The roll-out's id.
+    #[schema(default = json!(null))]
     job: Option<String>,
 }
 
@@ -33,8 +39,7 @@ pub struct DeviceFirmware {
 #[derive(ToSchema)]
 pub struct DeviceLifecycle {
     device_id: String,
-    /// `provisioned`, `active`, `suspended` or `retired`.
-    lifecycle: String,
+    lifecycle: Lifecycle,
     version: u64,
 }
 
@@ -149,14 +154,38 @@ pub struct RolloutPreview {
     version: String,
     /// How many devices get it.
     total: u64,
-    /// The first ten: `{"id", "device_id", "model", "firmware_version"}`.
-    first: Vec<Object>,
+    /// The first ten.
+    first: Vec<RolloutDevice>,
     /// How many do not.
     skipped: u64,
-    /// The first ten of those: `{"id", "device_id", "reason"}`.
-    first_skipped: Vec<Object>,
-    /// `{"percent", "devices"}`: up to how many devices each goes.
-    stages: Vec<Object>,
+    /// The first ten of those.
+    first_skipped: Vec<RolloutSkipped>,
+    stages: Vec<RolloutStage>,
     /// Where the filter names what no device has.
+    #[schema(nullable = false)]
     warnings: Option<Vec<QueryWarning>>,
+}
+
+/// A device that would get it.
+#[derive(ToSchema)]
+pub struct RolloutDevice {
+    id: String,
+    device_id: String,
+    model: String,
+    firmware_version: Option<String>,
+}
+
+/// A device that would not.
+#[derive(ToSchema)]
+pub struct RolloutSkipped {
+    id: String,
+    device_id: String,
+    reason: String,
+}
+
+/// Up to how many devices a stage goes.
+#[derive(ToSchema)]
+pub struct RolloutStage {
+    percent: u8,
+    devices: u64,
 }

@@ -32,7 +32,9 @@ pub(super) const UNFINISHED: &str = ".upload-";
     params(Upload),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The image, as it is"),
     responses(
-        (status = 201, description = "Taken in", body = FirmwareItem, headers(("ETag" = String, description = "The SHA-256 hash, quoted"))),
+        (status = 201, description = "Taken in", body = FirmwareItem,
+            headers(("ETag" = String, description = "The SHA-256 hash, quoted"),
+                ("Location" = String, description = "Where the image is"))),
         (status = 408, description = "The bytes stopped coming, or all but stopped", body = Problem),
         (status = 409, description = "There is an image of this version for one of these models", body = Problem),
         (status = 413, description = "It is larger than an image may be", body = Problem),

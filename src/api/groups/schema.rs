@@ -1,6 +1,8 @@
 //! Shapes of groups.
 #![expect(dead_code, reason = "described, never made")]
 
+use std::collections::BTreeMap;
+
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::schema::Object;
@@ -17,7 +19,7 @@ pub struct GroupItem {
     #[schema(example = "plant")]
     parent_group: Option<String>,
     /// The ids from the top down to its own. Not of those in `children`: they stand where they are told.
-    #[schema(example = json!(["plant", "hall-2"]))]
+    #[schema(example = json!(["plant", "hall-2"]), nullable = false)]
     path: Option<Vec<String>>,
     tags: Object,
     #[schema(format = DateTime)]
@@ -28,24 +30,32 @@ pub struct GroupItem {
     device_count: u64,
     devices: DeviceCounts,
     /// The means of the latest readings of its devices, by name: of those that are numbers.
-    #[schema(value_type = Object, example = json!({"temperature": {"mean": 21.4, "count": 12}}))]
-    readings: Object,
+    #[schema(example = json!({"temperature": {"mean": 21.4, "count": 12}}))]
+    readings: BTreeMap<String, MeanReading>,
     subtree: SubtreeCounts,
     /// With `tree=true`: the groups right under it, in the same form.
-    children: Option<Vec<Object>>,
+    #[schema(nullable = false, no_recursion)]
+    children: Option<Vec<GroupItem>>,
+}
+
+/// The mean of a reading, and of how many devices.
+#[derive(ToSchema)]
+pub struct MeanReading {
+    mean: f64,
+    count: u64,
 }
 
 /// How many devices there are, and of which.
 #[derive(ToSchema)]
 pub struct DeviceCounts {
     total: u64,
-    #[schema(value_type = Object, example = json!({"online": 10, "offline": 2}))]
-    by_status: Object,
-    #[schema(value_type = Object, example = json!({"manual": 2, "schedule": 10}))]
-    by_mode: Object,
+    #[schema(example = json!({"online": 10, "offline": 2}))]
+    by_status: BTreeMap<String, u64>,
+    #[schema(example = json!({"manual": 2, "schedule": 10}))]
+    by_mode: BTreeMap<String, u64>,
     /// Devices without a type count as `""`.
-    #[schema(value_type = Object, example = json!({"pump": 8, "fan": 4}))]
-    by_type: Object,
+    #[schema(example = json!({"pump": 8, "fan": 4}))]
+    by_type: BTreeMap<String, u64>,
 }
 
 /// What stands in a group and in all groups under it.
@@ -56,8 +66,7 @@ pub struct SubtreeCounts {
     #[schema(inline)]
     #[serde(flatten)]
     devices: DeviceCounts,
-    #[schema(value_type = Object)]
-    readings: Object,
+    readings: BTreeMap<String, MeanReading>,
 }
 
 /// A new group.

@@ -26,7 +26,7 @@ use crate::http::routes::routes;
 
 const STATUSES: &str = "preparing, running, paused, done, canceled or failed";
 /// What of a roll-out is called done.
-const UPDATED: &str = "updated";
+pub(in crate::api) const UPDATED: &str = "updated";
 const STATES: &str = "queued, asked, notified, downloading, downloaded, verified, updating, done, updated, \
      failed, skipped or canceled";
 
@@ -332,7 +332,6 @@ mod tests {
         let listing = listing.unwrap()["description"].to_string();
         let says = |text: &str, word: &str| assert!(text.contains(&format!("`{word}")), "{word}: {text}");
         for kind in JobAction::KINDS {
-            says(&property("JobItem", "kind"), kind);
             says(&listing, kind);
         }
         for kind in bulk::action::KINDS {

@@ -1,10 +1,13 @@
 //! Shapes of jobs over many devices.
 #![expect(dead_code, reason = "described, never made")]
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::schema::Object;
+use crate::api::schema::words::{JobDeviceState, JobKind, JobStatus};
 
 /// One thing to be done to many devices: to those in `ids`, or to all that fit `where`.
 #[derive(ToSchema)]
@@ -36,7 +39,7 @@ pub struct NewBulk {
 #[derive(ToSchema)]
 pub struct BulkPreview {
     dry_run: bool,
-    kind: String,
+    kind: JobKind,
     /// How many devices it would be done to.
     total: u64,
     /// The first ten.
@@ -44,6 +47,7 @@ pub struct BulkPreview {
     /// Ids that are no device's.
     unknown: Vec<String>,
     /// Where the filter names what no device has.
+    #[schema(nullable = false)]
     warnings: Option<Vec<QueryWarning>>,
 }
 
@@ -76,24 +80,20 @@ pub struct BulkPreviewItem {
 pub struct JobItem {
     #[schema(example = "01890a5d-ac96-774b-bcce-b302099a8057")]
     id: String,
-    /// What is done: `desired`, `command`, `mode`, `tags`, `configuration`, `group`, `template`, `delete`; `refresh`:
-    /// devices take their template as it is now; or `firmware`: a roll-out.
-    #[schema(example = "desired")]
-    kind: String,
+    kind: JobKind,
     #[schema(example = json!({"desired": {"power": "on"}}))]
     action: Object,
     description: String,
     /// Who made it: `user:ann`, or the door: `rest`.
     by: String,
-    /// `preparing`, `running`, `paused`, `done`, `canceled`, or `failed`: nothing was done (no device matched), or a roll-out was broken
-    /// off because too many of its devices failed; `reason` says which.
-    #[schema(example = "running")]
-    status: String,
+    /// `failed`: nothing was done (no device matched), or a roll-out was broken off because too many of its devices
+    /// failed; `reason` says which.
+    status: JobStatus,
     reason: Option<String>,
     /// How many devices it is for.
     total: u64,
     /// How many are in which state: `{"queued": 900, "done": 98, "failed": 2}`.
-    counts: Object,
+    counts: BTreeMap<String, u64>,
     /// With how many of a hundred it has come to an end, well or not.
     percent: u8,
     /// Devices a second at most; null: as fast as it goes.
@@ -114,8 +114,10 @@ pub struct JobItem {
     #[schema(format = DateTime)]
     ended_at: Option<String>,
     /// Told when it is made: ids that are no device's, where there are some.
+    #[schema(nullable = false)]
     unknown: Option<Vec<String>>,
     /// Told when it is made: where the filter names what no device has.
+    #[schema(nullable = false)]
     warnings: Option<Vec<QueryWarning>>,
 }
 
@@ -124,10 +126,7 @@ pub struct JobItem {
 pub struct JobDeviceItem {
     #[schema(example = "pump-1")]
     device_id: String,
-    /// `queued`, `asked`, `done`, `failed`, `skipped` or `canceled`; of firmware also `notified`, `downloading`,
-    /// `downloaded`, `verified`, `updating`, and `updated` where others are `done`.
-    #[schema(example = "failed")]
-    state: String,
+    state: JobDeviceState,
     /// Why it failed, was left out, or is held while a roll-out is paused.
     #[schema(example = "there is no device `pump-1`")]
     reason: Option<String>,

@@ -9,6 +9,7 @@ use twinhub_mqtt::broker::BrokerFigures;
 use utoipa::ToSchema;
 
 use crate::api::devices::device::uptime_seconds;
+use crate::api::schema::words;
 use crate::http::Access;
 use crate::http::reply;
 
@@ -16,7 +17,7 @@ use crate::http::reply;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     /// `ok`, or `degraded` while a part is not.
-    #[schema(example = "ok")]
+    #[schema(value_type = words::HubStatus)]
     status: &'static str,
     version: &'static str,
     #[schema(value_type = String, format = DateTime)]
@@ -41,6 +42,7 @@ struct Parts {
 struct StorePart {
     /// `ok`, or `failing`: nothing is taken in, and nothing acknowledged is lost; or `conflict`: another program
     /// writes to the database, and this one ends.
+    #[schema(value_type = words::StoreStatus)]
     status: &'static str,
     seq: u64,
     commits: u64,
@@ -54,6 +56,7 @@ struct StorePart {
 #[derive(Debug, Serialize, ToSchema)]
 struct MqttPart {
     /// `ok`, `down`, or `full`: the embedded broker lets nobody in any more.
+    #[schema(value_type = words::MqttStatus)]
     status: &'static str,
     /// Where devices connect to.
     #[schema(example = "mqtt://127.0.0.1:1883")]
@@ -61,6 +64,7 @@ struct MqttPart {
     detail: String,
     connections: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     broker: Option<BrokerPart>,
     outbox_waiting: u64,
     messages_shed: u64,
@@ -75,7 +79,7 @@ struct MqttPart {
 #[derive(Debug, Serialize, ToSchema)]
 struct BrokerPart {
     /// What there is too much of, while there is.
-    #[schema(example = "all places for unknown clients are taken, see mqtt-connections")]
+    #[schema(example = "all places for unknown clients are taken, see mqtt-connections", nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<&'static str>,
     most_connections: u64,
@@ -98,6 +102,7 @@ struct BrokerPart {
 #[derive(Debug, Serialize, ToSchema)]
 struct HttpPart {
     /// `ok`, or `crowded`: nine tenths of the connections that there may be are there.
+    #[schema(value_type = words::HttpStatus)]
     status: &'static str,
     connections: usize,
     most_connections: usize,
@@ -108,6 +113,7 @@ struct HttpPart {
 /// The twins.
 #[derive(Debug, Serialize, ToSchema)]
 struct TwinsPart {
+    #[schema(value_type = words::PartStatus)]
     status: &'static str,
     in_memory: u64,
     /// Times that one was started again because it had died.
@@ -118,6 +124,7 @@ struct TwinsPart {
 #[derive(Debug, Serialize, ToSchema)]
 struct AutomationPart {
     /// `ok`; `broken`: rule files do not check out, and what they said before goes on; or `down`: no rule runs.
+    #[schema(value_type = words::AutomationStatus)]
     status: &'static str,
     rules: u64,
     /// What is wrong first in each file that does not check out, with file, line and column.
@@ -130,6 +137,7 @@ struct AutomationPart {
 /// Live subscribers.
 #[derive(Debug, Serialize, ToSchema)]
 struct FeedPart {
+    #[schema(value_type = words::PartStatus)]
     status: &'static str,
     subscribers: u64,
     lagged: u64,

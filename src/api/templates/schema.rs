@@ -4,7 +4,7 @@
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::schema::Object;
-use crate::api::twin::schema::{DeviceSettings, ScheduleEntry};
+use crate::api::twin::schema::{DeviceSettings, ScheduleEntry, ScheduleKept};
 
 /// What a device has of its template.
 #[derive(ToSchema)]
@@ -78,7 +78,7 @@ pub struct TemplateItem {
     applies_to: Option<TemplateMatch>,
     configuration: Object,
     /// Null where it has none.
-    schedule: Option<Vec<ScheduleEntry>>,
+    schedule: Option<Vec<ScheduleKept>>,
     tags: Object,
     limits: Object,
     settings: DeviceSettings,

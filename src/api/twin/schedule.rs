@@ -8,7 +8,7 @@ use twinhub_domain::{Input, Json, Twin};
 
 use crate::api::devices::device::{find, make};
 use crate::api::twin::document::etag;
-use crate::api::twin::schema::{NewSchedule, ScheduleEntry};
+use crate::api::twin::schema::{NewSchedule, ScheduleShown};
 use crate::http::Access;
 use crate::http::extract::body::{AnyBody, Device};
 use crate::http::extract::fields::{FieldError, Fields};
@@ -27,7 +27,7 @@ const WRAPPERS: [&str; 2] = ["schedule", "horarios"];
     tag = "twin",
     params(("id" = String, Path, description = "The device's id")),
     responses(
-        (status = 200, body = [ScheduleEntry], headers(("ETag" = String, description = "The version, quoted"))),
+        (status = 200, body = [ScheduleShown], headers(("ETag" = String, description = "The version, quoted"))),
         (status = 404, body = Problem),
     )
 )]
@@ -52,7 +52,7 @@ pub async fn get_schedule(
     ),
     request_body = NewSchedule,
     responses(
-        (status = 200, body = [ScheduleEntry], headers(("ETag" = String, description = "The version, quoted"))),
+        (status = 200, body = [ScheduleShown], headers(("ETag" = String, description = "The version, quoted"))),
         (status = 404, body = Problem),
         (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
         (status = 412, description = "The twin is at none of the versions that `If-Match` names", body = Problem),

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::api::firmware::schema::DeviceFirmware;
 use crate::api::schema::Object;
+use crate::api::schema::words::{Lifecycle, Missed, Mode, Presence};
 use crate::api::templates::schema::TemplateOfDevice;
 
 /// What is set for one device; what is not said is as usual.
@@ -30,8 +31,7 @@ pub struct DeviceSettings {
 #[derive(ToSchema)]
 pub struct DeviceMode {
     device_id: String,
-    /// `manual` or `schedule`.
-    mode: String,
+    mode: Mode,
     /// When manual mode ends by itself.
     #[schema(format = DateTime)]
     mode_until: Option<String>,
@@ -70,16 +70,56 @@ pub struct ScheduleEntry {
     next_runs: Vec<String>,
 }
 
+/// An entry of a schedule as it is kept.
+#[derive(ToSchema)]
+pub struct ScheduleKept {
+    #[schema(example = "0 0 7 * * Mon-Fri")]
+    cron: String,
+    #[schema(example = "Europe/Madrid")]
+    timezone: String,
+    /// A merge patch onto `desired`; or else `command`.
+    #[schema(example = json!({"power": "on"}), nullable = false)]
+    set: Option<Object>,
+    #[schema(nullable = false)]
+    command: Option<Object>,
+    missed: Missed,
+    enabled: bool,
+}
+
+/// The same, with when it runs.
+#[derive(ToSchema)]
+pub struct ScheduleShown {
+    #[schema(inline)]
+    #[serde(flatten)]
+    entry: ScheduleKept,
+    /// The next three, RFC 3339, UTC.
+    next_runs: Vec<String>,
+}
+
+/// A clock of a device that is wrong.
+#[derive(ToSchema)]
+pub struct ClockTrouble {
+    /// `wrong`
+    state: String,
+    /// The time that the device said.
+    claimed_at: Option<String>,
+    #[schema(format = DateTime)]
+    since: String,
+}
+
+/// Entries or a timetable under a name.
+#[derive(ToSchema)]
+pub struct NamedSchedule {
+    schedule: Object,
+}
+
 /// A schedule as a whole: entries, or a timetable by days in Spanish or English.
 #[derive(ToSchema)]
 #[schema(example = json!([{"cron": "0 0 7 * * Mon-Fri", "timezone": "Europe/Madrid", "set": {"power": "on"}}]))]
 #[serde(untagged)]
 pub enum NewSchedule {
     Entries(Vec<ScheduleEntry>),
-    /// Entries or a timetable under a name.
-    Named {
-        schedule: Object,
-    },
+    Named(NamedSchedule),
     /// `{"lunes": [["07:00", true], ["22:30", false]], "timezone": "Europe/Madrid"}`
     Timetable(Object),
 }
@@ -104,11 +144,11 @@ pub struct TwinDocument {
     configuration: Object,
     template: Option<TemplateOfDevice>,
     claimed: bool,
-    lifecycle: String,
-    status: String,
+    lifecycle: Lifecycle,
+    status: Presence,
     #[schema(format = DateTime)]
     last_seen: Option<String>,
-    mode: String,
+    mode: Mode,
     #[schema(format = DateTime)]
     mode_until: Option<String>,
     /// Grows by one with every change; the `ETag`.
@@ -128,14 +168,14 @@ pub struct TwinDocument {
     /// "sync"}}}`: `unit` where one was named (`units` by path within an object), `claimed_at` where the device's time is not believed; and of `configuration`, `tags`, `settings`, `limits` and `schedule` whose each is:
     /// `{"configuration": {"interval": {"from": "device" | "template" | "both"}}}`
     metadata: Object,
-    schedule: Vec<Object>,
+    schedule: Vec<ScheduleKept>,
     settings: DeviceSettings,
     /// What its readings are expected to be: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`,
     /// and their words for false and true: `{"power": {"words": ["OFF", "ON"]}}`
     limits: Object,
     firmware: DeviceFirmware,
     /// Null while the device's clock is right: `{"state": "wrong", "claimed_at", "since"}`.
-    clock: Option<Object>,
+    clock: Option<ClockTrouble>,
 }
 
 /// A merge patch (RFC 7396) onto the twin.

@@ -14,8 +14,10 @@ pub struct RuleError {
     pub pointer: String,
     /// From 1, where it stands in a text.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub line: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub column: Option<u32>,
     /// The fault, and the value that was expected.
     #[schema(example = "unknown key `abve`")]

@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, Response};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, RequestBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use super::described::Described;
 use super::{eventually, within};
 
 /// The program, built by cargo for these tests.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_twinhub");
+pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_twinhub");
 
 /// A running twinhub.
 pub struct Hub {
@@ -24,7 +26,7 @@ pub struct Hub {
     pub mqtt: Option<SocketAddr>,
     /// What it printed for its user at the start.
     pub banner: String,
-    client: reqwest::Client,
+    client: ClientWithMiddleware,
     log: Arc<Mutex<Vec<String>>>,
     /// Ends with the log.
     reading: tokio::task::JoinHandle<()>,
@@ -126,6 +128,7 @@ impl House {
         let banner = banner(&mut child).await;
         let address = |field: &str| serving[field].as_str().map(|text| text.parse().unwrap());
         let client = reqwest::Client::builder().no_proxy().timeout(super::PATIENCE).build().unwrap();
+        let client = ClientBuilder::new(client).with(Described).build();
         let (http, mqtt) = (address("http").unwrap(), address("mqtt"));
         let _dir = self.dir.clone();
         let hub = Hub { child, http, mqtt, banner, client, log: lines, reading, _dir };

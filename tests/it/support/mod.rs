@@ -2,6 +2,7 @@
 
 pub mod asyncapi;
 pub mod browser;
+mod described;
 pub mod http;
 pub mod hub;
 pub mod mosquitto;

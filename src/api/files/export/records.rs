@@ -19,7 +19,7 @@ use crate::import_export::{Keys, Writer};
     tag = "templates",
     params(Exporting),
     responses(
-        (status = 200, description = "A template a line, by id", body = String, content_type = "application/x-ndjson"),
+        (status = 200, description = "A template a line, by id", content((String = "application/x-ndjson"), (String = "text/csv"))),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
 )]
@@ -35,7 +35,7 @@ pub async fn export_templates(params: Params, access: Access) -> Result<HttpResp
     tag = "groups",
     params(Exporting),
     responses(
-        (status = 200, description = "A group a line, by id", body = String, content_type = "application/x-ndjson"),
+        (status = 200, description = "A group a line, by id", content((String = "application/x-ndjson"), (String = "text/csv"))),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
 )]

@@ -27,9 +27,11 @@ pub struct ImportReport {
     pub more_refusals: u64,
     /// The tokens that were made, where they were asked for; shown this once.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub tokens: Option<Vec<TokenMade>>,
     /// The import ended before the file did. What was done stays done.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub broken_off: Option<BrokenOff>,
 }
 
@@ -56,10 +58,12 @@ pub struct LineRefused {
     pub line: u64,
     /// The character of the line, from 1, where the line itself is broken.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub column: Option<usize>,
     /// Whose line it is, as far as it says.
     pub id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub device_id: Option<String>,
     /// What of it is wrong; none where it is the line as a whole.
     #[schema(example = "settings.heartbeat")]

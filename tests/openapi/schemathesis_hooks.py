@@ -1,0 +1,4 @@
+# Lines of JSON are text to Schemathesis.
+import schemathesis
+
+schemathesis.serializer.alias("application/x-ndjson", "text/plain")
