@@ -31,18 +31,18 @@ use super::runtime::OwnRuntime;
 use super::{Link, LinkError, LinkState, Published};
 use twinhub_domain::Outgoing;
 
-/// How long the broker keeps the session, with the messages in it, while the hub is away.
+/// The time for which the broker keeps the session, with the messages in it, while the hub is away.
 const SESSION_EXPIRY: Duration = Duration::from_hours(7 * 24);
 /// A broker that is silent for twice this long is taken for gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Seconds for the TCP connection, TLS and the CONNACK.
 const CONNECT_WITHIN_SECONDS: u64 = 5;
-/// How long a closing link waits for the broker to take its last acknowledgements.
+/// The time that a closing link gives the broker to take its last acknowledgements.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
-/// What topic, properties and header of a packet may take beside its payload.
+/// Room for the topic, properties and header of a packet, beside its payload.
 const PACKET_HEADROOM: usize = 64 * 1024 + 1_024;
 
-/// What of the link can be set.
+/// Settings of the link.
 #[derive(Clone, Debug)]
 pub struct LinkSettings {
     pub address: BrokerAddress,
@@ -68,14 +68,14 @@ pub enum ConnectError {
     Threads(std::io::Error),
 }
 
-/// See the module.
+/// A link to an outside broker, by the crate `rumqttc`.
 pub struct RumqttcLink {
     shared: Arc<Shared>,
     client: AsyncClient,
     runtime: OwnRuntime,
 }
 
-/// What the poll loop and those who use the link have in common.
+/// State that the poll loop and the users of the link share.
 struct Shared {
     address: BrokerAddress,
     intake: Arc<dyn Intake>,

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use twinhub_domain::topic::matches;
 
-/// See the module.
+/// The topic filters of rules, shared by the links and the automation.
 #[derive(Debug)]
 pub struct Listening {
     filters: RwLock<Arc<[String]>>,

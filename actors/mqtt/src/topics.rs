@@ -16,7 +16,7 @@ pub struct NativeTopic<'a> {
     pub leaf: Leaf<'a>,
 }
 
-/// What stands behind the device.
+/// The part of a topic behind the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaf<'a> {
     /// Device → hub: readings.
@@ -33,7 +33,7 @@ pub enum Leaf<'a> {
     CouldNot,
     /// Hub → device: what it is to do.
     Commands,
-    /// Device → hub: what became of the command with this id.
+    /// Device → hub: the result of the command with this id.
     Answer(&'a str),
     /// Hub → device, retained.
     Configuration,
@@ -43,7 +43,7 @@ pub enum Leaf<'a> {
     Update,
 }
 
-/// An attempt at a command, as its message says it.
+/// An attempt at a command, as written in its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandAttempt {
     pub command: CommandId,
@@ -51,7 +51,7 @@ pub struct CommandAttempt {
     pub attempt: u8,
 }
 
-/// Which attempt at which command a message to a device is; none where it is something else.
+/// The command and attempt of a message to a device; none where it is no command.
 #[must_use]
 pub fn attempt(payload: &[u8]) -> Option<CommandAttempt> {
     let message = Json::parse(payload).ok()?;
@@ -114,8 +114,9 @@ fn filter(device: &str, leaf: Leaf<'_>) -> String {
 
 /// The topic that `publish` goes to, and whether the broker is to keep it for who comes later.
 ///
-/// `desired` is not kept: an old one would meet a device that has gone on since, and a device that comes
-/// back is told anew, of firmware too; nor is a command, which must not meet a device twice. The configuration has no newer word than the last.
+/// `desired` is not retained: an old one would meet a device that has gone on since, and a device that comes back is
+/// sent a new one, of firmware too; nor is a command, which must not meet a device twice. The configuration is
+/// retained: its last message is the newest.
 #[must_use]
 pub fn outgoing_topic(device: &DeviceId, publish: &Publish) -> (String, bool) {
     match publish {
@@ -126,7 +127,7 @@ pub fn outgoing_topic(device: &DeviceId, publish: &Publish) -> (String, bool) {
     }
 }
 
-/// The message that tells `device` what `publish` says.
+/// The message to `device` for `publish`.
 #[must_use]
 pub fn outgoing(id: u64, device: &DeviceId, publish: &Publish) -> Outgoing {
     let (topic, retain) = outgoing_topic(device, publish);
@@ -139,7 +140,7 @@ pub fn outgoing(id: u64, device: &DeviceId, publish: &Publish) -> Outgoing {
     Outgoing { id, topic, payload, retain, until }
 }
 
-/// The root of a device's topics, where `message` is the last that is ever said to it: it was deleted.
+/// The root of a device's topics, where `message` is the last message to it: it was deleted.
 #[must_use]
 pub fn farewell(message: &Outgoing) -> Option<String> {
     let native = parse(&message.topic)?;

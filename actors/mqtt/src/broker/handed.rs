@@ -16,7 +16,7 @@ use crate::topics::{CommandAttempt, Leaf};
 use twinhub_domain::CommandId;
 use twinhub_domain::Outgoing;
 
-/// See the module.
+/// Remembers the commands that the broker has and may still deliver.
 #[derive(Debug, Default)]
 pub(super) struct HandedOver {
     live: Mutex<HashMap<CommandId, Handed>>,
@@ -33,7 +33,7 @@ struct Handed {
 /// A message that is not to go to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Withheld {
-    /// What the client's acknowledgement would say; none at QoS 0.
+    /// The packet id in the client's acknowledgement; none at QoS 0.
     pub(super) packet_id: Option<u16>,
 }
 
@@ -100,7 +100,7 @@ impl HandedOver {
     }
 }
 
-/// How every command begins: its members stand in the order of their names.
+/// The first bytes of every command: its members are in the order of their names.
 const ATTEMPT: &[u8] = br#"{"attempt":"#;
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ const LANES: usize = 16;
 /// A packet, and who waits for it to be routed.
 type Waiting = (PublishPacket, oneshot::Sender<()>);
 
-/// See the module. What is on the lanes is bounded by the outbox, which waits for it.
+/// Routes the hub's messages in order by device, on several tasks. The outbox bounds the queues, because it waits for
+/// its messages.
 pub struct Lanes(Vec<mpsc::UnboundedSender<Waiting>>);
 
 impl Lanes {

@@ -14,20 +14,20 @@ use super::accept::Connections;
 use super::connection::Common;
 use crate::intake::Intake;
 
-/// How often sessions are looked through. What absent clients are sent between two looks comes on top of the
-/// bounds: it is as much as the broker can route in that time.
+/// The interval between two checks of the sessions. Messages to absent clients between two checks come on top of the
+/// bounds: as many as the broker can route in that time.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Messages that did not find room in absent clients' sessions since the start of the program.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// The broker crate has dropped `count` messages. It tells so by a log event alone, `dropped` of the target
-/// `mqtt5::broker::storage::client_queue`, so whoever sets the log up counts them here.
+/// Counts messages that the broker crate has dropped. The crate reports them by a log event alone, `dropped` of the
+/// target `mqtt5::broker::storage::client_queue`, so the program that sets up the log counts them here.
 pub fn count_dropped(count: u64) {
     DROPPED.fetch_add(count, Relaxed);
 }
 
-/// What sessions may hold.
+/// Bounds of sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLimits {
     /// Sessions of absent clients.
@@ -46,7 +46,7 @@ impl Default for SessionLimits {
     }
 }
 
-/// How sessions stand.
+/// Figures of sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionFigures {
     /// Of absent clients.
@@ -60,7 +60,7 @@ pub struct SessionFigures {
     pub dropped: u64,
 }
 
-/// See the module.
+/// Bounds the sessions of absent and of slow clients.
 pub(super) struct Sessions {
     limits: SessionLimits,
     common: Arc<Common>,
@@ -88,7 +88,7 @@ struct Absent {
     client: String,
     /// The number of its connection: the broker crate counts them up.
     token: u64,
-    /// When it went, in ms since 1970.
+    /// The time of its disconnection, in ms since 1970.
     since: Option<u64>,
     bytes: usize,
 }

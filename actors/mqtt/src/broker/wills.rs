@@ -18,7 +18,7 @@ use crate::intake::{Arrived, Intake};
 use crate::listening::Listening;
 use twinhub_domain::receipt::Receipt;
 
-/// What is published when a client goes without a word.
+/// The message to publish when a client disconnects without a DISCONNECT.
 #[derive(Debug)]
 pub(super) struct Will {
     packet: PublishPacket,
@@ -26,7 +26,7 @@ pub(super) struct Will {
     delay: Duration,
 }
 
-/// See the module.
+/// Publishes last wills, after their delay.
 pub(super) struct Wills {
     intake: Arc<dyn Intake>,
     dialects: Arc<Dialects>,

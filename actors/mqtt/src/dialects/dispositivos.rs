@@ -10,7 +10,7 @@ use twinhub_domain::{DeviceId, Input, Outgoing, Publish};
 /// `{"serial_number": "…", "estado": "activo", "parametros": {…}, "configuracion": {…}}`
 pub(super) const TOPIC: &str = "dispositivos/estado";
 
-/// See the module.
+/// The dialect of seed 003.
 pub(super) struct Dispositivos;
 
 impl Dialect for Dispositivos {
@@ -26,7 +26,7 @@ impl Dialect for Dispositivos {
         self.takes(topic).then(|| decode(payload))
     }
 
-    /// This dialect has no words for it: its devices are told natively.
+    /// Encodes nothing: the hub's messages to these devices are native.
     fn encode(&self, device: &DeviceId, publish: &Publish) -> Vec<Outgoing> {
         Native.encode(device, publish)
     }

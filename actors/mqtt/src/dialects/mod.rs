@@ -42,20 +42,20 @@ pub trait Dialect: Send + Sync {
     /// Says what was wrong with it, and where.
     fn decode(&self, topic: &str, payload: &[u8]) -> Option<Result<Decoded, DecodeError>>;
 
-    /// Is this device one that is told things in this dialect? The first dialect that says so has it, and the native
+    /// Does the hub publish to this device in this dialect? The first dialect that answers true has it, and the native
     /// one where none does.
     fn speaks_to(&self, _device: &DeviceId) -> bool {
         false
     }
 
-    /// The messages that tell `device` what its twin wants published. The journal gives them their ids.
+    /// The messages to `device` for a publish of its twin. The journal gives them their ids.
     fn encode(&self, device: &DeviceId, publish: &Publish) -> Vec<Outgoing>;
 }
 
 /// The inputs of a message, with the devices that they are for: one, most often.
 pub type Inputs = SmallVec<[(DeviceId, Input); 1]>;
 
-/// What a message means.
+/// The meaning of a message.
 #[derive(Debug, Default)]
 pub struct Decoded {
     pub inputs: Inputs,
@@ -91,7 +91,7 @@ pub enum DecodeError {
     BadCommandId(String),
     #[error("a payload has {limit} bytes at most, this one has {bytes}")]
     TooLarge { bytes: usize, limit: usize },
-    /// What a dialect alone can say of its messages; `reason` is the stable word that they are counted by.
+    /// An error of one dialect alone; `reason` is the stable word that the messages are counted by.
     #[error("{detail}")]
     Other { reason: &'static str, detail: String },
 }
@@ -113,7 +113,7 @@ impl DecodeError {
     }
 }
 
-/// What may be meant by a topic that nobody reads; none where it is not close to any that is read.
+/// The topic that was probably meant by one that has no reader; none where it is not close to any that is read.
 #[must_use]
 pub fn hint(topic: &str) -> Option<String> {
     close::hint(topic)

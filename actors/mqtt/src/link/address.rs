@@ -5,7 +5,7 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// Where an outside broker is.
+/// The address of an outside broker.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BrokerAddress {
     pub host: String,

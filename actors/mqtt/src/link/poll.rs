@@ -111,7 +111,7 @@ impl Poller {
         self.shared.intake.take(message, receipt, None);
     }
 
-    /// Subscribes again each time: the broker may have lost the session, and says so only to those who look.
+    /// Subscribes again each time: the broker may have lost the session, and shows that only in a flag of the CONNACK.
     fn connected(&mut self, ack: &ConnAck) -> Result<(), String> {
         let filters = self.dialects.filters().into_iter().map(|path| Filter {
             path,
@@ -161,8 +161,8 @@ impl Poller {
         Ok(())
     }
 
-    /// Leaves nothing of the old connection behind: unacknowledged messages come again, and whoever
-    /// published is told to do it again.
+    /// Drops all state of the old connection: unacknowledged messages come again, and publishers get an error and
+    /// publish again.
     fn disconnected(&mut self, reason: &str) {
         if self.awaits_dialects {
             self.asks_dropped = !self.asks_dropped;
