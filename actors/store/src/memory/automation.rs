@@ -1,4 +1,4 @@
-//! What automation keeps, in memory.
+//! Automation's stored data, in memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -15,14 +15,14 @@ use twinhub_rules::Kept;
 
 use super::count;
 
-/// See the module.
+/// Automation's part of the memory store.
 #[derive(Debug, Default)]
 pub struct Automated {
     progress: Option<Progress>,
     kept: BTreeMap<(RuleId, DeviceNumber), Kept>,
     rules: BTreeMap<RuleId, RuleRecord>,
     runs: BTreeMap<RunId, RunEntry>,
-    /// Which devices had a part in which runs.
+    /// The devices that had a part in each run.
     parts: BTreeSet<(RunId, DeviceNumber)>,
     alarms: BTreeMap<AlarmId, Alarm>,
     deliveries: BTreeMap<Uuid, DeliveryRecord>,

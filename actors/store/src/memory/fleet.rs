@@ -1,4 +1,4 @@
-//! What is kept of the fleet, in memory.
+//! The fleet's stored data, in memory.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,7 +7,7 @@ use crate::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, R
 use twinhub_domain::DeviceNumber;
 use twinhub_domain::fleet::{JobId, RecordKind, Step};
 
-/// See the module.
+/// The fleet's part of the memory store.
 #[derive(Debug, Default)]
 pub struct Kept {
     records: BTreeMap<(RecordKind, Box<str>), Record>,

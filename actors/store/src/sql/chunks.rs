@@ -1,7 +1,7 @@
 //! Chunks: stretches of one device's readings, each a row.
 //!
-//! All of a chunk is of one day (UTC), which bounds how far back from a moment the chunks that may hold it
-//! begin. Messages that come late make chunks overlap in time; whoever reads sorts.
+//! All of a chunk is of one day (UTC), which bounds how far back from a moment the chunks that may hold it begin.
+//! Messages that come late make chunks overlap in time; readers sort.
 
 use std::cmp::Ordering;
 use std::sync::Arc;

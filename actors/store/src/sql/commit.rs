@@ -84,7 +84,7 @@ async fn conflict(store: &SqlStore, first_seq: Option<i64>) -> Option<StoreError
 /// any would write over what that program has written.
 ///
 /// # Errors
-/// It has, or the store does not say.
+/// Another program has committed events, or the database does not answer.
 pub(super) async fn fence(
     store: &SqlStore,
     sql: &DatabaseTransaction,

@@ -1,4 +1,4 @@
-//! What lists know of twins, written.
+//! Writes the columns of twins for lists.
 //!
 //! Every index that an update names costs a page of the log or two, changed or not, and most of what happens to
 //! a twin changes little of what lists know of it: a step of a command at most when it is to be woken. So what

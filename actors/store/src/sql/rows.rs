@@ -1,4 +1,4 @@
-//! Twins and commands as rows, and what is common to all that reads and writes rows.
+//! Twins and commands as rows, and helpers for all code that reads and writes rows.
 
 use sea_orm::DbErr;
 use serde::Serialize;
@@ -19,7 +19,7 @@ pub fn of_twin(seq: u64, ordered: u64, twin: &Twin) -> Result<twin::Model, Store
     Ok(twin::Model { number: twin.number.0, seq: int(seq), ordered_seq: int(ordered), state })
 }
 
-/// What lists know of a twin.
+/// The row of a twin for lists.
 pub fn of_device(twin: &Twin) -> device::Model {
     let deadline = select::deadline(twin);
     let (wake_at, silence) = deadline.map_or((None, None), |waits| (waits.wake_at, waits.silence));
@@ -58,7 +58,7 @@ pub fn to_twin(row: &twin::Model) -> Result<Twin, StoreError> {
     Ok(twin)
 }
 
-/// When a twin is to be woken, as its row says.
+/// The deadline in a twin's row.
 pub fn to_deadline(row: &device::Model) -> Result<Deadline, StoreError> {
     let device = device_id("read deadlines", &row.id)?;
     let last_seen = Timestamp::from_millis(row.last_seen);
@@ -124,7 +124,7 @@ pub fn events(operation: &'static str, place: i64, blob: &[u8]) -> Result<Vec<Re
     })
 }
 
-/// Databases have no unsigned numbers; nobody counts to 2^63.
+/// Databases have no unsigned numbers; no counter reaches 2^63.
 pub fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -139,7 +139,7 @@ pub fn bound(count: u64) -> u64 {
     uint(int(count))
 }
 
-/// The numbers that stand for devices in tables.
+/// The numbers of devices in tables.
 pub fn numbers<'a>(devices: impl IntoIterator<Item = &'a DeviceNumber>) -> Vec<i64> {
     devices.into_iter().map(|device| device.0).collect()
 }

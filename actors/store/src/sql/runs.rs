@@ -76,8 +76,8 @@ pub async fn last_runs(store: &SqlStore, rules: &[RuleId]) -> Result<Vec<RunEntr
     Ok(last)
 }
 
-/// Writes runs, each once; `is_gone` says of which devices there is nothing any more. What it began with stays
-/// as it was told first.
+/// Writes runs, each once; `is_gone` is true of removed devices. The values of its beginning stay as they were written
+/// first.
 pub async fn write(
     sql: &DatabaseTransaction,
     runs: impl Iterator<Item = &RunEntry>,
@@ -145,7 +145,7 @@ fn condition(query: &RunQuery) -> Condition {
         .add_option((!outcomes.is_empty()).then(|| C::Outcome.is_in(outcomes.iter().map(String::as_str))))
 }
 
-/// By the time that `column` tells.
+/// A condition on the time in `column`.
 fn began(query: &RunQuery, column: impl ColumnTrait) -> Condition {
     Condition::all()
         .add_option(query.from.map(|from| column.gte(from.millis())))

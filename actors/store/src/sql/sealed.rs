@@ -1,5 +1,5 @@
-//! Rows that may hold secrets (rules, templates, requests outward) are sealed with the hub's key, so that whoever has
-//! a copy of the database alone has none of them.
+//! Rows that may hold secrets (rules, templates, requests outward) are sealed with the hub's key, so that a copy of the
+//! database alone reveals none of them.
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! What was committed and is not in order yet, in memory: the newest stretch of the sequence, whole and by
-//! device.
+//! The memtable: committed events that are not compacted yet, the newest stretch of the sequence, whole and by device.
 //!
 //! The tail is a list of generations, the last of which grows. [`Tail::freeze`] begins a new one; what came
 //! before is put into order at leisure, and [`Tail::release`] lets it go once the database has it in order.
@@ -22,7 +21,7 @@ const FULL: usize = if cfg!(test) { 4 } else { 50_000 };
 /// A batch's events.
 pub type Events = Arc<[Arc<Recorded>]>;
 
-/// See the module.
+/// The committed events that are not compacted yet.
 #[derive(Default)]
 pub struct Tail(RwLock<State>);
 
@@ -38,12 +37,12 @@ struct State {
     /// Never empty; only the last one grows.
     generations: Vec<Arc<Generation>>,
     last: u64,
-    /// Devices that were removed, and the `seq` that says so. Their numbers are never given again.
+    /// Removed devices, and the `seq` of their removal. Their numbers are never given again.
     removed: Arc<HashMap<DeviceNumber, u64>>,
 }
 
 struct Generation {
-    /// It holds what came after this `seq`.
+    /// The generation holds the events after this `seq`.
     after: u64,
     content: RwLock<Content>,
 }
@@ -52,7 +51,7 @@ struct Generation {
 struct Content {
     batches: Vec<Events>,
     events: usize,
-    /// What twins are made of.
+    /// The events that make the twins, by device.
     by_device: HashMap<DeviceNumber, Vec<Arc<Recorded>>>,
 }
 
@@ -163,7 +162,7 @@ impl View {
         self.last
     }
 
-    /// False for what a removed device did before it was removed: that is not told any more.
+    /// False for events of a removed device from before its removal: they are not replayed any more.
     pub fn tells(&self, recorded: &Recorded) -> bool {
         self.removed.get(&recorded.event.number).is_none_or(|removed| recorded.seq >= *removed)
     }
@@ -188,7 +187,7 @@ impl View {
         devices
     }
 
-    /// Events of all devices with `after < seq <= up_to` that are to be told, in order, `limit` at most.
+    /// Visible events of all devices with `after < seq <= up_to`, in order, `limit` at most.
     pub fn range(&self, after: u64, up_to: u64, limit: usize) -> Vec<Arc<Recorded>> {
         let up_to = up_to.min(self.last);
         let mut events = Vec::new();
@@ -214,7 +213,7 @@ impl Generation {
     }
 }
 
-/// Nothing that holds one of these locks can panic half way through a change.
+/// No code that holds one of these locks can panic half way through a change.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,7 +10,7 @@ pub struct Model {
     /// Never 0: what is no device's has no part in a run.
     #[sea_orm(primary_key, auto_increment = false)]
     pub device: i64,
-    /// When the run did, so that an index has a device's runs in their order.
+    /// The beginning of the run, so that an index has a device's runs in their order.
     pub began: i64,
 }
 
