@@ -1,4 +1,4 @@
-//! Templates: what devices of a kind have in common, said once.
+//! Templates: the common properties of devices of a kind, written once.
 
 mod assignment;
 mod rules;
@@ -41,7 +41,7 @@ pub const FIELDS: [&str; 11] = [
 const LONGEST_ID: usize = 64;
 /// A text has at most this many bytes.
 const LONGEST_TEXT: usize = 4_096;
-/// What devices take of a template is in each of their rows, and has at most this many bytes.
+/// The largest layer of a template, in bytes: a copy of it is in the row of each device.
 const LARGEST_LAYER: usize = 64 * 1024;
 
 /// A template. Its version grows by one with each change.
@@ -50,9 +50,9 @@ pub struct Template {
     pub id: Box<str>,
     pub name: Box<str>,
     pub description: Box<str>,
-    /// Which devices take it by themselves; none: it is given alone.
+    /// The devices that take it by themselves; none: it is only assigned by hand.
     pub applies_to: Option<Match>,
-    /// What devices take. Its version is the template's by which it last became another.
+    /// The layer for devices. Its version is the template's by which the layer last changed.
     pub layer: Arc<Layer>,
     /// Rules for the devices that have it, by name, as they were written.
     pub rules: Object,
@@ -61,7 +61,7 @@ pub struct Template {
     pub updated_at: Timestamp,
 }
 
-/// Which devices. All that is said must fit, and something is.
+/// A match of devices. All of its members must fit, and there is one at least.
 #[derive(Clone, Debug)]
 pub struct Match {
     pub device_type: Option<Box<str>>,
@@ -79,7 +79,7 @@ pub struct Catalog {
     tried: Vec<Arc<Template>>,
 }
 
-/// What is wrong with what was said of a template.
+/// An error in a template's specification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTemplate {
     /// `limits.temperature.min`, and what is wrong there.
@@ -91,7 +91,7 @@ pub enum BadTemplate {
 }
 
 impl Template {
-    /// The template that `said` makes at `now`, of `before` or anew.
+    /// The template of the specification `said` at `now`, as a change of `before` or anew.
     ///
     /// # Errors
     /// Names what is wrong.
@@ -165,7 +165,7 @@ impl Template {
         })
     }
 
-    /// What people said of it, as [`Template::read`] takes it.
+    /// The template's specification, as [`Template::read`] takes it.
     #[must_use]
     pub fn said(&self) -> Object {
         let layer = &*self.layer;
@@ -220,7 +220,7 @@ impl Match {
             && id.as_ref().is_none_or(|glob| glob.matcher.is_match(twin.id.as_str()))
     }
 
-    /// How much it says of devices.
+    /// The number of terms in its layer.
     fn terms(&self) -> usize {
         let Self { device_type, id, model, priority: _ } = self;
         usize::from(device_type.is_some()) + usize::from(id.is_some()) + usize::from(model.is_some())

@@ -20,7 +20,7 @@ use twinhub_domain::{
     Cause, DeviceId, EventBody, Input, Object, Reading, Scalar, Status, Telemetry, Timestamp, TwinChange,
 };
 
-/// How a test went.
+/// The verdict of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub name: String,
@@ -30,8 +30,8 @@ pub struct Verdict {
     pub failed_actions: Vec<String>,
 }
 
-/// Runs a rule's tests as if it were enabled, its file's other rules being there too. Where a test does not say when it begins, the
-/// clock stands at `start`.
+/// Runs a rule's tests as if it were enabled, together with its file's other rules. Where a test has no start time, its
+/// clock begins at `start`.
 #[must_use]
 pub fn run(rules: &[Rule], of: usize, tests: &[&Test], start: Timestamp) -> Vec<Verdict> {
     let mut rules = rules.to_vec();
@@ -50,7 +50,7 @@ pub fn run(rules: &[Rule], of: usize, tests: &[&Test], start: Timestamp) -> Vec<
     tests.iter().map(verdict).collect()
 }
 
-/// Lets happen what a test says.
+/// Plays the events of a test.
 fn play(rules: &[Rule], rule: &Rule, test: &Test, start: Timestamp) -> Sim {
     let happenings = test.initially.iter().chain(test.given.iter().map(|given| &given.what));
     let devices: Vec<DeviceId> = happenings.filter_map(device_of).cloned().collect();

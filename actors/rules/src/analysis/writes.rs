@@ -1,4 +1,4 @@
-//! What rules write: every effect that another rule could meet.
+//! The writes of rules: every effect that another rule could meet.
 
 use super::{each_action, overlap};
 use crate::model::{Action, Rule, Selector, What};
@@ -10,9 +10,9 @@ use twinhub_domain::{Json, Mode};
 #[derive(Clone, Debug)]
 pub struct Write<'a> {
     pub effect: Effect<'a>,
-    /// Whom it reaches; empty where it is no device's.
+    /// The devices that it reaches; empty where the effect has no device.
     pub to: Vec<&'a Selector>,
-    /// It is done when what fired the rule is over.
+    /// The effect comes when the trigger's condition ends (`on_release`).
     pub release: bool,
 }
 

@@ -1,4 +1,4 @@
-//! How devices come to templates: named by people, or taken by themselves.
+//! The assignment of templates to devices: by people, or by a match.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use twinhub_domain::json::{Json, Object};
 use twinhub_domain::twin::{Input, Listeners, Outcome, Refusal};
 use twinhub_domain::{Timestamp, Twin};
 
-/// What a device is, by which templates are found for it.
+/// The members of a profile that templates match.
 const TELLING: [&str; 2] = ["type", "model"];
 
-/// Has a twin take an input, with the layer of the template that it names. A device that comes to be known, or what
-/// it is, takes the template that is meant for it, unless it has one or the input says which. The catalog is asked
-/// for only where it is needed: most messages have nothing to do with templates.
+/// Applies an input to a twin, with the layer of the template that it names. A device that appears, or whose type or
+/// model changes, takes the template that matches it, unless it has one or the input names one. The catalog is read
+/// only where it is needed: most messages have nothing to do with templates.
 ///
 /// # Errors
 /// There is no such template, or the twin refuses the input. Nothing has changed then.
@@ -44,7 +44,7 @@ pub fn apply(
 }
 
 impl Catalog {
-    /// Puts layers where ids stand.
+    /// Replaces template ids by layers.
     fn resolve(&self, input: &mut Input) -> Result<(), Refusal> {
         if let Input::Refresh(id) = input {
             let layer = self.get(id).map(|template| Arc::clone(&template.layer));

@@ -38,9 +38,8 @@ struct Key {
     mentions: Vec<Mention>,
 }
 
-/// What a twin is sorted by. Numbers come first, then what is true or false, then versions where a version is asked
-/// for, then texts, in which numbers sort as numbers, then what has no order;
-/// what a twin does not have comes last.
+/// The sort key of a twin. Numbers come first, then booleans, then versions where a version is asked for, then texts,
+/// in which numbers sort as numbers, then values without an order; a twin without the value comes last.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SortKey {
     /// Times too, in ms. The nearest double, and what it lacks of a whole number that no double holds.
@@ -80,7 +79,7 @@ impl Filter {
         mention::mentions(&self.0.text, &self.0.root)
     }
 
-    /// What can never be so in it, whatever devices there are: `status == "onlin"`, `mode == manual`.
+    /// Finds a comparison that can never hold, whatever devices there are: `status == "onlin"`, `mode == manual`.
     ///
     /// # Errors
     /// Says what, and where.
@@ -99,7 +98,7 @@ impl Filter {
         Evaluation::quiet(&self.0.text, scope).condition(&self.0.root)
     }
 
-    /// What it always comes to, where it names nothing.
+    /// Its constant value, where it names nothing.
     fn constant(&self) -> Option<Option<bool>> {
         let mut named = false;
         self.0.root.walk(&mut |node| named |= matches!(node.kind, Kind::Name(_)));
@@ -119,7 +118,7 @@ impl Field {
     /// The thing that `text` names, as in a filter.
     ///
     /// # Errors
-    /// It names nothing, or is more than a name.
+    /// The text names nothing, or is more than a name.
     pub fn compile(text: &str) -> Result<Self, BadExpression> {
         let root = Parser::parse(text, Names::OfTwin)?;
         let (start, mentions) = (root.start(), mention::mentions(text, &root));
@@ -140,7 +139,7 @@ impl Field {
         &self.0.mentions
     }
 
-    /// What `twin` is sorted by at `now`.
+    /// The sort key of `twin` at `now`.
     #[must_use]
     pub fn key(&self, twin: &Twin, now: Timestamp) -> SortKey {
         look(twin, now, |scope| {
@@ -178,7 +177,7 @@ impl SortKey {
         Self::whole(at.millis().into())
     }
 
-    /// Which comes first. Turned round, what there is comes in the other direction, each kind in its place.
+    /// The order of two keys. Descending turns values around, and leaves the order of their kinds.
     #[must_use]
     pub fn compare(&self, other: &Self, descending: bool) -> Ordering {
         let order = match (self, other) {

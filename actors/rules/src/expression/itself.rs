@@ -1,6 +1,5 @@
-//! Names in a filter: all of them are of the one twin that is looked at. The words of [`HEAD`] stand for themselves
-//! there, and so do those of [`MORE`]; every other word is a property that it reports, as it is behind a device in a
-//! rule.
+//! Names in a filter: all of them are of the one twin that is read. The words of [`HEAD`] mean themselves there, and so
+//! do those of [`MORE`]; every other word is a property that it reports, as behind a device in a rule.
 
 use std::borrow::Cow;
 
@@ -39,7 +38,7 @@ pub const ITSELF: &str = "device";
 /// These words of [`MORE`] hold others.
 const MORE_SECTIONS: [&str; 4] = ["delta", "settings", "limits", "firmware"];
 
-/// What a name begins with whose first word is this. An error says what to write in its place.
+/// The root of a name with this first word. An error names the right spelling.
 pub fn root_of(word: &str) -> Result<Root, String> {
     match word {
         "now" => Ok(Root::Now),
@@ -64,8 +63,8 @@ pub fn unalias(path: &mut [Box<str>]) {
     }
 }
 
-/// Where one tag, written as `tag.floor`, is compared with a text, it is compared by its own text, as lists do: a
-/// file says `2` where a person means "2". Written as `tags.floor` it is what it is.
+/// Where one tag, written as `tag.floor`, is compared with a text, its own text is compared, as lists do: a file has
+/// `2` where a person means "2". Written as `tags.floor` it keeps its type.
 pub fn tag_as_text(source: &str, one: &mut Node, other: &mut Node) {
     let name = match (&one.kind, &other.kind) {
         (Kind::Name(_), Kind::Text(_)) => one,
@@ -82,7 +81,7 @@ pub fn tag_as_text(source: &str, one: &mut Node, other: &mut Node) {
     }
 }
 
-/// Does a name of so many parts make sense whose first is `first`? An error says why not.
+/// Checks a name of `parts` parts whose first is `first`. An error gives the reason.
 pub fn check(first: &str, parts: usize, text: &str) -> Result<(), String> {
     let known = HEAD.contains(&first) || MORE.contains(&first);
     if parts == 1 || !known || SECTIONS.contains(&first) || MORE_SECTIONS.contains(&first) {
@@ -91,7 +90,7 @@ pub fn check(first: &str, parts: usize, text: &str) -> Result<(), String> {
     Err(format!("`{first}` of a twin has no parts: what it reports by that name is reported.{text}"))
 }
 
-/// What `path` stands for in `twin`.
+/// The value of `path` in `twin`.
 pub fn find<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
     let (first, rest) = path.split_first()?;
     let value = match (&**first, rest) {
@@ -144,7 +143,7 @@ fn part_of<'a>(object: &Object, path: &[Box<str>]) -> Option<Value<'a>> {
     }
 }
 
-/// What of a desired property the device has not reported.
+/// The missing part of a desired property.
 fn unmet<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
     if twin.unmet().is_empty() {
         return None; // as of nearly all

@@ -13,10 +13,10 @@ use crate::template::{BadTemplate, JsonTemplate, Template};
 use twinhub_domain::CommandRequest;
 use twinhub_domain::{Json, Object};
 
-/// So many actions stand in one list.
+/// The most actions of one list.
 const MOST: usize = 100;
 
-/// What actions are read in.
+/// The context in which actions are read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting {
     pub zone: Tz,

@@ -10,7 +10,7 @@ use super::shape::{CONDITIONS, TIME};
 use crate::expression::Expression;
 use crate::model::{Condition, TimeOfDay};
 
-/// So many conditions stand side by side.
+/// The most conditions side by side.
 const MOST: usize = 100;
 const DAY: u32 = 86_400;
 const WEEK: [Weekday; 7] =

@@ -1,4 +1,4 @@
-//! What a test expects: `command fan`, `not stale`, `{ command fan: { type: set }, at: 9m }`.
+//! Expectations of a test: `command fan`, `not stale`, `{ command fan: { type: set }, at: 9m }`.
 
 use super::check::{Checker, items, listed};
 use super::hint::nearest;
@@ -7,7 +7,7 @@ use crate::scenario::{Expected, Wanted};
 use twinhub_domain::run::WhyNot;
 use twinhub_domain::{DeviceId, Json, Mode, Object};
 
-/// What can be expected, and the members that may be said of it.
+/// The effects that a test can expect, with the members of each.
 const DEEDS: [(&str, &[&str]); 10] = [
     ("command", &["type", "parameters", "priority", "ttl_ms", "timeout_ms", "max_attempts", "supersedes"]),
     ("desired", &["set"]),

@@ -1,4 +1,4 @@
-//! What was meant, perhaps.
+//! Suggestions for misspelt words.
 
 /// Words of other systems for ours.
 const ELSEWHERE: [(&str, &str); 16] = [

@@ -11,7 +11,7 @@ use crate::template::{JsonTemplate, Template};
 use twinhub_domain::Json;
 
 const USUAL_TIMEOUT_MS: i64 = 10_000;
-/// A run waits for its request to be taken, not for the answer; but a connection is held for so long.
+/// A run waits until its request is queued, not for the answer; but a connection is held for this long.
 const LONGEST_TIMEOUT_MS: i64 = 60_000;
 const USUAL_ATTEMPTS: i64 = 5;
 /// MQTT's own limit, in bytes.

@@ -1,4 +1,4 @@
-//! Which devices, and which place in a twin.
+//! Selectors of devices, and places in a twin.
 
 use super::check::{Checker, Map};
 use super::node::{Node, Value};
@@ -7,10 +7,10 @@ use crate::model::{Glob, Path, Selector};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{DeviceId, Json, Object};
 
-/// What stands for the device that fired the rule.
+/// The word for the device that fired the rule.
 const TRIGGER_DEVICE: &str = "trigger.device";
 
-/// Whether `trigger.device` may be said.
+/// Whether `trigger.device` is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fired {
     /// In an action of a rule that a device can fire.
@@ -26,7 +26,7 @@ pub(super) fn everybody() -> Option<Selector> {
     Glob::parse("*").ok().map(Selector::Glob)
 }
 
-/// Which devices: an id, a pattern, `{group, type, tag, template}`, or `trigger.device`.
+/// A selector of devices: an id, a pattern, `{group, type, tag, template}`, or `trigger.device`.
 pub(super) fn selector(c: &mut Checker, node: &Node, fired: Fired) -> Option<Selector> {
     if matches!(node.value, Value::Map(_)) {
         return by_nature(c, node);
@@ -48,7 +48,7 @@ pub(super) fn selector(c: &mut Checker, node: &Node, fired: Fired) -> Option<Sel
     device_or_glob(c, node, text)
 }
 
-/// Which devices and which place in their twins: `pump.temperature`, `{device, property}`.
+/// A selector of devices and a place in their twins: `pump.temperature`, `{device, property}`.
 pub(super) fn place(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<(Selector, Path)> {
     let node = map.get(key)?;
     if matches!(node.value, Value::Map(_)) {

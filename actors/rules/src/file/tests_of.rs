@@ -31,9 +31,9 @@ use twinhub_domain::alarm::Severity;
 use twinhub_domain::duration::LONGEST_MS;
 use twinhub_domain::{CommandStatus, DeviceId, Json, Mode, Object, Status, Timestamp};
 
-/// A rule has at most so many.
+/// The most tests of a rule.
 const MOST: usize = 100;
-/// And so much happens in each.
+/// The most events of a test.
 const MOST_HAPPENINGS: usize = 10_000;
 
 /// One test or a list of them.
@@ -103,11 +103,11 @@ type Reader = fn(&mut Checker, &Node) -> Option<Happening>;
 /// The steps of a test so far.
 #[derive(Default)]
 struct Steps {
-    /// When what was said last is over, in ms.
+    /// The end of the last step, in ms.
     at: i64,
     /// The longest `every`.
     every: i64,
-    /// What happens, and in which step.
+    /// The events, each with the number of its step.
     given: Vec<(usize, Given)>,
     count: usize,
 }
@@ -162,7 +162,7 @@ impl Steps {
         self.at = end.saturating_add(c.duration(&map, "down").unwrap_or(0)).min(LONGEST_MS);
     }
 
-    /// What comes that no device reports.
+    /// Reads an event that no device reports.
     fn beyond_devices(&mut self, c: &mut Checker, map: &Map<'_>, at: i64) {
         let readers: [(&str, Reader); 5] = [
             ("reported", reported),
@@ -323,8 +323,8 @@ fn command(c: &mut Checker, node: &Node) -> Option<Happening> {
     Some(Happening::Command { device: device?, command_type, status: status? })
 }
 
-/// How long a rule may take from the last thing that happened to the last that it does, in ms: its longest `for`
-/// and `every`, and all that its actions wait for.
+/// The longest time from a rule's last event to its last effect, in ms: its longest `for` and `every`, and the waits of
+/// its actions.
 fn longest(rule: &Rule) -> i64 {
     use crate::model::TriggerKind;
     let of_triggers = rule.triggers.iter().map(|trigger| match trigger.kind {

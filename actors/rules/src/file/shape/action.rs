@@ -1,4 +1,4 @@
-//! What an action may say.
+//! The shapes of actions.
 
 use super::*;
 
