@@ -1,4 +1,4 @@
-//! What goes out to devices.
+//! Messages to devices.
 
 use bytes::Bytes;
 
@@ -12,6 +12,6 @@ pub struct Outgoing {
     pub topic: String,
     pub payload: Bytes,
     pub retain: bool,
-    /// After this it must not go out any more: what it says is no longer wanted.
+    /// After this it must not go out any more: it is no longer wanted.
     pub until: Option<Timestamp>,
 }

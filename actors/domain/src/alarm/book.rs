@@ -5,16 +5,16 @@ use std::collections::HashMap;
 use super::{Alarm, AlarmChange, AlarmId, Originator, Raised};
 use crate::{DeviceNumber, Timestamp};
 
-/// See the module.
+/// The active alarms, by originator and type.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
     active: HashMap<Originator, HashMap<Box<str>, Alarm>>,
-    /// Where each is.
+    /// The originator and type of each alarm.
     places: HashMap<AlarmId, (Originator, Box<str>)>,
 }
 
 impl Book {
-    /// How many are active.
+    /// The number of active alarms.
     #[must_use]
     pub fn len(&self) -> usize {
         self.places.len()
@@ -66,7 +66,7 @@ impl Book {
         change
     }
 
-    /// It is over. None where nothing of the kind is active.
+    /// Clears an alarm. None where no such alarm is active.
     pub fn clear(
         &mut self,
         originator: &Originator,

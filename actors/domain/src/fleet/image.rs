@@ -11,9 +11,9 @@ use crate::json::{Json, Object};
 pub struct Image {
     pub id: Box<str>,
     pub version: Box<str>,
-    /// The models that it is for, as devices say theirs; `*` in one stands for anything.
+    /// The models that it is for, as devices report theirs; a `*` matches anything.
     pub models: Vec<Box<str>>,
-    /// Where it is; empty where the hub has its bytes.
+    /// The address of its bytes; empty where the hub has them.
     #[serde(default)]
     pub url: Box<str>,
     /// 64 hexadecimal digits, lower case.
@@ -46,7 +46,7 @@ pub enum Unfit {
 }
 
 impl Image {
-    /// May a device of this `model` that runs `version` be brought to it? Only up, unless `down` says otherwise.
+    /// May a device of this `model` that runs `version` be brought to it? Only up, unless `down` is set.
     ///
     /// # Errors
     /// Says why not.
@@ -61,7 +61,7 @@ impl Image {
         is_for(&self.models, model).is_ok()
     }
 
-    /// Would nobody know which of the two a device has?
+    /// Is it impossible to tell which of the two a device has?
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         let shares_one = self.models.iter().any(|model| other.models.contains(model));
@@ -100,7 +100,7 @@ pub fn is_for(models: &[Box<str>], model: &str) -> Result<(), Unfit> {
     })
 }
 
-/// May a device that runs `version` be brought to the one that is `wanted`? Only up, unless `down` says otherwise.
+/// May a device that runs `version` be brought to `wanted`? Only up, unless `down` is set.
 ///
 /// # Errors
 /// Says why not.
@@ -119,7 +119,7 @@ pub fn is_up(wanted: &str, version: &str, down: bool) -> Result<(), Unfit> {
     }
 }
 
-/// `*` stands for anything, also for nothing at all.
+/// Matches a pattern; `*` matches anything, also nothing at all.
 fn is_like(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default(); // there always is one

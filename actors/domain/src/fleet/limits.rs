@@ -12,13 +12,14 @@ const INTERVALS: i64 = 3;
 /// No unit is written longer, in bytes.
 const LONGEST_UNIT: usize = 32;
 
-/// By reading `{min, max, unit, interval, words}`, each if it is said: `{"temperature": {"min": -10, "max": 40, "unit":
-/// "°C", "interval": "60s"}, "power": {"words": ["OFF", "ON"]}}`. As a document, so that numbers keep their digits and layers can be laid over each other.
+/// By reading `{min, max, unit, interval, words}`, each optional:
+/// `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}, "power": {"words": ["OFF", "ON"]}}`. As a
+/// document, so that numbers keep their digits and layers can be laid over each other.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Limits(Object);
 
-/// What is expected of one reading.
+/// The expectations of one reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limit<'a> {
     pub min: Option<&'a Number>,
@@ -27,14 +28,14 @@ pub struct Limit<'a> {
     pub interval_ms: Option<i64>,
 }
 
-/// What a reading is, against what is expected of it.
+/// The judgement of a reading, against its expectations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Judgement {
-    /// Below `min` or above `max`, or no number where one of these is said.
+    /// Below `min` or above `max`, or no number where one of these is set.
     pub out_of_range: bool,
     /// The unit that it named last is another. One that never named any is not wrong.
     pub wrong_unit: bool,
-    /// It has not come for three intervals.
+    /// The reading has not come for three intervals.
     pub overdue: bool,
 }
 
@@ -97,7 +98,7 @@ impl Limits {
         self.0.is_empty()
     }
 
-    /// What is expected, in the order of the readings' names.
+    /// The expectations, in the order of the readings' names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Limit<'_>)> {
         self.0.iter().filter_map(|(reading, limit)| Some((reading, Limit::of(limit.as_object()?))))
     }

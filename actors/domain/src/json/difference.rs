@@ -1,4 +1,4 @@
-//! What a merge patch would change.
+//! The changes that a merge patch would make.
 
 use super::{Json, Object};
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::fingerprint::Fingerprint;
 use crate::{DeviceId, DeviceNumber, Timestamp};
 
-/// What the names of templates' rules begin with.
+/// The prefix of the names of templates' rules.
 const OF_TEMPLATE: &str = "template:";
 /// A template's id has 64 characters, and the whole name 128.
 const LONGEST_OF_TEMPLATE: usize = 54;
@@ -30,7 +30,7 @@ impl RuleId {
     /// Takes `text` as a rule's name: made as a device's id is.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
+    /// A sentence on the error.
     pub fn parse(text: &str) -> Result<Self, String> {
         match DeviceId::parse(text) {
             Ok(_) => Ok(Self(text.into())),
@@ -41,7 +41,7 @@ impl RuleId {
     /// The name of a template's rule: `template:pump:hot`.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with the rule's name there.
+    /// A sentence on the error in the rule's name there.
     pub fn of_template(template: &str, name: &str) -> Result<Self, String> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if name.is_empty() || name.len() > LONGEST_OF_TEMPLATE || !name.chars().all(allowed) {
@@ -52,7 +52,7 @@ impl RuleId {
         Self::parse(&format!("{OF_TEMPLATE}{template}:{name}"))
     }
 
-    /// The template whose rule this is. Nobody else's rule is called so.
+    /// The template whose rule this is. No other rule has such a name.
     #[must_use]
     pub fn template(&self) -> Option<&str> {
         let (template, _) = self.0.strip_prefix(OF_TEMPLATE)?.split_once(':')?;

@@ -18,7 +18,7 @@ pub(super) struct Entry {
     pub enabled: bool,
 }
 
-/// What becomes of an occurrence that was missed.
+/// The treatment of a missed occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missed {
     Skip,
@@ -29,8 +29,7 @@ pub(super) enum Missed {
 const FIELDS: [&str; 7] = ["cron", "timezone", "set", "command", "missed", "enabled", "next_runs"];
 
 impl Entry {
-    /// Reads an entry that stands at `field` (`schedule[2]`) of the document. `zone` is for one that
-    /// names none.
+    /// Reads the entry at `field` (`schedule[2]`) of the document. `zone` is for one that names none.
     ///
     /// # Errors
     /// Names the field of the entry that does not fit.
@@ -104,12 +103,12 @@ impl Entry {
         .collect()
     }
 
-    /// When it happens next after `moment`; never while it is not enabled.
+    /// The next occurrence after `moment`; none while it is not enabled.
     pub fn after(&self, moment: Timestamp) -> Option<Timestamp> {
         self.recurrence.after(moment).filter(|_| self.enabled)
     }
 
-    /// When it happened last after `from` and up to and with `until`; never while it is not enabled.
+    /// The last occurrence after `from` and up to and with `until`; none while it is not enabled.
     pub fn latest(&self, from: Timestamp, until: Timestamp) -> Option<Timestamp> {
         self.recurrence.latest(from, until).filter(|_| self.enabled)
     }

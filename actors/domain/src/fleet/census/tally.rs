@@ -1,4 +1,4 @@
-//! What there is of a group's devices.
+//! Counters of a group's devices.
 
 use super::sum::ExactSum;
 use super::words::Word;
@@ -23,7 +23,7 @@ pub struct Tally {
 pub struct Readings {
     pub count: u64,
     sum: ExactSum,
-    /// Those that are whole numbers, and their sum.
+    /// The number of whole numbers among them, and their sum.
     wholes: u64,
     whole_sum: i128,
 }
@@ -123,7 +123,7 @@ impl Tally {
         }
     }
 
-    /// It reads it no longer.
+    /// Removes a reading that the device does not have any more.
     pub fn take_reading(&mut self, name: Word, number: Measured) {
         if number.nearest.is_finite() {
             let readings = at(&mut self.readings, name);

@@ -14,15 +14,15 @@ pub struct Job {
     pub action: JobAction,
     #[serde(default)]
     pub description: Box<str>,
-    /// Who made it: `user:ann`.
+    /// Its creator: `user:ann`.
     pub by: Box<str>,
     pub status: JobStatus,
-    /// Why it stands so, where there is something to say.
+    /// The reason for its status, where there is one.
     #[serde(default)]
     pub reason: Option<Box<str>>,
-    /// How many devices it is for.
+    /// The number of its devices.
     pub total: u64,
-    /// So many devices a second at most; none: as fast as it goes.
+    /// The most devices a second; none: as fast as it goes.
     #[serde(default)]
     pub rate: Option<f64>,
     /// 1, and one more with each retry.
@@ -31,27 +31,27 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<u32>,
     pub created_at: Timestamp,
-    /// When its first device could have its turn.
+    /// The time at which its first device could have its turn.
     #[serde(default)]
     pub started_at: Option<Timestamp>,
     #[serde(default)]
     pub ended_at: Option<Timestamp>,
-    /// How many of its devices were in which state when this was written.
+    /// The number of its devices in each state when this was written.
     #[serde(default)]
     pub counts: JobCounts,
-    /// What is not written down yet of a change of all its devices.
+    /// The rest of a change of all its devices that is not written down yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweeping: Option<Sweeping>,
 }
 
-/// A change of many of a job's devices at once. It is written down in parts, so that nobody waits for it, and is
-/// taken up again after a crash.
+/// A change of many of a job's devices at once. It is written down in parts, so that no other commit waits for it, and
+/// continues after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sweeping {
-    /// Those that had no turn get none any more.
+    /// Devices that had no turn get none any more.
     Cancel,
-    /// Those that failed get another turn.
+    /// Devices that failed get another turn.
     Retry,
 }
 
