@@ -30,13 +30,13 @@ impl Backoff {
         Self { first, longest, most_tries: None }
     }
 
-    /// The same for so many tries at most.
+    /// The same with `tries` tries at most.
     #[must_use]
     pub const fn at_most(self, tries: u32) -> Self {
         Self { most_tries: Some(tries), ..self }
     }
 
-    /// How long to wait after `tries` that failed; none where another is too many.
+    /// The wait after `tries` failed tries; none where there are no more.
     #[must_use]
     pub fn wait(&self, tries: u32) -> Option<Duration> {
         if self.most_tries.is_some_and(|most| tries >= most) {

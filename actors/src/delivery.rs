@@ -9,8 +9,8 @@ use crate::supervisor::Supervisor;
 use twinhub_domain::receipt::{NotTaken, Receipt, Settled};
 use twinhub_mqtt::receipt;
 
-/// What becomes of an input that is lost on its way each time that its twin dies, and is handed out again as `backoff`
-/// says. Lost for good is what a twin dies of too often, or what comes while the hub shuts down.
+/// Delivers an input again as by `backoff` each time that it is lost because its twin died, and gives its settlement.
+/// It is lost for good where the twin dies too often, or while the hub shuts down.
 pub async fn deliver(
     supervisor: &Addr<Supervisor>,
     backoff: Backoff,

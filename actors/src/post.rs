@@ -14,7 +14,7 @@ pub fn post<M>(to: &impl Mailbox<M>, message: M) -> Result<(), M> {
     to.put(message)
 }
 
-/// Where a message can be put: an actor's address, or a recipient of this message alone.
+/// A mailbox for a message: an actor's address, or a recipient of this message alone.
 pub trait Mailbox<M> {
     /// See [`post`].
     ///

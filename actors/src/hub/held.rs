@@ -1,4 +1,4 @@
-//! What waits for devices when the hub starts.
+//! Messages that wait for devices at the hub's start.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use twinhub_mqtt::dialects::Dialects;
 use twinhub_mqtt::subscribers::Subscribers;
 use twinhub_store::{CommandPage, CommandQuery, Store, StoreError};
 
-/// Commands that wait are read so many at a time after the start.
+/// The number of waiting commands that are read at a time after the start.
 const COMMANDS_AT_ONCE: u64 = 1_000;
 
-/// Has the devices that commands wait for told as soon as somebody listens to them: after a start nobody else knows
-/// that they wait.
+/// Registers the devices of waiting commands, so that their twins are notified of a listener: after a start no other
+/// part knows that they wait.
 pub(super) async fn waiting_commands(
     store: Arc<dyn Store>,
     supervisor: Addr<Supervisor>,

@@ -1,4 +1,4 @@
-//! What the search is asked.
+//! Messages to the search.
 
 use actix::Message;
 
@@ -17,7 +17,7 @@ pub struct Find {
     pub sort: Option<Field>,
 }
 
-/// All such twins, by number; what the query says of order and page is left aside.
+/// All such twins, by number; the query's order and page are ignored.
 #[derive(Clone, Debug, Default, Message)]
 #[rtype(result = "Result<FoundAll, HubError>")]
 pub struct FindAll {
@@ -39,10 +39,10 @@ pub struct FoundAll {
     pub warnings: Vec<QueryWarning>,
 }
 
-/// What is allowed, and probably not what was meant.
+/// A question that is allowed, and probably not meant so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryWarning {
-    /// `unknown_name`: no device has what is named. `quotes_missing`: nor this, which stands where a text may.
+    /// `unknown_name`: no device has this name. `quotes_missing`: nor this one, which is where a text may be.
     pub code: &'static str,
     /// `filter` or `sort`.
     pub field: &'static str,

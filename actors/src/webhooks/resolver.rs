@@ -1,5 +1,5 @@
-//! The names that stand for addresses. A name is resolved here, and what was looked at is what is connected
-//! to; so a name that says one thing when it is checked and another when it is used gains nothing.
+//! The resolver of host names. A name is resolved here, and the connection goes to the address that was checked; so a
+//! name that resolves to one address when it is checked and to another when it is used gains nothing.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
