@@ -6,8 +6,8 @@
 //! sessions are limited to seven eighths of `most`. A connection beyond `most` is answered 503, or, on the
 //! monitoring routes, served, and closed.
 //!
-//! One address has half of `most` at most, so that nobody shuts out all others by connections that are at work. Loopback
-//! has no such limit: a reverse proxy there stands for everybody.
+//! One address has half of `most` at most, so that none shuts out all others by connections that are at work. Loopback
+//! has no such limit: a reverse proxy there carries everybody's requests.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -28,11 +28,11 @@ use crate::http::problem::ApiError;
 const QUIET_FOR: Duration = Duration::from_secs(5);
 /// From `most` on, connections idle for this long are closed. On newer ones a request may be on its way.
 const QUIET_FOR_WHEN_FULL: Duration = Duration::from_secs(1);
-/// A response of whose bytes a client takes none for so long keeps its connection from being idle no longer, in ms.
+/// A response of which a client takes no bytes for this long does not keep its connection from being idle, in ms.
 const STALLED_AFTER_MS: u64 = 30_000;
 /// Connections of one address beyond its share that are still accepted, to be answered 503.
 const ANSWERED_BEYOND_SHARE: usize = 16;
-/// How often idle connections are looked for, besides on each new connection.
+/// The interval between two searches for idle connections, besides on each new connection.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The connections of a server.
@@ -58,16 +58,16 @@ struct Counts {
 struct Open {
     next: u64,
     connections: HashMap<u64, Arc<HttpConnection>>,
-    /// How many of them were told to close and have not closed yet.
+    /// The number of them that were asked to close and have not closed yet.
     leaving: usize,
-    /// How many of them each address has, those included that were told to close.
+    /// The number of them by address, closing ones included.
     of_address: HashMap<IpAddr, usize>,
 }
 
 /// The shared state of one connection. Its socket belongs to its task alone.
 #[derive(Debug)]
 pub struct HttpConnection {
-    /// Whose it is; none of loopback.
+    /// The address that it counts for; none of loopback.
     address: Option<IpAddr>,
     /// The server's start.
     started: Instant,
@@ -80,7 +80,7 @@ pub struct HttpConnection {
     working: AtomicU32,
     /// Responses on their way.
     sending: AtomicU32,
-    /// When it last sent something, or ended a request, in ms since the server's start.
+    /// The time of its last sent bytes or ended request, in ms since the server's start.
     quiet_since: AtomicU64,
     task: AtomicWaker,
 }
@@ -124,31 +124,31 @@ impl HttpConnections {
         })
     }
 
-    /// How many there are at most.
+    /// The most connections.
     #[must_use]
     pub fn most(&self) -> usize {
         self.most
     }
 
-    /// How many there are.
+    /// The number of connections.
     #[must_use]
     pub fn count(&self) -> usize {
         self.lock().connections.len()
     }
 
-    /// How many idle connections were closed to make room.
+    /// The number of idle connections that were closed to make room.
     #[must_use]
     pub fn closed_quiet(&self) -> u64 {
         self.counts.closed_quiet.load(Ordering::Relaxed)
     }
 
-    /// How many requests and live sessions were refused because of the limit.
+    /// The number of requests and live sessions that were refused because of the limit.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.counts.refused.load(Ordering::Relaxed)
     }
 
-    /// How many connections ended with a malformed request.
+    /// The number of connections that ended with a malformed request.
     #[must_use]
     pub fn malformed(&self) -> u64 {
         self.counts.malformed.load(Ordering::Relaxed)
@@ -198,7 +198,7 @@ impl HttpConnections {
         Place { connections: Arc::clone(self), key, connection }
     }
 
-    /// How many connections one address has at most.
+    /// The most connections of one address.
     fn share(&self) -> usize {
         self.most.div_ceil(2)
     }
@@ -267,12 +267,12 @@ impl HttpConnections {
 }
 
 impl Open {
-    /// How many are open and were not told to close.
+    /// The number of open connections that were not asked to close.
     fn staying(&self) -> usize {
         self.connections.len() - self.leaving
     }
 
-    /// Closes idle connections where it is crowded, and says how many.
+    /// Closes idle connections where it is crowded, and gives their number.
     fn make_room(&mut self, most: usize, now: u64) -> u64 {
         let there = self.staying();
         if there < most - most / 4 {
@@ -339,7 +339,7 @@ impl HttpConnection {
         self.cut.load(Ordering::Acquire)
     }
 
-    /// It came when `most` connections were open, or half as many of its address.
+    /// Did it come when `most` connections were open, or half as many of its address?
     pub(super) fn is_beyond(&self) -> bool {
         self.beyond.load(Ordering::Relaxed)
     }
@@ -361,7 +361,7 @@ impl HttpConnection {
         self.quiet_since.store(since(self.started), Ordering::Relaxed);
     }
 
-    /// Since when it is idle; none while a request is in progress.
+    /// The time since which it is idle; none while a request is in progress.
     fn quiet(&self) -> Option<u64> {
         if self.working.load(Ordering::Relaxed) > 0 {
             return None;
@@ -376,7 +376,7 @@ fn since(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Whose connections are counted together: those of one address, or of one IPv6 network, as one host has it whole. None
+/// The key by which connections are counted together: one address, or one IPv6 network, as one host has it whole. None
 /// of loopback.
 fn counted_as(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {
@@ -420,7 +420,7 @@ impl Drop for Sending {
 }
 
 impl LiveSession {
-    /// Closes the connection under whoever serves it.
+    /// Closes the connection while it is being served.
     pub fn cut(&self) {
         if let Some(connection) = &self.connection {
             connection.cut();

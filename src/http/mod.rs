@@ -50,13 +50,13 @@ use crate::{api, dashboard, dialects};
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// An idle connection is kept for the next request for this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a client may take to close its side after the last response.
+/// The time that a client may take to close its side after the last response.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 /// Connections beyond the limit that are still accepted, to be answered 503 or on the monitoring routes.
 const ANSWERED_BEYOND: usize = 64;
 /// The methods that pages of allowed origins may use.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
-/// How long requests may still take when the server stops, in seconds: the whole shutdown has five.
+/// The time that requests may still take when the server stops, in seconds: the whole shutdown has five.
 const STOP_WITHIN_SECONDS: u64 = 2;
 
 /// The routes of the hub itself: API, live events and page.

@@ -1,5 +1,5 @@
-//! Which web pages may send requests. Browsers let a page of any site send simple requests, load our routes as
-//! images and open WebSockets. Such a request is told by its `Origin`, or, without one, by `Sec-Fetch-Site`.
+//! The web pages that may send requests. Browsers let a page of any site send simple requests, load our routes as
+//! images and open WebSockets. Such a request is recognised by its `Origin`, or, without one, by `Sec-Fetch-Site`.
 //!
 //! Browsers send `Sec-Fetch-Site` to https and to loopback only. To `http://192.168.1.5:8080` an image of a foreign page
 //! is asked for with neither header, as a program would ask. It cannot read the answer, so most reads are harmless;
@@ -19,14 +19,14 @@ use crate::http::problem::ApiError;
 pub struct Origins {
     any: bool,
     listed: Vec<String>,
-    /// That of the public address.
+    /// The origin of the public address.
     public: Option<String>,
 }
 
-/// The parts of a request that tell which page sent it.
+/// The parts of a request by which its page is recognised.
 #[derive(Clone, Copy, Debug, Default)]
 struct Asked<'a> {
-    /// It is GET or HEAD.
+    /// The method is GET or HEAD.
     reads: bool,
     path: &'a str,
     /// The host that the page sent it to.
@@ -56,12 +56,12 @@ impl Origins {
         self.by_wildcard(origin) || self.listed.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
     }
 
-    /// Was `origin` listed by `*`? Then it is told `*`, and not its name.
+    /// Was `origin` let in by `*`? Then the answer names `*`, and not the origin.
     pub(super) fn by_wildcard(&self, origin: &str) -> bool {
         self.any && origin != "null"
     }
 
-    /// May a page of `origin` talk to us, whom it calls `host`?
+    /// May a page of `origin` send requests to this hub, under the name `host`?
     #[must_use]
     pub fn lets_in(&self, origin: &str, host: &str) -> bool {
         let ours =
@@ -115,8 +115,8 @@ impl Asked<'_> {
     }
 }
 
-/// Refuses a device's poll where a browser sends it and does not tell for which page. One with an `Origin` came this
-/// far because that is let in.
+/// Refuses a device's poll from a browser that names no page. One with an `Origin` came this far because that is let
+/// in.
 ///
 /// # Errors
 /// A browser sends it, and it names neither its origin nor our own site.

@@ -1,10 +1,10 @@
-//! What the web server lets in: which pages and hosts, and how large bodies may be. SIGHUP puts another policy in its
-//! place, which holds for requests that come from then on.
+//! The policy of the web server: the pages and hosts let in, and the size of bodies. SIGHUP replaces it for requests
+//! that come from then on.
 
 use super::{Hosts, Origins};
 use crate::config::Config;
 
-/// See the module.
+/// The web server's policy.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// The pages that are let in.
@@ -20,7 +20,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// As `config` says, for a hub that others find at `public_url`.
+    /// The policy by `config`, for a hub with the address `public_url`.
     #[must_use]
     pub fn of(config: &Config, public_url: &str) -> Self {
         let machine = gethostname::gethostname();

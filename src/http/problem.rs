@@ -1,5 +1,4 @@
-//! What goes wrong on the way in, and how it is told: RFC 9457 problem documents. The only place that
-//! names status codes of errors.
+//! Errors of requests, as RFC 9457 problem documents. The only place that names status codes of errors.
 
 mod refusals;
 mod rule;
@@ -43,7 +42,7 @@ pub enum ApiError {
     Readings(Vec<PayloadError>),
     #[error(transparent)]
     Field(#[from] FieldError),
-    /// Nothing of a file can be read.
+    /// No part of a file can be read.
     #[error(transparent)]
     File(#[from] FileFault),
     #[error("`id`: {0}")]
@@ -65,10 +64,10 @@ pub enum ApiError {
     IfMatch(String),
     #[error("serial number `{serial}` belongs to device `{device}`")]
     SerialTaken { serial: String, device: String },
-    /// Who has it is not said: that would help who tries tokens.
+    /// The owner is not named: that would help an attacker who tries tokens.
     #[error("the `auth_token` belongs to another device")]
     TokenTaken,
-    /// Somebody waited for the end of a command, and it has not come; the command goes on.
+    /// A client waited for the end of a command, and it has not come; the command goes on.
     #[error("command `{id}` is {} still: it goes on", status.as_str())]
     CommandNotFinished { id: CommandId, status: CommandStatus },
     /// A rule was not taken, found or changed.
@@ -86,7 +85,7 @@ pub enum ApiError {
     /// A group was not made, found, changed or removed.
     #[error(transparent)]
     Group(#[from] GroupRefusal),
-    /// Somebody waited for the end of a run, and it has not come; the run goes on.
+    /// A client waited for the end of a run, and it has not come; the run goes on.
     #[error("the run that was asked for as event {seq} of rule `{rule}` has not come to its end: it goes on")]
     RunNotFinished { rule: String, seq: u64 },
     /// A firmware image was not taken or removed.
@@ -106,7 +105,7 @@ pub enum ApiError {
     Busy(&'static str),
     #[error("{0}")]
     Fault(&'static str),
-    /// A handler asks for a grant on a route that stands in no table.
+    /// A handler asks for a grant on a route that is in no table.
     #[error("this route has no permission")]
     NoGrant,
     #[error("requests from {0} are not allowed here")]
@@ -114,7 +113,7 @@ pub enum ApiError {
     /// A page of another site loads this, and the request carries no `Origin`.
     #[error("requests from pages of other sites are refused unless the option `cors` lists their origin")]
     CrossSite,
-    /// A browser polls for a device, and does not tell for which page.
+    /// A browser polls for a device, and names no page.
     #[error(
         "a browser takes no commands for a device unless it tells for which page, which over plain http it does at \
          localhost only: a device is to send another `User-Agent` than a browser's"
@@ -172,7 +171,7 @@ pub struct Problem {
     errors: Option<Vec<RuleError>>,
 }
 
-/// How long a client should wait where the store does not take anything in, in seconds.
+/// The time after which a client should try again where the store takes nothing in, in seconds.
 const RETRY_AFTER: &str = "1";
 const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -314,7 +313,7 @@ impl ApiError {
         }
     }
 
-    /// The answer in a dialect, which says in `body`, as JSON, what is wrong.
+    /// The answer in a dialect, whose `body` is the error as JSON.
     #[must_use]
     pub fn in_dialect(&self, body: String) -> HttpResponse {
         self.answer(self.dialect_status()).content_type("application/json").body(body)
@@ -362,7 +361,7 @@ impl ApiError {
         }
     }
 
-    /// What is wrong with the rule, where it is about one.
+    /// The errors of the rule, where it is about one.
     fn problems(&self) -> Option<&[twinhub_rules::Problem]> {
         match self {
             Self::Rule(RuleRefusal::Problems(problems))

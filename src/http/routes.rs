@@ -1,6 +1,6 @@
-//! The table of routes. A row says the permission that a route takes, its handler, and by the handler's description its
-//! path and method. From the rows come the resources, the `Allow` header, the 405s and the OpenAPI document; there is no
-//! other way to have a route.
+//! The table of routes. A row has the permission that a route takes, its handler, and by the handler's description its
+//! path and method. From the rows come the resources, the `Allow` header, the 405s and the OpenAPI document; there is
+//! no other way to have a route.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::state::WebState;
 
 /// A row of the table.
 pub struct Operation {
-    /// What it takes.
+    /// The permission of the route.
     pub permission: Permission,
     /// `/api/devices/{id}`
     pub path: String,
@@ -26,7 +26,7 @@ pub struct Operation {
     route: Box<dyn FnOnce() -> Route>,
 }
 
-/// How a route is asked.
+/// The method of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
     /// GET, and HEAD: the same without the body.
@@ -39,7 +39,7 @@ pub enum Method {
     Delete,
 }
 
-/// How a resource refuses a method that it does not take.
+/// The answer of a resource to a method that it does not take.
 pub type Refuse = fn(ApiError) -> HttpResponse;
 
 impl Method {
@@ -121,7 +121,7 @@ async fn admit(
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
-/// Serves these routes. A path that is told word by word goes before one with a parameter in its place.
+/// Serves these routes. A path of fixed words goes before one with a parameter in the same place.
 pub fn configure(config: &mut ServiceConfig, operations: Vec<Operation>, refuse: Refuse) {
     let mut resources: BTreeMap<Vec<(bool, String)>, Vec<Operation>> = BTreeMap::new();
     for operation in operations {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connections::Place;
 
-/// See the module.
+/// A socket that can be closed from outside.
 pub(super) struct CuttableStream {
     socket: TcpStream,
     pub(super) place: Place,

@@ -1,5 +1,5 @@
-//! Turns for what is dear: of each caller one such request goes on at a time, so that whoever sends many of them waits
-//! for himself and for nobody else.
+//! Turns for expensive requests: of each caller one such request runs at a time, so that a caller who sends many of
+//! them waits for himself and delays no other.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,12 +12,12 @@ use twinhub_actors::HubError;
 
 use crate::http::problem::ApiError;
 
-/// So long a request may wait for those before it from the same address, as long as one may take.
+/// The longest wait for earlier requests of the same address, as long as one may take.
 const LONGEST: Duration = Duration::from_secs(30);
 /// With more addresses than this, those that wait for nothing are forgotten.
 const MANY: usize = 256;
 
-/// Who has a turn, by address.
+/// The turns, by address.
 #[derive(Debug, Default)]
 pub struct SearchTurns(Mutex<HashMap<IpAddr, Weak<Semaphore>>>);
 
@@ -28,7 +28,7 @@ pub struct SearchTurn {
 }
 
 impl SearchTurns {
-    /// Waits for the turn of whoever sends this request.
+    /// Waits for the turn of this request's address.
     ///
     /// # Errors
     /// Others from the same address take all the time there is.

@@ -20,9 +20,9 @@ use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::{Document, array};
 
 const OUTCOMES: [&str; 5] = ["running", "done", "failed", "aborted", "not_run"];
-/// Runs above a run that are told at most: the breaker lets no chain grow this long.
+/// The most runs above a run that are shown: the breaker lets no chain grow this long.
 const MOST_ABOVE: usize = 16;
-/// Runs directly below a run that are told at most.
+/// The most runs directly below a run that are shown.
 const MOST_BELOW: u64 = 100;
 
 /// The runs of one rule, the newest first, and the times that it did not run.

@@ -150,7 +150,7 @@ fn mode(mode: RunMode) -> &'static str {
     }
 }
 
-/// What sets it off and what must hold, in the words in which it was written.
+/// The triggers and conditions, as they were written.
 fn trigger_conditions(written: &Object) -> Json {
     if let Some(conditions) = written.get("trigger_conditions") {
         return conditions.clone();

@@ -87,8 +87,8 @@ pub async fn post_answer(
         .send(HttpResponse::Ok()))
 }
 
-/// How long the device waits. Only `status=pending` goes with it: who waits is the device, and what
-/// waits for it is handed out.
+/// The time that the device waits. Only `status=pending` goes with it: the device waits, and is handed its waiting
+/// commands.
 fn wanted(mut params: Params) -> Result<Duration, FieldError> {
     let wait = params.read("wait", request::WAIT, request::wait)?.unwrap_or_default();
     if params.list("status") != ["pending"] {
@@ -121,8 +121,7 @@ fn in_sending_order(mut commands: Vec<Command>) -> Vec<Command> {
     commands
 }
 
-/// How long until a command that waits after an unanswered attempt may be sent again. Nothing happens
-/// then that the hub would tell.
+/// The time until a command that waits after an unanswered attempt may be sent again. The hub makes no event then.
 fn next_attempt(twin: &Twin, now: Timestamp) -> Option<Duration> {
     let waiting = twin.commands().iter().filter(|command| command.status == CommandStatus::Pending);
     let due = waiting.filter_map(|command| command.due).filter(|due| *due > now).min()?;

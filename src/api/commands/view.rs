@@ -63,7 +63,7 @@ fn line(entry: &HistoryEntry) -> Json {
     line.into()
 }
 
-/// `{"source": "rest", "by": "user:ann"}`; by nobody where nobody is known.
+/// `{"source": "rest", "by": "user:ann"}`; without a name where none is known.
 fn cause(cause: &Cause) -> Json {
     let mut object: Object = [("source", Json::from(cause.source.as_str()))].into_iter().collect();
     if !cause.by.is_empty() {

@@ -13,19 +13,19 @@ use crate::http::extract::params::{Params, bad};
 /// Items that `page` can reach: each page is read from the beginning.
 const REACH: usize = 100_000;
 
-/// Which page.
+/// A page of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HistoryPage {
     pub limit: usize,
     start: Start,
 }
 
-/// Where it begins.
+/// The start of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
-    /// Behind so many.
+    /// Behind this many readings.
     Behind(usize),
-    /// At a time, behind so many that have this very time.
+    /// At a time, behind this many readings of the same time.
     At(Timestamp, usize),
 }
 

@@ -274,7 +274,7 @@ impl DeviceMetrics {
     }
 }
 
-/// How long the hub has run, whatever its clock was set to meanwhile.
+/// The uptime of the hub, whatever its clock was set to meanwhile.
 pub(crate) fn uptime_seconds(hub: &Grant) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "an uptime is far below 2^53 ms")]
     let millis = hub.uptime_ms() as f64;

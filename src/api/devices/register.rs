@@ -1,4 +1,4 @@
-//! `POST /api/devices`: a device is registered, and told how to connect.
+//! `POST /api/devices`: registers a device, and answers with all that it needs to connect.
 
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};

@@ -1,4 +1,4 @@
-//! `POST /api/devices/import`: many at once, from a file. Each line is taken in, or refused and told why, for
+//! `POST /api/devices/import`: many at once, from a file. Each line is imported, or refused with its reason, for
 //! itself.
 
 mod devices;
@@ -32,12 +32,12 @@ use groups::Groups;
 pub use report::ImportReport;
 use templates::Templates;
 
-/// Refusals that are told in full when nothing is said.
+/// The default number of refusals that are listed in full.
 const DETAILS: usize = 1_000;
-/// So much of a body that cannot be read is still taken off the line, so that who sends it hears why.
+/// The part of a body that cannot be read that is still taken off the line, so that its sender gets the reason.
 const DRAINED: usize = 16 << 20;
 
-/// What becomes of a line about something that is there already.
+/// The treatment of a line about a thing that exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Existing {
     #[default]
@@ -46,7 +46,7 @@ pub(super) enum Existing {
     Skip,
 }
 
-/// How an import is to be done.
+/// The options of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wish {
     pub format: Option<Format>,
@@ -65,12 +65,13 @@ pub(super) trait Kind: 'static {
     /// Takes in a line.
     async fn take(&self, row: Object) -> Result<Done, ApiError>;
 
-    /// Is the line to be tried again once the others are in? For what may stand before what it needs.
+    /// Is the line to be tried again once the others are in? For lines that may come before those that they need.
     fn may_come_later(&self, _refused: &ApiError) -> bool {
         false
     }
 
-    /// Why lines that were to be tried again never came in, where more can be said of it than what each was told.
+    /// The reasons for lines that were to be tried again and never came in, where more is known than each one's own
+    /// error.
     fn explain(_waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
         HashMap::new()
     }
@@ -83,7 +84,7 @@ pub(super) struct Waiting<'a> {
     pub row: &'a Object,
 }
 
-/// What was done with a line.
+/// The outcome of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Done {
     Created {

@@ -34,7 +34,7 @@ use crate::http::routes::routes;
 
 /// The fields of an image by URL.
 pub(super) const FIELDS: [&str; 7] = ["version", "model", "models", "url", "sha256", "size", "notes"];
-/// An image is for so many models at most, each of so many bytes.
+/// The most models of an image, and the longest name of each in bytes.
 const MOST_MODELS: usize = 100;
 const LONGEST_MODEL: usize = 128;
 const LONGEST_URL: usize = 2_048;
@@ -179,7 +179,7 @@ fn item(image: &Image, access: &Access) -> Object {
     item
 }
 
-/// Where devices find it.
+/// The address at which devices download it.
 pub(super) fn url(image: &Image, access: &Access) -> Box<str> {
     if image.file {
         return format!("{}/api/firmware/{}/file", access.state.info.public_url, image.id).into();

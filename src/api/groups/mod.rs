@@ -1,4 +1,4 @@
-//! `/api/groups`: what devices stand in, as a tree, with counts.
+//! `/api/groups`: groups of devices, as a tree, with counts.
 
 mod change;
 pub mod schema;
@@ -120,7 +120,7 @@ pub async fn list_group_devices(
     list(&request, params, &access, Said { group: Some(&id), ..Said::default() }).await
 }
 
-/// A device may stand only in a group that is there: looks at what `patch` says of it.
+/// Checks that the group that `patch` names exists: a device may be only in such a one.
 ///
 /// # Errors
 /// Says that there is no such group.

@@ -64,16 +64,16 @@ pub async fn put_mode(
     Ok(shown(&*make(&access, id, if_match(&request)?, change).await?))
 }
 
-/// When manual mode ends.
+/// The end of manual mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     At(Timestamp),
-    /// So many ms after it began.
+    /// This many ms after its start.
     After(i64),
 }
 
 impl End {
-    /// When that is, if it begins `now`.
+    /// The moment of the end, if the mode begins `now`.
     fn moment(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(at) => at,

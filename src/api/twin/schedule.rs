@@ -17,7 +17,7 @@ use crate::http::extract::precondition::if_match;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::array;
 
-/// The names under which a schedule may stand in an object; the second is the timetable's own.
+/// The names of a schedule in an object; the second is the timetable's own.
 const WRAPPERS: [&str; 2] = ["schedule", "horarios"];
 
 /// The entries of the device's schedule, each with its next three run times.

@@ -6,12 +6,11 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::{Instant, timeout};
 
-/// A client must send [`LEAST`] bytes for each time so long that it is waited for. Slow mobile links manage ten times
-/// that.
+/// A client must send [`LEAST`] bytes in each such time of waiting for it. Slow mobile links manage ten times that.
 const WITHIN: Duration = Duration::from_secs(30);
 const LEAST: usize = 64 << 10;
 
-/// How steadily a body comes. Only waiting for its client counts, not what is done with the bytes meanwhile.
+/// The steadiness of a body. Only waiting for its client counts, not the handling of its bytes meanwhile.
 #[derive(Debug, Default)]
 pub struct Steady {
     waited: Duration,

@@ -1,4 +1,4 @@
-//! What the hub's actors refuse, by its status code and the stable word for it.
+//! The refusals of the hub's actors, with the status code and the stable word of each.
 
 use actix_web::http::StatusCode;
 use twinhub_actors::messages::automation::RuleRefusal;

@@ -1,4 +1,4 @@
-//! What is wrong with a rule or a file, place by place.
+//! The errors of a rule or a file, place by place.
 
 use serde::Serialize;
 use twinhub_domain::payload::PayloadError;
@@ -26,7 +26,7 @@ pub struct RuleError {
 }
 
 impl RuleError {
-    /// What is wrong with a file as it is told.
+    /// The problem for an error of a file.
     pub(crate) fn of_file(FileFault { line, fault }: &FileFault) -> Self {
         Self {
             pointer: fault.field.clone().unwrap_or_default(),
@@ -37,7 +37,7 @@ impl RuleError {
         }
     }
 
-    /// What is wrong with a reading as it is told.
+    /// The problem for an error of a reading.
     pub(crate) fn of_reading(error: &PayloadError) -> Self {
         Self {
             pointer: error.field().unwrap_or_default().to_owned(),
@@ -48,7 +48,7 @@ impl RuleError {
         }
     }
 
-    /// The problem as it is told.
+    /// The problem for an error of a rule.
     #[must_use]
     pub fn of(problem: &twinhub_rules::Problem) -> Self {
         let known = |place: u32| (place > 0).then_some(place);

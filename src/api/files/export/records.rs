@@ -1,4 +1,4 @@
-//! What is few enough to be exported at once.
+//! Exports of records that are few enough for one answer.
 
 use actix_web::HttpResponse;
 use twinhub_domain::{Json, Object};

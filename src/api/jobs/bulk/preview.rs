@@ -1,4 +1,4 @@
-//! The dry run: whom it would be done to, and what would change.
+//! The dry run: the devices that it would change, and the change of each.
 
 use actix_web::HttpResponse;
 use twinhub_actors::messages::archive::LoadTwins;
@@ -48,8 +48,8 @@ fn item(action: &JobAction, twin: &Twin) -> Object {
     .collect()
 }
 
-/// What would change, as a merge patch onto the twin; empty where all is so already. Of what is no change of the
-/// document, what would be done.
+/// The change, as a merge patch onto the twin; empty where there is none. For an action that changes no document, the
+/// action itself.
 fn change(action: &JobAction, twin: &Twin) -> Object {
     let patched = |section: &str, current: &Object, patch: &Object| {
         let difference = difference(current, patch);
