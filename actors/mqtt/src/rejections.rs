@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(rejections.by_reason(), BTreeMap::from([("not_json", 1_006)]));
     }
 
-    /// Whoever floods the hub with what cannot be read does not fill its memory.
+    /// A flood of messages that cannot be read does not fill the hub's memory.
     #[test]
     fn of_a_large_message_the_beginning_is_kept() {
         let rejections = Rejections::default();

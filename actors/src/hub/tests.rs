@@ -45,7 +45,7 @@ struct Scripted {
     failures: AtomicU32,
     changed: Notify,
     recalled: Mutex<Vec<CommandId>>,
-    /// Nobody subscribes there.
+    /// No client subscribes there.
     deaf: AtomicBool,
 }
 
@@ -90,7 +90,7 @@ impl Scripted {
     }
 }
 
-/// A hub with all that a test wants to touch.
+/// A hub with all parts that a test wants to touch.
 struct House {
     hub: Arc<Hub>,
     store: Arc<FailingStore>,
@@ -374,7 +374,7 @@ async fn unknown_devices_can_be_refused() {
     assert!(house.hub.read(&id("a")).await.unwrap().is_none());
 }
 
-/// Who answers a command that never was has not appeared by it: the first event is that it did.
+/// A device that answers a command that never was has not appeared by it: its first event is its appearance.
 #[actix::test]
 async fn a_device_whose_first_word_is_refused_appears_with_the_next() {
     let house = House::new().await;

@@ -64,7 +64,7 @@ mod tests {
         found.map(|all| all.map(|a| a.ip().to_string()).collect()).map_err(|error| error.to_string())
     }
 
-    /// What is given back is all that is connected to.
+    /// The connection goes to no address but those that are given back.
     #[tokio::test]
     async fn gives_only_addresses_that_were_checked() {
         assert_eq!(resolve(&["8.8.8.8", "127.0.0.1", "::1"], true).await.unwrap(), ["8.8.8.8"]);

@@ -78,7 +78,7 @@ mod tests {
         }))
     }
 
-    /// How many pieces come, and whether it was given up.
+    /// The number of pieces that come, and whether reading was given up.
     async fn read(mut body: impl Stream<Item = Result<Bytes, Infallible>> + Unpin) -> (usize, bool) {
         let (mut steady, mut count) = (Steady::default(), 0);
         loop {

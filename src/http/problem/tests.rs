@@ -1,4 +1,4 @@
-//! What goes wrong is told with its status, its word and the field that is wrong.
+//! Errors have their status, their word and the wrong field.
 
 use super::*;
 

@@ -64,7 +64,7 @@ async fn state(folder: &TempDir, anonymous: Permissions) -> Data<WebState> {
     WebState::new(hub, std::sync::Arc::new(Nowhere), info, &settings)
 }
 
-/// What a caller with these permissions is answered on each route.
+/// The answer to a caller with these permissions on each route.
 async fn walk(anonymous: Permissions) -> Vec<(Operation, StatusCode)> {
     let folder = TempDir::new().unwrap();
     let state = state(&folder, anonymous).await;

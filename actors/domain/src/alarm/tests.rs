@@ -159,8 +159,8 @@ fn of(number: u8) -> Originator {
 }
 
 proptest! {
-    /// One active of each originator and type; it counts what was raised since it began; and the last change
-    /// told of each alarm is how it stands, so history is a fold.
+    /// One active of each originator and type; it counts the raises since it began; and the last change of each alarm
+    /// is its state, so history is a fold.
     #[test]
     fn history_is_a_fold(story in prop::collection::vec(happens(), 0..60)) {
         let mut book = Book::default();

@@ -1,4 +1,4 @@
-//! What the analysis says of small sets of rules, and what it does not.
+//! The warnings about small sets of rules, and the absence of others.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,7 +44,7 @@ fn rule(id: &str, triggers: Vec<TriggerKind>, conditions: &[&str], actions: Vec<
     }
 }
 
-/// What a rule is made of is shared: here it is made anew with one more.
+/// The parts of a rule are shared: here they are made anew with one more.
 fn push<T: Clone>(list: &mut Arc<[T]>, item: T) {
     *list = list.iter().cloned().chain([item]).collect();
 }

@@ -17,7 +17,7 @@ use twinhub_testkit::{ask, until_found};
 pub(super) struct DeadlyClock {
     kills: AtomicU32,
     pub(super) spared: Mutex<Option<ThreadId>>,
-    /// Whoever asked so far.
+    /// The threads that asked so far.
     pub(super) askers: Mutex<HashSet<ThreadId>>,
     /// Only this one may die, where one is given.
     doomed: Mutex<Option<ThreadId>>,
@@ -34,7 +34,7 @@ impl DeadlyClock {
         self.kill_next(askers);
     }
 
-    /// Spares the thread of the timers: the one that asks at each of their ticks, whoever else asks meanwhile.
+    /// Spares the thread of the timers: the one that asks at each of their ticks, whichever others ask meanwhile.
     pub(super) async fn spare_timers(&self, hub: &Hub) {
         let mut always: Option<HashSet<ThreadId>> = None;
         let timers = until_found("one thread that always asks for the time", async || {

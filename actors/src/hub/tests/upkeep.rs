@@ -1,5 +1,5 @@
-//! What the running hub does by itself: it makes order, lets go of what is old, forgets what was delivered, and calls
-//! nobody silent for a time in which nobody could be heard.
+//! Upkeep of the running hub: it compacts, deletes what is old, forgets delivered messages, and takes no device for
+//! silent over a time in which none could be heard.
 
 use super::waiting::{NEW_YEAR, Scene};
 use super::*;

@@ -1,4 +1,4 @@
-//! What the durable store must do beside: survive doubt, locks, damage and time, and keep its shape.
+//! The further contract of the durable store: survive doubt, locks, damage and time, and keep its shape.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A database that an earlier version has made: all that is in it stays.
+//! A database that an earlier version has made: everything in it stays.
 
 use sea_orm::Database;
 use tempfile::TempDir;
@@ -25,7 +25,7 @@ const BEFORE_COMMANDS: [(&str, &str); 9] = [
     ("chunks", "device, first_at, first_seq, last_at, last_seq, count, body"),
     ("events", "seq, device, kind, at, body"),
 ];
-/// What a twin's state did not say then.
+/// Members that a twin's state did not have then.
 const NOT_YET_SAID: [&str; 3] = ["rhythm", "line", "unmet"];
 
 #[tokio::test]

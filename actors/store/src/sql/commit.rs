@@ -288,7 +288,7 @@ mod tests {
         assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
     }
 
-    /// What comes without events (messages that were sent, retained ones) writes over nothing either.
+    /// A batch without events (messages that were sent, retained ones) writes over nothing either.
     #[tokio::test]
     async fn who_was_overtaken_writes_nothing_any_more() {
         let fixture = Fixture::sql().await;

@@ -114,8 +114,8 @@ mod tests {
     use crate::sql::order::order;
     use crate::{Batch, Store as _};
 
-    /// What is committed while order is made is not in order when the journal is pruned, and by a clock that is wrong
-    /// it may look old: nothing but the journal has its readings yet.
+    /// Events that are committed during a compaction are not compacted when the journal is pruned, and by a wrong clock
+    /// they may look old: nothing but the journal has their readings yet.
     #[tokio::test]
     async fn what_is_not_in_order_yet_stays_however_old_it_is() {
         let fixture = SqlFixture::new();

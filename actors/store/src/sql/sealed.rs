@@ -128,7 +128,7 @@ mod tests {
         SqlStore::open(&url, SqlOptions { seal, ..SqlOptions::default() }).await
     }
 
-    /// What stands in the tables, by table and id.
+    /// The content of the tables, by table and id.
     fn written(folder: &TempDir) -> BTreeMap<String, String> {
         let sql = rusqlite::Connection::open(folder.path().join("twinhub.db")).unwrap();
         let all = "SELECT 'rule ' || id, body FROM rules UNION ALL SELECT 'fleet ' || id, body FROM fleet

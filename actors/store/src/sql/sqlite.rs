@@ -91,7 +91,7 @@ mod tests {
         found
     }
 
-    /// What was acknowledged must outlive a power cut: each commit waits for the disk, whichever connection makes it.
+    /// Acknowledged batches must outlive a power cut: each commit waits for the disk, whichever connection makes it.
     #[tokio::test]
     async fn every_connection_waits_for_the_disk() {
         let folder = TempDir::new().unwrap();

@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    /// What the action would change on a twin that is so already.
+    /// The change that the action would make on a twin that is so already.
     fn check(action: &str, expected: &str) {
         let now = Timestamp::from_millis(0);
         let mut twin = Twin::new(DeviceId::parse("pump-1").unwrap(), DeviceNumber(1), now);

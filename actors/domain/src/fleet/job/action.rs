@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// An action is read from `text`, written as it was, and tells a twin `input`.
+    /// An action is read from `text`, written as it was, and becomes `input` for a twin.
     fn check(text: &str, kind: &str, input: &str) {
         let action: JobAction = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&action).unwrap(), text);

@@ -73,7 +73,7 @@ impl TurnTime {
 mod tests {
     use super::*;
 
-    /// At each of these times so many turns are taken of five that are wanted.
+    /// At each of these times this many turns are taken of five that are wanted.
     fn check(rate: Option<f64>, times: &[(u64, usize)]) {
         let mut pace = Pace::new(rate, 1_000);
         for (at, expected) in times {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::schedule::{Action, DueNow};
 
-/// What is due, in short: `<entry>@<time>`, with `!` for a missed one and `-` for one passed over.
+/// The due occurrences, in short: `<entry>@<time>`, with `!` for a missed one and `-` for one passed over.
 fn short(due: &DueNow) -> Vec<String> {
     let name = |mark: &str, run: &crate::schedule::Due| {
         format!("{mark}{}@{}", run.entry, run.at.to_string().replace(".000Z", "Z"))
@@ -107,7 +107,7 @@ fn a_clock_that_goes_back_repeats_nothing() {
     );
 }
 
-/// What runs more often than the clock was put back by goes on by the new time, and does not wait for the old.
+/// An entry that runs more often than the clock was put back by goes on by the new time, and does not wait for the old.
 #[test]
 fn a_clock_that_goes_back_silences_nothing() {
     let each_minute = r#"[{"cron":"* * * * *","set":{"a":1}},{"cron":"0 12 * * *","set":{"b":1}}]"#;

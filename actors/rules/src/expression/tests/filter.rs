@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use super::super::itself::MORE;
 use super::*;
 
-/// The world's twins, with `fan` told more of.
+/// The world's twins, with further values of `fan`.
 fn world() -> World {
     let mut world = World::new();
     let said = r#"{"firmware_version": "1.2.0", "ip_address": "10.0.0.7", "signal": -60, "list": [1, 2],

@@ -1,9 +1,9 @@
-//! What a disk holds when the power goes: what was synced for sure, and of the rest whatever chance has left.
+//! The content of a disk when the power goes: everything synced for sure, and of the rest as much as chance has left.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A disk writes so many bytes whole or not at all.
+/// A disk writes this many bytes whole or not at all.
 const SECTOR: usize = 512;
 
 /// One thing done to a file, as `recorder.c` wrote it down.
@@ -21,7 +21,7 @@ pub enum What {
     Unlink,
 }
 
-/// What becomes of what was not synced.
+/// The fate of writes that were not synced.
 #[derive(Clone, Copy, Debug)]
 pub enum Unsynced {
     Gone,
@@ -30,7 +30,7 @@ pub enum Unsynced {
     Torn(u64),
 }
 
-/// What was written down.
+/// The recorded steps.
 pub fn acts(record: &[u8]) -> Vec<Act> {
     let mut acts = Vec::new();
     let mut rest = record;
