@@ -45,7 +45,7 @@ pub struct Around {
     pub longest_rest: Duration,
 }
 
-/// The number of deliveries of an input that is lost because its twin died.
+/// The most deliveries of an input that is lost because its twin died.
 const MOST_TRIES: u32 = 8;
 
 /// Delivers an input to its settlement, however often it is lost on its way; but a twin that dies each time is left

@@ -11,7 +11,7 @@ use super::{DecodeError, Inputs};
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::{DeviceId, Object, Outgoing, Publish, Timestamp};
 
-/// A convention that has to remember. See the module.
+/// A dialect with a state.
 pub trait StatefulDialect: Send {
     /// Names its bindings in the store, for ever. At most [`LONGEST_NAME`] bytes, without `/`.
     fn name(&self) -> &'static str;
