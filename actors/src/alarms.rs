@@ -47,7 +47,7 @@ pub struct Alarms {
     unsettled: HashMap<AlarmId, (Alarm, u32)>,
     /// The requests that wait for an alarm's look-up.
     asked: HashMap<AlarmId, Vec<Ask>>,
-    /// Devices that were removed: what still comes of them is late.
+    /// Devices that were removed: any later input about them is late.
     gone: HashSet<DeviceNumber>,
     ids: ContextV7,
     pending: Arc<AtomicU32>,
@@ -107,7 +107,7 @@ impl Alarms {
         ctx.spawn(found.into_actor(self).map(move |found, this, ctx| this.found(id, found, ctx)));
     }
 
-    /// Answers who waited for this alarm, in order.
+    /// Answers the requests that waited for this alarm, in order.
     fn found(&mut self, id: AlarmId, found: Option<Alarm>, ctx: &mut Context<Self>) {
         for ask in self.asked.remove(&id).into_iter().flatten() {
             match self.known(id).or_else(|| found.clone()) {
@@ -174,7 +174,7 @@ impl Alarms {
         self.append(vec![event], automation, receipt);
     }
 
-    /// Alarms that begin and end are in the log too: who runs the hub may look nowhere else.
+    /// Alarms that begin and end are in the log too: an operator may look nowhere else.
     fn log(&mut self, AlarmChange { step, alarm }: &AlarmChange) {
         let word = match step {
             AlarmStep::Raised => "raised",

@@ -1,5 +1,5 @@
-//! The archive: answers what is asked of the store, and now and then has the store put in order what was
-//! committed. Reads go beside the writer and beside each other.
+//! The archive: answers queries from the store, and now and then has the store compact its events. Reads go beside the
+//! writer and beside each other.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Backtest: what rules would have done, over the history that is stored. Pages of it are read here, and replayed
-//! by the pure [`Backtest`](twinhub_rules::backtest::Backtest) on a thread of its own: a week of a
-//! busy hub takes seconds of computing, which no actor may wait for.
+//! Backtest: the runs of rules over the stored history. Pages of it are read here, and replayed by the pure
+//! [`Backtest`](twinhub_rules::backtest::Backtest) on a thread of its own: a week of a busy hub takes seconds of
+//! computing, which no actor may wait for.
 //!
 //! # Where it begins
 //! The twins must be at `from` as they were: so everything before it that is still stored is replayed first, and runs
@@ -46,7 +46,7 @@ const MOST_REPLAYED: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Wish {
     pub rules: Vec<Rule>,
-    /// The rules that run: those of the same names are what is compared with.
+    /// The rules that run: those of the same names are compared with.
     pub running: Vec<Rule>,
     /// The time from which runs are reported, inclusive.
     pub from: Timestamp,

@@ -37,7 +37,7 @@ impl Caller {
         }
     }
 
-    /// The cause of what they do by way of `source`.
+    /// The cause of their actions by way of `source`.
     #[must_use]
     pub fn cause(&self, source: Source) -> Cause {
         Cause::new(source, &self.name())
@@ -45,7 +45,7 @@ impl Caller {
 }
 
 impl fmt::Display for Caller {
-    /// For the log: as in causes, and words for those who have no name.
+    /// For the log: as in causes, and words for callers without a name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anonymous => f.write_str("anonymous"),
@@ -69,7 +69,7 @@ pub enum Permission {
     Report,
     /// Steer devices: commands, desired state, mode, schedule; alarms; have rules run, or not.
     Operate,
-    /// Say which devices there are, and what they are: register, claim, change, remove; groups, jobs, imports.
+    /// Change the set of devices, and their properties: register, claim, change, remove; groups, jobs, imports.
     Manage,
     /// Make and change rules and templates.
     Automate,
@@ -79,7 +79,7 @@ pub enum Permission {
     Export,
     /// Tell rules something from outside.
     Trigger,
-    /// See what concerns no device but the hub: messages that were refused, what webhooks answered.
+    /// See data of the hub and no device: messages that were refused, the answers to webhooks.
     Administer,
 }
 

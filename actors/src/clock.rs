@@ -44,7 +44,7 @@ pub struct HubClock {
 }
 
 impl HubClock {
-    /// A clock that shows what the clock on the wall does now.
+    /// A clock with the wall clock's present time.
     #[must_use]
     pub fn new() -> Self {
         let beyond_uptime = SystemClock.now().millis() - uptime();

@@ -1,4 +1,4 @@
-//! Watches whether the clock on the wall was set, and has everybody follow who goes by it.
+//! Watches whether the wall clock was set, and has all parts follow that go by it.
 //!
 //! Small steps, as time services make them, are followed at once. A larger one is announced in the log and in the one
 //! sequence, with both times; only when that is durable does the hub's own clock follow. So everything dated by the new

@@ -94,8 +94,8 @@ pub struct Counters {
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Counters {
-    /// Returns when commits fail, after the first moment at the earliest: what is durable already is answered within
-    /// that.
+    /// Returns when commits fail, after the first moment at the earliest: an answer that is durable already comes
+    /// within that.
     pub async fn store_fails(&self) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -135,7 +135,7 @@ impl Lost {
     }
 }
 
-/// The first thing that is wrong in each rule file that does not check out, as `hall.yaml:7:9: …`.
+/// The first error of each rule file that does not check out, as `hall.yaml:7:9: …`.
 #[derive(Debug, Default)]
 pub struct BrokenRules(Mutex<Vec<String>>);
 

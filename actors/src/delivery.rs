@@ -1,4 +1,5 @@
-//! Handing an input to a twin and having its receipt, by way of the supervisor. Written once, for all who wait for it.
+//! Delivers an input to a twin by way of the supervisor, and waits for its receipt. Written once, for all senders that
+//! wait.
 
 use actix::Addr;
 

@@ -24,13 +24,13 @@ pub struct Feed {
 const FEW: usize = 64;
 
 impl Feed {
-    /// A feed after `seq`, that keeps `depth` commits for those who are behind.
+    /// A feed after `seq`, that keeps `depth` commits for subscribers that are behind.
     #[must_use]
     pub fn new(seq: u64, depth: usize) -> Self {
         Self { seq, ring: broadcast::Sender::new(depth.max(1)), watching: HashMap::new(), sweep_at: FEW }
     }
 
-    /// Forgets who gave up. A device whose commands nothing happens to would be kept for ever otherwise.
+    /// Forgets watchers that gave up. A device whose commands never change would be kept for ever otherwise.
     fn sweep(&mut self) {
         self.watching.retain(|_, watching| {
             watching.retain(|watch| !watch.tell.is_closed());

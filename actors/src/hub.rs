@@ -104,7 +104,7 @@ pub struct Alive {
 
 /// A person's change that is lost on its way, because its twin died, is tried this often.
 const TRIES: Backoff = TWIN.at_most(3);
-/// Changes by people and programs in flight at most; who comes beyond it waits.
+/// Changes by people and programs in flight at most; further ones wait.
 const PEOPLE: usize = 10_000;
 /// The time that closing waits for a store that fails. Messages that are not committed then were never acknowledged.
 const LONGEST_CLOSE: Duration = Duration::from_secs(3);
@@ -459,7 +459,7 @@ impl Hub {
         get(&self.counters.store_failing) == 1
     }
 
-    /// Commits what there is and takes nothing more in. True when all of it became durable.
+    /// Commits pending outcomes and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
         let _ = post(&self.jobs, RestJobs); // gone is as good
         let (reply, flushed) = oneshot::channel();

@@ -92,7 +92,7 @@ impl Interpreter {
     /// devices go out in them, before anything else starts.
     ///
     /// # Errors
-    /// The store does not say what is kept.
+    /// The store does not give the bindings.
     pub async fn load(
         store: &dyn Store,
         added: &AddedDialects,
@@ -210,7 +210,7 @@ impl Interpreter {
 }
 
 impl Running {
-    /// Begins, or begins again, with what is kept.
+    /// Begins, or begins again, with the stored bindings.
     fn begin(&mut self, name: &str, now: Timestamp) -> Effects {
         let bindings =
             self.kept.iter().map(|(id, body)| Binding { id: id.clone(), body: Some(body.clone()) });

@@ -55,7 +55,7 @@ pub struct Journal {
     closing: Vec<oneshot::Sender<()>>,
 }
 
-/// A group on its way to the store, and what is owed to its senders.
+/// A group on its way to the store, with the receipts of its senders.
 struct Group {
     batch: Batch,
     owed: Vec<Owed>,
@@ -142,7 +142,7 @@ impl Journal {
         self.counters.store_lost.set();
     }
 
-    /// Makes a group of what waits, as much as one commit takes, and gives its events their places.
+    /// Makes a group of waiting outcomes, as many as one commit takes, and gives its events their places.
     fn gather(&mut self) -> Group {
         let mut events = Vec::with_capacity(self.waiting.len());
         let mut batch = Batch {
@@ -203,7 +203,7 @@ impl Journal {
         Group { batch, owed }
     }
 
-    /// Pays what is owed after the commit: the feed first, because people wait there in real time.
+    /// Settles a group after the commit: the feed first, because people wait there in real time.
     fn settle(&mut self, Group { batch, owed }: Group) {
         let counters = Arc::clone(&self.counters);
         if let Some(last) = batch.events.last() {

@@ -68,7 +68,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An outbox with what the store has kept.
+    /// An outbox with the stored messages.
     #[must_use]
     pub fn new(kept: Vec<Outgoing>, clock: Arc<dyn Clock>, counters: Arc<Counters>) -> Self {
         let queue = kept.into_iter().map(Waiting::new).collect();

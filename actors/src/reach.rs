@@ -7,7 +7,7 @@
 //! | loopback, link-local, a cloud's metadata | where `allow` names it | where both do |
 //! | a listener of this hub | where `allow` names it with its port | where both do |
 //!
-//! Addresses are compared as what they lead to: `::ffff:127.0.0.1` and `64:ff9b::7f00:1` are `127.0.0.1`.
+//! Addresses are compared by their targets: `::ffff:127.0.0.1` and `64:ff9b::7f00:1` are `127.0.0.1`.
 
 mod inward;
 

@@ -1,4 +1,4 @@
-//! The roster: the twins in memory by number, for those who look at many at once without asking each.
+//! The twin registry: the twins in memory by number, for readers of many at once without asking each.
 //!
 //! A twin's actor is the only one that writes it, and does so for the time of one message; a reader waits for that, and
 //! the writer for readers. A reader sees the actor's changes, committed or not: an actor releases its twin only after
@@ -68,7 +68,7 @@ impl Own {
 }
 
 impl Present {
-    /// The twin as it is now; none if its actor died while it changed it: the store knows what was before.
+    /// The present twin; none if its actor died while it changed it: the store has the state before.
     #[must_use]
     pub fn read(&self) -> Option<RwLockReadGuard<'_, Twin>> {
         self.0.read().ok()

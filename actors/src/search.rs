@@ -74,7 +74,7 @@ struct Question {
     groups: HashSet<String>,
     want: Want,
     now: Timestamp,
-    /// None where what it costs to look at a twin is little.
+    /// None where a twin costs little to read.
     until: Option<Instant>,
 }
 
@@ -169,7 +169,7 @@ impl Means {
         Ok(FoundAll { devices, warnings: question.unheard.warnings(&self.roster) })
     }
 
-    /// Looks at all twins, and remembers what is wanted of those that are found.
+    /// Reads all twins, and remembers the wanted part of those that match.
     async fn look(&self, place: Place, find: Find, want: Want) -> Result<(Arc<Question>, Best), HubError> {
         let until = Instant::now() + self.longest;
         let turn = tokio::time::timeout_at(until, self.turns.acquire()).await; // never closed
@@ -192,8 +192,8 @@ impl Means {
         Ok((question, best))
     }
 
-    /// Tells the roster who is in the store. Once is enough: a device that comes to be later is in memory first,
-    /// and the roster knows where it went.
+    /// Gives the registry the devices in the store. Once is enough: a device that comes to be later is in memory first,
+    /// and the registry knows where it went.
     async fn learn(&self) -> Result<(), StoreError> {
         let numbers = self.store.numbers(&DeviceQuery::default()).await?;
         self.roster.learn(&numbers);
@@ -268,7 +268,7 @@ impl Means {
         work.await.map_err(|_| given_up())?
     }
 
-    /// These twins as they are now; who is gone is left out.
+    /// The present state of these twins; those that are gone are left out.
     async fn fetch(&self, place: Place, items: &[Item]) -> Result<Vec<Twin>, StoreError> {
         let (mut twins, mut away) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
@@ -314,7 +314,7 @@ impl Question {
         }
     }
 
-    /// Looks at the twins in a stretch of numbers; `away` is who is to be looked for in the store.
+    /// Reads the twins in a stretch of numbers; `away` gets those that must be read from the store.
     fn look_at(&self, roster: &Roster, stretch: i64, best: &mut Best, away: &mut Vec<DeviceNumber>) {
         let stretch = roster.stretch(stretch);
         away.extend(stretch.away);

@@ -148,7 +148,7 @@ impl Supervisor {
         }
     }
 
-    /// Loads what waits to be loaded, one query at a time: what comes meanwhile shares the next.
+    /// Loads waiting twins, one query at a time: ids that come meanwhile share the next.
     fn load(&mut self, ctx: &mut Context<Self>) {
         if self.loading || self.to_load.is_empty() {
             return;

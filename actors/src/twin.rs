@@ -158,8 +158,8 @@ impl TwinActor {
         }
     }
 
-    /// Has the timers wake it when the next thing is due. An entry for later than that is left as it is: woken
-    /// too early, a twin finds nothing to do and arms again, which costs less than telling of each message.
+    /// Arms the timers for the next deadline. An entry for later than that is left as it is: woken too early, a twin
+    /// finds nothing to do and arms again, which costs less than a message for each change.
     fn arm(&mut self, now: Timestamp) {
         let twin = self.twin.read();
         let silent = twin.silent_at(self.around.heard.hearing(), now);
@@ -263,7 +263,7 @@ impl TwinActor {
         }
     }
 
-    /// The samples that are from before what the twin remembers.
+    /// The samples that are from before the twin's memory of repeats.
     fn lookup(&self, twin: &Twin, samples: &[Telemetry]) -> Option<Question> {
         if samples.iter().all(|sample| sample.at.is_none()) {
             return None; // the twin alone can know those

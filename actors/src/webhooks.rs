@@ -13,8 +13,9 @@
 //! order, but none waits for a retry.
 //!
 //! # Where it goes
-//! The address that a rule names may be on the Internet or in the house: that is what rules at home are for. This
-//! machine and this hub itself are not, unless an operator allows it, and a redirect is another's word: see [`reach`].
+//! The address that a rule names may be on the Internet or in the local network: rules at home need that. This machine
+//! and this hub itself are not allowed, unless an operator allows them, and a redirect is another's word: see
+//! [`reach`].
 
 mod attempt;
 mod resolver;
@@ -143,7 +144,7 @@ impl Webhooks {
         self.counters.webhooks_waiting.store(self.jobs.len() as u64, Ordering::Relaxed);
     }
 
-    /// Begins what is due, as far as there is room.
+    /// Begins due deliveries, as far as there is room.
     fn pump(&mut self, ctx: &mut Context<Self>) {
         if !self.loaded || self.rests {
             return;
@@ -284,7 +285,7 @@ impl Webhooks {
         let _ = post(&self.journal, append); // a hub without a journal goes down
     }
 
-    /// Tells who waits for the rest, when nothing is under way and all is written.
+    /// Answers the shutdown, when nothing is under way and all is written.
     fn maybe_at_rest(&mut self) {
         let at_rest = self.rests && self.under_way.is_empty() && self.pending.load(Ordering::Acquire) == 0;
         if let Some(reply) = self.resting.take_if(|_| at_rest) {

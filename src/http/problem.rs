@@ -304,7 +304,7 @@ impl ApiError {
         }
     }
 
-    /// The status in a dialect, whose clients have never heard of 422: what makes no sense is 400 there.
+    /// The status in a dialect, whose clients do not know 422: a request that makes no sense is 400 there.
     #[must_use]
     pub fn dialect_status(&self) -> StatusCode {
         match self.status_and_code().0 {
@@ -404,7 +404,7 @@ fn of_readings(errors: &[PayloadError]) -> String {
     }
 }
 
-/// The refusal as a sentence; of a rule that does not check out the first thing that is wrong.
+/// The refusal as a sentence; of a rule that does not check out the first error.
 fn of_rule(refusal: &RuleRefusal) -> String {
     match refusal {
         RuleRefusal::Problems(problems) => first_of(problems, refusal),
@@ -444,7 +444,7 @@ impl ResponseError for ApiError {
     }
 }
 
-/// Answers what no route takes.
+/// Answers requests that no route takes.
 pub async fn no_route(request: HttpRequest) -> ApiError {
     ApiError::NoRoute(request.path().to_owned())
 }

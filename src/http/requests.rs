@@ -47,7 +47,7 @@ pub(super) async fn trace(
     Ok(answer)
 }
 
-/// Says in the log which route a request took, and who sent it.
+/// Adds a request's route and its caller to the log.
 pub(super) fn name(route: Option<String>, caller: &Caller) {
     let span = Span::current();
     if let Some(route) = route {

@@ -1,5 +1,5 @@
 //! Turns for expensive requests: of each caller one such request runs at a time, so that a caller who sends many of
-//! them waits for himself and delays no other.
+//! them waits for its own alone and delays no other.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

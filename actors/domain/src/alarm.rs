@@ -4,9 +4,9 @@
 //! a person has seen it (`acknowledged`). So an alarm has four states, and goes between them in these ways alone:
 //!
 //! - Raised where none of its originator and type is active, it is a new alarm: active, not acknowledged.
-//! - Raised again while it is active, it counts: severity and message are those of the newest. If it was
-//!   acknowledged and has become *worse*, it is unacknowledged again: what was seen was less.
-//! - Cleared, it stays as it is, for good. What is raised after that is another alarm.
+//! - Raised again while it is active, it counts: severity and message are those of the newest. If it was acknowledged
+//!   and has become *worse*, it is unacknowledged again: the acknowledgement was of a lesser fault.
+//! - Cleared, it stays as it is, for good. A later raise makes another alarm.
 //! - Acknowledged, it stays active or cleared as it is. An alarm that went before anybody saw it waits to be seen.
 //!
 //! Clearing a cleared alarm and acknowledging an acknowledged one does nothing: the first word counts.

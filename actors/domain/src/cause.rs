@@ -1,4 +1,4 @@
-//! Why something happened: the way it came in by, and who or what was there.
+//! Causes of events: the way in, and the person or program there.
 
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ pub struct Timestamp(NonZeroI64);
 /// A moment before every time that can be written.
 const START: i64 = -(1 << 62);
 
-/// Tells the time. The program's clock asks the system; a test's clock is moved by hand.
+/// A clock. The program's reads the system's; a test's is moved by hand.
 pub trait Clock: Send + Sync + 'static {
     /// The present moment.
     fn now(&self) -> Timestamp;
@@ -43,7 +43,7 @@ pub trait Clock: Send + Sync + 'static {
 /// have been set. Below it are the small steps in which time services correct a clock: those change nothing.
 pub const CLOCK_JUMP_MS: i64 = 5_000;
 
-/// Years 0001 to 9999: what RFC 3339 can write.
+/// Years 0001 to 9999: the range of RFC 3339.
 const EARLIEST_MS: i64 = -62_135_596_800_000;
 const LATEST_MS: i64 = 253_402_300_799_999;
 

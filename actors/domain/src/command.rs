@@ -128,7 +128,7 @@ pub struct Answer {
     pub reason: Option<Box<str>>,
 }
 
-/// A history keeps this many lines at most: the first is what was asked, the rest are the latest.
+/// The most lines of a history: the first is the request, the rest are the latest.
 const LONGEST_HISTORY: usize = 100;
 
 impl Command {

@@ -169,7 +169,7 @@ pub fn within(ms: i64, range: RangeInclusive<i64>) -> Result<i64, BadDuration> {
     })
 }
 
-/// The duration in the largest units that say it whole: `5m`, `1h 30m`, `1s 500ms`; `0s`. [`duration_ms`] reads it
+/// The duration in the largest units without a remainder: `5m`, `1h 30m`, `1s 500ms`; `0s`. [`duration_ms`] reads it
 /// back.
 #[must_use]
 pub fn duration_text(ms: i64) -> String {

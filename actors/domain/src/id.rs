@@ -33,7 +33,7 @@ impl DeviceId {
     /// Takes `text` as a device id.
     ///
     /// # Errors
-    /// Says what is wrong with it: empty, longer than 128, or the first character that may not be.
+    /// The error: empty, longer than 128, or the first character that is not allowed.
     pub fn parse(text: &str) -> Result<Self, BadDeviceId> {
         if text.is_empty() {
             return Err(BadDeviceId::Empty);

@@ -143,7 +143,7 @@ impl Json {
         if let Self::Object(object) = self { Some(object) } else { None }
     }
 
-    /// A word for what this is, for error messages: `a number`.
+    /// The name of its type, for error messages: `a number`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -239,7 +239,7 @@ impl Object {
         self.find(key).ok().map(|index| &mut self.0[index].1)
     }
 
-    /// Puts `value` at `key` and gives back what was there.
+    /// Puts `value` at `key` and gives back the earlier one.
     pub fn insert(&mut self, key: impl Into<Box<str>>, value: Json) -> Option<Json> {
         let key = key.into();
         match self.find(&key) {

@@ -1,4 +1,4 @@
-//! The pure core: what a twin is and how it changes. In reading order.
+//! The pure core: the twin and its changes. In reading order.
 //!
 //! No code in here knows actix, tokio, a database or MQTT, does input or output, or reads the clock: times and ids come
 //! in as arguments, and effects come back as data.

@@ -106,7 +106,7 @@ impl Heard {
         self.samples.iter().map(|sample| sample.readings.len()).sum::<usize>() + self.bad.len()
     }
 
-    /// Puts what was left out of the document in front of what is wrong beside, each place named once.
+    /// Puts the values that were left out of the document in front of the other errors, each place named once.
     fn name_left_out(&mut self, left_out: Vec<(String, JsonError)>) {
         // `[3].sensor_readings[0].value` is `3.sensor_readings.0.value`.
         let path = |name: &str| name.replace('[', ".").replace(']', "").trim_start_matches('.').to_owned();
@@ -217,7 +217,7 @@ pub fn object_leaving_out(bytes: &[u8], bad: &mut Vec<PayloadError>) -> Result<O
     }
 }
 
-/// Reads a payload that is a single word, quoted or not, without what microcontrollers send around it.
+/// Reads a payload that is a single word, quoted or not, without the bytes that microcontrollers send around it.
 #[must_use]
 pub fn word(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bare(bytes)).trim_matches('"').to_owned()
@@ -360,7 +360,7 @@ fn check_name(name: &str) -> Result<(), String> {
 /// Can a property be called so? As a reading.
 ///
 /// # Errors
-/// Says why not.
+/// The reason against it.
 pub fn check_property(name: &str) -> Result<(), String> {
     check_name_of("a property", name)
 }

@@ -1,4 +1,4 @@
-//! Readings: what a device measured, as one message brought them.
+//! Readings: the values that a device measured, as one message brought them.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -38,7 +38,7 @@ pub enum Quality {
     Bad,
 }
 
-/// Readings of one moment: what a message brought, or one part of it.
+/// Readings of one moment: those of a message, or of one part of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Telemetry {
     pub readings: Vec<Reading>,

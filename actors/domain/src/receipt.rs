@@ -1,6 +1,6 @@
-//! The receipt: what an input carries from its door to the commit, and what releases the PUBACK, answers
-//! the REST caller or resolves a test's wait. It is settled once. One that is dropped unsettled, because
-//! an actor died with it, settles itself as [`NotTaken::Lost`]: nothing is ever left waiting.
+//! The receipt: an input carries it from its door to the commit, and its settlement releases the PUBACK, answers the
+//! REST caller or resolves a test's wait. It is settled once. One that is dropped unsettled, because an actor died with
+//! it, settles itself as [`NotTaken::Lost`]: nothing is ever left waiting.
 
 use crate::twin::Rejected;
 use crate::{Command, Refusal, Twin};

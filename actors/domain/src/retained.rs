@@ -1,4 +1,4 @@
-//! Retained messages: what the embedded broker has, and the store keeps.
+//! Retained messages: in the embedded broker, and in the store.
 
 use std::sync::Arc;
 

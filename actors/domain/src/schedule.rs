@@ -1,4 +1,4 @@
-//! The schedule of a twin: what is to be set or commanded when, by cron expressions in time zones.
+//! The schedule of a twin: values to set and commands to send, by cron expressions in time zones.
 //!
 //! A [`Plan`] waits by the hundred thousand, so it is one text and two times; its entries are read when
 //! one is due, shown or changed, and nothing read stays.
@@ -149,8 +149,8 @@ impl Plan {
         self.next
     }
 
-    /// True when [`Plan::due`] is to be asked: something is due, or the clock was put right and what
-    /// was done in its future is to be forgotten. Costs nothing.
+    /// True when [`Plan::due`] must be called: an entry is due, or the clock was put right and runs in its future are
+    /// to be forgotten. Costs nothing.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.next.is_some_and(|next| next <= now) || self.floor(now) < self.done

@@ -1,4 +1,4 @@
-//! Readings over time: what is asked, what is answered, and how readings become buckets.
+//! Readings over time: queries, answers, and buckets of readings.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub struct HistoryQuery {
     /// Readings or buckets at most.
     pub limit: usize,
     pub newest_first: bool,
-    /// Length of a bucket in ms, and what is made of each. Unused by raw history.
+    /// Length of a bucket in ms, and the aggregate of each. Unused by raw history.
     pub interval_ms: i64,
     pub aggregate: Aggregate,
 }
@@ -269,7 +269,7 @@ impl Gathered {
     }
 }
 
-/// A value to sort: the nearest double, and what it lacks of a whole number that no double holds.
+/// A value to sort: the nearest double, and the remainder of a whole number that no double holds.
 #[derive(Clone, Copy, Debug)]
 struct Value {
     nearest: f64,
@@ -360,7 +360,7 @@ fn between_whole(low: Value, high: Value, percent: u64) -> Option<Number> {
     Some(mean(low.checked_mul(100)?.checked_add(way)?, 100))
 }
 
-/// A sum may leave the range of doubles; JSON cannot say infinity.
+/// A sum may leave the range of doubles; JSON has no infinity.
 fn finite(value: f64) -> Number {
     Number::from_f64(value.clamp(f64::MIN, f64::MAX)).unwrap_or_else(|| Number::from(0))
 }

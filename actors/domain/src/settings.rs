@@ -82,7 +82,7 @@ impl DeviceSettings {
     /// "Europe/Madrid"}`; null is the usual.
     ///
     /// # Errors
-    /// The setting that is wrong, and what is wrong with it.
+    /// The wrong setting, and its error.
     pub fn patched(&self, patch: &Object) -> Result<Self, (String, String)> {
         let mut settings = self.clone();
         for (name, value) in patch.iter() {

@@ -25,7 +25,7 @@ impl<'a> TruthWords<'a> {
     /// Checks a declaration.
     ///
     /// # Errors
-    /// Says what is expected.
+    /// The expected form.
     pub fn check(declared: &'a Json) -> Result<(), &'static str> {
         const EXPECTED: &str = "expected two different words of 1 to 64 bytes, or numbers, the one for false \
                                 first: [\"OFF\", \"ON\"]";

@@ -71,9 +71,9 @@ use twinhub_domain::{Clock, CommandId, Outgoing};
 const PACKET_HEADROOM: usize = 64 * 1024 + 1_024;
 /// Connections that wait to be accepted: a fleet that comes back all at once.
 const BACKLOG: u32 = 4_096;
-/// Messages that the broker crate holds for one client and QoS (0, or 1 and 2) beside its session: what one of QoS 0
-/// sends in a burst while the client's thread does something else, and what a client that takes nothing costs until
-/// the session's limits hold. Those of QoS 1 go on into the session; who publishes them waits for 2 s at most, once.
+/// Messages that the broker crate holds for one client and QoS (0, or 1 and 2) beside its session: the length of a
+/// burst at QoS 0 while the client's thread is busy, and the cost of a client that takes nothing until the session's
+/// limits hold. Those of QoS 1 go on into the session; their publisher waits for 2 s at most, once.
 const LANE: usize = 256;
 /// Expired sessions are swept this often.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);

@@ -47,7 +47,7 @@ pub trait Link: Send + Sync + 'static {
     /// [`Link::close`].
     async fn stop_intake(&self);
 
-    /// Closes connections with a reason, after what was settled has been acknowledged.
+    /// Closes connections with a reason, after settled messages have been acknowledged.
     async fn close(&self);
 }
 

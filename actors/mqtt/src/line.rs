@@ -1,5 +1,5 @@
-//! A line in which things wait that are settled in any order, on any thread, and leave in the order in
-//! which they came: MQTT wants acknowledgements in the order of the messages (\[MQTT-4.6.0-2]).
+//! A queue of entries that are settled in any order, on any thread, and leave in the order in which they came: MQTT
+//! wants acknowledgements in the order of the messages (\[MQTT-4.6.0-2]).
 
 use std::collections::VecDeque;
 
@@ -39,7 +39,7 @@ impl<T> Line<T> {
         Ticket(self.first + self.places.len() as u64 - 1)
     }
 
-    /// Takes the last place with what needs no settling.
+    /// Takes the last place with an entry that needs no settling.
     pub(super) fn join_settled(&mut self, item: T) {
         self.places.push_back((Some(Fate::Stored), item));
     }

@@ -1,5 +1,5 @@
-//! The link to an outside broker, by rumqttc. Its session persists at the broker, and every message is
-//! acknowledged by hand after its commit: what the hub has not stored, the broker still has.
+//! The link to an outside broker, by rumqttc. Its session persists at the broker, and every message is acknowledged by
+//! hand after its commit: a message that the hub has not stored is still with the broker.
 
 mod acks;
 mod address;
@@ -48,10 +48,10 @@ pub struct LinkSettings {
     pub address: BrokerAddress,
     /// Names the session at the broker: the same after a restart, another for another hub. Not empty.
     pub client_id: String,
-    /// Unacknowledged messages that the broker may send; it bounds what is in flight on this link. Not 0.
+    /// Unacknowledged messages that the broker may send; it bounds the messages in flight on this link. Not 0.
     pub receive_maximum: u16,
-    /// The broker holds back packets whose payload is larger than about twice this many bytes. At least
-    /// what the door takes, so that somewhat larger ones are rejected there, where people see it.
+    /// The broker holds back packets whose payload is larger than about twice this many bytes. At least the ingress's
+    /// limit, so that somewhat larger ones are rejected there, where people see it.
     pub largest_payload: usize,
     /// The certificate authorities to trust with `mqtts`, PEM; those of the system when there are none.
     pub authorities: Option<Vec<u8>>,

@@ -52,7 +52,7 @@ impl Listening {
         self.filters.read().unwrap_or_else(PoisonError::into_inner).iter().position(|f| matches(f, topic))
     }
 
-    /// Tells when the filters change.
+    /// Signals changes of the filters.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

@@ -21,7 +21,7 @@ pub struct Rejection {
     pub reason: &'static str,
     /// The error and its place.
     pub detail: String,
-    /// The first 256 bytes, as text; what is no UTF-8 shows as U+FFFD.
+    /// The first 256 bytes, as text; bytes that are no UTF-8 show as U+FFFD.
     pub payload: String,
     /// The length of the payload, in bytes.
     pub bytes: usize,

@@ -1,8 +1,8 @@
 //! The connected listeners to the hub's messages, as far as the broker reports them. The embedded broker does; of an
 //! outside one nothing is known before it answers a publish.
 //!
-//! A session whose client is away does not count: what is for a device waits with the hub, which can still call it
-//! back, and not with the broker.
+//! A session whose client is away does not count: messages for a device wait in the hub, which can still call them
+//! back, and not in the broker.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -227,7 +227,7 @@ fn has_wildcards(filter: &str) -> bool {
     filter.contains(['+', '#'])
 }
 
-/// Can it mean a topic of a device? What cannot is not kept.
+/// Can it match a topic of a device? A filter that cannot is not kept.
 fn concerns_devices(filter: &str) -> bool {
     let mut levels = filter.split('/');
     matches!(levels.next(), Some("#" | "+" | topics::FIRST_LEVEL)) && levels.count() < MOST_LEVELS

@@ -27,11 +27,11 @@ pub enum Leaf<'a> {
     Status,
     /// Device → hub: asks for its desired state.
     Get,
-    /// Hub → device: what it is to be.
+    /// Hub → device: the desired state.
     Desired,
-    /// Device → hub: what of it it cannot be, and why.
+    /// Device → hub: the desired properties that it cannot reach, and the reasons.
     CouldNot,
-    /// Hub → device: what it is to do.
+    /// Hub → device: commands.
     Commands,
     /// Device → hub: the result of the command with this id.
     Answer(&'a str),
@@ -112,7 +112,7 @@ fn filter(device: &str, leaf: Leaf<'_>) -> String {
     }
 }
 
-/// The topic that `publish` goes to, and whether the broker is to keep it for who comes later.
+/// The topic of `publish`, and whether the broker is to retain it for later subscribers.
 ///
 /// `desired` is not retained: an old one would meet a device that has gone on since, and a device that comes back is
 /// sent a new one, of firmware too; nor is a command, which must not meet a device twice. The configuration is

@@ -10,11 +10,11 @@ use tracing::info;
 use super::dialects;
 use twinhub_domain::Timestamp;
 
-/// First levels that are counted apart; what comes beyond them is counted together.
+/// First levels that are counted apart; further ones are counted together.
 const MOST_LEVELS: usize = 100;
 /// A topic is kept up to this many bytes.
 const KEPT_BYTES: usize = 256;
-/// The name of what is counted together.
+/// The name of those that are counted together.
 const OTHERS: &str = "(others)";
 
 /// Counts of messages on topics that have no reader. Writes no more than [`MOST_LEVELS`] lines to the log.

@@ -1,4 +1,4 @@
-//! Backtest: what rules would have done, over the events of the past.
+//! Backtest: the runs of rules over the events of the past.
 
 #[cfg(test)]
 mod tests;
@@ -142,7 +142,7 @@ fn name(entry: &RunEntry) -> Name {
     (entry.rule.clone(), entry.device.clone(), entry.number, entry.at, why.map(WhyNot::as_str))
 }
 
-/// Compares what one version of a rule would have done with what another would have.
+/// Compares the runs of one version of a rule with those of another.
 #[must_use]
 pub fn difference(first: &[RunEntry], second: &[RunEntry]) -> Difference {
     let mut by_name: BTreeMap<Name, Vec<&RunEntry>> = BTreeMap::new();

@@ -21,7 +21,7 @@ use twinhub_domain::words::TruthWords;
 
 pub use assignment::apply;
 
-/// The fields of a template that people say. `words` is short for `settings.words`, or, by property, for the `words` in
+/// The fields of a template's specification. `words` is short for `settings.words`, or, by property, for the `words` in
 /// `limits`, and is kept there.
 pub const FIELDS: [&str; 11] = [
     "id",
@@ -82,7 +82,7 @@ pub struct Catalog {
 /// An error in a template's specification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTemplate {
-    /// `limits.temperature.min`, and what is wrong there.
+    /// `limits.temperature.min`, and the error there.
     #[error("`{field}`: {detail}")]
     Field { field: String, detail: String },
     /// Its rules, by JSON pointers into the template.
@@ -94,7 +94,7 @@ impl Template {
     /// The template of the specification `said` at `now`, as a change of `before` or anew.
     ///
     /// # Errors
-    /// Names what is wrong.
+    /// The error.
     pub fn read(id: &str, said: &Object, before: Option<&Self>, now: Timestamp) -> Result<Self, BadTemplate> {
         Self::read_with(id, said, before, now, &SecretNames::default())
     }
@@ -197,7 +197,7 @@ impl Template {
         document
     }
 
-    /// Its rules as automation takes them: with their names, and for its devices where they say no others.
+    /// Its rules as automation takes them: with their names, and for its devices where they name no others.
     pub fn whole_rules(&self) -> impl Iterator<Item = (RuleId, Object)> {
         self.rules.iter().filter_map(|(name, rule)| {
             let id = RuleId::of_template(&self.id, name).ok()?;
@@ -288,7 +288,7 @@ impl Catalog {
 /// May a template be called this: 1 to 64 of `A-Z a-z 0-9 . _ -`?
 ///
 /// # Errors
-/// Says why not.
+/// The reason against it.
 pub fn check_id(id: &str) -> Result<(), BadTemplate> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if id.is_empty() || id.len() > LONGEST_ID || !id.chars().all(allowed) {

@@ -1,4 +1,4 @@
-//! The engine: takes the events of the one sequence and the time, and gives back what is to be done.
+//! The engine: takes the events of the one sequence and the time, and gives back effects.
 //!
 //! # How time goes
 //! Its time goes back only where the hub's clock was set back ([`Signal::ClockMoved`](twinhub_domain::run::Signal)):
@@ -115,7 +115,7 @@ impl Engine {
         self.world.know(twin, &self.book);
     }
 
-    /// Takes up what was kept. To be called after [`Engine::exchange`] and [`Engine::know`], before any event.
+    /// Loads stored scopes. To be called after [`Engine::exchange`] and [`Engine::know`], before any event.
     pub fn restore(&mut self, kept: Vec<Kept>) {
         self.work().restore(kept);
     }

@@ -1,4 +1,4 @@
-//! Expressions over twins, in CEL, with a third value: what is not known.
+//! Expressions over twins, in CEL, with a third value: unknown.
 //!
 //! The language is the [Common Expression Language](https://cel.dev); the differences are listed here. The parser and
 //! the evaluation are our own, small and bounded, for four reasons: every part of a condition has its place in the
@@ -11,10 +11,10 @@
 //! - Whole numbers and others mix: `28 < 28.5`, `5 == 5.0`, `1 + 0.5`, and `5 / 2` is `2.5`: a sensor that happens to
 //!   send `5` and not `5.0` has not changed its meaning.
 //! - A number beside a length of time counts seconds: `pump.power.age > duration("5m")`.
-//! - Names are devices. `pump.power` is what `pump` has reported as `power`, short for `pump.reported.power`;
+//! - Names are devices. `pump.power` is the value that `pump` has reported as `power`, short for `pump.reported.power`;
 //!   `twin['pump-1'].power` where the id is no plain name; `device` is the one that fired the rule. The words of
-//!   [`HEAD`] address the twin itself, `.quality`, `.age` (seconds), `.at` and `.changed_at` after a property what
-//!   is known of its value. `trigger` is what fired the rule, `now` the time.
+//!   [`HEAD`] address the twin itself, `.quality`, `.age` (seconds), `.at` and `.changed_at` after a property the
+//!   metadata of its value. `trigger` is the event that fired the rule, `now` the time.
 //!
 //! Not there: bytes, messages, `type`, optional values.
 
@@ -100,12 +100,12 @@ pub struct Scope<'a> {
 pub struct Verdict {
     /// None: it is not known.
     pub holds: Option<bool>,
-    /// The parts between `&&`, `||`, `!` and `?:` that were looked at, in order. What the parts before had
-    /// settled already is left out.
+    /// The parts between `&&`, `||`, `!` and `?:` that were evaluated, in order. Parts that earlier ones had settled
+    /// already are left out.
     pub terms: Vec<TermSeen>,
 }
 
-/// A place that an expression names, for those who look at rules without running them.
+/// A place that an expression names, for static analysis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
     /// None: the device that fired the rule.
@@ -187,8 +187,8 @@ impl Expression {
         found.map_err(|Unknown(why)| why)
     }
 
-    /// Evaluates it. What is not known, what has another type than it is used as, and what costs too much is
-    /// unknown, and the terms say why.
+    /// Evaluates it. Values that are not known, that have another type than their use needs, or that cost too much are
+    /// unknown, and the terms have the reason.
     #[must_use]
     pub fn evaluate(&self, scope: &Scope<'_>) -> Verdict {
         let mut evaluation = Evaluation::new(&self.0.text, scope);

@@ -63,7 +63,7 @@ pub struct Problem {
     pub pointer: String,
     /// The error and the expected value, as a sentence.
     pub message: String,
-    /// The nearest right word, or what to write instead.
+    /// The nearest right word, or the right form.
     pub hint: Option<String>,
 }
 

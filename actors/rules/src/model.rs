@@ -1,4 +1,4 @@
-//! A rule, checked: everything in it makes sense by itself. What it refers to may not exist (yet).
+//! A rule, checked: everything in it makes sense by itself. The devices and groups in it may not exist (yet).
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,12 +42,12 @@ pub struct Rule {
     /// All must hold.
     pub conditions: Arc<[Condition]>,
     pub actions: Arc<[Action]>,
-    /// Done when what triggered it is over, if it ran for it.
+    /// Run when the trigger's condition ends, if the rule ran for it.
     pub on_release: Arc<[Action]>,
     /// A hash of its behaviour: timers live on over a reload while it stays. Alias, description, tests, whether it is
     /// enabled and its place do not count.
     pub fingerprint: u64,
-    /// The rule as it was written, as JSON: what the API answers.
+    /// The rule as it was written, as JSON: the API's answer.
     pub source: Written,
 }
 
@@ -404,7 +404,7 @@ impl Glob {
     /// A pattern of ids.
     ///
     /// # Errors
-    /// Says why it is none.
+    /// The error.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > LONGEST_PATTERN {
             return Err(format!("longer than {LONGEST_PATTERN} bytes"));
@@ -415,7 +415,7 @@ impl Glob {
 }
 
 impl Default for Breaker {
-    /// Six a second for ten seconds: no rule that steers a thing means that.
+    /// Six a second for ten seconds: no rule that steers a device means that.
     fn default() -> Self {
         Self { runs: 60, within_ms: 10_000 }
     }

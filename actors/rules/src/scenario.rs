@@ -24,7 +24,7 @@ use twinhub_domain::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub name: String,
-    /// None: it passed. Otherwise what was expected, what came instead and when.
+    /// None: it passed. Otherwise the expected effect, the actual one and its time.
     pub failure: Option<String>,
     /// Actions that failed, each with its reason; also where the test passed.
     pub failed_actions: Vec<String>,

@@ -1,4 +1,4 @@
-//! The secrets of rules as others see them: that there is one, and not what it is.
+//! The secrets of rules as others see them: that there is one, and not its value.
 //!
 //! Where a webhook has a `secret`, and headers that carry keys (`Authorization` and the like), [`hide`] puts
 //! `{"set": true}`. A client that sends that back keeps the secret ([`restore`]), as long as the webhook's address
@@ -56,7 +56,7 @@ pub fn hide_in_rules(document: &Object) -> Object {
     shown
 }
 
-/// `https://ann:secret@host/path` without who and what.
+/// `https://ann:secret@host/path` without name and password.
 #[must_use]
 pub fn without_password(url: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
@@ -188,7 +188,7 @@ fn filled(action: &Object, old: &Object) -> Object {
     filled
 }
 
-/// Does a header say who sends, in words that are not those kept?
+/// Does a header authenticate the sender, with another value than the stored one?
 fn says_who(action: &Object) -> bool {
     let headers = action.get(HEADERS).and_then(Json::as_object);
     let mut headers = headers.into_iter().flat_map(Object::iter);
@@ -200,7 +200,7 @@ fn carries_key(name: &str) -> bool {
     KEYS.iter().any(|part| name.contains(part))
 }
 
-/// The document with what `change` makes of each webhook in it, in the order of the text.
+/// The document with `change` applied to each webhook in it, in the order of the text.
 fn each(document: &Object, change: &mut dyn FnMut(&Object) -> Object) -> Object {
     let document = match address(document) {
         Some(_) => change(document),

@@ -32,7 +32,7 @@ pub struct Grant {
     permissions: Permissions,
 }
 
-/// An input for a device, and what its sender makes it depend on.
+/// An input for a device, and its preconditions.
 #[derive(Clone, Debug)]
 pub struct Order {
     device: DeviceId,
@@ -103,7 +103,7 @@ impl Grant {
         &self.caller
     }
 
-    /// The cause of what the caller does.
+    /// The cause of the caller's actions.
     #[must_use]
     pub fn cause(&self) -> Cause {
         self.caller.cause(self.source)

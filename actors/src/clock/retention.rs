@@ -19,7 +19,7 @@ pub struct RetentionClock {
 }
 
 impl RetentionClock {
-    /// Goes on with what the store kept.
+    /// Goes on with the stored doubt.
     #[must_use]
     pub fn new(doubt: Doubt, uptime_ms: u64) -> Self {
         Self { doubt, counted_ms: uptime_ms }

@@ -93,7 +93,7 @@ impl InputDelivery {
         self.0.largest_payload.store(bytes, Ordering::Relaxed);
     }
 
-    /// Decodes a message and delivers what it means.
+    /// Decodes a message and delivers its inputs.
     pub fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
         match self.decode(&message) {
             Ok(decoded) => self.deliver(message, decoded, receipt, room),
@@ -142,7 +142,7 @@ impl InputDelivery {
         });
     }
 
-    /// Delivers what a dialect that has a state made of a message, or of something else that happened.
+    /// Delivers the inputs that a stateful dialect made of a message, or of another event.
     pub fn deliver_interpreted(&self, message: Arrived, source: Source, decoded: Decoded, receipt: Receipt) {
         let copy = |_, input: &(DeviceId, Input)| Again::Copy(Box::new(input.clone()));
         self.deliver_each(&message, source, decoded, receipt, copy);
@@ -241,7 +241,7 @@ impl InputDelivery {
         }
     }
 
-    /// Keeps for people to see what was wrong with single readings of a message.
+    /// Records the errors of single readings of a message, for people to see.
     fn name_bad(
         &self,
         Arrived { topic, payload, .. }: &Arrived,
@@ -265,7 +265,7 @@ impl InputDelivery {
         receipt.settle(Ok(Taken::default()));
     }
 
-    /// Counts a message that is rejected, and keeps what was wrong for people to see.
+    /// Counts a rejected message, and records the error for people to see.
     pub fn note_rejected(&self, topic: &str, payload: &[u8], reason: &'static str, detail: String) {
         let InputDeliveryDeps { counters, rejections, clock, .. } = &self.0.deps;
         up(&counters.messages_rejected);

@@ -40,7 +40,7 @@ pub struct Firmware {
 }
 
 impl Firmware {
-    /// They read what the store knows of them as they start.
+    /// They read their records from the store as they start.
     #[must_use]
     pub fn new(around: Arc<Around>) -> Self {
         let shelf = Shelf::new(RecordKind::Firmware, Arc::clone(&around));

@@ -100,7 +100,7 @@ mod tests {
         CommandRecord { device, number: DeviceNumber(i64::from(n) + 1), command }
     }
 
-    /// Half of what a page shows has gone out before the next is read; more are of one moment than fit on a page.
+    /// Half of a page's commands have gone out before the next is read; more are of one moment than fit on a page.
     #[tokio::test]
     async fn no_command_is_passed_over_while_others_go() {
         let all: Vec<_> = (0..40).map(|n| pending(n, Timestamp::from_millis(i64::from(n / 8)))).collect();

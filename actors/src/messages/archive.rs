@@ -18,7 +18,7 @@ use twinhub_store::{
 #[rtype(result = "Result<DevicePage, StoreError>")]
 pub struct ListDevices(pub DeviceQuery);
 
-/// Twins by serial number, or by id while they have none: what a claim names.
+/// Twins by serial number, or by id while they have none: the name in a claim.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<Twin>, StoreError>")]
 pub struct FindSerial(pub String);

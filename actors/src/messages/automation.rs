@@ -28,7 +28,7 @@ pub struct LoadFiles {
 pub struct FileRead {
     /// Below the rules folder, with `/`.
     pub path: Arc<str>,
-    /// The rules, or what is wrong: then the version that ran before goes on.
+    /// The rules, or the errors: then the version that ran before goes on.
     pub read: Result<RuleFile, Vec<Problem>>,
 }
 
@@ -44,7 +44,7 @@ pub struct ReadRules {
 pub struct RulesRead {
     /// In the order of their names.
     pub rules: Vec<RuleStands>,
-    /// Files that do not check out, and what is wrong in them.
+    /// Files that do not check out, and their errors.
     pub broken: Vec<(Arc<str>, Vec<Problem>)>,
     pub warnings: Vec<Warning>,
 }
@@ -96,7 +96,7 @@ pub enum Expect {
     There,
 }
 
-/// A rule that was taken, and what people should look at.
+/// A rule that was stored, and its warnings.
 #[derive(Debug)]
 pub struct RuleStood {
     pub stands: RuleStands,

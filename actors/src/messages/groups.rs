@@ -71,7 +71,7 @@ pub struct ReadGroups {
     pub reply: oneshot::Sender<Result<GroupPage, GroupRefusal>>,
 }
 
-/// Asks for the tree, true to what was committed when it was asked.
+/// Asks for the tree, true to the commits before the request.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReadTree {

@@ -36,7 +36,7 @@ pub struct Append {
 }
 
 impl Append {
-    /// Events that no twin brought about, messages to devices, and what automation keeps with them.
+    /// Events that no twin made, messages to devices, and automation's writes with them.
     #[must_use]
     pub fn with_kept(
         events: Vec<Event>,
@@ -80,7 +80,7 @@ pub struct Sent {
     pub ids: Vec<u64>,
 }
 
-/// Commit what there is and take nothing more in. Answered when that is done.
+/// Commits pending outcomes and takes nothing more in. Answered when that is done.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Close {

@@ -25,14 +25,14 @@ pub struct FindAll {
     pub filter: Option<Filter>,
 }
 
-/// A page, and what its asker should know.
+/// A page, with warnings for its asker.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     pub page: DevicePage,
     pub warnings: Vec<QueryWarning>,
 }
 
-/// All that were found, by number, and what their asker should know.
+/// All twins found, by number, with warnings for their asker.
 #[derive(Clone, Debug, Default)]
 pub struct FoundAll {
     pub devices: Vec<(DeviceId, DeviceNumber)>,

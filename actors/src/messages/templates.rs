@@ -31,7 +31,7 @@ pub struct PutTemplate {
     pub reply: oneshot::Sender<Result<TemplateStood, TemplateRefusal>>,
 }
 
-/// Asks what would come of a change. Nothing is done.
+/// Asks for the effects of a change. Nothing is done.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct TryTemplate {
@@ -95,7 +95,7 @@ pub struct Trial {
     pub devices: u64,
     /// The number of them that would be changed.
     pub changed: u64,
-    /// Some of these, with what would be another.
+    /// Some of these, with the change of each.
     pub changes: Vec<(DeviceId, Object)>,
 }
 

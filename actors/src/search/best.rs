@@ -18,7 +18,7 @@ pub struct Item {
     pub descending: bool,
 }
 
-/// The first `keep` of what was added, and how much that was.
+/// The first `keep` of the items added, and the number of all.
 #[derive(Debug)]
 pub struct Best {
     keep: usize,
@@ -45,7 +45,7 @@ impl Best {
         }
     }
 
-    /// Takes what another has.
+    /// Takes the items of another.
     pub fn absorb(&mut self, other: Self) {
         self.total += other.total;
         self.items.extend(other.items);

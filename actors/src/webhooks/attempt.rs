@@ -26,11 +26,11 @@ use twinhub_rules::engine::Delivery;
 const MOST_REDIRECTS: u32 = 5;
 /// The part of an answer that is read; it is not needed, but the receiver shall get rid of it.
 const MOST_READ: usize = 64 * 1024;
-/// Characters of the answer that are kept, for people who look for what was wrong.
+/// Characters of the answer that are kept, for people who look for the error.
 const MOST_KEPT: usize = 200;
 /// The longest attempt, whatever the rule's timeout.
 const LONGEST: Duration = Duration::from_secs(300);
-/// An idle connection is kept for what may follow.
+/// An idle connection is kept for later requests.
 const IDLE: Duration = Duration::from_secs(20);
 const WHO: &str = concat!("twinhub/", env!("CARGO_PKG_VERSION"));
 /// Headers that a rule cannot set: they follow from the request.
@@ -269,7 +269,7 @@ fn no_answer(error: reqwest::Error) -> NoAnswer {
     if error.is_builder() { NoAnswer::Never(told(&error)) } else { NoAnswer::NotNow(told(&error)) }
 }
 
-/// The innermost causes, which say what it was; the outer ones only name layers, and the URL with its secrets.
+/// The innermost causes, which name the error; the outer ones only name layers, and the URL with its secrets.
 fn told(error: &reqwest::Error) -> String {
     let causes: Vec<String> = sources(error).map(ToString::to_string).collect();
     match &causes[..] {

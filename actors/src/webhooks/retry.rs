@@ -46,8 +46,8 @@ fn asked(text: &str, now: Timestamp) -> Option<Duration> {
     Some(wait.min(LONGEST_ASKED))
 }
 
-/// The wait after this many attempts: from 1 s to 5 min, doubled each time and lengthened by up to half at
-/// random, so that what failed together does not come back in step.
+/// The wait after this many attempts: from 1 s to 5 min, doubled each time and lengthened by up to half at random, so
+/// that requests that failed together do not come back in step.
 pub(super) fn wait(attempts: u16) -> Duration {
     let doubled = FIRST * 2u32.saturating_pow(u32::from(attempts.saturating_sub(1)).min(16));
     // A fresh `RandomState` has random keys; that is random enough here.

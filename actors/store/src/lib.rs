@@ -1,9 +1,9 @@
-//! The store: what the hub knows durably, behind one trait. Entities and SQL stay in here.
+//! The store: the hub's durable state, behind one trait. Entities and SQL stay in here.
 //!
-//! A twin's readings are the many, so a message's events go into the journal (one row a batch, whole) and
-//! nothing else is written with it; by-device order and the twins' rows are made behind from the same
-//! events ([`Store::maintain`]). Everything read is true to the last commit all the same: what is not in
-//! order yet is held in memory, and is read again from the journal at start.
+//! A twin's readings are the many, so a message's events go into the journal (one row a batch, whole) and nothing else
+//! is written with it; by-device order and the twins' rows are made behind from the same events ([`Store::maintain`]).
+//! Everything read is true to the last commit all the same: events that are not compacted yet are held in memory, and
+//! are read again from the journal at start.
 
 mod automation;
 pub mod codec;
@@ -151,7 +151,7 @@ pub struct DeviceQuery {
     pub numbers: Option<(DeviceNumber, DeviceNumber)>,
     /// Any of these; empty means all.
     pub status: Vec<Status>,
-    /// Only those that have not come to what is desired since this moment or longer.
+    /// Only devices that have differed from their desired state since this moment or longer.
     pub drifting_since: Option<Timestamp>,
     pub device_type: Option<String>,
     /// In any of these groups; empty means wherever.
@@ -175,12 +175,12 @@ pub struct DeviceQuery {
 }
 
 impl DeviceQuery {
-    /// A search looks into this many characters of a device's names: what is longer is part of none.
+    /// A search reads this many characters of a device's names: a longer query is part of none.
     pub const LONGEST_Q: usize = select::SEARCHED;
     /// More groups than this are not named in one question to a database.
     pub const MOST_GROUPS: usize = 1_000;
 
-    /// Does a store's list answer it, true to the last commit? It may be behind in what readings alone change, and does
+    /// Does a store's list answer it, true to the last commit? It may be behind in changes by readings alone, and does
     /// not take any number of groups.
     #[must_use]
     pub fn is_for_lists(&self) -> bool {
@@ -237,13 +237,13 @@ pub struct EventQuery {
     pub device: Option<DeviceNumber>,
     /// Empty means all.
     pub kinds: Vec<Kind>,
-    /// Of alarms, those of this severity or worse alone; what is no alarm has none.
+    /// Of alarms, those of this severity or worse alone; other events have none.
     pub at_least: Option<Severity>,
     /// By the event's `at`: from here on, inclusive.
     pub from: Option<Timestamp>,
     /// Up to here, exclusive.
     pub to: Option<Timestamp>,
-    /// Only what came after this `seq`.
+    /// Only events after this `seq`.
     pub since: Option<u64>,
     /// The number of events to skip first.
     pub offset: usize,
@@ -301,8 +301,8 @@ pub trait Store: Send + Sync + 'static {
     /// The twins with these ids, as of the last commit, in no order; unknown ones are left out.
     async fn load(&self, ids: &[DeviceId]) -> Result<Vec<Twin>, StoreError>;
 
-    /// A page of devices, each as of the last commit. `last_seen`, `updated_at` and the drift in filters and
-    /// orders may be behind by as much as [`Store::maintain`] is in what readings alone have changed.
+    /// A page of devices, each as of the last commit. `last_seen`, `updated_at` and the drift in filters and orders may
+    /// be behind by as much as [`Store::maintain`] is in changes by readings alone.
     async fn devices(&self, query: &DeviceQuery) -> Result<DevicePage, StoreError>;
 
     /// The numbers of all devices that match `query`, in its order; its page is ignored. The drift may be behind as it
@@ -360,11 +360,10 @@ pub trait Store: Send + Sync + 'static {
     /// Automation's state as of its last commit.
     async fn automation(&self) -> Result<AutomationState, StoreError>;
 
-    /// Events of these devices and those that are no device's, with `seq > after`, in order, for a backtest:
-    /// `limit` of them, and fewer only where there are no more. Telemetry goes as far back as readings are
-    /// kept. No devices: of all, telemetry as far back as the journal goes. A page of some devices reads
-    /// a stretch of readings of each beyond what it gives, so pages for many should be larger: 50,000 do for
-    /// a hundred.
+    /// Events of these devices and those that are no device's, with `seq > after`, in order, for a backtest: `limit` of
+    /// them, and fewer only where there are no more. Telemetry goes as far back as readings are kept. No devices: of
+    /// all, telemetry as far back as the journal goes. A page of some devices reads a stretch of readings of each
+    /// beyond its own events, so pages for many should be larger: 50,000 do for a hundred.
     async fn past(
         &self,
         devices: Option<&[DeviceNumber]>,

@@ -52,7 +52,7 @@ struct Inner {
 }
 
 impl MemoryStore {
-    /// A store whose journal forgets what is older than `keep_journal` at each [`Store::maintain`].
+    /// A store whose journal forgets batches older than `keep_journal` at each [`Store::maintain`].
     #[must_use]
     pub fn keeping_journal(keep_journal: Duration) -> Self {
         Self { keep_journal: Some(keep_journal), inner: Mutex::default() }

@@ -1,5 +1,4 @@
-//! The hub's own key: what it seals with, so that a copy of the database gives no secrets away, and what it knows
-//! tokens by.
+//! The hub's own key: it seals secrets, so that a copy of the database reveals none, and hashes tokens.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -15,7 +15,7 @@ use twinhub_domain::{
     DeviceId, DeviceNumber, Event, EventBody, Json, Recorded, Scalar, Status, Timestamp, Twin,
 };
 
-/// The number of what is no device's.
+/// The number of rows that are no device's.
 pub(crate) const NOBODY: DeviceNumber = DeviceNumber(0);
 
 /// Twins are looked up and sorted by this many characters of a text. Longer texts that begin alike are told apart only
@@ -54,8 +54,7 @@ pub(crate) fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
         && is_called(query, twin)
 }
 
-/// The same but for its group, of which many may be asked for, and for what it is called, which costs most to look
-/// into.
+/// The same but for its group, of which many may be queried, and for its names, which cost most to search.
 #[must_use]
 pub fn is_listed_in_any_group(query: &DeviceQuery, twin: &Twin) -> bool {
     let DeviceQuery { numbers, status, drifting_since, device_type, grouped, .. } = query;

@@ -1,4 +1,4 @@
-//! `POST /api/automation/backtest`: what a rule would have done.
+//! `POST /api/automation/backtest`: the runs of a rule over the past.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -349,7 +349,7 @@ fn laid_over(before: &Object, said: &Object) -> Object {
     body
 }
 
-/// Names for a rule that has none, after what people call it: `cool-the-greenhouse`, `cool-the-greenhouse-2`.
+/// Names for a rule that has none, after its alias: `cool-the-greenhouse`, `cool-the-greenhouse-2`.
 fn names(body: &Object) -> impl Iterator<Item = String> + use<> {
     let called = ["alias", "name"].iter().find_map(|key| body.get(key).and_then(Json::as_str));
     let slug = called.map(slug).filter(|slug| !slug.is_empty());

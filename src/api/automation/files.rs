@@ -1,4 +1,4 @@
-//! Rule files: those that do not check out, what people should look at, and checking one before it is put there.
+//! Rule files: those that do not check out, warnings, and the check of a file before it is put there.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! The journal of runs: what rules did, and why; what they did not do, and why not.
+//! The journal of runs: the runs of rules with their reasons, and the evaluations that did not run with theirs.
 
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::{FindRun, ListDeliveries, ListRuns};

@@ -1,4 +1,4 @@
-//! `/api/automation`: rules, what they did and did not do and why, and what they would have done.
+//! `/api/automation`: rules, their runs with the reasons, and backtests.
 
 pub(crate) mod backtest;
 mod change;

@@ -23,7 +23,7 @@ use crate::http::reply::{Document, array};
 /// A device that waits is heard this often at least.
 const HEARD_EVERY: Duration = Duration::from_secs(15);
 
-/// Gives the device what it is to do, as soon as there is something.
+/// Gives the device its commands, as soon as there is one.
 ///
 /// # Errors
 /// A parameter makes no sense, there is no such device, or the hub cannot take the poll in.

@@ -1,4 +1,4 @@
-//! Asking for a command: what REST bodies and WebSocket frames have in common.
+//! Requests for a command: the common parts of REST bodies and WebSocket frames.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use twinhub_domain::command::HistoryEntry;
 use twinhub_domain::duration::duration_text;
 use twinhub_domain::{Cause, Command, DeviceId, Json, Object, Timestamp};
 
-/// The command without what happened to it: the form of lists.
+/// The command without its history: the form of lists.
 #[must_use]
 pub fn summary(device: &DeviceId, command: &Command) -> Object {
     let request = &command.request;

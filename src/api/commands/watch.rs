@@ -23,8 +23,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Hears of `command`, or of all commands of `device`, from now on: what is asked of the hub after this
-    /// cannot be missed.
+    /// Watches `command`, or all commands of `device`, from now on: no event of a later request is missed.
     ///
     /// # Errors
     /// The hub is shutting down.

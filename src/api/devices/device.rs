@@ -1,4 +1,4 @@
-//! `/api/devices/{id}`: one device with what it did lately; changed and removed.
+//! `/api/devices/{id}`: one device with its latest activity; changed and removed.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};

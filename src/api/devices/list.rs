@@ -1,4 +1,4 @@
-//! `GET /api/devices`: who is there.
+//! `GET /api/devices`: the list of devices.
 
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::ListDevices;

@@ -1,4 +1,4 @@
-//! `GET /api/devices/{id}/status`: is it there, is it well, what is it doing.
+//! `GET /api/devices/{id}/status`: connectivity, health, mode and operational state.
 
 use actix_web::HttpResponse;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! `GET /api/events` and `/api/devices/{id}/events`: what happened, as a list or as it happens.
+//! `GET /api/events` and `/api/devices/{id}/events`: events, as a list or as a stream.
 
 pub mod schema;
 

@@ -170,7 +170,7 @@ impl Which {
         })
     }
 
-    /// The same, without what has come since `reached` came to its end.
+    /// The same, without the devices that have come since `reached` ended.
     fn up_to(self, reached: &Self) -> Self {
         match (self, reached) {
             (Self::Query(query), Self::Query(DeviceQuery { numbers: Some((next, _)), .. })) => {

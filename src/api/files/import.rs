@@ -57,7 +57,7 @@ pub(super) struct Wish {
     pub details: usize,
 }
 
-/// A kind of thing that is taken in line by line.
+/// A kind of record that is imported line by line.
 pub(super) trait Kind: 'static {
     /// Its fields.
     const TABLE: &'static Table;
@@ -170,7 +170,7 @@ pub async fn import_templates(
     import(&request, wish, templates, body, &access).await
 }
 
-/// Takes in what a request brings.
+/// Imports the body of a request.
 async fn import<K: Kind>(
     request: &HttpRequest,
     mut wish: Wish,
@@ -244,7 +244,7 @@ fn wish(mut params: Params) -> Result<Wish, FieldError> {
 }
 
 impl Wish {
-    /// The same for what has no tokens.
+    /// The same for records without tokens.
     fn without_tokens(self) -> Result<Self, FieldError> {
         if self.tokens { Err(bad("tokens", "only devices have tokens")) } else { Ok(self) }
     }

@@ -172,7 +172,7 @@ fn created(image: &Image, access: &Access) -> HttpResponse {
     Document::of(&item(image, access)).send(response)
 }
 
-/// An image as it is shown: of one whose bytes the hub has, with the address that devices get.
+/// The view of an image: of one whose bytes the hub has, with the address for devices.
 fn item(image: &Image, access: &Access) -> Object {
     let mut item = image.to_object();
     item.insert("url", Json::String(url(image, access)));
@@ -272,8 +272,8 @@ fn notes(text: Box<str>) -> Result<Box<str>, FieldError> {
     Ok(text)
 }
 
-/// Clears away what uploads have left behind that the hub did not live to finish. A whole file that belongs to no image
-/// stays, and the log names it: it may well belong to one of another database, or to one whose record cannot be read.
+/// Removes the remains of uploads that the hub did not live to finish. A whole file that belongs to no image stays, and
+/// the log names it: it may well belong to one of another database, or to one whose record cannot be read.
 ///
 /// # Errors
 /// The images cannot be asked for.

@@ -71,7 +71,7 @@ struct Plan {
     skipped: Vec<(DeviceId, DeviceNumber, Box<str>)>,
 }
 
-/// Some of those who get it.
+/// Some of the devices that get it.
 #[derive(Default)]
 struct Part {
     devices: Vec<(DeviceId, DeviceNumber)>,
@@ -154,8 +154,8 @@ pub async fn post_rollout(
     Ok(Document::of(&shown).send(response))
 }
 
-/// Sorts those who are meant: first those that are there, so that a stage tries the image at once, then those that are
-/// away; all in their order.
+/// Sorts the devices: first those that are online, so that a stage tries the image at once, then those that are away;
+/// all in their order.
 async fn plan(access: &Access, image: &Image, matched: Chosen, down: bool) -> Result<Plan, ApiError> {
     let (mut plan, mut there, mut away) = (Plan::default(), Part::default(), Part::default());
     for some in matched.devices.chunks(AT_ONCE) {

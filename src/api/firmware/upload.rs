@@ -1,5 +1,5 @@
-//! `POST /api/firmware/upload`: an image's bytes come in. They go to a file while they come, hashed and counted on
-//! the way; what breaks off leaves nothing behind.
+//! `POST /api/firmware/upload`: an image's bytes come in. They go to a file while they come, hashed and counted on the
+//! way; a broken upload leaves nothing behind.
 
 use std::path::{Path, PathBuf};
 

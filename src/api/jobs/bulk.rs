@@ -1,4 +1,4 @@
-//! `POST /api/devices/bulk`: one thing done to many devices, as a job.
+//! `POST /api/devices/bulk`: one action on many devices, as a job.
 
 pub(crate) mod action;
 mod preview;

@@ -39,8 +39,8 @@ pub struct Chosen {
 }
 
 impl Choice {
-    /// Takes the fields that say which devices out of `body`: `ids`, or `filter` and `where`, which has the filters of the list of devices
-    /// (`{"status": ["online"], "tag": {"floor": 2}}`); an empty `where` means all devices.
+    /// Takes the fields of the selection out of `body`: `ids`, or `filter` and `where`, which has the filters of the
+    /// list of devices (`{"status": ["online"], "tag": {"floor": 2}}`); an empty `where` means all devices.
     ///
     /// # Errors
     /// Names the field that is wrong. Nothing at all is no choice.
@@ -69,7 +69,7 @@ impl Choice {
     /// The devices, as of the last commit.
     ///
     /// # Errors
-    /// The store does not answer, or what was found is not durable in time.
+    /// The store does not answer, or the twins found are not durable in time.
     pub async fn devices(self, request: &HttpRequest, access: &Access) -> Result<Chosen, ApiError> {
         let ids = match self {
             Self::Found(find) => {

@@ -1,4 +1,4 @@
-//! `/api/devices/{id}/mode`: who drives the twin, a person or its schedule and rules.
+//! `/api/devices/{id}/mode`: the driver of the twin, a person or its schedule and rules.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};

@@ -1,4 +1,4 @@
-//! `/api/devices/{id}/schedule`: what the device does by itself, and when it will next.
+//! `/api/devices/{id}/schedule`: the device's schedule, and its next runs.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};

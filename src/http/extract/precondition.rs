@@ -1,4 +1,4 @@
-//! Conditional requests: what `If-Match` and `If-None-Match` name (RFC 9110, 13.1).
+//! Conditional requests: the tags of `If-Match` and `If-None-Match` (RFC 9110, 13.1).
 
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpRequest, HttpResponseBuilder};

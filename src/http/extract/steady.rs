@@ -1,5 +1,5 @@
-//! Large bodies that are read as they come: one whose client hardly sends anything is given up, for it holds a
-//! connection all the while.
+//! Large bodies that are read as they come: one whose client sends too little is given up, for it holds a connection
+//! all the while.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub struct Steady {
 pub struct TooSlow;
 
 impl Steady {
-    /// The next piece of `body`; none at its end. What was waited counts also where this is dropped before it is done.
+    /// The next piece of `body`; none at its end. The time waited counts also where this is dropped before it is done.
     ///
     /// # Errors
     /// The client sends too little.

@@ -1,4 +1,4 @@
-//! Every route of every table, asked by callers who may and who may not.
+//! Every route of every table, asked by callers with and without its permission.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -121,7 +121,7 @@ fn no_route_is_there_twice() {
     }
 }
 
-/// A route that is told word by word must not be taken for a device of that name.
+/// A route of fixed words must not be taken for a device of that name.
 #[test]
 fn all_that_is_described_is_served_and_the_other_way_round() {
     let document = serde_json::to_value(crate::api::openapi()).unwrap();

@@ -39,8 +39,8 @@ impl Book {
         self.of(originator, alarm_type)
     }
 
-    /// Takes an alarm as it is now: in, where it is active, and out where it is not. Gives back the one whose
-    /// place it takes.
+    /// Puts an alarm in its present state: adds it where it is active, and removes it where it is not. Gives back the
+    /// one whose place it takes.
     pub fn put(&mut self, alarm: Alarm) -> Option<Alarm> {
         let (originator, alarm_type) = (alarm.originator.clone(), alarm.alarm_type.clone());
         if !alarm.active {

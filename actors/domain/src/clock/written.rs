@@ -25,7 +25,7 @@ pub struct WrittenTime {
 /// A number with an exponent beyond this is no time.
 const MOST_PLACES: i64 = 40;
 const NS_IN_MS: i128 = 1_000_000;
-/// By the size of an epoch number, what one of it is in ns. The ranges do not overlap: each unit covers 1973 to 5138.
+/// The units of epoch numbers, by their size, in ns. The ranges do not overlap: each unit covers 1973 to 5138.
 const UNITS: [(u128, i128); 4] = [
     (100_000_000_000, 1_000_000_000),
     (100_000_000_000_000, NS_IN_MS),

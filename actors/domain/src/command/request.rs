@@ -28,7 +28,7 @@ pub struct CommandRequest {
     pub idempotency_key: Option<Box<str>>,
 }
 
-/// The priority of a command whose sender did not say.
+/// The default priority.
 pub const USUAL_PRIORITY: u8 = 5;
 pub const HIGHEST_PRIORITY: u8 = 9;
 /// A day: long enough for a device that sleeps at night.
@@ -150,7 +150,7 @@ fn duration(value: &Json) -> Result<i64, BadDuration> {
     within(GivenDuration::of(value)?.ms(), 1..=LONGEST_MS)
 }
 
-/// Says what is there: texts and numbers as they are, of anything larger what it is.
+/// Describes the value: texts and numbers as they are, a larger one by its type.
 fn expected(what: &str, found: &Json) -> String {
     match found {
         Json::Object(_) | Json::Array(_) => format!("expected {what}, found {}", found.kind()),

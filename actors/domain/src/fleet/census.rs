@@ -269,7 +269,7 @@ impl Census {
         self.words.give_back(from);
     }
 
-    /// Changes what a member is counted by, but for its group and what it reports.
+    /// Changes the counted values of a member, but for its group and its readings.
     fn change(&mut self, number: DeviceNumber, change: impl FnOnce(&mut Member)) {
         let Some(member) = self.members.get_mut(&number) else { return };
         let Some(tally) = self.tallies.get_mut(&member.group) else { return };
@@ -278,7 +278,7 @@ impl Census {
         tally.add(member.status, member.mode, member.device_type);
     }
 
-    /// Takes what a device reports, unless that is late: a later reading is here already.
+    /// Sets a device's reported value, unless that is late: a later reading is here already.
     fn set(&mut self, number: DeviceNumber, name: &str, said: Said) {
         let Said { at, number: value, is_doubted, arrival } = said;
         let is_late =

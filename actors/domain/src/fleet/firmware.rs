@@ -222,7 +222,7 @@ impl FirmwareTask {
     /// without a version counts as it was then. The error is the reason against the update.
     ///
     /// # Errors
-    /// Says why not.
+    /// The reason against it.
     pub fn fits(&self, model: &str, version: &str) -> Result<(), Unfit> {
         if !self.models.is_empty() {
             is_for(&self.models, model)?;
@@ -326,7 +326,7 @@ impl FirmwareReport {
     /// Reads `{"state": "downloading", "percent": 40, "version"?, "reason"?, "job"?}`. Other members are ignored.
     ///
     /// # Errors
-    /// Says what is wrong with it, and where.
+    /// The error, and its place.
     pub fn read(bytes: &[u8]) -> Result<Self, PayloadError> {
         let mut fields = payload::object(bytes)?;
         let mut text = |name: &str| match fields.remove(name).unwrap_or_default() {

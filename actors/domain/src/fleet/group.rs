@@ -60,7 +60,7 @@ impl GroupId {
     /// Takes `text` as a group's id.
     ///
     /// # Errors
-    /// Says what is wrong with it: empty, longer than 128, or the first character that may not be.
+    /// The error: empty, longer than 128, or the first character that is not allowed.
     pub fn parse(text: &str) -> Result<Self, BadGroupId> {
         if text.is_empty() {
             return Err(BadGroupId::Empty);

@@ -1,4 +1,4 @@
-//! Firmware images: what devices can be brought to.
+//! Firmware images that devices can be brought to.
 
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +49,7 @@ impl Image {
     /// May a device of this `model` that runs `version` be brought to it? Only up, unless `down` is set.
     ///
     /// # Errors
-    /// Says why not.
+    /// The reason against it.
     pub fn fits(&self, model: &str, version: &str, down: bool) -> Result<(), Unfit> {
         is_for(&self.models, model)?;
         is_up(&self.version, version, down)
@@ -68,10 +68,10 @@ impl Image {
         shares_one && Version::is_same(&self.version, &other.version)
     }
 
-    /// Reads what [`Image::to_object`] wrote.
+    /// Reads the form of [`Image::to_object`].
     ///
     /// # Errors
-    /// Says what is missing or wrong.
+    /// The missing or wrong field.
     pub fn parse(object: &Object) -> Result<Self, serde_json::Error> {
         serde_json::from_str(&Json::Object(object.clone()).to_string())
     }
@@ -85,10 +85,10 @@ impl Image {
     }
 }
 
-/// Is what is for these models for a device of this one?
+/// Is an image for these models also for a device of this one?
 ///
 /// # Errors
-/// Says why not.
+/// The reason against it.
 pub fn is_for(models: &[Box<str>], model: &str) -> Result<(), Unfit> {
     if models.iter().any(|pattern| is_like(pattern, model)) {
         return Ok(());
@@ -103,7 +103,7 @@ pub fn is_for(models: &[Box<str>], model: &str) -> Result<(), Unfit> {
 /// May a device that runs `version` be brought to `wanted`? Only up, unless `down` is set.
 ///
 /// # Errors
-/// Says why not.
+/// The reason against it.
 pub fn is_up(wanted: &str, version: &str, down: bool) -> Result<(), Unfit> {
     if Version::is_same(version, wanted) {
         return Err(Unfit::Same(version.into()));

@@ -129,7 +129,7 @@ impl StepState {
 }
 
 impl Step {
-    /// A step without more to say of it.
+    /// A step without further details.
     #[must_use]
     pub fn new(job: JobId, state: StepState) -> Self {
         Self { job, state, detail: "".into(), percent: None, command: None }

@@ -1,4 +1,4 @@
-//! Limits: what a device's readings are expected to be. For its health now, and for their quality later.
+//! Limits: the expectations on a device's readings. For its health now, and for their quality later.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +43,7 @@ impl Limits {
     /// The limits after the merge patch; null takes away.
     ///
     /// # Errors
-    /// The field that is wrong (`limits.temperature.min`), and what is wrong with it.
+    /// The wrong field (`limits.temperature.min`), and its error.
     pub fn patched(&self, patch: &Object) -> Result<Self, (String, String)> {
         let mut merged = self.0.clone();
         merged.merge(patch);
@@ -64,7 +64,7 @@ impl Limits {
         Ok(Self(limits))
     }
 
-    /// These over `base`: what both say, these say.
+    /// These over `base`: where both have a value, these count.
     #[must_use]
     pub fn over(&self, base: &Self) -> Self {
         let mut all = base.0.clone();
@@ -72,8 +72,8 @@ impl Limits {
         Self(all)
     }
 
-    /// Of the readings that `patch` names, one whose least is above its most, with what is wrong. Limits that were laid
-    /// over others may have one, and then it is not for a patch of other readings to say so.
+    /// Of the readings that `patch` names, one whose least is above its most, with the error. Limits that were laid
+    /// over others may have one, and then it is no error of a patch of other readings.
     ///
     /// # Errors
     /// As [`Limits::patched`].
@@ -120,8 +120,8 @@ impl<'a> Limit<'a> {
         }
     }
 
-    /// Judges what last came of the reading: its value and unit, and when it came. One that never came is waited for
-    /// from `since` on.
+    /// Judges the last of the reading: its value and unit, and its time. One that never came is waited for from `since`
+    /// on.
     #[must_use]
     pub fn judge(
         &self,

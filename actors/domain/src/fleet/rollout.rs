@@ -77,7 +77,7 @@ pub fn places(stages: &[u8], devices: u64) -> Vec<u64> {
 /// Stages rise, and end with all.
 ///
 /// # Errors
-/// Says what is wrong with them.
+/// The error in them.
 pub fn check_stages(stages: &[u8]) -> Result<(), &'static str> {
     match stages.last() {
         None => Err("expected one stage at least"),
@@ -334,9 +334,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Played to its end, with devices that fail and devices that are away: it ends, no stage begins before the
-        /// one before it is through, nobody gets a turn after it was broken off, and those that are away hold up
-        /// nobody who is there.
+        /// Played to its end, with devices that fail and devices that are away: it ends, no stage begins before the one
+        /// before it is through, no device gets a turn after it was broken off, and devices that are away delay none
+        /// that is online.
         #[test]
         fn it_comes_to_its_end(
             devices in prop::collection::vec(0..10u8, 0..60),

@@ -41,7 +41,8 @@ pub enum Misplaced {
 const PARENT_WAS: &str = "parent_was";
 
 impl Tree {
-    /// A tree of these groups. What is not where it could be, because the store was tampered with, comes to the top.
+    /// A tree of these groups. A group whose place is impossible, because the store was tampered with, comes to the
+    /// top.
     #[must_use]
     pub fn new(groups: impl IntoIterator<Item = Group>) -> Self {
         let mut waiting: BTreeMap<GroupId, Group> =

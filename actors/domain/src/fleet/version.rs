@@ -1,4 +1,4 @@
-//! Versions of firmware: dotted numbers, with what semantic versioning puts behind them.
+//! Versions of firmware: dotted numbers, with the suffixes of semantic versioning.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -31,7 +31,7 @@ enum Identifier {
 struct Number(Box<str>);
 
 impl Version {
-    /// Takes a text as a version; none where it is no such thing.
+    /// Reads a text as a version; none where it is none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -80,7 +80,7 @@ impl Version {
         word == "version" || ["_version", "-version", "Version"].iter().any(|end| word.ends_with(end))
     }
 
-    /// Do these two texts say the same version? What is no version is only itself.
+    /// Do these two texts mean the same version? A text that is no version equals only itself.
     #[must_use]
     pub fn is_same(one: &str, other: &str) -> bool {
         match (Self::parse(one), Self::parse(other)) {

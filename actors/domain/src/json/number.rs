@@ -60,8 +60,8 @@ impl Number {
         Some(Self(Digits::new(text)))
     }
 
-    /// The same for what is known to be JSON number text: only what has an exponent, or very many digits, can be
-    /// out of range.
+    /// The same for text that is known to be a JSON number: only one with an exponent, or very many digits, can be out
+    /// of range.
     pub(super) fn of_json(text: &str) -> Option<Self> {
         match text.len() > FINITE || text.bytes().any(|byte| matches!(byte, b'e' | b'E')) {
             true => Self::parse(text),

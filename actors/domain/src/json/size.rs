@@ -41,7 +41,7 @@ impl Size {
             .then(|| format!("a document has {LARGEST_DOCUMENT} bytes at most, this would have {bytes}"))
     }
 
-    /// Could it be too large together with what a patch of this size brings? Then it has to be looked at closely.
+    /// Could it be too large together with a patch of this size? Then it has to be measured.
     #[must_use]
     pub fn may_exceed_with(self, patch: Self) -> bool {
         let Self { bytes, members } = self + patch;

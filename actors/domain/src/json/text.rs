@@ -1,4 +1,4 @@
-//! JSON as text: what devices put around it, and how a string is written.
+//! JSON as text: the bytes that devices put around it, and the writing of strings.
 
 /// The text without the bytes that microcontrollers send around it: a byte order mark in front, and from the first NUL
 /// on the rest of the buffer behind the C string. No JSON text has a NUL byte in it. White space too.

@@ -10,7 +10,7 @@ use crate::twin::inside;
 /// The members that all payloads of a batch share.
 #[derive(Default)]
 pub(super) struct Envelope {
-    /// The time of those that say none of their own.
+    /// The time of payloads without one of their own.
     at: Option<ClaimedTime>,
     id: Option<Box<str>>,
     /// The units of readings that name none: an object, or null.

@@ -20,8 +20,8 @@ const LONGEST_OF_TEMPLATE: usize = 54;
 #[serde(transparent)]
 pub struct RuleId(Arc<str>);
 
-/// A run's name. It follows from the rule, the trigger, the device and what fired it, so that the same run made
-/// again after a crash is known to be the same: the commands it asks for carry it as idempotency key.
+/// A run's name. It follows from the rule, the trigger, the device and the event that fired it, so that the same run
+/// made again after a crash is known to be the same: its commands carry the name as idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunId(pub Uuid);
@@ -67,8 +67,8 @@ impl RuleId {
 }
 
 impl RunId {
-    /// The run of `rule` that `what` (a place in the sequence, or a moment in ms) fired through its trigger
-    /// `index` for `device` at `at`.
+    /// The run of `rule` that `what` (a place in the sequence, or a moment in ms) fired through its trigger `index` for
+    /// `device` at `at`.
     #[must_use]
     pub fn of(rule: &RuleId, index: u16, device: DeviceNumber, what: i64, at: Timestamp) -> Self {
         let mut fingerprint = Fingerprint::default();

@@ -26,7 +26,7 @@ pub struct RunEntry {
     /// being written, so that it is filed under them too. The devices acted upon are in `actions`.
     #[serde(skip)]
     pub targets: Vec<DeviceId>,
-    /// The run that brought about what fired this one.
+    /// The run that caused the event that fired this one.
     pub parent: Option<RunId>,
     /// The number of runs above it.
     pub depth: u8,
@@ -143,12 +143,12 @@ pub struct ActionSeen {
     /// The request.
     pub data: Json,
     pub at: Timestamp,
-    /// `ok`, `waiting`, `skipped`, or the stable word of what was wrong: `manual_mode`, `unknown_device`,
-    /// `outranked`, `not_confirmed`, `timeout`, `template`…
+    /// `ok`, `waiting`, `skipped`, or the stable word of the error: `manual_mode`, `unknown_device`, `outranked`,
+    /// `not_confirmed`, `timeout`, `template`…
     pub result: Box<str>,
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub detail: Box<str>,
-    /// The place in the sequence of what it brought about.
+    /// The place in the sequence of its effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
     /// The command or delivery that it asked for.

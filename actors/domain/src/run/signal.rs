@@ -28,7 +28,7 @@ pub enum Signal {
     Run { rule: RuleId, unconditional: bool },
     /// A person, the API or a rule switches a rule on or off.
     Enabled { rule: RuleId, enabled: bool },
-    /// Rules came, changed or went: their names, and what people should look at in those that run now.
+    /// Rules came, changed or went: their names, and the warnings about those that run now.
     Rules { loaded: Vec<RuleId>, changed: Vec<RuleId>, gone: Vec<RuleId>, warnings: Vec<Box<str>> },
     /// The breaker stopped a rule, or a panic did.
     Stopped { rule: RuleId, why: Box<str> },

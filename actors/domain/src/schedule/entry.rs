@@ -1,4 +1,4 @@
-//! One entry of a schedule: when, and what is to be done then.
+//! One entry of a schedule: its times, and its action.
 
 use chrono_tz::Tz;
 
@@ -25,7 +25,7 @@ pub(super) enum Missed {
     RunOnce,
 }
 
-/// The fields of an entry. `next_runs` is what we show; a document that comes back may hold it.
+/// The fields of an entry. `next_runs` is shown by us; a document that comes back may hold it.
 const FIELDS: [&str; 7] = ["cron", "timezone", "set", "command", "missed", "enabled", "next_runs"];
 
 impl Entry {
@@ -147,7 +147,7 @@ fn check_command(command: &Object, field: &str) -> Result<(), BadSchedule> {
     }
 }
 
-/// Says what is there: text and numbers as they are, of anything larger what it is.
+/// Describes the value: text and numbers as they are, a larger one by its type.
 fn expected(field: String, wanted: &str, found: &Json) -> BadSchedule {
     let shown = match found {
         Json::String(text) if text.len() <= 64 => format!("`{text}`"),

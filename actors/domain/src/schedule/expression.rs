@@ -1,4 +1,4 @@
-//! Cron expressions: what crontab users write, brought into the one form that we keep.
+//! Cron expressions: the forms of crontab users, brought into the one form that we keep.
 
 use std::str::FromStr;
 
@@ -19,7 +19,7 @@ pub(super) struct Expression {
 /// No expression that means something is longer, in bytes.
 const LONGEST: usize = 200;
 
-/// The fields in order, with what each may hold. The crate `cron` knows no year beyond 2100.
+/// The fields in order, with the bounds of each. The crate `cron` knows no year beyond 2100.
 const FIELDS: [(&str, &str); 7] = [
     ("seconds", "0-59"),
     ("minutes", "0-59"),

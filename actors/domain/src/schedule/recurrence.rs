@@ -1,8 +1,7 @@
 //! The occurrences of a cron expression in a time zone, over the nights when its clocks are changed too.
 //!
-//! The crate `cron` is asked in wall time alone, carried as if it were UTC; what a wall time means is
-//! decided here, because the crate's own handling leaves out what falls into the gap of spring and
-//! doubles what falls into the overlap of autumn.
+//! The crate `cron` is asked in wall time alone, carried as if it were UTC; the meaning of a wall time is decided here,
+//! because the crate's own handling leaves out times in the gap of spring and doubles those in the overlap of autumn.
 
 use chrono::{DateTime, Days, MappedLocalTime, NaiveDateTime, Offset as _, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::{GapInfo, Tz};

@@ -61,11 +61,11 @@ pub(super) struct Connections {
     state: Mutex<State>,
     /// True as soon as nothing more is taken in.
     stopped: watch::Sender<bool>,
-    /// Told once: say goodbye to the client.
+    /// Fires once: close the client's connection.
     goodbye: broadcast::Sender<()>,
-    /// Told as each connection goes.
+    /// Notified as each connection goes.
     gone: Notify,
-    /// Told as a stranger goes, or becomes a client.
+    /// Notified as a stranger goes, or becomes a client.
     room: Notify,
 }
 
@@ -231,7 +231,7 @@ impl Connections {
         }
     }
 
-    /// Says goodbye to all and waits until they have gone.
+    /// Closes all connections and waits until they have gone.
     pub(super) async fn close(&self) {
         let _ = self.goodbye.send(()); // fails where there is nobody to tell
         loop {

@@ -66,8 +66,8 @@ impl AuthProvider for Admission {
         Box::pin(self.admit(connect, address))
     }
 
-    /// The publish hook refuses what must not be: it sees the payload, and the broker would answer MQTT 3.1.1 in words
-    /// of MQTT 5.
+    /// The publish hook refuses forbidden publishes: it sees the payload, and the broker would answer MQTT 3.1.1 in
+    /// words of MQTT 5.
     fn authorize_publish<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> Answer<'a, bool> {
         Box::pin(std::future::ready(true))
     }

@@ -346,7 +346,7 @@ impl Connection {
         Verdict::Pass
     }
 
-    /// Why a topic alias cannot be followed: the broker would say nothing of it.
+    /// The error of a topic alias that cannot be followed: the broker would not report it.
     fn bad_alias(&self, publish: &PublishSaid) -> Option<u8> {
         let Some(alias) = publish.alias else { return publish.only_alias.then_some(wire::PROTOCOL_ERROR) };
         if alias == 0 || alias > MOST_TOPIC_ALIASES {

@@ -36,10 +36,10 @@ struct State {
 pub(super) enum Reading {
     #[default]
     Open,
-    /// The hub takes nothing more in; what it took is still acknowledged.
+    /// The hub takes nothing more in; messages taken in before are still acknowledged.
     Stopped,
     /// The connection ends. A message was lost, and only a new connection makes the client send it again; or the client
-    /// does not take what it asked for.
+    /// does not read its messages.
     Broken,
 }
 

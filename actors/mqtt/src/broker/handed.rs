@@ -54,7 +54,7 @@ impl HandedOver {
         self.lock().remove(&command);
     }
 
-    /// Lets go of what is over by itself.
+    /// Removes commands whose attempt is over.
     pub(super) fn sweep(&self) {
         let now = Instant::now();
         self.lock().retain(|_, handed| handed.until.is_none_or(|until| until > now));

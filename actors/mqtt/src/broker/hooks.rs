@@ -102,8 +102,8 @@ impl Hooks {
         PublishAction::Handled
     }
 
-    /// Has the broker's acknowledgement say why the message is not taken. False where there is no word for it: in
-    /// MQTT 3.1.1, and at QoS 0.
+    /// Puts the reason for the refusal into the broker's acknowledgement. False where there is no code for it: in MQTT
+    /// 3.1.1, and at QoS 0.
     fn refuse(&self, connection: &Connection, event: &ClientPublishEvent, reason: u8) -> bool {
         let Some(packet_id) = event.packet_id.filter(|_| connection.is_v5()) else { return false };
         connection.gate.refuse(packet_id, reason);
@@ -174,7 +174,7 @@ impl Hooks {
         }
     }
 
-    /// A session that goes on has what it listened to before.
+    /// A resumed session has its earlier subscriptions.
     async fn resume(&self, connection: &Connection, client_id: &str) {
         if let Ok(Some(session)) = self.common.storage.get_session(client_id).await {
             self.listens(connection, session.subscriptions.keys().map(String::as_str));

@@ -1,9 +1,9 @@
 //! Retained messages: in memory for subscribers, in the store over restarts.
 //!
-//! The broker crate would walk through all retained messages at each SUBSCRIBE, and keep them in memory alone;
-//! so it keeps none (see [`keep_none`]), and they are here. What changes is written behind in group commits:
-//! a topic that changes often is written once a commit, and a publisher is acknowledged when the commit that
-//! has its message, or one that replaced it, is done.
+//! The broker crate would walk through all retained messages at each SUBSCRIBE, and keep them in memory alone; so it
+//! keeps none (see [`keep_none`]), and they are here. Changes are written behind in group commits: a topic that changes
+//! often is written once a commit, and a publisher is acknowledged when the commit that has its message, or one that
+//! replaced it, is done.
 
 mod filter;
 mod index;
@@ -67,7 +67,7 @@ struct State {
     index: Index,
     /// Topics that changed since they were last written.
     unwritten: HashSet<Arc<str>>,
-    /// About what these take in memory, and those that are being written.
+    /// The memory of these, about, and of those that are being written.
     unwritten_bytes: usize,
     writing_bytes: usize,
     /// Each with the number of the change it waits for.
@@ -208,7 +208,7 @@ impl Retained {
         }
     }
 
-    /// Writes what changed, round by round, until the runtime ends.
+    /// Writes the changes, round by round, until the runtime ends.
     pub(super) async fn write(self: Arc<Self>) {
         loop {
             let changed = self.changed.notified();

@@ -1,5 +1,5 @@
-//! Sessions of absent clients: bounded in their number, and in what they hold in all. What one session holds
-//! is bounded by the broker crate, which drops a session's oldest messages.
+//! Sessions of absent clients: bounded in their number, and in their memory in all. The broker crate bounds the memory
+//! of one session, by dropping its oldest messages.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -51,7 +51,7 @@ impl Default for SessionLimits {
 pub struct SessionFigures {
     /// Of absent clients.
     pub sessions: u64,
-    /// Messages that wait in sessions, and about what they take.
+    /// Messages that wait in sessions, and their memory, about.
     pub messages: u64,
     pub bytes: u64,
     /// Sessions ended for want of room, since the start.
@@ -94,7 +94,8 @@ struct Absent {
 }
 
 impl Absent {
-    /// Sorts who has been absent longest first. Two can go in the same millisecond: the one that came first goes first.
+    /// The sort key by which the client absent longest comes first. Two can go in the same millisecond: the one that
+    /// came first goes first.
     fn age(&self) -> (Option<u64>, u64) {
         (self.since, self.token)
     }
@@ -124,9 +125,9 @@ impl Sessions {
         self.common.wildcards.count()
     }
 
-    /// Looks through the sessions, and ends some where there are too many or they hold too much: those that
-    /// have been absent longest, those of devices that the hub knows last. Clients that are there, and do not take
-    /// what they asked for, are disconnected where that is not enough.
+    /// Checks the sessions, and ends some where there are too many or they hold too much: those that have been absent
+    /// longest, those of devices that the hub knows last. Connected clients that do not read their messages are
+    /// disconnected where that is not enough.
     pub(super) async fn look(&self) {
         let _alone = self.looking.lock().await;
         let storage = &self.common.storage;
@@ -267,7 +268,7 @@ impl Sessions {
         }
     }
 
-    /// Removes what is left of sessions that are over, and forgets who is known.
+    /// Removes the remains of sessions that are over, and forgets their clients.
     pub(super) async fn sweep(&self, router: &MessageRouter) {
         self.lock().known.clear();
         self.remove_ended(router).await;

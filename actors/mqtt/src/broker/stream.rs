@@ -38,7 +38,7 @@ const UNCOUNTED: usize = MORE_ROOM;
 pub(super) trait Inspect: Send + Sync {
     fn gate(&self) -> &Gate;
 
-    /// In bytes, of the packet that begins with what is in `begun`.
+    /// In bytes, of the packet that begins with the bytes in `begun`.
     fn largest_packet(&self, begun: &[u8]) -> usize;
 
     /// The connection holds `now` bytes of half a packet, after `before`. False where that is too much in all.
@@ -53,13 +53,14 @@ pub(super) trait Inspect: Send + Sync {
     /// The broker sends `packet`.
     fn sends(&self, packet: &[u8]);
 
-    /// Is `packet` of the broker not to go to the client? The broker hears then what the client would have answered.
+    /// Is `packet` of the broker to be withheld from the client? The broker then gets the client's acknowledgement from
+    /// us.
     fn withholds(&self, packet: &[u8]) -> Option<Withheld>;
 
     /// The broker ends the exchange of this message. True where a plain PUBCOMP is to go in place of the broker's.
     fn is_complete(&self, packet_id: u16) -> bool;
 
-    /// The broker has done what there was to do. True where we have more to do, once others had their turn.
+    /// The broker has nothing to do. True where we have more to do, once other tasks had their turn.
     fn idle(&self) -> bool;
 
     /// Packets for the client beside those of the broker. Called when the connection ends.
@@ -121,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
         }
     }
 
-    /// Writes out what may go. Ready when all of it is with the socket.
+    /// Writes out the bytes that may go. Ready when all of them are with the socket.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.inspector.gate().release(&mut self.out);
         while !self.out.is_empty() {
@@ -144,8 +145,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
         }
     }
 
-    /// Gives the broker the next packet, or as much of it as it has asked for. What may go out waits while there is
-    /// one: it goes in one piece before more is read.
+    /// Gives the broker the next packet, or as much of it as it has asked for. Bytes that may go out wait while there
+    /// is one: it goes in one piece before more is read.
     fn poll_packet(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.inspected > 0 {
@@ -187,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
         }
     }
 
-    /// Counts what has come of half a packet. False where it is too much.
+    /// Counts the bytes of half a packet. False where they are too many.
     fn count_held(&mut self) -> bool {
         let now = self.inbox.len().saturating_sub(UNCOUNTED);
         let may_hold = now == self.held || self.inspector.may_hold(self.held, now);
@@ -205,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
         self.ended = true;
     }
 
-    /// Gives the broker what was inspected, as much as it has asked for.
+    /// Gives the broker inspected bytes, as many as it has asked for.
     fn hand_over(&mut self, buf: &mut ReadBuf<'_>) {
         let count = self.inspected.min(buf.remaining());
         buf.put_slice(&self.inbox[..count]);
@@ -257,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
     }
 }
 
-/// The broker always polls this when it has nothing else to do, so it also writes what was released since.
+/// The broker always polls this when it has nothing else to do, so it also writes bytes that were released since.
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GatedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -45,7 +45,7 @@ impl Wills {
         Self { intake, dialects, listening, common, waiting, closing }
     }
 
-    /// A client has come: what it left when it went before does not happen. Gives its will, if it has one.
+    /// A client has come: its pending will of an earlier connection is dropped. Gives its new will, if it has one.
     pub(super) fn note(&self, event: &ClientConnectEvent, will: Option<WillPacket>) -> Option<Will> {
         if let Some(waiting) = self.lock().remove(&event.client_id) {
             waiting.abort();

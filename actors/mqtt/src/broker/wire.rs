@@ -80,7 +80,7 @@ pub(super) struct WillPacket {
     pub(super) properties: Properties,
 }
 
-/// Reads a CONNECT. None where the broker is to say what is wrong with it.
+/// Reads a CONNECT. None where the broker is to report the error.
 pub(super) fn connect(packet: &[u8], header: usize) -> Option<ConnectPacket> {
     let mut read = Reader(packet.get(header..)?);
     let (name, level, flags) = (read.text()?, read.byte()?, read.byte()?);
@@ -140,7 +140,7 @@ pub(super) struct PublishSaid {
     pub(super) only_alias: bool,
 }
 
-/// Reads a PUBLISH, as its client sent it. None where the broker is to say what is wrong with it.
+/// Reads a PUBLISH, as its client sent it. None where the broker is to report the error.
 pub(super) fn publish(packet: &[u8], header: usize, v5: bool) -> Option<PublishSaid> {
     let flags = packet.first().copied().unwrap_or_default();
     let mut publish = PublishSaid { retain: flags & 1 != 0, ..PublishSaid::default() };
@@ -168,7 +168,7 @@ pub(super) fn topic(packet: &[u8]) -> Option<(&str, &[u8])> {
     Some((read.text()?, read.0))
 }
 
-/// Reads a SUBSCRIBE. None where the broker is to say what is wrong with it.
+/// Reads a SUBSCRIBE. None where the broker is to report the error.
 pub(super) fn subscribe(packet: &[u8], header: usize, v5: bool) -> Option<SubscribePacket> {
     let fixed = FixedHeader::decode(&mut packet.get(..header)?).ok()?;
     let mut body = packet.get(header..)?;

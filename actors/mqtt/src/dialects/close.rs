@@ -1,4 +1,4 @@
-//! Topics that are close to one that is read: what a person may have meant.
+//! Topics that are close to one that is read: a person's probable meaning.
 
 use super::{dispositivos, native};
 

@@ -1,5 +1,5 @@
-//! Seed 003's dialect: one topic for all devices, which say in the payload who they are. Its HTTP side is
-//! in the program's `dialects`; what its words mean is in [`twinhub_domain::twin::Dispositivo`].
+//! Seed 003's dialect: one topic for all devices, whose ids are in the payload. Its HTTP side is in the program's
+//! `dialects`; the meaning of its words is in [`twinhub_domain::twin::Dispositivo`].
 
 use super::native::Native;
 use super::{DecodeError, Decoded, Dialect};

@@ -1,6 +1,5 @@
-//! Dialects: conventions of topics and payloads, one file each. A message goes to the first that takes
-//! its topic, and comes out as inputs for twins; what a twin wants published leaves in the dialect that its device
-//! speaks.
+//! Dialects: conventions of topics and payloads, one file each. A message goes to the first that takes its topic, and
+//! comes out as inputs for twins; a twin's publishes leave in the dialect that its device speaks.
 
 mod close;
 mod dispositivos;
@@ -19,8 +18,8 @@ pub use stateful::{
     LONGEST_NAME, StatefulDialect, Voice,
 };
 
-/// A payload has at most this many bytes unless it is set otherwise. A reading takes some 30 bytes, so
-/// this is far beyond what one message has to say.
+/// The default limit of a payload, in bytes. A reading takes some 30 bytes, so this is far beyond the needs of one
+/// message.
 pub const LARGEST_PAYLOAD: usize = 1 << 20;
 
 /// A convention of topics and payloads in which each message is read by itself.
@@ -39,7 +38,7 @@ pub trait Dialect: Send + Sync {
     /// Reads a message; none where it does not take the topic.
     ///
     /// # Errors
-    /// Says what was wrong with it, and where.
+    /// The error, and its place.
     fn decode(&self, topic: &str, payload: &[u8]) -> Option<Result<Decoded, DecodeError>>;
 
     /// Does the hub publish to this device in this dialect? The first dialect that answers true has it, and the native
@@ -64,7 +63,7 @@ pub struct Decoded {
 }
 
 impl Decoded {
-    /// A message that means one thing, for one device.
+    /// A message with one input, for one device.
     #[must_use]
     pub fn one(device: DeviceId, input: Input, bad: Vec<PayloadError>) -> Self {
         let mut inputs = Inputs::new();

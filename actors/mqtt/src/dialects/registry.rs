@@ -189,7 +189,7 @@ impl Dialects {
     /// Reads a message in a stateless dialect whose payload has at most `limit` bytes.
     ///
     /// # Errors
-    /// Says what was wrong with it, and where.
+    /// The error, and its place.
     pub fn decode(&self, limit: usize, topic: &str, payload: &[u8]) -> Result<Decoded, DecodeError> {
         if payload.len() > limit {
             return Err(DecodeError::TooLarge { bytes: payload.len(), limit });

@@ -24,10 +24,10 @@ pub trait StatefulDialect: Send {
         Vec::new()
     }
 
-    /// Takes what happened. Where an error is given it has changed nothing.
+    /// Handles an event. On an error it has changed nothing.
     ///
     /// # Errors
-    /// Says what was wrong with a message, and where.
+    /// The error of a message, and its place.
     fn take(&mut self, event: DialectEvent, now: Timestamp) -> Result<Effects, DecodeError>;
 
     /// The time of the next [`DialectEvent::Due`] that it needs, as of now.
@@ -46,8 +46,8 @@ pub enum DialectEvent {
     Due,
     /// All that came of an event is durable: the number is that of [`Effects::tell_committed`].
     Committed(u64),
-    /// A device's [`Voice`] was asked for this, and what it kept is kept. Told before any answer of the device.
-    /// After [`Publish::NoConfiguration`] the device is gone.
+    /// A device's [`Voice`] has encoded this publish, and its bindings are stored. Comes before any answer of the
+    /// device. After [`Publish::NoConfiguration`] the device is gone.
     Published { device: DeviceId, publish: Publish, kept: Vec<Binding> },
     /// The hub's clock was set: it showed `from`, and then `to`. Spans of time that it measures go on.
     ClockMoved { from: Timestamp, to: Timestamp },
@@ -74,7 +74,7 @@ pub struct Effects {
     pub bad: Vec<PayloadError>,
     /// Messages to publish.
     pub publishes: Vec<Outgoing>,
-    /// Tell [`DialectEvent::Committed`] with this number once all of it is durable.
+    /// Send [`DialectEvent::Committed`] with this number once all of it is durable.
     pub tell_committed: Option<u64>,
 }
 

@@ -52,7 +52,7 @@ impl Acks {
         })
     }
 
-    /// Sends what is settled and found no place in the request queue before.
+    /// Sends settled acknowledgements that found no place in the request queue before.
     pub(super) fn send_waiting(&self) {
         self.send(&mut self.lock());
     }

@@ -1,5 +1,5 @@
-//! The poll loop: the one task that drives the connection. It never waits for anything but the broker:
-//! what it sends it sends with `try_*`, and receipts are settled elsewhere.
+//! The poll loop: the one task that drives the connection. It never waits for anything but the broker: it sends with
+//! `try_*`, and receipts are settled elsewhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ pub(super) struct Poller {
     pub(super) backoff: Backoff,
     pub(super) dialects: Arc<Dialects>,
     pub(super) listening: Arc<Listening>,
-    /// Told of each new connection: rules subscribe to what they listen to.
+    /// Notified of each new connection: rules then subscribe to their filters.
     pub(super) listens: Arc<Notify>,
     /// The broker knows numbers of subscriptions.
     pub(super) numbers: Arc<AtomicBool>,

@@ -55,7 +55,7 @@ async fn connected(link: &RumqttcLink, expected: bool) {
     until("the link is connected, or is not", async || link.state().connected == expected).await;
 }
 
-/// A client that sees what the hub publishes.
+/// A client that sees the hub's publishes.
 async fn subscriber(broker: &EmbeddedBroker, topic: &str) -> EventLoop {
     let port = broker.local_addr().port();
     let (client, mut events) = AsyncClient::new(MqttOptions::new("device", "127.0.0.1", port), 10);

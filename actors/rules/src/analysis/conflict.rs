@@ -1,4 +1,4 @@
-//! Two rules that write different things to one place for the same reason.
+//! Two rules that write different values to one place for the same reason.
 
 use std::collections::{HashMap, HashSet};
 
@@ -157,7 +157,7 @@ impl Search<'_> {
     }
 }
 
-/// Can both run for one thing that happens, each with its conditions holding?
+/// Can both run for one event, each with its conditions holding?
 fn meet(a: &Rule, b: &Rule) -> bool {
     if overlap::times_exclude(a, b) {
         return false;

@@ -322,7 +322,7 @@ fn names_of_nobody() {
     );
 }
 
-/// The rules of the documentation, and those that are shipped as examples: there is nothing to say of them.
+/// The rules of the documentation, and those that are shipped as examples: there are no warnings about them.
 #[test]
 fn the_examples_are_as_they_should_be() {
     let mut cool = rule(

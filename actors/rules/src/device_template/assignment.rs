@@ -65,7 +65,7 @@ impl Catalog {
     }
 }
 
-/// Does it say which template the device is to have, or that it is to have none?
+/// Does the input name the template that the device is to have, or remove it?
 fn says_template(input: &Input) -> bool {
     match input {
         Input::Register(registration) | Input::Claim(registration) => {
@@ -89,7 +89,7 @@ fn give(template: &Template) -> Input {
     Input::Template { layer: Some(Arc::clone(&template.layer)), only_of: None }
 }
 
-/// Does it say what a device is?
+/// Is the event a registration, a claim, or a change of type or model?
 fn is_telling(body: &EventBody) -> bool {
     let EventBody::Twin(TwinChange { change, patch }) = body else { return false };
     matches!(change, ChangeKind::Registered | ChangeKind::Claimed)

@@ -269,7 +269,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         }
     }
 
-    /// Is it there? What it is in may be missing too.
+    /// Is it there? Its object may be missing too.
     fn has(&mut self, of: &'a Node) -> Known<'a> {
         let found = match &of.kind {
             Kind::Name(name) => {

@@ -12,7 +12,7 @@ use twinhub_domain::{Json, Number};
 pub struct Fact {
     /// None: the device that fired the rule.
     pub device: Option<DeviceId>,
-    /// `power`, `desired.power`, `mode`: what is reported without `reported` before it.
+    /// `power`, `desired.power`, `mode`: a reported one is without `reported` before it.
     pub path: Box<str>,
     pub bound: Bound,
 }

@@ -1,5 +1,5 @@
-//! Filters: expressions over one twin, asked of thousands. What a filter is true of is found; what it is false of
-//! is not, and neither is what it is not known of.
+//! Filters: expressions over one twin, evaluated for thousands. Twins for which a filter is true are found; those for
+//! which it is false or unknown are not.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ struct Source {
     root: Node,
 }
 
-/// One thing of a twin, to sort by: `reported.temperature`, `tags.floor`, `battery`.
+/// A property of a twin, to sort by: `reported.temperature`, `tags.floor`, `battery`.
 #[derive(Clone, Debug)]
 pub struct Field(Arc<Key>);
 
@@ -42,7 +42,7 @@ struct Key {
 /// in which numbers sort as numbers, then values without an order; a twin without the value comes last.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SortKey {
-    /// Times too, in ms. The nearest double, and what it lacks of a whole number that no double holds.
+    /// Times too, in ms. The nearest double, and the remainder of a whole number that no double holds.
     Number(f64, i64),
     Bool(bool),
     Version(Box<Version>),
@@ -55,8 +55,8 @@ impl Filter {
     /// Compiles `text`.
     ///
     /// # Errors
-    /// As for [`Expression::compile`](super::Expression::compile); another twin than the one that is looked at; what
-    /// can be neither true nor false.
+    /// As for [`Expression::compile`](super::Expression::compile); another twin than the one that is read; an
+    /// expression that is no condition.
     pub fn compile(text: &str) -> Result<Self, BadExpression> {
         let root = Parser::parse(text, Names::OfTwin)?;
         let filter = Self(Arc::new(Source { text: text.into(), root }));
@@ -82,7 +82,7 @@ impl Filter {
     /// Finds a comparison that can never hold, whatever devices there are: `status == "onlin"`, `mode == manual`.
     ///
     /// # Errors
-    /// Says what, and where.
+    /// The comparison, and its place.
     pub fn check(&self) -> Result<(), BadExpression> {
         mention::impossible(&self.0.text, &self.0.root)
             .map_or(Ok(()), |(at, why)| Err(BadExpression::new(at, why)))
@@ -115,7 +115,7 @@ impl PartialEq for Filter {
 }
 
 impl Field {
-    /// The thing that `text` names, as in a filter.
+    /// The property that `text` names, as in a filter.
     ///
     /// # Errors
     /// The text names nothing, or is more than a name.

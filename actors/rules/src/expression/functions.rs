@@ -1,4 +1,4 @@
-//! Functions: which there are, and what they do. They fit CEL's standard ones.
+//! The functions, and their results. They fit CEL's standard ones.
 
 use std::borrow::Cow;
 

@@ -10,7 +10,7 @@ use super::value::Value;
 use twinhub_domain::twin::{Properties, inside};
 use twinhub_domain::{Json, Object, Scalar, Timestamp, Twin};
 
-/// Words of a filter beside those of [`HEAD`]: what else the document shows.
+/// Words of a filter beside those of [`HEAD`]: the other members of the document.
 pub const MORE: [&str; 18] = [
     "number",
     "serial_number",
@@ -53,8 +53,8 @@ pub fn root_of(word: &str) -> Result<Root, String> {
 /// One tag by its text.
 const TAG: &str = "tag";
 
-/// One tag is `tag.floor` to people; the document calls them `tags`. And what the document calls `device_id` is the
-/// `id` of a rule.
+/// One tag is `tag.floor` to people; the document calls them `tags`. And the document's `device_id` is the `id` of a
+/// rule.
 pub fn unalias(path: &mut [Box<str>]) {
     match path {
         [first, ..] if **first == *TAG => *first = "tags".into(),
@@ -123,7 +123,7 @@ pub fn find<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Fou
     Some(value.into())
 }
 
-/// The text of a tag; none of what is no scalar.
+/// The text of a tag; none of one that is no scalar.
 fn tag_text(tag: &Json) -> Option<String> {
     Scalar::from_json(tag.clone()).map(|tag| tag.to_string())
 }

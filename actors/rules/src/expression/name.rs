@@ -66,7 +66,7 @@ pub enum Found<'a> {
 }
 
 impl Name {
-    /// The name that begins with the word `root`, if that is enough to say so.
+    /// The name of the word `root`, if it is one without further parts.
     pub fn root_of(word: &str) -> Option<Root> {
         match word {
             "trigger" => Some(Root::Trigger),

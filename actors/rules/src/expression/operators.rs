@@ -27,7 +27,7 @@ pub enum Operator {
 pub const LONGEST_TEXT: usize = 16_384;
 
 impl Operator {
-    /// Does it say that both are the same, or not?
+    /// Is it `==` or `!=`?
     pub fn equates(self) -> bool {
         matches!(self, Self::Equal | Self::NotEqual)
     }

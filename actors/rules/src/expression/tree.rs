@@ -42,7 +42,7 @@ pub enum Kind {
     Choose(Box<(Node, Node, Node)>),
     Call(Function, Box<[Node]>),
     Matches(Box<(Node, Regex)>),
-    /// A range, and what is asked of each in it.
+    /// A range, and the expression for each of its items.
     Each(Each, Box<(Node, Node)>),
 }
 

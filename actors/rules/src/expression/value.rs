@@ -93,7 +93,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A word for what this is: `text`.
+    /// The name of its type: `text`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",

@@ -66,7 +66,7 @@ impl Checker {
         self.flaw_at((node.id, node.line, node.column), message.into(), None);
     }
 
-    /// The same, and what was meant perhaps.
+    /// The same, with a suggestion.
     pub fn flaw_hint(&mut self, node: &Node, message: impl Into<String>, hint: Option<String>) {
         self.flaw_at((node.id, node.line, node.column), message.into(), hint);
     }
@@ -101,7 +101,7 @@ impl Checker {
         self.expected_hint(node, what, None);
     }
 
-    /// The same, and what was meant perhaps.
+    /// The same, with a suggestion.
     pub fn expected_hint(&mut self, node: &Node, what: &str, hint: Option<String>) {
         if !matches!(node.value, Value::Flawed) {
             self.flaw_hint(node, format!("expected {what}, found {}", node.kind()), hint);

@@ -1,4 +1,4 @@
-//! Conditions: expressions, the time of day, and what holds them together.
+//! Conditions: expressions, the time of day, and their combinations.
 
 use chrono::Weekday;
 use chrono_tz::{TZ_VARIANTS, Tz};

@@ -94,7 +94,7 @@ fn details(c: &mut Checker, text: &str, node: &Node) -> Object {
     object
 }
 
-/// Reads the text. The error is a sentence, and perhaps what was meant.
+/// Reads the text. The error is a sentence, and perhaps a suggestion.
 fn read(text: &str) -> Result<(bool, Wanted), (String, Option<String>)> {
     let text = text.trim();
     let (not, text) = text.strip_prefix("not ").map_or((false, text), |rest| (true, rest.trim()));

@@ -9,7 +9,7 @@ use twinhub_domain::Number;
 use twinhub_domain::fingerprint::Fingerprint;
 use twinhub_domain::json::EXACT;
 
-/// The fingerprint of what `rule` does.
+/// The fingerprint of `rule`'s behaviour.
 pub(super) fn fingerprint(rule: &Rule) -> u64 {
     let Rule {
         id,
@@ -49,7 +49,7 @@ impl Print {
         self.0.field(text.as_bytes());
     }
 
-    /// For numbers, words of ours and what is made of them: their debug form is one to one.
+    /// For numbers, words of ours and values made of them: their debug form is one to one.
     fn debug(&mut self, value: &impl std::fmt::Debug) {
         self.text(&format!("{value:?}"));
     }

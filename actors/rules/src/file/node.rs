@@ -26,7 +26,7 @@ pub(super) enum Value {
     Flawed,
 }
 
-/// A text, or what looks like one before it is known what it is to be.
+/// A text, or a scalar whose type is not decided yet.
 #[derive(Clone, Debug)]
 pub(super) struct Scalar {
     pub text: Box<str>,
@@ -154,7 +154,7 @@ impl Node {
         (nodes, bytes, depth + 1)
     }
 
-    /// A word for what this is: `a list`, `the text "on"`.
+    /// The name of its type: `a list`, `the text "on"`.
     pub fn kind(&self) -> String {
         match &self.value {
             Value::List(_) => "a list".into(),
@@ -188,7 +188,8 @@ impl Scalar {
         }
     }
 
-    /// A number without quotes, in decimal. What begins with zeros (`007`) is a text, and so are `0x1F` and `.inf`.
+    /// A number without quotes, in decimal. A scalar that begins with zeros (`007`) is a text, and so are `0x1F` and
+    /// `.inf`.
     pub fn as_number(&self) -> Option<Number> {
         if !self.plain {
             return None;

@@ -184,7 +184,7 @@ fn slug(name: &str) -> Option<String> {
     Some(slug).filter(|slug| !slug.is_empty())
 }
 
-/// One condition, a list, or a group: what must hold. Each condition becomes a trigger as well.
+/// One condition, a list, or a group. Each condition becomes a trigger as well.
 fn conditions<'n>(
     c: &mut Checker,
     node: &'n Node,

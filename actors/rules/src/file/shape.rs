@@ -178,7 +178,7 @@ pub(super) static PLACE: Shape = Shape {
     ],
 };
 
-/// Devices by what they are.
+/// Devices by their properties.
 pub(super) static WHERE: Shape = Shape {
     name: "devices",
     what: "a choice of devices",

@@ -15,11 +15,11 @@
 //!     exactly: [ { alarm door-open: { severity: minor }, at: 5m } ]
 //! ```
 //!
-//! A step happens `at` a time after the test's start, or `after` the step before, or with it. Its keys with a dot
-//! say what a device reports (`door.open`) or how else its twin changes (`fan.mode`, `fan.status`,
-//! `fan.desired.speed`, `fan.tags.floor`, `fan.configuration.x`, `fan.name`, `fan.type`, `fan.group_id`). A list is
-//! one value after the other, each `every` time; the step is over with its last. `down` lets the step be over when
-//! the hub is up again. See [`Test`] for what then follows.
+//! A step happens `at` a time after the test's start, or `after` the step before, or with it. Its keys with a dot are a
+//! device's reports (`door.open`) or other changes of its twin (`fan.mode`, `fan.status`, `fan.desired.speed`,
+//! `fan.tags.floor`, `fan.configuration.x`, `fan.name`, `fan.type`, `fan.group_id`). A list is one value after the
+//! other, each `every` time; the step is over with its last. `down` lets the step be over when the hub is up again. See
+//! [`Test`] for the rest.
 
 use super::check::{Checker, Map, items};
 use super::expect::expected;
@@ -97,7 +97,7 @@ fn moment(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<Timestamp> {
     at
 }
 
-/// Reads what happens from a map of its own.
+/// Reads an event from a map of its own.
 type Reader = fn(&mut Checker, &Node) -> Option<Happening>;
 
 /// The steps of a test so far.
@@ -198,7 +198,7 @@ impl Steps {
         true
     }
 
-    /// By time, then as they were written. What a device reports at one time in one step is one message.
+    /// By time, then as they were written. A device's reports at one time in one step are one message.
     fn in_order(mut self) -> Vec<Given> {
         self.given.sort_by_key(|(_, given)| given.at_ms); // stable
         let mut merged: Vec<(usize, Given)> = Vec::with_capacity(self.given.len());

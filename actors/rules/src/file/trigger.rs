@@ -17,7 +17,7 @@ use twinhub_domain::{CommandStatus, Json, Kind, Mode, Status};
 
 /// The most triggers of a rule.
 const MOST: usize = 100;
-/// `every` is no shorter, in ms: the engine's own time is kept in ms, but no thing is steered that fast.
+/// The shortest `every`, in ms: the engine's own time is kept in ms, but no device is steered that fast.
 const SHORTEST_EVERY_MS: i64 = 1_000;
 /// The statuses of a command trigger without a status of its own.
 const NO_SUCCESS: [CommandStatus; 4] =

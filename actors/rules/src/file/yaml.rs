@@ -215,7 +215,7 @@ impl Builder<'_> {
         self.put(copy, 0, span)
     }
 
-    /// A copy of what is marked costs like what is written.
+    /// A copy by an alias costs like the original.
     fn pay(&mut self, nodes: usize, bytes: usize, span: &Span) -> Result<(), Problem> {
         self.nodes += nodes;
         self.bytes += bytes;

@@ -11,7 +11,7 @@ use twinhub_domain::duration::duration_text;
 use twinhub_domain::run::{ActionSeen, RunEntry, RunOutcome, WhyNot};
 use twinhub_domain::{Json, Object, Timestamp};
 
-/// The results of actions that did what they should, or were not to do anything.
+/// The results of actions that succeeded, or were not to be done.
 const NO_FAILURE: [&str; 3] = ["ok", "waiting", "skipped"];
 /// The most lines shown of each kind.
 const MOST_SHOWN: usize = 20;

@@ -45,7 +45,7 @@ pub(crate) struct Sim {
     pub entries: Vec<RunEntry>,
     places: HashMap<RunId, usize>,
     pub stopped: Vec<(RuleId, Box<str>)>,
-    /// The events upon which the hub dies when it has kept what is to be done, and has done nothing of it.
+    /// The events upon which the hub dies when it has stored the effects, and has performed none.
     #[cfg(test)]
     pub dies_within: std::collections::HashSet<u64>,
 }
@@ -189,7 +189,7 @@ impl Sim {
         self.engine.now()
     }
 
-    /// A new engine takes up what the one before had kept.
+    /// A new engine loads the state that the one before had stored.
     pub fn restart(&mut self) {
         let mut engine = Engine::new(self.engine.now());
         engine.exchange(self.rules.clone());

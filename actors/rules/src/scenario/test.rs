@@ -6,7 +6,7 @@
 //! - Every device that the file's rules or the test name by their id is there from the beginning: claimed,
 //!   online, in mode `schedule`, without properties. Then `initially` holds: it changes twins and fires nothing.
 //! - The events of `given` happen in order. Events of the same time happen in the order of the list.
-//! - The last values hold: the time goes on to `until_ms`, and what falls due by then is part of the test.
+//! - The last values hold: the time goes on to `until_ms`, and everything due by then is part of the test.
 //! - The effects of rules are performed. A command is answered at once, as by `commands`.
 
 use crate::model::AlarmBecomes;

@@ -1,4 +1,4 @@
-//! Events as bytes: what the journal's rows and the chunks of readings hold.
+//! Events as bytes: the content of the journal's rows and of the chunks of readings.
 //!
 //! ```text
 //! blob      = version:u8 body checksum:u64le             checksum: FNV-1a 64 of all before it

@@ -31,7 +31,7 @@ pub struct Automated {
 }
 
 impl Automated {
-    /// Takes in what was committed, by when the devices have these `numbers`.
+    /// Applies a commit, in which the devices have these `numbers`.
     pub fn take(&mut self, said: &Automation, numbers: &HashMap<&DeviceId, DeviceNumber>) {
         let Automation { progress, kept, runs, alarms, rules, deliveries } = said;
         self.progress = progress.or(self.progress);

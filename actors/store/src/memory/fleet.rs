@@ -15,7 +15,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Takes in what was committed.
+    /// Applies a commit.
     pub fn take(&mut self, Fleet { records, jobs }: &Fleet) {
         for record in records {
             let key = (record.kind, record.id.clone());

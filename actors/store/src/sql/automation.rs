@@ -1,4 +1,4 @@
-//! Automation's part of a commit, and what the engine takes up from it at start.
+//! Automation's part of a commit, and the state that the engine loads from it at start.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -58,7 +58,7 @@ pub async fn write(
     Ok(())
 }
 
-/// A device goes: its alarms, and what rules keep of it. Its runs stay, and are no device's.
+/// Removes a device: its alarms, and its scopes. Its runs stay, and are no device's.
 pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreError> {
     const FORGET: &str = "remove device";
     scope::Entity::delete_many()

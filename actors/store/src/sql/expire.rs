@@ -61,7 +61,7 @@ impl Expiring {
     }
 }
 
-/// Deletes what is old or too much. Costs nothing where nothing ran, but for a look every hour.
+/// Deletes data that is old or too much. Costs nothing where nothing ran, but for a look every hour.
 pub async fn expire(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     let is_time = |last: Option<Timestamp>, every| {
         last.is_none_or(|last| !(0..every).contains(&(now.millis() - last.millis())))
@@ -86,7 +86,7 @@ pub async fn expire(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// At the first time after a start, when it is not known what ran before.
+/// At the first time after a start, when it is not known which rules ran before.
 async fn rules_with_too_many(store: &SqlStore) -> Result<HashSet<String>, StoreError> {
     let counts: Vec<(String, bool, i64)> = run::Entity::find()
         .select_only()

@@ -44,7 +44,7 @@ pub async fn doubt(store: &SqlStore, Doubt { ahead_ms, for_ms }: Doubt) -> Resul
     Ok(())
 }
 
-/// Reads what is not in order yet from the journal.
+/// Reads events that are not compacted yet from the journal.
 pub async fn load_tail(sql: &impl ConnectionTrait) -> Result<Tail, StoreError> {
     let ordered = meta_value(sql, meta::ORDERED_SEQ).await?.unwrap_or_default();
     let removed: HashMap<DeviceNumber, u64> = tombstone::Entity::find()

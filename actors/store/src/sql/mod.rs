@@ -19,11 +19,11 @@
 //! three times what (b) does, and answers in milliseconds where 50 are allowed, so (c) it is.
 //!
 //! # How it holds together
-//! - `commit` writes a batch in one transaction: its events as one row of the journal, and rows for the few
-//!   things that are no readings. What it committed stays in memory, in the `tail`.
-//! - Commands are rows of their own, one each, as far as they have come (`commands`). What lists know of twins
-//!   is written only where it differs (`listed`). Asking a device for something, its sending included, is a commit
-//!   of half a millisecond beside the disk's own time, and its answer one of less (`examples/command_cost.rs`).
+//! - `commit` writes a batch in one transaction: its events as one row of the journal, and rows for the few changes
+//!   that are no readings. Its events stay in memory, in the `tail`.
+//! - Commands are rows of their own, one each, in their present state (`commands`). The columns of twins for lists are
+//!   written only where they differ (`listed`). A request for a command, its sending included, is a commit of half a
+//!   millisecond beside the disk's own time, and its answer one of less (`examples/command_cost.rs`).
 //! - The fleet's data is rows: few records, and one row for each device of a job (`fleet`).
 //! - Automation's data is rows, too, written where it changed (`automation`, `runs`, `alarms`, `deliveries`).
 //! - `order` makes chunks by device of the tail's readings and catches the twins' rows up, behind.
@@ -124,7 +124,7 @@ pub struct SqlStore {
     tail: Tail,
     /// A commit's answer got lost: before the next, it must be found out whether it took place.
     in_doubt: AtomicBool,
-    /// One at a time puts things into order.
+    /// One compaction at a time.
     maintaining: Mutex<()>,
     /// The time of the last deletion of old readings.
     readings_pruned: Mutex<Option<Timestamp>>,
@@ -146,15 +146,15 @@ impl Default for SqlOptions {
 }
 
 impl SqlStore {
-    /// Gives all connections back, once what is under way has come to its end. One that is dropped after the runtime
-    /// has ended panics.
+    /// Closes all connections, once queries under way have ended. One that is dropped after the runtime has ended
+    /// panics.
     pub async fn close(&self) {
         let _ = self.readers.close_by_ref().await; // it is not used any more either way
         self.writer.close().await;
     }
 
-    /// Opens the database at `url` (`sqlite:data/twinhub.db`), makes it or brings it up to date, and reads
-    /// what is not in order yet into memory.
+    /// Opens the database at `url` (`sqlite:data/twinhub.db`), makes it or brings it up to date, and reads events that
+    /// are not compacted yet into memory.
     ///
     /// # Errors
     /// The URL is of no supported kind, the database cannot be opened or migrated, or is damaged.

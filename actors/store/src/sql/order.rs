@@ -24,7 +24,7 @@ use twinhub_domain::{DeviceNumber, EventBody, Recorded, Twin};
 const SLICE_DEVICES: usize = if cfg!(test) { 2 } else { 200 };
 const SLICE_MESSAGES: usize = 8_000;
 
-/// Puts what the tail held when this began into order.
+/// Compacts the events that the tail held when this began.
 pub async fn order(store: &SqlStore) -> Result<(), StoreError> {
     let until = store.tail.last();
     while let Some(frozen) = store.tail.freeze() {
@@ -173,8 +173,8 @@ fn fold(row: Option<&ComeTo>, events: &[Arc<Recorded>], ordered: u64) -> Result<
     Ok(Some(Rows { device: rows::of_device(&twin), twin: rows::of_twin(last.seq, ordered, &twin)?, before }))
 }
 
-/// Writes what was prepared, unless a commit got there first: a twin's row that is newer by now stays, and
-/// a device that was removed meanwhile stays so.
+/// Writes the prepared rows, unless a commit got there first: a twin's row that is newer by now stays, and a device
+/// that was removed meanwhile stays so.
 async fn write_slice(
     store: &SqlStore,
     sql: &DatabaseTransaction,

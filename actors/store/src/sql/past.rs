@@ -67,7 +67,7 @@ async fn of_devices(
     Ok(found)
 }
 
-/// The journal has all, as far back as it goes; before that there are rows of what is no telemetry.
+/// The journal has all, as far back as it goes; before that there are rows of the events that are no telemetry.
 async fn of_all(store: &SqlStore, after: u64, limit: usize) -> Result<Vec<Arc<Recorded>>, StoreError> {
     loop {
         let view = store.tail.view();

@@ -101,12 +101,12 @@ fn device_id(operation: &'static str, text: &str) -> Result<DeviceId, StoreError
     DeviceId::parse(text).map_err(|error| StoreError::Damaged { operation, detail: error.to_string() })
 }
 
-/// A thing in its serde form.
+/// The serde form of a value.
 pub fn json(operation: &'static str, value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Failed { operation, detail: error.to_string() })
 }
 
-/// The thing in a row; `place` is for the error.
+/// The value in a row; `place` is for the error.
 pub fn from_json<T: DeserializeOwned>(
     operation: &'static str,
     place: impl FnOnce() -> String,
@@ -129,7 +129,7 @@ pub fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// The other way; what is stored was never negative.
+/// The other way; stored numbers were never negative.
 pub fn uint(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }

@@ -21,7 +21,7 @@ pub use parts::delete_orphans;
 
 const READ: &str = "read runs";
 const WRITE: &str = "write runs";
-/// Rules whose last runs are asked for in one statement: each is a question of its own in there.
+/// Rules whose last runs are queried in one statement: each is a subquery of its own in there.
 const RULES_AT_ONCE: usize = 50;
 
 /// See [`crate::Store::runs`].
@@ -98,7 +98,7 @@ pub async fn write(
     write::insert(sql, WRITE, dull, Some(overwrite(&[C::LastAt, C::Body]))).await
 }
 
-/// A device goes: what it fired is no device's then.
+/// Removes a device: the runs that it fired are no device's then.
 pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreError> {
     const FORGET: &str = "remove device";
     run::Entity::update_many()

@@ -37,7 +37,7 @@ fn bad(error: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged { operation: SEAL, detail: error.to_string() }
 }
 
-/// Checks that the database was sealed with no other key, and seals what was written before there was one.
+/// Checks that the database was sealed with no other key, and seals rows that were written before there was one.
 pub async fn take_up(url: &str, busy_timeout: Duration, seal: &Seal) -> Result<(), StoreError> {
     // A connection of its own: on it what is written over is wiped.
     let sql = Database::connect(sqlite::writer(url, busy_timeout)).await.map_err(failed(SEAL))?;
@@ -138,7 +138,7 @@ mod tests {
         rows.map(Result::unwrap).collect()
     }
 
-    /// Each kind alone, and with rows of the others that are sealed already; what is sealed is not sealed once more.
+    /// Each kind alone, and with rows of the others that are sealed already; a sealed row is not sealed once more.
     #[tokio::test]
     async fn what_is_kept_in_clear_is_sealed_once_whatever_kind_it_is_of() {
         for kinds in [&["rule"][..], &["template"], &["delivery"], &["rule", "template", "delivery"]] {

@@ -1,12 +1,11 @@
 //! The memtable: committed events that are not compacted yet, the newest stretch of the sequence, whole and by device.
 //!
-//! The tail is a list of generations, the last of which grows. [`Tail::freeze`] begins a new one; what came
-//! before is put into order at leisure, and [`Tail::release`] lets it go once the database has it in order.
-//! One that is [`FULL`] grows no more either: a flood is put into order, and let go, bit by bit.
-//! A reader takes a [`View`] **before** it looks into the database. The view holds on to its generations, so
-//! every event after [`View::after`] is found in it, and every one up to there is in order in the database,
-//! however far ordering gets meanwhile: a reader that passes over what chunks hold from beyond `after` meets
-//! each event exactly once.
+//! The tail is a list of generations, the last of which grows. [`Tail::freeze`] begins a new one; the earlier ones are
+//! compacted at leisure, and [`Tail::release`] drops them once the database has their events in order. One that is
+//! [`FULL`] grows no more either: a flood is compacted, and dropped, bit by bit. A reader takes a [`View`] **before**
+//! it looks into the database. The view holds on to its generations, so every event after [`View::after`] is found in
+//! it, and every one up to there is in order in the database, however far the compaction gets meanwhile: a reader that
+//! ignores the chunks' events beyond `after` meets each event exactly once.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -14,8 +13,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::select;
 use twinhub_domain::{DeviceNumber, Recorded};
 
-/// Events in a generation, at which the next one begins. What is being put into order is held until all of it
-/// is: with a million new devices at once that was most of a gigabyte, for two minutes. In tests few.
+/// Events in a generation, at which the next one begins. A generation in compaction is held until all of it is in
+/// order: with a million new devices at once that was most of a gigabyte, for two minutes. In tests few.
 const FULL: usize = if cfg!(test) { 4 } else { 50_000 };
 
 /// A batch's events.
@@ -130,7 +129,7 @@ impl Tail {
         Some(View::of(frozen.to_vec(), next.after, &state.removed))
     }
 
-    /// Lets go of what is in order: all up to `ordered`, the last `seq` of what [`Tail::freeze`] gave.
+    /// Drops compacted events: all up to `ordered`, the last `seq` of [`Tail::freeze`]'s view.
     pub fn release(&self, ordered: u64) {
         write(&self.0).generations.retain(|generation| generation.after >= ordered);
     }

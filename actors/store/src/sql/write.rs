@@ -41,7 +41,7 @@ where
     }
 }
 
-/// Writes twins' states. `columns` are what an existing row takes over.
+/// Writes twins' states. `columns` are those that an existing row takes over.
 pub async fn twins(
     sql: &DatabaseTransaction,
     twins: Vec<twin::Model>,

@@ -44,7 +44,7 @@ pub async fn export_groups(params: Params, access: Access) -> Result<HttpRespons
     whole(params, &GROUPS, tree.iter().map(|group| group.to_object()))
 }
 
-/// A file of these. What they do not say is not in it.
+/// A file of these. Members that they do not have are not in it.
 fn whole(
     mut params: Params,
     table: &'static Table,

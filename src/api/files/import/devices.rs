@@ -144,7 +144,7 @@ impl Devices {
         }
     }
 
-    /// Changes what the line names, and nothing else.
+    /// Changes the fields that the line names, and no others.
     async fn update(
         &self,
         id: &DeviceId,

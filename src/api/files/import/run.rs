@@ -127,7 +127,7 @@ impl<K: Kind> Run<K> {
         self.flying.len() < IN_FLIGHT && self.report.broken_off.is_none()
     }
 
-    /// No more is begun. What is under way comes to its end.
+    /// Begins no further line. Lines under way are finished.
     fn break_off(&mut self, error: String) {
         let line = self.reader.line();
         self.report.broken_off.get_or_insert(BrokenOff { line, error });
@@ -179,7 +179,7 @@ impl<K: Kind> Run<K> {
         }
     }
 
-    /// Tries again what may have needed others, as long as that brings anything in.
+    /// Retries lines that may have needed others, as long as that imports any.
     async fn retry(&mut self) {
         let mut before = usize::MAX;
         while !self.later.is_empty() && self.later.len() < before && self.report.broken_off.is_none() {
@@ -235,7 +235,7 @@ mod tests {
     use crate::http::extract::fields::FieldError;
     use crate::import_export::columns::{DEVICES, Table};
 
-    /// Takes in what has its `model` in already, or none.
+    /// Imports a line whose `model` is imported already, or that has none.
     #[derive(Default)]
     struct Tree(RefCell<BTreeSet<String>>);
 

@@ -15,7 +15,7 @@ use crate::http::warnings;
 /// Devices that are shown.
 const SHOWN: usize = 10;
 
-/// Tells how many there are, and of the first few what would change.
+/// Gives the number of devices, and the changes of the first few.
 ///
 /// # Errors
 /// The store does not answer.

@@ -1,4 +1,4 @@
-//! Sums from which what was added can be taken away again, and nothing of it is left.
+//! Sums from which an added value can be taken away again without a remainder.
 //!
 //! A running sum of doubles drifts: each step rounds, and one absurd value that comes and goes takes the others'
 //! digits with it. Here a double is cut into digits of 32 bits at fixed places, and each place counts for itself in

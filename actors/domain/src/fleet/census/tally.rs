@@ -6,7 +6,7 @@ use crate::json::{EXACT, Number};
 use crate::series::mean;
 use crate::{Mode, Status};
 
-/// Counts by status, mode and type, and sums of what is read.
+/// Counts by status, mode and type, and sums of readings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
     pub total: u64,
@@ -28,7 +28,7 @@ pub struct Readings {
     whole_sum: i128,
 }
 
-/// A number as it is counted: the nearest double, and what that lacks of a whole number that no double holds.
+/// A number in the sums: the nearest double, and the remainder of a whole number that no double holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured {
     /// Not a number where it is none.
@@ -116,7 +116,7 @@ impl Tally {
         }
     }
 
-    /// A device reads this; what is no number is not summed up.
+    /// Adds a device's reading; a value that is no number is not summed up.
     pub fn add_reading(&mut self, name: Word, number: Measured) {
         if number.nearest.is_finite() {
             at(&mut self.readings, name).add(number);
@@ -134,7 +134,7 @@ impl Tally {
         }
     }
 
-    /// Adds what there is elsewhere.
+    /// Adds the counters of another.
     pub fn add_all(&mut self, other: &Self) {
         self.total += other.total;
         self.by_status.iter_mut().zip(other.by_status).for_each(|(count, more)| *count += more);

@@ -57,7 +57,7 @@ impl JobAction {
         "firmware",
     ];
 
-    /// The word for what it does: one of [`JobAction::KINDS`].
+    /// The word for its kind: one of [`JobAction::KINDS`].
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {

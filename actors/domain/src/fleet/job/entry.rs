@@ -7,7 +7,7 @@ use super::{JobAction, JobId, JobSignal, JobStatus, StepState};
 use crate::clock::Timestamp;
 use crate::json::{Json, Object};
 
-/// One thing done to many devices.
+/// A job: one action on many devices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     pub id: JobId,
@@ -78,7 +78,7 @@ impl Job {
         }
     }
 
-    /// Makes of it what `signal` makes of it; false where it does not fit, and then nothing is changed.
+    /// Applies `signal`; false where the transition is not allowed, and then nothing is changed.
     #[must_use]
     pub fn take(&mut self, signal: JobSignal, reason: Option<&str>, now: Timestamp) -> bool {
         let Some(status) = self.status.after(signal) else { return false };
@@ -102,10 +102,10 @@ impl Job {
         true
     }
 
-    /// Reads what [`Job::to_object`] wrote.
+    /// Reads the form of [`Job::to_object`].
     ///
     /// # Errors
-    /// Says what is missing or wrong.
+    /// The missing or wrong field.
     pub fn parse(object: &Object) -> Result<Self, serde_json::Error> {
         serde_json::from_str(&Json::Object(object.clone()).to_string())
     }
@@ -137,7 +137,7 @@ impl Job {
 }
 
 impl Sweeping {
-    /// From which state to which, and what is written down as the reason.
+    /// The state before, the state after, and the reason that is written down.
     #[must_use]
     pub fn change(self) -> (StepState, StepState, &'static str) {
         match self {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Unused turns that are kept, in seconds: what comes late by as much is made up for.
+/// Unused turns that are kept, in seconds: a delay of as much is made up for.
 const KEPT_SECONDS: f64 = 0.1;
 /// Sums of parts of turns come so close to whole ones.
 const NEAR: f64 = 1e-9;

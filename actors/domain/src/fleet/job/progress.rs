@@ -27,7 +27,7 @@ pub struct Speed(VecDeque<(u64, u64)>);
 
 /// The time over which the speed is measured, in ms.
 const WINDOW_MS: u64 = 10_000;
-/// Points closer together than this say less than they cost.
+/// Points closer together than this are not worth their cost.
 const APART_MS: u64 = 100;
 
 impl Progress {
@@ -57,7 +57,7 @@ impl Progress {
         u8::try_from(percent).unwrap_or(100).min(100)
     }
 
-    /// As events and answers show it. What is not known is null.
+    /// The form in events and answers. Unknown values are null.
     #[must_use]
     pub fn to_object(&self) -> Object {
         #[expect(clippy::cast_possible_wrap, reason = "nobody has 2^63 devices")]
@@ -135,7 +135,7 @@ mod tests {
         check(&[(Skipped, 1), (Canceled, 1), (Failed, 1)], 3, (3, 0, 100));
     }
 
-    /// After these points the speed is `expected`, and what is left takes `eta_ms`.
+    /// After these points the speed is `expected`, and the rest takes `eta_ms`.
     fn speed(points: &[(u64, u64)], expected: Option<f64>, eta_ms: Option<i64>) {
         let mut speed = Speed::default();
         for (at, ended) in points {

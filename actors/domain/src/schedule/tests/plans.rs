@@ -1,4 +1,4 @@
-//! Plans: what an entry may say, what is due when, and what it costs to wait.
+//! Plans: the contents of an entry, the due times, and the cost of waiting.
 
 use super::*;
 use crate::schedule::{Action, DueNow};
@@ -12,7 +12,7 @@ fn short(due: &DueNow) -> Vec<String> {
     runs.chain(due.skipped.iter().map(|run| name("-", run))).collect()
 }
 
-/// At each of the times in turn, what is expected is due, and is then dealt with.
+/// At each of the times in turn, the expected occurrences are due, and are then dealt with.
 fn check(schedule: &str, set: &str, steps: &[(&str, &[&str])]) {
     let mut plan = plan(schedule, set);
     for (now, expected) in steps {

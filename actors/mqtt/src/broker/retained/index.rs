@@ -1,5 +1,5 @@
-//! Retained messages by topic, in order: an exact filter is one look-up, and a wildcard looks at what it
-//! matches and at one more message for each branch that it passes over.
+//! Retained messages by topic, in order: an exact filter is one look-up, and a wildcard reads its matches and one more
+//! message for each branch that it passes over.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -48,7 +48,7 @@ impl Index {
         self.messages.len()
     }
 
-    /// About what they take in memory.
+    /// Their memory, about.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -128,7 +128,7 @@ fn take_step(steps: &mut usize) -> bool {
     left.is_some()
 }
 
-/// About what `message` takes in memory.
+/// The memory of `message`, about.
 pub(super) fn size(message: &RetainedMessage) -> usize {
     size_of_parts((message.topic.len(), message.payload.len(), message.properties.len()))
 }

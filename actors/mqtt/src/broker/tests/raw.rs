@@ -1,4 +1,4 @@
-//! A client byte for byte, and what of MQTT 5 only such a one can see.
+//! A client byte for byte, and the parts of MQTT 5 that only such a one can see.
 
 use mqtt5::encoding::encode_variable_int;
 use tokio::net::TcpStream;

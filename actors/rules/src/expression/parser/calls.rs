@@ -1,4 +1,4 @@
-//! Calls of functions, and what looks like them: `has`, `all`, `exists`, `map`, `filter`, `matches`.
+//! Calls of functions, and macros: `has`, `all`, `exists`, `map`, `filter`, `matches`.
 
 use regex::RegexBuilder;
 

@@ -76,7 +76,7 @@ impl<'a> Parser<'a> {
         Ok((items, depth))
     }
 
-    /// A word: the name of a function, of what a macro goes through, or of a device.
+    /// A word: the name of a function, of a macro's variable, or of a device.
     fn ident(&mut self, word: &'a str, start: usize, end: usize) -> Result<Node, BadExpression> {
         if self.is("(") {
             return self.call(word, None, start);

@@ -87,7 +87,7 @@ enum Sum {
 }
 
 impl Sum {
-    /// With no more brackets than chance puts there: the order of operators is what is tried.
+    /// With no more brackets than chance puts there: the order of operators is under test.
     fn text(&self, bracket: bool) -> String {
         match self {
             Self::Number(value) if *value < 0 => format!("({value})"),

@@ -1,5 +1,5 @@
-//! Filters as tables: every name that they know, what they are not true of, what is refused and where; and what
-//! twins are sorted by.
+//! Filters as tables: every name that they know, twins that they are not true of, refusals with their places; and sort
+//! keys.
 
 use std::cmp::Ordering;
 

@@ -24,9 +24,9 @@ const LOOP: [&str; 13] = [
     "cycle",
     "changed",
 ];
-/// These take what is not there, or a twin as a whole.
+/// These filters accept undefined values, or a twin as a whole.
 const TAKE_ANYTHING: [&str; 5] = ["count", "d", "default", "items", "length"];
-/// Filters that people know from elsewhere, and what to write here.
+/// Filters that people know from elsewhere, and ours in their place.
 const ELSEWHERE: [(&str, &str); 6] = [
     ("format", "a number is rounded by `round(1)`"),
     ("regex_replace", "`replace('a', 'b')` replaces a text"),
@@ -36,13 +36,13 @@ const ELSEWHERE: [(&str, &str); 6] = [
     ("float_format", "a number is rounded by `round(1)`"),
 ];
 
-/// A place in the source, and what is wrong there.
+/// A place in the source, and the error there.
 pub type Wrong = (usize, String);
 
 /// Looks through a whole template.
 ///
 /// # Errors
-/// Names the first thing that can only fail.
+/// Finds the first expression that can only fail.
 pub fn template(root: &Stmt<'_>) -> Result<(), Wrong> {
     Check::default().statement(root)
 }

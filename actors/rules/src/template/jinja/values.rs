@@ -65,7 +65,7 @@ fn nested(properties: &Properties) -> Object {
     object
 }
 
-/// A twin. Jinja keeps what it is given, so it is a copy; its parts are read when they are asked for.
+/// A twin. Jinja owns its values, so it is a copy; its parts are read when they are asked for.
 #[derive(Debug)]
 struct Device {
     twin: Twin,

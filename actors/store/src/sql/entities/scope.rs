@@ -7,7 +7,7 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub rule: String,
-    /// 0: what is no device's.
+    /// 0 for none.
     #[sea_orm(primary_key, auto_increment = false)]
     pub device: i64,
     /// The rule's, its 64 bits as a signed number.
