@@ -314,7 +314,7 @@ fn clock_ms(text: &str) -> Result<i64, BadDuration> {
     Ok(total)
 }
 
-/// The digits at the beginning, with a fraction perhaps, and what follows them.
+/// The digits at the beginning, with a fraction perhaps, and the rest.
 fn split_number(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()))
 }

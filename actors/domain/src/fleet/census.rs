@@ -342,8 +342,8 @@ impl Census {
         Standing { own, subtree: self.counts(&subtree), groups: within.len() as u64 - 1 }
     }
 
-    /// The same of those of these groups that `wanted` asks for, with all under each added up once. `walked` is what
-    /// [`Tree::walk`] gave.
+    /// The same of those of these groups for which `wanted` is true, with all under each added up once. `walked` is the
+    /// result of [`Tree::walk`].
     #[must_use]
     pub fn standings(
         &self,

@@ -291,8 +291,8 @@ impl Sessions {
     }
 }
 
-/// Makes a session one whose time is over: the sweep takes all of it away, under the lock that a client who
-/// comes back meanwhile takes, too.
+/// Makes a session expire: the sweep takes all of it away, under the lock that a client that comes back meanwhile
+/// takes, too.
 async fn end_session(storage: &DynamicStorage, client: &str, token: u64) {
     let ends = |session: &mut mqtt5::broker::storage::ClientSession| {
         if !session.connected {

@@ -1,8 +1,8 @@
 //! The subscriptions for rules: each filter has an identifier of its own, which the broker sends with every message.
 //!
-//! Filters may overlap, those of rules and those of the dialects, and a broker may then deliver a message once or
-//! once for each. By the numbers every copy is known for what it is, and a message counts once for the twins and
-//! once for the rules either way.
+//! Filters may overlap, those of rules and those of the dialects, and a broker may then deliver a message once or once
+//! for each. By the identifiers every copy is recognised, and a message counts once for the twins and once for the
+//! rules either way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

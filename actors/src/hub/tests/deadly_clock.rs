@@ -1,4 +1,4 @@
-//! A clock of which those die who ask it.
+//! A clock that panics in its readers.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -11,8 +11,7 @@ use crate::messages::timers::Tick;
 use twinhub_domain::{Clock, Timestamp};
 use twinhub_testkit::{ask, until_found};
 
-/// The system's time, but the next ones who ask for it may die of it: all but the timers, whose thread is
-/// spared.
+/// The system's time, but the next readers may die of it: all but the timers, whose thread is spared.
 #[derive(Default)]
 pub(super) struct DeadlyClock {
     kills: AtomicU32,

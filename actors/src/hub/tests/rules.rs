@@ -1,5 +1,5 @@
-//! Rules over the whole hub in virtual time: what they bring about, over restarts, crashes, reloads and a store
-//! that fails; and a backtest that finds what ran.
+//! Rules over the whole hub in virtual time: their effects, over restarts, crashes, reloads and a store that fails; and
+//! a backtest that finds the runs.
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -73,7 +73,7 @@ impl Scene {
         page.commands.iter().map(|record| record.command.request.command_type.to_string()).collect()
     }
 
-    /// Everything that follows from what happened, and what time has brought about, is done and kept.
+    /// Waits until every consequence of the events and of the time is done and stored.
     async fn settle(&self) {
         self.tick().await;
         let mut quiet = 0;

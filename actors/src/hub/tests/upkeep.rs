@@ -158,7 +158,7 @@ async fn nothing_is_taken_after_the_close() {
 }
 
 impl House {
-    /// Waits until automation has nothing more to keep of what has happened.
+    /// Waits until automation has nothing more to store.
     async fn is_caught_up(&self) {
         let caught_up = async || {
             let (reply, done) = oneshot::channel();

@@ -106,7 +106,7 @@ impl Scene {
         ask(&self.hub.archive, FindCommand(id)).await.unwrap().unwrap().command
     }
 
-    /// Lets time pass, and waits until `enough` of what happens from then on.
+    /// Lets time pass, and waits until `enough` of the events from then on.
     pub async fn pass(&mut self, millis: i64, enough: impl FnMut(&Recorded) -> bool) {
         // What happened before is told before this is answered.
         self.events = ask(&self.hub.feed, Subscribe).await.events;
@@ -132,7 +132,7 @@ impl Scene {
         self.tick().await;
     }
 
-    /// Waits until `enough` of what happened since time last passed; in whatever order.
+    /// Waits until `enough` of the events since time last passed; in whatever order.
     pub async fn until(&mut self, mut enough: impl FnMut(&Recorded) -> bool) {
         let Self { events, seen, .. } = self;
         let enough = async {
@@ -182,7 +182,7 @@ async fn an_unanswered_command_goes_out_again_and_ends_as_a_dead_letter() {
     assert!(scene.answer("a", id, AnswerStatus::Executed).await.unwrap().repeated);
 }
 
-/// A crash in every status that is not final: what was to happen happens after it.
+/// A crash in every status that is not final: the pending step happens after it.
 #[actix::test]
 async fn nothing_that_is_not_final_is_forgotten() {
     let mut scene = Scene::new().await;
@@ -392,7 +392,7 @@ async fn a_leap_of_the_clock_is_doubted_by_the_next_start_too() {
     until_found("the journal is pruned", async || (is_pruned(&scene).await).then_some(())).await;
 }
 
-/// While the store fails, what is due is not forgotten.
+/// While the store fails, due commands are not forgotten.
 #[actix::test]
 async fn a_failing_store_delays_what_is_due() {
     let mut scene = Scene::new().await;

@@ -22,7 +22,7 @@ enum Deed {
     Remove,
 }
 
-/// A filter, and what it means.
+/// A filter, and its meaning.
 #[derive(Clone, Debug)]
 enum Wish {
     Compare(&'static str, &'static str, &'static str),

@@ -145,7 +145,7 @@ async fn a_frozen_database_is_migrated_and_read() {
     }
 }
 
-/// Fills an old database with what an old program would have written.
+/// Fills an old database with the rows of an old program.
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     let sql = rusqlite::Connection::open(to).unwrap();
     sql.execute("ATTACH ?1 AS new", [from.to_str().unwrap()]).unwrap();

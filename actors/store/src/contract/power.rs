@@ -97,7 +97,7 @@ async fn work(folder: &Path) {
     store.close().await;
 }
 
-/// Has this test do its work in a process that is recorded, and gives what it did.
+/// Has this test do its work in a process that is recorded, and gives the recorded steps.
 fn recorded() -> Vec<Act> {
     let folder = tempfile::tempdir().unwrap();
     let (shim, record) = (folder.path().join("recorder.so"), folder.path().join("record"));
@@ -168,7 +168,7 @@ impl Committed {
         &self.after[&count]
     }
 
-    /// Opens what is found after the power was gone, when this many batches had been acknowledged.
+    /// Opens the store as it is found after the power was gone, when this many batches had been acknowledged.
     async fn check(&mut self, disk: &Disk, acknowledged: usize, unsynced: Unsynced, when: &str) {
         let folder = tempfile::tempdir().unwrap();
         disk.lay_out(folder.path(), unsynced);

@@ -63,7 +63,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Moments that few think of: before 1970, beyond 2100, at the ends of what can be written, and about noon.
+/// Rare moments: before 1970, beyond 2100, at the ends of the range, and about noon.
 fn any_moment() -> impl Strategy<Value = i64> {
     const ENDS: [i64; 2] = [-62_135_596_800_000, 253_402_300_799_999];
     prop_oneof![

@@ -28,7 +28,7 @@ use twinhub_domain::{
 /// 2026-01-01T12:00:00Z
 pub const NOON: i64 = 1_767_268_800_000;
 
-/// Devices and what they have done since the last batch.
+/// Devices, and their changes since the last batch.
 pub struct World {
     pub now: Timestamp,
     pub seq: u64,

@@ -19,7 +19,7 @@ const NAMES: [&str; 3] = ["t", "h", "motor"];
 enum Does {
     /// Readings, by name, with the device's own time where it gives one.
     Reads(u8, f64, Option<u8>),
-    /// A merge patch onto what it reports.
+    /// A merge patch onto its reported state.
     Reports(u8, &'static str),
     Status(bool),
     Type(u8),

@@ -78,7 +78,7 @@ impl Disk {
         }
     }
 
-    /// Writes into `folder` what is found after the power was gone.
+    /// Writes the files as they are found after the power was gone into `folder`.
     pub fn lay_out(&self, folder: &Path, unsynced: Unsynced) {
         let mut chance = Chance(if let Unsynced::Torn(seed) = unsynced { seed } else { 0 });
         for (name, File { synced, since }) in &self.0 {
@@ -95,7 +95,7 @@ impl Disk {
     }
 }
 
-/// Does to a file what of it has reached the disk, asked sector by sector.
+/// Applies a step to a file, as far as it has reached the disk, asked sector by sector.
 fn apply(file: &mut Vec<u8>, what: &What, mut reached: impl FnMut(usize) -> bool) {
     match what {
         What::Write { place, bytes } => {
