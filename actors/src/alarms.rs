@@ -1,5 +1,5 @@
-//! The alarms: holds those that are active, so that two who raise the same one at once make one of it. What it
-//! is told changes its memory at once, becomes durable by the journal, and is answered after that.
+//! The alarms: holds the active ones, so that two rules that raise the same one at once make one of it. A request
+//! changes its memory at once, becomes durable by the journal, and is answered after that.
 //!
 //! An alarm that is over leaves memory as soon as the store has it so; to be acknowledged later it is looked up
 //! there.
@@ -28,26 +28,26 @@ use twinhub_store::{AlarmQuery, Automation, Store};
 /// Alarms read from the store with one query.
 const PAGE: u64 = 1_000;
 
-/// What an alarm was told is durable now.
+/// A change of an alarm is settled.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Settled {
     id: AlarmId,
 }
 
-/// See the module.
+/// The actor of the alarms.
 pub struct Alarms {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     journal: Addr<Journal>,
     counters: Arc<Counters>,
     book: Book,
-    /// Alarms whose changes are on their way to the store, as they are after them, and how many changes are.
-    /// What the store says of these is behind.
+    /// Alarms whose changes are on their way to the store, as they are after them, and the number of those changes. The
+    /// store's rows of these are behind.
     unsettled: HashMap<AlarmId, (Alarm, u32)>,
-    /// Who waits for an alarm to be looked up.
+    /// The requests that wait for an alarm's look-up.
     asked: HashMap<AlarmId, Vec<Ask>>,
-    /// Devices that were removed: what still comes of them is late.
+    /// Devices that were removed: any later input about them is late.
     gone: HashSet<DeviceNumber>,
     ids: ContextV7,
     pending: Arc<AtomicU32>,
@@ -67,7 +67,7 @@ enum Wish {
     Acknowledge,
 }
 
-/// Told what came of it once that is durable; none where there is no such alarm.
+/// Called with the result once that is durable; none where there is no such alarm.
 type Reply = Box<dyn FnOnce(Option<Told>) + Send>;
 
 impl Alarms {
@@ -107,7 +107,7 @@ impl Alarms {
         ctx.spawn(found.into_actor(self).map(move |found, this, ctx| this.found(id, found, ctx)));
     }
 
-    /// Answers who waited for this alarm, in order.
+    /// Answers the requests that waited for this alarm, in order.
     fn found(&mut self, id: AlarmId, found: Option<Alarm>, ctx: &mut Context<Self>) {
         for ask in self.asked.remove(&id).into_iter().flatten() {
             match self.known(id).or_else(|| found.clone()) {
@@ -174,7 +174,7 @@ impl Alarms {
         self.append(vec![event], automation, receipt);
     }
 
-    /// Alarms that begin and end are in the log too: who runs the hub may look nowhere else.
+    /// Alarms that begin and end are in the log too: an operator may look nowhere else.
     fn log(&mut self, AlarmChange { step, alarm }: &AlarmChange) {
         let word = match step {
             AlarmStep::Raised => "raised",
@@ -192,7 +192,8 @@ impl Alarms {
         }
     }
 
-    /// Nothing came of it. What is answered may be on its way to the store still, so this goes behind that.
+    /// Answers a request that changed nothing. The alarm in the answer may be on its way to the store still, so the
+    /// answer follows that.
     fn answer_later(&self, alarm: Option<Alarm>, reply: Reply) {
         let receipt = Receipt::new(move |settled| {
             if settled.is_ok() {
@@ -286,7 +287,7 @@ impl Handler<ClearType> for Alarms {
     }
 }
 
-/// A reply where there is always something to tell.
+/// A reply where there always is a result.
 fn answer_to(reply: tokio::sync::oneshot::Sender<Told>) -> Reply {
     Box::new(move |told| {
         if let Some(told) = told {

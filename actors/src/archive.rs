@@ -1,5 +1,5 @@
-//! The archive: answers what is asked of the store, and now and then has the store put in order what was
-//! committed. Reads go beside the writer and beside each other.
+//! The archive: answers queries from the store, and now and then has the store compact its events. Reads go beside the
+//! writer and beside each other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +18,12 @@ use crate::messages::timers::ClockMoved;
 use twinhub_domain::Clock;
 use twinhub_store::{Doubt, Head, Store};
 
-/// See the module.
+/// The actor that reads from the store and maintains it.
 pub struct Archive {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     retention: RetentionClock,
-    /// What the store keeps of it.
+    /// The doubt about the clock as it is stored.
     kept: Doubt,
     maintain_every: Duration,
     /// The next making of order, or the wait for it.
@@ -31,7 +31,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// An archive over `store`, which stood at `head` when the hub was started.
+    /// An archive over `store`, whose state at the hub's start was `head`.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, head: &Head, maintain_every: Duration) -> Self {
         let mut retention = RetentionClock::new(head.doubt, clock.uptime_ms());
         if let Some(last) = head.at {

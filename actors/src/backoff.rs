@@ -1,5 +1,5 @@
-//! Trying again: how long to wait between one try and the next, and how often. Written once, for all who ask the store
-//! or hand something to a twin.
+//! Retries: the wait between one try and the next, and their number. Written once, for all actors that ask the store or
+//! deliver to a twin.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -30,13 +30,13 @@ impl Backoff {
         Self { first, longest, most_tries: None }
     }
 
-    /// The same for so many tries at most.
+    /// The same with `tries` tries at most.
     #[must_use]
     pub const fn at_most(self, tries: u32) -> Self {
         Self { most_tries: Some(tries), ..self }
     }
 
-    /// How long to wait after `tries` that failed; none where another is too many.
+    /// The wait after `tries` failed tries; none where there are no more.
     #[must_use]
     pub fn wait(&self, tries: u32) -> Option<Duration> {
         if self.most_tries.is_some_and(|most| tries >= most) {
@@ -48,7 +48,7 @@ impl Backoff {
     }
 }
 
-/// The store's answer, however often it has to be asked for `what`.
+/// The store's answer to `what`, after as many tries as it takes.
 pub async fn until_answered<T, E: Display, F>(what: &str, mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Result<T, E>>,

@@ -1,12 +1,12 @@
-//! Backtest: what rules would have done, over the history that is stored. Pages of it are read here, and replayed
-//! by the pure [`Backtest`](twinhub_rules::backtest::Backtest) on a thread of its own: a week of a
-//! busy hub takes seconds of computing, which no actor may wait for.
+//! Backtest: the runs of rules over the stored history. Pages of it are read here, and replayed by the pure
+//! [`Backtest`](twinhub_rules::backtest::Backtest) on a thread of its own: a week of a busy hub takes seconds of
+//! computing, which no actor may wait for.
 //!
 //! # Where it begins
-//! The twins must be at `from` as they were: so everything before it that is still stored is replayed first, and
-//! runs in it are not told. `warm_up` bounds that, for hubs with years of readings; a property that was not reported
-//! within it is then unknown at first. Readings are there as far back as they are kept, all else as far
-//! back as events are.
+//! The twins must be at `from` as they were: so everything before it that is still stored is replayed first, and runs
+//! in it are left out. `warm_up` bounds that, for hubs with years of readings; a property that was not reported within
+//! it is then unknown at first. Readings are there as far back as they are kept, all other events as far back as the
+//! journal.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -38,40 +38,40 @@ const DEVICES: u64 = 1_000;
 /// Of more devices than this it is not asked when their readings begin: then all of them are replayed.
 const MOST_ASKED: usize = 64;
 
-/// Where a rule chooses devices by what they are, those that do not fit now may have fitted once: in fleets of this
-/// size that is looked at.
+/// Where a rule chooses devices by their properties, those that do not fit now may have fitted once: in fleets up to
+/// this size they are replayed too.
 const MOST_REPLAYED: usize = 1_000;
 
-/// What is to be replayed.
+/// A request for a backtest.
 #[derive(Clone, Debug)]
 pub struct Wish {
     pub rules: Vec<Rule>,
-    /// The rules that run: those of the same names are what is compared with.
+    /// The rules that run: those of the same names are compared with.
     pub running: Vec<Rule>,
-    /// Runs from here on are told, inclusive.
+    /// The time from which runs are reported, inclusive.
     pub from: Timestamp,
     /// Up to here, exclusive.
     pub to: Timestamp,
-    /// How much of what was before `from` is replayed, in ms; none: all that there is.
+    /// The time before `from` that is replayed, in ms; none: all that is stored.
     pub warm_up: Option<i64>,
     /// These devices alone.
     pub devices: Option<Vec<DeviceId>>,
-    /// The groups as they stand now. As with what devices are, what they were before is seen only where an event in
-    /// the time that is replayed tells of it.
+    /// The present groups. As with the properties of devices, earlier ones are known only where an event in the
+    /// replayed time has them.
     pub tree: Arc<Tree>,
 }
 
-/// How far it has come.
+/// The progress of a backtest.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     pub events: u64,
-    /// When the last event was taken in.
+    /// The time of the last event that was replayed.
     pub at: Timestamp,
     /// Of the time that is replayed, from 0 to 1.
     pub share: f64,
 }
 
-/// What came of it.
+/// The outcome of a backtest.
 #[derive(Debug)]
 pub struct Outcome {
     pub runs: Vec<RunEntry>,
@@ -92,7 +92,7 @@ pub enum BacktestError {
     Died,
 }
 
-/// Where history is read from.
+/// A source of past events.
 pub trait History {
     /// As [`Store::past`].
     fn past(&self, asked: Past) -> impl Future<Output = Result<Vec<Arc<Recorded>>, BacktestError>>;
@@ -233,7 +233,7 @@ fn calls(actions: &[Action], found: &mut Vec<RuleId>) {
     });
 }
 
-/// The twins that the engines look at, each once, as they stand now.
+/// The twins that the engines read, each once, in their present state.
 async fn twins(history: &impl History, engines: &[Engine], wish: &Wish) -> Result<Vec<Twin>, BacktestError> {
     let mut found = Vec::new();
     for MissingTwins { devices, selectors } in engines.iter().map(Engine::wants) {
@@ -267,7 +267,7 @@ fn is_of(selector: &Selector, twin: &Twin) -> bool {
     }
 }
 
-/// What the twin was before anything is replayed: who it is, and nothing that it said since.
+/// The twin before the replay: its identity, without anything it reported since.
 fn as_before(twin: &Twin) -> Twin {
     let mut before = Twin::new(twin.id.clone(), twin.number, twin.created_at);
     before.be_like(twin);

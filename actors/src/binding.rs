@@ -1,4 +1,4 @@
-//! What stateful dialects have to know after a restart, as the store keeps it.
+//! The bindings of stateful dialects in the store.
 
 use twinhub_domain::Timestamp;
 use twinhub_domain::fleet::RecordKind;

@@ -1,5 +1,4 @@
-//! Who calls, and what there is to be permitted. What a caller may do with the hub is a
-//! [`Grant`](crate::access::Grant).
+//! Callers and permissions. The rights of a caller at the hub are a [`Grant`](crate::access::Grant).
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,10 +7,10 @@ use twinhub_domain::cause::Source;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Cause, DeviceId};
 
-/// Who calls.
+/// A caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Whoever reaches a hub that asks nobody who they are.
+    /// A caller of a hub without authentication.
     Anonymous,
     /// A person, by their user name.
     Person(Arc<str>),
@@ -26,7 +25,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// What a cause says of them: `user:ann`, `key:ci`, `device:pump-1`; nothing of those who have no name.
+    /// The caller's name in a cause: `user:ann`, `key:ci`, `device:pump-1`; empty for callers without a name.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -38,7 +37,7 @@ impl Caller {
         }
     }
 
-    /// The cause of what they do by way of `source`.
+    /// The cause of their actions by way of `source`.
     #[must_use]
     pub fn cause(&self, source: Source) -> Cause {
         Cause::new(source, &self.name())
@@ -46,7 +45,7 @@ impl Caller {
 }
 
 impl fmt::Display for Caller {
-    /// For the log: as in causes, and words for those who have no name.
+    /// For the log: as in causes, and words for callers without a name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anonymous => f.write_str("anonymous"),
@@ -57,7 +56,7 @@ impl fmt::Display for Caller {
     }
 }
 
-/// What a caller may do. Each route and each message to an actor takes one.
+/// A permission. Each route and each message to an actor takes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Permission {
     /// Ask whether the hub is there.
@@ -70,7 +69,7 @@ pub enum Permission {
     Report,
     /// Steer devices: commands, desired state, mode, schedule; alarms; have rules run, or not.
     Operate,
-    /// Say which devices there are, and what they are: register, claim, change, remove; groups, jobs, imports.
+    /// Change the set of devices, and their properties: register, claim, change, remove; groups, jobs, imports.
     Manage,
     /// Make and change rules and templates.
     Automate,
@@ -80,7 +79,7 @@ pub enum Permission {
     Export,
     /// Tell rules something from outside.
     Trigger,
-    /// See what concerns no device but the hub: messages that were refused, what webhooks answered.
+    /// See data of the hub and no device: messages that were refused, the answers to webhooks.
     Administer,
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use twinhub_rules::Catalog;
 
-/// The templates as they are now, for whoever asks, at once.
+/// The present templates, readable at once from any thread.
 #[derive(Debug, Default)]
 pub struct CatalogNow(RwLock<Arc<Catalog>>);
 

@@ -1,8 +1,8 @@
 //! The program's clocks. In here alone the system is asked for the time.
 //!
-//! The hub has a clock of its own, [`HubClock`]: it counts on by the system's clock that nobody sets, and takes over
-//! what the clock on the wall shows at one moment that the hub chooses ([`clock_watch`](crate::clock_watch)), after everybody who must know has
-//! been told. So nobody in the hub meets a time that has leapt without a word.
+//! The hub has a clock of its own, [`HubClock`]: it counts on by the system's monotonic clock, and takes over the wall
+//! clock's time at one moment that the hub chooses ([`clock_watch`](crate::clock_watch)), after all who must know have
+//! been notified. So no part of the hub meets a time that has leapt unannounced.
 
 pub mod retention;
 
@@ -36,15 +36,15 @@ impl Clock for SystemClock {
     }
 }
 
-/// See the module.
+/// The hub's clock.
 #[derive(Debug)]
 pub struct HubClock {
-    /// What it shows beyond the system's uptime, in ms since the Unix epoch.
+    /// Its offset from the system's uptime, in ms since the Unix epoch.
     beyond_uptime: AtomicI64,
 }
 
 impl HubClock {
-    /// A clock that shows what the clock on the wall does now.
+    /// A clock with the wall clock's present time.
     #[must_use]
     pub fn new() -> Self {
         let beyond_uptime = SystemClock.now().millis() - uptime();

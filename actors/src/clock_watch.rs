@@ -1,8 +1,8 @@
-//! Watches whether the clock on the wall was set, and has everybody follow who goes by it.
+//! Watches whether the wall clock was set, and has all parts follow that go by it.
 //!
-//! Small steps, as time services make them, are followed at once. For a larger one the log and the one sequence say
-//! that the clock was set, and from what to what; only when that is durable does the hub's own clock follow. So
-//! whatever is dated by the new time stands behind it in the sequence, for rules and for all who read the past.
+//! Small steps, as time services make them, are followed at once. A larger one is announced in the log and in the one
+//! sequence, with both times; only when that is durable does the hub's own clock follow. So everything dated by the new
+//! time comes behind the announcement in the sequence, for rules and for all readers of the past.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +23,10 @@ use twinhub_domain::run::Signal;
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
 use twinhub_mqtt::receipt;
 
-/// How often the clocks are compared.
+/// The interval between two comparisons of the clocks.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// Watches the system's clock for steps.
 pub struct ClockWatch {
     pub clock: Arc<dyn Clock>,
     pub journal: Addr<Journal>,
@@ -34,7 +34,7 @@ pub struct ClockWatch {
     pub archive: Addr<Archive>,
     pub jobs: Addr<Jobs>,
     pub interpreter: Addr<Interpreter>,
-    /// A move is being told of.
+    /// A move is being announced.
     pub is_moving: bool,
 }
 

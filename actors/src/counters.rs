@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use twinhub_domain::DeviceNumber;
 use twinhub_domain::fleet::JobId;
 
-/// What happened since the start. Each field only grows, but for those that say `now`.
+/// Counts since the start. Each field only grows, but for those with `now` in their comment.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// MQTT messages that came, whatever became of them.
@@ -58,14 +58,14 @@ pub struct Counters {
     pub rules: AtomicU64,
     /// Times rules were taken in anew.
     pub rule_loads: AtomicU64,
-    /// What is wrong with rules now.
+    /// The present errors of rules.
     pub broken_rules: BrokenRules,
     /// Runs that came to an end, and evaluations that came to nothing.
     pub rule_runs: AtomicU64,
     pub rule_refusals: AtomicU64,
     /// Things that rules did.
     pub rule_acts: AtomicU64,
-    /// 1 once it is counted, after the start, who stands in groups.
+    /// 1 once the devices in groups are counted, after the start.
     pub groups_counted: AtomicU64,
     /// Times a job came further with a device.
     pub job_changes: AtomicU64,
@@ -73,7 +73,7 @@ pub struct Counters {
     pub subscribers: AtomicU64,
     /// Frames sent to subscribers.
     pub frames_out: AtomicU64,
-    /// Times a subscriber was told that it lags.
+    /// Times a subscriber was notified that it lags.
     pub subscribers_lagged: AtomicU64,
     /// Alarms active now.
     pub alarms_active: AtomicU64,
@@ -90,12 +90,12 @@ pub struct Counters {
     pub changes_of_jobs: ChangesOfJobs,
 }
 
-/// How often it is looked whether the store fails.
+/// The interval at which a failing store is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Counters {
-    /// Returns when commits fail, after the first moment at the earliest: what is durable already is answered within
-    /// that.
+    /// Returns when commits fail, after the first moment at the earliest: an answer that is durable already comes
+    /// within that.
     pub async fn store_fails(&self) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -135,7 +135,7 @@ impl Lost {
     }
 }
 
-/// The first thing that is wrong in each rule file that does not check out, as `hall.yaml:7:9: …`.
+/// The first error of each rule file that does not check out, as `hall.yaml:7:9: …`.
 #[derive(Debug, Default)]
 pub struct BrokenRules(Mutex<Vec<String>>);
 
@@ -152,8 +152,8 @@ impl BrokenRules {
     }
 }
 
-/// How many messages of devices that are out of service were refused, by device, since the start or since the device
-/// went out of service. As large as there are such devices that speak.
+/// The number of refused messages of devices that are out of service, by device, since the start or since the device
+/// went out of service. As large as the number of such devices that send.
 #[derive(Debug, Default)]
 pub struct OutOfService(Mutex<HashMap<DeviceNumber, u64>>);
 
@@ -163,7 +163,7 @@ impl OutOfService {
         *self.counts().entry(device).or_default() += 1;
     }
 
-    /// How many there were.
+    /// The number of refused messages.
     #[must_use]
     pub fn of(&self, device: DeviceNumber) -> u64 {
         self.counts().get(&device).copied().unwrap_or_default()
@@ -174,13 +174,13 @@ impl OutOfService {
         self.counts().remove(&device);
     }
 
-    /// Nothing in here can panic half way through a change.
+    /// No code in here can panic half way through a change.
     fn counts(&self) -> MutexGuard<'_, HashMap<DeviceNumber, u64>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How often each job came further with a device since it is watched.
+/// The number of steps of each watched job with a device.
 #[derive(Debug, Default)]
 pub struct ChangesOfJobs(Mutex<HashMap<JobId, u64>>);
 
@@ -190,7 +190,7 @@ impl ChangesOfJobs {
         self.counts().entry(job).or_default();
     }
 
-    /// Counts one of each; those that nobody watches are passed over.
+    /// Counts one step of each; jobs that are not watched are ignored.
     pub fn note(&self, jobs: impl Iterator<Item = JobId>) {
         let mut counts = self.counts();
         for job in jobs {
@@ -200,18 +200,18 @@ impl ChangesOfJobs {
         }
     }
 
-    /// How many there were.
+    /// The number of steps.
     #[must_use]
     pub fn of(&self, job: JobId) -> u64 {
         self.counts().get(&job).copied().unwrap_or_default()
     }
 
-    /// It is not watched any more.
+    /// Stops watching the job.
     pub fn forget(&self, job: JobId) {
         self.counts().remove(&job);
     }
 
-    /// Nothing in here can panic half way through a change.
+    /// No code in here can panic half way through a change.
     fn counts(&self) -> MutexGuard<'_, HashMap<JobId, u64>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,5 @@
-//! Handing an input to a twin and having its receipt, by way of the supervisor. Written once, for all who wait for it.
+//! Delivers an input to a twin by way of the supervisor, and waits for its receipt. Written once, for all senders that
+//! wait.
 
 use actix::Addr;
 
@@ -9,8 +10,8 @@ use crate::supervisor::Supervisor;
 use twinhub_domain::receipt::{NotTaken, Receipt, Settled};
 use twinhub_mqtt::receipt;
 
-/// What becomes of an input that is lost on its way each time that its twin dies, and is handed out again as `backoff`
-/// says. Lost for good is what a twin dies of too often, or what comes while the hub shuts down.
+/// Delivers an input again as by `backoff` each time that it is lost because its twin died, and gives its settlement.
+/// It is lost for good where the twin dies too often, or while the hub shuts down.
 pub async fn deliver(
     supervisor: &Addr<Supervisor>,
     backoff: Backoff,

@@ -1,5 +1,5 @@
-//! The door: where messages of devices come in, whichever link brought them. It bounds what is in flight and says for
-//! whom a message is; what is for twins goes on by its [`InputDelivery`].
+//! The ingress of device messages, whichever link brought them. It bounds the messages in flight and decides on their
+//! receivers; messages for twins go on by its [`InputDelivery`].
 
 mod input_delivery;
 
@@ -36,7 +36,7 @@ pub use twinhub_mqtt::{Arrived, Room};
 /// A store that does not say by then whether it has a device is not waited for.
 const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
-/// What is done with devices that nobody has heard of.
+/// The treatment of unknown devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownDevices {
     /// They register themselves, unclaimed.
@@ -46,7 +46,7 @@ pub enum UnknownDevices {
     Reject,
 }
 
-/// See the module.
+/// The ingress of device messages.
 #[derive(Clone)]
 pub struct Door(Arc<Inner>);
 
@@ -55,7 +55,7 @@ struct Inner {
     room: Arc<Semaphore>,
 }
 
-/// What stands behind the door.
+/// The actors and parts behind the ingress.
 #[derive(Clone)]
 pub struct House {
     pub supervisor: Addr<Supervisor>,
@@ -65,11 +65,11 @@ pub struct House {
     pub delivery: InputDelivery,
     /// For all others.
     pub interpreter: Recipient<Interpret>,
-    /// What devices speak.
+    /// The dialects that devices speak.
     pub dialects: Arc<Dialects>,
-    /// Messages that nobody reads.
+    /// Messages on topics without a reader.
     pub unread: Arc<Unread>,
-    /// Who listens to what the hub says.
+    /// The listeners to the hub's messages.
     pub subscribers: Arc<Subscribers>,
     pub counters: Arc<Counters>,
     pub clock: Arc<dyn Clock>,
@@ -85,7 +85,7 @@ impl Door {
         Self(Arc::new(Inner { house, room: Arc::new(Semaphore::new(most_in_flight)) }))
     }
 
-    /// What becomes of devices that nobody has registered from now on.
+    /// Sets the treatment of unknown devices from now on.
     pub fn treat_unknown(&self, unknown: UnknownDevices) {
         self.0.house.delivery.treat_unknown(unknown);
     }
@@ -106,9 +106,9 @@ impl Door {
         Arc::clone(&self.0.room).acquire_owned().await.ok() // never closed
     }
 
-    /// Takes a message in; never waits. `receipt` is settled when the message is durable, or when it
-    /// was put aside and need not come again: either way it is to be acknowledged. It is settled
-    /// as [`NotTaken::Lost`] only when the hub goes down: then the message must come again.
+    /// Takes a message in; never waits. `receipt` is settled when the message is durable, or when it was rejected and
+    /// need not come again: either way it is to be acknowledged. It is settled as [`NotTaken::Lost`] only when the hub
+    /// shuts down: then the message must come again.
     pub fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
         up(&self.0.house.counters.messages_in);
         let room = room.or_else(|| self.try_room());
@@ -145,7 +145,7 @@ impl Door {
         let _ = post(interpreter, Interpret { dialect, message, receipt, room });
     }
 
-    /// A message that rules listen to. What the broker had kept fires none, and is not even told.
+    /// Signals a message that rules are subscribed to. One that the broker had retained fires none, and makes no event.
     fn signal(&self, message: &Arrived, receipt: Receipt, room: Option<Room>) {
         if message.retained {
             return receipt.settle(Ok(Taken::default()));
@@ -174,7 +174,7 @@ impl Door {
     }
 }
 
-/// Tells a twin that somebody listens there now.
+/// The input for a twin whose device's topic has a listener now.
 pub(crate) fn listens(device: DeviceId, ear: Ear) -> Deliver {
     Deliver {
         device,

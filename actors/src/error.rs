@@ -1,10 +1,10 @@
-//! Why the hub did not do what was asked of it.
+//! Errors of the hub's answers.
 
 use crate::caller::Permission;
 use twinhub_domain::Refusal;
 use twinhub_store::StoreError;
 
-/// Why the hub did not do what a person or program asked.
+/// The reason why the hub did not do what a person or program asked.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     #[error(transparent)]

@@ -1,6 +1,6 @@
-//! The feed: tells live subscribers what has just become durable. A subscriber reads at its own pace
-//! from a bounded ring; who falls out of it costs nobody else anything, and reads on from the archive.
-//! Beside it stand those who wait for the answer to one command: they are told of that alone.
+//! The feed: sends live subscribers the events that have just become durable. A subscriber reads at its own pace from a
+//! bounded ring; one that falls out of it costs the others nothing, and reads on from the archive. Clients that wait
+//! for the answer to one command get that command's events alone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use tokio::sync::broadcast;
 use crate::messages::feed::{Committed, Live, Subscribe, WatchCommands};
 use twinhub_domain::{CommandId, DeviceId, EventBody, Recorded};
 
-/// See the module.
+/// The actor of the live feed.
 pub struct Feed {
     seq: u64,
     ring: broadcast::Sender<Arc<[Arc<Recorded>]>>,
     watching: HashMap<DeviceId, Vec<WatchCommands>>,
-    /// With so many devices watched, those that nobody watches any more are looked for.
+    /// The number of watched devices at which those without a watcher are swept out.
     sweep_at: usize,
 }
 
@@ -24,13 +24,13 @@ pub struct Feed {
 const FEW: usize = 64;
 
 impl Feed {
-    /// A feed after `seq`, that keeps `depth` commits for those who are behind.
+    /// A feed after `seq`, that keeps `depth` commits for subscribers that are behind.
     #[must_use]
     pub fn new(seq: u64, depth: usize) -> Self {
         Self { seq, ring: broadcast::Sender::new(depth.max(1)), watching: HashMap::new(), sweep_at: FEW }
     }
 
-    /// Forgets who gave up. A device whose commands nothing happens to would be kept for ever otherwise.
+    /// Forgets watchers that gave up. A device whose commands never change would be kept for ever otherwise.
     fn sweep(&mut self) {
         self.watching.retain(|_, watching| {
             watching.retain(|watch| !watch.tell.is_closed());

@@ -1,5 +1,5 @@
-//! The hub: the actors, started and put together. What stands in front of it (the web layer, the links)
-//! holds a [`Hub`] and sends messages to its actors.
+//! The hub: the actors, started and put together. The layers in front of it (web, links) hold a [`Hub`] and send
+//! messages to its actors.
 
 mod held;
 mod reading;
@@ -61,7 +61,7 @@ use twinhub_mqtt::subscribers::Subscribers;
 use twinhub_mqtt::unread::Unread;
 use twinhub_store::{Store, StoreError};
 
-/// The actors. Whoever stands before them uses a [`Grant`](crate::access::Grant), which [`Hub::of`] gives.
+/// The actors. Layers in front use a [`Grant`](crate::access::Grant), which [`Hub::of`] gives.
 pub struct Hub {
     pub(crate) supervisor: Addr<Supervisor>,
     pub(crate) journal: Addr<Journal>,
@@ -85,37 +85,37 @@ pub struct Hub {
     pub door: Door,
     pub counters: Arc<Counters>,
     pub(crate) rejections: Arc<Rejections>,
-    /// MQTT messages that nobody reads.
+    /// MQTT messages on topics without a reader.
     pub(crate) unread: Arc<Unread>,
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
     people: Arc<Semaphore>,
 }
 
-/// Which of the actors run that the health of the hub is told by.
+/// The state of the actors on which the hub's health depends.
 #[derive(Clone, Copy, Debug)]
 pub struct Alive {
     pub feed: bool,
     pub supervisor: bool,
     pub automation: bool,
-    /// What watches the clock, and what waits by it.
+    /// The watch of the clock, and the timers.
     pub clock: bool,
 }
 
 /// A person's change that is lost on its way, because its twin died, is tried this often.
 const TRIES: Backoff = TWIN.at_most(3);
-/// Changes by people and programs in flight at most; who comes beyond it waits.
+/// Changes by people and programs in flight at most; further ones wait.
 const PEOPLE: usize = 10_000;
-/// How long closing waits for a store that fails. What is not committed then was never acknowledged.
+/// The time that closing waits for a store that fails. Messages that are not committed then were never acknowledged.
 const LONGEST_CLOSE: Duration = Duration::from_secs(3);
-/// How long it waits before that for the answers to webhooks. What is not answered then is sent again.
+/// The time that it waits before that for the answers to webhooks. Requests that are not answered then are sent again.
 const LAST_WEBHOOKS: Duration = Duration::from_millis(500);
 
 impl Hub {
     /// Starts the actors over `store`. Call it inside an actix system.
     ///
     /// # Errors
-    /// The store does not say where it stands.
+    /// The store does not give its state.
     pub async fn start(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -375,7 +375,7 @@ impl Hub {
         let _ = post(&self.webhooks, Confine(reach)); // gone, nothing is sent any more
     }
 
-    /// Reads the rule files in `folder` anew. True when automation has them; else the log says why.
+    /// Reads the rule files in `folder` anew. True when automation has them; else the log has the reason.
     pub async fn reload_rules(&self, folder: &Path) -> bool {
         files::load(folder, &self.settings.secrets, &self.automation, false).await
     }
@@ -395,8 +395,8 @@ impl Hub {
     /// Takes a person's or program's input in, and answers after the commit.
     ///
     /// # Errors
-    /// The twin refused it, or it could not be made durable in time. It may become durable later all
-    /// the same: nobody has been told so.
+    /// The twin refused the input, or it could not be made durable in time. It may become durable later all the same:
+    /// no sender has had an acknowledgement.
     pub async fn deliver(
         &self,
         device: DeviceId,
@@ -443,7 +443,7 @@ impl Hub {
         in_time.await.unwrap_or(Err(HubError::Unavailable("the change was not made durable in time")))
     }
 
-    /// Which of the actors run.
+    /// The state of the actors.
     #[must_use]
     pub fn alive(&self) -> Alive {
         Alive {
@@ -460,7 +460,7 @@ impl Hub {
         get(&self.counters.store_failing) == 1
     }
 
-    /// Commits what there is and takes nothing more in. True when all of it became durable.
+    /// Commits pending outcomes and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
         let _ = post(&self.jobs, RestJobs); // gone is as good
         let (reply, flushed) = oneshot::channel();

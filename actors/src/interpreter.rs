@@ -1,8 +1,9 @@
 //! The interpreter: runs the stateful dialects between the links and the supervisor, wakes them by their deadlines and
-//! performs what comes of it.
+//! performs their effects.
 //!
-//! What depends on a binding is never durable before it: bindings are told to the journal first, and the journal commits
-//! in order and leaves nothing out. A message is acknowledged when its bindings and all of its inputs are durable.
+//! Effects that depend on a binding are never durable before it: bindings are sent to the journal first, and the
+//! journal commits in order and leaves nothing out. A message is acknowledged when its bindings and all of its inputs
+//! are durable.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +33,7 @@ use twinhub_mqtt::receipt;
 use twinhub_mqtt::{Arrived, Room};
 use twinhub_store::{Fleet, Record, Store, StoreError};
 
-/// A deadline is waited for at least this long, in ms: one that stands in the past would come again at once.
+/// The shortest wait for a deadline, in ms: one in the past would come again at once.
 const SOONEST_MS: i64 = 10;
 
 /// Gives the interpreter its way to the twins. What came of the dialects before is performed then.
@@ -42,7 +43,7 @@ pub struct BeginInterpreting {
     pub delivery: InputDelivery,
 }
 
-/// What the interpreter works with.
+/// The parts that the interpreter works with.
 pub struct InterpreterDeps {
     pub dialects: Arc<Dialects>,
     pub journal: Addr<Journal>,
@@ -56,9 +57,9 @@ pub struct Interpreter {
     running: Vec<Running>,
     /// None before [`BeginInterpreting`].
     delivery: Option<InputDelivery>,
-    /// What is to be performed then.
+    /// The effects to perform once it has begun.
     early: Vec<(StatefulId, Effects, Origin)>,
-    /// When the timers are to tell it, as far as they know.
+    /// The next wake-up, as far as the timers know.
     armed: Option<Timestamp>,
 }
 
@@ -71,7 +72,7 @@ struct Running {
     kept: BTreeMap<BindingId, Object>,
 }
 
-/// Where an event came from, and who waits for what comes of it.
+/// The origin of an event, and the receipt that waits for its effects.
 struct Origin {
     /// The message; where there was none, an empty one with the dialect's name as its topic.
     message: Arrived,
@@ -80,18 +81,18 @@ struct Origin {
     room: Option<Room>,
 }
 
-/// Nothing came of an event.
+/// The failure of an event.
 enum Failed {
     Rejected(DecodeError),
     Panicked,
 }
 
 impl Interpreter {
-    /// An interpreter whose dialects have begun with what the store has kept: they know what they knew, and devices
-    /// are told things in them, before anything else starts.
+    /// An interpreter whose dialects have begun with their stored bindings: they have their state, and messages to
+    /// devices go out in them, before anything else starts.
     ///
     /// # Errors
-    /// The store does not say what is kept.
+    /// The store does not give the bindings.
     pub async fn load(
         store: &dyn Store,
         added: &AddedDialects,
@@ -182,7 +183,7 @@ impl Interpreter {
         self.arm();
     }
 
-    /// Has the timers tell when the first deadline comes.
+    /// Arms the timers for the first deadline.
     fn arm(&mut self) {
         let machines = self.running.iter().filter_map(|running| running.machine.as_ref());
         let Some(first) = machines.filter_map(|machine| machine.deadline()).min() else { return };
@@ -209,7 +210,7 @@ impl Interpreter {
 }
 
 impl Running {
-    /// Begins, or begins again, with what is kept.
+    /// Begins, or begins again, with the stored bindings.
     fn begin(&mut self, name: &str, now: Timestamp) -> Effects {
         let bindings =
             self.kept.iter().map(|(id, body)| Binding { id: id.clone(), body: Some(body.clone()) });

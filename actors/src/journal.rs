@@ -1,7 +1,7 @@
-//! The journal: the one place where things become durable. It gathers the twins' outcomes, gives every
-//! event its place in the sequence, and commits them group by group. While one group is being committed
-//! the next gathers, so a lone message waits for nothing and a flood shares its commits. Only after the
-//! commit are receipts settled, subscribers told and devices written to.
+//! The journal: the one place where events become durable. It gathers the twins' outcomes, gives every event its place
+//! in the sequence, and commits them group by group. While one group is being committed the next gathers, so a lone
+//! message waits for nothing and a flood shares its commits. Only after the commit are receipts settled, subscribers
+//! notified and messages sent to devices.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -27,11 +27,11 @@ use twinhub_store::{Automation, Batch, CommandRecord, Fleet, Head, JobOp, Store,
 
 /// The wait before a failed commit is tried again; doubled for each further one.
 const COMMIT: Backoff = Backoff::doubling(Duration::from_millis(20), Duration::from_secs(1));
-/// What was delivered is forgotten with whatever is committed next, or after this alone: a commit for it at
-/// once would stand in the way of the device's answer, which is on its way just then.
+/// Delivered messages leave the outbox with the next commit, or after this alone: a commit for them at once would delay
+/// the device's answer, which is on its way just then.
 const SENT_WAIT: Duration = Duration::from_millis(100);
 
-/// See the module.
+/// The actor that commits events.
 pub struct Journal {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -46,7 +46,7 @@ pub struct Journal {
     /// `sent` has waited long enough for company.
     sent_is_due: bool,
     committing: bool,
-    /// Outcomes told, and outcomes committed: a barrier waits until the second reaches the first.
+    /// Outcomes received, and outcomes committed: a barrier waits until the second reaches the first.
     told: u64,
     committed: u64,
     barriers: VecDeque<(u64, oneshot::Sender<()>)>,
@@ -55,7 +55,7 @@ pub struct Journal {
     closing: Vec<oneshot::Sender<()>>,
 }
 
-/// A group on its way to the store, and what is owed to its senders.
+/// A group on its way to the store, with the receipts of its senders.
 struct Group {
     batch: Batch,
     owed: Vec<Owed>,
@@ -68,7 +68,7 @@ struct Owed {
 }
 
 impl Journal {
-    /// A journal that goes on where `head` says the store stands.
+    /// A journal that goes on from the store's state `head`.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -128,8 +128,8 @@ impl Journal {
         }));
     }
 
-    /// Another program writes to the store, so the sequence is not ours any more: commits nothing from now on. What
-    /// was not committed loses its receipts, so nobody is told that it was taken.
+    /// Stops for good where another program writes to the store, so the sequence is not ours any more. Outcomes that
+    /// are not committed lose their receipts, so no sender has an acknowledgement for them.
     fn give_up(&mut self, problem: &StoreError) {
         error!(%problem, "another program writes to this hub's database: stopping, what is not acknowledged has to come again");
         self.closed = true;
@@ -142,7 +142,7 @@ impl Journal {
         self.counters.store_lost.set();
     }
 
-    /// Makes a group of what waits, as much as one commit takes, and gives its events their places.
+    /// Makes a group of waiting outcomes, as many as one commit takes, and gives its events their places.
     fn gather(&mut self) -> Group {
         let mut events = Vec::with_capacity(self.waiting.len());
         let mut batch = Batch {
@@ -203,7 +203,7 @@ impl Journal {
         Group { batch, owed }
     }
 
-    /// Pays what is owed after the commit: the feed first, because people wait there in real time.
+    /// Settles a group after the commit: the feed first, because people wait there in real time.
     fn settle(&mut self, Group { batch, owed }: Group) {
         let counters = Arc::clone(&self.counters);
         if let Some(last) = batch.events.last() {

@@ -1,7 +1,7 @@
-//! The outbox: publishes to devices what the journal has made durable, in order, until the broker has
-//! acknowledged it. What is not acknowledged when the connection goes is published again, and all after
-//! it too: a device may hear a thing twice, but what it hears last is what was said last. What has waited
-//! here past its time does not go out any more, nor does a command that is over meanwhile.
+//! The outbox: publishes durable messages to devices, in order, until the broker has acknowledged them. Messages
+//! without an acknowledgement when the connection goes are published again, and all after them too: a device may get a
+//! message twice, but the last that it gets is the newest. A message that has waited past its time does not go out any
+//! more, nor does a command that is over meanwhile.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ const PUBLISH: Backoff = Backoff::doubling(Duration::from_millis(100), Duration:
 pub struct Connect {
     pub link: Arc<dyn Link>,
     pub journal: Recipient<Sent>,
-    /// Where twins hear that nobody listens.
+    /// The receiver of reports that a message had no listener.
     pub supervisor: Recipient<Deliver>,
 }
 
@@ -46,7 +46,7 @@ struct Waiting {
     over: AtomicBool,
 }
 
-/// See the module.
+/// The actor that publishes to devices.
 pub struct Outbox {
     way: Option<Connect>,
     clock: Arc<dyn Clock>,
@@ -64,7 +64,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An outbox with what the store has kept.
+    /// An outbox with the stored messages.
     #[must_use]
     pub fn new(kept: Vec<Outgoing>, clock: Arc<dyn Clock>, counters: Arc<Counters>) -> Self {
         let with_purpose = |mut message: Outgoing| {
@@ -175,7 +175,7 @@ impl Outbox {
         }
     }
 
-    /// The twin takes back what it thinks that its device was told.
+    /// Reports to the twin that its device did not get the message.
     fn tell_unheard(&self, sent: &Waiting) {
         let Some(Connect { supervisor, .. }) = &self.way else { return };
         let Some(Purpose { device, kind }) = sent.message.purpose.as_deref().cloned() else { return };
@@ -192,7 +192,7 @@ impl Outbox {
         let _ = post(supervisor, deliver);
     }
 
-    /// What waits for these commands does not go out any more, and the broker lets go of what it has of them.
+    /// Drops waiting messages of these commands, and recalls those that the broker still has.
     fn recall(&mut self, over: &[CommandId]) {
         // Both may be many: a hundred thousand that wait, and all commands of one commit.
         let over: HashSet<CommandId> = over.iter().copied().collect();

@@ -5,7 +5,7 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient, WeakAddr};
 
 /// Puts `message` into the mailbox of `to`, past its bound, and gives it back if the actor is gone.
 ///
-/// Past the bound on purpose: what is in flight is bounded once, where messages come in, so a mailbox cannot pile up
+/// Past the bound on purpose: the messages in flight are bounded once, where they come in, so a mailbox cannot pile up
 /// beyond that; and between two actors that send to each other a felt bound would be a deadlock.
 ///
 /// # Errors
@@ -14,7 +14,7 @@ pub fn post<M>(to: &impl Mailbox<M>, message: M) -> Result<(), M> {
     to.put(message)
 }
 
-/// Where a message can be put: an actor's address, or a recipient of this message alone.
+/// A mailbox for a message: an actor's address, or a recipient of this message alone.
 pub trait Mailbox<M> {
     /// See [`post`].
     ///

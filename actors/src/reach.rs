@@ -1,4 +1,4 @@
-//! Where webhooks may go: what an operator allows, and what is never theirs without that.
+//! The destinations of webhooks: the ones that an operator allows, and those that are forbidden without that.
 //!
 //! | to | a rule's own address | a redirect |
 //! |---|---|---|
@@ -7,7 +7,7 @@
 //! | loopback, link-local, a cloud's metadata | where `allow` names it | where both do |
 //! | a listener of this hub | where `allow` names it with its port | where both do |
 //!
-//! Addresses are compared as what they lead to: `::ffff:127.0.0.1` and `64:ff9b::7f00:1` are `127.0.0.1`.
+//! Addresses are compared by their targets: `::ffff:127.0.0.1` and `64:ff9b::7f00:1` are `127.0.0.1`.
 
 mod inward;
 
@@ -19,13 +19,13 @@ use url::Host;
 
 use self::inward::{carried, is_inward};
 
-/// See the module.
+/// The rules for destinations of webhooks.
 #[derive(Clone, Debug, Default)]
 pub struct Reach {
     pub allow: Vec<Allowed>,
-    /// Where this hub listens.
+    /// The addresses on which this hub listens.
     pub listeners: Vec<SocketAddr>,
-    /// What this hub is called from outside: host and port of its public address.
+    /// The public address of this hub: host and port.
     pub called: Option<(String, u16)>,
     /// Redirects may lead to private networks, and from https to http.
     pub private_redirects: bool,
@@ -61,7 +61,7 @@ pub enum Refused {
 }
 
 impl Reach {
-    /// May a webhook go to `ip`, which `host` (as it stands in the URL) stands for?
+    /// May a webhook go to `ip`, the address of `host` (as written in the URL)?
     ///
     /// # Errors
     /// Why not, with the host's name.
@@ -192,7 +192,7 @@ fn is_machine(ip: IpAddr) -> bool {
     }
 }
 
-/// Link-local, and the addresses at which clouds tell a machine its own secrets.
+/// Link-local, and the addresses at which clouds give a machine its own secrets.
 fn is_link_local(ip: IpAddr) -> bool {
     const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
     const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);

@@ -8,7 +8,7 @@ use twinhub_domain::retained::{RetainedChange, RetainedMessage};
 use twinhub_mqtt::broker::{PersistenceError, RetainedPersistence};
 use twinhub_store::{RetainedStore, StoreError};
 
-/// Hands what the broker retains on to a store.
+/// Stores the broker's retained messages.
 pub struct RetainedInStore(pub Arc<dyn RetainedStore>);
 
 #[async_trait]

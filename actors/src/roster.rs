@@ -1,14 +1,14 @@
-//! The roster: the twins in memory by number, for those who look at many at once without asking each.
+//! The twin registry: the twins in memory by number, for readers of many at once without asking each.
 //!
-//! A twin's actor is the only one that writes it, and does so for the time of one message; whoever reads it
-//! meanwhile waits for that, and it for them. What is seen here is what the actor has done, committed or not:
-//! an actor lets go of its twin only after it has told the journal, so who waits for a
-//! [`Barrier`](crate::messages::journal::Barrier) *after* looking has seen nothing that is not durable.
+//! A twin's actor is the only one that writes it, and does so for the time of one message; a reader waits for that, and
+//! the writer for readers. A reader sees the actor's changes, committed or not: an actor releases its twin only after
+//! it has sent the outcome to the journal, so a reader that waits for a [`Barrier`](crate::messages::journal::Barrier)
+//! *after* reading has seen nothing that is not durable.
 //!
-//! It also knows which twins are *not* in memory and may be in the store: those that left, and those that the
-//! store was found to have ([`Roster::learn`]). So the store is asked for them alone, and not at all where every
-//! twin is here. A number is never given again, and a twin begins to be by being entered here; so one that is
-//! neither here nor known to be away is nobody's, and stays so.
+//! It also knows the twins that are *not* in memory and may be in the store: those that left, and those that the store
+//! was found to have ([`Roster::learn`]). So the store is asked for them alone, and not at all where every twin is
+//! here. A number is never given again, and a twin begins to be by being entered here; so one that is neither here nor
+//! known to be away does not exist, and never will.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -26,14 +26,14 @@ pub struct Own(Arc<RwLock<Twin>>);
 #[derive(Clone)]
 pub struct Present(Arc<RwLock<Twin>>);
 
-/// See the module.
+/// The registry of twins in memory and in the store.
 #[derive(Default)]
 pub struct Roster {
     /// By number divided by [`CHUNK`]. One lock for the few chunks, and one each: twins come and go seldom.
     chunks: RwLock<BTreeMap<i64, Arc<RwLock<Chunk>>>>,
 }
 
-/// What a stretch of numbers stands for.
+/// The twins of a stretch of numbers.
 pub struct Stretch {
     /// By number.
     pub present: Vec<(DeviceNumber, Present)>,
@@ -43,7 +43,7 @@ pub struct Stretch {
 
 #[derive(Default)]
 struct Chunk {
-    /// By place. Eight bytes a twin; none at all where nobody is present.
+    /// By place. Eight bytes a twin; empty where no twin is present.
     present: Vec<Option<Present>>,
     count: usize,
     away: [u64; WORDS],
@@ -61,14 +61,14 @@ impl Own {
         read(&self.0)
     }
 
-    /// To change it. Whoever panics meanwhile leaves a twin that nobody else reads any more.
+    /// To change it. A panic meanwhile poisons the twin: it is not read any more.
     pub fn write(&self) -> RwLockWriteGuard<'_, Twin> {
         write(&self.0)
     }
 }
 
 impl Present {
-    /// The twin as it is now; none if its actor died while it changed it: the store knows what was before.
+    /// The present twin; none if its actor died while it changed it: the store has the state before.
     #[must_use]
     pub fn read(&self) -> Option<RwLockReadGuard<'_, Twin>> {
         self.0.read().ok()
@@ -76,7 +76,7 @@ impl Present {
 }
 
 impl Roster {
-    /// `own` is in memory from now on, in place of whoever had its number.
+    /// Registers `own` as in memory from now on, in place of the one that had its number.
     pub fn enter(&self, number: DeviceNumber, own: &Own) {
         let (key, place) = place(number);
         let chunk =
@@ -132,8 +132,8 @@ impl Roster {
         read(&self.chunks).keys().copied().collect()
     }
 
-    /// Who is in a stretch now, each in the order of their numbers. The twin of each number was found here or
-    /// there at one moment: nobody is missed who goes from memory to the store meanwhile, or comes back.
+    /// The twins of a stretch, each in the order of their numbers. The twin of each number was found here or there at
+    /// one moment: none is missed that goes from memory to the store meanwhile, or comes back.
     #[must_use]
     pub fn stretch(&self, key: i64) -> Stretch {
         let Some(chunk) = self.chunk(key) else { return Stretch { present: Vec::new(), away: Vec::new() } };
@@ -183,7 +183,8 @@ fn number(key: i64, place: usize) -> DeviceNumber {
     DeviceNumber(key.saturating_mul(SPAN).saturating_add(i64::try_from(place).unwrap_or_default()))
 }
 
-/// What panics under one of these locks is a twin's own change; see [`Present::read`] for who must not see it.
+/// Code that panics under one of these locks is a twin's own change; see [`Present::read`] for the readers that must
+/// not see it.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }

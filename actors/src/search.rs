@@ -1,12 +1,12 @@
 //! The search: finds twins by everything that is in them, true to the last commit.
 //!
-//! Twins in memory are looked at where they lie, by all processors at once; the store is read for those alone that
-//! are away (the [roster](crate::roster) knows them by number), and not at all where there are none. Last it waits
-//! until all that it saw is durable.
+//! Twins in memory are read in place, by all processors at once; the store is read for those alone that are away (the
+//! [roster](crate::roster) knows them by number), and not at all where there are none. Last it waits until everything
+//! that it saw is durable.
 //!
-//! A twin may change, come or go while others are looked at. Each is taken as it was at one moment after the
-//! question came, so what anybody was told before is in it; those on the page are looked at once more, so that a
-//! filter is true of all that is shown.
+//! A twin may change, come or go while others are read. Each is taken as it was at one moment after the request came,
+//! so every earlier answer is reflected in it; those on the page are read once more, so that a filter is true of every
+//! twin shown.
 
 mod best;
 mod unheard;
@@ -40,26 +40,26 @@ const AT_ONCE: usize = 2;
 /// Twins read from the store with one question, and how many such questions are put at once.
 const PAGE: usize = 500;
 const READERS: usize = 2;
-/// So long one with a filter may take, and any may wait for its turn. A filter goes through lists as it likes, a
-/// millisecond for each twin; two such would keep all others waiting.
+/// The longest time of a search with a filter, and of any search's wait for its turn. A filter goes through lists as it
+/// likes, a millisecond for each twin; two such would keep all others waiting.
 const LONGEST: Duration = Duration::from_secs(30);
-/// So many who come behind the page are remembered too, for those on it who turn out to have changed.
+/// The number of twins behind the page that are remembered too, for those on it that turn out to have changed.
 const SPARE: u64 = 64;
 
-/// See the module.
+/// The search over all twins.
 pub struct Search(Arc<Means>);
 
-/// What it works with.
+/// The parts that the search works with.
 struct Means {
     roster: Arc<Roster>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     journal: Addr<Journal>,
     counters: Arc<Counters>,
-    /// How long what was seen may take to become durable.
+    /// The time within which the changes seen must become durable.
     patience: Duration,
     processors: usize,
-    /// The roster has been told who was in the store before this start.
+    /// The registry knows the twins that were in the store before this start.
     learned: OnceCell<()>,
     turns: Semaphore,
     longest: Duration,
@@ -70,15 +70,15 @@ struct Question {
     find: Find,
     /// The names in it that no device was found to have so far.
     unheard: Unheard,
-    /// Those that the query names, any of which will do: there may be a thousand.
+    /// The groups that the query names, any of which will do: there may be a thousand.
     groups: HashSet<String>,
     want: Want,
     now: Timestamp,
-    /// None where what it costs to look at a twin is little.
+    /// None where a twin costs little to read.
     until: Option<Instant>,
 }
 
-/// Where twins are looked at.
+/// The place where twins are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// In memory, as far as they are there.
@@ -87,10 +87,10 @@ enum Place {
     Store,
 }
 
-/// What is wanted of those who are found.
+/// The result that is wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Want {
-    /// So many of the first.
+    /// The first of the twins found, this many.
     First(u64),
     Ids,
 }
@@ -115,7 +115,8 @@ impl Search {
 }
 
 impl Means {
-    /// A page of what is durable: from memory, and while commits fail from the store, which has what people were told.
+    /// A page of durable twins: from memory, and while commits fail from the store, which has everything that was
+    /// acknowledged.
     async fn page(&self, find: Find) -> Result<Found, HubError> {
         tokio::select! {
             biased;
@@ -168,7 +169,7 @@ impl Means {
         Ok(FoundAll { devices, warnings: question.unheard.warnings(&self.roster) })
     }
 
-    /// Looks at all twins, and remembers what is wanted of those that are found.
+    /// Reads all twins, and remembers the wanted part of those that match.
     async fn look(&self, place: Place, find: Find, want: Want) -> Result<(Arc<Question>, Best), HubError> {
         let until = Instant::now() + self.longest;
         let turn = tokio::time::timeout_at(until, self.turns.acquire()).await; // never closed
@@ -191,8 +192,8 @@ impl Means {
         Ok((question, best))
     }
 
-    /// Tells the roster who is in the store. Once is enough: a device that comes to be later is in memory first,
-    /// and the roster knows where it went.
+    /// Gives the registry the devices in the store. Once is enough: a device that comes to be later is in memory first,
+    /// and the registry knows where it went.
     async fn learn(&self) -> Result<(), StoreError> {
         let numbers = self.store.numbers(&DeviceQuery::default()).await?;
         self.roster.learn(&numbers);
@@ -267,7 +268,7 @@ impl Means {
         work.await.map_err(|_| given_up())?
     }
 
-    /// These twins as they are now; who is gone is left out.
+    /// The present state of these twins; those that are gone are left out.
     async fn fetch(&self, place: Place, items: &[Item]) -> Result<Vec<Twin>, StoreError> {
         let (mut twins, mut away) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
@@ -283,7 +284,7 @@ impl Means {
         Ok(twins)
     }
 
-    /// Waits until all that can have been seen is durable.
+    /// Waits until every change that can have been seen is durable.
     async fn durable(&self) -> Result<(), HubError> {
         let (reply, done) = oneshot::channel();
         if post(&self.journal, Barrier { reply }).is_err() {
@@ -297,7 +298,7 @@ impl Means {
     }
 }
 
-/// The hub goes down, or a twin could not be looked at at all.
+/// The hub shuts down, or a twin could not be read at all.
 fn given_up() -> HubError {
     HubError::Unavailable("the search was given up")
 }
@@ -313,7 +314,7 @@ impl Question {
         }
     }
 
-    /// Looks at the twins in a stretch of numbers; `away` is who is to be looked for in the store.
+    /// Reads the twins in a stretch of numbers; `away` gets those that must be read from the store.
     fn look_at(&self, roster: &Roster, stretch: i64, best: &mut Best, away: &mut Vec<DeviceNumber>) {
         let stretch = roster.stretch(stretch);
         away.extend(stretch.away);
@@ -368,7 +369,7 @@ impl Question {
     }
 }
 
-/// What lists sort by, as they do: who was never heard comes before all who were.
+/// The sort key, as lists have it: devices that were never heard come before all others.
 fn head_key(sort: DeviceSort, twin: &Twin) -> SortKey {
     match sort {
         DeviceSort::Number => SortKey::Missing,

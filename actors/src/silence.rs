@@ -1,4 +1,4 @@
-//! What a device's silence is judged by.
+//! The hub's part in judging a device's silence.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use twinhub_domain::Timestamp;
 use twinhub_domain::twin::Hearing;
 
-/// Since when devices could make themselves heard: the hub's start, or what came between since. And how long one
+/// The time since which devices could be heard: the hub's start, or a later interruption. And the time that a device
 /// may be silent whose rhythm is not known.
 #[derive(Debug)]
 pub struct HeardSince {
@@ -21,19 +21,19 @@ impl HeardSince {
         Arc::new(Self { since: AtomicI64::new(now.millis()), first_silence_ms })
     }
 
-    /// Since when.
+    /// The time since which devices could be heard.
     #[must_use]
     pub fn since(&self) -> Timestamp {
         Timestamp::from_millis(self.since.load(Ordering::Relaxed))
     }
 
-    /// What twins judge a silence by.
+    /// The values by which twins judge a silence.
     #[must_use]
     pub fn hearing(&self) -> Hearing {
         Hearing { since: self.since(), first_silence_ms: self.first_silence_ms }
     }
 
-    /// Nobody could before `now`.
+    /// Devices could not be heard before `now`.
     pub fn begin_again(&self, now: Timestamp) {
         self.since.store(now.millis(), Ordering::Relaxed);
     }

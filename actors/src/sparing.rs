@@ -1,5 +1,5 @@
-//! Log lines about what may happen a thousand times a second: the first few of a kind each minute are written, and
-//! the next one after that says how many were not.
+//! Throttled log lines about events that may happen a thousand times a second: the first few of a kind each minute are
+//! written, and the next one after that has the number of those left out.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ const MINUTE_MS: u64 = 60_000;
 /// Kinds that are remembered. Where there are more, those begin anew.
 const MOST_KINDS: usize = 1_000;
 
-/// See the module.
+/// The throttle of log lines, by kind.
 #[derive(Debug, Default)]
 pub struct Sparing {
     kinds: HashMap<Box<str>, Kind>,
@@ -23,7 +23,7 @@ struct Kind {
 }
 
 impl Sparing {
-    /// May a line of `kind` be written at `now_ms`, on a clock that only counts? Then it says how many were left out
+    /// May a line of `kind` be written at `now_ms`, on a clock that only counts? Gives the number of lines left out
     /// since the last.
     pub fn may(&mut self, kind: &str, now_ms: u64) -> Option<u64> {
         if self.kinds.len() >= MOST_KINDS && !self.kinds.contains_key(kind) {

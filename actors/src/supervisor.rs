@@ -36,7 +36,7 @@ const RESTART: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::
 /// A twin that lived this long is forgiven its earlier deaths.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// When twins leave memory.
+/// The condition on which twins leave memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Idle {
     pub after: Duration,
@@ -44,7 +44,7 @@ pub struct Idle {
     pub above: u64,
 }
 
-/// See the module.
+/// The actor that starts, stops and finds twins.
 pub struct Supervisor {
     twins: HashMap<DeviceId, Slot>,
     /// Ids whose twins are to be loaded, in order of arrival.
@@ -83,7 +83,7 @@ struct Leaving {
     waiting: Vec<Waiting>,
 }
 
-/// What a load found.
+/// The result of a load.
 type Loaded = (Vec<Twin>, Owners);
 
 enum Waiting {
@@ -148,7 +148,7 @@ impl Supervisor {
         }
     }
 
-    /// Loads what waits to be loaded, one query at a time: what comes meanwhile shares the next.
+    /// Loads waiting twins, one query at a time: ids that come meanwhile share the next.
     fn load(&mut self, ctx: &mut Context<Self>) {
         if self.loading || self.to_load.is_empty() {
             return;
@@ -216,8 +216,8 @@ impl Supervisor {
         serials::of(waiting)
     }
 
-    /// Nobody has heard of this device. Refuses what is for known devices only; starts a new twin if
-    /// anything is left for it, and gives that back.
+    /// Begins an unknown device. Refuses inputs for known devices only; starts a new twin if any input is left for it,
+    /// and gives those back.
     fn begin(&mut self, id: &DeviceId, waiting: Vec<Waiting>) -> Vec<Waiting> {
         let mut left = Vec::new();
         for message in waiting {
@@ -280,7 +280,7 @@ impl Supervisor {
         }));
     }
 
-    /// How long to wait before this device's twin starts again.
+    /// The wait before this device's twin starts again.
     fn mourn(&mut self, device: &DeviceId) -> Duration {
         let now = Instant::now();
         self.deaths.retain(|_, deaths| now - deaths.last < QUIET);

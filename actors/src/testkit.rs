@@ -2,7 +2,7 @@
 
 use crate::hub::Hub;
 
-/// Closes a hub in an orderly way. True when all that it took in became durable.
+/// Closes a hub in an orderly way. True when every message that it took in became durable.
 ///
 /// # Panics
 /// As [`twinhub_testkit::within`].

@@ -1,11 +1,11 @@
-//! The one timer wheel. Everything that waits, a schedule's next run, a command's time-out, a mode's end, a
-//! silence, waits as one entry here: a moment and whom to wake then: a device, automation, or the dialects. The twin itself knows what is
+//! The one timer wheel. Every wait, for a schedule's next run, a command's time-out, a mode's end, a silence, is one
+//! entry here: a moment and the one to wake then: a device, automation, or the dialects. The twin itself knows what is
 //! due, so an entry too many does no harm, and none is ever taken out.
 //!
-//! The deadlines are durable with the twins' rows, and are read from there at start. A moment here is the
-//! clock's on the wall: schedules are about nothing else. When that is set, everybody who waits is told first by how
-//! much, and then woken: what waits for the end of a span of time begins to wait anew for the rest of it, and a
-//! schedule goes on by the new time. Nobody is called silent for a time that never passed.
+//! The deadlines are durable with the twins' rows, and are read from there at start. A moment here is of the wall
+//! clock: schedules are about nothing else. When that is set, every sleeper is first notified of the difference, and
+//! then woken: a wait for the end of a time span begins anew for the rest of it, and a schedule goes on by the new
+//! time. No device is taken for silent over a time that never passed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ use twinhub_store::{Deadline, Store};
 const GRAIN_MS: i64 = 10;
 /// Those further away than this to whole seconds.
 const FAR_MS: i64 = 10_000;
-/// The clock is looked at so often at least while anything waits: it may be set meanwhile.
+/// The longest sleep while anything waits: the clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// Twins woken at once; the rest follows in the next turn, so that a start after a long night wakes
 /// a million twins without filling memory with their messages.
@@ -45,7 +45,7 @@ const AGAIN_MS: i64 = 1_000;
 /// Deadlines read from the store with one query.
 const PAGE: u64 = 10_000;
 
-/// See the module.
+/// The actor of the timers.
 pub struct Timers {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -61,11 +61,12 @@ pub struct Timers {
     loading: bool,
     /// The clock was set while they were: the hub follows once all are there.
     moved: Vec<(ClockMoved, Option<oneshot::Sender<()>>)>,
-    /// Devices that are still to be told that the clock was set, and of what. Nobody is woken before all were.
+    /// Devices that are still to be notified that the clock was set, with both times. No sleeper is woken before all
+    /// were.
     to_tell: VecDeque<(DeviceId, ClockMoved)>,
 }
 
-/// Who waits. As large as a device's id alone.
+/// A sleeper. As large as a device's id alone.
 #[derive(Debug)]
 enum Sleeper {
     Twin(DeviceId),
@@ -74,7 +75,7 @@ enum Sleeper {
 }
 
 impl Timers {
-    /// Timers that wake nobody before [`Begin`].
+    /// Timers that wake no sleeper before [`Begin`].
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, heard: Arc<HeardSince>) -> Self {
         let now = clock.now();
@@ -107,7 +108,7 @@ impl Timers {
         }));
     }
 
-    /// Arms what waited when the hub went down. A silence begins anew: nobody was heard meanwhile.
+    /// Arms the deadlines from before the hub's shutdown. A silence begins anew: no device was heard meanwhile.
     fn take_up(&mut self, Deadline { device, wake_at, silence, .. }: Deadline) {
         if let Some(at) = wake_at {
             self.arm(Sleeper::Twin(device.clone()), at);
@@ -139,7 +140,7 @@ impl Timers {
         }
     }
 
-    /// The clock was set. Who waits is told so, then woken. `set_now`: the hub's clock is to follow; not where it
+    /// Follows a set clock. Sleepers are notified, then woken. `set_now`: the hub's clock is to follow; not where it
     /// began with the new time.
     fn follow(&mut self, moved: ClockMoved, set_now: bool, ctx: &mut Context<Self>) {
         if set_now {
@@ -174,7 +175,7 @@ impl Timers {
         }
     }
 
-    /// Wakes whoever is due, and sleeps until the next is.
+    /// Wakes the sleepers that are due, and sleeps until the next is.
     fn turn(&mut self, ctx: &mut Context<Self>) {
         if self.begun.is_none() || self.loading && !self.moved.is_empty() {
             return; // what is due then is found as soon as they have
@@ -257,7 +258,7 @@ impl Timers {
         let _ = post(supervisor, deliver); // the receipt tells
     }
 
-    /// What the clock shows now, without asking it.
+    /// The present time by reckoning, without reading the clock.
     fn reckon(&self) -> Timestamp {
         let (wall, counted) = self.compared;
         let passed = self.clock.uptime_ms().saturating_sub(counted);

@@ -43,7 +43,7 @@ use twinhub_store::{CommandRecord, Fleet, JobOp, Record, Store, StoreError};
 /// Questions that twins put to the store at once.
 pub const LOOKUPS: usize = 8;
 
-/// What every twin needs, shared by all: a twin itself carries one pointer to it.
+/// The parts that every twin needs, shared by all: a twin itself carries one pointer to it.
 pub struct Surroundings {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
@@ -55,15 +55,15 @@ pub struct Surroundings {
     /// The templates that devices can have.
     pub catalog: Arc<CatalogNow>,
     pub roster: Arc<Roster>,
-    /// What devices speak.
+    /// The dialects that devices speak.
     pub dialects: Arc<Dialects>,
-    /// Hears of what is said in dialects that have a state.
+    /// The receiver of messages in dialects that have a state.
     pub interpreter: Recipient<Spoken>,
-    /// Who listens to what devices are told.
+    /// The listeners to messages for devices.
     pub subscribers: Arc<Subscribers>,
     /// Room for questions to the store.
     pub lookups: Semaphore,
-    /// Which times of devices are believed.
+    /// The times of devices that are believed.
     pub window: Window,
     /// What the twins in memory have in common.
     pub common: Mutex<Common>,
@@ -84,9 +84,9 @@ pub struct TwinActor {
     /// Others read it too: see [`Roster`].
     twin: Own,
     incarnation: u32,
-    /// It was told to stop.
+    /// The twin was stopped on request.
     orderly: bool,
-    /// When it is to be woken, as far as the timers know.
+    /// The next wake-up, as far as the timers know.
     armed: Option<Timestamp>,
     /// Outcomes handed to the journal and not yet committed.
     pending: Arc<AtomicU32>,
@@ -177,8 +177,8 @@ impl TwinActor {
         }
     }
 
-    /// Has the timers wake it when the next thing is due. An entry for later than that is left as it is: woken
-    /// too early, a twin finds nothing to do and arms again, which costs less than telling of each message.
+    /// Arms the timers for the next deadline. An entry for later than that is left as it is: woken too early, a twin
+    /// finds nothing to do and arms again, which costs less than a message for each change.
     fn arm(&mut self, now: Timestamp) {
         let twin = self.twin.read();
         let silent = twin.silent_at(self.around.heard.hearing(), now);
@@ -265,7 +265,7 @@ impl TwinActor {
         let _ = post(interpreter, spoken); // gone, the hub shuts down
     }
 
-    /// What only the store can tell of an input: has this old message been here; what became of a command that
+    /// The look-up that an input needs in the store: is this old message a repeat; what is the status of a command that
     /// the twin has let go.
     fn question(&self, input: &Input) -> Option<Question> {
         let twin = self.twin.read();
@@ -283,7 +283,7 @@ impl TwinActor {
         }
     }
 
-    /// The samples that are from before what the twin remembers.
+    /// The samples that are from before the twin's memory of repeats.
     fn lookup(&self, twin: &Twin, samples: &[Telemetry]) -> Option<Question> {
         if samples.iter().all(|sample| sample.at.is_none()) {
             return None; // the twin alone can know those
@@ -359,14 +359,14 @@ impl TwinActor {
     }
 }
 
-/// What only the store can tell.
+/// A look-up that only the store can answer.
 enum Question {
     Messages(Vec<(Timestamp, u64)>),
     Key(Box<str>),
     Command(CommandId),
 }
 
-/// What it told.
+/// The answer.
 enum Known {
     Nothing,
     /// The identities of messages that have been here.
@@ -375,8 +375,8 @@ enum Known {
 }
 
 impl Question {
-    /// Asks until there is an answer: a store that is slow or away must cost nobody a message. So many ask at
-    /// once as the store answers at once, or the last of thousands would wait for longer than it waits.
+    /// Asks until there is an answer: a store that is slow or away must cost no message. As many ask at once as the
+    /// store answers at once, or the last of thousands would wait longer than its patience.
     async fn ask(self, around: &Surroundings, device: &DeviceId, number: DeviceNumber) -> Known {
         until_answered(device.as_str(), || async {
             let _turn = around.lookups.acquire().await; // never closed, and given back before the wait
@@ -398,7 +398,7 @@ impl Question {
     }
 }
 
-/// Waits until all that was told to the journal before is committed.
+/// Waits until everything sent to the journal before is committed.
 async fn committed(journal: &Addr<Journal>) {
     let (reply, done) = oneshot::channel();
     if post(journal, Barrier { reply }).is_ok() {
@@ -456,7 +456,7 @@ impl Handler<PutAway> for TwinActor {
     }
 }
 
-/// However it ends, by order or by a panic, the supervisor is told.
+/// However it ends, by order or by a panic, the supervisor is notified.
 impl Drop for TwinActor {
     fn drop(&mut self) {
         down(&self.around.counters.twins);

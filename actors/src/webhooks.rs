@@ -1,4 +1,5 @@
-//! The sender of webhooks: posts what rules want told to others, again and again until it is taken or given up.
+//! The sender of webhooks: posts the requests of rules to their receivers, again and again until they are accepted or
+//! given up.
 //!
 //! # What a receiver gets
 //! The body as JSON, with `X-Twinhub-Delivery` (the delivery's id: the same for every attempt, so a repeat can be
@@ -6,14 +7,15 @@
 //! key `X-Twinhub-Signature: sha256=<hex HMAC-SHA256 of "{timestamp}.{body}">`.
 //!
 //! # What becomes of it
-//! Any 2xx is delivered. Connections that fail, time-outs, 408, 425, 429 and 5xx are tried again after 1 s, doubled
-//! up to 5 min, or when `Retry-After` says; all else fails at once. Each attempt is written down, so a restart goes
-//! on where it was. A delivery may come twice, if the hub dies between an answer and the note of it; what a rule
-//! sends goes out in order, but nothing waits for what is tried again.
+//! Any 2xx is delivered. Connections that fail, time-outs, 408, 425, 429 and 5xx are tried again after 1 s, doubled up
+//! to 5 min, or as `Retry-After` has it; all else fails at once. Each attempt is stored, so a restart goes on where it
+//! was. A delivery may come twice, if the hub dies between an answer and its storage; a rule's requests go out in
+//! order, but none waits for a retry.
 //!
 //! # Where it goes
-//! The address that a rule names may be on the Internet or in the house: that is what rules at home are for. This
-//! machine and this hub itself are not, unless an operator allows it, and a redirect is another's word: see [`reach`].
+//! The address that a rule names may be on the Internet or in the local network: rules at home need that. This machine
+//! and this hub itself are not allowed, unless an operator allows them, and a redirect is another's word: see
+//! [`reach`].
 
 mod attempt;
 mod resolver;
@@ -63,7 +65,7 @@ struct Written {
     id: Uuid,
 }
 
-/// See the module.
+/// The actor that sends webhooks.
 pub struct Webhooks {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -71,16 +73,16 @@ pub struct Webhooks {
     counters: Arc<Counters>,
     keys: Keys,
     sender: Arc<Sender>,
-    /// What the store had has been read: before, nothing is sent.
+    /// The stored deliveries have been read: before, nothing is sent.
     loaded: bool,
     jobs: HashMap<Uuid, Job>,
-    /// Those that wait: by when they are due, on the clock that nobody sets, and then by age.
+    /// Waiting deliveries: by the time at which they are due, on the clock that is never set, and then by age.
     waiting: BTreeSet<(u64, Timestamp, Uuid)>,
     /// Attempts under way, by host.
     under_way: HashMap<Box<str>, usize>,
     sleeping: Option<SpawnHandle>,
     pending: Arc<AtomicU32>,
-    /// Who waits for the rest.
+    /// The reply to the shutdown, which waits for the rest.
     resting: Option<oneshot::Sender<()>>,
     rests: bool,
 }
@@ -89,12 +91,12 @@ pub struct Webhooks {
 struct Job {
     record: DeliveryRecord,
     host: Box<str>,
-    /// How often its key was not known.
+    /// The number of times that its key was not known.
     without_key: u16,
 }
 
 impl Webhooks {
-    /// The sender of what `store` has and of what it is told, to where `reach` lets it.
+    /// The sender of the deliveries in `store` and of new ones, to destinations within `reach`.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
@@ -142,7 +144,7 @@ impl Webhooks {
         self.counters.webhooks_waiting.store(self.jobs.len() as u64, Ordering::Relaxed);
     }
 
-    /// Begins what is due, as far as there is room.
+    /// Begins due deliveries, as far as there is room.
     fn pump(&mut self, ctx: &mut Context<Self>) {
         if !self.loaded || self.rests {
             return;
@@ -198,7 +200,7 @@ impl Webhooks {
         ctx.spawn(attempt.into_actor(self).map(move |outcome, this, ctx| this.came(id, outcome, ctx)));
     }
 
-    /// Nothing that should be signed goes out unsigned.
+    /// No request that should be signed goes out unsigned.
     fn lacks_key(&mut self, id: Uuid, ctx: &mut Context<Self>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.without_key += 1;
@@ -283,7 +285,7 @@ impl Webhooks {
         let _ = post(&self.journal, append); // a hub without a journal goes down
     }
 
-    /// Tells who waits for the rest, when nothing is under way and all is written.
+    /// Answers the shutdown, when nothing is under way and all is written.
     fn maybe_at_rest(&mut self) {
         let at_rest = self.rests && self.under_way.is_empty() && self.pending.load(Ordering::Acquire) == 0;
         if let Some(reply) = self.resting.take_if(|_| at_rest) {

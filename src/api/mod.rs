@@ -1,5 +1,5 @@
-//! The REST API, a room a resource: its routes, its requests and views, and thin handlers that send a message to an actor
-//! and tell its answer.
+//! The REST API, a module for each resource: its routes, its requests and views, and thin handlers that send a message
+//! to an actor and return its answer.
 
 mod alarms;
 pub(crate) mod automation;

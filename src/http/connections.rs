@@ -28,7 +28,7 @@ use crate::http::problem::ApiError;
 const QUIET_FOR: Duration = Duration::from_secs(5);
 /// From `most` on, connections idle for this long are closed. On newer ones a request may be on its way.
 const QUIET_FOR_WHEN_FULL: Duration = Duration::from_secs(1);
-/// A response of whose bytes a client takes none for so long keeps its connection from being idle no longer, in ms.
+/// A response of which a client takes no bytes for this long does not keep its connection from being idle, in ms.
 const STALLED_AFTER_MS: u64 = 30_000;
 /// Connections of one address beyond its share that are still accepted, to be answered 503.
 const ANSWERED_BEYOND_SHARE: usize = 16;
@@ -80,7 +80,7 @@ pub struct HttpConnection {
     working: AtomicU32,
     /// Responses on their way.
     sending: AtomicU32,
-    /// When it last sent something, or ended a request, in ms since the server's start.
+    /// The time of its last sent bytes or ended request, in ms since the server's start.
     quiet_since: AtomicU64,
     task: AtomicWaker,
 }
@@ -272,7 +272,7 @@ impl OpenConnections {
         self.connections.len() - self.leaving
     }
 
-    /// Closes idle connections where it is crowded, and says how many.
+    /// Closes idle connections where it is crowded, and gives their number.
     fn make_room(&mut self, most: usize, now: u64) -> u64 {
         let there = self.staying();
         if there < most - most / 4 {
@@ -339,7 +339,7 @@ impl HttpConnection {
         self.cut.load(Ordering::Acquire)
     }
 
-    /// It came when `most` connections were open, or half as many of its address.
+    /// Did it come when `most` connections were open, or half as many of its address?
     pub(super) fn is_beyond(&self) -> bool {
         self.beyond.load(Ordering::Relaxed)
     }
@@ -361,7 +361,7 @@ impl HttpConnection {
         self.quiet_since.store(since(self.started), Ordering::Relaxed);
     }
 
-    /// Since when it is idle; none while a request is in progress.
+    /// The time since which it is idle; none while a request is in progress.
     fn quiet(&self) -> Option<u64> {
         if self.working.load(Ordering::Relaxed) > 0 {
             return None;

@@ -102,8 +102,8 @@ fn complete(headers: &mut HeaderMap, of_docs: bool) {
     unless_said(header::CACHE_CONTROL, if of_docs { "no-cache" } else { "no-store" });
 }
 
-/// Makes what the CORS middleware says what browsers are to hear: to an origin that `*` lets in `*`, which never comes with
-/// credentials, and to one that is not let in nothing.
+/// Corrects the headers of the CORS middleware: an origin that `*` lets in gets `*`, which never comes with
+/// credentials, and one that is not let in gets none.
 fn tell_origin(headers: &mut HeaderMap, policy: &Policy) {
     let Some(allowed) = headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN) else {
         headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);

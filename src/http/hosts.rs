@@ -16,8 +16,8 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// This machine's own name (`hub`, or `hub.example.com`) alone and with `.local`, the host of
-    /// `public_url`, and what is `listed`.
+    /// This machine's own name (`hub`, or `hub.example.com`) alone and with `.local`, the host of `public_url`, and the
+    /// names in `listed`.
     #[must_use]
     pub fn new(machine: &str, public_url: Option<&str>, listed: &[HostName]) -> Self {
         let short = machine.split('.').next().unwrap_or_default();

@@ -143,7 +143,7 @@ fn prepare(socket: TcpStream) -> TcpStream {
     socket
 }
 
-/// Tells browsers which pages may read answers. Where no origin is listed those are our own alone.
+/// Names the pages that may read answers, for browsers. Where no origin is listed those are our own alone.
 fn cors(state: Data<WebState>) -> Cors {
     Cors::default()
         .block_on_origin_mismatch(false)

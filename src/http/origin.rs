@@ -19,7 +19,7 @@ use crate::http::problem::ApiError;
 pub struct Origins {
     any: bool,
     listed: Vec<String>,
-    /// That of the public address.
+    /// The origin of the public address.
     public: Option<String>,
 }
 
@@ -56,7 +56,7 @@ impl Origins {
         self.by_wildcard(origin) || self.listed.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
     }
 
-    /// Was `origin` listed by `*`? Then it is told `*`, and not its name.
+    /// Was `origin` let in by `*`? Then the answer names `*`, and not the origin.
     pub(super) fn by_wildcard(&self, origin: &str) -> bool {
         self.any && origin != "null"
     }
@@ -115,8 +115,8 @@ impl RequestSource<'_> {
     }
 }
 
-/// Refuses a device's poll where a browser sends it and does not tell for which page. One with an `Origin` came this
-/// far because that is let in.
+/// Refuses a device's poll from a browser that names no page. One with an `Origin` came this far because that is let
+/// in.
 ///
 /// # Errors
 /// A browser sends it, and it names neither its origin nor our own site.

@@ -20,7 +20,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// As `config` says, for a hub that others find at `public_url`.
+    /// The policy by `config`, for a hub with the address `public_url`.
     #[must_use]
     pub fn of(config: &Config, public_url: &str) -> Self {
         let machine = gethostname::gethostname();

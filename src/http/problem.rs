@@ -42,7 +42,7 @@ pub enum ApiError {
     Readings(Vec<PayloadError>),
     #[error(transparent)]
     Field(#[from] FieldError),
-    /// Nothing of a file can be read.
+    /// No part of a file can be read.
     #[error(transparent)]
     File(#[from] FileFault),
     #[error("`id`: {0}")]
@@ -85,7 +85,7 @@ pub enum ApiError {
     /// A group was not made, found, changed or removed.
     #[error(transparent)]
     Group(#[from] GroupRefusal),
-    /// Somebody waited for the end of a run, and it has not come; the run goes on.
+    /// A client waited for the end of a run, and it has not come; the run goes on.
     #[error("the run that was asked for as event {seq} of rule `{rule}` has not come to its end: it goes on")]
     RunNotFinished { rule: String, seq: u64 },
     /// A firmware image was not taken or removed.
@@ -105,7 +105,7 @@ pub enum ApiError {
     Busy(&'static str),
     #[error("{0}")]
     Fault(&'static str),
-    /// A handler asks for a grant on a route that stands in no table.
+    /// A handler asks for a grant on a route that is in no table.
     #[error("this route has no permission")]
     NoGrant,
     #[error("requests from {0} are not allowed here")]
@@ -309,7 +309,7 @@ impl ApiError {
         }
     }
 
-    /// The status in a dialect, whose clients have never heard of 422: what makes no sense is 400 there.
+    /// The status in a dialect, whose clients do not know 422: a request that makes no sense is 400 there.
     #[must_use]
     pub fn dialect_status(&self) -> StatusCode {
         match self.status_and_code().0 {
@@ -318,7 +318,7 @@ impl ApiError {
         }
     }
 
-    /// The answer in a dialect, which says in `body`, as JSON, what is wrong.
+    /// The answer in a dialect, whose `body` is the error as JSON.
     #[must_use]
     pub fn in_dialect(&self, body: String) -> HttpResponse {
         self.answer(self.dialect_status()).content_type("application/json").body(body)
@@ -409,7 +409,7 @@ fn of_readings(errors: &[PayloadError]) -> String {
     }
 }
 
-/// The refusal as a sentence; of a rule that does not check out the first thing that is wrong.
+/// The refusal as a sentence; of a rule that does not check out the first error.
 fn of_rule(refusal: &RuleRefusal) -> String {
     match refusal {
         RuleRefusal::Problems(problems) => first_of(problems, refusal),
@@ -449,7 +449,7 @@ impl ResponseError for ApiError {
     }
 }
 
-/// Answers what no route takes.
+/// Answers requests that no route takes.
 pub async fn no_route(request: HttpRequest) -> ApiError {
     ApiError::NoRoute(request.path().to_owned())
 }

@@ -1,4 +1,4 @@
-//! Answers: JSON text made straight from what the domain gives, whose numbers keep their digits.
+//! Answers: JSON text made straight from the domain's values, whose numbers keep their digits.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, HttpResponseBuilder};

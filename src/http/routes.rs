@@ -1,6 +1,6 @@
-//! The table of routes. A row says the permission that a route takes, its handler, and by the handler's description its
-//! path and method. From the rows come the resources, the `Allow` header, the 405s and the OpenAPI document; there is no
-//! other way to have a route.
+//! The table of routes. A row has the permission that a route takes, its handler, and by the handler's description its
+//! path and method. From the rows come the resources, the `Allow` header, the 405s and the OpenAPI document; there is
+//! no other way to have a route.
 
 use std::collections::BTreeMap;
 

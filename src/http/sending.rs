@@ -21,7 +21,7 @@ pub(super) fn watched(body: BoxBody, connection: &Arc<HttpConnection>) -> BoxBod
     }
 }
 
-/// It is not turned into bytes, which would drop what it holds.
+/// The body is not turned into bytes, which would drop its guards.
 struct Watched {
     body: BoxBody,
     _sending: Sending,

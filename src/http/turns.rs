@@ -12,7 +12,7 @@ use twinhub_actors::HubError;
 
 use crate::http::problem::ApiError;
 
-/// So long a request may wait for those before it from the same address, as long as one may take.
+/// The longest wait for earlier requests of the same address, as long as one may take.
 const LONGEST: Duration = Duration::from_secs(30);
 /// With more addresses than this, those that wait for nothing are forgotten.
 const MANY: usize = 256;

@@ -1,4 +1,4 @@
-//! Warnings: what is allowed, and probably not what was meant. Answers that are an object have them as `warnings`;
+//! Warnings: requests that are allowed, and probably not meant so. Answers that are an object have them as `warnings`;
 //! those that are a plain list, or a file, have the header `X-Warnings`, with the same array in it.
 
 use actix_web::HttpResponseBuilder;
@@ -35,7 +35,7 @@ pub fn add(object: &mut Object, warnings: &[QueryWarning]) {
     }
 }
 
-/// JSON text as a header may carry it: what is not visible ASCII is written as JSON's escapes.
+/// JSON text for a header: characters that are not visible ASCII are written as JSON's escapes.
 fn ascii(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {

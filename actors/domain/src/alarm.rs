@@ -1,16 +1,15 @@
-//! Alarms: something is wrong with a device, until it is not; and somebody has seen it, or not.
+//! Alarms: a fault of a device or a rule, its end, and its acknowledgement by a person.
 //!
-//! Two things are told apart, as people do who answer for machines: whether it is still wrong (`active`, or
-//! `cleared`) and whether somebody has seen it (`acknowledged`). So an alarm has four states, and goes between
-//! them in these ways alone:
+//! Two facts are kept apart, as operators of machines do: whether the fault lasts (`active`, or `cleared`) and whether
+//! a person has seen it (`acknowledged`). So an alarm has four states, and goes between them in these ways alone:
 //!
 //! - Raised where none of its originator and type is active, it is a new alarm: active, not acknowledged.
-//! - Raised again while it is active, it counts: severity and message are those of the newest. If it was
-//!   acknowledged and has become *worse*, it is unacknowledged again: what was seen was less.
-//! - Cleared, it stays as it is, for good. What is raised after that is another alarm.
+//! - Raised again while it is active, it counts: severity and message are those of the newest. If it was acknowledged
+//!   and has become *worse*, it is unacknowledged again: the acknowledgement was of a lesser fault.
+//! - Cleared, it stays as it is, for good. A later raise makes another alarm.
 //! - Acknowledged, it stays active or cleared as it is. An alarm that went before anybody saw it waits to be seen.
 //!
-//! Clearing what is cleared and acknowledging what is acknowledged does nothing: the first one's word stands.
+//! Clearing a cleared alarm and acknowledging an acknowledged one does nothing: the first word counts.
 
 mod book;
 mod change;
@@ -32,7 +31,7 @@ pub use change::Raised;
 #[serde(transparent)]
 pub struct AlarmId(pub Uuid);
 
-/// How bad it is, from the least.
+/// The severity, from the least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -43,7 +42,7 @@ pub enum Severity {
     Critical,
 }
 
-/// Whom it is about.
+/// The device or rule that the alarm is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Originator {
@@ -65,11 +64,11 @@ pub struct Alarm {
     pub active: bool,
     pub acknowledged: bool,
     pub raised_at: Timestamp,
-    /// When it was raised last, and how often since it became active.
+    /// The time at which it was raised last, and the number of times since it became active.
     pub last_at: Timestamp,
     pub count: u32,
     pub cleared_at: Option<Timestamp>,
-    /// Who: `user:ann`, `rule:greenhouse-cool`.
+    /// The clearer: `user:ann`, `rule:greenhouse-cool`.
     pub cleared_by: Box<str>,
     pub acknowledged_at: Option<Timestamp>,
     pub acknowledged_by: Box<str>,
@@ -78,14 +77,14 @@ pub struct Alarm {
     pub run: Option<RunId>,
 }
 
-/// What happened to an alarm, and the alarm as it is after that.
+/// A step of an alarm, and the alarm after it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlarmChange {
     pub step: AlarmStep,
     pub alarm: Alarm,
 }
 
-/// What can happen to an alarm.
+/// The steps of an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlarmStep {
@@ -154,8 +153,8 @@ impl Originator {
 }
 
 impl Alarm {
-    /// The alarm on the wire. `device_id` or `rule_id` is whom it is about, the other null; `rule` and `run` are
-    /// what raised it last.
+    /// The alarm on the wire. `device_id` or `rule_id` is its originator, the other null; `rule` and `run` are those
+    /// that raised it last.
     #[must_use]
     pub fn document(&self) -> Object {
         let text = |text: &str| if text.is_empty() { Json::Null } else { text.into() };
@@ -193,8 +192,8 @@ impl AlarmChange {
     }
 }
 
-/// Who stands behind `cause`, as alarms write it down: `user:ann`, `rule:greenhouse-cool`; where nobody is
-/// named, the door: `rest`.
+/// The actor behind `cause`, as alarms record it: `user:ann`, `rule:greenhouse-cool`; where none is named, the door:
+/// `rest`.
 #[must_use]
 pub fn who(cause: &Cause) -> Box<str> {
     match (cause.source, &*cause.by) {

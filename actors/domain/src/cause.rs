@@ -1,4 +1,4 @@
-//! Why something happened: the way it came in by, and who or what was there.
+//! Causes of events: the way in, and the person or program there.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::fleet::JobId;
 use super::run::RunId;
 
-/// What brought an event about: the door it came through, and who or what stood there.
+/// The cause of an event: the door through which it came, and the person or program there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     /// `mqtt`, `rest`, `websocket`, `rule`, `schedule`, `hub` or `job`.
@@ -18,16 +18,16 @@ pub struct Cause {
     /// The rule's run, where one brought it about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Arc<RunCause>>,
-    /// The broker had kept the message: it says how things stood, not that anything happened just now.
+    /// The broker had retained the message: it reports a state, and no event of just now.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retained: bool,
 }
 
-/// Where in the chain of rules that set each other off something happened.
+/// The place of an event in a chain of rules that set each other off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunCause {
     pub id: RunId,
-    /// How many runs stand above this one.
+    /// The number of runs above this one.
     pub depth: u8,
     /// The rule may drive devices in manual mode too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -1,4 +1,4 @@
-//! Time as data: milliseconds since 1970-01-01T00:00:00Z, and the one trait that tells it.
+//! Time as data: milliseconds since 1970-01-01T00:00:00Z, and the one trait that gives it.
 
 mod written;
 
@@ -15,16 +15,16 @@ pub use written::WrittenTime;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(NonZeroI64);
 
-/// Before all that can be written.
+/// A moment before every time that can be written.
 const START: i64 = -(1 << 62);
 
-/// Tells the time. The program's clock asks the system; a test's clock is moved by hand.
+/// A clock. The program's reads the system's; a test's is moved by hand.
 pub trait Clock: Send + Sync + 'static {
     /// The present moment.
     fn now(&self) -> Timestamp;
 
-    /// Milliseconds since some beginning, by a clock that nobody sets: what it says beside [`Clock::now`]
-    /// tells that that one was set.
+    /// Milliseconds since some beginning, by a clock that is never set: where it and [`Clock::now`] go apart, that one
+    /// was set.
     fn uptime_ms(&self) -> u64;
 
     /// By how many ms the clock on the wall is ahead of [`Clock::now`], below zero: behind it. It was set, and this
@@ -39,16 +39,16 @@ pub trait Clock: Send + Sync + 'static {
     }
 }
 
-/// The clock on the wall may differ so much, in ms, from the one that only counts before it is said to have moved.
-/// Below it are the small steps in which time services correct a clock: those change nothing.
+/// The difference between the wall clock and the clock that only counts, in ms, above which the wall clock is taken to
+/// have been set. Below it are the small steps in which time services correct a clock: those change nothing.
 pub const CLOCK_JUMP_MS: i64 = 5_000;
 
-/// Years 0001 to 9999: what RFC 3339 can write.
+/// Years 0001 to 9999: the range of RFC 3339.
 const EARLIEST_MS: i64 = -62_135_596_800_000;
 const LATEST_MS: i64 = 253_402_300_799_999;
 
 impl Timestamp {
-    /// No calendar goes beyond [`START`], so this is what it says.
+    /// No calendar goes beyond [`START`], so this is its moment.
     const fn new(millis: i64) -> Self {
         match NonZeroI64::new(millis.saturating_sub(START)) {
             Some(since) => Self(since),
@@ -79,7 +79,7 @@ impl Timestamp {
         (EARLIEST_MS..=LATEST_MS).contains(&millis).then(|| Self::new(millis))
     }
 
-    /// Reads a time as [`WrittenTime`] does; none of one without a zone, whose moment nobody knows.
+    /// Reads a time as [`WrittenTime`] does; none for one without a zone, whose moment is unknown.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         WrittenTime::parse(text).filter(|written| written.has_zone).map(|written| written.at)

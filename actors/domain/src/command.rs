@@ -1,4 +1,4 @@
-//! Commands: what a device is asked to do, and what became of it.
+//! Commands: requests to a device, and their results.
 //!
 //! ```text
 //!            ┌───────── retry, or the device went away ─────────┐
@@ -11,7 +11,7 @@
 //!            ├──▶ superseded                        a newer one with the same key took its place
 //!            └──▶ canceled                          also from sent and delivered: the hub waits no more
 //! ```
-//! The first final status stays. What a device says after that is recorded as late and changes nothing.
+//! The first final status stays. A device's answer after that is recorded as late and changes nothing.
 
 mod answer;
 mod id;
@@ -38,24 +38,24 @@ pub struct Command {
     pub id: CommandId,
     pub request: CommandRequest,
     pub status: CommandStatus,
-    /// Why it stands so, where there is something to say: `no answer to 3 attempts`.
+    /// The reason for its status, where there is one: `no answer to 3 attempts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Box<str>>,
-    /// What the device answered.
+    /// The device's response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Json>,
-    /// How often it was handed to the device so far.
+    /// The number of attempts to hand it to the device so far.
     pub attempts: u8,
     pub created_at: Timestamp,
     /// No device gets it after this.
     pub expires_at: Timestamp,
-    /// When it came to its status.
+    /// The time of its last change of status.
     pub updated_at: Timestamp,
     /// While it is pending: not to be sent before this. While it is with the device: when the hub stops
     /// waiting for an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
-    /// Who asked for it.
+    /// The cause of the request.
     pub cause: Cause,
     /// All that happened to it, in order; of very many steps the first and the latest.
     pub history: Vec<HistoryEntry>,
@@ -65,22 +65,22 @@ pub struct Command {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryEntry {
     pub at: Timestamp,
-    /// The status it came to; for a late answer the status that the device told.
+    /// The status after the step; for a late answer the status in that answer.
     pub status: CommandStatus,
-    /// Which attempt it belongs to, from 1; 0 before the first.
+    /// The attempt that it belongs to, from 1; 0 before the first.
     #[serde(default)]
     pub attempt: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Json>,
-    /// It came after the command was final.
+    /// The answer came after the command was final.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub late: bool,
     pub cause: Cause,
 }
 
-/// What happened to a command: the body of an event.
+/// A step of a command: the body of an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommandChange {
     pub id: CommandId,
@@ -91,11 +91,11 @@ pub struct CommandChange {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// It was asked for.
+    /// The command was requested.
     Queued(Box<CommandRequest>),
-    /// It was handed to the device: attempt number `attempt`.
+    /// The command was handed to the device: attempt number `attempt`.
     Sent { attempt: u8 },
-    /// It waits again: after an unanswered attempt until `not_before`, or because its device went away.
+    /// The command waits again: after an unanswered attempt until `not_before`, or because its device went away.
     Returned {
         reason: Box<str>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,9 +104,9 @@ pub enum Step {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         uncounted: bool,
     },
-    /// The device said what became of it.
+    /// The device answered.
     Answered(Answer),
-    /// The device said so after the command was final.
+    /// The device answered after the command was final.
     Late(Answer),
     /// The hub ended it: `failed`, `expired`, `timed_out`, `canceled` or `superseded`.
     Ended {
@@ -128,7 +128,7 @@ pub struct Answer {
     pub reason: Option<Box<str>>,
 }
 
-/// A history keeps this many lines at most: the first is what was asked, the rest are the latest.
+/// The most lines of a history: the first is the request, the rest are the latest.
 const LONGEST_HISTORY: usize = 100;
 
 impl Command {
@@ -198,7 +198,7 @@ impl Command {
         })
     }
 
-    /// When something is to be done about it though nobody says anything.
+    /// The next deadline of the command, if no answer comes before.
     #[must_use]
     pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
         match self.status {
@@ -212,7 +212,7 @@ impl Command {
         }
     }
 
-    /// What the device is told: `{"id", "type", "parameters", "priority", "expires_at", "attempt"}`.
+    /// The message for the device: `{"id", "type", "parameters", "priority", "expires_at", "attempt"}`.
     #[must_use]
     pub fn message(&self) -> Json {
         let message: Object = [
@@ -270,7 +270,7 @@ impl Command {
 }
 
 impl Step {
-    /// The status that it brings a command to; for a late answer what the device told.
+    /// The command's status after the step; for a late answer the status in that answer.
     #[must_use]
     pub fn status(&self) -> CommandStatus {
         match self {

@@ -33,15 +33,15 @@ const YEARS: [&str; 5] = ["y", "yr", "yrs", "year", "years"];
 /// The parts of an ISO 8601 duration before and after its `T`, in their order, each with the unit that it means.
 const ISO_DATE: [(char, &str); 4] = [('Y', "years"), ('M', "months"), ('W', "w"), ('D', "d")];
 const ISO_TIME: [(char, &str); 3] = [('H', "h"), ('M', "m"), ('S', "s")];
-/// A longer text is not kept as it was given, in bytes: white space alone makes it so long.
+/// The length above which a text is not kept as it was given, in bytes: white space alone makes it so long.
 const LONGEST_TEXT: usize = 64;
-/// Of a text that cannot be read so much is shown, in characters.
+/// The number of characters shown of a text that cannot be read.
 const SHOWN: usize = 40;
 
-/// What a duration looks like, for errors and descriptions.
+/// Examples of durations, for errors and descriptions.
 pub const EXAMPLES: &str = "90s, 1h 30m or PT1H30M";
 
-/// Why a duration cannot be read, or cannot be used where it stands.
+/// The reason why a duration cannot be read, or is not allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadDuration {
     #[error("it is empty: write a number and its unit, as 5m")]
@@ -84,7 +84,7 @@ impl BadDuration {
 /// `0` too.
 ///
 /// # Errors
-/// It is none.
+/// The text is no duration.
 pub fn duration_ms(text: &str) -> Result<i64, BadDuration> {
     let text = text.trim();
     if text.is_empty() {
@@ -105,7 +105,7 @@ pub fn duration_ms(text: &str) -> Result<i64, BadDuration> {
 /// The ms of a duration that is more than nothing.
 ///
 /// # Errors
-/// It is none, or nothing.
+/// The text is no duration, or zero.
 pub fn positive_ms(text: &str) -> Result<i64, BadDuration> {
     within(duration_ms(text)?, 1..=i64::MAX)
 }
@@ -113,7 +113,7 @@ pub fn positive_ms(text: &str) -> Result<i64, BadDuration> {
 /// The ms of a duration in a rule file, where `00:05:00` is one too, and a number counts seconds.
 ///
 /// # Errors
-/// It is none.
+/// The text is no duration.
 pub fn file_duration_ms(text: &str) -> Result<i64, BadDuration> {
     let text = text.trim();
     if text.contains(':') {
@@ -123,7 +123,7 @@ pub fn file_duration_ms(text: &str) -> Result<i64, BadDuration> {
     if is_number { amount_ms(text, "s") } else { duration_ms(text) }
 }
 
-/// The ms of so many of a unit: of `1.5` and `hours`.
+/// The ms of an amount of a unit: of `1.5` and `hours`.
 ///
 /// # Errors
 /// The number or the unit is none, or there are fractions of a millisecond.
@@ -153,10 +153,10 @@ pub fn amount_ms(number: &str, unit: &str) -> Result<i64, BadDuration> {
     whole.checked_add(part).ok_or(BadDuration::Uncountable)
 }
 
-/// Is the duration as short and as long as it may be where it stands? In ms.
+/// Checks that a duration is within its bounds, in ms.
 ///
 /// # Errors
-/// It is not.
+/// The duration is too short or too long.
 pub fn within(ms: i64, range: RangeInclusive<i64>) -> Result<i64, BadDuration> {
     if range.contains(&ms) {
         return Ok(ms);
@@ -169,7 +169,7 @@ pub fn within(ms: i64, range: RangeInclusive<i64>) -> Result<i64, BadDuration> {
     })
 }
 
-/// The duration in the largest units that say it whole: `5m`, `1h 30m`, `1s 500ms`; `0s`. [`duration_ms`] reads it
+/// The duration in the largest units without a remainder: `5m`, `1h 30m`, `1s 500ms`; `0s`. [`duration_ms`] reads it
 /// back.
 #[must_use]
 pub fn duration_text(ms: i64) -> String {
@@ -197,7 +197,7 @@ impl GivenDuration {
     /// Reads a text, or a number of seconds, that is more than nothing.
     ///
     /// # Errors
-    /// It is none.
+    /// The value is no duration.
     pub fn of(value: &Json) -> Result<Self, BadDuration> {
         match value {
             Json::String(text) => {
@@ -314,7 +314,7 @@ fn clock_ms(text: &str) -> Result<i64, BadDuration> {
     Ok(total)
 }
 
-/// The digits at the beginning, with a fraction perhaps, and what follows them.
+/// The digits at the beginning, with a fraction perhaps, and the rest.
 fn split_number(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()))
 }

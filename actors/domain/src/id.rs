@@ -1,4 +1,4 @@
-//! Names of devices: the id in their topics, and the small number that stands for it in the store.
+//! Names of devices: the id in their topics, and the small number for them in the store.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -33,7 +33,7 @@ impl DeviceId {
     /// Takes `text` as a device id.
     ///
     /// # Errors
-    /// Says what is wrong with it: empty, longer than 128, or the first character that may not be.
+    /// The error: empty, longer than 128, or the first character that is not allowed.
     pub fn parse(text: &str) -> Result<Self, BadDeviceId> {
         if text.is_empty() {
             return Err(BadDeviceId::Empty);
@@ -47,14 +47,14 @@ impl DeviceId {
         Ok(Self(text.into()))
     }
 
-    /// What stands for no device, in events that are no device's: no text can be read as it.
+    /// The id of no device, in events that belong to none: no text can be read as it.
     #[must_use]
     pub fn none() -> Self {
         static NONE: OnceLock<DeviceId> = OnceLock::new();
         NONE.get_or_init(|| Self("".into())).clone()
     }
 
-    /// Does it stand for no device?
+    /// Is it the id of no device?
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.0.is_empty()

@@ -24,12 +24,13 @@ pub use number::{EXACT, Number, compare_whole};
 pub use size::{LARGEST_DOCUMENT, MOST_MEMBERS, Size};
 pub use text::{bare, write_string};
 
-/// Deeper documents are refused: nobody's twin is, and each level costs stack.
+/// Deeper documents are refused: no real twin is so deep, and each level costs stack.
 pub const DEEPEST: usize = 32;
-/// What the hub itself has written may have documents a few levels down in it: a run's trigger a message.
+/// The limit for documents that the hub itself has written, which may hold others a few levels down: a run's trigger a
+/// message.
 const DEEPEST_WRITTEN: usize = 2 * DEEPEST;
 
-/// A patch of so many entries is applied one by one; a larger one in one walk over both objects.
+/// A patch of at most this many entries is applied one by one; a larger one in one walk over both objects.
 const FEW_ENTRIES: usize = 16;
 
 /// A JSON value.
@@ -74,9 +75,9 @@ impl Json {
         }
     }
 
-    /// As [`Json::parse`], but a value that no twin can hold (nested too deep, a number out of range) is left out
-    /// of its array, null in its place, and put into `bad` with the beginning of its path: `motor.rpm`. In an object
-    /// `stand_in` says what takes its place, if anything. None where there are more than `most` of them.
+    /// As [`Json::parse`], but a value that no twin can hold (nested too deep, a number out of range) is left out of
+    /// its array, null in its place, and put into `bad` with the beginning of its path: `motor.rpm`. In an object
+    /// `stand_in` gives its replacement, if any. None where there are more than `most` of them.
     ///
     /// # Errors
     /// Not UTF-8 or not JSON, or the whole is bad; nothing of it is used then.
@@ -142,7 +143,7 @@ impl Json {
         if let Self::Object(object) = self { Some(object) } else { None }
     }
 
-    /// A word for what this is, for error messages: `a number`.
+    /// The name of its type, for error messages: `a number`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -155,7 +156,7 @@ impl Json {
         }
     }
 
-    /// Applies `patch` as RFC 7396 says: objects merge, null removes, anything else replaces.
+    /// Applies `patch` as by RFC 7396: objects merge, null removes, anything else replaces.
     pub fn merge(&mut self, patch: &Self) {
         let Self::Object(patch) = patch else {
             *self = patch.clone();
@@ -215,7 +216,7 @@ impl Object {
         Self(entries)
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -238,7 +239,7 @@ impl Object {
         self.find(key).ok().map(|index| &mut self.0[index].1)
     }
 
-    /// Puts `value` at `key` and gives back what was there.
+    /// Puts `value` at `key` and gives back the earlier one.
     pub fn insert(&mut self, key: impl Into<Box<str>>, value: Json) -> Option<Json> {
         let key = key.into();
         match self.find(&key) {
@@ -268,7 +269,7 @@ impl Object {
         self.0.iter().map(|(key, value)| (&**key, value))
     }
 
-    /// Applies `patch` as RFC 7396 says.
+    /// Applies `patch` as by RFC 7396.
     pub fn merge(&mut self, patch: &Self) {
         if patch.len() <= FEW_ENTRIES {
             patch.iter().for_each(|(key, value)| self.merge_entry(key, value));
@@ -442,7 +443,7 @@ impl<'de> Deserialize<'de> for Object {
     }
 }
 
-/// One level of an object, its values unread. Nearly all have so few that they cost no allocation.
+/// One level of an object, its values unread. Most have so few that they cost no allocation.
 struct RawObject<'a>(SmallVec<[(String, &'a RawValue); 8]>);
 
 /// One level of an array, its items unread.

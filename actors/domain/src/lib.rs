@@ -1,7 +1,7 @@
-//! The pure core: what a twin is and how it changes. In reading order.
+//! The pure core: the twin and its changes. In reading order.
 //!
-//! Nothing in here knows actix, tokio, a database or MQTT, does input or output, or asks what time
-//! it is: times and ids come in as arguments, and what is to be done comes back as data.
+//! No code in here knows actix, tokio, a database or MQTT, does input or output, or reads the clock: times and ids come
+//! in as arguments, and effects come back as data.
 
 pub mod alarm;
 pub mod cause;

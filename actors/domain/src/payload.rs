@@ -8,9 +8,9 @@
 //! [{"temperature": 23.5, "timestamp": 1767268800}, {"temperature": 23.6, "timestamp": 1767268860}]
 //! {"readings": [{"temperature": 23.5, "timestamp": 1767268800}]}
 //! ```
-//! What stands beside `readings` in the last form is a sample like them, and its `units` are those of readings that
-//! name none. Nested objects and arrays are flattened with dots; nulls say nothing and are passed over. A reading that makes no
-//! sense is named and left out, and takes none of the others with it.
+//! The members beside `readings` in the last form are a sample like them, and its `units` are those of readings that
+//! name none. Nested objects and arrays are flattened with dots; nulls are ignored. A reading that makes no sense is
+//! named and left out, and takes none of the others with it.
 
 mod batch;
 mod flat;
@@ -32,7 +32,7 @@ pub const LONGEST_NAME: usize = 256;
 pub const LONGEST_TEXT: usize = 16_384;
 /// A unit has at most this many bytes.
 pub const LONGEST_UNIT: usize = 64;
-/// What is quoted of a value in an error is cut to this many characters.
+/// The number of characters of a value that an error quotes.
 const SHOWN: usize = 64;
 
 /// Why a payload, or a reading in it, was not read. `reason` is the stable word that rejections are counted by.
@@ -57,7 +57,7 @@ pub enum PayloadError {
     TooMany,
 }
 
-/// What a payload of readings brought.
+/// A parsed payload of readings.
 #[derive(Debug, Default)]
 pub struct Heard {
     /// The readings by the moment that they are of, in the order of the message: nearly always one.
@@ -106,7 +106,7 @@ impl Heard {
         self.samples.iter().map(|sample| sample.readings.len()).sum::<usize>() + self.bad.len()
     }
 
-    /// Puts what was left out of the document in front of what is wrong beside, each place named once.
+    /// Puts the values that were left out of the document in front of the other errors, each place named once.
     fn name_left_out(&mut self, left_out: Vec<(String, JsonError)>) {
         // `[3].sensor_readings[0].value` is `3.sensor_readings.0.value`.
         let path = |name: &str| name.replace('[', ".").replace(']', "").trim_start_matches('.').to_owned();
@@ -136,7 +136,7 @@ impl Heard {
 /// Reads a payload of readings, in any form.
 ///
 /// # Errors
-/// Nothing of it can be used. What is wrong with single readings stands in [`Heard::bad`].
+/// No part of the payload can be used. Errors of single readings are in [`Heard::bad`].
 pub fn readings(bytes: &[u8]) -> Result<Heard, PayloadError> {
     let mut left_out = Vec::new();
     let payload = parse(bytes, in_readings, &mut left_out)?;
@@ -152,8 +152,8 @@ pub fn readings(bytes: &[u8]) -> Result<Heard, PayloadError> {
     Ok(heard)
 }
 
-/// What takes the place of a value that was left out of readings: null, so that the reading it belongs to is none; of
-/// a time its text, which is no time.
+/// The replacement for a value that was left out of readings: null, so that the reading it belongs to is none; for a
+/// time its text, which is no time.
 fn in_readings(path: &str, text: &str) -> Option<Json> {
     let names: Vec<&str> = path.split('.').filter(|part| part.parse::<usize>().is_err()).collect();
     Some(match names[..] {
@@ -217,7 +217,7 @@ pub fn object_leaving_out(bytes: &[u8], bad: &mut Vec<PayloadError>) -> Result<O
     }
 }
 
-/// Reads a payload that is a single word, quoted or not, without what microcontrollers send around it.
+/// Reads a payload that is a single word, quoted or not, without the bytes that microcontrollers send around it.
 #[must_use]
 pub fn word(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bare(bytes)).trim_matches('"').to_owned()
@@ -240,7 +240,7 @@ fn parse(
     json.ok_or(PayloadError::TooMany)
 }
 
-/// The readings of an object that is no batch. `place` is where in a batch it stands: `[3].`.
+/// The readings of an object that is no batch. `place` is its place in a batch: `[3].`.
 fn one(mut payload: Object, place: &str) -> Result<Heard, PayloadError> {
     let mut heard = Heard::default();
     let Beside { timestamp, message_id: id, sensor_readings, units } = Beside::take_from(&mut payload);
@@ -266,7 +266,7 @@ fn one(mut payload: Object, place: &str) -> Result<Heard, PayloadError> {
     Ok(heard)
 }
 
-/// What stands in a payload beside its readings.
+/// The members of a payload beside its readings.
 #[derive(Default)]
 struct Beside {
     timestamp: Option<Json>,
@@ -298,7 +298,7 @@ impl Beside {
     }
 }
 
-/// The time that a value says; none where it is null. `name` is asked only where it is none.
+/// The time in a value; none where it is null. `name` is called only where it is no time.
 fn claim(value: Json, name: impl Fn() -> String) -> Result<Option<ClaimedTime>, PayloadError> {
     let written = match &value {
         Json::Null => return Ok(None),
@@ -352,7 +352,7 @@ fn check_value(reading: &Reading) -> Result<(), String> {
     }
 }
 
-/// Can a reading be called so? An error says why not.
+/// Checks the name of a reading. An error gives the reason.
 fn check_name(name: &str) -> Result<(), String> {
     check_name_of("a reading", name)
 }
@@ -360,12 +360,12 @@ fn check_name(name: &str) -> Result<(), String> {
 /// Can a property be called so? As a reading.
 ///
 /// # Errors
-/// Says why not.
+/// The reason against it.
 pub fn check_property(name: &str) -> Result<(), String> {
     check_name_of("a property", name)
 }
 
-/// Control characters would be lines of their own in logs and files, and nobody could type them in a filter.
+/// Control characters would be lines of their own in logs and files, and cannot be typed in a filter.
 fn check_name_of(what: &str, name: &str) -> Result<(), String> {
     if name.is_empty() || name.len() > LONGEST_NAME {
         return Err(format!("{what}'s name has 1 to {LONGEST_NAME} bytes, this one has {}", name.len()));

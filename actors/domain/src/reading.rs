@@ -1,4 +1,4 @@
-//! Readings: what a device measured, as one message brought them.
+//! Readings: the values that a device measured, as one message brought them.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -17,18 +17,18 @@ pub enum Scalar {
 /// One measured value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
-    /// What was measured, nested names joined with dots: `temperature`, `motor.rpm`.
+    /// The name of the quantity, nested names joined with dots: `temperature`, `motor.rpm`.
     pub name: Box<str>,
     pub value: Scalar,
     /// The unit as the device named it: `°C`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Box<str>>,
-    /// What the device thinks of its own reading, 0 (worthless) to 100 (perfect).
+    /// The device's own rating of the reading, 0 (worthless) to 100 (perfect).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality_score: Option<u8>,
 }
 
-/// How far a value can be trusted.
+/// The trust in a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Quality {
@@ -38,23 +38,23 @@ pub enum Quality {
     Bad,
 }
 
-/// Readings of one moment: what a message brought, or one part of it.
+/// Readings of one moment: those of a message, or of one part of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Telemetry {
     pub readings: Vec<Reading>,
-    /// When they were taken, if the message says so.
+    /// The time at which they were taken, if the message has one.
     pub at: Option<ClaimedTime>,
     /// The message's own id, if it carries one.
     pub message_id: Option<Box<str>>,
-    /// Which part of a message this is that brought readings of several moments under one id.
+    /// The part of a message that brought readings of several moments under one id.
     pub part: u32,
     /// All of it is refused if one reading is; otherwise the others are taken in.
     pub strict: bool,
-    /// Which times are believed.
+    /// The times that are believed.
     pub window: Window,
 }
 
-/// When a device says that its readings were taken.
+/// The time of readings by the device's own clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedTime {
     pub written: WrittenTime,
@@ -62,12 +62,12 @@ pub struct ClaimedTime {
     pub as_sent: Option<Box<str>>,
 }
 
-/// How far a device's clock may be off before the time of arrival is taken for its own.
+/// The error of a device's clock up to which its time is believed; beyond it the time of arrival counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// So far ahead of the hub's clock, in ms.
+    /// The limit ahead of the hub's clock, in ms.
     pub ahead_ms: i64,
-    /// So long before the device was registered, in ms: it may have gathered readings before.
+    /// The limit before the device's registration, in ms: it may have gathered readings before.
     pub behind_ms: i64,
 }
 
@@ -127,7 +127,8 @@ impl Quality {
 }
 
 impl Telemetry {
-    /// By what a repeat of this message is known: its own id, or its own time as it was sent and its content.
+    /// The identity by which a repeat of this message is recognised: its own id, or its own time as it was sent and its
+    /// content.
     ///
     /// None for a message that carries neither: that one is never taken for a repeat. `is_believed`: its time can
     /// be looked up by.
@@ -157,13 +158,13 @@ impl Telemetry {
     }
 }
 
-/// Did the message with this identity carry an id, and no time that it can be looked up by? The lowest bit says so.
+/// Did the message with this identity carry an id, and no time for a look-up? The lowest bit is the answer.
 #[must_use]
 pub fn is_untimed(identity: u64) -> bool {
     identity & UNTIMED != 0
 }
 
-/// The bit of an identity that says that its message is known by its id alone.
+/// The bit of an identity that marks a message recognised by its id alone.
 const UNTIMED: u64 = 1;
 
 impl Scalar {

@@ -1,11 +1,11 @@
-//! The receipt: what an input carries from its door to the commit, and what releases the PUBACK, answers
-//! the REST caller or resolves a test's wait. It is settled once. One that is dropped unsettled, because
-//! an actor died with it, settles itself as [`NotTaken::Lost`]: nothing is ever left waiting.
+//! The receipt: an input carries it from its door to the commit, and its settlement releases the PUBACK, answers the
+//! REST caller or resolves a test's wait. It is settled once. One that is dropped unsettled, because an actor died with
+//! it, settles itself as [`NotTaken::Lost`]: nothing is ever left waiting.
 
 use crate::twin::Rejected;
 use crate::{Command, Refusal, Twin};
 
-/// What became of an input.
+/// The outcome of an input.
 pub type Settled = Result<Taken, NotTaken>;
 
 /// The input is durable.
@@ -15,7 +15,7 @@ pub struct Taken {
     pub seq: Option<u64>,
     /// The twin's version after it.
     pub version: u64,
-    /// It had been taken in before.
+    /// The input is a repeat of an earlier one.
     pub repeated: bool,
     /// The twin after it, where the sender asked for it.
     pub twin: Option<Box<Twin>>,
@@ -30,7 +30,7 @@ pub struct Taken {
 pub enum NotTaken {
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// What held it died. It may be sent again.
+    /// The actor that held it died. It may be sent again.
     #[error("the input was lost on its way")]
     Lost,
 }
@@ -44,13 +44,13 @@ impl Receipt {
         Self(Some(Box::new(settle)))
     }
 
-    /// A receipt that nobody looks at.
+    /// A receipt that is ignored.
     #[must_use]
     pub fn nobody() -> Self {
         Self(None)
     }
 
-    /// Says what became of the input.
+    /// Settles the input.
     pub fn settle(mut self, settled: Settled) {
         if let Some(settle) = self.0.take() {
             settle(settled);

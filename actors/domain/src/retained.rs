@@ -1,4 +1,4 @@
-//! Retained messages: what the embedded broker has, and the store keeps.
+//! Retained messages: in the embedded broker, and in the store.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ pub struct RetainedMessage {
     pub payload: Bytes,
     /// 0, 1 or 2.
     pub qos: u8,
-    /// Its MQTT 5 properties as they stand in a packet, their length in front; empty where it has none.
+    /// Its MQTT 5 properties as in a packet, their length in front; empty where it has none.
     pub properties: Bytes,
     pub stored_at: Timestamp,
-    /// From then on nobody gets it any more.
+    /// The time from which it is not delivered any more.
     pub expires_at: Option<Timestamp>,
 }
 
-/// What becomes of a topic.
+/// A change of a topic's retained message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RetainedChange {
     Keep(Arc<RetainedMessage>),

@@ -1,5 +1,5 @@
-//! Runs of rules as the rest of the domain knows them: their names, what is written down of them, and the signals that
-//! come to automation from beyond the twins.
+//! Runs of rules as the rest of the domain knows them: their names, their records, and the signals that come to
+//! automation from beyond the twins.
 
 mod id;
 mod record;

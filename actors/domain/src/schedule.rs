@@ -1,4 +1,4 @@
-//! The schedule of a twin: what is to be set or commanded when, by cron expressions in time zones.
+//! The schedule of a twin: values to set and commands to send, by cron expressions in time zones.
 //!
 //! A [`Plan`] waits by the hundred thousand, so it is one text and two times; its entries are read when
 //! one is due, shown or changed, and nothing read stays.
@@ -27,7 +27,7 @@ pub const LATE_MS: i64 = 60_000;
 /// less, it may be wrong now. No zone's clocks are changed by more than a day.
 pub const CLOCK_WRONG_MS: i64 = 25 * 3_600_000;
 
-/// So many run times of an entry are shown.
+/// The number of run times that are shown of an entry.
 const SHOWN_RUNS: usize = 3;
 
 /// The schedule of a twin, compact. It is never without entries.
@@ -59,12 +59,12 @@ struct Again {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}`: {detail}")]
 pub struct BadSchedule {
-    /// What does not fit: `schedule[2].cron`.
+    /// The path of the error: `schedule[2].cron`.
     pub field: String,
     pub detail: String,
 }
 
-/// What an entry does.
+/// The action of an entry.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// A merge patch onto `desired`.
@@ -80,19 +80,19 @@ pub struct Due {
     pub entry: usize,
     /// The entry's expression, normalised.
     pub cron: Box<str>,
-    /// When it was to run.
+    /// Its planned time.
     pub at: Timestamp,
     pub action: Action,
-    /// It was to run more than [`LATE_MS`] ago.
+    /// Its planned time is more than [`LATE_MS`] ago.
     pub missed: bool,
 }
 
-/// What is to be done now.
+/// The occurrences to run now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DueNow {
     /// To be run, in the order of their times, then of their entries.
     pub runs: Vec<Due>,
-    /// Missed and not run, because the entry says `skip`: the latest of each entry.
+    /// Missed and not run, because the entry's `missed` is `skip`: the latest of each entry.
     pub skipped: Vec<Due>,
     /// Once these are dealt with, [`Plan::passed`] takes this.
     pub done: Timestamp,
@@ -181,14 +181,14 @@ impl Plan {
         self.entries == other.entries
     }
 
-    /// When something is due next. None when every entry is off or over.
+    /// The next deadline. None when every entry is off or over.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
         self.next
     }
 
-    /// True when [`Plan::due`] is to be asked: something is due, or the clock was put right and what
-    /// was done in its future is to be forgotten. Costs nothing.
+    /// True when [`Plan::due`] must be called: an entry is due, or the clock was put right and runs in its future are
+    /// to be forgotten. Costs nothing.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.next.is_some_and(|next| next <= now) || self.floor(now) < self.done
@@ -216,12 +216,12 @@ impl Plan {
         Json::Array(self.read().iter().map(show).collect())
     }
 
-    /// What is to be run at `now`, and what is passed over. Of each entry the latest occurrence at most
-    /// is run: on time whatever the entry says of missed ones, later only where it says `run_once`.
+    /// The occurrences to run at `now`, and those passed over. Of each entry the latest occurrence at most is run: on
+    /// time whatever the entry's `missed`, later only where that is `run_once`.
     ///
     /// When the clock goes back, the schedule goes on from `now`. An entry that ran once in the time that comes again
-    /// does not run again in it, one that ran more often does: who runs every minute is not to be silent for two
-    /// hours, and who runs once a day is not to run twice. When it goes back by more than [`CLOCK_WRONG_MS`], the
+    /// does not run again in it, one that ran more often does: an entry for every minute is not to be silent for two
+    /// hours, and one for once a day is not to run twice. When it goes back by more than [`CLOCK_WRONG_MS`], the
     /// schedule starts over from `now`, without its past.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> DueNow {
@@ -268,7 +268,7 @@ impl Plan {
             first(self.read().iter().map(|(_, entry)| entry), self.done, self.again.as_deref().copied());
     }
 
-    /// What is done as far as a clock that says `now` can know: `now` when `done` lies ahead of it.
+    /// The time up to which entries have run, for a clock at `now`: `now` when `done` lies ahead of it.
     fn floor(&self, now: Timestamp) -> Timestamp {
         if self.done > now.plus_millis(CLOCK_JUMP_MS) { now } else { self.done }
     }
@@ -310,7 +310,7 @@ impl BadSchedule {
     }
 }
 
-/// The items with where they stand: `schedule[2]`.
+/// The items with their places: `schedule[2]`.
 fn number(items: &[Json]) -> Vec<(String, Json)> {
     items.iter().enumerate().map(|(index, item)| (format!("schedule[{index}]"), item.clone())).collect()
 }

@@ -1,4 +1,4 @@
-//! Readings over time: what is asked, what is answered, and how readings become buckets.
+//! Readings over time: queries, answers, and buckets of readings.
 
 use std::collections::BTreeMap;
 
@@ -22,12 +22,12 @@ pub struct HistoryQuery {
     /// Readings or buckets at most.
     pub limit: usize,
     pub newest_first: bool,
-    /// Length of a bucket in ms, and what is made of each. Unused by raw history.
+    /// Length of a bucket in ms, and the aggregate of each. Unused by raw history.
     pub interval_ms: i64,
     pub aggregate: Aggregate,
 }
 
-/// What is made of a bucket's numbers.
+/// The aggregate of a bucket's numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Aggregate {
     #[default]
@@ -52,7 +52,7 @@ pub struct StoredReading {
     pub unit: Option<String>,
     pub quality_score: Option<u8>,
     pub timestamp: Timestamp,
-    /// The time that the device said, where it is not believed: `timestamp` is when the reading came then.
+    /// The device's own time, where it is not believed: `timestamp` is then the time of arrival.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claimed_at: Option<Timestamp>,
     pub seq: u64,
@@ -102,7 +102,7 @@ pub struct BucketFold {
 /// The place of a reading among all of its device: its time, its message's `seq`, its place in the message.
 pub type Place = (Timestamp, u64, usize);
 
-/// What is known of one bucket so far. Only what its aggregate needs is kept.
+/// The state of one bucket so far. Only the values for its aggregate are kept.
 #[derive(Debug)]
 struct Gathered {
     count: u64,
@@ -111,7 +111,7 @@ struct Gathered {
     min_value: f64,
     max_value: f64,
     sum: f64,
-    /// What `sum` lost by rounding (Neumaier), so that the order of the readings makes no difference.
+    /// The rounding error of `sum` (Neumaier), so that the order of the readings makes no difference.
     lost: f64,
     /// The sum while every value is a whole number: exact, so that counters keep their last digits.
     whole_sum: Option<i128>,
@@ -269,7 +269,7 @@ impl Gathered {
     }
 }
 
-/// A value to sort: the nearest double, and what it lacks of a whole number that no double holds.
+/// A value to sort: the nearest double, and the remainder of a whole number that no double holds.
 #[derive(Clone, Copy, Debug)]
 struct Value {
     nearest: f64,
@@ -331,8 +331,8 @@ pub(super) fn mean(sum: i128, count: u64) -> Number {
     Number::parse(text).unwrap_or_else(|| Number::whole(whole.cast_signed()))
 }
 
-/// The value below which so many percent of the values lie, between two of them in proportion (what SQL
-/// calls `percentile_cont`).
+/// The value below which this percentage of the values lies, between two of them in proportion (SQL's
+/// `percentile_cont`).
 fn percentile(values: &mut [Value], percent: u32) -> Number {
     values.sort_unstable_by(Value::order);
     let Some(last) = values.len().checked_sub(1) else { return Number::from(0) };
@@ -350,7 +350,7 @@ fn percentile(values: &mut [Value], percent: u32) -> Number {
     finite(low.nearest + (high.nearest - low.nearest) * place.fract())
 }
 
-/// So many percent of the way from one whole number to another; none where doubles are as exact.
+/// The value at this percentage of the way from one whole number to another; none where doubles are as exact.
 fn between_whole(low: Value, high: Value, percent: u64) -> Option<Number> {
     if low.nearest.abs().max(high.nearest.abs()) < EXACT {
         return None;
@@ -360,7 +360,7 @@ fn between_whole(low: Value, high: Value, percent: u64) -> Option<Number> {
     Some(mean(low.checked_mul(100)?.checked_add(way)?, 100))
 }
 
-/// A sum may leave the range of doubles; JSON cannot say infinity.
+/// A sum may leave the range of doubles; JSON has no infinity.
 fn finite(value: f64) -> Number {
     Number::from_f64(value.clamp(f64::MIN, f64::MAX)).unwrap_or_else(|| Number::from(0))
 }

@@ -1,4 +1,4 @@
-//! What can be set for each device.
+//! The settings of each device.
 
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -39,13 +39,13 @@ mod zone_name {
     }
 }
 
-/// How long a device may be silent.
+/// The time for which a device may be silent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Heartbeat {
     /// As earlier versions stored it.
     Millis(i64),
-    /// For ever: only its own word or its last will says that it is gone.
+    /// For ever: only its own word or its last will makes it offline.
     Never,
     Given(GivenDuration),
 }
@@ -75,14 +75,14 @@ const MOST_IN_FLIGHT: u8 = 100;
 const SHORTEST_HEARTBEAT_MS: i64 = 1_000;
 
 impl DeviceSettings {
-    /// What can be set.
+    /// The names of the settings.
     pub const NAMES: [&str; 4] = ["heartbeat", "in_flight", "timezone", "words"];
 
     /// The settings after `patch`: `{"heartbeat": "90s" | 90 | "never", "in_flight": 2, "words": ["OFF", "ON"], "timezone":
     /// "Europe/Madrid"}`; null is the usual.
     ///
     /// # Errors
-    /// The setting that is wrong, and what is wrong with it.
+    /// The wrong setting, and its error.
     pub fn patched(&self, patch: &Object) -> Result<Self, (String, String)> {
         let mut settings = self.clone();
         for (name, value) in patch.iter() {

@@ -1,4 +1,4 @@
-//! Whether a device is there, and who drives it.
+//! The status of a device, and the mode of its twin.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Gone, or never heard: `last_seen` tells which. Earlier versions called the latter `unknown`.
+    /// Gone, or never heard: `last_seen` tells the two apart. Earlier versions called the latter `unknown`.
     #[default]
     #[serde(alias = "unknown")]
     Offline,
@@ -16,7 +16,7 @@ pub enum Status {
 /// The word of earlier versions for a device that was never heard.
 pub const UNKNOWN: &str = "unknown";
 
-/// Who drives the twin: a person's word, or schedules and rules.
+/// The driver of the twin: a person, or schedules and rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {

@@ -24,8 +24,7 @@ pub fn searched(text: &str) -> String {
     }
 }
 
-/// Has it control characters? They would be lines of their own in logs and files, and nobody could type them in a
-/// filter.
+/// Has it control characters? They would be lines of their own in logs and files, and cannot be typed in a filter.
 #[must_use]
 pub fn has_control(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_control())
@@ -35,8 +34,8 @@ pub fn has_control(text: &str) -> bool {
 /// A key that sorts byte by byte as people sort the texts: `climate-2` before `climate-10`, and `ü` alike however it
 /// is written. Has `most` characters at most. Numbers that differ only by zeros in front have the same key.
 ///
-/// Before the digits of a number stands how many they are: one digit that says so up to 8; for longer ones `9` and
-/// three digits. So digits stay among digits, as to what stands before and behind them.
+/// Before the digits of a number comes their count: one digit up to 8; for longer ones `9` and three digits. So digits
+/// stay among digits, in their order with the characters before and behind them.
 #[must_use]
 pub fn order_key(text: &str, most: usize) -> String {
     let text = composed(text);

@@ -1,6 +1,6 @@
-//! Topic filters as MQTT has them: `+` stands for one level, `#` for all that follow.
+//! Topic filters of MQTT: `+` matches one level, `#` all that follow.
 
-/// Does `filter` match `topic`? Also tells whether it matches all that another filter does, given as `topic`.
+/// Does `filter` match `topic`? Also decides whether it matches all that another filter does, given as `topic`.
 #[must_use]
 pub fn matches(filter: &str, topic: &str) -> bool {
     // Topics of the broker itself are not meant by who asks for everything.

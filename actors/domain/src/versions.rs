@@ -1,4 +1,4 @@
-//! The versions that a change may be made to: counted, or where nobody counts them, known by what is in them.
+//! The versions that a change may be made to: counted, or where they are not counted, entity tags of the content.
 
 use std::fmt;
 

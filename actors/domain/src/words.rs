@@ -1,11 +1,11 @@
-//! Words that mean the same: which two a device says for false and for true, where that is declared.
+//! Words with the same meaning: the two for false and for true of a device, where they are declared.
 
 use super::json::Json;
 
 /// No word is longer, in bytes.
 const LONGEST: usize = 64;
 
-/// The word for false, and the word for true: `["OFF", "ON"]`. Whoever says `"on"`, `"ON"` or `true` means the same.
+/// The word for false, and the word for true: `["OFF", "ON"]`. A value of `"on"`, `"ON"` or `true` means the same.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TruthWords<'a>(&'a Json, &'a Json);
 
@@ -25,7 +25,7 @@ impl<'a> TruthWords<'a> {
     /// Checks a declaration.
     ///
     /// # Errors
-    /// Says what is expected.
+    /// The expected form.
     pub fn check(declared: &'a Json) -> Result<(), &'static str> {
         const EXPECTED: &str = "expected two different words of 1 to 64 bytes, or numbers, the one for false \
                                 first: [\"OFF\", \"ON\"]";
@@ -40,7 +40,7 @@ impl<'a> TruthWords<'a> {
         }
     }
 
-    /// Could a value be one of somebody's words?
+    /// Could a value be a word of some device?
     #[must_use]
     pub fn could_be(value: &Json) -> bool {
         matches!(value, Json::Bool(_) | Json::String(_) | Json::Number(_))

@@ -67,25 +67,25 @@ use super::{Link, LinkError, LinkState, Published, topics, whole_seconds};
 use twinhub_domain::receipt::Settled;
 use twinhub_domain::{Clock, CommandId, Outgoing};
 
-/// What topic, properties and header of a packet may take beside its payload.
+/// Room for the topic, properties and header of a packet, beside its payload.
 const PACKET_HEADROOM: usize = 64 * 1024 + 1_024;
 /// Connections that wait to be accepted: a fleet that comes back all at once.
 const BACKLOG: u32 = 4_096;
-/// Messages that the broker crate holds for one client and QoS (0, or 1 and 2) beside its session: what one of QoS 0
-/// sends in a burst while the client's thread does something else, and what a client that takes nothing costs until
-/// the session's limits hold. Those of QoS 1 go on into the session; who publishes them waits for 2 s at most, once.
+/// Messages that the broker crate holds for one client and QoS (0, or 1 and 2) beside its session: the length of a
+/// burst at QoS 0 while the client's thread is busy, and the cost of a client that takes nothing until the session's
+/// limits hold. Those of QoS 1 go on into the session; their publisher waits for 2 s at most, once.
 const LANE: usize = 256;
 /// Expired sessions are swept this often.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// A session of an absent client is kept this long at most.
 const LONGEST_SESSION: Duration = Duration::from_hours(7 * 24);
-/// How long [`Link::close`] waits for connections to take their last words.
+/// The time that [`Link::close`] gives connections to take their last packets.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
-/// What of the broker can be set.
+/// Settings of the broker.
 #[derive(Clone, Debug)]
 pub struct BrokerSettings {
-    /// Where it listens. Port 0 takes a free one.
+    /// The address to listen on. Port 0 takes a free one.
     pub listen: SocketAddr,
     /// Clients that are served at once; a tenth of the places is kept for devices that the hub knows. Others
     /// are refused.
@@ -94,8 +94,8 @@ pub struct BrokerSettings {
     pub connect_within: Duration,
     pub retained: RetainedLimits,
     pub sessions: SessionLimits,
-    /// What the door takes, in bytes. Payloads of more than twice as many, and of more than may be retained,
-    /// cost the client its connection.
+    /// The largest payload that the hub accepts, in bytes. A payload of more than twice as many, and of more than may
+    /// be retained, costs the client its connection.
     pub largest_payload: usize,
     /// Threads of its own.
     pub threads: usize,
@@ -126,7 +126,7 @@ pub enum BrokerError {
     Retained(#[from] PersistenceError),
 }
 
-/// How the embedded broker stands, for health and metrics.
+/// Figures of the embedded broker, for health and metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BrokerFigures {
     /// Clients that can be served at once.
@@ -137,7 +137,7 @@ pub struct BrokerFigures {
     pub sessions: SessionFigures,
 }
 
-/// See the module.
+/// The MQTT broker inside the hub, as a [`Link`].
 pub struct EmbeddedBroker {
     address: SocketAddr,
     lanes: Lanes,
@@ -218,7 +218,7 @@ impl EmbeddedBroker {
         }))
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
@@ -291,7 +291,8 @@ impl Link for EmbeddedBroker {
 }
 
 impl EmbeddedBroker {
-    /// Retains what the hub says. What says that a device is gone takes all of the device's with it.
+    /// Retains a message of the hub. The message that announces a device's deletion also removes all that the device
+    /// retained.
     fn keep(&self, message: &Outgoing, packet: &PublishPacket) -> oneshot::Receiver<Settled> {
         if let Some(device) = topics::farewell(message) {
             self.retained.clear_below(&device);
@@ -307,7 +308,7 @@ fn is_configuration(message: &Outgoing) -> bool {
     topics::parse(&message.topic).is_some_and(|native| native.leaf == topics::Leaf::Configuration)
 }
 
-/// What connections have in common, with what is retained in `store`.
+/// The state that connections share, with the retained messages of `store`.
 async fn common(
     settings: &BrokerSettings,
     store: Arc<dyn RetainedPersistence>,

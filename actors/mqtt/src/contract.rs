@@ -1,5 +1,6 @@
-//! What both ways in must do: the embedded broker towards its devices, and the link towards an outside broker. Whoever
-//! sends, the device itself or that broker, is told of what is stored and of nothing else, and sends the rest again.
+//! The contract of both ways in: the embedded broker towards its devices, and the link towards an outside broker. The
+//! sender, the device itself or that broker, gets an acknowledgement for each stored message and for no other, and
+//! sends the rest again.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ const DATA: &str = "iot/devices/pump-1/data";
 enum Way {
     /// The device speaks with the embedded broker.
     Embedded,
-    /// An outside broker, which is another embedded one, has what the device said and speaks with the link.
+    /// An outside broker, which is another embedded one, has the device's messages and speaks with the link.
     Outside,
 }
 
@@ -33,11 +34,11 @@ const BOTH: [Way; 2] = [Way::Embedded, Way::Outside];
 struct Scene {
     way: Way,
     desk: Desk,
-    /// Between the hub and whoever sends.
+    /// The wire between the hub and the sender.
     wire: Wire,
     link: Arc<dyn Link>,
     device: AsyncClient,
-    /// How many messages of the device were acknowledged to it.
+    /// The number of messages of the device that were acknowledged to it.
     acknowledged: watch::Receiver<u16>,
     /// The outside broker lives as long.
     _outside: Option<Arc<EmbeddedBroker>>,
@@ -67,7 +68,7 @@ impl Scene {
         self.device.try_publish(DATA, QoS::AtLeastOnce, false, payload.to_owned()).unwrap();
     }
 
-    /// All that was settled so far, these many messages, has been told to whoever sent it.
+    /// All messages settled so far, this many, have been acknowledged to their sender.
     async fn told(&mut self, count: u16) {
         match self.way {
             Way::Embedded => {
@@ -99,7 +100,7 @@ impl Scene {
         self.desk.next().await
     }
 
-    /// What comes up to and with `last`, which is said now. All of it is stored.
+    /// The messages up to and with `last`, which is sent now. All of them are stored.
     async fn comes_up_to(&self, last: &str) -> Vec<String> {
         self.says(last);
         let mut came = Vec::new();
@@ -125,7 +126,7 @@ async fn start_link(wire: &Wire, desk: Desk) -> Arc<RumqttcLink> {
     link
 }
 
-/// Has the hub a connection to whoever sends?
+/// Has the hub a connection to the sender?
 async fn connected(link: &dyn Link, expected: bool) {
     until("the hub has a connection, or has none", async || (link.state().connections > 0) == expected).await;
 }
@@ -229,7 +230,7 @@ async fn messages_come_in_their_order_however_they_are_settled() {
     }
 }
 
-/// What has no room is shed at QoS 0, where the door sees it, and at QoS 1 waits.
+/// A message without room is shed at QoS 0, where the ingress sees it, and at QoS 1 waits.
 #[tokio::test]
 async fn without_room_a_message_is_not_acknowledged_and_not_lost() {
     for way in BOTH {

@@ -1,4 +1,4 @@
-//! Where a link brings the messages that it took from a broker. The door is one; a test has its own.
+//! The intake of the messages that a link took from a broker. The hub's ingress is one; a test has its own.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use twinhub_domain::twin::Ear;
 pub struct Arrived {
     pub topic: Arc<str>,
     pub payload: Bytes,
-    /// QoS 0: nobody waits for an acknowledgement, and it is shed where there is no room.
+    /// QoS 0: the sender waits for no acknowledgement, and the message is shed where there is no room.
     pub fire_and_forget: bool,
     /// The broker had kept it: it restores state and fires nothing.
     pub retained: bool,
-    /// It came by a subscription for devices' twins, by one for rules, or by both.
+    /// The subscription by which it came: one for devices' twins, one for rules, or both.
     pub for_twins: bool,
     pub for_rules: bool,
 }
@@ -39,7 +39,7 @@ pub trait Intake: Send + Sync + 'static {
     /// Waits for room for one more message. None if there will be none any more.
     async fn room(&self) -> Option<Room>;
 
-    /// The way to the devices is open again. Nobody could make themselves heard before.
+    /// The link to the devices is open again. Before, no device could be heard.
     fn connected(&self);
 
     /// Takes a message in; never waits. `receipt` is settled, on whatever thread, with `Ok` when the
@@ -49,13 +49,13 @@ pub trait Intake: Send + Sync + 'static {
     /// A client published where it must not: counted and kept for people to see, and nothing else comes of it.
     fn refuse(&self, topic: &str, payload: &[u8], reason: &'static str, detail: String);
 
-    /// A message on a topic that nobody reads.
+    /// Counts a message on a topic that has no reader.
     fn unread(&self, topic: &str);
 
-    /// Who is connected and listens: a broker that knows tells it.
+    /// The connected listeners, as reported by a broker that knows them.
     fn subscribers(&self) -> Arc<Subscribers>;
 
-    /// What is said to these devices there is heard now.
+    /// These devices now listen to these of their topics.
     fn heard(&self, devices: Vec<(DeviceId, Ear)>);
 
     /// Is a client of this name a device that the hub has?
@@ -63,7 +63,7 @@ pub trait Intake: Send + Sync + 'static {
         false
     }
 
-    /// What devices speak.
+    /// The dialects that devices speak.
     fn dialects(&self) -> Arc<Dialects>;
 
     /// The topics that it wants beside those of the dialects.

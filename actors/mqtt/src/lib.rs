@@ -40,23 +40,23 @@ pub trait Link: Send + Sync + 'static {
     /// A command is over: no device is to get it any more, as far as the broker can still be kept from it.
     fn recall(&self, _command: CommandId) {}
 
-    /// How the link is.
+    /// The state of the link.
     fn state(&self) -> LinkState;
 
     /// Takes nothing more in. Messages taken are acknowledged once their receipts are settled, until
     /// [`Link::close`].
     async fn stop_intake(&self);
 
-    /// Closes connections with a reason, after what was settled has been acknowledged.
+    /// Closes connections with a reason, after settled messages have been acknowledged.
     async fn close(&self);
 }
 
-/// What the broker said to a publish that it took.
+/// The broker's answer to a publish that it accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
-    /// It has it, and does not say that nobody listens.
+    /// The broker has the message, and reports no lack of listeners.
     Taken,
-    /// Nobody listens, and it keeps it for nobody.
+    /// There is no listener, and the broker keeps the message for none.
     Unheard,
 }
 
@@ -65,7 +65,7 @@ pub enum Published {
 #[error("{0}")]
 pub struct LinkError(pub String);
 
-/// How a link is, for health and metrics.
+/// The state of a link, for health and metrics.
 #[derive(Clone, Debug, Default)]
 pub struct LinkState {
     pub connected: bool,
@@ -75,9 +75,9 @@ pub struct LinkState {
     pub connections: u64,
     /// Commands that were over, and were kept from their devices (embedded).
     pub withheld: u64,
-    /// What people should know of the broker though it works.
+    /// A problem of the broker that people should know of though it works.
     pub warning: Option<String>,
-    /// How the embedded broker stands, where it is that.
+    /// Figures of the embedded broker, where the link is one.
     pub broker: Option<broker::BrokerFigures>,
 }
 

@@ -1,5 +1,5 @@
-//! A line in which things wait that are settled in any order, on any thread, and leave in the order in
-//! which they came: MQTT wants acknowledgements in the order of the messages (\[MQTT-4.6.0-2]).
+//! A queue of entries that are settled in any order, on any thread, and leave in the order in which they came: MQTT
+//! wants acknowledgements in the order of the messages (\[MQTT-4.6.0-2]).
 
 use std::collections::VecDeque;
 
@@ -7,16 +7,16 @@ use std::collections::VecDeque;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
 
-/// What became of what waits.
+/// The outcome of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is stored: it may be acknowledged.
+    /// The message is stored: it may be acknowledged.
     Stored,
-    /// It must come again: it is never acknowledged.
+    /// The message must come again: it is never acknowledged.
     Lost,
 }
 
-/// See the module.
+/// A queue of acknowledgements that leave in the order of their arrival.
 #[derive(Debug)]
 pub(super) struct Line<T> {
     places: VecDeque<(Option<Fate>, T)>,
@@ -39,12 +39,12 @@ impl<T> Line<T> {
         Ticket(self.first + self.places.len() as u64 - 1)
     }
 
-    /// Takes the last place with what needs no settling.
+    /// Takes the last place with an entry that needs no settling.
     pub(super) fn join_settled(&mut self, item: T) {
         self.places.push_back((Some(Fate::Stored), item));
     }
 
-    /// Settles a place, the first time it is told. True when that place is the first.
+    /// Settles a place; only the first call counts. True when that place is the first.
     pub(super) fn settle(&mut self, ticket: Ticket, fate: Fate) -> bool {
         let Some(offset) = ticket.0.checked_sub(self.first) else { return false };
         let place = usize::try_from(offset).ok().and_then(|index| self.places.get_mut(index));
@@ -79,7 +79,7 @@ impl<T> Line<T> {
         self.unsettled = 0;
     }
 
-    /// How many are not settled.
+    /// The number of places that are not settled.
     pub(super) fn unsettled(&self) -> usize {
         self.unsettled
     }

@@ -1,5 +1,5 @@
-//! The link to an outside broker, by rumqttc. Its session persists at the broker, and every message is
-//! acknowledged by hand after its commit: what the hub has not stored, the broker still has.
+//! The link to an outside broker, by rumqttc. Its session persists at the broker, and every message is acknowledged by
+//! hand after its commit: a message that the hub has not stored is still with the broker.
 
 mod acks;
 mod address;
@@ -31,27 +31,27 @@ use super::runtime::OwnRuntime;
 use super::{Link, LinkError, LinkState, Published};
 use twinhub_domain::Outgoing;
 
-/// How long the broker keeps the session, with the messages in it, while the hub is away.
+/// The time for which the broker keeps the session, with the messages in it, while the hub is away.
 const SESSION_EXPIRY: Duration = Duration::from_hours(7 * 24);
 /// A broker that is silent for twice this long is taken for gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Seconds for the TCP connection, TLS and the CONNACK.
 const CONNECT_WITHIN_SECONDS: u64 = 5;
-/// How long a closing link waits for the broker to take its last acknowledgements.
+/// The time that a closing link gives the broker to take its last acknowledgements.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
-/// What topic, properties and header of a packet may take beside its payload.
+/// Room for the topic, properties and header of a packet, beside its payload.
 const PACKET_HEADROOM: usize = 64 * 1024 + 1_024;
 
-/// What of the link can be set.
+/// Settings of the link.
 #[derive(Clone, Debug)]
 pub struct LinkSettings {
     pub address: BrokerAddress,
     /// Names the session at the broker: the same after a restart, another for another hub. Not empty.
     pub client_id: String,
-    /// Unacknowledged messages that the broker may send; it bounds what is in flight on this link. Not 0.
+    /// Unacknowledged messages that the broker may send; it bounds the messages in flight on this link. Not 0.
     pub receive_maximum: u16,
-    /// The broker holds back packets whose payload is larger than about twice this many bytes. At least
-    /// what the door takes, so that somewhat larger ones are rejected there, where people see it.
+    /// The broker holds back packets whose payload is larger than about twice this many bytes. At least the ingress's
+    /// limit, so that somewhat larger ones are rejected there, where people see it.
     pub largest_payload: usize,
     /// The certificate authorities to trust with `mqtts`, PEM; those of the system when there are none.
     pub authorities: Option<Vec<u8>>,
@@ -68,14 +68,14 @@ pub enum ConnectError {
     Threads(std::io::Error),
 }
 
-/// See the module.
+/// A link to an outside broker, by the crate `rumqttc`.
 pub struct RumqttcLink {
     shared: Arc<Shared>,
     client: AsyncClient,
     runtime: OwnRuntime,
 }
 
-/// What the poll loop and those who use the link have in common.
+/// State that the poll loop and the users of the link share.
 struct Shared {
     address: BrokerAddress,
     intake: Arc<dyn Intake>,

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use twinhub_domain::topic::matches;
 
-/// See the module.
+/// The topic filters of rules, shared by the links and the automation.
 #[derive(Debug)]
 pub struct Listening {
     filters: RwLock<Arc<[String]>>,
@@ -52,7 +52,7 @@ impl Listening {
         self.filters.read().unwrap_or_else(PoisonError::into_inner).iter().position(|f| matches(f, topic))
     }
 
-    /// Tells when the filters change.
+    /// Signals changes of the filters.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use twinhub_domain::receipt::{Receipt, Settled, Taken};
 
-/// A receipt, and what comes of it.
+/// A receipt, and a receiver of its settlement.
 #[must_use]
 pub fn channel() -> (Receipt, oneshot::Receiver<Settled>) {
     let (sender, receiver) = oneshot::channel();
@@ -16,8 +16,8 @@ pub fn channel() -> (Receipt, oneshot::Receiver<Settled>) {
     (receipt, receiver)
 }
 
-/// The receipts of so many parts of `whole`, which is settled when all of them are. Where parts were not taken it is
-/// settled as the first of them that said so, else with the place of the last event of all.
+/// Receipts for `parts` parts of `whole`, which is settled when all of them are. Where parts were not accepted, `whole`
+/// is settled as the first of them to report so, else with the place of the last event of all.
 #[must_use]
 pub fn split(whole: Receipt, parts: usize) -> Vec<Receipt> {
     if parts == 0 {
@@ -45,7 +45,7 @@ struct Open {
     settled: Settled,
 }
 
-/// Takes what became of a part. After the last one the whole is to be settled so.
+/// Records the settlement of a part. After the last part, gives the whole and its settlement.
 fn take(open: &mut Option<Open>, part: Settled) -> Option<(Receipt, Settled)> {
     let waiting = open.as_mut()?; // there is one until the last part
     match (&mut waiting.settled, part) {

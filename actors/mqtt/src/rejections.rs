@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use twinhub_domain::Timestamp;
 
-/// How many are kept (API.md).
+/// The number of rejections kept (API.md).
 const KEPT: usize = 1_000;
-/// How much of a payload is kept, in bytes (API.md).
+/// The number of bytes of a payload that are kept (API.md).
 const KEPT_BYTES: usize = 256;
 
 /// A message that could not be read.
@@ -19,11 +19,11 @@ pub struct Rejection {
     pub topic: String,
     /// A stable word: `not_json`, `bad_device_id`, …
     pub reason: &'static str,
-    /// What was wrong and where.
+    /// The error and its place.
     pub detail: String,
-    /// The first 256 bytes, as text; what is no UTF-8 shows as U+FFFD.
+    /// The first 256 bytes, as text; bytes that are no UTF-8 show as U+FFFD.
     pub payload: String,
-    /// How long the payload was, in bytes.
+    /// The length of the payload, in bytes.
     pub bytes: usize,
 }
 
@@ -68,7 +68,7 @@ impl Rejections {
         self.lock().last.iter().rev().take(limit).cloned().collect()
     }
 
-    /// How many there were, by reason.
+    /// The number of rejections, by reason.
     #[must_use]
     pub fn by_reason(&self) -> BTreeMap<&'static str, u64> {
         self.lock().by_reason.clone()
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(rejections.by_reason(), BTreeMap::from([("not_json", 1_006)]));
     }
 
-    /// Whoever floods the hub with what cannot be read does not fill its memory.
+    /// A flood of messages that cannot be read does not fill the hub's memory.
     #[test]
     fn of_a_large_message_the_beginning_is_kept() {
         let rejections = Rejections::default();

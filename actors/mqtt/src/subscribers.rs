@@ -1,8 +1,8 @@
-//! Who is connected and listens to what the hub says, as far as the broker tells. The embedded broker does; of an
+//! The connected listeners to the hub's messages, as far as the broker reports them. The embedded broker does; of an
 //! outside one nothing is known before it answers a publish.
 //!
-//! A session whose client is away does not count: what is for a device waits with the hub, which can still call it
-//! back, and not with the broker.
+//! A session whose client is away does not count: messages for a device wait in the hub, which can still call them
+//! back, and not in the broker.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,20 +15,20 @@ use twinhub_domain::twin::{Audience, Ear, Listeners};
 /// Topics of devices have at most this many levels: a filter with more means none of them.
 const MOST_LEVELS: usize = 6;
 
-/// See the module.
+/// An index of the subscriptions to the hub's topics, and of the twins that wait for one.
 #[derive(Debug, Default)]
 pub struct Subscribers(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// A broker tells. Where none does, nothing is known.
+    /// The broker reports listeners. Where it does not, nothing is known.
     told: bool,
     tree: Node,
-    /// By topic: which twin is to be told when somebody listens.
+    /// The twins to notify when a client subscribes, by topic.
     waiting: HashMap<Box<str>, Waiting>,
 }
 
-/// A twin has something for its device that nobody listens to.
+/// A twin that has a message for its device, to which no client is subscribed.
 #[derive(Debug)]
 struct Waiting {
     device: DeviceId,
@@ -56,7 +56,7 @@ pub struct Subscriptions {
 }
 
 impl Subscribers {
-    /// A broker will tell, with [`Subscriptions`], who listens: until it does, nobody.
+    /// For a broker that will report listeners, with [`Subscriptions`]: until it does, there are none.
     #[must_use]
     pub fn told_by_broker() -> Self {
         Self(Mutex::new(Inner { told: true, ..Inner::default() }))
@@ -68,8 +68,8 @@ impl Subscribers {
         Subscriptions { all: Arc::clone(self), filters: HashSet::new() }
     }
 
-    /// A twin has something for its device, as the store tells after a start: it is to be told when somebody listens.
-    /// True where that is so already.
+    /// Registers a twin that has a message for its device, as read from the store after a start: it is notified when a
+    /// client subscribes. True where one is subscribed already.
     #[must_use]
     pub fn wait(&self, device: &DeviceId, ear: Ear) -> bool {
         let topic = topics::make(device, leaf(ear));
@@ -227,7 +227,7 @@ fn has_wildcards(filter: &str) -> bool {
     filter.contains(['+', '#'])
 }
 
-/// Can it mean a topic of a device? What cannot is not kept.
+/// Can it match a topic of a device? A filter that cannot is not kept.
 fn concerns_devices(filter: &str) -> bool {
     let mut levels = filter.split('/');
     matches!(levels.next(), Some("#" | "+" | topics::FIRST_LEVEL)) && levels.count() < MOST_LEVELS

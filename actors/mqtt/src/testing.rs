@@ -22,7 +22,7 @@ use twinhub_domain::twin::{Audience, Ear, Listeners as _};
 use twinhub_domain::{DeviceId, Timestamp};
 use twinhub_testkit::{ManualClock, until, within};
 
-/// A clock that stands still.
+/// A clock that does not move.
 pub(super) fn still() -> Arc<ManualClock> {
     ManualClock::at(Timestamp::from_millis(1_000_000))
 }
@@ -57,12 +57,12 @@ pub(super) struct Desk {
     pile: Arc<Mutex<mpsc::UnboundedReceiver<Lying>>>,
     pub(super) listening: Arc<Listening>,
     pub(super) subscribers: Arc<Subscribers>,
-    /// What was refused, as `reason topic payload`, what nobody reads, and who is heard now.
+    /// Rejections, as `reason topic payload`, messages without a reader, and devices that are heard now.
     pub(super) notes: Arc<std::sync::Mutex<Vec<String>>>,
     known: Arc<[String]>,
-    /// How often it was asked who is known.
+    /// The number of times that known devices were asked for.
     pub(super) asked: Arc<AtomicUsize>,
-    /// How often it was told that the way to the devices is open again.
+    /// The number of times that the link to the devices was reported open again.
     pub(super) opened: Arc<AtomicUsize>,
 }
 
@@ -108,12 +108,12 @@ impl Desk {
         lying
     }
 
-    /// Waits until what was noted is as `expected` says.
+    /// Waits until the notes are as `expected`.
     pub(super) async fn noted(&self, expected: &[&str]) {
         until("what was noted", async || *self.notes.lock().unwrap() == expected).await;
     }
 
-    /// Who listens to the commands of the device, once it is as `expected`.
+    /// The listeners to the commands of the device, once they are as `expected`.
     pub(super) async fn hears_commands(&self, device: &str, expected: Audience) {
         let device = DeviceId::parse(device).unwrap();
         until("who listens to commands", async || {
@@ -126,7 +126,7 @@ impl Desk {
         self.notes.lock().unwrap().push(line);
     }
 
-    /// Room for so many more.
+    /// Makes room for `more` messages.
     pub(super) fn make_room(&self, more: usize) {
         self.room.add_permits(more);
     }
@@ -147,13 +147,13 @@ impl Lying {
         self.room.is_some()
     }
 
-    /// It is stored.
+    /// Settles the message as stored.
     pub(super) fn settle(self) {
         self.receipt.settle(Ok(Taken::default()));
         drop(self.room);
     }
 
-    /// It is lost.
+    /// Settles the message as lost.
     pub(super) fn lose(self) {
         drop(self.receipt);
     }

@@ -15,7 +15,7 @@ pub struct NativeTopic<'a> {
     pub leaf: Leaf<'a>,
 }
 
-/// What stands behind the device.
+/// The part of a topic behind the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaf<'a> {
     /// Device → hub: readings.
@@ -26,13 +26,13 @@ pub enum Leaf<'a> {
     Status,
     /// Device → hub: asks for its desired state.
     Get,
-    /// Hub → device: what it is to be.
+    /// Hub → device: the desired state.
     Desired,
-    /// Device → hub: what of it it cannot be, and why.
+    /// Device → hub: the desired properties that it cannot reach, and the reasons.
     CouldNot,
-    /// Hub → device: what it is to do.
+    /// Hub → device: commands.
     Commands,
-    /// Device → hub: what became of the command with this id.
+    /// Device → hub: the result of the command with this id.
     Answer(&'a str),
     /// Hub → device, retained.
     Configuration,
@@ -116,10 +116,11 @@ fn filter(device: &str, leaf: Leaf<'_>) -> String {
     }
 }
 
-/// The topic that `publish` goes to, and whether the broker is to keep it for who comes later.
+/// The topic of `publish`, and whether the broker is to retain it for later subscribers.
 ///
-/// `desired` is not kept: an old one would meet a device that has gone on since, and a device that comes
-/// back is told anew, of firmware too; nor is a command, which must not meet a device twice. The configuration has no newer word than the last.
+/// `desired` is not retained: an old one would meet a device that has gone on since, and a device that comes back is
+/// sent a new one, of firmware too; nor is a command, which must not meet a device twice. The configuration is
+/// retained: its last message is the newest.
 #[must_use]
 pub fn outgoing_topic(device: &DeviceId, publish: &Publish) -> (String, bool) {
     match publish {
@@ -130,7 +131,7 @@ pub fn outgoing_topic(device: &DeviceId, publish: &Publish) -> (String, bool) {
     }
 }
 
-/// The message that tells `device` what `publish` says.
+/// The message to `device` for `publish`.
 #[must_use]
 pub fn outgoing(id: u64, device: &DeviceId, publish: &Publish) -> Outgoing {
     let (topic, retain) = outgoing_topic(device, publish);
@@ -144,7 +145,7 @@ pub fn outgoing(id: u64, device: &DeviceId, publish: &Publish) -> Outgoing {
     Outgoing { id, topic, payload, retain, until, purpose }
 }
 
-/// The root of a device's topics, where `message` is the last that is ever said to it: it was deleted.
+/// The root of a device's topics, where `message` is the last message to it: it was deleted.
 #[must_use]
 pub fn farewell(message: &Outgoing) -> Option<String> {
     let native = parse(&message.topic)?;

@@ -1,5 +1,5 @@
-//! Messages on topics that nobody reads: other people's traffic, or a device that has its topic slightly wrong. Counted
-//! by the first level of the topic, so that who looks for a device finds where it speaks.
+//! Messages on topics that have no reader: other people's traffic, or a device whose topic is slightly wrong. Counted
+//! by the first level of the topic, so that a person who looks for a device finds its topic.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,14 +10,14 @@ use tracing::info;
 use super::dialects;
 use twinhub_domain::Timestamp;
 
-/// First levels that are counted apart; what comes beyond them is counted together.
+/// First levels that are counted apart; further ones are counted together.
 const MOST_LEVELS: usize = 100;
 /// A topic is kept up to this many bytes.
 const KEPT_BYTES: usize = 256;
-/// The name of what is counted together.
+/// The name of those that are counted together.
 const OTHERS: &str = "(others)";
 
-/// See the module. Nothing of it is written to the log more often than [`MOST_LEVELS`] times.
+/// Counts of messages on topics that have no reader. Writes no more than [`MOST_LEVELS`] lines to the log.
 #[derive(Debug, Default)]
 pub struct Unread(Mutex<BTreeMap<Box<str>, Kept>>);
 
@@ -30,7 +30,7 @@ struct Kept {
     close: Option<String>,
 }
 
-/// What came under one first level.
+/// The messages under one first level.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnreadLevel {
     /// The first level of the topics; `(others)` for those beyond the first 100.
@@ -40,7 +40,7 @@ pub struct UnreadLevel {
     pub last_at: Timestamp,
     /// The last of them that was close to a topic that is read.
     pub close_topic: Option<String>,
-    /// What may be meant by it.
+    /// The topic that was probably meant.
     pub hint: Option<String>,
 }
 
@@ -75,7 +75,7 @@ impl Unread {
         );
     }
 
-    /// What was counted, most first.
+    /// The counts, the largest first.
     #[must_use]
     pub fn levels(&self) -> Vec<UnreadLevel> {
         let mut levels: Vec<_> = self
@@ -94,7 +94,7 @@ impl Unread {
         levels
     }
 
-    /// How many there were.
+    /// The number of messages in all.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.lock().values().map(|kept| kept.count).sum()

@@ -1,8 +1,7 @@
-//! What can be seen in rules without running them: rules that write the same thing, circles, rules that can
-//! never fire, names of nobody.
+//! Static analysis of rules: conflicting writes, cycles, rules that can never fire, unknown names.
 //!
-//! It says only what it can show: where nobody can tell whether two selectors meet or two conditions hold at once,
-//! it is silent. Ten thousand rules are looked at by what they write and wait for, and not pair by pair.
+//! It warns only of what it can show: where it is undecidable whether two selectors overlap or two conditions hold at
+//! once, it is silent. Ten thousand rules are compared by their writes and triggers, and not pair by pair.
 
 mod circle;
 mod conflict;
@@ -32,8 +31,7 @@ pub struct Warning {
     pub message: String,
 }
 
-/// Looks at all rules together. `is_device` tells whether anybody has heard of a device, `is_group` whether there is a
-/// group.
+/// Analyses all rules together. `is_device` is true of known devices, `is_group` of groups that exist.
 #[must_use]
 pub fn analyse(
     rules: &[&Rule],
@@ -48,8 +46,8 @@ pub fn analyse(
     warnings
 }
 
-/// The warnings about rules that run: one that is off conflicts with nobody, and of devices that it alone names
-/// nobody need have heard.
+/// The warnings about rules that run: a disabled rule conflicts with none, and the devices that it alone names need not
+/// be known.
 #[must_use]
 pub fn of_running(mut warnings: Vec<Warning>, runs: &dyn Fn(&RuleId) -> bool) -> Vec<Warning> {
     warnings.retain_mut(|warning| match warning.code {

@@ -1,4 +1,4 @@
-//! Backtest: what rules would have done, over the events of the past.
+//! Backtest: the runs of rules over the events of the past.
 
 #[cfg(test)]
 mod tests;
@@ -14,20 +14,20 @@ use twinhub_domain::{DeviceId, DeviceNumber, EventBody, Mode, Recorded, Timestam
 
 /// A replay on a virtual clock. Feed it every event in the order of the sequence, then finish it.
 ///
-/// What the rules ask for is answered at once, and does not come about: the past has its own consequences in it.
-/// A device in manual mode refuses, and one that is not there; a command is taken as executed.
+/// Effects of the rules are answered at once, and not carried out: the past has its own consequences in it. A device in
+/// manual mode refuses, and so does one that is offline; a command counts as executed.
 #[derive(Debug)]
 pub struct Backtest {
     engine: Engine,
     from: Timestamp,
     to: Timestamp,
     runs: Vec<RunEntry>,
-    /// Where each stands in `runs`.
+    /// The place of each run in `runs`.
     places: HashMap<RunId, usize>,
     stopped: Vec<(RuleId, Box<str>)>,
 }
 
-/// What differs between two sets of runs.
+/// The difference between two sets of runs.
 #[derive(Debug, Default)]
 pub struct Difference {
     /// Runs of both, by their number.
@@ -37,7 +37,7 @@ pub struct Difference {
 }
 
 impl Backtest {
-    /// A replay of `engine`'s rules that tells of runs in `from <= at < to`.
+    /// A replay of `engine`'s rules that reports runs in `from <= at < to`.
     #[must_use]
     pub fn new(engine: Engine, from: Timestamp, to: Timestamp) -> Self {
         Self { engine, from, to, runs: Vec::new(), places: HashMap::new(), stopped: Vec::new() }
@@ -127,7 +127,7 @@ fn is_empty(step: &EngineOutput) -> bool {
     step.effects.is_empty() && step.entries.is_empty() && step.stopped.is_empty()
 }
 
-/// What makes a run the same in two sets: the rule, the device, when, and whether it ran or why it did not.
+/// The identity of a run over two sets: the rule, the device, the time, and whether it ran or why it did not.
 type Name = (RuleId, Option<DeviceId>, DeviceNumber, Timestamp, Option<&'static str>);
 
 fn name(entry: &RunEntry) -> Name {
@@ -138,7 +138,7 @@ fn name(entry: &RunEntry) -> Name {
     (entry.rule.clone(), entry.device.clone(), entry.number, entry.at, why.map(WhyNot::as_str))
 }
 
-/// Compares what one version of a rule would have done with what another would have.
+/// Compares the runs of one version of a rule with those of another.
 #[must_use]
 pub fn difference(first: &[RunEntry], second: &[RunEntry]) -> Difference {
     let mut by_name: BTreeMap<Name, Vec<&RunEntry>> = BTreeMap::new();

@@ -9,8 +9,8 @@ use twinhub_domain::Timestamp;
 use twinhub_domain::run::{ConditionSeen, TermSeen};
 
 impl Condition {
-    /// Whether it holds in `scope`, with the parts that were looked at. What the parts before had settled already
-    /// is left out; what is not known goes through `all`, `any` and `not` as through `&&`, `||` and `!`.
+    /// Evaluates the condition in `scope`, with the parts that were evaluated. Parts that earlier ones had settled
+    /// already are left out; an unknown goes through `all`, `any` and `not` as through `&&`, `||` and `!`.
     #[must_use]
     pub fn evaluate(&self, scope: &Scope<'_>) -> ConditionSeen {
         let mut terms = Vec::new();
@@ -18,7 +18,7 @@ impl Condition {
         ConditionSeen { text: self.text().into(), holds, terms }
     }
 
-    /// Which twins it looks at, each once.
+    /// The twins that it reads, each once.
     #[must_use]
     pub fn dependencies(&self) -> Vec<Dependency> {
         let mut found: Vec<Dependency> = Vec::new();
@@ -99,10 +99,9 @@ fn chain(parts: &[Condition], settled: bool, scope: &Scope<'_>, terms: &mut Vec<
     holds
 }
 
-/// What the clock on the wall says, and whether that is in the span. The clock alone decides: in the night in
-/// which clocks are put back, a span of the doubled hour holds twice; what they are put forward over never comes.
-/// The weekday is that of the day on which the span began: `after: 22:00, before: 06:00` on Fridays goes on until
-/// Saturday morning.
+/// The wall-clock time, and whether it is in the span. The clock alone decides: in the night in which clocks are put
+/// back, a span of the doubled hour holds twice; times that they are put forward over never come. The weekday is that
+/// of the day on which the span began: `after: 22:00, before: 06:00` on Fridays goes on until Saturday morning.
 fn time_holds(
     after: Option<TimeOfDay>,
     before: Option<TimeOfDay>,

@@ -1,4 +1,4 @@
-//! Templates: what devices of a kind have in common, said once.
+//! Templates: the common properties of devices of a kind, written once.
 
 mod assignment;
 mod rules;
@@ -21,7 +21,7 @@ use twinhub_domain::words::TruthWords;
 
 pub use assignment::apply;
 
-/// The fields of a template that people say. `words` is short for `settings.words`, or, by property, for the `words` in
+/// The fields of a template's specification. `words` is short for `settings.words`, or, by property, for the `words` in
 /// `limits`, and is kept there.
 pub const FIELDS: [&str; 11] = [
     "id",
@@ -41,7 +41,7 @@ pub const FIELDS: [&str; 11] = [
 const LONGEST_ID: usize = 64;
 /// A text has at most this many bytes.
 const LONGEST_TEXT: usize = 4_096;
-/// What devices take of a template is in each of their rows, and has at most this many bytes.
+/// The largest layer of a template, in bytes: a copy of it is in the row of each device.
 const LARGEST_LAYER: usize = 64 * 1024;
 
 /// A template. Its version grows by one with each change.
@@ -50,9 +50,9 @@ pub struct Template {
     pub id: Box<str>,
     pub name: Box<str>,
     pub description: Box<str>,
-    /// Which devices take it by themselves; none: it is given alone.
+    /// The devices that take it by themselves; none: it is only assigned by hand.
     pub applies_to: Option<Match>,
-    /// What devices take. Its version is the template's by which it last became another.
+    /// The layer for devices. Its version is the template's by which the layer last changed.
     pub layer: Arc<Layer>,
     /// Rules for the devices that have it, by name, as they were written.
     pub rules: Object,
@@ -61,7 +61,7 @@ pub struct Template {
     pub updated_at: Timestamp,
 }
 
-/// Which devices. All that is said must fit, and something is.
+/// A match of devices. All of its members must fit, and there is one at least.
 #[derive(Clone, Debug)]
 pub struct Match {
     pub device_type: Option<Box<str>>,
@@ -79,10 +79,10 @@ pub struct Catalog {
     tried: Vec<Arc<Template>>,
 }
 
-/// What is wrong with what was said of a template.
+/// An error in a template's specification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTemplate {
-    /// `limits.temperature.min`, and what is wrong there.
+    /// `limits.temperature.min`, and the error there.
     #[error("`{field}`: {detail}")]
     Field { field: String, detail: String },
     /// Its rules, by JSON pointers into the template.
@@ -91,10 +91,10 @@ pub enum BadTemplate {
 }
 
 impl Template {
-    /// The template that `said` makes at `now`, of `before` or anew.
+    /// The template of the specification `said` at `now`, as a change of `before` or anew.
     ///
     /// # Errors
-    /// Names what is wrong.
+    /// The error.
     pub fn read(id: &str, said: &Object, before: Option<&Self>, now: Timestamp) -> Result<Self, BadTemplate> {
         Self::read_with(id, said, before, now, &SecretNames::default())
     }
@@ -165,7 +165,7 @@ impl Template {
         })
     }
 
-    /// What people said of it, as [`Template::read`] takes it.
+    /// The template's specification, as [`Template::read`] takes it.
     #[must_use]
     pub fn said(&self) -> Object {
         let layer = &*self.layer;
@@ -197,7 +197,7 @@ impl Template {
         document
     }
 
-    /// Its rules as automation takes them: with their names, and for its devices where they say no others.
+    /// Its rules as automation takes them: with their names, and for its devices where they name no others.
     pub fn whole_rules(&self) -> impl Iterator<Item = (RuleId, Object)> {
         self.rules.iter().filter_map(|(name, rule)| {
             let id = RuleId::of_template(&self.id, name).ok()?;
@@ -220,7 +220,7 @@ impl Match {
             && id.as_ref().is_none_or(|glob| glob.matcher.is_match(twin.id.as_str()))
     }
 
-    /// How much it says of devices.
+    /// The number of terms in its layer.
     fn terms(&self) -> usize {
         let Self { device_type, id, model, priority: _ } = self;
         usize::from(device_type.is_some()) + usize::from(id.is_some()) + usize::from(model.is_some())
@@ -288,7 +288,7 @@ impl Catalog {
 /// May a template be called this: 1 to 64 of `A-Z a-z 0-9 . _ -`?
 ///
 /// # Errors
-/// Says why not.
+/// The reason against it.
 pub fn check_id(id: &str) -> Result<(), BadTemplate> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if id.is_empty() || id.len() > LONGEST_ID || !id.chars().all(allowed) {

@@ -1,12 +1,13 @@
-//! The engine: takes the events of the one sequence and the time, and gives back what is to be done.
+//! The engine: takes the events of the one sequence and the time, and gives back effects.
 //!
 //! # How time goes
-//! Its time goes back only where the hub's clock was set back ([`Signal::ClockMoved`](twinhub_domain::run::Signal)): then all that
-//! waits for the end of a span of time waits for as long as before, and the clocks of rules go by the new time. [`Engine::observe`] first lets the time go on to when the event was received, with
-//! all that is due before; [`Engine::advance`] lets it go on where nothing happens. Whatever falls due does so at
-//! its own time, in order, however late it is told: so the same events give the same runs whenever they come.
-//! Only [`Signal::Started`](twinhub_domain::run::Signal) is different: from `down_since` to it nothing was heard, and what fell
-//! due in between is treated as each rule says (`across_downtime`, `missed`).
+//! Its time goes back only where the hub's clock was set back ([`Signal::ClockMoved`](twinhub_domain::run::Signal)):
+//! then every wait for the end of a time span waits for as long as before, and the clocks of rules go by the new time.
+//! [`Engine::observe`] first advances the time to when the event was received, with everything that is due before;
+//! [`Engine::advance`] advances it where nothing happens. Everything due runs at its own time, in order, however late
+//! the call comes: so the same events give the same runs whenever they come. Only
+//! [`Signal::Started`](twinhub_domain::run::Signal) is different: from `down_since` to it nothing was heard, and
+//! everything due in between is treated by each rule's settings (`across_downtime`, `missed`).
 //!
 //! # What it keeps
 //! By rule and device (number 0 for what has none) a scope: latches, deadlines, runs, cooldowns. Scopes that
@@ -119,8 +120,8 @@ impl Engine {
         self.world.wanted()
     }
 
-    /// The groups as they stand at the engine's place in the sequence. To be told before twins are; it follows what
-    /// becomes of them.
+    /// Sets the groups as of the engine's place in the sequence. To be called before twins are set; the engine follows
+    /// their changes.
     pub fn know_groups(&mut self, tree: Arc<Tree>) {
         self.world.know_groups(tree);
     }
@@ -131,7 +132,7 @@ impl Engine {
         &self.world.tree
     }
 
-    /// A twin as it stands at the engine's place in the sequence.
+    /// Sets a twin as of the engine's place in the sequence.
     pub fn know(&mut self, twin: Twin) {
         self.world.know(twin, &self.index);
     }
@@ -141,15 +142,15 @@ impl Engine {
         self.state.restore(&self.index, kept);
     }
 
-    /// The twins that it was told stand later than its place in the sequence: takes them back to before `past`,
-    /// which is all that happened in between. To be called after [`Engine::know`], before those events.
+    /// Takes twins that are ahead of the engine's place in the sequence back to before `past`, which is everything that
+    /// happened in between. To be called after [`Engine::know`], before those events.
     pub fn rewind<'a>(&mut self, past: impl Iterator<Item = &'a Recorded> + Clone) {
         let now = self.state.now;
         self.world.rewind(past, now, &self.index);
     }
 
-    /// Whether `rule` runs; remembered, and so kept over a reload. The signal
-    /// [`Enabled`](twinhub_domain::run::Signal::Enabled) does the same. What comes of it is told with the next step.
+    /// Enables or disables `rule`; stored, and so kept over a reload. The signal
+    /// [`Enabled`](twinhub_domain::run::Signal::Enabled) does the same. The next step has its consequences.
     pub fn set_enabled(&mut self, rule: &RuleId, enabled: bool) {
         let now = self.state.now;
         self.stepper().enable(rule, enabled, now);
@@ -211,7 +212,7 @@ impl Engine {
         self.output()
     }
 
-    /// When something is next due.
+    /// The next deadline.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
         self.state.scopes.next()
@@ -259,7 +260,7 @@ impl Engine {
         &self.index.rules
     }
 
-    /// Whether a rule runs, as it and people say; none where there is no such rule.
+    /// Is the rule enabled, by its own text and by people's switch? None where there is no such rule.
     #[must_use]
     pub fn is_enabled(&self, rule: &RuleId) -> Option<bool> {
         Some(self.state.is_enabled(&self.index, self.index.find(rule)?))
@@ -271,14 +272,14 @@ impl Engine {
         self.state.scopes.rule(self.index.find(rule)?).stopped.as_deref()
     }
 
-    /// When a rule's next trigger by the clock is due, while it is enabled.
+    /// The next occurrence of a rule's triggers by the clock, while it is enabled.
     #[must_use]
     pub fn next_of(&self, rule: &RuleId) -> Option<Timestamp> {
         let rule = self.index.find(rule)?;
         self.state.scopes.rule(rule).due().filter(|_| self.state.is_enabled(&self.index, rule))
     }
 
-    /// How much it has done since it began.
+    /// Counts of its work since it began.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.state.counts

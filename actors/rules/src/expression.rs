@@ -1,20 +1,20 @@
-//! Expressions over twins, in CEL, with a third value: what is not known.
+//! Expressions over twins, in CEL, with a third value: unknown.
 //!
-//! The language is the [Common Expression Language](https://cel.dev); what differs is said here. The parser and
+//! The language is the [Common Expression Language](https://cel.dev); the differences are listed here. The parser and
 //! the evaluation are our own, small and bounded, for four reasons: every part of a condition has its place in the
-//! text, so the journal shows it as it was written; nothing of a twin is copied to look at it; a misspelt function
-//! is found when a rule is loaded, and not when it is to run; and no text, however deep, costs stack or time.
-//! (The tests hold it against the crate `cel`.)
+//! text, so the journal shows it as it was written; nothing of a twin is copied to read it; a misspelt function is
+//! found when a rule is loaded, and not when it is to run; and no text, however deep, costs stack or time. (The tests
+//! hold it against the crate `cel`.)
 //!
-//! - What is not known, and what has another type than it is used as, is *unknown*: `&&`, `||`, `!` and `?:` take
-//!   it as Kleene's logic does (`false && unknown` is false). So `"5" == 5` is unknown where CEL says false.
-//! - Whole numbers and others mix: `28 < 28.5`, `5 == 5.0`, `1 + 0.5`, and `5 / 2` is `2.5`: a sensor that happens
-//!   to say `5` and not `5.0` has not changed its meaning.
+//! - A value that is not known, or has another type than its use needs, is *unknown*: `&&`, `||`, `!` and `?:` take it
+//!   as Kleene's logic does (`false && unknown` is false). So `"5" == 5` is unknown where CEL gives false.
+//! - Whole numbers and others mix: `28 < 28.5`, `5 == 5.0`, `1 + 0.5`, and `5 / 2` is `2.5`: a sensor that happens to
+//!   send `5` and not `5.0` has not changed its meaning.
 //! - A number beside a length of time counts seconds: `pump.power.age > duration("5m")`.
-//! - Names are devices. `pump.power` is what `pump` has reported as `power`, short for `pump.reported.power`;
+//! - Names are devices. `pump.power` is the value that `pump` has reported as `power`, short for `pump.reported.power`;
 //!   `twin['pump-1'].power` where the id is no plain name; `device` is the one that fired the rule. The words of
-//!   [`HEAD`] address the twin itself, `.quality`, `.age` (seconds), `.at` and `.changed_at` after a property what
-//!   is known of its value. `trigger` is what fired the rule, `now` the time.
+//!   [`HEAD`] address the twin itself, `.quality`, `.age` (seconds), `.at` and `.changed_at` after a property the
+//!   metadata of its value. `trigger` is the event that fired the rule, `now` the time.
 //!
 //! Not there: bytes, messages, `type`, optional values.
 
@@ -47,7 +47,7 @@ pub use self::filter::{Field, Filter, SortKey};
 pub use self::mention::Mention;
 pub use self::name::{HEAD, member};
 
-/// An expression has at most so many bytes.
+/// The longest expression, in bytes.
 pub const LONGEST: usize = 4_096;
 
 /// An expression, compiled. Clones share it.
@@ -70,7 +70,7 @@ pub struct BadExpression {
     pub at: usize,
 }
 
-/// What an expression depends on.
+/// A dependency of an expression.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Dependency {
     /// The twin of this device.
@@ -79,38 +79,38 @@ pub enum Dependency {
     TriggerDevice,
 }
 
-/// Where an expression finds twins.
+/// A lookup of twins for expressions.
 pub trait Twins {
     /// The twin of this device as it is now.
     fn twin(&self, id: &str) -> Option<&Twin>;
 }
 
-/// What an expression is evaluated in.
+/// The scope of an evaluation.
 pub struct Scope<'a> {
     pub twins: &'a dyn Twins,
     pub now: Timestamp,
-    /// What it sees as `trigger`.
+    /// The value of `trigger`.
     pub trigger: &'a Object,
     /// The device that fired the rule: `device`.
     pub device: Option<&'a DeviceId>,
 }
 
-/// How an expression came out.
+/// The outcome of an expression.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
     /// None: it is not known.
     pub holds: Option<bool>,
-    /// The parts between `&&`, `||`, `!` and `?:` that were looked at, in order. What the parts before had
-    /// settled already is left out.
+    /// The parts between `&&`, `||`, `!` and `?:` that were evaluated, in order. Parts that earlier ones had settled
+    /// already are left out.
     pub terms: Vec<TermSeen>,
 }
 
-/// A place that an expression names, for those who look at rules without running them.
+/// A place that an expression names, for static analysis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
     /// None: the device that fired the rule.
     pub device: Option<&'a DeviceId>,
-    /// `["power"]`, `["desired", "power"]`, `["mode"]`: what stands after the device.
+    /// The path behind the device: `["power"]`, `["desired", "power"]`, `["mode"]`.
     pub path: &'a [Box<str>],
 }
 
@@ -139,7 +139,7 @@ impl Expression {
         &self.0.text
     }
 
-    /// What it depends on, each once.
+    /// Its dependencies, each once.
     #[must_use]
     pub fn dependencies(&self) -> &[Dependency] {
         &self.0.dependencies
@@ -158,7 +158,7 @@ impl Expression {
         });
     }
 
-    /// What it always comes to, where it depends on nothing: `Some(None)` is never known.
+    /// Its constant value, where it depends on nothing: `Some(None)` is never known.
     #[must_use]
     pub fn constant(&self) -> Option<Option<bool>> {
         let mut named = false;
@@ -187,8 +187,8 @@ impl Expression {
         found.map_err(|Unknown(why)| why)
     }
 
-    /// Evaluates it. What is not known, what has another type than it is used as, and what costs too much is
-    /// unknown, and the terms say why.
+    /// Evaluates it. Values that are not known, that have another type than their use needs, or that cost too much are
+    /// unknown, and the terms have the reason.
     #[must_use]
     pub fn evaluate(&self, scope: &Scope<'_>) -> Verdict {
         let mut evaluation = Evaluation::new(&self.0.text, scope);
@@ -197,7 +197,7 @@ impl Expression {
     }
 }
 
-/// Where there are no twins.
+/// A lookup without twins.
 struct Nobody;
 
 impl Twins for Nobody {
@@ -206,7 +206,7 @@ impl Twins for Nobody {
     }
 }
 
-/// Where there is one twin.
+/// A lookup with one twin.
 pub(super) struct NobodyBut<'a>(pub &'a Twin);
 
 impl Twins for NobodyBut<'_> {

@@ -1,8 +1,8 @@
 //! Rule files: YAML, or JSON of the same shape, read into checked rules.
 //!
-//! A text becomes a tree whose parts know where they stand (`yaml`, `node`); the tree is read by tables of what may
-//! stand where (`shape`, `check`), of which the JSON Schema is made too. Everything that is wrong is told, in the
-//! order of the text, with line, column, JSON pointer and, where one is near, the right word.
+//! A text becomes a tree whose parts know their places (`yaml`, `node`); the tree is read by tables of the allowed keys
+//! and values (`shape`, `check`), from which the JSON Schema is made too. Every error is reported, in the order of the
+//! text, with line, column, JSON pointer and, where one is near, the right word.
 //!
 //! Of YAML everything works but tags and merge keys (`<<`), which are refused. Words without quotes stay words:
 //! `on`, `off`, `yes`, `no` are texts, and so are `007` and `22:30`; only `true` and `false` are booleans.
@@ -38,11 +38,10 @@ pub use self::hint::nearest;
 pub use self::schema::schema;
 pub use self::secrets::SecretNames;
 
-/// A larger file is refused: nobody writes a megabyte of rules by hand, and what a program writes can be several
-/// files.
+/// A larger file is refused: a megabyte of rules is not written by hand, and a program can write several files.
 pub const LARGEST: usize = 1 << 20;
 
-/// A file has at most so many rules.
+/// The most rules of a file.
 pub const MOST_RULES: usize = 10_000;
 
 /// A file that checks out.
@@ -61,14 +60,14 @@ pub struct Problem {
     pub column: u32,
     /// A JSON pointer to it: `/rules/greenhouse-cool/triggers/0/above`.
     pub pointer: String,
-    /// What is wrong and what was expected, as a sentence.
+    /// The error and the expected value, as a sentence.
     pub message: String,
-    /// The nearest right word, or what to write instead.
+    /// The nearest right word, or the right form.
     pub hint: Option<String>,
 }
 
 impl Problem {
-    /// What is wrong, and the nearest right word where there is one.
+    /// The error, and the nearest right word where there is one.
     #[must_use]
     pub fn sentence(&self) -> String {
         match &self.hint {
@@ -106,9 +105,9 @@ impl RuleFile {
     }
 }
 
-/// Reads one rule as the API takes it: the same shape as in a file, with its `id` in it, or the form
+/// Reads one rule in the API's form: the same shape as in a file, with its `id` in it, or the form
 /// `name, trigger_conditions, actions, schedule, enabled_status`, which becomes a rule of ours (its `source` is that
-/// rule, its own pointers are told).
+/// rule, errors have its own pointers).
 ///
 /// Of that form is accepted:
 /// - `id`: as ours; without it, it is made of the name: `Fan on!` becomes `fan-on`.

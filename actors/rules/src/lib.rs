@@ -1,9 +1,9 @@
-//! Automation, pure: rules from text to what they do, and device templates with their rules. In reading order.
+//! Automation, pure: rules from text to effects, and device templates with their rules. In reading order.
 //!
-//! A rule file is read into checked [`Rule`]s ([`file`]); its conditions are expressions ([`expression`]) and
-//! its messages templates ([`template`]). The [`engine`] takes the events of the one sequence and the time, and
-//! gives back what is to be done and why it did so, or why not: no clock, no input or output. So a test in a
-//! rule file ([`scenario`]) and a backtest ([`backtest`]) run the very code that runs live.
+//! A rule file is read into checked [`Rule`]s ([`file`]); its conditions are expressions ([`expression`]) and its
+//! messages templates ([`template`]). The [`engine`] takes the events of the one sequence and the time, and gives back
+//! effects, each with its reason, and the reasons for runs that were left out: no clock, no input or output. So a test
+//! in a rule file ([`scenario`]) and a backtest ([`backtest`]) run the very code that runs live.
 
 pub mod action;
 pub mod analysis;

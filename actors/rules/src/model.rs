@@ -1,4 +1,4 @@
-//! A rule, checked: everything in it makes sense by itself. What it refers to may not exist (yet).
+//! A rule, checked: everything in it makes sense by itself. The devices and groups in it may not exist (yet).
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,24 +17,24 @@ use twinhub_domain::{CommandStatus, DeviceId, Json, Kind, Number, Object, Status
 /// No pattern of ids that means something is longer, in bytes.
 const LONGEST_PATTERN: usize = 256;
 
-/// When this happens, and that holds, do those. What it is made of is shared: a copy costs little.
+/// A rule: triggers, conditions and actions. Its parts are shared: a copy costs little.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub id: RuleId,
-    /// What people call it; empty where it has only its id.
+    /// Its display name; empty where it has only its id.
     pub alias: Box<str>,
     pub description: Box<str>,
     pub origin: Origin,
-    /// As it is written. Whether it runs is also said by people and other rules, and remembered apart.
+    /// The switch in its text. People and other rules can set another, which is stored apart.
     pub enabled: bool,
     pub mode: RunMode,
     /// Runs at once (parallel) or waiting (queued) at most, for each device that triggers it.
     pub max: u16,
     /// While a rule of a higher priority holds a property, one of a lower does not write it.
     pub priority: i16,
-    /// It may drive devices in manual mode too.
+    /// The rule may drive devices in manual mode too.
     pub even_in_manual: bool,
-    /// After a run it rests for so many ms, for each device that triggers it.
+    /// The rest after a run in ms, for each device that triggers it.
     pub cooldown: Option<i64>,
     pub breaker: Breaker,
     pub on_error: OnError,
@@ -42,12 +42,12 @@ pub struct Rule {
     /// All must hold.
     pub conditions: Arc<[Condition]>,
     pub actions: Arc<[Action]>,
-    /// Done when what triggered it is over, if it ran for it.
+    /// Run when the trigger's condition ends, if the rule ran for it.
     pub on_release: Arc<[Action]>,
-    /// The same for two rules that do the same: timers live on over a reload while it stays. Alias,
-    /// description, tests, whether it is enabled and where it stands do not count.
+    /// A hash of its behaviour: timers live on over a reload while it stays. Alias, description, tests, whether it is
+    /// enabled and its place do not count.
     pub fingerprint: u64,
-    /// The rule as it was written, as JSON: what the API answers.
+    /// The rule as it was written, as JSON: the API's answer.
     pub source: Written,
 }
 
@@ -71,7 +71,7 @@ impl Rule {
 pub struct Written(Arc<str>);
 
 impl Written {
-    /// The document with all it says.
+    /// The parsed document.
     #[must_use]
     pub fn object(&self) -> Object {
         serde_json::from_str(&self.0).unwrap_or_default() // it was an object when it was written
@@ -90,7 +90,7 @@ impl Default for Written {
     }
 }
 
-/// Where a rule comes from.
+/// The origin of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
@@ -101,22 +101,22 @@ pub enum Origin {
     Template(Arc<str>),
 }
 
-/// What a trigger does to a rule that still runs for the same device.
+/// The treatment of a trigger while the rule still runs for the same device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunMode {
-    /// It is passed over.
+    /// The trigger is ignored.
     #[default]
     Single,
     /// The run is given up and begins anew.
     Restart,
-    /// It waits until the run is over.
+    /// The trigger waits until the run is over.
     Queued,
     /// Both run.
     Parallel,
 }
 
-/// What an action that fails does to those after it.
+/// The treatment of later actions after one that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnError {
@@ -125,14 +125,14 @@ pub enum OnError {
     Continue,
 }
 
-/// What a deadline becomes over a time in which the hub was down.
+/// The treatment of a deadline over a time in which the hub was down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AcrossDowntime {
-    /// It stays: the time went on.
+    /// The deadline stays: the time went on.
     #[default]
     Hold,
-    /// It begins again at the start.
+    /// The deadline begins again at the start.
     Restart,
 }
 
@@ -143,13 +143,13 @@ pub struct Breaker {
     pub within_ms: i64,
 }
 
-/// What fires a rule.
+/// A trigger of a rule.
 #[derive(Clone, Debug)]
 pub struct Trigger {
-    /// What conditions and messages call it (`trigger.id`); empty where it has none.
+    /// Its name in conditions and messages (`trigger.id`); empty where it has none.
     pub id: Box<str>,
     pub kind: TriggerKind,
-    /// It must hold for so many ms before it fires. Only `numeric`, `changed` with `to`, and `presence`.
+    /// The time for which it must hold before it fires, in ms. Only `numeric`, `changed` with `to`, and `presence`.
     pub for_ms: Option<i64>,
     pub across_downtime: AcrossDowntime,
 }
@@ -191,7 +191,7 @@ pub enum TriggerKind {
     },
     /// At these times of the clock on the wall.
     Cron { cron: Cron, missed: Missed, missed_within_ms: Option<i64> },
-    /// At every whole multiple of so many ms since 1970-01-01T00:00Z.
+    /// At every whole multiple of `every_ms` since 1970-01-01T00:00Z.
     Every { every_ms: i64 },
     /// A message on a topic (`+` and `#` as in MQTT). Retained ones fire nothing.
     Mqtt { topic: Box<str>, payload: Option<Json> },
@@ -199,17 +199,17 @@ pub enum TriggerKind {
     Webhook { name: Box<str> },
 }
 
-/// When a cron trigger fires.
+/// The times of a cron trigger.
 #[derive(Clone, Debug)]
 pub struct Cron {
     /// As it was written.
     pub text: Box<str>,
-    /// Whose clock on the wall.
+    /// The zone of its wall clock.
     pub zone: Tz,
     pub recurrence: Arc<twinhub_domain::schedule::Recurrence>,
 }
 
-/// What is done about times that passed while the hub was down.
+/// The treatment of times that passed while the hub was down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missed {
@@ -221,7 +221,7 @@ pub enum Missed {
     RunAll,
 }
 
-/// What becomes of an alarm.
+/// A change of an alarm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlarmBecomes {
@@ -245,18 +245,18 @@ pub enum Path {
     Profile(Box<str>),
 }
 
-/// Which devices.
+/// A selector of devices.
 #[derive(Clone, Debug)]
 pub enum Selector {
     Device(DeviceId),
     /// By id: `*`, `?`, `[a-z]`, `{a,b}`.
     Glob(Glob),
-    /// By what they are; all that is said must fit.
+    /// Devices by their properties; all members must fit.
     Where {
         group: Option<Box<str>>,
         device_type: Option<Box<str>>,
         tags: Vec<(Box<str>, Box<str>)>,
-        /// Those that have this template.
+        /// Devices that have this template.
         template: Option<Box<str>>,
     },
     /// The one that fired the rule (in actions only): `trigger.device`.
@@ -270,7 +270,7 @@ pub struct Glob {
     pub matcher: GlobMatcher,
 }
 
-/// What must hold.
+/// A condition.
 #[derive(Clone, Debug)]
 pub enum Condition {
     Expression(Expression),
@@ -297,7 +297,7 @@ pub enum Secret {
     Environment(Box<str>),
 }
 
-/// How loud a log line is.
+/// The level of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
@@ -312,7 +312,7 @@ impl Glob {
     /// A pattern of ids.
     ///
     /// # Errors
-    /// Says why it is none.
+    /// The error.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > LONGEST_PATTERN {
             return Err(format!("longer than {LONGEST_PATTERN} bytes"));
@@ -323,7 +323,7 @@ impl Glob {
 }
 
 impl Default for Breaker {
-    /// Six a second for ten seconds: no rule that steers a thing means that.
+    /// Six a second for ten seconds: no rule that steers a device means that.
     fn default() -> Self {
         Self { runs: 60, within_ms: 10_000 }
     }

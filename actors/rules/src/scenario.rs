@@ -21,18 +21,18 @@ use twinhub_domain::{
     Cause, DeviceId, EventBody, Input, Object, Reading, Scalar, Status, Telemetry, Timestamp, TwinChange,
 };
 
-/// How a test went.
+/// The verdict of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub name: String,
-    /// None: it passed. Otherwise what was expected, what came instead and when.
+    /// None: it passed. Otherwise the expected effect, the actual one and its time.
     pub failure: Option<String>,
     /// Actions that failed, each with its reason; also where the test passed.
     pub failed_actions: Vec<String>,
 }
 
-/// Runs a rule's tests as if it were enabled, its file's other rules being there too. Where a test does not say when it begins, the
-/// clock stands at `start`.
+/// Runs a rule's tests as if it were enabled, together with its file's other rules. Where a test has no start time, its
+/// clock begins at `start`.
 #[must_use]
 pub fn run(rules: &[Rule], of: usize, tests: &[&Test], start: Timestamp) -> Vec<Verdict> {
     let mut rules = rules.to_vec();
@@ -51,7 +51,7 @@ pub fn run(rules: &[Rule], of: usize, tests: &[&Test], start: Timestamp) -> Vec<
     tests.iter().map(verdict).collect()
 }
 
-/// Lets happen what a test says.
+/// Plays the events of a test.
 fn play(rules: &[Rule], rule: &Rule, test: &Test, start: Timestamp) -> Sim {
     let happenings = test.initially.iter().chain(test.given.iter().map(|given| &given.what));
     let devices: Vec<DeviceId> = happenings.filter_map(device_of).cloned().collect();

@@ -1,9 +1,9 @@
 //! Texts and documents with something to fill in: `Greenhouse {{ trigger.value }} °C`, in Jinja's language.
 //!
-//! What stands between `{{` and `}}` is an [`Expression`](super::Expression) where it can be read as one, so
-//! that names, digits (`23.50` stays `23.50`) and what is unknown are the same in conditions and in messages. What
-//! only Jinja knows, filters and `{% if %}` and `{% for %}`, is left to minijinja, with limits to time and
-//! memory: no includes, macros or assignments, and a text of 64 kB at most.
+//! The text between `{{` and `}}` is an [`Expression`](super::Expression) where it can be read as one, so that names,
+//! digits (`23.50` stays `23.50`) and unknowns are the same in conditions and in messages. Forms of Jinja alone,
+//! filters and `{% if %}` and `{% for %}`, are left to minijinja, with limits to time and memory: no includes, macros
+//! or assignments, and a text of 64 kB at most.
 
 mod jinja;
 mod parts;
@@ -13,10 +13,10 @@ use self::parts::{Part, loop_names, parts};
 use super::expression::{Dependency, Expression, Scope};
 use twinhub_domain::{Json, Object};
 
-/// What is filled in becomes at most so many bytes long.
+/// The longest filled text, in bytes.
 pub const LONGEST_FILLED: usize = 65_536;
 
-/// A template has at most so many bytes.
+/// The longest template, in bytes.
 pub const LONGEST: usize = 16_384;
 
 /// A text with something to fill in, compiled.
@@ -44,7 +44,7 @@ pub struct BadTemplate {
     pub at: usize,
 }
 
-/// How a text is filled in.
+/// The way in which a text is filled.
 #[derive(Clone, Debug)]
 enum Filling {
     /// Not at all.
@@ -73,7 +73,7 @@ impl Template {
     /// Compiles `text`.
     ///
     /// # Errors
-    /// What is wrong with it and where.
+    /// The error and its place.
     pub fn compile(text: &str) -> Result<Self, BadTemplate> {
         let filling = if ["{{", "{%", "{#"].into_iter().any(|open| text.contains(open)) {
             Filling::compile(text)?
@@ -95,7 +95,7 @@ impl Template {
         matches!(self.filling, Filling::Plain)
     }
 
-    /// Which twins it looks at, each once.
+    /// The twins that it reads, each once.
     #[must_use]
     pub fn dependencies(&self) -> Vec<Dependency> {
         let mut found = Vec::new();
@@ -106,7 +106,7 @@ impl Template {
     /// Fills it in.
     ///
     /// # Errors
-    /// It names what is not there, or costs too much.
+    /// The template names a value that is not there, or costs too much.
     pub fn fill(&self, scope: &Scope<'_>) -> Result<String, BadTemplate> {
         match &self.filling {
             Filling::Plain => Ok(self.text.to_string()),
@@ -204,7 +204,7 @@ impl JsonTemplate {
     /// Compiles every text in `json`.
     ///
     /// # Errors
-    /// What is wrong, and the JSON pointer of the text.
+    /// The error, and the JSON pointer of the text.
     pub fn compile(json: Json) -> Result<Self, (String, BadTemplate)> {
         let root = Node::compile(&json, &mut String::new())?;
         let root = if matches!(root, Node::Fixed(_)) { None } else { Some(Box::new(root)) };
@@ -223,7 +223,7 @@ impl JsonTemplate {
         self.root.is_none()
     }
 
-    /// Which twins it looks at, each once.
+    /// The twins that it reads, each once.
     #[must_use]
     pub fn dependencies(&self) -> Vec<Dependency> {
         let mut found = Vec::new();

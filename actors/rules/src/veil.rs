@@ -1,18 +1,18 @@
-//! The secrets of rules as others see them: that there is one, and not what it is.
+//! The secrets of rules as others see them: that there is one, and not its value.
 //!
 //! Where a webhook has a `secret`, and headers that carry keys (`Authorization` and the like), [`hide`] puts
-//! `{"set": true}`. Whoever sends that back keeps the secret ([`restore`]), as long as the webhook's address stays the
-//! same: a secret never goes to an address that it was not given for.
+//! `{"set": true}`. A client that sends that back keeps the secret ([`restore`]), as long as the webhook's address
+//! stays the same: a secret never goes to an address that it was not given for.
 //!
 //! A new address may hold no name and password, which lists and logs would show. Those that hold one since before are
-//! shown without, and kept by whoever sends back what was shown.
+//! shown without, and kept by a client that sends back the shown form.
 
 use std::borrow::Cow;
 
 use super::Problem;
 use twinhub_domain::{Json, Object};
 
-/// The key under which an action says where it sends; in the other form of rules, beside its type.
+/// The key of an action's address; in the other form of rules, beside its type.
 const WEBHOOK: &str = "webhook";
 const URL: &str = "url";
 /// The header in which a password belongs.
@@ -23,7 +23,7 @@ const SET: &str = "set";
 /// Parts of the names of headers that carry keys.
 const KEYS: [&str; 7] = ["auth", "cookie", "token", "secret", "key", "password", "credential"];
 
-/// The document, wherever in it webhooks stand, without their secrets.
+/// The document without the secrets of its webhooks, at any depth.
 #[must_use]
 pub fn hide(document: &Object) -> Object {
     each(document, &mut |action| {
@@ -56,7 +56,7 @@ pub fn hide_in_rules(document: &Object) -> Object {
     shown
 }
 
-/// `https://ann:secret@host/path` without who and what.
+/// `https://ann:secret@host/path` without name and password.
 #[must_use]
 pub fn without_password(url: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
@@ -68,10 +68,10 @@ pub fn without_password(url: &str) -> Cow<'_, str> {
     }
 }
 
-/// The document with the secrets of `before` where it says `{"set": true}`.
+/// The document with the secrets of `before` in place of `{"set": true}`.
 ///
 /// # Errors
-/// Where there is no secret to keep, or an address holds a new password: of each, where it stands.
+/// There is no secret to keep, or an address holds a new password: the JSON pointer of each.
 pub fn restore(document: &Object, before: Option<&Object>) -> Result<Object, Vec<Problem>> {
     let mut kept = Vec::new();
     if let Some(before) = before {
@@ -117,7 +117,7 @@ fn problem(message: String) -> Problem {
     Problem { line: 0, column: 0, pointer: String::new(), message, hint: None }
 }
 
-/// Where an action sends, and the key under which it says so; none where it sends nothing.
+/// The address of an action, and its key; none where it sends nothing.
 fn address(action: &Object) -> Option<(&'static str, &str)> {
     if let Some(address) = action.get(WEBHOOK).and_then(Json::as_str) {
         return Some((WEBHOOK, address));
@@ -127,7 +127,7 @@ fn address(action: &Object) -> Option<(&'static str, &str)> {
     Some((URL, action.get(URL)?.as_str()?))
 }
 
-/// Does it send there, whoever it says it is?
+/// Does it send to the same address, whatever name and password it shows?
 fn is_same_place(old: &Object, shown: &str) -> bool {
     address(old).is_some_and(|(_, address)| without_password(address) == shown)
 }
@@ -188,7 +188,7 @@ fn filled(action: &Object, old: &Object) -> Object {
     filled
 }
 
-/// Does a header say who sends, in words that are not those kept?
+/// Does a header authenticate the sender, with another value than the stored one?
 fn says_who(action: &Object) -> bool {
     let headers = action.get(HEADERS).and_then(Json::as_object);
     let mut headers = headers.into_iter().flat_map(Object::iter);
@@ -200,7 +200,7 @@ fn carries_key(name: &str) -> bool {
     KEYS.iter().any(|part| name.contains(part))
 }
 
-/// The document with what `change` makes of each webhook in it, in the order of the text.
+/// The document with `change` applied to each webhook in it, in the order of the text.
 fn each(document: &Object, change: &mut dyn FnMut(&Object) -> Object) -> Object {
     let document = match address(document) {
         Some(_) => change(document),

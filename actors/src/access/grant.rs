@@ -1,4 +1,4 @@
-//! What one caller may do with the hub.
+//! The rights of one caller at the hub.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,12 +27,12 @@ use twinhub_rules::Catalog;
 pub struct Grant {
     hub: Arc<Hub>,
     caller: Caller,
-    /// By which way they came.
+    /// The way by which the caller came.
     source: Source,
     permissions: Permissions,
 }
 
-/// An input for a device, and what its sender makes it depend on.
+/// An input for a device, and its preconditions.
 #[derive(Clone, Debug)]
 pub struct Order {
     device: DeviceId,
@@ -51,7 +51,7 @@ impl Order {
         Self { device, input, because: "", if_unknown, if_version, want_twin: false }
     }
 
-    /// What is to be done where there is no such device.
+    /// Sets the treatment of an unknown device.
     #[must_use]
     pub fn if_unknown(self, if_unknown: IfUnknown) -> Self {
         Self { if_unknown, ..self }
@@ -69,7 +69,7 @@ impl Order {
         Self { want_twin: true, ..self }
     }
 
-    /// What the cause says of a caller who has no name: `poll`.
+    /// Sets the cause's name for a caller without a name: `poll`.
     #[must_use]
     pub fn because(self, because: &'static str) -> Self {
         Self { because, ..self }
@@ -77,7 +77,7 @@ impl Order {
 }
 
 impl Hub {
-    /// What `caller`, who came by way of `source`, may do: all there is, until it is confined.
+    /// The grant of `caller`, who came by way of `source`: all permissions, until it is confined.
     #[must_use]
     pub fn of(self: &Arc<Self>, caller: Caller, source: Source) -> Grant {
         Grant { hub: Arc::clone(self), caller, source, permissions: Permissions::all() }
@@ -97,13 +97,13 @@ impl Grant {
         Self { source, ..self }
     }
 
-    /// Who calls.
+    /// The caller.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// The cause of what the caller does.
+    /// The cause of the caller's actions.
     #[must_use]
     pub fn cause(&self) -> Cause {
         self.caller.cause(self.source)
@@ -120,7 +120,7 @@ impl Grant {
         }
     }
 
-    /// What an actor answers to `message`.
+    /// Sends `message` and waits for the actor's answer.
     ///
     /// # Errors
     /// The caller may not have it sent, or the actor is gone.
@@ -167,8 +167,8 @@ impl Grant {
     /// Has a twin take an input in, and answers after the commit.
     ///
     /// # Errors
-    /// The caller may not, the twin refused it, or it could not be made durable in time. It may become durable later
-    /// all the same: nobody has been told so.
+    /// The caller lacks the permission, the twin refused the input, or it could not be made durable in time. It may
+    /// become durable later all the same: no sender has had an acknowledgement.
     pub async fn deliver(&self, order: Order) -> Result<Taken, HubError> {
         self.demand(permission_for(&order.input))?;
         let Order { device, input, because, if_unknown, if_version, want_twin } = order;
@@ -179,7 +179,7 @@ impl Grant {
         self.hub.deliver_to(if_version, device, input, cause, if_unknown, want_twin).await
     }
 
-    /// The twin as it stands, all that it shows being durable; none if there is none.
+    /// The present twin, everything in it being durable; none if there is none.
     ///
     /// # Errors
     /// The caller may not read it, or the store does not answer in time.
@@ -231,13 +231,13 @@ impl Grant {
         self.hub.clock.now()
     }
 
-    /// For how many ms the hub has run, whatever its clock was set to meanwhile.
+    /// The uptime of the hub in ms, whatever its clock was set to meanwhile.
     #[must_use]
     pub fn uptime_ms(&self) -> u64 {
         self.hub.clock.uptime_ms()
     }
 
-    /// How the hub was set.
+    /// The settings of the hub.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.hub.settings
@@ -261,7 +261,7 @@ impl Grant {
         self.hub.catalog.now()
     }
 
-    /// Which of the hub's actors run.
+    /// The state of the hub's actors.
     #[must_use]
     pub fn alive(&self) -> Alive {
         self.hub.alive()
@@ -273,14 +273,14 @@ impl Grant {
         &self.hub.rejections
     }
 
-    /// MQTT messages that nobody reads.
+    /// MQTT messages on topics without a reader.
     #[must_use]
     pub fn unread(&self) -> &Unread {
         &self.hub.unread
     }
 }
 
-/// What it takes to have a twin take `input` in.
+/// The permission that `input` takes.
 fn permission_for(input: &Input) -> Permission {
     match input {
         Input::Telemetry(_)

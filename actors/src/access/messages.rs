@@ -1,4 +1,4 @@
-//! Which messages a caller may have sent to which actor, and the permission that each takes.
+//! The messages that callers may send, each with its actor and its permission.
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Context, Handler, Message};
@@ -22,7 +22,7 @@ use crate::webhooks::Webhooks;
 
 /// A message that a caller may have sent, by a [`Grant`](super::Grant) that has its permission.
 pub trait Ask: Message<Result: Send> + Send + Sized + 'static {
-    /// What it takes at least. A route may take more.
+    /// The least permission. A route may take more.
     const PERMISSION: Permission;
     /// The actor that it goes to.
     type To: Actor<Context = Context<Self::To>> + Handler<Self>;
@@ -33,7 +33,7 @@ pub trait Ask: Message<Result: Send> + Send + Sized + 'static {
         Context<Self::To>: ToEnvelope<Self::To, Self>;
 }
 
-/// The hub's addresses, which nobody outside of this crate can look into.
+/// The hub's addresses, opaque outside of this crate.
 #[derive(Clone, Copy)]
 pub struct Addresses<'a>(pub(super) &'a Hub);
 

@@ -29,7 +29,7 @@ struct Scene {
     folder: TempDir,
 }
 
-/// What alarms tell of one that they were asked to change.
+/// The answer to a request about an alarm.
 async fn became<T>(told: oneshot::Receiver<T>) -> T {
     within("what became of the alarm", told).await.unwrap()
 }

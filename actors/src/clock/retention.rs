@@ -1,16 +1,16 @@
-//! The time by which is decided what is old enough to be deleted. A clock that leaps ahead may be wrong, and what is
-//! deleted by it is gone for good. So for a day of running after a leap, retention goes on by the time before it:
-//! whoever sets the clock right by then has lost nothing. The store keeps how far the clock is doubted: who sees a wrong
-//! time may well start the hub again before setting it right.
+//! The clock of retention: it decides what is old enough to be deleted. A clock that leaps ahead may be wrong, and data
+//! deleted by it is gone for good. So for a day of running after a leap, retention goes on by the time before it: an
+//! operator who sets the clock right by then has lost nothing. The store keeps the doubt about the clock: an operator
+//! who sees a wrong time may well start the hub again before setting it right.
 
 use twinhub_domain::Timestamp;
 use twinhub_store::Doubt;
 
-/// A leap by so much is not believed at once, and so long is waited before it is. In ms.
+/// A leap by this much is doubted, for this long. In ms.
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 const WAIT_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// See the module.
+/// The time by which old data is deleted.
 #[derive(Debug, Default)]
 pub struct RetentionClock {
     doubt: Doubt,
@@ -19,13 +19,13 @@ pub struct RetentionClock {
 }
 
 impl RetentionClock {
-    /// Goes on with what the store kept.
+    /// Goes on with the stored doubt.
     #[must_use]
     pub fn new(doubt: Doubt, uptime_ms: u64) -> Self {
         Self { doubt, counted_ms: uptime_ms }
     }
 
-    /// The clock was set by so many ms; or so many passed while the hub was down, as far as the clock tells.
+    /// The clock was set by `by_ms`; or that time passed while the hub was down, as far as the clock shows.
     pub fn moved(&mut self, by_ms: i64, uptime_ms: u64) {
         self.count(uptime_ms);
         let Doubt { ahead_ms, for_ms } = &mut self.doubt;
@@ -45,7 +45,7 @@ impl RetentionClock {
         now.plus_millis(self.doubt.ahead_ms.saturating_neg())
     }
 
-    /// What the store is to keep.
+    /// The doubt to store.
     #[must_use]
     pub fn doubt(&self) -> Doubt {
         self.doubt

@@ -27,7 +27,7 @@ use twinhub_mqtt::{Arrived, Room};
 
 /// An input that is lost this often, because its twin dies of it, is put aside as rejected.
 const TRIES: Backoff = TWIN.at_most(4);
-/// Readings of one message that are named each; of more it is said how many there are.
+/// The number of bad readings of one message that are named each; further ones are only counted.
 const MOST_NAMED: usize = 50;
 
 /// Brings the inputs of messages to their twins.
@@ -36,13 +36,13 @@ pub struct InputDelivery(Arc<Inner>);
 
 struct Inner {
     deps: InputDeliveryDeps,
-    /// Devices that nobody has registered are refused.
+    /// Unknown devices are refused.
     refuses_unknown: AtomicBool,
     /// In bytes.
     largest_payload: AtomicUsize,
 }
 
-/// What a delivery works with.
+/// The parts that a delivery works with.
 #[derive(Clone)]
 pub struct InputDeliveryDeps {
     pub supervisor: Addr<Supervisor>,
@@ -60,13 +60,13 @@ struct Attempt {
     receipt: Receipt,
     /// Held while the message is in flight.
     room: Option<Room>,
-    /// Which try this is, from 1.
+    /// The number of the try, from 1.
     tries: u32,
-    /// Readings in the message that make no sense: told once its first input is in.
+    /// Readings in the message that make no sense: reported once its first input is durable.
     bad: Vec<PayloadError>,
 }
 
-/// How an input comes again that was lost.
+/// The redelivery of an input that was lost.
 enum Again {
     /// The message is decoded once more: it is the input at this place.
     Decode(usize),
@@ -75,7 +75,7 @@ enum Again {
 }
 
 impl InputDelivery {
-    /// A delivery that does so with devices that nobody has registered.
+    /// A delivery with this treatment of unknown devices.
     #[must_use]
     pub fn new(deps: InputDeliveryDeps, unknown: UnknownDevices) -> Self {
         let largest_payload = AtomicUsize::new(dialects::LARGEST_PAYLOAD);
@@ -83,7 +83,7 @@ impl InputDelivery {
         Self(Arc::new(Inner { deps, refuses_unknown, largest_payload }))
     }
 
-    /// What becomes of devices that nobody has registered from now on.
+    /// Sets the treatment of unknown devices from now on.
     pub fn treat_unknown(&self, unknown: UnknownDevices) {
         self.0.refuses_unknown.store(unknown == UnknownDevices::Reject, Ordering::Relaxed);
     }
@@ -93,7 +93,7 @@ impl InputDelivery {
         self.0.largest_payload.store(bytes, Ordering::Relaxed);
     }
 
-    /// Decodes a message and delivers what it means.
+    /// Decodes a message and delivers its inputs.
     pub fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
         match self.decode(&message) {
             Ok(decoded) => self.deliver(message, decoded, receipt, room),
@@ -142,7 +142,7 @@ impl InputDelivery {
         });
     }
 
-    /// Delivers what a dialect that has a state made of a message, or of something else that happened.
+    /// Delivers the inputs that a stateful dialect made of a message, or of another event.
     pub fn deliver_interpreted(&self, message: Arrived, source: Source, decoded: Decoded, receipt: Receipt) {
         let copy = |_, input: &(DeviceId, Input)| Again::Copy(Box::new(input.clone()));
         self.deliver_each(&message, source, decoded, receipt, copy);
@@ -241,7 +241,7 @@ impl InputDelivery {
         }
     }
 
-    /// Keeps for people to see what was wrong with single readings of a message.
+    /// Records the errors of single readings of a message, for people to see.
     fn name_bad(
         &self,
         Arrived { topic, payload, .. }: &Arrived,
@@ -259,14 +259,13 @@ impl InputDelivery {
         }
     }
 
-    /// Keeps what was wrong for people to see; the sender is told that the message has arrived, or it
-    /// would come again and again.
+    /// Records a rejected message for people to see; it is acknowledged, or it would come again and again.
     fn put_aside(&self, message: &Arrived, receipt: Receipt, reason: &'static str, detail: String) {
         self.note_rejected(&message.topic, &message.payload, reason, detail);
         receipt.settle(Ok(Taken::default()));
     }
 
-    /// Counts a message that is rejected, and keeps what was wrong for people to see.
+    /// Counts a rejected message, and records the error for people to see.
     pub fn note_rejected(&self, topic: &str, payload: &[u8], reason: &'static str, detail: String) {
         let InputDeliveryDeps { counters, rejections, clock, .. } = &self.0.deps;
         up(&counters.messages_rejected);
@@ -274,7 +273,7 @@ impl InputDelivery {
     }
 }
 
-/// The stable word for why a twin refused what a device said.
+/// The stable word for a twin's refusal of a device's input.
 fn reason(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Suspended => "suspended",

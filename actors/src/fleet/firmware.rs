@@ -1,6 +1,6 @@
 //! The firmware images that devices can be brought to.
 //!
-//! It holds what the store has; what is on its way there counts too where two want to take the same place.
+//! It holds the stored images; images on their way to the store count too where two compete for the same place.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ struct Settled {
 
 type Reply = oneshot::Sender<Result<Image, ImageRefusal>>;
 
-/// See the module.
+/// The actor of the firmware images.
 pub struct Firmware {
     shelf: Shelf,
     around: Arc<Around>,
@@ -40,7 +40,7 @@ pub struct Firmware {
 }
 
 impl Firmware {
-    /// They read what the store knows of them as they start.
+    /// They read their records from the store as they start.
     #[must_use]
     pub fn new(around: Arc<Around>) -> Self {
         let shelf = Shelf::new(RecordKind::Firmware, Arc::clone(&around));

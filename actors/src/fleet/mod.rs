@@ -1,5 +1,5 @@
-//! What stands beside the twins and is said of many at once: groups, templates, firmware and jobs, an actor each.
-//! All of them keep their records on a [`Shelf`] and act on devices through the supervisor, by the same door as people.
+//! Actors beside the twins for operations on many devices: groups, templates, firmware and jobs. All of them keep their
+//! records on a [`Shelf`] and act on devices through the supervisor, in the same way as people.
 
 pub mod firmware;
 pub mod groups;
@@ -28,7 +28,7 @@ use twinhub_domain::{Cause, Clock, DeviceId, Input};
 use twinhub_rules::file::SecretNames;
 use twinhub_store::Store;
 
-/// What they work with.
+/// The actors and parts that they work with.
 pub struct Around {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
@@ -39,16 +39,17 @@ pub struct Around {
     pub counters: Arc<Counters>,
     /// The templates as they are now.
     pub catalog: Arc<CatalogNow>,
-    /// What the rules of templates may sign with.
+    /// The keys that rules of templates may sign with.
     pub secrets: SecretNames,
     /// See [`Settings::longest_rest`](crate::Settings::longest_rest).
     pub longest_rest: Duration,
 }
 
-/// An input that is lost on its way, because its twin died, is delivered so often.
+/// The most deliveries of an input that is lost because its twin died.
 const MOST_TRIES: u32 = 8;
 
-/// What becomes of an input, however often it is lost on its way; but a twin that dies of it each time is left alone.
+/// Delivers an input to its settlement, however often it is lost on its way; but a twin that dies each time is left
+/// alone.
 async fn deliver(
     around: &Around,
     device: &DeviceId,

@@ -1,4 +1,4 @@
-//! The shelf: where an actor's records become durable, each with an event that tells of it.
+//! The repository of an actor's records: each change becomes durable with an event.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event, EventBody, Object};
 use twinhub_rules::veil::hide_in_rules;
 use twinhub_store::{Fleet, JobOp, Record};
 
-/// A change of a record, as it is kept and as it is told: what is for the hub alone is in the first.
+/// A change of a record, in its stored form and in its event's form: the stored one also has the hub's own fields.
 pub struct Entry<'a> {
     pub id: &'a str,
     pub change: RecordChange,
@@ -22,7 +22,7 @@ pub struct Entry<'a> {
     pub told: Object,
 }
 
-/// See the module.
+/// The repository of records of one kind.
 #[derive(Clone)]
 pub struct Shelf {
     kind: RecordKind,
@@ -42,8 +42,8 @@ impl Shelf {
         until_answered(&what, || self.around.store.records(self.kind)).await
     }
 
-    /// Puts a record there as `body`, or takes it away where `change` says so, tells of it, and commits `jobs` with
-    /// it. `receipt` is settled after the commit.
+    /// Puts a record as `body`, or removes it where `change` is a removal, with an event, and commits `jobs` with it.
+    /// `receipt` is settled after the commit.
     pub fn put(
         &self,
         id: &str,
@@ -57,7 +57,7 @@ impl Shelf {
         self.put_entry(entry, jobs, cause, receipt);
     }
 
-    /// The same for a record of which not all is told that is kept.
+    /// The same for a record whose event leaves fields out.
     pub fn put_entry(&self, entry: Entry<'_>, jobs: Vec<JobOp>, cause: Cause, receipt: Receipt) {
         let Entry { id, change, kept, told } = entry;
         let now = self.around.clock.now();
@@ -82,7 +82,7 @@ impl Shelf {
         self.append(Vec::new(), Fleet { records: vec![record], jobs: Vec::new() }, receipt);
     }
 
-    /// Waits until everything is durable that was told to the journal before.
+    /// Waits until everything is durable that was sent to the journal before.
     pub async fn settled(&self) {
         let (reply, done) = oneshot::channel();
         if post(&self.around.journal, Barrier { reply }).is_ok() {
@@ -90,7 +90,7 @@ impl Shelf {
         }
     }
 
-    /// Commits what becomes of a job's devices without a word of it.
+    /// Commits changes of a job's devices, without an event.
     pub fn note(&self, jobs: Vec<JobOp>, receipt: Receipt) {
         self.append(Vec::new(), Fleet { records: Vec::new(), jobs }, receipt);
     }

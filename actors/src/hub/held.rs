@@ -1,4 +1,4 @@
-//! What waits for devices when the hub starts.
+//! Messages that wait for devices at the hub's start.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use twinhub_mqtt::dialects::Dialects;
 use twinhub_mqtt::subscribers::Subscribers;
 use twinhub_store::{CommandPage, CommandQuery, Store, StoreError};
 
-/// Commands that wait are read so many at a time after the start.
+/// The number of waiting commands that are read at a time after the start.
 const COMMANDS_AT_ONCE: u64 = 1_000;
 
-/// Has the devices that commands wait for told as soon as somebody listens to them: after a start nobody else knows
-/// that they wait.
+/// Registers the devices of waiting commands, so that their twins are notified of a listener: after a start no other
+/// part knows that they wait.
 pub(super) async fn waiting_commands(
     store: Arc<dyn Store>,
     supervisor: Addr<Supervisor>,
@@ -100,7 +100,7 @@ mod tests {
         CommandRecord { device, number: DeviceNumber(i64::from(n) + 1), command }
     }
 
-    /// Half of what a page shows has gone out before the next is read; more are of one moment than fit on a page.
+    /// Half of a page's commands have gone out before the next is read; more are of one moment than fit on a page.
     #[tokio::test]
     async fn no_command_is_passed_over_while_others_go() {
         let all: Vec<_> = (0..40).map(|n| pending(n, Timestamp::from_millis(i64::from(n / 8)))).collect();

@@ -1,4 +1,4 @@
-//! What is asked of the hub and answered once it is durable.
+//! Requests to the hub that are answered once the answer is durable.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use twinhub_domain::{DeviceId, Twin};
 const SLOW_READ: Duration = Duration::from_secs(1);
 
 impl Hub {
-    /// The twin as it stands, all that it shows being durable. None if there is none. While commits fail, or take
-    /// long, it is the twin as the store has it: of what came since nobody was told that it was taken.
+    /// The present twin, everything in it being durable. None if there is none. While commits fail, or take long, it is
+    /// the twin in the store: later inputs were not acknowledged to any sender.
     ///
     /// # Errors
     /// The store does not answer in time.

@@ -1,4 +1,4 @@
-//! What of the hub can be set.
+//! Settings of the hub.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 use twinhub_mqtt::dialects::AddedDialects;
 use twinhub_rules::file::SecretNames;
 
-/// What of the hub can be set.
+/// Settings of the hub.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub unknown_devices: UnknownDevices,
@@ -24,26 +24,26 @@ pub struct Settings {
     pub idle_above: u64,
     /// After how long a silence a device counts as offline while fewer than two of its intervals are known.
     pub first_silence: Duration,
-    /// How long the store rests at most before it counts a job's devices again.
+    /// The longest rest of the store before it counts a job's devices again.
     pub longest_rest: Duration,
-    /// How often what was committed is put into order.
+    /// The interval between two compactions of the store.
     pub maintain_every: Duration,
-    /// How long a person's change may wait for its commit before the answer is 503.
+    /// The time that a person's change may wait for its commit before the answer is 503.
     pub patience: Duration,
     /// Threads that the twins are spread over.
     pub arbiters: usize,
-    /// Batches that a live subscriber may fall behind before it is told that it lags.
+    /// The number of batches that a live subscriber may fall behind before it is notified that it lags.
     pub feed_depth: usize,
-    /// Where rule files are; none: rules come over the API alone.
+    /// The folder of the rule files; none: rules come over the API alone.
     pub rules: Option<PathBuf>,
-    /// Which times of devices are believed.
+    /// The times of devices that are believed.
     pub window: Window,
-    /// Where webhooks may go.
+    /// The destinations that webhooks may reach.
     pub webhooks: Reach,
-    /// What rules may sign with.
+    /// The keys that rules may sign with.
     pub secrets: SecretNames,
-    /// The broker tells who listens, as the embedded one does. Before it runs, nobody does: what is due for a device at
-    /// the start of the hub waits for its subscription.
+    /// The broker reports listeners, as the embedded one does. Before it runs, there are none: messages that are due
+    /// for a device at the start of the hub wait for its subscription.
     pub broker_tells: bool,
     /// Dialects beside those that every hub has.
     pub dialects: AddedDialects,

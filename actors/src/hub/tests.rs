@@ -38,14 +38,14 @@ use twinhub_mqtt::{LinkError, LinkState, Published};
 use twinhub_store::sql::{SqlOptions, SqlStore};
 use twinhub_testkit::{FailingStore, Fault, ask, until, until_found, within};
 
-/// A way out that writes down what is published, and fails on demand.
+/// A way out that records publishes, and fails on demand.
 #[derive(Default)]
 struct Scripted {
     published: Mutex<Vec<String>>,
     failures: AtomicU32,
     changed: Notify,
     recalled: Mutex<Vec<CommandId>>,
-    /// Nobody subscribes there.
+    /// No client subscribes there.
     deaf: AtomicBool,
 }
 
@@ -90,7 +90,7 @@ impl Scripted {
     }
 }
 
-/// A hub with all that a test wants to touch.
+/// A hub with all parts that a test wants to touch.
 struct House {
     hub: Arc<Hub>,
     store: Arc<FailingStore>,
@@ -116,7 +116,7 @@ impl House {
         Self { hub, store, clock, folder }
     }
 
-    /// As after a crash: what was not committed is gone.
+    /// As after a crash: everything uncommitted is gone.
     async fn again(self) -> Self {
         self.store.die().await;
         Self::over(self.folder, self.hub.settings.clone()).await
@@ -347,7 +347,7 @@ async fn a_removed_device_is_gone_and_its_id_begins_anew() {
     assert_eq!(get(&house.hub.counters.twins_restarted), 0);
 }
 
-/// A message older than what the twin remembers is looked up in the store. One that fails is asked again.
+/// A message older than the twin's memory of repeats is looked up in the store. A look-up that fails is repeated.
 #[actix::test]
 async fn a_store_that_cannot_answer_costs_no_message() {
     let house = House::new().await;
@@ -374,7 +374,7 @@ async fn unknown_devices_can_be_refused() {
     assert!(house.hub.read(&id("a")).await.unwrap().is_none());
 }
 
-/// Who answers a command that never was has not appeared by it: the first event is that it did.
+/// A device that answers a command that never was has not appeared by it: its first event is its appearance.
 #[actix::test]
 async fn a_device_whose_first_word_is_refused_appears_with_the_next() {
     let house = House::new().await;

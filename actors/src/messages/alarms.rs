@@ -1,4 +1,4 @@
-//! What the alarms are told.
+//! Messages to the alarms.
 
 use actix::Message;
 use tokio::sync::oneshot;
@@ -41,7 +41,7 @@ pub struct Clear {
     pub reply: oneshot::Sender<Option<Told>>,
 }
 
-/// Somebody has seen it. Answered as [`Clear`].
+/// Acknowledges an alarm. Answered as [`Clear`].
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Acknowledge {
@@ -57,7 +57,7 @@ pub struct Forget {
     pub number: DeviceNumber,
 }
 
-/// An alarm after what it was told, and the place in the sequence of what happened; none where nothing did.
+/// An alarm after a request, and the place of its event in the sequence; none where nothing changed.
 #[derive(Debug)]
 pub struct Told {
     /// None where a type was to be cleared that is not active.

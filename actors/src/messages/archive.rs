@@ -1,4 +1,4 @@
-//! What the archive is asked: all that is answered from the store, true to the last commit.
+//! Messages to the archive: queries answered from the store, true to the last commit.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use twinhub_store::{
 #[rtype(result = "Result<DevicePage, StoreError>")]
 pub struct ListDevices(pub DeviceQuery);
 
-/// Twins by serial number, or by id while they have none: what a claim names.
+/// Twins by serial number, or by id while they have none: the name in a claim.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<Twin>, StoreError>")]
 pub struct FindSerial(pub String);
@@ -43,7 +43,7 @@ pub struct BucketHistory(pub HistoryQuery);
 #[rtype(result = "Result<Vec<Arc<Recorded>>, StoreError>")]
 pub struct FindEvents(pub EventQuery);
 
-/// How much there is of one device.
+/// The amount of one device's data.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Extent, StoreError>")]
 pub struct HowMuch(pub DeviceNumber);
@@ -67,7 +67,7 @@ pub struct LoadTwins(pub Vec<DeviceId>);
 #[rtype(result = "Result<CommandPage, StoreError>")]
 pub struct ListCommands(pub CommandQuery);
 
-/// A command, with what became of it.
+/// A command, with its history.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<CommandRecord>, StoreError>")]
 pub struct FindCommand(pub CommandId);
@@ -116,7 +116,7 @@ pub struct Past {
     pub limit: usize,
 }
 
-/// Put nothing into order any more: the hub goes down.
+/// Stops compaction: the hub shuts down.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Rest;

@@ -1,4 +1,4 @@
-//! What automation is told and asked.
+//! Messages to automation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use twinhub_rules::analysis::Warning;
 use twinhub_rules::{Problem, Rule, RuleFile, veil};
 use twinhub_store::StoreError;
 
-/// The rule files as they stand now, whole: what is not in here any more is gone.
+/// The present rule files, whole: a file that is not in here any more is gone.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct LoadFiles {
@@ -28,28 +28,28 @@ pub struct LoadFiles {
 pub struct FileRead {
     /// Below the rules folder, with `/`.
     pub path: Arc<str>,
-    /// The rules, or what is wrong: then the version that ran before goes on.
+    /// The rules, or the errors: then the version that ran before goes on.
     pub read: Result<RuleFile, Vec<Problem>>,
 }
 
-/// Asks for the rules and the files as they stand.
+/// Asks for the present rules and files.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReadRules {
     pub reply: oneshot::Sender<RulesRead>,
 }
 
-/// The rules as they stand.
+/// The present rules.
 #[derive(Clone, Debug, Default)]
 pub struct RulesRead {
     /// In the order of their names.
     pub rules: Vec<RuleStands>,
-    /// Files that do not check out, and what is wrong in them.
+    /// Files that do not check out, and their errors.
     pub broken: Vec<(Arc<str>, Vec<Problem>)>,
     pub warnings: Vec<Warning>,
 }
 
-/// A rule as it stands.
+/// A rule and its present state.
 #[derive(Clone, Debug)]
 pub struct RuleStands {
     pub rule: Arc<Rule>,
@@ -58,15 +58,15 @@ pub struct RuleStands {
     pub enabled: bool,
     /// Why it was stopped, where the breaker or a panic did.
     pub stopped: Option<Box<str>>,
-    /// When its next time trigger is due.
+    /// The next deadline of its time triggers.
     pub next_at: Option<Timestamp>,
     pub created_at: Option<Timestamp>,
     pub updated_at: Option<Timestamp>,
 }
 
 impl RuleStands {
-    /// The tag of what people said of it, another with each change of that. It is made of what everybody may see, and
-    /// of when that was said, so that it tells nothing of secrets.
+    /// The entity tag of people's changes to it, another with each. It is made of public fields and the time of the
+    /// change, so that it reveals nothing of secrets.
     #[must_use]
     pub fn tag(&self) -> Box<str> {
         let written = self.sent.clone().unwrap_or_else(|| self.rule.source.object());
@@ -89,18 +89,18 @@ pub struct PutRule {
     pub reply: oneshot::Sender<Result<RuleStood, RuleRefusal>>,
 }
 
-/// Whether the rule must be there already.
+/// The precondition on the rule's existence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
     New,
     There,
 }
 
-/// A rule that was taken, and what people should look at.
+/// A rule that was stored, and its warnings.
 #[derive(Debug)]
 pub struct RuleStood {
     pub stands: RuleStands,
-    /// Those that are about this rule.
+    /// The warnings about this rule.
     pub warnings: Vec<Warning>,
 }
 
@@ -115,8 +115,8 @@ pub struct DeleteRule {
     pub reply: oneshot::Sender<Result<(), RuleRefusal>>,
 }
 
-/// The rules of the templates as they stand now, all of them: what is not in here any more goes, and what has changed
-/// changes. Answered after the commit, when they run.
+/// The present rules of the templates, all of them: a rule that is not in here any more goes, and a changed one is
+/// replaced. Answered after the commit, when they run.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct TemplateRules {
@@ -146,7 +146,7 @@ pub struct Tell {
     pub reply: oneshot::Sender<Result<u64, RuleRefusal>>,
 }
 
-/// Keep now what there is to keep: the hub goes down.
+/// Commits all pending changes now: the hub shuts down.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Flush {
@@ -165,19 +165,19 @@ pub enum RuleRefusal {
     Unknown(RuleId),
     #[error("there is a rule `{0}` already")]
     Taken(RuleId),
-    /// It stands in a file, which is where to change it.
+    /// The rule is in a file, and is to be changed there.
     #[error(
         "rule `{id}` stands in the file {path}: change it there; here it can only be enabled and disabled"
     )]
     InFile { id: RuleId, path: Arc<str> },
-    /// It is a template's, and changes with that.
+    /// The rule is a template's, and changes with that.
     #[error(
         "rule `{id}` is of the template `{template}`: change it there; here it can only be enabled and disabled"
     )]
     OfTemplate { id: RuleId, template: Box<str> },
     #[error("the rule is at version {current}, not {expected}")]
     Version { current: Box<str>, expected: EntityTags },
-    /// Whatever version was asked for, it is another in a moment.
+    /// Whatever version was required, it is another in a moment.
     #[error("rule `{0}` is being changed")]
     Changing(RuleId),
     #[error("the rule does not check out")]

@@ -1,4 +1,4 @@
-//! What the interpreter of the stateful dialects is told.
+//! Messages to the interpreter of the stateful dialects.
 
 use actix::Message;
 
@@ -7,7 +7,7 @@ use twinhub_domain::{DeviceId, Publish};
 use twinhub_mqtt::dialects::{Binding, StatefulId};
 use twinhub_mqtt::{Arrived, Room};
 
-/// A message in a stateful dialect. The receipt is settled when all that comes of it is durable.
+/// A message in a stateful dialect. The receipt is settled when all of its effects are durable.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Interpret {
@@ -18,7 +18,7 @@ pub struct Interpret {
     pub room: Option<Room>,
 }
 
-/// A device that speaks a stateful dialect is being told this; `kept` is committed with it.
+/// A publish to a device that speaks a stateful dialect; `kept` is committed with it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Spoken {

@@ -1,4 +1,4 @@
-//! What the feed is told.
+//! Messages to the feed.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ pub struct Committed {
 #[rtype(result = "Live")]
 pub struct Subscribe;
 
-/// The live feed: everything after `seq`, in order. A receiver that falls too far behind is told so by
-/// the channel and can read the rest with [`super::archive::Replay`].
+/// The live feed: everything after `seq`, in order. A receiver that falls too far behind gets an error from the channel
+/// and can read the rest with [`super::archive::Replay`].
 #[derive(Debug, actix::MessageResponse)]
 pub struct Live {
     /// The last event before the live ones.
@@ -28,8 +28,8 @@ pub struct Live {
     pub events: broadcast::Receiver<Arc<[Arc<Recorded>]>>,
 }
 
-/// Asks to be told of the commands of one device: of one command, or of all. It ends when the receiver
-/// does. Costs nothing while nothing happens, so a thousand who wait do not slow the feed.
+/// Subscribes to the commands of one device: to one command, or to all. It ends when the receiver does. Costs nothing
+/// while nothing happens, so a thousand watchers do not slow the feed.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct WatchCommands {

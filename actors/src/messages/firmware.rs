@@ -1,4 +1,4 @@
-//! What the firmware images are told and asked.
+//! Messages to the firmware images.
 
 use actix::Message;
 use tokio::sync::oneshot;
@@ -47,7 +47,7 @@ pub struct ListImages {
 #[derive(Clone, Debug, Default, actix::MessageResponse)]
 pub struct ImagePage {
     pub images: Vec<Image>,
-    /// How many there are on all pages.
+    /// The number on all pages.
     pub total: usize,
 }
 
@@ -56,7 +56,7 @@ pub struct ImagePage {
 pub enum ImageRefusal {
     #[error("there is no firmware image `{0}`")]
     Unknown(Box<str>),
-    /// Nobody would know which of the two a device has.
+    /// It would be impossible to tell which of the two a device has.
     #[error("image `{id}` has version {version} for the same model")]
     Taken { id: Box<str>, version: Box<str> },
     #[error("the image has the SHA-256 hash {current}, not {expected}")]

@@ -1,4 +1,4 @@
-//! What the groups are told and asked.
+//! Messages to the groups.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub struct GroupStood {
 #[rtype(result = "()")]
 pub struct DeleteGroup {
     pub id: Box<str>,
-    /// Where it is not empty: what stands in it moves to the group above, or to none.
+    /// Where it is not empty: its devices and groups move to the group above, or to none.
     pub force: bool,
     /// Only if its tag is one of these.
     pub if_tag: Option<EntityTags>,
@@ -54,7 +54,7 @@ pub struct GroupGone {
     pub groups: u64,
 }
 
-/// Asks for a group as it stands, true to what was committed when it was asked.
+/// Asks for the present state of a group, true to the commits before the request.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReadGroup {
@@ -62,7 +62,7 @@ pub struct ReadGroup {
     pub reply: oneshot::Sender<Option<GroupView>>,
 }
 
-/// Asks for groups as they stand, true to what was committed when it was asked.
+/// Asks for the present state of groups, true to the commits before the request.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReadGroups {
@@ -71,21 +71,21 @@ pub struct ReadGroups {
     pub reply: oneshot::Sender<Result<GroupPage, GroupRefusal>>,
 }
 
-/// Asks for the tree, true to what was committed when it was asked.
+/// Asks for the tree, true to the commits before the request.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReadTree {
     pub reply: oneshot::Sender<Arc<Tree>>,
 }
 
-/// Which groups. They come as the tree has them: each before those under it, by their ids.
+/// A query for groups. They come in the order of the tree: each before those under it, by their ids.
 #[derive(Clone, Debug, Default)]
 pub struct GroupQuery {
     /// Those right under this one alone; none in it: those at the top.
     pub parent: Option<Option<Box<str>>>,
     /// Part of the id, name or description, whatever the case.
     pub q: Option<String>,
-    /// With all that stand under them, uncounted.
+    /// Includes all groups under them, uncounted.
     pub nested: bool,
     pub offset: usize,
     pub limit: usize,
@@ -95,17 +95,17 @@ pub struct GroupQuery {
 #[derive(Clone, Debug, Default)]
 pub struct GroupPage {
     pub groups: Vec<GroupView>,
-    /// How many there are on all pages.
+    /// The number on all pages.
     pub total: u64,
 }
 
-/// A group as it stands.
+/// The present state of a group.
 #[derive(Clone, Debug)]
 pub struct GroupView {
     pub group: Arc<Group>,
-    /// The ids from the top down to its own. Empty where the group is told within the one that it stands under.
+    /// The ids from the top down to its own. Empty where the group is nested in its parent's view.
     pub path: Vec<GroupId>,
-    /// How deep it stands under the first of those that were asked for.
+    /// The depth below the first of the requested groups.
     pub depth: usize,
     pub standing: Standing,
 }
@@ -115,7 +115,7 @@ pub struct GroupView {
 pub enum GroupRefusal {
     #[error("there is no group `{0}`")]
     Unknown(Box<str>),
-    /// It cannot be as it was wished.
+    /// The requested change is not possible.
     #[error(transparent)]
     Misplaced(#[from] Misplaced),
     #[error("the group is at version {current}, not {expected}")]

@@ -1,4 +1,4 @@
-//! What the jobs are told.
+//! Messages to the jobs.
 
 use actix::Message;
 use tokio::sync::oneshot;
@@ -7,12 +7,12 @@ use twinhub_domain::fleet::job::Progress;
 use twinhub_domain::fleet::{Job, JobAction, JobId, JobStatus};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Object};
 
-/// The hub is whole: jobs that were under way when it went down go on.
+/// The hub is whole: jobs that were under way at its shutdown go on.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Begin;
 
-/// No device gets a turn any more: the hub goes down.
+/// Stops the jobs' turns: the hub shuts down.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Rest;
@@ -30,9 +30,9 @@ pub struct MakeJob {
     pub devices: Vec<(DeviceId, DeviceNumber)>,
     /// Devices that it passes over, and why.
     pub skipped: Vec<(DeviceId, DeviceNumber, Box<str>)>,
-    /// Devices that were named and that nobody knows: the job fails with each of them.
+    /// Devices that were named and are unknown: the job fails with each of them.
     pub unknown: Vec<DeviceId>,
-    /// Who made it.
+    /// Its creator.
     pub cause: Cause,
     pub reply: oneshot::Sender<JobTold>,
     /// Told when all its devices are written down: from now on it comes to each of them, whatever happens.
@@ -70,14 +70,14 @@ pub struct SteerJob {
     pub reply: oneshot::Sender<Result<JobTold, JobRefusal>>,
 }
 
-/// What people may have a job do.
+/// The commands of people to a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Steer {
     Pause,
     Resume,
     Cancel,
     Retry,
-    /// Forget it, with what became of each of its devices.
+    /// Forget the job, with the results of all its devices.
     Remove,
 }
 
@@ -92,7 +92,7 @@ pub struct JobTold {
 #[derive(Clone, Debug, Default)]
 pub struct JobPage {
     pub jobs: Vec<JobTold>,
-    /// How many there are on all pages.
+    /// The number on all pages.
     pub total: usize,
 }
 

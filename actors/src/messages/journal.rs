@@ -1,4 +1,4 @@
-//! What the journal is told.
+//! Messages to the journal.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -24,19 +24,19 @@ pub struct Append {
     /// Its commands that changed, as they are after the events.
     pub commands: Vec<CommandRecord>,
     pub outgoing: Vec<Outgoing>,
-    /// What automation keeps with it.
+    /// Automation's part of the commit.
     pub automation: Option<Box<Automation>>,
-    /// What of the fleet is kept with it.
+    /// The fleet's part of the commit.
     pub fleet: Option<Box<Fleet>>,
     pub receipt: Receipt,
-    /// What the receipt is settled with; the journal adds the `seq`.
+    /// The receipt's settlement; the journal adds the `seq`.
     pub taken: Taken,
-    /// How many of its twin's outcomes are not committed yet: one less after this.
+    /// The number of its twin's outcomes that are not committed yet: one less after this.
     pub pending: Arc<AtomicU32>,
 }
 
 impl Append {
-    /// Events that no twin brought about, messages to devices, and what automation keeps with them.
+    /// Events that no twin made, messages to devices, and automation's writes with them.
     #[must_use]
     pub fn with_kept(
         events: Vec<Event>,
@@ -66,7 +66,7 @@ impl Append {
     }
 }
 
-/// Answered as soon as everything told to the journal before it is committed.
+/// Answered as soon as everything sent to the journal before it is committed.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Barrier {
@@ -80,7 +80,7 @@ pub struct Sent {
     pub ids: Vec<u64>,
 }
 
-/// Commit what there is and take nothing more in. Answered when that is done.
+/// Commits pending outcomes and takes nothing more in. Answered when that is done.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Close {

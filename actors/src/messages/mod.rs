@@ -1,4 +1,4 @@
-//! What actors say to each other: small types of their own, one file an actor.
+//! Messages between actors: small types of their own, one file an actor.
 
 pub mod alarms;
 pub mod archive;

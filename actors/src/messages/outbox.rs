@@ -1,4 +1,4 @@
-//! What the outbox is told.
+//! Messages to the outbox.
 
 use actix::Message;
 

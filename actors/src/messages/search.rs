@@ -1,4 +1,4 @@
-//! What the search is asked.
+//! Messages to the search.
 
 use actix::Message;
 
@@ -17,7 +17,7 @@ pub struct Find {
     pub sort: Option<Field>,
 }
 
-/// All such twins, by number; what the query says of order and page is left aside.
+/// All such twins, by number; the query's order and page are ignored.
 #[derive(Clone, Debug, Default, Message)]
 #[rtype(result = "Result<FoundAll, HubError>")]
 pub struct FindAll {
@@ -25,24 +25,24 @@ pub struct FindAll {
     pub filter: Option<Filter>,
 }
 
-/// A page, and what its asker should know.
+/// A page, with warnings for its asker.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     pub page: DevicePage,
     pub warnings: Vec<QueryWarning>,
 }
 
-/// All that were found, by number, and what their asker should know.
+/// All twins found, by number, with warnings for their asker.
 #[derive(Clone, Debug, Default)]
 pub struct FoundAll {
     pub devices: Vec<(DeviceId, DeviceNumber)>,
     pub warnings: Vec<QueryWarning>,
 }
 
-/// What is allowed, and probably not what was meant.
+/// A question that is allowed, and probably not meant so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryWarning {
-    /// `unknown_name`: no device has what is named. `quotes_missing`: nor this, which stands where a text may.
+    /// `unknown_name`: no device has this name. `quotes_missing`: nor this one, which is where a text may be.
     pub code: &'static str,
     /// `filter` or `sort`.
     pub field: &'static str,

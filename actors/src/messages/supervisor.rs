@@ -1,4 +1,4 @@
-//! What the supervisor is told.
+//! Messages to the supervisor.
 
 use actix::Message;
 use tokio::sync::oneshot;
@@ -15,7 +15,7 @@ pub struct Deliver {
     pub cause: Cause,
     /// Settled after the commit.
     pub receipt: Receipt,
-    /// What to do when nobody has heard of the device.
+    /// The treatment of an unknown device.
     pub if_unknown: IfUnknown,
     /// Refuse the input with [`twinhub_domain::Refusal::Version`] unless the twin is at one of these.
     pub if_version: Option<Versions>,
@@ -23,10 +23,10 @@ pub struct Deliver {
     pub want_twin: bool,
 }
 
-/// What to do with an input for a device that nobody has heard of.
+/// The treatment of an input for an unknown device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfUnknown {
-    /// It registers itself, unclaimed.
+    /// The device registers itself, unclaimed.
     Appear,
     /// A person registers it: it begins with this input.
     Begin,
@@ -36,7 +36,7 @@ pub enum IfUnknown {
     RefuseUnless(DeviceNumber),
 }
 
-/// Asks for a twin as it stands, every change of it that shows being durable. None if there is none.
+/// Asks for the present twin, every change in it being durable. None if there is none.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReadTwin {
@@ -49,8 +49,8 @@ pub struct ReadTwin {
 #[rtype(result = "()")]
 pub struct TwinStopped {
     pub device: DeviceId,
-    /// Which of the twins of this name: a new one may stand in its place already.
+    /// The incarnation among the twins of this name: a new one may have its place already.
     pub incarnation: u32,
-    /// It was told to; otherwise it died.
+    /// The twin was stopped on request; otherwise it died.
     pub orderly: bool,
 }

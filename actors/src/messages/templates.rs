@@ -1,4 +1,4 @@
-//! What the templates are told.
+//! Messages to the templates.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use twinhub_domain::{Cause, DeviceId, Object, Versions};
 use twinhub_rules::device_template::{BadTemplate, Template};
 use twinhub_store::StoreError;
 
-/// The hub is whole. What was under way when it went down goes on.
+/// The hub is whole. Changes that were under way at its shutdown go on.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Begin {
@@ -31,12 +31,12 @@ pub struct PutTemplate {
     pub reply: oneshot::Sender<Result<TemplateStood, TemplateRefusal>>,
 }
 
-/// Asks what would come of a change. Nothing is done.
+/// Asks for the effects of a change. Nothing is done.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct TryTemplate {
     pub wish: Wish,
-    /// Which of the devices that it would change are shown.
+    /// The first of the devices to show of those that it would change.
     pub offset: usize,
     pub limit: usize,
     pub reply: oneshot::Sender<Result<Trial, TemplateRefusal>>,
@@ -55,7 +55,7 @@ pub struct DeleteTemplate {
     pub reply: oneshot::Sender<Result<TemplateGone, TemplateRefusal>>,
 }
 
-/// What is wanted of a template.
+/// A requested change of a template.
 #[derive(Clone, Debug)]
 pub struct Wish {
     pub id: Box<str>,
@@ -65,14 +65,14 @@ pub struct Wish {
     pub if_version: Option<Versions>,
 }
 
-/// How what is said becomes a template.
+/// The way in which a specification becomes a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// It must not be there.
+    /// The template must not exist.
     Make,
-    /// It must be there; what is left out is as it is without a word.
+    /// The template must exist; members that are left out get their defaults.
     Replace,
-    /// It must be there; what is said is a merge patch.
+    /// The template must exist; the specification is a merge patch.
     Merge,
 }
 
@@ -80,29 +80,29 @@ pub enum How {
 #[derive(Debug)]
 pub struct TemplateStood {
     pub template: Arc<Template>,
-    /// How many devices have it.
+    /// The number of its devices.
     pub devices: u64,
     /// The job that brings it to them as it is now, where there is something to be brought.
     pub job: Option<JobId>,
 }
 
-/// What would come of a change.
+/// The effects that a change would have.
 #[derive(Debug)]
 pub struct Trial {
     /// As it would be.
     pub template: Arc<Template>,
-    /// How many devices have it.
+    /// The number of its devices.
     pub devices: u64,
-    /// How many of them would be changed.
+    /// The number of them that would be changed.
     pub changed: u64,
-    /// Some of these, with what would be another.
+    /// Some of these, with the change of each.
     pub changes: Vec<(DeviceId, Object)>,
 }
 
 /// A template that is there no more.
 #[derive(Debug)]
 pub struct TemplateGone {
-    /// How many devices had it.
+    /// The number of devices that had it.
     pub devices: u64,
     /// The job that takes it off them.
     pub job: Option<JobId>,

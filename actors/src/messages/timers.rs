@@ -1,4 +1,4 @@
-//! What the timers are told.
+//! Messages to the timers.
 
 use actix::{Message, Recipient};
 

@@ -1,4 +1,4 @@
-//! What a twin is told.
+//! Messages to a twin.
 
 use actix::Message;
 use tokio::sync::oneshot;
@@ -21,7 +21,7 @@ pub struct Take {
     pub if_version: Option<Versions>,
 }
 
-/// Asks for the twin as it stands, every change of it that shows being durable.
+/// Asks for the present twin, every change in it being durable.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Read {

@@ -1,4 +1,4 @@
-//! What the sender of webhooks is told.
+//! Messages to the sender of webhooks.
 
 use actix::Message;
 use tokio::sync::oneshot;
@@ -18,7 +18,8 @@ pub struct Send {
 #[rtype(result = "()")]
 pub struct Confine(pub Reach);
 
-/// Begin nothing more: the hub goes down. Answered when what is under way has its answer, and that is stored.
+/// Begins no further request: the hub shuts down. Answered when every request under way has its answer, and that is
+/// stored.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Rest {

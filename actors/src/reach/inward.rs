@@ -1,10 +1,10 @@
-//! Which addresses are not of the Internet.
+//! The addresses that are not of the Internet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Is it an address of this machine, of a network that is not the Internet, or of nobody: loopback, private,
-/// link-local, unique-local, shared (carrier-grade NAT), multicast, reserved? An IPv6 address that carries one of
-/// IPv4 is what that one is.
+/// Is it an address of this machine, of a network that is not the Internet, or of no host: loopback, private,
+/// link-local, unique-local, shared (carrier-grade NAT), multicast, reserved? An IPv6 address that carries one of IPv4
+/// is judged as that one.
 pub(super) fn is_inward(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_inward_v4(ip),

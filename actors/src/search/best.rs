@@ -1,4 +1,4 @@
-//! The first so many of all that come, without sorting all.
+//! The first `keep` of all items, without sorting all.
 
 use std::cmp::Ordering;
 
@@ -13,12 +13,12 @@ const LEAST: usize = 1_024;
 pub struct Item {
     pub key: SortKey,
     pub number: DeviceNumber,
-    /// Left out where nobody wants it: it lies elsewhere in memory.
+    /// Left out where it is not needed: it lies elsewhere in memory.
     pub id: Option<DeviceId>,
     pub descending: bool,
 }
 
-/// The first `keep` of what was added, and how much that was.
+/// The first `keep` of the items added, and the number of all.
 #[derive(Debug)]
 pub struct Best {
     keep: usize,
@@ -32,7 +32,7 @@ impl Best {
         Self { keep, items: Vec::new(), total: 0 }
     }
 
-    /// How many were added.
+    /// The number of items added.
     pub fn total(&self) -> u64 {
         self.total
     }
@@ -45,7 +45,7 @@ impl Best {
         }
     }
 
-    /// Takes what another has.
+    /// Takes the items of another.
     pub fn absorb(&mut self, other: Self) {
         self.total += other.total;
         self.items.extend(other.items);
@@ -68,7 +68,7 @@ impl Best {
     }
 }
 
-/// By what it is sorted by, then by number: both in one direction, as lists do it.
+/// By the sort key, then by number: both in one direction, as lists do it.
 impl Ord for Item {
     fn cmp(&self, other: &Self) -> Ordering {
         let by_number = self.number.cmp(&other.number);

@@ -1,4 +1,4 @@
-//! The search over a running hub: told by stories here, and held against a plain scan in `random`.
+//! The search over a running hub: by examples here, and held against a plain scan in `random`.
 
 mod random;
 

@@ -1,4 +1,4 @@
-//! Names in a question that no device has: looked for while the twins are looked at, and told with the answer.
+//! Names in a question that no device has: searched while the twins are read, and reported with the answer.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,16 +9,16 @@ use twinhub_domain::{Timestamp, Twin};
 use twinhub_rules::expression::Mention;
 use twinhub_rules::{Field, Filter};
 
-/// So many twins are asked for names that may have been meant.
+/// The number of twins that are asked for similar names.
 const ASKED: usize = 2_000;
-/// So many warnings are given of one question.
+/// The most warnings of one question.
 const MOST: usize = 5;
 
 /// The names of a question, and which of them some device has.
 #[derive(Debug, Default)]
 pub struct Unheard {
     names: Vec<(&'static str, Mention, AtomicBool)>,
-    /// Without any device nothing can be said.
+    /// A device has been read. Without any device no warning is possible.
     looked: AtomicBool,
 }
 
@@ -45,7 +45,7 @@ impl Unheard {
         }
     }
 
-    /// What to tell of the names that nobody has.
+    /// The warnings about names that no device has.
     pub fn warnings(&self, roster: &Roster) -> Vec<QueryWarning> {
         if !self.looked.load(Ordering::Relaxed) {
             return Vec::new();

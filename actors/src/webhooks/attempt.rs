@@ -1,4 +1,4 @@
-//! One attempt at a webhook: the request, the redirects it is sent along, and what came of it.
+//! One attempt at a webhook: the request, its redirects, and the outcome.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -24,16 +24,16 @@ use twinhub_rules::engine::Delivery;
 
 /// Redirects that are followed at most.
 const MOST_REDIRECTS: u32 = 5;
-/// So much of an answer is read; nobody needs it, but the receiver shall get rid of it.
+/// The part of an answer that is read; it is not needed, but the receiver shall get rid of it.
 const MOST_READ: usize = 64 * 1024;
-/// Characters of the answer that are kept, for people who look for what was wrong.
+/// Characters of the answer that are kept, for people who look for the error.
 const MOST_KEPT: usize = 200;
-/// No attempt takes longer, whatever the rule says.
+/// The longest attempt, whatever the rule's timeout.
 const LONGEST: Duration = Duration::from_secs(300);
-/// An idle connection is kept for what may follow.
+/// An idle connection is kept for later requests.
 const IDLE: Duration = Duration::from_secs(20);
 const WHO: &str = concat!("twinhub/", env!("CARGO_PKG_VERSION"));
-/// What a rule cannot say: it follows from the request.
+/// Headers that a rule cannot set: they follow from the request.
 const OURS: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
 const OUR_PREFIX: &str = "x-twinhub-";
 
@@ -41,13 +41,13 @@ const OUR_PREFIX: &str = "x-twinhub-";
 pub(super) struct Sender {
     look_up: LookUp,
     reach: Arc<Reach>,
-    /// By what their resolvers must know: whether another sent us there, and the port, where it makes a difference.
-    /// Each is made when it is needed first: reading the system's certificates takes a while, and most hubs never
-    /// send.
+    /// Clients by what their resolvers must know: whether another sent us there, and the port, where it makes a
+    /// difference. Each is made when it is needed first: reading the system's certificates takes a while, and most hubs
+    /// never send.
     clients: Mutex<HashMap<(bool, Option<u16>), Client>>,
 }
 
-/// What is to be sent.
+/// The request to send.
 pub(super) struct Order {
     pub id: Uuid,
     pub delivery: Delivery,
@@ -56,11 +56,11 @@ pub(super) struct Order {
     pub now: Timestamp,
 }
 
-/// What came of an attempt, and a few words on it.
+/// The outcome of an attempt, with a few words on it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Delivered(String),
-    /// It may be taken later; after so long, where the receiver said how long.
+    /// It may be accepted later; after this time, where the receiver named one.
     NotNow(String, Option<Duration>),
     Never(String),
 }
@@ -76,7 +76,7 @@ impl Sender {
         Self { look_up, reach: Arc::new(reach), clients: Mutex::default() }
     }
 
-    /// Tries once, for as long as the delivery says.
+    /// Tries once, within the delivery's timeout.
     pub(super) async fn attempt(&self, order: &Order) -> Outcome {
         // Not on the receiver's time: reading certificates.
         if let Ok(url) = address(&order.delivery.url)
@@ -106,8 +106,8 @@ impl Sender {
         }
     }
 
-    /// Sends it, and sends it on where it is redirected. The method and the body stay as they are: a webhook that
-    /// became a GET on its way would be taken and do nothing. Only 303 says that it was taken, and asks for that.
+    /// Sends the request, and follows redirects. The method and the body stay as they are: a webhook that became a GET
+    /// on its way would be accepted and do nothing. Only 303 means that it was accepted, and asks for a GET.
     async fn follow(&self, order: &Order) -> Result<Response, NoAnswer> {
         let delivery = &order.delivery;
         let mut url = address(&delivery.url)?;
@@ -136,7 +136,7 @@ impl Sender {
         Err(NoAnswer::Never(format!("redirected more than {MOST_REDIRECTS} times")))
     }
 
-    /// Where the answer leads, where it leads elsewhere.
+    /// The target of a redirect, where the answer is one.
     fn redirected(&self, from: &Url, response: &Response) -> Result<Option<Url>, NoAnswer> {
         if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Ok(None);
@@ -150,7 +150,7 @@ impl Sender {
         Ok(Some(next))
     }
 
-    /// May it go there, as far as the URL says? Names are looked at as they are resolved; addresses are not resolved.
+    /// May it go there, as far as the URL shows? Names are checked as they are resolved; addresses are not resolved.
     fn look_at(&self, url: &Url, redirected: bool) -> Result<(), NoAnswer> {
         let ip = match url.host() {
             Some(Host::Ipv4(ip)) => ip.into(),
@@ -221,7 +221,7 @@ fn headers(order: &Order, body: Option<&str>) -> Result<HeaderMap, NoAnswer> {
     Ok(headers)
 }
 
-/// What a rule says in headers is for the receiver that it names: keys, more often than not.
+/// A rule's headers are for the receiver that it names: keys, more often than not.
 fn keep_to_ourselves(headers: &mut HeaderMap, order: &Order) {
     headers.remove(AUTHORIZATION);
     for (name, _) in &order.delivery.headers {
@@ -269,7 +269,7 @@ fn no_answer(error: reqwest::Error) -> NoAnswer {
     if error.is_builder() { NoAnswer::Never(told(&error)) } else { NoAnswer::NotNow(told(&error)) }
 }
 
-/// The innermost causes, which say what it was; the outer ones only name layers, and the URL with its secrets.
+/// The innermost causes, which name the error; the outer ones only name layers, and the URL with its secrets.
 fn told(error: &reqwest::Error) -> String {
     let causes: Vec<String> = sources(error).map(ToString::to_string).collect();
     match &causes[..] {

@@ -1,5 +1,5 @@
-//! The names that stand for addresses. A name is resolved here, and what was looked at is what is connected
-//! to; so a name that says one thing when it is checked and another when it is used gains nothing.
+//! The resolver of host names. A name is resolved here, and the connection goes to the address that was checked; so a
+//! name that resolves to one address when it is checked and to another when it is used gains nothing.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -64,7 +64,7 @@ mod tests {
         found.map(|all| all.map(|a| a.ip().to_string()).collect()).map_err(|error| error.to_string())
     }
 
-    /// What is given back is all that is connected to.
+    /// The connection goes to no address but those that are given back.
     #[tokio::test]
     async fn gives_only_addresses_that_were_checked() {
         assert_eq!(resolve(&["8.8.8.8", "127.0.0.1", "::1"], true).await.unwrap(), ["8.8.8.8"]);

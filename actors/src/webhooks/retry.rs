@@ -1,4 +1,4 @@
-//! What an answer means: done, not now, or never; and when to try again.
+//! The meaning of an answer: done, not now, or never; and the time of the next try.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -9,14 +9,14 @@ use twinhub_domain::Timestamp;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
-/// A receiver may ask us to stay away for so long at most.
+/// The longest time for which a receiver may ask us to stay away.
 pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(3_600);
 
-/// What the status of an answer means.
+/// The meaning of an answer's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     Delivered,
-    /// Try again; after so long, where the receiver said how long.
+    /// Try again; after this time, where the receiver named one.
     NotNow(Option<Duration>),
     Never,
 }
@@ -46,8 +46,8 @@ fn asked(text: &str, now: Timestamp) -> Option<Duration> {
     Some(wait.min(LONGEST_ASKED))
 }
 
-/// The wait after this many attempts: from 1 s to 5 min, doubled each time and lengthened by up to half at
-/// random, so that what failed together does not come back in step.
+/// The wait after this many attempts: from 1 s to 5 min, doubled each time and lengthened by up to half at random, so
+/// that requests that failed together do not come back in step.
 pub(super) fn wait(attempts: u16) -> Duration {
     let doubled = FIRST * 2u32.saturating_pow(u32::from(attempts.saturating_sub(1)).min(16));
     // A fresh `RandomState` has random keys; that is random enough here.

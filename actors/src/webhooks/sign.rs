@@ -19,7 +19,7 @@ pub(super) fn signature(key: &str, timestamp: i64, body: &[u8]) -> Option<String
 mod tests {
     use super::*;
 
-    /// As `printf '%s.%s' 1767268800 '{"t":1}' | openssl dgst -sha256 -hmac secret` says.
+    /// As by `printf '%s.%s' 1767268800 '{"t":1}' | openssl dgst -sha256 -hmac secret`.
     #[test]
     fn signs_as_others_verify() {
         let signed = signature("secret", 1_767_268_800, br#"{"t":1}"#).unwrap();

@@ -1,4 +1,4 @@
-//! What automation keeps, and how it is asked for.
+//! Automation's stored data, and the queries for it.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use twinhub_domain::{DeviceNumber, Object, Timestamp};
 use twinhub_rules::ScopeSnapshot;
 use twinhub_rules::engine::Delivery;
 
-/// Automation's part of a commit. What is said twice in one batch counts as it was said last.
+/// Automation's part of a commit. Of several values for the same thing in one batch the last counts.
 #[derive(Clone, Debug, Default)]
 pub struct Automation {
     /// The place in the sequence up to which the engine has come, and its time.
@@ -25,21 +25,21 @@ pub struct Automation {
     pub deliveries: Vec<DeliveryRecord>,
 }
 
-/// How far the engine has come.
+/// The engine's progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     pub seq: u64,
     pub time: Timestamp,
 }
 
-/// What is known of a rule beside its file: one that was made over the API, or a word on whether it runs.
-/// A record without either is removed.
+/// The stored state of a rule beside its file: the text of one that was made over the API, or a switch. A record
+/// without either is removed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleRecord {
     pub id: RuleId,
     /// The rule as it was sent, where it was made over the API.
     pub body: Option<Object>,
-    /// What people said; none: as the rule says itself.
+    /// The switch that people have set; none: as the rule's own text has it.
     pub enabled: Option<bool>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -54,15 +54,15 @@ pub struct DeliveryRecord {
     pub delivery: Delivery,
     pub status: DeliveryStatus,
     pub attempts: u16,
-    /// When it is tried (again).
+    /// The time of the next attempt.
     pub next_at: Timestamp,
-    /// What was wrong the last time; after success the answer's status.
+    /// The error of the last attempt; after success the answer's status.
     pub detail: Box<str>,
     pub created_at: Timestamp,
     pub ended_at: Option<Timestamp>,
 }
 
-/// What became of a request outward.
+/// The status of a request outward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryStatus {
@@ -71,14 +71,14 @@ pub enum DeliveryStatus {
     Failed,
 }
 
-/// Which runs, in which order.
+/// A query for runs, and their order.
 #[derive(Clone, Debug, Default)]
 pub struct RunQuery {
     pub rule: Option<RuleId>,
-    /// Which fired them or was acted upon by them, whatever came of that. An action knows an id: it stands for the
-    /// device that is so called when the run is committed. So an action upon what is no device is nobody's, also when
-    /// one of that id comes later; a device that is removed has no part in any run any more, and another of its
-    /// id has none in what was done before.
+    /// Runs that this device fired, or that acted upon it, whatever came of that. An action names an id: it means the
+    /// device that has this id when the run is committed. So an action upon an id without a device belongs to no
+    /// device, also when one of that id comes later. A removed device has no part in any run any more, and another
+    /// device of its id has none in earlier runs.
     pub device: Option<DeviceNumber>,
     /// The run that brought them about.
     pub parent: Option<RunId>,
@@ -100,14 +100,14 @@ pub struct RunPage {
     pub total: u64,
 }
 
-/// Which alarms; the newest raised come first.
+/// A query for alarms; the newest raised come first.
 #[derive(Clone, Debug, Default)]
 pub struct AlarmQuery {
     pub active: Option<bool>,
     pub acknowledged: Option<bool>,
     pub at_least: Option<Severity>,
     pub device: Option<DeviceNumber>,
-    /// Which raised them last, or which they are about.
+    /// The rule that raised them last, or that they are about.
     pub rule: Option<RuleId>,
     pub alarm_type: Option<String>,
     /// By when they were raised first: from here on, inclusive.
@@ -125,7 +125,7 @@ pub struct AlarmPage {
     pub total: u64,
 }
 
-/// Which requests outward; the newest come first.
+/// A query for requests outward; the newest come first.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryQuery {
     pub status: Option<DeliveryStatus>,
@@ -141,7 +141,7 @@ pub struct DeliveryPage {
     pub total: u64,
 }
 
-/// What the engine takes up at start.
+/// The stored state that the engine loads at start.
 #[derive(Clone, Debug, Default)]
 pub struct AutomationState {
     pub progress: Option<Progress>,
@@ -162,7 +162,7 @@ impl Automation {
             && deliveries.is_empty()
     }
 
-    /// Takes in what was said later.
+    /// Merges later writes into these.
     pub fn absorb(&mut self, later: Self) {
         let Self { progress, kept, runs, alarms, rules, deliveries } = later;
         self.progress = progress.or(self.progress);

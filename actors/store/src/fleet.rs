@@ -1,4 +1,4 @@
-//! What is kept of the fleet, and how it is asked for.
+//! The fleet's stored data, and the queries for it.
 
 pub use twinhub_domain::fleet::job::JobCounts;
 use twinhub_domain::fleet::{JobId, RecordKind, Step, StepState};
@@ -7,7 +7,7 @@ use twinhub_domain::{DeviceId, DeviceNumber, Object, Timestamp};
 /// The fleet's part of a commit.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
-    /// What is said twice counts as it was said last.
+    /// Of several changes of one record the last counts.
     pub records: Vec<Record>,
     /// In order.
     pub jobs: Vec<JobOp>,
@@ -29,8 +29,8 @@ pub struct Record {
 pub enum JobOp {
     /// Devices that the job is for. Those that it has already stay as they are.
     Devices(Vec<JobDevice>),
-    /// It came further with one of them. One that is in a final state stays there, but
-    /// for one that had failed and is done after all.
+    /// The job came further with one of its devices. A device in a final state stays there, but for one that had failed
+    /// and is done after all.
     Step { number: DeviceNumber, at: Timestamp, step: Step },
     /// All of its devices in one of these states, at one of these places, come into another.
     Sweep(Sweep),
@@ -57,12 +57,12 @@ pub struct JobDevice {
     pub number: DeviceNumber,
     /// Its place in the job's order, from 0.
     pub place: u64,
-    /// How far the job has come with it.
+    /// The job's progress with the device.
     pub step: Step,
     pub at: Timestamp,
 }
 
-/// Which of a job's devices. They come by their places.
+/// A query for a job's devices. They come by their places.
 #[derive(Clone, Debug)]
 pub struct JobDeviceQuery {
     pub job: JobId,
@@ -73,7 +73,7 @@ pub struct JobDeviceQuery {
     pub places: Option<(u64, u64)>,
     pub offset: u64,
     pub limit: u64,
-    /// It is to be told how many there are, which reads all of them.
+    /// Counts the devices on all pages, which reads all of them.
     pub counted: bool,
 }
 
@@ -81,7 +81,7 @@ pub struct JobDeviceQuery {
 #[derive(Clone, Debug, Default)]
 pub struct JobDevicePage {
     pub devices: Vec<JobDevice>,
-    /// How many there are on all pages; 0 where that was not asked for.
+    /// The number on all pages; 0 where no count was requested.
     pub total: u64,
 }
 
@@ -93,8 +93,8 @@ impl JobDeviceQuery {
         Self { job, states, device: None, places: None, offset: 0, limit, counted: true }
     }
 
-    /// So many of those in these states, at places from one on, up to another, exclusive: for whoever goes through
-    /// all of them, and counts none.
+    /// At most `limit` of the devices in these states, at places from one on, up to another, exclusive: for a caller
+    /// that goes through all of them, and counts none.
     #[must_use]
     pub fn stretch(job: JobId, states: &[StepState], places: (u64, u64), limit: u64) -> Self {
         let (states, places) = (states.to_vec(), Some(places));
@@ -103,7 +103,7 @@ impl JobDeviceQuery {
 }
 
 impl JobOp {
-    /// Whose devices it is about; none where it is about none.
+    /// The job whose devices it is about; none where it is about none.
     #[must_use]
     pub fn job(&self) -> Option<JobId> {
         match self {
@@ -123,7 +123,7 @@ impl Fleet {
         records.is_empty() && jobs.is_empty()
     }
 
-    /// Takes in what was said later.
+    /// Merges later writes into these.
     pub fn absorb(&mut self, later: Self) {
         let Self { records, jobs } = later;
         self.records.extend(records);

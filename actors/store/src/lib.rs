@@ -1,9 +1,9 @@
-//! The store: what the hub knows durably, behind one trait. Entities and SQL stay in here.
+//! The store: the hub's durable state, behind one trait. Entities and SQL stay in here.
 //!
-//! A twin's readings are the many, so a message's events go into the journal (one row a batch, whole) and
-//! nothing else is written with it; by-device order and the twins' rows are made behind from the same
-//! events ([`Store::maintain`]). Everything read is true to the last commit all the same: what is not in
-//! order yet is held in memory, and is read again from the journal at start.
+//! A twin's readings are the many, so a message's events go into the journal (one row a batch, whole) and nothing else
+//! is written with it; by-device order and the twins' rows are made behind from the same events ([`Store::maintain`]).
+//! Everything read is true to the last commit all the same: events that are not compacted yet are held in memory, and
+//! are read again from the journal at start.
 
 mod automation;
 pub mod codec;
@@ -48,7 +48,8 @@ pub struct Batch {
     pub events: Arc<[Arc<Recorded>]>,
     /// Rows to write now: twins of which more than readings changed, as they are after the event `seq`.
     pub twins: Vec<(u64, Twin)>,
-    /// Devices to remove with everything they have but the runs of rules for them, and the `seq` of the event that says so.
+    /// Devices to remove with everything they have but the runs of rules for them, and the `seq` of the event of their
+    /// removal.
     pub removed: Vec<(u64, DeviceNumber)>,
     /// Commands that changed, each once, as they are after the batch.
     pub commands: Vec<CommandRecord>,
@@ -85,7 +86,7 @@ pub struct CommandRecord {
     pub command: Command,
 }
 
-/// Which commands. They come in the order in which they were asked for, or backwards.
+/// A query for commands. They come in the order in which they were requested, or backwards.
 #[derive(Clone, Debug, Default)]
 pub struct CommandQuery {
     pub device: Option<DeviceNumber>,
@@ -105,22 +106,22 @@ pub struct CommandQuery {
 #[derive(Clone, Debug, Default)]
 pub struct CommandPage {
     pub commands: Vec<CommandRecord>,
-    /// How many there are on all pages.
+    /// The number on all pages.
     pub total: u64,
 }
 
-/// When a twin is to be woken, as the store knows it.
+/// The time at which to wake a twin, as the store knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deadline {
     pub device: DeviceId,
     pub number: DeviceNumber,
-    /// For what it knows to wait for: [`Twin::wake_at`].
+    /// The next deadline of its own: [`Twin::wake_at`].
     pub wake_at: Option<Timestamp>,
     /// While it is online: when it was last heard, and after how many ms of silence it counts as offline.
     pub silence: Option<(Timestamp, i64)>,
 }
 
-/// Where the store stands, for the start.
+/// The store's state at start.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
     /// The last `seq` given, 0 when none was.
@@ -131,7 +132,7 @@ pub struct Head {
     pub outgoing: u64,
     /// The last moment that the store knows of; none where nothing was written.
     pub at: Option<Timestamp>,
-    /// How far the clock was doubted last.
+    /// The last doubt about the clock.
     pub doubt: Doubt,
 }
 
@@ -140,18 +141,18 @@ pub struct Head {
 pub struct Doubt {
     /// By how many ms the clock is ahead of the time that is believed.
     pub ahead_ms: i64,
-    /// For how many ms of running it has been doubted.
+    /// The uptime for which it has been doubted, in ms.
     pub for_ms: u64,
 }
 
-/// Which devices, in which order, which part of them.
+/// A query for devices: filters, order and page.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceQuery {
     /// Their numbers: from this one up to and with that.
     pub numbers: Option<(DeviceNumber, DeviceNumber)>,
     /// Any of these; empty means all.
     pub status: Vec<Status>,
-    /// Only those that have not come to what is desired since this moment or longer.
+    /// Only devices that have differed from their desired state since this moment or longer.
     pub drifting_since: Option<Timestamp>,
     pub device_type: Option<String>,
     /// In any of these groups; empty means wherever.
@@ -164,7 +165,7 @@ pub struct DeviceQuery {
     pub lifecycle: Vec<Lifecycle>,
     /// Tags that must have exactly this text (numbers and booleans by their JSON text).
     pub tags: Vec<(String, String)>,
-    /// Those that have this template.
+    /// Devices that have this template.
     pub template: Option<String>,
     /// Part of the id, name or serial number, whatever the case.
     pub q: Option<String>,
@@ -175,12 +176,12 @@ pub struct DeviceQuery {
 }
 
 impl DeviceQuery {
-    /// A search looks into this many characters of a device's names: what is longer is part of none.
+    /// A search reads this many characters of a device's names: a longer query is part of none.
     pub const LONGEST_Q: usize = select::SEARCHED;
     /// More groups than this are not named in one question to a database.
     pub const MOST_GROUPS: usize = 1_000;
 
-    /// Does a store's list answer it, true to the last commit? It may be behind in what readings alone change, and does
+    /// Does a store's list answer it, true to the last commit? It may be behind in changes by readings alone, and does
     /// not take any number of groups.
     #[must_use]
     pub fn is_for_lists(&self) -> bool {
@@ -227,35 +228,35 @@ pub enum DeviceSort {
 #[derive(Clone, Debug, Default)]
 pub struct DevicePage {
     pub twins: Vec<Twin>,
-    /// How many there are on all pages.
+    /// The number on all pages.
     pub total: u64,
 }
 
-/// Which events.
+/// A query for events.
 #[derive(Clone, Debug, Default)]
 pub struct EventQuery {
     pub device: Option<DeviceNumber>,
     /// Empty means all.
     pub kinds: Vec<Kind>,
-    /// Of alarms, those of this severity or worse alone; what is no alarm has none.
+    /// Of alarms, those of this severity or worse alone; other events have none.
     pub at_least: Option<Severity>,
     /// By the event's `at`: from here on, inclusive.
     pub from: Option<Timestamp>,
     /// Up to here, exclusive.
     pub to: Option<Timestamp>,
-    /// Only what came after this `seq`.
+    /// Only events after this `seq`.
     pub since: Option<u64>,
-    /// So many of them are passed over first.
+    /// The number of events to skip first.
     pub offset: usize,
     pub limit: usize,
     pub newest_first: bool,
 }
 
-/// How much there is of a device.
+/// The amount of a device's data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     pub readings: u64,
-    /// Those of the log: all that is no telemetry.
+    /// Events of the log: all but telemetry.
     pub events: u64,
     pub commands: u64,
     pub alarms: u64,
@@ -273,16 +274,16 @@ pub struct Replayed {
 /// Why the store did not answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// Nothing of it was done.
+    /// Nothing of the operation was done.
     #[error("{operation}: {detail}")]
     Failed { operation: &'static str, detail: String },
-    /// It may have been done.
+    /// The operation may have been done.
     #[error("{operation}, and it is not known whether it was done: {detail}")]
     Unknown { operation: &'static str, detail: String },
-    /// What is stored does not make sense to this program.
+    /// The stored data does not make sense to this program.
     #[error("{operation}: the stored data are damaged: {detail}")]
     Damaged { operation: &'static str, detail: String },
-    /// Other events stand where this batch's were to go: another program writes to the same store. Nothing of the
+    /// The journal has other events at this batch's places: another program writes to the same store. Nothing of the
     /// batch was done, and no later try can succeed.
     #[error("{operation}: another program has written to the same store: {detail}")]
     Conflict { operation: &'static str, detail: String },
@@ -291,7 +292,7 @@ pub enum StoreError {
 /// A durable store.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Where the store stands.
+    /// The state for the start.
     async fn head(&self) -> Result<Head, StoreError>;
 
     /// Makes `batch` durable, whole. Committing a batch again whose first event is there already (after
@@ -301,12 +302,12 @@ pub trait Store: Send + Sync + 'static {
     /// The twins with these ids, as of the last commit, in no order; unknown ones are left out.
     async fn load(&self, ids: &[DeviceId]) -> Result<Vec<Twin>, StoreError>;
 
-    /// A page of devices, each as of the last commit. `last_seen`, `updated_at` and the drift in filters and
-    /// orders may be behind by as much as [`Store::maintain`] is in what readings alone have changed.
+    /// A page of devices, each as of the last commit. `last_seen`, `updated_at` and the drift in filters and orders may
+    /// be behind by as much as [`Store::maintain`] is in changes by readings alone.
     async fn devices(&self, query: &DeviceQuery) -> Result<DevicePage, StoreError>;
 
-    /// The numbers of all devices that `query` asks for, in their order; what it says of order and page is left
-    /// aside. The drift may be behind as it may in [`Store::devices`].
+    /// The numbers of all devices that match `query`, in its order; its page is ignored. The drift may be behind as it
+    /// may in [`Store::devices`].
     async fn numbers(&self, query: &DeviceQuery) -> Result<Vec<DeviceNumber>, StoreError>;
 
     /// The twins with these numbers, as of the last commit, in no order; unknown ones are left out.
@@ -331,7 +332,7 @@ pub trait Store: Send + Sync + 'static {
         messages: &[(Timestamp, u64)],
     ) -> Result<HashSet<u64>, StoreError>;
 
-    /// How much there is of this device. Reads all its readings: it may take a second for a long history.
+    /// The amount of this device's data. Reads all its readings: it may take a second for a long history.
     async fn extent(&self, device: DeviceNumber) -> Result<Extent, StoreError>;
 
     /// Events, filtered.
@@ -353,18 +354,17 @@ pub trait Store: Send + Sync + 'static {
         key: &str,
     ) -> Result<Option<CommandRecord>, StoreError>;
 
-    /// What waits: devices with a number after `after` that have a deadline, by number, `limit` at most. May
-    /// be behind by as much as [`Store::maintain`] is in what readings alone have changed.
+    /// Devices with a number after `after` that have a deadline, by number, `limit` at most. May be behind by as much
+    /// as [`Store::maintain`] is in changes by readings alone.
     async fn deadlines(&self, after: DeviceNumber, limit: u64) -> Result<Vec<Deadline>, StoreError>;
 
-    /// What automation left when it was last committed.
+    /// Automation's state as of its last commit.
     async fn automation(&self) -> Result<AutomationState, StoreError>;
 
-    /// Events of these devices and those that are no device's, with `seq > after`, in order, for a backtest:
-    /// `limit` of them, and fewer only where there are no more. Telemetry goes as far back as readings are
-    /// kept. No devices: of all, telemetry as far back as the journal goes. A page of some devices reads
-    /// a stretch of readings of each beyond what it gives, so pages for many should be larger: 50,000 do for
-    /// a hundred.
+    /// Events of these devices and those that are no device's, with `seq > after`, in order, for a backtest: `limit` of
+    /// them, and fewer only where there are no more. Telemetry goes as far back as readings are kept. No devices: of
+    /// all, telemetry as far back as the journal goes. A page of some devices reads a stretch of readings of each
+    /// beyond its own events, so pages for many should be larger: 50,000 do for a hundred.
     async fn past(
         &self,
         devices: Option<&[DeviceNumber]>,
@@ -396,14 +396,14 @@ pub trait Store: Send + Sync + 'static {
     /// A page of a job's devices.
     async fn job_devices(&self, query: &JobDeviceQuery) -> Result<JobDevicePage, StoreError>;
 
-    /// How many of a job's devices, from this place on up to that (exclusive; none: of all), are in which state.
+    /// The number of a job's devices in each state, from this place on up to that (exclusive; none: of all).
     async fn job_counts(&self, job: JobId, places: Option<(u64, u64)>) -> Result<JobCounts, StoreError>;
 
     /// Messages that were committed and not yet [`Batch::sent`], in order.
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError>;
 
-    /// Puts what was committed since the last time into order, and prunes what is older than the
-    /// retention. Called now and then, and at shutdown; may take a while, and holds nobody up.
+    /// Compacts the events committed since the last call, and deletes data older than the retention. Called now and
+    /// then, and at shutdown; may take a while, and blocks no other call.
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError>;
 
     /// Keeps how far the clock is doubted, for the next start.

@@ -25,7 +25,7 @@ use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
 use twinhub_domain::{CommandId, DeviceId, DeviceNumber, EventBody, Kind, Recorded, Timestamp, Twin};
 
-/// See the module. Nothing in it ever fails.
+/// A store in memory, for tests. Nothing in it ever fails.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     keep_journal: Option<Duration>,
@@ -35,11 +35,11 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Inner {
     head: Head,
-    /// What replay tells: by batch, with the time of its commit.
+    /// The journal for replay: by batch, with the time of its commit.
     journal: Vec<(Timestamp, Vec<Arc<Recorded>>)>,
     /// The last `seq` that the journal has let go.
     pruned: u64,
-    /// What history and the log of a device tell.
+    /// The events for a device's history and log.
     by_device: HashMap<DeviceNumber, Vec<Arc<Recorded>>>,
     /// All that is no telemetry.
     log: BTreeMap<u64, Arc<Recorded>>,
@@ -52,7 +52,7 @@ struct Inner {
 }
 
 impl MemoryStore {
-    /// A store whose journal forgets what is older than `keep_journal` at each [`Store::maintain`].
+    /// A store whose journal forgets batches older than `keep_journal` at each [`Store::maintain`].
     #[must_use]
     pub fn keeping_journal(keep_journal: Duration) -> Self {
         Self { keep_journal: Some(keep_journal), inner: Mutex::default() }

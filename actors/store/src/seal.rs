@@ -1,5 +1,4 @@
-//! The hub's own key: what it seals with, so that a copy of the database gives no secrets away, and what it knows
-//! tokens by.
+//! The hub's own key: it seals secrets, so that a copy of the database reveals none, and hashes tokens.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,10 +13,10 @@ use sha2::Sha256;
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
-/// What a sealed text begins with. No JSON document does.
+/// The first characters of a sealed text. No JSON document begins so.
 const MARK: &str = "sealed1:";
 
-/// A key, and what is derived of it. One key for each use, so that none says anything of another.
+/// Keys derived from the hub's key. One for each use, so that none reveals another.
 #[derive(Clone)]
 pub struct Seal {
     cipher: XChaCha20Poly1305,
@@ -43,7 +42,7 @@ pub enum BadSeal {
 }
 
 impl Seal {
-    /// What is derived of `key`.
+    /// Derives the keys from `key`.
     #[must_use]
     pub fn new(key: &[u8; KEY_BYTES]) -> Self {
         let check = keyed(key, b"twinhub check v1");
@@ -56,7 +55,7 @@ impl Seal {
         }
     }
 
-    /// A number by which a database knows the key that it was sealed with. It says nothing of the key.
+    /// A number by which a database recognises the key that it was sealed with. It reveals nothing of the key.
     #[must_use]
     pub fn check(&self) -> i64 {
         self.check
@@ -77,7 +76,7 @@ impl Seal {
         Ok(format!("{MARK}{}", STANDARD_NO_PAD.encode(bytes)))
     }
 
-    /// What is kept of a device's token: bytes that are worth nothing without the key.
+    /// The stored form of a device's token: bytes that are worth nothing without the key.
     #[must_use]
     pub fn token(&self, token: &str) -> [u8; KEY_BYTES] {
         keyed(&self.tokens, token.as_bytes())
@@ -87,7 +86,7 @@ impl Seal {
 /// The text that was sealed; one that was not, from before there was a key, is as it is.
 ///
 /// # Errors
-/// It was sealed with another key, was changed since, or there is no key.
+/// The text was sealed with another key, was changed since, or there is no key.
 pub fn open<'a>(seal: Option<&Seal>, text: &'a str) -> Result<Cow<'a, str>, BadSeal> {
     let Some(sealed) = text.strip_prefix(MARK) else { return Ok(Cow::Borrowed(text)) };
     let seal = seal.ok_or(BadSeal::NoKey)?;

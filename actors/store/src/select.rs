@@ -1,4 +1,4 @@
-//! Which twins, readings and events a question means: the same for every store.
+//! Selection of twins, readings and events by a query: the same for every store.
 
 use std::collections::HashSet;
 
@@ -15,11 +15,11 @@ use twinhub_domain::{
     DeviceId, DeviceNumber, Event, EventBody, Json, Recorded, Scalar, Status, Timestamp, Twin,
 };
 
-/// The number of what is no device's.
+/// The number of rows that are no device's.
 pub(crate) const NOBODY: DeviceNumber = DeviceNumber(0);
 
-/// Twins are looked up and sorted by this many characters of a text. What is longer and begins alike is
-/// told apart only where it is read.
+/// Twins are looked up and sorted by this many characters of a text. Longer texts that begin alike are told apart only
+/// where they are read.
 const KEY: usize = 190;
 /// A search looks into this many characters of a twin's names.
 pub(crate) const SEARCHED: usize = 600;
@@ -30,12 +30,12 @@ pub fn key(text: &str) -> &str {
     cut(text, KEY)
 }
 
-/// What twins are sorted by where that is a text for people: see [`order_key`].
+/// The sort key of twins where it is a text for people: see [`order_key`].
 pub(crate) fn ordered(text: &str) -> String {
     order_key(text, KEY)
 }
 
-/// What a search looks into: id, serial number and name in lower case, a line each.
+/// The text that a search matches: id, serial number and name in lower case, a line each.
 pub(crate) fn search_text(twin: &Twin) -> String {
     let text = searched(&format!("{}\n{}\n{}", twin.id, twin.profile.serial_number, twin.profile.name));
     cut(&text, SEARCHED).to_owned()
@@ -54,8 +54,7 @@ pub(crate) fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
         && is_called(query, twin)
 }
 
-/// The same but for its group, of which many may be asked for, and for what it is called, which costs most to look
-/// into.
+/// The same but for its group, of which many may be queried, and for its names, which cost most to search.
 #[must_use]
 pub fn is_listed_in_any_group(query: &DeviceQuery, twin: &Twin) -> bool {
     let DeviceQuery { numbers, status, drifting_since, device_type, grouped, .. } = query;
@@ -170,7 +169,7 @@ pub(crate) fn makes_twin(event: &Event) -> bool {
     }
 }
 
-/// What the store knows of when this twin is to be woken; none where nothing waits.
+/// The twin's deadline as the store keeps it; none where nothing waits.
 pub(crate) fn deadline(twin: &Twin) -> Option<Deadline> {
     let wake_at = twin.wake_at(Timestamp::default());
     // Of an unknown rhythm the shortest: how long such a device may be silent is set with the hub, not with it. A twin
@@ -198,7 +197,7 @@ pub(crate) fn readings<'a>(
     readings.iter().enumerate().filter(move |(_, reading)| wanted(&reading.name))
 }
 
-/// The same, as history tells them.
+/// The readings of an event, in the form of the history.
 pub(crate) fn stored_readings(query: &HistoryQuery, recorded: &Recorded) -> Vec<StoredReading> {
     let (timestamp, seq) = (recorded.event.at, recorded.seq);
     let claimed_at =

@@ -1,4 +1,4 @@
-//! Alarms: what is wrong, what was, and who has seen it.
+//! Alarms, present and past, and their acknowledgements.
 
 pub mod schema;
 
@@ -29,7 +29,7 @@ routes! {
     Operate: self::clear_alarm,
 }
 
-/// The words for severities, as errors say them.
+/// The words for severities, in errors.
 pub const SEVERITIES: &str = "info, warning, minor, major or critical";
 
 /// The alarms, the newest raised first: those that are active, and what became of the others.

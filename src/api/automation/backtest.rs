@@ -1,4 +1,4 @@
-//! `POST /api/automation/backtest`: what a rule would have done.
+//! `POST /api/automation/backtest`: the runs of a rule over the past.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,11 +30,11 @@ use crate::http::reply::Document;
 
 /// The fields of a request.
 pub const FIELDS: [&str; 7] = ["rule", "id", "file", "from", "to", "devices", "warm_up"];
-/// What is replayed where nothing is said: a week, in ms.
+/// The default length of a backtest: a week, in ms.
 const USUAL_MS: i64 = 7 * 86_400_000;
 /// Runs in an answer at most.
 const MOST_RUNS: usize = 10_000;
-/// Progress is told no more often than this.
+/// The shortest interval between two reports of progress.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 /// The name of a rule that comes without one.
 const CANDIDATE: &str = "candidate";
@@ -176,7 +176,7 @@ fn rules(fields: &mut Fields, running: &[Rule], secrets: &SecretNames) -> Result
     }
 }
 
-/// What is wrong with the rule, by its place in the body.
+/// The errors of the rule, by their places in the body.
 fn wrong(problems: Vec<RuleProblem>, within: &str) -> ApiError {
     let placed = problems
         .into_iter()

@@ -18,7 +18,7 @@ use crate::http::extract::precondition::{if_match_content, tagged};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::Document;
 
-/// The names under which it is said whether a rule runs: ours, and those that other programs use.
+/// The names of a rule's switch: ours, and those that other programs use.
 const SWITCHES: [&str; 3] = ["enabled", "enabled_status", "is_enabled"];
 /// Keys that the other form alone has.
 const FOREIGN: [&str; 4] = ["trigger_conditions", "enabled_status", "is_enabled", "schedule"];
@@ -273,7 +273,7 @@ async fn put(
     Ok(ask(access, |reply| PutRule { body, expect, if_tag, cause: access.cause(), reply }).await??)
 }
 
-/// What the body says about running holds, whatever was said before.
+/// Sets the rule's switch where the body has one, whatever it was before.
 async fn switched(access: &Access, stood: RuleStood, said: Option<bool>) -> Result<RuleStood, ApiError> {
     match said {
         Some(enabled) if enabled != stood.stands.enabled => {
@@ -297,7 +297,7 @@ async fn shown(
     Ok(Document::of(&view::whole(&stood.stands, last.get(id), &stood.warnings)).send(response))
 }
 
-/// Whether it is to run, where the body says so.
+/// The switch, where the body has one.
 fn switch(body: &Object) -> Result<Option<bool>, FieldError> {
     let Some(name) = SWITCHES.into_iter().find(|name| body.get(name).is_some()) else { return Ok(None) };
     let mut fields = Fields::any(body.clone());
@@ -311,7 +311,7 @@ fn rule_id(id: &Json) -> Result<RuleId, FieldError> {
     RuleId::parse(text).map_err(|detail| FieldError::bad("id", detail))
 }
 
-/// The rule as a whole. In the other form what is left out stays; in ours it is said all at once.
+/// The whole rule. In the other form, members that are left out stay; ours is given whole.
 fn whole(sent: Option<&Object>, source: &Object, said: Object) -> Result<Object, FieldError> {
     let is_foreign = |body: &Object| FOREIGN.iter().any(|key| body.get(key).is_some());
     let before = sent.filter(|sent| is_foreign(sent));
@@ -335,7 +335,7 @@ fn whole(sent: Option<&Object>, source: &Object, said: Object) -> Result<Object,
     Ok(laid_over(source, &said))
 }
 
-/// What was, with what is said now in its place.
+/// The earlier document, with the new members in place of its own.
 fn laid_over(before: &Object, said: &Object) -> Object {
     let mut body = before.clone();
     if SWITCHES.iter().any(|name| said.get(name).is_some()) {
@@ -349,7 +349,7 @@ fn laid_over(before: &Object, said: &Object) -> Object {
     body
 }
 
-/// Names for a rule that has none, after what people call it: `cool-the-greenhouse`, `cool-the-greenhouse-2`.
+/// Names for a rule that has none, after its alias: `cool-the-greenhouse`, `cool-the-greenhouse-2`.
 fn names(body: &Object) -> impl Iterator<Item = String> + use<> {
     let called = ["alias", "name"].iter().find_map(|key| body.get(key).and_then(Json::as_str));
     let slug = called.map(slug).filter(|slug| !slug.is_empty());

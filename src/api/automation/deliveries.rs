@@ -1,4 +1,4 @@
-//! Webhooks that rules sent, and what became of them.
+//! The webhooks of rules, and their status.
 
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::ListDeliveries;

@@ -1,4 +1,4 @@
-//! Rule files: those that do not check out, what people should look at, and checking one before it is put there.
+//! Rule files: those that do not check out, warnings, and the check of a file before it is put there.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -108,7 +108,7 @@ pub async fn check_file(params: Params, Text(text): Text, access: Access) -> Res
     Ok(reply::json(StatusCode::OK, &checked))
 }
 
-/// What is to be said of these rules, knowing which devices and groups there are.
+/// The warnings about these rules, against the known devices and groups.
 async fn warnings(access: &Access, rules: &[&Rule]) -> Result<Vec<analysis::Warning>, ApiError> {
     // First every name that it asks for, then the answer.
     let asked = std::cell::RefCell::new(HashSet::new());

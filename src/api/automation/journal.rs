@@ -1,4 +1,4 @@
-//! The journal of runs: what rules did, and why; what they did not do, and why not.
+//! The journal of runs: the runs of rules with their reasons, and the evaluations that did not run with theirs.
 
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::{FindRun, ListDeliveries, ListRuns};
@@ -22,7 +22,7 @@ use crate::http::reply::{Document, array};
 pub(in crate::api) const OUTCOMES: [&str; 5] = ["running", "done", "failed", "aborted", "not_run"];
 /// Runs above a run that are told at most: the breaker lets no chain grow this long.
 const MOST_ABOVE: usize = 16;
-/// Runs directly below a run that are told at most.
+/// The most runs directly below a run that are shown.
 const MOST_BELOW: u64 = 100;
 
 /// The runs of one rule, the newest first, and the times that it did not run.

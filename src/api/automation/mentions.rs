@@ -1,4 +1,4 @@
-//! Which rules are about a device.
+//! The rules about a device.
 
 use twinhub_domain::fleet::Tree;
 use twinhub_domain::{Json, Twin};
@@ -7,7 +7,7 @@ use twinhub_rules::action::{Action, Reference, each_action};
 use twinhub_rules::expression::Dependency;
 use twinhub_rules::model::{Condition, Selector, TriggerKind};
 
-/// A twin and the groups that it stands in: its own, and all above that.
+/// A twin and its groups: its own, and all above that.
 pub struct Placed<'a> {
     pub twin: &'a Twin,
     pub groups: Vec<&'a str>,

@@ -1,4 +1,4 @@
-//! `/api/automation`: rules, what they did and did not do and why, and what they would have done.
+//! `/api/automation`: rules, their runs with the reasons, and backtests.
 
 pub(crate) mod backtest;
 mod change;
@@ -50,7 +50,7 @@ routes! {
     Administer: deliveries::list_deliveries,
 }
 
-/// When the tests in rule files begin, so that they go the same on every day: Monday, 5 January 2026, 00:00 UTC.
+/// The start of the tests in rule files, so that they go the same on every day: Monday, 5 January 2026, 00:00 UTC.
 #[must_use]
 pub(crate) fn tests_begin() -> Timestamp {
     Timestamp::from_millis(1_767_571_200_000)
@@ -78,7 +78,7 @@ where
     }
 }
 
-/// The rules and the files as they stand.
+/// The present rules and files.
 ///
 /// # Errors
 /// As [`ask`].

@@ -82,7 +82,7 @@ pub async fn get_rule(Rule(id): Rule, params: Params, access: Access) -> Result<
     Ok(Document::of(&view::whole(&stands, last.get(&id), &read.warnings)).send(response))
 }
 
-/// The rule of this name, and all that was read with it.
+/// The rule of this name, and everything that was read with it.
 pub(super) async fn find_rule(access: &Access, id: &RuleId) -> Result<(RuleStands, RulesRead), ApiError> {
     let read = super::read(access).await?;
     let found = read.rules.iter().find(|stands| stands.rule.id == *id).cloned();
@@ -98,7 +98,7 @@ pub(super) async fn last_runs(
     Ok(last.into_iter().map(|run| (run.rule.clone(), run)).collect())
 }
 
-/// Which rules.
+/// The filter of a list of rules.
 struct Filter {
     device: Option<DeviceId>,
     kinds: Vec<&'static str>,

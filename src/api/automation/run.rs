@@ -28,7 +28,8 @@ use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
 use crate::http::reply::Document;
 
-/// How often the journal of runs is looked at while somebody waits: what only counts a repeat is not told.
+/// The interval at which the journal of runs is read while a client waits: a repeat that is only counted makes no
+/// event.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Runs a rule now. Its conditions must hold, unless `unconditional` is true.
@@ -170,7 +171,7 @@ pub(super) fn number(seq: u64) -> Json {
 }
 
 impl TestVerdict {
-    /// How a test went, as it is told.
+    /// The view of a test's verdict.
     #[must_use]
     pub fn of(verdict: &scenario::Verdict) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! What is answered is what is described.
+//! Answers are as they are described.
 
 use std::collections::BTreeSet;
 

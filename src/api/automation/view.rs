@@ -107,8 +107,8 @@ pub fn run(entry: &RunEntry) -> Object {
     entry.data()
 }
 
-/// The same in a list of what a device had a part in: its `role` is `fired`, `acted_on` where something else fired, or
-/// `left_alone` where an action is for it that was not done.
+/// The same in a list of a device's runs: its `role` is `fired`, `acted_on` where another device fired, or `left_alone`
+/// where an action is for it that was not done.
 #[must_use]
 pub fn run_of(entry: &RunEntry, device: Option<(&DeviceId, DeviceNumber)>) -> Object {
     let mut run = run(entry);
@@ -150,7 +150,7 @@ fn mode(mode: RunMode) -> &'static str {
     }
 }
 
-/// What sets it off and what must hold, in the words in which it was written.
+/// The triggers and conditions, as they were written.
 fn trigger_conditions(written: &Object) -> Json {
     if let Some(conditions) = written.get("trigger_conditions") {
         return conditions.clone();

@@ -82,7 +82,7 @@ pub async fn post_command(
 /// The command that an input asked for: the new one, or of a repeat the one that it repeats.
 ///
 /// # Errors
-/// The hub did not say: it is going down.
+/// The hub gave no answer: it is shutting down.
 pub(crate) fn asked_for(id: CommandId, repeated: bool, commands: Vec<Command>) -> Result<Command, ApiError> {
     let mut commands = commands.into_iter();
     let found = commands.find(|command| repeated || command.id == id);

@@ -1,4 +1,4 @@
-//! Commands as lists and one by one: what waits, what became of the others, and calling one back.
+//! Commands in lists and one by one: the waiting ones, the results of the others, and their cancellation.
 
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::access::Order;

@@ -23,7 +23,7 @@ use crate::http::reply::{Document, array};
 /// A device that waits is heard this often at least.
 const HEARD_EVERY: Duration = Duration::from_secs(15);
 
-/// Gives the device what it is to do, as soon as there is something.
+/// Gives the device its commands, as soon as there is one.
 ///
 /// # Errors
 /// A parameter makes no sense, there is no such device, or the hub cannot take the poll in.
@@ -87,8 +87,8 @@ pub async fn post_answer(
         .send(HttpResponse::Ok()))
 }
 
-/// How long the device waits. Only `status=pending` goes with it: who waits is the device, and what
-/// waits for it is handed out.
+/// The time that the device waits. Only `status=pending` goes with it: the device waits, and is handed its waiting
+/// commands.
 fn wanted(mut params: Params) -> Result<Duration, FieldError> {
     let wait = params.read("wait", request::WAIT, request::wait)?.unwrap_or_default();
     if params.list("status") != ["pending"] {
@@ -121,8 +121,7 @@ fn in_sending_order(mut commands: Vec<Command>) -> Vec<Command> {
     commands
 }
 
-/// How long until a command that waits after an unanswered attempt may be sent again. Nothing happens
-/// then that the hub would tell.
+/// The time until a command that waits after an unanswered attempt may be sent again. The hub makes no event then.
 fn next_attempt(twin: &Twin, now: Timestamp) -> Option<Duration> {
     let waiting = twin.commands().iter().filter(|command| command.status == CommandStatus::Pending);
     let due = waiting.filter_map(|command| command.due).filter(|due| *due > now).min()?;

@@ -1,4 +1,4 @@
-//! Asking for a command: what REST bodies and WebSocket frames have in common.
+//! Requests for a command: the common parts of REST bodies and WebSocket frames.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::http::extract::fields::{FieldError, Fields};
 pub const FIELDS: [&str; 7] =
     ["command_type", "parameters", "priority", "ttl", "timeout", "max_attempts", "supersedes"];
 
-/// What a wait is given as.
+/// The forms of a wait.
 pub const WAIT: &str = "seconds or a duration such as 5s, 60s at most";
-/// Nobody waits longer for an answer: proxies in between would not.
+/// The longest wait for an answer: proxies in between would wait no longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_KEY: usize = 255;
 
 /// Reads a request.
 ///
 /// # Errors
-/// Names the field that is wrong; one that nobody knows first of all.
+/// Names the wrong field; an unknown one first of all.
 pub fn request(body: Object) -> Result<CommandRequest, FieldError> {
     let body = Fields::of(body, &FIELDS)?.rest();
     if body.get("command_type").is_none_or(|value| *value == Json::Null) {
@@ -29,10 +29,10 @@ pub fn request(body: Object) -> Result<CommandRequest, FieldError> {
     CommandRequest::parse(body).map_err(|(field, detail)| FieldError::bad(&field, detail))
 }
 
-/// An idempotency key: 1 to 255 characters of visible ASCII. `field` is where it stands.
+/// An idempotency key: 1 to 255 characters of visible ASCII. `field` is its place.
 ///
 /// # Errors
-/// It is something else.
+/// The text is no such key.
 pub fn idempotency_key(field: &str, key: &str) -> Result<Box<str>, FieldError> {
     let fits = (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
     if fits {
@@ -41,7 +41,7 @@ pub fn idempotency_key(field: &str, key: &str) -> Result<Box<str>, FieldError> {
     Err(FieldError::bad(field, format!("1 to {LONGEST_KEY} characters of visible ASCII, without spaces")))
 }
 
-/// How long somebody waits: a duration, or bare seconds; a minute at most.
+/// The length of a wait: a duration, or bare seconds; a minute at most.
 #[must_use]
 pub fn wait(text: &str) -> Option<Duration> {
     let wait = match text.parse::<u32>() {

@@ -4,7 +4,7 @@ use twinhub_domain::command::HistoryEntry;
 use twinhub_domain::duration::duration_text;
 use twinhub_domain::{Cause, Command, DeviceId, Json, Object, Timestamp};
 
-/// The command without what happened to it: the form of lists.
+/// The command without its history: the form of lists.
 #[must_use]
 pub fn summary(device: &DeviceId, command: &Command) -> Object {
     let request = &command.request;
@@ -63,7 +63,7 @@ fn line(entry: &HistoryEntry) -> Json {
     line.into()
 }
 
-/// `{"source": "rest", "by": "user:ann"}`; by nobody where nobody is known.
+/// `{"source": "rest", "by": "user:ann"}`; without a name where none is known.
 fn cause(cause: &Cause) -> Json {
     let mut object: Object = [("source", Json::from(cause.source.as_str()))].into_iter().collect();
     if !cause.by.is_empty() {

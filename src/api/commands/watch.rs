@@ -1,4 +1,4 @@
-//! Waiting for what becomes of commands, without asking again and again.
+//! Waits for the events of commands, without polling.
 
 use std::sync::Arc;
 
@@ -14,26 +14,26 @@ use twinhub_store::CommandRecord;
 use crate::http::Access;
 use crate::http::problem::ApiError;
 
-/// Somebody who waits. The feed forgets it when it is dropped, so one who gives up leaves nothing behind.
+/// A watch of a client that waits. The feed forgets it when it is dropped, so a client that gives up leaves nothing
+/// behind.
 pub struct Watch {
     heard: UnboundedReceiver<Arc<Recorded>>,
-    /// Nobody is kept waiting when the hub goes down.
+    /// No client is kept waiting when the hub shuts down.
     closing: watch::Receiver<bool>,
 }
 
 impl Watch {
-    /// Hears of `command`, or of all commands of `device`, from now on: what is asked of the hub after this
-    /// cannot be missed.
+    /// Watches `command`, or all commands of `device`, from now on: no event of a later request is missed.
     ///
     /// # Errors
-    /// The hub is going down.
+    /// The hub is shutting down.
     pub fn begin(access: &Access, device: &DeviceId, command: Option<CommandId>) -> Result<Self, ApiError> {
         let (tell, heard) = mpsc::unbounded_channel();
         access.post(WatchCommands { device: device.clone(), command, tell })?;
         Ok(Self { heard, closing: access.state.closing() })
     }
 
-    /// Waits until something happens. None when `until` has come first, or the hub goes down.
+    /// Waits for the next event. None when `until` has come first, or the hub shuts down.
     pub async fn next(&mut self, until: Instant) -> Option<Arc<Recorded>> {
         let Self { heard, closing } = self;
         tokio::select! {
@@ -44,12 +44,12 @@ impl Watch {
         }
     }
 
-    /// What has happened so far is known.
+    /// Skips the events so far.
     pub fn forget(&mut self) {
         while self.heard.try_recv().is_ok() {}
     }
 
-    /// True when there is nothing to wait for any more: the hub goes down.
+    /// True when there is nothing to wait for any more: the hub shuts down.
     #[must_use]
     pub fn is_over(&self) -> bool {
         *self.closing.borrow()
@@ -58,7 +58,7 @@ impl Watch {
     /// Waits until the command `id`, which was `status` when it was last seen, is final.
     ///
     /// # Errors
-    /// It is not by `until`: [`ApiError::CommandNotFinished`]. Or the store does not answer.
+    /// The command is not final by `until`: [`ApiError::CommandNotFinished`]. Or the store does not answer.
     pub async fn until_final(
         mut self,
         access: &Access,

@@ -33,7 +33,7 @@ routes! {
     Report: self::post_data,
 }
 
-/// Readings in an answer when nothing is said; a day in 5-minute means is 288 for each sensor.
+/// The default number of readings in an answer; a day in 5-minute means is 288 for each sensor.
 const USUAL: u64 = 1_000;
 /// Readings in an answer at most.
 const MOST: u64 = 10_000;

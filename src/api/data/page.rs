@@ -1,5 +1,5 @@
-//! A page of a history. The next one begins where this one ended, at a time: what comes in meanwhile moves nothing,
-//! and a page far back costs no more than the first.
+//! A page of a history. The next one begins where this one ended, at a time: readings that come in meanwhile move
+//! nothing, and a page far back costs no more than the first.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
@@ -13,19 +13,19 @@ use crate::http::extract::params::{Params, bad};
 /// Items that `page` can reach: each page is read from the beginning.
 const REACH: usize = 100_000;
 
-/// Which page.
+/// A page of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HistoryPage {
     pub limit: usize,
     start: Start,
 }
 
-/// Where it begins.
+/// The start of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
-    /// Behind so many.
+    /// Behind this many readings.
     Behind(usize),
-    /// At a time, behind so many that have this very time.
+    /// At a time, behind this many readings of the same time.
     At(Timestamp, usize),
 }
 
@@ -52,7 +52,7 @@ impl HistoryPage {
         Ok(Self { limit, start })
     }
 
-    /// Asks for what the page needs: what comes before it at its time, itself, and one more to know of the next.
+    /// Limits the query to the page: the readings before it at its time, itself, and one more to know of the next.
     pub fn narrow(self, query: &mut HistoryQuery) {
         if let Start::At(at, _) = self.start {
             if query.newest_first {
@@ -65,7 +65,7 @@ impl HistoryPage {
         query.limit = self.skipped().saturating_add(self.limit).saturating_add(1);
     }
 
-    /// Answers with the page out of what was `found`.
+    /// Answers with the page out of the readings `found`.
     pub fn answer<T: Serialize>(
         self,
         request: &HttpRequest,

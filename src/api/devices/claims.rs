@@ -1,4 +1,4 @@
-//! Devices that were seen on MQTT and are nobody's yet, and the taking of one.
+//! Devices that were seen on MQTT and have no owner yet, and their claims.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};

@@ -1,4 +1,4 @@
-//! `/api/devices/{id}`: one device with what it did lately; changed and removed.
+//! `/api/devices/{id}`: one device with its latest activity; changed and removed.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
@@ -270,7 +270,7 @@ impl DeviceMetrics {
     }
 }
 
-/// How long the hub has run, whatever its clock was set to meanwhile.
+/// The uptime of the hub, whatever its clock was set to meanwhile.
 pub(crate) fn uptime_seconds(hub: &Grant) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "an uptime is far below 2^53 ms")]
     let millis = hub.uptime_ms() as f64;

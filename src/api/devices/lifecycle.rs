@@ -1,4 +1,4 @@
-//! `/api/devices/{id}/lifecycle`: where a device stands in its life, and people's word on it.
+//! `/api/devices/{id}/lifecycle`: a device's state in its lifecycle, and its change by people.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};

@@ -1,4 +1,4 @@
-//! A device's readings against what they are expected to be.
+//! A device's readings against their expectations.
 
 use serde::Serialize;
 use twinhub_domain::{Json, Object, Timestamp, Twin};

@@ -1,4 +1,4 @@
-//! `GET /api/devices`: who is there.
+//! `GET /api/devices`: the list of devices.
 
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::ListDevices;
@@ -55,14 +55,14 @@ pub async fn list_devices(
     list(&request, params, &access, Said::default()).await
 }
 
-/// What is said already, and not by parameters.
+/// Parts of the query that are fixed, and not parameters.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Said<'a> {
     pub claimed: Option<bool>,
     pub group: Option<&'a str>,
 }
 
-/// The same with something said already.
+/// The same with fixed parts of the query.
 pub(crate) async fn list(
     request: &HttpRequest,
     mut params: Params,
@@ -159,7 +159,7 @@ pub(crate) fn filter(text: &str) -> Result<Filter, FieldError> {
     compiled.map_err(|bad| at_its_place("filter", "bad_filter", text, &bad))
 }
 
-/// What lists sort by, or else whatever is in a twin; and whether it is turned round.
+/// The order of a list: a key of lists, or any value of a twin; and whether it is reversed.
 fn order(text: &str) -> Result<(DeviceSort, Option<Field>, bool), FieldError> {
     let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
     if let Some((_, sort)) = SORTS.iter().find(|(known, _)| *known == name) {

@@ -1,4 +1,4 @@
-//! `POST /api/devices`: a device is registered, and told how to connect.
+//! `POST /api/devices`: registers a device, and answers with all that it needs to connect.
 
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
@@ -186,9 +186,9 @@ pub(crate) fn take_template(fields: &mut Fields, patch: &mut Object) {
     }
 }
 
-/// Moves the object fields called `sections` into `patch`, and with them `configuration`, `schedule` and
-/// `settings`. Of the settings the hub keeps its own; all others are merged into the configuration, for
-/// who calls that one so.
+/// Moves the object fields called `sections` into `patch`, and with them `configuration`, `schedule` and `settings`. Of
+/// the settings the hub keeps its own; all others are merged into the configuration, for clients that call the
+/// configuration so.
 pub(crate) fn take_sections(
     fields: &mut Fields,
     patch: &mut Object,

@@ -1,4 +1,4 @@
-//! `GET /api/devices/{id}/status`: is it there, is it well, what is it doing.
+//! `GET /api/devices/{id}/status`: connectivity, health, mode and operational state.
 
 use actix_web::HttpResponse;
 use serde::Serialize;
@@ -19,10 +19,10 @@ use crate::http::reply::Document;
 /// Rates are of this stretch of time before now, in ms.
 const WINDOW_MS: i64 = 5 * 60 * 1_000;
 const WINDOW_MINUTES: f64 = 5.0;
-/// Messages counted at most: a device that says more is shown with what this makes.
+/// The most messages that are counted: a device that sends more is shown with the rate of these.
 const MOST_COUNTED: usize = 10_000;
 
-/// Where devices say how full their battery is, and how well they hear.
+/// The properties in which devices report their battery and their reception.
 const BATTERY: [&str; 4] = ["battery", "battery_level", "battery_percent", "batt"];
 const SIGNAL: [&str; 5] = ["signal", "signal_strength", "rssi", "wifi_rssi", "linkquality"];
 

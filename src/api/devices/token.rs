@@ -82,13 +82,13 @@ impl Drop for Given<'_> {
     }
 }
 
-/// What tokens are known by: HMAC-SHA-256 under the hub's own key, so that a copy of the database alone is worth
-/// nothing for guessing, not even tokens that people chose.
+/// The hashes of tokens: HMAC-SHA-256 under the hub's own key, so that a copy of the database alone is worth nothing
+/// for guessing, not even tokens that people chose.
 #[derive(Clone, Default)]
 pub struct Tokens(Option<Arc<Seal>>);
 
-/// What is in front of what is kept of a token under the key. Without it stands a plain SHA-256, of an earlier version;
-/// in many places (twins, events, the journal), so it is not put under the key.
+/// The prefix of a token's hash under the key. A hash without it is a plain SHA-256, of an earlier version; it is in
+/// many places (twins, events, the journal), so it is not put under the key.
 const KEYED: &str = "hmac1:";
 
 impl Tokens {
@@ -98,7 +98,7 @@ impl Tokens {
         Self(Some(seal))
     }
 
-    /// What is kept of a token.
+    /// The hash of a token.
     #[must_use]
     pub fn hash(&self, token: &str) -> String {
         match &self.0 {

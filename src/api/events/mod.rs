@@ -1,4 +1,4 @@
-//! `GET /api/events` and `/api/devices/{id}/events`: what happened, as a list or as it happens.
+//! `GET /api/events` and `/api/devices/{id}/events`: events, as a list or as a stream.
 
 pub mod schema;
 
@@ -29,7 +29,7 @@ routes! {
     Read: self::list_events,
 }
 
-/// Events in an answer when nothing is said.
+/// The default number of events in an answer.
 const USUAL: u64 = 20;
 
 /// Events of all devices: a list, or server-sent events for who accepts `text/event-stream`. A stream

@@ -35,12 +35,12 @@ struct Pages {
     which: Which,
 }
 
-/// Which devices.
+/// The devices to export.
 #[derive(Clone)]
 enum Which {
     /// Those of the query, which has them by their numbers.
     Query(DeviceQuery),
-    /// Those that a filter found, from a place on.
+    /// The devices that a filter found, from a place on.
     Found(Arc<[DeviceId]>, usize),
 }
 
@@ -122,14 +122,14 @@ fn file(table: &Table, format: Format) -> HttpResponseBuilder {
     response
 }
 
-/// The connection is broken off, so that nobody takes the part for the whole.
+/// The connection is broken off, so that the part is not taken for the whole.
 fn broken_off(error: &impl std::fmt::Display) -> ApiError {
     tracing::warn!(%error, "an export broke off");
     ApiError::Fault("the export broke off")
 }
 
-/// A device as a line: what it says itself, so that its template goes on saying the rest. What is not said is not
-/// in it, but that it has no template, where there are templates that it might be given.
+/// A device as a line: its own values, so that its template goes on giving the rest. Values that it does not have are
+/// not in it, but that it has no template, where there are templates that it might be given.
 pub(super) fn row(twin: &Twin, may_have_template: bool) -> Object {
     let head = twin.head(twin.updated_at);
     let mut row = twin.said();
@@ -170,7 +170,7 @@ impl Which {
         })
     }
 
-    /// The same, without what has come since `reached` came to its end.
+    /// The same, without the devices that have come since `reached` ended.
     fn up_to(self, reached: &Self) -> Self {
         match (self, reached) {
             (Self::Query(query), Self::Query(DeviceQuery { numbers: Some((next, _)), .. })) => {

@@ -1,4 +1,4 @@
-//! `POST /api/devices/import`: many at once, from a file. Each line is taken in, or refused and told why, for
+//! `POST /api/devices/import`: many at once, from a file. Each line is imported, or refused with its reason, for
 //! itself.
 
 mod devices;
@@ -32,12 +32,12 @@ use groups::Groups;
 pub use report::ImportReport;
 use templates::Templates;
 
-/// Refusals that are told in full when nothing is said.
+/// The default number of refusals that are listed in full.
 const DETAILS: usize = 1_000;
-/// So much of a body that cannot be read is still taken off the line, so that who sends it hears why.
+/// The part of a body that cannot be read that is still taken off the line, so that its sender gets the reason.
 const DRAINED: usize = 16 << 20;
 
-/// What becomes of a line about something that is there already.
+/// The treatment of a line about a thing that exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Existing {
     #[default]
@@ -46,7 +46,7 @@ pub(super) enum Existing {
     Skip,
 }
 
-/// How an import is to be done.
+/// The options of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wish {
     pub format: Option<Format>,
@@ -57,7 +57,7 @@ pub(super) struct Wish {
     pub details: usize,
 }
 
-/// A kind of thing that is taken in line by line.
+/// A kind of record that is imported line by line.
 pub(super) trait Kind: 'static {
     /// Its fields.
     const TABLE: &'static Table;
@@ -65,12 +65,13 @@ pub(super) trait Kind: 'static {
     /// Takes in a line.
     async fn take(&self, row: Object) -> Result<Done, ApiError>;
 
-    /// Is the line to be tried again once the others are in? For what may stand before what it needs.
+    /// Is the line to be tried again once the others are in? For lines that may come before those that they need.
     fn may_come_later(&self, _refused: &ApiError) -> bool {
         false
     }
 
-    /// Why lines that were to be tried again never came in, where more can be said of it than what each was told.
+    /// The reasons for lines that were to be tried again and never came in, where more is known than each one's own
+    /// error.
     fn explain(_waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
         HashMap::new()
     }
@@ -83,7 +84,7 @@ pub(super) struct Waiting<'a> {
     pub row: &'a Object,
 }
 
-/// What was done with a line.
+/// The outcome of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Done {
     Created {
@@ -169,7 +170,7 @@ pub async fn import_templates(
     import(&request, wish, templates, body, &access).await
 }
 
-/// Takes in what a request brings.
+/// Imports the body of a request.
 async fn import<K: Kind>(
     request: &HttpRequest,
     mut wish: Wish,
@@ -243,7 +244,7 @@ fn wish(mut params: Params) -> Result<Wish, FieldError> {
 }
 
 impl Wish {
-    /// The same for what has no tokens.
+    /// The same for records without tokens.
     fn without_tokens(self) -> Result<Self, FieldError> {
         if self.tokens { Err(bad("tokens", "only devices have tokens")) } else { Ok(self) }
     }

@@ -23,7 +23,7 @@ use crate::http::problem::{ApiError, Problem};
 /// Bytes that are read of a file at once.
 const PIECE: usize = 64 * 1024;
 
-/// Where images lie, each under its id.
+/// The folder of images, each under its id.
 #[derive(Clone, Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -40,7 +40,7 @@ impl Folder {
         &self.path
     }
 
-    /// Where the image of this id lies.
+    /// The path of the image of this id.
     pub(super) fn file(&self, id: &str) -> PathBuf {
         self.path.join(id)
     }
@@ -137,7 +137,7 @@ fn asked<'a>(request: &'a HttpRequest, tag: &EntityTag) -> Option<&'a str> {
     range.and_then(|range| range.to_str().ok())
 }
 
-/// What of a file is asked for.
+/// The requested part of a file.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
     Whole,
@@ -151,8 +151,8 @@ enum Asked {
 }
 
 impl Asked {
-    /// Reads a `Range` of a file of `size` bytes: one range of bytes. Anything else counts as if nothing were said
-    /// (RFC 9110, 14.2).
+    /// Reads a `Range` of a file of `size` bytes: one range of bytes. Anything else counts as no range (RFC 9110,
+    /// 14.2).
     fn read(text: &str, size: u64) -> Self {
         let range = text.split_once('=').filter(|(unit, _)| unit.eq_ignore_ascii_case("bytes"));
         let Some((first, last)) = range.and_then(|(_, range)| range.trim().split_once('-')) else {
@@ -178,7 +178,7 @@ fn number(digits: &str) -> Option<u64> {
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// The file of so many bytes, to be read from this one on.
+/// The file of `size` bytes, to be read from this one on.
 async fn open(path: &Path, size: u64, from: u64) -> io::Result<File> {
     let mut file = File::open(path).await?;
     let found = file.metadata().await?.len();
@@ -189,7 +189,7 @@ async fn open(path: &Path, size: u64, from: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// The next so many bytes of a file, piece by piece.
+/// The next `length` bytes of a file, piece by piece.
 fn pieces(file: File, length: u64) -> impl Stream<Item = io::Result<Bytes>> {
     stream::try_unfold(file.take(length), |mut rest| async move {
         let mut piece = BytesMut::with_capacity(PIECE);

@@ -34,7 +34,7 @@ use crate::http::routes::routes;
 
 /// The fields of an image by URL.
 pub(super) const FIELDS: [&str; 7] = ["version", "model", "models", "url", "sha256", "size", "notes"];
-/// An image is for so many models at most, each of so many bytes.
+/// The most models of an image, and the longest name of each in bytes.
 const MOST_MODELS: usize = 100;
 const LONGEST_MODEL: usize = 128;
 const LONGEST_URL: usize = 2_048;
@@ -174,14 +174,14 @@ fn created(image: &Image, access: &Access) -> HttpResponse {
     Document::of(&item(image, access)).send(response)
 }
 
-/// An image as it is shown: of one whose bytes the hub has, with the address that devices get.
+/// The view of an image: of one whose bytes the hub has, with the address for devices.
 fn item(image: &Image, access: &Access) -> Object {
     let mut item = image.to_object();
     item.insert("url", Json::String(url(image, access)));
     item
 }
 
-/// Where devices find it.
+/// The address at which devices download it.
 pub(super) fn url(image: &Image, access: &Access) -> Box<str> {
     if image.file {
         return format!("{}/api/firmware/{}/file", access.state.info.public_url, image.id).into();
@@ -274,8 +274,8 @@ fn notes(text: Box<str>) -> Result<Box<str>, FieldError> {
     Ok(text)
 }
 
-/// Clears away what uploads have left behind that the hub did not live to finish. A whole file that belongs to no image
-/// stays, and the log names it: it may well belong to one of another database, or to one whose record cannot be read.
+/// Removes the remains of uploads that the hub did not live to finish. A whole file that belongs to no image stays, and
+/// the log names it: it may well belong to one of another database, or to one whose record cannot be read.
 ///
 /// # Errors
 /// The images cannot be asked for.

@@ -45,10 +45,10 @@ pub(in crate::api) const FIELDS: [&str; 11] = [
 const AT_ONCE: usize = 500;
 /// Devices that a dry run shows of each kind.
 const SHOWN: usize = 10;
-/// A device that says nothing for less than this has hardly failed.
+/// A device that is silent for less than this has hardly failed.
 const SHORTEST_TIMEOUT_MS: i64 = 1_000;
 
-/// How an image is to be rolled out.
+/// A request for a roll-out.
 #[derive(Debug)]
 struct Wanted {
     choice: Choice,
@@ -62,7 +62,7 @@ struct Wanted {
     dry_run: bool,
 }
 
-/// Who gets the image, and who does not and why.
+/// The devices that get the image, and those that do not, with the reason.
 #[derive(Default)]
 struct Plan {
     devices: Vec<(DeviceId, DeviceNumber)>,
@@ -71,7 +71,7 @@ struct Plan {
     skipped: Vec<(DeviceId, DeviceNumber, Box<str>)>,
 }
 
-/// Some of those who get it.
+/// Some of the devices that get it.
 #[derive(Default)]
 struct Part {
     devices: Vec<(DeviceId, DeviceNumber)>,
@@ -154,8 +154,8 @@ pub async fn post_rollout(
     Ok(Document::of(&shown).send(response))
 }
 
-/// Sorts those who are meant: first those that are there, so that a stage tries the image at once, then those that are
-/// away; all in their order.
+/// Sorts the devices: first those that are online, so that a stage tries the image at once, then those that are away;
+/// all in their order.
 async fn plan(access: &Access, image: &Image, matched: Chosen, down: bool) -> Result<Plan, ApiError> {
     let (mut plan, mut there, mut away) = (Plan::default(), Part::default(), Part::default());
     for some in matched.devices.chunks(AT_ONCE) {

@@ -1,5 +1,5 @@
-//! `POST /api/firmware/upload`: an image's bytes come in. They go to a file while they come, hashed and counted on
-//! the way; what breaks off leaves nothing behind.
+//! `POST /api/firmware/upload`: an image's bytes come in. They go to a file while they come, hashed and counted on the
+//! way; a broken upload leaves nothing behind.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use crate::http::extract::params::{Params, bad};
 use crate::http::extract::steady::Steady;
 use crate::http::problem::{ApiError, Problem};
 
-/// How a file is called that is not whole yet; no id begins so.
+/// The prefix of a file that is not whole yet; no id begins so.
 pub(super) const UNFINISHED: &str = ".upload-";
 
 /// Takes in an image with its bytes, which the hub serves from then on.
@@ -89,7 +89,7 @@ fn wanted(mut params: Params) -> Result<(Image, Option<Box<str>>), FieldError> {
     Ok((Image { version, models, notes, ..Image::default() }, hash))
 }
 
-/// What came, all of it in the file.
+/// The received bytes, all of them in the file.
 struct Came {
     size: u64,
     sha256: Box<str>,
@@ -132,7 +132,7 @@ impl Unfinished {
         Ok(Self { path: folder.join(format!("{UNFINISHED}{id}")) })
     }
 
-    /// It has its name, also after a loss of power.
+    /// Gives the file its name, also over a loss of power.
     async fn finish(mut self, name: &Path) -> std::io::Result<()> {
         tokio::fs::rename(&self.path, name).await?;
         self.path = PathBuf::new();

@@ -24,7 +24,7 @@ use crate::http::reply::Document;
 
 /// The fields of a change.
 pub const CHANGE: [&str; 5] = ["name", "description", "parent_group", "parent_id", "tags"];
-/// So long somebody waits at most who has a group emptied: each of its devices moves for itself.
+/// The longest wait of a client that has a group emptied: each of its devices moves for itself.
 const LONGEST_REMOVAL: Duration = Duration::from_secs(600);
 
 /// A removal's answer.
@@ -204,7 +204,7 @@ async fn put(
     Ok(Document::of(&view::document(&stands)).send(response))
 }
 
-/// What a body with these fields says of a group.
+/// The change of a group that a body with these fields requests.
 pub(crate) fn wish(body: Object, known: &[&str]) -> Result<GroupWish, FieldError> {
     let body = Fields::of(body, known)?.rest();
     GroupWish::parse(body).map_err(|(field, detail)| FieldError::bad(&field, detail))

@@ -1,4 +1,4 @@
-//! `/api/groups`: what devices stand in, as a tree, with counts.
+//! `/api/groups`: groups of devices, as a tree, with counts.
 
 mod change;
 pub mod schema;
@@ -120,10 +120,10 @@ pub async fn list_group_devices(
     list(&request, params, &access, Said { group: Some(&id), ..Said::default() }).await
 }
 
-/// A device may stand only in a group that is there: looks at what `patch` says of it.
+/// Checks that the group that `patch` names exists: a device may be only in such a one.
 ///
 /// # Errors
-/// Says that there is no such group.
+/// There is no such group.
 pub(crate) fn check_group(access: &Access, patch: &Object) -> Result<(), FieldError> {
     match patch.get("group_id").and_then(Json::as_str) {
         Some(group) if !group.is_empty() && !access.tree().contains(group) => {
@@ -165,8 +165,8 @@ where
     wait(access, access.settings().patience, answer).await
 }
 
-/// Waits for an answer of the groups. With very many devices they take a while after a start to count them; what is
-/// asked meanwhile is answered then, and a change is made before that.
+/// Waits for an answer of the groups. With very many devices they take a while after a start to count them; requests
+/// meanwhile are answered then, and a change is made before that.
 async fn wait<T>(access: &Access, patience: Duration, answer: oneshot::Receiver<T>) -> Result<T, ApiError> {
     let answered = access.answer_in(patience, answer).await;
     match answered {

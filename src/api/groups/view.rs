@@ -22,8 +22,8 @@ pub fn document(view: &GroupView) -> Object {
     document
 }
 
-/// Groups with those under them in them, from a list in which each comes before those under it. However deep they
-/// stand, they are written one after the other.
+/// Groups nested in their parents, from a list in which each comes before those under it. However deep they are, they
+/// are written one after the other.
 #[must_use]
 pub fn nested(groups: &[GroupView]) -> String {
     let mut text = String::with_capacity(2 + groups.len() * 1_024);

@@ -1,4 +1,4 @@
-//! `POST /api/devices/bulk`: one thing done to many devices, as a job.
+//! `POST /api/devices/bulk`: one action on many devices, as a job.
 
 pub(crate) mod action;
 mod preview;
@@ -27,7 +27,7 @@ const LONGEST_DESCRIPTION: usize = 1_024;
 /// Faster than this is as fast as it goes.
 const HIGHEST_RATE: f64 = 1_000_000.0;
 
-/// What is to be done to whom.
+/// A request for one action on many devices.
 #[derive(Debug)]
 struct Wanted {
     choice: Choice,
@@ -140,7 +140,7 @@ pub(crate) fn rate(fields: &mut Fields) -> Result<Option<f64>, FieldError> {
     }
 }
 
-/// What is said of a job.
+/// The description of a job.
 pub(crate) fn description(fields: &mut Fields) -> Result<Box<str>, FieldError> {
     let description = fields.text("description")?.unwrap_or_default();
     if description.len() > LONGEST_DESCRIPTION {
@@ -149,7 +149,7 @@ pub(crate) fn description(fields: &mut Fields) -> Result<Box<str>, FieldError> {
     Ok(description)
 }
 
-/// Refuses what found nobody by a filter that names what no device has: nobody means that.
+/// Refuses a filter that found no device and names a property that no device has: that is a slip.
 pub(crate) fn refuse_slips(chosen: &Chosen) -> Result<(), FieldError> {
     match chosen.warnings.first() {
         Some(warning) if chosen.devices.is_empty() => Err(FieldError {
@@ -161,7 +161,7 @@ pub(crate) fn refuse_slips(chosen: &Chosen) -> Result<(), FieldError> {
     }
 }
 
-/// Nobody removes more, or fewer, than they think.
+/// Checks the confirmed number, so that no more, and no fewer, are removed than meant.
 fn confirm(confirmed: Option<u64>, matched: u64) -> Result<(), ApiError> {
     match confirmed {
         Some(count) if count == matched => Ok(()),
@@ -174,7 +174,7 @@ fn confirm(confirmed: Option<u64>, matched: u64) -> Result<(), ApiError> {
     }
 }
 
-/// The field stands within another one; without a name it is that one.
+/// An error of a field within another one; without a name it is that one's.
 fn within(outer: &str, error: FieldError) -> FieldError {
     let field = if error.field.is_empty() { outer.into() } else { format!("{outer}.{}", error.field) };
     FieldError { field, ..error }

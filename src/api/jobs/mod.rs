@@ -1,4 +1,4 @@
-//! `/api/jobs`: what is done to many devices, how far it has come, and what became of each of them.
+//! `/api/jobs`: actions on many devices, with their progress and the result of each device.
 
 pub(crate) mod bulk;
 pub mod schema;
@@ -231,11 +231,11 @@ pub async fn remove_job(
     Ok(reply::json(StatusCode::OK, &JobRemoved { id: id.to_string(), deleted: true }))
 }
 
-/// Makes a job, and tells of it when all its devices are written down, as it is most often at once. Of a large one, for
-/// which that takes longer than one waits, it is told that it is `preparing`.
+/// Makes a job, and answers when all its devices are written down, most often at once. A large one, for which that
+/// takes longer than the wait, is answered as `preparing`.
 ///
 /// # Errors
-/// It was not made durable in time.
+/// The job was not made durable in time.
 pub(crate) async fn make(
     access: &Access,
     make: impl FnOnce(oneshot::Sender<JobTold>, oneshot::Sender<JobTold>) -> MakeJob,

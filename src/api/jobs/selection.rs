@@ -1,4 +1,4 @@
-//! Which devices a body means: `ids`, or a `filter` and what lists filter by. For whatever is done to many at once.
+//! The selection of devices in a body: `ids`, or a `filter` and the filters of lists. For all actions on many at once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,12 +18,12 @@ use crate::http::problem::ApiError;
 /// Ids that are looked up with one message.
 const AT_ONCE: usize = 1_000;
 
-/// Which devices.
+/// A selection of devices.
 #[derive(Clone, Debug)]
 pub enum Choice {
     /// These, in this order.
     Ids(Vec<DeviceId>),
-    /// Whoever it is true of when they are looked for.
+    /// All devices that match when they are searched.
     Found(Box<FindAll>),
 }
 
@@ -32,15 +32,15 @@ pub enum Choice {
 pub struct Chosen {
     /// Each once: by number, or in the order in which they were named.
     pub devices: Vec<(DeviceId, DeviceNumber)>,
-    /// Those that were named and that nobody knows.
+    /// Devices that were named and are unknown.
     pub unknown: Vec<DeviceId>,
-    /// What their asker should know of the filter.
+    /// Warnings about the filter.
     pub warnings: Vec<QueryWarning>,
 }
 
 impl Choice {
-    /// Takes the fields that say which devices out of `body`: `ids`, or `filter` and `where`, which has the filters of the list of devices
-    /// (`{"status": ["online"], "tag": {"floor": 2}}`); an empty `where` means all devices.
+    /// Takes the fields of the selection out of `body`: `ids`, or `filter` and `where`, which has the filters of the
+    /// list of devices (`{"status": ["online"], "tag": {"floor": 2}}`); an empty `where` means all devices.
     ///
     /// # Errors
     /// Names the field that is wrong. Nothing at all is no choice.
@@ -69,7 +69,7 @@ impl Choice {
     /// The devices, as of the last commit.
     ///
     /// # Errors
-    /// The store does not answer, or what was found is not durable in time.
+    /// The store does not answer, or the twins found are not durable in time.
     pub async fn devices(self, request: &HttpRequest, access: &Access) -> Result<Chosen, ApiError> {
         let ids = match self {
             Self::Found(find) => {
@@ -109,8 +109,8 @@ fn each_once(ids: &[Box<str>]) -> Result<Vec<DeviceId>, FieldError> {
     Ok(each)
 }
 
-/// The filters of the list of devices as an object: read by the list itself. There an empty value means all; in what
-/// acts on devices it is more likely that somebody left out a value than that all are meant.
+/// The filters of the list of devices as an object: read by the list itself. There an empty value means all; in an
+/// action on devices it is more likely that a value was left out than that all are meant.
 fn filters(fitting: &Object, tree: &Tree, now: Timestamp) -> Result<DeviceQuery, FieldError> {
     let mut text = form_urlencoded::Serializer::new(String::new());
     for (field, value) in fitting.iter() {

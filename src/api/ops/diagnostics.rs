@@ -1,5 +1,5 @@
-//! `GET /api/diagnostics/rejected` and `…/unread`: messages that could not be read, and those that nobody reads, to find
-//! out why a device is not heard.
+//! `GET /api/diagnostics/rejected` and `…/unread`: messages that could not be read, and those on topics without a
+//! reader, to find out why a device is not heard.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;

@@ -120,7 +120,7 @@ impl Collector for Scrape {
     }
 }
 
-/// How the embedded broker stands.
+/// Encodes the embedded broker's figures.
 fn encode_broker(encoder: &mut DescriptorEncoder<'_>, broker: &BrokerFigures) -> fmt::Result {
     let BrokerFigures { most_connections, connections_refused, retained, sessions } = broker;
     let now: [Named; 6] = [
@@ -158,7 +158,7 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64
 
 type Named = (&'static str, &'static str, u64);
 
-/// What only grows.
+/// Counters.
 fn grown(c: &Counters) -> [Named; 26] {
     [
         ("messages_in", "MQTT messages that came, whatever became of them", get(&c.messages_in)),
@@ -198,7 +198,7 @@ fn grown(c: &Counters) -> [Named; 26] {
     ]
 }
 
-/// What is so now.
+/// Gauges.
 fn present(c: &Counters) -> [Named; 8] {
     [
         ("inputs_in_flight", "Inputs on their way to a commit", get(&c.inputs_in_flight)),

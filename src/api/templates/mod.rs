@@ -1,4 +1,4 @@
-//! `/api/templates`: what devices of a kind have in common, said once.
+//! `/api/templates`: the common properties of devices of a kind, written once.
 
 pub mod schema;
 
@@ -43,11 +43,11 @@ routes! {
     Read: self::list_template_devices,
 }
 
-/// Devices that a dry run shows at most on a page; 10 where nothing is said.
+/// The most devices on a page of a dry run; the default is 10.
 const MOST_SHOWN: u64 = 100;
 const USUALLY_SHOWN: u64 = 10;
 
-/// So long somebody waits at most to be told what would change: each of the devices is looked at.
+/// The longest wait for a dry run: each of the devices is compared.
 const LONGEST_TRIAL: Duration = Duration::from_secs(600);
 
 /// The templates, by their ids, each with how many devices have it.

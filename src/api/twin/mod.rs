@@ -1,4 +1,4 @@
-//! `/api/devices/{id}/twin`, its mode and its schedule: what a device is, and what it should be.
+//! `/api/devices/{id}/twin`, its mode and its schedule: the present and the desired state of a device.
 
 pub(crate) mod document;
 pub(crate) mod mode;

@@ -1,4 +1,4 @@
-//! `/api/devices/{id}/mode`: who drives the twin, a person or its schedule and rules.
+//! `/api/devices/{id}/mode`: the driver of the twin, a person or its schedule and rules.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
@@ -64,16 +64,16 @@ pub async fn put_mode(
     Ok(shown(&*make(&access, id, if_match(&request)?, change).await?))
 }
 
-/// When manual mode ends.
+/// The end of manual mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     At(Timestamp),
-    /// So many ms after it began.
+    /// This many ms after its start.
     After(i64),
 }
 
 impl End {
-    /// When that is, if it begins `now`.
+    /// The moment of the end, if the mode begins `now`.
     fn moment(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(at) => at,

@@ -1,4 +1,4 @@
-//! `/api/devices/{id}/schedule`: what the device does by itself, and when it will next.
+//! `/api/devices/{id}/schedule`: the device's schedule, and its next runs.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
@@ -17,7 +17,7 @@ use crate::http::extract::precondition::if_match;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::array;
 
-/// The names under which a schedule may stand in an object; the second is the timetable's own.
+/// The names of a schedule in an object; the second is the timetable's own.
 const WRAPPERS: [&str; 2] = ["schedule", "horarios"];
 
 /// The entries of the device's schedule, each with its next three run times.

@@ -1,4 +1,4 @@
-//! What a handler holds: the state, and what its caller may do with the hub.
+//! The access of a handler: the state, and its caller's grant.
 
 use std::future::{Ready, ready};
 use std::ops::Deref;

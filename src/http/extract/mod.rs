@@ -1,4 +1,4 @@
-//! What handlers take out of a request, each with an error that names what is wrong and where.
+//! Extractors of requests, each with an error that names the wrong part and its place.
 
 pub mod access;
 pub(crate) mod body;

@@ -1,4 +1,4 @@
-//! Conditional requests: what `If-Match` and `If-None-Match` name (RFC 9110, 13.1).
+//! Conditional requests: the tags of `If-Match` and `If-None-Match` (RFC 9110, 13.1).
 
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpRequest, HttpResponseBuilder};
@@ -6,7 +6,7 @@ use twinhub_domain::{EntityTags, Versions};
 
 use crate::http::problem::ApiError;
 
-/// What a condition names.
+/// The tags of a condition.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Tags<'a> {
     /// `*`: whatever is there.
@@ -76,7 +76,7 @@ pub(crate) fn tagged(mut response: HttpResponseBuilder, tag: &str) -> HttpRespon
     response
 }
 
-/// What `If-Match` names.
+/// The tags of `If-Match`.
 ///
 /// # Errors
 /// The header is no list of entity tags.
@@ -84,7 +84,8 @@ pub(crate) fn if_match_tags(request: &HttpRequest) -> Result<Option<Tags<'_>>, A
     tags(request, header::IF_MATCH).map_err(|text| ApiError::IfMatch(text.to_owned()))
 }
 
-/// What `If-None-Match` names. One that cannot be read is passed over: all of it comes then, which is never wrong.
+/// The tags of `If-None-Match`. A header that cannot be read is ignored: the whole answer comes then, which is never
+/// wrong.
 pub(crate) fn if_none_match_tags(request: &HttpRequest) -> Option<Tags<'_>> {
     tags(request, header::IF_NONE_MATCH).ok().flatten()
 }

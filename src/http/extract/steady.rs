@@ -1,17 +1,16 @@
-//! Large bodies that are read as they come: one whose client hardly sends anything is given up, for it holds a
-//! connection all the while.
+//! Large bodies that are read as they come: one whose client sends too little is given up, for it holds a connection
+//! all the while.
 
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::{Instant, timeout};
 
-/// A client must send [`LEAST`] bytes for each time so long that it is waited for. Slow mobile links manage ten times
-/// that.
+/// A client must send [`LEAST`] bytes in each such time of waiting for it. Slow mobile links manage ten times that.
 const WITHIN: Duration = Duration::from_secs(30);
 const LEAST: usize = 64 << 10;
 
-/// How steadily a body comes. Only waiting for its client counts, not what is done with the bytes meanwhile.
+/// The steadiness of a body. Only waiting for its client counts, not the handling of its bytes meanwhile.
 #[derive(Debug, Default)]
 pub struct Steady {
     waited: Duration,
@@ -24,7 +23,7 @@ pub struct Steady {
 pub struct TooSlow;
 
 impl Steady {
-    /// The next piece of `body`; none at its end. What was waited counts also where this is dropped before it is done.
+    /// The next piece of `body`; none at its end. The time waited counts also where this is dropped before it is done.
     ///
     /// # Errors
     /// The client sends too little.
@@ -79,7 +78,7 @@ mod tests {
         }))
     }
 
-    /// How many pieces come, and whether it was given up.
+    /// The number of pieces that come, and whether reading was given up.
     async fn read(mut body: impl Stream<Item = Result<Bytes, Infallible>> + Unpin) -> (usize, bool) {
         let (mut steady, mut count) = (Steady::default(), 0);
         loop {

@@ -1,4 +1,4 @@
-//! Every route of every table, asked by callers who may and who may not.
+//! Every route of every table, asked by callers with and without its permission.
 
 use std::collections::HashSet;
 use std::time::Duration;

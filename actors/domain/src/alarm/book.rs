@@ -5,16 +5,16 @@ use std::collections::HashMap;
 use super::{Alarm, AlarmChange, AlarmId, Originator, Raised};
 use crate::{DeviceNumber, Timestamp};
 
-/// See the module.
+/// The active alarms, by originator and type.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
     active: HashMap<Originator, HashMap<Box<str>, Alarm>>,
-    /// Where each is.
+    /// The originator and type of each alarm.
     places: HashMap<AlarmId, (Originator, Box<str>)>,
 }
 
 impl Book {
-    /// How many are active.
+    /// The number of active alarms.
     #[must_use]
     pub fn len(&self) -> usize {
         self.places.len()
@@ -39,8 +39,8 @@ impl Book {
         self.of(originator, alarm_type)
     }
 
-    /// Takes an alarm as it is now: in, where it is active, and out where it is not. Gives back the one whose
-    /// place it takes.
+    /// Puts an alarm in its present state: adds it where it is active, and removes it where it is not. Gives back the
+    /// one whose place it takes.
     pub fn put(&mut self, alarm: Alarm) -> Option<Alarm> {
         let (originator, alarm_type) = (alarm.originator.clone(), alarm.alarm_type.clone());
         if !alarm.active {
@@ -66,7 +66,7 @@ impl Book {
         change
     }
 
-    /// It is over. None where nothing of the kind is active.
+    /// Clears an alarm. None where no such alarm is active.
     pub fn clear(
         &mut self,
         originator: &Originator,

@@ -1,10 +1,10 @@
-//! What happens to one alarm.
+//! The changes of one alarm.
 
 use super::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
 use crate::run::{RuleId, RunId};
 use crate::{DeviceNumber, Timestamp};
 
-/// That something is wrong.
+/// A report of a fault.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Raised {
     pub of: Originator,
@@ -59,14 +59,14 @@ impl Alarm {
         AlarmChange { step: AlarmStep::Repeated, alarm: self }
     }
 
-    /// It is over, as `by` says. None where it was over before.
+    /// Clears the alarm, by `by`. None where it was cleared before.
     #[must_use]
     pub fn clear(&self, by: &str, now: Timestamp) -> Option<AlarmChange> {
         let alarm = Self { active: false, cleared_at: Some(now), cleared_by: by.into(), ..self.clone() };
         self.active.then_some(AlarmChange { step: AlarmStep::Cleared, alarm })
     }
 
-    /// `by` has seen it. None where somebody had before.
+    /// Acknowledges the alarm, by `by`. None where it was acknowledged before.
     #[must_use]
     pub fn acknowledge(&self, by: &str, now: Timestamp) -> Option<AlarmChange> {
         let alarm = Self {

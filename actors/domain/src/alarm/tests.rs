@@ -1,4 +1,4 @@
-//! The four states as a table, and what holds whatever happens.
+//! The four states as a table, and properties of any history.
 
 use std::collections::{HashMap, HashSet};
 
@@ -35,7 +35,7 @@ fn state(alarm: &Alarm) -> (bool, bool, Severity, u32) {
     (alarm.active, alarm.acknowledged, alarm.severity, alarm.count)
 }
 
-/// Plays `steps` on one alarm: a severity raises it, `clear` and `ack` do what they say; then compares.
+/// Plays `steps` on one alarm: a severity raises it, `clear` and `ack` clear and acknowledge it; then compares.
 fn check(steps: &[&str], expected: (bool, bool, Severity, u32), did_last: bool) {
     let mut alarm: Option<Alarm> = None;
     let mut last = None;
@@ -159,8 +159,8 @@ fn of(number: u8) -> Originator {
 }
 
 proptest! {
-    /// One active of each originator and type; it counts what was raised since it began; and the last change
-    /// told of each alarm is how it stands, so history is a fold.
+    /// One active of each originator and type; it counts the raises since it began; and the last change of each alarm
+    /// is its state, so history is a fold.
     #[test]
     fn history_is_a_fold(story in prop::collection::vec(happens(), 0..60)) {
         let mut book = Book::default();

@@ -18,14 +18,14 @@ pub struct WrittenTime {
     /// The moment; where no zone was written, as if it were UTC.
     pub at: Timestamp,
     pub has_zone: bool,
-    /// It says more than milliseconds, which a [`Timestamp`] cannot hold.
+    /// The time is finer than milliseconds, which a [`Timestamp`] cannot hold.
     pub is_finer: bool,
 }
 
 /// A number with an exponent beyond this is no time.
 const MOST_PLACES: i64 = 40;
 const NS_IN_MS: i128 = 1_000_000;
-/// By the size of an epoch number, what one of it is in ns. The ranges do not overlap: each unit covers 1973 to 5138.
+/// The units of epoch numbers, by their size, in ns. The ranges do not overlap: each unit covers 1973 to 5138.
 const UNITS: [(u128, i128); 4] = [
     (100_000_000_000, 1_000_000_000),
     (100_000_000_000_000, NS_IN_MS),
@@ -125,8 +125,8 @@ impl WrittenTime {
     }
 }
 
-/// The whole ms above, where the time is so near to it that a double could not tell the two: then a double is what it
-/// was counted in, and came out a little less.
+/// The whole ms above, where the time is so near to it that a double could not tell the two apart: then it was counted
+/// in a double, and came out a little less.
 fn to_ms_of_double(ns: i128, unit: i128) -> i128 {
     #[expect(clippy::cast_precision_loss, reason = "its size alone is asked")]
     let value = ns as f64 / unit as f64;
@@ -169,7 +169,7 @@ fn calendar(text: &str) -> Option<WrittenTime> {
     WrittenTime::of_ns(ns, is_finer, offset.is_some())
 }
 
-/// What stands behind the time: `Z`, `+01:00`, `+0100`, `+01`, or nothing, which is no zone. In minutes.
+/// The zone behind the time: `Z`, `+01:00`, `+0100`, `+01`, or none. In minutes.
 fn offset(rest: &[u8]) -> Option<Option<i64>> {
     let mut rest = rest.trim_ascii();
     let sign = match rest {
@@ -194,7 +194,7 @@ fn offset(rest: &[u8]) -> Option<Option<i64>> {
     is_one.then(|| Some(sign * (i64::from(hours) * 60 + i64::from(minutes))))
 }
 
-/// Takes a number of exactly so many digits off the front.
+/// Takes a number of exactly `digits` digits off the front.
 fn number(rest: &mut &[u8], digits: usize) -> Option<u32> {
     let (number, behind) = rest.split_at_checked(digits).filter(|(number, _)| are_digits(number))?;
     *rest = behind;

@@ -1,4 +1,4 @@
-//! From what a device answers to an answer.
+//! Parses a device's answer to a command.
 
 use super::{Answer, AnswerStatus};
 use crate::json::{Json, Object, bare};
@@ -9,11 +9,11 @@ use crate::payload::PayloadError;
 const LONGEST_REASON: usize = 1_024;
 
 impl Answer {
-    /// Reads `{"status": "delivered|executed|failed|rejected", "response": …, "reason": "…"}`, or the status
-    /// alone as a word. What else stands in it is passed over.
+    /// Reads `{"status": "delivered|executed|failed|rejected", "response": …, "reason": "…"}`, or the status alone as a
+    /// word. Other members are ignored.
     ///
     /// # Errors
-    /// It is neither, or the status is none of these.
+    /// The bytes are neither, or the status is none of these.
     pub fn read(bytes: &[u8]) -> Result<Self, PayloadError> {
         if bare(bytes).starts_with(b"{") {
             return Self::parse(payload::object(bytes)?);

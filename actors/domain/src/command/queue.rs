@@ -6,7 +6,7 @@ use super::{Command, CommandChange, CommandId, CommandStatus, Step};
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 
-/// See the module.
+/// The commands of one device that are not final.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Queue(Vec<Command>);
@@ -30,7 +30,7 @@ impl Queue {
         self.0.iter().find(|command| command.request.idempotency_key.as_deref() == Some(key))
     }
 
-    /// How many are with the device now.
+    /// The number of commands in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.0.iter().filter(|command| command.status.is_in_flight()).count()
@@ -47,13 +47,13 @@ impl Queue {
             .max_by_key(|command| command.request.priority)
     }
 
-    /// The first moment at which something is to be done though nobody says anything.
+    /// The earliest deadline of its commands.
     #[must_use]
     pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
         self.0.iter().filter_map(|command| command.deadline(now)).min()
     }
 
-    /// All that its commands wait for is so many ms later, or earlier: the hub's clock was set.
+    /// Moves all deadlines by `by_ms`: the hub's clock was set.
     pub fn shift(&mut self, by_ms: i64) {
         for command in &mut self.0 {
             command.expires_at = command.expires_at.plus_millis(by_ms);

@@ -1,22 +1,22 @@
-//! What somebody asks of a device.
+//! A request for a command.
 
 use serde::{Deserialize, Serialize};
 
 use crate::duration::{BadDuration, EXAMPLES, GivenDuration, LONGEST_MS, within};
 use crate::json::{Json, Object};
 
-/// What is asked, as the API takes it once it is checked.
+/// The request, as the API takes it once it is checked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommandRequest {
-    /// What to do: `reboot`, `set_speed`.
+    /// The type: `reboot`, `set_speed`.
     pub command_type: Box<str>,
     #[serde(default)]
     pub parameters: Object,
     /// 0 to 9; higher ones go first.
     pub priority: u8,
-    /// How long a device may still get it, in ms.
+    /// The time for which a device may still get it, in ms.
     pub ttl_ms: i64,
-    /// How long the hub waits for an answer to each attempt, in ms.
+    /// The time that the hub waits for an answer to each attempt, in ms.
     pub timeout_ms: i64,
     /// 1 to [`MOST_ATTEMPTS`].
     pub max_attempts: u8,
@@ -28,7 +28,7 @@ pub struct CommandRequest {
     pub idempotency_key: Option<Box<str>>,
 }
 
-/// The priority of a command whose sender did not say.
+/// The default priority.
 pub const USUAL_PRIORITY: u8 = 5;
 pub const HIGHEST_PRIORITY: u8 = 9;
 /// A day: long enough for a device that sleeps at night.
@@ -70,7 +70,7 @@ impl CommandRequest {
     /// texts such as `1h 30m`, or numbers of seconds.
     ///
     /// # Errors
-    /// The field that is wrong, and what is wrong with it; a field that nobody knows first of all.
+    /// The wrong field, and its error; an unknown field first of all.
     pub fn parse(mut fields: Object) -> Result<Self, (String, String)> {
         const KNOWN: [&str; 7] =
             ["command_type", "parameters", "priority", "ttl", "timeout", "max_attempts", "supersedes"];
@@ -150,7 +150,7 @@ fn duration(value: &Json) -> Result<i64, BadDuration> {
     within(GivenDuration::of(value)?.ms(), 1..=LONGEST_MS)
 }
 
-/// Says what is there: texts and numbers as they are, of anything larger what it is.
+/// Describes the value: texts and numbers as they are, a larger one by its type.
 fn expected(what: &str, found: &Json) -> String {
     match found {
         Json::Object(_) | Json::Array(_) => format!("expected {what}, found {}", found.kind()),

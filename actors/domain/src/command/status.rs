@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How far a command has come.
+/// The status of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CommandStatus {
-    /// It waits for its turn, for its device, or for its next attempt.
+    /// The command waits for its turn, for its device, or for its next attempt.
     Pending,
-    /// It was handed to the device's connection.
+    /// The command was handed to the device's connection.
     Sent,
-    /// The device has said that it has it.
+    /// The device has confirmed that it has the command.
     Delivered,
     /// The device has done it.
     Executed,
@@ -20,15 +20,15 @@ pub enum CommandStatus {
     Rejected,
     /// Its time to live was over before a device took it.
     Expired,
-    /// The device had it, and never said what became of it.
+    /// The device had the command, and never reported a result.
     TimedOut,
-    /// Somebody called it back.
+    /// The command was called back.
     Canceled,
     /// A newer one with the same `supersedes` key took its place.
     Superseded,
 }
 
-/// What a device can answer.
+/// The statuses that a device can report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerStatus {
@@ -38,7 +38,7 @@ pub enum AnswerStatus {
     Rejected,
 }
 
-/// What can happen to a command.
+/// The transitions of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// Its turn has come and its device is there.
@@ -71,7 +71,7 @@ impl CommandStatus {
         Self::Superseded,
     ];
 
-    /// Where `signal` leads from here; none where it leads nowhere.
+    /// The status after `signal`; none where the transition is not allowed.
     #[must_use]
     pub fn after(self, signal: Signal) -> Option<Self> {
         use CommandStatus as S;
@@ -107,13 +107,13 @@ impl CommandStatus {
         }
     }
 
-    /// Nothing more will become of it.
+    /// Is the status final?
     #[must_use]
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Pending | Self::Sent | Self::Delivered)
     }
 
-    /// It is with the device now.
+    /// Is the command with the device now?
     #[must_use]
     pub fn is_in_flight(self) -> bool {
         matches!(self, Self::Sent | Self::Delivered)

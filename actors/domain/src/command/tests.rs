@@ -32,7 +32,7 @@ const SIGNALS: [Signal; 11] = [
     Signal::Supersede,
 ];
 
-/// Where each signal of [`SIGNALS`] leads from each status; `-` is nowhere.
+/// The status after each signal of [`SIGNALS`] from each status; `-` is none.
 #[test]
 fn the_states_as_a_table() {
     let check = |from: CommandStatus, expected: &str| {

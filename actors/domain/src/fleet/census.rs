@@ -1,9 +1,9 @@
-//! The census: how many devices stand in each group, and what they are and read, kept event by event.
+//! Group statistics: the number of devices in each group, with their statuses and readings, kept event by event.
 //!
-//! Of each device that stands in a group it remembers what was counted of it, so that an event costs what it
-//! changes, however many devices there are. Of all others it remembers nothing: when one comes into a group, its twin
-//! must be told once. What events say is taken as it stands there, so an event that was seen already does no harm as
-//! long as all that came after it is seen again too.
+//! Of each device in a group it remembers the counted values, so that an event costs only its own change, however many
+//! devices there are. Of all others it remembers nothing: when one comes into a group, its twin must be given once.
+//! Events carry whole values, so an event that was seen already does no harm as long as all later ones are seen again
+//! too.
 
 mod sum;
 mod tally;
@@ -26,7 +26,7 @@ use crate::run::Signal;
 use crate::twin::{Arrival, Patch, Twin};
 use crate::{Mode, Status};
 
-/// See the module.
+/// The statistics of all groups.
 #[derive(Clone, Debug, Default)]
 pub struct Census {
     members: HashMap<DeviceNumber, Member>,
@@ -35,7 +35,7 @@ pub struct Census {
     words: Words,
 }
 
-/// What is counted of a device.
+/// The counted values of a device.
 #[derive(Clone, Debug)]
 struct Member {
     group: Word,
@@ -51,35 +51,35 @@ struct Reported {
     name: Word,
     is_doubted: bool,
     at: Timestamp,
-    /// What `number` lacks of a counter that no double holds. Here, where it takes no room of its own.
+    /// The remainder of `number` where it is a counter that no double holds. Here, where it takes no room of its own.
     rest: i16,
     /// Not a number where it is none: that it is there matters, for a late reading does not take its place.
     number: f64,
 }
 
-/// What a device reports of a property.
+/// A device's reported value of a property.
 #[derive(Clone, Copy)]
 struct Said {
     at: Timestamp,
     number: Measured,
     /// The moment is not believed.
     is_doubted: bool,
-    /// How it came, where it is a reading: that may be late.
+    /// The arrival of the value, where it is a reading: that may be late.
     arrival: Option<Arrival>,
 }
 
-/// What an event was to the census.
+/// The effect of an event on the statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen<'a> {
     /// No device came into a group.
     Nothing,
     /// A device came into this group.
     Came(&'a str),
-    /// A device came into a group that nothing is known of: its twin is to be told.
+    /// A device that is not known came into a group: its twin must be given.
     Unknown,
 }
 
-/// What there is of some devices, by name.
+/// The statistics of some devices, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
     pub total: u64,
@@ -103,30 +103,30 @@ pub struct Standing {
 }
 
 impl Census {
-    /// How many devices stand in groups.
+    /// The number of devices in groups.
     #[must_use]
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// True when no device stands in a group.
+    /// True when no device is in a group.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// The groups that devices stand in.
+    /// The groups that have devices.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         self.tallies.keys().map(|group| &**self.words.text(*group))
     }
 
-    /// How many devices stand right in this group.
+    /// The number of devices directly in this group.
     #[must_use]
     pub fn devices_of(&self, group: &str) -> u64 {
         self.words.find(group).and_then(|group| self.tallies.get(&group)).map_or(0, |tally| tally.total)
     }
 
-    /// Knows a device by its twin as it stands.
+    /// Counts a device by its present twin.
     pub fn know(&mut self, twin: &Twin) {
         self.forget(twin.number);
         let group = twin.profile.text("group_id");
@@ -142,7 +142,7 @@ impl Census {
         }
     }
 
-    /// The device stands in no group any more.
+    /// Removes a device that is in no group any more.
     pub fn forget(&mut self, number: DeviceNumber) {
         let Some(member) = self.members.remove(&number) else { return };
         let Member { group, device_type, status, mode, reported } = member;
@@ -185,7 +185,7 @@ impl Census {
         Seen::Nothing
     }
 
-    /// The hub's clock shows `now`: nothing was said after that.
+    /// The hub's clock shows `now`: no value is of a later time.
     fn come_back_to(&mut self, now: Timestamp) {
         for reported in self.members.values_mut().flat_map(|member| &mut member.reported) {
             reported.at = reported.at.min(now);
@@ -267,7 +267,7 @@ impl Census {
         self.words.give_back(from);
     }
 
-    /// Changes what a member is counted by, but for its group and what it reports.
+    /// Changes the counted values of a member, but for its group and its readings.
     fn change(&mut self, number: DeviceNumber, change: impl FnOnce(&mut Member)) {
         let Some(member) = self.members.get_mut(&number) else { return };
         let Some(tally) = self.tallies.get_mut(&member.group) else { return };
@@ -276,7 +276,7 @@ impl Census {
         tally.add(member.status, member.mode, member.device_type);
     }
 
-    /// Takes what a device reports, unless that is late: a later reading is here already.
+    /// Sets a device's reported value, unless that is late: a later reading is here already.
     fn set(&mut self, number: DeviceNumber, name: &str, said: Said) {
         let Said { at, number: value, is_doubted, arrival } = said;
         let is_late =
@@ -324,9 +324,9 @@ impl Reported {
     }
 }
 
-/// What is asked of it.
+/// Queries.
 impl Census {
-    /// What there is of a group and of all under it.
+    /// The statistics of a group and of all groups under it.
     #[must_use]
     pub fn standing(&self, tree: &Tree, group: &GroupId) -> Standing {
         let mut subtree = Tally::default();
@@ -340,8 +340,8 @@ impl Census {
         Standing { own, subtree: self.counts(&subtree), groups: within.len() as u64 - 1 }
     }
 
-    /// The same of those of these groups that `wanted` asks for, with all under each added up once. `walked` is what
-    /// [`Tree::walk`] gave.
+    /// The same of those of these groups for which `wanted` is true, with all under each added up once. `walked` is the
+    /// result of [`Tree::walk`].
     #[must_use]
     pub fn standings(
         &self,

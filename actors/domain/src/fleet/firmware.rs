@@ -1,4 +1,4 @@
-//! How far a device has come with new firmware.
+//! A device's progress with new firmware.
 
 mod step;
 
@@ -19,17 +19,17 @@ pub use step::FirmwareStep;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FirmwareState {
-    /// It is to be told, once it is there.
+    /// The device is to be notified, once it is online.
     Queued,
-    /// It was told.
+    /// The device was notified.
     Notified,
     Downloading,
     Downloaded,
-    /// What it has is what it should have: the hash is right.
+    /// The downloaded bytes are right: the hash matches.
     Verified,
-    /// It installs it, and will be away for a moment.
+    /// The device installs the image, and will be away for a moment.
     Updating,
-    /// It runs it.
+    /// The device runs the image.
     Updated,
     Failed,
 }
@@ -42,7 +42,7 @@ pub struct FirmwareTask {
     pub job: Option<JobId>,
     pub image: Box<str>,
     pub version: Box<str>,
-    /// The models that it is for; none: whoever was chosen.
+    /// The models that it is for; none: every chosen device.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Box<str>>,
     pub url: Box<str>,
@@ -51,10 +51,10 @@ pub struct FirmwareTask {
     /// Bytes.
     pub size: u64,
     pub state: FirmwareState,
-    /// How far it has come within the state by its own word, of 100.
+    /// The progress within the state by the device's own report, of 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<u8>,
-    /// When it came to where it is.
+    /// The time at which it came to this state.
     pub at: Timestamp,
     /// The furthest that it was, once it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,8 +72,8 @@ pub struct FirmwareTask {
     pub down: bool,
 }
 
-/// How far a device has come with an update at most, and when it came there: one that begins again and again makes
-/// no progress.
+/// The furthest progress of a device with an update, and its time: a device that begins again and again makes no
+/// progress.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Furthest {
     pub state: FirmwareState,
@@ -82,19 +82,19 @@ pub struct Furthest {
     pub at: Timestamp,
 }
 
-/// What a device says of it.
+/// A device's report on its firmware.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FirmwareReport {
     pub state: FirmwareState,
     pub percent: Option<u8>,
-    /// What it runs now.
+    /// The version that it runs now.
     pub version: Option<Box<str>>,
     pub reason: Option<Box<str>>,
-    /// The roll-out that it speaks of; none: the one that it was told of.
+    /// The roll-out of the report; none: the one that the device was notified of.
     pub job: Option<JobId>,
 }
 
-/// How long a device may be without any progress, unless it is said otherwise.
+/// The time that a device may be without any progress, by default.
 pub const USUAL_TIMEOUT_MS: i64 = 60 * 60 * 1_000;
 /// A reason has at most this many characters; a longer one is cut.
 const LONGEST_REASON: usize = 512;
@@ -111,8 +111,8 @@ impl FirmwareState {
         Self::Failed,
     ];
 
-    /// Where a device stands that stood here and says that it stands there; none where that says nothing new.
-    /// It may leave out what it likes, and begin the download again; it comes back from no end.
+    /// The state after a device in this one has reported `said`; none where that is no news. It may skip states, and
+    /// begin the download again; it never leaves a final state.
     #[must_use]
     pub fn after(self, said: Self) -> Option<Self> {
         use FirmwareState::{Downloading, Failed, Queued, Updated};
@@ -130,7 +130,7 @@ impl FirmwareState {
         matches!(self, Self::Queued | Self::Notified)
     }
 
-    /// Nothing more comes of it, unless the device turns up with the version.
+    /// Is the state final, unless the device turns up with the version?
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, Self::Updated | Self::Failed)
@@ -172,7 +172,7 @@ impl FirmwareState {
 }
 
 impl FirmwareTask {
-    /// It has come to this.
+    /// Moves the task to this state.
     pub fn come_to(&mut self, state: FirmwareState, percent: Option<u8>, at: Timestamp) {
         (self.state, self.percent, self.at) = (state, percent, at);
         let percent = percent.unwrap_or_default();
@@ -229,11 +229,11 @@ impl FirmwareTask {
         Some(Step { percent: self.percent, ..step })
     }
 
-    /// Why a device of this `model` that runs `version` is not to come to it: it may be another one by now than when it
-    /// was chosen. One that says no version is taken for what it was then.
+    /// Checks a device of this `model` that runs `version`: it may be another one by now than when it was chosen. One
+    /// without a version counts as it was then. The error is the reason against the update.
     ///
     /// # Errors
-    /// Says why not.
+    /// The reason against it.
     pub fn fits(&self, model: &str, version: &str) -> Result<(), Unfit> {
         if !self.models.is_empty() {
             is_for(&self.models, model)?;
@@ -241,7 +241,7 @@ impl FirmwareTask {
         if version.is_empty() { Ok(()) } else { is_up(&self.version, version, self.down) }
     }
 
-    /// What the device is told: `{"job", "version", "url", "sha256", "size"}`, or that it need not.
+    /// The message for the device: `{"job", "version", "url", "sha256", "size"}`, or its cancellation.
     #[must_use]
     pub fn message(&self, cancel: bool) -> Json {
         let mut message: Object =
@@ -259,7 +259,7 @@ impl FirmwareTask {
         message.into()
     }
 
-    /// All of it, as the event that gives it to a device says it.
+    /// The whole task, for the event that gives it to a device.
     #[must_use]
     pub fn given(&self) -> Object {
         let mut given = match self.message(false) {
@@ -278,7 +278,7 @@ impl FirmwareTask {
         given
     }
 
-    /// What such an event gave; none where it says something else.
+    /// The task that such an event gave; none where it is another event.
     #[must_use]
     pub fn from_given(given: &Object, at: Timestamp) -> Option<Self> {
         let text = |name: &str| given.get(name).and_then(Json::as_str).map(Into::into);
@@ -334,11 +334,10 @@ fn job(job: Option<JobId>) -> Json {
 }
 
 impl FirmwareReport {
-    /// Reads `{"state": "downloading", "percent": 40, "version"?, "reason"?, "job"?}`. What else stands in it is
-    /// passed over.
+    /// Reads `{"state": "downloading", "percent": 40, "version"?, "reason"?, "job"?}`. Other members are ignored.
     ///
     /// # Errors
-    /// Says what is wrong with it, and where.
+    /// The error, and its place.
     pub fn read(bytes: &[u8]) -> Result<Self, PayloadError> {
         let mut fields = payload::object(bytes)?;
         let mut text = |name: &str| match fields.remove(name).unwrap_or_default() {
@@ -377,7 +376,7 @@ impl FirmwareReport {
         })
     }
 
-    /// It speaks of this task, as far as it says.
+    /// Is the report about this task, as far as it names one?
     #[must_use]
     pub fn is_of(&self, task: &FirmwareTask) -> bool {
         self.job.is_none_or(|job| task.job == Some(job))
@@ -398,7 +397,7 @@ fn percent(number: f64) -> Result<u8, PayloadError> {
     Ok(whole)
 }
 
-/// A version as a device says it is the one that it was to come to.
+/// Is a device's reported version the one of this task?
 #[must_use]
 pub fn has_come(task: &FirmwareTask, version: &str) -> bool {
     !version.is_empty() && Version::is_same(version, &task.version)

@@ -1,4 +1,4 @@
-//! Groups: what devices stand in. Each has its place in a tree.
+//! Groups of devices. Each has its place in a tree.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -30,16 +30,16 @@ pub enum BadGroupId {
 pub struct Group {
     pub id: GroupId,
     pub name: Box<str>,
-    /// Empty: nothing was said.
+    /// The description; empty where there is none.
     pub description: Box<str>,
-    /// None: it stands at the top.
+    /// The parent; none: it is a top group.
     pub parent_group: Option<GroupId>,
     pub tags: Object,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
 
-/// What somebody says of a group. What is left out stays as it is.
+/// A requested change of a group. Members that are left out stay.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroupWish {
     /// The id that it is to get; only where it is made.
@@ -60,7 +60,7 @@ impl GroupId {
     /// Takes `text` as a group's id.
     ///
     /// # Errors
-    /// Says what is wrong with it: empty, longer than 128, or the first character that may not be.
+    /// The error: empty, longer than 128, or the first character that is not allowed.
     pub fn parse(text: &str) -> Result<Self, BadGroupId> {
         if text.is_empty() {
             return Err(BadGroupId::Empty);
@@ -74,8 +74,8 @@ impl GroupId {
         Ok(Self(text.into()))
     }
 
-    /// The id of a group that devices stand in already: before groups were kept any text could be one. None for
-    /// what cannot be kept as an id at all.
+    /// The id of a group that devices are in already: before groups were stored any text could be one. None for a text
+    /// that cannot be stored as an id at all.
     #[must_use]
     pub fn as_kept(text: &str) -> Option<Self> {
         (!text.is_empty() && text.chars().count() <= LONGEST).then(|| Self(text.into()))
@@ -107,7 +107,7 @@ impl fmt::Display for GroupId {
 }
 
 impl Group {
-    /// A group of this name that nothing else is said of.
+    /// A group with this name and nothing else.
     #[must_use]
     pub fn new(id: GroupId, name: &str, now: Timestamp) -> Self {
         Self {
@@ -121,7 +121,7 @@ impl Group {
         }
     }
 
-    /// What it becomes.
+    /// The group after a change.
     #[must_use]
     pub fn changed(&self, wish: GroupWish, now: Timestamp) -> Self {
         let mut changed = Self { updated_at: now, ..self.clone() };
@@ -157,7 +157,7 @@ impl Group {
         .collect()
     }
 
-    /// The tag of what people say of it: another with each change of that, and the same whoever stands in it.
+    /// The entity tag of its document: another with each change of that, and the same whatever devices are in it.
     #[must_use]
     pub fn tag(&self) -> Box<str> {
         Fingerprint::default().field(Json::from(self.to_object()).to_string().as_bytes()).tag()
@@ -187,7 +187,7 @@ impl GroupWish {
     /// Reads a wish.
     ///
     /// # Errors
-    /// The field that is wrong, and what is wrong with it; a field that nobody knows first of all.
+    /// The wrong field, and its error; an unknown field first of all.
     pub fn parse(mut fields: Object) -> Result<Self, (String, String)> {
         if let Some((field, _)) = fields.iter().find(|(field, _)| !Self::FIELDS.contains(field)) {
             return Err((field.to_owned(), "there is no such field".into()));
@@ -219,7 +219,7 @@ impl GroupWish {
     }
 }
 
-/// A parent that is said; empty text is none. Whether there is such a group is seen where the groups are.
+/// A given parent; an empty text is none. Its existence is checked where the groups are.
 fn parent(fields: &mut Object, field: &str) -> Result<Option<Option<GroupId>>, (String, String)> {
     let Some(said) = text(fields, field)? else { return Ok(None) };
     let Some(id) = said.filter(|id| !id.is_empty()) else { return Ok(Some(None)) };
@@ -229,7 +229,7 @@ fn parent(fields: &mut Object, field: &str) -> Result<Option<Option<GroupId>>, (
     }
 }
 
-/// A text that is said, or said to be none.
+/// A given text, or null.
 fn text(fields: &mut Object, field: &str) -> Result<Option<Option<Box<str>>>, (String, String)> {
     let bad = |detail: String| Err((field.to_owned(), detail));
     match fields.remove(field) {

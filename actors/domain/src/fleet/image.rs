@@ -1,4 +1,4 @@
-//! Firmware images: what devices can be brought to.
+//! Firmware images that devices can be brought to.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +11,9 @@ use crate::json::{Json, Object};
 pub struct Image {
     pub id: Box<str>,
     pub version: Box<str>,
-    /// The models that it is for, as devices say theirs; `*` in one stands for anything.
+    /// The models that it is for, as devices report theirs; a `*` matches anything.
     pub models: Vec<Box<str>>,
-    /// Where it is; empty where the hub has its bytes.
+    /// The address of its bytes; empty where the hub has them.
     #[serde(default)]
     pub url: Box<str>,
     /// 64 hexadecimal digits, lower case.
@@ -46,10 +46,10 @@ pub enum Unfit {
 }
 
 impl Image {
-    /// May a device of this `model` that runs `version` be brought to it? Only up, unless `down` says otherwise.
+    /// May a device of this `model` that runs `version` be brought to it? Only up, unless `down` is set.
     ///
     /// # Errors
-    /// Says why not.
+    /// The reason against it.
     pub fn fits(&self, model: &str, version: &str, down: bool) -> Result<(), Unfit> {
         is_for(&self.models, model)?;
         is_up(&self.version, version, down)
@@ -61,17 +61,17 @@ impl Image {
         is_for(&self.models, model).is_ok()
     }
 
-    /// Would nobody know which of the two a device has?
+    /// Is it impossible to tell which of the two a device has?
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         let shares_one = self.models.iter().any(|model| other.models.contains(model));
         shares_one && Version::is_same(&self.version, &other.version)
     }
 
-    /// Reads what [`Image::to_object`] wrote.
+    /// Reads the form of [`Image::to_object`].
     ///
     /// # Errors
-    /// Says what is missing or wrong.
+    /// The missing or wrong field.
     pub fn parse(object: &Object) -> Result<Self, serde_json::Error> {
         serde_json::from_str(&Json::Object(object.clone()).to_string())
     }
@@ -85,10 +85,10 @@ impl Image {
     }
 }
 
-/// Is what is for these models for a device of this one?
+/// Is an image for these models also for a device of this one?
 ///
 /// # Errors
-/// Says why not.
+/// The reason against it.
 pub fn is_for(models: &[Box<str>], model: &str) -> Result<(), Unfit> {
     if models.iter().any(|pattern| is_like(pattern, model)) {
         return Ok(());
@@ -100,10 +100,10 @@ pub fn is_for(models: &[Box<str>], model: &str) -> Result<(), Unfit> {
     })
 }
 
-/// May a device that runs `version` be brought to the one that is `wanted`? Only up, unless `down` says otherwise.
+/// May a device that runs `version` be brought to `wanted`? Only up, unless `down` is set.
 ///
 /// # Errors
-/// Says why not.
+/// The reason against it.
 pub fn is_up(wanted: &str, version: &str, down: bool) -> Result<(), Unfit> {
     if Version::is_same(version, wanted) {
         return Err(Unfit::Same(version.into()));
@@ -119,7 +119,7 @@ pub fn is_up(wanted: &str, version: &str, down: bool) -> Result<(), Unfit> {
     }
 }
 
-/// `*` stands for anything, also for nothing at all.
+/// Matches a pattern; `*` matches anything, also nothing at all.
 fn is_like(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default(); // there always is one

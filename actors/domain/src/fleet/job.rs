@@ -1,4 +1,4 @@
-//! Jobs: one thing done to many devices, each exactly once, with what became of each.
+//! Jobs: one action on many devices, each exactly once, with the result of each.
 
 mod action;
 mod entry;
@@ -24,15 +24,15 @@ use crate::command::CommandId;
 #[serde(transparent)]
 pub struct JobId(pub Uuid);
 
-/// How far a job has come with one device.
+/// A job's progress with one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepState {
-    /// Nothing was done yet.
+    /// No action was taken yet.
     Queued,
-    /// The device has a command to carry out, and has not said what became of it.
+    /// The device has a command to carry out, and has not reported its result.
     Asked,
-    /// The device was told of new firmware.
+    /// The device was notified of new firmware.
     Notified,
     Downloading,
     Downloaded,
@@ -47,15 +47,15 @@ pub enum StepState {
     Canceled,
 }
 
-/// A job came further with the device whose twin says so. It becomes durable with what it is about: in one commit,
-/// so that no crash makes a device's turn come twice.
+/// A step of a job with the device of the twin. It becomes durable with its effect: in one commit, so that no crash
+/// makes a device's turn come twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Step {
     pub job: JobId,
     pub state: StepState,
     /// Why, where it failed, was skipped or is held.
     pub detail: Box<str>,
-    /// How far the device has come by its own word, of 100.
+    /// The device's progress by its own report, of 100.
     pub percent: Option<u8>,
     /// The command that it has to carry out.
     pub command: Option<CommandId>,
@@ -114,13 +114,14 @@ impl StepState {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 
-    /// May `later` take its place? What is final stays; but what was done is done, whoever had given it up.
+    /// May `later` replace it? A final state stays; but a step that was done counts as done, also after it was given
+    /// up.
     #[must_use]
     pub fn gives_way_to(self, later: Self) -> bool {
         !self.is_final() || self == Self::Failed && later == Self::Done
     }
 
-    /// Nothing more comes of it, unless the job is told to try again.
+    /// Is the state final, unless the job is tried again?
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Skipped | Self::Canceled)
@@ -128,7 +129,7 @@ impl StepState {
 }
 
 impl Step {
-    /// A step without more to say of it.
+    /// A step without further details.
     #[must_use]
     pub fn new(job: JobId, state: StepState) -> Self {
         Self { job, state, detail: "".into(), percent: None, command: None }

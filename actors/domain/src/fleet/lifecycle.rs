@@ -1,8 +1,8 @@
-//! Where a device stands in its life: from its registration to its retirement.
+//! The lifecycle of a device: from its registration to its retirement.
 
 use serde::{Deserialize, Serialize};
 
-/// See the module.
+/// A state in a device's lifecycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lifecycle {
@@ -10,18 +10,18 @@ pub enum Lifecycle {
     Provisioned,
     /// In service.
     Active,
-    /// Out of service until somebody says otherwise: neither heard nor driven.
+    /// Out of service until a person ends it: neither heard nor driven.
     Suspended,
     /// Out of service for good: its history stays, its credentials are gone.
     Retired,
 }
 
-/// What moves a device on in its life.
+/// The transitions of the lifecycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
-    /// It was heard.
+    /// The device was heard.
     Heard,
-    /// A person says so.
+    /// A person activates it.
     Activate,
     Suspend,
     Retire,
@@ -30,7 +30,7 @@ pub enum Move {
 impl Lifecycle {
     pub const ALL: [Self; 4] = [Self::Provisioned, Self::Active, Self::Suspended, Self::Retired];
 
-    /// Where a device stands of which a person has said `said`, if anything.
+    /// The state of a device that a person has set to `said`, if to any.
     #[must_use]
     pub fn of(said: Option<Self>, claimed: bool, heard: bool) -> Self {
         let begun = if claimed { Self::Provisioned } else { Self::Active }; // who registered itself has been heard
@@ -38,7 +38,7 @@ impl Lifecycle {
         if heard { stands.after(Move::Heard).unwrap_or(stands) } else { stands }
     }
 
-    /// Where it stands after a move; none where that cannot be.
+    /// The state after a transition; none where that is not allowed.
     #[must_use]
     pub fn after(self, step: Move) -> Option<Self> {
         match (self, step) {
@@ -51,7 +51,7 @@ impl Lifecycle {
         }
     }
 
-    /// It is neither heard nor driven.
+    /// Is the device out of service: neither heard nor driven?
     #[must_use]
     pub fn is_out_of_service(self) -> bool {
         matches!(self, Self::Suspended | Self::Retired)
@@ -76,7 +76,7 @@ impl Lifecycle {
 }
 
 impl Move {
-    /// What a person does who says that a device is to be in this state; none where nobody can say so.
+    /// The transition by which a person sets a device to this state; none where people cannot.
     #[must_use]
     pub fn to(state: Lifecycle) -> Option<Self> {
         match state {

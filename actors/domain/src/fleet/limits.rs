@@ -1,4 +1,4 @@
-//! Limits: what a device's readings are expected to be. For its health now, and for their quality later.
+//! Limits: the expectations on a device's readings. For its health now, and for their quality later.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +12,14 @@ const INTERVALS: i64 = 3;
 /// No unit is written longer, in bytes.
 const LONGEST_UNIT: usize = 32;
 
-/// By reading `{min, max, unit, interval, words}`, each if it is said: `{"temperature": {"min": -10, "max": 40, "unit":
-/// "°C", "interval": "60s"}, "power": {"words": ["OFF", "ON"]}}`. As a document, so that numbers keep their digits and layers can be laid over each other.
+/// By reading `{min, max, unit, interval, words}`, each optional:
+/// `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}, "power": {"words": ["OFF", "ON"]}}`. As a
+/// document, so that numbers keep their digits and layers can be laid over each other.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Limits(Object);
 
-/// What is expected of one reading.
+/// The expectations of one reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limit<'a> {
     pub min: Option<&'a Number>,
@@ -27,14 +28,14 @@ pub struct Limit<'a> {
     pub interval_ms: Option<i64>,
 }
 
-/// What a reading is, against what is expected of it.
+/// The judgement of a reading, against its expectations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Judgement {
-    /// Below `min` or above `max`, or no number where one of these is said.
+    /// Below `min` or above `max`, or no number where one of these is set.
     pub out_of_range: bool,
     /// The unit that it named last is another. One that never named any is not wrong.
     pub wrong_unit: bool,
-    /// It has not come for three intervals.
+    /// The reading has not come for three intervals.
     pub overdue: bool,
 }
 
@@ -42,7 +43,7 @@ impl Limits {
     /// The limits after the merge patch; null takes away.
     ///
     /// # Errors
-    /// The field that is wrong (`limits.temperature.min`), and what is wrong with it.
+    /// The wrong field (`limits.temperature.min`), and its error.
     pub fn patched(&self, patch: &Object) -> Result<Self, (String, String)> {
         let mut merged = self.0.clone();
         merged.merge(patch);
@@ -63,7 +64,7 @@ impl Limits {
         Ok(Self(limits))
     }
 
-    /// These over `base`: what both say, these say.
+    /// These over `base`: where both have a value, these count.
     #[must_use]
     pub fn over(&self, base: &Self) -> Self {
         let mut all = base.0.clone();
@@ -71,8 +72,8 @@ impl Limits {
         Self(all)
     }
 
-    /// Of the readings that `patch` names, one whose least is above its most, with what is wrong. Limits that were laid
-    /// over others may have one, and then it is not for a patch of other readings to say so.
+    /// Of the readings that `patch` names, one whose least is above its most, with the error. Limits that were laid
+    /// over others may have one, and then it is no error of a patch of other readings.
     ///
     /// # Errors
     /// As [`Limits::patched`].
@@ -97,7 +98,7 @@ impl Limits {
         self.0.is_empty()
     }
 
-    /// What is expected, in the order of the readings' names.
+    /// The expectations, in the order of the readings' names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Limit<'_>)> {
         self.0.iter().filter_map(|(reading, limit)| Some((reading, Limit::of(limit.as_object()?))))
     }
@@ -119,8 +120,8 @@ impl<'a> Limit<'a> {
         }
     }
 
-    /// Judges what last came of the reading: its value and unit, and when it came. One that never came is waited for
-    /// from `since` on.
+    /// Judges the last of the reading: its value and unit, and its time. One that never came is waited for from `since`
+    /// on.
     #[must_use]
     pub fn judge(
         &self,

@@ -1,4 +1,4 @@
-//! The fleet: what is said of many devices at once. Groups, templates, jobs over thousands, firmware.
+//! The fleet: operations on many devices at once. Groups, templates, jobs over thousands, firmware.
 
 pub mod census;
 pub mod firmware;

@@ -1,11 +1,11 @@
-//! Groups, templates, firmware images and jobs as events tell them: they are no device's.
+//! Groups, templates, firmware images and jobs in events: they belong to no device.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::Kind;
 use crate::json::{Json, Object};
 
-/// What stands beside the devices, durable, few of each.
+/// The kinds of durable records beside the devices, few of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordKind {
@@ -13,11 +13,11 @@ pub enum RecordKind {
     Template,
     Firmware,
     Job,
-    /// What a dialect has to know after a restart. No event tells of it.
+    /// A dialect's state for a restart. It makes no events.
     Dialect,
 }
 
-/// What became of one of them.
+/// A change of a record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FleetChange {
     pub what: RecordKind,
@@ -51,7 +51,7 @@ impl RecordKind {
         }
     }
 
-    /// The kind of events that tell of it.
+    /// The kind of its events.
     #[must_use]
     pub fn kind(self) -> Kind {
         if self == Self::Job { Kind::Job } else { Kind::Fleet }

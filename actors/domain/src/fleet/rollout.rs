@@ -11,14 +11,14 @@ use crate::clock::Timestamp;
 pub struct Rollout {
     pub image: Box<str>,
     pub version: Box<str>,
-    /// What the image is for: patterns, as in it.
+    /// The models of the image: patterns, as in it.
     #[serde(default)]
     pub models: Vec<Box<str>>,
-    /// Where devices get it.
+    /// The address from which devices download it.
     pub url: Box<str>,
     pub sha256: Box<str>,
     pub size: u64,
-    /// Each goes up to so many percent of the devices.
+    /// Each stage goes up to this percentage of the devices.
     pub stages: Vec<u8>,
     /// And so up to this place in their order, exclusive.
     pub places: Vec<u64>,
@@ -29,46 +29,46 @@ pub struct Rollout {
     pub allow_downgrade: bool,
     /// After how many ms without any progress a device has failed.
     pub timeout_ms: i64,
-    /// Who has not begun by then has failed.
+    /// Devices that have not begun by then have failed.
     pub expires: Timestamp,
-    /// So many ms it has for that, from when it is made or tried again.
+    /// The time from its start or its retry to that, in ms.
     #[serde(default = "usual_life")]
     pub life_ms: i64,
 }
 
-/// When a roll-out ends before its time.
+/// The condition on which a roll-out ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Abort {
-    /// When of those that are through so large a part has failed: above 0, up to 1.
+    /// The share of failed devices among the finished ones: above 0, up to 1.
     pub rate: f64,
-    /// Not before so many are through.
+    /// The number of finished devices before which it does not count.
     pub min: u64,
 }
 
-/// What is next.
+/// The decision on a roll-out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// It goes on as it does.
+    /// Go on without a change.
     Wait,
     /// The stage is well through: the next one, from 1, begins.
     Stage(u32),
-    /// The stage has too few devices that are there to say anything: so many others are to join it.
+    /// The stage has too few devices online to prove anything: this many others are to join it.
     Widen(u64),
     /// No more: why.
     Abort(String),
 }
 
-/// Stages unless it is said otherwise, in percent.
+/// The default stages, in percent.
 pub const USUAL_STAGES: [u8; 3] = [5, 25, 100];
 pub const USUAL_ABORT: Abort = Abort { rate: 0.2, min: 5 };
-/// How long a roll-out waits for devices that are away, unless it is said otherwise.
+/// The time that a roll-out waits for devices that are away, by default.
 pub const USUAL_LIFE_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 
 fn usual_life() -> i64 {
     USUAL_LIFE_MS
 }
 
-/// Up to which place each stage goes, of so many devices: at least one in the first, and all in the last.
+/// The last place of each stage, of this many devices: at least one in the first, and all in the last.
 #[must_use]
 pub fn places(stages: &[u8], devices: u64) -> Vec<u64> {
     stages.iter().map(|percent| (devices * u64::from(*percent)).div_ceil(100).min(devices)).collect()
@@ -77,7 +77,7 @@ pub fn places(stages: &[u8], devices: u64) -> Vec<u64> {
 /// Stages rise, and end with all.
 ///
 /// # Errors
-/// Says what is wrong with them.
+/// The error in them.
 pub fn check_stages(stages: &[u8]) -> Result<(), &'static str> {
     match stages.last() {
         None => Err("expected one stage at least"),
@@ -94,7 +94,7 @@ pub fn check_stages(stages: &[u8]) -> Result<(), &'static str> {
 }
 
 impl Rollout {
-    /// What a device is to come to.
+    /// The task for a device.
     #[must_use]
     pub fn task(&self, job: JobId) -> FirmwareTask {
         FirmwareTask {
@@ -126,7 +126,7 @@ impl Rollout {
         (end(stage.saturating_sub(1)), end(stage))
     }
 
-    /// So many of the devices after a stage, counted from 1, join it; the stages after it remain as large as they were.
+    /// Adds this many of the next devices to a stage, counted from 1; the stages after it remain as large as they were.
     pub fn widen(&mut self, stage: u32, devices: u64) {
         let Some(total) = self.places.last().copied() else { return };
         for end in self.places.iter_mut().skip(stage as usize - 1) {
@@ -134,7 +134,7 @@ impl Rollout {
         }
     }
 
-    /// How many devices a stage was to try it on.
+    /// The number of devices of a stage.
     fn size(&self, stage: u32) -> u64 {
         let planned = places(&self.stages, self.places.last().copied().unwrap_or_default());
         let end = |stage: u32| match stage {
@@ -144,9 +144,9 @@ impl Rollout {
         end(stage) - end(stage.saturating_sub(1))
     }
 
-    /// What is next when in stage number `stage` all had their turn, or not (`through`), its devices are in the states
-    /// that `of_stage` counts, and those of all stages so far in those that `of_all` does. `expired`: its time is
-    /// over, and who was away fails by that alone.
+    /// Decides when in stage number `stage` all had their turn, or not (`through`), its devices are in the states that
+    /// `of_stage` counts, and those of all stages so far in those that `of_all` does. `expired`: its time is over, and
+    /// devices that were away fail by that alone.
     #[must_use]
     pub fn next(
         &self,
@@ -334,9 +334,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Played to its end, with devices that fail and devices that are away: it ends, no stage begins before the
-        /// one before it is through, nobody gets a turn after it was broken off, and those that are away hold up
-        /// nobody who is there.
+        /// Played to its end, with devices that fail and devices that are away: it ends, no stage begins before the one
+        /// before it is through, no device gets a turn after it was broken off, and devices that are away delay none
+        /// that is online.
         #[test]
         fn it_comes_to_its_end(
             devices in prop::collection::vec(0..10u8, 0..60),

@@ -1,4 +1,4 @@
-//! The tree of groups: who stands under whom.
+//! The tree of groups.
 
 mod plan;
 
@@ -20,7 +20,7 @@ pub struct Tree {
     children: BTreeMap<Option<GroupId>, BTreeSet<(String, GroupId)>>,
 }
 
-/// Why a group cannot be as it is to, or stand where it is to.
+/// The reason why a group cannot be changed, or cannot have its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misplaced {
     #[error("there is no group `{0}`")]
@@ -41,7 +41,8 @@ pub enum Misplaced {
 const PARENT_WAS: &str = "parent_was";
 
 impl Tree {
-    /// A tree of these groups. What is not where it could be, because the store was tampered with, comes to the top.
+    /// A tree of these groups. A group whose place is impossible, because the store was tampered with, comes to the
+    /// top.
     #[must_use]
     pub fn new(groups: impl IntoIterator<Item = Group>) -> Self {
         let mut waiting: BTreeMap<GroupId, Group> =
@@ -67,7 +68,7 @@ impl Tree {
         tree
     }
 
-    /// How many groups there are.
+    /// The number of groups.
     #[must_use]
     pub fn len(&self) -> usize {
         self.groups.len()
@@ -102,7 +103,7 @@ impl Tree {
         self.children.get(&parent.cloned()).into_iter().flatten().map(|(_, id)| id)
     }
 
-    /// The group and all under it, each before those under it. One that nobody knows stands alone.
+    /// The group and all under it, each before those under it. An unknown one is alone.
     #[must_use]
     pub fn subtree(&self, id: &str) -> Vec<GroupId> {
         match self.groups.get_key_value(id) {
@@ -111,7 +112,7 @@ impl Tree {
         }
     }
 
-    /// These groups and all under them, each before those under it, with how deep each stands under the first.
+    /// These groups and all under them, each before those under it, with the depth of each below the first.
     #[must_use]
     pub fn walk<'a>(
         &'a self,
@@ -126,7 +127,7 @@ impl Tree {
         seen
     }
 
-    /// The group and all above it, itself first. One that nobody knows stands alone.
+    /// The group and all above it, itself first. An unknown one is alone.
     pub fn upward<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a str> {
         std::iter::successors(Some(id), |id| self.groups.get(*id)?.parent_group.as_ref().map(GroupId::as_str))
     }
@@ -140,16 +141,16 @@ impl Tree {
         path
     }
 
-    /// Is it this group, or does it stand somewhere under it?
+    /// Is it this group, or anywhere under it?
     #[must_use]
     pub fn is_within(&self, id: &str, group: &str) -> bool {
         self.upward(id).any(|above| above == group)
     }
 
-    /// Can the group stand where it is to?
+    /// Checks the place of a group.
     ///
     /// # Errors
-    /// There is no such parent, or it would stand under itself.
+    /// There is no such parent, or the group would be under itself.
     pub fn check(&self, group: &Group) -> Result<(), Misplaced> {
         let Some(parent) = &group.parent_group else { return Ok(()) };
         if *parent != group.id && !self.contains(parent.as_str()) {
@@ -167,7 +168,7 @@ impl Tree {
         Err(Misplaced::Circle(circle))
     }
 
-    /// Puts a group where it says. It must have been checked.
+    /// Puts a group at its place. It must have been checked.
     pub fn put(&mut self, group: Arc<Group>) {
         let (id, parent) = (group.id.clone(), group.parent_group.clone());
         if let Some(before) = self.groups.insert(id.clone(), group)
@@ -190,7 +191,7 @@ impl Tree {
         Some(group)
     }
 
-    /// Does an event make the tree another, and not only what is said of a group?
+    /// Does an event change the tree, and not only a group's other fields?
     #[must_use]
     pub fn moves(&self, change: &FleetChange) -> bool {
         let before = self.get(&change.id).map(|before| before.parent_group.as_ref().map(GroupId::as_str));
@@ -202,7 +203,7 @@ impl Tree {
             }
     }
 
-    /// Does what an event tells.
+    /// Applies an event.
     pub fn redo(&mut self, change: &FleetChange) {
         let Some(group) = of_group(change) else { return };
         match change.change {
@@ -211,7 +212,7 @@ impl Tree {
         }
     }
 
-    /// Takes back what an event told.
+    /// Reverts an event.
     pub fn undo(&mut self, change: &FleetChange) {
         let Some(group) = of_group(change) else { return };
         match change.change {
@@ -226,7 +227,7 @@ impl Tree {
         }
     }
 
-    /// Where the past is gone in part, events may tell of a place that cannot be.
+    /// Where the past is gone in part, events may have an impossible place.
     fn put_or_top(&mut self, mut group: Group) {
         if self.check(&group).is_err() {
             group.parent_group = None;
@@ -249,7 +250,7 @@ fn in_order(id: &GroupId) -> (String, GroupId) {
     (order_key(id.as_str(), usize::MAX), id.clone())
 }
 
-/// The body of an event that tells of a change from one group to another.
+/// The body of an event for a change from one group to another.
 #[must_use]
 pub fn body_of_change(before: &Group, after: &Group) -> Object {
     let mut body = after.to_object();

@@ -1,17 +1,17 @@
-//! Versions of firmware: dotted numbers, with what semantic versioning puts behind them.
+//! Versions of firmware: dotted numbers, with the suffixes of semantic versioning.
 
 use std::cmp::Ordering;
 use std::fmt;
 
 use crate::text::order_key;
 
-/// A version: `1.4.2`, `v2.0`, `1.5.0-rc.1`, `3.1+build7`. Ordered as semantic versioning says, with any number of
-/// numbers, of which missing ones are 0; what stands behind a `+` makes no difference.
+/// A version: `1.4.2`, `v2.0`, `1.5.0-rc.1`, `3.1+build7`. Ordered as by semantic versioning, with any number of
+/// numbers, of which missing ones are 0; the part behind a `+` makes no difference.
 #[derive(Clone, Debug)]
 pub struct Version {
     /// Without zeros in front of each, and without those that are 0 at the end.
     numbers: Vec<Box<str>>,
-    /// What comes before the release: `rc.1`.
+    /// The pre-release part: `rc.1`.
     pre: Vec<Identifier>,
     text: Box<str>,
 }
@@ -31,7 +31,7 @@ enum Identifier {
 struct Number(Box<str>);
 
 impl Version {
-    /// Takes a text as a version; none where it is no such thing.
+    /// Reads a text as a version; none where it is none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -59,8 +59,8 @@ impl Version {
         Some(Self { numbers, pre, text: text.into() })
     }
 
-    /// Which of two texts is the earlier version. What is no version comes behind all that are, as numbers in it
-    /// sort; so there is an order of all texts.
+    /// The order of two texts as versions. A text that is no version comes behind all that are, as numbers in it sort;
+    /// so there is an order of all texts.
     #[must_use]
     pub fn compare(one: &str, other: &str) -> Ordering {
         match (Self::parse(one), Self::parse(other)) {
@@ -74,13 +74,13 @@ impl Version {
         }
     }
 
-    /// Does a name that ends in this word stand for a version? `version`, `firmware_version`, `hwVersion`.
+    /// Does a name that ends in this word mean a version? `version`, `firmware_version`, `hwVersion`.
     #[must_use]
     pub fn is_named(word: &str) -> bool {
         word == "version" || ["_version", "-version", "Version"].iter().any(|end| word.ends_with(end))
     }
 
-    /// Do these two texts say the same version? What is no version is only itself.
+    /// Do these two texts mean the same version? A text that is no version equals only itself.
     #[must_use]
     pub fn is_same(one: &str, other: &str) -> bool {
         match (Self::parse(one), Self::parse(other)) {

@@ -1,8 +1,8 @@
-//! What a merge patch would change.
+//! The changes that a merge patch would make.
 
 use super::{Json, Object};
 
-/// The smallest merge patch (RFC 7396) that makes of `current` what `patch` makes of it.
+/// The smallest merge patch (RFC 7396) that has the same effect on `current` as `patch`.
 #[must_use]
 pub fn difference(current: &Object, patch: &Object) -> Object {
     let mut difference = Object::default();

@@ -6,10 +6,11 @@ use serde_json::value::RawValue;
 
 use super::{DEEPEST, Json, JsonError, Object, RawArray, RawObject};
 
-/// What is kept of the path of a bad value, in bytes: keys have no limit, and each bad value keeps its own path.
+/// The length to which the path of a bad value is kept, in bytes: keys have no limit, and each bad value keeps its own
+/// path.
 const LONGEST_PATH: usize = 256;
 
-/// What stands in an object in the place of a bad value with this path and text.
+/// The replacement in an object for a bad value with this path and text.
 pub type StandIn = fn(path: &str, text: &str) -> Option<Json>;
 
 /// None where more than `most` are bad: the rest is not looked at then.
@@ -30,7 +31,7 @@ pub(super) fn parse(
 }
 
 struct Walk<'a> {
-    /// Where it is, as far as that is kept.
+    /// The path, as far as it is kept.
     path: String,
     stand_in: StandIn,
     most: usize,

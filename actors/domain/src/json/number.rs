@@ -18,7 +18,7 @@ enum Digits {
     Many(Box<str>),
 }
 
-/// What fits beside a pointer that is not null: more would make every value larger.
+/// The number of digits beside a pointer that is not null: more would make every value larger.
 const FEW: usize = 8;
 /// The largest double has 309 digits before its point: a shorter number without an exponent is finite.
 const FINITE: usize = 300;
@@ -60,8 +60,8 @@ impl Number {
         Some(Self(Digits::new(text)))
     }
 
-    /// The same for what is known to be JSON number text: only what has an exponent, or very many digits, can be
-    /// out of range.
+    /// The same for text that is known to be a JSON number: only one with an exponent, or very many digits, can be out
+    /// of range.
     pub(super) fn of_json(text: &str) -> Option<Self> {
         match text.len() > FINITE || text.bytes().any(|byte| matches!(byte, b'e' | b'E')) {
             true => Self::parse(text),
@@ -120,8 +120,8 @@ impl Ord for Number {
 pub const EXACT: f64 = 9_007_199_254_740_992.0;
 
 impl Number {
-    /// Which is less. Whole numbers are compared digit by digit, however long they are. Any other number counts as
-    /// the double nearest to it, for a device that writes `0.10000000000000001` means 0.1.
+    /// The order of two numbers. Whole numbers are compared digit by digit, however long they are. Any other number
+    /// counts as the double nearest to it, for a device that writes `0.10000000000000001` means 0.1.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Ordering {
         if self.0 == other.0 {
@@ -181,7 +181,7 @@ fn digits_of(value: f64) -> String {
     format!("{:.0}", value.abs())
 }
 
-/// How a whole number compares with a double, exactly; none beside NaN.
+/// The exact order of a whole number and a double; none beside NaN.
 #[must_use]
 pub fn compare_whole(whole: i128, double: f64) -> Option<Ordering> {
     #[expect(clippy::cast_precision_loss, reason = "where it matters, both are compared as whole numbers")]

@@ -1,4 +1,4 @@
-//! How large a document is, and how large one of a twin's may be.
+//! The size of a document, and the limits for those of a twin.
 
 use super::{Json, Object};
 
@@ -8,7 +8,7 @@ pub const MOST_MEMBERS: usize = 1_000;
 /// Bytes that each of a twin's documents (`reported`, `desired`, `tags`, `configuration`, `limits`) has at most.
 pub const LARGEST_DOCUMENT: usize = 64 * 1024;
 
-/// How large a document is.
+/// The size of a document.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
     /// As compact JSON text whose strings need no escapes.
@@ -21,14 +21,14 @@ impl Size {
     /// Of `{}`.
     pub const EMPTY: Self = Self { bytes: 2, members: 0 };
 
-    /// What a member adds to its object.
+    /// The size that a member adds to its object.
     #[must_use]
     pub fn of_member(key: &str, value: Self) -> Self {
         value + Self { bytes: key.len() + 4, members: 1 }
     }
 
-    /// What of it is more than a document may have, as a sentence. One that is larger already may stay as large as
-    /// `before`, or it could not be made smaller step by step.
+    /// The excess over the limits, as a sentence. A document that is larger already may stay as large as `before`, or
+    /// it could not be made smaller step by step.
     #[must_use]
     pub fn excess(self, before: Self) -> Option<String> {
         let Self { bytes, members } = self;
@@ -41,7 +41,7 @@ impl Size {
             .then(|| format!("a document has {LARGEST_DOCUMENT} bytes at most, this would have {bytes}"))
     }
 
-    /// Could it be too large together with what a patch of this size brings? Then it has to be looked at closely.
+    /// Could it be too large together with a patch of this size? Then it has to be measured.
     #[must_use]
     pub fn may_exceed_with(self, patch: Self) -> bool {
         let Self { bytes, members } = self + patch;
@@ -60,7 +60,7 @@ impl std::ops::Add for Size {
 // Walks through the document, and allocates nothing.
 
 impl Json {
-    /// How large it is.
+    /// Its size.
     #[must_use]
     pub fn size(&self) -> Size {
         let bytes = match self {
@@ -79,7 +79,7 @@ impl Json {
 }
 
 impl Object {
-    /// How large it is.
+    /// Its size.
     #[must_use]
     pub fn size(&self) -> Size {
         self.iter().fold(Size::EMPTY, |size, (key, value)| size + Size::of_member(key, value.size()))

@@ -1,7 +1,7 @@
-//! JSON as text: what devices put around it, and how a string is written.
+//! JSON as text: the bytes that devices put around it, and the writing of strings.
 
-/// What microcontrollers send around the text itself taken off: a byte order mark in front, and from the first NUL
-/// on whatever stood in the buffer behind the C string. No JSON text has a NUL byte in it. White space too.
+/// The text without the bytes that microcontrollers send around it: a byte order mark in front, and from the first NUL
+/// on the rest of the buffer behind the C string. No JSON text has a NUL byte in it. White space too.
 #[must_use]
 pub fn bare(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.trim_ascii_start();

@@ -7,15 +7,15 @@ use crate::json::{Json, Object};
 use crate::reading::{ClaimedTime, Telemetry};
 use crate::twin::inside;
 
-/// What holds for all payloads of a batch.
+/// The members that all payloads of a batch share.
 #[derive(Default)]
 pub(super) struct Envelope {
-    /// The time of those that say none of their own.
+    /// The time of payloads without one of their own.
     at: Option<ClaimedTime>,
     id: Option<Box<str>>,
     /// The units of readings that name none: an object, or null.
     units: Json,
-    /// What stands beside the payloads.
+    /// The members beside the payloads.
     beside: Object,
 }
 

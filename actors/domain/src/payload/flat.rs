@@ -8,7 +8,7 @@ use crate::twin::inside;
 /// A payload with more values than this is refused, nulls and empty objects too: each costs the join of a name.
 const MOST_VALUES: usize = 10 * MOST_READINGS;
 
-/// Takes the readings of an object that is nothing else. `place` stands in front of the names of bad ones.
+/// Reads the readings of an object that is nothing else. `place` is put in front of the names of bad ones.
 pub(super) fn read(
     payload: Object,
     units: &Json,

@@ -1,10 +1,10 @@
-//! The form with `sensor_readings`: each says what it measures, and perhaps when.
+//! The form with `sensor_readings`: each names its quantity, and perhaps its time.
 
 use super::{Heard, MOST_READINGS, PayloadError, check, claim};
 use crate::json::{Json, Object};
 use crate::reading::{ClaimedTime, Reading, Scalar, Telemetry};
 
-/// Takes `items`, and `device_status` of what stands beside them. A reading that says no time is of `whole`'s.
+/// Reads `items`, and `device_status` of the members beside them. A reading without a time has `whole`'s.
 pub(super) fn read(
     items: Box<[Json]>,
     mut beside: Object,
@@ -37,7 +37,7 @@ pub(super) fn read(
     Ok(())
 }
 
-/// Is it one reading that says what it measures?
+/// Is it one reading that names its quantity?
 pub(super) fn is_reading(item: &Object) -> bool {
     item.get("sensor_type").is_some() && item.get("value").is_some()
 }
@@ -70,7 +70,7 @@ impl Samples {
     }
 }
 
-/// One reading, and the time that it says itself.
+/// One reading, and its own time.
 pub(super) fn reading(
     item: Json,
     place: impl Fn() -> String,

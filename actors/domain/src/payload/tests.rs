@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Every sample on a line of its own, and what is wrong behind it.
+/// Every sample on a line of its own, with its errors behind it.
 fn check(payload: &str, expected: &str) {
     let told = match readings(payload.as_bytes()) {
         Ok(Heard { samples, bad }) => {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::fingerprint::Fingerprint;
 use crate::{DeviceId, DeviceNumber, Timestamp};
 
-/// What the names of templates' rules begin with.
+/// The prefix of the names of templates' rules.
 const OF_TEMPLATE: &str = "template:";
 /// A template's id has 64 characters, and the whole name 128.
 const LONGEST_OF_TEMPLATE: usize = 54;
@@ -20,8 +20,8 @@ const LONGEST_OF_TEMPLATE: usize = 54;
 #[serde(transparent)]
 pub struct RuleId(Arc<str>);
 
-/// A run's name. It follows from the rule, the trigger, the device and what fired it, so that the same run made
-/// again after a crash is known to be the same: the commands it asks for carry it as idempotency key.
+/// A run's name. It follows from the rule, the trigger, the device and the event that fired it, so that the same run
+/// made again after a crash is known to be the same: its commands carry the name as idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunId(pub Uuid);
@@ -30,7 +30,7 @@ impl RuleId {
     /// Takes `text` as a rule's name: made as a device's id is.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
+    /// A sentence on the error.
     pub fn parse(text: &str) -> Result<Self, String> {
         match DeviceId::parse(text) {
             Ok(_) => Ok(Self(text.into())),
@@ -41,7 +41,7 @@ impl RuleId {
     /// The name of a template's rule: `template:pump:hot`.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with the rule's name there.
+    /// A sentence on the error in the rule's name there.
     pub fn of_template(template: &str, name: &str) -> Result<Self, String> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if name.is_empty() || name.len() > LONGEST_OF_TEMPLATE || !name.chars().all(allowed) {
@@ -52,7 +52,7 @@ impl RuleId {
         Self::parse(&format!("{OF_TEMPLATE}{template}:{name}"))
     }
 
-    /// The template whose rule this is. Nobody else's rule is called so.
+    /// The template whose rule this is. No other rule has such a name.
     #[must_use]
     pub fn template(&self) -> Option<&str> {
         let (template, _) = self.0.strip_prefix(OF_TEMPLATE)?.split_once(':')?;
@@ -67,8 +67,8 @@ impl RuleId {
 }
 
 impl RunId {
-    /// The run of `rule` that `what` (a place in the sequence, or a moment in ms) fired through its trigger
-    /// `index` for `device` at `at`.
+    /// The run of `rule` that `what` (a place in the sequence, or a moment in ms) fired through its trigger `index` for
+    /// `device` at `at`.
     #[must_use]
     pub fn of(rule: &RuleId, index: u16, device: DeviceNumber, what: i64, at: Timestamp) -> Self {
         let mut fingerprint = Fingerprint::default();

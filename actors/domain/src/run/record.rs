@@ -1,4 +1,4 @@
-//! The journal of runs: for every evaluation what fired it, what held and what did not, and what came of it.
+//! The journal of runs: for every evaluation its trigger, its conditions with their values, and its outcome.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,20 +17,20 @@ pub struct RunEntry {
     pub at: Timestamp,
     pub ended_at: Option<Timestamp>,
     pub kind: RunKind,
-    /// What fired it.
+    /// The trigger.
     pub trigger: TriggerSeen,
     pub conditions: Vec<ConditionSeen>,
     pub outcome: RunOutcome,
     pub actions: Vec<ActionSeen>,
-    /// Whom the rule's actions are for, and whom it may have left alone; known while it is being written down, so that
-    /// it is filed under them too. What has acted upon whom, `actions` say.
+    /// The devices that the rule's actions are for, including those that it may have left alone; known while it is
+    /// being written, so that it is filed under them too. The devices acted upon are in `actions`.
     #[serde(skip)]
     pub targets: Vec<DeviceId>,
-    /// The run that brought about what fired this one.
+    /// The run that caused the event that fired this one.
     pub parent: Option<RunId>,
-    /// How many runs are above it.
+    /// The number of runs above it.
     pub depth: u8,
-    /// How many times in a row the same was found, this the first, and when last.
+    /// The number of equal evaluations in a row, this the first, and the time of the last.
     pub count: u32,
     pub last_at: Timestamp,
 }
@@ -41,22 +41,22 @@ pub struct RunEntry {
 pub enum RunKind {
     /// A trigger fired.
     Trigger,
-    /// What fired it is over: `on_release`.
+    /// The trigger's condition ended: `on_release`.
     Release,
-    /// A person said so.
+    /// A person started it.
     Manual,
-    /// Another rule said so.
+    /// Another rule started it.
     Called,
 }
 
-/// What fired.
+/// The trigger as it fired.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TriggerSeen {
-    /// Which of the rule's triggers, from 0.
+    /// The number of the trigger in the rule, from 0.
     pub index: u16,
     /// `numeric`, `changed`, …; `manual` and `run` where no trigger fired.
     pub kind: Box<str>,
-    /// What templates and expressions see as `trigger`: `value`, `previous`, `device`, `property`, `at`…
+    /// The value of `trigger` for templates and expressions: `value`, `previous`, `device`, `property`, `at`…
     pub data: Object,
     /// The event's place in the sequence; none for a moment in time.
     pub seq: Option<u64>,
@@ -70,7 +70,7 @@ pub struct ConditionSeen {
     pub text: Box<str>,
     /// None: it is not known.
     pub holds: Option<bool>,
-    /// Its parts that stand between `and` and `or`, with what they were made of.
+    /// Its parts between `and` and `or`, with their values.
     pub terms: Vec<TermSeen>,
 }
 
@@ -78,7 +78,7 @@ pub struct ConditionSeen {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TermSeen {
     pub text: Box<str>,
-    /// What each name in it stood for; what is not known is left out.
+    /// The value of each name in it; unknown ones are left out.
     pub values: Object,
     pub holds: Option<bool>,
     /// Why it is not known.
@@ -86,18 +86,18 @@ pub struct TermSeen {
     pub unknown: Option<Box<str>>,
 }
 
-/// What came of an evaluation.
+/// The outcome of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum RunOutcome {
-    /// It has not come to its end.
+    /// The run has not ended.
     Running,
     Done,
     /// An action failed, and stopped it.
     Failed {
         reason: Box<str>,
     },
-    /// It was given up: `restart`, `changed`, `disabled`, `stopped`, `device_deleted`.
+    /// The run was given up: `restart`, `changed`, `disabled`, `stopped`, `device_deleted`.
     Aborted {
         reason: Box<str>,
     },
@@ -113,18 +113,18 @@ pub enum RunOutcome {
 pub enum WhyNot {
     /// A condition does not hold.
     Condition,
-    /// It is not known whether a condition holds.
+    /// A condition is not known to hold or not.
     Unknown,
     /// The value was too old.
     Stale,
-    /// It still runs, and its mode is `single`.
+    /// An earlier run has not ended, and the mode is `single`.
     StillRunning,
     /// As many wait or run as may.
     TooMany,
     Cooldown,
     /// The breaker has stopped it.
     Stopped,
-    /// Too many runs stand above it: a circle.
+    /// Too many runs are above it: a circle.
     Depth,
     /// Its time passed while the hub was down, or was jumped over when its clock was set forward.
     Missed,
@@ -135,20 +135,20 @@ pub enum WhyNot {
 /// An action as it went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActionSeen {
-    /// Where it stands: `actions[0]`, `actions[1].choose[0][2]`.
+    /// Its place: `actions[0]`, `actions[1].choose[0][2]`.
     pub path: Box<str>,
     /// `command`, `desired`, …
     pub kind: Box<str>,
     pub device: Option<DeviceId>,
-    /// What was asked for.
+    /// The request.
     pub data: Json,
     pub at: Timestamp,
-    /// `ok`, `waiting`, `skipped`, or the stable word of what was wrong: `manual_mode`, `unknown_device`,
-    /// `outranked`, `not_confirmed`, `timeout`, `template`…
+    /// `ok`, `waiting`, `skipped`, or the stable word of the error: `manual_mode`, `unknown_device`, `outranked`,
+    /// `not_confirmed`, `timeout`, `template`…
     pub result: Box<str>,
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub detail: Box<str>,
-    /// The place in the sequence of what it brought about.
+    /// The place in the sequence of its effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
     /// The command or delivery that it asked for.
@@ -157,8 +157,8 @@ pub struct ActionSeen {
 }
 
 impl RunEntry {
-    /// The entry as people are told of it, on the feed and by the API: as it is kept, but what came of it lies
-    /// flat (`outcome`, and with it `why` and `detail`, or `reason`), and the hub's own number is left out.
+    /// The entry for people, on the feed and by the API: as it is stored, but with a flat outcome (`outcome`, and with
+    /// it `why` and `detail`, or `reason`), and without the hub's own number.
     #[must_use]
     pub fn data(&self) -> Object {
         let object = serde_json::to_vec(self).and_then(|bytes| serde_json::from_slice::<Object>(&bytes));

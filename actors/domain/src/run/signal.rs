@@ -1,12 +1,12 @@
-//! What comes to automation from beyond the twins. Each signal is an event in the one sequence, durable before
-//! it is acted upon, so a backtest meets it where the live run did.
+//! Inputs of automation from beyond the twins. Each signal is an event in the one sequence, durable before it is acted
+//! upon, so a backtest meets it where the live run did.
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::id::RuleId;
 use crate::{Json, Object, Timestamp};
 
-/// See the module.
+/// An input of automation that is no device's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "signal", rename_all = "snake_case")]
 pub enum Signal {
@@ -26,9 +26,9 @@ pub enum Signal {
     Webhook { name: Box<str>, body: Json },
     /// A person runs a rule by hand, its conditions left aside where `unconditional`.
     Run { rule: RuleId, unconditional: bool },
-    /// A person, the API or a rule says whether a rule runs.
+    /// A person, the API or a rule switches a rule on or off.
     Enabled { rule: RuleId, enabled: bool },
-    /// Rules came, changed or went: their names, and what people should look at in those that run now.
+    /// Rules came, changed or went: their names, and the warnings about those that run now.
     Rules { loaded: Vec<RuleId>, changed: Vec<RuleId>, gone: Vec<RuleId>, warnings: Vec<Box<str>> },
     /// The breaker stopped a rule, or a panic did.
     Stopped { rule: RuleId, why: Box<str> },

@@ -1,4 +1,4 @@
-//! One entry of a schedule: when, and what is to be done then.
+//! One entry of a schedule: its times, and its action.
 
 use chrono_tz::Tz;
 
@@ -18,19 +18,18 @@ pub(super) struct Entry {
     pub enabled: bool,
 }
 
-/// What becomes of an occurrence that was missed.
+/// The treatment of a missed occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missed {
     Skip,
     RunOnce,
 }
 
-/// The fields of an entry. `next_runs` is what we show; a document that comes back may hold it.
+/// The fields of an entry. `next_runs` is shown by us; a document that comes back may hold it.
 const FIELDS: [&str; 7] = ["cron", "timezone", "set", "command", "missed", "enabled", "next_runs"];
 
 impl Entry {
-    /// Reads an entry that stands at `field` (`schedule[2]`) of the document. `zone` is for one that
-    /// names none.
+    /// Reads the entry at `field` (`schedule[2]`) of the document. `zone` is for one that names none.
     ///
     /// # Errors
     /// Names the field of the entry that does not fit.
@@ -104,12 +103,12 @@ impl Entry {
         .collect()
     }
 
-    /// When it happens next after `moment`; never while it is not enabled.
+    /// The next occurrence after `moment`; none while it is not enabled.
     pub fn after(&self, moment: Timestamp) -> Option<Timestamp> {
         self.recurrence.after(moment).filter(|_| self.enabled)
     }
 
-    /// When it happened last after `from` and up to and with `until`; never while it is not enabled.
+    /// The last occurrence after `from` and up to and with `until`; none while it is not enabled.
     pub fn latest(&self, from: Timestamp, until: Timestamp) -> Option<Timestamp> {
         self.recurrence.latest(from, until).filter(|_| self.enabled)
     }
@@ -148,7 +147,7 @@ fn check_command(command: &Object, field: &str) -> Result<(), BadSchedule> {
     }
 }
 
-/// Says what is there: text and numbers as they are, of anything larger what it is.
+/// Describes the value: text and numbers as they are, a larger one by its type.
 fn expected(field: String, wanted: &str, found: &Json) -> BadSchedule {
     let shown = match found {
         Json::String(text) if text.len() <= 64 => format!("`{text}`"),

@@ -1,4 +1,4 @@
-//! Cron expressions: what crontab users write, brought into the one form that we keep.
+//! Cron expressions: the forms of crontab users, brought into the one form that we keep.
 
 use std::str::FromStr;
 
@@ -7,19 +7,19 @@ use cron::{Schedule, TimeUnitSpec as _};
 /// A cron expression that has been read.
 #[derive(Clone, Debug)]
 pub(super) struct Expression {
-    /// In six fields (seconds, minutes, hours, days of the month, months, weekdays), or seven where
-    /// years are said. Weekdays are names.
+    /// In six fields (seconds, minutes, hours, days of the month, months, weekdays), or seven where years are given.
+    /// Weekdays are names.
     pub text: Box<str>,
     /// The wall times that it matches.
     pub schedule: Schedule,
-    /// It is about elapsed time, not about times of day: its hours are `*`, all 24, or have a step.
+    /// The expression is about elapsed time, not about times of day: its hours are `*`, all 24, or have a step.
     pub elapsed: bool,
 }
 
 /// No expression that means something is longer, in bytes.
 const LONGEST: usize = 200;
 
-/// The fields in order, with what each may hold. The crate `cron` knows no year beyond 2100.
+/// The fields in order, with the bounds of each. The crate `cron` knows no year beyond 2100.
 const FIELDS: [(&str, &str); 7] = [
     ("seconds", "0-59"),
     ("minutes", "0-59"),
@@ -49,9 +49,9 @@ impl Expression {
     /// Reads five fields (as in crontab: the second is 0), six (seconds first), seven (years last), or
     /// a shorthand such as `@daily`.
     ///
-    /// Weekdays are names or, however many fields there are, crontab's numbers: 0 and 7 are Sunday,
-    /// 1 is Monday. Where both days of the month and weekdays are said, a day must be both (crontab
-    /// would take either): `0 0 9 1-7 * Mon` is the month's first Monday.
+    /// Weekdays are names or, however many fields there are, crontab's numbers: 0 and 7 are Sunday, 1 is Monday. Where
+    /// both days of the month and weekdays are given, a day must be both (crontab would take either): `0 0 9 1-7 * Mon`
+    /// is the month's first Monday.
     ///
     /// The error is a sentence for people.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -97,7 +97,7 @@ fn normalise(index: usize, field: &str) -> Option<String> {
     }
 }
 
-/// Says which field the crate refuses; its own words are a drawing of where its parser stood.
+/// Finds the field that the crate refuses; its own message is a drawing of its parser's position.
 fn find_fault(fields: &[String]) -> String {
     for (index, field) in fields.iter().enumerate() {
         let mut alone = ["*"; FIELDS.len()];

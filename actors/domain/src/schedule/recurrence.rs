@@ -1,8 +1,7 @@
-//! When a cron expression happens in a time zone, over the nights when its clocks are changed too.
+//! The occurrences of a cron expression in a time zone, over the nights when its clocks are changed too.
 //!
-//! The crate `cron` is asked in wall time alone, carried as if it were UTC; what a wall time means is
-//! decided here, because the crate's own handling leaves out what falls into the gap of spring and
-//! doubles what falls into the overlap of autumn.
+//! The crate `cron` is asked in wall time alone, carried as if it were UTC; the meaning of a wall time is decided here,
+//! because the crate's own handling leaves out times in the gap of spring and doubles those in the overlap of autumn.
 
 use chrono::{DateTime, Days, MappedLocalTime, NaiveDateTime, Offset as _, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::{GapInfo, Tz};
@@ -17,7 +16,7 @@ pub struct Recurrence {
     pub(super) zone: Tz,
 }
 
-/// What a wall time is in a zone.
+/// A wall time in a zone.
 enum Wall {
     /// An ordinary one.
     Once(DateTime<Utc>),
@@ -27,7 +26,7 @@ enum Wall {
     Never(DateTime<Utc>),
 }
 
-/// So many gaps in a row without an occurrence between them: it happens in gaps alone.
+/// After this many gaps in a row without an occurrence between them the expression happens in gaps alone.
 const MOST_GAPS: usize = 64;
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
@@ -43,10 +42,10 @@ impl Recurrence {
 
     /// The first occurrence after `moment`; none when there is no more (expressions end with 2100).
     ///
-    /// An expression about times of day happens once a day at each of them: in spring's gap at the
-    /// first moment after it (all that fall into the gap together), in autumn's overlap in the first of
-    /// the two halves. One about elapsed time ([`Expression::elapsed`]) goes on through both halves of
-    /// the overlap, and has nothing in the gap. That is the rule of Vixie's cron.
+    /// An expression about times of day happens once a day at each of them: in spring's gap at the first moment after
+    /// it (all that fall into the gap together), in autumn's overlap in the first of the two halves. One about elapsed
+    /// time ([`Expression::elapsed`]) goes on through both halves of the overlap, and has nothing in the gap. That is
+    /// the rule of Vixie's cron.
     #[must_use]
     pub fn after(&self, moment: Timestamp) -> Option<Timestamp> {
         let moment = DateTime::from_timestamp_millis(moment.millis())?;
@@ -136,13 +135,13 @@ impl Recurrence {
         moment.naive_utc() + self.offset(moment)
     }
 
-    /// How far the zone's clocks are ahead of UTC.
+    /// The zone's offset from UTC.
     fn offset(&self, moment: DateTime<Utc>) -> TimeDelta {
         let offset = self.zone.offset_from_utc_datetime(&moment.naive_utc()).fix();
         TimeDelta::seconds(offset.local_minus_utc().into())
     }
 
-    /// When the clocks were changed after `before` and by `after`, to the second.
+    /// The time, to the second, at which the clocks were changed after `before` and by `after`.
     fn change(&self, before: DateTime<Utc>, after: DateTime<Utc>) -> DateTime<Utc> {
         let offset = self.offset(before);
         let (mut before, mut after) = (before.timestamp(), after.timestamp());

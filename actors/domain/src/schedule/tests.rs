@@ -1,4 +1,4 @@
-//! What the schedule's tests share; they stand by what they are about.
+//! Helpers that the schedule's tests share; the tests are in files by subject.
 
 mod daylight;
 mod expressions;
@@ -29,7 +29,7 @@ fn switch(cron: &str, zone: &str) -> String {
     format!(r#"{{"cron":"{cron}","timezone":"{zone}","set":{{"power":"on"}}}}"#)
 }
 
-/// What is said of a schedule that is refused.
+/// The refusal of a schedule.
 fn refusal(schedule: &str) -> BadSchedule {
     Plan::parse(&json(schedule), at("2026-01-01T00:00:00Z")).unwrap_err()
 }

@@ -23,7 +23,7 @@ use super::gate::Gate;
 use super::hooks::CONNECTION;
 use super::stream::GatedStream;
 
-/// One in so many places is kept for devices that the hub knows.
+/// One place in this many is reserved for devices that the hub knows.
 const RESERVE: usize = 10;
 /// A socket whose CONNECT has not come stays this part of the time that it has, however many others wait.
 const STAY: u32 = 10;
@@ -31,7 +31,7 @@ const STAY: u32 = 10;
 /// The wait after the system refused to give a connection, because there are no file handles left.
 const AFTER_REFUSAL: Duration = Duration::from_millis(100);
 
-/// What the broker serves a connection with.
+/// The settings and shared state with which the broker serves a connection.
 pub(super) struct Served {
     pub(super) config: Arc<BrokerConfig>,
     pub(super) router: Arc<MessageRouter>,
@@ -44,7 +44,8 @@ pub(super) struct Served {
     pub(super) connect_within: Duration,
 }
 
-/// How many sockets there may be beside `most_clients` clients: those whose CONNECT has not come, or is being answered.
+/// The number of sockets that may be open beside `most_clients` clients: their CONNECT has not come, or is being
+/// answered.
 #[must_use]
 pub fn most_strangers(most_clients: usize) -> usize {
     (most_clients / 10).clamp(16, 1_024)
@@ -60,11 +61,11 @@ pub(super) struct Connections {
     state: Mutex<State>,
     /// True as soon as nothing more is taken in.
     stopped: watch::Sender<bool>,
-    /// Told once: say goodbye to the client.
+    /// Fires once: close the client's connection.
     goodbye: broadcast::Sender<()>,
-    /// Told as each connection goes.
+    /// Notified as each connection goes.
     gone: Notify,
-    /// Told as a stranger goes, or becomes a client.
+    /// Notified as a stranger goes, or becomes a client.
     room: Notify,
 }
 
@@ -72,7 +73,7 @@ pub(super) struct Connections {
 struct State {
     /// Of all connections, by their keys: a later one has a higher key.
     gates: HashMap<u64, Arc<Gate>>,
-    /// Those that are no clients yet.
+    /// Connections that are no clients yet.
     strangers: BTreeMap<u64, Stranger>,
     /// The connections of each client: two for a moment, where one takes its session over.
     seated: HashMap<String, Vec<u64>>,
@@ -178,12 +179,12 @@ impl Connections {
         }
     }
 
-    /// How many sockets there are.
+    /// The number of open sockets.
     pub(super) fn count(&self) -> usize {
         self.lock().gates.len()
     }
 
-    /// How many clients are served, how many can be, and how many were refused since the start.
+    /// The number of clients served, of clients that can be served, and of clients refused since the start.
     pub(super) fn figures(&self) -> (usize, usize, u64) {
         let state = self.lock();
         (state.clients, self.most, state.refused)
@@ -230,7 +231,7 @@ impl Connections {
         }
     }
 
-    /// Says goodbye to all and waits until they have gone.
+    /// Closes all connections and waits until they have gone.
     pub(super) async fn close(&self) {
         let _ = self.goodbye.send(()); // fails where there is nobody to tell
         loop {
@@ -253,7 +254,7 @@ impl Connections {
     }
 
     /// Makes room for one more stranger: where there are many, the first of them leaves if it has been there for a
-    /// while. If not, tells when it will have been.
+    /// while. If not, gives the time at which it will have been.
     fn make_room(&self, now: Instant) -> Result<(), Instant> {
         let mut state = self.lock();
         if state.strangers.len() < most_strangers(self.most) {
@@ -268,8 +269,8 @@ impl Connections {
         Ok(())
     }
 
-    /// A stranger comes. The receiver tells when it is to leave, and of an error when it is a client. None where nobody
-    /// may come any more.
+    /// Admits a stranger. The receiver resolves when the stranger is to leave, and fails when it has become a client.
+    /// None where no stranger may come any more.
     fn enter(self: &Arc<Self>, key: u64, gate: &Arc<Gate>) -> Option<(Place, oneshot::Receiver<()>)> {
         let mut state = self.lock();
         if *self.stopped.borrow() {

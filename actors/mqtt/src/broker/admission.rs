@@ -1,5 +1,5 @@
-//! Who is let in: as many clients as there are places for, some of which are kept for devices that the hub
-//! knows. Access control comes in here, too: who may connect, publish and subscribe.
+//! Admission of clients: as many as there are places, some of which are reserved for devices that the hub knows. Access
+//! control comes in here, too: the right to connect, publish and subscribe.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::intake::Intake;
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// See the module.
+/// Decides which clients may connect, publish and subscribe.
 pub(super) struct Admission {
     pub(super) connections: Arc<Connections>,
     pub(super) intake: Arc<dyn Intake>,
@@ -66,8 +66,8 @@ impl AuthProvider for Admission {
         Box::pin(self.admit(connect, address))
     }
 
-    /// The publish hook refuses what must not be: it sees the payload, and the broker would answer MQTT 3.1.1 in words
-    /// of MQTT 5.
+    /// The publish hook refuses forbidden publishes: it sees the payload, and the broker would answer MQTT 3.1.1 in
+    /// words of MQTT 5.
     fn authorize_publish<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> Answer<'a, bool> {
         Box::pin(std::future::ready(true))
     }

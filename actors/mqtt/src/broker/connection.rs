@@ -1,4 +1,4 @@
-//! What we know of a connection, from the packets that pass and from what the broker tells the hooks.
+//! The hub's state of one connection, gathered from the packets that pass and from the broker's calls to the hooks.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
@@ -28,23 +28,24 @@ use twinhub_domain::twin::Ear;
 /// A client has at most this many subscriptions: a gateway that speaks for hundreds of devices has several for
 /// each. Those with wildcards are matched with every message: see [`wildcards`].
 pub(super) const MOST_SUBSCRIPTIONS: usize = 1_000;
-/// How many topic aliases a connection may set; each holds a topic in memory.
+/// The number of topic aliases that a connection may set; each holds a topic in memory.
 pub(super) const MOST_TOPIC_ALIASES: u16 = 64;
 /// A CONNECT is at most so large, in bytes: names and passwords take a small part of it.
 const LARGEST_CONNECT: usize = 64 * 1024;
-/// What a will may add: the largest payload that there can be, and a topic.
+/// Room for a will in a CONNECT: the largest payload that there can be, and a topic.
 const LARGEST_WILL: usize = 66 * 1024;
 
-/// Retained messages go into the session's queue when it is empty: so many at once, and so many bytes. They and what
-/// comes meanwhile must not push each other out of it, so they take half of what it may hold at most.
+/// Retained messages go into the session's queue when it is empty: at most this many at once, and this many bytes. They
+/// and the messages that come meanwhile must not push each other out of the queue, so they take half of its capacity at
+/// most.
 const MOST_FED: usize = 64;
 const MOST_BYTES_FED: usize = 128 * 1024;
-/// What a queued message takes beside its footprint, in bytes.
+/// The memory of a queued message beside its footprint, in bytes.
 const QUEUE_ENTRY: usize = 128;
 /// Retained messages that are looked at in one go, while others wait for them and for the connection's thread.
 pub(super) const MOST_STEPS: usize = 1_000;
 
-/// What connections have in common.
+/// State that all connections share.
 pub(super) struct Common {
     pub(super) router: Arc<MessageRouter>,
     pub(super) storage: Arc<DynamicStorage>,
@@ -66,7 +67,7 @@ impl Common {
         lock(&self.came_back).insert(Arc::clone(client));
     }
 
-    /// Those that came back since this was called last.
+    /// The clients that came back since the last call.
     pub(super) fn take_came_back(&self) -> HashSet<Arc<str>> {
         std::mem::take(&mut *lock(&self.came_back))
     }
@@ -78,7 +79,7 @@ impl Common {
     }
 }
 
-/// See the module.
+/// One connection of a client, shared by its stream and the hooks.
 pub(super) struct Connection {
     pub(super) gate: Arc<Gate>,
     key: u64,
@@ -97,9 +98,9 @@ pub(super) struct Connection {
     said: Mutex<Said>,
     will: Mutex<Option<Will>>,
     seat: Mutex<Option<Seat>>,
-    /// What it listens to of what the hub says to devices.
+    /// The topics of the hub to which it is subscribed.
     listens: Mutex<Option<Subscriptions>>,
-    /// What is to go to the client before the connection ends.
+    /// Packets to send to the client before the connection ends.
     last_words: Mutex<Vec<u8>>,
     /// Each for another filter of its session.
     asked: Mutex<VecDeque<RetainedRequest>>,
@@ -112,7 +113,7 @@ struct Client {
     queue: QueueHandle,
 }
 
-/// What its last packets said beyond what the broker tells.
+/// Parts of its last packets that the broker does not pass on.
 #[derive(Default)]
 struct Said {
     publish: Option<PublishSaid>,
@@ -164,7 +165,7 @@ impl Connection {
         let _ = self.client.set(Client { id: Arc::clone(id), queue }); // told once
     }
 
-    /// It goes on with the session that the client had.
+    /// The client resumes its earlier session.
     pub(super) fn resumes(&self) -> bool {
         self.resumes.load(Ordering::Relaxed)
     }
@@ -182,17 +183,17 @@ impl Connection {
         self.introduced.load(Ordering::Relaxed)
     }
 
-    /// It counts among the clients until it ends.
+    /// Counts the connection among the clients until it ends.
     pub(super) fn take_seat(&self, seat: Seat) {
         *lock(&self.seat) = Some(seat);
     }
 
-    /// What is to go to the client before the connection ends.
+    /// Adds a packet to send to the client before the connection ends.
     pub(super) fn say_last(&self, packet: Vec<u8>) {
         *lock(&self.last_words) = packet;
     }
 
-    /// What the PUBLISH said that the broker has at hand now.
+    /// The parts of the PUBLISH that the broker handles now.
     pub(super) fn take_publish(&self) -> Option<PublishSaid> {
         lock(&self.said).publish.take()
     }
@@ -206,7 +207,7 @@ impl Connection {
         lock(&self.said).will.as_ref().and_then(look)
     }
 
-    /// It listens to these now. Gives the devices whose twins waited for it.
+    /// Adds subscriptions of the connection. Gives the devices whose twins waited for them.
     pub(super) fn listens<'a>(
         &self,
         new: impl FnOnce() -> Subscriptions,
@@ -215,14 +216,14 @@ impl Connection {
         lock(&self.listens).get_or_insert_with(new).add(filters)
     }
 
-    /// It does not listen to these any more.
+    /// Removes subscriptions of the connection.
     pub(super) fn listens_no_more<'a>(&self, filters: impl Iterator<Item = &'a str>) {
         if let Some(listens) = &mut *lock(&self.listens) {
             listens.remove(filters);
         }
     }
 
-    /// It listens to nothing any more.
+    /// Removes all subscriptions of the connection.
     pub(super) fn hears_nothing(&self) {
         *lock(&self.listens) = None;
     }
@@ -235,7 +236,7 @@ impl Connection {
         lock(&self.will).take()
     }
 
-    /// The broker has answered the last SUBSCRIBE: `granted` tells of each filter.
+    /// The broker has answered the last SUBSCRIBE; `granted` has one answer for each filter.
     pub(super) fn subscribed(&self, granted: impl Iterator<Item = bool>) {
         let Some(Subscribe { packet, is_new }) = lock(&self.said).subscribe.take() else { return };
         let id = packet.properties.get_subscription_identifier();
@@ -345,7 +346,7 @@ impl Connection {
         Verdict::Pass
     }
 
-    /// Why a topic alias cannot be followed: the broker would say nothing of it.
+    /// The error of a topic alias that cannot be followed: the broker would not report it.
     fn bad_alias(&self, publish: &PublishSaid) -> Option<u8> {
         let Some(alias) = publish.alias else { return publish.only_alias.then_some(wire::PROTOCOL_ERROR) };
         if alias == 0 || alias > MOST_TOPIC_ALIASES {
@@ -443,8 +444,8 @@ impl Inspect for Connection {
         self.common.handed.check(packet, self.is_v5())
     }
 
-    /// The broker knows of no message that a connection before this one brought, and says so, to clients of MQTT 3.1.1
-    /// too, which have no word for it.
+    /// True where the PUBCOMP must report success. The broker does not know a message of an earlier connection and
+    /// answers with an error, also to clients of MQTT 3.1.1, whose PUBCOMP has no code for one.
     fn is_complete(&self, packet_id: u16) -> bool {
         !self.is_v5() || self.released.load(Ordering::Relaxed) == packet_id
     }

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::gate::{Gate, MOST_UNSETTLED};
 use crate::line::{Fate, Ticket};
 
-/// Messages of one session at most. Whoever releases none of so many is not served any more.
+/// The most messages of one session. A client that releases none of this many is not served any more.
 const MOST_UNRELEASED: usize = MOST_UNSETTLED;
 
-/// Who waits for a message's fate, to acknowledge it or not.
+/// A connection and its place in the queue, waiting for a message's outcome to acknowledge it or not.
 pub(super) type Waiting = (Arc<Gate>, Ticket);
 
 /// The messages of each session that came and whose PUBREL has not.
@@ -25,9 +25,9 @@ enum Exchange {
 }
 
 impl ExactlyOnce {
-    /// A message came, acknowledged by `waiting`. True where it came for the first time; then
-    /// [`ExactlyOnce::settle`] is to be told of its fate. A repeated one is acknowledged with the first, and one
-    /// too many never: its connection ends.
+    /// Registers a message that came, to be acknowledged by `waiting`. True where it came for the first time; the
+    /// caller then reports its outcome to [`ExactlyOnce::settle`]. A repeated message is acknowledged with the first.
+    /// One too many is never acknowledged: its connection ends.
     pub(super) fn begin(&self, client: &Arc<str>, packet_id: u16, waiting: Waiting) -> bool {
         let mut sessions = self.lock();
         let exchanges = sessions.entry(Arc::clone(client)).or_default();
@@ -72,8 +72,8 @@ impl ExactlyOnce {
         }
     }
 
-    /// The client has released the id: the next message with it is another. True where there was one. Where it is not
-    /// stored yet, whoever repeated it does not hear of it any more.
+    /// Releases the id, as the client asked: the next message with it is another. True where the id was in use. Where
+    /// the message is not stored yet, connections that repeated it get no outcome any more.
     pub(super) fn release(&self, client: &str, packet_id: u16) -> bool {
         let mut sessions = self.lock();
         let Some(exchanges) = sessions.get_mut(client) else { return false };

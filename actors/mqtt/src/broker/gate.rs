@@ -16,7 +16,7 @@ use crate::line::{Fate, Line, Ticket};
 /// of any client library (20 to 100), and keeps one gateway from taking all the room there is.
 pub(super) const MOST_UNSETTLED: usize = 1_024;
 
-/// See the module.
+/// Holds back a connection's acknowledgements until its messages are stored, and stops its reading.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     state: Mutex<State>,
@@ -31,15 +31,15 @@ struct State {
     refused: Option<(u16, u8)>,
 }
 
-/// Whether the connection takes anything more in.
+/// The state of reading from the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Reading {
     #[default]
     Open,
-    /// The hub takes nothing more in; what it took is still acknowledged.
+    /// The hub takes nothing more in; messages taken in before are still acknowledged.
     Stopped,
     /// The connection ends. A message was lost, and only a new connection makes the client send it again; or the client
-    /// does not take what it asked for.
+    /// does not read its messages.
     Broken,
 }
 
@@ -85,12 +85,12 @@ impl Gate {
         }
     }
 
-    /// The message `packet_id` was not taken: the broker's acknowledgement says `reason` in place of success.
+    /// Refuses the message `packet_id`: the broker's acknowledgement carries `reason` in place of success.
     pub(super) fn refuse(&self, packet_id: u16, reason: u8) {
         self.lock().refused = Some((packet_id, reason));
     }
 
-    /// Holds the acknowledgement of `packet_id` back until it may go. True where it says that the message was refused.
+    /// Holds the acknowledgement of `packet_id` back until it may go. True where it carries a refusal.
     pub(super) fn hold(&self, packet_id: u16, packet: &[u8]) -> bool {
         let mut state = self.lock();
         if let Some((_, reason)) = state.refused.take_if(|(id, _)| *id == packet_id) {
@@ -108,7 +108,7 @@ impl Gate {
         false
     }
 
-    /// Moves all that may go to the end of `out`.
+    /// Moves all acknowledgements that may go to the end of `out`.
     pub(super) fn release(&self, out: &mut BytesMut) {
         let mut state = self.lock();
         loop {
@@ -138,7 +138,7 @@ impl Gate {
         if self.lock().reading == Reading::Open { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// Whether to read on. The task is woken when that changes, or when something may go.
+    /// The state of reading. Wakes the task when that changes, or when an acknowledgement may go.
     pub(super) fn poll_reading(&self, cx: &mut Context<'_>) -> Reading {
         self.task.register(cx.waker());
         self.lock().reading

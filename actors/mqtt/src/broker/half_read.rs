@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Bytes in all.
 const MOST: usize = 64 << 20;
-/// Whoever has not been let in gets a share as long as there are fewer in all: clients have the rest.
+/// The total up to which connections that are not admitted yet may add bytes: clients have the rest.
 const MOST_OF_STRANGERS: usize = 16 << 20;
 
-/// See the module.
+/// Counts the bytes of half-read packets over all connections, and bounds them.
 #[derive(Debug, Default)]
 pub(super) struct HalfRead(AtomicUsize);
 

@@ -36,7 +36,7 @@ struct Handed {
 /// A message that is not to go to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Withheld {
-    /// What the client's acknowledgement would say; none at QoS 0.
+    /// The packet id in the client's acknowledgement; none at QoS 0.
     pub(super) packet_id: Option<u16>,
 }
 
@@ -58,7 +58,7 @@ impl HandedOver {
         self.foreign.end(command);
     }
 
-    /// Lets go of what is over by itself.
+    /// Removes commands whose attempt is over.
     pub(super) fn sweep(&self) {
         let now = Instant::now();
         self.lock().retain(|_, handed| handed.until.is_none_or(|until| until > now));
@@ -110,7 +110,7 @@ impl HandedOver {
     }
 }
 
-/// How every command begins: its members stand in the order of their names.
+/// The first bytes of every command: its members are in the order of their names.
 const ATTEMPT: &[u8] = br#"{"attempt":"#;
 
 #[cfg(test)]

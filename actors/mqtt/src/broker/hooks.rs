@@ -1,4 +1,4 @@
-//! Where the broker calls us: at each publish, and as clients come and go.
+//! The broker's calls to the hub: at each publish, and as clients come and go.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -26,14 +26,14 @@ use crate::receipt::split;
 use twinhub_domain::receipt::{Receipt, Settled, Taken};
 
 tokio::task_local! {
-    /// The connection whose task this is. The broker calls the hooks from the task that runs the
-    /// connection, and tells them only the client id, which two connections may share for a moment.
+    /// The connection that runs in this task. The broker calls the hooks from the connection's own task and passes only
+    /// the client id, which two connections may share for a moment.
     pub(super) static CONNECTION: Arc<Connection>;
 }
 
 type Hook<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// See the module.
+/// The hub's hooks in the broker.
 pub(super) struct Hooks {
     intake: Arc<dyn Intake>,
     dialects: Arc<Dialects>,
@@ -102,8 +102,8 @@ impl Hooks {
         PublishAction::Handled
     }
 
-    /// Has the broker's acknowledgement say why the message is not taken. False where there is no word for it: in
-    /// MQTT 3.1.1, and at QoS 0.
+    /// Puts the reason for the refusal into the broker's acknowledgement. False where there is no code for it: in MQTT
+    /// 3.1.1, and at QoS 0.
     fn refuse(&self, connection: &Connection, event: &ClientPublishEvent, reason: u8) -> bool {
         let Some(packet_id) = event.packet_id.filter(|_| connection.is_v5()) else { return false };
         connection.gate.refuse(packet_id, reason);
@@ -130,8 +130,8 @@ impl Hooks {
         })
     }
 
-    /// Hands a message to those who take it: the hub, where it is `ours`, and the retained messages. Without a receipt
-    /// nobody waits for it.
+    /// Hands a message to its takers: the hub, where it is `ours`, and the retained messages. No receipt means that no
+    /// sender waits for the message.
     fn take(
         &self,
         event: ClientPublishEvent,
@@ -174,7 +174,7 @@ impl Hooks {
         }
     }
 
-    /// A session that goes on has what it listened to before.
+    /// A resumed session has its earlier subscriptions.
     async fn resume(&self, connection: &Connection, client_id: &str) {
         if let Ok(Some(session)) = self.common.storage.get_session(client_id).await {
             self.listens(connection, session.subscriptions.keys().map(String::as_str));
@@ -259,8 +259,8 @@ impl BrokerEventHandler for Hooks {
     }
 }
 
-/// The packet as its client sent it. The broker has added a property of its own by now, and does not tell its
-/// hooks of the others.
+/// The packet as its client sent it. By now the broker has added a property of its own, and it does not pass the other
+/// properties to its hooks.
 fn as_sent(event: &ClientPublishEvent, connection: &Connection) -> PublishPacket {
     let said = connection.take_publish().unwrap_or_default();
     let mut packet = PublishPacket::new(&*event.topic, event.payload.clone(), event.qos);

@@ -1,5 +1,5 @@
-//! Lanes: what is published to one topic goes out in order, and a slow subscriber holds up the topics of
-//! its own lane alone.
+//! Publish shards: messages on one topic go out in order, and a slow subscriber holds up the topics of its own shard
+//! alone.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -12,10 +12,11 @@ use tokio::sync::{mpsc, oneshot};
 /// More lanes hold up fewer topics; each costs a task.
 const LANES: usize = 16;
 
-/// A packet, and who waits for it to be routed.
+/// A packet, and the sender that waits for it to be routed.
 type Waiting = (PublishPacket, oneshot::Sender<()>);
 
-/// See the module. What is on the lanes is bounded by the outbox, which waits for it.
+/// Routes the hub's messages in order by device, on several tasks. The outbox bounds the queues, because it waits for
+/// its messages.
 pub struct Lanes(Vec<mpsc::UnboundedSender<Waiting>>);
 
 impl Lanes {

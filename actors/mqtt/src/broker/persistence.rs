@@ -1,4 +1,4 @@
-//! Where retained messages are kept over a restart.
+//! The durable storage of retained messages.
 
 use async_trait::async_trait;
 

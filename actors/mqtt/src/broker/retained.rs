@@ -1,9 +1,9 @@
 //! Retained messages: in memory for subscribers, in the store over restarts.
 //!
-//! The broker crate would walk through all retained messages at each SUBSCRIBE, and keep them in memory alone;
-//! so it keeps none (see [`keep_none`]), and they are here. What changes is written behind in group commits:
-//! a topic that changes often is written once a commit, and a publisher is acknowledged when the commit that
-//! has its message, or one that replaced it, is done.
+//! The broker crate would walk through all retained messages at each SUBSCRIBE, and keep them in memory alone; so it
+//! keeps none (see [`keep_none`]), and they are here. Changes are written behind in group commits: a topic that changes
+//! often is written once a commit, and a publisher is acknowledged when the commit that has its message, or one that
+//! replaced it, is done.
 
 mod filter;
 mod index;
@@ -31,13 +31,13 @@ use twinhub_domain::{Clock, Timestamp};
 const MOST_IN_COMMIT: usize = 4 << 20;
 /// Topics in one transaction.
 const MOST_CHANGES: usize = 1_000;
-/// What a topic that is to be written takes in memory beside its text, in bytes.
+/// The memory of a topic that is to be written, beside its text, in bytes.
 const OVERHEAD: usize = 64;
 /// The wait before a failed commit is tried again; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// How much is retained.
+/// Bounds of retained messages.
 #[derive(Clone, Copy, Debug)]
 pub struct RetainedLimits {
     /// Bytes of one message's payload.
@@ -53,7 +53,7 @@ impl Default for RetainedLimits {
     }
 }
 
-/// See the module.
+/// The retained messages, in memory and in the store.
 pub(super) struct Retained {
     limits: RetainedLimits,
     store: Arc<dyn RetainedPersistence>,
@@ -67,7 +67,7 @@ struct State {
     index: Index,
     /// Topics that changed since they were last written.
     unwritten: HashSet<Arc<str>>,
-    /// About what these take in memory, and those that are being written.
+    /// The memory of these, about, and of those that are being written.
     unwritten_bytes: usize,
     writing_bytes: usize,
     /// Each with the number of the change it waits for.
@@ -78,17 +78,17 @@ struct State {
     refused: u64,
 }
 
-/// How far [`Retained::answer`] has come.
+/// The progress of [`Retained::answer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answered {
     All,
     /// As many as were taken.
     Part,
-    /// It has looked at enough, and is to be asked again.
+    /// The call has looked at its share of topics, and must be repeated.
     Interrupted,
 }
 
-/// How much is retained now, and how often a message was not because there was too much.
+/// The amount retained now, and the number of messages that were not retained for want of room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RetainedFigures {
     pub messages: u64,
@@ -97,7 +97,7 @@ pub struct RetainedFigures {
 }
 
 impl Retained {
-    /// What `store` has kept.
+    /// Loads the retained messages of `store`.
     pub(super) async fn load(
         store: Arc<dyn RetainedPersistence>,
         clock: Arc<dyn Clock>,
@@ -208,7 +208,7 @@ impl Retained {
         }
     }
 
-    /// Writes what changed, round by round, until the runtime ends.
+    /// Writes the changes, round by round, until the runtime ends.
     pub(super) async fn write(self: Arc<Self>) {
         loop {
             let changed = self.changed.notified();
@@ -250,7 +250,7 @@ impl Retained {
         Some((state.made, topics))
     }
 
-    /// What the first of `topics` have come to, as much as one transaction takes, and the topics that are left.
+    /// The changes of the first of `topics`, as many as one transaction takes, and the topics that are left.
     fn changes_of<'a>(&self, topics: &'a [Arc<str>]) -> (Vec<RetainedChange>, &'a [Arc<str>]) {
         let state = self.lock();
         let (mut changes, mut bytes) = (Vec::new(), 0);
@@ -307,8 +307,8 @@ impl Retained {
     }
 }
 
-/// Makes `router` keep no retained message but one that no filter asks for. The crate cannot be told so: a
-/// router that is full delivers messages with their retain flag and keeps none, which is what is wanted.
+/// Makes `router` retain a single message, which no filter matches. The crate has no setting for that: a router that is
+/// full delivers messages with their retain flag and retains none, as wanted.
 pub(super) async fn keep_none(router: &MessageRouter) {
     /// No topic or filter of a client has a NUL.
     const NOBODYS: &str = "$\0";

@@ -1,4 +1,4 @@
-//! Who may publish what. Nobody has an identity yet; what needs none is that the hub alone speaks on the topics on
+//! The right to publish. Clients have no identity yet; one rule needs none: the hub alone publishes on the topics on
 //! which devices listen to it.
 
 use mqtt5::broker::auth::AuthResult;

@@ -1,5 +1,5 @@
-//! Sessions of absent clients: bounded in their number, and in what they hold in all. What one session holds
-//! is bounded by the broker crate, which drops a session's oldest messages.
+//! Sessions of absent clients: bounded in their number, and in their memory in all. The broker crate bounds the memory
+//! of one session, by dropping its oldest messages.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,20 +14,20 @@ use super::accept::Connections;
 use super::connection::Common;
 use crate::intake::Intake;
 
-/// How often sessions are looked through. What absent clients are sent between two looks comes on top of the
-/// bounds: it is as much as the broker can route in that time.
+/// The interval between two checks of the sessions. Messages to absent clients between two checks come on top of the
+/// bounds: as many as the broker can route in that time.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Messages that did not find room in absent clients' sessions since the start of the program.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// The broker crate has dropped `count` messages. It tells so by a log event alone, `dropped` of the target
-/// `mqtt5::broker::storage::client_queue`, so whoever sets the log up counts them here.
+/// Counts messages that the broker crate has dropped. The crate reports them by a log event alone, `dropped` of the
+/// target `mqtt5::broker::storage::client_queue`, so the program that sets up the log counts them here.
 pub fn count_dropped(count: u64) {
     DROPPED.fetch_add(count, Relaxed);
 }
 
-/// What sessions may hold.
+/// Bounds of sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLimits {
     /// Sessions of absent clients.
@@ -46,12 +46,12 @@ impl Default for SessionLimits {
     }
 }
 
-/// How sessions stand.
+/// Figures of sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionFigures {
     /// Of absent clients.
     pub sessions: u64,
-    /// Messages that wait in sessions, and about what they take.
+    /// Messages that wait in sessions, and their memory, about.
     pub messages: u64,
     pub bytes: u64,
     /// Sessions ended for want of room, since the start.
@@ -60,7 +60,7 @@ pub struct SessionFigures {
     pub dropped: u64,
 }
 
-/// See the module.
+/// Bounds the sessions of absent and of slow clients.
 pub(super) struct Sessions {
     limits: SessionLimits,
     common: Arc<Common>,
@@ -88,13 +88,14 @@ struct Absent {
     client: String,
     /// The number of its connection: the broker crate counts them up.
     token: u64,
-    /// When it went, in ms since 1970.
+    /// The time of its disconnection, in ms since 1970.
     since: Option<u64>,
     bytes: usize,
 }
 
 impl Absent {
-    /// Sorts who has been absent longest first. Two can go in the same millisecond: the one that came first goes first.
+    /// The sort key by which the client absent longest comes first. Two can go in the same millisecond: the one that
+    /// came first goes first.
     fn age(&self) -> (Option<u64>, u64) {
         (self.since, self.token)
     }
@@ -124,9 +125,9 @@ impl Sessions {
         self.common.wildcards.count()
     }
 
-    /// Looks through the sessions, and ends some where there are too many or they hold too much: those that
-    /// have been absent longest, those of devices that the hub knows last. Clients that are there, and do not take
-    /// what they asked for, are disconnected where that is not enough.
+    /// Checks the sessions, and ends some where there are too many or they hold too much: those that have been absent
+    /// longest, those of devices that the hub knows last. Connected clients that do not read their messages are
+    /// disconnected where that is not enough.
     pub(super) async fn look(&self) {
         let _alone = self.looking.lock().await;
         let storage = &self.common.storage;
@@ -267,7 +268,7 @@ impl Sessions {
         }
     }
 
-    /// Removes what is left of sessions that are over, and forgets who is known.
+    /// Removes the remains of sessions that are over, and forgets their clients.
     pub(super) async fn sweep(&self, router: &MessageRouter) {
         self.lock().known.clear();
         self.remove_ended(router).await;
@@ -290,8 +291,8 @@ impl Sessions {
     }
 }
 
-/// Makes a session one whose time is over: the sweep takes all of it away, under the lock that a client who
-/// comes back meanwhile takes, too.
+/// Makes a session expire: the sweep takes all of it away, under the lock that a client that comes back meanwhile
+/// takes, too.
 async fn end_session(storage: &DynamicStorage, client: &str, token: u64) {
     let ends = |session: &mut mqtt5::broker::storage::ClientSession| {
         if !session.connected {

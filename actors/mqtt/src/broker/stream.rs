@@ -1,7 +1,7 @@
 //! A client's socket as the broker sees it, with the [`Gate`] in between.
 //!
-//! The broker gets one packet at a time, whole, and after somebody of ours has looked at it ([`Inspect`]): so
-//! what was seen last is what the broker has at hand. It looks at some of what the broker sends, too.
+//! The broker gets one packet at a time, whole, and after an inspector of ours ([`Inspect`]): so the packet inspected
+//! last is the one that the broker handles. The inspector sees some of the broker's packets, too.
 //!
 //! The broker thinks that it has acknowledged a message as soon as it wrote the PUBACK here, and goes on to
 //! the next; the client sees the PUBACK when the message is stored. So one connection has as many messages
@@ -25,7 +25,7 @@ use super::wire::{self, Extent, PUBACK, PUBCOMP, PUBREC};
 /// Beyond this many bytes that the client has not taken, the broker waits.
 const MOST_UNWRITTEN: usize = 64 * 1024;
 
-/// So many bytes are taken from a socket that is to be closed.
+/// The most bytes read and discarded from a socket that is to be closed.
 const MOST_UNREAD: usize = 256 * 1_024;
 
 /// Bytes that are read at once: some ordinary messages. A client that sends more is read by more.
@@ -38,35 +38,36 @@ const UNCOUNTED: usize = MORE_ROOM;
 pub(super) trait Inspect: Send + Sync {
     fn gate(&self) -> &Gate;
 
-    /// In bytes, of the packet that begins with what is in `begun`.
+    /// In bytes, of the packet that begins with the bytes in `begun`.
     fn largest_packet(&self, begun: &[u8]) -> usize;
 
     /// The connection holds `now` bytes of half a packet, after `before`. False where that is too much in all.
     fn may_hold(&self, before: usize, now: usize) -> bool;
 
-    /// What the client gets as its connection ends for this reason.
+    /// The packet for the client as its connection ends for this reason.
     fn goodbye(&self, reason: u8) -> Vec<u8>;
 
-    /// The client sent `packet`, whose fixed header is so long.
+    /// Inspects `packet` of the client, whose fixed header is `header` bytes long.
     fn inspect(&self, packet: &mut [u8], header: usize) -> Verdict;
 
     /// The broker sends `packet`.
     fn sends(&self, packet: &[u8]);
 
-    /// Is `packet` of the broker not to go to the client? The broker hears then what the client would have answered.
+    /// Is `packet` of the broker to be withheld from the client? The broker then gets the client's acknowledgement from
+    /// us.
     fn withholds(&self, packet: &[u8]) -> Option<Withheld>;
 
-    /// The broker says that the exchange of this message is over. True where it is to say so without more ado.
+    /// The broker ends the exchange of this message. True where a plain PUBCOMP is to go in place of the broker's.
     fn is_complete(&self, packet_id: u16) -> bool;
 
-    /// The broker has done what there was to do. True where we have more to do, once others had their turn.
+    /// The broker has nothing to do. True where we have more to do, once other tasks had their turn.
     fn idle(&self) -> bool;
 
-    /// What is to go to the client beside what the broker sends. Asked for when the connection ends.
+    /// Packets for the client beside those of the broker. Called when the connection ends.
     fn last_words(&self) -> Vec<u8>;
 }
 
-/// What becomes of a packet.
+/// The decision on a packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The broker gets it.
@@ -79,12 +80,12 @@ pub(super) enum Verdict {
     End(Vec<u8>),
 }
 
-/// See the module.
+/// A socket whose packets an inspector sees before the broker does.
 pub(super) struct GatedStream<S: AsyncRead + AsyncWrite + Unpin> {
     socket: S,
     peer: SocketAddr,
     inspector: Arc<dyn Inspect>,
-    /// What came from the client and has not gone to the broker.
+    /// Bytes of the client that have not gone to the broker.
     inbox: BytesMut,
     /// The first of these bytes have been inspected.
     inspected: usize,
@@ -92,12 +93,12 @@ pub(super) struct GatedStream<S: AsyncRead + AsyncWrite + Unpin> {
     held: usize,
     /// Bytes to read at once.
     room: usize,
-    /// The broker is told that the client has gone.
+    /// The broker has been signalled that the client has gone.
     ended: bool,
     /// On its way to the client, in order.
     out: BytesMut,
-    /// Packets of our own for the broker: acknowledgements of what the client was not given, and releases of what it
-    /// was told to send no more of.
+    /// Packets of our own for the broker: acknowledgements of messages that were kept from the client, and releases of
+    /// messages that it was told to repeat no more.
     own: BytesMut,
     /// The message that `own` releases: the broker's answer to that is not for the client.
     released: Option<u16>,
@@ -121,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
         }
     }
 
-    /// Writes out what may go. Ready when all of it is with the socket.
+    /// Writes out the bytes that may go. Ready when all of them are with the socket.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.inspector.gate().release(&mut self.out);
         while !self.out.is_empty() {
@@ -144,8 +145,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
         }
     }
 
-    /// Gives the broker the next packet, or as much of it as it has asked for. What may go out waits while there is
-    /// one: it goes in one piece before more is read.
+    /// Gives the broker the next packet, or as much of it as it has asked for. Bytes that may go out wait while there
+    /// is one: it goes in one piece before more is read.
     fn poll_packet(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.inspected > 0 {
@@ -187,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
         }
     }
 
-    /// Counts what has come of half a packet. False where it is too much.
+    /// Counts the bytes of half a packet. False where they are too many.
     fn count_held(&mut self) -> bool {
         let now = self.inbox.len().saturating_sub(UNCOUNTED);
         let may_hold = now == self.held || self.inspector.may_hold(self.held, now);
@@ -197,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
         may_hold
     }
 
-    /// Reads nothing more, and tells the client why.
+    /// Stops reading, and sends the client the reason.
     fn end(&mut self, reason: u8) {
         self.inbox = BytesMut::new();
         self.inspector.gate().release(&mut self.out); // what may go, goes before a DISCONNECT
@@ -205,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
         self.ended = true;
     }
 
-    /// Gives the broker what was inspected, as much as it has asked for.
+    /// Gives the broker inspected bytes, as many as it has asked for.
     fn hand_over(&mut self, buf: &mut ReadBuf<'_>) {
         let count = self.inspected.min(buf.remaining());
         buf.put_slice(&self.inbox[..count]);
@@ -257,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
     }
 }
 
-/// The broker always polls this when it has nothing else to do, so it also writes what was released since.
+/// The broker always polls this when it has nothing else to do, so it also writes bytes that were released since.
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GatedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -330,8 +331,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GatedStream<S> {
     }
 }
 
-/// A connection that ends says first what was stored meanwhile, and why it ends, as far as the socket takes it at
-/// once.
+/// A connection that ends first sends the acknowledgements of messages stored meanwhile and its reason, as far as the
+/// socket takes them at once.
 impl<S: AsyncRead + AsyncWrite + Unpin> Drop for GatedStream<S> {
     fn drop(&mut self) {
         self.inspector.may_hold(self.held, 0);

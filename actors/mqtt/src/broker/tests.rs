@@ -77,7 +77,7 @@ impl Client {
             .await
     }
 
-    /// Sends all that is queued and sees the broker's answer to something later: a SUBACK, which no gate
+    /// Sends everything that is queued and waits for the broker's answer to a later packet: a SUBACK, which no gate
     /// holds back. Panics when a PUBACK comes before it.
     async fn sees_no_puback(&mut self) {
         self.client.try_subscribe("some/where", QoS::AtLeastOnce).unwrap();

@@ -8,7 +8,7 @@ pub(super) const MOST_OF_ONE: usize = 100;
 /// The least of all clients together: a small hub has room for a few gateways, too.
 const LEAST: usize = 1_000;
 
-/// See the module. Sessions of absent clients count as long as they last.
+/// Counts subscriptions with wildcards, and bounds them. Sessions of absent clients count as long as they last.
 #[derive(Debug)]
 pub(super) struct Wildcards {
     most: usize,

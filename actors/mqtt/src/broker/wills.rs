@@ -18,7 +18,7 @@ use crate::intake::{Arrived, Intake};
 use crate::listening::Listening;
 use twinhub_domain::receipt::Receipt;
 
-/// What is published when a client goes without a word.
+/// The message to publish when a client disconnects without a DISCONNECT.
 #[derive(Debug)]
 pub(super) struct Will {
     packet: PublishPacket,
@@ -26,7 +26,7 @@ pub(super) struct Will {
     delay: Duration,
 }
 
-/// See the module.
+/// Publishes last wills, after their delay.
 pub(super) struct Wills {
     intake: Arc<dyn Intake>,
     dialects: Arc<Dialects>,
@@ -45,7 +45,7 @@ impl Wills {
         Self { intake, dialects, listening, common, waiting, closing }
     }
 
-    /// A client has come: what it left when it went before does not happen. Gives its will, if it has one.
+    /// A client has come: its pending will of an earlier connection is dropped. Gives its new will, if it has one.
     pub(super) fn note(&self, event: &ClientConnectEvent, will: Option<WillPacket>) -> Option<Will> {
         if let Some(waiting) = self.lock().remove(&event.client_id) {
             waiting.abort();

@@ -1,5 +1,5 @@
-//! MQTT packets as bytes: as much of them as our door has to know before the broker sees them. What cannot
-//! be read here is left to the broker, which says what is wrong with it.
+//! MQTT packets as bytes: the parts that our ingress has to know before the broker sees them. A packet that cannot be
+//! read here is left to the broker, which reports the error.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use mqtt5::broker::events::SubAckReasonCode;
@@ -34,14 +34,14 @@ const FLAG_WILL: u8 = 0b100;
 const FLAG_WILL_RETAIN: u8 = 0b10_0000;
 const FLAGS_OF_WILL: u8 = 0b11_1100;
 
-/// Where the packet ends that `bytes` begin with.
+/// The end of the packet that `bytes` begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
     /// Its length has not come yet.
     Unknown,
     /// No packet has such a header.
     Malformed,
-    /// So many bytes of fixed header, so many in all.
+    /// The number of bytes of the fixed header, and of the whole packet.
     Packet { header: usize, total: usize },
 }
 
@@ -58,7 +58,7 @@ pub(super) fn extent(bytes: &[u8]) -> Extent {
     if bytes.len() < 5 { Extent::Unknown } else { Extent::Malformed }
 }
 
-/// What a CONNECT says.
+/// The contents of a CONNECT.
 #[derive(Debug)]
 pub(super) struct ConnectPacket {
     pub(super) v5: bool,
@@ -80,7 +80,7 @@ pub(super) struct WillPacket {
     pub(super) properties: Properties,
 }
 
-/// Reads a CONNECT. None where the broker is to say what is wrong with it.
+/// Reads a CONNECT. None where the broker is to report the error.
 pub(super) fn connect(packet: &[u8], header: usize) -> Option<ConnectPacket> {
     let mut read = Reader(packet.get(header..)?);
     let (name, level, flags) = (read.text()?, read.byte()?, read.byte()?);
@@ -129,18 +129,18 @@ pub(super) fn connect(packet: &[u8], header: usize) -> Option<ConnectPacket> {
     Some(connect)
 }
 
-/// What a PUBLISH says beside its topic and payload.
+/// The parts of a PUBLISH beside its topic and payload.
 #[derive(Debug, Default)]
 pub(super) struct PublishSaid {
     pub(super) retain: bool,
     /// Without a topic alias.
     pub(super) properties: Properties,
     pub(super) alias: Option<u16>,
-    /// The topic is what the alias stands for.
+    /// The topic is given by its alias alone.
     pub(super) only_alias: bool,
 }
 
-/// Reads a PUBLISH, as its client sent it. None where the broker is to say what is wrong with it.
+/// Reads a PUBLISH, as its client sent it. None where the broker is to report the error.
 pub(super) fn publish(packet: &[u8], header: usize, v5: bool) -> Option<PublishSaid> {
     let flags = packet.first().copied().unwrap_or_default();
     let mut publish = PublishSaid { retain: flags & 1 != 0, ..PublishSaid::default() };
@@ -161,14 +161,14 @@ pub(super) fn publish(packet: &[u8], header: usize, v5: bool) -> Option<PublishS
     Some(publish)
 }
 
-/// The topic of a PUBLISH, and what stands behind it.
+/// The topic of a PUBLISH, and the bytes behind it.
 pub(super) fn topic(packet: &[u8]) -> Option<(&str, &[u8])> {
     let Extent::Packet { header, .. } = extent(packet) else { return None };
     let mut read = Reader(packet.get(header..)?);
     Some((read.text()?, read.0))
 }
 
-/// Reads a SUBSCRIBE. None where the broker is to say what is wrong with it.
+/// Reads a SUBSCRIBE. None where the broker is to report the error.
 pub(super) fn subscribe(packet: &[u8], header: usize, v5: bool) -> Option<SubscribePacket> {
     let fixed = FixedHeader::decode(&mut packet.get(..header)?).ok()?;
     let mut body = packet.get(header..)?;
@@ -205,7 +205,7 @@ pub(super) fn resumes(packet: &[u8]) -> Option<bool> {
     }
 }
 
-/// A CONNACK that lets nobody in, and says why.
+/// A CONNACK that refuses the client, with the reason.
 pub(super) fn refusal(v5: bool, reason: &str) -> Vec<u8> {
     if !v5 {
         return packet_of(CONNACK << 4, &[0, SERVER_UNAVAILABLE]);

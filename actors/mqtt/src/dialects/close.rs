@@ -1,8 +1,8 @@
-//! Topics that are close to one that is read: what a person may have meant.
+//! Topics that are close to one that is read: a person's probable meaning.
 
 use super::{dispositivos, native};
 
-/// What may be meant by a topic that nobody reads; none where it is not close to any that is read.
+/// The topic that was probably meant by one that has no reader; none where it is not close to any that is read.
 pub(super) fn hint(topic: &str) -> Option<String> {
     let levels: Vec<&str> = topic.split('/').collect();
     // A slash in front or at the end is a level of its own, and empty.

@@ -61,7 +61,7 @@ impl Dialect for Dispositivos {
         self.takes(topic).then(|| decode(payload))
     }
 
-    /// This dialect has no words for it: its devices are told natively.
+    /// Encodes nothing: the hub's messages to these devices are native.
     fn encode(&self, device: &DeviceId, publish: &Publish) -> Vec<Outgoing> {
         Native.encode(device, publish)
     }

@@ -20,8 +20,8 @@ pub use stateful::{
     LONGEST_NAME, StatefulDialect, Voice,
 };
 
-/// A payload has at most this many bytes unless it is set otherwise. A reading takes some 30 bytes, so
-/// this is far beyond what one message has to say.
+/// The default limit of a payload, in bytes. A reading takes some 30 bytes, so this is far beyond the needs of one
+/// message.
 pub const LARGEST_PAYLOAD: usize = 1 << 20;
 
 /// A convention of topics and payloads in which each message is read by itself.
@@ -40,10 +40,10 @@ pub trait Dialect: Send + Sync {
     /// Reads a message; none where it does not take the topic.
     ///
     /// # Errors
-    /// Says what was wrong with it, and where.
+    /// The error, and its place.
     fn decode(&self, topic: &str, payload: &[u8]) -> Option<Result<Decoded, DecodeError>>;
 
-    /// Is this device one that is told things in this dialect? The first dialect that says so has it, and the native
+    /// Does the hub publish to this device in this dialect? The first dialect that answers true has it, and the native
     /// one where none does.
     fn speaks_to(&self, _device: &DeviceId) -> bool {
         false
@@ -63,7 +63,7 @@ pub trait Dialect: Send + Sync {
 /// The inputs of a message, with the devices that they are for: one, most often.
 pub type Inputs = SmallVec<[(DeviceId, Input); 1]>;
 
-/// What a message means.
+/// The meaning of a message.
 #[derive(Debug, Default)]
 pub struct Decoded {
     pub inputs: Inputs,
@@ -72,7 +72,7 @@ pub struct Decoded {
 }
 
 impl Decoded {
-    /// A message that means one thing, for one device.
+    /// A message with one input, for one device.
     #[must_use]
     pub fn one(device: DeviceId, input: Input, bad: Vec<PayloadError>) -> Self {
         let mut inputs = Inputs::new();
@@ -99,7 +99,7 @@ pub enum DecodeError {
     BadCommandId(String),
     #[error("a payload has {limit} bytes at most, this one has {bytes}")]
     TooLarge { bytes: usize, limit: usize },
-    /// What a dialect alone can say of its messages; `reason` is the stable word that they are counted by.
+    /// An error of one dialect alone; `reason` is the stable word that the messages are counted by.
     #[error("{detail}")]
     Other { reason: &'static str, detail: String },
 }
@@ -121,7 +121,7 @@ impl DecodeError {
     }
 }
 
-/// What may be meant by a topic that nobody reads; none where it is not close to any that is read.
+/// The topic that was probably meant by one that has no reader; none where it is not close to any that is read.
 #[must_use]
 pub fn hint(topic: &str) -> Option<String> {
     close::hint(topic)

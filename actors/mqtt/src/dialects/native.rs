@@ -10,10 +10,10 @@ use twinhub_domain::payload::PayloadError;
 use twinhub_domain::status::UNKNOWN;
 use twinhub_domain::{Answer, CommandId, DeviceId, Input, Object, Outgoing, Publish, Status};
 
-/// See the module.
+/// The native dialect: `iot/devices/{id}/…`.
 pub(super) struct Native;
 
-/// What devices publish.
+/// The topics on which devices publish.
 const SUBSCRIPTIONS: [&str; 7] = [
     "iot/devices/+/data",
     "iot/devices/+/state",
@@ -24,7 +24,7 @@ const SUBSCRIPTIONS: [&str; 7] = [
     "iot/devices/+/firmware",
 ];
 
-/// What stands behind the device in what devices publish, but for answers to commands.
+/// The last levels of the topics on which devices publish, but for answers to commands.
 pub(super) const LEAVES: [&str; 6] = ["data", "state", "status", "get", "desired/failed", "firmware"];
 
 /// A status word that is quoted in an error is cut to this many characters.

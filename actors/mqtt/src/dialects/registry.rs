@@ -49,7 +49,7 @@ impl AddedDialects {
         self
     }
 
-    /// Those that have a state, in order.
+    /// The stateful dialects, in order.
     #[must_use]
     pub fn stateful(&self) -> &[MakeStateful] {
         &self.stateful
@@ -71,17 +71,17 @@ pub struct Dialects {
     /// The native one first: its messages are the many.
     stateless: Vec<Arc<dyn Dialect>>,
     stateful: Vec<Topics>,
-    /// How devices that speak a stateful dialect are told things.
+    /// The encoders of devices that speak a stateful dialect.
     voices: RwLock<Voices>,
 }
 
 type Voices = HashMap<DeviceId, (StatefulId, Arc<dyn Voice>)>;
 
-/// Which of the stateful dialects.
+/// Names one of the stateful dialects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatefulId(usize);
 
-/// Where a stateful dialect is spoken.
+/// The topics of a stateful dialect.
 struct Topics {
     name: &'static str,
     filters: Vec<String>,
@@ -163,7 +163,7 @@ impl Dialects {
             || self.stateful.iter().any(|topics| is_one(&topics.filters, topic))
     }
 
-    /// True where the hub speaks to devices: nobody else may, where the broker is ours to say so.
+    /// True where the hub publishes to devices: no client may publish there, where the broker is ours to refuse.
     #[must_use]
     pub fn is_hubs(&self, topic: &str) -> bool {
         self.stateless.iter().any(|dialect| dialect.is_hubs(topic))
@@ -193,7 +193,7 @@ impl Dialects {
     /// Reads a message in a stateless dialect whose payload has at most `limit` bytes.
     ///
     /// # Errors
-    /// Says what was wrong with it, and where.
+    /// The error, and its place.
     pub fn decode(&self, limit: usize, topic: &str, payload: &[u8]) -> Result<Decoded, DecodeError> {
         if payload.len() > limit {
             return Err(DecodeError::TooLarge { bytes: payload.len(), limit });
@@ -202,7 +202,7 @@ impl Dialects {
         read.unwrap_or(Err(DecodeError::BadTopic))
     }
 
-    /// What tells `device` that which its twin wants published, in the dialect that it speaks; and which one that is
+    /// The messages to `device` for a publish of its twin, in the dialect that it speaks; and the id of that dialect
     /// where it has a state.
     #[must_use]
     pub fn encode(&self, device: &DeviceId, publish: &Publish) -> (Option<StatefulId>, Encoded) {
@@ -233,8 +233,8 @@ impl Dialects {
         !self.voices().contains_key(device) && !self.stateless.iter().any(|dialect| dialect.speaks_to(device))
     }
 
-    /// How these devices of `dialect` are told things from now on. A device that another dialect has told before is now
-    /// this one's; one is given up by the dialect alone that has it.
+    /// Sets the encoders of these devices of `dialect` from now on. A device that had an encoder of another dialect is
+    /// now this one's; only the dialect that has a device may give it up.
     pub fn set_voices(&self, dialect: StatefulId, voices: &[(DeviceId, Option<Arc<dyn Voice>>)]) {
         if voices.is_empty() {
             return;

@@ -1,7 +1,7 @@
-//! Dialects in which messages cannot be read each by itself: a discovery says what a topic means, an alias comes with a
-//! birth, a bridge's death concerns all devices behind it. Such a dialect is a pure state machine: what happens goes
-//! in with the time, what comes of it goes out as [`Effects`], and the interpreter performs them. What it has to know
-//! after a restart it keeps as [`Binding`]s.
+//! Dialects whose messages cannot be read each by itself: a discovery gives a topic its meaning, an alias comes with a
+//! birth, a bridge's death concerns all devices behind it. Such a dialect is a pure state machine: events go in with
+//! the time, [`Effects`] come out, and the interpreter performs them. State that it needs after a restart is kept as
+//! [`Binding`]s.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{DecodeError, Inputs};
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::{DeviceId, Object, Outgoing, Publish, Timestamp};
 
-/// A convention that has to remember. See the module.
+/// A dialect with a state.
 pub trait StatefulDialect: Send {
     /// Names its bindings in the store, for ever. At most [`LONGEST_NAME`] bytes, without `/`.
     fn name(&self) -> &'static str;
@@ -24,20 +24,21 @@ pub trait StatefulDialect: Send {
         Vec::new()
     }
 
-    /// Takes what happened. Where an error is given it has changed nothing.
+    /// Handles an event. On an error it has changed nothing.
     ///
     /// # Errors
-    /// Says what was wrong with a message, and where.
+    /// The error of a message, and its place.
     fn take(&mut self, event: DialectEvent, now: Timestamp) -> Result<Effects, DecodeError>;
 
-    /// When it wants [`DialectEvent::Due`], as it stands now.
+    /// The time of the next [`DialectEvent::Due`] that it needs, as of now.
     fn deadline(&self) -> Option<Timestamp>;
 }
 
-/// Something that a stateful dialect is told.
+/// An event for a stateful dialect.
 #[derive(Clone, Debug)]
 pub enum DialectEvent {
-    /// It begins, with all that is kept: told first, and once. Its filters are subscribed to after this.
+    /// The dialect begins, with all stored bindings: the first event, sent once. Its filters are subscribed to after
+    /// this.
     Started(Vec<Binding>),
     /// A message on a topic of its filters.
     Message(DialectMessage),
@@ -45,8 +46,8 @@ pub enum DialectEvent {
     Due,
     /// All that came of an event is durable: the number is that of [`Effects::tell_committed`].
     Committed(u64),
-    /// A device's [`Voice`] was asked for this, and what it kept is kept. Told before any answer of the device.
-    /// After [`Publish::NoConfiguration`] the device is gone.
+    /// A device's [`Voice`] has encoded this publish, and its bindings are stored. Comes before any answer of the
+    /// device. After [`Publish::NoConfiguration`] the device is gone.
     Published { device: DeviceId, publish: Publish, kept: Vec<Binding> },
     /// The hub's clock was set: it showed `from`, and then `to`. Spans of time that it measures go on.
     ClockMoved { from: Timestamp, to: Timestamp },
@@ -61,11 +62,11 @@ pub struct DialectMessage {
     pub retained: bool,
 }
 
-/// What comes of an event. Bindings are durable no later than anything else in here.
+/// The effects of an event. Bindings are durable no later than any other effect in here.
 #[derive(Default)]
 pub struct Effects {
     pub keep: Vec<Binding>,
-    /// How these devices are told things from now on; none: natively.
+    /// The encoders of these devices from now on; none: natively.
     pub voices: Vec<(DeviceId, Option<Arc<dyn Voice>>)>,
     /// A message is acknowledged when all of them are durable.
     pub inputs: Inputs,
@@ -73,17 +74,18 @@ pub struct Effects {
     pub bad: Vec<PayloadError>,
     /// Messages to publish.
     pub publishes: Vec<Outgoing>,
-    /// Tell [`DialectEvent::Committed`] with this number once all of it is durable.
+    /// Send [`DialectEvent::Committed`] with this number once all of it is durable.
     pub tell_committed: Option<u64>,
 }
 
-/// How a device that speaks a stateful dialect is told things: what the dialect knows of it, as it was when it said so.
+/// Encodes messages to a device that speaks a stateful dialect, with the dialect's knowledge as of the moment that it
+/// gave the voice.
 pub trait Voice: Send + Sync {
-    /// The messages that tell `device` what its twin wants published, and what is kept in the same commit.
+    /// The messages to `device` for a publish of its twin, and the bindings to store in the same commit.
     fn encode(&self, device: &DeviceId, publish: &Publish) -> Encoded;
 }
 
-/// What a voice makes of something to be published.
+/// A publish as a voice encodes it.
 #[derive(Clone, Debug, Default)]
 pub struct Encoded {
     /// The journal gives them their ids, the twin their purpose.
@@ -119,7 +121,7 @@ impl BindingId {
     /// The binding of this id.
     ///
     /// # Errors
-    /// It is empty or too long: devices choose topics, and so it may well be.
+    /// The id is empty or too long: devices choose topics, and so it may well be.
     pub fn parse(id: &str) -> Result<Self, BadBindingId> {
         let has_room = (1..=LONGEST_BINDING_ID).contains(&id.len());
         if has_room { Ok(Self(id.into())) } else { Err(BadBindingId(id.len())) }

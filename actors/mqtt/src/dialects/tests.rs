@@ -191,7 +191,7 @@ impl StatefulDialect for On {
     }
 }
 
-/// Tells every device its own name.
+/// Sends every device its own name.
 struct Name;
 
 impl Voice for Name {

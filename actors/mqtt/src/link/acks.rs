@@ -10,7 +10,7 @@ use rumqttc::v5::mqttbytes::v5::Publish;
 use crate::line::{Fate, Line};
 use twinhub_domain::receipt::Receipt;
 
-/// See the module.
+/// Acknowledges the messages of a connection in order, each after its commit.
 pub(super) struct Acks {
     client: AsyncClient,
     state: Mutex<State>,
@@ -52,7 +52,7 @@ impl Acks {
         })
     }
 
-    /// Sends what is settled and found no place in the request queue before.
+    /// Sends settled acknowledgements that found no place in the request queue before.
     pub(super) fn send_waiting(&self) {
         self.send(&mut self.lock());
     }

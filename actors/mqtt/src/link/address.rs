@@ -5,7 +5,7 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// Where an outside broker is.
+/// The address of an outside broker.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BrokerAddress {
     pub host: String,
@@ -34,7 +34,7 @@ impl BrokerAddress {
     /// Reads a URL. The port is 1883, with TLS 8883, unless it is given.
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// The error.
     pub fn parse(text: &str) -> Result<Self, BadAddress> {
         let url = Url::parse(text)?;
         let (tls, default_port) = match url.scheme() {
@@ -59,7 +59,7 @@ fn decoded(text: &str) -> Result<String, BadAddress> {
     Ok(text.into_owned())
 }
 
-/// Without user and password: this is what logs and health show.
+/// Without user and password: the form in logs and health.
 impl fmt::Display for BrokerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "mqtts" } else { "mqtt" };

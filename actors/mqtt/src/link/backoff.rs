@@ -23,7 +23,7 @@ impl Backoff {
         longest / 2 + longest * u32::try_from(per_mille).unwrap_or(0) / 2_000
     }
 
-    /// It worked.
+    /// Begins again with the first wait, after a success.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
     }

@@ -1,5 +1,5 @@
-//! What an outside broker says of messages that it dropped, as Mosquitto does: a message for a session whose queue is
-//! full is acknowledged to its sender and gone. Nobody else could tell.
+//! Messages that an outside broker reports as dropped, as Mosquitto does: a message for a session whose queue is full
+//! is acknowledged to its sender and gone. There is no other sign of it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,21 +8,21 @@ use tracing::warn;
 
 use super::address::BrokerAddress;
 
-/// Where Mosquitto says how many messages it has dropped since it started.
+/// The topic on which Mosquitto reports the number of messages dropped since it started.
 pub(super) const TOPIC: &str = "$SYS/broker/publish/messages/dropped";
-/// What helps, as the README has it.
+/// The remedy, as in the README.
 const ADVICE: &str = "a queue was full and what did not fit is lost; let the broker queue without a limit while the hub \
                       is away (README, \"Your own broker\": `max_queued_messages 0`)";
 /// A growing figure is written to the log no more often than this.
 const TELL_EVERY: Duration = Duration::from_mins(1);
 
-/// See the module.
+/// The count of messages that the broker has dropped.
 #[derive(Debug, Default)]
 pub(super) struct Dropped(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// As the broker said last; it begins at 0 when it starts.
+    /// The count that the broker reported last; it begins at 0 when it starts.
     last: u64,
     /// Before the hub heard of it first, and since.
     before: Option<u64>,
@@ -31,7 +31,7 @@ struct State {
 }
 
 impl Dropped {
-    /// The broker says how many it has dropped since it started.
+    /// Records the broker's count of messages dropped since it started.
     pub(super) fn note(&self, payload: &[u8], broker: &BrokerAddress, now: Instant) {
         let said = std::str::from_utf8(payload).ok().and_then(|text| text.trim().parse().ok());
         let Some(count) = said else { return };
@@ -57,7 +57,7 @@ impl Dropped {
         warn!(%broker, dropped = grown, "the broker has dropped messages: {ADVICE}");
     }
 
-    /// What people should know of it.
+    /// A warning for people, where messages were dropped.
     pub(super) fn warning(&self) -> Option<String> {
         let state = self.lock();
         let (before, since) = (state.before.unwrap_or_default(), state.since);

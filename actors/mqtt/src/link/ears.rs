@@ -1,8 +1,8 @@
-//! The subscriptions for rules: each filter has a number of its own, which the broker tells with every message.
+//! The subscriptions for rules: each filter has an identifier of its own, which the broker sends with every message.
 //!
-//! Filters may overlap, those of rules and those of the dialects, and a broker may then deliver a message once or
-//! once for each. By the numbers every copy is known for what it is, and a message counts once for the twins and
-//! once for the rules either way.
+//! Filters may overlap, those of rules and those of the dialects, and a broker may then deliver a message once or once
+//! for each. By the identifiers every copy is recognised, and a message counts once for the twins and once for the
+//! rules either way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,19 +20,19 @@ pub(super) const DIALECTS: usize = 1;
 /// The number of the first filter of rules.
 const FIRST: usize = 2;
 
-/// For whom a copy of a message is.
+/// The receivers of a copy of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct For {
     pub twins: bool,
     pub rules: bool,
 }
 
-/// What a subscription with this number, or without one, is sent with.
+/// The properties of a subscription with this identifier, or without one.
 pub(super) fn numbered(id: Option<usize>) -> SubscribeProperties {
     SubscribeProperties { id, user_properties: Vec::new() }
 }
 
-/// For whom this copy is. A broker that tells no numbers is taken at its word.
+/// The receivers of this copy. A copy without identifiers is for both.
 pub(super) fn whom(publish: &Publish, topic: &str, listening: &Listening) -> For {
     let ids = publish.properties.as_ref().map_or(&[][..], |properties| &properties.subscription_identifiers);
     if ids.is_empty() {
@@ -46,7 +46,8 @@ pub(super) fn whom(publish: &Publish, topic: &str, listening: &Listening) -> For
     }
 }
 
-/// Subscribes to what rules listen to, with `numbers` where the broker knows them, whenever `connected` tells of a new connection and whenever it changes.
+/// Subscribes to the filters of rules, with `numbers` where the broker knows identifiers, whenever `connected` signals
+/// a new connection and whenever the filters change.
 pub(super) async fn follow(
     client: AsyncClient,
     listening: Arc<Listening>,

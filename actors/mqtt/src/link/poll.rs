@@ -1,5 +1,5 @@
-//! The poll loop: the one task that drives the connection. It never waits for anything but the broker:
-//! what it sends it sends with `try_*`, and receipts are settled elsewhere.
+//! The poll loop: the one task that drives the connection. It never waits for anything but the broker: it sends with
+//! `try_*`, and receipts are settled elsewhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ pub(super) struct Poller {
     pub(super) backoff: Backoff,
     pub(super) dialects: Arc<Dialects>,
     pub(super) listening: Arc<Listening>,
-    /// Told of each new connection: rules subscribe to what they listen to.
+    /// Notified of each new connection: rules then subscribe to their filters.
     pub(super) listens: Arc<Notify>,
     /// The broker knows numbers of subscriptions.
     pub(super) numbers: Arc<AtomicBool>,
@@ -111,7 +111,7 @@ impl Poller {
         self.shared.intake.take(message, receipt, None);
     }
 
-    /// Subscribes again each time: the broker may have lost the session, and says so only to those who look.
+    /// Subscribes again each time: the broker may have lost the session, and shows that only in a flag of the CONNACK.
     fn connected(&mut self, ack: &ConnAck) -> Result<(), String> {
         let filters = self.dialects.filters().into_iter().map(|path| Filter {
             path,
@@ -161,8 +161,8 @@ impl Poller {
         Ok(())
     }
 
-    /// Leaves nothing of the old connection behind: unacknowledged messages come again, and whoever
-    /// published is told to do it again.
+    /// Drops all state of the old connection: unacknowledged messages come again, and publishers get an error and
+    /// publish again.
     fn disconnected(&mut self, reason: &str) {
         if self.awaits_dialects {
             self.asks_dropped = !self.asks_dropped;

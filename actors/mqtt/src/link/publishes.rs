@@ -1,4 +1,4 @@
-//! What the hub publishes on an outside broker, followed until the broker has acknowledged it.
+//! The hub's publishes on an outside broker, tracked until the broker has acknowledged them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use twinhub_domain::Outgoing;
 /// Publishes in flight at most: enough to fill a line of 20 ms at 10,000 a second.
 pub(super) const MOST_PUBLISHES: u16 = 200;
 
-/// See the module.
+/// The publishes that wait for the broker's acknowledgement.
 pub(super) struct Publishes {
     client: AsyncClient,
     room: Semaphore,
@@ -104,7 +104,7 @@ impl Publishes {
         }
     }
 
-    /// The connection has gone: nobody knows which of them arrived.
+    /// Fails all publishes of a lost connection: it is not known which of them arrived.
     pub(super) fn fail_all(&self, reason: &str) {
         let mut state = self.lock();
         state.connected = false;

@@ -62,7 +62,7 @@ async fn connected(link: &RumqttcLink, expected: bool) {
     until("the link is connected, or is not", async || link.state().connected == expected).await;
 }
 
-/// A client that sees what the hub publishes.
+/// A client that sees the hub's publishes.
 async fn subscriber(broker: &EmbeddedBroker, topic: &str) -> EventLoop {
     let port = broker.local_addr().port();
     let (client, mut events) = AsyncClient::new(MqttOptions::new("device", "127.0.0.1", port), 10);
@@ -157,7 +157,7 @@ async fn what_is_stored_too_late_acknowledges_nothing_of_a_new_session() {
     assert_eq!(scene.desk.next().await.payload(), "new", "nobody has acknowledged it");
 }
 
-/// What was lost on its way to the store is not acknowledged, while what stands around it is.
+/// A message that was lost on its way to the store is not acknowledged, while those around it are.
 #[tokio::test]
 async fn a_lost_message_comes_again_on_a_new_connection() {
     let scene = Scene::set().await;
@@ -178,7 +178,8 @@ async fn a_lost_message_comes_again_on_a_new_connection() {
     assert_eq!(scene.desk.next().await.payload(), "d", "the others were acknowledged");
 }
 
-/// What a broker keeps restores state where the hub is new to it. Later it is no news: it was taken in when it came.
+/// Retained messages restore state where the hub is new to the broker. Later they are no news: they were taken in when
+/// they came.
 #[tokio::test]
 async fn what_the_broker_keeps_comes_with_a_new_session_alone() {
     let scene = Scene::set().await;

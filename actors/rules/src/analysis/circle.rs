@@ -8,10 +8,10 @@ use super::{MOST_WARNINGS, Warning};
 use crate::model::{AlarmBecomes, Path, Rule, Selector, Trigger, TriggerKind};
 use twinhub_domain::{Json, Kind};
 
-/// So many steps are taken in looking for who is set off by what.
+/// The most steps in the search for cycles.
 const MOST_STEPS: usize = 5_000_000;
 
-/// What a trigger waits for, coarsely: an effect is compared only with triggers that wait for its like.
+/// The subject of a trigger, coarsely: an effect is compared only with triggers on its like.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Topic<'a> {
     Reported(&'a str),
@@ -23,10 +23,10 @@ enum Topic<'a> {
     Event,
 }
 
-/// Which rule's which trigger.
+/// A rule and one of its triggers, by their places.
 type Listener = (usize, usize);
 
-/// Who waits for one thing: by device where one is named.
+/// The triggers on one subject: by device where one is named.
 #[derive(Default)]
 struct Listeners<'a> {
     by_device: HashMap<&'a str, Vec<Listener>>,
@@ -55,7 +55,7 @@ pub fn circles(rules: &[&Rule], writes: &[Vec<Write<'_>>]) -> Vec<Warning> {
     warnings
 }
 
-/// Which rules each rule can set off.
+/// The rules that each rule can set off.
 fn edges(rules: &[&Rule], writes: &[Vec<Write<'_>>]) -> Vec<Vec<usize>> {
     let listeners = listeners(rules);
     let by_name: HashMap<&str, usize> =
@@ -135,7 +135,7 @@ fn topics<'a>(effect: &WriteKind<'a>) -> Vec<Topic<'a>> {
     }
 }
 
-/// Does this effect fire this trigger? False where nobody can say.
+/// Does this effect fire this trigger? False where that is undecidable.
 fn sets_off(write: &Write<'_>, trigger: &Trigger) -> bool {
     let reaches = |of: &Selector| write.to.iter().any(|to| overlap::selectors(to, of));
     let fits =

@@ -1,4 +1,4 @@
-//! Two rules that write different things to one place for the same reason.
+//! Two rules that write different values to one place for the same reason.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,10 +8,10 @@ use super::{MOST_WARNINGS, Warning};
 use crate::model::{Rule, Selector};
 use twinhub_domain::{Json, Mode};
 
-/// So many pairs are looked at; more have never been seen, and cost seconds.
+/// The most pairs that are compared; more have never been seen, and cost seconds.
 const MOST_PAIRS: usize = 2_000_000;
 
-/// What is written, without whom it is written to.
+/// The target of a write, without its devices.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key<'a> {
     Desired(&'a str),
@@ -19,14 +19,14 @@ enum Key<'a> {
     Mode,
 }
 
-/// Who writes it: the rule, and which of its writes.
+/// The writer: the rule, and the place of its write.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Writer {
     rule: usize,
     write: usize,
 }
 
-/// Who writes one thing.
+/// The writers of one target.
 #[derive(Default)]
 struct Writers<'a> {
     by_device: HashMap<&'a str, Vec<Writer>>,
@@ -83,7 +83,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Those who name the device, among themselves.
+    /// Compares the writers that name the device, among themselves.
     fn named(&mut self, key: &Key<'_>, writers: &Writers<'_>) {
         let mut devices: Vec<_> = writers.by_device.iter().collect();
         devices.sort_by_key(|(id, _)| **id);
@@ -99,7 +99,7 @@ impl Search<'_> {
         }
     }
 
-    /// Those who write to patterns, with those who name a device and among themselves.
+    /// Compares the writers to patterns with those that name a device, and among themselves.
     fn patterns(&mut self, key: &Key<'_>, writers: &Writers<'_>) {
         let mut devices: Vec<_> = writers.by_device.iter().collect();
         devices.sort_by_key(|(id, _)| **id);
@@ -157,7 +157,7 @@ impl Search<'_> {
     }
 }
 
-/// Can both run for one thing that happens, each with its conditions holding?
+/// Can both run for one event, each with its conditions holding?
 fn meet(a: &Rule, b: &Rule) -> bool {
     if overlap::times_exclude(a, b) {
         return false;

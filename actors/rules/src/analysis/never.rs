@@ -68,7 +68,7 @@ fn never_holds(condition: &Condition) -> Option<String> {
     }
 }
 
-/// Conditions that exclude each other, or what fires the rule: under every trigger.
+/// Conditions that exclude each other, or the trigger: under every trigger.
 fn contradiction(rule: &Rule) -> Option<String> {
     let mut first = None;
     for trigger in rule.triggers.iter() {

@@ -1,4 +1,4 @@
-//! Whether two selectors mean the same device, and two triggers can fire for the same thing.
+//! Overlap: can two selectors mean the same device, and can two triggers fire for the same event?
 
 use chrono::Weekday;
 use chrono_tz::Tz;
@@ -12,10 +12,10 @@ use twinhub_domain::{DeviceId, Json, Number, Timestamp};
 /// The program is younger than this moment (2026-01-01T00:00Z), so its clock is later.
 pub const EPOCH: i64 = 1_767_225_600_000;
 
-/// So many occurrences of two cron expressions are compared.
+/// The number of occurrences of two cron expressions that are compared.
 const COMPARED: usize = 20;
 
-/// Whose events a trigger waits for.
+/// The devices whose events fire a trigger.
 pub fn selector_of(kind: &TriggerKind) -> Option<&Selector> {
     match kind {
         TriggerKind::Numeric { of, .. }
@@ -31,7 +31,7 @@ pub fn selector_of(kind: &TriggerKind) -> Option<&Selector> {
     }
 }
 
-/// Can both mean one device? False where nobody can say: what a device is, by group, type and tags, is not known here.
+/// Can both mean one device? False where that is undecidable: a device's group, type and tags are not known here.
 pub fn selectors(a: &Selector, b: &Selector) -> bool {
     match (a, b) {
         (Selector::Device(a), Selector::Device(b)) => a == b,
@@ -63,7 +63,7 @@ pub fn selectors(a: &Selector, b: &Selector) -> bool {
     }
 }
 
-/// Do what stands before and behind all special characters of two patterns go together?
+/// Do the fixed beginnings and ends of two patterns go together?
 fn globs(a: &str, b: &str) -> bool {
     let special = |c: char| "*?[{".contains(c);
     let head = |text: &str| text.find(special).map_or(text.len(), |at| at);
@@ -149,7 +149,7 @@ pub fn triggers(a: &Trigger, b: &Trigger) -> bool {
     }
 }
 
-/// Where a numeric trigger's value must lie; none for what lies outside of two thresholds.
+/// The range of a numeric trigger's value; none for values outside of two thresholds.
 pub fn thresholds(above: Option<&Number>, below: Option<&Number>) -> Option<Bound> {
     if let (Some(above), Some(below)) = (above, below)
         && above > below
@@ -173,7 +173,7 @@ pub fn topic_matches(filter: &str, topic: &str) -> bool {
     }
 }
 
-/// What must be so when a rule runs for `trigger`: of what fired it, and by its conditions.
+/// The facts that hold when a rule runs for `trigger`: from the trigger, and from its conditions.
 pub fn facts(rule: &Rule, trigger: &Trigger) -> Vec<Fact> {
     let mut facts = Vec::new();
     let mut add = |of: &Selector, path: &str, bound: Bound| {

@@ -1,4 +1,4 @@
-//! What the analysis says of small sets of rules, and what it does not.
+//! The warnings about small sets of rules, and the absence of others.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -45,7 +45,7 @@ fn rule(id: &str, triggers: Vec<TriggerKind>, conditions: &[&str], actions: Vec<
     }
 }
 
-/// What a rule is made of is shared: here it is made anew with one more.
+/// The parts of a rule are shared: here they are made anew with one more.
 fn push<T: Clone>(list: &mut Arc<[T]>, item: T) {
     *list = list.iter().cloned().chain([item]).collect();
 }
@@ -329,7 +329,7 @@ fn names_of_nobody() {
     );
 }
 
-/// The rules of the documentation, and those that are shipped as examples: there is nothing to say of them.
+/// The rules of the documentation, and those that are shipped as examples: there are no warnings about them.
 #[test]
 fn the_examples_are_as_they_should_be() {
     let mut cool = rule(

@@ -1,4 +1,4 @@
-//! Names of nobody.
+//! Unknown names in rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::expression::Dependency;
 use crate::model::{Condition, Rule, Selector};
 use twinhub_domain::run::RuleId;
 
-/// For so many names the nearest right one is looked for.
+/// The number of names for which the nearest known one is searched.
 const HINTED: usize = 50;
 
 pub fn unknown(

@@ -1,4 +1,4 @@
-//! What rules write: every effect that another rule could meet.
+//! The writes of rules: every effect that another rule could meet.
 
 use super::overlap;
 use crate::action::each_action;
@@ -13,7 +13,7 @@ pub struct Write<'a> {
     pub kind: WriteKind<'a>,
     /// Whom it reaches; empty where it is no device's.
     pub to: Vec<&'a Selector>,
-    /// It is done when what fired the rule is over.
+    /// The effect comes when the trigger's condition ends (`on_release`).
     pub release: bool,
 }
 

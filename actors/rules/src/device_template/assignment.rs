@@ -1,4 +1,4 @@
-//! How devices come to templates: named by people, or taken by themselves.
+//! The assignment of templates to devices: by people, or by a match.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use twinhub_domain::fleet::Layer;
 use twinhub_domain::twin::{Input, Listeners, Outcome, Refusal, Templates};
 use twinhub_domain::{Timestamp, Twin};
 
-/// What a device is, by which templates are found for it.
+/// The members of a profile that templates match.
 const TELLING: [&str; 2] = ["type", "model"];
 
-/// Has a twin take an input, with the layer of the template that it names. A device that comes to be known, or what
-/// it is, takes the template that is meant for it, unless it has one or the input says which. The catalog is asked
-/// for only where it is needed: most messages have nothing to do with templates.
+/// Applies an input to a twin, with the layer of the template that it names. A device that appears, or whose type or
+/// model changes, takes the template that matches it, unless it has one or the input names one. The catalog is read
+/// only where it is needed: most messages have nothing to do with templates.
 ///
 /// # Errors
 /// There is no such template, or the twin refuses the input. Nothing has changed then.
@@ -60,7 +60,7 @@ impl<F: Fn() -> Arc<Catalog>> Templates for AsTheyAre<'_, F> {
     }
 }
 
-/// Does it say which template the device is to have, or that it is to have none?
+/// Does the input name the template that the device is to have, or remove it?
 fn says_template(input: &Input) -> bool {
     match input {
         Input::Register(registration) | Input::Claim(registration) => {
@@ -76,7 +76,7 @@ fn give(template: &Template) -> Input {
     Input::Template { layer: Some(Arc::clone(&template.layer)), only_of: None }
 }
 
-/// Does it say what a device is?
+/// Is the event a registration, a claim, or a change of type or model?
 fn is_telling(body: &EventBody) -> bool {
     let EventBody::Twin(TwinChange { change, patch }) = body else { return false };
     matches!(change, ChangeKind::Registered | ChangeKind::Claimed)

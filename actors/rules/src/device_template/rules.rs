@@ -1,8 +1,8 @@
 //! The rules of a template: written as in rule files, for the devices that have it.
 //!
-//! A trigger that says no device means those that have the template: `numeric: temperature` and `changed: mode` (a
-//! property without a dot), `{property: motor.rpm}` without a `device`, `event` and `alarm` without one, and
-//! `presence` and `command` with nothing behind them. A trigger that says which devices means those.
+//! A trigger without a device means the devices of the template: `numeric: temperature` and `changed: mode` (a property
+//! without a dot), `{property: motor.rpm}` without a `device`, `event` and `alarm` without one, and `presence` and
+//! `command` with nothing behind them. A trigger with devices means those.
 
 use crate::Problem;
 use crate::file::{SecretNames, parse_rule_with};
@@ -67,7 +67,7 @@ pub(super) fn whole(template: &str, id: &RuleId, rule: &Object) -> Object {
     whole
 }
 
-/// The trigger for `ours`, where it says no devices itself.
+/// The trigger with the devices `ours`, where it names none itself.
 fn of_devices(trigger: &Json, ours: impl Fn() -> Json) -> Json {
     let Json::Object(trigger) = trigger else { return trigger.clone() };
     let mut whole = trigger.clone();

@@ -10,23 +10,23 @@ use super::{Scope, TermSeen};
 use twinhub_domain::Object;
 use twinhub_domain::fleet::Version;
 
-/// An evaluation takes at most so many steps: a millisecond's worth. Only what goes through lists comes near it.
+/// The most steps of an evaluation: a millisecond's worth. Only functions over lists come near it.
 const MOST_STEPS: u32 = 20_000;
 
-/// What it costs beyond a step to find what a name stands for, and to read its number;
+/// The cost of a name's lookup beyond a step, and of reading its number;
 const NAME: u32 = 3;
 /// and to keep a value in a list, which is copied once more when the list is whole.
 const KEPT: u32 = 2;
 
-/// See the module.
+/// An evaluation in progress.
 pub struct Evaluation<'s, 'a> {
     text: &'s str,
     scope: &'s Scope<'a>,
     steps: u32,
     locals: Vec<Value<'a>>,
-    /// What the names of the term that is being evaluated stood for.
+    /// The values of the names in the term that is being evaluated.
     values: Object,
-    /// None: nobody will ask why, and nothing is written down. A filter is evaluated so for each of thousands.
+    /// None: no reason is wanted, and nothing is written down. A filter is evaluated so for each of thousands.
     terms: Option<Vec<TermSeen>>,
 }
 
@@ -37,7 +37,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         Self { terms: Some(Vec::new()), ..Self::quiet(text, scope) }
     }
 
-    /// One that writes nothing down, and says of nothing why it is not known.
+    /// An evaluation that writes nothing down, and gives no reasons for unknowns.
     pub fn quiet(text: &'s str, scope: &'s Scope<'a>) -> Self {
         Self { text, scope, steps: MOST_STEPS, locals: Vec::new(), values: Object::default(), terms: None }
     }
@@ -47,7 +47,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         self.terms.unwrap_or_default()
     }
 
-    /// Whether `node` holds; its terms are written down.
+    /// The truth of `node`; its terms are written down.
     pub fn condition(&mut self, node: &'a Node) -> Option<bool> {
         match &node.kind {
             Kind::Not(of) => self.condition(of).map(|holds| !holds),
@@ -100,14 +100,14 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         }
     }
 
-    /// What `node` comes to, to be shown as a whole.
+    /// The value of `node`, to be shown as a whole.
     pub fn whole(&mut self, node: &'a Node) -> Known<'a> {
         let value = self.value(node)?;
         self.spend(cost(&value))?;
         Ok(value)
     }
 
-    /// What `node` comes to.
+    /// The value of `node`.
     fn value(&mut self, node: &'a Node) -> Known<'a> {
         self.spend(1)?;
         match &node.kind {
@@ -269,7 +269,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         }
     }
 
-    /// Is it there? What it is in may be missing too.
+    /// Is it there? Its object may be missing too.
     fn has(&mut self, of: &'a Node) -> Known<'a> {
         let found = match &of.kind {
             Kind::Name(name) => {
@@ -362,13 +362,13 @@ fn is_literal(kind: &Kind) -> bool {
     )
 }
 
-/// What it costs to copy so many bytes, or to look through them, in steps.
+/// The cost of copying or scanning this many bytes, in steps.
 fn steps_of(bytes: usize) -> u32 {
     u32::try_from(bytes / 64).unwrap_or(u32::MAX)
 }
 
-/// What it costs to look all of a value through, in steps. Lists may share their items, so that looking through
-/// them costs more than they take: it is counted as it would be done.
+/// The cost of scanning all of a value, in steps. Lists may share their items, so that scanning them costs more than
+/// their memory: the cost is counted as the scan goes.
 fn cost(value: &Value<'_>) -> u32 {
     let mut left = MOST_STEPS;
     count(value, &mut left);

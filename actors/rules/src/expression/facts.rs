@@ -1,5 +1,5 @@
-//! What must be so for an expression to hold, as far as that can be read from it: for those who look whether two
-//! conditions can hold at once.
+//! Necessary conditions of an expression, as far as they can be read from it: to decide whether two conditions can hold
+//! at once.
 
 use super::name::{Name, Root};
 use super::operators::Operator;
@@ -12,17 +12,17 @@ use twinhub_domain::{Json, Number};
 pub struct Fact {
     /// None: the device that fired the rule.
     pub device: Option<DeviceId>,
-    /// `power`, `desired.power`, `mode`: what is reported without `reported` before it.
+    /// `power`, `desired.power`, `mode`: a reported one is without `reported` before it.
     pub path: Box<str>,
     pub bound: Bound,
 }
 
-/// Where a value must lie.
+/// The range of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Bound {
     Is(Json),
     IsNot(Json),
-    /// Above the first, below the second; each itself too, where it says so.
+    /// Above the first, below the second; inclusive where the flag is set.
     Within {
         low: Option<(Number, bool)>,
         high: Option<(Number, bool)>,
@@ -30,7 +30,7 @@ pub enum Bound {
 }
 
 impl Fact {
-    /// Can both not be so at once? False where nobody can say.
+    /// Can the two never hold at once? False where that is undecidable.
     #[must_use]
     pub fn excludes(&self, other: &Self) -> bool {
         self.device == other.device && self.path == other.path && self.bound.excludes(&other.bound)
@@ -73,7 +73,7 @@ fn beyond(low: Option<&(Number, bool)>, high: Option<&(Number, bool)>) -> bool {
 }
 
 impl Expression {
-    /// What must be so for it to hold, as far as that can be read from it.
+    /// Necessary conditions of the expression, as far as they can be read from it.
     #[must_use]
     pub fn facts(&self) -> Vec<Fact> {
         let mut facts = Vec::new();

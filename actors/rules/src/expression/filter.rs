@@ -1,5 +1,5 @@
-//! Filters: expressions over one twin, asked of thousands. What a filter is true of is found; what it is false of
-//! is not, and neither is what it is not known of.
+//! Filters: expressions over one twin, evaluated for thousands. Twins for which a filter is true are found; those for
+//! which it is false or unknown are not.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ struct Source {
     root: Node,
 }
 
-/// One thing of a twin, to sort by: `reported.temperature`, `tags.floor`, `battery`.
+/// A property of a twin, to sort by: `reported.temperature`, `tags.floor`, `battery`.
 #[derive(Clone, Debug)]
 pub struct Field(Arc<Key>);
 
@@ -38,12 +38,11 @@ struct Key {
     mentions: Vec<Mention>,
 }
 
-/// What a twin is sorted by. Numbers come first, then what is true or false, then versions where a version is asked
-/// for, then texts, in which numbers sort as numbers, then what has no order;
-/// what a twin does not have comes last.
+/// The sort key of a twin. Numbers come first, then booleans, then versions where a version is asked for, then texts,
+/// in which numbers sort as numbers, then values without an order; a twin without the value comes last.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SortKey {
-    /// Times too, in ms. The nearest double, and what it lacks of a whole number that no double holds.
+    /// Times too, in ms. The nearest double, and the remainder of a whole number that no double holds.
     Number(f64, i64),
     Bool(bool),
     Version(Box<Version>),
@@ -56,8 +55,8 @@ impl Filter {
     /// Compiles `text`.
     ///
     /// # Errors
-    /// As for [`Expression::compile`](super::Expression::compile); another twin than the one that is looked at; what
-    /// can be neither true nor false.
+    /// As for [`Expression::compile`](super::Expression::compile); another twin than the one that is read; an
+    /// expression that is no condition.
     pub fn compile(text: &str) -> Result<Self, BadExpression> {
         let root = Parser::parse(text, Names::OfTwin)?;
         let filter = Self(Arc::new(Source { text: text.into(), root }));
@@ -80,10 +79,10 @@ impl Filter {
         mention::mentions(&self.0.text, &self.0.root)
     }
 
-    /// What can never be so in it, whatever devices there are: `status == "onlin"`, `mode == manual`.
+    /// Finds a comparison that can never hold, whatever devices there are: `status == "onlin"`, `mode == manual`.
     ///
     /// # Errors
-    /// Says what, and where.
+    /// The comparison, and its place.
     pub fn check(&self) -> Result<(), BadExpression> {
         mention::impossible(&self.0.text, &self.0.root)
             .map_or(Ok(()), |(at, why)| Err(BadExpression::new(at, why)))
@@ -99,7 +98,7 @@ impl Filter {
         Evaluation::quiet(&self.0.text, scope).condition(&self.0.root)
     }
 
-    /// What it always comes to, where it names nothing.
+    /// Its constant value, where it names nothing.
     fn constant(&self) -> Option<Option<bool>> {
         let mut named = false;
         self.0.root.walk(&mut |node| named |= matches!(node.kind, Kind::Name(_)));
@@ -116,10 +115,10 @@ impl PartialEq for Filter {
 }
 
 impl Field {
-    /// The thing that `text` names, as in a filter.
+    /// The property that `text` names, as in a filter.
     ///
     /// # Errors
-    /// It names nothing, or is more than a name.
+    /// The text names nothing, or is more than a name.
     pub fn compile(text: &str) -> Result<Self, BadExpression> {
         let root = Parser::parse(text, Names::OfTwin)?;
         let (start, mentions) = (root.start(), mention::mentions(text, &root));
@@ -140,7 +139,7 @@ impl Field {
         &self.0.mentions
     }
 
-    /// What `twin` is sorted by at `now`.
+    /// The sort key of `twin` at `now`.
     #[must_use]
     pub fn key(&self, twin: &Twin, now: Timestamp) -> SortKey {
         look(twin, now, |scope| {
@@ -178,7 +177,7 @@ impl SortKey {
         Self::whole(at.millis().into())
     }
 
-    /// Which comes first. Turned round, what there is comes in the other direction, each kind in its place.
+    /// The order of two keys. Descending turns values around, and leaves the order of their kinds.
     #[must_use]
     pub fn compare(&self, other: &Self, descending: bool) -> Ordering {
         let order = match (self, other) {

@@ -1,4 +1,4 @@
-//! Functions: which there are, and what they do. They fit CEL's standard ones.
+//! The functions, and their results. They fit CEL's standard ones.
 
 use std::borrow::Cow;
 
@@ -57,7 +57,7 @@ pub enum Part {
     Milliseconds,
 }
 
-/// How a function is called.
+/// The call form of a function.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Style {
     /// `size(x)`
@@ -104,7 +104,7 @@ const ALL: [Row; 31] = [
     ("abs", Function::Abs, Style::Member, 1, 1),
 ];
 
-/// What the parser itself understands, for the nearest name.
+/// Names that the parser itself handles, for the nearest name.
 const MACROS: [&str; 7] = ["has", "all", "exists", "exists_one", "map", "filter", "matches"];
 
 impl Function {

@@ -43,7 +43,7 @@ pub const ITSELF: &str = "device";
 /// These of them hold others.
 const MORE_SECTIONS: [&str; 4] = ["delta", "settings", "limits", "firmware"];
 
-/// What a name begins with whose first word is this. An error says what to write in its place.
+/// The root of a name with this first word. An error names the right spelling.
 pub fn root_of(word: &str) -> Result<Root, String> {
     match word {
         "now" => Ok(Root::Now),
@@ -58,8 +58,8 @@ pub fn root_of(word: &str) -> Result<Root, String> {
 /// One tag by its text.
 const TAG: &str = "tag";
 
-/// One tag is `tag.floor` to people; the document calls them `tags`. And what the document calls `device_id` is the
-/// `id` of a rule.
+/// One tag is `tag.floor` to people; the document calls them `tags`. And the document's `device_id` is the `id` of a
+/// rule.
 pub fn unalias(path: &mut [Box<str>]) {
     match path {
         [first, ..] if **first == *TAG => *first = "tags".into(),
@@ -68,8 +68,8 @@ pub fn unalias(path: &mut [Box<str>]) {
     }
 }
 
-/// Where one tag, written as `tag.floor`, is compared with a text, it is compared by its own text, as lists do: a
-/// file says `2` where a person means "2". Written as `tags.floor` it is what it is.
+/// Where one tag, written as `tag.floor`, is compared with a text, its own text is compared, as lists do: a file has
+/// `2` where a person means "2". Written as `tags.floor` it keeps its type.
 pub fn tag_as_text(source: &str, one: &mut Node, other: &mut Node) {
     let name = match (&one.kind, &other.kind) {
         (Kind::Name(_), Kind::Text(_)) => one,
@@ -86,7 +86,7 @@ pub fn tag_as_text(source: &str, one: &mut Node, other: &mut Node) {
     }
 }
 
-/// Does a name of so many parts make sense whose first is `first`? An error says why not.
+/// Checks a name of `parts` parts whose first is `first`. An error gives the reason.
 pub fn check(first: &str, parts: usize, text: &str) -> Result<(), String> {
     let known = HEAD.contains(&first) || is_more(first);
     if parts == 1 || !known || SECTIONS.contains(&first) || MORE_SECTIONS.contains(&first) {
@@ -95,7 +95,7 @@ pub fn check(first: &str, parts: usize, text: &str) -> Result<(), String> {
     Err(format!("`{first}` of a twin has no parts: what it reports by that name is reported.{text}"))
 }
 
-/// What `path` stands for in `twin`.
+/// The value of `path` in `twin`.
 pub fn find<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
     let (first, rest) = path.split_first()?;
     let value = match (&**first, rest) {
@@ -152,7 +152,7 @@ fn part_of<'a>(object: &Object, path: &[Box<str>]) -> Option<Value<'a>> {
     }
 }
 
-/// What of a desired property the device has not reported.
+/// The missing part of a desired property.
 fn unmet<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
     if twin.unmet().is_empty() {
         return None; // as of nearly all

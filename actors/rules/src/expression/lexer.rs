@@ -3,7 +3,7 @@
 use super::BadExpression;
 use super::text;
 
-/// A word, with where it stands.
+/// A word, with its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Token<'a> {
     pub word: Word<'a>,

@@ -1,5 +1,5 @@
-//! The names that a filter or an order mentions: to tell its writer of those that no device has. Mostly they are
-//! slips of the fingers, or texts whose quotes were forgotten.
+//! The names in a filter or an order: to warn its writer of those that no device has. Mostly they are slips of the
+//! fingers, or texts whose quotes were forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::{HEAD, Scope};
 use twinhub_domain::status::UNKNOWN;
 use twinhub_domain::{Object, Timestamp, Twin};
 
-/// A name is shown by so many of its characters.
+/// The most characters of a name that are shown.
 const SHOWN: usize = 64;
 /// Longer words are near to none, and comparing costs by the product of the lengths.
 const LONGEST: usize = 40;
@@ -23,11 +23,11 @@ pub struct Mention {
     name: Name,
     /// As it is written.
     text: Box<str>,
-    /// It is one word that stands beside a comparison: a text without its quotes, perhaps.
+    /// The name is a single word beside a comparison: a text without its quotes, perhaps.
     may_be_text: bool,
 }
 
-/// Where a device would have a name.
+/// The part of a twin in which a device would have the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Reported,
@@ -37,7 +37,7 @@ enum Place {
 }
 
 impl Mention {
-    /// Whether this twin has it.
+    /// Does this twin have it?
     #[must_use]
     pub fn is_had_by(&self, twin: &Twin, now: Timestamp) -> bool {
         look(twin, now, |scope: &Scope<'_>| self.name.find(scope).is_some())
@@ -54,7 +54,7 @@ impl Mention {
         }
     }
 
-    /// The sentence that tells its writer that none of the devices has it. `names` are those that they have there.
+    /// The warning that none of the devices has it. `names` are the names that they have there.
     #[must_use]
     pub fn unheard(&self, names: &BTreeSet<Box<str>>) -> String {
         let (place, word) = self.place();
@@ -141,7 +141,7 @@ fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a s
     (is_begun || (slips <= (length / 4).max(1) && slips < length)).then_some(near)
 }
 
-/// What is wrong with a comparison of a word of the twin that has few values, such as `status`; and where.
+/// An error, with its place, in a comparison of a word of the twin that has few values, such as `status`.
 pub(super) fn impossible(source: &str, root: &Node) -> Option<(usize, String)> {
     let mut wrong: Option<(usize, String)> = None;
     root.walk(&mut |node| {

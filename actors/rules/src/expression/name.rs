@@ -1,4 +1,4 @@
-//! Names: what they stand for, and where that is found.
+//! Names: their meaning, and the lookup of their values.
 
 use std::borrow::Cow;
 
@@ -41,11 +41,11 @@ pub(super) const SECTIONS: [&str; 4] = ["reported", "desired", "tags", "configur
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
     pub root: Root,
-    /// What stands behind it, part by part.
+    /// The parts behind the root.
     pub path: Box<[Box<str>]>,
 }
 
-/// What a name begins with.
+/// The root of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Root {
     Device(DeviceId),
@@ -57,7 +57,7 @@ pub enum Root {
     Now,
 }
 
-/// What a name stands for.
+/// The value of a name.
 #[derive(Clone, Debug)]
 pub enum Found<'a> {
     /// With its digits as they came.
@@ -66,7 +66,7 @@ pub enum Found<'a> {
 }
 
 impl Name {
-    /// The name that begins with the word `root`, if that is enough to say so.
+    /// The name of the word `root`, if it is one without further parts.
     pub fn root_of(word: &str) -> Option<Root> {
         match word {
             "trigger" => Some(Root::Trigger),
@@ -76,7 +76,7 @@ impl Name {
         }
     }
 
-    /// Does it name a value? Otherwise, a sentence that says what is missing.
+    /// Checks that it names a value. The error is a sentence on the missing part.
     pub fn check(&self, text: &str) -> Result<(), String> {
         match (&self.root, self.path.first().map(|first| &**first)) {
             (Root::Now, None) => Ok(()),
@@ -101,12 +101,12 @@ impl Name {
         }
     }
 
-    /// Does it stand for a version? `firmware_version`, `tags.hw_version`.
+    /// Is its value a version? `firmware_version`, `tags.hw_version`.
     pub fn is_version(&self) -> bool {
         self.path.last().is_some_and(|last| Version::is_named(last))
     }
 
-    /// Whose twin it looks at.
+    /// The twin that it reads.
     pub fn dependency(&self) -> Option<Dependency> {
         match &self.root {
             Root::Device(id) => Some(Dependency::Device(id.clone())),
@@ -115,7 +115,7 @@ impl Name {
         }
     }
 
-    /// What it stands for in `scope`; none where that is not known.
+    /// Its value in `scope`; none where that is not known.
     pub fn find<'a>(&self, scope: &Scope<'a>) -> Option<Found<'a>> {
         match &self.root {
             Root::Now => Some(Value::Time(scope.now).into()),
@@ -180,7 +180,7 @@ fn in_trigger<'a>(trigger: &'a Object, path: &[Box<str>]) -> Option<Found<'a>> {
     })
 }
 
-/// What `path` stands for in `twin`. Seldom known things cost nothing to say so: a filter asks each of thousands.
+/// The value of `path` in `twin`. An unknown costs nothing here: a filter asks each of thousands.
 pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
     let (first, rest) = path.split_first()?;
     if !rest.is_empty() && !SECTIONS.contains(&&**first) && HEAD.contains(&&**first) {
@@ -233,8 +233,8 @@ fn why_not_in(twin: &Twin, path: &[Box<str>], text: &str) -> String {
     }
 }
 
-/// Where a status is compared with the word of earlier versions for a device that was never heard, it is compared
-/// with `offline`, which such a device is now. A property that a device reports by this name stays what it is.
+/// Where a status is compared with the word of earlier versions for a device that was never heard, it is compared with
+/// `offline`, the present status of such a device. A property that a device reports by this name is not changed.
 pub fn read_old_status(operator: Operator, one: &mut Node, other: &mut Node) {
     if !operator.equates() && operator != Operator::In {
         return;
@@ -268,8 +268,8 @@ pub(super) fn word(word: &str) -> Option<Value<'_>> {
     (!word.is_empty()).then_some(Value::Text(Cow::Borrowed(word)))
 }
 
-/// What `path` leads to, nested before flat (`motor.rpm` may be a member of one property, or one by itself), or what is
-/// known of the property that it lies in.
+/// The value at `path`, nested before flat (`motor.rpm` may be a member of one property, or one by itself), or the
+/// metadata of the property that it lies in.
 pub(super) fn property<'a>(of: &'a Properties, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
     if let [name] = path {
         // One part is one name, also where it has dots in it: `reported['motor.rpm']`.
@@ -293,7 +293,7 @@ pub(super) fn property<'a>(of: &'a Properties, path: &[Box<str>], now: Timestamp
     }))
 }
 
-/// What `path` leads to in an object, nested before flat.
+/// The value at `path` in an object, nested before flat.
 #[must_use]
 pub fn member<'a>(object: &'a Object, path: &[Box<str>]) -> Option<&'a Json> {
     strict_member(object, path).or_else(|| {
@@ -316,7 +316,7 @@ fn strict_member<'a>(object: &'a Object, path: &[Box<str>]) -> Option<&'a Json> 
     }
 }
 
-/// How long ago, in seconds; a clock ahead of ours counts as just now.
+/// The age in seconds; a clock ahead of ours counts as just now.
 fn seconds<'a>(at: Timestamp, now: Timestamp) -> Value<'a> {
     let ms = now.millis().saturating_sub(at.millis()).max(0);
     let text = format!("{}.{:03}", ms / 1_000, ms % 1_000);

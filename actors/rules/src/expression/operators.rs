@@ -1,4 +1,4 @@
-//! What stands between two values.
+//! Operators of two values.
 
 use std::cmp::Ordering;
 
@@ -27,7 +27,7 @@ pub enum Operator {
 pub const LONGEST_TEXT: usize = 16_384;
 
 impl Operator {
-    /// Does it say that both are the same, or not?
+    /// Is it `==` or `!=`?
     pub fn equates(self) -> bool {
         matches!(self, Self::Equal | Self::NotEqual)
     }
@@ -76,7 +76,7 @@ impl Operator {
         }
     }
 
-    /// Applies it. What it says of a type that does not fit names neither side: the caller knows them.
+    /// Applies it. An error about a type names neither side: the caller knows them.
     pub fn apply<'a>(self, left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, Problem> {
         let ordered = |fits: fn(Ordering) -> bool| {
             let order = left.compare(right).ok_or(Problem::Types)?;

@@ -13,31 +13,31 @@ use super::{BadExpression, BadExpression as Bad, LONGEST};
 /// evaluation; a condition that people wrote has five.
 const DEEPEST: u8 = 48;
 
-/// An expression has at most so many parts.
+/// The most parts of an expression.
 const MOST_NODES: usize = 400;
 
 /// Operators by how strongly they bind begin with this.
 const LOOSEST: u8 = 1;
 
-/// See the module.
+/// A recursive descent parser over words.
 pub struct Parser<'a> {
     text: &'a str,
     words: Vec<Token<'a>>,
     at: usize,
-    /// How many calls of this parser lie within each other.
+    /// The depth of nested calls of this parser.
     depth: u8,
     nodes: usize,
-    /// What `all`, `exists`, … have named, from outside.
+    /// The variables of `all`, `exists`, …, from outside.
     locals: Vec<&'a str>,
     names: Names,
 }
 
-/// What the first word of a name says.
+/// The meaning of a name's first word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
-    /// Which device: rules look at many.
+    /// A device: rules read many.
     OfDevices,
-    /// What of the one twin that is looked at.
+    /// A part of the one twin that is read.
     OfTwin,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Parser<'a> {
         Ok(root)
     }
 
-    /// `a ? b : c`, and all that binds stronger.
+    /// `a ? b : c`, and everything that binds stronger.
     fn expression(&mut self) -> Result<Node, BadExpression> {
         self.deeper(|parser| {
             let condition = parser.logic("||")?;
@@ -147,7 +147,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Does `node` stand in brackets of its own?
+    /// Is `node` in brackets of its own?
     fn bracketed(&self, node: &Node) -> bool {
         let before = self.words.iter().rev().find(|word| word.end <= node.start());
         let after = self.words.iter().find(|word| word.start >= node.end());
@@ -193,12 +193,12 @@ impl<'a> Parser<'a> {
         &self.words[self.at].word // the last is the end, and nothing goes beyond that
     }
 
-    /// Where the next word begins.
+    /// The start of the next word.
     fn start(&self) -> usize {
         self.words[self.at].start
     }
 
-    /// Where the last word ended.
+    /// The end of the last word.
     fn last_end(&self) -> usize {
         self.at.checked_sub(1).map_or(0, |before| self.words[before].end)
     }
@@ -218,7 +218,7 @@ impl<'a> Parser<'a> {
         if self.take(sign) { Ok(()) } else { Err(self.unexpected(otherwise)) }
     }
 
-    /// Nothing stands behind the expression.
+    /// Checks that nothing follows the expression.
     fn end(&self) -> Result<(), BadExpression> {
         let at = self.start();
         Err(Bad::new(
@@ -234,7 +234,7 @@ impl<'a> Parser<'a> {
         ))
     }
 
-    /// What is wrong with the next word: `wanted` says what should stand there.
+    /// The error about the next word: `wanted` names the expected one.
     fn unexpected(&self, wanted: &str) -> BadExpression {
         let found = match self.word() {
             Word::End => "the expression ends here".to_owned(),

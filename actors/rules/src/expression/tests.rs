@@ -1,4 +1,4 @@
-//! Expressions as tables: what they come to, what is unknown and why, what is refused and where.
+//! Expressions as tables: their values, unknowns with their reasons, and refusals with their places.
 
 mod cel;
 mod filter;

@@ -48,7 +48,7 @@ pub fn quoted(source: &str, at: usize) -> Result<Option<Quoted>, BadExpression> 
     Err(BadExpression::new(at, format!("this text has no end: a `{mark}` is missing")))
 }
 
-/// What an escape means, and how long it is.
+/// The meaning of an escape, and its length.
 fn escaped(rest: &str) -> Option<(char, usize)> {
     let kind = *rest.as_bytes().get(1)?;
     let code = |digits: usize, from: usize, base: u32| {

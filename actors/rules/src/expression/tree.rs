@@ -6,13 +6,13 @@ use super::functions::Function;
 use super::name::Name;
 use super::operators::Operator;
 
-/// A part, with where it stands in the text.
+/// A part, with its place in the text.
 #[derive(Debug)]
 pub struct Node {
     // Sixteen bits do: see `LONGEST`.
     start: u16,
     end: u16,
-    /// How many parts lie within each other, this one counted.
+    /// The depth of nested parts, this one counted.
     pub depth: u8,
     pub kind: Kind,
 }
@@ -28,7 +28,7 @@ pub enum Kind {
     List(Box<[Node]>),
     Map(Box<[(Node, Node)]>),
     Name(Box<Name>),
-    /// What `all`, `exists`, … go through: the how-maniest of them, from outside.
+    /// A variable of `all`, `exists`, …, by its number from outside.
     Local(u8),
     Member(Box<(Node, Box<str>)>),
     Index(Box<(Node, Node)>),
@@ -42,11 +42,11 @@ pub enum Kind {
     Choose(Box<(Node, Node, Node)>),
     Call(Function, Box<[Node]>),
     Matches(Box<(Node, Regex)>),
-    /// A range, and what is asked of each in it.
+    /// A range, and the expression for each of its items.
     Each(Each, Box<(Node, Node)>),
 }
 
-/// What is done with each.
+/// The operation on each item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Each {
     All,

@@ -1,4 +1,4 @@
-//! What a part of an expression comes to. What lies in a twin is looked at where it lies.
+//! Values of expressions. Parts of a twin are borrowed from it.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -93,7 +93,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A word for what this is: `text`.
+    /// The name of its type: `text`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -126,7 +126,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Which comes first. None where the types do not go together, `Some(None)` for what has no order.
+    /// The order of the two. None where the types do not go together, `Some(None)` for values without an order.
     pub fn compare(&self, other: &Self) -> Option<Option<Ordering>> {
         #[expect(clippy::cast_precision_loss, reason = "no length of time is that long")]
         let seconds = |ms: i64| ms as f64 / 1_000.0;
@@ -197,7 +197,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// What `all`, `exists`, … go through: a list's items, or an object's keys.
+    /// The items for `all`, `exists`, …: a list's items, or an object's keys.
     pub fn range(&self) -> Option<Vec<Self>> {
         if let Some(items) = self.items() {
             return Some(items.collect());
@@ -205,7 +205,7 @@ impl<'a> Value<'a> {
         self.entries().map(|entries| entries.map(|(key, _)| key).collect())
     }
 
-    /// What an object has at `key`.
+    /// The member of an object at `key`.
     pub fn get(&self, key: &Self) -> Option<Self> {
         match (self, key) {
             (Self::Object(object), Self::Text(key)) => object.get(key).map(Self::of),
@@ -226,7 +226,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// How many items, entries or characters it has.
+    /// The number of its items, entries or characters.
     pub fn size(&self) -> Option<usize> {
         match self {
             Self::Text(text) => Some(text.chars().count()),

@@ -13,7 +13,7 @@ use twinhub_domain::{Json, Object};
 /// So many actions stand in one list.
 pub(crate) const MOST: usize = 100;
 
-/// What actions are read in.
+/// The context in which actions are read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
     pub zone: Tz,

@@ -27,7 +27,7 @@ const DURATION: &str = "a duration such as 90s, 1h 30m, 00:05:00 or { minutes: 5
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
     found: Vec<Flaw>,
-    /// How many more there were.
+    /// The number of further problems.
     more: usize,
     pub secrets: SecretNames,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Map<'n> {
 }
 
 impl<'n> Map<'n> {
-    /// What stands at `key`, null being nothing.
+    /// The value at `key`, null being nothing.
     pub fn get(&self, key: &str) -> Option<&'n Node> {
         debug_assert!(self.shape.field(key).is_some(), "{} has no key {key}", self.shape.name);
         self.node.get(key)
@@ -67,7 +67,7 @@ impl Checker {
         self.flaw_at((node.id, node.line, node.column), message.into(), None);
     }
 
-    /// The same, and what was meant perhaps.
+    /// The same, with a suggestion.
     pub fn flaw_hint(&mut self, node: &Node, message: impl Into<String>, hint: Option<String>) {
         self.flaw_at((node.id, node.line, node.column), message.into(), hint);
     }
@@ -77,7 +77,7 @@ impl Checker {
         self.flaw_at((key.id, key.line, key.column), message.into(), hint);
     }
 
-    /// Something is wrong in a text, so many bytes after its beginning.
+    /// Reports an error in a text, `at` bytes after its beginning.
     pub fn flaw_within(&mut self, node: &Node, at: usize, message: impl Into<String>) {
         let mut column = node.column;
         if let Value::Scalar(scalar) = &node.value
@@ -97,12 +97,12 @@ impl Checker {
         }
     }
 
-    /// Another value than expected stands there.
+    /// Reports an unexpected value.
     pub fn expected(&mut self, node: &Node, what: &str) {
         self.expected_hint(node, what, None);
     }
 
-    /// The same, and what was meant perhaps.
+    /// The same, with a suggestion.
     pub fn expected_hint(&mut self, node: &Node, what: &str, hint: Option<String>) {
         if !matches!(node.value, Value::Flawed) {
             self.flaw_hint(node, format!("expected {what}, found {}", node.kind()), hint);
@@ -136,7 +136,7 @@ impl Checker {
         problems
     }
 
-    /// A map of this shape: keys that it may not have and those that it lacks are told.
+    /// Reads a map of this shape: unknown and missing keys are reported.
     pub fn map<'n>(&mut self, node: &'n Node, shape: &'static Shape) -> Option<Map<'n>> {
         let Some(entries) = node.as_map() else {
             let keys = listed(shape.fields.iter().map(|field| field.key));
@@ -251,7 +251,7 @@ impl Checker {
         None
     }
 
-    /// The whole number at `key`, within what the table says.
+    /// The whole number at `key`, within the bounds of the table.
     pub fn whole(&mut self, map: &Map<'_>, key: &str) -> Option<i64> {
         let (field, node) = map.field(key)?;
         let Kind::Whole(from, to) = field.kind else { return None };
@@ -274,7 +274,7 @@ impl Checker {
         self.duration_of(node, if matches!(field.kind, Kind::Offset) { 0 } else { 1 })
     }
 
-    /// A duration of so many ms at least.
+    /// A duration of `least` ms at least.
     pub fn duration_of(&mut self, node: &Node, least: i64) -> Option<i64> {
         let read = match &node.value {
             Value::Scalar(scalar) if !scalar.is_null() => file_duration_ms(&scalar.text),
@@ -293,7 +293,7 @@ impl Checker {
         }
     }
 
-    /// The duration that is a map of numbers by their units. None: a key is wrong, and that was told.
+    /// The duration in a map of numbers by their units. None: a key is wrong, and was reported.
     fn units(&mut self, entries: &[(Key, Node)]) -> Option<Result<i64, BadDuration>> {
         let mut total = if entries.is_empty() { Err(BadDuration::Empty) } else { Ok(0_i64) };
         for (key, value) in entries {
@@ -315,7 +315,7 @@ impl Checker {
         Some(total)
     }
 
-    /// The word at `key`, one of those in the table, as what it stands for.
+    /// The value of the word at `key`, one of those in the table.
     pub fn word<T: for<'de> Deserialize<'de>>(&mut self, map: &Map<'_>, key: &str) -> Option<T> {
         let (field, node) = map.field(key)?;
         let (Kind::Word(words) | Kind::Words(words)) = field.kind else { return None };
@@ -329,7 +329,7 @@ impl Checker {
         items(node).iter().filter_map(|item| self.word_of(item, words)).collect()
     }
 
-    /// One of these words, as what it stands for.
+    /// The value of one of these words.
     pub fn word_of<T: for<'de> Deserialize<'de>>(
         &mut self,
         node: &Node,
@@ -388,7 +388,7 @@ fn as_deserializer(text: &str) -> StrDeserializer<'_, Unfit> {
     text.into_deserializer()
 }
 
-/// What is said of a key that a map of this shape has not.
+/// The error about a key that a map of this shape does not have.
 fn unknown(key: &str, shape: &'static Shape) -> (String, Option<String>) {
     let shown: String = key.chars().take(64).collect();
     let keys = || shape.fields.iter().map(|field| field.key);

@@ -1,4 +1,4 @@
-//! Conditions: expressions, the time of day, and what holds them together.
+//! Conditions: expressions, the time of day, and their combinations.
 
 use chrono::Weekday;
 use chrono_tz::{TZ_VARIANTS, Tz};
@@ -10,7 +10,7 @@ use super::shape::{CONDITIONS, TIME};
 use crate::expression::Expression;
 use crate::model::{Condition, TimeOfDay};
 
-/// So many conditions stand side by side.
+/// The most conditions side by side.
 const MOST: usize = 100;
 const DAY: u32 = 86_400;
 const WEEK: [Weekday; 7] =

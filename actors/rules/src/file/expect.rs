@@ -1,4 +1,4 @@
-//! What a test expects: `command fan`, `not stale`, `{ command fan: { type: set }, at: 9m }`.
+//! Expectations of a test: `command fan`, `not stale`, `{ command fan: { type: set }, at: 9m }`.
 
 use super::check::{Checker, items, listed};
 use super::hint::nearest;

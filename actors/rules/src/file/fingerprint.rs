@@ -8,7 +8,7 @@ use twinhub_domain::Number;
 use twinhub_domain::fingerprint::Fingerprint;
 use twinhub_domain::json::EXACT;
 
-/// The fingerprint of what `rule` does.
+/// The fingerprint of `rule`'s behaviour.
 pub(super) fn fingerprint(rule: &Rule) -> u64 {
     let Rule {
         id,

@@ -1,4 +1,4 @@
-//! What was meant, perhaps.
+//! Suggestions for misspelt words.
 
 /// Words of other systems for ours.
 const ELSEWHERE: [(&str, &str); 16] = [
@@ -38,7 +38,7 @@ pub fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&
     (is_begun || (distance <= allowed && distance < length)).then_some(nearest)
 }
 
-/// The nearest key, or what another system's word for it is here.
+/// The nearest key, or our word for another system's.
 pub(super) fn nearest_key<'a>(key: &str, keys: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let ours = ELSEWHERE.iter().find(|(theirs, _)| *theirs == key).map(|(_, ours)| *ours);
     keys.clone().find(|candidate| Some(*candidate) == ours).or_else(|| nearest(key, keys))

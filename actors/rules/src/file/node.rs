@@ -1,11 +1,11 @@
-//! A file as a tree that knows where everything stands, YAML and JSON alike.
+//! A file as a tree with places, YAML and JSON alike.
 //!
-//! What is not in quotes keeps its text: whether `on` is a word and `5` a number is decided where it is read, by
-//! what is expected there. So the `on` of `{ power: on }` stays `on`.
+//! A scalar without quotes keeps its text: whether `on` is a word and `5` a number is decided by the reader, from the
+//! type expected there. So the `on` of `{ power: on }` stays `on`.
 
 use twinhub_domain::{Json, Number, Object};
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     /// Its place in the order of the text, keys being counted too.
@@ -26,18 +26,18 @@ pub(crate) enum Value {
     Flawed,
 }
 
-/// A text, or what looks like one before it is known what it is to be.
+/// A text, or a scalar whose type is not decided yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Scalar {
     pub text: Box<str>,
-    /// It stands there without quotes, so it may be a number, a boolean or nothing.
+    /// The scalar has no quotes, so it may be a number, a boolean or nothing.
     pub plain: bool,
-    /// So many columns after the value's place its first character stands; none where the text is not in the file
+    /// The offset of its first character from the value's place, in columns; none where the text is not in the file
     /// letter by letter, on one line.
     pub inset: Option<u8>,
 }
 
-/// A key and where it stands.
+/// A key and its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
     pub id: u32,
@@ -92,7 +92,7 @@ impl Node {
         }
     }
 
-    /// Nothing stands there.
+    /// Is the value nothing?
     pub fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
     }
@@ -110,13 +110,13 @@ impl Node {
         if let Value::Map(entries) = &self.value { Some(entries) } else { None }
     }
 
-    /// What stands at `key` of a map, null being nothing.
+    /// The value at `key` of a map, null being nothing.
     pub fn get(&self, key: &str) -> Option<&Self> {
         let (_, node) = self.as_map()?.iter().find(|(other, _)| &*other.text == key)?;
         Some(node).filter(|node| !node.is_null())
     }
 
-    /// What stands at a JSON pointer below this.
+    /// The value at a JSON pointer below this.
     pub fn at(&self, pointer: &str) -> Option<&Self> {
         let mut node = self;
         for part in pointer.split('/').skip(1) {
@@ -130,7 +130,7 @@ impl Node {
         Some(node)
     }
 
-    /// How many values and keys there are in it, this one counted, how many bytes of text, and how deep it goes.
+    /// The number of values and keys in it, this one counted, the number of bytes of text, and the depth.
     pub fn size(&self) -> (usize, usize, usize) {
         let mut nodes = 1;
         let mut bytes = 0;
@@ -154,7 +154,7 @@ impl Node {
         (nodes, bytes, depth + 1)
     }
 
-    /// A word for what this is: `a list`, `the text "on"`.
+    /// The name of its type: `a list`, `the text "on"`.
     pub fn kind(&self) -> String {
         match &self.value {
             Value::List(_) => "a list".into(),
@@ -174,7 +174,7 @@ impl Node {
 }
 
 impl Scalar {
-    /// Nothing: no text at all, `~` or `null`.
+    /// Is it nothing: no text at all, `~` or `null`?
     pub fn is_null(&self) -> bool {
         self.plain && matches!(&*self.text, "" | "~" | "null" | "Null" | "NULL")
     }
@@ -188,7 +188,8 @@ impl Scalar {
         }
     }
 
-    /// A number without quotes, in decimal. What begins with zeros (`007`) is a text, and so are `0x1F` and `.inf`.
+    /// A number without quotes, in decimal. A scalar that begins with zeros (`007`) is a text, and so are `0x1F` and
+    /// `.inf`.
     pub fn as_number(&self) -> Option<Number> {
         if !self.plain {
             return None;

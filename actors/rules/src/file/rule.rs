@@ -17,7 +17,7 @@ use crate::scenario::Test;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Json, Object};
 
-/// Runs at once or waiting, where the rule does not say.
+/// The default number of runs at once or waiting.
 const USUAL_MAX: u16 = 10;
 
 /// A whole file.
@@ -130,7 +130,7 @@ fn breaker(c: &mut Checker, map: &Map<'_>) -> Breaker {
     breaker
 }
 
-/// The rule as it is written, with what it has from its file: read alone, it means the same.
+/// The rule as it is written, with the defaults of its file: read alone, it means the same.
 fn source(map: &Map<'_>, id: &RuleId, zone: Tz) -> Object {
     let Json::Object(mut source) = map.node.to_json() else { return Object::default() };
     source.insert("id", id.as_str().into());

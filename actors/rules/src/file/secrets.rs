@@ -1,17 +1,17 @@
-//! Which environment variables rules may sign with. A rule that could name any of them would sign with the
-//! database's password for whoever receives it.
+//! The environment variables that rules may sign with. A rule that could name any of them would sign with the
+//! database's password for its receiver.
 
 use std::sync::Arc;
 
-/// What is in front of the names of variables that are for rules.
+/// The prefix of variables for rules.
 const PREFIX: &str = "TWINHUB_SECRET_";
 
-/// See the module. The default: those that begin with `TWINHUB_SECRET_`.
+/// The names that rules may use. The default: those that begin with `TWINHUB_SECRET_`.
 #[derive(Clone, Debug, Default)]
 pub struct SecretNames(Arc<[String]>);
 
 impl SecretNames {
-    /// Those, and `others`, which an operator has listed.
+    /// Those of the default, and `others`, from an operator's list.
     #[must_use]
     pub fn with(others: &[String]) -> Self {
         Self(others.into())

@@ -1,5 +1,5 @@
-//! Rules as other systems' APIs take them: `name, trigger_conditions, actions, schedule, enabled_status`. They are
-//! written anew as rules of ours and read as those; what is wrong is told by the pointers of what was sent.
+//! Rules in the form of other systems' APIs: `name, trigger_conditions, actions, schedule, enabled_status`. They are
+//! rewritten as rules of ours and read as those; errors have the pointers of the original.
 
 use super::check::{Checker, Map, items, listed};
 use super::hint::nearest;
@@ -12,9 +12,9 @@ use crate::scenario::Test;
 use twinhub_domain::json::{EXACT, write_string};
 use twinhub_domain::{Json, Number, Object};
 
-/// Groups of conditions stand in each other so deep.
+/// The deepest nesting of groups of conditions.
 const DEEPEST: usize = 8;
-/// A rule has so many conditions, each being a trigger.
+/// The most conditions of a rule, each being a trigger.
 const MOST: usize = 90;
 
 const fn field(key: &'static str, kind: Kind, needed: bool) -> Field {
@@ -110,7 +110,7 @@ pub(super) fn parse(rule: &Object) -> Result<(Rule, Vec<Test>), Vec<Problem>> {
     })
 }
 
-/// Where in our rule something stands, and where it came from.
+/// Pointers in our rule, with the original value of each.
 type Origins<'n> = Vec<(String, &'n Node)>;
 
 fn rewrite<'n>(c: &mut Checker, root: &'n Node, origins: &mut Origins<'n>) -> Object {
@@ -184,7 +184,7 @@ fn slug(name: &str) -> Option<String> {
     Some(slug).filter(|slug| !slug.is_empty())
 }
 
-/// One condition, a list, or a group: what must hold. Each condition becomes a trigger as well.
+/// One condition, a list, or a group. Each condition becomes a trigger as well.
 fn conditions<'n>(
     c: &mut Checker,
     node: &'n Node,
@@ -227,7 +227,7 @@ fn held_together(conditions: Vec<Json>, is_or: bool) -> Json {
     group.into()
 }
 
-/// What is compared.
+/// The kind of comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Compare {
     Greater,

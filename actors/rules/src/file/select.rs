@@ -1,4 +1,4 @@
-//! Which devices, and which place in a twin.
+//! Selectors of devices, and places in a twin.
 
 use super::check::{Checker, Map};
 use super::node::{Node, Value};
@@ -7,10 +7,10 @@ use crate::model::{Glob, Path, Selector};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{DeviceId, Json, Object};
 
-/// What stands for the device that fired the rule.
+/// The word for the device that fired the rule.
 const TRIGGER_DEVICE: &str = "trigger.device";
 
-/// Whether `trigger.device` may be said.
+/// Whether `trigger.device` is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fired {
     /// In an action of a rule that a device can fire.

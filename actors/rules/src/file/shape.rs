@@ -12,12 +12,12 @@ use crate::action::{ACTIONS, BRANCH, UNTIL};
 pub(crate) struct Shape {
     /// Its name in the schema.
     pub name: &'static str,
-    /// What it is, in messages: `a numeric trigger`.
+    /// Its name in messages: `a numeric trigger`.
     pub what: &'static str,
     pub fields: &'static [Field],
 }
 
-/// A key and what may stand there.
+/// A key and its allowed values.
 #[derive(Debug)]
 pub(crate) struct Field {
     pub key: &'static str,
@@ -26,7 +26,7 @@ pub(crate) struct Field {
     pub about: &'static str,
 }
 
-/// What may stand at a key. Null is nothing, everywhere.
+/// The kinds of values at a key. Null is nothing, everywhere.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     /// Any text; a number or a boolean is taken as it is written.
@@ -58,7 +58,7 @@ pub(crate) enum Kind {
     Json,
     /// Any map.
     Object,
-    /// Which devices.
+    /// A selector of devices.
     Selector,
     /// `pump.temperature`, or which devices and which property.
     Place,
@@ -66,7 +66,7 @@ pub(crate) enum Kind {
     Template,
     /// Texts to be filled in, by name.
     Headers,
-    /// One or a list, as with all that follow.
+    /// One or a list, as in all the following.
     Triggers,
     Conditions,
     /// One alone.
@@ -79,7 +79,7 @@ pub(crate) enum Kind {
     Tests,
     /// Values of twins by `device.property`.
     Facts,
-    /// What happens: one step or a list of steps.
+    /// The steps of a test: one step or a list of steps.
     Steps,
     Expect,
     /// A map of this shape.

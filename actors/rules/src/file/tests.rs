@@ -30,7 +30,7 @@ fn rules(text: &str) -> Vec<Rule> {
     parse(text).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}")).rules
 }
 
-/// The one rule `r` with these lines, which stand four columns in.
+/// The one rule `r` with these lines, indented by four columns.
 fn rule(lines: &str) -> Rule {
     let mut rules = rules(&file(lines));
     assert_eq!(rules.len(), 1);

@@ -15,11 +15,11 @@
 //!     exactly: [ { alarm door-open: { severity: minor }, at: 5m } ]
 //! ```
 //!
-//! A step happens `at` a time after the test's start, or `after` the step before, or with it. Its keys with a dot
-//! say what a device reports (`door.open`) or how else its twin changes (`fan.mode`, `fan.status`,
-//! `fan.desired.speed`, `fan.tags.floor`, `fan.configuration.x`, `fan.name`, `fan.type`, `fan.group_id`). A list is
-//! one value after the other, each `every` time; the step is over with its last. `down` lets the step be over when
-//! the hub is up again. See [`Test`] for what then follows.
+//! A step happens `at` a time after the test's start, or `after` the step before, or with it. Its keys with a dot are a
+//! device's reports (`door.open`) or other changes of its twin (`fan.mode`, `fan.status`, `fan.desired.speed`,
+//! `fan.tags.floor`, `fan.configuration.x`, `fan.name`, `fan.type`, `fan.group_id`). A list is one value after the
+//! other, each `every` time; the step is over with its last. `down` lets the step be over when the hub is up again. See
+//! [`Test`] for the rest.
 
 use super::check::{Checker, Map, items};
 use super::expect::expected;
@@ -32,9 +32,9 @@ use twinhub_domain::alarm::Severity;
 use twinhub_domain::duration::LONGEST_MS;
 use twinhub_domain::{CommandStatus, DeviceId, Json, Mode, Object, Status, Timestamp};
 
-/// A rule has at most so many.
+/// The most tests of a rule.
 const MOST: usize = 100;
-/// And so much happens in each.
+/// The most events of a test.
 const MOST_HAPPENINGS: usize = 10_000;
 
 /// One test or a list of them.
@@ -98,17 +98,17 @@ fn moment(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<Timestamp> {
     at
 }
 
-/// Reads what happens from a map of its own.
+/// Reads an event from a map of its own.
 type Reader = fn(&mut Checker, &Node) -> Option<Happening>;
 
 /// The steps of a test so far.
 #[derive(Default)]
 struct Steps {
-    /// When what was said last is over, in ms.
+    /// The end of the last step, in ms.
     at: i64,
     /// The longest `every`.
     every: i64,
-    /// What happens, and in which step.
+    /// The events, each with the number of its step.
     given: Vec<(usize, Given)>,
     count: usize,
 }
@@ -163,7 +163,7 @@ impl Steps {
         self.at = end.saturating_add(c.duration(&map, "down").unwrap_or(0)).min(LONGEST_MS);
     }
 
-    /// What comes that no device reports.
+    /// Reads an event that no device reports.
     fn beyond_devices(&mut self, c: &mut Checker, map: &Map<'_>, at: i64) {
         let readers: [(&str, Reader); 5] = [
             ("reported", reported),
@@ -199,7 +199,7 @@ impl Steps {
         true
     }
 
-    /// By time, then as they were written. What a device reports at one time in one step is one message.
+    /// By time, then as they were written. A device's reports at one time in one step are one message.
     fn in_order(mut self) -> Vec<Given> {
         self.given.sort_by_key(|(_, given)| given.at_ms); // stable
         let mut merged: Vec<(usize, Given)> = Vec::with_capacity(self.given.len());
@@ -324,8 +324,8 @@ fn command(c: &mut Checker, node: &Node) -> Option<Happening> {
     Some(Happening::Command { device: device?, command_type, status: status? })
 }
 
-/// How long a rule may take from the last thing that happened to the last that it does, in ms: its longest `for`
-/// and `every`, and all that its actions wait for.
+/// The longest time from a rule's last event to its last effect, in ms: its longest `for` and `every`, and the waits of
+/// its actions.
 fn longest(rule: &Rule) -> i64 {
     use crate::model::TriggerKind;
     let of_triggers = rule.triggers.iter().map(|trigger| match trigger.kind {

@@ -15,11 +15,11 @@ use twinhub_domain::schedule::Recurrence;
 use twinhub_domain::status::UNKNOWN;
 use twinhub_domain::{CommandStatus, Json, Kind, Mode, Status};
 
-/// A rule has at most so many.
+/// The most triggers of a rule.
 const MOST: usize = 100;
-/// `every` is no shorter, in ms: the engine's own time is kept in ms, but no thing is steered that fast.
+/// The shortest `every`, in ms: the engine's own time is kept in ms, but no device is steered that fast.
 const SHORTEST_EVERY_MS: i64 = 1_000;
-/// What a command trigger waits for where it does not say.
+/// The statuses of a command trigger without a status of its own.
 const NO_SUCCESS: [CommandStatus; 4] =
     [CommandStatus::Failed, CommandStatus::Rejected, CommandStatus::Expired, CommandStatus::TimedOut];
 

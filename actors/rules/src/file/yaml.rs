@@ -1,7 +1,7 @@
 //! YAML text to a tree. JSON is YAML too.
 //!
-//! Whatever the text, this takes little memory: aliases are copies and are paid for out of one purse, and nothing
-//! is deeper than a document of ours may be.
+//! Whatever the text, this takes little memory: aliases are copies and count against one budget, and nothing is deeper
+//! than a document of ours may be.
 
 use std::collections::HashMap;
 
@@ -11,18 +11,18 @@ use super::Problem;
 use super::node::{Key, Node, Scalar, Value};
 use twinhub_domain::json::DEEPEST;
 
-/// Values and keys in a file, those that aliases stand for counted too: five times what the largest sensible file
-/// of a megabyte has.
+/// The most values and keys of a file, copies by aliases counted too: five times as many as in the largest sensible
+/// file of a megabyte.
 const MOST_NODES: usize = 250_000;
 /// Bytes of text in them.
 const MOST_BYTES: usize = 4 << 20;
 
-/// What was read.
+/// A document as it was read.
 #[derive(Debug, Default)]
 pub(super) struct Read {
     /// None: the file is empty.
     pub root: Option<Node>,
-    /// What is YAML, and nothing that a rule file may have.
+    /// Forms that are YAML, and that a rule file may not have.
     pub flaws: Vec<Flaw>,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Read {
 #[derive(Debug)]
 pub(crate) struct Flaw {
     pub id: u32,
-    /// By whose pointer it is told: its own, but for what is not in the tree.
+    /// The node by whose pointer it is reported: its own, but for a value that is not in the tree.
     pub of: u32,
     pub line: u32,
     pub column: u32,
@@ -41,7 +41,7 @@ pub(crate) struct Flaw {
 /// Reads YAML text.
 ///
 /// # Errors
-/// It is no YAML, or too much of it.
+/// The text is no YAML, or too large.
 pub(super) fn read(text: &str) -> Result<Read, Problem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let options = options! {
@@ -77,7 +77,7 @@ struct Open {
     anchor: usize,
     /// Of a map: the key whose value comes next.
     key: Option<Key>,
-    /// It has a tag.
+    /// The value has a tag.
     flawed: bool,
 }
 
@@ -215,7 +215,7 @@ impl Builder<'_> {
         self.put(copy, 0, span)
     }
 
-    /// A copy of what is marked costs like what is written.
+    /// A copy by an alias costs like the original.
     fn pay(&mut self, nodes: usize, bytes: usize, span: &Span) -> Result<(), Problem> {
         self.nodes += nodes;
         self.bytes += bytes;
@@ -294,7 +294,7 @@ fn drop_repeats(entries: &mut Vec<(Key, Node)>, flaws: &mut Vec<Flaw>) {
     });
 }
 
-/// What the parser stumbled over, in words that help.
+/// The parser's error, in words that help.
 fn not_yaml(text: &str, error: &ScanError) -> Problem {
     let mark = error.marker();
     let line = text.lines().nth(mark.line().saturating_sub(1)).unwrap_or_default();

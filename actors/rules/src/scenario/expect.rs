@@ -1,4 +1,4 @@
-//! Whether what came of a test is what was expected; and if not, a text that says it.
+//! Compares the effects of a test with its expectations; a difference becomes a text.
 
 use std::fmt::Write as _;
 
@@ -10,12 +10,12 @@ use twinhub_domain::duration::duration_text;
 use twinhub_domain::run::{ActionSeen, RunEntry, RunOutcome, WhyNot};
 use twinhub_domain::{Json, Mode, Object, Timestamp};
 
-/// The results of actions that did what they should, or were not to do anything.
+/// The results of actions that succeeded, or were not to be done.
 const NO_FAILURE: [&str; 3] = ["ok", "waiting", "skipped"];
-/// So many lines of each kind are shown.
+/// The most lines shown of each kind.
 const MOST_SHOWN: usize = 20;
 
-/// What is wrong; none: it is as expected.
+/// The difference; none: all is as expected.
 pub(super) fn check(test: &Test, rule: &Rule, sim: &Sim, start: Timestamp) -> Option<String> {
     let wrong = find_wrong(test, rule, sim, start);
     (!wrong.is_empty()).then(|| describe(&wrong, rule, sim, start))
@@ -64,7 +64,7 @@ fn find_wrong(test: &Test, rule: &Rule, sim: &Sim, start: Timestamp) -> Vec<Stri
     wrong
 }
 
-/// How something is missing: not at all, at another time, otherwise, or in another order.
+/// The kind of difference: none at all, at another time, other members, or another order.
 fn missing(expected: &Expected, sim: &Sim, from: usize, start: Timestamp) -> String {
     let other_time = Expected { at_ms: None, ..expected.clone() };
     let bare = Expected { details: Object::default(), ..other_time.clone() };
@@ -105,7 +105,7 @@ fn is_meant(expectation: &Expectation, effect: &Effect) -> bool {
     effect.word() == *word && subject.as_deref().is_none_or(is_subject) && mode.is_none_or(is_mode)
 }
 
-/// Has `found` all that is wanted? Of objects in it, again what is wanted of those.
+/// Does `found` have all members of `wanted`? Objects in it are compared by their members again.
 fn has_members(found: &Object, wanted: &Object) -> bool {
     wanted.iter().all(|(name, wanted)| match (found.get(name), wanted) {
         (Some(Json::Object(found)), Json::Object(wanted)) => has_members(found, wanted),

@@ -1,5 +1,5 @@
-//! A world for the engine to act upon, with a clock that is moved by hand: real twins, devices that do at once what
-//! they are told, and nothing else. What the rules bring about comes back to them as events, as it does live.
+//! A simulated world for the engine, with a clock that is moved by hand: real twins, devices that obey at once, and
+//! nothing else. The effects of the rules come back to them as events, as in the live hub.
 
 mod perform;
 
@@ -25,7 +25,7 @@ use twinhub_domain::{
 /// More effects than these come of rules that set each other off for ever.
 const MOST_EFFECTS: usize = 100_000;
 
-/// See the module.
+/// The simulated world.
 pub(crate) struct Sim {
     pub engine: Engine,
     rules: Vec<Rule>,
@@ -34,18 +34,18 @@ pub(crate) struct Sim {
     kept: BTreeMap<(RuleId, DeviceNumber), ScopeSnapshot>,
     pub now: Timestamp,
     names: u64,
-    /// What becomes of a command.
+    /// The status that commands come to.
     commands: CommandStatus,
     queue: VecDeque<u64>,
     /// Everything that happened, in its order.
     pub log: Vec<Recorded>,
-    /// What the rules did, and how it went.
+    /// The effects of the rules, with their results.
     pub done: Vec<Done>,
     /// The entries of the journal, in the order in which they were begun.
     pub entries: Vec<RunEntry>,
     places: HashMap<RunId, usize>,
     pub stopped: Vec<(RuleId, Box<str>)>,
-    /// The events upon which the hub dies when it has kept what is to be done, and has done nothing of it.
+    /// The events upon which the hub dies when it has stored the effects, and has performed none.
     #[cfg(test)]
     pub dies_within: std::collections::HashSet<u64>,
 }
@@ -87,7 +87,7 @@ impl Sim {
         sim
     }
 
-    /// The engine learns how the twins stand. To be called before anything happens.
+    /// Gives the engine the twins. To be called before any event.
     pub fn begin(&mut self) {
         self.twins.values().for_each(|twin| self.engine.know(twin.clone()));
         self.keep();
@@ -168,7 +168,7 @@ impl Sim {
         self.settle();
     }
 
-    /// The hub dies, is down for so long, and starts again with what it had kept.
+    /// Kills the hub, and starts it after `ms` with its stored state.
     pub fn down(&mut self, ms: i64) {
         let down_since = self.now;
         self.restart();
@@ -176,7 +176,7 @@ impl Sim {
         self.signal(Signal::Started { down_since }, &Cause::hub());
     }
 
-    /// The hub's clock is set so many ms ahead, or back.
+    /// Moves the hub's clock by `by_ms`, forward or back.
     #[cfg(test)]
     pub fn set_clock(&mut self, by_ms: i64) {
         let from = self.now;
@@ -189,7 +189,7 @@ impl Sim {
         self.engine.now()
     }
 
-    /// A new engine takes up what the one before had kept.
+    /// A new engine loads the state that the one before had stored.
     pub fn restart(&mut self) {
         let mut engine = Engine::new(self.engine.now());
         engine.exchange(self.rules.clone());
@@ -255,7 +255,7 @@ impl Sim {
         self.queue.push_back(seq);
     }
 
-    /// Lets the engine see all that happened, and does what it asks for.
+    /// Feeds the engine all events so far, and performs its effects.
     fn settle(&mut self) {
         while let Some(seq) = self.queue.pop_front() {
             let Some(recorded) = usize::try_from(seq - 1).ok().and_then(|at| self.log.get(at)) else { break };
@@ -267,7 +267,7 @@ impl Sim {
         self.keep();
     }
 
-    /// What is left of an event's work if the hub dies of it. Only where the twins stand where the engine does: of
+    /// The rest of an event's work if the hub dies during it. Only where the twins are at the engine's place: of
     /// several events at once, upon the last.
     #[cfg(test)]
     fn survive(&mut self, seq: u64, step: EngineOutput) -> EngineOutput {
@@ -324,7 +324,7 @@ impl Sim {
         }
     }
 
-    /// Bytes that are nobody else's: a name must be made without chance.
+    /// Bytes that are unique: names must be made without randomness.
     fn name(&mut self, what: u8) -> [u8; 16] {
         self.names += 1;
         let mut bytes = [what; 16];
@@ -332,14 +332,14 @@ impl Sim {
         bytes
     }
 
-    /// The document of a twin changes, whoever may do that.
+    /// Changes the document of a twin, whichever side owns the part.
     pub fn patch(&mut self, id: &DeviceId, patch: Object) {
         let patch = Patch::read(patch);
         let body = EventBody::Twin(TwinChange { change: ChangeKind::Updated, patch });
         self.happen(id, body, &Cause::new(Source::Rest, "user:test"));
     }
 
-    /// What is true before anything happens: it changes a twin and is told nobody.
+    /// Sets up the state before the test: changes a twin without an event.
     pub fn set_up(&mut self, id: &DeviceId, body: EventBody) {
         let now = self.now;
         let twin = self.make(id);

@@ -1,13 +1,13 @@
-//! A rule's test, as it was read from a file: what happens when, and what must come of it.
+//! A rule's test, as read from a file: its events with their times, and the expected effects.
 //!
 //! # How it is run
-//! - The clock stands at [`Test::start`] (the runner's own where it is none) when the test begins; every `at_ms`
-//!   is counted from there.
+//! - The clock is at [`Test::start`] (the runner's own where it is none) when the test begins; every `at_ms` is counted
+//!   from there.
 //! - Every device that the file's rules or the test name by their id is there from the beginning: claimed,
 //!   online, in mode `schedule`, without properties. Then `initially` holds: it changes twins and fires nothing.
-//! - What is `given` happens in order. What has the same time happens in the order of the list.
-//! - The last values hold: the time goes on to `until_ms`, and what falls due by then is part of the test.
-//! - What a rule asks for is done. A command is answered at once as `commands` says.
+//! - The events of `given` happen in order. Events of the same time happen in the order of the list.
+//! - The last values hold: the time goes on to `until_ms`, and everything due by then is part of the test.
+//! - The effects of rules are performed. A command is answered at once, as by `commands`.
 
 use crate::model::AlarmBecomes;
 use twinhub_domain::alarm::Severity;
@@ -17,27 +17,27 @@ use twinhub_domain::{CommandStatus, DeviceId, Json, Mode, Object, Status, Timest
 /// A test, read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Test {
-    /// What it is called; its number (`1`) where it has no name.
+    /// Its name; its number (`1`) where it has none.
     pub name: String,
-    /// What the clock says when it begins; none: what the runner likes best.
+    /// The time of its clock at the beginning; none: the runner's choice.
     pub start: Option<Timestamp>,
-    /// How twins are before it begins. Only `Reported`, `Twin` and `Status`.
+    /// The state of twins before it begins. Only `Reported`, `Twin` and `Status`.
     pub initially: Vec<Happening>,
-    /// What happens, in order of time.
+    /// The events, in order of time.
     pub given: Vec<Given>,
-    /// The test ends so many ms after its start. Where the file does not say: after the last of `given`, the
-    /// longest `for`, `delay`, `confirm` and `timeout` of the rule and the longest `every` of the test.
+    /// The end of the test, in ms after its start. Where the file gives none: after the last of `given`, the longest
+    /// `for`, `delay`, `confirm` and `timeout` of the rule and the longest `every` of the test.
     pub until_ms: i64,
-    /// What becomes of each command a rule asks for, at once. `Pending`: nothing does.
+    /// The status that each command of a rule comes to, at once. `Pending`: none comes.
     pub commands: CommandStatus,
     /// What must come of it. Those that are not `not` and no [`Expectation::NotRun`] must come in this
     /// order; others may come between them unless `exactly`. None at all: nothing may be done.
     pub expect: Vec<Expected>,
-    /// Nothing but what is expected may be done.
+    /// No effect but the expected ones may come.
     pub exactly: bool,
 }
 
-/// Something that happens in a test.
+/// An event of a test.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Given {
     /// After the start of the test, in ms.
@@ -45,7 +45,7 @@ pub struct Given {
     pub what: Happening,
 }
 
-/// What can happen.
+/// The kinds of events.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Happening {
     /// The device reports these, in one message: plain values as readings, the others as they are.
@@ -87,25 +87,25 @@ pub enum Happening {
     },
     /// A person runs the rule by hand, its conditions holding.
     Run,
-    /// The hub is down for so many ms, and then starts again with what it had kept.
+    /// The hub is down for `ms`, and then starts again with its stored state.
     Down {
         ms: i64,
     },
 }
 
-/// Something that must come of it, or must not.
+/// An effect that must come, or must not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expected {
     /// As it is written, for messages: `command fan`, `not stale`.
     pub text: Box<str>,
-    /// It must not be done, by any rule, at any time.
+    /// The effect must not come, from any rule, at any time.
     pub not: bool,
     pub what: Expectation,
     /// Exactly then, in ms after the start.
     pub at_ms: Option<i64>,
-    /// Members that it must have; of objects in it again those that are said. By action: `command`: `type`,
-    /// `parameters`; `desired`: `set`; `alarm`: `severity`, `message`, `device`; `clear`: `device`; `publish`:
-    /// `payload`, `retain`; `webhook`: `method`, `body`; `log`: `level`, `message`.
+    /// Members that it must have; of objects in it again the given ones. By action: `command`: `type`, `parameters`;
+    /// `desired`: `set`; `alarm`: `severity`, `message`, `device`; `clear`: `device`; `publish`: `payload`, `retain`;
+    /// `webhook`: `method`, `body`; `log`: `level`, `message`.
     pub details: Object,
 }
 

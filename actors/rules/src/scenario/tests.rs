@@ -1,4 +1,4 @@
-//! The shipped rules pass their own tests, and a test that fails says why.
+//! The shipped rules pass their own tests, and a test that fails has its reason.
 
 use super::*;
 use crate::RuleFile;

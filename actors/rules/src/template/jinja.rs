@@ -1,4 +1,4 @@
-//! What is left to minijinja, held within limits.
+//! The templates for minijinja, held within limits.
 //!
 //! Expressions are taken out before and filled in as values, so Jinja's own arithmetic is seldom met; its `*` is
 //! refused, because `"x" * 100000000` is one word for 100 MB.
@@ -22,15 +22,15 @@ use super::{BadTemplate, LONGEST_FILLED, print};
 use crate::expression::{Dependency, Expression, Name, Root, Scope};
 use twinhub_domain::{DeviceId, Json};
 
-/// See the module.
+/// A template that minijinja fills.
 #[derive(Clone, Debug)]
 pub struct Jinja {
     /// The template, each expression in it replaced by a name of ours: `_0`, `_1`…
     source: Box<str>,
-    /// What stands between `{{` and `}}` where nothing else is there.
+    /// The text between `{{` and `}}` where the template is one such expression.
     one: Option<Box<str>>,
     expressions: Box<[Taken]>,
-    /// What Jinja itself looks at, by the word for it.
+    /// The roots that Jinja itself reads, by their words.
     roots: Box<[(Box<str>, Root)]>,
     /// Devices that it looks at as `twin['…']`.
     twins: Box<[DeviceId]>,
@@ -40,7 +40,7 @@ pub struct Jinja {
 #[derive(Clone, Debug)]
 struct Taken {
     expression: Expression,
-    /// It is printed as it is, and no filter wants its value.
+    /// The value is printed as it is, and no filter takes it.
     printed: bool,
 }
 
@@ -122,7 +122,7 @@ impl Jinja {
         self.one.is_some()
     }
 
-    /// Which twins it looks at; some may come twice.
+    /// The twins that it reads; some may come twice.
     pub fn dependencies(&self) -> Vec<Dependency> {
         let taken = self.expressions.iter().flat_map(|taken| taken.expression.dependencies().to_vec());
         let roots = self.roots.iter().filter_map(|(_, root)| match root {
@@ -161,7 +161,7 @@ impl Jinja {
         Json::parse(text.as_bytes()).map_err(|error| BadTemplate::new(0, error.to_string()))
     }
 
-    /// What it names, by name, and why what is not there is not.
+    /// The values of its names, and the reasons for those that are unknown.
     fn values(&self, scope: &Scope<'_>, as_text: bool) -> (Value, Vec<String>) {
         let mut values: BTreeMap<String, Value> = BTreeMap::new();
         let mut missing = Vec::new();
@@ -219,14 +219,14 @@ impl Rewritten {
         self.source.push_str(what);
     }
 
-    /// Where in the text the place `at` came from.
+    /// The place in the original text of the place `at`.
     fn origin(&self, at: usize) -> usize {
         let before = self.origins.iter().rev().find(|(place, _)| *place <= at);
         before.map_or(0, |(place, from)| from + (at - place))
     }
 }
 
-/// What minijinja says of what is not there.
+/// Minijinja's error for an undefined value.
 const UNDEFINED: &str = "something is not known";
 
 /// A text that does not grow beyond [`LONGEST_FILLED`].
@@ -261,7 +261,7 @@ fn bad(error: &Error, origin: impl Fn(usize) -> usize) -> BadTemplate {
     BadTemplate::new(at, detail)
 }
 
-/// Refuses `*` in what Jinja evaluates: it repeats texts as often as anybody says.
+/// Refuses `*` in Jinja's own expressions: it repeats texts without a bound.
 fn no_repeats(text: &str, from: usize, to: usize) -> Result<(), BadTemplate> {
     let source = text.get(from..to).unwrap_or_default();
     if !without_texts(source).contains('*') {

@@ -2,7 +2,7 @@
 
 use super::BadTemplate;
 
-/// A part, by where it stands.
+/// A part, by its place.
 #[derive(Clone, Debug)]
 pub enum Part {
     Text {
@@ -10,7 +10,7 @@ pub enum Part {
         to: usize,
     },
     Print(Print),
-    /// With what stands within its marks.
+    /// A tag, with the text within its marks.
     Tag {
         from: usize,
         to: usize,
@@ -37,11 +37,11 @@ pub struct Print {
 /// Words that only Jinja knows.
 const JINJA_WORDS: [&str; 5] = ["if", "and", "or", "not", "is"];
 
-/// Tags that may stand in a template. The others assign, include or define: they could make texts grow without end.
+/// Tags that a template may have. The others assign, include or define: they could make texts grow without end.
 const TAGS: [&str; 8] = ["if", "elif", "else", "endif", "for", "endfor", "raw", "endraw"];
 
 impl Print {
-    /// What stands before the first filter.
+    /// The text before the first filter.
     pub fn head<'t>(&self, text: &'t str) -> &'t str {
         text.get(self.head.0..self.head.1).unwrap_or_default()
     }
@@ -55,7 +55,7 @@ impl Print {
         text.get(self.filters.0..self.filters.1).unwrap_or_default()
     }
 
-    /// Where the first filter begins.
+    /// The start of the first filter.
     pub fn filters_at(&self) -> usize {
         self.filters.0
     }
@@ -78,7 +78,7 @@ impl Print {
 /// Splits `text`.
 ///
 /// # Errors
-/// A mark that is not closed, or a tag that may not stand here.
+/// A mark is not closed, or a tag is not allowed.
 pub fn parts(text: &str) -> Result<Vec<Part>, BadTemplate> {
     let mut parts = Vec::new();
     let mut at = 0;
@@ -108,7 +108,7 @@ pub fn parts(text: &str) -> Result<Vec<Part>, BadTemplate> {
     Ok(parts)
 }
 
-/// What `{% for … %}` names, and `loop`; empty where there is none.
+/// The variables of `{% for … %}`, and `loop`; empty where there is none.
 pub fn loop_names<'t>(parts: &[Part], text: &'t str) -> Vec<&'t str> {
     let mut names = Vec::new();
     for part in parts {
@@ -124,7 +124,7 @@ pub fn loop_names<'t>(parts: &[Part], text: &'t str) -> Vec<&'t str> {
     names
 }
 
-/// `source` with blanks for what stands in quotation marks.
+/// `source` with blanks in place of quoted texts.
 pub fn without_texts(source: &str) -> String {
     let mut quote = None;
     let mut escaped = false;
@@ -181,7 +181,7 @@ fn tag(text: &str, from: usize) -> Result<Part, BadTemplate> {
     Ok(Part::Tag { from, to, body: (body_from, body_from + body.len()) })
 }
 
-/// Where `mark` stands outside of quotation marks.
+/// The place of `mark` outside of quotation marks.
 fn close(text: &str, from: usize, mark: &str) -> Option<usize> {
     let mut quote = None;
     let mut escaped = false;
@@ -200,7 +200,7 @@ fn close(text: &str, from: usize, mark: &str) -> Option<usize> {
     None
 }
 
-/// Where the first filter begins: a single `|` outside of quotation marks and brackets.
+/// The start of the first filter: a single `|` outside of quotation marks and brackets.
 fn bar(body: &str) -> Option<usize> {
     let (mut quote, mut escaped, mut depth) = (None, false, 0_i32);
     let bytes = body.as_bytes();

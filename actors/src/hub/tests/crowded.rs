@@ -1,4 +1,4 @@
-//! What comes while nothing goes on: the store takes nothing in, there is no room, or the broker is slow.
+//! Messages that come while nothing goes on: the store takes nothing in, there is no room, or the broker is slow.
 
 use super::*;
 use crate::messages::archive::FindCommand;

@@ -1,4 +1,4 @@
-//! A clock of which those die who ask it.
+//! A clock that panics in its readers.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -11,13 +11,12 @@ use crate::messages::timers::Tick;
 use twinhub_domain::{Clock, Timestamp};
 use twinhub_testkit::{ask, until_found};
 
-/// The system's time, but the next ones who ask for it may die of it: all but the timers, whose thread is
-/// spared.
+/// The system's time, but the next readers may die of it: all but the timers, whose thread is spared.
 #[derive(Default)]
 pub(super) struct DeadlyClock {
     kills: AtomicU32,
     pub(super) spared: Mutex<Option<ThreadId>>,
-    /// Whoever asked so far.
+    /// The threads that asked so far.
     pub(super) askers: Mutex<HashSet<ThreadId>>,
     /// Only this one may die, where one is given.
     doomed: Mutex<Option<ThreadId>>,
@@ -34,7 +33,7 @@ impl DeadlyClock {
         self.kill_next(askers);
     }
 
-    /// Spares the thread of the timers: the one that asks at each of their ticks, whoever else asks meanwhile.
+    /// Spares the thread of the timers: the one that asks at each of their ticks, whichever others ask meanwhile.
     pub(super) async fn spare_timers(&self, hub: &Hub) {
         let mut always: Option<HashSet<ThreadId>> = None;
         let timers = until_found("one thread that always asks for the time", async || {

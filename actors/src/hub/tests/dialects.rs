@@ -7,8 +7,8 @@ use twinhub_mqtt::dialects::{
     AddedDialects, Binding, BindingId, DecodeError, Decoded, Dialect, DialectEvent, Effects, StatefulDialect,
 };
 
-/// A dialect in which one message says what several devices report: `{"a": {"t": 1}, "b": {"t": 2}}`. Devices whose
-/// id begins with `x-` are told in it what they are to do.
+/// A dialect in which one message has the reports of several devices: `{"a": {"t": 1}, "b": {"t": 2}}`. Devices whose
+/// id begins with `x-` get their messages in it.
 struct Rows;
 
 impl Dialect for Rows {
@@ -176,7 +176,7 @@ async fn a_dialect_that_panics_begins_again_with_what_it_kept() {
     assert_eq!(house.value("counter", "count").await, Json::from(3), "after a crash, too");
 }
 
-/// What a dialect kept is durable no later than what depends on it, however the store fails.
+/// A dialect's binding is durable no later than the effects that depend on it, however the store fails.
 #[actix::test]
 async fn a_binding_is_there_wherever_what_depends_on_it_is() {
     for fault in [Fault::Failed, Fault::UnknownDone, Fault::UnknownNotDone] {

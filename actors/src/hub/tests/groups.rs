@@ -1,4 +1,4 @@
-//! Groups over the whole hub: counts that are true whatever happens at once, and groups that nobody made.
+//! Groups over the whole hub: counts that are true whatever happens at once, and groups that were never made.
 
 use std::collections::BTreeMap;
 

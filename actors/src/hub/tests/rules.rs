@@ -1,5 +1,5 @@
-//! Rules over the whole hub in virtual time: what they bring about, over restarts, crashes, reloads and a store
-//! that fails; and a backtest that finds what ran.
+//! Rules over the whole hub in virtual time: their effects, over restarts, crashes, reloads and a store that fails; and
+//! a backtest that finds the runs.
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -73,7 +73,7 @@ impl Scene {
         page.commands.iter().map(|record| record.command.request.command_type.to_string()).collect()
     }
 
-    /// Everything that follows from what happened, and what time has brought about, is done and kept.
+    /// Waits until every consequence of the events and of the time is done and stored.
     async fn settle(&self) {
         self.tick().await;
         let mut quiet = 0;
@@ -314,7 +314,7 @@ async fn files_are_followed_and_a_broken_one_changes_nothing() {
     assert!(scene.rules().await.rules.is_empty());
 }
 
-/// What happens in the life that is tested backwards.
+/// The events of the life that is backtested.
 #[derive(Clone, Debug)]
 enum Happens {
     Reading(u8, i64),
@@ -414,7 +414,7 @@ async fn live_and_backtest(life: Vec<Happens>) {
     assert_eq!(found, ran);
 }
 
-/// What of a run must be the same live and backwards.
+/// The parts of a run that must be the same live and in a backtest.
 fn told(entry: &RunEntry) -> (Timestamp, String, Option<String>, String) {
     let why = match &entry.outcome {
         RunOutcome::NotRun { why, .. } => format!("{why:?} {}", entry.count),

@@ -1,5 +1,5 @@
-//! What the running hub does by itself: it makes order, lets go of what is old, forgets what was delivered, and calls
-//! nobody silent for a time in which nobody could be heard.
+//! Upkeep of the running hub: it compacts, deletes what is old, forgets delivered messages, and takes no device for
+//! silent over a time in which none could be heard.
 
 use super::waiting::{NEW_YEAR, Scene};
 use super::*;
@@ -158,7 +158,7 @@ async fn nothing_is_taken_after_the_close() {
 }
 
 impl House {
-    /// Waits until automation has nothing more to keep of what has happened.
+    /// Waits until automation has nothing more to store.
     async fn is_caught_up(&self) {
         let caught_up = async || {
             let (reply, done) = oneshot::channel();

@@ -1,4 +1,4 @@
-//! What waits: commands and schedules over time, restarts and jumps of the clock, in virtual time.
+//! Waits: commands and schedules over time, restarts and jumps of the clock, in virtual time.
 
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -50,7 +50,7 @@ impl Scene {
         self.down_for(0).await
     }
 
-    /// The same, and the next hub starts so many ms later.
+    /// The same, and the next hub starts `millis` later.
     pub async fn down_for(self, millis: i64) -> Self {
         let (store, clock) = (self.store.cut_off().await, self.clock.apart());
         clock.advance(millis);
@@ -106,7 +106,7 @@ impl Scene {
         ask(&self.hub.archive, FindCommand(id)).await.unwrap().unwrap().command
     }
 
-    /// Lets time pass, and waits until `enough` of what happens from then on.
+    /// Lets time pass, and waits until `enough` of the events from then on.
     pub async fn pass(&mut self, millis: i64, enough: impl FnMut(&Recorded) -> bool) {
         // What happened before is told before this is answered.
         self.events = ask(&self.hub.feed, Subscribe).await.events;
@@ -120,7 +120,7 @@ impl Scene {
         ask(&self.hub.timers, Tick).await;
     }
 
-    /// The clock on the wall is set so many ms ahead, or back, and the hub follows.
+    /// The wall clock is set by `by_ms`, ahead or back, and the hub follows.
     pub async fn set_clock(&mut self, by_ms: i64) {
         self.events = ask(&self.hub.feed, Subscribe).await.events;
         self.seen.clear();
@@ -132,7 +132,7 @@ impl Scene {
         self.tick().await;
     }
 
-    /// Waits until `enough` of what happened since time last passed; in whatever order.
+    /// Waits until `enough` of the events since time last passed; in whatever order.
     pub async fn until(&mut self, mut enough: impl FnMut(&Recorded) -> bool) {
         let Self { events, seen, .. } = self;
         let enough = async {
@@ -143,7 +143,7 @@ impl Scene {
         within("enough has happened", enough).await;
     }
 
-    /// All that was told to the twins before is done: they answer in order.
+    /// All inputs to the twins before this are done: they answer in order.
     pub async fn settled(&self, device: &str) -> Box<Twin> {
         self.tick().await;
         within("the twin", self.hub.read(&id(device))).await.unwrap().unwrap()
@@ -182,7 +182,7 @@ async fn an_unanswered_command_goes_out_again_and_ends_as_a_dead_letter() {
     assert!(scene.answer("a", id, AnswerStatus::Executed).await.unwrap().repeated);
 }
 
-/// A crash in every status that is not final: what was to happen happens after it.
+/// A crash in every status that is not final: the pending step happens after it.
 #[actix::test]
 async fn nothing_that_is_not_final_is_forgotten() {
     let mut scene = Scene::new().await;
@@ -257,7 +257,7 @@ async fn a_schedule_runs_also_after_a_restart_and_in_the_right_mode() {
     assert_eq!(twin.desired.get("power").unwrap().value, Json::from("on"), "nine o'clock was skipped");
 }
 
-/// A schedule's command that was missed while the hub was down is due before the broker runs: it goes to nobody then.
+/// A schedule's command that was missed while the hub was down is due before the broker runs: it has no listener then.
 #[actix::test]
 async fn what_is_due_before_the_broker_runs_waits_for_who_listens() {
     for (broker_tells, expected) in [(true, CommandStatus::Pending), (false, CommandStatus::Sent)] {
@@ -368,7 +368,7 @@ async fn a_clock_that_leaps_ahead_deletes_nothing_for_a_day() {
     until_found("the journal is pruned", async || (is_pruned(&scene).await).then_some(())).await;
 }
 
-/// Whoever sees a wrong time may well start the hub again before setting it right.
+/// An operator who sees a wrong time may well start the hub again before setting it right.
 #[actix::test]
 async fn a_leap_of_the_clock_is_doubted_by_the_next_start_too() {
     let store = FailingStore::around(Arc::new(MemoryStore::keeping_journal(Duration::from_hours(7 * 24))));
@@ -392,7 +392,7 @@ async fn a_leap_of_the_clock_is_doubted_by_the_next_start_too() {
     until_found("the journal is pruned", async || (is_pruned(&scene).await).then_some(())).await;
 }
 
-/// While the store fails, what is due is not forgotten.
+/// While the store fails, due commands are not forgotten.
 #[actix::test]
 async fn a_failing_store_delays_what_is_due() {
     let mut scene = Scene::new().await;

@@ -12,7 +12,7 @@ use twinhub_domain::{Mode, Status};
 
 const DEVICES: usize = 12;
 
-/// What happens to a device.
+/// The changes of a device.
 #[derive(Clone, Debug)]
 enum Deed {
     Register(&'static str, &'static str),
@@ -22,7 +22,7 @@ enum Deed {
     Remove,
 }
 
-/// A filter, and what it means.
+/// A filter, and its meaning.
 #[derive(Clone, Debug)]
 enum Wish {
     Compare(&'static str, &'static str, &'static str),
@@ -147,7 +147,7 @@ impl Wish {
     }
 }
 
-/// What is there; an empty text is not.
+/// The value of a name; an empty text is none.
 fn at<'a>(document: &'a Value, name: &str) -> Option<&'a Value> {
     let (_, pointer) = PLACES.iter().find(|(known, _)| *known == name).unwrap();
     let dotted = || document.get("reported")?.get("motor.rpm").filter(|_| name == "device.motor.rpm");
@@ -164,7 +164,7 @@ fn order(one: &Value, other: &Value) -> Option<Ordering> {
     }
 }
 
-/// Which of two comes first, where the second of each is its number.
+/// The order of two, where the second of each is its number.
 fn sorted(one: (Option<&Value>, i64), other: (Option<&Value>, i64), descending: bool) -> Ordering {
     let kind = |value: Option<&Value>| match value {
         Some(Value::Number(_)) => 0,
@@ -182,7 +182,7 @@ fn sorted(one: (Option<&Value>, i64), other: (Option<&Value>, i64), descending: 
     kind(one.0).cmp(&kind(other.0)).then(turned(values)).then(turned(one.1.cmp(&other.1)))
 }
 
-/// What lists filter by, and the same of a document.
+/// A filter of lists, and the same of a document.
 fn listed(which: u8) -> (DeviceQuery, fn(&Value) -> bool) {
     let query = DeviceQuery::default();
     match which {

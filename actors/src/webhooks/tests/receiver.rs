@@ -1,4 +1,4 @@
-//! Somebody who gets webhooks, and answers what the test says.
+//! A receiver of webhooks, with the answers that the test sets.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -54,7 +54,7 @@ impl Receiver {
         within("a request", self.requests.recv()).await.unwrap()
     }
 
-    /// True where nobody has asked for anything so far.
+    /// True where no request has come so far.
     pub fn is_quiet(&mut self) -> bool {
         self.requests.try_recv().is_err()
     }

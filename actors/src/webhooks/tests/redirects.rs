@@ -1,4 +1,4 @@
-//! Where receivers may send us on to.
+//! The targets to which receivers may redirect.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! From bytes to events. Damaged bytes give an error: no panic, no allocation beyond what is read.
+//! From bytes to events. Damaged bytes give an error: no panic, no allocation beyond the bytes that are read.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const DEEPEST: usize = 64;
 /// that was written does.
 const MOST_TEXT: usize = 1 << 30;
 
-/// Reads what [`super::encode`] wrote.
+/// Reads the form of [`super::encode`].
 ///
 /// The layers of templates that events name are among `layers`.
 ///
@@ -68,7 +68,7 @@ struct Decoder<'a> {
     layers: &'a Layers,
 }
 
-/// A text of the blob, and what was made of it: a thousand events share one cause.
+/// A text of the blob, and its parsed form: a thousand events share one cause.
 struct Text<'a> {
     spelled: &'a str,
     device: Option<DeviceId>,

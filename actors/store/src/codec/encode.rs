@@ -132,7 +132,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// What is few and of many forms: its serde form will do.
+    /// Encodes rare values of many forms by their serde form.
     fn serde(&mut self, value: &impl Serialize) {
         let json = serde_json::to_vec(value).unwrap_or_default(); // texts, numbers and JSON alone
         self.length(json.len());

@@ -1,4 +1,4 @@
-//! Events as bytes: what the journal's rows and the chunks of readings hold.
+//! Events as bytes: the content of the journal's rows and of the chunks of readings.
 //!
 //! ```text
 //! blob      = version:u8 body checksum:u64le             checksum: FNV-1a 64 of all before it
@@ -63,15 +63,15 @@ mod head {
     pub const SIGNAL: u8 = 0b0010_0010;
     pub const FLEET: u8 = 0b0010_0011;
     pub const IDENTITY: u8 = 1 << 2;
-    /// It happened when it was received.
+    /// The event happened when it was received.
     pub const AT_RECEIPT: u8 = 1 << 3;
     /// Device, number and cause are those of the event before.
     pub const SAME_SENDER: u8 = 1 << 4;
-    /// The device said another time, which is not believed.
+    /// The device gave another time, which is not believed.
     pub const CLAIMED: u8 = 1 << 6;
 }
 
-/// What a sender's source is told with.
+/// Codes and flags of a sender's source.
 mod source {
     pub const RETAINED: u8 = 1 << 6;
     pub const RUN: u8 = 1 << 7;

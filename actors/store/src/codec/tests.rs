@@ -75,7 +75,7 @@ fn a_message_takes_few_bytes() {
     assert!(same(&decode(&blob).unwrap(), &events));
 }
 
-/// Whatever a command goes through comes back, and every way in which a document changes.
+/// All steps of a command come back, and every way in which a document changes.
 #[test]
 fn steps_and_changes_come_back() {
     let answer =
@@ -121,7 +121,7 @@ fn steps_and_changes_come_back() {
     assert!(same(&back, &events), "{back:?}");
 }
 
-/// What version 1 wrote, before there were rules: a message, a change, a presence and a step of a command.
+/// Bytes of version 1, before there were rules: a message, a change, a presence and a step of a command.
 const VERSION_1: &str = "0104070670756d702d310178017403c2b0430764657369726564026f6e05686561726404028ad8ee96ef6609\
     000200016300000000000000011c0204ae12035a190209020104030502020a090002050101061b02094b7b22\
     6964223a2230303030303030302d303030302d303030302d303030302d303030303030303030303037222c22\

@@ -1,4 +1,4 @@
-//! Whose runs are: of the device that fired them, and of those that they acted upon, in every store.
+//! The devices of a run: the one that fired it, and those that it acted upon, in every store.
 
 use super::made::*;
 use super::support::*;

@@ -1,4 +1,4 @@
-//! What automation keeps, in every store.
+//! Automation's stored data, in every store.
 
 use super::made::*;
 use super::support::*;

@@ -17,7 +17,7 @@ async fn ids(fixture: &Fixture, query: CommandQuery) -> (Vec<CommandId>, u64) {
     (page.commands.iter().map(|record| record.command.id).collect(), page.total)
 }
 
-/// What a record is after all its steps, in a few words.
+/// A record after all its steps, in a few words.
 fn told(record: &CommandRecord) -> String {
     let statuses: Vec<&str> = record.command.history.iter().map(|line| line.status.as_str()).collect();
     format!("{} {}: {}", record.device, record.command.request.command_type, statuses.join(" "))

@@ -1,4 +1,4 @@
-//! What the durable store must do beside: survive doubt, locks, damage and time, and keep its shape.
+//! The further contract of the durable store: survive doubt, locks, damage and time, and keep its shape.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -63,7 +63,8 @@ async fn a_locked_database_fails_cleanly_and_comes_back() {
     assert_eq!(fixture.store.replay(0, 9, 9).await.unwrap().events.len(), 3);
 }
 
-/// As SQLite does on some errors, a full disk among them: the writer must not be stuck in what is no more.
+/// As SQLite does on some errors, a full disk among them: the writer must not be stuck in a transaction that is no
+/// more.
 #[tokio::test]
 async fn a_transaction_that_the_database_ends_by_itself_fails_cleanly() {
     let fixture = Fixture::sql().await;

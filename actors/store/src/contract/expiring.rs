@@ -1,4 +1,4 @@
-//! What automation has written goes when it is old or too much.
+//! Automation's data is deleted when it is old or too much.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Where devices stand in their lives, and how much there is of each.
+//! The lifecycles of devices, and the amount of each one's data.
 
 use super::made::alarm;
 use super::support::*;

@@ -1,4 +1,4 @@
-//! Lists of what automation keeps, filtered and by pages, in every store.
+//! Lists of automation's data, filtered and by pages, in every store.
 
 use super::made::*;
 use super::support::*;

@@ -1,4 +1,4 @@
-//! Automation's things, made up for tests: what is not said is as plain as can be.
+//! Values of automation, made up for tests: members that are not given are as plain as can be.
 
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use twinhub_rules::engine::Delivery;
 
 pub const NOBODY: DeviceNumber = DeviceNumber(0);
 
-/// So many ms after noon.
+/// A time, `millis` ms after noon.
 pub fn after_noon(millis: i64) -> Timestamp {
     Timestamp::from_millis(NOON + millis)
 }
@@ -151,7 +151,7 @@ pub fn sorted(mut state: AutomationState) -> AutomationState {
     state
 }
 
-/// The event that tells of it.
+/// The event of an alarm's change.
 pub fn told_alarm(alarm: Alarm) -> EventBody {
     EventBody::Alarm(Box::new(AlarmChange { step: AlarmStep::Raised, alarm }))
 }

@@ -1,4 +1,4 @@
-//! A database that an earlier version has made: all that is in it stays.
+//! A database that an earlier version has made: everything in it stays.
 
 use sea_orm::Database;
 use tempfile::TempDir;
@@ -25,7 +25,7 @@ const BEFORE_COMMANDS: [(&str, &str); 9] = [
     ("chunks", "device, first_at, first_seq, last_at, last_seq, count, body"),
     ("events", "seq, device, kind, at, body"),
 ];
-/// What a twin's state did not say then.
+/// Members that a twin's state did not have then.
 const NOT_YET_SAID: [&str; 3] = ["rhythm", "line", "unmet"];
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_frozen_database_is_migrated_and_read() {
     }
 }
 
-/// Fills an old database with what an old program would have written.
+/// Fills an old database with the rows of an old program.
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     let sql = rusqlite::Connection::open(to).unwrap();
     sql.execute("ATTACH ?1 AS new", [from.to_str().unwrap()]).unwrap();

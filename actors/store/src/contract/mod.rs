@@ -1,4 +1,4 @@
-//! What every store must do, tested on all of them, and what the durable one must do beside.
+//! The contract of every store, tested on all of them, and the further one of the durable store.
 
 mod acted;
 mod automation;

@@ -30,7 +30,7 @@ pub async fn pages(
     }
 }
 
-/// Three devices with late messages, and what is nobody's between; gives what each device and nobody has.
+/// Three devices with late messages, and events of no device between; gives the `seq`s by device, and those of none.
 fn doings(world: &mut World) -> Vec<(DeviceNumber, u64)> {
     let mut told = Vec::new();
     for round in 0..60i64 {
@@ -106,7 +106,7 @@ async fn gives_every_event_once_and_in_order() {
     }
 }
 
-/// Where the journal is gone, all devices' past is what has rows; some devices' has its readings still.
+/// Where the journal is gone, all devices' past is its rows; some devices' has its readings still.
 #[tokio::test]
 async fn goes_back_beyond_the_journal() {
     let fixture = Fixture::sql_with(keeping_journal(std::time::Duration::from_secs(10))).await;

@@ -1,5 +1,5 @@
-//! What was acknowledged outlives the loss of all that was not synced, whenever the power goes, with pages torn. A
-//! process is killed with its system's cache still there; so here what a store does to its files is recorded in a
+//! Acknowledged batches outlive the loss of everything that was not synced, whenever the power goes, with pages torn. A
+//! process is killed with its system's cache still there; so here a store's writes to its files are recorded in a
 //! process of its own (`recorder.c`, preloaded, so on Linux alone), and the disk is laid out as it may be found after
 //! any step of it.
 
@@ -23,7 +23,7 @@ use twinhub_domain::{Event, Timestamp, Twin};
 /// Tells the process that is recorded where to work.
 const FOLDER: &str = "RECORDED_FOLDER";
 const DATABASE: &str = "twinhub.db";
-/// Where is written after each commit that it was acknowledged.
+/// The file to which each acknowledgement is written after its commit.
 const ACKNOWLEDGED: &str = "acknowledged";
 /// Enough for the log to be written into the database more than once, which SQLite does at 1,000 pages.
 const BATCHES: usize = 240;
@@ -31,10 +31,10 @@ const BATCHES: usize = 240;
 const REOPENED: usize = 90;
 /// Moments at which the power goes; and as many while the database itself is written. Each takes half a second.
 const CUTS: usize = 6;
-/// As many as are said here, where something is.
+/// The environment variable with another number of cuts.
 const MORE_CUTS: &str = "TWINHUB_POWER_CUTS";
 
-/// What happens between two commits, always the same.
+/// The events between two commits, always the same.
 fn next(world: &mut World, step: usize) -> Batch {
     world.wait(1_000);
     let device = format!("d{}", step % 5);
@@ -54,7 +54,7 @@ fn next(world: &mut World, step: usize) -> Batch {
     world.batch()
 }
 
-/// What the broker is to keep after a batch: the last message of each of three topics.
+/// The retained messages after a batch: the last of each of three topics.
 fn retained(step: usize) -> Option<RetainedMessage> {
     step.is_multiple_of(5).then(|| RetainedMessage {
         topic: format!("home/{}", step % 3).into(),
@@ -76,7 +76,7 @@ async fn open(folder: &Path) -> Arc<SqlStore> {
     SqlStore::open(&url, SqlOptions::default()).await.unwrap()
 }
 
-/// What is recorded.
+/// The work that is recorded.
 async fn work(folder: &Path) {
     let mut store = open(folder).await;
     let mut world = World::new();
@@ -97,7 +97,7 @@ async fn work(folder: &Path) {
     store.close().await;
 }
 
-/// Has this test do its work in a process that is recorded, and gives what it did.
+/// Has this test do its work in a process that is recorded, and gives the recorded steps.
 fn recorded() -> Vec<Act> {
     let folder = tempfile::tempdir().unwrap();
     let (shim, record) = (folder.path().join("recorder.so"), folder.path().join("record"));
@@ -120,7 +120,7 @@ fn recorded() -> Vec<Act> {
     acts(&std::fs::read(record).unwrap())
 }
 
-/// What there is.
+/// The content of a store.
 #[derive(PartialEq)]
 struct Found {
     /// The last event, device and message for one.
@@ -150,7 +150,7 @@ async fn found(store: &dyn Store) -> Found {
     }
 }
 
-/// What has been committed after so many batches.
+/// The content that is committed after each number of batches.
 struct Committed {
     batches: Vec<Batch>,
     after: BTreeMap<usize, Found>,
@@ -168,7 +168,7 @@ impl Committed {
         &self.after[&count]
     }
 
-    /// Opens what is found after the power was gone, when this many batches had been acknowledged.
+    /// Opens the store as it is found after the power was gone, when this many batches had been acknowledged.
     async fn check(&mut self, disk: &Disk, acknowledged: usize, unsynced: Unsynced, when: &str) {
         let folder = tempfile::tempdir().unwrap();
         disk.lay_out(folder.path(), unsynced);

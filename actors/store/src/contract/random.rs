@@ -13,16 +13,16 @@ use twinhub_domain::{CommandId, CommandRequest, DeviceNumber, Mode, Object, Scal
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A device tells a value; its own time is so far in the past, or none.
+    /// A device sends a value; its own time is this far in the past, or none.
     Tell(u8, i16, Option<u32>),
-    /// A device that is believed whatever it says tells a value of this moment.
+    /// A device that is always believed sends a value of this moment.
     TellAt(u8, i16, i64),
     Change(u8, u8),
     Remove(u8),
-    /// A device tells as a reading what may be what was desired.
+    /// A device sends as a reading a value that may be a desired one.
     Obey(u8, u8),
     Presence(u8, bool),
-    /// A person takes over, for so many ms or until the schedule may again.
+    /// A person takes over, for this many ms or until the schedule may again.
     Mode(u8, Option<u16>),
     Ask(u8, Asked),
     /// The device answers one of the commands, or it is called back.
@@ -35,7 +35,7 @@ enum Step {
     Commit,
     Maintain,
     Reopen,
-    /// Making order is broken off after so many polls, as by a crash.
+    /// Compaction is broken off after this many polls, as by a crash.
     Crash(u8),
 }
 
@@ -63,7 +63,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Moments that few think of: before 1970, beyond 2100, at the ends of what can be written, and about noon.
+/// Rare moments: before 1970, beyond 2100, at the ends of the range, and about noon.
 fn any_moment() -> impl Strategy<Value = i64> {
     const ENDS: [i64; 2] = [-62_135_596_800_000, 253_402_300_799_999];
     prop_oneof![
@@ -75,7 +75,7 @@ fn any_moment() -> impl Strategy<Value = i64> {
     ]
 }
 
-/// What is said beside: a text, a boolean or a number.
+/// The value beside: a text, a boolean or a number.
 fn mixed(value: i16) -> String {
     match value.rem_euclid(5) {
         0 => "true".into(),
@@ -86,7 +86,7 @@ fn mixed(value: i16) -> String {
     }
 }
 
-/// What is asked, and under which keys.
+/// A query, and its keys.
 #[derive(Clone, Debug)]
 struct Asked {
     priority: u8,
@@ -218,7 +218,7 @@ async fn run(steps: &[Step]) -> (World, Fixture, Fixture, Vec<(String, DeviceNum
     (world, memory, sql, devices)
 }
 
-/// Polls `work` so often at most.
+/// Polls `work` this often at most.
 pub async fn broken_off<T>(work: impl Future<Output = T>, mut polls: u8) {
     let mut work = std::pin::pin!(work);
     std::future::poll_fn(|context| {

@@ -1,4 +1,4 @@
-//! What automation says at random.
+//! Random writes of automation.
 
 use proptest::prelude::*;
 
@@ -9,10 +9,10 @@ use twinhub_domain::DeviceNumber;
 use twinhub_domain::alarm::{Alarm, Severity};
 use twinhub_domain::run::{RunEntry, RunOutcome};
 
-/// What automation says; the same number again is the same thing come further.
+/// A write of automation; the same number again is the same thing come further.
 #[derive(Clone, Debug)]
 pub enum Said {
-    /// It acted upon some of `d0` to `d5`, each a bit.
+    /// The run acted upon some of `d0` to `d5`, each a bit.
     Run(u8, bool, u8),
     Alarm(u8, bool),
     Kept(u8, Option<u8>),

@@ -28,7 +28,7 @@ use twinhub_domain::{Outgoing, Purpose};
 /// 2026-01-01T12:00:00Z
 pub const NOON: i64 = 1_767_268_800_000;
 
-/// Devices and what they have done since the last batch.
+/// Devices, and their changes since the last batch.
 pub struct World {
     pub now: Timestamp,
     pub seq: u64,
@@ -121,7 +121,7 @@ impl World {
         self.pending.removed.push((self.seq, number));
     }
 
-    /// Somebody asks a device to do something; gives the command's id. A repeat gives the first one's.
+    /// Requests a command of a device; gives its id. A repeat gives the first one's.
     pub fn command(&mut self, id: &str, request: &CommandRequest) -> CommandId {
         // In no order but the time's: those of one moment are told apart by what looks like chance.
         self.asked += 1;
@@ -135,7 +135,7 @@ impl World {
         before.unwrap_or(new)
     }
 
-    /// The device says what became of a command.
+    /// The device reports the result of a command.
     pub fn answer(&mut self, command: CommandId, answer: &str) {
         let Some((id, known)) = self.known(command) else { return };
         let answer = Answer::read(answer.as_bytes()).unwrap();
@@ -147,7 +147,7 @@ impl World {
         self.input(&id, Input::Cancel { id: command, known });
     }
 
-    /// The device says that it is there, or is gone.
+    /// The device comes, or goes.
     pub fn presence(&mut self, id: &str, online: bool) {
         self.input(id, Input::Presence { online, details: Object::default() });
     }
@@ -156,18 +156,18 @@ impl World {
         self.input(id, Input::SetMode { mode, until });
     }
 
-    /// A person says where it stands in its life.
+    /// A person sets the state of its lifecycle.
     pub fn live(&mut self, id: &str, state: Lifecycle) {
         self.input(id, Input::SetLifecycle { state, reason: "".into() });
     }
 
-    /// What waited is looked at.
+    /// Wakes the twin.
     pub fn wake(&mut self, id: &str) {
         let hearing = Hearing { since: Timestamp::from_millis(NOON), first_silence_ms: FIRST_SILENCE_MS };
         self.input(id, Input::Wake { hearing, first_id: CommandId(uuid::Uuid::nil()) });
     }
 
-    /// Something happens that changes no twin; gives its `seq`. Nobody's where there is no device.
+    /// An event that changes no twin; gives its `seq`. It is no device's where there is none.
     pub fn happen(&mut self, device: Option<(&str, DeviceNumber)>, body: EventBody) -> u64 {
         let id = device.map_or_else(DeviceId::none, |(id, _)| DeviceId::parse(id).unwrap());
         let number = device.map_or(DeviceNumber(0), |(_, number)| number);
@@ -187,7 +187,7 @@ impl World {
             .max_by_key(|record| (record.command.created_at, record.command.id))
     }
 
-    /// Whose command it is, and what the store knows of it where the twin has let it go.
+    /// The device of a command, and the command in the store where the twin has let it go.
     fn known(&self, command: CommandId) -> Option<(String, Option<Box<Command>>)> {
         let CommandRecord { device, command, .. } = self.commands.get(&command)?;
         let known = command.status.is_final().then(|| Box::new(command.clone()));
@@ -226,7 +226,7 @@ impl World {
         self.twins[id].number
     }
 
-    /// What happened since the last batch.
+    /// The events since the last batch.
     pub fn batch(&mut self) -> Batch {
         let batch = Batch {
             at: self.now,
@@ -276,7 +276,7 @@ impl World {
     }
 }
 
-/// What a device is asked: `{"command_type": "reboot", …}`, as the API takes it.
+/// A command request: `{"command_type": "reboot", …}`, as the API takes it.
 pub fn asked(request: &str) -> CommandRequest {
     CommandRequest::parse(object(request)).unwrap()
 }
@@ -349,7 +349,7 @@ async fn open_in(dir: &TempDir, options: &SqlOptions) -> Arc<SqlStore> {
     SqlStore::open(&url, options.clone()).await.unwrap()
 }
 
-/// How the database of `fixture` would answer a statement, a line a step.
+/// The database's plan for a statement on `fixture`, a line a step.
 pub fn plan(fixture: &Fixture, statement: &str) -> String {
     let sql = rusqlite::Connection::open(fixture.path()).unwrap();
     let mut explain = sql.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
@@ -357,7 +357,7 @@ pub fn plan(fixture: &Fixture, statement: &str) -> String {
     steps.map(Result::unwrap).collect::<Vec<_>>().join("\n")
 }
 
-/// Options that keep the journal for so long.
+/// Options with this retention of the journal.
 pub fn keeping_journal(keep_journal: Duration) -> SqlOptions {
     SqlOptions { keep_journal, ..SqlOptions::default() }
 }

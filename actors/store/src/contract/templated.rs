@@ -1,4 +1,4 @@
-//! Who has which template, in every store.
+//! The devices of a template, in every store.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Everything that a store can be asked, as text: two stores that answer alike tell the same.
+//! The answers of a store to all queries, as text: two stores that answer alike have the same.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub async fn tell_all(store: &dyn Store, devices: &[(String, DeviceNumber)], now
     told
 }
 
-/// What may be behind until order is made.
+/// The values that may be behind until a compaction.
 pub async fn tell_order(store: &dyn Store, now: Timestamp) -> String {
     let mut told = String::new();
     let mut after = DeviceNumber(0);
@@ -81,7 +81,7 @@ pub async fn tell_order(store: &dyn Store, now: Timestamp) -> String {
     told
 }
 
-/// What automation keeps, asked for in all ways.
+/// Automation's stored data, queried in all ways.
 async fn tell_automation(told: &mut String, store: &dyn Store, devices: &[(String, DeviceNumber)]) {
     let state = made::sorted(store.automation().await.unwrap());
     writeln!(told, "automation {state:?}").unwrap();

@@ -1,4 +1,4 @@
-//! What waits, and who drifts, in every store.
+//! Deadlines and drift, in every store.
 
 use super::support::*;
 use crate::{Deadline, DeviceQuery, DeviceSort};

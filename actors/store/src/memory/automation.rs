@@ -1,4 +1,4 @@
-//! What automation keeps, in memory.
+//! Automation's stored data, in memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -15,14 +15,14 @@ use twinhub_rules::ScopeSnapshot;
 
 use super::count;
 
-/// See the module.
+/// Automation's part of the memory store.
 #[derive(Debug, Default)]
 pub struct Automated {
     progress: Option<Progress>,
     kept: BTreeMap<(RuleId, DeviceNumber), ScopeSnapshot>,
     rules: BTreeMap<RuleId, RuleRecord>,
     runs: BTreeMap<RunId, RunEntry>,
-    /// Which devices had a part in which runs.
+    /// The devices that had a part in each run.
     parts: BTreeSet<(RunId, DeviceNumber)>,
     alarms: BTreeMap<AlarmId, Alarm>,
     deliveries: BTreeMap<Uuid, DeliveryRecord>,
@@ -31,7 +31,7 @@ pub struct Automated {
 }
 
 impl Automated {
-    /// Takes in what was committed, by when the devices have these `numbers`.
+    /// Applies a commit, in which the devices have these `numbers`.
     pub fn take(&mut self, said: &Automation, numbers: &HashMap<&DeviceId, DeviceNumber>) {
         let Automation { progress, kept, runs, alarms, rules, deliveries } = said;
         self.progress = progress.or(self.progress);

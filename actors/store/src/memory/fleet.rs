@@ -1,4 +1,4 @@
-//! What is kept of the fleet, in memory.
+//! The fleet's stored data, in memory.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,7 +7,7 @@ use crate::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, R
 use twinhub_domain::DeviceNumber;
 use twinhub_domain::fleet::{JobId, RecordKind, Step};
 
-/// See the module.
+/// The fleet's part of the memory store.
 #[derive(Debug, Default)]
 pub struct Kept {
     records: BTreeMap<(RecordKind, Box<str>), Record>,
@@ -15,7 +15,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Takes in what was committed.
+    /// Applies a commit.
     pub fn take(&mut self, Fleet { records, jobs }: &Fleet) {
         for record in records {
             let key = (record.kind, record.id.clone());

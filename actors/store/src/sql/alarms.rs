@@ -71,7 +71,7 @@ fn to_alarm(row: &alarm::Model) -> Result<Alarm, StoreError> {
     )
 }
 
-/// As it stands in rows.
+/// The severity's number in rows.
 fn rank(severity: Severity) -> i64 {
     match severity {
         Severity::Info => 0,

@@ -1,4 +1,4 @@
-//! Automation's part of a commit, and what the engine takes up from it at start.
+//! Automation's part of a commit, and the state that the engine loads from it at start.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -34,7 +34,7 @@ pub async fn state(store: &SqlStore) -> Result<AutomationState, StoreError> {
     Ok(AutomationState { progress, kept: kept?, rules: rules? })
 }
 
-/// Writes it with the rest of the batch. `is_gone` says of which devices there is nothing any more.
+/// Writes automation's part with the rest of the batch. `is_gone` is true of removed devices.
 pub async fn write(
     store: &SqlStore,
     sql: &DatabaseTransaction,
@@ -58,7 +58,7 @@ pub async fn write(
     Ok(())
 }
 
-/// A device goes: its alarms, and what rules keep of it. Its runs stay, and are no device's.
+/// Removes a device: its alarms, and its scopes. Its runs stay, and are no device's.
 pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreError> {
     const FORGET: &str = "remove device";
     scope::Entity::delete_many()
@@ -143,7 +143,7 @@ async fn write_rules<'a>(
     write::insert(sql, RULES, known, Some(overwrite)).await
 }
 
-/// Each thing once, as it was said last.
+/// The last value for each key.
 fn latest<'a, T, K: Eq + Hash>(said: &'a [T], key: impl Fn(&'a T) -> K) -> impl Iterator<Item = &'a T> {
     let last: HashMap<K, usize> = said.iter().enumerate().map(|(place, one)| (key(one), place)).collect();
     let mut places: Vec<usize> = last.into_values().collect();

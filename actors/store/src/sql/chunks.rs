@@ -1,7 +1,7 @@
 //! Chunks: stretches of one device's readings, each a row.
 //!
-//! All of a chunk is of one day (UTC), which bounds how far back from a moment the chunks that may hold it
-//! begin. Messages that come late make chunks overlap in time; whoever reads sorts.
+//! All of a chunk is of one day (UTC), which bounds how far back from a moment the chunks that may hold it begin.
+//! Messages that come late make chunks overlap in time; readers sort.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -64,8 +64,8 @@ pub fn by_time(one: &Recorded, other: &Recorded) -> Ordering {
     (one.event.at, one.seq).cmp(&(other.event.at, other.seq))
 }
 
-/// Makes chunks of new `readings` of one device: what goes into a day's last chunk is merged with it. There is
-/// none where there is no `reader` to look for it.
+/// Makes chunks of new `readings` of one device: those of a day's last chunk are merged with it. There is none where
+/// there is no `reader` to look for it.
 pub async fn prepare(
     reader: Option<&DatabaseConnection>,
     device: DeviceNumber,
@@ -93,7 +93,7 @@ pub async fn prepare(
     Ok(rewrites)
 }
 
-/// Writes what [`prepare`] made.
+/// Writes the result of [`prepare`].
 pub async fn write(sql: &DatabaseTransaction, rewrites: Vec<Rewrite>) -> Result<(), StoreError> {
     use chunk::Column::{Body, Count, Device, FirstAt, FirstSeq, LastAt, LastSeq};
 

@@ -93,7 +93,8 @@ mod tests {
     use crate::contract::support::{Fixture, plan};
     use twinhub_domain::{CommandStatus, Timestamp};
 
-    /// What is asked most is answered from an index alone, in its order; and what is asked of a device, from its commands.
+    /// The most frequent query is answered from an index alone, in its order; and one about a device, from its
+    /// commands.
     #[tokio::test]
     async fn lists_read_no_more_than_an_index() {
         let fixture = Fixture::sql().await;

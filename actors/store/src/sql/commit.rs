@@ -85,11 +85,11 @@ async fn conflict(store: &SqlStore, first_seq: Option<i64>) -> Option<StoreError
     (last >= first_seq).then(|| others_from(COMMIT, first_seq))
 }
 
-/// Has another program committed events since this one did? Events run into those in their place; what comes without
-/// any would write over what that program has written.
+/// Has another program committed events since this one did? Events run into those in their place; a batch without any
+/// would write over that program's rows.
 ///
 /// # Errors
-/// It has, or the store does not say.
+/// Another program has committed events, or the database does not answer.
 pub(super) async fn fence(
     store: &SqlStore,
     sql: &DatabaseTransaction,
@@ -178,7 +178,7 @@ async fn write_events(
     write::insert(sql, "write events", rows, None).await
 }
 
-/// A row a command, as far as it has come; what it was asked for stays as it was.
+/// A row a command, in its present state; the request in it stays as it was.
 async fn write_commands(
     sql: &DatabaseTransaction,
     batch: &Batch,
@@ -296,7 +296,7 @@ mod tests {
         assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
     }
 
-    /// What comes without events (messages that were sent, retained ones) writes over nothing either.
+    /// A batch without events (messages that were sent, retained ones) writes over nothing either.
     #[tokio::test]
     async fn who_was_overtaken_writes_nothing_any_more() {
         let fixture = Fixture::sql().await;

@@ -57,7 +57,7 @@ pub async fn write(
     write::insert(sql, WRITE, rows?, Some(overwrite)).await
 }
 
-/// As it stands in rows.
+/// The status's word in rows.
 pub fn word(status: DeliveryStatus) -> &'static str {
     match status {
         DeliveryStatus::Waiting => "waiting",

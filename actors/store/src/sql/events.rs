@@ -16,7 +16,7 @@ use crate::{EventQuery, StoreError, select};
 use twinhub_domain::{DeviceNumber, Event, EventBody, Kind, Recorded};
 
 const READ: &str = "read events";
-/// The word for what comes to rules from outside.
+/// The word for signals: inputs of rules from outside.
 pub const SIGNAL: &str = "signal";
 
 /// See [`crate::Store::events`].
@@ -80,7 +80,7 @@ async fn of_device(
     Ok(found)
 }
 
-/// From the journal, batch by batch; what it no longer has, from the rows, without the telemetry.
+/// From the journal, batch by batch; older events from the rows, without the telemetry.
 async fn of_all(store: &SqlStore, query: &EventQuery, view: &View) -> Result<Vec<Arc<Recorded>>, StoreError> {
     let kept_from = first_kept(store).await?.unwrap_or_else(|| view.last() + 1);
     let mut found = Vec::new();
@@ -130,8 +130,8 @@ pub async fn by_row(
     Ok(found)
 }
 
-/// The words by which rows know these kinds: what comes to rules from outside has one of its own, because it
-/// is kept longer than what they made of it.
+/// The words of these kinds in rows: signals from outside have one of their own, because they are kept longer than the
+/// runs that they made.
 fn words(kinds: &[Kind]) -> BTreeSet<&'static str> {
     let words = |kind: &Kind| {
         let signal = (*kind == Kind::Rule).then_some(SIGNAL);

@@ -1,5 +1,5 @@
-//! What automation has written goes when it is old or too much: runs, cleared alarms, requests outward, and
-//! the events that tell of runs.
+//! Automation's data is deleted when it is old or too much: runs, cleared alarms, requests outward, and the events of
+//! runs.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,16 +20,16 @@ use twinhub_domain::{Kind, Timestamp};
 /// Runs that are kept of a rule: those that did something, and those that did not run.
 const TELLING: u64 = 1_000;
 const DULL: u64 = 200;
-/// How long an alarm is kept that is over, and a request outward that is done.
+/// The retention of cleared alarms and of finished requests outward.
 const KEEP_CLEARED: Duration = Duration::from_hours(365 * 24);
 const KEEP_DELIVERED: Duration = Duration::from_hours(7 * 24);
-/// How often rules that ran are looked at, and how often is looked for what is old.
+/// The interval between two counts of the rules that ran, and between two searches for old data.
 const COUNT_EVERY_MS: i64 = 60 * 1000;
 const AGE_EVERY_MS: i64 = 60 * 60 * 1000;
 
 const EXPIRE: &str = "delete old runs";
 
-/// What is to be looked at next time.
+/// The rules to count at the next expiry.
 #[derive(Default)]
 pub struct Expiring(Mutex<State>);
 
@@ -55,13 +55,13 @@ impl Expiring {
         }
     }
 
-    /// Nothing in here can panic half way through a change.
+    /// No code in here can panic half way through a change.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Deletes what is old or too much. Costs nothing where nothing ran, but for a look every hour.
+/// Deletes data that is old or too much. Costs nothing where nothing ran, but for a look every hour.
 pub async fn expire(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     let is_time = |last: Option<Timestamp>, every| {
         last.is_none_or(|last| !(0..every).contains(&(now.millis() - last.millis())))
@@ -86,7 +86,7 @@ pub async fn expire(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// At the first time after a start, when it is not known what ran before.
+/// At the first time after a start, when it is not known which rules ran before.
 async fn rules_with_too_many(store: &SqlStore) -> Result<HashSet<String>, StoreError> {
     let counts: Vec<(String, bool, i64)> = run::Entity::find()
         .select_only()
@@ -167,7 +167,7 @@ async fn old(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
 }
 
 /// Deletes the rows of events of a kind from before `until`: from the first on, as far as they are old. Those in the
-/// future of `now` were written by a clock that was wrong, and stand in nobody's way.
+/// future of `now` were written by a wrong clock, and do not end the search.
 async fn old_events(store: &SqlStore, word: &str, until: i64, now: Timestamp) -> Result<(), StoreError> {
     use event::Column as C;
 
@@ -202,7 +202,7 @@ async fn old_events(store: &SqlStore, word: &str, until: i64, now: Timestamp) ->
     }
 }
 
-/// Deletes runs, and with them what tells whose they are.
+/// Deletes runs, and with them the rows of the devices that had a part in them.
 async fn delete_runs(store: &SqlStore, over: Condition) -> Result<(), StoreError> {
     delete_with::<run::Entity, _>(store, run::Column::Id, over, runs::delete_orphans).await
 }
@@ -212,8 +212,8 @@ async fn delete<E: EntityTrait>(store: &SqlStore, id: E::Column, over: Condition
     delete_with::<E, _>(store, id, over, async |_, _| Ok(())).await
 }
 
-/// Deletes rows, so many in a transaction that a commit need not wait long; and in it, after them, what `rest` finds
-/// to hang on them. One that has come further meanwhile stays.
+/// Deletes rows, few enough in a transaction that a commit need not wait long; and in it, after them, the dependent
+/// rows that `rest` finds. A row that has changed meanwhile stays.
 async fn delete_with<E: EntityTrait, F>(
     store: &SqlStore,
     id: E::Column,

@@ -1,4 +1,4 @@
-//! How much there is of a device: counted before it is removed.
+//! The amount of a device's data, counted before it is removed.
 
 use futures_util::TryStreamExt;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};

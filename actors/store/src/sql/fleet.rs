@@ -23,7 +23,7 @@ const READ_JOB: &str = "read a job's devices";
 const WRITE: &str = "write the fleet";
 const WRITE_JOB: &str = "write a job's devices";
 
-/// The last that is said of each device of a job, and when.
+/// The last step of each device of a job, and its time.
 type Latest<'a> = HashMap<(JobId, DeviceNumber), (&'a Step, Timestamp)>;
 
 /// See [`crate::Store::records`].
@@ -157,7 +157,7 @@ async fn write_records(
     write::insert(sql, WRITE, rows, Some(overwrite)).await
 }
 
-/// One statement for all of whom the same is said: of thousands who were told the same, most often.
+/// Writes one statement for all devices with the same step: of thousands, most often.
 async fn write_steps(sql: &DatabaseTransaction, latest: Latest<'_>) -> Result<(), StoreError> {
     let mut alike: HashMap<(&Step, Timestamp), Vec<i64>> = HashMap::new();
     for ((_, number), said) in latest {

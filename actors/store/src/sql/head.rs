@@ -1,4 +1,4 @@
-//! Where the store stands: at its start, and when it is asked.
+//! The store's state: at its start, and on request.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ pub async fn last_seq(sql: &impl ConnectionTrait) -> Result<i64, StoreError> {
     Ok(in_last_row(sql, journal::Column::LastSeq).await?.unwrap_or_default())
 }
 
-/// When the last row of the journal was written; where all were pruned, up to when rules have seen the time.
+/// The time of the last row of the journal; where all were pruned, the time up to which rules have seen.
 async fn last_at(sql: &impl ConnectionTrait) -> Result<Option<Timestamp>, StoreError> {
     let last = match in_last_row(sql, journal::Column::At).await? {
         None => meta_value(sql, meta::AUTOMATION_TIME).await?,

@@ -1,8 +1,8 @@
-//! What lists know of twins, written.
+//! Writes the columns of twins for lists.
 //!
-//! Every index that an update names costs a page of the log or two, changed or not, and most of what happens to
-//! a twin changes little of what lists know of it: a step of a command at most when it is to be woken. So what
-//! is there is read first, which costs a look into pages at hand, and only what differs is written.
+//! Every index that an update names costs a page of the log or two, changed or not, and most changes of a twin change
+//! little in its columns for lists: a step of a command at most the time of its next deadline. So the row is read
+//! first, which costs a look into pages at hand, and only the differences are written.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,13 +22,13 @@ const TAGS: &str = "write tags";
 
 /// Columns that are written together; each set has the one before in it. These are in no index,
 const WAITS: [C; 2] = [C::WakeAt, C::SilenceMs];
-/// these in two: what a message changes,
+/// these in two: the changes by a message,
 const HEARD: [C; 4] = [C::WakeAt, C::SilenceMs, C::LastSeen, C::UpdatedAt];
-/// and these in four: what steering a device changes, and its coming and going.
+/// and these in four: the changes by steering a device, and by its coming and going.
 const STEERED: [C; 7] =
     [C::WakeAt, C::SilenceMs, C::LastSeen, C::UpdatedAt, C::DriftingSince, C::Status, C::Mode];
 
-/// Writes what lists filter and sort by.
+/// Writes the columns for filters and order of lists.
 pub async fn devices(sql: &DatabaseTransaction, devices: Vec<device::Model>) -> Result<(), StoreError> {
     let mut before = HashMap::with_capacity(devices.len());
     for some in devices.chunks(write::AT_ONCE) {
@@ -66,7 +66,7 @@ pub async fn devices(sql: &DatabaseTransaction, devices: Vec<device::Model>) -> 
     columns(sql, whole, C::iter().filter(|column| !matches!(column, C::Number))).await
 }
 
-/// Writes what twins are found by as tags.
+/// Writes the tags by which twins are found.
 pub async fn tags(sql: &DatabaseTransaction, twins: &[(u64, &Twin)]) -> Result<(), StoreError> {
     let mut before: HashMap<i64, Vec<tag::Model>> = HashMap::new();
     for some in twins.chunks(write::AT_ONCE) {

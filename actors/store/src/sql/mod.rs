@@ -1,4 +1,4 @@
-//! The store in an SQL database, through sea-orm. SQLite so far; what is its alone stands in `sqlite.rs`.
+//! The store in an SQL database, through sea-orm. SQLite so far; code for SQLite alone is in `sqlite.rs`.
 //!
 //! # Why a commit writes one row, and order is made behind
 //! Readings are the many, so the shape of their table decides the speed of everything. Three shapes were
@@ -19,16 +19,16 @@
 //! three times what (b) does, and answers in milliseconds where 50 are allowed, so (c) it is.
 //!
 //! # How it holds together
-//! - `commit` writes a batch in one transaction: its events as one row of the journal, and rows for the few
-//!   things that are no readings. What it committed stays in memory, in the `tail`.
-//! - Commands are rows of their own, one each, as far as they have come (`commands`). What lists know of twins
-//!   is written only where it differs (`listed`). Asking a device for something, its sending included, is a commit
-//!   of half a millisecond beside the disk's own time, and its answer one of less (`examples/command_cost.rs`).
-//! - What is kept of the fleet is rows: few records, and one row for each device of a job (`fleet`).
-//! - What automation keeps is rows, too, written where it changed (`automation`, `runs`, `alarms`, `deliveries`).
+//! - `commit` writes a batch in one transaction: its events as one row of the journal, and rows for the few changes
+//!   that are no readings. Its events stay in memory, in the `tail`.
+//! - Commands are rows of their own, one each, in their present state (`commands`). The columns of twins for lists are
+//!   written only where they differ (`listed`). A request for a command, its sending included, is a commit of half a
+//!   millisecond beside the disk's own time, and its answer one of less (`examples/command_cost.rs`).
+//! - The fleet's data is rows: few records, and one row for each device of a job (`fleet`).
+//! - Automation's data is rows, too, written where it changed (`automation`, `runs`, `alarms`, `deliveries`).
 //! - `order` makes chunks by device of the tail's readings and catches the twins' rows up, behind.
-//! - Whatever is read (`history`, `events`, `replay`, `devices`) is rows and tail together. `tail` says how
-//!   each event is met exactly once while order is being made; `order` says why a crash in its midst is harmless.
+//! - Every read (`history`, `events`, `replay`, `devices`) is of rows and tail together. `tail` says how each event is
+//!   met exactly once during a compaction; `order` says why a crash in its midst is harmless.
 
 mod alarms;
 mod automation;
@@ -88,26 +88,26 @@ use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 
-/// What of the store can be set.
+/// Settings of the store.
 #[derive(Clone, Debug)]
 pub struct SqlOptions {
-    /// How long the journal is kept: how far back a subscriber can resume.
+    /// The retention of the journal: how far back a subscriber can resume.
     pub keep_journal: Duration,
-    /// How long readings are kept, to the chunk (a day at most); none: for ever.
+    /// The retention of readings, to the chunk (a day at most); none: for ever.
     pub keep_readings: Option<Duration>,
-    /// How long runs of rules are kept. Of each rule the last 1,000 at most, and the last 200 that did not run.
+    /// The retention of runs of rules. Of each rule the last 1,000 at most, and the last 200 that did not run.
     pub keep_runs: Duration,
     /// Connections that read, beside the one that writes.
     pub readers: u32,
-    /// What rules, templates and requests outward are sealed with; none: they are written in clear.
+    /// The key that seals rules, templates and requests outward; none: they are written in clear.
     pub seal: Option<Arc<Seal>>,
     /// Bring the tables up to date first. False: they must be so already, as another program may be using them.
     pub migrate: bool,
-    /// How long to wait where another process has locked the database.
+    /// The longest wait where another process has locked the database.
     pub busy_timeout: Duration,
 }
 
-/// For how long what is kept. It may change while the store is open.
+/// Retention periods. They may change while the store is open.
 #[derive(Clone, Copy, Debug)]
 pub struct Keeping {
     /// How far back a subscriber can resume.
@@ -117,7 +117,7 @@ pub struct Keeping {
     pub runs: Duration,
 }
 
-/// See the module.
+/// A store in an SQL database.
 pub struct SqlStore {
     keeping: RwLock<Keeping>,
     seal: Option<Arc<Seal>>,
@@ -127,9 +127,9 @@ pub struct SqlStore {
     layers: Layers,
     /// A commit's answer got lost: before the next, it must be found out whether it took place.
     in_doubt: AtomicBool,
-    /// One at a time puts things into order.
+    /// One compaction at a time.
     maintaining: Mutex<()>,
-    /// When old readings were last deleted.
+    /// The time of the last deletion of old readings.
     readings_pruned: Mutex<Option<Timestamp>>,
     expiring: Expiring,
 }
@@ -149,15 +149,15 @@ impl Default for SqlOptions {
 }
 
 impl SqlStore {
-    /// Gives all connections back, once what is under way has come to its end. One that is dropped after the runtime
-    /// has ended panics.
+    /// Closes all connections, once queries under way have ended. One that is dropped after the runtime has ended
+    /// panics.
     pub async fn close(&self) {
         let _ = self.readers.close_by_ref().await; // it is not used any more either way
         self.writer.close().await;
     }
 
-    /// Opens the database at `url` (`sqlite:data/twinhub.db`), makes it or brings it up to date, and reads
-    /// what is not in order yet into memory.
+    /// Opens the database at `url` (`sqlite:data/twinhub.db`), makes it or brings it up to date, and reads events that
+    /// are not compacted yet into memory.
     ///
     /// # Errors
     /// The URL is of no supported kind, the database cannot be opened or migrated, or is damaged.
@@ -197,7 +197,7 @@ impl SqlStore {
         }))
     }
 
-    /// For how long what is kept from now on.
+    /// Sets the retention periods from now on.
     pub fn keep(&self, keeping: Keeping) {
         *self.keeping.write().unwrap_or_else(PoisonError::into_inner) = keeping; // it is whole whatever happens
     }

@@ -1,10 +1,10 @@
 //! Order made behind: the tail's readings go into chunks by device, its events into the twins' rows.
 //!
 //! It goes by slices of devices. A slice is read and made ready beside the writer, then written in one short
-//! transaction, so commits wait for the writing alone. A crash between two slices does no harm: each twin's
-//! row says up to which `seq` its state (`seq`) and its chunks (`ordered_seq`) have come, and what is at or
-//! below that is passed over when the slice comes again. Only when all slices are written does the
-//! watermark of the whole move, and then the tail lets go of what is in order.
+//! transaction, so commits wait for the writing alone. A crash between two slices does no harm: each twin's row has the
+//! `seq` up to which its state (`seq`) and its chunks (`ordered_seq`) have come, and events at or below that are passed
+//! over when the slice comes again. Only when all slices are written does the watermark of the whole move, and then the
+//! tail drops the compacted events.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use twinhub_domain::{DeviceNumber, EventBody, Recorded, Twin};
 const SLICE_DEVICES: usize = if cfg!(test) { 2 } else { 200 };
 const SLICE_MESSAGES: usize = 8_000;
 
-/// Puts what the tail held when this began into order.
+/// Compacts the events that the tail held when this began.
 pub async fn order(store: &SqlStore) -> Result<(), StoreError> {
     let until = store.tail.last();
     while let Some(frozen) = store.tail.freeze() {
@@ -56,7 +56,7 @@ async fn order_frozen(store: &SqlStore, frozen: &View) -> Result<(), StoreError>
     Ok(())
 }
 
-/// How far a device's row has come.
+/// The progress of a device's row.
 struct ComeTo {
     seq: i64,
     ordered: u64,
@@ -64,7 +64,7 @@ struct ComeTo {
     behind: Option<twin::Model>,
 }
 
-/// What is to be written for one device.
+/// The rows to write for one device.
 struct Prepared {
     number: DeviceNumber,
     /// None where the rows have all of the tail's events in them: so it is with each new device, whose first
@@ -117,7 +117,7 @@ async fn order_slice(
     turn.finish().await.map(drop)
 }
 
-/// How far the rows of a slice's devices have come.
+/// The progress of the rows of a slice's devices.
 async fn come_to(
     store: &SqlStore,
     slice: &[(DeviceNumber, Vec<Arc<Recorded>>)],
@@ -178,8 +178,8 @@ fn fold(
     Ok(Some(Rows { device: rows::of_device(&twin), twin: rows::of_twin(last.seq, ordered, &twin)?, before }))
 }
 
-/// Writes what was prepared, unless a commit got there first: a twin's row that is newer by now stays, and
-/// a device that was removed meanwhile stays so.
+/// Writes the prepared rows, unless a commit got there first: a twin's row that is newer by now stays, and a device
+/// that was removed meanwhile stays so.
 async fn write_slice(
     store: &SqlStore,
     sql: &DatabaseTransaction,

@@ -9,7 +9,7 @@ use super::rows::{self, failed, uint};
 use super::{SqlStore, write};
 use crate::StoreError;
 
-/// How many rows there are, counted by a column that every index has, so that one can do it alone.
+/// The number of rows, counted by a column that every index has, so that one can do it alone.
 pub async fn count<E: EntityTrait>(
     store: &SqlStore,
     operation: &'static str,
@@ -38,7 +38,7 @@ pub async fn rows<E: EntityTrait>(
     with_ids::<E>(store, operation, id, &ids).await
 }
 
-/// The ids on a page of `sorted`, in its order: what its column `id` says.
+/// The ids on a page of `sorted`, in its order, from its column `id`.
 pub async fn ids<E: EntityTrait>(
     store: &SqlStore,
     operation: &'static str,

@@ -1,10 +1,10 @@
 //! The past for a backtest: readings from chunks and all else from rows, in the order of the sequence.
 //!
-//! It goes by windows of the sequence. A window ends where so many chunks of the devices have begun as make a
-//! page; what lies in it is in the chunks that begin in it and in those that reach into it from before, and in
-//! the rows of its events. So a page reads little beyond what it gives, wherever in the past it is, and
-//! however late messages came. While chunks are written anew beside it, one event may be met in two of them,
-//! never in none: those made of a chunk begin no earlier than it did.
+//! It goes by windows of the sequence. A window ends where as many chunks of the devices have begun as make a page; its
+//! events are in the chunks that begin in it and in those that reach into it from before, and in the rows of its
+//! events. So a page reads little beyond its own events, wherever in the past it is, and however late messages came.
+//! While chunks are written anew beside it, one event may be met in two of them, never in none: those made of a chunk
+//! begin no earlier than it did.
 
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ async fn of_devices(
     Ok(found)
 }
 
-/// The journal has all, as far back as it goes; before that there are rows of what is no telemetry.
+/// The journal has all, as far back as it goes; before that there are rows of the events that are no telemetry.
 async fn of_all(store: &SqlStore, after: u64, limit: usize) -> Result<Vec<Arc<Recorded>>, StoreError> {
     loop {
         let view = store.tail.view();
@@ -131,7 +131,7 @@ impl Window {
         Ok((found, self.until))
     }
 
-    /// Where the window ends that has so many chunks beginning in it.
+    /// The end of the window in which this many chunks begin.
     async fn end(
         &self,
         store: &SqlStore,

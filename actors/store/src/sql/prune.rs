@@ -1,4 +1,4 @@
-//! What is older than its retention goes.
+//! Deletes data older than its retention.
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
@@ -12,7 +12,7 @@ use twinhub_domain::Timestamp;
 const ROWS_AT_ONCE: u64 = 50;
 /// Devices whose old readings are deleted in one transaction.
 const DEVICES_AT_ONCE: i64 = 1_000;
-/// What was written so far in the future was written by a clock that was wrong.
+/// A row this far in the future was written by a wrong clock.
 pub const WRONG_MS: i64 = 24 * 60 * 60 * 1000;
 /// Readings expire by the chunk, so there is no need to look more often.
 const READINGS_EVERY_MS: i64 = 60 * 60 * 1000;
@@ -48,9 +48,8 @@ pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError>
     }
 }
 
-/// The last row that is old, of the `oldest` (their first and last places, and when they were written), as far as
-/// all before it may go too. What was written in the future, by a clock that was set back since, is as old as what
-/// stands behind it.
+/// The last row that is old, of the `oldest` (their first and last places, and their times), as far as all before it
+/// may go too. A row written in the future, by a clock that was set back since, is as old as the row behind it.
 fn last_old(oldest: &[(i64, i64, i64)], ordered: i64, until: i64, now: Timestamp) -> Option<(i64, i64)> {
     let latest = now.plus_millis(WRONG_MS).millis();
     let may_go = oldest.iter().take_while(|(_, last, at)| *last <= ordered && (*at < until || *at > latest));
@@ -115,8 +114,8 @@ mod tests {
     use crate::sql::order::order;
     use crate::{Batch, Store as _};
 
-    /// What is committed while order is made is not in order when the journal is pruned, and by a clock that is wrong
-    /// it may look old: nothing but the journal has its readings yet.
+    /// Events that are committed during a compaction are not compacted when the journal is pruned, and by a wrong clock
+    /// they may look old: nothing but the journal has their readings yet.
     #[tokio::test]
     async fn what_is_not_in_order_yet_stays_however_old_it_is() {
         let fixture = SqlFixture::new();

@@ -1,4 +1,4 @@
-//! Twins and commands as rows, and what is common to all that reads and writes rows.
+//! Twins and commands as rows, and helpers for all code that reads and writes rows.
 
 use sea_orm::DbErr;
 use serde::Serialize;
@@ -20,7 +20,7 @@ pub fn of_twin(seq: u64, ordered: u64, twin: &Twin) -> Result<twin::Model, Store
     Ok(twin::Model { number: twin.number.0, seq: int(seq), ordered_seq: int(ordered), state })
 }
 
-/// What lists know of a twin.
+/// The row of a twin for lists.
 pub fn of_device(twin: &Twin) -> device::Model {
     let deadline = select::deadline(twin);
     let (wake_at, silence) = deadline.map_or((None, None), |waits| (waits.wake_at, waits.silence));
@@ -60,7 +60,7 @@ pub fn to_twin(row: &twin::Model, layers: &Layers) -> Result<Twin, StoreError> {
     Ok(twin)
 }
 
-/// When a twin is to be woken, as its row says.
+/// The deadline in a twin's row.
 pub fn to_deadline(row: &device::Model) -> Result<Deadline, StoreError> {
     let device = device_id("read deadlines", &row.id)?;
     let last_seen = Timestamp::from_millis(row.last_seen);
@@ -103,12 +103,12 @@ fn device_id(operation: &'static str, text: &str) -> Result<DeviceId, StoreError
     DeviceId::parse(text).map_err(|error| StoreError::Damaged { operation, detail: error.to_string() })
 }
 
-/// A thing in its serde form.
+/// The serde form of a value.
 pub fn json(operation: &'static str, value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Failed { operation, detail: error.to_string() })
 }
 
-/// The thing in a row; `place` is for the error.
+/// The value in a row; `place` is for the error.
 pub fn from_json<T: DeserializeOwned>(
     operation: &'static str,
     place: impl FnOnce() -> String,
@@ -141,7 +141,7 @@ pub fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// The other way; what is stored was never negative.
+/// The other way; stored numbers were never negative.
 pub fn uint(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
@@ -151,7 +151,7 @@ pub fn bound(count: u64) -> u64 {
     uint(int(count))
 }
 
-/// The numbers that stand for devices in tables.
+/// The numbers of devices in tables.
 pub fn numbers<'a>(devices: impl IntoIterator<Item = &'a DeviceNumber>) -> Vec<i64> {
     devices.into_iter().map(|device| device.0).collect()
 }

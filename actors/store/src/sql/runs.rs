@@ -21,7 +21,7 @@ pub use parts::delete_orphans;
 
 const READ: &str = "read runs";
 const WRITE: &str = "write runs";
-/// Rules whose last runs are asked for in one statement: each is a question of its own in there.
+/// Rules whose last runs are queried in one statement: each is a subquery of its own in there.
 const RULES_AT_ONCE: usize = 50;
 
 /// See [`crate::Store::runs`].
@@ -76,8 +76,8 @@ pub async fn last_runs(store: &SqlStore, rules: &[RuleId]) -> Result<Vec<RunEntr
     Ok(last)
 }
 
-/// Writes runs, each once; `is_gone` says of which devices there is nothing any more. What it began with stays
-/// as it was told first.
+/// Writes runs, each once; `is_gone` is true of removed devices. The values of its beginning stay as they were written
+/// first.
 pub async fn write(
     sql: &DatabaseTransaction,
     runs: impl Iterator<Item = &RunEntry>,
@@ -98,7 +98,7 @@ pub async fn write(
     write::insert(sql, WRITE, dull, Some(overwrite(&[C::LastAt, C::Body]))).await
 }
 
-/// A device goes: what it fired is no device's then.
+/// Removes a device: the runs that it fired are no device's then.
 pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreError> {
     const FORGET: &str = "remove device";
     run::Entity::update_many()
@@ -145,7 +145,7 @@ fn condition(query: &RunQuery) -> Condition {
         .add_option((!outcomes.is_empty()).then(|| C::Outcome.is_in(outcomes.iter().map(String::as_str))))
 }
 
-/// By the time that `column` tells.
+/// A condition on the time in `column`.
 fn began(query: &RunQuery, column: impl ColumnTrait) -> Condition {
     Condition::all()
         .add_option(query.from.map(|from| column.gte(from.millis())))

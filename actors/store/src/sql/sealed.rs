@@ -1,5 +1,5 @@
-//! Rows that may hold secrets (rules, templates, requests outward) are sealed with the hub's key, so that whoever has
-//! a copy of the database alone has none of them.
+//! Rows that may hold secrets (rules, templates, requests outward) are sealed with the hub's key, so that a copy of the
+//! database alone reveals none of them.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -37,7 +37,7 @@ fn bad(error: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged { operation: SEAL, detail: error.to_string() }
 }
 
-/// Checks that the database was sealed with no other key, and seals what was written before there was one.
+/// Checks that the database was sealed with no other key, and seals rows that were written before there was one.
 pub async fn take_up(url: &str, busy_timeout: Duration, seal: &Seal) -> Result<(), StoreError> {
     // A connection of its own: on it what is written over is wiped.
     let sql = Database::connect(sqlite::writer(url, busy_timeout)).await.map_err(failed(SEAL))?;
@@ -128,7 +128,7 @@ mod tests {
         SqlStore::open(&url, SqlOptions { seal, ..SqlOptions::default() }).await
     }
 
-    /// What stands in the tables, by table and id.
+    /// The content of the tables, by table and id.
     fn written(folder: &TempDir) -> BTreeMap<String, String> {
         let sql = rusqlite::Connection::open(folder.path().join("twinhub.db")).unwrap();
         let all = "SELECT 'rule ' || id, body FROM rules UNION ALL SELECT 'fleet ' || id, body FROM fleet
@@ -138,7 +138,7 @@ mod tests {
         rows.map(Result::unwrap).collect()
     }
 
-    /// Each kind alone, and with rows of the others that are sealed already; what is sealed is not sealed once more.
+    /// Each kind alone, and with rows of the others that are sealed already; a sealed row is not sealed once more.
     #[tokio::test]
     async fn what_is_kept_in_clear_is_sealed_once_whatever_kind_it_is_of() {
         for kinds in [&["rule"][..], &["template"], &["delivery"], &["rule", "template", "delivery"]] {

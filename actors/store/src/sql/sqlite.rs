@@ -1,4 +1,4 @@
-//! All that is said to SQLite alone.
+//! Code for SQLite alone.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use sea_orm::{ConnectOptions, SqliteTransactionMode, TransactionOptions};
 const PAGE_BYTES: u32 = 8_192;
 /// The write-ahead log is cut back to this after a checkpoint: one long reader may have let it grow.
 const LOG_BYTES: &str = "67108864";
-/// What a connection keeps of the database's pages (negative means KiB to SQLite). The writer goes over the
-/// same pages again and again; for readers the system's own cache does.
+/// The page cache of a connection (negative means KiB to SQLite). The writer goes over the same pages again and again;
+/// for readers the system's own cache does.
 const WRITER_CACHE: &str = "-2048";
 const READER_CACHE: &str = "-1024";
-/// Statements that write the last few rows of many differ by how many, and are seldom met again; so few are
-/// kept: full ones and those of the hot path are among the last used.
+/// Statements that write the last few rows of many differ by how many, and are seldom met again; only a few are cached:
+/// full ones and those of the hot path are among the last used.
 const CACHED_STATEMENTS: usize = 16;
 
 /// Is `url` a SQLite database that more than one connection can see?
@@ -28,12 +28,12 @@ pub fn check_url(url: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// How the connection that writes is made, waiting for `busy_timeout` where the file is locked.
+/// The options of the connection that writes, waiting for `busy_timeout` where the file is locked.
 pub fn writer(url: &str, busy_timeout: Duration) -> ConnectOptions {
     connections(url, 1, WRITER_CACHE, busy_timeout)
 }
 
-/// How those that read are made.
+/// The options of the connections that read.
 pub fn readers(url: &str, count: u32, busy_timeout: Duration) -> ConnectOptions {
     connections(url, count.max(1), READER_CACHE, busy_timeout)
 }
@@ -64,8 +64,8 @@ fn connections(url: &str, count: u32, cache: &'static str, busy_timeout: Duratio
     options
 }
 
-/// A transaction that will write says so at its start: one that begins to read and then writes can be
-/// refused in its middle.
+/// Options of a transaction that writes. It takes the write lock at its start: one that begins to read and then writes
+/// can be refused in its middle.
 pub fn write_transaction() -> TransactionOptions {
     TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -91,7 +91,7 @@ mod tests {
         found
     }
 
-    /// What was acknowledged must outlive a power cut: each commit waits for the disk, whichever connection makes it.
+    /// Acknowledged batches must outlive a power cut: each commit waits for the disk, whichever connection makes it.
     #[tokio::test]
     async fn every_connection_waits_for_the_disk() {
         let folder = TempDir::new().unwrap();

@@ -1,13 +1,11 @@
-//! What was committed and is not in order yet, in memory: the newest stretch of the sequence, whole and by
-//! device.
+//! The memtable: committed events that are not compacted yet, the newest stretch of the sequence, whole and by device.
 //!
-//! The tail is a list of generations, the last of which grows. [`Tail::freeze`] begins a new one; what came
-//! before is put into order at leisure, and [`Tail::release`] lets it go once the database has it in order.
-//! One that is [`FULL`] grows no more either: a flood is put into order, and let go, bit by bit.
-//! A reader takes a [`View`] **before** it looks into the database. The view holds on to its generations, so
-//! every event after [`View::after`] is found in it, and every one up to there is in order in the database,
-//! however far ordering gets meanwhile: a reader that passes over what chunks hold from beyond `after` meets
-//! each event exactly once.
+//! The tail is a list of generations, the last of which grows. [`Tail::freeze`] begins a new one; the earlier ones are
+//! compacted at leisure, and [`Tail::release`] drops them once the database has their events in order. One that is
+//! [`FULL`] grows no more either: a flood is compacted, and dropped, bit by bit. A reader takes a [`View`] **before**
+//! it looks into the database. The view holds on to its generations, so every event after [`View::after`] is found in
+//! it, and every one up to there is in order in the database, however far the compaction gets meanwhile: a reader that
+//! ignores the chunks' events beyond `after` meets each event exactly once.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -15,14 +13,14 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::select;
 use twinhub_domain::{DeviceNumber, Recorded};
 
-/// Events in a generation, at which the next one begins. What is being put into order is held until all of it
-/// is: with a million new devices at once that was most of a gigabyte, for two minutes. In tests few.
+/// Events in a generation, at which the next one begins. A generation in compaction is held until all of it is in
+/// order: with a million new devices at once that was most of a gigabyte, for two minutes. In tests few.
 const FULL: usize = if cfg!(test) { 4 } else { 50_000 };
 
 /// A batch's events.
 pub type Events = Arc<[Arc<Recorded>]>;
 
-/// See the module.
+/// The committed events that are not compacted yet.
 #[derive(Default)]
 pub struct Tail(RwLock<State>);
 
@@ -38,12 +36,12 @@ struct State {
     /// Never empty; only the last one grows.
     generations: Vec<Arc<Generation>>,
     last: u64,
-    /// Devices that were removed, and the `seq` that says so. Their numbers are never given again.
+    /// Removed devices, and the `seq` of their removal. Their numbers are never given again.
     removed: Arc<HashMap<DeviceNumber, u64>>,
 }
 
 struct Generation {
-    /// It holds what came after this `seq`.
+    /// The generation holds the events after this `seq`.
     after: u64,
     content: RwLock<Content>,
 }
@@ -52,7 +50,7 @@ struct Generation {
 struct Content {
     batches: Vec<Events>,
     events: usize,
-    /// What twins are made of.
+    /// The events that make the twins, by device.
     by_device: HashMap<DeviceNumber, Vec<Arc<Recorded>>>,
 }
 
@@ -131,7 +129,7 @@ impl Tail {
         Some(View::of(frozen.to_vec(), next.after, &state.removed))
     }
 
-    /// Lets go of what is in order: all up to `ordered`, the last `seq` of what [`Tail::freeze`] gave.
+    /// Drops compacted events: all up to `ordered`, the last `seq` of [`Tail::freeze`]'s view.
     pub fn release(&self, ordered: u64) {
         write(&self.0).generations.retain(|generation| generation.after >= ordered);
     }
@@ -163,7 +161,7 @@ impl View {
         self.last
     }
 
-    /// False for what a removed device did before it was removed: that is not told any more.
+    /// False for events of a removed device from before its removal: they are not replayed any more.
     pub fn tells(&self, recorded: &Recorded) -> bool {
         self.removed.get(&recorded.event.number).is_none_or(|removed| recorded.seq >= *removed)
     }
@@ -188,7 +186,7 @@ impl View {
         devices
     }
 
-    /// Events of all devices with `after < seq <= up_to` that are to be told, in order, `limit` at most.
+    /// Visible events of all devices with `after < seq <= up_to`, in order, `limit` at most.
     pub fn range(&self, after: u64, up_to: u64, limit: usize) -> Vec<Arc<Recorded>> {
         let up_to = up_to.min(self.last);
         let mut events = Vec::new();
@@ -214,7 +212,7 @@ impl Generation {
     }
 }
 
-/// Nothing that holds one of these locks can panic half way through a change.
+/// No code that holds one of these locks can panic half way through a change.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }

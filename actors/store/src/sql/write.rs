@@ -12,7 +12,7 @@ use crate::StoreError;
 /// statements are all alike, so that they need not be prepared again.
 const MOST_VALUES: usize = 500;
 
-/// How many values of one kind (the members of an `IN`) go into one statement.
+/// The number of values of one kind (the members of an `IN`) in one statement.
 pub const AT_ONCE: usize = MOST_VALUES - 1;
 
 /// Inserts `rows` in as few statements as databases take.
@@ -41,7 +41,7 @@ where
     }
 }
 
-/// Writes twins' states. `columns` are what an existing row takes over.
+/// Writes twins' states. `columns` are those that an existing row takes over.
 pub async fn twins(
     sql: &DatabaseTransaction,
     twins: Vec<twin::Model>,

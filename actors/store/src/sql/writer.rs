@@ -10,8 +10,8 @@ use crate::StoreError;
 
 /// Hands out turns to write, first come, first served.
 ///
-/// A connection whose transaction failed is not used again: SQLite ends a transaction by itself on some
-/// errors (a full disk), and then the connection pool's idea of where it stands is wrong for good.
+/// A connection whose transaction failed is not used again: SQLite ends a transaction by itself on some errors (a full
+/// disk), and then the connection pool's idea of its state is wrong for good.
 pub struct Writer {
     url: String,
     busy_timeout: Duration,
@@ -26,7 +26,7 @@ pub struct Turn<'a> {
     slot: MutexGuard<'a, Option<DatabaseConnection>>,
 }
 
-/// A transaction that is durable. While this is held, nobody else begins to write.
+/// A transaction that is durable. While this is held, no other write begins.
 #[must_use]
 pub struct Done<'a>(
     #[expect(dead_code, reason = "held for its drop")] MutexGuard<'a, Option<DatabaseConnection>>,

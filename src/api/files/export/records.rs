@@ -1,4 +1,4 @@
-//! What is few enough to be exported at once.
+//! Exports of records that are few enough for one answer.
 
 use actix_web::HttpResponse;
 use twinhub_domain::{Json, Object};
@@ -44,7 +44,7 @@ pub async fn export_groups(params: Params, access: Access) -> Result<HttpRespons
     whole(params, &GROUPS, tree.iter().map(|group| group.to_object()))
 }
 
-/// A file of these. What they do not say is not in it.
+/// A file of these. Members that they do not have are not in it.
 fn whole(
     mut params: Params,
     table: &'static Table,

@@ -22,7 +22,7 @@ use crate::http::extract::fields::{FieldError, Fields};
 use crate::http::problem::ApiError;
 use crate::import_export::columns::{DEVICES, Table};
 
-/// See the module.
+/// The import of devices.
 pub struct Devices {
     access: Access,
     existing: Existing,
@@ -35,7 +35,7 @@ struct Line {
     claimed: bool,
     lifecycle: Option<Lifecycle>,
     desired: Option<Object>,
-    /// What is left of it: the fields of a registration.
+    /// The rest of the line: the fields of a registration.
     rest: Object,
 }
 
@@ -45,7 +45,7 @@ impl Devices {
         Self { access, existing: wish.existing, dry_run: wish.dry_run, tokens: wish.tokens }
     }
 
-    /// Who has this serial number.
+    /// The device with this serial number.
     async fn holder(&self, row: &Object) -> Result<Option<Twin>, ApiError> {
         match row.get("serial_number").and_then(Json::as_str).filter(|serial| !serial.is_empty()) {
             Some(serial) => Ok(self.access.ask(FindSerial(serial.to_owned())).await??),
@@ -57,7 +57,7 @@ impl Devices {
         Ok(self.access.ask(LoadTwins(vec![id.clone()])).await??.pop())
     }
 
-    /// Which device a line is about: the one that it names, or the one that has its serial number.
+    /// The device of a line: the one that it names, or the one that has its serial number.
     async fn device(&self, named: Option<DeviceId>, row: &Object) -> Result<DeviceId, ApiError> {
         let taken = |holder: &Twin| ApiError::SerialTaken {
             serial: row.get("serial_number").and_then(Json::as_str).unwrap_or_default().to_owned(),
@@ -115,7 +115,7 @@ impl Devices {
         }
     }
 
-    /// A device that nobody has claimed, as if it had appeared by itself.
+    /// An unclaimed device, as if it had appeared by itself.
     async fn appear(
         &self,
         id: DeviceId,
@@ -144,7 +144,7 @@ impl Devices {
         }
     }
 
-    /// Changes what the line names, and nothing else.
+    /// Changes the fields that the line names, and no others.
     async fn update(
         &self,
         id: &DeviceId,
@@ -178,8 +178,8 @@ impl Devices {
         Ok(Done::Updated { id: id.to_string() })
     }
 
-    /// Nothing can be desired of a device that is out of service. What was before need not be said again, or no
-    /// file with such a device could come in twice.
+    /// Leaves `desired` out where the twin is out of service and has it already: nothing can be desired of such a
+    /// device, and else no file with one could come in twice.
     async fn leave_out_what_is_desired_already(
         &self,
         id: &DeviceId,
@@ -194,7 +194,7 @@ impl Devices {
         Ok(())
     }
 
-    /// Changes a device of which the line says no name: that is no registration.
+    /// Changes a device whose line has no name: that is no registration.
     async fn update_only(&self, row: &Object, line: Line) -> Result<Done, ApiError> {
         let Line { lifecycle, rest, .. } = line;
         let mut fields = Fields::of(rest, &register::FIELDS)?;
@@ -272,12 +272,12 @@ fn change(patch: Object) -> Input {
     Input::Change(Box::new(Change { patch }))
 }
 
-/// What comes before a change of a device that is to be in service.
+/// The input before a change of a device that is to be in service.
 fn into_service(lifecycle: Option<Lifecycle>) -> Option<Input> {
     lifecycle.filter(|state| *state == Lifecycle::Active).map(stand)
 }
 
-/// What comes after a change of a device that is to be out of service. That it is provisioned comes of itself.
+/// The input after a change of a device that is to be out of service. The state `provisioned` comes by itself.
 fn out_of_service(lifecycle: Option<Lifecycle>) -> Option<Input> {
     lifecycle.filter(|state| state.is_out_of_service()).map(stand)
 }

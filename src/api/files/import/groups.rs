@@ -1,5 +1,5 @@
-//! Groups, taken in: each line as one that is posted or changed is. They may stand in any order: one whose parent
-//! stands behind it waits for that.
+//! The import of groups: each line as a group that is posted or changed. They may come in any order: one whose parent
+//! comes behind it waits for that.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use crate::http::problem::ApiError;
 use crate::import_export::Fault;
 use crate::import_export::columns::{GROUPS, Table};
 
-/// See the module.
+/// The import of groups.
 pub struct Groups {
     access: Access,
     existing: Existing,
@@ -92,8 +92,8 @@ impl Kind for Groups {
     }
 }
 
-/// Why lines that waited for others never came in: groups that would stand under themselves, by way of lines that
-/// wait for each other, and groups under such as were refused.
+/// The reasons for lines that waited for others and never came in: groups that would be under themselves, by way of
+/// lines that wait for each other, and groups under refused ones.
 fn explain(waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
     let parent = |row: &Object| {
         let named = row.get("parent_group").or_else(|| row.get("parent_id"));

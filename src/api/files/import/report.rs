@@ -1,4 +1,4 @@
-//! What an import tells: how many lines came to what, and of each that was refused where it stands and why.
+//! The report of an import: the number of lines by outcome, and of each refused one its place and its reason.
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,4 +1,4 @@
-//! An import while it runs: lines come in, so many are under way at once, and what becomes of each is told.
+//! A running import: lines come in, several are under way at once, and the outcome of each is reported.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -20,10 +20,10 @@ use crate::import_export::{Fault, FileFault, Reader, Row};
 /// Lines under way at once. They share commits, so this many are about as fast as more, and leave the hub time
 /// for others.
 const IN_FLIGHT: usize = 256;
-/// Lines that wait for others that stand behind them, at most.
+/// The most lines that wait for others behind them.
 const MOST_LATER: usize = 100_000;
 
-/// See the module.
+/// A running import.
 struct Run<K> {
     kind: Rc<K>,
     wish: Wish,
@@ -32,7 +32,7 @@ struct Run<K> {
     flying: FuturesUnordered<LocalBoxFuture<'static, Landed>>,
     /// Lines to be tried again, and why they were refused.
     later: Vec<(Line, Fault)>,
-    /// By their lines: those that are told in full.
+    /// The refused lines that are listed in full, by line.
     refusals: BTreeMap<u64, LineRefused>,
     report: ImportReport,
 }
@@ -53,7 +53,7 @@ struct Landed {
 /// Takes in all lines of `body`, of which `limit` bytes are read at most.
 ///
 /// # Errors
-/// Nothing of it can be read, and nothing was done.
+/// No part of it can be read, and nothing was done.
 pub(super) async fn run<K: Kind, E: std::fmt::Display>(
     kind: K,
     body: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
@@ -127,7 +127,7 @@ impl<K: Kind> Run<K> {
         self.flying.len() < IN_FLIGHT && self.report.broken_off.is_none()
     }
 
-    /// No more is begun. What is under way comes to its end.
+    /// Begins no further line. Lines under way are finished.
     fn break_off(&mut self, error: String) {
         let line = self.reader.line();
         self.report.broken_off.get_or_insert(BrokenOff { line, error });
@@ -179,7 +179,7 @@ impl<K: Kind> Run<K> {
         }
     }
 
-    /// Tries again what may have needed others, as long as that brings anything in.
+    /// Retries lines that may have needed others, as long as that imports any.
     async fn retry(&mut self) {
         let mut before = usize::MAX;
         while !self.later.is_empty() && self.later.len() < before && self.report.broken_off.is_none() {
@@ -235,7 +235,7 @@ mod tests {
     use crate::http::extract::fields::FieldError;
     use crate::import_export::columns::{DEVICES, Table};
 
-    /// Takes in what has its `model` in already, or none.
+    /// Imports a line whose `model` is imported already, or that has none.
     #[derive(Default)]
     struct Tree(RefCell<BTreeSet<String>>);
 

@@ -11,7 +11,7 @@ use crate::http::extract::fields::Fields;
 use crate::http::problem::ApiError;
 use crate::import_export::columns::{TEMPLATES, Table};
 
-/// See the module.
+/// The import of templates.
 pub struct Templates {
     access: Access,
     existing: Existing,

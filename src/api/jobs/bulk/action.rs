@@ -1,4 +1,4 @@
-//! What is to be done, read and checked as the routes for one device do.
+//! Reads and checks the action as the routes for one device do.
 
 use twinhub_domain::fleet::JobAction;
 use twinhub_domain::json::Size;
@@ -10,11 +10,12 @@ use crate::api::twin::mode;
 use crate::api::twin::mode::End;
 use crate::http::extract::fields::{FieldError, Fields};
 
-/// What people ask for: all kinds but `refresh`, which templates ask for, and `firmware`, which has a route of its own.
+/// The actions that people may request: all kinds but `refresh`, which templates use, and `firmware`, which has a route
+/// of its own.
 pub(in crate::api) const KINDS: [&str; 8] =
     ["desired", "command", "mode", "tags", "configuration", "group", "template", "delete"];
 
-/// Reads an object of one field, which says what is done.
+/// Reads an object of one field, the action.
 ///
 /// # Errors
 /// Names the field that is wrong.
@@ -63,7 +64,7 @@ pub fn read(object: Object) -> Result<JobAction, FieldError> {
     Ok(action)
 }
 
-/// How long it lasts counts from each device's turn.
+/// The mode's duration counts from each device's turn.
 fn of_mode(wanted: Object) -> Result<JobAction, FieldError> {
     let (mode, end) = mode::wanted(wanted)?;
     let (until, for_ms) = match end {

@@ -1,4 +1,4 @@
-//! The dry run: whom it would be done to, and what would change.
+//! The dry run: the devices that it would change, and the change of each.
 
 use actix_web::HttpResponse;
 use twinhub_actors::messages::archive::LoadTwins;
@@ -15,7 +15,7 @@ use crate::http::warnings;
 /// Devices that are shown.
 const SHOWN: usize = 10;
 
-/// Tells how many there are, and of the first few what would change.
+/// Gives the number of devices, and the changes of the first few.
 ///
 /// # Errors
 /// The store does not answer.
@@ -48,8 +48,8 @@ fn item(action: &JobAction, twin: &Twin) -> Object {
     .collect()
 }
 
-/// What would change, as a merge patch onto the twin; empty where all is so already. Of what is no change of the
-/// document, what would be done.
+/// The change, as a merge patch onto the twin; empty where there is none. For an action that changes no document, the
+/// action itself.
 fn change(action: &JobAction, twin: &Twin) -> Object {
     let patched = |section: &str, current: &Object, patch: &Object| {
         let difference = difference(current, patch);
@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    /// What the action would change on a twin that is so already.
+    /// The change that the action would make on a twin that is so already.
     fn check(action: &str, expected: &str) {
         let now = Timestamp::from_millis(0);
         let mut twin = Twin::new(DeviceId::parse("pump-1").unwrap(), DeviceNumber(1), now);

@@ -1,20 +1,20 @@
-//! Sums from which what was added can be taken away again, and nothing of it is left.
+//! Sums from which an added value can be taken away again without a remainder.
 //!
 //! A running sum of doubles drifts: each step rounds, and one absurd value that comes and goes takes the others'
 //! digits with it. Here a double is cut into digits of 32 bits at fixed places, and each place counts for itself in
 //! whole numbers. So the sum is exact, whatever comes and goes, in whatever order; it is rounded where it is read.
 
-/// See the module. Few places are used: readings of one name are alike.
+/// An exact sum of doubles. Few digits are used: readings of one name are alike.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExactSum(Vec<(u8, i64)>);
 
 /// Bits of a digit. A place holds the sum of 2^31 digits at least: more devices than there are.
 const DIGIT: u32 = 32;
 const BASE: f64 = 4_294_967_296.0;
-/// The lowest bit of a double stands for 2 to the power of minus this.
+/// The lowest bit of a double is 2 to the power of minus this.
 const LOWEST: i32 = 1_074;
 const MANTISSA: u32 = 52;
-/// From here on what comes behind is less than a double can tell.
+/// From here on the lower digits are less than the precision of a double.
 const ENOUGH: f64 = 1e30;
 
 impl ExactSum {

@@ -1,4 +1,4 @@
-//! What there is of a group's devices.
+//! Counters of a group's devices.
 
 use super::sum::ExactSum;
 use super::words::Word;
@@ -6,7 +6,7 @@ use crate::json::{EXACT, Number};
 use crate::series::mean;
 use crate::{Mode, Status};
 
-/// Counts by status, mode and type, and sums of what is read.
+/// Counts by status, mode and type, and sums of readings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
     pub total: u64,
@@ -23,12 +23,12 @@ pub struct Tally {
 pub struct Readings {
     pub count: u64,
     sum: ExactSum,
-    /// Those that are whole numbers, and their sum.
+    /// The number of whole numbers among them, and their sum.
     wholes: u64,
     whole_sum: i128,
 }
 
-/// A number as it is counted: the nearest double, and what that lacks of a whole number that no double holds.
+/// A number in the sums: the nearest double, and the remainder of a whole number that no double holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured {
     /// Not a number where it is none.
@@ -116,14 +116,14 @@ impl Tally {
         }
     }
 
-    /// A device reads this; what is no number is not summed up.
+    /// Adds a device's reading; a value that is no number is not summed up.
     pub fn add_reading(&mut self, name: Word, number: Measured) {
         if number.nearest.is_finite() {
             at(&mut self.readings, name).add(number);
         }
     }
 
-    /// It reads it no longer.
+    /// Removes a reading that the device does not have any more.
     pub fn take_reading(&mut self, name: Word, number: Measured) {
         if number.nearest.is_finite() {
             let readings = at(&mut self.readings, name);
@@ -134,7 +134,7 @@ impl Tally {
         }
     }
 
-    /// Adds what there is elsewhere.
+    /// Adds the counters of another.
     pub fn add_all(&mut self, other: &Self) {
         self.total += other.total;
         self.by_status.iter_mut().zip(other.by_status).for_each(|(count, more)| *count += more);

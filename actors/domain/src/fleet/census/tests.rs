@@ -19,7 +19,7 @@ const NAMES: [&str; 3] = ["t", "h", "motor"];
 enum Does {
     /// Readings, by name, with the device's own time where it gives one.
     Reads(u8, f64, Option<u8>),
-    /// A merge patch onto what it reports.
+    /// A merge patch onto its reported state.
     Reports(u8, &'static str),
     Status(bool),
     Type(u8),
@@ -45,7 +45,7 @@ fn does() -> impl Strategy<Value = (u8, Does)> {
     (0..4_u8, what)
 }
 
-/// The devices, and all that happened to them.
+/// The devices, and all their events.
 #[derive(Default)]
 struct Fleet {
     twins: BTreeMap<u8, Twin>,
@@ -114,7 +114,7 @@ impl Fleet {
         census
     }
 
-    /// Follows these events; a twin that is asked for is told as it stands now.
+    /// Follows these events; a twin that is requested is given in its present state.
     fn follow(&self, census: &mut Census, events: &[Event], seen: &mut BTreeSet<DeviceNumber>) {
         for event in events {
             if census.see(event, seen.insert(event.number)) == Seen::Unknown
@@ -134,7 +134,7 @@ fn tree() -> Tree {
     Tree::new([group("a", ""), group("b", "a"), group("c", "b"), group("empty", "a")])
 }
 
-/// By words, as it is told, with means rounded: a plain sum has errors of its own.
+/// By words, with means rounded: a plain sum has errors of its own.
 fn told(counts: &Counts) -> String {
     let readings =
         counts.readings.iter().map(|(name, count, mean)| format!("{name} {count} {:.9e}", mean.as_f64()));
@@ -208,7 +208,7 @@ proptest! {
         prop_assert_eq!(census.groups().count(), 0);
     }
 
-    /// It begins with twins as they stood at some time, and events from before that come again.
+    /// It begins with twins as they were at some time, and events from before that come again.
     #[test]
     fn what_comes_again_does_no_harm(
         all in prop::collection::vec(does(), 1..80),

@@ -1,12 +1,12 @@
-//! Words that many devices have in common, each kept once for as long as somebody uses it.
+//! Words that many devices have in common, each stored once for as long as it is used.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A word's number while somebody uses it.
+/// A word's number while it is used.
 pub type Word = u32;
 
-/// See the module.
+/// A reference-counted table of words.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
     numbers: HashMap<Arc<str>, Word>,
@@ -36,7 +36,7 @@ impl Words {
         word
     }
 
-    /// It is used once less.
+    /// Releases one use of the word.
     pub fn give_back(&mut self, word: Word) {
         let (text, uses) = &mut self.kept[word as usize];
         *uses -= 1;
@@ -47,7 +47,7 @@ impl Words {
         }
     }
 
-    /// The number of a word that somebody uses.
+    /// The number of a word that is used.
     pub fn find(&self, text: &str) -> Option<Word> {
         self.numbers.get(text).copied()
     }

@@ -1,4 +1,4 @@
-//! What a job does to each of its devices.
+//! The action of a job on each of its devices.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::command::{CommandId, CommandRequest};
 use crate::json::{Json, Object};
 use crate::twin::{Change, Input};
 
-/// What is done to each device. On the wire an object of one field: `{"desired": {"power": "on"}}`.
+/// The action on each device. On the wire an object of one field: `{"desired": {"power": "on"}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobAction {
@@ -21,7 +21,7 @@ pub enum JobAction {
         mode: Mode,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
-        /// It ends so many ms after the device's turn, whenever that comes: in place of `until`.
+        /// The mode ends this many ms after the device's turn, whenever that comes: in place of `until`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         for_ms: Option<i64>,
     },
@@ -33,7 +33,7 @@ pub enum JobAction {
     Group(Option<Box<str>>),
     /// The template that it is to have; none: none any more.
     Template(Option<Box<str>>),
-    /// Whoever has the template of this id takes it as it is now, or has it no more where it is gone.
+    /// Devices that have the template of this id take its present layer, or lose it where the template is gone.
     Refresh(Box<str>),
     /// Bring the device to an image; how the job goes on with the others is in it.
     Firmware(Box<Rollout>),
@@ -57,7 +57,7 @@ impl JobAction {
         "firmware",
     ];
 
-    /// The word for what it does: one of [`JobAction::KINDS`].
+    /// The word for its kind: one of [`JobAction::KINDS`].
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -74,8 +74,8 @@ impl JobAction {
         }
     }
 
-    /// What a device's twin is told at its turn, which comes `now`, in this round of the job. `command` is the id of
-    /// the command, where it comes to one.
+    /// The input for a device's twin at its turn, which comes `now`, in this round of the job. `command` is the id of
+    /// the command, where the action is one.
     #[must_use]
     pub fn input(&self, job: JobId, round: u32, command: CommandId, now: Timestamp) -> Input {
         let change = |section: &str, value: Json| {
@@ -110,7 +110,7 @@ impl JobAction {
     }
 }
 
-/// What has nothing more to say is `true`.
+/// An action without parameters is `true`.
 mod yes {
     use serde::de::{Deserialize as _, Error as _};
     use serde::{Deserializer, Serializer};
@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// An action is read from `text`, written as it was, and tells a twin `input`.
+    /// An action is read from `text`, written as it was, and becomes `input` for a twin.
     fn check(text: &str, kind: &str, input: &str) {
         let action: JobAction = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&action).unwrap(), text);

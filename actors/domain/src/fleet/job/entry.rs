@@ -7,22 +7,22 @@ use super::{JobAction, JobId, JobSignal, JobStatus, StepState};
 use crate::clock::Timestamp;
 use crate::json::{Json, Object};
 
-/// One thing done to many devices.
+/// A job: one action on many devices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     pub id: JobId,
     pub action: JobAction,
     #[serde(default)]
     pub description: Box<str>,
-    /// Who made it: `user:ann`.
+    /// Its creator: `user:ann`.
     pub by: Box<str>,
     pub status: JobStatus,
-    /// Why it stands so, where there is something to say.
+    /// The reason for its status, where there is one.
     #[serde(default)]
     pub reason: Option<Box<str>>,
-    /// How many devices it is for.
+    /// The number of its devices.
     pub total: u64,
-    /// So many devices a second at most; none: as fast as it goes.
+    /// The most devices a second; none: as fast as it goes.
     #[serde(default)]
     pub rate: Option<f64>,
     /// 1, and one more with each retry.
@@ -31,27 +31,27 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<u32>,
     pub created_at: Timestamp,
-    /// When its first device could have its turn.
+    /// The time at which its first device could have its turn.
     #[serde(default)]
     pub started_at: Option<Timestamp>,
     #[serde(default)]
     pub ended_at: Option<Timestamp>,
-    /// How many of its devices were in which state when this was written.
+    /// The number of its devices in each state when this was written.
     #[serde(default)]
     pub counts: JobCounts,
-    /// What is not written down yet of a change of all its devices.
+    /// The rest of a change of all its devices that is not written down yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweeping: Option<Sweeping>,
 }
 
-/// A change of many of a job's devices at once. It is written down in parts, so that nobody waits for it, and is
-/// taken up again after a crash.
+/// A change of many of a job's devices at once. It is written down in parts, so that no other commit waits for it, and
+/// continues after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sweeping {
-    /// Those that had no turn get none any more.
+    /// Devices that had no turn get none any more.
     Cancel,
-    /// Those that failed get another turn.
+    /// Devices that failed get another turn.
     Retry,
 }
 
@@ -78,7 +78,7 @@ impl Job {
         }
     }
 
-    /// Makes of it what `signal` makes of it; false where it does not fit, and then nothing is changed.
+    /// Applies `signal`; false where the transition is not allowed, and then nothing is changed.
     #[must_use]
     pub fn take(&mut self, signal: JobSignal, reason: Option<&str>, now: Timestamp) -> bool {
         let Some(status) = self.status.after(signal) else { return false };
@@ -102,10 +102,10 @@ impl Job {
         true
     }
 
-    /// Reads what [`Job::to_object`] wrote.
+    /// Reads the form of [`Job::to_object`].
     ///
     /// # Errors
-    /// Says what is missing or wrong.
+    /// The missing or wrong field.
     pub fn parse(object: &Object) -> Result<Self, serde_json::Error> {
         serde_json::from_str(&Json::Object(object.clone()).to_string())
     }
@@ -137,7 +137,7 @@ impl Job {
 }
 
 impl Sweeping {
-    /// From which state to which, and what is written down as the reason.
+    /// The state before, the state after, and the reason that is written down.
     #[must_use]
     pub fn change(self) -> (StepState, StepState, &'static str) {
         match self {

@@ -1,13 +1,13 @@
-//! The pace of a job: so many devices a second, and no burst after a pause; and how long a turn takes of late.
+//! The rate of a job: a limit in devices a second, without a burst after a pause; and the recent duration of a turn.
 
 use std::time::Duration;
 
-/// Unused turns that are kept, in seconds: what comes late by as much is made up for.
+/// Unused turns that are kept, in seconds: a delay of as much is made up for.
 const KEPT_SECONDS: f64 = 0.1;
 /// Sums of parts of turns come so close to whole ones.
 const NEAR: f64 = 1e-9;
 
-/// A token bucket. Times are milliseconds by a clock that nobody sets.
+/// A token bucket. Times are milliseconds by a clock that is never set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pace {
     /// Turns a second; none: as fast as it goes.
@@ -49,20 +49,20 @@ impl Pace {
     }
 }
 
-/// How long a device's turn takes of late: each new one counts for an eighth, as in TCP's estimate of round trips
-/// (RFC 6298, 2.3).
+/// The recent duration of a device's turn: each new one counts for an eighth, as in TCP's estimate of round trips (RFC
+/// 6298, 2.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TurnTime(f64);
 
 impl TurnTime {
     const WEIGHT: f64 = 1.0 / 8.0;
 
-    /// A turn took so long.
+    /// Records the duration of a turn.
     pub fn one_took(&mut self, took: Duration) {
         self.0 += Self::WEIGHT * (took.as_secs_f64() - self.0);
     }
 
-    /// So many times as long as a turn takes.
+    /// A multiple of a turn's duration.
     #[must_use]
     pub fn times(self, times: f64) -> Duration {
         Duration::try_from_secs_f64(self.0 * times).unwrap_or(Duration::MAX)
@@ -73,7 +73,7 @@ impl TurnTime {
 mod tests {
     use super::*;
 
-    /// At each of these times so many turns are taken of five that are wanted.
+    /// At each of these times this many turns are taken of five that are wanted.
     fn check(rate: Option<f64>, times: &[(u64, usize)]) {
         let mut pace = Pace::new(rate, 1_000);
         for (at, expected) in times {

@@ -1,4 +1,4 @@
-//! How far a job has come, how fast it goes, and when it will be done.
+//! The progress of a job, its speed, and the expected time of its end.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,28 +6,28 @@ use super::StepState;
 use crate::clock::Timestamp;
 use crate::json::{Json, Number, Object};
 
-/// How many of a job's devices are in which state; none of those that no device is in.
+/// The number of a job's devices in each state; states without a device are left out.
 pub type JobCounts = BTreeMap<StepState, u64>;
 
-/// How far a job has come.
+/// The progress of a job.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
     pub counts: JobCounts,
-    /// How many devices it is for.
+    /// The number of its devices.
     pub total: u64,
-    /// Devices a second that it has come to its end with lately; none while that cannot be told.
+    /// Devices a second that were finished lately; none while that is not known.
     pub per_second: Option<f64>,
-    /// When it will be done at this speed; none while that cannot be told.
+    /// The time of its end at this speed; none while that is not known.
     pub eta: Option<Timestamp>,
 }
 
-/// The speed over the last moments. Times are milliseconds by a clock that nobody sets.
+/// The speed over the last moments. Times are milliseconds by a clock that is never set.
 #[derive(Clone, Debug, Default)]
 pub struct Speed(VecDeque<(u64, u64)>);
 
-/// The speed is what it was within so many milliseconds.
+/// The time over which the speed is measured, in ms.
 const WINDOW_MS: u64 = 10_000;
-/// Points closer together than this say less than they cost.
+/// Points closer together than this are not worth their cost.
 const APART_MS: u64 = 100;
 
 impl Progress {
@@ -37,7 +37,7 @@ impl Progress {
         self.counts.iter().filter(|(state, _)| state.is_final()).map(|(_, count)| count).sum()
     }
 
-    /// How many devices are in this state.
+    /// The number of devices in this state.
     #[must_use]
     pub fn count(&self, state: StepState) -> u64 {
         self.counts.get(&state).copied().unwrap_or_default()
@@ -50,14 +50,14 @@ impl Progress {
         self.counts.iter().filter(|(state, _)| open(state)).map(|(_, count)| count).sum()
     }
 
-    /// Whole percent of its devices with which it has come to an end, never 100 before all of them.
+    /// The percentage of finished devices, a whole number, never 100 before all of them.
     #[must_use]
     pub fn percent(&self) -> u8 {
         let percent = u128::from(self.ended()) * 100 / u128::from(self.total.max(1));
         u8::try_from(percent).unwrap_or(100).min(100)
     }
 
-    /// As events and answers show it. What is not known is null.
+    /// The form in events and answers. Unknown values are null.
     #[must_use]
     pub fn to_object(&self) -> Object {
         #[expect(clippy::cast_possible_wrap, reason = "nobody has 2^63 devices")]
@@ -77,7 +77,7 @@ impl Progress {
 }
 
 impl Speed {
-    /// At `now_ms` it had come to its end with so many devices.
+    /// Records the number of finished devices at `now_ms`.
     pub fn note(&mut self, now_ms: u64, ended: u64) {
         if self.0.back().is_some_and(|(_, last)| ended < *last) {
             self.0.clear(); // those that failed come again
@@ -102,7 +102,7 @@ impl Speed {
         (millis > 0 && devices > 0).then_some(speed)
     }
 
-    /// When so many further devices will be done.
+    /// The time at which `left` further devices will be finished.
     #[must_use]
     pub fn eta(&self, left: u64, now: Timestamp) -> Option<Timestamp> {
         let speed = self.per_second()?;
@@ -135,7 +135,7 @@ mod tests {
         check(&[(Skipped, 1), (Canceled, 1), (Failed, 1)], 3, (3, 0, 100));
     }
 
-    /// After these points the speed is `expected`, and what is left takes `eta_ms`.
+    /// After these points the speed is `expected`, and the rest takes `eta_ms`.
     fn speed(points: &[(u64, u64)], expected: Option<f64>, eta_ms: Option<i64>) {
         let mut speed = Speed::default();
         for (at, ended) in points {

@@ -12,7 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How far a job has come.
+/// The status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobStatus {
@@ -21,15 +21,15 @@ pub enum JobStatus {
     Running,
     /// No further device gets its turn until it is resumed.
     Paused,
-    /// It has come to its end with every device, well or not.
+    /// Every device is finished, well or not.
     Done,
-    /// It broke off: before any device had its turn, or because too many of them failed.
+    /// The job ended early: before any device had its turn, or because too many of them failed.
     Failed,
-    /// It was called off. What was handed to devices before stays.
+    /// The job was canceled. Devices that had their turn before keep its effect.
     Canceled,
 }
 
-/// What can happen to a job.
+/// The transitions of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobSignal {
     /// All its devices are written down.
@@ -43,7 +43,7 @@ pub enum JobSignal {
     Cancel,
     /// Too many of its devices fail: those that had no turn get none.
     Abort,
-    /// Those that failed get another turn.
+    /// Devices that failed get another turn.
     Retry,
 }
 
@@ -51,7 +51,7 @@ impl JobStatus {
     pub const ALL: [Self; 6] =
         [Self::Preparing, Self::Running, Self::Paused, Self::Done, Self::Failed, Self::Canceled];
 
-    /// Where `signal` leads from here; none where it leads nowhere.
+    /// The status after `signal`; none where the transition is not allowed.
     #[must_use]
     pub fn after(self, signal: JobSignal) -> Option<Self> {
         use JobSignal as Is;
@@ -84,7 +84,7 @@ impl JobStatus {
         }
     }
 
-    /// Nothing more comes of it by itself.
+    /// Is the status final, unless a person acts?
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Canceled)

@@ -1,10 +1,10 @@
-//! What becomes of a group of which something is wished.
+//! Plans the change of a group.
 
 use super::{Misplaced, Tree};
 use crate::clock::Timestamp;
 use crate::fleet::group::{Group, GroupId, GroupWish};
 
-/// Whether the group must be there already.
+/// The precondition on the group's existence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
     New,
@@ -18,15 +18,15 @@ pub struct Planned {
     pub group: Group,
     /// There was none of this id before.
     pub is_new: bool,
-    /// It is new, or becomes another.
+    /// The group is new, or changes.
     pub changes: bool,
 }
 
 impl Tree {
-    /// What the group of this id becomes by a wish. It is put nowhere yet.
+    /// The group of this id after a requested change. It is put nowhere yet.
     ///
     /// # Errors
-    /// It is there, or is not, against what is expected; a new one has no name; or it cannot stand where it is to.
+    /// The precondition fails; a new group has no name; or the group cannot have its place.
     pub fn plan(
         &self,
         id: GroupId,

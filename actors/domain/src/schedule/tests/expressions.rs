@@ -1,4 +1,4 @@
-//! Cron expressions: what is read, and as what it is kept.
+//! Cron expressions: the accepted texts, and their stored forms.
 
 use super::*;
 use crate::schedule::expression::Expression;

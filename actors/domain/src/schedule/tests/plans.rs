@@ -1,9 +1,9 @@
-//! Plans: what an entry may say, what is due when, and what it costs to wait.
+//! Plans: the contents of an entry, the due times, and the cost of waiting.
 
 use super::*;
 use crate::schedule::{Action, DueNow};
 
-/// What is due, in short: `<entry>@<time>`, with `!` for a missed one and `-` for one passed over.
+/// The due occurrences, in short: `<entry>@<time>`, with `!` for a missed one and `-` for one passed over.
 fn short(due: &DueNow) -> Vec<String> {
     let name = |mark: &str, run: &crate::schedule::Due| {
         format!("{mark}{}@{}", run.entry, run.at.to_string().replace(".000Z", "Z"))
@@ -12,7 +12,7 @@ fn short(due: &DueNow) -> Vec<String> {
     runs.chain(due.skipped.iter().map(|run| name("-", run))).collect()
 }
 
-/// At each of the times in turn, what is expected is due, and is then dealt with.
+/// At each of the times in turn, the expected occurrences are due, and are then dealt with.
 fn check(schedule: &str, set: &str, steps: &[(&str, &[&str])]) {
     let mut plan = plan(schedule, set);
     for (now, expected) in steps {
@@ -107,7 +107,7 @@ fn a_clock_that_goes_back_repeats_nothing() {
     );
 }
 
-/// What runs more often than the clock was put back by goes on by the new time, and does not wait for the old.
+/// An entry that runs more often than the clock was put back by goes on by the new time, and does not wait for the old.
 #[test]
 fn a_clock_that_goes_back_silences_nothing() {
     let each_minute = r#"[{"cron":"* * * * *","set":{"a":1}},{"cron":"0 12 * * *","set":{"b":1}}]"#;

@@ -1,4 +1,4 @@
-//! What holds for any expression, zone and time.
+//! Properties of any expression, zone and time.
 
 use std::collections::BTreeSet;
 
@@ -159,8 +159,7 @@ proptest! {
         prop_assert!(plan.due(passed).runs.is_empty() && !plan.is_due(passed));
     }
 
-    /// Over the nights when clocks are changed, occurrences are what they are said to be: worked out
-    /// here by trying.
+    /// Over the nights when clocks are changed, occurrences are as documented: worked out here by trying.
     #[test]
     fn nights_are_as_they_are_said_to_be(
         second in select(SECONDS.to_vec()),

@@ -1,5 +1,5 @@
-//! Topic filters over topics in order: where a topic does not match, the filter says where the next one that
-//! may match stands, so that a look-up passes over whole branches.
+//! Topic filters over topics in order: where a topic does not match, the filter gives the next key that may match, so
+//! that a look-up skips whole branches.
 
 use std::ops::Bound;
 
@@ -27,7 +27,7 @@ pub(super) fn below(topic: &str) -> (Bound<Key>, Bound<Key>) {
 #[derive(Clone, Debug)]
 pub(super) struct RetainedFilter {
     levels: Vec<Level>,
-    /// It ends with `#`.
+    /// The filter ends with `#`.
     all_below: bool,
 }
 
@@ -37,13 +37,13 @@ enum Level {
     Any,
 }
 
-/// How a topic stands to a filter.
+/// The relation of a topic to a filter.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Relation {
     Matches,
-    /// It does not match, nor does anything before this key.
+    /// Neither the topic nor any before this key matches.
     ContinueAt(Key),
-    /// It does not match, nor does anything behind it.
+    /// Neither the topic nor any behind it matches.
     Done,
 }
 
@@ -123,7 +123,7 @@ fn continue_at(parts: &[&[u8]]) -> Relation {
     Relation::ContinueAt(parts.concat().into_boxed_slice())
 }
 
-/// Behind a topic and all that is below it.
+/// The key behind a topic and all topics below it.
 fn continue_behind(topic: &[u8]) -> Relation {
     continue_at(&[topic, &[LEVEL + 1]])
 }

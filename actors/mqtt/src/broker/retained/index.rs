@@ -1,5 +1,5 @@
-//! Retained messages by topic, in order: an exact filter is one look-up, and a wildcard looks at what it
-//! matches and at one more message for each branch that it passes over.
+//! Retained messages by topic, in order: an exact filter is one look-up, and a wildcard reads its matches and one more
+//! message for each branch that it passes over.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -9,10 +9,10 @@ use super::filter::{Key, Relation, RetainedFilter, below, key};
 use twinhub_domain::Timestamp;
 use twinhub_domain::retained::RetainedMessage;
 
-/// What a message takes in memory beside its texts and bytes.
+/// The memory of a message beside its texts and bytes.
 const OVERHEAD: usize = 200;
 
-/// See the module.
+/// Retained messages in the order of their topics.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     messages: BTreeMap<Key, Arc<RetainedMessage>>,
@@ -21,7 +21,7 @@ pub(super) struct Index {
     looked_at: u64,
 }
 
-/// What a subscription asks for, and how far it has been answered.
+/// A subscription's filter, and its progress through the topics.
 #[derive(Debug)]
 pub(in crate::broker) struct Cursor {
     filter: RetainedFilter,
@@ -34,7 +34,7 @@ impl Cursor {
     }
 }
 
-/// What stands next for a cursor.
+/// The next message for a cursor.
 #[derive(Debug)]
 pub(super) enum Peeked {
     Message(Arc<RetainedMessage>),
@@ -48,7 +48,7 @@ impl Index {
         self.messages.len()
     }
 
-    /// About what they take in memory.
+    /// Their memory, about.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -128,7 +128,7 @@ fn take_step(steps: &mut usize) -> bool {
     left.is_some()
 }
 
-/// About what `message` takes in memory.
+/// The memory of `message`, about.
 pub(super) fn size(message: &RetainedMessage) -> usize {
     size_of_parts((message.topic.len(), message.payload.len(), message.properties.len()))
 }

@@ -332,7 +332,7 @@ async fn a_broken_connection_does_not_wait_for_its_client() {
     assert!(within("the write breaks off", flushing).await.unwrap().is_err());
 }
 
-/// The broker gets the acknowledgement of what the client was not given, between two packets of the client.
+/// The broker gets the acknowledgement of a withheld message between two packets of the client.
 #[tokio::test]
 async fn a_command_that_is_over_stops_here() {
     let (mut stream, _gate, mut client) = gated(1_024);

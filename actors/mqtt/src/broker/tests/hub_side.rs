@@ -1,4 +1,4 @@
-//! What the broker does for the hub: hub-only topics, who listens, commands that are over, topics that nobody reads.
+//! The broker's services for the hub: hub-only topics, listeners, commands that are over, topics without a reader.
 
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, PubAckReason, Publish};
 
@@ -154,7 +154,8 @@ async fn who_listens_is_told() {
     desk.noted(&["pump-1 hears Commands"; 3]).await;
 }
 
-/// A session that somebody else's being there has a command put into, and that never hears of it when it is over.
+/// A session into whose queue a command is put because another client is connected, and that never gets it when it is
+/// over.
 #[tokio::test]
 async fn a_command_that_is_over_is_not_handed_over_from_the_queue_of_a_session() {
     let desk = Desk::with_room(10);
@@ -181,7 +182,7 @@ async fn a_command_that_is_over_is_not_handed_over_from_the_queue_of_a_session()
     device.sees_no_puback().await;
 }
 
-/// What was not acknowledged is sent again when the client returns, unless it is over: however often it returns.
+/// An unacknowledged command is sent again when the client returns, unless it is over: however often it returns.
 #[tokio::test]
 async fn a_command_that_is_over_is_not_sent_again() {
     let desk = Desk::with_room(10);

@@ -1,9 +1,9 @@
-//! How many clients, subscriptions and sessions there may be.
+//! Limits of clients, subscriptions and sessions.
 
 use super::raw::{Raw, connect, packet, publish, subscribe, text};
 use super::*;
 
-/// The word of a CONNACK that lets nobody in.
+/// The code of a CONNACK that refuses the client.
 async fn refused(broker: &EmbeddedBroker, v5: bool, id: &str) -> Vec<u8> {
     let mut raw = Raw::open(broker).await;
     raw.send(&connect(v5, id, true)).await;
@@ -143,7 +143,7 @@ async fn a_client_has_so_many_filters_with_wildcards_and_no_more() {
     until("the broker has no wildcards any more", async || broker.sessions.wildcards() == 0).await;
 }
 
-/// Its own messages: whoever publishes does not wait for itself.
+/// Its own messages: a publisher does not wait for itself.
 async fn publishes_to_itself(broker: &EmbeddedBroker, messages: u16, size: usize) -> (Raw, Vec<Vec<u8>>) {
     let (mut client, _) = Raw::connect(broker, false, "slow", true).await;
     client.send(&subscribe(false, 1, &[("bulk/#", 1)])).await;

@@ -1,4 +1,4 @@
-//! A client byte for byte, and what of MQTT 5 only such a one can see.
+//! A client byte for byte, and the parts of MQTT 5 that only such a one can see.
 
 use mqtt5::encoding::encode_variable_int;
 use tokio::net::TcpStream;
@@ -46,7 +46,7 @@ pub(in crate::broker) fn subscribe(v5: bool, id: u8, filters: &[(&str, u8)]) -> 
 }
 
 impl Raw {
-    /// A socket that has said nothing.
+    /// A socket that has sent nothing.
     pub(super) async fn open(broker: &EmbeddedBroker) -> Self {
         Self(TcpStream::connect(broker.local_addr()).await.unwrap())
     }
@@ -107,8 +107,8 @@ impl Raw {
 }
 
 impl Raw {
-    /// All packets that the broker has for it. It serves its queue and what it reads in turns, by chance: whatever
-    /// it has comes before so many answers.
+    /// All packets that the broker has for it. The broker serves its queue and its reading in turns, by chance:
+    /// everything that it has comes before so many empty answers in a row.
     pub(super) async fn all(&mut self) -> Vec<Vec<u8>> {
         let (mut all, mut empty) = (Vec::new(), 0);
         while empty < 30 {

@@ -3,7 +3,7 @@
 use super::raw::{Raw, packet, publish, subscribe, text};
 use super::*;
 
-/// Subscribes at QoS 0 and gives what was retained, as topic and payload, without the properties.
+/// Subscribes at QoS 0 and gives the retained messages, as topic and payload, without the properties.
 async fn retained(broker: &EmbeddedBroker, filter: &str) -> Vec<(String, String)> {
     let (mut app, _) = Raw::connect(broker, false, "reader", true).await;
     app.send(&subscribe(false, 1, &[(filter, 0)])).await;

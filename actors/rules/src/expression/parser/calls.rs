@@ -1,4 +1,4 @@
-//! Calls of functions, and what looks like them: `has`, `all`, `exists`, `map`, `filter`, `matches`.
+//! Calls of functions, and macros: `has`, `all`, `exists`, `map`, `filter`, `matches`.
 
 use regex::RegexBuilder;
 
@@ -8,7 +8,7 @@ use super::super::tree::{Each, Kind, Node};
 use super::{Bad, BadExpression, Parser};
 use twinhub_domain::Timestamp;
 
-/// What goes through a list lies at most so deep in others that do: each level multiplies what it costs.
+/// The most nested functions over lists: each level multiplies the cost.
 const MOST_LOCALS: usize = 2;
 
 /// A pattern, compiled, takes no more bytes than this.
@@ -110,7 +110,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// What is written out and can never be read is found here and not when it is to run.
+/// Checks literal arguments when the expression is read, and not when it is to run.
 fn check_literal(function: Function, arguments: &[Node]) -> Result<(), BadExpression> {
     let bad = |node: &Node, detail: String| Err(Bad::new(node.start(), detail));
     match (function, arguments) {

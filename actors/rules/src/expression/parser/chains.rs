@@ -1,4 +1,4 @@
-//! Single values, and what stands behind a dot or in square brackets.
+//! Single values, and their continuation by a dot or square brackets.
 
 use super::super::itself;
 use super::super::lexer::Word;
@@ -76,7 +76,7 @@ impl<'a> Parser<'a> {
         Ok((items, depth))
     }
 
-    /// A word: the name of a function, of what a macro goes through, or of a device.
+    /// A word: the name of a function, of a macro's variable, or of a device.
     fn ident(&mut self, word: &'a str, start: usize, end: usize) -> Result<Node, BadExpression> {
         if self.is("(") {
             return self.call(word, None, start);
@@ -113,8 +113,8 @@ impl<'a> Parser<'a> {
         Ok(Some(Root::Device(id)))
     }
 
-    /// What stands behind a name's first word: `.a`, `['a']`, as long as it is fixed and no call.
-    /// `first` is the first part of it that has been there already.
+    /// The rest of a name behind its first word: `.a`, `['a']`, as long as it is fixed and no call. `first` is its
+    /// first part where that has been read already.
     fn name(&mut self, root: Root, first: Option<Box<str>>, start: usize) -> Result<Node, BadExpression> {
         let mut path: Vec<Box<str>> = Vec::from_iter(first);
         loop {
@@ -143,7 +143,7 @@ impl<'a> Parser<'a> {
         self.node(Kind::Name(Box::new(name)), start, end, 0)
     }
 
-    /// What stands behind a value: `.a`, `.f(…)`, `[…]`.
+    /// The continuation of a value: `.a`, `.f(…)`, `[…]`.
     pub(super) fn tail(&mut self, mut of: Node) -> Result<Node, BadExpression> {
         loop {
             let start = of.start();

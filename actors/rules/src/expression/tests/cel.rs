@@ -1,12 +1,12 @@
-//! The language is CEL: what the crate `cel` takes and what it comes to there, it is here too, but for what the
-//! module says.
+//! The language is CEL: the texts that the crate `cel` takes have the same values here, but for the differences in the
+//! module's documentation.
 
 use ::cel::{Context, Program, Value};
 use proptest::prelude::*;
 
 use super::*;
 
-/// What `cel` says.
+/// The result of `cel`.
 fn theirs(text: &str) -> Option<bool> {
     match Program::compile(text).ok()?.execute(&Context::default()) {
         Ok(Value::Bool(holds)) => Some(holds),
@@ -87,7 +87,7 @@ enum Sum {
 }
 
 impl Sum {
-    /// With no more brackets than chance puts there: the order of operators is what is tried.
+    /// With no more brackets than chance puts there: the order of operators is under test.
     fn text(&self, bracket: bool) -> String {
         match self {
             Self::Number(value) if *value < 0 => format!("({value})"),

@@ -1,12 +1,12 @@
-//! Filters as tables: every name that they know, what they are not true of, what is refused and where; and what
-//! twins are sorted by.
+//! Filters as tables: every name that they know, twins that they are not true of, refusals with their places; and sort
+//! keys.
 
 use std::cmp::Ordering;
 
 use super::super::itself::more;
 use super::*;
 
-/// The world's twins, with `fan` told more of.
+/// The world's twins, with further values of `fan`.
 fn world() -> World {
     let mut world = World::new();
     let said = r#"{"firmware_version": "1.2.0", "ip_address": "10.0.0.7", "signal": -60, "list": [1, 2],

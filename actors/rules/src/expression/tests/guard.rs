@@ -111,7 +111,7 @@ fn mean_ones_are_unknown_and_not_slow() {
     assert!(Expression::compile("a.x.matches('(a{1000}){1000}')").unwrap_err().detail.contains("no pattern"));
 }
 
-/// Texts made of what expressions are made of.
+/// Texts made of the parts of expressions.
 fn shaped() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
         "a",

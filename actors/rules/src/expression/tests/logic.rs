@@ -46,7 +46,7 @@ fn kleene() {
     }
 }
 
-/// A formula, and what it comes to.
+/// A formula, and its value.
 #[derive(Clone, Debug)]
 enum Formula {
     Known(bool),

@@ -1,4 +1,4 @@
-//! How much an expression holds.
+//! The limits of an expression.
 
 use super::*;
 

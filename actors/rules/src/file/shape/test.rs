@@ -1,4 +1,4 @@
-//! What a rule's test may say.
+//! The shapes of a rule's tests.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a trigger may say.
+//! The shapes of triggers.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Broken files: where, what, and what was meant perhaps.
+//! Broken files: the place, the error, and perhaps a suggestion.
 
 use super::{Problem, file, parse};
 

@@ -1,4 +1,4 @@
-//! Files that check out, and what they come to.
+//! Files that check out, and the rules that they make.
 
 use chrono::Weekday;
 use chrono_tz::Tz;

@@ -9,7 +9,7 @@ use crate::file::shape::{self, CONDITIONS, Kind, TRIGGERS};
 use crate::file::yaml;
 use twinhub_domain::Json;
 
-/// The part of JSON Schema that ours uses. The error says where.
+/// The part of JSON Schema that ours uses. The error has the place.
 fn validate(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
     let Some(schema) = schema.as_object() else { return Ok(()) };
     let fail = |what: &str| Err(format!("{at}: {what}: {value}"));

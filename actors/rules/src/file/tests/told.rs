@@ -12,7 +12,7 @@ fn test(lines: &str) -> Test {
     file.tests.remove(0).1
 }
 
-/// What happens, short: `3m a {"t":29}`.
+/// The events, short: `3m a {"t":29}`.
 fn shown(test: &Test) -> Vec<String> {
     let one = |what: &Happening| match what {
         Happening::Reported { device, values } => format!("{device} {}", Json::from(values.clone())),

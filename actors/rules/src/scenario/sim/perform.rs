@@ -1,4 +1,4 @@
-//! What the world does with what the rules ask for.
+//! Performs the rules' effects in the simulated world.
 
 use uuid::Builder;
 
@@ -70,7 +70,7 @@ impl Sim {
         self.append(Event { device, number, at: now, received_at: now, body, cause: cause.clone() });
     }
 
-    /// The newest command of a device, of this type where one is said; made where there is none.
+    /// The newest command of a device, of this type where one is given; made where there is none.
     pub fn command(&mut self, id: &DeviceId, command_type: Option<&str>, status: CommandStatus) {
         let cause = Cause::new(Source::Rest, "");
         let is_of = |of: &str| command_type.is_none_or(|wanted| wanted == of);

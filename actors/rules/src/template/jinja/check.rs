@@ -1,5 +1,5 @@
-//! What can only fail when it is filled in, found when the template is read: filters, tests and functions that there
-//! are not, and names that stand for nothing.
+//! Errors that would otherwise show only when the template is filled, found when it is read: unknown filters, tests and
+//! functions, and names without a meaning.
 
 use minijinja::machinery::Span;
 use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOp, CompareOpKind, Expr, Stmt};
@@ -8,7 +8,7 @@ use super::environment::{FILTERS, TESTS};
 use crate::expression::{Name, Root};
 use twinhub_domain::status::UNKNOWN;
 
-/// What `loop` knows within `{% for %}`.
+/// The members of `loop` within `{% for %}`.
 const LOOP: [&str; 13] = [
     "index",
     "index0",
@@ -24,9 +24,9 @@ const LOOP: [&str; 13] = [
     "cycle",
     "changed",
 ];
-/// These take what is not there, or a twin as a whole.
+/// These filters accept undefined values, or a twin as a whole.
 const TAKE_ANYTHING: [&str; 5] = ["count", "d", "default", "items", "length"];
-/// Filters that people know from elsewhere, and what to write here.
+/// Filters that people know from elsewhere, and ours in their place.
 const ELSEWHERE: [(&str, &str); 6] = [
     ("format", "a number is rounded by `round(1)`"),
     ("regex_replace", "`replace('a', 'b')` replaces a text"),
@@ -36,13 +36,13 @@ const ELSEWHERE: [(&str, &str); 6] = [
     ("float_format", "a number is rounded by `round(1)`"),
 ];
 
-/// A place in the source, and what is wrong there.
+/// A place in the source, and the error there.
 pub type Wrong = (usize, String);
 
 /// Looks through a whole template.
 ///
 /// # Errors
-/// Names the first thing that can only fail.
+/// Finds the first expression that can only fail.
 pub fn template(root: &Stmt<'_>) -> Result<(), Wrong> {
     Check::default().statement(root)
 }
@@ -86,7 +86,7 @@ impl<'a> Check<'a> {
         statements.iter().try_for_each(|statement| self.statement(statement))
     }
 
-    /// What a loop calls its items.
+    /// Adds a loop's variable.
     fn name(&mut self, target: &Expr<'a>) {
         match target {
             Expr::Var(name) => self.named.push(name.id),
@@ -96,7 +96,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Where a value is wanted, and a twin is none.
+    /// Checks an expression that must be a value, and no twin.
     fn value(&self, expr: &Expr<'a>) -> Result<(), Wrong> {
         match expr {
             Expr::Var(_) | Expr::GetAttr(_) => self.named_value(expr),
@@ -104,7 +104,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// A name, which must stand for a value.
+    /// Checks a name, which must have a value.
     fn named_value(&self, expr: &Expr<'a>) -> Result<(), Wrong> {
         let Some((word, path)) = chain(expr) else { return self.anything(expr) };
         if self.is_known(word) || word == "twin" {
@@ -122,7 +122,7 @@ impl<'a> Check<'a> {
         self.anything(expr)
     }
 
-    /// Where a twin as a whole may stand too.
+    /// Checks an expression that may be a whole twin too.
     fn anything(&self, expr: &Expr<'a>) -> Result<(), Wrong> {
         match expr {
             Expr::Var(name) if name.id == "loop" && self.loops == 0 => {
@@ -295,7 +295,7 @@ fn wrong(at: usize, detail: String) -> Wrong {
     (at, detail)
 }
 
-/// Where an expression begins: with what the parts behind it are of.
+/// The start of an expression, the value in front of its dots and brackets included.
 fn start(expr: &Expr<'_>) -> usize {
     match expr {
         Expr::GetAttr(of) => start(&of.expr),

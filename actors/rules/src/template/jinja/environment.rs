@@ -42,13 +42,13 @@ pub const FILTERS: [&str; 23] = [
 pub const TESTS: [&str; 8] =
     ["boolean", "defined", "mapping", "none", "number", "sequence", "string", "undefined"];
 
-/// See the module. It is shared: a template costs its text, and is read anew when it is filled in.
+/// The environment of all templates. It is shared: a template costs its text, and is read anew when it is filled.
 pub fn environment<'a>() -> &'a Environment<'a> {
     static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(make);
     &ENVIRONMENT
 }
 
-/// Templates are texts as they stand, with their last line's end.
+/// The syntax: texts stay unchanged, with their last line's end.
 pub fn syntax() -> SyntaxConfig {
     SyntaxConfig::builder().keep_trailing_newline(true).build().unwrap_or_default() // no mark of ours is wrong
 }

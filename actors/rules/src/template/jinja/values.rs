@@ -1,4 +1,4 @@
-//! What Jinja sees of twins and of the trigger.
+//! Twins and the trigger as values for Jinja.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub fn of_json(json: &Json) -> Value {
     }
 }
 
-/// What a name's first word stands for, or why it stands for nothing.
+/// The value of a name's first word, or the reason why it has none.
 pub fn of_root(root: &Root, scope: &Scope<'_>) -> Result<Value, String> {
     let id = match root {
         Root::Now => return Ok(scope.now.to_string().into()),
@@ -46,7 +46,7 @@ fn of_object(object: &Object) -> Value {
     entries.into()
 }
 
-/// Properties by name; those with dots in their names stand by their paths too, where nothing nested stands there.
+/// Properties by name; those with dots in their names are reached by their paths too, where nothing nested is there.
 fn nested(properties: &Properties) -> Object {
     let mut object = properties.to_object();
     for property in properties.iter().filter(|property| property.name.contains('.')) {
@@ -65,7 +65,7 @@ fn nested(properties: &Properties) -> Object {
     object
 }
 
-/// A twin. Jinja keeps what it is given, so it is a copy; its parts are read when they are asked for.
+/// A twin. Jinja owns its values, so it is a copy; its parts are read when they are asked for.
 #[derive(Debug)]
 struct Device {
     twin: Twin,

@@ -1,9 +1,9 @@
-//! What a disk holds when the power goes: what was synced for sure, and of the rest whatever chance has left.
+//! The content of a disk when the power goes: everything synced for sure, and of the rest as much as chance has left.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A disk writes so many bytes whole or not at all.
+/// A disk writes this many bytes whole or not at all.
 const SECTOR: usize = 512;
 
 /// One thing done to a file, as `recorder.c` wrote it down.
@@ -21,7 +21,7 @@ pub enum What {
     Unlink,
 }
 
-/// What becomes of what was not synced.
+/// The fate of writes that were not synced.
 #[derive(Clone, Copy, Debug)]
 pub enum Unsynced {
     Gone,
@@ -30,7 +30,7 @@ pub enum Unsynced {
     Torn(u64),
 }
 
-/// What was written down.
+/// The recorded steps.
 pub fn acts(record: &[u8]) -> Vec<Act> {
     let mut acts = Vec::new();
     let mut rest = record;
@@ -78,7 +78,7 @@ impl Disk {
         }
     }
 
-    /// Writes into `folder` what is found after the power was gone.
+    /// Writes the files as they are found after the power was gone into `folder`.
     pub fn lay_out(&self, folder: &Path, unsynced: Unsynced) {
         let mut chance = Chance(if let Unsynced::Torn(seed) = unsynced { seed } else { 0 });
         for (name, File { synced, since }) in &self.0 {
@@ -95,7 +95,7 @@ impl Disk {
     }
 }
 
-/// Does to a file what of it has reached the disk, asked sector by sector.
+/// Applies a step to a file, as far as it has reached the disk, asked sector by sector.
 fn apply(file: &mut Vec<u8>, what: &What, mut reached: impl FnMut(usize) -> bool) {
     match what {
         What::Write { place, bytes } => {

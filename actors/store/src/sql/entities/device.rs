@@ -1,4 +1,4 @@
-//! What lists of twins filter and sort by.
+//! Columns for filters and order of lists of twins.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,7 +9,7 @@ pub struct Model {
     pub number: i64,
     pub id: String,
     pub serial_number: String,
-    /// What it is called: its name, or its id while it has none.
+    /// The display name: its name, or its id while it has none.
     pub name: String,
     #[sea_orm(column_name = "type")]
     pub device_type: String,
@@ -22,11 +22,11 @@ pub struct Model {
     pub updated_at: i64,
     /// See `select::search_text`.
     pub search: String,
-    /// When it is to be woken for what it knows to wait for.
+    /// The time of its next deadline of its own.
     pub wake_at: Option<i64>,
     /// After how many ms of silence it counts as offline, while it is online.
     pub silence_ms: Option<i64>,
-    /// Since when it has not come to what is desired.
+    /// The time since which it differs from the desired state.
     pub drifting_since: Option<i64>,
     /// The id of its template, where it has one.
     pub template: Option<String>,

@@ -1,4 +1,4 @@
-//! How far a job has come with a device.
+//! A job's progress with a device.
 
 use sea_orm::entity::prelude::*;
 

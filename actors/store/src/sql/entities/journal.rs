@@ -8,7 +8,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub first_seq: i64,
     pub last_seq: i64,
-    /// When it was committed, in ms since the epoch.
+    /// The time of the commit, in ms since the epoch.
     pub at: i64,
     /// The earliest and the latest `at` of its events: a search by time passes over the others unread.
     pub first_at: i64,

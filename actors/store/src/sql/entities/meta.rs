@@ -29,5 +29,5 @@ pub const AUTOMATION_TIME: &str = "automation_time";
 pub const CLOCK_AHEAD: &str = "clock_ahead";
 /// and for how many ms of running that has been doubted.
 pub const CLOCK_DOUBTED: &str = "clock_doubted";
-/// By which key secrets are sealed.
+/// Identifies the key that seals secrets.
 pub const KEY_CHECK: &str = "key_check";

@@ -1,4 +1,4 @@
-//! What is known of a rule beside its file.
+//! The stored state of a rule beside its file.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,9 +7,9 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: String,
-    /// The rule as it was sent, JSON; empty where it stands in a file.
+    /// The rule as it was sent, JSON; empty where its text is in a file.
     pub body: String,
-    /// What people said; none: as the rule says itself.
+    /// The switch that people have set; none: as the rule's own text has it.
     pub enabled: Option<bool>,
     pub created_at: i64,
     pub updated_at: i64,

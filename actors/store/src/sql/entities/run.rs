@@ -12,10 +12,10 @@ pub struct Model {
     /// The device that fired it; 0 where there is none, or none any more.
     pub device: i64,
     pub began: i64,
-    /// When it was last heard of: its end, or when the same was found last.
+    /// The time of its last change: its end, or when the same was found last.
     pub last_at: i64,
     pub outcome: String,
-    /// It did something: its outcome is not `not_run`.
+    /// The run did something: its outcome is not `not_run`.
     pub telling: bool,
     pub parent: Option<Vec<u8>>,
     /// The entry in its serde form, JSON.

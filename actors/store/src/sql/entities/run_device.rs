@@ -7,10 +7,10 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub run: Vec<u8>,
-    /// Never 0: what is no device's has no part in a run.
+    /// Never 0: no device has no part in a run.
     #[sea_orm(primary_key, auto_increment = false)]
     pub device: i64,
-    /// When the run did, so that an index has a device's runs in their order.
+    /// The beginning of the run, so that an index has a device's runs in their order.
     pub began: i64,
 }
 

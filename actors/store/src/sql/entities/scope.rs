@@ -1,4 +1,4 @@
-//! What the engine keeps of one rule and one device.
+//! The engine's state for one rule and one device.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,12 +7,12 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub rule: String,
-    /// 0: what is no device's.
+    /// 0 for none.
     #[sea_orm(primary_key, auto_increment = false)]
     pub device: i64,
     /// The rule's, its 64 bits as a signed number.
     pub fingerprint: i64,
-    /// What is kept, JSON.
+    /// The state, JSON.
     pub body: String,
 }
 

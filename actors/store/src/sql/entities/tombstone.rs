@@ -1,4 +1,4 @@
-//! A device that was removed: what the journal still has of it from before is not told any more.
+//! A removed device: its earlier events in the journal are not replayed any more.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Which devices had a part in a run: a row for each, written once and gone with its run or its device.
+//! The devices that had a part in a run: a row for each, written once and deleted with its run or its device.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -37,7 +37,8 @@ pub fn of(device: i64) -> SelectStatement {
     Query::select().column(P::Run).from(run_device::Entity).and_where(P::Device.eq(device)).take()
 }
 
-/// Writes who fired `runs` and whom they acted upon. What is there stays: who had a part once has it for good.
+/// Writes the devices that fired `runs` and those that they acted upon. Rows that are there stay: a part once had is
+/// had for good.
 pub async fn write(
     sql: &DatabaseTransaction,
     runs: &[&RunEntry],
