@@ -244,6 +244,8 @@ pub struct EventQuery {
     pub to: Option<Timestamp>,
     /// Only what came after this `seq`.
     pub since: Option<u64>,
+    /// Only what came before this `seq`.
+    pub before: Option<u64>,
     /// So many of them are passed over first.
     pub offset: usize,
     pub limit: usize,

@@ -10,7 +10,7 @@ use crate::api::schema::Object;
 pub struct EventItem {
     seq: u64,
     /// `telemetry`, `twin`, `command`, `presence`, `alarm`, `rule`, `fleet` (groups, templates, firmware), `job`
-    /// or `hub` (its clock was set: `{"signal": "clock_moved", "from", "to", "by_ms"}`).
+    /// or `hub` (its clock was set: `{"signal": "clock_moved", "from", "to", "by"}`).
     kind: String,
     /// Null where it is no device's: of rules that a time or a person set off, and of what comes to rules from
     /// beyond the devices.
@@ -22,7 +22,7 @@ pub struct EventItem {
     data: Object,
     /// Of telemetry, the units of the readings that named one: `{"temperature": "°C"}`.
     units: Option<Object>,
-    /// What brought it about: `{"source": "mqtt", "by": "iot/devices/pump-1/data"}`. Where a rule did, `run` is
+    /// What brought it about: `{"source": "mqtt", "by": "iot/devices/pump-1/data"}`. Where a rule did, `run_id` is
     /// its run, and `depth` how many runs stand above that.
     cause: Object,
 }
@@ -41,6 +41,8 @@ pub struct EventListing {
     to: Option<String>,
     /// Only what came after this place in the sequence, oldest first.
     since: Option<u64>,
+    /// Only what came before this place in the sequence: so the `next` of a page goes on that has the newest first.
+    before: Option<u64>,
     /// 20 by default, 1,000 at most.
     limit: Option<u64>,
     /// `desc` (by default, without `since`) or `asc`.

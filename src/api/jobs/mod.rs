@@ -1,6 +1,7 @@
 //! `/api/jobs`: what is done to many devices, how far it has come, and what became of each of them.
 
 pub(crate) mod bulk;
+pub(crate) mod request;
 pub mod schema;
 pub mod selection;
 
@@ -317,7 +318,6 @@ mod tests {
         let step = Step::new(id, StepState::Queued);
         let device = JobDevice { device, number: DeviceNumber(1), place: 0, step, at: now };
         assert_eq!(described("JobDeviceItem"), written(&item(&device, false)));
-        assert_eq!(described("NewBulk"), bulk::FIELDS.map(str::to_owned).into());
     }
 
     #[test]
@@ -334,9 +334,6 @@ mod tests {
         for kind in JobAction::KINDS {
             says(&property("JobItem", "kind"), kind);
             says(&listing, kind);
-        }
-        for kind in bulk::action::KINDS {
-            says(&property("NewBulk", "action"), kind);
         }
         for filter in parameters("/api/devices") {
             let name = filter["name"].as_str().unwrap();

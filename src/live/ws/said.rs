@@ -1,19 +1,21 @@
 //! What a client says: frames, read field by field. One that makes no sense is answered with what is wrong
 //! with it; a field that nobody knows is named first of all.
 
+use twinhub_domain::json::fields_of;
 use twinhub_domain::payload;
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::{CommandRequest, DeviceId, Json, Object};
 
 use super::wire;
-use crate::api::commands::request;
+use crate::api::commands::request::{self, NewCommand};
 use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::read::read;
 use crate::live::subscription::Filter;
 
 /// Ids of frames and subscriptions have at most this many bytes: they are told with every event.
 const LONGEST_ID: usize = 128;
 
-const SUBSCRIBE: [&str; 5] = ["devices", "kinds", "group", "since", "snapshot"];
+const SUBSCRIBE: [&str; 6] = ["devices", "kinds", "group_id", "group", "since", "snapshot"];
 const DESIRED: [&str; 3] = ["device_id", "patch", "if_version"];
 /// Beside what REST's body has.
 const COMMAND: [&str; 3] = ["device_id", "idempotency_key", "wait"];
@@ -64,7 +66,7 @@ pub(super) fn parse(text: &[u8]) -> Result<ClientFrame, BadFrame> {
 fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<ClientFrame, FieldError> {
     let Some(kind) = fields.text("type")? else {
         // It may be there under another name.
-        fields.only(&[&SUBSCRIBE[..], &DESIRED, &COMMAND, &request::FIELDS].concat())?;
+        fields.only(&[&SUBSCRIBE[..], &DESIRED, &COMMAND, fields_of::<NewCommand>()].concat())?;
         return Err(FieldError::missing("type"));
     };
     let needed = |id: Option<Box<str>>| id.ok_or_else(|| FieldError::missing("id"));
@@ -74,7 +76,7 @@ fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<ClientFrame, Fiel
             Ok(ClientFrame::Subscribe(Subscribe {
                 id: needed(id)?,
                 filter: Filter::new(fields.texts("devices")?.as_deref(), fields.texts("kinds")?.as_deref())?,
-                group: fields.text("group")?,
+                group: group(&mut fields)?,
                 since: fields.count("since")?,
                 snapshot: fields.flag("snapshot")?.unwrap_or(false),
             }))
@@ -92,7 +94,7 @@ fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<ClientFrame, Fiel
                 if_version: fields.count("if_version")?,
             })
         }
-        "command" => command(id, fields.only(&[&COMMAND[..], &request::FIELDS].concat())?),
+        "command" => command(id, fields.only(&[&COMMAND[..], fields_of::<NewCommand>()].concat())?),
         "ping" => {
             fields.only(&[])?;
             Ok(ClientFrame::Ping { id })
@@ -118,9 +120,17 @@ fn command(id: Option<Box<str>>, mut fields: Fields) -> Result<ClientFrame, Fiel
         Some(Json::Number(seconds)) if request::wait(seconds.as_str()).is_some() => {}
         Some(_) => return Err(FieldError::bad("wait", format!("expected {}", request::WAIT))),
     }
-    let mut request = request::request(fields.rest())?;
+    let mut request = read::<NewCommand>(fields.rest())?.request()?;
     request.idempotency_key = key;
     Ok(ClientFrame::Command { id, device, request: Box::new(request) })
+}
+
+/// By its word, or the older one.
+fn group(fields: &mut Fields) -> Result<Option<Box<str>>, FieldError> {
+    match (fields.text("group_id")?, fields.text("group")?) {
+        (Some(_), Some(_)) => Err(FieldError::bad("group_id", "is given twice, by two names")),
+        (group, older) => Ok(group.or(older)),
+    }
 }
 
 fn device(fields: &mut Fields) -> Result<DeviceId, FieldError> {
@@ -172,6 +182,7 @@ mod tests {
             "s1 ",
         );
         check(r#"{"type":"subscribe","id":"s1","group":"hall","snapshot":true}"#, "s1 ");
+        check(r#"{"type":"subscribe","id":"s1","group_id":"hall"}"#, "s1 ");
         check(r#"{"type":"unsubscribe","id":"s1"}"#, "s1 ");
         check(r#"{"type":"desired","id":"d1","device_id":"a","patch":{"power":"on"},"if_version":7}"#, "d1 ");
         check(r#"{"type":"command","id":"c1","device_id":"a","command_type":"reboot","wait":"5s"}"#, "c1 ");
@@ -227,7 +238,7 @@ mod tests {
             panic!("no command");
         };
         assert_eq!(Json::from(request.parameters.clone()).to_string(), r#"{"x":1.50}"#);
-        assert_eq!((request.priority, request.ttl_ms), (9, 60_000));
+        assert_eq!((request.priority, request.ttl.ms()), (9, 60_000));
         assert_eq!(request.idempotency_key.as_deref(), Some("k"));
         for (more, field) in [
             (r#","priority":10"#, "`priority`"),

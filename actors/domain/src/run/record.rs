@@ -9,8 +9,10 @@ use crate::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunEntry {
     pub id: RunId,
+    #[serde(rename = "rule_id", alias = "rule")]
     pub rule: RuleId,
     /// The device that fired it; none for a time, a topic, a person.
+    #[serde(rename = "device_id", alias = "device")]
     pub device: Option<DeviceId>,
     #[serde(default)]
     pub number: DeviceNumber,
@@ -27,6 +29,7 @@ pub struct RunEntry {
     #[serde(skip)]
     pub targets: Vec<DeviceId>,
     /// The run that brought about what fired this one.
+    #[serde(rename = "parent_id", alias = "parent")]
     pub parent: Option<RunId>,
     /// How many runs are above it.
     pub depth: u8,
@@ -139,6 +142,7 @@ pub struct ActionSeen {
     pub path: Box<str>,
     /// `command`, `desired`, …
     pub kind: Box<str>,
+    #[serde(rename = "device_id", alias = "device")]
     pub device: Option<DeviceId>,
     /// What was asked for.
     pub data: Json,

@@ -148,7 +148,7 @@ fn check(patch: &mut Object, also: &[&str], twin: &Twin, now: Timestamp) -> Resu
             Json::Object(_) if SECTIONS.contains(&field) => {}
             Json::Object(_) | Json::Null if field == "template" => is_same = twin.has_layer(value),
             Json::String(id) if field == "template" => {
-                return invalid(field, format!("there is no template `{id}`"));
+                return invalid("template_id", format!("there is no template `{id}`"));
             }
             other if SECTIONS.contains(&field) || ["settings", "limits", "template"].contains(&field) => {
                 return invalid(field, format!("expected an object, found {}", other.kind()));

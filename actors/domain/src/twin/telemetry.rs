@@ -164,8 +164,7 @@ impl Twin {
     ) {
         let said = match (filed.claimed, &self.clock) {
             (Some(claimed), None) => {
-                let said =
-                    [("claimed_at", Json::from(claimed.to_string())), ("since", now.to_string().into())];
+                let said = [("claimed_at", Json::from(claimed.to_string())), ("at", now.to_string().into())];
                 Json::Object(said.into_iter().collect())
             }
             (None, Some(_)) if telemetry.at.is_some() => Json::Null,
@@ -183,7 +182,7 @@ impl Twin {
     pub(super) fn redo_clock(&mut self, said: &Json) {
         let time = |name| said.as_object()?.get(name)?.as_str().and_then(Timestamp::parse);
         self.clock = time("claimed_at")
-            .zip(time("since"))
+            .zip(time("at").or_else(|| time("since"))) // as earlier versions wrote it
             .map(|(claimed_at, since)| Box::new(WrongClock { claimed_at, since }));
     }
 
@@ -193,7 +192,7 @@ impl Twin {
         let shown = [
             ("state", Json::from("wrong")),
             ("claimed_at", clock.claimed_at.to_string().into()),
-            ("since", clock.since.to_string().into()),
+            ("at", clock.since.to_string().into()),
         ];
         Json::Object(shown.into_iter().collect())
     }

@@ -51,7 +51,7 @@ impl Catalog {
             *input = Input::Template { layer, only_of: Some(id.clone()) };
         }
         let Some(patch) = patch_of(input) else { return Ok(()) };
-        let invalid = |detail: String| Err(Refusal::Invalid { field: "template".into(), detail });
+        let invalid = |detail: String| Err(Refusal::Invalid { field: "template_id".into(), detail });
         let layer = match patch.get("template") {
             None | Some(Json::Null) => return Ok(()),
             Some(Json::String(id)) => match self.get(id) {

@@ -10,6 +10,7 @@ use crate::expression::{Scope as Sight, Twins as _};
 use crate::model::{LogLevel, Rule, Selector, Webhook, What};
 use crate::template::BadTemplate;
 use twinhub_domain::alarm::{Originator, Severity};
+use twinhub_domain::duration::GivenDuration;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::run::RunId;
 use twinhub_domain::{CommandRequest, DeviceId, DeviceNumber, Json, Mode, Object, Timestamp};
@@ -56,8 +57,11 @@ impl Work<'_> {
                 let mut fields = options.clone();
                 fields.insert("command_type", Json::from(&**command_type));
                 fields.insert("parameters", parameters.fill(sight).map_err(template)?);
-                let request = CommandRequest::parse(fields)
+                let mut request = CommandRequest::parse(fields)
                     .map_err(|(field, detail)| ("invalid".into(), format!("`{field}`: {detail}")))?;
+                for given in [&mut request.ttl, &mut request.timeout] {
+                    *given = GivenDuration::from_ms(given.ms()); // of a file only the length is kept
+                }
                 each(to, request.to_object())
             }
             What::Desired { to, set } => match set.fill(sight).map_err(template)? {

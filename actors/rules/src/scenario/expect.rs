@@ -140,6 +140,8 @@ fn details(deed: &Deed) -> Object {
             let mut details = request.to_object();
             details.insert("device", text(device.as_str()));
             details.insert("type", text(&request.command_type));
+            details.insert("ttl_ms", request.ttl.ms().into());
+            details.insert("timeout_ms", request.timeout.ms().into());
             return details;
         }
         Deed::Desired { device, set } => vec![("device", text(device.as_str())), ("set", set.clone().into())],

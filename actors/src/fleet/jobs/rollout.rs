@@ -80,7 +80,7 @@ impl Jobs {
         let now = self.around.clock.now();
         let (Some(run), Some(job)) = (self.runs.get_mut(&id), self.jobs.get_mut(&id)) else { return };
         let (JobAction::Firmware(rollout), Some(stage)) = (&mut job.action, job.stage) else { return };
-        if *run.patient_until.get_or_insert(now.plus_millis(rollout.timeout_ms)) > now {
+        if *run.patient_until.get_or_insert(now.plus_millis(rollout.timeout.ms())) > now {
             return;
         }
         run.patient_until = None;

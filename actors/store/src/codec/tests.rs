@@ -6,6 +6,7 @@ use super::bytes::{Decimal, checksum, put_varint};
 use super::*;
 use twinhub_domain::cause::Source;
 use twinhub_domain::command::{CommandChange, Step};
+use twinhub_domain::duration::GivenDuration;
 use twinhub_domain::event::{ChangeKind, TwinChange};
 use twinhub_domain::{
     Answer, AnswerStatus, Cause, CommandId, CommandRequest, CommandStatus, DeviceId, DeviceNumber, Event,
@@ -222,8 +223,8 @@ fn any_request() -> impl Strategy<Value = CommandRequest> {
             command_type,
             parameters,
             priority: numbers.0,
-            ttl_ms: numbers.1,
-            timeout_ms: numbers.2,
+            ttl: GivenDuration::from_ms(numbers.1),
+            timeout: GivenDuration::from_ms(numbers.2),
             max_attempts: numbers.3,
             supersedes,
             idempotency_key,
